@@ -1,0 +1,246 @@
+"""Every error that iam_guard raises on purpose: one family.
+
+Each error says whose fault it is, which AWS error code it has, which HTTP status a guarded application answers
+(`status`) and which our AWS-compatible API answers (`wire_status`), and which place it points at (`place`: a JSON
+pointer, a header name, a file with line, an ARN). The HTTP and XML forms are made from these attributes; no layer maps
+by guessing. Must not live here: anything that knows a request, a policy or a store (this is the lowest floor).
+
+Messages are lower case, without full stop and line break, except where AWS has a sentence of its own. Nothing secret
+ever enters a message.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+Fault = Literal["sender", "receiver"]
+
+
+class IamGuardError(Exception):
+    """The root of the family; never raised itself."""
+
+    code: ClassVar[str] = "InternalFailure"
+    status: ClassVar[int] = 500
+    wire_status: ClassVar[int] = 500
+    fault: ClassVar[Fault] = "receiver"
+
+    def __init__(self, message: str, *, place: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.place = place
+
+    def __str__(self) -> str:
+        return f"{self.message} (at {self.place})" if self.place else self.message
+
+
+# --- the request is at fault: credentials ------------------------------------------------------------------------
+
+
+class CredentialError(IamGuardError):
+    """Credentials are absent where they are needed, or bad. Never downgraded to anonymous."""
+
+    status = 401
+    wire_status = 403
+    fault = "sender"
+
+
+class MissingAuthenticationToken(CredentialError):
+    """No credentials were given, or an Authorization header of a kind that nobody here speaks."""
+
+    code = "MissingAuthenticationToken"
+
+
+class IncompleteSignature(CredentialError):
+    """The credential does not have the form that its kind requires."""
+
+    code = "IncompleteSignature"
+    wire_status = 400
+
+
+class InvalidClientTokenId(CredentialError):
+    """The key does not exist or is not active (rule R-31)."""
+
+    code = "InvalidClientTokenId"
+
+    def __init__(self, message: str | None = None, *, place: str | None = None) -> None:
+        super().__init__(message or "The security token included in the request is invalid.", place=place)
+
+
+class SignatureDoesNotMatch(CredentialError):
+    """The signature, its scope, its body hash or its time is wrong."""
+
+    code = "SignatureDoesNotMatch"
+
+    def __init__(self, message: str | None = None, *, place: str | None = None) -> None:
+        super().__init__(
+            message
+            or "The request signature we calculated does not match the signature you provided. Check your AWS Secret "
+            "Access Key and signing method. Consult the service documentation for details.",
+            place=place,
+        )
+
+
+class ExpiredToken(CredentialError):
+    """The credential was good once and has expired."""
+
+    code = "ExpiredToken"
+
+    def __init__(self, message: str | None = None, *, place: str | None = None) -> None:
+        super().__init__(message or "The security token included in the request is expired", place=place)
+
+
+# --- the request is at fault: everything else --------------------------------------------------------------------
+
+
+class AccessDenied(IamGuardError):
+    """The decision was no. `decision` is the `iam_guard.model.decision.Decision` behind it, when one was made."""
+
+    code = "AccessDenied"
+    status = 403
+    wire_status = 403
+    fault = "sender"
+
+    def __init__(self, message: str, *, place: str | None = None, decision: object | None = None) -> None:
+        super().__init__(message, place=place)
+        self.decision = decision
+
+
+class InvalidInput(IamGuardError):
+    """A value does not have the form that its place requires (an ARN, a name, a path, a tag)."""
+
+    code = "InvalidInput"
+    status = 400
+    wire_status = 400
+    fault = "sender"
+
+
+class MalformedRequest(IamGuardError):
+    """The HTTP request itself cannot be read: truncated body, non-UTF-8 path, repeated header."""
+
+    code = "MalformedRequest"
+    status = 400
+    wire_status = 400
+    fault = "sender"
+
+
+class RequestTooLarge(IamGuardError):
+    """A body or header is over the limit of the settings."""
+
+    code = "RequestEntityTooLarge"
+    status = 413
+    wire_status = 413
+    fault = "sender"
+
+
+class PolicyError(IamGuardError):
+    """A policy document is refused (rule G-13).
+
+    `place` is a JSON pointer into the document; `line` and `column` start at 1 and 0 and are None where the document
+    was not text. `sentence` is what AWS's API says in the same case (rule G-19).
+    """
+
+    code = "MalformedPolicyDocument"
+    status = 400
+    wire_status = 400
+    fault = "sender"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        place: str | None = None,
+        line: int | None = None,
+        column: int | None = None,
+        sentence: str = "Syntax errors in policy.",
+        finding: str | None = None,
+    ) -> None:
+        super().__init__(message, place=place)
+        self.line = line
+        self.column = column
+        self.sentence = sentence
+        self.finding = finding
+
+    def __str__(self) -> str:
+        where = self.place or "document"
+        return f"{self.message} (at {where}, line {self.line})" if self.line else f"{self.message} (at {where})"
+
+
+class ContextError(IamGuardError):
+    """A request context cannot be built: two keys that differ by case only (rule C-4), or a value of no known kind."""
+
+    code = "InvalidInput"
+    status = 500
+    wire_status = 500
+
+
+# --- entities in the store ---------------------------------------------------------------------------------------
+
+
+class NoSuchEntity(IamGuardError):
+    code = "NoSuchEntity"
+    status = 404
+    wire_status = 404
+    fault = "sender"
+
+
+class EntityAlreadyExists(IamGuardError):
+    code = "EntityAlreadyExists"
+    status = 409
+    wire_status = 409
+    fault = "sender"
+
+
+class DeleteConflict(IamGuardError):
+    code = "DeleteConflict"
+    status = 409
+    wire_status = 409
+    fault = "sender"
+
+
+class LimitExceeded(IamGuardError):
+    code = "LimitExceeded"
+    status = 409
+    wire_status = 409
+    fault = "sender"
+
+
+class SeedError(IamGuardError):
+    """A seed file is refused; nothing of it was applied. `place` is `file:line`."""
+
+    code = "InvalidInput"
+    status = 400
+    wire_status = 400
+    fault = "sender"
+
+    def __init__(self, message: str, *, place: str | None = None, line: int | None = None) -> None:
+        super().__init__(message, place=place)
+        self.line = line
+
+
+# --- we, or whoever set us up, are at fault ----------------------------------------------------------------------
+
+
+class ConfigurationError(IamGuardError):
+    """The guard is set up wrongly: a setting, a missing middleware, a resource template without its parameter."""
+
+    code = "InternalFailure"
+
+
+class UndecidedEndpoint(ConfigurationError):
+    """An endpoint answered without a decision and is not public (design, rules of security)."""
+
+
+class StoreUnavailable(IamGuardError):
+    """The store cannot be reached, or what it holds cannot be read."""
+
+    code = "ServiceUnavailable"
+    status = 503
+    wire_status = 503
+
+
+class DecisionUnavailable(IamGuardError):
+    """No decision can be made; the request is denied."""
+
+    code = "ServiceUnavailable"
+    status = 503
+    wire_status = 503

@@ -1,0 +1,46 @@
+"""Amazon Resource Names: six fields, split at the first five colons (rules G-63, P-1).
+
+Must not live here: wildcards and matching (see `matching/pattern`). A request's ARN is always literal (rule M-21).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from iam_guard.errors import InvalidInput
+
+ACCOUNT_ID = re.compile(r"[0-9]{12}")
+
+
+@dataclass(frozen=True, slots=True)
+class Arn:
+    """One ARN, field by field. `resource` may itself contain colons and slashes."""
+
+    partition: str
+    service: str
+    region: str
+    account: str
+    resource: str
+
+    @classmethod
+    def parse(cls, text: str) -> Arn:
+        """Split `text` into its six fields; raise `InvalidInput` when it is no ARN."""
+        fields = text.split(":", 5)
+        if len(fields) != 6 or fields[0] != "arn":
+            raise InvalidInput(f"expected an ARN of six colon-separated fields, got `{text[:200]}`")
+        return cls(*fields[1:])
+
+    def __str__(self) -> str:
+        return f"arn:{self.partition}:{self.service}:{self.region}:{self.account}:{self.resource}"
+
+
+def is_account_id(text: str) -> bool:
+    """Tell whether `text` is a 12-digit account id."""
+    return ACCOUNT_ID.fullmatch(text) is not None
+
+
+def account_of(arn: str) -> str | None:
+    """Give the account field of an ARN; None when it is empty, no account id, or `arn` is no ARN."""
+    fields = arn.split(":", 5)
+    return fields[4] if len(fields) == 6 and is_account_id(fields[4]) else None

@@ -1,0 +1,116 @@
+"""The request context: condition key -> value, with case-insensitive keys (rule C-3) and lazily computed values.
+
+A value is a string or a tuple of strings; a tuple is the multivalued form, also with one element or none. Everything
+else that callers may hand in (booleans, numbers, instants, addresses, bytes) is turned into its string form here
+(rule G-15) and nowhere else. Must not live here: which keys exist (`matching/keys`) and who supplies them (the guard).
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from ipaddress import IPv4Address, IPv6Address
+from typing import TypeAlias
+
+from iam_guard.errors import ContextError
+
+Value: TypeAlias = str | tuple[str, ...]
+"""What the evaluator sees."""
+
+Scalar: TypeAlias = str | bool | int | float | Decimal | datetime | bytes | IPv4Address | IPv6Address
+Given: TypeAlias = Scalar | Iterable[Scalar] | None
+"""What a caller may hand in; None is an absent key."""
+
+Lazy: TypeAlias = Callable[[], Given]
+
+
+class Context(Mapping[str, Value]):
+    """An immutable mapping from condition key (any letter case) to `Value`.
+
+    Raises `ContextError` for two keys that differ by case only (rule C-4), and for a value of an unknown kind. A
+    value that is a function is called once, when it is first asked for.
+    """
+
+    __slots__ = ("_values",)
+
+    def __init__(self, given: Mapping[str, Given | Lazy] | None = None) -> None:
+        values: dict[str, object] = {}
+        for key, value in (given or {}).items():
+            folded = key.lower()
+            if folded in values:
+                raise ContextError(f"two context keys differ by letter case only: `{key}`", place=key)
+            if value is not None:
+                values[folded] = value if callable(value) else normalise(value, key)
+        self._values = values
+
+    def value(self, folded_key: str) -> Value | None:
+        """Give the value of a key already in lower case; None when the key is absent."""
+        found = self._values.get(folded_key)
+        if found is None or isinstance(found, (str, tuple)):
+            return found
+        return self._compute(folded_key, found)
+
+    def _compute(self, folded_key: str, lazy: object) -> Value | None:
+        given = lazy() if callable(lazy) else None
+        if given is None:
+            del self._values[folded_key]
+            return None
+        computed = normalise(given, folded_key)
+        self._values[folded_key] = computed
+        return computed
+
+    def __getitem__(self, key: str) -> Value:
+        found = self.value(key.lower())
+        if found is None:
+            raise KeyError(key)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([key for key in list(self._values) if self.value(key) is not None])
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __repr__(self) -> str:
+        return f"Context({', '.join(sorted(self._values))})"
+
+
+def normalise(given: Given, key: str) -> Value:
+    """Turn what a caller hands in into a string, or into a tuple of strings for a list."""
+    if isinstance(given, (str, bool, int, float, Decimal, datetime, bytes, IPv4Address, IPv6Address)):
+        return _text(given, key)
+    if isinstance(given, Mapping) or not isinstance(given, Iterable):
+        raise _unknown_kind(given, key)
+    return tuple(_text(member, key) for member in given)
+
+
+def _text(scalar: object, key: str) -> str:
+    match scalar:
+        case str():
+            return scalar
+        case bool():
+            return "true" if scalar else "false"
+        case int() | IPv4Address() | IPv6Address():
+            return str(scalar)
+        case float():
+            return format(Decimal(repr(scalar)), "f")
+        case Decimal():
+            return format(scalar, "f")
+        case datetime():
+            return instant(scalar)
+        case bytes():
+            return base64.b64encode(scalar).decode("ascii")  # C-19
+        case _:
+            raise _unknown_kind(scalar, key)
+
+
+def _unknown_kind(value: object, key: str) -> ContextError:
+    return ContextError(f"expected a scalar or a list of scalars, got `{type(value).__name__}`", place=key)
+
+
+def instant(moment: datetime) -> str:
+    """Write an instant as AWS does: `2026-11-24T14:01:46Z`, a fraction only where there is one. Naive means UTC."""
+    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    return moment.isoformat().replace("+00:00", "Z")

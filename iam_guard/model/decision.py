@@ -1,0 +1,112 @@
+"""The answer, with its reasons, and AWS's sentence for it (rules E-1, E-90, I).
+
+A `Decision` carries everything that refusal, audit, explanation and replay need; nobody computes a reason twice.
+Must not live here: how one is reached (`evaluation`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from iam_guard.model.principal import PrincipalType
+from iam_guard.model.request import AccessRequest
+
+
+class Outcome(StrEnum):
+    """The three decisions (rule E-1)."""
+
+    ALLOWED = "Allowed"
+    IMPLICITLY_DENIED = "ImplicitlyDenied"
+    EXPLICITLY_DENIED = "ExplicitlyDenied"
+
+
+class PolicyType(StrEnum):
+    """The types of policy, in AWS's words (rule X-3)."""
+
+    IDENTITY = "identity-based policy"
+    RESOURCE = "resource-based policy"
+    BOUNDARY = "permissions boundary"
+    SESSION = "session policy"
+    SCP = "service control policy"
+    RCP = "resource control policy"
+    VPC_ENDPOINT = "VPC endpoint policy"
+    TRUST = "role trust policy"
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyRef:
+    """Which policy: its name as people know it, its ARN where it has one, the digest of its text."""
+
+    name: str
+    type: PolicyType
+    arn: str | None = None
+    digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One thing that decided.
+
+    For a statement that spoke: `policy`, `effect` (`Allow` or `Deny`), `statement` (its index from 0), `sid`, `line`
+    (from 1, None where the document was no text). For an implicit denial: `policy_type` had no Allow, the rest is None.
+    """
+
+    policy_type: PolicyType
+    effect: str | None = None
+    policy: PolicyRef | None = None
+    statement: int | None = None
+    sid: str | None = None
+    line: int | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The outcome of one `AccessRequest`. `reasons` has the one that is reported first (rule E-90)."""
+
+    outcome: Outcome
+    request: AccessRequest
+    reasons: tuple[Reason, ...]
+    epoch: int | None = None
+    stale: bool = False
+    error: str | None = None
+    """Why no proper decision could be made; the outcome is a denial then (rule E-6)."""
+
+    @property
+    def allowed(self) -> bool:
+        return self.outcome is Outcome.ALLOWED
+
+    def message(self) -> str:
+        """Say it as AWS does: `User: … is not authorized to perform: …` (rules X-1 to X-9)."""
+        request = self.request
+        sentence = f"User: {request.principal.arn} is not authorized to perform: {request.action}"
+        if self.allowed:
+            return f"User: {request.principal.arn} is authorized to perform: {request.action}" + _on(request)
+        return sentence + _on(request) + self._clause()
+
+    def _clause(self) -> str:
+        """The context clause, for callers of the resource's account only (rule X-7)."""
+        request = self.request
+        same_account = request.owner is None or request.principal.account == request.owner
+        if not self.reasons or not same_account or request.principal.type is PrincipalType.ANONYMOUS:
+            return ""
+        reason = self.reasons[0]
+        if self.outcome is Outcome.IMPLICITLY_DENIED:
+            return f" because no {reason.policy_type} allows the {request.action} action"
+        article = _ARTICLE.get(reason.policy_type, "a")
+        return f" with an explicit deny in {article} {reason.policy_type}{_policy_arn(reason)}"
+
+
+_ARTICLE = {PolicyType.IDENTITY: "an", PolicyType.TRUST: "the"}
+_NAMES_ITS_POLICY = {PolicyType.SCP, PolicyType.RCP, PolicyType.BOUNDARY, PolicyType.SESSION, PolicyType.IDENTITY}
+
+
+def _on(request: AccessRequest) -> str:
+    return "" if request.resource == "*" else f" on resource: {request.resource}"  # X-9
+
+
+def _policy_arn(reason: Reason) -> str:
+    if reason.policy is None or reason.policy.arn is None or reason.policy_type not in _NAMES_ITS_POLICY:
+        return ""  # X-5
+    return f": {reason.policy.arn}"

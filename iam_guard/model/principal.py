@@ -1,0 +1,185 @@
+"""Who is calling: root user, IAM user, role session, federated user session, service, anonymous (rules G, K-10).
+
+Must not live here: how a credential becomes a principal (`authn`), and how a policy's `Principal` element matches one
+(`matching/principal`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+
+from iam_guard.errors import InvalidInput
+from iam_guard.model.arn import Arn, is_account_id
+from iam_guard.model.context import Context, Given, Value
+
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
+class PrincipalType(StrEnum):
+    """The kinds of caller; the words are those of the case format (rule N-1)."""
+
+    USER = "User"
+    ASSUMED_ROLE = "AssumedRole"
+    FEDERATED_USER = "FederatedUser"
+    ROOT = "Root"
+    SERVICE = "Service"
+    ANONYMOUS = "Anonymous"
+
+
+_TYPE_KEY = {PrincipalType.ROOT: "Account"}  # aws:PrincipalType, where it differs from the word above (K-10)
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What the caller signed in with, as far as the audit trail may know. Never a secret."""
+
+    kind: str
+    """`sigv4`, `api-key`, `none`."""
+    id: str | None = None
+    """The access key id or API key id."""
+    region: str | None = None
+    service: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """One caller.
+
+    `arn` is the caller's ARN (for a role session the session ARN), a service name, or `anonymous`. `account` is None
+    for services and anonymous callers. `role_arn` is the full ARN of the session's role, with its path; `user_arn`
+    is the federating user's. `tags` are the effective principal tags (session tags override, rule S-21). `session`
+    holds the context keys that the credentials froze (rule K-21). `session_policies` are the documents passed with
+    the session, None when none were passed.
+    """
+
+    type: PrincipalType
+    arn: str
+    account: str | None
+    role_arn: str | None = None
+    user_arn: str | None = None
+    userid: str | None = None
+    tags: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    session: Mapping[str, Given] = field(default_factory=lambda: _NOTHING, compare=False)
+    session_policies: tuple[str, ...] | None = None
+    has_boundary: bool = False
+    credential: Credential | None = field(default=None, compare=False)
+    _keys: Context = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_keys", Context(_derived_keys(self)))
+
+    def __hash__(self) -> int:
+        return hash((self.arn, self.role_arn, self.userid))
+
+    @classmethod
+    def from_arn(
+        cls,
+        arn: str,
+        *,
+        role_arn: str | None = None,
+        user_arn: str | None = None,
+        userid: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        session_policies: tuple[str, ...] | None = None,
+        has_boundary: bool = False,
+    ) -> Principal:
+        """Make a principal from the caller's ARN; type and account follow from it.
+
+        A role session without `role_arn` is taken to be of a role at the root path (rule P-2). Raises `InvalidInput`
+        for an ARN that names no principal.
+        """
+        parsed = Arn.parse(arn)
+        kind = _type_of(parsed)
+        if kind is None or not is_account_id(parsed.account):
+            raise InvalidInput(f"expected the ARN of a principal, got `{arn[:200]}`")
+        if kind is PrincipalType.ASSUMED_ROLE and role_arn is None:
+            role_name = parsed.resource.split("/")[1]
+            role_arn = f"arn:{parsed.partition}:iam::{parsed.account}:role/{role_name}"
+        return cls(
+            type=kind,
+            arn=arn,
+            account=parsed.account,
+            role_arn=role_arn,
+            user_arn=user_arn,
+            userid=userid,
+            tags=MappingProxyType(dict(tags or {})),
+            session_policies=session_policies,
+            has_boundary=has_boundary,
+        )
+
+    @classmethod
+    def anonymous(cls) -> Principal:
+        """Give the caller without credentials."""
+        return cls(PrincipalType.ANONYMOUS, "anonymous", None)
+
+    @classmethod
+    def service(cls, name: str) -> Principal:
+        """Give a service principal such as `cloudtrail.amazonaws.com` (rule G-47)."""
+        return cls(PrincipalType.SERVICE, name, None)
+
+    @property
+    def name(self) -> str:
+        """The friendly name: user name, session name, federated name, service name, `root` or `anonymous`."""
+        return self.arn.rsplit("/", 1)[-1] if "/" in self.arn else self.arn.rsplit(":", 1)[-1]
+
+    @property
+    def is_service_linked(self) -> bool:
+        """Tell whether this is a session of a service-linked role, recognised by its path (rule P-14)."""
+        return self.role_arn is not None and ":role/aws-service-role/" in self.role_arn
+
+    def key(self, folded_key: str) -> Value | None:
+        """Give the value of a condition key that the principal itself supplies (K-10, E.1, E.2); key in lower case."""
+        return self._keys.value(folded_key)
+
+    @property
+    def condition_keys(self) -> Context:
+        """All condition keys that the principal itself supplies."""
+        return self._keys
+
+
+def _type_of(arn: Arn) -> PrincipalType | None:
+    match arn.service, arn.resource.split("/")[0]:
+        case "iam", "root":
+            return PrincipalType.ROOT
+        case "iam", "user":
+            return PrincipalType.USER
+        case "sts", "assumed-role" if arn.resource.count("/") == 2:
+            return PrincipalType.ASSUMED_ROLE
+        case "sts", "federated-user":
+            return PrincipalType.FEDERATED_USER
+        case _:
+            return None
+
+
+def _derived_keys(principal: Principal) -> dict[str, Given]:
+    """Fill the table K-10, the principal tags and what the session froze."""
+    kind = principal.type
+    keys: dict[str, Given] = {f"aws:PrincipalTag/{key}": value for key, value in principal.tags.items()}
+    keys.update(principal.session)
+    keys["aws:PrincipalType"] = _TYPE_KEY.get(kind, kind.value)
+    if kind is PrincipalType.ANONYMOUS:
+        keys.update({"aws:PrincipalAccount": "anonymous", "aws:userid": "anonymous"})
+        return keys
+    if kind is PrincipalType.SERVICE:
+        return keys
+    keys["aws:PrincipalAccount"] = principal.account
+    keys["aws:PrincipalArn"] = principal.role_arn if kind is PrincipalType.ASSUMED_ROLE else principal.arn
+    keys["aws:userid"] = _userid(principal)
+    if kind is PrincipalType.USER:
+        keys["aws:username"] = principal.name
+    return keys
+
+
+def _userid(principal: Principal) -> str | None:
+    if principal.userid is not None:
+        return principal.userid
+    match principal.type:
+        case PrincipalType.ROOT:
+            return principal.account
+        case PrincipalType.FEDERATED_USER:
+            return f"{principal.account}:{principal.name}"
+        case _:
+            return None

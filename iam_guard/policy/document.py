@@ -1,0 +1,82 @@
+"""A policy as a checked tree: Document, Statement, ConditionTest, with the positions they were read from (rules A).
+
+Three forms, one direction: text -> Document -> compiled. A Document is what `parse` makes and what matching, checking
+and analysis read. Must not live here: reading text (`parse`), judging style and quotas (`check`, `quota`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias
+
+from iam_guard.model.decision import PolicyType
+
+LATEST = "2012-10-17"
+LEGACY = "2008-10-17"
+
+
+class Effect(StrEnum):
+    ALLOW = "Allow"
+    DENY = "Deny"
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A place in the text: `line` from 1, `column` and `offset` from 0 (rule AA-26), in characters."""
+
+    line: int
+    column: int
+    offset: int
+
+
+PrincipalEntry: TypeAlias = tuple[str, str]
+"""(kind, value); kind is `AWS`, `Federated`, `Service` or `CanonicalUser`. A bare `"*"` is `("AWS", "*")` (rule G-45)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionTest:
+    """One operator, one key, its values in string form (rule G-15), as written."""
+
+    operator: str
+    """As written, e.g. `ForAllValues:StringLikeIfExists`; its base is always one of the known operators."""
+    key: str
+    values: tuple[str, ...]
+    position: Position | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One statement. Of each pair `x` / `not_x` exactly one is set for actions, at most one for the others.
+
+    None means that the element is absent, an empty tuple that it is an empty list (rule G-27).
+    """
+
+    index: int
+    effect: Effect
+    sid: str | None = None
+    principals: tuple[PrincipalEntry, ...] | None = None
+    not_principals: tuple[PrincipalEntry, ...] | None = None
+    actions: tuple[str, ...] | None = None
+    not_actions: tuple[str, ...] | None = None
+    resources: tuple[str, ...] | None = None
+    not_resources: tuple[str, ...] | None = None
+    conditions: tuple[ConditionTest, ...] = ()
+    position: Position | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A whole policy. `version` is what decides evaluation (rule G-4); `written_version` is None where absent.
+
+    `text` is what was read (canonical JSON where a dict was given); `digest` is the hex SHA-256 of its canonical form.
+    `single_statement` remembers that `Statement` was an object and not a list, so that rendering gives it back.
+    """
+
+    type: PolicyType
+    version: str
+    statements: tuple[Statement, ...]
+    digest: str
+    text: str
+    written_version: str | None = None
+    id: str | None = None

@@ -1,0 +1,105 @@
+"""The door of the store: what the guard asks of it. Everything else about storing is private to the room.
+
+Every answer comes from one transaction and carries the epoch it was read at, so that a decision can be computed from
+one state of all policy types (rule T-9). Reading methods raise `StoreUnavailable` when the store cannot be reached.
+Must not live here: tables, SQL, caching.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from iam_guard.model.credential import AccessKey, ApiKey
+from iam_guard.model.decision import PolicyRef
+from iam_guard.model.principal import Principal
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPolicy:
+    """One policy document as text, with the name by which a decision will name it."""
+
+    ref: PolicyRef
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Organization:
+    """The account's place in its organization. `path` is `o-…/r-…/ou-…/` with a trailing slash (E.1)."""
+
+    id: str
+    path: str
+    is_management: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRecord:
+    """What an account contributes to decisions.
+
+    `scps` and `rcps` are levels, root first, each a tuple of policies; None where the account is in no organization,
+    is its management account (rules E-10, E-11), or the policy type is disabled.
+    """
+
+    epoch: int
+    id: str
+    exists: bool
+    organization: Organization | None = None
+    scps: tuple[tuple[StoredPolicy, ...], ...] | None = None
+    rcps: tuple[tuple[StoredPolicy, ...], ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PrincipalRecord:
+    """What a principal contributes to decisions.
+
+    `exists` is False when the user or role is not (any more) in the store, or has another unique id than the caller.
+    `principal` is the caller completed with unique id, role ARN with path, tags and `has_boundary` as stored (session
+    tags of the given principal win, rule S-21).
+    """
+
+    epoch: int
+    exists: bool
+    principal: Principal
+    identity: tuple[StoredPolicy, ...] = ()
+    boundary: StoredPolicy | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceRecord:
+    """What the store knows about a resource: owner account, tags, the policy attached to it (None: none)."""
+
+    epoch: int
+    arn: str
+    account: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    policy: StoredPolicy | None = None
+
+
+class Store(Protocol):
+    """The narrow protocol; a cache is a Store around a Store."""
+
+    def epoch(self) -> int:
+        """Give the current epoch; every write raises it."""
+        ...
+
+    def access_key(self, access_key_id: str) -> AccessKey | None: ...
+
+    def api_key(self, api_key_id: str) -> ApiKey | None: ...
+
+    def principal(self, principal: Principal) -> PrincipalRecord:
+        """Load a user (with groups), role session, federated user or root user of an account in this store.
+
+        Not asked for service and anonymous principals.
+        """
+        ...
+
+    def account(self, account_id: str) -> AccountRecord: ...
+
+    def resource(self, arn: str) -> ResourceRecord: ...
+
+    def refresh(self) -> None:
+        """Look at once whether the state behind has changed (rule T-9)."""
+        ...
+
+    def close(self) -> None: ...
