@@ -11,13 +11,14 @@ from iam_guard.model.principal import Principal
 
 @dataclass(frozen=True, slots=True)
 class AccessKey:
-    """A long-term access key of a user or root user. `secret` is the plain secret access key, for the verifier only."""
+    """A long-term access key of a user or root user. `secret` is the plain secret, for the verifier only."""
 
     id: str
     secret: str = field(repr=False)
     active: bool
     principal: Principal
-    """Its owner, with account, ARN, unique id and tags; without a `credential`."""
+    """Its owner, with account, ARN and unique id; without a `credential`, and without tags, which would pass for session
+    tags and outlive the stored ones: `Store.principal` fills them in for each decision."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,51 @@
+"""Policies compiled once, decided with many times: the evaluator without a guard (design 4.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from iam_guard.evaluation.bundle import Bundle, bundle
+from iam_guard.evaluation.compile import PolicySource
+from iam_guard.evaluation.evaluate import decide
+from iam_guard.model.decision import Decision
+from iam_guard.model.request import AccessRequest
+
+
+class Authorizer:
+    """A set of compiled policies. Immutable; safe to share between threads."""
+
+    __slots__ = ("_policies",)
+
+    def __init__(self, policies: Bundle) -> None:
+        self._policies = policies
+
+    def decide(self, request: AccessRequest) -> Decision:
+        """Decide one request; never raises for a denial."""
+        return decide(request, self._policies)
+
+
+def compile_policies(
+    identity: Sequence[PolicySource] = (),
+    resource: PolicySource | None = None,
+    permissions_boundary: PolicySource | None = None,
+    session: Sequence[PolicySource] | None = None,
+    scps: Sequence[Sequence[PolicySource]] | None = None,
+    rcps: Sequence[Sequence[PolicySource]] | None = None,
+    vpc_endpoint: PolicySource | None = None,
+) -> Authorizer:
+    """Compile policy documents (dict or JSON text) into an `Authorizer`.
+
+    `scps` and `rcps` are lists of levels, the organization's root first, each a list of documents. None means that
+    the type does not apply; an empty list allows nothing. Raises `PolicyError` for a document that is refused.
+    """
+    return Authorizer(
+        bundle(
+            identity=identity,
+            resource=resource,
+            permissions_boundary=permissions_boundary,
+            session=session,
+            scps=scps,
+            rcps=rcps,
+            vpc_endpoint=vpc_endpoint,
+        )
+    )

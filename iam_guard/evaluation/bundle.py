@@ -1,0 +1,84 @@
+"""All policies that apply to one request, compiled, from one state (rules E-4, F.2, T-9).
+
+Must not live here: loading them (`guard`), deciding with them (`evaluate`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from iam_guard.errors import InvalidInput
+from iam_guard.evaluation.compile import CompiledPolicy, PolicySource, compile_policy
+from iam_guard.model.decision import PolicyRef, PolicyType
+
+Layer = tuple[CompiledPolicy, ...]
+Levels = tuple[Layer, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """The policies of one decision.
+
+    None means that there is no policy of the type, which is no constraint (rules E-14, S-42); an empty tuple is a
+    constraint that nothing satisfies. `scps` and `rcps` are levels, root first (rule E-12). `policy_required`:
+    identity policies count only where the resource-based policy lets the account in (rule E-42). `own_service`: the
+    action's prefix is declared by the application, so RCPs reach it whatever its name (rule E-16).
+    """
+
+    identity: Layer = ()
+    resource: Layer = ()
+    boundary: Layer | None = None
+    session: Layer | None = None
+    scps: Levels | None = None
+    rcps: Levels | None = None
+    vpc_endpoint: Layer | None = None
+    policy_required: bool = False
+    own_service: bool = False
+
+
+def bundle(
+    *,
+    identity: Sequence[PolicySource] = (),
+    resource: PolicySource | None = None,
+    permissions_boundary: PolicySource | None = None,
+    session: Sequence[PolicySource] | None = None,
+    scps: Sequence[Sequence[PolicySource]] | None = None,
+    rcps: Sequence[Sequence[PolicySource]] | None = None,
+    vpc_endpoint: PolicySource | None = None,
+    policy_required: bool = False,
+) -> Bundle:
+    """Compile documents handed in by hand; raise `PolicyError` for a refused one, `InvalidInput` for a wrong shape."""
+    return Bundle(
+        identity=_layer(identity, PolicyType.IDENTITY),
+        resource=_layer(_one(resource) or (), PolicyType.RESOURCE),
+        boundary=_optional(_one(permissions_boundary), PolicyType.BOUNDARY),
+        session=_optional(session, PolicyType.SESSION),
+        scps=_levels(scps, PolicyType.SCP),
+        rcps=_levels(rcps, PolicyType.RCP),
+        vpc_endpoint=_optional(_one(vpc_endpoint), PolicyType.VPC_ENDPOINT),
+        policy_required=policy_required,
+    )
+
+
+def _one(source: PolicySource | None) -> tuple[PolicySource, ...] | None:
+    return None if source is None else (source,)
+
+
+def _optional(sources: Iterable[PolicySource] | None, type: PolicyType) -> Layer | None:
+    return None if sources is None else _layer(sources, type)
+
+
+def _layer(sources: Iterable[PolicySource], type: PolicyType, level: str = "") -> Layer:
+    if isinstance(sources, (str, bytes)) or hasattr(sources, "keys"):
+        raise InvalidInput(f"expected a list of policy documents for the {type}, got one document")
+    return tuple(
+        compile_policy(source, PolicyRef(f"{type}{level} #{number}", type)) for number, source in enumerate(sources, 1)
+    )
+
+
+def _levels(levels: Sequence[Sequence[PolicySource]] | None, type: PolicyType) -> Levels | None:
+    """Compile levels; a flat list is refused, since its meaning (one level, or many?) would be a guess."""
+    if levels is None:
+        return None
+    return tuple(_layer(level, type, f" level {number}") for number, level in enumerate(levels, 1))

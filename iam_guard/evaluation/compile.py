@@ -1,0 +1,109 @@
+"""Document -> compiled, remembered by content and shared by everybody (style, "one datum, few forms").
+
+A compiled document answers one question fast: which of its statements can speak about this action. Literal actions are
+found by dictionary; wildcards are tried once per action and the result is remembered. A compiled document depends on
+its text alone, so it is never stale. Must not live here: what one statement means (`matching`), what many mean together
+(`evaluate`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any, TypeAlias
+
+from cachetools import LRUCache
+
+from iam_guard.errors import PolicyError
+from iam_guard.matching.statement import CompiledStatement, compile_statement
+from iam_guard.model.decision import PolicyRef, PolicyType
+from iam_guard.policy.document import Document
+from iam_guard.policy.parse import parse
+
+PolicySource: TypeAlias = Mapping[str, Any] | str | bytes
+"""A policy document as callers hand it in: decoded, or JSON text."""
+
+_DOCUMENTS = 4096
+_ACTIONS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """The statements of one document that can speak about one action."""
+
+    denies: tuple[CompiledStatement, ...]
+    allows: tuple[CompiledStatement, ...]
+
+
+class CompiledDocument:
+    """One document, compiled and indexed by action. Safe to share between threads."""
+
+    __slots__ = ("_by_action", "_literal", "_wild", "document", "statements")
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.statements = tuple(
+            compile_statement(each, document.version, document.type) for each in document.statements
+        )
+        self._literal: dict[str, list[CompiledStatement]] = {}
+        self._wild: list[CompiledStatement] = []
+        for statement in self.statements:
+            if statement.action_literals is None:
+                self._wild.append(statement)
+            for action in statement.action_literals or ():
+                self._literal.setdefault(action, []).append(statement)
+        self._by_action: dict[str, Candidates] = {}
+
+    def candidates(self, action: str) -> Candidates:
+        """Give the statements whose action element matches `action` (lower case), in document order."""
+        found = self._by_action.get(action)
+        return self._resolve(action) if found is None else found
+
+    def _resolve(self, action: str) -> Candidates:
+        matching = self._literal.get(action, []) + [each for each in self._wild if each.matches_action(action)]
+        matching.sort(key=lambda each: each.statement.index)
+        found = Candidates(
+            denies=tuple(each for each in matching if each.denies),
+            allows=tuple(each for each in matching if not each.denies),
+        )
+        if len(self._by_action) >= _ACTIONS:  # actions may come from callers: forget rather than grow
+            self._by_action.clear()
+        self._by_action[action] = found
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledPolicy:
+    """A compiled document under the name by which a decision names it."""
+
+    ref: PolicyRef
+    content: CompiledDocument
+
+
+_remembered: LRUCache[tuple[PolicyType, bool, str], CompiledDocument] = LRUCache(_DOCUMENTS)
+_lock = Lock()
+
+
+def compile_policy(source: PolicySource, ref: PolicyRef) -> CompiledPolicy:
+    """Parse and compile a document, once per content; raise `PolicyError` when it is refused (rule N-9)."""
+    if isinstance(source, bytes):
+        return CompiledPolicy(ref, CompiledDocument(parse(source, ref.type)))
+    # Text and tree are kept apart: a document that was handed in decoded has no lines to point at.
+    is_text = isinstance(source, str)
+    key = (ref.type, is_text, source if isinstance(source, str) else _as_text(source))
+    with _lock:
+        found = _remembered.get(key)
+    if found is None:
+        found = CompiledDocument(parse(source, ref.type))
+        with _lock:
+            _remembered[key] = found
+    return CompiledPolicy(ref, found)
+
+
+def _as_text(source: Mapping[str, Any]) -> str:
+    try:
+        return json.dumps(source)
+    except (TypeError, ValueError):
+        raise PolicyError("expected a policy document as JSON object or text") from None

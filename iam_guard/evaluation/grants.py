@@ -1,0 +1,127 @@
+"""Who grants: the caller's side, the resource's side, or both (rules F.3 to F.7).
+
+`grant` answers with the reasons of the grant and the policy types that had no Allow where one was needed. It assumes
+that no Deny matched; the filters (SCP, RCP, VPC endpoint) are `evaluate`'s.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from iam_guard.evaluation.bundle import Bundle
+from iam_guard.evaluation.hits import Hit, find_allow, reason_of
+from iam_guard.evaluation.registry import Mandatory, mandatory
+from iam_guard.matching.principal import Kinship
+from iam_guard.model.decision import PolicyType, Reason
+from iam_guard.model.principal import PrincipalType
+from iam_guard.model.request import AccessRequest
+
+
+class Grant(NamedTuple):
+    """What was found: `reasons` of an Allow, and the types without the Allow that they owed. Allowed iff none owed."""
+
+    reasons: tuple[Reason, ...]
+    missing: tuple[PolicyType, ...]
+
+
+def grant(request: AccessRequest, action: str, policies: Bundle) -> Grant:
+    """Find out whether access is granted, once no Deny matched."""
+    principal = request.principal
+    resource_side = find_allow(policies.resource, request, action)
+    if principal.type in (PrincipalType.SERVICE, PrincipalType.ANONYMOUS):
+        return _by_resource_alone(resource_side)
+    if request.owner is not None and request.owner != principal.account:
+        return _across_accounts(request, action, policies, resource_side)
+    why = mandatory(action, request.resource, declared=policies.policy_required)
+    if why is not None:
+        return _mandatory(request, action, policies, resource_side, why)
+    return _within_account(request, action, policies, resource_side)
+
+
+def _by_resource_alone(resource_side: Hit | None) -> Grant:
+    """Services and anonymous callers have no policies of their own (rules E-60, E-62)."""
+    if resource_side is None:
+        return Grant((), (PolicyType.RESOURCE,))
+    return Grant((reason_of(resource_side),), ())
+
+
+def _across_accounts(request: AccessRequest, action: str, policies: Bundle, resource_side: Hit | None) -> Grant:
+    """Both sides must allow; a direct grant bypasses nothing (rules E-50 to E-53, E-44)."""
+    identity, missing = _caller_side(request, action, policies)
+    if resource_side is None:
+        kind = PolicyType.TRUST if mandatory(action, request.resource, declared=False) is Mandatory.TRUST else None
+        return Grant((), (kind or PolicyType.RESOURCE, *missing))
+    return Grant((reason_of(resource_side), *identity), missing)
+
+
+def _within_account(request: AccessRequest, action: str, policies: Bundle, resource_side: Hit | None) -> Grant:
+    """Caller and resource are of one account (rules E-30 to E-36, E-63)."""
+    if request.principal.type is PrincipalType.ROOT:
+        return Grant((_ROOT,), ())  # E-63
+    if resource_side is not None and _grants_directly(request, policies, resource_side):
+        return Grant((reason_of(resource_side),), ())  # E-30.1
+    if resource_side is not None and resource_side.kinship is not Kinship.ACCOUNT:
+        return Grant((reason_of(resource_side),), _limits(request, action, policies))  # E-30.2, PARENT
+    return Grant(*_caller_side(request, action, policies))  # E-30.2; ACCOUNT only delegates, E-30.3
+
+
+def _mandatory(
+    request: AccessRequest, action: str, policies: Bundle, resource_side: Hit | None, why: Mandatory
+) -> Grant:
+    """The resource's own policy must let the caller or its account in, even root (rules E-40 to E-48)."""
+    if resource_side is None:
+        return Grant((), (PolicyType.TRUST if why is Mandatory.TRUST else PolicyType.RESOURCE,))
+    reason = reason_of(resource_side)
+    if request.principal.type is PrincipalType.ROOT:
+        return Grant((reason,), ())  # E-40: root needs no identity policy
+    if _grants_directly(request, policies, resource_side):
+        owed = _boundary(request, action, policies) if why is Mandatory.TRUST else ()  # E-48
+        return Grant((reason,), owed)
+    if resource_side.kinship is not Kinship.ACCOUNT:
+        return Grant((reason,), _limits(request, action, policies))
+    identity, missing = _caller_side(request, action, policies)
+    return Grant((reason, *identity), missing)
+
+
+def _grants_directly(request: AccessRequest, policies: Bundle, resource_side: Hit) -> bool:
+    """A direct grant, which the caller's implicit denies do not limit.
+
+    A user whose credential is scoped down by session policies is treated as its parent here: the scope was given to
+    limit the credential, and nothing in AWS has this shape, so doubt restricts.
+    """
+    scoped_user = request.principal.type is PrincipalType.USER and policies.session is not None
+    return resource_side.kinship is Kinship.DIRECT and not scoped_user
+
+
+def _caller_side(
+    request: AccessRequest, action: str, policies: Bundle
+) -> tuple[tuple[Reason, ...], tuple[PolicyType, ...]]:
+    """Identity policies, boundary and session policies must all allow; root has every right (E-32, E-50, E-55)."""
+    if request.principal.type is PrincipalType.ROOT:
+        return (_ROOT,), ()
+    identity = find_allow(policies.identity, request, action)
+    limits = _limits(request, action, policies)
+    if identity is None:
+        return (), (PolicyType.IDENTITY, *limits)
+    return (reason_of(identity),), limits
+
+
+def _limits(request: AccessRequest, action: str, policies: Bundle) -> tuple[PolicyType, ...]:
+    """Name which of boundary and session policies do not allow."""
+    return (*_boundary(request, action, policies), *_session(request, action, policies))
+
+
+def _boundary(request: AccessRequest, action: str, policies: Bundle) -> tuple[PolicyType, ...]:
+    if policies.boundary is None or find_allow(policies.boundary, request, action) is not None:
+        return ()
+    return (PolicyType.BOUNDARY,)
+
+
+def _session(request: AccessRequest, action: str, policies: Bundle) -> tuple[PolicyType, ...]:
+    if policies.session is None:
+        # S-32, E-30.2: a federated session without a session policy has no permissions; others are not limited (S-42)
+        return (PolicyType.SESSION,) if request.principal.type is PrincipalType.FEDERATED_USER else ()
+    return () if find_allow(policies.session, request, action) is not None else (PolicyType.SESSION,)
+
+
+_ROOT = Reason(PolicyType.IDENTITY, note="the root user has every right in its own account")

@@ -1,0 +1,42 @@
+"""Actions and resources with rules of their own, as data (rules E-42, E-66).
+
+Must not live here: what follows from it (`grants`).
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+_NO_PERMISSION = frozenset({"sts:getcalleridentity", "sts:getsessiontoken"})
+_TRUST_ACTIONS = frozenset({"sts:tagsession", "sts:setsourceidentity"})
+
+
+class Mandatory(Enum):
+    """Why a resource's own policy must allow."""
+
+    KEY = "key policy"
+    TRUST = "role trust policy"
+    DECLARED = "resource-based policy"
+
+
+def needs_no_permission(action: str) -> bool:
+    """Tell whether authenticated callers may always do this action (lower case), explicit denies or not (rule E-66)."""
+    return action in _NO_PERMISSION
+
+
+def is_role_trust(action: str, resource: str) -> bool:
+    """Tell whether the resource's policy is a role trust policy for this action (rule E-42)."""
+    if not (action.startswith("sts:assumerole") or action in _TRUST_ACTIONS):
+        return False
+    fields = resource.split(":", 5)
+    return len(fields) == 6 and fields[2] == "iam" and fields[5].startswith("role/")
+
+
+def mandatory(action: str, resource: str, *, declared: bool) -> Mandatory | None:
+    """Say why the resource's own policy must allow; None where it need not (rule E-42)."""
+    if is_role_trust(action, resource):
+        return Mandatory.TRUST
+    fields = resource.split(":", 5)
+    if action.startswith("kms:") and len(fields) == 6 and fields[2] == "kms" and fields[5].startswith("key/"):
+        return Mandatory.KEY
+    return Mandatory.DECLARED if declared else None

@@ -1,0 +1,1 @@
+"""What our users test their policies with."""

@@ -1,0 +1,126 @@
+"""Cases: a request, the policies, the expected outcome, as data (rules N). Ours and our users' policy tests.
+
+`read_case` checks a case's shape with clear errors, `decide_case` decides it afresh. Must not live here: the files and
+lines that cases come in (`cli`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from iam_guard.errors import InvalidInput
+from iam_guard.evaluation.authorizer import compile_policies
+from iam_guard.model.decision import Decision
+from iam_guard.model.principal import Principal, PrincipalType
+from iam_guard.model.request import AccessRequest
+
+_CASE = {"id", "rule", "request", "policies", "expected", "why"}
+_REQUEST = {"principal", "action", "resource", "resource_account", "context"}
+_PRINCIPAL = {"arn", "account", "type", "role_arn", "user_arn", "userid", "boundary"}
+_POLICIES = {"identity", "resource", "permissions_boundary", "session", "scps", "rcps", "vpc_endpoint"}
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One case. `policies` is as written; it is compiled when the case is decided."""
+
+    id: str
+    request: AccessRequest
+    policies: Mapping[str, Any]
+    expected: str | None = None
+    rule: str | None = None
+
+
+def read_case(given: object) -> Case:
+    """Check a decoded case (rules N-1 to N-4); raise `InvalidInput` that names the place."""
+    case = _object(given, "", _CASE)
+    request = _object(case.get("request"), "/request", _REQUEST)
+    context = request.get("context") or {}
+    if not isinstance(context, dict):
+        raise InvalidInput("expected condition keys as an object", place="/request/context")
+    return Case(
+        id=_text(case, "id", ""),
+        request=AccessRequest(
+            principal=_principal(_object(request.get("principal"), "/request/principal", _PRINCIPAL)),
+            action=_text(request, "action", "/request"),
+            resource=_text(request, "resource", "/request"),
+            context=context,
+            resource_account=_optional_text(request, "resource_account", "/request"),
+        ),
+        policies=_object(case.get("policies") or {}, "/policies", _POLICIES),
+        expected=_optional_text(case, "expected", ""),
+        rule=_optional_text(case, "rule", ""),
+    )
+
+
+def decide_case(case: Case) -> Decision:
+    """Decide a case; raise `PolicyError` for a document that is refused (rule N-9)."""
+    policies = case.policies
+    authorizer = compile_policies(
+        identity=_list(policies, "identity") or (),
+        resource=policies.get("resource"),
+        permissions_boundary=policies.get("permissions_boundary"),
+        session=_list(policies, "session"),
+        scps=_levels(policies, "scps"),
+        rcps=_levels(policies, "rcps"),
+        vpc_endpoint=policies.get("vpc_endpoint"),
+    )
+    return authorizer.decide(case.request)
+
+
+def _principal(given: Mapping[str, Any]) -> Principal:
+    place = "/request/principal"
+    try:
+        kind = PrincipalType(_text(given, "type", place))
+    except ValueError:
+        known = ", ".join(PrincipalType)
+        raise InvalidInput(f"expected one of {known}, got `{given.get('type')}`", place=f"{place}/type") from None
+    arn = _text(given, "arn", place)
+    role_arn = _optional_text(given, "role_arn", place)
+    if kind is PrincipalType.ASSUMED_ROLE and role_arn is None:
+        role_arn = Principal.from_arn(arn).role_arn
+    return Principal(
+        kind,
+        arn,
+        _optional_text(given, "account", place),
+        role_arn=role_arn,
+        user_arn=_optional_text(given, "user_arn", place),
+        userid=_optional_text(given, "userid", place),
+        has_boundary=given.get("boundary") is True,
+    )
+
+
+def _object(given: object, place: str, known: set[str]) -> Mapping[str, Any]:
+    if not isinstance(given, dict):
+        raise InvalidInput("expected an object", place=place or "/")
+    for key in given:
+        if key not in known:
+            raise InvalidInput(f"unknown key `{key}`, known are {', '.join(sorted(known))}", place=place or "/")
+    return given
+
+
+def _text(given: Mapping[str, Any], key: str, place: str) -> str:
+    value = given.get(key)
+    if not isinstance(value, str):
+        raise InvalidInput("expected a text", place=f"{place}/{key}")
+    return value
+
+
+def _optional_text(given: Mapping[str, Any], key: str, place: str) -> str | None:
+    return None if given.get(key) is None else _text(given, key, place)
+
+
+def _list(policies: Mapping[str, Any], key: str) -> Sequence[Any] | None:
+    value = policies.get(key)
+    if value is not None and not isinstance(value, list):
+        raise InvalidInput("expected a list of policy documents", place=f"/policies/{key}")
+    return value
+
+
+def _levels(policies: Mapping[str, Any], key: str) -> Sequence[Sequence[Any]] | None:
+    levels = _list(policies, key)
+    if levels is not None and not all(isinstance(level, list) for level in levels):
+        raise InvalidInput("expected levels, each a list of policy documents", place=f"/policies/{key}")
+    return levels

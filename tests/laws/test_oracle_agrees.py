@@ -1,0 +1,30 @@
+"""The twin: a slow evaluator written from the rules alone decides generated requests as ours does."""
+
+from __future__ import annotations
+
+import os
+import random
+
+import pytest
+
+from iam_guard.errors import IamGuardError
+from iam_guard.testing.cases import decide_case, read_case
+from tests.oracle.decide import decide
+from tests.oracle.generate import generate_case
+
+CASES = int(os.environ.get("IAM_GUARD_ORACLE_CASES", "10000"))
+SHARDS = 10
+
+
+@pytest.mark.parametrize("shard", range(SHARDS))
+def test_both_evaluators_agree(shard: int) -> None:
+    """Rules A to G: the same outcome, whatever the policies and the request."""
+    rng = random.Random(shard)
+    for _ in range(CASES // SHARDS):
+        case = generate_case(rng)
+        try:
+            decision = decide_case(read_case(case))
+            ours = "error" if decision.error else decision.outcome.value
+        except IamGuardError:
+            ours = "error"
+        assert ours == decide(case), case
