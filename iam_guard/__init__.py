@@ -1,1 +1,67 @@
-"""iam_guard: the access management that AWS gives its own services, for anybody's Python service."""
+"""iam_guard: the access management that AWS gives its own services, for anybody's Python service.
+
+The public face: names only, each imported when it is first asked for, so that `import iam_guard` loads no driver and no
+framework.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from iam_guard.asgi.middleware import GuardMiddleware as GuardMiddleware
+    from iam_guard.assemble import open_guard as open_guard
+    from iam_guard.enforcement.context import current_decision as current_decision
+    from iam_guard.enforcement.context import current_principal as current_principal
+    from iam_guard.enforcement.service import Service as Service
+    from iam_guard.enforcement.service import public as public
+    from iam_guard.enforcement.service import requires as requires
+    from iam_guard.errors import AccessDenied as AccessDenied
+    from iam_guard.errors import IamGuardError as IamGuardError
+    from iam_guard.evaluation.authorizer import Authorizer as Authorizer
+    from iam_guard.evaluation.authorizer import compile_policies as compile_policies
+    from iam_guard.guard import Guard as Guard
+    from iam_guard.model.decision import Decision as Decision
+    from iam_guard.model.decision import Outcome as Outcome
+    from iam_guard.model.principal import Principal as Principal
+    from iam_guard.model.request import AccessRequest as AccessRequest
+    from iam_guard.model.request import Resource as Resource
+
+_WHERE = {
+    "AccessDenied": "errors",
+    "AccessRequest": "model.request",
+    "Authorizer": "evaluation.authorizer",
+    "Decision": "model.decision",
+    "Guard": "guard",
+    "GuardMiddleware": "asgi.middleware",
+    "IamGuardError": "errors",
+    "Outcome": "model.decision",
+    "Principal": "model.principal",
+    "Resource": "model.request",
+    "Service": "enforcement.service",
+    "compile_policies": "evaluation.authorizer",
+    "current_decision": "enforcement.context",
+    "current_principal": "enforcement.context",
+    "open_guard": "assemble",
+    "public": "enforcement.service",
+    "requires": "enforcement.service",
+}
+
+__all__ = [*sorted(_WHERE), "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return version("iam-guard")
+    where = _WHERE.get(name)
+    if where is None:
+        raise AttributeError(f"module `iam_guard` has no attribute `{name}`")
+    found = getattr(import_module(f"iam_guard.{where}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -177,6 +177,8 @@ class ContextError(IamGuardError):
 
 
 class NoSuchEntity(IamGuardError):
+    """A user, role, group, policy or key that is named does not exist."""
+
     code = "NoSuchEntity"
     status = 404
     wire_status = 404
@@ -184,6 +186,8 @@ class NoSuchEntity(IamGuardError):
 
 
 class EntityAlreadyExists(IamGuardError):
+    """What is to be made exists already."""
+
     code = "EntityAlreadyExists"
     status = 409
     wire_status = 409
@@ -191,6 +195,8 @@ class EntityAlreadyExists(IamGuardError):
 
 
 class DeleteConflict(IamGuardError):
+    """What is to be deleted is still in use."""
+
     code = "DeleteConflict"
     status = 409
     wire_status = 409
@@ -198,6 +204,8 @@ class DeleteConflict(IamGuardError):
 
 
 class LimitExceeded(IamGuardError):
+    """A quota would be exceeded (rules A.6, J)."""
+
     code = "LimitExceeded"
     status = 409
     wire_status = 409
@@ -205,16 +213,25 @@ class LimitExceeded(IamGuardError):
 
 
 class SeedError(IamGuardError):
-    """A seed file is refused; nothing of it was applied. `place` is `file:line`."""
+    """A seed file is refused; nothing of it was applied.
+
+    The message tells the first problem and begins with its `place`, `file:line`; `problems` tells all of them.
+    """
 
     code = "InvalidInput"
     status = 400
     wire_status = 400
     fault = "sender"
 
-    def __init__(self, message: str, *, place: str | None = None, line: int | None = None) -> None:
+    def __init__(
+        self, message: str, *, place: str | None = None, line: int | None = None, problems: tuple[str, ...] = ()
+    ) -> None:
         super().__init__(message, place=place)
         self.line = line
+        self.problems = problems or (message,)
+
+    def __str__(self) -> str:
+        return self.message
 
 
 # --- we, or whoever set us up, are at fault ----------------------------------------------------------------------

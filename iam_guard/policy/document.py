@@ -31,7 +31,7 @@ class Position:
 
 
 PrincipalEntry: TypeAlias = tuple[str, str]
-"""(kind, value); kind is `AWS`, `Federated`, `Service` or `CanonicalUser`. A bare `"*"` is `("AWS", "*")` (rule G-45)."""
+"""(kind, value); kind is `AWS`, `Federated`, `Service` or `CanonicalUser`; a bare `"*"` is `("AWS", "*")`, G-45."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +69,8 @@ class Statement:
 class Document:
     """A whole policy. `version` is what decides evaluation (rule G-4); `written_version` is None where absent.
 
-    `text` is what was read (canonical JSON where a dict was given); `digest` is the hex SHA-256 of its canonical form.
-    `single_statement` remembers that `Statement` was an object and not a list, so that rendering gives it back.
+    `text` is what was read (canonical JSON where a mapping was given); `digest` is the hex SHA-256 of the canonical
+    form. The type is no part of the digest.
     """
 
     type: PolicyType

@@ -1,0 +1,164 @@
+"""A multi-tenant document service, guarded by iam_guard.
+
+A tenant is an account. A document belongs to the account of whoever created it, has tags, and may carry a
+resource-based policy by which its owner shares it, also across accounts. Run it with `make demo SERVE=1`, or:
+
+    uvicorn --factory app:create --no-proxy-headers       (in this folder)
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+from documents import Document, Documents
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from iam_guard import Guard, GuardMiddleware, Resource, Service, current_principal, open_guard, public
+from iam_guard.model.decision import PolicyType
+from iam_guard.policy.write import validate_for_write
+
+docs = Service("docs")
+
+
+# --- what the guard must know about a document: its owner, its tags, its policy ---
+
+
+def arn_of(account: str, document_id: str) -> str:
+    return f"arn:aws:docs:us-east-1:{account}:document/{document_id}"
+
+
+def load_document(request: Request, document_id: str) -> Resource | None:
+    """The loader of the decorators: gives the document as a resource, None where there is none."""
+    document = documents_of(request).find(document_id)
+    if document is None:
+        return None
+    request.state.document = document
+    return Resource(arn_of(document.account, document.id), document.account, document.tags, document.policy)
+
+
+async def tags_in_request(request: Request) -> dict[str, Any]:
+    """The condition keys for the tags that a request sets: `aws:RequestTag/…` and `aws:TagKeys`."""
+    tags = tags_from(await body_of(request))
+    return {"aws:TagKeys": list(tags), **{f"aws:RequestTag/{key}": value for key, value in tags.items()}}
+
+
+# --- handlers: none of them asks who is calling or what they may ---
+
+
+@docs.requires("ListDocuments")
+async def list_documents(request: Request) -> Response:
+    account = current_principal().account or ""
+    return JSONResponse([{"id": each.id, "tags": each.tags} for each in documents_of(request).of_account(account)])
+
+
+@docs.requires("CreateDocument", resource="document/{document_id}", context=tags_in_request)
+async def create_document(request: Request) -> Response:
+    body = await body_of(request)
+    account = current_principal().account or ""
+    created = Document(request.path_params["document_id"], account, str(body.get("text", "")), tags_from(body))
+    if not documents_of(request).create(created):
+        raise HTTPException(409, "there is a document of this id already")
+    return JSONResponse(shown(created), 201)
+
+
+@docs.requires("GetDocument", resource=load_document)
+async def get_document(request: Request) -> Response:
+    return JSONResponse(shown(request.state.document))
+
+
+@docs.requires("UpdateDocument", resource=load_document)
+async def update_document(request: Request) -> Response:
+    body = await body_of(request)
+    documents_of(request).update(request.state.document.id, text=str(body.get("text", "")))
+    return Response(status_code=204)
+
+
+@docs.requires("DeleteDocument", resource=load_document)
+async def delete_document(request: Request) -> Response:
+    documents_of(request).delete(request.state.document.id)
+    return Response(status_code=204)
+
+
+@docs.requires("TagDocument", resource=load_document, context=tags_in_request)
+async def tag_document(request: Request) -> Response:
+    documents_of(request).update(request.state.document.id, tags=tags_from(await body_of(request)))
+    return Response(status_code=204)
+
+
+@docs.requires("PutDocumentPolicy", resource=load_document)
+async def share_document(request: Request) -> Response:
+    """Share by a resource-based policy, checked before it is stored; a bad one is answered 400 with the reason."""
+    policy = (await request.body()).decode("utf-8", errors="replace")
+    validate_for_write(policy, PolicyType.RESOURCE)
+    documents_of(request).update(request.state.document.id, policy=policy)
+    return Response(status_code=204)
+
+
+@docs.requires("ExportDocuments")
+def export_documents(request: Request) -> Response:
+    """A synchronous handler; who may export is a matter of the network too, see `iam.yaml`."""
+    account = current_principal().account or ""
+    return JSONResponse([shown(each) for each in documents_of(request).of_account(account)])
+
+
+@public
+async def health(request: Request) -> Response:
+    return JSONResponse({"status": "ok"})
+
+
+# --- the application ---
+
+
+def create(guard: Guard | None = None, database: str | None = None) -> Starlette:
+    """Make the application; the environment says where the policies and the documents are."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    guard = guard or open_guard(os.environ.get("DOCUMENTS_IAM", os.path.join(here, "iam.yaml")), services=[docs])
+    app = Starlette(
+        routes=[
+            Route("/health", health),
+            Route("/documents", list_documents),
+            Route("/exports", export_documents, methods=["POST"]),
+            Route("/documents/{document_id}", get_document),
+            Route("/documents/{document_id}", create_document, methods=["POST"]),
+            Route("/documents/{document_id}", update_document, methods=["PUT"]),
+            Route("/documents/{document_id}", delete_document, methods=["DELETE"]),
+            Route("/documents/{document_id}/tags", tag_document, methods=["PUT"]),
+            Route("/documents/{document_id}/policy", share_document, methods=["PUT"]),
+        ],
+        middleware=[Middleware(GuardMiddleware, guard=guard)],
+    )
+    app.state.documents = Documents(database or os.environ.get("DOCUMENTS_DB", ":memory:"))
+    return app
+
+
+def documents_of(request: Request) -> Documents:
+    documents: Documents = request.app.state.documents
+    return documents
+
+
+async def body_of(request: Request) -> dict[str, Any]:
+    try:
+        body = await request.json()
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        raise HTTPException(400, "expected a body in JSON") from None
+    if not isinstance(body, dict):
+        raise HTTPException(400, "expected a JSON object")
+    return body
+
+
+def tags_from(body: dict[str, Any]) -> dict[str, str]:
+    tags = body.get("tags", {})
+    if not isinstance(tags, dict) or not all(isinstance(value, str) for value in tags.values()):
+        raise HTTPException(400, "expected tags as an object of strings")
+    return tags
+
+
+def shown(document: Document) -> dict[str, Any]:
+    return {"id": document.id, "account": document.account, "text": document.text, "tags": document.tags}

@@ -1,0 +1,200 @@
+"""The main job on real parts: uvicorn serves the example, real clients call it, the audit trail is read back.
+
+Every request below says what must come of it; the demo ends with 1 when one differs or an audit record is missing. The
+signatures are made by botocore, as boto3 and the `aws` CLI make them. `--serve` leaves the service running.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import botocore.auth
+from botocore.awsrequest import AWSRequest, AWSResponse
+from botocore.credentials import Credentials
+from botocore.httpsession import URLLib3Session
+from requests_of_the_demo import ACCESS_KEYS, API_KEYS, REQUESTS, Step
+from rich.console import Console
+from rich.table import Table
+
+from iam_guard.audit.reader import read
+
+HERE = Path(__file__).resolve().parent
+REGION = "eu-central-1"
+
+
+def main() -> int:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--serve", action="store_true", help="leave the service running")
+    serve = arguments.parse_args().serve
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    with tempfile.TemporaryDirectory(prefix="iam-guard-demo-") as folder:
+        prepare(Path(folder))
+        with service(Path(folder)) as address:
+            answers = [(step, send(address, step)) for step in REQUESTS]
+            failures = report(console, answers, records_of(Path(folder)))
+            if serve:
+                invite(console, address, Path(folder))
+    return 1 if failures else 0
+
+
+# --- the service -----------------------------------------------------------------------------------------------------
+
+
+def prepare(folder: Path) -> None:
+    """Make the embedded store and fill it from the seed, twice: the second time changes nothing."""
+    store = f"sqlite:///{folder}/iam.db"
+    command = [sys.executable, "-m", "iam_guard"]
+    subprocess.run([*command, "init", "--store", store], check=True, stdout=subprocess.DEVNULL)
+    for _ in range(2):
+        subprocess.run(
+            [*command, "apply", str(HERE / "iam.yaml"), "--store", store], check=True, stdout=subprocess.DEVNULL
+        )
+
+
+@contextlib.contextmanager
+def service(folder: Path) -> Iterator[str]:
+    """Run the example under uvicorn on a free port until the block ends; give its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {
+        **os.environ,
+        "DOCUMENTS_IAM": f"sqlite:///{folder}/iam.db",
+        "DOCUMENTS_DB": str(folder / "documents.db"),
+        "IAM_GUARD_AUDIT": str(folder / "audit.jsonl"),
+    }
+    command = [sys.executable, "-m", "uvicorn", "--factory", "app:create", "--app-dir", str(HERE)]
+    options = ["--host", "127.0.0.1", "--port", str(port), "--no-proxy-headers", "--log-level", "warning"]
+    process = subprocess.Popen([*command, *options], env=environment)
+    try:
+        address = f"http://127.0.0.1:{port}"
+        wait_for(address + "/health", process)
+        yield address
+    finally:
+        process.terminate()
+        process.wait(timeout=10)
+
+
+def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
+    for _ in range(200):
+        if process.poll() is not None:
+            raise SystemExit("the service ended while starting")
+        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=1):  # noqa: S310  our own address
+            return
+        time.sleep(0.05)
+    raise SystemExit("the service did not start within ten seconds")
+
+
+# --- the clients -----------------------------------------------------------------------------------------------------
+
+
+def send(address: str, step: Step) -> AWSResponse:
+    """Send one request as its step says, and give the answer."""
+    body = b"" if step.body is None else json.dumps(step.body).encode()
+    headers = {"content-type": "application/json"} if body else {}
+    request = AWSRequest(method=step.method, url=address + step.path, data=body, headers=headers)
+    if step.api_key:
+        request.headers["authorization"] = f"Bearer {API_KEYS[step.who]}"
+    elif step.who in ACCESS_KEYS:
+        sign(request, step)
+    if step.altered_body is not None:
+        request.data = json.dumps(step.altered_body).encode()
+    return URLLib3Session().send(request.prepare())
+
+
+def sign(request: AWSRequest, step: Step) -> None:
+    key_id, secret = ACCESS_KEYS[step.who]
+    signer = botocore.auth.SigV4Auth(Credentials(key_id, secret), "docs", REGION)
+    clock = botocore.auth.get_current_datetime() - timedelta(minutes=step.minutes_late)
+    with mock.patch("botocore.auth.get_current_datetime", return_value=clock):
+        signer.add_auth(request)
+
+
+# --- the report ------------------------------------------------------------------------------------------------------
+
+
+def records_of(folder: Path) -> dict[str, dict[str, Any]]:
+    """Read the audit file back; the last record of a request is the one that refused or allowed it."""
+    return {record["requestID"]: record for record in read(folder / "audit.jsonl")}
+
+
+def report(console: Console, answers: list[tuple[Step, AWSResponse]], records: dict[str, dict[str, Any]]) -> int:
+    """Print who did what on what, and who said so; give the number of surprises."""
+    table = Table(title="iam_guard: real requests, real decisions", header_style="bold", row_styles=["", "dim"])
+    for column in ("#", "who", "request", "action", "answer", "because"):
+        table.add_column(column, overflow="fold")
+    surprises, missing, reasons = [], [], set()
+    for number, (step, answer) in enumerate(answers, 1):
+        record = records.get(answer.headers.get("x-amzn-requestid", ""))
+        because = why(record) if record else "no guard in the way" if step.public else "NOT IN THE AUDIT TRAIL"
+        if record is None and not step.public:
+            missing.append(step)
+        if answer.status_code != step.expected or (step.because and step.because not in because):
+            surprises.append(f"#{number} {step.who} {step.method} {step.path}: expected {step.expected} {step.because}")
+        if answer.status_code >= 400:
+            reasons.add(because)
+        action = f"{record['eventSource'].split('.')[0]}:{record['eventName']}" if record else "-"
+        table.add_row(str(number), step.who, f"{step.method} {step.path}", action, colour(answer), because)
+    console.print(table)
+    refused = sum(1 for _, answer in answers if answer.status_code >= 400)
+    console.print(
+        f"{len(answers)} requests, {refused} refused for {len(reasons)} different reasons; "
+        f"{len(records)} audit records, {len(missing)} missing; {len(surprises)} surprises."
+    )
+    for surprise in surprises:
+        console.print(f"[bold red]surprise[/] {surprise}")
+    return len(surprises) + len(missing)
+
+
+def colour(answer: AWSResponse) -> str:
+    allowed = answer.status_code < 400
+    return f"[{'green' if allowed else 'red'}]{answer.status_code}[/]"
+
+
+def why(record: dict[str, Any]) -> str:
+    """Say in one line which statement of which policy spoke, from the audit record alone."""
+    noted = record["iamGuard"]
+    reasons = noted.get("reasons")
+    if not reasons:
+        return f"{record.get('errorCode', '')}: {record.get('errorMessage', '')}"
+    return " and ".join(spoken(reason) for reason in reasons)
+
+
+def spoken(reason: dict[str, Any]) -> str:
+    kind = reason["policyType"]
+    if "effect" not in reason:
+        return reason.get("note") or f"no {kind} allows it"
+    statement = reason.get("sid") or f"statement {reason['statement']}"
+    return f"{reason['effect']} by {statement} of {reason['policy']} ({kind})"
+
+
+def invite(console: Console, address: str, folder: Path) -> None:
+    """Say what to try, and wait."""
+    key_id, secret = ACCESS_KEYS["rita"]
+    console.print(f"\nThe service listens on {address}; its audit trail is {folder}/audit.jsonl. Try:\n")
+    signed = f"curl --aws-sigv4 aws:amz:us-east-1:docs --user {key_id}:{secret}"
+    console.print(f"  {signed} {address}/documents", soft_wrap=True)
+    console.print(f"  {signed} {address}/documents/plan", soft_wrap=True)
+    console.print(f"  curl -H 'Authorization: Bearer {API_KEYS['robot']}' {address}/documents", soft_wrap=True)
+    console.print(f"  tail -f {folder}/audit.jsonl\n\nStop with Ctrl-C.", soft_wrap=True)
+    with contextlib.suppress(KeyboardInterrupt):
+        while True:
+            time.sleep(3600)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,106 @@
+"""The requests of the demo, each with the answer that must come and the words that its reason must hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from iam_guard.authn.api_key import format_key
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One request. `who` names a key below; `because` must occur in the reason that the audit trail gives."""
+
+    who: str
+    method: str
+    path: str
+    expected: int
+    because: str = ""
+    body: dict[str, Any] | None = None
+    altered_body: dict[str, Any] | None = None
+    api_key: bool = False
+    minutes_late: int = 0
+    public: bool = False
+
+
+ACCESS_KEYS = {
+    "ada": ("AKIAEXAMPLEADA000001", "ada-example-secret-0123456789abcdefghijk"),
+    "ed": ("AKIAEXAMPLEED0000001", "ed-example-secret-0123456789abcdefghijkl"),
+    "rita": ("AKIAEXAMPLERITA00001", "rita-example-secret-0123456789abcdefghij"),
+    "rita (retired key)": ("AKIAEXAMPLERITA00002", "rita-retired-secret-0123456789abcdefghij"),
+    "bo": ("AKIAEXAMPLEBO0000001", "bo-example-secret-0123456789abcdefghijkl"),
+    "gus": ("AKIAEXAMPLEGUS000001", "gus-example-secret-0123456789abcdefghijk"),
+    "gina": ("AKIAEXAMPLEGINA00001", "gina-example-secret-0123456789abcdefghij"),
+    "mallory (wrong secret)": ("AKIAEXAMPLEADA000001", "not-the-secret-of-ada-0123456789abcdefgh"),
+    "mallory (unknown key)": ("AKIAEXAMPLENOBODY001", "there-is-no-such-key-0123456789abcdefghi"),
+}
+API_KEYS = {"robot": format_key("ROBOT1", "robotexamplesecret0123456789abcdefghijklmnop")}
+
+BLUE, RED = {"team": "blue"}, {"team": "red"}
+SHARE = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Sid": "ShareWithGlobex",
+            "Effect": "Allow",
+            "Principal": {"AWS": "arn:aws:iam::444455556666:root"},
+            "Action": "docs:GetDocument",
+            "Resource": "arn:aws:docs:us-east-1:111122223333:document/roadmap",
+        },
+        {
+            "Sid": "NobodyDeletesTheRoadmap",
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": "docs:DeleteDocument",
+            "Resource": "*",
+        },
+    ],
+}
+PLAN, ROADMAP, SALARIES = "/documents/plan", "/documents/roadmap", "/documents/salaries"
+
+REQUESTS = [
+    Step("anybody", "GET", "/health", 200, public=True),
+    # An administrator fills the shelf.
+    Step("ada", "POST", PLAN, 201, "Everything of DocsAdmin", body={"text": "the plan", "tags": BLUE}),
+    Step("ada", "POST", ROADMAP, 201, "Everything of DocsAdmin", body={"text": "the roadmap", "tags": RED}),
+    Step("ada", "POST", SALARIES, 201, "DocsAdmin", body={"text": "…", "tags": {"classification": "confidential"}}),
+    # Readers read, but not everything, and they do not write.
+    Step("rita", "GET", "/documents", 200, "Read of DocsReader"),
+    Step("rita", "GET", PLAN, 200, "Read of DocsReader"),
+    Step("rita", "GET", SALARIES, 403, "Deny by NotTheConfidential of DocsReader"),
+    Step("rita", "PUT", PLAN, 403, "no identity-based policy allows it", body={"text": "mine"}),
+    Step("rita", "POST", "/exports", 403, "no identity-based policy allows it"),  # not from this address
+    # Editors work on what belongs to their team: attribute-based access.
+    Step("ed", "PUT", PLAN, 204, "OwnTeam of DocsEditor", body={"text": "a better plan"}),
+    Step("ed", "PUT", ROADMAP, 403, "no identity-based policy allows it", body={"text": "a better roadmap"}),
+    Step("ed", "POST", "/documents/notes", 201, "CreateForOwnTeam of DocsEditor", body={"text": "", "tags": BLUE}),
+    Step("ed", "POST", "/documents/loot", 403, "no identity-based policy", body={"text": "", "tags": RED}),
+    # A boundary limits what a policy gives.
+    Step("bo", "GET", PLAN, 200, "Everything of DocsAdmin"),
+    Step("bo", "DELETE", PLAN, 403, "no permissions boundary allows it"),
+    # Across accounts both sides must allow: first nothing is shared, then one document is.
+    Step("gus", "GET", ROADMAP, 403, "no resource-based policy allows it"),
+    Step("ada", "PUT", ROADMAP + "/policy", 204, "Everything of DocsAdmin", body=SHARE),
+    Step("gus", "GET", ROADMAP, 200, "ShareWithGlobex"),
+    Step("gina", "GET", ROADMAP, 403, "no identity-based policy allows it"),
+    Step("gus", "PUT", ROADMAP, 403, "no resource-based policy allows it", body={"text": "ours now"}),
+    Step("ada", "DELETE", ROADMAP, 403, "Deny by NobodyDeletesTheRoadmap"),
+    # The organization has the last word.
+    Step("ada", "PUT", PLAN + "/tags", 204, "DocsAdmin", body={"tags": {**BLUE, "hold": "legal"}}),
+    Step("ada", "DELETE", PLAN, 403, "Deny by LegalHold of NobodyDeletesLegalHolds"),
+    Step("gus", "POST", "/exports", 403, "no service control policy allows it"),
+    # A machine with a key that is scoped down.
+    Step("robot", "GET", PLAN, 200, "Everything of DocsAdmin", api_key=True),
+    Step("robot", "DELETE", "/documents/notes", 403, "no session policy allows it", api_key=True),
+    # Credentials that are no good, and none at all.
+    Step("nobody", "GET", PLAN, 401, "no resource-based policy allows it"),
+    Step("mallory (wrong secret)", "GET", PLAN, 401, "SignatureDoesNotMatch"),
+    Step("mallory (unknown key)", "GET", PLAN, 401, "InvalidClientTokenId"),
+    Step("rita (retired key)", "GET", PLAN, 401, "InvalidClientTokenId"),
+    Step("rita", "GET", PLAN, 401, "Signature expired", minutes_late=15),
+    Step("ed", "PUT", PLAN, 401, "SignatureDoesNotMatch", body={"text": "a"}, altered_body={"text": "b"}),
+    # What is not there is not there.
+    Step("ada", "GET", "/documents/nothing", 404, "there is no such resource"),
+    Step("ada", "DELETE", "/documents/notes", 204, "Everything of DocsAdmin"),
+]

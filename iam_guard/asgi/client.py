@@ -1,0 +1,107 @@
+"""The facts of a connection: who is at the other end, over what, with which headers -> `Call` and `HttpRequest`.
+
+A forwarding header is believed only from a trusted proxy (design 5): the chain of `X-Forwarded-For` is walked from our
+end, and the first address that is not a trusted proxy is the caller. Must not live here: condition keys (`supply`).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import uuid
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote, unquote_to_bytes
+
+from iam_guard.authn.http import HttpRequest
+from iam_guard.errors import MalformedRequest
+from iam_guard.model.request import Call
+from iam_guard.settings import Settings
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Headers = tuple[tuple[bytes, bytes], ...]
+
+
+class Connection:
+    """Reads ASGI scopes by the settings; made once."""
+
+    __slots__ = ("_region", "_trusted")
+
+    def __init__(self, settings: Settings) -> None:
+        self._trusted = tuple(ipaddress.ip_network(each, strict=False) for each in settings.trusted_proxies)
+        self._region = settings.region
+
+    def facts(self, scope: Mapping[str, Any]) -> Call:
+        """Give the facts of a call; never raises."""
+        headers: Headers = tuple(scope["headers"])
+        client = scope.get("client")
+        peer = _address(client[0]) if client else None
+        forwarded = peer is not None and self._is_trusted(peer)
+        secure = str(scope.get("scheme", "http")) in ("https", "wss")
+        if forwarded:
+            protocol = _last(headers, b"x-forwarded-proto")
+            secure = secure if protocol is None else protocol.lower() == "https"
+            peer = self._origin(headers, peer)
+        return Call(
+            request_id=str(uuid.uuid4()),
+            kind=scope["type"],
+            method=scope.get("method", "GET"),
+            path=scope.get("path", ""),
+            host=_first(headers, b"host"),
+            source_ip=peer,
+            user_agent=_first(headers, b"user-agent"),
+            referer=_first(headers, b"referer"),
+            secure=secure,
+            region=self._region,
+        )
+
+    def _origin(self, headers: Headers, peer: str | None) -> str | None:
+        """Walk the forwarding chain from our end; stop before whatever is no address."""
+        chain = b",".join(value for name, value in headers if name == b"x-forwarded-for").decode("latin-1")
+        for part in reversed([each.strip() for each in chain.split(",")]):
+            address = _address(part)
+            if address is None:
+                return peer
+            peer = address
+            if not self._is_trusted(address):
+                return peer
+        return peer
+
+    def _is_trusted(self, address: str) -> bool:
+        ip = ipaddress.ip_address(address)
+        return any(ip.version == network.version and ip in network for network in self._trusted)
+
+
+def http_request(scope: Mapping[str, Any]) -> HttpRequest:
+    """Give what a signature covers; raise `MalformedRequest` for a path that is no UTF-8."""
+    raw_path = scope.get("raw_path")
+    path: bytes = raw_path if isinstance(raw_path, bytes) else quote(scope["path"]).encode("ascii")
+    path = path.partition(b"?")[0]  # some servers leave the query in it
+    try:
+        unquote_to_bytes(path).decode("utf-8")
+    except UnicodeDecodeError:
+        raise MalformedRequest("expected a path in UTF-8", place="path") from None
+    return HttpRequest(
+        method=scope.get("method", "GET"),
+        raw_path=path,
+        query_string=scope.get("query_string", b""),
+        headers=tuple((name.lower(), value) for name, value in scope["headers"]),
+    )
+
+
+def _address(text: str) -> str | None:
+    try:
+        return str(ipaddress.ip_address(text.strip("[]")))
+    except ValueError:
+        return None
+
+
+def _first(headers: Headers, wanted: bytes) -> str | None:
+    for name, value in headers:
+        if name == wanted:
+            return value.decode("latin-1")
+    return None
+
+
+def _last(headers: Headers, wanted: bytes) -> str | None:
+    values = [value for name, value in headers if name == wanted]
+    return values[-1].decode("latin-1").rsplit(",", 1)[-1].strip() if values else None

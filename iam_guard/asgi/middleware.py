@@ -1,0 +1,175 @@
+"""`GuardMiddleware`: the guard before an ASGI application, for HTTP and WebSocket.
+
+Strategy. Per request: (1) read the facts of the connection; (2) authenticate, which refuses bad credentials at once;
+(3) set the current call and run the application, whose decorators decide; (4) watch the first message of the answer: an
+endpoint that made no decision and is not public is answered 500 and reported; (5) turn errors of our family into
+refusals. At start-up the routes are inspected, so that an unguarded endpoint is found before a request finds it. Must
+not live here: any decision.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final
+
+import anyio.to_thread
+
+from iam_guard.asgi.body import EMPTY_HASH, ReadBody, Receive, read_body
+from iam_guard.asgi.client import Connection, http_request
+from iam_guard.asgi.routes import unguarded
+from iam_guard.authn.http import HttpRequest
+from iam_guard.authn.verify import credential_of, needs_body
+from iam_guard.enforcement.context import CurrentCall, serving
+from iam_guard.enforcement.refusal import RefusalFormat, problem
+from iam_guard.enforcement.requirement import MARK, PUBLIC
+from iam_guard.errors import ConfigurationError, IamGuardError, UndecidedEndpoint
+from iam_guard.guard import Guard
+from iam_guard.model.principal import Principal
+from iam_guard.model.request import Call
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_log = logging.getLogger("iam_guard.asgi")
+
+_POLICY_VIOLATION: Final = 1008
+_NOTHING_WANTED: Final = "iam-guard:UndecidedEndpoint"
+_ROUTER_ANSWERS = {404, 405}
+"""What a router says when no endpoint takes the request; nothing was decided, and nothing was given away."""
+
+
+class GuardMiddleware:
+    """Put a guard before an ASGI application.
+
+    `refusal` gives the form of refusals, RFC 9457 by default. `check_routes=False` lets an application start although
+    the inspection of its routes finds endpoints that are neither guarded nor public; they still answer 500.
+    """
+
+    def __init__(self, app: App, *, guard: Guard, refusal: RefusalFormat = problem, check_routes: bool = True) -> None:
+        self.app = app
+        self.guard = guard
+        self._refusal = refusal
+        self._check_routes = check_routes
+        self._connection = Connection(guard.settings)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            self._inspect(scope.get("app", self.app))
+            await self.app(scope, receive, send)
+        elif scope["type"] in ("http", "websocket"):
+            await self._serve(scope, receive, send)
+        else:
+            raise ConfigurationError(f"expected an http or websocket scope, got `{scope['type']}`")
+
+    def _inspect(self, app: Any) -> None:
+        """Find endpoints that nobody guards; raising in the start-up stops the server with the message."""
+        found = unguarded(app)
+        if not found:
+            return
+        listing = ", ".join(str(endpoint) for endpoint in found)
+        message = f"endpoints that are neither guarded nor public: {listing}"
+        if self._check_routes:
+            raise ConfigurationError(message)
+        _log.warning("%s", message)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        facts = self._connection.facts(scope)
+        watched = _Watched(scope, send, facts)
+        call: CurrentCall | None = None
+        try:
+            principal, receive = await self._authenticate(scope, receive, facts)
+            call = CurrentCall(self.guard, principal, facts, scope)
+            watched.call = call
+            with serving(call):
+                await self.app(scope, receive, watched.send)
+        except IamGuardError as error:
+            self._report(error, facts, call)
+            if watched.started:
+                raise
+            await self._refuse(error, scope, receive, send, facts)
+
+    async def _authenticate(self, scope: Scope, receive: Receive, facts: Call) -> tuple[Principal, Receive]:
+        kind, credential_id = "unknown", None
+        try:
+            request = http_request(scope)
+            kind, credential_id = credential_of(request)
+            body = await self._signed_body(scope, request, receive)
+        except IamGuardError as error:
+            self.guard.trail.note_authentication(error, facts, kind=kind, credential_id=credential_id)
+            raise
+        payload_hash = EMPTY_HASH if body is None else body.hash
+
+        def authenticate() -> Principal:
+            return self.guard.authenticate(request, payload_hash=lambda: payload_hash, call=facts)
+
+        if self.guard.knows_credential(kind, credential_id):
+            principal = authenticate()
+        else:
+            principal = await anyio.to_thread.run_sync(authenticate)
+        return principal, receive if body is None else body.receive
+
+    async def _signed_body(self, scope: Scope, request: HttpRequest, receive: Receive) -> ReadBody | None:
+        if scope["type"] != "http" or not needs_body(request):
+            return None
+        return await read_body(receive, self.guard.settings.max_body)
+
+    def _report(self, error: IamGuardError, facts: Call, call: CurrentCall | None) -> None:
+        """Note what no decision noted: bad input to a handler, a wrong set-up, an undecided endpoint."""
+        if call is None or call.decisions:
+            return  # authentication errors and decisions were noted where they were made
+        action = call.wanted or _NOTHING_WANTED
+        self.guard.trail.note_error(error, facts, action=action, resource="*", principal=call.principal)
+        if error.fault == "receiver":
+            _log.error("%s %s: %s", facts.method, facts.path, error)
+
+    async def _refuse(self, error: IamGuardError, scope: Scope, receive: Receive, send: Send, facts: Call) -> None:
+        refusal = self._refusal(error, facts.request_id)
+        headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in refusal.headers]
+        headers.append((b"content-length", str(len(refusal.body)).encode("ascii")))
+        prefix = "http"
+        if scope["type"] == "websocket":
+            if "websocket.http.response" not in scope.get("extensions", {}):
+                await send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": error.code})
+                return
+            prefix = "websocket.http"
+        await send({"type": f"{prefix}.response.start", "status": refusal.status, "headers": headers})
+        body = b"" if scope.get("method") == "HEAD" else refusal.body
+        await send({"type": f"{prefix}.response.body", "body": body})
+
+
+class _Watched:
+    """The way out of the application: lets an answer start only if it was decided, or its endpoint is public."""
+
+    __slots__ = ("_facts", "_scope", "_send", "call", "started")
+
+    def __init__(self, scope: Scope, send: Send, facts: Call) -> None:
+        self._scope = scope
+        self._send = send
+        self._facts = facts
+        self.call: CurrentCall | None = None
+        self.started = False
+
+    async def send(self, message: Message) -> None:
+        if not self.started and message["type"] != "websocket.close":
+            self._check(message)
+            self.started = True
+            if message["type"] in ("http.response.start", "websocket.http.response.start"):
+                request_id = (b"x-amzn-requestid", self._facts.request_id.encode("ascii"))
+                message["headers"] = [*message.get("headers", ()), request_id]
+        await self._send(message)
+
+    def _check(self, message: Message) -> None:
+        """Refuse an answer that nobody decided (design 5)."""
+        if self.call is None or self.call.decisions:
+            return
+        endpoint = self._scope.get("endpoint")
+        if getattr(endpoint, MARK, None) == PUBLIC:
+            return
+        status = message.get("status")
+        if status in _ROUTER_ANSWERS or (endpoint is None and status == 307):
+            return
+        name = getattr(endpoint, "__qualname__", None) or type(endpoint).__name__
+        raise UndecidedEndpoint(f"the endpoint `{name}` answered without a decision and is not public")

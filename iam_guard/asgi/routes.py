@@ -1,0 +1,106 @@
+"""The inventory of an application's endpoints: which action guards each, which are public, which nobody guards.
+
+Walks the routes of Starlette and of what is built on it: nested routers, mounts, hosts, endpoint classes, WebSockets,
+and FastAPI's included routers. Must not live here: deciding.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from iam_guard.enforcement.requirement import MARK, PUBLIC
+
+_METHODS = ("get", "head", "post", "put", "patch", "delete", "options")
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One endpoint: `path` is the whole template, `guards` what stands on it (`docs:GetDocument on …`, `public`)."""
+
+    path: str
+    methods: tuple[str, ...]
+    name: str
+    guards: tuple[str, ...]
+
+    @property
+    def is_guarded(self) -> bool:
+        return bool(self.guards)
+
+    def __str__(self) -> str:
+        return f"{','.join(self.methods) or 'ANY'} {self.path} ({self.name})"
+
+
+def inventory(app: Any) -> list[Endpoint]:
+    """List every endpoint of an application, in the order of its routes."""
+    return list(_walk(_routes_of(app), ""))
+
+
+def unguarded(app: Any) -> list[Endpoint]:
+    """List the endpoints that are neither guarded nor public."""
+    return [endpoint for endpoint in inventory(app) if not endpoint.is_guarded]
+
+
+def _routes_of(app: Any) -> Iterable[Any]:
+    """Find the routes of an application, through the middlewares around it."""
+    seen = 0
+    while app is not None and seen < 50:
+        routes = getattr(app, "routes", None)
+        if routes:
+            return list(routes)
+        app = getattr(app, "app", None)
+        seen += 1
+    return []
+
+
+def _walk(routes: Iterable[Any], prefix: str) -> Iterator[Endpoint]:
+    for route in routes:
+        path = prefix + (getattr(route, "path", None) or "")
+        endpoint = getattr(route, "endpoint", None)
+        original = getattr(route, "original_router", None)  # FastAPI keeps an included router as a node of its own
+        if endpoint is not None:
+            yield from _endpoints(route, path, endpoint)
+        elif original is not None:
+            context = getattr(route, "include_context", None)
+            yield from _walk(original.routes, prefix + (getattr(context, "prefix", "") or ""))
+        else:
+            yield from _mounted(route, path)
+
+
+def _mounted(route: Any, path: str) -> Iterator[Endpoint]:
+    """A mount or host: the routes inside, or the mounted application itself where it has none."""
+    app = getattr(route, "app", None)
+    inside = getattr(route, "routes", None) or _routes_of(app)
+    if inside:
+        yield from _walk(inside, path)
+        return
+    guards = ("public",) if _mark_of(app) == PUBLIC else ()
+    yield Endpoint(path or "/", (), getattr(route, "name", None) or type(app).__name__, guards)
+
+
+def _endpoints(route: Any, path: str, endpoint: Any) -> Iterator[Endpoint]:
+    name = getattr(endpoint, "__qualname__", None) or type(endpoint).__name__
+    methods = tuple(sorted(getattr(route, "methods", None) or ()))
+    if not hasattr(route, "methods"):
+        methods = ("WEBSOCKET",)
+    if not inspect.isclass(endpoint) or _mark_of(endpoint) is not None:
+        yield Endpoint(path, methods, name, _guards(endpoint))
+        return
+    handlers = [(each, getattr(endpoint, each)) for each in _METHODS if hasattr(endpoint, each)]
+    for method, handler in handlers:
+        yield Endpoint(path, (method.upper(),), f"{name}.{method}", _guards(handler))
+    if not handlers:
+        yield Endpoint(path, methods, name, _guards(getattr(endpoint, "on_connect", None)))
+
+
+def _mark_of(endpoint: Any) -> Any:
+    while endpoint is not None and not hasattr(endpoint, MARK) and hasattr(endpoint, "func"):
+        endpoint = endpoint.func  # functools.partial
+    return getattr(endpoint, MARK, None)
+
+
+def _guards(endpoint: Any) -> tuple[str, ...]:
+    mark = _mark_of(endpoint)
+    return () if mark is None else (str(mark),)

@@ -1,0 +1,28 @@
+"""The only file that knows every concrete part: store, cache, trail, guard, and how they wrap each other."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+from iam_guard.audit.sinks import open_sink
+from iam_guard.audit.trail import Trail
+from iam_guard.enforcement.service import Service
+from iam_guard.guard import Guard
+from iam_guard.settings import load
+from iam_guard.store.cached import CachedStore
+from iam_guard.store.opening import open_store
+
+
+def open_guard(store: str | os.PathLike[str], *, services: Iterable[Service] = (), **settings: Any) -> Guard:
+    """Open a guard on a database URL, or on a seed file (`iam.yaml`: in memory, following the file's edits).
+
+    `settings` are those of `iam_guard.settings.Settings`; environment variables `IAM_GUARD_…` fill what is not given.
+    Raises `ConfigurationError` for a wrong setting, `SeedError` for a bad seed file, `StoreUnavailable` when the
+    database cannot be reached.
+    """
+    chosen = load(settings)
+    opened = CachedStore(open_store(os.fspath(store), chosen), chosen)
+    trail = Trail(open_sink(chosen.audit), region=chosen.region)
+    return Guard(opened, trail, chosen, catalogues=[each.catalogue for each in services])

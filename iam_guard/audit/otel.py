@@ -1,0 +1,114 @@
+"""What OpenTelemetry is told: attributes on the current span, counters, and how long deciding took.
+
+A view, never the audit record: spans are sampled and lost. Only the API is used; which SDK listens, if any, is the
+application's choice. Everything here has few different values; names of principals and resources are told only on
+request (`ids=True`), masked like in a record. When a span sees several decisions, the last one stands.
+Must not live here: the record (`record`), when what is told (`trail`).
+"""
+
+from __future__ import annotations
+
+from opentelemetry import metrics, trace
+from opentelemetry.trace import Span, format_span_id, format_trace_id
+
+from iam_guard.audit.record import reason_word
+from iam_guard.audit.redaction import mask
+from iam_guard.errors import IamGuardError
+from iam_guard.model.decision import Decision, Outcome
+
+ACTION = "iam_guard.action"
+OUTCOME = "iam_guard.outcome"
+REASON = "iam_guard.reason"
+POLICY = "iam_guard.policy"
+PRINCIPAL_TYPE = "iam_guard.principal.type"
+STALE = "iam_guard.stale"
+SERVICE = "iam_guard.service"
+CREDENTIAL_KIND = "iam_guard.credential.kind"
+RESULT = "iam_guard.result"
+PRINCIPAL_ARN = "iam_guard.principal.arn"
+RESOURCE_ARN = "iam_guard.resource.arn"
+ERROR_TYPE = "error.type"  # OpenTelemetry's own name
+
+DECISIONS = "iam_guard.decisions"
+AUTHENTICATIONS = "iam_guard.authentications"
+AUDIT_FAILURES = "iam_guard.audit.failures"
+DECISION_DURATION = "iam_guard.decision.duration"
+
+_BUCKETS = (1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 5e-3, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0)
+"""Seconds: a warm decision takes microseconds, one that loads from the store milliseconds."""
+
+
+class Telemetry:
+    """The instruments of one guard. Without a `meter` they follow whatever provider the application sets."""
+
+    def __init__(self, *, meter: metrics.Meter | None = None, ids: bool = False) -> None:
+        meter = meter or metrics.get_meter("iam_guard")
+        self._ids = ids
+        self._decisions = meter.create_counter(DECISIONS, unit="{decision}", description="Decisions by outcome")
+        self._authentications = meter.create_counter(
+            AUTHENTICATIONS, unit="{authentication}", description="Credentials that were accepted or refused"
+        )
+        self._failures = meter.create_counter(
+            AUDIT_FAILURES, unit="{record}", description="Audit records that could not be written"
+        )
+        self._duration = meter.create_histogram(
+            DECISION_DURATION,
+            unit="s",
+            description="Time from the question to the decision",
+            explicit_bucket_boundaries_advisory=_BUCKETS,
+        )
+
+    def decided(self, decision: Decision, seconds: float) -> None:
+        """Tell of a decision."""
+        service = decision.request.action.partition(":")[0]
+        outcome = decision.outcome.value
+        self._decisions.add(1, {OUTCOME: outcome, SERVICE: service})
+        self._duration.record(seconds, {OUTCOME: outcome, SERVICE: service})
+        span = trace.get_current_span()
+        if span.is_recording():
+            self._describe(span, decision)
+
+    def undecided(self, error: IamGuardError, action: str) -> None:
+        """Tell of a request that was refused because no decision could be made."""
+        outcome = Outcome.IMPLICITLY_DENIED.value
+        self._decisions.add(1, {OUTCOME: outcome, SERVICE: action.partition(":")[0], ERROR_TYPE: error.code})
+        span = trace.get_current_span()
+        if span.is_recording():
+            span.set_attributes({ACTION: action, OUTCOME: outcome, REASON: "Error", ERROR_TYPE: error.code})
+
+    def authenticated(self, kind: str, error: IamGuardError | None = None) -> None:
+        """Tell of credentials that were accepted, or refused with `error`."""
+        self._authentications.add(1, {CREDENTIAL_KIND: kind, RESULT: "Accepted" if error is None else error.code})
+        if error is not None:
+            span = trace.get_current_span()
+            if span.is_recording():
+                span.set_attributes({CREDENTIAL_KIND: kind, ERROR_TYPE: error.code})
+
+    def failed(self) -> None:
+        """Tell of an audit record that could not be written."""
+        self._failures.add(1)
+
+    def _describe(self, span: Span, decision: Decision) -> None:
+        request = decision.request
+        policy = decision.reasons[0].policy if decision.reasons else None
+        span.set_attributes(
+            {
+                ACTION: request.action,
+                OUTCOME: decision.outcome.value,
+                REASON: reason_word(decision),
+                PRINCIPAL_TYPE: request.principal.type.value,
+                STALE: decision.stale,
+            }
+        )
+        if policy is not None:
+            span.set_attribute(POLICY, policy.name)
+        if self._ids:
+            span.set_attributes({PRINCIPAL_ARN: mask(request.principal.arn), RESOURCE_ARN: mask(request.resource)})
+
+
+def trace_ids() -> tuple[str, str] | tuple[None, None]:
+    """Give trace id and span id of the current span in their hexadecimal form; None twice when there is no trace."""
+    context = trace.get_current_span().get_span_context()
+    if not context.is_valid:
+        return None, None
+    return format_trace_id(context.trace_id), format_span_id(context.span_id)

@@ -1,0 +1,121 @@
+"""The door of the room: note every decision, every refused credential, every failure to decide.
+
+Noting is synchronous: when a method returns, the sink has the line. When a line cannot be made or written, the failure
+is counted and logged (never the record itself), and then:
+- an Allow must not go unrecorded: it becomes a refusal (`DecisionUnavailable`), unless `on_failure="ignore"`;
+- a denial stays the denial that it is, for refusing is always safe.
+
+Must not live here: the shape of a record (`record`), what may leave (`redaction`), where it goes (`sinks`), what
+OpenTelemetry is told (`otel`). Safe to use from several threads.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Literal
+
+from iam_guard.audit.otel import Telemetry, trace_ids
+from iam_guard.audit.record import UNDECIDED, Stamp, authentication_record, decision_record, error_record
+from iam_guard.audit.redaction import to_line
+from iam_guard.audit.sinks import Sink
+from iam_guard.errors import DecisionUnavailable, IamGuardError
+from iam_guard.model.decision import Decision
+from iam_guard.model.principal import Principal
+from iam_guard.model.request import Call
+
+logger = logging.getLogger("iam_guard.audit")
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _new_id() -> str:
+    return str(uuid.uuid4())
+
+
+class Trail:
+    """Notes what a guard did. Without a sink only OpenTelemetry is told."""
+
+    def __init__(
+        self,
+        sink: Sink | None,
+        telemetry: Telemetry | None = None,
+        *,
+        on_failure: Literal["deny", "ignore"] = "deny",
+        region: str = "us-east-1",
+        clock: Callable[[], datetime] = _now,
+        new_id: Callable[[], str] = _new_id,
+        timer: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._sink = sink
+        self._telemetry = telemetry or Telemetry()
+        self._on_failure = on_failure
+        self._region = region
+        self._clock = clock
+        self._new_id = new_id
+        self._timer = timer
+
+    def note(self, decision: Decision, call: Call | None, *, started: float) -> None:
+        """Note a decision; `started` is what `time.perf_counter()` said when the question came.
+
+        Raises `DecisionUnavailable` when the decision is an Allow and cannot be recorded.
+        """
+        duration = self._timer() - started
+        self._telemetry.decided(decision, duration)
+        failure = self._write(lambda: decision_record(decision, call, self._stamp(), duration=duration))
+        if failure is not None and decision.allowed and self._on_failure != "ignore":
+            raise DecisionUnavailable("the audit record cannot be written") from failure
+
+    def note_authentication(
+        self, error: IamGuardError, call: Call | None, *, kind: str = "unknown", credential_id: str | None = None
+    ) -> None:
+        """Note credentials that were refused; `credential_id` is what the caller claimed, as far as it is no secret."""
+        self._telemetry.authenticated(kind, error)
+        self._write(lambda: authentication_record(error, call, self._stamp(), kind=kind, credential_id=credential_id))
+
+    def count_authentication(self, kind: str) -> None:
+        """Count credentials that were accepted; the records of the decisions that follow say whose they are."""
+        self._telemetry.authenticated(kind)
+
+    def note_error(
+        self,
+        error: IamGuardError,
+        call: Call | None,
+        principal: Principal | None = None,
+        *,
+        action: str = UNDECIDED,
+        resource: str = "*",
+    ) -> None:
+        """Note a request that was refused without a decision: none could be made, or nothing had asked for one."""
+        self._telemetry.undecided(error, action)
+        self._write(
+            lambda: error_record(error, call, self._stamp(), principal=principal, action=action, resource=resource)
+        )
+
+    def close(self) -> None:
+        """Close the sink; an Allow after this is refused like any other that cannot be recorded."""
+        if self._sink is not None:
+            self._sink.close()
+
+    def _stamp(self) -> Stamp:
+        trace_id, span_id = trace_ids()
+        return Stamp(self._clock(), self._new_id(), self._region, trace_id, span_id)
+
+    def _write(self, make: Callable[[], dict[str, object]]) -> Exception | None:
+        """Make a record and hand it to the sink; give the error when that failed."""
+        if self._sink is None:
+            return None
+        try:
+            self._sink.write(to_line(make()))
+        except Exception as error:  # noqa: BLE001 - whatever went wrong, an Allow must not go unrecorded
+            self._telemetry.failed()
+            # No traceback: its text may hold a part of the record.
+            detail = error.strerror if isinstance(error, OSError) else None
+            logger.error("an audit record cannot be written: %s (%s)", detail or "failure", type(error).__name__)
+            return error
+        return None

@@ -1,0 +1,107 @@
+"""The canonical request of Signature Version 4: the bytes that a client hashed and signed.
+
+Where what is on the wire could have been signed in more than one canonical form, all of them are given and the
+verifier takes the one that fits. Clients differ in this: botocore signs a URL's query as it stands, curl and AWS
+decode and encode it anew; botocore drops dot segments and empty segments from the path before signing, curl keeps
+empty ones. So path and query have the form *as sent* and the form *normalised*, one and the same for a well-formed
+request. INVARIANT: all forms of one wire text mean the same to an application, and each form, read back, means just
+that; otherwise a signature made for one meaning would be accepted for another. Hence `+` in a query stands for itself
+or for a space but never for `%2B`, and S3's way of encoding a path is for S3's services alone: `/a%2520b`, encoded
+once, is also `/a%20b` encoded twice.
+
+Must not live here: keys, times, which headers must be signed (`sigv4`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from urllib.parse import quote_from_bytes, unquote_to_bytes
+
+from iam_guard.authn.credential import SigV4Credential
+from iam_guard.authn.http import HttpRequest
+
+_PATH_AS_IS = frozenset({"s3", "s3express", "s3-object-lambda", "s3-outposts"})
+_DEFAULT_PORTS = (b":80", b":443")
+
+
+def canonical_requests(
+    request: HttpRequest,
+    credential: SigV4Credential,
+    *,
+    payload_hash: str,
+    public_hosts: Sequence[str] = (),
+) -> Iterator[bytes]:
+    """Give every canonical request that may have been signed, the likeliest first.
+
+    Every signed header must be in the request.
+    """
+    paths = canonical_paths(request.raw_path, credential.service)
+    queries = canonical_queries(request.query_string)
+    names = [name.encode("ascii") for name in credential.signed_headers]
+    values = {name: canonical_value(request.by_name[name]) for name in names}
+    for host in _hosts(values[b"host"], public_hosts):
+        values[b"host"] = host
+        headers = b"\n".join([name + b":" + values[name] for name in names])
+        tail = b"\n".join((headers, b"", b";".join(names), payload_hash.encode("ascii")))
+        for path in paths:
+            for query in queries:
+                yield b"\n".join((request.method.encode(), path, query, tail))
+
+
+def canonical_paths(raw_path: bytes, service: str) -> Sequence[bytes]:
+    """Give the forms of the path: for S3 as it is, else encoded once more, as sent and without dot segments."""
+    path = raw_path or b"/"
+    if service in _PATH_AS_IS:
+        return (path,)
+    as_sent = quote_from_bytes(path, safe="/~").encode("ascii")
+    if b"//" not in as_sent and b"/." not in as_sent:
+        return (as_sent,)
+    return _distinct(_without_dot_segments(as_sent), as_sent)
+
+
+def _without_dot_segments(path: bytes) -> bytes:
+    kept: list[bytes] = []
+    for segment in path.split(b"/"):
+        if segment == b"..":
+            del kept[-1:]
+        elif segment not in (b"", b"."):
+            kept.append(segment)
+    end = b"/" if kept and path.endswith(b"/") else b""
+    return b"/" + b"/".join(kept) + end
+
+
+def canonical_queries(query: bytes) -> Sequence[bytes]:
+    """Give the forms of the query, sorted by key and value: as sent, and with every component encoded anew."""
+    if not query:
+        return (b"",)
+    pairs = [part.partition(b"=") for part in query.split(b"&")]
+    as_sent = sorted((key, value) for key, _, value in pairs)
+    normalised = sorted((_encoded_anew(key), _encoded_anew(value)) for key, equals, value in pairs if key or equals)
+    return _distinct(_joined(as_sent), _joined(normalised))
+
+
+def _encoded_anew(component: bytes) -> bytes:
+    return quote_from_bytes(unquote_to_bytes(component.replace(b"+", b" ")), safe="-_.~").encode("ascii")
+
+
+def _joined(pairs: Sequence[tuple[bytes, bytes]]) -> bytes:
+    return b"&".join([key + b"=" + value for key, value in pairs])
+
+
+def canonical_value(values: Sequence[bytes]) -> bytes:
+    """Trim the values of one header, make every run of white space one space, and join them in order."""
+    return b",".join([b" ".join(value.split()) for value in values])
+
+
+def _hosts(received: bytes, public_hosts: Sequence[str]) -> Iterator[bytes]:
+    """Give the hosts that may have been signed; clients leave a default port out of what they sign."""
+    yield received
+    for port in _DEFAULT_PORTS:
+        if received.endswith(port):
+            yield received.removesuffix(port)
+    for host in public_hosts:
+        yield host.encode()
+
+
+def _distinct(first: bytes, second: bytes) -> Sequence[bytes]:
+    return (first,) if first == second else (first, second)

@@ -1,0 +1,18 @@
+"""The one place where something secret is compared: signatures, digests, body hashes.
+
+The time it takes depends on the lengths alone. Nothing else in this room uses `==` for such values or calls `hmac`'s
+comparison itself.
+"""
+
+from __future__ import annotations
+
+import hmac
+
+
+def same(given: str | bytes, expected: str | bytes) -> bool:
+    """Compare in constant time; text is compared as UTF-8."""
+    return hmac.compare_digest(_bytes(given), _bytes(expected))
+
+
+def _bytes(value: str | bytes) -> bytes:
+    return value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value

@@ -1,0 +1,168 @@
+"""Signature Version 4, verified: may this signature be looked at, and was it made with this secret?
+
+The strategy: every demand on form, time and coverage is checked before a key is looked up, so that refusing costs
+little. Then each canonical request that the wire text allows (`canonical`) is signed with the caller's secret, and the
+result compared in constant time. The signing key depends on the secret and the scope only, so it is cached; an entry
+is made only after a signature verified, since region and service are whatever a stranger wrote.
+
+Must not live here: reading the headers (`credential`), finding keys and choosing what the caller is told (`verify`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import threading
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import TypeAlias
+
+from cachetools import LRUCache
+
+from iam_guard.authn.canonical import canonical_requests
+from iam_guard.authn.compare import same
+from iam_guard.authn.credential import ALGORITHM, TERMINATOR, SigV4Credential
+from iam_guard.authn.http import HttpRequest
+from iam_guard.errors import IncompleteSignature, SignatureDoesNotMatch
+
+_SHA256_HEX = re.compile(rb"[0-9a-f]{64}")
+_NEED_NOT_BE_SIGNED = frozenset({b"x-amz-security-token", b"x-amz-cf-id"})  # the second is added by CloudFront
+
+_Scope: TypeAlias = tuple[str, bytes, str, str, str]
+
+
+class SigningKeys:
+    """A bounded cache of derived signing keys, safe to share between threads."""
+
+    def __init__(self, maxsize: int = 10_000) -> None:
+        self._keys: LRUCache[_Scope, bytes] = LRUCache(maxsize)
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def get(self, scope: _Scope) -> bytes | None:
+        """Give the key of a scope whose signature verified before."""
+        with self._lock:
+            return self._keys.get(scope)
+
+    def keep(self, scope: _Scope, key: bytes) -> None:
+        """Remember a key with which a signature has verified."""
+        if self._keys.maxsize >= 1:
+            with self._lock:
+                self._keys[scope] = key
+
+
+def check_time(credential: SigV4Credential, *, now: datetime, skew: float) -> None:
+    """Refuse a signature whose scope has another day than its time, or that is over `skew` seconds from `now`.
+
+    The sentences are AWS's; clients parse them to correct their clocks.
+    """
+    day = credential.timestamp[:8]
+    if credential.date != day:
+        raise SignatureDoesNotMatch(
+            "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: "
+            f"'{credential.date}' != '{day}', from '{credential.timestamp}'."
+        )
+    now = now.replace(microsecond=0)
+    signed, allowed = datetime.fromisoformat(credential.timestamp), timedelta(seconds=skew)
+    if signed < now - allowed:
+        limit, relation, sign = now - allowed, "Signature expired: {} is now earlier than", "-"
+    elif signed > now + allowed:
+        limit, relation, sign = now + allowed, "Signature not yet current: {} is still later than", "+"
+    else:
+        return
+    raise SignatureDoesNotMatch(
+        f"{relation.format(credential.timestamp)} {_basic(limit)} ({_basic(now)} {sign} {skew / 60:g} min.)"
+    )
+
+
+def _basic(moment: datetime) -> str:
+    return moment.strftime("%Y%m%dT%H%M%SZ")
+
+
+def check_coverage(request: HttpRequest, credential: SigV4Credential) -> None:
+    """Refuse a signature that leaves out what it must cover, or covers what is not there."""
+    names = [name.encode("ascii") for name in credential.signed_headers]
+    covered = frozenset(names)
+    for name in request.by_name:
+        must_be_signed = name == b"host" or (name.startswith(b"x-amz-") and name not in _NEED_NOT_BE_SIGNED)
+        if must_be_signed and name not in covered:
+            message = f"'{_title(name)}' must be a 'SignedHeader' in the AWS Authorization."
+            raise SignatureDoesNotMatch(message, place="authorization")
+    for name in names:
+        if name not in request.by_name:
+            message = f"the signed header `{name[:64].decode('ascii')}` is not in the request"
+            raise SignatureDoesNotMatch(message, place="authorization")
+    if b"host" not in covered:
+        raise SignatureDoesNotMatch("'Host' must be a 'SignedHeader' in the AWS Authorization.", place="authorization")
+    if len(request.values(b"host")) > 1:
+        raise IncompleteSignature("expected one header, got several", place="host")
+
+
+def _title(name: bytes) -> str:
+    return name[:64].decode("ascii", "replace").title()
+
+
+def declared_payload_hash(request: HttpRequest) -> str | None:
+    """Give the body hash that `x-amz-content-sha256` states and the signature covers; None where it states none."""
+    values = request.values(b"x-amz-content-sha256")
+    if not values:
+        return None
+    if len(values) == 1 and _SHA256_HEX.fullmatch(values[0].strip()):
+        return values[0].strip().decode("ascii")
+    message = "expected the SHA-256 of the body in hexadecimal; unsigned and streaming payloads are not accepted"
+    raise IncompleteSignature(message, place="x-amz-content-sha256")
+
+
+def check_payload(declared: str, computed: str) -> None:
+    """Refuse a body that is not the one whose hash was signed."""
+    if not same(declared, computed):
+        message = "The provided 'x-amz-content-sha256' header does not match what was computed."
+        raise SignatureDoesNotMatch(message, place="x-amz-content-sha256")
+
+
+def is_signed_with(
+    secret: str,
+    request: HttpRequest,
+    credential: SigV4Credential,
+    *,
+    payload_hash: str,
+    keys: SigningKeys,
+    public_hosts: Sequence[str] = (),
+) -> bool:
+    """Tell whether the signature was made with `secret` over this request; `check_coverage` must have passed."""
+    scope = _cache_scope(secret, credential)
+    cached = keys.get(scope)
+    key = cached or signing_key(secret, credential.date, credential.region, credential.service)
+    for canonical in canonical_requests(request, credential, payload_hash=payload_hash, public_hosts=public_hosts):
+        if same(credential.signature, signature(key, string_to_sign(credential, canonical))):
+            if cached is None:
+                keys.keep(scope, key)
+            return True
+    return False
+
+
+def _cache_scope(secret: str, credential: SigV4Credential) -> _Scope:
+    digest = hashlib.sha256(secret.encode()).digest()
+    return credential.access_key_id, digest, credential.date, credential.region, credential.service
+
+
+def string_to_sign(credential: SigV4Credential, canonical_request: bytes) -> bytes:
+    """Make what the signature is computed over."""
+    digest = hashlib.sha256(canonical_request).hexdigest()
+    return f"{ALGORITHM}\n{credential.timestamp}\n{credential.scope}\n{digest}".encode("ascii")
+
+
+def signing_key(secret: str, date: str, region: str, service: str) -> bytes:
+    """Derive the key that signs for one day, region and service."""
+    key = b"AWS4" + secret.encode()
+    for part in (date, region, service, TERMINATOR):
+        key = hmac.digest(key, part.encode("ascii"), "sha256")
+    return key
+
+
+def signature(key: bytes, text: bytes) -> str:
+    """Sign; in lower-case hexadecimal, as it stands in the header."""
+    return hmac.digest(key, text, "sha256").hex()

@@ -1,0 +1,69 @@
+"""The current call: which guard, who calls, with which path parameters, and what was decided so far.
+
+The middleware sets it, the decorators read it. It lives in a context variable, so that a handler needs no `request`
+parameter and a thread that runs a synchronous handler sees it too. Must not live here: deciding (`guard`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+from iam_guard.errors import ConfigurationError
+from iam_guard.guard import Guard
+from iam_guard.model.decision import Decision
+from iam_guard.model.principal import Principal
+from iam_guard.model.request import Call
+
+
+@dataclass(slots=True)
+class CurrentCall:
+    """One call to the application. `scope` is the ASGI scope, which the framework fills while it routes."""
+
+    guard: Guard
+    principal: Principal
+    facts: Call
+    scope: MutableMapping[str, Any] = field(default_factory=dict, repr=False)
+    decisions: list[Decision] = field(default_factory=list)
+    wanted: str | None = None
+    """The action that a decorator is about to ask for; tells what was wanted when no decision could be made."""
+
+    @property
+    def path_parameters(self) -> Mapping[str, Any]:
+        parameters: Mapping[str, Any] = self.scope.get("path_params") or {}
+        return parameters
+
+
+_current: ContextVar[CurrentCall | None] = ContextVar("iam_guard_current_call", default=None)
+
+
+def current_call() -> CurrentCall:
+    """Give the call being handled; raise `ConfigurationError` outside of one."""
+    call = _current.get()
+    if call is None:
+        raise ConfigurationError("no guarded call is being handled: is `GuardMiddleware` in front of the application?")
+    return call
+
+
+def current_principal() -> Principal:
+    """Give the caller of the call being handled; raise `ConfigurationError` outside of one."""
+    return current_call().principal
+
+
+def current_decision() -> Decision | None:
+    """Give the latest decision of the call being handled, None before the first; raise outside of a call."""
+    decisions = current_call().decisions
+    return decisions[-1] if decisions else None
+
+
+@contextmanager
+def serving(call: CurrentCall) -> Iterator[CurrentCall]:
+    """Make `call` the current one; for middlewares, workers and tests."""
+    token = _current.set(call)
+    try:
+        yield call
+    finally:
+        _current.reset(token)

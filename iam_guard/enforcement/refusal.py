@@ -1,0 +1,69 @@
+"""A refusal as an answer: an error of the family -> status, headers, body (design 4.5, RFC 9457).
+
+The form comes from the error itself. Nothing secret, and nothing about other tenants, is told: errors of our own making
+are answered with a general sentence, their details stay in the log and the audit trail. Must not live here: sending it
+(`asgi`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TypeAlias
+
+from iam_guard.errors import AccessDenied, IamGuardError, MissingAuthenticationToken
+from iam_guard.model.decision import Decision
+from iam_guard.model.principal import PrincipalType
+
+REALM = 'Bearer realm="iam-guard", AWS4-HMAC-SHA256'
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What is sent. Header names in lower case."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+RefusalFormat: TypeAlias = Callable[[IamGuardError, str], Refusal]
+"""(the error, the request id) -> what is sent."""
+
+
+def problem(error: IamGuardError, request_id: str) -> Refusal:
+    """Answer with `application/problem+json`: AWS's code, AWS's sentence, the request id (RFC 9457)."""
+    error = as_asked_to_sign_in(error)
+    document = {
+        "type": "about:blank",
+        "title": HTTPStatus(error.status).phrase,
+        "status": error.status,
+        "code": error.code,
+        "detail": error.message if error.fault == "sender" else _GENERAL.get(error.status, _GENERAL[500]),
+        "requestId": request_id,
+    }
+    headers = [
+        ("content-type", "application/problem+json"),
+        ("x-amzn-requestid", request_id),
+        ("cache-control", "no-store"),
+    ]
+    if error.status == HTTPStatus.UNAUTHORIZED:
+        headers.append(("www-authenticate", REALM))
+    return Refusal(error.status, tuple(headers), json.dumps(document).encode())
+
+
+_GENERAL = {
+    500: "the service could not answer the request",
+    503: "no decision can be made at the moment, so the request is denied",
+}
+
+
+def as_asked_to_sign_in(error: IamGuardError) -> IamGuardError:
+    """Turn the denial of an anonymous caller into the demand for credentials (design 4.5: 401, not 403)."""
+    if not isinstance(error, AccessDenied) or not isinstance(error.decision, Decision):
+        return error
+    if error.decision.request.principal.type is not PrincipalType.ANONYMOUS:
+        return error
+    return MissingAuthenticationToken(error.message)

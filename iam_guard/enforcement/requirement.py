@@ -1,0 +1,177 @@
+"""What a decorated handler requires, and how it is enforced when the handler is called.
+
+The resource of the decision is built from exactly what the handler uses: its own arguments first, then the path
+parameters of the route that matched. Must not live here: the decorators (`service`), the middleware (`asgi`).
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import anyio.to_thread
+
+from iam_guard.enforcement.context import CurrentCall, current_call
+from iam_guard.enforcement.template import ResourceTemplate
+from iam_guard.errors import ConfigurationError, NoSuchEntity
+from iam_guard.guard import require_allowed
+from iam_guard.model.context import Given, Lazy
+from iam_guard.model.decision import Decision
+from iam_guard.model.request import Resource
+
+Keys: TypeAlias = Mapping[str, "Given | Lazy"]
+ResourceLoader: TypeAlias = Callable[..., "Resource | str | Awaitable[Resource | str | None] | None"]
+ContextLoader: TypeAlias = Callable[..., "Keys | Awaitable[Keys]"]
+ResourceSource: TypeAlias = str | ResourceLoader
+ContextSource: TypeAlias = Keys | ContextLoader | None
+
+MARK: Final = "__iam_guard__"
+"""The attribute of an endpoint that says what guards it: a `Requirement`, or `PUBLIC`."""
+PUBLIC: Final = "public"
+
+
+class Concealed(NoSuchEntity):
+    """A denial answered as if the thing did not exist; `decision` is the denial, for whoever may see it."""
+
+    def __init__(self, decision: Decision | None = None) -> None:
+        super().__init__("there is no such resource")
+        self.decision = decision
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """The declaration of one decorator."""
+
+    action: str
+    template: ResourceTemplate | None
+    loader: ResourceLoader | None
+    context: ContextSource
+    conceal: bool
+
+    @classmethod
+    def of(
+        cls, action: str, resource: ResourceSource, context: ContextSource, *, conceal: bool, service: str
+    ) -> Requirement:
+        """Read a declaration; raise `ConfigurationError` where it makes no sense."""
+        if not isinstance(resource, str):
+            return cls(action, None, resource, context, conceal)
+        template = None if resource == "*" else ResourceTemplate(resource, service=service)
+        return cls(action, template, None, context, conceal)
+
+    def __str__(self) -> str:
+        if self.loader is not None:
+            return f"{self.action} on {getattr(self.loader, '__name__', 'loader')}()"
+        return f"{self.action} on {self.template.text if self.template else '*'}"
+
+    def bind(self, handler: Callable[..., Any]) -> BoundRequirement:
+        """Join the declaration with the handler it stands on."""
+        return BoundRequirement(self, inspect.signature(handler))
+
+
+class BoundRequirement:
+    """A requirement on one handler. Two ways to enforce it share everything but the waiting."""
+
+    __slots__ = ("_requirement", "_signature")
+
+    def __init__(self, requirement: Requirement, signature: inspect.Signature) -> None:
+        self._requirement = requirement
+        self._signature = signature
+
+    def refuse_async_loaders(self) -> None:
+        """Raise `ConfigurationError` where a synchronous handler was given a loader that it cannot wait for."""
+        for loader in (self._requirement.loader, self._requirement.context):
+            if inspect.iscoroutinefunction(loader):
+                message = "a synchronous handler cannot wait for an asynchronous loader"
+                raise ConfigurationError(message, place=self._requirement.action)
+
+    def enforce(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Decide, and raise unless allowed."""
+        call, arguments = self._begin(args, kwargs)
+        resource = self._resource(call, arguments)
+        context = self._context(arguments)
+        self._finish(decide_here(self._requirement.action, self._checked(resource), self._keys(context)))
+
+    async def enforce_async(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Decide, and raise unless allowed; wait for asynchronous loaders."""
+        call, arguments = self._begin(args, kwargs)
+        resource = self._resource(call, arguments)
+        if inspect.isawaitable(resource):
+            resource = await resource
+        context = self._context(arguments)
+        if inspect.isawaitable(context):
+            context = await context
+        decision = await decide_here_async(self._requirement.action, self._checked(resource), self._keys(context))
+        self._finish(decision)
+
+    def _begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[CurrentCall, Mapping[str, Any]]:
+        call = current_call()
+        call.wanted = self._requirement.action
+        arguments = self._signature.bind_partial(*args, **kwargs).arguments
+        for value in arguments.values():
+            scope = getattr(value, "scope", None)  # the handler's own request: what it reads its parameters from
+            if isinstance(scope, Mapping) and "path_params" in scope:
+                return call, {**scope["path_params"], **arguments}
+        return call, {**call.path_parameters, **arguments}
+
+    def _resource(self, call: CurrentCall, arguments: Mapping[str, Any]) -> Any:
+        requirement = self._requirement
+        if requirement.loader is not None:
+            return _called(requirement.loader, arguments)
+        if requirement.template is None:
+            return "*"
+        return requirement.template.fill(arguments, call.principal, call.guard.settings)
+
+    def _context(self, arguments: Mapping[str, Any]) -> Any:
+        context = self._requirement.context
+        return _called(context, arguments) if callable(context) else context
+
+    def _checked(self, resource: Any) -> str | Resource:
+        if resource is None:
+            raise Concealed
+        if isinstance(resource, (str, Resource)):
+            return resource
+        message = f"expected a loader to give a resource, an ARN or None, got `{type(resource).__name__}`"
+        raise ConfigurationError(message, place=self._requirement.action)
+
+    def _keys(self, context: Any) -> Keys | None:
+        if context is None or isinstance(context, Mapping):
+            return context
+        message = f"expected condition keys as a mapping, got `{type(context).__name__}`"
+        raise ConfigurationError(message, place=self._requirement.action)
+
+    def _finish(self, decision: Decision) -> None:
+        if self._requirement.conceal and not decision.allowed and decision.error is None:
+            raise Concealed(decision)
+        require_allowed(decision)
+
+
+def decide_here(action: str, resource: str | Resource, context: Keys | None) -> Decision:
+    """Ask the guard of the current call, for its caller."""
+    call = current_call()
+    decision = call.guard.decide(call.principal, action, resource, context, call=call.facts)
+    call.decisions.append(decision)
+    return decision
+
+
+async def decide_here_async(action: str, resource: str | Resource, context: Keys | None) -> Decision:
+    """Ask the guard of the current call; in a thread of its own where the store must be asked."""
+    call = current_call()
+    if call.guard.is_warm(call.principal, resource):
+        return decide_here(action, resource, context)
+    return await anyio.to_thread.run_sync(decide_here, action, resource, context)
+
+
+def _called(loader: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
+    """Call a loader with the arguments that its signature names."""
+    given: dict[str, Any] = {}
+    for name, parameter in inspect.signature(loader).parameters.items():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            continue
+        if name in arguments:
+            given[name] = arguments[name]
+        elif parameter.default is parameter.empty:
+            message = f"the loader needs `{name}`, which neither the route nor the handler has"
+            raise ConfigurationError(message, place=getattr(loader, "__name__", "loader"))
+    return loader(**given)

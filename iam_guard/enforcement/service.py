@@ -1,0 +1,138 @@
+"""`Service` and its decorators: a handler declares its action and resource, and asks the guard of the current call.
+
+`docs.requires("GetDocument", resource="document/{document_id}")` works on asynchronous and synchronous handlers of any
+framework that speaks ASGI; both share one body, `Requirement`, and differ in the last line only. The decorated handler
+keeps its signature. A refusal is raised and answered by the middleware. Must not live here: deciding (`guard`), HTTP
+forms (`refusal`), finding handlers without a decorator (`asgi/routes`).
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, ParamSpec, TypeVar, cast
+
+from iam_guard.enforcement.requirement import (
+    MARK,
+    PUBLIC,
+    ContextSource,
+    Requirement,
+    ResourceSource,
+    decide_here,
+    decide_here_async,
+)
+from iam_guard.errors import ConfigurationError
+from iam_guard.guard import require_allowed
+from iam_guard.model.catalogue import Catalogue
+from iam_guard.model.context import Given, Lazy
+from iam_guard.model.decision import Decision
+from iam_guard.model.request import Resource
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+class Service:
+    """A namespace of the application: `Service("docs")` has the actions `docs:…` and the ARNs `arn:aws:docs:…`."""
+
+    def __init__(self, name: str) -> None:
+        self.catalogue = Catalogue(name)
+
+    @property
+    def name(self) -> str:
+        return self.catalogue.service
+
+    def __repr__(self) -> str:
+        return f"Service({self.name!r})"
+
+    def requires(
+        self,
+        action: str,
+        *,
+        resource: ResourceSource = "*",
+        context: ContextSource = None,
+        conceal: bool = False,
+    ) -> Callable[[Callable[P, R]], Callable[P, R]]:
+        """Let the decorated handler run only for callers who may do `action` on `resource`.
+
+        `resource` is a template (`document/{document_id}`, a whole ARN, or `*` for actions without a resource), or a
+        loader: a function whose parameters are named like path parameters or handler arguments, which gives a
+        `Resource`, an ARN, or None where there is no such thing (answered 404). `context` is a mapping of condition
+        keys, or a loader of one. Loaders may be asynchronous where the handler is. `conceal` answers 404 instead of
+        403. Raises `ConfigurationError` where the declaration makes no sense.
+        """
+        label = resource if isinstance(resource, str) else f"{getattr(resource, '__name__', 'loader')}()"
+        row = self.catalogue.declare(action, label)
+        requirement = Requirement.of(str(row), resource, context, conceal=conceal, service=self.name)
+        return functools.partial(_guarded, requirement)
+
+    def decide(
+        self, action: str, resource: str | Resource = "*", context: Mapping[str, Given | Lazy] | None = None
+    ) -> Decision:
+        """Decide for the current caller inside a handler; synchronous, for what the decorator cannot know beforehand.
+
+        `resource` is an ARN or a `Resource`. The decision is noted. Raises `ConfigurationError` outside of a call.
+        """
+        return decide_here(str(self.catalogue.declare(action, "*")), resource, context)
+
+    async def decide_async(
+        self, action: str, resource: str | Resource = "*", context: Mapping[str, Given | Lazy] | None = None
+    ) -> Decision:
+        """Decide as `decide` does, leaving the event loop where the store must be asked."""
+        return await decide_here_async(str(self.catalogue.declare(action, "*")), resource, context)
+
+    def authorize(
+        self, action: str, resource: str | Resource = "*", context: Mapping[str, Given | Lazy] | None = None
+    ) -> Decision:
+        """Decide as `decide` does and raise `AccessDenied` unless allowed."""
+        return require_allowed(self.decide(action, resource, context))
+
+
+def requires(
+    action: str,
+    *,
+    resource: ResourceSource = "*",
+    context: ContextSource = None,
+    conceal: bool = False,
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Do as `Service.requires`, with the whole action name: `@requires("docs:GetDocument", …)`."""
+    prefix, colon, name = action.partition(":")
+    if not colon:
+        raise ConfigurationError(f"expected an action such as `docs:GetDocument`, got `{action}`", place="requires")
+    return Service(prefix).requires(name, resource=resource, context=context, conceal=conceal)
+
+
+def public(endpoint: T) -> T:
+    """Mark an endpoint (a handler, an endpoint class or a mounted ASGI application) as open to everybody."""
+    setattr(endpoint, MARK, PUBLIC)
+    return endpoint
+
+
+def _guarded(requirement: Requirement, handler: Callable[P, R]) -> Callable[P, R]:
+    if inspect.isclass(handler) or not callable(handler):
+        message = "expected a function or method; of an endpoint class, decorate each method (get, post, …)"
+        raise ConfigurationError(message, place=requirement.action)
+    if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
+        raise ConfigurationError("expected a handler that returns, got a generator", place=requirement.action)
+    bound = requirement.bind(handler)
+    if inspect.iscoroutinefunction(handler):
+
+        @functools.wraps(handler)
+        async def guarded_async(*args: P.args, **kwargs: P.kwargs) -> Any:
+            await bound.enforce_async(args, kwargs)
+            return await handler(*args, **kwargs)
+
+        guarded = cast("Callable[P, R]", guarded_async)
+    else:
+        bound.refuse_async_loaders()
+
+        @functools.wraps(handler)
+        def guarded_sync(*args: P.args, **kwargs: P.kwargs) -> R:
+            bound.enforce(args, kwargs)
+            return handler(*args, **kwargs)
+
+        guarded = guarded_sync
+    setattr(guarded, MARK, requirement)
+    return guarded

@@ -1,0 +1,60 @@
+"""Resource templates: `document/{document_id}` or a whole ARN with parameters -> the ARN of one request.
+
+A short template means a resource of the caller's own account; a whole ARN may name the account by a parameter. Values
+are put in as they are: a `*` in a path is a character (rule M-21), and a value cannot move the borders between ARN
+fields.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from iam_guard.errors import ConfigurationError, InvalidInput
+from iam_guard.model.principal import Principal
+from iam_guard.settings import Settings
+
+_PARAMETER = re.compile(r"\{([^{}]*)\}")
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+class ResourceTemplate:
+    """One template, read once. Raises `ConfigurationError` when it is no template."""
+
+    __slots__ = ("_fields", "parameters", "text")
+
+    def __init__(self, text: str, *, service: str) -> None:
+        self.text = text
+        whole = text if text.startswith("arn:") else f"arn:{{partition}}:{service}:{{region}}:{{account}}:{text}"
+        self._fields = whole.split(":", 5)
+        names = _PARAMETER.findall(whole)
+        wrong = [name for name in names if not _IDENTIFIER.fullmatch(name)]
+        if len(self._fields) != 6 or not self._fields[5] or wrong or "{" in _PARAMETER.sub("", whole):
+            message = f"expected a resource such as `document/{{document_id}}` or a whole ARN, got `{text}`"
+            raise ConfigurationError(message, place="resource")
+        if "*" in whole or "?" in whole:
+            raise ConfigurationError(f"expected a resource without wildcards, got `{text}`", place="resource")
+        self.parameters = tuple(name for name in dict.fromkeys(names))
+
+    def fill(self, parameters: Mapping[str, object], principal: Principal, settings: Settings) -> str:
+        """Give the ARN; raise `ConfigurationError` for a missing parameter, `InvalidInput` for one with a colon."""
+        own = {"partition": settings.partition, "region": settings.region, "account": principal.account or ""}
+        filled = [self._fill(part, parameters, own) for part in self._fields]
+        for number, part in enumerate(filled[:5]):
+            if ":" in part:
+                raise InvalidInput(
+                    "expected a value without a colon in the resource's ARN", place=f"ARN field {number + 1}"
+                )
+        return ":".join(filled)
+
+    def _fill(self, part: str, parameters: Mapping[str, object], own: Mapping[str, str]) -> str:
+        def value(match: re.Match[str]) -> str:
+            name = match[1]
+            if name in parameters:
+                return str(parameters[name])
+            if name in own:
+                return own[name]
+            message = f"the resource template `{self.text}` needs the parameter `{name}`, which the route does not have"
+            raise ConfigurationError(message, place="resource")
+
+        return _PARAMETER.sub(value, part) if "{" in part else part

@@ -1,0 +1,148 @@
+"""What actions, resources and condition keys must look like (rules G-60 to G-67).
+
+Must not live here: principals (`principals`), variables in them (`variables`), whether a service knows them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from iam_guard.policy.fault import LEGACY_PARSING, Entry, Fault, Reading, actions, conditions, resources
+from iam_guard.policy.grammar import (
+    ACTION,
+    CONDITION_KEY,
+    IAM_RESOURCE_TYPES,
+    PARTITIONS,
+    TAG_KEY_PREFIXES,
+    WILDCARD,
+    WITH_SHORT_ARNS,
+    quoted,
+    shown,
+)
+
+_VENDOR_NEEDED = "Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc."
+_VENDOR_UNQUALIFIED = "Resource vendor must be fully qualified and cannot contain regexes."
+
+
+def actions_form(reading: Reading) -> Iterator[Fault]:
+    """G-60, G-61, G-62."""
+    for entry in actions(reading.document):
+        if not ACTION.fullmatch(entry.value):
+            yield Fault("INVALID_ACTION", *_action_fault(entry))
+
+
+def _action_fault(entry: Entry) -> tuple[str, tuple[str | int, ...], str]:
+    prefix, *rest = entry.value.split(":")
+    if not rest:
+        return f"expected `*` or `prefix:name` as action, got {quoted(entry.value)}", entry.path, _VENDOR_NEEDED
+    if len(rest) > 1:
+        sentence = "Actions/Condition can contain only one colon."
+        return f"expected one colon in an action, got {quoted(entry.value)}", entry.path, sentence
+    message = f"expected the prefix of an action to be letters, digits, `-` and `.`, got {quoted(entry.value)}"
+    return message, entry.path, f"Vendor {shown(prefix)} is not valid"
+
+
+def actions_without_name(reading: Reading) -> Iterator[Fault]:
+    """G-60: a prefix alone names no action."""
+    for entry in actions(reading.document):
+        if entry.value.endswith(":"):
+            yield Fault("INVALID_ACTION", f"expected a name behind the prefix, got {quoted(entry.value)}", entry.path)
+
+
+def condition_keys_form(reading: Reading) -> Iterator[Fault]:
+    """G-67."""
+    for tested in conditions(reading.document):
+        if not CONDITION_KEY.fullmatch(tested.test.key):
+            message = f"expected a condition key `prefix:name`, got {quoted(tested.test.key)}"
+            yield Fault("INVALID_CONDITION_KEY_FORMAT", message, tested.path, _VENDOR_NEEDED, name=True)
+
+
+def condition_keys_without_tag(reading: Reading) -> Iterator[Fault]:
+    """G-67: a tag-style key names the tag."""
+    for tested in conditions(reading.document):
+        if tested.test.key.rstrip("/").lower() in TAG_KEY_PREFIXES:
+            message = f"expected the key of a tag behind `/`, got {quoted(tested.test.key)}"
+            yield Fault("MISSING_TAG_KEY_IN_CONDITION", message, tested.path, name=True)
+
+
+# --- resources ---------------------------------------------------------------------------------------------------
+
+
+def resources_are_arns(reading: Reading) -> Iterator[Fault]:
+    """G-63. Wildcards in the word `arn` itself are legal to evaluate, so a form that could match it passes (G-65)."""
+    for entry in resources(reading.document):
+        if entry.value != "*" and not _begins_like_an_arn(entry.value):
+            message = f"expected `*` or an ARN, got {quoted(entry.value)}"
+            sentence = f'Resource {shown(entry.value)} must be in ARN format or "*".'
+            yield Fault("INVALID_ARN_PREFIX", message, entry.path, sentence)
+
+
+def _begins_like_an_arn(value: str) -> bool:
+    field, colon, _ = value.partition(":")
+    stars_once = re.sub(r"\*+", "*", field)
+    if not colon or len(stars_once) > len("*a*r*n*"):
+        return False
+    pattern = "".join(_WILDCARDS.get(each) or re.escape(each) for each in stars_once)
+    return re.fullmatch(pattern, "arn") is not None
+
+
+_WILDCARDS = {"*": ".*", "?": "."}
+
+
+def resources_are_complete(reading: Reading) -> Iterator[Fault]:
+    """G-64: only identity-based policies complete an ARN."""
+    if reading.document.type in WITH_SHORT_ARNS:
+        return
+    for entry in resources(reading.document):
+        if entry.value != "*" and entry.value.count(":") < 5:
+            message = f"expected an ARN of six fields, got {quoted(entry.value)}"
+            sentence = f'Resource {shown(entry.value)} must be in ARN format or "*".'
+            yield Fault("MISSING_ARN_FIELD", message, entry.path, sentence)
+
+
+def resources_name_a_service(reading: Reading) -> Iterator[Fault]:
+    """G-65: wildcards are evaluated in every field but the service."""
+    for entry in resources(reading.document):
+        fields = entry.value.split(":", 5)
+        if len(fields) > 2 and WILDCARD.search(fields[2]):
+            message = f"expected the service of an ARN without wildcards, got {quoted(entry.value)}"
+            yield Fault("INVALID_SERVICE", message, entry.path, _VENDOR_UNQUALIFIED)
+
+
+def short_arns_with_empty_field(reading: Reading) -> Iterator[Fault]:
+    """G-19: `::` in an ARN of fewer than six fields."""
+    for entry in resources(reading.document):
+        if "::" in entry.value and entry.value.count(":") < 5:
+            message = f"expected an ARN of six fields, got {quoted(entry.value)}"
+            yield Fault("MISSING_ARN_FIELD", message, entry.path, LEGACY_PARSING)
+
+
+def resources_as_written(reading: Reading) -> Iterator[Fault]:
+    """G-65, G-19: what IAM asks of a resource that a customer writes."""
+    for entry in resources(reading.document):
+        fields = entry.value.split(":", 5)
+        if entry.value == "*":
+            continue
+        if WILDCARD.search(fields[0]) or len(fields) < 3 or not fields[2]:
+            message = f"expected `arn` and a service, got {quoted(entry.value)}"
+            yield Fault("INVALID_ARN_PREFIX", message, entry.path, _VENDOR_UNQUALIFIED)
+            continue
+        partition = fields[1]
+        if not WILDCARD.search(partition) and partition not in PARTITIONS | {reading.partition}:
+            message = f"unknown partition {quoted(partition)}"
+            sentence = f'Partition "{shown(partition)}" is not valid for resource "{shown(entry.value)}".'
+            yield Fault("INVALID_PARTITION", message, entry.path, sentence)
+        if fields[2] == "iam":
+            yield from _iam_resource(entry, fields)
+
+
+def _iam_resource(entry: Entry, fields: list[str]) -> Iterator[Fault]:
+    if len(fields) > 3 and fields[3] not in ("", "*"):
+        message = f"expected no Region in an ARN of IAM, got {quoted(entry.value)}"
+        sentence = f"IAM resource {shown(entry.value)} cannot contain region information."
+        yield Fault("ARN_REGION_NOT_ALLOWED", message, entry.path, sentence)
+    if len(fields) == 6 and fields[5] != "*" and not fields[5].startswith(IAM_RESOURCE_TYPES):
+        message = f"expected `*` or a type such as `user/` in an ARN of IAM, got {quoted(entry.value)}"
+        sentence = f'IAM resource path must either be "*" or start with {", ".join(IAM_RESOURCE_TYPES)}.'
+        yield Fault("INVALID_ARN_RESOURCE", message, entry.path, sentence)

@@ -1,0 +1,96 @@
+"""Whether policy variables are well formed and stand where they mean something (rules V-1 to V-5).
+
+At evaluation time nothing here is an error: what is no variable is literal text (V-15). Must not live here: what a
+variable stands for (`matching/variables`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import chain
+
+from iam_guard.policy.document import LATEST
+from iam_guard.policy.fault import Fault, Reading, actions, conditions, place, principals, resources
+from iam_guard.policy.grammar import quoted
+from iam_guard.policy.json_tree import Path
+
+_OPENING = re.compile(r"\$\{([^{}]*+)(\}?)")
+_GOOD = re.compile(r"[*?$]|[^\s'\",]+(?:, '[^']*+')?")
+_WITH_VARIABLES = ("String", "Arn")  # V-3
+
+
+def syntax(reading: Reading) -> Iterator[Fault]:
+    """V-1."""
+    if reading.document.version != LATEST:
+        return
+    for text, path in chain(_resource_texts(reading), _condition_texts(reading)):
+        for opening in _OPENING.finditer(text):
+            code = _syntax_fault(opening[1], closed=bool(opening[2]))
+            if code:
+                yield Fault(code, f"expected a variable `${{key}}` or `${{key, 'default'}}` in {quoted(text)}", path)
+
+
+def _syntax_fault(inside: str, *, closed: bool) -> str | None:
+    if not closed:
+        return "MISSING_BRACE_IN_VARIABLE"
+    if not inside.strip():
+        return "EMPTY_VARIABLE"
+    if _GOOD.fullmatch(inside):
+        return None
+    key, comma, default = inside.partition(",")
+    if " " in key or not comma:
+        return "UNSUPPORTED_SPACE_IN_VARIABLE" if " " in key else "MISSING_QUOTE_IN_VARIABLE"
+    quotes = len(default.strip()) > 1 and default.strip()[0] == default.strip()[-1] == "'"
+    return "UNSUPPORTED_SPACE_IN_VARIABLE" if quotes else "MISSING_QUOTE_IN_VARIABLE"
+
+
+def unsupported_version(reading: Reading) -> Iterator[Fault]:
+    """V-2."""
+    if reading.document.version == LATEST:
+        return
+    for text, path in chain(_resource_texts(reading), _condition_texts(reading)):
+        if _OPENING.search(text):
+            message = f"variables need `Version` to be `{LATEST}`; {quoted(text)} is compared as it stands"
+            yield Fault("VARIABLE_UNSUPPORTED_IN_VERSION", message, path)
+
+
+def unsupported_element(reading: Reading) -> Iterator[Fault]:
+    """V-3, V-4."""
+    for text, path, name in chain(_other_texts(reading), _early_fields(reading)):
+        if _OPENING.search(text):
+            yield Fault("VARIABLE_UNSUPPORTED_IN_ELEMENT", f"no variable can stand in {quoted(text)}", path, name=name)
+
+
+def unsupported_operator(reading: Reading) -> Iterator[Fault]:
+    """V-5."""
+    for tested in conditions(reading.document):
+        if tested.operator.base.removeprefix("Not").startswith(_WITH_VARIABLES):
+            continue
+        for value, path in tested.values():
+            if _OPENING.search(value):
+                message = f"`{tested.test.operator}` takes no variable, got {quoted(value)}"
+                yield Fault("INVALID_VARIABLE_FOR_OPERATOR", message, path)
+
+
+def _resource_texts(reading: Reading) -> Iterator[tuple[str, Path]]:
+    return ((entry.value, entry.path) for entry in resources(reading.document))
+
+
+def _condition_texts(reading: Reading) -> Iterator[tuple[str, Path]]:
+    return chain.from_iterable(tested.values() for tested in conditions(reading.document))
+
+
+def _other_texts(reading: Reading) -> Iterator[tuple[str, Path, bool]]:
+    for entry in chain(actions(reading.document), principals(reading.document)):
+        yield entry.value, entry.path, False
+    for statement in reading.document.statements:
+        yield statement.sid or "", place(statement, "Sid"), False
+    for tested in conditions(reading.document):
+        yield tested.test.key, tested.path, True
+
+
+def _early_fields(reading: Reading) -> Iterator[tuple[str, Path, bool]]:
+    """Give what stands before the sixth field of each ARN; a variable may stand behind it only (rule V-4)."""
+    for entry in resources(reading.document):
+        yield ":".join(entry.value.split(":", 5)[:5]), entry.path, False

@@ -1,0 +1,118 @@
+"""What the rules find in a document: a Fault, and the walks over a document that find them (rule G-19).
+
+Every rule of `refusals` and every check of `checks/` is a function from a `Reading` to Faults. Must not live here:
+which of them refuse a document (`refusals`), which are reported and how loudly (`check`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
+
+from iam_guard.errors import PolicyError
+from iam_guard.policy.document import ConditionTest, Document, Statement
+from iam_guard.policy.grammar import OperatorName, split_operator
+from iam_guard.policy.json_tree import JsonText, Path
+
+SYNTAX_ERRORS = "Syntax errors in policy."
+LEGACY_PARSING = "The policy failed legacy parsing"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong or unwise, by the name that IAM Access Analyzer gives it (rules AA-22 to AA-25)."""
+
+    code: str
+    message: str
+    path: Path
+    sentence: str = SYNTAX_ERRORS
+    """What AWS's API says when it refuses a document for this (rule G-19)."""
+    name: bool = False
+    """It is the name of the member at `path` that is at fault, not its value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A Document beside the JSON that it was read from, and the partition that is ours."""
+
+    document: Document
+    source: JsonText
+    partition: str = "aws"
+
+    def refusal(self, fault: Fault) -> PolicyError:
+        """Make the error that refuses the document for `fault`."""
+        return self.source.refusal(
+            fault.message, fault.path, finding=fault.code, sentence=fault.sentence, name=fault.name
+        )
+
+
+Rule: TypeAlias = Callable[[Reading], Iterator[Fault]]
+
+
+def place(statement: Statement, *steps: str | int) -> Path:
+    """Give the path to a part of a statement."""
+    return ("Statement", statement.index, *steps)
+
+
+class Entry(NamedTuple):
+    """One string of a list: an action, a resource or a principal, and where it stands."""
+
+    value: str
+    statement: Statement
+    element: str
+    path: Path
+    kind: str = ""
+    """For a principal: `AWS`, `Federated`, `Service` or `CanonicalUser`."""
+
+
+def actions(document: Document) -> Iterator[Entry]:
+    """Walk over the values of `Action` and `NotAction`."""
+    for statement in document.statements:
+        yield from _entries(statement, "Action", statement.actions)
+        yield from _entries(statement, "NotAction", statement.not_actions)
+
+
+def resources(document: Document) -> Iterator[Entry]:
+    """Walk over the values of `Resource` and `NotResource`."""
+    for statement in document.statements:
+        yield from _entries(statement, "Resource", statement.resources)
+        yield from _entries(statement, "NotResource", statement.not_resources)
+
+
+def _entries(statement: Statement, element: str, values: tuple[str, ...] | None) -> Iterator[Entry]:
+    for index, value in enumerate(values or ()):
+        yield Entry(value, statement, element, place(statement, element, index))
+
+
+def principals(document: Document) -> Iterator[Entry]:
+    """Walk over the entries of `Principal` and `NotPrincipal`."""
+    for statement in document.statements:
+        for element, entries in (("Principal", statement.principals), ("NotPrincipal", statement.not_principals)):
+            before: dict[str, int] = {}
+            for kind, value in entries or ():
+                index = before.get(kind, 0)
+                before[kind] = index + 1
+                yield Entry(value, statement, element, place(statement, element, kind, index), kind)
+
+
+class Tested(NamedTuple):
+    """One condition test with its operator taken apart, and where it stands."""
+
+    operator: OperatorName
+    test: ConditionTest
+    statement: Statement
+    path: Path
+
+    def values(self) -> Iterator[tuple[str, Path]]:
+        """Walk over its values."""
+        for index, value in enumerate(self.test.values):
+            yield value, (*self.path, index)
+
+
+def conditions(document: Document) -> Iterator[Tested]:
+    """Walk over the condition tests."""
+    for statement in document.statements:
+        for test in statement.conditions:
+            path = place(statement, "Condition", test.operator, test.key)
+            yield Tested(split_operator(test.operator), test, statement, path)

@@ -1,0 +1,118 @@
+"""The words of the policy language, as data: elements, principal keys, condition operators, A.3 per type (rules A, D).
+
+Everybody who needs to know what a name may be reads it here. Must not live here: what an operator does
+(`matching/operators`), reading a document (`parse`), judging one (`refusals`, `check`).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+from iam_guard.errors import PolicyError
+from iam_guard.model.decision import PolicyType
+
+VERSIONS = ("2008-10-17", "2012-10-17")  # G-3
+DOCUMENT_ELEMENTS = frozenset({"Version", "Id", "Statement"})  # G-1
+STATEMENT_ELEMENTS = frozenset(
+    {"Sid", "Effect", "Principal", "NotPrincipal", "Action", "NotAction", "Resource", "NotResource", "Condition"}
+)  # G-20
+ACTIONS = ("Action", "NotAction")
+RESOURCES = ("Resource", "NotResource")
+PRINCIPALS = ("Principal", "NotPrincipal")
+EXCLUSIVE_ELEMENTS = (ACTIONS, RESOURCES, PRINCIPALS)  # G-22, G-23
+PRINCIPAL_KEYS = frozenset({"AWS", "Federated", "Service", "CanonicalUser"})  # G-40
+
+# --- A.3: what a type of policy has ----------------------------------------------------------------------------------
+
+WITHOUT_PRINCIPAL = frozenset({PolicyType.IDENTITY, PolicyType.BOUNDARY, PolicyType.SESSION, PolicyType.SCP})  # G-30
+WITHOUT_RESOURCE = frozenset({PolicyType.TRUST})  # G-32
+RESOURCE_IS_OPTIONAL = frozenset({PolicyType.RESOURCE, PolicyType.TRUST})  # M-26
+WITH_SHORT_ARNS = frozenset({PolicyType.IDENTITY, PolicyType.BOUNDARY})  # G-64; a boundary is a managed policy, G-38
+WITH_PRINCIPAL = frozenset({PolicyType.RESOURCE, PolicyType.TRUST, PolicyType.RCP, PolicyType.VPC_ENDPOINT})  # G-31
+WITH_REQUIRED_VERSION = frozenset({PolicyType.SCP, PolicyType.RCP})  # G-36
+OF_OTHER_SERVICES = frozenset({PolicyType.RESOURCE, PolicyType.VPC_ENDPOINT})  # G-24, G-25: not stored by IAM
+WITH_ID = frozenset({PolicyType.RESOURCE, PolicyType.TRUST, PolicyType.VPC_ENDPOINT})  # G-6
+
+# --- A.5: forms of strings -------------------------------------------------------------------------------------------
+
+ACTION = re.compile(r"\*|[A-Za-z0-9.-]+:[^:]*")  # G-60, G-61
+CONDITION_KEY = re.compile(r"[^:\s]+:\S.*", re.DOTALL)  # G-67; the prefix of an OIDC key holds dots and slashes
+STORABLE = re.compile(r"[\t\n\r\x20-\xff]*")  # G-12
+PARTITIONS = frozenset(
+    {"aws", "aws-cn", "aws-us-gov", "aws-iso", "aws-iso-b", "aws-iso-e", "aws-iso-f", "aws-eusc"}
+)  # G-19
+IAM_RESOURCE_TYPES = (
+    *("user/", "federated-user/", "role/", "group/", "instance-profile/", "mfa/", "server-certificate/", "policy/"),
+    *("sms-mfa/", "saml-provider/", "oidc-provider/", "report/"),
+)  # G-65
+TAG_KEY_PREFIXES = frozenset({"aws:resourcetag", "aws:requesttag", "aws:principaltag"})  # G-67
+WILDCARD = re.compile(r"[*?]")
+PLAIN_SID = re.compile(r"[A-Za-z0-9]*")  # G-24
+
+# --- D: operator names -----------------------------------------------------------------------------------------------
+
+SetPrefix = Literal["ForAllValues", "ForAnyValue"]
+SET_PREFIXES: tuple[SetPrefix, ...] = ("ForAllValues", "ForAnyValue")  # C-35
+IF_EXISTS = "IfExists"  # C-30
+
+OPERATORS = frozenset(
+    {
+        *("StringEquals", "StringNotEquals", "StringEqualsIgnoreCase", "StringNotEqualsIgnoreCase"),
+        *("StringLike", "StringNotLike"),
+        *("NumericEquals", "NumericNotEquals", "NumericLessThan", "NumericLessThanEquals"),
+        *("NumericGreaterThan", "NumericGreaterThanEquals"),
+        *("DateEquals", "DateNotEquals", "DateLessThan", "DateLessThanEquals"),
+        *("DateGreaterThan", "DateGreaterThanEquals"),
+        *("Bool", "BinaryEquals", "IpAddress", "NotIpAddress"),
+        *("ArnEquals", "ArnLike", "ArnNotEquals", "ArnNotLike"),
+        "Null",
+    }
+)
+"""The base operators; each but `Null` takes the suffix `IfExists`, each takes a set prefix (rules C-30, C-34, C-35)."""
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorName:
+    """An operator as it stands in a policy, taken apart."""
+
+    base: str
+    prefix: SetPrefix | None = None
+    if_exists: bool = False
+
+    def __str__(self) -> str:
+        return (f"{self.prefix}:" if self.prefix else "") + self.base + (IF_EXISTS if self.if_exists else "")
+
+
+_OPERATOR_NAMES = MappingProxyType(
+    {
+        str(name): name
+        for base in OPERATORS
+        for prefix in (None, *SET_PREFIXES)
+        for if_exists in (False, True)
+        if not (name := OperatorName(base, prefix, if_exists)).if_exists or base != "Null"
+    }
+)
+
+
+def split_operator(name: str) -> OperatorName:
+    """Take an operator name apart; raise `PolicyError` for one that does not exist, letter by letter (rule G-66)."""
+    known = _OPERATOR_NAMES.get(name)
+    if known is not None:
+        return known
+    if name in {f"{prefix}Null{IF_EXISTS}" for prefix in ("", *(f"{each}:" for each in SET_PREFIXES))}:
+        raise PolicyError(f"the operator `Null` does not take `{IF_EXISTS}`", finding="NULL_WITH_IF_EXISTS")  # C-30
+    raise PolicyError(f"unknown condition operator {quoted(name)}", finding="INVALID_CONDITION_OPERATOR")  # G-66
+
+
+def quoted(text: str) -> str:
+    """Show somebody's text in a message: in backticks, short, without control characters and line breaks."""
+    return f"`{shown(text, 100)}`"
+
+
+def shown(text: str, limit: int = 2048) -> str:
+    """Show somebody's text inside a sentence: no longer than `limit`, without control characters and line breaks."""
+    start = text if len(text) <= limit else text[:limit] + "…"
+    return "".join(each if each.isprintable() else f"\\u{ord(each):04x}" for each in start)

@@ -1,0 +1,189 @@
+"""From a JSON tree to a Document: the grammar's skeleton, and nothing about the strings in it (rules G-1 to G-17).
+
+What cannot stand in a Document at all is refused here: an unknown element, a wrong JSON type, an unknown `Effect` or
+operator, two elements that exclude each other. What a string must look like, and what a type of policy requires, is in
+`refusals`. Null is a wrong type, never "absent" (G-17).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+from iam_guard.errors import PolicyError
+from iam_guard.model.decision import PolicyType
+from iam_guard.policy.document import LEGACY, ConditionTest, Document, Effect, PrincipalEntry, Statement
+from iam_guard.policy.fault import LEGACY_PARSING, SYNTAX_ERRORS
+from iam_guard.policy.grammar import (
+    DOCUMENT_ELEMENTS,
+    EXCLUSIVE_ELEMENTS,
+    PRINCIPAL_KEYS,
+    STATEMENT_ELEMENTS,
+    VERSIONS,
+    quoted,
+    split_operator,
+)
+from iam_guard.policy.json_tree import JsonText, Node, Number, Path, canonical
+
+MISMATCH = "DATA_TYPE_MISMATCH"  # G-16
+
+
+def read_document(source: JsonText, type: PolicyType) -> Document:
+    """Make a Document; raise `PolicyError` at the first thing that has no place in one."""
+    return _Shape(source).document(type)
+
+
+class _Shape:
+    """Reads the parts of one document; every method gets a node and the path to it."""
+
+    __slots__ = ("source",)
+
+    def __init__(self, source: JsonText) -> None:
+        self.source = source
+
+    def document(self, type: PolicyType) -> Document:
+        members = self.members(self.source.root, (), DOCUMENT_ELEMENTS)  # G-1
+        written = self.optional_string(members, "Version", ())
+        if written is not None and written not in VERSIONS:
+            message = f"expected `Version` to be `{VERSIONS[0]}` or `{VERSIONS[1]}`, got {quoted(written)}"
+            raise self.source.refusal(message, ("Version",), finding="INVALID_VERSION")  # G-3
+        if "Statement" not in members:
+            raise self.source.refusal("`Statement` is missing", (), finding="MISSING_STATEMENT")  # G-7
+        statement = members["Statement"]
+        nodes = statement.value if isinstance(statement.value, list) else [statement]  # G-7
+        return Document(
+            type=type,
+            version=written or LEGACY,  # G-4
+            statements=tuple(self.statement(node, index) for index, node in enumerate(nodes)),
+            digest=hashlib.sha256(canonical(self.source.root).encode()).hexdigest(),
+            text=self.source.text,
+            written_version=written,
+            id=self.optional_string(members, "Id", ()),  # G-6
+        )
+
+    def statement(self, node: Node, index: int) -> Statement:
+        path: Path = ("Statement", index)
+        members = self.members(node, path, STATEMENT_ELEMENTS)  # G-20
+        for one, other in EXCLUSIVE_ELEMENTS:
+            if one in members and other in members:
+                message = f"`{one}` and `{other}` exclude each other"
+                raise self.source.refusal(message, (*path, other), finding="UNSUPPORTED_ELEMENT_COMBINATION", name=True)
+        return Statement(
+            index=index,
+            effect=self.effect(members, path),
+            sid=self.optional_string(members, "Sid", path),
+            principals=self.principals(members, "Principal", path),
+            not_principals=self.principals(members, "NotPrincipal", path),
+            actions=self.strings(members, "Action", path),
+            not_actions=self.strings(members, "NotAction", path),
+            resources=self.strings(members, "Resource", path),
+            not_resources=self.strings(members, "NotResource", path),
+            conditions=tuple(self.conditions(members, path)),
+            position=self.source.position(node.offset),
+        )
+
+    def effect(self, members: dict[str, Node], path: Path) -> Effect:
+        written = self.optional_string(members, "Effect", path)
+        if written is None:
+            raise self.source.refusal("`Effect` is missing", path, finding="MISSING_EFFECT")  # G-21
+        if written in (Effect.ALLOW, Effect.DENY):
+            return Effect(written)
+        sentence = LEGACY_PARSING if written.casefold() in ("allow", "deny") else SYNTAX_ERRORS  # G-19
+        message = f"expected `Effect` to be `Allow` or `Deny`, got {quoted(written)}"
+        raise self.source.refusal(message, (*path, "Effect"), finding="INVALID_EFFECT", sentence=sentence)
+
+    def principals(self, members: dict[str, Node], element: str, path: Path) -> tuple[PrincipalEntry, ...] | None:
+        if element not in members:
+            return None
+        node, path = members[element], (*path, element)
+        if node.value == "*":
+            return (("AWS", "*"),)  # G-45
+        if isinstance(node.value, str):
+            message = f"expected `*` or an object, got {quoted(node.value)}"
+            raise self.source.refusal(message, path, finding="INVALID_PRINCIPAL_FORMAT")  # G-40
+        entries = self.members(node, path, PRINCIPAL_KEYS, finding="INVALID_PRINCIPAL_KEY")
+        return tuple((kind, value) for kind in entries for value in self.strings(entries, kind, path) or ())
+
+    def conditions(self, members: dict[str, Node], path: Path) -> Iterator[ConditionTest]:
+        if "Condition" not in members:
+            return
+        path = (*path, "Condition")
+        for operator, block in self.members(members["Condition"], path).items():
+            self.known_operator(operator, (*path, operator))
+            spellings: dict[str, str] = {}
+            for key, node in self.members(block, (*path, operator)).items():
+                if key.casefold() in spellings:
+                    message = f"{quoted(key)} and {quoted(spellings[key.casefold()])} are the same condition key"
+                    finding = "DUPLICATE_KEYS_WITH_DIFFERENT_CASE"
+                    raise self.source.refusal(message, (*path, operator, key), finding=finding, name=True)  # G-11
+                spellings[key.casefold()] = key
+                values = self.condition_values(node, (*path, operator, key))
+                yield ConditionTest(operator, key, values, self.source.position(node.name_offset))
+
+    def known_operator(self, operator: str, path: Path) -> None:
+        try:
+            split_operator(operator)  # G-66
+        except PolicyError as error:
+            raise self.source.refusal(error.message, path, finding=error.finding or MISMATCH, name=True) from None
+
+    def condition_values(self, node: Node, path: Path) -> tuple[str, ...]:
+        if not isinstance(node.value, list):
+            return (self.condition_value(node, path),)  # G-14
+        return tuple(self.condition_value(each, (*path, index)) for index, each in enumerate(node.value))
+
+    def condition_value(self, node: Node, path: Path) -> str:
+        match node.value:
+            case str() as text:
+                return text
+            case Number(text):
+                return text
+            case bool() as truth:
+                return "true" if truth else "false"  # G-15
+        raise self.mismatch("a string, a number or a boolean", node, path)
+
+    def strings(self, members: dict[str, Node], element: str, path: Path) -> tuple[str, ...] | None:
+        if element not in members:
+            return None
+        node, path = members[element], (*path, element)
+        if isinstance(node.value, str):
+            return (node.value,)  # G-14
+        if not isinstance(node.value, list):
+            raise self.mismatch("a string or a list of strings", node, path)
+        return tuple(self.string(each, (*path, index)) for index, each in enumerate(node.value))
+
+    def optional_string(self, members: dict[str, Node], element: str, path: Path) -> str | None:
+        return self.string(members[element], (*path, element)) if element in members else None
+
+    def string(self, node: Node, path: Path) -> str:
+        if not isinstance(node.value, str):
+            raise self.mismatch("a string", node, path)  # G-16
+        return node.value
+
+    def members(
+        self, node: Node, path: Path, known: frozenset[str] | None = None, finding: str = "INVALID_POLICY_ELEMENT"
+    ) -> dict[str, Node]:
+        if not isinstance(node.value, dict):
+            raise self.mismatch("an object", node, path)
+        for name in node.value:
+            if known is not None and name not in known:
+                message = f"expected one of {', '.join(f'`{each}`' for each in sorted(known))}, got {quoted(name)}"
+                raise self.source.refusal(message, (*path, name), finding=finding, name=True)
+        return node.value
+
+    def mismatch(self, expected: str, node: Node, path: Path) -> PolicyError:
+        return self.source.refusal(f"expected {expected}, got {_kind(node)}", path, finding=MISMATCH)  # G-16, G-17
+
+
+def _kind(node: Node) -> str:
+    match node.value:
+        case None:
+            return "null"
+        case bool():
+            return "a boolean"
+        case Number():
+            return "a number"
+        case str():
+            return "a string"
+        case list():
+            return "a list"
+    return "an object"

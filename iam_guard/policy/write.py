@@ -1,0 +1,26 @@
+"""What may be written: `parse`, and all that AWS refuses besides when a document is saved (rules G-12, G-18, G-19).
+
+Must not live here: the rules and their order (`refusals`), whether the principals in it exist (P-8), the sum of several
+inline documents (`quota.INLINE`).
+"""
+
+from __future__ import annotations
+
+from iam_guard.model.decision import PolicyType
+from iam_guard.policy.document import Document
+from iam_guard.policy.parse import read
+from iam_guard.policy.quota import size_quota
+from iam_guard.policy.refusals import Scope, refuse
+
+
+def validate_for_write(text: str, type: PolicyType, *, managed: bool = False, partition: str = "aws") -> Document:
+    """Read a document that somebody wants to save; raise `PolicyError` with AWS's `sentence` when it is refused.
+
+    `partition` is the one of our own ARNs, known beside AWS's. Raises `LimitExceeded` for a document over its quota.
+    """
+    reading = read(text, type, partition=partition)
+    refuse(reading, {Scope.ALWAYS, Scope.WRITE, *({Scope.MANAGED} if managed else ())})
+    quota = size_quota(type, managed=managed)
+    if quota is not None:
+        quota.check(quota.size(text))
+    return reading.document

@@ -1,0 +1,237 @@
+"""A Store around a Store that remembers answers for as long as the epoch stands (rules T-1 to T-5, T-9).
+
+The epoch behind is looked at when an answer is asked for and the last look is `epoch_poll` seconds old; when it has
+moved, everything is forgotten. So a change is seen within `epoch_poll`, and a guard at rest asks the store nothing. An
+answer that was loaded at a newer epoch than the remembered ones drops them; one loaded at an older epoch is given to
+who asked and not kept. The same question from several threads is put to the store once.
+
+While the store cannot be reached, what is remembered goes on being given, up to `max_staleness` seconds after the last
+good look; then every question raises `StoreUnavailable`. Once that state is known, only one caller at a time waits
+for the store. Must not live here: SQL, and what an answer means.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from cachetools import LRUCache
+
+from iam_guard.errors import StoreUnavailable
+from iam_guard.model.credential import AccessKey, ApiKey
+from iam_guard.model.principal import Principal
+from iam_guard.settings import Settings
+from iam_guard.store.protocol import AccountRecord, PrincipalRecord, ResourceRecord, Store
+
+logger = logging.getLogger("iam_guard.store")
+
+KINDS = ("access_key", "api_key", "principal", "account", "resource")
+"""What `holds` can be asked about; each has room of its own."""
+
+_UNKNOWN_SHARE = 10
+"""Answers that say no more than "no such thing" get a tenth of the room, and can't push out the others."""
+
+_ABSENT: Any = object()
+
+K = TypeVar("K", bound=Hashable)
+A = TypeVar("A")
+
+
+class CachedStore:
+    """`clock` gives seconds that never go back."""
+
+    def __init__(self, inner: Store, settings: Settings, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._inner = inner
+        self._poll_every = settings.epoch_poll
+        self._max_staleness = settings.max_staleness
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._polling = threading.Lock()
+        self._rooms = {kind: _Room(settings.cache_size) for kind in KINDS}
+        self._flights: dict[tuple[int, str, Hashable], Future[Any]] = {}
+        self._generation = 0
+        self._epoch: int | None = None
+        self._last_good: float | None = None
+        self._last_look: float | None = None
+        self._failing = False
+
+    # --- the Store -----------------------------------------------------------------------------------------------
+
+    def epoch(self) -> int:
+        self._follow()
+        if self._epoch is None:
+            raise StoreUnavailable("the store has not been reached yet")
+        return self._epoch
+
+    def access_key(self, access_key_id: str) -> AccessKey | None:
+        return self._answer("access_key", access_key_id, self._inner.access_key)
+
+    def api_key(self, api_key_id: str) -> ApiKey | None:
+        return self._answer("api_key", api_key_id, self._inner.api_key)
+
+    def principal(self, principal: Principal) -> PrincipalRecord:
+        """Answer as the store behind does; callers that differ in session keys or credential only share an entry."""
+        record = self._answer("principal", principal, self._inner.principal)
+        known = record.principal
+        if known.credential == principal.credential and known.session == principal.session:
+            return record
+        own = replace(known, session=principal.session, credential=principal.credential)
+        return replace(record, principal=own)
+
+    def account(self, account_id: str) -> AccountRecord:
+        return self._answer("account", account_id, self._inner.account)
+
+    def resource(self, arn: str) -> ResourceRecord:
+        return self._answer("resource", arn, self._inner.resource)
+
+    def refresh(self) -> None:
+        self._inner.refresh()
+        self._look(at_once=True)
+
+    def close(self) -> None:
+        self._inner.close()
+
+    # --- what a cache can tell besides ---------------------------------------------------------------------------
+
+    def holds(self, kind: str, key: Hashable) -> bool:
+        """Tell whether the answer would come from memory, so that an event loop may ask for it."""
+        if self._is_due() and not (self._failing and self._polling.locked()):
+            return False
+        with self._lock:
+            return kind in self._rooms and key in self._rooms[kind]
+
+    @property
+    def stale(self) -> bool:
+        """Whether the store could not be reached at the last look."""
+        return self._failing
+
+    def staleness(self) -> float:
+        """Give the seconds since the last good look; infinite before the first."""
+        return float("inf") if self._last_good is None else max(0.0, self._clock() - self._last_good)
+
+    # --- following the epoch -------------------------------------------------------------------------------------
+
+    def _follow(self) -> None:
+        if self._is_due():
+            self._look()
+        if self._failing and self.staleness() > self._max_staleness:
+            raise StoreUnavailable("the store cannot be reached, and what is remembered of it is too old")
+
+    def _is_due(self) -> bool:
+        return self._last_look is None or self._clock() - self._last_look >= self._poll_every
+
+    def _look(self, *, at_once: bool = False) -> None:
+        """Look at the epoch, unless another thread just did; nobody waits for a store that is known to fail."""
+        if not self._polling.acquire(blocking=at_once or not self._failing):
+            return
+        try:
+            if at_once or self._is_due():
+                self._ask_epoch()
+        finally:
+            self._polling.release()
+
+    def _ask_epoch(self) -> None:
+        asked = self._clock()
+        try:
+            epoch = self._inner.epoch()
+        except StoreUnavailable as error:
+            if not self._failing:
+                logger.warning("the store cannot be reached, deciding with what is remembered: %s", error)
+            self._failing = True
+            self._last_look = self._clock()
+            return
+        with self._lock:
+            self._adopt(epoch)
+        if self._failing:
+            logger.warning("the store can be reached again")
+        self._last_good = asked
+        self._failing = False
+        self._last_look = self._clock()
+
+    def _adopt(self, epoch: int) -> None:
+        """Forget everything if the epoch is another one; the lock is held."""
+        if epoch != self._epoch:
+            self._epoch = epoch
+            self._generation += 1
+            for room in self._rooms.values():
+                room.clear()
+
+    # --- answering -----------------------------------------------------------------------------------------------
+
+    def _answer(self, kind: str, key: K, load: Callable[[K], A]) -> A:
+        self._follow()
+        with self._lock:
+            answer = self._rooms[kind].get(key)
+            if answer is not _ABSENT:
+                return answer  # type: ignore[no-any-return]
+            generation = self._generation
+            flight = self._flights.get((generation, kind, key))
+            leads = flight is None
+            if flight is None:
+                flight = self._flights[generation, kind, key] = Future()
+        if leads:
+            self._load(flight, (generation, kind, key), lambda: load(key))
+        return flight.result()  # type: ignore[no-any-return]
+
+    def _load(self, flight: Future[Any], name: tuple[int, str, Hashable], load: Callable[[], A]) -> None:
+        """Put a question to the store, for all who wait for its answer."""
+        try:
+            answer = load()
+        except BaseException as error:  # noqa: BLE001  whoever waits for the answer must hear of it too
+            with self._lock:
+                del self._flights[name]
+            flight.set_exception(error)
+            return
+        with self._lock:
+            del self._flights[name]
+            self._keep(name, answer)
+        flight.set_result(answer)
+
+    def _keep(self, name: tuple[int, str, Hashable], answer: object) -> None:
+        """Remember an answer if it is of the present epoch; the lock is held."""
+        generation, kind, key = name
+        epoch = getattr(answer, "epoch", None)
+        if epoch is not None and self._epoch is not None and epoch > self._epoch:
+            self._adopt(epoch)
+        elif epoch != self._epoch if epoch is not None else generation != self._generation:
+            return  # loaded before a change that has been seen since
+        self._rooms[kind].put(key, answer)
+
+
+class _Room:
+    """The answers of one kind: the informative ones, and apart from them those that anybody can provoke."""
+
+    def __init__(self, size: int) -> None:
+        self._known: LRUCache[Hashable, Any] = LRUCache(max(size, 1))
+        self._unknown: LRUCache[Hashable, Any] = LRUCache(max(size // _UNKNOWN_SHARE, 1))
+
+    def get(self, key: Hashable) -> Any:
+        found = self._known.get(key, _ABSENT)
+        return self._unknown.get(key, _ABSENT) if found is _ABSENT else found
+
+    def put(self, key: Hashable, answer: object) -> None:
+        (self._known if _is_known(answer) else self._unknown)[key] = answer
+
+    def clear(self) -> None:
+        self._known.clear()
+        self._unknown.clear()
+
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._known or key in self._unknown
+
+
+def _is_known(answer: object) -> bool:
+    match answer:
+        case None:
+            return False
+        case AccountRecord() | PrincipalRecord():
+            return answer.exists
+        case ResourceRecord():
+            return answer.account is not None
+        case _:
+            return True

@@ -1,0 +1,155 @@
+"""From a database URL to an engine, and the two kinds of transaction that the room uses.
+
+A reading transaction sees one snapshot from its first statement to its last (rule T-9); writers wait for each other.
+The errors of every driver become `StoreUnavailable` here and nowhere else. Must not live here: tables (`schema`),
+questions (`queries`), the choice between a database and a seed file (`opening`).
+
+SQLite in memory lives in one connection, for a second one would open a second, empty database. The pool holds exactly
+that connection and lends it to one thread at a time, so the pool is the lock. (`StaticPool` hands one connection to
+all threads at once, which mixes their transactions; a shared-cache URI answers `SQLITE_LOCKED` at once instead of
+waiting.) An SQLite file is in WAL mode, so that readers and the one writer don't wait for each other, and is written
+with `synchronous=FULL`: a revocation that was acknowledged survives a power cut, and policies are written seldom.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event, make_url, select
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+
+from iam_guard.errors import ConfigurationError, StoreUnavailable
+from iam_guard.store import schema
+
+BUSY_SECONDS = 5
+"""How long an SQLite connection waits for another process's write, and a PostgreSQL connection for the server."""
+
+_WRITE = "iam_guard_write"
+_READ_OPTIONS: dict[str, dict[str, Any]] = {
+    "postgresql": {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+}
+_WRITE_OPTIONS: dict[str, dict[str, Any]] = {
+    "sqlite": {_WRITE: True},
+    "postgresql": {"isolation_level": "READ COMMITTED"},
+}
+
+
+def make_engine(url: str) -> Engine:
+    """Make the engine for a database URL; raise `ConfigurationError` for one of no known kind."""
+    parsed = read_url(url)
+    try:
+        if parsed.get_backend_name() == "sqlite":
+            return _sqlite_engine(parsed)
+        return create_engine(
+            parsed, hide_parameters=True, pool_pre_ping=True, connect_args={"connect_timeout": BUSY_SECONDS}
+        )
+    except ModuleNotFoundError:
+        message = (
+            "expected the driver psycopg for a PostgreSQL store, install it with `pip install iam-guard[postgres]`"
+        )
+        raise ConfigurationError(message, place="store") from None
+
+
+def read_url(url: str) -> URL:
+    """Read a database URL; nothing of it is repeated in the error, for it may hold a password."""
+    try:
+        parsed = make_url(url)
+        backend = parsed.get_backend_name()
+    except (ArgumentError, NoSuchModuleError, ValueError):
+        backend = ""
+    if backend == "sqlite" and parsed.drivername in ("sqlite", "sqlite+pysqlite"):
+        if parsed.query or (parsed.database or "").startswith("file:"):
+            raise ConfigurationError("expected an SQLite URL without parameters", place="store")
+        return parsed
+    if backend == "postgresql" and parsed.drivername in ("postgresql", "postgresql+psycopg"):
+        return parsed.set(drivername="postgresql+psycopg")
+    kinds = "`sqlite:///FILE`, `sqlite://`, `postgresql+psycopg://…` or a seed file `*.yaml`"
+    raise ConfigurationError(f"expected a store of the form {kinds}", place="store")
+
+
+def database_file(url: str) -> Path | None:
+    """Give the file of an SQLite URL; None where the store is in memory or on a server."""
+    parsed = read_url(url)
+    if parsed.get_backend_name() != "sqlite" or parsed.database in (None, "", ":memory:"):
+        return None
+    return Path(str(parsed.database))
+
+
+def is_in_memory(url: str) -> bool:
+    return read_url(url).get_backend_name() == "sqlite" and database_file(url) is None
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """Give a transaction that sees one snapshot."""
+    with _as_store_errors(), engine.connect() as connection:
+        connection.execution_options(**_READ_OPTIONS.get(engine.dialect.name, {}))
+        with connection.begin():
+            yield connection
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """Give the one transaction that may write now; it is rolled back when the block raises."""
+    with _as_store_errors(), engine.connect() as connection:
+        connection.execution_options(**_WRITE_OPTIONS.get(engine.dialect.name, {}))
+        with connection.begin():
+            yield connection
+
+
+def lock_epoch(connection: Connection) -> int:
+    """Give the epoch, and keep other writers out until the transaction ends (SQLite's has already)."""
+    return int(connection.execute(select(schema.meta.c.epoch).with_for_update()).scalar_one())
+
+
+def bump_epoch(connection: Connection) -> int:
+    """Raise the epoch by one and give the new one; every transaction that changes something ends with it (T-9)."""
+    raised = schema.meta.update().values(epoch=schema.meta.c.epoch + 1).returning(schema.meta.c.epoch)
+    return int(connection.execute(raised).scalar_one())
+
+
+@contextmanager
+def _as_store_errors() -> Iterator[None]:
+    try:
+        yield
+    except (SQLAlchemyError, sqlite3.Error) as error:
+        raise StoreUnavailable(f"the store cannot be used: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """Say why; a server's own words stay out, for they may hold an address or a value."""
+    cause = getattr(error, "orig", None) or error
+    return str(cause).lower() if isinstance(cause, sqlite3.Error) else type(cause).__name__
+
+
+def _sqlite_engine(url: URL) -> Engine:
+    options: dict[str, Any] = {"hide_parameters": True, "connect_args": {"timeout": BUSY_SECONDS}}
+    in_memory = url.database in (None, "", ":memory:")
+    if in_memory:
+        options |= {"poolclass": QueuePool, "pool_size": 1, "max_overflow": 0}
+        options["connect_args"]["check_same_thread"] = False
+    engine = create_engine(url, **options)
+    event.listen(engine, "connect", _prepare_memory if in_memory else _prepare_file)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _prepare_memory(connection: sqlite3.Connection, _: object) -> None:
+    connection.isolation_level = None  # the driver's own idea of when a transaction begins is off: see _begin
+    connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _prepare_file(connection: sqlite3.Connection, _: object) -> None:
+    _prepare_memory(connection, _)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+
+
+def _begin(connection: Connection) -> None:
+    """Begin in SQLite's words: a writer takes its lock at once, for a reader that turns writer may have to give up."""
+    immediate = connection.get_execution_options().get(_WRITE)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")

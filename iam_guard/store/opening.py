@@ -1,0 +1,78 @@
+"""From what the user calls a store to a Store: a database URL, or the path of a seed file.
+
+Must not live here: caching, which whoever opens a store puts around it (`assemble`).
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from sqlalchemy import Engine
+
+from iam_guard.errors import ConfigurationError
+from iam_guard.settings import Settings
+from iam_guard.store import migrations
+from iam_guard.store.engine import database_file, is_in_memory, make_engine
+from iam_guard.store.followed import FollowedSeedStore
+from iam_guard.store.protocol import Store
+from iam_guard.store.sealing import create_key_file, key_file_beside, load_key_ring
+from iam_guard.store.sql_store import SqlStore
+
+SEED_SUFFIXES = (".yaml", ".yml", ".json")
+
+
+def open_store(url_or_path: str, settings: Settings, *, create: bool = True) -> Store:
+    """Open a store: `*.yaml`, `*.yml`, `*.json` is a seed file to follow, everything else a database URL.
+
+    `create` makes an SQLite file that is not there yet, with its sealing key; databases on a server are made with
+    `init_store`. Raises `ConfigurationError` for a store that is not ready, `SeedError`, `StoreUnavailable`.
+    """
+    if is_seed_file(url_or_path):
+        return FollowedSeedStore(url_or_path, settings)
+    return open_database(url_or_path, settings, create=create)
+
+
+def open_database(url: str, settings: Settings, *, create: bool = True) -> SqlStore:
+    """Open a store that can be written to."""
+    path = database_file(url)
+    if is_in_memory(url) or (create and path is not None and _is_new(path)):
+        return init_store(url, settings)
+    if path is not None and not path.exists():
+        raise ConfigurationError(f"there is no store at `{path}`, run `iam-guard init`", place="store")
+    sealer = load_key_ring(settings, url)
+    engine = make_engine(url)
+    if not migrations.is_current(engine):
+        engine.dispose()
+        raise ConfigurationError("the store does not have the present schema, run `iam-guard init`", place="store")
+    return SqlStore(engine, sealer, partition=settings.partition)
+
+
+def init_store(url: str, settings: Settings) -> SqlStore:
+    """Make a store ready: create the sealing key of a new SQLite file, create or upgrade the schema, open it."""
+    path, key_file = database_file(url), key_file_beside(url)
+    has_own_key = settings.sealing_keys or settings.sealing_key_file
+    if path is not None and key_file is not None and not has_own_key and _is_new(path):
+        create_key_file(key_file)
+    sealer = load_key_ring(settings, url)
+    if path is not None:
+        _create_private(path)
+    engine: Engine = make_engine(url)
+    migrations.upgrade(engine)
+    return SqlStore(engine, sealer, partition=settings.partition)
+
+
+def is_seed_file(url_or_path: str) -> bool:
+    return "://" not in url_or_path and url_or_path.lower().endswith(SEED_SUFFIXES)
+
+
+def _is_new(path: Path) -> bool:
+    return not path.exists() or path.stat().st_size == 0
+
+
+def _create_private(path: Path) -> None:
+    """Create the file so that its owner alone can read it; SQLite would ask the umask."""
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
+    except OSError as error:
+        raise ConfigurationError(f"cannot create the store `{path}`: {error.strerror}", place="store") from None

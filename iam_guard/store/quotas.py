@@ -1,0 +1,27 @@
+"""How many there may be of each thing: AWS's default quotas as one table.
+
+Must not live here: the sizes of policy documents (`policy/quota`). Rules G-75 to G-79, R-10, R-13, R-30.
+"""
+
+from __future__ import annotations
+
+QUOTAS = {
+    "access keys per user": 2,
+    "access keys per root user": 2,
+    "groups per user": 10,
+    "tags per entity": 50,
+    "policies attached to a user": 10,
+    "policies attached to a group": 10,
+    "policies attached to a role": 20,
+    "managed policy versions": 5,
+    "SCPs per root, unit or account": 10,
+    "RCPs per root, unit or account": 5,
+    "policies per account": 1500,
+    "users per account": 5000,
+    "groups per account": 300,
+    "roles per account": 1000,
+}
+
+MAX_SESSION_DURATION = range(3600, 43200 + 1)
+TAG_KEY_LENGTH = 128
+TAG_VALUE_LENGTH = 256

@@ -1,0 +1,237 @@
+"""The tables, as data.
+
+Users, groups and roles share one table, `identities`: they have the same path, policies, boundary and tags, and a
+policy is attached to each in the same way. The state of one managed policy is split into `policies` and
+`policy_versions`; AWS managed policies have `aws` for an account. Must not live here: questions (`queries`), changes
+(`sync`, `seed_apply`), the steps from an older schema (`migrations`). Rules P-1 to P-6, G-75, R-10 to R-13, E-12.
+
+Types are those that SQLite and PostgreSQL share. Instants are whole seconds since 1970. `folded` is the name in lower
+case: names are unique without regard to case and compared with it (P-16). `bindings` holds, for each user or role
+that a resource-based policy names as principal, the unique id it had when the policy was saved (P-5).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(column_0_N_label)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+_STATUSES = "status IN ('Active', 'Inactive', 'Expired')"  # R-30
+
+
+def _owned_by(target: str, name: str, *, optional: bool = False, **options: Any) -> Column[str]:
+    """Make a column that points at the owner of the row, with which the row goes away."""
+    return Column(name, String, ForeignKey(target, ondelete="CASCADE"), nullable=optional, **options)
+
+
+def _json(name: str) -> Column[Any]:
+    return Column(name, JSON, nullable=False)
+
+
+meta = Table(
+    "meta",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    CheckConstraint("id = 1", name="single_row"),
+)
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("id", String(12), primary_key=True),
+    Column("name", String, nullable=False),
+    Column("email", String),
+    Column("alias", String, unique=True),
+    Column("created", BigInteger, nullable=False),
+)
+
+policies = Table(
+    "policies",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("account", String, nullable=False),
+    Column("path", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("folded", String, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("default_version", Integer, nullable=False),
+    _json("tags"),
+    Column("created", BigInteger, nullable=False),
+    UniqueConstraint("account", "folded"),
+)
+
+policy_versions = Table(
+    "policy_versions",
+    metadata,
+    _owned_by("policies.id", "policy_id", primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("text", Text, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("created", BigInteger, nullable=False),
+)
+
+identities = Table(
+    "identities",
+    metadata,
+    Column("id", String, primary_key=True),
+    _owned_by("accounts.id", "account"),
+    Column("kind", String, nullable=False),
+    Column("path", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("folded", String, nullable=False),
+    Column("description", Text, nullable=False),
+    # no ON DELETE: a policy that is somebody's boundary must not vanish, for the boundary would vanish with it
+    Column("boundary_id", String, ForeignKey("policies.id"), index=True),
+    _json("tags"),
+    Column("trust_text", Text),
+    Column("trust_digest", String(64)),
+    _json("trust_bindings"),
+    Column("max_session_duration", Integer),
+    Column("created", BigInteger, nullable=False),
+    UniqueConstraint("account", "kind", "folded"),
+    CheckConstraint("kind IN ('user', 'group', 'role')", name="kind"),
+)
+
+memberships = Table(
+    "memberships",
+    metadata,
+    _owned_by("identities.id", "user_id", primary_key=True),
+    _owned_by("identities.id", "group_id", primary_key=True, index=True),
+)
+
+inline_policies = Table(
+    "inline_policies",
+    metadata,
+    _owned_by("identities.id", "identity_id", primary_key=True),
+    Column("folded", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("digest", String(64), nullable=False),
+)
+
+attachments = Table(
+    "attachments",
+    metadata,
+    _owned_by("identities.id", "identity_id", primary_key=True),
+    Column("policy_id", String, ForeignKey("policies.id"), primary_key=True, index=True),
+)
+
+access_keys = Table(
+    "access_keys",
+    metadata,
+    Column("id", String, primary_key=True),
+    _owned_by("accounts.id", "account", index=True),
+    # NULL: a key of the root user
+    _owned_by("identities.id", "user_id", optional=True, index=True),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("status", String, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    CheckConstraint(_STATUSES, name="status"),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", String, primary_key=True),
+    _owned_by("identities.id", "identity_id", index=True),
+    Column("digest", LargeBinary, nullable=False),
+    Column("status", String, nullable=False),
+    Column("expires", BigInteger),
+    Column("session_policy", Text),
+    Column("created", BigInteger, nullable=False),
+    CheckConstraint(_STATUSES, name="status"),
+)
+
+resources = Table(
+    "resources",
+    metadata,
+    Column("arn", String, primary_key=True),
+    _owned_by("accounts.id", "account", index=True),
+    _json("tags"),
+    Column("text", Text),
+    Column("digest", String(64)),
+    _json("bindings"),
+)
+
+organizations = Table(
+    "organizations",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("management_account", String(12), nullable=False, unique=True),
+    Column("scps_enabled", Boolean, nullable=False),
+    Column("rcps_enabled", Boolean, nullable=False),
+)
+
+units = Table(
+    "units",
+    metadata,
+    Column("id", String, primary_key=True),
+    _owned_by("organizations.id", "organization_id", index=True),
+    # NULL: the root
+    _owned_by("units.id", "parent_id", optional=True),
+    Column("name", String, nullable=False),
+    Column("folded", String, nullable=False),
+    UniqueConstraint("parent_id", "folded"),
+)
+
+placements = Table(
+    "placements",
+    metadata,
+    _owned_by("accounts.id", "account", primary_key=True),
+    _owned_by("units.id", "unit_id", index=True),
+)
+
+control_policies = Table(
+    "control_policies",
+    metadata,
+    Column("id", String, primary_key=True),
+    # NULL: managed by AWS
+    _owned_by("organizations.id", "organization_id", optional=True),
+    Column("type", String(3), nullable=False),
+    Column("name", String, nullable=False),
+    Column("folded", String, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("digest", String(64), nullable=False),
+    UniqueConstraint("organization_id", "type", "folded"),
+    CheckConstraint("type IN ('SCP', 'RCP')", name="type"),
+)
+
+control_attachments = Table(
+    "control_attachments",
+    metadata,
+    _owned_by("control_policies.id", "policy_id", primary_key=True),
+    # a unit's id (the root is one) or an account's id: exactly one of the two columns below repeats it
+    Column("target", String, primary_key=True),
+    _owned_by("units.id", "unit_id", optional=True),
+    _owned_by("accounts.id", "account", optional=True),
+    CheckConstraint("(unit_id IS NULL) <> (account IS NULL)", name="one_target"),
+    Index("ix_control_attachments_target", "target"),
+)

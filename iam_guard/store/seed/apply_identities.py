@@ -1,0 +1,217 @@
+"""Users, groups and roles, and everything that hangs on them (rules G-38, P-5 to P-10, R-10 to R-13, R-30).
+
+What a declared identity has is declared with it: policies, groups, tags and keys that the seed doesn't list go away.
+Must not live here: managed policies themselves (`apply_policies`).
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import Column, RowMapping, Table
+
+from iam_guard.errors import StoreUnavailable
+from iam_guard.store.identifiers import AWS_MANAGED, Kind, fold
+from iam_guard.store.schema import (
+    access_keys,
+    api_keys,
+    attachments,
+    identities,
+    inline_policies,
+    memberships,
+)
+from iam_guard.store.seed.principals import bind
+from iam_guard.store.seed.run import Run
+from iam_guard.store.seed.sync import Delta, rows_where, sync
+from iam_guard.store.seed.values import Ref, SeedAccessKey, SeedApiKey, SeedIdentity
+from iam_guard.store.sql_store import access_key_context
+
+
+def apply_identities(run: Run) -> None:
+    """Create, change and prune identities; policies must be known by then."""
+    existing = list(rows_where(run.connection, identities, identities.c.account, run.account_ids))
+    _know(run, existing)
+    declared = {id: (account, identity) for account, identity, id in run.identities()}
+    wanted = [_row(run, account, identity, id) for id, (account, identity) in declared.items()]
+    parts: dict[str, set[str]] = defaultdict(set)
+    considered = [row for row in existing if row["id"] in declared or run.prune]
+    delta = sync(run.connection, identities, wanted, considered)
+    for (id,), fields in delta.updated.items():
+        parts[id].update(_PART[field] for field in fields)
+    _hang_on(run, declared, parts)
+    _note(run, delta, declared, existing, parts)
+
+
+def _know(run: Run, existing: list[RowMapping]) -> None:
+    """Fix the unique ids: of the declared ones, and of those beside them that stay."""
+    before = {(row["account"], row["kind"], row["folded"]): row for row in existing}
+    for account in run.seed.accounts:
+        for identity in account.identities:
+            named = (account.id, identity.kind.value, fold(identity.name))
+            row = before.pop(named, None)
+            run.know(
+                account.id,
+                identity.kind,
+                identity.path,
+                identity.name,
+                run.id_for(named, None if row is None else row["id"]),
+            )
+    if not run.prune:
+        for row in before.values():
+            run.know(row["account"], row["kind"], row["path"], row["name"], row["id"])
+
+
+def _row(run: Run, account: str, identity: SeedIdentity, id: str) -> dict[str, Any]:
+    trust = identity.trust
+    return {
+        "id": id,
+        "account": account,
+        "kind": identity.kind.value,
+        "path": identity.path,
+        "name": identity.name,
+        "folded": fold(identity.name),
+        "description": identity.description,
+        "boundary_id": identity.boundary and _policy_id(run, account, identity.boundary),
+        "tags": dict(identity.tags),
+        "trust_text": trust and trust.text,
+        "trust_digest": trust and trust.digest,
+        "trust_bindings": {} if trust is None else bind(run, trust, identity.trust_line),
+        "max_session_duration": identity.max_session_duration,
+        "created": run.now,
+    }
+
+
+def _hang_on(run: Run, declared: dict[str, tuple[str, SeedIdentity]], parts: dict[str, set[str]]) -> None:
+    """Write what hangs on the declared identities, and note for each identity what changed."""
+    inline: list[dict[str, Any]] = []
+    attached: list[dict[str, Any]] = []
+    member: list[dict[str, Any]] = []
+    keys: list[dict[str, Any]] = []
+    for id, (account, identity) in declared.items():
+        inline += [
+            {"identity_id": id, "folded": fold(name), "name": name, "text": it.text, "digest": it.digest}
+            for name, it in identity.inline.items()
+        ]
+        policies = {_policy_id(run, account, ref) for ref in identity.attached}
+        attached += [{"identity_id": id, "policy_id": policy} for policy in policies if policy is not None]
+        groups = {_group_id(run, account, ref) for ref in identity.groups}
+        member += [{"user_id": id, "group_id": group} for group in groups if group is not None]
+        keys += [_api_key(run, id, key) for key in identity.api_keys]
+    _sync_below(run, inline_policies, inline_policies.c.identity_id, declared, inline, "inline policies", parts)
+    _sync_below(run, attachments, attachments.c.identity_id, declared, attached, "attached policies", parts)
+    _sync_below(run, memberships, memberships.c.user_id, declared, member, "groups", parts)
+    _sync_below(run, api_keys, api_keys.c.identity_id, declared, keys, "API keys", parts)
+    _sync_access_keys(run, declared, parts)
+
+
+def _sync_below(
+    run: Run,
+    table: Table,
+    owner: Column[str],
+    owners: Iterable[str],
+    wanted: list[dict[str, Any]],
+    part: str,
+    parts: dict[str, set[str]],
+) -> None:
+    existing = list(rows_where(run.connection, table, owner, owners))
+    delta = sync(run.connection, table, wanted, existing)
+    for row in delta.touched(table, existing, wanted):
+        parts[row[owner.key]].add(part)
+
+
+def _sync_access_keys(run: Run, declared: dict[str, tuple[str, SeedIdentity]], parts: dict[str, set[str]]) -> None:
+    """Write the access keys of users and root users; `parts` of a root user stand under its account's id."""
+    of_users = list(rows_where(run.connection, access_keys, access_keys.c.user_id, declared))
+    of_accounts = rows_where(run.connection, access_keys, access_keys.c.account, run.account_ids)
+    of_roots = (row for row in of_accounts if row["user_id"] is None)
+    existing: dict[str, RowMapping] = {row["id"]: row for row in (*of_users, *of_roots)}
+    wanted: list[dict[str, Any]] = []
+    for id, (account, identity) in declared.items():
+        wanted += [_access_key(run, account, id, key, existing.get(key.id)) for key in identity.access_keys]
+    for each in run.seed.accounts:
+        wanted += [_access_key(run, each.id, None, key, existing.get(key.id)) for key in each.root_keys]
+    delta = sync(run.connection, access_keys, wanted, existing.values())
+    for row in delta.touched(access_keys, existing.values(), wanted):
+        parts[row["user_id"] or row["account"]].add("access keys")
+
+
+def _access_key(
+    run: Run, account: str, user: str | None, key: SeedAccessKey, before: RowMapping | None
+) -> dict[str, Any]:
+    secret, context = key.secret.encode(), access_key_context(key.id)
+    keeps = before is not None and _opens_to(run, before["sealed"], context, secret)
+    sealed = before["sealed"] if before is not None and keeps else run.store.sealer.seal(secret, context)
+    shared = {"id": key.id, "account": account, "user_id": user}
+    return shared | {"sealed": sealed, "status": key.status, "created": run.now}
+
+
+def _opens_to(run: Run, sealed: bytes, context: bytes, secret: bytes) -> bool:
+    try:
+        return hmac.compare_digest(run.store.sealer.open(sealed, context), secret)
+    except StoreUnavailable:
+        return False  # sealed with a key that is gone: the seed knows the secret, so it is sealed anew
+
+
+def _api_key(run: Run, id: str, key: SeedApiKey) -> dict[str, Any]:
+    policy = key.session_policy
+    shared = {"id": key.id, "identity_id": id, "digest": key.digest, "status": key.status, "expires": key.expires}
+    return shared | {"session_policy": policy and policy.text, "created": run.now}
+
+
+def _policy_id(run: Run, account: str, ref: Ref) -> str | None:
+    """Find a managed policy by ARN, or by name: the account's own before AWS's."""
+    if ref.text.startswith("arn:"):
+        owner = ref.text.split(":", 5)[4:5]
+        id = run.arns.get(ref.text) if owner in ([account], [AWS_MANAGED]) and ":policy/" in ref.text else None
+    else:
+        names = [(owner, "policy", fold(ref.text)) for owner in (account, AWS_MANAGED)]
+        id = next((run.ids[name] for name in names if name in run.ids), None)
+    if id is None:
+        run.problems.add(ref.line, f"no managed policy `{ref.text[:200]}` in account {account}")
+    return id
+
+
+def _group_id(run: Run, account: str, ref: Ref) -> str | None:
+    id = run.ids.get((account, Kind.GROUP.value, fold(ref.text)))
+    if id is None:
+        run.problems.add(ref.line, f"no group `{ref.text[:200]}` in account {account}")
+    return id
+
+
+def _note(
+    run: Run,
+    delta: Delta,
+    declared: dict[str, tuple[str, SeedIdentity]],
+    existing: list[RowMapping],
+    parts: dict[str, set[str]],
+) -> None:
+    created, deleted = ({id for (id,) in keys} for keys in (delta.created, delta.deleted))
+    for account in run.seed.accounts:
+        if account.id in parts:
+            run.note("updated", f"root user of account {account.id}", ("access keys",))
+    for id, (account_id, identity) in declared.items():
+        what = f"{identity.kind} {run.arn(account_id, identity.kind, identity.path, identity.name)}"
+        if id in created:
+            run.note("created", what)
+        elif id in parts:
+            run.note("updated", what, tuple(sorted(parts[id])))
+    for row in existing:
+        if row["id"] in deleted:
+            run.note("deleted", f"{row['kind']} {run.arn(row['account'], row['kind'], row['path'], row['name'])}")
+
+
+_PART = {
+    "path": "path",
+    "name": "name",
+    "folded": "name",
+    "description": "description",
+    "boundary_id": "permissions boundary",
+    "tags": "tags",
+    "trust_text": "trust policy",
+    "trust_digest": "trust policy",
+    "trust_bindings": "trust policy",
+    "max_session_duration": "maximum session duration",
+}

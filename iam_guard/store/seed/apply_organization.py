@@ -1,0 +1,223 @@
+"""The organization: declared whole, and written anew as a whole when anything of it differs (rules E-12, E-13).
+
+Units, accounts' places and attachments hang together by foreign keys, and moving them one by one would need an order
+for every case; taking the tree out and putting the wanted one in has one. Unique ids are kept: a control policy is
+known by type and name, a unit by its id, or by its parent and name. Must not live here: what a level may have
+(`organization`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Table, select
+
+from iam_guard.store.builtin import FULL_ACCESS, full_access_id
+from iam_guard.store.identifiers import fold
+from iam_guard.store.schema import (
+    accounts,
+    control_attachments,
+    control_policies,
+    organizations,
+    placements,
+    units,
+)
+from iam_guard.store.seed.run import Run
+from iam_guard.store.seed.sync import rows_where
+from iam_guard.store.seed.values import Ref, SeedMember, SeedOrganization, SeedUnit
+
+Rows = list[dict[str, Any]]
+
+_PARTS: tuple[tuple[Table, str], ...] = (
+    (organizations, "policy types"),
+    (units, "units"),
+    (placements, "accounts"),
+    (control_policies, "control policies"),
+    (control_attachments, "attachments"),
+)
+
+
+def apply_organization(run: Run) -> None:
+    """Make the organization as declared; where the seed is the whole truth, other organizations go away."""
+    declared = run.seed.organization
+    if run.whole:
+        for id in run.connection.execute(select(organizations.c.id)).scalars().all():
+            if declared is None or id != declared.id:
+                _remove(run, _stored(run, id))
+                run.note("deleted", f"organization {id}")
+    if declared is not None:
+        _apply(run, declared)
+
+
+def _apply(run: Run, declared: SeedOrganization) -> None:
+    stored = _stored(run, declared.id)
+    wanted = _Wanted(run, declared, stored).rows()
+    parts = tuple(part for table, part in _PARTS if _as_set(stored[table]) != _as_set(wanted[table]))
+    if not parts:
+        return
+    _refuse_second_management(run, declared)
+    run.problems.raise_any()
+    _remove(run, stored)
+    _unplace(run, [row["account"] for row in wanted[placements]])
+    for table, _ in _PARTS:
+        if wanted[table]:
+            run.connection.execute(table.insert(), wanted[table])
+    if stored[organizations]:
+        run.note("updated", f"organization {declared.id}", parts)
+    else:
+        run.note("created", f"organization {declared.id}")
+
+
+def _stored(run: Run, id: str) -> dict[Table, Rows]:
+    """Give the rows of an organization, table by table."""
+
+    def rows(table: Table, column: Any, values: list[str]) -> Rows:
+        return [dict(row) for row in rows_where(run.connection, table, column, values)]
+
+    unit_rows = rows(units, units.c.organization_id, [id])
+    placed = rows(placements, placements.c.unit_id, [row["id"] for row in unit_rows])
+    targets = [row["id"] for row in unit_rows] + [row["account"] for row in placed]
+    return {
+        organizations: rows(organizations, organizations.c.id, [id]),
+        units: unit_rows,
+        placements: placed,
+        control_policies: rows(control_policies, control_policies.c.organization_id, [id]),
+        control_attachments: rows(control_attachments, control_attachments.c.target, targets),
+    }
+
+
+def _remove(run: Run, stored: dict[Table, Rows]) -> None:
+    """Take an organization out; all but the attachments to accounts goes with its row."""
+    _unplace(run, [row["account"] for row in stored[placements]])
+    ids = [row["id"] for row in stored[organizations]]
+    run.connection.execute(organizations.delete().where(organizations.c.id.in_(ids)))
+
+
+def _unplace(run: Run, account_ids: list[str]) -> None:
+    """Take accounts out of whatever organization they are in."""
+    for row in list(rows_where(run.connection, placements, placements.c.account, account_ids)):
+        account = row["account"]
+        run.connection.execute(control_attachments.delete().where(control_attachments.c.account == account))
+        run.connection.execute(placements.delete().where(placements.c.account == account))
+
+
+def _refuse_second_management(run: Run, declared: SeedOrganization) -> None:
+    others = select(organizations.c.id).where(
+        organizations.c.management_account == declared.management_account, organizations.c.id != declared.id
+    )
+    if other := run.connection.execute(others).scalars().first():
+        message = f"account {declared.management_account} is the management account of organization `{other}` already"
+        run.problems.add(declared.line, message)
+
+
+def _as_set(rows: Rows) -> set[tuple[tuple[str, Any], ...]]:
+    return {tuple(sorted(row.items())) for row in rows}
+
+
+class _Wanted:
+    """Makes the rows of the declared organization."""
+
+    def __init__(self, run: Run, declared: SeedOrganization, stored: dict[Table, Rows]) -> None:
+        self._run = run
+        self._declared = declared
+        self._rows: dict[Table, Rows] = {table: [] for table, _ in _PARTS}
+        self._unit_ids = {(row["parent_id"], row["folded"]): row["id"] for row in stored[units]}
+        self._policy_ids: dict[tuple[str, str], str] = {
+            (row["type"], row["folded"]): row["id"] for row in stored[control_policies]
+        }
+        self._enabled = {type: _is_enabled(declared, type) for type in FULL_ACCESS}
+
+    def rows(self) -> dict[Table, Rows]:
+        declared = self._declared
+        self._rows[organizations].append(
+            {
+                "id": declared.id,
+                "management_account": declared.management_account,
+                "scps_enabled": self._enabled["SCP"],
+                "rcps_enabled": self._enabled["RCP"],
+            }
+        )
+        self._control_policies()
+        root = self._unit(declared.root, None, None)
+        placed = {row["account"] for row in self._rows[placements]}
+        management = declared.management_account
+        if management not in placed and management in self._hosted([management]):
+            self._rows[placements].append({"account": management, "unit_id": root})
+        missing = {member.account: member for member in self._members(declared.root)}
+        for account in self._hosted(list(missing)):
+            del missing[account]
+        for account, member in missing.items():
+            self._run.problems.add(member.line, f"no account `{account}` in this seed or in the store")
+        return self._rows
+
+    def _hosted(self, account_ids: list[str]) -> list[str]:
+        return [row["id"] for row in rows_where(self._run.connection, accounts, accounts.c.id, account_ids)]
+
+    def _members(self, unit: SeedUnit) -> list[SeedMember]:
+        return [*unit.members, *(member for below in unit.units for member in self._members(below))]
+
+    def _control_policies(self) -> None:
+        for policy in self._declared.policies:
+            named = (policy.type, fold(policy.name))
+            made = self._policy_ids.get(named) or self._run.store.ids("p-", "/".join((self._declared.id, *named)))
+            self._policy_ids[named] = made
+            self._rows[control_policies].append(
+                {
+                    "id": made,
+                    "organization_id": self._declared.id,
+                    "type": policy.type,
+                    "name": policy.name,
+                    "folded": fold(policy.name),
+                    "description": policy.description,
+                    "text": policy.document.text,
+                    "digest": policy.document.digest,
+                }
+            )
+
+    def _unit(self, unit: SeedUnit, parent: str | None, root: str | None) -> str:
+        names = f"{self._declared.id}/{parent}/{fold(unit.name)}"
+        prefix = "r-" if root is None else f"ou-{root.removeprefix('r-')}-"
+        id = unit.id or self._unit_ids.get((parent, fold(unit.name))) or self._run.store.ids(prefix, names)
+        shared = {"id": id, "organization_id": self._declared.id, "parent_id": parent}
+        self._rows[units].append(shared | {"name": unit.name, "folded": fold(unit.name)})
+        self._attach(id, unit, unit_id=id)
+        for member in unit.members:
+            self._rows[placements].append({"account": member.account, "unit_id": id})
+            self._attach(member.account, member, account=member.account)
+        for below in unit.units:
+            self._unit(below, id, root or id)
+        return id
+
+    def _attach(self, target: str, level: SeedUnit | SeedMember, **columns: str) -> None:
+        """Attach what the level has of each type that is enabled."""
+        for type, refs in (("SCP", level.scps), ("RCP", level.rcps)):
+            if not self._enabled[type]:
+                continue
+            ids = {self._policy_id(type, ref) for ref in refs or ()}
+            if refs is None or type == "RCP":
+                ids.add(full_access_id(type))  # E-13
+            either = {"unit_id": None, "account": None} | columns
+            self._rows[control_attachments] += [
+                {"policy_id": id, "target": target} | either for id in ids if id is not None
+            ]
+
+    def _policy_id(self, type: str, ref: Ref) -> str | None:
+        if ref.text == FULL_ACCESS[type]:
+            return full_access_id(type)
+        id = self._policy_ids.get((type, fold(ref.text)))
+        if id is None or not any((p.type, fold(p.name)) == (type, fold(ref.text)) for p in self._declared.policies):
+            self._run.problems.add(ref.line, f"no {type} `{ref.text[:200]}` in the organization")
+            return None
+        return id
+
+
+def _is_enabled(declared: SeedOrganization, type: str) -> bool:
+    """Tell whether the seed has any policy of this type, or says anywhere what is attached (E-14)."""
+
+    def mentions(level: SeedUnit | SeedMember) -> bool:
+        if (level.scps if type == "SCP" else level.rcps) is not None:
+            return True
+        below: tuple[SeedUnit | SeedMember, ...] = (*level.members, *level.units) if isinstance(level, SeedUnit) else ()
+        return any(mentions(each) for each in below)
+
+    return any(policy.type == type for policy in declared.policies) or mentions(declared.root)

@@ -1,0 +1,57 @@
+"""What a seed declares although somebody beside it has it: an access key, an API key, a resource, an alias.
+
+Must not live here: what is declared twice in the seed itself (`reading`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import ColumnElement, RowMapping, Table
+
+from iam_guard.store.identifiers import fold
+from iam_guard.store.schema import access_keys, accounts, api_keys, identities, resources
+from iam_guard.store.seed.run import Run
+from iam_guard.store.seed.sync import rows_where
+
+
+def refuse_taken(run: Run) -> None:
+    """Raise `SeedError` if there is any; a seed that is the whole truth has nobody beside it."""
+    if run.whole:
+        return
+    people = [each for account in run.seed.accounts for each in account.identities]
+    keys = {key.id: key.line for each in people for key in each.access_keys}
+    keys |= {key.id: key.line for account in run.seed.accounts for key in account.root_keys}
+    for row in _stored(run, access_keys, access_keys.c.id, keys):
+        if not _belongs_to_seed(run, row["user_id"], row["account"]):
+            run.problems.add(keys[row["id"]], f"the access key `{row['id']}` belongs to somebody else")
+    api = {key.id: key.line for each in people for key in each.api_keys}
+    for row in _stored(run, api_keys, api_keys.c.id, api):
+        if not _belongs_to_seed(run, row["identity_id"], ""):
+            run.problems.add(api[row["id"]], f"the API key `{row['id']}` belongs to somebody else")
+    arns = {each.arn: each.line for account in run.seed.accounts for each in account.resources}
+    for row in _stored(run, resources, resources.c.arn, arns):
+        if row["account"] not in run.account_ids:
+            run.problems.add(arns[row["arn"]], f"the resource `{row['arn']}` belongs to account {row['account']}")
+    aliases = {account.alias: account.line for account in run.seed.accounts if account.alias}
+    for row in _stored(run, accounts, accounts.c.alias, aliases):
+        if row["id"] not in run.account_ids:
+            run.problems.add(aliases[row["alias"]], f"the alias `{row['alias']}` belongs to account {row['id']}")
+    run.problems.raise_any()
+
+
+def _stored(run: Run, table: Table, column: ColumnElement[Any], lines: Mapping[str, int]) -> list[RowMapping]:
+    return list(rows_where(run.connection, table, column, lines))
+
+
+def _belongs_to_seed(run: Run, owner: str | None, account: str) -> bool:
+    """Tell whether the seed decides about this owner: an identity (or, None, the root user of the account)."""
+    if owner is None:
+        return account in run.account_ids
+    row = next(rows_where(run.connection, identities, identities.c.id, [owner]))
+    if row["account"] not in run.account_ids:
+        return False
+    declared = next(each for each in run.seed.accounts if each.id == row["account"]).identities
+    named = (row["kind"], row["folded"])
+    return run.prune or any((each.kind.value, fold(each.name)) == named for each in declared)

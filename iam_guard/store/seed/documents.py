@@ -1,0 +1,155 @@
+"""Policy documents in a seed: written in YAML, as JSON text, or in a file of their own.
+
+A document written in YAML becomes JSON text once, here, and that text is what is stored. Only the scalars that JSON
+would know are read as what they are (`true`, `false`, plain decimal numbers); everything else is a string as written,
+so that `Version: 2012-10-17` is no date and `no` is not false. A problem in a document is told with the line of the
+seed, or with the line of the file that it stands in. Must not live here: what a document may say (`policy/write`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from iam_guard.errors import LimitExceeded, PolicyError
+from iam_guard.model.decision import PolicyType
+from iam_guard.policy.document import Document
+from iam_guard.policy.write import validate_for_write
+from iam_guard.store.seed.fields import described, scalar_text
+from iam_guard.store.seed.problems import Problems
+from iam_guard.store.seed.tree import ListNode, MapNode, Node, Scalar
+
+MAX_FILE_BYTES = 4 * 131_072  # G-74, in UTF-8
+
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
+_BOOLEANS = {"true": "true", "True": "true", "TRUE": "true", "false": "false", "False": "false", "FALSE": "false"}
+
+
+class Files:
+    """Reads the files that a seed names, which stand beside it; `seen` remembers them."""
+
+    def __init__(self, seed: Path | None) -> None:
+        self.seen: list[Path] = []
+        self._folder = None if seed is None else seed.parent
+
+    def read(self, name: str) -> str:
+        """Read a UTF-8 file; raise `OSError` or `ValueError`."""
+        if self._folder is None:
+            raise ValueError("a seed that is not a file itself can't name files")
+        path = self._folder / name
+        self.seen.append(path)
+        content = path.read_bytes()
+        if len(content) > MAX_FILE_BYTES:
+            raise ValueError(f"expected at most {MAX_FILE_BYTES} bytes")
+        return content.decode("utf-8-sig")
+
+
+class Documents:
+    """Reads the documents of one seed. `partition` is the one of our own ARNs."""
+
+    def __init__(self, files: Files, problems: Problems, partition: str) -> None:
+        self._files = files
+        self._problems = problems
+        self._partition = partition
+
+    def read(self, node: Node, type: PolicyType, *, managed: bool = False) -> Document | None:
+        """Give the checked document; None where a problem was noted."""
+        try:
+            match node:
+                case MapNode(pairs=((key, value),)) if key.text == "file":
+                    return self._from_file(value, type, managed)
+                case MapNode():
+                    return self._from_yaml(node, type, managed)
+                case Scalar() if not node.is_null:
+                    return self._checked(node.text, type, managed)
+        except (PolicyError, LimitExceeded) as error:
+            self._problems.add(_line(node, error), error.message)
+            return None
+        message = f"expected a policy document as a mapping, JSON text or `file: …`, got {described(node)}"
+        self._problems.add(node.line, message)
+        return None
+
+    def _from_yaml(self, node: Node, type: PolicyType, managed: bool) -> Document:
+        """Write it as people like to read it, or, where the quota counts white space and it is too long, without."""
+        try:
+            return self._checked("".join(_json(node, "\n")), type, managed)
+        except LimitExceeded:
+            return self._checked("".join(_json(node, "")), type, managed)
+
+    def _from_file(self, node: Node, type: PolicyType, managed: bool) -> Document | None:
+        name = scalar_text(node, "`file`", self._problems)
+        if name is None:
+            return None
+        try:
+            return self._checked(self._files.read(name), type, managed)
+        except (PolicyError, LimitExceeded) as error:
+            self._problems.add(node.line, error.message, inside=f"{name}:{getattr(error, 'line', None) or 1}")
+        except UnicodeDecodeError:
+            self._problems.add(node.line, f"cannot read the file `{name}`: it is not UTF-8")
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            self._problems.add(node.line, f"cannot read the file `{name}`: {reason}")
+        return None
+
+    def _checked(self, text: str, type: PolicyType, managed: bool) -> Document:
+        return validate_for_write(text, type, managed=managed, partition=self._partition)
+
+
+def _line(node: Node, error: PolicyError | LimitExceeded) -> int:
+    """Give the line of the seed at which a document is wrong, as near as can be told."""
+    if isinstance(node, Scalar):
+        inside = getattr(error, "line", None)
+        return node.line + inside if node.literal and inside else node.line
+    line = node.line
+    for step in (error.place or "").split("/")[1:]:
+        name = step.replace("~1", "/").replace("~0", "~")
+        here = node
+        match here:
+            case MapNode() if (below := _member(here, name)) is not None:
+                line, node = below
+            case ListNode(items=items) if name.isdecimal() and int(name) < len(items):
+                node = items[int(name)]
+                line = node.line
+            case _:
+                return line
+    return line
+
+
+def _member(node: MapNode, name: str) -> tuple[int, Node] | None:
+    return next(((key.line, value) for key, value in node.pairs if key.text == name), None)
+
+
+def _json(node: Node, newline: str) -> Iterator[str]:
+    """Write a node as JSON text; `newline` is a line break with the indent so far, or empty for none of either."""
+    inner = newline and newline + "  "
+    match node:
+        case Scalar():
+            yield _json_scalar(node)
+        case ListNode():
+            yield "["
+            for number, item in enumerate(node.items):
+                yield ("," if number else "") + inner
+                yield from _json(item, inner)
+            yield newline + "]" if node.items else "]"
+        case MapNode():
+            yield "{"
+            for number, (key, value) in enumerate(node.pairs):
+                yield ("," if number else "") + inner + _string(key.text) + (": " if newline else ":")
+                yield from _json(value, inner)
+            yield newline + "}" if node.pairs else "}"
+
+
+def _json_scalar(scalar: Scalar) -> str:
+    if not scalar.plain:
+        return _string(scalar.text)
+    if scalar.is_null:
+        return "null"
+    if scalar.text in _BOOLEANS:
+        return _BOOLEANS[scalar.text]
+    return scalar.text if _NUMBER.fullmatch(scalar.text) else _string(scalar.text)
+
+
+def _string(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)

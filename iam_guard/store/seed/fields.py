@@ -1,0 +1,211 @@
+"""A mapping of the seed under a strict schema: known keys only, each read as what it must be, every problem noted.
+
+A reader never stops at a problem: it notes it and gives a stand-in, and the seed is refused as a whole in the end. An
+empty value is a problem too, for `boundary:` with nothing behind it must not mean that there is none. Must not live
+here: which keys there are (`reading`).
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from iam_guard.store.identifiers import (
+    NAME,
+    NAME_LENGTHS,
+    PATH,
+    PATH_LENGTH,
+    is_tag_text,
+)
+from iam_guard.store.quotas import QUOTAS, TAG_KEY_LENGTH, TAG_VALUE_LENGTH
+from iam_guard.store.seed.problems import Problems
+from iam_guard.store.seed.tree import ListNode, MapNode, Node, Scalar
+from iam_guard.store.seed.values import Ref
+
+T = TypeVar("T")
+
+
+class Fields:
+    """The values of one mapping. `what` is what it describes, in the words of the problems."""
+
+    def __init__(self, node: Node, what: str, known: Collection[str], problems: Problems) -> None:
+        self.line = node.line
+        self.what = what
+        self._problems = problems
+        self._values: dict[str, Node] = {}
+        if not isinstance(node, MapNode):
+            problems.add(node.line, f"expected a mapping that describes {what}, got {described(node)}")
+            return
+        for key, value in node.pairs:
+            if key.text not in known:
+                problems.add(key.line, _unknown(key.text, known))
+            else:
+                self._values[key.text] = value
+
+    def problem(self, key: str, message: str) -> None:
+        self._problems.add(self.line_of(key), message)
+
+    def line_of(self, key: str) -> int:
+        return self._values[key].line if key in self._values else self.line
+
+    def has(self, key: str) -> bool:
+        return key in self._values
+
+    def node(self, key: str, *, required: bool = False) -> Node | None:
+        node = self._values.get(key)
+        if node is None and required:
+            self._problems.add(self.line, f"expected the key `{key}` in {self.what}")
+        return node
+
+    def text(self, key: str, *, required: bool = False) -> str | None:
+        """Give the text of a scalar, as written."""
+        node = self.node(key, required=required)
+        return None if node is None else scalar_text(node, f"`{key}`", self._problems)
+
+    def matching(self, key: str, pattern: re.Pattern[str], expected: str, *, required: bool = False) -> str | None:
+        text = self.text(key, required=required)
+        if text is not None and not pattern.fullmatch(text):
+            self.problem(key, f"expected {expected}, got `{text[:200]}`")
+        return text
+
+    def choice(self, key: str, options: Collection[str], default: str) -> str:
+        text = self.text(key)
+        if text is not None and text not in options:
+            self.problem(key, f"expected {' or '.join(f'`{option}`' for option in options)}, got `{text[:200]}`")
+        return default if text is None else text
+
+    def integer(self, key: str, allowed: range, default: int) -> int:
+        text = self.text(key)
+        if text is None:
+            return default
+        if not re.fullmatch(r"[0-9]{1,12}", text) or int(text) not in allowed:
+            self.problem(key, f"expected a whole number from {allowed[0]} to {allowed[-1]}, got `{text[:200]}`")
+            return default
+        return int(text)
+
+    def instant(self, key: str) -> int | None:
+        """Give an instant in ISO 8601 with its offset as seconds since 1970."""
+        text = self.text(key)
+        if text is None:
+            return None
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            moment = None
+        if moment is None or moment.tzinfo is None:
+            self.problem(key, f"expected an instant such as `2030-01-31T00:00:00Z`, got `{text[:200]}`")
+            return None
+        return int(moment.astimezone(UTC).timestamp())
+
+    def name(self, kind: str) -> str:
+        """Give the required `name` of a user, role, group or policy (G-78)."""
+        name = self.text("name", required=True)
+        return "" if name is None else checked_name(name, kind, self.line_of("name"), self._problems)
+
+    def path(self) -> str:
+        path = self.text("path")
+        if path is None:
+            return "/"
+        if not PATH.fullmatch(path) or len(path) > PATH_LENGTH:
+            self.problem("path", f"expected a path that begins and ends with `/`, got `{path[:200]}`")
+        return path
+
+    def items(self, key: str) -> tuple[Node, ...]:
+        node = self.node(key)
+        if node is None:
+            return ()
+        if not isinstance(node, ListNode):
+            self.problem(key, f"expected a list of {key.replace('_', ' ')}, got {described(node)}")
+            return ()
+        return node.items
+
+    def each(self, key: str, read: Callable[[Node], T]) -> tuple[T, ...]:
+        return tuple(read(node) for node in self.items(key))
+
+    def pairs(self, key: str) -> Iterator[tuple[Scalar, Node]]:
+        node = self.node(key)
+        if isinstance(node, MapNode):
+            yield from node.pairs
+        elif node is not None:
+            self.problem(key, f"expected a mapping, got {described(node)}")
+
+    def refs(self, key: str) -> tuple[Ref, ...]:
+        """Give a list of names or ARNs, none of them twice."""
+        refs = [self._ref(node, key) for node in self.items(key)]
+        seen: set[str] = set()
+        for ref in refs:
+            if ref.text in seen:
+                self._problems.add(ref.line, f"`{ref.text}` is in this list twice")
+            seen.add(ref.text)
+        return tuple(refs)
+
+    def ref(self, key: str) -> Ref | None:
+        node = self.node(key)
+        return None if node is None else self._ref(node, key)
+
+    def _ref(self, node: Node, key: str) -> Ref:
+        return Ref(scalar_text(node, f"each of `{key}`", self._problems) or "", node.line)
+
+    def tags(self) -> Mapping[str, str]:
+        """Give `tags` (G-79, S-20)."""
+        tags: dict[str, str] = {}
+        folded: set[str] = set()
+        for key, node in self.pairs("tags"):
+            value = scalar_text(node, f"the tag `{key.text[:200]}`", self._problems)
+            fault = _tag_fault(key.text, value or "")
+            if fault is None and key.text.lower() in folded:
+                fault = f"two tag keys differ by letter case only: `{key.text}`"
+            if fault is not None:
+                self._problems.add(key.line, fault)
+            folded.add(key.text.lower())
+            tags[key.text] = value or ""
+        if len(tags) > QUOTAS["tags per entity"]:
+            self.problem("tags", f"expected at most {QUOTAS['tags per entity']} tags, got {len(tags)}")
+        return tags
+
+
+def scalar_text(node: Node, what: str, problems: Problems) -> str | None:
+    """Give the text of a node that must be a scalar with something in it."""
+    if isinstance(node, Scalar) and not node.is_null:
+        return node.text
+    problems.add(node.line, f"expected text for {what}, got {described(node)}")
+    return None
+
+
+def checked_name(name: str, kind: str, line: int, problems: Problems) -> str:
+    if not NAME.fullmatch(name) or len(name) > NAME_LENGTHS[kind]:
+        expected = f"a {kind} name of at most {NAME_LENGTHS[kind]} letters, digits and `_+=,.@-`"
+        problems.add(line, f"expected {expected}, got `{name[:200]}`")
+    return name
+
+
+def described(node: Node) -> str:
+    match node:
+        case MapNode():
+            return "a mapping"
+        case ListNode():
+            return "a list"
+        case Scalar() if node.is_null:
+            return "nothing"
+        case _:
+            return "text"
+
+
+def _unknown(key: str, known: Collection[str]) -> str:
+    nearest = difflib.get_close_matches(key.lower(), known, n=1, cutoff=0.6)
+    hint = f"did you mean `{nearest[0]}`" if nearest else f"known are {', '.join(f'`{name}`' for name in known)}"
+    return f"unknown key `{key[:200]}`, {hint}"
+
+
+def _tag_fault(key: str, value: str) -> str | None:
+    if not key or len(key) > TAG_KEY_LENGTH or not is_tag_text(key):
+        return f"expected a tag key of 1 to {TAG_KEY_LENGTH} letters, digits, spaces and `_.:/=+-@`, got `{key[:200]}`"
+    if key.lower().startswith("aws:"):
+        return f"tag keys that begin with `aws:` are reserved, got `{key}`"
+    if len(value) > TAG_VALUE_LENGTH or not is_tag_text(value):
+        expected = f"a tag value of at most {TAG_VALUE_LENGTH} letters, digits, spaces and `_.:/=+-@`"
+        return f"expected {expected}, got `{value[:300]}`"
+    return None

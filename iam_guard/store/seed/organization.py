@@ -1,0 +1,136 @@
+"""The organization in a seed: a tree of units with accounts, and the control policies at each.
+
+Where the seed says nothing about `scps`, the level has `FullAWSAccess`, as a new unit or account has in AWS; where it
+gives a list, it has exactly these. `RCPFullAWSAccess` is at every level besides, and can't be detached. Must not live
+here: the rest of a seed (`reading`). Rules E-12, E-13, G-72, G-76.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from iam_guard.model.decision import PolicyType
+from iam_guard.store.builtin import FULL_ACCESS
+from iam_guard.store.identifiers import ORGANIZATION_ID, ROOT_ID, UNIT_ID, fold
+from iam_guard.store.quotas import QUOTAS
+from iam_guard.store.seed.documents import Documents
+from iam_guard.store.seed.fields import Fields, checked_name
+from iam_guard.store.seed.problems import Problems
+from iam_guard.store.seed.tree import MapNode, Node, Scalar
+from iam_guard.store.seed.values import Ref, SeedControlPolicy, SeedMember, SeedOrganization, SeedUnit
+
+MAX_LEVELS = 5
+"""Of units below the root."""
+
+_TYPES = {"SCP": PolicyType.SCP, "RCP": PolicyType.RCP}
+_INSIDE = ("scps", "rcps", "accounts", "units")
+_ORGANIZATION = ("id", "management_account", "root_id", "policies", *_INSIDE)
+_UNIT = ("name", "id", *_INSIDE)
+
+
+def read_organization(
+    node: Node, problems: Problems, documents: Documents, account_id: Callable[[Node], str]
+) -> SeedOrganization:
+    """Read `organization`; problems are noted."""
+    return _Reader(problems, documents, account_id).organization(node)
+
+
+class _Reader:
+    def __init__(self, problems: Problems, documents: Documents, account_id: Callable[[Node], str]) -> None:
+        self._problems = problems
+        self._documents = documents
+        self._account_id = account_id
+
+    def organization(self, node: Node) -> SeedOrganization:
+        fields = Fields(node, "an organization", _ORGANIZATION, self._problems)
+        id = fields.matching("id", ORGANIZATION_ID, "an id such as `o-exampleorg`", required=True)
+        management = fields.node("management_account", required=True)
+        root_id = fields.matching("root_id", ROOT_ID, "an id such as `r-ab12`")
+        policies = tuple(policy for policy in fields.each("policies", self._control_policy) if policy is not None)
+        root = self._unit(fields, "", root_id, level=0)
+        self._no_twins(policies, root)
+        return SeedOrganization(
+            id or "", "" if management is None else self._account_id(management), policies, root, fields.line
+        )
+
+    def _control_policy(self, node: Node) -> SeedControlPolicy | None:
+        fields = Fields(node, "a control policy", ("name", "type", "description", "document"), self._problems)
+        type = fields.choice("type", tuple(_TYPES), "")
+        name = checked_name(fields.text("name", required=True) or "", "policy", fields.line_of("name"), self._problems)
+        source = fields.node("document", required=True)
+        if not type:
+            fields.node("type", required=True)
+        if type not in _TYPES or source is None:
+            return None
+        if name in FULL_ACCESS.values():
+            fields.problem("name", f"the name `{name}` belongs to AWS's own policy")
+        document = self._documents.read(source, _TYPES[type])
+        if document is None:
+            return None
+        return SeedControlPolicy(type, name, fields.text("description") or "", document, fields.line)
+
+    def _unit(self, fields: Fields, name: str, id: str | None, *, level: int) -> SeedUnit:
+        if level > MAX_LEVELS:
+            self._problems.add(fields.line, f"expected at most {MAX_LEVELS} levels of units below the root")
+        return SeedUnit(
+            name,
+            id,
+            scps=self._attached(fields, "scps"),
+            rcps=self._attached(fields, "rcps"),
+            members=fields.each("accounts", self._member),
+            units=fields.each("units", lambda node: self._named_unit(node, level + 1)),
+            line=fields.line,
+        )
+
+    def _named_unit(self, node: Node, level: int) -> SeedUnit:
+        fields = Fields(node, "a unit", _UNIT, self._problems)
+        id = fields.matching("id", UNIT_ID, "an id such as `ou-ab12-11111111`")
+        name = fields.text("name", required=True) or ""
+        if len(name) > 128:
+            fields.problem("name", "expected a unit name of at most 128 characters")
+        return self._unit(fields, name, id, level=level)
+
+    def _member(self, node: Node) -> SeedMember:
+        if isinstance(node, Scalar):
+            return SeedMember(self._account_id(node), None, None, node.line)
+        fields = Fields(node, "an account in its place", ("id", "scps", "rcps"), self._problems)
+        id = fields.node("id", required=isinstance(node, MapNode))
+        account = "" if id is None else self._account_id(id)
+        return SeedMember(account, self._attached(fields, "scps"), self._attached(fields, "rcps"), fields.line)
+
+    def _attached(self, fields: Fields, key: str) -> tuple[Ref, ...] | None:
+        if not fields.has(key):
+            return None
+        refs = fields.refs(key)
+        type = key.removesuffix("s").upper()
+        quota = f"{type}s per root, unit or account"
+        always = FULL_ACCESS["RCP"] if type == "RCP" else None
+        count = len([ref for ref in refs if ref.text != always]) + (always is not None)
+        if count > QUOTAS[quota]:
+            fields.problem(key, f"expected at most {QUOTAS[quota]} {quota}, got {count}")
+        if not count:
+            fields.problem(
+                key, f"expected at least one of `{key}`, or none of the key, which means {FULL_ACCESS[type]}"
+            )
+        return refs
+
+    def _no_twins(self, policies: tuple[SeedControlPolicy, ...], root: SeedUnit) -> None:
+        self._once("control policy", [(f"{policy.type} {fold(policy.name)}", policy.line) for policy in policies])
+        everything = list(_walk(root))
+        self._once("unit id", [(unit.id, unit.line) for unit in everything if unit.id is not None])
+        self._once("account", [(member.account, member.line) for unit in everything for member in unit.members])
+        for unit in everything:
+            self._once("unit", [(fold(below.name), below.line) for below in unit.units])
+
+    def _once(self, what: str, named: list[tuple[str, int]]) -> None:
+        seen: set[str] = set()
+        for name, line in named:
+            if name and name in seen:
+                self._problems.add(line, f"the {what} `{name[:200]}` is in the organization twice")
+            seen.add(name)
+
+
+def _walk(unit: SeedUnit) -> Iterator[SeedUnit]:
+    yield unit
+    for below in unit.units:
+        yield from _walk(below)

@@ -1,0 +1,159 @@
+"""Real clients for the tests of this room: botocore signs, urllib3 and httpx put the request on the wire.
+
+What a client wrote to its socket is read back with h11, as a server would, and becomes the HttpRequest under test.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from unittest import mock
+from urllib.parse import urlsplit
+
+import botocore.auth
+import h11
+import httpx2
+import urllib3
+import urllib3.connection
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from iam_guard.authn.sigv4 import SigningKeys
+from iam_guard.authn.verify import HttpRequest, authenticate
+from iam_guard.model.credential import AccessKey, ApiKey
+from iam_guard.model.principal import Principal
+
+NOW = datetime(2026, 11, 24, 12, 30, 15, tzinfo=UTC)
+STAMP = "20261124T123015Z"
+KEY_ID = "AKIAIOSFODNN7EXAMPLE"
+SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
+ALICE = Principal.from_arn("arn:aws:iam::123456789012:user/alice", userid="AIDAEXAMPLE")
+ACCESS_KEY = AccessKey(KEY_ID, SECRET, active=True, principal=ALICE)
+EMPTY_HASH = hashlib.sha256(b"").hexdigest()
+
+Headers = Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Received:
+    """A request as the server has it."""
+
+    request: HttpRequest
+    body: bytes = b""
+
+
+def sign(
+    method: str = "GET",
+    url: str = "http://127.0.0.1:8000/documents/42",
+    *,
+    headers: Headers = (),
+    params: object = None,
+    body: bytes = b"",
+    service: str = "docs",
+    region: str = "eu-west-1",
+    key_id: str = KEY_ID,
+    secret: str = SECRET,
+    token: str | None = None,
+    signer: type[botocore.auth.SigV4Auth] = botocore.auth.SigV4Auth,
+    now: datetime = NOW,
+) -> AWSRequest:
+    """Let botocore sign."""
+    request = AWSRequest(method, url, data=body, params=params)
+    for name, value in headers:
+        request.headers.add_header(name, value)
+    with mock.patch("botocore.auth.get_current_datetime", return_value=now.replace(tzinfo=None)):
+        signer(Credentials(key_id, secret, token), service, region).add_auth(request)
+    return request
+
+
+def send(signed: AWSRequest) -> Received:
+    """Let urllib3, botocore's client, write the request, and read what it wrote."""
+    prepared = signed.prepare()
+    parts = urlsplit(prepared.url)
+    headers = urllib3.HTTPHeaderDict(prepared.headers)
+    for name in set(signed.headers):
+        headers.discard(name)
+        for value in signed.headers.get_all(name):
+            headers.add(name, value)
+    written: list[bytes] = []
+    with urllib3.HTTPConnectionPool(parts.hostname, parts.port) as pool:
+        pool.ConnectionCls = type("Connection", (_Connection,), {"written": written})
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        pool.urlopen(prepared.method, target, body=prepared.body, headers=headers, retries=False)
+    return read(b"".join(written))
+
+
+class _Connection(urllib3.connection.HTTPConnection):
+    written: list[bytes]
+
+    def connect(self) -> None:
+        self.sock = _Socket(self.written)
+
+
+class _Socket:
+    """A socket that keeps what is written to it and answers 200."""
+
+    def __init__(self, written: list[bytes]) -> None:
+        self.sendall = written.append
+
+    def makefile(self, *_: object) -> io.BytesIO:
+        return io.BytesIO(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    def settimeout(self, _: object) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def send_with_httpx(signed: AWSRequest) -> Received:
+    """Build what httpx would send."""
+    prepared = signed.prepare()
+    built = httpx2.Request(prepared.method, prepared.url, headers=list(signed.headers.items()), content=prepared.body)
+    path, _, query = built.url.raw_path.partition(b"?")
+    headers = tuple((name.lower(), value) for name, value in built.headers.raw)
+    return Received(HttpRequest(built.method, path, query, headers), built.content)
+
+
+def read(raw: bytes) -> Received:
+    """Parse what came over the wire as uvicorn does."""
+    connection = h11.Connection(h11.SERVER)
+    connection.receive_data(raw)
+    event, body = connection.next_event(), b""
+    assert isinstance(event, h11.Request)
+    while isinstance(data := connection.next_event(), h11.Data):
+        body += bytes(data.data)
+    path, _, query = event.target.partition(b"?")
+    return Received(HttpRequest(event.method.decode(), path, query, tuple(event.headers)), body)
+
+
+def authenticated(
+    received: Received,
+    *,
+    access_key: AccessKey | None = ACCESS_KEY,
+    api_key: ApiKey | None = None,
+    now: datetime = NOW,
+    keys: SigningKeys | None = None,
+    public_hosts: Sequence[str] = (),
+    max_header: int = 64 * 1024,
+) -> Principal:
+    """Knock at the door with a store of one access key and one API key."""
+    return authenticate(
+        received.request,
+        find_access_key=lambda wanted: access_key if access_key and access_key.id == wanted else None,
+        find_api_key=lambda wanted: api_key if api_key and api_key.id == wanted else None,
+        payload_hash=lambda: hashlib.sha256(received.body).hexdigest(),
+        now=now,
+        skew=300,
+        keys=SigningKeys() if keys is None else keys,
+        public_hosts=public_hosts,
+        max_header=max_header,
+    )
+
+
+def with_header(received: Received, name: bytes, *values: bytes) -> Received:
+    """Replace all values of a header; none removes it."""
+    kept = [item for item in received.request.headers if item[0] != name]
+    headers = tuple(kept + [(name, value) for value in values])
+    return replace(received, request=replace(received.request, headers=headers))

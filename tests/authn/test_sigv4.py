@@ -1,0 +1,370 @@
+from __future__ import annotations
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from iam_guard.authn.credential import SigV4Credential, extract
+from iam_guard.authn.http import HttpRequest
+from iam_guard.authn.sigv4 import (
+    SigningKeys,
+    check_coverage,
+    check_payload,
+    check_time,
+    declared_payload_hash,
+    is_signed_with,
+    signing_key,
+)
+from iam_guard.errors import CredentialError, IncompleteSignature, SignatureDoesNotMatch
+
+SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
+DATE = ("X-Amz-Date", "20150830T123600Z")
+FORM = ("Content-Type", "application/x-www-form-urlencoded")
+FORM_HASH = "9095672bbd1f56dfc5b65f3e153adc8731a4a654192329106275f4c7b24d0b6e"
+TOKEN = "6e86291e8372ff2a2260956d9b8aae1d763fbf315fa00fa31553b73ebf194267"
+NO_HEADERS: list[tuple[str, str]] = []
+
+# AWS's published signing vectors: name, method, target, further headers in wire order, body, signature.
+VECTORS = [
+    ("get-vanilla", "GET", "/", NO_HEADERS, "", "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31"),
+    ("post-vanilla", "POST", "/", NO_HEADERS, "", "5da7c1a2acd57cee7505fc6676e4e544621c30862966e37dddb68e92efbe5d6b"),
+    ("get-utf8", "GET", "/ሴ", NO_HEADERS, "", "8318018e0b0f223aa2bbf98705b62bb787dc9c0e678f255a891fd03141be5d85"),
+    (
+        "get-relative-normalized",
+        "GET",
+        "/example/..",
+        NO_HEADERS,
+        "",
+        "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31",
+    ),
+    (
+        "get-slashes-normalized",
+        "GET",
+        "//example//",
+        NO_HEADERS,
+        "",
+        "9a624bd73a37c9a373b5312afbebe7a714a789de108f0bdfe846570885f57e84",
+    ),
+    (
+        "get-slash-dot-slash-unnormalized",
+        "GET",
+        "/./",
+        NO_HEADERS,
+        "",
+        "68714168e6557f8f2de0ef956fc24dc2593a4bd2961f8df51898d8a134695145",
+    ),
+    (
+        "get-vanilla-empty-query-key",
+        "GET",
+        "/?Param1=value1",
+        NO_HEADERS,
+        "",
+        "a67d582fa61cc504c4bae71f336f98b97f1ea3c7a6bfe1b6e45aec72011b9aeb",
+    ),
+    (
+        "get-vanilla-query-order-key-case",
+        "GET",
+        "/?Param2=value2&Param1=value1",
+        NO_HEADERS,
+        "",
+        "b97d918cfa904a5beff61c982a1b6f458b799221646efd99d3219ec94cdf2500",
+    ),
+    (
+        "get-vanilla-query-order-encoded",
+        "GET",
+        "/?Param-3=Value3&Param=Value2&%E1%88%B4=Value1",
+        NO_HEADERS,
+        "",
+        "371d3713e185cc334048618a97f809c9ffe339c62934c032af5a0e595648fcac",
+    ),
+    (
+        "get-vanilla-utf8-query",
+        "GET",
+        "/?ሴ=bar",
+        NO_HEADERS,
+        "",
+        "2cdec8eed098649ff3a119c94853b13c643bcf08f8b0a1d91e12c9027818dd04",
+    ),
+    (
+        "get-header-key-duplicate",
+        "GET",
+        "/",
+        [("My-Header1", "value2"), ("My-Header1", "value2"), ("My-Header1", "value1")],
+        "",
+        "c9d5ea9f3f72853aea855b47ea873832890dbdd183b4468f858259531a5138ea",
+    ),
+    (
+        "get-header-value-order",
+        "GET",
+        "/",
+        [("My-Header1", value) for value in ("value4", "value1", "value3", "value2")],
+        "",
+        "08c7e5a9acfcfeb3ab6b2185e75ce8b1deb5e634ec47601a50643f830c755c01",
+    ),
+    (
+        "get-header-value-trim",
+        "GET",
+        "/",
+        [("My-Header1", " value1"), ("My-Header2", ' "a   b   c"')],
+        "",
+        "acc3ed3afb60bb290fc8d2dd0098b9911fcaa05412b367055dee359757a9c736",
+    ),
+    (
+        "post-x-www-form-urlencoded",
+        "POST",
+        "/",
+        [FORM, ("Content-Length", "13"), ("X-Amz-Content-Sha256", FORM_HASH)],
+        "Param1=value1",
+        "d3875051da38690788ef43de4db0d8f280229d82040bfac253562e56c3f20e0b",
+    ),
+    (
+        "get-vanilla-with-session-token",
+        "GET",
+        "/",
+        [("X-Amz-Security-Token", TOKEN)],
+        "",
+        "07ec1639c89043aa0e3e2de82b96708f198cceab042d4a97044c66dd9f74e7f8",
+    ),
+]
+
+
+def vector(method: str, target: str, headers: list[tuple[str, str]], signature: str) -> HttpRequest:
+    """The signed request of a published vector."""
+    everything = [("Host", "example.amazonaws.com"), DATE, *headers]
+    names = ";".join(sorted({name.lower() for name, _ in everything}))
+    scope = "AKIDEXAMPLE/20150830/us-east-1/service/aws4_request"
+    authorization = f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders={names}, Signature={signature}"
+    path, _, query = target.encode().partition(b"?")
+    raw = [(name.lower().encode(), value.encode()) for name, value in [*everything, ("Authorization", authorization)]]
+    return HttpRequest(method, path, query, tuple(raw))
+
+
+def credential_in(request: HttpRequest) -> SigV4Credential:
+    found = extract(request, max_header=64 * 1024)
+    assert isinstance(found, SigV4Credential)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "headers", "body", "signature"), [row[1:] for row in VECTORS], ids=[row[0] for row in VECTORS]
+)
+def test_the_published_vectors_verify(
+    method: str, target: str, headers: list[tuple[str, str]], body: str, signature: str
+) -> None:
+    """AWS's own signatures are accepted, and no other secret fits them."""
+    request = vector(method, target, headers, signature)
+    credential = credential_in(request)
+    check_coverage(request, credential)
+    body_hash = hashlib.sha256(body.encode()).hexdigest()
+    assert (declared_payload_hash(request) or body_hash) == body_hash
+    assert is_signed_with(SECRET, request, credential, payload_hash=body_hash, keys=SigningKeys())
+    assert not is_signed_with(SECRET + "x", request, credential, payload_hash=body_hash, keys=SigningKeys())
+
+
+def test_the_signing_key_is_the_published_one() -> None:
+    """The example of AWS's documentation for deriving a key."""
+    key = signing_key(SECRET, "20150830", "us-east-1", "iam")
+    assert key.hex() == "c4afb1cc5771d871763a393e44b703571b55cc28424d1a5e86da6ed3c154a4b9"
+
+
+# --- time --------------------------------------------------------------------------------------------------------
+
+NOW = datetime(2026, 11, 24, 0, 15, tzinfo=UTC)
+PLAIN = vector("GET", "/", [], VECTORS[0][5])
+
+
+def signed_at(moment: datetime) -> SigV4Credential:
+    stamp = moment.strftime("%Y%m%dT%H%M%SZ")
+    return replace(credential_in(PLAIN), timestamp=stamp, date=stamp[:8])
+
+
+@pytest.mark.parametrize("seconds", [-300, -299, 0, 299, 300])
+def test_a_time_within_the_allowed_skew_is_accepted(seconds: int) -> None:
+    """Both ends belong to the window; fractions of our second do not count."""
+    check_time(signed_at(NOW + timedelta(seconds=seconds)), now=NOW + timedelta(microseconds=999_999), skew=300)
+
+
+def test_an_old_signature_is_refused_in_the_words_that_clients_parse() -> None:
+    """The sentence from which SDKs correct their clock."""
+    with pytest.raises(SignatureDoesNotMatch) as caught:
+        check_time(signed_at(datetime(2026, 11, 24, tzinfo=UTC)), now=NOW, skew=300)
+    assert caught.value.message == (
+        "Signature expired: 20261124T000000Z is now earlier than 20261124T001000Z (20261124T001500Z - 5 min.)"
+    )
+
+
+def test_a_signature_from_the_future_is_refused_in_the_words_that_clients_parse() -> None:
+    """The sentence from which SDKs correct their clock."""
+    with pytest.raises(SignatureDoesNotMatch) as caught:
+        check_time(signed_at(datetime(2026, 11, 24, 0, 30, 1, tzinfo=UTC)), now=NOW, skew=900)
+    assert caught.value.message == (
+        "Signature not yet current: 20261124T003001Z is still later than 20261124T003000Z (20261124T001500Z + 15 min.)"
+    )
+
+
+@pytest.mark.parametrize("stamp", ["00010101T000000Z", "99991231T235959Z"])
+def test_the_ends_of_the_calendar_are_refused(stamp: str) -> None:
+    """No time makes the arithmetic overflow."""
+    with pytest.raises(SignatureDoesNotMatch, match="Signature"):
+        check_time(replace(credential_in(PLAIN), timestamp=stamp, date=stamp[:8]), now=NOW, skew=300)
+
+
+def test_the_scope_has_the_day_of_the_signature() -> None:
+    """A signature may not borrow another day's key, not even around midnight."""
+    with pytest.raises(SignatureDoesNotMatch) as caught:
+        check_time(replace(signed_at(NOW), date="20261123"), now=NOW, skew=300)
+    assert caught.value.message == (
+        "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: "
+        "'20261123' != '20261124', from '20261124T001500Z'."
+    )
+
+
+# --- coverage ----------------------------------------------------------------------------------------------------
+
+
+def covering(names: str, *headers: str) -> tuple[HttpRequest, SigV4Credential]:
+    request = HttpRequest("GET", b"/", b"", tuple((name.encode(), b"x") for name in headers))
+    return request, replace(credential_in(PLAIN), signed_headers=tuple(names.split(";")))
+
+
+@pytest.mark.parametrize(
+    ("names", "headers"),
+    [
+        ("host", ["host"]),
+        ("host", ["host", "content-type", "x-amzn-trace-id", "x-forwarded-for"]),
+        ("host;x-amz-meta", ["host", "x-amz-meta", "x-amz-meta"]),
+        ("host", ["host", "x-amz-security-token", "x-amz-cf-id"]),
+        ("content-length;host", ["content-length", "host"]),
+    ],
+)
+def test_a_signature_over_host_and_everything_of_aws_is_enough(names: str, headers: list[str]) -> None:
+    """Content-type need not be signed, nor what proxies add on the way."""
+    check_coverage(*covering(names, *headers))
+
+
+@pytest.mark.parametrize(
+    ("names", "headers", "error", "sentence"),
+    [
+        ("x-amz-date", ["host", "x-amz-date"], SignatureDoesNotMatch, "'Host' must be a 'SignedHeader'"),
+        ("x-amz-date", ["x-amz-date"], SignatureDoesNotMatch, "'Host' must be a 'SignedHeader'"),
+        ("host", ["host", "x-amz-date"], SignatureDoesNotMatch, "'X-Amz-Date' must be a 'SignedHeader'"),
+        ("host", ["host", "x-amz-é"], SignatureDoesNotMatch, "must be a 'SignedHeader'"),
+        ("host;x-amz-date", ["host"], SignatureDoesNotMatch, "signed header `x-amz-date` is not in the request"),
+        ("host", [], SignatureDoesNotMatch, "signed header `host` is not in the request"),
+        ("host", ["host", "host"], IncompleteSignature, "got several"),
+    ],
+)
+def test_a_signature_that_covers_too_little_or_too_much_is_refused(
+    names: str, headers: list[str], error: type[CredentialError], sentence: str
+) -> None:
+    """`host` and every `x-amz-*` header are signed, and what is signed is there, once where it must be."""
+    with pytest.raises(error, match=sentence):
+        check_coverage(*covering(names, *headers))
+
+
+# --- body --------------------------------------------------------------------------------------------------------
+
+
+def declaring(*values: bytes) -> HttpRequest:
+    return HttpRequest("GET", b"/", b"", tuple((b"x-amz-content-sha256", value) for value in values))
+
+
+def test_a_body_hash_may_be_declared() -> None:
+    """The declared hash is what the signature covers; without one the body itself is hashed."""
+    assert declared_payload_hash(declaring()) is None
+    assert declared_payload_hash(declaring(b" " + FORM_HASH.encode())) == FORM_HASH
+    check_payload(FORM_HASH, hashlib.sha256(b"Param1=value1").hexdigest())
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [b"UNSIGNED-PAYLOAD"],
+        [b"STREAMING-AWS4-HMAC-SHA256-PAYLOAD"],
+        [b"STREAMING-UNSIGNED-PAYLOAD-TRAILER"],
+        [b""],
+        [FORM_HASH.encode()[1:]],
+        [FORM_HASH.upper().encode()],
+        [FORM_HASH.encode(), FORM_HASH.encode()],
+        [b"\xff" * 64],
+    ],
+)
+def test_an_unsigned_or_unreadable_body_hash_is_refused(values: list[bytes]) -> None:
+    """A body that the signature does not cover is not accepted."""
+    with pytest.raises(IncompleteSignature, match="unsigned and streaming payloads are not accepted"):
+        declared_payload_hash(declaring(*values))
+
+
+def test_another_body_than_declared_is_refused() -> None:
+    """The signature covers the hash, so the hash must be the body's."""
+    with pytest.raises(SignatureDoesNotMatch, match="does not match what was computed"):
+        check_payload(FORM_HASH, hashlib.sha256(b"Param1=value2").hexdigest())
+
+
+# --- the cache of signing keys -----------------------------------------------------------------------------------
+
+
+def verified(keys: SigningKeys, *, secret: str = SECRET, **changed: str) -> bool:
+    credential = replace(credential_in(PLAIN), **changed)
+    empty = hashlib.sha256(b"").hexdigest()
+    return is_signed_with(secret, PLAIN, credential, payload_hash=empty, keys=keys)
+
+
+def test_a_key_is_kept_only_once_a_signature_verified() -> None:
+    """Strangers choose region and service freely and cannot fill the cache or push others out."""
+    keys = SigningKeys()
+    for number in range(20):
+        assert not verified(keys, region=f"region-{number}")
+        assert not verified(keys, secret="guess")
+    assert len(keys) == 0
+    assert verified(keys)
+    assert len(keys) == 1
+
+
+def test_a_cached_key_changes_no_answer() -> None:
+    """Cache on = cache off, for good signatures, bad ones, and after the secret changed."""
+    keys = SigningKeys()
+    for _ in range(2):
+        assert verified(keys)
+        assert not verified(keys, signature="0" * 64)
+        assert not verified(keys, secret="rotated")
+        assert not verified(keys, service="other")
+    assert len(keys) == 1
+
+
+def test_the_cache_is_bounded() -> None:
+    """The least recently used key goes; a size of 0 switches the cache off."""
+    keys = SigningKeys(2)
+    scopes = [("AKID", b"", "20261124", f"region-{number}", "docs") for number in range(3)]
+    keys.keep(scopes[0], b"0")
+    keys.keep(scopes[1], b"1")
+    assert keys.get(scopes[0]) == b"0"
+    keys.keep(scopes[2], b"2")
+    assert [keys.get(scope) for scope in scopes] == [b"0", None, b"2"]
+    none = SigningKeys(0)
+    none.keep(scopes[0], b"0")
+    assert (len(none), none.get(scopes[0])) == (0, None)
+
+
+def test_the_cache_may_be_shared_between_threads() -> None:
+    """Many threads evicting each other's keys neither fail nor mix them up."""
+    keys = SigningKeys(3)
+
+    def hammer(number: int) -> bool:
+        scope = ("AKID", b"", "20261124", f"region-{number % 7}", "docs")
+        keys.keep(scope, bytes([number % 7]))
+        return keys.get(scope) in {None, bytes([number % 7])}
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(hammer, range(5000)))
+    assert len(keys) <= 3
+
+
+def test_no_signature_shows_in_a_repr() -> None:
+    """A credential can be logged (design 5)."""
+    credential = credential_in(PLAIN)
+    assert "AKIDEXAMPLE" in repr(credential)
+    assert credential.signature not in repr(credential)

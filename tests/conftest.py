@@ -1,0 +1,75 @@
+"""What several rooms' tests share: a guard on a small seed, and requests signed by botocore."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import botocore.auth
+import pytest
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from iam_guard import Guard, open_guard
+
+ACME = "111122223333"
+ADA = ("AKIATESTADA000000001", "ada-secret-0123456789abcdefghijklmnopqrs")
+RITA = ("AKIATESTRITA00000001", "rita-secret-0123456789abcdefghijklmnopqr")
+
+SEED = """
+version: 1
+accounts:
+  - id: "111122223333"
+    name: acme
+    root: {email: root@acme.example}
+    users:
+      - name: ada
+        inline:
+          Admin: {Version: "2012-10-17", Statement: [{Sid: All, Effect: Allow, Action: "docs:*", Resource: "*"}]}
+        access_keys: [{id: AKIATESTADA000000001, secret: ada-secret-0123456789abcdefghijklmnopqrs}]
+      - name: rita
+        inline:
+          Read: {Version: "2012-10-17", Statement: [{Sid: Read, Effect: Allow, Action: "docs:Get*", Resource: "*"}]}
+        access_keys: [{id: AKIATESTRITA00000001, secret: rita-secret-0123456789abcdefghijklmnopqr}]
+"""
+
+
+@pytest.fixture
+def audit_file(tmp_path: Path) -> Path:
+    """Where the guard of the test writes its audit records."""
+    return tmp_path / "audit.jsonl"
+
+
+@pytest.fixture
+def guard(tmp_path: Path, audit_file: Path) -> Iterator[Guard]:
+    """A guard on the seed above, in memory, with an audit file."""
+    seed = tmp_path / "iam.yaml"
+    seed.write_text(SEED)
+    opened = open_guard(str(seed), audit=str(audit_file))
+    yield opened
+    opened.close()
+
+
+Sign = Callable[..., dict[str, str]]
+
+
+@pytest.fixture
+def sign() -> Sign:
+    """Give the headers of a request signed by botocore for a test client at `http://testserver`."""
+
+    def signed(
+        key: tuple[str, str],
+        method: str,
+        path: str,
+        *,
+        body: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+        service: str = "docs",
+        region: str = "us-east-1",
+    ) -> dict[str, str]:
+        url = f"http://testserver{path}"
+        request = AWSRequest(method=method, url=url, data=body, headers=dict(headers or {}))
+        botocore.auth.SigV4Auth(Credentials(*key), service, region).add_auth(request)
+        return {str(name): str(value) for name, value in request.headers.items()}
+
+    return signed

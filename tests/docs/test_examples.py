@@ -1,0 +1,111 @@
+"""Every example in the README and in the pages runs.
+
+The `python` blocks of one page are one program, run from top to bottom in a folder of their own, with warnings as
+errors. A block right below the comment `<!-- no-run -->` is left out. A block with a title (`yaml title="iam.yaml"`) is
+written to that file first. Must not live here: whether links resolve (`mkdocs build --strict`, `test_pages.py`).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+FENCE = re.compile(
+    r'^(?P<skipped><!-- no-run -->\n\n?)?```(?P<language>\w*)(?: +title="(?P<title>[^"/]+)")?[^\n]*\n'
+    r"(?P<body>.*?)^```$",
+    re.MULTILINE | re.DOTALL,
+)
+SECONDS = 60
+
+
+def blocks_of(text: str) -> list[re.Match[str]]:
+    return list(FENCE.finditer(text))
+
+
+def program_of(text: str) -> str:
+    """Join the blocks that run; each line keeps its number on the page, so that a traceback points at the page."""
+    lines = [""] * (text.count("\n") + 1)
+    for block in blocks_of(text):
+        if block["language"] == "python" and not block["skipped"]:
+            first = text.count("\n", 0, block.start("body"))
+            for number, line in enumerate(block["body"].splitlines(), start=first):
+                lines[number] = line
+    return "\n".join(lines)
+
+
+def files_of(text: str) -> dict[str, str]:
+    return {block["title"]: block["body"] for block in blocks_of(text) if block["title"]}
+
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+WITH_EXAMPLES = [path for path in PAGES if program_of(path.read_text(encoding="utf-8")).strip()]
+
+
+def run(text: str, folder: Path, name: str = "page.md") -> subprocess.CompletedProcess[str]:
+    for file_name, body in files_of(text).items():
+        (folder / file_name).write_text(body, encoding="utf-8")
+    program = folder / name
+    program.write_text(program_of(text), encoding="utf-8")
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("IAM_GUARD_", "AWS_"))}
+    return subprocess.run(
+        [sys.executable, "-W", "error", program],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=SECONDS,
+    )
+
+
+@pytest.mark.parametrize("path", WITH_EXAMPLES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_the_examples_of_a_page_run(path: Path, tmp_path: Path) -> None:
+    """Whoever copies the blocks of a page into a file has a program that runs."""
+    done = run(path.read_text(encoding="utf-8"), tmp_path, path.name)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_readme_has_an_example() -> None:
+    """The README shows code, and that code is run by the test above."""
+    assert ROOT / "README.md" in WITH_EXAMPLES
+
+
+PAGE = """
+# Title
+
+```yaml title="names.yaml"
+ann: 1
+```
+
+<!-- no-run -->
+```python
+raise SystemExit("left out")
+```
+
+```python
+name = open("names.yaml", encoding="utf-8").readline  # noqa: SIM115
+```
+
+```console
+$ not run
+```
+
+```python
+LAST
+```
+"""
+
+
+def test_a_wrong_example_fails(tmp_path: Path) -> None:
+    """The runner runs what it should, in order, and says which line of the page is wrong."""
+    good = PAGE.replace("LAST", 'import pathlib\nassert pathlib.Path("names.yaml").read_text() == "ann: 1\\n" and name')
+    assert program_of(good).count("\n") == good.count("\n")
+    bad = run(PAGE.replace("LAST", "undefined"), tmp_path, "page.py")
+    assert bad.returncode == 1
+    assert f'page.py", line {PAGE[: PAGE.index("LAST")].count(chr(10)) + 1}' in bad.stderr

@@ -1,0 +1,98 @@
+"""The documentation says what the code says: generated pages are fresh, every row is documented, links resolve."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from docs.generate import PAGES, error_family, field_docstrings, outdated, write
+from iam_guard.matching.keys import KEYS
+from iam_guard.matching.operators import OPERATORS
+from iam_guard.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+PAPERS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")]
+
+
+def page(name: str) -> str:
+    return (ROOT / "docs" / name).read_text(encoding="utf-8")
+
+
+# --- the reference -----------------------------------------------------------------------------------------------
+
+
+def test_generated_pages_are_fresh() -> None:
+    """The committed pages are what the code says now; `make docs` makes them."""
+    assert outdated() == []
+
+
+def test_a_stale_page_is_noticed(tmp_path: Path) -> None:
+    """A page that was edited by hand, or is missing, is out of date."""
+    for folder in {Path(name).parent for name in PAGES}:
+        (tmp_path / folder).mkdir()
+    write(tmp_path)
+    assert outdated(tmp_path) == []
+    (tmp_path / "reference/errors.md").write_text("edited")
+    (tmp_path / "reference/settings.md").unlink()
+    assert sorted(outdated(tmp_path)) == ["reference/errors.md", "reference/settings.md"]
+
+
+@pytest.mark.parametrize("name", [each.name for each in fields(Settings)])
+def test_every_setting_is_documented(name: str) -> None:
+    """A setting has a line that says what it means and by which variable it is set."""
+    [row] = [line for line in page("reference/settings.md").splitlines() if line.startswith(f"| `{name}` |")]
+    assert f"`IAM_GUARD_{name.upper()}`" in row
+    assert len(row.split(" | ")[-1]) > len("too short |")
+
+
+@pytest.mark.parametrize("error", error_family(), ids=lambda error: error.__name__)
+def test_every_error_is_documented(error: type) -> None:
+    """An error has a docstring of its own, and a line with its code."""
+    assert error.__doc__
+    assert f"| `{error.__name__}` | `{error.code}` |" in page("reference/errors.md")  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_every_operator_is_documented(name: str) -> None:
+    """A condition operator has its line."""
+    assert f"| `{name}` |" in page("reference/condition-operators.md")
+
+
+@pytest.mark.parametrize("name", [row.name for row in KEYS])
+def test_every_context_key_is_documented(name: str) -> None:
+    """A context key has its line."""
+    assert f"| `{name}` |" in page("reference/context-keys.md")
+
+
+def test_field_docstrings_are_read() -> None:
+    """The string below a field is its documentation; a field without one has none."""
+    source = (
+        'class Settings:\n    a: int = 1\n    """What\n    a is."""\n    b: int = 2\n    c: str = ""\n    """c."""\n'
+    )
+    assert field_docstrings(source, "Settings") == {"a": "What a is.", "c": "c."}
+
+
+# --- papers and links --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", PAPERS, ids=lambda path: path.name)
+def test_the_links_of_a_paper_resolve(path: Path) -> None:
+    """A relative link in the papers at the root leads to a file. (Links inside docs/: `mkdocs build --strict`.)"""
+    targets = re.findall(r"\]\((?!https?:|mailto:|#)([^)#\s]+)", path.read_text(encoding="utf-8"))
+    assert [target for target in targets if not (ROOT / target).exists()] == []
+
+
+def test_the_changelog_has_a_place_for_the_next_line() -> None:
+    """Keep a Changelog: newest first, with an Unreleased section."""
+    titles = re.findall(r"^## (.+)$", page("../CHANGELOG.md"), re.MULTILINE)
+    assert titles[0] == "[Unreleased]"
+
+
+@pytest.mark.parametrize("command", ["make demo", "make test"])
+def test_the_readme_names_its_commands(command: str) -> None:
+    """What CI runs is what the README tells people to run."""
+    assert command in page("../README.md")
+    assert command in page("../.ci/run")

@@ -1,0 +1,284 @@
+"""What every Store must answer, whichever it is (rules P-1 to P-16, S-21, E-10 to E-14, R-1, R-31)."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from iam_guard.model.decision import PolicyType
+from iam_guard.model.principal import Credential, Principal, PrincipalType
+from iam_guard.policy.parse import parse
+from iam_guard.store.protocol import AccountRecord, Store, StoredPolicy
+
+ACME, GLOBEX, MANAGEMENT, OUTSIDE = "111122223333", "444455556666", "999900000000", "555566667777"
+ALICE = f"arn:aws:iam::{ACME}:user/staff/alice"
+BOB = f"arn:aws:iam::{ACME}:user/bob"
+AUDITOR = f"arn:aws:iam::{ACME}:role/audit/Auditor"
+SESSION = f"arn:aws:sts::{ACME}:assumed-role/Auditor/friday"
+ROOT = f"arn:aws:iam::{ACME}:root"
+PLAN = f"arn:aws:docs:us-east-1:{ACME}:document/plan"
+
+
+def names(policies: tuple[StoredPolicy, ...]) -> list[str]:
+    return [policy.ref.name for policy in policies]
+
+
+def levels(policies: tuple[tuple[StoredPolicy, ...], ...] | None) -> list[list[str]] | None:
+    return None if policies is None else [names(level) for level in policies]
+
+
+def test_user_with_groups(any_store: Store) -> None:
+    """A user has its own policies and its groups', inline and attached, named so that people find them (E-15)."""
+    record = any_store.principal(Principal.from_arn(ALICE))
+    assert record.exists
+    assert {policy.ref.name: policy.ref.arn for policy in record.identity} == {
+        "DocsReader": "arn:aws:iam::aws:policy/docs/DocsReader",
+        "EditDocs": f"arn:aws:iam::{ACME}:policy/team/EditDocs",
+        "group/editors/ListDocs": None,
+        "user/alice/EditOwn": None,
+    }
+    assert {policy.ref.type for policy in record.identity} == {PolicyType.IDENTITY}
+
+
+def test_documents_come_back_as_written(any_store: Store) -> None:
+    """A policy is text: JSON comes back letter by letter, and each has the digest that parsing it gives."""
+    record = any_store.principal(Principal.from_arn(ALICE))
+    own = next(policy for policy in record.identity if policy.ref.name == "user/alice/EditOwn")
+    assert own.text.startswith('{"Version": "2012-10-17", "Statement": [\n  {"Effect"')
+    for policy in record.identity:
+        assert policy.ref.digest == parse(policy.text, policy.ref.type).digest
+
+
+def test_boundary(any_store: Store) -> None:
+    """A boundary is a managed policy of its own type, and the principal knows that it has one (G-38)."""
+    record = any_store.principal(Principal.from_arn(ALICE))
+    assert record.boundary is not None
+    assert record.boundary.ref.type is PolicyType.BOUNDARY
+    assert record.boundary.ref.arn == f"arn:aws:iam::{ACME}:policy/Boundary"
+    assert record.principal.has_boundary
+    bob = any_store.principal(Principal.from_arn(BOB))
+    assert (bob.boundary, bob.principal.has_boundary, bob.identity) == (None, False, ())
+
+
+def test_user_is_completed(any_store: Store) -> None:
+    """The caller comes back with unique id and tags; its own tags win without regard to case (P-4, S-21)."""
+    given = Principal.from_arn(ALICE, tags={"department": "Legal", "session": "1"})
+    completed = any_store.principal(given).principal
+    assert completed.userid is not None
+    assert completed.userid.startswith("AIDA")
+    assert len(completed.userid) == 21
+    assert completed.tags == {"department": "Legal", "session": "1", "cost": "100"}
+    assert any_store.principal(completed).principal == completed
+
+
+def test_caller_keeps_what_only_it_knows(any_store: Store) -> None:
+    """Session keys, session policies and credential of each caller stay its own, also behind a cache (K-21)."""
+    for mfa, key in (("true", "AKIAALICE"), ("false", "AKIAOLD")):
+        given = replace(
+            Principal.from_arn(ALICE, session_policies=("{}",)),
+            session={"aws:MultiFactorAuthPresent": mfa},
+            credential=Credential("sigv4", key),
+        )
+        completed = any_store.principal(given).principal
+        assert completed.key("aws:multifactorauthpresent") == mfa
+        assert completed.credential == Credential("sigv4", key)
+        assert completed.session_policies == ("{}",)
+
+
+@pytest.mark.parametrize(
+    "arn",
+    [
+        f"arn:aws:iam::{ACME}:user/staff/Alice",  # P-16: ARNs compare letter by letter
+        f"arn:aws:iam::{ACME}:user/alice",
+        f"arn:aws:iam::{ACME}:user/Staff/alice",
+        f"arn:aws:iam::{GLOBEX}:user/staff/alice",
+        f"arn:aws-cn:iam::{ACME}:user/staff/alice",
+        f"arn:aws:iam::{ACME}:user/nobody",
+        f"arn:aws:sts::{ACME}:assumed-role/auditor/friday",
+        f"arn:aws:sts::{ACME}:assumed-role/alice/friday",
+        f"arn:aws:iam::{OUTSIDE[:-1]}0:root",
+        f"arn:aws-cn:iam::{ACME}:root",
+    ],
+)
+def test_nobody(any_store: Store, arn: str) -> None:
+    """A caller that differs in any letter from what is stored does not exist and has no policies (P-6, P-16)."""
+    record = any_store.principal(Principal.from_arn(arn))
+    assert (record.exists, record.identity, record.boundary) == (False, (), None)
+
+
+def test_other_unique_id(any_store: Store) -> None:
+    """A caller with another unique id is one that was deleted and created again (P-6)."""
+    for arn, userid in ((ALICE, "AIDAOTHERBUTSAMENAMEX"), (SESSION, "AROAOTHERBUTSAMENAMEX:friday"), (ROOT, GLOBEX)):
+        assert any_store.principal(Principal.from_arn(arn)).exists
+        assert not any_store.principal(Principal.from_arn(arn, userid=userid)).exists
+
+
+def test_role_session(any_store: Store) -> None:
+    """A session finds its role by name, for its ARN has no path, and comes back with the full ARN (P-2, P-13)."""
+    record = any_store.principal(Principal.from_arn(SESSION, tags={"project": "x"}))
+    assert record.exists
+    assert record.principal.role_arn == AUDITOR
+    assert record.principal.userid is not None
+    assert record.principal.userid.startswith("AROA")
+    assert record.principal.userid.endswith(":friday")
+    assert record.principal.tags == {"Department": "Audit", "project": "x"}
+    assert names(record.identity) == ["DocsReader"]
+    assert any_store.principal(record.principal).principal == record.principal
+
+
+def test_role_session_of_another_path(any_store: Store) -> None:
+    """A role ARN with the wrong path is another role (P-3)."""
+    other = f"arn:aws:iam::{ACME}:role/other/Auditor"
+    assert not any_store.principal(Principal.from_arn(SESSION, role_arn=other)).exists
+    assert not any_store.principal(Principal.from_arn(SESSION, role_arn=BOB)).exists
+    assert any_store.principal(Principal.from_arn(SESSION, role_arn=AUDITOR)).exists
+
+
+def test_federated_user(any_store: Store) -> None:
+    """A federated user has the policies, boundary and tags of the user who federated it (table F.2)."""
+    arn = f"arn:aws:sts::{ACME}:federated-user/guest"
+    record = any_store.principal(Principal.from_arn(arn, user_arn=ALICE))
+    assert record.exists
+    assert record.principal.key("aws:userid") == f"{ACME}:guest"
+    assert record.principal.tags == {"Department": "Sales", "cost": "100"}
+    assert len(record.identity) == 4
+    assert record.boundary is not None
+    assert not any_store.principal(Principal.from_arn(arn)).exists
+    assert not any_store.principal(Principal.from_arn(arn, user_arn=f"arn:aws:iam::{GLOBEX}:user/staff/alice")).exists
+
+
+def test_root_user(any_store: Store) -> None:
+    """The root user exists with its account and has no policies and no boundary (R-1)."""
+    record = any_store.principal(Principal.from_arn(ROOT))
+    assert (record.exists, record.identity, record.boundary) == (True, (), None)
+    assert record.principal.userid == ACME
+
+
+def test_access_keys(any_store: Store) -> None:
+    """An access key opens to its secret and its owner; an inactive one says so; another one is unknown (R-31)."""
+    alice = any_store.access_key("AKIAALICE")
+    assert alice is not None
+    assert (alice.secret, alice.active, alice.principal.arn) == ("alice-secret", True, ALICE)
+    assert any_store.principal(alice.principal).exists
+    old = any_store.access_key("AKIAOLD")
+    assert old is not None
+    assert not old.active
+    root = any_store.access_key("AKIAROOT")
+    assert root is not None
+    assert root.principal.type is PrincipalType.ROOT
+    assert root.principal.account == ACME
+    assert any_store.access_key("AKIAalice") is None
+    assert any_store.access_key("") is None
+
+
+def test_key_owner_has_no_tags_yet(any_store: Store) -> None:
+    """The owner of a key carries no tags, for they would override newer ones as if they were session tags (S-21)."""
+    for key in (any_store.access_key("AKIAALICE"), any_store.api_key("alicekey"), any_store.api_key("auditkey")):
+        assert key is not None
+        assert key.principal.tags == {}
+        assert "Department" in any_store.principal(key.principal).principal.tags
+
+
+def test_api_keys(any_store: Store) -> None:
+    """An API key has the digest of its secret, its expiry, and its owner scoped down by its session policy."""
+    key = any_store.api_key("alicekey")
+    assert key is not None
+    assert key.digest.hex().startswith("9f86d081")
+    assert key.expires == datetime(2030, 1, 31, tzinfo=UTC)
+    assert key.principal.arn == ALICE
+    assert key.principal.session_policies is not None
+    assert '"docs:Get*"' in key.principal.session_policies[0]
+    assert any_store.api_key("ALICEKEY") is None
+
+
+def test_api_key_of_a_role(any_store: Store) -> None:
+    """A role's API key calls as a session of the role that bears the key's id as its name."""
+    key = any_store.api_key("auditkey")
+    assert key is not None
+    assert key.digest == hashlib.sha256(b"AuditorSecretAuditorSecretAuditor01").digest()
+    assert key.principal.arn == f"arn:aws:sts::{ACME}:assumed-role/Auditor/auditkey"
+    assert key.principal.role_arn == AUDITOR
+    assert key.principal.session_policies is None
+    assert key.expires is None
+    assert any_store.principal(key.principal).exists
+
+
+FULL, RCP_FULL = ["FullAWSAccess"], ["RCPFullAWSAccess"]
+
+
+def test_levels_of_control_policies(any_store: Store) -> None:
+    """SCPs and RCPs come level by level from the root to the account (E-12, E-13)."""
+    acme, globex = any_store.account(ACME), any_store.account(GLOBEX)
+    assert levels(acme.scps) == [FULL, ["DenyDelete", "FullAWSAccess"], FULL, FULL]
+    assert levels(globex.scps) == [FULL, ["DenyDelete", "FullAWSAccess"], FULL, ["DenyDelete"]]
+    gold = [RCP_FULL, RCP_FULL, ["OnlyTls", "RCPFullAWSAccess"], RCP_FULL]
+    assert levels(acme.rcps) == levels(globex.rcps) == gold
+    assert acme.organization is not None
+    assert acme.organization.path == "o-exampleorg/r-ab12/ou-ab12-11111111/ou-ab12-22222222/"
+    assert (acme.organization.id, acme.organization.is_management) == ("o-exampleorg", False)
+
+
+def test_control_policies_have_arns(any_store: Store) -> None:
+    """A control policy of the organization has the ARN that the denial message names (X-5)."""
+    scps = any_store.account(GLOBEX).scps
+    assert scps is not None
+    prefix = f"arn:aws:organizations::{MANAGEMENT}:policy/o-exampleorg/service_control_policy/p-"
+    assert str(scps[-1][0].ref.arn).startswith(prefix)
+    full = "arn:aws:organizations::aws:policy/service_control_policy/p-FullAWSAccess"
+    assert scps[0][0].ref.arn == full
+
+
+def test_accounts_without_control_policies(any_store: Store) -> None:
+    """The management account and accounts outside have no levels at all (E-10, E-11, E-14)."""
+    management = any_store.account(MANAGEMENT)
+    assert (management.exists, management.scps, management.rcps) == (True, None, None)
+    assert management.organization is not None
+    assert management.organization.is_management
+    assert management.organization.path == "o-exampleorg/r-ab12/"
+    outside = any_store.account(OUTSIDE)
+    assert outside == AccountRecord(outside.epoch, OUTSIDE, exists=True)
+    nobody = any_store.account("000000000000")
+    assert nobody == AccountRecord(nobody.epoch, "000000000000", exists=False)
+
+
+def test_resources(any_store: Store) -> None:
+    """A resource has its owner, tags and policy; another has an owner only; an unknown one has nothing."""
+    plan = any_store.resource(PLAN)
+    assert (plan.account, dict(plan.tags)) == (ACME, {"stage": "draft"})
+    assert plan.policy is not None
+    assert plan.policy.ref.type is PolicyType.RESOURCE
+    assert plan.policy.ref.digest == parse(plan.policy.text, PolicyType.RESOURCE).digest
+    bare = any_store.resource(PLAN.replace("plan", "bare"))
+    assert (bare.account, dict(bare.tags), bare.policy) == (ACME, {}, None)
+    unknown = any_store.resource(PLAN.replace("plan", "PLAN"))
+    assert (unknown.account, dict(unknown.tags), unknown.policy) == (None, {}, None)
+
+
+def test_every_answer_has_the_epoch(any_store: Store) -> None:
+    """All answers of one state carry the same epoch (T-9)."""
+    any_store.refresh()
+    epoch = any_store.epoch()
+    records = (
+        any_store.principal(Principal.from_arn(ALICE)),
+        any_store.principal(Principal.from_arn(SESSION)),
+        any_store.principal(Principal.from_arn(ROOT)),
+        any_store.principal(Principal.from_arn(f"{BOB}2")),
+        any_store.principal(Principal.from_arn(f"arn:aws:sts::{ACME}:federated-user/guest")),
+        any_store.account(ACME),
+        any_store.account("000000000000"),
+        any_store.resource(PLAN),
+        any_store.resource("arn:aws:docs:::nothing"),
+    )
+    assert {record.epoch for record in records} == {epoch}
+
+
+def test_nothing_secret_shows(any_store: Store) -> None:
+    """No repr of a store or of what it gives has a secret in it (design, section 5)."""
+    given = [any_store, any_store.access_key("AKIAALICE"), any_store.api_key("auditkey")]
+    shown = repr(given) + repr(vars(any_store))
+    assert "alice-secret" not in shown
+    assert "AuditorSecret" not in shown
+    assert hashlib.sha256(b"AuditorSecretAuditorSecretAuditor01").hexdigest() not in shown
