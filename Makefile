@@ -1,0 +1,62 @@
+# Every target works on a fresh machine that has Python >= 3.11, make and git.
+#   PYTHON=python3.12   the Python to use instead of the newest one found
+#   VENV=.venv-3.12     where its environment lives
+#   SERVE=1             make demo: leave the service running; make docs: serve the pages
+#   ARGS="-k boundary"  make test: arguments for pytest
+
+VENV ?= .venv
+PYTHON ?=
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+SERVING := $(filter-out 0,$(SERVE))
+export NO_MKDOCS_2_WARNING := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench docs clean FORCE
+
+help: ## Say what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' Makefile
+
+demo: $(VENV)/.installed ## Start the example service, drive it with real clients, show every decision
+	$(BIN)/python examples/documents/demo.py $(if $(SERVING),--serve)
+
+test: $(VENV)/.installed-dev ## Run the whole test suite
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.installed-dev ## The front door: style, types, floors, names, docs
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python tools/duplicates.py
+	$(BIN)/python docs/generate.py --check
+	$(BIN)/mkdocs build --quiet --strict
+	$(BIN)/python -m pytest --quiet tests/docs
+
+bench: $(VENV)/.installed-dev ## Run the benchmarks, as ratios against a peer in the same run
+	$(if $(wildcard benchmarks/run.py),$(BIN)/python benchmarks/run.py,@echo "no benchmarks yet: benchmarks/run.py is missing")
+
+docs: $(VENV)/.installed-dev ## Make the reference pages and build the site into site/
+	$(BIN)/python docs/generate.py
+	$(BIN)/mkdocs $(if $(SERVING),serve,build --quiet --strict)
+
+clean: ## Remove what the other targets made, environments included
+	rm -rf .venv .venv-* build dist site
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find iam_guard integrations examples tests tools docs -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
+
+# --- environments -------------------------------------------------------------------------------------------------
+
+# Looked at on every run when PYTHON is given, so that an environment of another version is never taken for it.
+$(BIN)/python: $(if $(PYTHON),FORCE)
+	@tools/make_venv.sh $(VENV) $(PYTHON)
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) --editable '.[server]'
+	@touch $@
+
+# Dependency groups need pip 25.1.
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) 'pip>=25.1'
+	$(INSTALL) --editable '.[server]' --group dev --group docs
+	@touch $(VENV)/.installed $@

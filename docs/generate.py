@@ -1,0 +1,221 @@
+"""Write the reference pages that are made from the code's own tables, so that they cannot lie.
+
+`python docs/generate.py` writes them, `--check` only compares and fails when one is out of date. One function per page;
+`PAGES` is the list. Must not live here: pages that people write by hand.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import sys
+import tomllib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import Field, fields
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from iam_guard import errors, settings
+from iam_guard.matching.keys import KEYS
+from iam_guard.matching.operators import OPERATORS
+
+DOCS = Path(__file__).resolve().parent
+NOTE = "<!-- Made by docs/generate.py from {source}; `make docs` makes it anew. -->\n\n"
+
+
+# --- settings ----------------------------------------------------------------------------------------------------
+
+
+def settings_page() -> str:
+    words = field_docstrings(inspect.getsource(settings), "Settings")
+    rows = [
+        (f"`{each.name}`", f"`{settings.PREFIX}{each.name.upper()}`", _kind(each), _default(each), words[each.name])
+        for each in fields(settings.Settings)
+    ]
+    return _page(
+        "iam_guard/settings.py",
+        "Settings",
+        "An argument of `open_guard(…)` wins over the environment variable, which wins over the default. A list is "
+        "written in a variable with commas between its members. An unknown name and an unreadable value are refused.",
+        table(("Argument", "Variable", "Type", "Default", "Meaning"), rows),
+    )
+
+
+def field_docstrings(source: str, class_name: str) -> Mapping[str, str]:
+    """Read the string that follows each field of a class."""
+    body = next(
+        node.body for node in ast.parse(source).body if isinstance(node, ast.ClassDef) and node.name == class_name
+    )
+    return {
+        field.target.id: " ".join(words.value.value.split())
+        for field, words in pairwise(body)
+        if isinstance(field, ast.AnnAssign)
+        and isinstance(field.target, ast.Name)
+        and isinstance(words, ast.Expr)
+        and isinstance(words.value, ast.Constant)
+        and isinstance(words.value.value, str)
+    }
+
+
+def _kind(item: Field[Any]) -> str:
+    names = {"str": "text", "int": "whole number", "float": "number", "bool": "`true` or `false`"}
+    return names.get(str(item.type), "list of texts")
+
+
+def _default(item: Field[Any]) -> str:
+    return f"`{item.default}`" if item.default not in ("", ()) else "empty"
+
+
+# --- errors ------------------------------------------------------------------------------------------------------
+
+
+def errors_page() -> str:
+    rows = [
+        (
+            f"`{error.__name__}`",
+            f"`{error.code}`",
+            str(error.status),
+            str(error.wire_status),
+            error.fault,
+            _first(error),
+        )
+        for error in error_family()
+    ]
+    return _page(
+        "iam_guard/errors.py",
+        "Errors",
+        "Every error that is raised on purpose is an `iam_guard.errors.IamGuardError`; those about credentials are a "
+        "`CredentialError` as well. *Code* is AWS's error code; "
+        "*application* is the HTTP status of a guarded application (an `application/problem+json`), *AWS API* the "
+        "status of the AWS-compatible API; *fault* says who can mend it: the sender of the request, or the receiver.",
+        table(("Error", "Code", "Application", "AWS API", "Fault", "Meaning"), rows),
+    )
+
+
+def error_family() -> Sequence[type[errors.IamGuardError]]:
+    """List the errors in the order of their file, without the two that are only there to be caught."""
+    classes = [each for each in vars(errors).values() if inspect.isclass(each)]
+    caught_only = (errors.IamGuardError, errors.CredentialError)
+    return [each for each in classes if issubclass(each, errors.IamGuardError) and each not in caught_only]
+
+
+def _first(thing: type) -> str:
+    return (inspect.cleandoc(thing.__doc__ or "").split("\n\n")[0]).replace("\n", " ")
+
+
+# --- condition operators and context keys ------------------------------------------------------------------------
+
+
+def operators_page() -> str:
+    rows = [
+        (f"`{row.name}`", _tick(row.negated), _tick(row.wildcards), _tick(row.variables)) for row in OPERATORS.values()
+    ]
+    return _page(
+        "iam_guard/matching/operators.py",
+        "Condition operators",
+        "`Null` stands beside them: it asks whether a key is there. Every other operator may end in `IfExists` (an "
+        "absent key meets the condition), and each may begin with `ForAnyValue:` or `ForAllValues:`. Several values "
+        "that are written for one key are alternatives; with a negated operator none of them may match.",
+        table(("Operator", "Negated", "Wildcards `*` `?`", "Variables `${…}`"), rows),
+    )
+
+
+def keys_page() -> str:
+    rows = [
+        (f"`{row.name}`", row.kind, "several" if row.multivalued else "one", row.supplier, row.present) for row in KEYS
+    ]
+    return _page(
+        "iam_guard/matching/keys.py",
+        "Context keys",
+        "The keys that AWS defines. A name that ends in `/` is a family, completed by a tag key or the like; "
+        "`<provider>` stands for the host of an identity provider. Names are compared without regard to letter case. "
+        "An application declares its own keys beside these. Values come from the guard and never from the caller, but "
+        "for `aws:referer` and `aws:UserAgent`, which repeat a header and are not to be trusted.",
+        table(("Key", "Type", "Values", "About", "Present"), rows),
+    )
+
+
+def _tick(yes: bool) -> str:
+    return "yes" if yes else ""
+
+
+# --- the floors --------------------------------------------------------------------------------------------------
+
+
+def floors_picture() -> str:
+    """Draw the floors of the import contract, top to bottom."""
+    floors = [floor.strip("()").split(" | ") for floor in import_layers() if floor != "(__main__)"]
+    width, step, height = 720, 58, 38
+    drawn: list[str] = []
+    for number, rooms in enumerate(floors):
+        room_width = (width - 20 * (len(rooms) + 1)) // len(rooms)
+        for place, room in enumerate(rooms):
+            left, top = 20 + place * (room_width + 20), 16 + number * step
+            drawn += [
+                f'<rect x="{left}" y="{top}" width="{room_width}" height="{height}" rx="6"/>',
+                f'<text x="{left + room_width // 2}" y="{top + 25}">{room}</text>',
+            ]
+        if number:
+            drawn.append(f'<path d="M{width // 2} {16 + number * step - 18}v12m-4 -5l4 5l4 -5"/>')
+    style = (
+        "rect{fill:#eef1fb;stroke:#4051b5}text{font:15px monospace;text-anchor:middle;fill:#1c2350}"
+        "path{fill:none;stroke:#4051b5;stroke-width:1.5}"
+    )
+    total = 16 + len(floors) * step
+    title = "The floors of iam_guard; a room may import from the floors below its own"
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {total}" role="img" aria-label="{title}">\n'
+        f"<title>{title}</title>\n<style>{style}</style>\n" + "\n".join(drawn) + "\n</svg>\n"
+    )
+
+
+def import_layers() -> Sequence[str]:
+    """Read the floors from the contract that import-linter keeps."""
+    project = tomllib.loads((DOCS.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    contracts = project["tool"]["importlinter"]["contracts"]
+    layers: Sequence[str] = next(each["layers"] for each in contracts if each["type"] == "layers")
+    return layers
+
+
+# --- writing -----------------------------------------------------------------------------------------------------
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Lay out a table in Markdown; a `|` in a cell is escaped."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+
+
+def _page(source: str, title: str, introduction: str, body: str) -> str:
+    return NOTE.format(source=source) + f"# {title}\n\n{introduction}\n\n{body}"
+
+
+PAGES: Mapping[str, Callable[[], str]] = {
+    "reference/settings.md": settings_page,
+    "reference/errors.md": errors_page,
+    "reference/condition-operators.md": operators_page,
+    "reference/context-keys.md": keys_page,
+    "explanation/floors.svg": floors_picture,
+}
+
+
+def outdated(folder: Path = DOCS) -> list[str]:
+    """List the pages whose text is not what the code says now."""
+    return [name for name, make in PAGES.items() if not _says(folder / name, make())]
+
+
+def _says(path: Path, text: str) -> bool:
+    return path.exists() and path.read_text(encoding="utf-8") == text
+
+
+def write(folder: Path = DOCS) -> None:
+    for name, make in PAGES.items():
+        (folder / name).write_text(make(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    if "--check" not in sys.argv[1:]:
+        write()
+    elif stale := outdated():
+        sys.exit(f"out of date, run `make docs`: {', '.join(stale)}")

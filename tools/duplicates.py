@@ -1,0 +1,48 @@
+"""Find public names that two modules of `iam_guard` define: one word with two meanings, or one thing written twice.
+
+Looks at top-level functions and classes without a leading underscore. A name that is meant to recur stands in
+`ALLOWED` with its reason, and an entry that is no longer needed is reported as well. Run by `make check` and by
+`tests/test_house.py`. Must not live here: the other rules of the house (`tests/test_house.py`).
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+ALLOWED: Mapping[str, str] = {
+    "decide": "the command of `cli` has the name of what it runs",
+    "parse": "text -> value, of a policy and of an API key; each is read with its module's name",
+    "read": "the verb of a document and of the audit trail",
+    "upgrade": "Alembic asks every migration for it",
+    "downgrade": "Alembic asks every migration for it",
+}
+
+
+def public_names(source: str) -> list[str]:
+    """List the public functions and classes at the top level of a module."""
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    body = ast.parse(source).body
+    return [node.name for node in body if isinstance(node, kinds) and not node.name.startswith("_")]
+
+
+def find(package: Path, allowed: Mapping[str, str]) -> list[str]:
+    """Describe each name that several modules of the package define, and each exception that is not needed."""
+    places: dict[str, list[str]] = defaultdict(list)
+    for path in sorted(package.rglob("*.py")):
+        for name in public_names(path.read_text(encoding="utf-8")):
+            places[name].append(path.relative_to(package.parent).as_posix())
+    repeated = {name: files for name, files in places.items() if len(files) > 1}
+    found = [f"{name}: {', '.join(files)}" for name, files in sorted(repeated.items()) if name not in allowed]
+    return found + [f"{name}: allowed, but defined once at most" for name in sorted(allowed) if name not in repeated]
+
+
+if __name__ == "__main__":
+    findings = find(ROOT / "iam_guard", ALLOWED)
+    print("\n".join(findings) or "no public name is defined twice")
+    sys.exit(1 if findings else 0)
