@@ -166,10 +166,11 @@ class _Watched:
         if self.call is None or self.call.decisions:
             return
         endpoint = self._scope.get("endpoint")
-        if getattr(endpoint, MARK, None) == PUBLIC:
+        mark = getattr(endpoint, MARK, None)
+        status = message.get("status", 0)
+        if mark == PUBLIC or status in _ROUTER_ANSWERS or (endpoint is None and status == 307):
             return
-        status = message.get("status")
-        if status in _ROUTER_ANSWERS or (endpoint is None and status == 307):
-            return
+        if mark is not None and status >= 400:
+            return  # the framework refused, a bad parameter say, before the guarded handler could ask
         name = getattr(endpoint, "__qualname__", None) or type(endpoint).__name__
         raise UndecidedEndpoint(f"the endpoint `{name}` answered without a decision and is not public")

@@ -17,8 +17,8 @@ class AccessKey:
     secret: str = field(repr=False)
     active: bool
     principal: Principal
-    """Its owner, with account, ARN and unique id; without a `credential`, and without tags, which would pass for session
-    tags and outlive the stored ones: `Store.principal` fills them in for each decision."""
+    """Its owner, with account, ARN and unique id; without a `credential`, and without tags, which would pass for
+    session tags and outlive the stored ones: `Store.principal` fills them in for each decision."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,10 +66,7 @@ class Principal:
     session_policies: tuple[str, ...] | None = None
     has_boundary: bool = False
     credential: Credential | None = field(default=None, compare=False)
-    _keys: Context = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_keys", Context(_derived_keys(self)))
+    _keys: list[Context] = field(init=False, repr=False, compare=False, default_factory=list)
 
     def __hash__(self) -> int:
         return hash((self.arn, self.role_arn, self.userid))
@@ -89,7 +86,7 @@ class Principal:
         """Make a principal from the caller's ARN; type and account follow from it.
 
         A role session without `role_arn` is taken to be of a role at the root path (rule P-2). Raises `InvalidInput`
-        for an ARN that names no principal.
+        for an ARN that names no principal, `ContextError` for two tags that differ by letter case only.
         """
         parsed = Arn.parse(arn)
         kind = _type_of(parsed)
@@ -98,7 +95,7 @@ class Principal:
         if kind is PrincipalType.ASSUMED_ROLE and role_arn is None:
             role_name = parsed.resource.split("/")[1]
             role_arn = f"arn:{parsed.partition}:iam::{parsed.account}:role/{role_name}"
-        return cls(
+        made = cls(
             type=kind,
             arn=arn,
             account=parsed.account,
@@ -109,6 +106,8 @@ class Principal:
             session_policies=session_policies,
             has_boundary=has_boundary,
         )
+        _ = made.condition_keys
+        return made
 
     @classmethod
     def anonymous(cls) -> Principal:
@@ -132,12 +131,17 @@ class Principal:
 
     def key(self, folded_key: str) -> Value | None:
         """Give the value of a condition key that the principal itself supplies (K-10, E.1, E.2); key in lower case."""
-        return self._keys.value(folded_key)
+        return self.condition_keys.value(folded_key)
 
     @property
     def condition_keys(self) -> Context:
-        """All condition keys that the principal itself supplies."""
-        return self._keys
+        """All condition keys that the principal itself supplies; made when first asked for, and kept.
+
+        Raises `ContextError` for two tags that differ by letter case only (rule C-4).
+        """
+        if not self._keys:
+            self._keys.append(Context(_derived_keys(self)))
+        return self._keys[0]
 
 
 def _type_of(arn: Arn) -> PrincipalType | None:

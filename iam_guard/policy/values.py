@@ -1,7 +1,8 @@
 """What a text means as a number, an instant, an address, a truth value, bytes (rules C-13, C-15 to C-23, C-44).
 
 Every reader gives None for a text that means nothing to it, and never raises. What it gives can be compared with what
-the reader of the other side gives. Must not live here: which operator reads with which (`operators`).
+the reader of the other side gives. Must not live here: which operator reads with which
+(`matching/operators`).
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from starlette.applications import Starlette
 from starlette.endpoints import HTTPEndpoint
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.requests import Request
@@ -94,6 +96,25 @@ async def forgotten_socket(websocket: WebSocket) -> None:
     await websocket.close()
 
 
+def _checked(handler: Any) -> Any:
+    """What a framework does: check the parameters before the handler is called."""
+
+    @functools.wraps(handler)
+    async def checked(request: Request) -> Response:
+        number = request.path_params["document_id"]
+        if number == "answered":
+            return PlainTextResponse("for nobody's eyes")
+        if not number.isdigit():
+            raise HTTPException(422, "expected a number")
+        response: Response = await handler(request)
+        return response
+
+    return checked
+
+
+picky = _checked(get_document)
+
+
 @public
 async def health(request: Request) -> Response:
     return PlainTextResponse("ok")
@@ -116,6 +137,7 @@ ROUTES = [
     Route("/class/{document_id}", DocumentEndpoint),
     Route("/by-hand", asks_by_hand),
     Route("/forgotten", forgotten),
+    Route("/picky/{document_id}", picky),
     Mount("/inner", routes=[Route("/documents/{document_id}", get_document)]),
     WebSocketRoute("/watch/{document_id}", watch_document),
     WebSocketRoute("/forgotten-socket", forgotten_socket),
@@ -200,6 +222,13 @@ def test_an_undecided_endpoint_answers_500_and_is_reported(client: TestClient, a
     assert "nobody" not in answer.text
     (record,) = records(audit_file)
     assert record["iamGuard"]["reason"] == "Error"
+
+
+def test_a_framework_may_refuse_before_the_handler_asks(client: TestClient, sign: Sign) -> None:
+    """A bad parameter of a guarded endpoint is the framework's to refuse; an answer without a decision is not."""
+    assert client.get("/picky/x", headers=sign(ADA, "GET", "/picky/x")).status_code == 422
+    assert client.get("/picky/7", headers=sign(ADA, "GET", "/picky/7")).status_code == 200
+    assert client.get("/picky/answered", headers=sign(ADA, "GET", "/picky/answered")).status_code == 500
 
 
 def test_start_up_finds_unguarded_endpoints(guard: Guard) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iam_guard.authn import api_key
@@ -291,6 +291,9 @@ def test_the_limit_is_on_all_headers_together() -> None:
         ([("authorization", GOOD)], b"", ("sigv4", "AKIDEXAMPLE")),
         ([("authorization", f" {GOOD}")], b"", ("sigv4", "AKIDEXAMPLE")),
         ([("authorization", "AWS4-HMAC-SHA256 Credential=a")], b"", ("sigv4", None)),
+        ([("authorization", " " * 9000 + GOOD)], b"", ("sigv4", "AKIDEXAMPLE")),
+        ([("authorization", GOOD.replace(" ", " " * 9000, 1))], b"", ("sigv4", "AKIDEXAMPLE")),
+        ([("authorization", f"Bearer\t{KEY}")], b"", ("api-key", "K7Q2EXAMPLE")),
         ([("authorization", f"Bearer {KEY}")], b"", ("api-key", "K7Q2EXAMPLE")),
         ([("authorization", "Bearer e30.e30.")], b"", ("api-key", None)),
         ([("x-api-key", KEY)], b"", ("api-key", "K7Q2EXAMPLE")),
@@ -312,11 +315,24 @@ pieces = st.sampled_from(
     f"AWS4-HMAC-SHA256|Credential=|SignedHeaders=|Signature=|aws4_request|AKIDEXAMPLE|20261124|host|{SIGNATURE}|"
     f"Bearer |igk_|{KEY}|AWS | |,|=|/|;|\t|\xff".encode("latin-1").split(b"|")
 )
-header_texts = st.one_of(st.binary(max_size=60), st.lists(pieces, max_size=14).map(b"".join))
+blanks = st.sampled_from([b"", b" ", b"\t", b" \t ", b" " * 2000])
+near_misses = st.tuples(
+    blanks,
+    st.sampled_from([b"AWS4-HMAC-SHA256", b"Bearer", b"bearer"]),
+    blanks,
+    st.sampled_from([GOOD[17:], KEY]),
+    blanks,
+).map(lambda parts: b"".join(part if isinstance(part, bytes) else part.encode() for part in parts))
+header_texts = st.one_of(st.binary(max_size=60), st.lists(pieces, max_size=14).map(b"".join), near_misses)
 header_names = st.sampled_from([b"authorization", b"x-api-key", b"x-amz-date", b"date", b"x-amz-security-token"])
 
 
-@given(st.lists(st.tuples(header_names, header_texts), max_size=4), header_texts)
+@settings(max_examples=500)
+@given(
+    st.lists(st.tuples(header_names, header_texts), max_size=4)
+    | near_misses.map(lambda text: [(b"authorization", text), (b"x-amz-date", b"20261124T000000Z")]),
+    st.binary(max_size=60),
+)
 def test_whatever_comes_is_read_or_refused(headers: list[tuple[bytes, bytes]], query: bytes) -> None:
     """Any bytes give a credential, none, or an error of the family; only a request without any credential has none."""
     asked = HttpRequest("GET", b"/", query, tuple(headers))

@@ -86,6 +86,7 @@ def test_every_other_character_is_itself(char: str) -> None:
 
 # --- wildcards and colons ----------------------------------------------------------------------------------------
 
+
 @pytest.mark.parametrize(
     ("pattern", "text", "as_resource", "as_condition"),
     [

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine
 
 from iam_guard.settings import Settings
 from iam_guard.store.cached import CachedStore
@@ -194,3 +195,17 @@ def memory(settings: Settings) -> Iterator[SqlStore]:
     store = open_database("sqlite://", settings)
     yield store
     store.close()
+
+
+@pytest.fixture
+def open_engine() -> Iterator[Callable[[str], Engine]]:
+    """Make engines that are closed when the test ends."""
+    engines: list[Engine] = []
+
+    def opened(url: str) -> Engine:
+        engines.append(make_engine(url))
+        return engines[-1]
+
+    yield opened
+    for engine in engines:
+        engine.dispose()

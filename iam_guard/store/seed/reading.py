@@ -262,7 +262,7 @@ class _Reader:
         fields = self._fields(node, "an access key", ("id", "secret", "status"))
         id = fields.matching("id", ACCESS_KEY_ID, "an access key id of letters and digits", required=True)
         self._once("access key", id or "", fields.line_of("id"), folded=False)
-        secret = self._secret(fields, required=True)
+        secret = self._secret(fields)
         return SeedAccessKey(id or "", secret or "", fields.choice("status", _STATUSES, "Active"), fields.line)
 
     def _api_key(self, node: Node) -> SeedApiKey:
@@ -284,7 +284,7 @@ class _Reader:
             self._problems.add(fields.line, "expected either `secret` or `digest` in an API key")
             return b""
         if fields.has("secret"):
-            secret = self._secret(fields, required=True)
+            secret = self._secret(fields)
             if secret is not None and not API_SECRET.fullmatch(secret):
                 fields.problem("secret", "expected a secret of 32 to 128 letters and digits")
             return hashlib.sha256((secret or "").encode()).digest()
@@ -294,13 +294,18 @@ class _Reader:
             return b""
         return bytes.fromhex(digest)
 
-    def _secret(self, fields: Fields, *, required: bool) -> str | None:
+    def _secret(self, fields: Fields) -> str | None:
         """Give a secret, written here or named as an environment variable; no problem ever repeats it."""
-        node = fields.node("secret", required=required)
-        if not isinstance(node, MapNode):
-            return None if node is None else scalar_text(node, "`secret`", self._problems)
-        source = self._fields(node, "a secret", ("env",))
-        variable = source.text("env", required=True)
+        node = fields.node("secret", required=True)
+        if isinstance(node, MapNode):
+            return self._from_environment(node)
+        secret = None if node is None else scalar_text(node, "`secret`", self._problems)
+        if secret == "":
+            fields.problem("secret", "expected a secret of at least 1 character")
+        return secret
+
+    def _from_environment(self, node: MapNode) -> str | None:
+        variable = self._fields(node, "a secret", ("env",)).text("env", required=True)
         if variable is None:
             return None
         if not self._environment.get(variable):
