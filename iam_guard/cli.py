@@ -21,7 +21,7 @@ from iam_guard.errors import IamGuardError
 from iam_guard.settings import load
 from iam_guard.store.opening import init_store, open_database
 from iam_guard.store.seed import apply_seed, load_seed
-from iam_guard.testing.case_files import Entry, Unreadable, entries_of_file, entries_of_lines
+from iam_guard.testing.case_files import CaseEntry, Unreadable, entries_of_file, entries_of_lines
 from iam_guard.testing.cases import decide_case, read_case
 
 _STORE = click.option(
@@ -150,7 +150,7 @@ def test(files: tuple[Path, ...], as_json: bool) -> None:
         for entry in entries_of_file(file):
             answer = _answer(entry)
             expected = (
-                entry.given.get("expected") if isinstance(entry, Entry) and isinstance(entry.given, dict) else None
+                entry.given.get("expected") if isinstance(entry, CaseEntry) and isinstance(entry.given, dict) else None
             )
             got = answer.get("outcome", "error")
             counts[got == expected] += 1
@@ -167,7 +167,7 @@ def _failure(failure: dict[str, Any], got: str) -> str:
     return f"{failure['place']}: {failure['id']}: expected {failure['expected']}, got {got}{detail}"
 
 
-def _answer(entry: Entry | Unreadable) -> dict[str, Any]:
+def _answer(entry: CaseEntry | Unreadable) -> dict[str, Any]:
     """Decide one case; an undecidable one answers `error`, and the stream goes on."""
     if isinstance(entry, Unreadable):
         return {"id": None, "error": entry.problem}

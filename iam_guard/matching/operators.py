@@ -17,7 +17,6 @@ from iam_guard.matching.pattern import (
     ARN_FIELDS,
     Pattern,
     compile_any,
-    has_arn_fields,
     keep_in_fields,
     never,
 )
@@ -69,7 +68,7 @@ def _pattern(pattern: Pattern) -> Pattern:
 
 
 def _arn_pattern(pattern: Pattern) -> Pattern:
-    return keep_in_fields(pattern, final_run_is_free=False)  # C-25
+    return keep_in_fields(pattern, final_run_is_free=False)  # C-25; with too few fields it matches no ARN, C-27
 
 
 def _equal(operands: Sequence[Hashable]) -> Callable[[Any], bool]:
@@ -78,10 +77,6 @@ def _equal(operands: Sequence[Hashable]) -> Callable[[Any], bool]:
 
 def _like(operands: Sequence[Pattern]) -> Callable[[Any], bool]:
     return compile_any(operands)
-
-
-def _like_arn(operands: Sequence[Pattern]) -> Callable[[Any], bool]:
-    return compile_any(operand for operand in operands if has_arn_fields(operand))  # C-27: no ARN matches nothing
 
 
 def _ordered(compare: Callable[[Any, Any], bool], loosest: Callable[[Sequence[Any]], Any]) -> AnyOf:
@@ -118,7 +113,7 @@ _AT_LEAST = _ordered(operator.ge, min)
 _TEXT = (_as_written, _as_written, _equal)
 _FOLDED = (values.folded, values.folded, _equal)
 _GLOB = (_as_written, _pattern, _like)
-_ARN = (_arn, _arn_pattern, _like_arn)
+_ARN = (_arn, _arn_pattern, _like)
 _NUMBER = (values.number, values.number)
 _DATE = (values.instant_in_request, values.instant)
 

@@ -79,11 +79,6 @@ def keep_in_fields(pattern: Pattern, *, final_run_is_free: bool) -> Pattern:
     return tuple(kept)
 
 
-def has_arn_fields(pattern: Pattern) -> bool:
-    """Tell whether a pattern has the six fields of an ARN (rule C-27)."""
-    return sum(piece.count(":") for piece in pattern if isinstance(piece, str)) >= ARN_FIELDS - 1
-
-
 # --- choosing the matcher ----------------------------------------------------------------------------------------
 
 

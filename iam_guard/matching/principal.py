@@ -31,7 +31,7 @@ class Principals:
 
     def __init__(self, entries: Iterable[PrincipalEntry]) -> None:
         entries = tuple(entries)
-        self._names = frozenset(value for kind, value in entries if kind == "AWS" and value != "*")
+        self._names = frozenset(value for kind, value in entries if kind == "AWS")
         self._ids = frozenset(name for name in self._names if name.startswith(("AIDA", "AROA")))  # P-7
         self._services = frozenset(value for kind, value in entries if kind == "Service")
         self._is_everybody = ("AWS", "*") in entries

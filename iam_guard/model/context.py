@@ -99,7 +99,7 @@ def _text(scalar: object, key: str) -> str:
         case Decimal():
             return format(scalar, "f")
         case datetime():
-            return instant(scalar)
+            return instant_text(scalar)
         case bytes():
             return base64.b64encode(scalar).decode("ascii")  # C-19
         case _:
@@ -110,7 +110,7 @@ def _unknown_kind(value: object, key: str) -> ContextError:
     return ContextError(f"expected a scalar or a list of scalars, got `{type(value).__name__}`", place=key)
 
 
-def instant(moment: datetime) -> str:
+def instant_text(moment: datetime) -> str:
     """Write an instant as AWS does: `2026-11-24T14:01:46Z`, a fraction only where there is one. Naive means UTC."""
     moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     return moment.isoformat().replace("+00:00", "Z")

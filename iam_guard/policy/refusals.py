@@ -25,7 +25,7 @@ class Scope(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class RefusalRow:
     """One row: the rule number, when it refuses, what finds it, and the sentence if it is not the fault's own."""
 
     number: str
@@ -37,35 +37,35 @@ class Refusal:
 _SID = "Statement IDs (SID) must be alpha-numeric. Check that your input satisfies the regular expression [0-9A-Za-z]*"
 
 REFUSALS = (
-    Refusal("G-30", Scope.ALWAYS, elements.prohibited_principal),
-    Refusal("G-32", Scope.ALWAYS, elements.prohibited_in_trust),
-    Refusal("G-34", Scope.ALWAYS, elements.allow_with_not_principal),
-    Refusal("G-46", Scope.ALWAYS, principals.wildcard_in_name),
-    Refusal("G-12", Scope.WRITE, elements.unstorable_characters),
-    Refusal("G-8", Scope.WRITE, elements.no_statement),
-    Refusal("G-18", Scope.MANAGED, elements.version_of_managed),
-    Refusal("G-36", Scope.WRITE, elements.version_of_organization),
-    Refusal("G-19", Scope.WRITE, conditions.dates),
-    Refusal("G-19", Scope.WRITE, forms.short_arns_with_empty_field),
-    Refusal("G-24", Scope.WRITE, elements.unsupported_sid, _SID),
-    Refusal("G-25", Scope.WRITE, elements.repeated_required_sid),
-    Refusal("G-22", Scope.ALWAYS, elements.missing_action),
-    Refusal("G-27", Scope.WRITE, elements.empty_action),
-    Refusal("G-63", Scope.ALWAYS, forms.resources_are_arns),
-    Refusal("G-64", Scope.ALWAYS, forms.resources_are_complete),
-    Refusal("G-65", Scope.ALWAYS, forms.resources_name_a_service),
-    Refusal("G-65", Scope.WRITE, forms.resources_as_written),
-    Refusal("G-60", Scope.ALWAYS, forms.actions_form),
-    Refusal("G-67", Scope.ALWAYS, forms.condition_keys_form),
-    Refusal("A.3", Scope.ALWAYS, elements.missing_resource),
-    Refusal("G-27", Scope.WRITE, elements.empty_resource),
-    Refusal("G-31", Scope.WRITE, elements.missing_principal),
-    Refusal("G-44", Scope.WRITE, principals.wildcard_in_arn),
-    Refusal("G-43", Scope.WRITE, principals.group_or_profile),
-    Refusal("G-37", Scope.WRITE, elements.rcp_syntax),
-    Refusal("N-10", Scope.WRITE, conditions.numbers),
-    Refusal("N-10", Scope.WRITE, conditions.addresses),
-    Refusal("N-10", Scope.WRITE, conditions.arns),
+    RefusalRow("G-30", Scope.ALWAYS, elements.prohibited_principal),
+    RefusalRow("G-32", Scope.ALWAYS, elements.prohibited_in_trust),
+    RefusalRow("G-34", Scope.ALWAYS, elements.allow_with_not_principal),
+    RefusalRow("G-46", Scope.ALWAYS, principals.wildcard_in_name),
+    RefusalRow("G-12", Scope.WRITE, elements.unstorable_characters),
+    RefusalRow("G-8", Scope.WRITE, elements.no_statement),
+    RefusalRow("G-18", Scope.MANAGED, elements.version_of_managed),
+    RefusalRow("G-36", Scope.WRITE, elements.version_of_organization),
+    RefusalRow("G-19", Scope.WRITE, conditions.dates),
+    RefusalRow("G-19", Scope.WRITE, forms.short_arns_with_empty_field),
+    RefusalRow("G-24", Scope.WRITE, elements.unsupported_sid, _SID),
+    RefusalRow("G-25", Scope.WRITE, elements.repeated_required_sid),
+    RefusalRow("G-22", Scope.ALWAYS, elements.missing_action),
+    RefusalRow("G-27", Scope.WRITE, elements.empty_action),
+    RefusalRow("G-63", Scope.ALWAYS, forms.resources_are_arns),
+    RefusalRow("G-64", Scope.ALWAYS, forms.resources_are_complete),
+    RefusalRow("G-65", Scope.ALWAYS, forms.resources_name_a_service),
+    RefusalRow("G-65", Scope.WRITE, forms.resources_as_written),
+    RefusalRow("G-60", Scope.ALWAYS, forms.actions_form),
+    RefusalRow("G-67", Scope.ALWAYS, forms.condition_keys_form),
+    RefusalRow("A.3", Scope.ALWAYS, elements.missing_resource),
+    RefusalRow("G-27", Scope.WRITE, elements.empty_resource),
+    RefusalRow("G-31", Scope.WRITE, elements.missing_principal),
+    RefusalRow("G-44", Scope.WRITE, principals.wildcard_in_arn),
+    RefusalRow("G-43", Scope.WRITE, principals.group_or_profile),
+    RefusalRow("G-37", Scope.WRITE, elements.rcp_syntax),
+    RefusalRow("N-10", Scope.WRITE, conditions.numbers),
+    RefusalRow("N-10", Scope.WRITE, conditions.addresses),
+    RefusalRow("N-10", Scope.WRITE, conditions.arns),
 )
 
 
@@ -77,5 +77,5 @@ def refuse(reading: Reading, scopes: Collection[Scope]) -> None:
                 raise reading.refusal(_worded(fault, refusal))
 
 
-def _worded(fault: Fault, refusal: Refusal) -> Fault:
+def _worded(fault: Fault, refusal: RefusalRow) -> Fault:
     return fault if refusal.sentence is None else replace(fault, sentence=refusal.sentence)

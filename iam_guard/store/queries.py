@@ -188,7 +188,7 @@ def resource(arn: str) -> Select[Any]:
     return select(meta.c.epoch, *columns).select_from(meta).outerjoin(resources, resources.c.arn == arn)
 
 
-def account_of(account_id: str) -> Select[Any]:
+def account_existence(account_id: str) -> Select[Any]:
     """The epoch, and the account's id if it exists."""
     return select(meta.c.epoch, accounts.c.id).select_from(meta).outerjoin(accounts, accounts.c.id == account_id)
 

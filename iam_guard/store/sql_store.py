@@ -133,7 +133,7 @@ class SqlStore:
     def _root(self, principal: Principal) -> PrincipalRecord:
         account = str(principal.account)
         with reading(self.engine) as connection:
-            row = connection.execute(queries.account_of(account)).mappings().one()
+            row = connection.execute(queries.account_existence(account)).mappings().one()
         exists = row["id"] is not None and principal.arn == root_arn(self.partition, account)
         exists = exists and principal.userid in (None, account)
         return PrincipalRecord(row["epoch"], exists, replace(principal, userid=account) if exists else principal)

@@ -18,7 +18,7 @@ from iam_guard.errors import InvalidInput
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class CaseEntry:
     """One decoded case and where it stands."""
 
     place: str
@@ -33,21 +33,21 @@ class Unreadable:
     problem: str
 
 
-def entries_of_lines(lines: Iterable[str], name: str) -> Iterator[Entry | Unreadable]:
+def entries_of_lines(lines: Iterable[str], name: str) -> Iterator[CaseEntry | Unreadable]:
     """Decode JSON lines one by one; empty lines are passed over."""
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         place = f"{name}:{number}"
         try:
-            yield Entry(place, json.loads(line, object_pairs_hook=_without_repetition))
+            yield CaseEntry(place, json.loads(line, object_pairs_hook=_without_repetition))
         except RecursionError:
             yield Unreadable(place, "the case is nested too deeply")
         except ValueError as error:
             yield Unreadable(place, f"expected a case as JSON object: {error}")
 
 
-def entries_of_file(path: Path) -> Iterator[Entry | Unreadable]:
+def entries_of_file(path: Path) -> Iterator[CaseEntry | Unreadable]:
     """Decode a file by its name: `.yaml` and `.yml` hold a list of cases, everything else JSON lines."""
     if path.suffix in (".yaml", ".yml"):
         yield from _entries_of_yaml(path)
@@ -56,7 +56,7 @@ def entries_of_file(path: Path) -> Iterator[Entry | Unreadable]:
         yield from entries_of_lines(lines, str(path))
 
 
-def _entries_of_yaml(path: Path) -> Iterator[Entry | Unreadable]:
+def _entries_of_yaml(path: Path) -> Iterator[CaseEntry | Unreadable]:
     try:
         cases = yaml.safe_load(path.read_text(encoding="utf-8", errors="replace"))
     except yaml.YAMLError as error:
@@ -66,7 +66,7 @@ def _entries_of_yaml(path: Path) -> Iterator[Entry | Unreadable]:
     if not isinstance(cases, list):
         raise InvalidInput("expected a list of cases", place=str(path))
     for number, case in enumerate(cases, 1):
-        yield Entry(f"{path}#{number}", case)
+        yield CaseEntry(f"{path}#{number}", case)
 
 
 def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

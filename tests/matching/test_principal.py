@@ -106,6 +106,13 @@ def test_a_missing_id_matches_no_entry() -> None:
     assert Principals(entries).match(FEDERATED) is None
 
 
+def test_the_root_arn_is_of_the_callers_partition() -> None:
+    """Rules G-51, M-16."""
+    caller = Principal.from_arn(f"arn:aws-cn:iam::{HERE}:user/ann")
+    assert Principals([("AWS", f"arn:aws-cn:iam::{HERE}:root")]).match(caller) is ACCOUNT
+    assert Principals([("AWS", ROOT_ARN)]).match(caller) is None
+
+
 def test_an_id_never_stands_for_an_account() -> None:
     """Rule P-7: a user whose id looks like an account id or an ARN is not taken for it."""
     assert Principals([("AWS", THERE)]).match(replace(USER, userid=THERE)) is None

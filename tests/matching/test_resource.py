@@ -100,6 +100,7 @@ def test_a_list_is_an_or_and_an_empty_list_is_nothing() -> None:
     assert not either(request("arn:aws:s3:::c/bob"))
     assert not either(request("*"))
     assert compile_resources(["arn:aws:s3:::a", "*"], LATEST)(request("*"))
+    assert not compile_resources(["**", "arn:aws:s3:::c/${aws:username}"], LATEST)(request("*"))
     assert not compile_resources([], LATEST)(request("arn:aws:s3:::a"))
     assert not compile_resources([], LATEST)(request("*"))
 

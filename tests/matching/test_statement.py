@@ -204,7 +204,7 @@ def test_an_error_reaches_the_evaluator() -> None:
     """Rule C-45: matching swallows nothing; the evaluator turns the error into a denial."""
     compiled = statement(actions=("*",), resources=("*",), conditions=(IN_SPACE,))
     with pytest.raises(ContextError):
-        applies(compiled, request(**{"docs:Space": lambda: object()}))
+        applies(compiled, AccessRequest(ALICE, "docs:GetPage", PAGE, {"docs:Space": lambda: object()}))  # type: ignore[dict-item,return-value]
 
 
 words = st.sampled_from(["docs:getpage", "docs:*", "docs:get*", "s3:*", "*"])
@@ -226,5 +226,5 @@ def test_matching_is_deterministic_and_knows_no_order(
     other = statement(
         actions=tuple(reversed(actions)), resources=tuple(reversed(resources)), conditions=tests[: 1 + twice][::-1]
     )
-    asked = request(**{"docs:Space": space})
+    asked = AccessRequest(ALICE, "docs:GetPage", PAGE, {"docs:Space": space})
     assert applies(one, asked) is applies(other, asked) is applies(one, asked)

@@ -155,12 +155,16 @@ def _file(tmp_path: Path, settings: Settings) -> Store:
 
 
 def _postgresql(tmp_path: Path, settings: Settings) -> Store:
+    store = _empty_postgresql(settings)
+    apply_seed(store, load_seed_text(SEED))
+    return store
+
+
+def _empty_postgresql(settings: Settings) -> SqlStore:
     engine = make_engine(POSTGRESQL)
     downgrade(engine)
     engine.dispose()
-    store = init_store(POSTGRESQL, replace(settings, sealing_keys=(base64.b64encode(new_key()).decode(),)))
-    apply_seed(store, load_seed_text(SEED))
-    return store
+    return init_store(POSTGRESQL, replace(settings, sealing_keys=(base64.b64encode(new_key()).decode(),)))
 
 
 def _cached(tmp_path: Path, settings: Settings) -> Store:
@@ -189,10 +193,10 @@ def any_store(request: pytest.FixtureRequest, tmp_path: Path, settings: Settings
     store.close()
 
 
-@pytest.fixture
-def memory(settings: Settings) -> Iterator[SqlStore]:
-    """An empty store in memory."""
-    store = open_database("sqlite://", settings)
+@pytest.fixture(params=["memory", "postgresql"] if POSTGRESQL else ["memory"])
+def empty(request: pytest.FixtureRequest, settings: Settings) -> Iterator[SqlStore]:
+    """An empty store."""
+    store = _empty_postgresql(settings) if request.param == "postgresql" else open_database("sqlite://", settings)
     yield store
     store.close()
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, select, text
+from sqlalchemy import Connection, Engine, select, text
 from sqlalchemy.exc import IntegrityError
 
 from iam_guard.errors import ConfigurationError, StoreUnavailable
@@ -73,8 +73,13 @@ def test_file_is_durable_and_checks_its_keys(file: SqlStore) -> None:
 
 def test_rolled_back_whole(store: SqlStore) -> None:
     """A writing transaction that raises leaves nothing behind."""
+
+    def write_and_fail(connection: Connection) -> None:
+        assert bump_epoch(connection) == 2
+        raise ZeroDivisionError
+
     with pytest.raises(ZeroDivisionError), writing(store.engine) as connection:
-        print(bump_epoch(connection) / 0)
+        write_and_fail(connection)
     assert store.epoch() == 1
 
 

@@ -51,11 +51,11 @@ def rows(store: SqlStore) -> dict[str, list[tuple[object, ...]]]:
         }
 
 
-def test_first_time(memory: SqlStore, seed_text: str) -> None:
+def test_first_time(empty: SqlStore, seed_text: str) -> None:
     """Applying tells what was created, and raises the epoch by one however much that is."""
-    before = memory.epoch()
-    changes = apply_seed(memory, load_seed_text(seed_text))
-    assert changes.epoch == memory.epoch() == before + 1
+    before = empty.epoch()
+    changes = apply_seed(empty, load_seed_text(seed_text))
+    assert changes.epoch == empty.epoch() == before + 1
     assert f"created user arn:aws:iam::{ACME}:user/staff/alice" in changes.lines
     assert f"created role arn:aws:iam::{ACME}:role/audit/Auditor" in changes.lines
     assert "created policy arn:aws:iam::aws:policy/docs/DocsReader" in changes.lines
@@ -64,57 +64,57 @@ def test_first_time(memory: SqlStore, seed_text: str) -> None:
 
 
 @pytest.mark.parametrize("how", [{}, {"prune": True}, {"whole": True}])
-def test_second_time(memory: SqlStore, seed_text: str, how: dict[str, bool]) -> None:
+def test_second_time(empty: SqlStore, seed_text: str, how: dict[str, bool]) -> None:
     """Applying the same seed again changes nothing at all, not even the epoch (T-9)."""
-    apply_seed(memory, load_seed_text(seed_text))
-    before, epoch = rows(memory), memory.epoch()
-    changes = apply_seed(memory, load_seed_text(seed_text), **how)
+    apply_seed(empty, load_seed_text(seed_text))
+    before, epoch = rows(empty), empty.epoch()
+    changes = apply_seed(empty, load_seed_text(seed_text), **how)
     assert (bool(changes), changes.lines, str(changes)) == (False, (), "no changes")
-    assert (memory.epoch(), changes.epoch) == (epoch, epoch)
-    assert rows(memory) == before
+    assert (empty.epoch(), changes.epoch) == (epoch, epoch)
+    assert rows(empty) == before
 
 
-def test_what_a_named_user_has_is_declared_with_it(memory: SqlStore) -> None:
+def test_what_a_named_user_has_is_declared_with_it(empty: SqlStore) -> None:
     """Policies, groups, tags, boundary and keys that a named user's declaration doesn't list go away."""
     full = (
         f"policies: [{{name: P, document: {ALLOW % '*'}}}], groups: [{{name: g, attached: [P]}}],"
         f"users: [{{name: alice, groups: [g], attached: [P], inline: {{I: {ALLOW % 'Get*'}}}, boundary: P,"
         f"tags: {{a: b}}, access_keys: [{{id: AKIA, secret: s}}], api_keys: [{{id: abcd, digest: {'0' * 64}}}]}}]"
     )
-    apply(memory, acme(full))
-    assert user(memory) == ["P", "P", "user/alice/I"]
-    changes = apply(memory, acme("users: [{name: alice}]"))
+    apply(empty, acme(full))
+    assert user(empty) == ["P", "P", "user/alice/I"]
+    changes = apply(empty, acme("users: [{name: alice}]"))
     parts = "API keys, access keys, attached policies, groups, inline policies, permissions boundary, tags"
     assert changes.lines == (f"updated user arn:aws:iam::{ACME}:user/alice: {parts}",)
-    record = memory.principal(Principal.from_arn(f"arn:aws:iam::{ACME}:user/alice"))
+    record = empty.principal(Principal.from_arn(f"arn:aws:iam::{ACME}:user/alice"))
     assert (record.identity, record.boundary, dict(record.principal.tags)) == ((), None, {})
-    assert memory.access_key("AKIA") is None
-    assert memory.api_key("abcd") is None
+    assert empty.access_key("AKIA") is None
+    assert empty.api_key("abcd") is None
 
 
-def test_what_is_not_named_stays(memory: SqlStore) -> None:
+def test_what_is_not_named_stays(empty: SqlStore) -> None:
     """Without pruning, accounts, users, groups, roles, policies and resources that a seed doesn't name stay."""
     resource = f"arn:aws:docs::{ACME}:x"
-    apply(memory, acme(f"users: [{{name: bob, inline: {{I: {ALLOW % '*'}}}}}], resources: [{{arn: '{resource}'}}]"))
-    apply(memory, f'id: "{GLOBEX}", users: [{{name: eve}}]')
-    apply(memory, acme("users: [{name: alice}]"))
-    assert user(memory, "bob") == ["user/bob/I"]
-    assert user(memory, "eve", GLOBEX) == []
-    assert memory.resource(resource).account == ACME
+    apply(empty, acme(f"users: [{{name: bob, inline: {{I: {ALLOW % '*'}}}}}], resources: [{{arn: '{resource}'}}]"))
+    apply(empty, f'id: "{GLOBEX}", users: [{{name: eve}}]')
+    apply(empty, acme("users: [{name: alice}]"))
+    assert user(empty, "bob") == ["user/bob/I"]
+    assert user(empty, "eve", GLOBEX) == []
+    assert empty.resource(resource).account == ACME
 
 
-def test_prune(memory: SqlStore) -> None:
+def test_prune(empty: SqlStore) -> None:
     """Pruning removes what a seed doesn't name in the accounts that it names, and nothing elsewhere."""
     everything = (
         f"policies: [{{name: P, document: {ALLOW % '*'}}}], groups: [{{name: g, attached: [P]}}],"
         f"users: [{{name: bob, groups: [g], boundary: P, access_keys: [{{id: AKIABOB, secret: s}}]}}],"
         f"roles: [{{name: r, trust: {TRUST % ACME}}}], resources: [{{arn: 'arn:aws:docs::{ACME}:x'}}]"
     )
-    apply(memory, acme(everything))
+    apply(empty, acme(everything))
     apply(
-        memory, f'id: "{GLOBEX}", users: [{{name: eve}}]', top=f"aws_policies: [{{name: A, document: {ALLOW % '*'}}}],"
+        empty, f'id: "{GLOBEX}", users: [{{name: eve}}]', top=f"aws_policies: [{{name: A, document: {ALLOW % '*'}}}],"
     )
-    changes = apply(memory, acme("users: [{name: alice}]"), prune=True)
+    changes = apply(empty, acme("users: [{name: alice}]"), prune=True)
     assert set(changes.lines) == {
         f"created user arn:aws:iam::{ACME}:user/alice",
         f"deleted user arn:aws:iam::{ACME}:user/bob",
@@ -123,28 +123,28 @@ def test_prune(memory: SqlStore) -> None:
         f"deleted policy arn:aws:iam::{ACME}:policy/P",
         f"deleted resource arn:aws:docs::{ACME}:x",
     }
-    assert user(memory, "bob") is None
-    assert memory.access_key("AKIABOB") is None
-    assert user(memory, "eve", GLOBEX) == []
-    assert not apply(memory, acme("users: [{name: alice, attached: [A]}]"), prune=True).lines[1:]
+    assert user(empty, "bob") is None
+    assert empty.access_key("AKIABOB") is None
+    assert user(empty, "eve", GLOBEX) == []
+    assert not apply(empty, acme("users: [{name: alice, attached: [A]}]"), prune=True).lines[1:]
 
 
-def test_whole(memory: SqlStore, seed_text: str) -> None:
+def test_whole(empty: SqlStore, seed_text: str) -> None:
     """A seed that is the whole truth leaves nothing beside it but what every store holds."""
-    empty = rows(memory)
-    apply_seed(memory, load_seed_text(seed_text))
-    changes = apply(memory, whole=True)
+    before = rows(empty)
+    apply_seed(empty, load_seed_text(seed_text))
+    changes = apply(empty, whole=True)
     assert f"deleted account {ACME}" in changes.lines
     assert "deleted organization o-exampleorg" in changes.lines
-    assert rows(memory) == empty
+    assert rows(empty) == before
 
 
-def test_pruned_policy_cannot_be_used(memory: SqlStore) -> None:
+def test_pruned_policy_cannot_be_used(empty: SqlStore) -> None:
     """A policy that pruning removes can't be attached by the same seed, and then stays (all or nothing)."""
-    apply(memory, acme(f"policies: [{{name: P, document: {ALLOW % '*'}}}]"))
+    apply(empty, acme(f"policies: [{{name: P, document: {ALLOW % '*'}}}]"))
     with pytest.raises(SeedError, match="no managed policy `P`"):
-        apply(memory, acme("users: [{name: alice, attached: [P]}]"), prune=True)
-    assert apply(memory, acme("users: [{name: alice, attached: [P]}]")).lines
+        apply(empty, acme("users: [{name: alice, attached: [P]}]"), prune=True)
+    assert apply(empty, acme("users: [{name: alice, attached: [P]}]")).lines
 
 
 @pytest.mark.parametrize(
@@ -168,80 +168,80 @@ def test_pruned_policy_cannot_be_used(memory: SqlStore) -> None:
         ("alias: globex", f"the alias `globex` belongs to account {GLOBEX}"),
     ],
 )  # fmt: skip
-def test_bad_seed_changes_nothing(memory: SqlStore, inside: str, words: str) -> None:
+def test_bad_seed_changes_nothing(empty: SqlStore, inside: str, words: str) -> None:
     """What can only be known with the store at hand is refused as well, and then nothing has changed (P-8)."""
     beside = (
         f"alias: globex, policies: [{{name: P, document: {ALLOW % '*'}}}],"
         "resources: [{arn: 'arn:aws:docs:::shared'}], users: [{name: eve,"
         f"access_keys: [{{id: AKIAEVE, secret: s}}], api_keys: [{{id: eve1, digest: {'0' * 64}}}]}}]"
     )
-    apply(memory, f'id: "{GLOBEX}", {beside}')
-    before, epoch = rows(memory), memory.epoch()
+    apply(empty, f'id: "{GLOBEX}", {beside}')
+    before, epoch = rows(empty), empty.epoch()
     with pytest.raises(SeedError) as caught:
-        apply(memory, acme(f"name: changed, {inside}"))
+        apply(empty, acme(f"name: changed, {inside}"))
     assert words in "".join(caught.value.problems)
-    assert (rows(memory), memory.epoch()) == (before, epoch)
+    assert (rows(empty), empty.epoch()) == (before, epoch)
 
 
-def test_keys_move_between_declared_users(memory: SqlStore) -> None:
+def test_keys_move_between_declared_users(empty: SqlStore) -> None:
     """A key may pass from one user of the seed to another, or to the root user."""
-    apply(memory, acme("users: [{name: alice, access_keys: [{id: AKIA, secret: s}]}, {name: bob}]"))
-    apply(memory, acme("users: [{name: alice}, {name: bob, access_keys: [{id: AKIA, secret: s}]}]"))
-    key = memory.access_key("AKIA")
+    apply(empty, acme("users: [{name: alice, access_keys: [{id: AKIA, secret: s}]}, {name: bob}]"))
+    apply(empty, acme("users: [{name: alice}, {name: bob, access_keys: [{id: AKIA, secret: s}]}]"))
+    key = empty.access_key("AKIA")
     assert key is not None
     assert key.principal.name == "bob"
-    changes = apply(memory, acme("root: {access_keys: [{id: AKIA, secret: s}]}, users: [{name: alice}, {name: bob}]"))
+    changes = apply(empty, acme("root: {access_keys: [{id: AKIA, secret: s}]}, users: [{name: alice}, {name: bob}]"))
     assert f"updated root user of account {ACME}: access keys" in changes.lines
-    key = memory.access_key("AKIA")
+    key = empty.access_key("AKIA")
     assert key is not None
     assert key.principal.arn == f"arn:aws:iam::{ACME}:root"
 
 
-def test_secret_and_status_of_a_key_can_change(memory: SqlStore) -> None:
+def test_secret_and_status_of_a_key_can_change(empty: SqlStore) -> None:
     """A changed secret or status is a change; the same secret is none, although sealing it again looks different."""
-    apply(memory, acme("users: [{name: alice, access_keys: [{id: AKIA, secret: old}]}]"))
-    assert apply(memory, acme("users: [{name: alice, access_keys: [{id: AKIA, secret: new}]}]"))
-    assert not apply(memory, acme("users: [{name: alice, access_keys: [{id: AKIA, secret: new}]}]"))
-    assert apply(memory, acme("users: [{name: alice, access_keys: [{id: AKIA, secret: new, status: Inactive}]}]"))
-    key = memory.access_key("AKIA")
+    apply(empty, acme("users: [{name: alice, access_keys: [{id: AKIA, secret: old}]}]"))
+    assert apply(empty, acme("users: [{name: alice, access_keys: [{id: AKIA, secret: new}]}]"))
+    assert not apply(empty, acme("users: [{name: alice, access_keys: [{id: AKIA, secret: new}]}]"))
+    assert apply(empty, acme("users: [{name: alice, access_keys: [{id: AKIA, secret: new, status: Inactive}]}]"))
+    key = empty.access_key("AKIA")
     assert key is not None
     assert (key.secret, key.active) == ("new", False)
 
 
-def test_managed_policy_versions(memory: SqlStore) -> None:
+def test_managed_policy_versions(empty: SqlStore) -> None:
     """A changed document is a new default version; of more than five, the oldest goes away (G-75)."""
     for number in range(8):
         policy = f"policies: [{{name: P, document: {ALLOW % f'Get{number}'}}}]"
-        changes = apply(memory, acme(f"{policy}, users: [{{name: alice, attached: [P]}}]"))
+        changes = apply(empty, acme(f"{policy}, users: [{{name: alice, attached: [P]}}]"))
         if number:
             assert changes.lines == (f"updated policy arn:aws:iam::{ACME}:policy/P: document",)
-    with reading(memory.engine) as connection:
+    with reading(empty.engine) as connection:
         versions = connection.execute(select(schema.policy_versions.c.version)).scalars().all()
         default = connection.execute(
             select(schema.policies.c.default_version).where(schema.policies.c.name == "P")
         ).scalar_one()
     assert (sorted(set(versions) - {1}), default) == ([4, 5, 6, 7, 8], 8)
-    record = memory.principal(Principal.from_arn(f"arn:aws:iam::{ACME}:user/alice"))
+    record = empty.principal(Principal.from_arn(f"arn:aws:iam::{ACME}:user/alice"))
     assert "docs:Get7" in record.identity[0].text
 
 
-def test_unique_ids_last(memory: SqlStore) -> None:
+def test_unique_ids_last(empty: SqlStore) -> None:
     """An entity keeps its id while it exists, also when its path or the case of its name changes; not beyond (P-6)."""
 
     def id_of(path_and_name: str) -> str | None:
-        return memory.principal(Principal.from_arn(f"arn:aws:iam::{ACME}:user{path_and_name}")).principal.userid
+        return empty.principal(Principal.from_arn(f"arn:aws:iam::{ACME}:user{path_and_name}")).principal.userid
 
-    apply(memory, acme("users: [{name: alice}]"))
+    apply(empty, acme("users: [{name: alice}]"))
     first = id_of("/alice")
-    apply(memory, acme("users: [{name: Alice, path: /staff/}]"))
+    apply(empty, acme("users: [{name: Alice, path: /staff/}]"))
     assert id_of("/staff/Alice") == first
     assert id_of("/alice") is None
-    apply(memory, acme("name: acme"), prune=True)
-    apply(memory, acme("users: [{name: alice}]"))
+    apply(empty, acme("name: acme"), prune=True)
+    apply(empty, acme("users: [{name: alice}]"))
     assert id_of("/alice") not in (None, first)
 
 
-def test_deleted_principal_in_a_resource_policy(memory: SqlStore) -> None:
+def test_deleted_principal_in_a_resource_policy(empty: SqlStore) -> None:
     """A resource policy remembers who was meant: neither deletion nor a namesake lets somebody else in (P-5, P-6)."""
     arn, bob = f"arn:aws:docs::{GLOBEX}:x", f"arn:aws:iam::{ACME}:user/bob"
     policy = (
@@ -250,46 +250,46 @@ def test_deleted_principal_in_a_resource_policy(memory: SqlStore) -> None:
     )
 
     def principal_and_condition() -> tuple[str, str]:
-        stored = memory.resource(arn).policy
+        stored = empty.resource(arn).policy
         assert stored is not None
         [statement] = json.loads(stored.text)["Statement"]
         return statement["Principal"]["AWS"], statement["Condition"]["ArnEquals"]["aws:PrincipalArn"]
 
     globex = f"id: '{GLOBEX}', resources: [{{arn: '{arn}', policy: {policy}}}]"
-    apply(memory, acme("users: [{name: bob}]"), globex)
-    bobs_id = memory.principal(Principal.from_arn(bob)).principal.userid
+    apply(empty, acme("users: [{name: bob}]"), globex)
+    bobs_id = empty.principal(Principal.from_arn(bob)).principal.userid
     assert principal_and_condition() == (bob, bob)
-    apply(memory, acme("users: [{name: bob, path: /moved/}]"))
+    apply(empty, acme("users: [{name: bob, path: /moved/}]"))
     assert principal_and_condition() == (f"arn:aws:iam::{ACME}:user/moved/bob", bob)  # P-9, P-10
-    apply(memory, acme("name: acme"), prune=True)
+    apply(empty, acme("name: acme"), prune=True)
     assert principal_and_condition() == (bobs_id, bob)
-    apply(memory, acme("users: [{name: bob}]"))
+    apply(empty, acme("users: [{name: bob}]"))
     assert principal_and_condition() == (bobs_id, bob)
-    apply(memory, globex)  # saved again, so the present bob is meant
+    apply(empty, globex)  # saved again, so the present bob is meant
     assert principal_and_condition() == (bob, bob)
 
 
-def test_principals_of_accounts_elsewhere(memory: SqlStore) -> None:
+def test_principals_of_accounts_elsewhere(empty: SqlStore) -> None:
     """A principal of an account that is not hosted here can't be known and is accepted as written (P-8)."""
-    apply(memory, acme(f"roles: [{{name: r, trust: {TRUST % 'arn:aws:iam::999999999999:role/deploy'}}}]"))
-    apply(memory, acme(f"roles: [{{name: r, trust: {TRUST % 'arn:aws:iam::999999999999:user/ci'}}}]"))
+    apply(empty, acme(f"roles: [{{name: r, trust: {TRUST % 'arn:aws:iam::999999999999:role/deploy'}}}]"))
+    apply(empty, acme(f"roles: [{{name: r, trust: {TRUST % 'arn:aws:iam::999999999999:user/ci'}}}]"))
 
 
-def test_roles_may_trust_each_other(memory: SqlStore) -> None:
+def test_roles_may_trust_each_other(empty: SqlStore) -> None:
     """The order of a seed is irrelevant: two new roles of two accounts may name each other."""
     apply(
-        memory,
+        empty,
         acme(f"roles: [{{name: a, trust: {TRUST % f'arn:aws:iam::{GLOBEX}:role/b'}}}]"),
         f"id: '{GLOBEX}', roles: [{{name: b, trust: {TRUST % f'arn:aws:iam::{ACME}:role/a'}}}]",
     )
 
 
-def test_account_policy_before_aws_policy(memory: SqlStore) -> None:
+def test_account_policy_before_aws_policy(empty: SqlStore) -> None:
     """A name means the account's own policy if it has one, else AWS's; an ARN means what it says."""
     own = f"policies: [{{name: AdministratorAccess, document: {ALLOW % 'Get*'}}}]"
     aws = "arn:aws:iam::aws:policy/AdministratorAccess"
-    apply(memory, acme(f"{own}, users: [{{name: alice, attached: [administratoraccess, '{aws}']}}]"))
-    record = memory.principal(Principal.from_arn(f"arn:aws:iam::{ACME}:user/alice"))
+    apply(empty, acme(f"{own}, users: [{{name: alice, attached: [administratoraccess, '{aws}']}}]"))
+    record = empty.principal(Principal.from_arn(f"arn:aws:iam::{ACME}:user/alice"))
     assert {policy.ref.arn for policy in record.identity} == {aws, f"arn:aws:iam::{ACME}:policy/AdministratorAccess"}
 
 
@@ -301,48 +301,48 @@ DENY_ALL = "{Version: 2012-10-17, Statement: [{Effect: Deny, Action: '*', Resour
 DENY = f"policies: [{{name: D, type: SCP, document: {DENY_ALL}}}]"
 
 
-def test_organization_without_control_policies(memory: SqlStore) -> None:
+def test_organization_without_control_policies(empty: SqlStore) -> None:
     """An organization that says nothing of control policies has none: the types are disabled (E-14)."""
-    apply(memory, acme(""), top=organization(f"accounts: ['{ACME}']"))
-    record = memory.account(ACME)
+    apply(empty, acme(""), top=organization(f"accounts: ['{ACME}']"))
+    record = empty.account(ACME)
     assert (record.scps, record.rcps) == (None, None)
     assert record.organization is not None
     assert record.organization.path.startswith("o-exampleorg/r-")
 
 
-def test_level_without_full_access(memory: SqlStore) -> None:
+def test_level_without_full_access(empty: SqlStore) -> None:
     """A list of SCPs is exactly the list: a level that leaves out FullAWSAccess allows nothing by itself (E-12)."""
-    apply(memory, acme(""), top=organization(f"{DENY}, scps: [D], accounts: ['{ACME}']"))
-    scps = memory.account(ACME).scps
+    apply(empty, acme(""), top=organization(f"{DENY}, scps: [D], accounts: ['{ACME}']"))
+    scps = empty.account(ACME).scps
     assert scps is not None
     assert [[policy.ref.name for policy in level] for level in scps] == [["D"], ["FullAWSAccess"]]
 
 
-def test_organization_changes(memory: SqlStore) -> None:
+def test_organization_changes(empty: SqlStore) -> None:
     """Units keep their ids while parent and name stay, accounts move, and a change of the tree is one update."""
-    apply(memory, acme(""), top=organization(f"units: [{{name: a, accounts: ['{ACME}']}}, {{name: b}}]"))
-    first = memory.account(ACME).organization
+    apply(empty, acme(""), top=organization(f"units: [{{name: a, accounts: ['{ACME}']}}, {{name: b}}]"))
+    first = empty.account(ACME).organization
     moved = organization(f"units: [{{name: b, accounts: ['{ACME}']}}, {{name: a}}]")
-    changes = apply(memory, acme(""), top=moved)
+    changes = apply(empty, acme(""), top=moved)
     assert changes.lines == ("updated organization o-exampleorg: accounts",)
-    second = memory.account(ACME).organization
+    second = empty.account(ACME).organization
     assert first is not None
     assert second is not None
     assert first.path != second.path
-    apply(memory, acme(""), top=organization(f"units: [{{name: a, accounts: ['{ACME}']}}, {{name: b}}]"))
-    assert memory.account(ACME).organization == first
-    changes = apply(memory, acme(""), top=organization(f"{DENY}, units: [{{name: a}}]"))
+    apply(empty, acme(""), top=organization(f"units: [{{name: a, accounts: ['{ACME}']}}, {{name: b}}]"))
+    assert empty.account(ACME).organization == first
+    changes = apply(empty, acme(""), top=organization(f"{DENY}, units: [{{name: a}}]"))
     parts = "policy types, units, accounts, control policies, attachments"
     assert changes.lines == (f"updated organization o-exampleorg: {parts}",)
-    assert memory.account(ACME).organization is None
+    assert empty.account(ACME).organization is None
 
 
-def test_account_moves_to_another_organization(memory: SqlStore) -> None:
+def test_account_moves_to_another_organization(empty: SqlStore) -> None:
     """An account is in one organization at most, and takes no SCP along."""
-    apply(memory, acme(""), top=organization(f"{DENY}, accounts: [{{id: '{ACME}', scps: [D]}}]"))
+    apply(empty, acme(""), top=organization(f"{DENY}, accounts: [{{id: '{ACME}', scps: [D]}}]"))
     other = organization(f"accounts: ['{ACME}']", "o-otherorg00", "888800000000")
-    apply(memory, acme(""), top=other)
-    record = memory.account(ACME)
+    apply(empty, acme(""), top=other)
+    record = empty.account(ACME)
     assert record.organization is not None
     assert (record.organization.id, record.scps) == ("o-otherorg00", None)
 
@@ -356,16 +356,16 @@ def test_account_moves_to_another_organization(memory: SqlStore) -> None:
         (organization("", "o-otherorg00"), "is the management account of organization `o-exampleorg` already"),
     ],
 )
-def test_bad_organization_changes_nothing(memory: SqlStore, inside: str, words: str) -> None:
+def test_bad_organization_changes_nothing(empty: SqlStore, inside: str, words: str) -> None:
     """What an organization names must exist, and an account manages one organization."""
-    apply(memory, acme(""), top=organization(""))
-    before = rows(memory)
+    apply(empty, acme(""), top=organization(""))
+    before = rows(empty)
     with pytest.raises(SeedError, match=words):
-        apply(memory, acme("name: changed"), top=inside)
-    assert rows(memory) == before
+        apply(empty, acme("name: changed"), top=inside)
+    assert rows(empty) == before
 
 
-def test_derived_ids_agree(memory: SqlStore, seed_text: str) -> None:
+def test_derived_ids_agree(empty: SqlStore, seed_text: str) -> None:
     """Two stores that derive ids from names agree on all of them; ids have the form of AWS's (P-4)."""
     assert derived_id("AIDA", "a") == derived_id("AIDA", "a") != derived_id("AIDA", "b")
     assert len(derived_id("AROA", "x")) == 21
@@ -391,16 +391,16 @@ def written(people: list[tuple[str, set[str], str, bool]]) -> str:
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(first=users, second=users)
 def test_history_is_irrelevant(
-    memory: SqlStore,
+    empty: SqlStore,
     first: list[tuple[str, set[str], str, bool]],
     second: list[tuple[str, set[str], str, bool]],
 ) -> None:
     """A whole seed leads to the same state whatever was there before (law)."""
-    memory.ids = derived_id
-    apply(memory, whole=True)
-    apply(memory, written(second), whole=True)
-    expected = rows(memory)
-    apply(memory, written(first), whole=True)
-    apply(memory, written(second), whole=True)
-    assert rows(memory) == expected
-    assert not apply(memory, written(second), whole=True)
+    empty.ids = derived_id
+    apply(empty, whole=True)
+    apply(empty, written(second), whole=True)
+    expected = rows(empty)
+    apply(empty, written(first), whole=True)
+    apply(empty, written(second), whole=True)
+    assert rows(empty) == expected
+    assert not apply(empty, written(second), whole=True)
