@@ -106,6 +106,11 @@ class CachedStore:
             return kind in self._rooms and key in self._rooms[kind]
 
     @property
+    def behind(self) -> Store:
+        """The store that is remembered here, for questions that must not be answered from memory."""
+        return self._inner
+
+    @property
     def stale(self) -> bool:
         """Whether the store could not be reached at the last look."""
         return self._failing

@@ -101,6 +101,16 @@ def writing(engine: Engine) -> Iterator[Connection]:
             yield connection
 
 
+@contextmanager
+def closed_on_error(engine: Engine) -> Iterator[None]:
+    """Close the engine's connections when the block raises, for then nobody else will."""
+    try:
+        yield
+    except BaseException:
+        engine.dispose()
+        raise
+
+
 def lock_epoch(connection: Connection) -> int:
     """Give the epoch, and keep other writers out until the transaction ends (SQLite's has already)."""
     return int(connection.execute(select(schema.meta.c.epoch).with_for_update()).scalar_one())

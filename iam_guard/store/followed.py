@@ -16,20 +16,22 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from iam_guard.errors import SeedError
 from iam_guard.model.credential import AccessKey, ApiKey
 from iam_guard.model.principal import Principal
 from iam_guard.settings import Settings
-from iam_guard.store.engine import make_engine
+from iam_guard.store.engine import closed_on_error, make_engine
 from iam_guard.store.identifiers import derived_id
 from iam_guard.store.migrations import upgrade
 from iam_guard.store.protocol import AccountRecord, PrincipalRecord, ResourceRecord
 from iam_guard.store.sealing import load_key_ring
 from iam_guard.store.seed.apply import apply_seed
 from iam_guard.store.seed.documents import Files
-from iam_guard.store.seed.reading import read_seed, read_seed_file
+from iam_guard.store.seed.reading import read_seed
+from iam_guard.store.seed.values import Seed
 from iam_guard.store.sql_store import SqlStore
 
 logger = logging.getLogger("iam_guard.store")
@@ -49,18 +51,21 @@ class FollowedSeedStore:
         self.problem: str | None = None
         self._path = Path(path)
         self._lock = threading.Lock()
-        self._named: list[Path] = []
         self._look: tuple[object, ...] = ()
-        self._digest: bytes | None = None
         self._rested = False
+        self._partition = settings.partition
+        files = Files(self._path)
+        seed = self._read(files)
         engine = make_engine(IN_MEMORY)
-        upgrade(engine)
-        sealer = load_key_ring(settings, IN_MEMORY)
-        self._store = SqlStore(engine, sealer, partition=settings.partition, ids=derived_id)
-        self._take()
+        with closed_on_error(engine):
+            upgrade(engine)
+            sealer = load_key_ring(settings, IN_MEMORY)
+            self._store = SqlStore(engine, sealer, partition=self._partition, ids=derived_id)
+            self._apply(seed)
+        self._seen = files.seen
 
     def epoch(self) -> int:
-        self._follow(time.time() - REST_SECONDS)
+        self._follow(REST_SECONDS)
         return self._store.epoch()
 
     def access_key(self, access_key_id: str) -> AccessKey | None:
@@ -80,62 +85,74 @@ class FollowedSeedStore:
 
     def refresh(self) -> None:
         """Read the file again if it has changed, even if it was written this very moment."""
-        self._follow(float("inf"))
+        self._follow(0.0)
 
     def close(self) -> None:
         self._store.close()
 
-    def _follow(self, rested_since: float) -> None:
-        """Take what is in the file now, unless it was written after `rested_since` and may be half a file."""
+    def _follow(self, rest: float) -> None:
+        """Take what is in the files now, unless one was written less than `rest` seconds ago and may be half a file."""
         with self._lock:
-            stats = [_stat(path) for path in (self._path, *self._named)]
-            look = tuple(stat and (stat.st_mtime_ns, stat.st_size, stat.st_ino) for stat in stats)
-            if look == self._look and self._rested:
+            look, age = _look_at(self._seen)
+            if (look == self._look and self._rested) or age < rest:
                 return
-            written = max((stat.st_mtime for stat in stats if stat is not None), default=0.0)
-            now = time.time()
-            if rested_since < written <= now:
-                return
-            self._look, self._rested = look, not now - TICK_SECONDS < written <= now
-            if _digest((self._path, *self._named)) != self._digest:
-                self._take_or_keep()
+            if _digests(self._seen) == self._seen:
+                self._look, self._rested = look, age >= TICK_SECONDS
+            else:
+                self._take_or_keep(rest)
 
-    def _take_or_keep(self) -> None:
-        try:
-            self._take()
-        except SeedError as error:
-            self.problem = str(error)
-            logger.warning("the last good state stays, for the seed was refused: %s", error)
-
-    def _take(self) -> None:
-        """Read and apply the file; what was read is remembered, good or bad."""
+    def _take_or_keep(self, rest: float) -> None:
         files = Files(self._path)
         try:
-            seed = read_seed(read_seed_file(self._path), self._path.name, files, partition=self._store.partition)
-        finally:
-            self._named = list(dict.fromkeys(files.seen))
-            self._digest = _digest((self._path, *self._named))
+            seed: Seed | SeedError = self._read(files)
+        except SeedError as error:
+            seed = error
+        if _look_at(files.seen)[1] < rest:
+            return  # somebody writes at this moment: what was read may be half of it, and is read again
+        self._seen = files.seen
+        if isinstance(seed, Seed):
+            try:
+                self._apply(seed)
+            except SeedError as error:
+                self._keep(error)
+        else:
+            self._keep(seed)
+
+    def _keep(self, error: SeedError) -> None:
+        self.problem = str(error)
+        logger.warning("the last good state stays, for the seed was refused: %s", error)
+
+    def _read(self, files: Files) -> Seed:
+        return read_seed(files.read_seed(), self._path.name, files, partition=self._partition)
+
+    def _apply(self, seed: Seed) -> None:
         changes = apply_seed(self._store, seed, whole=True)
         self.problem = None
         for line in changes.lines:
             logger.info("%s", line)
 
 
+def _look_at(paths: Iterable[Path]) -> tuple[tuple[object, ...], float]:
+    """Give what tells one state of the files from another, and the seconds since the last write to one of them."""
+    stats = [_stat(path) for path in paths]
+    look = tuple(stat and (stat.st_mtime_ns, stat.st_size, stat.st_ino) for stat in stats)
+    age = time.time() - max((stat.st_mtime for stat in stats if stat is not None), default=0.0)
+    return look, age if age >= 0 else float("inf")
+
+
 def _stat(path: Path) -> os.stat_result | None:
     try:
         return path.stat()
-    except OSError:
+    except (OSError, ValueError):
         return None
 
 
-def _digest(paths: tuple[Path, ...]) -> bytes:
-    """Give a digest of the files' content, and of which of them can't be read."""
-    digest = hashlib.sha256()
+def _digests(paths: Iterable[Path]) -> dict[Path, bytes | None]:
+    """Give the digest of each file's content, None where it can't be read."""
+    digests: dict[Path, bytes | None] = {}
     for path in paths:
         try:
-            content = path.read_bytes()
-        except OSError:
-            digest.update(b"absent")
-            continue
-        digest.update(b"%d:" % len(content) + content)
-    return digest.digest()
+            digests[path] = hashlib.sha256(path.read_bytes()).digest()
+        except (OSError, ValueError):
+            digests[path] = None
+    return digests

@@ -8,12 +8,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from sqlalchemy import Engine
-
 from iam_guard.errors import ConfigurationError
 from iam_guard.settings import Settings
 from iam_guard.store import migrations
-from iam_guard.store.engine import database_file, is_in_memory, make_engine
+from iam_guard.store.engine import closed_on_error, database_file, is_in_memory, make_engine
 from iam_guard.store.followed import FollowedSeedStore
 from iam_guard.store.protocol import Store
 from iam_guard.store.sealing import create_key_file, key_file_beside, load_key_ring
@@ -42,9 +40,9 @@ def open_database(url: str, settings: Settings, *, create: bool = True) -> SqlSt
         raise ConfigurationError(f"there is no store at `{path}`, run `iam-guard init`", place="store")
     sealer = load_key_ring(settings, url)
     engine = make_engine(url)
-    if not migrations.is_current(engine):
-        engine.dispose()
-        raise ConfigurationError("the store does not have the present schema, run `iam-guard init`", place="store")
+    with closed_on_error(engine):
+        if not migrations.is_current(engine):
+            raise ConfigurationError("the store does not have the present schema, run `iam-guard init`", place="store")
     return SqlStore(engine, sealer, partition=settings.partition)
 
 
@@ -57,8 +55,9 @@ def init_store(url: str, settings: Settings) -> SqlStore:
     sealer = load_key_ring(settings, url)
     if path is not None:
         _create_private(path)
-    engine: Engine = make_engine(url)
-    migrations.upgrade(engine)
+    engine = make_engine(url)
+    with closed_on_error(engine):
+        migrations.upgrade(engine)
     return SqlStore(engine, sealer, partition=settings.partition)
 
 

@@ -65,6 +65,7 @@ accounts:
     name: outside
   - id: "444455556666"
     name: globex
+    users: [{name: eve}]
   - id: "111122223333"
     name: acme
     alias: acme-corp

@@ -147,7 +147,8 @@ def test_federated_user(any_store: Store) -> None:
     assert len(record.identity) == 4
     assert record.boundary is not None
     assert not any_store.principal(Principal.from_arn(arn)).exists
-    assert not any_store.principal(Principal.from_arn(arn, user_arn=f"arn:aws:iam::{GLOBEX}:user/staff/alice")).exists
+    assert any_store.principal(Principal.from_arn(f"arn:aws:iam::{GLOBEX}:user/eve")).exists
+    assert not any_store.principal(Principal.from_arn(arn, user_arn=f"arn:aws:iam::{GLOBEX}:user/eve")).exists
 
 
 def test_root_user(any_store: Store) -> None:

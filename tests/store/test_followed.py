@@ -153,6 +153,35 @@ def test_file_that_is_being_written(store: FollowedSeedStore, path: Path, monkey
     assert exists(store, "bob")
 
 
+def test_file_that_is_overwritten_while_it_is_read(
+    store: FollowedSeedStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A write that begins after the look at the file and before the reading is noticed, and nothing half is taken."""
+    old, read_bytes, epoch = time.time() - 1, Path.read_bytes, store.epoch()
+    path.write_text(seed("bob"))
+    os.utime(path, (old, old))
+
+    def overwritten(path: Path) -> bytes:
+        path.write_text(HEAD.removesuffix("    users:\n"))
+        return read_bytes(path)
+
+    monkeypatch.setattr(Path, "read_bytes", overwritten)
+    assert (store.epoch(), store.problem, exists(store, "alice")) == (epoch, None, True)
+    monkeypatch.undo()
+    path.write_text(seed("bob", "carol"))
+    store.refresh()
+    assert (exists(store, "alice"), exists(store, "carol")) == (False, True)
+
+
+def test_name_that_no_file_can_have(store: FollowedSeedStore, path: Path) -> None:
+    """A name with a null byte is a problem of the seed, now and at every look that follows."""
+    path.write_text(seed("bob") + '        inline: {Edit: {file: "a\\0b"}}\n')
+    for _ in range(3):
+        store.refresh()
+    assert store.problem is not None
+    assert "cannot read the file" in store.problem
+
+
 def test_files_named_by_the_seed(store: FollowedSeedStore, path: Path) -> None:
     """A document in a file of its own is followed as well, missing and mended."""
     document = path.with_name("edit.json")
@@ -165,6 +194,23 @@ def test_files_named_by_the_seed(store: FollowedSeedStore, path: Path) -> None:
         store.refresh()
         [policy] = store.principal(Principal.from_arn(f"arn:aws:iam::{ACME}:user/alice")).identity
         assert (store.problem, action in policy.text) == (None, True)
+
+
+def test_named_file_that_rested(store: FollowedSeedStore, path: Path) -> None:
+    """An edit of a named file alone is seen, also when seed and file were left alone for long before."""
+    document = path.with_name("edit.json")
+    old = time.time() - 60
+    text = '{"Statement": {"Effect": "Allow", "Action": "docs:Get*", "Resource": "*"}}'
+    document.write_text(text)
+    path.write_text(seed("alice") + "        inline: {Edit: {file: edit.json}}\n")
+    for file in (document, path):
+        os.utime(file, (old, old))
+    store.refresh()
+    store.refresh()
+    document.write_text(text.replace("Get", "Put"))
+    store.refresh()
+    [policy] = store.principal(Principal.from_arn(f"arn:aws:iam::{ACME}:user/alice")).identity
+    assert "docs:Put*" in policy.text
 
 
 def test_processes_agree_on_unique_ids(open_followed: Open) -> None:

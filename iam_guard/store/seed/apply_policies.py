@@ -110,7 +110,7 @@ def _write(
         if row["default_version"] not in numbers:
             same = {"policy_id": row["id"], "version": row["default_version"], "created": run.now}
             new.append(same | {"text": document.text, "digest": document.digest})
-            _drop_oldest(run, row["id"], versions.get(row["id"], []))
+            _drop_oldest(run, versions.get(row["id"], []))
         what = f"policy {run.arn(row['account'], 'policy', row['path'], row['name'])}"
         if (row["id"],) in delta.created:
             run.note("created", what)
@@ -120,7 +120,7 @@ def _write(
         run.connection.execute(policy_versions.insert(), new)
 
 
-def _drop_oldest(run: Run, id: str, versions: list[RowMapping]) -> None:
+def _drop_oldest(run: Run, versions: list[RowMapping]) -> None:
     """Make room for one more version."""
     surplus = len(versions) + 1 - QUOTAS["managed policy versions"]
     oldest = sorted(versions, key=lambda version: int(version["version"]))[: max(surplus, 0)]

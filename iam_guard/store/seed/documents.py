@@ -8,16 +8,17 @@ seed, or with the line of the file that it stands in. Must not live here: what a
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from iam_guard.errors import LimitExceeded, PolicyError
+from iam_guard.errors import LimitExceeded, PolicyError, SeedError
 from iam_guard.model.decision import PolicyType
 from iam_guard.policy.document import Document
 from iam_guard.policy.write import validate_for_write
-from iam_guard.store.seed.fields import described, scalar_text
+from iam_guard.store.seed.fields import described, node_text
 from iam_guard.store.seed.problems import Problems
 from iam_guard.store.seed.tree import ListNode, MapNode, Node, Scalar
 
@@ -28,22 +29,38 @@ _BOOLEANS = {"true": "true", "True": "true", "TRUE": "true", "false": "false", "
 
 
 class Files:
-    """Reads the files that a seed names, which stand beside it; `seen` remembers them."""
+    """Reads a seed file and the files that it names, which stand beside it.
+
+    `seen` has the SHA-256 of each as it was read, None for one that could not be read.
+    """
 
     def __init__(self, seed: Path | None) -> None:
-        self.seen: list[Path] = []
-        self._folder = None if seed is None else seed.parent
+        self.seen: dict[Path, bytes | None] = {}
+        self._seed = seed
+
+    def read_seed(self) -> str:
+        """Give the text of the seed; raise `SeedError` when it can't be read."""
+        path = self._seed or Path()
+        try:
+            return self._content(path).decode("utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+            raise SeedError(f"{path.name}: cannot be read: {reason}", place=path.name) from None
 
     def read(self, name: str) -> str:
-        """Read a UTF-8 file; raise `OSError` or `ValueError`."""
-        if self._folder is None:
+        """Give the text of a file that the seed names; raise `OSError` or `ValueError`."""
+        if self._seed is None:
             raise ValueError("a seed that is not a file itself can't name files")
-        path = self._folder / name
-        self.seen.append(path)
-        content = path.read_bytes()
+        content = self._content(self._seed.parent / name)
         if len(content) > MAX_FILE_BYTES:
             raise ValueError(f"expected at most {MAX_FILE_BYTES} bytes")
         return content.decode("utf-8-sig")
+
+    def _content(self, path: Path) -> bytes:
+        self.seen[path] = None
+        content = path.read_bytes()
+        self.seen[path] = hashlib.sha256(content).digest()
+        return content
 
 
 class Documents:
@@ -79,7 +96,7 @@ class Documents:
             return self._checked("".join(_json(node, "")), type, managed)
 
     def _from_file(self, node: Node, type: PolicyType, managed: bool) -> Document | None:
-        name = scalar_text(node, "`file`", self._problems)
+        name = node_text(node, "`file`", self._problems)
         if name is None:
             return None
         try:

@@ -63,7 +63,7 @@ class Fields:
     def text(self, key: str, *, required: bool = False) -> str | None:
         """Give the text of a scalar, as written."""
         node = self.node(key, required=required)
-        return None if node is None else scalar_text(node, f"`{key}`", self._problems)
+        return None if node is None else node_text(node, f"`{key}`", self._problems)
 
     def matching(self, key: str, pattern: re.Pattern[str], expected: str, *, required: bool = False) -> str | None:
         text = self.text(key, required=required)
@@ -147,14 +147,14 @@ class Fields:
         return None if node is None else self._ref(node, key)
 
     def _ref(self, node: Node, key: str) -> Ref:
-        return Ref(scalar_text(node, f"each of `{key}`", self._problems) or "", node.line)
+        return Ref(node_text(node, f"each of `{key}`", self._problems) or "", node.line)
 
     def tags(self) -> Mapping[str, str]:
         """Give `tags` (G-79, S-20)."""
         tags: dict[str, str] = {}
         folded: set[str] = set()
         for key, node in self.pairs("tags"):
-            value = scalar_text(node, f"the tag `{key.text[:200]}`", self._problems)
+            value = node_text(node, f"the tag `{key.text[:200]}`", self._problems)
             fault = _tag_fault(key.text, value or "")
             if fault is None and key.text.lower() in folded:
                 fault = f"two tag keys differ by letter case only: `{key.text}`"
@@ -167,7 +167,7 @@ class Fields:
         return tags
 
 
-def scalar_text(node: Node, what: str, problems: Problems) -> str | None:
+def node_text(node: Node, what: str, problems: Problems) -> str | None:
     """Give the text of a node that must be a scalar with something in it."""
     if isinstance(node, Scalar) and not node.is_null:
         return node.text

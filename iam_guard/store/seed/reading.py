@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
-from iam_guard.errors import InvalidInput, SeedError
+from iam_guard.errors import InvalidInput
 from iam_guard.model.arn import Arn, account_of, is_account_id
 from iam_guard.model.decision import PolicyType
 from iam_guard.policy.document import LATEST, Document
@@ -21,7 +21,7 @@ from iam_guard.policy.quota import INLINE
 from iam_guard.store.identifiers import ACCESS_KEY_ID, ALIAS, API_KEY_ID, Kind, fold
 from iam_guard.store.quotas import MAX_SESSION_DURATION, QUOTAS
 from iam_guard.store.seed.documents import Documents, Files
-from iam_guard.store.seed.fields import Fields, checked_name, scalar_text
+from iam_guard.store.seed.fields import Fields, checked_name, node_text
 from iam_guard.store.seed.organization import read_organization
 from iam_guard.store.seed.problems import Problems
 from iam_guard.store.seed.tree import MapNode, Node, Scalar, read_tree
@@ -63,7 +63,8 @@ def load_seed(
     `environment` is where `{env: NAME}` looks; `partition` is the one of our own ARNs.
     """
     path = Path(path)
-    return read_seed(read_seed_file(path), path.name, Files(path), environment, partition=partition)
+    files = Files(path)
+    return read_seed(files.read_seed(), path.name, files, environment, partition=partition)
 
 
 def load_seed_text(
@@ -71,15 +72,6 @@ def load_seed_text(
 ) -> Seed:
     """Read a seed that is no file; it can't name files."""
     return read_seed(text, name, Files(None), environment, partition=partition)
-
-
-def read_seed_file(path: Path) -> str:
-    """Give the text of a seed file; raise `SeedError` when it can't be read."""
-    try:
-        return path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise SeedError(f"{path.name}: cannot be read: {reason}", place=path.name) from None
 
 
 def read_seed(
@@ -149,7 +141,7 @@ class _Reader:
         return account
 
     def _account_id(self, node: Node) -> str:
-        text = scalar_text(node, "an account id", self._problems) or ""
+        text = node_text(node, "an account id", self._problems) or ""
         unquoted = isinstance(node, Scalar) and node.plain
         if unquoted and text.startswith("0"):
             message = f"quote the account id `{text[:200]}`: unquoted, a number that begins with 0 is another number"
@@ -299,7 +291,7 @@ class _Reader:
         node = fields.node("secret", required=True)
         if isinstance(node, MapNode):
             return self._from_environment(node)
-        secret = None if node is None else scalar_text(node, "`secret`", self._problems)
+        secret = None if node is None else node_text(node, "`secret`", self._problems)
         if secret == "":
             fields.problem("secret", "expected a secret of at least 1 character")
         return secret
