@@ -5,23 +5,29 @@ Must not live here: what the commands do; each is a few lines over the rooms bel
 
 from __future__ import annotations
 
+import gc
 import importlib
+import inspect
 import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from io import BufferedIOBase
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 
 from iam_guard.asgi.routes import Endpoint, inventory
-from iam_guard.errors import IamGuardError
+from iam_guard.errors import IamGuardError, InvalidInput
 from iam_guard.settings import load
 from iam_guard.store.opening import init_store, open_database
 from iam_guard.store.seed import apply_seed, load_seed
-from iam_guard.testing.case_files import CaseEntry, Unreadable, entries_of_file, entries_of_lines
+from iam_guard.testing.answer import answer
+from iam_guard.testing.case_files import UNDECODED, entries_of_file, entries_of_text, lines_at_hand
+from iam_guard.testing.case_json import CaseDecoder, CaseEntry, Unreadable
 from iam_guard.testing.cases import decide_case, read_case
 
 _STORE = click.option(
@@ -73,9 +79,10 @@ def init(store: str, as_json: bool) -> None:
 def apply(file: Path, prune: bool, store: str, as_json: bool) -> None:
     """Apply a seed FILE: afterwards the store holds what it declares. A bad file changes nothing."""
     settings = load()
+    seed = load_seed(file, partition=settings.partition)
     opened = open_database(store, settings)
     try:
-        changes = apply_seed(opened, load_seed(file, partition=settings.partition), prune=prune)
+        changes = apply_seed(opened, seed, prune=prune)
     finally:
         opened.close()
     _print_lines(changes.lines, otherwise="no changes", as_json=as_json)
@@ -103,16 +110,27 @@ def routes(app: str, as_json: bool) -> None:
 
 
 def _load_app(name: str) -> Any:
-    """Import `module:attribute`; a function without parameters is called, as uvicorn does with `--factory`."""
+    """Import `module:attribute`; what can be called without arguments is, as uvicorn does with `--factory`."""
     module_name, colon, attribute = name.partition(":")
     if not colon:
         raise click.BadParameter("expected module:app", param_hint="APP")
     sys.path.insert(0, os.getcwd())
     try:
         found = getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError) as error:
-        raise click.BadParameter(str(error), param_hint="APP") from None
-    return found if hasattr(found, "routes") or not callable(found) else found()
+        return found() if _is_factory(found) else found
+    except IamGuardError:
+        raise
+    except Exception as error:  # whatever the module does, nothing was found out: 2, not 1
+        raise click.BadParameter(f"{type(error).__name__}: {error}", param_hint="APP") from error
+
+
+def _is_factory(found: Any) -> bool:
+    if hasattr(found, "routes") or not callable(found):
+        return False
+    parameters = inspect.signature(found).parameters.values()
+    return all(
+        each.default is not each.empty or each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD) for each in parameters
+    )
 
 
 def _as_row(endpoint: Endpoint) -> dict[str, Any]:
@@ -133,29 +151,93 @@ def _print_endpoints(endpoints: list[Endpoint]) -> None:
     click.echo(f"{len(endpoints)} endpoints, {missing} unguarded")
 
 
+@contextmanager
+def _collecting_seldom() -> Iterator[None]:
+    """Let the collector of cycles look less often: policies that are remembered hold many objects and no cycle."""
+    thresholds = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(50_000, *thresholds[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()
+
+
 @main.command()
+@_collecting_seldom()
 def decide() -> None:
     """Read cases as JSON lines from standard input, write `{"id", "outcome"}` lines in the same order."""
-    for entry in entries_of_lines(sys.stdin, "stdin"):
-        click.echo(json.dumps(_answer(entry)))
+    decoder = CaseDecoder()
+    for lines in lines_at_hand(cast(BufferedIOBase, sys.stdin.buffer)):
+        entries = (decoder.decode(line, "stdin") for line in lines if line and not line.isspace())
+        answers = [json.dumps(answer(entry)) for entry in entries]
+        if answers:
+            click.echo("\n".join(answers))
+
+
+@main.command("explain")
+@click.argument("file", default="-", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
+@click.option("--id", "case_id", help="Which case, where FILE has several.")
+@_JSON
+def explain_case(file: Path, case_id: str | None, as_json: bool) -> None:
+    """Say why a case of FILE (JSON, JSON lines or YAML; else standard input) is allowed or denied.
+
+    Exit code 0 when it is allowed, 1 when it is denied.
+    """
+    decision = decide_case(read_case(_chosen(_entries(file), case_id).given))
+    explanation = decision.explain()
+    click.echo(json.dumps(explanation.to_dict()) if as_json else _coloured(explanation.text()))
+    sys.exit(2 if decision.error is not None else int(not decision.allowed))
+
+
+def _entries(file: Path) -> list[CaseEntry | Unreadable]:
+    if file == Path("-"):
+        return entries_of_text(sys.stdin.buffer.read().decode("utf-8", UNDECODED), "stdin")
+    if file.suffix in (".yaml", ".yml"):
+        return list(entries_of_file(file))
+    return entries_of_text(file.read_text(encoding="utf-8", errors=UNDECODED), str(file))
+
+
+def _chosen(entries: Sequence[CaseEntry | Unreadable], case_id: str | None) -> CaseEntry:
+    named = [
+        each
+        for each in entries
+        if case_id is None
+        or (isinstance(each, CaseEntry) and isinstance(each.given, dict) and each.given.get("id") == case_id)
+    ]
+    match named:
+        case [CaseEntry() as chosen]:
+            return chosen
+        case [Unreadable(place, problem)]:
+            raise InvalidInput(problem, place=place)
+    if case_id is None:
+        raise InvalidInput(f"expected one case, or --id to choose one, got {len(named)} cases")
+    raise InvalidInput(f"expected one case with the id `{case_id}`, got {len(named)} of {len(entries)} cases")
+
+
+def _coloured(text: str) -> str:
+    """Colour the marks; click takes the colours out again where the output is no terminal."""
+    return text.replace("✓", click.style("✓", fg="green")).replace("✗", click.style("✗", fg="red"))
 
 
 @main.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @_JSON
+@_collecting_seldom()
 def test(files: tuple[Path, ...], as_json: bool) -> None:
     """Run the cases of FILES (JSON lines or YAML); print failures, then `N passed, N failed`."""
     counts: Counter[bool] = Counter()
     for file in files:
         for entry in entries_of_file(file):
-            answer = _answer(entry)
+            answered = answer(entry)
             expected = (
                 entry.given.get("expected") if isinstance(entry, CaseEntry) and isinstance(entry.given, dict) else None
             )
-            got = answer.get("outcome", "error")
+            got = answered.get("outcome", "error")
             counts[got == expected] += 1
             if got != expected:
-                failure = {"place": entry.place, **answer, "expected": expected}
+                failure = {"place": entry.place, **answered, "expected": expected}
                 click.echo(json.dumps(failure) if as_json else _failure(failure, got))
     passed, failed = counts[True], counts[False]
     click.echo(json.dumps({"passed": passed, "failed": failed}) if as_json else f"{passed} passed, {failed} failed")
@@ -165,17 +247,3 @@ def test(files: tuple[Path, ...], as_json: bool) -> None:
 def _failure(failure: dict[str, Any], got: str) -> str:
     detail = f" ({failure['error']})" if "error" in failure else ""
     return f"{failure['place']}: {failure['id']}: expected {failure['expected']}, got {got}{detail}"
-
-
-def _answer(entry: CaseEntry | Unreadable) -> dict[str, Any]:
-    """Decide one case; an undecidable one answers `error`, and the stream goes on."""
-    if isinstance(entry, Unreadable):
-        return {"id": None, "error": entry.problem}
-    case_id = entry.given.get("id") if isinstance(entry.given, dict) else None
-    try:
-        decision = decide_case(read_case(entry.given))
-    except IamGuardError as error:
-        return {"id": case_id, "error": str(error)}
-    if decision.error is not None:
-        return {"id": case_id, "error": decision.error}
-    return {"id": case_id, "outcome": decision.outcome.value}

@@ -12,16 +12,19 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from iam_guard.audit.trail import Trail
 from iam_guard.authn.http import HttpRequest
 from iam_guard.authn.sigv4 import SigningKeys
 from iam_guard.authn.verify import authenticate, credential_of
 from iam_guard.errors import AccessDenied, DecisionUnavailable, IamGuardError, StoreUnavailable
+from iam_guard.evaluation.authorizer import Authorizer
 from iam_guard.evaluation.bundle import Bundle, Layer, Levels
 from iam_guard.evaluation.compile import CompiledPolicy, compile_policy
-from iam_guard.evaluation.evaluate import decide
+from iam_guard.evaluation.explain import WithoutPolicies
+from iam_guard.evaluation.explanation import Explanation
+from iam_guard.model.arn import account_of
 from iam_guard.model.catalogue import Catalogue
 from iam_guard.model.context import Given, Lazy
 from iam_guard.model.decision import Decision, Outcome, PolicyRef, PolicyType, Reason
@@ -29,7 +32,7 @@ from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.request import AccessRequest, Call, Resource
 from iam_guard.settings import Settings
 from iam_guard.store.cached import CachedStore
-from iam_guard.store.protocol import AccountRecord, PrincipalRecord, ResourceRecord, StoredPolicy
+from iam_guard.store.protocol import AccountRecord, PrincipalRecord, ResourceRecord, Store, StoredPolicy
 from iam_guard.supply import Circumstances, SuppliedContext
 
 _log = logging.getLogger("iam_guard.guard")
@@ -119,7 +122,7 @@ class Guard:
         `error` set. Raises `DecisionUnavailable` only when an Allow could not be written to the audit trail.
         """
         started = time.perf_counter()
-        decision = self._decide(principal, action, resource, context, call)
+        decision = self._decide(principal, action, resource, context, call, self._store)
         self.trail.note(decision, call, started=started)
         return decision
 
@@ -146,15 +149,38 @@ class Guard:
         """Decide several (action, resource) pairs, each on its own (rule M-28); each is noted."""
         return [self.decide(principal, action, resource, context, call=call) for action, resource in questions]
 
+    def explain(
+        self,
+        principal: Principal,
+        action: str,
+        resource: str | Resource = "*",
+        context: Mapping[str, Given | Lazy] | None = None,
+        *,
+        call: Call | None = None,
+    ) -> Explanation:
+        """Say what `decide` would answer and why, with the policies as the store itself has them, past every cache.
+
+        For administrators: it shows policies and condition values. Nothing is noted, since nothing is asked for. When
+        no decision can be made, the explanation says so in `error`.
+        """
+        store = self._store.behind
+        store.refresh()
+        decision = self._decide(principal, action, resource, context, call, store)
+        return replace(cast(Explanation, decision.explain()), stale=False)
+
     # --- the state behind ----------------------------------------------------------------------------------------
 
     def is_warm(self, principal: Principal, resource: str | Resource) -> bool:
         """Tell whether `decide` would answer without touching the store, so that it need not leave the event loop."""
-        arn = resource if isinstance(resource, str) else resource.arn
+        wanted = Resource(resource) if isinstance(resource, str) else resource
+        if wanted.arn == "*" and principal.type not in _STORED:
+            return False  # no answer to hold: the epoch itself is asked for
         holds = self._store.holds
         if principal.type in _STORED and not (holds("principal", principal) and holds("account", principal.account)):
             return False
-        return arn == "*" or (holds("resource", arn) and holds("account", self._owner_of(resource)))
+        if wanted.arn == "*":
+            return True
+        return holds("resource", wanted.arn) and holds("account", self._owner_of(wanted, principal))
 
     def knows_credential(self, kind: str, id: str | None) -> bool:
         """Tell whether `authenticate` would answer without touching the store."""
@@ -178,10 +204,11 @@ class Guard:
         resource: str | Resource,
         context: Mapping[str, Given | Lazy] | None,
         call: Call | None,
+        store: Store,
     ) -> Decision:
         wanted = Resource(resource) if isinstance(resource, str) else resource
         try:
-            loaded = self._load(principal, wanted)
+            loaded = self._load(principal, wanted, store)
             return self._evaluate(loaded, wanted, action, context, call)
         except Exception as doubt:  # noqa: BLE001  doubt must become Deny (E-6); the trail notes it
             expected = isinstance(doubt, IamGuardError)
@@ -189,26 +216,28 @@ class Guard:
                 _log.error("no decision could be made: %s", doubt if expected else type(doubt).__name__)
             error = str(doubt) if expected else f"unexpected {type(doubt).__name__}"
             bare = AccessRequest(principal, action, wanted.arn, resource_account=wanted.account)
-            return Decision(Outcome.IMPLICITLY_DENIED, bare, (), error=error, stale=self._store.stale)
+            return Decision(
+                Outcome.IMPLICITLY_DENIED, bare, (), error=error, stale=self._store.stale, explainer=_WITHOUT_POLICIES
+            )
 
-    def _load(self, principal: Principal, wanted: Resource) -> _Loaded:
+    def _load(self, principal: Principal, wanted: Resource, store: Store) -> _Loaded:
         """Load everything at one epoch; a write in between starts it again."""
         for _ in range(_ATTEMPTS):
-            stored = self._store.principal(principal) if principal.type in _STORED else None
-            account = self._store.account(principal.account) if principal.account else None
-            resource = self._store.resource(wanted.arn) if wanted.arn != "*" else None
-            owner_id = wanted.account or (resource and resource.account) or self._owner_of(wanted)
-            owner = self._store.account(owner_id) if owner_id else None
+            stored = store.principal(principal) if principal.type in _STORED else None
+            account = store.account(principal.account) if principal.account else None
+            resource = store.resource(wanted.arn) if wanted.arn != "*" else None
+            owner_id = wanted.account or (resource and resource.account) or self._owner_of(wanted, principal)
+            owner = store.account(owner_id) if owner_id else None
             epochs = {each.epoch for each in (stored, account, resource, owner) if each is not None}
             if len(epochs) <= 1:
-                epoch = epochs.pop() if epochs else self._store.epoch()
+                epoch = epochs.pop() if epochs else store.epoch()
                 known = stored or PrincipalRecord(epoch, exists=True, principal=principal)
                 return _Loaded(epoch, known, account, resource, owner)
         raise StoreUnavailable("the policies change faster than they can be read")
 
-    def _owner_of(self, resource: str | Resource) -> str | None:
-        wanted = Resource(resource) if isinstance(resource, str) else resource
-        return AccessRequest(_NOBODY, "-", wanted.arn, resource_account=wanted.account).owner
+    def _owner_of(self, wanted: Resource, principal: Principal) -> str | None:
+        """The account that owns a resource, as far as its ARN says; `*` is a matter of the caller's own account."""
+        return principal.account if wanted.arn == "*" else wanted.account or account_of(wanted.arn)
 
     def _evaluate(
         self,
@@ -225,7 +254,7 @@ class Guard:
             principal=principal,
             call=call,
             principal_organization=loaded.account.organization if loaded.account else None,
-            resource_account=owner or (principal.account if wanted.arn == "*" else None),
+            resource_account=owner,
             resource_organization=loaded.owner.organization if loaded.owner else None,
             resource_tags=wanted.tags or (loaded.resource.tags if loaded.resource else {}),
             region=self.settings.region,
@@ -233,9 +262,9 @@ class Guard:
         request = AccessRequest(principal, action, wanted.arn, SuppliedContext(context, around), resource_account=owner)
         refused = _without_policies(loaded, wanted, owner)
         if refused is None:
-            decision = decide(request, self._bundle(loaded, wanted, action))
+            decision = Authorizer(self._bundle(loaded, wanted, action)).decide(request)
         else:
-            decision = Decision(Outcome.IMPLICITLY_DENIED, request, (refused,))
+            decision = Decision(Outcome.IMPLICITLY_DENIED, request, (refused,), explainer=_WITHOUT_POLICIES)
         return replace(decision, epoch=loaded.epoch, stale=self._store.stale)
 
     def _bundle(self, loaded: _Loaded, wanted: Resource, action: str) -> Bundle:
@@ -288,6 +317,6 @@ def _session_policy(text: str) -> CompiledPolicy:
     return compile_policy(text, PolicyRef("session policy", PolicyType.SESSION))
 
 
-_NOBODY = Principal.anonymous()
+_WITHOUT_POLICIES = WithoutPolicies()
 _ROOMS = {"sigv4": "access_key", "api-key": "api_key"}
 """Kind of credential -> what the store calls it."""

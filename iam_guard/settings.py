@@ -7,6 +7,7 @@ a setting does.
 from __future__ import annotations
 
 import ipaddress
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -49,9 +50,8 @@ class Settings:
     """A file with one such key a line; made by `iam-guard init` beside an SQLite store."""
 
     def __post_init__(self) -> None:
-        for name in ("clock_skew", "epoch_poll", "max_staleness", "max_body", "max_header", "cache_size"):
-            if getattr(self, name) < 0:
-                raise ConfigurationError(f"expected a number not below 0, got `{getattr(self, name)}`", place=name)
+        for item in fields(self):
+            _check(getattr(self, item.name), str(item.type), item.name)
         for network in self.trusted_proxies:
             try:
                 ipaddress.ip_network(network, strict=False)
@@ -74,6 +74,21 @@ def load(arguments: Mapping[str, Any] | None = None, environment: Mapping[str, s
             given[name] = _read(text, item.type, PREFIX + name.upper())
     values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
     return Settings(**values)
+
+
+def _check(value: Any, kind: str, name: str) -> None:
+    """Refuse what is of another kind than the field. A list's or text's value may be secret and is not told."""
+    got = f"got `{type(value).__name__}`"
+    if kind == "tuple[str, ...]":
+        if not isinstance(value, tuple) or not all(isinstance(part, str) for part in value):
+            raise ConfigurationError(f"expected a list of texts, {got}", place=name)
+    elif kind == "str":
+        if not isinstance(value, str):
+            raise ConfigurationError(f"expected a text, {got}", place=name)
+    elif isinstance(value, bool) or not isinstance(value, int if kind == "int" else (int, float)):
+        raise ConfigurationError(f"expected {'a whole number' if kind == 'int' else 'a number'}, {got}", place=name)
+    elif not math.isfinite(value) or value < 0:  # not-a-number would be over no limit
+        raise ConfigurationError(f"expected a number not below 0, got `{value}`", place=name)
 
 
 def _read(text: str, kind: Any, place: str) -> Any:

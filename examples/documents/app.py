@@ -62,7 +62,7 @@ async def list_documents(request: Request) -> Response:
 async def create_document(request: Request) -> Response:
     body = await body_of(request)
     account = current_principal().account or ""
-    created = Document(request.path_params["document_id"], account, str(body.get("text", "")), tags_from(body))
+    created = Document(request.path_params["document_id"], account, text_from(body), tags_from(body))
     if not documents_of(request).create(created):
         raise HTTPException(409, "there is a document of this id already")
     return JSONResponse(shown(created), 201)
@@ -76,7 +76,7 @@ async def get_document(request: Request) -> Response:
 @docs.requires("UpdateDocument", resource=load_document)
 async def update_document(request: Request) -> Response:
     body = await body_of(request)
-    documents_of(request).update(request.state.document.id, text=str(body.get("text", "")))
+    documents_of(request).update(request.state.document.id, text=text_from(body))
     return Response(status_code=204)
 
 
@@ -146,17 +146,27 @@ def documents_of(request: Request) -> Documents:
 async def body_of(request: Request) -> dict[str, Any]:
     try:
         body = await request.json()
-    except (json.JSONDecodeError, UnicodeDecodeError):
+        json.dumps(body, ensure_ascii=False).encode()  # half a surrogate pair can be read, but neither kept nor sent
+    except (ValueError, RecursionError):
         raise HTTPException(400, "expected a body in JSON") from None
     if not isinstance(body, dict):
         raise HTTPException(400, "expected a JSON object")
     return body
 
 
+def text_from(body: dict[str, Any]) -> str:
+    text = body.get("text", "")
+    if not isinstance(text, str):
+        raise HTTPException(400, "expected text as a string")
+    return text
+
+
 def tags_from(body: dict[str, Any]) -> dict[str, str]:
     tags = body.get("tags", {})
     if not isinstance(tags, dict) or not all(isinstance(value, str) for value in tags.values()):
         raise HTTPException(400, "expected tags as an object of strings")
+    if len({key.lower() for key in tags}) != len(tags):
+        raise HTTPException(400, "expected tags that differ by more than letter case")
     return tags
 
 

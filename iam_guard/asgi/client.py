@@ -1,12 +1,15 @@
 """The facts of a connection: who is at the other end, over what, with which headers -> `Call` and `HttpRequest`.
 
 A forwarding header is believed only from a trusted proxy (design 5): the chain of `X-Forwarded-For` is walked from our
-end, and the first address that is not a trusted proxy is the caller. Must not live here: condition keys (`supply`).
+end, and the first address that is not a trusted proxy is the caller. Where the walk meets something that is no address,
+nobody knows the caller's: a proxy's own address in its place would pass for a caller inside. Must not live here:
+condition keys (`supply`).
 """
 
 from __future__ import annotations
 
 import ipaddress
+import re
 import uuid
 from collections.abc import Mapping
 from typing import Any
@@ -19,6 +22,9 @@ from iam_guard.settings import Settings
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Headers = tuple[tuple[bytes, bytes], ...]
+
+_WITH_PORT = re.compile(r"(?:\[(?P<v6>[^\]]*)\]|(?P<v4>[0-9.]+))(?::[0-9]{1,5})?")
+_SECURE_SCHEMES = ("https", "wss")
 
 
 class Connection:
@@ -35,11 +41,10 @@ class Connection:
         headers: Headers = tuple(scope["headers"])
         client = scope.get("client")
         peer = _address(client[0]) if client else None
-        forwarded = peer is not None and self._is_trusted(peer)
-        secure = str(scope.get("scheme", "http")) in ("https", "wss")
-        if forwarded:
+        secure = str(scope.get("scheme", "http")) in _SECURE_SCHEMES
+        if peer is not None and self._is_trusted(peer):
             protocol = _last(headers, b"x-forwarded-proto")
-            secure = secure if protocol is None else protocol.lower() == "https"
+            secure = secure if protocol is None else protocol.lower() in _SECURE_SCHEMES
             peer = self._origin(headers, peer)
         return Call(
             request_id=str(uuid.uuid4()),
@@ -54,17 +59,17 @@ class Connection:
             region=self._region,
         )
 
-    def _origin(self, headers: Headers, peer: str | None) -> str | None:
-        """Walk the forwarding chain from our end; stop before whatever is no address."""
-        chain = b",".join(value for name, value in headers if name == b"x-forwarded-for").decode("latin-1")
-        for part in reversed([each.strip() for each in chain.split(",")]):
-            address = _address(part)
-            if address is None:
-                return peer
-            peer = address
-            if not self._is_trusted(address):
-                return peer
-        return peer
+    def _origin(self, headers: Headers, proxy: str) -> str | None:
+        """Walk the forwarding chain from our end; None where it cannot be read as far as the caller."""
+        values = [value for name, value in headers if name == b"x-forwarded-for"]
+        if not values:
+            return proxy
+        address = None
+        for part in reversed(b",".join(values).decode("latin-1").split(",")):
+            address = _address(part.strip())
+            if address is None or not self._is_trusted(address):
+                break
+        return address
 
     def _is_trusted(self, address: str) -> bool:
         ip = ipaddress.ip_address(address)
@@ -89,10 +94,14 @@ def http_request(scope: Mapping[str, Any]) -> HttpRequest:
 
 
 def _address(text: str) -> str | None:
+    """Read an address, with or without brackets and port; an IPv4 address mapped into IPv6 is the IPv4 address."""
+    found = _WITH_PORT.fullmatch(text)
     try:
-        return str(ipaddress.ip_address(text.strip("[]")))
+        ip = ipaddress.ip_address(text if found is None else found["v6"] or found["v4"] or "")
     except ValueError:
         return None
+    mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
+    return str(mapped or ip)
 
 
 def _first(headers: Headers, wanted: bytes) -> str | None:

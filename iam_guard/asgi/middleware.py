@@ -11,19 +11,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
+from http import HTTPStatus
 from typing import Any, Final
 
 import anyio.to_thread
 
 from iam_guard.asgi.body import EMPTY_HASH, ReadBody, Receive, read_body
 from iam_guard.asgi.client import Connection, http_request
-from iam_guard.asgi.routes import unguarded
+from iam_guard.asgi.routes import is_router, mark_of, unguarded
 from iam_guard.authn.http import HttpRequest
 from iam_guard.authn.verify import credential_of, needs_body
 from iam_guard.enforcement.context import CurrentCall, serving
 from iam_guard.enforcement.refusal import RefusalFormat, problem
-from iam_guard.enforcement.requirement import MARK, PUBLIC
-from iam_guard.errors import ConfigurationError, IamGuardError, UndecidedEndpoint
+from iam_guard.enforcement.requirement import PUBLIC
+from iam_guard.errors import ConfigurationError, DecisionUnavailable, IamGuardError, UndecidedEndpoint
 from iam_guard.guard import Guard
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import Call
@@ -37,8 +38,10 @@ _log = logging.getLogger("iam_guard.asgi")
 
 _POLICY_VIOLATION: Final = 1008
 _NOTHING_WANTED: Final = "iam-guard:UndecidedEndpoint"
-_ROUTER_ANSWERS = {404, 405}
+_ROUTER_ANSWERS = {307, 404}
 """What a router says when no endpoint takes the request; nothing was decided, and nothing was given away."""
+_WRONG_METHOD: Final = 405
+"""The same for a path whose endpoint does not take the method; the router names the endpoint all the same."""
 
 
 class GuardMiddleware:
@@ -57,21 +60,26 @@ class GuardMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            self._inspect(scope.get("app", self.app))
+            await self._inspect(scope.get("app", self.app), receive, send)
             await self.app(scope, receive, send)
         elif scope["type"] in ("http", "websocket"):
             await self._serve(scope, receive, send)
         else:
             raise ConfigurationError(f"expected an http or websocket scope, got `{scope['type']}`")
 
-    def _inspect(self, app: Any) -> None:
-        """Find endpoints that nobody guards; raising in the start-up stops the server with the message."""
+    async def _inspect(self, app: Any, receive: Receive, send: Send) -> None:
+        """Find endpoints that nobody guards; a failed start-up stops the server with the message.
+
+        Raising alone would not: some servers take it for an application without start-up, and serve.
+        """
         found = unguarded(app)
         if not found:
             return
         listing = ", ".join(str(endpoint) for endpoint in found)
         message = f"endpoints that are neither guarded nor public: {listing}"
         if self._check_routes:
+            await receive()
+            await send({"type": "lifespan.startup.failed", "message": message})
             raise ConfigurationError(message)
         _log.warning("%s", message)
 
@@ -118,12 +126,14 @@ class GuardMiddleware:
 
     def _report(self, error: IamGuardError, facts: Call, call: CurrentCall | None) -> None:
         """Note what no decision noted: bad input to a handler, a wrong set-up, an undecided endpoint."""
-        if call is None or call.decisions:
-            return  # authentication errors and decisions were noted where they were made
+        if call is None:
+            return  # authentication errors were noted where they were made
+        if error.fault == "receiver" and not isinstance(error, DecisionUnavailable):
+            _log.error("%s %s: %s", facts.method, facts.path, error)
+        if call.decisions:
+            return  # the decisions were noted where they were made
         action = call.wanted or _NOTHING_WANTED
         self.guard.trail.note_error(error, facts, action=action, resource="*", principal=call.principal)
-        if error.fault == "receiver":
-            _log.error("%s %s: %s", facts.method, facts.path, error)
 
     async def _refuse(self, error: IamGuardError, scope: Scope, receive: Receive, send: Send, facts: Call) -> None:
         refusal = self._refusal(error, facts.request_id)
@@ -162,13 +172,17 @@ class _Watched:
         await self._send(message)
 
     def _check(self, message: Message) -> None:
-        """Refuse an answer that nobody decided (design 5)."""
-        if self.call is None or self.call.decisions:
+        """Refuse an answer that nobody decided (design 5), and the 500 that a framework makes of a refusal."""
+        if self.call is None:
+            return
+        if self.call.refusal is not None and message.get("status") == HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise self.call.refusal
+        if self.call.decisions:
             return
         endpoint = self._scope.get("endpoint")
-        mark = getattr(endpoint, MARK, None)
+        mark = mark_of(endpoint, self._scope.get("method"))
         status = message.get("status", 0)
-        if mark == PUBLIC or status in _ROUTER_ANSWERS or (endpoint is None and status == 307):
+        if mark == PUBLIC or status == _WRONG_METHOD or (status in _ROUTER_ANSWERS and is_router(endpoint)):
             return
         if mark is not None and status >= 400:
             return  # the framework refused, a bad parameter say, before the guarded handler could ask

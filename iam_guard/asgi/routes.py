@@ -13,7 +13,7 @@ from typing import Any
 
 from iam_guard.enforcement.requirement import MARK, PUBLIC
 
-_METHODS = ("get", "head", "post", "put", "patch", "delete", "options")
+_METHODS = ("get", "head", "post", "put", "patch", "delete", "options", "query")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,25 @@ def inventory(app: Any) -> list[Endpoint]:
 def unguarded(app: Any) -> list[Endpoint]:
     """List the endpoints that are neither guarded nor public."""
     return [endpoint for endpoint in inventory(app) if not endpoint.is_guarded]
+
+
+def mark_of(endpoint: Any, method: str | None) -> Any:
+    """Give the mark of what answers a call: of an endpoint class without a mark, its handler's; None without any.
+
+    `method` is the HTTP method, None for a WebSocket.
+    """
+    mark = _mark_of(endpoint)
+    if mark is not None or not inspect.isclass(endpoint):
+        return mark
+    name = "on_connect" if method is None else method.lower()
+    if name == "head" and not hasattr(endpoint, name):
+        name = "get"
+    return _mark_of(getattr(endpoint, name, None))
+
+
+def is_router(endpoint: Any) -> bool:
+    """Tell whether an ASGI scope's endpoint is no endpoint: absent, or what is mounted and routes on."""
+    return endpoint is None or bool(_routes_of(endpoint))
 
 
 def _routes_of(app: Any) -> Iterable[Any]:

@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
-from iam_guard.errors import ConfigurationError
+from iam_guard.errors import ConfigurationError, IamGuardError
 from iam_guard.guard import Guard
 from iam_guard.model.decision import Decision
 from iam_guard.model.principal import Principal
@@ -30,6 +30,8 @@ class CurrentCall:
     decisions: list[Decision] = field(default_factory=list)
     wanted: str | None = None
     """The action that a decorator is about to ask for; tells what was wanted when no decision could be made."""
+    refusal: IamGuardError | None = None
+    """The latest refusal raised towards the framework, which may make a 500 of it before the middleware sees it."""
 
     @property
     def path_parameters(self) -> Mapping[str, Any]:
@@ -57,6 +59,17 @@ def current_decision() -> Decision | None:
     """Give the latest decision of the call being handled, None before the first; raise outside of a call."""
     decisions = current_call().decisions
     return decisions[-1] if decisions else None
+
+
+@contextmanager
+def refusing() -> Iterator[CurrentCall]:
+    """Give the call being handled, and remember as its refusal what is raised inside."""
+    call = current_call()
+    try:
+        yield call
+    except IamGuardError as refusal:
+        call.refusal = refusal
+        raise
 
 
 @contextmanager

@@ -64,6 +64,12 @@ def as_asked_to_sign_in(error: IamGuardError) -> IamGuardError:
     """Turn the denial of an anonymous caller into the demand for credentials (design 4.5: 401, not 403)."""
     if not isinstance(error, AccessDenied) or not isinstance(error.decision, Decision):
         return error
-    if error.decision.request.principal.type is not PrincipalType.ANONYMOUS:
+    request = error.decision.request
+    if request.principal.type is not PrincipalType.ANONYMOUS:
         return error
-    return MissingAuthenticationToken(error.message)
+    return sign_in_for(request.action)
+
+
+def sign_in_for(action: str) -> MissingAuthenticationToken:
+    """Ask a stranger for credentials, in the same words whether the resource is there or not (rule X-9)."""
+    return MissingAuthenticationToken(f"User: anonymous is not authorized to perform: {action}")

@@ -13,12 +13,14 @@ from typing import Any, Final, TypeAlias
 
 import anyio.to_thread
 
-from iam_guard.enforcement.context import CurrentCall, current_call
+from iam_guard.enforcement.context import CurrentCall, current_call, refusing
+from iam_guard.enforcement.refusal import sign_in_for
 from iam_guard.enforcement.template import ResourceTemplate
 from iam_guard.errors import ConfigurationError, NoSuchEntity
 from iam_guard.guard import require_allowed
 from iam_guard.model.context import Given, Lazy
 from iam_guard.model.decision import Decision
+from iam_guard.model.principal import PrincipalType
 from iam_guard.model.request import Resource
 
 Keys: TypeAlias = Mapping[str, "Given | Lazy"]
@@ -88,32 +90,47 @@ class BoundRequirement:
 
     def enforce(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Decide, and raise unless allowed."""
-        call, arguments = self._begin(args, kwargs)
-        resource = self._resource(call, arguments)
-        context = self._context(arguments)
-        self._finish(decide_here(self._requirement.action, self._checked(resource), self._keys(context)))
+        with refusing() as call:
+            arguments = self._begin(call, args, kwargs)
+            resource = self._resource(call, arguments)
+            context = self._context(arguments)
+            self._finish(decide_here(self._requirement.action, self._checked(call, resource), self._keys(context)))
 
     async def enforce_async(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Decide, and raise unless allowed; wait for asynchronous loaders."""
-        call, arguments = self._begin(args, kwargs)
-        resource = self._resource(call, arguments)
-        if inspect.isawaitable(resource):
-            resource = await resource
-        context = self._context(arguments)
-        if inspect.isawaitable(context):
-            context = await context
-        decision = await decide_here_async(self._requirement.action, self._checked(resource), self._keys(context))
-        self._finish(decision)
+        with refusing() as call:
+            arguments = self._begin(call, args, kwargs)
+            resource = self._resource(call, arguments)
+            if inspect.isawaitable(resource):
+                resource = await resource
+            context = self._context(arguments)
+            if inspect.isawaitable(context):
+                context = await context
+            decision = await decide_here_async(
+                self._requirement.action, self._checked(call, resource), self._keys(context)
+            )
+            self._finish(decision)
 
-    def _begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[CurrentCall, Mapping[str, Any]]:
-        call = current_call()
+    def _begin(self, call: CurrentCall, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Mapping[str, Any]:
         call.wanted = self._requirement.action
-        arguments = self._signature.bind_partial(*args, **kwargs).arguments
+        arguments = self._arguments(args, kwargs)
         for value in arguments.values():
             scope = getattr(value, "scope", None)  # the handler's own request: what it reads its parameters from
             if isinstance(scope, Mapping) and "path_params" in scope:
-                return call, {**scope["path_params"], **arguments}
-        return call, {**call.path_parameters, **arguments}
+                return {**scope["path_params"], **arguments}
+        return {**call.path_parameters, **arguments}
+
+    def _arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Mapping[str, Any]:
+        """Name what the handler will have: given or by default, also what it takes as `**anything`."""
+        bound = self._signature.bind_partial(*args, **kwargs)
+        bound.apply_defaults()
+        arguments = dict(bound.arguments)
+        for name, parameter in self._signature.parameters.items():
+            if parameter.kind is parameter.VAR_KEYWORD:
+                arguments.update(arguments.pop(name))
+            elif parameter.kind is parameter.VAR_POSITIONAL:
+                del arguments[name]
+        return arguments
 
     def _resource(self, call: CurrentCall, arguments: Mapping[str, Any]) -> Any:
         requirement = self._requirement
@@ -127,8 +144,10 @@ class BoundRequirement:
         context = self._requirement.context
         return _called(context, arguments) if callable(context) else context
 
-    def _checked(self, resource: Any) -> str | Resource:
+    def _checked(self, call: CurrentCall, resource: Any) -> str | Resource:
         if resource is None:
+            if call.principal.type is PrincipalType.ANONYMOUS and not self._requirement.conceal:
+                raise sign_in_for(self._requirement.action)
             raise Concealed
         if isinstance(resource, (str, Resource)):
             return resource

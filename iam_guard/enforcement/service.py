@@ -13,6 +13,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec, TypeVar, cast
 
+from iam_guard.enforcement.context import refusing
 from iam_guard.enforcement.requirement import (
     MARK,
     PUBLIC,
@@ -87,7 +88,8 @@ class Service:
         self, action: str, resource: str | Resource = "*", context: Mapping[str, Given | Lazy] | None = None
     ) -> Decision:
         """Decide as `decide` does and raise `AccessDenied` unless allowed."""
-        return require_allowed(self.decide(action, resource, context))
+        with refusing():
+            return require_allowed(self.decide(action, resource, context))
 
 
 def requires(

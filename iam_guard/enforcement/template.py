@@ -21,11 +21,12 @@ _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 class ResourceTemplate:
     """One template, read once. Raises `ConfigurationError` when it is no template."""
 
-    __slots__ = ("_fields", "parameters", "text")
+    __slots__ = ("_fields", "_is_short", "parameters", "text")
 
     def __init__(self, text: str, *, service: str) -> None:
         self.text = text
-        whole = text if text.startswith("arn:") else f"arn:{{partition}}:{service}:{{region}}:{{account}}:{text}"
+        self._is_short = not text.startswith("arn:")
+        whole = f"arn:{{partition}}:{service}:{{region}}:{{account}}:{text}" if self._is_short else text
         self._fields = whole.split(":", 5)
         names = _PARAMETER.findall(whole)
         wrong = [name for name in names if not _IDENTIFIER.fullmatch(name)]
@@ -39,7 +40,10 @@ class ResourceTemplate:
     def fill(self, parameters: Mapping[str, object], principal: Principal, settings: Settings) -> str:
         """Give the ARN; raise `ConfigurationError` for a missing parameter, `InvalidInput` for one with a colon."""
         own = {"partition": settings.partition, "region": settings.region, "account": principal.account or ""}
-        filled = [self._fill(part, parameters, own) for part in self._fields]
+        # What a short template leaves out is never the caller's to choose, whatever the route's parameters are called.
+        before = own if self._is_short else parameters
+        filled = [self._fill(part, before, own) for part in self._fields[:5]]
+        filled.append(self._fill(self._fields[5], parameters, own))
         for number, part in enumerate(filled[:5]):
             if ":" in part:
                 raise InvalidInput(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from iam_guard.evaluation.bundle import Bundle, bundle
 from iam_guard.evaluation.compile import PolicySource
 from iam_guard.evaluation.evaluate import decide
+from iam_guard.evaluation.explain import explain
+from iam_guard.evaluation.explanation import Explanation
 from iam_guard.model.decision import Decision
 from iam_guard.model.request import AccessRequest
 
@@ -20,8 +23,16 @@ class Authorizer:
         self._policies = policies
 
     def decide(self, request: AccessRequest) -> Decision:
-        """Decide one request; never raises for a denial."""
-        return decide(request, self._policies)
+        """Decide one request; never raises for a denial. The decision can explain itself."""
+        return decide(request, self._policies, self)
+
+    def explain(self, request: AccessRequest) -> Explanation:
+        """Decide one request, and say why it comes out so, statement by statement."""
+        return explain(request, self._policies)
+
+    def explain_again(self, decision: Decision) -> Explanation:
+        """Explain a decision of this authorizer: its request is decided afresh, with the same policies."""
+        return replace(self.explain(decision.request), epoch=decision.epoch, stale=decision.stale)
 
 
 def compile_policies(

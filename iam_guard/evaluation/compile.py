@@ -8,7 +8,7 @@ its text alone, so it is never stale. Must not live here: what one statement mea
 
 from __future__ import annotations
 
-import json
+import marshal
 from collections.abc import Mapping
 from dataclasses import dataclass
 from threading import Lock
@@ -16,7 +16,6 @@ from typing import Any, TypeAlias
 
 from cachetools import LRUCache
 
-from iam_guard.errors import PolicyError
 from iam_guard.matching.statement import CompiledStatement, compile_statement
 from iam_guard.model.decision import PolicyRef, PolicyType
 from iam_guard.policy.document import Document
@@ -27,6 +26,8 @@ PolicySource: TypeAlias = Mapping[str, Any] | str | bytes
 
 _DOCUMENTS = 4096
 _ACTIONS = 4096
+_WITHOUT_REFERENCES = 2
+"""The version of the image in which equal values have equal images."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,17 +83,16 @@ class CompiledPolicy:
     content: CompiledDocument
 
 
-_remembered: LRUCache[tuple[PolicyType, bool, str], CompiledDocument] = LRUCache(_DOCUMENTS)
+_remembered: LRUCache[tuple[PolicyType, str | bytes], CompiledDocument] = LRUCache(_DOCUMENTS)
 _lock = Lock()
 
 
 def compile_policy(source: PolicySource, ref: PolicyRef) -> CompiledPolicy:
     """Parse and compile a document, once per content; raise `PolicyError` when it is refused (rule N-9)."""
-    if isinstance(source, bytes):
+    content = _content(source)
+    if content is None:
         return CompiledPolicy(ref, CompiledDocument(parse(source, ref.type)))
-    # Text and tree are kept apart: a document that was handed in decoded has no lines to point at.
-    is_text = isinstance(source, str)
-    key = (ref.type, is_text, source if isinstance(source, str) else _as_text(source))
+    key = ref.type, content
     with _lock:
         found = _remembered.get(key)
     if found is None:
@@ -102,8 +102,15 @@ def compile_policy(source: PolicySource, ref: PolicyRef) -> CompiledPolicy:
     return CompiledPolicy(ref, found)
 
 
-def _as_text(source: Mapping[str, Any]) -> str:
+def _content(source: Any) -> str | bytes | None:
+    """Give what stands for the content of a source: the text, or the image of what was handed in decoded.
+
+    Text and tree are kept apart: a tree has no lines to point at. The image is the fastest that tells every two values
+    apart, 1 from `true` and 1.0 too; None for what is no plain dict, list or scalar, and for bytes.
+    """
+    if isinstance(source, (str, bytes)):
+        return source if isinstance(source, str) else None
     try:
-        return json.dumps(source)
-    except (TypeError, ValueError):
-        raise PolicyError("expected a policy document as JSON object or text") from None
+        return marshal.dumps(source, _WITHOUT_REFERENCES)
+    except ValueError:
+        return None

@@ -10,43 +10,54 @@ statement means is `matching`; an error in a statement is a match for Deny and n
 
 from __future__ import annotations
 
+from iam_guard.evaluation.applying import applying, is_bounded
 from iam_guard.evaluation.bundle import Bundle, Layer, Levels
-from iam_guard.evaluation.grants import grant
+from iam_guard.evaluation.grants import Grant, grant
 from iam_guard.evaluation.hits import Hit, find_allow, find_deny, reason_of
-from iam_guard.evaluation.registry import is_role_trust, needs_no_permission
-from iam_guard.evaluation.services import reached_by_rcp
-from iam_guard.model.decision import Decision, Outcome, PolicyType, Reason
-from iam_guard.model.principal import PrincipalType
+from iam_guard.evaluation.registry import needs_no_permission
+from iam_guard.model.decision import Decision, Explainer, Outcome, PolicyType, Reason
 from iam_guard.model.request import AccessRequest
 
-_HAS_SCP = {PrincipalType.USER, PrincipalType.ASSUMED_ROLE, PrincipalType.FEDERATED_USER, PrincipalType.ROOT}
-_HAS_IDENTITY = {PrincipalType.USER, PrincipalType.ASSUMED_ROLE, PrincipalType.FEDERATED_USER}
 
+def decide(request: AccessRequest, policies: Bundle, explainer: Explainer | None = None) -> Decision:
+    """Decide one request; never raises for a denial. A request that cannot be decided is denied, with `error` set.
 
-def decide(request: AccessRequest, policies: Bundle) -> Decision:
-    """Decide one request; never raises for a denial. A request that cannot be decided is denied, with `error` set."""
+    `explainer` goes into the decision as it is.
+    """
     problem = _unreadable(request)
     if problem is not None:
-        return Decision(Outcome.IMPLICITLY_DENIED, request, (), error=problem)
+        return Decision(Outcome.IMPLICITLY_DENIED, request, (), error=problem, explainer=explainer)
+    outcome, reasons = _verdict(request, policies)
+    return Decision(outcome, request, reasons, explainer=explainer)
+
+
+def _verdict(request: AccessRequest, policies: Bundle) -> tuple[Outcome, tuple[Reason, ...]]:
     action = request.action.lower()  # M-3
-    if needs_no_permission(action) and request.principal.type is not PrincipalType.ANONYMOUS:
-        note = "no permission is needed, and no policy can deny it"
-        return Decision(Outcome.ALLOWED, request, (Reason(PolicyType.IDENTITY, note=note),))  # E-66
-    applying = _applying(request, action, policies)
-    denial = _explicit_denial(request, action, applying)
+    if needs_no_permission(action, request.principal):
+        return Outcome.ALLOWED, (_NO_PERMISSION_NEEDED,)  # E-66
+    policies = applying(request, action, policies)
+    denial = _explicit_denial(request, action, policies)
     if denial is not None:
-        return Decision(Outcome.EXPLICITLY_DENIED, request, (reason_of(denial),))  # E-2
-    return _decide_without_denies(request, action, applying)
-
-
-def _decide_without_denies(request: AccessRequest, action: str, policies: Bundle) -> Decision:
-    blocked = _filters(request, action, policies)
-    granted, missing = grant(request, action, policies)
-    lacking = sorted({*blocked, *missing}, key=_IMPLICIT_ORDER.index)
+        return Outcome.EXPLICITLY_DENIED, (reason_of(denial),)  # E-2
+    granted, lacking = weigh(request, action, policies)
     if granted and not lacking:
-        return Decision(Outcome.ALLOWED, request, granted)
-    return Decision(Outcome.IMPLICITLY_DENIED, request, tuple(Reason(each) for each in lacking))  # E-1, E-5
+        return Outcome.ALLOWED, granted
+    return Outcome.IMPLICITLY_DENIED, tuple(Reason(each) for each in lacking)  # E-1, E-5
 
+
+def weigh(request: AccessRequest, action: str, policies: Bundle) -> Grant:
+    """Tell who grants, and which policy types have no Allow where one is needed, in the order of rule E-90.
+
+    `policies` are those that apply, `action` is in lower case; whether a Deny matches is not asked.
+    """
+    blocked = _filters(request, action, policies)
+    found = grant(request, action, policies)
+    if not blocked and not found.missing:
+        return found
+    return Grant(found.reasons, tuple(sorted({*blocked, *found.missing}, key=_IMPLICIT_ORDER.index)))
+
+
+_NO_PERMISSION_NEEDED = Reason(PolicyType.IDENTITY, note="no permission is needed, and no policy can deny it")
 
 _IMPLICIT_ORDER = [
     PolicyType.RCP,
@@ -71,42 +82,9 @@ def _unreadable(request: AccessRequest) -> str | None:
     return None
 
 
-def _applying(request: AccessRequest, action: str, policies: Bundle) -> Bundle:
-    """Keep the policy types that apply to this kind of caller (the table of F.2)."""
-    principal = request.principal
-    has_identity = principal.type in _HAS_IDENTITY
-    scps, rcps = policies.scps, policies.rcps
-    if scps is not None and (principal.type not in _HAS_SCP or principal.is_service_linked):
-        scps = None  # E-10
-    if rcps is not None and not _rcp_applies(request, action, own=policies.own_service):
-        rcps = None
-    if has_identity and scps is policies.scps and rcps is policies.rcps:
-        return policies
-    return Bundle(
-        identity=policies.identity if has_identity else (),
-        resource=policies.resource,
-        boundary=policies.boundary if has_identity else None,
-        session=policies.session if has_identity else None,
-        scps=scps,
-        rcps=rcps,
-        vpc_endpoint=policies.vpc_endpoint,
-        policy_required=policies.policy_required,
-        own_service=policies.own_service,
-    )
-
-
-def _rcp_applies(request: AccessRequest, action: str, *, own: bool) -> bool:
-    """Rule E-11: not service-linked roles or their trust, not `kms:RetireGrant`, supported services only."""
-    if request.principal.is_service_linked or action == "kms:retiregrant":
-        return False
-    if is_role_trust(action, request.resource) and ":role/aws-service-role/" in request.resource:
-        return False
-    return reached_by_rcp(action.partition(":")[0], own=own)
-
-
 def _explicit_denial(request: AccessRequest, action: str, policies: Bundle) -> Hit | None:
     """Find the explicit deny to report: SCP, RCP, resource, identity, boundary, session, VPC endpoint (rule E-90)."""
-    bounded = policies.boundary is not None or request.principal.has_boundary  # E-74
+    bounded = is_bounded(request, policies)
     return (
         _deny_in_levels(policies.scps, request, action, bounded)
         or _deny_in_levels(policies.rcps, request, action, bounded)

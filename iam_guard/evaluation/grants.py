@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from iam_guard.evaluation.bundle import Bundle
 from iam_guard.evaluation.hits import Hit, find_allow, reason_of
-from iam_guard.evaluation.registry import Mandatory, mandatory
+from iam_guard.evaluation.registry import Mandatory, mandatory, resource_policy_type
 from iam_guard.matching.principal import Kinship
 from iam_guard.model.decision import PolicyType, Reason
 from iam_guard.model.principal import PrincipalType
@@ -29,7 +29,7 @@ def grant(request: AccessRequest, action: str, policies: Bundle) -> Grant:
     principal = request.principal
     resource_side = find_allow(policies.resource, request, action)
     if principal.type in (PrincipalType.SERVICE, PrincipalType.ANONYMOUS):
-        return _by_resource_alone(resource_side)
+        return _by_resource_alone(request, action, resource_side)
     if request.owner is not None and request.owner != principal.account:
         return _across_accounts(request, action, policies, resource_side)
     why = mandatory(action, request.resource, declared=policies.policy_required)
@@ -38,10 +38,10 @@ def grant(request: AccessRequest, action: str, policies: Bundle) -> Grant:
     return _within_account(request, action, policies, resource_side)
 
 
-def _by_resource_alone(resource_side: Hit | None) -> Grant:
+def _by_resource_alone(request: AccessRequest, action: str, resource_side: Hit | None) -> Grant:
     """Services and anonymous callers have no policies of their own (rules E-60, E-62)."""
     if resource_side is None:
-        return Grant((), (PolicyType.RESOURCE,))
+        return Grant((), (resource_policy_type(action, request.resource),))
     return Grant((reason_of(resource_side),), ())
 
 
@@ -49,8 +49,7 @@ def _across_accounts(request: AccessRequest, action: str, policies: Bundle, reso
     """Both sides must allow; a direct grant bypasses nothing (rules E-50 to E-53, E-44)."""
     identity, missing = _caller_side(request, action, policies)
     if resource_side is None:
-        kind = PolicyType.TRUST if mandatory(action, request.resource, declared=False) is Mandatory.TRUST else None
-        return Grant((), (kind or PolicyType.RESOURCE, *missing))
+        return Grant((), (resource_policy_type(action, request.resource), *missing))
     return Grant((reason_of(resource_side), *identity), missing)
 
 
@@ -70,7 +69,7 @@ def _mandatory(
 ) -> Grant:
     """The resource's own policy must let the caller or its account in, even root (rules E-40 to E-48)."""
     if resource_side is None:
-        return Grant((), (PolicyType.TRUST if why is Mandatory.TRUST else PolicyType.RESOURCE,))
+        return Grant((), (resource_policy_type(action, request.resource),))
     reason = reason_of(resource_side)
     if request.principal.type is PrincipalType.ROOT:
         return Grant((reason,), ())  # E-40: root needs no identity policy

@@ -49,11 +49,9 @@ def find_deny(layer: Layer, request: AccessRequest, action: str, *, bounded: boo
     """Find the first Deny that applies. A Deny that cannot be evaluated applies (rule C-45)."""
     for policy in layer:
         for statement in policy.content.candidates(action).denies:
-            try:
-                if _reaches(policy, statement, request, bounded) and _applies(statement, request):
-                    return Hit(policy, statement)
-            except Exception as doubt:  # noqa: BLE001  doubt must become Deny; the decision says so
-                return Hit(policy, statement, note=_doubt(policy, statement, doubt))
+            hit = _deny(policy, statement, request, bounded)
+            if hit is not None:
+                return hit
     return None
 
 
@@ -71,6 +69,25 @@ def find_allow(layer: Layer, request: AccessRequest, action: str) -> Hit | None:
             if best is None or best.kinship is None or hit.kinship > best.kinship:
                 best = hit
     return best
+
+
+def hit_of(
+    policy: CompiledPolicy, statement: CompiledStatement, request: AccessRequest, action: str, *, bounded: bool
+) -> Hit | None:
+    """Give the hit of one statement of any effect; None when it does not apply."""
+    if not statement.matches_action(action):
+        return None
+    if statement.denies:
+        return _deny(policy, statement, request, bounded)
+    return _allow(policy, statement, request, policy.ref.type in _PRINCIPAL_TYPES)
+
+
+def _deny(policy: CompiledPolicy, statement: CompiledStatement, request: AccessRequest, bounded: bool) -> Hit | None:
+    try:
+        is_reached = reaches(policy, statement, request, bounded=bounded)
+        return Hit(policy, statement) if is_reached and _applies(statement, request) else None
+    except Exception as doubt:  # noqa: BLE001  doubt must become Deny; the decision says so
+        return Hit(policy, statement, note=_doubt(policy, statement, doubt))
 
 
 def _allow(
@@ -91,8 +108,8 @@ def _applies(statement: CompiledStatement, request: AccessRequest) -> bool:
     return statement.matches_resource(request) and statement.matches_conditions(request)
 
 
-def _reaches(policy: CompiledPolicy, statement: CompiledStatement, request: AccessRequest, bounded: bool) -> bool:
-    """Tell whether a Deny is about this caller."""
+def reaches(policy: CompiledPolicy, statement: CompiledStatement, request: AccessRequest, *, bounded: bool) -> bool:
+    """Tell whether a Deny is about this caller, who has a permissions boundary when `bounded`."""
     if policy.ref.type not in _PRINCIPAL_TYPES:
         return True
     if bounded and statement.statement.not_principals is not None:

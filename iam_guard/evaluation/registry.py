@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from enum import Enum
 
+from iam_guard.model.decision import PolicyType
+from iam_guard.model.principal import Principal, PrincipalType
+
 _NO_PERMISSION = frozenset({"sts:getcalleridentity", "sts:getsessiontoken"})
 _TRUST_ACTIONS = frozenset({"sts:tagsession", "sts:setsourceidentity"})
 
@@ -19,9 +22,9 @@ class Mandatory(Enum):
     DECLARED = "resource-based policy"
 
 
-def needs_no_permission(action: str) -> bool:
-    """Tell whether authenticated callers may always do this action (lower case), explicit denies or not (rule E-66)."""
-    return action in _NO_PERMISSION
+def needs_no_permission(action: str, principal: Principal) -> bool:
+    """Tell whether the caller may always do this action (lower case), explicit denies or not (rule E-66)."""
+    return action in _NO_PERMISSION and principal.type is not PrincipalType.ANONYMOUS
 
 
 def is_role_trust(action: str, resource: str) -> bool:
@@ -30,6 +33,11 @@ def is_role_trust(action: str, resource: str) -> bool:
         return False
     fields = resource.split(":", 5)
     return len(fields) == 6 and fields[2] == "iam" and fields[5].startswith("role/")
+
+
+def resource_policy_type(action: str, resource: str) -> PolicyType:
+    """Tell what the policy of this resource is called for this action (rule X-3)."""
+    return PolicyType.TRUST if is_role_trust(action, resource) else PolicyType.RESOURCE
 
 
 def mandatory(action: str, resource: str, *, declared: bool) -> Mandatory | None:

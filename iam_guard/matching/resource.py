@@ -31,7 +31,7 @@ def compile_resources(entries: Sequence[str], version: str) -> ResourceMatcher:
         return always  # M-10
     fixed: list[Pattern] = []
     filled: list[tuple[str, FilledTest]] = []  # what the resource must begin with, and the test of the whole
-    for template in (reading for entry in entries for reading in _readings(entry, version)):
+    for template in (reading for entry in entries for reading in read_resource(entry, version)):
         if template.pattern is None:
             begin = template.pieces[0]
             filled.append((begin if isinstance(begin, str) else "", compile_template(template)))
@@ -55,7 +55,7 @@ def compile_resources(entries: Sequence[str], version: str) -> ResourceMatcher:
     return matches
 
 
-def _readings(entry: str, version: str) -> list[Template]:
+def read_resource(entry: str, version: str) -> list[Template]:
     """Read an entry as written, and completed where it has fewer than six fields (rules M-12, G-64)."""
     missing = ARN_FIELDS - 1 - entry.count(":")
     completed = [entry + ":*" * missing] if missing > 0 else []

@@ -1,14 +1,17 @@
 """One statement of a policy, compiled: does it apply to this request? (rules M-1 to M-7, M-26, G-27, G-31)
 
-Everything that can be computed once per statement is computed here once; a decision only calls. Each element can be
-asked by itself, so that an explanation can say which one did not match. Errors are not caught (rule C-45: the evaluator
-turns them into a denial). Must not live here: the elements themselves (`resource`, `condition`, `principal`), several
-statements (`evaluation`).
+Everything that can be computed once per statement is computed here once; a decision only calls. An element is compiled
+when it is first asked: most statements are about other actions than the ones that come, and most of the rest about
+other resources. Two threads that ask first at the same moment get equal matchers. Each element can be asked by itself,
+so that an explanation can say which one did not match. Errors are not caught (rule C-45: the evaluator turns them into
+a denial). Must not live here: the elements themselves (`resource`, `condition`, `principal`), several statements
+(`evaluation`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 
 from iam_guard.matching.condition import Condition, compile_condition
 from iam_guard.matching.pattern import Matcher, always, compile_any, is_literal, never, read_wildcards
@@ -18,40 +21,42 @@ from iam_guard.model.decision import PolicyType
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import AccessRequest
 from iam_guard.policy.document import Effect, Statement
-from iam_guard.policy.grammar import RESOURCE_IS_OPTIONAL
+from iam_guard.policy.grammar import RESOURCE_IS_OPTIONAL, split_operator
 
 
 class CompiledStatement:
     """A statement as the evaluator uses it; made by `compile_statement`.
 
     `action_literals` are the actions in lower case where the statement has an `Action` of literals only, else None.
-    `matches_action` takes the action in lower case. `conditions` stand in the order of `statement.conditions`.
     """
-
-    __slots__ = (
-        "_not_principals",
-        "_principals",
-        "action_literals",
-        "conditions",
-        "denies",
-        "effect",
-        "matches_action",
-        "matches_conditions",
-        "matches_resource",
-        "statement",
-    )
 
     def __init__(self, statement: Statement, version: str, policy_type: PolicyType) -> None:
         self.statement = statement
         self.effect = statement.effect
         self.denies = statement.effect is Effect.DENY
         self.action_literals = _action_literals(statement)
-        self.conditions = tuple(compile_condition(test, version) for test in statement.conditions)
-        self.matches_action: Matcher = _actions(statement)
-        self.matches_resource: ResourceMatcher = _resources(statement, version, policy_type)
-        self.matches_conditions: Condition = _all_of(self.conditions)
-        self._principals = _principals(statement.principals)
-        self._not_principals = _principals(statement.not_principals)
+        self._version = version
+        self._policy_type = policy_type
+
+    @cached_property
+    def matches_action(self) -> Matcher:
+        """The test of an action in lower case."""
+        return _actions(self.statement)
+
+    @cached_property
+    def matches_resource(self) -> ResourceMatcher:
+        """The test of a request's resource."""
+        return _resources(self.statement, self._version, self._policy_type)
+
+    @cached_property
+    def conditions(self) -> tuple[Condition, ...]:
+        """The tests of `statement.conditions`, in their order."""
+        return tuple(compile_condition(test, self._version) for test in self.statement.conditions)
+
+    @cached_property
+    def matches_conditions(self) -> Condition:
+        """The test of all conditions."""
+        return _all_of(self.conditions)
 
     def applies(self, request: AccessRequest, folded_action: str) -> bool:
         """Tell whether everything but the principal matches (rule M-1)."""
@@ -67,12 +72,22 @@ class CompiledStatement:
             return None  # G-31, G-34
         return None if self._not_principals.exempts(principal) else Kinship.DIRECT  # E-70
 
+    @cached_property
+    def _principals(self) -> Principals | None:
+        return _principals(self.statement.principals)
+
+    @cached_property
+    def _not_principals(self) -> Principals | None:
+        return _principals(self.statement.not_principals)
+
     def __repr__(self) -> str:
         return f"CompiledStatement({self.effect.value} #{self.statement.index})"
 
 
 def compile_statement(statement: Statement, version: str, policy_type: PolicyType) -> CompiledStatement:
     """Compile a statement of a policy of `version` and `policy_type`; raise `PolicyError` for an unknown operator."""
+    for test in statement.conditions:
+        split_operator(test.operator)  # G-66: now, rather than when a request first gets there
     return CompiledStatement(statement, version, policy_type)
 
 

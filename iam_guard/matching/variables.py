@@ -71,6 +71,11 @@ class Template:
         pieces = tuple(piece for piece in self.pieces if isinstance(piece, (str, Wildcard)))
         return pieces if len(pieces) == len(self.pieces) else None
 
+    @property
+    def variables(self) -> tuple[Variable | NoValue, ...]:
+        """The variables that a request has to fill, in order."""
+        return tuple(piece for piece in self.pieces if isinstance(piece, (Variable, NoValue)))
+
     def fill(self, request: AccessRequest) -> Pattern | None:
         """Put the request's values into the variables; None when one of them has no value (rules V-9, V-12)."""
         pattern: list[Piece] = []

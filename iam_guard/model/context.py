@@ -41,7 +41,9 @@ class Context(Mapping[str, Value]):
             folded = key.lower()
             if folded in values:
                 raise ContextError(f"two context keys differ by letter case only: `{key}`", place=key)
-            if value is not None:
+            if isinstance(value, str):
+                values[folded] = value
+            elif value is not None:
                 values[folded] = value if callable(value) else normalise(value, key)
         self._values = values
 
@@ -80,13 +82,14 @@ class Context(Mapping[str, Value]):
 def normalise(given: Given, key: str) -> Value:
     """Turn what a caller hands in into a string, or into a tuple of strings for a list."""
     if isinstance(given, (str, bool, int, float, Decimal, datetime, bytes, IPv4Address, IPv6Address)):
-        return _text(given, key)
+        return scalar_text(given, key)
     if isinstance(given, Mapping) or not isinstance(given, Iterable):
         raise _unknown_kind(given, key)
-    return tuple(_text(member, key) for member in given)
+    return tuple(scalar_text(member, key) for member in given)
 
 
-def _text(scalar: object, key: str) -> str:
+def scalar_text(scalar: object, key: str) -> str:
+    """Turn one scalar into its string form; raise `ContextError` for a value of an unknown kind (rule G-15)."""
     match scalar:
         case str():
             return scalar

@@ -1,14 +1,17 @@
 """The answer, with its reasons, and AWS's sentence for it (rules E-1, E-90, I).
 
-A `Decision` carries everything that refusal, audit, explanation and replay need; nobody computes a reason twice.
-Must not live here: how one is reached (`evaluation`).
+A `Decision` carries everything that refusal, audit, explanation and replay need; nobody computes a reason twice. It
+does not know the policies: it knows who made it, and asks them to explain. Must not live here: how one is reached
+(`evaluation`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Protocol
 
+from iam_guard.errors import ConfigurationError
 from iam_guard.model.principal import PrincipalType
 from iam_guard.model.request import AccessRequest
 
@@ -61,6 +64,26 @@ class Reason:
     note: str | None = None
 
 
+class Explained(Protocol):
+    """What `Decision.explain` gives: every statement of every policy, matched or why not."""
+
+    def text(self) -> str:
+        """Show it as an indented tree."""
+        ...
+
+    def to_dict(self) -> dict[str, object]:
+        """Give it as JSON values."""
+        ...
+
+
+class Explainer(Protocol):
+    """Whoever made a decision and holds the policies that it was made with."""
+
+    def explain_again(self, decision: Decision) -> Explained:
+        """Evaluate the decision's request afresh, and say why it comes out as it does."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """The outcome of one `AccessRequest`. `reasons` has the one that is reported first (rule E-90)."""
@@ -72,6 +95,8 @@ class Decision:
     stale: bool = False
     error: str | None = None
     """Why no proper decision could be made; the outcome is a denial then (rule E-6)."""
+    explainer: Explainer | None = field(default=None, compare=False, repr=False)
+    """Who can say why; None for a decision that was read back from elsewhere."""
 
     @property
     def allowed(self) -> bool:
@@ -84,6 +109,16 @@ class Decision:
         if self.allowed:
             return f"User: {request.principal.arn} is authorized to perform: {request.action}" + _on(request)
         return sentence + _on(request) + self._clause()
+
+    def explain(self) -> Explained:
+        """Evaluate the request afresh with the policies it was decided with, and say why it comes out as it does.
+
+        For administrators: the answer shows policies and condition values. Raises `ConfigurationError` for a decision
+        that does not know who made it.
+        """
+        if self.explainer is None:
+            raise ConfigurationError("the decision does not know the policies that it was made with")
+        return self.explainer.explain_again(self)
 
     def _clause(self) -> str:
         """The context clause, for callers of the resource's account only (rule X-7)."""

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from iam_guard.model.decision import PolicyType
 
-LATEST = "2012-10-17"
-LEGACY = "2008-10-17"
+LATEST: Final = "2012-10-17"
+LEGACY: Final = "2008-10-17"
 
 
 class Effect(StrEnum):

@@ -61,28 +61,31 @@ class Entry(NamedTuple):
     value: str
     statement: Statement
     element: str
-    path: Path
+    place_in_list: int
     kind: str = ""
     """For a principal: `AWS`, `Federated`, `Service` or `CanonicalUser`."""
+
+    @property
+    def path(self) -> Path:
+        """The path to it."""
+        kind = (self.kind,) if self.kind else ()
+        return place(self.statement, self.element, *kind, self.place_in_list)
 
 
 def actions(document: Document) -> Iterator[Entry]:
     """Walk over the values of `Action` and `NotAction`."""
     for statement in document.statements:
-        yield from _entries(statement, "Action", statement.actions)
-        yield from _entries(statement, "NotAction", statement.not_actions)
+        for element, values in (("Action", statement.actions), ("NotAction", statement.not_actions)):
+            for index, value in enumerate(values or ()):
+                yield Entry(value, statement, element, index)
 
 
 def resources(document: Document) -> Iterator[Entry]:
     """Walk over the values of `Resource` and `NotResource`."""
     for statement in document.statements:
-        yield from _entries(statement, "Resource", statement.resources)
-        yield from _entries(statement, "NotResource", statement.not_resources)
-
-
-def _entries(statement: Statement, element: str, values: tuple[str, ...] | None) -> Iterator[Entry]:
-    for index, value in enumerate(values or ()):
-        yield Entry(value, statement, element, place(statement, element, index))
+        for element, values in (("Resource", statement.resources), ("NotResource", statement.not_resources)):
+            for index, value in enumerate(values or ()):
+                yield Entry(value, statement, element, index)
 
 
 def principals(document: Document) -> Iterator[Entry]:
@@ -93,7 +96,7 @@ def principals(document: Document) -> Iterator[Entry]:
             for kind, value in entries or ():
                 index = before.get(kind, 0)
                 before[kind] = index + 1
-                yield Entry(value, statement, element, place(statement, element, kind, index), kind)
+                yield Entry(value, statement, element, index, kind)
 
 
 class Tested(NamedTuple):

@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, TypeAlias, get_args
 
 from iam_guard.errors import PolicyError
 from iam_guard.model.decision import PolicyType
 
-VERSIONS = ("2008-10-17", "2012-10-17")  # G-3
+PolicyVersion: TypeAlias = Literal["2008-10-17", "2012-10-17"]
+VERSIONS: tuple[PolicyVersion, ...] = get_args(PolicyVersion)  # G-3
 DOCUMENT_ELEMENTS = frozenset({"Version", "Id", "Statement"})  # G-1
 STATEMENT_ELEMENTS = frozenset(
     {"Sid", "Effect", "Principal", "NotPrincipal", "Action", "NotAction", "Resource", "NotResource", "Condition"}
@@ -58,19 +59,36 @@ SetPrefix = Literal["ForAllValues", "ForAnyValue"]
 SET_PREFIXES: tuple[SetPrefix, ...] = ("ForAllValues", "ForAnyValue")  # C-35
 IF_EXISTS = "IfExists"  # C-30
 
-OPERATORS = frozenset(
-    {
-        *("StringEquals", "StringNotEquals", "StringEqualsIgnoreCase", "StringNotEqualsIgnoreCase"),
-        *("StringLike", "StringNotLike"),
-        *("NumericEquals", "NumericNotEquals", "NumericLessThan", "NumericLessThanEquals"),
-        *("NumericGreaterThan", "NumericGreaterThanEquals"),
-        *("DateEquals", "DateNotEquals", "DateLessThan", "DateLessThanEquals"),
-        *("DateGreaterThan", "DateGreaterThanEquals"),
-        *("Bool", "BinaryEquals", "IpAddress", "NotIpAddress"),
-        *("ArnEquals", "ArnLike", "ArnNotEquals", "ArnNotLike"),
-        "Null",
-    }
-)
+ConditionOperator: TypeAlias = Literal[
+    "StringEquals",
+    "StringNotEquals",
+    "StringEqualsIgnoreCase",
+    "StringNotEqualsIgnoreCase",
+    "StringLike",
+    "StringNotLike",
+    "NumericEquals",
+    "NumericNotEquals",
+    "NumericLessThan",
+    "NumericLessThanEquals",
+    "NumericGreaterThan",
+    "NumericGreaterThanEquals",
+    "DateEquals",
+    "DateNotEquals",
+    "DateLessThan",
+    "DateLessThanEquals",
+    "DateGreaterThan",
+    "DateGreaterThanEquals",
+    "Bool",
+    "BinaryEquals",
+    "IpAddress",
+    "NotIpAddress",
+    "ArnEquals",
+    "ArnLike",
+    "ArnNotEquals",
+    "ArnNotLike",
+    "Null",
+]
+OPERATORS: frozenset[str] = frozenset(get_args(ConditionOperator))
 """The base operators; each but `Null` takes the suffix `IfExists`, each takes a set prefix (rules C-30, C-34, C-35)."""
 
 

@@ -20,8 +20,9 @@ from iam_guard.policy.json_tree import (
     SURROGATE,
     SYNTAX,
     JsonText,
-    Node,
     Number,
+    Path,
+    Place,
     Value,
     pointer,
 )
@@ -48,7 +49,7 @@ def read_json(source: str | bytes) -> JsonText:
         message = f"expected at most {MAX_CHARACTERS} characters, got {len(text)}"
         raise PolicyError(message, place="", finding=SYNTAX)  # G-74
     reader = _Reader(text)
-    return JsonText(text, reader.whole(), _line_starts(text))
+    return JsonText(text, reader.whole(), reader.places, _line_starts(text))
 
 
 def _decode(source: bytes) -> str:
@@ -67,27 +68,32 @@ def _line_starts(text: str) -> tuple[int, ...]:
 
 
 class _Reader:
-    """Reads one text from left to right; `path` is where it is, for messages."""
+    """Reads one text from left to right; `path` is where it is, `places` is what it has passed."""
 
-    __slots__ = ("path", "text")
+    __slots__ = ("path", "places", "text")
 
     def __init__(self, text: str) -> None:
         self.text = text
         self.path: list[str | int] = []
+        self.places: dict[Path, Place] = {}
 
-    def whole(self) -> Node:
+    def whole(self) -> Value:
         surrogate = SURROGATE.search(self.text)
         if surrogate:
             raise self.fault("a half surrogate is no character", surrogate.start())
-        value, end = self.value(self.space(0), 0)
+        value, end = self.element(Place(self.space(0)), 0)
         after = self.space(end)
         if after < len(self.text):
             raise self.expected("the end of the document", after)
-        return Node(value, self.space(0))
+        return value
 
     def space(self, at: int) -> int:
         match = _SPACE.match(self.text, at)
         return match.end() if match else at
+
+    def element(self, place: Place, depth: int) -> tuple[Value, int]:
+        self.places[tuple(self.path)] = place
+        return self.value(place.value, depth)
 
     def value(self, at: int, depth: int) -> tuple[Value, int]:
         first = self.text[at : at + 1]
@@ -105,8 +111,8 @@ class _Reader:
             return _WORDS[word[0]], word.end()
         raise self.expected("a value", at)
 
-    def object(self, at: int, depth: int) -> tuple[dict[str, Node], int]:
-        members: dict[str, Node] = {}
+    def object(self, at: int, depth: int) -> tuple[dict[str, Value], int]:
+        members: dict[str, Value] = {}
         name_at = self.space(at + 1)
         if self.text[name_at : name_at + 1] == "}":
             return members, name_at + 1
@@ -115,24 +121,23 @@ class _Reader:
             if name in members:
                 raise self.fault(f"the key {quoted(name)} stands twice in one object", name_at)  # G-10
             self.path.append(name)
-            value, end = self.value(value_at, depth)
+            members[name], end = self.element(Place(value_at, name_at), depth)
             self.path.pop()
-            members[name] = Node(value, value_at, name_at)
             comma = _COMMA.match(self.text, end)
             if not comma:
                 return members, self.close("}", end)
             name_at = comma.end()
 
-    def array(self, at: int, depth: int) -> tuple[list[Node], int]:
-        elements: list[Node] = []
+    def array(self, at: int, depth: int) -> tuple[list[Value], int]:
+        elements: list[Value] = []
         value_at = self.space(at + 1)
         if self.text[value_at : value_at + 1] == "]":
             return elements, value_at + 1
         while True:
             self.path.append(len(elements))
-            value, end = self.value(value_at, depth)
+            value, end = self.element(Place(value_at), depth)
             self.path.pop()
-            elements.append(Node(value, value_at))
+            elements.append(value)
             comma = _COMMA.match(self.text, end)
             if not comma:
                 return elements, self.close("]", end)

@@ -1,4 +1,4 @@
-"""A JSON document as a tree of values that know their places (rules AA-26, G-15).
+"""A JSON document as a tree of values, and the places of all of them (rules AA-26, G-15).
 
 `read_json` (in `json_text`) makes one from text, `from_mapping` from what somebody has decoded already; `canonical`
 writes its content as the one text that the digest is taken of. A number keeps its source text: `1.50` is not `1.5`.
@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from json.encoder import encode_basestring
+from json.encoder import JSONEncoder, encode_basestring
 from typing import Any, NamedTuple, TypeAlias, final
 
 from iam_guard.errors import PolicyError
@@ -35,31 +35,27 @@ class Number:
     text: str
 
 
-class Node(NamedTuple):
-    """One value and where it begins; `name_offset` is where its name begins, if it is a member of an object."""
-
-    value: Value
-    offset: int | None = None
-    name_offset: int | None = None
+Value: TypeAlias = "str | Number | bool | list[Value] | dict[str, Value] | None"
 
 
-Value: TypeAlias = "str | Number | bool | list[Node] | dict[str, Node] | None"
+class Place(NamedTuple):
+    """Where a value begins; `name` is where its name begins, if it is a member of an object."""
+
+    value: int
+    name: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class JsonText:
-    """A whole JSON text and its tree; the places are None where the tree was not read from text."""
+    """A whole JSON text, its tree, and the places of all that is in it.
+
+    Where the tree was not read from text, there are no places, and the text is the canonical one.
+    """
 
     text: str
-    root: Node
+    root: Value
+    places: Mapping[Path, Place]
     line_starts: tuple[int, ...]
-
-    def position(self, offset: int | None) -> Position | None:
-        """Turn an offset into line and column (rule AA-26)."""
-        if offset is None:
-            return None
-        line = bisect_right(self.line_starts, offset)
-        return Position(line, offset - self.line_starts[line - 1], offset)
 
     def locate(self, path: Path, *, name: bool = False) -> tuple[str, Position | None]:
         """Find the JSON pointer and the position of what `path` leads to, or of its name.
@@ -67,23 +63,42 @@ class JsonText:
         An index into a scalar that stands for a one-element list (rule G-14) is the scalar; a step to what is not
         there ends at its parent.
         """
-        node, steps = self._walk(path)
-        at = node.name_offset if name and node.name_offset is not None else node.offset
-        return pointer(steps), self.position(at)
+        _, steps = self._walk(path)
+        return pointer(steps), self._position(steps, name=name)
 
-    def find(self, path: Path) -> Node | None:
-        """Give the node that `path` leads to; None where its last step leads nowhere."""
-        node, steps = self._walk(path)
-        return node if steps[-1:] == list(path[-1:]) else None
+    def position(self, path: Path, *, name: bool = False) -> Position | None:
+        """Find the position of what `path` leads to, or of its name (rule AA-26)."""
+        return self._position(self._walk(path)[1], name=name) if self.places else None
 
-    def _walk(self, path: Path) -> tuple[Node, list[str | int]]:
-        node, steps = self.root, list[str | int]()
+    def find(self, path: Path) -> Value:
+        """Give what `path` leads to; None where its last step leads nowhere."""
+        value, steps = self._walk(path)
+        return value if steps[-1:] == path[-1:] else None
+
+    def canonical(self) -> str:
+        """Write the content as the one text that the digest is taken of; a tree that was no text has it already."""
+        return canonical(self.root) if self.places else self.text
+
+    def _walk(self, path: Path) -> tuple[Value, Path]:
+        value, steps = self.root, list[str | int]()
         for step in path:
-            child = _child(node, step)
-            if child is not None:
-                node = child
-                steps.append(step)
-        return node, steps
+            match value:
+                case dict() if step in value and isinstance(step, str):
+                    value = value[step]
+                case list() if isinstance(step, int) and 0 <= step < len(value):
+                    value = value[step]
+                case _:
+                    continue
+            steps.append(step)
+        return value, tuple(steps)
+
+    def _position(self, steps: Path, *, name: bool) -> Position | None:
+        place = self.places.get(steps)
+        if place is None:
+            return None
+        offset = place.name if name and place.name is not None else place.value
+        line = bisect_right(self.line_starts, offset)
+        return Position(line, offset - self.line_starts[line - 1], offset)
 
     def refusal(
         self, message: str, path: Path, *, finding: str, sentence: str = "Syntax errors in policy.", name: bool = False
@@ -92,14 +107,6 @@ class JsonText:
         place, position = self.locate(path, name=name)
         line, column = (position.line, position.column) if position else (None, None)
         return PolicyError(message, place=place, line=line, column=column, sentence=sentence, finding=finding)
-
-
-def _child(node: Node, step: str | int) -> Node | None:
-    value = node.value
-    if isinstance(value, dict) and isinstance(step, str):
-        return value.get(step)
-    elements: list[Node] = value if isinstance(value, list) else []
-    return elements[step] if isinstance(step, int) and 0 <= step < len(elements) else None
 
 
 def pointer(steps: Sequence[str | int]) -> str:
@@ -112,44 +119,43 @@ def pointer(steps: Sequence[str | int]) -> str:
 
 def from_mapping(source: Mapping[str, Any]) -> JsonText:
     """Take a decoded document; raise `PolicyError` for what no JSON text decodes to. Its text is the canonical one."""
-    root = Node(_taken(source, ()))
-    text = canonical(root)
+    root = _taken(source, ())
+    text = _CANONICAL(source)  # the tree has been made, so there is nothing in the source that is no JSON
     if len(text) > MAX_CHARACTERS:
         message = f"expected at most {MAX_CHARACTERS} characters, got {len(text)}"
         raise PolicyError(message, place="", finding=SYNTAX)  # G-74
-    return JsonText(text, root, (0,))
+    return JsonText(text, root, {}, (0,))
 
 
 def _taken(value: Any, path: Path) -> Value:
     match value:
-        case bool() | None:
-            return value
         case str():
             return _taken_string(value, path)
+        case list() | tuple() if len(path) < MAX_DEPTH:
+            return [_taken(each, (*path, index)) for index, each in enumerate(value)]
+        case dict() | Mapping() if len(path) < MAX_DEPTH:
+            return {_taken_name(name, path): _taken(each, (*path, name)) for name, each in value.items()}
+        case bool() | None:
+            return value
         case int() | float():
             return _taken_number(value, path)
-        case Mapping() | list() | tuple() if len(path) >= MAX_DEPTH:
+        case list() | tuple() | Mapping():
             raise PolicyError(f"nested deeper than {MAX_DEPTH} levels", place=pointer(path), finding=SYNTAX)
-        case Mapping():
-            return dict(_taken_members(value, path))
-        case list() | tuple():
-            return [Node(_taken(each, (*path, index))) for index, each in enumerate(value)]
     message = f"expected a JSON value, got {quoted(type(value).__name__)}"
     raise PolicyError(message, place=pointer(path), finding="DATA_TYPE_MISMATCH")
 
 
-def _taken_members(value: Mapping[Any, Any], path: Path) -> Iterator[tuple[str, Node]]:
-    for name, each in value.items():
-        if not isinstance(name, str):
-            message = f"expected a string as key, got {quoted(type(name).__name__)}"
-            raise PolicyError(message, place=pointer(path), finding="DATA_TYPE_MISMATCH")
-        yield _taken_string(name, path), Node(_taken(each, (*path, name)))
+def _taken_name(name: Any, path: Path) -> str:
+    if isinstance(name, str):
+        return _taken_string(name, path)
+    message = f"expected a string as key, got {quoted(type(name).__name__)}"
+    raise PolicyError(message, place=pointer(path), finding="DATA_TYPE_MISMATCH")
 
 
 def _taken_string(value: str, path: Path) -> str:
-    if SURROGATE.search(value):
-        raise PolicyError("a half surrogate is no character", place=pointer(path), finding=SYNTAX)
-    return str.__str__(value)
+    if value.isascii() or not SURROGATE.search(value):
+        return str.__str__(value)
+    raise PolicyError("a half surrogate is no character", place=pointer(path), finding=SYNTAX)
 
 
 def _taken_number(value: float, path: Path) -> Number:
@@ -164,9 +170,17 @@ def _taken_number(value: float, path: Path) -> Number:
 # --- to canonical text -----------------------------------------------------------------------------------------------
 
 
-def canonical(node: Node) -> str:
+def _as_dict(value: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(value.items())
+
+
+_CANONICAL = JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=_as_dict).encode
+"""Writes what `canonical` writes of the same content, from what `_taken` has found to be JSON."""
+
+
+def canonical(value: Value) -> str:
     """Write a tree as the one JSON text of its content: keys sorted, no white space, numbers as they were written."""
-    match node.value:
+    match value:
         case str() as text:
             return encode_basestring(text)
         case list() as elements:

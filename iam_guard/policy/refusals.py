@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import cache
 
 from iam_guard.policy.checks import conditions, elements, forms, principals
 from iam_guard.policy.fault import Fault, Reading, Rule
@@ -71,10 +72,14 @@ REFUSALS = (
 
 def refuse(reading: Reading, scopes: Collection[Scope]) -> None:
     """Raise `PolicyError` for the first fault of the table, in the order in which AWS looks."""
-    for refusal in REFUSALS:
-        if refusal.scope in scopes:
-            for fault in refusal.rule(reading):
-                raise reading.refusal(_worded(fault, refusal))
+    for refusal in _rows_of(frozenset(scopes)):
+        for fault in refusal.rule(reading):
+            raise reading.refusal(_worded(fault, refusal))
+
+
+@cache
+def _rows_of(scopes: frozenset[Scope]) -> tuple[RefusalRow, ...]:
+    return tuple(row for row in REFUSALS if row.scope in scopes)
 
 
 def _worded(fault: Fault, refusal: RefusalRow) -> Fault:

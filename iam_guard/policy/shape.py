@@ -23,9 +23,10 @@ from iam_guard.policy.grammar import (
     quoted,
     split_operator,
 )
-from iam_guard.policy.json_tree import JsonText, Node, Number, Path, canonical
+from iam_guard.policy.json_tree import JsonText, Number, Path, Value
 
 MISMATCH = "DATA_TYPE_MISMATCH"  # G-16
+_EFFECTS = {effect.value: effect for effect in Effect}  # G-21
 
 
 def read_document(source: JsonText, type: PolicyType) -> Document:
@@ -34,7 +35,7 @@ def read_document(source: JsonText, type: PolicyType) -> Document:
 
 
 class _Shape:
-    """Reads the parts of one document; every method gets a node and the path to it."""
+    """Reads the parts of one document; every method gets a value and the path to it."""
 
     __slots__ = ("source",)
 
@@ -50,20 +51,20 @@ class _Shape:
         if "Statement" not in members:
             raise self.source.refusal("`Statement` is missing", (), finding="MISSING_STATEMENT")  # G-7
         statement = members["Statement"]
-        nodes = statement.value if isinstance(statement.value, list) else [statement]  # G-7
+        statements = statement if isinstance(statement, list) else [statement]  # G-7
         return Document(
             type=type,
             version=written or LEGACY,  # G-4
-            statements=tuple(self.statement(node, index) for index, node in enumerate(nodes)),
-            digest=hashlib.sha256(canonical(self.source.root).encode()).hexdigest(),
+            statements=tuple(self.statement(each, index) for index, each in enumerate(statements)),
+            digest=hashlib.sha256(self.source.canonical().encode()).hexdigest(),
             text=self.source.text,
             written_version=written,
             id=self.optional_string(members, "Id", ()),  # G-6
         )
 
-    def statement(self, node: Node, index: int) -> Statement:
+    def statement(self, value: Value, index: int) -> Statement:
         path: Path = ("Statement", index)
-        members = self.members(node, path, STATEMENT_ELEMENTS)  # G-20
+        members = self.members(value, path, STATEMENT_ELEMENTS)  # G-20
         for one, other in EXCLUSIVE_ELEMENTS:
             if one in members and other in members:
                 message = f"`{one}` and `{other}` exclude each other"
@@ -79,46 +80,48 @@ class _Shape:
             resources=self.strings(members, "Resource", path),
             not_resources=self.strings(members, "NotResource", path),
             conditions=tuple(self.conditions(members, path)),
-            position=self.source.position(node.offset),
+            position=self.source.position(path),
         )
 
-    def effect(self, members: dict[str, Node], path: Path) -> Effect:
+    def effect(self, members: dict[str, Value], path: Path) -> Effect:
         written = self.optional_string(members, "Effect", path)
         if written is None:
             raise self.source.refusal("`Effect` is missing", path, finding="MISSING_EFFECT")  # G-21
-        if written in (Effect.ALLOW, Effect.DENY):
-            return Effect(written)
+        effect = _EFFECTS.get(written)
+        if effect is not None:
+            return effect
         sentence = LEGACY_PARSING if written.casefold() in ("allow", "deny") else SYNTAX_ERRORS  # G-19
         message = f"expected `Effect` to be `Allow` or `Deny`, got {quoted(written)}"
         raise self.source.refusal(message, (*path, "Effect"), finding="INVALID_EFFECT", sentence=sentence)
 
-    def principals(self, members: dict[str, Node], element: str, path: Path) -> tuple[PrincipalEntry, ...] | None:
+    def principals(self, members: dict[str, Value], element: str, path: Path) -> tuple[PrincipalEntry, ...] | None:
         if element not in members:
             return None
-        node, path = members[element], (*path, element)
-        if node.value == "*":
+        value, path = members[element], (*path, element)
+        if value == "*":
             return (("AWS", "*"),)  # G-45
-        if isinstance(node.value, str):
-            message = f"expected `*` or an object, got {quoted(node.value)}"
+        if isinstance(value, str):
+            message = f"expected `*` or an object, got {quoted(value)}"
             raise self.source.refusal(message, path, finding="INVALID_PRINCIPAL_FORMAT")  # G-40
-        entries = self.members(node, path, PRINCIPAL_KEYS, finding="INVALID_PRINCIPAL_KEY")
+        entries = self.members(value, path, PRINCIPAL_KEYS, finding="INVALID_PRINCIPAL_KEY")
         return tuple((kind, value) for kind in entries for value in self.strings(entries, kind, path) or ())
 
-    def conditions(self, members: dict[str, Node], path: Path) -> Iterator[ConditionTest]:
+    def conditions(self, members: dict[str, Value], path: Path) -> Iterator[ConditionTest]:
         if "Condition" not in members:
             return
         path = (*path, "Condition")
         for operator, block in self.members(members["Condition"], path).items():
             self.known_operator(operator, (*path, operator))
             spellings: dict[str, str] = {}
-            for key, node in self.members(block, (*path, operator)).items():
+            for key, written in self.members(block, (*path, operator)).items():
                 if key.casefold() in spellings:
                     message = f"{quoted(key)} and {quoted(spellings[key.casefold()])} are the same condition key"
                     finding = "DUPLICATE_KEYS_WITH_DIFFERENT_CASE"
                     raise self.source.refusal(message, (*path, operator, key), finding=finding, name=True)  # G-11
                 spellings[key.casefold()] = key
-                values = self.condition_values(node, (*path, operator, key))
-                yield ConditionTest(operator, key, values, self.source.position(node.name_offset))
+                place = (*path, operator, key)
+                values = self.condition_values(written, place)
+                yield ConditionTest(operator, key, values, self.source.position(place, name=True))
 
     def known_operator(self, operator: str, path: Path) -> None:
         try:
@@ -126,56 +129,56 @@ class _Shape:
         except PolicyError as error:
             raise self.source.refusal(error.message, path, finding=error.finding or MISMATCH, name=True) from None
 
-    def condition_values(self, node: Node, path: Path) -> tuple[str, ...]:
-        if not isinstance(node.value, list):
-            return (self.condition_value(node, path),)  # G-14
-        return tuple(self.condition_value(each, (*path, index)) for index, each in enumerate(node.value))
+    def condition_values(self, value: Value, path: Path) -> tuple[str, ...]:
+        if not isinstance(value, list):
+            return (self.condition_value(value, path),)  # G-14
+        return tuple(self.condition_value(each, (*path, index)) for index, each in enumerate(value))
 
-    def condition_value(self, node: Node, path: Path) -> str:
-        match node.value:
+    def condition_value(self, value: Value, path: Path) -> str:
+        match value:
             case str() as text:
                 return text
             case Number(text):
                 return text
             case bool() as truth:
                 return "true" if truth else "false"  # G-15
-        raise self.mismatch("a string, a number or a boolean", node, path)
+        raise self.mismatch("a string, a number or a boolean", value, path)
 
-    def strings(self, members: dict[str, Node], element: str, path: Path) -> tuple[str, ...] | None:
+    def strings(self, members: dict[str, Value], element: str, path: Path) -> tuple[str, ...] | None:
         if element not in members:
             return None
-        node, path = members[element], (*path, element)
-        if isinstance(node.value, str):
-            return (node.value,)  # G-14
-        if not isinstance(node.value, list):
-            raise self.mismatch("a string or a list of strings", node, path)
-        return tuple(self.string(each, (*path, index)) for index, each in enumerate(node.value))
+        value, path = members[element], (*path, element)
+        if isinstance(value, str):
+            return (value,)  # G-14
+        if not isinstance(value, list):
+            raise self.mismatch("a string or a list of strings", value, path)
+        return tuple(self.string(each, (*path, index)) for index, each in enumerate(value))
 
-    def optional_string(self, members: dict[str, Node], element: str, path: Path) -> str | None:
+    def optional_string(self, members: dict[str, Value], element: str, path: Path) -> str | None:
         return self.string(members[element], (*path, element)) if element in members else None
 
-    def string(self, node: Node, path: Path) -> str:
-        if not isinstance(node.value, str):
-            raise self.mismatch("a string", node, path)  # G-16
-        return node.value
+    def string(self, value: Value, path: Path) -> str:
+        if not isinstance(value, str):
+            raise self.mismatch("a string", value, path)  # G-16
+        return value
 
     def members(
-        self, node: Node, path: Path, known: frozenset[str] | None = None, finding: str = "INVALID_POLICY_ELEMENT"
-    ) -> dict[str, Node]:
-        if not isinstance(node.value, dict):
-            raise self.mismatch("an object", node, path)
-        for name in node.value:
+        self, value: Value, path: Path, known: frozenset[str] | None = None, finding: str = "INVALID_POLICY_ELEMENT"
+    ) -> dict[str, Value]:
+        if not isinstance(value, dict):
+            raise self.mismatch("an object", value, path)
+        for name in value:
             if known is not None and name not in known:
                 message = f"expected one of {', '.join(f'`{each}`' for each in sorted(known))}, got {quoted(name)}"
                 raise self.source.refusal(message, (*path, name), finding=finding, name=True)
-        return node.value
+        return value
 
-    def mismatch(self, expected: str, node: Node, path: Path) -> PolicyError:
-        return self.source.refusal(f"expected {expected}, got {_kind(node)}", path, finding=MISMATCH)  # G-16, G-17
+    def mismatch(self, expected: str, value: Value, path: Path) -> PolicyError:
+        return self.source.refusal(f"expected {expected}, got {_kind(value)}", path, finding=MISMATCH)  # G-16, G-17
 
 
-def _kind(node: Node) -> str:
-    match node.value:
+def _kind(value: Value) -> str:
+    match value:
         case None:
             return "null"
         case bool():

@@ -6,6 +6,9 @@ inline documents (`quota.INLINE`).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from iam_guard.model.decision import PolicyType
 from iam_guard.policy.document import Document
 from iam_guard.policy.parse import read
@@ -13,14 +16,16 @@ from iam_guard.policy.quota import size_quota
 from iam_guard.policy.refusals import Scope, refuse
 
 
-def validate_for_write(text: str, type: PolicyType, *, managed: bool = False, partition: str = "aws") -> Document:
+def validate_for_write(
+    source: str | Mapping[str, Any], type: PolicyType, *, managed: bool = False, partition: str = "aws"
+) -> Document:
     """Read a document that somebody wants to save; raise `PolicyError` with AWS's `sentence` when it is refused.
 
     `partition` is the one of our own ARNs, known beside AWS's. Raises `LimitExceeded` for a document over its quota.
     """
-    reading = read(text, type, partition=partition)
+    reading = read(source, type, partition=partition)
     refuse(reading, {Scope.ALWAYS, Scope.WRITE, *({Scope.MANAGED} if managed else ())})
     quota = size_quota(type, managed=managed)
     if quota is not None:
-        quota.check(quota.size(text))
+        quota.check(quota.size(reading.document.text))
     return reading.document

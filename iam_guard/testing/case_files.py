@@ -1,67 +1,78 @@
 """Files of cases: JSON lines, or YAML with a list of cases -> one decoded case after the other, with its place.
 
-A line that cannot be decoded is an `Unreadable` in its place, so that a stream goes on after it. Must not live here:
-what a case means (`cases`).
+A line that cannot be decoded is an `Unreadable` in its place, so that a stream goes on after it. YAML is read as JSON
+is: a key twice is refused, `2012-10-17` is no date, `no` is not false and `010` is not 8. Must not live here: what a
+case means (`cases`).
 """
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from io import BufferedIOBase
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from iam_guard.errors import InvalidInput
+from iam_guard.testing.case_json import CaseDecoder, CaseEntry, Unreadable
 
+UNDECODED = "surrogateescape"
+"""How bytes that are no UTF-8 come through decoding: marked, so that only their line is refused."""
 
-@dataclass(frozen=True, slots=True)
-class CaseEntry:
-    """One decoded case and where it stands."""
-
-    place: str
-    given: Any
-
-
-@dataclass(frozen=True, slots=True)
-class Unreadable:
-    """Something that is no case, and why."""
-
-    place: str
-    problem: str
+_CHUNK = 1 << 16
 
 
 def entries_of_lines(lines: Iterable[str], name: str) -> Iterator[CaseEntry | Unreadable]:
     """Decode JSON lines one by one; empty lines are passed over."""
+    decoder = CaseDecoder()
     for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        place = f"{name}:{number}"
-        try:
-            yield CaseEntry(place, json.loads(line, object_pairs_hook=_without_repetition))
-        except RecursionError:
-            yield Unreadable(place, "the case is nested too deeply")
-        except ValueError as error:
-            yield Unreadable(place, f"expected a case as JSON object: {error}")
+        if line and not line.isspace():
+            yield decoder.decode(line, f"{name}:{number}")
+
+
+def lines_at_hand(stream: BufferedIOBase) -> Iterator[list[str]]:
+    """Give lines as they arrive: each time all that are complete, so that whoever asks by line is answered by line."""
+    pending = bytearray()
+    while chunk := stream.read1(_CHUNK):
+        pending += chunk
+        if b"\n" in chunk:
+            complete, _, pending = pending.rpartition(b"\n")
+            yield complete.decode("utf-8", UNDECODED).split("\n")
+    if pending:
+        yield [pending.decode("utf-8", UNDECODED)]
+
+
+def entries_of_text(text: str, name: str) -> list[CaseEntry | Unreadable]:
+    """Decode a text that is one case as JSON, over as many lines as it likes, or JSON lines."""
+    whole = CaseDecoder().decode(text, name)
+    if isinstance(whole, CaseEntry):
+        return [whole]
+    entries = list(entries_of_lines(text.split("\n"), name))
+    are_lines = any(isinstance(each, CaseEntry) and isinstance(each.given, dict) for each in entries)
+    return entries if are_lines else [whole]
 
 
 def entries_of_file(path: Path) -> Iterator[CaseEntry | Unreadable]:
-    """Decode a file by its name: `.yaml` and `.yml` hold a list of cases, everything else JSON lines."""
+    """Decode a file by its name: `.yaml` and `.yml` hold a list of cases, everything else JSON lines.
+
+    Raises `InvalidInput` for YAML that is no list.
+    """
     if path.suffix in (".yaml", ".yml"):
         yield from _entries_of_yaml(path)
         return
-    with path.open(encoding="utf-8", errors="replace") as lines:
+    with path.open(encoding="utf-8", errors=UNDECODED) as lines:
         yield from entries_of_lines(lines, str(path))
 
 
 def _entries_of_yaml(path: Path) -> Iterator[CaseEntry | Unreadable]:
     try:
-        cases = yaml.safe_load(path.read_text(encoding="utf-8", errors="replace"))
-    except yaml.YAMLError as error:
+        cases = yaml.load(path.read_text(encoding="utf-8", errors=UNDECODED), _Loader)  # noqa: S506  a SafeLoader
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
-        yield Unreadable(f"{path}:{mark.line + 1}" if mark else str(path), "expected YAML")
+        problem = getattr(error, "problem", None) or "it has characters or values that are not allowed, or is too deep"
+        yield Unreadable(f"{path}:{mark.line + 1}" if mark else str(path), f"not readable as YAML: {problem}")
         return
     if not isinstance(cases, list):
         raise InvalidInput("expected a list of cases", place=str(path))
@@ -69,11 +80,25 @@ def _entries_of_yaml(path: Path) -> Iterator[CaseEntry | Unreadable]:
         yield CaseEntry(f"{path}#{number}", case)
 
 
-def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuse a repeated key (rule G-10): who reads the last one and who reads the first decide differently."""
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        keys = [key for key, _ in pairs]
-        repeated = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"the key `{repeated[:80]}` is repeated")
-    return found
+class _Loader(yaml.SafeLoader):
+    """Reads scalars as JSON would, and refuses a repeated key."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if str(key.value) in seen:
+                problem = f"the key `{str(key.value)[:80]}` is repeated"
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)  # G-10
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
+
+
+_Loader.yaml_implicit_resolvers = {}
+for _tag, _form, _first in (
+    ("bool", r"true|false", "tf"),
+    ("null", r"null|~|", ["n", "~", ""]),
+    ("int", r"-?(?:0|[1-9][0-9]*)", "-0123456789"),
+    ("float", r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?", "-0123456789"),
+    ("merge", r"<<", "<"),
+):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"(?:{_form})\\Z"), list(_first))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from iam_guard.errors import InvalidInput
-from iam_guard.evaluation.authorizer import compile_policies
+from iam_guard.evaluation.authorizer import Authorizer, compile_policies
 from iam_guard.model.decision import Decision
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.request import AccessRequest
@@ -37,7 +37,7 @@ def read_case(given: object) -> Case:
     """Check a decoded case (rules N-1 to N-4); raise `InvalidInput` that names the place."""
     case = _object(given, "", _CASE)
     request = _object(case.get("request"), "/request", _REQUEST)
-    context = request.get("context") or {}
+    context = {} if request.get("context") is None else request["context"]
     if not isinstance(context, dict):
         raise InvalidInput("expected condition keys as an object", place="/request/context")
     return Case(
@@ -49,7 +49,7 @@ def read_case(given: object) -> Case:
             context=context,
             resource_account=_optional_text(request, "resource_account", "/request"),
         ),
-        policies=_object(case.get("policies") or {}, "/policies", _POLICIES),
+        policies={} if case.get("policies") is None else _object(case["policies"], "/policies", _POLICIES),
         expected=_optional_text(case, "expected", ""),
         rule=_optional_text(case, "rule", ""),
     )
@@ -57,8 +57,12 @@ def read_case(given: object) -> Case:
 
 def decide_case(case: Case) -> Decision:
     """Decide a case; raise `PolicyError` for a document that is refused (rule N-9)."""
-    policies = case.policies
-    authorizer = compile_policies(
+    return compile_case(case.policies).decide(case.request)
+
+
+def compile_case(policies: Mapping[str, Any]) -> Authorizer:
+    """Compile the policies of a case; raise `PolicyError` for a document that is refused (rule N-9)."""
+    return compile_policies(
         identity=_list(policies, "identity") or (),
         resource=policies.get("resource"),
         permissions_boundary=policies.get("permissions_boundary"),
@@ -67,7 +71,6 @@ def decide_case(case: Case) -> Decision:
         rcps=_levels(policies, "rcps"),
         vpc_endpoint=policies.get("vpc_endpoint"),
     )
-    return authorizer.decide(case.request)
 
 
 def _principal(given: Mapping[str, Any]) -> Principal:
@@ -88,16 +91,16 @@ def _principal(given: Mapping[str, Any]) -> Principal:
         role_arn=role_arn,
         user_arn=_optional_text(given, "user_arn", place),
         userid=_optional_text(given, "userid", place),
-        has_boundary=given.get("boundary") is True,
+        has_boundary=_flag(given, "boundary", place),
     )
 
 
 def _object(given: object, place: str, known: set[str]) -> Mapping[str, Any]:
     if not isinstance(given, dict):
         raise InvalidInput("expected an object", place=place or "/")
-    for key in given:
-        if key not in known:
-            raise InvalidInput(f"unknown key `{key}`, known are {', '.join(sorted(known))}", place=place or "/")
+    if not given.keys() <= known:
+        key = next(each for each in given if each not in known)
+        raise InvalidInput(f"unknown key `{key}`, known are {', '.join(sorted(known))}", place=place or "/")
     return given
 
 
@@ -110,6 +113,13 @@ def _text(given: Mapping[str, Any], key: str, place: str) -> str:
 
 def _optional_text(given: Mapping[str, Any], key: str, place: str) -> str | None:
     return None if given.get(key) is None else _text(given, key, place)
+
+
+def _flag(given: Mapping[str, Any], key: str, place: str) -> bool:
+    value = given.get(key)
+    if value is not None and not isinstance(value, bool):
+        raise InvalidInput("expected true or false", place=f"{place}/{key}")
+    return value is True
 
 
 def _list(policies: Mapping[str, Any], key: str) -> Sequence[Any] | None:

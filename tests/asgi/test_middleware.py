@@ -308,6 +308,13 @@ def test_a_loader_may_say_that_there_is_no_such_thing(client: TestClient, sign: 
     assert record["eventName"] == "GetDocument"
 
 
+def test_a_stranger_is_not_told_whether_a_thing_is_there(client: TestClient) -> None:
+    """X-9: the same answer for a document that is there and for one that is not."""
+    there, missing = client.get("/loaded/7"), client.get("/loaded/missing")
+    assert (there.status_code, missing.status_code) == (401, 401)
+    assert there.json()["detail"] == missing.json()["detail"]
+
+
 def test_a_loaded_resource_of_another_account_needs_its_policy(client: TestClient, sign: Sign) -> None:
     """E-53, X-7: across accounts nothing is allowed without a resource-based policy, and no reason is told."""
     answer = client.get("/loaded/7", headers=sign(ADA, "GET", "/loaded/7"))

@@ -29,7 +29,7 @@ SETTINGS = Settings()
             {"tenant": "9", "id": "7"},
             "arn:aws:docs:us-east-1:9:document/7",
         ),
-        ("document/{account}", {"account": "mine"}, "arn:aws:docs:us-east-1:mine:document/mine"),
+        ("document/{account}", {"account": "mine"}, "arn:aws:docs:us-east-1:111122223333:document/mine"),
     ],
 )
 def test_gives_the_arn_of_what_the_handler_uses(text: str, parameters: dict[str, object], arn: str) -> None:
@@ -63,3 +63,11 @@ def test_no_value_moves_the_borders_of_the_arn(tenant: str, document: str) -> No
         assert ":" in tenant
         return
     assert arn.split(":", 5) == ["arn", "aws", "docs", "eu-1", tenant, f"document/{document}"]
+
+
+@pytest.mark.parametrize("name", ["account", "region", "partition"])
+def test_a_caller_cannot_choose_what_a_short_template_leaves_out(name: str) -> None:
+    """A query or path parameter of that name moves the resource to no other account and no other region."""
+    template = ResourceTemplate("document/{id}", service="docs")
+    given = {"id": "7", name: "444455556666"}
+    assert template.fill(given, ADA, SETTINGS) == "arn:aws:docs:us-east-1:111122223333:document/7"

@@ -11,19 +11,19 @@ from hypothesis import strategies as st
 from iam_guard.errors import PolicyError
 from iam_guard.policy.document import Position
 from iam_guard.policy.json_text import read_json
-from iam_guard.policy.json_tree import MAX_CHARACTERS, MAX_DEPTH, JsonText, Node, Number, canonical, from_mapping
+from iam_guard.policy.json_tree import MAX_CHARACTERS, MAX_DEPTH, JsonText, Number, Value, canonical, from_mapping
 from tests.policy.strategies import json_values
 
 
-def decoded(node: Node) -> Any:
-    match node.value:
+def decoded(value: Value) -> Any:
+    match value:
         case dict() as members:
             return {name: decoded(each) for name, each in members.items()}
         case list() as elements:
             return [decoded(each) for each in elements]
         case Number(text):
             return json.loads(text)
-    return node.value
+    return value
 
 
 @given(json_values(), st.sampled_from([None, 0, 2]), st.booleans())

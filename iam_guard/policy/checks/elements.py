@@ -25,7 +25,7 @@ from iam_guard.policy.grammar import (
     WITHOUT_RESOURCE,
     quoted,
 )
-from iam_guard.policy.json_tree import Node, Path
+from iam_guard.policy.json_tree import Path, Value
 from iam_guard.policy.quota import size_quota
 
 EVERYBODY = (("AWS", "*"),)  # G-45
@@ -236,7 +236,7 @@ def empty_principal(reading: Reading) -> Iterator[Fault]:
             if kinds == {}:
                 yield Fault("EMPTY_OBJECT_PRINCIPAL", f"`{element}` is empty", place(statement, element))
             for kind, values in (kinds or {}).items():
-                if values.value == []:
+                if values == []:
                     yield Fault("EMPTY_ARRAY_PRINCIPAL", f"`{kind}` is empty", place(statement, element, kind))
 
 
@@ -247,14 +247,14 @@ def empty_condition(reading: Reading) -> Iterator[Fault]:
         if operators == {}:
             yield Fault("EMPTY_OBJECT_CONDITION", "`Condition` is empty", place(statement, "Condition"))
         for operator, keys in (operators or {}).items():
-            if keys.value == {}:
+            if keys == {}:
                 message = f"`{operator}` is empty"
                 yield Fault("EMPTY_OBJECT_CONDITION", message, place(statement, "Condition", operator))
 
 
-def _members(reading: Reading, path: Path) -> dict[str, Node] | None:
-    node = reading.source.find(path)
-    return node.value if node is not None and isinstance(node.value, dict) else None
+def _members(reading: Reading, path: Path) -> dict[str, Value] | None:
+    found = reading.source.find(path)
+    return found if isinstance(found, dict) else None
 
 
 def repeated_entry(reading: Reading) -> Iterator[Fault]:

@@ -79,6 +79,8 @@ def resources_are_arns(reading: Reading) -> Iterator[Fault]:
 
 
 def _begins_like_an_arn(value: str) -> bool:
+    if value.startswith("arn:"):
+        return True
     field, colon, _ = value.partition(":")
     stars_once = re.sub(r"\*+", "*", field)
     if not colon or len(stars_once) > len("*a*r*n*"):

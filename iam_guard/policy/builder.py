@@ -1,0 +1,251 @@
+"""Policies written in Python: `policy(allow("docs:Get*").on("document/*"), …)` (rules A, D).
+
+A statement begins with `allow` or `deny` and grows by `.on`, `.to`, `.when`, `.sid`; `policy` makes a document of some.
+Every step gives a new value and is refused at once where no type of policy could take the statement; `policy` refuses
+as `parse` does. The words follow the language: `NotAction` is `allow_all_but`, `NotResource` is `on_all_but`. Must not
+live here: any rule of the grammar (a step renders what it has and asks `parse`'s own table, `refusals`), and how a
+Python value becomes the text of a condition value (`model/context`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Network, IPv6Network
+from typing import Any, TypeAlias
+
+from iam_guard.errors import ContextError, PolicyError
+from iam_guard.model.arn import Arn
+from iam_guard.model.context import Scalar, scalar_text
+from iam_guard.model.decision import PolicyType
+from iam_guard.policy.checks import conditions, elements
+from iam_guard.policy.document import LATEST, LEGACY, ConditionTest, Document, Effect, PrincipalEntry, Statement
+from iam_guard.policy.fault import Reading, Rule, place
+from iam_guard.policy.grammar import ConditionOperator, OperatorName, PolicyVersion, SetPrefix, quoted
+from iam_guard.policy.json_tree import SYNTAX, pointer
+from iam_guard.policy.parse import read
+from iam_guard.policy.refusals import Scope, refuse
+from iam_guard.policy.render import render, to_json
+
+Strings: TypeAlias = str | Sequence[str]
+ConditionValue: TypeAlias = Scalar | IPv4Network | IPv6Network
+ConditionValues: TypeAlias = ConditionValue | Sequence[ConditionValue]
+"""One value, or a list of alternatives."""
+
+_RELATIVE = re.compile(r"[A-Za-z0-9_-]+/.*", re.DOTALL)  # a resource type; what is anything else, the grammar judges
+_SPECIAL = re.compile(r"[*?$]")
+
+_OF_ONE_STATEMENT: tuple[Rule, ...] = (
+    elements.empty_action,
+    elements.empty_resource,
+    elements.empty_principal,
+    conditions.dates,
+    conditions.numbers,
+    conditions.addresses,
+    conditions.arns,
+)
+"""What only a write refuses, as far as it can be seen in a statement that is not finished (rules G-27, N-10)."""
+
+
+# --- a statement -------------------------------------------------------------------------------------------------
+
+
+def allow(*actions: str) -> PolicyStatement:
+    """Begin a statement that allows actions (`docs:Get*`)."""
+    return _checked(Statement(0, Effect.ALLOW, actions=actions))
+
+
+def deny(*actions: str) -> PolicyStatement:
+    """Begin a statement that denies actions."""
+    return _checked(Statement(0, Effect.DENY, actions=actions))
+
+
+def allow_all_but(*actions: str) -> PolicyStatement:
+    """Begin a statement that allows every action of every service but these: `NotAction`."""
+    return _checked(Statement(0, Effect.ALLOW, not_actions=actions))
+
+
+def deny_all_but(*actions: str) -> PolicyStatement:
+    """Begin a statement that denies every action of every service but these: `NotAction`."""
+    return _checked(Statement(0, Effect.DENY, not_actions=actions))
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyStatement:
+    """A statement, finished or not. Every method gives a new one, and raises `PolicyError` where it is refused."""
+
+    content: Statement
+
+    def on(self, *resources: str, partition: str = "aws", region: str = "*", account: str = "*") -> PolicyStatement:
+        """Add resources: ARNs, `*`, or `type/name` (`document/*`) of the one service that the actions belong to.
+
+        The other arguments complete `type/name` to an ARN. A statement without one literal service takes ARNs only.
+        """
+        arns = self._completed(resources, partition, region, account)
+        return self._with(resources=(*(self.content.resources or ()), *arns))
+
+    def on_all_but(
+        self, *resources: str, partition: str = "aws", region: str = "*", account: str = "*"
+    ) -> PolicyStatement:
+        """Add resources that the statement does not speak of: `NotResource`. They are given as for `on`."""
+        arns = self._completed(resources, partition, region, account)
+        return self._with(not_resources=(*(self.content.not_resources or ()), *arns))
+
+    def to(
+        self, *aws: str, service: Strings = (), federated: Strings = (), canonical_user: Strings = ()
+    ) -> PolicyStatement:
+        """Add principals: ARNs, account ids or unique ids; `*` is everyone, anonymous callers too (rule G-45)."""
+        entries = _entries(aws, service, federated, canonical_user)
+        return self._with(principals=(*(self.content.principals or ()), *entries))
+
+    def to_all_but(
+        self, *aws: str, service: Strings = (), federated: Strings = (), canonical_user: Strings = ()
+    ) -> PolicyStatement:
+        """Add principals that the statement does not speak of: `NotPrincipal`, with `deny` only (rule G-34)."""
+        entries = _entries(aws, service, federated, canonical_user)
+        return self._with(not_principals=(*(self.content.not_principals or ()), *entries))
+
+    def when(
+        self,
+        operator: ConditionOperator,
+        tests: Mapping[str, ConditionValues],
+        *,
+        if_exists: bool = False,
+        set_operator: SetPrefix | None = None,
+    ) -> PolicyStatement:
+        """Add a condition: `when("StringEquals", {"aws:ResourceTag/team": ["red", "blue"]})`.
+
+        Values of one key are alternatives; keys, and further calls, must all hold (rule C-1). `if_exists` also holds
+        where the key is absent (C-30); `set_operator` is for keys with many values (C-35). A value is written as its
+        operator reads it: `True` as `true`, an instant as `2026-01-31T00:00:00Z`, bytes as base64.
+        """
+        name = str(OperatorName(operator, set_operator, if_exists))
+        if not (isinstance(tests, Mapping) and tests):
+            raise self._refusal(f"expected condition keys under {quoted(name)}", name, finding="EMPTY_OBJECT_CONDITION")
+        added = tuple(ConditionTest(name, key, self._texts(values, name, key)) for key, values in tests.items())
+        for test in added:
+            if any((each.operator, each.key) == (name, test.key) for each in self.content.conditions):
+                message = f"the key {quoted(test.key)} stands twice under {quoted(name)}"
+                raise self._refusal(message, name, test.key, finding=SYNTAX)  # G-10
+        return self._with(conditions=self.content.conditions + added)
+
+    def sid(self, sid: str) -> PolicyStatement:
+        """Name the statement: letters and digits, or in a resource-based policy any text (rule G-24)."""
+        return self._with(sid=sid)
+
+    def _with(self, **changes: Any) -> PolicyStatement:
+        return _checked(replace(self.content, **changes))
+
+    def _completed(self, resources: tuple[str, ...], partition: str, region: str, account: str) -> Iterator[str]:
+        services = {action.partition(":")[0].lower() for action in self.content.actions or ()}
+        service = services.pop() if len(services) == 1 else "*"
+        for resource in resources:
+            is_relative = service != "*" and isinstance(resource, str) and _RELATIVE.fullmatch(resource)
+            yield str(Arn(partition, service, region, account, resource)) if is_relative else resource
+
+    def _texts(self, values: ConditionValues, operator: str, key: str) -> tuple[str, ...]:
+        networks = (IPv4Network, IPv6Network)
+        try:
+            return tuple(
+                str(each) if isinstance(each, networks) else scalar_text(each, key) for each in _listed(values)
+            )
+        except ContextError as error:
+            raise self._refusal(error.message, operator, key, finding="DATA_TYPE_MISMATCH") from None
+
+    def _refusal(self, message: str, *steps: str, finding: str) -> PolicyError:
+        return PolicyError(message, place=pointer(place(self.content, "Condition", *steps)), finding=finding)
+
+
+def literal(text: str) -> str:
+    """Write a text so that each character of it means itself, in a resource and in a condition value (rule V-14).
+
+    For parts that come from elsewhere: `on("document/" + literal(name))`. Needs the version `2012-10-17`.
+    """
+    return _SPECIAL.sub(r"${\g<0>}", text)
+
+
+def _entries(aws: Strings, service: Strings, federated: Strings, canonical_user: Strings) -> Iterator[PrincipalEntry]:
+    kinds = {"AWS": aws, "Service": service, "Federated": federated, "CanonicalUser": canonical_user}
+    for kind, values in kinds.items():
+        for value in _listed(values):
+            yield kind, value
+
+
+def _listed(values: object) -> Sequence[Any]:
+    return values if isinstance(values, (list, tuple)) else [values]
+
+
+def _checked(content: Statement) -> PolicyStatement:
+    """Refuse a statement that no type of policy takes, for what it has so far.
+
+    Where a principal is, a resource-based policy takes the most; where resources are, an identity-based one does (it
+    has short ARNs, G-64); where neither is yet, a resource-based one does, for it may lack both.
+    """
+    has_principal = content.principals is not None or content.not_principals is not None
+    has_resource = content.resources is not None or content.not_resources is not None
+    reading = _read([content], PolicyType.IDENTITY if has_resource and not has_principal else PolicyType.RESOURCE)
+    _refuse_also(_OF_ONE_STATEMENT, reading)
+    return PolicyStatement(reading.document.statements[0])
+
+
+# --- a document --------------------------------------------------------------------------------------------------
+
+
+def policy(
+    *statements: PolicyStatement,
+    type: PolicyType = PolicyType.IDENTITY,
+    version: PolicyVersion | None = LATEST,
+    id: str | None = None,
+) -> PolicyDocument:
+    """Make a document of statements; raise `PolicyError` where `parse` refuses it for the type of policy."""
+    reading = _read([each.content for each in statements], type, version, id)
+    _refuse_also([elements.no_statement], reading)  # G-8
+    return PolicyDocument(reading.document)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PolicyDocument(Mapping[str, Any]):
+    """A policy document that is also the mapping which its JSON decodes to, so that it goes wherever a dict goes.
+
+    `PolicyDocument(parse(text, type))` is a policy that was read, and its `statements` are material for a new one.
+    Two are equal, also to a dict, where their JSON is.
+    """
+
+    document: Document
+
+    @property
+    def statements(self) -> tuple[PolicyStatement, ...]:
+        return tuple(PolicyStatement(each) for each in self.document.statements)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give what the JSON decodes to, as a copy that is the caller's."""
+        return render(self.document)
+
+    def to_json(self, indent: int | None = None) -> str:
+        """Write JSON text."""
+        return to_json(self.document, indent)
+
+    def __getitem__(self, element: str) -> Any:
+        return self.to_dict()[element]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.to_dict())
+
+    def __len__(self) -> int:
+        return len(self.to_dict())
+
+
+def _read(
+    statements: Sequence[Statement], type: PolicyType, version: PolicyVersion | None = LATEST, id: str | None = None
+) -> Reading:
+    unread = Document(type, version or LEGACY, tuple(statements), digest="", text="", written_version=version, id=id)
+    reading = read(render(unread), type)
+    refuse(reading, {Scope.ALWAYS})
+    return reading
+
+
+def _refuse_also(rules: Sequence[Rule], reading: Reading) -> None:
+    for rule in rules:
+        for fault in rule(reading):
+            raise reading.refusal(fault)

@@ -1,0 +1,36 @@
+"""What the case runner answers: one object for each entry of a stream, in its place (design 4.3, rule N-9).
+
+Must not live here: reading entries (`case_files`, `case_json`), writing answers and counting them (`cli`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from iam_guard.errors import IamGuardError
+from iam_guard.model.decision import Decision
+from iam_guard.testing.case_json import CaseEntry, Unreadable
+from iam_guard.testing.cases import compile_case, decide_case, read_case
+
+
+def answer(entry: CaseEntry | Unreadable) -> dict[str, Any]:
+    """Decide an entry: its `id` and `outcome`; for what cannot be decided its `id` (if it has one) and `error`."""
+    if isinstance(entry, Unreadable):
+        return {"id": None, "error": entry.problem}
+    case_id = entry.given.get("id") if isinstance(entry.given, dict) else None
+    try:
+        decision = _decide(entry)
+    except IamGuardError as error:
+        return {"id": case_id, "error": str(error)}
+    if decision.error is not None:
+        return {"id": case_id, "error": decision.error}
+    return {"id": case_id, "outcome": decision.outcome.value}
+
+
+def _decide(entry: CaseEntry) -> Decision:
+    case, shared = read_case(entry.given), entry.shared
+    if shared is None:
+        return decide_case(case)
+    if shared.authorizer is None:
+        shared.authorizer = compile_case(case.policies)
+    return shared.authorizer.decide(case.request)

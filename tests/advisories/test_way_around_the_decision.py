@@ -1,0 +1,335 @@
+"""Ways around a decision that were tried: skipped, for another resource, too late, in another's name (design 5)."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import pytest
+from starlette.applications import Starlette
+from starlette.background import BackgroundTask
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.testclient import TestClient
+from starlette.types import Message
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from iam_guard import Guard, GuardMiddleware, Principal, Service, current_decision, current_principal, public
+from iam_guard.audit.reader import read
+from iam_guard.enforcement.context import CurrentCall, current_call, serving
+from iam_guard.errors import AccessDenied, ConfigurationError, InvalidInput
+from iam_guard.model.request import Call
+
+ADA = ("AKIATESTADA000000001", "ada-secret-0123456789abcdefghijklmnopqrs")
+RITA = ("AKIATESTRITA00000001", "rita-secret-0123456789abcdefghijklmnopqr")
+ARN = "arn:aws:docs:us-east-1:111122223333:document/"
+Sign = Callable[..., dict[str, str]]
+
+docs = Service("docs")
+requires = docs.requires("GetDocument", resource="document/{document_id}")
+
+
+@requires
+async def get_document(request: Request) -> Response:
+    return PlainTextResponse("read")
+
+
+def client_of(guard: Guard, *routes: Any, raising: bool = False) -> TestClient:
+    middleware = [Middleware(GuardMiddleware, guard=guard, check_routes=False)]
+    return TestClient(Starlette(routes=list(routes), middleware=middleware), raise_server_exceptions=raising)
+
+
+def records(path: Path) -> list[dict[str, Any]]:
+    return list(read(path))
+
+
+# --- skipped ---
+
+
+def test_a_wrapper_that_skips_the_guarded_handler_is_caught(guard: Guard, sign: Sign) -> None:
+    """The mark of a decorated handler is no decision: a cache or a debug switch around it answers 500."""
+
+    @functools.wraps(get_document)
+    async def cached(request: Request) -> Response:
+        if request.query_params.get("cached"):
+            return PlainTextResponse("for nobody's eyes")
+        response: Response = await get_document(request)
+        return response
+
+    client = client_of(guard, Route("/{document_id}", cached))
+    assert client.get("/7", headers=sign(RITA, "GET", "/7")).text == "read"
+    answer = client.get("/7?cached=1", headers=sign(RITA, "GET", "/7?cached=1"))
+    assert (answer.status_code, "eyes" in answer.text) == (500, False)
+
+
+def test_a_framework_that_unwraps_the_decorator_is_caught(guard: Guard) -> None:
+    """`inspect.unwrap` gives the handler without its guard; it still has no decision."""
+    route = Route("/{document_id}", get_document)
+    naked = get_document.__wrapped__  # type: ignore[attr-defined]
+    assert client_of(guard, route).get("/7").status_code == 401
+    assert client_of(guard, Route("/{document_id}", naked)).get("/7").status_code == 500
+
+
+@pytest.mark.parametrize("status", [200, 204, 301, 307, 308, 400, 403, 404, 410, 500])
+def test_no_status_excuses_an_unguarded_endpoint(guard: Guard, audit_file: Path, status: int) -> None:
+    """A page for what is not there can tell what is there; the endpoint would never be reported."""
+
+    async def forgotten(request: Request) -> Response:
+        return PlainTextResponse(None if status == 204 else "for nobody's eyes", status)
+
+    async def raising(request: Request) -> Response:
+        raise HTTPException(status if status >= 400 else 418, "for nobody's eyes")
+
+    client = client_of(guard, Route("/f", forgotten), Route("/r", raising))
+    for path in ("/f", "/r"):
+        answer = client.get(path)
+        assert (answer.status_code, "eyes" in answer.text) == (500, False)
+    assert [each["eventName"] for each in records(audit_file)] == ["UndecidedEndpoint"] * 2
+
+
+def test_a_decision_comes_before_the_first_byte(guard: Guard, sign: Sign) -> None:
+    """A stream that would decide while it is sent is not begun."""
+
+    async def late(request: Request) -> Response:
+        async def parts() -> Any:
+            yield b"for nobody's eyes"
+            docs.authorize("GetDocument", ARN + "7")
+
+        return StreamingResponse(parts())
+
+    answer = client_of(guard, Route("/late", late)).get("/late", headers=sign(ADA, "GET", "/late"))
+    assert (answer.status_code, "eyes" in answer.text) == (500, False)
+
+
+def test_a_refusal_in_a_websocket_that_was_accepted_ends_it(guard: Guard, sign: Sign) -> None:
+    """Nothing more is sent over it."""
+
+    @public
+    async def chat(websocket: WebSocket) -> None:
+        await websocket.accept()
+        docs.authorize("PutDocument", ARN + "7")
+        await websocket.send_text("for nobody's eyes")
+
+    client = client_of(guard, WebSocketRoute("/chat", chat), raising=True)
+    headers = sign(RITA, "GET", "/chat")
+    with pytest.raises(AccessDenied), client.websocket_connect("/chat", headers=headers) as socket:
+        socket.receive_text()
+
+
+# --- another resource ---
+
+
+def test_the_resource_is_what_the_handler_has(guard: Guard) -> None:
+    """Arguments by position, by name, by default and as `**anything`; the route's parameter is another document's."""
+
+    def by_position(document_id: str) -> str:
+        return document_id
+
+    def by_default(document_id: str = "mine") -> str:
+        return document_id
+
+    def by_anything(**anything: str) -> str:
+        return anything["document_id"]
+
+    call = CurrentCall(guard, Principal.from_arn("arn:aws:iam::111122223333:user/ada"), Call("r"))
+    call.scope["path_params"] = {"document_id": "another"}
+    used = []
+    with serving(call):
+        used.append(requires(by_position)("mine"))
+        used.append(requires(by_position)(document_id="mine"))
+        used.append(requires(by_default)())
+        used.append(requires(by_anything)(document_id="mine"))
+    assert used == ["mine"] * 4
+    assert [each.request.resource for each in call.decisions] == [ARN + "mine"] * 4
+
+
+def test_inner_path_parameters_win_over_outer_ones(guard: Guard, sign: Sign) -> None:
+    """A mount may use the same name; the handler sees the inner value."""
+
+    @requires
+    async def shown(request: Request) -> Response:
+        decision = current_decision()
+        assert decision is not None
+        return JSONResponse([request.path_params["document_id"], decision.request.resource])
+
+    client = client_of(guard, Mount("/{document_id}", routes=[Route("/{document_id}", shown)]))
+    assert client.get("/a/b", headers=sign(ADA, "GET", "/a/b")).json() == ["b", ARN + "b"]
+
+
+# --- in another's name ---
+
+
+def test_concurrent_requests_have_a_call_each(guard: Guard, sign: Sign) -> None:
+    """Fifty requests of two callers at once, through handlers of both kinds."""
+
+    @requires
+    async def slow(request: Request) -> Response:
+        before = current_principal().name
+        await asyncio.sleep(0.005)
+        inside = await anyio.to_thread.run_sync(lambda: current_principal().name)
+        return JSONResponse([before, inside, current_principal().name, len(current_call().decisions)])
+
+    @requires
+    def threaded(request: Request) -> Response:
+        return JSONResponse([current_principal().name] * 3 + [len(current_call().decisions)])
+
+    app = Starlette(
+        routes=[Route("/slow/{document_id}", slow), Route("/threaded/{document_id}", threaded)],
+        middleware=[Middleware(GuardMiddleware, guard=guard)],
+    )
+
+    async def ask(name: str, key: tuple[str, str], path: str) -> None:
+        headers = [(k.lower().encode(), v.encode()) for k, v in sign(key, "GET", path).items()]
+        headers.append((b"host", b"testserver"))
+        sent: list[Message] = []
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": headers}
+        await app(scope, receive, send)
+        assert json.loads(sent[1]["body"]) == [name, name, name, 1]
+
+    async def main() -> None:
+        async with anyio.create_task_group() as group:
+            for number in range(25):
+                path = f"/{'slow' if number % 2 else 'threaded'}/{number}"
+                group.start_soon(ask, "ada", ADA, path)
+                group.start_soon(ask, "rita", RITA, path)
+
+    anyio.run(main)
+    with pytest.raises(ConfigurationError):
+        current_call()
+
+
+def test_a_background_task_is_still_the_callers(guard: Guard, sign: Sign) -> None:
+    """What runs after the answer decides for the same caller; a thread of one's own has none, which allows nothing."""
+    told: list[Any] = []
+
+    def in_a_thread_of_its_own() -> None:
+        try:
+            docs.decide("GetDocument", ARN + "7")
+        except ConfigurationError as error:
+            told.append(type(error))
+
+    def after() -> None:
+        told.append(docs.decide("PutDocument", ARN + "7").allowed)
+        thread = threading.Thread(target=in_a_thread_of_its_own)
+        thread.start()
+        thread.join()
+
+    @requires
+    async def get(request: Request) -> Response:
+        return PlainTextResponse("read", background=BackgroundTask(after))
+
+    client = client_of(guard, Route("/{document_id}", get))
+    assert client.get("/7", headers=sign(RITA, "GET", "/7")).status_code == 200
+    assert told == [False, ConfigurationError]
+
+
+def test_a_guard_inside_a_guard_refuses_rather_than_trusts(guard: Guard, sign: Sign) -> None:
+    """Each guard wants a decision of its own; the inner one's is not the outer one's."""
+    inner = GuardMiddleware(Starlette(routes=[Route("/{document_id}", get_document)]), guard=guard)
+    client = client_of(guard, Mount("/inner", app=inner))
+    assert client.get("/inner/7", headers=sign(ADA, "GET", "/inner/7")).status_code == 500
+    assert client.get("/inner/7").status_code == 401
+
+
+# --- what comes after a decision ---
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "logged"),
+    [(InvalidInput("no"), 400, False), (ConfigurationError("no such table"), 500, True)],
+)
+def test_an_error_after_a_decision_is_told_to_those_who_can_mend_it(
+    guard: Guard, sign: Sign, caplog: pytest.LogCaptureFixture, error: Exception, status: int, logged: bool
+) -> None:
+    """Our own faults are in the log, and not in the answer."""
+
+    @requires
+    async def get(request: Request) -> Response:
+        raise error
+
+    answer = client_of(guard, Route("/{document_id}", get)).get("/7", headers=sign(ADA, "GET", "/7"))
+    assert answer.status_code == status
+    assert "table" not in answer.text
+    assert (str(error) in caplog.text) is logged
+
+
+def test_an_unexpected_error_after_a_decision_is_the_frameworks(guard: Guard, sign: Sign) -> None:
+    @requires
+    async def get(request: Request) -> Response:
+        raise RuntimeError("secret")
+
+    answer = client_of(guard, Route("/{document_id}", get)).get("/7", headers=sign(ADA, "GET", "/7"))
+    assert (answer.status_code, answer.text) == (500, "Internal Server Error")
+
+
+# --- the shape of the request ---
+
+
+@pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "TRACE", "PROPFIND", "get"])
+def test_other_methods_are_no_way_in(guard: Guard, method: str) -> None:
+    """HEAD is decided like GET and has no body; the rest is the router's."""
+    client = client_of(guard, Route("/{document_id}", get_document))
+    answer = client.request(method, "/7")
+    assert (answer.status_code, answer.content) == (401, b"") if method == "HEAD" else answer.status_code in (401, 405)
+    assert "read" not in answer.text
+
+
+@pytest.mark.parametrize("changes", [{}, {"raw_path": None}, {"raw_path": b"/docs/7?a=1"}, {"raw_path": b"/docs/7"}])
+def test_servers_tell_the_path_in_their_own_ways(guard: Guard, sign: Sign, changes: dict[str, Any]) -> None:
+    """No `raw_path`, one with the query in it, an application under a root path: the signature is the same."""
+    app = Starlette(
+        routes=[Route("/{document_id}", get_document)], middleware=[Middleware(GuardMiddleware, guard=guard)]
+    )
+    statuses = []
+    headers = [(k.lower().encode(), v.encode()) for k, v in sign(RITA, "GET", "/docs/7?a=1").items()]
+
+    async def main() -> None:
+        async def receive() -> Message:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send(message: Message) -> None:
+            statuses.append(message.get("status"))
+
+        scope = {"type": "http", "method": "GET", "path": "/docs/7", "root_path": "/docs", "query_string": b"a=1"}
+        await app({**scope, "headers": [*headers, (b"host", b"testserver")], **changes}, receive, send)
+
+    anyio.run(main)
+    assert statuses[0] == 200
+
+
+def test_no_other_kind_of_scope_gets_through(guard: Guard) -> None:
+    """What is neither HTTP nor WebSocket nor the start-up has no guard, so it has no way in."""
+    app = GuardMiddleware(Starlette(), guard=guard)
+
+    async def nothing(*_: Any) -> Any: ...
+
+    with pytest.raises(ConfigurationError):
+        anyio.run(functools.partial(app, {"type": "mqtt"}, nothing, nothing))
+
+
+def test_an_undecided_websocket_hears_nothing(guard: Guard) -> None:
+    async def forgotten(websocket: WebSocket) -> None:
+        await websocket.accept()
+        await websocket.send_text("for nobody's eyes")
+
+    client = client_of(guard, WebSocketRoute("/f", forgotten))
+    with pytest.raises((WebSocketDisconnect, Exception)) as ended, client.websocket_connect("/f"):
+        pass
+    assert "eyes" not in str(ended.value)

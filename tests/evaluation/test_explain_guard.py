@@ -1,0 +1,69 @@
+"""A guard explains: afresh, past its caches, without a trace in the audit trail."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from iam_guard import Guard, Outcome, Principal, Resource
+from iam_guard.errors import StoreUnavailable
+from iam_guard.evaluation.explanation import Explanation
+
+RITA = Principal.from_arn("arn:aws:iam::111122223333:user/rita")
+DOCUMENT = "arn:aws:docs:us-east-1:111122223333:document/7"
+
+
+def test_a_guard_explains_a_denial(guard: Guard, audit_file: Path) -> None:
+    """The stored policies are named; nothing is noted, since nothing was asked for."""
+    explanation = guard.explain(RITA, "docs:PutDocument", DOCUMENT)
+    assert isinstance(explanation, Explanation)
+    assert explanation.outcome is Outcome.IMPLICITLY_DENIED
+    assert explanation.epoch is not None
+    (miss,) = explanation.nearest
+    assert (miss.policy, miss.sid, miss.outcome) == ("user/rita/Read", "Read", Outcome.ALLOWED)
+    assert miss.change == "the action would have to match `docs:Get*`"
+    guard.trail.close()
+    assert not audit_file.exists() or audit_file.read_text() == ""
+
+
+def test_a_guards_decision_explains_itself(guard: Guard) -> None:
+    """`decide` and `explain` say the same, with the epoch of the decision."""
+    decision = guard.decide(RITA, "docs:GetDocument", Resource(DOCUMENT, tags={"class": "secret"}))
+    found = decision.explain()
+    assert isinstance(found, Explanation)
+    assert (found.outcome, found.epoch) == (Outcome.ALLOWED, decision.epoch)
+
+
+def test_an_explanation_is_not_from_memory(guard: Guard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the cache remembers is not asked; the seed is read again even if it was written this very moment."""
+    assert guard.decide(RITA, "docs:GetDocument", DOCUMENT).allowed
+    for name in ("principal", "account", "resource", "epoch"):
+        monkeypatch.setattr(guard._store, name, lambda *_: pytest.fail("the cache was asked"))
+    seed = tmp_path / "iam.yaml"
+    seed.write_text(seed.read_text().replace('"docs:Get*"', '"docs:List*"'))
+    explanation = guard.explain(RITA, "docs:GetDocument", DOCUMENT)
+    assert explanation.outcome is Outcome.IMPLICITLY_DENIED
+    assert "docs:List*" in explanation.text()
+
+
+def test_a_principal_that_is_no_more_is_explained(guard: Guard) -> None:
+    """P-6: no policy was asked, and the explanation says why."""
+    gone = Principal.from_arn("arn:aws:iam::111122223333:user/gone")
+    for explanation in (guard.explain(gone, "docs:GetDocument"), guard.decide(gone, "docs:GetDocument").explain()):
+        assert isinstance(explanation, Explanation)
+        assert explanation.types == ()
+        assert explanation.reasons == ("the principal does not exist (any more)",)
+
+
+def test_a_failing_store_is_explained(guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """E-6: a decision that failed before policies were loaded says the error."""
+
+    def fail(*_: object) -> None:
+        raise StoreUnavailable("the database is away")
+
+    monkeypatch.setattr(guard._store.behind, "principal", fail)
+    explanation = guard.explain(RITA, "docs:GetDocument", DOCUMENT)
+    assert explanation.outcome is Outcome.IMPLICITLY_DENIED
+    assert explanation.error == "the database is away"
+    assert "the database is away" in guard.decide(RITA, "docs:GetDocument", DOCUMENT).explain().text()

@@ -1,0 +1,214 @@
+"""The example service: every route, every request of the demo, and input that is no good."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from unittest import mock
+from urllib.parse import quote
+
+import botocore.auth
+import pytest
+from starlette.testclient import TestClient
+
+from iam_guard import open_guard
+from iam_guard.audit.reader import read
+
+FOLDER = Path(__file__).resolve().parents[2] / "examples" / "documents"
+Sign = Callable[..., dict[str, str]]
+
+
+@pytest.fixture(scope="module")
+def parts() -> Iterator[dict[str, Any]]:
+    """The modules of the example, imported as they are when it is run in its folder."""
+    names = ("documents", "app", "requests_of_the_demo")
+    with mock.patch.object(sys, "path", [str(FOLDER), *sys.path]):
+        yield {name: __import__(name) for name in names}
+    for name in names:
+        sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def client(parts: dict[str, Any], audit_file: Path) -> Iterator[TestClient]:
+    """The example with its own seed; `with` runs its start-up, which inspects the routes."""
+    guard = open_guard(FOLDER / "iam.yaml", audit=str(audit_file), services=[parts["app"].docs])
+    app = parts["app"].create(guard)
+    with TestClient(app, client=("127.0.0.1", 50000)) as opened:
+        yield opened
+    guard.close()
+    app.state.documents.close()
+
+
+class Caller:
+    """Sends what people send, signed."""
+
+    def __init__(self, client: TestClient, parts: dict[str, Any], sign: Sign) -> None:
+        self._client = client
+        self._keys = parts["requests_of_the_demo"].ACCESS_KEYS
+        self._sign = sign
+
+    def send(self, who: str, method: str, path: str, body: bytes | object = b"") -> Any:
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        headers = self._sign(self._keys[who], method, path, body=content) if who in self._keys else {}
+        return self._client.request(method, path, content=content, headers=headers)
+
+
+@pytest.fixture
+def caller(client: TestClient, parts: dict[str, Any], sign: Sign) -> Caller:
+    return Caller(client, parts, sign)
+
+
+def test_the_requests_of_the_demo(client: TestClient, parts: dict[str, Any], sign: Sign, audit_file: Path) -> None:
+    """Each is answered as the demo says, for the reason that it says, and is recorded."""
+    demo = parts["requests_of_the_demo"]
+    now = botocore.auth.get_current_datetime
+    for step in demo.REQUESTS:
+        content = b"" if step.body is None else json.dumps(step.body).encode()
+        headers = {}
+        if step.api_key:
+            headers = {"authorization": f"Bearer {demo.API_KEYS[step.who]}"}
+        elif step.who in demo.ACCESS_KEYS:
+            then = now() - timedelta(minutes=step.minutes_late)
+            with mock.patch("botocore.auth.get_current_datetime", return_value=then):
+                headers = sign(demo.ACCESS_KEYS[step.who], step.method, step.path, body=content)
+        if step.altered_body is not None:
+            content = json.dumps(step.altered_body).encode()
+        answer = client.request(step.method, step.path, content=content, headers=headers)
+        assert answer.status_code == step.expected, (step, answer.text)
+        if step.public:
+            continue
+        *_, record = read(audit_file)
+        assert record["requestID"] == answer.headers["x-amzn-requestid"]
+        told = json.dumps(record, ensure_ascii=False)
+        for words in step.because.replace("Deny by ", "").split(" of "):
+            assert words in told or words.endswith(" allows it"), (step, record)
+
+
+def test_a_document_from_its_creation_to_its_end(caller: Caller) -> None:
+    """Every route once."""
+    plan = "/documents/plan"
+    assert caller.send("nobody", "GET", "/health").json() == {"status": "ok"}
+    made = caller.send("ada", "POST", plan, {"text": "a", "tags": {"team": "blue"}})
+    assert (made.status_code, made.json()["account"]) == (201, "111122223333")
+    assert caller.send("ada", "POST", plan, {"text": "b"}).status_code == 409
+    assert caller.send("ed", "PUT", plan, {"text": "c"}).status_code == 204
+    assert caller.send("ada", "PUT", plan + "/tags", {"tags": {"team": "red"}}).status_code == 204
+    shown = {"id": "plan", "account": "111122223333", "text": "c", "tags": {"team": "red"}}
+    assert caller.send("rita", "GET", plan).json() == shown
+    assert caller.send("rita", "GET", "/documents").json() == [{"id": "plan", "tags": {"team": "red"}}]
+    assert caller.send("ada", "POST", "/exports").json() == [shown]
+    assert caller.send("ed", "PUT", plan, {"text": "d"}).status_code == 403
+    assert caller.send("gus", "GET", plan).status_code == 403
+    assert caller.send("gus", "GET", "/documents").json() == []
+    assert caller.send("ada", "DELETE", plan).status_code == 204
+    assert caller.send("ada", "GET", plan).status_code == 404
+
+
+@pytest.mark.parametrize(("address", "status"), [("198.51.100.7", 200), ("2001:db8::7", 200), ("203.0.113.7", 403)])
+def test_who_may_export_is_a_matter_of_the_network(
+    parts: dict[str, Any], sign: Sign, address: str, status: int
+) -> None:
+    """`aws:SourceIp`; a forwarding header of the caller changes nothing."""
+    app = parts["app"].create()
+    client = TestClient(app, client=(address, 50000))
+    rita = parts["requests_of_the_demo"].ACCESS_KEYS["rita"]
+    headers = {**sign(rita, "POST", "/exports"), "x-forwarded-for": "198.51.100.7"}
+    assert client.post("/exports", headers=headers).status_code == status
+    app.state.documents.close()
+
+
+BODIES = [
+    pytest.param(b"", id="empty"),
+    pytest.param(b"text", id="no JSON"),
+    pytest.param(b"\xff\xfe", id="no UTF-8"),
+    pytest.param(b"[]", id="a list"),
+    pytest.param(b"null", id="null"),
+    pytest.param(b'"text"', id="a text"),
+    pytest.param(b"7", id="a number"),
+    pytest.param(b'{"tags": []}', id="tags: a list"),
+    pytest.param(b'{"tags": null}', id="tags: null"),
+    pytest.param(b'{"tags": "team"}', id="tags: a text"),
+    pytest.param(b'{"tags": {"team": 1}}', id="tags: a number"),
+    pytest.param(b'{"tags": {"team": null}}', id="tags: null inside"),
+    pytest.param(b'{"tags": {"team": ["blue"]}}', id="tags: a list inside"),
+    pytest.param(b'{"tags": {"team": "blue", "Team": "red"}}', id="tags that differ by letter case"),
+    pytest.param(b"[" * 100_000, id="deep"),
+    pytest.param(b'{"text": ' + b"9" * 5000 + b"}", id="many digits"),
+    pytest.param(b'{"text": "\\ud800"}', id="half a character"),
+    pytest.param(b'{"tags": {"team": "\\ud800"}}', id="half a character in a tag"),
+    pytest.param(b'{"text": 7}', id="text: a number"),
+    pytest.param(b'{"text": null}', id="text: null"),
+]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [pytest.param("POST", "/documents/new", *body.values, id=f"new {body.id}") for body in BODIES]
+    + [
+        pytest.param("PUT", "/documents/plan/tags", *body.values, id=f"tags {body.id}")
+        for body in BODIES
+        if not str(body.id).startswith("text")
+    ],
+)
+def test_a_bad_body_is_answered_400(caller: Caller, method: str, path: str, body: bytes) -> None:
+    """Never 500, and nothing is changed."""
+    before = {"id": "plan", "account": "111122223333", "text": "a", "tags": {"team": "blue"}}
+    caller.send("ada", "POST", "/documents/plan", {"text": "a", "tags": {"team": "blue"}})
+    answer = caller.send("ada", method, path, body)
+    assert answer.status_code == 400, answer.text
+    assert caller.send("ada", "GET", "/documents/plan").json() == before
+    assert caller.send("ada", "GET", "/documents/new").status_code == 404
+
+
+@pytest.mark.parametrize("body", [body for body in BODIES if "tags" not in str(body.id)])
+def test_a_bad_text_is_answered_400(caller: Caller, body: bytes) -> None:
+    caller.send("ada", "POST", "/documents/plan", {"text": "a"})
+    assert caller.send("ada", "PUT", "/documents/plan", body).status_code == 400
+    assert caller.send("ada", "GET", "/documents/plan").json()["text"] == "a"
+
+
+def share(**changes: Any) -> bytes:
+    statement = {"Effect": "Allow", "Principal": "*", "Action": "docs:GetDocument", "Resource": "*", **changes}
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]}).encode()
+
+
+@pytest.mark.parametrize(
+    ("policy", "reason"),
+    [
+        (b"", "expected a value"),
+        (b"\xff", ""),
+        (b"[]", "expected an object"),
+        (b"[" * 100_000, ""),
+        (share(Effect="allow"), "Effect"),
+        (share(Principal=None), ""),
+        (share(Action="GetDocument"), "GetDocument"),
+        (share(Resource="document/7"), "document/7"),
+        (share(Condition={"StringEqual": {"aws:username": "ada"}}), "StringEqual"),
+        (share(Extra=1), "Extra"),
+        (share().replace(b'"Effect"', b'"Effect": "Deny", "Effect"'), "Effect"),
+        (json.dumps({"Statement": []}).encode(), ""),
+    ],
+)
+def test_a_bad_policy_is_refused_with_the_reason(caller: Caller, policy: bytes, reason: str) -> None:
+    """And not stored: the document goes on as it was."""
+    caller.send("ada", "POST", "/documents/plan", {"text": "a"})
+    answer = caller.send("ada", "PUT", "/documents/plan/policy", policy)
+    assert answer.status_code == 400, answer.text
+    assert answer.json()["code"] == "MalformedPolicyDocument"
+    assert reason in answer.json()["detail"]
+    assert caller.send("gus", "GET", "/documents/plan").status_code == 403
+    assert caller.send("ada", "GET", "/documents/plan").status_code == 200
+
+
+@pytest.mark.parametrize("id", ["a b", "é", "a:b", "*", "\0", "a?b", "a#b", "'", '"', "{document_id}", "-", "a\nb"])
+def test_any_id_is_a_name_and_nothing_else(caller: Caller, id: str) -> None:
+    """M-21: whatever stands in a path is a character of the resource's name."""
+    path = f"/documents/{quote(id, safe='')}"
+    made = caller.send("ada", "POST", path, {"text": "a"})
+    assert (made.status_code, made.json()["id"]) == (201, id)
+    assert caller.send("ada", "GET", path).json() == made.json()
+    assert caller.send("gus", "GET", path).status_code == 403

@@ -1,0 +1,312 @@
+"""All managed policies of AWS, as moto brings them: every one is read, written back, checked, compiled and decided.
+
+What they hold is counted, and `docs/explanation/real-policies.md` tells it: the last test compares the two. A policy
+over the input limit of IAM is read one statement at a time, as what it is: AWS's own, that no customer could store.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from moto.iam.aws_managed_policies import aws_managed_policies_data
+
+from iam_guard.errors import LimitExceeded, PolicyError
+from iam_guard.evaluation.authorizer import Authorizer, compile_policies
+from iam_guard.model.decision import Outcome, PolicyType
+from iam_guard.model.principal import Principal
+from iam_guard.model.request import AccessRequest
+from iam_guard.policy.check import check
+from iam_guard.policy.document import ConditionTest, Document, Effect, Statement
+from iam_guard.policy.grammar import OPERATORS, split_operator
+from iam_guard.policy.parse import parse
+from iam_guard.policy.quota import RAW_LIMIT
+from iam_guard.policy.render import render
+from iam_guard.policy.write import validate_for_write
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "explanation" / "real-policies.md"
+
+_IN_NO_LIST = "the type of resource is newer than the list of G-65"
+_ROOT_USER = "root tasks are about the root user, which is not in the list of G-65"
+EXPLAINED = {
+    ("AWSCloudWatchOmniServiceRolePolicy", "INVALID_ARN_RESOURCE", "/Statement/7/Resource"): _IN_NO_LIST,
+    ("AWSObservabilityAdminTelemetryEnablementServiceRolePolicy", "INVALID_ARN_RESOURCE", "/Statement/38/Resource"): (
+        _IN_NO_LIST
+    ),
+    ("IAMAuditRootUserCredentials", "INVALID_ARN_RESOURCE", "/Statement/1/NotResource"): _ROOT_USER,
+    ("IAMCreateRootUserPassword", "INVALID_ARN_RESOURCE", "/Statement/1/NotResource"): _ROOT_USER,
+    ("IAMDeleteRootUserCredentials", "INVALID_ARN_RESOURCE", "/Statement/1/NotResource"): _ROOT_USER,
+    ("AmazonTimestreamInfluxDBServiceRolePolicy", "VARIABLE_UNSUPPORTED_IN_ELEMENT", "/Statement/8/Resource"): (
+        "a variable in the account field means nothing (V-4): AWS's own mistake"
+    ),
+}
+"""The findings of level ERROR, all of them, and why AWS's own policies have them."""
+
+TOO_LONG = {"AWSSupportServiceRolePolicy"}  # G-74 limits what customers send, not what AWS keeps
+
+
+@cache
+def policies() -> dict[str, dict[str, Any]]:
+    """Give all documents by name, decoded."""
+    return {name: each["Document"] for name, each in json.loads(aws_managed_policies_data).items()}
+
+
+def parts(name: str) -> list[dict[str, Any]]:
+    """Give a document as it is, or one document for each statement where it is too long."""
+    document = policies()[name]
+    if name not in TOO_LONG:
+        return [document]
+    return [{**document, "Statement": [statement]} for statement in document["Statement"]]
+
+
+@cache
+def read() -> dict[str, list[Document]]:
+    """Read all documents from text."""
+    return {name: [parse(json.dumps(each, indent=2)) for each in parts(name)] for name in policies()}
+
+
+def documents() -> Iterator[Document]:
+    for each in read().values():
+        yield from each
+
+
+def statements() -> Iterator[Statement]:
+    for document in documents():
+        yield from document.statements
+
+
+# --- reading, checking, writing ----------------------------------------------------------------------------------
+
+
+def test_every_policy_is_read() -> None:
+    """G-10 to G-67: AWS writes nothing that we refuse, but for the length that only AWS may have (G-74)."""
+    assert len(policies()) > 1500
+    assert {name for name, each in policies().items() if len(json.dumps(each)) > RAW_LIMIT} == TOO_LONG
+    refused = {}
+    for name, document in policies().items():
+        try:
+            parse(json.dumps(document))
+        except PolicyError as error:
+            refused[name] = str(error)
+    assert refused.keys() == TOO_LONG, refused
+    assert all(f"at most {RAW_LIMIT} characters" in message for message in refused.values())
+    assert sum(1 for _ in statements()) == sum(len(_listed(each["Statement"])) for each in policies().values())
+
+
+def test_no_finding_is_an_error_that_aws_would_not_give() -> None:
+    """AA-21: of all policies, these six statements alone have a finding of level ERROR."""
+    found = {
+        (name, finding.code, finding.place)
+        for name, documents in read().items()
+        for document in documents
+        for finding in check(document)
+        if finding.level == "ERROR"
+    }
+    assert found == EXPLAINED.keys()
+
+
+def test_every_policy_is_written_back() -> None:
+    """G-7, G-14: what is rendered is the JSON that was read, in the normal form, and means the same when read again."""
+    changed = []
+    for name, documents in read().items():
+        for document, original in zip(documents, parts(name), strict=True):
+            rendered = render(document)
+            again = parse(rendered)
+            if rendered != _normal(original) or _meaning(again) != _meaning(document):
+                changed.append(name)
+    assert changed == []
+
+
+def test_a_customer_could_store_all_but_the_long_ones() -> None:
+    """G-13, G-70: a write refuses a copy of them for its size, or for what is explained above, and for nothing else."""
+    refused = set()
+    for name in policies():
+        for part in parts(name):
+            try:
+                validate_for_write(json.dumps(part), PolicyType.IDENTITY, managed=True)
+            except LimitExceeded:
+                assert len(json.dumps(part, separators=(",", ":"))) > 6144
+            except PolicyError as error:
+                refused.add((name, error.finding, error.place))
+    assert refused == {row for row in EXPLAINED if row[1] == "INVALID_ARN_RESOURCE"}
+
+
+def _normal(document: dict[str, Any]) -> dict[str, Any]:
+    """Bring a document into the form of `render`: statements in a list, lists of one as the one, G-15."""
+    return {**document, "Statement": [_scalars(each) for each in _listed(document["Statement"])]}
+
+
+def _scalars(value: Any) -> Any:
+    match value:
+        case dict():
+            return {key: _scalars(each) for key, each in value.items()}
+        case [only]:
+            return _scalars(only)
+        case bool():
+            return json.dumps(value)
+        case _:
+            return value
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _meaning(document: Document) -> list[Statement]:
+    return [
+        replace(each, position=None, conditions=tuple(replace(test, position=None) for test in each.conditions))
+        for each in document.statements
+    ]
+
+
+# --- deciding ----------------------------------------------------------------------------------------------------
+
+ACCOUNT = "111122223333"
+ME = Principal.from_arn(f"arn:aws:iam::{ACCOUNT}:user/ada")
+SOMETHING = "x"  # what stands in for a wildcard or a variable
+_VARIABLE = re.compile(r"\$\{([^*?$}][^}]*)\}")
+_TO_FILL = re.compile(rf"{_VARIABLE.pattern}|\$\{{([*?$])\}}|[*?]")
+_UNLISTED_ACTION = "docs:Unlisted"
+_UNLISTED_RESOURCE = f"arn:aws:docs:us-east-1:{ACCOUNT}:unlisted"
+
+
+class Wanted:
+    """The request context in which a statement applies; None is a key that must be absent."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, str | tuple[str, ...] | None] = {}
+
+    def fill(self, text: str) -> str:
+        """Put something in the place of every wildcard, and of every variable, whose key then has that value."""
+        for key in _VARIABLE.findall(text):
+            self.values.setdefault(key.lower(), SOMETHING)
+        return _TO_FILL.sub(lambda found: found[2] or SOMETHING, text)  # M-20: `${*}` is the letter
+
+    def meet(self, test: ConditionTest) -> None:
+        """Give the key the simplest value that meets the condition, unless it has one."""
+        name = split_operator(test.operator)
+        value: str | tuple[str, ...] | None
+        if name.base == "Null":
+            value = None if test.values == ("true",) else SOMETHING
+        elif "Not" in name.base:
+            value = (SOMETHING,) if name.prefix == "ForAnyValue" else None
+        else:
+            filled = self.fill(test.values[0])
+            value = (filled,) if name.prefix else filled
+        self.values.setdefault(test.key.lower(), value)
+
+
+def asked(statement: Statement) -> AccessRequest:
+    """Make the simplest request that a statement is about."""
+    wanted = Wanted()
+    action = wanted.fill(statement.actions[0]) if statement.actions else _UNLISTED_ACTION
+    action = action if ":" in action else _UNLISTED_ACTION
+    resource = wanted.fill(statement.resources[0]) if statement.resources else _UNLISTED_RESOURCE
+    resource = _UNLISTED_RESOURCE if resource == SOMETHING else resource
+    resource += f":{SOMETHING}" * (5 - resource.count(":"))  # G-64
+    for test in sorted(statement.conditions, key=lambda test: ("Not" in test.operator, test.operator == "Null")):
+        wanted.meet(test)
+    context = {key: value for key, value in wanted.values.items() if value is not None}
+    return AccessRequest(ME, action, resource, context, ACCOUNT)
+
+
+def authorizer(name: str) -> Authorizer:
+    """Compile a policy as that of a caller whom every resource leaves to its account (E-41)."""
+    everybody_here = {"Effect": "Allow", "Principal": {"AWS": ACCOUNT}, "Action": "*", "Resource": "*"}
+    return compile_policies(identity=parts(name), resource={"Version": "2012-10-17", "Statement": everybody_here})
+
+
+def test_every_statement_does_what_it_says() -> None:
+    """M-1, E-2: for the request that a statement describes, an Allow gives the permission and a Deny refuses it."""
+    silent = set()
+    for name, documents in read().items():
+        decide = authorizer(name).decide
+        for statement in (each for document in documents for each in document.statements):
+            decision = decide(asked(statement))
+            if decision.outcome is not Outcome.EXPLICITLY_DENIED and (
+                statement.effect is Effect.DENY or not decision.allowed
+            ):
+                silent.add((name, statement.index))
+    assert silent == {("AmazonTimestreamInfluxDBServiceRolePolicy", 8)}  # explained above
+
+
+def test_no_statement_is_in_doubt(caplog: pytest.LogCaptureFixture) -> None:
+    """C-45: no element of any statement fails to be evaluated, where its condition keys are there and where not."""
+    for name, documents in read().items():
+        decide = authorizer(name).decide
+        for statement in (each for document in documents for each in document.statements):
+            request = asked(statement)
+            assert decide(request).error is None
+            assert decide(replace(request, context={})).error is None
+    assert [record for record in caplog.records if record.name.startswith("iam_guard")] == []
+
+
+# --- what that covers --------------------------------------------------------------------------------------------
+
+
+def coverage() -> str:
+    """Count what the policies hold, as the two tables of the page."""
+    operators = Counter(test.operator for each in statements() for test in each.conditions)
+    unused = sorted(OPERATORS - {split_operator(name).base for name in operators})
+    return (
+        "| What | How many | Different |\n|---|---:|---:|\n"
+        + "".join(f"| {what} | {number:,} | {different} |\n" for what, number, different in _counted())
+        + "\n| Operator | Conditions |\n|---|---:|\n"
+        + "".join(f"| `{name}` | {number:,} |\n" for name, number in sorted(operators.items()))
+        + f"\nNot in any of them: {', '.join(f'`{name}`' for name in unused)}.\n"
+    )
+
+
+def _counted() -> Iterator[tuple[str, int, str]]:
+    every = list(statements())
+    actions = [text.lower() for each in every for text in (each.actions or each.not_actions or ())]
+    resources = [text for each in every for text in (each.resources or each.not_resources or ())]
+    tests = [test for each in every for test in each.conditions]
+    variables = [name for text in _texts(every) for name in _VARIABLE.findall(text)]
+    yield "Policies", len(policies()), ""
+    yield "Statements", len(every), ""
+    yield "… that deny", sum(each.effect is Effect.DENY for each in every), ""
+    yield "… with `NotAction`", sum(each.not_actions is not None for each in every), ""
+    yield "… with `NotResource`", sum(each.not_resources is not None for each in every), ""
+    yield "… with conditions", sum(bool(each.conditions) for each in every), ""
+    yield "Actions", len(actions), _different(actions)
+    yield "… with wildcards", sum(map(_has_wildcard, actions)), _different(filter(_has_wildcard, actions))
+    yield "Resources", len(resources), _different(resources)
+    yield "… with wildcards", sum(map(_has_wildcard, resources)), _different(filter(_has_wildcard, resources))
+    yield "Conditions", len(tests), ""
+    yield "… by operator", len(tests), _different(test.operator for test in tests)
+    yield "… by key", len(tests), _different(test.key.lower() for test in tests)
+    yield "… by value", sum(len(test.values) for test in tests), _different(v for test in tests for v in test.values)
+    yield "Variables", len(variables), _different(map(str.lower, variables))
+
+
+def _texts(every: Iterable[Statement]) -> Iterator[str]:
+    for each in every:
+        yield from each.resources or each.not_resources or ()
+        for test in each.conditions:
+            yield from test.values
+
+
+def _different(texts: Iterable[str]) -> str:
+    return f"{len(set(texts)):,}"
+
+
+def _has_wildcard(text: str) -> bool:
+    return "*" in text or "?" in text
+
+
+def test_the_page_tells_what_was_counted() -> None:
+    """The numbers of the page are those of the moto that is installed."""
+    page = PAGE.read_text(encoding="utf-8")
+    assert f"moto {importlib.metadata.version('moto')}" in page
+    assert coverage() in page, coverage()
+    assert all(f"`{name}`" in page for name, _, _ in EXPLAINED)
+    assert all(f"`{name}`" in page for name in TOO_LONG)

@@ -1,0 +1,324 @@
+"""The command `iam-guard`: what it prints, what it changes, how it ends (design 4.1, 4.3)."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from iam_guard.cli import main
+
+SEED = """
+version: 1
+accounts:
+  - id: "111122223333"
+    users:
+      - {name: ada, tags: {team: blue}}
+"""
+ALLOW = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "docs:*", "Resource": "*"}]}
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run the command in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def invoke(*arguments: str, stdin: str | bytes | None = None) -> Result:
+        return CliRunner().invoke(main, list(arguments), input=stdin)
+
+    return invoke
+
+
+def case(id: str, expected: str | None = None, **changes: Any) -> dict[str, Any]:
+    given = {
+        "id": id,
+        "request": {
+            "principal": {"arn": "arn:aws:iam::111122223333:user/ada", "account": "111122223333", "type": "User"},
+            "action": "docs:Get",
+            "resource": "*",
+        },
+        "policies": {"identity": [ALLOW]},
+        **changes,
+    }
+    return given if expected is None else {**given, "expected": expected}
+
+
+def lines(*cases: object) -> str:
+    return "".join(f"{each if isinstance(each, str) else json.dumps(each)}\n" for each in cases)
+
+
+# --- the command itself ---
+
+
+def test_help_names_every_command(run: Run) -> None:
+    for option in ("--help", "-h"):
+        told = run(option)
+        assert told.exit_code == 0
+        assert all(name in told.output for name in ("init", "apply", "routes", "decide", "test"))
+
+
+@pytest.mark.parametrize("command", ["init", "apply", "routes", "decide", "test"])
+def test_every_command_has_help(run: Run, command: str) -> None:
+    told = run(command, "--help")
+    assert told.exit_code == 0
+    assert len(told.output.splitlines()) > 4
+
+
+def test_the_version_is_the_distributions(run: Run) -> None:
+    assert version("iam-guard") in run("--version").output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("nonsense",),
+        ("--nonsense",),
+        ("apply",),
+        ("apply", "missing.yaml"),
+        ("apply", "."),
+        ("test",),
+        ("test", "missing.jsonl"),
+        ("routes",),
+        ("routes", "app"),
+    ],
+)
+def test_wrong_usage_ends_with_2(run: Run, arguments: tuple[str, ...]) -> None:
+    """0 yes, 1 no, 2 usage or error."""
+    assert run(*arguments).exit_code == 2
+
+
+# --- init, apply ---
+
+
+def test_init_makes_a_store_and_is_content_with_one(run: Run, tmp_path: Path) -> None:
+    first, second = run("init"), run("init")
+    assert (first.exit_code, second.exit_code) == (0, 0)
+    assert "ready at epoch" in first.output
+    assert (tmp_path / "iam-guard.db").stat().st_mode & 0o077 == 0
+    assert json.loads(run("init", "--json").output)["changes"]
+
+
+def test_a_second_apply_changes_nothing(run: Run, tmp_path: Path) -> None:
+    """Idempotent; afterwards the store holds what the file declares."""
+    (tmp_path / "iam.yaml").write_text(SEED)
+    first = run("apply", "iam.yaml", "--store", "sqlite:///other.db")
+    assert first.exit_code == 0
+    assert "user/ada" in first.output
+    second = run("apply", "iam.yaml", "--store", "sqlite:///other.db")
+    assert (second.exit_code, second.output) == (0, "no changes\n")
+    assert json.loads(run("apply", "iam.yaml", "--store", "sqlite:///other.db", "--json").output) == {"changes": []}
+    (tmp_path / "iam.yaml").write_text(SEED.replace("blue", "red"))
+    assert "tags" in run("apply", "iam.yaml", "--store", "sqlite:///other.db").output
+
+
+def test_the_store_may_come_from_the_environment(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IAM_GUARD_STORE", "sqlite:///named.db")
+    assert run("init").exit_code == 0
+    assert (tmp_path / "named.db").exists()
+
+
+def test_prune_removes_what_the_file_does_not_declare(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "iam.yaml").write_text(SEED + "      - {name: eve}\n")
+    run("apply", "iam.yaml")
+    (tmp_path / "iam.yaml").write_text(SEED)
+    assert run("apply", "iam.yaml").output == "no changes\n"
+    assert "user/eve" in run("apply", "iam.yaml", "--prune").output
+
+
+def test_a_bad_seed_changes_nothing_and_is_told_with_its_line(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "iam.yaml").write_text(SEED)
+    run("apply", "iam.yaml")
+    (tmp_path / "bad.yaml").write_text(SEED + "      - {name: eve}\n      - {nmae: bob}\n")
+    refused = run("apply", "bad.yaml")
+    assert refused.exit_code == 2
+    assert "bad.yaml:8: unknown key `nmae`" in refused.stderr
+    assert refused.stdout == ""
+    assert run("apply", "iam.yaml", "--prune").output == "no changes\n"
+
+
+def test_a_bad_seed_makes_no_store(run: Run, tmp_path: Path) -> None:
+    """It is read before anything is opened."""
+    (tmp_path / "bad.yaml").write_text("version: 2\n")
+    assert run("apply", "bad.yaml").exit_code == 2
+    assert [each.name for each in tmp_path.iterdir()] == ["bad.yaml"]
+
+
+def test_a_store_that_cannot_be_opened_is_an_error(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "iam.yaml").write_text(SEED)
+    for store in ("nonsense", "sqlite:///no/such/folder/x.db", "nosuchdatabase://x"):
+        refused = run("apply", "iam.yaml", "--store", store)
+        assert refused.exit_code == 2, (store, refused.output, refused.exception)
+        assert refused.stderr.startswith("iam-guard: ")
+
+
+# --- routes ---
+
+APP = """
+from starlette.applications import Starlette
+from starlette.routing import Route
+from iam_guard import GuardMiddleware, Service, public
+from iam_guard.errors import ConfigurationError
+
+docs = Service("docs")
+
+@docs.requires("Get", resource="document/{id}")
+async def get(request): ...
+
+@public
+async def health(request): ...
+
+async def forgotten(request): ...
+
+good = Starlette(routes=[Route("/d/{id}", get), Route("/health", health)])
+bad = Starlette(routes=[Route("/d/{id}", get), Route("/f", forgotten)])
+wrapped = GuardMiddleware(bad, guard=type("G", (), {"settings": __import__("iam_guard.settings").settings.Settings()}))
+def create(debug=False): return good
+async def asgi(scope, receive, send): ...
+def broken(): raise RuntimeError("no database")
+def misconfigured(): raise ConfigurationError("no guard")
+"""
+
+
+@pytest.fixture
+def app(tmp_path: Path, request: pytest.FixtureRequest) -> str:
+    """Write the module above under a name that no other test has imported."""
+    name = f"app_{abs(hash(request.node.name))}"
+    (tmp_path / f"{name}.py").write_text(APP)
+    return name
+
+
+@pytest.mark.parametrize(("attribute", "code"), [("good", 0), ("create", 0), ("bad", 1), ("wrapped", 1)])
+def test_routes_tells_what_is_guarded(run: Run, app: str, attribute: str, code: int) -> None:
+    told = run("routes", f"{app}:{attribute}")
+    assert told.exit_code == code, told.output
+    assert "docs:Get on document/{id}" in told.output
+    assert ("UNGUARDED" in told.output) is (code == 1)
+    assert told.output.endswith(f"2 endpoints, {code} unguarded\n")
+
+
+def test_routes_as_json(run: Run, app: str) -> None:
+    told = run("routes", f"{app}:bad", "--json")
+    assert told.exit_code == 1
+    assert json.loads(told.output) == [
+        {"path": "/d/{id}", "methods": ["GET", "HEAD"], "endpoint": "get", "guards": ["docs:Get on document/{id}"]},
+        {"path": "/f", "methods": ["GET", "HEAD"], "endpoint": "forgotten", "guards": []},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("attribute", "words"),
+    [
+        ("nothing", "nothing"),
+        ("broken", "RuntimeError: no database"),
+        ("misconfigured", "no guard"),
+    ],
+)
+def test_an_application_that_cannot_be_loaded_is_an_error(run: Run, app: str, attribute: str, words: str) -> None:
+    """Nothing was found out, which is neither yes nor no."""
+    told = run("routes", f"{app}:{attribute}")
+    assert told.exit_code == 2
+    assert words in told.stderr
+
+
+@pytest.mark.parametrize("text", ["def (", "import no_such_module", "1 / 0"])
+def test_a_module_that_cannot_be_imported_is_an_error(run: Run, tmp_path: Path, text: str) -> None:
+    name = f"broken_{abs(hash(text))}"
+    (tmp_path / f"{name}.py").write_text(text)
+    assert run("routes", f"{name}:app").exit_code == 2
+
+
+# --- decide ---
+
+
+def test_decide_answers_in_order_and_goes_on_after_errors(run: Run) -> None:
+    """4.3: `expected` is ignored; what cannot be decided is told in its place."""
+    twice = json.dumps(case("twice")).replace('"id"', '"id": "once", "id"')
+    refused = {**case("refused"), "policies": {"identity": [{"Statement": {"Effect": "Maybe"}}]}}
+    given = lines(
+        case("a", "ExplicitlyDenied"),
+        case("b", policies={}),
+        "{",
+        "",
+        twice,
+        refused,
+        "[]",
+        "7",
+        case("é"),
+        "[" * 99999,
+    )
+    told = run("decide", stdin=given)
+    assert told.exit_code == 0
+    answers = [json.loads(line) for line in told.output.splitlines()]
+    assert [each["id"] for each in answers] == ["a", "b", None, None, "refused", None, None, "é", None]
+    assert [each.get("outcome") for each in answers] == [
+        "Allowed", "ImplicitlyDenied", None, None, None, None, None, "Allowed", None,
+    ]  # fmt: skip
+    assert all(("error" in each) is ("outcome" not in each) for each in answers)
+    assert "`id` is repeated" in answers[3]["error"]
+
+
+def test_decide_of_nothing_says_nothing(run: Run) -> None:
+    told = run("decide", stdin="")
+    assert (told.exit_code, told.output) == (0, "")
+
+
+def test_decide_as_a_process_of_its_own() -> None:
+    """A stream with a line that is no UTF-8 goes on, whatever the locale says."""
+    given = lines(case("a")).encode() + b"\xff\xfe\n" + lines(case("ü")).encode()
+    for encoding in ("utf-8:strict", "ascii:strict"):
+        done = subprocess.run(
+            [sys.executable, "-m", "iam_guard", "decide"],
+            input=given, capture_output=True, check=True, env={"PYTHONIOENCODING": encoding}, timeout=60,
+        )  # fmt: skip
+        answers = [json.loads(line) for line in done.stdout.splitlines()]
+        assert [each["id"] for each in answers] == ["a", None, "ü"]
+        assert done.stderr == b""
+
+
+# --- test ---
+
+
+@pytest.mark.parametrize("name", ["cases.jsonl", "cases.yaml"])
+def test_test_counts(run: Run, tmp_path: Path, name: str) -> None:
+    """Failures first, each with its place; exit code 1 when there are any."""
+    refused = {"id": "refused", "expected": "error"}
+    cases = [case("good", "Allowed"), case("bad", "ImplicitlyDenied"), case("none"), refused]
+    (tmp_path / name).write_text(lines(*cases) if name.endswith("jsonl") else json.dumps(cases))
+    told = run("test", name)
+    assert told.exit_code == 1
+    mark = ":" if name.endswith("jsonl") else "#"
+    assert told.output.splitlines() == [
+        f"{name}{mark}2: bad: expected ImplicitlyDenied, got Allowed",
+        f"{name}{mark}3: none: expected None, got Allowed",
+        "2 passed, 2 failed",
+    ]
+    as_json = [json.loads(line) for line in run("test", name, "--json").output.splitlines()]
+    assert as_json[0] == {"place": f"{name}{mark}2", "id": "bad", "outcome": "Allowed", "expected": "ImplicitlyDenied"}
+    assert as_json[-1] == {"passed": 2, "failed": 2}
+
+
+def test_test_of_several_files_that_pass(run: Run, tmp_path: Path) -> None:
+    for name in ("a.jsonl", "b.jsonl"):
+        (tmp_path / name).write_text(lines(case("good", "Allowed")))
+    told = run("test", "a.jsonl", "b.jsonl")
+    assert (told.exit_code, told.output) == (0, "2 passed, 0 failed\n")
+
+
+def test_what_cannot_be_read_is_a_failure_or_an_error(run: Run, tmp_path: Path) -> None:
+    """A line that is no case fails; a YAML file that is no list is no file of cases at all."""
+    (tmp_path / "a.jsonl").write_text("{\n")
+    (tmp_path / "b.yaml").write_text("- {id: a, id: b}\n")
+    (tmp_path / "c.yaml").write_text("id: a\n")
+    assert run("test", "a.jsonl").output.endswith("0 passed, 1 failed\n")
+    assert "`id` is repeated" in run("test", "b.yaml").output
+    refused = run("test", "c.yaml")
+    assert (refused.exit_code, refused.stderr) == (2, "iam-guard: expected a list of cases (at c.yaml)\n")

@@ -1,0 +1,126 @@
+"""Files of cases: each case in its place, what is none is told and passed over."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from iam_guard.errors import InvalidInput
+from iam_guard.testing.case_files import CaseEntry, Unreadable, entries_of_file, entries_of_lines
+
+
+def yaml_file(tmp_path: Path, text: str | bytes) -> Path:
+    path = tmp_path / "cases.yaml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def only(path: Path) -> Any:
+    (entry,) = entries_of_file(path)
+    assert isinstance(entry, CaseEntry), entry
+    return entry.given
+
+
+def problem(path: Path) -> Unreadable:
+    (entry,) = entries_of_file(path)
+    assert isinstance(entry, Unreadable), entry
+    return entry
+
+
+def test_a_stream_goes_on_after_what_is_no_case() -> None:
+    """4.3: an answer for each line, in order; empty lines count as lines and have none."""
+    lines = ['{"id": 1}', "", "{", "  \t", '{"id": 2, "id": 3}', '{"x": NaN}', "[" * 100_000, '"text"', '{"id": 4}']
+    entries = list(entries_of_lines(lines, "in"))
+    assert [each.place for each in entries] == ["in:1", "in:3", "in:5", "in:6", "in:7", "in:8", "in:9"]
+    assert [isinstance(each, Unreadable) for each in entries] == [False, True, True, True, True, False, False]
+
+
+def test_a_number_of_many_digits_is_refused() -> None:
+    """Python refuses to read it; the stream goes on."""
+    (entry,) = entries_of_lines(['{"id": ' + "9" * 5000 + "}"], "in")
+    assert isinstance(entry, Unreadable)
+
+
+def test_bytes_that_are_no_utf8_spoil_their_line_only(tmp_path: Path) -> None:
+    """Nothing is decided on a text that was changed while it was read."""
+    path = tmp_path / "cases.jsonl"
+    path.write_bytes(b'{"id": "\xff"}\n{"id": "\xc3\xa9"}\n')
+    bad, good = entries_of_file(path)
+    assert bad == Unreadable(f"{path}:1", "expected UTF-8")
+    assert good == CaseEntry(f"{path}:2", {"id": "é"})
+
+
+@pytest.mark.parametrize("name", ["cases.yaml", "cases.yml"])
+def test_yaml_is_known_by_its_name(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_text("- {id: a}\n- {id: b}\n")
+    assert list(entries_of_file(path)) == [
+        CaseEntry(f"{path}#1", {"id": "a"}),
+        CaseEntry(f"{path}#2", {"id": "b"}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("2012-10-17", "2012-10-17"),
+        ("2026-01-01T00:00:00Z", "2026-01-01T00:00:00Z"),
+        ("012345678901", "012345678901"),
+        ("no", "no"),
+        ("on", "on"),
+        ("1_000", "1_000"),
+        ("1:30", "1:30"),
+        ("0x10", "0x10"),
+        (".inf", ".inf"),
+        ("true", True),
+        ("null", None),
+        ("", None),
+        ("17", 17),
+        ("-1.5e3", -1500.0),
+        ("'17'", "17"),
+    ],
+)
+def test_yaml_means_what_json_means(tmp_path: Path, text: str, value: object) -> None:
+    """An account id is no octal number, and a version is no date."""
+    found = only(yaml_file(tmp_path, f"- x: {text}\n"))["x"]
+    assert (found, type(found)) == (value, type(value))
+
+
+def test_yaml_may_share_parts(tmp_path: Path) -> None:
+    """Anchors and merges are how people keep case files short."""
+    path = yaml_file(tmp_path, "- &a {id: a, why: w}\n- {<<: *a, id: b}\n")
+    assert [each.given for each in entries_of_file(path) if isinstance(each, CaseEntry)] == [
+        {"id": "a", "why": "w"},
+        {"id": "b", "why": "w"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        pytest.param("- {Effect: Deny, Effect: Allow}\n", "`Effect` is repeated", id="repeated key"),
+        pytest.param("- a: {Effect: Deny, 'Effect': Allow}\n", "`Effect` is repeated", id="repeated inside"),
+        pytest.param("- {a: [\n", "", id="not closed"),
+        pytest.param("- !!python/object/apply:os.system [exit]\n", "could not determine a constructor", id="tag"),
+        pytest.param("- ? [a]\n  : b\n", "unhashable", id="key that is no scalar"),
+        pytest.param(b"- \xff\n", "", id="not UTF-8"),
+        pytest.param("- " + "[" * 3000 + "]" * 3000, "", id="deep"),
+        pytest.param("- " + "9" * 5000, "", id="many digits"),
+    ],
+)
+def test_bad_yaml_is_told_and_not_half_read(tmp_path: Path, text: str | bytes, words: str) -> None:
+    """G-10 holds for YAML too: who keeps the last of two keys decides differently from who keeps the first."""
+    assert words in problem(yaml_file(tmp_path, text)).problem
+
+
+def test_bad_yaml_is_told_with_its_line(tmp_path: Path) -> None:
+    path = yaml_file(tmp_path, "- id: a\n- id: b\n  id: c\n")
+    assert problem(path).place == f"{path}:3"
+
+
+@pytest.mark.parametrize("text", ["", "id: a", "text"])
+def test_yaml_must_be_a_list(tmp_path: Path, text: str) -> None:
+    with pytest.raises(InvalidInput, match="expected a list of cases"):
+        list(entries_of_file(yaml_file(tmp_path, text)))

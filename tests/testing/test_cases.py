@@ -1,0 +1,136 @@
+"""Cases: their shape is checked, and each is decided or refused, never anything else (rules N)."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from iam_guard.errors import IamGuardError, InvalidInput
+from iam_guard.testing.cases import decide_case, read_case
+
+ALLOW = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "docs:*", "Resource": "*"}]}
+CASE: dict[str, Any] = {
+    "id": "c1",
+    "request": {
+        "principal": {"arn": "arn:aws:iam::111122223333:user/ada", "account": "111122223333", "type": "User"},
+        "action": "docs:GetDocument",
+        "resource": "arn:aws:docs:us-east-1:111122223333:document/7",
+        "context": {"docs:Shape": "round"},
+    },
+    "policies": {"identity": [ALLOW]},
+}
+
+
+def with_value(path: str, value: object) -> dict[str, Any]:
+    """Give the case above with one place changed."""
+    changed = copy.deepcopy(CASE)
+    *ways, last = path.split("/")
+    place = changed
+    for way in ways:
+        place = place[way]
+    place[last] = value
+    return changed
+
+
+def test_decides_a_case() -> None:
+    """N-1 to N-4."""
+    assert decide_case(read_case(CASE)).outcome == "Allowed"
+
+
+@pytest.mark.parametrize("key", ["rule", "expected", "why"])
+def test_what_only_people_read_changes_nothing(key: str) -> None:
+    assert decide_case(read_case({**CASE, key: "Allowed"})).allowed
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "place"),
+    [
+        ("id", None, "/id"),
+        ("id", 7, "/id"),
+        ("request", [], "/request"),
+        ("polices", {}, "/"),
+        ("request/ressource", "*", "/request"),
+        ("request/principal", None, "/request/principal"),
+        ("request/principal", "arn:aws:iam::111122223333:user/ada", "/request/principal"),
+        ("request/principal/type", "user", "/request/principal/type"),
+        ("request/principal/arn", None, "/request/principal/arn"),
+        ("request/principal/account", 111122223333, "/request/principal/account"),
+        ("request/action", ["docs:GetDocument"], "/request/action"),
+        ("request/resource", None, "/request/resource"),
+        ("request/resource_account", 1, "/request/resource_account"),
+        ("request/context", [], "/request/context"),
+        ("request/context", False, "/request/context"),
+        ("request/context", "x", "/request/context"),
+        ("request/principal/boundary", "true", "/request/principal/boundary"),
+        ("request/principal/boundary", 1, "/request/principal/boundary"),
+        ("policies", [ALLOW], "/policies"),
+        ("policies", [], "/policies"),
+        ("policies/identities", [], "/policies"),
+        ("policies/identity", ALLOW, "/policies/identity"),
+        ("policies/session", ALLOW, "/policies/session"),
+        ("policies/scps", [ALLOW], "/policies/scps"),
+        ("policies/rcps", {"a": 1}, "/policies/rcps"),
+        ("expected", 5, "/expected"),
+    ],
+)
+def test_tells_the_place_of_what_is_wrong(path: str, value: object, place: str) -> None:
+    """A typing error in a case must not leave a policy out."""
+    with pytest.raises(InvalidInput) as refused:
+        decide_case(read_case(with_value(path, value)))
+    assert refused.value.place == place
+
+
+@pytest.mark.parametrize("key", ["identity", "resource", "permissions_boundary", "session", "scps", "rcps"])
+@pytest.mark.parametrize("document", [5, "text", [], {"Statement": 5}, {"statement": []}, None])
+def test_a_document_that_is_none_is_refused(key: str, document: object) -> None:
+    """N-9: refused, wherever it stands; None is no policy where a list is not expected."""
+    wrapped = [[document]] if key in ("scps", "rcps") else [document] if key in ("identity", "session") else document
+    case = read_case(with_value(f"policies/{key}", wrapped))
+    if wrapped is None:
+        assert decide_case(case).allowed
+        return
+    with pytest.raises(IamGuardError):
+        decide_case(case)
+
+
+def test_a_case_without_policies_is_denied() -> None:
+    """E-1."""
+    assert decide_case(read_case(with_value("policies", None))).outcome == "ImplicitlyDenied"
+
+
+def test_a_role_session_follows_from_its_arn() -> None:
+    """P-2: without `role_arn` the role is at the root path."""
+    session = {
+        "arn": "arn:aws:sts::111122223333:assumed-role/Editor/ada",
+        "account": "111122223333",
+        "type": "AssumedRole",
+    }
+    case = read_case(with_value("request/principal", session))
+    assert case.request.principal.role_arn == "arn:aws:iam::111122223333:role/Editor"
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.just("*") | st.just(ALLOW),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+places = [
+    "id", "request", "policies", "expected", "request/principal", "request/principal/arn", "request/principal/account",
+    "request/principal/type", "request/principal/role_arn", "request/principal/boundary", "request/action",
+    "request/resource", "request/resource_account", "request/context", "request/context/docs:Shape",
+    "policies/identity", "policies/resource", "policies/permissions_boundary", "policies/session", "policies/scps",
+    "policies/rcps", "policies/vpc_endpoint",
+]  # fmt: skip
+
+
+@given(st.sampled_from(places), anything)
+def test_nothing_but_our_errors_comes_out(path: str, value: object) -> None:
+    """A stream of cases goes on after any of them."""
+    try:
+        decide_case(read_case(with_value(path, value)))
+    except IamGuardError:
+        return
