@@ -8,8 +8,10 @@ resource-based policy by which its owner shares it, also across accounts. Run it
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+from collections.abc import AsyncIterator
 from typing import Any
 
 from documents import Document, Documents
@@ -119,8 +121,18 @@ async def health(request: Request) -> Response:
 def create(guard: Guard | None = None, database: str | None = None) -> Starlette:
     """Make the application; the environment says where the policies and the documents are."""
     here = os.path.dirname(os.path.abspath(__file__))
-    guard = guard or open_guard(os.environ.get("DOCUMENTS_IAM", os.path.join(here, "iam.yaml")), services=[docs])
+    guarding = guard or open_guard(os.environ.get("DOCUMENTS_IAM", os.path.join(here, "iam.yaml")), services=[docs])
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        """Close at the end what was opened here."""
+        yield
+        app.state.documents.close()
+        if guard is None:
+            guarding.close()
+
     app = Starlette(
+        lifespan=lifespan,
         routes=[
             Route("/health", health),
             Route("/documents", list_documents),
@@ -132,7 +144,7 @@ def create(guard: Guard | None = None, database: str | None = None) -> Starlette
             Route("/documents/{document_id}/tags", tag_document, methods=["PUT"]),
             Route("/documents/{document_id}/policy", share_document, methods=["PUT"]),
         ],
-        middleware=[Middleware(GuardMiddleware, guard=guard)],
+        middleware=[Middleware(GuardMiddleware, guard=guarding)],
     )
     app.state.documents = Documents(database or os.environ.get("DOCUMENTS_DB", ":memory:"))
     return app

@@ -114,11 +114,10 @@ def test_who_may_export_is_a_matter_of_the_network(
 ) -> None:
     """`aws:SourceIp`; a forwarding header of the caller changes nothing."""
     app = parts["app"].create()
-    client = TestClient(app, client=(address, 50000))
     rita = parts["requests_of_the_demo"].ACCESS_KEYS["rita"]
     headers = {**sign(rita, "POST", "/exports"), "x-forwarded-for": "198.51.100.7"}
-    assert client.post("/exports", headers=headers).status_code == status
-    app.state.documents.close()
+    with TestClient(app, client=(address, 50000)) as client:
+        assert client.post("/exports", headers=headers).status_code == status
 
 
 BODIES = [
