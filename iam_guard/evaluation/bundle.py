@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from iam_guard.errors import InvalidInput
 from iam_guard.evaluation.compile import CompiledPolicy, PolicySource, compile_policy
@@ -72,9 +73,12 @@ def _optional(sources: Iterable[PolicySource] | None, type: PolicyType) -> Layer
 def _layer(sources: Iterable[PolicySource], type: PolicyType, level: str = "") -> Layer:
     if isinstance(sources, (str, bytes)) or hasattr(sources, "keys"):
         raise InvalidInput(f"expected a list of policy documents for the {type}, got one document")
-    return tuple(
-        compile_policy(source, PolicyRef(f"{type}{level} #{number}", type)) for number, source in enumerate(sources, 1)
-    )
+    return tuple(compile_policy(source, _numbered(type, level, number)) for number, source in enumerate(sources, 1))
+
+
+@lru_cache(maxsize=256)
+def _numbered(type: PolicyType, level: str, number: int) -> PolicyRef:
+    return PolicyRef(f"{type}{level} #{number}", type)
 
 
 def _levels(levels: Sequence[Sequence[PolicySource]] | None, type: PolicyType) -> Levels | None:

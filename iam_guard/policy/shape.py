@@ -147,12 +147,16 @@ class _Shape:
     def strings(self, members: dict[str, Value], element: str, path: Path) -> tuple[str, ...] | None:
         if element not in members:
             return None
-        value, path = members[element], (*path, element)
+        value = members[element]
         if isinstance(value, str):
             return (value,)  # G-14
         if not isinstance(value, list):
-            raise self.mismatch("a string or a list of strings", value, path)
-        return tuple(self.string(each, (*path, index)) for index, each in enumerate(value))
+            raise self.mismatch("a string or a list of strings", value, (*path, element))
+        strings = [each for each in value if isinstance(each, str)]
+        if len(strings) < len(value):
+            index, other = next((index, each) for index, each in enumerate(value) if not isinstance(each, str))
+            raise self.mismatch("a string", other, (*path, element, index))  # G-16
+        return tuple(strings)
 
     def optional_string(self, members: dict[str, Value], element: str, path: Path) -> str | None:
         return self.string(members[element], (*path, element)) if element in members else None
@@ -167,10 +171,10 @@ class _Shape:
     ) -> dict[str, Value]:
         if not isinstance(value, dict):
             raise self.mismatch("an object", value, path)
-        for name in value:
-            if known is not None and name not in known:
-                message = f"expected one of {', '.join(f'`{each}`' for each in sorted(known))}, got {quoted(name)}"
-                raise self.source.refusal(message, (*path, name), finding=finding, name=True)
+        if known is not None and not value.keys() <= known:
+            name = next(each for each in value if each not in known)
+            message = f"expected one of {', '.join(f'`{each}`' for each in sorted(known))}, got {quoted(name)}"
+            raise self.source.refusal(message, (*path, name), finding=finding, name=True)
         return value
 
     def mismatch(self, expected: str, value: Value, path: Path) -> PolicyError:

@@ -1,0 +1,154 @@
+"""Decoding of cases: what is remembered of policies never changes what comes out."""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from iam_guard.testing import case_json
+from iam_guard.testing.case_json import CaseDecoder, CaseEntry, Unreadable
+
+POLICIES = (
+    "{}",
+    '{"identity": []}',
+    '{"identity": [{"policies": {}}]}',
+    '{"identity": [{"Statement": []}], "policies": {"a": "}"}}',
+    '{"a": "\\"policies\\": {", "b": "NaN"}',
+    '{"a": 1, "a": 2}',
+    '{"a": NaN}',
+    '{"a": 1}}',
+    '{"a": "é\\ud83d\\ude00"}',
+)
+KEYS = ("policies", "policies", "policies", "pol\\u0069cies", "id", "why", "NaN", '\\"policies\\"', "policies ", "")
+SCALARS = ("1", "-0.0", "1e400", "null", "true", '""', '"}"', '"\\"policies\\": {"', '"NaN"', "NaN", "-Infinity", "tru")
+SPACE = st.sampled_from(["", "", " ", "  ", "\t", "\r\n", "\u00a0"])
+
+
+@st.composite
+def objects(draw: st.DrawFn, depth: int = 0) -> str:
+    """Draw the text of something like an object, with policies at all places where they are not meant to be."""
+    inside = [objects(depth=depth + 1)] if depth < 2 else []
+    values = st.one_of(st.sampled_from(POLICIES), st.sampled_from(POLICIES), st.sampled_from(SCALARS), *inside)
+    members = [
+        f'{draw(SPACE)}"{draw(st.sampled_from(KEYS))}"{draw(SPACE)}:{draw(SPACE)}{draw(values)}{draw(SPACE)}'
+        for _ in range(draw(st.integers(0, 3)))
+    ]
+    return draw(SPACE) + "{" + ",".join(members) + "}" + draw(SPACE)
+
+
+def without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len({key for key, _ in pairs}) < len(pairs):
+        raise ValueError
+    return dict(pairs)
+
+
+def no_constant(name: str) -> Any:
+    raise ValueError(name)
+
+
+def plainly(text: str) -> Any:
+    """Decode as if nothing was ever remembered."""
+    try:
+        return json.loads(text, object_pairs_hook=without_repetition, parse_constant=no_constant)
+    except ValueError:
+        return Unreadable
+
+
+def decoded(entry: CaseEntry | Unreadable) -> Any:
+    return entry.given if isinstance(entry, CaseEntry) else Unreadable
+
+
+@given(st.lists(objects(), min_size=1, max_size=5), st.integers(1, 3))
+@example(['{"request": {"policies": {}}, "policies": {}}', '{"request": {"policies": {}}, "policies": 1}'], 3)
+@example(['{"policies": {}, "policies": {}}'], 3)
+@example(['{"policies": {}, "why": NaN}', '{"why": "NaN", "policies": {}}'], 3)
+@example(['{"policies": NaN, "request": {"policies": {}}}'], 3)
+@example(['{"why": "\\"policies\\": {", "policies": {"a": 1}}'], 3)
+@example(['{"policies": {"a": 1}}, {"policies": {"a": 1}}'], 3)
+@example(['{"policies": {"a": 1}, "why": "}"}', '{"policies": {"a": 1}, "request": {}}'], 3)
+@example(['{"policies": {"a": 1} "why": ""}', '{"policies": {"a": 1}'], 3)
+@example(['{"policies": {}, "id": 1, "id": 2}', '{"a": {"b": 1, "b": 2}, "policies": {}}'], 3)
+@example(['[{"policies": {}}]', '"\\"policies\\": {}"'], 3)
+@example(['["policies": {}]', '{"policies": {}: 1}', '"policies": {}'], 3)
+def test_memory_never_changes_what_is_decoded(texts: list[str], times: int) -> None:
+    """Whatever the text and whatever came before: the same value in the same order of keys, or no value in both."""
+    decoder = CaseDecoder()
+    for text in texts * times:
+        assert repr(decoded(decoder.decode(text, "x"))) == repr(plainly(text)), text
+
+
+@given(st.lists(objects(), min_size=1, max_size=3), st.randoms(use_true_random=False))
+def test_memory_never_changes_what_is_decoded_of_broken_text(texts: list[str], rng: random.Random) -> None:
+    """The same for texts that were cut or stirred after their like was remembered."""
+    decoder = CaseDecoder()
+    for text in [*texts, *texts]:
+        decoder.decode(text, "x")
+        cut, again = sorted(rng.choices(range(len(text) + 1), k=2))
+        for broken in (text[:cut] + text[again:], text[:cut] + rng.choice('{}",:N') + text[cut:]):
+            assert repr(decoded(decoder.decode(broken, "x"))) == repr(plainly(broken)), broken
+
+
+def line(number: int, policies: str, **more: object) -> str:
+    rest = json.dumps({"expected": "Allowed", **more})[1:]
+    return f'{{"id": "c{number}", "request": {{}}, "policies": {policies}, {rest}'
+
+
+def test_policies_that_come_again_are_shared() -> None:
+    """From the second time on they are one object, however the line ends."""
+    decoder = CaseDecoder()
+    lines = [line(1, POLICIES[3]), line(2, POLICIES[3]), line(3, POLICIES[3]), line(4, POLICIES[3], why="a } {")]
+    entries = [decoder.decode(each, "x") for each in lines]
+    shared = [each.shared for each in entries if isinstance(each, CaseEntry)]
+    assert len(shared) == len(lines)
+    assert shared[0] is not shared[1]
+    assert shared[1] is shared[2] is shared[3]
+    assert shared[1] is not None
+    assert shared[1].decoded == json.loads(POLICIES[3])
+
+
+def test_the_same_words_in_another_layout_are_others() -> None:
+    """Nothing but the text itself is compared."""
+    decoder = CaseDecoder()
+    entries = [decoder.decode(line(1, text), "x") for text in ('{"a": 1}', '{"a":1}', '{"a": 1.0}', '{"a": true}') * 2]
+    values = [each.given["policies"]["a"] for each in entries if isinstance(each, CaseEntry)]
+    assert [repr(each) for each in values] == ["1", "1", "1.0", "True"] * 2
+
+
+def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the bound everything is forgotten, and nothing goes wrong."""
+    monkeypatch.setattr(case_json, "_MOST_CHARACTERS", 100)
+    decoder = CaseDecoder()
+    for number in range(50):
+        for _ in range(3):
+            entry = decoder.decode(line(number, f'{{"identity": [{number}]}}'), "x")
+            assert decoded(entry)["policies"] == {"identity": [number]}
+        assert sum(map(len, decoder._known)) <= 100
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('{"policies": {"a": 1, "a": 2}}', "expected a case as JSON object: the key `a` is repeated"),
+        ('{"policies": {}, "policies": {}}', "expected a case as JSON object: the key `policies` is repeated"),
+        ('{"policies": {"a": NaN}}', "expected a case as JSON object: `NaN` is no number of JSON"),
+        ('{"policies": {}, "a": Infinity}', "expected a case as JSON object: `Infinity` is no number of JSON"),
+        ('{"policies": {"abc": 1}, ]', "expected a case as JSON object: Expecting property name enclosed in double"),
+        ('{"policies": ' + '{"a":' * 100_000, "the case is nested too deeply"),
+        ('{"policies": {"a": "\udc80"}}', "expected UTF-8"),
+    ],
+)
+def test_a_fault_is_told_as_it_stands_in_the_line(text: str, problem: str) -> None:
+    """G-10: also when it stands in or beside policies that are known; the place in the line is that of the whole."""
+    decoder = CaseDecoder()
+    for known in ('{"policies": {}}', '{"policies": {"abc": 1}}') * 2:
+        decoder.decode(known, "x")
+    entry = decoder.decode(text, "in:7")
+    assert isinstance(entry, Unreadable)
+    assert (entry.place, entry.problem[: len(problem)]) == ("in:7", problem)
+    if "line 1" in entry.problem:
+        assert f"(char {len(text) - 1})" in entry.problem
