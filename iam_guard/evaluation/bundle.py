@@ -71,8 +71,9 @@ def _optional(sources: Iterable[PolicySource] | None, type: PolicyType) -> Layer
 
 
 def _layer(sources: Iterable[PolicySource], type: PolicyType, level: str = "") -> Layer:
-    if isinstance(sources, (str, bytes)) or hasattr(sources, "keys"):
-        raise InvalidInput(f"expected a list of policy documents for the {type}, got one document")
+    if not isinstance(sources, (list, tuple)):
+        got = "one document" if isinstance(sources, (str, bytes)) or hasattr(sources, "keys") else "something else"
+        raise InvalidInput(f"expected a list of policy documents for the {type}, got {got}")
     return tuple(compile_policy(source, _numbered(type, level, number)) for number, source in enumerate(sources, 1))
 
 
@@ -85,4 +86,6 @@ def _levels(levels: Sequence[Sequence[PolicySource]] | None, type: PolicyType) -
     """Compile levels; a flat list is refused, since its meaning (one level, or many?) would be a guess."""
     if levels is None:
         return None
+    if not isinstance(levels, (list, tuple)):
+        raise InvalidInput(f"expected a list of levels for the {type}, each a list of policy documents")
     return tuple(_layer(level, type, f" level {number}") for number, level in enumerate(levels, 1))

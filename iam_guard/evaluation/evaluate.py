@@ -117,7 +117,8 @@ def _filters(request: AccessRequest, action: str, policies: Bundle) -> list[Poli
 
 
 def _each_level_allows(levels: Levels, request: AccessRequest, action: str) -> bool:
-    return all(_allows(level, request, action) for level in levels)
+    """No level at all allows nothing: whoever knows of none says None."""
+    return bool(levels) and all(_allows(level, request, action) for level in levels)
 
 
 def _allows(layer: Layer, request: AccessRequest, action: str) -> bool:

@@ -183,3 +183,17 @@ def test_a_scoped_user_is_limited_in_everything() -> None:
     request = AccessRequest(ADA, "docs:GetDocument", DOCUMENT)
     assert compile_policies(resource=direct).decide(request).allowed
     assert not compile_policies(resource=direct, session=[NOTHING]).decide(request).allowed
+
+
+@pytest.mark.parametrize("type", ["scps", "rcps"])
+def test_no_level_at_all_allows_nothing(type: str) -> None:
+    """E-12, E-14: only None means that control policies do not apply; an empty list is no Allow."""
+    assert not decided(identity=[ALLOW], **{type: []}).allowed
+    assert decided(identity=[ALLOW], **{type: None}).allowed
+
+
+@pytest.mark.parametrize("levels", [{}, "", b"", 5, [5], [None], {1: 2}])
+def test_levels_of_another_shape_are_refused(levels: Any) -> None:
+    """What is no list of lists is a mistake, not an absence."""
+    with pytest.raises(InvalidInput):
+        compile_policies(identity=[ALLOW], scps=levels)
