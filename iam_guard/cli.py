@@ -201,10 +201,7 @@ def _entries(file: Path) -> list[CaseEntry | Unreadable]:
 
 def _chosen(entries: Sequence[CaseEntry | Unreadable], case_id: str | None) -> CaseEntry:
     named = [
-        each
-        for each in entries
-        if case_id is None
-        or (isinstance(each, CaseEntry) and isinstance(each.given, dict) and each.given.get("id") == case_id)
+        each for each in entries if case_id is None or (isinstance(each, CaseEntry) and each.member("id") == case_id)
     ]
     match named:
         case [CaseEntry() as chosen]:
@@ -231,9 +228,7 @@ def test(files: tuple[Path, ...], as_json: bool) -> None:
     for file in files:
         for entry in entries_of_file(file):
             answered = answer(entry)
-            expected = (
-                entry.given.get("expected") if isinstance(entry, CaseEntry) and isinstance(entry.given, dict) else None
-            )
+            expected = entry.member("expected") if isinstance(entry, CaseEntry) else None
             got = answered.get("outcome", "error")
             counts[got == expected] += 1
             if got != expected:

@@ -6,7 +6,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -29,14 +29,14 @@ from iam_guard.settings import Settings
 from iam_guard.store.cached import CachedStore
 from iam_guard.store.opening import open_store
 from iam_guard.store.protocol import Store
+from tests.conftest import ADA as ADA_KEY
+from tests.conftest import RITA as RITA_KEY
+from tests.conftest import Sign
 
 ACME = "111122223333"
 ADA = Principal.from_arn(f"arn:aws:iam::{ACME}:user/ada")
 RITA = Principal.from_arn(f"arn:aws:iam::{ACME}:user/rita")
 DOCUMENT = f"arn:aws:docs:us-east-1:{ACME}:document/7"
-ADA_KEY = ("AKIATESTADA000000001", "ada-secret-0123456789abcdefghijklmnopqrs")
-RITA_KEY = ("AKIATESTRITA00000001", "rita-secret-0123456789abcdefghijklmnopqr")
-Sign = Callable[..., dict[str, str]]
 
 
 def seed(action: str, users: tuple[str, ...] = ("ada",)) -> str:

@@ -20,7 +20,6 @@ from iam_guard.errors import MalformedRequest
 from iam_guard.model.request import Call
 from iam_guard.settings import Settings
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Headers = tuple[tuple[bytes, bytes], ...]
 
 _WITH_PORT = re.compile(r"(?:\[(?P<v6>[^\]]*)\]|(?P<v4>[0-9.]+))(?::[0-9]{1,5})?")

@@ -5,6 +5,8 @@ Must not live here: what the policies that apply say (`evaluate`).
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from iam_guard.evaluation.bundle import Bundle
 from iam_guard.evaluation.registry import is_role_trust
 from iam_guard.evaluation.services import reached_by_rcp
@@ -33,17 +35,8 @@ def applying(request: AccessRequest, action: str, policies: Bundle) -> Bundle:
         rcps = None
     if has_identity and scps is policies.scps and rcps is policies.rcps:
         return policies
-    return Bundle(
-        identity=policies.identity if has_identity else (),
-        resource=policies.resource,
-        boundary=policies.boundary if has_identity else None,
-        session=policies.session if has_identity else None,
-        scps=scps,
-        rcps=rcps,
-        vpc_endpoint=policies.vpc_endpoint,
-        policy_required=policies.policy_required,
-        own_service=policies.own_service,
-    )
+    limited = replace(policies, scps=scps, rcps=rcps)
+    return limited if has_identity else replace(limited, identity=(), boundary=None, session=None)
 
 
 def is_bounded(request: AccessRequest, policies: Bundle) -> bool:

@@ -17,7 +17,7 @@ def answer(entry: CaseEntry | Unreadable) -> dict[str, Any]:
     """Decide an entry: its `id` and `outcome`; for what cannot be decided its `id` (if it has one) and `error`."""
     if isinstance(entry, Unreadable):
         return {"id": None, "error": entry.problem}
-    case_id = entry.given.get("id") if isinstance(entry.given, dict) else None
+    case_id = entry.member("id")
     try:
         decision = _decide(entry)
     except IamGuardError as error:

@@ -10,6 +10,7 @@ never changes an entry. Must not live here: what a case means (`cases`), files (
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from json import JSONDecoder
 from typing import Any
@@ -35,6 +36,10 @@ class CaseEntry:
     place: str
     given: Any
     shared: SharedPolicies | None = field(default=None, compare=False, repr=False)
+
+    def member(self, key: str) -> Any:
+        """Give a member of the case before its shape is checked; None where it has none, or is no object."""
+        return self.given.get(key) if isinstance(self.given, dict) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +112,8 @@ def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Refuse a repeated key (rule G-10): who reads the last one and who reads the first decide differently."""
     found = dict(pairs)
     if len(found) != len(pairs):
-        keys = [key for key, _ in pairs]
-        repeated = next(key for key in keys if keys.count(key) > 1)
+        counts = Counter(key for key, _ in pairs)
+        repeated = next(key for key, count in counts.items() if count > 1)
         raise ValueError(f"the key `{repeated[:80]}` is repeated")
     return found
 

@@ -6,7 +6,6 @@ refusal is now remembered when it is raised, and takes the place of such a 500.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +18,9 @@ from starlette.testclient import TestClient
 
 from iam_guard import AccessDenied, Guard, GuardMiddleware, Service
 from iam_guard.audit.reader import read
+from tests.conftest import RITA, Sign
 
-RITA = ("AKIATESTRITA00000001", "rita-secret-0123456789abcdefghijklmnopqr")
 ARN = "arn:aws:docs:us-east-1:111122223333:document/"
-Sign = Callable[..., dict[str, str]]
 
 docs = Service("docs")
 

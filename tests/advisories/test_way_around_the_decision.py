@@ -6,7 +6,6 @@ import asyncio
 import functools
 import json
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +28,9 @@ from iam_guard.audit.reader import read
 from iam_guard.enforcement.context import CurrentCall, current_call, serving
 from iam_guard.errors import AccessDenied, ConfigurationError, InvalidInput
 from iam_guard.model.request import Call
+from tests.conftest import ADA, RITA, Sign
 
-ADA = ("AKIATESTADA000000001", "ada-secret-0123456789abcdefghijklmnopqrs")
-RITA = ("AKIATESTRITA00000001", "rita-secret-0123456789abcdefghijklmnopqr")
 ARN = "arn:aws:docs:us-east-1:111122223333:document/"
-Sign = Callable[..., dict[str, str]]
 
 docs = Service("docs")
 requires = docs.requires("GetDocument", resource="document/{document_id}")

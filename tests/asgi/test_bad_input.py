@@ -6,7 +6,7 @@ import hashlib
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from unittest import mock
@@ -23,9 +23,7 @@ from starlette.testclient import TestClient
 
 from iam_guard import Guard, GuardMiddleware, Service
 from iam_guard.audit.reader import read
-
-ADA = ("AKIATESTADA000000001", "ada-secret-0123456789abcdefghijklmnopqrs")
-Sign = Callable[..., dict[str, str]]
+from tests.conftest import ADA, Sign
 
 docs = Service("docs")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +22,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from iam_guard import Guard, GuardMiddleware, Resource, Service, current_decision, current_principal, public
 from iam_guard.audit.reader import read
 from iam_guard.errors import AccessDenied, ConfigurationError
-
-ADA = ("AKIATESTADA000000001", "ada-secret-0123456789abcdefghijklmnopqrs")
-RITA = ("AKIATESTRITA00000001", "rita-secret-0123456789abcdefghijklmnopqr")
-Sign = Callable[..., dict[str, str]]
+from tests.conftest import ADA, RITA, Sign
 
 docs = Service("docs")
 

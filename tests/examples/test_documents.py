@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,9 @@ from starlette.testclient import TestClient
 
 from iam_guard import open_guard
 from iam_guard.audit.reader import read
+from tests.conftest import Sign
 
 FOLDER = Path(__file__).resolve().parents[2] / "examples" / "documents"
-Sign = Callable[..., dict[str, str]]
 
 
 @pytest.fixture(scope="module")
