@@ -41,7 +41,6 @@ Question = tuple[str, str | Resource]
 """An action and a resource, for `decide_many`."""
 
 _STORED = {PrincipalType.USER, PrincipalType.ASSUMED_ROLE, PrincipalType.FEDERATED_USER, PrincipalType.ROOT}
-_ATTEMPTS = 4
 
 
 class _Loaded(NamedTuple):
@@ -221,19 +220,29 @@ class Guard:
             )
 
     def _load(self, principal: Principal, wanted: Resource, store: Store) -> _Loaded:
-        """Load everything at one epoch; a write in between starts it again."""
-        for _ in range(_ATTEMPTS):
-            stored = store.principal(principal) if principal.type in _STORED else None
-            account = store.account(principal.account) if principal.account else None
-            resource = store.resource(wanted.arn) if wanted.arn != "*" else None
-            owner_id = wanted.account or (resource and resource.account) or self._owner_of(wanted, principal)
-            owner = store.account(owner_id) if owner_id else None
-            epochs = {each.epoch for each in (stored, account, resource, owner) if each is not None}
-            if len(epochs) <= 1:
-                epoch = epochs.pop() if epochs else store.epoch()
-                known = stored or PrincipalRecord(epoch, exists=True, principal=principal)
-                return _Loaded(epoch, known, account, resource, owner)
-        raise StoreUnavailable("the policies change faster than they can be read")
+        """Load everything at one epoch (rule T-9); where a write came in between, again in one transaction."""
+        loaded = self._gather(principal, wanted, store)
+        if loaded is None:
+            behind = self._store.behind  # what is remembered may be of another epoch than the transaction
+            with behind.at_once():
+                loaded = self._gather(principal, wanted, behind)
+        if loaded is None:
+            raise StoreUnavailable("the policies change faster than they can be read")
+        return loaded
+
+    def _gather(self, principal: Principal, wanted: Resource, store: Store) -> _Loaded | None:
+        """Ask for everything; None where the answers are of several epochs."""
+        stored = store.principal(principal) if principal.type in _STORED else None
+        account = store.account(principal.account) if principal.account else None
+        resource = store.resource(wanted.arn) if wanted.arn != "*" else None
+        owner_id = wanted.account or (resource and resource.account) or self._owner_of(wanted, principal)
+        owner = store.account(owner_id) if owner_id else None
+        epochs = {each.epoch for each in (stored, account, resource, owner) if each is not None}
+        if len(epochs) > 1:
+            return None
+        epoch = epochs.pop() if epochs else store.epoch()
+        known = stored or PrincipalRecord(epoch, exists=True, principal=principal)
+        return _Loaded(epoch, known, account, resource, owner)
 
     def _owner_of(self, wanted: Resource, principal: Principal) -> str | None:
         """The account that owns a resource, as far as its ARN says; `*` is a matter of the caller's own account."""

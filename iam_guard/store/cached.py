@@ -26,7 +26,7 @@ from iam_guard.errors import StoreUnavailable
 from iam_guard.model.credential import AccessKey, ApiKey
 from iam_guard.model.principal import Principal
 from iam_guard.settings import Settings
-from iam_guard.store.protocol import AccountRecord, PrincipalRecord, ResourceRecord, Store
+from iam_guard.store.protocol import AccountRecord, PrincipalRecord, ResourceRecord, SourceStore
 
 logger = logging.getLogger("iam_guard.store")
 
@@ -45,7 +45,7 @@ A = TypeVar("A")
 class CachedStore:
     """`clock` gives seconds that never go back."""
 
-    def __init__(self, inner: Store, settings: Settings, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, inner: SourceStore, settings: Settings, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._inner = inner
         self._poll_every = settings.epoch_poll
         self._max_staleness = settings.max_staleness
@@ -106,7 +106,7 @@ class CachedStore:
             return kind in self._rooms and key in self._rooms[kind]
 
     @property
-    def behind(self) -> Store:
+    def behind(self) -> SourceStore:
         """The store that is remembered here, for questions that must not be answered from memory."""
         return self._inner
 

@@ -17,6 +17,7 @@ import os
 import threading
 import time
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from iam_guard.errors import SeedError
@@ -73,6 +74,9 @@ class FollowedSeedStore:
 
     def api_key(self, api_key_id: str) -> ApiKey | None:
         return self._store.api_key(api_key_id)
+
+    def at_once(self) -> AbstractContextManager[None]:
+        return self._store.at_once()
 
     def principal(self, principal: Principal) -> PrincipalRecord:
         return self._store.principal(principal)

@@ -13,14 +13,14 @@ from iam_guard.settings import Settings
 from iam_guard.store import migrations
 from iam_guard.store.engine import closed_on_error, database_file, is_in_memory, make_engine
 from iam_guard.store.followed import FollowedSeedStore
-from iam_guard.store.protocol import Store
+from iam_guard.store.protocol import SourceStore
 from iam_guard.store.sealing import create_key_file, key_file_beside, load_key_ring
 from iam_guard.store.sql_store import SqlStore
 
 SEED_SUFFIXES = (".yaml", ".yml", ".json")
 
 
-def open_store(url_or_path: str, settings: Settings, *, create: bool = True) -> Store:
+def open_store(url_or_path: str, settings: Settings, *, create: bool = True) -> SourceStore:
     """Open a store: `*.yaml`, `*.yml`, `*.json` is a seed file to follow, everything else a database URL.
 
     `create` makes an SQLite file that is not there yet, with its sealing key; databases on a server are made with

@@ -8,6 +8,7 @@ Must not live here: tables, SQL, caching.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -103,3 +104,11 @@ class Store(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+class SourceStore(Store, Protocol):
+    """A store that remembers nothing, and so can answer several questions from one state."""
+
+    def at_once(self) -> AbstractContextManager[None]:
+        """Answer this thread's questions inside the block from one state; the epoch itself is not to be asked there."""
+        ...

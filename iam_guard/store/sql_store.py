@@ -7,7 +7,9 @@ E-14, T-9.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import groupby
@@ -50,13 +52,33 @@ class SqlStore:
         self.sealer = sealer
         self.partition = partition
         self.ids = ids
+        self._open = threading.local()
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Answer this thread's questions inside the block from one transaction, so of one epoch."""
+        with reading(self.engine) as connection:
+            self._open.connection = connection
+            try:
+                yield
+            finally:
+                del self._open.connection
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        connection: Connection | None = getattr(self._open, "connection", None)
+        if connection is not None:
+            yield connection
+            return
+        with reading(self.engine) as connection:
+            yield connection
 
     def epoch(self) -> int:
-        with reading(self.engine) as connection:
+        with self._reading() as connection:
             return int(connection.execute(queries.epoch()).scalar_one())
 
     def access_key(self, access_key_id: str) -> AccessKey | None:
-        with reading(self.engine) as connection:
+        with self._reading() as connection:
             row = connection.execute(queries.access_key(access_key_id)).mappings().one_or_none()
         if row is None:
             return None
@@ -69,7 +91,7 @@ class SqlStore:
         return AccessKey(access_key_id, secret, row["status"] == "Active", principal)
 
     def api_key(self, api_key_id: str) -> ApiKey | None:
-        with reading(self.engine) as connection:
+        with self._reading() as connection:
             row = connection.execute(queries.api_key(api_key_id)).mappings().one_or_none()
         if row is None:
             return None
@@ -82,7 +104,7 @@ class SqlStore:
     def principal(self, principal: Principal) -> PrincipalRecord:
         if principal.type is PrincipalType.ROOT:
             return self._root(principal)
-        with reading(self.engine) as connection:
+        with self._reading() as connection:
             named = _identity_of(principal)
             if named is None:
                 return PrincipalRecord(connection.execute(queries.epoch()).scalar_one(), False, principal)
@@ -95,7 +117,7 @@ class SqlStore:
         return PrincipalRecord(row["epoch"], True, self._completed(principal, row), tuple(identity), boundary)
 
     def account(self, account_id: str) -> AccountRecord:
-        with reading(self.engine) as connection:
+        with self._reading() as connection:
             row = connection.execute(queries.account(account_id)).mappings().one()
             if row["unit_id"] is None:
                 return AccountRecord(row["epoch"], account_id, row["id"] is not None)
@@ -111,7 +133,7 @@ class SqlStore:
         )
 
     def resource(self, arn: str) -> ResourceRecord:
-        with reading(self.engine) as connection:
+        with self._reading() as connection:
             row = connection.execute(queries.resource(arn)).mappings().one()
             if row["account"] is None:
                 return ResourceRecord(row["epoch"], arn)
@@ -132,7 +154,7 @@ class SqlStore:
 
     def _root(self, principal: Principal) -> PrincipalRecord:
         account = str(principal.account)
-        with reading(self.engine) as connection:
+        with self._reading() as connection:
             row = connection.execute(queries.account_existence(account)).mappings().one()
         exists = row["id"] is not None and principal.arn == root_arn(self.partition, account)
         exists = exists and principal.userid in (None, account)

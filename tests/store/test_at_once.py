@@ -1,0 +1,36 @@
+"""Several answers from one state: what a decision falls back to when a write comes in between (rule T-9)."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+
+from iam_guard.settings import Settings
+from iam_guard.store.opening import init_store, open_database
+from iam_guard.store.seed import apply_seed, load_seed_text
+
+SEED = '{"version": 1, "accounts": [{"id": "111122223333", "name": "%s"}]}'
+
+
+def test_a_write_in_between_is_not_seen_inside(tmp_path: Path) -> None:
+    """Inside the block every answer has the epoch of the first; after it the new one."""
+    url = f"sqlite:///{tmp_path}/iam.db"
+    settings = Settings()
+    with closing(init_store(url, settings)) as reader, closing(open_database(url, settings)) as writer:
+        apply_seed(writer, load_seed_text(SEED % "acme"))
+        with reader.at_once():
+            before = reader.account("111122223333").epoch
+            apply_seed(writer, load_seed_text(SEED % "other"))
+            assert reader.resource("arn:aws:docs:us-east-1:111122223333:document/7").epoch == before
+        assert reader.account("111122223333").epoch == before + 1
+
+
+def test_a_block_that_raises_leaves_nothing_open(tmp_path: Path) -> None:
+    """The next question has a transaction of its own."""
+    with closing(init_store(f"sqlite:///{tmp_path}/iam.db", Settings())) as store:
+        try:
+            with store.at_once():
+                raise LookupError
+        except LookupError:
+            pass
+        assert apply_seed(store, load_seed_text(SEED % "acme")).epoch == store.epoch()
