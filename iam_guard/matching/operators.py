@@ -20,7 +20,7 @@ from iam_guard.matching.pattern import (
     keep_in_fields,
     never,
 )
-from iam_guard.matching.variables import FilledTest, Template, compile_template, read_template
+from iam_guard.matching.variables import Template, compile_template, read_template
 from iam_guard.model.request import AccessRequest
 from iam_guard.policy import values
 
@@ -164,20 +164,19 @@ def compile_operands(row: Operator, written: Iterable[str], version: str) -> Tes
     fixed_test = _test(row, fixed)
     if not filled:
         return lambda _: fixed_test
-    if row.value is _as_written:
-        return _compare_text(row, fixed, [compile_template(template) for template in filled])
+    if row.wildcards or row.value is _as_written:
+        return _compare_text(row, fixed_test, filled)
     return lambda request: _joined(row, fixed_test, _test(row, _fill(filled, request)))
 
 
-def _compare_text(row: Operator, fixed: Sequence[Pattern], filled: Sequence[FilledTest]) -> TestFor:
+def _compare_text(row: Operator, fixed_test: Test, filled: Sequence[Template]) -> TestFor:
     """Test a text as it stands; that needs no compiling for each request."""
-    meets_fixed = row.any_of(_operands(row, fixed))
+    read = _arn_pattern if row.operand is _arn_pattern else None
+    tests = [compile_template(template, read) for template in filled]
 
     def test_for(request: AccessRequest) -> Test:
-        def meets(value: str) -> bool:
-            return meets_fixed(value) or any(test(request, value) for test in filled)
-
-        return (lambda value: not meets(value)) if row.negated else meets
+        meets_filled = _read(row, lambda value: any(test(request, value) for test in tests))
+        return _joined(row, fixed_test, meets_filled)
 
     return test_for
 
@@ -204,14 +203,19 @@ def _test(row: Operator, patterns: Sequence[Pattern]) -> Test:
     readable = [operand for operand in operands if operand is not None]
     if row.negated and len(readable) < len(operands):
         return never  # C-13, C-17, N-10
-    meets, read_value = row.any_of(readable), row.value
+    return _read(row, row.any_of(readable))
+
+
+def _read(row: Operator, meets: Callable[[Any], bool]) -> Test:
+    """Turn a test of what a text means into a test of the text; one that means nothing fails (rules C-13, C-27)."""
+    read_value = row.value
     if read_value is _as_written:
         return (lambda value: not meets(value)) if row.negated else meets
     if row.negated:
 
         def differs(text: str) -> bool:
             value = read_value(text)
-            return value is not None and not meets(value)  # C-13, C-27
+            return value is not None and not meets(value)
 
         return differs
 

@@ -7,11 +7,11 @@ is all that tells the three readings of a `*` apart:
 - `Resource`: in the first five fields a wildcard stays within its field, but a `*` that ends a field may run on (M-12);
 - ARN conditions: in the first five fields every wildcard stays within its field (C-25).
 
-Strategy: `compile_pattern` takes the cheapest matcher that is exact: equality, prefix, suffix, containment; else, where
-every wildcard is a free `*`, the literal segments from left to right, each at its first place, which is linear; else,
-where every wildcard is a free `?`, each literal at its only place; else, where no wildcard leaves its field, field by
-field; else an automaton whose states are the bits of one integer, which costs one step per character whatever the
-pattern. There is no backtracking anywhere.
+Strategy: the cheapest matcher that is exact. Where every wildcard is a free `*`: equality, prefix, suffix, containment,
+or the literal segments from left to right, each at its first place, which is linear. Everything else is walked piece by
+piece as long as only one place of the text can follow, and from there with all places at once, as the bits of one
+integer: one step for each character of the pattern, however long the text. Nothing is tried twice, and a pattern that
+cannot fit (too long, a literal that the text does not hold) is not walked at all.
 
 Must not live here: variables (`variables`), which entry matches which request (`resource`, `statement`).
 """
@@ -21,6 +21,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
+from functools import lru_cache
 from typing import TypeAlias
 
 ARN_FIELDS = 6
@@ -41,10 +42,11 @@ Pattern: TypeAlias = tuple[Piece, ...]
 
 Matcher: TypeAlias = Callable[[str], bool]
 
+_RUN, _ONE, _RUN_IN_FIELD, _ONE_IN_FIELD = Wildcard
+
 _WILDCARD = re.compile(r"([*?])")
 _READ = {"*": Wildcard.RUN, "?": Wildcard.ONE}
 _IN_FIELD = {Wildcard.RUN: Wildcard.RUN_IN_FIELD, Wildcard.ONE: Wildcard.ONE_IN_FIELD}
-_FREE = {within: free for free, within in _IN_FIELD.items()}
 
 
 def read_wildcards(text: str) -> Pattern:
@@ -104,8 +106,9 @@ def compile_any(patterns: Iterable[Pattern]) -> Matcher:
     """Compile many patterns into one matcher that holds when any of them matches; no pattern matches nothing."""
     literals: set[str] = set()
     prefixes: list[str] = []
+    suffixes: list[str] = []
     matchers: list[Matcher] = []
-    for pattern in patterns:
+    for pattern in dict.fromkeys(patterns):
         match pattern:
             case () | (str(),):
                 literals.add("".join(str(piece) for piece in pattern))
@@ -113,8 +116,12 @@ def compile_any(patterns: Iterable[Pattern]) -> Matcher:
                 return always
             case (str() as prefix, Wildcard.RUN):
                 prefixes.append(prefix)
+            case (Wildcard.RUN, str() as suffix):
+                suffixes.append(suffix)
             case _:
                 matchers.append(compile_pattern(pattern))
+    if suffixes:
+        matchers.insert(0, _ends_with(tuple(suffixes)))
     if prefixes:
         matchers.insert(0, _starts_with(tuple(prefixes)))
     if literals:
@@ -124,16 +131,9 @@ def compile_any(patterns: Iterable[Pattern]) -> Matcher:
 
 def compile_pattern(pattern: Pattern) -> Matcher:
     """Compile one pattern into the cheapest matcher that is exact."""
-    wildcards = {piece for piece in pattern if isinstance(piece, Wildcard)}
-    if wildcards <= {Wildcard.RUN}:
+    if all(piece is Wildcard.RUN or isinstance(piece, str) for piece in pattern):
         return _compile_segments(_segments(pattern))
-    if wildcards == {Wildcard.ONE}:
-        return _compile_places(pattern)
-    fields = _split_fields(pattern)
-    stays_in_fields = not any(piece in (Wildcard.RUN, Wildcard.ONE) for field in fields[:-1] for piece in field)
-    if len(fields) == ARN_FIELDS and stays_in_fields:
-        return _compile_fields(fields)
-    return _compile_automaton(pattern)
+    return _compile_walk(pattern)
 
 
 def _first_of(matchers: Sequence[Matcher]) -> Matcher:
@@ -151,6 +151,10 @@ def _first_of(matchers: Sequence[Matcher]) -> Matcher:
 
 def _starts_with(prefixes: str | tuple[str, ...]) -> Matcher:
     return lambda text: text.startswith(prefixes)
+
+
+def _ends_with(suffixes: str | tuple[str, ...]) -> Matcher:
+    return lambda text: text.endswith(suffixes)
 
 
 # --- free runs only: literal segments from left to right ---------------------------------------------------------
@@ -175,11 +179,12 @@ def _compile_segments(segments: list[str]) -> Matcher:
         case [prefix, ""]:
             return _starts_with(prefix)
         case ["", suffix]:
-            return lambda text: text.endswith(suffix)
+            return _ends_with(suffix)
         case ["", part, ""]:
             return lambda text: part in text
         case _:
-            return lambda text: match_segments(segments, text)
+            needed = sum(map(len, segments))
+            return lambda text: needed <= len(text) and match_segments(segments, text)
 
 
 def match_segments(segments: Sequence[str], text: str) -> bool:
@@ -198,97 +203,91 @@ def match_segments(segments: Sequence[str], text: str) -> bool:
     return True
 
 
-# --- free single characters only: every literal has its place -----------------------------------------------------
+# --- everything else: piece by piece, then all ways at once --------------------------------------------------------
 
 
-def _compile_places(pattern: Pattern) -> Matcher:
-    literals: list[tuple[str, int]] = []
-    length = 0
+def _compile_walk(pattern: Pattern) -> Matcher:
+    literals = [piece for piece in pattern if isinstance(piece, str)]
+    needed = sum(map(len, literals)) + sum(piece is _ONE or piece is _ONE_IN_FIELD for piece in pattern)
+    longest = max(literals[1:], key=len, default="")  # the first is what the walk begins with
+    end = literals[-1] if isinstance(pattern[-1], str) else ""
+
+    def matches(text: str) -> bool:
+        may = needed <= len(text) and text.endswith(end) and longest in text
+        return may and match_pattern(pattern, text)
+
+    return matches
+
+
+def match_pattern(pattern: Pattern, text: str) -> bool:
+    """Match a pattern that is not worth compiling, since it was made for this one request."""
+    place = 0
+    for number, piece in enumerate(pattern):
+        if isinstance(piece, str):
+            if not text.startswith(piece, place):
+                return False
+            place += len(piece)
+        elif piece is _ONE or piece is _ONE_IN_FIELD:
+            if text[place : place + 1] in ("", ":" if piece is _ONE_IN_FIELD else ""):
+                return False
+            place += 1
+        elif piece is _RUN_IN_FIELD and _starts_with_colon(pattern, number + 1):
+            place = text.find(":", place)  # it must end there, so this is the only way
+            if place < 0:
+                return False
+        else:
+            return _match_open(pattern[number:], text, place)
+    return place == len(text)
+
+
+def _starts_with_colon(pattern: Pattern, number: int) -> bool:
+    return number < len(pattern) and str(pattern[number]).startswith(":")
+
+
+def _match_open(pattern: Pattern, text: str, place: int) -> bool:
+    """Match the rest of a pattern, which begins with a run, against the text from `place` on."""
+    if all(piece is Wildcard.RUN or isinstance(piece, str) for piece in pattern):
+        return match_segments(_segments(pattern), text[place:])
+    return _follow(pattern, text, 1 << place)
+
+
+def _follow(pattern: Pattern, text: str, ways: int) -> bool:
+    """Follow all ways at once: bit n says that the pattern so far can match the first n characters of the text."""
+    places = _places_of(text)
+    every = (1 << len(text)) - 1
+    inside = every ^ places[":"]
     for piece in pattern:
         if isinstance(piece, str):
-            literals.append((piece, length))
-        length += len(piece) if isinstance(piece, str) else 1
-
-    def matches(text: str) -> bool:
-        if len(text) != length:
+            for char in piece:
+                ways = (ways & places[char]) << 1
+        elif piece is _ONE:
+            ways = (ways & every) << 1
+        elif piece is _ONE_IN_FIELD:
+            ways = (ways & inside) << 1
+        elif piece is _RUN:
+            ways = -(ways & -ways) & (every << 1 | 1)  # the first way and all places behind it
+        else:
+            ways |= ((ways & inside) + inside) ^ inside  # the carry runs on to the next colon
+        if not ways:
             return False
-        for literal, place in literals:  # noqa: SIM110  a generator would double the cost
-            if not text.startswith(literal, place):
-                return False
-        return True
-
-    return matches
+    return bool(ways >> len(text))
 
 
-# --- wildcards that stay in their fields -------------------------------------------------------------------------
+class _Places(dict[str, int]):
+    """Where each character of a text stands, as bits; found out when it is first asked for."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __missing__(self, char: str) -> int:
+        bits = bytearray(len(self._text) // 8 + 1)
+        place = self._text.find(char)
+        while place >= 0:
+            bits[place >> 3] |= 1 << (place & 7)
+            place = self._text.find(char, place + 1)
+        self[char] = int.from_bytes(bits, "little")
+        return self[char]
 
 
-def _split_fields(pattern: Pattern) -> list[Pattern]:
-    """Split at the first five literal colons; the last field keeps its colons."""
-    fields: list[list[Piece]] = [[]]
-    for piece in pattern:
-        if isinstance(piece, Wildcard):
-            fields[-1].append(piece)
-            continue
-        begin, *rest = piece.split(":", ARN_FIELDS - len(fields))
-        fields[-1] += [begin] if begin else []
-        fields += [[part] if part else [] for part in rest]
-    return [tuple(field) for field in fields]
-
-
-def _compile_fields(fields: list[Pattern]) -> Matcher:
-    free = [tuple(_FREE.get(piece, piece) if isinstance(piece, Wildcard) else piece for piece in f) for f in fields]
-    tests = [(index, compile_pattern(field)) for index, field in enumerate(free) if field != (Wildcard.RUN,)]
-
-    def matches(text: str) -> bool:
-        actual = text.split(":", ARN_FIELDS - 1)
-        if len(actual) != ARN_FIELDS:
-            return False
-        for index, test in tests:  # noqa: SIM110  a generator would double the cost
-            if not test(actual[index]):
-                return False
-        return True
-
-    return matches
-
-
-# --- everything else: an automaton in one integer ----------------------------------------------------------------
-
-
-def _compile_automaton(pattern: Pattern) -> Matcher:
-    """Follow all ways through the pattern at once.
-
-    Bit n of the state says that the first n characters-or-`?` of the pattern are matched. A character moves a bit up
-    where it is accepted, and lets a bit stand where a run comes next.
-    """
-    steps = [unit for piece in pattern for unit in (piece if isinstance(piece, str) else (piece,))]
-    accepts: dict[str, int] = {":": 0}
-    any_one = no_colon_one = free_run = run_in_field = done = 0
-    for step in steps:
-        bit = 1 << done
-        match step:
-            case Wildcard.RUN:
-                free_run |= bit
-            case Wildcard.RUN_IN_FIELD:
-                run_in_field |= bit
-            case Wildcard.ONE:
-                any_one |= bit
-            case Wildcard.ONE_IN_FIELD:
-                no_colon_one |= bit
-            case literal:
-                accepts[literal] = accepts.get(literal, 0) | bit
-        done += step not in (Wildcard.RUN, Wildcard.RUN_IN_FIELD)
-    other = any_one | no_colon_one
-    moves = {char: bits | (any_one if char == ":" else other) for char, bits in accepts.items()}
-    stays = {":": free_run}
-    elsewhere = free_run | run_in_field
-
-    def matches(text: str) -> bool:
-        state = 1
-        for char in text:
-            state = (state & moves.get(char, other)) << 1 | state & stays.get(char, elsewhere)
-            if not state:
-                return False
-        return bool(state >> done & 1)
-
-    return matches
+_places_of = lru_cache(maxsize=8)(_Places)
+"""Many patterns are tried on one text."""

@@ -17,7 +17,7 @@ from iam_guard.matching.pattern import (
     keep_in_fields,
     read_wildcards,
 )
-from iam_guard.matching.variables import FilledTest, Template, compile_template, join, read_template
+from iam_guard.matching.variables import FilledTest, Template, compile_template, join, read_pieces
 from iam_guard.model.request import AccessRequest
 
 ResourceMatcher: TypeAlias = Callable[[AccessRequest], bool]
@@ -30,13 +30,13 @@ def compile_resources(entries: Sequence[str], version: str) -> ResourceMatcher:
     if EVERYTHING in entries:
         return always  # M-10
     fixed: list[Pattern] = []
-    filled: list[tuple[str, FilledTest]] = []  # what the resource must begin with, and the test of the whole
-    for template in (reading for entry in entries for reading in read_resource(entry, version)):
-        if template.pattern is None:
-            begin = template.pieces[0]
-            filled.append((begin if isinstance(begin, str) else "", compile_template(template)))
+    filled: list[FilledTest] = []
+    for template in (reading for entry in dict.fromkeys(entries) for reading in read_resource(entry, version)):
+        pattern = template.pattern
+        if pattern is not None:
+            fixed.append(pattern)
         else:
-            fixed.append(template.pattern)
+            filled.append(compile_template(template))
     is_fixed = compile_any(fixed)
     if not filled:
         return lambda request: request.resource != EVERYTHING and is_fixed(request.resource)  # M-11
@@ -47,8 +47,8 @@ def compile_resources(entries: Sequence[str], version: str) -> ResourceMatcher:
             return False  # M-11
         if is_fixed(resource):
             return True
-        for begin, test in filled:  # noqa: SIM110  a generator would double the cost
-            if resource.startswith(begin) and test(request, resource):
+        for test in filled:  # noqa: SIM110  a generator would double the cost
+            if test(request, resource):
                 return True
         return False
 
@@ -56,9 +56,12 @@ def compile_resources(entries: Sequence[str], version: str) -> ResourceMatcher:
 
 
 def read_resource(entry: str, version: str) -> list[Template]:
-    """Read an entry as written, and completed where it has fewer than six fields (rules M-12, G-64)."""
+    """Read an entry as written, and completed where it has fewer than six fields (rules M-12, G-64).
+
+    A final `*` is free and takes in whatever the completed reading would add.
+    """
     missing = ARN_FIELDS - 1 - entry.count(":")
-    completed = [entry + ":*" * missing] if missing > 0 else []
+    completed = [entry + ":*" * missing] if missing > 0 and not entry.endswith("*") else []
     return [_read(text, version) for text in (entry, *completed)]
 
 
@@ -68,4 +71,4 @@ def _read(entry: str, version: str) -> Template:
     has_sixth = len(early) == ARN_FIELDS - 1
     before, sixth = ("".join(f"{field}:" for field in early), last) if has_sixth else (entry, "")
     kept = keep_in_fields(read_wildcards(before), final_run_is_free=True)
-    return join((*kept, *read_template(sixth, version).pieces))
+    return join((*kept, *read_pieces(sixth, version)))

@@ -17,7 +17,7 @@ from iam_guard.matching.pattern import (
     Pattern,
     Piece,
     Wildcard,
-    compile_pattern,
+    match_pattern,
     match_segments,
     read_wildcards,
 )
@@ -68,7 +68,7 @@ class Template:
     @property
     def pattern(self) -> Pattern | None:
         """The pattern, where no request is needed to fill the template."""
-        pieces = tuple(piece for piece in self.pieces if isinstance(piece, (str, Wildcard)))
+        pieces = tuple([piece for piece in self.pieces if isinstance(piece, (str, Wildcard))])
         return pieces if len(pieces) == len(self.pieces) else None
 
     @property
@@ -90,21 +90,37 @@ class Template:
         return tuple(pattern)
 
 
-def compile_template(template: Template) -> FilledTest:
-    """Compile a template with variables into a test of a text; it fails where a variable has no value (rule V-9)."""
+def compile_template(template: Template, read: Callable[[Pattern], Pattern] | None = None) -> FilledTest:
+    """Compile a template with variables into a test of a text; it fails where a variable has no value (rule V-9).
+
+    `read` is applied to the filled pattern, for readings that depend on what was filled in (rule C-25).
+    """
+    begin, end = (piece if isinstance(piece, str) else "" for piece in (template.pieces[0], template.pieces[-1]))
+    longest = max((piece for piece in template.pieces[1:] if isinstance(piece, str)), key=len, default="")
+    segments = _segments(template)
+
+    def matches(request: AccessRequest, text: str) -> bool:
+        if not (text.startswith(begin) and text.endswith(end) and longest in text):
+            return False  # whatever the variables hold
+        if segments is not None and read is None:
+            return _matches_segments(segments, request, text)
+        pattern = template.fill(request)
+        return pattern is not None and match_pattern(read(pattern) if read else pattern, text)
+
+    return matches
+
+
+def _segments(template: Template) -> list[list[Part]] | None:
+    """Split at the free runs; None where there is another wildcard."""
     segments: list[list[Part]] = [[]]
     for piece in template.pieces:
         if piece is Wildcard.RUN:
             segments.append([])
         elif isinstance(piece, Wildcard):
-            return lambda request, text: _matches_filled(template.fill(request), text)
+            return None
         else:
             segments[-1].append(piece)
-    return lambda request, text: _matches_segments(segments, request, text)
-
-
-def _matches_filled(pattern: Pattern | None, text: str) -> bool:
-    return pattern is not None and compile_pattern(pattern)(text)
+    return segments
 
 
 def _matches_segments(segments: Sequence[Sequence[Part]], request: AccessRequest, text: str) -> bool:
@@ -122,7 +138,7 @@ def _matches_segments(segments: Sequence[Sequence[Part]], request: AccessRequest
 
 def read_template(text: str, version: str, *, has_wildcards: bool = True) -> Template:
     """Read a policy text. Variables mean something in version 2012-10-17 alone (rules V-2, G-5)."""
-    return join(_pieces(text, version == LATEST, has_wildcards))
+    return join(read_pieces(text, version, has_wildcards=has_wildcards))
 
 
 def join(pieces: Iterable[TemplatePiece]) -> Template:
@@ -136,9 +152,10 @@ def join(pieces: Iterable[TemplatePiece]) -> Template:
     return Template(tuple(joined))
 
 
-def _pieces(text: str, has_variables: bool, has_wildcards: bool) -> Iterator[TemplatePiece]:
+def read_pieces(text: str, version: str, *, has_wildcards: bool = True) -> Iterator[TemplatePiece]:
+    """Read a policy text piece by piece; literal texts may be empty and stand side by side."""
     place = 0
-    for found in _VARIABLE.finditer(text) if has_variables else ():
+    for found in _VARIABLE.finditer(text) if version == LATEST else ():  # V-2, G-5
         yield from _plain(text[place : found.start()], has_wildcards)
         yield _variable(found)
         place = found.end()

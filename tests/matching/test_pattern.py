@@ -231,22 +231,22 @@ def test_the_worst_patterns_take_milliseconds(reading: str, pattern: str, text: 
     matches = compile_pattern(READINGS[reading](read_wildcards(pattern)))
     best = float("inf")
     for _ in range(5):
-        begin = time.perf_counter()
+        begin = time.process_time()
         matches(text)
-        best = min(best, time.perf_counter() - begin)
+        best = min(best, time.process_time() - begin)
     assert best < 0.010
 
 
 def test_time_grows_with_the_text_not_with_its_square() -> None:
-    """Ten times the text takes about ten times as long in the automaton, the slowest matcher."""
+    """Ten times the text takes about ten times as long, with the slowest matcher too."""
     matches = compile_glob("*a?" * 100 + "b")
 
     def cost(length: int) -> float:
         text, times = "a" * length, []
         for _ in range(7):
-            begin = time.perf_counter()
+            begin = time.process_time()
             matches(text)
-            times.append(time.perf_counter() - begin)
+            times.append(time.process_time() - begin)
         return min(times)
 
     assert cost(40_000) < 40 * cost(4_000)
