@@ -17,8 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from iam_guard import errors, settings
+from iam_guard.evaluation.applying import spared_by_rcps, spared_by_scps, without_identity
+from iam_guard.evaluation.authorizer import compile_policies
 from iam_guard.matching.keys import KEYS
 from iam_guard.matching.operators import OPERATORS
+from iam_guard.model.decision import Decision, PolicyType
+from iam_guard.model.principal import Principal
+from iam_guard.model.request import AccessRequest
+from iam_guard.policy.grammar import USES, WITH_PRINCIPAL
+from iam_guard.policy.quota import INLINE, RAW_LIMIT, SizeQuota, size_quota
 
 DOCS = Path(__file__).resolve().parent
 NOTE = "<!-- Made by docs/generate.py from {source}; `make docs` makes it anew. -->\n\n"
@@ -140,6 +147,137 @@ def _tick(yes: bool) -> str:
     return "yes" if yes else ""
 
 
+# --- policy types ------------------------------------------------------------------------------------------------
+
+ACCOUNT, OTHER_ACCOUNT = "111122223333", "444455556666"
+THING = f"arn:aws:docs:us-east-1:{ACCOUNT}:thing"
+USER = Principal.from_arn(f"arn:aws:iam::{ACCOUNT}:user/ada")
+SESSION_ARN = f"arn:aws:sts::{ACCOUNT}:assumed-role/ops/ada"
+LINKED_ROLE = f"arn:aws:iam::{ACCOUNT}:role/aws-service-role/docs.amazonaws.com/ops"
+CALLERS: Mapping[str, Principal] = {
+    "IAM user": USER,
+    "Role session": Principal.from_arn(SESSION_ARN),
+    "Session of a service-linked role": Principal.from_arn(SESSION_ARN, role_arn=LINKED_ROLE),
+    "Federated user": Principal.from_arn(f"arn:aws:sts::{ACCOUNT}:federated-user/ada"),
+    "Root user": Principal.from_arn(f"arn:aws:iam::{ACCOUNT}:root"),
+    "Service principal": Principal.service("events.amazonaws.com"),
+    "Anonymous caller": Principal.anonymous(),
+}
+READING, ASSUMING = ("docs:Get", THING), ("sts:AssumeRole", LINKED_ROLE)
+NOT_REACHED = (("kms:RetireGrant", f"arn:aws:kms:us-east-1:{ACCOUNT}:key/k"), ASSUMING, ("ec2:RunInstances", "*"))
+"""Requests that resource control policies do not reach, whoever asks."""
+ARGUMENTS: Mapping[PolicyType, tuple[str, int]] = {
+    PolicyType.IDENTITY: ("identity", 1),
+    PolicyType.RESOURCE: ("resource", 0),
+    PolicyType.BOUNDARY: ("permissions_boundary", 0),
+    PolicyType.SESSION: ("session", 1),
+    PolicyType.SCP: ("scps", 2),
+    PolicyType.RCP: ("rcps", 2),
+    PolicyType.VPC_ENDPOINT: ("vpc_endpoint", 0),
+    PolicyType.TRUST: ("resource", 0),
+}
+"""Where `compile_policies` takes the type, and in how many lists."""
+
+
+def policy_types_page() -> str:
+    sections = {
+        "The types": "A type that grants gives access alone, within one account. Any other type only limits: where "
+        "there is one, it must allow as well. A Deny that matches decides, whatever its type. *Size* is in characters "
+        f"without white space; besides, no document that is written may have more than {RAW_LIMIT:,} with it.\n\n"
+        + table(("Type", "Grants", "Size"), [(f"{type}", _tick(_grants(type)), _sizes(type)) for type in PolicyType]),
+        "Elements": "*one of the two*: the element or its counterpart, such as `NotAction` for `Action`. Never both of "
+        "them. Whether a document is refused when it is read, when it is written, or by `check` alone, depends on the "
+        "rule.\n\n" + table(("Element", *PolicyType), [(f"`{name}`", *uses.values()) for name, uses in USES.items()]),
+        "Callers": "Which policies count for a caller, where there are any. *required*: the caller is allowed nothing "
+        "without one; for a role trust policy, does not get the role.\n\n"
+        + table(("Caller", *PolicyType), [(who, *_weights(caller)) for who, caller in CALLERS.items()])
+        + "\nWhy not, and what else resource control policies do not reach:\n\n"
+        + "".join(f"- {reason}\n" for reason in _reasons_not_to_apply()),
+        "Order of reporting": "Of several types that refuse, the first is named, and an explicit deny before any "
+        "missing Allow. A role trust policy has the place of the resource-based policy.\n\n"
+        + table(("", "Explicit deny", "No Allow"), _orders()),
+    }
+    return _page(
+        "iam_guard/policy and iam_guard/evaluation",
+        "Policy types",
+        "What kinds of policy there are, in AWS's words.",
+        "\n".join(f"## {title}\n\n{body}" for title, body in sections.items()),
+    )
+
+
+def _grants(type: PolicyType) -> bool:
+    """Ask the evaluator whether a policy of the type gives access where there is no other."""
+    action, resource = ASSUMING if type is PolicyType.TRUST else READING
+    return _decided([type], "Allow", "*", AccessRequest(USER, action, resource)).allowed
+
+
+def _decided(types: Iterable[PolicyType], effect: str, action: str, request: AccessRequest) -> Decision:
+    """Decide with one policy of each type, about an action of every resource."""
+    policies: dict[str, Any] = {}
+    for type in types:
+        name, lists = ARGUMENTS[type]
+        policies[name] = {"Statement": {"Effect": effect, "Action": action, "Resource": "*"}}
+        if type in WITH_PRINCIPAL:
+            policies[name]["Statement"]["Principal"] = "*"
+        for _ in range(lists):
+            policies[name] = [policies[name]]
+    return compile_policies(**policies).decide(request)
+
+
+def _sizes(type: PolicyType) -> str:
+    if type is PolicyType.IDENTITY:
+        inline = [f"{_size(each)} for all inline ones of a {kind} together" for kind, each in INLINE.items()]
+        return "; ".join([f"{_size(size_quota(type, managed=True))} for a managed one", *inline])
+    return _size(size_quota(type))
+
+
+def _size(quota: SizeQuota | None) -> str:
+    return "" if quota is None else f"{quota.characters:,}{', white space counts' if quota.counts_space else ''}"
+
+
+def _exemptions(caller: Principal) -> Mapping[PolicyType, str | None]:
+    own = without_identity(caller)
+    return {
+        PolicyType.IDENTITY: own,
+        PolicyType.BOUNDARY: own,
+        PolicyType.SESSION: own,
+        PolicyType.SCP: spared_by_scps(caller),
+        PolicyType.RCP: spared_by_rcps(AccessRequest(caller, *READING), READING[0].lower(), own=True),
+    }
+
+
+def _weights(caller: Principal) -> list[str]:
+    """Tell `no`, `yes` or `required` for each type, the last by asking the evaluator about a caller without it."""
+    exemptions = _exemptions(caller)
+    asked = [AccessRequest(caller, action, resource) for action, resource in (READING, ASSUMING)]
+    owed = {
+        reason.policy_type
+        for decision in (_decided([PolicyType.IDENTITY], "Allow", "*", request) for request in asked)
+        for reason in decision.reasons
+        if not decision.allowed
+    }
+    return ["no" if exemptions.get(type) else "required" if type in owed else "yes" for type in PolicyType]
+
+
+def _reasons_not_to_apply() -> Sequence[str]:
+    """List each reason once: those that lie in a caller, then those that lie in a request."""
+    of_callers = [reason for caller in CALLERS.values() for reason in _exemptions(caller).values()]
+    requests = [AccessRequest(USER, action, resource) for action, resource in NOT_REACHED]
+    of_requests = [spared_by_rcps(request, request.action.lower(), own=False) for request in requests]
+    return list(dict.fromkeys(reason for reason in (*of_callers, *of_requests) if reason))
+
+
+def _orders() -> Iterable[tuple[str, str, str]]:
+    """Ask the evaluator, about a resource of another account, where the types of both sides must allow."""
+    request = AccessRequest(USER, *READING, {}, OTHER_ACCOUNT)
+    left: list[PolicyType] = [type for type in PolicyType if type is not PolicyType.TRUST]
+    lacking = _decided(left, "Allow", "docs:Put", request).reasons
+    for number, reason in enumerate(lacking, 1):
+        first = _decided(left, "Deny", "*", request).reasons[0].policy_type
+        left.remove(first)
+        yield str(number), first, reason.policy_type
+
+
 # --- the floors --------------------------------------------------------------------------------------------------
 
 
@@ -196,6 +334,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "reference/errors.md": errors_page,
     "reference/condition-operators.md": operators_page,
     "reference/context-keys.md": keys_page,
+    "reference/policy-types.md": policy_types_page,
     "explanation/floors.svg": floors_picture,
 }
 

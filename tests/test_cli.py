@@ -10,10 +10,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
 from iam_guard.cli import main
+from iam_guard.cli.group import COMMANDS
 
 SEED = """
 version: 1
@@ -63,10 +65,20 @@ def test_help_names_every_command(run: Run) -> None:
     for option in ("--help", "-h"):
         told = run(option)
         assert told.exit_code == 0
-        assert all(name in told.output for name in ("init", "apply", "routes", "decide", "test"))
+        assert all(f"\n  {name} " in told.output for name in ("init", "apply", "routes", "decide", "test", "explain"))
 
 
-@pytest.mark.parametrize("command", ["init", "apply", "routes", "decide", "test"])
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_help_says_of_a_command_what_it_says_itself(name: str) -> None:
+    """The list is made without loading the commands, so their first sentences are written twice."""
+    command = main.get_command(click.Context(main), name)
+    assert command is not None
+    assert command.name == name
+    assert command.help is not None
+    assert " ".join(command.help.split()).startswith(COMMANDS[name].about)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help(run: Run, command: str) -> None:
     told = run(command, "--help")
     assert told.exit_code == 0
@@ -94,6 +106,51 @@ def test_the_version_is_the_distributions(run: Run) -> None:
 def test_wrong_usage_ends_with_2(run: Run, arguments: tuple[str, ...]) -> None:
     """0 yes, 1 no, 2 usage or error."""
     assert run(*arguments).exit_code == 2
+
+
+# --- what is loaded ---
+
+LOADING = """
+import runpy, sys
+sys.argv[0] = "iam-guard"
+try:
+    runpy.run_module("iam_guard", run_name="__main__")
+except SystemExit as end:
+    assert not end.code, end.code
+finally:
+    print(*sorted({name.partition(".")[0] for name in sys.modules}), file=sys.stderr)
+"""
+OF_OTHER_COMMANDS = {"sqlalchemy", "alembic", "starlette", "anyio", "asyncio", "cryptography", "opentelemetry"}
+
+
+def loaded(*arguments: str, stdin: str = "") -> set[str]:
+    """Run the command in an interpreter of its own, and tell which packages it has loaded at its end."""
+    command = [sys.executable, "-c", LOADING, *arguments]
+    done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=True, timeout=60)
+    return set(done.stderr.split())
+
+
+@pytest.mark.parametrize("name", ["decide", "test", "explain"])
+def test_cases_are_answered_without_a_store_and_without_the_web(name: str, tmp_path: Path) -> None:
+    """Whoever tries a policy does not wait for a database library or a framework."""
+    (tmp_path / "cases.jsonl").write_text(lines(case("a", "Allowed")))
+    files = [] if name == "decide" else [str(tmp_path / "cases.jsonl")]
+    found = loaded(name, *files, stdin=lines(case("a")))
+    assert {"iam_guard", "click"} <= found
+    assert OF_OTHER_COMMANDS & found == set()
+
+
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_the_help_is_written_without_any_command(option: str) -> None:
+    """Of third parties, click alone is loaded."""
+    found = loaded(option)
+    assert {"iam_guard", "click"} <= found
+    assert (OF_OTHER_COMMANDS | {"yaml", "cachetools"}) & found == set()
+
+
+def test_a_command_with_a_store_loads_one() -> None:
+    """The test above would notice."""
+    assert {"sqlalchemy", "cryptography"} <= loaded("init", "--help")
 
 
 # --- init, apply ---

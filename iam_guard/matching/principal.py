@@ -88,7 +88,9 @@ class Principals:
                 return False
 
     def _has_account(self, principal: Principal) -> bool:
+        if principal.account is None:
+            return False
         if principal.account in self._names:
             return True
-        partition = principal.arn.split(":", 2)[1]
+        partition = principal.arn.split(":", 2)[1]  # INVARIANT: callers with an account have an ARN (`Principal`)
         return f"arn:{partition}:iam::{principal.account}:root" in self._names  # G-51

@@ -36,6 +36,8 @@ class PolicyType(StrEnum):
     VPC_ENDPOINT = "VPC endpoint policy"
     TRUST = "role trust policy"
 
+    __hash__ = str.__hash__  # that of an enumeration is written in Python, and every decision asks for it
+
 
 @dataclass(frozen=True, slots=True)
 class PolicyRef:
@@ -84,7 +86,7 @@ class Explainer(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Decision:
     """The outcome of one `AccessRequest`. `reasons` has the one that is reported first (rule E-90)."""
 
@@ -97,6 +99,26 @@ class Decision:
     """Why no proper decision could be made; the outcome is a denial then (rule E-6)."""
     explainer: Explainer | None = field(default=None, compare=False, repr=False)
     """Who can say why; None for a decision that was read back from elsewhere."""
+
+    def __init__(
+        self,
+        outcome: Outcome,
+        request: AccessRequest,
+        reasons: tuple[Reason, ...],
+        epoch: int | None = None,
+        stale: bool = False,
+        error: str | None = None,
+        explainer: Explainer | None = None,
+    ) -> None:
+        # One is made for every request, and what a frozen dataclass writes for itself takes twice as long.
+        fields = self.__dict__
+        fields["outcome"] = outcome
+        fields["request"] = request
+        fields["reasons"] = reasons
+        fields["epoch"] = epoch
+        fields["stale"] = stale
+        fields["error"] = error
+        fields["explainer"] = explainer
 
     @property
     def allowed(self) -> bool:

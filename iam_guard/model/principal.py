@@ -28,6 +28,8 @@ class PrincipalType(StrEnum):
     SERVICE = "Service"
     ANONYMOUS = "Anonymous"
 
+    __hash__ = str.__hash__  # that of an enumeration is written in Python, and every decision asks for it
+
 
 _TYPE_KEY = {PrincipalType.ROOT: "Account"}  # aws:PrincipalType, where it differs from the word above (K-10)
 
@@ -53,6 +55,9 @@ class Principal:
     is the federating user's. `tags` are the effective principal tags (session tags override, rule S-21). `session`
     holds the context keys that the credentials froze (rule K-21). `session_policies` are the documents passed with
     the session, None when none were passed.
+
+    Raises `InvalidInput` for a type that does not exist, for a caller with policies of its own whose `arn` is no ARN,
+    and for what should be text and is not.
     """
 
     type: PrincipalType
@@ -67,6 +72,17 @@ class Principal:
     has_boundary: bool = False
     credential: Credential | None = field(default=None, compare=False)
     _keys: list[Context] = field(init=False, repr=False, compare=False, default_factory=list)
+
+    def __post_init__(self) -> None:
+        kind: object = self.type
+        if not isinstance(kind, PrincipalType):
+            object.__setattr__(self, "type", _known_type(kind))
+        _check_text(self.arn, "arn")
+        if not _TEXT_OR_NONE.issuperset(map(type, (self.account, self.role_arn, self.user_arn, self.userid))):
+            for name in ("account", "role_arn", "user_arn", "userid"):
+                _check_text("" if getattr(self, name) is None else getattr(self, name), name)
+        if self.type not in _WITHOUT_ARN and (self.arn.count(":") < 5 or not self.arn.startswith("arn:")):
+            raise InvalidInput(f"expected the ARN of a principal, got `{self.arn[:200]}`")
 
     def __hash__(self) -> int:
         return hash((self.arn, self.role_arn, self.userid))
@@ -88,6 +104,7 @@ class Principal:
         A role session without `role_arn` is taken to be of a role at the root path (rule P-2). Raises `InvalidInput`
         for an ARN that names no principal, `ContextError` for two tags that differ by letter case only.
         """
+        _check_text(arn, "arn")
         parsed = Arn.parse(arn)
         kind = _type_of(parsed)
         if kind is None or not is_account_id(parsed.account):
@@ -144,9 +161,25 @@ class Principal:
         return self._keys[0]
 
 
+_WITHOUT_ARN = frozenset({PrincipalType.SERVICE, PrincipalType.ANONYMOUS})
+_TEXT_OR_NONE = frozenset({str, type(None)})
+
+
+def _known_type(given: object) -> PrincipalType:
+    try:
+        return PrincipalType(given)  # type: ignore[arg-type]  # any value may be asked for
+    except ValueError:
+        raise InvalidInput(f"expected one of {', '.join(PrincipalType)} as a principal's type") from None
+
+
+def _check_text(given: object, field: str) -> None:
+    if not isinstance(given, str):
+        raise InvalidInput(f"expected a text as a principal's {field}, got `{type(given).__name__}`")
+
+
 def _type_of(arn: Arn) -> PrincipalType | None:
     match arn.service, arn.resource.split("/")[0]:
-        case "iam", "root":
+        case "iam", "root" if arn.resource == "root":
             return PrincipalType.ROOT
         case "iam", "user":
             return PrincipalType.USER

@@ -9,17 +9,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from iam_guard.errors import InvalidInput
 from iam_guard.model.arn import account_of
 from iam_guard.model.context import Context, Given, Lazy, Value
 from iam_guard.model.principal import Principal
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class AccessRequest:
     """May `principal` do `action` on `resource` in this `context`?
 
     `action` is `prefix:name`; `resource` an ARN or `*`; `resource_account` the account that owns the resource when
-    it is not the account field of the ARN (rule E-54). `context` may be any mapping; see `Context`.
+    it is not the account field of the ARN (rule E-54). `context` may be any mapping; see `Context`. Raises
+    `InvalidInput` for what is of another kind than it should be; what a text says is not looked at.
     """
 
     principal: Principal
@@ -28,9 +30,25 @@ class AccessRequest:
     context: Mapping[str, Given | Lazy] = field(default_factory=Context)
     resource_account: str | None = None
 
-    def __post_init__(self) -> None:
-        if not isinstance(self.context, Context):
-            object.__setattr__(self, "context", Context(self.context))
+    def __init__(
+        self,
+        principal: Principal,
+        action: str,
+        resource: str,
+        context: Mapping[str, Given | Lazy] | None = None,
+        resource_account: str | None = None,
+    ) -> None:
+        # One is made for every request, and what a frozen dataclass writes for itself takes twice as long.
+        if not isinstance(principal, Principal):
+            raise InvalidInput(f"expected a principal, got `{type(principal).__name__}`")
+        fields = self.__dict__
+        fields["principal"] = principal
+        fields["action"] = action if type(action) is str else _text(action, "an action")
+        fields["resource"] = resource if type(resource) is str else _text(resource, "a resource")
+        fields["context"] = context if isinstance(context, Context) else Context(context)
+        if resource_account is not None and type(resource_account) is not str:
+            resource_account = _text(resource_account, "the resource's account")
+        fields["resource_account"] = resource_account
 
     def value(self, folded_key: str) -> Value | None:
         """Give the value of a condition key (lower case): as given, else as the principal supplies it (rule N-3)."""
@@ -43,13 +61,20 @@ class AccessRequest:
         return self.resource_account or account_of(self.resource)
 
 
+def _text(given: object, what: str) -> str:
+    """Give a text that is nothing but a text: a member of an enumeration, say, has ways of its own to show itself."""
+    if isinstance(given, str):
+        return str.__str__(given)
+    raise InvalidInput(f"expected a text as {what}, got `{type(given).__name__}`")
+
+
 @dataclass(frozen=True, slots=True)
 class Resource:
     """A resource of the application, as its loader knows it.
 
     `policy` is the resource-based policy attached to it (a document as dict or JSON text), None where it has none or
     where the guard's own store holds it. `tags` become `aws:ResourceTag/*`. `policy_required`: identity policies count
-    only where the resource policy lets the account in (rule E-42).
+    only where the resource policy lets the account in (rule E-42). Raises `InvalidInput` for an ARN that is no text.
     """
 
     arn: str
@@ -57,6 +82,10 @@ class Resource:
     tags: Mapping[str, str] = field(default_factory=dict)
     policy: Mapping[str, Any] | str | None = None
     policy_required: bool = False
+
+    def __post_init__(self) -> None:
+        if type(self.arn) is not str:
+            object.__setattr__(self, "arn", _text(self.arn, "a resource"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,7 @@ CHECKS: tuple[Rule, ...] = (
     variables.syntax,
     variables.unsupported_version,
     variables.unsupported_element,
+    variables.unsupported_field,
     variables.unsupported_operator,
     conditions.numbers,
     conditions.dates,

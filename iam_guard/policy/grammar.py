@@ -7,7 +7,9 @@ Everybody who needs to know what a name may be reads it here. Must not live here
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from types import MappingProxyType
 from typing import Literal, TypeAlias, get_args
 
@@ -28,14 +30,56 @@ PRINCIPAL_KEYS = frozenset({"AWS", "Federated", "Service", "CanonicalUser"})  # 
 
 # --- A.3: what a type of policy has ----------------------------------------------------------------------------------
 
-WITHOUT_PRINCIPAL = frozenset({PolicyType.IDENTITY, PolicyType.BOUNDARY, PolicyType.SESSION, PolicyType.SCP})  # G-30
-WITHOUT_RESOURCE = frozenset({PolicyType.TRUST})  # G-32
-RESOURCE_IS_OPTIONAL = frozenset({PolicyType.RESOURCE, PolicyType.TRUST})  # M-26
+
+class Use(StrEnum):
+    """How a type of policy has an element."""
+
+    OPTIONAL = "optional"
+    REQUIRED = "required"
+    EITHER = "one of the two"
+    DENY = "`Deny` only"
+    EVERYBODY = '`"*"` only'
+    LATEST = "`2012-10-17` only"
+    PROHIBITED = "no"
+
+
+def _uses(*columns: Use) -> Mapping[PolicyType, Use]:
+    return MappingProxyType(dict(zip(PolicyType, columns, strict=True)))
+
+
+_O, _R, _E, _D, _L, _N = Use.OPTIONAL, Use.REQUIRED, Use.EITHER, Use.DENY, Use.LATEST, Use.PROHIBITED
+_EVERYBODY = Use.EVERYBODY
+
+USES: Mapping[str, Mapping[PolicyType, Use]] = MappingProxyType(
+    {  # in the order of PolicyType: identity, resource, boundary, session, SCP, RCP, VPC endpoint, trust
+        "Version": _uses(_O, _O, _O, _O, _L, _L, _O, _O),  # G-3, G-36
+        "Id": _uses(_N, _O, _N, _N, _N, _N, _O, _O),  # G-6
+        "Sid": _uses(_O, _O, _O, _O, _O, _O, _O, _O),
+        "Effect": _uses(_R, _R, _R, _R, _R, _D, _R, _R),  # G-21, G-37
+        "Principal": _uses(_N, _E, _N, _N, _N, _EVERYBODY, _E, _R),  # G-30, G-31, G-37
+        "NotPrincipal": _uses(_N, _D, _N, _N, _N, _N, _D, _N),  # G-32, G-34, G-37
+        "Action": _uses(_E, _E, _E, _E, _E, _R, _E, _E),  # G-22
+        "NotAction": _uses(_E, _E, _E, _E, _E, _N, _E, _E),  # G-37
+        "Resource": _uses(_E, _O, _E, _E, _E, _E, _E, _N),  # M-26, G-32
+        "NotResource": _uses(_E, _O, _E, _E, _E, _E, _E, _N),
+        "Condition": _uses(_O, _O, _O, _O, _O, _O, _O, _O),
+    }
+)
+"""The table of A.3, which the rules below read, and the reference page; a test asks the checks about every cell."""
+
+
+def _types(element: str, *uses: Use) -> frozenset[PolicyType]:
+    return frozenset(type for type, use in USES[element].items() if use in uses)
+
+
+WITHOUT_PRINCIPAL = _types("Principal", Use.PROHIBITED)
+WITH_PRINCIPAL = frozenset(PolicyType) - WITHOUT_PRINCIPAL
+WITHOUT_RESOURCE = _types("Resource", Use.PROHIBITED)
+RESOURCE_IS_OPTIONAL = _types("Resource", Use.OPTIONAL, Use.PROHIBITED)
+WITH_REQUIRED_VERSION = _types("Version", Use.LATEST)
+WITH_ID = _types("Id", Use.OPTIONAL)
 WITH_SHORT_ARNS = frozenset({PolicyType.IDENTITY, PolicyType.BOUNDARY})  # G-64; a boundary is a managed policy, G-38
-WITH_PRINCIPAL = frozenset({PolicyType.RESOURCE, PolicyType.TRUST, PolicyType.RCP, PolicyType.VPC_ENDPOINT})  # G-31
-WITH_REQUIRED_VERSION = frozenset({PolicyType.SCP, PolicyType.RCP})  # G-36
 OF_OTHER_SERVICES = frozenset({PolicyType.RESOURCE, PolicyType.VPC_ENDPOINT})  # G-24, G-25: not stored by IAM
-WITH_ID = frozenset({PolicyType.RESOURCE, PolicyType.TRUST, PolicyType.VPC_ENDPOINT})  # G-6
 
 # --- A.5: forms of strings -------------------------------------------------------------------------------------------
 
@@ -47,8 +91,8 @@ PARTITIONS = frozenset(
 )  # G-19
 IAM_RESOURCE_TYPES = (
     *("user/", "federated-user/", "role/", "group/", "instance-profile/", "mfa/", "server-certificate/", "policy/"),
-    *("sms-mfa/", "saml-provider/", "oidc-provider/", "report/"),
-)  # G-65
+    *("sms-mfa/", "saml-provider/", "oidc-provider/", "report/", "access-report/"),
+)  # G-65, in the order of IAM's sentence
 TAG_KEY_PREFIXES = frozenset({"aws:resourcetag", "aws:requesttag", "aws:principaltag"})  # G-67
 WILDCARD = re.compile(r"[*?]")
 PLAIN_SID = re.compile(r"[A-Za-z0-9]*")  # G-24

@@ -1,4 +1,4 @@
-"""JSON text read strictly into a tree with places (rules G-10, G-74).
+"""JSON text read strictly into a tree with places (rule G-10).
 
 The standard library's reader is not used because it keeps the last of two equal keys, accepts NaN and half surrogates,
 and forgets positions. Must not live here: the tree itself (`json_tree`), what a policy may contain (`shape`).
@@ -25,6 +25,7 @@ from iam_guard.policy.json_tree import (
     Place,
     Value,
     pointer,
+    size_refusal,
 )
 
 _SPACE = re.compile(r"[ \t\n\r]*+")
@@ -42,20 +43,18 @@ _ESCAPED = re.compile(rf'{_SURROGATE_PAIR}|\\u([0-9a-fA-F]{{4}})|\\(["\\/bfnrt])
 _SHORT_ESCAPES = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 
 
-def read_json(source: str | bytes) -> JsonText:
-    """Read one JSON text; raise `PolicyError` with line and column for anything that is not exactly one."""
-    text = _decode(source) if isinstance(source, bytes) else source
-    if len(text) > MAX_CHARACTERS:
-        message = f"expected at most {MAX_CHARACTERS} characters, got {len(text)}"
-        raise PolicyError(message, place="", finding=SYNTAX)  # G-74
+def read_json(source: str | bytes, limit: int = MAX_CHARACTERS) -> JsonText:
+    """Read one JSON text of at most `limit` characters; raise `PolicyError` with line and column for anything else."""
+    text = _decode(source, limit) if isinstance(source, bytes) else source
+    if len(text) > limit:
+        raise size_refusal(limit, f", got {len(text)}")
     reader = _Reader(text)
     return JsonText(text, reader.whole(), reader.places, _line_starts(text))
 
 
-def _decode(source: bytes) -> str:
-    if len(source) > 4 * MAX_CHARACTERS:
-        message = f"expected at most {MAX_CHARACTERS} characters, got {len(source)} bytes"
-        raise PolicyError(message, place="", finding=SYNTAX)  # G-74
+def _decode(source: bytes, limit: int) -> str:
+    if len(source) > 4 * limit:
+        raise size_refusal(limit, f", got {len(source)} bytes")
     try:
         return source.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -18,7 +18,8 @@ from iam_guard.errors import PolicyError
 from iam_guard.policy.document import Position
 from iam_guard.policy.grammar import quoted
 
-MAX_CHARACTERS = 131_072  # G-74
+MAX_CHARACTERS = 1_048_576
+"""So many are read at all. What is written has a limit of its own, which AWS's own policies pass: `quota.RAW_LIMIT`."""
 MAX_DEPTH = 64
 SYNTAX = "JSON_SYNTAX_ERROR"
 NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?")
@@ -117,32 +118,54 @@ def pointer(steps: Sequence[str | int]) -> str:
 # --- from what is decoded already ------------------------------------------------------------------------------------
 
 
-def from_mapping(source: Mapping[str, Any]) -> JsonText:
+def from_mapping(source: Mapping[str, Any], limit: int = MAX_CHARACTERS) -> JsonText:
     """Take a decoded document; raise `PolicyError` for what no JSON text decodes to. Its text is the canonical one."""
-    root = _taken(source, ())
+    root = _Taking(limit).value(source, ())
     text = _CANONICAL(source)  # the tree has been made, so there is nothing in the source that is no JSON
-    if len(text) > MAX_CHARACTERS:
-        message = f"expected at most {MAX_CHARACTERS} characters, got {len(text)}"
-        raise PolicyError(message, place="", finding=SYNTAX)  # G-74
+    if len(text) > limit:
+        raise size_refusal(limit, f", got {len(text)}")
     return JsonText(text, root, {}, (0,))
 
 
-def _taken(value: Any, path: Path) -> Value:
-    match value:
-        case str():
-            return _taken_string(value, path)
-        case list() | tuple() if len(path) < MAX_DEPTH:
-            return [_taken(each, (*path, index)) for index, each in enumerate(value)]
-        case dict() | Mapping() if len(path) < MAX_DEPTH:
-            return {_taken_name(name, path): _taken(each, (*path, name)) for name, each in value.items()}
-        case bool() | None:
-            return value
-        case int() | float():
-            return _taken_number(value, path)
-        case list() | tuple() | Mapping():
-            raise PolicyError(f"nested deeper than {MAX_DEPTH} levels", place=pointer(path), finding=SYNTAX)
-    message = f"expected a JSON value, got {quoted(type(value).__name__)}"
-    raise PolicyError(message, place=pointer(path), finding="DATA_TYPE_MISMATCH")
+def size_refusal(limit: int, got: str = "") -> PolicyError:
+    """Make the error that refuses a document for its length."""
+    return PolicyError(f"expected at most {limit} characters{got}", place="", finding=SYNTAX)
+
+
+class _Taking:
+    """The taking of one document; `left` is how many values it may still have, for each needs a character at least.
+
+    So a list that stands in itself, or in another many times over, is not followed for ever.
+    """
+
+    __slots__ = ("left", "limit")
+
+    def __init__(self, limit: int) -> None:
+        self.left = self.limit = limit
+
+    def value(self, value: Any, path: Path) -> Value:
+        match value:
+            case str():
+                return _taken_string(value, path)
+            case list() | tuple() if len(path) < MAX_DEPTH:
+                self.count(len(value))
+                return [self.value(each, (*path, index)) for index, each in enumerate(value)]
+            case dict() | Mapping() if len(path) < MAX_DEPTH:
+                self.count(len(value))
+                return {_taken_name(name, path): self.value(each, (*path, name)) for name, each in value.items()}
+            case bool() | None:
+                return value
+            case int() | float():
+                return _taken_number(value, path)
+            case list() | tuple() | Mapping():
+                raise PolicyError(f"nested deeper than {MAX_DEPTH} levels", place=pointer(path), finding=SYNTAX)
+        message = f"expected a JSON value, got {quoted(type(value).__name__)}"
+        raise PolicyError(message, place=pointer(path), finding="DATA_TYPE_MISMATCH")
+
+    def count(self, members: int) -> None:
+        self.left -= members
+        if self.left < 0:
+            raise size_refusal(self.limit)
 
 
 def _taken_name(name: Any, path: Path) -> str:

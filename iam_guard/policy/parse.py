@@ -2,7 +2,7 @@
 
 `parse` refuses what cannot be read as a policy, and gives everything else. It refuses
 
-- text that is not exactly one JSON value of at most 131,072 characters and 64 levels, or has a key twice (G-10, G-74);
+- text that is not exactly one JSON value of at most 1,048,576 characters and 64 levels, or has a key twice (G-10);
 - what is no object, and every unknown element, statement element or principal key, letter by letter (G-1, G-2, G-20,
   G-40); a wrong JSON type, null included (G-16, G-17);
 - a `Version` that does not exist, no `Statement`, no or an unknown `Effect` (G-3, G-7, G-21);
@@ -30,7 +30,7 @@ from iam_guard.model.decision import PolicyType
 from iam_guard.policy.document import Document
 from iam_guard.policy.fault import Reading
 from iam_guard.policy.json_text import read_json
-from iam_guard.policy.json_tree import from_mapping
+from iam_guard.policy.json_tree import MAX_CHARACTERS, from_mapping
 from iam_guard.policy.refusals import Scope, refuse
 from iam_guard.policy.shape import read_document
 
@@ -46,7 +46,13 @@ def parse(source: str | bytes | Mapping[str, Any], type: PolicyType = PolicyType
     return reading.document
 
 
-def read(source: str | bytes | Mapping[str, Any], type: PolicyType, *, partition: str = "aws") -> Reading:
-    """Read a document beside its JSON, before any rule of `refusals` was asked."""
-    tree = read_json(source) if isinstance(source, (str, bytes)) else from_mapping(source)
+def read(
+    source: str | bytes | Mapping[str, Any],
+    type: PolicyType,
+    *,
+    partition: str = "aws",
+    limit: int = MAX_CHARACTERS,
+) -> Reading:
+    """Read a document of at most `limit` characters beside its JSON, before any rule of `refusals` was asked."""
+    tree = read_json(source, limit) if isinstance(source, (str, bytes)) else from_mapping(source, limit)
     return Reading(read_document(tree, type), tree, partition)

@@ -10,9 +10,9 @@ from typing import Literal
 
 from iam_guard.errors import LimitExceeded
 from iam_guard.model.decision import PolicyType
-from iam_guard.policy.json_tree import MAX_CHARACTERS
 
-RAW_LIMIT = MAX_CHARACTERS  # G-74
+RAW_LIMIT = 131_072
+"""Characters of a document that somebody sends, white space included (rule G-74)."""
 
 EntityKind = Literal["user", "role", "group"]
 

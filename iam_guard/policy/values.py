@@ -10,7 +10,8 @@ from __future__ import annotations
 import base64
 import re
 from datetime import datetime
-from decimal import Decimal
+from decimal import Context, Decimal
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv6Address
 from typing import TypeAlias
 
@@ -27,6 +28,8 @@ _DATE = re.compile(
     r")?)?"
 )
 _BEGINNING = datetime(1970, 1, 1)  # noqa: DTZ001  both sides of the subtraction are UTC by construction
+_EXACT = Context(prec=30)
+"""For sums: the calling thread's own context may be set to round."""
 _OCTETS = {str(octet): octet for octet in range(256)}
 _PREFIX_LENGTH = re.compile(r"[0-9]{1,3}")
 _IS_IPV6 = 1 << 128
@@ -73,7 +76,7 @@ def _date(text: str) -> Number | None:
     if sign:
         offset = int(hours) * 3600 + int(minutes or 0) * 60
         seconds += offset if sign == "-" else -offset
-    return seconds + Decimal(f"0.{fraction}") if fraction else seconds
+    return _EXACT.add(seconds, Decimal(f"0.{fraction}")) if fraction else seconds
 
 
 def truth(text: str) -> bool | None:
@@ -95,6 +98,7 @@ def octets(text: str) -> bytes | None:
 # --- addresses: one integer, in which bit 128 tells IPv6 from IPv4, so that the families never meet (C-22) -------
 
 
+@lru_cache(maxsize=4096)  # a caller comes again from where it came
 def address(text: str) -> int | None:
     """Read an IPv4 or IPv6 address (rules C-20, C-23)."""
     try:

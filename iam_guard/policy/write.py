@@ -1,4 +1,4 @@
-"""What may be written: `parse`, and all that AWS refuses besides when a document is saved (rules G-12, G-18, G-19).
+"""What may be written: `parse`, and all that AWS refuses besides when a document is saved (G-12, G-18, G-19, G-74).
 
 Must not live here: the rules and their order (`refusals`), whether the principals in it exist (P-8), the sum of several
 inline documents (`quota.INLINE`).
@@ -12,7 +12,7 @@ from typing import Any
 from iam_guard.model.decision import PolicyType
 from iam_guard.policy.document import Document
 from iam_guard.policy.parse import read
-from iam_guard.policy.quota import size_quota
+from iam_guard.policy.quota import RAW_LIMIT, size_quota
 from iam_guard.policy.refusals import Scope, refuse
 
 
@@ -23,7 +23,7 @@ def validate_for_write(
 
     `partition` is the one of our own ARNs, known beside AWS's. Raises `LimitExceeded` for a document over its quota.
     """
-    reading = read(source, type, partition=partition)
+    reading = read(source, type, partition=partition, limit=RAW_LIMIT)
     refuse(reading, {Scope.ALWAYS, Scope.WRITE, *({Scope.MANAGED} if managed else ())})
     quota = size_quota(type, managed=managed)
     if quota is not None:

@@ -9,21 +9,25 @@ from typing import Any
 
 from iam_guard.errors import IamGuardError
 from iam_guard.model.decision import Decision
+from iam_guard.policy.grammar import shown
 from iam_guard.testing.case_json import CaseEntry, Unreadable
 from iam_guard.testing.cases import compile_case, decide_case, read_case
 
 
 def answer(entry: CaseEntry | Unreadable) -> dict[str, Any]:
-    """Decide an entry: its `id` and `outcome`; for what cannot be decided its `id` (if it has one) and `error`."""
+    """Decide an entry: its `id` and `outcome`; for what cannot be decided its `id` (if it has one) and `error`.
+
+    An error is one line that can be printed, whatever stands in the case.
+    """
     if isinstance(entry, Unreadable):
-        return {"id": None, "error": entry.problem}
+        return {"id": None, "error": shown(entry.problem)}
     case_id = entry.member("id")
     try:
         decision = _decide(entry)
     except IamGuardError as error:
-        return {"id": case_id, "error": str(error)}
+        return {"id": case_id, "error": shown(str(error))}
     if decision.error is not None:
-        return {"id": case_id, "error": decision.error}
+        return {"id": case_id, "error": shown(decision.error)}
     return {"id": case_id, "outcome": decision.outcome.value}
 
 

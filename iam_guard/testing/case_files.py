@@ -1,8 +1,8 @@
 """Files of cases: JSON lines, or YAML with a list of cases -> one decoded case after the other, with its place.
 
 A line that cannot be decoded is an `Unreadable` in its place, so that a stream goes on after it. YAML is read as JSON
-is: a key twice is refused, `2012-10-17` is no date, `no` is not false and `010` is not 8. Must not live here: what a
-case means (`cases`).
+is: a key twice is refused, `2012-10-17` is no date, `no` is not false and `010` is not 8; there are no tags, and
+aliases cannot be used to make very much out of little. Must not live here: what a case means (`cases`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 from io import BufferedIOBase
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
@@ -20,6 +20,9 @@ from iam_guard.testing.case_json import CaseDecoder, CaseEntry, Unreadable
 
 UNDECODED = "surrogateescape"
 """How bytes that are no UTF-8 come through decoding: marked, so that only their line is refused."""
+
+MAX_VALUES = 5_000_000
+"""In one YAML file; what an alias stands for counts each time."""
 
 _CHUNK = 1 << 16
 
@@ -81,15 +84,38 @@ def _entries_of_yaml(path: Path) -> Iterator[CaseEntry | Unreadable]:
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads scalars as JSON would, and refuses a repeated key."""
+    """Reads scalars as JSON would, and refuses tags, a repeated key, and aliases that would not end."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._values = 0
+        self._inside: dict[yaml.Node, int] = {}
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node:
+        """Compose a node, and count the values in it."""
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        mark, before = event.start_mark, self._values
+        if getattr(event, "tag", None) is not None:
+            raise yaml.composer.ComposerError(None, None, "expected no YAML tag", mark)
+        node = cast(yaml.Node, super().compose_node(parent, index))
+        if not isinstance(event, yaml.AliasEvent):
+            self._values += 1
+            self._inside[node] = self._values - before
+        elif node in self._inside:
+            self._values += self._inside[node]
+        else:
+            raise yaml.composer.ComposerError(None, None, "an alias stands inside of what it names", mark)
+        if self._values > MAX_VALUES:
+            raise yaml.composer.ComposerError(None, None, f"expected at most {MAX_VALUES} values", mark)
+        return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
-        for key, _ in node.value:
-            if str(key.value) in seen:
-                problem = f"the key `{str(key.value)[:80]}` is repeated"
-                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)  # G-10
-            seen.add(str(key.value))
+        for name in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if name.value in seen:
+                problem = f"the key `{name.value[:80]}` is repeated"
+                raise yaml.constructor.ConstructorError(None, None, problem, name.start_mark)  # G-10
+            seen.add(name.value)
         return super().construct_mapping(node, deep)
 
 

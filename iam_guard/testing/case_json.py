@@ -37,9 +37,15 @@ class CaseEntry:
     given: Any
     shared: SharedPolicies | None = field(default=None, compare=False, repr=False)
 
-    def member(self, key: str) -> Any:
-        """Give a member of the case before its shape is checked; None where it has none, or is no object."""
-        return self.given.get(key) if isinstance(self.given, dict) else None
+    def member(self, key: str) -> str | int | None:
+        """Give a member of the case before its shape is checked: a text that can be printed, or a whole number.
+
+        None where the case has none, or one of another kind, or is no object.
+        """
+        found = self.given.get(key) if isinstance(self.given, dict) else None
+        if isinstance(found, str):
+            return found.encode("utf-8", "backslashreplace").decode("utf-8")
+        return found if isinstance(found, int) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from docs.generate import PAGES, error_family, field_docstrings, outdated, write
+from docs.generate import CALLERS, PAGES, error_family, field_docstrings, outdated, write
 from iam_guard.matching.keys import KEYS
 from iam_guard.matching.operators import OPERATORS
+from iam_guard.model.decision import PolicyType
+from iam_guard.model.principal import PrincipalType
+from iam_guard.policy.grammar import DOCUMENT_ELEMENTS, STATEMENT_ELEMENTS
 from iam_guard.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -65,6 +68,56 @@ def test_every_operator_is_documented(name: str) -> None:
 def test_every_context_key_is_documented(name: str) -> None:
     """A context key has its line."""
     assert f"| `{name}` |" in page("reference/context-keys.md")
+
+
+def rows(name: str, title: str) -> list[list[str]]:
+    """Give the table below a title: its cells, line by line, without head."""
+    section = page(name).split(f"\n## {title}\n")[1].split("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("| ")]
+    return [line.strip("| ").split(" | ") for line in lines[2:]]
+
+
+def test_every_policy_type_is_documented() -> None:
+    """X-3, E-14: each type has its line; those that grant are told apart from those that only limit."""
+    told = {row[0]: len(row) > 1 and row[1] == "yes" for row in rows("reference/policy-types.md", "The types")}
+    assert list(told) == list(PolicyType)
+    assert {type for type, grants in told.items() if grants} == {
+        *(PolicyType.IDENTITY, PolicyType.RESOURCE, PolicyType.TRUST)
+    }
+
+
+def test_every_element_of_a_policy_is_documented() -> None:
+    """A.3: a line for each element, and a cell in it for each type."""
+    told = {row[0].strip("`"): row[1:] for row in rows("reference/policy-types.md", "Elements")}
+    assert told.keys() == (DOCUMENT_ELEMENTS - {"Statement"}) | STATEMENT_ELEMENTS
+    assert all(len(cells) == len(PolicyType) for cells in told.values())
+
+
+# F.2: identity, resource, boundary, session, SCP, RCP, VPC endpoint, trust
+CONCERNED = {
+    "IAM user": "yes yes yes yes yes yes yes required",
+    "Role session": "yes yes yes yes yes yes yes required",
+    "Session of a service-linked role": "yes yes yes yes no no yes required",
+    "Federated user": "yes yes yes required yes yes yes required",
+    "Root user": "no yes no no yes yes yes required",
+    "Service principal": "no required no no no yes yes required",
+    "Anonymous caller": "no required no no no yes yes required",
+}
+
+
+def test_the_page_tells_whom_a_policy_type_concerns() -> None:
+    """F.2, E-10, E-11, E-40, E-60, E-62: what the evaluator answers is the table of the rules."""
+    assert {row[0]: " ".join(row[1:]) for row in rows("reference/policy-types.md", "Callers")} == CONCERNED
+    assert {caller.type for caller in CALLERS.values()} == set(PrincipalType)
+
+
+def test_the_page_tells_what_is_reported_first() -> None:
+    """E-90."""
+    told = rows("reference/policy-types.md", "Order of reporting")
+    explicit, implicit = [row[1] for row in told], [row[2] for row in told]
+    rest = ["resource-based policy", "identity-based policy", "permissions boundary", "session policy"]
+    assert explicit == ["service control policy", "resource control policy", *rest, "VPC endpoint policy"]
+    assert implicit == ["resource control policy", "service control policy", *rest, "VPC endpoint policy"]
 
 
 def test_field_docstrings_are_read() -> None:

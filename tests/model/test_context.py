@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta, timezone
+from copy import copy
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from decimal import Decimal
+from enum import Enum
+from functools import partial
+from http import HTTPStatus
 from ipaddress import ip_address
+from typing import Any
 
 import pytest
 
@@ -58,6 +63,103 @@ def test_values_of_no_known_kind_are_refused(value: object) -> None:
     """Doubt is an error, not an absent key."""
     with pytest.raises(ContextError):
         Context({"k": value})  # type: ignore[dict-item]
+
+
+EAST = timezone(timedelta(hours=1))
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        pytest.param(10**5000, "a finite number of at most 1000 digits", id="long int"),
+        (-(10**1000), "a finite number of at most 1000 digits"),
+        (Decimal("1e1000000000"), "a finite number of at most 1000 digits"),
+        (Decimal("1e-1000000000"), "a finite number of at most 1000 digits"),
+        (Decimal("0e1000000000"), "a finite number of at most 1000 digits"),
+        (Decimal("NaN"), "a finite number"),
+        (Decimal("sNaN"), "a finite number"),
+        (Decimal("-Infinity"), "a finite number"),
+        (float("nan"), "a finite number"),
+        (float("inf"), "a finite number"),
+        (datetime.min.replace(tzinfo=EAST), "a year from 1 to 9999"),
+        (datetime.max.replace(tzinfo=timezone(-timedelta(hours=1))), "a year from 1 to 9999"),
+        (1j, "a scalar or a list of scalars, got `complex`"),
+    ],
+)
+def test_values_without_a_string_form_are_refused(value: Any, words: str) -> None:
+    """G-15: promptly, alone and in a list; the error names the key and never shows the value."""
+    for given in (value, ["a", value]):
+        with pytest.raises(ContextError, match=words) as refused:
+            Context({"docs:Key": given})
+        assert str(refused.value).endswith("(at docs:Key)")
+        context = Context({"docs:Key": partial(copy, given)})
+        with pytest.raises(ContextError, match=words):
+            context.value("docs:key")
+
+
+@pytest.mark.parametrize(
+    ("value", "seen"),
+    [
+        (10**1000 - 1, "9" * 1000),
+        (Decimal("1e999"), "1" + "0" * 999),
+        (Decimal("1e-3"), "0.001"),
+        (5e-324, format(Decimal("5e-324"), "f")),
+        (1.7976931348623157e308, "17976931348623157" + "0" * 292),
+        (datetime.min.replace(tzinfo=UTC), "0001-01-01T00:00:00Z"),
+    ],
+)
+def test_extreme_values_have_a_string_form(value: Any, seen: str) -> None:
+    """G-15: up to the limit."""
+    assert Context({"k": value}).value("k") == seen
+
+
+class Colour(str, Enum):  # noqa: UP042  a StrEnum shows itself as its value
+    """What shows itself as `Colour.RED`."""
+
+    RED = "red"
+
+
+class Loud(float):
+    """What shows itself as no number does, as the floats of some libraries."""
+
+    def __repr__(self) -> str:
+        return f"Loud({float(self)})"
+
+    __str__ = __repr__
+
+
+@pytest.mark.parametrize(("value", "seen"), [(Colour.RED, "red"), (Loud(1.5), "1.5"), (HTTPStatus.OK, "200")])
+def test_what_inherits_from_a_kind_is_seen_as_that_kind(value: Any, seen: str) -> None:
+    """G-15: how it would show itself says nothing."""
+    for found in (Context({"k": value})["k"], Context({"k": [value]})["k"][0], Context({"k": lambda: value})["k"]):
+        assert (found, type(found)) == (seen, str)
+
+
+def test_instants_of_a_zone_without_offset_mean_utc() -> None:
+    """Never the zone of the machine."""
+
+    class Nowhere(tzinfo):
+        def utcoffset(self, moment: datetime | None) -> None:
+            return None
+
+        tzname = dst = utcoffset
+
+    assert Context({"k": datetime(2026, 1, 1, tzinfo=Nowhere())})["k"] == "2026-01-01T00:00:00Z"
+
+
+@pytest.mark.parametrize("given", [{1: "a"}, {None: "a"}, {b"k": "a"}, {("k",): "a"}, [("k", "a")], 5, "text"])
+def test_what_is_no_mapping_from_texts_is_refused(given: Any) -> None:
+    """C-3: a key has letter case."""
+    with pytest.raises(ContextError, match=r"expected a (text as context key|mapping from condition key)"):
+        Context(given)
+
+
+def test_errors_cut_long_keys() -> None:
+    """A message is for people."""
+    for given in ({"k" * 9999: object()}, {"k" * 9999: "a", "K" * 9999: "b"}, {"k" * 9999: float("nan")}):
+        with pytest.raises(ContextError) as refused:
+            Context(given)  # type: ignore[arg-type]
+        assert len(str(refused.value)) < 500
 
 
 def test_none_is_an_absent_key() -> None:

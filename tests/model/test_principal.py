@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import pytest
 
 from iam_guard.errors import ContextError, InvalidInput
@@ -83,12 +85,54 @@ def test_tags_that_differ_by_case_are_refused() -> None:
 
 @pytest.mark.parametrize(
     "arn",
-    ["", "anonymous", "arn:aws:iam::111122223333:group/g", "arn:aws:iam::aws:root", f"arn:aws:sts::{A}:assumed-role/r"],
+    [
+        "",
+        "anonymous",
+        "arn:aws:iam::111122223333:group/g",
+        "arn:aws:iam::aws:root",
+        f"arn:aws:sts::{A}:assumed-role/r",
+        f"arn:aws:iam::{A}:root/x",
+    ],
 )
 def test_refuses_what_names_no_principal(arn: str) -> None:
     """G-43, P-1: groups, short ARNs and foreign texts are no principals."""
     with pytest.raises(InvalidInput):
         Principal.from_arn(arn)
+
+
+@pytest.mark.parametrize("arn", [5, None, b"arn:aws:iam::111122223333:root"])
+def test_refuses_an_arn_that_is_no_text(arn: Any) -> None:
+    """With an error of our own, like any other ARN that names no principal."""
+    with pytest.raises(InvalidInput, match="expected a text as a principal's arn, got"):
+        Principal.from_arn(arn)
+
+
+@pytest.mark.parametrize("type", [kind for kind in PrincipalType if kind not in ("Service", "Anonymous")])
+@pytest.mark.parametrize("arn", ["", "ada", "arn:aws:iam", A])
+def test_a_caller_with_an_account_has_an_arn(type: PrincipalType, arn: str) -> None:
+    """P-1: without one, nobody could tell its partition, and so whom a policy's account ARN means (G-51)."""
+    with pytest.raises(InvalidInput, match="expected the ARN of a principal"):
+        Principal(type, arn, A)
+
+
+@pytest.mark.parametrize("field", ["account", "role_arn", "user_arn", "userid"])
+def test_refuses_a_fact_that_is_no_text(field: str) -> None:
+    """What is known of a caller is text or not known."""
+    facts: dict[str, Any] = {"account": A, field: 5}
+    with pytest.raises(InvalidInput, match=f"expected a text as a principal's {field}, got `int`"):
+        Principal(PrincipalType.USER, f"arn:aws:iam::{A}:user/ada", **facts)
+
+
+@pytest.mark.parametrize("type", ["user", "", None, 5, [], "Role"])
+def test_refuses_a_type_that_does_not_exist(type: Any) -> None:
+    """N-1."""
+    with pytest.raises(InvalidInput, match="expected one of User, AssumedRole"):
+        Principal(type, f"arn:aws:iam::{A}:user/ada", A)
+
+
+def test_a_type_may_be_given_as_its_word() -> None:
+    """N-1: the word is the type, so that nothing that asks for the type overlooks it."""
+    assert Principal(cast(Any, "Anonymous"), "anonymous", None).type is PrincipalType.ANONYMOUS
 
 
 def test_role_session_without_role_arn_is_of_a_role_at_the_root_path() -> None:

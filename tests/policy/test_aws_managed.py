@@ -1,7 +1,6 @@
 """All managed policies of AWS, as moto brings them: every one is read, written back, checked, compiled and decided.
 
-What they hold is counted, and `docs/explanation/real-policies.md` tells it: the last test compares the two. A policy
-over the input limit of IAM is read one statement at a time, as what it is: AWS's own, that no customer could store.
+What they hold is counted, and `docs/explanation/real-policies.md` tells it: the last test compares the two.
 """
 
 from __future__ import annotations
@@ -28,22 +27,13 @@ from iam_guard.policy.check import check
 from iam_guard.policy.document import ConditionTest, Document, Effect, Statement
 from iam_guard.policy.grammar import OPERATORS, split_operator
 from iam_guard.policy.parse import parse
-from iam_guard.policy.quota import RAW_LIMIT
+from iam_guard.policy.quota import RAW_LIMIT, policy_size
 from iam_guard.policy.render import render
 from iam_guard.policy.write import validate_for_write
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "explanation" / "real-policies.md"
 
-_IN_NO_LIST = "the type of resource is newer than the list of G-65"
-_ROOT_USER = "root tasks are about the root user, which is not in the list of G-65"
 EXPLAINED = {
-    ("AWSCloudWatchOmniServiceRolePolicy", "INVALID_ARN_RESOURCE", "/Statement/7/Resource"): _IN_NO_LIST,
-    ("AWSObservabilityAdminTelemetryEnablementServiceRolePolicy", "INVALID_ARN_RESOURCE", "/Statement/38/Resource"): (
-        _IN_NO_LIST
-    ),
-    ("IAMAuditRootUserCredentials", "INVALID_ARN_RESOURCE", "/Statement/1/NotResource"): _ROOT_USER,
-    ("IAMCreateRootUserPassword", "INVALID_ARN_RESOURCE", "/Statement/1/NotResource"): _ROOT_USER,
-    ("IAMDeleteRootUserCredentials", "INVALID_ARN_RESOURCE", "/Statement/1/NotResource"): _ROOT_USER,
     ("AmazonTimestreamInfluxDBServiceRolePolicy", "VARIABLE_UNSUPPORTED_IN_ELEMENT", "/Statement/8/Resource"): (
         "a variable in the account field means nothing (V-4): AWS's own mistake"
     ),
@@ -59,27 +49,14 @@ def policies() -> dict[str, dict[str, Any]]:
     return {name: each["Document"] for name, each in json.loads(aws_managed_policies_data).items()}
 
 
-def parts(name: str) -> list[dict[str, Any]]:
-    """Give a document as it is, or one document for each statement where it is too long."""
-    document = policies()[name]
-    if name not in TOO_LONG:
-        return [document]
-    return [{**document, "Statement": [statement]} for statement in document["Statement"]]
-
-
 @cache
-def read() -> dict[str, list[Document]]:
+def read() -> dict[str, Document]:
     """Read all documents from text."""
-    return {name: [parse(json.dumps(each, indent=2)) for each in parts(name)] for name in policies()}
-
-
-def documents() -> Iterator[Document]:
-    for each in read().values():
-        yield from each
+    return {name: parse(json.dumps(document, indent=2)) for name, document in policies().items()}
 
 
 def statements() -> Iterator[Statement]:
-    for document in documents():
+    for document in read().values():
         yield from document.statements
 
 
@@ -87,26 +64,17 @@ def statements() -> Iterator[Statement]:
 
 
 def test_every_policy_is_read() -> None:
-    """G-10 to G-67: AWS writes nothing that we refuse, but for the length that only AWS may have (G-74)."""
+    """G-10 to G-67: AWS writes nothing that we refuse."""
     assert len(policies()) > 1500
-    assert {name for name, each in policies().items() if len(json.dumps(each)) > RAW_LIMIT} == TOO_LONG
-    refused = {}
-    for name, document in policies().items():
-        try:
-            parse(json.dumps(document))
-        except PolicyError as error:
-            refused[name] = str(error)
-    assert refused.keys() == TOO_LONG, refused
-    assert all(f"at most {RAW_LIMIT} characters" in message for message in refused.values())
+    assert read().keys() == policies().keys()
     assert sum(1 for _ in statements()) == sum(len(_listed(each["Statement"])) for each in policies().values())
 
 
 def test_no_finding_is_an_error_that_aws_would_not_give() -> None:
-    """AA-21: of all policies, these six statements alone have a finding of level ERROR."""
+    """AA-21: of all policies, this one statement alone has a finding of level ERROR."""
     found = {
         (name, finding.code, finding.place)
-        for name, documents in read().items()
-        for document in documents
+        for name, document in read().items()
         for finding in check(document)
         if finding.level == "ERROR"
     }
@@ -116,27 +84,27 @@ def test_no_finding_is_an_error_that_aws_would_not_give() -> None:
 def test_every_policy_is_written_back() -> None:
     """G-7, G-14: what is rendered is the JSON that was read, in the normal form, and means the same when read again."""
     changed = []
-    for name, documents in read().items():
-        for document, original in zip(documents, parts(name), strict=True):
-            rendered = render(document)
-            again = parse(rendered)
-            if rendered != _normal(original) or _meaning(again) != _meaning(document):
-                changed.append(name)
+    for name, document in read().items():
+        rendered = render(document)
+        again = parse(rendered)
+        if rendered != _normal(policies()[name]) or _meaning(again) != _meaning(document):
+            changed.append(name)
     assert changed == []
 
 
 def test_a_customer_could_store_all_but_the_long_ones() -> None:
-    """G-13, G-70: a write refuses a copy of them for its size, or for what is explained above, and for nothing else."""
-    refused = set()
-    for name in policies():
-        for part in parts(name):
-            try:
-                validate_for_write(json.dumps(part), PolicyType.IDENTITY, managed=True)
-            except LimitExceeded:
-                assert len(json.dumps(part, separators=(",", ":"))) > 6144
-            except PolicyError as error:
-                refused.add((name, error.finding, error.place))
-    assert refused == {row for row in EXPLAINED if row[1] == "INVALID_ARN_RESOURCE"}
+    """G-13, G-70, G-74: a write refuses a copy of them for its size, and for nothing else."""
+    refused = {}
+    for name, document in policies().items():
+        text = json.dumps(document)
+        try:
+            validate_for_write(text, PolicyType.IDENTITY, managed=True)
+        except LimitExceeded:
+            assert policy_size(text) > 6144
+        except PolicyError as error:
+            refused[name] = error.message
+    assert refused.keys() == TOO_LONG, refused
+    assert all(f"at most {RAW_LIMIT} characters" in message for message in refused.values())
 
 
 def _normal(document: dict[str, Any]) -> dict[str, Any]:
@@ -221,15 +189,17 @@ def asked(statement: Statement) -> AccessRequest:
 def authorizer(name: str) -> Authorizer:
     """Compile a policy as that of a caller whom every resource leaves to its account (E-41)."""
     everybody_here = {"Effect": "Allow", "Principal": {"AWS": ACCOUNT}, "Action": "*", "Resource": "*"}
-    return compile_policies(identity=parts(name), resource={"Version": "2012-10-17", "Statement": everybody_here})
+    return compile_policies(
+        identity=[policies()[name]], resource={"Version": "2012-10-17", "Statement": everybody_here}
+    )
 
 
 def test_every_statement_does_what_it_says() -> None:
     """M-1, E-2: for the request that a statement describes, an Allow gives the permission and a Deny refuses it."""
     silent = set()
-    for name, documents in read().items():
+    for name, document in read().items():
         decide = authorizer(name).decide
-        for statement in (each for document in documents for each in document.statements):
+        for statement in document.statements:
             decision = decide(asked(statement))
             if decision.outcome is not Outcome.EXPLICITLY_DENIED and (
                 statement.effect is Effect.DENY or not decision.allowed
@@ -240,9 +210,9 @@ def test_every_statement_does_what_it_says() -> None:
 
 def test_no_statement_is_in_doubt(caplog: pytest.LogCaptureFixture) -> None:
     """C-45: no element of any statement fails to be evaluated, where its condition keys are there and where not."""
-    for name, documents in read().items():
+    for name, document in read().items():
         decide = authorizer(name).decide
-        for statement in (each for document in documents for each in document.statements):
+        for statement in document.statements:
             request = asked(statement)
             assert decide(request).error is None
             assert decide(replace(request, context={})).error is None

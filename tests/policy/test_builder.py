@@ -325,8 +325,8 @@ def test_what_the_grammar_refuses_is_refused_at_the_step(
         (lambda: START.when("Bool", "a:x"), "EMPTY_OBJECT_CONDITION", None),  # type: ignore[arg-type]
         (lambda: START.when("Bool", {"a:x": True}).when("Bool", {"a:x": False}), "JSON_SYNTAX_ERROR", None),  # G-10
         (lambda: START.when("NumericEquals", {"a:x": "one"}), "TYPE_MISMATCH_NUMBER", None),
-        (lambda: START.when("NumericEquals", {"a:x": float("nan")}), "TYPE_MISMATCH_NUMBER", None),
-        (lambda: START.when("NumericEquals", {"a:x": float("inf")}), "TYPE_MISMATCH_NUMBER", None),
+        (lambda: START.when("NumericEquals", {"a:x": float("nan")}), "DATA_TYPE_MISMATCH", None),
+        (lambda: START.when("NumericEquals", {"a:x": float("inf")}), "DATA_TYPE_MISMATCH", None),
         (lambda: START.when("DateEquals", {"a:x": "soon"}), "TYPE_MISMATCH_DATE", "The policy failed legacy parsing"),
         (lambda: START.when("IpAddress", {"a:x": "10.0.0.0/33"}), "TYPE_MISMATCH_IP_RANGE", None),
         (lambda: START.when("ArnLike", {"a:x": "*"}), "TYPE_MISMATCH", None),

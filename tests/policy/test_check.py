@@ -274,6 +274,15 @@ def test_only_stored_documents_are_asked_for_plain_text() -> None:
     assert check(parse(text), stored=False) == ()
 
 
+@pytest.mark.parametrize("resource", ["arn:aws:sqs:*:${aws:PrincipalAccount}:q", "arn:aws:s3:${a:b}:1:b:${c:d}"])
+def test_a_variable_in_a_wrong_field_is_shown_with_its_resource(resource: str) -> None:
+    """V-4: the resource is not cut at the colon inside the variable, but for its length as anywhere."""
+    for shown, written in [(resource, resource), ((resource + "/" + "x" * 99)[:100] + "…", resource + "/" + "x" * 99)]:
+        [finding] = check(parse(policy(Resource=written)))
+        assert finding.code == "VARIABLE_UNSUPPORTED_IN_ELEMENT"
+        assert finding.message == f"a variable can stand in the sixth field of an ARN only, got `{shown}`"
+
+
 def test_our_own_partition_is_known() -> None:
     """A guard may name its own resources in a partition of its own."""
     document = parse(policy(Resource="arn:acme:docs:::x"))

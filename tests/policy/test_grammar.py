@@ -1,9 +1,108 @@
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
 
 from iam_guard.errors import PolicyError
-from iam_guard.policy.grammar import OPERATORS, SET_PREFIXES, OperatorName, quoted, shown, split_operator
+from iam_guard.model.decision import PolicyType
+from iam_guard.policy.check import check_source
+from iam_guard.policy.grammar import (
+    DOCUMENT_ELEMENTS,
+    EXCLUSIVE_ELEMENTS,
+    OPERATORS,
+    SET_PREFIXES,
+    STATEMENT_ELEMENTS,
+    USES,
+    WITH_PRINCIPAL,
+    WITHOUT_RESOURCE,
+    OperatorName,
+    Use,
+    quoted,
+    shown,
+    split_operator,
+)
+
+# --- A.3 ---------------------------------------------------------------------------------------------------------
+
+SOMEBODY = {"AWS": "111122223333"}
+GOOD = {
+    "Version": "2012-10-17",
+    "Id": "x",
+    "Sid": "S",
+    "Effect": "Allow",
+    "Principal": SOMEBODY,
+    "NotPrincipal": SOMEBODY,
+    "Action": "sts:AssumeRole",
+    "NotAction": "sts:GetCallerIdentity",
+    "Resource": "*",
+    "NotResource": "arn:aws:s3:::b",
+    "Condition": {"Bool": {"aws:SecureTransport": "true"}},
+}
+PARTNERS = {one: other for pair in EXCLUSIVE_ELEMENTS for one, other in (pair, pair[::-1])}
+
+
+def is_good(type: PolicyType, **changes: Any) -> bool:
+    """Tell whether a good document of the type, with some elements changed (None: taken out), has no error."""
+    statement = {"Effect": "Allow", "Action": GOOD["Action"]}
+    statement |= {} if type in WITHOUT_RESOURCE else {"Resource": "*"}
+    statement |= {"Principal": SOMEBODY} if type in WITH_PRINCIPAL else {}
+    statement |= {"Principal": "*", "Effect": "Deny"} if type is PolicyType.RCP else {}
+    document: dict[str, Any] = {"Version": "2012-10-17", "Statement": statement}
+    for name, value in changes.items():
+        part = document if name in DOCUMENT_ELEMENTS else statement
+        part |= {name: value}
+        if value is None:
+            del part[name]
+    return not [each for each in check_source(json.dumps(document), type) if each.level == "ERROR"]
+
+
+def test_every_element_of_every_type_has_a_use() -> None:
+    """G-1, G-20: the table of A.3 is whole."""
+    assert USES.keys() == (DOCUMENT_ELEMENTS - {"Statement"}) | STATEMENT_ELEMENTS
+    assert all(list(uses) == list(PolicyType) for uses in USES.values())
+
+
+@pytest.mark.parametrize("type", PolicyType)
+@pytest.mark.parametrize("name", USES)
+def test_the_checks_do_what_the_table_says(name: str, type: PolicyType) -> None:
+    """A.3, G-21 to G-23, G-30 to G-37: each cell of the table is kept by `parse` or by a check of level ERROR."""
+    use = USES[name][type]
+    partner = {PARTNERS[name]: None} if name in PARTNERS and PARTNERS[name] in used(type) else {}
+    there = {**partner, name: GOOD[name]}
+    absent = {**partner, name: None} if name in used(type) else partner
+    assert is_good(type)
+    match use:
+        case Use.OPTIONAL:
+            assert is_good(type, **there)
+            assert is_good(type, **absent)
+        case Use.REQUIRED | Use.EITHER:
+            assert is_good(type, **there)
+            assert not is_good(type, **absent)
+        case Use.DENY:
+            assert is_good(type, **{**there, "Effect": "Deny"})
+            assert not is_good(type, **{**there, "Effect": "Allow"})
+        case Use.EVERYBODY:
+            assert is_good(type, **{name: "*"})
+            assert not is_good(type, **there)
+            assert not is_good(type, **absent)
+        case Use.LATEST:
+            assert is_good(type, **there)
+            assert not is_good(type, **{name: "2008-10-17"})
+            assert not is_good(type, **absent)
+        case Use.PROHIBITED:
+            assert not is_good(type, **there)
+
+
+def used(type: PolicyType) -> set[str]:
+    """Name what the good document of `is_good` has."""
+    principal = {"Principal"} if type in WITH_PRINCIPAL else set()
+    resource = set() if type in WITHOUT_RESOURCE else {"Resource"}
+    return {"Version", "Effect", "Action"} | principal | resource
+
+
+# --- D -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

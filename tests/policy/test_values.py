@@ -1,7 +1,8 @@
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from ipaddress import ip_address, ip_network
+from time import perf_counter
 
 import pytest
 from hypothesis import given
@@ -94,3 +95,34 @@ def test_any_text_is_read_or_not(text: str) -> None:
     """No reader raises."""
     for read in (number, instant, instant_in_request, truth, octets, address, block, folded):
         read(text)
+
+
+def test_the_precision_of_the_calling_thread_rounds_nothing() -> None:
+    """C-15: what is exact does not depend on what else the application computes."""
+    with localcontext(prec=5):
+        assert instant("2026-01-01T00:00:00.25Z") == Decimal("1767225600.25")
+        assert number("123456.789") == Decimal("123456.789")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "9" * 100_000,
+        "9" * 100_000 + "." + "9" * 100_000,
+        "2026-01-01T00:00:00." + "9" * 100_000,
+        "." * 100_000,
+        ":" * 100_000,
+        "10.0.0.0/" + "9" * 100_000,
+        "fe80::1%" + "e" * 100_000,
+        "A" * 100_001,
+        "%" * 100_000,
+        "ǅ" * 100_000,
+    ],
+)
+def test_long_texts_are_read_in_no_time(text: str) -> None:
+    """The limit is generous: it is there for what is not linear."""
+    begun = perf_counter()
+    for read in (number, instant, instant_in_request, truth, octets, address, block, folded):
+        value = read(text)
+        assert value is None or (value == read(text) and hash(value) is not None)
+    assert perf_counter() - begun < 10

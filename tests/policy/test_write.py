@@ -8,6 +8,7 @@ import pytest
 from iam_guard.errors import LimitExceeded, PolicyError
 from iam_guard.model.decision import PolicyType
 from iam_guard.policy.parse import parse
+from iam_guard.policy.quota import RAW_LIMIT
 from iam_guard.policy.write import validate_for_write
 
 IDENTITY, RESOURCE, TRUST = PolicyType.IDENTITY, PolicyType.RESOURCE, PolicyType.TRUST
@@ -28,6 +29,10 @@ def policy(*statements: dict[str, Any], **elements: Any) -> dict[str, Any]:
 
 def trust(**elements: Any) -> dict[str, Any]:
     return policy(**({"Resource": None, "Action": "sts:AssumeRole"} | elements))
+
+
+def rcp() -> dict[str, Any]:
+    return policy(Effect="Deny", Principal="*", Action="s3:*")
 
 
 def when(operator: str, value: Any) -> dict[str, Any]:
@@ -58,7 +63,11 @@ WRITES = [
     ),
     (
         *("G-65", IDENTITY, policy(Resource="arn:aws:iam::111122223333:use*")),
-        *('IAM resource path must either be "*" or start with user/, federated-user/', "/Statement/0/Resource"),
+        *('IAM resource path must either be "*", root, or start with user/, federated-user/', "/Statement/0/Resource"),
+    ),
+    (
+        *("G-65", IDENTITY, policy(Resource="arn:aws:iam::111122223333:rooted")),
+        *('IAM resource path must either be "*", root, or start with user/, federated-user/', "/Statement/0/Resource"),
     ),
     ("G-31", RESOURCE, policy(), "Missing required field Principal", "/Statement/0"),
     ("G-31", TRUST, trust(), "Missing required field Principal", "/Statement/0"),
@@ -101,6 +110,7 @@ def test_a_write_refuses_what_an_evaluation_accepts(
         (IDENTITY, {"Statement": statement()}),  # G-4
         (IDENTITY, policy(statement(Sid=""), statement(Sid=""), statement())),  # G-25
         (IDENTITY, policy(Resource=["arn:aws:sqs", "arn:*:s3:::b", "arn:aws:iam::*:*", "arn:aws:iam::1:role/x"])),
+        (IDENTITY, policy(Resource=["arn:aws:iam::1:root", "arn:aws:iam::aws:role-template/x/y:1"])),  # G-65
         (IDENTITY, policy(Resource="arn:aws:s3:::\u00ff")),  # G-12
         (IDENTITY, policy(Condition={"ForAllValues:StringEquals": {"aws:TagKeys": []}})),  # C-42
         (IDENTITY, policy(Condition={"Bool": {"aws:x": "perhaps"}, "ArnLike": {"aws:x": "${aws:SourceArn}"}})),
@@ -108,7 +118,7 @@ def test_a_write_refuses_what_an_evaluation_accepts(
         (RESOURCE, policy(Principal={"AWS": "111122223333"}, Resource=None)),  # M-26
         (TRUST, trust(Principal="*")),  # G-33
         (SCP, policy(Action=None, NotAction="s3:*")),  # G-35
-        (RCP, policy(Effect="Deny", Principal="*", Action="s3:*")),  # G-37
+        (RCP, rcp()),  # G-37
     ],
 )
 def test_a_good_document_is_written(type: PolicyType, document: dict[str, Any]) -> None:
@@ -188,3 +198,18 @@ def test_a_document_over_its_quota_is_refused(type: PolicyType, managed: bool, l
 def test_an_inline_document_has_no_quota_of_its_own() -> None:
     """G-70: it is the sum of an entity's inline documents that is limited."""
     validate_for_write(json.dumps(policy(Action="s3:" + "x" * 20_000)), IDENTITY)
+
+
+@pytest.mark.parametrize("type", PolicyType)
+def test_more_than_the_raw_limit_is_read_and_not_written(type: PolicyType) -> None:
+    """G-74: 131,072 characters as they came, white space included, from text and from a mapping."""
+    document = rcp() if type is RCP else trust(Principal="*") if type is TRUST else policy()
+    if type in (RESOURCE, PolicyType.VPC_ENDPOINT):
+        document = policy(Principal="*")
+    text = json.dumps(document)
+    padded = text + " " * (RAW_LIMIT + 1 - len(text))
+    assert parse(padded, type).statements == parse(text, type).statements
+    with pytest.raises(PolicyError, match="expected at most 131072 characters, got 131073"):
+        validate_for_write(padded, type)
+    with pytest.raises(PolicyError, match="expected at most 131072 characters"):
+        validate_for_write(document | {"Id": "x" * RAW_LIMIT}, type)

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from iam_guard.cli import main
 from iam_guard.errors import IamGuardError
 from iam_guard.testing.answer import answer
 from iam_guard.testing.case_files import lines_at_hand
@@ -66,6 +68,65 @@ CASE: dict[str, Any] = {
     },
     "policies": {"identity": [ALLOW]},
 }
+
+
+# --- hostile cases -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "answered"),
+    [
+        ('{"id": "\\ud800"}', "expected an object"),
+        ('{"id": "a\\ud800", "request": 5}', "expected an object"),
+        ('{"id": ["\\ud800"]}', "expected an object"),
+        ('{"id": 1e400}', "expected an object"),
+        ('{"id": ' + "[" * 700 + "]" * 700 + "}", "expected an object"),
+        ('{"\\ud800": 1, "id": "\\n"}', "unknown key `\\ud800`"),
+        ('{"id": 1, "id": 2, "\\ud800": 1, "\\ud800": 2}', "repeated"),
+    ],
+)
+def test_an_answer_can_be_printed(line: str, answered: str) -> None:
+    """N-9: as one line and as JSON, whatever stands in the case."""
+    given = answer(CaseDecoder().decode(line, "x"))
+    assert answered in given["error"]
+    assert given["error"].isprintable()
+    json.loads(json.dumps(given), parse_constant=pytest.fail)
+    f"{given['id']}".encode()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"context": {"docs:Size": 1e400}}, "(at docs:Size)"),
+        ({"context": {"docs:Kind": [["a"]]}}, "(at docs:Kind)"),
+        ({"context": {1: "a"}}, "expected a text as context key, got `int`"),
+        ({"context": {None: "a"}}, "expected a text as context key"),
+        ({"principal": {"arn": "ada", "account": "111122223333", "type": "User"}}, "expected the ARN of a principal"),
+        ({"principal": {"arn": "ada", "account": "111122223333", "type": "user"}}, "expected one of"),
+    ],
+)
+def test_what_cannot_be_decided_is_an_error_of_its_case(changes: dict[str, Any], words: str) -> None:
+    """N-9, C-45: the stream goes on."""
+    case = CASE | {"request": CASE["request"] | changes}
+    given = answer(CaseEntry("x", case))
+    assert given["id"] == "c1"
+    assert words in given["error"]
+
+
+def test_a_test_run_goes_on_after_hostile_cases(tmp_path: Path) -> None:
+    """`iam-guard test`: each is a failed case, and told."""
+    keys = tmp_path / "keys.yaml"
+    keys.write_text("- {id: keys, request: {context: {1: a}}}\n- {id: more, policies: {1: {2: 3}}, expected: error}\n")
+    halves = tmp_path / "halves.jsonl"
+    halves.write_text(
+        '{"id": "\\ud800"}\n{"id": "b", "expected": "\\udfff"}\n' + json.dumps(CASE | {"expected": "Allowed"})
+    )
+    for more in ([], ["--json"]):
+        run = CliRunner().invoke(main, ["test", *more, str(keys), str(halves)])
+        assert (run.exit_code, isinstance(run.exception, SystemExit)) == (1, True)
+        assert len(run.output.splitlines()) == 4
+        assert "2" in run.output.splitlines()[-1]
+        assert "\\ud800" in run.output
 
 
 # --- lines as they come ------------------------------------------------------------------------------------------

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from iam_guard.errors import InvalidInput
-from iam_guard.testing.case_files import CaseEntry, Unreadable, entries_of_file, entries_of_lines
+from iam_guard.testing.case_files import MAX_VALUES, entries_of_file, entries_of_lines
+from iam_guard.testing.case_json import CaseEntry, Unreadable
 
 
 def yaml_file(tmp_path: Path, text: str | bytes) -> Path:
@@ -103,16 +104,33 @@ def test_yaml_may_share_parts(tmp_path: Path) -> None:
         pytest.param("- {Effect: Deny, Effect: Allow}\n", "`Effect` is repeated", id="repeated key"),
         pytest.param("- a: {Effect: Deny, 'Effect': Allow}\n", "`Effect` is repeated", id="repeated inside"),
         pytest.param("- {a: [\n", "", id="not closed"),
-        pytest.param("- !!python/object/apply:os.system [exit]\n", "could not determine a constructor", id="tag"),
+        pytest.param("- !!python/object/apply:os.system [exit]\n", "expected no YAML tag", id="tag"),
         pytest.param("- ? [a]\n  : b\n", "unhashable", id="key that is no scalar"),
         pytest.param(b"- \xff\n", "", id="not UTF-8"),
         pytest.param("- " + "[" * 3000 + "]" * 3000, "", id="deep"),
         pytest.param("- " + "9" * 5000, "", id="many digits"),
+        pytest.param("- !!bool perhaps\n", "expected no YAML tag", id="tag that does not fit"),
+        pytest.param("- !!timestamp x\n", "expected no YAML tag", id="tag of a date"),
+        pytest.param("- &a [*a, *a]\n", "inside of what it names", id="list in itself"),
+        pytest.param("- &a {b: &b {<<: [*a]}}\n", "inside of what it names", id="mapping in itself"),
+        pytest.param("- *a\n", "undefined alias", id="alias of nothing"),
+        pytest.param("- ? [&a {b: [c]}, *a]\n  : d\n", "unhashable", id="key with an alias"),
     ],
 )
 def test_bad_yaml_is_told_and_not_half_read(tmp_path: Path, text: str | bytes, words: str) -> None:
     """G-10 holds for YAML too: who keeps the last of two keys decides differently from who keeps the first."""
     assert words in problem(yaml_file(tmp_path, text)).problem
+
+
+LISTS = ["- &a0 [x, x]", *(f"- &a{level} [{', '.join([f'*a{level - 1}'] * 10)}]" for level in range(1, 30))]
+MAPS = ["- &a0 {x: y}", *(f"- &a{level} {{<<: [{', '.join([f'*a{level - 1}'] * 10)}]}}" for level in range(1, 30))]
+
+
+@pytest.mark.parametrize("lines", [LISTS, MAPS], ids=["lists", "merges"])
+def test_aliases_do_not_make_much_out_of_little(tmp_path: Path, lines: list[str]) -> None:
+    """Thirty lines that mean 10 to the power of 30 values; the line that is too much is told."""
+    path = yaml_file(tmp_path, "\n".join(lines))
+    assert problem(path) == Unreadable(f"{path}:8", f"not readable as YAML: expected at most {MAX_VALUES} values")
 
 
 def test_bad_yaml_is_told_with_its_line(tmp_path: Path) -> None:

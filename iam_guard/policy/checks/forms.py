@@ -144,7 +144,12 @@ def _iam_resource(entry: Entry, fields: list[str]) -> Iterator[Fault]:
         message = f"expected no Region in an ARN of IAM, got {quoted(entry.value)}"
         sentence = f"IAM resource {shown(entry.value)} cannot contain region information."
         yield Fault("ARN_REGION_NOT_ALLOWED", message, entry.path, sentence)
-    if len(fields) == 6 and fields[5] != "*" and not fields[5].startswith(IAM_RESOURCE_TYPES):
+    if len(fields) == 6 and not _is_iam_resource(fields[5]):
         message = f"expected `*` or a type such as `user/` in an ARN of IAM, got {quoted(entry.value)}"
-        sentence = f'IAM resource path must either be "*" or start with {", ".join(IAM_RESOURCE_TYPES)}.'
+        sentence = f'IAM resource path must either be "*", root, or start with {", ".join(IAM_RESOURCE_TYPES)}.'
         yield Fault("INVALID_ARN_RESOURCE", message, entry.path, sentence)
+
+
+def _is_iam_resource(path: str) -> bool:
+    """G-65, and what AWS's own policies have beside its list: the root user, and the templates of roles."""
+    return path in ("*", "root") or path.startswith((*IAM_RESOURCE_TYPES, "role-template/"))

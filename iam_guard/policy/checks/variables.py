@@ -56,10 +56,18 @@ def unsupported_version(reading: Reading) -> Iterator[Fault]:
 
 
 def unsupported_element(reading: Reading) -> Iterator[Fault]:
-    """V-3, V-4."""
-    for text, path, name in chain(_other_texts(reading), _early_fields(reading)):
+    """V-3."""
+    for text, path, name in _other_texts(reading):
         if _OPENING.search(text):
             yield Fault("VARIABLE_UNSUPPORTED_IN_ELEMENT", f"no variable can stand in {quoted(text)}", path, name=name)
+
+
+def unsupported_field(reading: Reading) -> Iterator[Fault]:
+    """V-4."""
+    for entry in resources(reading.document):
+        if _OPENING.search(":".join(entry.value.split(":", 5)[:5])):
+            message = f"a variable can stand in the sixth field of an ARN only, got {quoted(entry.value)}"
+            yield Fault("VARIABLE_UNSUPPORTED_IN_ELEMENT", message, entry.path)
 
 
 def unsupported_operator(reading: Reading) -> Iterator[Fault]:
@@ -88,9 +96,3 @@ def _other_texts(reading: Reading) -> Iterator[tuple[str, Path, bool]]:
         yield statement.sid or "", place(statement, "Sid"), False
     for tested in conditions(reading.document):
         yield tested.test.key, tested.path, True
-
-
-def _early_fields(reading: Reading) -> Iterator[tuple[str, Path, bool]]:
-    """Give what stands before the sixth field of each ARN; a variable may stand behind it only (rule V-4)."""
-    for entry in resources(reading.document):
-        yield ":".join(entry.value.split(":", 5)[:5]), entry.path, False

@@ -1,0 +1,74 @@
+"""`iam-guard routes`: what guards the endpoints of an application.
+
+Must not live here: how endpoints are found (`iam_guard.asgi.routes`).
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import os
+import sys
+from typing import Any
+
+import click
+
+from iam_guard.asgi.routes import Endpoint, inventory
+from iam_guard.cli.options import JSON
+from iam_guard.errors import IamGuardError
+
+
+@click.command()
+@click.argument("app")
+@JSON
+def routes(app: str, as_json: bool) -> None:
+    """List the endpoints of APP (`module:app`) and what guards them; exit code 1 when nobody guards one."""
+    endpoints = inventory(_load_app(app))
+    if as_json:
+        click.echo(json.dumps([_as_row(each) for each in endpoints]))
+    else:
+        _print_endpoints(endpoints)
+    sys.exit(0 if all(each.is_guarded for each in endpoints) else 1)
+
+
+def _load_app(name: str) -> Any:
+    """Import `module:attribute`; what can be called without arguments is, as uvicorn does with `--factory`."""
+    module_name, colon, attribute = name.partition(":")
+    if not colon:
+        raise click.BadParameter("expected module:app", param_hint="APP")
+    sys.path.insert(0, os.getcwd())
+    try:
+        found = getattr(importlib.import_module(module_name), attribute)
+        return found() if _is_factory(found) else found
+    except IamGuardError:
+        raise
+    except Exception as error:  # whatever the module does, nothing was found out: 2, not 1
+        raise click.BadParameter(f"{type(error).__name__}: {error}", param_hint="APP") from error
+
+
+def _is_factory(found: Any) -> bool:
+    if hasattr(found, "routes") or not callable(found):
+        return False
+    parameters = inspect.signature(found).parameters.values()
+    return all(
+        each.default is not each.empty or each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD) for each in parameters
+    )
+
+
+def _as_row(endpoint: Endpoint) -> dict[str, Any]:
+    return {
+        "path": endpoint.path,
+        "methods": list(endpoint.methods),
+        "endpoint": endpoint.name,
+        "guards": list(endpoint.guards),
+    }
+
+
+def _print_endpoints(endpoints: list[Endpoint]) -> None:
+    rows = [(",".join(each.methods) or "ANY", each.path, ", ".join(each.guards) or "UNGUARDED") for each in endpoints]
+    widths = [max((len(row[column]) for row in rows), default=0) for column in (0, 1)]
+    for methods, path, guards in rows:
+        click.echo(f"{methods:{widths[0]}}  {path:{widths[1]}}  {guards}")
+    missing = sum(1 for each in endpoints if not each.is_guarded)
+    click.echo(f"{len(endpoints)} endpoints, {missing} unguarded")

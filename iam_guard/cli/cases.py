@@ -1,0 +1,118 @@
+"""`iam-guard decide`, `test` and `explain`: cases in, answers out. No store is opened.
+
+Must not live here: what a case means and how it is answered (`iam_guard.testing`).
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from io import BufferedIOBase
+from pathlib import Path
+from typing import Any, cast
+
+import click
+
+from iam_guard.cli.options import JSON
+from iam_guard.errors import InvalidInput
+from iam_guard.testing.answer import answer
+from iam_guard.testing.case_files import UNDECODED, entries_of_file, entries_of_text, lines_at_hand
+from iam_guard.testing.case_json import CaseDecoder, CaseEntry, Unreadable
+from iam_guard.testing.cases import decide_case, read_case
+
+
+@contextmanager
+def _collecting_seldom() -> Iterator[None]:
+    """Let the collector of cycles look less often: policies that are remembered hold many objects and no cycle."""
+    thresholds = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(50_000, *thresholds[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()
+
+
+@click.command()
+@_collecting_seldom()
+def decide() -> None:
+    """Read cases as JSON lines from standard input, write `{"id", "outcome"}` lines in the same order."""
+    decoder = CaseDecoder()
+    for lines in lines_at_hand(cast(BufferedIOBase, sys.stdin.buffer)):
+        entries = (decoder.decode(line, "stdin") for line in lines if line and not line.isspace())
+        answers = [json.dumps(answer(entry)) for entry in entries]
+        if answers:
+            click.echo("\n".join(answers))
+
+
+@click.command("explain")
+@click.argument("file", default="-", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
+@click.option("--id", "case_id", help="Which case, where FILE has several.")
+@JSON
+def explain_case(file: Path, case_id: str | None, as_json: bool) -> None:
+    """Say why a case of FILE (JSON, JSON lines or YAML; else standard input) is allowed or denied.
+
+    Exit code 0 when it is allowed, 1 when it is denied.
+    """
+    decision = decide_case(read_case(_chosen(_entries(file), case_id).given))
+    explanation = decision.explain()
+    click.echo(json.dumps(explanation.to_dict()) if as_json else _coloured(explanation.text()))
+    sys.exit(2 if decision.error is not None else int(not decision.allowed))
+
+
+def _entries(file: Path) -> list[CaseEntry | Unreadable]:
+    if file == Path("-"):
+        return entries_of_text(sys.stdin.buffer.read().decode("utf-8", UNDECODED), "stdin")
+    if file.suffix in (".yaml", ".yml"):
+        return list(entries_of_file(file))
+    return entries_of_text(file.read_text(encoding="utf-8", errors=UNDECODED), str(file))
+
+
+def _chosen(entries: Sequence[CaseEntry | Unreadable], case_id: str | None) -> CaseEntry:
+    named = [
+        each for each in entries if case_id is None or (isinstance(each, CaseEntry) and each.member("id") == case_id)
+    ]
+    match named:
+        case [CaseEntry() as chosen]:
+            return chosen
+        case [Unreadable(place, problem)]:
+            raise InvalidInput(problem, place=place)
+    if case_id is None:
+        raise InvalidInput(f"expected one case, or --id to choose one, got {len(named)} cases")
+    raise InvalidInput(f"expected one case with the id `{case_id}`, got {len(named)} of {len(entries)} cases")
+
+
+def _coloured(text: str) -> str:
+    """Colour the marks; click takes the colours out again where the output is no terminal."""
+    return text.replace("✓", click.style("✓", fg="green")).replace("✗", click.style("✗", fg="red"))
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@JSON
+@_collecting_seldom()
+def test(files: tuple[Path, ...], as_json: bool) -> None:
+    """Run the cases of FILES (JSON lines or YAML); print failures, then `N passed, N failed`."""
+    counts: Counter[bool] = Counter()
+    for file in files:
+        for entry in entries_of_file(file):
+            answered = answer(entry)
+            expected = entry.member("expected") if isinstance(entry, CaseEntry) else None
+            got = answered.get("outcome", "error")
+            counts[got == expected] += 1
+            if got != expected:
+                failure = {"place": entry.place, **answered, "expected": expected}
+                click.echo(json.dumps(failure) if as_json else _failure(failure, got))
+    passed, failed = counts[True], counts[False]
+    click.echo(json.dumps({"passed": passed, "failed": failed}) if as_json else f"{passed} passed, {failed} failed")
+    sys.exit(1 if failed else 0)
+
+
+def _failure(failure: dict[str, Any], got: str) -> str:
+    detail = f" ({failure['error']})" if "error" in failure else ""
+    return f"{failure['place']}: {failure['id']}: expected {failure['expected']}, got {got}{detail}"

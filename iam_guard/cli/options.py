@@ -1,0 +1,14 @@
+"""Options that several commands have. Must not live here: the commands."""
+
+from __future__ import annotations
+
+import click
+
+STORE = click.option(
+    "--store",
+    envvar="IAM_GUARD_STORE",
+    default="sqlite:///iam-guard.db",
+    show_default=True,
+    help="Database URL of the store; IAM_GUARD_STORE sets it too.",
+)
+JSON = click.option("--json", "as_json", is_flag=True, help="Write JSON instead of text.")

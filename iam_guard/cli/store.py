@@ -1,0 +1,52 @@
+"""`iam-guard init` and `apply`: make a store, and make it be as a seed declares.
+
+Must not live here: what they do (`iam_guard.store`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from iam_guard.cli.options import JSON, STORE
+from iam_guard.settings import load
+from iam_guard.store.opening import init_store, open_database
+from iam_guard.store.seed import apply_seed, load_seed
+
+
+@click.command()
+@STORE
+@JSON
+def init(store: str, as_json: bool) -> None:
+    """Create the store, and the key that seals its secrets."""
+    opened = init_store(store, load())
+    _print_lines([f"the store is ready at epoch {opened.epoch()}"], as_json=as_json)
+    opened.close()
+
+
+@click.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--prune", is_flag=True, help="Remove what the accounts of the file have beyond it.")
+@STORE
+@JSON
+def apply(file: Path, prune: bool, store: str, as_json: bool) -> None:
+    """Apply a seed FILE: afterwards the store holds what it declares. A bad file changes nothing."""
+    settings = load()
+    seed = load_seed(file, partition=settings.partition)
+    opened = open_database(store, settings)
+    try:
+        changes = apply_seed(opened, seed, prune=prune)
+    finally:
+        opened.close()
+    _print_lines(changes.lines, otherwise="no changes", as_json=as_json)
+
+
+def _print_lines(lines: Sequence[str], *, otherwise: str = "", as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps({"changes": list(lines)}))
+        return
+    for line in lines or [otherwise]:
+        click.echo(line)

@@ -1,0 +1,353 @@
+"""Whatever comes in, what comes out is an answer or an error of our own: documents, requests, cases, YAML, the builder.
+
+Each law draws things that are nearly right, since what is plainly wrong is refused at the door. The examples are the
+same on each run; `IAM_GUARD_FUZZ=20` tries twenty times as many, and others each time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from iam_guard.cli import main
+from iam_guard.errors import IamGuardError
+from iam_guard.evaluation.authorizer import Authorizer, compile_policies
+from iam_guard.model.decision import Outcome, PolicyType
+from iam_guard.model.principal import Principal
+from iam_guard.model.request import AccessRequest
+from iam_guard.policy.builder import allow, allow_all_but, deny, deny_all_but, literal, policy
+from iam_guard.policy.check import check_source
+from iam_guard.policy.document import Document
+from iam_guard.policy.grammar import OPERATORS, SET_PREFIXES
+from iam_guard.policy.parse import parse
+from iam_guard.policy.write import validate_for_write
+from iam_guard.testing.answer import answer
+from iam_guard.testing.case_files import entries_of_file
+from iam_guard.testing.case_json import CaseDecoder
+from tests.laws.odd import ODD_VALUES, TEXTS, nearly
+from tests.policy.strategies import documents, json_values
+
+TIMES = int(os.environ.get("IAM_GUARD_FUZZ", "1"))
+
+
+def fuzz(examples: int) -> settings:
+    return settings(
+        max_examples=examples * TIMES,
+        derandomize=TIMES == 1,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
+    )
+
+
+# --- what is drawn -----------------------------------------------------------------------------------------------
+
+ACCOUNT = "111122223333"
+
+
+def failing() -> str:
+    raise LookupError("somebody else's")
+
+
+LAZY: list[Any] = [failing, lambda: 10**4000, lambda: float("nan"), lambda: object(), lambda: None, lambda: ["a", 1]]
+
+
+NEAR_DOCUMENTS = {type: nearly(documents(type), ODD_VALUES) for type in PolicyType}
+
+USER, SESSION = f"arn:aws:iam::{ACCOUNT}:user/a/ada", f"arn:aws:sts::{ACCOUNT}:assumed-role/ops/s"
+FEDERATED = f"arn:aws:sts::{ACCOUNT}:federated-user/f"
+ARNS = st.sampled_from([USER, SESSION, FEDERATED, f"arn:aws:iam::{ACCOUNT}:root", "s3.amazonaws.com"])
+CALLERS = st.sampled_from(
+    [
+        {"type": "User", "arn": USER, "account": ACCOUNT, "userid": "AIDAEXAMPLE", "has_boundary": False},
+        {"type": "AssumedRole", "arn": SESSION, "account": ACCOUNT, "role_arn": f"arn:aws:iam::{ACCOUNT}:role/ops"},
+        {"type": "FederatedUser", "arn": FEDERATED, "account": ACCOUNT, "user_arn": USER},
+        {"type": "Root", "arn": f"arn:aws:iam::{ACCOUNT}:root", "account": ACCOUNT},
+        {"type": "Service", "arn": "events.amazonaws.com", "account": None},
+        {"type": "Anonymous", "arn": "anonymous", "account": None},
+    ]
+)
+CARRIED = st.dictionaries(TEXTS | st.sampled_from(["aws:PrincipalTag/Team", "Team"]), TEXTS, max_size=2)
+KEYS = st.sampled_from(["aws:SourceIp", "aws:PrincipalTag/Team", "docs:Owner", "accounts.google.com:aud", "s3:prefix"])
+ACTIONS = st.sampled_from(["docs:Get", "s3:List*", "iam:PassRole", "execute-api:Get", "sts:AssumeRole"]) | TEXTS
+RESOURCES = st.just("*") | st.builds("arn:aws:{}:eu:111122223333:{}".format, st.sampled_from(["s3", "iam"]), TEXTS)
+REQUESTS = nearly(
+    st.fixed_dictionaries(
+        {
+            "principal": st.builds(
+                lambda who, tags, session: {**who, "tags": tags, "session": session}, CALLERS, CARRIED, CARRIED
+            ),
+            "action": ACTIONS | ACTIONS.filter(lambda action: ":" in action),
+            "resource": RESOURCES,
+            "context": st.dictionaries(KEYS, st.sampled_from(LAZY) | TEXTS | st.lists(TEXTS, max_size=3)),
+            "resource_account": st.sampled_from([None, ACCOUNT, "444455556666"]),
+        }
+    ),
+    ODD_VALUES,
+)
+
+
+def request_of(given: Any) -> AccessRequest:
+    """Make a request of what was drawn; what is of the wrong kind stays so."""
+    given = given if isinstance(given, dict) else {}
+    who = given.get("principal")
+    known = {field.name for field in fields(Principal) if field.init}
+    is_caller = isinstance(who, dict) and {"type", "arn", "account"} <= who.keys() <= known
+    principal = Principal(**who) if is_caller else who
+    rest = {name: given[name] for name in ("context", "resource_account") if name in given}
+    return AccessRequest(principal, given.get("action"), given.get("resource"), **rest)
+
+
+def own_errors_only(make: Callable[[], Any]) -> Any:
+    """Give what is made, or None where it is refused by an error of our own, which can be shown."""
+    try:
+        return make()
+    except IamGuardError as error:
+        return check_error(error)
+
+
+def check_error(error: IamGuardError) -> None:
+    assert str(error)
+
+
+# --- documents ---------------------------------------------------------------------------------------------------
+
+
+def check_reading(source: Any, type: PolicyType) -> None:
+    """Read a source in every way that there is."""
+    document = own_errors_only(lambda: parse(source, type))
+    assert document is None or isinstance(document, Document)
+    if document is not None:
+        assert parse(document.text, type).digest == document.digest
+    own_errors_only(lambda: validate_for_write(source, type))
+    for finding in check_source(source, type):
+        assert finding.message
+
+
+@st.composite
+def near_json(draw: st.DrawFn, values: st.SearchStrategy[Any]) -> str:
+    """Draw JSON text that was cut or stirred."""
+    text = json.dumps(draw(values), ensure_ascii=draw(st.booleans()))
+    if not draw(st.booleans()):
+        return text
+    cut, again = sorted(draw(st.tuples(st.integers(0, len(text)), st.integers(0, len(text)))))
+    return text[:cut] + draw(TEXTS | st.sampled_from([*'{}[]",:\\', "1e400", "\\ud800", "NaN"])) + text[again:]
+
+
+@pytest.mark.parametrize("type", PolicyType)
+@fuzz(25)
+@given(data=st.data())
+def test_any_text_is_a_document_or_refused(type: PolicyType, data: st.DataObject) -> None:
+    """G-10, N-9: as text and as bytes."""
+    text = data.draw(TEXTS | near_json(documents(type)) | near_json(json_values()))
+    check_reading(text, type)
+    check_reading(text.encode("utf-8", "surrogatepass"), type)
+
+
+@pytest.mark.parametrize("type", PolicyType)
+@fuzz(25)
+@given(data=st.data())
+def test_any_value_is_a_document_or_refused(type: PolicyType, data: st.DataObject) -> None:
+    """G-16, N-9: what JSON decodes to, what is nearly a policy, and what no JSON text decodes to."""
+    check_reading(data.draw(json_values() | NEAR_DOCUMENTS[type] | ODD_VALUES), type)
+
+
+# --- decisions ---------------------------------------------------------------------------------------------------
+
+EVERYTHING = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}
+ARGUMENTS: dict[PolicyType, Callable[[Any], dict[str, Any]]] = {
+    PolicyType.IDENTITY: lambda source: {"identity": [source]},
+    PolicyType.RESOURCE: lambda source: {"resource": source, "identity": [EVERYTHING]},
+    PolicyType.BOUNDARY: lambda source: {"permissions_boundary": source, "identity": [EVERYTHING]},
+    PolicyType.SESSION: lambda source: {"session": [source], "identity": [EVERYTHING]},
+    PolicyType.SCP: lambda source: {"scps": [[source]], "identity": [EVERYTHING]},
+    PolicyType.RCP: lambda source: {"rcps": [[source]], "identity": [EVERYTHING]},
+    PolicyType.VPC_ENDPOINT: lambda source: {"vpc_endpoint": source, "identity": [EVERYTHING]},
+}
+
+
+def check_deciding(authorizer: Authorizer, request: AccessRequest) -> None:
+    decision = authorizer.decide(request)
+    assert decision.outcome in Outcome
+    assert decision.message()
+    explanation = decision.explain()
+    assert explanation.text()
+    json.dumps(explanation.to_dict(), allow_nan=False)
+
+
+@pytest.mark.parametrize("type", ARGUMENTS)
+@fuzz(100)
+@given(data=st.data())
+def test_any_request_is_decided_and_explained(type: PolicyType, data: st.DataObject) -> None:
+    """C-45, E-6: a decision with a message and an explanation, whatever the policy and the request say."""
+    document = data.draw(documents(type) | NEAR_DOCUMENTS[type])
+    authorizer = own_errors_only(lambda: compile_policies(**ARGUMENTS[type](document)))
+    for _ in range(3):
+        given = data.draw(REQUESTS)
+        request = own_errors_only(lambda: request_of(given))  # noqa: B023
+        if authorizer is not None and request is not None:
+            check_deciding(authorizer, request)
+
+
+@pytest.mark.parametrize("lazy", [failing, lambda: 10**4000, lambda: float("nan"), object])
+@pytest.mark.parametrize("effect", ["Allow", "Deny"])
+def test_a_value_that_cannot_be_had_denies(lazy: Any, effect: str) -> None:
+    """C-45: an Allow does not apply, a Deny does; nobody sees the exception of somebody else."""
+    statement = {"Effect": effect, "Action": "*", "Resource": "*", "Condition": {"StringEquals": {"docs:Kind": "a"}}}
+    authorizer = compile_policies(identity=[{"Statement": statement}, *([EVERYTHING] if effect == "Deny" else [])])
+    ada = Principal.from_arn(f"arn:aws:iam::{ACCOUNT}:user/ada")
+    decision = authorizer.decide(AccessRequest(ada, "docs:Get", "*", {"docs:Kind": lazy}))
+    assert decision.outcome is (Outcome.EXPLICITLY_DENIED if effect == "Deny" else Outcome.IMPLICITLY_DENIED)
+    assert "could not be evaluated" in decision.explain().text()
+
+
+@fuzz(150)
+@given(st.sampled_from(sorted(ARGUMENTS)), ODD_VALUES, st.booleans())
+def test_any_argument_is_compiled_or_refused(type: PolicyType, value: Any, is_bare: bool) -> None:
+    """N-9: also where a list of documents, or of levels, should stand."""
+    arguments = ARGUMENTS[type](value)
+    if is_bare:
+        arguments = dict.fromkeys(arguments, value)
+    own_errors_only(lambda: compile_policies(**arguments))
+
+
+# --- cases -------------------------------------------------------------------------------------------------------
+
+PLAIN: dict[str, Any] = {
+    "id": "c1",
+    "rule": "E-1",
+    "expected": "Allowed",
+    "request": {
+        "principal": {"arn": f"arn:aws:iam::{ACCOUNT}:user/ada", "account": ACCOUNT, "type": "User", "boundary": False},
+        "action": "docs:Get",
+        "resource": f"arn:aws:docs:us-east-1:{ACCOUNT}:document/7",
+        "context": {"docs:Kind": ["report"], "aws:SourceIp": "10.0.0.1"},
+    },
+    "policies": {"identity": [EVERYTHING], "resource": None, "scps": [[EVERYTHING]], "session": None},
+}
+JSON_ODD = json_values() | st.sampled_from(["\ud800", 1e400, 10**400, "", [], {}, "x" * 3000]) | TEXTS
+CASES = nearly(st.just(PLAIN), JSON_ODD)
+
+
+@fuzz(120)
+@given(st.lists(near_json(CASES) | TEXTS | st.just("{" * 9000) | st.just(" \t\r"), max_size=6))
+def test_each_line_has_an_answer(lines: list[str]) -> None:
+    """N-9: one for each line that is not empty, in order, and the same from the command; each is JSON in one line."""
+    octets = "\n".join(lines).encode("utf-8", "surrogatepass")
+    lines = [line for line in octets.decode("utf-8", "surrogateescape").split("\n") if line and not line.isspace()]
+    run = CliRunner().invoke(main, ["decide"], input=octets)
+    assert (run.exit_code, run.exception) == (0, None)
+    answers = run.stdout.splitlines()
+    decoder = CaseDecoder()
+    assert answers == [json.dumps(answer(decoder.decode(line, "x")), allow_nan=False) for line in lines]
+    for each in answers:
+        given = json.loads(each)
+        assert given.keys() in ({"id", "outcome"}, {"id", "error"})
+        assert "error" not in given or given["error"].isprintable()
+
+
+@st.composite
+def near_yaml(draw: st.DrawFn) -> str:
+    """Draw YAML text of cases that was cut or stirred."""
+    cases = draw(
+        st.lists(nearly(st.just(PLAIN), JSON_ODD | st.sampled_from([{1: 2}, {None: []}, {1.5: "a"}])), max_size=2)
+    )
+    dump = yaml.safe_dump(cases, allow_unicode=True, default_flow_style=draw(st.booleans()))
+    cut, again = sorted(draw(st.tuples(st.integers(0, len(dump)), st.integers(0, len(dump)))))
+    if draw(st.booleans()):
+        cut = again
+    words = [
+        "&a ",
+        "*a",
+        "<<: ",
+        "!!int ",
+        "!!timestamp ",
+        "!!set ",
+        "? ",
+        "- ",
+        ": ",
+        "\t",
+        "---\n",
+        "%YAML 9\n",
+        "|\n",
+        "{",
+        "[",
+    ]
+    return dump[:cut] + draw(TEXTS | st.sampled_from([*words, "&a [*a]"])) + dump[again:]
+
+
+@fuzz(150)
+@given(TEXTS | near_yaml() | st.text("-: \n[]{}&*a!?|>'\"%@`#,<0.~t", max_size=30))
+def test_any_yaml_is_cases_or_refused(text: str) -> None:
+    """G-10: each entry has an answer, and the run of the file a result."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "cases.yaml")
+        path.write_bytes(text.encode("utf-8", "surrogatepass"))
+        for entry in own_errors_only(lambda: list(entries_of_file(path))) or ():
+            assert answer(entry).keys() in ({"id", "outcome"}, {"id", "error"})
+        for more in ([], ["--json"]):
+            run = CliRunner().invoke(main, ["test", *more, str(path)])
+            assert run.exception is None or isinstance(run.exception, SystemExit), run.exception
+            assert run.exit_code in (0, 1, 2)
+
+
+# --- the builder -------------------------------------------------------------------------------------------------
+
+ITEMS = st.lists(ACTIONS | RESOURCES | ARNS | ODD_VALUES, max_size=2)
+TESTS = st.dictionaries(
+    KEYS | TEXTS | st.sampled_from([1, None]), ODD_VALUES | st.lists(ODD_VALUES, max_size=2), max_size=2
+)
+STEPS: dict[str, st.SearchStrategy[tuple[list[Any], dict[str, Any]]]] = {
+    "on": st.tuples(ITEMS, st.just({})),
+    "on_all_but": st.tuples(ITEMS, st.just({})),
+    "to": st.tuples(
+        ITEMS, st.dictionaries(st.sampled_from(["service", "federated", "canonical_user"]), ODD_VALUES | TEXTS)
+    ),
+    "to_all_but": st.tuples(ITEMS, st.just({})),
+    "sid": st.tuples(st.lists(TEXTS | ODD_VALUES, min_size=1, max_size=1), st.just({})),
+    "when": st.tuples(
+        st.tuples(st.sampled_from(sorted(OPERATORS)) | TEXTS, TESTS).map(list),
+        st.fixed_dictionaries(
+            {}, optional={"if_exists": st.booleans(), "set_operator": st.sampled_from(SET_PREFIXES) | TEXTS}
+        ),
+    ),
+}
+
+
+@fuzz(200)
+@given(data=st.data())
+def test_the_builder_makes_documents_or_refuses(data: st.DataObject) -> None:
+    """G-13: whatever it makes is read again as the same."""
+    begin = data.draw(st.sampled_from([allow, deny, allow_all_but, deny_all_but]))
+    statement = own_errors_only(lambda: begin(*data.draw(ITEMS | st.just(["docs:Get"]))))
+    for name in data.draw(st.lists(st.sampled_from(sorted(STEPS)), max_size=4)):
+        arguments, named = data.draw(STEPS[name])
+        taken = statement and own_errors_only(lambda: getattr(statement, name)(*arguments, **named))  # noqa: B023
+        statement = taken or statement
+    if statement is None:
+        return
+    type = data.draw(st.sampled_from(PolicyType))
+    made = own_errors_only(lambda: policy(statement, type=type, id=data.draw(st.none() | TEXTS)))
+    if made is not None:
+        assert parse(made.to_json(), type).digest == made.document.digest
+
+
+@fuzz(50)
+@given(TEXTS)
+def test_any_text_can_be_taken_literally(text: str) -> None:
+    """V-14."""
+    with contextlib.suppress(IamGuardError):
+        allow("docs:Get").on("document/" + literal(text)).when("StringLike", {"docs:Name": literal(text)})
