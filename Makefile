@@ -12,10 +12,10 @@ SERVING := $(filter-out 0,$(SERVE))
 export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench docs clean FORCE
+.PHONY: help demo test check bench docs mutants clean FORCE
 
 help: ## Say what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' Makefile
 
 demo: $(VENV)/.installed ## Start the example service, drive it with real clients, show every decision
 	$(BIN)/python examples/documents/demo.py $(if $(SERVING),--serve)
@@ -40,8 +40,14 @@ docs: $(VENV)/.installed-dev ## Make the reference pages and build the site into
 	$(BIN)/python docs/generate.py
 	$(BIN)/mkdocs $(if $(SERVING),serve,build --quiet --strict)
 
+# Small numbers of generated cases: a mutant that only chance would find is a case that is missing.
+mutants: $(VENV)/.installed-dev ## Change the code that decides in 3,500 ways, and see whether the tests notice (an hour)
+	$(INSTALL) --group mutation
+	IAM_GUARD_EXPLAINED_CASES=200 $(BIN)/mutmut run
+	$(BIN)/mutmut results
+
 clean: ## Remove what the other targets made, environments included
-	rm -rf .venv .venv-* build dist site
+	rm -rf .venv .venv-* build dist site mutants
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find iam_guard integrations examples tests tools docs -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 

@@ -10,8 +10,9 @@ wins. Keys that the principal carries itself are `model/principal`'s. Must not l
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
+from typing import NamedTuple
 
 from iam_guard.errors import ContextError
 from iam_guard.model.context import Context, Given, Lazy, Value, normalise
@@ -20,10 +21,10 @@ from iam_guard.model.request import Call
 from iam_guard.store.protocol import Organization
 
 _RESOURCE_TAG = "aws:resourcetag/"
+_NO_TAGS: dict[str, str] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Circumstances:
+class Circumstances(NamedTuple):
     """Everything that the supplied keys are made from."""
 
     now: datetime
@@ -32,7 +33,7 @@ class Circumstances:
     principal_organization: Organization | None = None
     resource_account: str | None = None
     resource_organization: Organization | None = None
-    resource_tags: Mapping[str, str] = field(default_factory=dict)
+    resource_tags: Mapping[str, str] = MappingProxyType({})
     region: str = "us-east-1"
 
 
@@ -44,10 +45,10 @@ class SuppliedContext(Context):
     def __init__(self, given: Mapping[str, Given | Lazy] | None, around: Circumstances) -> None:
         super().__init__(given)
         self._around = around
-        self._tags = _folded(around.resource_tags)
+        self._tags = _folded(around.resource_tags) if around.resource_tags else _NO_TAGS
 
     def value(self, folded_key: str) -> Value | None:
-        found = super().value(folded_key)
+        found = super().value(folded_key) if folded_key in self._values else None
         if found is not None:
             return found
         supplier = _SUPPLIERS.get(folded_key)

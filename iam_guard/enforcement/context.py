@@ -6,8 +6,7 @@ parameter and a thread that runs a synchronous handler sees it too. Must not liv
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
+from collections.abc import Mapping, MutableMapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -61,22 +60,31 @@ def current_decision() -> Decision | None:
     return decisions[-1] if decisions else None
 
 
-@contextmanager
-def refusing() -> Iterator[CurrentCall]:
+class refusing:  # noqa: N801  used as a statement; a generator would cost a microsecond a call
     """Give the call being handled, and remember as its refusal what is raised inside."""
-    call = current_call()
-    try:
-        yield call
-    except IamGuardError as refusal:
-        call.refusal = refusal
-        raise
+
+    __slots__ = ("_call",)
+
+    def __enter__(self) -> CurrentCall:
+        self._call = current_call()
+        return self._call
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, IamGuardError):
+            self._call.refusal = error
 
 
-@contextmanager
-def serving(call: CurrentCall) -> Iterator[CurrentCall]:
+class serving:  # noqa: N801  used as a statement
     """Make `call` the current one; for middlewares, workers and tests."""
-    token = _current.set(call)
-    try:
-        yield call
-    finally:
-        _current.reset(token)
+
+    __slots__ = ("_call", "_token")
+
+    def __init__(self, call: CurrentCall) -> None:
+        self._call = call
+
+    def __enter__(self) -> CurrentCall:
+        self._token = _current.set(self._call)
+        return self._call
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        _current.reset(self._token)

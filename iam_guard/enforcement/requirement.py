@@ -75,11 +75,15 @@ class Requirement:
 class BoundRequirement:
     """A requirement on one handler. Two ways to enforce it share everything but the waiting."""
 
-    __slots__ = ("_requirement", "_signature")
+    __slots__ = ("_defaults", "_names", "_requirement", "_signature")
 
     def __init__(self, requirement: Requirement, signature: inspect.Signature) -> None:
         self._requirement = requirement
         self._signature = signature
+        parameters = signature.parameters.values()
+        is_plain = all(each.kind is each.POSITIONAL_OR_KEYWORD for each in parameters)
+        self._names = tuple(signature.parameters) if is_plain else None
+        self._defaults = {each.name: each.default for each in parameters if each.default is not each.empty}
 
     def refuse_async_loaders(self) -> None:
         """Raise `ConfigurationError` where a synchronous handler was given a loader that it cannot wait for."""
@@ -122,6 +126,8 @@ class BoundRequirement:
 
     def _arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Mapping[str, Any]:
         """Name what the handler will have: given or by default, also what it takes as `**anything`."""
+        if self._names is not None and len(args) <= len(self._names):
+            return {**self._defaults, **dict(zip(self._names, args, strict=False)), **kwargs}
         bound = self._signature.bind_partial(*args, **kwargs)
         bound.apply_defaults()
         arguments = dict(bound.arguments)

@@ -21,44 +21,50 @@ _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 class ResourceTemplate:
     """One template, read once. Raises `ConfigurationError` when it is no template."""
 
-    __slots__ = ("_fields", "_is_short", "parameters", "text")
+    __slots__ = ("_fields", "_is_short", "_rest", "parameters", "text")
 
     def __init__(self, text: str, *, service: str) -> None:
         self.text = text
         self._is_short = not text.startswith("arn:")
         whole = f"arn:{{partition}}:{service}:{{region}}:{{account}}:{text}" if self._is_short else text
-        self._fields = whole.split(":", 5)
+        fields = whole.split(":", 5)
         names = _PARAMETER.findall(whole)
         wrong = [name for name in names if not _IDENTIFIER.fullmatch(name)]
-        if len(self._fields) != 6 or not self._fields[5] or wrong or "{" in _PARAMETER.sub("", whole):
+        if len(fields) != 6 or not fields[5] or wrong or "{" in _PARAMETER.sub("", whole):
             message = f"expected a resource such as `document/{{document_id}}` or a whole ARN, got `{text}`"
             raise ConfigurationError(message, place="resource")
         if "*" in whole or "?" in whole:
             raise ConfigurationError(f"expected a resource without wildcards, got `{text}`", place="resource")
         self.parameters = tuple(name for name in dict.fromkeys(names))
+        *self._fields, self._rest = (tuple(_PARAMETER.split(field)) for field in fields)  # text, name, text, name, …
 
     def fill(self, parameters: Mapping[str, object], principal: Principal, settings: Settings) -> str:
         """Give the ARN; raise `ConfigurationError` for a missing parameter, `InvalidInput` for one with a colon."""
         own = {"partition": settings.partition, "region": settings.region, "account": principal.account or ""}
         # What a short template leaves out is never the caller's to choose, whatever the route's parameters are called.
         before = own if self._is_short else parameters
-        filled = [self._fill(part, before, own) for part in self._fields[:5]]
-        filled.append(self._fill(self._fields[5], parameters, own))
-        for number, part in enumerate(filled[:5]):
+        filled = [self._fill(parts, before, own) for parts in self._fields]
+        for number, part in enumerate(filled, 1):
             if ":" in part:
                 raise InvalidInput(
-                    "expected a value without a colon in the resource's ARN", place=f"ARN field {number + 1}"
+                    "expected a value without a colon in the resource's ARN", place=f"ARN field {number}"
                 )
+        filled.append(self._fill(self._rest, parameters, own))
         return ":".join(filled)
 
-    def _fill(self, part: str, parameters: Mapping[str, object], own: Mapping[str, str]) -> str:
-        def value(match: re.Match[str]) -> str:
-            name = match[1]
+    def _fill(self, parts: tuple[str, ...], parameters: Mapping[str, object], own: Mapping[str, str]) -> str:
+        if len(parts) == 1:
+            return parts[0]
+        filled = list(parts)
+        for place in range(1, len(parts), 2):
+            name = parts[place]
             if name in parameters:
-                return str(parameters[name])
-            if name in own:
-                return own[name]
-            message = f"the resource template `{self.text}` needs the parameter `{name}`, which the route does not have"
-            raise ConfigurationError(message, place="resource")
-
-        return _PARAMETER.sub(value, part) if "{" in part else part
+                filled[place] = str(parameters[name])
+            elif name in own:
+                filled[place] = own[name]
+            else:
+                message = (
+                    f"the resource template `{self.text}` needs the parameter `{name}`, which the route does not have"
+                )
+                raise ConfigurationError(message, place="resource")
+        return "".join(filled)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from iam_guard.evaluation.bundle import Bundle
+from iam_guard.evaluation.layer import NO_POLICY
 from iam_guard.evaluation.registry import is_role_trust
 from iam_guard.evaluation.services import reached_by_rcp
 from iam_guard.model.principal import Principal, PrincipalType
@@ -36,7 +37,7 @@ def applying(request: AccessRequest, action: str, policies: Bundle) -> Bundle:
     if has_identity and scps is policies.scps and rcps is policies.rcps:
         return policies
     limited = replace(policies, scps=scps, rcps=rcps)
-    return limited if has_identity else replace(limited, identity=(), boundary=None, session=None)
+    return limited if has_identity else replace(limited, identity=NO_POLICY, boundary=None, session=None)
 
 
 def is_bounded(request: AccessRequest, policies: Bundle) -> bool:

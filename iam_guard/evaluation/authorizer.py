@@ -22,9 +22,12 @@ class Authorizer:
     def __init__(self, policies: Bundle) -> None:
         self._policies = policies
 
-    def decide(self, request: AccessRequest) -> Decision:
-        """Decide one request; never raises for a denial. The decision can explain itself."""
-        return decide(request, self._policies, self)
+    def decide(self, request: AccessRequest, *, epoch: int | None = None, stale: bool = False) -> Decision:
+        """Decide one request; never raises for a denial. The decision can explain itself.
+
+        `epoch` and `stale` say of which state of the store the policies are; they go into the decision as they are.
+        """
+        return decide(request, self._policies, self, epoch, stale)
 
     def explain(self, request: AccessRequest) -> Explanation:
         """Decide one request, and say why it comes out so, statement by statement."""

@@ -6,14 +6,14 @@ Must not live here: loading them (`guard`), deciding with them (`evaluate`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from iam_guard.errors import InvalidInput
-from iam_guard.evaluation.compile import CompiledPolicy, PolicySource, compile_policy
+from iam_guard.evaluation.compile import PolicySource, compile_policy
+from iam_guard.evaluation.layer import NO_POLICY, Layer
 from iam_guard.model.decision import PolicyRef, PolicyType
 
-Layer = tuple[CompiledPolicy, ...]
 Levels = tuple[Layer, ...]
 
 
@@ -21,14 +21,14 @@ Levels = tuple[Layer, ...]
 class Bundle:
     """The policies of one decision.
 
-    None means that there is no policy of the type, which is no constraint (rules E-14, S-42); an empty tuple is a
+    None means that there is no policy of the type, which is no constraint (rules E-14, S-42); an empty layer is a
     constraint that nothing satisfies. `scps` and `rcps` are levels, root first (rule E-12). `policy_required`:
     identity policies count only where the resource-based policy lets the account in (rule E-42). `own_service`: the
     action's prefix is declared by the application, so RCPs reach it whatever its name (rule E-16).
     """
 
-    identity: Layer = ()
-    resource: Layer = ()
+    identity: Layer = NO_POLICY
+    resource: Layer = NO_POLICY
     boundary: Layer | None = None
     session: Layer | None = None
     scps: Levels | None = None
@@ -36,6 +36,14 @@ class Bundle:
     vpc_endpoint: Layer | None = None
     policy_required: bool = False
     own_service: bool = False
+    denying: Levels = field(init=False, compare=False, repr=False)
+    """What has a Deny at all, in the order in which one is reported (rule E-90)."""
+
+    def __post_init__(self) -> None:
+        alone = (self.resource, self.identity, self.boundary, self.session, self.vpc_endpoint)
+        in_order = (*(self.scps or ()), *(self.rcps or ()), *alone)
+        denying = tuple([layer for layer in in_order if layer is not None and layer.has_denies])
+        object.__setattr__(self, "denying", denying)
 
 
 def bundle(
@@ -74,7 +82,7 @@ def _layer(sources: Iterable[PolicySource], type: PolicyType, level: str = "") -
     if not isinstance(sources, (list, tuple)):
         got = "one document" if isinstance(sources, (str, bytes)) or hasattr(sources, "keys") else "something else"
         raise InvalidInput(f"expected a list of policy documents for the {type}, got {got}")
-    return tuple(compile_policy(source, _numbered(type, level, number)) for number, source in enumerate(sources, 1))
+    return Layer(compile_policy(source, _numbered(type, level, number)) for number, source in enumerate(sources, 1))
 
 
 @lru_cache(maxsize=256)

@@ -25,17 +25,13 @@ PolicySource: TypeAlias = Mapping[str, Any] | str | bytes
 """A policy document as callers hand it in: decoded, or JSON text."""
 
 _DOCUMENTS = 4096
-_ACTIONS = 4096
+MOST_ACTIONS = 4096
+"""Actions whose statements are remembered, of one document or one layer."""
+
+_MOST_VALUES = 100_000
+"""Of a tree whose compiled form is remembered."""
 _WITHOUT_REFERENCES = 2
 """The version of the image in which equal values have equal images."""
-
-
-@dataclass(frozen=True, slots=True)
-class Candidates:
-    """The statements of one document that can speak about one action."""
-
-    denies: tuple[CompiledStatement, ...]
-    allows: tuple[CompiledStatement, ...]
 
 
 class CompiledDocument:
@@ -55,21 +51,18 @@ class CompiledDocument:
                 self._wild.append(statement)
             for action in statement.action_literals or ():
                 self._literal.setdefault(action, []).append(statement)
-        self._by_action: dict[str, Candidates] = {}
+        self._by_action: dict[str, tuple[CompiledStatement, ...]] = {}
 
-    def candidates(self, action: str) -> Candidates:
+    def about(self, action: str) -> tuple[CompiledStatement, ...]:
         """Give the statements whose action element matches `action` (lower case), in document order."""
         found = self._by_action.get(action)
         return self._resolve(action) if found is None else found
 
-    def _resolve(self, action: str) -> Candidates:
+    def _resolve(self, action: str) -> tuple[CompiledStatement, ...]:
         matching = self._literal.get(action, []) + [each for each in self._wild if each.matches_action(action)]
         matching.sort(key=lambda each: each.statement.index)
-        found = Candidates(
-            denies=tuple(each for each in matching if each.denies),
-            allows=tuple(each for each in matching if not each.denies),
-        )
-        if len(self._by_action) >= _ACTIONS:  # actions may come from callers: forget rather than grow
+        found = tuple(matching)
+        if len(self._by_action) >= MOST_ACTIONS:  # actions may come from callers: forget rather than grow
             self._by_action.clear()
         self._by_action[action] = found
         return found
@@ -111,6 +104,19 @@ def _content(source: Any) -> str | bytes | None:
     if isinstance(source, (str, bytes)):
         return source if isinstance(source, str) else None
     try:
-        return marshal.dumps(source, _WITHOUT_REFERENCES)
+        return marshal.dumps(source, _WITHOUT_REFERENCES) if _is_finite(source) else None
     except ValueError:
         return None
+
+
+def _is_finite(source: Any) -> bool:
+    """Tell whether a tree has a sensible number of values; one that contains itself has no end."""
+    pending, left = [source], _MOST_VALUES
+    while pending and left:
+        left -= 1
+        each = pending.pop()
+        if isinstance(each, dict):
+            pending.extend(each.values())
+        elif isinstance(each, list):
+            pending.extend(each)
+    return not pending

@@ -11,28 +11,34 @@ statement means is `matching`; an error in a statement is a match for Deny and n
 from __future__ import annotations
 
 from iam_guard.evaluation.applying import applying, is_bounded
-from iam_guard.evaluation.bundle import Bundle, Layer, Levels
+from iam_guard.evaluation.bundle import Bundle, Levels
 from iam_guard.evaluation.grants import Grant, grant
 from iam_guard.evaluation.hits import Hit, find_allow, find_deny, reason_of
+from iam_guard.evaluation.layer import Layer
 from iam_guard.evaluation.registry import needs_no_permission
 from iam_guard.model.decision import Decision, Explainer, Outcome, PolicyType, Reason
 from iam_guard.model.request import AccessRequest
 
 
-def decide(request: AccessRequest, policies: Bundle, explainer: Explainer | None = None) -> Decision:
+def decide(
+    request: AccessRequest,
+    policies: Bundle,
+    explainer: Explainer | None = None,
+    epoch: int | None = None,
+    stale: bool = False,
+) -> Decision:
     """Decide one request; never raises for a denial. A request that cannot be decided is denied, with `error` set.
 
-    `explainer` goes into the decision as it is.
+    `explainer`, `epoch` and `stale` go into the decision as they are.
     """
     problem = _unreadable(request)
     if problem is not None:
-        return Decision(Outcome.IMPLICITLY_DENIED, request, (), error=problem, explainer=explainer)
-    outcome, reasons = _verdict(request, policies)
-    return Decision(outcome, request, reasons, explainer=explainer)
+        return Decision(Outcome.IMPLICITLY_DENIED, request, (), epoch, stale, problem, explainer)
+    outcome, reasons = _verdict(request, request.action.lower(), policies)  # M-3
+    return Decision(outcome, request, reasons, epoch, stale, None, explainer)
 
 
-def _verdict(request: AccessRequest, policies: Bundle) -> tuple[Outcome, tuple[Reason, ...]]:
-    action = request.action.lower()  # M-3
+def _verdict(request: AccessRequest, action: str, policies: Bundle) -> tuple[Outcome, tuple[Reason, ...]]:
     if needs_no_permission(action, request.principal):
         return Outcome.ALLOWED, (_NO_PERMISSION_NEEDED,)  # E-66
     policies = applying(request, action, policies)
@@ -42,7 +48,7 @@ def _verdict(request: AccessRequest, policies: Bundle) -> tuple[Outcome, tuple[R
     granted, lacking = weigh(request, action, policies)
     if granted and not lacking:
         return Outcome.ALLOWED, granted
-    return Outcome.IMPLICITLY_DENIED, tuple(Reason(each) for each in lacking)  # E-1, E-5
+    return Outcome.IMPLICITLY_DENIED, tuple([_LACKING[each] for each in lacking])  # E-1, E-5
 
 
 def weigh(request: AccessRequest, action: str, policies: Bundle) -> Grant:
@@ -52,11 +58,12 @@ def weigh(request: AccessRequest, action: str, policies: Bundle) -> Grant:
     """
     blocked = _filters(request, action, policies)
     found = grant(request, action, policies)
-    if not blocked and not found.missing:
+    if not blocked and len(found.missing) <= 1:
         return found
     return Grant(found.reasons, tuple(sorted({*blocked, *found.missing}, key=_IMPLICIT_ORDER.index)))
 
 
+_LACKING = {each: Reason(each) for each in PolicyType}
 _NO_PERMISSION_NEEDED = Reason(PolicyType.IDENTITY, note="no permission is needed, and no policy can deny it")
 
 _IMPLICIT_ORDER = [
@@ -84,21 +91,8 @@ def _unreadable(request: AccessRequest) -> str | None:
 
 def _explicit_denial(request: AccessRequest, action: str, policies: Bundle) -> Hit | None:
     """Find the explicit deny to report: SCP, RCP, resource, identity, boundary, session, VPC endpoint (rule E-90)."""
-    bounded = is_bounded(request, policies)
-    return (
-        _deny_in_levels(policies.scps, request, action, bounded)
-        or _deny_in_levels(policies.rcps, request, action, bounded)
-        or find_deny(policies.resource, request, action, bounded=bounded)
-        or find_deny(policies.identity, request, action, bounded=bounded)
-        or find_deny(policies.boundary or (), request, action, bounded=bounded)
-        or find_deny(policies.session or (), request, action, bounded=bounded)
-        or find_deny(policies.vpc_endpoint or (), request, action, bounded=bounded)
-    )
-
-
-def _deny_in_levels(levels: Levels | None, request: AccessRequest, action: str, bounded: bool) -> Hit | None:
-    for level in levels or ():
-        hit = find_deny(level, request, action, bounded=bounded)
+    for layer in policies.denying:
+        hit = find_deny(layer, request, action, bounded=is_bounded(request, policies))
         if hit is not None:
             return hit
     return None

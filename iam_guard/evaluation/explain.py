@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from iam_guard.evaluation.applying import applying, is_bounded, spared_by_rcps, spared_by_scps, without_identity
-from iam_guard.evaluation.bundle import Bundle, Layer, Levels
+from iam_guard.evaluation.bundle import Bundle, Levels
 from iam_guard.evaluation.compile import CompiledPolicy
 from iam_guard.evaluation.elements import explain_elements
 from iam_guard.evaluation.evaluate import decide, weigh
@@ -25,6 +25,7 @@ from iam_guard.evaluation.explanation import (
     statement_name,
 )
 from iam_guard.evaluation.hits import Hit, hit_of
+from iam_guard.evaluation.layer import Layer
 from iam_guard.evaluation.misses import nearest
 from iam_guard.evaluation.registry import needs_no_permission, resource_policy_type
 from iam_guard.matching.principal import Kinship
@@ -188,7 +189,7 @@ class _Tree:
         owner = self._request.owner
         is_own = owner is None or owner == self._request.principal.account
         is_root = self._request.principal.type is PrincipalType.ROOT
-        if hit.kinship is Kinship.ACCOUNT and is_own and not is_root and hit.policy.ref.type in _DELEGATING:
+        if hit.kinship is Kinship.ACCOUNT and is_own and not is_root and hit.candidate.policy.ref.type in _DELEGATING:
             return "it names the account, and so only lets the account's own policies decide"  # E-30.3
         return hit.note
 

@@ -27,10 +27,11 @@ class Grant(NamedTuple):
 def grant(request: AccessRequest, action: str, policies: Bundle) -> Grant:
     """Find out whether access is granted, once no Deny matched."""
     principal = request.principal
-    resource_side = find_allow(policies.resource, request, action)
-    if principal.type in (PrincipalType.SERVICE, PrincipalType.ANONYMOUS):
+    resource_side = find_allow(policies.resource, request, action) if policies.resource else None
+    if principal.type in _WITHOUT_POLICIES:
         return _by_resource_alone(request, action, resource_side)
-    if request.owner is not None and request.owner != principal.account:
+    owner = request.owner
+    if owner is not None and owner != principal.account:
         return _across_accounts(request, action, policies, resource_side)
     why = mandatory(action, request.resource, declared=policies.policy_required)
     if why is not None:
@@ -107,6 +108,8 @@ def _caller_side(
 
 def _limits(request: AccessRequest, action: str, policies: Bundle) -> tuple[PolicyType, ...]:
     """Name which of boundary and session policies do not allow."""
+    if policies.boundary is None and policies.session is None and request.principal.type is not _FEDERATED:
+        return ()
     return (*_boundary(request, action, policies), *_session(request, action, policies))
 
 
@@ -119,8 +122,10 @@ def _boundary(request: AccessRequest, action: str, policies: Bundle) -> tuple[Po
 def _session(request: AccessRequest, action: str, policies: Bundle) -> tuple[PolicyType, ...]:
     if policies.session is None:
         # S-32, E-30.2: a federated session without a session policy has no permissions; others are not limited (S-42)
-        return (PolicyType.SESSION,) if request.principal.type is PrincipalType.FEDERATED_USER else ()
+        return (PolicyType.SESSION,) if request.principal.type is _FEDERATED else ()
     return () if find_allow(policies.session, request, action) is not None else (PolicyType.SESSION,)
 
 
+_WITHOUT_POLICIES = frozenset({PrincipalType.SERVICE, PrincipalType.ANONYMOUS})
+_FEDERATED = PrincipalType.FEDERATED_USER
 _ROOT = Reason(PolicyType.IDENTITY, note="the root user has every right in its own account")

@@ -6,10 +6,11 @@ Must not live here: what follows from it (`evaluate`, `grants`).
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import replace
+from typing import NamedTuple
 
-from iam_guard.evaluation.bundle import Layer
 from iam_guard.evaluation.compile import CompiledPolicy
+from iam_guard.evaluation.layer import Candidate, Layer
 from iam_guard.matching.principal import Kinship
 from iam_guard.matching.statement import CompiledStatement
 from iam_guard.model.decision import PolicyType, Reason
@@ -21,53 +22,40 @@ _PRINCIPAL_TYPES = {PolicyType.RESOURCE, PolicyType.TRUST, PolicyType.RCP, Polic
 _log = logging.getLogger("iam_guard.evaluation")
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """A statement that speaks, its policy, and how it names the caller (None where the type names nobody)."""
+class Hit(NamedTuple):
+    """A statement that speaks, and how it names the caller (None where the policy type names nobody)."""
 
-    policy: CompiledPolicy
-    statement: CompiledStatement
+    candidate: Candidate
     kinship: Kinship | None = None
     note: str | None = None
 
 
 def reason_of(hit: Hit) -> Reason:
     """Turn a hit into the reason that the decision carries."""
-    statement = hit.statement.statement
-    return Reason(
-        policy_type=hit.policy.ref.type,
-        effect=statement.effect.value,
-        policy=hit.policy.ref,
-        statement=statement.index,
-        sid=statement.sid,
-        line=None if statement.position is None else statement.position.line,
-        note=hit.note,
-    )
+    reason = hit.candidate.reason
+    return reason if hit.note is None else replace(reason, note=hit.note)
 
 
 def find_deny(layer: Layer, request: AccessRequest, action: str, *, bounded: bool) -> Hit | None:
     """Find the first Deny that applies. A Deny that cannot be evaluated applies (rule C-45)."""
-    for policy in layer:
-        for statement in policy.content.candidates(action).denies:
-            hit = _deny(policy, statement, request, bounded)
-            if hit is not None:
-                return hit
+    for candidate in layer.denies(action, request.resource):
+        hit = _deny(candidate, request, bounded)
+        if hit is not None:
+            return hit
     return None
 
 
 def find_allow(layer: Layer, request: AccessRequest, action: str) -> Hit | None:
     """Find the Allow that names the caller most directly (rule E-22), the first of those in order."""
     best: Hit | None = None
-    for policy in layer:
-        names_principals = policy.ref.type in _PRINCIPAL_TYPES
-        for statement in policy.content.candidates(action).allows:
-            hit = _allow(policy, statement, request, names_principals)
-            if hit is None:
-                continue
-            if hit.kinship is None or hit.kinship is Kinship.DIRECT:
-                return hit
-            if best is None or best.kinship is None or hit.kinship > best.kinship:
-                best = hit
+    for candidate in layer.allows(action, request.resource):
+        hit = _allow(candidate, request)
+        if hit is None:
+            continue
+        if hit.kinship is None or hit.kinship is Kinship.DIRECT:
+            return hit
+        if best is None or best.kinship is None or hit.kinship > best.kinship:
+            best = hit
     return best
 
 
@@ -77,30 +65,31 @@ def hit_of(
     """Give the hit of one statement of any effect; None when it does not apply."""
     if not statement.matches_action(action):
         return None
-    if statement.denies:
-        return _deny(policy, statement, request, bounded)
-    return _allow(policy, statement, request, policy.ref.type in _PRINCIPAL_TYPES)
+    candidate = Candidate(policy, statement)
+    return _deny(candidate, request, bounded) if statement.denies else _allow(candidate, request)
 
 
-def _deny(policy: CompiledPolicy, statement: CompiledStatement, request: AccessRequest, bounded: bool) -> Hit | None:
+def _deny(candidate: Candidate, request: AccessRequest, bounded: bool) -> Hit | None:
+    statement = candidate.statement
     try:
-        is_reached = reaches(policy, statement, request, bounded=bounded)
-        return Hit(policy, statement) if is_reached and _applies(statement, request) else None
+        if _applies(statement, request) and reaches(candidate.policy, statement, request, bounded=bounded):
+            return Hit(candidate)
     except Exception as doubt:  # noqa: BLE001  doubt must become Deny; the decision says so
-        return Hit(policy, statement, note=_doubt(policy, statement, doubt))
+        return Hit(candidate, note=_doubt(candidate, doubt))
+    return None
 
 
-def _allow(
-    policy: CompiledPolicy, statement: CompiledStatement, request: AccessRequest, names_principals: bool
-) -> Hit | None:
+def _allow(candidate: Candidate, request: AccessRequest) -> Hit | None:
     """Give the hit of one Allow statement. One that cannot be evaluated does not apply (rule C-45)."""
+    statement, kinship = candidate.statement, None
     try:
-        kinship = statement.kinship(request.principal) if names_principals else None
-        if names_principals and kinship is None:
-            return None  # G-31
-        return Hit(policy, statement, kinship) if _applies(statement, request) else None
+        if candidate.policy.ref.type in _PRINCIPAL_TYPES:
+            kinship = statement.kinship(request.principal)
+            if kinship is None:
+                return None  # G-31
+        return Hit(candidate, kinship) if _applies(statement, request) else None
     except Exception as doubt:  # noqa: BLE001  doubt must become Deny
-        _doubt(policy, statement, doubt)
+        _doubt(candidate, doubt)
         return None
 
 
@@ -117,8 +106,8 @@ def reaches(policy: CompiledPolicy, statement: CompiledStatement, request: Acces
     return statement.kinship(request.principal) is not None
 
 
-def _doubt(policy: CompiledPolicy, statement: CompiledStatement, doubt: Exception) -> str:
+def _doubt(candidate: Candidate, doubt: Exception) -> str:
     """Report a statement that could not be evaluated; the error's text may hold caller's values, so only its kind."""
-    index = statement.statement.index
-    _log.error("statement %d of %s could not be evaluated: %s", index, policy.ref.name, type(doubt).__name__)
+    index, name = candidate.statement.statement.index, candidate.policy.ref.name
+    _log.error("statement %d of %s could not be evaluated: %s", index, name, type(doubt).__name__)
     return f"could not be evaluated: {type(doubt).__name__}"

@@ -13,10 +13,11 @@ from itertools import chain, islice
 from typing import Any, NamedTuple
 
 from iam_guard.evaluation.applying import applying
-from iam_guard.evaluation.bundle import Bundle, Layer, Levels
+from iam_guard.evaluation.bundle import Bundle, Levels
 from iam_guard.evaluation.compile import CompiledDocument, CompiledPolicy
 from iam_guard.evaluation.evaluate import decide, weigh
 from iam_guard.evaluation.explanation import Element, ExplainedStatement, ExplainedType, Miss
+from iam_guard.evaluation.layer import Layer
 from iam_guard.model.decision import Outcome, PolicyType
 from iam_guard.model.request import AccessRequest
 from iam_guard.policy.document import Effect, Statement
@@ -134,12 +135,12 @@ def _with_the_change(policies: Bundle, place: _Place, failing: Element | None) -
     written = document.statements[place.statement.index]
     if failing is not None:
         statements: tuple[Statement, ...] = (_without(written, place.statement, failing),)
-        rest = layer
+        rest: tuple[CompiledPolicy, ...] = layer
     else:
         statements = tuple(each for each in document.statements if each is not written)
         rest = layer[: place.policy] + layer[place.policy + 1 :]
     changed = CompiledPolicy(policy.ref, CompiledDocument(replace(document, statements=statements)))
-    return _with_layer(policies, place, (*rest, changed))
+    return _with_layer(policies, place, Layer((*rest, changed)))
 
 
 def _without(written: Statement, explained: ExplainedStatement, failing: Element) -> Statement:

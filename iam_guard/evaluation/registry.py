@@ -29,10 +29,8 @@ def needs_no_permission(action: str, principal: Principal) -> bool:
 
 def is_role_trust(action: str, resource: str) -> bool:
     """Tell whether the resource's policy is a role trust policy for this action (rule E-42)."""
-    if not (action.startswith("sts:assumerole") or action in _TRUST_ACTIONS):
-        return False
-    fields = resource.split(":", 5)
-    return len(fields) == 6 and fields[2] == "iam" and fields[5].startswith("role/")
+    is_about_trust = action.startswith("sts:assumerole") or action in _TRUST_ACTIONS
+    return is_about_trust and _is_of(resource, "iam", "role/")
 
 
 def resource_policy_type(action: str, resource: str) -> PolicyType:
@@ -44,7 +42,11 @@ def mandatory(action: str, resource: str, *, declared: bool) -> Mandatory | None
     """Say why the resource's own policy must allow; None where it need not (rule E-42)."""
     if is_role_trust(action, resource):
         return Mandatory.TRUST
-    fields = resource.split(":", 5)
-    if action.startswith("kms:") and len(fields) == 6 and fields[2] == "kms" and fields[5].startswith("key/"):
+    if action.startswith("kms:") and _is_of(resource, "kms", "key/"):
         return Mandatory.KEY
     return Mandatory.DECLARED if declared else None
+
+
+def _is_of(resource: str, service: str, kind: str) -> bool:
+    fields = resource.split(":", 5)
+    return len(fields) == 6 and fields[2] == service and fields[5].startswith(kind)

@@ -197,3 +197,12 @@ def test_levels_of_another_shape_are_refused(levels: Any) -> None:
     """What is no list of lists is a mistake, not an absence."""
     with pytest.raises(InvalidInput):
         compile_policies(identity=[ALLOW], scps=levels)
+
+
+def test_what_cannot_be_read_is_shown_in_part() -> None:
+    """E-6: two hundred characters of what a caller sent are enough to see what is wrong with it."""
+    for action, resource, error in [
+        ("x" * 201, "*", f"expected an action such as `service:Name`, got `{'x' * 200}`"),
+        ("docs:Get", "y" * 201, f"expected a resource ARN or `*`, got `{'y' * 200}`"),
+    ]:
+        assert compile_policies().decide(AccessRequest(ADA, action, resource)).error == error

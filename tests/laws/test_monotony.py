@@ -177,10 +177,10 @@ def test_the_index_finds_what_a_linear_scan_finds() -> None:
     for _, case, decision in generated(7):
         policies = bundle(identity=case["policies"]["identity"] or ())
         action = decision.request.action.lower()
-        for policy in policies.identity:
-            found = policy.content.candidates(action)
-            scanned = [each for each in policy.content.statements if each.matches_action(action)]
-            assert list(found.denies) == [each for each in scanned if each.denies]
-            assert list(found.allows) == [each for each in scanned if not each.denies]
-            compared += len(scanned)
+        request, layer = decision.request, policies.identity
+        found = [*layer.denies(action, request.resource), *layer.allows(action, request.resource)]
+        scanned = [each for policy in layer for each in policy.content.statements if each.applies(request, action)]
+        assert {id(each) for each in scanned} <= {id(each.statement) for each in found}
+        assert all(each.statement.matches_action(action) for each in found)
+        compared += len(scanned)
     assert compared > 0

@@ -77,3 +77,8 @@ def test_a_key_has_its_kind(key: str, kind: str) -> None:
     row = row_of(key)
     assert row is not None
     assert row.kind == kind
+
+
+def test_the_claim_of_a_provider_stands_behind_the_last_colon() -> None:
+    """Rules K-32, K-34: the provider's host may have a port."""
+    assert row_of("idp.example.com:8443:amr") is row_of("idp.example.com:amr") is not None

@@ -382,3 +382,44 @@ def test_long_texts_are_no_trouble(operator: str) -> None:
     """Rule C-45: numbers of many digits, long dates and addresses are read or refused, and never an error."""
     for value in ("9" * 20_000, "1" * 20_000 + ".5", "2026-01-01T" * 500, ":" * 5_000, "1." * 5_000, "A" * 20_001):
         assert is_met(operator, [value], value) in (True, False)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "value", "is_like"),
+    [
+        ("${docs:Name}*", "eng:a:b", True),
+        ("${docs:Name}*x", "eng:a:b:x", True),
+        ("${docs:Name}?b", "eng:b", True),
+        ("*${docs:Name}", "a:b:eng", True),
+        ("${docs:Name}?", "eng", False),
+        ("${docs:Name}?*", "eng", False),
+        ("${docs:Name}*a*a", "enga", False),
+        ("${docs:Name}*a*a", "engba", False),
+        ("${docs:Name}*a*a", "engaba", True),
+    ],
+)
+def test_variables_in_text_leave_wildcards_as_they_are(pattern: str, value: str, is_like: bool) -> None:
+    """Rules C-11, V-3: beside a variable too a colon is a character like any other."""
+    given = {"docs:Name": "eng"}
+    assert is_met("StringLike", pattern, value, **given) is is_like
+    assert is_met("StringNotLike", pattern, value, **given) is not is_like
+
+
+@pytest.mark.parametrize(
+    ("pattern", "value", "is_like"),
+    [
+        ("*", "arn:aws:s3::b", False),  # C-27: five fields are no ARN
+        ("*", "arn:aws:s3:::b", False),  # a run stays in its field
+        ("*:*:*:*:*:*", "arn:aws:s3:::b", True),
+        ("*:*:*:*:*:*", "arn:aws:s3::b", False),
+        ("arn:aws:${docs:Name}?:*:*:*", "arn:aws:s3:::b", False),
+        ("arn:aws:s?:*:*:${docs:Name}*", "arn:aws:s3:::s3:b", True),
+        ("arn:aws:${docs:Name}*:*:*:b", "arn:aws:s3:x:::b", False),
+    ],
+)
+def test_what_is_no_arn_meets_no_arn_condition(pattern: str, value: str, is_like: bool) -> None:
+    """Rules C-25, C-27: neither the positive nor the negated operator is met by what cannot be read."""
+    given = {"docs:Name": "s3"}
+    assert is_met("ArnLike", pattern, value, **given) is is_like
+    can_be_read = value.count(":") >= 5
+    assert is_met("ArnNotLike", pattern, value, **given) is (can_be_read and not is_like)

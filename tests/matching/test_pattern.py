@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import product
 
 import pytest
 from hypothesis import example, given
@@ -18,6 +19,7 @@ from iam_guard.matching.pattern import (
     is_literal,
     keep_in_fields,
     literal_prefix,
+    match_pattern,
     match_segments,
     read_wildcards,
 )
@@ -158,6 +160,24 @@ def test_every_matcher_follows_the_definition(reading: str, glob: str, text: str
     """Rules M-4, M-12, C-25: whatever matcher is chosen, it says what trying everything says."""
     pattern = READINGS[reading](read_wildcards(glob))
     assert compile_pattern(pattern)(text) is matches_slowly(pattern, text)
+
+
+def all_texts(alphabet: str, longest: int) -> Iterator[str]:
+    for length in range(longest + 1):
+        yield from map("".join, product(alphabet, repeat=length))
+
+
+@pytest.mark.parametrize("reading", READINGS)
+@pytest.mark.parametrize(("signs", "chars", "longest"), [("ab*", "ab", 5), ("a:*?", "a:", 4)])
+def test_every_short_pattern_follows_the_definition(reading: str, signs: str, chars: str, longest: int) -> None:
+    """Rules M-4, M-12, C-25: all patterns on all texts of a few signs, compiled or not; chance misses none of them."""
+    asked = list(all_texts(chars, 4))
+    for glob in all_texts(signs, longest):
+        pattern = READINGS[reading](read_wildcards(glob))
+        matches = compile_pattern(pattern)
+        expected = [text for text in asked if matches_slowly(pattern, text)]
+        assert [text for text in asked if matches(text)] == expected, glob
+        assert [text for text in asked if match_pattern(pattern, text)] == expected, glob
 
 
 fields = st.lists(st.text(alphabet="ab*?", max_size=3), min_size=6, max_size=6).map(":".join)

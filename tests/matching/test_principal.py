@@ -168,3 +168,11 @@ def test_not_principal_spares_nobody_with_a_boundary() -> None:
     for caller in (USER, SESSION):
         assert principals.exempts(caller)
         assert not principals.exempts(replace(caller, has_boundary=True))
+
+
+def test_the_id_of_a_role_ends_at_the_first_colon() -> None:
+    """Rules P-3, P-7: whatever the name of the session holds, or if there is none."""
+    for userid in ("AROADEV", "AROADEV:ann", "AROADEV:ann:x"):
+        session = replace(SESSION, userid=userid)
+        assert Principals([("AWS", "AROADEV")]).match(session) is PARENT
+    assert Principals([("AWS", "AROADEV")]).match(replace(SESSION, userid=None)) is None

@@ -1,0 +1,221 @@
+"""How an explanation reads: the whole text, line by line, and the whole JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from iam_guard.evaluation.explanation import (
+    Element,
+    ExplainedLevel,
+    ExplainedPolicy,
+    ExplainedStatement,
+    ExplainedType,
+    Explanation,
+    FilledVariable,
+    Miss,
+    Standing,
+    Wanted,
+    either,
+)
+from iam_guard.model.decision import Outcome, PolicyType
+
+CONDITION = Element(
+    "Condition",
+    False,
+    (Wanted("re*", False), Wanted("${aws:username}", False, (FilledVariable("${aws:username}", "ada"),))),
+    ("memo",),
+    operator="StringLike",
+    key="docs:Kind",
+    note="the request has `memo`",
+    change="the request would need `docs:Kind` like `re*` or `${aws:username}`",
+)
+TWO_VARIABLES = (FilledVariable("${docs:n}", None), FilledVariable("${docs:m}", "7"))
+DENY = ExplainedStatement(
+    index=2,
+    sid="No",
+    line=7,
+    effect="Deny",
+    applies=True,
+    decides=True,
+    elements=(Element("Action", True, (Wanted("docs:*", True),), ("docs:Get",)),),
+    note="could not be evaluated: RuntimeError",
+)
+ALLOW = ExplainedStatement(
+    index=0,
+    sid=None,
+    line=None,
+    effect="Allow",
+    applies=False,
+    decides=False,
+    elements=(
+        Element("Resource", True, (Wanted("arn:aws:docs:::${docs:n}${docs:m}", True, TWO_VARIABLES),), ("*",)),
+        Element("Action", False, (), ("docs:Get",), note="it lists nothing"),
+        CONDITION,
+    ),
+)
+TYPES = (
+    ExplainedType(
+        PolicyType.SCP,
+        Standing.OWES,
+        None,
+        (
+            ExplainedLevel(1, True, (ExplainedPolicy("Full", "arn:aws:organizations::aws:policy/p-1", ()),)),
+            ExplainedLevel(2, False, (ExplainedPolicy("Part", None, (ALLOW,)),)),
+        ),
+    ),
+    ExplainedType(PolicyType.RCP, Standing.EXEMPT, "they do not reach this service"),
+    ExplainedType(
+        PolicyType.IDENTITY,
+        Standing.DENIES,
+        None,
+        (ExplainedLevel(None, True, (ExplainedPolicy("ada", None, (DENY,)),)),),
+    ),
+    ExplainedType(
+        PolicyType.BOUNDARY,
+        Standing.ALLOWS,
+        None,
+        (ExplainedLevel(None, True, (ExplainedPolicy("b", None, (replace(DENY, decides=False, note=None),)),)),),
+    ),
+    ExplainedType(PolicyType.SESSION, Standing.SILENT, None),
+    ExplainedType(PolicyType.VPC_ENDPOINT, Standing.ABSENT, "there is none"),
+)
+MISSES = (
+    Miss(PolicyType.IDENTITY, None, "ada", 2, "No", 7, "Deny", None, "it would have to go", Outcome.ALLOWED),
+    Miss(PolicyType.SCP, 2, "Part", 0, None, None, "Allow", "Action", "name it", Outcome.EXPLICITLY_DENIED),
+)
+WHOLE = Explanation(
+    outcome=Outcome.EXPLICITLY_DENIED,
+    principal="arn:aws:iam::111122223333:user/ada",
+    principal_type="User",
+    action="docs:Get",
+    resource="*",
+    resource_account="111122223333",
+    message="it is denied",
+    reasons=("first reason", "second reason"),
+    error="something failed",
+    types=TYPES,
+    nearest=MISSES,
+    epoch=7,
+    stale=True,
+)
+TEXT = """\
+ExplicitlyDenied: it is denied
+    caller: arn:aws:iam::111122223333:user/ada (User)
+    action: docs:Get
+    resource: * (account 111122223333)
+    because first reason
+    because second reason
+    no proper decision could be made: something failed
+    the store could not be reached; decided with what was remembered
+
+✗ service control policy: no Allow applies, and one is needed
+    ✓ level 1
+        Full (arn:aws:organizations::aws:policy/p-1)
+    ✗ level 2: no Allow applies here
+        Part
+            ✗ Allow Statement[0]: does not apply
+                ✓ Resource `arn:aws:docs:::${docs:n}${docs:m}` (${docs:n} has no value, ${docs:m} is `7`)
+                ✗ Action: it lists nothing
+                ✗ StringLike docs:Kind `re*`, `${aws:username}` (${aws:username} is `ada`): the request has `memo`
+
+– resource control policy: does not apply (they do not reach this service)
+
+✗ identity-based policy: a Deny applies
+    ada
+        ✓ Deny Statement[2] `No`, line 7: applies, and decides (could not be evaluated: RuntimeError)
+            ✓ Action `docs:*`
+
+✓ permissions boundary: an Allow applies
+    b
+        ✓ Deny Statement[2] `No`, line 7: applies
+            ✓ Action `docs:*`
+
+– session policy: no Allow applies, and none is needed
+
+– VPC endpoint policy: says nothing (there is none)
+
+Nearest misses
+    1. Deny Statement[2] `No`, line 7 of ada (identity-based policy)
+        it would have to go
+        then: Allowed
+    2. Allow Statement[0] of Part (service control policy at level 2)
+        name it
+        then: ExplicitlyDenied"""
+
+
+def test_the_whole_text_reads_so() -> None:
+    """Every kind of line, its mark and its depth; no line break at the end."""
+    assert WHOLE.text() == TEXT
+
+
+def test_the_shortest_text_reads_so() -> None:
+    """What there is not leaves no trace: no account, no error, no types, no misses."""
+    bare = replace(WHOLE, resource_account=None, reasons=(), error=None, types=(), nearest=(), stale=False)
+    assert bare.text().splitlines() == [
+        "ExplicitlyDenied: it is denied",
+        "    caller: arn:aws:iam::111122223333:user/ada (User)",
+        "    action: docs:Get",
+        "    resource: *",
+    ]
+
+
+def test_the_json_is_the_tree_itself() -> None:
+    """The field names are the keys; lists for tuples."""
+    tree = replace(WHOLE, types=TYPES[1:2], nearest=MISSES[1:]).to_dict()
+    assert tree == {
+        "outcome": "ExplicitlyDenied",
+        "principal": "arn:aws:iam::111122223333:user/ada",
+        "principal_type": "User",
+        "action": "docs:Get",
+        "resource": "*",
+        "resource_account": "111122223333",
+        "message": "it is denied",
+        "reasons": ["first reason", "second reason"],
+        "error": "something failed",
+        "types": [
+            {
+                "type": "resource control policy",
+                "standing": "does not apply",
+                "why": "they do not reach this service",
+                "levels": [],
+            }
+        ],
+        "nearest": [
+            {
+                "type": "service control policy",
+                "level": 2,
+                "policy": "Part",
+                "statement": 0,
+                "sid": None,
+                "line": None,
+                "effect": "Allow",
+                "element": "Action",
+                "change": "name it",
+                "outcome": "ExplicitlyDenied",
+            }
+        ],
+        "epoch": 7,
+        "stale": True,
+    }
+
+
+def values(tree: object) -> Iterator[object]:
+    if isinstance(tree, dict):
+        for each in tree.values():
+            yield from values(each)
+    elif isinstance(tree, list):
+        for each in tree:
+            yield from values(each)
+    else:
+        yield tree
+
+
+def test_the_json_is_plain() -> None:
+    """No enumeration is left for a serializer to stumble over."""
+    assert {type(each) for each in values(WHOLE.to_dict())} == {str, int, bool, type(None)}
+
+
+def test_an_enumeration_of_five_is_whole() -> None:
+    """Only a longer one is cut."""
+    assert either(list("abcde")) == "`a`, `b`, `c`, `d` or `e`"

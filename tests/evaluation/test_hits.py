@@ -1,0 +1,75 @@
+"""A statement in doubt: what is reported, and nothing that a caller sent (rule C-45)."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from iam_guard import AccessRequest, Outcome, Principal, compile_policies
+
+ADA = Principal.from_arn("arn:aws:iam::111122223333:user/ada")
+
+
+def failing() -> str:
+    raise RuntimeError("a fault with a caller's value in it")
+
+
+@pytest.mark.parametrize(
+    ("effect", "outcome", "notes"),
+    [
+        ("Deny", Outcome.EXPLICITLY_DENIED, ["could not be evaluated: RuntimeError"]),
+        ("Allow", Outcome.IMPLICITLY_DENIED, [None]),
+    ],
+)
+def test_doubt_is_reported_with_its_place(
+    effect: str, outcome: Outcome, notes: list[str | None], caplog: pytest.LogCaptureFixture
+) -> None:
+    """C-45: a Deny applies and says so; which statement it was stands in the log, once, as an error."""
+    statements = [
+        {"Effect": "Allow", "Action": "other:*", "Resource": "*"},
+        {"Effect": effect, "Action": "docs:*", "Resource": "*", "Condition": {"StringEquals": {"docs:Kind": "x"}}},
+    ]
+    authorizer = compile_policies(identity=[{"Version": "2012-10-17", "Statement": statements}])
+    decision = authorizer.decide(AccessRequest(ADA, "docs:Get", "*", {"docs:Kind": failing}))
+    assert decision.outcome is outcome
+    assert [each.note for each in decision.reasons] == notes
+    place = "statement 1 of identity-based policy #1 could not be evaluated: RuntimeError"
+    assert caplog.record_tuples == [("iam_guard.evaluation", logging.ERROR, place)]
+
+
+def test_a_deny_without_doubt_has_nothing_to_note(caplog: pytest.LogCaptureFixture) -> None:
+    """C-45: a fault of ours that denies by doubt would not be seen in the outcome."""
+    statement = {"Effect": "Deny", "Action": "docs:*", "Resource": "*"}
+    authorizer = compile_policies(identity=[{"Version": "2012-10-17", "Statement": statement}])
+    (reason,) = authorizer.decide(AccessRequest(ADA, "docs:Get", "*")).reasons
+    assert (reason.effect, reason.statement, reason.note) == ("Deny", 0, None)
+    assert caplog.record_tuples == []
+
+
+ROLE = Principal.from_arn("arn:aws:sts::111122223333:assumed-role/Reader/s1")
+ACCOUNT, PARENT, SELF = "111122223333", str(ROLE.role_arn), ROLE.arn
+
+
+@pytest.mark.parametrize(
+    ("named", "first"),
+    [
+        ([ACCOUNT, PARENT, SELF, "*"], 2),
+        (["*", SELF, PARENT, ACCOUNT], 0),
+        ([ACCOUNT, PARENT], 1),
+        ([PARENT, ACCOUNT], 0),
+        ([ACCOUNT, PARENT, ACCOUNT, PARENT], 1),
+        (["444455556666", ACCOUNT, ACCOUNT], 1),
+    ],
+)
+def test_the_allow_that_names_the_caller_most_directly_is_the_reason(named: list[str], first: int) -> None:
+    """E-22: of equals the first in order."""
+    statements = [{"Effect": "Allow", "Principal": {"AWS": each}, "Action": "docs:*"} for each in named]
+    authorizer = compile_policies(
+        resource={"Version": "2012-10-17", "Statement": statements},
+        identity=[{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "docs:*", "Resource": "*"}}],
+    )
+    request = AccessRequest(ROLE, "docs:Get", "arn:aws:docs:us-east-1:444455556666:x", resource_account="444455556666")
+    decision = authorizer.decide(request)
+    assert decision.outcome is Outcome.ALLOWED
+    assert [reason.statement for reason in decision.reasons] == [first, 0]
