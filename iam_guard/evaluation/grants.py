@@ -62,7 +62,7 @@ def _within_account(request: AccessRequest, action: str, policies: Bundle, resou
         return Grant((reason_of(resource_side),), ())  # E-30.1
     if resource_side is not None and resource_side.kinship is not Kinship.ACCOUNT:
         return Grant((reason_of(resource_side),), _limits(request, action, policies))  # E-30.2, PARENT
-    return Grant(*_caller_side(request, action, policies))  # E-30.2; ACCOUNT only delegates, E-30.3
+    return _caller_side(request, action, policies)  # E-30.2; ACCOUNT only delegates, E-30.3
 
 
 def _mandatory(
@@ -93,17 +93,15 @@ def _grants_directly(request: AccessRequest, policies: Bundle, resource_side: Hi
     return resource_side.kinship is Kinship.DIRECT and not scoped_user
 
 
-def _caller_side(
-    request: AccessRequest, action: str, policies: Bundle
-) -> tuple[tuple[Reason, ...], tuple[PolicyType, ...]]:
+def _caller_side(request: AccessRequest, action: str, policies: Bundle) -> Grant:
     """Identity policies, boundary and session policies must all allow; root has every right (E-32, E-50, E-55)."""
     if request.principal.type is PrincipalType.ROOT:
-        return (_ROOT,), ()
+        return Grant((_ROOT,), ())
     identity = find_allow(policies.identity, request, action)
     limits = _limits(request, action, policies)
     if identity is None:
-        return (), (PolicyType.IDENTITY, *limits)
-    return (reason_of(identity),), limits
+        return Grant((), (PolicyType.IDENTITY, *limits))
+    return Grant((reason_of(identity),), limits)
 
 
 def _limits(request: AccessRequest, action: str, policies: Bundle) -> tuple[PolicyType, ...]:

@@ -81,7 +81,8 @@ def _deny(candidate: Candidate, request: AccessRequest, bounded: bool) -> Hit | 
 
 def _allow(candidate: Candidate, request: AccessRequest) -> Hit | None:
     """Give the hit of one Allow statement. One that cannot be evaluated does not apply (rule C-45)."""
-    statement, kinship = candidate.statement, None
+    statement = candidate.statement
+    kinship: Kinship | None = None
     try:
         if candidate.policy.ref.type in _PRINCIPAL_TYPES:
             kinship = statement.kinship(request.principal)

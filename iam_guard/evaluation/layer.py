@@ -71,11 +71,9 @@ class Layer(tuple[CompiledPolicy, ...]):
     """Whether any of its statements is a Deny, whatever it is about."""
     _by_action: dict[str, Speakers]
 
-    def __new__(cls, policies: Iterable[CompiledPolicy] = ()) -> Layer:
-        layer = super().__new__(cls, policies)
-        layer.has_denies = any(each.denies for policy in layer for each in policy.content.statements)
-        layer._by_action = {}
-        return layer
+    def __init__(self, policies: Iterable[CompiledPolicy] = ()) -> None:  # `policies` are what the tuple is made of
+        self.has_denies = any(each.denies for policy in self for each in policy.content.statements)
+        self._by_action = {}
 
     def denies(self, action: str, resource: str) -> Candidates:
         """Give the Deny statements that can apply, in order; `action` is in lower case."""
