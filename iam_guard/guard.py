@@ -27,6 +27,7 @@ from iam_guard.model.context import Given, Lazy
 from iam_guard.model.decision import Decision, Outcome, PolicyType, Reason
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import AccessRequest, Call, Resource
+from iam_guard.model.usage import CacheUsage
 from iam_guard.settings import Settings
 from iam_guard.store.cached import CachedStore
 from iam_guard.store.protocol import Store
@@ -162,6 +163,10 @@ class Guard:
     def knows_credential(self, kind: str, id: str | None) -> bool:
         """Tell whether `authenticate` would answer without touching the store."""
         return id is None or self._store.holds(_ROOMS.get(kind, kind), id)
+
+    def usage(self) -> dict[str, CacheUsage]:
+        """Tell how each cache is used: entries held, entries at most, hits and misses since the guard was opened."""
+        return self._store.usage() | self._loader.usage()
 
     def refresh(self) -> None:
         """Look at once whether the state behind has changed."""

@@ -9,12 +9,13 @@ caller whose credentials say something else is another object. Must not live her
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from threading import Lock
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from cachetools import FIFOCache, LRUCache
+from cachetools import Cache, FIFOCache, LRUCache
 
 from iam_guard.errors import StoreUnavailable
 from iam_guard.evaluation.authorizer import Authorizer
@@ -25,6 +26,7 @@ from iam_guard.model.arn import account_of
 from iam_guard.model.decision import PolicyRef, PolicyType
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.request import Resource
+from iam_guard.model.usage import CacheUsage
 from iam_guard.store.cached import CachedStore
 from iam_guard.store.protocol import AccountRecord, PrincipalRecord, ResourceRecord, Store, StoredPolicy
 
@@ -63,6 +65,8 @@ class Loader:
         self._lock = Lock()
         self._callers: FIFOCache[int, _Caller] = FIFOCache(max(size, 1))
         self._layers: LRUCache[tuple[CompiledPolicy, ...], Layer] = LRUCache(max(size, 1))
+        self._hits = Counter[str]()
+        self._misses = Counter[str]()
 
     def load(self, principal: Principal, wanted: Resource, store: Store, *, own_service: bool) -> Loaded:
         """Load everything at one epoch; where a write came in between, again in one transaction.
@@ -81,13 +85,39 @@ class Loader:
 
     def is_warm(self, principal: Principal, wanted: Resource) -> bool:
         """Tell whether `load` would answer without touching the store behind."""
-        holds = self._store.holds
+        store, holds = self._store, self._store.holds
+        if not store.is_at_rest():
+            return False
         is_stored = principal.type in _STORED
-        if is_stored and not (holds("principal", principal) and holds("account", principal.account)):
+        is_prepared = is_stored and self._is_prepared(principal)
+        if (
+            is_stored
+            and not is_prepared
+            and not (holds("principal", principal) and holds("account", principal.account))
+        ):
             return False
         if wanted.arn == "*":
             return is_stored  # of others there is no answer to hold: the epoch itself is asked for
-        return holds("resource", wanted.arn) and holds("account", _owner_of(wanted, principal))
+        owner = _owner_of(wanted, principal)
+        has_owner = (is_prepared and owner == principal.account) or holds("account", owner)
+        return has_owner and holds("resource", wanted.arn)
+
+    def _is_prepared(self, principal: Principal) -> bool:
+        try:
+            known = self._callers[id(principal)]
+        except KeyError:
+            return False
+        return known.given is principal and known.epoch == self._store.known_epoch
+
+    def usage(self) -> dict[str, CacheUsage]:
+        """Tell how the caches of callers and of layers are used; the store's are its own."""
+        with self._lock:
+            return {
+                name: self._usage(name, cache) for name, cache in (("caller", self._callers), ("layer", self._layers))
+            }
+
+    def _usage(self, name: str, cache: Cache[Any, Any]) -> CacheUsage:
+        return CacheUsage(len(cache), int(cache.maxsize), self._hits[name], self._misses[name])
 
     # --- one epoch -----------------------------------------------------------------------------------------------
 
@@ -125,7 +155,9 @@ class Loader:
             pass
         else:
             if known.given is principal and (known.epoch is None or known.epoch == store.epoch()):
+                self._hits["caller"] += 1
                 return known
+        self._misses["caller"] += 1
         caller = self._prepare(principal, store)
         if caller is not None:
             with self._lock:
@@ -193,6 +225,7 @@ class Loader:
         compiled = tuple(compile_policy(each.text, each.ref) for each in policies)
         with self._lock:
             known = self._layers.get(compiled)
+            (self._hits if known else self._misses)["layer"] += 1
             if known is None:
                 known = self._layers[compiled] = Layer(compiled)
         return known

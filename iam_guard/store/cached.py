@@ -25,6 +25,7 @@ from cachetools import LRUCache
 from iam_guard.errors import StoreUnavailable
 from iam_guard.model.credential import AccessKey, ApiKey
 from iam_guard.model.principal import Principal
+from iam_guard.model.usage import CacheUsage
 from iam_guard.settings import Settings
 from iam_guard.store.protocol import AccountRecord, PrincipalRecord, ResourceRecord, SourceStore
 
@@ -100,10 +101,24 @@ class CachedStore:
 
     def holds(self, kind: str, key: Hashable) -> bool:
         """Tell whether the answer would come from memory, so that an event loop may ask for it."""
-        if self._is_due() and not (self._failing and self._polling.locked()):
+        if not self.is_at_rest():
             return False
         with self._lock:
             return kind in self._rooms and key in self._rooms[kind]
+
+    def is_at_rest(self) -> bool:
+        """Tell whether a question would be answered without a look at the epoch behind."""
+        return not self._is_due() or (self._failing and self._polling.locked())
+
+    @property
+    def known_epoch(self) -> int | None:
+        """The epoch of what is remembered; None before the first look."""
+        return self._epoch
+
+    def usage(self) -> dict[str, CacheUsage]:
+        """Tell how the rooms are used."""
+        with self._lock:
+            return {kind: room.usage() for kind, room in self._rooms.items()}
 
     @property
     def behind(self) -> SourceStore:
@@ -171,9 +186,12 @@ class CachedStore:
     def _answer(self, kind: str, key: K, load: Callable[[K], A]) -> A:
         self._follow()
         with self._lock:
-            answer = self._rooms[kind].get(key)
+            room = self._rooms[kind]
+            answer = room.get(key)
             if answer is not _ABSENT:
+                room.hits += 1
                 return answer  # type: ignore[no-any-return]
+            room.misses += 1
             generation = self._generation
             flight = self._flights.get((generation, kind, key))
             leads = flight is None
@@ -214,6 +232,12 @@ class _Room:
     def __init__(self, size: int) -> None:
         self._known: LRUCache[Hashable, Any] = LRUCache(max(size, 1))
         self._unknown: LRUCache[Hashable, Any] = LRUCache(max(size // _UNKNOWN_SHARE, 1))
+        self.hits = 0
+        self.misses = 0
+
+    def usage(self) -> CacheUsage:
+        limit = int(self._known.maxsize + self._unknown.maxsize)
+        return CacheUsage(len(self._known) + len(self._unknown), limit, self.hits, self.misses)
 
     def get(self, key: Hashable) -> Any:
         found = self._known.get(key, _ABSENT)
