@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
+import weakref
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -59,6 +60,8 @@ class Guard:
         self._loader = Loader(store, size=settings.cache_size)
         self._own_services = frozenset(each.service for each in self.catalogues)
         self._signing_keys = SigningKeys(settings.cache_size)
+        this = weakref.ref(self)  # what asks for metrics outlives guards
+        trail.watch(lambda: guard.usage() if (guard := this()) else {}, store.staleness)
 
     # --- who ---------------------------------------------------------------------------------------------------
 

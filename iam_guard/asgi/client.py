@@ -9,13 +9,13 @@ condition keys (`supply`).
 from __future__ import annotations
 
 import ipaddress
-import os
 import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
+from iam_guard.audit.trail import new_id
 from iam_guard.authn.http import HttpRequest
 from iam_guard.errors import MalformedRequest
 from iam_guard.model.request import Call
@@ -53,7 +53,7 @@ class Connection:
             secure = secure if protocol is None else protocol.lower() in _SECURE_SCHEMES
             peer = self._origin(headers, peer)
         return Call(
-            _new_id(),
+            new_id(),
             scope["type"],
             scope.get("method", "GET"),
             scope.get("path", ""),
@@ -115,12 +115,3 @@ def _address(text: str) -> str | None:
 def _last(headers: Headers, wanted: bytes) -> str | None:
     values = [value for name, value in headers if name == wanted]
     return values[-1].decode("latin-1").rsplit(",", 1)[-1].strip() if values else None
-
-
-def _new_id() -> str:
-    """Give a random UUID (version 4) as text; `uuid.uuid4` would take twice as long."""
-    bits = os.urandom(16).hex()
-    return f"{bits[:8]}-{bits[8:12]}-4{bits[13:16]}-{_VARIANT[bits[16]]}{bits[17:20]}-{bits[20:]}"
-
-
-_VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}  # RFC 9562, section 4.1

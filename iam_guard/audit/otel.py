@@ -8,6 +8,9 @@ Must not live here: the record (`record`), when what is told (`trail`).
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
+from math import isfinite
+
 from opentelemetry import metrics, trace
 from opentelemetry.trace import Span, format_span_id, format_trace_id
 
@@ -15,6 +18,7 @@ from iam_guard.audit.record import reason_word
 from iam_guard.audit.redaction import mask
 from iam_guard.errors import IamGuardError
 from iam_guard.model.decision import Decision, Outcome
+from iam_guard.model.usage import CacheUsage
 
 ACTION = "iam_guard.action"
 OUTCOME = "iam_guard.outcome"
@@ -33,6 +37,10 @@ DECISIONS = "iam_guard.decisions"
 AUTHENTICATIONS = "iam_guard.authentications"
 AUDIT_FAILURES = "iam_guard.audit.failures"
 DECISION_DURATION = "iam_guard.decision.duration"
+CACHE_ENTRIES = "iam_guard.cache.entries"
+CACHE_REQUESTS = "iam_guard.cache.requests"
+STALENESS = "iam_guard.store.staleness"
+CACHE = "iam_guard.cache.name"
 
 _BUCKETS = (1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 5e-3, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0)
 """Seconds: a warm decision takes microseconds, one that loads from the store milliseconds."""
@@ -43,6 +51,7 @@ class Telemetry:
 
     def __init__(self, *, meter: metrics.Meter | None = None, ids: bool = False) -> None:
         meter = meter or metrics.get_meter("iam_guard")
+        self._meter = meter
         self._ids = ids
         self._decisions = meter.create_counter(DECISIONS, unit="{decision}", description="Decisions by outcome")
         self._authentications = meter.create_counter(
@@ -56,6 +65,27 @@ class Telemetry:
             unit="s",
             description="Time from the question to the decision",
             explicit_bucket_boundaries_advisory=_BUCKETS,
+        )
+
+    def watch(self, usage: Callable[[], Mapping[str, CacheUsage]], staleness: Callable[[], float]) -> None:
+        """Tell, whenever metrics are collected, how the caches are used and how old the last look at the store is."""
+
+        def entries(_: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
+            return [metrics.Observation(each.entries, {CACHE: name}) for name, each in usage().items()]
+
+        def requests(_: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
+            for name, each in usage().items():
+                yield metrics.Observation(each.hits, {CACHE: name, RESULT: "hit"})
+                yield metrics.Observation(each.misses, {CACHE: name, RESULT: "miss"})
+
+        def age(_: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
+            return [metrics.Observation(seconds)] if isfinite(seconds := staleness()) else []
+
+        describe = self._meter.create_observable_gauge
+        describe(CACHE_ENTRIES, [entries], unit="{entry}", description="Entries that a cache holds")
+        describe(STALENESS, [age], unit="s", description="Time since the store was last reached")
+        self._meter.create_observable_counter(
+            CACHE_REQUESTS, [requests], unit="{request}", description="Questions to a cache, by what came of them"
         )
 
     def decided(self, decision: Decision, seconds: float) -> None:

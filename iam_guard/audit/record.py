@@ -5,7 +5,8 @@ CloudTrail lacks stands in the one member `iamGuard`, which has a version of its
 a new member raises the minor number, a removed or changed one the major number.
 
 Must not live here: cutting and masking text and writing JSON (`redaction`), which every record passes before it leaves;
-writing (`sinks`); the hash chain, sequence and shard of a trail that can be proved, which get members of `iamGuard`.
+the quick way to the same line (`line`: what changes here changes there, and its tests compare the two); writing
+(`sinks`); the hash chain, sequence and shard of a trail that can be proved, which get members of `iamGuard`.
 
 Odd at first sight:
 - `eventSource` of an AWS service that we are ourselves is AWS's name (`iam.amazonaws.com`), so that ready-made
@@ -117,7 +118,7 @@ def decision_record(
         {
             "outcome": decision.outcome.value,
             "reason": reason_word(decision),
-            "reasons": [_reason(reason) for reason in decision.reasons[:MAX_REASONS]],
+            "reasons": [describe_reason(reason) for reason in decision.reasons[:MAX_REASONS]],
             "omittedReasons": len(decision.reasons) - MAX_REASONS if len(decision.reasons) > MAX_REASONS else None,
             "epoch": decision.epoch,
             "stale": decision.stale,
@@ -174,19 +175,32 @@ def reason_word(decision: Decision) -> str:
     return _VERDICT[decision.outcome] + (_LAYER[first.policy_type] if first is not None and spoken else "Default")
 
 
+def event_time(moment: datetime) -> str:
+    """Write a moment as CloudTrail does: in UTC, to the second."""
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    return _second_text(moment.replace(microsecond=0))
+
+
+@lru_cache(maxsize=8)
+def _second_text(second: datetime) -> str:
+    """Write a second of UTC; every record of one second asks for the same."""
+    return second.isoformat()[:19] + "Z"
+
+
 def _envelope(action: str, call: Call | None, stamp: Stamp) -> dict[str, object]:
     """Fill what records of every kind have in common, in CloudTrail's order."""
-    facts = _action_facts(action)
+    facts = action_facts(action)
     return {
         "eventVersion": EVENT_VERSION,
         "userIdentity": None,
-        "eventTime": stamp.time.astimezone(UTC).isoformat()[:19] + "Z",
+        "eventTime": event_time(stamp.time),
         "eventSource": facts.source,
         "eventName": facts.name,
         "awsRegion": stamp.region if call is None else call.region,
         "sourceIPAddress": None if call is None else call.source_ip,
         "userAgent": None if call is None else call.user_agent,
-        "requestParameters": None if call is None else _request_parameters(call),
+        "requestParameters": None if call is None else request_parameters(call),
         "responseElements": None,
         "requestID": None if call is None else call.request_id,
         "eventID": stamp.event_id,
@@ -200,7 +214,9 @@ def _envelope(action: str, call: Call | None, stamp: Stamp) -> dict[str, object]
 
 
 @dataclass(frozen=True, slots=True)
-class _ActionFacts:
+class ActionFacts:
+    """What the name of an action says about it."""
+
     source: str
     name: str
     read_only: bool
@@ -208,10 +224,11 @@ class _ActionFacts:
 
 
 @lru_cache(maxsize=4096)
-def _action_facts(action: str) -> _ActionFacts:
+def action_facts(action: str) -> ActionFacts:
+    """Tell whose action it is, its name, whether it changes anything and whether it is about AWS's own services."""
     service, _, name = action.partition(":")
     is_aws = service in AWS_SERVICES
-    return _ActionFacts(
+    return ActionFacts(
         source=f"{service}.amazonaws.com" if is_aws else service,
         name=name,
         read_only=_READ_ONLY.match(name) is not None,
@@ -219,7 +236,7 @@ def _action_facts(action: str) -> _ActionFacts:
     )
 
 
-def _request_parameters(call: Call) -> dict[str, object] | None:
+def request_parameters(call: Call) -> dict[str, object] | None:
     """Give method, path and host; never the query string, which may carry a signature or a token."""
     path = None if call.path is None else call.path.partition("?")[0]
     return present({"method": call.method, "path": path, "host": call.host}) or None
@@ -242,7 +259,8 @@ def _add_resource(record: dict[str, object], arn: str, owner: str | None, princi
         record["sharedEventID"] = record["eventID"]
 
 
-def _reason(reason: Reason) -> dict[str, object]:
+def describe_reason(reason: Reason) -> dict[str, object]:
+    """Say who spoke, as far as it is known."""
     policy = reason.policy
     return present(
         {

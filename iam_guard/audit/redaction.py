@@ -7,7 +7,9 @@ path, a user agent, the place of an access key id. What was masked or cut is nam
 
 Two steps, so that an ordinary record costs one search: the line is written and searched for the markers of all rows;
 only when there is one, or the line is long, is the record gone through string by string. This is sound because JSON
-writes every character of a marker as itself.
+writes every character of a marker as itself. What is masked is a matter of one string alone, never of its neighbours or
+its place: so the parts of a line can be searched one by one, and a part that stays the same need be searched only once
+(`line`).
 
 The line is pure ASCII: all else is written as escapes, so that no text can forge a line, move a terminal's cursor or
 turn the direction of reading. Must not live here: what a record says (`record`).
@@ -27,8 +29,11 @@ MAX_LINE = 60 * 1024
 
 MASK = "[redacted]"
 
-_TEXT_LIMITS = (4096, 1024, 512)
-"""Bytes of one string in the line, tried in turn until the line fits; with the last it always does."""
+MAX_TEXT = 4096
+"""Bytes of one string in the line."""
+
+_TEXT_LIMITS = (MAX_TEXT, 1024, 512)
+"""Limits of one string, tried in turn until the line fits; with the last it always does."""
 
 _MARGIN = 256
 """Characters after a cut that are read to recognise a secret, and never kept: the last may be the half of one."""
@@ -60,30 +65,32 @@ _ROWS = (
     ),
     _Row("@", re.compile(r"(://)[^/\s@]+(?=@)"), rf"\1{MASK}", also="://"),  # user and password of a URL
 )
-_MARKERS = tuple((row.marker.encode(), row.also.encode()) for row in _ROWS)
+_MARKERS = tuple((row.marker, row.also) for row in _ROWS)
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_ESCAPED_SURROGATE = b"\\ud"
+_ESCAPED_SURROGATE = "\\ud"
 
 _KEY_LENGTH = 40
 _KEY = re.compile(r"(?<![A-Za-z0-9])(?=([A-Za-z0-9+/]{40})(?![A-Za-z0-9]))")
 _KEY_LETTERS = (string.ascii_letters + string.digits + "+/").encode()
 _FLATTEN = bytes.maketrans(_KEY_LETTERS, b"A" * len(_KEY_LETTERS))
 _KEY_RUN = b"A" * _KEY_LENGTH
-_DIGEST = re.compile(rb'"digest":"[0-9a-f]{64}"')  # a quote inside a string is escaped: no text can look like this
+_DIGEST_MEMBER = '"digest":"'  # a quote inside a string is escaped: no text can look like this
+_DIGEST = re.compile(rf'{_DIGEST_MEMBER}[0-9a-f]{{64}}"')
 
-_write = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False).encode
+write = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False).encode
+"""Write a value as JSON on one line, in ASCII."""
 
 
 def to_line(record: dict[str, object]) -> bytes:
     """Write a record as one line of JSON that is safe to keep, at most `MAX_LINE` bytes with its line break."""
-    line = _write(record).encode("ascii")
-    if len(line) < _TEXT_LIMITS[0] and not _is_suspect(line):
-        return line + b"\n"  # INVARIANT: a line that is shorter than the limit of one string has no string over it
+    line = write(record)
+    if len(line) < MAX_TEXT and not is_suspect(line):
+        return line.encode("ascii") + b"\n"  # INVARIANT: a line shorter than the limit of one string has none over it
     for limit in _TEXT_LIMITS:
-        line = _write(_Scrubber(limit).record(record)).encode("ascii")
+        line = write(_Scrubber(limit).record(record))
         if len(line) < MAX_LINE:
-            return line + b"\n"
+            return line.encode("ascii") + b"\n"
     raise ValueError("an audit record has more strings than its line has room for")
 
 
@@ -96,14 +103,17 @@ def mask(text: str) -> str:
     return _mask_secret_keys(text) if len(text) >= _KEY_LENGTH else text
 
 
-def _is_suspect(line: bytes) -> bool:
-    """Tell whether a line may hold something that must not leave as it is."""
-    lowered = line.lower()
-    if any([marker in lowered and also in lowered for marker, also in _MARKERS]):  # noqa: C419 - twice as fast
+def is_suspect(written: str) -> bool:
+    """Tell whether a line, or whole strings of one, may hold something that must not leave as it is."""
+    lowered = written.lower()
+    for marker, also in _MARKERS:
+        if marker in lowered and also in lowered:
+            return True
+    if _ESCAPED_SURROGATE in lowered:
         return True
-    if b"\\" in lowered and _ESCAPED_SURROGATE in lowered:
-        return True
-    return _KEY_RUN in _DIGEST.sub(b"", line).translate(_FLATTEN)
+    if _DIGEST_MEMBER in written:
+        written = _DIGEST.sub("", written)
+    return _KEY_RUN in written.encode("ascii").translate(_FLATTEN)
 
 
 def _mask_secret_keys(text: str) -> str:
@@ -174,4 +184,4 @@ class _Scrubber:
 
 
 def _size(text: str) -> int:
-    return len(_write(text)) - 2
+    return len(write(text)) - 2

@@ -55,7 +55,6 @@ def bundle(
     scps: Sequence[Sequence[PolicySource]] | None = None,
     rcps: Sequence[Sequence[PolicySource]] | None = None,
     vpc_endpoint: PolicySource | None = None,
-    policy_required: bool = False,
 ) -> Bundle:
     """Compile documents handed in by hand; raise `PolicyError` for a refused one, `InvalidInput` for a wrong shape."""
     return Bundle(
@@ -66,7 +65,6 @@ def bundle(
         scps=_levels(scps, PolicyType.SCP),
         rcps=_levels(rcps, PolicyType.RCP),
         vpc_endpoint=_optional(_one(vpc_endpoint), PolicyType.VPC_ENDPOINT),
-        policy_required=policy_required,
     )
 
 

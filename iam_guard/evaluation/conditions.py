@@ -77,9 +77,9 @@ def _wanted(test: ConditionTest, name: OperatorName, value: str, request: Access
 
 
 def _filled(name: OperatorName, value: str, request: AccessRequest, version: str) -> tuple[FilledVariable, ...]:
-    if name.base == "Null" or not (row := OPERATORS[name.base]).variables:
+    if name.base == "Null" or not OPERATORS[name.base].variables:
         return ()
-    template = read_template(value, version, has_wildcards=row.wildcards)
+    template = read_template(value, version)
     return tuple(FilledVariable(f"${{{each.key}}}", each.value(request)) for each in template.variables)
 
 

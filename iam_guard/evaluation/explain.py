@@ -188,8 +188,7 @@ class _Tree:
     def _note(self, hit: Hit) -> str | None:
         owner = self._request.owner
         is_own = owner is None or owner == self._request.principal.account
-        is_root = self._request.principal.type is PrincipalType.ROOT
-        if hit.kinship is Kinship.ACCOUNT and is_own and not is_root and hit.candidate.policy.ref.type in _DELEGATING:
+        if hit.kinship is Kinship.ACCOUNT and is_own and hit.candidate.policy.ref.type in _DELEGATING:
             return "it names the account, and so only lets the account's own policies decide"  # E-30.3
         return hit.note
 

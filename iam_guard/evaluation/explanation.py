@@ -216,7 +216,7 @@ def _policy(policy: ExplainedPolicy) -> Iterator[str]:
     yield shown(policy.name) + (f" ({shown(policy.arn)})" if policy.arn else "")
     for statement in policy.statements:
         says = "applies" if statement.applies else "does not apply"
-        decides = ", and decides" if statement.applies and statement.decides else ""
+        decides = ", and decides" if statement.decides else ""
         note = f" ({statement.note})" if statement.note else ""
         name = statement_name(statement.effect, statement.index, statement.sid, statement.line)
         yield f"{_INDENT}{_mark(statement.applies)} {name}: {says}{decides}{note}"

@@ -108,30 +108,23 @@ def _indexed(candidates: Candidates) -> Candidates | ResourceIndex:
 class ResourceIndex:
     """Many statements about one action, by resource."""
 
-    __slots__ = ("_always", "_exact", "_lengths", "_prefixes")
+    __slots__ = ("_exact", "_lengths", "_prefixes")
 
     def __init__(self, candidates: Candidates) -> None:
-        always: list[Candidate] = []
         exact: dict[str, list[Candidate]] = {}
         prefixes: dict[str, list[Candidate]] = {}
         for candidate in candidates:
             keys = set(_keys(candidate.statement))
-            if ("", False) in keys:
-                always.append(candidate)
-                continue
-            for text, is_whole in keys:
+            for text, is_whole in [_ALWAYS] if _ALWAYS in keys else keys:
                 (exact if is_whole else prefixes).setdefault(text, []).append(candidate)
-        self._always = tuple(always)
         self._exact = {text: tuple(found) for text, found in exact.items()}
         self._prefixes = {text: tuple(found) for text, found in prefixes.items()}
         self._lengths = tuple(sorted({len(text) for text in prefixes}))
 
     def find(self, resource: str) -> Candidates:
         """Give the candidates that can match a resource, in order."""
-        found = [self._always] if self._always else []
         exact = self._exact.get(resource)
-        if exact is not None:
-            found.append(exact)
+        found = [] if exact is None else [exact]
         prefixes, longest = self._prefixes, len(resource)
         for length in self._lengths:
             if length > longest:
@@ -145,11 +138,15 @@ class ResourceIndex:
         return tuple(sorted(distinct.values(), key=attrgetter("place")))
 
 
+_ALWAYS = "", False
+"""The key of a statement that can apply to whatever the resource begins with."""
+
+
 def _keys(statement: CompiledStatement) -> Iterator[tuple[str, bool]]:
     """Give what a matching resource begins with, or is; nothing to begin with is for statements that always speak."""
     entries = statement.statement.resources
     if entries is None:
-        yield "", False
+        yield _ALWAYS
         return
     for entry in entries:
         is_whole = is_literal(entry) and entry.count(":") >= ARN_FIELDS - 1  # a shorter one is completed, G-64

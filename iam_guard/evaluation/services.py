@@ -83,6 +83,6 @@ AWS = frozenset(
 )
 
 
-def reached_by_rcp(service: str, *, own: bool = False) -> bool:
+def reached_by_rcp(service: str, *, own: bool) -> bool:
     """Tell whether RCPs apply to actions with this prefix (lower case). `own`: the application declares the prefix."""
     return own or service in RCP_SUPPORTED or service not in AWS

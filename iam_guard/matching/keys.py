@@ -191,7 +191,7 @@ def row_of(key: str) -> KeyRow | None:
     prefix, slash, tag = folded.partition("/")
     if slash and (family := _BY_NAME.get(prefix + slash)) is not None:
         return family if tag else None
-    if not folded.endswith("/") and (row := _BY_NAME.get(folded)) is not None:
+    if (row := _BY_NAME.get(folded)) is not None:
         return row
     host, _, claim = folded.rpartition(":")
     return _BY_NAME.get(f"{_PROVIDER}:{claim}") if "." in host else None

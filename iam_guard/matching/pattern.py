@@ -164,7 +164,7 @@ def _segments(pattern: Pattern) -> list[str]:
     segments = [""]
     for piece in pattern:
         if isinstance(piece, str):
-            segments[-1] += piece
+            segments[-1] = piece
         else:
             segments.append("")
     return segments

@@ -32,7 +32,6 @@ class CompiledStatement:
 
     def __init__(self, statement: Statement, version: str, policy_type: PolicyType) -> None:
         self.statement = statement
-        self.effect = statement.effect
         self.denies = statement.effect is Effect.DENY
         self.action_literals = _action_literals(statement)
         self._version = version
@@ -81,7 +80,7 @@ class CompiledStatement:
         return _principals(self.statement.not_principals)
 
     def __repr__(self) -> str:
-        return f"CompiledStatement({self.effect.value} #{self.statement.index})"
+        return f"CompiledStatement({self.statement.effect.value} #{self.statement.index})"
 
 
 def compile_statement(statement: Statement, version: str, policy_type: PolicyType) -> CompiledStatement:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from math import inf
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from iam_guard.audit.otel import Telemetry, trace_ids
 from iam_guard.errors import InvalidClientTokenId, StoreUnavailable
 from iam_guard.model.decision import Decision, Outcome
 from iam_guard.model.principal import Principal
+from iam_guard.model.usage import CacheUsage
 
 Decide = Callable[..., Decision]
 Metrics = tuple[InMemoryMetricReader, MeterProvider]
@@ -140,6 +142,21 @@ def test_authentications_are_counted_by_kind_and_result(metric_reader: Metrics) 
         attributes["iam_guard.result"]: point.value for attributes, point in points(reader, "iam_guard.authentications")
     }
     assert counted == {"Accepted": 1, "InvalidClientTokenId": 1}
+
+
+def test_caches_and_staleness_are_told_when_metrics_are_collected(metric_reader: Metrics) -> None:
+    """Nothing is told of a store that was never reached: there is no number for that."""
+    reader, provider = metric_reader
+    telemetry = Telemetry(meter=provider.get_meter("test"))
+    age = inf
+    telemetry.watch(lambda: {"principal": CacheUsage(entries=3, limit=10, hits=7, misses=4)}, lambda: age)
+    assert [(attributes, point.value) for attributes, point in points(reader, "iam_guard.cache.requests")] == [
+        ({"iam_guard.cache.name": "principal", "iam_guard.result": "hit"}, 7),
+        ({"iam_guard.cache.name": "principal", "iam_guard.result": "miss"}, 4),
+    ]
+    assert [point.value for _, point in points(reader, "iam_guard.cache.entries")] == [3]
+    age = 2.5
+    assert [point.value for _, point in points(reader, "iam_guard.store.staleness")] == [2.5]
 
 
 def test_attributes_of_metrics_have_few_values(metric_reader: Metrics, decide: Decide) -> None:

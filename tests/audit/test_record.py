@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from iam_guard.audit.record import (
     MAX_REASONS,
@@ -16,6 +20,7 @@ from iam_guard.audit.record import (
     authentication_record,
     decision_record,
     error_record,
+    event_time,
     reason_word,
 )
 from iam_guard.audit.redaction import to_line
@@ -224,6 +229,16 @@ def test_time_is_written_in_utc_seconds() -> None:
     """`eventTime` is UTC whatever zone the clock has."""
     stamp = Stamp(datetime(2026, 1, 1, 1, 30, tzinfo=timezone(timedelta(hours=2))), "id")
     assert decision_record(decision(ALLOWED, ALICE), None, stamp)["eventTime"] == "2025-12-31T23:30:00Z"
+
+
+@given(st.datetimes(timezones=st.none() | st.timezones()), st.integers(0, 1))
+@example(datetime(2026, 10, 25, 2, 30, tzinfo=ZoneInfo("Europe/Vienna")), 0)
+@example(datetime(2026, 10, 25, 2, 30, tzinfo=ZoneInfo("Europe/Vienna")), 1)
+def test_time_is_that_of_its_own_moment(moment: datetime, fold: int) -> None:
+    """What was written for one moment is never given to another, the hour that the clocks repeat included."""
+    moment = moment.replace(fold=fold)
+    with suppress(OverflowError):  # outside of the years 1 to 9999 in UTC
+        assert event_time(moment) == moment.astimezone(UTC).isoformat()[:19] + "Z"
 
 
 def test_only_the_first_reasons_are_recorded() -> None:

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
+from unittest.mock import patch
+from uuid import RFC_4122, UUID
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 
 from iam_guard.audit.otel import AUDIT_FAILURES, Telemetry
 from iam_guard.audit.reader import read
+from iam_guard.audit.record import Stamp, decision_record
+from iam_guard.audit.redaction import to_line
 from iam_guard.audit.sinks import FileSink, ListSink, Sink
-from iam_guard.audit.trail import Trail
+from iam_guard.audit.trail import Trail, new_id
 from iam_guard.errors import DecisionUnavailable, InvalidClientTokenId, StoreUnavailable
 from iam_guard.model.decision import Decision, Outcome
 from iam_guard.model.principal import Principal
@@ -113,6 +121,41 @@ def test_every_record_has_an_id_of_its_own(decide: Decide, call: Call) -> None:
     for _ in range(100):
         door.note(decide(), call, started=0)
     assert len({record["eventID"] for record in sink.records}) == 100
+
+
+@given(st.binary(min_size=16, max_size=16))
+def test_id_is_a_random_uuid(random: bytes) -> None:
+    """An `eventID` has 122 bits of the system's randomness and the form of a UUID of version 4 (RFC 9562)."""
+    with patch("os.urandom", return_value=random) as asked:
+        made = UUID(new_id())
+    asked.assert_called_once_with(16)
+    assert str(made) == str(UUID(bytes=random, version=4))
+    assert (made.version, made.variant) == (4, RFC_4122)
+
+
+def test_processes_that_part_have_ids_of_their_own() -> None:
+    """A child goes on with other ids than its parent: no randomness is kept for later."""
+    script = (
+        "import os\n"
+        "from iam_guard.audit.trail import new_id\n"
+        "new_id()\n"
+        "child = os.fork()\n"
+        "os.write(1, new_id().encode() + b'\\n')\n"
+        "child and os.waitpid(child, 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, timeout=60)
+    assert len(set(done.stdout.split())) == 2
+
+
+def test_noted_line_is_the_line_of_the_record(decide: Decide, call: Call) -> None:
+    """What a sink gets for a decision is its record, whichever way it was written."""
+    sink = ListSink()
+    for outcome in Outcome:
+        trail(sink).note(decide(outcome), call, started=100.0)
+    stamp = Stamp(datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC), "event-1")
+    assert sink.lines == [
+        to_line(decision_record(decide(outcome), call, stamp, duration=100.000_012 - 100.0)) for outcome in Outcome
+    ]
 
 
 # --- when a record cannot be written ---------------------------------------------------------------------------------

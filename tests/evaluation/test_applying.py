@@ -26,9 +26,15 @@ LINKED = Principal.from_arn(
 INSTANCE = f"arn:aws:ec2:us-east-1:{A}:instance/1"
 KEY = f"arn:aws:kms:us-east-1:{A}:key/1"
 LINKED_ROLE = f"arn:aws:iam::{A}:role/aws-service-role/x/Linked"
-EVERYTHING = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}
-EVERYTHING_FOR_ALL = {"Version": "2012-10-17", "Statement": {**EVERYTHING["Statement"], "Principal": "*"}}  # type: ignore[dict-item]
-NOTHING_FOR_ALL = {"Version": "2012-10-17", "Statement": {**EVERYTHING_FOR_ALL["Statement"], "Action": "a:B"}}  # type: ignore[dict-item]
+
+
+def policy(effect: str = "Allow", action: str = "*", **more: Any) -> dict[str, Any]:
+    statement = {"Effect": effect, "Action": action, "Resource": "*", **more}
+    return {"Version": "2012-10-17", "Statement": statement}
+
+
+EVERYTHING, DENY = policy(), policy("Deny")
+EVERYTHING_FOR_ALL, NOTHING_FOR_ALL = policy(Principal="*"), policy(action="a:B", Principal="*")
 
 
 @pytest.mark.parametrize(
@@ -73,7 +79,9 @@ def test_a_caller_without_policies_is_told_why(principal: Principal, of_its_own:
         (ADA, "iam:getrole", LINKED_ROLE, "resource control policies do not reach this service"),
     ],
 )
-def test_a_request_that_rcps_spare_is_told_why(principal: Principal, action: str, resource: str, why: str) -> None:
+def test_a_request_that_rcps_spare_is_told_why(
+    principal: Principal, action: str, resource: str, why: str | None
+) -> None:
     """E-11, E-16: the whole sentence."""
     assert spared_by_rcps(AccessRequest(principal, action, resource), action, own=False) == why
 
@@ -93,9 +101,6 @@ def test_what_applies_in_full_is_not_copied() -> None:
     """Most requests need no bundle of their own."""
     full = bundle(identity=[EVERYTHING], scps=[[EVERYTHING]], rcps=[[EVERYTHING_FOR_ALL]])
     assert applying(AccessRequest(ADA, "docs:Get", "*"), "docs:get", full) is full
-
-
-DENY = {"Version": "2012-10-17", "Statement": {"Effect": "Deny", "Action": "*", "Resource": "*"}}
 
 
 @pytest.mark.parametrize("type", ["identity", "session", "permissions_boundary"])

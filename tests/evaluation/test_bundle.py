@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -68,6 +69,6 @@ def test_a_resource_may_require_a_policy_of_its_own() -> None:
     """E-42: identity policies alone are not enough for a resource that is declared so."""
     request = AccessRequest(ADA, "docs:GetDocument", DOCUMENT)
     assert decide(request, bundle(identity=[ALLOW])).allowed
-    decision = decide(request, bundle(identity=[ALLOW], policy_required=True))
+    decision = decide(request, replace(bundle(identity=[ALLOW]), policy_required=True))
     assert decision.outcome is Outcome.IMPLICITLY_DENIED
     assert [reason.policy_type for reason in decision.reasons] == [PolicyType.RESOURCE]

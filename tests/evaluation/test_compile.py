@@ -11,6 +11,7 @@ import pytest
 
 from iam_guard import AccessRequest, Principal, compile_policies
 from iam_guard.errors import PolicyError
+from iam_guard.evaluation import compile as compiling
 from iam_guard.evaluation.compile import PolicySource, compile_policy
 from iam_guard.model.decision import PolicyRef, PolicyType
 
@@ -66,8 +67,11 @@ def test_what_has_no_image_is_compiled_all_the_same() -> None:
         decision = compile_policies(identity=[source]).decide(AccessRequest(ADA, "docs:NoImage", "*"))
         assert decision.allowed
         assert decision.reasons[0].policy == PolicyRef("identity-based policy #1", PolicyType.IDENTITY)
-    with pytest.raises(PolicyError):
-        compile_policies(identity=[MappingProxyType({"Statement": 5})])
+    shared = MappingProxyType(document("docs:NoImage", Principal="*"))
+    assert compile_policies(resource=shared).decide(AccessRequest(ADA, "docs:NoImage", "*")).allowed
+    for refused in ({"Statement": 5}, shared):
+        with pytest.raises(PolicyError):
+            compile_policies(identity=[MappingProxyType(refused)])
 
 
 def test_bytes_are_never_taken_for_the_image_of_a_tree() -> None:
@@ -77,3 +81,21 @@ def test_bytes_are_never_taken_for_the_image_of_a_tree() -> None:
     for version in range(5):
         with pytest.raises(PolicyError):
             compiled(marshal.dumps(given, version))
+
+
+@pytest.mark.parametrize(("most", "is_remembered"), [(10, True), (9, False)])
+def test_a_tree_of_very_many_values_is_not_remembered(
+    most: int, is_remembered: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may contain itself and have no end; it is read, and refused or compiled, each time."""
+    monkeypatch.setattr(compiling, "_MOST_VALUES", most)
+    ten_values = document("docs:Many", Sid=f"Many{most}")
+    assert (compiled(ten_values) is compiled(ten_values)) is is_remembered
+
+
+def test_a_tree_that_contains_itself_is_refused() -> None:
+    """N-9."""
+    endless: dict[str, Any] = document("docs:Endless")
+    endless["Statement"].append(endless["Statement"])
+    with pytest.raises(PolicyError):
+        compiled(endless)

@@ -22,7 +22,8 @@ def elements(
 ) -> list[Element]:
     """Explain one statement; `breaking` names the part of it that fails when it is asked."""
     document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **statement}]}
-    policies = bundle(**{type: [document] if type == "identity" else document})
+    given: dict[str, Any] = {type: [document] if type == "identity" else document}
+    policies = bundle(**given)
     (policy,) = getattr(policies, type)
     (compiled,) = policy.content.statements
     request = AccessRequest(ADA, "docs:GetDocument", DOCUMENT, {KIND: "memo"})

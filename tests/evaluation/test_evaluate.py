@@ -206,3 +206,13 @@ def test_what_cannot_be_read_is_shown_in_part() -> None:
         ("docs:Get", "y" * 201, f"expected a resource ARN or `*`, got `{'y' * 200}`"),
     ]:
         assert compile_policies().decide(AccessRequest(ADA, action, resource)).error == error
+
+
+@pytest.mark.parametrize("action", ["docs:GetDocument", "unreadable"])
+def test_a_decision_says_of_which_state_the_policies_are(action: str) -> None:
+    """T-9: epoch and staleness go into the decision as they were given, decided or not."""
+    authorizer, request = compile_policies(identity=[ALLOW]), AccessRequest(ADA, action, DOCUMENT)
+    told, untold = authorizer.decide(request, epoch=7, stale=True), authorizer.decide(request)
+    assert (told.epoch, told.stale, untold.epoch, untold.stale) == (7, True, None, False)
+    bare = decide(request, bundle(identity=[ALLOW]))
+    assert (bare.epoch, bare.stale, bare.outcome) == (None, False, told.outcome)

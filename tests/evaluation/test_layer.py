@@ -52,7 +52,7 @@ def statements(rng: random.Random, type: str, number: int) -> list[dict[str, Any
     for _ in range(number):
         written = WRITTEN + (SHORT if type == "identity" else [])
         resources = rng.sample(written[1:], rng.randint(1, 3)) if rng.random() < 0.97 else ["*"]
-        named = {"NotResource": resources} if rng.random() < 0.05 else {"Resource": resources}
+        named: dict[str, Any] = {"NotResource": resources} if rng.random() < 0.05 else {"Resource": resources}
         if type == "resource":
             named = {**named, "Principal": "*"} if rng.random() < 0.95 else {"Principal": "*"}
         found.append({"Effect": rng.choice(["Allow", "Allow", "Deny"]), "Action": "docs:Get", **named})
@@ -100,6 +100,25 @@ def test_statements_of_many_policies_keep_their_order() -> None:
             assert (reason.policy.name if reason.policy else None) == f"identity-based policy #{denying[0]}"
 
 
+FILLERS = [{"Resource": f"arn:aws:docs:::filler/{number}"} for number in range(12)]
+SILENT = {"NotResource": "*"}
+"""It can speak about any resource, and never does."""
+
+
+@pytest.mark.parametrize("first", [[], [SILENT]], ids=["", "behind one that never speaks"])
+@pytest.mark.parametrize("effect", ["Allow", "Deny"])
+@pytest.mark.parametrize("written", WRITTEN + SHORT)
+def test_one_statement_among_many_is_found(written: str, effect: str, first: list[dict[str, Any]]) -> None:
+    """M-10 to M-12, G-64, V-4: a lost Deny would be a wrong Allow; every way to write a resource, in many positions."""
+    one = {"Resource": [written, "arn:aws:docs:::filler/0"]}
+    for resource in ASKED:
+        alone = decided("identity", resource, [{"Effect": effect, "Action": "docs:Get", **one}]).outcome
+        for place in (0, 6, 12):
+            drawn = [*first, *FILLERS[:place], one, *FILLERS[place:]]
+            statements = [{"Effect": effect, "Action": "docs:Get", **each} for each in drawn]
+            assert decided("identity", resource, statements).outcome is alone, (resource, place)
+
+
 @pytest.mark.parametrize(("limit", "is_remembered"), [(2, True), (1, False)])
 def test_actions_are_remembered_up_to_a_limit(limit: int, is_remembered: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """What callers ask about does not fill the memory; what is asked again is not found anew."""
@@ -108,8 +127,11 @@ def test_actions_are_remembered_up_to_a_limit(limit: int, is_remembered: bool, m
     statement = {"Sid": f"Limit{limit}", "Effect": "Allow", "Action": "docs:*", "Resource": "*"}  # compiled here first
     policies = bundle(identity=[{"Version": "2012-10-17", "Statement": statement}])
     (policy,) = policies.identity
+    denied = bundle(identity=[{"Version": "2012-10-17", "Statement": {**statement, "Effect": "Deny"}}]).identity
     allows, about = policies.identity.allows("docs:first", "*"), policy.content.about("docs:first")
     assert policies.identity.allows("docs:first", "*") is allows
+    assert denied.allows("docs:first", "*") == ()
+    assert denied.denies("docs:first", "*") is denied.denies("docs:first", "*")
     assert policy.content.about("docs:first") is about
     policies.identity.allows("docs:second", "*")
     assert (policies.identity.allows("docs:first", "*") is allows) is is_remembered

@@ -10,9 +10,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from iam_guard.matching import pattern as pattern_module
 from iam_guard.matching.pattern import (
     Pattern,
     Wildcard,
+    always,
     compile_any,
     compile_glob,
     compile_pattern,
@@ -223,6 +225,35 @@ def test_segments_are_anchored() -> None:
     assert not match_segments(["a"], "ab")
     assert match_segments(["a", "", "b"], "ab")
     assert not match_segments(["ab", "bc"], "abc")
+
+
+@pytest.mark.parametrize("glob", ["*", "**"])
+def test_what_matches_everything_is_known_as_such(glob: str) -> None:
+    """Rule M-10: nothing is compared, alone or among others."""
+    assert compile_any([("a",), read_wildcards("*"), ("b", Wildcard.ONE)]) is always
+    assert compile_pattern(read_wildcards("*")) is always
+    assert compile_glob(glob)("") is compile_glob(glob)("a:b") is True
+
+
+@pytest.mark.parametrize(
+    ("glob", "text", "is_walked"),
+    [
+        ("a?b", "a1b", True),
+        ("a?b", "ab1", False),  # another end
+        ("a????b", "axb", False),  # too short
+        ("a?middle?z", "a12345678z", False),  # a literal is not there
+        ("a?z?middle?q", "a1z23456789q", False),
+        ("a?z?middle?q", "a1z2middle3q", True),
+    ],
+)
+def test_a_pattern_that_cannot_fit_is_not_walked(
+    glob: str, text: str, is_walked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Most patterns of a policy are about other texts: what the text lacks is seen at a glance."""
+    walked: list[str] = []
+    monkeypatch.setattr(pattern_module, "match_pattern", lambda _, text: bool(walked.append(text)))
+    compile_glob(glob)(text)
+    assert bool(walked) is is_walked
 
 
 # --- time --------------------------------------------------------------------------------------------------------
