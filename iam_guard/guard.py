@@ -17,8 +17,7 @@ from typing import cast
 
 from iam_guard.audit.trail import Trail
 from iam_guard.authn.http import HttpRequest
-from iam_guard.authn.sigv4 import SigningKeys
-from iam_guard.authn.verify import authenticate, credential_of
+from iam_guard.authn.verify import Callers, Claim, authenticate, credential_of
 from iam_guard.errors import AccessDenied, DecisionUnavailable, IamGuardError, StoreUnavailable
 from iam_guard.evaluation.explain import WithoutPolicies
 from iam_guard.evaluation.explanation import Explanation
@@ -59,22 +58,28 @@ class Guard:
         self._clock = clock
         self._loader = Loader(store, size=settings.cache_size)
         self._own_services = frozenset(each.service for each in self.catalogues)
-        self._signing_keys = SigningKeys(settings.cache_size)
+        self._callers = Callers(settings.cache_size)
         this = weakref.ref(self)  # what asks for metrics outlives guards
         trail.watch(lambda: guard.usage() if (guard := this()) else {}, store.staleness)
 
     # --- who ---------------------------------------------------------------------------------------------------
 
     def authenticate(
-        self, request: HttpRequest, *, payload_hash: Callable[[], str], call: Call | None = None
+        self,
+        request: HttpRequest,
+        *,
+        payload_hash: Callable[[], str],
+        call: Call | None = None,
+        claim: Claim | None = None,
     ) -> Principal:
         """Turn what a request carries into a principal; anonymous when it carries nothing.
 
-        `payload_hash` gives the hex SHA-256 of the body and is asked only when a signature needs it. Raises a
+        `payload_hash` gives the hex SHA-256 of the body and is asked only when a signature needs it. `claim` is what
+        `credential_of` says of the request, where it was asked already; only the audit trail reads it. Raises a
         `CredentialError` for bad credentials, `StoreUnavailable` when nobody can say; both are noted in the audit
         trail.
         """
-        kind, credential_id = credential_of(request)
+        kind, credential_id = claim or credential_of(request)
         try:
             principal = authenticate(
                 request,
@@ -83,7 +88,7 @@ class Guard:
                 payload_hash=payload_hash,
                 now=self._clock(),
                 skew=self.settings.clock_skew,
-                keys=self._signing_keys,
+                callers=self._callers,
                 public_hosts=self.settings.public_hosts,
                 max_header=self.settings.max_header,
             )

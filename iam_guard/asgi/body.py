@@ -19,15 +19,18 @@ EMPTY_HASH = hashlib.sha256(b"").hexdigest()
 
 
 class ReadBody:
-    """A body that was read: its hash, and a `receive` that gives it again."""
+    """A body that was read, and a `receive` that gives it again."""
 
-    __slots__ = ("_body", "_given", "_receive", "hash")
+    __slots__ = ("_body", "_given", "_receive")
 
     def __init__(self, body: bytes, receive: Receive) -> None:
-        self.hash = hashlib.sha256(body).hexdigest()
         self._body = body
         self._receive = receive
         self._given = False
+
+    def hash(self) -> str:
+        """Give its SHA-256 in hexadecimal."""
+        return hashlib.sha256(self._body).hexdigest() if self._body else EMPTY_HASH
 
     async def receive(self) -> Message:
         """Give the whole body once, then what the server says."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -19,8 +20,7 @@ import anyio.to_thread
 from iam_guard.asgi.body import EMPTY_HASH, ReadBody, Receive, read_body
 from iam_guard.asgi.client import Connection, http_request
 from iam_guard.asgi.routes import is_router, mark_of, unguarded
-from iam_guard.authn.http import HttpRequest
-from iam_guard.authn.verify import credential_of, needs_body
+from iam_guard.authn.verify import Claim, credential_of
 from iam_guard.enforcement.context import CurrentCall, serving
 from iam_guard.enforcement.refusal import RefusalFormat, problem
 from iam_guard.enforcement.requirement import PUBLIC
@@ -36,6 +36,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _log = logging.getLogger("iam_guard.asgi")
 
+_NO_CLAIM: Final = Claim("unknown", None)
 _POLICY_VIOLATION: Final = 1008
 _NOTHING_WANTED: Final = "iam-guard:UndecidedEndpoint"
 _ROUTER_ANSWERS = {307, 404}
@@ -100,27 +101,29 @@ class GuardMiddleware:
             await self._refuse(error, scope, receive, send, facts)
 
     async def _authenticate(self, scope: Scope, receive: Receive, facts: Call) -> tuple[Principal, Receive]:
-        kind, credential_id = "unknown", None
+        claim = _NO_CLAIM
         try:
             request = http_request(scope)
-            kind, credential_id = credential_of(request)
-            body = await self._signed_body(scope, request, receive)
+            claim = credential_of(request)
+            body = await self._signed_body(scope, claim, receive)
         except IamGuardError as error:
-            self.guard.trail.note_authentication(error, facts, kind=kind, credential_id=credential_id)
+            self.guard.trail.note_authentication(error, facts, kind=claim.kind, credential_id=claim.id)
             raise
-        payload_hash = EMPTY_HASH if body is None else body.hash
-
-        def authenticate() -> Principal:
-            return self.guard.authenticate(request, payload_hash=lambda: payload_hash, call=facts)
-
-        if self.guard.knows_credential(kind, credential_id):
+        authenticate = partial(
+            self.guard.authenticate,
+            request,
+            payload_hash=_hash_of_nothing if body is None else body.hash,
+            call=facts,
+            claim=claim,
+        )
+        if self.guard.knows_credential(claim.kind, claim.id):
             principal = authenticate()
         else:
             principal = await anyio.to_thread.run_sync(authenticate)
         return principal, receive if body is None else body.receive
 
-    async def _signed_body(self, scope: Scope, request: HttpRequest, receive: Receive) -> ReadBody | None:
-        if scope["type"] != "http" or not needs_body(request):
+    async def _signed_body(self, scope: Scope, claim: Claim, receive: Receive) -> ReadBody | None:
+        if scope["type"] != "http" or not claim.needs_body:
             return None
         return await read_body(receive, self.guard.settings.max_body)
 
@@ -148,6 +151,10 @@ class GuardMiddleware:
         await send({"type": f"{prefix}.response.start", "status": refusal.status, "headers": headers})
         body = b"" if scope.get("method") == "HEAD" else refusal.body
         await send({"type": f"{prefix}.response.body", "body": body})
+
+
+def _hash_of_nothing() -> str:
+    return EMPTY_HASH
 
 
 class _Watched:

@@ -15,6 +15,7 @@ Must not live here: keys, times, which headers must be signed (`sigv4`).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import product
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from iam_guard.authn.credential import SigV4Credential
@@ -22,6 +23,7 @@ from iam_guard.authn.http import HttpRequest
 
 _PATH_AS_IS = frozenset({"s3", "s3express", "s3-object-lambda", "s3-outposts"})
 _DEFAULT_PORTS = (b":80", b":443")
+_UNRESERVED = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~"
 
 
 def canonical_requests(
@@ -31,21 +33,24 @@ def canonical_requests(
     payload_hash: str,
     public_hosts: Sequence[str] = (),
 ) -> Iterator[bytes]:
-    """Give every canonical request that may have been signed, the likeliest first.
+    """Give every canonical request that may have been signed, the likeliest first; the others are made when asked for.
 
-    Every signed header must be in the request.
+    Every signed header must be in the request, and `host` among them.
     """
-    paths = canonical_paths(request.raw_path, credential.service)
-    queries = canonical_queries(request.query_string)
     names = [name.encode("ascii") for name in credential.signed_headers]
-    values = {name: canonical_value(request.by_name[name]) for name in names}
-    for host in _hosts(values[b"host"], public_hosts):
-        values[b"host"] = host
-        headers = b"\n".join([name + b":" + values[name] for name in names])
-        tail = b"\n".join((headers, b"", b";".join(names), payload_hash.encode("ascii")))
-        for path in paths:
-            for query in queries:
-                yield b"\n".join((request.method.encode(), path, query, tail))
+    headers = [name + b":" + canonical_value(request.by_name[name]) for name in names]
+    end = b"", b";".join(names), payload_hash.encode("ascii")
+    method = request.method.encode()
+    paths = canonical_paths(request.raw_path, credential.service)
+    yield b"\n".join((method, paths[0], _as_sent(request.query_string), *headers, *end))
+
+    at = names.index(b"host")
+    hosts = _hosts(headers[at].removeprefix(b"host:"), public_hosts)
+    forms = product(hosts, paths, canonical_queries(request.query_string))
+    next(forms)  # given already
+    for host, path, query in forms:
+        headers[at] = b"host:" + host
+        yield b"\n".join((method, path, query, *headers, *end))
 
 
 def canonical_paths(raw_path: bytes, service: str) -> Sequence[bytes]:
@@ -53,7 +58,8 @@ def canonical_paths(raw_path: bytes, service: str) -> Sequence[bytes]:
     path = raw_path or b"/"
     if service in _PATH_AS_IS:
         return (path,)
-    as_sent = quote_from_bytes(path, safe="/~").encode("ascii")
+    is_plain = not path.rstrip(_UNRESERVED + b"/")
+    as_sent = path if is_plain else quote_from_bytes(path, safe="/~").encode("ascii")
     if b"//" not in as_sent and b"/." not in as_sent:
         return (as_sent,)
     return _distinct(_without_dot_segments(as_sent), as_sent)
@@ -75,21 +81,31 @@ def canonical_queries(query: bytes) -> Sequence[bytes]:
     if not query:
         return (b"",)
     pairs = [part.partition(b"=") for part in query.split(b"&")]
-    as_sent = sorted((key, value) for key, _, value in pairs)
-    normalised = sorted((_encoded_anew(key), _encoded_anew(value)) for key, equals, value in pairs if key or equals)
-    return _distinct(_joined(as_sent), _joined(normalised))
+    normalised = [(_encoded_anew(key), b"=", _encoded_anew(value)) for key, equals, value in pairs if key or equals]
+    return _distinct(_as_sent(query), _joined(normalised))
+
+
+def _as_sent(query: bytes) -> bytes:
+    if not query:
+        return b""
+    return _joined([part.partition(b"=") for part in query.split(b"&")])
 
 
 def _encoded_anew(component: bytes) -> bytes:
+    if not component.rstrip(_UNRESERVED):
+        return component
     return quote_from_bytes(unquote_to_bytes(component.replace(b"+", b" ")), safe="-_.~").encode("ascii")
 
 
-def _joined(pairs: Sequence[tuple[bytes, bytes]]) -> bytes:
-    return b"&".join([key + b"=" + value for key, value in pairs])
+def _joined(pairs: list[tuple[bytes, bytes, bytes]]) -> bytes:
+    """Sort by key and value, and join; a key without an equals sign has one from here on."""
+    return b"&".join([key + b"=" + value for key, _, value in sorted(pairs)])
 
 
 def canonical_value(values: Sequence[bytes]) -> bytes:
     """Trim the values of one header, make every run of white space one space, and join them in order."""
+    if len(values) == 1:
+        return b" ".join(values[0].split())
     return b",".join([b" ".join(value.split()) for value in values])
 
 

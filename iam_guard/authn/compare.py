@@ -11,8 +11,8 @@ import hmac
 
 def same(given: str | bytes, expected: str | bytes) -> bool:
     """Compare in constant time; text is compared as UTF-8."""
-    return hmac.compare_digest(_bytes(given), _bytes(expected))
-
-
-def _bytes(value: str | bytes) -> bytes:
-    return value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value
+    if isinstance(given, str):
+        given = given.encode("utf-8", "surrogatepass")
+    if isinstance(expected, str):
+        expected = expected.encode("utf-8", "surrogatepass")
+    return hmac.compare_digest(given, expected)

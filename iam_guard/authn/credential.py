@@ -15,8 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from itertools import chain
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 from urllib.parse import unquote_to_bytes
 
 from iam_guard.authn import api_key
@@ -39,6 +38,10 @@ _WORD = r"([A-Za-z0-9._-]{1,64})"  # a region, a service
 _SCOPE = re.compile(rf"(\w{{3,128}})/([0-9]{{8}})/{_WORD}/{_WORD}/{TERMINATOR}", re.ASCII)
 _SIGNATURE = re.compile(r"[0-9a-f]{64}")
 _TIMESTAMP = re.compile(r"[0-9]{8}T[0-9]{6}Z")
+# What signers usually write; a list of names has no space and no comma. Anything else is read part by part.
+_USUAL = re.compile(
+    rf"{ALGORITHM} Credential={_SCOPE.pattern}, SignedHeaders=([!-+\--~]+), Signature=({_SIGNATURE.pattern})", re.ASCII
+)
 _DATE_LENGTH = 64
 _CLAIM_LENGTH = 64 * 1024
 _CLAIMED_ACCESS_KEY_ID = re.compile(rb"Credential=(\w{3,128})/")
@@ -46,18 +49,23 @@ _CLAIMED_API_KEY_ID = re.compile(rb"^igk_([A-Za-z0-9]{4,32})_")
 _QUERY_SIGNATURE = (b"x-amz-algorithm", b"x-amz-credential", b"x-amz-signature", b"awsaccesskeyid")
 
 
-@dataclass(frozen=True, slots=True)
-class SigV4Credential:
-    """A Signature Version 4. `timestamp` is when it was made, as `YYYYMMDDTHHMMSSZ`; `date` is the scope's."""
+class SigV4Credential(NamedTuple):
+    """A Signature Version 4. `timestamp` is when it was made, as `YYYYMMDDTHHMMSSZ`; `date` is the scope's.
+
+    A tuple, since one is made for every request and a frozen dataclass of as many fields costs three times as much.
+    """
 
     access_key_id: str
     date: str
     region: str
     service: str
     signed_headers: tuple[str, ...]
-    signature: str = field(repr=False)
+    signature: str
     timestamp: str
     has_session_token: bool = False
+
+    def __repr__(self) -> str:
+        return f"SigV4Credential({self.access_key_id!r}, {self.scope!r}, {self.timestamp!r})"  # no signature (design 5)
 
     @property
     def scope(self) -> str:
@@ -81,16 +89,29 @@ class NoCredential:
 AnyCredential: TypeAlias = SigV4Credential | ApiKeyCredential | NoCredential
 
 
+class Claim(NamedTuple):
+    """What a request claims to carry, for the audit trail and for caches; nothing of it is checked."""
+
+    kind: str
+    """`sigv4`, `api-key`, `unknown`, `none`."""
+    id: str | None
+    """The access key id or API key id."""
+
+    @property
+    def needs_body(self) -> bool:
+        """Whether `authenticate` will ask for the hash of the body."""
+        return self.kind == "sigv4"
+
+
 def extract(request: HttpRequest, *, max_header: int) -> AnyCredential:
     """Read the one credential of a request.
 
     Raises `RequestTooLarge` when all headers together are over `max_header` bytes, and a `CredentialError` for two
     credentials at once, for an unknown kind, and for a malformed one.
     """
-    if sum(map(len, chain.from_iterable(request.headers))) > max_header:
+    if _size_of(request) > max_header:
         raise RequestTooLarge(f"expected at most {max_header} bytes of headers")
-    authorizations = request.values(b"authorization")
-    api_keys = request.values(b"x-api-key")
+    authorizations, api_keys = request.values(b"authorization"), request.values(b"x-api-key")
     in_query = _has_query_signature(request.query_string)
     if len(authorizations) + len(api_keys) + in_query > 1:
         raise IncompleteSignature("expected one credential, got several: only one header or query may carry one")
@@ -100,28 +121,35 @@ def extract(request: HttpRequest, *, max_header: int) -> AnyCredential:
     if api_keys:
         return _api_key(_ascii(api_keys[0], "x-api-key"))
     if authorizations:
-        return _authorization(request, _ascii(authorizations[0], "authorization"))
+        return _authorization(request, authorizations[0])
     if request.values(b"x-amz-security-token"):
         raise IncompleteSignature("a session token came without a signature", place="x-amz-security-token")
     return NoCredential()
 
 
-def credential_of(request: HttpRequest) -> tuple[str, str | None]:
-    """Say what kind of credential a request claims to carry, and the id it claims, for the audit trail and for caches.
+def _size_of(request: HttpRequest) -> int:
+    size = 0
+    for name, value in request.headers:
+        size += len(name) + len(value)
+    return size
 
-    The kinds are `sigv4`, `api-key`, `unknown` and `none`. Nothing is checked and nothing raised. INVARIANT: whatever
-    `extract` takes for a signature has the kind `sigv4` here, else its body would go unread and unchecked.
+
+def credential_of(request: HttpRequest) -> Claim:
+    """Say what kind of credential a request claims to carry, and the id it claims.
+
+    Nothing is checked and nothing raised. INVARIANT: whatever `extract` takes for a signature has the kind `sigv4`
+    here, else its body would go unread and unchecked.
     """
     for value in request.values(b"authorization"):
         claim = value.lstrip()[:_CLAIM_LENGTH].replace(b"\t", b" ")
         if claim.startswith(ALGORITHM.encode("ascii")):
-            return "sigv4", _claimed_id(_CLAIMED_ACCESS_KEY_ID, claim)
+            return Claim("sigv4", _claimed_id(_CLAIMED_ACCESS_KEY_ID, claim))
         if claim[:7].lower() == b"bearer ":
-            return "api-key", _claimed_id(_CLAIMED_API_KEY_ID, claim[7:].lstrip())
-        return "unknown", None
+            return Claim("api-key", _claimed_id(_CLAIMED_API_KEY_ID, claim[7:].lstrip()))
+        return Claim("unknown", None)
     for value in request.values(b"x-api-key"):
-        return "api-key", _claimed_id(_CLAIMED_API_KEY_ID, value.lstrip()[:_CLAIM_LENGTH])
-    return ("unknown" if _has_query_signature(request.query_string) else "none"), None
+        return Claim("api-key", _claimed_id(_CLAIMED_API_KEY_ID, value.lstrip()[:_CLAIM_LENGTH]))
+    return Claim("unknown" if _has_query_signature(request.query_string) else "none", None)
 
 
 def _claimed_id(pattern: re.Pattern[bytes], claim: bytes) -> str | None:
@@ -129,14 +157,11 @@ def _claimed_id(pattern: re.Pattern[bytes], claim: bytes) -> str | None:
     return found[1].decode("ascii") if found else None
 
 
-def needs_body(request: HttpRequest) -> bool:
-    """Tell whether `authenticate` will ask for the hash of this request's body."""
-    return credential_of(request)[0] == "sigv4"
-
-
 def _has_query_signature(query: bytes) -> bool:
-    decoded = unquote_to_bytes(query).lower() if query else b""
-    if not any(name in decoded for name in _QUERY_SIGNATURE):
+    if not query:
+        return False
+    decoded = unquote_to_bytes(query).lower()
+    if b"x-amz-" not in decoded and b"awsaccesskeyid" not in decoded:  # at a glance: none of them
         return False
     names = {unquote_to_bytes(part.partition(b"=")[0]).lower() for part in query.split(b"&")}
     return not names.isdisjoint(_QUERY_SIGNATURE)
@@ -150,10 +175,14 @@ def _ascii(value: bytes, place: str) -> str:
     return text
 
 
-def _authorization(request: HttpRequest, text: str) -> AnyCredential:
+def _authorization(request: HttpRequest, value: bytes) -> AnyCredential:
+    usual = _USUAL.fullmatch(value.decode("latin-1"))
+    if usual is not None and b"x-amz-date" in request.by_name:
+        return _sigv4(request, *usual.groups())
+    text = _ascii(value, "authorization")
     scheme, _, rest = text.partition(" ")
     if scheme == ALGORITHM:
-        return _sigv4(request, rest)
+        return _sigv4(request, *_parts(request, rest))
     if scheme.lower() == "bearer":
         return _api_key(rest.strip(" "))
     if scheme == "AWS" or scheme.startswith("AWS4-"):
@@ -171,22 +200,29 @@ def _api_key(text: str) -> ApiKeyCredential:
 # --- Signature Version 4 in the Authorization header -------------------------------------------------------------
 
 
-def _sigv4(request: HttpRequest, text: str) -> SigV4Credential:
+def _sigv4(
+    request: HttpRequest, access_key_id: str, date: str, region: str, service: str, names: str, signature: str
+) -> SigV4Credential:
+    return SigV4Credential(
+        access_key_id,
+        date,
+        region,
+        service,
+        _signed_headers(names),
+        signature,
+        _timestamp(request),
+        b"x-amz-security-token" in request.by_name,
+    )
+
+
+def _parts(request: HttpRequest, text: str) -> tuple[str, ...]:
+    """Read what is spaced or ordered otherwise than `_USUAL`, and say what is wrong with everything else."""
     parts = _key_value_pairs(text)
     _check_complete(request, parts)
-    access_key_id, date, region, service = _credential_scope(parts["Credential"])
+    scope = _credential_scope(parts["Credential"])
     if _SIGNATURE.fullmatch(parts["Signature"]) is None:
         raise IncompleteSignature("expected a Signature of 64 hexadecimal digits", place="authorization")
-    return SigV4Credential(
-        access_key_id=access_key_id,
-        date=date,
-        region=region,
-        service=service,
-        signed_headers=_signed_headers(parts["SignedHeaders"]),
-        signature=parts["Signature"],
-        timestamp=_timestamp(request),
-        has_session_token=bool(request.values(b"x-amz-security-token")),
-    )
+    return (*scope, parts["SignedHeaders"], parts["Signature"])
 
 
 def _key_value_pairs(text: str) -> dict[str, str]:
@@ -253,8 +289,8 @@ def _signed_headers(text: str) -> tuple[str, ...]:
 
 def _timestamp(request: HttpRequest) -> str:
     """Give the time of signing in ISO 8601 basic form: of `X-Amz-Date`, and of `Date` only where that is absent."""
-    stamps = request.values(b"x-amz-date")
-    if stamps:
+    stamps = request.by_name.get(b"x-amz-date")
+    if stamps is not None:
         return _iso_basic(_only(stamps, "x-amz-date"))
     text = _only(request.values(b"date"), "date")
     return _iso_basic(text) if _TIMESTAMP.fullmatch(text) else _http_date(text)

@@ -2,8 +2,7 @@
 
 The strategy: every demand on form, time and coverage is checked before a key is looked up, so that refusing costs
 little. Then each canonical request that the wire text allows (`canonical`) is signed with the caller's secret, and the
-result compared in constant time. The signing key depends on the secret and the scope only, so it is cached; an entry
-is made only after a signature verified, since region and service are whatever a stranger wrote.
+result compared in constant time. The signing key depends on the secret and the scope only, so it is cached (`callers`).
 
 Must not live here: reading the headers (`credential`), finding keys and choosing what the caller is told (`verify`).
 """
@@ -13,12 +12,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-import threading
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import TypeAlias
-
-from cachetools import LRUCache
 
 from iam_guard.authn.canonical import canonical_requests
 from iam_guard.authn.compare import same
@@ -28,30 +23,6 @@ from iam_guard.errors import IncompleteSignature, SignatureDoesNotMatch
 
 _SHA256_HEX = re.compile(rb"[0-9a-f]{64}")
 _NEED_NOT_BE_SIGNED = frozenset({b"x-amz-security-token", b"x-amz-cf-id"})  # the second is added by CloudFront
-
-_Scope: TypeAlias = tuple[str, bytes, str, str, str]
-
-
-class SigningKeys:
-    """A bounded cache of derived signing keys, safe to share between threads."""
-
-    def __init__(self, maxsize: int = 10_000) -> None:
-        self._keys: LRUCache[_Scope, bytes] = LRUCache(maxsize)
-        self._lock = threading.Lock()
-
-    def __len__(self) -> int:
-        return len(self._keys)
-
-    def get(self, scope: _Scope) -> bytes | None:
-        """Give the key of a scope whose signature verified before."""
-        with self._lock:
-            return self._keys.get(scope)
-
-    def keep(self, scope: _Scope, key: bytes) -> None:
-        """Remember a key with which a signature has verified."""
-        if self._keys.maxsize >= 1:
-            with self._lock:
-                self._keys[scope] = key
 
 
 def check_time(credential: SigV4Credential, *, now: datetime, skew: float) -> None:
@@ -65,8 +36,10 @@ def check_time(credential: SigV4Credential, *, now: datetime, skew: float) -> No
             "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: "
             f"'{credential.date}' != '{day}', from '{credential.timestamp}'."
         )
-    now = now.replace(microsecond=0)
-    signed, allowed = datetime.fromisoformat(credential.timestamp), timedelta(seconds=skew)
+    signed = datetime.fromisoformat(credential.timestamp)
+    if abs((now - signed).total_seconds()) < skew - 1:  # within the window, whatever becomes of the fractions
+        return
+    now, allowed = now.replace(microsecond=0), timedelta(seconds=skew)
     if signed < now - allowed:
         limit, relation, sign = now - allowed, "Signature expired: {} is now earlier than", "-"
     elif signed > now + allowed:
@@ -87,8 +60,7 @@ def check_coverage(request: HttpRequest, credential: SigV4Credential) -> None:
     names = [name.encode("ascii") for name in credential.signed_headers]
     covered = frozenset(names)
     for name in request.by_name:
-        must_be_signed = name == b"host" or (name.startswith(b"x-amz-") and name not in _NEED_NOT_BE_SIGNED)
-        if must_be_signed and name not in covered:
+        if name not in covered and (name == b"host" or name[:6] == b"x-amz-") and name not in _NEED_NOT_BE_SIGNED:
             message = f"'{_title(name)}' must be a 'SignedHeader' in the AWS Authorization."
             raise SignatureDoesNotMatch(message, place="authorization")
     for name in names:
@@ -124,35 +96,25 @@ def check_payload(declared: str, computed: str) -> None:
 
 
 def is_signed_with(
-    secret: str,
+    key: bytes,
     request: HttpRequest,
     credential: SigV4Credential,
     *,
     payload_hash: str,
-    keys: SigningKeys,
     public_hosts: Sequence[str] = (),
 ) -> bool:
-    """Tell whether the signature was made with `secret` over this request; `check_coverage` must have passed."""
-    scope = _cache_scope(secret, credential)
-    cached = keys.get(scope)
-    key = cached or signing_key(secret, credential.date, credential.region, credential.service)
+    """Tell whether the signature was made with the signing key over this request; `check_coverage` must have passed."""
     for canonical in canonical_requests(request, credential, payload_hash=payload_hash, public_hosts=public_hosts):
         if same(credential.signature, signature(key, string_to_sign(credential, canonical))):
-            if cached is None:
-                keys.keep(scope, key)
             return True
     return False
 
 
-def _cache_scope(secret: str, credential: SigV4Credential) -> _Scope:
-    digest = hashlib.sha256(secret.encode()).digest()
-    return credential.access_key_id, digest, credential.date, credential.region, credential.service
-
-
 def string_to_sign(credential: SigV4Credential, canonical_request: bytes) -> bytes:
     """Make what the signature is computed over."""
+    _, date, region, service, _, _, timestamp, _ = credential
     digest = hashlib.sha256(canonical_request).hexdigest()
-    return f"{ALGORITHM}\n{credential.timestamp}\n{credential.scope}\n{digest}".encode("ascii")
+    return f"{ALGORITHM}\n{timestamp}\n{date}/{region}/{service}/{TERMINATOR}\n{digest}".encode("ascii")
 
 
 def signing_key(secret: str, date: str, region: str, service: str) -> bytes:

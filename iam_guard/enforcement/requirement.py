@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 import anyio.to_thread
@@ -105,10 +106,10 @@ class BoundRequirement:
         with refusing() as call:
             arguments = self._begin(call, args, kwargs)
             resource = self._resource(call, arguments)
-            if inspect.isawaitable(resource):
+            if self._requirement.loader is not None and inspect.isawaitable(resource):
                 resource = await resource
             context = self._context(arguments)
-            if inspect.isawaitable(context):
+            if context is not None and inspect.isawaitable(context):
                 context = await context
             decision = await decide_here_async(
                 self._requirement.action, self._checked(call, resource), self._keys(context)
@@ -188,10 +189,15 @@ async def decide_here_async(action: str, resource: str | Resource, context: Keys
     return await anyio.to_thread.run_sync(decide_here, action, resource, context)
 
 
+@lru_cache(maxsize=1024)  # a loader is declared once and called with every request
+def _parameters_of(loader: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(loader).parameters
+
+
 def _called(loader: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
     """Call a loader with the arguments that its signature names."""
     given: dict[str, Any] = {}
-    for name, parameter in inspect.signature(loader).parameters.items():
+    for name, parameter in _parameters_of(loader).items():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue
         if name in arguments:

@@ -21,7 +21,7 @@ import urllib3.connection
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from iam_guard.authn.sigv4 import SigningKeys
+from iam_guard.authn.callers import Callers
 from iam_guard.authn.verify import HttpRequest, authenticate
 from iam_guard.model.credential import AccessKey, ApiKey
 from iam_guard.model.principal import Principal
@@ -134,7 +134,7 @@ def authenticated(
     access_key: AccessKey | None = ACCESS_KEY,
     api_key: ApiKey | None = None,
     now: datetime = NOW,
-    keys: SigningKeys | None = None,
+    callers: Callers | None = None,
     public_hosts: Sequence[str] = (),
     max_header: int = 64 * 1024,
 ) -> Principal:
@@ -146,7 +146,7 @@ def authenticated(
         payload_hash=lambda: hashlib.sha256(received.body).hexdigest(),
         now=now,
         skew=300,
-        keys=SigningKeys() if keys is None else keys,
+        callers=Callers() if callers is None else callers,
         public_hosts=public_hosts,
         max_header=max_header,
     )

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from unittest import mock
 from urllib.parse import parse_qsl
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from iam_guard.authn import canonical
 from iam_guard.authn.canonical import canonical_paths, canonical_queries, canonical_requests, canonical_value
 from iam_guard.authn.credential import SigV4Credential
 from iam_guard.authn.http import HttpRequest
@@ -121,6 +123,40 @@ def test_a_canonical_request_has_the_published_form() -> None:
     )
     [canonical] = canonical_requests(request, CREDENTIAL, payload_hash="e3b0")
     assert canonical == (b"GET\n/\na=1&b=2\nhost:example.com\nx-amz-date:20150830T123600Z\n\nhost;x-amz-date\ne3b0")
+
+
+def test_further_forms_are_made_only_when_asked_for() -> None:
+    """The first form nearly always verifies; encoding the query anew waits until it did not."""
+    request = HttpRequest("GET", b"/a", b"a=b+c", ((b"host", b"h"), (b"x-amz-date", b"20150830T123600Z")))
+    with mock.patch.object(canonical, "_encoded_anew", side_effect=AssertionError):
+        forms = canonical_requests(request, CREDENTIAL, payload_hash="e3b0")
+        assert b"\na=b+c\n" in next(forms)
+    forms = canonical_requests(request, CREDENTIAL, payload_hash="e3b0")
+    assert [form.split(b"\n")[2] for form in forms] == [b"a=b+c", b"a=b%20c"]
+
+
+def test_all_forms_of_host_path_and_query_are_combined() -> None:
+    """Each once, the query changing first."""
+    request = HttpRequest("GET", b"/a//b", b"a=b+c", ((b"host", b"h:80"), (b"x-amz-date", b"20150830T123600Z")))
+    forms = canonical_requests(request, CREDENTIAL, payload_hash="e3b0", public_hosts=["p"])
+    assert [tuple(form.split(b"\n")[1:4]) for form in forms] == [
+        (path, query, b"host:" + host)
+        for host in (b"h:80", b"h", b"p")
+        for path in (b"/a/b", b"/a//b")
+        for query in (b"a=b+c", b"a=b%20c")
+    ]
+
+
+@pytest.mark.parametrize("byte", range(256))
+def test_a_byte_is_encoded_unless_it_is_unreserved(byte: int) -> None:
+    """Letters, digits and `-._~` stand for themselves, as in RFC 3986; in a path so does the slash."""
+    text = bytes([byte, byte])
+    unreserved = text.decode("latin-1").isascii() and (text.isalnum() or text in {b"--", b"..", b"__", b"~~"})
+    encoded = text if unreserved else b"%%%02X" % byte * 2
+    if text != b"//":
+        assert canonical_paths(b"/x" + text, "docs")[0] == b"/x" + encoded
+    if text not in {b"++", b"%%", b"==", b"&&"}:
+        assert canonical_queries(b"a=" + text)[-1] == b"a=" + encoded
 
 
 wires = st.text("ab/.%2Fe50+&=;~:", max_size=10).map(str.encode)

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import hashlib
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,7 +8,6 @@ import pytest
 from iam_guard.authn.credential import SigV4Credential, extract
 from iam_guard.authn.http import HttpRequest
 from iam_guard.authn.sigv4 import (
-    SigningKeys,
     check_coverage,
     check_payload,
     check_time,
@@ -160,8 +157,9 @@ def test_the_published_vectors_verify(
     check_coverage(request, credential)
     body_hash = hashlib.sha256(body.encode()).hexdigest()
     assert (declared_payload_hash(request) or body_hash) == body_hash
-    assert is_signed_with(SECRET, request, credential, payload_hash=body_hash, keys=SigningKeys())
-    assert not is_signed_with(SECRET + "x", request, credential, payload_hash=body_hash, keys=SigningKeys())
+    for secret in (SECRET, SECRET + "x"):
+        key = signing_key(secret, credential.date, credential.region, credential.service)
+        assert is_signed_with(key, request, credential, payload_hash=body_hash) is (secret == SECRET)
 
 
 def test_the_signing_key_is_the_published_one() -> None:
@@ -178,13 +176,31 @@ PLAIN = vector("GET", "/", [], VECTORS[0][5])
 
 def signed_at(moment: datetime) -> SigV4Credential:
     stamp = moment.strftime("%Y%m%dT%H%M%SZ")
-    return replace(credential_in(PLAIN), timestamp=stamp, date=stamp[:8])
+    return credential_in(PLAIN)._replace(timestamp=stamp, date=stamp[:8])
 
 
 @pytest.mark.parametrize("seconds", [-300, -299, 0, 299, 300])
 def test_a_time_within_the_allowed_skew_is_accepted(seconds: int) -> None:
     """Both ends belong to the window; fractions of our second do not count."""
     check_time(signed_at(NOW + timedelta(seconds=seconds)), now=NOW + timedelta(microseconds=999_999), skew=300)
+
+
+@pytest.mark.parametrize(
+    ("skew", "early", "late"), [(0.0, 0, 0), (0.5, 0, 0), (1.0, 1, 1), (1.5, 1, 1), (2.0, 2, 2), (2.5, 2, 2)]
+)
+@pytest.mark.parametrize("microsecond", [0, 1, 500_000, 999_999])
+def test_a_narrow_window_is_kept_to_the_second(skew: float, early: int, late: int, microsecond: int) -> None:
+    """Whole seconds are compared, whatever fractions our clock and the setting have."""
+    accepted = [seconds for seconds in range(-5, 6) if _is_accepted(seconds, microsecond, skew)]
+    assert accepted == list(range(-early, late + 1))
+
+
+def _is_accepted(seconds: int, microsecond: int, skew: float) -> bool:
+    try:
+        check_time(signed_at(NOW + timedelta(seconds=seconds)), now=NOW.replace(microsecond=microsecond), skew=skew)
+    except SignatureDoesNotMatch:
+        return False
+    return True
 
 
 def test_an_old_signature_is_refused_in_the_words_that_clients_parse() -> None:
@@ -209,13 +225,13 @@ def test_a_signature_from_the_future_is_refused_in_the_words_that_clients_parse(
 def test_the_ends_of_the_calendar_are_refused(stamp: str) -> None:
     """No time makes the arithmetic overflow."""
     with pytest.raises(SignatureDoesNotMatch, match="Signature"):
-        check_time(replace(credential_in(PLAIN), timestamp=stamp, date=stamp[:8]), now=NOW, skew=300)
+        check_time(credential_in(PLAIN)._replace(timestamp=stamp, date=stamp[:8]), now=NOW, skew=300)
 
 
 def test_the_scope_has_the_day_of_the_signature() -> None:
     """A signature may not borrow another day's key, not even around midnight."""
     with pytest.raises(SignatureDoesNotMatch) as caught:
-        check_time(replace(signed_at(NOW), date="20261123"), now=NOW, skew=300)
+        check_time(signed_at(NOW)._replace(date="20261123"), now=NOW, skew=300)
     assert caught.value.message == (
         "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: "
         "'20261123' != '20261124', from '20261124T001500Z'."
@@ -227,7 +243,7 @@ def test_the_scope_has_the_day_of_the_signature() -> None:
 
 def covering(names: str, *headers: str) -> tuple[HttpRequest, SigV4Credential]:
     request = HttpRequest("GET", b"/", b"", tuple((name.encode(), b"x") for name in headers))
-    return request, replace(credential_in(PLAIN), signed_headers=tuple(names.split(";")))
+    return request, credential_in(PLAIN)._replace(signed_headers=tuple(names.split(";")))
 
 
 @pytest.mark.parametrize(
@@ -304,63 +320,7 @@ def test_another_body_than_declared_is_refused() -> None:
         check_payload(FORM_HASH, hashlib.sha256(b"Param1=value2").hexdigest())
 
 
-# --- the cache of signing keys -----------------------------------------------------------------------------------
-
-
-def verified(keys: SigningKeys, *, secret: str = SECRET, **changed: str) -> bool:
-    credential = replace(credential_in(PLAIN), **changed)
-    empty = hashlib.sha256(b"").hexdigest()
-    return is_signed_with(secret, PLAIN, credential, payload_hash=empty, keys=keys)
-
-
-def test_a_key_is_kept_only_once_a_signature_verified() -> None:
-    """Strangers choose region and service freely and cannot fill the cache or push others out."""
-    keys = SigningKeys()
-    for number in range(20):
-        assert not verified(keys, region=f"region-{number}")
-        assert not verified(keys, secret="guess")
-    assert len(keys) == 0
-    assert verified(keys)
-    assert len(keys) == 1
-
-
-def test_a_cached_key_changes_no_answer() -> None:
-    """Cache on = cache off, for good signatures, bad ones, and after the secret changed."""
-    keys = SigningKeys()
-    for _ in range(2):
-        assert verified(keys)
-        assert not verified(keys, signature="0" * 64)
-        assert not verified(keys, secret="rotated")
-        assert not verified(keys, service="other")
-    assert len(keys) == 1
-
-
-def test_the_cache_is_bounded() -> None:
-    """The least recently used key goes; a size of 0 switches the cache off."""
-    keys = SigningKeys(2)
-    scopes = [("AKID", b"", "20261124", f"region-{number}", "docs") for number in range(3)]
-    keys.keep(scopes[0], b"0")
-    keys.keep(scopes[1], b"1")
-    assert keys.get(scopes[0]) == b"0"
-    keys.keep(scopes[2], b"2")
-    assert [keys.get(scope) for scope in scopes] == [b"0", None, b"2"]
-    none = SigningKeys(0)
-    none.keep(scopes[0], b"0")
-    assert (len(none), none.get(scopes[0])) == (0, None)
-
-
-def test_the_cache_may_be_shared_between_threads() -> None:
-    """Many threads evicting each other's keys neither fail nor mix them up."""
-    keys = SigningKeys(3)
-
-    def hammer(number: int) -> bool:
-        scope = ("AKID", b"", "20261124", f"region-{number % 7}", "docs")
-        keys.keep(scope, bytes([number % 7]))
-        return keys.get(scope) in {None, bytes([number % 7])}
-
-    with ThreadPoolExecutor(8) as pool:
-        assert all(pool.map(hammer, range(5000)))
-    assert len(keys) <= 3
+# --- what shows --------------------------------------------------------------------------------------------------
 
 
 def test_no_signature_shows_in_a_repr() -> None:

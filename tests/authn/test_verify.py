@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 
 from iam_guard.authn import api_key as keys_of
+from iam_guard.authn.callers import Callers
 from iam_guard.authn.http import HttpRequest
-from iam_guard.authn.sigv4 import SigningKeys
 from iam_guard.authn.verify import authenticate
 from iam_guard.errors import (
     CredentialError,
@@ -92,6 +92,25 @@ def test_an_unknown_key_costs_as_much_as_a_wrong_signature(monkeypatch: pytest.M
             authenticated(received, access_key=stored)
     assert len(computed) == 3
     assert len(set(computed)) == 1
+
+
+def test_a_key_that_verified_before_is_refused_no_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many hashes are computed with a key that is remembered as with one that nobody has."""
+    from iam_guard.authn import sigv4
+
+    hashed: list[int] = []
+    real = sigv4.hmac.digest
+    monkeypatch.setattr(sigv4.hmac, "digest", lambda key, text, name: hashed.append(1) or real(key, text, name))
+    callers = Callers()
+    counts = []
+    for received in (send(sign(secret="another secret")), send(sign(url="http://127.0.0.1:8000/a?b=c+d", secret="x"))):
+        assert authenticated(send(sign()), callers=callers) == ALICE
+        for stored in (ACCESS_KEY, None, INACTIVE, replace(ACCESS_KEY)):
+            hashed.clear()
+            with pytest.raises(CredentialError):
+                authenticated(received, access_key=stored, callers=callers)
+            counts.append(len(hashed))
+    assert counts == [5, 5, 5, 5, 6, 6, 6, 6]
 
 
 def test_the_stand_in_for_an_unknown_key_opens_nothing() -> None:
@@ -189,7 +208,7 @@ def test_nothing_is_looked_up_for_a_request_that_cannot_be_good(changed: dict[st
             payload_hash=refuse,  # type: ignore[arg-type]
             now=NOW,
             skew=300,
-            keys=SigningKeys(),
+            callers=Callers(),
         )
 
 
@@ -222,7 +241,7 @@ def _times_asked(request: HttpRequest) -> int:
             payload_hash=payload_hash,
             now=NOW,
             skew=300,
-            keys=SigningKeys(),
+            callers=Callers(),
         )
     return len(asked)
 
@@ -250,5 +269,5 @@ def test_trouble_in_the_store_is_not_taken_for_a_bad_credential() -> None:
             payload_hash=lambda: EMPTY_HASH,
             now=NOW,
             skew=300,
-            keys=SigningKeys(),
+            callers=Callers(),
         )

@@ -1,0 +1,58 @@
+"""Callers whose credential has verified, remembered: what follows from a stored record and the credential's scope.
+
+The principal with its credential filled in, and for signatures the derived key. Nothing here is taken for a proof: each
+request is verified against the record that the store gives now, and what is kept of it only saves deriving it anew.
+
+Must not live here: the records themselves and how long they hold (`store`), and verifying (`verify`).
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from cachetools import LRUCache
+
+from iam_guard.model.credential import AccessKey, ApiKey
+from iam_guard.model.principal import Principal
+
+Scope: TypeAlias = tuple[str, str, str, str] | tuple[str]
+"""Access key id, date, region and service of a signature; the id of an API key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who signed in, with the signing key where a signature was verified."""
+
+    record: AccessKey | ApiKey
+    principal: Principal
+    signing_key: bytes = field(default=b"", repr=False)
+
+
+class Callers:
+    """A bounded cache, safe to share between threads.
+
+    INVARIANT: a caller is given for the very record that it was made from, not for an equal one. So it ends with the
+    record: a key that was rotated, deactivated, scoped down, deleted or made anew starts afresh. A caller is kept only
+    after its credential has verified, since region and service are whatever a stranger wrote.
+    """
+
+    def __init__(self, maxsize: int = 10_000) -> None:
+        self._callers: LRUCache[Scope, Caller] = LRUCache(maxsize)
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._callers)
+
+    def get(self, scope: Scope, record: AccessKey | ApiKey | None) -> Caller | None:
+        """Give the caller that verified in this scope before, by this record."""
+        with self._lock:
+            caller = self._callers.get(scope)
+        return caller if caller is not None and caller.record is record else None
+
+    def keep(self, scope: Scope, caller: Caller) -> None:
+        """Remember a caller whose credential has verified, in the place of one by another record."""
+        if self._callers.maxsize >= 1:
+            with self._lock:
+                self._callers[scope] = caller
