@@ -76,7 +76,8 @@ class World:
         path.write_text(_seed("docs:*"))
         settings = Settings(epoch_poll=3600.0)
         self.store = Counting(open_store(str(path), settings))
-        self.guard = Guard(CachedStore(self.store, settings), Trail(ListSink()), settings)  # type: ignore[arg-type]
+        self.cached = CachedStore(self.store, settings)  # type: ignore[arg-type]
+        self.guard = Guard(self.cached, Trail(ListSink()), settings)
 
     def allows(self, principal: Principal, action: str = "docs:Get") -> bool:
         return self.guard.decide(principal, action, DOCUMENT).allowed
@@ -128,6 +129,9 @@ def test_callers_with_the_same_policies_share_their_index(world: World) -> None:
     assert world.allows(RITA)
     after = world.guard.usage()["layer"]
     assert (after.entries, after.hits) == (layers.entries, layers.hits + 1)
+    first, second = (world.cached.principal(each).identity for each in (ADA, RITA))
+    assert first
+    assert all(one is other for one, other in zip(first, second, strict=True))
     assert not world.allows(replace(ADA, arn=f"arn:aws:iam::{ACME}:user/zoe"))
     assert world.guard.usage()["layer"].entries == layers.entries + 1
 

@@ -96,7 +96,7 @@ def http_request(scope: Mapping[str, Any]) -> HttpRequest:
         method=scope.get("method", "GET"),
         raw_path=path,
         query_string=scope.get("query_string", b""),
-        headers=tuple((name.lower(), value) for name, value in scope["headers"]),
+        headers=tuple([(name.lower(), value) for name, value in scope["headers"]]),
     )
 
 

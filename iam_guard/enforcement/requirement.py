@@ -121,7 +121,7 @@ class BoundRequirement:
         arguments = self._arguments(args, kwargs)
         for value in arguments.values():
             scope = getattr(value, "scope", None)  # the handler's own request: what it reads its parameters from
-            if isinstance(scope, Mapping) and "path_params" in scope:
+            if (type(scope) is dict or isinstance(scope, Mapping)) and "path_params" in scope:
                 return {**scope["path_params"], **arguments}
         return {**call.path_parameters, **arguments}
 
@@ -184,9 +184,10 @@ def decide_here(action: str, resource: str | Resource, context: Keys | None) -> 
 async def decide_here_async(action: str, resource: str | Resource, context: Keys | None) -> Decision:
     """Ask the guard of the current call; in a thread of its own where the store must be asked."""
     call = current_call()
-    if call.guard.is_warm(call.principal, resource):
-        return decide_here(action, resource, context)
-    return await anyio.to_thread.run_sync(decide_here, action, resource, context)
+    wanted = resource if isinstance(resource, Resource) else Resource(resource)
+    if call.guard.is_warm(call.principal, wanted):
+        return decide_here(action, wanted, context)
+    return await anyio.to_thread.run_sync(decide_here, action, wanted, context)
 
 
 @lru_cache(maxsize=1024)  # a loader is declared once and called with every request

@@ -43,7 +43,7 @@ class ResourceTemplate:
         own = {"partition": settings.partition, "region": settings.region, "account": principal.account or ""}
         # What a short template leaves out is never the caller's to choose, whatever the route's parameters are called.
         before = own if self._is_short else parameters
-        filled = [self._fill(parts, before, own) for parts in self._fields]
+        filled = [parts[0] if len(parts) == 1 else self._fill(parts, before, own) for parts in self._fields]
         for number, part in enumerate(filled, 1):
             if ":" in part:
                 raise InvalidInput(
@@ -53,8 +53,6 @@ class ResourceTemplate:
         return ":".join(filled)
 
     def _fill(self, parts: tuple[str, ...], parameters: Mapping[str, object], own: Mapping[str, str]) -> str:
-        if len(parts) == 1:
-            return parts[0]
         filled = list(parts)
         for place in range(1, len(parts), 2):
             name = parts[place]

@@ -88,7 +88,7 @@ class Resource:
             object.__setattr__(self, "arn", _text(self.arn, "a resource"))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Call:
     """The facts of one call to the application, for condition keys and audit. Nothing secret.
 
@@ -106,3 +106,28 @@ class Call:
     referer: str | None = None
     secure: bool = False
     region: str = "us-east-1"
+
+    def __init__(
+        self,
+        request_id: str,
+        kind: str = "call",
+        method: str | None = None,
+        path: str | None = None,
+        host: str | None = None,
+        source_ip: str | None = None,
+        user_agent: str | None = None,
+        referer: str | None = None,
+        secure: bool = False,
+        region: str = "us-east-1",
+    ) -> None:
+        fields = self.__dict__  # as in `AccessRequest`
+        fields["request_id"] = request_id
+        fields["kind"] = kind
+        fields["method"] = method
+        fields["path"] = path
+        fields["host"] = host
+        fields["source_ip"] = source_ip
+        fields["user_agent"] = user_agent
+        fields["referer"] = referer
+        fields["secure"] = secure
+        fields["region"] = region

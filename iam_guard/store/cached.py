@@ -27,7 +27,7 @@ from iam_guard.model.credential import AccessKey, ApiKey
 from iam_guard.model.principal import Principal
 from iam_guard.model.usage import CacheUsage
 from iam_guard.settings import Settings
-from iam_guard.store.protocol import AccountRecord, PrincipalRecord, ResourceRecord, SourceStore
+from iam_guard.store.protocol import AccountRecord, PrincipalRecord, ResourceRecord, SourceStore, StoredPolicy
 
 logger = logging.getLogger("iam_guard.store")
 
@@ -54,6 +54,7 @@ class CachedStore:
         self._lock = threading.Lock()
         self._polling = threading.Lock()
         self._rooms = {kind: _Room(settings.cache_size) for kind in KINDS}
+        self._policies: LRUCache[StoredPolicy, StoredPolicy] = LRUCache(max(settings.cache_size, 1))
         self._flights: dict[tuple[int, str, Hashable], Future[Any]] = {}
         self._generation = 0
         self._epoch: int | None = None
@@ -77,12 +78,22 @@ class CachedStore:
 
     def principal(self, principal: Principal) -> PrincipalRecord:
         """Answer as the store behind does; callers that differ in session keys or credential only share an entry."""
-        record = self._answer("principal", principal, self._inner.principal)
+        record = self._answer("principal", principal, self._load_principal)
         known = record.principal
         if known.credential == principal.credential and known.session == principal.session:
             return record
         own = replace(known, session=principal.session, credential=principal.credential)
         return replace(record, principal=own)
+
+    def _load_principal(self, principal: Principal) -> PrincipalRecord:
+        """Load a principal; policies that others have too are the same objects, since there are few and long ones."""
+        record = self._inner.principal(principal)
+        boundary = None if record.boundary is None else self._shared(record.boundary)
+        return replace(record, identity=tuple(map(self._shared, record.identity)), boundary=boundary)
+
+    def _shared(self, policy: StoredPolicy) -> StoredPolicy:
+        with self._lock:
+            return self._policies.setdefault(policy, policy)
 
     def account(self, account_id: str) -> AccountRecord:
         return self._answer("account", account_id, self._inner.account)
