@@ -2,7 +2,7 @@
 #   PYTHON=python3.12   the Python to use instead of the newest one found
 #   VENV=.venv-3.12     where its environment lives
 #   SERVE=1             make demo: leave the service running; make docs: serve the pages
-#   ARGS="-k boundary"  make test: arguments for pytest
+#   ARGS="-k boundary"  make test: arguments for pytest; make bench: the benchmarks to run
 
 VENV ?= .venv
 PYTHON ?=
@@ -33,8 +33,9 @@ check: $(VENV)/.installed-dev ## The front door: style, types, floors, names, do
 	$(BIN)/mkdocs build --quiet --strict
 	$(BIN)/python -m pytest --quiet tests/docs
 
-bench: $(VENV)/.installed-dev ## Run the benchmarks, as ratios against a peer in the same run
-	$(if $(wildcard benchmarks/run.py),$(BIN)/python benchmarks/run.py,@echo "no benchmarks yet: benchmarks/run.py is missing")
+# An environment of its own: two of the peers install a package called `tests`, which would hide ours.
+bench: $(VENV)-bench/.installed ## Run the benchmarks beside the peers, into benchmarks/results/ (some minutes)
+	$(VENV)-bench/bin/python benchmarks/run.py $(ARGS)
 
 docs: $(VENV)/.installed-dev ## Make the reference pages and build the site into site/
 	$(BIN)/python docs/generate.py
@@ -66,3 +67,9 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(INSTALL) 'pip>=25.1'
 	$(INSTALL) --editable '.[server]' --group dev --group docs
 	@touch $(VENV)/.installed $@
+
+$(VENV)-bench/.installed: pyproject.toml constraints.txt
+	@tools/make_venv.sh $(VENV)-bench $(PYTHON)
+	$(subst $(BIN),$(VENV)-bench/bin,$(INSTALL)) 'pip>=25.1'
+	$(subst $(BIN),$(VENV)-bench/bin,$(INSTALL)) --editable '.[server]' --group dev --group bench
+	@touch $@

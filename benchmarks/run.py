@@ -1,8 +1,9 @@
 """Run the benchmarks: `python benchmarks/run.py [NAME...]`. Nothing fails for being slow.
 
 Machines differ, and the same one from minute to minute: every row has a peer that was measured in the same run, and
-the ratio to it is what may be quoted. Results are printed, and written to `benchmarks/results/` as JSON. A benchmark is
-a module with a function `measure() -> Iterator[Row]`. Must not live here: what is measured.
+the ratio to it is what may be quoted. Results are printed, and written to `benchmarks/results/` as JSON, of which
+`page` makes the page of the documentation. A benchmark is a module with a function `measure() -> Iterator[Row]`; one
+that the machine is not fit for raises `Skipped`. Must not live here: what is measured.
 """
 
 from __future__ import annotations
@@ -10,17 +11,32 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
-import platform
 import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from types import ModuleType
 
 HERE = Path(__file__).resolve().parent
+if __name__ == "__main__":
+    sys.path[0] = str(HERE.parent)  # for `benchmarks` and `tests`, which are never installed
+    sys.modules["tests"] = tests = ModuleType("tests")
+    tests.__path__ = [str(HERE.parent / "tests")]  # two of the peers install a `tests` of their own, which would win
+
+from benchmarks.machine import describe  # noqa: E402
+from benchmarks.row import Skipped, show  # noqa: E402
+
 RESULTS = HERE / "results"
 BENCHMARKS = {
+    "audit": "microseconds of noting a decision",
+    "authn": "microseconds to find out who sent a request",
     "cases": "cases a second of `iam-guard decide`",
-    "decision": "microseconds of one warm decision",
+    "decision": "microseconds of one small warm decision",
+    "guarded": "microseconds that the whole guard adds to a request",
+    "load": "seconds and MiB to load policies",
+    "many": "microseconds of one warm decision among many statements, policies, principals",
+    "memory": "KiB for each principal that a guard knows",
+    "served": "requests a second under uvicorn (needs `wrk`)",
     "worst": "milliseconds of a decision with documents contrived to be slow",
 }
 
@@ -34,23 +50,26 @@ def main() -> None:
     unknown = [name for name in names if name not in BENCHMARKS]
     if unknown:
         parser.error(f"no benchmark {unknown[0]!r}")
-    sys.path.insert(0, str(HERE.parent))  # for `benchmarks` and `tests`, which are never installed
     for name in names:
         _run(name)
 
 
 def _run(name: str) -> None:
     print(f"\n{name}: {BENCHMARKS[name]}", flush=True)
-    rows = []
-    for row in importlib.import_module(f"benchmarks.{name}").measure():
-        print(f"  {row.name:48} {row.value:>12,.1f} {row.unit:10} {row.ratio:>9.3g} x {row.peer}", flush=True)
-        rows.append(asdict(row))
+    rows, skipped = [], None
+    try:
+        for row in importlib.import_module(f"benchmarks.{name}").measure():
+            print(f"  {row.name:64} {show(row.value):>10} {row.unit:8} {row.ratio:>9.3g} x {row.peer}", flush=True)
+            rows.append(asdict(row))
+    except Skipped as reason:
+        print(f"  skipped: {reason}", flush=True)
+        skipped = str(reason)
     RESULTS.mkdir(exist_ok=True)
     result = {
         "benchmark": name,
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "python": platform.python_version(),
-        "machine": platform.machine(),
+        "machine": describe(),
+        "skipped": skipped,
         "rows": rows,
     }
     (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")

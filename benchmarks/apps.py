@@ -1,0 +1,104 @@
+"""The application of the benchmarks that serve requests: as it is, and behind a guard; and who asks it.
+
+The endpoint answers two letters, so that what is added shows. The caller has the 75 statements of `few`, and what they
+ask for is allowed by a statement with two conditions, a tag of the document and the caller's address. Must not live
+here: measuring (`guarded`, `served`).
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import botocore.auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from benchmarks.world import ACCOUNT, ARN, CLASS, NETWORK, documents, few
+from iam_guard import GuardMiddleware, Resource, Service, open_guard
+from iam_guard.authn.api_key import format_key
+from iam_guard.guard import Guard
+
+CLIENT, CLIENTS = "127.0.0.1", "127.0.0.0/8"
+PATH = "/documents/40/draft"
+ACCESS_KEY = ("AKIABENCHADA00000001", "ada-bench-secret-0123456789abcdefghijklm")
+API_KEY = ("ADABENCH", "adabenchsecret0123456789abcdefghijklmnop")
+
+docs = Service("docs")
+
+
+def find_document(folder: str, name: str) -> Resource:
+    """Give the document as its owner knows it."""
+    return Resource(f"{ARN}:document/{folder}/{name}", ACCOUNT, {"class": CLASS})
+
+
+async def get_document(request: Request) -> Response:
+    """Answer without doing anything."""
+    return PlainTextResponse("ok")
+
+
+def bare() -> Starlette:
+    """Make the application without a guard."""
+    return Starlette(routes=[Route("/documents/{folder}/{name}", get_document)])
+
+
+def guarded() -> Starlette:
+    """Make it behind a guard of its own."""
+    guard = make_guard()
+    atexit.register(guard.close)
+    return behind(guard)
+
+
+def behind(guard: Guard) -> Starlette:
+    """Make it behind a guard."""
+    endpoint: Callable[..., Any] = docs.requires("Get40", resource=find_document)(get_document)
+    return Starlette(
+        routes=[Route("/documents/{folder}/{name}", endpoint)],
+        middleware=[Middleware(GuardMiddleware, guard=guard)],
+    )
+
+
+def make_guard(**settings: Any) -> Guard:
+    """Open a guard on a store in memory that has the caller."""
+    folder = tempfile.TemporaryDirectory()
+    atexit.register(folder.cleanup)
+    path = Path(folder.name, "iam.json")
+    path.write_text(json.dumps(_seed()), encoding="utf-8")
+    return open_guard(os.fspath(path), services=[docs], **settings)
+
+
+def _seed() -> dict[str, Any]:
+    text = json.dumps(list(documents(few(), 15))).replace(NETWORK, CLIENTS)
+    policies = [{"name": f"Policy{number}", "document": each} for number, each in enumerate(json.loads(text))]
+    ada = {
+        "name": "ada",
+        "attached": [each["name"] for each in policies],
+        "access_keys": [dict(zip(("id", "secret"), ACCESS_KEY, strict=True))],
+        "api_keys": [dict(zip(("id", "secret"), API_KEY, strict=True))],
+    }
+    return {"version": 1, "accounts": [{"id": ACCOUNT, "policies": policies, "users": [ada]}]}
+
+
+# --- who asks ----------------------------------------------------------------------------------------------------
+
+
+def signed(host: str) -> dict[str, str]:
+    """Give the headers of a request signed by botocore; good for the minutes that clocks may differ."""
+    request = AWSRequest(method="GET", url=f"http://{host}{PATH}", data=b"", headers={"host": host})
+    botocore.auth.SigV4Auth(Credentials(*ACCESS_KEY), "docs", "us-east-1").add_auth(request)
+    return {str(name).lower(): str(value) for name, value in request.headers.items()}
+
+
+def with_api_key(host: str) -> dict[str, str]:
+    """Give the headers of a request with an API key."""
+    return {"host": host, "x-api-key": format_key(*API_KEY)}

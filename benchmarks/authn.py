@@ -1,0 +1,135 @@
+"""How long it takes to find out who sent a request, in microseconds of CPU time.
+
+Each call starts with the headers as a server hands them over and the body, whose hash is part of the work; the keys are
+found in a dictionary. The peers are botocore signing the same request, which takes about the same steps, and the hashes
+alone that a verifier cannot do without: of the body, of the canonical request, and the two of an HMAC. Must not live
+here: reading from a socket (`served`), finding keys in a store, deciding (`guarded`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from benchmarks.clock import Call, least
+from benchmarks.row import Row
+from iam_guard.authn import api_key
+from iam_guard.authn.callers import Callers
+from iam_guard.authn.http import HttpRequest
+from iam_guard.authn.verify import authenticate
+from iam_guard.errors import CredentialError, SignatureDoesNotMatch
+from iam_guard.model.credential import AccessKey, ApiKey
+from iam_guard.model.principal import Principal
+
+ADA = Principal.from_arn("arn:aws:iam::111122223333:user/ada")
+ACCESS_KEY = AccessKey("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", active=True, principal=ADA)
+API_SECRET = "s3cretS3cretS3cretS3cretS3cretS3cret"
+API_KEY = ApiKey("K7Q2EXAMPLE", api_key.digest_of(API_SECRET), active=True, principal=ADA)
+SIGNER = SigV4Auth(Credentials(ACCESS_KEY.id, ACCESS_KEY.secret), "docs", "eu-west-1")
+HOST = b"docs.example.com"
+FROM_CLIENT = (
+    (b"host", HOST),
+    (b"accept-encoding", b"identity"),
+    (b"user-agent", b"Boto3/1.40 md/Botocore#1.40 ua/2.1 os/linux#6.1 md/arch#x86_64 lang/python#3.13"),
+)
+OURS, FIRST, SIGNING, HASHING = "ours", "first of its scope", "botocore signing it", "its 4 hashes"
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A request as a server has it."""
+
+    method: str
+    path: bytes
+    query: bytes
+    body: bytes
+    headers: tuple[tuple[bytes, bytes], ...] = FROM_CLIENT
+
+
+PLAIN = Sent("GET", b"/documents/42", b"", b"")
+SIGNED = {
+    "GET, no body": PLAIN,
+    "GET, a query of two": replace(PLAIN, query=b"version=7&format=short"),
+    "POST, a body of 1 KiB": replace(PLAIN, method="POST", body=b"x" * 1024),
+}
+
+
+def measure() -> Iterator[Row]:
+    """Measure signatures whose signing key is known, the first of a scope, one that is refused, and an API key."""
+    for name, sent in SIGNED.items():
+        signed = _signed(sent)
+        yield from _rows(f"SigV4, {name}", sent, _verifying(signed))
+        yield from _rows(f"SigV4, {name}, {FIRST}", sent, _verifying(signed, Callers(0)))
+    yield from _rows("SigV4, refused", PLAIN, _refusing(replace(_signed(PLAIN), path=b"/documents/43")))
+    key = b"Bearer " + api_key.format_key(API_KEY.id, API_SECRET).encode()
+    yield from _rows("API key", PLAIN, _verifying(replace(PLAIN, headers=(*FROM_CLIENT, (b"authorization", key)))))
+
+
+def _rows(name: str, sent: Sent, ours: Call) -> Iterator[Row]:
+    taken = least({OURS: ours, SIGNING: lambda: SIGNER.add_auth(_aws_request(sent)), HASHING: _hashing(sent.body)})
+    for peer in (SIGNING, HASHING):
+        yield Row(name, taken[OURS] * 1e6, "us", taken[OURS] / taken[peer], peer)
+
+
+def _verifying(sent: Sent, callers: Callers | None = None) -> Call:
+    known, now = Callers() if callers is None else callers, datetime.now(UTC)
+    access_keys, api_keys = {ACCESS_KEY.id: ACCESS_KEY}, {API_KEY.id: API_KEY}
+
+    def verify() -> Principal:
+        return authenticate(
+            HttpRequest(sent.method, sent.path, sent.query, sent.headers),
+            find_access_key=access_keys.get,
+            find_api_key=api_keys.get,
+            payload_hash=lambda: hashlib.sha256(sent.body).hexdigest(),
+            now=now,
+            skew=300,
+            callers=known,
+        )
+
+    return verify
+
+
+def _refusing(sent: Sent) -> Call:
+    verify = _verifying(sent)
+
+    def refuse() -> CredentialError:
+        try:
+            verify()
+        except SignatureDoesNotMatch as refusal:
+            return refusal
+        raise SystemExit("expected a refusal")
+
+    return refuse
+
+
+# --- the peers ---------------------------------------------------------------------------------------------------
+
+
+def _signed(sent: Sent) -> Sent:
+    request = _aws_request(sent)
+    SIGNER.add_auth(request)
+    added = tuple((name.lower().encode(), value.encode()) for name, value in request.headers.items())
+    return replace(sent, headers=(*sent.headers, *added))
+
+
+def _aws_request(sent: Sent) -> AWSRequest:
+    url = b"https://" + HOST + sent.path + (b"?" + sent.query if sent.query else b"")
+    return AWSRequest(sent.method, url.decode(), data=sent.body)
+
+
+def _hashing(body: bytes) -> Call:
+    key, text = bytes(32), b"x" * 150  # as long as a usual canonical request
+
+    def hash_all() -> str:
+        hashlib.sha256(body).hexdigest()
+        hashlib.sha256(text).hexdigest()
+        return hmac.digest(key, text, "sha256").hex()
+
+    return hash_all

@@ -1,0 +1,97 @@
+"""How calls are measured: CPU time, in turns, the least of several rounds.
+
+The calls of one figure take turns in short rounds, so that whatever disturbs the machine disturbs all of them, and of
+each the least round counts, for a disturbance only adds. What stood in memory before is kept from the garbage
+collector, which runs as ever for what the calls themselves leave behind. Neither pytest-benchmark nor pyperf measures
+several calls in turn, and both take the time of the clock on the wall. Must not live here: what is called.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import repeat
+
+Call = Callable[[], object]
+
+ROUNDS = 15
+SECONDS_OF_A_ROUND = 0.02
+MOST_SECONDS = 3.0
+"""For one call, all rounds together; two rounds are had in any case."""
+
+
+def least(calls: Mapping[str, Call], rounds: int = ROUNDS, seconds: float = SECONDS_OF_A_ROUND) -> dict[str, float]:
+    """Give the seconds of CPU time that each of the calls takes."""
+    with undisturbed():
+        counts = {name: _count(call, seconds) for name, call in calls.items()}
+        found: dict[str, list[float]] = {name: [] for name in calls}
+        spent = dict.fromkeys(calls, 0.0)
+        for number in range(rounds):
+            for name, call in calls.items():
+                if number < 2 or spent[name] < MOST_SECONDS:
+                    taken = seconds_of(call, counts[name])
+                    found[name].append(taken / counts[name])
+                    spent[name] += taken
+    return {name: min(each) for name, each in found.items()}
+
+
+def seconds_of(call: Call, count: int = 1) -> float:
+    """Give the seconds of CPU time of so many calls, one after the other."""
+    begun = time.process_time()
+    for _ in repeat(None, count):
+        call()
+    return time.process_time() - begun
+
+
+def _count(call: Call, seconds: float) -> int:
+    """Find how many calls fill a round; the first of all warms what is cold."""
+    call()
+    count = 1
+    while True:
+        taken = seconds_of(call, count)
+        if taken >= seconds / 2:
+            return max(1, round(count * seconds / taken))
+        count = max(count * 2, int(count * seconds / max(taken, 1e-6)))
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Keep the garbage collector from what is there already."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+# --- the calibration loop ----------------------------------------------------------------------------------------
+
+CALIBRATION = "calibration loop"
+"""The peer that is always there: some plain work, so that figures of two machines can be compared at all."""
+
+_PHONE_BOOK = {f"key{number}": number for number in range(100)}
+_NAMES = tuple(f"key{number}" for number in range(0, 100, 5))
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    name: str
+    number: int
+
+
+def calibrate() -> int:
+    """Look up 20 texts in a dictionary, make 5 small objects, call 5 functions."""
+    total = 0
+    for name in _NAMES:
+        total += _PHONE_BOOK[name]
+    for name in _NAMES[:5]:
+        total += _number_of(_Entry(name, total))
+    return total
+
+
+def _number_of(entry: _Entry) -> int:
+    return entry.number

@@ -1,0 +1,68 @@
+"""What the figures are to be, as one table; the page says of each whether it is.
+
+Must not live here: what is measured (the benchmarks), limits that a test keeps (`tests/test_bench.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from benchmarks.row import Row, show
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A bound for the rows of a benchmark whose name fits `rows`, with `*` for anything.
+
+    Of the value; where `peer` is named, of the ratio to this peer. An upper bound unless `at_least`.
+    """
+
+    benchmark: str
+    rows: str
+    bound: float
+    peer: str = ""
+    at_least: bool = False
+
+    def covers(self, benchmark: str, row: Row) -> bool:
+        """Tell whether the target is about this row."""
+        return benchmark == self.benchmark and fnmatchcase(row.name, self.rows) and self.peer in ("", row.peer)
+
+    def is_met(self, row: Row) -> bool:
+        """Tell whether the row keeps within the bound."""
+        value = row.ratio if self.peer else row.value
+        return value >= self.bound if self.at_least else value <= self.bound
+
+    def words(self, row: Row) -> str:
+        """Say the bound."""
+        unit = f"× {self.peer}" if self.peer else row.unit
+        return f"{'≥' if self.at_least else '≤'} {show(self.bound)} {unit}"
+
+
+TARGETS = (
+    Target("decision", "allow, *", 3.0),
+    Target("decision", "implicit deny, *", 2.0),
+    Target("decision", "explicit deny, *", 2.0),
+    Target("many", "* statements, 1 action", 1.5, peer="10 of them"),
+    Target("many", "* policies, 50 actions", 1.5, peer="100 of them"),
+    Target("load", "10,000 policies of 3 statements: * compiled", 1.5),
+    Target("load", "10,000 policies of 3 statements: * every statement asked", 1.5),
+    Target("load", "10,000 policies of 3 statements: *, memory", 100.0),
+    Target("load", "1,000 managed policies of AWS: * compiled", 1.0),
+    Target("load", "1,000 managed policies of AWS: * every statement asked", 1.0),
+    Target("load", "1,000 managed policies of AWS: *, memory", 60.0),
+    Target("memory", "*", 6.0),
+    Target("worst", "*", 10.0),
+    Target("authn", "SigV4, GET, no body", 16.0),
+    Target("authn", "SigV4, GET, a query of two", 16.0),
+    Target("authn", "SigV4, POST, a body of 1 KiB", 16.0),
+    Target("guarded", "added to a request: SigV4", 40.0),
+    Target("guarded", "added to a request: API key", 40.0),
+    Target("served", "SigV4, *", 0.55, peer="bare Starlette", at_least=True),
+    Target("served", "API key, *", 0.70, peer="bare Starlette", at_least=True),
+)
+
+
+def target_of(benchmark: str, row: Row) -> Target | None:
+    """Give the target of a row, None where it has none."""
+    return next((each for each in TARGETS if each.covers(benchmark, row)), None)

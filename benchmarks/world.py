@@ -1,0 +1,110 @@
+"""The policies and questions of the benchmarks, in no policy language: `peers/` says each in the peer's own.
+
+A rule lets an action be done below one folder, or forbids it; an Allow has two conditions, an attribute that equals and
+an address in a network. Must not live here: how long anything takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+ACCOUNT = "111122223333"
+ARN = f"arn:aws:docs:us-east-1:{ACCOUNT}"
+CLASS = "public"
+NETWORK = "10.0.0.0/8"
+ADDRESS = "10.1.2.3"
+MOST_IN_ONE_DOCUMENT = 500
+"""Statements; a document has at most 131,072 characters."""
+MOST_OF_TYPICAL = 3
+"""Statements of a policy as people write them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One statement. `conditions` are that the document's class is `CLASS`, and that the caller is in `NETWORK`."""
+
+    action: str
+    folder: str
+    allows: bool = True
+
+    @property
+    def conditions(self) -> bool:
+        return self.allows
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One question, and the answer that everybody has to give."""
+
+    action: str
+    resource: str
+    allowed: bool
+    document_class: str = CLASS
+    address: str = ADDRESS
+
+
+# --- the rules ---------------------------------------------------------------------------------------------------
+
+
+def folder(number: int) -> str:
+    """Give the beginning of the ARNs of what is in a folder."""
+    return f"{ARN}:document/{number}/"
+
+
+def few() -> list[Rule]:
+    """Give 75 rules as a principal has them: each about an action of its own, every fifteenth a Deny."""
+    return [
+        Rule(f"docs:Delete{number}", folder(number), allows=False)
+        if number % 15 == 7
+        else Rule(f"docs:Get{number}", folder(number))
+        for number in range(75)
+    ]
+
+
+def one_action(count: int) -> list[Rule]:
+    """Give rules that all are about the same action, each in a folder of its own."""
+    return [Rule("docs:Get", folder(number)) for number in range(count)]
+
+
+def fifty_actions(count: int) -> list[Rule]:
+    """Give rules that are about 50 actions in turn, each in a folder of its own."""
+    return [Rule(f"docs:Get{number % 50}", folder(number)) for number in range(count)]
+
+
+def typical(policies: int = 10_000) -> list[Rule]:
+    """Give the rules of so many policies of a typical size, three statements each, the third of every fifth a Deny."""
+    return [
+        Rule(f"docs:{verb}{number % 100}", folder(number), allows=verb != "Delete" or number % 5 != 0)
+        for number in range(policies)
+        for verb in ("Get", "Put", "Delete")
+    ]
+
+
+# --- as policies of ours -----------------------------------------------------------------------------------------
+
+
+def documents(rules: Iterable[Rule], most: int = MOST_IN_ONE_DOCUMENT) -> Iterator[dict[str, Any]]:
+    """Give policy documents of at most so many statements each."""
+    for chunk in _batches(list(rules), most):
+        yield {"Version": "2012-10-17", "Statement": [_statement(rule) for rule in chunk]}
+
+
+def _batches(rules: Sequence[Rule], most: int) -> Iterator[Sequence[Rule]]:
+    for start in range(0, len(rules), most):
+        yield rules[start : start + most]
+
+
+def _statement(rule: Rule) -> dict[str, Any]:
+    statement: dict[str, Any] = {
+        "Effect": "Allow" if rule.allows else "Deny",
+        "Action": rule.action,
+        "Resource": f"{rule.folder}*",
+    }
+    if rule.conditions:
+        statement["Condition"] = {
+            "StringEquals": {"aws:ResourceTag/class": CLASS},
+            "IpAddress": {"aws:SourceIp": NETWORK},
+        }
+    return statement

@@ -1,0 +1,130 @@
+"""Decisions stay as fast as they are, and the page of the benchmarks says what was measured.
+
+A decision is compared with some plain work of the same process, both in CPU time and each at its best of many short
+rounds: a ratio, which a slow or busy machine leaves as it is. The bounds are two and a half times what was measured
+when this was written; they find what got several times slower, and nothing less. Must not live here: the figures that
+may be quoted (`benchmarks/`).
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.clock import CALIBRATION, Call, calibrate, least
+from benchmarks.decision import QUESTIONS
+from benchmarks.many import SIZES
+from benchmarks.ours import built, compiled
+from benchmarks.page import FOLDER, NUMBERS, TEMPLATE, collect, marks, pages
+from benchmarks.row import Row, show
+from benchmarks.run import BENCHMARKS
+from benchmarks.targets import TARGETS, target_of
+from benchmarks.world import MOST_IN_ONE_DOCUMENT, Question, few, folder, one_action
+from iam_guard.model.decision import Outcome
+
+ROUNDS, SECONDS_OF_A_ROUND = 60, 0.002
+
+
+def times_the_calibration_loop(call: Call) -> float:
+    taken = least({"call": call, CALIBRATION: calibrate}, ROUNDS, SECONDS_OF_A_ROUND)
+    return taken["call"] / taken[CALIBRATION]
+
+
+# --- as fast as it was -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "most"), [("allow, 2 conditions", 8.0), ("implicit deny", 6.5), ("explicit deny", 4.5)]
+)
+def test_a_small_decision_takes_a_few_calibration_loops(kind: str, most: float) -> None:
+    """A question put and decided among 5 policies of 15 statements."""
+    question, outcome = QUESTIONS[kind]
+    assert times_the_calibration_loop(built(compiled(few(), 15), question, outcome)) < most
+
+
+@pytest.mark.slow
+def test_a_decision_among_a_hundred_thousand_statements_takes_no_more_than_a_small_one() -> None:
+    """All are about the same action: nothing is walked through."""
+    rules = one_action(SIZES[-1])
+    question = Question("docs:Get", f"{folder(SIZES[-1] // 2)}draft", allowed=True)
+    call = built(compiled(rules, MOST_IN_ONE_DOCUMENT), question, Outcome.ALLOWED)
+    assert times_the_calibration_loop(call) < 8.5
+
+
+def test_a_slow_call_is_noticed() -> None:
+    """The measure above tells a call from one that does it ten times."""
+    assert 6.0 < times_the_calibration_loop(lambda: [calibrate() for _ in range(10)]) < 15.0
+
+
+# --- the page ----------------------------------------------------------------------------------------------------
+
+
+def numbers() -> Any:
+    return json.loads((FOLDER / NUMBERS).read_text(encoding="utf-8"))
+
+
+def test_the_page_says_what_was_measured() -> None:
+    """Page and charts are made from the numbers beside them; `python -m benchmarks.page` makes them."""
+    assert {name: (FOLDER / name).read_text(encoding="utf-8") for name in pages(numbers())} == pages(numbers())
+
+
+def test_every_benchmark_has_its_section() -> None:
+    """What is measured is told, and what is told is measured."""
+    assert set(marks(TEMPLATE.read_text(encoding="utf-8"))) == set(BENCHMARKS)
+
+
+def test_every_target_is_about_something_measured() -> None:
+    """A target whose row was renamed would be kept by nobody; one of a benchmark that was skipped cannot be judged."""
+    measured = [
+        (name, Row(**row))
+        for name, each in numbers()["benchmarks"].items()
+        for row in each["rows"] or []
+        if not each["skipped"]
+    ]
+    skipped = {name for name, each in numbers()["benchmarks"].items() if each["skipped"]}
+    idle = [
+        target
+        for target in TARGETS
+        if target.benchmark not in skipped and not any(target.covers(name, row) for name, row in measured)
+    ]
+    assert idle == []
+
+
+def test_a_target_bounds_from_above_or_below() -> None:
+    """Of a value or of the ratio to one peer."""
+    quick, slow = Row("SigV4", 39.0, "us", 7.0, "bare Starlette"), Row("SigV4", 41.0, "us", 7.0, "bare Starlette")
+    above = target_of("guarded", Row("added to a request: SigV4", 1.0, "us", 1.0, "bare Starlette"))
+    assert above is not None
+    assert above.is_met(quick)
+    assert not above.is_met(slow)
+    below = target_of("served", Row("API key, requests a second of CPU time", 9.0, "1/s", 0.69, "bare Starlette"))
+    assert below is not None
+    assert not below.is_met(Row("", 9.0, "1/s", 0.69, "bare Starlette"))
+    assert below.is_met(Row("", 9.0, "1/s", 0.71, "bare Starlette"))
+    assert target_of("served", Row("API key, requests a second of CPU time", 9.0, "1/s", 0.69, "another")) is None
+
+
+def test_results_of_several_machines_are_not_joined(tmp_path: Path) -> None:
+    """A page tells of one machine."""
+    for name, processor in (("decision", "fast"), ("load", "slow")):
+        result: dict[str, Any] = {
+            "when": "2026-01-01",
+            "machine": {"processor": processor},
+            "skipped": None,
+            "rows": [],
+        }
+        (tmp_path / f"{name}.json").write_text(json.dumps(result))
+    with pytest.raises(SystemExit, match=r"one machine, got several: decision, load"):
+        collect(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0, "0.0"), (0.00123, "0.00123"), (0.999, "0.999"), (4.604, "4.60"), (39.5, "39.5"), (123456.0, "123,456")],
+)
+def test_three_digits_are_shown(value: float, text: str) -> None:
+    """More would claim what no benchmark can tell."""
+    assert show(value) == text
