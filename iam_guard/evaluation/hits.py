@@ -72,7 +72,7 @@ def hit_of(
 def _deny(candidate: Candidate, request: AccessRequest, bounded: bool) -> Hit | None:
     statement = candidate.statement
     try:
-        if _applies(statement, request) and reaches(candidate.policy, statement, request, bounded=bounded):
+        if reaches(candidate.policy, statement, request, bounded=bounded) and _applies(statement, request):
             return Hit(candidate)
     except Exception as doubt:  # noqa: BLE001  doubt must become Deny; the decision says so
         return Hit(candidate, note=_doubt(candidate, doubt))

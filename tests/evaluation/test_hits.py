@@ -47,6 +47,24 @@ def test_a_deny_without_doubt_has_nothing_to_note(caplog: pytest.LogCaptureFixtu
     assert caplog.record_tuples == []
 
 
+def test_doubt_about_somebody_elses_deny_denies_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    """C-45 asks for a Deny that may be about the caller; one that names another user is not even evaluated."""
+    statements = [
+        {"Effect": "Allow", "Principal": "*", "Action": "docs:*", "Resource": "*"},
+        {
+            "Effect": "Deny",
+            "Principal": {"AWS": "arn:aws:iam::111122223333:user/rita"},
+            "Action": "docs:*",
+            "Resource": "*",
+            "Condition": {"StringEquals": {"docs:Kind": "x"}},
+        },
+    ]
+    authorizer = compile_policies(resource={"Version": "2012-10-17", "Statement": statements})
+    resource = "arn:aws:docs:us-east-1:111122223333:document/7"
+    assert authorizer.decide(AccessRequest(ADA, "docs:Get", resource, {"docs:Kind": failing})).allowed
+    assert caplog.record_tuples == []
+
+
 ROLE = Principal.from_arn("arn:aws:sts::111122223333:assumed-role/Reader/s1")
 ACCOUNT, PARENT, SELF = "111122223333", str(ROLE.role_arn), ROLE.arn
 
