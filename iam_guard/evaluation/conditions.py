@@ -102,7 +102,7 @@ def _note(
     if name.prefix is None and len(members) > 1:
         return f"{has}, and the operator takes one value; it would need ForAnyValue or ForAllValues"  # C-7
     if name.prefix == "ForAllValues" and test.values:
-        meets = compile_operands(OPERATORS[name.base], test.values, version)(request)
+        meets = compile_operands(OPERATORS[name.base], test.values, version).test_for(request)
         return f"{has}; what does not meet it is {_all([each for each in members if not meets(each)])}"
     if name.prefix == "ForAnyValue" and not any(members):
         return f"{has}, which is no value"  # C-37

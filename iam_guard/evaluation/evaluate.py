@@ -48,7 +48,7 @@ def _verdict(request: AccessRequest, action: str, policies: Bundle) -> tuple[Out
     granted, lacking = weigh(request, action, policies)
     if granted and not lacking:
         return Outcome.ALLOWED, granted
-    return Outcome.IMPLICITLY_DENIED, tuple([_LACKING[each] for each in lacking])  # E-1, E-5
+    return Outcome.IMPLICITLY_DENIED, tuple(map(_LACKING.__getitem__, lacking))  # E-1, E-5
 
 
 def weigh(request: AccessRequest, action: str, policies: Bundle) -> Grant:

@@ -13,11 +13,9 @@ from iam_guard.evaluation.compile import CompiledPolicy
 from iam_guard.evaluation.layer import Candidate, Layer
 from iam_guard.matching.principal import Kinship
 from iam_guard.matching.statement import CompiledStatement
-from iam_guard.model.decision import PolicyType, Reason
+from iam_guard.model.decision import Reason
 from iam_guard.model.request import AccessRequest
-
-_PRINCIPAL_TYPES = {PolicyType.RESOURCE, PolicyType.TRUST, PolicyType.RCP, PolicyType.VPC_ENDPOINT}
-"""Policy types whose statements say whom they are about; a statement of theirs without a principal is about nobody."""
+from iam_guard.policy.grammar import WITH_PRINCIPAL
 
 _log = logging.getLogger("iam_guard.evaluation")
 
@@ -72,7 +70,8 @@ def hit_of(
 def _deny(candidate: Candidate, request: AccessRequest, bounded: bool) -> Hit | None:
     statement = candidate.statement
     try:
-        if reaches(candidate.policy, statement, request, bounded=bounded) and _applies(statement, request):
+        is_reached = not candidate.names_principals or reaches(candidate.policy, statement, request, bounded=bounded)
+        if is_reached and statement.matches_resource(request) and statement.matches_conditions(request):
             return Hit(candidate)
     except Exception as doubt:  # noqa: BLE001  doubt must become Deny; the decision says so
         return Hit(candidate, note=_doubt(candidate, doubt))
@@ -84,23 +83,20 @@ def _allow(candidate: Candidate, request: AccessRequest) -> Hit | None:
     statement = candidate.statement
     kinship: Kinship | None = None
     try:
-        if candidate.policy.ref.type in _PRINCIPAL_TYPES:
+        if candidate.names_principals:
             kinship = statement.kinship(request.principal)
             if kinship is None:
                 return None  # G-31
-        return Hit(candidate, kinship) if _applies(statement, request) else None
+        if statement.matches_resource(request) and statement.matches_conditions(request):
+            return Hit(candidate, kinship)
     except Exception as doubt:  # noqa: BLE001  doubt must become Deny
         _doubt(candidate, doubt)
-        return None
-
-
-def _applies(statement: CompiledStatement, request: AccessRequest) -> bool:
-    return statement.matches_resource(request) and statement.matches_conditions(request)
+    return None
 
 
 def reaches(policy: CompiledPolicy, statement: CompiledStatement, request: AccessRequest, *, bounded: bool) -> bool:
     """Tell whether a Deny is about this caller, who has a permissions boundary when `bounded`."""
-    if policy.ref.type not in _PRINCIPAL_TYPES:
+    if policy.ref.type not in WITH_PRINCIPAL:
         return True
     if bounded and statement.statement.not_principals is not None:
         return True  # E-74

@@ -18,20 +18,25 @@ from iam_guard.evaluation.compile import MOST_ACTIONS, CompiledPolicy
 from iam_guard.matching.pattern import ARN_FIELDS, is_literal, literal_prefix
 from iam_guard.matching.statement import CompiledStatement
 from iam_guard.model.decision import Reason
+from iam_guard.policy.grammar import WITH_PRINCIPAL
 
 _FEW = 8
 """Statements that are tried one after the other sooner than looked up."""
 
 
 class Candidate:
-    """A statement that is about the action of a request, and its policy. `place` is its place among the others."""
+    """A statement that is about the action of a request, and its policy. `place` is its place among the others.
 
-    __slots__ = ("_reason", "place", "policy", "statement")
+    `names_principals`: the policy's statements say whom they are about, and one that does not is about nobody (G-31).
+    """
+
+    __slots__ = ("_reason", "names_principals", "place", "policy", "statement")
 
     def __init__(self, policy: CompiledPolicy, statement: CompiledStatement, place: int = 0) -> None:
         self.policy = policy
         self.statement = statement
         self.place = place
+        self.names_principals = policy.ref.type in WITH_PRINCIPAL
         self._reason: Reason | None = None
 
     @property

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
-from iam_guard.matching.operators import OPERATORS, Operator, TestFor, compile_operands
+from iam_guard.matching.operators import OPERATORS, Operands, Operator, TestFor, compile_operands, fixed
 from iam_guard.matching.pattern import always, never
 from iam_guard.model.context import Value
 from iam_guard.model.request import AccessRequest
@@ -28,18 +28,17 @@ def compile_condition(test: ConditionTest, version: str) -> Condition:
     if name.base == "Null":
         return _null(name, key, test.values)
     operator = OPERATORS[name.base]
-    test_for = compile_operands(operator, test.values, version) if test.values else _against_nothing(name, operator)
+    operands = compile_operands(operator, test.values, version) if test.values else _against_nothing(name, operator)
     if name.prefix == "ForAllValues":
-        return _for_all_values(key, test_for)
+        return _for_all_values(key, operands.test_for)
     if name.prefix == "ForAnyValue":
-        return _for_any_value(key, test_for, when_absent=name.if_exists)
-    return _single(key, test_for, when_absent=name.if_exists or operator.negated)
+        return _for_any_value(key, operands.test_for, when_absent=name.if_exists)
+    return _single(key, operands, when_absent=name.if_exists or operator.negated)
 
 
-def _against_nothing(name: OperatorName, operator: Operator) -> TestFor:
+def _against_nothing(name: OperatorName, operator: Operator) -> Operands:
     """Answer for an empty list of values: only a plain negated operator is met by a value (rule C-42)."""
-    answer = always if operator.negated and not name.prefix and not name.if_exists else never
-    return lambda _: answer
+    return fixed(always if operator.negated and not name.prefix and not name.if_exists else never)
 
 
 def _has_no_value(value: Value | None) -> bool:
@@ -47,7 +46,9 @@ def _has_no_value(value: Value | None) -> bool:
     return not any(value) if isinstance(value, tuple) else not value
 
 
-def _single(key: str, test_for: TestFor, *, when_absent: bool) -> Condition:
+def _single(key: str, operands: Operands, *, when_absent: bool) -> Condition:
+    test_for, test = operands
+
     def is_met(request: AccessRequest) -> bool:
         value = request.value(key)
         if isinstance(value, tuple):
@@ -56,7 +57,7 @@ def _single(key: str, test_for: TestFor, *, when_absent: bool) -> Condition:
             value = value[0] if value else None  # C-8, N-10
         if value is None:
             return when_absent  # C-5, C-30
-        return test_for(request)(value)
+        return test_for(request)(value) if test is None else test(value)
 
     return is_met
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from iam_guard.matching.pattern import (
     ARN_FIELDS,
@@ -153,20 +153,31 @@ OPERATORS = {row.name: row for row in _ROWS}
 # --- the engine --------------------------------------------------------------------------------------------------
 
 
-def compile_operands(row: Operator, written: Iterable[str], version: str) -> TestFor:
+class Operands(NamedTuple):
+    """The compiled values of a condition. `fixed` is the test where it is the same for every request."""
+
+    test_for: TestFor
+    fixed: Test | None = None
+
+
+def fixed(test: Test) -> Operands:
+    """Give operands that ask nothing of the request."""
+    return Operands(lambda _: test, test)
+
+
+def compile_operands(row: Operator, written: Iterable[str], version: str) -> Operands:
     """Compile the values of a condition. Without variables in them, the test is the same for every request."""
     if not row.variables:
-        fixed_test = _test(row, [(text,) if text else () for text in written])  # V-5
-        return lambda _: fixed_test
+        return fixed(_test(row, [(text,) if text else () for text in written]))  # V-5
     templates = [read_template(text, version, has_wildcards=row.wildcards) for text in written]
-    fixed = [template.pattern for template in templates if template.pattern is not None]
+    patterns = [template.pattern for template in templates if template.pattern is not None]
     filled = [template for template in templates if template.pattern is None]
-    fixed_test = _test(row, fixed)
+    fixed_test = _test(row, patterns)
     if not filled:
-        return lambda _: fixed_test
+        return fixed(fixed_test)
     if row.wildcards or row.value is _as_written:
-        return _compare_text(row, fixed_test, filled)
-    return lambda request: _joined(row, fixed_test, _test(row, _fill(filled, request)))
+        return Operands(_compare_text(row, fixed_test, filled))
+    return Operands(lambda request: _joined(row, fixed_test, _test(row, _fill(filled, request))))
 
 
 def _compare_text(row: Operator, fixed_test: Test, filled: Sequence[Template]) -> TestFor:

@@ -6,6 +6,7 @@ Must not live here: wildcards and matching (see `matching/pattern`). A request's
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from iam_guard.errors import InvalidInput
 
@@ -37,6 +38,7 @@ def is_account_id(text: str) -> bool:
     return len(text) == 12 and text.isascii() and text.isdigit()
 
 
+@lru_cache(maxsize=4096)  # asked several times for each request
 def account_of(arn: str) -> str | None:
     """Give the account field of an ARN; None when it is empty, no account id, or `arn` is no ARN."""
     fields = arn.split(":", 5)

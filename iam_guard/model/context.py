@@ -44,14 +44,15 @@ class Context(Mapping[str, Value]):
     def __init__(self, given: Mapping[str, Given | Lazy] | None = None) -> None:
         values: dict[str, object] = {}
         for key, value in () if given is None else _items(given):
+            if type(key) is str and type(value) is str and (folded := key.lower()) not in values:
+                values[folded] = value  # nearly all are so
+                continue
             if not isinstance(key, str):
                 raise ContextError(f"expected a text as context key, got `{type(key).__name__}`")
             folded = key.lower()
             if folded in values:
                 raise ContextError(f"two context keys differ by letter case only: `{key[:200]}`", place=key[:200])
-            if type(value) is str:
-                values[folded] = value
-            elif value is not None:
+            if value is not None:
                 values[folded] = value if callable(value) else normalise(value, key)
         self._values = values
 

@@ -27,7 +27,7 @@ class AccessRequest:
     principal: Principal
     action: str
     resource: str
-    context: Mapping[str, Given | Lazy] = field(default_factory=Context)
+    context: Context = field(default_factory=Context)
     resource_account: str | None = None
 
     def __init__(
@@ -52,7 +52,7 @@ class AccessRequest:
 
     def value(self, folded_key: str) -> Value | None:
         """Give the value of a condition key (lower case): as given, else as the principal supplies it (rule N-3)."""
-        given = self.context.value(folded_key)  # type: ignore[attr-defined]
+        given = self.context.value(folded_key)
         return self.principal.key(folded_key) if given is None else given
 
     @property
