@@ -17,7 +17,7 @@ from typing import cast
 
 from iam_guard.audit.trail import Trail
 from iam_guard.authn.http import HttpRequest
-from iam_guard.authn.verify import Callers, Claim, authenticate, credential_of
+from iam_guard.authn.verify import AnyCredential, Callers, authenticate, claim_of, credential_of, extract
 from iam_guard.errors import AccessDenied, DecisionUnavailable, IamGuardError, StoreUnavailable
 from iam_guard.evaluation.explain import WithoutPolicies
 from iam_guard.evaluation.explanation import Explanation
@@ -70,17 +70,17 @@ class Guard:
         *,
         payload_hash: Callable[[], str],
         call: Call | None = None,
-        claim: Claim | None = None,
+        credential: AnyCredential | None = None,
     ) -> Principal:
         """Turn what a request carries into a principal; anonymous when it carries nothing.
 
-        `payload_hash` gives the hex SHA-256 of the body and is asked only when a signature needs it. `claim` is what
-        `credential_of` says of the request, where it was asked already; only the audit trail reads it. Raises a
-        `CredentialError` for bad credentials, `StoreUnavailable` when nobody can say; both are noted in the audit
-        trail.
+        `payload_hash` gives the hex SHA-256 of the body and is asked only when a signature needs it. `credential` is
+        what `extract` read of this very request, where it was asked already. Raises a `CredentialError` for bad
+        credentials, `StoreUnavailable` when nobody can say; both are noted in the audit trail.
         """
-        kind, credential_id = claim or credential_of(request)
         try:
+            if credential is None:
+                credential = extract(request, max_header=self.settings.max_header)
             principal = authenticate(
                 request,
                 find_access_key=self._store.access_key,
@@ -90,12 +90,13 @@ class Guard:
                 skew=self.settings.clock_skew,
                 callers=self._callers,
                 public_hosts=self.settings.public_hosts,
-                max_header=self.settings.max_header,
+                credential=credential,
             )
         except IamGuardError as refusal:
+            kind, credential_id = credential_of(request)
             self.trail.note_authentication(refusal, call, kind=kind, credential_id=credential_id)
             raise
-        self.trail.count_authentication(kind)
+        self.trail.count_authentication(claim_of(credential).kind)
         return principal
 
     # --- may -----------------------------------------------------------------------------------------------------

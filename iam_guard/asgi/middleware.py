@@ -20,7 +20,8 @@ import anyio.to_thread
 from iam_guard.asgi.body import EMPTY_HASH, ReadBody, Receive, read_body
 from iam_guard.asgi.client import Connection, http_request
 from iam_guard.asgi.routes import is_router, mark_of, unguarded
-from iam_guard.authn.verify import Claim, credential_of
+from iam_guard.authn.http import HttpRequest
+from iam_guard.authn.verify import Claim, claim_of, credential_of, extract
 from iam_guard.enforcement.context import CurrentCall, serving
 from iam_guard.enforcement.refusal import RefusalFormat, problem
 from iam_guard.enforcement.requirement import PUBLIC
@@ -101,12 +102,14 @@ class GuardMiddleware:
             await self._refuse(error, scope, receive, send, facts)
 
     async def _authenticate(self, scope: Scope, receive: Receive, facts: Call) -> tuple[Principal, Receive]:
-        claim = _NO_CLAIM
+        request: HttpRequest | None = None
         try:
             request = http_request(scope)
-            claim = credential_of(request)
+            credential = extract(request, max_header=self.guard.settings.max_header)
+            claim = claim_of(credential)
             body = await self._signed_body(scope, claim, receive)
         except IamGuardError as error:
+            claim = _NO_CLAIM if request is None else credential_of(request)
             self.guard.trail.note_authentication(error, facts, kind=claim.kind, credential_id=claim.id)
             raise
         authenticate = partial(
@@ -114,7 +117,7 @@ class GuardMiddleware:
             request,
             payload_hash=_hash_of_nothing if body is None else body.hash,
             call=facts,
-            claim=claim,
+            credential=credential,
         )
         if self.guard.knows_credential(claim.kind, claim.id):
             principal = authenticate()

@@ -103,6 +103,17 @@ class Claim(NamedTuple):
         return self.kind == "sigv4"
 
 
+def claim_of(credential: AnyCredential) -> Claim:
+    """Say what a credential that was read claims."""
+    match credential:
+        case SigV4Credential():
+            return Claim("sigv4", credential.access_key_id)
+        case ApiKeyCredential():
+            return Claim("api-key", credential.id)
+        case NoCredential():
+            return Claim("none", None)
+
+
 def extract(request: HttpRequest, *, max_header: int) -> AnyCredential:
     """Read the one credential of a request.
 
@@ -135,10 +146,9 @@ def _size_of(request: HttpRequest) -> int:
 
 
 def credential_of(request: HttpRequest) -> Claim:
-    """Say what kind of credential a request claims to carry, and the id it claims.
+    """Say what kind of credential a request claims to carry, and the id it claims, for a record of its refusal.
 
-    Nothing is checked and nothing raised. INVARIANT: whatever `extract` takes for a signature has the kind `sigv4`
-    here, else its body would go unread and unchecked.
+    Nothing is checked and nothing raised. Whatever `extract` takes for a signature has the kind `sigv4` here too.
     """
     for value in request.values(b"authorization"):
         claim = value.lstrip()[:_CLAIM_LENGTH].replace(b"\t", b" ")

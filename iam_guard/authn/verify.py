@@ -19,10 +19,12 @@ from iam_guard.authn import sigv4
 from iam_guard.authn.callers import Caller, Callers
 from iam_guard.authn.compare import same
 from iam_guard.authn.credential import (
+    AnyCredential,
     ApiKeyCredential,
     Claim,
     NoCredential,
     SigV4Credential,
+    claim_of,
     credential_of,
     extract,
 )
@@ -31,7 +33,7 @@ from iam_guard.errors import ExpiredToken, InvalidClientTokenId, SignatureDoesNo
 from iam_guard.model.credential import AccessKey, ApiKey
 from iam_guard.model.principal import Credential, Principal
 
-__all__ = ["Callers", "Claim", "HttpRequest", "authenticate", "credential_of"]
+__all__ = ["AnyCredential", "Callers", "Claim", "HttpRequest", "authenticate", "claim_of", "credential_of", "extract"]
 
 _ANONYMOUS = replace(Principal.anonymous(), credential=Credential("none"))
 _NO_SECRET = "0" * 40  # stands in for the secret of an unknown key, so that refusing it takes as long
@@ -49,20 +51,23 @@ def authenticate(
     callers: Callers,
     public_hosts: Sequence[str] = (),
     max_header: int = 64 * 1024,
+    credential: AnyCredential | None = None,
 ) -> Principal:
     """Find out who sent the request; the principal says with what in its `credential`.
 
-    `payload_hash` gives the SHA-256 of the body in lower-case hexadecimal; it is called only where `Claim.needs_body`
-    says so, and at most once. `now` carries a time zone, `skew` is in seconds. `callers` remembers who signed in from
-    one request to the next, and changes no answer. Raises `CredentialError`, `RequestTooLarge`, and whatever the
-    functions raise.
+    `payload_hash` gives the SHA-256 of the body in lower-case hexadecimal; it is called only for a
+    signature, and at most once. `now` carries a time zone, `skew` is in seconds. `callers` remembers who signed in from
+    one request to the next, and changes no answer. `credential` is what `extract` read of this very request, where it
+    was asked already. Raises `CredentialError`, `RequestTooLarge`, and whatever the functions raise.
     """
-    match extract(request, max_header=max_header):
+    if credential is None:
+        credential = extract(request, max_header=max_header)
+    match credential:
         case NoCredential():
             return _ANONYMOUS
-        case ApiKeyCredential() as credential:
+        case ApiKeyCredential():
             return _by_api_key(credential, find_api_key(credential.id), now, callers)
-        case SigV4Credential() as credential:
+        case SigV4Credential():
             if credential.has_session_token:  # none are issued, so none is good; long-term keys have none
                 raise InvalidClientTokenId(place="x-amz-security-token")
             sigv4.check_time(credential, now=now, skew=skew)
