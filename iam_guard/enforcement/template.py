@@ -44,15 +44,15 @@ class ResourceTemplate:
         # What a short template leaves out is never the caller's to choose, whatever the route's parameters are called.
         before = own if self._is_short else parameters
         filled = [parts[0] if len(parts) == 1 else self._fill(parts, before, own) for parts in self._fields]
-        for number, part in enumerate(filled, 1):
-            if ":" in part:
-                raise InvalidInput(
-                    "expected a value without a colon in the resource's ARN", place=f"ARN field {number}"
-                )
-        filled.append(self._fill(self._rest, parameters, own))
-        return ":".join(filled)
+        beginning = ":".join(filled)
+        if beginning.count(":") != len(filled) - 1:
+            number = next(number for number, part in enumerate(filled, 1) if ":" in part)
+            raise InvalidInput("expected a value without a colon in the resource's ARN", place=f"ARN field {number}")
+        return f"{beginning}:{self._fill(self._rest, parameters, own)}"
 
     def _fill(self, parts: tuple[str, ...], parameters: Mapping[str, object], own: Mapping[str, str]) -> str:
+        if len(parts) == 3 and parts[1] in parameters:  # one parameter, as nearly everywhere
+            return f"{parts[0]}{parameters[parts[1]]}{parts[2]}"
         filled = list(parts)
         for place in range(1, len(parts), 2):
             name = parts[place]
