@@ -37,10 +37,10 @@ def measure() -> Iterator[Row]:
             by_signature, by_key, plain = signed(HOST), with_api_key(HOST), {"host": HOST}
             behind_guard = behind(guard)
             calls = {
-                "SigV4": _calls(loop, behind_guard, by_signature),
-                "API key": _calls(loop, behind_guard, by_key),
-                "SigV4, audit to a file": _calls(loop, behind(noting), by_signature),
-                BARE: _calls(loop, bare(), plain),
+                "SigV4": calls_of(loop, behind_guard, by_signature),
+                "API key": calls_of(loop, behind_guard, by_key),
+                "SigV4, audit to a file": calls_of(loop, behind(noting), by_signature),
+                BARE: calls_of(loop, bare(), plain),
             }
             peers = _peers(loop)
             taken = least(calls | peers, ROUNDS, SECONDS_OF_A_ROUND)
@@ -70,19 +70,19 @@ def _peers(loop: asyncio.AbstractEventLoop) -> dict[str, Call]:
     if find_spec("fastapi") and find_spec("jwt"):
         from benchmarks.peers import with_jwt  # noqa: PLC0415  only where it is installed
 
-        calls[JWT_BARE] = _calls(loop, with_jwt.bare(), {"host": HOST})
-        calls[JWT] = _calls(loop, with_jwt.guarded(), {"host": HOST, "authorization": with_jwt.bearer()})
+        calls[JWT_BARE] = calls_of(loop, with_jwt.bare(), {"host": HOST})
+        calls[JWT] = calls_of(loop, with_jwt.guarded(), {"host": HOST, "authorization": with_jwt.bearer()})
     if find_spec("casbin"):
         from benchmarks.peers import with_casbin  # noqa: PLC0415
 
-        calls[CASBIN] = _calls(loop, with_casbin.Middleware(bare()), {"host": HOST})
+        calls[CASBIN] = calls_of(loop, with_casbin.Middleware(bare()), {"host": HOST})
     return calls
 
 
 # --- calling an application --------------------------------------------------------------------------------------
 
 
-def _calls(loop: asyncio.AbstractEventLoop, app: App, headers: Mapping[str, str]) -> Call:
+def calls_of(loop: asyncio.AbstractEventLoop, app: App, headers: Mapping[str, str]) -> Call:
     """Give a call that puts so many requests to the application; the first of all must be answered 200."""
     scope = _scope(headers)
     statuses: list[int] = []

@@ -37,6 +37,7 @@ BENCHMARKS = {
     "many": "microseconds of one warm decision among many statements, policies, principals",
     "memory": "KiB for each principal that a guard knows",
     "served": "requests a second under uvicorn (needs `wrk`)",
+    "where": "shares of a guarded request, by room",
     "worst": "milliseconds of a decision with documents contrived to be slow",
 }
 

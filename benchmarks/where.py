@@ -1,0 +1,58 @@
+"""Where a guarded request spends its time: the share of each room, by looking at the stack at every millisecond of CPU.
+
+A look counts for the innermost room of the house on the stack, or for Starlette where that is further in; so what a
+room has the standard library or another library do for it is its own. Must not live here: how long a request takes
+(`guarded`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from types import FrameType
+
+import starlette
+
+import iam_guard
+from benchmarks.apps import behind, make_guard, signed
+from benchmarks.guarded import HOST, REQUESTS, calls_of
+from benchmarks.row import Row
+
+HOUSE = Path(iam_guard.__file__).resolve().parent
+STARLETTE = Path(starlette.__file__).resolve().parent
+SECONDS_BETWEEN_LOOKS = 0.001
+REQUESTS_IN_ALL = 40_000
+OUTSIDE = "Starlette, the event loop, the endpoint"
+WHOLE = "the whole request"
+
+
+def measure() -> Iterator[Row]:
+    """Look at a request signed by SigV4, with its audit record made and kept nowhere."""
+    looks: Counter[str] = Counter()
+    loop = asyncio.new_event_loop()
+    with closing(loop), closing(make_guard()) as guard:
+        call = calls_of(loop, behind(guard), signed(HOST))
+        call()
+        signal.signal(signal.SIGPROF, lambda _, frame: looks.update([_room(frame)]))
+        signal.setitimer(signal.ITIMER_PROF, SECONDS_BETWEEN_LOOKS, SECONDS_BETWEEN_LOOKS)
+        for _ in range(REQUESTS_IN_ALL // REQUESTS):
+            call()
+        signal.setitimer(signal.ITIMER_PROF, 0)
+    for room, count in looks.most_common():
+        share = count / looks.total()
+        yield Row(room, share * 100, "%", share, WHOLE)
+
+
+def _room(frame: FrameType | None) -> str:
+    while frame is not None:
+        path = Path(frame.f_code.co_filename)
+        if HOUSE in path.parents:
+            return path.relative_to(HOUSE).parts[0].removesuffix(".py")
+        if STARLETTE in path.parents:
+            return OUTSIDE
+        frame = frame.f_back
+    return OUTSIDE
