@@ -31,6 +31,8 @@ NAME = re.compile(r"[\w+=,.@-]+", re.ASCII)
 NAME_LENGTHS = {"user": 64, "role": 64, "group": 128, "policy": 128}
 PATH = re.compile(r"/|/[\x21-\x7e]+/")
 PATH_LENGTH = 512
+ARN_BYTES = 2048
+"""AWS's longest ARN; PostgreSQL's indexes take 2,704 bytes."""
 ALIAS = re.compile(r"[a-z0-9](?:[a-z0-9]|-(?=[a-z0-9])){2,62}")
 ACCESS_KEY_ID = re.compile(r"\w{1,128}", re.ASCII)
 API_KEY_ID = re.compile(r"[A-Za-z0-9]{4,32}")

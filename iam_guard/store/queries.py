@@ -1,7 +1,8 @@
 """The questions, as SQL: one function per question, each gives a statement.
 
 Every first question of a transaction starts from `meta`, so that its rows carry the epoch, and there is a row even
-when nothing was found. Must not live here: what the rows mean (`sql_store`), changes (`sync`, `seed_apply`).
+when nothing was found. What a request names is looked for through `_sought`. Must not live here: what the rows mean
+(`sql_store`), changes (`sync`, `seed_apply`).
 """
 
 from __future__ import annotations
@@ -62,7 +63,8 @@ def epoch() -> Select[Any]:
 
 def identity(account: str, kind: str, folded: str) -> Select[Any]:
     """One user or role by its folded name, with its boundary: exactly one row, `identity_id` NULL if there is none."""
-    this = and_(identities.c.account == account, identities.c.kind == kind, identities.c.folded == folded)
+    named = (identities.c.account == _sought(account), identities.c.folded == _sought(folded))
+    this = and_(identities.c.kind == kind, *named)
     boundary = _default_version(identities.c.boundary_id)
     return (
         select(meta.c.epoch, *_IDENTITY, *_policy_columns("boundary_"))
@@ -113,7 +115,7 @@ def access_key(key_id: str) -> Select[Any]:
     return (
         select(access_keys.c.sealed, access_keys.c.status, access_keys.c.account.label("key_account"), *_IDENTITY)
         .outerjoin(identities, identities.c.id == access_keys.c.user_id)
-        .where(access_keys.c.id == key_id)
+        .where(access_keys.c.id == _sought(key_id))
     )
 
 
@@ -122,7 +124,7 @@ def api_key(key_id: str) -> Select[Any]:
     return (
         select(*columns, *_IDENTITY)
         .join(identities, identities.c.id == api_keys.c.identity_id)
-        .where(api_keys.c.id == key_id)
+        .where(api_keys.c.id == _sought(key_id))
     )
 
 
@@ -139,7 +141,7 @@ def account(account_id: str) -> Select[Any]:
             organizations.c.rcps_enabled,
         )
         .select_from(meta)
-        .outerjoin(accounts, accounts.c.id == account_id)
+        .outerjoin(accounts, accounts.c.id == _sought(account_id))
         .outerjoin(placements, placements.c.account == accounts.c.id)
         .outerjoin(units, units.c.id == placements.c.unit_id)
         .outerjoin(organizations, organizations.c.id == units.c.organization_id)
@@ -185,18 +187,28 @@ def control_levels(account_id: str, unit_id: str) -> CompoundSelect[Any]:
 def resource(arn: str) -> Select[Any]:
     """A resource: exactly one row, `account` NULL if it is not known."""
     columns = (resources.c.account, resources.c.tags, resources.c.text, resources.c.digest, resources.c.bindings)
-    return select(meta.c.epoch, *columns).select_from(meta).outerjoin(resources, resources.c.arn == arn)
+    return select(meta.c.epoch, *columns).select_from(meta).outerjoin(resources, resources.c.arn == _sought(arn))
 
 
 def account_existence(account_id: str) -> Select[Any]:
     """The epoch, and the account's id if it exists."""
-    return select(meta.c.epoch, accounts.c.id).select_from(meta).outerjoin(accounts, accounts.c.id == account_id)
+    this = accounts.c.id == _sought(account_id)
+    return select(meta.c.epoch, accounts.c.id).select_from(meta).outerjoin(accounts, this)
 
 
 def names_of(identity_ids: Sequence[str]) -> Select[Any]:
     """What it takes to write the present ARNs of these identities."""
     columns = (identities.c.id, identities.c.account, identities.c.kind, identities.c.path, identities.c.name)
     return select(*columns).where(identities.c.id.in_(identity_ids))
+
+
+def _sought(text: str) -> str:
+    """Give what to look for: where no database can hold the text, the empty one, for nothing is called that."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return ""
+    return "" if "\0" in text else text
 
 
 def _default_version(policy_id: ColumnElement[Any]) -> ColumnElement[bool]:

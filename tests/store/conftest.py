@@ -1,11 +1,8 @@
-"""The seed that the store's tests share, and every kind of Store opened on it."""
+"""The seed that the store's tests share, and every kind of Store opened on it, on both kinds of database."""
 
 from __future__ import annotations
 
-import base64
-import os
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,15 +12,11 @@ from iam_guard.settings import Settings
 from iam_guard.store.cached import CachedStore
 from iam_guard.store.engine import make_engine
 from iam_guard.store.followed import FollowedSeedStore
-from iam_guard.store.migrations import downgrade
-from iam_guard.store.opening import init_store, open_database
+from iam_guard.store.opening import open_database
 from iam_guard.store.protocol import Store
-from iam_guard.store.sealing import new_key
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.sql_store import SqlStore
-
-POSTGRESQL = os.environ.get("IAM_GUARD_TEST_POSTGRESQL", "")
-"""The URL of a database that may be emptied; without it, PostgreSQL is left out."""
+from tests.store.databases import SEALING_KEY, Server, do_without, find_server
 
 SEED = """
 version: 1
@@ -140,66 +133,105 @@ def seed_text() -> str:
 
 @pytest.fixture
 def settings() -> Settings:
-    return Settings(epoch_poll=0.0)
+    return Settings(epoch_poll=0.0, sealing_keys=(SEALING_KEY,))
 
 
-def _memory(tmp_path: Path, settings: Settings) -> Store:
-    store = open_database("sqlite://", settings)
-    apply_seed(store, load_seed_text(SEED))
-    return store
+# --- databases -----------------------------------------------------------------------------------------------------
 
 
-def _file(tmp_path: Path, settings: Settings) -> Store:
-    store = open_database(f"sqlite:///{tmp_path}/iam-guard.db", settings)
-    apply_seed(store, load_seed_text(SEED))
-    return store
+@pytest.fixture(scope="session")
+def found_server() -> Iterator[Server | str]:
+    found = find_server()
+    yield found
+    if isinstance(found, Server):
+        found.close()
 
 
-def _postgresql(tmp_path: Path, settings: Settings) -> Store:
-    store = _empty_postgresql(settings)
-    apply_seed(store, load_seed_text(SEED))
-    return store
+@pytest.fixture
+def server(found_server: Server | str) -> Server:
+    """A PostgreSQL server; without one, the test is left out."""
+    if isinstance(found_server, str):
+        do_without(found_server)
+    assert isinstance(found_server, Server)
+    return found_server
 
 
-def _empty_postgresql(settings: Settings) -> SqlStore:
-    engine = make_engine(POSTGRESQL)
-    downgrade(engine)
-    engine.dispose()
-    return init_store(POSTGRESQL, replace(settings, sealing_keys=(base64.b64encode(new_key()).decode(),)))
+@pytest.fixture
+def postgresql(server: Server) -> Iterator[str]:
+    """The URL of a database on PostgreSQL with the present schema."""
+    url = server.lend()
+    yield url
+    server.take_back(url)
 
 
-def _cached(tmp_path: Path, settings: Settings) -> Store:
-    return CachedStore(_memory(tmp_path, settings), settings)
+@pytest.fixture
+def bare_postgresql(server: Server) -> Iterator[str]:
+    """The URL of a database on PostgreSQL with nothing in it."""
+    url = server.create()
+    yield url
+    server.drop(url)
 
 
-def _followed(tmp_path: Path, settings: Settings) -> Store:
-    path = tmp_path / "iam.yaml"
-    path.write_text(SEED)
-    return FollowedSeedStore(path, settings)
+@pytest.fixture(params=["file", "postgresql"])
+def bare_database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a database with nothing in it that several connections can use at once."""
+    if request.param == "postgresql":
+        return str(request.getfixturevalue("bare_postgresql"))
+    return f"sqlite:///{tmp_path}/iam-guard.db"
 
 
-_KINDS: dict[str, Callable[[Path, Settings], Store]] = {
-    "memory": _memory,
-    "file": _file,
-    "cached": _cached,
-    "followed": _followed,
-} | ({"postgresql": _postgresql} if POSTGRESQL else {})
+@pytest.fixture(params=["file", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path, settings: Settings) -> str:
+    """The URL of a database with the present schema that several connections can use at once."""
+    if request.param == "postgresql":
+        return str(request.getfixturevalue("postgresql"))
+    url = f"sqlite:///{tmp_path}/iam-guard.db"
+    open_database(url, settings).close()
+    return url
 
 
-@pytest.fixture(params=_KINDS)
+# --- stores --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["memory", "file", "postgresql", "cached", "followed"])
 def any_store(request: pytest.FixtureRequest, tmp_path: Path, settings: Settings) -> Iterator[Store]:
     """Each kind of Store, holding `SEED`."""
-    store = _KINDS[request.param](tmp_path, settings)
+    store: Store
+    match request.param:
+        case "followed":
+            path = tmp_path / "iam.yaml"
+            path.write_text(SEED)
+            store = FollowedSeedStore(path, settings)
+        case "cached":
+            store = CachedStore(_seeded("sqlite://", settings), settings)
+        case kind:
+            store = _seeded(_url(request, kind), settings)
     yield store
     store.close()
 
 
-@pytest.fixture(params=["memory", "postgresql"] if POSTGRESQL else ["memory"])
+@pytest.fixture(params=["memory", "postgresql"])
 def empty(request: pytest.FixtureRequest, settings: Settings) -> Iterator[SqlStore]:
     """An empty store."""
-    store = _empty_postgresql(settings) if request.param == "postgresql" else open_database("sqlite://", settings)
+    store = open_database(_url(request, request.param), settings)
     yield store
     store.close()
+
+
+def _url(request: pytest.FixtureRequest, kind: str) -> str:
+    match kind:
+        case "memory":
+            return "sqlite://"
+        case "file":
+            return f"sqlite:///{request.getfixturevalue('tmp_path')}/iam-guard.db"
+        case _:
+            return str(request.getfixturevalue("postgresql"))
+
+
+def _seeded(url: str, settings: Settings) -> SqlStore:
+    store = open_database(url, settings)
+    apply_seed(store, load_seed_text(SEED))
+    return store
 
 
 @pytest.fixture

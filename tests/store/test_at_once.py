@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from contextlib import closing
-from pathlib import Path
 
 from iam_guard.settings import Settings
-from iam_guard.store.opening import init_store, open_database
+from iam_guard.store.opening import open_database
 from iam_guard.store.seed import apply_seed, load_seed_text
 
 SEED = '{"version": 1, "accounts": [{"id": "111122223333", "name": "%s"}]}'
 
 
-def test_a_write_in_between_is_not_seen_inside(tmp_path: Path) -> None:
+def test_a_write_in_between_is_not_seen_inside(database: str, settings: Settings) -> None:
     """Inside the block every answer has the epoch of the first; after it the new one."""
-    url = f"sqlite:///{tmp_path}/iam.db"
-    settings = Settings()
-    with closing(init_store(url, settings)) as reader, closing(open_database(url, settings)) as writer:
+    with closing(open_database(database, settings)) as reader, closing(open_database(database, settings)) as writer:
         apply_seed(writer, load_seed_text(SEED % "acme"))
         with reader.at_once():
             before = reader.account("111122223333").epoch
@@ -25,9 +22,9 @@ def test_a_write_in_between_is_not_seen_inside(tmp_path: Path) -> None:
         assert reader.account("111122223333").epoch == before + 1
 
 
-def test_a_block_that_raises_leaves_nothing_open(tmp_path: Path) -> None:
+def test_a_block_that_raises_leaves_nothing_open(database: str, settings: Settings) -> None:
     """The next question has a transaction of its own."""
-    with closing(init_store(f"sqlite:///{tmp_path}/iam.db", Settings())) as store:
+    with closing(open_database(database, settings)) as store:
         try:
             with store.at_once():
                 raise LookupError

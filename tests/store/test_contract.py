@@ -283,3 +283,19 @@ def test_nothing_secret_shows(any_store: Store) -> None:
     assert "alice-secret" not in shown
     assert "AuditorSecret" not in shown
     assert hashlib.sha256(b"AuditorSecretAuditorSecretAuditor01").hexdigest() not in shown
+
+
+ODD = ["", "\0", "a\0b", "\ud800", "é\udfff", "\x7f\u202e", "x" * 100_000, "%", "' OR 1=1 --", "𝒳" * 3000]
+
+
+@pytest.mark.parametrize("odd", ODD, ids=ascii)
+def test_odd_texts_name_nothing(any_store: Store, odd: str) -> None:
+    """Whatever a request names, characters that a database can't hold included, is not there; it is no failure."""
+    assert any_store.access_key(odd) is None
+    assert any_store.api_key(odd) is None
+    assert not any_store.account(odd).exists
+    assert any_store.resource(f"{PLAN}{odd}x").account is None
+    for arn in (f"{BOB}{odd}x", f"arn:aws:iam::{ACME}:user/{odd}"):
+        assert not any_store.principal(Principal.from_arn(arn)).exists
+    session = any_store.principal(Principal.from_arn(f"{SESSION}{odd}x"))  # a session may be called anything
+    assert (session.exists, session.principal.role_arn) == (True, AUDITOR)

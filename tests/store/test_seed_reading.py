@@ -310,3 +310,17 @@ def test_any_text_is_a_seed_or_refused(text: str) -> None:
         load(text)
     except SeedError as error:
         assert error.problems  # noqa: PT017
+
+
+@pytest.mark.parametrize(
+    ("account", "words"),
+    [
+        ('name: "a\\0b"', "NUL"),
+        ('users: [{name: a, path: "/a\\0b/"}]', "expected"),
+        ("resources: [{arn: 'arn:aws:docs:::%s'}]" % ("x" * 2040), "expected an ARN of at most 2048 bytes, got 2055"),
+        ("resources: [{arn: 'arn:aws:docs:::%s'}]" % ("é" * 1020), "expected an ARN of at most 2048 bytes, got 2055"),
+    ],
+)
+def test_what_no_database_holds_is_refused(account: str, words: str) -> None:
+    """NUL characters, and ARNs longer than AWS's longest, which are too long for PostgreSQL's indexes."""
+    assert words in "".join(refused(f'version: 1\naccounts: [{{id: "111122223333", {account}}}]').problems)

@@ -63,7 +63,10 @@ class Fields:
     def text(self, key: str, *, required: bool = False) -> str | None:
         """Give the text of a scalar, as written."""
         node = self.node(key, required=required)
-        return None if node is None else node_text(node, f"`{key}`", self._problems)
+        text = None if node is None else node_text(node, f"`{key}`", self._problems)
+        if text is not None and "\0" in text:
+            self.problem(key, f"expected text for `{key}` without NUL characters, which not every database holds")
+        return text
 
     def matching(self, key: str, pattern: re.Pattern[str], expected: str, *, required: bool = False) -> str | None:
         text = self.text(key, required=required)

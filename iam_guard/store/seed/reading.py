@@ -18,7 +18,7 @@ from iam_guard.model.arn import Arn, account_of, is_account_id
 from iam_guard.model.decision import PolicyType
 from iam_guard.policy.document import LATEST, Document
 from iam_guard.policy.quota import INLINE
-from iam_guard.store.identifiers import ACCESS_KEY_ID, ALIAS, API_KEY_ID, Kind, fold
+from iam_guard.store.identifiers import ACCESS_KEY_ID, ALIAS, API_KEY_ID, ARN_BYTES, Kind, fold
 from iam_guard.store.quotas import MAX_SESSION_DURATION, QUOTAS
 from iam_guard.store.seed.documents import Documents, Files
 from iam_guard.store.seed.fields import Fields, checked_name, node_text
@@ -186,6 +186,8 @@ class _Reader:
         except InvalidInput as error:
             fields.problem("arn", error.message)
             return
+        if (size := len(arn.encode(errors="replace"))) > ARN_BYTES:
+            fields.problem("arn", f"expected an ARN of at most {ARN_BYTES} bytes, got {size}")
         owner = account_of(arn)
         if owner not in (None, account):
             fields.problem("arn", f"expected a resource of account {account}, got one of {owner}")

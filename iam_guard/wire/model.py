@@ -1,0 +1,227 @@
+"""The service models of AWS, as botocore ships them, in the words that the codecs need.
+
+A model is read when its service is first asked for, and kept. Only botocore's own copy is read: models that a user
+keeps in a folder for the AWS command line change no server. Must not live here: any protocol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from typing import Any, Literal
+
+from botocore.exceptions import UnknownServiceError
+from botocore.loaders import Loader
+from botocore.model import OperationModel, ServiceModel
+
+from iam_guard.errors import ConfigurationError, Fault
+
+Protocol = Literal["query", "json", "rest-json"]
+Kind = Literal[
+    "structure",
+    "list",
+    "map",
+    "document",
+    "string",
+    "integer",
+    "long",
+    "float",
+    "double",
+    "boolean",
+    "timestamp",
+    "blob",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the model says about a value beyond its type. `least` and `most` are of lengths or of numbers."""
+
+    least: int | None
+    most: int | None
+    pattern: str | None
+    enum: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Shape:
+    """A shape as the member that refers to it sees it. What it contains is resolved when asked, for shapes recur."""
+
+    name: str
+    kind: Kind
+    wire_name: str | None
+    """The member's name on the wire, if it is not the member's own."""
+    location: str | None
+    """`uri`, `querystring` or `header`; None for the body."""
+    flattened: bool
+    timestamp_format: str | None
+    is_sensitive: bool
+    is_union: bool
+    is_idempotency_token: bool
+    required: tuple[str, ...]
+    limits: Limits
+    source: Any = field(repr=False)
+
+    @classmethod
+    def of(cls, source: Any) -> Shape:
+        """Take over a shape of botocore."""
+        traits, wire = source.metadata, source.serialization
+        return cls(
+            name=source.name,
+            kind="document" if traits.get("document") else source.type_name,
+            wire_name=wire.get("name"),
+            location=wire.get("location"),
+            flattened=bool(wire.get("flattened")),
+            timestamp_format=wire.get("timestampFormat"),
+            is_sensitive=bool(traits.get("sensitive")),
+            is_union=bool(traits.get("union")),
+            is_idempotency_token=bool(traits.get("idempotencyToken")),
+            required=tuple(traits.get("required", ())),
+            limits=Limits(traits.get("min"), traits.get("max"), traits.get("pattern"), tuple(traits.get("enum", ()))),
+            source=source,
+        )
+
+    @cached_property
+    def members(self) -> Mapping[str, Shape]:
+        """Give the members of a structure."""
+        return {name: Shape.of(member) for name, member in self.source.members.items()}
+
+    @cached_property
+    def element(self) -> Shape:
+        """Give what a list holds."""
+        return Shape.of(self.source.member)
+
+    @cached_property
+    def key(self) -> Shape:
+        """Give what a map is keyed by."""
+        return Shape.of(self.source.key)
+
+    @cached_property
+    def value(self) -> Shape:
+        """Give what a map holds."""
+        return Shape.of(self.source.value)
+
+    def name_on_wire(self, member: str) -> str:
+        """Give the name under which a member of this structure travels."""
+        return self.members[member].wire_name or member
+
+    def name_in_query(self, member: str) -> str:
+        """Give that name in the query protocol, where the element of a flattened list may lend its own."""
+        shape = self.members[member]
+        lent = shape.element.wire_name if shape.kind == "list" and shape.flattened else None
+        return lent or self.name_on_wire(member)
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorShape:
+    """An error that the model names. `status` is None where the model gives none."""
+
+    code: str
+    status: int | None
+    fault: Fault
+    shape: Shape
+
+
+@dataclass(frozen=True, slots=True)
+class Pagination:
+    """The members that carry pages: `input_token` takes what `output_token` gave, `limit` is the size of a page."""
+
+    input_token: str
+    output_token: str
+    limit: str | None
+    more_results: str | None
+    result_keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation. `errors` are the codes that its model names; `result_wrapper` is the query protocol's."""
+
+    name: str
+    method: str
+    uri: str
+    status: int
+    input: Shape | None
+    output: Shape | None
+    result_wrapper: str | None
+    errors: tuple[str, ...]
+    is_unsigned: bool
+    pagination: Pagination | None
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """One service in its newest version: what it is called on the wire, its operations by name, its errors by code."""
+
+    service: str
+    signing_name: str
+    protocol: Protocol
+    version: str
+    target_prefix: str
+    xml_namespace: str
+    operations: Mapping[str, Operation] = field(repr=False)
+    errors: Mapping[str, ErrorShape] = field(repr=False)
+
+
+@cache
+def load_api(service: str) -> Api:
+    """Read the model of a service, by its name in boto3. Raises `ConfigurationError` for a name that AWS has not."""
+    loader = Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
+    try:
+        description = loader.load_service_model(service, "service-2")
+        pages = loader.load_service_model(service, "paginators-1")["pagination"]
+    except UnknownServiceError:
+        raise ConfigurationError(f"expected a service of AWS, got `{service}`") from None
+    return api_of(service, description, pages)
+
+
+def api_of(service: str, description: Mapping[str, Any], pages: Mapping[str, Mapping[str, Any]]) -> Api:
+    """Take over a service description in botocore's format, with its paginators."""
+    model = ServiceModel(description, service)
+    return Api(
+        service=model.service_name,
+        signing_name=model.signing_name,
+        protocol=model.metadata["protocol"],
+        version=model.metadata["apiVersion"],
+        target_prefix=model.metadata.get("targetPrefix", ""),
+        xml_namespace=model.metadata.get("xmlNamespace", ""),
+        operations={name: _operation(model.operation_model(name), pages.get(name)) for name in model.operation_names},
+        errors={shape.error_code: _error(shape, description["shapes"][shape.name]) for shape in model.error_shapes},
+    )
+
+
+def _operation(source: OperationModel, page: Mapping[str, Any] | None) -> Operation:
+    output = source.output_shape
+    return Operation(
+        name=source.name,
+        method=source.http.get("method", "POST"),
+        uri=source.http.get("requestUri", "/"),
+        status=source.http.get("responseCode", 200),
+        input=None if source.input_shape is None else Shape.of(source.input_shape),
+        output=None if output is None else Shape.of(output),
+        result_wrapper=None if output is None else output.serialization.get("resultWrapper"),
+        errors=tuple(shape.error_code for shape in source.error_shapes),
+        is_unsigned=source.auth_type == "none",
+        pagination=None if page is None else _pagination(page),
+    )
+
+
+def _error(source: Any, description: Mapping[str, Any]) -> ErrorShape:
+    status: int | None = description.get("error", {}).get("httpStatusCode")
+    is_receiver = description.get("fault") or (status or 400) >= 500  # botocore's shapes forget `fault`
+    return ErrorShape(source.error_code, status, "receiver" if is_receiver else "sender", Shape.of(source))
+
+
+def _pagination(page: Mapping[str, Any]) -> Pagination:
+    return Pagination(
+        input_token=page["input_token"],
+        output_token=page["output_token"],
+        limit=page.get("limit_key"),
+        more_results=page.get("more_results"),
+        result_keys=tuple(_words(page.get("result_key", ()))),
+    )
+
+
+def _words(value: str | Iterable[str]) -> Iterable[str]:
+    return (value,) if isinstance(value, str) else value

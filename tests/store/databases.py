@@ -1,0 +1,123 @@
+"""The databases that the store's tests run on: SQLite's files, and a PostgreSQL server on which each test has its own.
+
+`IAM_GUARD_TEST_POSTGRES` is the URL of the server, for a user who may create databases; unset, it is the one that
+usually listens on this machine. Where none answers, the tests that need it are left out; in CI, that is a failure.
+Must not live here: what a store must do (`test_…`).
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+import sys
+
+import pytest
+from sqlalchemy import text
+
+from iam_guard.errors import IamGuardError
+from iam_guard.settings import Settings
+from iam_guard.store import schema
+from iam_guard.store.builtin import begin
+from iam_guard.store.engine import closed_on_error, make_engine, reading, writing
+from iam_guard.store.opening import init_store
+
+VARIABLE = "IAM_GUARD_TEST_POSTGRES"
+USUAL = "postgresql+psycopg://postgres@127.0.0.1:5432/postgres"
+SEALING_KEY = "dGhlIHRlc3RzIG9mIHRoZSBzdG9yZSBzZWFsIGl0IDs="
+"""Known to every process of a test; a database on a server has no key beside it."""
+
+_missed: list[str] = []
+
+
+class Server:
+    """A PostgreSQL server. Raises `StoreUnavailable` when it does not answer."""
+
+    def __init__(self, url: str) -> None:
+        self._engine = make_engine(url).execution_options(isolation_level="AUTOCOMMIT")
+        self._mine: list[str] = []
+        self._free: list[str] = []
+        with closed_on_error(self._engine), reading(self._engine):
+            pass  # it answers
+
+    def lend(self) -> str:
+        """Give the URL of a database with the present schema, which nobody else uses meanwhile."""
+        if self._free:
+            return self._free.pop()
+        url = self.create()
+        init_store(url, Settings(sealing_keys=(SEALING_KEY,))).close()
+        return url
+
+    def take_back(self, url: str) -> None:
+        """Make a lent database be as it was: to drop one and create another takes ten times as long."""
+        self.cut(url)
+        engine = make_engine(url)
+        with writing(engine) as connection:
+            for table in reversed(schema.metadata.sorted_tables):
+                connection.execute(table.delete())
+            begin(connection, now=0)
+        engine.dispose()
+        self._free.append(url)
+
+    def create(self) -> str:
+        """Make a database with nothing in it, and give its URL."""
+        url = self._engine.url.set(database=f"iam_guard_test_{secrets.token_hex(6)}")
+        self.run(f"CREATE DATABASE {url.database}")
+        self._mine.append(url.render_as_string(hide_password=False))
+        return self._mine[-1]
+
+    def drop(self, url: str) -> None:
+        self.run(f"DROP DATABASE {_name(url)} WITH (FORCE)")
+        self._mine.remove(url)
+
+    def cut(self, url: str) -> int:
+        """End every connection to a database, as a restart of the server would; give how many there were."""
+        ended = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = :name"
+        with self._engine.connect() as connection:
+            return int(connection.execute(text(ended), {"name": _name(url)}).scalar_one())
+
+    def refuse(self, url: str) -> None:
+        """Be away, for one database."""
+        self.run(f"ALTER DATABASE {_name(url)} ALLOW_CONNECTIONS false")
+        self.cut(url)
+
+    def accept(self, url: str) -> None:
+        """Be back."""
+        self.run(f"ALTER DATABASE {_name(url)} ALLOW_CONNECTIONS true")
+
+    def run(self, statement: str) -> None:
+        with self._engine.connect() as connection:
+            connection.execute(text(statement))
+
+    def close(self) -> None:
+        for url in list(self._mine):
+            self.drop(url)
+        self._engine.dispose()
+
+
+def find_server() -> Server | str:
+    """Give the server, or why there is none."""
+    url = os.environ.get(VARIABLE) or USUAL
+    try:
+        return Server(url)
+    except IamGuardError as error:
+        return f"no PostgreSQL for the tests, set {VARIABLE} to the URL of a server: {error.message}"
+
+
+def do_without(reason: str) -> None:
+    """Leave a test out; in CI, fail the first one and leave out the others, so that the reason is told once."""
+    if os.environ.get("CI") and not _missed:
+        _missed.append(reason)
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+def start(script: str, *arguments: str) -> subprocess.Popen[str]:
+    """Start another process that runs `script`; it has pipes, and the key that opens the stores of the tests."""
+    environment = os.environ | {"IAM_GUARD_SEALING_KEYS": SEALING_KEY}
+    command = [sys.executable, "-c", script, *arguments]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+
+
+def _name(url: str) -> str:
+    return url.rpartition("/")[2].partition("?")[0]

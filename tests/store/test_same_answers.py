@@ -1,0 +1,72 @@
+"""The same seed gives the same decisions whichever database holds it."""
+
+from __future__ import annotations
+
+import re
+from contextlib import closing
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from iam_guard import Decision, Guard, Principal
+from iam_guard.audit.sinks import ListSink
+from iam_guard.audit.trail import Trail
+from iam_guard.settings import Settings
+from iam_guard.store.cached import CachedStore
+from iam_guard.store.identifiers import derived_id
+from iam_guard.store.opening import open_database
+from iam_guard.store.seed import apply_seed, load_seed
+from iam_guard.store.seed.values import Seed
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "documents" / "iam.yaml"
+ACTION = re.compile(r"\b[a-z]+:[A-Z]\w*")
+
+
+def questions(seed: Seed) -> list[tuple[Principal, str, str]]:
+    """Everybody in the seed, each action that is written in it, each resource of it and some that are not."""
+    callers: list[Principal] = []
+    texts: list[str] = []
+    arns: list[str] = []
+    for account in seed.accounts:
+        here = f"arn:aws:iam::{account.id}"
+        callers.append(Principal.from_arn(f"{here}:root"))
+        arns += [f"arn:aws:docs:us-east-1:{account.id}:document/9", *(each.arn for each in account.resources)]
+        texts += [policy.document.text for policy in account.policies]
+        texts += [each.policy.text for each in account.resources if each.policy]
+        for each in account.identities:
+            texts += [document.text for document in each.inline.values()]
+            if each.kind == "user":
+                callers += [Principal.from_arn(f"{here}:user{path}{each.name}") for path in (each.path, "/else/")]
+            elif each.kind == "role":
+                session = f"arn:aws:sts::{account.id}:assumed-role/{each.name}/friday"
+                callers.append(Principal.from_arn(session, tags={"team": "docs"}))
+    actions = sorted({*ACTION.findall(" ".join(texts)), "docs:GetDocument", "docs:DeleteDocument"})
+    return list(product(callers, actions, arns))
+
+
+def answers(url: str, settings: Settings, seed: Seed) -> list[Decision]:
+    store = open_database(url, settings)
+    store.ids = derived_id
+    apply_seed(store, seed)
+    with closing(Guard(CachedStore(store, settings), Trail(ListSink()), settings)) as guard:
+        context = {"aws:CurrentTime": "2026-01-01T00:00:00Z"}
+        return [guard.decide(*question, context) for question in questions(seed)]
+
+
+@pytest.mark.parametrize("name", ["example", "shared"])
+def test_same_seed_same_answers(name: str, tmp_path: Path, postgresql: str, settings: Settings, seed_text: str) -> None:
+    """Outcome, epoch, reasons and the completed caller are equal, question by question."""
+    path = EXAMPLE
+    if name == "shared":
+        path = tmp_path / "iam.yaml"
+        path.write_text(seed_text)
+    seed = load_seed(path)
+    on_file, on_server = (answers(url, settings, seed) for url in (f"sqlite:///{tmp_path}/iam.db", postgresql))
+    assert len(on_file) == len(on_server) >= 100
+    for ours, theirs in zip(on_file, on_server, strict=True):
+        asked = f"{ours.request.principal.arn} {ours.request.action} {ours.request.resource}"
+        assert (ours.outcome, ours.epoch, ours.error) == (theirs.outcome, theirs.epoch, None), asked
+        assert ours.reasons == theirs.reasons, asked
+        assert ours.request.principal == theirs.request.principal, asked
+    assert len({decision.outcome for decision in on_file}) > 1
