@@ -17,7 +17,7 @@ from typing import cast
 
 from iam_guard.audit.trail import Trail
 from iam_guard.authn.http import HttpRequest
-from iam_guard.authn.verify import AnyCredential, Callers, authenticate, claim_of, credential_of, extract
+from iam_guard.authn.verify import AnyCredential, Callers, authenticate, credential_of
 from iam_guard.errors import AccessDenied, DecisionUnavailable, IamGuardError, StoreUnavailable
 from iam_guard.evaluation.explain import WithoutPolicies
 from iam_guard.evaluation.explanation import Explanation
@@ -79,8 +79,6 @@ class Guard:
         credentials, `StoreUnavailable` when nobody can say; both are noted in the audit trail.
         """
         try:
-            if credential is None:
-                credential = extract(request, max_header=self.settings.max_header)
             principal = authenticate(
                 request,
                 find_access_key=self._store.access_key,
@@ -90,13 +88,14 @@ class Guard:
                 skew=self.settings.clock_skew,
                 callers=self._callers,
                 public_hosts=self.settings.public_hosts,
+                max_header=self.settings.max_header,
                 credential=credential,
             )
         except IamGuardError as refusal:
             kind, credential_id = credential_of(request)
             self.trail.note_authentication(refusal, call, kind=kind, credential_id=credential_id)
             raise
-        self.trail.count_authentication(claim_of(credential).kind)
+        self.trail.count_authentication(principal.credential.kind if principal.credential else "none")
         return principal
 
     # --- may -----------------------------------------------------------------------------------------------------

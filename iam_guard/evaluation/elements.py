@@ -48,7 +48,7 @@ def _elements(
         if statement.not_principals is None:
             yield _guarded("Principal", partial(_principal, compiled, request))
         else:
-            yield _guarded("NotPrincipal", partial(_not_principal, policy, compiled, request, bounded))
+            yield _guarded("NotPrincipal", partial(_not_principal, compiled, request, bounded))
     name = "Action" if statement.not_actions is None else "NotAction"
     yield _guarded(name, partial(_action, compiled, request.action))
     if statement.resources is not None or statement.not_resources is not None or not compiled.matches_resource(request):
@@ -92,11 +92,9 @@ def _principal(compiled: CompiledStatement, request: AccessRequest) -> Element:
     )
 
 
-def _not_principal(
-    policy: CompiledPolicy, compiled: CompiledStatement, request: AccessRequest, bounded: bool
-) -> Element:
+def _not_principal(compiled: CompiledStatement, request: AccessRequest, bounded: bool) -> Element:
     entries = compiled.statement.not_principals or ()
-    is_reached = compiled.denies and reaches(policy, compiled, request, bounded=bounded)
+    is_reached = compiled.denies and reaches(compiled, request, bounded=bounded)
     note = "the caller is exempt: it is listed, with all that it belongs to"
     if is_reached and bounded:
         note = "a caller with a permissions boundary is never exempt"

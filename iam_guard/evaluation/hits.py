@@ -15,7 +15,6 @@ from iam_guard.matching.principal import Kinship
 from iam_guard.matching.statement import CompiledStatement
 from iam_guard.model.decision import Reason
 from iam_guard.model.request import AccessRequest
-from iam_guard.policy.grammar import WITH_PRINCIPAL
 
 _log = logging.getLogger("iam_guard.evaluation")
 
@@ -70,7 +69,7 @@ def hit_of(
 def _deny(candidate: Candidate, request: AccessRequest, bounded: bool) -> Hit | None:
     statement = candidate.statement
     try:
-        is_reached = not candidate.names_principals or reaches(candidate.policy, statement, request, bounded=bounded)
+        is_reached = not candidate.names_principals or reaches(statement, request, bounded=bounded)
         if is_reached and statement.matches_resource(request) and statement.matches_conditions(request):
             return Hit(candidate)
     except Exception as doubt:  # noqa: BLE001  doubt must become Deny; the decision says so
@@ -94,10 +93,8 @@ def _allow(candidate: Candidate, request: AccessRequest) -> Hit | None:
     return None
 
 
-def reaches(policy: CompiledPolicy, statement: CompiledStatement, request: AccessRequest, *, bounded: bool) -> bool:
-    """Tell whether a Deny is about this caller, who has a permissions boundary when `bounded`."""
-    if policy.ref.type not in WITH_PRINCIPAL:
-        return True
+def reaches(statement: CompiledStatement, request: AccessRequest, *, bounded: bool) -> bool:
+    """Tell whether a Deny that names principals is about this caller, who has a permissions boundary when `bounded`."""
     if bounded and statement.statement.not_principals is not None:
         return True  # E-74
     return statement.kinship(request.principal) is not None

@@ -21,6 +21,7 @@ import urllib3.connection
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
+from iam_guard.authn import api_key as keys_of
 from iam_guard.authn.callers import Callers
 from iam_guard.authn.verify import HttpRequest, authenticate
 from iam_guard.model.credential import AccessKey, ApiKey
@@ -32,6 +33,9 @@ KEY_ID = "AKIAIOSFODNN7EXAMPLE"
 SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 ALICE = Principal.from_arn("arn:aws:iam::123456789012:user/alice", userid="AIDAEXAMPLE")
 ACCESS_KEY = AccessKey(KEY_ID, SECRET, active=True, principal=ALICE)
+API_SECRET = "s3cretS3cretS3cretS3cretS3cretS3cret"
+API_TEXT = keys_of.format_key("K7Q2EXAMPLE", API_SECRET)
+API_KEY = ApiKey("K7Q2EXAMPLE", keys_of.digest_of(API_SECRET), active=True, principal=ALICE)
 EMPTY_HASH = hashlib.sha256(b"").hexdigest()
 
 Headers = Sequence[tuple[str, str]]

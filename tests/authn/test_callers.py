@@ -20,6 +20,9 @@ from iam_guard.model.principal import Credential, Principal
 from tests.authn.signing import (
     ACCESS_KEY,
     ALICE,
+    API_KEY,
+    API_SECRET,
+    API_TEXT,
     EMPTY_HASH,
     KEY_ID,
     NOW,
@@ -31,9 +34,7 @@ from tests.authn.signing import (
     with_header,
 )
 
-API_SECRET = "s3cretS3cretS3cretS3cretS3cretS3cret"
-API_KEY = ApiKey("K7Q2EXAMPLE", keys_of.digest_of(API_SECRET), active=True, principal=ALICE)
-BEARER = b"Bearer " + keys_of.format_key(API_KEY.id, API_SECRET).encode()
+BEARER = b"Bearer " + API_TEXT.encode()
 BEARING = Received(HttpRequest("GET", b"/", b"", ((b"authorization", BEARER),)))
 SIGNED = send(sign())
 BOB = Principal.from_arn("arn:aws:iam::123456789012:user/bob", userid="AIDABOB")

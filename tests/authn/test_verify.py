@@ -7,7 +7,6 @@ from datetime import timedelta
 
 import pytest
 
-from iam_guard.authn import api_key as keys_of
 from iam_guard.authn.callers import Callers
 from iam_guard.authn.http import HttpRequest
 from iam_guard.authn.verify import authenticate
@@ -24,6 +23,8 @@ from iam_guard.model.principal import Credential, Principal
 from tests.authn.signing import (
     ACCESS_KEY,
     ALICE,
+    API_KEY,
+    API_TEXT,
     EMPTY_HASH,
     KEY_ID,
     NOW,
@@ -35,9 +36,6 @@ from tests.authn.signing import (
     with_header,
 )
 
-API_SECRET = "s3cretS3cretS3cretS3cretS3cretS3cret"
-API_TEXT = keys_of.format_key("K7Q2EXAMPLE", API_SECRET)
-API_KEY = ApiKey("K7Q2EXAMPLE", keys_of.digest_of(API_SECRET), active=True, principal=ALICE)
 BAD_TOKEN = "The security token included in the request is invalid."
 
 
