@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from iam_guard.model.principal import Principal as Principal
     from iam_guard.model.request import AccessRequest as AccessRequest
     from iam_guard.model.request import Resource as Resource
+    from iam_guard.wire.app import aws_api as aws_api
 
 _WHERE = {
     "AccessDenied": "errors",
@@ -41,6 +42,7 @@ _WHERE = {
     "Principal": "model.principal",
     "Resource": "model.request",
     "Service": "enforcement.service",
+    "aws_api": "wire.app",
     "compile_policies": "evaluation.authorizer",
     "current_decision": "enforcement.context",
     "current_principal": "enforcement.context",

@@ -10,9 +10,10 @@ from iam_guard.audit.sinks import open_sink
 from iam_guard.audit.trail import Trail
 from iam_guard.enforcement.service import Service
 from iam_guard.guard import Guard
-from iam_guard.settings import load
+from iam_guard.settings import Settings, load
 from iam_guard.store.cached import CachedStore
 from iam_guard.store.opening import open_store
+from iam_guard.store.protocol import SourceStore
 
 
 def open_guard(store: str | os.PathLike[str], *, services: Iterable[Service] = (), **settings: Any) -> Guard:
@@ -23,6 +24,10 @@ def open_guard(store: str | os.PathLike[str], *, services: Iterable[Service] = (
     database cannot be reached.
     """
     chosen = load(settings)
-    opened = CachedStore(open_store(os.fspath(store), chosen), chosen)
-    trail = Trail(open_sink(chosen.audit), region=chosen.region)
-    return Guard(opened, trail, chosen, catalogues=[each.catalogue for each in services])
+    return guard_on(open_store(os.fspath(store), chosen), chosen, services=services)
+
+
+def guard_on(opened: SourceStore, settings: Settings, *, services: Iterable[Service] = ()) -> Guard:
+    """Put a guard on a store that is open already."""
+    trail = Trail(open_sink(settings.audit), region=settings.region)
+    return Guard(CachedStore(opened, settings), trail, settings, catalogues=[each.catalogue for each in services])

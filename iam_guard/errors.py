@@ -114,6 +114,15 @@ class InvalidInput(IamGuardError):
     fault = "sender"
 
 
+class ValidationError(IamGuardError):
+    """A parameter of a call to our own API has a value that AWS's service does not take."""
+
+    code = "ValidationError"
+    status = 400
+    wire_status = 400
+    fault = "sender"
+
+
 class MalformedRequest(IamGuardError):
     """The HTTP request itself cannot be read: truncated body, non-UTF-8 path, repeated header."""
 
@@ -210,6 +219,37 @@ class LimitExceeded(IamGuardError):
     status = 409
     wire_status = 409
     fault = "sender"
+
+
+class UnmodifiableEntity(IamGuardError):
+    """What is to be changed is AWS's own: a managed policy of AWS, a service-linked role (rule R-14)."""
+
+    code = "UnmodifiableEntity"
+    status = 400
+    wire_status = 400
+    fault = "sender"
+
+
+class ConcurrentModification(IamGuardError):
+    """What a call is about was changed while the call was decided; to be tried again."""
+
+    code = "ConcurrentModification"
+    status = 409
+    wire_status = 409
+    fault = "sender"
+
+
+class NotSupported(IamGuardError):
+    """An operation that makes sense inside AWS only; the documentation lists them, with the reasons."""
+
+    code = "NotSupported"
+    status = 400
+    wire_status = 400
+    fault = "sender"
+
+
+class StoreIsReadOnly(NotSupported):
+    """The store follows a file, and is changed by changing the file."""
 
 
 class SeedError(IamGuardError):

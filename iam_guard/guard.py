@@ -30,7 +30,7 @@ from iam_guard.model.request import AccessRequest, Call, Resource
 from iam_guard.model.usage import CacheUsage
 from iam_guard.settings import Settings
 from iam_guard.store.cached import CachedStore
-from iam_guard.store.protocol import Store
+from iam_guard.store.protocol import RecordStore, Store
 from iam_guard.supply import Circumstances, SuppliedContext
 
 _log = logging.getLogger("iam_guard.guard")
@@ -175,6 +175,11 @@ class Guard:
     def usage(self) -> dict[str, CacheUsage]:
         """Tell how each cache is used: entries held, entries at most, hits and misses since the guard was opened."""
         return self._store.usage() | self._loader.usage()
+
+    @property
+    def store(self) -> RecordStore:
+        """The store behind, for the services that change it."""
+        return self._store
 
     def refresh(self) -> None:
         """Look at once whether the state behind has changed."""

@@ -21,23 +21,23 @@ EMPTY_HASH = hashlib.sha256(b"").hexdigest()
 class ReadBody:
     """A body that was read, and a `receive` that gives it again."""
 
-    __slots__ = ("_body", "_given", "_receive")
+    __slots__ = ("_given", "_receive", "content")
 
     def __init__(self, body: bytes, receive: Receive) -> None:
-        self._body = body
+        self.content = body
         self._receive = receive
         self._given = False
 
     def hash(self) -> str:
         """Give its SHA-256 in hexadecimal."""
-        return hashlib.sha256(self._body).hexdigest() if self._body else EMPTY_HASH
+        return hashlib.sha256(self.content).hexdigest() if self.content else EMPTY_HASH
 
     async def receive(self) -> Message:
         """Give the whole body once, then what the server says."""
         if self._given:
             return await self._receive()
         self._given = True
-        return {"type": "http.request", "body": self._body, "more_body": False}
+        return {"type": "http.request", "body": self.content, "more_body": False}
 
 
 async def read_body(receive: Receive, limit: int) -> ReadBody:

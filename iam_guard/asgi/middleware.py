@@ -11,23 +11,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
-from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
 
-import anyio.to_thread
-
-from iam_guard.asgi.body import EMPTY_HASH, ReadBody, Receive, read_body
-from iam_guard.asgi.client import Connection, http_request
-from iam_guard.asgi.routes import is_router, mark_of, unguarded
-from iam_guard.authn.http import HttpRequest
-from iam_guard.authn.verify import Claim, claim_of, credential_of, extract
+from iam_guard.asgi.body import Receive
+from iam_guard.asgi.client import Connection
+from iam_guard.asgi.routes import guards_itself, is_router, mark_of, takes_care_of_itself, unguarded
+from iam_guard.asgi.sign_in import sign_in
 from iam_guard.enforcement.context import CurrentCall, serving
 from iam_guard.enforcement.refusal import RefusalFormat, problem
-from iam_guard.enforcement.requirement import PUBLIC
+from iam_guard.enforcement.requirement import OWN_GUARD, PUBLIC
 from iam_guard.errors import ConfigurationError, DecisionUnavailable, IamGuardError, UndecidedEndpoint
 from iam_guard.guard import Guard
-from iam_guard.model.principal import Principal
 from iam_guard.model.request import Call
 
 Scope = MutableMapping[str, Any]
@@ -37,7 +32,6 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _log = logging.getLogger("iam_guard.asgi")
 
-_NO_CLAIM: Final = Claim("unknown", None)
 _POLICY_VIOLATION: Final = 1008
 _NOTHING_WANTED: Final = "iam-guard:UndecidedEndpoint"
 _ROUTER_ANSWERS = {307, 404}
@@ -59,6 +53,7 @@ class GuardMiddleware:
         self._refusal = refusal
         self._check_routes = check_routes
         self._connection = Connection(guard.settings)
+        self._has_own_guards: bool | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -89,8 +84,13 @@ class GuardMiddleware:
         facts = self._connection.facts(scope)
         watched = _Watched(scope, send, facts)
         call: CurrentCall | None = None
+        if self._leads_to_own_guard(scope):
+            watched.is_passed_on = True
+            await self.app(scope, receive, watched.send)
+            return
         try:
-            principal, receive = await self._authenticate(scope, receive, facts)
+            principal, body = await sign_in(self.guard, scope, receive, facts)
+            receive = receive if body is None else body.receive
             call = CurrentCall(self.guard, principal, facts, scope)
             watched.call = call
             with serving(call):
@@ -101,34 +101,12 @@ class GuardMiddleware:
                 raise
             await self._refuse(error, scope, receive, send, facts)
 
-    async def _authenticate(self, scope: Scope, receive: Receive, facts: Call) -> tuple[Principal, Receive]:
-        request: HttpRequest | None = None
-        try:
-            request = http_request(scope)
-            credential = extract(request, max_header=self.guard.settings.max_header)
-            claim = claim_of(credential)
-            body = await self._signed_body(scope, claim, receive)
-        except IamGuardError as error:
-            claim = _NO_CLAIM if request is None else credential_of(request)
-            self.guard.trail.note_authentication(error, facts, kind=claim.kind, credential_id=claim.id)
-            raise
-        authenticate = partial(
-            self.guard.authenticate,
-            request,
-            payload_hash=_hash_of_nothing if body is None else body.hash,
-            call=facts,
-            credential=credential,
-        )
-        if self.guard.knows_credential(claim.kind, claim.id):
-            principal = authenticate()
-        else:
-            principal = await anyio.to_thread.run_sync(authenticate)
-        return principal, receive if body is None else body.receive
-
-    async def _signed_body(self, scope: Scope, claim: Claim, receive: Receive) -> ReadBody | None:
-        if scope["type"] != "http" or not claim.needs_body:
-            return None
-        return await read_body(receive, self.guard.settings.max_body)
+    def _leads_to_own_guard(self, scope: Scope) -> bool:
+        """Tell whether the request is for a mounted application that signs in its callers itself (our own API)."""
+        app = scope.get("app") or self.app
+        if self._has_own_guards is None:
+            self._has_own_guards = guards_itself(app)
+        return self._has_own_guards and takes_care_of_itself(app, scope)
 
     def _report(self, error: IamGuardError, facts: Call, call: CurrentCall | None) -> None:
         """Note what no decision noted: bad input to a handler, a wrong set-up, an undecided endpoint."""
@@ -156,27 +134,25 @@ class GuardMiddleware:
         await send({"type": f"{prefix}.response.body", "body": body})
 
 
-def _hash_of_nothing() -> str:
-    return EMPTY_HASH
-
-
 class _Watched:
     """The way out of the application: lets an answer start only if it was decided, or its endpoint is public."""
 
-    __slots__ = ("_facts", "_scope", "_send", "call", "started")
+    __slots__ = ("_facts", "_scope", "_send", "call", "is_passed_on", "started")
 
     def __init__(self, scope: Scope, send: Send, facts: Call) -> None:
         self._scope = scope
         self._send = send
         self._facts = facts
         self.call: CurrentCall | None = None
+        self.is_passed_on = False
         self.started = False
 
     async def send(self, message: Message) -> None:
         if not self.started and message["type"] != "websocket.close":
             self._check(message)
             self.started = True
-            if message["type"] in ("http.response.start", "websocket.http.response.start"):
+            is_start = message["type"] in ("http.response.start", "websocket.http.response.start")
+            if is_start and not self.is_passed_on:
                 request_id = (b"x-amzn-requestid", self._facts.request_id.encode("ascii"))
                 message["headers"] = [*message.get("headers", ()), request_id]
         await self._send(message)
@@ -184,6 +160,8 @@ class _Watched:
     def _check(self, message: Message) -> None:
         """Refuse an answer that nobody decided (design 5), and the 500 that a framework makes of a refusal."""
         if self.call is None:
+            if self.is_passed_on and mark_of(self._scope.get("endpoint"), None) != OWN_GUARD:
+                raise UndecidedEndpoint("a request for an application with a guard of its own was answered by another")
             return
         if self.call.refusal is not None and message.get("status") == HTTPStatus.INTERNAL_SERVER_ERROR:
             raise self.call.refusal

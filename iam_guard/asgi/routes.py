@@ -7,11 +7,11 @@ and FastAPI's included routers. Must not live here: deciding.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from iam_guard.enforcement.requirement import MARK, PUBLIC
+from iam_guard.enforcement.requirement import MARK, OWN_GUARD
 
 _METHODS = ("get", "head", "post", "put", "patch", "delete", "options", "query")
 
@@ -57,6 +57,28 @@ def mark_of(endpoint: Any, method: str | None) -> Any:
     return _mark_of(getattr(endpoint, name, None))
 
 
+def guards_itself(app: Any) -> bool:
+    """Tell whether something is mounted in an application that signs in its callers and decides by itself."""
+    return any(OWN_GUARD in endpoint.guards for endpoint in inventory(app))
+
+
+def takes_care_of_itself(app: Any, scope: Mapping[str, Any]) -> bool:
+    """Tell whether the route that takes a request leads to what is mounted with a guard of its own.
+
+    Asks the routes themselves, in their order, as the router will: never a comparison of paths.
+    """
+    for route in _routes_of(app):
+        matches = getattr(route, "matches", None)
+        match, child = matches(scope) if matches is not None else (None, {})
+        if getattr(match, "name", None) != "FULL":
+            continue
+        mounted = getattr(route, "app", None)
+        if getattr(route, "endpoint", None) is not None:
+            return False
+        return _mark_of(mounted) == OWN_GUARD or takes_care_of_itself(mounted, {**scope, **child})
+    return False
+
+
 def is_router(endpoint: Any) -> bool:
     """Tell whether an ASGI scope's endpoint is no endpoint: absent, or what is mounted and routes on."""
     return endpoint is None or bool(_routes_of(endpoint))
@@ -95,8 +117,7 @@ def _mounted(route: Any, path: str) -> Iterator[Endpoint]:
     if inside:
         yield from _walk(inside, path)
         return
-    guards = ("public",) if _mark_of(app) == PUBLIC else ()
-    yield Endpoint(path or "/", (), getattr(route, "name", None) or type(app).__name__, guards)
+    yield Endpoint(path or "/", (), getattr(route, "name", None) or type(app).__name__, _guards(app))
 
 
 def _endpoints(route: Any, path: str, endpoint: Any) -> Iterator[Endpoint]:

@@ -33,7 +33,17 @@ from iam_guard.errors import ExpiredToken, InvalidClientTokenId, SignatureDoesNo
 from iam_guard.model.credential import AccessKey, ApiKey
 from iam_guard.model.principal import Credential, Principal
 
-__all__ = ["AnyCredential", "Callers", "Claim", "HttpRequest", "authenticate", "claim_of", "credential_of", "extract"]
+__all__ = [
+    "AnyCredential",
+    "Callers",
+    "Claim",
+    "HttpRequest",
+    "authenticate",
+    "claim_of",
+    "credential_of",
+    "extract",
+    "signed_service",
+]
 
 _ANONYMOUS = replace(Principal.anonymous(), credential=Credential("none"))
 _NO_SECRET = "0" * 40  # stands in for the secret of an unknown key, so that refusing it takes as long
@@ -73,6 +83,11 @@ def authenticate(
             sigv4.check_time(credential, now=now, skew=skew)
             sigv4.check_coverage(request, credential)
             return _by_signature(request, credential, find_access_key, payload_hash, callers, public_hosts)
+
+
+def signed_service(credential: AnyCredential | None) -> str | None:
+    """Give the service that a signature is scoped to; None for every other credential."""
+    return credential.service if isinstance(credential, SigV4Credential) else None
 
 
 def _by_signature(

@@ -26,6 +26,7 @@ class CommandRow(NamedTuple):
 COMMANDS = {
     "init": CommandRow("store", "init", "Create the store, and the key that seals its secrets."),
     "apply": CommandRow("store", "apply", "Apply a seed FILE: afterwards the store holds what it declares."),
+    "serve": CommandRow("serve", "serve", "Serve the AWS-compatible API: IAM, and who one is by STS, on one endpoint."),
     "routes": CommandRow(
         *("application", "routes"),
         "List the endpoints of APP (`module:app`) and what guards them; exit code 1 when nobody guards one.",

@@ -31,8 +31,10 @@ ResourceSource: TypeAlias = str | ResourceLoader
 ContextSource: TypeAlias = Keys | ContextLoader | None
 
 MARK: Final = "__iam_guard__"
-"""The attribute of an endpoint that says what guards it: a `Requirement`, or `PUBLIC`."""
+"""The attribute of an endpoint that says what guards it: a `Requirement`, `PUBLIC` or `OWN_GUARD`."""
 PUBLIC: Final = "public"
+OWN_GUARD: Final = "a guard of its own"
+"""The mark of an application that signs in its callers and decides by itself, wherever it is mounted."""
 
 
 class Concealed(NoSuchEntity):

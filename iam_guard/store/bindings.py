@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from iam_guard.errors import InvalidInput
 from iam_guard.model.arn import Arn
@@ -29,6 +29,37 @@ def bindable(document: Document) -> Iterator[tuple[str, Arn]]:
             if arn is not None:
                 seen.add(value)
                 yield value, arn
+
+
+class Bound(NamedTuple):
+    """What the principals of a policy are bound to: unique ids by ARN, and the ARNs that a hosted account lacks."""
+
+    bindings: dict[str, str]
+    unknown: list[str]
+
+
+def bound(
+    document: Document, is_hosted: Callable[[Arn], bool], id_of: Callable[[str, Arn], str | None]
+) -> Bound:
+    """Bind the users and roles that a policy names to the unique ids they have now (P-5).
+
+    What is not of an account of ours we can't know; it stays as it is written (P-8).
+    """
+    found = Bound({}, [])
+    for text, arn in bindable(document):
+        if not is_hosted(arn):
+            continue
+        id = id_of(text, arn)
+        if id is None:
+            found.unknown.append(text)
+        else:
+            found.bindings[text] = id
+    return found
+
+
+def invalid_principal(text: str) -> str:
+    """Give AWS's sentence about an ARN that names nobody (P-8)."""
+    return f'Invalid principal in policy: "AWS":"{text}"'
 
 
 def current_text(text: str, bindings: Mapping[str, str], arn_of: Callable[[str], str | None]) -> str:

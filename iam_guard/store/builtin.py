@@ -7,25 +7,79 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from iam_guard.store.identifiers import AWS_MANAGED, fold
 from iam_guard.store.schema import control_policies, meta, policies, policy_versions
 
-MANAGED = {
-    # name: (unique id, description, statement)
+READ_ONLY_ACTIONS = (
+    "access-analyzer:Get*",
+    "access-analyzer:List*",
+    "access-analyzer:Validate*",
+    "iam:Generate*",
+    "iam:Get*",
+    "iam:List*",
+    "iam:Simulate*",
+    "identitystore:Describe*",
+    "identitystore:Get*",
+    "identitystore:List*",
+    "organizations:Describe*",
+    "organizations:List*",
+    "sso:Describe*",
+    "sso:Get*",
+    "sso:List*",
+    "sts:GetAccessKeyInfo",
+    "sts:GetCallerIdentity",
+)
+"""What only reads in the services that we are ourselves; an action's prefix is literal (G-61), so there is no `*:Get*`.
+An application's own reading actions go into a policy of its own."""
+
+MANAGED: Mapping[str, tuple[str, str, Sequence[Mapping[str, object]]]] = {
+    # name: (unique id, description, statements)
     "AdministratorAccess": (
         "ANPAIWMBCKSKIEE64ZLYK",
         "Provides full access to AWS services and resources.",
-        {"Effect": "Allow", "Action": "*", "Resource": "*"},
+        ({"Effect": "Allow", "Action": "*", "Resource": "*"},),
+    ),
+    "IAMFullAccess": (
+        "ANPAI7XKCFMBPM3QQRRVQ",
+        "Provides full access to IAM.",
+        ({"Effect": "Allow", "Action": "iam:*", "Resource": "*"},),
+    ),
+    "PowerUserAccess": (
+        "ANPAJYRXTHIB4FOVS3ZXS",
+        "Provides full access to everything but the management of users, groups, roles and organizations.",
+        (
+            {
+                "Effect": "Allow",
+                "NotAction": ["iam:*", "organizations:*", "account:*"],
+                "Resource": "*",
+            },
+            {
+                "Effect": "Allow",
+                "Action": [
+                    "iam:CreateServiceLinkedRole",
+                    "iam:DeleteServiceLinkedRole",
+                    "iam:ListRoles",
+                    "organizations:DescribeOrganization",
+                ],
+                "Resource": "*",
+            },
+        ),
+    ),
+    "ReadOnlyAccess": (
+        "ANPAILL3HVNFSB6DCOWYQ",
+        "Provides access to whatever reads and changes nothing.",
+        ({"Effect": "Allow", "Action": list(READ_ONLY_ACTIONS), "Resource": "*"},),
     ),
 }
 
 FULL_ACCESS = {"SCP": "FullAWSAccess", "RCP": "RCPFullAWSAccess"}
 """The control policy of each type that is attached where nobody says otherwise."""
 
-_CONTROL = {
+_CONTROL: Mapping[str, Mapping[str, object]] = {
     "SCP": {"Effect": "Allow", "Action": "*", "Resource": "*"},
     "RCP": {"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"},
 }
@@ -38,20 +92,28 @@ def full_access_id(type: str) -> str:
 def begin(connection: Connection, *, now: int) -> None:
     """Put the first rows into an empty schema."""
     connection.execute(meta.insert().values(id=1, epoch=1, created=now))
-    for name, (id, description, statement) in MANAGED.items():
-        text, digest = _document(statement)
+    for type, name in FULL_ACCESS.items():
+        text, digest = _document((_CONTROL[type],))
+        shared = {"id": full_access_id(type), "type": type, "name": name, "folded": fold(name)}
+        connection.execute(control_policies.insert().values(**shared, description="", text=text, digest=digest))
+    complete(connection, now=now)
+
+
+def complete(connection: Connection, *, now: int) -> None:
+    """Put in the AWS managed policies that an older store has not yet."""
+    stored = set(connection.execute(select(policies.c.folded).where(policies.c.account == AWS_MANAGED)).scalars())
+    for name, (id, description, statements) in MANAGED.items():
+        if fold(name) in stored:
+            continue
+        text, digest = _document(statements)
         shared = {"id": id, "account": AWS_MANAGED, "path": "/", "name": name, "folded": fold(name)}
         policy = policies.insert().values(**shared, description=description, default_version=1, tags={}, created=now)
         connection.execute(policy)
         connection.execute(
             policy_versions.insert().values(policy_id=id, version=1, text=text, digest=digest, created=now)
         )
-    for type, name in FULL_ACCESS.items():
-        text, digest = _document(_CONTROL[type])
-        shared = {"id": full_access_id(type), "type": type, "name": name, "folded": fold(name)}
-        connection.execute(control_policies.insert().values(**shared, description="", text=text, digest=digest))
 
 
-def _document(statement: dict[str, str]) -> tuple[str, str]:
-    text = json.dumps({"Version": "2012-10-17", "Statement": [statement]}, indent=2)
+def _document(statements: Sequence[Mapping[str, object]]) -> tuple[str, str]:
+    text = json.dumps({"Version": "2012-10-17", "Statement": list(statements)}, indent=2)
     return text, hashlib.sha256(text.encode()).hexdigest()

@@ -15,8 +15,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import Future
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -27,7 +28,10 @@ from iam_guard.model.credential import AccessKey, ApiKey
 from iam_guard.model.principal import Principal
 from iam_guard.model.usage import CacheUsage
 from iam_guard.settings import Settings
+from iam_guard.store.identifiers import UniqueIds
 from iam_guard.store.protocol import AccountRecord, PrincipalRecord, ResourceRecord, SourceStore, StoredPolicy
+from iam_guard.store.records import Records
+from iam_guard.store.sealing import Sealer
 
 logger = logging.getLogger("iam_guard.store")
 
@@ -100,6 +104,31 @@ class CachedStore:
 
     def resource(self, arn: str) -> ResourceRecord:
         return self._answer("resource", arn, self._inner.resource)
+
+    # --- changing ------------------------------------------------------------------------------------------------
+
+    @property
+    def sealer(self) -> Sealer:
+        return self._inner.sealer
+
+    @property
+    def partition(self) -> str:
+        return self._inner.partition
+
+    @property
+    def ids(self) -> UniqueIds:
+        return self._inner.ids
+
+    def viewing(self) -> AbstractContextManager[Records]:
+        return self._inner.viewing()
+
+    @contextmanager
+    def changing(self) -> Iterator[Records]:
+        """Change rows; whoever asks this store afterwards reads the change."""
+        with self._inner.changing() as records:
+            yield records
+        if records.changed:
+            self.refresh()
 
     def refresh(self) -> None:
         self._inner.refresh()

@@ -14,6 +14,7 @@ with `synchronous=FULL`: a revocation that was acknowledged survives a power cut
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,7 @@ from iam_guard.store import schema
 BUSY_SECONDS = 5
 """How long an SQLite connection waits for another process's write, and a PostgreSQL connection for the server."""
 
+_WAL_RETRY_SECONDS = 0.02
 _WRITE = "iam_guard_write"
 _READ_OPTIONS: dict[str, dict[str, Any]] = {
     "postgresql": {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
@@ -155,8 +157,21 @@ def _prepare_memory(connection: sqlite3.Connection, _: object) -> None:
 
 def _prepare_file(connection: sqlite3.Connection, _: object) -> None:
     _prepare_memory(connection, _)
-    connection.execute("PRAGMA journal_mode=WAL")
+    _turn_to_wal(connection)
     connection.execute("PRAGMA synchronous=FULL")
+
+
+def _turn_to_wal(connection: sqlite3.Connection) -> None:
+    """Choose WAL; for this one statement SQLite does not wait by itself while another process makes the file."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_WAL_RETRY_SECONDS)
 
 
 def _begin(connection: Connection) -> None:

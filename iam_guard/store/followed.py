@@ -20,15 +20,16 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from iam_guard.errors import SeedError
+from iam_guard.errors import SeedError, StoreIsReadOnly
 from iam_guard.model.credential import AccessKey, ApiKey
 from iam_guard.model.principal import Principal
 from iam_guard.settings import Settings
 from iam_guard.store.engine import closed_on_error, make_engine
-from iam_guard.store.identifiers import derived_id
+from iam_guard.store.identifiers import UniqueIds, derived_id
 from iam_guard.store.migrations import upgrade
 from iam_guard.store.protocol import AccountRecord, PrincipalRecord, ResourceRecord
-from iam_guard.store.sealing import load_key_ring
+from iam_guard.store.records import Records
+from iam_guard.store.sealing import Sealer, load_key_ring
 from iam_guard.store.seed.apply import apply_seed
 from iam_guard.store.seed.documents import Files
 from iam_guard.store.seed.reading import read_seed
@@ -86,6 +87,25 @@ class FollowedSeedStore:
 
     def resource(self, arn: str) -> ResourceRecord:
         return self._store.resource(arn)
+
+    @property
+    def sealer(self) -> Sealer:
+        return self._store.sealer
+
+    @property
+    def partition(self) -> str:
+        return self._partition
+
+    @property
+    def ids(self) -> UniqueIds:
+        return self._store.ids
+
+    def viewing(self) -> AbstractContextManager[Records]:
+        return self._store.viewing()
+
+    def changing(self) -> AbstractContextManager[Records]:
+        """Refuse: the file is the whole truth, and the next reading of it would undo any change."""
+        raise StoreIsReadOnly(f"the store follows the file `{self._path.name}`, and changes with it only")
 
     def refresh(self) -> None:
         """Read the file again if it has changed, even if it was written this very moment."""

@@ -15,6 +15,9 @@ from typing import Protocol
 from iam_guard.model.credential import AccessKey, ApiKey
 from iam_guard.model.decision import PolicyRef
 from iam_guard.model.principal import Principal
+from iam_guard.store.identifiers import UniqueIds
+from iam_guard.store.records import Records
+from iam_guard.store.sealing import Sealer
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +109,29 @@ class Store(Protocol):
     def close(self) -> None: ...
 
 
-class SourceStore(Store, Protocol):
+class RecordStore(Protocol):
+    """What the services that change a store ask of it."""
+
+    @property
+    def sealer(self) -> Sealer:
+        """Give what seals its secrets."""
+
+    @property
+    def partition(self) -> str:
+        """Give the partition of its ARNs."""
+
+    @property
+    def ids(self) -> UniqueIds:
+        """Give what makes its unique ids."""
+
+    def viewing(self) -> AbstractContextManager[Records]:
+        """Read rows in one transaction."""
+
+    def changing(self) -> AbstractContextManager[Records]:
+        """Change rows in one transaction. Raises `StoreIsReadOnly` for a store that follows a file."""
+
+
+class SourceStore(Store, RecordStore, Protocol):
     """A store that remembers nothing, and so can answer several questions from one state."""
 
     def at_once(self) -> AbstractContextManager[None]:

@@ -1,7 +1,7 @@
 """The questions, as SQL: one function per question, each gives a statement.
 
 Every first question of a transaction starts from `meta`, so that its rows carry the epoch, and there is a row even
-when nothing was found. What a request names is looked for through `_sought`. Must not live here: what the rows mean
+when nothing was found. What a request names is looked for through `sought`. Must not live here: what the rows mean
 (`sql_store`), changes (`sync`, `seed_apply`).
 """
 
@@ -63,7 +63,7 @@ def epoch() -> Select[Any]:
 
 def identity(account: str, kind: str, folded: str) -> Select[Any]:
     """One user or role by its folded name, with its boundary: exactly one row, `identity_id` NULL if there is none."""
-    named = (identities.c.account == _sought(account), identities.c.folded == _sought(folded))
+    named = (identities.c.account == sought(account), identities.c.folded == sought(folded))
     this = and_(identities.c.kind == kind, *named)
     boundary = _default_version(identities.c.boundary_id)
     return (
@@ -115,7 +115,7 @@ def access_key(key_id: str) -> Select[Any]:
     return (
         select(access_keys.c.sealed, access_keys.c.status, access_keys.c.account.label("key_account"), *_IDENTITY)
         .outerjoin(identities, identities.c.id == access_keys.c.user_id)
-        .where(access_keys.c.id == _sought(key_id))
+        .where(access_keys.c.id == sought(key_id))
     )
 
 
@@ -124,7 +124,7 @@ def api_key(key_id: str) -> Select[Any]:
     return (
         select(*columns, *_IDENTITY)
         .join(identities, identities.c.id == api_keys.c.identity_id)
-        .where(api_keys.c.id == _sought(key_id))
+        .where(api_keys.c.id == sought(key_id))
     )
 
 
@@ -141,7 +141,7 @@ def account(account_id: str) -> Select[Any]:
             organizations.c.rcps_enabled,
         )
         .select_from(meta)
-        .outerjoin(accounts, accounts.c.id == _sought(account_id))
+        .outerjoin(accounts, accounts.c.id == sought(account_id))
         .outerjoin(placements, placements.c.account == accounts.c.id)
         .outerjoin(units, units.c.id == placements.c.unit_id)
         .outerjoin(organizations, organizations.c.id == units.c.organization_id)
@@ -187,12 +187,12 @@ def control_levels(account_id: str, unit_id: str) -> CompoundSelect[Any]:
 def resource(arn: str) -> Select[Any]:
     """A resource: exactly one row, `account` NULL if it is not known."""
     columns = (resources.c.account, resources.c.tags, resources.c.text, resources.c.digest, resources.c.bindings)
-    return select(meta.c.epoch, *columns).select_from(meta).outerjoin(resources, resources.c.arn == _sought(arn))
+    return select(meta.c.epoch, *columns).select_from(meta).outerjoin(resources, resources.c.arn == sought(arn))
 
 
 def account_existence(account_id: str) -> Select[Any]:
     """The epoch, and the account's id if it exists."""
-    this = accounts.c.id == _sought(account_id)
+    this = accounts.c.id == sought(account_id)
     return select(meta.c.epoch, accounts.c.id).select_from(meta).outerjoin(accounts, this)
 
 
@@ -202,7 +202,7 @@ def names_of(identity_ids: Sequence[str]) -> Select[Any]:
     return select(*columns).where(identities.c.id.in_(identity_ids))
 
 
-def _sought(text: str) -> str:
+def sought(text: str) -> str:
     """Give what to look for: where no database can hold the text, the empty one, for nothing is called that."""
     try:
         text.encode()

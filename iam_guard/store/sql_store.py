@@ -1,4 +1,5 @@
-"""The Store on a database: what the rows mean. One transaction a question, at most two statements in it.
+"""The Store on a database: what the rows mean. One transaction a question, at most two statements in it; beside it, the
+transactions of those who change rows.
 
 Must not live here: SQL (`queries`), caching (`cached`), changes (`seed_apply`). Rules P-1 to P-16, S-21, R-1, E-10 to
 E-14, T-9.
@@ -25,7 +26,7 @@ from iam_guard.model.decision import PolicyRef, PolicyType
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.store import queries
 from iam_guard.store.bindings import current_text
-from iam_guard.store.engine import reading
+from iam_guard.store.engine import bump_epoch, reading, writing
 from iam_guard.store.identifiers import (
     UniqueIds,
     control_policy_arn,
@@ -36,6 +37,7 @@ from iam_guard.store.identifiers import (
     session_arn,
 )
 from iam_guard.store.protocol import AccountRecord, Organization, PrincipalRecord, ResourceRecord, StoredPolicy
+from iam_guard.store.records import Records
 from iam_guard.store.sealing import Sealer
 
 Row: TypeAlias = RowMapping
@@ -72,6 +74,22 @@ class SqlStore:
             return
         with reading(self.engine) as connection:
             yield connection
+
+    @contextmanager
+    def viewing(self) -> Iterator[Records]:
+        """Read rows in one transaction."""
+        with self._reading() as connection:
+            yield Records(connection, writes=False)
+
+    @contextmanager
+    def changing(self) -> Iterator[Records]:
+        """Change rows in one transaction that ends with a higher epoch; nothing is changed when the block raises."""
+        with writing(self.engine) as connection:
+            records = Records(connection, writes=True)
+            records.lock()
+            yield records
+            if records.changed:
+                bump_epoch(connection)
 
     def epoch(self) -> int:
         with self._reading() as connection:

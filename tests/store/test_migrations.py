@@ -12,6 +12,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine, inspect, select
 
 from iam_guard.store import schema
+from iam_guard.store.builtin import MANAGED
 from iam_guard.store.engine import reading
 from iam_guard.store.migrations import downgrade, is_current, upgrade
 
@@ -73,12 +74,12 @@ def test_there_and_back(engine: Engine) -> None:
 
 
 def test_every_store_begins_with_awss_policies(engine: Engine) -> None:
-    """AdministratorAccess and the two full-access control policies are there from the beginning (E-12, E-13)."""
+    """The AWS managed policies and the two full-access control policies are there from the beginning (E-12, E-13)."""
     upgrade(engine)
     with reading(engine) as connection:
         managed = connection.execute(select(schema.policies.c.account, schema.policies.c.name)).all()
         control = connection.execute(select(schema.control_policies.c.id, schema.control_policies.c.type)).all()
-    assert [tuple(row) for row in managed] == [("aws", "AdministratorAccess")]
+    assert {tuple(row) for row in managed} == {("aws", name) for name in MANAGED}
     assert {tuple(row) for row in control} == {("p-FullAWSAccess", "SCP"), ("p-RCPFullAWSAccess", "RCP")}
 
 

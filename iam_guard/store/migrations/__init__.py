@@ -21,7 +21,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, func, select
 
-from iam_guard.store.builtin import begin
+from iam_guard.store.builtin import begin, complete
 from iam_guard.store.engine import reading, writing
 
 _OUR_STEPS = 0x69616D67756172
@@ -38,8 +38,7 @@ def upgrade(engine: Engine) -> bool:
             return False
         script = _script()
         _run(connection, lambda revision, _: script._upgrade_revs("head", revision))
-        if before is None:
-            begin(connection, now=int(time.time()))
+        (begin if before is None else complete)(connection, now=int(time.time()))
     return True
 
 

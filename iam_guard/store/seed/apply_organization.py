@@ -110,8 +110,8 @@ def _refuse_second_management(run: Run, declared: SeedOrganization) -> None:
         run.problems.add(declared.line, message)
 
 
-def _as_set(rows: Rows) -> set[tuple[tuple[str, Any], ...]]:
-    return {tuple(sorted(row.items())) for row in rows}
+def _as_set(rows: Rows) -> set[tuple[tuple[str, str], ...]]:
+    return {tuple(sorted((name, repr(value)) for name, value in row.items())) for row in rows}
 
 
 class _Wanted:
@@ -126,6 +126,8 @@ class _Wanted:
             (row["type"], row["folded"]): row["id"] for row in stored[control_policies]
         }
         self._enabled = {type: _is_enabled(declared, type) for type in FULL_ACCESS}
+        self._features = next((row["root_features"] for row in stored[organizations]), None)
+        """Set through the API, and no part of a seed."""
 
     def rows(self) -> dict[Table, Rows]:
         declared = self._declared
@@ -135,6 +137,7 @@ class _Wanted:
                 "management_account": declared.management_account,
                 "scps_enabled": self._enabled["SCP"],
                 "rcps_enabled": self._enabled["RCP"],
+                "root_features": self._features,
             }
         )
         self._control_policies()

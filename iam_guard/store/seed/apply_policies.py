@@ -78,7 +78,8 @@ def _default_version(policy: SeedPolicy, row: RowMapping | None, versions: list[
     texts = {version["version"]: version["text"] for version in versions}
     if row is not None and texts[row["default_version"]] == policy.document.text:
         return int(row["default_version"])
-    return max(texts, default=0) + 1
+    gone = row["latest_version"] if row is not None and row["latest_version"] is not None else 0
+    return int(max(gone, *texts, 0)) + 1
 
 
 def _row(run: Run, account: str, policy: SeedPolicy, id: str, version: int) -> dict[str, Any]:
@@ -104,6 +105,7 @@ def _write(
 ) -> None:
     delta = sync(run.connection, policies, wanted, kept)
     new: list[dict[str, Any]] = []
+    changed: list[str] = []
     for row in wanted:
         document = declared[row["id"]].document
         numbers = [version["version"] for version in versions.get(row["id"], [])]
@@ -111,6 +113,7 @@ def _write(
             same = {"policy_id": row["id"], "version": row["default_version"], "created": run.now}
             new.append(same | {"text": document.text, "digest": document.digest})
             _drop_oldest(run, versions.get(row["id"], []))
+            changed.append(row["id"])
         what = f"policy {run.arn(row['account'], 'policy', row['path'], row['name'])}"
         if (row["id"],) in delta.created:
             run.note("created", what)
@@ -118,6 +121,7 @@ def _write(
             run.note("updated", what, tuple(_PART[field] for field in fields if field in _PART))
     if new:
         run.connection.execute(policy_versions.insert(), new)
+        run.connection.execute(policies.update().where(policies.c.id.in_(changed)).values(updated=run.now))
 
 
 def _drop_oldest(run: Run, versions: list[RowMapping]) -> None:

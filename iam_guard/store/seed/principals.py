@@ -1,6 +1,6 @@
 """Binding the principals that a policy names to the unique ids they have now (rules P-5, P-8).
 
-Must not live here: how a bound policy is read again (`bindings`).
+Must not live here: the walk over the policy, how a bound policy is read again (`bindings`).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from sqlalchemy import and_, select
 
 from iam_guard.model.arn import Arn
 from iam_guard.policy.document import Document
-from iam_guard.store.bindings import bindable
+from iam_guard.store.bindings import bound, invalid_principal
 from iam_guard.store.identifiers import fold
 from iam_guard.store.schema import accounts, identities
 from iam_guard.store.seed.run import Run
@@ -17,23 +17,22 @@ from iam_guard.store.seed.run import Run
 
 def bind(run: Run, document: Document, line: int) -> dict[str, str]:
     """Give the unique id of each user and role named as principal; one that a hosted account lacks is a problem."""
-    bindings: dict[str, str] = {}
-    for text, arn in bindable(document):
-        hosted = arn.partition == run.store.partition and _is_hosted(run, arn.account)
-        if not hosted:
-            continue  # of an account elsewhere, which we can't know (P-8)
-        id = run.arns.get(text) if arn.account in run.account_ids else _stored(run, arn)
-        if id is None:
-            run.problems.add(line, f'Invalid principal in policy: "AWS":"{text}"')
-        else:
-            bindings[text] = id
-    return bindings
+    found = bound(document, lambda arn: _is_hosted(run, arn), lambda text, arn: _id_of(run, text, arn))
+    for text in found.unknown:
+        run.problems.add(line, invalid_principal(text))
+    return found.bindings
 
 
-def _is_hosted(run: Run, account: str) -> bool:
-    if account in run.account_ids:
+def _is_hosted(run: Run, arn: Arn) -> bool:
+    if arn.partition != run.store.partition:
+        return False
+    if arn.account in run.account_ids:
         return True
-    return run.connection.execute(select(accounts.c.id).where(accounts.c.id == account)).first() is not None
+    return run.connection.execute(select(accounts.c.id).where(accounts.c.id == arn.account)).first() is not None
+
+
+def _id_of(run: Run, text: str, arn: Arn) -> str | None:
+    return run.arns.get(text) if arn.account in run.account_ids else _stored(run, arn)
 
 
 def _stored(run: Run, arn: Arn) -> str | None:

@@ -1,4 +1,4 @@
-"""The tables, as data.
+"""The tables of what decisions are made of, as data.
 
 Users, groups and roles share one table, `identities`: they have the same path, policies, boundary and tags, and a
 policy is attached to each in the same way. The state of one managed policy is split into `policies` and
@@ -41,15 +41,16 @@ metadata = MetaData(
     }
 )
 
-_STATUSES = "status IN ('Active', 'Inactive', 'Expired')"  # R-30
+STATUSES = "status IN ('Active', 'Inactive', 'Expired')"  # R-30
 
 
-def _owned_by(target: str, name: str, *, optional: bool = False, **options: Any) -> Column[str]:
+def owned_by(target: str, name: str, *, optional: bool = False, **options: Any) -> Column[str]:
     """Make a column that points at the owner of the row, with which the row goes away."""
     return Column(name, String, ForeignKey(target, ondelete="CASCADE"), nullable=optional, **options)
 
 
-def _json(name: str) -> Column[Any]:
+def json_column(name: str) -> Column[Any]:
+    """Make a column that always has a value."""
     return Column(name, JSON, nullable=False)
 
 
@@ -70,6 +71,10 @@ accounts = Table(
     Column("email", String),
     Column("alias", String, unique=True),
     Column("created", BigInteger, nullable=False),
+    # what the account has set for itself; NULL where it has not
+    Column("sts_token_version", String),
+    Column("outbound_issuer", String),
+    Column("properties", JSON(none_as_null=True)),
 )
 
 policies = Table(
@@ -82,15 +87,19 @@ policies = Table(
     Column("folded", String, nullable=False),
     Column("description", Text, nullable=False),
     Column("default_version", Integer, nullable=False),
-    _json("tags"),
+    json_column("tags"),
     Column("created", BigInteger, nullable=False),
+    # NULL: as created
+    Column("updated", BigInteger),
+    # the highest number that a version ever had, NULL where no version was ever deleted: numbers do not come again
+    Column("latest_version", Integer),
     UniqueConstraint("account", "folded"),
 )
 
 policy_versions = Table(
     "policy_versions",
     metadata,
-    _owned_by("policies.id", "policy_id", primary_key=True),
+    owned_by("policies.id", "policy_id", primary_key=True),
     Column("version", Integer, primary_key=True, autoincrement=False),
     Column("text", Text, nullable=False),
     Column("digest", String(64), nullable=False),
@@ -101,7 +110,7 @@ identities = Table(
     "identities",
     metadata,
     Column("id", String, primary_key=True),
-    _owned_by("accounts.id", "account"),
+    owned_by("accounts.id", "account"),
     Column("kind", String, nullable=False),
     Column("path", String, nullable=False),
     Column("name", String, nullable=False),
@@ -109,12 +118,13 @@ identities = Table(
     Column("description", Text, nullable=False),
     # no ON DELETE: a policy that is somebody's boundary must not vanish, for the boundary would vanish with it
     Column("boundary_id", String, ForeignKey("policies.id"), index=True),
-    _json("tags"),
+    json_column("tags"),
     Column("trust_text", Text),
     Column("trust_digest", String(64)),
-    _json("trust_bindings"),
+    json_column("trust_bindings"),
     Column("max_session_duration", Integer),
     Column("created", BigInteger, nullable=False),
+    Column("max_signin_session_duration", Integer),
     UniqueConstraint("account", "kind", "folded"),
     CheckConstraint("kind IN ('user', 'group', 'role')", name="kind"),
 )
@@ -122,14 +132,14 @@ identities = Table(
 memberships = Table(
     "memberships",
     metadata,
-    _owned_by("identities.id", "user_id", primary_key=True),
-    _owned_by("identities.id", "group_id", primary_key=True, index=True),
+    owned_by("identities.id", "user_id", primary_key=True),
+    owned_by("identities.id", "group_id", primary_key=True, index=True),
 )
 
 inline_policies = Table(
     "inline_policies",
     metadata,
-    _owned_by("identities.id", "identity_id", primary_key=True),
+    owned_by("identities.id", "identity_id", primary_key=True),
     Column("folded", String, primary_key=True),
     Column("name", String, nullable=False),
     Column("text", Text, nullable=False),
@@ -139,7 +149,7 @@ inline_policies = Table(
 attachments = Table(
     "attachments",
     metadata,
-    _owned_by("identities.id", "identity_id", primary_key=True),
+    owned_by("identities.id", "identity_id", primary_key=True),
     Column("policy_id", String, ForeignKey("policies.id"), primary_key=True, index=True),
 )
 
@@ -147,37 +157,37 @@ access_keys = Table(
     "access_keys",
     metadata,
     Column("id", String, primary_key=True),
-    _owned_by("accounts.id", "account", index=True),
+    owned_by("accounts.id", "account", index=True),
     # NULL: a key of the root user
-    _owned_by("identities.id", "user_id", optional=True, index=True),
+    owned_by("identities.id", "user_id", optional=True, index=True),
     Column("sealed", LargeBinary, nullable=False),
     Column("status", String, nullable=False),
     Column("created", BigInteger, nullable=False),
-    CheckConstraint(_STATUSES, name="status"),
+    CheckConstraint(STATUSES, name="status"),
 )
 
 api_keys = Table(
     "api_keys",
     metadata,
     Column("id", String, primary_key=True),
-    _owned_by("identities.id", "identity_id", index=True),
+    owned_by("identities.id", "identity_id", index=True),
     Column("digest", LargeBinary, nullable=False),
     Column("status", String, nullable=False),
     Column("expires", BigInteger),
     Column("session_policy", Text),
     Column("created", BigInteger, nullable=False),
-    CheckConstraint(_STATUSES, name="status"),
+    CheckConstraint(STATUSES, name="status"),
 )
 
 resources = Table(
     "resources",
     metadata,
     Column("arn", String, primary_key=True),
-    _owned_by("accounts.id", "account", index=True),
-    _json("tags"),
+    owned_by("accounts.id", "account", index=True),
+    json_column("tags"),
     Column("text", Text),
     Column("digest", String(64)),
-    _json("bindings"),
+    json_column("bindings"),
 )
 
 organizations = Table(
@@ -187,15 +197,17 @@ organizations = Table(
     Column("management_account", String(12), nullable=False, unique=True),
     Column("scps_enabled", Boolean, nullable=False),
     Column("rcps_enabled", Boolean, nullable=False),
+    # the names of IAM's features for the whole organization that are on; NULL: none
+    Column("root_features", JSON(none_as_null=True)),
 )
 
 units = Table(
     "units",
     metadata,
     Column("id", String, primary_key=True),
-    _owned_by("organizations.id", "organization_id", index=True),
+    owned_by("organizations.id", "organization_id", index=True),
     # NULL: the root
-    _owned_by("units.id", "parent_id", optional=True),
+    owned_by("units.id", "parent_id", optional=True),
     Column("name", String, nullable=False),
     Column("folded", String, nullable=False),
     UniqueConstraint("parent_id", "folded"),
@@ -204,8 +216,8 @@ units = Table(
 placements = Table(
     "placements",
     metadata,
-    _owned_by("accounts.id", "account", primary_key=True),
-    _owned_by("units.id", "unit_id", index=True),
+    owned_by("accounts.id", "account", primary_key=True),
+    owned_by("units.id", "unit_id", index=True),
 )
 
 control_policies = Table(
@@ -213,7 +225,7 @@ control_policies = Table(
     metadata,
     Column("id", String, primary_key=True),
     # NULL: managed by AWS
-    _owned_by("organizations.id", "organization_id", optional=True),
+    owned_by("organizations.id", "organization_id", optional=True),
     Column("type", String(3), nullable=False),
     Column("name", String, nullable=False),
     Column("folded", String, nullable=False),
@@ -227,11 +239,11 @@ control_policies = Table(
 control_attachments = Table(
     "control_attachments",
     metadata,
-    _owned_by("control_policies.id", "policy_id", primary_key=True),
+    owned_by("control_policies.id", "policy_id", primary_key=True),
     # a unit's id (the root is one) or an account's id: exactly one of the two columns below repeats it
     Column("target", String, primary_key=True),
-    _owned_by("units.id", "unit_id", optional=True),
-    _owned_by("accounts.id", "account", optional=True),
+    owned_by("units.id", "unit_id", optional=True),
+    owned_by("accounts.id", "account", optional=True),
     CheckConstraint("(unit_id IS NULL) <> (account IS NULL)", name="one_target"),
     Index("ix_control_attachments_target", "target"),
 )

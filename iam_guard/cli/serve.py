@@ -1,0 +1,126 @@
+"""`iam-guard serve`: the AWS-compatible API over HTTP, on a store of its own or an application's.
+
+Prints one line with the address when it is ready. Must not live here: the API (`wire`), the first account
+(`store/first_account`).
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import click
+import uvicorn
+
+from iam_guard.assemble import guard_on
+from iam_guard.cli.options import STORE
+from iam_guard.errors import ConfigurationError
+from iam_guard.settings import load
+from iam_guard.store.first_account import create_first_account
+from iam_guard.store.opening import init_store, is_seed_file, open_store
+from iam_guard.store.protocol import SourceStore
+from iam_guard.store.snapshot import Snapshot
+from iam_guard.store.sql_store import SqlStore
+from iam_guard.wire.app import aws_api
+from iam_guard.wire.reset import Resettable
+
+BACKLOG = 2048
+
+
+@click.command()
+@STORE
+@click.option(
+    "--seed",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A seed file to apply to the store before serving.",
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
+@click.option("--port", default=8750, show_default=True, type=click.IntRange(0, 65535), help="0: any free one.")
+@click.option(
+    "--root-access-key",
+    envvar="IAM_GUARD_ROOT_ACCESS_KEY",
+    metavar="ID:SECRET",
+    help="Key of the root user of the first account, which is made when the store is empty.",
+)
+@click.option("--account", default="123456789012", show_default=True, help="Id of that first account.")
+@click.option("--allow-reset", is_flag=True, help="Let `POST /-/reset` go back to the start (only `sqlite://`).")
+def serve(
+    store: str,
+    seed: Path | None,
+    host: str,
+    port: int,
+    root_access_key: str | None,
+    account: str,
+    allow_reset: bool,
+) -> None:
+    """Serve the AWS-compatible API: IAM, and who one is by STS, on one endpoint."""
+    settings = load()
+    opened = open_store(store, settings) if is_seed_file(store) else init_store(store, settings)
+    _fill(opened, seed, root_access_key, account, partition=settings.partition)
+    snapshot = _snapshot_of(opened) if allow_reset else None
+    guard = guard_on(opened, settings)
+    api = aws_api(guard)
+    try:
+        _listen(api if snapshot is None else Resettable(api, snapshot.restore, guard), host, port)
+    finally:
+        if snapshot is not None:
+            snapshot.close()
+        guard.close()
+
+
+def _fill(opened: SourceStore, seed: Path | None, root_access_key: str | None, account: str, *, partition: str) -> None:
+    if seed is None and root_access_key is None:
+        return
+    if not isinstance(opened, SqlStore):
+        raise ConfigurationError("a store that follows a file is changed by its file only", place="store")
+    if seed is not None:
+        from_file = import_module("iam_guard.store.seed")
+        from_file.apply_seed(opened, from_file.load_seed(seed, partition=partition))
+    if root_access_key is not None:
+        key_id, colon, secret = root_access_key.partition(":")
+        if not colon or not secret:
+            raise ConfigurationError("expected ID:SECRET", place="--root-access-key")
+        create_first_account(opened, account, key_id, secret)
+
+
+def _snapshot_of(opened: SourceStore) -> Snapshot:
+    if not isinstance(opened, SqlStore):
+        raise ConfigurationError("only a store in memory (`sqlite://`) can be reset", place="store")
+    return Snapshot(opened.engine)
+
+
+def _listen(app: Any, host: str, port: int) -> None:
+    """Serve until a signal says to stop."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # else asyncio leaves Nagle's delay on
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        raise ConfigurationError(f"cannot listen at {host}:{port}: {error.strerror}", place="--port") from None
+    listener.listen(BACKLOG)
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, _leave)  # the server hands it on when it has stopped; what is open must be closed then
+    config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", server_header=False)
+    _Announced(config, listener).run(sockets=[listener])
+
+
+def _leave(number: int, frame: object) -> None:
+    raise SystemExit(0)
+
+
+class _Announced(uvicorn.Server):
+    """A server that says where it listens once it does."""
+
+    def __init__(self, config: uvicorn.Config, listener: socket.socket) -> None:
+        super().__init__(config)
+        self._listener = listener
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        host, port = self._listener.getsockname()[:2]
+        shown = f"[{host}]" if ":" in host else host
+        click.echo(f"iam-guard serves at http://{shown}:{port}")

@@ -1,0 +1,84 @@
+"""Pages of a list: `Marker` and `MaxItems` in, `IsTruncated` and `Marker` out, as IAM has them.
+
+A marker says after which entry the next page begins, by the texts that the list is ordered by. So it survives writes
+in between: what was there before the page is not shown twice, what comes after it is not left out. Clients must not
+look into it. Must not live here: how rows are found (`store/records`).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
+
+from iam_guard.errors import ValidationError
+from iam_guard.services.call import Input, Output
+
+DEFAULT_ITEMS = 100
+
+T = TypeVar("T")
+Key: TypeAlias = Sequence[str]
+
+
+class Columns(Protocol):
+    """Anything that has values by name: a row, or what was made of several."""
+
+    def __getitem__(self, name: str, /) -> Any: ...
+
+
+Fetch: TypeAlias = Callable[[Key | None, int], Sequence[Columns]]
+"""(the values to begin after, how many) -> rows in order."""
+
+
+class Page(NamedTuple):
+    """The rows of one page, and the members of the output that lead to the next."""
+
+    rows: list[Any]
+    members: Output
+
+
+def page_of_rows(given: Input, order: Sequence[str], fetch: Fetch) -> Page:
+    """Make a page of what `fetch` gives; its rows have the columns of `order`, which are texts.
+
+    Raises `ValidationError` for a marker that is none of ours.
+    """
+    limit = given.get("MaxItems", DEFAULT_ITEMS)
+    rows = fetch(_read(given.get("Marker"), len(order)), limit + 1)
+    return _page(rows, limit, lambda row: [row[name] for name in order])
+
+
+def page_of_list(given: Input, items: Iterable[T], key: Callable[[T], Key]) -> Page:
+    """Make a page of a list that is at hand, in the order of a key that tells its items apart."""
+    limit = given.get("MaxItems", DEFAULT_ITEMS)
+    in_order = sorted(items, key=lambda item: tuple(key(item)))
+    after = _read(given.get("Marker"), len(key(in_order[0])) if in_order else None)
+    rest = [item for item in in_order if after is None or tuple(key(item)) > tuple(after)]
+    return _page(rest[: limit + 1], limit, key)
+
+
+def _page(rows: Sequence[Any], limit: int, key: Callable[[Any], Key]) -> Page:
+    if len(rows) <= limit:
+        return Page(list(rows), {"IsTruncated": False})
+    shown = list(rows[:limit])
+    return Page(shown, {"IsTruncated": True, "Marker": _write(key(shown[-1]))})
+
+
+def _write(key: Key) -> str:
+    text = json.dumps(list(key), ensure_ascii=False, separators=(",", ":"))
+    return base64.urlsafe_b64encode(text.encode()).decode("ascii").rstrip("=")
+
+
+def _read(marker: str | None, length: int | None) -> Key | None:
+    if marker is None:
+        return None
+    try:
+        text = base64.b64decode(marker + "=" * (-len(marker) % 4), altchars=b"-_", validate=True)
+        key = json.loads(text)
+    except (binascii.Error, ValueError, RecursionError):
+        key = None
+    is_key = isinstance(key, list) and key and all(isinstance(each, str) for each in key)
+    if not is_key or (length is not None and len(key) != length):
+        raise ValidationError("Invalid Marker.", place="Marker")
+    return key  # type: ignore[no-any-return]

@@ -1,0 +1,44 @@
+"""The first account of a new store: its root user, with one access key (rules J.1, R-3).
+
+Must not live here: what the root user may do, further accounts (seeds, and the Organizations API).
+"""
+
+from __future__ import annotations
+
+import re
+import time
+
+from iam_guard.errors import ConfigurationError
+from iam_guard.model.arn import is_account_id
+from iam_guard.store.identifiers import ACCESS_KEY_ID
+from iam_guard.store.schema import access_keys, accounts
+from iam_guard.store.sql_store import SqlStore, access_key_context
+
+_SECRET = re.compile(r"[\x21-\x7e]{1,256}")
+
+
+def create_first_account(store: SqlStore, account: str, key_id: str, secret: str) -> bool:
+    """Make an account with a root key in a store without accounts; False where there are some, and nothing is done.
+
+    Raises `ConfigurationError` for an id or key that has not the form, which never repeats a secret.
+    """
+    if not is_account_id(account):
+        raise ConfigurationError(f"expected an account id of 12 digits, got `{account[:64]}`", place="--account")
+    if not ACCESS_KEY_ID.fullmatch(key_id) or not _SECRET.fullmatch(secret):
+        message = "expected ID:SECRET, an id of letters and digits and a secret of printable characters"
+        raise ConfigurationError(message, place="--root-access-key")
+    now = int(time.time())
+    with store.changing() as records:
+        if records.count(accounts):
+            return False
+        records.insert(accounts, id=account, name=account, created=now)
+        records.insert(
+            access_keys,
+            id=key_id,
+            account=account,
+            user_id=None,
+            sealed=store.sealer.seal(secret.encode(), access_key_context(key_id)),
+            status="Active",
+            created=now,
+        )
+    return True

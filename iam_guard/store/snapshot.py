@@ -1,0 +1,48 @@
+"""A copy of a store in memory, and the way back to it: for those who test client code against us.
+
+SQLite copies the whole database page by page, which takes milliseconds. Must not live here: who may ask for it (`cli`).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import cast
+
+from sqlalchemy import Engine
+
+from iam_guard.errors import ConfigurationError
+from iam_guard.store.engine import bump_epoch, lock_epoch, writing
+from iam_guard.store.schema import meta
+
+
+class Snapshot:
+    """The state of a store in memory as it was when this was made. Raises `ConfigurationError` for other stores."""
+
+    def __init__(self, engine: Engine) -> None:
+        if engine.dialect.name != "sqlite" or engine.url.database not in (None, "", ":memory:"):
+            raise ConfigurationError("only a store in memory (`sqlite://`) can be reset", place="store")
+        self._engine = engine
+        self._copy = sqlite3.connect(":memory:", check_same_thread=False)
+        self._move(into_copy=True)
+
+    def restore(self) -> None:
+        """Go back; the epoch goes on, so that nobody takes what was remembered since for the present state (T-9)."""
+        with writing(self._engine) as connection:
+            epoch = lock_epoch(connection)
+        self._move(into_copy=False)
+        with writing(self._engine) as connection:
+            connection.execute(meta.update().values(epoch=epoch))
+            bump_epoch(connection)
+
+    def close(self) -> None:
+        """Give the copy up."""
+        self._copy.close()
+
+    def _move(self, *, into_copy: bool) -> None:
+        borrowed = self._engine.raw_connection()
+        try:
+            live = cast(sqlite3.Connection, borrowed.driver_connection)
+            source, target = (live, self._copy) if into_copy else (self._copy, live)
+            source.backup(target)
+        finally:
+            borrowed.close()

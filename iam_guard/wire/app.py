@@ -1,0 +1,193 @@
+"""Our services behind HTTP, as one ASGI application: `app.mount("/iam", aws_api(guard))`, or served alone.
+
+Strategy. Per request: (1) read the body, up to the limit; (2) find the service that is meant, for its protocol is the
+one to answer in; (3) sign in the caller; (4) parse and validate; (5) run the operation in a worker thread, which asks
+the guard for each permission; (6) answer. Whatever goes wrong is answered in the service's own protocol; what nobody
+expected is an internal failure that tells nothing. The application signs in its callers itself, so a guard around it
+lets its requests through unasked. Must not live here: the protocols, the operations, any decision.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any, Final
+
+import anyio
+import anyio.to_thread
+
+from iam_guard.asgi.body import Receive, read_body
+from iam_guard.asgi.client import Connection, http_request
+from iam_guard.asgi.sign_in import verified
+from iam_guard.authn.verify import AnyCredential, claim_of, credential_of, extract
+from iam_guard.enforcement.requirement import MARK, OWN_GUARD
+from iam_guard.errors import (
+    ConfigurationError,
+    CredentialError,
+    DecisionUnavailable,
+    IamGuardError,
+    MissingAuthenticationToken,
+    NotSupported,
+)
+from iam_guard.guard import Guard
+from iam_guard.model.principal import Principal, PrincipalType
+from iam_guard.model.request import Call
+from iam_guard.services.operation import Permission, run
+from iam_guard.wire.dispatch import DEFAULT, Destination, destination, destination_of
+from iam_guard.wire.exchange import Parameters, WireAnswer, WireCall, WireRequest
+from iam_guard.wire.faults import MalformedBody
+from iam_guard.wire.validation import validate
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Send = Callable[[Message], Awaitable[None]]
+
+_log = logging.getLogger("iam_guard.wire")
+
+WORKERS: Final = 8
+"""Calls that are run at the same time; writers wait for each other anyway."""
+_POLICY_VIOLATION: Final = 1008
+
+
+def aws_api(guard: Guard) -> AwsApi:
+    """Make the AWS-compatible API of a guard's store, to be mounted or served: IAM, and who one is by STS."""
+    return AwsApi(guard)
+
+
+class AwsApi:
+    """The ASGI application. It guards itself: whatever is around it needs to know nothing."""
+
+    def __init__(self, guard: Guard) -> None:
+        setattr(self, MARK, OWN_GUARD)
+        self.guard = guard
+        self._connection = Connection(guard.settings)
+        self._workers: anyio.CapacityLimiter | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        match scope["type"]:
+            case "http":
+                await _send(await self._answer(scope, receive), send)
+            case "websocket":
+                await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
+            case "lifespan":
+                await _live(receive, send)
+            case other:
+                raise ConfigurationError(f"expected an http scope, got `{other}`")
+
+    async def _answer(self, scope: Scope, receive: Receive) -> WireAnswer:
+        facts = self._connection.facts(scope)
+        one = _OneCall(self.guard, facts)
+        try:
+            return await self._serve(one, scope, receive)
+        except IamGuardError as error:
+            refusal = error
+        except Exception as surprise:  # noqa: BLE001  a client hears of an internal failure, and nothing else
+            _log.error("%s %s: unexpected %s", facts.method, facts.path, type(surprise).__name__)
+            refusal = ConfigurationError(f"unexpected {type(surprise).__name__}")
+        one.report(refusal)
+        return one.destination.codec.refusal(refusal, facts.request_id)
+
+    async def _serve(self, one: _OneCall, scope: Scope, receive: Receive) -> WireAnswer:
+        principal, request = await self._sign_in(one, scope, receive)
+        codec = one.destination.codec
+        wanted = codec.parse(request)
+        _refuse_nul(wanted.parameters)
+        one.action = f"{one.destination.service.prefix}:{wanted.operation.name}"
+        if principal.type is PrincipalType.ANONYMOUS:
+            raise MissingAuthenticationToken("Request is missing Authentication Token")
+        validate(wanted.operation, wanted.parameters)
+        if self._workers is None:
+            self._workers = anyio.CapacityLimiter(WORKERS)  # belongs to the event loop that runs
+        output = await anyio.to_thread.run_sync(one.run, wanted, principal, limiter=self._workers)
+        return codec.answer(wanted.operation, output, one.facts.request_id)
+
+    async def _sign_in(self, one: _OneCall, scope: Scope, receive: Receive) -> tuple[Principal, WireRequest]:
+        """Find out who calls which service; errors about that are noted as refused credentials."""
+        request = http_request(scope)
+        credential: AnyCredential | None = None
+        try:
+            body = await read_body(receive, self.guard.settings.max_body)
+            wire_request = WireRequest(request, body.content)
+            credential = extract(request, max_header=self.guard.settings.max_header)
+            one.destination = destination(wire_request, credential)
+        except IamGuardError as error:
+            if isinstance(error, CredentialError):
+                claim = credential_of(request) if credential is None else claim_of(credential)
+                self.guard.trail.note_authentication(error, one.facts, kind=claim.kind, credential_id=claim.id)
+                one.is_noted = True
+            raise
+        one.is_noted = True  # by the guard, if it refuses
+        principal = await verified(self.guard, request, credential, body, one.facts)
+        one.is_noted = False
+        one.principal = principal
+        return principal, wire_request
+
+
+class _OneCall:
+    """What is known so far of one call, for its answer and for the audit trail."""
+
+    __slots__ = ("action", "decided", "destination", "facts", "guard", "is_noted", "principal")
+
+    def __init__(self, guard: Guard, facts: Call) -> None:
+        self.guard = guard
+        self.facts = facts
+        self.destination: Destination = destination_of(DEFAULT)
+        self.principal: Principal | None = None
+        self.action = "iam-guard:Decide"
+        self.decided = False
+        self.is_noted = False
+
+    def run(self, wanted: WireCall, principal: Principal) -> Parameters:
+        """Run the operation for its caller; called in a worker thread."""
+        service = self.destination.service
+        if wanted.operation.name not in service.operations:
+            raise NotSupported(f"The operation {wanted.operation.name} is not supported.")
+        return run(
+            service,
+            wanted.operation.name,
+            wanted.parameters,
+            caller=principal,
+            store=self.guard.store,
+            authorize=lambda permission: self._authorize(principal, permission),
+            now=int(time.time()),
+        )
+
+    def _authorize(self, principal: Principal, wanted: Permission) -> None:
+        self.decided = True
+        self.guard.authorize(principal, wanted.action, wanted.resource, wanted.context, call=self.facts)
+
+    def report(self, error: IamGuardError) -> None:
+        """Note what no decision noted."""
+        if error.fault == "receiver" and not isinstance(error, DecisionUnavailable):
+            _log.error("%s: %s", self.action, error)
+        if not self.decided and not self.is_noted:
+            self.guard.trail.note_error(error, self.facts, action=self.action, resource="*", principal=self.principal)
+
+
+def _refuse_nul(value: object) -> None:
+    """Refuse text with a NUL anywhere: no name, document or tag may have one, and no database would keep it."""
+    match value:
+        case str() if "\0" in value:
+            raise MalformedBody("expected text without the character U+0000")
+        case Mapping():
+            for key, each in value.items():
+                _refuse_nul(key)
+                _refuse_nul(each)
+        case list():
+            for each in value:
+                _refuse_nul(each)
+
+
+async def _send(answer: WireAnswer, send: Send) -> None:
+    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers]
+    headers.append((b"content-length", str(len(answer.body)).encode("ascii")))
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body})
+
+
+async def _live(receive: Receive, send: Send) -> None:
+    """Answer a server that asks an application served alone whether it has started."""
+    while (message := await receive())["type"] != "lifespan.shutdown":
+        await send({"type": f"{message['type']}.complete"})
+    await send({"type": "lifespan.shutdown.complete"})

@@ -1,0 +1,56 @@
+"""Which of our services a request is meant for, and which codec speaks to its client.
+
+The service is the one in the credential scope of the signature; of requests without a signature, the one that has the
+API version, or the prefix of `X-Amz-Target`. Must not live here: who asks (`app`), what an operation does (`services`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from iam_guard.authn.verify import AnyCredential, signed_service
+from iam_guard.errors import SignatureDoesNotMatch
+from iam_guard.services.iam.operations import IAM
+from iam_guard.services.operation import Service
+from iam_guard.services.sts.operations import STS
+from iam_guard.wire.exchange import WireRequest
+from iam_guard.wire.form import read_fields
+from iam_guard.wire.protocols import Codec, codec_of
+
+SERVED: Mapping[str, Service] = {"iam": IAM, "sts": STS}
+"""The services that there are, by the name that clients sign for; here it is boto3's name too."""
+
+_BY_VERSION = {"2010-05-08": "iam", "2011-06-15": "sts"}
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """A service, and the codec that speaks to its clients."""
+
+    service: Service
+    codec: Codec
+
+
+def destination_of(name: str) -> Destination:
+    """Give a service by the name in `SERVED`."""
+    return Destination(SERVED[name], codec_of(name))
+
+
+DEFAULT = "iam"
+"""Whose words are used for a request that nobody can place."""
+
+
+def destination(request: WireRequest, credential: AnyCredential | None) -> Destination:
+    """Find the service that a request is meant for. Raises `SignatureDoesNotMatch` for a signature for another one."""
+    signed_for = signed_service(credential)
+    if signed_for is None:
+        return destination_of(_BY_VERSION.get(_version(request), DEFAULT))
+    if signed_for not in SERVED:
+        meant = _BY_VERSION.get(_version(request), DEFAULT)
+        raise SignatureDoesNotMatch(f"Credential should be scoped to correct service: '{meant}'. ")
+    return destination_of(signed_for)
+
+
+def _version(request: WireRequest) -> str:
+    return read_fields(request.head.query_string, request.body).get("Version", "")
