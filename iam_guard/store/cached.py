@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -32,6 +32,7 @@ from iam_guard.store.identifiers import UniqueIds
 from iam_guard.store.protocol import AccountRecord, PrincipalRecord, ResourceRecord, SourceStore, StoredPolicy
 from iam_guard.store.records import Records
 from iam_guard.store.sealing import Sealer
+from iam_guard.store.use_rows import Use
 
 logger = logging.getLogger("iam_guard.store")
 
@@ -129,6 +130,9 @@ class CachedStore:
             yield records
         if records.changed:
             self.refresh()
+
+    def keep_uses(self, uses: Sequence[Use]) -> None:
+        self._inner.keep_uses(uses)
 
     def refresh(self) -> None:
         self._inner.refresh()

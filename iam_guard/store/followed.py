@@ -16,7 +16,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -35,6 +35,7 @@ from iam_guard.store.seed.documents import Files
 from iam_guard.store.seed.reading import read_seed
 from iam_guard.store.seed.values import Seed
 from iam_guard.store.sql_store import SqlStore
+from iam_guard.store.use_rows import Use
 
 logger = logging.getLogger("iam_guard.store")
 
@@ -106,6 +107,10 @@ class FollowedSeedStore:
     def changing(self) -> AbstractContextManager[Records]:
         """Refuse: the file is the whole truth, and the next reading of it would undo any change."""
         raise StoreIsReadOnly(f"the store follows the file `{self._path.name}`, and changes with it only")
+
+    def keep_uses(self, uses: Sequence[Use]) -> None:
+        """Keep what was used last, for as long as this process lives."""
+        self._store.keep_uses(uses)
 
     def refresh(self) -> None:
         """Read the file again if it has changed, even if it was written this very moment."""

@@ -7,7 +7,7 @@ Must not live here: tables, SQL, caching.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -18,6 +18,7 @@ from iam_guard.model.principal import Principal
 from iam_guard.store.identifiers import UniqueIds
 from iam_guard.store.records import Records
 from iam_guard.store.sealing import Sealer
+from iam_guard.store.use_rows import Use
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,4 +137,8 @@ class SourceStore(Store, RecordStore, Protocol):
 
     def at_once(self) -> AbstractContextManager[None]:
         """Answer this thread's questions inside the block from one state; the epoch itself is not to be asked there."""
+        ...
+
+    def keep_uses(self, uses: Sequence[Use]) -> None:
+        """Keep what was used last; the epoch stays, since no decision depends on it."""
         ...

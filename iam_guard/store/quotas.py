@@ -20,6 +20,12 @@ QUOTAS = {
     "users per account": 5000,
     "groups per account": 300,
     "roles per account": 1000,
+    "server certificates per account": 20,
+    "signing certificates per user": 2,
+    "SSH keys per user": 5,
+    "MFA devices per user": 8,
+    "virtual MFA devices per account": 5000,  # as many as users
+    "service-specific credentials per user and service": 2,
 }
 
 MAX_SESSION_DURATION = range(3600, 43200 + 1)

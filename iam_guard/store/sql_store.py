@@ -26,7 +26,7 @@ from iam_guard.model.decision import PolicyRef, PolicyType
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.store import queries
 from iam_guard.store.bindings import current_text
-from iam_guard.store.engine import bump_epoch, reading, writing
+from iam_guard.store.engine import bump_epoch, lock_epoch, reading, writing
 from iam_guard.store.identifiers import (
     UniqueIds,
     control_policy_arn,
@@ -39,6 +39,7 @@ from iam_guard.store.identifiers import (
 from iam_guard.store.protocol import AccountRecord, Organization, PrincipalRecord, ResourceRecord, StoredPolicy
 from iam_guard.store.records import Records
 from iam_guard.store.sealing import Sealer
+from iam_guard.store.use_rows import Use, write_uses
 
 Row: TypeAlias = RowMapping
 Rows: TypeAlias = Sequence[RowMapping]
@@ -90,6 +91,12 @@ class SqlStore:
             yield records
             if records.changed:
                 bump_epoch(connection)
+
+    def keep_uses(self, uses: Sequence[Use]) -> None:
+        """Keep what was used last; the epoch stays, since no decision depends on it."""
+        with writing(self.engine) as connection:
+            lock_epoch(connection)
+            write_uses(connection, uses)
 
     def epoch(self) -> int:
         with self._reading() as connection:

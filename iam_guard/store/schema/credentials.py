@@ -68,6 +68,8 @@ mfa_devices = Table(
     Column("enabled", BigInteger),
     # the 30-second step of the latest code that was taken: each is good once
     Column("last_step", BigInteger),
+    # how many steps its clock is ahead of ours, as found when it was enabled or synchronised
+    Column("drift", Integer),
     json_column("tags"),
     Column("created", BigInteger, nullable=False),
     UniqueConstraint("account", "folded"),
@@ -167,11 +169,13 @@ service_credentials = Table(
     owned_by("identities.id", "user_id", index=True),
     Column("service", String, nullable=False),
     # the name that goes with a password; NULL for what is one secret alone, which has an alias
-    Column("user_name", String, unique=True),
+    Column("user_name", String),
     Column("alias", String),
     Column("digest", String, nullable=False),
     Column("status", String, nullable=False),
     Column("created", BigInteger, nullable=False),
     Column("expires", BigInteger),
+    UniqueConstraint("service", "user_name"),
+    UniqueConstraint("service", "alias"),
     CheckConstraint(STATUSES, name="status"),
 )

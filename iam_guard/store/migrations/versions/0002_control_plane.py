@@ -112,6 +112,7 @@ def _mfa_devices() -> None:
         sa.Column("sealed", sa.LargeBinary(), nullable=False),
         sa.Column("enabled", sa.BigInteger(), nullable=True),
         sa.Column("last_step", sa.BigInteger(), nullable=True),
+        sa.Column("drift", sa.Integer(), nullable=True),
         sa.Column("tags", sa.JSON(), nullable=False),
         sa.Column("created", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["account"], ["accounts.id"], name=op.f("fk_mfa_devices_account"), ondelete="CASCADE"),
@@ -251,7 +252,8 @@ def _user_credentials() -> None:
             ["user_id"], ["identities.id"], name=op.f("fk_service_credentials_user_id"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_service_credentials")),
-        sa.UniqueConstraint("user_name", name=op.f("uq_service_credentials_user_name")),
+        sa.UniqueConstraint("service", "user_name", name=op.f("uq_service_credentials_service_user_name")),
+        sa.UniqueConstraint("service", "alias", name=op.f("uq_service_credentials_service_alias")),
     )
     op.create_index(op.f("ix_service_credentials_account"), "service_credentials", ["account"], unique=False)
     op.create_index(op.f("ix_service_credentials_user_id"), "service_credentials", ["user_id"], unique=False)

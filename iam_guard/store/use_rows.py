@@ -1,0 +1,99 @@
+"""The rows of what was used last: of an access key where and for what, of a user or role each action (R-33, R-34).
+
+No decision depends on them, so writing them leaves the epoch alone. Must not live here: what was used (`uses`), what
+is told of it (`services`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from sqlalchemy import Column, Connection, Table, and_, bindparam, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from iam_guard.store.schema import access_key_uses, access_keys, identities, service_uses
+
+MOST_ACTIONS: Final = 5000
+"""Actions noted of one user or role: their names may come from callers, and would fill the store otherwise."""
+
+
+class KeyUse(NamedTuple):
+    """An access key signed a request; `at` is in whole seconds since 1970."""
+
+    access_key_id: str
+    at: int
+    region: str
+    service: str
+
+
+class ServiceUse(NamedTuple):
+    """A user or role attempted an action; `identity_id` is the unique id, `action` is without the service."""
+
+    identity_id: str
+    service: str
+    action: str
+    at: int
+    region: str
+
+
+Use: TypeAlias = KeyUse | ServiceUse
+
+_INSERT: Final = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+
+
+def write_uses(connection: Connection, uses: Sequence[Use]) -> None:
+    """Write what is newer than what is there; keys, users and roles that are no more are left out.
+
+    The transaction must keep other writers out, or one of them may be deleted meanwhile.
+    """
+    _write_keys(connection, [use for use in uses if isinstance(use, KeyUse)])
+    _write_services(connection, [use for use in uses if isinstance(use, ServiceUse)])
+
+
+def _write_keys(connection: Connection, uses: Sequence[KeyUse]) -> None:
+    known = _known(connection, access_keys.c.id, (use.access_key_id for use in uses))
+    _put(connection, access_key_uses, [use._asdict() for use in uses if use.access_key_id in known])
+
+
+def _write_services(connection: Connection, uses: Sequence[ServiceUse]) -> None:
+    known = _known(connection, identities.c.id, (use.identity_id for use in uses))
+    rows = [use._asdict() for use in uses if use.identity_id in known]
+    held = _held(connection, known)
+    full = {id for id in known if held.get(id, 0) >= MOST_ACTIONS}
+    _put(connection, service_uses, [row for row in rows if row["identity_id"] not in full])
+    _renew(connection, service_uses, [row for row in rows if row["identity_id"] in full])
+
+
+def _known(connection: Connection, column: Column[Any], ids: Iterable[str]) -> set[str]:
+    return set(connection.execute(select(column).where(column.in_(set(ids)))).scalars())
+
+
+def _held(connection: Connection, ids: set[str]) -> dict[str, int]:
+    owner = service_uses.c.identity_id
+    counted = select(owner, func.count()).where(owner.in_(ids)).group_by(owner)
+    return {str(id): int(number) for id, number in connection.execute(counted)}
+
+
+def _put(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
+    """Put rows in, or in the place of older ones with the same key."""
+    if not rows:
+        return
+    put = _INSERT[connection.dialect.name](table)
+    values = {column.name: put.excluded[column.name] for column in table.columns if not column.primary_key}
+    newer = put.on_conflict_do_update(
+        index_elements=list(table.primary_key), set_=values, where=table.c.at < put.excluded.at
+    )
+    connection.execute(newer, rows)
+
+
+def _renew(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
+    """Put rows in the place of older ones, and no other."""
+    if not rows:
+        return
+    same = [column == bindparam(f"same_{column.name}") for column in table.primary_key]
+    values = {column.name: bindparam(f"new_{column.name}") for column in table.columns if not column.primary_key}
+    renewed = table.update().where(and_(*same, table.c.at < bindparam("new_at"))).values(values)
+    keys = {column.name for column in table.primary_key}
+    named = [{f"{'same' if name in keys else 'new'}_{name}": value for name, value in row.items()} for row in rows]
+    connection.execute(renewed, named)
