@@ -11,6 +11,7 @@ from iam_guard.evaluation.bundle import Bundle
 from iam_guard.evaluation.layer import NO_POLICY
 from iam_guard.evaluation.registry import is_role_trust
 from iam_guard.evaluation.services import reached_by_rcp
+from iam_guard.model.arn import is_service_linked_role
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.request import AccessRequest
 
@@ -63,7 +64,7 @@ def spared_by_rcps(request: AccessRequest, action: str, *, own: bool) -> str | N
         return "resource control policies do not limit service-linked roles"
     if action == "kms:retiregrant":
         return "resource control policies do not limit kms:RetireGrant"
-    if is_role_trust(action, request.resource) and ":role/aws-service-role/" in request.resource:
+    if is_role_trust(action, request.resource) and is_service_linked_role(request.resource):
         return "resource control policies do not limit the trust of a service-linked role"
     service = action.partition(":")[0]
     return None if reached_by_rcp(service, own=own) else "resource control policies do not reach this service"

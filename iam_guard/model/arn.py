@@ -43,3 +43,12 @@ def account_of(arn: str) -> str | None:
     """Give the account field of an ARN; None when it is empty, no account id, or `arn` is no ARN."""
     fields = arn.split(":", 5)
     return fields[4] if len(fields) == 6 and is_account_id(fields[4]) else None
+
+
+def is_service_linked_role(arn: str) -> bool:
+    """Tell whether an ARN is that of a service-linked role, by the beginning of its path (rule P-14).
+
+    Not by the text anywhere in it: the path of any role may have `:role/aws-service-role/` in its middle.
+    """
+    fields = arn.split(":", 5)
+    return len(fields) == 6 and fields[2] == "iam" and fields[5].startswith("role/aws-service-role/")

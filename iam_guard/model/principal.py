@@ -12,7 +12,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from iam_guard.errors import InvalidInput
-from iam_guard.model.arn import Arn, is_account_id
+from iam_guard.model.arn import Arn, is_account_id, is_service_linked_role
 from iam_guard.model.context import Context, Given, Value
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -144,7 +144,7 @@ class Principal:
     @property
     def is_service_linked(self) -> bool:
         """Tell whether this is a session of a service-linked role, recognised by its path (rule P-14)."""
-        return self.role_arn is not None and ":role/aws-service-role/" in self.role_arn
+        return self.role_arn is not None and is_service_linked_role(self.role_arn)
 
     def key(self, folded_key: str) -> Value | None:
         """Give the value of a condition key that the principal itself supplies (K-10, E.1, E.2); key in lower case."""

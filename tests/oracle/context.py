@@ -55,7 +55,7 @@ class Principal:
     @property
     def is_service_linked(self) -> bool:
         """Recognise a session of a service-linked role by the role's path (P-14)."""
-        return self.role_arn is not None and ":role/aws-service-role/" in self.role_arn
+        return self.role_arn is not None and self.role_arn.split(":", 5)[5].startswith("role/aws-service-role/")
 
 
 @dataclass(frozen=True)

@@ -127,7 +127,8 @@ def _applicable(policies: Policies, request: Request) -> Policies:
 def _rcps_apply(request: Request) -> bool:
     if request.principal.is_service_linked:
         return False  # E-11
-    is_linked_trust = ":role/aws-service-role/" in request.resource and is_trust_request(
+    last_field = "".join(request.resource.split(":", 5)[5:])
+    is_linked_trust = last_field.startswith("role/aws-service-role/") and is_trust_request(
         request.action, request.resource
     )
     return not is_linked_trust and rcp_supports(request.action)  # E-11, E-16
