@@ -9,25 +9,41 @@ from typing import Any
 from iam_guard.audit.sinks import open_sink
 from iam_guard.audit.trail import Trail
 from iam_guard.enforcement.service import Service
-from iam_guard.guard import Guard
+from iam_guard.guard import Guard, ResourceLoader
 from iam_guard.settings import Settings, load
 from iam_guard.store.cached import CachedStore
 from iam_guard.store.opening import open_store
 from iam_guard.store.protocol import SourceStore
 
 
-def open_guard(store: str | os.PathLike[str], *, services: Iterable[Service] = (), **settings: Any) -> Guard:
+def open_guard(
+    store: str | os.PathLike[str],
+    *,
+    services: Iterable[Service] = (),
+    resources: ResourceLoader | None = None,
+    **settings: Any,
+) -> Guard:
     """Open a guard on a database URL, or on a seed file (`iam.yaml`: in memory, following the file's edits).
+
+    `resources` is for an application that keeps resource-based policies in its own tables: it gives a `Resource` for an
+    ARN that is asked about by its text alone, or None. It is called for each decision, in the thread that decides.
 
     `settings` are those of `iam_guard.settings.Settings`; environment variables `IAM_GUARD_…` fill what is not given.
     Raises `ConfigurationError` for a wrong setting, `SeedError` for a bad seed file, `StoreUnavailable` when the
     database cannot be reached.
     """
     chosen = load(settings)
-    return guard_on(open_store(os.fspath(store), chosen), chosen, services=services)
+    return guard_on(open_store(os.fspath(store), chosen), chosen, services=services, resources=resources)
 
 
-def guard_on(opened: SourceStore, settings: Settings, *, services: Iterable[Service] = ()) -> Guard:
+def guard_on(
+    opened: SourceStore,
+    settings: Settings,
+    *,
+    services: Iterable[Service] = (),
+    resources: ResourceLoader | None = None,
+) -> Guard:
     """Put a guard on a store that is open already."""
     trail = Trail(open_sink(settings.audit), region=settings.region)
-    return Guard(CachedStore(opened, settings), trail, settings, catalogues=[each.catalogue for each in services])
+    catalogues = [each.catalogue for each in services]
+    return Guard(CachedStore(opened, settings), trail, settings, catalogues=catalogues, resources=resources)

@@ -18,7 +18,7 @@ from typing import cast
 from iam_guard.audit.trail import Trail
 from iam_guard.authn.http import HttpRequest
 from iam_guard.authn.verify import AnyCredential, Callers, authenticate, credential_of
-from iam_guard.errors import AccessDenied, DecisionUnavailable, IamGuardError, StoreUnavailable
+from iam_guard.errors import AccessDenied, ConfigurationError, DecisionUnavailable, IamGuardError, StoreUnavailable
 from iam_guard.evaluation.explain import WithoutPolicies
 from iam_guard.evaluation.explanation import Explanation
 from iam_guard.loading import Loaded, Loader
@@ -31,12 +31,17 @@ from iam_guard.model.usage import CacheUsage
 from iam_guard.settings import Settings
 from iam_guard.store.cached import CachedStore
 from iam_guard.store.protocol import RecordStore, Store
+from iam_guard.store.resource_policies import ResourcePolicies
+from iam_guard.store.uses import Uses
 from iam_guard.supply import Circumstances, SuppliedContext
 
 _log = logging.getLogger("iam_guard.guard")
 
 Question = tuple[str, str | Resource]
 """An action and a resource, for `decide_many`."""
+
+ResourceLoader = Callable[[str], "Resource | None"]
+"""Gives what the application itself knows of a resource by its ARN, its policy above all; None for what it has not."""
 
 
 class Guard:
@@ -49,6 +54,7 @@ class Guard:
         settings: Settings,
         *,
         catalogues: Iterable[Catalogue] = (),
+        resources: ResourceLoader | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.settings = settings
@@ -56,9 +62,13 @@ class Guard:
         self.trail = trail
         self._store = store
         self._clock = clock
+        self._resources = resources
+        self.resource_policies = ResourcePolicies(store)
+        """The resource-based policies that the store holds for the application's resources: put, get, delete, list."""
         self._loader = Loader(store, size=settings.cache_size)
         self._own_services = frozenset(each.service for each in self.catalogues)
         self._callers = Callers(settings.cache_size)
+        self.uses = Uses(store, region=settings.region)
         this = weakref.ref(self)  # what asks for metrics outlives guards
         trail.watch(lambda: guard.usage() if (guard := this()) else {}, store.staleness)
 
@@ -96,6 +106,7 @@ class Guard:
             self.trail.note_authentication(refusal, call, kind=kind, credential_id=credential_id)
             raise
         self.trail.count_authentication(principal.credential.kind if principal.credential else "none")
+        self.uses.note_key(principal.credential)
         return principal
 
     # --- may -----------------------------------------------------------------------------------------------------
@@ -117,6 +128,8 @@ class Guard:
         """
         started = time.perf_counter()
         decision = self._decide(principal, action, resource, context, call, self._store)
+        if decision.error is None:
+            self.uses.note_action(decision.request.principal, action)
         self.trail.note(decision, call, started=started)
         return decision
 
@@ -166,6 +179,8 @@ class Guard:
 
     def is_warm(self, principal: Principal, resource: str | Resource) -> bool:
         """Tell whether `decide` would answer without touching the store, so that it need not leave the event loop."""
+        if self._resources is not None and not isinstance(resource, Resource) and resource != "*":
+            return False  # the application is asked, and may ask its own tables
         return self._loader.is_warm(principal, _wanted(resource))
 
     def knows_credential(self, kind: str, id: str | None) -> bool:
@@ -184,10 +199,12 @@ class Guard:
     def refresh(self) -> None:
         """Look at once whether the state behind has changed."""
         self._store.refresh()
+        self.uses.forget()
 
     def close(self) -> None:
-        """Close the audit trail and the store."""
+        """Close the audit trail and the store; what was used last is written before."""
         self.trail.close()
+        self.uses.close()
         self._store.close()
 
     # --- the way of one decision ---------------------------------------------------------------------------------
@@ -203,6 +220,8 @@ class Guard:
     ) -> Decision:
         wanted = _wanted(resource)
         try:
+            if self._resources is not None and wanted is not resource and wanted.arn != "*":
+                wanted = _of_application(self._resources(wanted.arn), wanted)
             own_service = action.partition(":")[0].lower() in self._own_services
             loaded = self._loader.load(principal, wanted, store, own_service=own_service)
             return self._evaluate(loaded, wanted, action, context, call)
@@ -246,6 +265,15 @@ class Guard:
 
 def _wanted(resource: str | Resource) -> Resource:
     return resource if isinstance(resource, Resource) else Resource(resource)
+
+
+def _of_application(loaded: Resource | None, wanted: Resource) -> Resource:
+    """Take what the application's loader gave. Raises `ConfigurationError` where that is another resource."""
+    if loaded is None:
+        return wanted
+    if not isinstance(loaded, Resource) or loaded.arn != wanted.arn:
+        raise ConfigurationError("the loader of resources gave something else than the resource that it was asked for")
+    return loaded
 
 
 def require_allowed(decision: Decision) -> Decision:

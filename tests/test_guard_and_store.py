@@ -21,14 +21,17 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from iam_guard import Decision, Guard, GuardMiddleware, Principal, Service, open_guard
+from iam_guard.assemble import guard_on
 from iam_guard.audit.reader import read
 from iam_guard.audit.sinks import ListSink, open_sink
 from iam_guard.audit.trail import Trail
 from iam_guard.errors import DecisionUnavailable, StoreUnavailable
 from iam_guard.settings import Settings
 from iam_guard.store.cached import CachedStore
-from iam_guard.store.opening import open_store
+from iam_guard.store.opening import open_database, open_store
 from iam_guard.store.protocol import Store
+from iam_guard.store.schema import service_uses
+from iam_guard.store.seed import apply_seed, load_seed_text
 from tests.conftest import ADA as ADA_KEY
 from tests.conftest import RITA as RITA_KEY
 from tests.conftest import Sign
@@ -238,6 +241,37 @@ def test_over_http_an_allow_that_cannot_be_noted_is_503(guard: Guard, sign: Sign
     assert client.put("/documents/7", headers=sign(RITA_KEY, "PUT", "/documents/7")).status_code == 403
     assert client.get("/documents/7").status_code == 401
     assert ran == []
+
+
+# --- what was used last ---
+
+
+def test_what_was_used_is_written_when_the_guard_is_closed(tmp_path: Path) -> None:
+    """R-34: and only then, if nobody had the time before; the epoch stays."""
+    settings = Settings(sealing_keys=("dGhlIHRlc3RzIG9mIHRoZSBzdG9yZSBzZWFsIGl0IDs=",))
+    store = open_database(f"sqlite:///{tmp_path}/iam-guard.db", settings)
+    apply_seed(store, load_seed_text(seed("docs:Get")))
+    guard = guard_on(store, settings)
+    before = store.epoch()
+    assert guard.decide(ADA, "docs:Get", DOCUMENT).allowed
+    assert not guard.decide(ADA, "docs:Put", DOCUMENT).allowed
+    guard.explain(ADA, "docs:Explain", DOCUMENT)
+    guard.close()
+    with store.viewing() as records:
+        assert [row["action"] for row in records.all(service_uses, order=("action",))] == ["Get", "Put"]
+    assert store.epoch() == before
+    store.close()
+
+
+def test_what_nobody_could_decide_is_not_noted(world: World) -> None:
+    """And a store that cannot take what waits keeps nobody from deciding or closing."""
+    assert world.decide().allowed
+    world.store.error = StoreUnavailable("away")
+    world.now = 100.0
+    assert world.decide(RITA).error is not None
+    with pytest.raises(StoreUnavailable):
+        world.guard.uses.flush()
+    world.guard.uses.close()
 
 
 # --- many threads ---

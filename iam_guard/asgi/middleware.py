@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from iam_guard.asgi.body import Receive
 from iam_guard.asgi.client import Connection
-from iam_guard.asgi.routes import guards_itself, is_router, mark_of, takes_care_of_itself, unguarded
+from iam_guard.asgi.routes import guards_itself, is_router, is_taken, mark_of, takes_care_of_itself, unguarded
 from iam_guard.asgi.sign_in import sign_in
 from iam_guard.enforcement.context import CurrentCall, serving
 from iam_guard.enforcement.refusal import RefusalFormat, problem
@@ -84,9 +84,10 @@ class GuardMiddleware:
         facts = self._connection.facts(scope)
         watched = _Watched(scope, send, facts)
         call: CurrentCall | None = None
-        if self._leads_to_own_guard(scope):
-            watched.is_passed_on = True
-            await self.app(scope, receive, watched.send)
+        own = self._for_own_guard(scope)
+        if own is not None:
+            watched.pass_on(own)
+            await self.app(own, receive, watched.send)
             return
         try:
             principal, body = await sign_in(self.guard, scope, receive, facts)
@@ -101,12 +102,21 @@ class GuardMiddleware:
                 raise
             await self._refuse(error, scope, receive, send, facts)
 
-    def _leads_to_own_guard(self, scope: Scope) -> bool:
-        """Tell whether the request is for a mounted application that signs in its callers itself (our own API)."""
+    def _for_own_guard(self, scope: Scope) -> Scope | None:
+        """Give the scope of a request for a mounted application that signs in its callers itself (our own API).
+
+        A client that is told the path of the mount sends no slash after it, and a router would redirect it: no client
+        of AWS follows that. The path as it was sent, which is signed, stays.
+        """
         app = scope.get("app") or self.app
         if self._has_own_guards is None:
             self._has_own_guards = guards_itself(app)
-        return self._has_own_guards and takes_care_of_itself(app, scope)
+        if not self._has_own_guards or scope["type"] != "http":
+            return None
+        if takes_care_of_itself(app, scope):
+            return scope
+        slashed = {**scope, "path": scope["path"] + "/"}
+        return slashed if not is_taken(app, scope) and takes_care_of_itself(app, slashed) else None
 
     def _report(self, error: IamGuardError, facts: Call, call: CurrentCall | None) -> None:
         """Note what no decision noted: bad input to a handler, a wrong set-up, an undecided endpoint."""
@@ -146,6 +156,11 @@ class _Watched:
         self.call: CurrentCall | None = None
         self.is_passed_on = False
         self.started = False
+
+    def pass_on(self, scope: Scope) -> None:
+        """Watch a request that is not signed in here; only an application with a guard of its own may answer it."""
+        self._scope = scope
+        self.is_passed_on = True
 
     async def send(self, message: Message) -> None:
         if not self.started and message["type"] != "websocket.close":

@@ -67,16 +67,26 @@ def takes_care_of_itself(app: Any, scope: Mapping[str, Any]) -> bool:
 
     Asks the routes themselves, in their order, as the router will: never a comparison of paths.
     """
+    route, child = _taking(app, scope)
+    if route is None or getattr(route, "endpoint", None) is not None:
+        return False
+    mounted = getattr(route, "app", None)
+    return _mark_of(mounted) == OWN_GUARD or takes_care_of_itself(mounted, {**scope, **child})
+
+
+def is_taken(app: Any, scope: Mapping[str, Any]) -> bool:
+    """Tell whether some route takes a request."""
+    return _taking(app, scope)[0] is not None
+
+
+def _taking(app: Any, scope: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any]]:
+    """Find the route that takes a request, and what it puts into the scope; None where there is none."""
     for route in _routes_of(app):
         matches = getattr(route, "matches", None)
         match, child = matches(scope) if matches is not None else (None, {})
-        if getattr(match, "name", None) != "FULL":
-            continue
-        mounted = getattr(route, "app", None)
-        if getattr(route, "endpoint", None) is not None:
-            return False
-        return _mark_of(mounted) == OWN_GUARD or takes_care_of_itself(mounted, {**scope, **child})
-    return False
+        if getattr(match, "name", None) == "FULL":
+            return route, child
+    return None, {}
 
 
 def is_router(endpoint: Any) -> bool:

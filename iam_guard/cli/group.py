@@ -26,6 +26,10 @@ class CommandRow(NamedTuple):
 COMMANDS = {
     "init": CommandRow("store", "init", "Create the store, and the key that seals its secrets."),
     "apply": CommandRow("store", "apply", "Apply a seed FILE: afterwards the store holds what it declares."),
+    "resource-policy": CommandRow(
+        *("resource_policy", "resource_policy"),
+        "Put, get, delete and list the resource-based policies of an application's resources.",
+    ),
     "serve": CommandRow("serve", "serve", "Serve the AWS-compatible API: IAM, and who one is by STS, on one endpoint."),
     "routes": CommandRow(
         *("application", "routes"),

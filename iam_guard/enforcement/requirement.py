@@ -186,10 +186,9 @@ def decide_here(action: str, resource: str | Resource, context: Keys | None) -> 
 async def decide_here_async(action: str, resource: str | Resource, context: Keys | None) -> Decision:
     """Ask the guard of the current call; in a thread of its own where the store must be asked."""
     call = current_call()
-    wanted = resource if isinstance(resource, Resource) else Resource(resource)
-    if call.guard.is_warm(call.principal, wanted):
-        return decide_here(action, wanted, context)
-    return await anyio.to_thread.run_sync(decide_here, action, wanted, context)
+    if call.guard.is_warm(call.principal, resource):
+        return decide_here(action, resource, context)
+    return await anyio.to_thread.run_sync(decide_here, action, resource, context)
 
 
 @lru_cache(maxsize=1024)  # a loader is declared once and called with every request

@@ -141,6 +141,12 @@ def read_template(text: str, version: str, *, has_wildcards: bool = True) -> Tem
     return join(read_pieces(text, version, has_wildcards=has_wildcards))
 
 
+def written_keys(text: str, version: str) -> list[str]:
+    """Give the keys of the variables in a policy text, in the letter case of the text."""
+    found = _VARIABLE.finditer(text) if version == LATEST else ()  # V-2, G-5
+    return [each["key"] for each in found if each["key"] is not None]
+
+
 def join(pieces: Iterable[TemplatePiece]) -> Template:
     """Make a template of pieces; literal texts that stand side by side become one."""
     joined: list[TemplatePiece] = []

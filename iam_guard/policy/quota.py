@@ -46,6 +46,8 @@ TRUST_RAISED = SizeQuota("ACLSizePerRole", 8192)  # G-71
 SCP = SizeQuota("ServiceControlPolicySize", 10240, counts_space=True)  # G-72
 RCP = SizeQuota("ResourceControlPolicySize", 5120, counts_space=True)  # G-72
 SESSION = SizeQuota("SessionPolicySize", 2048, counts_space=True)  # G-73: with the ARNs of passed managed policies
+RESOURCE = SizeQuota("ResourcePolicySize", 20_480, counts_space=True)
+"""Services decide for themselves; ours is that of an S3 bucket policy. Asked where one is put, not in seeds."""
 
 _OF_TYPE = {
     PolicyType.BOUNDARY: MANAGED,  # G-38

@@ -63,6 +63,7 @@ REFUSALS = (
     RefusalRow("G-31", Scope.WRITE, elements.missing_principal),
     RefusalRow("G-44", Scope.WRITE, principals.wildcard_in_arn),
     RefusalRow("G-43", Scope.WRITE, principals.group_or_profile),
+    RefusalRow("G-42", Scope.WRITE, principals.unknown_form),
     RefusalRow("G-37", Scope.WRITE, elements.rcp_syntax),
     RefusalRow("N-10", Scope.WRITE, conditions.numbers),
     RefusalRow("N-10", Scope.WRITE, conditions.addresses),

@@ -38,9 +38,7 @@ class Bound(NamedTuple):
     unknown: list[str]
 
 
-def bound(
-    document: Document, is_hosted: Callable[[Arn], bool], id_of: Callable[[str, Arn], str | None]
-) -> Bound:
+def bound(document: Document, is_hosted: Callable[[Arn], bool], id_of: Callable[[str, Arn], str | None]) -> Bound:
     """Bind the users and roles that a policy names to the unique ids they have now (P-5).
 
     What is not of an account of ours we can't know; it stays as it is written (P-8).

@@ -8,15 +8,18 @@ SQLite in memory lives in one connection, for a second one would open a second, 
 that connection and lends it to one thread at a time, so the pool is the lock. (`StaticPool` hands one connection to
 all threads at once, which mixes their transactions; a shared-cache URI answers `SQLITE_LOCKED` at once instead of
 waiting.) An SQLite file is in WAL mode, so that readers and the one writer don't wait for each other, and is written
-with `synchronous=FULL`: a revocation that was acknowledged survives a power cut, and policies are written seldom.
+with `synchronous=FULL`: a revocation that was acknowledged survives a power cut, and policies are written seldom. The
+writers of one process take turns at a lock of their own; SQLite would have all but one look again and again, with
+pauses that grow to a tenth of a second.
 """
 
 from __future__ import annotations
 
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +34,7 @@ BUSY_SECONDS = 5
 
 _WAL_RETRY_SECONDS = 0.02
 _WRITE = "iam_guard_write"
+_TURN = "iam_guard_turn"
 _READ_OPTIONS: dict[str, dict[str, Any]] = {
     "postgresql": {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 }
@@ -89,7 +93,9 @@ def is_in_memory(url: str) -> bool:
 def reading(engine: Engine) -> Iterator[Connection]:
     """Give a transaction that sees one snapshot."""
     with _as_store_errors(), engine.connect() as connection:
-        connection.execution_options(**_READ_OPTIONS.get(engine.dialect.name, {}))
+        options = _READ_OPTIONS.get(engine.dialect.name)
+        if options:
+            connection.execution_options(**options)
         with connection.begin():
             yield connection
 
@@ -97,7 +103,7 @@ def reading(engine: Engine) -> Iterator[Connection]:
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
     """Give the one transaction that may write now; it is rolled back when the block raises."""
-    with _as_store_errors(), engine.connect() as connection:
+    with _as_store_errors(), _turn_of(engine), engine.connect() as connection:
         connection.execution_options(**_WRITE_OPTIONS.get(engine.dialect.name, {}))
         with connection.begin():
             yield connection
@@ -113,15 +119,34 @@ def closed_on_error(engine: Engine) -> Iterator[None]:
         raise
 
 
+_LOCKED = select(schema.meta.c.epoch).with_for_update()
+_RAISED = schema.meta.update().values(epoch=schema.meta.c.epoch + 1).returning(schema.meta.c.epoch)
+
+
 def lock_epoch(connection: Connection) -> int:
     """Give the epoch, and keep other writers out until the transaction ends (SQLite's has already)."""
-    return int(connection.execute(select(schema.meta.c.epoch).with_for_update()).scalar_one())
+    return int(connection.execute(_LOCKED).scalar_one())
 
 
 def bump_epoch(connection: Connection) -> int:
     """Raise the epoch by one and give the new one; every transaction that changes something ends with it (T-9)."""
-    raised = schema.meta.update().values(epoch=schema.meta.c.epoch + 1).returning(schema.meta.c.epoch)
-    return int(connection.execute(raised).scalar_one())
+    return int(connection.execute(_RAISED).scalar_one())
+
+
+def _turn_of(engine: Engine) -> AbstractContextManager[None]:
+    lock: threading.Lock | None = engine.get_execution_options().get(_TURN)
+    return nullcontext() if lock is None else _turn(lock)
+
+
+@contextmanager
+def _turn(lock: threading.Lock) -> Iterator[None]:
+    """Wait until no other thread of this process writes, as long as SQLite would wait."""
+    if not lock.acquire(timeout=BUSY_SECONDS):
+        raise StoreUnavailable("the store cannot be used: database is locked")
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager
@@ -144,6 +169,8 @@ def _sqlite_engine(url: URL) -> Engine:
     if in_memory:
         options |= {"poolclass": QueuePool, "pool_size": 1, "max_overflow": 0}
         options["connect_args"]["check_same_thread"] = False
+    else:
+        options["execution_options"] = {_TURN: threading.Lock()}
     engine = create_engine(url, **options)
     event.listen(engine, "connect", _prepare_memory if in_memory else _prepare_file)
     event.listen(engine, "begin", _begin)
@@ -177,4 +204,5 @@ def _turn_to_wal(connection: sqlite3.Connection) -> None:
 def _begin(connection: Connection) -> None:
     """Begin in SQLite's words: a writer takes its lock at once, for a reader that turns writer may have to give up."""
     immediate = connection.get_execution_options().get(_WRITE)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+    driver: Any = connection.connection.driver_connection
+    driver.execute("BEGIN IMMEDIATE" if immediate else "BEGIN")

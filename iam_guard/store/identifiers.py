@@ -46,7 +46,19 @@ _TAG_CATEGORIES = frozenset("LNZ")
 UniqueIds: TypeAlias = Callable[[str, str], str]
 """(prefix, what it names) -> a unique id."""
 
-PREFIXES = {"user": "AIDA", "role": "AROA", "group": "AGPA", "policy": "ANPA"}
+PREFIXES = {
+    "user": "AIDA",
+    "role": "AROA",
+    "group": "AGPA",
+    "policy": "ANPA",
+    "instance-profile": "AIPA",
+    "server-certificate": "ASCA",
+    "ssh-key": "APKA",
+    "service-credential": "ACCA",
+    "saml-provider": "SAMLSP",
+    "saml-private-key": "SAMLPK",
+    "oidc-provider": "OIDCP",  # shown to nobody
+}
 
 
 def fold(name: str) -> str:

@@ -20,12 +20,20 @@ QUOTAS = {
     "users per account": 5000,
     "groups per account": 300,
     "roles per account": 1000,
+    "instance profiles per account": 1000,
+    "roles per instance profile": 1,
+    "SAML providers per account": 100,
+    "private keys per SAML provider": 2,
+    "OIDC providers per account": 100,
+    "client ids per OIDC provider": 100,
+    "thumbprints per OIDC provider": 5,
     "server certificates per account": 20,
     "signing certificates per user": 2,
     "SSH keys per user": 5,
     "MFA devices per user": 8,
     "virtual MFA devices per account": 5000,  # as many as users
     "service-specific credentials per user and service": 2,
+    "jobs kept per account": 1000,
 }
 
 MAX_SESSION_DURATION = range(3600, 43200 + 1)

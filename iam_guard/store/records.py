@@ -2,29 +2,20 @@
 
 A small language over the tables of `schema`: which table, which columns have which values. A value may be a scalar,
 None for an absent one, `PRESENT`, a collection of which one must match, or what `values_of` gives (a subquery). Texts
-are compared byte by byte on every database, so that pages come in the same order everywhere. Must not live here: what
-the rows mean, which changes are allowed (`services`), what a decision needs (`protocol`).
+are compared byte by byte on every database, so that pages come in the same order everywhere. Must not live here: how
+that is said in SQL (`row_statements`), what the rows mean, which changes are allowed (`services`), what a decision
+needs (`protocol`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    RowMapping,
-    Select,
-    String,
-    Table,
-    and_,
-    false,
-    func,
-    or_,
-    select,
-)
+from sqlalchemy import Connection, RowMapping, Table
 
+from iam_guard.store import row_statements as statements
 from iam_guard.store.engine import lock_epoch
 from iam_guard.store.queries import sought
 
@@ -35,6 +26,18 @@ Row: TypeAlias = RowMapping
 
 PRESENT: Final = object()
 """Stands for any value but NULL."""
+
+Values: TypeAlias = dict[str, Any]
+"""The parameters of a statement by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class ValuesOf:
+    """The values that a column has in some rows, as a condition of another question."""
+
+    table: Table
+    column: str
+    where: Mapping[str, Any]
 
 
 class Records:
@@ -50,14 +53,15 @@ class Records:
 
     def one(self, table: Table, **where: Any) -> Row | None:
         """Give the row, None if there is none; a condition that several rows meet is a mistake of ours."""
-        return self._connection.execute(select(table).where(*_conditions(table, where))).mappings().one_or_none()
+        form, values = _taken_apart(where)
+        found = statements.selected(table, form, self._order(()))
+        return self._connection.execute(found, values).mappings().one_or_none()
 
-    def all(self, table: Table, *, order: Sequence[str] = (), **where: Any) -> list[Row]:
-        """Give all rows, in the order of these columns."""
-        found = (
-            select(table).where(*_conditions(table, where)).order_by(*(self._ordered(table, each) for each in order))
-        )
-        return list(self._connection.execute(found).mappings())
+    def all(self, table: Table, *, order: Sequence[str] = (), columns: Sequence[str] = (), **where: Any) -> list[Row]:
+        """Give all rows, in the order of some columns; with `columns`, these alone, for some hold long documents."""
+        form, values = _taken_apart(where)
+        found = statements.selected(table, form, self._order(order), tuple(columns))
+        return list(self._connection.execute(found, values).mappings())
 
     def page(
         self,
@@ -70,42 +74,48 @@ class Records:
         **where: Any,
     ) -> list[Row]:
         """Give at most `limit` rows by columns that tell them apart, after the one with the values `after`."""
-        columns = [self._ordered(table, each) for each in order]
-        found = select(table).where(*_conditions(table, where)).order_by(*columns).limit(limit)
+        form, values = _taken_apart(where)
+        values["limit"] = limit
         if after is not None:
-            found = found.where(_is_after(columns, after))
-        if path_prefix and path_prefix != "/":
-            found = found.where(func.substr(table.c.path, 1, len(path_prefix)) == sought(path_prefix))
-        return list(self._connection.execute(found).mappings())
+            values |= {f"after{index}": sought(text) for index, text in enumerate(after)}
+        has_prefix = bool(path_prefix) and path_prefix != "/"
+        if path_prefix and has_prefix:
+            values |= {"prefix": sought(path_prefix), "prefix_length": len(path_prefix)}
+        found = statements.one_page(table, form, self._order(order), is_first=after is None, has_prefix=has_prefix)
+        return list(self._connection.execute(found, values).mappings())
 
     def count(self, table: Table, **where: Any) -> int:
         """Count rows."""
-        counted = select(func.count()).select_from(table).where(*_conditions(table, where))
-        return int(self._connection.execute(counted).scalar_one())
+        form, values = _taken_apart(where)
+        counted = statements.counted(table, form)
+        return int(self._connection.execute(counted, values).scalar_one())
 
     def counts(self, table: Table, column: str, **where: Any) -> dict[str, int]:
         """Count rows by the value of a column; a value without rows is left out."""
-        by = table.c[column]
-        counted = select(by, func.count()).where(*_conditions(table, where)).group_by(by)
-        return {str(value): int(number) for value, number in self._connection.execute(counted)}
+        form, values = _taken_apart(where)
+        counted = statements.counted_by(table, column, form)
+        return {str(value): int(number) for value, number in self._connection.execute(counted, values)}
 
-    def values_of(self, table: Table, column: str, **where: Any) -> Select[Any]:
+    def values_of(self, table: Table, column: str, **where: Any) -> ValuesOf:
         """Give the values of a column, for use as a condition of another question."""
-        return select(table.c[column]).where(*_conditions(table, where))
+        return ValuesOf(table, column, where)
 
     # --- changing ------------------------------------------------------------------------------------------------
 
     def insert(self, table: Table, **values: Any) -> None:
         """Put in one row."""
-        self._change(table.insert().values(**values))
+        self._change(statements.inserted(table), values)
 
     def update(self, table: Table, values: Mapping[str, Any], **where: Any) -> int:
         """Change rows; give how many there were."""
-        return self._change(table.update().where(*_conditions(table, where)).values(**values))
+        form, sought_values = _taken_apart(where)
+        new = {f"new_{name}": value for name, value in values.items()}
+        return self._change(statements.updated(table, tuple(values), form), sought_values | new)
 
     def delete(self, table: Table, **where: Any) -> int:
         """Remove rows; give how many there were."""
-        return self._change(table.delete().where(*_conditions(table, where)))
+        form, values = _taken_apart(where)
+        return self._change(statements.deleted(table, form), values)
 
     def lock(self) -> None:
         """Keep other writers out until the transaction ends, so that what is counted now still holds then."""
@@ -113,40 +123,38 @@ class Records:
             lock_epoch(self._connection)
             self._is_locked = True
 
-    def _change(self, statement: Any) -> int:
+    def _change(self, statement: Any, values: Values) -> int:
         assert self._writes, "the transaction was opened for reading"  # noqa: S101  a mistake of ours
         self.changed = True
-        return int(self._connection.execute(statement).rowcount)
+        return int(self._connection.execute(statement, values).rowcount)
 
-    def _ordered(self, table: Table, column: str) -> ColumnElement[Any]:
-        """Give the column as it is compared; PostgreSQL would follow the language of its database."""
-        found: ColumnElement[Any] = table.c[column]
-        if isinstance(found.type, String) and self._connection.dialect.name == "postgresql":
-            return found.collate("C")
-        return found
+    def _order(self, columns: Sequence[str]) -> statements.Order:
+        """Say how rows are sorted; PostgreSQL would follow the language of its database."""
+        is_postgresql = self._connection.dialect.name == "postgresql"
+        return statements.Order(tuple(columns), "C" if is_postgresql else None)
 
 
-def _conditions(table: Table, where: Mapping[str, Any]) -> list[ColumnElement[bool]]:
-    return [_condition(table.c[name], value) for name, value in where.items()]
+def _taken_apart(where: Mapping[str, Any]) -> tuple[statements.Where, Values]:
+    """Take conditions apart: into their form, and the values as its parameters."""
+    values: Values = {}
+    return _forms(where, values), values
 
 
-def _condition(column: ColumnElement[Any], value: Any) -> ColumnElement[bool]:
+def _forms(where: Mapping[str, Any], values: Values) -> statements.Where:
+    return tuple([(name, _form(value, values)) for name, value in where.items()])
+
+
+def _form(value: Any, values: Values) -> statements.Form:
+    form: statements.Form = "is"
     if value is PRESENT:
-        return column.is_not(None)
+        return "present"
+    if value is None:
+        return "absent"
+    if isinstance(value, ValuesOf):
+        return statements.Inner(value.table, value.column, _forms(value.where, values))
     if isinstance(value, str):
-        return column == sought(value)
-    if isinstance(value, Select):
-        return column.in_(value)
-    if isinstance(value, Collection):
-        members = [sought(each) if isinstance(each, str) else each for each in value]
-        return column.in_(members) if members else false()
-    return column.is_(None) if value is None else column == value
-
-
-def _is_after(columns: Sequence[ColumnElement[Any]], texts: Sequence[str]) -> ColumnElement[bool]:
-    """Compare as a dictionary does: the first column decides, then the second."""
-    ways, values = [], [sought(each) for each in texts]
-    for index, column in enumerate(columns):
-        same = [earlier == value for earlier, value in zip(columns[:index], values, strict=False)]
-        ways.append(and_(*same, column > values[index]))
-    return or_(*ways)
+        value = sought(value)
+    elif isinstance(value, Collection):
+        form, value = "among", [sought(each) if isinstance(each, str) else each for each in value]
+    values[f"value{len(values)}"] = value
+    return form

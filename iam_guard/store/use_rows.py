@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from sqlalchemy import Column, Connection, Table, and_, bindparam, func, select
+from sqlalchemy import Column, Connection, Table, bindparam, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from iam_guard.store.schema import access_key_uses, access_keys, identities, service_uses
@@ -58,11 +58,10 @@ def _write_keys(connection: Connection, uses: Sequence[KeyUse]) -> None:
 
 def _write_services(connection: Connection, uses: Sequence[ServiceUse]) -> None:
     known = _known(connection, identities.c.id, (use.identity_id for use in uses))
-    rows = [use._asdict() for use in uses if use.identity_id in known]
     held = _held(connection, known)
     full = {id for id in known if held.get(id, 0) >= MOST_ACTIONS}
-    _put(connection, service_uses, [row for row in rows if row["identity_id"] not in full])
-    _renew(connection, service_uses, [row for row in rows if row["identity_id"] in full])
+    _put(connection, service_uses, [use._asdict() for use in uses if use.identity_id in known - full])
+    _renew(connection, [use for use in uses if use.identity_id in full])
 
 
 def _known(connection: Connection, column: Column[Any], ids: Iterable[str]) -> set[str]:
@@ -79,7 +78,7 @@ def _put(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> No
     """Put rows in, or in the place of older ones with the same key."""
     if not rows:
         return
-    put = _INSERT[connection.dialect.name](table)
+    put: Any = _INSERT[connection.dialect.name](table)
     values = {column.name: put.excluded[column.name] for column in table.columns if not column.primary_key}
     newer = put.on_conflict_do_update(
         index_elements=list(table.primary_key), set_=values, where=table.c.at < put.excluded.at
@@ -87,13 +86,22 @@ def _put(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> No
     connection.execute(newer, rows)
 
 
-def _renew(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
-    """Put rows in the place of older ones, and no other."""
-    if not rows:
+def _renew(connection: Connection, uses: Sequence[ServiceUse]) -> None:
+    """Renew rows that are there, and put no other in."""
+    if not uses:
         return
-    same = [column == bindparam(f"same_{column.name}") for column in table.primary_key]
-    values = {column.name: bindparam(f"new_{column.name}") for column in table.columns if not column.primary_key}
-    renewed = table.update().where(and_(*same, table.c.at < bindparam("new_at"))).values(values)
-    keys = {column.name for column in table.primary_key}
-    named = [{f"{'same' if name in keys else 'new'}_{name}": value for name, value in row.items()} for row in rows]
-    connection.execute(renewed, named)
+    columns = service_uses.c
+    at: Any = bindparam("now")
+    renewed = service_uses.update().where(
+        columns.identity_id == bindparam("who"),
+        columns.service == bindparam("which"),
+        columns.action == bindparam("what"),
+        columns.at < at,
+    )
+    connection.execute(
+        renewed.values(at=at, region=bindparam("there")),
+        [
+            {"who": use.identity_id, "which": use.service, "what": use.action, "now": use.at, "there": use.region}
+            for use in uses
+        ],
+    )

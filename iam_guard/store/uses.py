@@ -30,14 +30,14 @@ SPAN: Final = 15 * 60
 """Seconds for which a use is not noted again (R-33)."""
 MOST_NOTED: Final = 16_384
 MOST_PENDING: Final = 16_384
-BATCH: Final = 500
+BATCH: Final = 200
 """Rows of one transaction, so that nobody waits long for a store with one connection."""
 PAUSE: Final = 1.0
 """Seconds between two writes; twice as many after each that failed, up to `LONGEST_PAUSE`."""
 LONGEST_PAUSE: Final = 60.0
 
 _UNIQUE_ID = re.compile(r"[A-Z0-9]{16,128}")
-_ACTION = re.compile(r"([A-Za-z0-9-]{1,64}):([A-Za-z0-9_-]{1,128})")
+_ACTION = re.compile(r"([A-Za-z0-9.-]{1,64}):([A-Za-z0-9._-]{1,128})")
 _USER, _SESSION = PrincipalType.USER, PrincipalType.ASSUMED_ROLE
 
 
@@ -75,7 +75,7 @@ class Uses:
             return
         now = self._clock()
         noted = self._noted.get(credential.id)
-        if noted is None or not -SPAN < now - noted < SPAN:
+        if noted is None or not 0.0 <= now - noted < SPAN:
             use = KeyUse(credential.id, int(now), credential.region or self._region, credential.service or "")
             self._note(credential.id, use, now)
 
@@ -90,7 +90,7 @@ class Uses:
             return
         now = self._clock()
         noted = self._noted.get((identity, action))
-        if noted is None or not -SPAN < now - noted < SPAN:
+        if noted is None or not 0.0 <= now - noted < SPAN:
             read = _ACTION.fullmatch(action)
             if read is not None and _UNIQUE_ID.fullmatch(identity):
                 signed = principal.credential.region if principal.credential else None
@@ -185,7 +185,7 @@ class Uses:
             return None
 
     def _leave_to_parent(self) -> None:
-        """Begin anew in a process that was forked: the parent writes what it has noted, and its threads are not here."""
+        """Begin anew in a process that was forked: the parent writes what it noted, and its threads are not here."""
         was_closed = self._closing.is_set()
         self._begin()
         if was_closed:

@@ -79,6 +79,14 @@ WRITES = [
         *("G-43", TRUST, trust(Principal={"AWS": "arn:aws:iam::111122223333:group/g"})),
         *('Invalid principal in policy: "AWS":"arn:aws:iam::111122223333:group/g"', "/Statement/0/Principal/AWS"),
     ),
+    (
+        *("G-42", TRUST, trust(Principal={"AWS": ["111122223333", "somebody"]})),
+        *('Invalid principal in policy: "AWS":"somebody"', "/Statement/0/Principal/AWS/1"),
+    ),
+    (
+        *("G-47", RESOURCE, policy(Principal={"Service": "EC2"})),
+        *('Invalid principal in policy: "Service":"EC2"', "/Statement/0/Principal/Service"),
+    ),
     ("G-37", RCP, policy(Principal="*"), SYNTAX, "/Statement/0/Effect"),
     ("G-37", RCP, policy(Principal="*", Effect="Deny", Action="*"), SYNTAX, "/Statement/0/Action"),
     ("N-10", IDENTITY, when("NumericEquals", "one"), SYNTAX, "/Statement/0/Condition/NumericEquals/aws:x"),

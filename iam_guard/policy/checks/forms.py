@@ -152,4 +152,4 @@ def _iam_resource(entry: Entry, fields: list[str]) -> Iterator[Fault]:
 
 def _is_iam_resource(path: str) -> bool:
     """G-65, and what AWS's own policies have beside its list: the root user, and the templates of roles."""
-    return path in ("*", "root") or path.startswith((*IAM_RESOURCE_TYPES, "role-template/"))
+    return path in ("*", "root") or path.startswith((*IAM_RESOURCE_TYPES, "role-template/", "delegation-request/"))

@@ -11,6 +11,7 @@ from typing import Any
 from iam_guard.services.call import Output, ServiceCall, instant
 from iam_guard.services.iam.entities import identity_arn, policy_arn
 from iam_guard.store.bindings import current_text
+from iam_guard.store.quotas import MAX_SESSION_DURATION
 from iam_guard.store.records import Row
 from iam_guard.store.schema import attachments, identities, login_profiles, policies, service_uses
 
@@ -53,24 +54,38 @@ def described_group(call: ServiceCall, row: Row) -> Output:
     }
 
 
-def described_role(call: ServiceCall, row: Row) -> Output:
-    """Describe a role as lists do: without tags, boundary and last use."""
-    return {
-        "Path": row["path"],
-        "RoleName": row["name"],
-        "RoleId": row["id"],
-        "Arn": identity_arn(call, row),
-        "CreateDate": instant(row["created"]),
-        "AssumeRolePolicyDocument": trust_document(call, row),
-        "Description": row["description"] or None,
-        "MaxSessionDuration": row["max_session_duration"] or 3600,  # R-13
-        "MaxSigninSessionDuration": row["max_signin_session_duration"],
-    }
+def brief_roles(call: ServiceCall, rows: Sequence[Row]) -> list[Output]:
+    """Describe roles as their creation and instance profiles do: what names them, and whom they trust."""
+    trusts = trust_documents(call, rows)
+    return [
+        {
+            "Path": row["path"],
+            "RoleName": row["name"],
+            "RoleId": row["id"],
+            "Arn": identity_arn(call, row),
+            "CreateDate": instant(row["created"]),
+            "AssumeRolePolicyDocument": trusts[row["id"]],
+        }
+        for row in rows
+    ]
+
+
+def described_roles(call: ServiceCall, rows: Sequence[Row]) -> list[Output]:
+    """Describe roles as lists do: without tags, boundary and last use."""
+    return [
+        {
+            **brief,
+            "Description": row["description"] or None,
+            "MaxSessionDuration": row["max_session_duration"] or MAX_SESSION_DURATION[0],  # R-13
+            "MaxSigninSessionDuration": row["max_signin_session_duration"],
+        }
+        for row, brief in zip(rows, brief_roles(call, rows), strict=True)
+    ]
 
 
 def whole_role(call: ServiceCall, row: Row) -> Output:
     """Describe a role with everything."""
-    return {**described_role(call, row), **tags_and_boundary(call, row), "RoleLastUsed": last_use(call, row)}
+    return {**described_roles(call, [row])[0], **tags_and_boundary(call, row), "RoleLastUsed": last_use(call, row)}
 
 
 def trust_document(call: ServiceCall, row: Row) -> str | None:
@@ -121,9 +136,7 @@ def attached_boundaries(call: ServiceCall, rows: Sequence[Row]) -> dict[str, Out
 def described_policies(call: ServiceCall, rows: Sequence[Row], *, whole: bool = False) -> list[dict[str, Any]]:
     """Describe managed policies; `whole` with tags and description, which lists leave out."""
     ids = [row["id"] for row in rows]
-    # counted in the account alone: others use AWS's policies too, and how many is none of its business
-    ours = call.records.values_of(identities, "id", account=call.account)
-    attached = call.records.counts(attachments, "policy_id", policy_id=ids, identity_id=ours)
+    attached = _attachment_counts(call, rows)
     bounding = call.records.counts(identities, "boundary_id", boundary_id=ids, account=call.account)
     return [
         {
@@ -141,6 +154,17 @@ def described_policies(call: ServiceCall, rows: Sequence[Row], *, whole: bool = 
         }
         for row in rows
     ]
+
+
+def _attachment_counts(call: ServiceCall, rows: Sequence[Row]) -> dict[str, int]:
+    """Count, by policy, who has it in the account: others have AWS's policies too, which is none of its business.
+
+    Either index of the table is good for one of the two conditions; both at once are looked up pair by pair.
+    """
+    if all(row["account"] == call.account for row in rows):
+        return call.records.counts(attachments, "policy_id", policy_id=[row["id"] for row in rows])
+    ours = call.records.values_of(identities, "id", account=call.account)
+    return call.records.counts(attachments, "policy_id", identity_id=ours)
 
 
 def described_version(policy: Row, version: Row, *, with_document: bool) -> Output:

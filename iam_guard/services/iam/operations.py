@@ -6,7 +6,26 @@ theme, since there are 180 of them. Rules K-33, R-15. Must not live here: how a 
 
 from __future__ import annotations
 
-from iam_guard.services.iam.table import identity_rows
+from iam_guard.services.iam.table import (
+    account_rows,
+    credential_rows,
+    federation_rows,
+    identity_rows,
+    policy_rows,
+    profile_rows,
+    simulation_rows,
+)
 from iam_guard.services.operation import Service
 
-IAM = Service("iam", {**identity_rows.ROWS})
+IAM = Service(
+    "iam",
+    {
+        **identity_rows.ROWS,
+        **policy_rows.ROWS,
+        **profile_rows.ROWS,
+        **credential_rows.ROWS,
+        **federation_rows.ROWS,
+        **account_rows.ROWS,
+        **simulation_rows.ROWS,
+    },
+)

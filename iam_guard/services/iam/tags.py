@@ -6,17 +6,19 @@ live here: which entities have tags (`operations`).
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from iam_guard.errors import InvalidInput
+from iam_guard.errors import InvalidInput, LimitExceeded
 from iam_guard.services.call import Input, Output, ServiceCall
 from iam_guard.services.iam.describe import tag_list
-from iam_guard.services.iam.entities import require_room
 from iam_guard.services.operation import Handler
 from iam_guard.services.paging import page_of_list
+from iam_guard.store.quotas import QUOTAS
 from iam_guard.store.records import Row, Table
 
+_MARKED = 48
 _DUPLICATE = "Duplicate tag keys found. Please note that Tag keys are case insensitive."
 
 Find = Callable[[ServiceCall, Input], Row]
@@ -35,17 +37,20 @@ def merged(stored: Mapping[str, str], given: Input) -> dict[str, str]:
     for tag in given.get("Tags", ()):
         key = tag["Key"]
         folded = key.lower()
-        if folded.startswith("aws:"):
-            raise InvalidInput("System tags cannot be added, updated or deleted by a customer.", place="Tags")
+        _refuse_system_tag(key)
         if folded in seen:
-            raise InvalidInput(
-                "Duplicate tag keys found. Please note that Tag keys are case insensitive.", place="Tags"
-            )
+            raise InvalidInput(_DUPLICATE, place="Tags")
         seen.add(folded)
         tags = {other: value for other, value in tags.items() if other.lower() != folded}
         tags[key] = tag["Value"]
-    require_room("tags per entity", "TagsPerEntity", len(tags) - 1)
+    if len(tags) > QUOTAS["tags per entity"]:
+        raise LimitExceeded("The number of tags has reached the maximum limit.")
     return tags
+
+
+def _refuse_system_tag(key: str) -> None:
+    if key.lower().startswith("aws:"):
+        raise InvalidInput("System tags cannot be added, updated or deleted by a customer.", place="Tags")
 
 
 def tag_handler(table: Table, key: str, find: Find) -> Handler:
@@ -63,6 +68,8 @@ def untag_handler(table: Table, key: str, find: Find) -> Handler:
 
     def untag(call: ServiceCall, given: Input) -> None:
         row = find(call, given)
+        for each in given["TagKeys"]:
+            _refuse_system_tag(each)
         gone = {each.lower() for each in given["TagKeys"]}
         kept = {name: value for name, value in row["tags"].items() if name.lower() not in gone}
         call.records.update(table, {"tags": kept}, **{key: row[key]})
@@ -75,7 +82,13 @@ def list_handler(find: Find) -> Handler:
 
     def list_tags(call: ServiceCall, given: Input) -> Output:
         tags: list[dict[str, Any]] = tag_list(find(call, given)["tags"])
-        page = page_of_list(given, tags, lambda tag: (tag["Key"],))
+        page = page_of_list(given, tags, lambda tag: _place_of(tag["Key"]))
         return {"Tags": page.rows, **page.members}
 
     return list_tags
+
+
+def _place_of(key: str) -> tuple[str, str]:
+    """Give where a tag stands in its list: its key, of which a long one is cut, since a marker has 320 characters."""
+    rest = key[_MARKED:]
+    return key[:_MARKED], hashlib.sha256(rest.encode()).hexdigest()[:16] if rest else ""

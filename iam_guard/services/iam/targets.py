@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from iam_guard.errors import InvalidInput
 from iam_guard.model.context import Given
 from iam_guard.model.request import Resource
 from iam_guard.services.call import Input, ServiceCall
@@ -46,14 +47,28 @@ def created(kind: str, member: str) -> Target:
     return target
 
 
+def listed(kind: str) -> Target:
+    """Give what is listed below a path, in AWS's form: an ARN that ends with the path."""
+
+    def target(call: ServiceCall, given: Input) -> Resource:
+        return Resource(iam_arn(call.partition, call.account, kind, given.get("PathPrefix", "/"), ""), call.account)
+
+    return target
+
+
 USER, GROUP, ROLE = named(Kind.USER), named(Kind.GROUP), named(Kind.ROLE)
 
 
 def principal_by_arn(member: str) -> Target:
-    """Give a user, group, role or policy that is named by its ARN."""
+    """Give a user, group, role or policy that is named by its ARN.
+
+    It raises `InvalidInput` for what is no ARN, for nothing can be decided about that.
+    """
 
     def target(call: ServiceCall, given: Input) -> Resource:
         arn: str = given[member]
+        if not arn.startswith("arn:") or arn.count(":") < 5:
+            raise InvalidInput(f"Invalid ARN provided in the request: {arn}", place=member)
         row = find_by_arn(call, arn)
         return Resource(arn, account=call.account, tags={} if row is None else row["tags"])
 
@@ -77,9 +92,15 @@ def find_by_arn(call: ServiceCall, arn: str) -> Row | None:
 
 
 def policy(call: ServiceCall, given: Input) -> Resource:
-    """Give the managed policy whose ARN is given; it is decided about by that ARN, whoever's it is."""
-    row = find_policy(call, given["PolicyArn"])
-    return Resource(given["PolicyArn"], account=call.account, tags={} if row is None else row["tags"])
+    """Give the managed policy whose ARN is given; it is decided about by that ARN, whoever's it is.
+
+    Raises `InvalidInput` for what is no ARN, for nothing can be decided about that.
+    """
+    arn: str = given["PolicyArn"]
+    if not arn.startswith("arn:") or arn.count(":") < 5:
+        raise InvalidInput(f"ARN {arn} is not valid.", place="PolicyArn")
+    row = find_policy(call, arn)
+    return Resource(arn, account=call.account, tags={} if row is None else row["tags"])
 
 
 def in_table(table: Table, kind: str, member: str) -> Target:
@@ -97,11 +118,17 @@ SERVER_CERTIFICATE = in_table(server_certificates, "server-certificate", "Server
 
 
 def by_arn(member: str, find: Callable[[ServiceCall, str], Row | None]) -> Target:
-    """Give what is named by its ARN, with the tags that it has."""
+    """Give what is named by its ARN, with the tags that it has.
+
+    It raises `InvalidInput` for what is no ARN, for nothing can be decided about that.
+    """
 
     def target(call: ServiceCall, given: Input) -> Resource:
-        row = find(call, given[member])
-        return Resource(given[member], account=call.account, tags={} if row is None else row["tags"])
+        arn: str = given[member]
+        if not arn.startswith("arn:") or arn.count(":") < 5:
+            raise InvalidInput(f"ARN {arn} is not valid.", place=member)
+        row = find(call, arn)
+        return Resource(arn, account=call.account, tags={} if row is None else row["tags"])
 
     return target
 
@@ -193,10 +220,15 @@ def renaming(kind: str, name_member: str, new_name_member: str, table: Table = i
     return further
 
 
-def passing_the_role(service: str) -> Further:
-    """Ask for `iam:PassRole` on the role that a call hands to a service (rule R-15)."""
+def passing_the_role(service: str, to: str) -> Further:
+    """Ask for `iam:PassRole` on the role that a call hands to a service (rule R-15).
+
+    `to` is what of the service gets it, an ARN without partition in which `{account}` stands for the account.
+    """
 
     def further(call: ServiceCall, given: Input) -> list[Permission]:
-        return [Permission("iam:PassRole", ROLE(call, given), {"iam:PassedToService": service})]
+        associated = f"arn:{call.partition}:{to.format(account=call.account)}"
+        keys: Keys = {"iam:PassedToService": service, "iam:AssociatedResourceArn": associated}
+        return [Permission("iam:PassRole", ROLE(call, given), keys)]
 
     return further

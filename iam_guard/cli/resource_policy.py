@@ -1,0 +1,98 @@
+"""`iam-guard resource-policy put|get|delete|list`: the resource-based policies of an application's resources.
+
+Must not live here: what is checked when one is put (`store/resource_policies`).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+import click
+
+from iam_guard.cli.options import JSON, STORE
+from iam_guard.settings import load
+from iam_guard.store.opening import open_store
+from iam_guard.store.resource_policies import MOST_LISTED, ListedPolicy, ResourcePolicies
+
+_ACCOUNT = click.option("--account", help="The account that owns the resource, where the ARN does not say.")
+
+
+@click.group("resource-policy")
+def resource_policy() -> None:
+    """Put, get, delete and list the resource-based policies of an application's resources."""
+
+
+@resource_policy.command()
+@click.argument("arn")
+@click.argument("file", type=click.File("r", encoding="utf-8"))
+@_ACCOUNT
+@STORE
+@JSON
+def put(arn: str, file: TextIO, account: str | None, store: str, as_json: bool) -> None:
+    """Attach the policy in FILE (JSON; `-` for standard input) to the resource ARN, in the place of any other."""
+    with _policies(store) as policies:
+        policies.put(arn, file.read(), account=account)
+    click.echo(json.dumps({"arn": arn}) if as_json else f"put the policy of {arn}")
+
+
+@resource_policy.command()
+@click.argument("arn")
+@STORE
+@JSON
+def get(arn: str, store: str, as_json: bool) -> None:
+    """Print the policy of the resource ARN; exit code 1 where it has none."""
+    with _policies(store) as policies:
+        text = policies.get(arn)
+    if as_json:
+        click.echo(json.dumps({"arn": arn, "policy": text}))
+    elif text is not None:
+        click.echo(text)
+    sys.exit(0 if text is not None else 1)
+
+
+@resource_policy.command()
+@click.argument("arn")
+@STORE
+@JSON
+def delete(arn: str, store: str, as_json: bool) -> None:
+    """Take the policy of the resource ARN away."""
+    with _policies(store) as policies:
+        policies.delete(arn)
+    click.echo(json.dumps({"arn": arn}) if as_json else f"deleted the policy of {arn}")
+
+
+@resource_policy.command("list")
+@click.option("--account", help="Only resources of this account.")
+@STORE
+@JSON
+def list_(account: str | None, store: str, as_json: bool) -> None:
+    """List the resources that have a policy."""
+    with _policies(store) as policies:
+        listed = list(_all(policies, account))
+    if as_json:
+        click.echo(json.dumps([each._asdict() for each in listed]))
+        return
+    for each in listed:
+        click.echo(f"{each.account}  {each.arn}")
+
+
+def _all(policies: ResourcePolicies, account: str | None) -> Iterator[ListedPolicy]:
+    after: str | None = None
+    while page := policies.list(account=account, after=after):
+        yield from page
+        if len(page) < MOST_LISTED:
+            return
+        after = page[-1].arn
+
+
+@contextmanager
+def _policies(store: str) -> Iterator[ResourcePolicies]:
+    opened = open_store(store, load(), create=False)
+    try:
+        yield ResourcePolicies(opened)
+    finally:
+        opened.close()

@@ -1,0 +1,145 @@
+"""What the metadata document of a SAML identity provider says: who it is, until when, which keys it signs with.
+
+The document comes from outside, so it is read as a stream of events with nothing but elements, attributes and text: no
+document type, hence no entities and nothing to fetch; a limit for depth and for the number of elements. Signatures in
+it are not looked at: whoever uploads it vouches for it. AWS neither checks nor heeds when its certificates expire. Must
+not live here: the providers (`saml_providers`), assertions.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from xml.parsers import expat
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
+from iam_guard.errors import InvalidInput
+
+MOST_ELEMENTS = 10_000
+MOST_LEVELS = 32
+LEAST_KEY_BITS = 1024
+MOST_ENTITY_ID = 1024
+
+_SEPARATOR = " "
+_METADATA = "urn:oasis:names:tc:SAML:2.0:metadata "
+_PROTOCOL = "urn:oasis:names:tc:SAML:2.0:protocol"
+_CERTIFICATE = "http://www.w3.org/2000/09/xmldsig# X509Certificate"
+_LATEST = int(datetime.max.replace(tzinfo=UTC).timestamp()) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class SamlMetadata:
+    """An identity provider: its entity id, the instant until which it says to hold, its signing certificates (DER)."""
+
+    entity_id: str
+    valid_until: int | None
+    certificates: tuple[bytes, ...]
+
+
+def read_metadata(text: str) -> SamlMetadata:
+    """Read a metadata document. Raises `InvalidInput`."""
+    reader = _Reader()
+    try:
+        reader.parser.Parse(text, True)
+    except (expat.ExpatError, UnicodeEncodeError):
+        raise _refusal("it is not well-formed XML") from None
+    if not reader.certificates:
+        raise _refusal("expected an IDPSSODescriptor for SAML 2.0 with a certificate to sign with")
+    certificates = tuple(dict.fromkeys(map(_certificate, reader.certificates)))
+    return SamlMetadata(reader.entity_id, reader.valid_until, certificates)
+
+
+def _refusal(reason: str) -> InvalidInput:
+    return InvalidInput(f"Could not parse metadata: {reason}", place="SAMLMetadataDocument")
+
+
+class _Reader:
+    """Takes the parser's events; knows at each moment which elements are open."""
+
+    def __init__(self) -> None:
+        self.entity_id = ""
+        self.valid_until: int | None = None
+        self.certificates: list[str] = []
+        self._open: list[str] = []
+        self._elements = 0
+        self._signs: list[bool] = []
+        self._text: list[str] | None = None
+        self.parser = expat.ParserCreate(namespace_separator=_SEPARATOR)
+        self.parser.StartElementHandler = self._start
+        self.parser.EndElementHandler = self._end
+        self.parser.CharacterDataHandler = self._characters
+        self.parser.StartDoctypeDeclHandler = self._doctype
+
+    def _doctype(self, *_: object) -> None:
+        raise _refusal("a document type is not allowed")
+
+    def _start(self, name: str, attributes: dict[str, str]) -> None:
+        self._elements += 1
+        if self._elements > MOST_ELEMENTS or len(self._open) >= MOST_LEVELS:
+            raise _refusal("it has too many elements, or they are nested too deeply")
+        if not self._open:
+            self._root(name, attributes)
+        self._open.append(name)
+        self._signs.append(self._may_sign(name, attributes))
+        if name == _CERTIFICATE and self._signs[-1]:
+            self._text = []
+
+    def _root(self, name: str, attributes: dict[str, str]) -> None:
+        if name != _METADATA + "EntityDescriptor":
+            raise _refusal("expected an EntityDescriptor")
+        self.entity_id = attributes.get("entityID", "").strip()
+        if not 1 <= len(self.entity_id) <= MOST_ENTITY_ID:
+            raise _refusal(f"expected an entityID of 1 to {MOST_ENTITY_ID} characters")
+        if "validUntil" in attributes:
+            self.valid_until = _seconds(attributes["validUntil"])
+
+    def _may_sign(self, name: str, attributes: dict[str, str]) -> bool:
+        """Tell whether a certificate in this element is one that assertions are signed with."""
+        match len(self._open):
+            case 2:
+                protocols = attributes.get("protocolSupportEnumeration", "").split()
+                return name == _METADATA + "IDPSSODescriptor" and _PROTOCOL in protocols
+            case 3:
+                is_for_signing = attributes.get("use", "signing") == "signing"
+                return self._signs[-1] and name == _METADATA + "KeyDescriptor" and is_for_signing
+            case depth:
+                return depth > 3 and self._signs[-1]
+
+    def _characters(self, text: str) -> None:
+        if self._text is not None:
+            self._text.append(text)
+
+    def _end(self, name: str) -> None:
+        self._open.pop()
+        self._signs.pop()
+        if name == _CERTIFICATE and self._text is not None:
+            self.certificates.append("".join(self._text))
+            self._text = None
+
+
+def _seconds(text: str) -> int:
+    try:
+        instant = datetime.fromisoformat(text.strip())
+        aware = instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+        seconds = int(aware.timestamp())
+    except (ValueError, OverflowError):
+        seconds = -1
+    if not 0 <= seconds <= _LATEST:
+        raise _refusal("expected a date and time as validUntil")
+    return seconds
+
+
+def _certificate(text: str) -> bytes:
+    try:
+        der = base64.b64decode("".join(text.split()), validate=True)
+        key = x509.load_der_x509_certificate(der).public_key()
+    except (binascii.Error, ValueError, x509.InvalidVersion, UnsupportedAlgorithm):
+        raise _refusal("a certificate in it cannot be read") from None
+    if isinstance(key, RSAPublicKey) and key.key_size < LEAST_KEY_BITS:
+        raise _refusal(f"a certificate in it has a key of less than {LEAST_KEY_BITS} bits")
+    return der

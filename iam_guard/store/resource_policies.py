@@ -1,0 +1,118 @@
+"""Resource-based policies of an application's resources: put, get, delete and list them (rules A.3, P-5 to P-8).
+
+A document is checked as it is written: against the language, its size, and the principals that it names, which are
+bound to the unique ids they have now. Must not live here: applications that keep policies in their own tables, which
+hand them in with the resource (`model/request.Resource`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from iam_guard.errors import InvalidInput, NoSuchEntity
+from iam_guard.model.arn import Arn, is_account_id
+from iam_guard.model.decision import PolicyType
+from iam_guard.policy.quota import RESOURCE
+from iam_guard.policy.write import validate_for_write
+from iam_guard.store.bindings import current_text
+from iam_guard.store.identifiers import ARN_BYTES, iam_arn
+from iam_guard.store.principals import bind_principals
+from iam_guard.store.protocol import RecordStore
+from iam_guard.store.records import PRESENT, Records, Row
+from iam_guard.store.schema import accounts, identities, resources
+
+MOST_LISTED = 1000
+
+
+class ListedPolicy(NamedTuple):
+    """A resource that has a policy, and the account that owns it."""
+
+    arn: str
+    account: str
+
+
+class ResourcePolicies:
+    """The resource-based policies that a store holds. Safe to share between threads."""
+
+    def __init__(self, store: RecordStore) -> None:
+        self._store = store
+
+    def put(self, arn: str, document: Mapping[str, Any] | str, *, account: str | None = None) -> None:
+        """Attach a policy to a resource, in the place of any other.
+
+        `document` is a dict or JSON text, which is kept as written. `account` owns the resource; it need not be said
+        where the ARN says it. Raises `InvalidInput`, `PolicyError`, `LimitExceeded`; `NoSuchEntity` for an account that
+        the store does not hold; `StoreIsReadOnly`.
+        """
+        owner = _owner(arn, account)
+        checked = validate_for_write(document, PolicyType.RESOURCE, partition=self._store.partition)
+        RESOURCE.check(RESOURCE.size(checked.text))
+        with self._store.changing() as records:
+            if records.one(accounts, id=owner) is None:
+                raise NoSuchEntity(f"The account {owner} cannot be found.")
+            values = {
+                "text": checked.text,
+                "digest": checked.digest,
+                "bindings": bind_principals(records, checked, partition=self._store.partition),
+            }
+            known = records.one(resources, arn=arn)
+            if known is None:
+                records.insert(resources, arn=arn, account=owner, tags={}, **values)
+            elif known["account"] == owner:
+                records.update(resources, values, arn=arn)
+            else:
+                raise InvalidInput(f"the resource `{arn}` belongs to another account", place="account")
+
+    def get(self, arn: str) -> str | None:
+        """Give the policy of a resource as text, None where it has none; principals that are gone show their ids."""
+        with self._store.viewing() as records:
+            row = records.one(resources, arn=arn, text=PRESENT)
+            return None if row is None else self._current(records, row)
+
+    def delete(self, arn: str) -> None:
+        """Take the policy of a resource away. Raises `NoSuchEntity` where there is none, `StoreIsReadOnly`."""
+        with self._store.changing() as records:
+            row = records.one(resources, arn=arn, text=PRESENT)
+            if row is None:
+                raise NoSuchEntity(f"The resource {arn[:ARN_BYTES]} has no policy.")
+            if row["tags"]:
+                records.update(resources, {"text": None, "digest": None, "bindings": {}}, arn=arn)
+            else:
+                records.delete(resources, arn=arn)
+
+    def list(
+        self, *, account: str | None = None, after: str | None = None, limit: int = MOST_LISTED
+    ) -> list[ListedPolicy]:
+        """List resources that have a policy, by ARN; `after` is the last ARN of the page before."""
+        where = {} if account is None else {"account": account}
+        with self._store.viewing() as records:
+            rows = records.page(
+                resources, order=("arn",), after=None if after is None else (after,), limit=limit, text=PRESENT, **where
+            )
+        return [ListedPolicy(row["arn"], row["account"]) for row in rows]
+
+    def _arn(self, row: Row) -> str:
+        return iam_arn(self._store.partition, row["account"], row["kind"], row["path"], row["name"])
+
+    def _current(self, records: Records, row: Row) -> str:
+        named = records.all(identities, id=list(row["bindings"].values())) if row["bindings"] else []
+        return current_text(row["text"], row["bindings"], {each["id"]: self._arn(each) for each in named}.get)
+
+
+def _owner(arn: str, account: str | None) -> str:
+    """Give the account that owns a resource. Raises `InvalidInput` for what is no ARN, and where nobody says."""
+    if not isinstance(arn, str):
+        raise InvalidInput(f"expected the ARN of a resource, got `{type(arn).__name__}`", place="arn")
+    parsed = Arn.parse(arn)
+    if len(arn.encode(errors="replace")) > ARN_BYTES or not arn.isprintable():
+        raise InvalidInput(f"expected an ARN of at most {ARN_BYTES} printable bytes", place="arn")
+    if "*" in arn or "?" in arn:
+        raise InvalidInput("expected the ARN of one resource, got a wildcard", place="arn")
+    named = parsed.account or None
+    if named is not None and account is not None and named != account:
+        raise InvalidInput(f"expected the account of the ARN, got `{account}`", place="account")
+    owner = account or named
+    if owner is None or not is_account_id(owner):
+        raise InvalidInput("expected the account that owns the resource, as 12 digits", place="account")
+    return owner

@@ -1,0 +1,90 @@
+"""Keys and certificates for tests: made once, small curves, so that they cost nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
+from cryptography.x509.oid import NameOID
+
+TODAY = datetime.now(UTC).replace(microsecond=0)
+DAY = timedelta(days=1)
+
+
+@cache
+def key_of(name: str) -> ec.EllipticCurvePrivateKey:
+    """Make the key of somebody; the same name has the same key."""
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+@cache
+def rsa_key(name: str, bits: int) -> rsa.RSAPrivateKey:
+    """Make an RSA key; the same name has the same key."""
+    return rsa.generate_private_key(65537, bits)
+
+
+def private_pem(name: str, password: bytes | None = None) -> str:
+    """Write somebody's private key."""
+    how = NoEncryption() if password is None else BestAvailableEncryption(password)
+    return key_of(name).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, how).decode()
+
+
+def certificate_pem(
+    name: str, issuer: str | None = None, *, begins: int = -1, ends: int = 30, key: str | None = None
+) -> str:
+    """Certify somebody's key, by whom is said or by the owner; it holds from so many days from now to so many.
+
+    `key` says whose key it is where that is another one's, who then signs what nobody else does.
+    """
+    issuer = issuer or name
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(_name(name))
+        .issuer_name(_name(issuer))
+        .public_key(key_of(key or name).public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(TODAY + begins * DAY)
+        .not_valid_after(TODAY + ends * DAY)
+    )
+    return builder.sign(key_of(key or issuer), SHA256()).public_bytes(Encoding.PEM).decode()
+
+
+def ssh_text(name: str, bits: int = 2048) -> str:
+    """Write a public RSA key in the form of OpenSSH."""
+    return rsa_key(name, bits).public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+
+
+def public_pem(name: str) -> str:
+    """Write the same public RSA key in PEM."""
+    return rsa_key(name, 2048).public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+def error_of(call: Callable[..., Any], **given: Any) -> tuple[str, int, str]:
+    """Call what must be refused; give code, status and sentence."""
+    with pytest.raises(ClientError) as caught:
+        call(**given)
+    answer = caught.value.response
+    return answer["Error"]["Code"], answer["ResponseMetadata"]["HTTPStatusCode"], answer["Error"]["Message"]
+
+
+def repeats(sentence: str, text: str) -> bool:
+    """Tell whether a sentence has a line of a text in it."""
+    return any(line in sentence for line in text.splitlines() if len(line) > 8)
+
+
+def _name(text: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
