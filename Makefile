@@ -7,6 +7,7 @@
 VENV ?= .venv
 PYTHON ?=
 BIN := $(VENV)/bin
+CLIENTS := .venv-clients
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 SERVING := $(filter-out 0,$(SERVE))
 export NO_MKDOCS_2_WARNING := 1
@@ -20,8 +21,8 @@ help: ## Say what can be made
 demo: $(VENV)/.installed ## Start the example service, drive it with real clients, show every decision
 	$(BIN)/python examples/documents/demo.py $(if $(SERVING),--serve)
 
-test: $(VENV)/.installed-dev ## Run the whole test suite
-	$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/.installed-dev $(CLIENTS)/.installed ## Run the whole test suite
+	IAM_GUARD_TEST_CLIENTS=$(abspath $(CLIENTS)) $(BIN)/python -m pytest $(ARGS)
 
 check: $(VENV)/.installed-dev ## The front door: style, types, floors, names, docs
 	$(BIN)/ruff check .
@@ -72,4 +73,14 @@ $(VENV)-bench/.installed: pyproject.toml constraints.txt
 	@tools/make_venv.sh $(VENV)-bench $(PYTHON)
 	$(subst $(BIN),$(VENV)-bench/bin,$(INSTALL)) 'pip>=25.1'
 	$(subst $(BIN),$(VENV)-bench/bin,$(INSTALL)) --editable '.[server]' --group dev --group bench
+	@touch $@
+
+# The programs that manage us in tests/clients: one environment for every VENV, since they are other processes. They are
+# not compiled, for most of Ansible's 20,000 files are never read.
+$(CLIENTS)/.installed: pyproject.toml constraints-clients.txt $(wildcard tests/clients/package*.json)
+	@tools/make_venv.sh $(CLIENTS) $(if $(wildcard $(CLIENTS)/bin/python),,$(PYTHON))
+	$(CLIENTS)/bin/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
+	$(CLIENTS)/bin/python -m pip install --quiet --no-compile --constraint constraints-clients.txt --group clients
+	@mkdir -p $(CLIENTS)/node && cp tests/clients/package*.json $(CLIENTS)/node
+	@if command -v npm >/dev/null; then npm ci --prefix $(CLIENTS)/node --ignore-scripts --no-audit --no-fund >/dev/null; fi
 	@touch $@

@@ -1,0 +1,99 @@
+// What a program on @aws-sdk/client-iam does with us, by the name of the scenario; it prints what it saw as JSON.
+//
+// test_javascript.py gives it to node from the folder where the SDK is installed, with names of its own to use.
+
+import {
+  CreateRoleCommand,
+  CreateUserCommand,
+  DeleteUserCommand,
+  GetRoleCommand,
+  GetUserCommand,
+  GetUserPolicyCommand,
+  IAMClient,
+  IAMServiceException,
+  ListRoleTagsCommand,
+  ListUserTagsCommand,
+  NoSuchEntityException,
+  EntityAlreadyExistsException,
+  PutUserPolicyCommand,
+  TagUserCommand,
+  UntagUserCommand,
+  paginateListUsers,
+  waitUntilUserExists,
+} from "@aws-sdk/client-iam";
+
+const iam = new IAMClient({ endpoint: process.env.AWS_ENDPOINT_URL_IAM });
+
+const SCENARIOS = {
+  async user({ name }) {
+    const created = await iam.send(new CreateUserCommand({ UserName: name, Path: "/js/" }));
+    const waited = await waitUntilUserExists({ client: iam, maxWaitTime: 10 }, { UserName: name });
+    const got = await iam.send(new GetUserCommand({ UserName: name }));
+    await iam.send(new DeleteUserCommand({ UserName: name }));
+    return {
+      created: created.User,
+      got: got.User,
+      isDate: got.User.CreateDate instanceof Date,
+      age: Date.now() - got.User.CreateDate.getTime(),
+      waited: waited.state,
+      status: got.$metadata.httpStatusCode,
+      requestId: got.$metadata.requestId,
+    };
+  },
+
+  async pages({ path, names }) {
+    for (const UserName of names) await iam.send(new CreateUserCommand({ UserName, Path: path }));
+    const pages = [];
+    for await (const page of paginateListUsers({ client: iam, pageSize: 2 }, { PathPrefix: path })) {
+      pages.push(page.Users.map((user) => user.UserName));
+    }
+    return pages;
+  },
+
+  async document({ name, document }) {
+    await iam.send(new CreateUserCommand({ UserName: name }));
+    const policy = { UserName: name, PolicyName: "Docs" };
+    await iam.send(new PutUserPolicyCommand({ ...policy, PolicyDocument: document }));
+    const got = await iam.send(new GetUserPolicyCommand(policy));
+    return { policy: got.PolicyName, document: decodeURIComponent(got.PolicyDocument) };
+  },
+
+  async tags({ name, trust }) {
+    const Tags = [{ Key: "team", Value: "docs" }, { Key: "ünï / a@b", Value: "" }];
+    await iam.send(new CreateUserCommand({ UserName: name, Tags }));
+    await iam.send(new TagUserCommand({ UserName: name, Tags: [{ Key: "team", Value: "a+b c" }] }));
+    const user = await iam.send(new ListUserTagsCommand({ UserName: name }));
+    await iam.send(new UntagUserCommand({ UserName: name, TagKeys: ["team"] }));
+    const left = await iam.send(new ListUserTagsCommand({ UserName: name }));
+    await iam.send(new CreateRoleCommand({ RoleName: name, AssumeRolePolicyDocument: trust, Tags }));
+    const role = await iam.send(new ListRoleTagsCommand({ RoleName: name }));
+    const got = await iam.send(new GetRoleCommand({ RoleName: name }));
+    return { user: user.Tags, left: left.Tags, role: role.Tags, trust: decodeURIComponent(got.Role.AssumeRolePolicyDocument) };
+  },
+
+  async errors({ name }) {
+    await iam.send(new CreateUserCommand({ UserName: name }));
+    const stranger = new IAMClient({
+      endpoint: process.env.AWS_ENDPOINT_URL_IAM,
+      credentials: { accessKeyId: "AKIATESTNOBODY000001", secretAccessKey: "secret" },
+    });
+    return [
+      await failure(iam.send(new GetUserCommand({ UserName: `no-${name}` })), NoSuchEntityException),
+      await failure(iam.send(new CreateUserCommand({ UserName: name })), EntityAlreadyExistsException),
+      await failure(stranger.send(new GetUserCommand({})), IAMServiceException),
+    ];
+  },
+};
+
+async function failure(sent, kind) {
+  try {
+    await sent;
+  } catch (error) {
+    const { name, message, $fault: fault } = error;
+    return { isKind: error instanceof kind, name, message, fault, status: error.$metadata.httpStatusCode };
+  }
+  return "did not fail";
+}
+
+const [scenario, given] = process.argv.slice(-2);
+console.log(JSON.stringify(await SCENARIOS[scenario](JSON.parse(given))));
