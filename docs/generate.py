@@ -27,6 +27,9 @@ from iam_guard.model.request import AccessRequest
 from iam_guard.policy.grammar import USES, WITH_PRINCIPAL
 from iam_guard.policy.quota import INLINE, RAW_LIMIT, SizeQuota, size_quota
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # run as a script, and loaded by the tests
+from operations import operation_rows, refused_rows
+
 DOCS = Path(__file__).resolve().parent
 NOTE = "<!-- Made by docs/generate.py from {source}; `make docs` makes it anew. -->\n\n"
 
@@ -278,6 +281,29 @@ def _orders() -> Iterable[tuple[str, str, str]]:
         yield str(number), first, reason.policy_type
 
 
+# --- the IAM API -------------------------------------------------------------------------------------------------
+
+
+def iam_api_page() -> str:
+    """List the operations of the API with what each is decided about."""
+    rows = operation_rows()
+    introduction = (
+        f"The {len(rows) + len(refused_rows())} operations of the current model, spoken as AWS speaks them: see "
+        "[how to use them](../how-to/manage-identities-with-aws-tools.md). Each needs the permission `iam:` and its "
+        "name, on the resource below: the last part of its ARN, with the path that the entity has. `{name}` in braces "
+        "is a member of the input, or what is found by one. All of them supply the tags of their resource as "
+        "`aws:ResourceTag/…` and `iam:ResourceTag/…` and the "
+        "[context keys](context-keys.md) of every request; the third column has what they supply besides."
+    )
+    refused = table(("Operation", "Why"), refused_rows())
+    body = table(("Operation", "Resource", "Condition keys", "Further permissions, where they are asked for"), rows)
+    beyond = (
+        "\n## What makes sense inside AWS only\n\nThese answer `NotSupported` to whoever has the permission, and "
+        "`AccessDenied` to everybody else.\n\n"
+    )
+    return _page("iam_guard/services/iam/table", "The IAM API", introduction, body + beyond + refused)
+
+
 # --- the floors --------------------------------------------------------------------------------------------------
 
 
@@ -335,6 +361,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "reference/condition-operators.md": operators_page,
     "reference/context-keys.md": keys_page,
     "reference/policy-types.md": policy_types_page,
+    "reference/iam-api.md": iam_api_page,
     "explanation/floors.svg": floors_picture,
 }
 

@@ -1,0 +1,96 @@
+"""The rows of the page about the IAM API, made by asking each row of the table what it would decide about.
+
+A target is asked with a store in which whatever is named exists, and with names in braces; so the page says what the
+code does, and nothing is written twice. Must not live here: the layout of the page (`generate`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from iam_guard.model.principal import Principal
+from iam_guard.services.call import ServiceCall
+from iam_guard.services.iam.not_supported import NOT_SUPPORTED
+from iam_guard.services.iam.operations import IAM
+from iam_guard.services.operation import Operation
+from iam_guard.store.records import Records, Table
+from iam_guard.store.sealing import Sealer
+from iam_guard.wire.model import Shape, load_api
+
+ACCOUNT = "{account}"
+_CALLER = Principal.from_arn("arn:aws:iam::111122223333:user/caller")
+
+
+class Everything:
+    """Rows in which whatever is asked for exists, under the name that it is asked by."""
+
+    def one(self, table: Table, **where: Any) -> Mapping[str, Any] | None:
+        if table.name == "password_policies":
+            return None
+        name = where.get("folded", "{name}")
+        row: dict[str, Any] = {column.name: "{" + column.name + "}" for column in table.columns}
+        return row | {"path": "/", "name": name, "kind": where.get("kind", "user"), "account": ACCOUNT, "tags": {}}
+
+    def all(self, table: Table, **where: Any) -> Sequence[Mapping[str, Any]]:
+        return []
+
+    def count(self, table: Table, **where: Any) -> int:
+        return 0
+
+
+def operation_rows() -> list[tuple[str, str, str, str]]:
+    """Give, for each operation that is carried out: name, resource, condition keys, further permissions."""
+    rows = [(name, *_asked(name, row)) for name, row in sorted(IAM.operations.items()) if name not in NOT_SUPPORTED]
+    return [(f"`{name}`", resource, keys, further) for name, resource, keys, further in rows]
+
+
+def refused_rows() -> list[tuple[str, str]]:
+    """Give the operations that answer `NotSupported`, with the reason."""
+    return [(f"`{name}`", reason) for name, reason in sorted(NOT_SUPPORTED.items())]
+
+
+def _asked(name: str, row: Operation) -> tuple[str, str, str]:
+    shape = load_api("iam").operations[name].input
+    given = {} if shape is None else {member: _placeholder(member, each) for member, each in shape.members.items()}
+    records, sealer = cast(Records, Everything()), Sealer([bytes(32)])
+    call = ServiceCall(_CALLER, ACCOUNT, "aws", 0, records, sealer, lambda prefix, _: prefix)
+    keys = sorted({key.partition("/{")[0] for source in row.keys for key in source(call, given)}, key=str.lower)
+    further = [permission for more in row.further for permission in more(call, given)]
+    resource = _shown(row.target(call, given).arn, given)
+    shown = [f"`{each.action}` on {_shown(each.resource.arn, given)}" for each in further]
+    return resource, ", ".join(f"`{_with_tag(key)}`" for key in keys), "; ".join(shown)
+
+
+_EXAMPLES = {"DeletionTaskId": "task/aws-service-role/SERVICE/ROLE/00000000-0000-0000-0000-000000000000"}
+"""What has a form of its own."""
+
+
+def _placeholder(member: str, shape: Shape) -> Any:
+    match shape.kind:
+        case "list" if shape.element.kind == "structure":
+            return [{name: "{" + name.lower() + "}" for name in shape.element.members}]
+        case "list":
+            return ["{" + member + "}"]
+        case "string" if member in _EXAMPLES:
+            return _EXAMPLES[member]
+        case "string" if member in ("Path", "NewPath"):
+            return "/"
+        case "string" if member.endswith(("Arn", "SerialNumber")):
+            return "arn:aws:iam::{account}:{" + member + "}"
+        case "string":
+            return "{" + member + "}"
+        case _:
+            return 1
+
+
+def _with_tag(key: str) -> str:
+    return f"{key}/…" if key == "aws:RequestTag" else key
+
+
+def _shown(arn: str, given: Mapping[str, Any]) -> str:
+    """Show the resource part, as tables of AWS do; an ARN that is given stands as its member."""
+    rest = arn if arn == "*" else arn.split(":", 5)[5]
+    for member in given:  # names were folded to be looked for
+        rest = rest.replace("{" + member.lower() + "}", "{" + member + "}")
+    return f"`{rest}`"
