@@ -26,6 +26,7 @@ from iam_guard.model.principal import Principal
 from iam_guard.model.request import AccessRequest
 from iam_guard.policy.grammar import USES, WITH_PRINCIPAL
 from iam_guard.policy.quota import INLINE, RAW_LIMIT, SizeQuota, size_quota
+from iam_guard.services.iam.root_tasks import ROOT_TASKS
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # run as a script, and loaded by the tests
 from operations import operation_rows, refused_rows
@@ -304,6 +305,23 @@ def iam_api_page() -> str:
     return _page("iam_guard/services/iam/table", "The IAM API", introduction, body + beyond + refused)
 
 
+# --- the root user -----------------------------------------------------------------------------------------------
+
+
+def root_user_page() -> str:
+    """List what only the root user can do."""
+    introduction = (
+        "Each account has one root user. It may do everything in its account without any policy; service control "
+        "policies (but for the management account's), resource control policies and a Deny of a resource-based policy "
+        "limit it, and it can have no policies, groups or permissions boundary of its own. It signs in with up to two "
+        "access keys and up to eight MFA devices. Use it for the tasks below, and for nothing else."
+    )
+    rows = [(row.task, row.here or "only in AWS") for row in ROOT_TASKS]
+    return _page(
+        "iam_guard/services/iam/root_tasks.py", "The root user", introduction, table(("Task", "How, here"), rows)
+    )
+
+
 # --- the floors --------------------------------------------------------------------------------------------------
 
 
@@ -362,6 +380,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "reference/context-keys.md": keys_page,
     "reference/policy-types.md": policy_types_page,
     "reference/iam-api.md": iam_api_page,
+    "reference/root-user.md": root_user_page,
     "explanation/floors.svg": floors_picture,
 }
 
