@@ -96,6 +96,12 @@ class Records:
         counted = statements.counted_by(table, column, form)
         return {str(value): int(number) for value, number in self._connection.execute(counted, values)}
 
+    def characters(self, table: Table, column: str, **where: Any) -> int:
+        """Count the characters of a column of texts in all rows together."""
+        form, values = _taken_apart(where)
+        counted = statements.characters_of(table, column, form)
+        return int(self._connection.execute(counted, values).scalar_one())
+
     def values_of(self, table: Table, column: str, **where: Any) -> ValuesOf:
         """Give the values of a column, for use as a condition of another question."""
         return ValuesOf(table, column, where)

@@ -84,6 +84,12 @@ def counted_by(table: Table, column: str, where: Where) -> Select[Any]:
 
 
 @cache
+def characters_of(table: Table, column: str, where: Where) -> Select[Any]:
+    """Count the characters of a column of texts."""
+    return select(func.coalesce(func.sum(func.length(table.c[column])), 0)).where(*_conditions(table, where))
+
+
+@cache
 def inserted(table: Table) -> Insert:
     """Insert a row; the parameters are named like its columns."""
     return table.insert()

@@ -23,7 +23,7 @@ from iam_guard.services.iam.describe import (
 )
 from iam_guard.services.iam.entities import identity_arn
 from iam_guard.services.iam.instance_profiles import described_profiles
-from iam_guard.services.paging import Key, page_of_rows
+from iam_guard.services.paging import Key, page_of_heavy_rows
 from iam_guard.store.identifiers import AWS_MANAGED
 from iam_guard.store.records import Row, Table
 from iam_guard.store.schema import (
@@ -65,7 +65,13 @@ def get_account_authorization_details(call: ServiceCall, given: Input) -> Output
                 break
         return found
 
-    page = page_of_rows(given, ("section", "folded"), fetch)
+    def weigh(entries: Sequence[Mapping[str, Any]]) -> int:
+        ids = [entry["row"]["id"] for entry in entries]  # of identities and policies alike, which share none
+        inline = call.records.characters(inline_policies, "text", identity_id=ids)
+        trust = call.records.characters(identities, "trust_text", id=ids)
+        return inline + trust + call.records.characters(policy_versions, "text", policy_id=ids)
+
+    page = page_of_heavy_rows(given, ("section", "folded"), fetch, weigh)
     output: Output = {section.member: [] for section in SECTIONS}
     for number, section in sections.items():
         rows = [entry["row"] for entry in page.rows if entry["section"] == number]

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 from iam_guard.errors import DeleteConflict, EntityAlreadyExists
 from iam_guard.services.call import Input, ServiceCall
 from iam_guard.services.iam.entities import NAME_MEMBER, find_identity, require_room, the_identity
-from iam_guard.services.paging import Page, page_of_rows
+from iam_guard.services.paging import Page, page_of_heavy_rows
 from iam_guard.store.identifiers import Kind, fold
 from iam_guard.store.records import Row, Table
 from iam_guard.store.schema import attachments, identities, inline_policies
@@ -60,7 +60,7 @@ def require_free(call: ServiceCall, kind: Kind, name: str) -> None:
 def page_of_identities(call: ServiceCall, given: Input, kind: Kind, **where: Any) -> Page:
     """Make a page of users, groups or roles by name: those below the path of the call, and within `where`."""
     order = ("folded",)
-    return page_of_rows(
+    return page_of_heavy_rows(
         given,
         order,
         lambda after, limit: call.records.page(
@@ -73,6 +73,7 @@ def page_of_identities(call: ServiceCall, given: Input, kind: Kind, **where: Any
             kind=kind.value,
             **where,
         ),
+        lambda rows: sum(len(row["trust_text"] or "") for row in rows),
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from iam_guard.errors import InvalidInput
 from iam_guard.services.iam.simulation import policy_simulator, simulate
 from iam_guard.services.iam.simulation.documents import MOST_CHARACTERS
 from tests.services.conftest import ACCOUNT, OTHER_ACCOUNT, Client, refusal
@@ -689,7 +690,7 @@ def test_a_marker_that_is_none_of_ours_is_refused(iam: Client, marker: str) -> N
 
 def test_a_page_ends_where_it_would_take_too_long(iam: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """AWS reserves that for itself as well; going on by the marker gives every action once."""
-    monkeypatch.setattr(policy_simulator, "MOST_TESTS", 4)
+    monkeypatch.setattr(policy_simulator, "MOST_READ", 4)
     actions = [f"s3:Action{number}" for number in range(5)]
     given: dict[str, Any] = {"PolicyInputList": [READ], "ActionNames": actions, "ResourceArns": [OBJECT, OTHER_OBJECT]}
     pages = list(iam.get_paginator("simulate_custom_policy").paginate(**given))
@@ -698,15 +699,17 @@ def test_a_page_ends_where_it_would_take_too_long(iam: Client, monkeypatch: pyte
 
 
 def test_a_simulation_of_too_much_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Statements times resources, and the characters of all policies together, have an end."""
+    """Policies times resources, and the characters of all policies together, have an end."""
     store = store_with_admin()
-    monkeypatch.setattr(simulate, "MOST_TESTS", 5)
-    given: dict[str, Any] = {"ActionNames": ["s3:GetObject"], "ResourceArns": [OBJECT] * 3}
-    with pytest.raises(simulate.InvalidInput, match="too large"):
-        asked(store, "SimulateCustomPolicy", PolicyInputList=[READ, READ], **given)
+    monkeypatch.setattr(simulate, "MOST_READ", 2_000)
+    given: dict[str, Any] = {"ActionNames": ["s3:GetObject"], "PolicyInputList": [READ]}
+    assert asked(store, "SimulateCustomPolicy", ResourceArns=[OBJECT], **given)["EvaluationResults"]
+    for more in ({"ResourceArns": [OBJECT] * 3}, {"PolicyInputList": [READ, READ + " " * 2_000]}):
+        with pytest.raises(InvalidInput, match="too large"):
+            asked(store, "SimulateCustomPolicy", **{**given, **more})
     long = "x" * (MOST_CHARACTERS // 2 + 1)
-    with pytest.raises(simulate.InvalidInput, match="characters together"):
-        asked(store, "SimulateCustomPolicy", PolicyInputList=[long], ResourcePolicy=long, **given)
+    with pytest.raises(InvalidInput, match="characters together"):
+        asked(store, "SimulateCustomPolicy", **{**given, "PolicyInputList": [long], "ResourcePolicy": long})
     store.close()
 
 

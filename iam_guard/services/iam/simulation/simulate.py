@@ -29,8 +29,10 @@ from iam_guard.services.iam.simulation.caller import SimulatedCaller
 from iam_guard.services.iam.simulation.context import read_context
 from iam_guard.services.iam.simulation.documents import delegating_policy, passed_resource_policy
 
-MOST_TESTS = 200_000
-"""Statements that one call may test: actions of a page, times resources, times statements."""
+MOST_READ = 20_000_000
+"""Characters of policy that one call may read: actions of a page, times resources, times all policies; some seconds."""
+_EACH_DECISION = 500
+"""What a decision costs beside its policies, as if it were so many characters of them."""
 EVERYTHING_THERE_IS = ("*",)
 
 
@@ -67,11 +69,11 @@ class Simulation:
 
     @property
     def cost(self) -> int:
-        """How many statements are tested for one action."""
+        """How many characters are read for one action: a statement takes as long as its lists and patterns are."""
         policies = self.policies
         layers = (policies.identity, policies.resource, policies.boundary or (), *(policies.scps or ()))
-        statements = sum(len(policy.content.statements) for layer in layers for policy in layer)
-        return len(self.resources) * max(statements, 1)
+        characters = sum(len(policy.content.document.text) for layer in layers for policy in layer)
+        return len(self.resources) * (_EACH_DECISION + characters)
 
     def _owner_of(self, resource: str) -> str | None:
         if self.owner is not None:
@@ -113,8 +115,8 @@ def suppose(
         owner=owner,
         has_resource_policy=policy is not None,
     )
-    if simulation.cost > MOST_TESTS:
-        raise InvalidInput(f"The simulation is too large: one action would take {simulation.cost} tests of statements.")
+    if simulation.cost > MOST_READ:
+        raise InvalidInput("The simulation is too large: give fewer resources, or shorter policies, in one call.")
     return simulation
 
 
