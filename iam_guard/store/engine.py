@@ -33,15 +33,11 @@ BUSY_SECONDS = 5
 """How long an SQLite connection waits for another process's write, and a PostgreSQL connection for the server."""
 
 _WAL_RETRY_SECONDS = 0.02
-_WRITE = "iam_guard_write"
 _TURN = "iam_guard_turn"
 _READ_OPTIONS: dict[str, dict[str, Any]] = {
     "postgresql": {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 }
-_WRITE_OPTIONS: dict[str, dict[str, Any]] = {
-    "sqlite": {_WRITE: True},
-    "postgresql": {"isolation_level": "READ COMMITTED"},
-}
+_WRITE_OPTIONS: dict[str, dict[str, Any]] = {"postgresql": {"isolation_level": "READ COMMITTED"}}
 
 
 def make_engine(url: str) -> Engine:
@@ -97,6 +93,7 @@ def reading(engine: Engine) -> Iterator[Connection]:
         if options:
             connection.execution_options(**options)
         with connection.begin():
+            _begin(connection, "BEGIN")
             yield connection
 
 
@@ -104,8 +101,11 @@ def reading(engine: Engine) -> Iterator[Connection]:
 def writing(engine: Engine) -> Iterator[Connection]:
     """Give the one transaction that may write now; it is rolled back when the block raises."""
     with _as_store_errors(), _turn_of(engine), engine.connect() as connection:
-        connection.execution_options(**_WRITE_OPTIONS.get(engine.dialect.name, {}))
+        options = _WRITE_OPTIONS.get(engine.dialect.name)
+        if options:
+            connection.execution_options(**options)
         with connection.begin():
+            _begin(connection, "BEGIN IMMEDIATE")
             yield connection
 
 
@@ -173,7 +173,6 @@ def _sqlite_engine(url: URL) -> Engine:
         options["execution_options"] = {_TURN: threading.Lock()}
     engine = create_engine(url, **options)
     event.listen(engine, "connect", _prepare_memory if in_memory else _prepare_file)
-    event.listen(engine, "begin", _begin)
     return engine
 
 
@@ -201,8 +200,11 @@ def _turn_to_wal(connection: sqlite3.Connection) -> None:
             time.sleep(_WAL_RETRY_SECONDS)
 
 
-def _begin(connection: Connection) -> None:
-    """Begin in SQLite's words: a writer takes its lock at once, for a reader that turns writer may have to give up."""
-    immediate = connection.get_execution_options().get(_WRITE)
-    driver: Any = connection.connection.driver_connection
-    driver.execute("BEGIN IMMEDIATE" if immediate else "BEGIN")
+def _begin(connection: Connection, words: str) -> None:
+    """Begin in SQLite's words: a writer takes its lock at once, for a reader that turns writer may have to give up.
+
+    Said to the driver itself: an event of SQLAlchemy would have all its other events looked for at every statement.
+    """
+    if connection.dialect.name == "sqlite":
+        driver: Any = connection.connection.driver_connection
+        driver.execute(words)

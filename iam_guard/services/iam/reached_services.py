@@ -78,4 +78,6 @@ def _names_all(statement: Statement, service: str) -> bool:
 
 
 def _covers(actions: Iterable[str], service: str) -> bool:
-    return any(action == _ALL or action.lower() == f"{service}:*" for action in actions)
+    return any(
+        action == _ALL or action.lower().rstrip("*") == f"{service}:" for action in actions if action[-1:] == "*"
+    )
