@@ -84,16 +84,21 @@ class World:
 
     @contextmanager
     def statements(self) -> Iterator[list[str]]:
-        """Note the SQL statements."""
+        """Note the SQL statements, and where a transaction begins."""
         engine = self.store.inner._store.engine
         found: list[str] = []
 
         def note(*arguments: Any) -> None:
             found.append(arguments[2])
 
+        def begin(_: Any) -> None:
+            found.append("BEGIN")
+
+        event.listen(engine, "begin", begin)
         event.listen(engine, "before_cursor_execute", note)
         yield found
         event.remove(engine, "before_cursor_execute", note)
+        event.remove(engine, "begin", begin)
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from iam_guard.model.context import Given
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import Resource
 from iam_guard.services.call import Input, Output, ServiceCall
+from iam_guard.services.paging import stamped, unstamped
 from iam_guard.store.protocol import RecordStore
 from iam_guard.store.records import Records
 
@@ -85,6 +86,8 @@ def run(
     account = caller.account
     if account is None:
         raise MissingAuthenticationToken("Request is missing Authentication Token")
+    purpose = f"{account} {service.prefix}:{name}"
+    given = unstamped(given, purpose)
 
     def call_with(records: Records) -> ServiceCall:
         return ServiceCall(caller, account, store.partition, now, records, store.sealer, store.ids)
@@ -106,7 +109,7 @@ def run(
         with transaction() as records:
             call = call_with(records)
             if wanted_by(call) == decided:
-                return operation.handle(call, given) or {}
+                return stamped(operation.handle(call, given) or {}, purpose)
     raise ConcurrentModification("The entity was changed by another request at the same time, try again.")
 
 

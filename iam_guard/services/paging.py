@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
@@ -73,6 +74,30 @@ def page_of_heavy_rows(given: Input, order: Sequence[str], fetch: Fetch, weigh: 
         characters += weigh(some)
         after = key(rows[-1])
     return _page(rows, min(limit, len(rows) - 1), key)
+
+
+def stamped(output: Output, purpose: str) -> Output:
+    """Bind the marker of an output to what it is for: an operation in an account."""
+    marker = output.get("Marker")
+    return output if marker is None else {**output, "Marker": f"{marker}.{_stamp(marker, purpose)}"}
+
+
+def unstamped(given: Input, purpose: str) -> Input:
+    """Take the stamp off again. Raises `ValidationError` for a marker that was changed, or given for something else.
+
+    It keeps nobody out of anything, for a marker only says where in the caller's own list to go on; it keeps a client
+    that mixes up its markers from silently missing a part.
+    """
+    if "Marker" not in given:
+        return given
+    marker, _, stamp = given["Marker"].rpartition(".")
+    if stamp != _stamp(marker, purpose):
+        raise ValidationError("Invalid Marker.", place="Marker")
+    return {**given, "Marker": marker}
+
+
+def _stamp(marker: str, purpose: str) -> str:
+    return hashlib.sha256(f"{purpose} {marker}".encode()).hexdigest()[:8]
 
 
 def _key_by(order: Sequence[str]) -> Callable[[Columns], Key]:

@@ -18,6 +18,7 @@ from iam_guard.wire.patterns import matches
 
 MOST_FAILURES = 10
 MOST_QUOTED = 1024
+_PEM = "-----BEGIN "
 _SCALARS = frozenset({"string", "integer", "long", "float", "double", "boolean", "timestamp", "blob"})
 _NUMBERS = frozenset({"integer", "long", "float", "double"})
 
@@ -112,6 +113,8 @@ def _quoted(shape: Shape, value: Any) -> str | None:
             text = str(value)
         case _:
             return None
+    if _PEM in text:
+        return None  # somebody may have pasted a private key where a certificate belongs
     return text if len(text) <= MOST_QUOTED else f"{text[:MOST_QUOTED]}..."
 
 

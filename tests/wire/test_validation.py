@@ -151,3 +151,13 @@ def test_every_pattern_of_the_models_is_understood(service: str) -> None:
 def test_patterns_mean_what_they_mean_in_java(pattern: str, value: str, expected: bool) -> None:
     """ASCII classes, Unicode categories, the whole value, and a dot that stops at line ends."""
     assert matches(pattern, value) is expected
+
+
+def test_a_pasted_key_is_not_quoted() -> None:
+    """A private key where a certificate belongs is refused, and neither the answer nor the audit trail repeats it."""
+    operation = load_api("iam").operations["UploadSigningCertificate"]
+    body = "-----BEGIN RSA PRIVATE KEY-----\nsecret\n\u2603"
+    with pytest.raises(ValidationFailure) as refused:
+        validate(operation, {"CertificateBody": body})
+    assert "secret" not in refused.value.message
+    assert "certificateBody" in refused.value.message

@@ -61,6 +61,17 @@ def test_what_is_no_certificate(text: str) -> None:
     assert caught.value.__cause__ is None
 
 
+def test_a_certificate_for_a_key_of_no_known_kind() -> None:
+    """It can be read, but nothing can be done with it."""
+    lines = certificate_pem("leaf").splitlines()
+    der = base64.b64decode("".join(lines[1:-1]))
+    curve = bytes.fromhex("2a8648ce3d030107")
+    assert curve in der
+    other = base64.b64encode(der.replace(curve, curve[:-1] + b"\x7f")).decode()
+    with pytest.raises(MalformedCertificate):
+        read_certificate("\n".join([lines[0], other, lines[-1]]))
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [

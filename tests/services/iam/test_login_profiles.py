@@ -288,6 +288,13 @@ def test_latest_passwords_may_not_come_again(jane: Client, iam: Client) -> None:
     jane.change_password(OldPassword="Third-1", NewPassword=GOOD)
 
 
+def test_without_prevention_any_password_may_come_again(jane: Client, iam: Client) -> None:
+    """The present one too, be it without a policy or with one that does not ask for more (R-20)."""
+    jane.change_password(OldPassword=GOOD, NewPassword=GOOD)
+    iam.update_account_password_policy()
+    jane.change_password(OldPassword=GOOD, NewPassword=GOOD)
+
+
 def test_what_was_before_the_policy_counts(jane: Client, iam: Client) -> None:
     """Former passwords are remembered before anybody asks for it."""
     jane.change_password(OldPassword=GOOD, NewPassword=BETTER)

@@ -280,6 +280,7 @@ def test_the_root_user_names_itself(root: Client, iam: Client, name: str) -> Non
     root.resync_mfa_device(UserName=name, SerialNumber=ARN, **codes_at(seed, step))
     root.deactivate_mfa_device(SerialNumber=ARN)
     assert root.list_mfa_devices()["MFADevices"] == []
+    assert iam.list_virtual_mfa_devices()["VirtualMFADevices"] == [{"SerialNumber": ARN}]
 
 
 def test_nobody_else_names_the_root_user(root: Client, iam: Client) -> None:

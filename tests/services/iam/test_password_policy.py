@@ -6,11 +6,19 @@ from typing import Any
 
 import pytest
 
-from iam_guard.services.iam.password_policy import DEFAULTS, SYMBOLS
+from iam_guard.services.iam.password_policy import SYMBOLS
 from tests.services.conftest import Client, refusal
 
 pytestmark = pytest.mark.usefixtures("cheap_passwords")
 
+DEFAULTS = {
+    "MinimumPasswordLength": 6,
+    "RequireSymbols": False,
+    "RequireNumbers": False,
+    "RequireUppercaseCharacters": False,
+    "RequireLowercaseCharacters": False,
+    "AllowUsersToChangePassword": False,
+}
 UPPER = "Password should have at least one uppercase letter"
 LOWER = "Password should have at least one lowercase letter"
 NUMBER = "Password should have at least one number"
@@ -51,6 +59,12 @@ def test_all_settings(iam: Client) -> None:
     }
     iam.update_account_password_policy(**given)
     assert policy_of(iam) == {**given, "ExpirePasswords": True}
+
+
+def test_one_day_is_an_age(iam: Client) -> None:
+    """Any age lets passwords expire (R-20)."""
+    iam.update_account_password_policy(MaxPasswordAge=1)
+    assert policy_of(iam) == {**DEFAULTS, "MaxPasswordAge": 1, "ExpirePasswords": True}
 
 
 def test_an_update_is_not_partial(iam: Client) -> None:

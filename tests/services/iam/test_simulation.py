@@ -684,7 +684,7 @@ def test_a_marker_is_a_place_in_whatever_actions_are_given_next(iam: Client) -> 
 @pytest.mark.parametrize("marker", ["x", "WyJhIl0", "WyItMSJd", "WyI5OTk5OTk5OTk5OTk5OTk5OTk5OSJd", "WzFd", "bnVsbA"])
 def test_a_marker_that_is_none_of_ours_is_refused(iam: Client, marker: str) -> None:
     """Whatever it decodes to: `["a"]`, `["-1"]`, a number beyond any list, `[1]`, `null`."""
-    with refusal("InvalidInput", "Invalid marker for pagination.", 400):
+    with refusal("ValidationError", "Invalid Marker.", 400):
         iam.simulate_custom_policy(PolicyInputList=[READ], ActionNames=["a:b"], Marker=marker)
 
 
