@@ -38,6 +38,7 @@ from iam_guard.wire.dispatch import DEFAULT, Destination, destination, destinati
 from iam_guard.wire.exchange import Parameters, WireAnswer, WireCall, WireRequest
 from iam_guard.wire.faults import MalformedBody
 from iam_guard.wire.validation import validate
+from iam_guard.wire.xml_text import NOT_IN_XML
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -92,7 +93,7 @@ class AwsApi:
         principal, request = await self._sign_in(one, scope, receive)
         codec = one.destination.codec
         wanted = codec.parse(request)
-        _refuse_nul(wanted.parameters)
+        _refuse_unsayable(wanted.parameters)
         one.action = f"{one.destination.service.prefix}:{wanted.operation.name}"
         if principal.type is PrincipalType.ANONYMOUS:
             raise MissingAuthenticationToken("Request is missing Authentication Token")
@@ -165,18 +166,18 @@ class _OneCall:
             self.guard.trail.note_error(error, self.facts, action=self.action, resource="*", principal=self.principal)
 
 
-def _refuse_nul(value: object) -> None:
-    """Refuse text with a NUL anywhere: no name, document or tag may have one, and no database would keep it."""
+def _refuse_unsayable(value: object) -> None:
+    """Refuse text with a character that XML cannot carry (U+0000 among them), for nobody could read it back."""
     match value:
-        case str() if "\0" in value:
-            raise MalformedBody("expected text without the character U+0000")
+        case str() if NOT_IN_XML.search(value):
+            raise MalformedBody("expected text without control characters")
         case Mapping():
             for key, each in value.items():
-                _refuse_nul(key)
-                _refuse_nul(each)
+                _refuse_unsayable(key)
+                _refuse_unsayable(each)
         case list():
             for each in value:
-                _refuse_nul(each)
+                _refuse_unsayable(each)
 
 
 async def _send(answer: WireAnswer, send: Send) -> None:

@@ -15,13 +15,13 @@ from urllib.parse import quote
 from iam_guard.wire.model import Shape
 from iam_guard.wire.scalars import ScalarRow, scalar_of
 
-_NOT_IN_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+NOT_IN_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\r": "&#xD;"})
 
 
 def xml_text(text: str) -> str:
     """Escape text for an element or an attribute; a bare carriage return would be read as a line feed."""
-    return _NOT_IN_XML.sub("\ufffd", text).translate(_ESCAPES)
+    return NOT_IN_XML.sub("\ufffd", text).translate(_ESCAPES)
 
 
 def element(name: str, inside: str, namespace: str = "") -> str:
