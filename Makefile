@@ -22,7 +22,7 @@ demo: $(VENV)/.installed ## Start the example service, drive it with real client
 	$(BIN)/python examples/documents/demo.py $(if $(SERVING),--serve)
 
 test: $(VENV)/.installed-dev $(CLIENTS)/.installed ## Run the whole test suite
-	IAM_GUARD_TEST_CLIENTS=$(abspath $(CLIENTS)) $(BIN)/python -m pytest $(ARGS)
+	IAM_GUARD_TEST_CLIENTS=$(abspath $(CLIENTS)) $(BIN)/python -m pytest -n auto $(ARGS)
 
 check: $(VENV)/.installed-dev ## The front door: style, types, floors, names, docs
 	$(BIN)/ruff check .

@@ -6,11 +6,15 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import botocore.auth
+import hypothesis
 import pytest
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from iam_guard import Guard, open_guard
+
+hypothesis.settings.register_profile("house", deadline=None)  # how long an example takes is the machine's affair
+hypothesis.settings.load_profile("house")
 
 ACME = "111122223333"
 ADA = ("AKIATESTADA000000001", "ada-secret-0123456789abcdefghijklmnopqrs")

@@ -23,7 +23,7 @@ BAD: list[dict[str, Any]] = [
     {"ContextProvider": {"SubjectSourceKey": "ä"}},
     {"ContextProvider": SUBJECT | {"SubjectTypeSourceKey": "a\n"}},
     {"ContextProvider": SUBJECT | {"SubjectTypeSourceKey": "a", "SubjectTypeValue": "user"}},
-    {"ContextProvider": SUBJECT | {"SubjectTypeValue": "a\x01"}},
+    {"ContextProvider": SUBJECT | {"SubjectTypeValue": "a\x7f"}},
     {"ContextProvider": SUBJECT | {"KeyDefinitionList": [{"SourceKey": "a", "TargetKey": "b!"}]}},
     {"ContextProvider": SUBJECT | {"KeyDefinitionList": [{"SourceKey": "a*"}]}},
     {"ContextProvider": SUBJECT, "IdentityCenterInstanceArn": "arn:aws:sso:::instance/other"},
