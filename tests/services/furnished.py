@@ -114,15 +114,22 @@ class House(Running):
         return [json.loads(line) for line in self.sink.lines[before:]]
 
 
+class NoSnapshot:
+    """For a database that cannot be reset."""
+
+    def close(self) -> None: ...
+
+
 @contextmanager
-def furnished() -> Iterator[House]:
-    """Serve it; `reset` goes back to the beginning."""
-    settings, sink = Settings(), ListSink()
-    store = init_store("sqlite://", settings)
+def furnished(url: str = "sqlite://", settings: Settings | None = None) -> Iterator[House]:
+    """Serve it; on a store in memory, `reset` goes back to the beginning."""
+    settings, sink = settings or Settings(), ListSink()
+    store = init_store(url, settings)
+    take: Callable[..., Any] = Snapshot if url == "sqlite://" else lambda engine: NoSnapshot()
     apply_seed(store, load_seed_text(json.dumps({"version": 1, "accounts": ACCOUNTS})))
     guard = Guard(CachedStore(store, settings), Trail(sink), settings)
-    with serving(aws_api(guard)) as url:
-        bare = House(url, guard, store, Snapshot(store.engine), sink, {}, {})
+    with serving(aws_api(guard)) as address:
+        bare = House(address, guard, store, take(store.engine), sink, {}, {})
         theirs = furnish(bare.client(key_of("member")), OTHER_ACCOUNT, *GLOBEX)
         given = furnish(bare.admin, ACCOUNT, *ACME)
         bare.snapshot.close()
@@ -131,7 +138,7 @@ def furnished() -> Iterator[House]:
         guard.refresh()
         report = bare.admin.generate_organizations_access_report(EntityPath=given["EntityPath"])
         given["GetOrganizationsAccessReport.JobId"] = report["JobId"]
-        house = House(url, guard, store, Snapshot(store.engine), sink, given, theirs)
+        house = House(address, guard, store, take(store.engine), sink, given, theirs)
         yield house
     house.snapshot.close()
     guard.close()
