@@ -199,7 +199,6 @@ class Guard:
     def refresh(self) -> None:
         """Look at once whether the state behind has changed."""
         self._store.refresh()
-        self.uses.forget()
 
     def close(self) -> None:
         """Close the audit trail and the store; what was used last is written before."""

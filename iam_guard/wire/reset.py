@@ -40,3 +40,4 @@ class Resettable:
     def _go_back(self) -> None:
         self._restore()
         self._guard.refresh()
+        self._guard.uses.forget()

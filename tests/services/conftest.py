@@ -79,6 +79,7 @@ class Running:
         """Go back to the beginning."""
         self.snapshot.restore()
         self.guard.refresh()
+        self.guard.uses.forget()
 
 
 @pytest.fixture(scope="session")
