@@ -17,13 +17,21 @@ from typing import cast
 
 from iam_guard.audit.trail import Trail
 from iam_guard.authn.http import HttpRequest
-from iam_guard.authn.verify import AnyCredential, Callers, authenticate, credential_of
+from iam_guard.authn.verify import (
+    AnyCredential,
+    Callers,
+    OpenedTokens,
+    authenticate,
+    credential_of,
+    needed_record,
+)
 from iam_guard.errors import AccessDenied, ConfigurationError, DecisionUnavailable, IamGuardError, StoreUnavailable
 from iam_guard.evaluation.explain import WithoutPolicies
 from iam_guard.evaluation.explanation import Explanation
 from iam_guard.loading import Loaded, Loader
 from iam_guard.model.catalogue import Catalogue
 from iam_guard.model.context import Given, Lazy
+from iam_guard.model.credential import AccessKey, ApiKey
 from iam_guard.model.decision import Decision, Outcome, PolicyType, Reason
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import AccessRequest, Call, Resource
@@ -68,6 +76,7 @@ class Guard:
         self._loader = Loader(store, size=settings.cache_size)
         self._own_services = frozenset(each.service for each in self.catalogues)
         self._callers = Callers(settings.cache_size)
+        self._tokens = OpenedTokens(store.open_session, settings.cache_size)
         self.uses = Uses(store, region=settings.region)
         this = weakref.ref(self)  # what asks for metrics outlives guards
         trail.watch(lambda: guard.usage() if (guard := this()) else {}, store.staleness)
@@ -100,6 +109,7 @@ class Guard:
                 public_hosts=self.settings.public_hosts,
                 max_header=self.settings.max_header,
                 credential=credential,
+                open_session=self._tokens.session,
             )
         except IamGuardError as refusal:
             kind, credential_id = credential_of(request)
@@ -183,9 +193,10 @@ class Guard:
             return False  # the application is asked, and may ask its own tables
         return self._loader.is_warm(principal, _wanted(resource))
 
-    def knows_credential(self, kind: str, id: str | None) -> bool:
+    def knows_credential(self, credential: AnyCredential) -> bool:
         """Tell whether `authenticate` would answer without touching the store."""
-        return id is None or self._store.holds(_ROOMS.get(kind, kind), id)
+        needed = needed_record(credential, self._tokens.session)
+        return needed is None or self._store.holds(_ROOMS[needed[0]], needed[1])
 
     def usage(self) -> dict[str, CacheUsage]:
         """Tell how each cache is used: entries held, entries at most, hits and misses since the guard was opened."""
@@ -294,5 +305,5 @@ def _without_policies(loaded: Loaded, wanted: Resource, owner: str | None) -> Re
 
 
 _WITHOUT_POLICIES = WithoutPolicies()
-_ROOMS = {"sigv4": "access_key", "api-key": "api_key"}
-"""Kind of credential -> what the store calls it."""
+_ROOMS: Mapping[type, str] = {AccessKey: "access_key", ApiKey: "api_key"}
+"""Kind of record -> what the store calls it."""

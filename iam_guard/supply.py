@@ -100,6 +100,12 @@ def _of_call(read: Callable[[Call], Given]) -> Callable[[Circumstances], Given]:
     return lambda around: None if around.call is None or around.call.kind == "call" else read(around.call)
 
 
+def _mfa_age(around: Circumstances) -> int | None:
+    """Count at each decision: one principal serves all the requests of its credentials."""
+    mfa_at = around.principal.mfa_at
+    return None if mfa_at is None else max(0, int((around.now - mfa_at).total_seconds()))
+
+
 _SUPPLIERS: dict[str, Callable[[Circumstances], Given]] = {
     "aws:currenttime": lambda around: around.now,
     "aws:epochtime": lambda around: int(around.now.timestamp()),
@@ -108,6 +114,7 @@ _SUPPLIERS: dict[str, Callable[[Circumstances], Given]] = {
     "aws:principalservicenameslist": _service_names,
     "aws:principalorgid": lambda around: _organization_id(around.principal_organization),
     "aws:principalorgpaths": lambda around: _organization_paths(around.principal_organization),
+    "aws:multifactorauthage": _mfa_age,
     "aws:referer": _of_call(lambda call: call.referer),
     "aws:requestedregion": lambda around: around.region if around.call is None else around.call.region,
     "aws:resourceaccount": lambda around: around.resource_account,

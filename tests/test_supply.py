@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from iam_guard.errors import ContextError
-from iam_guard.model.principal import Principal
+from iam_guard.model.principal import Credential, Issued, Principal
 from iam_guard.model.request import AccessRequest, Call
 from iam_guard.store.protocol import Organization
 from iam_guard.supply import SUPPLIED_KEYS, Circumstances, SuppliedContext
@@ -172,6 +173,29 @@ def test_what_the_enforcement_point_gives_wins(key: str) -> None:
     }
     assert value(key, {key.upper(): "by hand"}, **around) == "by hand"
     assert value(key, {key: lambda: "computed"}, **around) == "computed"
+
+
+def issued(principal: Principal, mfa_at: datetime | None) -> Principal:
+    moments = Issued(NOW - timedelta(hours=1), NOW + timedelta(hours=1), mfa_at=mfa_at)
+    return replace(principal, credential=Credential("sts", "ASIAEXAMPLE", issued=moments))
+
+
+@pytest.mark.parametrize(
+    ("principal", "age"),
+    [(ADA, "90"), (ROOT, "90"), (SESSION, None), (FEDERATED, None)],
+    ids=lambda given: given.type if isinstance(given, Principal) else "",
+)
+def test_the_age_of_mfa(principal: Principal, age: str | None) -> None:
+    """E.2: whole seconds, of the sessions that GetSessionToken gives; absent without MFA and with a long-term key."""
+    shown = NOW - timedelta(seconds=90, milliseconds=900)
+    assert value("aws:MultiFactorAuthAge", principal=issued(principal, shown)) == age
+    assert value("aws:MultiFactorAuthAge", principal=issued(principal, None)) is None
+    assert value("aws:MultiFactorAuthAge", principal=principal) is None
+
+
+def test_a_clock_that_lags_makes_no_mfa_of_the_future() -> None:
+    """Another machine's clock may be ahead of ours: the age is then nothing, not less."""
+    assert value("aws:MultiFactorAuthAge", principal=issued(ADA, NOW + timedelta(seconds=5))) == "0"
 
 
 def test_nothing_is_computed_before_it_is_asked_for_and_then_once() -> None:

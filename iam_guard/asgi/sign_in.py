@@ -54,8 +54,7 @@ async def verified(
         call=facts,
         credential=credential,
     )
-    claim = claim_of(credential)
-    if guard.knows_credential(claim.kind, claim.id):
+    if guard.knows_credential(credential):
         return authenticate()
     return await anyio.to_thread.run_sync(authenticate)
 

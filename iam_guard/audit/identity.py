@@ -17,7 +17,7 @@ _TYPE = {
     PrincipalType.FEDERATED_USER: "FederatedUser",
 }
 
-_CREDENTIAL_MEMBER = {"sigv4": "accessKeyId"}
+_CREDENTIAL_MEMBER = {"sigv4": "accessKeyId", "sts": "accessKeyId"}
 """Credential kind -> where CloudTrail puts its id; bearer credentials of every kind stand in `credentialId`."""
 
 

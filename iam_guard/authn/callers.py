@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from cachetools import LRUCache
 
-from iam_guard.model.credential import AccessKey, ApiKey
+from iam_guard.model.credential import AccessKey, ApiKey, Session
 from iam_guard.model.principal import Principal
 
 Scope: TypeAlias = tuple[str, str, str, str] | tuple[str]
@@ -23,11 +23,15 @@ Scope: TypeAlias = tuple[str, str, str, str] | tuple[str]
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who signed in, with the signing key where a signature was verified."""
+    """Who signed in, with the signing key where a signature was verified.
 
-    record: AccessKey | ApiKey
+    `behind` is the long-term key of a user's session, whose owner may have another name by now.
+    """
+
+    record: AccessKey | ApiKey | Session
     principal: Principal
     signing_key: bytes = field(default=b"", repr=False)
+    behind: AccessKey | None = None
 
 
 class Callers:
@@ -35,7 +39,8 @@ class Callers:
 
     INVARIANT: a caller is given for the very record that it was made from, not for an equal one. So it ends with the
     record: a key that was rotated, deactivated, scoped down, deleted or made anew starts afresh. A caller is kept only
-    after its credential has verified, since region and service are whatever a stranger wrote.
+    after its credential has verified, since region and service are whatever a stranger wrote. Of a session, which lives
+    in its token alone, the record is what that token opened to (`temporary`).
     """
 
     def __init__(self, maxsize: int = 10_000) -> None:
@@ -45,11 +50,13 @@ class Callers:
     def __len__(self) -> int:
         return len(self._callers)
 
-    def get(self, scope: Scope, record: AccessKey | ApiKey | None) -> Caller | None:
+    def get(
+        self, scope: Scope, record: AccessKey | ApiKey | Session | None, behind: AccessKey | None = None
+    ) -> Caller | None:
         """Give the caller that verified in this scope before, by this record."""
         with self._lock:
             caller = self._callers.get(scope)
-        return caller if caller is not None and caller.record is record else None
+        return caller if caller is not None and caller.record is record and caller.behind is behind else None
 
     def keep(self, scope: Scope, caller: Caller) -> None:
         """Remember a caller whose credential has verified, in the place of one by another record."""

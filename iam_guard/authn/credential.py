@@ -2,7 +2,7 @@
 
 Absent is not invalid: a request without any credential gives `NoCredential`. Everything else that is not exactly one
 well-formed credential of a kind we speak is refused, never skipped and never taken for anonymous. A further kind (a
-presigned query, an OIDC token, a session token) is a further reader here, a further value in `AnyCredential`, and a
+presigned query, an OIDC token) is a further reader here, a further value in `AnyCredential`, and a
 branch in `verify`.
 
 Must not live here: signatures, clocks, keys (`sigv4`, `api_key`, `verify`).
@@ -46,11 +46,14 @@ _DATE_LENGTH = 64
 _CLAIM_LENGTH = 64 * 1024
 _CLAIMED_ACCESS_KEY_ID = re.compile(rb"Credential=(\w{3,128})/")
 _CLAIMED_API_KEY_ID = re.compile(rb"^igk_([A-Za-z0-9]{4,32})_")
+_TOKEN_HEADER = b"x-amz-security-token"
 _QUERY_SIGNATURE = (b"x-amz-algorithm", b"x-amz-credential", b"x-amz-signature", b"awsaccesskeyid")
 
 
 class SigV4Credential(NamedTuple):
     """A Signature Version 4. `timestamp` is when it was made, as `YYYYMMDDTHHMMSSZ`; `date` is the scope's.
+
+    `session_token` is what temporary credentials send along; like a signature, it is never shown.
 
     A tuple, since one is made for every request and a frozen dataclass of as many fields costs three times as much.
     """
@@ -62,10 +65,10 @@ class SigV4Credential(NamedTuple):
     signed_headers: tuple[str, ...]
     signature: str
     timestamp: str
-    has_session_token: bool = False
+    session_token: str | None = None
 
     def __repr__(self) -> str:
-        return f"SigV4Credential({self.access_key_id!r}, {self.scope!r}, {self.timestamp!r})"  # no signature (design 5)
+        return f"SigV4Credential({self.access_key_id!r}, {self.scope!r}, {self.timestamp!r})"  # no secrets (design 5)
 
     @property
     def scope(self) -> str:
@@ -133,7 +136,7 @@ def extract(request: HttpRequest, *, max_header: int) -> AnyCredential:
         return _api_key(_ascii(api_keys[0], "x-api-key"))
     if authorizations:
         return _authorization(request, authorizations[0])
-    if request.values(b"x-amz-security-token"):
+    if request.values(_TOKEN_HEADER):
         raise IncompleteSignature("a session token came without a signature", place="x-amz-security-token")
     return NoCredential()
 
@@ -221,8 +224,14 @@ def _sigv4(
         _signed_headers(names),
         signature,
         _timestamp(request),
-        b"x-amz-security-token" in request.by_name,
+        _session_token(request),
     )
+
+
+def _session_token(request: HttpRequest) -> str | None:
+    """Give the token of temporary credentials, which may be signed or sent beside the signature; only one may be."""
+    tokens = request.by_name.get(_TOKEN_HEADER)
+    return None if tokens is None else _only(tokens, "x-amz-security-token")
 
 
 def _parts(request: HttpRequest, text: str) -> tuple[str, ...]:

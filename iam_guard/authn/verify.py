@@ -4,7 +4,8 @@ Pure: keys are looked up by the functions given, the time and the body's hash ar
 the anonymous principal; a bad one is an error with AWS's code, never anonymous. The order of checks: exactly one
 credential; its form; its time and coverage; its key; its signature; its body. Nobody learns whether a key exists but
 is inactive, or an API key exists but has another secret: unknown, inactive and mismatched say the same, after the same
-work.
+work. So do a session token that does not open, one with another access key, one whose user's key is gone, and
+temporary credentials without their token: each leaves a signature to be checked for nobody (S-1, S-51).
 
 Must not live here: what the principal may do (`evaluation`), and its tags, groups and policies (`store`).
 """
@@ -14,6 +15,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
+from typing import NamedTuple
 
 from iam_guard.authn import sigv4
 from iam_guard.authn.callers import Caller, Callers
@@ -29,19 +32,22 @@ from iam_guard.authn.credential import (
     extract,
 )
 from iam_guard.authn.http import HttpRequest
+from iam_guard.authn.temporary import TEMPORARY, OpenedTokens, ends_with_a_key, is_key_behind
 from iam_guard.errors import ExpiredToken, InvalidClientTokenId, SignatureDoesNotMatch
-from iam_guard.model.credential import AccessKey, ApiKey
-from iam_guard.model.principal import Credential, Principal
+from iam_guard.model.credential import AccessKey, ApiKey, Session
+from iam_guard.model.principal import Credential, Issued, Principal, PrincipalType
 
 __all__ = [
     "AnyCredential",
     "Callers",
     "Claim",
     "HttpRequest",
+    "OpenedTokens",
     "authenticate",
     "claim_of",
     "credential_of",
     "extract",
+    "needed_record",
     "signed_service",
 ]
 
@@ -62,13 +68,15 @@ def authenticate(
     public_hosts: Sequence[str] = (),
     max_header: int = 64 * 1024,
     credential: AnyCredential | None = None,
+    open_session: Callable[[str], Session | None] | None = None,
 ) -> Principal:
     """Find out who sent the request; the principal says with what in its `credential`.
 
     `payload_hash` gives the SHA-256 of the body in lower-case hexadecimal; it is called only for a
     signature, and at most once. `now` carries a time zone, `skew` is in seconds. `callers` remembers who signed in from
     one request to the next, and changes no answer. `credential` is what `extract` read of this very request, where it
-    was asked already. Raises `CredentialError`, `RequestTooLarge`, and whatever the functions raise.
+    was asked already. `open_session` gives what a session token says, None for one that is not ours; without
+    it no token is good. Raises `CredentialError`, `RequestTooLarge`, and whatever the functions raise.
     """
     if credential is None:
         credential = extract(request, max_header=max_header)
@@ -78,11 +86,30 @@ def authenticate(
         case ApiKeyCredential():
             return _by_api_key(credential, find_api_key(credential.id), now, callers)
         case SigV4Credential():
-            if credential.has_session_token:  # none are issued, so none is good; long-term keys have none
+            if credential.session_token is not None and open_session is None:
                 raise InvalidClientTokenId(place="x-amz-security-token")
             sigv4.check_time(credential, now=now, skew=skew)
             sigv4.check_coverage(request, credential)
-            return _by_signature(request, credential, find_access_key, payload_hash, callers, public_hosts)
+            find_signer = partial(_signer, credential, find_access_key, open_session, now)
+            return _by_signature(request, credential, find_signer, payload_hash, callers, public_hosts)
+
+
+def needed_record(
+    credential: AnyCredential, open_session: Callable[[str], Session | None]
+) -> tuple[type[AccessKey | ApiKey], str] | None:
+    """Say which record `authenticate` will look up for this credential; None where it needs none."""
+    match credential:
+        case SigV4Credential(session_token=None):
+            return AccessKey, credential.access_key_id
+        case SigV4Credential(session_token=str(token)):
+            session = open_session(token)
+            if session is None or not ends_with_a_key(session):
+                return None
+            return AccessKey, session.parent_key_id or ""
+        case ApiKeyCredential():
+            return ApiKey, credential.id
+        case _:
+            return None
 
 
 def signed_service(credential: AnyCredential | None) -> str | None:
@@ -90,41 +117,81 @@ def signed_service(credential: AnyCredential | None) -> str | None:
     return credential.service if isinstance(credential, SigV4Credential) else None
 
 
+class _Signer(NamedTuple):
+    """Whose secret a signature is checked with, None for nobody's; and the key that a user's session came from."""
+
+    record: AccessKey | Session | None
+    behind: AccessKey | None = None
+
+
+_NOBODY = _Signer(None)
+
+
+def _signer(
+    credential: SigV4Credential,
+    find_access_key: Callable[[str], AccessKey | None],
+    open_session: Callable[[str], Session | None] | None,
+    now: datetime,
+) -> _Signer:
+    if credential.session_token is None:
+        access_key = find_access_key(credential.access_key_id)
+        is_good = access_key is not None and access_key.active and not credential.access_key_id.startswith(TEMPORARY)
+        return _Signer(access_key) if is_good else _NOBODY
+    session = open_session(credential.session_token) if open_session else None
+    if session is None or not same(credential.access_key_id, session.access_key_id):
+        return _NOBODY
+    if session.expires <= now:
+        raise ExpiredToken()
+    if not ends_with_a_key(session):
+        return _Signer(session)
+    behind = find_access_key(session.parent_key_id or "")
+    return _Signer(session, behind) if is_key_behind(behind, session) else _NOBODY
+
+
 def _by_signature(
     request: HttpRequest,
     credential: SigV4Credential,
-    find_access_key: Callable[[str], AccessKey | None],
+    find_signer: Callable[[], _Signer],
     payload_hash: Callable[[], str],
     callers: Callers,
     public_hosts: Sequence[str],
 ) -> Principal:
     declared = sigv4.declared_payload_hash(request)
     signed_hash = declared or payload_hash()
-    access_key = find_access_key(credential.access_key_id)
-    if access_key is not None and not access_key.active:
-        access_key = None
+    record, behind = find_signer()
     scope = credential.access_key_id, credential.date, credential.region, credential.service
-    known = callers.get(scope, access_key)
-    key = known.signing_key if known else _signing_key(access_key, credential)
+    known = callers.get(scope, record, behind)
+    key = known.signing_key if known else _signing_key(record, credential)
     is_good = sigv4.is_signed_with(key, request, credential, payload_hash=signed_hash, public_hosts=public_hosts)
     if known and not is_good:
-        _signing_key(access_key, credential)  # so that the refusal takes as long as that of an unknown key
-    if access_key is None:
+        _signing_key(record, credential)  # so that the refusal takes as long as that of an unknown key
+    if record is None:
         raise InvalidClientTokenId()
     if not is_good:
         raise SignatureDoesNotMatch()
     if declared is not None:
         sigv4.check_payload(declared, payload_hash())
     if known is None:
-        signed_in = Credential("sigv4", credential.access_key_id, credential.region, credential.service)
-        known = Caller(access_key, replace(access_key.principal, credential=signed_in), key)
+        known = Caller(record, _signed_in(record, behind, credential), key, behind)
         callers.keep(scope, known)
     return known.principal
 
 
-def _signing_key(access_key: AccessKey | None, credential: SigV4Credential) -> bytes:
-    secret = access_key.secret if access_key else _NO_SECRET
+def _signing_key(record: AccessKey | Session | None, credential: SigV4Credential) -> bytes:
+    secret = record.secret if record else _NO_SECRET
     return sigv4.signing_key(secret, credential.date, credential.region, credential.service)
+
+
+def _signed_in(record: AccessKey | Session, behind: AccessKey | None, credential: SigV4Credential) -> Principal:
+    """Give the caller, completed with what it signed in with."""
+    signed_in = Credential("sigv4", credential.access_key_id, credential.region, credential.service)
+    caller = record.principal
+    if isinstance(record, AccessKey):
+        return replace(caller, credential=signed_in)
+    issued = Issued(record.issued, record.expires, record.transitive_tag_keys, record.source_identity, record.mfa_at)
+    is_user = caller.type is PrincipalType.USER
+    arn = behind.principal.arn if behind is not None and is_user else caller.arn  # the user may be renamed (S-33, P-10)
+    return replace(caller, arn=arn, credential=replace(signed_in, kind="sts", issued=issued))
 
 
 def _by_api_key(credential: ApiKeyCredential, api_key: ApiKey | None, now: datetime, callers: Callers) -> Principal:

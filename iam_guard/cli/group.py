@@ -30,7 +30,7 @@ COMMANDS = {
         *("resource_policy", "resource_policy"),
         "Put, get, delete and list the resource-based policies of an application's resources.",
     ),
-    "serve": CommandRow("serve", "serve", "Serve the AWS-compatible API: IAM, and who one is by STS, on one endpoint."),
+    "serve": CommandRow("serve", "serve", "Serve the AWS-compatible API, IAM and STS, on one endpoint."),
     "routes": CommandRow(
         *("application", "routes"),
         "List the endpoints of APP (`module:app`) and what guards them; exit code 1 when nobody guards one.",

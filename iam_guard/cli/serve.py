@@ -56,7 +56,7 @@ def serve(
     account: str,
     allow_reset: bool,
 ) -> None:
-    """Serve the AWS-compatible API: IAM, and who one is by STS, on one endpoint."""
+    """Serve the AWS-compatible API, IAM and STS, on one endpoint."""
     settings = load()
     opened = open_store(store, settings) if is_seed_file(store) else init_store(store, settings)
     _fill(opened, seed, root_access_key, account, partition=settings.partition)

@@ -31,3 +31,26 @@ class ApiKey:
     principal: Principal
     """With `session_policies` where the key is scoped down."""
     expires: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Temporary credentials as STS issued them: everything that the sealed session token carries (rules S-1, S-2).
+
+    `principal` is the caller that they make: its ARN, unique id, `role_arn` or `user_arn`, session tags, session
+    policies and frozen context keys (`session`); without a `credential`. What follows from the store (the role's own
+    tags, its policies, its boundary) is not in it.
+    """
+
+    access_key_id: str
+    secret: str = field(repr=False)
+    principal: Principal
+    issued: datetime
+    expires: datetime
+    parent_key_id: str | None = None
+    """The long-term access key that asked for the session of a user or federated user: they end with it (S-51)."""
+    transitive_tag_keys: tuple[str, ...] = ()
+    """Keys of session tags that sessions which are chained to this one inherit (S-22)."""
+    source_identity: str | None = None
+    mfa_at: datetime | None = None
+    """When the MFA code was shown that `aws:MultiFactorAuthAge` counts from."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -35,15 +36,28 @@ _TYPE_KEY = {PrincipalType.ROOT: "Account"}  # aws:PrincipalType, where it diffe
 
 
 @dataclass(frozen=True, slots=True)
+class Issued:
+    """What temporary credentials say about how they were issued (rules S-1, S-16, S-22). Never a secret."""
+
+    issued: datetime
+    expires: datetime
+    transitive_tag_keys: tuple[str, ...] = ()
+    source_identity: str | None = None
+    mfa_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Credential:
     """What the caller signed in with, as far as the audit trail may know. Never a secret."""
 
     kind: str
-    """`sigv4`, `api-key`, `none`."""
+    """`sigv4`, `sts`, `api-key`, `none`."""
     id: str | None = None
     """The access key id or API key id."""
     region: str | None = None
     service: str | None = None
+    issued: Issued | None = None
+    """Of temporary credentials only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +156,15 @@ class Principal:
         return self.arn.rsplit("/", 1)[-1] if "/" in self.arn else self.arn.rsplit(":", 1)[-1]
 
     @property
+    def mfa_at(self) -> datetime | None:
+        """When MFA was shown for the session of a user or root user; None for long-term keys and every other session.
+
+        Role sessions do not carry it, whatever their trust policy asked for (S-15).
+        """
+        issued = _issued_to_user(self)
+        return None if issued is None else issued.mfa_at
+
+    @property
     def is_service_linked(self) -> bool:
         """Tell whether this is a session of a service-linked role, recognised by its path (rule P-14)."""
         return self.role_arn is not None and is_service_linked_role(self.role_arn)
@@ -196,6 +219,7 @@ def _derived_keys(principal: Principal) -> dict[str, Given]:
     kind = principal.type
     keys: dict[str, Given] = {f"aws:PrincipalTag/{key}": value for key, value in principal.tags.items()}
     keys.update(principal.session)
+    keys.update(_session_keys(principal))
     keys["aws:PrincipalType"] = _TYPE_KEY.get(kind, kind.value)
     if kind is PrincipalType.ANONYMOUS:
         keys.update({"aws:PrincipalAccount": "anonymous", "aws:userid": "anonymous"})
@@ -208,6 +232,25 @@ def _derived_keys(principal: Principal) -> dict[str, Given]:
     if kind is PrincipalType.USER:
         keys["aws:username"] = principal.name
     return keys
+
+
+def _session_keys(principal: Principal) -> dict[str, Given]:
+    """Fill the keys of the table E.2 that every session of its kind has."""
+    issued = None if principal.credential is None else principal.credential.issued
+    if issued is None:
+        return {}
+    keys: dict[str, Given] = {"aws:TokenIssueTime": issued.issued}
+    if issued.source_identity is not None:
+        keys["aws:SourceIdentity"] = issued.source_identity
+    if _issued_to_user(principal) is not None:
+        keys["aws:MultiFactorAuthPresent"] = issued.mfa_at is not None
+    return keys
+
+
+def _issued_to_user(principal: Principal) -> Issued | None:
+    """Give how the credentials of GetSessionToken were issued; no other operation gives any that may tell of MFA."""
+    is_user = principal.type in (PrincipalType.USER, PrincipalType.ROOT) and "aws:AssumedRoot" not in principal.session
+    return principal.credential.issued if is_user and principal.credential is not None else None
 
 
 def _userid(principal: Principal) -> str | None:

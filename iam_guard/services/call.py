@@ -5,11 +5,12 @@ Must not live here: what the operations do (`iam`, …), how they are decided on
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
+from iam_guard.model.credential import Session
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.store.identifiers import PREFIXES, UniqueIds
 from iam_guard.store.records import Records
@@ -32,6 +33,8 @@ class ServiceCall:
     records: Records = field(repr=False)
     sealer: Sealer = field(repr=False)
     ids: UniqueIds = field(repr=False)
+    seal_session: Callable[[Session], str] = field(repr=False)
+    """Makes the session token of temporary credentials."""
 
     @property
     def is_root(self) -> bool:

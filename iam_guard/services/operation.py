@@ -11,15 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
-from iam_guard.errors import ConcurrentModification, MissingAuthenticationToken
+from iam_guard.errors import AccessDenied, ConcurrentModification, MissingAuthenticationToken, NotSupported
 from iam_guard.model.context import Given
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import Resource
 from iam_guard.services.call import Input, Output, ServiceCall
 from iam_guard.services.paging import stamped, unstamped
+from iam_guard.services.session_limits import refuse_out_of_reach
 from iam_guard.store.protocol import RecordStore
 from iam_guard.store.records import Records
 
@@ -54,21 +55,43 @@ def everything(call: ServiceCall, given: Input) -> Resource:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One row: what is done, to what, with which condition keys. `reads` says that nothing is changed."""
+    """One row: what is done, to what, with which condition keys.
+
+    `reads` says that nothing is changed; `writes` tells it from the input, where that differs. Without `gives_reasons`
+    a refusal does not tell which policy it comes from, and so nothing about the resource.
+    """
 
     handle: Handler
     target: Target = everything
     keys: tuple[KeySource, ...] = ()
     further: tuple[Further, ...] = ()
     reads: bool = False
+    writes: Callable[[Input], bool] | None = None
+    gives_reasons: bool = True
+
+    def changes(self, given: Input) -> bool:
+        """Tell whether a call may change rows."""
+        return not self.reads if self.writes is None else self.writes(given)
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A service of ours: the prefix of its actions, and its table of operations by the model's names."""
+    """A service of ours: the prefix of its actions, and its table of operations by the model's names.
+
+    `not_supported` says why for operations that everybody is told about, without credentials and unasked.
+    """
 
     prefix: str
     operations: Mapping[str, Operation]
+    not_supported: Mapping[str, str] = field(default_factory=dict)
+
+    def operation(self, name: str) -> Operation:
+        """Give a row. Raises `NotSupported`, with the reason where there is one."""
+        found = self.operations.get(name)
+        if found is None:
+            reason = self.not_supported.get(name)
+            raise NotSupported(f"The operation {name} is not supported{f': {reason}' if reason else ''}.")
+        return found
 
 
 def run(
@@ -82,21 +105,22 @@ def run(
     now: int,
 ) -> Output:
     """Run an operation for a caller who may; raise what it is refused with, and then nothing has changed."""
-    operation = service.operations[name]
+    operation = service.operation(name)
     account = caller.account
     if account is None:
         raise MissingAuthenticationToken("Request is missing Authentication Token")
+    refuse_out_of_reach(caller, service.prefix, name)
     purpose = f"{account} {service.prefix}:{name}"
     given = unstamped(given, purpose)
 
     def call_with(records: Records) -> ServiceCall:
-        return ServiceCall(caller, account, store.partition, now, records, store.sealer, store.ids)
+        return ServiceCall(caller, account, store.partition, now, records, store.sealer, store.ids, store.seal_session)
 
     def wanted_by(call: ServiceCall) -> list[Permission]:
         return _permissions(f"{service.prefix}:{name}", operation, call, given)
 
     def transaction() -> AbstractContextManager[Records]:
-        return store.viewing() if operation.reads else store.changing()
+        return store.changing() if operation.changes(given) else store.viewing()
 
     decided: list[Permission] | None = None
     for _ in range(MOST_TRIES):
@@ -104,13 +128,28 @@ def run(
             wanted = wanted_by(call_with(records))
         if wanted != decided:
             for permission in wanted:
-                authorize(permission)
+                _ask(authorize, permission, caller, gives_reasons=operation.gives_reasons)
             decided = wanted
         with transaction() as records:
             call = call_with(records)
             if wanted_by(call) == decided:
                 return stamped(operation.handle(call, given) or {}, purpose)
     raise ConcurrentModification("The entity was changed by another request at the same time, try again.")
+
+
+def not_authorized(caller: Principal, action: str, resource: str, decision: object = None) -> AccessDenied:
+    """Make the refusal that gives no reason (rule S-11)."""
+    sentence = f"User: {caller.arn} is not authorized to perform: {action} on resource: {resource}"
+    return AccessDenied(sentence, decision=decision)
+
+
+def _ask(authorize: Authorize, wanted: Permission, caller: Principal, *, gives_reasons: bool) -> None:
+    try:
+        authorize(wanted)
+    except AccessDenied as refusal:
+        if gives_reasons:
+            raise
+        raise not_authorized(caller, wanted.action, wanted.resource.arn, refusal.decision) from None
 
 
 def _permissions(action: str, operation: Operation, call: ServiceCall, given: Input) -> list[Permission]:
@@ -124,7 +163,7 @@ def _permissions(action: str, operation: Operation, call: ServiceCall, given: In
 
 def _with_tag_keys(permission: Permission) -> Permission:
     """Add the tags of the resource under the service's own name for them (K-33); `aws:ResourceTag` has them anyway."""
-    if not permission.resource.tags or not permission.action.startswith("iam:"):
+    if not permission.resource.tags or not permission.action.startswith(("iam:", "sts:")):
         return permission
     tags = {f"iam:ResourceTag/{key}": value for key, value in permission.resource.tags.items()}
     return permission._replace(context={**permission.context, **tags})

@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 from cachetools import LRUCache
 
 from iam_guard.errors import StoreUnavailable
-from iam_guard.model.credential import AccessKey, ApiKey
+from iam_guard.model.credential import AccessKey, ApiKey, Session
 from iam_guard.model.principal import Principal
 from iam_guard.model.usage import CacheUsage
 from iam_guard.settings import Settings
@@ -119,6 +119,12 @@ class CachedStore:
     @property
     def ids(self) -> UniqueIds:
         return self._inner.ids
+
+    def seal_session(self, session: Session) -> str:
+        return self._inner.seal_session(session)
+
+    def open_session(self, token: str) -> Session | None:
+        return self._inner.open_session(token)
 
     def viewing(self) -> AbstractContextManager[Records]:
         return self._inner.viewing()

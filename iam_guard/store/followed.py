@@ -21,7 +21,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from iam_guard.errors import SeedError, StoreIsReadOnly
-from iam_guard.model.credential import AccessKey, ApiKey
+from iam_guard.model.credential import AccessKey, ApiKey, Session
 from iam_guard.model.principal import Principal
 from iam_guard.settings import Settings
 from iam_guard.store.engine import closed_on_error, make_engine
@@ -76,6 +76,12 @@ class FollowedSeedStore:
 
     def api_key(self, api_key_id: str) -> ApiKey | None:
         return self._store.api_key(api_key_id)
+
+    def seal_session(self, session: Session) -> str:
+        return self._store.seal_session(session)
+
+    def open_session(self, token: str) -> Session | None:
+        return self._store.open_session(token)
 
     def at_once(self) -> AbstractContextManager[None]:
         return self._store.at_once()

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from iam_guard.model.credential import AccessKey, ApiKey
+from iam_guard.model.credential import AccessKey, ApiKey, Session
 from iam_guard.model.decision import PolicyRef
 from iam_guard.model.principal import Principal
 from iam_guard.store.identifiers import UniqueIds
@@ -124,6 +124,15 @@ class RecordStore(Protocol):
     @property
     def ids(self) -> UniqueIds:
         """Give what makes its unique ids."""
+
+    def seal_session(self, session: Session) -> str:
+        """Give the session token of temporary credentials; nothing is stored."""
+
+    def open_session(self, token: str) -> Session | None:
+        """Open a session token without asking the database; None for anything that this store did not seal so.
+
+        Whether the session is still good is not looked at.
+        """
 
     def viewing(self) -> AbstractContextManager[Records]:
         """Read rows in one transaction."""

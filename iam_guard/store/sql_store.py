@@ -21,7 +21,7 @@ from sqlalchemy import Connection, Engine, RowMapping
 
 from iam_guard.errors import InvalidInput
 from iam_guard.model.arn import Arn
-from iam_guard.model.credential import AccessKey, ApiKey
+from iam_guard.model.credential import AccessKey, ApiKey, Session
 from iam_guard.model.decision import PolicyRef, PolicyType
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.store import queries
@@ -39,10 +39,17 @@ from iam_guard.store.identifiers import (
 from iam_guard.store.protocol import AccountRecord, Organization, PrincipalRecord, ResourceRecord, StoredPolicy
 from iam_guard.store.records import Records
 from iam_guard.store.sealing import Sealer
+from iam_guard.store.session_tokens import read_session, write_session
 from iam_guard.store.use_rows import Use, write_uses
 
 Row: TypeAlias = RowMapping
 Rows: TypeAlias = Sequence[RowMapping]
+
+_FULL_ACCESS = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}'
+_ALL_OF_ROOT = StoredPolicy(
+    PolicyRef("root user", PolicyType.IDENTITY, None, hashlib.sha256(_FULL_ACCESS.encode()).hexdigest()), _FULL_ACCESS
+)
+"""What the root user may do in its account, as a policy: it has none, and who it federates is limited from there."""
 
 _CONTROL_TYPES = {"SCP": PolicyType.SCP, "RCP": PolicyType.RCP}
 
@@ -126,9 +133,17 @@ class SqlStore:
         expires = None if row["expires"] is None else datetime.fromtimestamp(row["expires"], UTC)
         return ApiKey(api_key_id, row["digest"], row["status"] == "Active", principal, expires)
 
+    def seal_session(self, session: Session) -> str:
+        return write_session(session, self.sealer)
+
+    def open_session(self, token: str) -> Session | None:
+        return read_session(token, self.sealer)
+
     def principal(self, principal: Principal) -> PrincipalRecord:
         if principal.type is PrincipalType.ROOT:
             return self._root(principal)
+        if principal.type is PrincipalType.FEDERATED_USER and principal.user_arn == self._root_arn(principal):
+            return self._federated_by_root(principal)
         with self._reading() as connection:
             named = _identity_of(principal)
             if named is None:
@@ -179,11 +194,22 @@ class SqlStore:
 
     def _root(self, principal: Principal) -> PrincipalRecord:
         account = str(principal.account)
+        epoch, exists = self._account_exists(account)
+        exists = exists and principal.arn == self._root_arn(principal) and principal.userid in (None, account)
+        return PrincipalRecord(epoch, exists, replace(principal, userid=account) if exists else principal)
+
+    def _federated_by_root(self, principal: Principal) -> PrincipalRecord:
+        """Give a federated user whom the root user made: its session policies limit full access (R-1, S-32)."""
+        epoch, exists = self._account_exists(str(principal.account))
+        return PrincipalRecord(epoch, exists, principal, (_ALL_OF_ROOT,) if exists else ())
+
+    def _account_exists(self, account: str) -> tuple[int, bool]:
         with self._reading() as connection:
             row = connection.execute(queries.account_existence(account)).mappings().one()
-        exists = row["id"] is not None and principal.arn == root_arn(self.partition, account)
-        exists = exists and principal.userid in (None, account)
-        return PrincipalRecord(row["epoch"], exists, replace(principal, userid=account) if exists else principal)
+        return row["epoch"], row["id"] is not None
+
+    def _root_arn(self, principal: Principal) -> str:
+        return root_arn(self.partition, str(principal.account))
 
     def _is(self, principal: Principal, row: Row) -> bool:
         """Tell whether the row is this caller: same ARN, letter by letter (P-16), and the same unique id (P-6)."""

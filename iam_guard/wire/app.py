@@ -28,7 +28,6 @@ from iam_guard.errors import (
     DecisionUnavailable,
     IamGuardError,
     MissingAuthenticationToken,
-    NotSupported,
 )
 from iam_guard.guard import Guard
 from iam_guard.model.principal import Principal, PrincipalType
@@ -52,7 +51,7 @@ _POLICY_VIOLATION: Final = 1008
 
 
 def aws_api(guard: Guard) -> AwsApi:
-    """Make the AWS-compatible API of a guard's store, to be mounted or served: IAM, and who one is by STS."""
+    """Make the AWS-compatible API of a guard's store, to be mounted or served: IAM and STS."""
     return AwsApi(guard)
 
 
@@ -95,7 +94,7 @@ class AwsApi:
         wanted = codec.parse(request)
         _refuse_unsayable(wanted.parameters)
         one.action = f"{one.destination.service.prefix}:{wanted.operation.name}"
-        if principal.type is PrincipalType.ANONYMOUS:
+        if principal.type is PrincipalType.ANONYMOUS and not wanted.operation.is_unsigned:
             raise MissingAuthenticationToken("Request is missing Authentication Token")
         validate(wanted.operation, wanted.parameters)
         if self._workers is None:
@@ -141,11 +140,8 @@ class _OneCall:
 
     def run(self, wanted: WireCall, principal: Principal) -> Parameters:
         """Run the operation for its caller; called in a worker thread."""
-        service = self.destination.service
-        if wanted.operation.name not in service.operations:
-            raise NotSupported(f"The operation {wanted.operation.name} is not supported.")
         return run(
-            service,
+            self.destination.service,
             wanted.operation.name,
             wanted.parameters,
             caller=principal,

@@ -17,7 +17,7 @@ from iam_guard.audit.line import decision_line
 from iam_guard.audit.record import MAX_REASONS, Stamp, decision_record
 from iam_guard.audit.redaction import to_line
 from iam_guard.model.decision import Decision, Outcome, PolicyRef, PolicyType, Reason
-from iam_guard.model.principal import Credential, Principal, PrincipalType
+from iam_guard.model.principal import Credential, Issued, Principal, PrincipalType
 from iam_guard.model.request import AccessRequest, Call
 
 Decide = Callable[..., Decision]
@@ -31,6 +31,7 @@ SESSION = replace(
 )
 FEDERATED = Principal.from_arn(f"arn:aws:sts::{ACCOUNT}:federated-user/dave")
 STAMP = Stamp(datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC), "e-1")
+ISSUED = Issued(datetime(2026, 5, 4, 3, tzinfo=UTC), datetime(2026, 5, 4, 4, tzinfo=UTC))
 
 # --- everything that a decision can be made of ---------------------------------------------------------------------
 
@@ -58,11 +59,14 @@ def callers(texts: st.SearchStrategy[str]) -> st.SearchStrategy[Principal]:
         st.sampled_from(("aws:TokenIssueTime", "aws:MultiFactorAuthPresent", "aws:SourceIdentity", "aws:AssumedRoot")),
         texts | st.booleans() | st.just(datetime(2026, 5, 4, tzinfo=UTC)),
     )
+    moments = st.datetimes(timezones=st.just(UTC))
+    issued = st.builds(Issued, moments, moments, source_identity=some, mfa_at=st.none() | moments)
     return st.builds(
         Principal,
         *(st.sampled_from(PrincipalType), texts.map("arn:aws:iam::1:user/{}".format), some, some, some, some),
         session=session,
-        credential=st.none() | st.builds(Credential, st.sampled_from(("sigv4", "api-key")) | texts, some),
+        credential=st.none()
+        | st.builds(Credential, st.sampled_from(("sigv4", "sts", "api-key")) | texts, some, issued=st.none() | issued),
     )
 
 
@@ -275,6 +279,11 @@ def test_callers_that_differ_in_one_thing_have_lines_of_their_own(call: Call) ->
         replace(SESSION, session={}, role_arn=f"arn:aws:iam::{ACCOUNT}:role/Writer"),
         replace(FEDERATED, user_arn=f"arn:aws:iam::{ACCOUNT}:user/a"),
         replace(FEDERATED, user_arn=f"arn:aws:iam::{ACCOUNT}:user/b"),
+        *(
+            replace(each, session={}, credential=Credential("sts", "ASIAIOSFODNN7EXAMPLE", issued=issued))
+            for each in (plain, SESSION, FEDERATED)
+            for issued in (None, ISSUED, replace(ISSUED, source_identity="carol"), replace(ISSUED, mfa_at=STAMP.time))
+        ),
         SESSION,
         replace(SESSION, session={"aws:SourceIdentity": "carol"}),
         replace(SESSION, session={"aws:SourceIdentity": "dave"}),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from unittest import mock
@@ -24,7 +24,7 @@ from botocore.credentials import Credentials
 from iam_guard.authn import api_key as keys_of
 from iam_guard.authn.callers import Callers
 from iam_guard.authn.verify import HttpRequest, authenticate
-from iam_guard.model.credential import AccessKey, ApiKey
+from iam_guard.model.credential import AccessKey, ApiKey, Session
 from iam_guard.model.principal import Principal
 
 NOW = datetime(2026, 11, 24, 12, 30, 15, tzinfo=UTC)
@@ -141,6 +141,7 @@ def authenticated(
     callers: Callers | None = None,
     public_hosts: Sequence[str] = (),
     max_header: int = 64 * 1024,
+    open_session: Callable[[str], Session | None] | None = None,
 ) -> Principal:
     """Knock at the door with a store of one access key and one API key."""
     return authenticate(
@@ -153,6 +154,7 @@ def authenticated(
         callers=Callers() if callers is None else callers,
         public_hosts=public_hosts,
         max_header=max_header,
+        open_session=open_session,
     )
 
 

@@ -151,6 +151,20 @@ def test_federated_user(any_store: Store) -> None:
     assert not any_store.principal(Principal.from_arn(arn, user_arn=f"arn:aws:iam::{GLOBEX}:user/eve")).exists
 
 
+def test_federated_user_of_root(any_store: Store) -> None:
+    """Who the root user federates has all of root's permissions, to be limited by the session policies (R-1, S-32)."""
+    arn = f"arn:aws:sts::{ACME}:federated-user/guest"
+    record = any_store.principal(Principal.from_arn(arn, user_arn=ROOT))
+    assert record.exists
+    assert names(record.identity) == ["root user"]
+    assert record.boundary is None
+    nowhere = "000000000001"
+    arn = f"arn:aws:sts::{nowhere}:federated-user/guest"
+    for user_arn in (f"arn:aws:iam::{nowhere}:root", ROOT):
+        record = any_store.principal(Principal.from_arn(arn, user_arn=user_arn))
+        assert (record.exists, record.identity) == (False, ())
+
+
 def test_root_user(any_store: Store) -> None:
     """The root user exists with its account and has no policies and no boundary (R-1)."""
     record = any_store.principal(Principal.from_arn(ROOT))

@@ -1,9 +1,24 @@
-"""The table of STS: who the caller is. Must not live here: issuing credentials."""
+"""The table of STS: who the caller is, and temporary credentials (rules H).
+
+Must not live here: how a row is run (`services/operation`), what sessions may not call (`services/session_limits`).
+"""
 
 from __future__ import annotations
 
 from iam_guard.services.call import Input, Output, ServiceCall
 from iam_guard.services.operation import Operation, Service
+from iam_guard.services.sts.credentials import get_access_key_info
+from iam_guard.services.sts.not_supported import NOT_SUPPORTED
+from iam_guard.services.sts.role_sessions import assume_role, assuming_further, assuming_keys, role_to_assume
+from iam_guard.services.sts.shown_codes import mfa_keys, shows_code
+from iam_guard.services.sts.user_sessions import (
+    federated_user,
+    federation_further,
+    federation_keys,
+    get_federation_token,
+    get_session_token,
+    own_session,
+)
 
 
 def get_caller_identity(call: ServiceCall, given: Input) -> Output:
@@ -11,4 +26,27 @@ def get_caller_identity(call: ServiceCall, given: Input) -> Output:
     return {"UserId": call.caller.userid or call.account, "Account": call.account, "Arn": call.caller.arn}
 
 
-STS = Service("sts", {"GetCallerIdentity": Operation(get_caller_identity, reads=True)})
+STS = Service(
+    "sts",
+    {
+        "AssumeRole": Operation(
+            assume_role,
+            role_to_assume,
+            keys=(assuming_keys,),
+            further=(assuming_further,),
+            writes=shows_code,
+            gives_reasons=False,
+        ),
+        "GetAccessKeyInfo": Operation(get_access_key_info, reads=True),
+        "GetCallerIdentity": Operation(get_caller_identity, reads=True),
+        "GetFederationToken": Operation(
+            get_federation_token,
+            federated_user,
+            keys=(federation_keys,),
+            further=(federation_further,),
+            reads=True,
+        ),
+        "GetSessionToken": Operation(get_session_token, own_session, keys=(mfa_keys,), writes=shows_code),
+    },
+    NOT_SUPPORTED,
+)

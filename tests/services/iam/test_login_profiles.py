@@ -266,7 +266,8 @@ def test_the_grant_does_not_go_past_session_policies(server: Running, iam: Clien
     for session_policies, expected in (((limit,), None), (None, "iam:ChangePassword")):
         caller = Principal.from_arn(f"arn:aws:iam::{ACCOUNT}:user/admin", session_policies=session_policies)
         with server.store.viewing() as records:
-            call = ServiceCall(caller, ACCOUNT, "aws", 0, records, server.store.sealer, server.store.ids)
+            store = server.store
+            call = ServiceCall(caller, ACCOUNT, "aws", 0, records, store.sealer, store.ids, store.seal_session)
             policy: Any = own_password(call, {}).policy
         assert (policy and policy["Statement"][0]["Action"]) == expected
 

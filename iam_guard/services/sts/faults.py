@@ -1,0 +1,26 @@
+"""Errors that STS alone raises: AWS's codes, with the statuses of the model.
+
+Must not live here: errors that others raise too (`iam_guard/errors`).
+"""
+
+from __future__ import annotations
+
+from iam_guard.errors import IamGuardError
+
+
+class InvalidParameterValue(IamGuardError):
+    """Session tags do not go together: with one another, or with those that are inherited (rules S-20, S-22)."""
+
+    code = "InvalidParameterValue"
+    status = 400
+    wire_status = 400
+    fault = "sender"
+
+
+class PackedPolicyTooLarge(IamGuardError):
+    """Session policies and session tags together are too large for a session token (rules G-73, S-40)."""
+
+    code = "PackedPolicyTooLarge"
+    status = 400
+    wire_status = 400
+    fault = "sender"

@@ -1,0 +1,386 @@
+"""Temporary credentials at the door: signed by botocore, opened from their token, refused for everything else (S-1).
+
+The tokens here are plain names and a mapping opens them; sealing is `tests/store/test_session_tokens.py`'s.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from iam_guard.authn import sigv4, temporary, verify
+from iam_guard.authn.callers import Callers
+from iam_guard.authn.credential import SigV4Credential, extract
+from iam_guard.authn.temporary import OpenedTokens
+from iam_guard.authn.verify import needed_record
+from iam_guard.errors import (
+    CredentialError,
+    ExpiredToken,
+    IncompleteSignature,
+    InvalidClientTokenId,
+    SignatureDoesNotMatch,
+)
+from iam_guard.model.credential import AccessKey, ApiKey, Session
+from iam_guard.model.principal import Credential, Issued, Principal
+from tests.authn.signing import ACCESS_KEY, ALICE, NOW, Received, authenticated, send, sign, with_header
+
+ID = "ASIAIOSFODNN7EXAMPLE"
+SECRET = "c2Vzc2lvbiBzZWNyZXQgc2Vzc2lvbiBzZWNyZXQx"
+TOKEN = "token-of-the-role-session"
+ISSUED = NOW - timedelta(minutes=10)
+EXPIRES = NOW + timedelta(minutes=50)
+ROLE = Principal.from_arn(
+    "arn:aws:sts::123456789012:assumed-role/Auditor/ada",
+    role_arn="arn:aws:iam::123456789012:role/audit/Auditor",
+    userid="AROAEXAMPLE:ada",
+    tags={"team": "blue"},
+    session_policies=('{"Version":"2012-10-17","Statement":[]}',),
+)
+ROLE_SESSION = Session(
+    ID, SECRET, ROLE, ISSUED, EXPIRES, transitive_tag_keys=("team",), source_identity="ada@example.com"
+)
+USER_SESSION = Session(ID, SECRET, ALICE, ISSUED, EXPIRES, parent_key_id=ACCESS_KEY.id, mfa_at=ISSUED)
+FEDERATED = replace(
+    Principal.from_arn("arn:aws:sts::123456789012:federated-user/bob"), user_arn=ALICE.arn, session_policies=()
+)
+FEDERATED_SESSION = replace(USER_SESSION, principal=FEDERATED, mfa_at=None)
+ROOT = Principal.from_arn("arn:aws:iam::123456789012:root", userid="123456789012")
+ROOT_KEY = replace(ACCESS_KEY, principal=ROOT)
+ROOT_SESSION = replace(USER_SESSION, principal=ROOT)
+
+
+def signed(secret: str = SECRET, token: str | None = TOKEN, key_id: str = ID, now: datetime = NOW) -> Received:
+    return send(sign(key_id=key_id, secret=secret, token=token, now=now))
+
+
+def opening(session: Session | None = ROLE_SESSION) -> Callable[[str], Session | None]:
+    return lambda token: session if token == TOKEN else None
+
+
+def knock(
+    received: Received,
+    session: Session | None = ROLE_SESSION,
+    *,
+    access_key: AccessKey | None = ACCESS_KEY,
+    callers: Callers | None = None,
+    now: datetime = NOW,
+) -> Principal:
+    return authenticated(received, access_key=access_key, callers=callers, now=now, open_session=opening(session))
+
+
+# --- what is let in ----------------------------------------------------------------------------------------------
+
+
+def test_a_role_session_signs_in() -> None:
+    """As its principal, with how it was issued; no long-term key is asked for, for it outlives its own (S-51)."""
+    principal = knock(signed(), access_key=None)
+    assert principal == ROLE
+    issued = Issued(ISSUED, EXPIRES, ("team",), "ada@example.com")
+    assert principal.credential == Credential("sts", ID, "eu-west-1", "docs", issued)
+    assert principal.session_policies == ROLE.session_policies
+
+
+@pytest.mark.parametrize(
+    ("session", "access_key"),
+    [(USER_SESSION, ACCESS_KEY), (FEDERATED_SESSION, ACCESS_KEY), (ROOT_SESSION, ROOT_KEY)],
+    ids=["user", "federated", "root"],
+)
+def test_a_session_of_a_user_signs_in_while_its_key_is_good(session: Session, access_key: AccessKey) -> None:
+    """S-51: the key that asked for it is there, active, and its owner's."""
+    assert knock(signed(), session, access_key=access_key) == session.principal
+
+
+def test_a_token_may_be_sent_beside_the_signature() -> None:
+    """Some clients add it after signing; it is the token that proves itself."""
+    assert knock(with_header(signed(token=None), b"x-amz-security-token", TOKEN.encode())) == ROLE
+
+
+def test_a_session_of_a_renamed_user_acts_as_the_user() -> None:
+    """S-33, P-10: the user is known by the unique id, and the name is the present one, remembered or not."""
+    callers = Callers()
+    assert knock(signed(), USER_SESSION, callers=callers).arn == ALICE.arn
+    renamed = replace(ACCESS_KEY, principal=replace(ALICE, arn="arn:aws:iam::123456789012:user/team/alicia"))
+    assert knock(signed(), USER_SESSION, access_key=renamed, callers=callers).arn == renamed.principal.arn
+
+
+# --- what the principal says of it -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("session", "access_key", "mfa", "source_identity"),
+    [
+        (ROLE_SESSION, None, None, "ada@example.com"),
+        (replace(ROLE_SESSION, mfa_at=ISSUED), None, None, "ada@example.com"),
+        (USER_SESSION, ACCESS_KEY, "true", None),
+        (replace(USER_SESSION, mfa_at=None), ACCESS_KEY, "false", None),
+        (ROOT_SESSION, ROOT_KEY, "true", None),
+        (FEDERATED_SESSION, ACCESS_KEY, None, None),
+        (replace(FEDERATED_SESSION, mfa_at=ISSUED), ACCESS_KEY, None, None),
+    ],
+)
+def test_the_condition_keys_of_a_session(
+    session: Session, access_key: AccessKey | None, mfa: str | None, source_identity: str | None
+) -> None:
+    """E.2: the issue time always; MFA for GetSessionToken only, where it is true or false; the identity as set."""
+    principal = knock(signed(), session, access_key=access_key)
+    assert principal.key("aws:tokenissuetime") == "2026-11-24T12:20:15Z"
+    assert principal.key("aws:multifactorauthpresent") == mfa
+    assert principal.key("aws:sourceidentity") == source_identity
+    assert principal.mfa_at == (ISSUED if mfa == "true" else None)
+
+
+def test_a_long_term_key_has_none_of_them() -> None:
+    """K-20: absent, not false."""
+    principal = authenticated(send(sign()), open_session=opening())
+    keys = ("aws:tokenissuetime", "aws:multifactorauthpresent", "aws:sourceidentity")
+    assert [principal.key(key) for key in keys] == [None, None, None]
+    assert principal.credential is not None
+    assert principal.credential.issued is None
+
+
+def test_the_frozen_keys_cannot_speak_against_the_token() -> None:
+    """When it was issued is what the token itself says."""
+    session = replace(ROLE_SESSION, principal=replace(ROLE, session={"aws:TokenIssueTime": "2030-01-01T00:00:00Z"}))
+    assert knock(signed(), session).key("aws:tokenissuetime") == "2026-11-24T12:20:15Z"
+
+
+# --- what is refused ---------------------------------------------------------------------------------------------
+
+GONE = replace(ACCESS_KEY, active=False)
+OF_BOB = replace(ACCESS_KEY, principal=Principal.from_arn("arn:aws:iam::123456789012:user/bob", userid="AIDABOB"))
+MADE_ANEW = replace(ACCESS_KEY, principal=replace(ALICE, userid="AIDAANEW"))
+ELSEWHERE = replace(ACCESS_KEY, principal=replace(ALICE, account="999999999999"))
+ASIA_KEY = AccessKey(ID, SECRET, active=True, principal=ALICE)
+
+NOBODY = {
+    "a token that does not open": (signed(token="other"), ROLE_SESSION, ACCESS_KEY),
+    "an empty token": (with_header(signed(token=None), b"x-amz-security-token", b""), ROLE_SESSION, ACCESS_KEY),
+    "another access key": (signed(key_id="ASIAOTHERKEYEXAMPLE"), ROLE_SESSION, ACCESS_KEY),
+    "a prefix of the access key": (signed(key_id=ID[:-1]), ROLE_SESSION, ACCESS_KEY),
+    "a token with a long-term key": (signed(ACCESS_KEY.secret, key_id=ACCESS_KEY.id), ROLE_SESSION, ACCESS_KEY),
+    "no token": (signed(token=None), ROLE_SESSION, None),
+    "no token, and a long-term key of that name": (signed(token=None), ROLE_SESSION, ASIA_KEY),
+    "the key behind is gone": (signed(), USER_SESSION, None),
+    "the key behind is inactive": (signed(), USER_SESSION, GONE),
+    "the key behind is another user's": (signed(), USER_SESSION, OF_BOB),
+    "the key behind is of a user made anew": (signed(), USER_SESSION, MADE_ANEW),
+    "the key behind is of another account": (signed(), USER_SESSION, ELSEWHERE),
+    "the key behind is root's": (signed(), USER_SESSION, ROOT_KEY),
+    "the key behind root is a user's": (signed(), ROOT_SESSION, ACCESS_KEY),
+    "the key behind federation is gone": (signed(), FEDERATED_SESSION, None),
+    "the key behind federation is inactive": (signed(), FEDERATED_SESSION, GONE),
+    "the key behind federation is another user's": (signed(), FEDERATED_SESSION, OF_BOB),
+    "no key is said to be behind a user": (signed(), replace(USER_SESSION, parent_key_id=None), ACCESS_KEY),
+    "no key is said to be behind federation": (signed(), replace(FEDERATED_SESSION, parent_key_id=None), ACCESS_KEY),
+    "the user has no unique id": (
+        signed(),
+        replace(USER_SESSION, principal=replace(ALICE, userid=None)),
+        replace(ACCESS_KEY, principal=replace(ALICE, userid=None)),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", NOBODY)
+def test_nobody_is_told_which(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One sentence, after a signature was computed with nobody's secret, exactly as for an unknown key."""
+    received, session, access_key = NOBODY[case]
+    computed: list[bytes] = []
+    hashed: list[object] = []
+    real = sigv4.signing_key
+    monkeypatch.setattr(sigv4, "signing_key", lambda secret, *rest: computed.append(secret) or real(secret, *rest))
+    monkeypatch.setattr(verify.sigv4, "is_signed_with", _counting(sigv4.is_signed_with, hashed))
+    callers = Callers()
+    with pytest.raises(InvalidClientTokenId) as caught:
+        knock(received, session, access_key=access_key, callers=callers)
+    assert str(caught.value) == "The security token included in the request is invalid."
+    assert caught.value.wire_status == 403
+    assert computed == ["0" * 40]
+    assert len(hashed) == 1
+    assert len(callers) == 0
+
+
+def _counting(real: Callable[..., bool], calls: list[object]) -> Callable[..., bool]:
+    def counted(*arguments: object, **named: object) -> bool:
+        calls.append(named)
+        return real(*arguments, **named)
+
+    return counted
+
+
+def test_a_session_expires() -> None:
+    """Good until the moment, expired from it on, whatever was remembered; a stranger to it is not told so."""
+    callers = Callers()
+    before = EXPIRES - timedelta(seconds=1)
+    assert knock(signed(now=before), now=before, callers=callers) == ROLE
+    for secret in (SECRET, "another secret"):
+        with pytest.raises(ExpiredToken) as caught:
+            knock(signed(secret, now=EXPIRES), now=EXPIRES, callers=callers)
+        assert (caught.value.code, caught.value.wire_status) == ("ExpiredToken", 403)
+    with pytest.raises(InvalidClientTokenId):
+        knock(signed(key_id="ASIAOTHERKEYEXAMPLE", now=EXPIRES), now=EXPIRES, callers=callers)
+
+
+def test_a_wrong_secret_is_refused() -> None:
+    """The token alone is no credential; remembered or not."""
+    callers = Callers()
+    for _ in range(2):
+        for secret in ("another secret", ACCESS_KEY.secret):
+            with pytest.raises(SignatureDoesNotMatch):
+                knock(signed(secret), callers=callers)
+        assert knock(signed(), callers=callers) == ROLE
+
+
+def test_two_tokens_are_refused() -> None:
+    """Nobody can say which is meant, were they the same."""
+    received = with_header(signed(), b"x-amz-security-token", TOKEN.encode(), TOKEN.encode())
+    with pytest.raises(IncompleteSignature, match="expected one header, got 2"):
+        knock(received)
+
+
+def test_a_token_without_a_signature_is_refused() -> None:
+    """It is not anonymous."""
+    received = with_header(signed(), b"authorization")
+    with pytest.raises(IncompleteSignature, match="without a signature"):
+        knock(received)
+
+
+def test_a_token_that_was_signed_cannot_be_exchanged() -> None:
+    """Another good token of the same key, and the signature does not fit."""
+    received = with_header(signed(), b"x-amz-security-token", b"twin")
+    with pytest.raises(SignatureDoesNotMatch):
+        authenticated(received, open_session=lambda token: ROLE_SESSION)
+
+
+@given(st.data())
+def test_a_bit_changed_in_anything_signed_is_refused(data: st.DataObject) -> None:
+    """In the signature, the token, the time, the host or the path: no such request is let in."""
+    received = SIGNED
+    name = data.draw(st.sampled_from([b"authorization", b"x-amz-security-token", b"x-amz-date", b"host"]))
+    [value] = received.request.values(name)
+    bit = data.draw(st.integers(0, len(value) * 8 - 1))
+    altered = bytearray(value)
+    altered[bit // 8] ^= 1 << bit % 8
+    with pytest.raises(CredentialError):
+        knock(with_header(received, name, bytes(altered)))
+
+
+SIGNED = signed()
+
+
+def test_without_anything_that_opens_no_token_is_good() -> None:
+    """A door that knows of no sessions lets none in."""
+    with pytest.raises(InvalidClientTokenId):
+        authenticated(signed(), access_key=ASIA_KEY)
+
+
+# --- what is remembered ------------------------------------------------------------------------------------------
+
+
+def test_the_same_session_is_the_same_principal() -> None:
+    """What a principal has worked out of itself is there for the next request; each scope has its own."""
+    callers = Callers()
+    tokens = OpenedTokens(opening())
+
+    def ask(received: Received) -> Principal:
+        return authenticated(received, callers=callers, open_session=tokens.session)
+
+    assert ask(signed()) is ask(signed())
+    other = ask(send(sign(key_id=ID, secret=SECRET, token=TOKEN, region="us-east-1")))
+    assert other is not ask(signed())
+    assert other.credential is not None
+    assert other.credential.region == "us-east-1"
+
+
+def test_a_remembered_session_ends_with_the_key_behind() -> None:
+    """S-51: at the next request, deactivated, deleted or given to another; and is back with it."""
+    callers = Callers()
+    for _ in range(2):
+        assert knock(signed(), USER_SESSION, callers=callers) == ALICE
+        for access_key in (GONE, None, OF_BOB):
+            with pytest.raises(InvalidClientTokenId):
+                knock(signed(), USER_SESSION, access_key=access_key, callers=callers)
+
+
+def test_a_token_is_opened_once() -> None:
+    """A warm token is not decrypted again, and one that does not open is not kept."""
+    asked: list[str] = []
+
+    def open_session(token: str) -> Session | None:
+        asked.append(token)
+        return opening()(token)
+
+    tokens = OpenedTokens(open_session)
+    assert tokens.session(TOKEN) is tokens.session(TOKEN) is ROLE_SESSION
+    assert [tokens.session(text) for text in ("other", "other", "\ud800")] == [None, None, None]
+    assert asked == [TOKEN, "other", "other", "\ud800"]
+    assert len(tokens) == 1
+
+
+def test_few_opened_tokens_are_kept() -> None:
+    """The least recently used goes; a cache of none keeps none."""
+    sessions = {f"token-{number}": replace(ROLE_SESSION) for number in range(5)}
+    for size in (0, 2):
+        tokens = OpenedTokens(sessions.get, size)
+        assert all(tokens.session(token) is session for token, session in sessions.items())
+        assert len(tokens) == size
+
+
+@pytest.mark.parametrize(
+    ("received", "session", "needed"),
+    [
+        (send(sign()), None, (AccessKey, ACCESS_KEY.id)),
+        (signed(token=None), None, (AccessKey, ID)),
+        (signed(), ROLE_SESSION, None),
+        (signed(), USER_SESSION, (AccessKey, ACCESS_KEY.id)),
+        (signed(), FEDERATED_SESSION, (AccessKey, ACCESS_KEY.id)),
+        (signed(token="other"), ROLE_SESSION, None),
+    ],
+)
+def test_what_is_looked_up(
+    received: Received, session: Session | None, needed: tuple[type[AccessKey | ApiKey], str] | None
+) -> None:
+    """What is foretold is what is asked for, so that an event loop can tell whether it would wait."""
+    credential = extract(received.request, max_header=9999)
+    assert needed_record(credential, opening(session)) == needed
+    asked: list[str] = []
+    with pytest.raises(CredentialError):
+        verify.authenticate(
+            received.request,
+            find_access_key=lambda key_id: asked.append(key_id),  # type: ignore[func-returns-value]
+            find_api_key=lambda _: None,
+            payload_hash=lambda: hashlib.sha256(b"x").hexdigest(),
+            now=NOW,
+            skew=300,
+            callers=Callers(),
+            open_session=opening(session),
+        )
+    assert asked == ([] if needed is None else [needed[1]])
+
+
+# --- secrets -----------------------------------------------------------------------------------------------------
+
+
+def test_neither_token_nor_secret_shows() -> None:
+    """Not in the credential that was read, nor in the principal, nor in what is remembered of it."""
+    credential = extract(signed().request, max_header=9999)
+    assert isinstance(credential, SigV4Credential)
+    assert credential.session_token == TOKEN
+    callers = Callers()
+    principal = knock(signed(), callers=callers)
+    shown = f"{credential!r} {principal!r} {ROLE_SESSION!r} {signed().request!r} {vars(callers)!r} {temporary!r}"
+    assert TOKEN not in shown
+    assert SECRET not in shown
+
+
+def test_no_refusal_repeats_a_token() -> None:
+    """Whatever is wrong with it."""
+    for received, session, access_key in NOBODY.values():
+        with pytest.raises(CredentialError) as caught:
+            knock(received, session, access_key=access_key)
+        assert TOKEN not in f"{caught.value} {caught.value!r}"

@@ -1,0 +1,271 @@
+"""Session tokens: what is sealed comes back whole, and nothing else opens (S-1, S-2, S-40, K-21)."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import Engine, event
+
+from iam_guard.model.credential import Session
+from iam_guard.model.principal import Principal, PrincipalType
+from iam_guard.settings import Settings
+from iam_guard.store.cached import CachedStore
+from iam_guard.store.followed import FollowedSeedStore
+from iam_guard.store.opening import init_store
+from iam_guard.store.sealing import Sealer, new_key
+from iam_guard.store.session_tokens import PACKED_LIMIT, packed_size, read_session, write_session
+from iam_guard.store.sql_store import SqlStore
+
+NOW = datetime(2026, 11, 24, 12, 30, 15, tzinfo=UTC)
+SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
+KEYS = [new_key(), new_key()]
+SEALER = Sealer(KEYS[:1])
+POLICY = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"docs:Get*","Resource":"*"}]}'
+SESSION = Session(
+    "ASIAIOSFODNN7EXAMPLE",
+    SECRET,
+    Principal(
+        PrincipalType.ASSUMED_ROLE,
+        "arn:aws:sts::111122223333:assumed-role/Auditor/ada",
+        "111122223333",
+        role_arn="arn:aws:iam::111122223333:role/audit/Auditor",
+        userid="AROAEXAMPLE:ada",
+        tags={"team": "blue"},
+        session={"aws:FederatedProvider": "cognito-identity.amazonaws.com"},
+        session_policies=(POLICY,),
+    ),
+    NOW,
+    NOW + timedelta(hours=1),
+    transitive_tag_keys=("team",),
+    source_identity="ada@example.com",
+)
+USER_SESSION = Session(
+    "ASIAUSERSEXAMPLE",
+    SECRET,
+    Principal.from_arn("arn:aws:iam::111122223333:user/ada", userid="AIDAEXAMPLE"),
+    NOW,
+    NOW + timedelta(hours=12),
+    parent_key_id="AKIAADA",
+    mfa_at=NOW - timedelta(seconds=3),
+)
+TOKEN = write_session(SESSION, SEALER)
+NOISE = base64.b64encode(Random(1).randbytes(2 * PACKED_LIMIT)).decode()
+
+texts = st.text(max_size=30)
+instants = st.integers(946_684_800, 4_102_444_800).map(lambda seconds: datetime.fromtimestamp(seconds, UTC))
+principals = st.builds(
+    Principal,
+    st.sampled_from([PrincipalType.ASSUMED_ROLE, PrincipalType.USER, PrincipalType.FEDERATED_USER, PrincipalType.ROOT]),
+    texts.map(lambda text: f"arn:aws:sts::111122223333:{text}"),
+    st.none() | texts,
+    role_arn=st.none() | texts,
+    user_arn=st.none() | texts,
+    userid=st.none() | texts,
+    tags=st.dictionaries(texts, texts, max_size=5),
+    session=st.dictionaries(texts, texts | st.lists(texts, max_size=3).map(tuple), max_size=3),
+    session_policies=st.none() | st.lists(st.text(max_size=600), max_size=3).map(tuple),
+)
+sessions = st.builds(
+    Session,
+    texts,
+    texts,
+    principals,
+    instants,
+    instants,
+    st.none() | texts,
+    st.lists(texts, max_size=3).map(tuple),
+    st.none() | texts,
+    st.none() | instants,
+)
+
+
+@given(sessions)
+def test_a_session_comes_back_as_it_was_sealed(session: Session) -> None:
+    """Every part of it, whatever text it is; the frozen keys too, which equality leaves out."""
+    opened = read_session(write_session(session, SEALER), SEALER)
+    assert opened == session
+    assert opened is not None
+    assert dict(opened.principal.session) == dict(session.principal.session)
+
+
+def test_odd_text_comes_back() -> None:
+    """Half a surrogate pair, NUL and everything that JSON escapes."""
+    session = replace(SESSION, source_identity='\ud800 \0 " \\ \u2028')
+    assert read_session(write_session(session, SEALER), SEALER) == session
+
+
+def test_frozen_keys_are_frozen_as_texts() -> None:
+    """K-21: what the key had for a value is fixed when the session is made; an absent one stays absent."""
+    given_keys: dict[str, Any] = {"a:b": True, "a:n": 7, "a:d": NOW, "a:i": [IPv4Address("10.0.0.1")], "a:x": None}
+    session = replace(SESSION, principal=replace(SESSION.principal, session=given_keys))
+    opened = read_session(write_session(session, SEALER), SEALER)
+    assert opened is not None
+    assert opened.principal.session == {"a:b": "true", "a:n": "7", "a:d": "2026-11-24T12:30:15Z", "a:i": ("10.0.0.1",)}
+
+
+def test_fractions_of_a_second_are_cut_off() -> None:
+    """So no session is younger, longer or has a fresher MFA than it was given."""
+    instants = {"issued": NOW, "expires": NOW + timedelta(hours=1), "mfa_at": NOW}
+    later: dict[str, Any] = {name: moment + timedelta(microseconds=999_999) for name, moment in instants.items()}
+    opened = read_session(write_session(replace(SESSION, **later), SEALER), SEALER)
+    assert {name: getattr(opened, name) for name in instants} == instants
+
+
+# --- nothing else opens ------------------------------------------------------------------------------------------
+
+
+@given(st.integers(min_value=0), st.sampled_from([SESSION, USER_SESSION]))
+def test_a_token_altered_in_one_bit_is_refused(place: int, session: Session) -> None:
+    """Of the sealed bytes, form and key name and nonce included."""
+    token = write_session(session, SEALER)
+    sealed = bytearray(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+    place %= len(sealed) * 8
+    sealed[place // 8] ^= 1 << place % 8
+    assert read_session(base64.urlsafe_b64encode(sealed).rstrip(b"=").decode(), SEALER) is None
+
+
+@given(st.integers(min_value=0), st.integers(0, 7))
+def test_a_token_altered_in_one_bit_of_its_text_is_refused(place: int, bit: int) -> None:
+    """Of any character, also where base64 leaves bits unread."""
+    altered = bytearray(TOKEN.encode())
+    altered[place % len(altered)] ^= 1 << bit
+    assert read_session(altered.decode("latin-1"), SEALER) is None
+
+
+def test_a_token_has_one_spelling() -> None:
+    """For each length, no last character but the right one opens, nor padding, white space or the other alphabet."""
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_+/= \n"
+    for length in range(4):
+        token = write_session(replace(SESSION, source_identity="x" * length), SEALER)
+        assert [char for char in alphabet if read_session(token[:-1] + char, SEALER)] == [token[-1]]
+        for other in (f"{token}=", f"{token}==", f" {token}", f"{token}\n", f"{token[:9]}\n{token[9:]}", f"{token}A"):
+            assert read_session(other, SEALER) is None
+        swapped = token.replace("-", "+").replace("_", "/")
+        assert swapped == token or read_session(swapped, SEALER) is None
+
+
+@given(st.text() | st.from_regex(r"[A-Za-z0-9_-]{0,200}", fullmatch=True))
+def test_no_text_makes_opening_fail(text: str) -> None:
+    """A stranger's token is None, never an error."""
+    assert read_session(text, SEALER) is None
+
+
+@given(st.integers(0, len(TOKEN) - 1))
+def test_a_token_cut_short_is_refused(length: int) -> None:
+    """At any place."""
+    assert read_session(TOKEN[:length], SEALER) is None
+
+
+def test_a_token_of_another_ring_is_refused() -> None:
+    """Nobody else's key opens it."""
+    assert read_session(TOKEN, Sealer([new_key()])) is None
+
+
+def test_the_ring_turns() -> None:
+    """A new first key seals, the old one still opens; once it is gone, its tokens are."""
+    turned = Sealer([KEYS[1], KEYS[0]])
+    assert read_session(TOKEN, turned) == SESSION
+    fresh = write_session(SESSION, turned)
+    assert read_session(fresh, SEALER) is None
+    assert read_session(fresh, Sealer(KEYS[1:])) == SESSION
+    assert read_session(TOKEN, Sealer(KEYS[1:])) is None
+
+
+@pytest.mark.parametrize("context", [b"", b"session-token:0", b"session-token:2", b"access-key:ASIAIOSFODNN7EXAMPLE"])
+def test_what_was_sealed_for_something_else_is_refused(context: bytes) -> None:
+    """Another form, another place: a stored secret that leaks is no token."""
+    sealed = base64.urlsafe_b64decode(TOKEN + "=" * (-len(TOKEN) % 4))
+    content = SEALER.open(sealed, b"session-token:1")
+    other = base64.urlsafe_b64encode(SEALER.seal(content, context)).rstrip(b"=").decode()
+    assert read_session(other, SEALER) is None
+
+
+def test_two_tokens_of_one_session_differ() -> None:
+    """A nonce is never used twice, and a token does not tell whose it is."""
+    assert write_session(SESSION, SEALER) != write_session(SESSION, SEALER)
+    sealed = base64.urlsafe_b64decode(TOKEN + "=" * (-len(TOKEN) % 4))
+    for part in (SESSION.access_key_id, SECRET, "Auditor", "111122223333", "blue"):
+        assert part.encode() not in sealed
+
+
+# --- sizes -------------------------------------------------------------------------------------------------------
+
+
+def test_long_policies_are_packed() -> None:
+    """Ten policies at their quota make a token that a header takes."""
+    long = json.dumps({"Statement": [{"Sid": f"S{n}", "Effect": "Allow", "Action": "docs:Get"} for n in range(100)]})
+    session = replace(SESSION, principal=replace(SESSION.principal, session_policies=(long,) * 10))
+    token = write_session(session, SEALER)
+    assert read_session(token, SEALER) == session
+    assert len(token) < len(long)
+
+
+def test_the_packed_size_is_that_of_what_is_passed() -> None:
+    """S-40: the same for the same policies and tags, whoever asks and when; nothing passed is nothing."""
+    assert packed_size(USER_SESSION) == 0
+    size = packed_size(SESSION)
+    assert 0 < size < 10
+    other = replace(SESSION, access_key_id="ASIAOTHER", secret="x", issued=NOW + timedelta(1), parent_key_id="AKIA")
+    assert packed_size(other) == size
+    assert packed_size(replace(SESSION, source_identity=NOISE[:100])) > size
+
+
+def test_what_fits_in_the_limit_makes_a_token_that_proxies_take() -> None:
+    """100 percent of text that cannot be packed is a token under 8 KiB, and a little more is over 100."""
+
+    def sized(length: int) -> Session:
+        return replace(SESSION, principal=replace(SESSION.principal, tags={}, session_policies=(NOISE[:length],)))
+
+    length = next(length for length in range(3000, len(NOISE), 10) if packed_size(sized(length)) > 100)
+    assert packed_size(sized(length - 10)) <= 100
+    assert len(write_session(sized(length - 10), SEALER)) < 8192
+
+
+# --- the stores --------------------------------------------------------------------------------------------------
+
+
+def test_no_secret_shows() -> None:
+    """Not in a repr of the session, nor of what seals it."""
+    assert SECRET not in repr(SESSION)
+    assert SECRET not in repr(read_session(TOKEN, SEALER))
+
+
+def test_every_store_seals_and_opens_without_its_database(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The cache hands on, the file that is followed may be read-only; no statement is executed and nothing logged."""
+    caplog.set_level(logging.DEBUG, "iam_guard")
+    seed = tmp_path / "iam.json"
+    seed.write_text('{"version": 1, "accounts": [{"id": "111122223333"}]}')
+    inner = init_store("sqlite://", Settings())
+    followed = FollowedSeedStore(seed, Settings())
+    statements: list[object] = []
+    for store in (inner, CachedStore(inner, Settings()), followed, CachedStore(followed, Settings())):
+        listener = lambda *arguments: statements.append(arguments[2])  # noqa: E731
+        event.listen(Engine, "before_cursor_execute", listener)
+        token = store.seal_session(SESSION)
+        assert store.open_session(token) == SESSION
+        assert store.open_session(TOKEN) is None
+        event.remove(Engine, "before_cursor_execute", listener)
+        assert SECRET not in caplog.text
+        assert token not in caplog.text
+    assert statements == []
+    inner.close()
+    followed.close()
+
+
+def test_a_store_opens_what_another_with_its_keys_sealed() -> None:
+    """Any process that shares the ring; nothing is looked up."""
+    engine = init_store("sqlite://", Settings())
+    with_keys = [SqlStore(engine.engine, Sealer(KEYS)), SqlStore(engine.engine, Sealer(KEYS[::-1]))]
+    assert with_keys[0].open_session(with_keys[1].seal_session(SESSION)) == SESSION
+    engine.close()
