@@ -127,6 +127,22 @@ def test_it_begins_with_a_seed(serve: Serve, tmp_path: Path) -> None:
     assert f"{ACCOUNT}:user/ada" in httpx2.post(served.url, data=form, headers=bearer).text
 
 
+def test_nobody_says_where_a_request_comes_from_but_a_trusted_proxy(serve: Serve, tmp_path: Path) -> None:
+    """A client on the same machine has no more say in its address than others: the setting tells whom to believe."""
+    statement = '{Effect: Deny, Action: "*", Resource: "*", Condition: {NotIpAddress: {"aws:SourceIp": 10.0.0.0/8}}}'
+    inside = f"inline: {{Inside: {{Version: '2012-10-17', Statement: {statement}}}}}"
+    (tmp_path / "seed.yaml").write_text(SEED.replace("access_keys:", f"{inside}\n        access_keys:"))
+    seed = ("--store", "sqlite://", "--seed", str(tmp_path / "seed.yaml"))
+    headers = {
+        "authorization": "Bearer " + format_key("ADAKEY", "adasecret0123456789abcdefghijklmnopqrstu"),
+        "x-forwarded-for": "10.1.2.3",
+    }
+    form = {"Action": "GetUser", "Version": "2010-05-08"}
+    assert httpx2.post(serve(*seed).url, data=form, headers=headers).status_code == 403
+    behind = serve(*seed, environment={"IAM_GUARD_TRUSTED_PROXIES": "127.0.0.0/8"})
+    assert httpx2.post(behind.url, data=form, headers=headers).status_code == 200
+
+
 def test_a_file_that_is_followed_can_be_read_only(serve: Serve, tmp_path: Path) -> None:
     """A store that is a seed file is served; what would change it is refused with the reason."""
     (tmp_path / "iam.yaml").write_text(SEED)

@@ -1,13 +1,14 @@
 """`iam-guard serve`: the AWS-compatible API over HTTP, on a store of its own or an application's.
 
-Prints one line with the address when it is ready. Must not live here: the API (`wire`), the first account
-(`store/first_account`).
+Prints one line with the address when it listens; what the first requests need is imported and read after that, before
+they ask for it. Must not live here: the API (`wire`), the first account (`store/first_account`).
 """
 
 from __future__ import annotations
 
 import signal
 import socket
+import threading
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from iam_guard.store.protocol import SourceStore
 from iam_guard.store.snapshot import Snapshot
 from iam_guard.store.sql_store import SqlStore
 from iam_guard.wire.app import aws_api
+from iam_guard.wire.dispatch import SERVED, destination_of
 from iam_guard.wire.reset import Resettable
 
 BACKLOG = 2048
@@ -104,7 +106,15 @@ def _listen(app: Any, host: str, port: int) -> None:
     listener.listen(BACKLOG)
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, _leave)  # the server hands it on when it has stopped; what is open must be closed then
-    config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", server_header=False)
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        ws="none",
+        server_header=False,
+        proxy_headers=False,  # whom to believe about that is a setting of ours
+    )
     _Announced(config, listener).run(sockets=[listener])
 
 
@@ -124,3 +134,10 @@ class _Announced(uvicorn.Server):
         host, port = self._listener.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
         click.echo(f"iam-guard serves at http://{shown}:{port}")
+        threading.Thread(target=_warm_up, name="iam-guard-warm-up", daemon=True).start()
+
+
+def _warm_up() -> None:
+    """Load every service, so that no request waits for that."""
+    for name in SERVED:
+        destination_of(name)

@@ -1,18 +1,19 @@
 """From what the user calls a store to a Store: a database URL, or the path of a seed file.
 
-Must not live here: caching, which whoever opens a store puts around it (`assemble`).
+A database needs nothing of what reads seeds, so that is imported when there is a seed. Must not live here: caching,
+which whoever opens a store puts around it (`assemble`).
 """
 
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from pathlib import Path
 
 from iam_guard.errors import ConfigurationError
 from iam_guard.settings import Settings
 from iam_guard.store import migrations
 from iam_guard.store.engine import closed_on_error, database_file, is_in_memory, make_engine
-from iam_guard.store.followed import FollowedSeedStore
 from iam_guard.store.protocol import SourceStore
 from iam_guard.store.sealing import create_key_file, key_file_beside, load_key_ring
 from iam_guard.store.sql_store import SqlStore
@@ -27,7 +28,8 @@ def open_store(url_or_path: str, settings: Settings, *, create: bool = True) -> 
     `init_store`. Raises `ConfigurationError` for a store that is not ready, `SeedError`, `StoreUnavailable`.
     """
     if is_seed_file(url_or_path):
-        return FollowedSeedStore(url_or_path, settings)
+        followed: SourceStore = import_module("iam_guard.store.followed").FollowedSeedStore(url_or_path, settings)
+        return followed
     return open_database(url_or_path, settings, create=create)
 
 

@@ -1,24 +1,37 @@
 """Which of our services a request is meant for, and which codec speaks to its client.
 
 The service is the one in the credential scope of the signature; of requests without a signature, the one that has the
-API version, or the prefix of `X-Amz-Target`. Must not live here: who asks (`app`), what an operation does (`services`).
+API version, or the prefix of `X-Amz-Target`. What a service can do is imported, and its model read, when it is first
+asked for, so that a server starts at once. Must not live here: who asks (`app`), what an operation does (`services`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from typing import NamedTuple
 
 from iam_guard.authn.verify import AnyCredential, signed_service
 from iam_guard.errors import SignatureDoesNotMatch
-from iam_guard.services.iam.operations import IAM
 from iam_guard.services.operation import Service
-from iam_guard.services.sts.operations import STS
 from iam_guard.wire.exchange import WireRequest
 from iam_guard.wire.form import read_fields
 from iam_guard.wire.protocols import Codec, codec_of
 
-SERVED: Mapping[str, Service] = {"iam": IAM, "sts": STS}
+
+class ServedRow(NamedTuple):
+    """One service: the module that has its table of operations, and the table's name there."""
+
+    module: str
+    table: str
+
+
+SERVED: Mapping[str, ServedRow] = {
+    "iam": ServedRow("iam_guard.services.iam.operations", "IAM"),
+    "sts": ServedRow("iam_guard.services.sts.operations", "STS"),
+}
 """The services that there are, by the name that clients sign for; here it is boto3's name too."""
 
 _BY_VERSION = {"2010-05-08": "iam", "2011-06-15": "sts"}
@@ -32,9 +45,12 @@ class Destination:
     codec: Codec
 
 
+@cache
 def destination_of(name: str) -> Destination:
     """Give a service by the name in `SERVED`."""
-    return Destination(SERVED[name], codec_of(name))
+    row = SERVED[name]
+    service: Service = getattr(import_module(row.module), row.table)
+    return Destination(service, codec_of(name))
 
 
 DEFAULT = "iam"

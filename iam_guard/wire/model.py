@@ -1,7 +1,8 @@
 """The service models of AWS, as botocore ships them, in the words that the codecs need.
 
-A model is read when its service is first asked for, and kept. Only botocore's own copy is read: models that a user
-keeps in a folder for the AWS command line change no server. Must not live here: any protocol.
+A model is read when its service is first asked for, and kept; botocore is imported no sooner, for that takes longer.
+Only botocore's own copy is read: models that a user keeps in a folder for the AWS command line change no server. Must
+not live here: any protocol.
 """
 
 from __future__ import annotations
@@ -9,11 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
+from importlib import import_module
 from typing import Any, Literal
-
-from botocore.exceptions import UnknownServiceError
-from botocore.loaders import Loader
-from botocore.model import OperationModel, ServiceModel
 
 from iam_guard.errors import ConfigurationError, Fault
 
@@ -108,9 +106,16 @@ class Shape:
 
     def name_in_query(self, member: str) -> str:
         """Give that name in the query protocol, where the element of a flattened list may lend its own."""
-        shape = self.members[member]
-        lent = shape.element.wire_name if shape.kind == "list" and shape.flattened else None
-        return lent or self.name_on_wire(member)
+        return self._names_in_query[member]
+
+    @cached_property
+    def _names_in_query(self) -> Mapping[str, str]:
+        lent = {
+            name: shape.element.wire_name
+            for name, shape in self.members.items()
+            if shape.kind == "list" and shape.flattened
+        }
+        return {name: lent.get(name) or self.name_on_wire(name) for name in self.members}
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,18 +172,20 @@ class Api:
 @cache
 def load_api(service: str) -> Api:
     """Read the model of a service, by its name in boto3. Raises `ConfigurationError` for a name that AWS has not."""
-    loader = Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
+    loaders, exceptions = import_module("botocore.loaders"), import_module("botocore.exceptions")
+    own_data = loaders.Loader.BUILTIN_DATA_PATH
+    loader = loaders.Loader(extra_search_paths=[own_data], include_default_search_paths=False)
     try:
         description = loader.load_service_model(service, "service-2")
         pages = loader.load_service_model(service, "paginators-1")["pagination"]
-    except UnknownServiceError:
+    except exceptions.UnknownServiceError:
         raise ConfigurationError(f"expected a service of AWS, got `{service}`") from None
     return api_of(service, description, pages)
 
 
 def api_of(service: str, description: Mapping[str, Any], pages: Mapping[str, Mapping[str, Any]]) -> Api:
     """Take over a service description in botocore's format, with its paginators."""
-    model = ServiceModel(description, service)
+    model = import_module("botocore.model").ServiceModel(description, service)
     return Api(
         service=model.service_name,
         signing_name=model.signing_name,
@@ -191,7 +198,7 @@ def api_of(service: str, description: Mapping[str, Any], pages: Mapping[str, Map
     )
 
 
-def _operation(source: OperationModel, page: Mapping[str, Any] | None) -> Operation:
+def _operation(source: Any, page: Mapping[str, Any] | None) -> Operation:
     output = source.output_shape
     return Operation(
         name=source.name,

@@ -133,12 +133,13 @@ def _written_members(
     shape: Shape, value: Any, grammar: WritingGrammar, place: Place
 ) -> Sequence[tuple[str, Shape, Any]]:
     given = _checked(value, Mapping, "a structure", place)
-    unknown = sorted(map(str, given.keys() - shape.members.keys()))
-    if unknown:
-        raise ConfigurationError(f"expected a member of `{shape.name}` at `{'.'.join(place)}`, got `{unknown[0]}`")
+    members = shape.members
+    if not given.keys() <= members.keys():
+        unknown = min(map(str, given.keys() - members.keys()))
+        raise ConfigurationError(f"expected a member of `{shape.name}` at `{'.'.join(place)}`, got `{unknown}`")
     return [
         (grammar.name(shape, name), member, write(member, given[name], grammar, (*place, name)))
-        for name, member in shape.members.items()
+        for name, member in members.items()
         if given.get(name) is not None
     ]
 

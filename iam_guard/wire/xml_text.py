@@ -15,12 +15,16 @@ from urllib.parse import quote
 from iam_guard.wire.model import Shape
 from iam_guard.wire.scalars import ScalarRow, scalar_of
 
-NOT_IN_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+_NOT_PLAIN = re.compile('[\x00-\x08\x0b-\x1f"&<>\ud800-\udfff\ufffe\uffff]')
+"""What is not written as it is; most texts have none of it."""
 _ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\r": "&#xD;"})
 
 
 def xml_text(text: str) -> str:
     """Escape text for an element or an attribute; a bare carriage return would be read as a line feed."""
+    if _NOT_PLAIN.search(text) is None:
+        return text
     return NOT_IN_XML.sub("\ufffd", text).translate(_ESCAPES)
 
 

@@ -22,6 +22,11 @@ _OWN = re.compile(r"\b[A-Z0-9]{16,64}\b|[0-9a-f]{8}-[0-9a-f-]{27}|[0-9a-f]{32,}|
 """What two accounts that are made anew do not share: unique ids, job ids, digests."""
 
 _SECRET = ("SecretAccessKey", "ServicePassword", "ServiceCredentialSecret", "ServiceCredentialAlias")
+_NOTED_LATER = (
+    *("AccessDetails", "NumberOfServicesAccessible", "NumberOfServicesNotAccessed", "ServicesLastAccessed"),
+    *("EntityDetailsList", "RoleLastUsed", "AccessKeyLastUsed"),
+)
+"""What was used last is written in the background, sooner or later."""
 
 LAST = ("DeleteUser", "DeleteRole", "DeleteGroup", "DeletePolicy", "DeleteInstanceProfile")
 """After what takes their belongings away."""
@@ -55,7 +60,7 @@ def outline(value: Any) -> Any:
     """Give the names and kinds of what was answered, and texts without what is made anew."""
     match value:
         case dict():
-            return {key: outline(each) for key, each in value.items() if key not in _SECRET}
+            return {key: outline(each) for key, each in value.items() if key not in _SECRET + _NOTED_LATER}
         case list():
             return [outline(each) for each in value]
         case str() if len(value) < 200:

@@ -1,33 +1,36 @@
-"""The steps from an older schema to the present one, run by Alembic without any file of the user's.
+"""From an older schema to the present one, without any file of the user's; an empty store gets the present one at once.
 
 A step is a file in `versions/`, named and numbered in order; it is written by hand and never imports `schema`, which
-goes on changing. A test compares the result with `schema.metadata`. Whoever comes while another one steps waits, and
-finds it done. Must not live here: what the tables mean (`schema`), which rows a store begins with (`builtin`).
+goes on changing. A test compares what comes of all steps with `schema.metadata`, from which an empty store is made.
+Whoever comes while another one steps waits, and finds it done. Must not live here: what the tables mean (`schema`),
+which rows a store begins with (`builtin`), how steps are walked (`steps`).
 """
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from alembic.config import Config
-from alembic.runtime.environment import EnvironmentContext
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Column, Connection, Engine, MetaData, PrimaryKeyConstraint, String, Table, func, inspect, select
 
+from iam_guard.store import schema
 from iam_guard.store.builtin import begin, complete
 from iam_guard.store.engine import reading, writing
 
 _OUR_STEPS = 0x69616D67756172
 """What PostgreSQL knows our lock by; an empty database has no row to lock."""
-_one_at_a_time = threading.Lock()
-"""For what Alembic takes for the present connection is the whole process's."""
+_VERSION = Table(
+    "alembic_version",
+    MetaData(),
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
+)
+"""Where Alembic notes which step was the last, as it would make the table itself."""
 
 
 def upgrade(engine: Engine) -> bool:
@@ -36,8 +39,21 @@ def upgrade(engine: Engine) -> bool:
         before = _revision(connection)
         if before == _head():
             return False
-        script = _script()
-        _run(connection, lambda revision, _: script._upgrade_revs("head", revision))
+        if before is None:
+            _create(connection)
+        else:
+            _steps().climb(connection)
+            complete(connection, now=int(time.time()))
+    return True
+
+
+def upgrade_by_steps(engine: Engine) -> bool:
+    """Do the same by the steps alone, for an empty store too."""
+    with _stepping(engine) as connection:
+        before = _revision(connection)
+        if before == _head():
+            return False
+        _steps().climb(connection)
         (begin if before is None else complete)(connection, now=int(time.time()))
     return True
 
@@ -45,8 +61,7 @@ def upgrade(engine: Engine) -> bool:
 def downgrade(engine: Engine, target: str = "base") -> None:
     """Go back to an older schema; what it can't hold is lost."""
     with _stepping(engine) as connection:
-        script = _script()
-        _run(connection, lambda revision, _: script._downgrade_revs(target, revision))
+        _steps().descend(connection, target)
 
 
 def is_current(engine: Engine) -> bool:
@@ -64,23 +79,26 @@ def _stepping(engine: Engine) -> Iterator[Connection]:
         yield connection
 
 
-@cache
-def _script() -> ScriptDirectory:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
-    return ScriptDirectory.from_config(config)
-
-
-def _head() -> str | None:
-    return _script().get_current_head()
+def _create(connection: Connection) -> None:
+    """Make the present schema where nothing is, and the rows that a store begins with."""
+    schema.metadata.create_all(connection, checkfirst=False)
+    _VERSION.create(connection, checkfirst=True)  # going back to the beginning leaves it there
+    connection.execute(_VERSION.insert().values(version_num=_head()))
+    begin(connection, now=int(time.time()))
 
 
 def _revision(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
+    """Give the last step that was taken; None where none was."""
+    if not inspect(connection).has_table(_VERSION.name):
+        return None
+    return connection.execute(select(_VERSION.c.version_num)).scalar_one_or_none()
 
 
-def _run(connection: Connection, steps: Callable[[Any, Any], Any]) -> None:
-    script = _script()
-    with _one_at_a_time, EnvironmentContext(Config(), script, fn=steps) as environment:
-        environment.configure(connection=connection, transactional_ddl=True)
-        environment.run_migrations()
+@cache
+def _head() -> str:
+    """Give the number of the last step."""
+    return max(path.name.partition("_")[0] for path in Path(__file__).parent.glob("versions/[0-9]*.py"))
+
+
+def _steps() -> Any:
+    return import_module("iam_guard.store.migrations.steps")
