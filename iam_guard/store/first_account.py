@@ -25,7 +25,7 @@ def create_first_account(store: SqlStore, account: str, key_id: str, secret: str
     if not is_account_id(account):
         raise ConfigurationError(f"expected an account id of 12 digits, got `{account[:64]}`", place="--account")
     if not ACCESS_KEY_ID.fullmatch(key_id) or not _SECRET.fullmatch(secret):
-        message = "expected ID:SECRET, an id of letters and digits and a secret of printable characters"
+        message = "expected ID:SECRET, an id of letters and digits without ASIA before it, and a printable secret"
         raise ConfigurationError(message, place="--root-access-key")
     now = int(time.time())
     with store.changing() as records:

@@ -254,7 +254,8 @@ class _Reader:
 
     def _access_key(self, node: Node) -> SeedAccessKey:
         fields = self._fields(node, "an access key", ("id", "secret", "status"))
-        id = fields.matching("id", ACCESS_KEY_ID, "an access key id of letters and digits", required=True)
+        form = "an access key id of letters and digits that does not begin with ASIA"
+        id = fields.matching("id", ACCESS_KEY_ID, form, required=True)
         self._once("access key", id or "", fields.line_of("id"), folded=False)
         secret = self._secret(fields)
         return SeedAccessKey(id or "", secret or "", fields.choice("status", _STATUSES, "Active"), fields.line)
