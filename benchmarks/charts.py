@@ -14,6 +14,7 @@ _ALLOW = "allow, 2 conditions, question "
 _STATEMENTS = re.compile(r"([0-9,]+) statements, 1 action")
 _ADDED = "added to a request: "
 _BARE = "bare Starlette"
+_RATE = ", 1 at a time: requests a second"
 
 
 def charts(rows: Mapping[str, list[Row]]) -> dict[str, str]:
@@ -22,6 +23,7 @@ def charts(rows: Mapping[str, list[Row]]) -> dict[str, str]:
         "benchmarks-small.svg": _small(rows.get("decision", [])),
         "benchmarks-sizes.svg": _sizes(rows.get("many", [])),
         "benchmarks-request.svg": _request(rows.get("guarded", [])),
+        "benchmarks-control-plane.svg": _control_plane(rows.get("control_plane", [])),
     }
     return {name: svg for name, svg in drawn.items() if svg}
 
@@ -59,3 +61,9 @@ def _request(rows: list[Row]) -> str:
     title = "What is added to a request: CPU time"
     values = {**ours, **theirs}
     return bars(title, values, "µs", ours, share=linear(values.values())) if ours else ""
+
+
+def _control_plane(rows: list[Row]) -> str:
+    ratios = {row.name.removesuffix(_RATE): row.ratio for row in rows if row.name.endswith(_RATE)}
+    title = "Requests a second, moto's being 1: one at a time"
+    return bars(title, ratios, "× moto", ratios, share=linear(ratios.values())) if ratios else ""

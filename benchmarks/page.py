@@ -17,7 +17,7 @@ from typing import Any
 
 from benchmarks.charts import charts
 from benchmarks.row import Row, show
-from benchmarks.targets import Target, target_of
+from benchmarks.targets import Target, targets_of
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -27,7 +27,7 @@ PAGE = "benchmarks.md"
 NOTE = "<!-- Made by benchmarks/page.py from benchmarks.json; `python -m benchmarks.page` makes it anew. -->\n\n"
 
 TEMPLATE = ROOT / "benchmarks" / "page.md"
-_MARK = re.compile(r"^\[\[([a-z]+)\]\]$", re.MULTILINE)
+_MARK = re.compile(r"^\[\[([a-z_]+)\]\]$", re.MULTILINE)
 
 Results = Mapping[str, Any]
 """What `collect` gives, and what the file of numbers holds."""
@@ -84,20 +84,20 @@ def marks(words: str) -> dict[str, str]:
 
 def _summary(results: Results, words: str) -> str:
     judged = {
-        (title, row.name): (row, target)
+        (title, row.name, target): row
         for name, title in marks(words).items()
         for row in rows_of(results, name)
-        if (target := target_of(name, row))
+        for target in targets_of(name, row)
     }
     missed = [
         (title, name, _measured(row, target), target.words(row))
-        for (title, name), (row, target) in judged.items()
+        for (title, name, target), row in judged.items()
         if not target.is_met(row)
     ]
-    text = f"Of {len(judged)} figures that have a target, {len(judged) - len(missed)} keep it."
+    text = f"Of {len(judged)} targets, {len(judged) - len(missed)} are kept."
     if not missed:
         return text
-    return f"{text} These do not:\n\n{_table(('Where', 'What', 'Is', 'Should be'), missed)}"
+    return f"{text} These are not:\n\n{_table(('Where', 'What', 'Is', 'Should be'), missed)}"
 
 
 def _measured(row: Row, target: Target) -> str:
@@ -124,9 +124,9 @@ def _lines(benchmark: str, rows: list[Row]) -> Iterator[tuple[str, ...]]:
     """Give a line of the table for each name; its rows differ in the peer."""
     for name, group in groupby(rows, key=lambda row: row.name):
         same = list(group)
-        verdicts = [_verdict(row, target) for row in same if (target := target_of(benchmark, row))]
+        verdicts = dict.fromkeys(_verdict(row, target) for row in same for target in targets_of(benchmark, row))
         peers = ", ".join(f"{row.peer} {show(1 / row.ratio)}" for row in same if row.ratio)
-        yield name, f"{show(same[0].value)} {same[0].unit}", "".join(verdicts[:1]), peers
+        yield name, f"{show(same[0].value)} {same[0].unit}", "; ".join(verdicts), peers
 
 
 def _verdict(row: Row, target: Target) -> str:

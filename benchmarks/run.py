@@ -31,6 +31,7 @@ BENCHMARKS = {
     "audit": "microseconds of noting a decision",
     "authn": "microseconds to find out who sent a request",
     "cases": "cases a second of `iam-guard decide`",
+    "control_plane": "requests a second of the IAM API, beside moto's server",
     "decision": "microseconds of one small warm decision",
     "guarded": "microseconds that the whole guard adds to a request",
     "load": "seconds and MiB to load policies",

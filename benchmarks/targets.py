@@ -58,11 +58,15 @@ TARGETS = (
     Target("authn", "SigV4, POST, a body of 1 KiB", 16.0),
     Target("guarded", "added to a request: SigV4", 40.0),
     Target("guarded", "added to a request: API key", 40.0),
+    Target("control_plane", "start of the server, *", 1.0),
+    Target("control_plane", "GetUser, *: requests a second", 800.0, at_least=True),
+    Target("control_plane", "CreateUser, *: requests a second", 150.0, at_least=True),
+    Target("control_plane", "*: requests a second", 1.0, peer="moto", at_least=True),
     Target("served", "SigV4, *", 0.55, peer="bare Starlette", at_least=True),
     Target("served", "API key, *", 0.70, peer="bare Starlette", at_least=True),
 )
 
 
-def target_of(benchmark: str, row: Row) -> Target | None:
-    """Give the target of a row, None where it has none."""
-    return next((each for each in TARGETS if each.covers(benchmark, row)), None)
+def targets_of(benchmark: str, row: Row) -> list[Target]:
+    """Give the targets of a row; one may be about its value, another about its ratio to a peer."""
+    return [each for each in TARGETS if each.covers(benchmark, row)]

@@ -21,7 +21,7 @@ from benchmarks.ours import built, compiled
 from benchmarks.page import FOLDER, NUMBERS, TEMPLATE, collect, marks, pages
 from benchmarks.row import Row, show
 from benchmarks.run import BENCHMARKS
-from benchmarks.targets import TARGETS, target_of
+from benchmarks.targets import TARGETS, targets_of
 from benchmarks.world import MOST_IN_ONE_DOCUMENT, Question, few, folder, one_action
 from iam_guard.model.decision import Outcome
 
@@ -96,15 +96,19 @@ def test_every_target_is_about_something_measured() -> None:
 def test_a_target_bounds_from_above_or_below() -> None:
     """Of a value or of the ratio to one peer."""
     quick, slow = Row("SigV4", 39.0, "us", 7.0, "bare Starlette"), Row("SigV4", 41.0, "us", 7.0, "bare Starlette")
-    above = target_of("guarded", Row("added to a request: SigV4", 1.0, "us", 1.0, "bare Starlette"))
-    assert above is not None
+    (above,) = targets_of("guarded", Row("added to a request: SigV4", 1.0, "us", 1.0, "bare Starlette"))
     assert above.is_met(quick)
     assert not above.is_met(slow)
-    below = target_of("served", Row("API key, requests a second of CPU time", 9.0, "1/s", 0.69, "bare Starlette"))
-    assert below is not None
+    (below,) = targets_of("served", Row("API key, requests a second of CPU time", 9.0, "1/s", 0.69, "bare Starlette"))
     assert not below.is_met(Row("", 9.0, "1/s", 0.69, "bare Starlette"))
     assert below.is_met(Row("", 9.0, "1/s", 0.71, "bare Starlette"))
-    assert target_of("served", Row("API key, requests a second of CPU time", 9.0, "1/s", 0.69, "another")) is None
+    assert targets_of("served", Row("API key, requests a second of CPU time", 9.0, "1/s", 0.69, "another")) == []
+
+
+def test_a_row_may_have_several_targets() -> None:
+    """One of its value, one beside a peer; the page tells of each."""
+    row = Row("GetUser, 8 at a time: requests a second", 790.0, "1/s", 1.5, "moto")
+    assert [target.is_met(row) for target in targets_of("control_plane", row)] == [False, True]
 
 
 def test_results_of_several_machines_are_not_joined(tmp_path: Path) -> None:

@@ -162,3 +162,24 @@ def test_error_shows_no_values(store: SqlStore) -> None:
         connection.execute(meta.insert(), {"id": 1, "epoch": 98765, "created": 0})
     assert isinstance(caught.value.__cause__, IntegrityError)
     assert "98765" not in str(caught.value) + str(caught.value.__cause__)
+
+
+def test_a_writer_does_not_wait_for_ever(file: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A writer that never ends makes the store unavailable to the others, as one of another process would."""
+    monkeypatch.setattr("iam_guard.store.engine.BUSY_SECONDS", 0.05)
+    caught: list[StoreUnavailable] = []
+
+    def write() -> None:
+        try:
+            with writing(file.engine):
+                pass
+        except StoreUnavailable as error:
+            caught.append(error)
+
+    with writing(file.engine):
+        other = threading.Thread(target=write)
+        other.start()
+        other.join(10)
+    assert [str(error) for error in caught] == ["the store cannot be used: database is locked"]
+    with writing(file.engine) as connection:
+        bump_epoch(connection)

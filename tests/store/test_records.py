@@ -1,0 +1,141 @@
+"""Rows by their columns: every form of a condition, on both kinds of database, with statements that are built once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from iam_guard.store import row_statements
+from iam_guard.store.records import PRESENT, Records
+from iam_guard.store.schema import accounts, attachments, identities, policies
+from iam_guard.store.sql_store import SqlStore
+
+ACCOUNT, OTHER = "111122223333", "444455556666"
+
+
+@pytest.fixture
+def store(empty: SqlStore) -> SqlStore:
+    """Users a to e, of whom two have a boundary, two the policy P1, and one is in another account."""
+    with empty.changing() as records:
+        for account in (ACCOUNT, OTHER):
+            records.insert(accounts, id=account, name=account, created=0)
+        for id in ("P1", "P2"):
+            shared = {"account": ACCOUNT, "path": "/", "description": "", "tags": {}, "created": 0}
+            records.insert(policies, id=id, name=id, folded=id.lower(), default_version=1, **shared)
+        for name, path, boundary in (
+            ("a", "/", None),
+            ("b", "/x/", "P1"),
+            ("C", "/x/y/", "P2"),
+            ("d", "/X/", None),
+        ):
+            _insert_user(records, ACCOUNT, name, path, boundary)
+        _insert_user(records, OTHER, "e", "/x/", None)
+        for name in ("a", "C"):
+            records.insert(attachments, identity_id=f"ID-{name}", policy_id="P1")
+    return empty
+
+
+def _insert_user(records: Records, account: str, name: str, path: str, boundary: str | None) -> None:
+    named = {"id": f"ID-{name}", "account": account, "kind": "user", "path": path, "name": name, "folded": name.lower()}
+    records.insert(
+        identities, **named, description="", boundary_id=boundary, tags={"n": name}, trust_bindings={}, created=0
+    )
+
+
+def names(store: SqlStore, **where: Any) -> list[str]:
+    with store.viewing() as records:
+        return [row["name"] for row in records.all(identities, order=("folded",), **where)]
+
+
+@pytest.mark.parametrize(
+    ("where", "found"),
+    [
+        ({}, "abCde"),
+        ({"account": OTHER}, "e"),
+        ({"account": ACCOUNT, "folded": "c"}, "C"),
+        ({"name": "c"}, ""),
+        ({"created": 0, "path": "/x/"}, "be"),
+        ({"boundary_id": None}, "ade"),
+        ({"boundary_id": PRESENT}, "bC"),
+        ({"boundary_id": PRESENT, "account": OTHER}, ""),
+        ({"name": ["a", "e", "z"]}, "ae"),
+        ({"name": {"d"}, "account": [ACCOUNT, OTHER]}, "d"),
+        ({"name": []}, ""),
+        ({"name": "a\0"}, ""),
+        ({"name": ["a", "\ud800", "\0"]}, "a"),
+    ],
+)
+def test_each_form_of_a_condition(store: SqlStore, where: dict[str, Any], found: str) -> None:
+    """A scalar, None, PRESENT, one of several or of none; what no database can hold names nothing."""
+    assert names(store, **where) == list(found)
+    with store.viewing() as records:
+        assert records.count(identities, **where) == len(found)
+
+
+def test_conditions_on_other_tables(store: SqlStore) -> None:
+    """The values of a column elsewhere, which may ask for such values again; each value stays with its condition."""
+    with store.viewing() as records:
+        bounding = records.values_of(identities, "boundary_id", account=ACCOUNT, boundary_id=PRESENT)
+        held = records.values_of(attachments, "identity_id", policy_id=bounding)
+        only_second = records.values_of(attachments, "identity_id", policy_id=["P2"])
+    assert names(store, id=held) == ["a", "C"]
+    assert names(store, account=ACCOUNT, id=held, path="/x/y/") == ["C"]
+    assert names(store, id=only_second, account=ACCOUNT) == []
+
+
+@pytest.mark.parametrize(
+    ("after", "limit", "path_prefix", "found"),
+    [
+        (None, 2, None, "ab"),
+        (("b",), 2, None, "Cd"),
+        (("b",), 9, "/x/", "C"),
+        (None, 9, "/", "abCd"),
+        (None, 9, "/x/", "bC"),
+        (None, 9, "/\0", ""),
+        (("\0",), 1, "", "a"),
+    ],
+)
+def test_pages(store: SqlStore, after: Sequence[str] | None, limit: int, path_prefix: str | None, found: str) -> None:
+    """So many rows after the last one, below a path, letter by letter."""
+    with store.viewing() as records:
+        rows = records.page(
+            identities,
+            order=("folded",),
+            after=after,
+            limit=limit,
+            path_prefix=path_prefix,
+            account=ACCOUNT,
+        )
+    assert [row["name"] for row in rows] == list(found)
+
+
+def test_counts_by_value(store: SqlStore) -> None:
+    """A value without rows is left out."""
+    with store.viewing() as records:
+        assert records.counts(identities, "account") == {ACCOUNT: 4, OTHER: 1}
+        assert records.counts(identities, "account", boundary_id=PRESENT) == {ACCOUNT: 2}
+
+
+def test_changes_tell_how_many_there_were(store: SqlStore) -> None:
+    """A column may be set by its own old value, and to nothing."""
+    with store.changing() as records:
+        assert records.update(identities, {"path": "/z/", "boundary_id": None, "tags": {}}, path="/x/") == 2
+        assert records.update(identities, {"path": "/"}, name="nobody") == 0
+        assert records.delete(attachments, policy_id="P1", identity_id=["ID-a"]) == 1
+    with store.viewing() as records:
+        changed = records.one(identities, folded="b")
+        assert changed is not None
+        assert (changed["path"], changed["boundary_id"], changed["tags"]) == ("/z/", None, {})
+        assert records.count(attachments) == 1
+
+
+def test_a_statement_is_built_once_for_each_form(store: SqlStore) -> None:
+    """Other values make no other statement, so what is kept does not grow with what is asked."""
+    names(store, name="a", path="/")
+    before = row_statements.selected.cache_info()
+    for number in range(20):
+        names(store, name=f"user{number}", path=f"/{number}/")
+    after = row_statements.selected.cache_info()
+    assert (after.misses, after.hits) == (before.misses, before.hits + 20)
