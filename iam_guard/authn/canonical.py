@@ -18,8 +18,8 @@ from collections.abc import Iterator, Sequence
 from itertools import product
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-from iam_guard.authn.credential import SigV4Credential
 from iam_guard.authn.http import HttpRequest
+from iam_guard.authn.presented import SigV4Credential
 
 _PATH_AS_IS = frozenset({"s3", "s3express", "s3-object-lambda", "s3-outposts"})
 _DEFAULT_PORTS = (b":80", b":443")

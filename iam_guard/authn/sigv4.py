@@ -17,8 +17,8 @@ from datetime import datetime, timedelta
 
 from iam_guard.authn.canonical import canonical_requests
 from iam_guard.authn.compare import same
-from iam_guard.authn.credential import ALGORITHM, TERMINATOR, SigV4Credential
 from iam_guard.authn.http import HttpRequest
+from iam_guard.authn.presented import ALGORITHM, TERMINATOR, SigV4Credential
 from iam_guard.errors import IncompleteSignature, SignatureDoesNotMatch
 
 _SHA256_HEX = re.compile(rb"[0-9a-f]{64}")

@@ -21,17 +21,16 @@ from typing import NamedTuple
 from iam_guard.authn import sigv4
 from iam_guard.authn.callers import Caller, Callers
 from iam_guard.authn.compare import same
-from iam_guard.authn.credential import (
+from iam_guard.authn.credential import credential_of, extract
+from iam_guard.authn.http import HttpRequest
+from iam_guard.authn.presented import (
     AnyCredential,
     ApiKeyCredential,
     Claim,
     NoCredential,
     SigV4Credential,
     claim_of,
-    credential_of,
-    extract,
 )
-from iam_guard.authn.http import HttpRequest
 from iam_guard.authn.temporary import TEMPORARY, OpenedTokens, ends_with_a_key, is_key_behind
 from iam_guard.errors import ExpiredToken, InvalidClientTokenId, SignatureDoesNotMatch
 from iam_guard.model.credential import AccessKey, ApiKey, Session

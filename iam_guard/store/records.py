@@ -9,7 +9,7 @@ needs (`protocol`).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -47,15 +47,22 @@ class Records:
         self._connection = connection
         self._is_locked = not writes
         self._writes = writes
+        self._found: dict[Hashable, Row | None] = {}
         self.changed = False
 
     # --- reading -------------------------------------------------------------------------------------------------
 
     def one(self, table: Table, **where: Any) -> Row | None:
-        """Give the row, None if there is none; a condition that several rows meet is a mistake of ours."""
+        """Give the row, None if there is none; a condition that several rows meet is a mistake of ours.
+
+        Asked again before anything changes, it is not looked for again.
+        """
         form, values = _taken_apart(where)
         found = statements.selected(table, form, self._order(()))
-        return self._connection.execute(found, values).mappings().one_or_none()
+        key = (found, *values.values())
+        if key not in self._found:
+            self._found[key] = self._connection.execute(found, values).mappings().one_or_none()
+        return self._found[key]
 
     def all(self, table: Table, *, order: Sequence[str] = (), columns: Sequence[str] = (), **where: Any) -> list[Row]:
         """Give all rows, in the order of some columns; with `columns`, these alone, for some hold long documents."""
@@ -132,6 +139,7 @@ class Records:
     def _change(self, statement: Any, values: Values) -> int:
         assert self._writes, "the transaction was opened for reading"  # noqa: S101  a mistake of ours
         self.changed = True
+        self._found.clear()
         return int(self._connection.execute(statement, values).rowcount)
 
     def _order(self, columns: Sequence[str]) -> statements.Order:
@@ -161,6 +169,6 @@ def _form(value: Any, values: Values) -> statements.Form:
     if isinstance(value, str):
         value = sought(value)
     elif isinstance(value, Collection):
-        form, value = "among", [sought(each) if isinstance(each, str) else each for each in value]
+        form, value = "among", tuple([sought(each) if isinstance(each, str) else each for each in value])
     values[f"value{len(values)}"] = value
     return form

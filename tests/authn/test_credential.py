@@ -7,15 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iam_guard.authn import api_key
-from iam_guard.authn.credential import (
-    ApiKeyCredential,
-    NoCredential,
-    SigV4Credential,
-    claim_of,
-    credential_of,
-    extract,
-)
+from iam_guard.authn.credential import credential_of, extract
 from iam_guard.authn.http import HttpRequest
+from iam_guard.authn.presented import ApiKeyCredential, NoCredential, SigV4Credential, claim_of
 from iam_guard.errors import CredentialError, IamGuardError, RequestTooLarge
 
 SIGNATURE = "0123456789abcdef" * 4

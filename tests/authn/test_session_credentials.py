@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from iam_guard.authn import sigv4, temporary, verify
 from iam_guard.authn.callers import Callers
-from iam_guard.authn.credential import SigV4Credential, extract
+from iam_guard.authn.credential import extract
+from iam_guard.authn.presented import SigV4Credential
 from iam_guard.authn.temporary import OpenedTokens
 from iam_guard.authn.verify import needed_record
 from iam_guard.errors import (

@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from iam_guard.authn.credential import SigV4Credential, extract
+from iam_guard.authn.credential import extract
 from iam_guard.authn.http import HttpRequest
+from iam_guard.authn.presented import SigV4Credential
 from iam_guard.authn.sigv4 import (
     check_coverage,
     check_payload,

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from iam_guard.authn import credential
-from iam_guard.authn.credential import SigV4Credential, extract
+from iam_guard.authn import signed_header
+from iam_guard.authn.credential import extract
 from iam_guard.authn.http import HttpRequest
+from iam_guard.authn.presented import SigV4Credential
 from iam_guard.errors import CredentialError
 from tests.authn.signing import send, sign
 
@@ -55,7 +56,7 @@ def outcome(text: str, name: str = "x-amz-date", stamp: str = STAMP) -> object:
 
 def part_by_part(text: str, name: str = "x-amz-date", stamp: str = STAMP) -> object:
     """The same, with the usual form unknown."""
-    with mock.patch.object(credential, "_USUAL", re.compile("(?!)")):
+    with mock.patch.object(signed_header, "_USUAL", re.compile("(?!)")):
         return outcome(text, name, stamp)
 
 
@@ -91,5 +92,5 @@ def test_a_list_of_signed_headers_is_told_the_same(text: str) -> None:
 def test_the_usual_form_is_usual() -> None:
     """What botocore writes takes the short way."""
     request = send(sign("PUT", headers=[("X-Custom", "a"), ("X-Amz-Target", "Docs.Put")], body=b"x")).request
-    with mock.patch.object(credential, "_parts", side_effect=AssertionError):
+    with mock.patch.object(signed_header, "_parts", side_effect=AssertionError):
         assert isinstance(extract(request, max_header=64 * 1024), SigV4Credential)

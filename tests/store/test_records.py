@@ -139,3 +139,19 @@ def test_a_statement_is_built_once_for_each_form(store: SqlStore) -> None:
         names(store, name=f"user{number}", path=f"/{number}/")
     after = row_statements.selected.cache_info()
     assert (after.misses, after.hits) == (before.misses, before.hits + 20)
+
+
+def test_what_was_changed_is_looked_for_again(store: SqlStore) -> None:
+    """A row that is asked for twice in a transaction is looked for once, but never given as it was before a change."""
+    with store.changing() as records:
+        before = records.one(identities, folded="a")
+        assert records.one(identities, folded="a") is before
+        records.update(identities, {"path": "/new/"}, folded="a")
+        after = records.one(identities, folded="a")
+        assert after is not None
+        assert after["path"] == "/new/"
+        records.delete(attachments, identity_id="ID-a")
+        records.delete(identities, folded="a")
+        assert records.one(identities, folded="a") is None
+        _insert_user(records, ACCOUNT, "A", "/", None)
+        assert records.one(identities, folded="a") is not None
