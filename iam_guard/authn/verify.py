@@ -31,9 +31,9 @@ from iam_guard.authn.presented import (
     SigV4Credential,
     claim_of,
 )
-from iam_guard.authn.temporary import TEMPORARY, OpenedTokens, ends_with_a_key, is_key_behind
+from iam_guard.authn.temporary import OpenedTokens, ends_with_a_key, is_key_behind
 from iam_guard.errors import ExpiredToken, InvalidClientTokenId, SignatureDoesNotMatch
-from iam_guard.model.credential import AccessKey, ApiKey, Session
+from iam_guard.model.credential import TEMPORARY, AccessKey, ApiKey, Session
 from iam_guard.model.principal import Credential, Issued, Principal, PrincipalType
 
 __all__ = [
@@ -188,9 +188,14 @@ def _signed_in(record: AccessKey | Session, behind: AccessKey | None, credential
     if isinstance(record, AccessKey):
         return replace(caller, credential=signed_in)
     issued = Issued(record.issued, record.expires, record.transitive_tag_keys, record.source_identity, record.mfa_at)
-    is_user = caller.type is PrincipalType.USER
-    arn = behind.principal.arn if behind is not None and is_user else caller.arn  # the user may be renamed (S-33, P-10)
-    return replace(caller, arn=arn, credential=replace(signed_in, kind="sts", issued=issued))
+    signed_in = replace(signed_in, kind="sts", issued=issued)
+    if behind is not None:  # the user may be renamed (S-33, P-10)
+        match caller.type:
+            case PrincipalType.USER:
+                return replace(caller, arn=behind.principal.arn, credential=signed_in)
+            case PrincipalType.FEDERATED_USER:
+                return replace(caller, user_arn=behind.principal.arn, credential=signed_in)
+    return replace(caller, credential=signed_in)
 
 
 def _by_api_key(credential: ApiKeyCredential, api_key: ApiKey | None, now: datetime, callers: Callers) -> Principal:

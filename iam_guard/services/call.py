@@ -5,10 +5,10 @@ Must not live here: what the operations do (`iam`, …), how they are decided on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from iam_guard.model.credential import Session
 from iam_guard.model.principal import Principal, PrincipalType
@@ -22,6 +22,12 @@ Output: TypeAlias = dict[str, Any]
 """The members of its output. None stands for a member that is absent; instants are aware datetimes."""
 
 
+class SealSession(Protocol):
+    """Makes the session token of temporary credentials, of so many characters or more."""
+
+    def __call__(self, session: Session, *, at_least: int = 0) -> str: ...
+
+
 @dataclass(frozen=True, slots=True)
 class ServiceCall:
     """One call of one operation. `account` is the caller's, the one operated on; `now` is in whole seconds."""
@@ -33,8 +39,7 @@ class ServiceCall:
     records: Records = field(repr=False)
     sealer: Sealer = field(repr=False)
     ids: UniqueIds = field(repr=False)
-    seal_session: Callable[[Session], str] = field(repr=False)
-    """Makes the session token of temporary credentials."""
+    seal_session: SealSession = field(repr=False)
 
     @property
     def is_root(self) -> bool:

@@ -120,8 +120,8 @@ class CachedStore:
     def ids(self) -> UniqueIds:
         return self._inner.ids
 
-    def seal_session(self, session: Session) -> str:
-        return self._inner.seal_session(session)
+    def seal_session(self, session: Session, *, at_least: int = 0) -> str:
+        return self._inner.seal_session(session, at_least=at_least)
 
     def open_session(self, token: str) -> Session | None:
         return self._inner.open_session(token)

@@ -77,8 +77,8 @@ class FollowedSeedStore:
     def api_key(self, api_key_id: str) -> ApiKey | None:
         return self._store.api_key(api_key_id)
 
-    def seal_session(self, session: Session) -> str:
-        return self._store.seal_session(session)
+    def seal_session(self, session: Session, *, at_least: int = 0) -> str:
+        return self._store.seal_session(session, at_least=at_least)
 
     def open_session(self, token: str) -> Session | None:
         return self._store.open_session(token)

@@ -125,8 +125,8 @@ class RecordStore(Protocol):
     def ids(self) -> UniqueIds:
         """Give what makes its unique ids."""
 
-    def seal_session(self, session: Session) -> str:
-        """Give the session token of temporary credentials; nothing is stored."""
+    def seal_session(self, session: Session, *, at_least: int = 0) -> str:
+        """Give the session token of temporary credentials, of so many characters or more; nothing is stored."""
 
     def open_session(self, token: str) -> Session | None:
         """Open a session token without asking the database; None for anything that this store did not seal so.

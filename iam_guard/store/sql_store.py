@@ -133,8 +133,8 @@ class SqlStore:
         expires = None if row["expires"] is None else datetime.fromtimestamp(row["expires"], UTC)
         return ApiKey(api_key_id, row["digest"], row["status"] == "Active", principal, expires)
 
-    def seal_session(self, session: Session) -> str:
-        return write_session(session, self.sealer)
+    def seal_session(self, session: Session, *, at_least: int = 0) -> str:
+        return write_session(session, self.sealer, at_least=at_least)
 
     def open_session(self, token: str) -> Session | None:
         return read_session(token, self.sealer)
