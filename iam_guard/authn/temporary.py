@@ -52,7 +52,7 @@ def ends_with_a_key(session: Session) -> bool:
     A role session outlives the key that asked for it, and so does a session that AssumeRoot gave (S-51).
     """
     caller = session.principal
-    return caller.type is not PrincipalType.ASSUMED_ROLE and "aws:AssumedRoot" not in caller.session
+    return caller.type is not PrincipalType.ASSUMED_ROLE and not caller.is_assumed_root
 
 
 def is_key_behind(access_key: AccessKey | None, session: Session) -> bool:

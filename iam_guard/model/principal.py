@@ -169,6 +169,11 @@ class Principal:
         """Tell whether this is a session of a service-linked role, recognised by its path (rule P-14)."""
         return self.role_arn is not None and is_service_linked_role(self.role_arn)
 
+    @property
+    def is_assumed_root(self) -> bool:
+        """Tell whether this is a session of a root user that AssumeRoot gave (rule S-35)."""
+        return "aws:AssumedRoot" in self.session
+
     def key(self, folded_key: str) -> Value | None:
         """Give the value of a condition key that the principal itself supplies (K-10, E.1, E.2); key in lower case."""
         return self.condition_keys.value(folded_key)
@@ -249,7 +254,7 @@ def _session_keys(principal: Principal) -> dict[str, Given]:
 
 def _issued_to_user(principal: Principal) -> Issued | None:
     """Give how the credentials of GetSessionToken were issued; no other operation gives any that may tell of MFA."""
-    is_user = principal.type in (PrincipalType.USER, PrincipalType.ROOT) and "aws:AssumedRoot" not in principal.session
+    is_user = principal.type in (PrincipalType.USER, PrincipalType.ROOT) and not principal.is_assumed_root
     return principal.credential.issued if is_user and principal.credential is not None else None
 
 

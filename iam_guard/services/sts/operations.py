@@ -10,6 +10,7 @@ from iam_guard.services.operation import Operation, Service
 from iam_guard.services.sts.credentials import get_access_key_info
 from iam_guard.services.sts.not_supported import NOT_SUPPORTED
 from iam_guard.services.sts.role_sessions import assume_role, assuming_further, assuming_keys, role_to_assume
+from iam_guard.services.sts.root_sessions import assume_root, root_keys, root_to_assume
 from iam_guard.services.sts.shown_codes import mfa_keys, shows_code
 from iam_guard.services.sts.user_sessions import (
     federated_user,
@@ -37,6 +38,7 @@ STS = Service(
             writes=shows_code,
             gives_reasons=False,
         ),
+        "AssumeRoot": Operation(assume_root, root_to_assume, keys=(root_keys,), reads=True, gives_reasons=False),
         "GetAccessKeyInfo": Operation(get_access_key_info, reads=True),
         "GetCallerIdentity": Operation(get_caller_identity, reads=True),
         "GetFederationToken": Operation(
