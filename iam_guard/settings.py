@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import math
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -44,6 +45,8 @@ class Settings:
     """Seconds to go on deciding with what is cached while the store cannot be reached; then everything is denied."""
     cache_size: int = 10_000
     """Entries in each of the caches of credentials, principals, accounts and resources."""
+    issuer_url: str = ""
+    """Where others find the IAM API, `https://iam.example.com` say; the issuers of identity tokens are below it."""
     sealing_keys: tuple[str, ...] = field(default=(), repr=False)
     """Base64 AES-256 keys that seal secrets at rest; the first seals, all of them open."""
     sealing_key_file: str = ""
@@ -58,6 +61,8 @@ class Settings:
             except ValueError:
                 message = f"expected a network such as 10.0.0.0/8, got `{network}`"
                 raise ConfigurationError(message, place="trusted_proxies") from None
+        if self.issuer_url:
+            _check_issuer(self.issuer_url)
 
 
 def load(arguments: Mapping[str, Any] | None = None, environment: Mapping[str, str] | None = None) -> Settings:
@@ -74,6 +79,17 @@ def load(arguments: Mapping[str, Any] | None = None, environment: Mapping[str, s
             given[name] = _read(text, item.type, PREFIX + name.upper())
     values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
     return Settings(**values)
+
+
+def _check_issuer(url: str) -> None:
+    """Refuse what no verifier would fetch keys from; without TLS only what is on this very machine."""
+    form = re.fullmatch(r"(https?)://(\[[0-9a-f:]+\]|[a-z0-9.-]+)(:[0-9]{1,5})?(/[a-z0-9._~-]+)*", url)
+    if form is None or (form[1] == "http" and form[2] not in _LOOPBACK):
+        message = f"expected an https URL in lower case without a slash at its end, got `{url}`"
+        raise ConfigurationError(message, place="issuer_url")
+
+
+_LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
 
 def _check(value: Any, kind: str, name: str) -> None:

@@ -40,6 +40,8 @@ class ServiceCall:
     sealer: Sealer = field(repr=False)
     ids: UniqueIds = field(repr=False)
     seal_session: SealSession = field(repr=False)
+    issuer_url: str = ""
+    """Below which the issuers of identity tokens are; empty where nobody said."""
 
     @property
     def is_root(self) -> bool:

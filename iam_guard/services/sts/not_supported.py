@@ -14,6 +14,5 @@ NOT_SUPPORTED: Final[Mapping[str, str]] = {
     "DecodeAuthorizationMessage": "refusals are told in full, and none carries an encoded message",
     "GetDelegatedAccessToken": "its token is handed out for a delegation request of a partner of Amazon",
     "GetScopedCredentials": "sessions are not scoped down any further",
-    "GetWebIdentityToken": "identity tokens for services outside are not issued here",
 }
 """Operation -> why it is not supported."""

@@ -8,6 +8,12 @@ from __future__ import annotations
 from iam_guard.services.call import Input, Output, ServiceCall
 from iam_guard.services.operation import Operation, Service
 from iam_guard.services.sts.credentials import get_access_key_info
+from iam_guard.services.sts.identity_tokens import (
+    get_web_identity_token,
+    identity_further,
+    identity_keys,
+    own_identity,
+)
 from iam_guard.services.sts.not_supported import NOT_SUPPORTED
 from iam_guard.services.sts.role_sessions import assume_role, assuming_further, assuming_keys, role_to_assume
 from iam_guard.services.sts.root_sessions import assume_root, root_keys, root_to_assume
@@ -47,6 +53,9 @@ STS = Service(
             keys=(federation_keys,),
             further=(federation_further,),
             reads=True,
+        ),
+        "GetWebIdentityToken": Operation(
+            get_web_identity_token, own_identity, keys=(identity_keys,), further=(identity_further,)
         ),
         "GetSessionToken": Operation(get_session_token, own_session, keys=(mfa_keys,), writes=shows_code),
     },

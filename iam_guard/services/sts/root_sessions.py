@@ -21,12 +21,11 @@ from iam_guard.model.request import Resource
 from iam_guard.services.call import Input, Output, ServiceCall
 from iam_guard.services.iam.organization_features import SESSIONS
 from iam_guard.services.operation import Keys, not_authorized
+from iam_guard.services.organization_place import find_place
 from iam_guard.services.session_limits import issued_to
 from iam_guard.services.sts.credentials import Terms, frozen_keys, issue
 from iam_guard.services.sts.session_policies import default_text
 from iam_guard.store.identifiers import AWS_MANAGED, iam_arn, root_arn
-from iam_guard.store.records import Row
-from iam_guard.store.schema import organizations, placements, units
 from iam_guard.store.task_policies import PATH, TASK_POLICIES
 
 MOST_SECONDS: Final = 900
@@ -95,19 +94,13 @@ def _target_account(call: ServiceCall, given: Input) -> str:
 
 def _may_enter(call: ServiceCall, account: str) -> bool:
     """Tell whether the caller's account manages the organization of another one that has root sessions."""
-    organization = _organization_of(call, account)
+    place = find_place(call, account)
     return (
-        organization is not None
+        place is not None
         and account != call.account
-        and organization["management_account"] == call.account
-        and SESSIONS in (organization["root_features"] or ())
+        and place.organization["management_account"] == call.account
+        and SESSIONS in (place.organization["root_features"] or ())
     )
-
-
-def _organization_of(call: ServiceCall, account: str) -> Row | None:
-    place = call.records.one(placements, account=account)
-    unit = None if place is None else call.records.one(units, id=place["unit_id"])
-    return None if unit is None else call.records.one(organizations, id=unit["organization_id"])
 
 
 def _let_in(call: ServiceCall) -> str:

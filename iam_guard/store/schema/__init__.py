@@ -23,6 +23,7 @@ from iam_guard.store.schema.core import (
 )
 from iam_guard.store.schema.credentials import (
     former_passwords,
+    issuer_keys,
     login_profiles,
     mfa_devices,
     oidc_providers,
@@ -55,6 +56,7 @@ __all__ = [
     "identities",
     "inline_policies",
     "instance_profiles",
+    "issuer_keys",
     "jobs",
     "login_profiles",
     "memberships",

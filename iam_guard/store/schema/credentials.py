@@ -117,6 +117,19 @@ oidc_providers = Table(
     UniqueConstraint("account", "url"),
 )
 
+issuer_keys = Table(
+    "issuer_keys",
+    metadata,
+    # what the tokens call the key
+    Column("id", String, primary_key=True),
+    owned_by("accounts.id", "account", index=True),
+    Column("issuer", String, nullable=False, index=True),
+    Column("algorithm", String, nullable=False),
+    # both halves: what is published is as little to be changed as what signs
+    Column("sealed", LargeBinary, nullable=False),
+    Column("created", BigInteger, nullable=False),
+)
+
 server_certificates = Table(
     "server_certificates",
     metadata,
