@@ -26,6 +26,7 @@ from iam_guard.authn.verify import (
     needed_record,
 )
 from iam_guard.errors import AccessDenied, ConfigurationError, DecisionUnavailable, IamGuardError, StoreUnavailable
+from iam_guard.evaluation.authorization_message import authorization_message
 from iam_guard.evaluation.explain import WithoutPolicies
 from iam_guard.evaluation.explanation import Explanation
 from iam_guard.loading import Loaded, Loader
@@ -40,6 +41,7 @@ from iam_guard.settings import Settings
 from iam_guard.store.cached import CachedStore
 from iam_guard.store.protocol import RecordStore, Store
 from iam_guard.store.resource_policies import ResourcePolicies
+from iam_guard.store.sealed_messages import write_message
 from iam_guard.store.uses import Uses
 from iam_guard.supply import Circumstances, SuppliedContext
 
@@ -184,6 +186,17 @@ class Guard:
         store.refresh()
         decision = self._decide(principal, action, resource, context, call, store)
         return replace(cast(Explanation, decision.explain()), stale=False)
+
+    def encoded_message(self, decision: Decision) -> str | None:
+        """Seal what a refusal meant, for the caller's account: its administrators decode it with STS (rule S-36).
+
+        The caller may be told the message, which says nothing without DecodeAuthorizationMessage. None for what was
+        allowed, for a caller without account, and for a request too long to be told.
+        """
+        account = decision.request.principal.account
+        if decision.allowed or account is None:
+            return None
+        return write_message(authorization_message(decision), account, self._store.sealer)
 
     # --- the state behind ----------------------------------------------------------------------------------------
 

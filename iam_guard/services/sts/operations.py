@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from iam_guard.services.call import Input, Output, ServiceCall
 from iam_guard.services.operation import Operation, Service
+from iam_guard.services.sts.authorization_messages import decode_authorization_message
 from iam_guard.services.sts.credentials import get_access_key_info
 from iam_guard.services.sts.identity_tokens import (
     get_web_identity_token,
@@ -45,6 +46,7 @@ STS = Service(
             gives_reasons=False,
         ),
         "AssumeRoot": Operation(assume_root, root_to_assume, keys=(root_keys,), reads=True, gives_reasons=False),
+        "DecodeAuthorizationMessage": Operation(decode_authorization_message, reads=True),
         "GetAccessKeyInfo": Operation(get_access_key_info, reads=True),
         "GetCallerIdentity": Operation(get_caller_identity, reads=True),
         "GetFederationToken": Operation(
