@@ -67,7 +67,7 @@ def close_issuer(call: ServiceCall) -> None:
     call.records.delete(issuer_keys, account=call.account)
 
 
-def signing_key(call: ServiceCall, issuer: str, algorithm: str) -> SigningKey:
+def key_that_signs(call: ServiceCall, issuer: str, algorithm: str) -> SigningKey:
     """Give the key that signs now, and turn the ring where it is time."""
     rows = _ring(call.records, issuer, algorithm)
     if not rows or rows[-1]["created"] <= call.now - TURNS_AFTER:

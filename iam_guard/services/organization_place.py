@@ -13,14 +13,14 @@ from iam_guard.store.records import Row
 from iam_guard.store.schema import organizations, placements, units
 
 
-class Place(NamedTuple):
+class OrganizationPlace(NamedTuple):
     """The organization, and the path to the account in it: `o-…/r-…/ou-…/` (E.1)."""
 
     organization: Row
     path: str
 
 
-def find_place(call: ServiceCall, account: str) -> Place | None:
+def find_place(call: ServiceCall, account: str) -> OrganizationPlace | None:
     """Find the place of an account; None for one in no organization."""
     place = call.records.one(placements, account=account)
     unit = None if place is None else call.records.one(units, id=place["unit_id"])
@@ -31,4 +31,4 @@ def find_place(call: ServiceCall, account: str) -> Place | None:
     while unit is not None and len(steps) < MAX_TREE_DEPTH:
         steps.append(unit["id"])
         unit = None if unit["parent_id"] is None else call.records.one(units, id=unit["parent_id"])
-    return Place(organization, "/".join([organization["id"], *reversed(steps)]) + "/")
+    return OrganizationPlace(organization, "/".join([organization["id"], *reversed(steps)]) + "/")

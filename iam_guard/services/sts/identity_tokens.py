@@ -20,7 +20,7 @@ from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.request import Resource
 from iam_guard.services.call import Input, Output, ServiceCall, instant
 from iam_guard.services.iam.entities import find_identity
-from iam_guard.services.issuer import ALGORITHMS, issuer_of, signing_key, token_library
+from iam_guard.services.issuer import ALGORITHMS, issuer_of, key_that_signs, token_library
 from iam_guard.services.operation import Permission
 from iam_guard.services.organization_place import find_place
 from iam_guard.services.session_limits import issued_to
@@ -106,7 +106,7 @@ def get_web_identity_token(call: ServiceCall, given: Input) -> Output:
     }
     if len(json.dumps(claims).encode()) > MOST_BYTES:
         raise JWTPayloadSizeExceeded("The token would be too large: pass fewer or shorter tags.")
-    key = signing_key(call, issuer, given["SigningAlgorithm"])
+    key = key_that_signs(call, issuer, given["SigningAlgorithm"])
     token = token_library().sign(claims, key.private, algorithm=key.algorithm, key_id=key.id)
     return {"WebIdentityToken": token, "Expiration": instant(expires)}
 
