@@ -82,10 +82,13 @@ def load(arguments: Mapping[str, Any] | None = None, environment: Mapping[str, s
 
 
 def _check_issuer(url: str) -> None:
-    """Refuse what no verifier would fetch keys from; without TLS only what is on this very machine."""
+    """Refuse what no verifier would fetch keys from; without TLS only what is on this very machine.
+
+    What was given is not told, for it may have a password in it.
+    """
     form = re.fullmatch(r"(https?)://(\[[0-9a-f:]+\]|[a-z0-9.-]+)(:[0-9]{1,5})?(/[a-z0-9._~-]+)*", url)
     if form is None or (form[1] == "http" and form[2] not in _LOOPBACK):
-        message = f"expected an https URL in lower case without a slash at its end, got `{url}`"
+        message = "expected an https URL in lower case, with neither a slash at its end nor a query nor a user"
         raise ConfigurationError(message, place="issuer_url")
 
 
