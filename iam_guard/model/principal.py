@@ -171,8 +171,9 @@ class Principal:
 
     @property
     def is_assumed_root(self) -> bool:
-        """Tell whether this is a session of a root user that AssumeRoot gave (rule S-35)."""
-        return "aws:AssumedRoot" in self.session
+        """Tell whether this is a session of a root user that AssumeRoot gave, or may be one on doubt (rule S-35)."""
+        frozen: object = self.session
+        return not isinstance(frozen, Mapping) or "aws:AssumedRoot" in frozen
 
     def key(self, folded_key: str) -> Value | None:
         """Give the value of a condition key that the principal itself supplies (K-10, E.1, E.2); key in lower case."""
