@@ -17,6 +17,7 @@ from typing import cast
 
 from iam_guard.audit.trail import Trail
 from iam_guard.authn.http import HttpRequest
+from iam_guard.authn.oidc import TokenVerifier
 from iam_guard.authn.verify import (
     AnyCredential,
     Callers,
@@ -77,6 +78,8 @@ class Guard:
         self._own_services = frozenset(each.service for each in self.catalogues)
         self._callers = Callers(settings.cache_size)
         self._tokens = OpenedTokens(store.open_session, settings.cache_size)
+        self.tokens = TokenVerifier(settings)
+        """Verifies tokens of OIDC providers."""
         self.uses = Uses(store, region=settings.region)
         this = weakref.ref(self)  # what asks for metrics outlives guards
         trail.watch(lambda: guard.usage() if (guard := this()) else {}, store.staleness)

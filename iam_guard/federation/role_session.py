@@ -129,7 +129,8 @@ def questions(proved: Proved, arn: str, role: Role | None) -> list[Question]:
         actions.append("sts:TagSession")  # E-47
     if proved.source_identity is not None:
         actions.append("sts:SetSourceIdentity")
-    keys = _condition_keys(proved)
+    tags = {} if role is None else role.tags
+    keys = {**_condition_keys(proved), **{f"iam:ResourceTag/{key}": value for key, value in tags.items()}}  # K-33
     return [Question(action, resource, keys) for action in actions]
 
 

@@ -148,11 +148,13 @@ class _OneCall:
             store=self.guard.store,
             authorize=lambda permission: self._authorize(principal, permission),
             now=int(time.time()),
+            tokens=self.guard.tokens,
         )
 
     def _authorize(self, principal: Principal, wanted: Permission) -> None:
         self.decided = True
-        self.guard.authorize(principal, wanted.action, wanted.resource, wanted.context, call=self.facts)
+        asking = wanted.principal or principal
+        self.guard.authorize(asking, wanted.action, wanted.resource, wanted.context, call=self.facts)
 
     def report(self, error: IamGuardError) -> None:
         """Note what no decision noted."""

@@ -10,7 +10,6 @@ from typing import Final
 
 NOT_SUPPORTED: Final[Mapping[str, str]] = {
     "AssumeRoleWithSAML": "assertions of SAML providers are not checked here",
-    "AssumeRoleWithWebIdentity": "tokens of OIDC providers are not checked here",
     "AssumeRoot": "sessions of the root users of member accounts are not issued here",
     "DecodeAuthorizationMessage": "refusals are told in full, and none carries an encoded message",
     "GetDelegatedAccessToken": "its token is handed out for a delegation request of a partner of Amazon",

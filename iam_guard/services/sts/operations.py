@@ -19,6 +19,11 @@ from iam_guard.services.sts.user_sessions import (
     get_session_token,
     own_session,
 )
+from iam_guard.services.sts.web_identities import (
+    assume_role_with_web_identity,
+    prove_web_identity,
+    web_identity_permissions,
+)
 
 
 def get_caller_identity(call: ServiceCall, given: Input) -> Output:
@@ -36,6 +41,12 @@ STS = Service(
             further=(assuming_further,),
             writes=shows_code,
             gives_reasons=False,
+        ),
+        "AssumeRoleWithWebIdentity": Operation(
+            assume_role_with_web_identity,
+            reads=True,
+            prove=prove_web_identity,
+            asks=web_identity_permissions,
         ),
         "GetAccessKeyInfo": Operation(get_access_key_info, reads=True),
         "GetCallerIdentity": Operation(get_caller_identity, reads=True),
