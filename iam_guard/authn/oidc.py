@@ -52,6 +52,15 @@ class TokenVerifier:
         check_times(token, now=now, leeway=self._settings.oidc_leeway)
         self._loaded().check_signature(token)
 
+    def prepare(self) -> None:
+        """Load what it takes now. Raises `ConfigurationError` where it is not installed, or set up wrongly."""
+        self._loaded()
+
+    def forget(self) -> None:
+        """Forget what is known of issuers, as after a key of theirs was given away: they are asked anew."""
+        with self._lock:
+            self._signatures = None
+
     def _loaded(self) -> _Signatures:
         with self._lock:
             if self._signatures is None:
