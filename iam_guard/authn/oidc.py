@@ -7,6 +7,7 @@ not live here: the parts (`token`, `jws`, `issuer_keys`, `fetch`), who may do wh
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from importlib import import_module
 from typing import Protocol
 
@@ -26,11 +27,13 @@ class _Signatures(Protocol):
 class TokenVerifier:
     """Verifies by the settings. Safe to share between threads; touches the network where an issuer's keys are missing.
 
-    Raises `ConfigurationError` for a setting that cannot be.
+    `fetch` gives the body at a URL on behalf of an issuer; without it, it is fetched as the settings say. Raises
+    `ConfigurationError` for a setting that cannot be.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, fetch: Callable[[str, str], bytes] | None = None) -> None:
         self._settings = settings
+        self._fetch = fetch
         self._algorithms = frozenset(settings.oidc_algorithms)
         unknown = sorted(self._algorithms - KNOWN_ALGORITHMS)
         if unknown:
@@ -74,9 +77,11 @@ class TokenVerifier:
         except ModuleNotFoundError:
             message = "expected what tokens need, install it with `pip install iam-guard[oidc]`"
             raise ConfigurationError(message) from None
-        fetcher = fetch.Fetcher(self._addresses, ca_file=chosen.oidc_ca_file, timeout=chosen.oidc_timeout)
+        how = self._fetch
+        if how is None:
+            how = fetch.Fetcher(self._addresses, ca_file=chosen.oidc_ca_file, timeout=chosen.oidc_timeout).fetch
         intervals = keys.Intervals(chosen.oidc_refresh, chosen.oidc_cooldown, chosen.oidc_max_staleness)
-        signatures: _Signatures = keys.IssuerKeys(fetcher.fetch, intervals)
+        signatures: _Signatures = keys.IssuerKeys(how, intervals)
         return signatures
 
 

@@ -46,11 +46,16 @@ class ApiKeyCredential:
     digest: bytes = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class TokenCredential:
-    """A bearer token of three parts, as those of OIDC providers are; it is as secret as a password."""
+class TokenCredential(NamedTuple):
+    """A bearer token of three parts, as those of OIDC providers are; it is as secret as a password.
 
-    text: str = field(repr=False)
+    A tuple for the same reason as a signature.
+    """
+
+    text: str
+
+    def __repr__(self) -> str:
+        return "TokenCredential()"
 
 
 @dataclass(frozen=True, slots=True)

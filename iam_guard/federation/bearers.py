@@ -20,7 +20,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
-from cachetools import LRUCache
+from cachetools import FIFOCache
 
 from iam_guard.authn.http import HttpRequest
 from iam_guard.authn.oidc import TokenVerifier
@@ -61,9 +61,10 @@ class Bearers:
         self._rules = read_rules(settings.oidc_roles)
         self._header = _header(settings.oidc_role_header)
         self._leeway = settings.oidc_leeway
-        self._admitted: LRUCache[_Key, _Admitted] = LRUCache(max(settings.cache_size, 1))
+        self._admitted: FIFOCache[_Key, _Admitted] = FIFOCache(max(settings.cache_size, 1))
         self._lock = threading.Lock()
-        if self._rules or self._header:
+        self._is_open = bool(self._rules or self._header)
+        if self._is_open:
             tokens.prepare()
 
     def __len__(self) -> int:
@@ -77,14 +78,11 @@ class Bearers:
         Raises `InvalidIdentityToken` and its like for a bad token, `AccessDenied` where no role lets it in,
         `IdentityProviderUnavailable`, `StoreUnavailable` and `DecisionUnavailable` when nobody can say.
         """
-        if not self._rules and not self._header:
+        if not self._is_open:
             raise InvalidIdentityToken("tokens of OIDC providers are not accepted here")
-        if self._is_named_twice(request):
-            raise InvalidIdentityToken("expected the role to be named once")
         key = self._key(credential, request)
         epoch = self._store.epoch()  # before anything is loaded: what changes meanwhile is seen at the next request
-        with self._lock:
-            known = self._admitted.get(key)
+        known = self._known(key)
         if known is not None and known.epoch == epoch and now < known.until:
             return known.principal
         try:
@@ -99,23 +97,30 @@ class Bearers:
 
     def holds(self, credential: TokenCredential, request: HttpRequest, now: datetime) -> bool:
         """Tell whether `principal` would answer from memory."""
-        if not self._rules and not self._header:
+        if not self._is_open:
             return True
-        if self._is_named_twice(request):
+        try:
+            known = self._known(self._key(credential, request))
+        except InvalidIdentityToken:
             return True  # refused at once
-        with self._lock:
-            known = self._admitted.get(self._key(credential, request))
         if known is None or known.epoch != self._store.known_epoch or now >= known.until:
             return False
         return self._store.is_at_rest()
 
     def _key(self, credential: TokenCredential, request: HttpRequest) -> _Key:
         digest = hashlib.sha256(credential.text.encode()).digest()
-        values = request.values(self._header) if self._header else ()
+        if not self._header:
+            return digest, ""
+        values = request.values(self._header)
+        if len(values) > 1:
+            raise InvalidIdentityToken("expected the role to be named once")
         return digest, values[0].decode("latin-1").strip() if values else ""
 
-    def _is_named_twice(self, request: HttpRequest) -> bool:
-        return bool(self._header) and len(request.values(self._header)) > 1
+    def _known(self, key: _Key) -> _Admitted | None:
+        try:
+            return self._admitted[key]
+        except KeyError:
+            return None
 
     # --- letting in --------------------------------------------------------------------------------------------------
 
