@@ -13,6 +13,7 @@ signatures (`jws`).
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -25,9 +26,13 @@ from iam_guard.authn.jws import IssuerKeySet, is_signed, read_key_set
 from iam_guard.authn.token import Token, read_members
 from iam_guard.errors import IamGuardError, IdentityProviderUnavailable, InvalidIdentityToken
 
+_log = logging.getLogger("iam_guard.authn")
+
 MOST_ISSUERS: Final = 1000
 MOST_WAITING: Final = 20
 """Threads that wait for one issuer; an issuer that answers slowly must not hold them all."""
+MOST_WAITING_FOR_ALL: Final = 30
+"""Threads that wait for issuers at all; nor must several of them."""
 DISCOVERY: Final = "/.well-known/openid-configuration"
 _NO_KEY: Final = (
     "Couldn't retrieve verification key from your identity provider,  please reference AssumeRoleWithWebIdentity "
@@ -70,6 +75,7 @@ class IssuerKeys:
         self._clock = clock
         self._issuers: LRUCache[str, _Issuer] = LRUCache(MOST_ISSUERS)
         self._lock = threading.Lock()
+        self._waiting = 0
 
     def check_signature(self, token: Token) -> None:
         """Refuse a token that its issuer has not signed.
@@ -100,9 +106,10 @@ class IssuerKeys:
     def _wait_for(self, name: str, issuer: _Issuer, asked: float) -> None:
         """Fetch the keys, or wait until another thread has. Raises `IdentityProviderUnavailable` for a long queue."""
         with self._lock:
-            if issuer.waiting >= MOST_WAITING:
+            if issuer.waiting >= MOST_WAITING or self._waiting >= MOST_WAITING_FOR_ALL:
                 raise IdentityProviderUnavailable("too many tokens wait for the identity provider")
             issuer.waiting += 1
+            self._waiting += 1
         try:
             with issuer.fetching:
                 if self._may_try(issuer, asked):
@@ -110,6 +117,7 @@ class IssuerKeys:
         finally:
             with self._lock:
                 issuer.waiting -= 1
+                self._waiting -= 1
 
     def _may_try(self, issuer: _Issuer, asked: float) -> bool:
         """Tell whether to fetch; not when somebody else did while we waited, or just before. `fetching` is held."""
@@ -122,6 +130,7 @@ class IssuerKeys:
             issuer.keys = self._fetched(name)
         except (InvalidIdentityToken, IdentityProviderUnavailable) as failure:
             issuer.failure = failure
+            _log.warning("the keys of %s cannot be had: %s", name, failure.message)
         else:
             issuer.failure, issuer.loaded = None, self._clock()
         issuer.tried = self._clock()

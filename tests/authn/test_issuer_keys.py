@@ -27,7 +27,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from iam_guard.authn.fetch import LARGEST, Fetcher
-from iam_guard.authn.issuer_keys import MOST_WAITING, Intervals, IssuerKeys
+from iam_guard.authn.issuer_keys import MOST_WAITING, MOST_WAITING_FOR_ALL, Intervals, IssuerKeys
 from iam_guard.authn.jws import ALGORITHMS, is_signed, read_key_set
 from iam_guard.authn.oidc import KNOWN_ALGORITHMS, TokenVerifier
 from iam_guard.authn.token import Token, read_token
@@ -329,6 +329,37 @@ def test_a_slow_issuer_does_not_hold_all_threads(issuer: Issuer) -> None:
     assert found.count("good") == MOST_WAITING
     assert found.count("IDPCommunicationError") == 10
     assert check(keys, issuer.token()) == "good"
+
+
+def test_several_slow_issuers_do_not_hold_all_threads() -> None:
+    """However many issuers somebody registers."""
+    started = threading.Semaphore(0)
+    release = threading.Event()
+
+    def fetch(url: str, name: str) -> bytes:
+        started.release()
+        release.wait(5)
+        raise IdentityProviderUnavailable("away")
+
+    keys = IssuerKeys(fetch)
+    texts = [signed(RSA, {**CLAIMS, "iss": f"https://{number}.example"}) for number in range(MOST_WAITING_FOR_ALL + 1)]
+    with ThreadPoolExecutor(MOST_WAITING_FOR_ALL) as pool:
+        waiting = [pool.submit(check, keys, text) for text in texts[:-1]]
+        for _ in waiting:
+            started.acquire()
+        with pytest.raises(IdentityProviderUnavailable, match="too many tokens wait"):
+            keys.check_signature(reading(texts[-1]))
+        release.set()
+        assert {each.result() for each in waiting} == {"IDPCommunicationError"}
+
+
+def test_an_issuer_that_is_away_is_told_of_once(issuer: Issuer, caplog: pytest.LogCaptureFixture) -> None:
+    """For whoever runs the guard: which issuer and why, and no token."""
+    issuer.is_down = True
+    keys, text = keys_of(issuer), issuer.token()
+    assert {check(keys, text) for _ in range(5)} == {"IDPCommunicationError"}
+    (message,) = [record.message for record in caplog.records]
+    assert message.startswith(f"the keys of {NAME} cannot be had: the identity provider cannot be reached")
 
 
 ANSWERS: dict[str, tuple[Callable[[Issuer], Any], str]] = {

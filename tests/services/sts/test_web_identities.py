@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -205,6 +206,20 @@ def test_session_policies_limit(world: World) -> None:
     with refusal("AccessDenied", "because no session policy allows"):
         session.list_users()
     assert world.told(world.issuer.token(), Policy="{")[0] == "MalformedPolicyDocument"
+
+
+def test_an_sdk_does_it_by_two_variables(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a pod: botocore reads the token from its file, exchanges it, and signs with what it is given."""
+    (tmp_path / "token").write_text(world.issuer.token())
+    for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("AWS_ROLE_ARN", ARN)
+    monkeypatch.setenv("AWS_ROLE_SESSION_NAME", "pod-1")
+    monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(tmp_path / "token"))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", world.server.url)
+    session = boto3.Session(region_name="us-east-1")
+    assert session.client("sts").get_caller_identity()["Arn"].endswith(":assumed-role/deploy/pod-1")
+    assert session.client("iam").list_users()["Users"]
 
 
 # --- through the trust policy ------------------------------------------------------------------------------------
