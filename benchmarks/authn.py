@@ -19,6 +19,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from benchmarks.clock import Call, least
+from benchmarks.oidc import token_rows
 from benchmarks.row import Row
 from iam_guard.authn import api_key
 from iam_guard.authn.callers import Callers
@@ -70,6 +71,7 @@ def measure() -> Iterator[Row]:
     yield from _rows("SigV4, refused", PLAIN, _refusing(replace(_signed(PLAIN), path=b"/documents/43")))
     key = b"Bearer " + api_key.format_key(API_KEY.id, API_SECRET).encode()
     yield from _rows("API key", PLAIN, _verifying(replace(PLAIN, headers=(*FROM_CLIENT, (b"authorization", key)))))
+    yield from token_rows()
 
 
 def _rows(name: str, sent: Sent, ours: Call) -> Iterator[Row]:

@@ -58,6 +58,7 @@ TARGETS = (
     Target("authn", "SigV4, POST, a body of 1 KiB", 16.0),
     Target("session_tokens", "open a *", 15.0),
     Target("session_tokens", "opened before, a *", 2.0),
+    Target("authn", "OIDC token, known", 5.0),
     Target("guarded", "added to a request: SigV4", 40.0),
     Target("guarded", "added to a request: API key", 40.0),
     Target("control_plane", "start of the server, *", 1.0),

@@ -17,10 +17,12 @@ from typing import cast
 
 from iam_guard.audit.trail import Trail
 from iam_guard.authn.http import HttpRequest
+from iam_guard.authn.oidc import TokenVerifier
 from iam_guard.authn.verify import (
     AnyCredential,
     Callers,
     OpenedTokens,
+    TokenCredential,
     authenticate,
     credential_of,
     needed_record,
@@ -29,6 +31,8 @@ from iam_guard.errors import AccessDenied, ConfigurationError, DecisionUnavailab
 from iam_guard.evaluation.authorization_message import authorization_message
 from iam_guard.evaluation.explain import WithoutPolicies
 from iam_guard.evaluation.explanation import Explanation
+from iam_guard.federation.bearers import Bearers
+from iam_guard.federation.role_session import Question
 from iam_guard.loading import Loaded, Loader
 from iam_guard.model.catalogue import Catalogue
 from iam_guard.model.context import Given, Lazy
@@ -47,7 +51,7 @@ from iam_guard.supply import Circumstances, SuppliedContext
 
 _log = logging.getLogger("iam_guard.guard")
 
-Question = tuple[str, str | Resource]
+ActionOnResource = tuple[str, str | Resource]
 """An action and a resource, for `decide_many`."""
 
 ResourceLoader = Callable[[str], "Resource | None"]
@@ -79,6 +83,9 @@ class Guard:
         self._own_services = frozenset(each.service for each in self.catalogues)
         self._callers = Callers(settings.cache_size)
         self._tokens = OpenedTokens(store.open_session, settings.cache_size)
+        self.tokens = TokenVerifier(settings)
+        """Verifies tokens of OIDC providers."""
+        self._bearers = Bearers(store, self.tokens, settings)
         self.uses = Uses(store, region=settings.region)
         this = weakref.ref(self)  # what asks for metrics outlives guards
         trail.watch(lambda: guard.usage() if (guard := this()) else {}, store.staleness)
@@ -99,19 +106,21 @@ class Guard:
         what `extract` read of this very request, where it was asked already. Raises a `CredentialError` for bad
         credentials, `StoreUnavailable` when nobody can say; both are noted in the audit trail.
         """
+        now = self._clock()
         try:
             principal = authenticate(
                 request,
                 find_access_key=self._store.access_key,
                 find_api_key=self._store.api_key,
                 payload_hash=payload_hash,
-                now=self._clock(),
+                now=now,
                 skew=self.settings.clock_skew,
                 callers=self._callers,
                 public_hosts=self.settings.public_hosts,
                 max_header=self.settings.max_header,
                 credential=credential,
                 open_session=self._tokens.session,
+                admit_token=lambda token: self._admitted(token, request, call, now),
             )
         except IamGuardError as refusal:
             kind, credential_id = credential_of(request)
@@ -120,6 +129,14 @@ class Guard:
         self.trail.count_authentication(principal.credential.kind if principal.credential else "none")
         self.uses.note_key(principal.credential)
         return principal
+
+    def _admitted(
+        self, credential: TokenCredential, request: HttpRequest, call: Call | None, now: datetime
+    ) -> Principal:
+        def decide(principal: Principal, asked: Question) -> Decision:
+            return self.decide(principal, asked.action, asked.resource, asked.context, call=call)
+
+        return self._bearers.principal(credential, request, now=now, decide=decide)
 
     # --- may -----------------------------------------------------------------------------------------------------
 
@@ -160,7 +177,7 @@ class Guard:
     def decide_many(
         self,
         principal: Principal,
-        questions: Iterable[Question],
+        questions: Iterable[ActionOnResource],
         context: Mapping[str, Given | Lazy] | None = None,
         *,
         call: Call | None = None,
@@ -206,8 +223,13 @@ class Guard:
             return False  # the application is asked, and may ask its own tables
         return self._loader.is_warm(principal, _wanted(resource))
 
-    def knows_credential(self, credential: AnyCredential) -> bool:
-        """Tell whether `authenticate` would answer without touching the store."""
+    def knows_credential(self, credential: AnyCredential, request: HttpRequest | None = None) -> bool:
+        """Tell whether `authenticate` would answer without touching the store, or anybody else.
+
+        `request` is the one that the credential came with; of tokens nothing is known without it.
+        """
+        if isinstance(credential, TokenCredential):
+            return request is not None and self._bearers.holds(credential, request, self._clock())
         needed = needed_record(credential, self._tokens.session)
         return needed is None or self._store.holds(_ROOMS[needed[0]], needed[1])
 

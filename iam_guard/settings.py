@@ -52,6 +52,28 @@ class Settings:
     sealing_key_file: str = ""
     """A file with one such key a line; made by `iam-guard init` beside an SQLite store."""
 
+    oidc_roles: tuple[str, ...] = ()
+    """Which role a bearer token of an OIDC provider gets, the first that fits: `ISSUER CLAIM=PATTERN ROLE_ARN`, where
+    `*` stands for anything; or `ISSUER CLAIM` for a claim that holds the role's ARN."""
+    oidc_role_header: str = ""
+    """A header in which the sender of such a token may name the role instead; empty for none."""
+    oidc_algorithms: tuple[str, ...] = ("RS256", "RS384", "RS512", "ES256", "ES384", "ES512")
+    """Signature algorithms of tokens that are accepted; of the others, `PS256`, `PS384`, `PS512` and `EdDSA` may be."""
+    oidc_addresses: tuple[str, ...] = ()
+    """Where issuers are reached that are not public, `ISSUER=ADDRESS`: a private address, or `http://` at loopback."""
+    oidc_ca_file: str = ""
+    """Certificates (PEM) of authorities that issuers are believed from, beside those of the system."""
+    oidc_timeout: float = 5.0
+    """Seconds to wait for an issuer."""
+    oidc_refresh: float = 900.0
+    """Seconds after which an issuer's keys are fetched again."""
+    oidc_cooldown: float = 15.0
+    """Seconds between two attempts to fetch an issuer's keys, whatever asks for them."""
+    oidc_max_staleness: float = 86_400.0
+    """Seconds to go on with an issuer's keys while the issuer cannot be reached; then its tokens are refused."""
+    oidc_leeway: float = 60.0
+    """Seconds by which an issuer's clock may differ from ours, either way."""
+
     def __post_init__(self) -> None:
         for item in fields(self):
             _check(getattr(self, item.name), str(item.type), item.name)

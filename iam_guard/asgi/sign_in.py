@@ -54,7 +54,7 @@ async def verified(
         call=facts,
         credential=credential,
     )
-    if guard.knows_credential(credential):
+    if guard.knows_credential(credential, request):
         return authenticate()
     return await anyio.to_thread.run_sync(authenticate)
 

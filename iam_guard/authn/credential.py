@@ -2,7 +2,7 @@
 
 Absent is not invalid: a request without any credential gives `NoCredential`. Everything else that is not exactly one
 well-formed credential of a kind we speak is refused, never skipped and never taken for anonymous. A further kind (a
-presigned query, an OIDC token) is a further reader here, a further value in `AnyCredential`, and a
+presigned query) is a further reader here, a further value in `AnyCredential`, and a
 branch in `verify`.
 
 Must not live here: the form of each kind (`presented`, `signed_header`, `api_key`), signatures, clocks and keys
@@ -16,10 +16,18 @@ from urllib.parse import unquote_to_bytes
 
 from iam_guard.authn import api_key
 from iam_guard.authn.http import HttpRequest
-from iam_guard.authn.presented import ALGORITHM, AnyCredential, ApiKeyCredential, Claim, NoCredential
+from iam_guard.authn.presented import (
+    ALGORITHM,
+    AnyCredential,
+    ApiKeyCredential,
+    Claim,
+    NoCredential,
+    TokenCredential,
+)
 from iam_guard.authn.signed_header import TOKEN_HEADER, printable, signed_header, signed_otherwise
 from iam_guard.errors import IncompleteSignature, MissingAuthenticationToken, RequestTooLarge
 
+_DOTS_OF_A_TOKEN = 2
 _CLAIM_LENGTH = 64 * 1024
 _CLAIMED_ACCESS_KEY_ID = re.compile(rb"Credential=(\w{3,128})/")
 _CLAIMED_API_KEY_ID = re.compile(rb"^igk_([A-Za-z0-9]{4,32})_")
@@ -67,6 +75,8 @@ def credential_of(request: HttpRequest) -> Claim:
         if claim.startswith(ALGORITHM.encode("ascii")):
             return Claim("sigv4", _claimed_id(_CLAIMED_ACCESS_KEY_ID, claim))
         if claim[:7].lower() == b"bearer ":
+            if claim.count(b".") == _DOTS_OF_A_TOKEN:
+                return Claim("oidc", None)
             return Claim("api-key", _claimed_id(_CLAIMED_API_KEY_ID, claim[7:].lstrip()))
         return Claim("unknown", None)
     for value in request.values(b"x-api-key"):
@@ -90,6 +100,8 @@ def _has_query_signature(query: bytes) -> bool:
 
 
 def _authorization(request: HttpRequest, value: bytes) -> AnyCredential:
+    if value.startswith(b"Bearer ") and value.count(b".") == _DOTS_OF_A_TOKEN:
+        return TokenCredential(value[7:].strip(b" ").decode("latin-1"))  # at a glance; whoever reads it is strict
     usual = signed_header(request, value)
     if usual is not None:
         return usual
@@ -98,12 +110,17 @@ def _authorization(request: HttpRequest, value: bytes) -> AnyCredential:
     if scheme == ALGORITHM:
         return signed_otherwise(request, rest)
     if scheme.lower() == "bearer":
-        return _api_key(rest.strip(" "))
+        return _bearer(rest.strip(" "))
     if scheme == "AWS" or scheme.startswith("AWS4-"):
         message = f"The authorization mechanism you have provided is not supported. Please use {ALGORITHM}."
         raise IncompleteSignature(message, place="authorization")
     message = f"expected an Authorization header of the scheme {ALGORITHM} or Bearer"
     raise MissingAuthenticationToken(message, place="authorization")
+
+
+def _bearer(text: str) -> ApiKeyCredential | TokenCredential:
+    """Tell the two kinds apart by their form: a token has two dots, an API key has none."""
+    return TokenCredential(text) if text.count(".") == _DOTS_OF_A_TOKEN else _api_key(text)
 
 
 def _api_key(text: str) -> ApiKeyCredential:

@@ -1,6 +1,6 @@
 """What a request can carry to say who sent it: one form for each kind of credential, read and not yet verified.
 
-Must not live here: reading (`credential`, `signed_header`, `api_key`), verifying (`verify`).
+Must not live here: reading (`credential`, `signed_header`, `api_key`, `token`), verifying (`verify`).
 """
 
 from __future__ import annotations
@@ -46,19 +46,31 @@ class ApiKeyCredential:
     digest: bytes = field(repr=False)
 
 
+class TokenCredential(NamedTuple):
+    """A bearer token of three parts, as those of OIDC providers are; it is as secret as a password.
+
+    A tuple for the same reason as a signature.
+    """
+
+    text: str
+
+    def __repr__(self) -> str:
+        return "TokenCredential()"
+
+
 @dataclass(frozen=True, slots=True)
 class NoCredential:
     """The request carries none."""
 
 
-AnyCredential: TypeAlias = SigV4Credential | ApiKeyCredential | NoCredential
+AnyCredential: TypeAlias = SigV4Credential | ApiKeyCredential | TokenCredential | NoCredential
 
 
 class Claim(NamedTuple):
     """What a request claims to carry, for the audit trail and for caches; nothing of it is checked."""
 
     kind: str
-    """`sigv4`, `api-key`, `unknown`, `none`."""
+    """`sigv4`, `api-key`, `oidc`, `unknown`, `none`."""
     id: str | None
     """The access key id or API key id."""
 
@@ -75,5 +87,7 @@ def claim_of(credential: AnyCredential) -> Claim:
             return Claim("sigv4", credential.access_key_id)
         case ApiKeyCredential():
             return Claim("api-key", credential.id)
+        case TokenCredential():
+            return Claim("oidc", None)
         case NoCredential():
             return Claim("none", None)

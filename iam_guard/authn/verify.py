@@ -29,10 +29,11 @@ from iam_guard.authn.presented import (
     Claim,
     NoCredential,
     SigV4Credential,
+    TokenCredential,
     claim_of,
 )
 from iam_guard.authn.temporary import OpenedTokens, ends_with_a_key, is_key_behind
-from iam_guard.errors import ExpiredToken, InvalidClientTokenId, SignatureDoesNotMatch
+from iam_guard.errors import ExpiredToken, InvalidClientTokenId, InvalidIdentityToken, SignatureDoesNotMatch
 from iam_guard.model.credential import TEMPORARY, AccessKey, ApiKey, Session
 from iam_guard.model.principal import Credential, Issued, Principal, PrincipalType
 
@@ -42,6 +43,7 @@ __all__ = [
     "Claim",
     "HttpRequest",
     "OpenedTokens",
+    "TokenCredential",
     "authenticate",
     "claim_of",
     "credential_of",
@@ -68,6 +70,7 @@ def authenticate(
     max_header: int = 64 * 1024,
     credential: AnyCredential | None = None,
     open_session: Callable[[str], Session | None] | None = None,
+    admit_token: Callable[[TokenCredential], Principal] | None = None,
 ) -> Principal:
     """Find out who sent the request; the principal says with what in its `credential`.
 
@@ -75,7 +78,8 @@ def authenticate(
     signature, and at most once. `now` carries a time zone, `skew` is in seconds. `callers` remembers who signed in from
     one request to the next, and changes no answer. `credential` is what `extract` read of this very request, where it
     was asked already. `open_session` gives what a session token says, None for one that is not ours; without
-    it no token is good. Raises `CredentialError`, `RequestTooLarge`, and whatever the functions raise.
+    it no token is good. `admit_token` gives the role session of a token of an OIDC provider, or refuses it; without it
+    none is accepted. Raises `CredentialError`, `RequestTooLarge`, and whatever the functions raise.
     """
     if credential is None:
         credential = extract(request, max_header=max_header)
@@ -84,6 +88,10 @@ def authenticate(
             return _ANONYMOUS
         case ApiKeyCredential():
             return _by_api_key(credential, find_api_key(credential.id), now, callers)
+        case TokenCredential():
+            if admit_token is None:
+                raise InvalidIdentityToken("tokens of OIDC providers are not accepted here")
+            return admit_token(credential)
         case SigV4Credential():
             if credential.session_token is not None and open_session is None:
                 raise InvalidClientTokenId(place="x-amz-security-token")

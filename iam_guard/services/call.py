@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypeAlias
 
+from iam_guard.federation.web_identity import Vouched
 from iam_guard.model.credential import Session
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.store.identifiers import PREFIXES, UniqueIds
@@ -30,7 +31,7 @@ class SealSession(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ServiceCall:
-    """One call of one operation. `account` is the caller's, the one operated on; `now` is in whole seconds."""
+    """One call of one operation. `account` is the one operated on, the caller's; `now` is in whole seconds."""
 
     caller: Principal
     account: str
@@ -42,6 +43,8 @@ class ServiceCall:
     seal_session: SealSession = field(repr=False)
     issuer_url: str = ""
     """Below which the issuers of identity tokens are; empty where nobody said."""
+    vouched: Vouched | None = field(default=None, repr=False)
+    """The token that the call shows instead of a signature, verified; of the operations that take one."""
 
     @property
     def is_root(self) -> bool:

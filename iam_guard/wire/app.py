@@ -157,11 +157,13 @@ class _OneCall:
             authorize=lambda permission: self._authorize(principal, permission),
             now=int(time.time()),
             issuer_url=self.guard.settings.issuer_url,
+            tokens=self.guard.tokens,
         )
 
     def _authorize(self, principal: Principal, wanted: Permission) -> None:
         self.decided = True
-        self.guard.authorize(principal, wanted.action, wanted.resource, wanted.context, call=self.facts)
+        asking = wanted.principal or principal
+        self.guard.authorize(asking, wanted.action, wanted.resource, wanted.context, call=self.facts)
 
     def report(self, error: IamGuardError) -> None:
         """Note what no decision noted."""

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from iam_guard.authn import api_key
 from iam_guard.authn.credential import credential_of, extract
 from iam_guard.authn.http import HttpRequest
-from iam_guard.authn.presented import ApiKeyCredential, NoCredential, SigV4Credential, claim_of
+from iam_guard.authn.presented import ApiKeyCredential, NoCredential, SigV4Credential, TokenCredential, claim_of
 from iam_guard.errors import CredentialError, IamGuardError, RequestTooLarge
 
 SIGNATURE = "0123456789abcdef" * 4
@@ -84,6 +84,14 @@ def test_the_time_of_signing_is_read_from_either_header(headers: list[tuple[str,
 def test_an_api_key_is_read_from_either_header(header: tuple[str, str]) -> None:
     """A bearer token or `X-Api-Key`."""
     assert extracted(header) == ApiKeyCredential("K7Q2EXAMPLE", api_key.digest_of(SECRET))
+
+
+@pytest.mark.parametrize("header", ["Bearer e30.e30.c2ln", "bearer  e30.e30.c2ln ", "BEARER e30.e30.c2ln"])
+def test_a_token_is_told_from_an_api_key_by_its_dots(header: str) -> None:
+    """Read by its form alone; it is never shown."""
+    found = extracted(("authorization", header))
+    assert found == TokenCredential("e30.e30.c2ln")
+    assert "e30" not in repr(found)
 
 
 def signed(**changed: str) -> list[tuple[str, str]]:
@@ -194,7 +202,9 @@ REFUSED = [
     ([("authorization", "Bearer ")], "InvalidClientTokenId", BAD_TOKEN),
     ([("authorization", f"Bearer {KEY[:-1]}0")], "InvalidClientTokenId", BAD_TOKEN),
     ([("authorization", f"Bearer {KEY} {KEY}")], "InvalidClientTokenId", BAD_TOKEN),
-    ([("authorization", "Bearer eyJhbGciOiJub25lIn0.e30.")], "InvalidClientTokenId", BAD_TOKEN),
+    ([("authorization", "Bearer eyJhbGciOiJub25lIn0.e30")], "InvalidClientTokenId", BAD_TOKEN),
+    ([("authorization", "Bearer a.b.c.d.e")], "InvalidClientTokenId", BAD_TOKEN),
+    ([("x-api-key", "e30.e30.c2ln")], "InvalidClientTokenId", BAD_TOKEN),
     ([("x-api-key", "")], "InvalidClientTokenId", BAD_TOKEN),
     ([("x-api-key", f"Bearer {KEY}")], "InvalidClientTokenId", BAD_TOKEN),
     ([("x-api-key", KEY + "é")], "IncompleteSignature", "ASCII"),
@@ -290,7 +300,8 @@ def test_the_limit_is_on_all_headers_together() -> None:
         ([("authorization", GOOD.replace(" ", " " * 9000, 1))], b"", ("sigv4", "AKIDEXAMPLE")),
         ([("authorization", f"Bearer\t{KEY}")], b"", ("api-key", "K7Q2EXAMPLE")),
         ([("authorization", f"Bearer {KEY}")], b"", ("api-key", "K7Q2EXAMPLE")),
-        ([("authorization", "Bearer e30.e30.")], b"", ("api-key", None)),
+        ([("authorization", "Bearer e30.e30.")], b"", ("oidc", None)),
+        ([("authorization", "Bearer e30.e30")], b"", ("api-key", None)),
         ([("x-api-key", KEY)], b"", ("api-key", "K7Q2EXAMPLE")),
         ([("authorization", "Basic e30")], b"", ("unknown", None)),
         ([], b"X-Amz-Signature=0", ("unknown", None)),

@@ -10,7 +10,6 @@ from typing import Final
 
 NOT_SUPPORTED: Final[Mapping[str, str]] = {
     "AssumeRoleWithSAML": "assertions of SAML providers are not checked here",
-    "AssumeRoleWithWebIdentity": "tokens of OIDC providers are not checked here",
     "GetDelegatedAccessToken": (
         "the token that it takes is handed out by AWS's own console, for a delegation request of a partner that Amazon "
         "has onboarded"

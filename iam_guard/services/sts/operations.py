@@ -27,6 +27,11 @@ from iam_guard.services.sts.user_sessions import (
     get_session_token,
     own_session,
 )
+from iam_guard.services.sts.web_identities import (
+    assume_role_with_web_identity,
+    prove_web_identity,
+    web_identity_permissions,
+)
 
 
 def get_caller_identity(call: ServiceCall, given: Input) -> Output:
@@ -44,6 +49,12 @@ STS = Service(
             further=(assuming_further,),
             writes=shows_code,
             gives_reasons=False,
+        ),
+        "AssumeRoleWithWebIdentity": Operation(
+            assume_role_with_web_identity,
+            reads=True,
+            prove=prove_web_identity,
+            asks=web_identity_permissions,
         ),
         "AssumeRoot": Operation(assume_root, root_to_assume, keys=(root_keys,), reads=True, gives_reasons=False),
         "DecodeAuthorizationMessage": Operation(decode_authorization_message, reads=True),

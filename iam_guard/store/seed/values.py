@@ -83,6 +83,16 @@ class SeedResource:
 
 
 @dataclass(frozen=True, slots=True)
+class SeedOidcProvider:
+    """An OIDC provider; `url` is without `https://`, as in its ARN."""
+
+    url: str
+    client_ids: tuple[str, ...]
+    tags: Mapping[str, str]
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
 class SeedAccount:
     id: str
     name: str
@@ -93,6 +103,7 @@ class SeedAccount:
     policies: tuple[SeedPolicy, ...] = ()
     identities: tuple[SeedIdentity, ...] = ()
     resources: tuple[SeedResource, ...] = ()
+    oidc_providers: tuple[SeedOidcProvider, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
