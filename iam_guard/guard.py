@@ -15,6 +15,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import cast
 
+from iam_guard.api_keys import ApiKeys
 from iam_guard.audit.trail import Trail
 from iam_guard.authn.http import HttpRequest
 from iam_guard.authn.verify import (
@@ -73,6 +74,8 @@ class Guard:
         self._resources = resources
         self.resource_policies = ResourcePolicies(store)
         """The resource-based policies that the store holds for the application's resources: put, get, delete, list."""
+        self.api_keys = ApiKeys(store)
+        """The API keys that the store holds: create, list, update, rotate, delete."""
         self._loader = Loader(store, size=settings.cache_size)
         self._own_services = frozenset(each.service for each in self.catalogues)
         self._callers = Callers(settings.cache_size)

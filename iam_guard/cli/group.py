@@ -30,6 +30,9 @@ COMMANDS = {
         *("resource_policy", "resource_policy"),
         "Put, get, delete and list the resource-based policies of an application's resources.",
     ),
+    "api-key": CommandRow(
+        *("api_key", "keys"), "Create, list, activate, deactivate, rotate and delete API keys of users and roles."
+    ),
     "serve": CommandRow("serve", "serve", "Serve the AWS-compatible API, IAM and STS, on one endpoint."),
     "routes": CommandRow(
         *("application", "routes"),

@@ -35,6 +35,8 @@ class ServiceCall:
     ids: UniqueIds = field(repr=False)
     seal_session: Callable[[Session], str] = field(repr=False)
     """Makes the session token of temporary credentials."""
+    app_services: frozenset[str] = frozenset()
+    """The prefixes of the services that the application declares."""
 
     @property
     def is_root(self) -> bool:

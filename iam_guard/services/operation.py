@@ -103,6 +103,7 @@ def run(
     store: RecordStore,
     authorize: Authorize,
     now: int,
+    app_services: frozenset[str] = frozenset(),
 ) -> Output:
     """Run an operation for a caller who may; raise what it is refused with, and then nothing has changed."""
     operation = service.operation(name)
@@ -114,7 +115,8 @@ def run(
     given = unstamped(given, purpose)
 
     def call_with(records: Records) -> ServiceCall:
-        return ServiceCall(caller, account, store.partition, now, records, store.sealer, store.ids, store.seal_session)
+        sealer, ids, seal = store.sealer, store.ids, store.seal_session
+        return ServiceCall(caller, account, store.partition, now, records, sealer, ids, seal, app_services)
 
     def wanted_by(call: ServiceCall) -> list[Permission]:
         return _permissions(f"{service.prefix}:{name}", operation, call, given)

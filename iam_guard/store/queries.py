@@ -40,6 +40,7 @@ from iam_guard.store.schema import (
     policies,
     policy_versions,
     resources,
+    service_credentials,
     units,
 )
 
@@ -125,6 +126,16 @@ def api_key(key_id: str) -> Select[Any]:
         select(*columns, *_IDENTITY)
         .join(identities, identities.c.id == api_keys.c.identity_id)
         .where(api_keys.c.id == sought(key_id))
+    )
+
+
+def service_api_key(credential_id: str) -> Select[Any]:
+    """A service-specific credential that is an API key of ours; its digest is in hexadecimal."""
+    those = service_credentials.c
+    return (
+        select(those.digest, those.status, those.expires, those.session_policy, *_IDENTITY)
+        .join(identities, identities.c.id == those.user_id)
+        .where(those.id == sought(credential_id), those.session_policy.is_not(None))
     )
 
 

@@ -28,6 +28,7 @@ from iam_guard.store import queries
 from iam_guard.store.bindings import current_text
 from iam_guard.store.engine import bump_epoch, lock_epoch, reading, writing
 from iam_guard.store.identifiers import (
+    PREFIXES,
     UniqueIds,
     control_policy_arn,
     fold,
@@ -125,13 +126,16 @@ class SqlStore:
     def api_key(self, api_key_id: str) -> ApiKey | None:
         with self._reading() as connection:
             row = connection.execute(queries.api_key(api_key_id)).mappings().one_or_none()
+            if row is None and api_key_id.startswith(PREFIXES["service-credential"]):
+                row = connection.execute(queries.service_api_key(api_key_id)).mappings().one_or_none()
         if row is None:
             return None
+        digest = bytes.fromhex(row["digest"]) if isinstance(row["digest"], str) else bytes(row["digest"])
         principal = self._user(row) if row["kind"] == "user" else self._session(row, api_key_id)
         if row["session_policy"] is not None:
             principal = replace(principal, session_policies=(row["session_policy"],))
         expires = None if row["expires"] is None else datetime.fromtimestamp(row["expires"], UTC)
-        return ApiKey(api_key_id, row["digest"], row["status"] == "Active", principal, expires)
+        return ApiKey(api_key_id, digest, row["status"] == "Active", principal, expires)
 
     def seal_session(self, session: Session) -> str:
         return write_session(session, self.sealer)

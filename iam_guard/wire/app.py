@@ -148,6 +148,7 @@ class _OneCall:
             store=self.guard.store,
             authorize=lambda permission: self._authorize(principal, permission),
             now=int(time.time()),
+            app_services=frozenset(each.service for each in self.guard.catalogues),
         )
 
     def _authorize(self, principal: Principal, wanted: Permission) -> None:

@@ -175,6 +175,10 @@ service_credentials = Table(
     Column("status", String, nullable=False),
     Column("created", BigInteger, nullable=False),
     Column("expires", BigInteger),
+    # what an API key for a service of the application may be used for; such a one signs in. NULL: another service's
+    Column("session_policy", Text),
+    # when it was last used, as far as it signs in
+    Column("used", BigInteger),
     UniqueConstraint("service", "user_name"),
     UniqueConstraint("service", "alias"),
     CheckConstraint(STATUSES, name="status"),
