@@ -89,6 +89,12 @@ class ExpiredToken(CredentialError):
         super().__init__(message or "The security token included in the request is expired", place=place)
 
 
+class UntrustedCertificate(CredentialError):
+    """A client certificate that no trust anchor vouches for now, or that fits no profile."""
+
+    code = "UntrustedCertificate"
+
+
 # --- the request is at fault: everything else --------------------------------------------------------------------
 
 
