@@ -18,10 +18,12 @@ from iam_guard.model.request import AccessRequest
 _WITHOUT_IDENTITY = {
     PrincipalType.ROOT: "the root user has no policies of its own",
     PrincipalType.SERVICE: "a service principal has no policies of its own",
+    PrincipalType.FEDERATED: "whom an identity provider vouches for has no policies of its own",
     PrincipalType.ANONYMOUS: "an anonymous caller has no policies of its own",
 }
 _WITHOUT_SCPS = {
     PrincipalType.SERVICE: "service control policies do not limit service principals",
+    PrincipalType.FEDERATED: "service control policies do not limit callers of identity providers",
     PrincipalType.ANONYMOUS: "service control policies do not limit anonymous callers",
 }
 

@@ -40,7 +40,7 @@ def grant(request: AccessRequest, action: str, policies: Bundle) -> Grant:
 
 
 def _by_resource_alone(request: AccessRequest, action: str, resource_side: Hit | None) -> Grant:
-    """Services and anonymous callers have no policies of their own (rules E-60, E-62)."""
+    """Services, federated and anonymous callers have no policies of their own (rules E-60, E-62, G-48)."""
     if resource_side is None:
         return Grant((), (resource_policy_type(action, request.resource),))
     return Grant((reason_of(resource_side),), ())
@@ -124,6 +124,6 @@ def _session(request: AccessRequest, action: str, policies: Bundle) -> tuple[Pol
     return () if find_allow(policies.session, request, action) is not None else (PolicyType.SESSION,)
 
 
-_WITHOUT_POLICIES = frozenset({PrincipalType.SERVICE, PrincipalType.ANONYMOUS})
+_WITHOUT_POLICIES = frozenset({PrincipalType.SERVICE, PrincipalType.FEDERATED, PrincipalType.ANONYMOUS})
 _FEDERATED = PrincipalType.FEDERATED_USER
 _ROOT = Reason(PolicyType.IDENTITY, note="the root user has every right in its own account")

@@ -1,5 +1,7 @@
 """Who is calling: root user, IAM user, role session, federated user session, service, anonymous (rules G, K-10).
 
+One more kind asks for role sessions only: somebody whom an identity provider vouches for, before there is a session.
+
 Must not live here: how a credential becomes a principal (`authn`), and how a policy's `Principal` element matches one
 (`matching/principal`).
 """
@@ -20,13 +22,15 @@ _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class PrincipalType(StrEnum):
-    """The kinds of caller; the words are those of the case format (rule N-1)."""
+    """The kinds of caller; the words are those of the case format (rule N-1), which has none for `FEDERATED`."""
 
     USER = "User"
     ASSUMED_ROLE = "AssumedRole"
     FEDERATED_USER = "FederatedUser"
     ROOT = "Root"
     SERVICE = "Service"
+    FEDERATED = "Federated"
+    """Whom an identity provider vouches for: the ARN is the provider's (rule G-48)."""
     ANONYMOUS = "Anonymous"
 
     __hash__ = str.__hash__  # that of an enumeration is written in Python, and every decision asks for it
@@ -65,10 +69,10 @@ class Principal:
     """One caller.
 
     `arn` is the caller's ARN (for a role session the session ARN), a service name, or `anonymous`. `account` is None
-    for services and anonymous callers. `role_arn` is the full ARN of the session's role, with its path; `user_arn`
-    is the federating user's. `tags` are the effective principal tags (session tags override, rule S-21). `session`
-    holds the context keys that the credentials froze (rule K-21). `session_policies` are the documents passed with
-    the session, None when none were passed.
+    for services, anonymous callers and whoever an identity provider vouches for. `role_arn` is the full ARN of the
+    session's role, with its path; `user_arn` is the federating user's. `tags` are the effective principal tags (session
+    tags override, rule S-21). `session` holds the context keys that the credentials froze (rule K-21).
+    `session_policies` are the documents passed with the session, None when none were passed.
 
     Raises `InvalidInput` for a type that does not exist, for a caller with policies of its own whose `arn` is no ARN,
     and for what should be text and is not.
@@ -150,6 +154,11 @@ class Principal:
         """Give a service principal such as `cloudtrail.amazonaws.com` (rule G-47)."""
         return cls(PrincipalType.SERVICE, name, None)
 
+    @classmethod
+    def federated(cls, provider: str, *, userid: str, keys: Mapping[str, Given]) -> Principal:
+        """Give whom an identity provider vouches for, by the provider's ARN; `keys` are what it says of them."""
+        return cls(PrincipalType.FEDERATED, provider, None, userid=userid, session=MappingProxyType(dict(keys)))
+
     @property
     def name(self) -> str:
         """The friendly name: user name, session name, federated name, service name, `root` or `anonymous`."""
@@ -224,8 +233,8 @@ def _derived_keys(principal: Principal) -> dict[str, Given]:
     if kind is PrincipalType.ANONYMOUS:
         keys.update({"aws:PrincipalAccount": "anonymous", "aws:userid": "anonymous"})
         return keys
-    if kind is PrincipalType.SERVICE:
-        return keys
+    if kind is PrincipalType.SERVICE or kind is PrincipalType.FEDERATED:
+        return keys  # of no account, and nothing was signed
     keys["aws:PrincipalAccount"] = principal.account
     keys["aws:PrincipalArn"] = principal.role_arn if kind is PrincipalType.ASSUMED_ROLE else principal.arn
     keys["aws:userid"] = _userid(principal)

@@ -101,6 +101,7 @@ CONCERNED = {
     "Federated user": "yes yes yes required yes yes yes required",
     "Root user": "no yes no no yes yes yes required",
     "Service principal": "no required no no no yes yes required",
+    "Caller of an identity provider": "no required no no no yes yes required",
     "Anonymous caller": "no required no no no yes yes required",
 }
 
