@@ -16,6 +16,7 @@ from typing import Any, Final, TypeAlias
 from sqlalchemy import Connection, RowMapping, Table
 
 from iam_guard.store import row_statements as statements
+from iam_guard.store.concerns import Concerns
 from iam_guard.store.engine import lock_epoch
 from iam_guard.store.queries import sought
 
@@ -49,6 +50,9 @@ class Records:
         self._writes = writes
         self._found: dict[Hashable, Row | None] = {}
         self.changed = False
+        self.concerns = Concerns()
+        self.epoch: int | None = None
+        """The epoch that the changes made, once they are made for good."""
 
     # --- reading -------------------------------------------------------------------------------------------------
 
@@ -117,16 +121,19 @@ class Records:
 
     def insert(self, table: Table, **values: Any) -> None:
         """Put in one row."""
+        self.concerns.inserted(table.name, values)
         self._change(statements.inserted(table), values)
 
     def update(self, table: Table, values: Mapping[str, Any], **where: Any) -> int:
         """Change rows; give how many there were."""
+        self.concerns.changed(table.name, where, values)
         form, sought_values = _taken_apart(where)
         new = {f"new_{name}": value for name, value in values.items()}
         return self._change(statements.updated(table, tuple(values), form), sought_values | new)
 
     def delete(self, table: Table, **where: Any) -> int:
         """Remove rows; give how many there were."""
+        self.concerns.changed(table.name, where)
         form, values = _taken_apart(where)
         return self._change(statements.deleted(table, form), values)
 

@@ -98,7 +98,7 @@ class SqlStore:
             records.lock()
             yield records
             if records.changed:
-                bump_epoch(connection)
+                records.epoch = bump_epoch(connection)
 
     def keep_uses(self, uses: Sequence[Use]) -> None:
         """Keep what was used last; the epoch stays, since no decision depends on it."""
