@@ -21,6 +21,7 @@ from iam_guard.authn.http import HttpRequest
 from iam_guard.authn.verify import (
     AnyCredential,
     Callers,
+    CertificateCredential,
     OpenedTokens,
     authenticate,
     credential_of,
@@ -29,6 +30,8 @@ from iam_guard.authn.verify import (
 from iam_guard.errors import AccessDenied, ConfigurationError, DecisionUnavailable, IamGuardError, StoreUnavailable
 from iam_guard.evaluation.explain import WithoutPolicies
 from iam_guard.evaluation.explanation import Explanation
+from iam_guard.federation.certificate_session import CertificateSessions
+from iam_guard.federation.role_session import Question as TrustQuestion
 from iam_guard.loading import Loaded, Loader
 from iam_guard.model.catalogue import Catalogue
 from iam_guard.model.context import Given, Lazy
@@ -80,6 +83,9 @@ class Guard:
         self._own_services = frozenset(each.service for each in self.catalogues)
         self._callers = Callers(settings.cache_size)
         self._tokens = OpenedTokens(store.open_session, settings.cache_size)
+        self._certificates = CertificateSessions(
+            store, self._may_have_session, region=settings.region, clock=lambda: self._clock(), size=settings.cache_size
+        )
         self.uses = Uses(store, region=settings.region)
         this = weakref.ref(self)  # what asks for metrics outlives guards
         trail.watch(lambda: guard.usage() if (guard := this()) else {}, store.staleness)
@@ -113,6 +119,7 @@ class Guard:
                 max_header=self.settings.max_header,
                 credential=credential,
                 open_session=self._tokens.session,
+                find_certificate_session=lambda given: self._certificates.principal(given, call),
             )
         except IamGuardError as refusal:
             kind, credential_id = credential_of(request)
@@ -196,8 +203,10 @@ class Guard:
             return False  # the application is asked, and may ask its own tables
         return self._loader.is_warm(principal, _wanted(resource))
 
-    def knows_credential(self, credential: AnyCredential) -> bool:
+    def knows_credential(self, credential: AnyCredential, call: Call | None = None) -> bool:
         """Tell whether `authenticate` would answer without touching the store."""
+        if isinstance(credential, CertificateCredential):
+            return self._certificates.is_warm(credential, call)
         needed = needed_record(credential, self._tokens.session)
         return needed is None or self._store.holds(_ROOMS[needed[0]], needed[1])
 
@@ -219,6 +228,10 @@ class Guard:
         self.trail.close()
         self.uses.close()
         self._store.close()
+
+    def _may_have_session(self, call: Call | None, outsider: Principal, question: TrustQuestion) -> Decision:
+        """Ask a role's trust policy about somebody whose identity was proved outside; it is noted."""
+        return self.decide(outsider, question.action, question.resource, question.context, call=call)
 
     # --- the way of one decision ---------------------------------------------------------------------------------
 

@@ -26,19 +26,21 @@ from iam_guard.authn.http import HttpRequest
 from iam_guard.authn.presented import (
     AnyCredential,
     ApiKeyCredential,
+    CertificateCredential,
     Claim,
     NoCredential,
     SigV4Credential,
     claim_of,
 )
 from iam_guard.authn.temporary import TEMPORARY, OpenedTokens, ends_with_a_key, is_key_behind
-from iam_guard.errors import ExpiredToken, InvalidClientTokenId, SignatureDoesNotMatch
+from iam_guard.errors import ExpiredToken, InvalidClientTokenId, SignatureDoesNotMatch, UntrustedCertificate
 from iam_guard.model.credential import AccessKey, ApiKey, Session
 from iam_guard.model.principal import Credential, Issued, Principal, PrincipalType
 
 __all__ = [
     "AnyCredential",
     "Callers",
+    "CertificateCredential",
     "Claim",
     "HttpRequest",
     "OpenedTokens",
@@ -68,6 +70,7 @@ def authenticate(
     max_header: int = 64 * 1024,
     credential: AnyCredential | None = None,
     open_session: Callable[[str], Session | None] | None = None,
+    find_certificate_session: Callable[[CertificateCredential], Principal] | None = None,
 ) -> Principal:
     """Find out who sent the request; the principal says with what in its `credential`.
 
@@ -75,7 +78,8 @@ def authenticate(
     signature, and at most once. `now` carries a time zone, `skew` is in seconds. `callers` remembers who signed in from
     one request to the next, and changes no answer. `credential` is what `extract` read of this very request, where it
     was asked already. `open_session` gives what a session token says, None for one that is not ours; without
-    it no token is good. Raises `CredentialError`, `RequestTooLarge`, and whatever the functions raise.
+    it no token is good. `find_certificate_session` gives the session that a client certificate has; without it no
+    certificate is good. Raises `CredentialError`, `RequestTooLarge`, and whatever the functions raise.
     """
     if credential is None:
         credential = extract(request, max_header=max_header)
@@ -84,6 +88,10 @@ def authenticate(
             return _ANONYMOUS
         case ApiKeyCredential():
             return _by_api_key(credential, find_api_key(credential.id), now, callers)
+        case CertificateCredential():
+            if find_certificate_session is None:
+                raise UntrustedCertificate("client certificates are not accepted")
+            return find_certificate_session(credential)
         case SigV4Credential():
             if credential.session_token is not None and open_session is None:
                 raise InvalidClientTokenId(place="x-amz-security-token")

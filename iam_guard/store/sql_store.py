@@ -24,8 +24,10 @@ from iam_guard.model.arn import Arn
 from iam_guard.model.credential import AccessKey, ApiKey, Session
 from iam_guard.model.decision import PolicyRef, PolicyType
 from iam_guard.model.principal import Principal, PrincipalType
+from iam_guard.model.trust import CertificateTrust
 from iam_guard.store import queries
 from iam_guard.store.bindings import current_text
+from iam_guard.store.certificate_trust import read_trust
 from iam_guard.store.engine import bump_epoch, lock_epoch, reading, writing
 from iam_guard.store.identifiers import (
     PREFIXES,
@@ -187,6 +189,10 @@ class SqlStore:
             digest = row["digest"] if text is row["text"] else hashlib.sha256(text.encode()).hexdigest()
             policy = StoredPolicy(PolicyRef(arn, PolicyType.RESOURCE, None, digest), text)
         return ResourceRecord(row["epoch"], arn, row["account"], MappingProxyType(row["tags"]), policy)
+
+    def certificate_trust(self) -> CertificateTrust:
+        with self._reading() as connection:
+            return read_trust(connection)
 
     def refresh(self) -> None:
         """Do nothing: every question is put to the database."""

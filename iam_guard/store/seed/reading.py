@@ -20,6 +20,7 @@ from iam_guard.policy.document import LATEST, Document
 from iam_guard.policy.quota import INLINE
 from iam_guard.store.identifiers import ACCESS_KEY_ID, ALIAS, API_KEY_ID, ARN_BYTES, Kind, fold
 from iam_guard.store.quotas import MAX_SESSION_DURATION, QUOTAS
+from iam_guard.store.seed.certificates import CertificateTrustReader
 from iam_guard.store.seed.documents import Documents, Files
 from iam_guard.store.seed.fields import Fields, checked_name, node_text
 from iam_guard.store.seed.organization import read_organization
@@ -40,7 +41,10 @@ API_SECRET = re.compile(r"[A-Za-z0-9]{32,128}")
 """The secret part of an API key; its plain SHA-256 is no protection for something that can be guessed."""
 
 _TOP = ("version", "organization", "accounts", "aws_policies")
-_ACCOUNT = ("id", "name", "alias", "root", "policies", "groups", "users", "roles", "resources")
+_ACCOUNT = (
+    *("id", "name", "alias", "root", "policies", "groups", "users", "roles", "resources"),
+    *("trust_anchors", "certificate_profiles"),
+)
 _POLICY = ("name", "path", "description", "document", "tags")
 _SHARED = ("name", "path", "attached", "inline")
 _KEYS = {
@@ -125,6 +129,7 @@ class _Reader:
             *fields.each("users", self._identity(Kind.USER, here)),
             *fields.each("roles", self._identity(Kind.ROLE, here)),
         )
+        certificates = CertificateTrustReader(self._documents, self._problems, id)
         account = SeedAccount(
             id,
             name=fields.text("name") or id,
@@ -135,6 +140,8 @@ class _Reader:
             policies=fields.each("policies", self._policy(f"policy of {here}")),
             identities=identities,
             resources=fields.each("resources", lambda resource: self._resource(resource, id)),
+            anchors=fields.each("trust_anchors", certificates.anchor),
+            profiles=fields.each("certificate_profiles", certificates.profile),
         )
         for key in ("policies", "groups", "users", "roles"):
             self._within(f"{key} per account", len(fields.items(key)), fields.line_of(key))
