@@ -42,6 +42,7 @@ from iam_guard.model.request import AccessRequest, Call, Resource
 from iam_guard.model.usage import CacheUsage
 from iam_guard.settings import Settings
 from iam_guard.store.cached import CachedStore
+from iam_guard.store.certificate_trust import RevocationLists
 from iam_guard.store.protocol import RecordStore, Store
 from iam_guard.store.resource_policies import ResourcePolicies
 from iam_guard.store.uses import Uses
@@ -79,6 +80,8 @@ class Guard:
         """The resource-based policies that the store holds for the application's resources: put, get, delete, list."""
         self.api_keys = ApiKeys(store)
         """The API keys that the store holds: create, list, update, rotate, delete."""
+        self.revocation_lists = RevocationLists(store)
+        """The revocation lists of trust anchors: put, list."""
         self._loader = Loader(store, size=settings.cache_size)
         self._own_services = frozenset(each.service for each in self.catalogues)
         self._callers = Callers(settings.cache_size)

@@ -33,6 +33,9 @@ COMMANDS = {
     "api-key": CommandRow(
         *("api_key", "keys"), "Create, list, activate, deactivate, rotate and delete API keys of users and roles."
     ),
+    "revocation-list": CommandRow(
+        *("revocation_list", "revocation_list"), "Import and list the certificate revocation lists of trust anchors."
+    ),
     "serve": CommandRow("serve", "serve", "Serve the AWS-compatible API, IAM and STS, on one endpoint."),
     "routes": CommandRow(
         *("application", "routes"),

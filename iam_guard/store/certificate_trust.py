@@ -15,18 +15,15 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from cryptography.x509 import AuthorityKeyIdentifier, CertificateRevocationList, ExtensionNotFound
-from sqlalchemy import Connection, and_, select
+from sqlalchemy import Connection
 
 from iam_guard.errors import InvalidInput, NoSuchEntity
 from iam_guard.model.certificates import read_revocation_list
 from iam_guard.model.trust import ALL_NAMES, CertificateProfile, CertificateTrust, TrustAnchor
+from iam_guard.store import queries
 from iam_guard.store.protocol import RecordStore
 from iam_guard.store.records import Row
 from iam_guard.store.schema import (
-    certificate_profiles,
-    meta,
-    policies,
-    policy_versions,
     revocation_lists,
     trust_anchors,
 )
@@ -34,34 +31,22 @@ from iam_guard.store.schema import (
 
 def read_trust(connection: Connection) -> CertificateTrust:
     """Give everything that is enabled, in one transaction."""
-    epoch = int(connection.execute(select(meta.c.epoch)).scalar_one())
-    anchors = connection.execute(
-        select(trust_anchors).where(trust_anchors.c.enabled).order_by(trust_anchors.c.id)
-    ).mappings()
-    profiles = connection.execute(
-        select(certificate_profiles).where(certificate_profiles.c.enabled).order_by(certificate_profiles.c.id)
-    ).mappings()
+    epoch = int(connection.execute(queries.epoch()).scalar_one())
+    anchors = connection.execute(queries.anchors()).mappings().all()
+    profiles = connection.execute(queries.profiles()).mappings().all()
     lists: dict[str, list[str]] = defaultdict(list)
-    for row in connection.execute(select(revocation_lists.c.anchor_id, revocation_lists.c.text)):
-        lists[row.anchor_id].append(row.text)
-    found = list(profiles)
-    texts = _default_texts(connection, {id for row in found for id in row["policy_ids"]})
+    for anchor_id, text in connection.execute(queries.anchors_lists()):
+        lists[anchor_id].append(text)
+    named = {id for row in profiles for id in row["policy_ids"]}
+    texts = dict(connection.execute(queries.default_texts(named)).tuples().all()) if named else {}
     return CertificateTrust(
         epoch,
         tuple(
             TrustAnchor(row["id"], row["account"], row["name"], row["certificates"], tuple(lists[row["id"]]))
             for row in anchors
         ),
-        tuple(_profile(row, texts) for row in found),
+        tuple(_profile(row, texts) for row in profiles),
     )
-
-
-def _default_texts(connection: Connection, ids: set[str]) -> dict[str, str]:
-    default = and_(
-        policy_versions.c.policy_id == policies.c.id, policy_versions.c.version == policies.c.default_version
-    )
-    found = select(policies.c.id, policy_versions.c.text).join(policy_versions, default).where(policies.c.id.in_(ids))
-    return {str(id): str(text) for id, text in connection.execute(found)}
 
 
 def _profile(row: Row, texts: Mapping[str, str]) -> CertificateProfile:

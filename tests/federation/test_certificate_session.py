@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from cryptography import x509
 
 from iam_guard import Guard, Principal, open_guard
@@ -21,10 +22,10 @@ from iam_guard.audit.reader import read
 from iam_guard.authn.client_certificate import read_client_certificate
 from iam_guard.authn.http import HttpRequest
 from iam_guard.authn.presented import CarriedCertificate
+from iam_guard.cli import main
 from iam_guard.errors import AccessDenied, IamGuardError, InvalidInput, NoSuchEntity, SeedError, UntrustedCertificate
 from iam_guard.model.request import Call
 from iam_guard.settings import Settings
-from iam_guard.store.certificate_trust import RevocationLists
 from iam_guard.store.opening import init_store
 from iam_guard.store.schema import certificate_profiles, identities, inline_policies
 from iam_guard.store.seed import apply_seed, load_seed_text
@@ -433,7 +434,7 @@ def test_other_changes_leave_sessions_alone(house: House) -> None:
 
 def test_a_revocation_list_is_imported(house: House) -> None:
     """It ends sessions that stand; an older one does not take it back; one that is over refuses everybody."""
-    lists = RevocationLists(house.guard.store)
+    lists = house.guard.revocation_lists
     house.who()
     lists.put(ANCHOR, revocation_list(ISSUING, issued=NOW - 2 * DAY))
     house.who()
@@ -461,10 +462,28 @@ def test_applying_a_seed_again_does_not_lose_a_list(house: House) -> None:
     with_list = seed(trust_anchors=[{**anchor, "revocation_lists": [old]}])
     house.declare(with_list)
     house.who()
-    RevocationLists(house.guard.store).put(ANCHOR, new)
+    house.guard.revocation_lists.put(ANCHOR, new)
     for given in (with_list, seed(), with_list):
         house.declare(given)
         assert "revoked" in house.refused()
+
+
+def test_the_command_imports_and_lists(house: House) -> None:
+    """Exit code 2 and a line that says why, where a list is no good."""
+    folder = house.audit.parent
+    (folder / "issuing.crl").write_text(revocation_list(ISSUING, GOOD))
+
+    def run(*arguments: str, code: int = 0) -> str:
+        url = f"sqlite:///{folder}/iam.db"
+        result = CliRunner().invoke(main, ["revocation-list", *arguments, "--store", url])
+        assert result.exit_code == code, result.output
+        return result.output
+
+    assert "imported" in run("put", ANCHOR, str(folder / "issuing.crl"))
+    assert "revoked" in house.refused()
+    assert "1 revoked" in run("list")
+    assert json.loads(run("list", "--json"))[0]["issuer"] == "O=Acme,CN=Issuing"
+    assert "one revocation list in PEM" in run("put", ANCHOR, str(folder / "audit.jsonl"), code=2)
 
 
 # --- seeds ---------------------------------------------------------------------------------------------------------
