@@ -38,7 +38,8 @@ def read_trust(connection: Connection) -> CertificateTrust:
     for anchor_id, text in connection.execute(queries.anchors_lists()):
         lists[anchor_id].append(text)
     named = {id for row in profiles for id in row["policy_ids"]}
-    texts = dict(connection.execute(queries.default_texts(named)).tuples().all()) if named else {}
+    found = connection.execute(queries.default_texts(named)) if named else ()
+    texts = {str(id): str(text) for id, text in found}
     return CertificateTrust(
         epoch,
         tuple(
