@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -47,6 +48,8 @@ from iam_guard.model.trust import CertificateTrust, TrustAnchor
 
 MOST_INTERMEDIATES = 4
 """Authorities between the certificate and the trust anchor."""
+
+_REMEMBERED = 256
 
 
 class VerifiedCertificate(NamedTuple):
@@ -119,7 +122,9 @@ class TrustedAuthorities:
         return tuple(vouching), untils
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def _read(record: TrustAnchor) -> _Anchor:
+    """Read an anchor, once for as long as it says the same: lists can be long."""
     lists = tuple(read_revocation_list(text) for text in record.revocation_lists)
     return _Anchor(record, frozenset(read_authorities(record.certificates)), lists)
 
