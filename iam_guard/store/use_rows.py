@@ -74,6 +74,8 @@ def _write_keys(connection: Connection, uses: Sequence[KeyUse]) -> None:
 
 def _write_api_keys(connection: Connection, uses: Sequence[ApiKeyUse]) -> None:
     """Note it in the key's own row, or in that of the service-specific credential which it is."""
+    if not uses:
+        return
     for table in (api_keys, service_credentials):
         known = _known(connection, table.c.id, (use.api_key_id for use in uses))
         rows = [{"key": use.api_key_id, "now": use.at} for use in uses if use.api_key_id in known]
