@@ -112,6 +112,12 @@ class IdentityProviderUnavailable(IamGuardError):
     fault = "sender"
 
 
+class UntrustedCertificate(CredentialError):
+    """A client certificate that no trust anchor vouches for now, or that fits no profile."""
+
+    code = "UntrustedCertificate"
+
+
 # --- the request is at fault: everything else --------------------------------------------------------------------
 
 

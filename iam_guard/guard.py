@@ -13,14 +13,17 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import cast
 
+from iam_guard.api_keys import ApiKeys
 from iam_guard.audit.trail import Trail
 from iam_guard.authn.http import HttpRequest
 from iam_guard.authn.oidc import TokenVerifier
 from iam_guard.authn.verify import (
     AnyCredential,
     Callers,
+    CertificateCredential,
     OpenedTokens,
     TokenCredential,
     authenticate,
@@ -32,7 +35,8 @@ from iam_guard.evaluation.authorization_message import authorization_message
 from iam_guard.evaluation.explain import WithoutPolicies
 from iam_guard.evaluation.explanation import Explanation
 from iam_guard.federation.bearers import Bearers
-from iam_guard.federation.role_session import Question
+from iam_guard.federation.certificate_session import CertificateSessions
+from iam_guard.federation.role_session import Question as TrustQuestion
 from iam_guard.loading import Loaded, Loader
 from iam_guard.model.catalogue import Catalogue
 from iam_guard.model.context import Given, Lazy
@@ -43,6 +47,7 @@ from iam_guard.model.request import AccessRequest, Call, Resource
 from iam_guard.model.usage import CacheUsage
 from iam_guard.settings import Settings
 from iam_guard.store.cached import CachedStore
+from iam_guard.store.certificate_trust import RevocationLists
 from iam_guard.store.protocol import RecordStore, Store
 from iam_guard.store.resource_policies import ResourcePolicies
 from iam_guard.store.sealed_messages import write_message
@@ -79,6 +84,10 @@ class Guard:
         self._resources = resources
         self.resource_policies = ResourcePolicies(store)
         """The resource-based policies that the store holds for the application's resources: put, get, delete, list."""
+        self.api_keys = ApiKeys(store)
+        """The API keys that the store holds: create, list, update, rotate, delete."""
+        self.revocation_lists = RevocationLists(store)
+        """The revocation lists of trust anchors: put, list."""
         self._loader = Loader(store, size=settings.cache_size)
         self._own_services = frozenset(each.service for each in self.catalogues)
         self._callers = Callers(settings.cache_size)
@@ -86,6 +95,9 @@ class Guard:
         self.tokens = TokenVerifier(settings)
         """Verifies tokens of OIDC providers."""
         self._bearers = Bearers(store, self.tokens, settings)
+        self._certificates = CertificateSessions(
+            store, self._may_have_session, region=settings.region, clock=lambda: self._clock(), size=settings.cache_size
+        )
         self.uses = Uses(store, region=settings.region)
         this = weakref.ref(self)  # what asks for metrics outlives guards
         trail.watch(lambda: guard.usage() if (guard := this()) else {}, store.staleness)
@@ -121,6 +133,7 @@ class Guard:
                 credential=credential,
                 open_session=self._tokens.session,
                 admit_token=lambda token: self._admitted(token, request, call, now),
+                find_certificate_session=lambda given: self._certificates.principal(given, call),
             )
         except IamGuardError as refusal:
             kind, credential_id = credential_of(request)
@@ -133,9 +146,7 @@ class Guard:
     def _admitted(
         self, credential: TokenCredential, request: HttpRequest, call: Call | None, now: datetime
     ) -> Principal:
-        def decide(principal: Principal, asked: Question) -> Decision:
-            return self.decide(principal, asked.action, asked.resource, asked.context, call=call)
-
+        decide = partial(self._may_have_session, call)
         return self._bearers.principal(credential, request, now=now, decide=decide)
 
     # --- may -----------------------------------------------------------------------------------------------------
@@ -223,13 +234,17 @@ class Guard:
             return False  # the application is asked, and may ask its own tables
         return self._loader.is_warm(principal, _wanted(resource))
 
-    def knows_credential(self, credential: AnyCredential, request: HttpRequest | None = None) -> bool:
+    def knows_credential(
+        self, credential: AnyCredential, request: HttpRequest | None = None, call: Call | None = None
+    ) -> bool:
         """Tell whether `authenticate` would answer without touching the store, or anybody else.
 
-        `request` is the one that the credential came with; of tokens nothing is known without it.
+        `request` and `call` are what the credential came with; of tokens nothing is known without the request.
         """
         if isinstance(credential, TokenCredential):
             return request is not None and self._bearers.holds(credential, request, self._clock())
+        if isinstance(credential, CertificateCredential):
+            return self._certificates.is_warm(credential, call)
         needed = needed_record(credential, self._tokens.session)
         return needed is None or self._store.holds(_ROOMS[needed[0]], needed[1])
 
@@ -251,6 +266,10 @@ class Guard:
         self.trail.close()
         self.uses.close()
         self._store.close()
+
+    def _may_have_session(self, call: Call | None, outsider: Principal, question: TrustQuestion) -> Decision:
+        """Ask a role's trust policy about somebody whose identity was proved outside; it is noted."""
+        return self.decide(outsider, question.action, question.resource, question.context, call=call)
 
     # --- the way of one decision ---------------------------------------------------------------------------------
 

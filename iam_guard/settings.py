@@ -17,6 +17,7 @@ from typing import Any
 from iam_guard.errors import ConfigurationError
 
 PREFIX = "IAM_GUARD_"
+_SOURCE = re.compile(r"(?!authorization|x-api-key|x-amz-security-token)[a-z][a-z0-9-]{1,62}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,9 @@ class Settings:
     """Bytes of all header names and values together; more is refused."""
     trusted_proxies: tuple[str, ...] = ()
     """Networks (CIDR) whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed; none by default."""
+    client_certificates: tuple[str, ...] = ()
+    """Where client certificates count as credentials: `tls` for the server's own connections, and names of headers that
+    trusted proxies set: `x-forwarded-client-cert` (Envoy), `client-cert` (RFC 9440), any other for escaped PEM."""
     public_hosts: tuple[str, ...] = ()
     """Names that clients may have signed as `Host` when a proxy rewrites it; tried after the header itself."""
     audit: str = ""
@@ -77,6 +81,10 @@ class Settings:
     def __post_init__(self) -> None:
         for item in fields(self):
             _check(getattr(self, item.name), str(item.type), item.name)
+        for source in self.client_certificates:
+            if not _SOURCE.fullmatch(source):
+                message = f"expected `tls` or the name of a header in lower case, got `{source[:64]}`"
+                raise ConfigurationError(message, place="client_certificates")
         for network in self.trusted_proxies:
             try:
                 ipaddress.ip_network(network, strict=False)

@@ -90,7 +90,7 @@ class GuardMiddleware:
             await self.app(own, receive, watched.send)
             return
         try:
-            principal, body = await sign_in(self.guard, scope, receive, facts)
+            principal, body = await sign_in(self.guard, self._connection, scope, receive, facts)
             receive = receive if body is None else body.receive
             call = CurrentCall(self.guard, principal, facts, scope)
             watched.call = call

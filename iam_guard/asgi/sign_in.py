@@ -12,7 +12,7 @@ from typing import Any, Final
 import anyio.to_thread
 
 from iam_guard.asgi.body import EMPTY_HASH, ReadBody, Receive, read_body
-from iam_guard.asgi.client import http_request
+from iam_guard.asgi.client import Connection
 from iam_guard.authn.http import HttpRequest
 from iam_guard.authn.verify import AnyCredential, Claim, claim_of, credential_of, extract
 from iam_guard.errors import IamGuardError
@@ -24,7 +24,7 @@ _NO_CLAIM: Final = Claim("unknown", None)
 
 
 async def sign_in(
-    guard: Guard, scope: Mapping[str, Any], receive: Receive, facts: Call
+    guard: Guard, connection: Connection, scope: Mapping[str, Any], receive: Receive, facts: Call
 ) -> tuple[Principal, ReadBody | None]:
     """Authenticate a request; the body is read where the credential covers it.
 
@@ -32,7 +32,7 @@ async def sign_in(
     """
     request: HttpRequest | None = None
     try:
-        request = http_request(scope)
+        request = connection.request(scope)
         credential = extract(request, max_header=guard.settings.max_header)
         is_covered = scope["type"] == "http" and claim_of(credential).needs_body
         body = await read_body(receive, guard.settings.max_body) if is_covered else None
@@ -54,7 +54,7 @@ async def verified(
         call=facts,
         credential=credential,
     )
-    if guard.knows_credential(credential, request):
+    if guard.knows_credential(credential, request, facts):
         return authenticate()
     return await anyio.to_thread.run_sync(authenticate)
 

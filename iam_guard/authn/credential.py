@@ -15,6 +15,7 @@ import re
 from urllib.parse import unquote_to_bytes
 
 from iam_guard.authn import api_key
+from iam_guard.authn.client_certificate import ROLE_HEADER, read_client_certificate
 from iam_guard.authn.http import HttpRequest
 from iam_guard.authn.presented import (
     ALGORITHM,
@@ -22,12 +23,15 @@ from iam_guard.authn.presented import (
     ApiKeyCredential,
     Claim,
     NoCredential,
+    SigV4Credential,
     TokenCredential,
 )
 from iam_guard.authn.signed_header import TOKEN_HEADER, printable, signed_header, signed_otherwise
 from iam_guard.errors import IncompleteSignature, MissingAuthenticationToken, RequestTooLarge
 
 _DOTS_OF_A_TOKEN = 2
+_SEVERAL = "expected one credential, got several: only one header, query or client certificate may be one"
+_UNSIGNED = "a session token came without a signature"
 _CLAIM_LENGTH = 64 * 1024
 _CLAIMED_ACCESS_KEY_ID = re.compile(rb"Credential=(\w{3,128})/")
 _CLAIMED_API_KEY_ID = re.compile(rb"^igk_([A-Za-z0-9]{4,32})_")
@@ -44,17 +48,21 @@ def extract(request: HttpRequest, *, max_header: int) -> AnyCredential:
         raise RequestTooLarge(f"expected at most {max_header} bytes of headers")
     authorizations, api_keys = request.values(b"authorization"), request.values(b"x-api-key")
     in_query = _has_query_signature(request.query_string)
-    if len(authorizations) + len(api_keys) + in_query > 1:
-        raise IncompleteSignature("expected one credential, got several: only one header or query may carry one")
+    if len(authorizations) + len(api_keys) + in_query + bool(request.certificates) > 1:
+        raise IncompleteSignature(_SEVERAL)
     if in_query:
         message = "presigned requests are not accepted: expected the signature in the Authorization header"
         raise IncompleteSignature(message, place="query")
+    if authorizations:
+        found = _authorization(request, authorizations[0])
+        if TOKEN_HEADER not in request.by_name or isinstance(found, SigV4Credential):
+            return found
+    if TOKEN_HEADER in request.by_name:
+        raise IncompleteSignature(_UNSIGNED, place="x-amz-security-token")
     if api_keys:
         return _api_key(printable(api_keys[0], "x-api-key"))
-    if authorizations:
-        return _authorization(request, authorizations[0])
-    if request.values(TOKEN_HEADER):
-        raise IncompleteSignature("a session token came without a signature", place="x-amz-security-token")
+    if request.certificates:
+        return read_client_certificate(request.certificates, request.values(ROLE_HEADER))
     return NoCredential()
 
 
@@ -81,7 +89,9 @@ def credential_of(request: HttpRequest) -> Claim:
         return Claim("unknown", None)
     for value in request.values(b"x-api-key"):
         return Claim("api-key", _claimed_id(_CLAIMED_API_KEY_ID, value.lstrip()[:_CLAIM_LENGTH]))
-    return Claim("unknown" if _has_query_signature(request.query_string) else "none", None)
+    if _has_query_signature(request.query_string):
+        return Claim("unknown", None)
+    return Claim("x509" if request.certificates else "none", None)
 
 
 def _claimed_id(pattern: re.Pattern[bytes], claim: bytes) -> str | None:

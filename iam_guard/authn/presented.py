@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
+from cryptography.x509 import Certificate
+
 ALGORITHM = "AWS4-HMAC-SHA256"
 TERMINATOR = "aws4_request"
 
@@ -58,21 +60,43 @@ class TokenCredential(NamedTuple):
         return "TokenCredential()"
 
 
+class CarriedCertificate(NamedTuple):
+    """A client certificate as it came, not yet read: `source` is `tls` or the header's name.
+
+    `is_trusted` says whether it was our own server or a trusted proxy that saw the key used.
+    """
+
+    source: str
+    values: tuple[bytes, ...]
+    chain: tuple[bytes, ...] = ()
+    is_trusted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateCredential:
+    """A client certificate with what it brought, itself first. `role` is the ARN of the role that is asked for."""
+
+    chain: tuple[Certificate, ...] = field(repr=False)
+    fingerprint: str
+    """Its SHA-256 in hexadecimal."""
+    role: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class NoCredential:
     """The request carries none."""
 
 
-AnyCredential: TypeAlias = SigV4Credential | ApiKeyCredential | TokenCredential | NoCredential
+AnyCredential: TypeAlias = SigV4Credential | ApiKeyCredential | TokenCredential | CertificateCredential | NoCredential
 
 
 class Claim(NamedTuple):
     """What a request claims to carry, for the audit trail and for caches; nothing of it is checked."""
 
     kind: str
-    """`sigv4`, `api-key`, `oidc`, `unknown`, `none`."""
+    """`sigv4`, `api-key`, `oidc`, `x509`, `unknown`, `none`."""
     id: str | None
-    """The access key id or API key id."""
+    """The access key id, API key id or fingerprint of the certificate."""
 
     @property
     def needs_body(self) -> bool:
@@ -89,5 +113,7 @@ def claim_of(credential: AnyCredential) -> Claim:
             return Claim("api-key", credential.id)
         case TokenCredential():
             return Claim("oidc", None)
+        case CertificateCredential():
+            return Claim("x509", credential.fingerprint)
         case NoCredential():
             return Claim("none", None)

@@ -26,6 +26,7 @@ from iam_guard.authn.http import HttpRequest
 from iam_guard.authn.presented import (
     AnyCredential,
     ApiKeyCredential,
+    CertificateCredential,
     Claim,
     NoCredential,
     SigV4Credential,
@@ -33,13 +34,20 @@ from iam_guard.authn.presented import (
     claim_of,
 )
 from iam_guard.authn.temporary import OpenedTokens, ends_with_a_key, is_key_behind
-from iam_guard.errors import ExpiredToken, InvalidClientTokenId, InvalidIdentityToken, SignatureDoesNotMatch
+from iam_guard.errors import (
+    ExpiredToken,
+    InvalidClientTokenId,
+    InvalidIdentityToken,
+    SignatureDoesNotMatch,
+    UntrustedCertificate,
+)
 from iam_guard.model.credential import TEMPORARY, AccessKey, ApiKey, Session
 from iam_guard.model.principal import Credential, Issued, Principal, PrincipalType
 
 __all__ = [
     "AnyCredential",
     "Callers",
+    "CertificateCredential",
     "Claim",
     "HttpRequest",
     "OpenedTokens",
@@ -71,6 +79,7 @@ def authenticate(
     credential: AnyCredential | None = None,
     open_session: Callable[[str], Session | None] | None = None,
     admit_token: Callable[[TokenCredential], Principal] | None = None,
+    find_certificate_session: Callable[[CertificateCredential], Principal] | None = None,
 ) -> Principal:
     """Find out who sent the request; the principal says with what in its `credential`.
 
@@ -78,8 +87,9 @@ def authenticate(
     signature, and at most once. `now` carries a time zone, `skew` is in seconds. `callers` remembers who signed in from
     one request to the next, and changes no answer. `credential` is what `extract` read of this very request, where it
     was asked already. `open_session` gives what a session token says, None for one that is not ours; without
-    it no token is good. `admit_token` gives the role session of a token of an OIDC provider, or refuses it; without it
-    none is accepted. Raises `CredentialError`, `RequestTooLarge`, and whatever the functions raise.
+    it no token is good. `admit_token` gives the role session of a token of an OIDC provider, or refuses it;
+    `find_certificate_session` does so for a client certificate; without them none is accepted. Raises
+    `CredentialError`, `RequestTooLarge`, and whatever the functions raise.
     """
     if credential is None:
         credential = extract(request, max_header=max_header)
@@ -92,6 +102,10 @@ def authenticate(
             if admit_token is None:
                 raise InvalidIdentityToken("tokens of OIDC providers are not accepted here")
             return admit_token(credential)
+        case CertificateCredential():
+            if find_certificate_session is None:
+                raise UntrustedCertificate("client certificates are not accepted")
+            return find_certificate_session(credential)
         case SigV4Credential():
             if credential.session_token is not None and open_session is None:
                 raise InvalidClientTokenId(place="x-amz-security-token")

@@ -19,6 +19,7 @@ import uvicorn
 
 from iam_guard.assemble import guard_on
 from iam_guard.cli.options import STORE
+from iam_guard.enforcement.service import Service
 from iam_guard.errors import ConfigurationError
 from iam_guard.settings import Settings, load
 from iam_guard.store.first_account import create_first_account
@@ -49,6 +50,13 @@ BACKLOG = 2048
     help="Key of the root user of the first account, which is made when the store is empty.",
 )
 @click.option("--account", default="123456789012", show_default=True, help="Id of that first account.")
+@click.option(
+    "--service",
+    "services",
+    multiple=True,
+    metavar="PREFIX",
+    help="A service of your application (`docs`) that users may have API keys for; may be given several times.",
+)
 @click.option("--allow-reset", is_flag=True, help="Let `POST /-/reset` go back to the start (only `sqlite://`).")
 def serve(
     store: str,
@@ -57,6 +65,7 @@ def serve(
     port: int,
     root_access_key: str | None,
     account: str,
+    services: tuple[str, ...],
     allow_reset: bool,
 ) -> None:
     """Serve the AWS-compatible API, IAM and STS, on one endpoint."""
@@ -65,7 +74,7 @@ def serve(
         opened = open_store(store, settings) if is_seed_file(store) else init_store(store, settings)
         _fill(opened, seed, root_access_key, account, partition=settings.partition)
         snapshot = _snapshot_of(opened) if allow_reset else None
-        guard = guard_on(opened, settings)
+        guard = guard_on(opened, settings, services=[Service(each) for each in services])
         api = aws_api(guard)
         try:
             _listen(api if snapshot is None else Resettable(api, snapshot.restore, guard), listener)

@@ -55,9 +55,9 @@ class Credential:
     """What the caller signed in with, as far as the audit trail may know. Never a secret."""
 
     kind: str
-    """`sigv4`, `sts`, `api-key`, `none`."""
+    """`sigv4`, `sts`, `api-key`, `x509`, `none`."""
     id: str | None = None
-    """The access key id or API key id."""
+    """The access key id, API key id or fingerprint of the certificate."""
     region: str | None = None
     service: str | None = None
     issued: Issued | None = None

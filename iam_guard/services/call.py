@@ -45,6 +45,8 @@ class ServiceCall:
     """Below which the issuers of identity tokens are; empty where nobody said."""
     vouched: Vouched | None = field(default=None, repr=False)
     """The token that the call shows instead of a signature, verified; of the operations that take one."""
+    app_services: frozenset[str] = frozenset()
+    """The prefixes of the services that the application declares."""
 
     @property
     def is_root(self) -> bool:

@@ -124,6 +124,7 @@ def run(
     now: int,
     issuer_url: str = "",
     tokens: TokenVerifier | None = None,
+    app_services: frozenset[str] = frozenset(),
 ) -> Output:
     """Run an operation for a caller who may; raise what it is refused with, and then nothing has changed."""
     operation = service.operation(name)
@@ -138,8 +139,8 @@ def run(
     given = unstamped(given, purpose)
 
     def call_with(records: Records) -> ServiceCall:
-        sealing = store.sealer, store.ids, store.seal_session
-        return ServiceCall(caller, account, store.partition, now, records, *sealing, issuer_url, vouched)
+        sealing, more = (store.sealer, store.ids, store.seal_session), (issuer_url, vouched, app_services)
+        return ServiceCall(caller, account, store.partition, now, records, *sealing, *more)
 
     def wanted_by(call: ServiceCall) -> list[Permission]:
         return _permissions(f"{service.prefix}:{name}", operation, call, given)

@@ -15,6 +15,7 @@ from typing import Protocol
 from iam_guard.model.credential import AccessKey, ApiKey, Session
 from iam_guard.model.decision import PolicyRef
 from iam_guard.model.principal import Principal
+from iam_guard.model.trust import CertificateTrust
 from iam_guard.store.identifiers import UniqueIds
 from iam_guard.store.records import Records
 from iam_guard.store.sealing import Sealer
@@ -102,6 +103,10 @@ class Store(Protocol):
     def account(self, account_id: str) -> AccountRecord: ...
 
     def resource(self, arn: str) -> ResourceRecord: ...
+
+    def certificate_trust(self) -> CertificateTrust:
+        """Give whom client certificates are trusted for, of all accounts."""
+        ...
 
     def refresh(self) -> None:
         """Look at once whether the state behind has changed (rule T-9)."""

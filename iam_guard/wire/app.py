@@ -18,7 +18,7 @@ import anyio
 import anyio.to_thread
 
 from iam_guard.asgi.body import Receive, read_body
-from iam_guard.asgi.client import Connection, http_request
+from iam_guard.asgi.client import Connection
 from iam_guard.asgi.sign_in import verified
 from iam_guard.authn.verify import AnyCredential, claim_of, credential_of, extract
 from iam_guard.enforcement.requirement import MARK, OWN_GUARD
@@ -112,7 +112,7 @@ class AwsApi:
 
     async def _sign_in(self, one: _OneCall, scope: Scope, receive: Receive) -> tuple[Principal, WireRequest]:
         """Find out who calls which service; errors about that are noted as refused credentials."""
-        request = http_request(scope)
+        request = self._connection.request(scope)
         credential: AnyCredential | None = None
         try:
             body = await read_body(receive, self.guard.settings.max_body)
@@ -158,6 +158,7 @@ class _OneCall:
             now=int(time.time()),
             issuer_url=self.guard.settings.issuer_url,
             tokens=self.guard.tokens,
+            app_services=frozenset(each.service for each in self.guard.catalogues),
         )
 
     def _authorize(self, principal: Principal, wanted: Permission) -> None:

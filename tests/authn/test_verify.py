@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from iam_guard.authn.callers import Callers
+from iam_guard.authn.compare import same
 from iam_guard.authn.http import HttpRequest
 from iam_guard.authn.verify import authenticate
 from iam_guard.errors import (
@@ -140,6 +141,25 @@ def test_unknown_inactive_and_mismatched_api_keys_are_told_the_same(stored: ApiK
     with pytest.raises(InvalidClientTokenId) as caught:
         authenticated(bearing(), api_key=stored)
     assert str(caught.value) == BAD_TOKEN
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [None, replace(API_KEY, active=False), replace(API_KEY, digest=bytes(32)), API_KEY],
+    ids=["-", "i", "m", "g"],
+)
+def test_every_api_key_costs_one_comparison(monkeypatch: pytest.MonkeyPatch, stored: ApiKey | None) -> None:
+    """The same work for an unknown, an inactive, a mismatched and a good one, before anything is told."""
+    compared: list[tuple[int, int]] = []
+
+    def counting(given: str | bytes, expected: str | bytes) -> bool:
+        compared.append((len(given), len(expected)))
+        return same(given, expected)
+
+    monkeypatch.setattr("iam_guard.authn.verify.same", counting)
+    with suppress(CredentialError):
+        authenticated(bearing(), api_key=stored)
+    assert compared == [(32, 32)]
 
 
 def test_an_api_key_expires() -> None:

@@ -15,6 +15,7 @@ from sqlalchemy.exc import IntegrityError
 
 from iam_guard.store.engine import bump_epoch, lock_epoch, writing
 from iam_guard.store.schema import accounts, policies, resources
+from iam_guard.store.seed.apply_certificates import apply_certificates
 from iam_guard.store.seed.apply_identities import apply_identities
 from iam_guard.store.seed.apply_organization import apply_organization
 from iam_guard.store.seed.apply_policies import apply_policies, delete_policies
@@ -67,6 +68,7 @@ def _apply(run: Run) -> None:
     unused = apply_policies(run)
     apply_identities(run)
     apply_providers(run)
+    apply_certificates(run)
     _resources(run)
     apply_organization(run)
     delete_policies(run, unused)

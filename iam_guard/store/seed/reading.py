@@ -20,6 +20,7 @@ from iam_guard.policy.document import LATEST, Document
 from iam_guard.policy.quota import INLINE
 from iam_guard.store.identifiers import ACCESS_KEY_ID, ALIAS, API_KEY_ID, ARN_BYTES, PROVIDER_URL, Kind, fold
 from iam_guard.store.quotas import CLIENT_ID_LENGTH, MAX_SESSION_DURATION, QUOTAS
+from iam_guard.store.seed.certificates import CertificateTrustReader
 from iam_guard.store.seed.documents import Documents, Files
 from iam_guard.store.seed.fields import Fields, checked_name, node_text
 from iam_guard.store.seed.organization import read_organization
@@ -41,7 +42,10 @@ API_SECRET = re.compile(r"[A-Za-z0-9]{32,128}")
 """The secret part of an API key; its plain SHA-256 is no protection for something that can be guessed."""
 
 _TOP = ("version", "organization", "accounts", "aws_policies")
-_ACCOUNT = ("id", "name", "alias", "root", "policies", "groups", "users", "roles", "resources", "oidc_providers")
+_ACCOUNT = (
+    *("id", "name", "alias", "root", "policies", "groups", "users", "roles", "resources", "oidc_providers"),
+    *("trust_anchors", "certificate_profiles"),
+)
 _POLICY = ("name", "path", "description", "document", "tags")
 _SHARED = ("name", "path", "attached", "inline")
 _KEYS = {
@@ -126,6 +130,7 @@ class _Reader:
             *fields.each("users", self._identity(Kind.USER, here)),
             *fields.each("roles", self._identity(Kind.ROLE, here)),
         )
+        certificates = CertificateTrustReader(self._documents, self._problems, id)
         account = SeedAccount(
             id,
             name=fields.text("name") or id,
@@ -137,6 +142,8 @@ class _Reader:
             identities=identities,
             resources=fields.each("resources", lambda resource: self._resource(resource, id)),
             oidc_providers=fields.each("oidc_providers", self._oidc_provider(here)),
+            anchors=fields.each("trust_anchors", certificates.anchor),
+            profiles=fields.each("certificate_profiles", certificates.profile),
         )
         self._within("OIDC providers per account", len(account.oidc_providers), fields.line_of("oidc_providers"))
         for key in ("policies", "groups", "users", "roles"):

@@ -93,6 +93,33 @@ class SeedOidcProvider:
 
 
 @dataclass(frozen=True, slots=True)
+class SeedAnchor:
+    """A trust anchor: certificates of authorities, and revocation lists, in PEM."""
+
+    name: str
+    id: str
+    certificates: str = field(repr=False)
+    revocation_lists: tuple[str, ...] = field(repr=False)
+    is_enabled: bool
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class SeedProfile:
+    """Which roles client certificates may ask for; `mappings` is None where the seed says nothing."""
+
+    name: str
+    id: str
+    roles: tuple[Ref, ...]
+    seconds: int
+    session_policy: Document | None
+    managed_policies: tuple[Ref, ...]
+    mappings: Mapping[str, tuple[str, ...]] | None
+    is_enabled: bool
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
 class SeedAccount:
     id: str
     name: str
@@ -104,6 +131,8 @@ class SeedAccount:
     identities: tuple[SeedIdentity, ...] = ()
     resources: tuple[SeedResource, ...] = ()
     oidc_providers: tuple[SeedOidcProvider, ...] = ()
+    anchors: tuple[SeedAnchor, ...] = ()
+    profiles: tuple[SeedProfile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
