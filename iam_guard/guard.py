@@ -20,7 +20,9 @@ from iam_guard.authn.http import HttpRequest
 from iam_guard.authn.verify import (
     AnyCredential,
     Callers,
+    ChunkedBody,
     OpenedTokens,
+    Replays,
     authenticate,
     credential_of,
     needed_record,
@@ -77,6 +79,7 @@ class Guard:
         self._own_services = frozenset(each.service for each in self.catalogues)
         self._callers = Callers(settings.cache_size)
         self._tokens = OpenedTokens(store.open_session, settings.cache_size)
+        self._replays = Replays(settings.replay_memory) if settings.replay_memory else None
         self.uses = Uses(store, region=settings.region)
         this = weakref.ref(self)  # what asks for metrics outlives guards
         trail.watch(lambda: guard.usage() if (guard := this()) else {}, store.staleness)
@@ -90,12 +93,15 @@ class Guard:
         payload_hash: Callable[[], str],
         call: Call | None = None,
         credential: AnyCredential | None = None,
+        unsigned_payload: bool = False,
+        chunks: ChunkedBody | None = None,
     ) -> Principal:
         """Turn what a request carries into a principal; anonymous when it carries nothing.
 
         `payload_hash` gives the hex SHA-256 of the body and is asked only when a signature needs it. `credential` is
-        what `extract` read of this very request, where it was asked already. Raises a `CredentialError` for bad
-        credentials, `StoreUnavailable` when nobody can say; both are noted in the audit trail.
+        what `extract` read of this very request, where it was asked already. `unsigned_payload` accepts a body that the
+        signature does not cover, `chunks` decodes one in chunks. Raises a `CredentialError` for bad credentials,
+        `StoreUnavailable` when nobody can say; both are noted in the audit trail.
         """
         try:
             principal = authenticate(
@@ -110,6 +116,10 @@ class Guard:
                 max_header=self.settings.max_header,
                 credential=credential,
                 open_session=self._tokens.session,
+                region=self.settings.region,
+                unsigned_payload=unsigned_payload,
+                chunks=chunks,
+                replays=self._replays,
             )
         except IamGuardError as refusal:
             kind, credential_id = credential_of(request)

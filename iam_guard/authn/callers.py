@@ -14,11 +14,15 @@ from typing import TypeAlias
 
 from cachetools import LRUCache
 
+from iam_guard.authn.sigv4a import PublicKey
 from iam_guard.model.credential import AccessKey, ApiKey, Session
 from iam_guard.model.principal import Principal
 
 Scope: TypeAlias = tuple[str, str, str, str] | tuple[str]
-"""Access key id, date, region and service of a signature; the id of an API key."""
+"""Access key id, date, region and service of a signature; the id of an API key.
+
+A public key depends on no date: SigV4A has its algorithm in that place, which is no date's name.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +34,7 @@ class Caller:
 
     record: AccessKey | ApiKey | Session
     principal: Principal
-    signing_key: bytes = field(default=b"", repr=False)
+    signing_key: bytes | PublicKey = field(default=b"", repr=False)
     behind: AccessKey | None = None
 
 

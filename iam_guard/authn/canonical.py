@@ -9,6 +9,9 @@ that; otherwise a signature made for one meaning would be accepted for another. 
 or for a space but never for `%2B`, and S3's way of encoding a path is for S3's services alone: `/a%2520b`, encoded
 once, is also `/a%20b` encoded twice.
 
+A presigned request has signed its query without the signature in it, and some services' clients add the session token
+after signing; what is left out of a form has no meaning to an application.
+
 Must not live here: keys, times, which headers must be signed (`sigv4`).
 """
 
@@ -21,7 +24,9 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 from iam_guard.authn.http import HttpRequest
 from iam_guard.authn.presented import SigV4Credential
 
-_PATH_AS_IS = frozenset({"s3", "s3express", "s3-object-lambda", "s3-outposts"})
+S3_STYLE = frozenset({"s3", "s3express", "s3-object-lambda", "s3-outposts"})
+"""The services whose clients sign a path as it stands, and presign without the body."""
+_SIGNATURE, _SESSION_TOKEN = b"X-Amz-Signature", b"X-Amz-Security-Token"
 _DEFAULT_PORTS = (b":80", b":443")
 _UNRESERVED = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~"
 
@@ -42,11 +47,15 @@ def canonical_requests(
     end = b"", b";".join(names), payload_hash.encode("ascii")
     method = request.method.encode()
     paths = canonical_paths(request.raw_path, credential.service)
-    yield b"\n".join((method, paths[0], _as_sent(request.query_string), *headers, *end))
+    query = _without(request.query_string, _SIGNATURE) if credential.is_presigned else request.query_string
+    yield b"\n".join((method, paths[0], _as_sent(query), *headers, *end))
 
     at = names.index(b"host")
     hosts = _hosts(headers[at].removeprefix(b"host:"), public_hosts)
-    forms = product(hosts, paths, canonical_queries(request.query_string))
+    queries = canonical_queries(query)
+    if credential.is_presigned and credential.session_token is not None:
+        queries = (*queries, *canonical_queries(_without(query, _SESSION_TOKEN)))
+    forms = product(hosts, paths, queries)
     next(forms)  # given already
     for host, path, query in forms:
         headers[at] = b"host:" + host
@@ -56,7 +65,7 @@ def canonical_requests(
 def canonical_paths(raw_path: bytes, service: str) -> Sequence[bytes]:
     """Give the forms of the path: for S3 as it is, else encoded once more, as sent and without dot segments."""
     path = raw_path or b"/"
-    if service in _PATH_AS_IS:
+    if service in S3_STYLE:
         return (path,)
     is_plain = not path.rstrip(_UNRESERVED + b"/")
     as_sent = path if is_plain else quote_from_bytes(path, safe="/~").encode("ascii")
@@ -83,6 +92,11 @@ def canonical_queries(query: bytes) -> Sequence[bytes]:
     pairs = [part.partition(b"=") for part in query.split(b"&")]
     normalised = [(_encoded_anew(key), b"=", _encoded_anew(value)) for key, equals, value in pairs if key or equals]
     return _distinct(_as_sent(query), _joined(normalised))
+
+
+def _without(query: bytes, name: bytes) -> bytes:
+    """Leave a parameter out of a query; `signed_query` has seen to it that it stands there once, and written so."""
+    return b"&".join([part for part in query.split(b"&") if part.partition(b"=")[0] != name])
 
 
 def _as_sent(query: bytes) -> bytes:

@@ -1,6 +1,6 @@
 """What a request can carry to say who sent it: one form for each kind of credential, read and not yet verified.
 
-Must not live here: reading (`credential`, `signed_header`, `api_key`), verifying (`verify`).
+Must not live here: reading (`credential`, `signed_header`, `signed_query`, `api_key`), verifying (`verify`).
 """
 
 from __future__ import annotations
@@ -9,13 +9,16 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
 ALGORITHM = "AWS4-HMAC-SHA256"
+ASYMMETRIC = "AWS4-ECDSA-P256-SHA256"
+"""The algorithm of SigV4A, whose signatures are for a set of regions."""
 TERMINATOR = "aws4_request"
 
 
 class SigV4Credential(NamedTuple):
     """A Signature Version 4. `timestamp` is when it was made, as `YYYYMMDDTHHMMSSZ`; `date` is the scope's.
 
-    `session_token` is what temporary credentials send along; like a signature, it is never shown.
+    `session_token` is what temporary credentials send along; like a signature, it is never shown. `region` of SigV4A is
+    its set of regions, as sent. `is_presigned` tells a signature in the query, good for `expires` seconds.
 
     A tuple, since one is made for every request and a frozen dataclass of as many fields costs three times as much.
     """
@@ -28,6 +31,9 @@ class SigV4Credential(NamedTuple):
     signature: str
     timestamp: str
     session_token: str | None = None
+    algorithm: str = ALGORITHM
+    is_presigned: bool = False
+    expires: int | None = None
 
     def __repr__(self) -> str:
         return f"SigV4Credential({self.access_key_id!r}, {self.scope!r}, {self.timestamp!r})"  # no secrets (design 5)
@@ -35,6 +41,8 @@ class SigV4Credential(NamedTuple):
     @property
     def scope(self) -> str:
         """The credential scope, without the access key id."""
+        if self.algorithm == ASYMMETRIC:
+            return f"{self.date}/{self.service}/{TERMINATOR}"
         return f"{self.date}/{self.region}/{self.service}/{TERMINATOR}"
 
 

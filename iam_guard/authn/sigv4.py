@@ -4,14 +4,14 @@ The strategy: every demand on form, time and coverage is checked before a key is
 little. Then each canonical request that the wire text allows (`canonical`) is signed with the caller's secret, and the
 result compared in constant time. The signing key depends on the secret and the scope only, so it is cached (`callers`).
 
-Must not live here: reading the headers (`credential`), finding keys and choosing what the caller is told (`verify`).
+Must not live here: reading the headers (`credential`), what a request says of its body (`payload`), finding keys and
+choosing what the caller is told (`verify`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
@@ -21,12 +21,13 @@ from iam_guard.authn.http import HttpRequest
 from iam_guard.authn.presented import ALGORITHM, TERMINATOR, SigV4Credential
 from iam_guard.errors import IncompleteSignature, SignatureDoesNotMatch
 
-_SHA256_HEX = re.compile(rb"[0-9a-f]{64}")
 _NEED_NOT_BE_SIGNED = frozenset({b"x-amz-security-token", b"x-amz-cf-id"})  # the second is added by CloudFront
 
 
 def check_time(credential: SigV4Credential, *, now: datetime, skew: float) -> None:
     """Refuse a signature whose scope has another day than its time, or that is over `skew` seconds from `now`.
+
+    One in the query is good for the seconds that it says, counted from its time, and for `skew` where it says none.
 
     The sentences are AWS's; clients parse them to correct their clocks.
     """
@@ -37,17 +38,19 @@ def check_time(credential: SigV4Credential, *, now: datetime, skew: float) -> No
             f"'{credential.date}' != '{day}', from '{credential.timestamp}'."
         )
     signed = datetime.fromisoformat(credential.timestamp)
-    if abs((now - signed).total_seconds()) < skew - 1:  # within the window, whatever becomes of the fractions
-        return
-    now, allowed = now.replace(microsecond=0), timedelta(seconds=skew)
-    if signed < now - allowed:
-        limit, relation, sign = now - allowed, "Signature expired: {} is now earlier than", "-"
-    elif signed > now + allowed:
-        limit, relation, sign = now + allowed, "Signature not yet current: {} is still later than", "+"
+    if credential.expires is None and abs((now - signed).total_seconds()) < skew - 1:
+        return  # within the window, whatever becomes of the fractions
+    now, ahead = now.replace(microsecond=0), timedelta(seconds=skew)
+    lasting = ahead if credential.expires is None else timedelta(seconds=credential.expires)
+    if signed < now - lasting:
+        limit, relation, sign, span = now - lasting, "Signature expired: {} is now earlier than", "-", lasting
+    elif signed > now + ahead:
+        limit, relation, sign, span = now + ahead, "Signature not yet current: {} is still later than", "+", ahead
     else:
         return
+    minutes = span.total_seconds() / 60
     raise SignatureDoesNotMatch(
-        f"{relation.format(credential.timestamp)} {_basic(limit)} ({_basic(now)} {sign} {skew / 60:g} min.)"
+        f"{relation.format(credential.timestamp)} {_basic(limit)} ({_basic(now)} {sign} {minutes:g} min.)"
     )
 
 
@@ -77,24 +80,6 @@ def _title(name: bytes) -> str:
     return name[:64].decode("ascii", "replace").title()
 
 
-def declared_payload_hash(request: HttpRequest) -> str | None:
-    """Give the body hash that `x-amz-content-sha256` states and the signature covers; None where it states none."""
-    values = request.values(b"x-amz-content-sha256")
-    if not values:
-        return None
-    if len(values) == 1 and _SHA256_HEX.fullmatch(values[0].strip()):
-        return values[0].strip().decode("ascii")
-    message = "expected the SHA-256 of the body in hexadecimal; unsigned and streaming payloads are not accepted"
-    raise IncompleteSignature(message, place="x-amz-content-sha256")
-
-
-def check_payload(declared: str, computed: str) -> None:
-    """Refuse a body that is not the one whose hash was signed."""
-    if not same(declared, computed):
-        message = "The provided 'x-amz-content-sha256' header does not match what was computed."
-        raise SignatureDoesNotMatch(message, place="x-amz-content-sha256")
-
-
 def is_signed_with(
     key: bytes,
     request: HttpRequest,
@@ -112,7 +97,7 @@ def is_signed_with(
 
 def string_to_sign(credential: SigV4Credential, canonical_request: bytes) -> bytes:
     """Make what the signature is computed over."""
-    _, date, region, service, _, _, timestamp, _ = credential
+    _, date, region, service, _, _, timestamp, *_ = credential
     digest = hashlib.sha256(canonical_request).hexdigest()
     return f"{ALGORITHM}\n{timestamp}\n{date}/{region}/{service}/{TERMINATOR}\n{digest}".encode("ascii")
 

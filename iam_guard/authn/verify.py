@@ -18,12 +18,15 @@ from datetime import datetime
 from functools import partial
 from typing import NamedTuple
 
-from iam_guard.authn import sigv4
-from iam_guard.authn.callers import Caller, Callers
+from iam_guard.authn import sigv4, sigv4a
+from iam_guard.authn.callers import Caller, Callers, Scope
+from iam_guard.authn.chunked import ChunkedBody
 from iam_guard.authn.compare import same
 from iam_guard.authn.credential import credential_of, extract
 from iam_guard.authn.http import HttpRequest
+from iam_guard.authn.payload import UNSIGNED, check_payload, is_chunked, is_unsigned, stated_payload
 from iam_guard.authn.presented import (
+    ASYMMETRIC,
     AnyCredential,
     ApiKeyCredential,
     Claim,
@@ -31,6 +34,7 @@ from iam_guard.authn.presented import (
     SigV4Credential,
     claim_of,
 )
+from iam_guard.authn.replays import Replays
 from iam_guard.authn.temporary import TEMPORARY, OpenedTokens, ends_with_a_key, is_key_behind
 from iam_guard.errors import ExpiredToken, InvalidClientTokenId, SignatureDoesNotMatch
 from iam_guard.model.credential import AccessKey, ApiKey, Session
@@ -39,15 +43,22 @@ from iam_guard.model.principal import Credential, Issued, Principal, PrincipalTy
 __all__ = [
     "AnyCredential",
     "Callers",
+    "ChunkedBody",
     "Claim",
     "HttpRequest",
     "OpenedTokens",
+    "Replays",
+    "SigV4Credential",
     "authenticate",
+    "check_payload",
     "claim_of",
     "credential_of",
     "extract",
+    "is_chunked",
+    "is_unsigned",
     "needed_record",
     "signed_service",
+    "stated_payload",
 ]
 
 _ANONYMOUS = replace(Principal.anonymous(), credential=Credential("none"))
@@ -68,6 +79,10 @@ def authenticate(
     max_header: int = 64 * 1024,
     credential: AnyCredential | None = None,
     open_session: Callable[[str], Session | None] | None = None,
+    region: str = "us-east-1",
+    unsigned_payload: bool = False,
+    chunks: ChunkedBody | None = None,
+    replays: Replays | None = None,
 ) -> Principal:
     """Find out who sent the request; the principal says with what in its `credential`.
 
@@ -75,7 +90,10 @@ def authenticate(
     signature, and at most once. `now` carries a time zone, `skew` is in seconds. `callers` remembers who signed in from
     one request to the next, and changes no answer. `credential` is what `extract` read of this very request, where it
     was asked already. `open_session` gives what a session token says, None for one that is not ours; without
-    it no token is good. Raises `CredentialError`, `RequestTooLarge`, and whatever the functions raise.
+    it no token is good. `region` must be among those that a SigV4A signature is for. `unsigned_payload` accepts a body
+    that the signature does not cover; `chunks` is the decoder of a body in chunks, which begins with the signature that
+    has verified, and without one such bodies are refused. `replays` refuses a signature that was seen before.
+    Raises `CredentialError`, `RequestTooLarge`, and whatever the functions raise.
     """
     if credential is None:
         credential = extract(request, max_header=max_header)
@@ -89,8 +107,15 @@ def authenticate(
                 raise InvalidClientTokenId(place="x-amz-security-token")
             sigv4.check_time(credential, now=now, skew=skew)
             sigv4.check_coverage(request, credential)
+            if credential.algorithm == ASYMMETRIC:
+                sigv4a.check_region(credential, region)
+            stated = stated_payload(request, credential, unsigned=unsigned_payload, chunked=chunks is not None)
+            body = _Body(stated, payload_hash, chunks)
             find_signer = partial(_signer, credential, find_access_key, open_session, now)
-            return _by_signature(request, credential, find_signer, payload_hash, callers, public_hosts)
+            principal = _by_signature(request, credential, find_signer, body, callers, public_hosts)
+            if replays is not None and not credential.is_presigned:
+                replays.refuse_again(credential, now=now, skew=skew)
+            return principal
 
 
 def needed_record(
@@ -147,38 +172,80 @@ def _signer(
     return _Signer(session, behind) if is_key_behind(behind, session) else _NOBODY
 
 
+class _Body(NamedTuple):
+    """What the request states of its body, and how to get at what it is."""
+
+    stated: str | None
+    hash: Callable[[], str]
+    chunks: ChunkedBody | None
+
+
 def _by_signature(
     request: HttpRequest,
     credential: SigV4Credential,
     find_signer: Callable[[], _Signer],
-    payload_hash: Callable[[], str],
+    body: _Body,
     callers: Callers,
     public_hosts: Sequence[str],
 ) -> Principal:
-    declared = sigv4.declared_payload_hash(request)
-    signed_hash = declared or payload_hash()
+    signed_hash = body.stated or body.hash()
     record, behind = find_signer()
-    scope = credential.access_key_id, credential.date, credential.region, credential.service
+    scope = _scope(credential)
     known = callers.get(scope, record, behind)
     key = known.signing_key if known else _signing_key(record, credential)
-    is_good = sigv4.is_signed_with(key, request, credential, payload_hash=signed_hash, public_hosts=public_hosts)
+    is_good = _is_signed_with(key, request, credential, signed_hash, public_hosts)
     if known and not is_good:
         _signing_key(record, credential)  # so that the refusal takes as long as that of an unknown key
     if record is None:
         raise InvalidClientTokenId()
     if not is_good:
         raise SignatureDoesNotMatch()
-    if declared is not None:
-        sigv4.check_payload(declared, payload_hash())
+    _check_body(body, key, credential)
     if known is None:
         known = Caller(record, _signed_in(record, behind, credential), key, behind)
         callers.keep(scope, known)
     return known.principal
 
 
-def _signing_key(record: AccessKey | Session | None, credential: SigV4Credential) -> bytes:
+def _check_body(body: _Body, key: bytes | sigv4a.PublicKey, credential: SigV4Credential) -> None:
+    """Check the body against what was stated of it, or let its chunks be checked as they come."""
+    if body.stated is None or body.stated == UNSIGNED:
+        return
+    if not is_chunked(body.stated):
+        check_payload(body.stated, body.hash())
+    elif body.chunks is not None:
+        body.chunks.begin(credential, partial(_is_signature, key))
+
+
+def _scope(credential: SigV4Credential) -> Scope:
+    date = credential.algorithm if credential.algorithm == ASYMMETRIC else credential.date
+    return credential.access_key_id, date, credential.region, credential.service
+
+
+def _signing_key(record: AccessKey | Session | None, credential: SigV4Credential) -> bytes | sigv4a.PublicKey:
     secret = record.secret if record else _NO_SECRET
+    if credential.algorithm == ASYMMETRIC:
+        return sigv4a.public_key(secret, credential.access_key_id)
     return sigv4.signing_key(secret, credential.date, credential.region, credential.service)
+
+
+def _is_signed_with(
+    key: bytes | sigv4a.PublicKey,
+    request: HttpRequest,
+    credential: SigV4Credential,
+    signed_hash: str,
+    public_hosts: Sequence[str],
+) -> bool:
+    if isinstance(key, bytes):
+        return sigv4.is_signed_with(key, request, credential, payload_hash=signed_hash, public_hosts=public_hosts)
+    return sigv4a.is_signed_with(key, request, credential, payload_hash=signed_hash, public_hosts=public_hosts)
+
+
+def _is_signature(key: bytes | sigv4a.PublicKey, given: str, text: bytes) -> bool:
+    """Tell whether a chunk's signature is the signer's."""
+    if isinstance(key, bytes):
+        return same(given, sigv4.signature(key, text))
+    return sigv4a.is_signature(key, given, text)
 
 
 def _signed_in(record: AccessKey | Session, behind: AccessKey | None, credential: SigV4Credential) -> Principal:
