@@ -74,6 +74,18 @@ def takes_care_of_itself(app: Any, scope: Mapping[str, Any]) -> bool:
     return _mark_of(mounted) == OWN_GUARD or takes_care_of_itself(mounted, {**scope, **child})
 
 
+def endpoint_of(app: Any, scope: Mapping[str, Any]) -> Any:
+    """Find the endpoint that will answer a request, before the router does; None where that cannot be told.
+
+    Asks the routes themselves, as `takes_care_of_itself` does, down through what is mounted.
+    """
+    route, child = _taking(app, scope)
+    if route is None:
+        return None
+    endpoint = getattr(route, "endpoint", None)
+    return endpoint_of(getattr(route, "app", None), {**scope, **child}) if endpoint is None else endpoint
+
+
 def is_taken(app: Any, scope: Mapping[str, Any]) -> bool:
     """Tell whether some route takes a request."""
     return _taking(app, scope)[0] is not None

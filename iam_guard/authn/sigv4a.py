@@ -55,7 +55,7 @@ def check_region(credential: SigV4Credential, region: str) -> None:
         raise SignatureDoesNotMatch(message, place="x-amz-region-set")
 
 
-def is_signed_with(
+def is_signed_by(
     key: PublicKey,
     request: HttpRequest,
     credential: SigV4Credential,
@@ -65,12 +65,12 @@ def is_signed_with(
 ) -> bool:
     """Tell whether the signature was made with the private half over this request."""
     for canonical in canonical_requests(request, credential, payload_hash=payload_hash, public_hosts=public_hosts):
-        if is_signature(key, credential.signature, string_to_sign(credential, canonical)):
+        if is_signature(key, credential.signature, _text(credential, canonical)):
             return True
     return False
 
 
-def string_to_sign(credential: SigV4Credential, canonical_request: bytes) -> bytes:
+def _text(credential: SigV4Credential, canonical_request: bytes) -> bytes:
     """Make what the signature is computed over."""
     digest = hashlib.sha256(canonical_request).hexdigest()
     return f"{ASYMMETRIC}\n{credential.timestamp}\n{credential.scope}\n{digest}".encode("ascii")

@@ -238,7 +238,7 @@ def _is_signed_with(
 ) -> bool:
     if isinstance(key, bytes):
         return sigv4.is_signed_with(key, request, credential, payload_hash=signed_hash, public_hosts=public_hosts)
-    return sigv4a.is_signed_with(key, request, credential, payload_hash=signed_hash, public_hosts=public_hosts)
+    return sigv4a.is_signed_by(key, request, credential, payload_hash=signed_hash, public_hosts=public_hosts)
 
 
 def _is_signature(key: bytes | sigv4a.PublicKey, given: str, text: bytes) -> bool:

@@ -29,6 +29,8 @@ class CurrentCall:
     decisions: list[Decision] = field(default_factory=list)
     wanted: str | None = None
     """The action that a decorator is about to ask for; tells what was wanted when no decision could be made."""
+    has_unsigned_payload: bool = False
+    """Whether the caller's signature leaves the body out; only a requirement that says so takes such a call."""
     refusal: IamGuardError | None = None
     """The latest refusal raised towards the framework, which may make a 500 of it before the middleware sees it."""
 

@@ -17,7 +17,7 @@ import anyio.to_thread
 from iam_guard.enforcement.context import CurrentCall, current_call, refusing
 from iam_guard.enforcement.refusal import sign_in_for
 from iam_guard.enforcement.template import ResourceTemplate
-from iam_guard.errors import ConfigurationError, NoSuchEntity
+from iam_guard.errors import ConfigurationError, IncompleteSignature, NoSuchEntity
 from iam_guard.guard import require_allowed
 from iam_guard.model.context import Given, Lazy
 from iam_guard.model.decision import Decision
@@ -54,16 +54,24 @@ class Requirement:
     loader: ResourceLoader | None
     context: ContextSource
     conceal: bool
+    unsigned_payload: bool = False
 
     @classmethod
     def of(
-        cls, action: str, resource: ResourceSource, context: ContextSource, *, conceal: bool, service: str
+        cls,
+        action: str,
+        resource: ResourceSource,
+        context: ContextSource,
+        *,
+        conceal: bool,
+        service: str,
+        unsigned_payload: bool = False,
     ) -> Requirement:
         """Read a declaration; raise `ConfigurationError` where it makes no sense."""
         if not isinstance(resource, str):
-            return cls(action, None, resource, context, conceal)
+            return cls(action, None, resource, context, conceal, unsigned_payload)
         template = None if resource == "*" else ResourceTemplate(resource, service=service)
-        return cls(action, template, None, context, conceal)
+        return cls(action, template, None, context, conceal, unsigned_payload)
 
     def __str__(self) -> str:
         if self.loader is not None:
@@ -120,6 +128,8 @@ class BoundRequirement:
 
     def _begin(self, call: CurrentCall, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Mapping[str, Any]:
         call.wanted = self._requirement.action
+        if call.has_unsigned_payload and not self._requirement.unsigned_payload:
+            raise IncompleteSignature("unsigned payloads are not accepted here", place="x-amz-content-sha256")
         arguments = self._arguments(args, kwargs)
         for value in arguments.values():
             scope = getattr(value, "scope", None)  # the handler's own request: what it reads its parameters from
@@ -173,6 +183,11 @@ class BoundRequirement:
         if self._requirement.conceal and not decision.allowed and decision.error is None:
             raise Concealed(decision)
         require_allowed(decision)
+
+
+def takes_unsigned(mark: object) -> bool:
+    """Tell whether the mark of an endpoint is a requirement that takes a body which the signature does not cover."""
+    return isinstance(mark, Requirement) and mark.unsigned_payload
 
 
 def decide_here(action: str, resource: str | Resource, context: Keys | None) -> Decision:
