@@ -18,7 +18,9 @@ Must not live here: keys, times, which headers must be signed (`sigv4`).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import product
+from typing import NamedTuple
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from iam_guard.authn.http import HttpRequest
@@ -29,6 +31,21 @@ S3_STYLE = frozenset({"s3", "s3express", "s3-object-lambda", "s3-outposts"})
 _SIGNATURE, _SESSION_TOKEN = b"X-Amz-Signature", b"X-Amz-Security-Token"
 _DEFAULT_PORTS = (b":80", b":443")
 _UNRESERVED = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~"
+
+
+class NamedHeaders(NamedTuple):
+    """A list of signed headers: the names, in their order and as a set, and the list as it is signed."""
+
+    names: tuple[bytes, ...]
+    covered: frozenset[bytes]
+    line: bytes
+
+
+@lru_cache(maxsize=128)  # clients write the same few lists
+def named_headers(signed_headers: tuple[str, ...]) -> NamedHeaders:
+    """Give the names of signed headers as they are on the wire."""
+    names = tuple([name.encode("ascii") for name in signed_headers])
+    return NamedHeaders(names, frozenset(names), b";".join(names))
 
 
 def canonical_requests(
@@ -42,9 +59,10 @@ def canonical_requests(
 
     Every signed header must be in the request, and `host` among them.
     """
-    names = [name.encode("ascii") for name in credential.signed_headers]
-    headers = [name + b":" + canonical_value(request.by_name[name]) for name in names]
-    end = b"", b";".join(names), payload_hash.encode("ascii")
+    names, _, line = named_headers(credential.signed_headers)
+    by_name = request.by_name
+    headers = [name + b":" + canonical_value(by_name[name]) for name in names]
+    end = b"", line, payload_hash.encode("ascii")
     method = request.method.encode()
     paths = canonical_paths(request.raw_path, credential.service)
     query = _without(request.query_string, _SIGNATURE) if credential.is_presigned else request.query_string

@@ -35,7 +35,7 @@ def extract(request: HttpRequest, *, max_header: int) -> AnyCredential:
     if _size_of(request) > max_header:
         raise RequestTooLarge(f"expected at most {max_header} bytes of headers")
     authorizations, api_keys = request.values(b"authorization"), request.values(b"x-api-key")
-    in_query = has_signature(request.query_string)
+    in_query = bool(request.query_string) and has_signature(request.query_string)
     if len(authorizations) + len(api_keys) + in_query > 1:
         raise IncompleteSignature("expected one credential, got several: only one header or query may carry one")
     if in_query:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 
 from iam_guard.authn.presented import ALGORITHM, ASYMMETRIC, TERMINATOR
 from iam_guard.errors import CredentialError, IncompleteSignature, InvalidClientTokenId, SignatureDoesNotMatch
@@ -17,6 +18,7 @@ WORD = r"([A-Za-z0-9._-]{1,64})"  # a region, a service
 SCOPE = re.compile(rf"(\w{{3,128}})/([0-9]{{8}})/{WORD}/{WORD}/{TERMINATOR}", re.ASCII)
 SIGNATURE = re.compile(r"[0-9a-f]{64}")
 TIMESTAMP = re.compile(r"[0-9]{8}T[0-9]{6}Z")
+USUAL_LENGTH = 16  # of a time
 TEXT_LENGTH = 64
 
 _ASYMMETRIC_SCOPE = re.compile(rf"(\w{{3,128}})/([0-9]{{8}})/{WORD}/{TERMINATOR}", re.ASCII)
@@ -69,6 +71,7 @@ def _malformed_scope(text: str, algorithm: str, place: str) -> CredentialError:
     return IncompleteSignature(message, place=place)
 
 
+@lru_cache(maxsize=128)  # clients write the same few lists
 def read_signed_headers(text: str, place: str) -> tuple[str, ...]:
     """Give the names of the signed headers, in their order."""
     names = text.split(";")
@@ -99,11 +102,23 @@ def iso_basic(text: str) -> str:
     """Give a time in ISO 8601 basic form, which there is."""
     try:
         if TIMESTAMP.fullmatch(text):
-            datetime.fromisoformat(text)
+            moment_of(text)
             return text
     except ValueError:
         pass
     raise malformed_date(text)
+
+
+@lru_cache(maxsize=1024)  # the requests of one second share it
+def moment_of(timestamp: str) -> datetime:
+    """Read a time in ISO 8601 basic form. Raises `ValueError` where there is no such time."""
+    return datetime.fromisoformat(timestamp)
+
+
+@lru_cache(maxsize=1024)
+def stamp_of(value: bytes) -> str:
+    """Give the time in a header's value of the usual length, in ISO 8601 basic form."""
+    return iso_basic(printable(value, "x-amz-date"))
 
 
 def malformed_date(text: str) -> IncompleteSignature:

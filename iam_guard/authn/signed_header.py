@@ -17,6 +17,7 @@ from iam_guard.authn.signature_parts import (
     SIGNATURE,
     TEXT_LENGTH,
     TIMESTAMP,
+    USUAL_LENGTH,
     iso_basic,
     malformed_date,
     only,
@@ -24,6 +25,7 @@ from iam_guard.authn.signature_parts import (
     read_scope,
     read_signature,
     read_signed_headers,
+    stamp_of,
 )
 from iam_guard.errors import IncompleteSignature
 
@@ -115,7 +117,8 @@ def _timestamp(request: HttpRequest) -> str:
     """Give the time of signing in ISO 8601 basic form: of `X-Amz-Date`, and of `Date` only where that is absent."""
     stamps = request.by_name.get(b"x-amz-date")
     if stamps is not None:
-        return iso_basic(only(stamps, "x-amz-date"))
+        is_usual = len(stamps) == 1 and len(stamps[0]) == USUAL_LENGTH
+        return stamp_of(stamps[0]) if is_usual else iso_basic(only(stamps, "x-amz-date"))
     text = only(request.values(b"date"), "date")
     return iso_basic(text) if TIMESTAMP.fullmatch(text) else _http_date(text)
 

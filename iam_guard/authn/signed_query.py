@@ -67,7 +67,7 @@ def claimed(query: bytes) -> Claim | None:
 
 def _marks(query: bytes) -> frozenset[bytes]:
     """Give the names of the parameters in lower case; none where, at a glance, none can matter."""
-    decoded = unquote_to_bytes(query).lower()
+    decoded = (unquote_to_bytes(query) if b"%" in query else query).lower()
     if b"x-amz-" not in decoded and _VERSION_2 not in decoded:
         return frozenset()
     return frozenset(name.lower() for name, _, _ in _pairs(query))

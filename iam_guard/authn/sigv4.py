@@ -15,10 +15,11 @@ import hmac
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from iam_guard.authn.canonical import canonical_requests
+from iam_guard.authn.canonical import canonical_requests, named_headers
 from iam_guard.authn.compare import same
 from iam_guard.authn.http import HttpRequest
 from iam_guard.authn.presented import ALGORITHM, TERMINATOR, SigV4Credential
+from iam_guard.authn.signature_parts import moment_of
 from iam_guard.errors import IncompleteSignature, SignatureDoesNotMatch
 
 _NEED_NOT_BE_SIGNED = frozenset({b"x-amz-security-token", b"x-amz-cf-id"})  # the second is added by CloudFront
@@ -37,7 +38,7 @@ def check_time(credential: SigV4Credential, *, now: datetime, skew: float) -> No
             "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: "
             f"'{credential.date}' != '{day}', from '{credential.timestamp}'."
         )
-    signed = datetime.fromisoformat(credential.timestamp)
+    signed = moment_of(credential.timestamp)
     if credential.expires is None and abs((now - signed).total_seconds()) < skew - 1:
         return  # within the window, whatever becomes of the fractions
     now, ahead = now.replace(microsecond=0), timedelta(seconds=skew)
@@ -60,8 +61,7 @@ def _basic(moment: datetime) -> str:
 
 def check_coverage(request: HttpRequest, credential: SigV4Credential) -> None:
     """Refuse a signature that leaves out what it must cover, or covers what is not there."""
-    names = [name.encode("ascii") for name in credential.signed_headers]
-    covered = frozenset(names)
+    names, covered, _ = named_headers(credential.signed_headers)
     for name in request.by_name:
         if name not in covered and (name == b"host" or name[:6] == b"x-amz-") and name not in _NEED_NOT_BE_SIGNED:
             message = f"'{_title(name)}' must be a 'SignedHeader' in the AWS Authorization."
@@ -81,7 +81,7 @@ def _title(name: bytes) -> str:
 
 
 def is_signed_with(
-    key: bytes,
+    key: SigningKey,
     request: HttpRequest,
     credential: SigV4Credential,
     *,
@@ -90,26 +90,51 @@ def is_signed_with(
 ) -> bool:
     """Tell whether the signature was made with the signing key over this request; `check_coverage` must have passed."""
     for canonical in canonical_requests(request, credential, payload_hash=payload_hash, public_hosts=public_hosts):
-        if same(credential.signature, signature(key, string_to_sign(credential, canonical))):
+        if same(credential.signature, key.signature(string_to_sign(credential, canonical))):
             return True
     return False
 
 
 def string_to_sign(credential: SigV4Credential, canonical_request: bytes) -> bytes:
     """Make what the signature is computed over."""
-    _, date, region, service, _, _, timestamp, *_ = credential
+    _, date, region, service, _, _, timestamp, _, _, _, _ = credential
     digest = hashlib.sha256(canonical_request).hexdigest()
     return f"{ALGORITHM}\n{timestamp}\n{date}/{region}/{service}/{TERMINATOR}\n{digest}".encode("ascii")
 
 
-def signing_key(secret: str, date: str, region: str, service: str) -> bytes:
-    """Derive the key that signs for one day, region and service."""
+class SigningKey:
+    """A derived key, ready to sign: HMAC-SHA256 of which both hashes have taken in their half of the key (RFC 2104).
+
+    Copying them takes half the time of beginning anew with each signature.
+    """
+
+    __slots__ = ("_inner", "_outer")
+
+    def __init__(self, key: bytes) -> None:
+        filled = key.ljust(_BLOCK, b"\0")
+        self._inner = hashlib.sha256(filled.translate(_INNER))
+        self._outer = hashlib.sha256(filled.translate(_OUTER))
+
+    def signature(self, text: bytes) -> str:
+        """Sign; in lower-case hexadecimal, as it stands in the header."""
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(text)
+        outer.update(inner.digest())
+        return outer.hexdigest()
+
+
+_BLOCK = 64
+_INNER, _OUTER = (bytes([byte ^ pad for byte in range(256)]) for pad in (0x36, 0x5C))
+
+
+def signing_key(secret: str, date: str, region: str, service: str) -> SigningKey:
+    """Make the key that signs for one day, region and service."""
+    return SigningKey(derived_key(secret, date, region, service))
+
+
+def derived_key(secret: str, date: str, region: str, service: str) -> bytes:
+    """Derive the bytes of that key from the secret."""
     key = b"AWS4" + secret.encode()
     for part in (date, region, service, TERMINATOR):
         key = hmac.digest(key, part.encode("ascii"), "sha256")
     return key
-
-
-def signature(key: bytes, text: bytes) -> str:
-    """Sign; in lower-case hexadecimal, as it stands in the header."""
-    return hmac.digest(key, text, "sha256").hex()

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from typing import NamedTuple
+from typing import TypeAlias
 
 from iam_guard.authn import sigv4, sigv4a
 from iam_guard.authn.callers import Caller, Callers, Scope
@@ -97,25 +97,24 @@ def authenticate(
     """
     if credential is None:
         credential = extract(request, max_header=max_header)
-    match credential:
-        case NoCredential():
-            return _ANONYMOUS
-        case ApiKeyCredential():
-            return _by_api_key(credential, find_api_key(credential.id), now, callers)
-        case SigV4Credential():
-            if credential.session_token is not None and open_session is None:
-                raise InvalidClientTokenId(place="x-amz-security-token")
-            sigv4.check_time(credential, now=now, skew=skew)
-            sigv4.check_coverage(request, credential)
-            if credential.algorithm == ASYMMETRIC:
-                sigv4a.check_region(credential, region)
-            stated = stated_payload(request, credential, unsigned=unsigned_payload, chunked=chunks is not None)
-            body = _Body(stated, payload_hash, chunks)
-            find_signer = partial(_signer, credential, find_access_key, open_session, now)
-            principal = _by_signature(request, credential, find_signer, body, callers, public_hosts)
-            if replays is not None and not credential.is_presigned:
-                replays.refuse_again(credential, now=now, skew=skew)
-            return principal
+    if isinstance(credential, ApiKeyCredential):
+        return _by_api_key(credential, find_api_key(credential.id), now, callers)
+    if isinstance(credential, NoCredential):
+        return _ANONYMOUS
+    if credential.session_token is not None and open_session is None:
+        raise InvalidClientTokenId(place="x-amz-security-token")
+    sigv4.check_time(credential, now=now, skew=skew)
+    sigv4.check_coverage(request, credential)
+    if credential.algorithm == ASYMMETRIC:
+        sigv4a.check_region(credential, region)
+    stated = stated_payload(request, credential, unsigned=unsigned_payload, chunked=chunks is not None)
+    signed_hash = stated or payload_hash()
+    signer = _signer(credential, find_access_key, open_session, now)
+    check_body = partial(_check_body, stated, payload_hash, chunks, credential) if stated else None
+    principal = _by_signature(request, credential, signer, signed_hash, check_body, callers, public_hosts)
+    if replays is not None and not credential.is_presigned:
+        replays.refuse_again(credential, now=now, skew=skew)
+    return principal
 
 
 def needed_record(
@@ -141,14 +140,11 @@ def signed_service(credential: AnyCredential | None) -> str | None:
     return credential.service if isinstance(credential, SigV4Credential) else None
 
 
-class _Signer(NamedTuple):
-    """Whose secret a signature is checked with, None for nobody's; and the key that a user's session came from."""
+_Key: TypeAlias = sigv4.SigningKey | sigv4a.PublicKey
+_Signer: TypeAlias = tuple[AccessKey | Session | None, AccessKey | None]
+"""Whose secret a signature is checked with, None for nobody's; and the key that a user's session came from."""
 
-    record: AccessKey | Session | None
-    behind: AccessKey | None = None
-
-
-_NOBODY = _Signer(None)
+_NOBODY: _Signer = (None, None)
 
 
 def _signer(
@@ -160,39 +156,31 @@ def _signer(
     if credential.session_token is None:
         access_key = find_access_key(credential.access_key_id)
         is_good = access_key is not None and access_key.active and not credential.access_key_id.startswith(TEMPORARY)
-        return _Signer(access_key) if is_good else _NOBODY
+        return (access_key, None) if is_good else _NOBODY
     session = open_session(credential.session_token) if open_session else None
     if session is None or not same(credential.access_key_id, session.access_key_id):
         return _NOBODY
     if session.expires <= now:
         raise ExpiredToken()
     if not ends_with_a_key(session):
-        return _Signer(session)
+        return session, None
     behind = find_access_key(session.parent_key_id or "")
-    return _Signer(session, behind) if is_key_behind(behind, session) else _NOBODY
-
-
-class _Body(NamedTuple):
-    """What the request states of its body, and how to get at what it is."""
-
-    stated: str | None
-    hash: Callable[[], str]
-    chunks: ChunkedBody | None
+    return (session, behind) if is_key_behind(behind, session) else _NOBODY
 
 
 def _by_signature(
     request: HttpRequest,
     credential: SigV4Credential,
-    find_signer: Callable[[], _Signer],
-    body: _Body,
+    signer: _Signer,
+    signed_hash: str,
+    check_body: Callable[[_Key], None] | None,
     callers: Callers,
     public_hosts: Sequence[str],
 ) -> Principal:
-    signed_hash = body.stated or body.hash()
-    record, behind = find_signer()
+    record, behind = signer
     scope = _scope(credential)
     known = callers.get(scope, record, behind)
-    key = known.signing_key if known else _signing_key(record, credential)
+    key = (known.signing_key if known else None) or _signing_key(record, credential)
     is_good = _is_signed_with(key, request, credential, signed_hash, public_hosts)
     if known and not is_good:
         _signing_key(record, credential)  # so that the refusal takes as long as that of an unknown key
@@ -200,21 +188,26 @@ def _by_signature(
         raise InvalidClientTokenId()
     if not is_good:
         raise SignatureDoesNotMatch()
-    _check_body(body, key, credential)
+    if check_body is not None:
+        check_body(key)
     if known is None:
         known = Caller(record, _signed_in(record, behind, credential), key, behind)
         callers.keep(scope, known)
     return known.principal
 
 
-def _check_body(body: _Body, key: bytes | sigv4a.PublicKey, credential: SigV4Credential) -> None:
+def _check_body(
+    stated: str,
+    payload_hash: Callable[[], str],
+    chunks: ChunkedBody | None,
+    credential: SigV4Credential,
+    key: _Key,
+) -> None:
     """Check the body against what was stated of it, or let its chunks be checked as they come."""
-    if body.stated is None or body.stated == UNSIGNED:
-        return
-    if not is_chunked(body.stated):
-        check_payload(body.stated, body.hash())
-    elif body.chunks is not None:
-        body.chunks.begin(credential, partial(_is_signature, key))
+    if chunks is not None and is_chunked(stated):
+        chunks.begin(credential, partial(_is_signature, key))
+    elif stated != UNSIGNED:
+        check_payload(stated, payload_hash())
 
 
 def _scope(credential: SigV4Credential) -> Scope:
@@ -222,7 +215,7 @@ def _scope(credential: SigV4Credential) -> Scope:
     return credential.access_key_id, date, credential.region, credential.service
 
 
-def _signing_key(record: AccessKey | Session | None, credential: SigV4Credential) -> bytes | sigv4a.PublicKey:
+def _signing_key(record: AccessKey | Session | None, credential: SigV4Credential) -> _Key:
     secret = record.secret if record else _NO_SECRET
     if credential.algorithm == ASYMMETRIC:
         return sigv4a.public_key(secret, credential.access_key_id)
@@ -230,21 +223,21 @@ def _signing_key(record: AccessKey | Session | None, credential: SigV4Credential
 
 
 def _is_signed_with(
-    key: bytes | sigv4a.PublicKey,
+    key: _Key,
     request: HttpRequest,
     credential: SigV4Credential,
     signed_hash: str,
     public_hosts: Sequence[str],
 ) -> bool:
-    if isinstance(key, bytes):
+    if isinstance(key, sigv4.SigningKey):
         return sigv4.is_signed_with(key, request, credential, payload_hash=signed_hash, public_hosts=public_hosts)
     return sigv4a.is_signed_by(key, request, credential, payload_hash=signed_hash, public_hosts=public_hosts)
 
 
-def _is_signature(key: bytes | sigv4a.PublicKey, given: str, text: bytes) -> bool:
+def _is_signature(key: _Key, given: str, text: bytes) -> bool:
     """Tell whether a chunk's signature is the signer's."""
-    if isinstance(key, bytes):
-        return same(given, sigv4.signature(key, text))
+    if isinstance(key, sigv4.SigningKey):
+        return same(given, key.signature(text))
     return sigv4a.is_signature(key, given, text)
 
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from iam_guard.authn.chunked import SMALLEST, ChunkedBody
 from iam_guard.authn.http import HttpRequest
 from iam_guard.authn.presented import ALGORITHM, ASYMMETRIC, SigV4Credential
-from iam_guard.authn.sigv4 import signature, signing_key
+from iam_guard.authn.sigv4 import signing_key
 from iam_guard.authn.sigv4a import is_signature
 from iam_guard.errors import (
     IamGuardError,
@@ -119,7 +119,7 @@ def decoder(stated: str, length: int, trailer: str | None = None, *, longest_chu
             lambda given, text: is_signature(PRIVATE.public_key(), given, text),
         )
     else:
-        made.begin(CREDENTIAL, lambda given, text: given == signature(HMAC_KEY, text))
+        made.begin(CREDENTIAL, lambda given, text: given == HMAC_KEY.signature(text))
     return made
 
 

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from iam_guard.authn.credential import extract
 from iam_guard.authn.http import HttpRequest
 from iam_guard.authn.payload import check_payload, stated_payload
 from iam_guard.authn.presented import SigV4Credential
-from iam_guard.authn.sigv4 import check_coverage, check_time, is_signed_with, signing_key
+from iam_guard.authn.sigv4 import SigningKey, check_coverage, check_time, derived_key, is_signed_with, signing_key
 from iam_guard.errors import CredentialError, IncompleteSignature, SignatureDoesNotMatch
 
 SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
@@ -159,7 +162,7 @@ def test_the_published_vectors_verify(
 
 def test_the_signing_key_is_the_published_one() -> None:
     """The example of AWS's documentation for deriving a key."""
-    key = signing_key(SECRET, "20150830", "us-east-1", "iam")
+    key = derived_key(SECRET, "20150830", "us-east-1", "iam")
     assert key.hex() == "c4afb1cc5771d871763a393e44b703571b55cc28424d1a5e86da6ed3c154a4b9"
 
 
@@ -323,3 +326,14 @@ def test_no_signature_shows_in_a_repr() -> None:
     credential = credential_in(PLAIN)
     assert "AKIDEXAMPLE" in repr(credential)
     assert credential.signature not in repr(credential)
+
+
+@settings(max_examples=200)
+@given(st.binary(max_size=64), st.binary(max_size=300))
+def test_a_signing_key_signs_as_hmac_does(key: bytes, text: bytes) -> None:
+    """Twice the same, whatever was signed between: its hashes are copied, never used up."""
+    expected = hmac.new(key, text, hashlib.sha256).hexdigest()
+    signing = SigningKey(key)
+    assert signing.signature(text) == expected
+    assert signing.signature(b"another") != expected
+    assert signing.signature(text) == expected

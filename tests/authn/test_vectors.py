@@ -31,7 +31,7 @@ from iam_guard.authn.canonical import canonical_requests, canonical_value
 from iam_guard.authn.credential import extract
 from iam_guard.authn.http import HttpRequest
 from iam_guard.authn.presented import SigV4Credential
-from iam_guard.authn.sigv4 import signature, signing_key, string_to_sign
+from iam_guard.authn.sigv4 import signing_key, string_to_sign
 from iam_guard.authn.sigv4a import public_key
 from iam_guard.errors import IamGuardError
 from iam_guard.model.credential import AccessKey, Session
@@ -92,7 +92,7 @@ def test_the_classic_suite_verifies(row: dict[str, Any]) -> None:
     assert row["canonical"].encode() in forms
     text = string_to_sign(credential, row["canonical"].encode())
     assert text.decode() == row["string_to_sign"]
-    assert row["authorization"].endswith(signature(signing_key(SECRET, "20150830", "us-east-1", "service"), text))
+    assert row["authorization"].endswith(signing_key(SECRET, "20150830", "us-east-1", "service").signature(text))
     assert verified(one).arn == ALICE.arn
 
 
