@@ -56,6 +56,8 @@ TARGETS = (
     Target("authn", "SigV4, GET, no body", 16.0),
     Target("authn", "SigV4, GET, a query of two", 16.0),
     Target("authn", "SigV4, POST, a body of 1 KiB", 16.0),
+    Target("authn", "SigV4, GET, no body", 0.35, peer="botocore signing it"),
+    Target("authn", "SigV4, GET, no body", 1.8, peer="a minimal verifier"),
     Target("guarded", "added to a request: SigV4", 40.0),
     Target("guarded", "added to a request: API key", 40.0),
     Target("control_plane", "start of the server, *", 1.0),

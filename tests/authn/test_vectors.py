@@ -136,7 +136,7 @@ def signed_by_crt(one: Received, algorithm: str, place: str, *, normalise: bool 
         signature_type=PLACES[place],
         credentials_provider=AwsCredentialsProvider.new_static(KEY.id, SECRET, further.pop("token", None)),
         region=further.pop("region", "us-east-1"),
-        service="service",
+        service=further.pop("service", "service"),
         date=THEN,
         should_normalize_uri_path=normalise,
         expiration_in_seconds=600 if place == "query" else None,
