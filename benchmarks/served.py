@@ -1,9 +1,9 @@
 """How many requests a second the application answers behind the guard, of those it answers alone; under uvicorn.
 
-Each application runs in a uvicorn process with its defaults on the loopback address, and `wrk` on another core asks one
-after the other; the median of the rounds counts. By the clock on the wall, which a busy machine spoils, and by the CPU
-time of the server, which is what it would answer on a core of its own. Skipped where there is no `wrk`. Must not live
-here: what the guard itself takes (`guarded`).
+Each application runs in a uvicorn process, as a plain installation of it is, on the loopback address, and `wrk` on
+another core asks one after the other; the median of the rounds counts. By the clock on the wall, which a busy machine
+spoils, and by the CPU time of the server, which is what it would answer on a core of its own. Skipped where there is no
+`wrk`. Must not live here: what the guard itself takes (`guarded`).
 """
 
 from __future__ import annotations
@@ -58,7 +58,17 @@ class Rates(NamedTuple):
 def _command(name: str) -> list[str]:
     """Serve one of the applications."""
     command = [sys.executable, "-m", "uvicorn", "--factory", f"benchmarks.apps:{name}", "--host", CLIENT]
-    return [*command, "--port", "PORT", "--no-access-log", "--no-proxy-headers", "--log-level", "error"]
+    return [
+        *command,
+        "--port",
+        "PORT",
+        "--no-access-log",
+        "--no-proxy-headers",
+        "--log-level",
+        "error",
+        "--http",
+        "h11",
+    ]
 
 
 def _ask(wrk: str, server: Server, headers: Mapping[str, str]) -> Rates:

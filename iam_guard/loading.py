@@ -22,7 +22,7 @@ from iam_guard.evaluation.authorizer import Authorizer
 from iam_guard.evaluation.bundle import Bundle, Levels
 from iam_guard.evaluation.compile import CompiledPolicy, compile_policy
 from iam_guard.evaluation.layer import NO_POLICY, Layer
-from iam_guard.model.arn import account_of
+from iam_guard.model.arn import account_of, is_of_our_own
 from iam_guard.model.decision import PolicyRef, PolicyType
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.request import Resource
@@ -100,7 +100,7 @@ class Loader:
             return is_stored  # of others there is no answer to hold: the epoch itself is asked for
         owner = _owner_of(wanted, principal)
         has_owner = (is_prepared and owner == principal.account) or holds("account", owner)
-        return has_owner and holds("resource", wanted.arn)
+        return has_owner and (is_of_our_own(wanted.arn) or holds("resource", wanted.arn))
 
     def _is_prepared(self, principal: Principal) -> bool:
         try:
@@ -126,7 +126,8 @@ class Loader:
         caller = self._caller(principal, store)
         if caller is None:
             return None
-        resource = store.resource(wanted.arn) if wanted.arn != "*" else None
+        is_recorded = wanted.arn != "*" and not is_of_our_own(wanted.arn)
+        resource = store.resource(wanted.arn) if is_recorded else None
         owner_id = wanted.account or (resource and resource.account) or _owner_of(wanted, principal)
         owner = caller.account
         if owner is None or owner_id != owner.id:

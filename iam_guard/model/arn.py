@@ -45,6 +45,14 @@ def account_of(arn: str) -> str | None:
     return fields[4] if len(fields) == 6 and is_account_id(fields[4]) else None
 
 
+def is_of_our_own(arn: str) -> bool:
+    """Tell whether an ARN names something of IAM or STS: identities, sessions, policies, providers.
+
+    The trust policy of a role is the only resource-based policy among them, and comes with the role.
+    """
+    return arn.split(":", 3)[2:3] in (["iam"], ["sts"])
+
+
 def is_service_linked_role(arn: str) -> bool:
     """Tell whether an ARN is that of a service-linked role, by the beginning of its path (rule P-14).
 

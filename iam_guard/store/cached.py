@@ -1,9 +1,11 @@
 """A Store around a Store that remembers answers for as long as the epoch stands (rules T-1 to T-5, T-9).
 
 The epoch behind is looked at when an answer is asked for and the last look is `epoch_poll` seconds old; when it has
-moved, everything is forgotten. So a change is seen within `epoch_poll`, and a guard at rest asks the store nothing. An
-answer that was loaded at a newer epoch than the remembered ones drops them; one loaded at an older epoch is given to
-who asked and not kept. The same question from several threads is put to the store once.
+moved, everything is forgotten. So a change is seen within `epoch_poll`, and a guard at rest asks the store nothing. Of
+a change that was made through here it is known whom it concerns (`concerns`): where it is the only one since the last
+look, only their answers are forgotten, and all others hold at the new epoch too. An answer that was loaded at a newer
+epoch than the remembered ones drops them; one loaded at an older epoch is given to who asked and not kept. The same
+question from several threads is put to the store once.
 
 While the store cannot be reached, what is remembered goes on being given, up to `max_staleness` seconds after the last
 good look; then every question raises `StoreUnavailable`. Once that state is known, only one caller at a time waits
@@ -25,9 +27,10 @@ from cachetools import LRUCache
 
 from iam_guard.errors import StoreUnavailable
 from iam_guard.model.credential import AccessKey, ApiKey, Session
-from iam_guard.model.principal import Principal
+from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.usage import CacheUsage
 from iam_guard.settings import Settings
+from iam_guard.store.concerns import Concerns
 from iam_guard.store.identifiers import UniqueIds
 from iam_guard.store.protocol import AccountRecord, PrincipalRecord, ResourceRecord, SourceStore, StoredPolicy
 from iam_guard.store.records import Records
@@ -41,6 +44,9 @@ KINDS = ("access_key", "api_key", "principal", "account", "resource")
 
 _UNKNOWN_SHARE = 10
 """Answers that say no more than "no such thing" get a tenth of the room, and can't push out the others."""
+
+_MOST_CONCERNED = 1_000
+"""Identities that changes may have concerned before everything is forgotten instead."""
 
 _ABSENT: Any = object()
 
@@ -66,6 +72,8 @@ class CachedStore:
         self._last_good: float | None = None
         self._last_look: float | None = None
         self._failing = False
+        self._concerned: dict[str, int] = {}
+        self._last_concerned = 0
 
     # --- the Store -----------------------------------------------------------------------------------------------
 
@@ -134,8 +142,8 @@ class CachedStore:
         """Change rows; whoever asks this store afterwards reads the change."""
         with self._inner.changing() as records:
             yield records
-        if records.changed:
-            self.refresh()
+        if records.epoch is not None:
+            self._follow_change(records.epoch, records.concerns)
 
     def keep_uses(self, uses: Sequence[Use]) -> None:
         self._inner.keep_uses(uses)
@@ -154,7 +162,8 @@ class CachedStore:
         if not self.is_at_rest():
             return False
         with self._lock:
-            return kind in self._rooms and key in self._rooms[kind]
+            remembered = self._rooms[kind].get(key) if kind in self._rooms else _ABSENT
+            return remembered is not _ABSENT and self._up_to_date(remembered) is not _ABSENT
 
     def is_at_rest(self) -> bool:
         """Tell whether a question would be answered without a look at the epoch behind."""
@@ -228,8 +237,48 @@ class CachedStore:
         if epoch != self._epoch:
             self._epoch = epoch
             self._generation += 1
+            self._concerned.clear()
+            self._last_concerned = 0
             for room in self._rooms.values():
                 room.clear()
+
+    def _follow_change(self, epoch: int, concerns: Concerns) -> None:
+        """Forget what a change that was made through here has made untrue, and be at its epoch."""
+        with self._lock:
+            if self._epoch is None or epoch > self._epoch:
+                if epoch - 1 == self._epoch and not concerns.everybody and len(self._concerned) < _MOST_CONCERNED:
+                    self._forget(epoch, concerns)
+                else:
+                    self._adopt(epoch)
+                self._last_look = self._last_good = self._clock()
+                return
+        self.refresh()  # somebody has changed more since, or the store was put back to an earlier state
+
+    def _forget(self, epoch: int, concerns: Concerns) -> None:
+        """Forget the answers that a change concerns, the only one since the epoch before; the lock is held."""
+        self._epoch = epoch
+        self._generation += 1
+        if concerns.identities:
+            self._concerned.update(dict.fromkeys(concerns.identities, epoch))
+            self._last_concerned = epoch
+        if concerns.newcomers:
+            for room in self._rooms.values():
+                room.forget_unknown()
+
+    def _up_to_date(self, answer: Any) -> Any:
+        """Give a remembered answer as one of the present epoch; `_ABSENT` where a change concerned it (T-9)."""
+        epoch: int | None = getattr(answer, "epoch", None)
+        if epoch is None or epoch == self._epoch:
+            return answer
+        if isinstance(answer, PrincipalRecord) and self._last_concern_of(answer.principal) > epoch:
+            return _ABSENT
+        return replace(answer, epoch=self._epoch)
+
+    def _last_concern_of(self, principal: Principal) -> int:
+        """Give the epoch of the last change that concerned a principal; 0 where it was before all that is known."""
+        if principal.type is PrincipalType.FEDERATED_USER:
+            return self._last_concerned  # its policies are those of a user whose unique id is not in it
+        return self._concerned.get((principal.userid or "").partition(":")[0], 0)  # P-13
 
     # --- answering -----------------------------------------------------------------------------------------------
 
@@ -237,9 +286,12 @@ class CachedStore:
         self._follow()
         with self._lock:
             room = self._rooms[kind]
-            answer = room.get(key)
+            remembered = room.get(key)
+            answer = _ABSENT if remembered is _ABSENT else self._up_to_date(remembered)
             if answer is not _ABSENT:
                 room.hits += 1
+                if answer is not remembered:
+                    room.put(key, answer)
                 return answer  # type: ignore[no-any-return]
             room.misses += 1
             generation = self._generation
@@ -300,8 +352,8 @@ class _Room:
         self._known.clear()
         self._unknown.clear()
 
-    def __contains__(self, key: Hashable) -> bool:
-        return key in self._known or key in self._unknown
+    def forget_unknown(self) -> None:
+        self._unknown.clear()
 
 
 def _is_known(answer: object) -> bool:

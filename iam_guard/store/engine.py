@@ -124,8 +124,14 @@ _RAISED = schema.meta.update().values(epoch=schema.meta.c.epoch + 1).returning(s
 
 
 def lock_epoch(connection: Connection) -> int:
-    """Give the epoch, and keep other writers out until the transaction ends (SQLite's has already)."""
+    """Give the epoch, and keep other writers out until the transaction ends, so that counts hold till then."""
     return int(connection.execute(_LOCKED).scalar_one())
+
+
+def keep_others_out(connection: Connection) -> None:
+    """Keep other writers out until the transaction ends; in SQLite, the way it begins has done so."""
+    if connection.dialect.name != "sqlite":
+        lock_epoch(connection)
 
 
 def bump_epoch(connection: Connection) -> int:

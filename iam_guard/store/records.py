@@ -9,14 +9,15 @@ needs (`protocol`).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final, TypeAlias
 
 from sqlalchemy import Connection, RowMapping, Table
 
 from iam_guard.store import row_statements as statements
-from iam_guard.store.engine import lock_epoch
+from iam_guard.store.concerns import Concerns
 from iam_guard.store.queries import sought
 
 __all__ = ["PRESENT", "Records", "Row", "Table"]
@@ -43,12 +44,19 @@ class ValuesOf:
 class Records:
     """The rows, in one transaction. `changed` says whether anything was written."""
 
-    def __init__(self, connection: Connection, *, writes: bool) -> None:
-        self._connection = connection
-        self._is_locked = not writes
+    def __init__(self, connect: Callable[[], Connection], *, writes: bool) -> None:
+        self._connect = connect
         self._writes = writes
         self._found: dict[Hashable, Row | None] = {}
         self.changed = False
+        self.concerns = Concerns()
+        self.epoch: int | None = None
+        """The epoch that the changes made, once they are made for good."""
+
+    @cached_property
+    def _connection(self) -> Connection:
+        """Begin the transaction when something is asked first; some calls ask nothing."""
+        return self._connect()
 
     # --- reading -------------------------------------------------------------------------------------------------
 
@@ -117,24 +125,21 @@ class Records:
 
     def insert(self, table: Table, **values: Any) -> None:
         """Put in one row."""
+        self.concerns.inserted(table.name, values)
         self._change(statements.inserted(table), values)
 
     def update(self, table: Table, values: Mapping[str, Any], **where: Any) -> int:
         """Change rows; give how many there were."""
+        self.concerns.changed(table.name, where, values)
         form, sought_values = _taken_apart(where)
         new = {f"new_{name}": value for name, value in values.items()}
         return self._change(statements.updated(table, tuple(values), form), sought_values | new)
 
     def delete(self, table: Table, **where: Any) -> int:
         """Remove rows; give how many there were."""
+        self.concerns.changed(table.name, where)
         form, values = _taken_apart(where)
         return self._change(statements.deleted(table, form), values)
-
-    def lock(self) -> None:
-        """Keep other writers out until the transaction ends, so that what is counted now still holds then."""
-        if not self._is_locked:
-            lock_epoch(self._connection)
-            self._is_locked = True
 
     def _change(self, statement: Any, values: Values) -> int:
         assert self._writes, "the transaction was opened for reading"  # noqa: S101  a mistake of ours

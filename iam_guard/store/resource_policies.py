@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from iam_guard.errors import InvalidInput, NoSuchEntity
-from iam_guard.model.arn import Arn, is_account_id
+from iam_guard.model.arn import Arn, is_account_id, is_of_our_own
 from iam_guard.model.decision import PolicyType
 from iam_guard.policy.quota import RESOURCE
 from iam_guard.policy.write import validate_for_write
@@ -107,6 +107,8 @@ def _owner(arn: str, account: str | None) -> str:
     parsed = Arn.parse(arn)
     if len(arn.encode(errors="replace")) > ARN_BYTES or not arn.isprintable():
         raise InvalidInput(f"expected an ARN of at most {ARN_BYTES} printable bytes", place="arn")
+    if is_of_our_own(arn):
+        raise InvalidInput("expected a resource of the application, got one of IAM", place="arn")
     if "*" in arn or "?" in arn:
         raise InvalidInput("expected the ARN of one resource, got a wildcard", place="arn")
     named = parsed.account or None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import groupby
@@ -26,7 +26,7 @@ from iam_guard.model.decision import PolicyRef, PolicyType
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.store import queries
 from iam_guard.store.bindings import current_text
-from iam_guard.store.engine import bump_epoch, lock_epoch, reading, writing
+from iam_guard.store.engine import bump_epoch, keep_others_out, reading, writing
 from iam_guard.store.identifiers import (
     UniqueIds,
     control_policy_arn,
@@ -86,23 +86,23 @@ class SqlStore:
     @contextmanager
     def viewing(self) -> Iterator[Records]:
         """Read rows in one transaction."""
-        with self._reading() as connection:
-            yield Records(connection, writes=False)
+        with ExitStack() as stack:
+            yield Records(lambda: stack.enter_context(self._reading()), writes=False)
 
     @contextmanager
     def changing(self) -> Iterator[Records]:
         """Change rows in one transaction that ends with a higher epoch; nothing is changed when the block raises."""
         with writing(self.engine) as connection:
-            records = Records(connection, writes=True)
-            records.lock()
+            keep_others_out(connection)
+            records = Records(lambda: connection, writes=True)
             yield records
             if records.changed:
-                bump_epoch(connection)
+                records.epoch = bump_epoch(connection)
 
     def keep_uses(self, uses: Sequence[Use]) -> None:
         """Keep what was used last; the epoch stays, since no decision depends on it."""
         with writing(self.engine) as connection:
-            lock_epoch(connection)
+            keep_others_out(connection)
             write_uses(connection, uses)
 
     def epoch(self) -> int:

@@ -181,15 +181,16 @@ def test_a_body_over_the_limit_is_not_read(house: House, connection: Connection)
             stream.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\n%s\r\n\r\n" % (FORM.encode(), size))
             block = b"A" * 65536
             chunk = b"%x\r\n%s\r\n" % (len(block), block) if chunked else block
-            answer = sent_until_answered(stream, chunk, LIMIT // len(block) + 1)
+            end = chunk if chunked else b"A"
+            answer = sent_until_answered(stream, [chunk] * (LIMIT // len(block)) + [end])
         assert b" 413 " in answer.splitlines()[0], answer
         assert b"<Code>RequestEntityTooLarge</Code>" in answer
 
 
-def sent_until_answered(stream: Stream, chunk: bytes, times: int) -> bytes:
+def sent_until_answered(stream: Stream, parts: list[bytes]) -> bytes:
     try:
-        for _ in range(times):
-            stream.write(chunk)
+        for part in parts:
+            stream.write(part)
     except OSError:
         pass
     return stream.read()

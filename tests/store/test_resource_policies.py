@@ -109,6 +109,8 @@ REFUSED: list[tuple[str, str, str | None, type[IamGuardError], str]] = [
     (lets(BOB) + " " * 20_480, PLAN, None, LimitExceeded, "ResourcePolicySize: 20480"),
     (lets(BOB), "plan", None, InvalidInput, "ARN"),
     (lets(BOB), PLAN + "*", None, InvalidInput, "wildcard"),
+    (lets(BOB), BOB, None, InvalidInput, "of the application"),
+    (lets(BOB), "arn:aws:sts::111122223333:federated-user/x", None, InvalidInput, "of the application"),
     (lets(BOB), PLAN + "\0", None, InvalidInput, "printable"),
     (lets(BOB), PLAN + "x" * 2048, None, InvalidInput, "2048"),
     (lets(BOB), PLAN, GLOBEX, InvalidInput, "account of the ARN"),

@@ -93,6 +93,7 @@ BAD = [
     (HEAD + "    policies: [{name: P}]", 4, "expected the key `document` in a managed policy"),
     (HEAD + "    resources: [{arn: x}]", 4, "expected an ARN of six colon-separated fields, got `x`"),
     (HEAD + '    resources: [{arn: "arn:aws:docs::444455556666:x"}]', 4, "expected a resource of account 111122223333"),
+    (HEAD + '    resources: [{arn: "arn:aws:iam:::role/x"}]', 4, "expected a resource of the application"),
     (HEAD + '    resources: [{arn: "arn:aws:d:::x"}, {arn: "arn:aws:d:::x"}]', 4, "declared twice"),
     ("version: 1\norganization: {id: x}", 2, "expected an id such as `o-exampleorg`, got `x`"),
     ("version: 1\norganization: {id: o-exampleorg}", 2, "expected the key `management_account` in an organization"),
