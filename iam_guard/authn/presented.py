@@ -70,11 +70,6 @@ class Claim(NamedTuple):
     id: str | None
     """The access key id or API key id."""
 
-    @property
-    def needs_body(self) -> bool:
-        """Whether `authenticate` will ask for the hash of the body."""
-        return self.kind == "sigv4"
-
 
 def claim_of(credential: AnyCredential) -> Claim:
     """Say what a credential that was read claims."""

@@ -90,9 +90,10 @@ def authenticate(
     signature, and at most once. `now` carries a time zone, `skew` is in seconds. `callers` remembers who signed in from
     one request to the next, and changes no answer. `credential` is what `extract` read of this very request, where it
     was asked already. `open_session` gives what a session token says, None for one that is not ours; without
-    it no token is good. `region` must be among those that a SigV4A signature is for. `unsigned_payload` accepts a body
-    that the signature does not cover; `chunks` is the decoder of a body in chunks, which begins with the signature that
-    has verified, and without one such bodies are refused. `replays` refuses a signature that was seen before.
+    it no token is good. `region`, where the guard is, must be among those that a SigV4A signature is for.
+    `unsigned_payload` accepts a body that the signature does not cover; `chunks` is the decoder of a body in chunks,
+    which begins with the signature that has verified, and without one such bodies are refused. `replays` refuses a
+    signature that was seen before.
     Raises `CredentialError`, `RequestTooLarge`, and whatever the functions raise.
     """
     if credential is None:
@@ -111,7 +112,7 @@ def authenticate(
     signed_hash = stated or payload_hash()
     signer = _signer(credential, find_access_key, open_session, now)
     check_body = partial(_check_body, stated, payload_hash, chunks, credential) if stated else None
-    principal = _by_signature(request, credential, signer, signed_hash, check_body, callers, public_hosts)
+    principal = _by_signature(request, credential, signer, signed_hash, check_body, callers, public_hosts, region)
     if replays is not None and not credential.is_presigned:
         replays.refuse_again(credential, now=now, skew=skew)
     return principal
@@ -176,6 +177,7 @@ def _by_signature(
     check_body: Callable[[_Key], None] | None,
     callers: Callers,
     public_hosts: Sequence[str],
+    region: str,
 ) -> Principal:
     record, behind = signer
     scope = _scope(credential)
@@ -191,7 +193,7 @@ def _by_signature(
     if check_body is not None:
         check_body(key)
     if known is None:
-        known = Caller(record, _signed_in(record, behind, credential), key, behind)
+        known = Caller(record, _signed_in(record, behind, credential, region), key, behind)
         callers.keep(scope, known)
     return known.principal
 
@@ -241,9 +243,12 @@ def _is_signature(key: _Key, given: str, text: bytes) -> bool:
     return sigv4a.is_signature(key, given, text)
 
 
-def _signed_in(record: AccessKey | Session, behind: AccessKey | None, credential: SigV4Credential) -> Principal:
-    """Give the caller, completed with what it signed in with."""
-    signed_in = Credential("sigv4", credential.access_key_id, credential.region, credential.service)
+def _signed_in(
+    record: AccessKey | Session, behind: AccessKey | None, credential: SigV4Credential, region: str
+) -> Principal:
+    """Give the caller, completed with what it signed in with; of a set of regions it is the one that is `region`."""
+    named = region if credential.algorithm == ASYMMETRIC else credential.region
+    signed_in = Credential("sigv4", credential.access_key_id, named, credential.service)
     caller = record.principal
     if isinstance(record, AccessKey):
         return replace(caller, credential=signed_in)

@@ -17,7 +17,7 @@ import anyio.to_thread
 from iam_guard.enforcement.context import CurrentCall, current_call, refusing
 from iam_guard.enforcement.refusal import sign_in_for
 from iam_guard.enforcement.template import ResourceTemplate
-from iam_guard.errors import ConfigurationError, IncompleteSignature, NoSuchEntity
+from iam_guard.errors import ConfigurationError, NoSuchEntity
 from iam_guard.guard import require_allowed
 from iam_guard.model.context import Given, Lazy
 from iam_guard.model.decision import Decision
@@ -128,8 +128,7 @@ class BoundRequirement:
 
     def _begin(self, call: CurrentCall, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Mapping[str, Any]:
         call.wanted = self._requirement.action
-        if call.has_unsigned_payload and not self._requirement.unsigned_payload:
-            raise IncompleteSignature("unsigned payloads are not accepted here", place="x-amz-content-sha256")
+        call.take_payload(is_taken=self._requirement.unsigned_payload)
         arguments = self._arguments(args, kwargs)
         for value in arguments.values():
             scope = getattr(value, "scope", None)  # the handler's own request: what it reads its parameters from
@@ -157,7 +156,7 @@ class BoundRequirement:
             return _called(requirement.loader, arguments)
         if requirement.template is None:
             return "*"
-        return requirement.template.fill(arguments, call.principal, call.guard.settings)
+        return requirement.template.fill(arguments, call.caller, call.guard.settings)
 
     def _context(self, arguments: Mapping[str, Any]) -> Any:
         context = self._requirement.context
@@ -193,7 +192,7 @@ def takes_unsigned(mark: object) -> bool:
 def decide_here(action: str, resource: str | Resource, context: Keys | None) -> Decision:
     """Ask the guard of the current call, for its caller."""
     call = current_call()
-    decision = call.guard.decide(call.principal, action, resource, context, call=call.facts)
+    decision = call.guard.decide(call.caller, action, resource, context, call=call.facts)
     call.decisions.append(decision)
     return decision
 
@@ -201,7 +200,7 @@ def decide_here(action: str, resource: str | Resource, context: Keys | None) -> 
 async def decide_here_async(action: str, resource: str | Resource, context: Keys | None) -> Decision:
     """Ask the guard of the current call; in a thread of its own where the store must be asked."""
     call = current_call()
-    if call.guard.is_warm(call.principal, resource):
+    if call.guard.is_warm(call.caller, resource):
         return decide_here(action, resource, context)
     return await anyio.to_thread.run_sync(decide_here, action, resource, context)
 

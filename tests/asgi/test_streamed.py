@@ -16,9 +16,9 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
-from starlette.routing import Mount, Route
+from starlette.routing import BaseRoute, Match, Mount, Route, Router
 
-from iam_guard import Guard, GuardMiddleware, Service, aws_api, open_guard, public
+from iam_guard import Guard, GuardMiddleware, Service, aws_api, current_principal, open_guard, public
 from iam_guard.audit.reader import read
 from iam_guard.authn.chunked import SMALLEST
 from tests.authn.chunking import Chunker, by_hmac, crc32
@@ -66,6 +66,11 @@ async def open_to_all(request: Request) -> Response:
     return JSONResponse({"length": len(await request.body())})
 
 
+@public
+async def asks(request: Request) -> Response:
+    return JSONResponse({"caller": current_principal().arn})
+
+
 async def by_hand(request: Request) -> Response:
     docs.authorize("PutDocument", "arn:aws:docs:us-east-1:111122223333:document/7")
     return JSONResponse({"length": len(await request.body())})
@@ -78,6 +83,7 @@ ROUTES = [
     Route("/echo/{document_id}", echo_as_it_comes, methods=["PUT"]),
     Route("/swallowing/{document_id}", swallowing, methods=["PUT"]),
     Route("/public", open_to_all, methods=["PUT"]),
+    Route("/asks", asks, methods=["PUT"]),
     Route("/by-hand", by_hand, methods=["PUT"]),
 ]
 
@@ -339,6 +345,43 @@ def test_the_requirement_that_runs_has_the_last_word(small: Guard) -> None:
     answer = call(app, "/unsigned/7", headers, [b"anything"])
     assert answer.status == 401
     assert "unsigned payloads are not accepted here" in answer.text
+
+
+class HidingRouter(BaseRoute):
+    """Takes every request and does not say what is behind it, as FastAPI's included routers do."""
+
+    def __init__(self) -> None:
+        self.original_router = Router(ROUTES)
+        self.include_context = None
+
+    def matches(self, scope: Any) -> tuple[Match, dict[str, Any]]:
+        return Match.FULL, {}
+
+    async def handle(self, scope: Any, receive: Any, send: Any) -> None:
+        await self.original_router(scope, receive, send)
+
+
+def hiding(guard: Guard) -> Starlette:
+    return Starlette(routes=[HidingRouter()], middleware=[Middleware(GuardMiddleware, guard=guard, check_routes=False)])
+
+
+@pytest.mark.parametrize("stated", ["UNSIGNED-PAYLOAD", UNSIGNED_TRAILER])
+def test_a_hidden_route_that_takes_an_unsigned_body_gets_it(small: Guard, stated: str) -> None:
+    """The requirement says so when it runs."""
+    headers, parts = chunked("/unsigned/7", stated)
+    assert call(hiding(small), "/unsigned/7", headers, parts).status == 200
+
+
+@pytest.mark.parametrize("stated", ["UNSIGNED-PAYLOAD", UNSIGNED_TRAILER])
+@pytest.mark.parametrize("path", ["/signed/7", "/by-hand", "/echo/7", "/asks"])
+def test_a_hidden_route_that_does_not_has_no_caller(small: Guard, path: str, stated: str) -> None:
+    """Neither a decision nor `current_principal` is to be had; one that asks for neither is open to everybody."""
+    headers, parts = chunked(path, stated)
+    answer = call(hiding(small), path, headers, parts)
+    assert answer.status == 401
+    assert "unsigned payloads are not accepted here" in answer.text
+    headers, parts = chunked("/public", stated)
+    assert call(hiding(small), "/public", headers, parts).status == 200
 
 
 @pytest.mark.parametrize("stated", ["UNSIGNED-PAYLOAD", SIGNED, f"{SIGNED}-TRAILER", UNSIGNED_TRAILER])

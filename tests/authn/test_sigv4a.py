@@ -46,7 +46,10 @@ def test_a_signature_is_good_in_its_regions(place: str, regions: str, region: st
     """The guard's own region must be one of them; `*` stands for any characters."""
     one = signed_by_crt(PLAIN, "sigv4a", place, region=regions)
     if accepted:
-        assert authenticated(one, access_key=KEY, now=THEN, region=region) == ALICE
+        principal = authenticated(one, access_key=KEY, now=THEN, region=region)
+        assert principal == ALICE
+        assert principal.credential is not None
+        assert principal.credential.region == region  # for the audit trail, and for when the key was last used
     else:
         with pytest.raises(SignatureDoesNotMatch, match=f"expected one with '{region}'"):
             authenticated(one, access_key=KEY, now=THEN, region=region)
