@@ -59,6 +59,8 @@ TARGETS = (
     Target("session_tokens", "open a *", 15.0),
     Target("session_tokens", "opened before, a *", 2.0),
     Target("authn", "OIDC token, known", 5.0),
+    Target("authn", "SigV4, GET, no body", 0.35, peer="botocore signing it"),
+    Target("authn", "SigV4, GET, no body", 1.8, peer="a minimal verifier"),
     Target("guarded", "added to a request: SigV4", 40.0),
     Target("guarded", "added to a request: API key", 40.0),
     Target("control_plane", "start of the server, *", 1.0),

@@ -24,7 +24,9 @@ from iam_guard.authn.verify import (
     AnyCredential,
     Callers,
     CertificateCredential,
+    ChunkedBody,
     OpenedTokens,
+    Replays,
     TokenCredential,
     authenticate,
     credential_of,
@@ -98,6 +100,7 @@ class Guard:
         self._certificates = CertificateSessions(
             store, self._may_have_session, region=settings.region, clock=lambda: self._clock(), size=settings.cache_size
         )
+        self._replays = Replays(settings.replay_memory) if settings.replay_memory else None
         self.uses = Uses(store, region=settings.region)
         this = weakref.ref(self)  # what asks for metrics outlives guards
         trail.watch(lambda: guard.usage() if (guard := this()) else {}, store.staleness)
@@ -111,12 +114,15 @@ class Guard:
         payload_hash: Callable[[], str],
         call: Call | None = None,
         credential: AnyCredential | None = None,
+        unsigned_payload: bool = False,
+        chunks: ChunkedBody | None = None,
     ) -> Principal:
         """Turn what a request carries into a principal; anonymous when it carries nothing.
 
         `payload_hash` gives the hex SHA-256 of the body and is asked only when a signature needs it. `credential` is
-        what `extract` read of this very request, where it was asked already. Raises a `CredentialError` for bad
-        credentials, `StoreUnavailable` when nobody can say; both are noted in the audit trail.
+        what `extract` read of this very request, where it was asked already. `unsigned_payload` accepts a body that the
+        signature does not cover, `chunks` decodes one in chunks. Raises a `CredentialError` for bad credentials,
+        `StoreUnavailable` when nobody can say; both are noted in the audit trail.
         """
         now = self._clock()
         try:
@@ -134,6 +140,10 @@ class Guard:
                 open_session=self._tokens.session,
                 admit_token=lambda token: self._admitted(token, request, call, now),
                 find_certificate_session=lambda given: self._certificates.principal(given, call),
+                region=self.settings.region,
+                unsigned_payload=unsigned_payload,
+                chunks=chunks,
+                replays=self._replays,
             )
         except IamGuardError as refusal:
             kind, credential_id = credential_of(request)

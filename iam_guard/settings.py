@@ -31,7 +31,10 @@ class Settings:
     clock_skew: float = 300.0
     """Seconds by which a signature's time may differ from ours, either way."""
     max_body: int = 16 * 1024 * 1024
-    """Bytes of a signed request's body that are read to check its hash; more is refused."""
+    """Bytes of a signed body that are held to check its hash, or the signature of a chunk. A longer body whose hash the
+    request states passes through to the handler, which gets its end once the hash is right; others are refused."""
+    max_stream: int = 5 * 1024**3
+    """Bytes of a signed body that passes through, in chunks or beyond `max_body`; more is refused."""
     max_header: int = 64 * 1024
     """Bytes of all header names and values together; more is refused."""
     trusted_proxies: tuple[str, ...] = ()
@@ -47,6 +50,8 @@ class Settings:
     """Seconds between two looks at the store's epoch."""
     max_staleness: float = 300.0
     """Seconds to go on deciding with what is cached while the store cannot be reached; then everything is denied."""
+    replay_memory: int = 0
+    """Signatures that each process remembers, to refuse one that comes again; 0 for none. Where it is full, refused."""
     cache_size: int = 10_000
     """Entries in each of the caches of credentials, principals, accounts and resources."""
     issuer_url: str = ""

@@ -50,7 +50,16 @@ def test_an_unknown_name_is_refused() -> None:
         load({"max_boddy": 1}, {})
 
 
-NUMBERS = ["clock_skew", "epoch_poll", "max_staleness", "max_body", "max_header", "cache_size"]
+NUMBERS = [
+    "clock_skew",
+    "epoch_poll",
+    "max_staleness",
+    "max_body",
+    "max_stream",
+    "max_header",
+    "replay_memory",
+    "cache_size",
+]
 
 
 @pytest.mark.parametrize("name", NUMBERS)

@@ -1,6 +1,6 @@
 """What a request can carry to say who sent it: one form for each kind of credential, read and not yet verified.
 
-Must not live here: reading (`credential`, `signed_header`, `api_key`, `token`), verifying (`verify`).
+Must not live here: reading (`credential`, `signed_header`, `signed_query`, `api_key`, `token`), verifying (`verify`).
 """
 
 from __future__ import annotations
@@ -11,13 +11,16 @@ from typing import NamedTuple, TypeAlias
 from cryptography.x509 import Certificate
 
 ALGORITHM = "AWS4-HMAC-SHA256"
+ASYMMETRIC = "AWS4-ECDSA-P256-SHA256"
+"""The algorithm of SigV4A, whose signatures are for a set of regions."""
 TERMINATOR = "aws4_request"
 
 
 class SigV4Credential(NamedTuple):
     """A Signature Version 4. `timestamp` is when it was made, as `YYYYMMDDTHHMMSSZ`; `date` is the scope's.
 
-    `session_token` is what temporary credentials send along; like a signature, it is never shown.
+    `session_token` is what temporary credentials send along; like a signature, it is never shown. `region` of SigV4A is
+    its set of regions, as sent. `is_presigned` tells a signature in the query, good for `expires` seconds.
 
     A tuple, since one is made for every request and a frozen dataclass of as many fields costs three times as much.
     """
@@ -30,6 +33,9 @@ class SigV4Credential(NamedTuple):
     signature: str
     timestamp: str
     session_token: str | None = None
+    algorithm: str = ALGORITHM
+    is_presigned: bool = False
+    expires: int | None = None
 
     def __repr__(self) -> str:
         return f"SigV4Credential({self.access_key_id!r}, {self.scope!r}, {self.timestamp!r})"  # no secrets (design 5)
@@ -37,6 +43,8 @@ class SigV4Credential(NamedTuple):
     @property
     def scope(self) -> str:
         """The credential scope, without the access key id."""
+        if self.algorithm == ASYMMETRIC:
+            return f"{self.date}/{self.service}/{TERMINATOR}"
         return f"{self.date}/{self.region}/{self.service}/{TERMINATOR}"
 
 
@@ -97,11 +105,6 @@ class Claim(NamedTuple):
     """`sigv4`, `api-key`, `oidc`, `x509`, `unknown`, `none`."""
     id: str | None
     """The access key id, API key id or fingerprint of the certificate."""
-
-    @property
-    def needs_body(self) -> bool:
-        """Whether `authenticate` will ask for the hash of the body."""
-        return self.kind == "sigv4"
 
 
 def claim_of(credential: AnyCredential) -> Claim:

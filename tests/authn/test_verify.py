@@ -83,8 +83,8 @@ def test_an_unknown_key_costs_as_much_as_a_wrong_signature(monkeypatch: pytest.M
     from iam_guard.authn import sigv4
 
     computed: list[bytes] = []
-    real = sigv4.signature
-    monkeypatch.setattr(sigv4, "signature", lambda key, text: computed.append(text) or real(key, text))
+    real = sigv4.SigningKey.signature
+    monkeypatch.setattr(sigv4.SigningKey, "signature", lambda key, text: computed.append(text) or real(key, text))
     received = send(sign(secret="another secret"))
     for stored in (ACCESS_KEY, None, INACTIVE):
         with pytest.raises(CredentialError):
@@ -100,6 +100,8 @@ def test_a_key_that_verified_before_is_refused_no_faster(monkeypatch: pytest.Mon
     hashed: list[int] = []
     real = sigv4.hmac.digest
     monkeypatch.setattr(sigv4.hmac, "digest", lambda key, text, name: hashed.append(1) or real(key, text, name))
+    signed = sigv4.SigningKey.signature
+    monkeypatch.setattr(sigv4.SigningKey, "signature", lambda key, text: hashed.append(1) or signed(key, text))
     callers = Callers()
     counts = []
     for received in (send(sign(secret="another secret")), send(sign(url="http://127.0.0.1:8000/a?b=c+d", secret="x"))):
