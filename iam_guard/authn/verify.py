@@ -113,7 +113,17 @@ def authenticate(
         credential = extract(request, max_header=max_header)
     match credential:
         case SigV4Credential():
-            pass
+            if credential.session_token is not None and open_session is None:
+                raise InvalidClientTokenId(place="x-amz-security-token")
+            _check_form(request, credential, now, skew, region)
+            stated = stated_payload(request, credential, unsigned=unsigned_payload, chunked=chunks is not None)
+            signed_hash = stated or payload_hash()
+            signer = _signer(credential, find_access_key, open_session, now)
+            check_body = partial(_check_body, stated, payload_hash, chunks, credential) if stated else None
+            caller = _by_signature(request, credential, signer, signed_hash, check_body, callers, public_hosts, region)
+            if replays is not None and not credential.is_presigned:
+                replays.refuse_again(credential, now=now, skew=skew)
+            return caller
         case ApiKeyCredential():
             return _by_api_key(credential, find_api_key(credential.id), now, callers)
         case NoCredential():
@@ -126,20 +136,14 @@ def authenticate(
             if find_certificate_session is None:
                 raise UntrustedCertificate("client certificates are not accepted")
             return find_certificate_session(credential)
-    if credential.session_token is not None and open_session is None:
-        raise InvalidClientTokenId(place="x-amz-security-token")
+
+
+def _check_form(request: HttpRequest, credential: SigV4Credential, now: datetime, skew: float, region: str) -> None:
+    """Check what needs no key."""
     sigv4.check_time(credential, now=now, skew=skew)
     sigv4.check_coverage(request, credential)
     if credential.algorithm == ASYMMETRIC:
         sigv4a.check_region(credential, region)
-    stated = stated_payload(request, credential, unsigned=unsigned_payload, chunked=chunks is not None)
-    signed_hash = stated or payload_hash()
-    signer = _signer(credential, find_access_key, open_session, now)
-    check_body = partial(_check_body, stated, payload_hash, chunks, credential) if stated else None
-    principal = _by_signature(request, credential, signer, signed_hash, check_body, callers, public_hosts, region)
-    if replays is not None and not credential.is_presigned:
-        replays.refuse_again(credential, now=now, skew=skew)
-    return principal
 
 
 def needed_record(

@@ -33,7 +33,7 @@ _NO_ADDRESS = (
 _NO_LIBRARY = "Outbound web identity federation is not supported here: the extra iam-guard[oidc] is not installed."
 
 
-class IssuerKey(NamedTuple):
+class IdentityTokenKey(NamedTuple):
     """A key that signs. Its private half never shows."""
 
     id: str
@@ -41,7 +41,7 @@ class IssuerKey(NamedTuple):
     private: Mapping[str, Any]
 
     def __repr__(self) -> str:
-        return f"IssuerKey({self.id!r}, {self.algorithm!r})"
+        return f"IdentityTokenKey({self.id!r}, {self.algorithm!r})"
 
 
 def issuer_of(call: ServiceCall) -> str | None:
@@ -67,7 +67,7 @@ def close_issuer(call: ServiceCall) -> None:
     call.records.delete(issuer_keys, account=call.account)
 
 
-def key_that_signs(call: ServiceCall, issuer: str, algorithm: str) -> IssuerKey:
+def key_that_signs(call: ServiceCall, issuer: str, algorithm: str) -> IdentityTokenKey:
     """Give the key that signs now, and turn the ring where it is time."""
     rows = _ring(call.records, issuer, algorithm)
     if not rows or rows[-1]["created"] <= call.now - TURNS_AFTER:
@@ -77,7 +77,7 @@ def key_that_signs(call: ServiceCall, issuer: str, algorithm: str) -> IssuerKey:
         rows = _ring(call.records, issuer, algorithm)
     known = [row for row in rows if row["created"] <= call.now - PUBLISHED_BEFORE]
     row = known[-1] if known else rows[0]
-    return IssuerKey(row["id"], algorithm, _opened(call.sealer, row)["private"])
+    return IdentityTokenKey(row["id"], algorithm, _opened(call.sealer, row)["private"])
 
 
 def published_keys(records: Records, sealer: Sealer, issuer: str) -> list[Mapping[str, Any]]:

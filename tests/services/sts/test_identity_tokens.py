@@ -361,7 +361,7 @@ def test_private_halves_are_sealed(server: Running, issuer: str) -> None:
         assert b'"d"' not in row["sealed"]
         with pytest.raises(ValueError, match=r"utf-8|Expecting|codec"):
             json.loads(row["sealed"])
-    assert "private" not in repr(issuers.IssuerKey("id", "ES384", {"d": "private"}))
+    assert "private" not in repr(issuers.IdentityTokenKey("id", "ES384", {"d": "private"}))
 
 
 def test_who_writes_to_the_database_alone_publishes_nothing(server: Running, issuer: str) -> None:
