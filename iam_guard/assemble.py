@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from typing import Any
 
+from iam_guard.audit.keys_read import ListedKeys
 from iam_guard.audit.sinks import open_sink
 from iam_guard.audit.trail import Trail
 from iam_guard.enforcement.service import Service
@@ -50,6 +51,7 @@ def guard_on(
     resources: ResourceLoader | None = None,
 ) -> Guard:
     """Put a guard on a store that is open already."""
-    trail = Trail(open_sink(settings.audit), region=settings.region)
+    keys = ListedKeys(settings.audit_condition_keys)
+    trail = Trail(open_sink(settings.audit), region=settings.region, keys=keys)
     catalogues = [each.catalogue for each in services]
     return Guard(CachedStore(opened, settings), trail, settings, catalogues=catalogues, resources=resources)

@@ -46,6 +46,9 @@ class Settings:
     """Names that clients may have signed as `Host` when a proxy rewrites it; tried after the header itself."""
     audit: str = ""
     """Where audit records go: empty for nowhere, `-` for standard output, else a file path."""
+    audit_condition_keys: tuple[str, ...] = ("aws:*", "iam:*")
+    """Condition keys whose values are recorded when a decision read them, `docs:*` say; of all others the record says
+    that they were read. `aws:referer` counts only when it is named in full."""
     epoch_poll: float = 0.5
     """Seconds between two looks at the store's epoch."""
     max_staleness: float = 300.0

@@ -17,13 +17,16 @@ from json.encoder import encode_basestring_ascii
 from typing import Generic, NamedTuple, TypeVar
 
 from iam_guard.audit.identity import user_identity
+from iam_guard.audit.keys_read import ListedKeys
 from iam_guard.audit.record import (
+    DEFAULT_KEYS,
     EVENT_VERSION,
     IAM_GUARD_VERSION,
     MAX_REASONS,
     Stamp,
     action_facts,
     decision_record,
+    describe_policy_set,
     describe_reason,
     event_time,
     reason_word,
@@ -41,33 +44,43 @@ MAX_KEPT = 4096
 _Thing = TypeVar("_Thing")
 
 
-def decision_line(decision: Decision, call: Call | None, stamp: Stamp, *, duration: float | None = None) -> bytes:
-    """Write the record of one decision as the line that leaves; `duration` is in seconds."""
+def decision_line(
+    decision: Decision,
+    call: Call | None,
+    stamp: Stamp,
+    *,
+    duration: float | None = None,
+    keys: ListedKeys = DEFAULT_KEYS,
+) -> bytes:
+    """Write the record of one decision as the line that leaves; the arguments are those of `decision_record`."""
     try:
-        line = _join(decision, call, stamp, duration)
+        line = _join(decision, call, stamp, duration, keys)
     except TypeError:  # what should be text is none: the record tells whether it can be written all the same
         line = None
-    return to_line(decision_record(decision, call, stamp, duration=duration)) if line is None else line
+    return to_line(decision_record(decision, call, stamp, duration=duration, keys=keys)) if line is None else line
 
 
-def _join(decision: Decision, call: Call | None, stamp: Stamp, duration: float | None) -> bytes | None:
+def _join(
+    decision: Decision, call: Call | None, stamp: Stamp, duration: float | None, keys: ListedKeys
+) -> bytes | None:
     """Join the parts in the order of the record; None where the record has to be made and gone through."""
     request = decision.request
     if decision.error is not None or request.principal.type is PrincipalType.SERVICE:
         return None
     who, what, why = _CALLERS.text(request.principal), _action(request.action), _reasons(decision)
-    if who is None or what is None or why is None:
+    policies = _POLICY_SETS.text(decision.policy_set)
+    if who is None or what is None or why is None or policies is None:
         return None
     owner = request.owner
     asked, event_id = _asked(call, stamp.region), encode_basestring_ascii(stamp.event_id)
     recipient = _text(owner or request.principal.account)
-    about, traced = _about(decision, call, owner, event_id), _traced(stamp)
-    if is_suspect(f"{asked}{event_id}{recipient}{about}{traced}"):
+    about, traced, read = _about(decision, call, owner, event_id), _traced(stamp), keys.written(request.read)
+    if is_suspect(f"{asked}{event_id}{recipient}{about}{read}{traced}"):
         return None
     line = (
         f'{{"eventVersion":"{EVENT_VERSION}","userIdentity":{who},"eventTime":"{event_time(stamp.time)}",{what.name},'
         f'{asked},"eventID":{event_id},{what.kind},"recipientAccountId":{recipient},{what.category}{about},'
-        f'"iamGuard":{{{_said(decision, why, duration)}{traced}}}}}\n'
+        f'"iamGuard":{{{_said(decision, why, policies, read, duration)}{traced}}}}}\n'
     )
     return line.encode("ascii") if len(line) <= MAX_TEXT else None
 
@@ -119,14 +132,15 @@ def _about(decision: Decision, call: Call | None, owner: str | None, event_id: s
     return about
 
 
-def _said(decision: Decision, reasons: str, duration: float | None) -> str:
+def _said(decision: Decision, reasons: str, policies: str, read: str, duration: float | None) -> str:
     """Write `iamGuard` without its trace."""
     epoch = "" if decision.epoch is None else f',"epoch":{decision.epoch}'
     took = "" if duration is None else f',"durationMicros":{round(duration * 1_000_000)}'
+    by = "" if policies == "null" else f',"policySet":{policies}'
     stale = "true" if decision.stale else "false"
     return (
         f'"version":"{IAM_GUARD_VERSION}","kind":"decision","outcome":"{decision.outcome.value}",'
-        f'"reason":"{reason_word(decision)}","reasons":[{reasons}]{epoch},"stale":{stale},"enforced":true{took}'
+        f'"reason":"{reason_word(decision)}","reasons":[{reasons}]{by}{read}{epoch},"stale":{stale},"enforced":true{took}'
     )
 
 
@@ -184,6 +198,7 @@ def _caller_key(principal: Principal) -> Hashable:
 
 _CALLERS = _Kept(user_identity, _caller_key)
 _REASONS = _Kept(describe_reason)
+_POLICY_SETS = _Kept(describe_policy_set, lambda policies: policies)
 
 
 def _reasons(decision: Decision) -> str | None:

@@ -20,6 +20,7 @@ Odd at first sight:
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,13 +28,15 @@ from datetime import UTC, datetime
 from functools import lru_cache
 
 from iam_guard.audit.identity import present, unknown_identity, user_identity
+from iam_guard.audit.keys_read import ListedKeys
 from iam_guard.errors import AccessDenied, DecisionUnavailable, IamGuardError
-from iam_guard.model.decision import Decision, Outcome, PolicyType, Reason
+from iam_guard.model.decision import Decision, Outcome, PolicySet, PolicyType, Reason
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.request import Call
+from iam_guard.settings import Settings
 
 EVENT_VERSION = "1.11"
-IAM_GUARD_VERSION = "1.0"
+IAM_GUARD_VERSION = "1.1"
 AUTHENTICATE = "iam-guard:Authenticate"
 """What stands in the place of the action where credentials were refused."""
 UNDECIDED = "iam-guard:Decide"
@@ -98,10 +101,19 @@ class Stamp:
     span_id: str | None = None
 
 
+DEFAULT_KEYS = ListedKeys(Settings().audit_condition_keys)
+"""The condition keys whose values are told where nothing is set."""
+
+
 def decision_record(
-    decision: Decision, call: Call | None, stamp: Stamp, *, duration: float | None = None
+    decision: Decision,
+    call: Call | None,
+    stamp: Stamp,
+    *,
+    duration: float | None = None,
+    keys: ListedKeys = DEFAULT_KEYS,
 ) -> dict[str, object]:
-    """Describe one decision; `duration` is in seconds."""
+    """Describe one decision; `duration` is in seconds, `keys` are the condition keys whose values are told."""
     request = decision.request
     record = _envelope(request.action, call, stamp)
     record["userIdentity"] = user_identity(request.principal)
@@ -120,6 +132,8 @@ def decision_record(
             "reason": reason_word(decision),
             "reasons": [describe_reason(reason) for reason in decision.reasons[:MAX_REASONS]],
             "omittedReasons": len(decision.reasons) - MAX_REASONS if len(decision.reasons) > MAX_REASONS else None,
+            "policySet": describe_policy_set(decision.policy_set),
+            **json.loads(f"{{{keys.written(request.read)[1:]}}}"),
             "epoch": decision.epoch,
             "stale": decision.stale,
             "enforced": True,
@@ -273,6 +287,21 @@ def describe_reason(reason: Reason) -> dict[str, object]:
             "sid": reason.sid,
             "line": reason.line,
             "note": reason.note,
+        }
+    )
+
+
+def describe_policy_set(policies: PolicySet | None) -> dict[str, object] | None:
+    """Say which policies decided, and what else is needed to decide again."""
+    if policies is None:
+        return None
+    return present(
+        {
+            "digest": policies.digest,
+            "sessionPolicies": policies.sessions or None,
+            "givenWithRequest": policies.given or None,
+            "policyRequired": policies.policy_required or None,
+            "ownService": policies.own_service or None,
         }
     )
 

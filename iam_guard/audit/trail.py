@@ -18,9 +18,10 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Literal
 
+from iam_guard.audit.keys_read import ListedKeys
 from iam_guard.audit.line import decision_line
 from iam_guard.audit.otel import Telemetry, trace_ids
-from iam_guard.audit.record import UNDECIDED, Stamp, authentication_record, error_record
+from iam_guard.audit.record import DEFAULT_KEYS, UNDECIDED, Stamp, authentication_record, error_record
 from iam_guard.audit.redaction import to_line
 from iam_guard.audit.sinks import Sink
 from iam_guard.errors import DecisionUnavailable, IamGuardError
@@ -56,6 +57,7 @@ class Trail:
         *,
         on_failure: Literal["deny", "ignore"] = "deny",
         region: str = "us-east-1",
+        keys: ListedKeys = DEFAULT_KEYS,
         clock: Callable[[], datetime] = _now,
         new_id: Callable[[], str] = new_id,
         timer: Callable[[], float] = time.perf_counter,
@@ -64,6 +66,7 @@ class Trail:
         self._telemetry = telemetry or Telemetry()
         self._on_failure = on_failure
         self._region = region
+        self._keys = keys
         self._clock = clock
         self._new_id = new_id
         self._timer = timer
@@ -75,7 +78,7 @@ class Trail:
         """
         duration = self._timer() - started
         self._telemetry.decided(decision, duration)
-        failure = self._write(lambda: decision_line(decision, call, self._stamp(), duration=duration))
+        failure = self._write(lambda: decision_line(decision, call, self._stamp(), duration=duration, keys=self._keys))
         if failure is not None and decision.allowed and self._on_failure != "ignore":
             raise DecisionUnavailable("the audit record cannot be written") from failure
 

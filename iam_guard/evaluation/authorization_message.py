@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from iam_guard.evaluation.authorizer import Authorizer
-from iam_guard.matching.keys import row_of
+from iam_guard.matching.keys import spelled
 from iam_guard.model.context import Value
 from iam_guard.model.decision import Decision, Outcome, PolicyType, Reason
 from iam_guard.model.request import AccessRequest
@@ -80,16 +80,9 @@ def _conditions(request: AccessRequest, *, is_own: bool) -> Iterator[dict[str, o
     found: dict[str, Value] = {**request.principal.condition_keys, **request.context.known()}
     for key, value in sorted(found.items()):
         if is_own or _is_callers(key):
-            yield {"key": _written(key), "values": _values(value if isinstance(value, tuple) else (value,))}
+            yield {"key": spelled(key), "values": _values(value if isinstance(value, tuple) else (value,))}
 
 
 def _is_callers(folded_key: str) -> bool:
     """Tell whether a key says nothing about a resource; what an application supplies may."""
     return folded_key.startswith("aws:") and not folded_key.startswith(_OF_THE_RESOURCE)
-
-
-def _written(folded_key: str) -> str:
-    row = row_of(folded_key)
-    if row is None or row.name.startswith("<"):
-        return folded_key
-    return row.name + folded_key[len(row.name) :]

@@ -10,7 +10,8 @@ from iam_guard.evaluation.compile import PolicySource
 from iam_guard.evaluation.evaluate import decide
 from iam_guard.evaluation.explain import explain
 from iam_guard.evaluation.explanation import Explanation
-from iam_guard.model.decision import Decision, Reason
+from iam_guard.evaluation.policy_set import policy_set
+from iam_guard.model.decision import Decision, PolicySet, Reason
 from iam_guard.model.request import AccessRequest
 from iam_guard.policy.document import Statement
 
@@ -18,10 +19,18 @@ from iam_guard.policy.document import Statement
 class Authorizer:
     """A set of compiled policies. Immutable; safe to share between threads."""
 
-    __slots__ = ("_policies",)
+    __slots__ = ("_policies", "_policy_set")
 
     def __init__(self, policies: Bundle) -> None:
         self._policies = policies
+        self._policy_set: PolicySet | None = None
+
+    @property
+    def policy_set(self) -> PolicySet:
+        """Tell which policies these are; computed once."""
+        if self._policy_set is None:
+            self._policy_set = policy_set(self._policies)
+        return self._policy_set
 
     def decide(self, request: AccessRequest, *, epoch: int | None = None, stale: bool = False) -> Decision:
         """Decide one request; never raises for a denial. The decision can explain itself.

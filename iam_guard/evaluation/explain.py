@@ -76,6 +76,8 @@ def explain_bare(decision: Decision) -> Explanation:
 class WithoutPolicies:
     """Explains decisions that were made before any policy was asked."""
 
+    policy_set = None
+
     def explain_again(self, decision: Decision) -> Explanation:
         """Say what the decision says."""
         return explain_bare(decision)

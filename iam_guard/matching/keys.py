@@ -197,6 +197,14 @@ def row_of(key: str) -> KeyRow | None:
     return _BY_NAME.get(f"{_PROVIDER}:{claim}") if "." in host else None
 
 
+def spelled(folded_key: str) -> str:
+    """Give a key as AWS writes it; one that AWS does not define stays as it is, and so do the keys of tags."""
+    row = row_of(folded_key)
+    if row is None or row.name.startswith("<"):
+        return folded_key
+    return row.name + folded_key[len(row.name) :]
+
+
 def is_multivalued(folded_key: str) -> bool:
     """Tell whether a key (lower case) is of the multivalued kind, whatever number of values it holds (rule C-43)."""
     row = row_of(folded_key)

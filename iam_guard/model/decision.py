@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from iam_guard.errors import ConfigurationError
 from iam_guard.model.principal import PrincipalType
@@ -66,6 +66,22 @@ class Reason:
     note: str | None = None
 
 
+class PolicySet(NamedTuple):
+    """Which policies a decision was made with, told without showing them.
+
+    `digest` is the SHA-256 over the digests of all of them, by type and level: two sets that decide alike for every
+    request have one digest if their documents are the same. `sessions` counts the session policies, `given` says that
+    the resource's policy came with the request, from no store. The rest are the circumstances of the resource (rules
+    E-42, E-16).
+    """
+
+    digest: str
+    sessions: int = 0
+    given: bool = False
+    policy_required: bool = False
+    own_service: bool = False
+
+
 class Explained(Protocol):
     """What `Decision.explain` gives: every statement of every policy, matched or why not."""
 
@@ -80,6 +96,11 @@ class Explained(Protocol):
 
 class Explainer(Protocol):
     """Whoever made a decision and holds the policies that it was made with."""
+
+    @property
+    def policy_set(self) -> PolicySet | None:
+        """Tell which policies these are; None where no policy was asked."""
+        ...
 
     def explain_again(self, decision: Decision) -> Explained:
         """Evaluate the decision's request afresh, and say why it comes out as it does."""
@@ -131,6 +152,11 @@ class Decision:
         if self.allowed:
             return f"User: {request.principal.arn} is authorized to perform: {request.action}" + _on(request)
         return sentence + _on(request) + self._clause()
+
+    @property
+    def policy_set(self) -> PolicySet | None:
+        """Tell which policies it was made with; None where no policy was asked, or nobody knows."""
+        return None if self.explainer is None else self.explainer.policy_set
 
     def explain(self) -> Explained:
         """Evaluate the request afresh with the policies it was decided with, and say why it comes out as it does.

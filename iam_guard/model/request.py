@@ -7,12 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from enum import Enum
+from typing import Any, Final, Literal, TypeAlias
 
 from iam_guard.errors import InvalidInput
 from iam_guard.model.arn import account_of
 from iam_guard.model.context import Context, Given, Lazy, Value
 from iam_guard.model.principal import Principal
+
+
+class _Unreadable(Enum):
+    UNREADABLE = "unreadable"
+
+
+UNREADABLE: Final = _Unreadable.UNREADABLE
+"""What stands for the value of a condition key that could not be computed."""
+
+KeysRead: TypeAlias = dict[str, Value | Literal[_Unreadable.UNREADABLE] | None]
+"""Condition key in lower case -> what an evaluation was told; None for a key that is absent."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +33,8 @@ class AccessRequest:
 
     `action` is `prefix:name`; `resource` an ARN or `*`; `resource_account` the account that owns the resource when
     it is not the account field of the ARN (rule E-54). `context` may be any mapping; see `Context`. Raises
-    `InvalidInput` for what is of another kind than it should be; what a text says is not looked at.
+    `InvalidInput` for what is of another kind than it should be; what a text says is not looked at. `read` has the
+    condition keys that were asked for up to now, in that order.
     """
 
     principal: Principal
@@ -29,6 +42,7 @@ class AccessRequest:
     resource: str
     context: Context = field(default_factory=Context)
     resource_account: str | None = None
+    read: KeysRead = field(init=False, compare=False, repr=False)
 
     def __init__(
         self,
@@ -49,11 +63,19 @@ class AccessRequest:
         if resource_account is not None and type(resource_account) is not str:
             resource_account = _text(resource_account, "the resource's account")
         fields["resource_account"] = resource_account
+        fields["read"] = {}
 
     def value(self, folded_key: str) -> Value | None:
         """Give the value of a condition key (lower case): as given, else as the principal supplies it (rule N-3)."""
-        given = self.context.value(folded_key)
-        return self.principal.key(folded_key) if given is None else given
+        try:
+            found = self.context.value(folded_key)
+            if found is None:
+                found = self.principal.key(folded_key)
+        except Exception:
+            self.read[folded_key] = UNREADABLE
+            raise
+        self.read[folded_key] = found
+        return found
 
     @property
     def owner(self) -> str | None:

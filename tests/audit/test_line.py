@@ -16,6 +16,8 @@ from iam_guard.audit import line
 from iam_guard.audit.line import decision_line
 from iam_guard.audit.record import MAX_REASONS, Stamp, decision_record
 from iam_guard.audit.redaction import to_line
+from iam_guard.evaluation.authorizer import compile_policies
+from iam_guard.evaluation.explain import WithoutPolicies
 from iam_guard.model.decision import Decision, Outcome, PolicyRef, PolicyType, Reason
 from iam_guard.model.principal import Credential, Issued, Principal, PrincipalType
 from iam_guard.model.request import AccessRequest, Call
@@ -100,12 +102,22 @@ def decisions(texts: st.SearchStrategy[str]) -> st.SearchStrategy[Decision]:
         AccessRequest, st.just(ADA) | callers(texts), actions, resources, resource_account=st.none() | texts
     )
     errors = st.sampled_from((None, None, None)) | texts
+    keys = st.sampled_from(("aws:SourceIp", "aws:TagKeys", "docs:owner", "aws:Referer")) | texts
+    values = st.none() | texts | st.lists(texts, max_size=3)
+    requests = st.builds(having_read, requests, st.just({}) | st.dictionaries(keys, values, max_size=4))
     return st.builds(
-        lambda outcome, request, why, epoch, stale, error: Decision(
-            outcome, request, why, epoch, stale, None if outcome is Outcome.ALLOWED else error
+        lambda outcome, request, why, epoch, stale, error, made_by: Decision(
+            outcome, request, why, epoch, stale, None if outcome is Outcome.ALLOWED else error, made_by
         ),
         *(st.sampled_from(Outcome), requests, reasons(texts), numbers, st.booleans(), errors),
+        st.sampled_from((None, WithoutPolicies(), compile_policies(), compile_policies(session=[]))),
     )
+
+
+def having_read(request: AccessRequest, read: dict[str, Any]) -> AccessRequest:
+    for key, value in read.items():
+        request.read[key.lower()] = tuple(value) if isinstance(value, list) else value
+    return request
 
 
 def calls(texts: st.SearchStrategy[str]) -> st.SearchStrategy[Call | None]:

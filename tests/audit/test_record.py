@@ -25,6 +25,7 @@ from iam_guard.audit.record import (
 )
 from iam_guard.audit.redaction import to_line
 from iam_guard.errors import InvalidClientTokenId, StoreUnavailable, UndecidedEndpoint
+from iam_guard.evaluation.authorizer import compile_policies
 from iam_guard.model.decision import Decision, Outcome, PolicyRef, PolicyType, Reason
 from iam_guard.model.principal import Credential, Principal
 from iam_guard.model.request import AccessRequest, Call
@@ -90,6 +91,21 @@ def decision(
     return Decision(outcome, request, reasons, **{"epoch": 42, **more})
 
 
+def conditional() -> Decision:
+    """Make a decision that read keys of every kind."""
+    condition = {
+        "IpAddress": {"aws:SourceIp": "203.0.113.0/24"},
+        "StringEqualsIfExists": {"aws:PrincipalTag/team": "red"},
+        "ForAnyValue:StringEquals": {"aws:TagKeys": "team"},
+        "StringLike": {"docs:owner": "*", "aws:Referer": "*"},
+    }
+    allow = {"Sid": "Read", "Effect": "Allow", "Action": "docs:*", "Resource": "*", "Condition": condition}
+    keys = {"aws:SourceIp": "203.0.113.7", "aws:TagKeys": ["team", "hold"], "docs:owner": "ada", "aws:Referer": "x"}
+    policies = compile_policies(identity=[{"Version": "2012-10-17", "Statement": [allow]}], session=[ANYTHING])
+    return policies.decide(AccessRequest(ALICE, "docs:GetDocument", DOCUMENT, keys), epoch=42)
+
+
+ANYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
 ALLOWED, IMPLICIT, EXPLICIT = Outcome.ALLOWED, Outcome.IMPLICITLY_DENIED, Outcome.EXPLICITLY_DENIED
 
 RECORDS: dict[str, dict[str, object]] = {
@@ -98,6 +114,7 @@ RECORDS: dict[str, dict[str, object]] = {
     "api-key-implicitly-denied": decision_record(
         decision(IMPLICIT, BOT, Reason(PolicyType.IDENTITY), action="docs:DeleteDocument"), CALL, STAMP, duration=3e-6
     ),
+    "conditions-read": decision_record(conditional(), CALL, STAMP),
     "root-allowed-by-default": decision_record(decision(ALLOWED, ROOT), CALL, STAMP),
     "role-session-cross-account-allowed": decision_record(
         decision(ALLOWED, SESSION, BY_SHARE, BY_IDENTITY), CALL, STAMP

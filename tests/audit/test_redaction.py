@@ -61,6 +61,15 @@ PLANTS: dict[str, Callable[[str, Call, Stamp], Record]] = {
     ),
     "action": lambda text, call, stamp: decision_record(_decide(action=f"docs:{text}"), call, stamp),
     "context": lambda text, call, stamp: decision_record(_decide(context={"aws:RequestTag/x": text}), call, stamp),
+    "condition key that was read": lambda text, call, stamp: decision_record(
+        _having_read({"aws:RequestTag/x": text}), call, stamp
+    ),
+    "list that was read": lambda text, call, stamp: decision_record(
+        _having_read({"aws:TagKeys": ["a", text, "b"]}), call, stamp
+    ),
+    "name of a condition key": lambda text, call, stamp: decision_record(
+        _having_read({f"aws:RequestTag/{text}": "x"}), call, stamp
+    ),
     "tag": lambda text, call, stamp: decision_record(_decide(principal=_tagged(text)), call, stamp),
     "session name": lambda text, call, stamp: decision_record(_decide(principal=_session(text)), call, stamp),
     "credential id": lambda text, call, stamp: authentication_record(
@@ -80,6 +89,13 @@ def _decide(outcome: Outcome = Outcome.ALLOWED, *, action: str = "docs:GetDocume
     principal = given.pop("principal", Principal.from_arn("arn:aws:iam::111122223333:user/alice"))
     resource = given.pop("resource", _arn("7"))
     return Decision(outcome, AccessRequest(principal, action, resource, **given), (Reason(PolicyType.IDENTITY),))
+
+
+def _having_read(context: dict[str, Any]) -> Decision:
+    decision = _decide(context=context)
+    for key in context:
+        decision.request.value(key.lower())
+    return decision
 
 
 def _arn(document: str) -> str:
@@ -218,8 +234,11 @@ def test_megabyte_of_text_is_cut_and_named(place: str, letter: str, stamp: Stamp
     """A line stays within its limit and says what was cut."""
     line = to_line(PLANTS[place](letter * (1024 * 1024 // len(letter)), call, stamp))
     assert len(line) <= MAX_LINE
-    unrecorded = place in ("referer", "context", "tag")
-    assert unrecorded or json.loads(line)["iamGuard"]["truncated"]
+    said = json.loads(line)["iamGuard"]
+    if place in ("condition key that was read", "list that was read", "name of a condition key"):
+        assert said.get("omittedConditions") or said["conditions"][0]["withheld"]
+    else:
+        assert place in ("referer", "context", "tag") or said["truncated"]
 
 
 def test_everything_overlong_at_once_still_fits(stamp: Stamp) -> None:

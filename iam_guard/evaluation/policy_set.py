@@ -1,0 +1,42 @@
+"""What stands for all the policies of one decision: a digest, and what else somebody must know to decide again.
+
+Must not live here: what they say (`evaluate`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from iam_guard.evaluation.bundle import Bundle, Levels
+from iam_guard.evaluation.layer import Layer
+from iam_guard.model.decision import PolicySet
+
+
+def policy_set(policies: Bundle) -> PolicySet:
+    """Describe the policies. Their order within a layer does not count; no policy of a type is not an empty layer."""
+    written = ";".join(
+        (
+            f"scps={_levels(policies.scps)}",
+            f"rcps={_levels(policies.rcps)}",
+            f"resource={_layer(policies.resource)}",
+            f"identity={_layer(policies.identity)}",
+            f"boundary={_layer(policies.boundary)}",
+            f"session={_layer(policies.session)}",
+            f"vpc_endpoint={_layer(policies.vpc_endpoint)}",
+        )
+    )
+    return PolicySet(
+        digest=hashlib.sha256(written.encode()).hexdigest(),
+        sessions=0 if policies.session is None else len(policies.session),
+        given=any(each.ref.digest is None for each in policies.resource),  # a store names its policies with a digest
+        policy_required=policies.policy_required,
+        own_service=policies.own_service,
+    )
+
+
+def _levels(levels: Levels | None) -> str:
+    return "none" if levels is None else "/".join(map(_layer, levels))
+
+
+def _layer(layer: Layer | None) -> str:
+    return "none" if layer is None else ",".join(sorted(each.content.document.digest for each in layer))
