@@ -39,11 +39,11 @@ from iam_guard.evaluation.explanation import Explanation
 from iam_guard.federation.bearers import Bearers
 from iam_guard.federation.certificate_session import CertificateSessions
 from iam_guard.federation.role_session import Question as TrustQuestion
-from iam_guard.loading import Loaded, Loader
+from iam_guard.loading import Loaded, Loader, refused_without_policies
 from iam_guard.model.catalogue import Catalogue
 from iam_guard.model.context import Given, Lazy
 from iam_guard.model.credential import AccessKey, ApiKey
-from iam_guard.model.decision import Decision, Outcome, PolicyType, Reason
+from iam_guard.model.decision import Decision, Outcome
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import AccessRequest, Call, Resource
 from iam_guard.model.usage import CacheUsage
@@ -331,7 +331,7 @@ class Guard:
         )
         request = AccessRequest(principal, action, wanted.arn, SuppliedContext(context, around), resource_account=owner)
         epoch, stale = loaded.epoch, self._store.stale
-        refused = _without_policies(loaded, wanted, owner)
+        refused = refused_without_policies(loaded, wanted)
         if refused is None:
             return loaded.authorizer.decide(request, epoch=epoch, stale=stale)
         return Decision(Outcome.IMPLICITLY_DENIED, request, (refused,), epoch, stale, explainer=_WITHOUT_POLICIES)
@@ -357,15 +357,6 @@ def require_allowed(decision: Decision) -> Decision:
     if decision.error is not None:
         raise DecisionUnavailable("no decision can be made, so the request is denied")
     raise AccessDenied(decision.message(), decision=decision)
-
-
-def _without_policies(loaded: Loaded, wanted: Resource, owner: str | None) -> Reason | None:
-    """Refuse what no policy may allow: a principal that is no more, a resource that nobody owns."""
-    if not loaded.caller.exists:
-        return Reason(PolicyType.IDENTITY, note="the principal does not exist (any more)")  # P-6, S-51
-    if owner is None and wanted.arn != "*":
-        return Reason(PolicyType.RESOURCE, note="nobody says which account owns the resource")
-    return None
 
 
 _WITHOUT_POLICIES = WithoutPolicies()

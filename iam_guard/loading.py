@@ -23,7 +23,7 @@ from iam_guard.evaluation.bundle import Bundle, Levels
 from iam_guard.evaluation.compile import CompiledPolicy, compile_policy
 from iam_guard.evaluation.layer import NO_POLICY, Layer
 from iam_guard.model.arn import account_of, is_of_our_own
-from iam_guard.model.decision import PolicyRef, PolicyType
+from iam_guard.model.decision import PolicyRef, PolicyType, Reason
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.request import Resource
 from iam_guard.model.usage import CacheUsage
@@ -230,6 +230,15 @@ class Loader:
             if known is None:
                 known = self._layers[compiled] = Layer(compiled)
         return known
+
+
+def refused_without_policies(loaded: Loaded, wanted: Resource) -> Reason | None:
+    """Refuse what no policy may allow: a principal that is no more, a resource that nobody owns."""
+    if not loaded.caller.exists:
+        return Reason(PolicyType.IDENTITY, note="the principal does not exist (any more)")  # P-6, S-51
+    if loaded.owner is None and wanted.arn != "*":
+        return Reason(PolicyType.RESOURCE, note="nobody says which account owns the resource")
+    return None
 
 
 def _owner_of(wanted: Resource, principal: Principal) -> str | None:

@@ -1,6 +1,7 @@
-"""A copy of a store in memory, and the way back to it: for those who test client code against us.
+"""A copy of a store in memory: to go back to, for those who test client code against us, or to try a change on.
 
-SQLite copies the whole database page by page, which takes milliseconds. Must not live here: who may ask for it (`cli`).
+SQLite copies the whole database page by page, which takes milliseconds; from any other store the rows are read. Must
+not live here: who may ask for it (`cli`).
 """
 
 from __future__ import annotations
@@ -11,8 +12,11 @@ from typing import cast
 from sqlalchemy import Engine
 
 from iam_guard.errors import ConfigurationError
-from iam_guard.store.engine import bump_epoch, lock_epoch, writing
-from iam_guard.store.schema import meta
+from iam_guard.store.engine import bump_epoch, closed_on_error, lock_epoch, make_engine, writing
+from iam_guard.store.migrations import upgrade
+from iam_guard.store.protocol import RecordStore
+from iam_guard.store.schema import meta, metadata
+from iam_guard.store.sql_store import SqlStore
 
 
 class Snapshot:
@@ -46,3 +50,19 @@ class Snapshot:
             source.backup(target)
         finally:
             borrowed.close()
+
+
+def copied_to_memory(store: RecordStore) -> SqlStore:
+    """Give a store in memory with all the rows that a store has at one moment; what it seals stays sealed."""
+    engine = make_engine("sqlite://")
+    with closed_on_error(engine):
+        upgrade(engine)
+        with store.viewing() as records, writing(engine) as connection:
+            connection.exec_driver_sql("PRAGMA defer_foreign_keys=ON")  # units stand below units
+            for table in reversed(metadata.sorted_tables):
+                connection.execute(table.delete())
+            for table in metadata.sorted_tables:
+                rows = [dict(row) for row in records.all(table)]
+                if rows:
+                    connection.execute(table.insert(), rows)
+        return SqlStore(engine, store.sealer, partition=store.partition, ids=store.ids)

@@ -1,0 +1,160 @@
+"""Recorded decisions beside those that come out now, and beside those that would with a change.
+
+Without a change, the recorded outcome is compared with the store's. With one, the store's is compared with the changed
+store's, so that nothing is laid to the change which happened before it. What could not be compared is counted with the
+reason, never passed over. Must not live here: how a report looks (`cli`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from iam_guard.audit.record import describe_reason
+from iam_guard.model.decision import Decision
+from iam_guard.model.principal import PrincipalType
+from iam_guard.replay.recorded import RecordedDecision, read_decision, reason_in_words
+from iam_guard.replay.replayer import Replayer
+
+
+class _Kind(NamedTuple):
+    """What decisions that flip alike have in common."""
+
+    principal: str
+    action: str
+    resource: str
+    was: str
+    becomes: str
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Flip:
+    """Decisions that come out otherwise, for one reason: of one user or role, for one action, on like resources.
+
+    `before` and `after` name the statements that decided. `event_id` is the first of the records.
+    """
+
+    principal: str
+    action: str
+    resource: str
+    was: str
+    becomes: str
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+    event_id: str
+    first: str
+    last: str
+    count: int = 0
+
+
+@dataclass(slots=True)
+class Comparison:
+    """What came of it. Every record is counted in exactly one of `others`, `incomparable` and `compared`.
+
+    `others` tell no decision. `recorded_policies` counts those of `compared` that the store decides with the very
+    policies of the record; `contradictions` names those of them that come out otherwise all the same, of which there
+    should be none. `drifted` counts those that the store decides otherwise than recorded, since policies changed.
+    """
+
+    others: int = 0
+    compared: int = 0
+    recorded_policies: int = 0
+    drifted: int = 0
+    contradictions: list[str] = field(default_factory=list)
+    incomparable: Counter[str] = field(default_factory=Counter)
+    flips: list[Flip] = field(default_factory=list)
+
+    @property
+    def flipped(self) -> int:
+        """How many decisions come out otherwise."""
+        return sum(each.count for each in self.flips)
+
+
+def compare(records: Iterable[Mapping[str, Any]], present: Replayer, changed: Replayer | None = None) -> Comparison:
+    """Decide the recorded requests again with the present store, and with the changed one where there is one."""
+    return _Comparing(present, changed).result(records)
+
+
+class _Comparing:
+    def __init__(self, present: Replayer, changed: Replayer | None) -> None:
+        self._present = present
+        self._changed = changed
+        self._result = Comparison()
+        self._flips: dict[_Kind, Flip] = {}
+
+    def result(self, records: Iterable[Mapping[str, Any]]) -> Comparison:
+        for record in records:
+            recorded = read_decision(record)
+            if recorded is None:
+                self._result.others += 1
+                continue
+            problem = recorded if isinstance(recorded, str) else self._compare(recorded)
+            if problem is None:
+                self._result.compared += 1
+            else:
+                self._result.incomparable[problem] += 1
+        self._result.flips = sorted(self._flips.values(), key=lambda each: -each.count)
+        return self._result
+
+    def _compare(self, recorded: RecordedDecision) -> str | None:
+        """Compare one; give the reason where that is not possible."""
+        present = self._present.decide(recorded)
+        if present.decision is None or present.problem is not None:
+            return present.problem
+        if self._changed is None:
+            self._check(recorded, present.decision)
+            self._note(recorded, recorded.outcome.value, recorded.reasons, present.decision)
+            return None
+        changed = self._changed.decide(recorded, before=present)
+        if changed.decision is None or changed.problem is not None:
+            return changed.problem
+        self._check(recorded, present.decision)
+        self._note(recorded, present.decision.outcome.value, _reasons(present.decision), changed.decision)
+        return None
+
+    def _check(self, recorded: RecordedDecision, present: Decision) -> None:
+        """See that the same policies decide as recorded."""
+        result, differs = self._result, present.outcome is not recorded.outcome
+        if present.policy_set == recorded.policies:
+            result.recorded_policies += 1
+            if differs:
+                result.contradictions.append(recorded.event_id)
+        elif differs:
+            result.drifted += 1
+
+    def _note(self, recorded: RecordedDecision, was: str, before: tuple[str, ...], decision: Decision) -> None:
+        if (was == "Allowed") == decision.allowed:
+            return
+        after, principal = _reasons(decision), recorded.principal
+        kind = _Kind(
+            principal.role_arn
+            if principal.type is PrincipalType.ASSUMED_ROLE and principal.role_arn
+            else principal.arn,
+            recorded.action,
+            _pattern(recorded.resource),
+            was,
+            decision.outcome.value,
+            before,
+            after,
+        )
+        when = recorded.time.isoformat().replace("+00:00", "Z")
+        flip = self._flips.setdefault(kind, Flip(*kind, event_id=recorded.event_id, first=when, last=when))
+        flip.first, flip.last = min(flip.first, when), max(flip.last, when)
+        flip.count += 1
+
+
+def _reasons(decision: Decision) -> tuple[str, ...]:
+    return tuple(reason_in_words(describe_reason(each)) for each in decision.reasons)
+
+
+def _pattern(arn: str) -> str:
+    """Give an ARN with `*` for the resource itself, behind its type."""
+    head, slash, _ = arn.partition("/")
+    if slash:
+        return f"{head}/*"
+    head, colon, _ = arn.rpartition(":")
+    return f"{head}:*" if colon else arn
