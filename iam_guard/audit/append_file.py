@@ -11,7 +11,7 @@ import errno
 import os
 from pathlib import Path
 
-NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 """Errors that say that there is no room, as opposed to no way."""
 
 _sync = getattr(os, "fdatasync", os.fsync)  # not every system has the cheaper one

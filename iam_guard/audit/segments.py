@@ -4,7 +4,8 @@ One thread of a process owns a writer and calls nothing but `append`, `commit`, 
 wait from `append` to `commit`, which writes all of them with one write and, where asked to, waits for the disk: the
 more callers wait for the same commit, the cheaper it is for each. Either all of them are kept, or `commit` raises
 `OSError` and keeps none; so the tree is only told of what stands in the file. What is lost that way is the caller's to
-declare (`gap`), but for a full disk, where the writer has the reserve and declares it itself.
+declare (`gap`). Only that the disk is full the writer says itself, for which it has a reserve; then it takes nothing
+more until there is room for the reserve again.
 
 A line says which shard it stands in and as which number: `append` takes lines whose last member is `iamGuard`, as all
 of ours are, and the two members are put before their end. What is hashed is the line as it stands in the file, its line
@@ -51,6 +52,9 @@ logger = logging.getLogger("iam_guard.audit")
 
 LINE_END = b"}}\n"
 """How a line ends: with `iamGuard`, the last member of the record."""
+
+RESERVE_PAUSE = 0.1
+"""Seconds between two attempts to set room aside on a full disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +110,7 @@ class SegmentWriter:
         self._note: str | None = None
         self._signed = 0
         self._unsigned_since: float | None = None
-        self._has_reserve = False
+        self._has_reserve = self._is_disk_full = False
         self._leave_for: str | None = None
         self._try_again = self._try_reserve = -math.inf
 
@@ -186,6 +190,9 @@ class SegmentWriter:
 
     def _write(self, lines: list[bytes]) -> OpenSegment:
         segment = self._begun()
+        if self._is_disk_full and not self._make_reserve(segment):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # what room is left is for what must be said
+        self._is_disk_full = False
         if self._leave_for is None and not segment.lines.is_as_left():
             self._leave_for = "SegmentAltered"
         if self._leave_for is not None:
@@ -196,6 +203,8 @@ class SegmentWriter:
         except OSError as error:
             if error.errno in NO_ROOM:
                 self._declare_full(segment, len(lines))
+            elif error.errno == errno.EFBIG:
+                self._leave_for = "FileTooLarge"
             raise
         self._grow(numbered)
         return segment
@@ -227,11 +236,11 @@ class SegmentWriter:
 
     def _declare_full(self, segment: OpenSegment, lost: int) -> None:
         """Use the reserve to say that from here on records may be missing; sign that, for it may be the last word."""
-        if not self._has_reserve or self._shard is None:
+        if not self._has_reserve:
             return
-        self._has_reserve = False
+        self._has_reserve, self._is_disk_full, self._try_reserve = False, True, -math.inf
         try:
-            release_reserve(self._shard)
+            release_reserve(segment.segment.folder)
             numbered = self._numbered([gap_line(self._stamp(), Gap("DiskFull", lost=lost))])
             segment.lines.append(numbered[0])
             self._grow(numbered)
@@ -275,9 +284,16 @@ class SegmentWriter:
             logger.error("a checkpoint or a new segment of the audit trail cannot be written: %s", error.strerror)
             self._notes = self._notes[-1:]
             self._try_again = now + 1.0
-        if not self._has_reserve and self._shard is not None and now >= self._try_reserve:
-            self._has_reserve = make_reserve(self._shard, self._limits.reserve_bytes)
-            self._try_reserve = now + 1.0
+        if not self._has_reserve:
+            self._make_reserve(segment)
+
+    def _make_reserve(self, segment: OpenSegment) -> bool:
+        """Set room aside again, if there is; not looked for at every commit."""
+        now = self._timer()
+        if now >= self._try_reserve:
+            self._try_reserve = now + RESERVE_PAUSE
+            self._has_reserve = make_reserve(segment.segment.folder, self._limits.reserve_bytes)
+        return self._has_reserve
 
     # --- segments ------------------------------------------------------------------------------------------------
 
@@ -334,7 +350,7 @@ class SegmentWriter:
                 time.sleep(0.000_01)  # another of this process began in the same microsecond
                 continue
             self._grow(opening)
-            self._has_reserve = make_reserve(self._shard, self._limits.reserve_bytes)
+            self._make_reserve(self._open)
         return self._open
 
     def resume(

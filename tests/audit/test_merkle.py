@@ -54,7 +54,7 @@ def twin(begin: int, end: int) -> bytes:
     return sha256(b"\x01" + twin(begin, begin + k) + twin(begin + k, end)).digest()
 
 
-# --- published vectors ---------------------------------------------------------------------------------------------
+# --- published vectors -----------------------------------------------------------------------------------------------
 
 
 def test_the_hash_of_a_leaf_is_the_published_one() -> None:

@@ -61,7 +61,7 @@ def names(trail: Path, ending: str) -> list[str]:
     return sorted(path.name for path in trail.glob(f"*/*{ending}"))
 
 
-# --- what is as it was written -------------------------------------------------------------------------------------
+# --- what is as it was written ---------------------------------------------------------------------------------------
 
 
 def test_a_trail_that_nobody_touched_is_ok(original: Path) -> None:

@@ -63,7 +63,8 @@ def last_segment(shard: Path) -> Segment:
 
 
 def lines_of(shard: Path) -> list[bytes]:
-    return [line for segment in segments_of(shard) for line in whole_lines(segment.lines.read_bytes())]
+    there = (segment.lines for segment in segments_of(shard) if segment.lines.exists())
+    return [line for path in there for line in whole_lines(path.read_bytes())]
 
 
 def only_shard(trail: Path) -> Path:
