@@ -16,7 +16,7 @@ from iam_guard.audit.checkpoint import Checkpoint, notes_of, open_checkpoint
 from iam_guard.audit.diagnosis import Signed
 from iam_guard.audit.shard import OWN_KIND, own_facts, place_of
 from iam_guard.audit.signed_note import KeyRing, Trust
-from iam_guard.audit.verdicts import Finding, Verdict
+from iam_guard.audit.verdicts import TrailFinding, Verdict
 from iam_guard.errors import InvalidInput
 
 CHUNK = 1024 * 1024
@@ -84,7 +84,9 @@ def read_hashes(path: Path) -> bytes | None:
         return None
 
 
-def read_checkpoints(path: Path, shard: str, ring: KeyRing, *, is_open: bool) -> tuple[list[Signed], list[Finding]]:
+def read_checkpoints(
+    path: Path, shard: str, ring: KeyRing, *, is_open: bool
+) -> tuple[list[Signed], list[TrailFinding]]:
     """Give the checkpoints of a file that are believed, and what is wrong with the others.
 
     In a file that is being written the last may be half there, which says nothing.
@@ -92,9 +94,9 @@ def read_checkpoints(path: Path, shard: str, ring: KeyRing, *, is_open: bool) ->
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        return [], [] if is_open else [Finding(Verdict.MISSING, shard, "the file is not there", path.name)]
+        return [], [] if is_open else [TrailFinding(Verdict.MISSING, shard, "the file is not there", path.name)]
     believed: list[Signed] = []
-    findings: list[Finding] = []
+    findings: list[TrailFinding] = []
     for place in notes_of(content):
         if place.torn and is_open:
             continue
@@ -104,7 +106,7 @@ def read_checkpoints(path: Path, shard: str, ring: KeyRing, *, is_open: bool) ->
             continue
         cut = Verdict.BAD_SIGNATURE, "the note is cut off"
         verdict, detail = cut if isinstance(judged, Checkpoint) else judged
-        findings.append(Finding(verdict, shard, detail, path.name, place.number))
+        findings.append(TrailFinding(verdict, shard, detail, path.name, place.number))
     return believed, findings
 
 

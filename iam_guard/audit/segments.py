@@ -58,7 +58,7 @@ RESERVE_PAUSE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class SegmentLimits:
     """When a checkpoint is signed and a segment is full."""
 
     checkpoint_records: int = 1000
@@ -83,7 +83,7 @@ class SegmentWriter:
         *,
         service: str = "iam-guard",
         region: str = "us-east-1",
-        limits: Limits = Limits(),
+        limits: SegmentLimits = SegmentLimits(),
         clock: Callable[[], datetime] = _now,
         timer: Callable[[], float] = time.monotonic,
     ) -> None:

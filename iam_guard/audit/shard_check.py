@@ -26,7 +26,7 @@ from iam_guard.audit.segment_reading import (
 )
 from iam_guard.audit.shard import Segment, read_opening, segments_of
 from iam_guard.audit.signed_note import KeyRing
-from iam_guard.audit.verdicts import Finding, ShardReport, Verdict
+from iam_guard.audit.verdicts import ShardReport, TrailFinding, Verdict
 
 MAX_FINDINGS = 1000
 """Of one shard; more are counted only."""
@@ -68,7 +68,7 @@ class ShardCheck:
         self._next = 0
         self._signed = 0
         self._has_ended = False
-        self._findings: list[Finding] = []
+        self._findings: list[TrailFinding] = []
         self._unsaid = 0
         self.dropped: list[tuple[Segment, int, bool]] = []
         """Segments without lines: which, up to where, whether the last of the shard."""
@@ -87,7 +87,7 @@ class ShardCheck:
         """Say what was found; what `dropped` and `claims` have to do with each other is seen with all shards."""
         findings = self._findings
         if self._unsaid:
-            findings = [*findings, Finding(findings[-1].verdict, self._shard, f"and {self._unsaid} findings more")]
+            findings = [*findings, TrailFinding(findings[-1].verdict, self._shard, f"and {self._unsaid} findings more")]
         dropped = sum(end - segment.first for segment, end, _ in self.dropped)
         return ShardReport(self._shard, self._next, self._signed, self._has_ended, dropped, tuple(findings))
 
@@ -315,9 +315,9 @@ class ShardCheck:
         line: int | None = None,
         sequence: int | None = None,
     ) -> None:
-        self._add(Finding(verdict, self._shard, detail, file, line, sequence))
+        self._add(TrailFinding(verdict, self._shard, detail, file, line, sequence))
 
-    def _add(self, finding: Finding) -> None:
+    def _add(self, finding: TrailFinding) -> None:
         if len(self._findings) < MAX_FINDINGS:
             self._findings.append(finding)
         else:

@@ -36,7 +36,7 @@ MEANINGS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class TrailFinding:
     """One thing that is not as it should be."""
 
     verdict: Verdict
@@ -66,7 +66,7 @@ class ShardReport:
     """Whether its process closed it; else it is being written, or was left so by a process that was killed."""
     dropped: int
     """Lines whose segments were dropped on purpose; their hashes are verified all the same."""
-    findings: tuple[Finding, ...]
+    findings: tuple[TrailFinding, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +74,11 @@ class Report:
     """What was found about a trail."""
 
     shards: tuple[ShardReport, ...]
-    others: tuple[Finding, ...] = ()
+    others: tuple[TrailFinding, ...] = ()
     """What is about no shard that is there."""
 
     @property
-    def findings(self) -> tuple[Finding, ...]:
+    def findings(self) -> tuple[TrailFinding, ...]:
         return tuple(each for shard in self.shards for each in shard.findings) + self.others
 
     @property

@@ -23,7 +23,7 @@ from iam_guard.audit.segment_reading import Progress
 from iam_guard.audit.shard import segments_of, shards_of
 from iam_guard.audit.shard_check import ShardCheck
 from iam_guard.audit.signed_note import KeyRing, Trust
-from iam_guard.audit.verdicts import Finding, Report, Verdict
+from iam_guard.audit.verdicts import Report, TrailFinding, Verdict
 from iam_guard.errors import InvalidInput
 
 
@@ -49,7 +49,7 @@ def verify_trail(
     for check in checks:
         check.settle(claimed)
     absent = (
-        Finding(Verdict.MISSING, shard, "a checkpoint signs this shard, and it is not there") for shard in anchors
+        TrailFinding(Verdict.MISSING, shard, "a checkpoint signs this shard, and it is not there") for shard in anchors
     )
     return Report(tuple(check.report() for check in checks), tuple(absent))
 

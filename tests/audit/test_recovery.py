@@ -20,7 +20,7 @@ import pytest
 
 from iam_guard.audit.open_shard import lock_shard
 from iam_guard.audit.recovery import Recovered, declare, recover
-from iam_guard.audit.segments import Limits
+from iam_guard.audit.segments import SegmentLimits
 from iam_guard.audit.shard import Segment, is_ended, segments_of, shards_of
 from iam_guard.audit.signed_note import KeyRing, SigningKey
 from iam_guard.audit.verdicts import Verdict
@@ -35,8 +35,8 @@ WRITER = """
 import sys
 from pathlib import Path
 from tests.audit.trails import record, writer_in
-from iam_guard.audit.segments import Limits
-writer = writer_in(Path(sys.argv[1]), Limits(checkpoint_records=7, checkpoint_seconds=0.01, segment_bytes=20000))
+from iam_guard.audit.segments import SegmentLimits
+writer = writer_in(Path(sys.argv[1]), SegmentLimits(checkpoint_records=7, checkpoint_seconds=0.01, segment_bytes=20000))
 number = 0
 while True:
     writer.append([record(each, filler="x" * (each * 37 % 600)) for each in range(number, number + 1 + number % 5)])
@@ -91,7 +91,7 @@ def test_a_killed_process_loses_nothing_that_it_acknowledged(tmp_path: Path, att
 @pytest.mark.parametrize("left", range(0, 700, 50))
 def test_whatever_a_kill_leaves_of_the_last_write_is_gone_on_from(tmp_path: Path, ending: str, left: int) -> None:
     """The writes come in the order lines, hashes, checkpoint; of one there may be a part, of those after it nothing."""
-    writer = writer_in(tmp_path, Limits(checkpoint_records=3, segment_bytes=10**9))
+    writer = writer_in(tmp_path, SegmentLimits(checkpoint_records=3, segment_bytes=10**9))
     writer.append([record(number) for number in range(5)])
     writer.commit()
     shard = only_shard(tmp_path)

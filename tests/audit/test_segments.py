@@ -19,7 +19,7 @@ from iam_guard.audit.own_records import Gap
 from iam_guard.audit.reader import read
 from iam_guard.audit.record import Stamp, authentication_record, error_record
 from iam_guard.audit.redaction import to_line
-from iam_guard.audit.segments import LINE_END, Limits, SegmentWriter
+from iam_guard.audit.segments import LINE_END, SegmentLimits, SegmentWriter
 from iam_guard.audit.shard import place_of, read_opening, segments_of, shard_id, shards_of
 from iam_guard.audit.trail import Trail
 from iam_guard.audit.verdicts import Verdict
@@ -27,7 +27,7 @@ from iam_guard.errors import DecisionUnavailable, SignatureDoesNotMatch
 from iam_guard.model.decision import Decision
 from tests.audit.trails import KEY, NOON, RING, SMALL, last_segment, lines_of, only_shard, record, verdicts, writer_in
 
-LARGE = Limits(segment_bytes=10**9)
+LARGE = SegmentLimits(segment_bytes=10**9)
 
 
 def checkpoints_of(shard: Path) -> list[Checkpoint]:
@@ -169,7 +169,7 @@ def test_two_writers_never_share_a_shard(tmp_path: Path) -> None:
 @pytest.mark.parametrize("portion", [1, 3, 4, 5, 50])
 def test_a_checkpoint_comes_with_every_so_many_records(tmp_path: Path, portion: int) -> None:
     """However they come: no more than the limit is ever without one, within one commit as well."""
-    writer = writer_in(tmp_path, Limits(checkpoint_records=4, checkpoint_seconds=1e9))
+    writer = writer_in(tmp_path, SegmentLimits(checkpoint_records=4, checkpoint_seconds=1e9))
     for number in range(0, 50, portion):
         writer.append([record(each) for each in range(number, min(50, number + portion))])
         writer.commit()
@@ -180,7 +180,7 @@ def test_a_checkpoint_comes_with_every_so_many_records(tmp_path: Path, portion: 
 def test_a_checkpoint_comes_after_so_long(tmp_path: Path) -> None:
     """`due_in` says when the next commit will sign."""
     now = 100.0
-    writer = SegmentWriter(tmp_path, KEY, limits=Limits(checkpoint_seconds=1.0), timer=lambda: now)
+    writer = SegmentWriter(tmp_path, KEY, limits=SegmentLimits(checkpoint_seconds=1.0), timer=lambda: now)
     assert writer.due_in() is None
     writer.append([record(1)])
     writer.commit()
@@ -203,7 +203,7 @@ def test_a_checkpoint_comes_after_so_long(tmp_path: Path) -> None:
 def test_a_segment_is_full_after_so_long(tmp_path: Path) -> None:
     """But not one that holds nothing."""
     now = 0.0
-    writer = SegmentWriter(tmp_path, KEY, limits=Limits(segment_seconds=60.0), timer=lambda: now)
+    writer = SegmentWriter(tmp_path, KEY, limits=SegmentLimits(segment_seconds=60.0), timer=lambda: now)
     writer.append([record(1)])
     for moment in (0.0, 59.0, 60.0, 61.0, 200.0, 300.0):
         now = moment
@@ -330,9 +330,9 @@ FULL_DISK = """
 import json, sys, time
 from pathlib import Path
 from tests.audit.trails import record, writer_in
-from iam_guard.audit.segments import Limits
+from iam_guard.audit.segments import SegmentLimits
 trail = Path(sys.argv[1])
-writer = writer_in(trail, Limits(checkpoint_records=50, segment_bytes=10**9, reserve_bytes=32768))
+writer = writer_in(trail, SegmentLimits(checkpoint_records=50, segment_bytes=10**9, reserve_bytes=32768))
 kept, failures = 0, 0
 while failures < 3:
     writer.append([record(kept, filler="x" * 500)])
@@ -394,9 +394,9 @@ RLIMIT = """
 import resource, sys
 from pathlib import Path
 from tests.audit.trails import record, writer_in
-from iam_guard.audit.segments import Limits
+from iam_guard.audit.segments import SegmentLimits
 resource.setrlimit(resource.RLIMIT_FSIZE, (20000, resource.RLIM_INFINITY))
-writer = writer_in(Path(sys.argv[1]), Limits(segment_bytes=10**9, reserve_bytes=100))
+writer = writer_in(Path(sys.argv[1]), SegmentLimits(segment_bytes=10**9, reserve_bytes=100))
 number = failures = 0
 while number < 200:
     writer.append([record(number)])
@@ -425,11 +425,11 @@ PERMISSION = """
 import os, sys
 from pathlib import Path
 from tests.audit.trails import record, writer_in
-from iam_guard.audit.segments import Limits
+from iam_guard.audit.segments import SegmentLimits
 trail = Path(sys.argv[1])
 if os.geteuid() == 0:
     os.seteuid(65534)
-writer = writer_in(trail, Limits(checkpoint_records=4, segment_bytes=2000))
+writer = writer_in(trail, SegmentLimits(checkpoint_records=4, segment_bytes=2000))
 writer.append([record(0)])
 writer.commit()
 shard = trail / writer.shard

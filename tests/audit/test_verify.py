@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from iam_guard.audit.checkpoint import sign_checkpoint
 from iam_guard.audit.own_records import Gap
-from iam_guard.audit.segments import Limits
+from iam_guard.audit.segments import SegmentLimits
 from iam_guard.audit.shard import segments_of, whole_lines
 from iam_guard.audit.signed_note import KeyRing
-from iam_guard.audit.verdicts import MEANINGS, Finding, Verdict
+from iam_guard.audit.verdicts import MEANINGS, TrailFinding, Verdict
 from iam_guard.audit.verify import read_anchors, trail_bytes, verify_trail
 from iam_guard.errors import InvalidInput
 from tests.audit.trails import KEY, RING, SMALL, STRANGER, lines_of, record, verdicts, writer_in, written
@@ -41,12 +41,12 @@ def trail(original: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def changed(original: Path, tmp_path: Path) -> Callable[[str, Callable[[bytes], bytes]], list[Finding]]:
+def changed(original: Path, tmp_path: Path) -> Callable[[str, Callable[[bytes], bytes]], list[TrailFinding]]:
     """Change one file of a copy, verify it, and change it back."""
 
     copy = Path(shutil.copytree(original, tmp_path / "copy"))
 
-    def change(name: str, how: Callable[[bytes], bytes]) -> list[Finding]:
+    def change(name: str, how: Callable[[bytes], bytes]) -> list[TrailFinding]:
         [path] = copy.glob(f"*/{name}")
         content = path.read_bytes()
         path.write_bytes(how(content))
@@ -121,7 +121,7 @@ def test_every_verdict_has_its_meaning() -> None:
 @LAW
 @given(data=st.data())
 def test_every_changed_byte_of_a_line_is_found(
-    original: Path, changed: Callable[[str, Callable[[bytes], bytes]], list[Finding]], data: st.DataObject
+    original: Path, changed: Callable[[str, Callable[[bytes], bytes]], list[TrailFinding]], data: st.DataObject
 ) -> None:
     """MODIFIED, at the line in which the byte stands; line breaks and the first and last lines included."""
     name = data.draw(st.sampled_from(names(original, ".jsonl")))
@@ -138,7 +138,7 @@ def test_every_changed_byte_of_a_line_is_found(
 @LAW
 @given(data=st.data())
 def test_every_deleted_byte_of_a_line_is_found(
-    original: Path, changed: Callable[[str, Callable[[bytes], bytes]], list[Finding]], data: st.DataObject
+    original: Path, changed: Callable[[str, Callable[[bytes], bytes]], list[TrailFinding]], data: st.DataObject
 ) -> None:
     """MODIFIED; the last byte of the shard is a tail that was cut off."""
     name = data.draw(st.sampled_from(names(original, ".jsonl")))
@@ -161,7 +161,7 @@ def permuted(*order: int) -> Callable[[bytes], bytes]:
 @LAW
 @given(data=st.data())
 def test_swapped_lines_are_found(
-    original: Path, changed: Callable[[str, Callable[[bytes], bytes]], list[Finding]], data: st.DataObject
+    original: Path, changed: Callable[[str, Callable[[bytes], bytes]], list[TrailFinding]], data: st.DataObject
 ) -> None:
     """REORDERED, once, at one of the two."""
     name = data.draw(st.sampled_from(names(original, ".jsonl")))
@@ -179,7 +179,7 @@ def test_swapped_lines_are_found(
 @LAW
 @given(data=st.data())
 def test_deleted_lines_are_found(
-    original: Path, changed: Callable[[str, Callable[[bytes], bytes]], list[Finding]], data: st.DataObject
+    original: Path, changed: Callable[[str, Callable[[bytes], bytes]], list[TrailFinding]], data: st.DataObject
 ) -> None:
     """MISSING with the sequence of the first; at the end of the shard TRUNCATED_TAIL."""
     name = data.draw(st.sampled_from(names(original, ".jsonl")))
@@ -195,7 +195,7 @@ def test_deleted_lines_are_found(
 @LAW
 @given(data=st.data())
 def test_lines_that_were_put_in_are_found(
-    original: Path, changed: Callable[[str, Callable[[bytes], bytes]], list[Finding]], data: st.DataObject
+    original: Path, changed: Callable[[str, Callable[[bytes], bytes]], list[TrailFinding]], data: st.DataObject
 ) -> None:
     """MODIFIED at that line, be it a copy of another of the segment or of the shard, or one that was made up."""
     name = data.draw(st.sampled_from(names(original, ".jsonl")))
@@ -212,7 +212,7 @@ def test_lines_that_were_put_in_are_found(
 @LAW
 @given(data=st.data())
 def test_lines_that_were_replaced_are_found(
-    original: Path, changed: Callable[[str, Callable[[bytes], bytes]], list[Finding]], data: st.DataObject
+    original: Path, changed: Callable[[str, Callable[[bytes], bytes]], list[TrailFinding]], data: st.DataObject
 ) -> None:
     """MODIFIED, be the other line from another shard, another segment, or made up with the right sequence."""
     name = data.draw(st.sampled_from(names(original, ".jsonl")))
@@ -228,7 +228,7 @@ def test_lines_that_were_replaced_are_found(
 @LAW
 @given(data=st.data())
 def test_a_tail_that_was_cut_off_is_found(
-    original: Path, changed: Callable[[str, Callable[[bytes], bytes]], list[Finding]], data: st.DataObject
+    original: Path, changed: Callable[[str, Callable[[bytes], bytes]], list[TrailFinding]], data: st.DataObject
 ) -> None:
     """TRUNCATED_TAIL, wherever the cut is, as long as the checkpoints are left."""
     name = names(original, ".jsonl")[-1]
@@ -243,7 +243,7 @@ def test_a_tail_that_was_cut_off_is_found(
 @LAW
 @given(data=st.data())
 def test_every_changed_byte_of_a_checkpoint_is_found(
-    original: Path, changed: Callable[[str, Callable[[bytes], bytes]], list[Finding]], data: st.DataObject
+    original: Path, changed: Callable[[str, Callable[[bytes], bytes]], list[TrailFinding]], data: st.DataObject
 ) -> None:
     """BAD_SIGNATURE, or UNKNOWN_KEY where the byte names the key; lines that a later one signs are none the worse."""
     name = data.draw(st.sampled_from(names(original, ".checkpoints")))
@@ -258,7 +258,7 @@ def test_every_changed_byte_of_a_checkpoint_is_found(
 @LAW
 @given(data=st.data())
 def test_every_changed_byte_of_a_hash_is_found(
-    original: Path, changed: Callable[[str, Callable[[bytes], bytes]], list[Finding]], data: st.DataObject
+    original: Path, changed: Callable[[str, Callable[[bytes], bytes]], list[TrailFinding]], data: st.DataObject
 ) -> None:
     """MODIFIED at that hash; the lines themselves are as they were."""
     name = data.draw(st.sampled_from(names(original, ".hashes")))
@@ -538,7 +538,7 @@ def test_a_line_without_end_fills_no_memory(tmp_path: Path) -> None:
 
 def test_findings_of_a_shard_are_bounded(tmp_path: Path) -> None:
     """A thousand are told, the rest is counted."""
-    limits = Limits(checkpoint_records=10_000, segment_bytes=10**9)
+    limits = SegmentLimits(checkpoint_records=10_000, segment_bytes=10**9)
     writer = writer_in(tmp_path, limits)
     writer.append([record(number) for number in range(3000)])
     shard = tmp_path / str((writer.checkpoint(), writer.shard)[1])

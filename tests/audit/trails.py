@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
-from iam_guard.audit.segments import Limits, SegmentWriter
+from iam_guard.audit.segments import SegmentLimits, SegmentWriter
 from iam_guard.audit.shard import Segment, segments_of, shards_of, whole_lines
 from iam_guard.audit.signed_note import KeyRing, SigningKey
 from iam_guard.audit.verdicts import Verdict
@@ -15,13 +15,14 @@ from iam_guard.audit.verify import verify_trail
 KEY = SigningKey("trail.example/audit", bytes(range(32)))
 RING = KeyRing([KEY.verifier])
 STRANGER = SigningKey("trail.example/audit", bytes(range(1, 33)))
-SMALL = Limits(checkpoint_records=4, checkpoint_seconds=1000.0, segment_bytes=2500, reserve_bytes=4096)
+SMALL = SegmentLimits(checkpoint_records=4, checkpoint_seconds=1000.0, segment_bytes=2500, reserve_bytes=4096)
 
 
 def record(number: int, *, filler: str = "") -> bytes:
     """Make a line such as the trail gets."""
     made = {
         "eventVersion": "1.11",
+        "eventTime": "2026-11-24T12:00:00Z",
         "eventName": "GetDocument",
         "eventID": f"id-{number}",
         "filler": filler,
@@ -30,7 +31,7 @@ def record(number: int, *, filler: str = "") -> bytes:
     return json.dumps(made, separators=(",", ":")).encode() + b"\n"
 
 
-def writer_in(trail: Path, limits: Limits = SMALL, key: SigningKey = KEY) -> SegmentWriter:
+def writer_in(trail: Path, limits: SegmentLimits = SMALL, key: SigningKey = KEY) -> SegmentWriter:
     return SegmentWriter(trail, key, service="docs", limits=limits)
 
 
