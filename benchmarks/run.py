@@ -38,6 +38,7 @@ BENCHMARKS = {
     "many": "microseconds of one warm decision among many statements, policies, principals",
     "memory": "KiB for each principal that a guard knows",
     "served": "requests a second under uvicorn (needs `wrk`)",
+    "trail": "records a second that the audit trail takes, and that are verified",
     "where": "shares of a guarded request, by room",
     "worst": "milliseconds of a decision with documents contrived to be slow",
 }

@@ -19,7 +19,7 @@ from pathlib import Path
 from iam_guard.audit.append_file import sync_folder
 from iam_guard.audit.own_records import retention_line
 from iam_guard.audit.record import Stamp
-from iam_guard.audit.segment_reading import read_hashes, read_lines
+from iam_guard.audit.segment_reading import SegmentLines, read_hashes, read_lines
 from iam_guard.audit.segments import SegmentWriter
 from iam_guard.audit.shard import LOCK, Segment, last_line, segments_of, shards_of
 
@@ -34,22 +34,28 @@ def drop_segments(
     The writer notes it in its own shard. Of a shard that has not ended, the last segment stays.
     """
     found = [
-        (segment, count)
+        (segment, lines)
         for shard in shards_of(trail)
         for segment in _closed(shard)
-        if _is_older(segment, older_than) and (count := _lines_in_order(segment)) > 0
+        if _is_older(segment, older_than) and (lines := _lines_in_order(segment)) is not None
     ]
     if not found:
         return []
-    for segment, count in found:
+    for segment, lines in found:
         stamp = Stamp(now or datetime.now(UTC), str(uuid.uuid4()))
-        last = segment.first + count - 1
-        writer.append([retention_line(stamp, segment.folder.name, segment.first, last)])
+        last = segment.first + len(lines.hashes) - 1
+        writer.append([retention_line(stamp, segment.folder.name, segment.first, last), *_said_before(lines, stamp)])
     writer.checkpoint()
     for segment, _ in found:
         segment.lines.unlink()
         sync_folder(segment.folder)
     return [segment for segment, _ in found]
+
+
+def _said_before(lines: SegmentLines, stamp: Stamp) -> list[bytes]:
+    """Say again what the lines that go now say of others that went before."""
+    dropped = [facts["dropped"] for _, facts in lines.own if facts["kind"] == "audit_retention"]
+    return [retention_line(stamp, each["shard"], each["first"], each["last"]) for each in dropped]
 
 
 def _closed(shard: Path) -> list[Segment]:
@@ -66,10 +72,10 @@ def _is_older(segment: Segment, moment: datetime) -> bool:
     return when < moment
 
 
-def _lines_in_order(segment: Segment) -> int:
-    """Give how many lines a segment has; 0 where they are not what its hashes say."""
+def _lines_in_order(segment: Segment) -> SegmentLines | None:
+    """Read a segment; None where its lines are not what its hashes say."""
     lines = read_lines(segment.lines, lambda _: None)
     if lines is None or lines.rest or b"".join(lines.hashes) != read_hashes(segment.hashes):
         logger.error("the audit segment `%s` is not dropped: it is not as it was written", segment.lines)
-        return 0
-    return len(lines.hashes)
+        return None
+    return lines

@@ -278,7 +278,7 @@ class SegmentWriter:
             return
         try:
             self._put(segment)
-            if self._is_full(segment, now):
+            if self._is_full(segment, now) and not self._is_closed:
                 self._rotate()
         except OSError as error:
             logger.error("a checkpoint or a new segment of the audit trail cannot be written: %s", error.strerror)

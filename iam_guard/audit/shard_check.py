@@ -67,13 +67,12 @@ class ShardCheck:
         self._tree: Tree | None = Tree()
         self._next = 0
         self._signed = 0
-        self._has_ended = False
+        self._end: int | None = None
         self._findings: list[TrailFinding] = []
         self._unsaid = 0
         self.dropped: list[tuple[Segment, int, bool]] = []
         """Segments without lines: which, up to where, whether the last of the shard."""
-        self.claims: list[tuple[str, int]] = []
-        """Shard and first line of segments that the shard says were dropped, of whatever shard."""
+        self._claims: list[tuple[int, str, int]] = []
 
     def run(self) -> None:
         """Walk through the shard."""
@@ -82,6 +81,15 @@ class ShardCheck:
             self._segment(segment, following)
         if self._since is not None and self._since.size > self._next and not segments:
             self._say(Verdict.TRUNCATED_TAIL, "a checkpoint signs lines, and there are none")
+
+    @property
+    def _has_ended(self) -> bool:
+        return self._end is not None and self._end < self._signed
+
+    @property
+    def claims(self) -> list[tuple[str, int]]:
+        """Shard and first line of segments of which the shard says, signed, that they were dropped."""
+        return [(shard, first) for sequence, shard, first in self._claims if sequence < self._signed]
 
     def report(self) -> ShardReport:
         """Say what was found; what `dropped` and `claims` have to do with each other is seen with all shards."""
@@ -234,7 +242,7 @@ class ShardCheck:
         if known and len(known) >= wanted:
             self._go_on(here, known)
             self._check_hashes(here, known, len(here.stored or b"") // HASH_BYTES)
-            self._has_ended = here.is_last
+            self._end = first + wanted - 1 if here.is_last else None
             self.dropped.append((here.segment, first + wanted, here.is_last))
             return
         verdict = Verdict.TRUNCATED_TAIL if here.is_last else Verdict.MISSING
@@ -290,20 +298,19 @@ class ShardCheck:
         self._say(Verdict.UNSIGNED_TAIL, detail, name, begin + 1, first + signed - before)
 
     def _note_own(self, here: _Here, lines: SegmentLines, found: Sequence[int | None]) -> None:
-        """See what the trail says about itself; what it says of drops and its end is believed where it is signed."""
-        wanted = here.signed if here.end is None else here.end
+        """See what the trail says about itself; what it says of drops and its end is believed once it is signed."""
         for place, facts in lines.own:
             index = found[place] if place < len(found) else None
+            sequence = here.segment.first + (place if index is None else index)
             if facts["kind"] == "audit_gap":
-                sequence = here.segment.first + (place if index is None else index)
                 self._say(Verdict.GAP, _gap_in_words(facts), here.segment.lines.name, place + 1, sequence)
-            if index is None or index >= wanted:
+            if index is None:
                 continue
             dropped = facts.get("dropped")
             if facts["kind"] == "audit_retention" and isinstance(dropped, dict):
-                self.claims.append((str(dropped.get("shard")), int(dropped.get("first", -1))))
+                self._claims.append((sequence, str(dropped.get("shard")), int(dropped.get("first", -1))))
             if facts["kind"] == "audit_end":
-                self._has_ended = True
+                self._end = sequence
 
     # --- findings ------------------------------------------------------------------------------------------------
 

@@ -35,7 +35,7 @@ _KEYS = click.option(
     metavar="VKEY",
     help="A public key that is believed, `name+id+base64`; else those of the settings and of the store's key file.",
 )
-_TRAIL = click.option("--trail", type=_FOLDER, required=True, envvar="IAM_GUARD_AUDIT", help="The folder of the trail.")
+_TRAIL = click.option("--trail", type=_FOLDER, required=True, help="The folder of the trail.")
 
 
 @click.group()

@@ -146,8 +146,19 @@ def test_dropped_segments_are_gone_on_purpose(tmp_path: Path) -> None:
     tree.extend(leaves)
     path = inclusion_proof(kept.sequence, len(leaves), Subtrees(leaves))
     assert verify_inclusion(leaf_hash(kept.line), kept.sequence, len(leaves), path, tree.root())
-    assert drop_segments(tmp_path, writer, LATER) == []
+    assert not set(drop_segments(tmp_path, writer, LATER)) & set(dropped)
     writer.close()
+
+
+def test_what_was_dropped_stays_said_when_the_record_of_it_is_dropped(tmp_path: Path) -> None:
+    """It is said again by whoever drops the record."""
+    written(tmp_path, 10)
+    for _ in range(4):
+        writer = writer_in(tmp_path)
+        drop_segments(tmp_path, writer, LATER)
+        writer.close()
+        assert verdicts(tmp_path) == []
+    assert [shard for shard in shards_of(tmp_path) if lines_of(shard)] == shards_of(tmp_path)[-1:]
 
 
 def test_whole_shards_that_have_ended_are_dropped(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
+from iam_guard.audit.checkpoint import open_checkpoint
 from iam_guard.audit.segments import SegmentLimits, SegmentWriter
 from iam_guard.audit.shard import Segment, segments_of, shards_of, whole_lines
 from iam_guard.audit.signed_note import KeyRing, SigningKey
@@ -46,11 +47,13 @@ def written(trail: Path, count: int = 40, *, is_ended: bool = True, unsigned: in
     for number in range(count - unsigned, count):
         writer.append([record(number)])
         writer.commit()
-    [shard] = [trail / name for name in [writer.shard] if name is not None]
+    writer.commit()
     if is_ended:
+        name = open_checkpoint(writer.checkpoint().encode(), RING).checkpoint.shard
         writer.close()
-    else:
-        writer.abandon()
+        return trail / name
+    shard = trail / str(writer.shard)
+    writer.abandon()
     return shard
 
 
