@@ -54,8 +54,12 @@ def drop_segments(
 
 def _said_before(lines: SegmentLines, stamp: Stamp) -> list[bytes]:
     """Say again what the lines that go now say of others that went before."""
-    dropped = [facts["dropped"] for _, facts in lines.own if facts["kind"] == "audit_retention"]
-    return [retention_line(stamp, each["shard"], each["first"], each["last"]) for each in dropped]
+    said = []
+    for _, facts in lines.own:
+        match facts:
+            case {"kind": "audit_retention", "dropped": {"shard": str(shard), "first": int(first), "last": int(last)}}:
+                said.append(retention_line(stamp, shard, first, last))
+    return said
 
 
 def _closed(shard: Path) -> list[Segment]:

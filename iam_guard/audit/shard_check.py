@@ -15,6 +15,7 @@ from typing import Any
 from iam_guard.audit.checkpoint import Checkpoint
 from iam_guard.audit.diagnosis import Difference, Signed, borne, compare, places_by_hash
 from iam_guard.audit.merkle import HASH_BYTES, Tree, leaf_hash
+from iam_guard.audit.redaction import write
 from iam_guard.audit.segment_reading import (
     Progress,
     SegmentLines,
@@ -306,9 +307,9 @@ class ShardCheck:
                 self._say(Verdict.GAP, _gap_in_words(facts), here.segment.lines.name, place + 1, sequence)
             if index is None:
                 continue
-            dropped = facts.get("dropped")
-            if facts["kind"] == "audit_retention" and isinstance(dropped, dict):
-                self._claims.append((sequence, str(dropped.get("shard")), int(dropped.get("first", -1))))
+            match facts:
+                case {"kind": "audit_retention", "dropped": {"shard": str(shard), "first": int(first)}}:
+                    self._claims.append((sequence, shard, first))
             if facts["kind"] == "audit_end":
                 self._end = sequence
 
@@ -339,4 +340,4 @@ def _apart(content: bytes) -> list[bytes]:
 
 def _gap_in_words(facts: dict[str, Any]) -> str:
     said = {name: value for name, value in facts.items() if name not in ("version", "kind", "shard", "sequence")}
-    return "a gap is declared: " + ", ".join(f"{name} {value}" for name, value in said.items())
+    return "a gap is declared: " + ", ".join(f"{name} {write(value)}" for name, value in said.items())  # in ASCII

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -468,7 +471,7 @@ def test_a_declared_gap_is_told(tmp_path: Path) -> None:
     writer.close()
     [finding] = verify_trail(tmp_path, RING).findings
     assert (finding.verdict, finding.line, finding.sequence) == (GAP, 2, 1)
-    assert finding.detail == "a gap is declared: reason RingFull, lost 3"
+    assert finding.detail == 'a gap is declared: reason "RingFull", lost 3'
 
 
 # --- since a checkpoint ----------------------------------------------------------------------------------------------
@@ -522,6 +525,70 @@ def test_a_checkpoint_of_a_stranger_is_no_ground_to_stand_on() -> None:
     note = sign_checkpoint("docs-a-1-x", 1, b"x" * 32, STRANGER).encode()
     with pytest.raises(InvalidInput, match="unknown key"):
         read_anchors(note, RING, place="kept")
+
+
+OWN = b'{"iamGuard":{"kind":"audit_%s","state":%s,"previous":%s,"dropped":%s,"reason":"\\u001b[2J"}}\n'
+ODD = [
+    b"null",
+    b"7",
+    b'"x"',
+    b"[]",
+    b"{}",
+    b'["zz"]',
+    b'{"shard":1,"first":"x"}',
+    b'{"shard":"s","first":true}',
+    b'"\\ud800"',
+]
+
+
+@LAW
+@given(data=st.data())
+def test_whatever_stands_in_the_files_there_is_an_answer(
+    original: Path, changed: Callable[[str, Callable[[bytes], bytes]], list[TrailFinding]], data: st.DataObject
+) -> None:
+    """Nothing in a file makes verifying fail, and nothing of it reaches a terminal as it is."""
+    name = data.draw(
+        st.sampled_from([*names(original, ".jsonl"), *names(original, ".hashes"), *names(original, ".checkpoints")])
+    )
+    kind = data.draw(st.sampled_from([b"segment", b"gap", b"retention", b"end", b"x"]))
+    own = OWN % (kind, *(data.draw(st.sampled_from(ODD)) for _ in range(3)))
+    garbage = data.draw(
+        st.one_of(st.binary(max_size=200), st.just(own), st.just(b"\xe2\x80\x94 \n\n"), st.just(b"[" * 5000))
+    )
+    at = data.draw(st.integers(0, 400))
+    cut = data.draw(st.integers(0, 400))
+    findings = changed(name, lambda whole: whole[:at] + garbage + whole[at + cut :])
+    assert findings or not garbage
+    assert all(each.detail.isprintable() for each in findings)
+
+
+LIVE = """
+import sys
+from pathlib import Path
+from tests.audit.trails import record, writer_in
+from iam_guard.audit.segments import SegmentLimits
+writer = writer_in(Path(sys.argv[1]), SegmentLimits(checkpoint_records=50, segment_bytes=100_000))
+print(flush=True)
+while True:
+    writer.append([record(each) for each in range(20)])
+    writer.commit()
+"""
+
+
+def test_a_trail_is_verified_while_it_is_written(tmp_path: Path) -> None:
+    """Nothing but lines without a checkpoint is found, through rotations."""
+    root = Path(__file__).resolve().parents[2]
+    with subprocess.Popen([sys.executable, "-c", LIVE, str(tmp_path)], cwd=root, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        try:
+            while not any(tmp_path.iterdir()):
+                time.sleep(0.01)
+            found = {verdict for _ in range(25) for verdict in verdicts(tmp_path)}
+        finally:
+            process.kill()
+    assert found <= {UNSIGNED_TAIL}
+    assert len(segments_of(next(tmp_path.iterdir()))) > 3
 
 
 # --- limits ----------------------------------------------------------------------------------------------------------
