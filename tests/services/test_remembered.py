@@ -243,7 +243,7 @@ STEPS = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(STEPS, min_size=5, max_size=25))
 def test_answers_are_those_of_the_store(world: World, steps: list[Step]) -> None:
     """Whatever was changed: nothing that is remembered differs from what the store says at the present epoch."""
