@@ -46,6 +46,11 @@ class Settings:
     """Names that clients may have signed as `Host` when a proxy rewrites it; tried after the header itself."""
     audit: str = ""
     """Where audit records go: empty for nowhere, `-` for standard output, else a file path."""
+    audit_key_file: str = ""
+    """A file with the keys of the audit trail's checkpoints, one a line, of which the first signs; made by
+    `iam-guard init` beside an SQLite store."""
+    audit_verifier_keys: tuple[str, ...] = ()
+    """Public keys (`name+id+base64`) that verify checkpoints of the audit trail, besides those of the file."""
     epoch_poll: float = 0.5
     """Seconds between two looks at the store's epoch."""
     max_staleness: float = 300.0
