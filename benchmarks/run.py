@@ -39,6 +39,7 @@ BENCHMARKS = {
     "memory": "KiB for each principal that a guard knows",
     "session_tokens": "microseconds to open a session token",
     "served": "requests a second under uvicorn (needs `wrk`)",
+    "trail": "records a second that the audit trail takes, and that are verified",
     "where": "shares of a guarded request, by room",
     "worst": "milliseconds of a decision with documents contrived to be slow",
 }

@@ -49,6 +49,11 @@ class Settings:
     audit_condition_keys: tuple[str, ...] = ("aws:*", "iam:*")
     """Condition keys whose values are recorded when a decision read them, `docs:*` say; of all others the record says
     that they were read. `aws:referer` counts only when it is named in full."""
+    audit_key_file: str = ""
+    """A file with the keys of the audit trail's checkpoints, one a line, of which the first signs; made by
+    `iam-guard init` beside an SQLite store."""
+    audit_verifier_keys: tuple[str, ...] = ()
+    """Public keys (`name+id+base64`) that verify checkpoints of the audit trail, besides those of the file."""
     epoch_poll: float = 0.5
     """Seconds between two looks at the store's epoch."""
     max_staleness: float = 300.0

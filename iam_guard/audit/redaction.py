@@ -33,7 +33,7 @@ MAX_TEXT = 4096
 """Bytes of one string in the line."""
 
 _TEXT_LIMITS = (MAX_TEXT, 1024, 512)
-"""Limits of one string, tried in turn until the line fits; with the last it always does."""
+"""SegmentLimits of one string, tried in turn until the line fits; with the last it always does."""
 
 _MARGIN = 256
 """Characters after a cut that are read to recognise a secret, and never kept: the last may be the half of one."""

@@ -2,7 +2,7 @@
 
 Exit codes: 0 yes, 1 no or findings, 2 usage or error. A command is imported when it is asked for, so that deciding does
 not wait for a database library, nor the help for anything. Must not live here: the commands (`store`, `application`,
-`cases`).
+`cases`, `audit`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ class CommandRow(NamedTuple):
 
 
 COMMANDS = {
-    "init": CommandRow("store", "init", "Create the store, and the key that seals its secrets."),
+    "init": CommandRow(
+        "store", "init", "Create the store, the key that seals its secrets, and the key that signs the audit trail."
+    ),
     "apply": CommandRow("store", "apply", "Apply a seed FILE: afterwards the store holds what it declares."),
     "resource-policy": CommandRow(
         *("resource_policy", "resource_policy"),
@@ -48,6 +50,9 @@ COMMANDS = {
     "test": CommandRow(
         *("cases", "test"),
         "Run the cases of FILES (JSON lines or YAML); print failures, then `N passed, N failed`.",
+    ),
+    "audit": CommandRow(
+        "audit", "audit", "Verify the audit trail, prove what stands in it, and decide its requests again."
     ),
     "explain": CommandRow(
         *("cases", "explain_case"),

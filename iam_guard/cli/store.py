@@ -11,8 +11,10 @@ from pathlib import Path
 
 import click
 
+from iam_guard.audit.signing_keys import audit_key_file, create_signing_key_file, read_signing_keys
 from iam_guard.cli.options import JSON, STORE
 from iam_guard.settings import load
+from iam_guard.store.engine import database_file
 from iam_guard.store.opening import init_store, open_database
 from iam_guard.store.seed import apply_seed, load_seed
 
@@ -21,10 +23,15 @@ from iam_guard.store.seed import apply_seed, load_seed
 @STORE
 @JSON
 def init(store: str, as_json: bool) -> None:
-    """Create the store, and the key that seals its secrets."""
-    opened = init_store(store, load())
-    _print_lines([f"the store is ready at epoch {opened.epoch()}"], as_json=as_json)
+    """Create the store, the key that seals its secrets, and the key that signs the audit trail."""
+    settings = load()
+    opened = init_store(store, settings)
+    lines = [f"the store is ready at epoch {opened.epoch()}"]
     opened.close()
+    path = audit_key_file(settings, database_file(store))
+    if path is not None and create_signing_key_file(path):
+        lines.append(f"the audit trail is verified with the key {read_signing_keys(path)[0].verifier}")
+    _print_lines(lines, as_json=as_json)
 
 
 @click.command()

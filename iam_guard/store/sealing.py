@@ -11,8 +11,6 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import logging
-import os
 import secrets
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -22,10 +20,9 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from iam_guard.errors import ConfigurationError, StoreUnavailable
+from iam_guard.private_files import create_private_file, read_private_file
 from iam_guard.settings import Settings
 from iam_guard.store.engine import database_file, is_in_memory
-
-logger = logging.getLogger("iam_guard.store")
 
 _FORM = b"\x01"
 _KEY_NAME = 8
@@ -101,22 +98,7 @@ def key_file_beside(url: str) -> Path | None:
 
 def create_key_file(path: Path) -> bool:
     """Create a key file with one new key, readable by its owner only; False if there is one, which stays as it is."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    content = base64.b64encode(new_key()) + b"\n"
-    try:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(draft, path)  # whole or not at all, and never over another process's key
-    except FileExistsError:
-        return False
-    except OSError as error:
-        raise ConfigurationError(f"cannot create the key file `{path}`: {error.strerror}", place=str(path)) from None
-    finally:
-        draft.unlink(missing_ok=True)
-    return True
+    return create_private_file(path, base64.b64encode(new_key()) + b"\n")
 
 
 def read_keys(lines: Iterable[str], *, place: str) -> list[bytes]:
@@ -134,17 +116,8 @@ def read_keys(lines: Iterable[str], *, place: str) -> list[bytes]:
 
 
 def _read_key_file(path: Path) -> list[bytes]:
-    try:
-        text = path.read_text("ascii")
-        if os.name == "posix" and path.stat().st_mode & 0o077:
-            logger.warning("the sealing key file `%s` can be read by other users of this machine", path)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        wanted = "run `iam-guard init`, or set `IAM_GUARD_SEALING_KEYS` or `IAM_GUARD_SEALING_KEY_FILE`"
-        message = f"cannot read the sealing key file `{path}` ({reason}): {wanted}"
-        raise ConfigurationError(message, place="sealing_key_file") from None
-    lines = [line.strip() for line in text.splitlines()]
-    return read_keys([line for line in lines if line and not line.startswith("#")], place=str(path))
+    remedy = "run `iam-guard init`, or set `IAM_GUARD_SEALING_KEYS` or `IAM_GUARD_SEALING_KEY_FILE`"
+    return read_keys(read_private_file(path, "sealing key", remedy, place="sealing_key_file"), place=str(path))
 
 
 def _key_name(key: bytes) -> bytes:

@@ -1,0 +1,101 @@
+"""The records that a trail writes about itself: where a segment begins, a gap, what was dropped, the end.
+
+They have CloudTrail's shape like all others, so whoever reads a trail reads them too, and they are leaves of the tree
+like all others, so nobody can take a declared gap back. What they say is ours alone, nothing of a caller's, so they are
+written as they are: what looks for secrets would take a signature for one. Must not live here: when each is written
+(`segments`, `recovery`, `retention`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from iam_guard.audit.identity import present
+from iam_guard.audit.record import EVENT_VERSION, IAM_GUARD_VERSION, Stamp, event_time
+from iam_guard.audit.redaction import write
+
+FORMAT = 1
+"""Of segments and what stands beside them."""
+
+OwnKind = Literal["segment", "gap", "retention", "end"]
+_EVENT_NAME: Mapping[OwnKind, str] = {
+    "segment": "AuditSegment",
+    "gap": "AuditGap",
+    "retention": "AuditRetention",
+    "end": "AuditEnd",
+}
+
+
+def segment_line(stamp: Stamp, state: Sequence[bytes], previous: str | None) -> bytes:
+    """Open a segment: the roots that all lines before it make, and the checkpoint that signs them."""
+    members = {"format": FORMAT, "previous": previous, "state": [each.hex() for each in state]}
+    return _own_line("segment", stamp, members)
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Records that should be here and are not."""
+
+    reason: str
+    """A word: `DiskFull`, `SegmentAltered`, `SyncFailed`, `ProcessEnded`, `ShardDamaged`, or the caller's own."""
+    lost: int | None = None
+    """Their number, where it is known."""
+    first: datetime | None = None
+    """When the first of them came."""
+    last: datetime | None = None
+    cut_bytes: int | None = None
+    """The half line that was cut off."""
+    unsigned: int | None = None
+    """How many of the lines before had no checkpoint yet and were taken as they were found."""
+    about: str | None = None
+    """The shard that is meant, where it is another one."""
+
+
+def gap_line(stamp: Stamp, gap: Gap) -> bytes:
+    """Declare a gap."""
+    members: dict[str, object] = {
+        "reason": gap.reason,
+        "lost": gap.lost,
+        "firstTime": None if gap.first is None else event_time(gap.first),
+        "lastTime": None if gap.last is None else event_time(gap.last),
+        "cutBytes": gap.cut_bytes,
+        "unsigned": gap.unsigned,
+        "about": gap.about,
+    }
+    return _own_line("gap", stamp, present(members))
+
+
+def retention_line(stamp: Stamp, shard: str, first: int, last: int) -> bytes:
+    """Say that the lines of a segment are dropped on purpose; their hashes and checkpoints stay."""
+    return _own_line("retention", stamp, {"dropped": {"shard": shard, "first": first, "last": last}})
+
+
+def end_line(stamp: Stamp) -> bytes:
+    """Say that nothing comes after this in the shard."""
+    return _own_line("end", stamp, {})
+
+
+def _own_line(kind: OwnKind, stamp: Stamp, members: Mapping[str, object]) -> bytes:
+    record = {
+        "eventVersion": EVENT_VERSION,
+        "userIdentity": {"type": "AWSService", "invokedBy": "iam-guard"},
+        "eventTime": event_time(stamp.time),
+        "eventSource": "iam-guard",
+        "eventName": _EVENT_NAME[kind],
+        "awsRegion": stamp.region,
+        "sourceIPAddress": "iam-guard",
+        "userAgent": "iam-guard",
+        "requestParameters": None,
+        "responseElements": None,
+        "eventID": stamp.event_id,
+        "readOnly": False,
+        "eventType": "AwsServiceEvent",
+        "managementEvent": True,
+        "recipientAccountId": None,
+        "eventCategory": "Management",
+        "iamGuard": {"version": IAM_GUARD_VERSION, "kind": f"audit_{kind}", **members},
+    }
+    return write(record).encode("ascii") + b"\n"

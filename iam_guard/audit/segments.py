@@ -1,0 +1,385 @@
+"""The writer of a shard: numbered lines into segments, their hashes into a Merkle tree, its roots into checkpoints.
+
+One thread of a process owns a writer and calls nothing but `append`, `commit`, `checkpoint`, `gap` and `close`. Lines
+wait from `append` to `commit`, which writes all of them with one write and, where asked to, waits for the disk: the
+more callers wait for the same commit, the cheaper it is for each. Either all of them are kept, or `commit` raises
+`OSError` and keeps none; so the tree is only told of what stands in the file. What is lost that way is the caller's to
+declare (`gap`). Only that the disk is full the writer says itself, for which it has a reserve; then it takes nothing
+more until there is room for the reserve again.
+
+A line says which shard it stands in and as which number: `append` takes lines whose last member is `iamGuard`, as all
+of ours are, and the two members are put before their end. What is hashed is the line as it stands in the file, its line
+break included.
+
+Order on the disk: lines, then their hashes, then the checkpoint. So a checkpoint never signs what is not written, and
+what is there after a kill can be gone on from (`recovery`). In a child that was forked off, a writer forgets the shard
+of its parent, and begins one of its own when it is used. Must not live here: files (`open_shard`, `append_file`), what
+becomes of requests when a commit fails, threads and queues (`trail`).
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import math
+import os
+import socket
+import time
+import uuid
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from iam_guard.audit.append_file import NO_ROOM
+from iam_guard.audit.checkpoint import sign_checkpoint
+from iam_guard.audit.merkle import Tree, leaf_hashes
+from iam_guard.audit.open_shard import (
+    OpenSegment,
+    begin_shard,
+    end_shard,
+    make_reserve,
+    release_reserve,
+)
+from iam_guard.audit.own_records import Gap, end_line, gap_line, segment_line
+from iam_guard.audit.record import Stamp
+from iam_guard.audit.redaction import MAX_LINE
+from iam_guard.audit.shard import Segment, shard_id
+from iam_guard.audit.signed_note import SignerKey
+
+logger = logging.getLogger("iam_guard.audit")
+
+LINE_END = b"}}\n"
+"""How a line ends: with `iamGuard`, the last member of the record."""
+
+RESERVE_PAUSE = 0.1
+"""Seconds between two attempts to set room aside on a full disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentLimits:
+    """When a checkpoint is signed and a segment is full."""
+
+    checkpoint_records: int = 1000
+    checkpoint_seconds: float = 1.0
+    segment_bytes: int = 64 * 1024 * 1024
+    segment_seconds: float = 3600.0
+    reserve_bytes: int = 128 * 1024
+    """Room for the last gap record, its hash and its checkpoint."""
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class SegmentWriter:
+    """Writes one shard. Not to be used from two threads at once."""
+
+    def __init__(
+        self,
+        trail: Path,
+        key: SignerKey,
+        *,
+        service: str = "iam-guard",
+        region: str = "us-east-1",
+        limits: SegmentLimits = SegmentLimits(),
+        clock: Callable[[], datetime] = _now,
+        timer: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Get ready to write below the folder `trail`; the shard begins with the first commit."""
+        self._trail = trail
+        self._key = key
+        self._service = service
+        self._region = region
+        self._limits = limits
+        self._clock = clock
+        self._timer = timer
+        self._is_closed = False
+        self._forget()
+        _WRITERS.add(self)
+
+    def _forget(self) -> None:
+        self._shard: Path | None = None
+        self._open: OpenSegment | None = None
+        self._lock = -1
+        self._tree = Tree()
+        self._pending: list[bytes] = []
+        self._hashes: list[bytes] = []
+        self._notes: list[str] = []
+        self._note: str | None = None
+        self._signed = 0
+        self._unsigned_since: float | None = None
+        self._has_reserve = self._is_disk_full = False
+        self._leave_for: str | None = None
+        self._try_again = self._try_reserve = -math.inf
+
+    # --- the door ------------------------------------------------------------------------------------------------
+
+    @property
+    def shard(self) -> str | None:
+        """The shard's name, once it has begun."""
+        return None if self._shard is None else self._shard.name
+
+    @property
+    def size(self) -> int:
+        """How many lines the shard has."""
+        return self._tree.size
+
+    def append(self, lines: Sequence[bytes]) -> None:
+        """Add lines to the next commit; each is one record with `iamGuard` as its last member, and a line break."""
+        if self._is_closed:
+            raise OSError(errno.EBADF, "the audit trail is closed")
+        for line in lines:
+            if line[-3:] != LINE_END or line.find(b"\n") != len(line) - 1 or len(line) > MAX_LINE:
+                raise ValueError("expected a record on one line, with iamGuard as its last member")
+        self._pending += lines
+
+    def gap(self, gap: Gap) -> None:
+        """Add a record to the next commit that declares that others are not here."""
+        self.append([gap_line(self._stamp(), gap)])
+
+    def commit(self, durable: bool = False) -> None:
+        """Write what was appended, all of it or nothing, and wait for the disk if `durable`; then see what is due.
+
+        Raises `OSError` when the lines are not kept, or not known to be on the disk.
+        """
+        lines, self._pending = self._pending, []
+        if lines or self._open is not None:
+            segment = self._begun()
+            if lines:
+                segment = self._write(lines)
+            if durable:
+                self._sync(segment)
+            self._do_what_is_due()
+
+    def due_in(self) -> float | None:
+        """Give the seconds until the next commit has to sign a checkpoint; None when everything is signed."""
+        if self._unsigned_since is None:
+            return None
+        return max(0.0, self._unsigned_since + self._limits.checkpoint_seconds - self._timer())
+
+    def checkpoint(self) -> str:
+        """Commit, sign all there is, wait until the disk has it, and give the note; raise `OSError` otherwise."""
+        self.commit()
+        segment = self._begun()
+        note = self._sign_all()
+        self._put(segment)
+        segment.sync()
+        return note
+
+    def close(self) -> None:
+        """End the shard with a last record and a checkpoint; where that fails, the next start recovers the shard."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        try:
+            if self._open is not None or self._pending:
+                self._pending.append(end_line(self._stamp()))
+                self.checkpoint()
+                end_shard(self._begun().segment.folder)
+        finally:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Let go of all files as they are, as a process does that is killed."""
+        self._is_closed = True
+        self._let_go()
+
+    # --- lines ---------------------------------------------------------------------------------------------------
+
+    def _write(self, lines: list[bytes]) -> OpenSegment:
+        segment = self._begun()
+        if self._is_disk_full and not self._make_reserve(segment):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # what room is left is for what must be said
+        self._is_disk_full = False
+        if self._leave_for is None and not segment.lines.is_as_left():
+            self._leave_for = "SegmentAltered"
+        if self._leave_for is not None:
+            segment = self._leave(segment, lines)
+        numbered = self._numbered(lines)
+        try:
+            segment.lines.append(b"".join(numbered))
+        except OSError as error:
+            if error.errno in NO_ROOM:
+                self._declare_full(segment, len(lines))
+            elif error.errno == errno.EFBIG:
+                self._leave_for = "FileTooLarge"
+            raise
+        self._grow(numbered)
+        return segment
+
+    def _numbered(self, lines: Sequence[bytes]) -> list[bytes]:
+        """Put shard and sequence into each line, at the end of `iamGuard`."""
+        middle = b',"shard":"%b","sequence":' % (self.shard or "").encode("ascii")
+        return [b"%b%b%d}}\n" % (line[:-3], middle, number) for number, line in enumerate(lines, self._tree.size)]
+
+    def _grow(self, numbered: Sequence[bytes]) -> None:
+        """Tell the tree of lines that are written, and sign whenever enough have come."""
+        hashes = leaf_hashes(numbered)
+        while hashes:
+            room = max(1, self._limits.checkpoint_records - (self._tree.size - self._signed))
+            part, hashes = hashes[:room], hashes[room:]
+            self._tree.extend(part)
+            self._hashes += part
+            if len(part) == room:
+                self._sign_all()
+        if self._unsigned_since is None and self._tree.size > self._signed:
+            self._unsigned_since = self._timer()
+
+    def _sync(self, segment: OpenSegment) -> None:
+        try:
+            segment.lines.sync()
+        except OSError:
+            self._leave_for = "SyncFailed"  # what the disk has of this file nobody can know any more
+            raise
+
+    def _declare_full(self, segment: OpenSegment, lost: int) -> None:
+        """Use the reserve to say that from here on records may be missing; sign that, for it may be the last word."""
+        if not self._has_reserve:
+            return
+        self._has_reserve, self._is_disk_full, self._try_reserve = False, True, -math.inf
+        try:
+            release_reserve(segment.segment.folder)
+            numbered = self._numbered([gap_line(self._stamp(), Gap("DiskFull", lost=lost))])
+            segment.lines.append(numbered[0])
+            self._grow(numbered)
+            self._sign_all()
+            self._put(segment)
+            segment.sync()
+        except OSError as error:
+            logger.error("the gap in the audit trail cannot be declared: %s", error.strerror)
+
+    # --- checkpoints ---------------------------------------------------------------------------------------------
+
+    def _sign_all(self) -> str:
+        """Give the checkpoint of all that is written, signing it if it is not."""
+        if self._note is None or self._signed != self._tree.size:
+            self._note = sign_checkpoint(self.shard or "", self._tree.size, self._tree.root(), self._key)
+            self._notes.append(self._note)
+            self._signed = self._tree.size
+            self._unsigned_since = None
+        return self._note
+
+    def _put(self, segment: OpenSegment) -> None:
+        """Write the checkpoints that are signed and, before them, the hashes that they are about."""
+        if self._notes:
+            segment.hashes.append(b"".join(self._hashes))
+            self._hashes = []
+            segment.checkpoints.append("".join(f"{note}\n" for note in self._notes).encode())
+            self._notes = []
+
+    def _do_what_is_due(self) -> None:
+        """Sign, rotate and set room aside; a failure is logged and tried again, for the lines are kept all the same."""
+        segment, now = self._begun(), self._timer()
+        if self._unsigned_since is not None and now - self._unsigned_since >= self._limits.checkpoint_seconds:
+            self._sign_all()
+        if now < self._try_again:
+            return
+        try:
+            self._put(segment)
+            if self._is_full(segment, now) and not self._is_closed:
+                self._rotate()
+        except OSError as error:
+            logger.error("a checkpoint or a new segment of the audit trail cannot be written: %s", error.strerror)
+            self._notes = self._notes[-1:]
+            self._try_again = now + 1.0
+        if not self._has_reserve:
+            self._make_reserve(segment)
+
+    def _make_reserve(self, segment: OpenSegment) -> bool:
+        """Set room aside again, if there is; not looked for at every commit."""
+        now = self._timer()
+        if now >= self._try_reserve:
+            self._try_reserve = now + RESERVE_PAUSE
+            self._has_reserve = make_reserve(segment.segment.folder, self._limits.reserve_bytes)
+        return self._has_reserve
+
+    # --- segments ------------------------------------------------------------------------------------------------
+
+    def _is_full(self, segment: OpenSegment, now: float) -> bool:
+        if segment.lines.size >= self._limits.segment_bytes:
+            return True
+        has_records = self._tree.size - segment.segment.first > 1
+        return has_records and now - segment.opened >= self._limits.segment_seconds
+
+    def _rotate(self) -> None:
+        segment = self._begun()
+        self._sign_all()
+        self._put(segment)
+        segment.sync()
+        self._enter_next(segment)
+
+    def _leave(self, segment: OpenSegment, lines: list[bytes]) -> OpenSegment:
+        """Go on in a new segment, because the present one is not to be relied on; say so in its first record."""
+        reason = self._leave_for or ""
+        logger.error("a segment of the audit trail is left: %s", reason)
+        self._sign_all()
+        try:
+            self._put(segment)
+        except OSError as error:
+            logger.error("the last checkpoint of the segment cannot be written: %s", error.strerror)
+        try:
+            entered = self._enter_next(segment)
+        except FileNotFoundError:  # the whole folder is gone: the next commit begins another shard
+            self._let_go()
+            raise
+        self._leave_for = None
+        lines.insert(0, gap_line(self._stamp(), Gap(reason)))
+        return entered
+
+    def _enter_next(self, segment: OpenSegment) -> OpenSegment:
+        opening = self._numbered([segment_line(self._stamp(), self._tree.state, self._note)])
+        following = Segment(segment.segment.folder, self._tree.size)
+        self._open = OpenSegment.create(following, opening[0], self._timer())
+        segment.close()
+        self._hashes, self._notes = [], []
+        self._grow(opening)
+        return self._open
+
+    def _begun(self) -> OpenSegment:
+        """Give the open segment; the first time, make the shard."""
+        while self._open is None:
+            start = self._clock()
+            name = shard_id(self._service, socket.gethostname(), os.getpid(), start)
+            self._shard = self._trail / name
+            opening = self._numbered([segment_line(self._stamp(), (), None)])
+            try:
+                self._lock, self._open = begin_shard(self._trail, name, opening[0], self._timer())
+            except FileExistsError:
+                time.sleep(0.000_01)  # another of this process began in the same microsecond
+                continue
+            self._grow(opening)
+            self._make_reserve(self._open)
+        return self._open
+
+    def resume(
+        self, shard: Path, lock: int, segment: OpenSegment, tree: Tree, *, signed: int, hashes: list[bytes]
+    ) -> None:
+        """Go on in a shard whose process is gone; `hashes` are those that its file of hashes lacks."""
+        self._forget()
+        self._shard, self._lock, self._open, self._tree = shard, lock, segment, tree
+        self._signed, self._hashes = signed, hashes
+        self._has_reserve = True  # whether or not it is still there: releasing it does no harm
+
+    def _stamp(self) -> Stamp:
+        return Stamp(self._clock(), str(uuid.uuid4()), self._region)
+
+    def _let_go(self) -> None:
+        if self._open is not None:
+            self._open.close()
+        if self._lock >= 0:
+            os.close(self._lock)
+        self._forget()
+
+
+_WRITERS: weakref.WeakSet[SegmentWriter] = weakref.WeakSet()
+
+
+def _let_go_in_child() -> None:
+    """Let go of the shards of the parent: they are its alone, and its locks must end with it."""
+    for writer in list(_WRITERS):
+        writer._let_go()
+
+
+os.register_at_fork(after_in_child=_let_go_in_child)

@@ -1,0 +1,229 @@
+"""`iam-guard audit`: verify a trail, prove a record, check a proof, print checkpoints, show and rotate the keys.
+
+Must not live here: what is verified and proved (`iam_guard.audit`), the commands that have files of their own.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import click
+
+from iam_guard.audit.checkpoint import Checkpoint
+from iam_guard.audit.proof import InclusionProof, latest_checkpoints, problem_of, prove
+from iam_guard.audit.signed_note import KeyRing, VerifierKey
+from iam_guard.audit.signing_keys import audit_key_file, key_ring, rotate_signing_key
+from iam_guard.audit.verdicts import MEANINGS, Report, ShardReport, TrailFinding, Verdict
+from iam_guard.audit.verify import read_anchors, trail_bytes, verify_trail
+from iam_guard.cli.audit_replay import replay
+from iam_guard.cli.options import JSON, STORE
+from iam_guard.errors import ConfigurationError, InvalidInput
+from iam_guard.settings import load
+from iam_guard.store.engine import database_file
+
+_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+_FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
+_KEYS = click.option(
+    "--key",
+    "keys",
+    multiple=True,
+    metavar="VKEY",
+    help="A public key that is believed, `name+id+base64`; else those of the settings and of the store's key file.",
+)
+_TRAIL = click.option("--trail", type=_FOLDER, required=True, help="The folder of the trail.")
+
+
+@click.group()
+def audit() -> None:
+    """Verify the audit trail, prove what stands in it, and decide its requests again."""
+
+
+audit.add_command(replay)
+
+
+@audit.command()
+@click.argument("folder", type=_FOLDER)
+@_KEYS
+@click.option("--since-checkpoint", type=_FILE, metavar="FILE", help="Checkpoints that were kept elsewhere.")
+@click.option(
+    "--accept",
+    multiple=True,
+    type=click.Choice([each.value for each in Verdict if each is not Verdict.OK]),
+    help="A verdict that is told but is no reason for exit code 1, such as UNSIGNED_TAIL while the trail is written.",
+)
+@STORE
+@JSON
+def verify(
+    folder: Path,
+    keys: tuple[str, ...],
+    since_checkpoint: Path | None,
+    accept: tuple[str, ...],
+    store: str,
+    as_json: bool,
+) -> None:
+    """Verify every shard in FOLDER; exit code 1 when anything is not as it was signed."""
+    ring = _ring(keys, store)
+    since = None if since_checkpoint is None else _anchors(since_checkpoint, ring)
+    with _progress("verifying", trail_bytes(folder), is_shown=not as_json) as progress:
+        report = verify_trail(folder, ring, since=since, progress=progress)
+    if as_json:
+        click.echo(json.dumps(_as_dict(report)))
+    else:
+        _print_report(report)
+    sys.exit(1 if any(each.verdict.value not in accept for each in report.findings) else 0)
+
+
+@audit.command("prove")
+@click.argument("event_id")
+@_TRAIL
+@_KEYS
+@STORE
+def prove_command(event_id: str, trail: Path, keys: tuple[str, ...], store: str) -> None:
+    """Prove that the record EVENT_ID is in the trail: write a proof as JSON that can be checked without the trail."""
+    click.echo(json.dumps(prove(trail, event_id, _ring(keys, store)).to_dict()))
+
+
+@audit.command()
+@click.argument("file", default="-", type=_FILE)
+@_KEYS
+@STORE
+@JSON
+def check_proof(file: Path, keys: tuple[str, ...], store: str, as_json: bool) -> None:
+    """Check the proof in FILE (else standard input) and print the record; exit code 1 when it proves nothing."""
+    try:
+        given = json.loads(_content(file))
+    except ValueError:
+        raise InvalidInput("expected a proof as JSON", place=str(file)) from None
+    proof = InclusionProof.from_dict(given if isinstance(given, dict) else {})
+    problem = problem_of(proof, _ring(keys, store))
+    if as_json:
+        record = json.loads(proof.line) if problem is None else None
+        click.echo(json.dumps({"proved": problem is None, "problem": problem, "record": record}))
+    elif problem is None:
+        click.echo(proof.line.decode("ascii"), nl=False)
+    else:
+        click.echo(f"iam-guard: not proved: {problem}", err=True)
+    sys.exit(0 if problem is None else 1)
+
+
+@audit.command()
+@_TRAIL
+@_KEYS
+@STORE
+def checkpoint(trail: Path, keys: tuple[str, ...], store: str) -> None:
+    """Print the latest checkpoint of every shard, to be kept elsewhere for `verify --since-checkpoint`."""
+    notes = latest_checkpoints(trail, _ring(keys, store))
+    if not notes:
+        raise InvalidInput("there is no checkpoint that can be believed", place=str(trail))
+    click.echo("".join(f"{note.decode()}\n" for note in notes), nl=False)
+
+
+@audit.command("keys")
+@click.option("--rotate", is_flag=True, help="Put a new key first; it signs from the next start on.")
+@STORE
+@JSON
+def keys_command(rotate: bool, store: str, as_json: bool) -> None:
+    """Print the public keys that verify checkpoints, the one that signs first."""
+    settings = load()
+    path = audit_key_file(settings, database_file(store))
+    if rotate:
+        if path is None:
+            raise ConfigurationError("expected a key file, set `IAM_GUARD_AUDIT_KEY_FILE`", place="audit_key_file")
+        rotate_signing_key(path)
+    lines = [str(each) for each in key_ring(settings, path).keys]
+    click.echo(json.dumps({"keys": lines}) if as_json else "\n".join(lines))
+
+
+# --- what the commands have in common ----------------------------------------------------------------------------
+
+
+def _ring(keys: Sequence[str], store: str) -> KeyRing:
+    if keys:
+        return KeyRing([VerifierKey.parse(text, place="--key") for text in keys])
+    settings = load()
+    ring = key_ring(settings, audit_key_file(settings, database_file(store)))
+    if not ring.keys:
+        raise ConfigurationError("expected a public key, give `--key` or set `IAM_GUARD_AUDIT_VERIFIER_KEYS`")
+    return ring
+
+
+def _anchors(file: Path, ring: KeyRing) -> dict[str, Checkpoint]:
+    return read_anchors(_content(file), ring, place=str(file))
+
+
+def _content(file: Path) -> bytes:
+    return sys.stdin.buffer.read() if file == Path("-") else file.read_bytes()
+
+
+@contextmanager
+def _progress(title: str, total: int, *, is_shown: bool) -> Iterator[Callable[[int], None]]:
+    if not is_shown or not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    with import_module("iam_guard.cli.progress").bar(title, total) as progress:
+        yield progress
+
+
+# --- reports -------------------------------------------------------------------------------------------------------
+
+
+def _as_dict(report: Report) -> dict[str, Any]:
+    return {
+        "ok": report.is_ok,
+        "shards": [
+            {
+                "shard": each.shard,
+                "lines": each.lines,
+                "signed": each.signed,
+                "ended": each.has_ended,
+                "dropped": each.dropped,
+            }
+            for each in report.shards
+        ],
+        "findings": [
+            {
+                "verdict": each.verdict.value,
+                "shard": each.shard,
+                "file": each.file,
+                "line": each.line,
+                "sequence": each.sequence,
+                "detail": each.detail,
+            }
+            for each in report.findings
+        ],
+    }
+
+
+def _print_report(report: Report) -> None:
+    for shard in report.shards:
+        click.echo(_shard_in_words(shard))
+        for finding in shard.findings:
+            click.echo(_finding_in_words(finding))
+    for finding in report.others:
+        click.echo(_finding_in_words(finding))
+    lines = sum(each.lines for each in report.shards)
+    verdict = click.style("OK", fg="green") if report.is_ok else click.style(_count(len(report.findings)), fg="red")
+    click.echo(f"{len(report.shards)} shards, {lines} lines: {verdict}")
+    for each in dict.fromkeys(finding.verdict for finding in report.findings):
+        click.echo(f"{each.value}: {MEANINGS[each]}")
+
+
+def _shard_in_words(shard: ShardReport) -> str:
+    state = "ended" if shard.has_ended else "open"
+    dropped = f", {shard.dropped} dropped" if shard.dropped else ""
+    return f"{shard.shard}: {shard.lines} lines, {shard.signed} signed{dropped}, {state}"
+
+
+def _finding_in_words(finding: TrailFinding) -> str:
+    sequence = "" if finding.sequence is None else f" (sequence {finding.sequence})"
+    return f"  {click.style(finding.verdict.value, fg='yellow')} {finding.place}{sequence}: {finding.detail}"
+
+
+def _count(findings: int) -> str:
+    return "1 finding" if findings == 1 else f"{findings} findings"

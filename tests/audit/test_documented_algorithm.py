@@ -1,0 +1,79 @@
+"""The page tells how to verify a trail without our code; here exactly those lines do, on real trails."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from iam_guard.audit.segments import SegmentLimits
+from iam_guard.audit.shard import segments_of
+from tests.audit.trails import KEY, STRANGER, last_segment, lines_of, record, writer_in, written
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "explanation" / "audit-integrity.md"
+BLOCK = re.compile(r'^```python title="verify_shard.py"\n(.*?)^```$', re.MULTILINE | re.DOTALL)
+WITHOUT_OURS = "import sys\nsys.modules['iam_guard'] = None\n"
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Path:
+    [block] = BLOCK.findall(PAGE.read_text(encoding="utf-8"))
+    assert "iam_guard" not in block
+    path = tmp_path / "verify_shard.py"
+    path.write_text(WITHOUT_OURS + block, encoding="utf-8")
+    return path
+
+
+def run(program: Path, shard: Path, vkey: str = str(KEY.verifier)) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-I", str(program), str(shard), vkey]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_it_is_as_short_as_is_promised() -> None:
+    """Some thirty lines of work."""
+    [block] = BLOCK.findall(PAGE.read_text(encoding="utf-8"))
+    lines = [line for line in block.splitlines() if line and not line.startswith(("import", "from"))]
+    assert len(lines) <= 40
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 40])
+def test_it_verifies_a_trail(program: Path, tmp_path: Path, count: int) -> None:
+    shard = written(tmp_path / "trail", count)
+    told = run(program, shard)
+    assert told.returncode == 0, told.stderr
+    assert told.stdout.split() == [str(len(lines_of(shard)))] * 2
+
+
+def test_it_verifies_a_trail_with_the_ordinary_limits(program: Path, tmp_path: Path) -> None:
+    writer = writer_in(tmp_path / "trail", SegmentLimits())
+    for number in range(0, 5000, 250):
+        writer.append([record(each) for each in range(number, number + 250)])
+        writer.commit()
+    shard = tmp_path / "trail" / str(writer.shard)
+    writer.close()
+    assert run(program, shard).stdout.split() == ["5002", "5002"]
+
+
+@pytest.mark.parametrize("what", ["changed", "swapped", "deleted", "put in", "cut", "another key", "note"])
+def test_it_finds_what_is_wrong(program: Path, tmp_path: Path, what: str) -> None:
+    shard = written(tmp_path / "trail", 40)
+    segment = segments_of(shard)[1]
+    lines = segment.lines.read_bytes().splitlines(keepends=True)
+    changes = {
+        "changed": [lines[0].replace(b"1.11", b"1.12"), *lines[1:]],
+        "swapped": [lines[1], lines[0], *lines[2:]],
+        "deleted": lines[1:],
+        "put in": [lines[0], *lines],
+    }
+    if what in changes:
+        segment.lines.write_bytes(b"".join(changes[what]))
+    if what == "cut":
+        last_segment(shard).lines.write_bytes(b"")
+    if what == "note":
+        segment.checkpoints.write_bytes(segment.checkpoints.read_bytes().replace(b"/audit/", b"/audit/x"))
+    told = run(program, shard, str((STRANGER if what == "another key" else KEY).verifier))
+    assert told.returncode == 1, told.stdout
+    assert "AssertionError" in told.stderr or "InvalidSignature" in told.stderr

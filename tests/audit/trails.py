@@ -1,0 +1,79 @@
+"""Trails for tests: small segments, small checkpoints, a key, and ways to change what lies on the disk."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+from iam_guard.audit.checkpoint import open_checkpoint
+from iam_guard.audit.segments import SegmentLimits, SegmentWriter
+from iam_guard.audit.shard import Segment, segments_of, shards_of, whole_lines
+from iam_guard.audit.signed_note import KeyRing, SignerKey
+from iam_guard.audit.verdicts import Verdict
+from iam_guard.audit.verify import verify_trail
+
+KEY = SignerKey("trail.example/audit", bytes(range(32)))
+RING = KeyRing([KEY.verifier])
+STRANGER = SignerKey("trail.example/audit", bytes(range(1, 33)))
+SMALL = SegmentLimits(checkpoint_records=4, checkpoint_seconds=1000.0, segment_bytes=2500, reserve_bytes=4096)
+
+
+def record(number: int, *, filler: str = "") -> bytes:
+    """Make a line such as the trail gets."""
+    made = {
+        "eventVersion": "1.11",
+        "eventTime": "2026-11-24T12:00:00Z",
+        "eventName": "GetDocument",
+        "eventID": f"id-{number}",
+        "filler": filler,
+        "iamGuard": {"version": "1.0", "kind": "decision", "outcome": "Allowed"},
+    }
+    return json.dumps(made, separators=(",", ":")).encode() + b"\n"
+
+
+def writer_in(trail: Path, limits: SegmentLimits = SMALL, key: SignerKey = KEY) -> SegmentWriter:
+    return SegmentWriter(trail, key, service="docs", limits=limits)
+
+
+def written(trail: Path, count: int = 40, *, is_ended: bool = True, unsigned: int = 0) -> Path:
+    """Write a shard of so many records in several segments; `unsigned` of them come after the last checkpoint."""
+    writer = writer_in(trail)
+    for number in range(count - unsigned):
+        writer.append([record(number)])
+        writer.commit()
+    if not is_ended:
+        writer.checkpoint()
+    for number in range(count - unsigned, count):
+        writer.append([record(number)])
+        writer.commit()
+    writer.commit()
+    if is_ended:
+        name = open_checkpoint(writer.checkpoint().encode(), RING).checkpoint.shard
+        writer.close()
+        return trail / name
+    shard = trail / str(writer.shard)
+    writer.abandon()
+    return shard
+
+
+def verdicts(trail: Path, ring: KeyRing = RING) -> list[Verdict]:
+    """Verify a trail: what is found, without repetition, in order."""
+    return list(dict.fromkeys(finding.verdict for finding in verify_trail(trail, ring).findings))
+
+
+def last_segment(shard: Path) -> Segment:
+    return segments_of(shard)[-1]
+
+
+def lines_of(shard: Path) -> list[bytes]:
+    there = (segment.lines for segment in segments_of(shard) if segment.lines.exists())
+    return [line for path in there for line in whole_lines(path.read_bytes())]
+
+
+def only_shard(trail: Path) -> Path:
+    [shard] = shards_of(trail)
+    return shard
+
+
+NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
