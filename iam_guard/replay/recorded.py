@@ -151,15 +151,24 @@ def _principal(identity: Mapping[str, Any]) -> Principal:
             return Principal.anonymous()
         case "WebIdentityUser":
             return Principal.federated(identity["identityProvider"], userid=str(userid), keys={})
-        case "AssumedRole":
-            return Principal.from_arn(identity["arn"], role_arn=issuer, userid=userid)
-        case "FederatedUser":
-            return Principal.from_arn(identity["arn"], user_arn=issuer, userid=userid)
-        case _:
-            principal = Principal.from_arn(identity["arn"], userid=userid)
-    if principal.type not in (PrincipalType.USER, PrincipalType.ROOT):
-        raise ValueError("a kind of caller that nobody knows")
+        case kind:
+            principal = Principal.from_arn(
+                identity["arn"],
+                role_arn=issuer if kind == "AssumedRole" else None,
+                user_arn=issuer if kind == "FederatedUser" else None,
+                userid=userid,
+            )
+    if principal.type is not _TYPE[kind]:
+        raise ValueError("the ARN is of another kind of caller than the record says")
     return principal
+
+
+_TYPE = {
+    "Root": PrincipalType.ROOT,
+    "IAMUser": PrincipalType.USER,
+    "AssumedRole": PrincipalType.ASSUMED_ROLE,
+    "FederatedUser": PrincipalType.FEDERATED_USER,
+}
 
 
 def _call(record: Mapping[str, Any]) -> Call | None:

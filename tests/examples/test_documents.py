@@ -17,6 +17,9 @@ from starlette.testclient import TestClient
 
 from iam_guard import open_guard
 from iam_guard.audit.reader import read
+from iam_guard.replay import Replayer, compare
+from iam_guard.settings import Settings
+from iam_guard.store.opening import open_store
 from tests.conftest import Sign
 
 FOLDER = Path(__file__).resolve().parents[2] / "examples" / "documents"
@@ -88,6 +91,17 @@ def test_the_requests_of_the_demo(client: TestClient, parts: dict[str, Any], sig
         told = json.dumps(record, ensure_ascii=False)
         for words in step.because.replace("Deny by ", "").split(" of "):
             assert words in told or words.endswith(" allows it"), (step, record)
+    replayed_as_recorded(audit_file)
+
+
+def replayed_as_recorded(audit_file: Path) -> None:
+    """Decide the recorded requests again: all come out as recorded, but for what only the application knows."""
+    store = open_store(str(FOLDER / "iam.yaml"), Settings())
+    result = compare(read(audit_file), Replayer(store, Settings()))
+    store.close()
+    assert (result.flips, result.contradictions) == ([], [])
+    assert result.recorded_policies == result.compared > 20
+    assert list(result.incomparable) == ["the application gave the resource's policy, which no store has"]
 
 
 def test_a_document_from_its_creation_to_its_end(caller: Caller) -> None:

@@ -1,0 +1,47 @@
+"""The digest of all policies of a decision: equal for equal policies, another for anything that is otherwise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from iam_guard.evaluation.authorizer import compile_policies
+
+
+def allow(action: str) -> dict[str, Any]:
+    return {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": action, "Resource": "*"}]}
+
+
+ONE, TWO = allow("docs:Get"), allow("docs:Put")
+
+
+def test_equal_policies_have_one_digest_in_any_order() -> None:
+    first = compile_policies(identity=[ONE, TWO], scps=[[ONE], [TWO]]).policy_set
+    assert compile_policies(identity=[TWO, ONE], scps=[[ONE], [TWO]]).policy_set == first
+
+
+def test_anything_else_has_another() -> None:
+    """Another document, type, level or place, and no policy beside an empty list of them (E-14)."""
+    sets = [
+        compile_policies(),
+        compile_policies(identity=[ONE]),
+        compile_policies(identity=[TWO]),
+        compile_policies(identity=[ONE, TWO]),
+        compile_policies(identity=[ONE, ONE]),
+        compile_policies(permissions_boundary=ONE),
+        compile_policies(session=[ONE]),
+        compile_policies(session=[]),
+        compile_policies(scps=[]),
+        compile_policies(scps=[[ONE, TWO]]),
+        compile_policies(scps=[[ONE], [TWO]]),
+        compile_policies(scps=[[TWO], [ONE]]),
+        compile_policies(rcps=[[ONE], [TWO]]),
+        compile_policies(vpc_endpoint=ONE),
+    ]
+    assert len({each.policy_set.digest for each in sets}) == len(sets)
+
+
+def test_session_policies_are_counted_and_a_given_policy_is_known() -> None:
+    share = {"Version": "2012-10-17", "Statement": [{**ONE["Statement"][0], "Principal": "*"}]}
+    told = compile_policies(session=[ONE, TWO], resource=share).policy_set
+    assert (told.sessions, told.given) == (2, True)
+    assert (compile_policies().policy_set.sessions, compile_policies().policy_set.given) == (0, False)
