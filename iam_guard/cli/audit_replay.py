@@ -19,7 +19,7 @@ import click
 from iam_guard.audit.reader import read
 from iam_guard.cli.options import JSON, STORE
 from iam_guard.errors import InvalidInput
-from iam_guard.replay import Comparison, Flip, Replayer, compare
+from iam_guard.replay import Comparison, Flip, Replayer, compare_decisions
 from iam_guard.settings import Settings, load
 from iam_guard.store.opening import is_seed_file, open_store
 from iam_guard.store.protocol import SourceStore
@@ -49,7 +49,7 @@ def replay(files: tuple[Path, ...], change: str | None, store: str, as_json: boo
         changed = None if change is None else _changed(change, present, settings)
         if changed is not None:
             opened.callback(changed.close)
-        result = compare(
+        result = compare_decisions(
             _records(files, broken),
             Replayer(present, settings),
             None if changed is None else Replayer(changed, settings),

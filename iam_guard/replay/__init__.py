@@ -4,8 +4,8 @@
 store, `comparison` tells what comes out otherwise. Nothing is written, noted or remembered: the stores are read only.
 """
 
-from iam_guard.replay.comparison import Comparison, Flip, compare
+from iam_guard.replay.comparison import Comparison, Flip, compare_decisions
 from iam_guard.replay.recorded import RecordedDecision, read_decision
 from iam_guard.replay.replayer import Redecided, Replayer
 
-__all__ = ["Comparison", "Flip", "RecordedDecision", "Redecided", "Replayer", "compare", "read_decision"]
+__all__ = ["Comparison", "Flip", "RecordedDecision", "Redecided", "Replayer", "compare_decisions", "read_decision"]

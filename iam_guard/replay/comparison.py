@@ -74,7 +74,9 @@ class Comparison:
         return sum(each.count for each in self.flips)
 
 
-def compare(records: Iterable[Mapping[str, Any]], present: Replayer, changed: Replayer | None = None) -> Comparison:
+def compare_decisions(
+    records: Iterable[Mapping[str, Any]], present: Replayer, changed: Replayer | None = None
+) -> Comparison:
     """Decide the recorded requests again with the present store, and with the changed one where there is one."""
     return _Comparing(present, changed).result(records)
 

@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 
 from iam_guard import open_guard
 from iam_guard.audit.reader import read
-from iam_guard.replay import Replayer, compare
+from iam_guard.replay import Replayer, compare_decisions
 from iam_guard.settings import Settings
 from iam_guard.store.opening import open_store
 from tests.conftest import Sign
@@ -97,7 +97,7 @@ def test_the_requests_of_the_demo(client: TestClient, parts: dict[str, Any], sig
 def replayed_as_recorded(audit_file: Path) -> None:
     """Decide the recorded requests again: all come out as recorded, but for what only the application knows."""
     store = open_store(str(FOLDER / "iam.yaml"), Settings())
-    result = compare(read(audit_file), Replayer(store, Settings()))
+    result = compare_decisions(read(audit_file), Replayer(store, Settings()))
     store.close()
     assert (result.flips, result.contradictions) == ([], [])
     assert result.recorded_policies == result.compared > 20

@@ -18,7 +18,7 @@ from iam_guard.audit.trail import Trail
 from iam_guard.guard import Guard
 from iam_guard.model.principal import Credential, Principal
 from iam_guard.model.request import Call, Resource
-from iam_guard.replay import Comparison, Replayer, compare
+from iam_guard.replay import Comparison, Replayer, compare_decisions
 from iam_guard.settings import Settings
 from iam_guard.store.cached import CachedStore
 from iam_guard.store.opening import init_store
@@ -131,10 +131,10 @@ class House:
     def replayed(self, change: dict[str, Any] | None = None) -> Comparison:
         present = Replayer(self.store, SETTINGS)
         if change is None:
-            return compare(self.records, present)
+            return compare_decisions(self.records, present)
         with closing(copied_to_memory(self.store)) as changed:
             apply_seed(changed, load_seed_text(json.dumps(change)))
-            return compare(self.records, present, Replayer(changed, SETTINGS))
+            return compare_decisions(self.records, present, Replayer(changed, SETTINGS))
 
 
 @pytest.fixture
@@ -367,7 +367,7 @@ def test_record_that_contradicts_its_policies_is_named(house: House) -> None:
     house.ask("ada", "docs:Put")
     [record] = house.records
     record["iamGuard"]["outcome"] = "ExplicitlyDenied"
-    result = compare([record], Replayer(house.store, SETTINGS))
+    result = compare_decisions([record], Replayer(house.store, SETTINGS))
     assert result.contradictions == [record["eventID"]]
 
 
@@ -395,12 +395,12 @@ def test_record_that_is_not_enough_is_counted_with_the_reason(
     [record] = house.records
     for name, value in change.items():
         record[name] = {**record[name], **value} if isinstance(value, dict) else value
-    result = compare([record], Replayer(house.store, SETTINGS))
+    result = compare_decisions([record], Replayer(house.store, SETTINGS))
     assert (dict(result.incomparable), result.compared) == ({problem: 1}, 0)
 
 
 def test_records_of_other_kinds_are_counted(house: House) -> None:
-    assert compare([{"iamGuard": {"kind": "authentication"}}], Replayer(house.store, SETTINGS)).others == 1
+    assert compare_decisions([{"iamGuard": {"kind": "authentication"}}], Replayer(house.store, SETTINGS)).others == 1
 
 
 def test_replay_writes_nothing(house: House, tmp_path: Path) -> None:
