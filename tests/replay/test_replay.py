@@ -13,6 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iam_guard.audit.keys_read import ListedKeys
+from iam_guard.audit.reader import read
+from iam_guard.audit.segments import SegmentWriter
+from iam_guard.audit.signed_note import SignerKey
 from iam_guard.audit.sinks import ListSink
 from iam_guard.audit.trail import Trail
 from iam_guard.guard import Guard
@@ -397,6 +400,20 @@ def test_record_that_is_not_enough_is_counted_with_the_reason(
         record[name] = {**record[name], **value} if isinstance(value, dict) else value
     result = compare_decisions([record], Replayer(house.store, SETTINGS))
     assert (dict(result.incomparable), result.compared) == ({problem: 1}, 0)
+
+
+def test_segments_of_a_trail_are_replayed(house: House, tmp_path: Path) -> None:
+    """What the trail notes about itself is no decision; all else is compared as from any file."""
+    fill(house)
+    writer = SegmentWriter(tmp_path, SignerKey("trail.example/audit", bytes(32)), service="docs")
+    writer.append(house.sink.lines)
+    writer.commit()
+    writer.close()
+    files = sorted(path for path in tmp_path.rglob("*") if path.suffix == ".jsonl")
+    records = [record for file in files for record in read(file)]
+    result = compare_decisions(records, Replayer(house.store, SETTINGS))
+    assert (result.recorded_policies, result.contradictions) == (18, [])
+    assert result.others > 0
 
 
 def test_records_of_other_kinds_are_counted(house: House) -> None:
