@@ -21,7 +21,7 @@ from pathlib import Path
 from iam_guard.audit.recovery import Recovered, declare, recover
 from iam_guard.audit.ring import Missing, Ring, Waiting
 from iam_guard.audit.segments import SegmentLimits, SegmentWriter
-from iam_guard.audit.signed_note import KeyRing, SigningKey
+from iam_guard.audit.signed_note import KeyRing, SignerKey
 
 logger = logging.getLogger("iam_guard.audit")
 
@@ -34,7 +34,7 @@ class TrailPlace:
     """Where a trail is written, and under whose name."""
 
     trail: Path
-    key: SigningKey
+    key: SignerKey
     known: KeyRing
     service: str = "iam-guard"
     region: str = "us-east-1"
