@@ -22,6 +22,7 @@ from iam_guard import Guard, Principal, open_guard
 from iam_guard.asgi.middleware import GuardMiddleware
 from iam_guard.audit import append_file
 from iam_guard.audit.pipeline import Pipeline
+from iam_guard.audit.ring import Line
 from iam_guard.audit.signed_note import KeyRing
 from iam_guard.audit.signing_keys import create_signing_key_file, read_signing_keys
 from iam_guard.audit.verify import verify_trail
@@ -146,7 +147,7 @@ def test_no_coroutine_waits_for_the_disk(guard: Guard, tmp_path: Path, monkeypat
     """A decorated coroutine whose decision must be durable is decided in a worker; others stay on the loop."""
     put, threads = Pipeline.put, []
 
-    def watched(self: Pipeline, line: bytes, row: Any) -> bool:
+    def watched(self: Pipeline, line: Line, row: Any) -> bool:
         threads.append((row.name, threading.get_ident()))
         return put(self, line, row)
 

@@ -18,7 +18,7 @@ import weakref
 from collections.abc import Iterable
 
 from iam_guard.audit.classes import OnFailure, RecordClass, class_of_allow, classes_that_refuse
-from iam_guard.audit.ring import Ring, Ticket
+from iam_guard.audit.ring import Line, Ring, Ticket
 from iam_guard.audit.scribe import Scribe, TrailPlace
 from iam_guard.audit.segments import is_line
 from iam_guard.model.usage import AuditUsage
@@ -59,12 +59,14 @@ class Pipeline:
 
     # --- the door ------------------------------------------------------------------------------------------------
 
-    def put(self, line: bytes, row: RecordClass) -> bool:
+    def put(self, line: Line, row: RecordClass) -> bool:
         """Keep a line as its class says; False where it was dropped and counted.
+
+        It may be made later, by the writer, where its request may go on without it (`may_go_without`).
 
         Raises `NotRecordedError` where the request must be refused.
         """
-        if not is_line(line):
+        if isinstance(line, bytes) and not is_line(line):
             return self.miss(row, "a record cannot be written")
         if row.is_durable:
             return self._put_durably(line, row)
@@ -76,12 +78,16 @@ class Pipeline:
 
     def miss(self, row: RecordClass, why: str) -> bool:
         """Count a record that is not kept. Raises `NotRecordedError` where the class wants that."""
-        is_open = row.name not in self._refusing and not self._ring.is_closed
-        is_refused = row.on_failure is not OnFailure.STAY_DENIED and not is_open
+        is_allow = row.on_failure is not OnFailure.STAY_DENIED
+        is_refused = is_allow and (self._ring.is_closed or not self.may_go_without(row))
         self._ring.miss(is_refused=is_refused)
         if is_refused:
             raise NotRecordedError(why)
         return False
+
+    def may_go_without(self, row: RecordClass) -> bool:
+        """Tell whether a request of a class is answered as it would be when its record cannot be kept."""
+        return row.name not in self._refusing
 
     def may_wait(self, action: str) -> bool:
         """Tell whether noting an Allow of this action would wait: for the disk, or perhaps for a place."""
@@ -107,7 +113,7 @@ class Pipeline:
 
     # --- waiting for the disk ------------------------------------------------------------------------------------
 
-    def _put_durably(self, line: bytes, row: RecordClass) -> bool:
+    def _put_durably(self, line: Line, row: RecordClass) -> bool:
         if _on_event_loop():
             return self.miss(row, "a record that must be on the disk first was asked for on an event loop")
         ticket, until = Ticket(), time.monotonic() + self._durable_wait

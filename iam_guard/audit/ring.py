@@ -15,14 +15,19 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TypeAlias
 
 from iam_guard.audit.own_records import Gap
 
 GATHERING = 0.01
 """Seconds for which the writer lets records gather."""
 _NEVER = sys.maxsize
+
+Line: TypeAlias = bytes | Callable[[], bytes]
+"""A line, or what makes it in the thread of the writer: from values that do not change any more."""
 
 
 class Ticket:
@@ -43,11 +48,11 @@ class Ticket:
 
 
 class Waiting:
-    """A record that waits."""
+    """A record that waits: its line, or what makes it."""
 
     __slots__ = ("came", "line", "ticket")
 
-    def __init__(self, line: bytes, came: float, ticket: Ticket | None) -> None:
+    def __init__(self, line: Line, came: float, ticket: Ticket | None) -> None:
         self.line = line
         self.came = came
         self.ticket = ticket
@@ -103,7 +108,7 @@ class Ring:
 
     # --- putting in ----------------------------------------------------------------------------------------------
 
-    def put(self, line: bytes, ticket: Ticket | None = None, *, wait: float) -> bool:
+    def put(self, line: Line, ticket: Ticket | None = None, *, wait: float) -> bool:
         """Add a line; wait so many seconds for a place at most. False where there is none, or the ring is closed."""
         with self._lock:
             waiting = self._waiting

@@ -1,5 +1,8 @@
 """The one thread of a process that writes its shard: takes from the ring, commits in groups, signs, tries again.
 
+A line that the request did not make is made here, from values that do not change any more; nothing of the application
+is called.
+
 A batch is written with one commit; where a request of it waits for the disk, one sync follows, for all of them. A batch
 that fails is put back and tried again, at first after a tenth of a second, then ever more slowly up to a second, until
 it can be written; meanwhile the ring fills and the classes say what becomes of requests. At the end what waits is
@@ -20,7 +23,7 @@ from pathlib import Path
 
 from iam_guard.audit.recovery import Recovered, declare, recover
 from iam_guard.audit.ring import Missing, Ring, Waiting
-from iam_guard.audit.segments import SegmentLimits, SegmentWriter
+from iam_guard.audit.segments import SegmentLimits, SegmentWriter, is_line
 from iam_guard.audit.signed_note import KeyRing, SignerKey
 
 logger = logging.getLogger("iam_guard.audit")
@@ -103,10 +106,34 @@ class Scribe:
     def _write(self, batch: list[Waiting], missing: Missing | None) -> None:
         """Keep all of a batch, or raise and keep nothing."""
         writer = self._begun()
-        writer.append([each.line for each in batch])
+        writer.append(self._lines_of(batch))
         if missing is not None:
             writer.gap(missing.gap())
         writer.commit()
+
+    def _lines_of(self, batch: list[Waiting]) -> list[bytes]:
+        """Make the lines that are not made yet, once; one that cannot be made is missing, and the next gap says so."""
+        lines = []
+        for each in list(batch):
+            line = each.line if isinstance(each.line, bytes) else self._made(each.line)
+            if line is None:
+                batch.remove(each)
+            else:
+                each.line = line
+                lines.append(line)
+        return lines
+
+    def _made(self, make: Callable[[], bytes]) -> bytes | None:
+        try:
+            line = make()
+        except Exception as error:  # noqa: BLE001  whatever it is, the others are written
+            logger.error("an audit record cannot be made: %s", type(error).__name__)  # its text may hold a part of it
+        else:
+            if is_line(line):
+                return line
+            logger.error("an audit record cannot be made: it is no line")
+        self._ring.miss(is_refused=False)
+        return None
 
     def _tell(self, batch: list[Waiting]) -> None:
         """Wait for the disk where somebody does. The lines stand in the file, so that no failure writes them again."""

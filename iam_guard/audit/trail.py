@@ -17,6 +17,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Literal
 
 from iam_guard.audit.classes import DENIAL, RecordClass, class_of_allow
@@ -25,6 +26,7 @@ from iam_guard.audit.otel import Telemetry, trace_ids
 from iam_guard.audit.pipeline import NotRecordedError, Pipeline
 from iam_guard.audit.record import UNDECIDED, Stamp, authentication_record, error_record
 from iam_guard.audit.redaction import to_line
+from iam_guard.audit.ring import Line
 from iam_guard.audit.sinks import Sink
 from iam_guard.errors import DecisionUnavailable, IamGuardError
 from iam_guard.model.decision import Decision
@@ -80,7 +82,7 @@ class Trail:
         duration = self._timer() - started
         self._telemetry.decided(decision, duration)
         row = class_of_allow(decision.request.action) if decision.allowed else DENIAL
-        failure = self._write(lambda: decision_line(decision, call, self._stamp(), duration=duration), row)
+        failure = self._write(lambda stamp: decision_line(decision, call, stamp, duration=duration), row)
         if failure is not None and decision.allowed and self._on_failure != "ignore":
             raise DecisionUnavailable("the audit record cannot be written") from failure
 
@@ -90,7 +92,7 @@ class Trail:
         """Note credentials that were refused; `credential_id` is what the caller claimed, as far as it is no secret."""
         self._telemetry.authenticated(kind, error)
         self._write(
-            lambda: to_line(authentication_record(error, call, self._stamp(), kind=kind, credential_id=credential_id))
+            lambda stamp: to_line(authentication_record(error, call, stamp, kind=kind, credential_id=credential_id))
         )
 
     def count_authentication(self, kind: str) -> None:
@@ -109,8 +111,8 @@ class Trail:
         """Note a request that was refused without a decision: none could be made, or nothing had asked for one."""
         self._telemetry.undecided(error, action)
         self._write(
-            lambda: to_line(
-                error_record(error, call, self._stamp(), principal=principal, action=action, resource=resource)
+            lambda stamp: to_line(
+                error_record(error, call, stamp, principal=principal, action=action, resource=resource)
             )
         )
 
@@ -138,25 +140,29 @@ class Trail:
         trace_id, span_id = trace_ids()
         return Stamp(self._clock(), self._new_id(), self._region, trace_id, span_id)
 
-    def _write(self, make: Callable[[], bytes], row: RecordClass = DENIAL) -> Exception | None:
+    def _write(self, make: Callable[[Stamp], bytes], row: RecordClass = DENIAL) -> Exception | None:
         """Make a line and hand it on; give the error when that failed."""
         if self._pipeline is not None:
             return self._put(self._pipeline, make, row)
         if self._sink is None:
             return None
         try:
-            self._sink.write(make())
+            self._sink.write(make(self._stamp()))
         except Exception as error:  # noqa: BLE001 - whatever went wrong, an Allow must not go unrecorded
             self._telemetry.failed()
             _log_failure(error)
             return error
         return None
 
-    def _put(self, pipeline: Pipeline, make: Callable[[], bytes], row: RecordClass) -> Exception | None:
-        """Make a line and hand it to the pipeline; give the error when the request is to be refused."""
+    def _put(self, pipeline: Pipeline, make: Callable[[Stamp], bytes], row: RecordClass) -> Exception | None:
+        """Hand a line to the pipeline; give the error when the request is to be refused.
+
+        The line is made here where the request is refused without it, and by the writer otherwise.
+        """
         try:
             try:
-                line = make()
+                stamp = self._stamp()
+                line: Line = partial(make, stamp) if pipeline.may_go_without(row) else make(stamp)
             except Exception as error:  # noqa: BLE001 - as with a sink
                 _log_failure(error)
                 is_kept = pipeline.miss(row, "a record cannot be made")

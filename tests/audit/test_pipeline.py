@@ -354,6 +354,46 @@ def test_what_is_no_line_is_refused_before_it_can_stand_in_the_way(
     assert ids_in(tmp_path) == ["id-1"]
 
 
+def test_a_line_may_be_made_by_the_writer(tmp_path: Path, opened: Callable[..., Pipeline], disk: Disk) -> None:
+    """Once, in its thread, however often the batch is tried; the order stays."""
+    made: list[str] = []
+
+    def make() -> bytes:
+        made.append(threading.current_thread().name)
+        return record(1)
+
+    pipeline = opened()
+    pipeline.put(record(0), ADMIN)
+    disk.error = OSError(errno.EIO, "Input/output error")
+    pipeline.put(make, READ)
+    pipeline.put(record(2), READ)
+    eventually(lambda: pipeline.usage().is_failing)
+    time.sleep(0.3)
+    disk.error = None
+    pipeline.close()
+    assert ids_in(tmp_path) == ["id-0", "id-1", "id-2"]
+    assert made == ["iam-guard-audit"]
+
+
+@pytest.mark.parametrize("row", [READ, DENIAL])
+def test_a_line_that_the_writer_cannot_make_is_missing_and_the_others_are_kept(
+    row: RecordClass, tmp_path: Path, opened: Callable[..., Pipeline], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The gap has the number, the log has nothing of the record."""
+
+    def fail() -> bytes:
+        raise ValueError("token=hunter2")
+
+    pipeline = opened()
+    for line in (record(0), fail, record(1), lambda: b"no line", record(2)):
+        assert pipeline.put(line, row)
+    pipeline.close()
+    assert ids_in(tmp_path) == ["id-0", "id-1", "id-2"]
+    assert sum(gap["lost"] for gap in gaps_in(tmp_path)) == pipeline.usage().dropped == 2
+    assert "hunter2" not in caplog.text
+    assert verdicts(tmp_path) == [Verdict.GAP]
+
+
 # --- the end ---------------------------------------------------------------------------------------------------------
 
 
