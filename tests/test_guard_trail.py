@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import threading
@@ -28,7 +29,7 @@ from iam_guard.audit.signing_keys import create_signing_key_file, read_signing_k
 from iam_guard.audit.verify import verify_trail
 from iam_guard.enforcement.service import Service
 from iam_guard.errors import ConfigurationError, DecisionUnavailable
-from tests.audit.pipelines import facts_in
+from tests.audit.pipelines import eventually, facts_in
 
 ACME = "111122223333"
 ADA = Principal.from_arn(f"arn:aws:iam::{ACME}:user/ada")
@@ -242,3 +243,15 @@ def test_without_key_or_folder_no_guard_is_opened(settings: dict[str, Any], plac
 
 def test_the_folder_is_its_owner_s_only(guard: Guard, tmp_path: Path) -> None:
     assert os.stat(tmp_path / "trail").st_mode & 0o777 == 0o700
+
+
+def test_a_guard_that_nobody_holds_writes_what_it_took(tmp_path: Path) -> None:
+    """Though whoever asks for metrics outlives it."""
+    (tmp_path / "iam.json").write_text(json.dumps(SEED))
+    create_signing_key_file(tmp_path / "key")
+    opened = open_guard(tmp_path / "iam.json", audit=f"{tmp_path}/trail/", audit_key_file=f"{tmp_path}/key")
+    assert opened.decide(ADA, "docs:GetDocument", DOCUMENT).allowed
+    del opened
+    gc.collect()
+    eventually(lambda: kinds_in(tmp_path)[-1] == ("AuditEnd", ""))
+    assert ("GetDocument", "Allowed") in kinds_in(tmp_path)

@@ -93,11 +93,16 @@ class Telemetry:
             CACHE_REQUESTS, [requests], unit="{request}", description="Questions to a cache, by what came of them"
         )
 
-    def watch_audit(self, usage: Callable[[], AuditUsage]) -> None:
-        """Tell, whenever metrics are collected, how the audit trail fares."""
+    def watch_audit(self, usage: Callable[[], AuditUsage | None]) -> None:
+        """Tell, whenever metrics are collected, how the audit trail fares; nothing of one that is gone."""
 
         def told(pick: Callable[[AuditUsage], float | None]) -> list[Callable[..., Iterable[metrics.Observation]]]:
-            return [lambda _: [] if (value := pick(usage())) is None else [metrics.Observation(value)]]
+            def observe(_: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
+                fares = usage()
+                value = None if fares is None else pick(fares)
+                return [] if value is None else [metrics.Observation(value)]
+
+            return [observe]
 
         gauge, counter = self._meter.create_observable_gauge, self._meter.create_observable_counter
         gauge(

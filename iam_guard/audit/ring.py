@@ -24,6 +24,7 @@ from iam_guard.audit.own_records import Gap
 
 GATHERING = 0.01
 """Seconds for which the writer lets records gather."""
+LONGEST_SLEEP = 5.0
 _NEVER = sys.maxsize
 
 Line: TypeAlias = bytes | Callable[[], bytes]
@@ -83,7 +84,7 @@ class Ring:
         self.is_failing = False
         """Whether the last attempt to write failed: then nobody waits for a place."""
         self.dropped = self.refused = 0
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler, or a collected pipeline, may come in while it is held
         self._filled = threading.Condition(self._lock)
         self._emptied = threading.Condition(self._lock)
         self._waiting: deque[Waiting] = deque()
@@ -169,11 +170,11 @@ class Ring:
     # --- taking out: the writer's --------------------------------------------------------------------------------
 
     def take(self, most: int, timeout: float | None) -> tuple[list[Waiting], Missing | None]:
-        """Wait for records, for at most `timeout` seconds, let some gather, and take them, the oldest first."""
+        """Wait for records, at most `timeout` seconds, let some gather, and take them, the oldest first."""
         with self._lock:
             if not self._waiting and self._missing is None and not self.is_closed:
                 self._wakes_at = 1
-                self._filled.wait(timeout)
+                self._filled.wait(LONGEST_SLEEP if timeout is None else timeout)
             if self._waiting and not self._tickets and not self.is_half_full and not self.is_closed:
                 self._wakes_at = (self.limit + 1) // 2
                 self._filled.wait(GATHERING)

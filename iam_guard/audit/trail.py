@@ -15,6 +15,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+import weakref
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
@@ -120,7 +121,8 @@ class Trail:
         """Let OpenTelemetry know of the caches of the guard and of the age of what it knows, whenever it asks."""
         self._telemetry.watch(usage, staleness)
         if self._pipeline is not None:
-            self._telemetry.watch_audit(self._pipeline.usage)
+            this = weakref.ref(self._pipeline)  # what asks for metrics outlives trails
+            self._telemetry.watch_audit(lambda: pipeline.usage() if (pipeline := this()) else None)
 
     def usage(self) -> AuditUsage | None:
         """Tell how the trail of this process fares; None where it is not kept in a folder."""

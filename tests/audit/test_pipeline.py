@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,17 @@ from iam_guard.audit.classes import ADMIN, DENIAL, READ, WRITE, RecordClass
 from iam_guard.audit.pipeline import NotRecordedError, Pipeline
 from iam_guard.audit.segments import SegmentLimits
 from iam_guard.audit.shard import is_ended, shards_of
+from iam_guard.audit.sinks import ListSink
+from iam_guard.audit.trail import Trail
 from iam_guard.audit.verdicts import Verdict
-from tests.audit.pipelines import eventually, gaps_in, ids_in, pipeline_in
-from tests.audit.trails import RING, last_segment, only_shard, record, verdicts
+from iam_guard.errors import InvalidClientTokenId, StoreUnavailable
+from iam_guard.model.decision import Decision, Outcome
+from iam_guard.model.principal import Principal
+from iam_guard.model.request import AccessRequest, Call
+from tests.audit.pipelines import eventually, facts_in, gaps_in, ids_in, pipeline_in
+from tests.audit.trails import NOON, RING, last_segment, only_shard, record, verdicts
+
+ADA = "arn:aws:iam::111122223333:user/ada"
 
 
 @pytest.fixture
@@ -179,6 +188,33 @@ def test_what_killed_processes_left_is_recovered_at_the_start(tmp_path: Path, op
     opened().put(record(77), ADMIN)
     assert is_ended(left)
     assert [gap["reason"] for gap in gaps_in(tmp_path)] == ["ProcessEnded"]
+
+
+def test_the_trail_has_the_lines_that_a_sink_would_have(
+    tmp_path: Path, opened: Callable[..., Pipeline], decide: Callable[..., Decision], call: Call
+) -> None:
+    """Of every kind, masked alike, whoever makes the line; shard and sequence come to it."""
+    spied = replace(call, user_agent="Bearer hunter2-hunter2")
+
+    def note(trail: Trail) -> None:
+        trail.note(decide(), spied, started=100.0)
+        trail.note(decide(Outcome.EXPLICITLY_DENIED), spied, started=100.0)
+        trail.note(replace(decide(), request=AccessRequest(Principal.from_arn(ADA), "docs:Put", "*")), call, started=99)
+        trail.note_authentication(InvalidClientTokenId(), spied, kind="sigv4", credential_id="igk_hunter2.hunter2")
+        trail.note_error(StoreUnavailable("gone"), spied, action="docs:X")
+
+    same: Any = {"clock": lambda: NOON, "new_id": lambda: "event-1", "timer": lambda: 100.25}
+    sink = ListSink()
+    pipeline = opened()
+    note(Trail(sink, **same))
+    note(Trail(pipeline, **same))
+    pipeline.close()
+    kept = [each for each in facts_in(tmp_path) if not each["iamGuard"]["kind"].startswith("audit_")]
+    for number, each in enumerate(kept, 1):
+        assert each["iamGuard"].pop("shard") == only_shard(tmp_path).name
+        assert each["iamGuard"].pop("sequence") == number
+    assert kept == sink.records
+    assert "hunter2" not in str(kept)
 
 
 # --- the ring is full, or the disk is slow ---------------------------------------------------------------------------
