@@ -37,6 +37,7 @@ BENCHMARKS = {
     "load": "seconds and MiB to load policies",
     "many": "microseconds of one warm decision among many statements, policies, principals",
     "memory": "KiB for each principal that a guard knows",
+    "pipeline": "microseconds that a request pays for its record in a trail",
     "session_tokens": "microseconds to open a session token",
     "served": "requests a second under uvicorn (needs `wrk`)",
     "trail": "records a second that the audit trail takes, and that are verified",

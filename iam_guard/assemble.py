@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 from iam_guard.audit.keys_read import ListedKeys
-from iam_guard.audit.sinks import open_sink
+from iam_guard.audit.opening import open_log
 from iam_guard.audit.trail import Trail
 from iam_guard.enforcement.service import Service
 from iam_guard.guard import Guard, ResourceLoader
 from iam_guard.settings import Settings, load
 from iam_guard.store.cached import CachedStore
-from iam_guard.store.opening import open_store
+from iam_guard.store.opening import open_store, store_file
 from iam_guard.store.protocol import SourceStore
 
 
@@ -34,11 +35,11 @@ def open_guard(
     Raises `ConfigurationError` for a wrong setting, `SeedError` for a bad seed file, `StoreUnavailable` when the
     database cannot be reached.
     """
-    chosen = load(settings)
+    chosen, where = load(settings), os.fspath(store)
     with ExitStack() as undoing:
-        opened = open_store(os.fspath(store), chosen)
+        opened = open_store(where, chosen)
         undoing.callback(opened.close)
-        guard = guard_on(opened, chosen, services=services, resources=resources)
+        guard = guard_on(opened, chosen, services=services, resources=resources, database=store_file(where))
         undoing.pop_all()
     return guard
 
@@ -49,9 +50,11 @@ def guard_on(
     *,
     services: Iterable[Service] = (),
     resources: ResourceLoader | None = None,
+    database: Path | None = None,
 ) -> Guard:
-    """Put a guard on a store that is open already."""
-    keys = ListedKeys(settings.audit_condition_keys)
-    trail = Trail(open_sink(settings.audit), region=settings.region, keys=keys)
+    """Put a guard on a store that is open already; `database` is its file, beside which the audit key lies."""
     catalogues = [each.catalogue for each in services]
+    service = catalogues[0].service if catalogues else "iam-guard"
+    log, keys = open_log(settings, database, service=service), ListedKeys(settings.audit_condition_keys)
+    trail = Trail(log, region=settings.region, keys=keys)
     return Guard(CachedStore(opened, settings), trail, settings, catalogues=catalogues, resources=resources)

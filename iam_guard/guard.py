@@ -46,7 +46,7 @@ from iam_guard.model.credential import AccessKey, ApiKey
 from iam_guard.model.decision import Decision, Outcome
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import AccessRequest, Call, Resource
-from iam_guard.model.usage import CacheUsage
+from iam_guard.model.usage import AuditUsage, CacheUsage
 from iam_guard.settings import Settings
 from iam_guard.store.cached import CachedStore
 from iam_guard.store.certificate_trust import RevocationLists
@@ -238,8 +238,13 @@ class Guard:
 
     # --- the state behind ----------------------------------------------------------------------------------------
 
-    def is_warm(self, principal: Principal, resource: str | Resource) -> bool:
-        """Tell whether `decide` would answer without touching the store, so that it need not leave the event loop."""
+    def is_warm(self, principal: Principal, resource: str | Resource, action: str | None = None) -> bool:
+        """Tell whether `decide` would answer without touching the store, so that it need not leave the event loop.
+
+        With an action, also whether its record would be taken without waiting.
+        """
+        if action is not None and self.trail.may_wait(action):
+            return False
         if self._resources is not None and not isinstance(resource, Resource) and resource != "*":
             return False  # the application is asked, and may ask its own tables
         return self._loader.is_warm(principal, _wanted(resource))
@@ -257,6 +262,10 @@ class Guard:
             return self._certificates.is_warm(credential, call)
         needed = needed_record(credential, self._tokens.session)
         return needed is None or self._store.holds(_ROOMS[needed[0]], needed[1])
+
+    def audit_usage(self) -> AuditUsage | None:
+        """Tell how the audit trail of this process fares; None where it is not kept in a folder."""
+        return self.trail.usage()
 
     def usage(self) -> dict[str, CacheUsage]:
         """Tell how each cache is used: entries held, entries at most, hits and misses since the guard was opened."""

@@ -45,10 +45,20 @@ class Settings:
     public_hosts: tuple[str, ...] = ()
     """Names that clients may have signed as `Host` when a proxy rewrites it; tried after the header itself."""
     audit: str = ""
-    """Where audit records go: empty for nowhere, `-` for standard output, else a file path."""
+    """Where audit records go: empty for nowhere, `-` for standard output, a path that ends with `/` or is a folder
+    for a trail that can be proved, else a file path."""
     audit_condition_keys: tuple[str, ...] = ("aws:*", "iam:*")
     """Condition keys whose values are recorded when a decision read them, `docs:*` say; of all others the record says
     that they were read. `aws:referer` counts only when it is named in full."""
+    audit_fail_open: tuple[str, ...] = ("read",)
+    """Which allowed requests of the application go on when their record finds no place in the trail, with a gap that is
+    counted: `read`, `write`; all others are refused."""
+    audit_wait: float = 0.1
+    """Seconds that an ordinary request waits for a place for its record in the trail."""
+    audit_durable_wait: float = 5.0
+    """Seconds that a call of the IAM and STS API waits until its record is on the disk; then it is refused."""
+    audit_ring: int = 10_000
+    """Records that wait in memory for the thread that writes the trail."""
     audit_key_file: str = ""
     """A file with the keys of the audit trail's checkpoints, one a line, of which the first signs; made by
     `iam-guard init` beside an SQLite store."""

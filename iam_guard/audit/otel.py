@@ -18,7 +18,7 @@ from iam_guard.audit.record import reason_word
 from iam_guard.audit.redaction import mask
 from iam_guard.errors import IamGuardError
 from iam_guard.model.decision import Decision, Outcome
-from iam_guard.model.usage import CacheUsage
+from iam_guard.model.usage import AuditUsage, CacheUsage
 
 ACTION = "iam_guard.action"
 OUTCOME = "iam_guard.outcome"
@@ -41,6 +41,11 @@ CACHE_ENTRIES = "iam_guard.cache.entries"
 CACHE_REQUESTS = "iam_guard.cache.requests"
 STALENESS = "iam_guard.store.staleness"
 CACHE = "iam_guard.cache.name"
+AUDIT_WAITING = "iam_guard.audit.waiting"
+AUDIT_OLDEST = "iam_guard.audit.oldest_age"
+AUDIT_CHECKPOINT = "iam_guard.audit.checkpoint_age"
+AUDIT_DROPPED = "iam_guard.audit.dropped"
+AUDIT_REFUSED = "iam_guard.audit.refused"
 
 _BUCKETS = (1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 5e-3, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0)
 """Seconds: a warm decision takes microseconds, one that loads from the store milliseconds."""
@@ -86,6 +91,28 @@ class Telemetry:
         describe(STALENESS, [age], unit="s", description="Time since the store was last reached")
         self._meter.create_observable_counter(
             CACHE_REQUESTS, [requests], unit="{request}", description="Questions to a cache, by what came of them"
+        )
+
+    def watch_audit(self, usage: Callable[[], AuditUsage | None]) -> None:
+        """Tell, whenever metrics are collected, how the audit trail fares; nothing of one that is gone."""
+
+        def told(pick: Callable[[AuditUsage], float | None]) -> list[Callable[..., Iterable[metrics.Observation]]]:
+            def observe(_: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
+                fares = usage()
+                value = None if fares is None else pick(fares)
+                return [] if value is None else [metrics.Observation(value)]
+
+            return [observe]
+
+        gauge, counter = self._meter.create_observable_gauge, self._meter.create_observable_counter
+        gauge(
+            AUDIT_WAITING, told(lambda at: at.waiting), unit="{record}", description="Records that are not written yet"
+        )
+        gauge(AUDIT_OLDEST, told(lambda at: at.oldest_age), unit="s", description="Age of the oldest of them")
+        gauge(AUDIT_CHECKPOINT, told(lambda at: at.checkpoint_age), unit="s", description="Age of the last checkpoint")
+        counter(AUDIT_DROPPED, told(lambda at: at.dropped), unit="{record}", description="Records that are missing")
+        counter(
+            AUDIT_REFUSED, told(lambda at: at.refused), unit="{request}", description="Refused for want of a record"
         )
 
     def decided(self, decision: Decision, seconds: float) -> None:

@@ -43,6 +43,8 @@ class Gap:
     """A word: `DiskFull`, `SegmentAltered`, `SyncFailed`, `ProcessEnded`, `ShardDamaged`, or the caller's own."""
     lost: int | None = None
     """Their number, where it is known."""
+    refused: int | None = None
+    """How many requests were refused besides, because their record could not be kept."""
     first: datetime | None = None
     """When the first of them came."""
     last: datetime | None = None
@@ -59,6 +61,7 @@ def gap_line(stamp: Stamp, gap: Gap) -> bytes:
     members: dict[str, object] = {
         "reason": gap.reason,
         "lost": gap.lost,
+        "refused": gap.refused,
         "firstTime": None if gap.first is None else event_time(gap.first),
         "lastTime": None if gap.last is None else event_time(gap.last),
         "cutBytes": gap.cut_bytes,

@@ -73,6 +73,11 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
+def is_line(line: bytes) -> bool:
+    """Tell whether this is one record on one line, with `iamGuard` as its last member."""
+    return line[-3:] == LINE_END and line.find(b"\n") == len(line) - 1 and len(line) <= MAX_LINE
+
+
 class SegmentWriter:
     """Writes one shard. Not to be used from two threads at once."""
 
@@ -86,8 +91,12 @@ class SegmentWriter:
         limits: SegmentLimits = SegmentLimits(),
         clock: Callable[[], datetime] = _now,
         timer: Callable[[], float] = time.monotonic,
+        is_retried: bool = False,
     ) -> None:
-        """Get ready to write below the folder `trail`; the shard begins with the first commit."""
+        """Get ready to write below the folder `trail`; the shard begins with the first commit.
+
+        `is_retried` says that lines of a failed commit come again: then a full disk is no number of lost lines.
+        """
         self._trail = trail
         self._key = key
         self._service = service
@@ -95,6 +104,9 @@ class SegmentWriter:
         self._limits = limits
         self._clock = clock
         self._timer = timer
+        self._is_retried = is_retried
+        self.checkpointed: float | None = None
+        """When, by the timer, a checkpoint was last written."""
         self._is_closed = False
         self._forget()
         _WRITERS.add(self)
@@ -131,7 +143,7 @@ class SegmentWriter:
         if self._is_closed:
             raise OSError(errno.EBADF, "the audit trail is closed")
         for line in lines:
-            if line[-3:] != LINE_END or line.find(b"\n") != len(line) - 1 or len(line) > MAX_LINE:
+            if not is_line(line):
                 raise ValueError("expected a record on one line, with iamGuard as its last member")
         self._pending += lines
 
@@ -156,7 +168,7 @@ class SegmentWriter:
     def due_in(self) -> float | None:
         """Give the seconds until the next commit has to sign a checkpoint; None when everything is signed."""
         if self._unsigned_since is None:
-            return None
+            return max(0.0, self._try_again - self._timer()) if self._notes else None
         return max(0.0, self._unsigned_since + self._limits.checkpoint_seconds - self._timer())
 
     def checkpoint(self) -> str:
@@ -241,7 +253,8 @@ class SegmentWriter:
         self._has_reserve, self._is_disk_full, self._try_reserve = False, True, -math.inf
         try:
             release_reserve(segment.segment.folder)
-            numbered = self._numbered([gap_line(self._stamp(), Gap("DiskFull", lost=lost))])
+            gap = Gap("DiskFull", lost=None if self._is_retried else lost)
+            numbered = self._numbered([gap_line(self._stamp(), gap)])
             segment.lines.append(numbered[0])
             self._grow(numbered)
             self._sign_all()
@@ -268,6 +281,7 @@ class SegmentWriter:
             self._hashes = []
             segment.checkpoints.append("".join(f"{note}\n" for note in self._notes).encode())
             self._notes = []
+            self.checkpointed = self._timer()
 
     def _do_what_is_due(self) -> None:
         """Sign, rotate and set room aside; a failure is logged and tried again, for the lines are kept all the same."""

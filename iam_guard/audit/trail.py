@@ -1,12 +1,13 @@
 """The door of the room: note every decision, every refused credential, every failure to decide.
 
-Noting is synchronous: when a method returns, the sink has the line. When a line cannot be made or written, the failure
-is counted and logged (never the record itself), and then:
+A sink is written to at once: when a method returns, it has the line. When a line cannot be made or written, the
+failure is counted and logged (never the record itself), and then:
 - an Allow must not go unrecorded: it becomes a refusal (`DecisionUnavailable`), unless `on_failure="ignore"`;
 - a denial stays the denial that it is, for refusing is always safe.
+A pipeline takes lines to a thread that writes, and has rules of its own for each class of records (`classes`).
 
-Must not live here: the shape of a record (`record`, `line`), what may leave (`redaction`), where it goes (`sinks`),
-what OpenTelemetry is told (`otel`). Safe to use from several threads.
+Must not live here: the shape of a record (`record`, `line`), what may leave (`redaction`), where it goes (`sinks`,
+`pipeline`), what OpenTelemetry is told (`otel`). Safe to use from several threads.
 """
 
 from __future__ import annotations
@@ -14,21 +15,26 @@ from __future__ import annotations
 import logging
 import os
 import time
+import weakref
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Literal
 
+from iam_guard.audit.classes import DENIAL, RecordClass, class_of_allow
 from iam_guard.audit.keys_read import ListedKeys
 from iam_guard.audit.line import decision_line
 from iam_guard.audit.otel import Telemetry, trace_ids
+from iam_guard.audit.pipeline import NotRecordedError, Pipeline
 from iam_guard.audit.record import DEFAULT_KEYS, UNDECIDED, Stamp, authentication_record, error_record
 from iam_guard.audit.redaction import to_line
+from iam_guard.audit.ring import Line
 from iam_guard.audit.sinks import Sink
 from iam_guard.errors import DecisionUnavailable, IamGuardError
 from iam_guard.model.decision import Decision
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import Call
-from iam_guard.model.usage import CacheUsage
+from iam_guard.model.usage import AuditUsage, CacheUsage
 
 logger = logging.getLogger("iam_guard.audit")
 
@@ -52,7 +58,7 @@ class Trail:
 
     def __init__(
         self,
-        sink: Sink | None,
+        sink: Sink | Pipeline | None,
         telemetry: Telemetry | None = None,
         *,
         on_failure: Literal["deny", "ignore"] = "deny",
@@ -62,7 +68,8 @@ class Trail:
         new_id: Callable[[], str] = new_id,
         timer: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self._sink = sink
+        self._sink = None if isinstance(sink, Pipeline) else sink
+        self._pipeline = sink if isinstance(sink, Pipeline) else None
         self._telemetry = telemetry or Telemetry()
         self._on_failure = on_failure
         self._region = region
@@ -78,7 +85,10 @@ class Trail:
         """
         duration = self._timer() - started
         self._telemetry.decided(decision, duration)
-        failure = self._write(lambda: decision_line(decision, call, self._stamp(), duration=duration, keys=self._keys))
+        row = class_of_allow(decision.request.action) if decision.allowed else DENIAL
+        failure = self._write(
+            lambda stamp: decision_line(decision, call, stamp, duration=duration, keys=self._keys), row
+        )
         if failure is not None and decision.allowed and self._on_failure != "ignore":
             raise DecisionUnavailable("the audit record cannot be written") from failure
 
@@ -88,7 +98,7 @@ class Trail:
         """Note credentials that were refused; `credential_id` is what the caller claimed, as far as it is no secret."""
         self._telemetry.authenticated(kind, error)
         self._write(
-            lambda: to_line(authentication_record(error, call, self._stamp(), kind=kind, credential_id=credential_id))
+            lambda stamp: to_line(authentication_record(error, call, stamp, kind=kind, credential_id=credential_id))
         )
 
     def count_authentication(self, kind: str) -> None:
@@ -107,34 +117,73 @@ class Trail:
         """Note a request that was refused without a decision: none could be made, or nothing had asked for one."""
         self._telemetry.undecided(error, action)
         self._write(
-            lambda: to_line(
-                error_record(error, call, self._stamp(), principal=principal, action=action, resource=resource)
+            lambda stamp: to_line(
+                error_record(error, call, stamp, principal=principal, action=action, resource=resource)
             )
         )
 
     def watch(self, usage: Callable[[], Mapping[str, CacheUsage]], staleness: Callable[[], float]) -> None:
         """Let OpenTelemetry know of the caches of the guard and of the age of what it knows, whenever it asks."""
         self._telemetry.watch(usage, staleness)
+        if self._pipeline is not None:
+            this = weakref.ref(self._pipeline)  # what asks for metrics outlives trails
+            self._telemetry.watch_audit(lambda: pipeline.usage() if (pipeline := this()) else None)
+
+    def usage(self) -> AuditUsage | None:
+        """Tell how the trail of this process fares; None where it is not kept in a folder."""
+        return None if self._pipeline is None else self._pipeline.usage()
+
+    def may_wait(self, action: str) -> bool:
+        """Tell whether noting an Allow of this action may wait, so that it must not be done on an event loop."""
+        return self._pipeline is not None and self._pipeline.may_wait(action)
 
     def close(self) -> None:
-        """Close the sink; an Allow after this is refused like any other that cannot be recorded."""
-        if self._sink is not None:
-            self._sink.close()
+        """Write what waits and close; an Allow after this is refused like any other that cannot be recorded."""
+        for kept in (self._sink, self._pipeline):
+            if kept is not None:
+                kept.close()
 
     def _stamp(self) -> Stamp:
         trace_id, span_id = trace_ids()
         return Stamp(self._clock(), self._new_id(), self._region, trace_id, span_id)
 
-    def _write(self, make: Callable[[], bytes]) -> Exception | None:
-        """Make a line and hand it to the sink; give the error when that failed."""
+    def _write(self, make: Callable[[Stamp], bytes], row: RecordClass = DENIAL) -> Exception | None:
+        """Make a line and hand it on; give the error when that failed."""
+        if self._pipeline is not None:
+            return self._put(self._pipeline, make, row)
         if self._sink is None:
             return None
         try:
-            self._sink.write(make())
+            self._sink.write(make(self._stamp()))
         except Exception as error:  # noqa: BLE001 - whatever went wrong, an Allow must not go unrecorded
             self._telemetry.failed()
-            # No traceback: its text may hold a part of the record.
-            detail = error.strerror if isinstance(error, OSError) else None
-            logger.error("an audit record cannot be written: %s (%s)", detail or "failure", type(error).__name__)
+            _log_failure(error)
             return error
         return None
+
+    def _put(self, pipeline: Pipeline, make: Callable[[Stamp], bytes], row: RecordClass) -> Exception | None:
+        """Hand a line to the pipeline; give the error when the request is to be refused.
+
+        The line is made here where the request is refused without it, and by the writer otherwise.
+        """
+        try:
+            try:
+                stamp = self._stamp()
+                line: Line = partial(make, stamp) if pipeline.may_go_without(row) else make(stamp)
+            except Exception as error:  # noqa: BLE001 - as with a sink
+                _log_failure(error)
+                is_kept = pipeline.miss(row, "a record cannot be made")
+            else:
+                is_kept = pipeline.put(line, row)
+        except NotRecordedError as refusal:
+            self._telemetry.failed()
+            return refusal
+        if not is_kept:
+            self._telemetry.failed()
+        return None
+
+
+def _log_failure(error: Exception) -> None:
+    """Say that a record is missing; without traceback, for its text may hold a part of the record."""
+    detail = error.strerror if isinstance(error, OSError) else None
+    logger.error("an audit record cannot be written: %s (%s)", detail or "failure", type(error).__name__)

@@ -23,7 +23,7 @@ from iam_guard.enforcement.service import Service
 from iam_guard.errors import ConfigurationError
 from iam_guard.settings import Settings, load
 from iam_guard.store.first_account import create_first_account
-from iam_guard.store.opening import init_store, is_seed_file, open_store
+from iam_guard.store.opening import init_store, is_seed_file, open_store, store_file
 from iam_guard.store.protocol import SourceStore
 from iam_guard.store.snapshot import Snapshot
 from iam_guard.store.sql_store import SqlStore
@@ -74,7 +74,7 @@ def serve(
         opened = open_store(store, settings) if is_seed_file(store) else init_store(store, settings)
         _fill(opened, seed, root_access_key, account, partition=settings.partition)
         snapshot = _snapshot_of(opened) if allow_reset else None
-        guard = guard_on(opened, settings, services=[Service(each) for each in services])
+        guard = guard_on(opened, settings, services=[Service(each) for each in services], database=store_file(store))
         api = aws_api(guard)
         try:
             _listen(api if snapshot is None else Resettable(api, snapshot.restore, guard), listener)

@@ -198,9 +198,9 @@ def decide_here(action: str, resource: str | Resource, context: Keys | None) -> 
 
 
 async def decide_here_async(action: str, resource: str | Resource, context: Keys | None) -> Decision:
-    """Ask the guard of the current call; in a thread of its own where the store must be asked."""
+    """Ask the guard of the current call; in a thread of its own where the store or the disk must be waited for."""
     call = current_call()
-    if call.guard.is_warm(call.caller, resource):
+    if call.guard.is_warm(call.caller, resource, action):
         return decide_here(action, resource, context)
     return await anyio.to_thread.run_sync(decide_here, action, resource, context)
 

@@ -33,6 +33,11 @@ def open_store(url_or_path: str, settings: Settings, *, create: bool = True) -> 
     return open_database(url_or_path, settings, create=create)
 
 
+def store_file(url_or_path: str) -> Path | None:
+    """Give the file of an SQLite store; None for every other store."""
+    return None if is_seed_file(url_or_path) else database_file(url_or_path)
+
+
 def open_database(url: str, settings: Settings, *, create: bool = True) -> SqlStore:
     """Open a store that can be written to."""
     path = database_file(url)

@@ -19,7 +19,7 @@ from iam_guard.audit.otel import Telemetry, trace_ids
 from iam_guard.errors import InvalidClientTokenId, StoreUnavailable
 from iam_guard.model.decision import Decision, Outcome
 from iam_guard.model.principal import Principal
-from iam_guard.model.usage import CacheUsage
+from iam_guard.model.usage import AuditUsage, CacheUsage
 
 Decide = Callable[..., Decision]
 Metrics = tuple[InMemoryMetricReader, MeterProvider]
@@ -157,6 +157,21 @@ def test_caches_and_staleness_are_told_when_metrics_are_collected(metric_reader:
     assert [point.value for _, point in points(reader, "iam_guard.cache.entries")] == [3]
     age = 2.5
     assert [point.value for _, point in points(reader, "iam_guard.store.staleness")] == [2.5]
+
+
+def test_how_the_trail_fares_is_told_when_metrics_are_collected(metric_reader: Metrics) -> None:
+    """Before the first checkpoint there is no age of one."""
+    reader, provider = metric_reader
+    telemetry = Telemetry(meter=provider.get_meter("test"))
+    fares: AuditUsage | None = AuditUsage(7, 10, 1.5, None, dropped=3, refused=2, is_failing=True)
+    telemetry.watch_audit(lambda: fares)
+    names = ["waiting", "oldest_age", "dropped", "refused"]
+    assert [points(reader, f"iam_guard.audit.{name}")[0][1].value for name in names] == [7, 1.5, 3, 2]
+    assert points(reader, "iam_guard.audit.checkpoint_age") == []
+    fares = AuditUsage(7, 10, 1.5, 0.25, dropped=3, refused=2, is_failing=True)
+    assert [point.value for _, point in points(reader, "iam_guard.audit.checkpoint_age")] == [0.25]
+    fares = None
+    assert reader.get_metrics_data() is None
 
 
 def test_attributes_of_metrics_have_few_values(metric_reader: Metrics, decide: Decide) -> None:

@@ -1,0 +1,57 @@
+"""From the setting `audit` to what takes records: nothing, a sink, or the pipeline into a trail.
+
+A path that ends with a slash, or is a folder, is a trail. Must not live here: the files of keys (`signing_keys`),
+writing (`sinks`, `pipeline`).
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from iam_guard.audit.pipeline import Pipeline
+from iam_guard.audit.scribe import TrailPlace
+from iam_guard.audit.signing_keys import audit_key_file, key_ring, read_signing_keys
+from iam_guard.audit.sinks import Sink, open_sink
+from iam_guard.errors import ConfigurationError
+from iam_guard.settings import Settings
+
+
+def open_log(settings: Settings, database: Path | None, *, service: str = "iam-guard") -> Sink | Pipeline | None:
+    """Open what the setting `audit` names; `database` is the SQLite file beside which the key is looked for.
+
+    Raises `ConfigurationError` when it cannot be opened.
+    """
+    return _pipeline(settings, database, service) if is_trail(settings.audit) else open_sink(settings.audit)
+
+
+def is_trail(where: str) -> bool:
+    """Tell whether the setting `audit` names a folder."""
+    return where.endswith("/") or (bool(where) and Path(where).is_dir())
+
+
+def _pipeline(settings: Settings, database: Path | None, service: str) -> Pipeline:
+    key_file = audit_key_file(settings, database)
+    if key_file is None:
+        message = "expected the file of the key that signs the audit trail, set `IAM_GUARD_AUDIT_KEY_FILE`"
+        raise ConfigurationError(message, place="audit_key_file")
+    key, known = read_signing_keys(key_file)[0], key_ring(settings, key_file)
+    return Pipeline(
+        TrailPlace(_folder(settings.audit), key, known, service=service, region=settings.region),
+        ring=settings.audit_ring,
+        wait=settings.audit_wait,
+        durable_wait=settings.audit_durable_wait,
+        fail_open=settings.audit_fail_open,
+    )
+
+
+def _folder(where: str) -> Path:
+    """Give the folder, which is made for its owner only. Raises `ConfigurationError` where nobody may write there."""
+    folder = Path(where)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"the audit folder cannot be made: {error.strerror}", place=where) from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ConfigurationError("the audit folder cannot be written to", place=where)
+    return folder

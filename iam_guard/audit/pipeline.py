@@ -1,0 +1,176 @@
+"""The way of a record into a trail that can be proved: from the thread of a request, through the ring, to the scribe.
+
+Each process has a thread of its own, which starts with its first record, so that a process forks freely: the child has
+an empty ring, no thread, and begins its own shard. Nothing here waits on a thread that runs an event loop: there an
+ordinary record finds a place at once or is treated as one for which there is none, and one that must be on the disk
+before the answer is refused, for it has to be asked for in a worker thread (`may_wait` tells beforehand).
+
+Must not live here: what the classes are (`classes`), the shape of a line (`line`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+import weakref
+from collections.abc import Iterable
+
+from iam_guard.audit.classes import OnFailure, RecordClass, class_of_allow, classes_that_refuse
+from iam_guard.audit.ring import Line, Ring, Ticket
+from iam_guard.audit.scribe import Scribe, TrailPlace
+from iam_guard.audit.segments import is_line
+from iam_guard.model.usage import AuditUsage
+
+CLOSING = 30.0
+"""Seconds for which closing waits for the disk at most."""
+
+
+class NotRecordedError(Exception):
+    """The record is not in the trail, and its class wants the request refused. The message is for the log."""
+
+
+class Pipeline:
+    """Takes lines for one trail. Safe to share between threads, and to fork with."""
+
+    def __init__(
+        self,
+        place: TrailPlace,
+        *,
+        ring: int = 10_000,
+        wait: float = 0.1,
+        durable_wait: float = 5.0,
+        fail_open: Iterable[str] = ("read",),
+    ) -> None:
+        self._place = place
+        self._limit = max(1, ring)
+        self._wait = wait
+        self._durable_wait = durable_wait
+        self._refusing = classes_that_refuse(fail_open)
+        self._begin()
+        _PIPELINES.add(self)
+
+    def _begin(self) -> None:
+        self._ring = Ring(self._limit)
+        self._scribe = Scribe(self._place, self._ring)
+        self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
+
+    # --- the door ------------------------------------------------------------------------------------------------
+
+    def put(self, line: Line, row: RecordClass) -> bool:
+        """Keep a line as its class says; False where it was dropped and counted.
+
+        It may be made later, by the writer, where its request may go on without it (`may_go_without`).
+
+        Raises `NotRecordedError` where the request must be refused.
+        """
+        if isinstance(line, bytes) and not is_line(line):
+            return self.miss(row, "a record cannot be written")
+        if row.is_durable:
+            return self._put_durably(line, row)
+        if self._is_started():
+            ring = self._ring
+            if ring.put(line, wait=0.0) or (not _on_event_loop() and ring.put(line, wait=self._wait)):
+                return True
+        return self.miss(row, "no place for a record")
+
+    def miss(self, row: RecordClass, why: str) -> bool:
+        """Count a record that is not kept. Raises `NotRecordedError` where the class wants that."""
+        is_allow = row.on_failure is not OnFailure.STAY_DENIED
+        is_refused = is_allow and (self._ring.is_closed or not self.may_go_without(row))
+        self._ring.miss(is_refused=is_refused)
+        if is_refused:
+            raise NotRecordedError(why)
+        return False
+
+    def may_go_without(self, row: RecordClass) -> bool:
+        """Tell whether a request of a class is answered as it would be when its record cannot be kept."""
+        return row.name not in self._refusing
+
+    def may_wait(self, action: str) -> bool:
+        """Tell whether noting an Allow of this action would wait: for the disk, or perhaps for a place."""
+        return class_of_allow(action).is_durable or self._ring.is_half_full
+
+    def usage(self) -> AuditUsage:
+        """Tell how the pipeline fares, as of now."""
+        ring = self._ring
+        return AuditUsage(
+            waiting=len(ring),
+            limit=ring.limit,
+            oldest_age=ring.oldest_age(),
+            checkpoint_age=self._scribe.checkpoint_age(),
+            dropped=ring.dropped,
+            refused=ring.refused,
+            is_failing=ring.is_failing,
+        )
+
+    def close(self) -> None:
+        """Write and sign what waits; take nothing from now on."""
+        with self._starting:
+            _end(self._ring, self._thread)
+
+    # --- waiting for the disk ------------------------------------------------------------------------------------
+
+    def _put_durably(self, line: Line, row: RecordClass) -> bool:
+        if _on_event_loop():
+            return self.miss(row, "a record that must be on the disk first was asked for on an event loop")
+        ticket, until = Ticket(), time.monotonic() + self._durable_wait
+        if not self._is_started() or not self._ring.put(line, ticket, wait=self._durable_wait):
+            return self.miss(row, "no place for a record")
+        if not ticket.is_answered_in(until - time.monotonic()):
+            self._ring.withdraw(ticket)
+            return self.miss(row, "a record was not on the disk in time")
+        return ticket.error is None or self.miss(row, "a record did not get to the disk")
+
+    # --- the thread ----------------------------------------------------------------------------------------------
+
+    def _is_started(self) -> bool:
+        return self._thread is not None or self._start()
+
+    def _start(self) -> bool:
+        """Start the thread, which holds on to nobody who has gone without closing; False where none is to be had."""
+        with self._starting:
+            if self._thread is None and not self._ring.is_closed:
+                thread = threading.Thread(target=self._scribe.run, name="iam-guard-audit", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError:  # the interpreter ends, or there are too many
+                    return False
+                self._finalizer = weakref.finalize(self, _end, self._ring, thread)
+                self._thread = thread
+        return self._thread is not None
+
+    def _begin_in_child(self) -> None:
+        """Leave what waits to the parent: its thread is not here, and its shard is its own."""
+        was_closed = self._ring.is_closed
+        if self._thread is not None:
+            self._finalizer.detach()
+        self._begin()
+        self._ring.is_closed = was_closed
+
+
+def _end(ring: Ring, thread: threading.Thread | None) -> None:
+    ring.close()
+    if thread is not None and thread is not threading.current_thread():
+        thread.join(CLOSING)
+
+
+def _on_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+_PIPELINES: weakref.WeakSet[Pipeline] = weakref.WeakSet()
+
+
+def _begin_in_child() -> None:
+    for pipeline in list(_PIPELINES):
+        pipeline._begin_in_child()
+
+
+os.register_at_fork(after_in_child=_begin_in_child)

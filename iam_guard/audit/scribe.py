@@ -1,0 +1,194 @@
+"""The one thread of a process that writes its shard: takes from the ring, commits in groups, signs, tries again.
+
+A line that the request did not make is made here, from values that do not change any more; nothing of the application
+is called.
+
+A batch is written with one commit; where a request of it waits for the disk, one sync follows, for all of them. A batch
+that fails is put back and tried again, at first after a tenth of a second, then ever more slowly up to a second, until
+it can be written; meanwhile the ring fills and the classes say what becomes of requests. At the end what waits is
+written and signed; what cannot be is lost, and said in the log, and the next start finds the shard unfinished and
+declares the gap.
+
+Before the first record, what killed processes left is recovered. Must not live here: files (`segments`), waiting
+requests (`ring`).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from iam_guard.audit.recovery import Recovered, declare, recover
+from iam_guard.audit.ring import Missing, Ring, Waiting
+from iam_guard.audit.segments import SegmentLimits, SegmentWriter, is_line
+from iam_guard.audit.signed_note import KeyRing, SignerKey
+
+logger = logging.getLogger("iam_guard.audit")
+
+BATCH = 1000
+FIRST_RETRY, LONGEST_RETRY = 0.1, 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class TrailPlace:
+    """Where a trail is written, and under whose name."""
+
+    trail: Path
+    key: SignerKey
+    known: KeyRing
+    service: str = "iam-guard"
+    region: str = "us-east-1"
+    limits: SegmentLimits = field(default_factory=SegmentLimits)
+
+    def writer(self) -> SegmentWriter:
+        return SegmentWriter(
+            self.trail,
+            self.key,
+            service=self.service,
+            region=self.region,
+            limits=self.limits,
+            is_retried=True,
+        )
+
+
+class Scribe:
+    """Lives in its thread; others only read `checkpoint_age`."""
+
+    def __init__(self, place: TrailPlace, ring: Ring) -> None:
+        self._place = place
+        self._ring = ring
+        self._writer: SegmentWriter | None = None
+        self._found: list[Recovered] | None = None
+        self._retry = FIRST_RETRY
+
+    def run(self) -> None:
+        """Write until the ring is closed and empty."""
+        while self._step():
+            pass
+        self._end()
+
+    def checkpoint_age(self) -> float | None:
+        """Give the seconds since the last checkpoint was written; None before the first."""
+        writer = self._writer
+        return None if writer is None or writer.checkpointed is None else time.monotonic() - writer.checkpointed
+
+    # --- one batch -----------------------------------------------------------------------------------------------
+
+    def _step(self) -> bool:
+        """Write what waits; False when nothing will come any more, or what is left cannot be written."""
+        batch, missing = self._ring.take(BATCH, None if self._writer is None else self._writer.due_in())
+        is_last = self._ring.is_closed and not batch and missing is None
+        if not self._attempt(lambda: self._write(batch, missing), batch, missing):
+            if self._ring.is_closed:
+                return False
+            self._ring.pause(self._retry)
+            self._retry = min(self._retry * 2, LONGEST_RETRY)
+            return True
+        self._tell(batch)
+        self._went_well()
+        return not is_last
+
+    def _attempt(self, act: Callable[[], None], batch: list[Waiting], missing: Missing | None) -> bool:
+        try:
+            act()
+        except OSError as error:
+            self._went_wrong(error.strerror or "failure", batch, missing, error)
+        except Exception as error:  # noqa: BLE001  a thread that dies would leave every request waiting
+            self._went_wrong(f"unexpected {type(error).__name__}", batch, missing, error)
+            self._leave_shard()  # what it believes and what is in the files may differ now
+        else:
+            return True
+        return False
+
+    def _write(self, batch: list[Waiting], missing: Missing | None) -> None:
+        """Keep all of a batch, or raise and keep nothing."""
+        writer = self._begun()
+        writer.append(self._lines_of(batch))
+        if missing is not None:
+            writer.gap(missing.gap())
+        writer.commit()
+
+    def _lines_of(self, batch: list[Waiting]) -> list[bytes]:
+        """Make the lines that are not made yet, once; one that cannot be made is missing, and the next gap says so."""
+        lines = []
+        for each in list(batch):
+            line = each.line if isinstance(each.line, bytes) else self._made(each.line)
+            if line is None:
+                batch.remove(each)
+            else:
+                each.line = line
+                lines.append(line)
+        return lines
+
+    def _made(self, make: Callable[[], bytes]) -> bytes | None:
+        try:
+            line = make()
+        except Exception as error:  # noqa: BLE001  whatever it is, the others are written
+            logger.error("an audit record cannot be made: %s", type(error).__name__)  # its text may hold a part of it
+        else:
+            if is_line(line):
+                return line
+            logger.error("an audit record cannot be made: it is no line")
+        self._ring.miss(is_refused=False)
+        return None
+
+    def _tell(self, batch: list[Waiting]) -> None:
+        """Wait for the disk where somebody does. The lines stand in the file, so that no failure writes them again."""
+        tickets = [each.ticket for each in batch if each.ticket is not None]
+        if not tickets or self._writer is None:
+            return
+        failure: Exception | None = None
+        try:
+            self._writer.commit(durable=True)
+        except Exception as error:  # noqa: BLE001  whatever it is, the requests are not left to wait
+            logger.error("the audit trail does not get to the disk: %s", type(error).__name__)
+            failure = error
+        for ticket in tickets:
+            ticket.answer(failure)
+
+    def _went_well(self) -> None:
+        if self._ring.is_failing:
+            logger.warning("the audit trail is written again")
+        self._ring.done()
+        self._retry = FIRST_RETRY
+
+    def _went_wrong(self, why: str, batch: list[Waiting], missing: Missing | None, error: BaseException) -> None:
+        if not self._ring.is_failing:
+            logger.error("the audit trail cannot be written: %s", why)
+        self._ring.fail(batch, missing, error)
+
+    # --- the shard -----------------------------------------------------------------------------------------------
+
+    def _begun(self) -> SegmentWriter:
+        """Give the writer; the first time, see to what others left."""
+        if self._writer is None:
+            place = self._place
+            if self._found is None:
+                place.trail.mkdir(mode=0o700, parents=True, exist_ok=True)
+                self._found = recover(place.trail, place.key, place.known, region=place.region)
+            writer = place.writer()
+            try:
+                declare(place.trail, writer, self._found)
+            except OSError:
+                writer.abandon()
+                raise
+            self._found = []
+            self._writer = writer
+        return self._writer
+
+    def _leave_shard(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.abandon()
+
+    def _end(self) -> None:
+        if left := len(self._ring):
+            logger.error("%d audit records are lost, for the trail cannot be written", left)
+        if self._writer is not None:
+            try:
+                self._writer.close()
+            except OSError as error:
+                logger.error("the audit trail cannot be ended: %s", error.strerror)

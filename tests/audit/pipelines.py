@@ -1,0 +1,43 @@
+"""Pipelines for tests: into a folder, with the key of `trails`; and what came of it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from iam_guard.audit.pipeline import Pipeline
+from iam_guard.audit.scribe import TrailPlace
+from iam_guard.audit.segments import SegmentLimits
+from iam_guard.audit.shard import shards_of
+from tests.audit.trails import KEY, RING, lines_of
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def pipeline_in(trail: Path, limits: SegmentLimits = SegmentLimits(), **options: Any) -> Pipeline:
+    return Pipeline(TrailPlace(trail, KEY, RING, service="docs", limits=limits), **options)
+
+
+def facts_in(trail: Path) -> list[dict[str, Any]]:
+    """Give all records of a trail."""
+    return [json.loads(line) for shard in shards_of(trail) for line in lines_of(shard)]
+
+
+def ids_in(trail: Path) -> list[str]:
+    """Give the ids of the decisions in it."""
+    return [each["eventID"] for each in facts_in(trail) if each["iamGuard"]["kind"] == "decision"]
+
+
+def gaps_in(trail: Path) -> list[dict[str, Any]]:
+    return [each["iamGuard"] for each in facts_in(trail) if each["iamGuard"]["kind"] == "audit_gap"]
+
+
+def eventually(holds: Callable[[], object], seconds: float = 10.0) -> None:
+    """Wait until something holds."""
+    until = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < until, "it never came"
+        time.sleep(0.005)

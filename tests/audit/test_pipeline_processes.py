@@ -1,0 +1,290 @@
+"""What happens to whole processes: killed, forked, on a full disk, without the permission to write."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from iam_guard.audit.recovery import recover
+from iam_guard.audit.shard import shards_of
+from iam_guard.audit.verdicts import Verdict
+from tests.audit.pipelines import ROOT, facts_in, gaps_in, ids_in
+from tests.audit.test_segments import small_disk
+from tests.audit.trails import KEY, RING, verdicts
+
+BEGIN = """
+import json, os, random, signal, sys, threading, time
+from pathlib import Path
+from iam_guard.audit.classes import ADMIN, DENIAL, READ, WRITE
+from iam_guard.audit.pipeline import NotRecordedError
+from iam_guard.audit.segments import SegmentLimits
+from tests.audit.pipelines import eventually, pipeline_in
+from tests.audit.trails import record
+trail = Path(sys.argv[1])
+"""
+
+
+def run(script: str, *arguments: object, before: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    command = [*before, sys.executable, "-c", BEGIN + script, *map(str, arguments)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+# --- SIGKILL ---------------------------------------------------------------------------------------------------------
+
+KILLED = """
+randomness = random.Random(int(sys.argv[3]))
+acknowledged = []
+for life in range(int(sys.argv[2])):
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reading)
+        pipeline = pipeline_in(trail, SegmentLimits(checkpoint_records=7, segment_bytes=9000))
+        lock = threading.Lock()
+        def work(thread):
+            for number in range(100_000):
+                name = f"{life}-{thread}-{number}"
+                durable = number % 3 == 0
+                if pipeline.put(record(name), ADMIN if durable else WRITE) and durable:
+                    os.write(writing, f"id-{name}\\n".encode())
+        for thread in range(3):
+            threading.Thread(target=work, args=(thread,), daemon=True).start()
+        time.sleep(60)
+        os._exit(1)
+    os.close(writing)
+    first = os.read(reading, 1)
+    time.sleep(randomness.random() * 0.05)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    rest = b""
+    while part := os.read(reading, 65536):
+        rest += part
+    os.close(reading)
+    acknowledged += (first + rest).decode().split()
+print(json.dumps(acknowledged))
+"""
+
+
+def lives_are_ended(trail: Path, count: int, seed: int) -> int:
+    """Kill so many processes, each at another moment; every record whose request had its answer is there."""
+    done = run(KILLED, trail, count, seed)
+    acknowledged = json.loads(done.stdout)
+    assert len(acknowledged) >= count
+    recover(trail, KEY, RING)
+    kept = ids_in(trail)
+    assert len(set(kept)) == len(kept)
+    assert set(acknowledged) <= set(kept)
+    assert len(shards_of(trail)) == count
+    assert [gap["reason"] for gap in gaps_in(trail)] == ["ProcessEnded"] * count
+    assert verdicts(trail) == [Verdict.GAP]
+    return len(acknowledged)
+
+
+def test_a_kill_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
+    """The trail verifies after it, with a gap that is declared: each start recovered the one before."""
+    lives_are_ended(tmp_path, 15, seed=7)
+
+
+@pytest.mark.slow
+def test_two_hundred_kills_lose_nothing_that_was_acknowledged(tmp_path: Path) -> None:
+    lives_are_ended(tmp_path, 200, seed=8)
+
+
+# --- forks -----------------------------------------------------------------------------------------------------------
+
+FORKED = """
+pipeline = pipeline_in(trail)
+if sys.argv[2] == "after":
+    assert pipeline.put(record("parent-0"), ADMIN)
+children = []
+for number in range(3):
+    assert sys.argv[2] == "before" or pipeline.put(record(f"parent-waiting-{number}"), WRITE)
+    child = os.fork()
+    if child == 0:
+        assert pipeline.usage()[:2] == (0, 10_000), pipeline.usage()
+        assert pipeline.put(record(f"child-{number}"), ADMIN)
+        pipeline.put(record(f"child-{number}-late"), READ)
+        pipeline.close()
+        os._exit(0)
+    children.append(child)
+assert pipeline.put(record("parent-1"), ADMIN)
+assert [os.waitpid(child, 0)[1] for child in children] == [0, 0, 0]
+pipeline.close()
+"""
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_child_has_a_writer_and_a_shard_of_its_own(tmp_path: Path, when: str) -> None:
+    """Forked before the first record or after it, as servers do; what waited is written once, by the parent."""
+    run(FORKED, tmp_path, when)
+    waited = [f"id-parent-waiting-{number}" for number in range(3)] if when == "after" else []
+    expected = [*waited, "id-parent-1", *(["id-parent-0"] if when == "after" else [])]
+    expected += [f"id-child-{number}{end}" for number in range(3) for end in ("", "-late")]
+    assert sorted(ids_in(tmp_path)) == sorted(expected)
+    shards: dict[str, set[str]] = {}
+    for each in facts_in(tmp_path):
+        if each["iamGuard"]["kind"] == "decision":
+            shards.setdefault(each["iamGuard"]["shard"], set()).add(each["eventID"].split("-late")[0])
+    children = [{f"id-child-{number}"} for number in range(3)]
+    assert all(ids in shards.values() for ids in children)
+    assert len(shards) == 4
+    assert verdicts(tmp_path) == []
+
+
+FORKED_AMID = """
+pipeline = pipeline_in(trail)
+stop = threading.Event()
+def work(name):
+    number = 0
+    while not stop.is_set():
+        pipeline.put(record(f"{name}-{number}"), ADMIN if number % 10 == 0 else WRITE)
+        number += 1
+threads = [threading.Thread(target=work, args=(name,)) for name in "ab"]
+for thread in threads:
+    thread.start()
+for number in range(10):
+    time.sleep(0.01)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        assert pipeline.put(record(f"child-{number}"), ADMIN)
+        pipeline.close()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+stop.set()
+for thread in threads:
+    thread.join()
+pipeline.close()
+"""
+
+
+def test_a_fork_in_the_midst_of_writing_hangs_nobody(tmp_path: Path) -> None:
+    """Whatever locks other threads held at the moment."""
+    run(FORKED_AMID, tmp_path)
+    kept = ids_in(tmp_path)
+    assert {f"id-child-{number}" for number in range(10)} <= set(kept)
+    assert len(kept) == len(set(kept))
+    assert verdicts(tmp_path) == []
+
+
+AT_EXIT = """
+pipeline = pipeline_in(trail)
+pipeline.put(record(1), WRITE)
+"""
+
+
+def test_a_process_that_ends_without_closing_loses_nothing(tmp_path: Path) -> None:
+    run(AT_EXIT, tmp_path)
+    assert ids_in(tmp_path) == ["id-1"]
+    assert verdicts(tmp_path) == []
+
+
+# --- the disk is full ------------------------------------------------------------------------------------------------
+
+FULL = """
+limits = SegmentLimits(checkpoint_records=50, reserve_bytes=32768)
+pipeline = pipeline_in(trail, limits, ring=20, wait=0.2)
+kept, outcomes, number = [], {}, 0
+def ask(row):
+    global number
+    number += 1
+    try:
+        fate = "kept" if pipeline.put(record(number, filler="x" * 900), row) else "dropped"
+    except NotRecordedError:
+        fate = "refused"
+    if fate == "kept":
+        kept.append(f"id-{number}")
+    outcomes.setdefault(row.name, []).append(fate)
+    return fate
+while ask(ADMIN) == "kept":
+    pass
+while ask(WRITE) == "kept":
+    pass
+for row in (ADMIN, WRITE, READ, DENIAL):
+    ask(row)
+full = pipeline.usage()
+(trail.parent / "hog").unlink()
+eventually(lambda: not pipeline.usage().is_failing)
+after = {row.name: ask(row) for row in (ADMIN, WRITE, READ, DENIAL)}
+pipeline.close()
+last = {name: fates[-2] for name, fates in outcomes.items()}
+print(json.dumps([kept, last, after, full, pipeline.usage()]))
+"""
+
+
+def test_on_a_full_disk_each_class_has_its_way_until_there_is_room(tmp_path: Path) -> None:
+    """Everything that was answered is written when there is room; the gap has the numbers."""
+    disk, copy = tmp_path / "disk", tmp_path / "copy"
+    disk.mkdir()
+    command = small_disk(disk)
+    if command is None:
+        pytest.skip("needs a file system of its own")
+    script = (
+        f'head -c 400000 /dev/zero > {disk}/hog && "{sys.executable}" -c "$0" {disk}/trail && cp -r {disk}/trail {copy}'
+    )
+    whole = [*command, "sh", "-c", script, BEGIN + FULL]
+    done = subprocess.run(whole, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    kept, last, after, full, end = json.loads(done.stdout)
+    assert last == {"admin": "refused", "write": "refused", "read": "dropped", "denial": "dropped"}
+    assert set(after.values()) == {"kept"}
+    assert full[6] is True
+    assert end[4:6] == [2, full[5]]
+    assert ids_in(copy) == kept
+    reasons = {gap["reason"]: gap for gap in gaps_in(copy)}
+    assert set(reasons) == {"DiskFull", "NotRecorded"}
+    assert "lost" not in reasons["DiskFull"]
+    declared = [gap for gap in gaps_in(copy) if gap["reason"] == "NotRecorded"]
+    assert sum(gap["lost"] for gap in declared) == 2
+    assert sum(gap.get("refused", 0) for gap in declared) == full[5]
+    assert verdicts(copy) == [Verdict.GAP]
+
+
+# --- the permission is lost ------------------------------------------------------------------------------------------
+
+PERMISSION = """
+if os.geteuid() == 0:
+    os.seteuid(65534)
+pipeline = pipeline_in(trail, ring=3)
+trail.chmod(0o500)
+def ask(number, row):
+    try:
+        return pipeline.put(record(number), row)
+    except NotRecordedError:
+        return None
+assert ask(0, ADMIN) is None
+assert [ask(number, WRITE) for number in (1, 2, 3, 4)] == [True, True, True, None]
+assert (ask(5, READ), ask(6, DENIAL)) == (False, False)
+trail.chmod(0o700)
+eventually(lambda: not pipeline.usage().is_failing)
+assert ask(7, ADMIN)
+pipeline.close()
+for shard in trail.iterdir():
+    shard.chmod(0o755)
+    for path in shard.iterdir():
+        path.chmod(0o644)
+"""
+
+
+def test_without_the_permission_to_write_each_class_has_its_way_until_it_is_back(tmp_path: Path) -> None:
+    trail = tmp_path / "trail"
+    trail.mkdir()
+    for folder in trail.parents:
+        if folder.stat().st_uid == os.geteuid() and folder != Path("/"):
+            folder.chmod(folder.stat().st_mode | 0o111)
+    if os.geteuid() == 0:
+        os.chown(trail, 65534, -1)
+    done = run(PERMISSION, trail)
+    assert "the audit trail cannot be written: Permission denied" in done.stderr
+    trail.chmod(0o755)
+    assert ids_in(trail) == [f"id-{number}" for number in (1, 2, 3, 7)]
+    [gap] = gaps_in(trail)
+    assert (gap["lost"], gap["refused"]) == (2, 2)
+    assert verdicts(trail) == [Verdict.GAP]
