@@ -37,6 +37,7 @@ BENCHMARKS = {
     "load": "seconds and MiB to load policies",
     "many": "microseconds of one warm decision among many statements, policies, principals",
     "memory": "KiB for each principal that a guard knows",
+    "session_tokens": "microseconds to open a session token",
     "served": "requests a second under uvicorn (needs `wrk`)",
     "trail": "records a second that the audit trail takes, and that are verified",
     "where": "shares of a guarded request, by room",

@@ -165,6 +165,9 @@ CALLERS: Mapping[str, Principal] = {
     "Federated user": Principal.from_arn(f"arn:aws:sts::{ACCOUNT}:federated-user/ada"),
     "Root user": Principal.from_arn(f"arn:aws:iam::{ACCOUNT}:root"),
     "Service principal": Principal.service("events.amazonaws.com"),
+    "Caller of an identity provider": Principal.federated(
+        f"arn:aws:iam::{ACCOUNT}:oidc-provider/id.example.com", userid="ada", keys={}
+    ),
     "Anonymous caller": Principal.anonymous(),
 }
 READING, ASSUMING = ("docs:Get", THING), ("sts:AssumeRole", LINKED_ROLE)

@@ -54,7 +54,9 @@ def _asked(name: str, row: Operation) -> tuple[str, str, str]:
     shape = load_api("iam").operations[name].input
     given = {} if shape is None else {member: _placeholder(member, each) for member, each in shape.members.items()}
     records, sealer = cast(Records, Everything()), Sealer([bytes(32)])
-    call = ServiceCall(_CALLER, ACCOUNT, "aws", 0, records, sealer, lambda prefix, _: prefix, lambda _: "")
+    call = ServiceCall(
+        _CALLER, ACCOUNT, "aws", 0, records, sealer, lambda prefix, _: prefix, lambda session, *, at_least=0: ""
+    )
     keys = sorted({key.partition("/{")[0] for source in row.keys for key in source(call, given)}, key=str.lower)
     further = [permission for more in row.further for permission in more(call, given)]
     resource = _shown(row.target(call, given).arn, given)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from contextlib import ExitStack
 from typing import Any
 
 from iam_guard.audit.sinks import open_sink
@@ -33,7 +34,12 @@ def open_guard(
     database cannot be reached.
     """
     chosen = load(settings)
-    return guard_on(open_store(os.fspath(store), chosen), chosen, services=services, resources=resources)
+    with ExitStack() as undoing:
+        opened = open_store(os.fspath(store), chosen)
+        undoing.callback(opened.close)
+        guard = guard_on(opened, chosen, services=services, resources=resources)
+        undoing.pop_all()
+    return guard
 
 
 def guard_on(

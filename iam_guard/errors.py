@@ -89,6 +89,35 @@ class ExpiredToken(CredentialError):
         super().__init__(message or "The security token included in the request is expired", place=place)
 
 
+class InvalidIdentityToken(CredentialError):
+    """A token of an OIDC provider is no token, is not good, or is of a provider that nobody registered (S-4, S-30)."""
+
+    code = "InvalidIdentityToken"
+    wire_status = 400
+
+
+class ExpiredIdentityToken(CredentialError):
+    """A token of an OIDC provider was good once and has expired (S-4)."""
+
+    code = "ExpiredTokenException"
+    wire_status = 400
+
+
+class IdentityProviderUnavailable(IamGuardError):
+    """The keys of an OIDC provider cannot be fetched, so that nobody can say whether its tokens are good (S-4)."""
+
+    code = "IDPCommunicationError"
+    status = 503
+    wire_status = 400
+    fault = "sender"
+
+
+class UntrustedCertificate(CredentialError):
+    """A client certificate that no trust anchor vouches for now, or that fits no profile."""
+
+    code = "UntrustedCertificate"
+
+
 # --- the request is at fault: everything else --------------------------------------------------------------------
 
 

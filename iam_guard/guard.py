@@ -13,21 +13,32 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import cast
 
+from iam_guard.api_keys import ApiKeys
 from iam_guard.audit.trail import Trail
 from iam_guard.authn.http import HttpRequest
+from iam_guard.authn.oidc import TokenVerifier
 from iam_guard.authn.verify import (
     AnyCredential,
     Callers,
+    CertificateCredential,
+    ChunkedBody,
     OpenedTokens,
+    Replays,
+    TokenCredential,
     authenticate,
     credential_of,
     needed_record,
 )
 from iam_guard.errors import AccessDenied, ConfigurationError, DecisionUnavailable, IamGuardError, StoreUnavailable
+from iam_guard.evaluation.authorization_message import authorization_message
 from iam_guard.evaluation.explain import WithoutPolicies
 from iam_guard.evaluation.explanation import Explanation
+from iam_guard.federation.bearers import Bearers
+from iam_guard.federation.certificate_session import CertificateSessions
+from iam_guard.federation.role_session import Question as TrustQuestion
 from iam_guard.loading import Loaded, Loader
 from iam_guard.model.catalogue import Catalogue
 from iam_guard.model.context import Given, Lazy
@@ -38,14 +49,16 @@ from iam_guard.model.request import AccessRequest, Call, Resource
 from iam_guard.model.usage import CacheUsage
 from iam_guard.settings import Settings
 from iam_guard.store.cached import CachedStore
+from iam_guard.store.certificate_trust import RevocationLists
 from iam_guard.store.protocol import RecordStore, Store
 from iam_guard.store.resource_policies import ResourcePolicies
+from iam_guard.store.sealed_messages import write_message
 from iam_guard.store.uses import Uses
 from iam_guard.supply import Circumstances, SuppliedContext
 
 _log = logging.getLogger("iam_guard.guard")
 
-Question = tuple[str, str | Resource]
+ActionOnResource = tuple[str, str | Resource]
 """An action and a resource, for `decide_many`."""
 
 ResourceLoader = Callable[[str], "Resource | None"]
@@ -73,10 +86,21 @@ class Guard:
         self._resources = resources
         self.resource_policies = ResourcePolicies(store)
         """The resource-based policies that the store holds for the application's resources: put, get, delete, list."""
+        self.api_keys = ApiKeys(store)
+        """The API keys that the store holds: create, list, update, rotate, delete."""
+        self.revocation_lists = RevocationLists(store)
+        """The revocation lists of trust anchors: put, list."""
         self._loader = Loader(store, size=settings.cache_size)
         self._own_services = frozenset(each.service for each in self.catalogues)
         self._callers = Callers(settings.cache_size)
         self._tokens = OpenedTokens(store.open_session, settings.cache_size)
+        self.tokens = TokenVerifier(settings)
+        """Verifies tokens of OIDC providers."""
+        self._bearers = Bearers(store, self.tokens, settings)
+        self._certificates = CertificateSessions(
+            store, self._may_have_session, region=settings.region, clock=lambda: self._clock(), size=settings.cache_size
+        )
+        self._replays = Replays(settings.replay_memory) if settings.replay_memory else None
         self.uses = Uses(store, region=settings.region)
         this = weakref.ref(self)  # what asks for metrics outlives guards
         trail.watch(lambda: guard.usage() if (guard := this()) else {}, store.staleness)
@@ -90,26 +114,36 @@ class Guard:
         payload_hash: Callable[[], str],
         call: Call | None = None,
         credential: AnyCredential | None = None,
+        unsigned_payload: bool = False,
+        chunks: ChunkedBody | None = None,
     ) -> Principal:
         """Turn what a request carries into a principal; anonymous when it carries nothing.
 
         `payload_hash` gives the hex SHA-256 of the body and is asked only when a signature needs it. `credential` is
-        what `extract` read of this very request, where it was asked already. Raises a `CredentialError` for bad
-        credentials, `StoreUnavailable` when nobody can say; both are noted in the audit trail.
+        what `extract` read of this very request, where it was asked already. `unsigned_payload` accepts a body that the
+        signature does not cover, `chunks` decodes one in chunks. Raises a `CredentialError` for bad credentials,
+        `StoreUnavailable` when nobody can say; both are noted in the audit trail.
         """
+        now = self._clock()
         try:
             principal = authenticate(
                 request,
                 find_access_key=self._store.access_key,
                 find_api_key=self._store.api_key,
                 payload_hash=payload_hash,
-                now=self._clock(),
+                now=now,
                 skew=self.settings.clock_skew,
                 callers=self._callers,
                 public_hosts=self.settings.public_hosts,
                 max_header=self.settings.max_header,
                 credential=credential,
                 open_session=self._tokens.session,
+                admit_token=lambda token: self._admitted(token, request, call, now),
+                find_certificate_session=lambda given: self._certificates.principal(given, call),
+                region=self.settings.region,
+                unsigned_payload=unsigned_payload,
+                chunks=chunks,
+                replays=self._replays,
             )
         except IamGuardError as refusal:
             kind, credential_id = credential_of(request)
@@ -118,6 +152,12 @@ class Guard:
         self.trail.count_authentication(principal.credential.kind if principal.credential else "none")
         self.uses.note_key(principal.credential)
         return principal
+
+    def _admitted(
+        self, credential: TokenCredential, request: HttpRequest, call: Call | None, now: datetime
+    ) -> Principal:
+        decide = partial(self._may_have_session, call)
+        return self._bearers.principal(credential, request, now=now, decide=decide)
 
     # --- may -----------------------------------------------------------------------------------------------------
 
@@ -158,7 +198,7 @@ class Guard:
     def decide_many(
         self,
         principal: Principal,
-        questions: Iterable[Question],
+        questions: Iterable[ActionOnResource],
         context: Mapping[str, Given | Lazy] | None = None,
         *,
         call: Call | None = None,
@@ -185,6 +225,17 @@ class Guard:
         decision = self._decide(principal, action, resource, context, call, store)
         return replace(cast(Explanation, decision.explain()), stale=False)
 
+    def encoded_message(self, decision: Decision) -> str | None:
+        """Seal what a refusal meant, for the caller's account: its administrators decode it with STS (rule S-36).
+
+        The caller may be told the message, which says nothing without DecodeAuthorizationMessage. None for what was
+        allowed, for a caller without account, and for a request too long to be told.
+        """
+        account = decision.request.principal.account
+        if decision.allowed or account is None:
+            return None
+        return write_message(authorization_message(decision), account, self._store.sealer)
+
     # --- the state behind ----------------------------------------------------------------------------------------
 
     def is_warm(self, principal: Principal, resource: str | Resource) -> bool:
@@ -193,8 +244,17 @@ class Guard:
             return False  # the application is asked, and may ask its own tables
         return self._loader.is_warm(principal, _wanted(resource))
 
-    def knows_credential(self, credential: AnyCredential) -> bool:
-        """Tell whether `authenticate` would answer without touching the store."""
+    def knows_credential(
+        self, credential: AnyCredential, request: HttpRequest | None = None, call: Call | None = None
+    ) -> bool:
+        """Tell whether `authenticate` would answer without touching the store, or anybody else.
+
+        `request` and `call` are what the credential came with; of tokens nothing is known without the request.
+        """
+        if isinstance(credential, TokenCredential):
+            return request is not None and self._bearers.holds(credential, request, self._clock())
+        if isinstance(credential, CertificateCredential):
+            return self._certificates.is_warm(credential, call)
         needed = needed_record(credential, self._tokens.session)
         return needed is None or self._store.holds(_ROOMS[needed[0]], needed[1])
 
@@ -216,6 +276,10 @@ class Guard:
         self.trail.close()
         self.uses.close()
         self._store.close()
+
+    def _may_have_session(self, call: Call | None, outsider: Principal, question: TrustQuestion) -> Decision:
+        """Ask a role's trust policy about somebody whose identity was proved outside; it is noted."""
+        return self.decide(outsider, question.action, question.resource, question.context, call=call)
 
     # --- the way of one decision ---------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import math
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 from iam_guard.errors import ConfigurationError
 
 PREFIX = "IAM_GUARD_"
+_SOURCE = re.compile(r"(?!authorization|x-api-key|x-amz-security-token)[a-z][a-z0-9-]{1,62}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +31,17 @@ class Settings:
     clock_skew: float = 300.0
     """Seconds by which a signature's time may differ from ours, either way."""
     max_body: int = 16 * 1024 * 1024
-    """Bytes of a signed request's body that are read to check its hash; more is refused."""
+    """Bytes of a signed body that are held to check its hash, or the signature of a chunk. A longer body whose hash the
+    request states passes through to the handler, which gets its end once the hash is right; others are refused."""
+    max_stream: int = 5 * 1024**3
+    """Bytes of a signed body that passes through, in chunks or beyond `max_body`; more is refused."""
     max_header: int = 64 * 1024
     """Bytes of all header names and values together; more is refused."""
     trusted_proxies: tuple[str, ...] = ()
     """Networks (CIDR) whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed; none by default."""
+    client_certificates: tuple[str, ...] = ()
+    """Where client certificates count as credentials: `tls` for the server's own connections, and names of headers that
+    trusted proxies set: `x-forwarded-client-cert` (Envoy), `client-cert` (RFC 9440), any other for escaped PEM."""
     public_hosts: tuple[str, ...] = ()
     """Names that clients may have signed as `Host` when a proxy rewrites it; tried after the header itself."""
     audit: str = ""
@@ -47,22 +55,54 @@ class Settings:
     """Seconds between two looks at the store's epoch."""
     max_staleness: float = 300.0
     """Seconds to go on deciding with what is cached while the store cannot be reached; then everything is denied."""
+    replay_memory: int = 0
+    """Signatures that each process remembers, to refuse one that comes again; 0 for none. Where it is full, refused."""
     cache_size: int = 10_000
     """Entries in each of the caches of credentials, principals, accounts and resources."""
+    issuer_url: str = ""
+    """Where others find the IAM API, `https://iam.example.com` say; the issuers of identity tokens are below it."""
     sealing_keys: tuple[str, ...] = field(default=(), repr=False)
     """Base64 AES-256 keys that seal secrets at rest; the first seals, all of them open."""
     sealing_key_file: str = ""
     """A file with one such key a line; made by `iam-guard init` beside an SQLite store."""
 
+    oidc_roles: tuple[str, ...] = ()
+    """Which role a bearer token of an OIDC provider gets, the first that fits: `ISSUER CLAIM=PATTERN ROLE_ARN`, where
+    `*` stands for anything; or `ISSUER CLAIM` for a claim that holds the role's ARN."""
+    oidc_role_header: str = ""
+    """A header in which the sender of such a token may name the role instead; empty for none."""
+    oidc_algorithms: tuple[str, ...] = ("RS256", "RS384", "RS512", "ES256", "ES384", "ES512")
+    """Signature algorithms of tokens that are accepted; of the others, `PS256`, `PS384`, `PS512` and `EdDSA` may be."""
+    oidc_addresses: tuple[str, ...] = ()
+    """Where issuers are reached that are not public, `ISSUER=ADDRESS`: a private address, or `http://` at loopback."""
+    oidc_ca_file: str = ""
+    """Certificates (PEM) of authorities that issuers are believed from, beside those of the system."""
+    oidc_timeout: float = 5.0
+    """Seconds to wait for an issuer."""
+    oidc_refresh: float = 900.0
+    """Seconds after which an issuer's keys are fetched again."""
+    oidc_cooldown: float = 15.0
+    """Seconds between two attempts to fetch an issuer's keys, whatever asks for them."""
+    oidc_max_staleness: float = 86_400.0
+    """Seconds to go on with an issuer's keys while the issuer cannot be reached; then its tokens are refused."""
+    oidc_leeway: float = 60.0
+    """Seconds by which an issuer's clock may differ from ours, either way."""
+
     def __post_init__(self) -> None:
         for item in fields(self):
             _check(getattr(self, item.name), str(item.type), item.name)
+        for source in self.client_certificates:
+            if not _SOURCE.fullmatch(source):
+                message = f"expected `tls` or the name of a header in lower case, got `{source[:64]}`"
+                raise ConfigurationError(message, place="client_certificates")
         for network in self.trusted_proxies:
             try:
                 ipaddress.ip_network(network, strict=False)
             except ValueError:
                 message = f"expected a network such as 10.0.0.0/8, got `{network}`"
                 raise ConfigurationError(message, place="trusted_proxies") from None
+        if self.issuer_url:
+            _check_issuer(self.issuer_url)
 
 
 def load(arguments: Mapping[str, Any] | None = None, environment: Mapping[str, str] | None = None) -> Settings:
@@ -79,6 +119,20 @@ def load(arguments: Mapping[str, Any] | None = None, environment: Mapping[str, s
             given[name] = _read(text, item.type, PREFIX + name.upper())
     values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
     return Settings(**values)
+
+
+def _check_issuer(url: str) -> None:
+    """Refuse what no verifier would fetch keys from; without TLS only what is on this very machine.
+
+    What was given is not told, for it may have a password in it.
+    """
+    form = re.fullmatch(r"(https?)://(\[[0-9a-f:]+\]|[a-z0-9.-]+)(:[0-9]{1,5})?(/[a-z0-9._~-]+)*", url)
+    if form is None or (form[1] == "http" and form[2] not in _LOOPBACK):
+        message = "expected an https URL in lower case, with neither a slash at its end nor a query nor a user"
+        raise ConfigurationError(message, place="issuer_url")
+
+
+_LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
 
 def _check(value: Any, kind: str, name: str) -> None:

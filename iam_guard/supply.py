@@ -61,6 +61,14 @@ class SuppliedContext(Context):
         self._values[folded_key] = supplied
         return supplied
 
+    def known(self) -> dict[str, Value]:
+        for key in (*_SUPPLIERS, *(f"{_RESOURCE_TAG}{key}" for key in self._tags)):
+            if key not in self._values:  # what the application gave wins
+                value = self.value(key)
+                if value is not None:
+                    self._values[key] = value
+        return super().known()
+
     def __iter__(self) -> Iterator[str]:
         known = {*self._values, *_SUPPLIERS, *(f"{_RESOURCE_TAG}{key}" for key in self._tags)}
         return iter([key for key in sorted(known) if self.value(key) is not None])

@@ -130,7 +130,8 @@ class World:
     def federated(self, by: str, *policies: dict[str, Any]) -> Session:
         arn = f"arn:aws:sts::{ACME}:federated-user/bob"
         caller = Principal.from_arn(arn, user_arn=by, session_policies=tuple(map(json.dumps, policies)))
-        return replace(self.role(), principal=caller, parent_key_id=ROOT_KEY if by.endswith(":root") else KEY)
+        key, userid = (ROOT_KEY, ACME) if by.endswith(":root") else (KEY, self.ada.userid)
+        return replace(self.role(), principal=caller, parent_key_id=key, parent_user_id=userid)
 
 
 def request_with(token: str, secret: str = SECRET, now: datetime = NOW, key_id: str = ID) -> HttpRequest:

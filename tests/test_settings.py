@@ -50,7 +50,16 @@ def test_an_unknown_name_is_refused() -> None:
         load({"max_boddy": 1}, {})
 
 
-NUMBERS = ["clock_skew", "epoch_poll", "max_staleness", "max_body", "max_header", "cache_size"]
+NUMBERS = [
+    "clock_skew",
+    "epoch_poll",
+    "max_staleness",
+    "max_body",
+    "max_stream",
+    "max_header",
+    "replay_memory",
+    "cache_size",
+]
 
 
 @pytest.mark.parametrize("name", NUMBERS)
@@ -102,3 +111,42 @@ def test_no_secret_is_shown() -> None:
     with pytest.raises(ConfigurationError) as refused:
         load({"sealing_keys": KEY}, {})
     assert KEY not in f"{refused.value}{refused.value!r}"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "https://iam.example.com",
+        "https://iam.example.com:8443/base/of-it",
+        "http://127.0.0.1:8750",
+        "http://localhost",
+        "http://[::1]:80",
+    ],
+)
+def test_an_issuer_is_an_address_of_the_web(url: str) -> None:
+    assert Settings(issuer_url=url).issuer_url == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "iam.example.com",
+        "http://iam.example.com",
+        "http://127.0.0.1.example.com",
+        "http://127.0.0.1@example.com",
+        "https://iam.example.com/",
+        "https://iam.example.com/base/",
+        "https://IAM.example.com",
+        "https://iam.example.com?x=1",
+        "https://iam.example.com#x",
+        "https://user:secret@iam.example.com",
+        "https://iam.example.com\n",
+        "file:///etc/passwd",
+    ],
+)
+def test_what_nobody_could_verify_is_no_issuer(url: str) -> None:
+    """No plain HTTP but to this machine, nothing that a verifier would compare otherwise than we write it."""
+    with pytest.raises(ConfigurationError, match="expected an https URL") as caught:
+        Settings(issuer_url=url)
+    assert "secret" not in str(caught.value)

@@ -20,9 +20,9 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 
-from iam_guard import Guard, GuardMiddleware, Resource, Service, current_principal, open_guard, public
+from iam_guard import Guard, GuardMiddleware, Resource, Service, aws_api, current_principal, open_guard, public
 from iam_guard.model.decision import PolicyType
 from iam_guard.policy.write import validate_for_write
 
@@ -143,6 +143,7 @@ def create(guard: Guard | None = None, database: str | None = None) -> Starlette
             Route("/documents/{document_id}", delete_document, methods=["DELETE"]),
             Route("/documents/{document_id}/tags", tag_document, methods=["PUT"]),
             Route("/documents/{document_id}/policy", share_document, methods=["PUT"]),
+            Mount("/iam", aws_api(guarding)),  # users, roles and policies, managed with AWS's own tools; and STS
         ],
         middleware=[Middleware(GuardMiddleware, guard=guarding)],
     )

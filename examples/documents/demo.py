@@ -26,7 +26,8 @@ import botocore.auth
 from botocore.awsrequest import AWSRequest, AWSResponse
 from botocore.credentials import Credentials
 from botocore.httpsession import URLLib3Session
-from requests_of_the_demo import ACCESS_KEYS, API_KEYS, REQUESTS, Step
+from credentials_of_the_demo import ISSUER, Provider, assumed, published
+from requests_of_the_demo import ACCESS_KEYS, API_KEYS, ASSUMED, REQUESTS, SUBJECTS, Step
 from rich.console import Console
 from rich.table import Table
 
@@ -43,8 +44,9 @@ def main() -> int:
     console = Console(width=None if sys.stdout.isatty() else 160)
     with tempfile.TemporaryDirectory(prefix="iam-guard-demo-") as folder:
         prepare(Path(folder))
-        with service(Path(folder)) as address:
-            answers = [(step, send(address, step)) for step in REQUESTS]
+        provider = Provider()
+        with published(provider) as issuer, service(Path(folder), issuer) as address:
+            answers = [(step, send(address, step, provider)) for step in REQUESTS]
             failures = report(console, answers, records_of(Path(folder)))
             if serve:
                 invite(console, address, Path(folder))
@@ -66,8 +68,11 @@ def prepare(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def service(folder: Path) -> Iterator[str]:
-    """Run the example under uvicorn on a free port until the block ends; give its address."""
+def service(folder: Path, issuer: str) -> Iterator[str]:
+    """Run the example under uvicorn on a free port until the block ends; give its address.
+
+    `issuer` is where the provider of the tokens is reached.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -76,6 +81,8 @@ def service(folder: Path) -> Iterator[str]:
         "DOCUMENTS_IAM": f"sqlite:///{folder}/iam.db",
         "DOCUMENTS_DB": str(folder / "documents.db"),
         "IAM_GUARD_AUDIT": str(folder / "audit.jsonl"),
+        "IAM_GUARD_OIDC_ADDRESSES": f"{ISSUER}={issuer}",
+        "IAM_GUARD_OIDC_ROLES": f"{ISSUER} sub=repo:acme/* arn:aws:iam::111122223333:role/pipeline",
     }
     command = [sys.executable, "-m", "uvicorn", "--factory", "app:create", "--app-dir", str(HERE)]
     options = ["--host", "127.0.0.1", "--port", str(port), "--no-proxy-headers", "--log-level", "warning"]
@@ -102,26 +109,32 @@ def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
 # --- the clients -----------------------------------------------------------------------------------------------------
 
 
-def send(address: str, step: Step) -> AWSResponse:
+def send(address: str, step: Step, provider: Provider) -> AWSResponse:
     """Send one request as its step says, and give the answer."""
     body = b"" if step.body is None else json.dumps(step.body).encode()
     headers = {"content-type": "application/json"} if body else {}
     request = AWSRequest(method=step.method, url=address + step.path, data=body, headers=headers)
-    if step.api_key:
-        request.headers["authorization"] = f"Bearer {API_KEYS[step.who]}"
-    elif step.who in ACCESS_KEYS:
-        sign(request, step)
+    match step.by:
+        case "api key":
+            request.headers["authorization"] = f"Bearer {API_KEYS[step.who]}"
+        case "token":
+            request.headers["authorization"] = f"Bearer {provider.token(SUBJECTS[step.who])}"
+        case "session":
+            user, role = ASSUMED[step.who]
+            sign(request, assumed(address, ACCESS_KEYS[user], role), step)
+        case _ if step.who in ACCESS_KEYS:
+            sign(request, Credentials(*ACCESS_KEYS[step.who]), step)
     if step.altered_body is not None:
         request.data = json.dumps(step.altered_body).encode()
     return URLLib3Session().send(request.prepare())
 
 
-def sign(request: AWSRequest, step: Step) -> None:
-    key_id, secret = ACCESS_KEYS[step.who]
-    signer = botocore.auth.SigV4Auth(Credentials(key_id, secret), "docs", REGION)
+def sign(request: AWSRequest, credentials: Credentials, step: Step) -> None:
+    """Sign in the header, or in the URL."""
+    form = botocore.auth.SigV4QueryAuth if step.by == "presigned" else botocore.auth.SigV4Auth
     clock = botocore.auth.get_current_datetime() - timedelta(minutes=step.minutes_late)
     with mock.patch("botocore.auth.get_current_datetime", return_value=clock):
-        signer.add_auth(request)
+        form(credentials, "docs", REGION).add_auth(request)
 
 
 # --- the report ------------------------------------------------------------------------------------------------------
@@ -189,6 +202,11 @@ def invite(console: Console, address: str, folder: Path) -> None:
     signed = f"curl --aws-sigv4 aws:amz:us-east-1:docs --user {key_id}:{secret}"
     console.print(f"  {signed} {address}/documents", soft_wrap=True)
     console.print(f"  {signed} {address}/documents/plan", soft_wrap=True)
+    console.print(
+        f"  AWS_ACCESS_KEY_ID={key_id} AWS_SECRET_ACCESS_KEY={secret} \\\n"
+        f"    aws --endpoint-url {address}/iam sts get-caller-identity",
+        soft_wrap=True,
+    )
     console.print(f"  curl -H 'Authorization: Bearer {API_KEYS['robot']}' {address}/documents", soft_wrap=True)
     console.print(f"  tail -f {folder}/audit.jsonl\n\nStop with Ctrl-C.", soft_wrap=True)
     with contextlib.suppress(KeyboardInterrupt):

@@ -10,7 +10,11 @@ from iam_guard.authn.api_key import format_key
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One request. `who` names a key below; `because` must occur in the reason that the audit trail gives."""
+    """One request. `who` names a key below; `because` must occur in the reason that the audit trail gives.
+
+    `by` is what the caller brings: a `signature` in the header, an `api key`, a `presigned` URL, a `session` of a role
+    that was assumed, or the `token` of an OIDC provider.
+    """
 
     who: str
     method: str
@@ -19,7 +23,7 @@ class Step:
     because: str = ""
     body: dict[str, Any] | None = None
     altered_body: dict[str, Any] | None = None
-    api_key: bool = False
+    by: str = "signature"
     minutes_late: int = 0
     public: bool = False
 
@@ -35,6 +39,10 @@ ACCESS_KEYS = {
     "mallory (wrong secret)": ("AKIAEXAMPLEADA000001", "not-the-secret-of-ada-0123456789abcdefgh"),
     "mallory (unknown key)": ("AKIAEXAMPLENOBODY001", "there-is-no-such-key-0123456789abcdefghi"),
 }
+ASSUMED = {"rita as auditor": ("rita", "arn:aws:iam::111122223333:role/auditor")}
+"""Who -> the user whose key assumes a role, and the role."""
+SUBJECTS = {"pipeline of docs": "repo:acme/docs:main", "pipeline of others": "repo:acme/others:main"}
+"""Who -> whom the token of the OIDC provider is about."""
 API_KEYS = {"robot": format_key("ROBOT1", "robotexamplesecret0123456789abcdefghijklmnop")}
 
 BLUE, RED = {"team": "blue"}, {"team": "red"}
@@ -91,8 +99,15 @@ REQUESTS = [
     Step("ada", "DELETE", PLAN, 403, "Deny by LegalHold of NobodyDeletesLegalHolds"),
     Step("gus", "POST", "/exports", 403, "no service control policy allows it"),
     # A machine with a key that is scoped down.
-    Step("robot", "GET", PLAN, 200, "Everything of DocsAdmin", api_key=True),
-    Step("robot", "DELETE", "/documents/notes", 403, "no session policy allows it", api_key=True),
+    Step("robot", "GET", PLAN, 200, "Everything of DocsAdmin", by="api key"),
+    Step("robot", "DELETE", "/documents/notes", 403, "no session policy allows it", by="api key"),
+    # Temporary credentials: a role for a while, a link to hand on, a pipeline without a key of its own.
+    Step("rita as auditor", "GET", SALARIES, 200, "ReadEverything of role/auditor/Audit", by="session"),
+    Step("rita as auditor", "PUT", PLAN, 403, "no identity-based policy allows it", body={"text": "x"}, by="session"),
+    Step("rita", "GET", PLAN, 200, "Read of DocsReader", by="presigned"),
+    Step("pipeline of docs", "GET", PLAN, 200, "Read of DocsReader", by="token"),
+    Step("pipeline of docs", "PUT", PLAN, 403, "no identity-based policy", body={"text": "x"}, by="token"),
+    Step("pipeline of others", "GET", PLAN, 403, "sts:AssumeRoleWithWebIdentity", by="token"),
     # Credentials that are no good, and none at all.
     Step("nobody", "GET", PLAN, 401, "no resource-based policy allows it"),
     Step("mallory (wrong secret)", "GET", PLAN, 401, "SignatureDoesNotMatch"),

@@ -1,16 +1,17 @@
 """The body of a signed request: read up to a limit, hashed, and handed on to the application as it came.
 
 A signature covers the body's hash, so the body of a signed request is read before the application runs. Requests with
-other credentials are not touched.
+other credentials are not touched. Must not live here: bodies that pass through while they are verified (`streamed`).
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, NamedTuple
 
-from iam_guard.errors import MalformedRequest, RequestTooLarge
+from iam_guard.authn.verify import ChunkedBody
+from iam_guard.errors import IamGuardError, MalformedRequest, RequestTooLarge
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -22,6 +23,10 @@ class ReadBody:
     """A body that was read, and a `receive` that gives it again."""
 
     __slots__ = ("_given", "_receive", "content")
+
+    is_unsigned = False
+    refusal: IamGuardError | None = None
+    chunks: ChunkedBody | None = None
 
     def __init__(self, body: bytes, receive: Receive) -> None:
         self.content = body
@@ -40,10 +45,33 @@ class ReadBody:
         return {"type": "http.request", "body": self.content, "more_body": False}
 
 
+class BegunBody(NamedTuple):
+    """As much of a body as was read, its length, and whether that is all of it."""
+
+    parts: list[bytes]
+    size: int
+    is_whole: bool
+
+    def whole(self, receive: Receive) -> ReadBody:
+        """Give it as a body that was read."""
+        return ReadBody(b"".join(self.parts), receive)
+
+
 async def read_body(receive: Receive, limit: int) -> ReadBody:
     """Read the whole body.
 
     Raises `RequestTooLarge` beyond `limit` bytes, `MalformedRequest` when the client goes away in the middle.
+    """
+    begun = await begin_body(receive, limit)
+    if begun.size > limit:
+        raise too_large(limit)
+    return begun.whole(receive)
+
+
+async def begin_body(receive: Receive, limit: int) -> BegunBody:
+    """Read until the body ends or is over `limit` bytes.
+
+    Raises `MalformedRequest` when the client goes away in the middle.
     """
     parts: list[bytes] = []
     size = 0
@@ -53,8 +81,12 @@ async def read_body(receive: Receive, limit: int) -> ReadBody:
             raise MalformedRequest("the body ended before it was complete", place="body")
         part: bytes = message.get("body", b"")
         size += len(part)
-        if size > limit:
-            raise RequestTooLarge(f"expected a body of at most {limit} bytes", place="body")
         parts.append(part)
-        if not message.get("more_body", False):
-            return ReadBody(b"".join(parts), receive)
+        is_whole = not message.get("more_body", False)
+        if is_whole or size > limit:
+            return BegunBody(parts, size, is_whole)
+
+
+def too_large(limit: int) -> RequestTooLarge:
+    """Say that a body is over the limit."""
+    return RequestTooLarge(f"expected a body of at most {limit} bytes", place="body")

@@ -16,7 +16,9 @@ from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
 from iam_guard.audit.trail import new_id
+from iam_guard.authn.client_certificate import CHAIN_HEADER, RFC_9440, TLS
 from iam_guard.authn.http import HttpRequest
+from iam_guard.authn.presented import CarriedCertificate
 from iam_guard.errors import MalformedRequest
 from iam_guard.model.request import Call
 from iam_guard.settings import Settings
@@ -32,10 +34,11 @@ _FACTS = frozenset({b"host", b"user-agent", b"referer"})
 class Connection:
     """Reads ASGI scopes by the settings; made once."""
 
-    __slots__ = ("_region", "_trusted")
+    __slots__ = ("_region", "_sources", "_trusted")
 
     def __init__(self, settings: Settings) -> None:
         self._trusted = tuple(ipaddress.ip_network(each, strict=False) for each in settings.trusted_proxies)
+        self._sources = settings.client_certificates
         self._region = settings.region
 
     def facts(self, scope: Mapping[str, Any]) -> Call:
@@ -65,6 +68,35 @@ class Connection:
             self._region,
         )
 
+    def request(self, scope: Mapping[str, Any]) -> HttpRequest:
+        """Give what credentials speak about; raise `MalformedRequest` for a path that is no UTF-8."""
+        return http_request(scope, self._certificates(scope) if self._sources else ())
+
+    def _certificates(self, scope: Mapping[str, Any]) -> tuple[CarriedCertificate, ...]:
+        """Find the client certificates that count here.
+
+        That of a connection from a trusted proxy is the proxy's and not the caller's. An empty header of such a proxy
+        says that the caller has none; from anybody else the header is refused later on, whatever is in it.
+        """
+        client = scope.get("client")
+        peer = _address(client[0]) if client else None
+        is_proxy = peer is not None and self._is_trusted(peer)
+        found: list[CarriedCertificate] = []
+        for source in self._sources:
+            if source == TLS:
+                tls = (scope.get("extensions") or {}).get("tls") or {}
+                chain = tls.get("client_cert_chain") or ()
+                values = () if is_proxy else tuple(str(each).encode() for each in chain)
+                is_believed = True
+            else:
+                values = tuple(value for name, value in scope["headers"] if name.lower() == source.encode("ascii"))
+                values = () if is_proxy and not any(value.strip() for value in values) else values
+                is_believed = is_proxy
+            if values:
+                rest = tuple(value for name, value in scope["headers"] if name.lower() == CHAIN_HEADER)
+                found.append(CarriedCertificate(source, values, rest if source == RFC_9440 else (), is_believed))
+        return tuple(found)
+
     def _origin(self, headers: Headers, proxy: str) -> str | None:
         """Walk the forwarding chain from our end; None where it cannot be read as far as the caller."""
         values = [value for name, value in headers if name == b"x-forwarded-for"]
@@ -82,7 +114,7 @@ class Connection:
         return any(ip.version == network.version and ip in network for network in self._trusted)
 
 
-def http_request(scope: Mapping[str, Any]) -> HttpRequest:
+def http_request(scope: Mapping[str, Any], certificates: tuple[CarriedCertificate, ...] = ()) -> HttpRequest:
     """Give what a signature covers; raise `MalformedRequest` for a path that is no UTF-8."""
     raw_path = scope.get("raw_path")
     path: bytes = raw_path if isinstance(raw_path, bytes) else quote(scope["path"]).encode("ascii")
@@ -97,6 +129,7 @@ def http_request(scope: Mapping[str, Any]) -> HttpRequest:
         raw_path=path,
         query_string=scope.get("query_string", b""),
         headers=tuple([(name.lower(), value) for name, value in scope["headers"]]),
+        certificates=certificates,
     )
 
 

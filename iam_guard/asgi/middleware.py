@@ -3,24 +3,36 @@
 Strategy. Per request: (1) read the facts of the connection; (2) authenticate, which refuses bad credentials at once;
 (3) set the current call and run the application, whose decorators decide; (4) watch the first message of the answer: an
 endpoint that made no decision and is not public is answered 500 and reported; (5) turn errors of our family into
-refusals. At start-up the routes are inspected, so that an unguarded endpoint is found before a request finds it. Must
-not live here: any decision.
+refusals. A body that passes through while it is verified can be refused in (3): then no answer of the application
+begins, or the one that has begun breaks off. At start-up the routes are inspected, so that an unguarded endpoint is
+found before a request finds it. Must not live here: any decision.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
 
 from iam_guard.asgi.body import Receive
 from iam_guard.asgi.client import Connection
-from iam_guard.asgi.routes import guards_itself, is_router, is_taken, mark_of, takes_care_of_itself, unguarded
-from iam_guard.asgi.sign_in import sign_in
+from iam_guard.asgi.routes import (
+    HIDDEN,
+    endpoint_of,
+    guards_itself,
+    is_router,
+    is_taken,
+    mark_of,
+    takes_care_of_itself,
+    unguarded,
+)
+from iam_guard.asgi.sign_in import Body, sign_in
+from iam_guard.asgi.streamed import DecodedBody
 from iam_guard.enforcement.context import CurrentCall, serving
 from iam_guard.enforcement.refusal import RefusalFormat, problem
-from iam_guard.enforcement.requirement import OWN_GUARD, PUBLIC
+from iam_guard.enforcement.requirement import OWN_GUARD, PUBLIC, takes_unsigned
 from iam_guard.errors import ConfigurationError, DecisionUnavailable, IamGuardError, UndecidedEndpoint
 from iam_guard.guard import Guard
 from iam_guard.model.request import Call
@@ -90,14 +102,18 @@ class GuardMiddleware:
             await self.app(own, receive, watched.send)
             return
         try:
-            principal, body = await sign_in(self.guard, scope, receive, facts)
-            receive = receive if body is None else body.receive
+            takes_unsigned = partial(self._takes_unsigned, scope)
+            principal, body = await sign_in(self.guard, self._connection, scope, receive, facts, takes_unsigned)
+            if body is not None:
+                receive = body.receive
+                scope = watched.receives(body)
             call = CurrentCall(self.guard, principal, facts, scope)
+            call.has_unsigned_payload = body is not None and body.is_unsigned
             watched.call = call
             with serving(call):
                 await self.app(scope, receive, watched.send)
         except IamGuardError as error:
-            self._report(error, facts, call)
+            self._report(error, facts, call, is_body=watched.is_refused_for(error))
             if watched.started:
                 raise
             await self._refuse(error, scope, receive, send, facts)
@@ -118,10 +134,20 @@ class GuardMiddleware:
         slashed = {**scope, "path": scope["path"] + "/"}
         return slashed if not is_taken(app, scope) and takes_care_of_itself(app, slashed) else None
 
-    def _report(self, error: IamGuardError, facts: Call, call: CurrentCall | None) -> None:
+    def _takes_unsigned(self, scope: Scope) -> bool:
+        endpoint = endpoint_of(scope.get("app") or self.app, scope)
+        if endpoint is HIDDEN:
+            return True  # until the requirement that runs says so, such a call has no caller (`CurrentCall.caller`)
+        return takes_unsigned(mark_of(endpoint, scope.get("method")))
+
+    def _report(self, error: IamGuardError, facts: Call, call: CurrentCall | None, *, is_body: bool) -> None:
         """Note what no decision noted: bad input to a handler, a wrong set-up, an undecided endpoint."""
         if call is None:
             return  # authentication errors were noted where they were made
+        credential = call.principal.credential
+        if is_body and credential is not None:
+            self.guard.trail.note_authentication(error, facts, kind=credential.kind, credential_id=credential.id)
+            return
         if error.fault == "receiver" and not isinstance(error, DecisionUnavailable):
             _log.error("%s %s: %s", facts.method, facts.path, error)
         if call.decisions:
@@ -147,12 +173,13 @@ class GuardMiddleware:
 class _Watched:
     """The way out of the application: lets an answer start only if it was decided, or its endpoint is public."""
 
-    __slots__ = ("_facts", "_scope", "_send", "call", "is_passed_on", "started")
+    __slots__ = ("_body", "_facts", "_scope", "_send", "call", "is_passed_on", "started")
 
     def __init__(self, scope: Scope, send: Send, facts: Call) -> None:
         self._scope = scope
         self._send = send
         self._facts = facts
+        self._body: Body | None = None
         self.call: CurrentCall | None = None
         self.is_passed_on = False
         self.started = False
@@ -162,7 +189,20 @@ class _Watched:
         self._scope = scope
         self.is_passed_on = True
 
+    def receives(self, body: Body) -> Scope:
+        """Watch over the body too; give the scope with the headers that the application's body has."""
+        self._body = body
+        if isinstance(body, DecodedBody):
+            self._scope = {**self._scope, "headers": body.headers(self._scope["headers"])}
+        return self._scope
+
+    def is_refused_for(self, error: IamGuardError) -> bool:
+        """Tell whether the body was not what was signed, and this says so."""
+        return self._body is not None and self._body.refusal is error
+
     async def send(self, message: Message) -> None:
+        if self._body is not None and self._body.refusal is not None:
+            raise self._body.refusal  # whatever the application makes of it, it gives no answer
         if not self.started and message["type"] != "websocket.close":
             self._check(message)
             self.started = True

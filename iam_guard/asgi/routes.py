@@ -9,11 +9,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from iam_guard.enforcement.requirement import MARK, OWN_GUARD
 
 _METHODS = ("get", "head", "post", "put", "patch", "delete", "options", "query")
+
+HIDDEN: Final = object()
+"""Stands for an endpoint that nobody but the router can tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,21 @@ def takes_care_of_itself(app: Any, scope: Mapping[str, Any]) -> bool:
         return False
     mounted = getattr(route, "app", None)
     return _mark_of(mounted) == OWN_GUARD or takes_care_of_itself(mounted, {**scope, **child})
+
+
+def endpoint_of(app: Any, scope: Mapping[str, Any]) -> Any:
+    """Find the endpoint that will answer a request, before the router does; None without one.
+
+    Asks the routes themselves, as `takes_care_of_itself` does, down through what is mounted. `HIDDEN` where a route
+    takes the request and does not say what is behind it, as FastAPI's included routers do.
+    """
+    route, child = _taking(app, scope)
+    if route is None:
+        return None
+    endpoint, mounted = getattr(route, "endpoint", None), getattr(route, "app", None)
+    if endpoint is None and mounted is None:
+        return HIDDEN
+    return endpoint_of(mounted, {**scope, **child}) if endpoint is None else endpoint
 
 
 def is_taken(app: Any, scope: Mapping[str, Any]) -> bool:

@@ -5,37 +5,59 @@ Must not live here: what becomes of a refusal (`middleware`, `wire/app`), verify
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import anyio.to_thread
 
-from iam_guard.asgi.body import EMPTY_HASH, ReadBody, Receive, read_body
-from iam_guard.asgi.client import http_request
+from iam_guard.asgi.body import EMPTY_HASH, ReadBody, Receive, begin_body, too_large
+from iam_guard.asgi.client import Connection
+from iam_guard.asgi.streamed import DecodedBody, HashedBody, UnsignedBody
 from iam_guard.authn.http import HttpRequest
-from iam_guard.authn.verify import AnyCredential, Claim, claim_of, credential_of, extract
+from iam_guard.authn.verify import (
+    AnyCredential,
+    ChunkedBody,
+    Claim,
+    SigV4Credential,
+    credential_of,
+    extract,
+    is_chunked,
+    is_unsigned,
+    stated_payload,
+)
 from iam_guard.errors import IamGuardError
 from iam_guard.guard import Guard
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import Call
+from iam_guard.settings import Settings
+
+Body: TypeAlias = ReadBody | HashedBody | DecodedBody | UnsignedBody
+TakesUnsigned = Callable[[], bool]
 
 _NO_CLAIM: Final = Claim("unknown", None)
 
 
 async def sign_in(
-    guard: Guard, scope: Mapping[str, Any], receive: Receive, facts: Call
-) -> tuple[Principal, ReadBody | None]:
-    """Authenticate a request; the body is read where the credential covers it.
+    guard: Guard,
+    connection: Connection,
+    scope: Mapping[str, Any],
+    receive: Receive,
+    facts: Call,
+    takes_unsigned: TakesUnsigned,
+) -> tuple[Principal, Body | None]:
+    """Authenticate a request; the body is read, or read through, where the credential covers it.
 
-    Raises what `Guard.authenticate` raises, and errors about the request itself; all of them are noted.
+    `takes_unsigned` is asked where the signature leaves the body out. Raises what `Guard.authenticate` raises, and
+    errors about the request itself; all of them are noted.
     """
     request: HttpRequest | None = None
+    body: Body | None = None
     try:
-        request = http_request(scope)
+        request = connection.request(scope)
         credential = extract(request, max_header=guard.settings.max_header)
-        is_covered = scope["type"] == "http" and claim_of(credential).needs_body
-        body = await read_body(receive, guard.settings.max_body) if is_covered else None
+        if isinstance(credential, SigV4Credential) and scope["type"] == "http":
+            body = await _body(request, credential, receive, guard.settings, takes_unsigned)
     except IamGuardError as error:
         claim = _NO_CLAIM if request is None else credential_of(request)
         guard.trail.note_authentication(error, facts, kind=claim.kind, credential_id=claim.id)
@@ -43,8 +65,35 @@ async def sign_in(
     return await verified(guard, request, credential, body, facts), body
 
 
+async def _body(
+    request: HttpRequest,
+    credential: SigV4Credential,
+    receive: Receive,
+    settings: Settings,
+    takes_unsigned: TakesUnsigned,
+) -> Body:
+    """Read the body, or as much of it as tells how it is to be verified."""
+    stated = stated_payload(request, credential, unsigned=True, chunked=True)
+    unsigned = is_unsigned(stated)
+    if unsigned and not takes_unsigned():
+        stated, unsigned = stated_payload(request, credential, chunked=True), False
+    if stated is not None and is_chunked(stated):
+        chunks = ChunkedBody(request, stated, longest_chunk=settings.max_body, longest_body=settings.max_stream)
+        return DecodedBody(chunks, receive, is_unsigned=unsigned)
+    if unsigned:
+        return UnsignedBody(receive)
+    begun = await begin_body(receive, settings.max_body)
+    if begun.size <= settings.max_body:
+        return begun.whole(receive)
+    if stated is None:
+        raise too_large(settings.max_body)
+    if begun.is_whole:
+        return begun.whole(receive)
+    return HashedBody(begun.parts, receive, stated=stated, longest=settings.max_stream)
+
+
 async def verified(
-    guard: Guard, request: HttpRequest, credential: AnyCredential, body: ReadBody | None, facts: Call
+    guard: Guard, request: HttpRequest, credential: AnyCredential, body: Body | None, facts: Call
 ) -> Principal:
     """Give the principal of a credential that was read; leave the event loop where the store must be asked."""
     authenticate = partial(
@@ -53,8 +102,10 @@ async def verified(
         payload_hash=_hash_of_nothing if body is None else body.hash,
         call=facts,
         credential=credential,
+        unsigned_payload=body is not None and body.is_unsigned,
+        chunks=None if body is None else body.chunks,
     )
-    if guard.knows_credential(credential):
+    if guard.knows_credential(credential, request, facts):
         return authenticate()
     return await anyio.to_thread.run_sync(authenticate)
 

@@ -27,6 +27,8 @@ def user_identity(principal: Principal) -> dict[str, object]:
         return {"type": "AWSAccount", "principalId": "", "accountId": "anonymous"}  # as for anonymous S3 requests
     if principal.type is PrincipalType.SERVICE:
         return {"type": "AWSService", "invokedBy": principal.arn}
+    if principal.type is PrincipalType.FEDERATED:
+        return _web_identity(principal)
     identity: dict[str, object] = {
         "type": _TYPE[principal.type],
         "principalId": principal.key("aws:userid"),
@@ -39,6 +41,19 @@ def user_identity(principal: Principal) -> dict[str, object]:
     if credential is not None:
         identity[_CREDENTIAL_MEMBER.get(credential.kind, "credentialId")] = credential.id
     return present(identity)
+
+
+def _web_identity(principal: Principal) -> dict[str, object]:
+    """Describe whom an OIDC provider vouches for, as CloudTrail does for AssumeRoleWithWebIdentity."""
+    provider = principal.arn.partition(":oidc-provider/")[2]
+    return present(
+        {
+            "type": "WebIdentityUser",
+            "principalId": principal.userid,
+            "userName": principal.key(f"{provider}:sub".lower()),
+            "identityProvider": principal.arn,
+        }
+    )
 
 
 def unknown_identity(kind: str, credential_id: str | None) -> dict[str, object]:

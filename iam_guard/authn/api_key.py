@@ -52,9 +52,9 @@ class ParsedApiKey:
     digest: bytes = field(repr=False)
 
 
-def generate(random_bytes: Callable[[int], bytes]) -> NewApiKey:
-    """Make a key; `random_bytes` is `secrets.token_bytes` or its like."""
-    id = base64.b32encode(random_bytes(10)).decode("ascii")
+def generate(random_bytes: Callable[[int], bytes], id: str | None = None) -> NewApiKey:
+    """Make a key; `random_bytes` is `secrets.token_bytes` or its like, `id` is random where none is given."""
+    id = base64.b32encode(random_bytes(10)).decode("ascii") if id is None else id
     secret = _base62(int.from_bytes(random_bytes(_SECRET_BYTES)), _SECRET_DIGITS)
     return NewApiKey(id, format_key(id, secret), digest_of(secret))
 

@@ -9,16 +9,20 @@ Must not live here: the records themselves and how long they hold (`store`), and
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from cachetools import LRUCache
-
+from iam_guard.authn.sigv4 import SigningKey
+from iam_guard.authn.sigv4a import PublicKey
 from iam_guard.model.credential import AccessKey, ApiKey, Session
 from iam_guard.model.principal import Principal
 
 Scope: TypeAlias = tuple[str, str, str, str] | tuple[str]
-"""Access key id, date, region and service of a signature; the id of an API key."""
+"""Access key id, date, region and service of a signature; the id of an API key.
+
+A public key depends on no date: SigV4A has its algorithm in that place, which is no date's name.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +34,7 @@ class Caller:
 
     record: AccessKey | ApiKey | Session
     principal: Principal
-    signing_key: bytes = field(default=b"", repr=False)
+    signing_key: SigningKey | PublicKey | None = field(default=None, repr=False)
     behind: AccessKey | None = None
 
 
@@ -44,7 +48,10 @@ class Callers:
     """
 
     def __init__(self, maxsize: int = 10_000) -> None:
-        self._callers: LRUCache[Scope, Caller] = LRUCache(maxsize)
+        self._maxsize = maxsize
+        self._callers: OrderedDict[Scope, Caller] = (
+            OrderedDict()
+        )  # asked for each request; cachetools takes a microsecond
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -56,10 +63,17 @@ class Callers:
         """Give the caller that verified in this scope before, by this record."""
         with self._lock:
             caller = self._callers.get(scope)
-        return caller if caller is not None and caller.record is record and caller.behind is behind else None
+            if caller is None:
+                return None
+            self._callers.move_to_end(scope)
+        return caller if caller.record is record and caller.behind is behind else None
 
     def keep(self, scope: Scope, caller: Caller) -> None:
         """Remember a caller whose credential has verified, in the place of one by another record."""
-        if self._callers.maxsize >= 1:
-            with self._lock:
-                self._callers[scope] = caller
+        if self._maxsize < 1:
+            return
+        with self._lock:
+            self._callers[scope] = caller
+            self._callers.move_to_end(scope)
+            if len(self._callers) > self._maxsize:
+                self._callers.popitem(last=False)

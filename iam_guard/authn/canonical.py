@@ -9,21 +9,43 @@ that; otherwise a signature made for one meaning would be accepted for another. 
 or for a space but never for `%2B`, and S3's way of encoding a path is for S3's services alone: `/a%2520b`, encoded
 once, is also `/a%20b` encoded twice.
 
+A presigned request has signed its query without the signature in it, and some services' clients add the session token
+after signing; what is left out of a form has no meaning to an application.
+
 Must not live here: keys, times, which headers must be signed (`sigv4`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import product
+from typing import NamedTuple
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from iam_guard.authn.http import HttpRequest
 from iam_guard.authn.presented import SigV4Credential
 
-_PATH_AS_IS = frozenset({"s3", "s3express", "s3-object-lambda", "s3-outposts"})
+S3_STYLE = frozenset({"s3", "s3express", "s3-object-lambda", "s3-outposts"})
+"""The services whose clients sign a path as it stands, and presign without the body."""
+_SIGNATURE, _SESSION_TOKEN = b"X-Amz-Signature", b"X-Amz-Security-Token"
 _DEFAULT_PORTS = (b":80", b":443")
 _UNRESERVED = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~"
+
+
+class NamedHeaders(NamedTuple):
+    """A list of signed headers: the names, in their order and as a set, and the list as it is signed."""
+
+    names: tuple[bytes, ...]
+    covered: frozenset[bytes]
+    line: bytes
+
+
+@lru_cache(maxsize=128)  # clients write the same few lists
+def named_headers(signed_headers: tuple[str, ...]) -> NamedHeaders:
+    """Give the names of signed headers as they are on the wire."""
+    names = tuple([name.encode("ascii") for name in signed_headers])
+    return NamedHeaders(names, frozenset(names), b";".join(names))
 
 
 def canonical_requests(
@@ -37,16 +59,21 @@ def canonical_requests(
 
     Every signed header must be in the request, and `host` among them.
     """
-    names = [name.encode("ascii") for name in credential.signed_headers]
-    headers = [name + b":" + canonical_value(request.by_name[name]) for name in names]
-    end = b"", b";".join(names), payload_hash.encode("ascii")
+    names, _, line = named_headers(credential.signed_headers)
+    by_name = request.by_name
+    headers = [name + b":" + canonical_value(by_name[name]) for name in names]
+    end = b"", line, payload_hash.encode("ascii")
     method = request.method.encode()
     paths = canonical_paths(request.raw_path, credential.service)
-    yield b"\n".join((method, paths[0], _as_sent(request.query_string), *headers, *end))
+    query = _without(request.query_string, _SIGNATURE) if credential.is_presigned else request.query_string
+    yield b"\n".join((method, paths[0], _as_sent(query), *headers, *end))
 
     at = names.index(b"host")
     hosts = _hosts(headers[at].removeprefix(b"host:"), public_hosts)
-    forms = product(hosts, paths, canonical_queries(request.query_string))
+    queries = canonical_queries(query)
+    if credential.is_presigned and credential.session_token is not None:
+        queries = (*queries, *canonical_queries(_without(query, _SESSION_TOKEN)))
+    forms = product(hosts, paths, queries)
     next(forms)  # given already
     for host, path, query in forms:
         headers[at] = b"host:" + host
@@ -56,7 +83,7 @@ def canonical_requests(
 def canonical_paths(raw_path: bytes, service: str) -> Sequence[bytes]:
     """Give the forms of the path: for S3 as it is, else encoded once more, as sent and without dot segments."""
     path = raw_path or b"/"
-    if service in _PATH_AS_IS:
+    if service in S3_STYLE:
         return (path,)
     is_plain = not path.rstrip(_UNRESERVED + b"/")
     as_sent = path if is_plain else quote_from_bytes(path, safe="/~").encode("ascii")
@@ -83,6 +110,11 @@ def canonical_queries(query: bytes) -> Sequence[bytes]:
     pairs = [part.partition(b"=") for part in query.split(b"&")]
     normalised = [(_encoded_anew(key), b"=", _encoded_anew(value)) for key, equals, value in pairs if key or equals]
     return _distinct(_as_sent(query), _joined(normalised))
+
+
+def _without(query: bytes, name: bytes) -> bytes:
+    """Leave a parameter out of a query; `signed_query` has seen to it that it stands there once, and written so."""
+    return b"&".join([part for part in query.split(b"&") if part.partition(b"=")[0] != name])
 
 
 def _as_sent(query: bytes) -> bytes:

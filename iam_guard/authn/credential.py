@@ -1,29 +1,42 @@
 """Which credential a request carries, read from its headers and query: form only, nothing is verified here.
 
 Absent is not invalid: a request without any credential gives `NoCredential`. Everything else that is not exactly one
-well-formed credential of a kind we speak is refused, never skipped and never taken for anonymous. A further kind (a
-presigned query, an OIDC token) is a further reader here, a further value in `AnyCredential`, and a
-branch in `verify`.
+well-formed credential of a kind we speak is refused, never skipped and never taken for anonymous. A further kind is a
+further reader here, a further value in `AnyCredential`, and a branch in `verify`.
 
-Must not live here: the form of each kind (`presented`, `signed_header`, `api_key`), signatures, clocks and keys
-(`verify`).
+Must not live here: the form of each kind (`presented`, `signed_header`, `signed_query`, `api_key`), signatures, clocks
+and keys (`verify`).
 """
 
 from __future__ import annotations
 
 import re
-from urllib.parse import unquote_to_bytes
 
 from iam_guard.authn import api_key
+from iam_guard.authn.client_certificate import ROLE_HEADER, read_client_certificate
 from iam_guard.authn.http import HttpRequest
-from iam_guard.authn.presented import ALGORITHM, AnyCredential, ApiKeyCredential, Claim, NoCredential
-from iam_guard.authn.signed_header import TOKEN_HEADER, printable, signed_header, signed_otherwise
+from iam_guard.authn.presented import (
+    ALGORITHM,
+    ASYMMETRIC,
+    AnyCredential,
+    ApiKeyCredential,
+    Claim,
+    NoCredential,
+    SigV4Credential,
+    TokenCredential,
+)
+from iam_guard.authn.signature_parts import printable
+from iam_guard.authn.signed_header import TOKEN_HEADER, signed_header, signed_otherwise
+from iam_guard.authn.signed_query import NOT_SUPPORTED, claimed, has_signature, signed_query
 from iam_guard.errors import IncompleteSignature, MissingAuthenticationToken, RequestTooLarge
 
+_DOTS_OF_A_TOKEN = 2
+_SEVERAL = "expected one credential, got several: only one header, query or client certificate may be one"
+_UNSIGNED = "a session token came without a signature"
 _CLAIM_LENGTH = 64 * 1024
 _CLAIMED_ACCESS_KEY_ID = re.compile(rb"Credential=(\w{3,128})/")
 _CLAIMED_API_KEY_ID = re.compile(rb"^igk_([A-Za-z0-9]{4,32})_")
-_QUERY_SIGNATURE = (b"x-amz-algorithm", b"x-amz-credential", b"x-amz-signature", b"awsaccesskeyid")
+_SIGNED = (ALGORITHM.encode("ascii"), ASYMMETRIC.encode("ascii"))
 
 
 def extract(request: HttpRequest, *, max_header: int) -> AnyCredential:
@@ -35,18 +48,24 @@ def extract(request: HttpRequest, *, max_header: int) -> AnyCredential:
     if _size_of(request) > max_header:
         raise RequestTooLarge(f"expected at most {max_header} bytes of headers")
     authorizations, api_keys = request.values(b"authorization"), request.values(b"x-api-key")
-    in_query = _has_query_signature(request.query_string)
-    if len(authorizations) + len(api_keys) + in_query > 1:
-        raise IncompleteSignature("expected one credential, got several: only one header or query may carry one")
+    in_query = bool(request.query_string) and has_signature(request.query_string)
+    if len(authorizations) + len(api_keys) + in_query + bool(request.certificates) > 1:
+        raise IncompleteSignature(_SEVERAL)
     if in_query:
-        message = "presigned requests are not accepted: expected the signature in the Authorization header"
-        raise IncompleteSignature(message, place="query")
+        if TOKEN_HEADER in request.by_name:
+            message = "expected the session token where the signature is, in the query"
+            raise IncompleteSignature(message, place="x-amz-security-token")
+        return signed_query(request)
+    if authorizations:
+        found = _authorization(request, authorizations[0])
+        if TOKEN_HEADER not in request.by_name or isinstance(found, SigV4Credential):
+            return found
+    if TOKEN_HEADER in request.by_name:
+        raise IncompleteSignature(_UNSIGNED, place="x-amz-security-token")
     if api_keys:
         return _api_key(printable(api_keys[0], "x-api-key"))
-    if authorizations:
-        return _authorization(request, authorizations[0])
-    if request.values(TOKEN_HEADER):
-        raise IncompleteSignature("a session token came without a signature", place="x-amz-security-token")
+    if request.certificates:
+        return read_client_certificate(request.certificates, request.values(ROLE_HEADER))
     return NoCredential()
 
 
@@ -64,14 +83,16 @@ def credential_of(request: HttpRequest) -> Claim:
     """
     for value in request.values(b"authorization"):
         claim = value.lstrip()[:_CLAIM_LENGTH].replace(b"\t", b" ")
-        if claim.startswith(ALGORITHM.encode("ascii")):
+        if claim.startswith(_SIGNED):
             return Claim("sigv4", _claimed_id(_CLAIMED_ACCESS_KEY_ID, claim))
         if claim[:7].lower() == b"bearer ":
+            if claim.count(b".") == _DOTS_OF_A_TOKEN:
+                return Claim("oidc", None)
             return Claim("api-key", _claimed_id(_CLAIMED_API_KEY_ID, claim[7:].lstrip()))
         return Claim("unknown", None)
     for value in request.values(b"x-api-key"):
         return Claim("api-key", _claimed_id(_CLAIMED_API_KEY_ID, value.lstrip()[:_CLAIM_LENGTH]))
-    return Claim("unknown" if _has_query_signature(request.query_string) else "none", None)
+    return claimed(request.query_string) or Claim("x509" if request.certificates else "none", None)
 
 
 def _claimed_id(pattern: re.Pattern[bytes], claim: bytes) -> str | None:
@@ -79,31 +100,27 @@ def _claimed_id(pattern: re.Pattern[bytes], claim: bytes) -> str | None:
     return found[1].decode("ascii") if found else None
 
 
-def _has_query_signature(query: bytes) -> bool:
-    if not query:
-        return False
-    decoded = unquote_to_bytes(query).lower()
-    if b"x-amz-" not in decoded and b"awsaccesskeyid" not in decoded:  # at a glance: none of them
-        return False
-    names = {unquote_to_bytes(part.partition(b"=")[0]).lower() for part in query.split(b"&")}
-    return not names.isdisjoint(_QUERY_SIGNATURE)
-
-
 def _authorization(request: HttpRequest, value: bytes) -> AnyCredential:
+    if value.startswith(b"Bearer ") and value.count(b".") == _DOTS_OF_A_TOKEN:
+        return TokenCredential(value[7:].strip(b" ").decode("latin-1"))  # at a glance; whoever reads it is strict
     usual = signed_header(request, value)
     if usual is not None:
         return usual
     text = printable(value, "authorization")
     scheme, _, rest = text.partition(" ")
-    if scheme == ALGORITHM:
-        return signed_otherwise(request, rest)
+    if scheme in (ALGORITHM, ASYMMETRIC):
+        return signed_otherwise(request, rest, scheme)
     if scheme.lower() == "bearer":
-        return _api_key(rest.strip(" "))
+        return _bearer(rest.strip(" "))
     if scheme == "AWS" or scheme.startswith("AWS4-"):
-        message = f"The authorization mechanism you have provided is not supported. Please use {ALGORITHM}."
-        raise IncompleteSignature(message, place="authorization")
+        raise IncompleteSignature(NOT_SUPPORTED, place="authorization")
     message = f"expected an Authorization header of the scheme {ALGORITHM} or Bearer"
     raise MissingAuthenticationToken(message, place="authorization")
+
+
+def _bearer(text: str) -> ApiKeyCredential | TokenCredential:
+    """Tell the two kinds apart by their form: a token has two dots, an API key has none."""
+    return TokenCredential(text) if text.count(".") == _DOTS_OF_A_TOKEN else _api_key(text)
 
 
 def _api_key(text: str) -> ApiKeyCredential:

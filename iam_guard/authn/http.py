@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from iam_guard.authn.presented import CarriedCertificate
+
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
@@ -22,6 +24,8 @@ class HttpRequest:
     raw_path: bytes
     query_string: bytes = field(repr=False)
     headers: tuple[tuple[bytes, bytes], ...] = field(repr=False)
+    certificates: tuple[CarriedCertificate, ...] = field(default=(), repr=False)
+    """The client certificates that came with it, from where the settings say that they count."""
     by_name: Mapping[bytes, Sequence[bytes]] = field(init=False, repr=False, compare=False)
     """The headers again: each name with all its values."""
 

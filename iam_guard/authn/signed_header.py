@@ -1,32 +1,42 @@
-"""A Signature Version 4 in the Authorization header, read: its parts, its scope, the time that it was made.
+"""A signature in the Authorization header, read: its parts, its scope, the time that it was made.
 
-Whatever is not exactly one well-formed signature is refused with AWS's sentence. Must not live here: verifying it
-(`sigv4`), choosing between kinds of credential (`credential`).
+Whatever is not exactly one well-formed signature is refused with AWS's sentence. Must not live here: the form of the
+parts (`signature_parts`), verifying (`sigv4`, `sigv4a`), choosing between kinds of credential (`credential`).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 from iam_guard.authn.http import HttpRequest
-from iam_guard.authn.presented import ALGORITHM, TERMINATOR, SigV4Credential
-from iam_guard.errors import CredentialError, IncompleteSignature, InvalidClientTokenId, SignatureDoesNotMatch
+from iam_guard.authn.presented import ALGORITHM, ASYMMETRIC, SigV4Credential
+from iam_guard.authn.signature_parts import (
+    SCOPE,
+    SIGNATURE,
+    TEXT_LENGTH,
+    TIMESTAMP,
+    USUAL_LENGTH,
+    iso_basic,
+    malformed_date,
+    only,
+    read_region_set,
+    read_scope,
+    read_signature,
+    read_signed_headers,
+    stamp_of,
+)
+from iam_guard.errors import IncompleteSignature
 
+_PLACE = "authorization"
 _PARTS = ("Credential", "Signature", "SignedHeaders")
-_ACCESS_KEY_ID = re.compile(r"\w{3,128}", re.ASCII)
-_WORD = r"([A-Za-z0-9._-]{1,64})"  # a region, a service
-_SCOPE = re.compile(rf"(\w{{3,128}})/([0-9]{{8}})/{_WORD}/{_WORD}/{TERMINATOR}", re.ASCII)
-_SIGNATURE = re.compile(r"[0-9a-f]{64}")
-_TIMESTAMP = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 # What signers usually write; a list of names has no space and no comma. Anything else is read part by part.
 _USUAL = re.compile(
-    rf"{ALGORITHM} Credential={_SCOPE.pattern}, SignedHeaders=([!-+\--~]+), Signature=({_SIGNATURE.pattern})", re.ASCII
+    rf"{ALGORITHM} Credential={SCOPE.pattern}, SignedHeaders=([!-+\--~]+), Signature=({SIGNATURE.pattern})", re.ASCII
 )
-_DATE_LENGTH = 64
 TOKEN_HEADER = b"x-amz-security-token"
+REGION_SET_HEADER = b"x-amz-region-set"
 
 
 def signed_header(request: HttpRequest, value: bytes) -> SigV4Credential | None:
@@ -34,51 +44,43 @@ def signed_header(request: HttpRequest, value: bytes) -> SigV4Credential | None:
     usual = _USUAL.fullmatch(value.decode("latin-1"))
     if usual is None or b"x-amz-date" not in request.by_name:
         return None
-    return _sigv4(request, *usual.groups())
-
-
-def signed_otherwise(request: HttpRequest, text: str) -> SigV4Credential:
-    """Read what is spaced or ordered otherwise (without the algorithm), and say what is wrong with the rest."""
-    return _sigv4(request, *_parts(request, text))
-
-
-def printable(value: bytes, place: str) -> str:
-    """Give a header value as text, without what would do harm in a message or a log."""
-    text = value.decode("latin-1").replace("\t", " ").strip(" ")
-    if not (text.isascii() and text.isprintable()):
-        raise IncompleteSignature("expected printable ASCII characters only", place=place)
-    return text
-
-
-def _sigv4(
-    request: HttpRequest, access_key_id: str, date: str, region: str, service: str, names: str, signature: str
-) -> SigV4Credential:
+    access_key_id, date, region, service, names, signature = usual.groups()
     return SigV4Credential(
         access_key_id,
         date,
         region,
         service,
-        _signed_headers(names),
+        read_signed_headers(names, _PLACE),
         signature,
         _timestamp(request),
         _session_token(request),
     )
 
 
+def signed_otherwise(request: HttpRequest, text: str, algorithm: str = ALGORITHM) -> SigV4Credential:
+    """Read what is spaced or ordered otherwise (without the algorithm), and say what is wrong with the rest."""
+    parts = _key_value_pairs(text)
+    _check_complete(request, parts, algorithm)
+    access_key_id, date, region, service = read_scope(parts["Credential"], algorithm, _PLACE)
+    if algorithm == ASYMMETRIC:
+        region = read_region_set(only(request.values(REGION_SET_HEADER), "x-amz-region-set"), "x-amz-region-set")
+    return SigV4Credential(
+        access_key_id,
+        date,
+        region,
+        service,
+        read_signed_headers(parts["SignedHeaders"], _PLACE),
+        read_signature(parts["Signature"], algorithm, _PLACE),
+        _timestamp(request),
+        _session_token(request),
+        algorithm,
+    )
+
+
 def _session_token(request: HttpRequest) -> str | None:
     """Give the token of temporary credentials, which may be signed or sent beside the signature; only one may be."""
     tokens = request.by_name.get(TOKEN_HEADER)
-    return None if tokens is None else _only(tokens, "x-amz-security-token")
-
-
-def _parts(request: HttpRequest, text: str) -> tuple[str, ...]:
-    """Read what is spaced or ordered otherwise than `_USUAL`, and say what is wrong with everything else."""
-    parts = _key_value_pairs(text)
-    _check_complete(request, parts)
-    scope = _credential_scope(parts["Credential"])
-    if _SIGNATURE.fullmatch(parts["Signature"]) is None:
-        raise IncompleteSignature("expected a Signature of 64 hexadecimal digits", place="authorization")
-    return (*scope, parts["SignedHeaders"], parts["Signature"])
+    return None if tokens is None else only(tokens, "x-amz-security-token")
 
 
 def _key_value_pairs(text: str) -> dict[str, str]:
@@ -89,55 +91,23 @@ def _key_value_pairs(text: str) -> dict[str, str]:
         name, equals, value = part.strip(" ").partition("=")
         if not equals:
             message = "not a valid key=value pair (missing equal-sign) in Authorization header"
-            raise IncompleteSignature(message, place="authorization")
+            raise IncompleteSignature(message, place=_PLACE)
         if name not in _PARTS or name in parts:
             message = f"expected {', '.join(_PARTS)}, each once, got `{name[:32]}`"
-            raise IncompleteSignature(message, place="authorization")
+            raise IncompleteSignature(message, place=_PLACE)
         parts[name] = value
     return parts
 
 
-def _check_complete(request: HttpRequest, parts: dict[str, str]) -> None:
+def _check_complete(request: HttpRequest, parts: dict[str, str], algorithm: str) -> None:
     """Refuse what is incomplete, naming everything that lacks at once, as AWS does."""
     lacking = [f"Authorization header requires '{name}' parameter." for name in _PARTS if not parts.get(name)]
     if not request.values(b"x-amz-date") and not request.values(b"date"):
         lacking.append("Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header.")
+    if algorithm == ASYMMETRIC and not request.values(REGION_SET_HEADER):
+        lacking.append("Authorization header requires existence of a 'X-Amz-Region-Set' header.")
     if lacking:
-        raise IncompleteSignature(" ".join(lacking), place="authorization")
-
-
-def _credential_scope(text: str) -> tuple[str, str, str, str]:
-    """Give access key id, date, region and service."""
-    scope = _SCOPE.fullmatch(text)
-    if scope is None:
-        raise _malformed_scope(text)
-    access_key_id, date, region, service = scope.groups()
-    return access_key_id, date, region, service
-
-
-def _malformed_scope(text: str) -> CredentialError:
-    fields = text.split("/")
-    if len(fields) != 5:
-        message = (
-            "Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term, "
-            f"got '{text[:128]}'"
-        )
-        return IncompleteSignature(message, place="authorization")
-    if fields[4] != TERMINATOR:
-        message = f"Credential should be scoped with a valid terminator: '{TERMINATOR}', not '{fields[4][:32]}'."
-        return SignatureDoesNotMatch(message, place="authorization")
-    if _ACCESS_KEY_ID.fullmatch(fields[0]) is None:
-        return InvalidClientTokenId(place="authorization")
-    message = "expected a Credential scoped to a date of 8 digits, a region and a service"
-    return IncompleteSignature(message, place="authorization")
-
-
-def _signed_headers(text: str) -> tuple[str, ...]:
-    names = text.split(";")
-    if text != text.lower() or "" in names or names != sorted(set(names)):
-        message = "expected SignedHeaders in lower case, sorted, each once, separated by semicolons"
-        raise IncompleteSignature(message, place="authorization")
-    return tuple(names)
+        raise IncompleteSignature(" ".join(lacking), place=_PLACE)
 
 
 # --- when it was signed ------------------------------------------------------------------------------------------
@@ -147,38 +117,18 @@ def _timestamp(request: HttpRequest) -> str:
     """Give the time of signing in ISO 8601 basic form: of `X-Amz-Date`, and of `Date` only where that is absent."""
     stamps = request.by_name.get(b"x-amz-date")
     if stamps is not None:
-        return _iso_basic(_only(stamps, "x-amz-date"))
-    text = _only(request.values(b"date"), "date")
-    return _iso_basic(text) if _TIMESTAMP.fullmatch(text) else _http_date(text)
-
-
-def _only(values: Sequence[bytes], name: str) -> str:
-    if len(values) != 1:
-        raise IncompleteSignature(f"expected one header, got {len(values)}", place=name)
-    return printable(values[0], name)
-
-
-def _iso_basic(text: str) -> str:
-    try:
-        if _TIMESTAMP.fullmatch(text):
-            datetime.fromisoformat(text)
-            return text
-    except ValueError:
-        pass
-    raise _malformed_date(text)
+        is_usual = len(stamps) == 1 and len(stamps[0]) == USUAL_LENGTH
+        return stamp_of(stamps[0]) if is_usual else iso_basic(only(stamps, "x-amz-date"))
+    text = only(request.values(b"date"), "date")
+    return iso_basic(text) if TIMESTAMP.fullmatch(text) else _http_date(text)
 
 
 def _http_date(text: str) -> str:
-    if len(text) > _DATE_LENGTH:
-        raise _malformed_date(text)
+    if len(text) > TEXT_LENGTH:
+        raise malformed_date(text)
     try:
         moment = parsedate_to_datetime(text)
         utc = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)  # "-0000" reads as naive
     except (ValueError, IndexError, OverflowError):
-        raise _malformed_date(text) from None
-    return _iso_basic(utc.strftime("%Y%m%dT%H%M%SZ"))
-
-
-def _malformed_date(text: str) -> IncompleteSignature:
-    message = f"Date must be in ISO-8601 'basic format'. Got '{text[:_DATE_LENGTH]}'. See http://en.wikipedia.org/wiki/ISO_8601"
-    return IncompleteSignature(message)
+        raise malformed_date(text) from None
+    return iso_basic(utc.strftime("%Y%m%dT%H%M%SZ"))

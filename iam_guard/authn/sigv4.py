@@ -4,29 +4,31 @@ The strategy: every demand on form, time and coverage is checked before a key is
 little. Then each canonical request that the wire text allows (`canonical`) is signed with the caller's secret, and the
 result compared in constant time. The signing key depends on the secret and the scope only, so it is cached (`callers`).
 
-Must not live here: reading the headers (`credential`), finding keys and choosing what the caller is told (`verify`).
+Must not live here: reading the headers (`credential`), what a request says of its body (`payload`), finding keys and
+choosing what the caller is told (`verify`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from iam_guard.authn.canonical import canonical_requests
+from iam_guard.authn.canonical import canonical_requests, named_headers
 from iam_guard.authn.compare import same
 from iam_guard.authn.http import HttpRequest
 from iam_guard.authn.presented import ALGORITHM, TERMINATOR, SigV4Credential
+from iam_guard.authn.signature_parts import moment_of
 from iam_guard.errors import IncompleteSignature, SignatureDoesNotMatch
 
-_SHA256_HEX = re.compile(rb"[0-9a-f]{64}")
 _NEED_NOT_BE_SIGNED = frozenset({b"x-amz-security-token", b"x-amz-cf-id"})  # the second is added by CloudFront
 
 
 def check_time(credential: SigV4Credential, *, now: datetime, skew: float) -> None:
     """Refuse a signature whose scope has another day than its time, or that is over `skew` seconds from `now`.
+
+    One in the query is good for the seconds that it says, counted from its time, and for `skew` where it says none.
 
     The sentences are AWS's; clients parse them to correct their clocks.
     """
@@ -36,18 +38,20 @@ def check_time(credential: SigV4Credential, *, now: datetime, skew: float) -> No
             "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: "
             f"'{credential.date}' != '{day}', from '{credential.timestamp}'."
         )
-    signed = datetime.fromisoformat(credential.timestamp)
-    if abs((now - signed).total_seconds()) < skew - 1:  # within the window, whatever becomes of the fractions
-        return
-    now, allowed = now.replace(microsecond=0), timedelta(seconds=skew)
-    if signed < now - allowed:
-        limit, relation, sign = now - allowed, "Signature expired: {} is now earlier than", "-"
-    elif signed > now + allowed:
-        limit, relation, sign = now + allowed, "Signature not yet current: {} is still later than", "+"
+    signed = moment_of(credential.timestamp)
+    if credential.expires is None and abs((now - signed).total_seconds()) < skew - 1:
+        return  # within the window, whatever becomes of the fractions
+    now, ahead = now.replace(microsecond=0), timedelta(seconds=skew)
+    lasting = ahead if credential.expires is None else timedelta(seconds=credential.expires)
+    if signed < now - lasting:
+        limit, relation, sign, span = now - lasting, "Signature expired: {} is now earlier than", "-", lasting
+    elif signed > now + ahead:
+        limit, relation, sign, span = now + ahead, "Signature not yet current: {} is still later than", "+", ahead
     else:
         return
+    minutes = span.total_seconds() / 60
     raise SignatureDoesNotMatch(
-        f"{relation.format(credential.timestamp)} {_basic(limit)} ({_basic(now)} {sign} {skew / 60:g} min.)"
+        f"{relation.format(credential.timestamp)} {_basic(limit)} ({_basic(now)} {sign} {minutes:g} min.)"
     )
 
 
@@ -57,8 +61,7 @@ def _basic(moment: datetime) -> str:
 
 def check_coverage(request: HttpRequest, credential: SigV4Credential) -> None:
     """Refuse a signature that leaves out what it must cover, or covers what is not there."""
-    names = [name.encode("ascii") for name in credential.signed_headers]
-    covered = frozenset(names)
+    names, covered, _ = named_headers(credential.signed_headers)
     for name in request.by_name:
         if name not in covered and (name == b"host" or name[:6] == b"x-amz-") and name not in _NEED_NOT_BE_SIGNED:
             message = f"'{_title(name)}' must be a 'SignedHeader' in the AWS Authorization."
@@ -77,26 +80,8 @@ def _title(name: bytes) -> str:
     return name[:64].decode("ascii", "replace").title()
 
 
-def declared_payload_hash(request: HttpRequest) -> str | None:
-    """Give the body hash that `x-amz-content-sha256` states and the signature covers; None where it states none."""
-    values = request.values(b"x-amz-content-sha256")
-    if not values:
-        return None
-    if len(values) == 1 and _SHA256_HEX.fullmatch(values[0].strip()):
-        return values[0].strip().decode("ascii")
-    message = "expected the SHA-256 of the body in hexadecimal; unsigned and streaming payloads are not accepted"
-    raise IncompleteSignature(message, place="x-amz-content-sha256")
-
-
-def check_payload(declared: str, computed: str) -> None:
-    """Refuse a body that is not the one whose hash was signed."""
-    if not same(declared, computed):
-        message = "The provided 'x-amz-content-sha256' header does not match what was computed."
-        raise SignatureDoesNotMatch(message, place="x-amz-content-sha256")
-
-
 def is_signed_with(
-    key: bytes,
+    key: SigningKey,
     request: HttpRequest,
     credential: SigV4Credential,
     *,
@@ -105,26 +90,51 @@ def is_signed_with(
 ) -> bool:
     """Tell whether the signature was made with the signing key over this request; `check_coverage` must have passed."""
     for canonical in canonical_requests(request, credential, payload_hash=payload_hash, public_hosts=public_hosts):
-        if same(credential.signature, signature(key, string_to_sign(credential, canonical))):
+        if same(credential.signature, key.signature(string_to_sign(credential, canonical))):
             return True
     return False
 
 
 def string_to_sign(credential: SigV4Credential, canonical_request: bytes) -> bytes:
     """Make what the signature is computed over."""
-    _, date, region, service, _, _, timestamp, _ = credential
+    _, date, region, service, _, _, timestamp, _, _, _, _ = credential
     digest = hashlib.sha256(canonical_request).hexdigest()
     return f"{ALGORITHM}\n{timestamp}\n{date}/{region}/{service}/{TERMINATOR}\n{digest}".encode("ascii")
 
 
-def signing_key(secret: str, date: str, region: str, service: str) -> bytes:
-    """Derive the key that signs for one day, region and service."""
+class SigningKey:
+    """A derived key, ready to sign: HMAC-SHA256 of which both hashes have taken in their half of the key (RFC 2104).
+
+    Copying them takes half the time of beginning anew with each signature.
+    """
+
+    __slots__ = ("_inner", "_outer")
+
+    def __init__(self, key: bytes) -> None:
+        filled = key.ljust(_BLOCK, b"\0")
+        self._inner = hashlib.sha256(filled.translate(_INNER))
+        self._outer = hashlib.sha256(filled.translate(_OUTER))
+
+    def signature(self, text: bytes) -> str:
+        """Sign; in lower-case hexadecimal, as it stands in the header."""
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(text)
+        outer.update(inner.digest())
+        return outer.hexdigest()
+
+
+_BLOCK = 64
+_INNER, _OUTER = (bytes([byte ^ pad for byte in range(256)]) for pad in (0x36, 0x5C))
+
+
+def signing_key(secret: str, date: str, region: str, service: str) -> SigningKey:
+    """Make the key that signs for one day, region and service."""
+    return SigningKey(derived_key(secret, date, region, service))
+
+
+def derived_key(secret: str, date: str, region: str, service: str) -> bytes:
+    """Derive the bytes of that key from the secret."""
     key = b"AWS4" + secret.encode()
     for part in (date, region, service, TERMINATOR):
         key = hmac.digest(key, part.encode("ascii"), "sha256")
     return key
-
-
-def signature(key: bytes, text: bytes) -> str:
-    """Sign; in lower-case hexadecimal, as it stands in the header."""
-    return hmac.digest(key, text, "sha256").hex()

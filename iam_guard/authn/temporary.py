@@ -13,21 +13,21 @@ import hashlib
 import threading
 from collections.abc import Callable
 
-from cachetools import LRUCache
+from cachetools import FIFOCache
 
 from iam_guard.model.credential import AccessKey, Session
-from iam_guard.model.principal import Principal, PrincipalType
-
-TEMPORARY = "ASIA"
-"""How the ids of temporary access keys begin (P-4); no long-term key is taken for good that begins so."""
+from iam_guard.model.principal import PrincipalType
 
 
 class OpenedTokens:
-    """A bounded cache around `open_session`, safe to share between threads."""
+    """A bounded cache around `open_session`, safe to share between threads.
+
+    First in, first out: finding a session changes nothing, and so waits for no lock.
+    """
 
     def __init__(self, open_session: Callable[[str], Session | None], maxsize: int = 10_000) -> None:
         self._open = open_session
-        self._sessions: LRUCache[bytes, Session] = LRUCache(maxsize)
+        self._sessions: FIFOCache[bytes, Session] = FIFOCache(maxsize)
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -36,13 +36,13 @@ class OpenedTokens:
     def session(self, token: str) -> Session | None:
         """Give the session of a token, the same object each time; None for a token that does not open."""
         digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
-        with self._lock:
-            session = self._sessions.get(digest)
-        if session is None:
+        try:
+            return self._sessions[digest]
+        except KeyError:
             session = self._open(token)
-            if session is not None and self._sessions.maxsize >= 1:
-                with self._lock:
-                    session = self._sessions.setdefault(digest, session)
+        if session is not None and self._sessions.maxsize >= 1:
+            with self._lock:
+                session = self._sessions.setdefault(digest, session)
         return session
 
 
@@ -52,7 +52,7 @@ def ends_with_a_key(session: Session) -> bool:
     A role session outlives the key that asked for it, and so does a session that AssumeRoot gave (S-51).
     """
     caller = session.principal
-    return caller.type is not PrincipalType.ASSUMED_ROLE and "aws:AssumedRoot" not in caller.session
+    return caller.type is not PrincipalType.ASSUMED_ROLE and not caller.is_assumed_root
 
 
 def is_key_behind(access_key: AccessKey | None, session: Session) -> bool:
@@ -61,9 +61,8 @@ def is_key_behind(access_key: AccessKey | None, session: Session) -> bool:
         return False
     owner, caller = access_key.principal, session.principal
     if caller.type is PrincipalType.FEDERATED_USER:
-        return owner.arn == caller.user_arn
-    return caller.userid is not None and _who(owner) == _who(caller)
-
-
-def _who(principal: Principal) -> tuple[PrincipalType, str | None, str | None]:
-    return principal.type, principal.account, principal.userid  # without the ARN: a user may be renamed (P-10)
+        userid = session.parent_user_id
+    else:
+        userid = caller.userid if owner.type is caller.type else None
+    # without the ARN: a user may be renamed, and a name may be another user's by now (P-6, P-10)
+    return userid is not None and (owner.account, owner.userid) == (caller.account, userid)

@@ -16,38 +16,59 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from typing import NamedTuple
+from typing import TypeAlias
 
-from iam_guard.authn import sigv4
-from iam_guard.authn.callers import Caller, Callers
+from iam_guard.authn import sigv4, sigv4a
+from iam_guard.authn.callers import Caller, Callers, Scope
+from iam_guard.authn.chunked import ChunkedBody
 from iam_guard.authn.compare import same
 from iam_guard.authn.credential import credential_of, extract
 from iam_guard.authn.http import HttpRequest
+from iam_guard.authn.payload import UNSIGNED, check_payload, is_chunked, is_unsigned, stated_payload
 from iam_guard.authn.presented import (
+    ASYMMETRIC,
     AnyCredential,
     ApiKeyCredential,
+    CertificateCredential,
     Claim,
     NoCredential,
     SigV4Credential,
+    TokenCredential,
     claim_of,
 )
-from iam_guard.authn.temporary import TEMPORARY, OpenedTokens, ends_with_a_key, is_key_behind
-from iam_guard.errors import ExpiredToken, InvalidClientTokenId, SignatureDoesNotMatch
-from iam_guard.model.credential import AccessKey, ApiKey, Session
+from iam_guard.authn.replays import Replays
+from iam_guard.authn.temporary import OpenedTokens, ends_with_a_key, is_key_behind
+from iam_guard.errors import (
+    ExpiredToken,
+    InvalidClientTokenId,
+    InvalidIdentityToken,
+    SignatureDoesNotMatch,
+    UntrustedCertificate,
+)
+from iam_guard.model.credential import TEMPORARY, AccessKey, ApiKey, Session
 from iam_guard.model.principal import Credential, Issued, Principal, PrincipalType
 
 __all__ = [
     "AnyCredential",
     "Callers",
+    "CertificateCredential",
+    "ChunkedBody",
     "Claim",
     "HttpRequest",
     "OpenedTokens",
+    "Replays",
+    "SigV4Credential",
+    "TokenCredential",
     "authenticate",
+    "check_payload",
     "claim_of",
     "credential_of",
     "extract",
+    "is_chunked",
+    "is_unsigned",
     "needed_record",
     "signed_service",
+    "stated_payload",
 ]
 
 _ANONYMOUS = replace(Principal.anonymous(), credential=Credential("none"))
@@ -68,6 +89,12 @@ def authenticate(
     max_header: int = 64 * 1024,
     credential: AnyCredential | None = None,
     open_session: Callable[[str], Session | None] | None = None,
+    admit_token: Callable[[TokenCredential], Principal] | None = None,
+    find_certificate_session: Callable[[CertificateCredential], Principal] | None = None,
+    region: str = "us-east-1",
+    unsigned_payload: bool = False,
+    chunks: ChunkedBody | None = None,
+    replays: Replays | None = None,
 ) -> Principal:
     """Find out who sent the request; the principal says with what in its `credential`.
 
@@ -75,22 +102,48 @@ def authenticate(
     signature, and at most once. `now` carries a time zone, `skew` is in seconds. `callers` remembers who signed in from
     one request to the next, and changes no answer. `credential` is what `extract` read of this very request, where it
     was asked already. `open_session` gives what a session token says, None for one that is not ours; without
-    it no token is good. Raises `CredentialError`, `RequestTooLarge`, and whatever the functions raise.
+    it no token is good. `admit_token` gives the role session of a token of an OIDC provider, or refuses it;
+    `find_certificate_session` does so for a client certificate; without them none is accepted. `region`, where the
+    guard is, must be among those that a SigV4A signature is for. `unsigned_payload` accepts a body that the signature
+    does not cover; `chunks` is the decoder of a body in chunks, which begins with the signature that has verified, and
+    without one such bodies are refused. `replays` refuses a signature that was seen before. Raises `CredentialError`,
+    `RequestTooLarge`, and whatever the functions raise.
     """
     if credential is None:
         credential = extract(request, max_header=max_header)
     match credential:
-        case NoCredential():
-            return _ANONYMOUS
-        case ApiKeyCredential():
-            return _by_api_key(credential, find_api_key(credential.id), now, callers)
         case SigV4Credential():
             if credential.session_token is not None and open_session is None:
                 raise InvalidClientTokenId(place="x-amz-security-token")
-            sigv4.check_time(credential, now=now, skew=skew)
-            sigv4.check_coverage(request, credential)
-            find_signer = partial(_signer, credential, find_access_key, open_session, now)
-            return _by_signature(request, credential, find_signer, payload_hash, callers, public_hosts)
+            _check_form(request, credential, now, skew, region)
+            stated = stated_payload(request, credential, unsigned=unsigned_payload, chunked=chunks is not None)
+            signed_hash = stated or payload_hash()
+            signer = _signer(credential, find_access_key, open_session, now)
+            check_body = partial(_check_body, stated, payload_hash, chunks, credential) if stated else None
+            caller = _by_signature(request, credential, signer, signed_hash, check_body, callers, public_hosts, region)
+            if replays is not None and not credential.is_presigned:
+                replays.refuse_again(credential, now=now, skew=skew)
+            return caller
+        case ApiKeyCredential():
+            return _by_api_key(credential, find_api_key(credential.id), now, callers)
+        case NoCredential():
+            return _ANONYMOUS
+        case TokenCredential():
+            if admit_token is None:
+                raise InvalidIdentityToken("tokens of OIDC providers are not accepted here")
+            return admit_token(credential)
+        case CertificateCredential():
+            if find_certificate_session is None:
+                raise UntrustedCertificate("client certificates are not accepted")
+            return find_certificate_session(credential)
+
+
+def _check_form(request: HttpRequest, credential: SigV4Credential, now: datetime, skew: float, region: str) -> None:
+    """Check what needs no key."""
+    sigv4.check_time(credential, now=now, skew=skew)
+    sigv4.check_coverage(request, credential)
+    if credential.algorithm == ASYMMETRIC:
+        sigv4a.check_region(credential, region)
 
 
 def needed_record(
@@ -116,14 +169,11 @@ def signed_service(credential: AnyCredential | None) -> str | None:
     return credential.service if isinstance(credential, SigV4Credential) else None
 
 
-class _Signer(NamedTuple):
-    """Whose secret a signature is checked with, None for nobody's; and the key that a user's session came from."""
+_Key: TypeAlias = sigv4.SigningKey | sigv4a.PublicKey
+_Signer: TypeAlias = tuple[AccessKey | Session | None, AccessKey | None]
+"""Whose secret a signature is checked with, None for nobody's; and the key that a user's session came from."""
 
-    record: AccessKey | Session | None
-    behind: AccessKey | None = None
-
-
-_NOBODY = _Signer(None)
+_NOBODY: _Signer = (None, None)
 
 
 def _signer(
@@ -135,62 +185,110 @@ def _signer(
     if credential.session_token is None:
         access_key = find_access_key(credential.access_key_id)
         is_good = access_key is not None and access_key.active and not credential.access_key_id.startswith(TEMPORARY)
-        return _Signer(access_key) if is_good else _NOBODY
+        return (access_key, None) if is_good else _NOBODY
     session = open_session(credential.session_token) if open_session else None
     if session is None or not same(credential.access_key_id, session.access_key_id):
         return _NOBODY
     if session.expires <= now:
         raise ExpiredToken()
     if not ends_with_a_key(session):
-        return _Signer(session)
+        return session, None
     behind = find_access_key(session.parent_key_id or "")
-    return _Signer(session, behind) if is_key_behind(behind, session) else _NOBODY
+    return (session, behind) if is_key_behind(behind, session) else _NOBODY
 
 
 def _by_signature(
     request: HttpRequest,
     credential: SigV4Credential,
-    find_signer: Callable[[], _Signer],
-    payload_hash: Callable[[], str],
+    signer: _Signer,
+    signed_hash: str,
+    check_body: Callable[[_Key], None] | None,
     callers: Callers,
     public_hosts: Sequence[str],
+    region: str,
 ) -> Principal:
-    declared = sigv4.declared_payload_hash(request)
-    signed_hash = declared or payload_hash()
-    record, behind = find_signer()
-    scope = credential.access_key_id, credential.date, credential.region, credential.service
+    record, behind = signer
+    scope = _scope(credential)
     known = callers.get(scope, record, behind)
-    key = known.signing_key if known else _signing_key(record, credential)
-    is_good = sigv4.is_signed_with(key, request, credential, payload_hash=signed_hash, public_hosts=public_hosts)
+    key = (known.signing_key if known else None) or _signing_key(record, credential)
+    is_good = _is_signed_with(key, request, credential, signed_hash, public_hosts)
     if known and not is_good:
         _signing_key(record, credential)  # so that the refusal takes as long as that of an unknown key
     if record is None:
         raise InvalidClientTokenId()
     if not is_good:
         raise SignatureDoesNotMatch()
-    if declared is not None:
-        sigv4.check_payload(declared, payload_hash())
+    if check_body is not None:
+        check_body(key)
     if known is None:
-        known = Caller(record, _signed_in(record, behind, credential), key, behind)
+        known = Caller(record, _signed_in(record, behind, credential, region), key, behind)
         callers.keep(scope, known)
     return known.principal
 
 
-def _signing_key(record: AccessKey | Session | None, credential: SigV4Credential) -> bytes:
+def _check_body(
+    stated: str,
+    payload_hash: Callable[[], str],
+    chunks: ChunkedBody | None,
+    credential: SigV4Credential,
+    key: _Key,
+) -> None:
+    """Check the body against what was stated of it, or let its chunks be checked as they come."""
+    if chunks is not None and is_chunked(stated):
+        chunks.begin(credential, partial(_is_signature, key))
+    elif stated != UNSIGNED:
+        check_payload(stated, payload_hash())
+
+
+def _scope(credential: SigV4Credential) -> Scope:
+    date = credential.algorithm if credential.algorithm == ASYMMETRIC else credential.date
+    return credential.access_key_id, date, credential.region, credential.service
+
+
+def _signing_key(record: AccessKey | Session | None, credential: SigV4Credential) -> _Key:
     secret = record.secret if record else _NO_SECRET
+    if credential.algorithm == ASYMMETRIC:
+        return sigv4a.public_key(secret, credential.access_key_id)
     return sigv4.signing_key(secret, credential.date, credential.region, credential.service)
 
 
-def _signed_in(record: AccessKey | Session, behind: AccessKey | None, credential: SigV4Credential) -> Principal:
-    """Give the caller, completed with what it signed in with."""
-    signed_in = Credential("sigv4", credential.access_key_id, credential.region, credential.service)
+def _is_signed_with(
+    key: _Key,
+    request: HttpRequest,
+    credential: SigV4Credential,
+    signed_hash: str,
+    public_hosts: Sequence[str],
+) -> bool:
+    if isinstance(key, sigv4.SigningKey):
+        return sigv4.is_signed_with(key, request, credential, payload_hash=signed_hash, public_hosts=public_hosts)
+    return sigv4a.is_signed_by(key, request, credential, payload_hash=signed_hash, public_hosts=public_hosts)
+
+
+def _is_signature(key: _Key, given: str, text: bytes) -> bool:
+    """Tell whether a chunk's signature is the signer's."""
+    if isinstance(key, sigv4.SigningKey):
+        return same(given, key.signature(text))
+    return sigv4a.is_signature(key, given, text)
+
+
+def _signed_in(
+    record: AccessKey | Session, behind: AccessKey | None, credential: SigV4Credential, region: str
+) -> Principal:
+    """Give the caller, completed with what it signed in with; of a set of regions it is the one that is `region`."""
+    named = region if credential.algorithm == ASYMMETRIC else credential.region
+    signed_in = Credential("sigv4", credential.access_key_id, named, credential.service)
     caller = record.principal
     if isinstance(record, AccessKey):
         return replace(caller, credential=signed_in)
     issued = Issued(record.issued, record.expires, record.transitive_tag_keys, record.source_identity, record.mfa_at)
-    is_user = caller.type is PrincipalType.USER
-    arn = behind.principal.arn if behind is not None and is_user else caller.arn  # the user may be renamed (S-33, P-10)
-    return replace(caller, arn=arn, credential=replace(signed_in, kind="sts", issued=issued))
+    signed_in = replace(signed_in, kind="sts", issued=issued)
+    if behind is not None:  # the user may be renamed (S-33, P-10)
+        match caller.type:
+            case PrincipalType.USER:
+                return replace(caller, arn=behind.principal.arn, credential=signed_in)
+            case PrincipalType.FEDERATED_USER:
+                return replace(caller, user_arn=behind.principal.arn, credential=signed_in)
+    return replace(caller, credential=signed_in)
 
 
 def _by_api_key(credential: ApiKeyCredential, api_key: ApiKey | None, now: datetime, callers: Callers) -> Principal:

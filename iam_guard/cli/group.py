@@ -32,6 +32,12 @@ COMMANDS = {
         *("resource_policy", "resource_policy"),
         "Put, get, delete and list the resource-based policies of an application's resources.",
     ),
+    "api-key": CommandRow(
+        *("api_key", "keys"), "Create, list, activate, deactivate, rotate and delete API keys of users and roles."
+    ),
+    "revocation-list": CommandRow(
+        *("revocation_list", "revocation_list"), "Import and list the certificate revocation lists of trust anchors."
+    ),
     "serve": CommandRow("serve", "serve", "Serve the AWS-compatible API, IAM and STS, on one endpoint."),
     "routes": CommandRow(
         *("application", "routes"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import signal
 import socket
 import threading
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,9 @@ import uvicorn
 
 from iam_guard.assemble import guard_on
 from iam_guard.cli.options import STORE
+from iam_guard.enforcement.service import Service
 from iam_guard.errors import ConfigurationError
-from iam_guard.settings import load
+from iam_guard.settings import Settings, load
 from iam_guard.store.first_account import create_first_account
 from iam_guard.store.opening import init_store, is_seed_file, open_store
 from iam_guard.store.protocol import SourceStore
@@ -48,6 +50,13 @@ BACKLOG = 2048
     help="Key of the root user of the first account, which is made when the store is empty.",
 )
 @click.option("--account", default="123456789012", show_default=True, help="Id of that first account.")
+@click.option(
+    "--service",
+    "services",
+    multiple=True,
+    metavar="PREFIX",
+    help="A service of your application (`docs`) that users may have API keys for; may be given several times.",
+)
 @click.option("--allow-reset", is_flag=True, help="Let `POST /-/reset` go back to the start (only `sqlite://`).")
 def serve(
     store: str,
@@ -56,21 +65,23 @@ def serve(
     port: int,
     root_access_key: str | None,
     account: str,
+    services: tuple[str, ...],
     allow_reset: bool,
 ) -> None:
     """Serve the AWS-compatible API, IAM and STS, on one endpoint."""
-    settings = load()
-    opened = open_store(store, settings) if is_seed_file(store) else init_store(store, settings)
-    _fill(opened, seed, root_access_key, account, partition=settings.partition)
-    snapshot = _snapshot_of(opened) if allow_reset else None
-    guard = guard_on(opened, settings)
-    api = aws_api(guard)
-    try:
-        _listen(api if snapshot is None else Resettable(api, snapshot.restore, guard), host, port)
-    finally:
-        if snapshot is not None:
-            snapshot.close()
-        guard.close()
+    with _bound(host, port) as listener:
+        settings = _with_issuer(load(), listener)
+        opened = open_store(store, settings) if is_seed_file(store) else init_store(store, settings)
+        _fill(opened, seed, root_access_key, account, partition=settings.partition)
+        snapshot = _snapshot_of(opened) if allow_reset else None
+        guard = guard_on(opened, settings, services=[Service(each) for each in services])
+        api = aws_api(guard)
+        try:
+            _listen(api if snapshot is None else Resettable(api, snapshot.restore, guard), listener)
+        finally:
+            if snapshot is not None:
+                snapshot.close()
+            guard.close()
 
 
 def _fill(opened: SourceStore, seed: Path | None, root_access_key: str | None, account: str, *, partition: str) -> None:
@@ -94,15 +105,32 @@ def _snapshot_of(opened: SourceStore) -> Snapshot:
     return Snapshot(opened.engine)
 
 
-def _listen(app: Any, host: str, port: int) -> None:
-    """Serve until a signal says to stop."""
+def _bound(host: str, port: int) -> socket.socket:
+    """Take the address, and listen at it only when there is something to serve."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # else asyncio leaves Nagle's delay on
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
     except OSError as error:
+        listener.close()
         raise ConfigurationError(f"cannot listen at {host}:{port}: {error.strerror}", place="--port") from None
+    return listener
+
+
+def _with_issuer(settings: Settings, listener: socket.socket) -> Settings:
+    """Let identity tokens be tried out on one machine; for others, who would not trust it, the address must be set."""
+    is_here = listener.getsockname()[0] in ("127.0.0.1", "::1")
+    return replace(settings, issuer_url=_address_of(listener)) if is_here and not settings.issuer_url else settings
+
+
+def _address_of(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _listen(app: Any, listener: socket.socket) -> None:
+    """Serve until a signal says to stop."""
     listener.listen(BACKLOG)
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, _leave)  # the server hands it on when it has stopped; what is open must be closed then
@@ -131,9 +159,7 @@ class _Announced(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        host, port = self._listener.getsockname()[:2]
-        shown = f"[{host}]" if ":" in host else host
-        click.echo(f"iam-guard serves at http://{shown}:{port}")
+        click.echo(f"iam-guard serves at {_address_of(self._listener)}")
         threading.Thread(target=_warm_up, name="iam-guard-warm-up", daemon=True).start()
 
 

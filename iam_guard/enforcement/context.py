@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
-from iam_guard.errors import ConfigurationError, IamGuardError
+from iam_guard.errors import ConfigurationError, IamGuardError, IncompleteSignature
 from iam_guard.guard import Guard
 from iam_guard.model.decision import Decision
 from iam_guard.model.principal import Principal
@@ -29,8 +29,22 @@ class CurrentCall:
     decisions: list[Decision] = field(default_factory=list)
     wanted: str | None = None
     """The action that a decorator is about to ask for; tells what was wanted when no decision could be made."""
+    has_unsigned_payload: bool = False
+    """Whether the caller's signature leaves the body out, and no requirement has taken such a call yet."""
     refusal: IamGuardError | None = None
     """The latest refusal raised towards the framework, which may make a 500 of it before the middleware sees it."""
+
+    @property
+    def caller(self) -> Principal:
+        """Give the caller, for decisions and handlers. Raises `IncompleteSignature` where the body may be another's."""
+        self.take_payload(is_taken=False)
+        return self.principal
+
+    def take_payload(self, *, is_taken: bool) -> None:
+        """Take a body that the signature leaves out, or raise `IncompleteSignature` where nobody has taken it."""
+        if self.has_unsigned_payload and not is_taken:
+            raise IncompleteSignature("unsigned payloads are not accepted here", place="x-amz-content-sha256")
+        self.has_unsigned_payload = False
 
     @property
     def path_parameters(self) -> Mapping[str, Any]:
@@ -51,7 +65,7 @@ def current_call() -> CurrentCall:
 
 def current_principal() -> Principal:
     """Give the caller of the call being handled; raise `ConfigurationError` outside of one."""
-    return current_call().principal
+    return current_call().caller
 
 
 def current_decision() -> Decision | None:

@@ -8,12 +8,14 @@ are answered with a general sentence, their details stay in the log and the audi
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import TypeAlias
 
 from iam_guard.errors import AccessDenied, IamGuardError, MissingAuthenticationToken
+from iam_guard.guard import Guard
 from iam_guard.model.decision import Decision
 from iam_guard.model.principal import PrincipalType
 
@@ -35,6 +37,24 @@ RefusalFormat: TypeAlias = Callable[[IamGuardError, str], Refusal]
 
 def problem(error: IamGuardError, request_id: str) -> Refusal:
     """Answer with `application/problem+json`: AWS's code, AWS's sentence, the request id (RFC 9457)."""
+    return _problem(error, request_id)
+
+
+def problem_with_message(guard: Guard) -> RefusalFormat:
+    """Give the form of `problem` with one member more, `encodedMessage`, for callers who are known and not allowed.
+
+    The message says why, and is sealed for the caller's account: `DecodeAuthorizationMessage` of STS opens it.
+    """
+
+    def form(error: IamGuardError, request_id: str) -> Refusal:
+        decision = error.decision if isinstance(error, AccessDenied) else None
+        message = guard.encoded_message(decision) if isinstance(decision, Decision) else None
+        return _problem(error, request_id, {} if message is None else {"encodedMessage": message})
+
+    return form
+
+
+def _problem(error: IamGuardError, request_id: str, more: Mapping[str, str] = MappingProxyType({})) -> Refusal:
     error = as_asked_to_sign_in(error)
     document = {
         "type": "about:blank",
@@ -43,6 +63,7 @@ def problem(error: IamGuardError, request_id: str) -> Refusal:
         "code": error.code,
         "detail": error.message if error.fault == "sender" else _GENERAL.get(error.status, _GENERAL[500]),
         "requestId": request_id,
+        **more,
     }
     headers = [
         ("content-type", "application/problem+json"),

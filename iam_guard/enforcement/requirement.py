@@ -54,16 +54,24 @@ class Requirement:
     loader: ResourceLoader | None
     context: ContextSource
     conceal: bool
+    unsigned_payload: bool = False
 
     @classmethod
     def of(
-        cls, action: str, resource: ResourceSource, context: ContextSource, *, conceal: bool, service: str
+        cls,
+        action: str,
+        resource: ResourceSource,
+        context: ContextSource,
+        *,
+        conceal: bool,
+        service: str,
+        unsigned_payload: bool = False,
     ) -> Requirement:
         """Read a declaration; raise `ConfigurationError` where it makes no sense."""
         if not isinstance(resource, str):
-            return cls(action, None, resource, context, conceal)
+            return cls(action, None, resource, context, conceal, unsigned_payload)
         template = None if resource == "*" else ResourceTemplate(resource, service=service)
-        return cls(action, template, None, context, conceal)
+        return cls(action, template, None, context, conceal, unsigned_payload)
 
     def __str__(self) -> str:
         if self.loader is not None:
@@ -120,6 +128,7 @@ class BoundRequirement:
 
     def _begin(self, call: CurrentCall, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Mapping[str, Any]:
         call.wanted = self._requirement.action
+        call.take_payload(is_taken=self._requirement.unsigned_payload)
         arguments = self._arguments(args, kwargs)
         for value in arguments.values():
             scope = getattr(value, "scope", None)  # the handler's own request: what it reads its parameters from
@@ -147,7 +156,7 @@ class BoundRequirement:
             return _called(requirement.loader, arguments)
         if requirement.template is None:
             return "*"
-        return requirement.template.fill(arguments, call.principal, call.guard.settings)
+        return requirement.template.fill(arguments, call.caller, call.guard.settings)
 
     def _context(self, arguments: Mapping[str, Any]) -> Any:
         context = self._requirement.context
@@ -175,10 +184,15 @@ class BoundRequirement:
         require_allowed(decision)
 
 
+def takes_unsigned(mark: object) -> bool:
+    """Tell whether the mark of an endpoint is a requirement that takes a body which the signature does not cover."""
+    return isinstance(mark, Requirement) and mark.unsigned_payload
+
+
 def decide_here(action: str, resource: str | Resource, context: Keys | None) -> Decision:
     """Ask the guard of the current call, for its caller."""
     call = current_call()
-    decision = call.guard.decide(call.principal, action, resource, context, call=call.facts)
+    decision = call.guard.decide(call.caller, action, resource, context, call=call.facts)
     call.decisions.append(decision)
     return decision
 
@@ -186,7 +200,7 @@ def decide_here(action: str, resource: str | Resource, context: Keys | None) -> 
 async def decide_here_async(action: str, resource: str | Resource, context: Keys | None) -> Decision:
     """Ask the guard of the current call; in a thread of its own where the store must be asked."""
     call = current_call()
-    if call.guard.is_warm(call.principal, resource):
+    if call.guard.is_warm(call.caller, resource):
         return decide_here(action, resource, context)
     return await anyio.to_thread.run_sync(decide_here, action, resource, context)
 

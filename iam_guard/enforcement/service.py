@@ -55,6 +55,7 @@ class Service:
         resource: ResourceSource = "*",
         context: ContextSource = None,
         conceal: bool = False,
+        unsigned_payload: bool = False,
     ) -> Callable[[Callable[P, R]], Callable[P, R]]:
         """Let the decorated handler run only for callers who may do `action` on `resource`.
 
@@ -62,11 +63,14 @@ class Service:
         loader: a function whose parameters are named like path parameters or handler arguments, which gives a
         `Resource`, an ARN, or None where there is no such thing (answered 404). `context` is a mapping of condition
         keys, or a loader of one. Loaders may be asynchronous where the handler is. `conceal` answers 404 instead of
-        403. Raises `ConfigurationError` where the declaration makes no sense.
+        403. `unsigned_payload` takes requests whose signature leaves the body out, for uploads and S3's presigned URLs.
+        Raises `ConfigurationError` where the declaration makes no sense.
         """
         label = resource if isinstance(resource, str) else f"{getattr(resource, '__name__', 'loader')}()"
         row = self.catalogue.declare(action, label)
-        requirement = Requirement.of(str(row), resource, context, conceal=conceal, service=self.name)
+        requirement = Requirement.of(
+            str(row), resource, context, conceal=conceal, service=self.name, unsigned_payload=unsigned_payload
+        )
         return functools.partial(_guarded, requirement)
 
     def decide(
@@ -98,12 +102,16 @@ def requires(
     resource: ResourceSource = "*",
     context: ContextSource = None,
     conceal: bool = False,
+    unsigned_payload: bool = False,
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Do as `Service.requires`, with the whole action name: `@requires("docs:GetDocument", …)`."""
     prefix, colon, name = action.partition(":")
     if not colon:
         raise ConfigurationError(f"expected an action such as `docs:GetDocument`, got `{action}`", place="requires")
-    return Service(prefix).requires(name, resource=resource, context=context, conceal=conceal)
+    service = Service(prefix)
+    return service.requires(
+        name, resource=resource, context=context, conceal=conceal, unsigned_payload=unsigned_payload
+    )
 
 
 def public(endpoint: T) -> T:

@@ -18,10 +18,12 @@ from iam_guard.model.request import AccessRequest
 _WITHOUT_IDENTITY = {
     PrincipalType.ROOT: "the root user has no policies of its own",
     PrincipalType.SERVICE: "a service principal has no policies of its own",
+    PrincipalType.FEDERATED: "whom an identity provider vouches for has no policies of its own",
     PrincipalType.ANONYMOUS: "an anonymous caller has no policies of its own",
 }
 _WITHOUT_SCPS = {
     PrincipalType.SERVICE: "service control policies do not limit service principals",
+    PrincipalType.FEDERATED: "service control policies do not limit callers of identity providers",
     PrincipalType.ANONYMOUS: "service control policies do not limit anonymous callers",
 }
 
@@ -38,7 +40,10 @@ def applying(request: AccessRequest, action: str, policies: Bundle) -> Bundle:
     if has_identity and scps is policies.scps and rcps is policies.rcps:
         return policies
     limited = replace(policies, scps=scps, rcps=rcps)
-    return limited if has_identity else replace(limited, identity=NO_POLICY, boundary=None, session=None)
+    if has_identity:
+        return limited
+    session = policies.session if without_session(principal) is None else None
+    return replace(limited, identity=NO_POLICY, boundary=None, session=session)
 
 
 def is_bounded(request: AccessRequest, policies: Bundle) -> bool:
@@ -47,8 +52,13 @@ def is_bounded(request: AccessRequest, policies: Bundle) -> bool:
 
 
 def without_identity(principal: Principal) -> str | None:
-    """Say why a caller has neither identity-based policies nor boundary nor session policies; None where it may."""
+    """Say why a caller has neither identity-based policies nor a boundary; None where it may."""
     return _WITHOUT_IDENTITY.get(principal.type)
+
+
+def without_session(principal: Principal) -> str | None:
+    """Say why a caller has no session policies; None where it may, as the session of AssumeRoot does (S-35)."""
+    return None if principal.is_assumed_root else _WITHOUT_IDENTITY.get(principal.type)
 
 
 def spared_by_scps(principal: Principal) -> str | None:

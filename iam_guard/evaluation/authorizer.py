@@ -10,8 +10,9 @@ from iam_guard.evaluation.compile import PolicySource
 from iam_guard.evaluation.evaluate import decide
 from iam_guard.evaluation.explain import explain
 from iam_guard.evaluation.explanation import Explanation
-from iam_guard.model.decision import Decision
+from iam_guard.model.decision import Decision, Reason
 from iam_guard.model.request import AccessRequest
+from iam_guard.policy.document import Statement
 
 
 class Authorizer:
@@ -36,6 +37,16 @@ class Authorizer:
     def explain_again(self, decision: Decision) -> Explanation:
         """Explain a decision of this authorizer: its request is decided afresh, with the same policies."""
         return replace(self.explain(decision.request), epoch=decision.epoch, stale=decision.stale)
+
+    def statement_of(self, reason: Reason) -> Statement | None:
+        """Give the statement that a reason of a decision names; None where it names none of these policies."""
+        named = (reason.statement, reason.effect, reason.sid)
+        for policy in self._policies:
+            if policy.ref == reason.policy:
+                for each in policy.content.document.statements:
+                    if (each.index, each.effect.value, each.sid) == named:
+                        return each
+        return None
 
 
 def compile_policies(

@@ -5,12 +5,12 @@ Must not live here: loading them (`guard`), deciding with them (`evaluate`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
 from iam_guard.errors import InvalidInput
-from iam_guard.evaluation.compile import PolicySource, compile_policy
+from iam_guard.evaluation.compile import CompiledPolicy, PolicySource, compile_policy
 from iam_guard.evaluation.layer import NO_POLICY, Layer
 from iam_guard.model.decision import PolicyRef, PolicyType
 
@@ -44,6 +44,12 @@ class Bundle:
         in_order = (*(self.scps or ()), *(self.rcps or ()), *alone)
         denying = tuple([layer for layer in in_order if layer is not None and layer.has_denies])
         object.__setattr__(self, "denying", denying)
+
+    def __iter__(self) -> Iterator[CompiledPolicy]:
+        """Give all policies, of whatever type."""
+        alone = (self.resource, self.identity, self.boundary, self.session, self.vpc_endpoint)
+        for layer in (*(self.scps or ()), *(self.rcps or ()), *alone):
+            yield from layer or ()
 
 
 def bundle(

@@ -10,7 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from iam_guard.evaluation.applying import applying, is_bounded, spared_by_rcps, spared_by_scps, without_identity
+from iam_guard.evaluation.applying import (
+    applying,
+    is_bounded,
+    spared_by_rcps,
+    spared_by_scps,
+    without_identity,
+    without_session,
+)
 from iam_guard.evaluation.bundle import Bundle, Levels
 from iam_guard.evaluation.compile import CompiledPolicy
 from iam_guard.evaluation.elements import explain_elements
@@ -120,7 +127,7 @@ class _Tree:
             self._type(resource_type, _as_level(policies.resource)),
             self._type(PolicyType.IDENTITY, _as_level(policies.identity), no_identity),
             self._type(PolicyType.BOUNDARY, _as_level(policies.boundary), no_identity),
-            self._type(PolicyType.SESSION, _as_level(policies.session), no_identity),
+            self._type(PolicyType.SESSION, _as_level(policies.session), without_session(request.principal)),
             self._type(PolicyType.VPC_ENDPOINT, _as_level(policies.vpc_endpoint)),
         )
 

@@ -40,7 +40,7 @@ def grant(request: AccessRequest, action: str, policies: Bundle) -> Grant:
 
 
 def _by_resource_alone(request: AccessRequest, action: str, resource_side: Hit | None) -> Grant:
-    """Services and anonymous callers have no policies of their own (rules E-60, E-62)."""
+    """Services, federated and anonymous callers have no policies of their own (rules E-60, E-62, G-48)."""
     if resource_side is None:
         return Grant((), (resource_policy_type(action, request.resource),))
     return Grant((reason_of(resource_side),), ())
@@ -57,7 +57,7 @@ def _across_accounts(request: AccessRequest, action: str, policies: Bundle, reso
 def _within_account(request: AccessRequest, action: str, policies: Bundle, resource_side: Hit | None) -> Grant:
     """Caller and resource are of one account (rules E-30 to E-36, E-63)."""
     if request.principal.type is PrincipalType.ROOT:
-        return Grant((_ROOT,), ())  # E-63
+        return Grant((_ROOT,), _session(request, action, policies))  # E-63, S-35
     if resource_side is not None and _grants_directly(request, policies, resource_side):
         return Grant((reason_of(resource_side),), ())  # E-30.1
     if resource_side is not None and resource_side.kinship is not Kinship.ACCOUNT:
@@ -73,7 +73,7 @@ def _mandatory(
         return Grant((), (resource_policy_type(action, request.resource),))
     reason = reason_of(resource_side)
     if request.principal.type is PrincipalType.ROOT:
-        return Grant((reason,), ())  # E-40: root needs no identity policy
+        return Grant((reason,), _session(request, action, policies))  # E-40: root needs no identity policy
     if _grants_directly(request, policies, resource_side):
         owed = _boundary(request, action, policies) if why is Mandatory.TRUST else ()  # E-48
         return Grant((reason,), owed)
@@ -96,7 +96,7 @@ def _grants_directly(request: AccessRequest, policies: Bundle, resource_side: Hi
 def _caller_side(request: AccessRequest, action: str, policies: Bundle) -> Grant:
     """Identity policies, boundary and session policies must all allow; root has every right (E-32, E-50, E-55)."""
     if request.principal.type is PrincipalType.ROOT:
-        return Grant((_ROOT,), ())
+        return Grant((_ROOT,), _session(request, action, policies))
     identity = find_allow(policies.identity, request, action)
     limits = _limits(request, action, policies)
     if identity is None:
@@ -124,6 +124,6 @@ def _session(request: AccessRequest, action: str, policies: Bundle) -> tuple[Pol
     return () if find_allow(policies.session, request, action) is not None else (PolicyType.SESSION,)
 
 
-_WITHOUT_POLICIES = frozenset({PrincipalType.SERVICE, PrincipalType.ANONYMOUS})
+_WITHOUT_POLICIES = frozenset({PrincipalType.SERVICE, PrincipalType.FEDERATED, PrincipalType.ANONYMOUS})
 _FEDERATED = PrincipalType.FEDERATED_USER
 _ROOT = Reason(PolicyType.IDENTITY, note="the root user has every right in its own account")

@@ -1,7 +1,7 @@
 """The `Principal` and `NotPrincipal` elements against the caller (rules G-42 to G-51, E-20 to E-22, E-70 to E-75).
 
-Entries are compared as they stand, letter by letter (G-44, G-50). `Federated` and `CanonicalUser` entries match none of
-the callers that a decision knows. Must not live here: what a kinship is worth (`evaluation`).
+Entries are compared as they stand, letter by letter (G-44, G-50). `CanonicalUser` entries match none of the callers
+that a decision knows. Must not live here: what a kinship is worth (`evaluation`).
 """
 
 from __future__ import annotations
@@ -27,13 +27,14 @@ class Kinship(IntEnum):
 class Principals:
     """The compiled entries of one element."""
 
-    __slots__ = ("_ids", "_is_everybody", "_names", "_services")
+    __slots__ = ("_ids", "_is_everybody", "_names", "_providers", "_services")
 
     def __init__(self, entries: Iterable[PrincipalEntry]) -> None:
         entries = tuple(entries)
         self._names = frozenset(value for kind, value in entries if kind == "AWS")
         self._ids = frozenset(name for name in self._names if name.startswith(("AIDA", "AROA")))  # P-7
         self._services = frozenset(value for kind, value in entries if kind == "Service")
+        self._providers = frozenset(value for kind, value in entries if kind == "Federated")
         self._is_everybody = ("AWS", "*") in entries
 
     def match(self, principal: Principal) -> Kinship | None:
@@ -43,6 +44,8 @@ class Principals:
         match principal.type:
             case PrincipalType.SERVICE:
                 return Kinship.DIRECT if principal.arn in self._services else None  # G-47, E-60
+            case PrincipalType.FEDERATED:
+                return Kinship.DIRECT if principal.arn in self._providers else None  # G-48
             case PrincipalType.ANONYMOUS:
                 return None  # E-62
             case PrincipalType.ROOT:
@@ -63,6 +66,8 @@ class Principals:
         match principal.type:
             case PrincipalType.SERVICE:
                 return principal.arn in self._services  # E-75
+            case PrincipalType.FEDERATED:
+                return principal.arn in self._providers
             case PrincipalType.ANONYMOUS:
                 return False  # E-75
             case PrincipalType.ROOT:

@@ -63,6 +63,10 @@ class Context(Mapping[str, Value]):
             return found
         return self._compute(folded_key, found)
 
+    def known(self) -> dict[str, Value]:
+        """Give what is known without asking anybody: a function that was not asked for its value is not asked now."""
+        return {key: value for key, value in self._values.items() if isinstance(value, (str, tuple))}
+
     def _compute(self, folded_key: str, lazy: object) -> Value | None:
         given = lazy() if callable(lazy) else None
         if given is None:

@@ -5,8 +5,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 from iam_guard.model.principal import Principal
+
+TEMPORARY: Final = "ASIA"
+"""How the ids of temporary access keys begin (P-4); no long-term key is taken for good that begins so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,9 @@ class Session:
     expires: datetime
     parent_key_id: str | None = None
     """The long-term access key that asked for the session of a user or federated user: they end with it (S-51)."""
+    parent_user_id: str | None = None
+    """The unique id of who federates a federated user, since a name may change hands (P-6); the root user's is the
+    account's."""
     transitive_tag_keys: tuple[str, ...] = ()
     """Keys of session tags that sessions which are chained to this one inherit (S-22)."""
     source_identity: str | None = None

@@ -1,5 +1,7 @@
 """Who is calling: root user, IAM user, role session, federated user session, service, anonymous (rules G, K-10).
 
+One more kind asks for role sessions only: somebody whom an identity provider vouches for, before there is a session.
+
 Must not live here: how a credential becomes a principal (`authn`), and how a policy's `Principal` element matches one
 (`matching/principal`).
 """
@@ -20,13 +22,15 @@ _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class PrincipalType(StrEnum):
-    """The kinds of caller; the words are those of the case format (rule N-1)."""
+    """The kinds of caller; the words are those of the case format (rule N-1), which has none for `FEDERATED`."""
 
     USER = "User"
     ASSUMED_ROLE = "AssumedRole"
     FEDERATED_USER = "FederatedUser"
     ROOT = "Root"
     SERVICE = "Service"
+    FEDERATED = "Federated"
+    """Whom an identity provider vouches for: the ARN is the provider's (rule G-48)."""
     ANONYMOUS = "Anonymous"
 
     __hash__ = str.__hash__  # that of an enumeration is written in Python, and every decision asks for it
@@ -51,9 +55,9 @@ class Credential:
     """What the caller signed in with, as far as the audit trail may know. Never a secret."""
 
     kind: str
-    """`sigv4`, `sts`, `api-key`, `none`."""
+    """`sigv4`, `sts`, `api-key`, `x509`, `none`."""
     id: str | None = None
-    """The access key id or API key id."""
+    """The access key id, API key id or fingerprint of the certificate."""
     region: str | None = None
     service: str | None = None
     issued: Issued | None = None
@@ -65,10 +69,10 @@ class Principal:
     """One caller.
 
     `arn` is the caller's ARN (for a role session the session ARN), a service name, or `anonymous`. `account` is None
-    for services and anonymous callers. `role_arn` is the full ARN of the session's role, with its path; `user_arn`
-    is the federating user's. `tags` are the effective principal tags (session tags override, rule S-21). `session`
-    holds the context keys that the credentials froze (rule K-21). `session_policies` are the documents passed with
-    the session, None when none were passed.
+    for services, anonymous callers and whoever an identity provider vouches for. `role_arn` is the full ARN of the
+    session's role, with its path; `user_arn` is the federating user's. `tags` are the effective principal tags (session
+    tags override, rule S-21). `session` holds the context keys that the credentials froze (rule K-21).
+    `session_policies` are the documents passed with the session, None when none were passed.
 
     Raises `InvalidInput` for a type that does not exist, for a caller with policies of its own whose `arn` is no ARN,
     and for what should be text and is not.
@@ -150,6 +154,11 @@ class Principal:
         """Give a service principal such as `cloudtrail.amazonaws.com` (rule G-47)."""
         return cls(PrincipalType.SERVICE, name, None)
 
+    @classmethod
+    def federated(cls, provider: str, *, userid: str, keys: Mapping[str, Given]) -> Principal:
+        """Give whom an identity provider vouches for, by the provider's ARN; `keys` are what it says of them."""
+        return cls(PrincipalType.FEDERATED, provider, None, userid=userid, session=MappingProxyType(dict(keys)))
+
     @property
     def name(self) -> str:
         """The friendly name: user name, session name, federated name, service name, `root` or `anonymous`."""
@@ -168,6 +177,12 @@ class Principal:
     def is_service_linked(self) -> bool:
         """Tell whether this is a session of a service-linked role, recognised by its path (rule P-14)."""
         return self.role_arn is not None and is_service_linked_role(self.role_arn)
+
+    @property
+    def is_assumed_root(self) -> bool:
+        """Tell whether this is a session of a root user that AssumeRoot gave, or may be one on doubt (rule S-35)."""
+        frozen: object = self.session
+        return not isinstance(frozen, Mapping) or "aws:AssumedRoot" in frozen
 
     def key(self, folded_key: str) -> Value | None:
         """Give the value of a condition key that the principal itself supplies (K-10, E.1, E.2); key in lower case."""
@@ -224,8 +239,8 @@ def _derived_keys(principal: Principal) -> dict[str, Given]:
     if kind is PrincipalType.ANONYMOUS:
         keys.update({"aws:PrincipalAccount": "anonymous", "aws:userid": "anonymous"})
         return keys
-    if kind is PrincipalType.SERVICE:
-        return keys
+    if kind is PrincipalType.SERVICE or kind is PrincipalType.FEDERATED:
+        return keys  # of no account, and nothing was signed
     keys["aws:PrincipalAccount"] = principal.account
     keys["aws:PrincipalArn"] = principal.role_arn if kind is PrincipalType.ASSUMED_ROLE else principal.arn
     keys["aws:userid"] = _userid(principal)
@@ -249,7 +264,7 @@ def _session_keys(principal: Principal) -> dict[str, Given]:
 
 def _issued_to_user(principal: Principal) -> Issued | None:
     """Give how the credentials of GetSessionToken were issued; no other operation gives any that may tell of MFA."""
-    is_user = principal.type in (PrincipalType.USER, PrincipalType.ROOT) and "aws:AssumedRoot" not in principal.session
+    is_user = principal.type in (PrincipalType.USER, PrincipalType.ROOT) and not principal.is_assumed_root
     return principal.credential.issued if is_user and principal.credential is not None else None
 
 

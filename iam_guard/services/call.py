@@ -5,11 +5,12 @@ Must not live here: what the operations do (`iam`, …), how they are decided on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
+from iam_guard.federation.web_identity import Vouched
 from iam_guard.model.credential import Session
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.store.identifiers import PREFIXES, UniqueIds
@@ -22,9 +23,15 @@ Output: TypeAlias = dict[str, Any]
 """The members of its output. None stands for a member that is absent; instants are aware datetimes."""
 
 
+class SealSession(Protocol):
+    """Makes the session token of temporary credentials, of so many characters or more."""
+
+    def __call__(self, session: Session, *, at_least: int = 0) -> str: ...
+
+
 @dataclass(frozen=True, slots=True)
 class ServiceCall:
-    """One call of one operation. `account` is the caller's, the one operated on; `now` is in whole seconds."""
+    """One call of one operation. `account` is the one operated on, the caller's; `now` is in whole seconds."""
 
     caller: Principal
     account: str
@@ -33,8 +40,13 @@ class ServiceCall:
     records: Records = field(repr=False)
     sealer: Sealer = field(repr=False)
     ids: UniqueIds = field(repr=False)
-    seal_session: Callable[[Session], str] = field(repr=False)
-    """Makes the session token of temporary credentials."""
+    seal_session: SealSession = field(repr=False)
+    issuer_url: str = ""
+    """Below which the issuers of identity tokens are; empty where nobody said."""
+    vouched: Vouched | None = field(default=None, repr=False)
+    """The token that the call shows instead of a signature, verified; of the operations that take one."""
+    app_services: frozenset[str] = frozenset()
+    """The prefixes of the services that the application declares."""
 
     @property
     def is_root(self) -> bool:

@@ -14,7 +14,10 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
+from iam_guard.authn.oidc import TokenVerifier
 from iam_guard.errors import AccessDenied, ConcurrentModification, MissingAuthenticationToken, NotSupported
+from iam_guard.federation.role_session import not_admitted
+from iam_guard.federation.web_identity import Vouched
 from iam_guard.model.context import Given
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import Resource
@@ -35,11 +38,23 @@ KeySource: TypeAlias = Callable[[ServiceCall, Input], Keys]
 
 
 class Permission(NamedTuple):
-    """One question that must be answered with yes before the operation is run."""
+    """One question that must be answered with yes before the operation is run.
+
+    It is about the caller, or about `principal`: whom a token vouches for, where the call is not signed.
+    """
 
     action: str
     resource: Resource
     context: Keys
+    principal: Principal | None = None
+
+
+class Proving(NamedTuple):
+    """What it takes to find out for whom a call is that nobody signed."""
+
+    store: RecordStore
+    tokens: TokenVerifier
+    now: int
 
 
 Further: TypeAlias = Callable[[ServiceCall, Input], "Sequence[Permission]"]
@@ -68,6 +83,10 @@ class Operation:
     reads: bool = False
     writes: Callable[[Input], bool] | None = None
     gives_reasons: bool = True
+    prove: Callable[[Proving, Input], Vouched] | None = None
+    """Of an operation that is not signed: verifies the token that is shown, before there is a transaction."""
+    asks: Further | None = None
+    """Gives all questions, in the place of those that follow from `target`, `keys` and `further`."""
 
     def changes(self, given: Input) -> bool:
         """Tell whether a call may change rows."""
@@ -103,10 +122,16 @@ def run(
     store: RecordStore,
     authorize: Authorize,
     now: int,
+    issuer_url: str = "",
+    tokens: TokenVerifier | None = None,
+    app_services: frozenset[str] = frozenset(),
 ) -> Output:
     """Run an operation for a caller who may; raise what it is refused with, and then nothing has changed."""
     operation = service.operation(name)
-    account = caller.account
+    vouched = None
+    if operation.prove is not None and tokens is not None:
+        vouched = operation.prove(Proving(store, tokens, now), given)
+    account = caller.account if vouched is None else vouched.account
     if account is None:
         raise MissingAuthenticationToken("Request is missing Authentication Token")
     refuse_out_of_reach(caller, service.prefix, name)
@@ -114,7 +139,8 @@ def run(
     given = unstamped(given, purpose)
 
     def call_with(records: Records) -> ServiceCall:
-        return ServiceCall(caller, account, store.partition, now, records, store.sealer, store.ids, store.seal_session)
+        sealing, more = (store.sealer, store.ids, store.seal_session), (issuer_url, vouched, app_services)
+        return ServiceCall(caller, account, store.partition, now, records, *sealing, *more)
 
     def wanted_by(call: ServiceCall) -> list[Permission]:
         return _permissions(f"{service.prefix}:{name}", operation, call, given)
@@ -147,12 +173,16 @@ def _ask(authorize: Authorize, wanted: Permission, caller: Principal, *, gives_r
     try:
         authorize(wanted)
     except AccessDenied as refusal:
+        if wanted.principal is not None:
+            raise not_admitted(wanted.action, refusal.decision) from None
         if gives_reasons:
             raise
         raise not_authorized(caller, wanted.action, wanted.resource.arn, refusal.decision) from None
 
 
 def _permissions(action: str, operation: Operation, call: ServiceCall, given: Input) -> list[Permission]:
+    if operation.asks is not None:
+        return list(operation.asks(call, given))
     resource = operation.target(call, given)
     context: dict[str, Given] = {}
     for source in operation.keys:

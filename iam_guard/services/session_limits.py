@@ -30,6 +30,9 @@ class Reach(NamedTuple):
 _OF_FEDERATED = frozenset({"GetCallerIdentity", "GetScopedCredentials", "GetDelegatedAccessToken"})
 _OF_A_USER = Reach("with MFA", only=_OF_FEDERATED | {"AssumeRole", "GetWebIdentityToken"})
 
+_OF_ASSUMED_ROOT = Reach("always", only=frozenset({"GetCallerIdentity"}))
+"""The session policies of AssumeRoot say which task it is."""
+
 REACHES: Final[Mapping[PrincipalType, Reach]] = {
     PrincipalType.ASSUMED_ROLE: Reach("always", but=frozenset({"GetFederationToken", "GetSessionToken"})),
     PrincipalType.FEDERATED_USER: Reach("never", only=_OF_FEDERATED),
@@ -52,7 +55,7 @@ def refuse_out_of_reach(caller: Principal, service: str, name: str) -> None:
     issued = issued_to(caller)
     if issued is None and caller.type not in _BY_ITSELF:
         return
-    reach = REACHES.get(caller.type)
+    reach = _OF_ASSUMED_ROOT if caller.is_assumed_root else REACHES.get(caller.type)
     if reach is None or reach.refuses(service, name, issued):
         unless = " that were issued without MFA" if service == "iam" and reach and reach.iam == "with MFA" else ""
         raise AccessDenied(f"Cannot call {name} with session credentials{unless}")

@@ -8,11 +8,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from sqlalchemy import Connection, select
 
-from iam_guard.store.identifiers import AWS_MANAGED, fold
+from iam_guard.store.identifiers import AWS_MANAGED, PREFIXES, derived_id, fold
 from iam_guard.store.schema import control_policies, meta, policies, policy_versions
+from iam_guard.store.task_policies import PATH, TASK_POLICIES
 
 READ_ONLY_ACTIONS = (
     "access-analyzer:Get*",
@@ -36,7 +38,7 @@ READ_ONLY_ACTIONS = (
 """What only reads in the services that we are ourselves; an action's prefix is literal (G-61), so there is no `*:Get*`.
 An application's own reading actions go into a policy of its own."""
 
-MANAGED: Mapping[str, tuple[str, str, Sequence[Mapping[str, object]]]] = {
+_USUAL: Mapping[str, tuple[str, str, Sequence[Mapping[str, object]]]] = {
     # name: (unique id, description, statements)
     "AdministratorAccess": (
         "ANPAIWMBCKSKIEE64ZLYK",
@@ -76,6 +78,25 @@ MANAGED: Mapping[str, tuple[str, str, Sequence[Mapping[str, object]]]] = {
     ),
 }
 
+
+class ManagedPolicy(NamedTuple):
+    """A managed policy of AWS, as every store has it."""
+
+    id: str
+    path: str
+    description: str
+    statements: Sequence[Mapping[str, object]]
+
+
+MANAGED: Mapping[str, ManagedPolicy] = {
+    **{name: ManagedPolicy(id, "/", description, statements) for name, (id, description, statements) in _USUAL.items()},
+    **{
+        name: ManagedPolicy(derived_id(PREFIXES["policy"], f"aws:{name}"), PATH, task.description, task.statements)
+        for name, task in TASK_POLICIES.items()
+    },
+}
+"""By name."""
+
 FULL_ACCESS = {"SCP": "FullAWSAccess", "RCP": "RCPFullAWSAccess"}
 """The control policy of each type that is attached where nobody says otherwise."""
 
@@ -102,16 +123,15 @@ def begin(connection: Connection, *, now: int) -> None:
 def complete(connection: Connection, *, now: int) -> None:
     """Put in the AWS managed policies that an older store has not yet."""
     stored = set(connection.execute(select(policies.c.folded).where(policies.c.account == AWS_MANAGED)).scalars())
-    for name, (id, description, statements) in MANAGED.items():
+    for name, each in MANAGED.items():
         if fold(name) in stored:
             continue
-        text, digest = _document(statements)
-        shared = {"id": id, "account": AWS_MANAGED, "path": "/", "name": name, "folded": fold(name)}
-        policy = policies.insert().values(**shared, description=description, default_version=1, tags={}, created=now)
-        connection.execute(policy)
-        connection.execute(
-            policy_versions.insert().values(policy_id=id, version=1, text=text, digest=digest, created=now)
-        )
+        text, digest = _document(each.statements)
+        shared = {"id": each.id, "account": AWS_MANAGED, "path": each.path, "name": name, "folded": fold(name)}
+        described = {"description": each.description, "default_version": 1, "tags": {}, "created": now}
+        connection.execute(policies.insert().values(**shared, **described))
+        version = {"policy_id": each.id, "version": 1, "text": text, "digest": digest, "created": now}
+        connection.execute(policy_versions.insert().values(**version))
 
 
 def _document(statements: Sequence[Mapping[str, object]]) -> tuple[str, str]:

@@ -28,6 +28,7 @@ from cachetools import LRUCache
 from iam_guard.errors import StoreUnavailable
 from iam_guard.model.credential import AccessKey, ApiKey, Session
 from iam_guard.model.principal import Principal, PrincipalType
+from iam_guard.model.trust import CertificateTrust
 from iam_guard.model.usage import CacheUsage
 from iam_guard.settings import Settings
 from iam_guard.store.concerns import Concerns
@@ -39,7 +40,7 @@ from iam_guard.store.use_rows import Use
 
 logger = logging.getLogger("iam_guard.store")
 
-KINDS = ("access_key", "api_key", "principal", "account", "resource")
+KINDS = ("access_key", "api_key", "principal", "account", "resource", "certificate_trust")
 """What `holds` can be asked about; each has room of its own."""
 
 _UNKNOWN_SHARE = 10
@@ -114,6 +115,9 @@ class CachedStore:
     def resource(self, arn: str) -> ResourceRecord:
         return self._answer("resource", arn, self._inner.resource)
 
+    def certificate_trust(self) -> CertificateTrust:
+        return self._answer("certificate_trust", "", lambda _: self._inner.certificate_trust())
+
     # --- changing ------------------------------------------------------------------------------------------------
 
     @property
@@ -128,8 +132,8 @@ class CachedStore:
     def ids(self) -> UniqueIds:
         return self._inner.ids
 
-    def seal_session(self, session: Session) -> str:
-        return self._inner.seal_session(session)
+    def seal_session(self, session: Session, *, at_least: int = 0) -> str:
+        return self._inner.seal_session(session, at_least=at_least)
 
     def open_session(self, token: str) -> Session | None:
         return self._inner.open_session(token)

@@ -18,6 +18,7 @@ _NOBODYS: Final = frozenset(
         "credential_reports",
         "former_passwords",
         "instance_profiles",
+        "issuer_keys",
         "jobs",
         "login_profiles",
         "mfa_devices",
@@ -26,7 +27,6 @@ _NOBODYS: Final = frozenset(
         "saml_private_keys",
         "saml_providers",
         "server_certificates",
-        "service_credentials",
         "service_uses",
         "signing_certificates",
         "ssh_keys",
@@ -34,7 +34,9 @@ _NOBODYS: Final = frozenset(
 )
 """No question about callers, accounts and resources reads these."""
 
-_NEWCOMERS: Final = frozenset({"access_keys", "identities", "policies", "policy_versions", "resources"})
+_NEWCOMERS: Final = frozenset(
+    {"access_keys", "api_keys", "identities", "policies", "policy_versions", "resources", "service_credentials"}
+)
 """A new row of these is nobody's yet: it may be an answer where there was none before, and changes no other. A policy
 is attached by a row of its own, and a new version of it becomes the one that counts by a change of the policy."""
 

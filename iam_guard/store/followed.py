@@ -23,6 +23,7 @@ from pathlib import Path
 from iam_guard.errors import SeedError, StoreIsReadOnly
 from iam_guard.model.credential import AccessKey, ApiKey, Session
 from iam_guard.model.principal import Principal
+from iam_guard.model.trust import CertificateTrust
 from iam_guard.settings import Settings
 from iam_guard.store.engine import closed_on_error, make_engine
 from iam_guard.store.identifiers import UniqueIds, derived_id
@@ -77,8 +78,8 @@ class FollowedSeedStore:
     def api_key(self, api_key_id: str) -> ApiKey | None:
         return self._store.api_key(api_key_id)
 
-    def seal_session(self, session: Session) -> str:
-        return self._store.seal_session(session)
+    def seal_session(self, session: Session, *, at_least: int = 0) -> str:
+        return self._store.seal_session(session, at_least=at_least)
 
     def open_session(self, token: str) -> Session | None:
         return self._store.open_session(token)
@@ -94,6 +95,9 @@ class FollowedSeedStore:
 
     def resource(self, arn: str) -> ResourceRecord:
         return self._store.resource(arn)
+
+    def certificate_trust(self) -> CertificateTrust:
+        return self._store.certificate_trust()
 
     @property
     def sealer(self) -> Sealer:

@@ -15,6 +15,8 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import TypeAlias
 
+from iam_guard.model.credential import TEMPORARY
+
 AWS_MANAGED = "aws"
 """What stands in the account field of the ARN of an AWS managed policy."""
 
@@ -34,9 +36,12 @@ PATH_LENGTH = 512
 ARN_BYTES = 2048
 """AWS's longest ARN; PostgreSQL's indexes take 2,704 bytes."""
 ALIAS = re.compile(r"[a-z0-9](?:[a-z0-9]|-(?=[a-z0-9])){2,62}")
-ACCESS_KEY_ID = re.compile(r"(?!ASIA)\w{1,128}", re.ASCII)
-"""Of a long-term key; `ASIA` begins the ids of temporary ones, which sign in with their session token alone (P-4)."""
+ACCESS_KEY_ID = re.compile(rf"(?!{TEMPORARY})\w{{1,128}}", re.ASCII)
+"""Of a long-term key; those of temporary ones sign in with their session token alone (P-4)."""
 API_KEY_ID = re.compile(r"[A-Za-z0-9]{4,32}")
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
+PROVIDER_URL = re.compile(rf"https://(?P<provider>{_LABEL}(?:\.{_LABEL})*(?:/[A-Za-z0-9._~!$&'()+,;=:@%/-]*)?)")
+"""Of an OIDC provider; it is called what stands behind the scheme."""
 ORGANIZATION_ID = re.compile(r"o-[a-z0-9]{10,32}")
 ROOT_ID = re.compile(r"r-[a-z0-9]{4,32}")
 UNIT_ID = re.compile(r"ou-[a-z0-9]{4,32}-[a-z0-9]{8,32}")

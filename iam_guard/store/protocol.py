@@ -15,6 +15,7 @@ from typing import Protocol
 from iam_guard.model.credential import AccessKey, ApiKey, Session
 from iam_guard.model.decision import PolicyRef
 from iam_guard.model.principal import Principal
+from iam_guard.model.trust import CertificateTrust
 from iam_guard.store.identifiers import UniqueIds
 from iam_guard.store.records import Records
 from iam_guard.store.sealing import Sealer
@@ -103,6 +104,10 @@ class Store(Protocol):
 
     def resource(self, arn: str) -> ResourceRecord: ...
 
+    def certificate_trust(self) -> CertificateTrust:
+        """Give whom client certificates are trusted for, of all accounts."""
+        ...
+
     def refresh(self) -> None:
         """Look at once whether the state behind has changed (rule T-9)."""
         ...
@@ -125,8 +130,8 @@ class RecordStore(Protocol):
     def ids(self) -> UniqueIds:
         """Give what makes its unique ids."""
 
-    def seal_session(self, session: Session) -> str:
-        """Give the session token of temporary credentials; nothing is stored."""
+    def seal_session(self, session: Session, *, at_least: int = 0) -> str:
+        """Give the session token of temporary credentials, of so many characters or more; nothing is stored."""
 
     def open_session(self, token: str) -> Session | None:
         """Open a session token without asking the database; None for anything that this store did not seal so.

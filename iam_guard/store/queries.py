@@ -7,7 +7,7 @@ when nothing was found. What a request names is looked for through `sought`. Mus
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -29,6 +29,7 @@ from iam_guard.store.schema import (
     accounts,
     api_keys,
     attachments,
+    certificate_profiles,
     control_attachments,
     control_policies,
     identities,
@@ -40,6 +41,9 @@ from iam_guard.store.schema import (
     policies,
     policy_versions,
     resources,
+    revocation_lists,
+    service_credentials,
+    trust_anchors,
     units,
 )
 
@@ -128,6 +132,16 @@ def api_key(key_id: str) -> Select[Any]:
     )
 
 
+def service_api_key(credential_id: str) -> Select[Any]:
+    """A service-specific credential that is an API key of ours; its digest is in hexadecimal."""
+    those = service_credentials.c
+    return (
+        select(those.digest, those.status, those.expires, those.session_policy, *_IDENTITY)
+        .join(identities, identities.c.id == those.user_id)
+        .where(those.id == sought(credential_id), those.session_policy.is_not(None))
+    )
+
+
 def account(account_id: str) -> Select[Any]:
     """The account with its place: exactly one row, `id` NULL if there is no such account."""
     return (
@@ -200,6 +214,27 @@ def names_of(identity_ids: Sequence[str]) -> Select[Any]:
     """What it takes to write the present ARNs of these identities."""
     columns = (identities.c.id, identities.c.account, identities.c.kind, identities.c.path, identities.c.name)
     return select(*columns).where(identities.c.id.in_(identity_ids))
+
+
+def anchors() -> Select[Any]:
+    """The trust anchors that are enabled, of all accounts."""
+    return select(trust_anchors).where(trust_anchors.c.enabled).order_by(trust_anchors.c.id)
+
+
+def anchors_lists() -> Select[Any]:
+    """The revocation lists of all trust anchors."""
+    return select(revocation_lists.c.anchor_id, revocation_lists.c.text)
+
+
+def profiles() -> Select[Any]:
+    """The certificate profiles that are enabled, of all accounts."""
+    return select(certificate_profiles).where(certificate_profiles.c.enabled).order_by(certificate_profiles.c.id)
+
+
+def default_texts(policy_ids: Collection[str]) -> Select[Any]:
+    """The documents of managed policies as they are now."""
+    found = select(policies.c.id, policy_versions.c.text).join(policy_versions, _default_version(policies.c.id))
+    return found.where(policies.c.id.in_(policy_ids))
 
 
 def sought(text: str) -> str:

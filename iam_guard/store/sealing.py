@@ -14,6 +14,7 @@ import hashlib
 import secrets
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -26,11 +27,15 @@ from iam_guard.store.engine import database_file, is_in_memory
 _FORM = b"\x01"
 _KEY_NAME = 8
 _NONCE = 12
+_TAG = 16
 _HEADER = len(_FORM) + _KEY_NAME
 
 
 class Sealer:
     """Seals and opens with a ring of 32-byte keys."""
+
+    OVERHEAD: Final = _HEADER + _NONCE + _TAG
+    """Bytes by which what is sealed is longer than what was to be sealed."""
 
     __slots__ = ("_first", "_ring")
 

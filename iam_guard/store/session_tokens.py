@@ -1,10 +1,11 @@
 """Session tokens: a session of temporary credentials, sealed into the text that its holder sends along.
 
-Everything is in the token, so nothing is stored and opening one asks no database. Form: URL-safe base64 without padding
-of what the sealer makes of one byte (`_PLAIN` or `_DEFLATED`) and the session as a JSON array. The context that it is
-sealed under names the form's version, so a token of another form, or another sealed secret, does not open. INVARIANT:
-one session token has one spelling; base64 would leave bits of the last character unread, so a token that is not
-spelled as we do is refused.
+Everything is in the token, so nothing is stored and opening one asks no database. Form: `igst_`, by which redaction and
+scanners for secrets know it, and URL-safe base64 without padding of what the sealer makes of one byte (`_PLAIN` or
+`_DEFLATED`), the session as a JSON array, and spaces where somebody wants a longer token. The context that it is sealed
+under names the form's version, so a token of another form, or another sealed secret, does not open. INVARIANT: one
+session token has one spelling; base64 would leave bits of the last character unread, so a token that is not spelled as
+we do is refused.
 
 Instants are kept to the second, as AWS does, and fractions cut off: a session is never older than it says, and never
 longer. What the store completes for each decision (`has_boundary`, the tags of user and role) is not in it.
@@ -28,8 +29,11 @@ from iam_guard.model.credential import Session
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.store.sealing import Sealer
 
+PREFIX = "igst_"
+TOKEN_LIMIT = 8192
+"""Characters of a header's value that proxies commonly let through; every token has fewer."""
 PACKED_LIMIT = 4096
-"""Bytes that policies, tags and source identity may take when packed: the token then fits proxies that take 8 KiB."""
+"""Bytes that policies, tags and source identity may take when packed; the token then keeps within its limit."""
 
 _CONTEXT = b"session-token:1"
 _PLAIN, _DEFLATED = b"J", b"Z"
@@ -39,27 +43,33 @@ _TYPES = {kind.value: kind for kind in PrincipalType}
 _RAW = -15  # without zlib's header and checksum: the seal vouches for the content
 
 
-def write_session(session: Session, sealer: Sealer) -> str:
-    """Seal a session into a token."""
+def write_session(session: Session, sealer: Sealer, *, at_least: int = 0) -> str:
+    """Seal a session into a token, of `at_least` so many characters."""
     content = _json(_row(session))
     form = _PLAIN
     if len(content) > _WORTH_DEFLATING:
         deflated = zlib.compress(content, _LEVEL, wbits=_RAW)
         if len(deflated) < len(content):
             form, content = _DEFLATED, deflated
+    content = content.ljust(_room(at_least))
     return _spelled(sealer.seal(form + content, _CONTEXT))
 
 
 def read_session(token: str, sealer: Sealer) -> Session | None:
     """Open a token; None for anything else than a token that was sealed with this ring, in this form, unaltered."""
+    if not token.startswith(PREFIX):
+        return None
+    text = token[len(PREFIX) :]
     try:
-        sealed = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+        sealed = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
         if _spelled(sealed) != token:
             return None
         opened = sealer.open(sealed, _CONTEXT)
     except (ValueError, StoreUnavailable):
         return None
-    content = zlib.decompress(opened[1:], wbits=_RAW) if opened.startswith(_DEFLATED) else opened[1:]
+    content = opened[1:]
+    if opened.startswith(_DEFLATED):
+        content = zlib.decompressobj(wbits=_RAW).decompress(content)  # what follows is room that somebody wanted
     return _session(json.loads(content.decode("utf-8", "surrogatepass")))  # given bytes, it would guess the encoding
 
 
@@ -76,7 +86,12 @@ def packed_size(session: Session) -> int:
 
 
 def _spelled(sealed: bytes) -> str:
-    return base64.urlsafe_b64encode(sealed).rstrip(b"=").decode("ascii")
+    return PREFIX + base64.urlsafe_b64encode(sealed).rstrip(b"=").decode("ascii")
+
+
+def _room(characters: int) -> int:
+    """Give how many bytes of content make a token of so many characters."""
+    return max(0, -(-3 * (characters - len(PREFIX)) // 4) - Sealer.OVERHEAD - len(_PLAIN))
 
 
 def _json(content: object) -> bytes:
@@ -103,6 +118,7 @@ def _row(session: Session) -> list[object]:
         {key: normalise(value, key) for key, value in caller.session.items() if value is not None},
         caller.session_policies,
         session.parent_key_id,
+        session.parent_user_id,
         session.transitive_tag_keys,
         session.source_identity,
         None if session.mfa_at is None else int(session.mfa_at.timestamp()),
@@ -111,7 +127,7 @@ def _row(session: Session) -> list[object]:
 
 def _session(row: list[Any]) -> Session:
     key_id, secret, issued, expires, kind, arn, account, role_arn, user_arn, userid, tags, frozen, policies, *more = row
-    parent_key_id, transitive, source_identity, mfa_at = more
+    parent_key_id, parent_user_id, transitive, source_identity, mfa_at = more
     principal = Principal(
         _TYPES[kind],
         arn,
@@ -130,6 +146,7 @@ def _session(row: list[Any]) -> Session:
         datetime.fromtimestamp(issued, UTC),
         datetime.fromtimestamp(expires, UTC),
         parent_key_id,
+        parent_user_id,
         tuple(transitive),
         source_identity,
         None if mfa_at is None else datetime.fromtimestamp(mfa_at, UTC),

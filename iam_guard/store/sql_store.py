@@ -24,10 +24,13 @@ from iam_guard.model.arn import Arn
 from iam_guard.model.credential import AccessKey, ApiKey, Session
 from iam_guard.model.decision import PolicyRef, PolicyType
 from iam_guard.model.principal import Principal, PrincipalType
+from iam_guard.model.trust import CertificateTrust
 from iam_guard.store import queries
 from iam_guard.store.bindings import current_text
+from iam_guard.store.certificate_trust import read_trust
 from iam_guard.store.engine import bump_epoch, keep_others_out, reading, writing
 from iam_guard.store.identifiers import (
+    PREFIXES,
     UniqueIds,
     control_policy_arn,
     fold,
@@ -125,16 +128,19 @@ class SqlStore:
     def api_key(self, api_key_id: str) -> ApiKey | None:
         with self._reading() as connection:
             row = connection.execute(queries.api_key(api_key_id)).mappings().one_or_none()
+            if row is None and api_key_id.startswith(PREFIXES["service-credential"]):
+                row = connection.execute(queries.service_api_key(api_key_id)).mappings().one_or_none()
         if row is None:
             return None
+        digest = bytes.fromhex(row["digest"]) if isinstance(row["digest"], str) else bytes(row["digest"])
         principal = self._user(row) if row["kind"] == "user" else self._session(row, api_key_id)
         if row["session_policy"] is not None:
             principal = replace(principal, session_policies=(row["session_policy"],))
         expires = None if row["expires"] is None else datetime.fromtimestamp(row["expires"], UTC)
-        return ApiKey(api_key_id, row["digest"], row["status"] == "Active", principal, expires)
+        return ApiKey(api_key_id, digest, row["status"] == "Active", principal, expires)
 
-    def seal_session(self, session: Session) -> str:
-        return write_session(session, self.sealer)
+    def seal_session(self, session: Session, *, at_least: int = 0) -> str:
+        return write_session(session, self.sealer, at_least=at_least)
 
     def open_session(self, token: str) -> Session | None:
         return read_session(token, self.sealer)
@@ -183,6 +189,10 @@ class SqlStore:
             digest = row["digest"] if text is row["text"] else hashlib.sha256(text.encode()).hexdigest()
             policy = StoredPolicy(PolicyRef(arn, PolicyType.RESOURCE, None, digest), text)
         return ResourceRecord(row["epoch"], arn, row["account"], MappingProxyType(row["tags"]), policy)
+
+    def certificate_trust(self) -> CertificateTrust:
+        with self._reading() as connection:
+            return read_trust(connection)
 
     def refresh(self) -> None:
         """Do nothing: every question is put to the database."""

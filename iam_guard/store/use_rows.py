@@ -1,4 +1,5 @@
-"""The rows of what was used last: of an access key where and for what, of a user or role each action (R-33, R-34).
+"""The rows of what was used last: of an access key where and for what, of an API key when, of a user or role each
+action (R-33, R-34).
 
 No decision depends on them, so writing them leaves the epoch alone. Must not live here: what was used (`uses`), what
 is told of it (`services`).
@@ -9,10 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from sqlalchemy import Column, Connection, Table, bindparam, func, select
+from sqlalchemy import Column, Connection, Table, bindparam, func, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from iam_guard.store.schema import access_key_uses, access_keys, identities, service_uses
+from iam_guard.store.schema import (
+    access_key_uses,
+    access_keys,
+    api_keys,
+    identities,
+    service_credentials,
+    service_uses,
+)
 
 MOST_ACTIONS: Final = 5000
 """Actions noted of one user or role: their names may come from callers, and would fill the store otherwise."""
@@ -27,6 +35,13 @@ class KeyUse(NamedTuple):
     service: str
 
 
+class ApiKeyUse(NamedTuple):
+    """An API key signed in; `at` is in whole seconds since 1970."""
+
+    api_key_id: str
+    at: int
+
+
 class ServiceUse(NamedTuple):
     """A user or role attempted an action; `identity_id` is the unique id, `action` is without the service."""
 
@@ -37,7 +52,7 @@ class ServiceUse(NamedTuple):
     region: str
 
 
-Use: TypeAlias = KeyUse | ServiceUse
+Use: TypeAlias = KeyUse | ApiKeyUse | ServiceUse
 
 _INSERT: Final = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
@@ -48,12 +63,26 @@ def write_uses(connection: Connection, uses: Sequence[Use]) -> None:
     The transaction must keep other writers out, or one of them may be deleted meanwhile.
     """
     _write_keys(connection, [use for use in uses if isinstance(use, KeyUse)])
+    _write_api_keys(connection, [use for use in uses if isinstance(use, ApiKeyUse)])
     _write_services(connection, [use for use in uses if isinstance(use, ServiceUse)])
 
 
 def _write_keys(connection: Connection, uses: Sequence[KeyUse]) -> None:
     known = _known(connection, access_keys.c.id, (use.access_key_id for use in uses))
     _put(connection, access_key_uses, [use._asdict() for use in uses if use.access_key_id in known])
+
+
+def _write_api_keys(connection: Connection, uses: Sequence[ApiKeyUse]) -> None:
+    """Note it in the key's own row, or in that of the service-specific credential which it is."""
+    if not uses:
+        return
+    for table in (api_keys, service_credentials):
+        known = _known(connection, table.c.id, (use.api_key_id for use in uses))
+        rows = [{"key": use.api_key_id, "now": use.at} for use in uses if use.api_key_id in known]
+        if rows:
+            now: Any = bindparam("now")
+            is_older = or_(table.c.used.is_(None), table.c.used < now)
+            connection.execute(table.update().where(table.c.id == bindparam("key"), is_older).values(used=now), rows)
 
 
 def _write_services(connection: Connection, uses: Sequence[ServiceUse]) -> None:

@@ -1,4 +1,5 @@
-"""What is used: which access key signs, which user or role attempts what; noted in memory, written in the background.
+"""What is used: which access key signs, which API key comes, which user or role attempts what; noted in memory, written
+in the background.
 
 The strategy. A request pays for a look into a dictionary: what was noted less than 15 minutes ago is not noted again,
 as with AWS (R-33). What is new waits in memory for a thread that writes at most once a second, and that is there only
@@ -22,7 +23,7 @@ from typing import Final, Protocol
 
 from iam_guard.errors import IamGuardError
 from iam_guard.model.principal import Credential, Principal, PrincipalType
-from iam_guard.store.use_rows import KeyUse, ServiceUse, Use
+from iam_guard.store.use_rows import ApiKeyUse, KeyUse, ServiceUse, Use
 
 logger = logging.getLogger("iam_guard.store")
 
@@ -38,6 +39,7 @@ LONGEST_PAUSE: Final = 60.0
 
 _UNIQUE_ID = re.compile(r"[A-Z0-9]{16,128}")
 _ACTION = re.compile(r"([A-Za-z0-9.-]{1,64}):([A-Za-z0-9._-]{1,128})")
+_KEYS = frozenset({"sigv4", "api-key"})
 _USER, _SESSION = PrincipalType.USER, PrincipalType.ASSUMED_ROLE
 
 
@@ -70,14 +72,18 @@ class Uses:
     # --- noting --------------------------------------------------------------------------------------------------
 
     def note_key(self, credential: Credential | None) -> None:
-        """Note that a request was signed with an access key; other credentials are not noted."""
-        if credential is None or credential.kind != "sigv4" or credential.id is None:
+        """Note that a request came with an access key or an API key; other credentials are not noted."""
+        if credential is None or credential.id is None or credential.kind not in _KEYS:
             return
+        key: Hashable = credential.id if credential.kind == "sigv4" else (credential.kind, credential.id)
         now = self._clock()
-        noted = self._noted.get(credential.id)
+        noted = self._noted.get(key)
         if noted is None or not 0.0 <= now - noted < SPAN:
-            use = KeyUse(credential.id, int(now), credential.region or self._region, credential.service or "")
-            self._note(credential.id, use, now)
+            if credential.kind == "sigv4":
+                region, service = credential.region or self._region, credential.service or ""
+                self._note(key, KeyUse(credential.id, int(now), region, service), now)
+            else:
+                self._note(key, ApiKeyUse(credential.id, int(now)), now)
 
     def note_action(self, principal: Principal, action: str) -> None:
         """Note that a user or a role attempts an action, whatever was decided; others are not noted (R-34)."""

@@ -12,13 +12,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import anyio
 import anyio.to_thread
 
 from iam_guard.asgi.body import Receive, read_body
-from iam_guard.asgi.client import Connection, http_request
+from iam_guard.asgi.client import Connection
 from iam_guard.asgi.sign_in import verified
 from iam_guard.authn.verify import AnyCredential, claim_of, credential_of, extract
 from iam_guard.enforcement.requirement import MARK, OWN_GUARD
@@ -36,9 +36,11 @@ from iam_guard.services.operation import Permission, run
 from iam_guard.wire.dispatch import DEFAULT, Destination, destination, destination_of
 from iam_guard.wire.exchange import Parameters, WireAnswer, WireCall, WireRequest
 from iam_guard.wire.faults import MalformedBody
+from iam_guard.wire.issuer import answer_for_issuer, issuer_document
 from iam_guard.wire.validation import validate
 from iam_guard.wire.xml_text import NOT_IN_XML
 
+T = TypeVar("T")
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
@@ -78,7 +80,10 @@ class AwsApi:
     async def _answer(self, scope: Scope, receive: Receive) -> WireAnswer:
         facts = self._connection.facts(scope)
         one = _OneCall(self.guard, facts)
+        document = issuer_document(scope["path"]) if scope["method"] in ("GET", "HEAD") else None
         try:
+            if document is not None:
+                return await self._in_worker(answer_for_issuer, self.guard, *document)
             return await self._serve(one, scope, receive)
         except IamGuardError as error:
             refusal = error
@@ -97,14 +102,17 @@ class AwsApi:
         if principal.type is PrincipalType.ANONYMOUS and not wanted.operation.is_unsigned:
             raise MissingAuthenticationToken("Request is missing Authentication Token")
         validate(wanted.operation, wanted.parameters)
+        output = await self._in_worker(one.run, wanted, principal)
+        return codec.answer(wanted.operation, output, one.facts.request_id)
+
+    async def _in_worker(self, work: Callable[..., T], *arguments: object) -> T:
         if self._workers is None:
             self._workers = anyio.CapacityLimiter(WORKERS)  # belongs to the event loop that runs
-        output = await anyio.to_thread.run_sync(one.run, wanted, principal, limiter=self._workers)
-        return codec.answer(wanted.operation, output, one.facts.request_id)
+        return await anyio.to_thread.run_sync(work, *arguments, limiter=self._workers)
 
     async def _sign_in(self, one: _OneCall, scope: Scope, receive: Receive) -> tuple[Principal, WireRequest]:
         """Find out who calls which service; errors about that are noted as refused credentials."""
-        request = http_request(scope)
+        request = self._connection.request(scope)
         credential: AnyCredential | None = None
         try:
             body = await read_body(receive, self.guard.settings.max_body)
@@ -148,11 +156,15 @@ class _OneCall:
             store=self.guard.store,
             authorize=lambda permission: self._authorize(principal, permission),
             now=int(time.time()),
+            issuer_url=self.guard.settings.issuer_url,
+            tokens=self.guard.tokens,
+            app_services=frozenset(each.service for each in self.guard.catalogues),
         )
 
     def _authorize(self, principal: Principal, wanted: Permission) -> None:
         self.decided = True
-        self.guard.authorize(principal, wanted.action, wanted.resource, wanted.context, call=self.facts)
+        asking = wanted.principal or principal
+        self.guard.authorize(asking, wanted.action, wanted.resource, wanted.context, call=self.facts)
 
     def report(self, error: IamGuardError) -> None:
         """Note what no decision noted."""

@@ -37,7 +37,21 @@ ISSUED = Issued(datetime(2026, 5, 4, 3, tzinfo=UTC), datetime(2026, 5, 4, 4, tzi
 
 KEY = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 PIECES = (
-    *("igk_", "Bearer ", "hunter2", "authorization", ":", "token", "=", "eyJ", "abcdefgh.ij", "://", "alice:pw", "@"),
+    *(
+        "igk_",
+        "igst_",
+        "Bearer ",
+        "hunter2",
+        "authorization",
+        ":",
+        "token",
+        "=",
+        "eyJ",
+        "abcdefgh.ij",
+        "://",
+        "alice:pw",
+        "@",
+    ),
     *(KEY, KEY[:20], KEY[20:], '"digest":"', '","digest":"', "0a" * 32, '"', "\\", "/", "?", "-", " "),
     *("\x00", "\n", "\x7f", "\u2028", "\u202e", "\xe9", "\u212a", "\U0001f600", "\ud83d", "\ude00"),
 )

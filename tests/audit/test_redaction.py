@@ -33,6 +33,7 @@ def secret_key(seed: int) -> str:
 
 SECRETS = {
     "api key": (f"igk_{WORD}.{WORD}", WORD),
+    "session token": (f"x-amz-security-token: igst_{WORD}-{WORD}_{WORD}", WORD),
     "bearer token": (f"Bearer {WORD}", WORD),
     "bearer token, any case, escaped blank": (f"bEaReR%20{WORD}", WORD),
     "bearer token in quotes": (f'bearer "{WORD}"', WORD),

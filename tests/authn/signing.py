@@ -23,7 +23,7 @@ from botocore.credentials import Credentials
 
 from iam_guard.authn import api_key as keys_of
 from iam_guard.authn.callers import Callers
-from iam_guard.authn.verify import HttpRequest, authenticate
+from iam_guard.authn.verify import ChunkedBody, HttpRequest, Replays, authenticate
 from iam_guard.model.credential import AccessKey, ApiKey, Session
 from iam_guard.model.principal import Principal
 
@@ -142,6 +142,10 @@ def authenticated(
     public_hosts: Sequence[str] = (),
     max_header: int = 64 * 1024,
     open_session: Callable[[str], Session | None] | None = None,
+    region: str = "us-east-1",
+    unsigned_payload: bool = False,
+    chunks: ChunkedBody | None = None,
+    replays: Replays | None = None,
 ) -> Principal:
     """Knock at the door with a store of one access key and one API key."""
     return authenticate(
@@ -155,6 +159,10 @@ def authenticated(
         public_hosts=public_hosts,
         max_header=max_header,
         open_session=open_session,
+        region=region,
+        unsigned_payload=unsigned_payload,
+        chunks=chunks,
+        replays=replays,
     )
 
 

@@ -50,7 +50,7 @@ USER_SESSION = Session(ID, SECRET, ALICE, ISSUED, EXPIRES, parent_key_id=ACCESS_
 FEDERATED = replace(
     Principal.from_arn("arn:aws:sts::123456789012:federated-user/bob"), user_arn=ALICE.arn, session_policies=()
 )
-FEDERATED_SESSION = replace(USER_SESSION, principal=FEDERATED, mfa_at=None)
+FEDERATED_SESSION = replace(USER_SESSION, principal=FEDERATED, parent_user_id=ALICE.userid, mfa_at=None)
 ROOT = Principal.from_arn("arn:aws:iam::123456789012:root", userid="123456789012")
 ROOT_KEY = replace(ACCESS_KEY, principal=ROOT)
 ROOT_SESSION = replace(USER_SESSION, principal=ROOT)
@@ -108,6 +108,19 @@ def test_a_session_of_a_renamed_user_acts_as_the_user() -> None:
     assert knock(signed(), USER_SESSION, callers=callers).arn == ALICE.arn
     renamed = replace(ACCESS_KEY, principal=replace(ALICE, arn="arn:aws:iam::123456789012:user/team/alicia"))
     assert knock(signed(), USER_SESSION, access_key=renamed, callers=callers).arn == renamed.principal.arn
+
+
+def test_a_federated_user_outlives_the_old_name_of_who_federates() -> None:
+    """S-51, P-6: who federates is known by the unique id; a new user of the old name is somebody else."""
+    renamed = replace(ACCESS_KEY, principal=replace(ALICE, arn="arn:aws:iam::123456789012:user/team/alicia"))
+    callers = Callers()
+    assert knock(signed(), FEDERATED_SESSION, callers=callers).user_arn == ALICE.arn
+    caller = knock(signed(), FEDERATED_SESSION, access_key=renamed, callers=callers)
+    assert (caller.arn, caller.user_arn) == (FEDERATED.arn, renamed.principal.arn)
+    newcomer = replace(ACCESS_KEY, principal=replace(ALICE, userid="AIDANEWCOMER"))
+    for session in (FEDERATED_SESSION, replace(FEDERATED_SESSION, parent_user_id=None)):
+        with pytest.raises(InvalidClientTokenId):
+            knock(signed(), session, access_key=newcomer, callers=callers)
 
 
 # --- what the principal says of it -------------------------------------------------------------------------------
@@ -178,6 +191,7 @@ NOBODY = {
     "the key behind federation is inactive": (signed(), FEDERATED_SESSION, GONE),
     "the key behind federation is another user's": (signed(), FEDERATED_SESSION, OF_BOB),
     "no key is said to be behind a user": (signed(), replace(USER_SESSION, parent_key_id=None), ACCESS_KEY),
+    "nobody is said to be behind federation": (signed(), replace(FEDERATED_SESSION, parent_user_id=None), ACCESS_KEY),
     "no key is said to be behind federation": (signed(), replace(FEDERATED_SESSION, parent_key_id=None), ACCESS_KEY),
     "the user has no unique id": (
         signed(),

@@ -1,21 +1,18 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from iam_guard.authn.credential import extract
 from iam_guard.authn.http import HttpRequest
+from iam_guard.authn.payload import check_payload, stated_payload
 from iam_guard.authn.presented import SigV4Credential
-from iam_guard.authn.sigv4 import (
-    check_coverage,
-    check_payload,
-    check_time,
-    declared_payload_hash,
-    is_signed_with,
-    signing_key,
-)
+from iam_guard.authn.sigv4 import SigningKey, check_coverage, check_time, derived_key, is_signed_with, signing_key
 from iam_guard.errors import CredentialError, IncompleteSignature, SignatureDoesNotMatch
 
 SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
@@ -157,7 +154,7 @@ def test_the_published_vectors_verify(
     credential = credential_in(request)
     check_coverage(request, credential)
     body_hash = hashlib.sha256(body.encode()).hexdigest()
-    assert (declared_payload_hash(request) or body_hash) == body_hash
+    assert (stated_payload(request, credential) or body_hash) == body_hash
     for secret in (SECRET, SECRET + "x"):
         key = signing_key(secret, credential.date, credential.region, credential.service)
         assert is_signed_with(key, request, credential, payload_hash=body_hash) is (secret == SECRET)
@@ -165,7 +162,7 @@ def test_the_published_vectors_verify(
 
 def test_the_signing_key_is_the_published_one() -> None:
     """The example of AWS's documentation for deriving a key."""
-    key = signing_key(SECRET, "20150830", "us-east-1", "iam")
+    key = derived_key(SECRET, "20150830", "us-east-1", "iam")
     assert key.hex() == "c4afb1cc5771d871763a393e44b703571b55cc28424d1a5e86da6ed3c154a4b9"
 
 
@@ -291,8 +288,8 @@ def declaring(*values: bytes) -> HttpRequest:
 
 def test_a_body_hash_may_be_declared() -> None:
     """The declared hash is what the signature covers; without one the body itself is hashed."""
-    assert declared_payload_hash(declaring()) is None
-    assert declared_payload_hash(declaring(b" " + FORM_HASH.encode())) == FORM_HASH
+    assert stated_payload(declaring(), credential_in(PLAIN)) is None
+    assert stated_payload(declaring(b" " + FORM_HASH.encode()), credential_in(PLAIN)) == FORM_HASH
     check_payload(FORM_HASH, hashlib.sha256(b"Param1=value1").hexdigest())
 
 
@@ -311,8 +308,8 @@ def test_a_body_hash_may_be_declared() -> None:
 )
 def test_an_unsigned_or_unreadable_body_hash_is_refused(values: list[bytes]) -> None:
     """A body that the signature does not cover is not accepted."""
-    with pytest.raises(IncompleteSignature, match="unsigned and streaming payloads are not accepted"):
-        declared_payload_hash(declaring(*values))
+    with pytest.raises(IncompleteSignature, match=r"SHA-256 of the body|expected it once"):
+        stated_payload(declaring(*values), credential_in(PLAIN))
 
 
 def test_another_body_than_declared_is_refused() -> None:
@@ -329,3 +326,14 @@ def test_no_signature_shows_in_a_repr() -> None:
     credential = credential_in(PLAIN)
     assert "AKIDEXAMPLE" in repr(credential)
     assert credential.signature not in repr(credential)
+
+
+@settings(max_examples=200)
+@given(st.binary(max_size=64), st.binary(max_size=300))
+def test_a_signing_key_signs_as_hmac_does(key: bytes, text: bytes) -> None:
+    """Twice the same, whatever was signed between: its hashes are copied, never used up."""
+    expected = hmac.new(key, text, hashlib.sha256).hexdigest()
+    signing = SigningKey(key)
+    assert signing.signature(text) == expected
+    assert signing.signature(b"another") != expected
+    assert signing.signature(text) == expected

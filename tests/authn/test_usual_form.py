@@ -92,5 +92,5 @@ def test_a_list_of_signed_headers_is_told_the_same(text: str) -> None:
 def test_the_usual_form_is_usual() -> None:
     """What botocore writes takes the short way."""
     request = send(sign("PUT", headers=[("X-Custom", "a"), ("X-Amz-Target", "Docs.Put")], body=b"x")).request
-    with mock.patch.object(signed_header, "_parts", side_effect=AssertionError):
+    with mock.patch.object(signed_header, "_key_value_pairs", side_effect=AssertionError):
         assert isinstance(extract(request, max_header=64 * 1024), SigV4Credential)

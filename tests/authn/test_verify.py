@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from iam_guard.authn.callers import Callers
+from iam_guard.authn.compare import same
 from iam_guard.authn.http import HttpRequest
 from iam_guard.authn.verify import authenticate
 from iam_guard.errors import (
@@ -82,8 +83,8 @@ def test_an_unknown_key_costs_as_much_as_a_wrong_signature(monkeypatch: pytest.M
     from iam_guard.authn import sigv4
 
     computed: list[bytes] = []
-    real = sigv4.signature
-    monkeypatch.setattr(sigv4, "signature", lambda key, text: computed.append(text) or real(key, text))
+    real = sigv4.SigningKey.signature
+    monkeypatch.setattr(sigv4.SigningKey, "signature", lambda key, text: computed.append(text) or real(key, text))
     received = send(sign(secret="another secret"))
     for stored in (ACCESS_KEY, None, INACTIVE):
         with pytest.raises(CredentialError):
@@ -99,6 +100,8 @@ def test_a_key_that_verified_before_is_refused_no_faster(monkeypatch: pytest.Mon
     hashed: list[int] = []
     real = sigv4.hmac.digest
     monkeypatch.setattr(sigv4.hmac, "digest", lambda key, text, name: hashed.append(1) or real(key, text, name))
+    signed = sigv4.SigningKey.signature
+    monkeypatch.setattr(sigv4.SigningKey, "signature", lambda key, text: hashed.append(1) or signed(key, text))
     callers = Callers()
     counts = []
     for received in (send(sign(secret="another secret")), send(sign(url="http://127.0.0.1:8000/a?b=c+d", secret="x"))):
@@ -140,6 +143,25 @@ def test_unknown_inactive_and_mismatched_api_keys_are_told_the_same(stored: ApiK
     with pytest.raises(InvalidClientTokenId) as caught:
         authenticated(bearing(), api_key=stored)
     assert str(caught.value) == BAD_TOKEN
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [None, replace(API_KEY, active=False), replace(API_KEY, digest=bytes(32)), API_KEY],
+    ids=["-", "i", "m", "g"],
+)
+def test_every_api_key_costs_one_comparison(monkeypatch: pytest.MonkeyPatch, stored: ApiKey | None) -> None:
+    """The same work for an unknown, an inactive, a mismatched and a good one, before anything is told."""
+    compared: list[tuple[int, int]] = []
+
+    def counting(given: str | bytes, expected: str | bytes) -> bool:
+        compared.append((len(given), len(expected)))
+        return same(given, expected)
+
+    monkeypatch.setattr("iam_guard.authn.verify.same", counting)
+    with suppress(CredentialError):
+        authenticated(bearing(), api_key=stored)
+    assert compared == [(32, 32)]
 
 
 def test_an_api_key_expires() -> None:

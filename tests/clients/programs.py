@@ -11,7 +11,8 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ REFUSED = 255
 """How the first version of `aws` ends when the service refuses."""
 
 Json = Any
+Javascript = Callable[..., Json]
 
 
 def clients_folder() -> Path:
@@ -86,12 +88,50 @@ def run(
     )
 
 
+_AT_A_TERMINAL = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"
+
+
+def run_at_terminal(command: list[str], variables: Mapping[str, str], *, prompt: str, answer: str) -> str:
+    """Run a client that asks for something at its terminal; give what it showed there.
+
+    What is asked for must not be typed before, for programs throw away what was.
+    """
+    started = [sys.executable, "-c", _AT_A_TERMINAL, *command]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    with subprocess.Popen(started, env=dict(variables), **pipes) as process:  # type: ignore[call-overload]
+        shown = b""
+        while not shown.endswith(prompt.encode()):
+            more = process.stdout.read(1)
+            assert more, shown.decode()
+            shown += more
+        rest, _ = process.communicate(f"{answer}\n".encode(), timeout=TIMEOUT)
+        assert process.returncode == 0, (shown + rest).decode()
+        return str(rest.decode())
+
+
+def play(program: Path, package: str, variables: Mapping[str, str]) -> Javascript:
+    """Give what plays a scenario of a program on a package of AWS's SDK for JavaScript, and gives what it printed."""
+    node = on_machine("node")
+    folder = clients_folder() / "node"
+    if not (folder / "node_modules" / "@aws-sdk" / package).exists():
+        do_without(f"no `@aws-sdk/{package}` in {folder}: `make test` installs it where `npm` is")
+
+    def played(scenario: str, **given: Json) -> Json:
+        command = [node, "--input-type=module", "-", scenario, json.dumps(given)]
+        ended = run(command, variables, typed=program.read_text(), folder=folder)
+        assert ended.returncode == 0, ended.stderr
+        return json.loads(ended.stdout)
+
+    return played
+
+
 @dataclass(frozen=True, slots=True)
 class Aws:
-    """The `aws iam` command, as somebody."""
+    """The `aws iam` command, or that of another service, as somebody."""
 
     program: str
     variables: Mapping[str, str]
+    service: str = "iam"
 
     def __call__(self, operation: str, *options: str, **parameters: Json) -> Json:
         """Give the answer of an operation; a parameter that is no text is passed as JSON."""
@@ -114,7 +154,7 @@ class Aws:
     def _run(
         self, operation: str, options: tuple[str, ...], parameters: Mapping[str, Json]
     ) -> subprocess.CompletedProcess[str]:
-        command = [self.program, "iam", operation, *options]
+        command = [self.program, self.service, operation, *options]
         for name, value in parameters.items():
             command += [f"--{name.replace('_', '-')}", value if isinstance(value, str) else json.dumps(value)]
         return run(command, self.variables)

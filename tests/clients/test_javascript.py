@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.clients.conftest import Name
-from tests.clients.programs import Json, clients_folder, on_machine, run
+from tests.clients.programs import Javascript, play
 from tests.clients.serving import Server
-from tests.store.databases import do_without
 
 PROGRAM = Path(__file__).with_name("iam.mjs")
 DOCUMENT = """{ "Version": "2012-10-17",
@@ -22,24 +19,11 @@ TRUST = (
     ' "Action": "sts:AssumeRole"}}'
 )
 
-Javascript = Callable[..., Json]
-
 
 @pytest.fixture
 def javascript(variables: dict[str, str]) -> Javascript:
     """Play a scenario of `iam.mjs`, and give what it printed."""
-    node = on_machine("node")
-    folder = clients_folder() / "node"
-    if not (folder / "node_modules" / "@aws-sdk" / "client-iam").exists():
-        do_without(f"no `@aws-sdk/client-iam` in {folder}: `make test` installs it where `npm` is")
-
-    def played(scenario: str, **given: Json) -> Json:
-        command = [node, "--input-type=module", "-", scenario, json.dumps(given)]
-        ended = run(command, variables, typed=PROGRAM.read_text(), folder=folder)
-        assert ended.returncode == 0, ended.stderr
-        return json.loads(ended.stdout)
-
-    return played
+    return play(PROGRAM, "client-iam", variables)
 
 
 def test_a_user(javascript: Javascript, server: Server, name: Name) -> None:

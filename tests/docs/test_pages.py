@@ -101,6 +101,7 @@ CONCERNED = {
     "Federated user": "yes yes yes required yes yes yes required",
     "Root user": "no yes no no yes yes yes required",
     "Service principal": "no required no no no yes yes required",
+    "Caller of an identity provider": "no required no no no yes yes required",
     "Anonymous caller": "no required no no no yes yes required",
 }
 
@@ -149,3 +150,17 @@ def test_the_readme_names_its_commands(command: str) -> None:
     """What CI runs is what the README tells people to run."""
     assert command in page("../README.md")
     assert command in page("../.ci/run")
+
+
+# --- the threat model --------------------------------------------------------------------------------------------
+
+
+def test_every_attack_has_its_test() -> None:
+    """Each row of the threat model names a test that is there."""
+    rows = [line for line in page("explanation/threats.md").splitlines() if line.startswith("| ") and "::" in line]
+    named = [re.findall(r"`([\w/]+\.py)::(test_\w+)`", row) for row in rows]
+    assert len(rows) > 50
+    assert all(named)
+    for file, test in {pair for each in named for pair in each}:
+        text = (ROOT / "tests" / file).read_text(encoding="utf-8")
+        assert re.search(rf"^(?:async )?def {test}\(", text, re.MULTILINE), f"{file}::{test}"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from iam_guard import AccessRequest, Principal
-from iam_guard.evaluation.applying import applying, spared_by_rcps, spared_by_scps, without_identity
+from iam_guard.evaluation.applying import applying, spared_by_rcps, spared_by_scps, without_identity, without_session
 from iam_guard.evaluation.bundle import bundle
 from iam_guard.evaluation.evaluate import decide
 from iam_guard.evaluation.explain import explain
@@ -112,3 +112,43 @@ def test_callers_without_policies_of_their_own_are_not_denied_by_any(type: str) 
         assert decide(request, bundle(resource=EVERYTHING_FOR_ALL, **given)).allowed
     request = AccessRequest(ADA, "docs:Get", f"arn:aws:docs:us-east-1:{A}:document/7")
     assert not decide(request, bundle(resource=EVERYTHING_FOR_ALL, **given)).allowed
+
+
+ASSUMED = replace(ROOT, session={"aws:AssumedRoot": "true"})
+
+
+def of_root(caller: Principal, session: list[dict[str, Any]], **more: Any) -> bool:
+    return decide(AccessRequest(caller, "a:B", INSTANCE), bundle(session=session, **more)).allowed
+
+
+def test_the_session_policies_of_assume_root_limit_it() -> None:
+    """S-35: the root user has none, but for the session that AssumeRoot gave."""
+    for caller, limited in ((ROOT, False), (ASSUMED, True)):
+        assert (without_session(caller) is None) is limited
+        for session in ([], [policy(action="c:D")], [EVERYTHING, policy("Deny", "a:*")], [DENY]):
+            assert of_root(caller, session) is not limited
+            assert of_root(caller, session, resource=EVERYTHING_FOR_ALL) is not limited
+        assert of_root(caller, [EVERYTHING])
+
+
+def test_the_session_policies_of_assume_root_limit_it_where_the_resource_must_let_it_in() -> None:
+    """E-40 and E-50 as well: a key's own policy, and a resource of another account."""
+    for caller, limited in ((ROOT, False), (ASSUMED, True)):
+        for resource, action in ((KEY, "kms:Decrypt"), (KEY.replace(A, "444455556666"), "kms:Decrypt")):
+            request = AccessRequest(caller, action, resource)
+            assert decide(request, bundle(session=[DENY], resource=EVERYTHING_FOR_ALL)).allowed is not limited
+            assert (
+                decide(request, bundle(session=[policy(action="c:D")], resource=EVERYTHING_FOR_ALL)).allowed
+                is not limited
+            )
+            assert decide(request, bundle(session=[EVERYTHING], resource=EVERYTHING_FOR_ALL)).allowed
+
+
+def test_an_explanation_shows_the_session_policies_of_assume_root() -> None:
+    shown = {}
+    for caller in (ROOT, ASSUMED):
+        explained = explain(AccessRequest(caller, "a:B", INSTANCE), bundle(session=[DENY]))
+        shown[caller.is_assumed_root] = {each.type: each.standing for each in explained.types}
+    assert shown[False][PolicyType.SESSION] is Standing.EXEMPT
+    assert shown[True][PolicyType.SESSION] is Standing.DENIES
+    assert shown[True][PolicyType.IDENTITY] is Standing.EXEMPT

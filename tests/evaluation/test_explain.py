@@ -36,6 +36,7 @@ LINKED = Principal.from_arn(
 )
 ROOT = Principal.from_arn(f"arn:aws:iam::{A}:root")
 SERVICE = Principal.service("events.amazonaws.com")
+VOUCHED_FOR = Principal.federated(f"arn:aws:iam::{A}:oidc-provider/id.example.com", userid="ann", keys={})
 NOBODY = Principal.anonymous()
 DOCUMENT = f"arn:aws:docs:us-east-1:{A}:document/7"
 
@@ -322,6 +323,8 @@ def test_a_request_without_a_resource_says_so() -> None:
         (FEDERATED, {"AWS": ADA.arn}, "the user that federated it"),
         (ADA, {"AWS": "arn:aws:iam::111122223333:user/bob"}, f"it does not name `{ADA.arn}`"),
         (SERVICE, {"Service": "s3.amazonaws.com"}, "it does not name `events.amazonaws.com`"),
+        (VOUCHED_FOR, {"Federated": VOUCHED_FOR.arn}, "itself, or everybody"),
+        (VOUCHED_FOR, {"AWS": A}, f"it does not name `{VOUCHED_FOR.arn}`"),
         (ADA, {}, "it names nobody"),
     ],
 )
@@ -406,6 +409,7 @@ OWN = {PolicyType.IDENTITY, PolicyType.BOUNDARY, PolicyType.SESSION}
         (LINKED, {PolicyType.SCP, PolicyType.RCP}),
         (ROOT, OWN),
         (SERVICE, OWN | {PolicyType.SCP}),
+        (VOUCHED_FOR, OWN | {PolicyType.SCP}),
         (NOBODY, OWN | {PolicyType.SCP}),
     ],
 )
@@ -686,5 +690,5 @@ def test_statements_have_names() -> None:
 
 def test_every_kind_of_caller_is_explained() -> None:
     """F.2: the table above knows all kinds."""
-    kinds = {each.type for each in (ADA, ROLE, FEDERATED, ROOT, SERVICE, NOBODY)}
+    kinds = {each.type for each in (ADA, ROLE, FEDERATED, ROOT, SERVICE, VOUCHED_FOR, NOBODY)}
     assert kinds == set(PrincipalType)

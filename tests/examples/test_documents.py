@@ -67,9 +67,11 @@ def test_the_requests_of_the_demo(client: TestClient, parts: dict[str, Any], sig
     demo = parts["requests_of_the_demo"]
     now = botocore.auth.get_current_datetime
     for step in demo.REQUESTS:
+        if step.by not in ("signature", "api key"):
+            continue  # what is got from STS and from a provider first: `make demo` does it, with servers
         content = b"" if step.body is None else json.dumps(step.body).encode()
         headers = {}
-        if step.api_key:
+        if step.by == "api key":
             headers = {"authorization": f"Bearer {demo.API_KEYS[step.who]}"}
         elif step.who in demo.ACCESS_KEYS:
             then = now() - timedelta(minutes=step.minutes_late)

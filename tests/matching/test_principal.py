@@ -22,6 +22,8 @@ USER = Principal.from_arn(USER_ARN, userid="AIDAANN")
 SESSION = Principal.from_arn(SESSION_ARN, role_arn=ROLE_ARN, userid="AROADEV:ann")
 FEDERATED = Principal.from_arn(FEDERATED_ARN, user_arn=USER_ARN)
 SERVICE = Principal.service(SERVICE_NAME)
+PROVIDER_ARN = f"arn:aws:iam::{HERE}:oidc-provider/id.example.com"
+VOUCHED_FOR = Principal.federated(PROVIDER_ARN, userid=f"{PROVIDER_ARN}:app:ann", keys={})
 ANONYMOUS = Principal.anonymous()
 CALLERS = {
     "root": ROOT,
@@ -29,6 +31,7 @@ CALLERS = {
     "session": SESSION,
     "federated": FEDERATED,
     "service": SERVICE,
+    "vouched for": VOUCHED_FOR,
     "anonymous": ANONYMOUS,
 }
 DIRECT, PARENT, ACCOUNT = Kinship.DIRECT, Kinship.PARENT, Kinship.ACCOUNT
@@ -69,7 +72,12 @@ DIRECT, PARENT, ACCOUNT = Kinship.DIRECT, Kinship.PARENT, Kinship.ACCOUNT
         ("AWS", SERVICE_NAME, {}),
         ("AWS", "anonymous", {}),
         ("AWS", "", {}),
-        # not among the callers that are known
+        # G-48: the provider, letter by letter, and under its own word
+        ("Federated", PROVIDER_ARN, {"vouched for": DIRECT}),
+        ("Federated", PROVIDER_ARN.upper(), {}),
+        ("Federated", PROVIDER_ARN + "/x", {}),
+        ("AWS", PROVIDER_ARN, {}),
+        ("Service", PROVIDER_ARN, {}),
         ("Federated", "accounts.google.com", {}),
         ("Federated", USER_ARN, {}),
         ("CanonicalUser", "f" * 64, {}),
@@ -160,6 +168,12 @@ def test_not_principal_spares_a_listed_service() -> None:
     """Rule E-75."""
     assert Principals([("Service", SERVICE_NAME)]).exempts(SERVICE)
     assert not Principals([("Service", "sns.amazonaws.com")]).exempts(SERVICE)
+
+
+def test_not_principal_spares_whom_a_listed_provider_vouches_for() -> None:
+    """Rule E-71: a provider is the whole chain; the account that it is registered in is not among it."""
+    assert Principals([("Federated", PROVIDER_ARN)]).exempts(VOUCHED_FOR)
+    assert not Principals([("AWS", HERE), ("AWS", PROVIDER_ARN)]).exempts(VOUCHED_FOR)
 
 
 def test_not_principal_spares_nobody_with_a_boundary() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import boto3
@@ -91,6 +91,7 @@ def running() -> Iterator[Running]:
     snapshot = Snapshot(store.engine)
     guard = guard_on(store, settings)
     with serving(aws_api(guard)) as url:
+        guard.settings = replace(settings, issuer_url=url)
         yield Running(url, guard, store, snapshot)
     snapshot.close()
     guard.close()

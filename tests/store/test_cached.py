@@ -308,7 +308,7 @@ def test_smallest_cache() -> None:
     """A size of 0 still answers."""
     cached = CachedStore(Scripted(), Settings(cache_size=0))
     assert cached.account("1").exists
-    assert set(KINDS) == {"access_key", "api_key", "principal", "account", "resource"}
+    assert set(KINDS) == {"access_key", "api_key", "principal", "account", "resource", "certificate_trust"}
 
 
 def test_tags_and_session_policies_tell_callers_apart(cached: CachedStore, inner: Scripted) -> None:

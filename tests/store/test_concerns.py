@@ -22,6 +22,11 @@ QUESTIONS: list[ClauseElement] = [
     queries.resource("arn"),
     queries.account_existence("111122223333"),
     queries.names_of(["AIDA1"]),
+    queries.service_api_key("ACCA1"),
+    queries.anchors(),
+    queries.anchors_lists(),
+    queries.profiles(),
+    queries.default_texts(["ANPA1"]),
 ]
 
 
@@ -35,7 +40,7 @@ def test_all_questions_are_looked_at() -> None:
     asked = {name for name, each in vars(queries).items() if getattr(each, "__module__", "") == queries.__name__}
     assert {name for name in asked if name[0] != "_"} - {"sought"} == {
         "epoch", "identity", "identity_policies", "access_key", "api_key", "account", "control_levels", "resource",
-        "account_existence", "names_of",
+        "account_existence", "names_of", "service_api_key", "anchors", "anchors_lists", "profiles", "default_texts",
     }  # fmt: skip
 
 

@@ -400,3 +400,65 @@ def test_history_is_irrelevant(
     apply(empty, written(second), whole=True)
     assert rows(empty) == expected
     assert not apply(empty, written(second), whole=True)
+
+
+# --- OIDC providers ----------------------------------------------------------------------------------------------
+
+HERE = "name: acme, oidc_providers: [{url: 'https://id.example.com/a', client_ids: [app, web], tags: {team: blue}}]"
+
+
+def providers(store: SqlStore) -> dict[str, tuple[object, ...]]:
+    with reading(store.engine) as connection:
+        found = connection.execute(select(schema.oidc_providers)).mappings().all()
+    return {
+        row["url"]: (row["id"], row["account"], row["client_ids"], row["thumbprints"], row["tags"]) for row in found
+    }
+
+
+def test_oidc_providers(empty: SqlStore) -> None:
+    """P-1, G-77: created, changed and, with `prune`, removed; what a seed does not say of one stays."""
+    created = apply(empty, acme(HERE))
+    arn = f"arn:aws:iam::{ACME}:oidc-provider/id.example.com/a"
+    assert f"created OIDC provider {arn}" in created.lines
+    assert providers(empty)["id.example.com/a"][1:] == (ACME, ["app", "web"], [], {"team": "blue"})
+    assert not apply(empty, acme(HERE))
+    id = providers(empty)["id.example.com/a"][0]
+    with empty.changing() as records:
+        records.update(schema.oidc_providers, {"thumbprints": ["a" * 40]}, id=id)
+    changed = apply(empty, acme(HERE.replace("app, web", "app").replace("blue", "red")))
+    assert changed.lines == (f"updated OIDC provider {arn}: client ids, tags",)
+    assert providers(empty)["id.example.com/a"] == (id, ACME, ["app"], ["a" * 40], {"team": "red"})
+    assert not apply(empty, acme("name: acme"))
+    assert apply(empty, acme("name: acme"), prune=True).lines == (f"deleted OIDC provider {arn}",)
+    assert providers(empty) == {}
+
+
+def test_two_accounts_may_register_one_provider(empty: SqlStore) -> None:
+    """Each for its own roles."""
+    apply(empty, acme(HERE), f'id: "{GLOBEX}", {HERE}')
+    with reading(empty.engine) as connection:
+        found = connection.execute(select(schema.oidc_providers.c.account)).scalars().all()
+    assert sorted(found) == [ACME, GLOBEX]
+
+
+@pytest.mark.parametrize(
+    ("provider", "words"),
+    [
+        ("{client_ids: [a]}", "expected the key `url`"),
+        ("{url: 'http://id.example.com'}", "expected a URL such as"),
+        ("{url: 'https://id.example.com:8443'}", "expected a URL such as"),
+        ("{url: 'https://id.example.com/?a=b'}", "expected a URL such as"),
+        ("{url: 'https://id.example.com', client_ids: [a, a]}", "in this list twice"),
+        ("{url: 'https://id.example.com', client_ids: ['']}", "client ids of 1 to 255"),
+        ("{url: 'https://id.example.com', client_ids: app}", "expected a list of client ids"),
+        ("{url: 'https://id.example.com', thumbprints: []}", "unknown key"),
+        ("{url: 'https://id.example.com'}, {url: 'https://id.example.com'}", "declared twice"),
+        (
+            ", ".join(f"{{url: 'https://id{number}.example.com'}}" for number in range(101)),
+            "at most 100 OIDC providers",
+        ),
+    ],
+)
+def test_bad_oidc_providers(empty: SqlStore, provider: str, words: str) -> None:
+    with pytest.raises(SeedError, match=words):
+        apply(empty, acme(f"oidc_providers: [{provider}]"))

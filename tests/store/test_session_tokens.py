@@ -24,7 +24,14 @@ from iam_guard.store.cached import CachedStore
 from iam_guard.store.followed import FollowedSeedStore
 from iam_guard.store.opening import init_store
 from iam_guard.store.sealing import Sealer, new_key
-from iam_guard.store.session_tokens import PACKED_LIMIT, packed_size, read_session, write_session
+from iam_guard.store.session_tokens import (
+    PACKED_LIMIT,
+    PREFIX,
+    TOKEN_LIMIT,
+    packed_size,
+    read_session,
+    write_session,
+)
 from iam_guard.store.sql_store import SqlStore
 
 NOW = datetime(2026, 11, 24, 12, 30, 15, tzinfo=UTC)
@@ -59,6 +66,15 @@ USER_SESSION = Session(
     parent_key_id="AKIAADA",
     mfa_at=NOW - timedelta(seconds=3),
 )
+FEDERATED_SESSION = replace(
+    USER_SESSION,
+    principal=replace(
+        Principal.from_arn("arn:aws:sts::111122223333:federated-user/bob"),
+        user_arn="arn:aws:iam::111122223333:user/ada",
+        session_policies=(POLICY,) * 20,
+    ),
+    parent_user_id="AIDAEXAMPLE",
+)
 TOKEN = write_session(SESSION, SEALER)
 NOISE = base64.b64encode(Random(1).randbytes(2 * PACKED_LIMIT)).decode()
 
@@ -84,16 +100,30 @@ sessions = st.builds(
     instants,
     instants,
     st.none() | texts,
+    st.none() | texts,
     st.lists(texts, max_size=3).map(tuple),
     st.none() | texts,
     st.none() | instants,
 )
 
 
-@given(sessions)
-def test_a_session_comes_back_as_it_was_sealed(session: Session) -> None:
+def sealed_in(token: str) -> bytes:
+    """Give the bytes that a token spells."""
+    text = token.removeprefix(PREFIX)
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+def spelled(sealed: bytes | bytearray) -> str:
+    """Spell bytes as a token."""
+    return PREFIX + base64.urlsafe_b64encode(sealed).rstrip(b"=").decode()
+
+
+@given(sessions, st.integers(-5, 4096))
+def test_a_session_comes_back_as_it_was_sealed(session: Session, at_least: int) -> None:
     """Every part of it, whatever text it is; the frozen keys too, which equality leaves out."""
-    opened = read_session(write_session(session, SEALER), SEALER)
+    token = write_session(session, SEALER, at_least=at_least)
+    assert len(token) >= at_least
+    opened = read_session(token, SEALER)
     assert opened == session
     assert opened is not None
     assert dict(opened.principal.session) == dict(session.principal.session)
@@ -125,14 +155,14 @@ def test_fractions_of_a_second_are_cut_off() -> None:
 # --- nothing else opens ------------------------------------------------------------------------------------------
 
 
-@given(st.integers(min_value=0), st.sampled_from([SESSION, USER_SESSION]))
+@given(st.integers(min_value=0), st.sampled_from([SESSION, USER_SESSION, FEDERATED_SESSION]))
 def test_a_token_altered_in_one_bit_is_refused(place: int, session: Session) -> None:
     """Of the sealed bytes, form and key name and nonce included."""
     token = write_session(session, SEALER)
-    sealed = bytearray(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+    sealed = bytearray(sealed_in(token))
     place %= len(sealed) * 8
     sealed[place // 8] ^= 1 << place % 8
-    assert read_session(base64.urlsafe_b64encode(sealed).rstrip(b"=").decode(), SEALER) is None
+    assert read_session(spelled(sealed), SEALER) is None
 
 
 @given(st.integers(min_value=0), st.integers(0, 7))
@@ -185,16 +215,15 @@ def test_the_ring_turns() -> None:
 @pytest.mark.parametrize("context", [b"", b"session-token:0", b"session-token:2", b"access-key:ASIAIOSFODNN7EXAMPLE"])
 def test_what_was_sealed_for_something_else_is_refused(context: bytes) -> None:
     """Another form, another place: a stored secret that leaks is no token."""
-    sealed = base64.urlsafe_b64decode(TOKEN + "=" * (-len(TOKEN) % 4))
-    content = SEALER.open(sealed, b"session-token:1")
-    other = base64.urlsafe_b64encode(SEALER.seal(content, context)).rstrip(b"=").decode()
-    assert read_session(other, SEALER) is None
+    content = SEALER.open(sealed_in(TOKEN), b"session-token:1")
+    assert read_session(spelled(SEALER.seal(content, b"session-token:1")), SEALER) == SESSION
+    assert read_session(spelled(SEALER.seal(content, context)), SEALER) is None
 
 
 def test_two_tokens_of_one_session_differ() -> None:
     """A nonce is never used twice, and a token does not tell whose it is."""
     assert write_session(SESSION, SEALER) != write_session(SESSION, SEALER)
-    sealed = base64.urlsafe_b64decode(TOKEN + "=" * (-len(TOKEN) % 4))
+    sealed = sealed_in(TOKEN)
     for part in (SESSION.access_key_id, SECRET, "Auditor", "111122223333", "blue"):
         assert part.encode() not in sealed
 
@@ -229,7 +258,24 @@ def test_what_fits_in_the_limit_makes_a_token_that_proxies_take() -> None:
 
     length = next(length for length in range(3000, len(NOISE), 10) if packed_size(sized(length)) > 100)
     assert packed_size(sized(length - 10)) <= 100
-    assert len(write_session(sized(length - 10), SEALER)) < 8192
+    assert len(write_session(sized(length - 10), SEALER)) < TOKEN_LIMIT
+
+
+@pytest.mark.parametrize("session", [SESSION, USER_SESSION, FEDERATED_SESSION])
+def test_a_token_is_no_longer_than_it_must_be(session: Session) -> None:
+    """S-17: of at least so many characters, and of three more at most; whether or not it is deflated."""
+    usual = len(write_session(session, SEALER))
+    for at_least in (0, usual, *range(usual + 1, usual + 9), 4096):
+        token = write_session(session, SEALER, at_least=at_least)
+        assert max(usual, at_least) <= len(token) < max(usual, at_least) + 4
+        assert read_session(token, SEALER) == session
+
+
+def test_a_token_is_known_by_its_beginning() -> None:
+    """So redaction and scanners for secrets find it, and the same bytes without it are no token."""
+    assert TOKEN.startswith("igst_")
+    for other in (TOKEN.removeprefix(PREFIX), TOKEN.replace("igst_", "IGST_"), PREFIX + TOKEN, PREFIX, ""):
+        assert read_session(other, SEALER) is None
 
 
 # --- the stores --------------------------------------------------------------------------------------------------

@@ -216,7 +216,9 @@ def test_keys_regions_services_and_actions_are_told_apart(noting: Uses, taking: 
 
 
 @pytest.mark.parametrize(
-    "credential", [None, Credential("none"), Credential("api-key", "abcd"), Credential("sigv4")], ids=str
+    "credential",
+    [None, Credential("none"), Credential("sts", "ASIA1"), Credential("api-key"), Credential("sigv4")],
+    ids=str,
 )
 def test_only_access_keys_are_noted_as_such(noting: Uses, taking: Taking, credential: Credential | None) -> None:
     """R-33: other credentials have no last use of this kind."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -166,3 +167,18 @@ def test_a_rewritten_path_opens_nothing(guard: Guard) -> None:
     with serving(app) as url:
         answer = httpx2.get(f"{url}/iam/")
         assert (answer.status_code, "secret" in answer.text) == (500, False)
+
+
+def test_an_issuer_is_found_below_the_mount(url: str, guard: Guard) -> None:
+    """S-37: the documents of an issuer are public, whatever guard is around; the address is that of the mount."""
+    guard.settings = replace(guard.settings, issuer_url=f"{url}/iam")
+    issuer = client(f"{url}/iam/", ADA).enable_outbound_web_identity_federation()["IssuerIdentifier"]
+    assert issuer.startswith(f"{url}/iam/")
+    discovery = httpx2.get(f"{issuer}/.well-known/openid-configuration")
+    assert (discovery.status_code, discovery.json()["issuer"]) == (200, issuer)
+    keys = httpx2.get(discovery.json()["jwks_uri"])
+    assert {key["alg"] for key in keys.json()["keys"]} == {"RS256", "ES384"}
+    assert keys.headers["cache-control"] == "public, max-age=3600"
+    assert httpx2.head(discovery.json()["jwks_uri"]).status_code == 200
+    assert httpx2.post(discovery.json()["jwks_uri"]).status_code != 200
+    assert httpx2.get(f"{url}/documents/7/.well-known/jwks.json").status_code != 200

@@ -5,11 +5,10 @@ Must not live here: the alias (`account_aliases`), the password policy.
 
 from __future__ import annotations
 
-import uuid
-
 from iam_guard.errors import InvalidInput
 from iam_guard.services.call import Input, Output, ServiceCall
 from iam_guard.services.iam.faults import FeatureDisabled, FeatureEnabled
+from iam_guard.services.issuer import close_issuer, issuer_of, open_issuer
 from iam_guard.store.records import Row
 from iam_guard.store.schema import accounts
 
@@ -27,17 +26,15 @@ def set_security_token_service_preferences(call: ServiceCall, given: Input) -> N
 
 def enable_outbound_federation(call: ServiceCall, given: Input) -> Output:
     """Let the account have tokens for services elsewhere; each time it is enabled, its issuer is another one."""
-    if _issuer(call) is not None:
+    if issuer_of(call) is not None:
         raise FeatureEnabled("Outbound web identity federation is already enabled for your account.")
-    issuer = f"https://{uuid.uuid4()}.tokens.sts.global.api.aws"
-    call.records.update(accounts, {"outbound_issuer": issuer}, id=call.account)
-    return {"IssuerIdentifier": issuer}
+    return {"IssuerIdentifier": open_issuer(call)}
 
 
 def disable_outbound_federation(call: ServiceCall, given: Input) -> None:
     """Let it have none."""
     _the_issuer(call)
-    call.records.update(accounts, {"outbound_issuer": None}, id=call.account)
+    close_issuer(call)
 
 
 def get_outbound_federation(call: ServiceCall, given: Input) -> Output:
@@ -46,15 +43,10 @@ def get_outbound_federation(call: ServiceCall, given: Input) -> Output:
 
 
 def _the_issuer(call: ServiceCall) -> str:
-    issuer = _issuer(call)
+    issuer = issuer_of(call)
     if issuer is None:
         raise FeatureDisabled("Outbound web identity federation is not enabled for your account.")
     return issuer
-
-
-def _issuer(call: ServiceCall) -> str | None:
-    account = _account(call)
-    return None if account is None else account["outbound_issuer"]
 
 
 # --- properties --------------------------------------------------------------------------------------------------

@@ -18,13 +18,12 @@ from iam_guard.services.iam.context_providers import changed_propagation, descri
 from iam_guard.services.iam.describe import tag_list
 from iam_guard.services.iam.entities import require_room
 from iam_guard.services.iam.tags import given_tags
+from iam_guard.store.identifiers import PROVIDER_URL
 from iam_guard.store.quotas import QUOTAS
 from iam_guard.store.records import Row
 from iam_guard.store.schema import oidc_providers
 
 _SCHEME = "https://"
-_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
-_URL = re.compile(rf"{_SCHEME}(?P<provider>{_LABEL}(?:\.{_LABEL})*(?:/[A-Za-z0-9._~!$&'()+,;=:@%/-]*)?)")
 _THUMBPRINT = re.compile(r"[0-9a-fA-F]{40}")
 
 
@@ -56,7 +55,7 @@ def the_oidc_provider(call: ServiceCall, given: Input) -> Row:
 
 def create_oidc_provider(call: ServiceCall, given: Input) -> Output:
     """Make a provider."""
-    url = _URL.fullmatch(given["Url"])
+    url = PROVIDER_URL.fullmatch(given["Url"])
     if url is None:
         raise ValidationError("Invalid Open ID Connect Provider URL", place="Url")
     if call.records.one(oidc_providers, account=call.account, url=url["provider"]) is not None:

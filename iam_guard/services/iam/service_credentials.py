@@ -1,8 +1,12 @@
 """Service-specific credentials of users: a name and a password, or an API key, for one service (rules R-11, K-33).
 
+A service that the application declares, `docs.amazonaws.com` say, has API keys of ours: they sign in, with the
+credential's id as theirs, and may be used for that service alone, which is their session policy.
+
 The secret is made here, shown once, and kept as a digest: it has 360 random bits, which no slow hash has to protect.
 Names and aliases are `NAME-at-ACCOUNT`, with a number where that is taken; they stay when the user is renamed. Must not
-live here: signing in with one.
+live here: signing in with one (`authn`), the text form of an API key (`authn/api_key`), keys of roles and keys with
+other session policies (`iam_guard/api_keys`).
 """
 
 from __future__ import annotations
@@ -14,8 +18,12 @@ from collections.abc import Mapping
 from itertools import count
 from typing import NamedTuple
 
+from iam_guard.authn import api_key
 from iam_guard.errors import InvalidInput, NoSuchEntity
+from iam_guard.model.decision import PolicyType
 from iam_guard.model.request import Resource
+from iam_guard.policy.document import LATEST
+from iam_guard.policy.write import validate_for_write
 from iam_guard.services.call import Input, Output, ServiceCall, instant
 from iam_guard.services.iam.entities import find_identity, require_room, the_user, user_name
 from iam_guard.services.iam.faults import NotSupportedService
@@ -49,7 +57,10 @@ SERVICES: Mapping[str, _Form] = {
     "bedrock.amazonaws.com": _Form("alias", "ABSK", "ServiceCredentialAlias", "ServiceCredentialSecret"),
     "logs.amazonaws.com": _Form("alias", "ACWL", "ServiceCredentialAlias", "ServiceCredentialSecret"),
 }
-"""The services that there are credentials for; each is named letter by letter, as in condition keys."""
+"""The services of AWS that there are credentials for; each is named letter by letter, as in condition keys."""
+
+_OURS = _Form("alias", "igk_", "ServiceCredentialAlias", "ServiceCredentialSecret")
+_DOMAIN = ".amazonaws.com"
 
 
 # --- the operations ----------------------------------------------------------------------------------------------
@@ -59,27 +70,28 @@ def create_service_specific_credential(call: ServiceCall, given: Input) -> Outpu
     """Make a credential; a user has at most two for one service, whatever their status."""
     owner = the_user(call, given)
     service: str = given["ServiceName"]
-    form = _form_of(service)
+    form = _form_of(call, service)
     held = call.records.count(service_credentials, user_id=owner["id"], service=service)
     require_room(_MOST, "ServiceSpecificCredentialsPerUser", held)
     name = _free_name(call, owner, service, form)
-    secret = _new_secret(form, name)
     days = given.get("CredentialAgeDays")
     id = call.new_id("service-credential", f"{service}/{name}")
+    secret = _new_secret(form, id, name)
     call.records.insert(
         service_credentials,
         id=id,
         account=call.account,
         user_id=owner["id"],
         service=service,
-        digest=secret_digest(secret),
+        digest=secret.digest,
+        session_policy=_only_for(call, service) if form is _OURS else None,
         status="Active",
         created=call.now,
         expires=None if days is None else call.now + days * _DAY,
         **{form.column: name},
     )
     row = _the_credential(call, owner, id)
-    return {"ServiceSpecificCredential": {**_described(call, row, owner["name"]), form.secret: secret}}
+    return {"ServiceSpecificCredential": {**_described(call, row, owner["name"]), form.secret: secret.text}}
 
 
 def list_service_specific_credentials(call: ServiceCall, given: Input) -> Output:
@@ -91,7 +103,7 @@ def list_service_specific_credentials(call: ServiceCall, given: Input) -> Output
     else:
         whose = {"user_id": the_user(call, given)["id"]}
     if "ServiceName" in given:
-        _form_of(given["ServiceName"])
+        _form_of(call, given["ServiceName"])
         whose["service"] = given["ServiceName"]
     order = ("id",)
     page = page_of_rows(
@@ -109,10 +121,10 @@ def reset_service_specific_credential(call: ServiceCall, given: Input) -> Output
     """Make another secret in the place of the present one, which is good no more; its age stays."""
     owner = the_user(call, given)
     row = _the_credential(call, owner, given["ServiceSpecificCredentialId"])
-    form = SERVICES[row["service"]]
-    secret = _new_secret(form, row[form.column])
-    call.records.update(service_credentials, {"digest": secret_digest(secret)}, id=row["id"])
-    return {"ServiceSpecificCredential": {**_described(call, row, owner["name"]), form.secret: secret}}
+    form = _form_in(row)
+    secret = _new_secret(form, row["id"], row[form.column])
+    call.records.update(service_credentials, {"digest": secret.digest}, id=row["id"])
+    return {"ServiceSpecificCredential": {**_described(call, row, owner["name"]), form.secret: secret.text}}
 
 
 def update_service_specific_credential(call: ServiceCall, given: Input) -> None:
@@ -151,11 +163,31 @@ def secret_digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-def _form_of(service: str) -> _Form:
+class _Secret(NamedTuple):
+    """A secret as its owner is told it, and what is kept of it."""
+
+    text: str
+    digest: str
+
+
+def _form_of(call: ServiceCall, service: str) -> _Form:
+    if service.endswith(_DOMAIN) and service.removesuffix(_DOMAIN) in call.app_services:
+        return _OURS
     form = SERVICES.get(service)
     if form is None:
         raise NotSupportedService(f"No such service {service} is supported for Service Specific Credentials")
     return form
+
+
+def _form_in(row: Row) -> _Form:
+    return SERVICES[row["service"]] if row["session_policy"] is None else _OURS
+
+
+def _only_for(call: ServiceCall, service: str) -> str:
+    """Write the session policy of an API key: what its user may do, but in one service only."""
+    statement = {"Effect": "Allow", "Action": f"{service.removesuffix(_DOMAIN)}:*", "Resource": "*"}
+    policy = {"Version": LATEST, "Statement": [statement]}
+    return validate_for_write(policy, PolicyType.SESSION, partition=call.partition).text
 
 
 def _free_name(call: ServiceCall, owner: Row, service: str, form: _Form) -> str:
@@ -167,12 +199,16 @@ def _free_name(call: ServiceCall, owner: Row, service: str, form: _Form) -> str:
     raise AssertionError("numbers do not end")
 
 
-def _new_secret(form: _Form, name: str) -> str:
-    """Make a password, or an API key, which carries its alias."""
+def _new_secret(form: _Form, id: str, name: str) -> _Secret:
+    """Make a password, or an API key; AWS's carry the alias, ours the id, by which they are found."""
+    if form is _OURS:
+        made = api_key.generate(secrets.token_bytes, id)
+        return _Secret(made.text, made.digest.hex())
     secret = base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode("ascii")
-    if not form.prefix:
-        return secret
-    return form.prefix + base64.b64encode(f"{name}:{secret}".encode()).decode("ascii")
+    text = secret
+    if form.prefix:
+        text = form.prefix + base64.b64encode(f"{name}:{secret}".encode()).decode("ascii")
+    return _Secret(text, secret_digest(text))
 
 
 # --- rows --------------------------------------------------------------------------------------------------------
@@ -191,7 +227,7 @@ def _the_credential(call: ServiceCall, owner: Row, id: str) -> Row:
 
 def _described(call: ServiceCall, row: Row, name: str) -> Output:
     has_expired = row["expires"] is not None and row["expires"] <= call.now
-    form = SERVICES[row["service"]]
+    form = _form_in(row)
     return {
         "UserName": name,
         "Status": "Expired" if has_expired else row["status"],

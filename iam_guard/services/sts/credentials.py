@@ -13,16 +13,15 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from iam_guard.errors import NotSupported, ValidationError
+from iam_guard.errors import ValidationError
 from iam_guard.model.context import Given
-from iam_guard.model.credential import Session
+from iam_guard.model.credential import TEMPORARY, Session
 from iam_guard.model.principal import Principal
 from iam_guard.services.call import Input, Output, ServiceCall
 from iam_guard.services.sts.faults import PackedPolicyTooLarge
 from iam_guard.store.schema import access_keys, accounts
-from iam_guard.store.session_tokens import packed_size
+from iam_guard.store.session_tokens import TOKEN_LIMIT, packed_size
 
-TEMPORARY = "ASIA"
 _ID_BYTES = 10
 _RANDOM_BITS = 39
 _ACCOUNT_BITS = 40
@@ -34,6 +33,7 @@ class Terms(NamedTuple):
 
     seconds: int
     parent_key_id: str | None = None
+    parent_user_id: str | None = None
     transitive_tag_keys: tuple[str, ...] = ()
     source_identity: str | None = None
     has_mfa: bool = False
@@ -45,8 +45,16 @@ def frozen_keys(call: ServiceCall, more: Mapping[str, Given]) -> dict[str, Given
     return {"aws:TokenIssueTime": datetime.fromtimestamp(call.now, UTC), **present}
 
 
-def issue(call: ServiceCall, given: Input, principal: Principal, terms: Terms) -> Output:
-    """Make credentials; give the members of the output that tell them. Raises `PackedPolicyTooLarge`."""
+class Made(NamedTuple):
+    """Credentials that were made: the members of the output that tell them, and how large policies and tags are."""
+
+    members: Output
+    packed_size: int | None
+    """In percent; None where the session has neither policies nor tags."""
+
+
+def issue(call: ServiceCall, given: Input, principal: Principal, terms: Terms) -> Made:
+    """Make credentials. Raises `PackedPolicyTooLarge`."""
     now = datetime.fromtimestamp(call.now, UTC)
     expires = datetime.fromtimestamp(call.now + terms.seconds, UTC)
     session = Session(
@@ -56,6 +64,7 @@ def issue(call: ServiceCall, given: Input, principal: Principal, terms: Terms) -
         issued=now,
         expires=expires,
         parent_key_id=terms.parent_key_id,
+        parent_user_id=terms.parent_user_id,
         transitive_tag_keys=terms.transitive_tag_keys,
         source_identity=terms.source_identity,
         mfa_at=now if terms.has_mfa else None,
@@ -63,19 +72,18 @@ def issue(call: ServiceCall, given: Input, principal: Principal, terms: Terms) -
     percent = packed_size(session)
     if percent > 100:
         raise PackedPolicyTooLarge(_too_large(principal, percent))
-    token = call.seal_session(session)
-    if len(token) < given.get("MinimumSessionTokenSize", 0):
-        raise NotSupported("The parameter MinimumSessionTokenSize is not supported: session tokens are not padded.")
-    return {
+    token = call.seal_session(session, at_least=given.get("MinimumSessionTokenSize", 0))
+    members: Output = {
         "Credentials": {
             "AccessKeyId": session.access_key_id,
             "SecretAccessKey": session.secret,
             "SessionToken": token,
             "Expiration": expires,
         },
-        "SessionTokenUtilization": percent,
+        "SessionTokenUtilization": -(-100 * len(token) // TOKEN_LIMIT),
         "SessionTokenSize": len(token),
     }
+    return Made(members, percent if principal.session_policies or principal.tags else None)
 
 
 def get_access_key_info(call: ServiceCall, given: Input) -> Output:

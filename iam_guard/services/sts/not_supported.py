@@ -10,11 +10,13 @@ from typing import Final
 
 NOT_SUPPORTED: Final[Mapping[str, str]] = {
     "AssumeRoleWithSAML": "assertions of SAML providers are not checked here",
-    "AssumeRoleWithWebIdentity": "tokens of OIDC providers are not checked here",
-    "AssumeRoot": "sessions of the root users of member accounts are not issued here",
-    "DecodeAuthorizationMessage": "refusals are told in full, and none carries an encoded message",
-    "GetDelegatedAccessToken": "its token is handed out for a delegation request of a partner of Amazon",
-    "GetScopedCredentials": "sessions are not scoped down any further",
-    "GetWebIdentityToken": "identity tokens for services outside are not issued here",
+    "GetDelegatedAccessToken": (
+        "the token that it takes is handed out by AWS's own console, for a delegation request of a partner that Amazon "
+        "has onboarded"
+    ),
+    "GetScopedCredentials": (
+        "a session has one set of session policies here, and a further layer would have to be intersected with it: "
+        "pass them when the session is made"
+    ),
 }
 """Operation -> why it is not supported."""

@@ -7,9 +7,17 @@ from __future__ import annotations
 
 from iam_guard.services.call import Input, Output, ServiceCall
 from iam_guard.services.operation import Operation, Service
+from iam_guard.services.sts.authorization_messages import decode_authorization_message
 from iam_guard.services.sts.credentials import get_access_key_info
+from iam_guard.services.sts.identity_tokens import (
+    get_web_identity_token,
+    identity_further,
+    identity_keys,
+    own_identity,
+)
 from iam_guard.services.sts.not_supported import NOT_SUPPORTED
 from iam_guard.services.sts.role_sessions import assume_role, assuming_further, assuming_keys, role_to_assume
+from iam_guard.services.sts.root_sessions import assume_root, root_keys, root_to_assume
 from iam_guard.services.sts.shown_codes import mfa_keys, shows_code
 from iam_guard.services.sts.user_sessions import (
     federated_user,
@@ -18,6 +26,11 @@ from iam_guard.services.sts.user_sessions import (
     get_federation_token,
     get_session_token,
     own_session,
+)
+from iam_guard.services.sts.web_identities import (
+    assume_role_with_web_identity,
+    prove_web_identity,
+    web_identity_permissions,
 )
 
 
@@ -37,6 +50,14 @@ STS = Service(
             writes=shows_code,
             gives_reasons=False,
         ),
+        "AssumeRoleWithWebIdentity": Operation(
+            assume_role_with_web_identity,
+            reads=True,
+            prove=prove_web_identity,
+            asks=web_identity_permissions,
+        ),
+        "AssumeRoot": Operation(assume_root, root_to_assume, keys=(root_keys,), reads=True, gives_reasons=False),
+        "DecodeAuthorizationMessage": Operation(decode_authorization_message, reads=True),
         "GetAccessKeyInfo": Operation(get_access_key_info, reads=True),
         "GetCallerIdentity": Operation(get_caller_identity, reads=True),
         "GetFederationToken": Operation(
@@ -45,6 +66,9 @@ STS = Service(
             keys=(federation_keys,),
             further=(federation_further,),
             reads=True,
+        ),
+        "GetWebIdentityToken": Operation(
+            get_web_identity_token, own_identity, keys=(identity_keys,), further=(identity_further,)
         ),
         "GetSessionToken": Operation(get_session_token, own_session, keys=(mfa_keys,), writes=shows_code),
     },

@@ -106,11 +106,10 @@ def assume_role(call: ServiceCall, given: Input) -> Output:
     shown = shown_code(call, given)
     if shown is not None:
         use_up(call, shown)
-    has_more = principal.session_policies is not None or bool(tags.tags)
     return {
-        **made,
+        **made.members,
         "AssumedRoleUser": {"Arn": principal.arn, "AssumedRoleId": principal.userid},
-        "PackedPolicySize": made["SessionTokenUtilization"] if has_more else None,
+        "PackedPolicySize": made.packed_size,
         "SourceIdentity": identity,
     }
 

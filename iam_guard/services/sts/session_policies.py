@@ -35,7 +35,7 @@ def given_policies(call: ServiceCall, given: Input) -> tuple[str, ...] | None:
         percent = -(-100 * size // SESSION.characters)
         raise PackedPolicyTooLarge(f"Packed policy consumes {percent}% of allotted space, please use smaller policy.")
     texts = [] if inline is None else [_checked(call, inline)]
-    return (*texts, *(_default_text(call, arn) for arn in arns))
+    return (*texts, *(default_text(call, arn) for arn in arns))
 
 
 def _named(given: Input) -> Sequence[str]:
@@ -52,7 +52,8 @@ def _checked(call: ServiceCall, text: str) -> str:
     return validate_for_write(text, PolicyType.SESSION, partition=call.partition).text
 
 
-def _default_text(call: ServiceCall, arn: str) -> str:
+def default_text(call: ServiceCall, arn: str) -> str:
+    """Give the document of a managed policy as it is now. Raises `ValidationError`."""
     row = find_policy(call, arn)
     version = row and call.records.one(policy_versions, policy_id=row["id"], version=row["default_version"])
     if not version:

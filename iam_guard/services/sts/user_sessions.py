@@ -45,7 +45,7 @@ def get_session_token(call: ServiceCall, given: Input) -> Output:
     made = issue(call, given, principal, Terms(_seconds(call, given), key_id, has_mfa=shown is not None))
     if shown is not None:
         use_up(call, shown)
-    return made
+    return made.members
 
 
 def federated_user(call: ServiceCall, given: Input) -> Resource:
@@ -81,12 +81,12 @@ def get_federation_token(call: ServiceCall, given: Input) -> Output:
         session_policies=policies or (),  # S-32
     )
     key_id = _long_term_key(call, "GetFederationToken")
-    made = issue(call, given, principal, Terms(_seconds(call, given), key_id))
-    has_more = policies is not None or bool(principal.tags)
+    terms = Terms(_seconds(call, given), key_id, parent_user_id=call.caller.userid or call.account)
+    made = issue(call, given, principal, terms)
     return {
-        **made,
+        **made.members,
         "FederatedUser": {"Arn": arn, "FederatedUserId": principal.userid},
-        "PackedPolicySize": made["SessionTokenUtilization"] if has_more else None,
+        "PackedPolicySize": made.packed_size,
     }
 
 

@@ -22,17 +22,21 @@ from iam_guard.store.schema.core import (
     units,
 )
 from iam_guard.store.schema.credentials import (
+    certificate_profiles,
     former_passwords,
+    issuer_keys,
     login_profiles,
     mfa_devices,
     oidc_providers,
     password_policies,
+    revocation_lists,
     saml_private_keys,
     saml_providers,
     server_certificates,
     service_credentials,
     signing_certificates,
     ssh_keys,
+    trust_anchors,
 )
 from iam_guard.store.schema.management import (
     access_key_uses,
@@ -48,6 +52,7 @@ __all__ = [
     "accounts",
     "api_keys",
     "attachments",
+    "certificate_profiles",
     "control_attachments",
     "control_policies",
     "credential_reports",
@@ -55,6 +60,7 @@ __all__ = [
     "identities",
     "inline_policies",
     "instance_profiles",
+    "issuer_keys",
     "jobs",
     "login_profiles",
     "memberships",
@@ -68,6 +74,7 @@ __all__ = [
     "policies",
     "policy_versions",
     "resources",
+    "revocation_lists",
     "saml_private_keys",
     "saml_providers",
     "server_certificates",
@@ -75,5 +82,6 @@ __all__ = [
     "service_uses",
     "signing_certificates",
     "ssh_keys",
+    "trust_anchors",
     "units",
 ]

@@ -176,6 +176,10 @@ api_keys = Table(
     Column("expires", BigInteger),
     Column("session_policy", Text),
     Column("created", BigInteger, nullable=False),
+    # the id of the key that this one was rotated from, which may be gone
+    Column("replaces", String, index=True),
+    # when it was last used; no decision depends on it
+    Column("used", BigInteger),
     CheckConstraint(STATUSES, name="status"),
 )
 

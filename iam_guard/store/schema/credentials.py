@@ -117,6 +117,19 @@ oidc_providers = Table(
     UniqueConstraint("account", "url"),
 )
 
+issuer_keys = Table(
+    "issuer_keys",
+    metadata,
+    # what the tokens call the key
+    Column("id", String, primary_key=True),
+    owned_by("accounts.id", "account", index=True),
+    Column("issuer", String, nullable=False, index=True),
+    Column("algorithm", String, nullable=False),
+    # both halves: what is published is as little to be changed as what signs
+    Column("sealed", LargeBinary, nullable=False),
+    Column("created", BigInteger, nullable=False),
+)
+
 server_certificates = Table(
     "server_certificates",
     metadata,
@@ -161,6 +174,50 @@ ssh_keys = Table(
     CheckConstraint(STATUSES, name="status"),
 )
 
+trust_anchors = Table(
+    "trust_anchors",
+    metadata,
+    # a UUID, as in the ARN
+    Column("id", String(36), primary_key=True),
+    owned_by("accounts.id", "account", index=True),
+    Column("name", String, nullable=False),
+    Column("folded", String, nullable=False),
+    # of the authorities, in PEM
+    Column("certificates", Text, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    UniqueConstraint("account", "folded"),
+)
+
+revocation_lists = Table(
+    "revocation_lists",
+    metadata,
+    owned_by("trust_anchors.id", "anchor_id", primary_key=True),
+    # SHA-256 of what identifies the authority: of each authority the latest list is kept
+    Column("authority", String(64), primary_key=True),
+    Column("text", Text, nullable=False),
+    Column("created", BigInteger, nullable=False),
+)
+
+certificate_profiles = Table(
+    "certificate_profiles",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    owned_by("accounts.id", "account", index=True),
+    Column("name", String, nullable=False),
+    Column("folded", String, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    json_column("roles"),
+    Column("seconds", Integer, nullable=False),
+    Column("session_policy", Text),
+    # unique ids of managed policies, whose default versions limit sessions too
+    json_column("policy_ids"),
+    # which attributes become session tags; NULL: all
+    Column("mappings", JSON(none_as_null=True)),
+    Column("created", BigInteger, nullable=False),
+    UniqueConstraint("account", "folded"),
+)
+
 service_credentials = Table(
     "service_credentials",
     metadata,
@@ -175,6 +232,10 @@ service_credentials = Table(
     Column("status", String, nullable=False),
     Column("created", BigInteger, nullable=False),
     Column("expires", BigInteger),
+    # what an API key for a service of the application may be used for; such a one signs in. NULL: another service's
+    Column("session_policy", Text),
+    # when it was last used, as far as it signs in
+    Column("used", BigInteger),
     UniqueConstraint("service", "user_name"),
     UniqueConstraint("service", "alias"),
     CheckConstraint(STATUSES, name="status"),

@@ -15,9 +15,11 @@ from sqlalchemy.exc import IntegrityError
 
 from iam_guard.store.engine import bump_epoch, lock_epoch, writing
 from iam_guard.store.schema import accounts, policies, resources
+from iam_guard.store.seed.apply_certificates import apply_certificates
 from iam_guard.store.seed.apply_identities import apply_identities
 from iam_guard.store.seed.apply_organization import apply_organization
 from iam_guard.store.seed.apply_policies import apply_policies, delete_policies
+from iam_guard.store.seed.apply_providers import apply_providers
 from iam_guard.store.seed.conflicts import refuse_taken
 from iam_guard.store.seed.principals import bind
 from iam_guard.store.seed.problems import Problems
@@ -65,6 +67,8 @@ def _apply(run: Run) -> None:
     _accounts(run)
     unused = apply_policies(run)
     apply_identities(run)
+    apply_providers(run)
+    apply_certificates(run)
     _resources(run)
     apply_organization(run)
     delete_policies(run, unused)

@@ -74,7 +74,7 @@ def _row(run: Run, account: str, identity: SeedIdentity, id: str) -> dict[str, A
         "name": identity.name,
         "folded": fold(identity.name),
         "description": identity.description,
-        "boundary_id": identity.boundary and _policy_id(run, account, identity.boundary),
+        "boundary_id": identity.boundary and policy_id(run, account, identity.boundary),
         "tags": dict(identity.tags),
         "trust_text": trust and trust.text,
         "trust_digest": trust and trust.digest,
@@ -95,7 +95,7 @@ def _hang_on(run: Run, declared: dict[str, tuple[str, SeedIdentity]], parts: dic
             {"identity_id": id, "folded": fold(name), "name": name, "text": it.text, "digest": it.digest}
             for name, it in identity.inline.items()
         ]
-        policies = {_policy_id(run, account, ref) for ref in identity.attached}
+        policies = {policy_id(run, account, ref) for ref in identity.attached}
         attached += [{"identity_id": id, "policy_id": policy} for policy in policies if policy is not None]
         groups = {_group_id(run, account, ref) for ref in identity.groups}
         member += [{"user_id": id, "group_id": group} for group in groups if group is not None]
@@ -161,7 +161,7 @@ def _api_key(run: Run, id: str, key: SeedApiKey) -> dict[str, Any]:
     return shared | {"session_policy": policy and policy.text, "created": run.now}
 
 
-def _policy_id(run: Run, account: str, ref: Ref) -> str | None:
+def policy_id(run: Run, account: str, ref: Ref) -> str | None:
     """Find a managed policy by ARN, or by name: the account's own before AWS's."""
     if ref.text.startswith("arn:"):
         owner = ref.text.split(":", 5)[4:5]

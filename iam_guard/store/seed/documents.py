@@ -88,6 +88,27 @@ class Documents:
         self._problems.add(node.line, message)
         return None
 
+    def text(self, node: Node, what: str) -> str | None:
+        """Give a text that is no policy, written here or in a file of its own; None where a problem was noted."""
+        if isinstance(node, Scalar) and not node.is_null:
+            return node.text
+        match node:
+            case MapNode(pairs=((key, value),)) if key.text == "file":
+                name = node_text(value, "`file`", self._problems)
+                return None if name is None else self._file(value, name)
+        self._problems.add(node.line, f"expected {what}, or `file: …`, got {described(node)}")
+        return None
+
+    def _file(self, node: Node, name: str) -> str | None:
+        try:
+            return self._files.read(name)
+        except UnicodeDecodeError:
+            self._problems.add(node.line, f"cannot read the file `{name}`: it is not UTF-8")
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            self._problems.add(node.line, f"cannot read the file `{name}`: {reason}")
+        return None
+
     def _from_yaml(self, node: Node, type: PolicyType, managed: bool) -> Document:
         """Write it as people like to read it, or, where the quota counts white space and it is too long, without."""
         try:
@@ -97,17 +118,13 @@ class Documents:
 
     def _from_file(self, node: Node, type: PolicyType, managed: bool) -> Document | None:
         name = node_text(node, "`file`", self._problems)
-        if name is None:
+        text = None if name is None else self._file(node, name)
+        if text is None:
             return None
         try:
-            return self._checked(self._files.read(name), type, managed)
+            return self._checked(text, type, managed)
         except (PolicyError, LimitExceeded) as error:
             self._problems.add(node.line, error.message, inside=f"{name}:{getattr(error, 'line', None) or 1}")
-        except UnicodeDecodeError:
-            self._problems.add(node.line, f"cannot read the file `{name}`: it is not UTF-8")
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else str(error)
-            self._problems.add(node.line, f"cannot read the file `{name}`: {reason}")
         return None
 
     def _checked(self, text: str, type: PolicyType, managed: bool) -> Document:

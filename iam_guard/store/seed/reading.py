@@ -18,8 +18,9 @@ from iam_guard.model.arn import Arn, account_of, is_account_id, is_of_our_own
 from iam_guard.model.decision import PolicyType
 from iam_guard.policy.document import LATEST, Document
 from iam_guard.policy.quota import INLINE
-from iam_guard.store.identifiers import ACCESS_KEY_ID, ALIAS, API_KEY_ID, ARN_BYTES, Kind, fold
-from iam_guard.store.quotas import MAX_SESSION_DURATION, QUOTAS
+from iam_guard.store.identifiers import ACCESS_KEY_ID, ALIAS, API_KEY_ID, ARN_BYTES, PROVIDER_URL, Kind, fold
+from iam_guard.store.quotas import CLIENT_ID_LENGTH, MAX_SESSION_DURATION, QUOTAS
+from iam_guard.store.seed.certificates import CertificateTrustReader
 from iam_guard.store.seed.documents import Documents, Files
 from iam_guard.store.seed.fields import Fields, checked_name, node_text
 from iam_guard.store.seed.organization import read_organization
@@ -32,6 +33,7 @@ from iam_guard.store.seed.values import (
     SeedAccount,
     SeedApiKey,
     SeedIdentity,
+    SeedOidcProvider,
     SeedPolicy,
     SeedResource,
 )
@@ -40,7 +42,10 @@ API_SECRET = re.compile(r"[A-Za-z0-9]{32,128}")
 """The secret part of an API key; its plain SHA-256 is no protection for something that can be guessed."""
 
 _TOP = ("version", "organization", "accounts", "aws_policies")
-_ACCOUNT = ("id", "name", "alias", "root", "policies", "groups", "users", "roles", "resources")
+_ACCOUNT = (
+    *("id", "name", "alias", "root", "policies", "groups", "users", "roles", "resources", "oidc_providers"),
+    *("trust_anchors", "certificate_profiles"),
+)
 _POLICY = ("name", "path", "description", "document", "tags")
 _SHARED = ("name", "path", "attached", "inline")
 _KEYS = {
@@ -125,6 +130,7 @@ class _Reader:
             *fields.each("users", self._identity(Kind.USER, here)),
             *fields.each("roles", self._identity(Kind.ROLE, here)),
         )
+        certificates = CertificateTrustReader(self._documents, self._problems, id)
         account = SeedAccount(
             id,
             name=fields.text("name") or id,
@@ -135,7 +141,11 @@ class _Reader:
             policies=fields.each("policies", self._policy(f"policy of {here}")),
             identities=identities,
             resources=fields.each("resources", lambda resource: self._resource(resource, id)),
+            oidc_providers=fields.each("oidc_providers", self._oidc_provider(here)),
+            anchors=fields.each("trust_anchors", certificates.anchor),
+            profiles=fields.each("certificate_profiles", certificates.profile),
         )
+        self._within("OIDC providers per account", len(account.oidc_providers), fields.line_of("oidc_providers"))
         for key in ("policies", "groups", "users", "roles"):
             self._within(f"{key} per account", len(fields.items(key)), fields.line_of(key))
         return account
@@ -193,6 +203,20 @@ class _Reader:
         owner = account_of(arn)
         if owner not in (None, account):
             fields.problem("arn", f"expected a resource of account {account}, got one of {owner}")
+
+    def _oidc_provider(self, here: str) -> Callable[[Node], SeedOidcProvider]:
+        def read(node: Node) -> SeedOidcProvider:
+            fields = self._fields(node, "an OIDC provider", ("url", "client_ids", "tags"))
+            form = "a URL such as https://id.example.com/tenant, without port, query and fragment"
+            url = (fields.matching("url", PROVIDER_URL, form, required=True) or "").removeprefix("https://")
+            self._once(f"OIDC provider of {here}", url, fields.line_of("url"), folded=False)
+            client_ids = tuple(each.text for each in fields.refs("client_ids"))
+            if not all(each.isprintable() and 0 < len(each) <= CLIENT_ID_LENGTH for each in client_ids):
+                fields.problem("client_ids", f"expected client ids of 1 to {CLIENT_ID_LENGTH} printable characters")
+            self._within("client ids per OIDC provider", len(client_ids), fields.line_of("client_ids"))
+            return SeedOidcProvider(url, client_ids, fields.tags(), fields.line)
+
+        return read
 
     # --- identities ----------------------------------------------------------------------------------------------
 

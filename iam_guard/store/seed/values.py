@@ -83,6 +83,43 @@ class SeedResource:
 
 
 @dataclass(frozen=True, slots=True)
+class SeedOidcProvider:
+    """An OIDC provider; `url` is without `https://`, as in its ARN."""
+
+    url: str
+    client_ids: tuple[str, ...]
+    tags: Mapping[str, str]
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class SeedAnchor:
+    """A trust anchor: certificates of authorities, and revocation lists, in PEM."""
+
+    name: str
+    id: str
+    certificates: str = field(repr=False)
+    revocation_lists: tuple[str, ...] = field(repr=False)
+    is_enabled: bool
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class SeedProfile:
+    """Which roles client certificates may ask for; `mappings` is None where the seed says nothing."""
+
+    name: str
+    id: str
+    roles: tuple[Ref, ...]
+    seconds: int
+    session_policy: Document | None
+    managed_policies: tuple[Ref, ...]
+    mappings: Mapping[str, tuple[str, ...]] | None
+    is_enabled: bool
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
 class SeedAccount:
     id: str
     name: str
@@ -93,6 +130,9 @@ class SeedAccount:
     policies: tuple[SeedPolicy, ...] = ()
     identities: tuple[SeedIdentity, ...] = ()
     resources: tuple[SeedResource, ...] = ()
+    oidc_providers: tuple[SeedOidcProvider, ...] = ()
+    anchors: tuple[SeedAnchor, ...] = ()
+    profiles: tuple[SeedProfile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

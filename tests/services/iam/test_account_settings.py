@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.services.conftest import Running
+
 Refused = Callable[..., AbstractContextManager[None]]
 
 
@@ -26,10 +28,12 @@ def test_outbound_federation_is_off_until_it_is_enabled(iam: Any, refused: Refus
         iam.disable_outbound_web_identity_federation()
 
 
-def test_outbound_federation_has_an_issuer_of_the_account_alone(iam: Any, other_account: Any, refused: Refused) -> None:
+def test_outbound_federation_has_an_issuer_of_the_account_alone(
+    iam: Any, other_account: Any, refused: Refused, server: Running
+) -> None:
     """The issuer is told as long as the feature is on; another account has another."""
     issuer = iam.enable_outbound_web_identity_federation()["IssuerIdentifier"]
-    assert issuer.startswith("https://")
+    assert issuer.startswith(f"{server.url}/")
     answer = iam.get_outbound_web_identity_federation_info()
     assert (answer["IssuerIdentifier"], answer["JwtVendingEnabled"]) == (issuer, True)
     with refused("FeatureEnabled", "already enabled", 409):

@@ -22,7 +22,17 @@ from tests.services.iam.policy_parts import TRUST, allowing, prepare
 
 MEMBERS = ("UserDetailList", "GroupDetailList", "RoleDetailList", "Policies")
 NAMES = {"UserDetailList": "UserName", "GroupDetailList": "GroupName", "RoleDetailList": "RoleName"}
-AWS = ["AdministratorAccess", "IAMFullAccess", "PowerUserAccess", "ReadOnlyAccess"]
+AWS = [
+    "AdministratorAccess",
+    "IAMAuditRootUserCredentials",
+    "IAMCreateRootUserPassword",
+    "IAMDeleteRootUserCredentials",
+    "IAMFullAccess",
+    "PowerUserAccess",
+    "ReadOnlyAccess",
+    "S3UnlockBucketPolicy",
+    "SQSUnlockQueuePolicy",
+]
 READER = f"arn:aws:iam::{ACCOUNT}:policy/x/Reader"
 
 
@@ -176,7 +186,7 @@ def test_a_managed_policy_is_there_with_all_its_versions(account: Client) -> Non
     ]
     assert versions == [("v2", True, "ours:Other"), ("v1", False, "ours:Read")]
     counts = {policy["PolicyName"]: policy["AttachmentCount"] for policy in of_aws}
-    assert counts == {"AdministratorAccess": 1, "IAMFullAccess": 0, "PowerUserAccess": 0, "ReadOnlyAccess": 3}
+    assert counts == dict.fromkeys(AWS, 0) | {"AdministratorAccess": 1, "ReadOnlyAccess": 3}
 
 
 def test_nothing_is_told_of_another_account(account: Client) -> None:
@@ -186,7 +196,7 @@ def test_nothing_is_told_of_another_account(account: Client) -> None:
     assert "theirs" not in answer
 
 
-@pytest.mark.parametrize("size", [1, 2, 3, 4, 10, 11])
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 15, 16])
 def test_pages_are_one_sequence(account: Client, size: int) -> None:
     """They are full, whatever kinds come in them, and together they are the whole."""
     paginator = account.get_paginator("get_account_authorization_details")
@@ -195,7 +205,7 @@ def test_pages_are_one_sequence(account: Client, size: int) -> None:
     for member in MEMBERS:
         assert [each for page in pages for each in page[member]] == whole[member]
     sizes = [sum(len(page[member]) for member in MEMBERS) for page in pages]
-    assert sum(sizes) == 11
+    assert sum(sizes) == 16
     assert set(sizes[:-1]) <= {size}
 
 
@@ -262,7 +272,7 @@ def test_a_page_takes_as_many_statements_however_long_it_is(account: Client, ser
         roles=[{**each, **has, "trust": trust} for each in more],
     )
     whole = account.get_account_authorization_details(MaxItems=1000)
-    assert sum(len(whole[member]) for member in MEMBERS) == 11 + 4 * 40
+    assert sum(len(whole[member]) for member in MEMBERS) == 16 + 4 * 40
     after = counted()
     chunks = 4 * 40 // CHUNK + 1
     assert after.pop("GetAccountAuthorizationDetails") <= before.pop("GetAccountAuthorizationDetails") + 4 * chunks

@@ -250,7 +250,17 @@ def listed(iam: Client, server: Running) -> Client:
     return iam
 
 
-AWS = ["AdministratorAccess", "IAMFullAccess", "PowerUserAccess", "ReadOnlyAccess"]
+AWS = [
+    "AdministratorAccess",
+    "IAMAuditRootUserCredentials",
+    "IAMCreateRootUserPassword",
+    "IAMDeleteRootUserCredentials",
+    "IAMFullAccess",
+    "PowerUserAccess",
+    "ReadOnlyAccess",
+    "S3UnlockBucketPolicy",
+    "SQSUnlockQueuePolicy",
+]
 
 
 @pytest.mark.parametrize(

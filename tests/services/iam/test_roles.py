@@ -175,9 +175,17 @@ def test_a_refused_role_leaves_nothing(iam: Client, server: Running) -> None:
 
 
 def test_a_list_takes_the_same_number_of_statements_however_long_it_is(iam: Client, server: Running) -> None:
-    """No question for each role: the principals in the trust policies of a page are looked up together."""
+    """No question for each role: the principals in the trust policies of a page are looked up together.
+
+    Looks at the epoch come when their time has come, and are not counted.
+    """
     seen: list[str] = []
-    listen = ("before_cursor_execute", lambda *args: seen.append(args[2]))
+
+    def note(*args: Any) -> None:
+        if not args[2].startswith("SELECT meta.epoch"):
+            seen.append(args[2])
+
+    listen = ("before_cursor_execute", note)
 
     def statements() -> int:
         seen.clear()

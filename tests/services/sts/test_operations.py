@@ -24,7 +24,7 @@ from tests.services.conftest import (
     allow,
     refusal,
 )
-from tests.services.sts.sts_parts import admin_sts, make_role, role_arn, sts_of, trusting
+from tests.services.sts.sts_parts import ADMIN_ARN, admin_sts, make_role, role_arn, sts_of, trusting, with_session
 
 PARAMETERS: dict[str, dict[str, Any]] = {
     "AssumeRoleWithSAML": {
@@ -110,9 +110,15 @@ def test_asking_whose_a_key_is_needs_the_permission(server: Running, client_for:
     assert asking.get_access_key_info(AccessKeyId=ADMIN_KEY[0])["Account"] == ACCOUNT
 
 
-def test_a_token_is_not_padded(server: Running) -> None:
+def test_a_token_is_as_long_as_is_asked_for(server: Running) -> None:
+    """S-17: so that a program is tried with long tokens; its use of the space says so, and it signs in."""
     sts = admin_sts(server)
-    size = sts.get_session_token(MinimumSessionTokenSize=10)["SessionTokenSize"]
-    assert size > 10
-    with refusal("NotSupported", "MinimumSessionTokenSize", 400):
-        sts.get_session_token(MinimumSessionTokenSize=4096)
+    usual = sts.get_session_token(MinimumSessionTokenSize=10)
+    long = sts.get_session_token(MinimumSessionTokenSize=4096)
+    assert 10 < usual["SessionTokenSize"] < 1000
+    assert usual["SessionTokenUtilization"] < 10
+    assert (long["SessionTokenSize"], long["SessionTokenUtilization"]) == (len(long["Credentials"]["SessionToken"]), 51)
+    assert 4096 <= long["SessionTokenSize"] < 4100
+    assert with_session(server, long).get_caller_identity()["Arn"] == ADMIN_ARN
+    with refusal("ValidationError", "minimumSessionTokenSize", 400):
+        sts.get_session_token(MinimumSessionTokenSize=4097)

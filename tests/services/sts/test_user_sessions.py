@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Any
 
 import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 
+from iam_guard.authn.http import HttpRequest
 from iam_guard.errors import AccessDenied
 from iam_guard.model.principal import Credential, Issued, Principal
 from iam_guard.services.operation import run
@@ -132,6 +137,45 @@ def test_it_ends_with_its_key(server: Running, iam: Client, client_for: ClientFo
     for made in sessions:
         with refusal("InvalidClientTokenId"):
             with_session(server, made).get_caller_identity()
+
+
+def test_the_sessions_of_a_renamed_user_go_on(server: Running, iam: Client, client_for: ClientFor) -> None:
+    """S-51, P-10: users are known by their unique id; so are those who federate."""
+    jane = sts_of(server, client_for("jane", allow("*")))
+    federated = jane.get_federation_token(Name="app", Policy=policy(allow("docs:*")))
+    own = jane.get_session_token()
+    iam.update_user(UserName="jane", NewUserName="joan", NewPath="/team/")
+    assert with_session(server, federated).get_caller_identity()["Arn"].endswith(":federated-user/app")
+    assert with_session(server, own).get_caller_identity()["Arn"] == f"arn:aws:iam::{ACCOUNT}:user/team/joan"
+    assert signed_in_may(server, federated, "docs:Read")
+    assert not signed_in_may(server, federated, "other:Read")
+
+
+def test_the_sessions_of_a_user_do_not_come_back_with_the_name(
+    server: Running, iam: Client, client_for: ClientFor
+) -> None:
+    """P-6: even where a new user of the name has a key with the old id, which an administrator may bring along."""
+    jane = sts_of(server, client_for("jane", allow("*")))
+    sessions = [jane.get_session_token(), jane.get_federation_token(Name="app", Policy=policy(allow("docs:*")))]
+    iam.update_user(UserName="jane", NewUserName="joan")
+    key = iam.list_access_keys(UserName="joan")["AccessKeyMetadata"][0]["AccessKeyId"]
+    iam.delete_access_key(UserName="joan", AccessKeyId=key)
+    client_for("jane", allow("*"))
+    for made in sessions:
+        with refusal("InvalidClientTokenId"):
+            with_session(server, made).get_caller_identity()
+
+
+def signed_in_may(server: Running, made: Any, action: str) -> bool:
+    """Ask an application's guard about a caller who signs in with a session."""
+    credentials = made["Credentials"]
+    request = AWSRequest("GET", "http://localhost/", data=b"")
+    key = Credentials(credentials["AccessKeyId"], credentials["SecretAccessKey"], credentials["SessionToken"])
+    SigV4Auth(key, "docs", "us-east-1").add_auth(request)
+    signed = tuple((name.lower().encode(), str(value).encode()) for name, value in request.headers.items())
+    received = HttpRequest("GET", b"/", b"", ((b"host", b"localhost"), *signed))
+    caller = server.guard.authenticate(received, payload_hash=lambda: sha256(b"").hexdigest())
+    return server.guard.decide(caller, action, f"arn:aws:docs:us-east-1:{ACCOUNT}:document/7").allowed
 
 
 # --- GetFederationToken ------------------------------------------------------------------------------------------

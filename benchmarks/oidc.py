@@ -1,0 +1,131 @@
+"""How long it takes to let in the bearer of a token of an OIDC provider, in microseconds of CPU time.
+
+A token as GitHub's jobs have it, of 1,300 characters, signed by RS256. It was let in before, and is known until it
+expires; beside it stands a token that is seen for the first time, whose issuer's keys are known. The peer is joserfc
+verifying the signature alone. Must not live here: other credentials (`authn`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from joserfc import jws
+from joserfc.jwk import RSAKey
+
+from benchmarks.clock import Call, least
+from benchmarks.row import Row
+from iam_guard.assemble import guard_on
+from iam_guard.authn.api_key import digest_of
+from iam_guard.authn.callers import Callers
+from iam_guard.authn.http import HttpRequest
+from iam_guard.authn.oidc import TokenVerifier
+from iam_guard.authn.verify import TokenCredential, authenticate
+from iam_guard.federation.bearers import Bearers
+from iam_guard.federation.role_session import Question
+from iam_guard.model.decision import Decision
+from iam_guard.model.principal import Principal
+from iam_guard.settings import Settings
+from iam_guard.store.cached import CachedStore
+from iam_guard.store.opening import init_store
+from iam_guard.store.seed import apply_seed, load_seed_text
+
+ISSUER = "https://token.actions.githubusercontent.com"
+ACCOUNT = "111122223333"
+PROVIDER = f"arn:aws:iam::{ACCOUNT}:oidc-provider/{ISSUER.removeprefix('https://')}"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/deploy"
+TRUST = {
+    "Version": "2012-10-17",
+    "Statement": {
+        "Effect": "Allow",
+        "Principal": {"Federated": PROVIDER},
+        "Action": "sts:AssumeRoleWithWebIdentity",
+        "Condition": {"StringLike": {f"{ISSUER.removeprefix('https://')}:sub": "repo:acme/docs:*"}},
+    },
+}
+SEED = {
+    "version": 1,
+    "accounts": [
+        {
+            "id": ACCOUNT,
+            "roles": [{"name": "deploy", "trust": TRUST}],
+            "oidc_providers": [{"url": ISSUER, "client_ids": ["docs"]}],
+        }
+    ],
+}
+CLAIMS = {
+    "iss": ISSUER,
+    "aud": "docs",
+    "sub": "repo:acme/docs:environment:production",
+    "environment": "production",
+    "ref": "refs/heads/main",
+    "sha": digest_of("a commit").hex()[:40],
+    "repository": "acme/docs",
+    "repository_owner": "acme",
+    "repository_id": "740000000",
+    "repository_owner_id": "65000000",
+    "run_id": "10000000000",
+    "run_number": "1010",
+    "run_attempt": "1",
+    "runner_environment": "github-hosted",
+    "actor": "octocat",
+    "actor_id": "12000000",
+    "workflow": "deploy",
+    "event_name": "workflow_dispatch",
+    "ref_type": "branch",
+    "job_workflow_ref": "acme/docs/.github/workflows/deploy.yml@refs/heads/main",
+}
+KNOWN, FIRST, PEER = "OIDC token, known", "OIDC token, seen for the first time", "joserfc verifying its signature"
+
+
+def token_rows() -> Iterator[Row]:
+    """Measure a token that is known, and one that is not."""
+    now = datetime.now(UTC)
+    key = RSAKey.generate_key(2048, {"kid": "key-1", "use": "sig"})
+    times = {"iat": int(now.timestamp()), "exp": int(now.timestamp()) + 3600}
+    claims = json.dumps({**CLAIMS, **times})
+    token = jws.serialize_compact({"alg": "RS256", "kid": "key-1", "typ": "JWT"}, claims, key)
+    published = {
+        f"{ISSUER}/.well-known/openid-configuration": json.dumps({"issuer": ISSUER, "jwks_uri": f"{ISSUER}/keys"}),
+        f"{ISSUER}/keys": json.dumps({"keys": [key.as_dict(private=False)]}),
+    }
+    settings = Settings(oidc_roles=(f"{ISSUER} sub=repo:acme/docs:* {ROLE}",), epoch_poll=3600.0)
+    store = init_store("sqlite://", settings)
+    apply_seed(store, load_seed_text(json.dumps(SEED)))
+    guard, cached = guard_on(store, settings), CachedStore(store, settings)
+    tokens = TokenVerifier(settings, lambda url, issuer: published[url].encode())
+
+    def decide(principal: Principal, asked: Question) -> Decision:
+        return guard.decide(principal, asked.action, asked.resource, asked.context)
+
+    def entering(bearers: Bearers | None) -> Call:
+        headers = ((b"host", b"docs.example.com"), (b"authorization", f"Bearer {token}".encode()))
+
+        def enter() -> Principal:
+            request = HttpRequest("GET", b"/documents/42", b"", headers)
+            among = Bearers(cached, tokens, settings) if bearers is None else bearers
+
+            def admit(credential: TokenCredential) -> Principal:
+                return among.principal(credential, request, now=now, decide=decide)
+
+            return authenticate(
+                request,
+                find_access_key=lambda _: None,
+                find_api_key=lambda _: None,
+                payload_hash=str,
+                now=now,
+                skew=300,
+                callers=callers,
+                admit_token=admit,
+            )
+
+        return enter
+
+    callers = Callers()
+    verify = lambda: jws.deserialize_compact(token, key, algorithms=["RS256"])  # noqa: E731
+    calls = {KNOWN: entering(Bearers(cached, tokens, settings)), FIRST: entering(None), PEER: verify}
+    taken = least(calls)
+    guard.close()
+    for name in (KNOWN, FIRST):
+        yield Row(name, taken[name] * 1e6, "us", taken[name] / taken[PEER], PEER)

@@ -1,0 +1,143 @@
+"""Bodies that pass through to the application while they are verified: long ones, ones in chunks, unsigned ones.
+
+What the application gets is not proved whole before its end: the last part is held back, and the end is told only when
+hash, chunks and trailer are right. A body that is not what was signed ends the request instead: `receive` raises, and
+goes on raising, and `refusal` says so to whoever watches the answer. A client that goes away in the middle is told as
+the server tells it; then no end is ever given.
+
+Must not live here: the form of chunks (`authn/chunked`), what is held to be checked before the application (`body`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import Final
+
+from iam_guard.asgi.body import EMPTY_HASH, Message, Receive
+from iam_guard.authn.verify import ChunkedBody, check_payload
+from iam_guard.errors import IamGuardError, RequestTooLarge
+
+Headers = list[tuple[bytes, bytes]]
+
+_AWS_CHUNKED: Final = "aws-chunked"
+_OF_THE_CODING: Final = (b"content-encoding", b"content-length", b"transfer-encoding")
+
+
+class HashedBody:
+    """A body that is too long to be held, whose hash the request states."""
+
+    is_unsigned = False
+    chunks: ChunkedBody | None = None
+
+    def __init__(self, begun: Iterable[bytes], receive: Receive, *, stated: str, longest: int) -> None:
+        self.refusal: IamGuardError | None = None
+        self._receive = receive
+        self._stated = stated
+        self._longest = longest
+        self._digest = hashlib.sha256()
+        self._size = 0
+        self._held = b""
+        self._is_over = False
+        for part in begun:
+            self._take(part)
+            self._held += part
+
+    def hash(self) -> str:
+        """Give the stated hash, which the signature is checked with; the body itself is checked at its end."""
+        return self._stated
+
+    async def receive(self) -> Message:
+        """Give the part before the latest, and the end once the hash is right."""
+        if self.refusal is not None:
+            raise self.refusal
+        if self._is_over:
+            return await self._receive()
+        while True:
+            message = await self._receive()
+            if message["type"] != "http.request":
+                return message
+            part: bytes = message.get("body", b"")
+            is_last = not message.get("more_body", False)
+            try:
+                self._take(part)
+                if is_last:
+                    check_payload(self._stated, self._digest.hexdigest())
+            except IamGuardError as error:
+                self.refusal = error
+                raise
+            if is_last:
+                self._is_over = True
+                return {"type": "http.request", "body": self._held + part, "more_body": False}
+            if part:
+                given, self._held = self._held, part
+                return {"type": "http.request", "body": given, "more_body": True}
+
+    def _take(self, part: bytes) -> None:
+        self._size += len(part)
+        if self._size > self._longest:
+            raise RequestTooLarge(f"expected a body of at most {self._longest} bytes", place="body")
+        self._digest.update(part)
+
+
+class DecodedBody:
+    """A body in chunks: the application gets what is in them."""
+
+    def __init__(self, chunks: ChunkedBody, receive: Receive, *, is_unsigned: bool) -> None:
+        self.refusal: IamGuardError | None = None
+        self.is_unsigned = is_unsigned
+        self.chunks = chunks
+        self._receive = receive
+        self._is_over = False
+
+    def hash(self) -> str:
+        """Never asked for: of a body in chunks the signature covers the word that says so."""
+        return EMPTY_HASH
+
+    def headers(self, headers: Iterable[tuple[bytes, bytes]]) -> Headers:
+        """Give the headers of the content, without those of its coding."""
+        kept = [(name, value) for name, value in headers if name.lower() not in _OF_THE_CODING]
+        codings = [value for name, value in headers if name.lower() == b"content-encoding"]
+        others = [each.strip() for each in b",".join(codings).decode("latin-1").split(",")]
+        left = ", ".join(each for each in others if each and each.lower() != _AWS_CHUNKED)
+        if left:
+            kept.append((b"content-encoding", left.encode("latin-1")))
+        kept.append((b"content-length", str(self.chunks.length).encode("ascii")))
+        return kept
+
+    async def receive(self) -> Message:
+        """Give what further chunks had in them, and the end once everything is right."""
+        if self.refusal is not None:
+            raise self.refusal
+        if self._is_over:
+            return await self._receive()
+        while True:
+            message = await self._receive()
+            if message["type"] != "http.request":
+                return message
+            is_last = not message.get("more_body", False)
+            try:
+                content = self.chunks.receive(message.get("body", b""))
+                if is_last:
+                    self.chunks.finish()
+            except IamGuardError as error:
+                self.refusal = error
+                raise
+            if content or is_last:
+                self._is_over = is_last
+                return {"type": "http.request", "body": content, "more_body": not is_last}
+
+
+class UnsignedBody:
+    """A body that the signature leaves out: nothing of it is looked at."""
+
+    is_unsigned = True
+    refusal: IamGuardError | None = None
+    chunks: ChunkedBody | None = None
+
+    def __init__(self, receive: Receive) -> None:
+        self.receive = receive
+
+    def hash(self) -> str:
+        """Never asked for, as of `DecodedBody`."""
+        return EMPTY_HASH

@@ -1,0 +1,245 @@
+"""A body in chunks (`aws-chunked`): bytes in, the verified content out. No socket and no `async` is seen here.
+
+The form: each chunk is its size in hexadecimal, a signature where chunks are signed, and its bytes; the last is empty,
+and a trailer may follow, with a checksum of the whole and a signature of its own:
+
+    10000;chunk-signature=ad80…\r\n  <65536 bytes>\r\n  0;chunk-signature=b6c6…\r\n  x-amz-checksum-crc32:…\r\n  \r\n
+
+The strategy: a machine of four states (`_size_line`, `_content`, `_trailer`, `_nothing`), each of which takes what it
+can from the buffer and says whether it came on. Each signature covers the one before it, the first the request's own:
+so chunks can be neither changed nor moved, left out nor brought from elsewhere. A signed chunk is held until its
+signature is right; an unsigned one is passed on as it comes. `finish` says that the body ended where it should: after
+the empty chunk, the trailer checked, with as many bytes as `x-amz-decoded-content-length` said. INVARIANT: whoever
+has not got past `finish` has not got the whole body.
+
+Must not live here: the signature of the request (`verify`), waiting for bytes (`asgi/streamed`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+from typing import Final
+
+from iam_guard.authn.checksums import PREFIX, Checksum, check_checksum, checksum_of
+from iam_guard.authn.http import HttpRequest
+from iam_guard.authn.payload import CHUNKED, Chunking
+from iam_guard.authn.presented import SigV4Credential
+from iam_guard.errors import MalformedRequest, RequestTooLarge, SignatureDoesNotMatch
+
+SMALLEST: Final = 8 * 1024
+"""Bytes that every chunk but the last must have, as with S3: a signature is checked for each."""
+
+_EMPTY_HASH: Final = hashlib.sha256(b"").hexdigest()
+_LONGEST_LINE: Final = 512
+_LONGEST_TRAILER: Final = 4 * 1024
+_SIGNATURE = r"[0-9a-f]{16,144}\*{0,128}"  # those of SigV4A are filled up to one length
+_SIZE = re.compile(rf"([0-9A-Fa-f]{{1,16}})(?:;chunk-signature=({_SIGNATURE}))?".encode("ascii"))
+_LENGTH = re.compile(rb"[0-9]{1,16}")
+_TRAILER_NAME = re.compile(r"[a-z0-9-]{1,64}")
+_TRAILER_SIGNATURE: Final = "x-amz-trailer-signature"
+
+IsSignature = Callable[[str, bytes], bool]
+"""Tells whether a signature in hexadecimal is the signer's for a text."""
+
+
+class ChunkedBody:
+    """The decoder of one body. `begin` it with the request's signature, `receive` bytes, `finish` at their end."""
+
+    def __init__(self, request: HttpRequest, stated: str, *, longest_chunk: int, longest_body: int) -> None:
+        """Read what the headers announce. Raises `MalformedRequest` and `RequestTooLarge` for what cannot be."""
+        self._chunking: Chunking = CHUNKED[stated]
+        self._longest_chunk = longest_chunk
+        self.length = _announced_length(request, longest_body)
+        self._trailer_name = _announced_trailer(request, self._chunking)
+        self._checksum: Checksum | None = checksum_of(self._trailer_name) if self._trailer_name else None
+        self._buffer = bytearray()
+        self._came: list[bytes] = []
+        self._size = self._left = self._total = 0
+        self._chunk_signature = self._previous = ""
+        self._head = ""
+        self._is_signature: IsSignature | None = None
+        self._step = self._size_line
+
+    def begin(self, credential: SigV4Credential, is_signature: IsSignature) -> None:
+        """Take the request's own signature, which has verified, as the first of the chain."""
+        self._head = f"{credential.timestamp}\n{credential.scope}"
+        self._previous = credential.signature
+        self._is_signature = is_signature
+
+    def receive(self, data: bytes) -> bytes:
+        """Take bytes in, give the content that they complete. Raises for a chunk that does not verify."""
+        if self._is_signature is None:
+            raise SignatureDoesNotMatch()  # nobody has verified the request yet
+        self._buffer += data
+        while self._step():
+            pass
+        content = b"".join(self._came)
+        self._came.clear()
+        return content
+
+    def finish(self) -> None:
+        """Refuse a body that ended too early."""
+        if self._step != self._nothing:
+            raise MalformedRequest("the body ended before it was complete", place="body")
+
+    # --- the states --------------------------------------------------------------------------------------------
+
+    def _size_line(self) -> bool:
+        line = self._line()
+        if line is None:
+            return False
+        found = _SIZE.fullmatch(line)
+        if found is None or (found[2] is None) is (self._chunking.algorithm is not None):
+            raise MalformedRequest(
+                "expected the size of a chunk, and its signature where chunks are signed", place="body"
+            )
+        if self._total and self._size < SMALLEST and int(found[1], 16):
+            raise MalformedRequest(f"expected chunks of at least {SMALLEST} bytes before the last", place="body")
+        self._size = self._left = int(found[1], 16)
+        self._chunk_signature = (found[2] or b"").decode("ascii")
+        self._total += self._size
+        if self._total > self.length:
+            raise MalformedRequest(f"expected {self.length} bytes, as announced, got more", place="body")
+        if self._chunking.algorithm is not None and self._size > self._longest_chunk:
+            raise RequestTooLarge(f"expected signed chunks of at most {self._longest_chunk} bytes", place="body")
+        if self._size:
+            self._step = self._content
+        else:
+            self._end_of_content()
+        return True
+
+    def _content(self) -> bool:
+        if self._chunking.algorithm is None:
+            return self._unsigned_content()
+        if len(self._buffer) < self._size + 2:
+            return False
+        chunk = bytes(self._buffer[: self._size])
+        self._end_of_chunk(self._size)
+        self._check_chunk(chunk)
+        self._pass_on(chunk)
+        return True
+
+    def _unsigned_content(self) -> bool:
+        part = bytes(self._buffer[: self._left])
+        del self._buffer[: len(part)]
+        self._left -= len(part)
+        self._pass_on(part)
+        if self._left or len(self._buffer) < 2:
+            return False
+        self._end_of_chunk(0)
+        return True
+
+    def _trailer(self) -> bool:
+        end = self._buffer.find(b"\r\n\r\n", 0, _LONGEST_TRAILER)
+        if end < 0:
+            if len(self._buffer) >= _LONGEST_TRAILER:
+                raise MalformedRequest(f"expected a trailer of at most {_LONGEST_TRAILER} bytes", place="body")
+            return False
+        lines = bytes(self._buffer[:end]).decode("latin-1").split("\r\n")
+        del self._buffer[: end + 4]
+        self._check_trailer(lines)
+        self._step = self._nothing
+        return True
+
+    def _nothing(self) -> bool:
+        if self._buffer:
+            raise MalformedRequest("expected the end of the body, got more", place="body")
+        return False
+
+    # --- their steps -------------------------------------------------------------------------------------------
+
+    def _line(self) -> bytes | None:
+        end = self._buffer.find(b"\r\n", 0, _LONGEST_LINE)
+        if end < 0:
+            if len(self._buffer) >= _LONGEST_LINE:
+                raise MalformedRequest("expected the size of a chunk", place="body")
+            return None
+        line = bytes(self._buffer[:end])
+        del self._buffer[: end + 2]
+        return line
+
+    def _pass_on(self, content: bytes) -> None:
+        if self._checksum is not None:
+            self._checksum.update(content)
+        self._came.append(content)
+
+    def _end_of_chunk(self, size: int) -> None:
+        if self._buffer[size : size + 2] != b"\r\n":
+            raise MalformedRequest("expected a line break after a chunk", place="body")
+        del self._buffer[: size + 2]
+        self._step = self._size_line
+
+    def _end_of_content(self) -> None:
+        """Check the empty chunk, and that the content is whole."""
+        if self._total != self.length:
+            raise MalformedRequest(f"expected {self.length} bytes, as announced, got {self._total}", place="body")
+        self._check_chunk(b"")
+        self._step = self._trailer
+        if not self._chunking.has_trailer:
+            self._buffer[:0] = b"\r\n"  # an empty trailer: the line break after the empty chunk ends it
+
+    def _check_chunk(self, chunk: bytes) -> None:
+        if self._chunking.algorithm is not None:
+            digest = hashlib.sha256(chunk).hexdigest()
+            self._check(f"{self._chunking.algorithm}-PAYLOAD", self._chunk_signature, f"{_EMPTY_HASH}\n{digest}")
+
+    def _check(self, kind: str, signature: str, rest: str) -> None:
+        """Check a signature of the chain; what it was filled up with is no part of it."""
+        is_in_form = re.fullmatch(_SIGNATURE, signature) is not None
+        signature = signature.rstrip("*")
+        text = f"{kind}\n{self._head}\n{self._previous}\n{rest}".encode("ascii")
+        is_signature = self._is_signature
+        if is_signature is None or not is_in_form or not is_signature(signature, text):
+            raise SignatureDoesNotMatch(place="body")
+        self._previous = signature
+
+    def _check_trailer(self, lines: list[str]) -> None:
+        """Check the trailer's names, its signature and its checksum."""
+        given = _trailer_fields(lines)
+        signature = given.pop(_TRAILER_SIGNATURE, None)
+        expected = [self._trailer_name] if self._trailer_name else []
+        is_signed = self._chunking.has_trailer and self._chunking.algorithm is not None
+        if list(given) != expected or is_signed is not (signature is not None):
+            raise MalformedRequest("expected the trailer that `x-amz-trailer` announced", place="body")
+        if signature is not None:
+            text = "".join(f"{name}:{value}\n" for name, value in given.items())
+            digest = hashlib.sha256(text.encode("latin-1")).hexdigest()
+            self._check(f"{self._chunking.algorithm}-TRAILER", signature, digest)
+        if self._checksum is not None:
+            check_checksum(self._trailer_name, given[self._trailer_name], self._checksum)
+
+
+def _trailer_fields(lines: list[str]) -> dict[str, str]:
+    fields: dict[str, str] = {}
+    for line in filter(None, lines):
+        name, colon, value = line.partition(":")
+        name = name.lower()
+        if not colon or _TRAILER_NAME.fullmatch(name) is None or name in fields:
+            raise MalformedRequest("expected a trailer of names and values, each name once", place="body")
+        fields[name] = value.strip(" \t")
+    return fields
+
+
+def _announced_length(request: HttpRequest, longest: int) -> int:
+    values = request.values(b"x-amz-decoded-content-length")
+    if len(values) != 1 or _LENGTH.fullmatch(values[0].strip()) is None:
+        message = "expected the length of the content in bytes, once"
+        raise MalformedRequest(message, place="x-amz-decoded-content-length")
+    length = int(values[0])
+    if length > longest:
+        raise RequestTooLarge(f"expected a body of at most {longest} bytes", place="x-amz-decoded-content-length")
+    return length
+
+
+def _announced_trailer(request: HttpRequest, chunking: Chunking) -> str:
+    """Give the name of the trailer that is to come, empty for none; S3 too takes one checksum only."""
+    values = request.values(b"x-amz-trailer")
+    if not values and not chunking.has_trailer:
+        return ""
+    text = b",".join(values).decode("latin-1").strip().lower()
+    if not chunking.has_trailer or not text.startswith(PREFIX) or _TRAILER_NAME.fullmatch(text) is None:
+        message = "expected the name of one checksum, of a body that comes with a trailer"
+        raise MalformedRequest(message, place="x-amz-trailer")
+    return text

@@ -1,0 +1,127 @@
+"""The parts that a signature has wherever it stands: its scope, its list of signed headers, its time, its hexadecimal.
+
+Read from text, with AWS's sentence for what has another form; `place` says where the text was found. Must not live
+here: finding the parts in a header (`signed_header`) or in the query (`signed_query`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from functools import lru_cache
+
+from iam_guard.authn.presented import ALGORITHM, ASYMMETRIC, TERMINATOR
+from iam_guard.errors import CredentialError, IncompleteSignature, InvalidClientTokenId, SignatureDoesNotMatch
+
+WORD = r"([A-Za-z0-9._-]{1,64})"  # a region, a service
+SCOPE = re.compile(rf"(\w{{3,128}})/([0-9]{{8}})/{WORD}/{WORD}/{TERMINATOR}", re.ASCII)
+SIGNATURE = re.compile(r"[0-9a-f]{64}")
+TIMESTAMP = re.compile(r"[0-9]{8}T[0-9]{6}Z")
+USUAL_LENGTH = 16  # of a time
+TEXT_LENGTH = 64
+
+_ASYMMETRIC_SCOPE = re.compile(rf"(\w{{3,128}})/([0-9]{{8}})/{WORD}/{TERMINATOR}", re.ASCII)
+_ASYMMETRIC_SIGNATURE = re.compile(r"(?:[0-9a-f]{2}){8,72}")  # DER of two numbers of 256 bits
+_ACCESS_KEY_ID = re.compile(r"\w{3,128}", re.ASCII)
+_REGIONS = re.compile(r"[A-Za-z0-9*-]{1,64}(?: ?, ?[A-Za-z0-9*-]{1,64}){0,31}")
+_ELEMENTS = {ALGORITHM: "keyid/date/region/service/term", ASYMMETRIC: "keyid/date/service/term"}
+
+
+def printable(value: bytes, place: str) -> str:
+    """Give a value as text, without what would do harm in a message or a log."""
+    text = value.decode("latin-1").replace("\t", " ").strip(" ")
+    if not (text.isascii() and text.isprintable()):
+        raise IncompleteSignature("expected printable ASCII characters only", place=place)
+    return text
+
+
+def only(values: Sequence[bytes], name: str) -> str:
+    """Give the value of what must be there once."""
+    if len(values) != 1:
+        raise IncompleteSignature(f"expected one header, got {len(values)}", place=name)
+    return printable(values[0], name)
+
+
+def read_scope(text: str, algorithm: str, place: str) -> tuple[str, str, str, str]:
+    """Give access key id, date, region and service; SigV4A has no region here, and gives an empty one."""
+    if algorithm == ASYMMETRIC:
+        found = _ASYMMETRIC_SCOPE.fullmatch(text)
+        if found is not None:
+            return found[1], found[2], "", found[3]
+    else:
+        found = SCOPE.fullmatch(text)
+        if found is not None:
+            return found[1], found[2], found[3], found[4]
+    raise _malformed_scope(text, algorithm, place)
+
+
+def _malformed_scope(text: str, algorithm: str, place: str) -> CredentialError:
+    fields, form = text.split("/"), _ELEMENTS[algorithm]
+    count = form.count("/") + 1
+    if len(fields) != count:
+        message = f"Credential must have exactly {count} slash-delimited elements, e.g. {form}, got '{text[:128]}'"
+        return IncompleteSignature(message, place=place)
+    if fields[-1] != TERMINATOR:
+        message = f"Credential should be scoped with a valid terminator: '{TERMINATOR}', not '{fields[-1][:32]}'."
+        return SignatureDoesNotMatch(message, place=place)
+    if _ACCESS_KEY_ID.fullmatch(fields[0]) is None:
+        return InvalidClientTokenId(place=place)
+    message = "expected a Credential scoped to a date of 8 digits, a region and a service"
+    return IncompleteSignature(message, place=place)
+
+
+@lru_cache(maxsize=128)  # clients write the same few lists
+def read_signed_headers(text: str, place: str) -> tuple[str, ...]:
+    """Give the names of the signed headers, in their order."""
+    names = text.split(";")
+    if text != text.lower() or "" in names or names != sorted(set(names)):
+        message = "expected SignedHeaders in lower case, sorted, each once, separated by semicolons"
+        raise IncompleteSignature(message, place=place)
+    return tuple(names)
+
+
+def read_signature(text: str, algorithm: str, place: str) -> str:
+    """Give a signature in hexadecimal, of the length that the algorithm has."""
+    if algorithm == ASYMMETRIC:
+        if _ASYMMETRIC_SIGNATURE.fullmatch(text) is None:
+            raise IncompleteSignature("expected a Signature of 16 to 144 hexadecimal digits", place=place)
+    elif SIGNATURE.fullmatch(text) is None:
+        raise IncompleteSignature("expected a Signature of 64 hexadecimal digits", place=place)
+    return text
+
+
+def read_region_set(text: str, place: str) -> str:
+    """Give the regions that a SigV4A signature is for, as they were sent: names with commas, `*` for any characters."""
+    if _REGIONS.fullmatch(text) is None:
+        raise IncompleteSignature("expected a set of regions, separated by commas", place=place)
+    return text
+
+
+def iso_basic(text: str) -> str:
+    """Give a time in ISO 8601 basic form, which there is."""
+    try:
+        if TIMESTAMP.fullmatch(text):
+            moment_of(text)
+            return text
+    except ValueError:
+        pass
+    raise malformed_date(text)
+
+
+@lru_cache(maxsize=1024)  # the requests of one second share it
+def moment_of(timestamp: str) -> datetime:
+    """Read a time in ISO 8601 basic form. Raises `ValueError` where there is no such time."""
+    return datetime.fromisoformat(timestamp)
+
+
+@lru_cache(maxsize=1024)
+def stamp_of(value: bytes) -> str:
+    """Give the time in a header's value of the usual length, in ISO 8601 basic form."""
+    return iso_basic(printable(value, "x-amz-date"))
+
+
+def malformed_date(text: str) -> IncompleteSignature:
+    """Say that a date has not the form; whose text is not told in full."""
+    message = f"Date must be in ISO-8601 'basic format'. Got '{text[:TEXT_LENGTH]}'. See http://en.wikipedia.org/wiki/ISO_8601"
+    return IncompleteSignature(message)

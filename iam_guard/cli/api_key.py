@@ -1,0 +1,150 @@
+"""`iam-guard api-key create|list|activate|deactivate|rotate|delete`: the API keys of users and roles.
+
+A key's text is printed once, on standard output alone. Must not live here: how keys are made and kept (`api_keys`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import TextIO
+
+import click
+
+from iam_guard.api_keys import MOST_API_KEYS_LISTED, ApiKeys, ListedApiKey
+from iam_guard.authn.api_key import NewApiKey
+from iam_guard.cli.options import JSON, STORE
+from iam_guard.settings import load
+from iam_guard.store.opening import open_store
+
+_DAYS = click.option("--days", type=click.FloatRange(min=0, min_open=True), help="Days until it expires; else never.")
+
+
+@click.group("api-key")
+def keys() -> None:
+    """Create, list, activate, deactivate, rotate and delete API keys of users and roles."""
+
+
+@keys.command()
+@click.argument("principal")
+@_DAYS
+@click.option(
+    "--session-policy",
+    type=click.File("r", encoding="utf-8"),
+    help="A policy (JSON; `-` for standard input) that limits what the key may be used for.",
+)
+@STORE
+@JSON
+def create(principal: str, days: float | None, session_policy: TextIO | None, store: str, as_json: bool) -> None:
+    """Make a key for the user or role with the ARN PRINCIPAL; its text is shown this once."""
+    policy = None if session_policy is None else session_policy.read()
+    with _keys(store) as known:
+        made = known.create(principal, expires=_in_days(days), session_policy=policy)
+    _show(made, as_json)
+
+
+@keys.command("list")
+@click.argument("principal", required=False)
+@STORE
+@JSON
+def list_keys(principal: str | None, store: str, as_json: bool) -> None:
+    """List the keys of PRINCIPAL, or all of them; secrets are kept nowhere."""
+    with _keys(store) as known:
+        listed = list(_all(known, principal))
+    if as_json:
+        click.echo(json.dumps([_as_row(each) for each in listed]))
+        return
+    for each in listed:
+        ends = "never" if each.expires is None else f"{each.expires:%Y-%m-%dT%H:%MZ}"
+        used = "never" if each.used is None else f"{each.used:%Y-%m-%dT%H:%MZ}"
+        click.echo(f"{each.id}  {each.status:8}  expires {ends}  used {used}  {each.principal}")
+
+
+@keys.command()
+@click.argument("id")
+@STORE
+@JSON
+def activate(id: str, store: str, as_json: bool) -> None:
+    """Turn the key ID on."""
+    _update(id, "Active", store, as_json=as_json)
+
+
+@keys.command()
+@click.argument("id")
+@STORE
+@JSON
+def deactivate(id: str, store: str, as_json: bool) -> None:
+    """Turn the key ID off, until it is activated again."""
+    _update(id, "Inactive", store, as_json=as_json)
+
+
+@keys.command()
+@click.argument("id")
+@_DAYS
+@click.option("--overlap-hours", type=click.FloatRange(min=0), help="Hours until the present key ends; else never.")
+@STORE
+@JSON
+def rotate(id: str, days: float | None, overlap_hours: float | None, store: str, as_json: bool) -> None:
+    """Make another key of the owner and scope of the key ID; both are good until the present one ends."""
+    overlap = None if overlap_hours is None else timedelta(hours=overlap_hours)
+    with _keys(store) as known:
+        made = known.rotate(id, expires=_in_days(days), overlap=overlap)
+    _show(made, as_json)
+
+
+@keys.command("delete")
+@click.argument("id")
+@STORE
+@JSON
+def delete_key(id: str, store: str, as_json: bool) -> None:
+    """Remove the key ID."""
+    with _keys(store) as known:
+        known.delete(id)
+    click.echo(json.dumps({"id": id}) if as_json else f"deleted the API key {id}")
+
+
+def _update(id: str, status: str, store: str, *, as_json: bool) -> None:
+    with _keys(store) as known:
+        known.update(id, status)
+    click.echo(json.dumps({"id": id, "status": status}) if as_json else f"the API key {id} is {status.lower()}")
+
+
+def _in_days(days: float | None) -> datetime | None:
+    return None if days is None else datetime.now(UTC) + timedelta(days=days)
+
+
+def _show(made: NewApiKey, as_json: bool) -> None:
+    click.echo(json.dumps({"id": made.id, "key": made.text}) if as_json else made.text)
+
+
+def _as_row(each: ListedApiKey) -> dict[str, str | None]:
+    return {
+        "id": each.id,
+        "principal": each.principal,
+        "status": each.status,
+        "created": each.created.isoformat(),
+        "expires": None if each.expires is None else each.expires.isoformat(),
+        "used": None if each.used is None else each.used.isoformat(),
+        "session_policy": each.session_policy,
+        "replaces": each.replaces,
+    }
+
+
+def _all(keys: ApiKeys, principal: str | None) -> Iterator[ListedApiKey]:
+    after: str | None = None
+    while page := keys.list(principal, after=after):
+        yield from page
+        if len(page) < MOST_API_KEYS_LISTED:
+            return
+        after = page[-1].id
+
+
+@contextmanager
+def _keys(store: str) -> Iterator[ApiKeys]:
+    opened = open_store(store, load(), create=False)
+    try:
+        yield ApiKeys(opened)
+    finally:
+        opened.close()

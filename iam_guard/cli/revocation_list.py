@@ -1,0 +1,69 @@
+"""`iam-guard revocation-list put|list`: the revocation lists of trust anchors.
+
+Must not live here: what a list must be (`model/certificates`), how it is kept (`store/certificate_trust`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+import click
+
+from iam_guard.cli.options import JSON, STORE
+from iam_guard.settings import load
+from iam_guard.store.certificate_trust import RevocationLists
+from iam_guard.store.opening import open_store
+
+
+@click.group("revocation-list")
+def revocation_list() -> None:
+    """Import and list the certificate revocation lists of trust anchors."""
+
+
+@revocation_list.command("put")
+@click.argument("anchor")
+@click.argument("file", type=click.File("r", encoding="utf-8"))
+@STORE
+@JSON
+def put_list(anchor: str, file: TextIO, store: str, as_json: bool) -> None:
+    """Import the list in FILE (PEM; `-` for standard input) for the trust anchor with the id ANCHOR."""
+    with _lists(store) as lists:
+        lists.put(anchor, file.read())
+    click.echo(json.dumps({"anchor": anchor}) if as_json else f"imported a revocation list for {anchor}")
+
+
+@revocation_list.command("list")
+@STORE
+@JSON
+def told_lists(store: str, as_json: bool) -> None:
+    """List what was imported, and until when it is good."""
+    with _lists(store) as lists:
+        found = lists.list()
+    if as_json:
+        rows = [
+            {
+                "anchor": each.anchor,
+                "issuer": each.issuer,
+                "issued": each.issued.isoformat(),
+                "next_update": each.next_update and each.next_update.isoformat(),
+                "revoked": each.revoked,
+            }
+            for each in found
+        ]
+        click.echo(json.dumps(rows))
+        return
+    for each in found:
+        ends = "" if each.next_update is None else f"{each.next_update:%Y-%m-%dT%H:%MZ}"
+        click.echo(f"{each.anchor}  {each.revoked} revoked, good until {ends}  {each.issuer}")
+
+
+@contextmanager
+def _lists(store: str) -> Iterator[RevocationLists]:
+    opened = open_store(store, load(), create=False)
+    try:
+        yield RevocationLists(opened)
+    finally:
+        opened.close()

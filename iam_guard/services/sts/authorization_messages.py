@@ -1,0 +1,18 @@
+"""DecodeAuthorizationMessage: what a refusal meant, for who may know it (rule S-36).
+
+Must not live here: what a message says (`evaluation/authorization_message`), its seal (`store/sealed_messages`).
+"""
+
+from __future__ import annotations
+
+from iam_guard.services.call import Input, Output, ServiceCall
+from iam_guard.services.sts.faults import InvalidAuthorizationMessage
+from iam_guard.store.sealed_messages import read_message
+
+
+def decode_authorization_message(call: ServiceCall, given: Input) -> Output:
+    """Open a message that belongs to the caller's account. Raises `InvalidAuthorizationMessage`."""
+    message = read_message(given["EncodedMessage"], call.account, call.sealer)
+    if message is None:
+        raise InvalidAuthorizationMessage("Message is not valid")
+    return {"DecodedMessage": message}

@@ -1,0 +1,101 @@
+"""Trust anchors and certificate profiles that a seed declares; identities and policies must be known by then.
+
+A revocation list that is not in the seed stays, for it may have been imported since, and dropping it would make revoked
+certificates good again; only where the seed is all there is does it go. Must not live here: reading (`certificates`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import RowMapping, Table
+
+from iam_guard.model.certificates import read_revocation_list
+from iam_guard.store.certificate_trust import authority_of
+from iam_guard.store.identifiers import Kind, fold
+from iam_guard.store.schema import certificate_profiles, revocation_lists, trust_anchors
+from iam_guard.store.seed.apply_identities import policy_id
+from iam_guard.store.seed.run import Run
+from iam_guard.store.seed.sync import rows_where, sync
+from iam_guard.store.seed.values import Ref, SeedAnchor, SeedProfile
+
+
+def apply_certificates(run: Run) -> None:
+    """Make anchors, lists and profiles be as declared."""
+    anchors = {each.id: _anchor(run, account.id, each) for account in run.seed.accounts for each in account.anchors}
+    profiles = {each.id: _profile(run, account.id, each) for account in run.seed.accounts for each in account.profiles}
+    _sync(run, trust_anchors, anchors, "trust anchor")
+    _sync(run, certificate_profiles, profiles, "certificate profile")
+    declared = [each for account in run.seed.accounts for each in account.anchors]
+    wanted = {(row["anchor_id"], row["authority"]): row for each in declared for row in _lists(run, each)}
+    known = list(rows_where(run.connection, revocation_lists, revocation_lists.c.anchor_id, anchors))
+    existing = [row for row in known if run.whole or (row["anchor_id"], row["authority"]) in wanted]
+    for row in existing:
+        key = (row["anchor_id"], row["authority"])
+        if not run.whole and _issued(row["text"]) > _issued(wanted[key]["text"]):
+            del wanted[key]  # a later one was imported
+    existing = [row for row in existing if run.whole or (row["anchor_id"], row["authority"]) in wanted]
+    delta = sync(run.connection, revocation_lists, wanted.values(), existing)
+    for anchor_id in sorted({key[0] for key in (*delta.created, *delta.updated, *delta.deleted)}):
+        run.note("updated", f"trust anchor {anchor_id}", ("revocation lists",))
+
+
+def _sync(run: Run, table: Table, wanted: dict[str, dict[str, Any]], what: str) -> None:
+    known: Iterable[RowMapping] = rows_where(run.connection, table, table.c.account, run.account_ids)
+    existing = [row for row in known if row["id"] in wanted or run.prune]
+    delta = sync(run.connection, table, wanted.values(), existing)
+    names = {row["id"]: row["name"] for row in existing} | {id: row["name"] for id, row in wanted.items()}
+    for verb, keys in (("created", delta.created), ("updated", delta.updated), ("deleted", delta.deleted)):
+        for (id,) in keys:
+            run.note(verb, f"{what} {names[id]}", delta.updated.get((id,), ()))
+
+
+def _anchor(run: Run, account: str, anchor: SeedAnchor) -> dict[str, Any]:
+    names = {"id": anchor.id, "account": account, "name": anchor.name, "folded": fold(anchor.name)}
+    return names | {"certificates": anchor.certificates, "enabled": anchor.is_enabled, "created": run.now}
+
+
+def _lists(run: Run, anchor: SeedAnchor) -> list[dict[str, Any]]:
+    return [
+        {
+            "anchor_id": anchor.id,
+            "authority": authority_of(read_revocation_list(text)),
+            "text": text,
+            "created": run.now,
+        }
+        for text in anchor.revocation_lists
+    ]
+
+
+def _issued(text: str) -> float:
+    return read_revocation_list(text).last_update_utc.timestamp()
+
+
+def _profile(run: Run, account: str, profile: SeedProfile) -> dict[str, Any]:
+    policies = [policy_id(run, account, ref) for ref in profile.managed_policies]
+    return {
+        "id": profile.id,
+        "account": account,
+        "name": profile.name,
+        "folded": fold(profile.name),
+        "enabled": profile.is_enabled,
+        "roles": [_role_arn(run, account, ref) for ref in profile.roles],
+        "seconds": profile.seconds,
+        "session_policy": profile.session_policy and profile.session_policy.text,
+        "policy_ids": [id for id in policies if id is not None],
+        "mappings": None
+        if profile.mappings is None
+        else {field: list(names) for field, names in profile.mappings.items()},
+        "created": run.now,
+    }
+
+
+def _role_arn(run: Run, account: str, ref: Ref) -> str:
+    """Give the ARN of a role of the account, named or given by ARN."""
+    arns = {id: arn for arn, id in run.arns.items()}
+    id = run.ids.get((account, Kind.ROLE.value, fold(ref.text)))
+    arn = ref.text if ref.text.startswith("arn:") else arns.get(id or "")
+    if arn not in run.arns or f"::{account}:role/" not in arn:
+        run.problems.add(ref.line, f"no role `{ref.text[:200]}` in account {account}")
+    return arn or ""

@@ -1,0 +1,45 @@
+"""OIDC providers, whose tokens roles may trust (rules G-77, P-1).
+
+What a seed does not say of one that is there already, the thumbprints and what it propagates, stays. Must not live
+here: reading a seed (`reading`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from iam_guard.store.identifiers import PREFIXES
+from iam_guard.store.schema import oidc_providers
+from iam_guard.store.seed.run import Run
+from iam_guard.store.seed.sync import rows_where, sync
+
+_PART = {"client_ids": "client ids", "tags": "tags"}
+
+
+def apply_providers(run: Run) -> None:
+    """Create, change and prune providers."""
+    existing = list(rows_where(run.connection, oidc_providers, oidc_providers.c.account, run.account_ids))
+    ids = {(row["account"], row["url"]): row["id"] for row in existing}
+    wanted: dict[str, dict[str, Any]] = {}
+    for account in run.seed.accounts:
+        for each in account.oidc_providers:
+            names = f"{account.id}/oidc-provider/{each.url}"
+            id = ids.get((account.id, each.url)) or run.store.ids(PREFIXES["oidc-provider"], names)
+            wanted[id] = {
+                "id": id,
+                "account": account.id,
+                "url": each.url,
+                "client_ids": list(each.client_ids),
+                "thumbprints": [],
+                "tags": dict(each.tags),
+                "created": run.now,
+            }
+    considered = [row for row in existing if row["id"] in wanted or run.prune]
+    delta = sync(run.connection, oidc_providers, wanted.values(), considered, once=("created", "thumbprints"))
+    urls: dict[str, tuple[str, str]] = {row["id"]: (row["account"], row["url"]) for row in existing}
+    urls |= {id: (row["account"], row["url"]) for id, row in wanted.items()}
+    for verb, keys in (("created", delta.created), ("updated", delta.updated), ("deleted", delta.deleted)):
+        for (id,) in keys:
+            owner, url = urls[id]
+            parts = tuple(sorted(_PART[field] for field in delta.updated.get((id,), ())))
+            run.note(verb, f"OIDC provider arn:{run.store.partition}:iam::{owner}:oidc-provider/{url}", parts)

@@ -1,0 +1,162 @@
+"""Where signers, servers and proxies differ: hosts, paths, queries, header values, times; with each kind of signature.
+
+awscrt signs here, as it does for the newer SDKs; what botocore and curl do stands in `test_clients`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from iam_guard.errors import CredentialError, IncompleteSignature, SignatureDoesNotMatch
+from tests.authn.signing import ALICE, Received, authenticated, with_header
+from tests.authn.test_vectors import ALGORITHMS, KEY, PLACES, THEN, received, signed_by_crt
+
+BOTH = [(algorithm, place) for algorithm in ALGORITHMS for place in PLACES]
+
+
+def plain(
+    target: str = "/a?b=c", host: str = "example.amazonaws.com", further: str = "", method: str = "GET"
+) -> Received:
+    return received(f"{method} {target} HTTP/1.1\nHost:{host}\n{further}\n")
+
+
+def is_accepted(one: Received, **options: Any) -> bool:
+    try:
+        return authenticated(one, access_key=KEY, now=THEN, **options).arn == ALICE.arn
+    except SignatureDoesNotMatch:
+        return False
+
+
+# --- hosts -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("algorithm", "place"), BOTH)
+@pytest.mark.parametrize(
+    ("signed", "sent", "public", "accepted"),
+    [
+        ("h:8443", "h:8443", (), True),
+        ("h", "h:443", (), True),
+        ("h", "h:80", (), True),
+        ("h", "h:8443", (), False),
+        ("h:443", "h", (), False),
+        ("[::1]:8000", "[::1]:8000", (), True),
+        ("api.example.com", "10.0.0.7:8000", (), False),
+        ("api.example.com", "10.0.0.7:8000", ("api.example.com",), True),
+        ("api.example.com", "10.0.0.7:8000", ("other.example.com", "api.example.com"), True),
+        ("api.example.com:8443", "10.0.0.7:8000", ("api.example.com",), False),
+        ("api.example.com:8443", "10.0.0.7:8000", ("api.example.com:8443",), True),
+        ("evil.example.com", "10.0.0.7:8000", ("api.example.com",), False),
+    ],
+)
+def test_the_host_that_was_signed(
+    algorithm: str, place: str, signed: str, sent: str, public: Sequence[str], accepted: bool
+) -> None:
+    """As received, without a default port, or one of `public_hosts` where a proxy rewrites it."""
+    one = with_header(signed_by_crt(plain(host=signed), algorithm, place), b"host", sent.encode())
+    assert is_accepted(one, public_hosts=public) is accepted
+
+
+@pytest.mark.parametrize("name", [b"x-forwarded-host", b"forwarded", b"x-original-host"])
+def test_a_forwarded_host_is_nobodys_word(name: bytes) -> None:
+    """Only the settings say which hosts are ours."""
+    one = with_header(signed_by_crt(plain(host="api.example.com"), "sigv4", "header"), b"host", b"10.0.0.7")
+    assert not is_accepted(with_header(one, name, b"api.example.com"))
+
+
+# --- paths and queries ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("algorithm", "place"), BOTH)
+@pytest.mark.parametrize("normalise", [True, False], ids=["normalised", "as it is"])
+@pytest.mark.parametrize(
+    "path", ["/a//b", "/a/./b", "/a/../b", "//", "/%2e%2e/b", "/a%2Fb", "/a+b", "/a%20b", "/~a", "/%C3%BC"]
+)
+def test_a_path_is_signed_normalised_or_as_it_is(algorithm: str, place: str, normalise: bool, path: str) -> None:
+    """Both are accepted for every service but S3's; another path is not."""
+    one = signed_by_crt(plain(path), algorithm, place, normalise=normalise)
+    assert is_accepted(one)
+    assert not is_accepted(replace(one, request=replace(one.request, raw_path=b"/elsewhere" + one.request.raw_path)))
+
+
+@pytest.mark.parametrize(("algorithm", "place"), BOTH)
+@pytest.mark.parametrize("path", ["/a//b", "/a/./b", "/a/../b", "/a%20b"])
+def test_a_path_of_s3_is_signed_as_it_is_and_not_otherwise(algorithm: str, place: str, path: str) -> None:
+    """S3's keys may have such segments, and each path is another object."""
+    as_it_is = {"normalise": False, "use_double_uri_encode": False, "service": "s3", "signed_body_value": EMPTY}
+    assert is_accepted(signed_by_crt(plain(path), algorithm, place, **as_it_is))
+    otherwise = {**as_it_is, "normalise": True} if "%" not in path else {**as_it_is, "use_double_uri_encode": True}
+    assert not is_accepted(signed_by_crt(plain(path), algorithm, place, **otherwise))
+
+
+EMPTY = hashlib.sha256(b"").hexdigest()
+
+
+@pytest.mark.parametrize(("algorithm", "place"), BOTH)
+@pytest.mark.parametrize(
+    "query", ["a=1&b=2", "b=2&a=1", "a=1&a=2&a=0", "a", "a=", "A=1&a=2", "x=%2F", "x=%20", "x=~", "a=b%3Dc"]
+)
+def test_a_query_is_signed_sorted(algorithm: str, place: str, query: str) -> None:
+    """However it was sent. What is added or taken away is found."""
+    one = signed_by_crt(plain(f"/d?{query}"), algorithm, place)
+    assert is_accepted(one)
+    for changed in (one.request.query_string + b"&z=1", b"z&" + one.request.query_string):
+        assert not is_accepted(replace(one, request=replace(one.request, query_string=changed)))
+    moved = b"&".join(reversed(one.request.query_string.split(b"&")))
+    assert is_accepted(replace(one, request=replace(one.request, query_string=moved)))
+
+
+# --- headers and times ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("algorithm", "place"), BOTH)
+def test_header_values_are_trimmed_folded_and_joined(algorithm: str, place: str) -> None:
+    """White space is one space, values of one name stand in their order, with commas."""
+    one = signed_by_crt(plain(further="X-Many:b\nX-Many:a\nX-Space:a b c\n"), algorithm, place)
+    assert is_accepted(one)
+    assert is_accepted(with_header(one, b"x-space", b"  a \t b\r\n   c "))
+    assert is_accepted(with_header(one, b"x-many", b"b,a"))
+    for values in ([b"a", b"b"], [b"b"], [b"b", b"a", b"a"], [b"b, a"]):
+        assert not is_accepted(with_header(one, b"x-many", *values))
+    assert not is_accepted(with_header(one, b"x-space", b"abc"))
+
+
+@pytest.mark.parametrize(("algorithm", "place"), BOTH)
+def test_what_stands_twice_and_may_not_is_refused(algorithm: str, place: str) -> None:
+    """Host, time, token, set of regions: a server and a verifier could each take another one."""
+    one = signed_by_crt(plain(), algorithm, place)
+    names = ["host", *(["x-amz-date"] if place == "header" else [])]
+    names += ["x-amz-region-set"] if (algorithm, place) == ("sigv4a", "header") else []
+    for name in names:
+        values = list(one.request.values(name.encode()))
+        with pytest.raises(IncompleteSignature, match="expected one header"):
+            authenticated(with_header(one, name.encode(), *values, *values), access_key=KEY, now=THEN)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_time_in_a_header_beside_a_presigned_one_must_be_signed(algorithm: str) -> None:
+    """The time is that of the query; a header of AWS's that nobody signed is refused, `Date` says nothing."""
+    one = signed_by_crt(plain(), algorithm, "query")
+    assert is_accepted(with_header(one, b"date", b"Tue, 24 Nov 1986 10:00:00 GMT"))
+    with pytest.raises(SignatureDoesNotMatch, match="'X-Amz-Date' must be a 'SignedHeader'"):
+        authenticated(with_header(one, b"x-amz-date", b"20150830T123600Z"), access_key=KEY, now=THEN)
+
+
+@pytest.mark.parametrize(("algorithm", "place"), BOTH)
+@pytest.mark.parametrize("days", [1, -1, 365])
+def test_the_day_of_the_scope_is_the_day_of_the_time(algorithm: str, place: str, days: int) -> None:
+    """A key of another day signs nothing."""
+    one = signed_by_crt(plain(), algorithm, place)
+    other = f"{20150830 + days}".encode()
+    if place == "query":
+        query = one.request.query_string.replace(b"%2F20150830%2F", b"%2F" + other + b"%2F")
+        one = replace(one, request=replace(one.request, query_string=query))
+    else:
+        [text] = one.request.values(b"authorization")
+        one = with_header(one, b"authorization", text.replace(b"/20150830/", b"/" + other + b"/"))
+    with pytest.raises(CredentialError, match="Date in Credential scope does not match"):
+        authenticated(one, access_key=KEY, now=THEN)

@@ -1,0 +1,169 @@
+"""`aws` and `@aws-sdk/client-sts` take temporary credentials from us: profiles with MFA, chains, identity tokens."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.clients.conftest import Name
+from tests.clients.programs import Aws, Javascript, play, run, run_at_terminal
+from tests.clients.serving import Server
+from tests.services.iam.mfa_parts import code_at, codes_at, step_now
+
+PROGRAM = Path(__file__).with_name("sts.mjs")
+ADMINISTRATOR = "arn:aws:iam::aws:policy/AdministratorAccess"
+
+
+class Person(NamedTuple):
+    """A user who may do everything, with a key."""
+
+    name: str
+    key: dict[str, str]
+    aws: Aws
+
+
+@pytest.fixture
+def ada(aws: Aws, name: Name) -> Person:
+    user = name("ada")
+    aws("create-user", user_name=user)
+    aws("attach-user-policy", user_name=user, policy_arn=ADMINISTRATOR)
+    key = aws("create-access-key", user_name=user)["AccessKey"]
+    return Person(user, key, aws.as_key(key))
+
+
+def make_role(aws: Aws, server: Server, name: str, **condition: Any) -> str:
+    """Make a role that everybody in the account may assume who has the permission, and meets the condition."""
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"AWS": server.arn("root")},
+        "Action": ["sts:AssumeRole", "sts:SetSourceIdentity", "sts:TagSession"],
+        "Condition": condition,
+    }
+    document = {"Version": "2012-10-17", "Statement": [statement]}
+    arn: str = aws("create-role", role_name=name, assume_role_policy_document=document)["Role"]["Arn"]
+    aws("attach-role-policy", role_name=name, policy_arn=ADMINISTRATOR)
+    return arn
+
+
+# --- aws ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_profile_assumes_a_role_with_mfa(server: Server, ada: Person, name: Name, tmp_path: Path) -> None:
+    """The command asks for the code at its terminal, once; then it signs with the session that it keeps."""
+    seed_file = tmp_path / "seed"
+    device = ada.aws(
+        "create-virtual-mfa-device",
+        virtual_mfa_device_name=name("phone"),
+        outfile=str(seed_file),
+        bootstrap_method="Base32StringSeed",
+    )["VirtualMFADevice"]["SerialNumber"]
+    seed = seed_file.read_text()
+    ada.aws("enable-mfa-device", user_name=ada.name, serial_number=device, **_options(codes_at(seed, step_now() - 2)))
+    role = name("Auditor")
+    arn = make_role(ada.aws, server, role, Bool={"aws:MultiFactorAuthPresent": "true"})
+
+    config = tmp_path / "config"
+    config.write_text(
+        f"[profile ada]\naws_access_key_id = {ada.key['AccessKeyId']}\n"
+        f"aws_secret_access_key = {ada.key['SecretAccessKey']}\n"
+        f"[profile auditor]\nrole_arn = {arn}\nsource_profile = ada\nmfa_serial = {device}\nrole_session_name = shift\n"
+    )
+    variables = {
+        key: value for key, value in ada.aws.variables.items() if not key.startswith(("AWS_ACCESS", "AWS_SECRET"))
+    }
+    variables["AWS_CONFIG_FILE"] = str(config)
+    command = [ada.aws.program, "--profile", "auditor", "sts", "get-caller-identity", "--output", "json"]
+
+    prompt = f"Enter MFA code for {device}: "
+    shown = run_at_terminal(command, variables, prompt=prompt, answer=code_at(seed, step_now()))
+    session = f"arn:aws:sts::{server.account}:assumed-role/{role}/shift"
+    assert json.loads(shown)["Arn"] == session
+    again = run(command, variables)
+    assert json.loads(again.stdout)["Arn"] == session, again.stderr
+    users = run([*command[:3], "iam", "list-users"], variables)
+    assert users.returncode == 0, users.stderr
+
+
+def _options(parameters: dict[str, str]) -> dict[str, str]:
+    return {f"authentication_code{number}": value for number, value in enumerate(parameters.values(), 1)}
+
+
+def test_a_profile_assumes_a_role_from_a_role(server: Server, ada: Person, name: Name, tmp_path: Path) -> None:
+    """`source_profile` may be such a profile itself: a chain, of which each link is a call of ours."""
+    first, second = (make_role(ada.aws, server, name(word)) for word in ("First", "Second"))
+    config = tmp_path / "config"
+    config.write_text(
+        f"[profile ada]\naws_access_key_id = {ada.key['AccessKeyId']}\n"
+        f"aws_secret_access_key = {ada.key['SecretAccessKey']}\n"
+        f"[profile first]\nrole_arn = {first}\nsource_profile = ada\n"
+        f"[profile second]\nrole_arn = {second}\nsource_profile = first\nrole_session_name = chained\n"
+    )
+    variables = {
+        key: value for key, value in ada.aws.variables.items() if not key.startswith(("AWS_ACCESS", "AWS_SECRET"))
+    }
+    variables["AWS_CONFIG_FILE"] = str(config)
+    ended = run([ada.aws.program, "--profile", "second", "sts", "get-caller-identity"], variables)
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout)["Arn"].endswith(f"assumed-role/{name('Second')}/chained")
+
+
+# --- @aws-sdk/client-sts -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def javascript(ada: Person) -> Javascript:
+    """Play a scenario of `sts.mjs` as a user, and give what it printed."""
+    return play(PROGRAM, "client-sts", ada.aws.variables)
+
+
+def test_a_chain(javascript: Javascript, server: Server, ada: Person, name: Name) -> None:
+    """The source identity goes along, the expiration is a date, and a chain has its limit (S-13, S-16)."""
+    first, second = (make_role(ada.aws, server, name(word)) for word in ("First", "Second"))
+    seen = javascript("chain", first=first, second=second)
+    sessions = f"arn:aws:sts::{server.account}:assumed-role"
+    assert seen["arns"] == [f"{sessions}/{name('First')}/js", f"{sessions}/{name('Second')}/chained"]
+    assert (seen["sourceIdentity"], seen["isDate"]) == ("ada", True)
+    over = seen["over"]
+    assert (over["isKind"], over["name"], over["status"]) == (True, "ValidationError", 400)
+    assert "1 hour session limit for roles assumed by role chaining" in over["message"]
+
+
+def test_a_federated_user(javascript: Javascript, server: Server) -> None:
+    policy = '{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "docs:*", "Resource": "*"}}'
+    seen = javascript("federation", policy=policy)
+    assert seen["arn"] == f"arn:aws:sts::{server.account}:federated-user/app"
+    assert seen["user"] == {"Arn": seen["arn"], "FederatedUserId": f"{server.account}:app"}
+
+
+def test_errors_and_an_identity_token(javascript: Javascript, server: Server, ada: Person, name: Name) -> None:
+    """Errors come as the SDK's own classes; once the account issues tokens, there is one."""
+    disabled, message, missing = javascript("errors", role=server.arn(f"role/{name('None')}"))
+    assert disabled == {
+        "isKind": True,
+        "name": "OutboundWebIdentityFederationDisabledException",
+        "message": "Outbound web identity federation is not enabled for your account.",
+        "fault": "client",
+        "status": 403,
+    }
+    assert message == {
+        "isKind": True,
+        "name": "InvalidAuthorizationMessageException",
+        "message": "Message is not valid",
+        "fault": "client",
+        "status": 400,
+    }
+    assert (missing["isKind"], missing["name"], missing["status"]) == (True, "AccessDenied", 403)
+    issuer = ada.aws("enable-outbound-web-identity-federation")["IssuerIdentifier"]
+    try:
+        seen = javascript("identityToken")
+        claims = json.loads(base64.urlsafe_b64decode(seen["token"].split(".")[1] + "=="))
+        assert (claims["iss"], claims["sub"]) == (issuer, server.arn(f"user/{ada.name}"))
+        assert claims["exp"] == seen["expires"]
+        assert 50 < claims["exp"] - time.time() <= 60
+    finally:
+        ada.aws("disable-outbound-web-identity-federation")
