@@ -194,6 +194,11 @@ class Subscription:
         self._ready.clear()
         return found
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is ready, so that the next record may take a while."""
+        return not self._ready
+
     def __iter__(self) -> Iterator[Delivery]:
         while True:
             if not self._ready:

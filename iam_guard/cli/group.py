@@ -51,7 +51,7 @@ COMMANDS = {
         *("cases", "test"),
         "Run the cases of FILES (JSON lines or YAML); print failures, then `N passed, N failed`.",
     ),
-    "audit": CommandRow("audit", "audit", "Verify the audit trail, and prove what stands in it."),
+    "audit": CommandRow("audit", "audit", "Verify the audit trail, prove what stands in it, and read it."),
     "explain": CommandRow(
         *("cases", "explain_case"),
         "Say why a case of FILE (JSON, JSON lines or YAML; else standard input) is allowed or denied.",
