@@ -20,7 +20,7 @@ from iam_guard.audit.merkle import leaf_hashes
 from iam_guard.audit.proof import problem_of, prove
 from iam_guard.audit.segments import SegmentWriter
 from iam_guard.audit.shard import segments_of, shards_of, whole_lines
-from iam_guard.audit.signed_note import KeyRing, SigningKey
+from iam_guard.audit.signed_note import KeyRing, SignerKey
 from iam_guard.audit.verify import verify_trail
 
 RECORD_BYTES = 666
@@ -40,7 +40,7 @@ def measure() -> Iterator[Row]:
     lines = [_record(number) for number in range(PORTION)]
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        key = SigningKey.new("trail.example/audit")
+        key = SignerKey.new("trail.example/audit")
         taken: dict[str, float] = {}
         for number in range(ROUNDS):
             for name, run in _runs(root / str(number), key, lines).items():
@@ -51,7 +51,7 @@ def measure() -> Iterator[Row]:
         yield from _verifying(root / "large", key, lines, taken[HASHES])
 
 
-def _runs(folder: Path, key: SigningKey, lines: list[bytes]) -> dict[str, Callable[[], float]]:
+def _runs(folder: Path, key: SignerKey, lines: list[bytes]) -> dict[str, Callable[[], float]]:
     """Give what takes turns: each tells the seconds for a record."""
     folder.mkdir()
     return {
@@ -63,7 +63,7 @@ def _runs(folder: Path, key: SigningKey, lines: list[bytes]) -> dict[str, Callab
     }
 
 
-def _verifying(trail: Path, key: SigningKey, lines: list[bytes], hashing: float) -> Iterator[Row]:
+def _verifying(trail: Path, key: SignerKey, lines: list[bytes], hashing: float) -> Iterator[Row]:
     _write(trail, key, lines, VERIFIED_RECORDS)
     ring = KeyRing([key.verifier])
     begun = time.process_time()
@@ -95,7 +95,7 @@ def _rate(name: str, seconds: float, peer: str, of_peer: float) -> Row:
     return Row(f"{name}: records a second", 1 / seconds, "1/s", of_peer / seconds, peer)
 
 
-def _write(trail: Path, key: SigningKey, lines: list[bytes], count: int, *, durable: bool = False) -> float:
+def _write(trail: Path, key: SignerKey, lines: list[bytes], count: int, *, durable: bool = False) -> float:
     writer = SegmentWriter(trail, key)
     clock = time.perf_counter if durable else time.process_time
     begun = clock()

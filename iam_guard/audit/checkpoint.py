@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from iam_guard.audit.merkle import HASH_BYTES
-from iam_guard.audit.signed_note import KeyRing, Note, SigningKey, Trust, parse_note, sign_note
+from iam_guard.audit.signed_note import KeyRing, Note, SignerKey, Trust, parse_note, sign_note
 from iam_guard.errors import InvalidInput
 
 _SIZE = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
@@ -68,12 +68,12 @@ class SignedCheckpoint:
     note: Note
 
 
-def origin_of(shard: str, key: SigningKey) -> str:
+def origin_of(shard: str, key: SignerKey) -> str:
     """Name the tree of a shard whose checkpoints this key signs."""
     return f"{key.name}/{shard}"
 
 
-def sign_checkpoint(shard: str, size: int, root: bytes, key: SigningKey) -> str:
+def sign_checkpoint(shard: str, size: int, root: bytes, key: SignerKey) -> str:
     """Make the note that says how the tree of a shard is now."""
     return sign_note(Checkpoint(origin_of(shard, key), size, root).text, (key,))
 

@@ -28,7 +28,7 @@ from iam_guard.audit.open_shard import OpenSegment, end_shard, lock_shard, remov
 from iam_guard.audit.own_records import Gap
 from iam_guard.audit.segments import SegmentWriter
 from iam_guard.audit.shard import LOCK, UNFINISHED, Segment, is_ended, read_opening, segments_of, shards_of, whole_lines
-from iam_guard.audit.signed_note import KeyRing, SigningKey, Trust
+from iam_guard.audit.signed_note import KeyRing, SignerKey, Trust
 from iam_guard.errors import InvalidInput
 
 logger = logging.getLogger("iam_guard.audit")
@@ -46,7 +46,7 @@ class Recovered:
     """False where the lines do not bear the checkpoints, so that nothing could be added."""
 
 
-def recover(trail: Path, key: SigningKey, ring: KeyRing, *, region: str = "us-east-1") -> list[Recovered]:
+def recover(trail: Path, key: SignerKey, ring: KeyRing, *, region: str = "us-east-1") -> list[Recovered]:
     """End every shard whose process is gone; say what was found. The ring knows the keys that signed before."""
     if not trail.is_dir():
         return []

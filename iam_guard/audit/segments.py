@@ -46,7 +46,7 @@ from iam_guard.audit.own_records import Gap, end_line, gap_line, segment_line
 from iam_guard.audit.record import Stamp
 from iam_guard.audit.redaction import MAX_LINE
 from iam_guard.audit.shard import Segment, shard_id
-from iam_guard.audit.signed_note import SigningKey
+from iam_guard.audit.signed_note import SignerKey
 
 logger = logging.getLogger("iam_guard.audit")
 
@@ -79,7 +79,7 @@ class SegmentWriter:
     def __init__(
         self,
         trail: Path,
-        key: SigningKey,
+        key: SignerKey,
         *,
         service: str = "iam-guard",
         region: str = "us-east-1",

@@ -86,9 +86,19 @@ def shards_of(trail: Path) -> list[Path]:
 
 
 def segments_of(shard: Path) -> list[Segment]:
-    """List the segments of which there is any file, in the order of their lines."""
-    names = {path.stem for path in shard.iterdir() if path.suffix in (LINES, HASHES, CHECKPOINTS)}
-    return [Segment(shard, int(name)) for name in sorted(names) if _SEGMENT.fullmatch(name)]
+    """List the segments of which there is any file, in the order of their lines.
+
+    A listing may miss a file that is made meanwhile and have one that is made after it. So there are two: up to the
+    last of the first, the second misses nothing.
+    """
+    before = _names(shard)
+    names = before | {name for name in _names(shard) if name < max(before, default="")}
+    return [Segment(shard, int(name)) for name in sorted(names)]
+
+
+def _names(shard: Path) -> set[str]:
+    files = (path for path in shard.iterdir() if path.suffix in (LINES, HASHES, CHECKPOINTS))
+    return {path.stem for path in files if _SEGMENT.fullmatch(path.stem)}
 
 
 def place_of(line: bytes) -> tuple[str, int] | None:

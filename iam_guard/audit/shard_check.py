@@ -190,6 +190,8 @@ class ShardCheck:
         self._note_own(here, lines, found)
         if here.is_last:
             self._check_tail(here, lines, found)
+        if here.is_last and self._has_ended:
+            self._check_remains(here)
 
     def _diagnose(self, here: _Here, lines: SegmentLines) -> Sequence[int | None]:
         """Say what became of the lines; give which of those that are signed each of them is."""
@@ -297,6 +299,15 @@ class ShardCheck:
         before = 0 if here.checkpoints else first - self._signed  # in earlier segments
         detail = f"{before + count} lines{half} have no checkpoint"
         self._say(Verdict.UNSIGNED_TAIL, detail, name, begin + 1, first + signed - before)
+
+    def _check_remains(self, here: _Here) -> None:
+        """In a shard that has ended nothing is half written: what looks so was put in."""
+        segment, whole = here.segment, len(here.stored or b"") // HASH_BYTES
+        if here.stored is not None and len(here.stored) > whole * HASH_BYTES:
+            self._say(Verdict.MODIFIED, "half a hash was put in", segment.hashes.name, whole + 1)
+        for finding in read_checkpoints(segment.checkpoints, self._shard, self._ring, is_open=False)[1]:
+            if finding not in self._findings:
+                self._add(finding)
 
     def _note_own(self, here: _Here, lines: SegmentLines, found: Sequence[int | None]) -> None:
         """See what the trail says about itself; what it says of drops and its end is believed once it is signed."""

@@ -86,7 +86,7 @@ class VerifierKey:
         return True
 
 
-class SigningKey:
+class SignerKey:
     """A private key with its name; shows neither in its repr nor anywhere else what it is."""
 
     __slots__ = ("_private", "_seed", "verifier")
@@ -99,12 +99,12 @@ class SigningKey:
         self.verifier = VerifierKey.of_public(name, self._private.public_key().public_bytes_raw())
 
     @classmethod
-    def new(cls, name: str) -> SigningKey:
+    def new(cls, name: str) -> SignerKey:
         """Make a random key."""
         return cls(name, Ed25519PrivateKey.generate().private_bytes_raw())
 
     @classmethod
-    def parse(cls, text: str, *, place: str = "audit_key_file") -> SigningKey:
+    def parse(cls, text: str, *, place: str = "audit_key_file") -> SignerKey:
         """Read `PRIVATE+KEY+name+id+base64`; raise `ConfigurationError`, which never repeats it."""
         name, id_, encoded = ([*text.removeprefix(_PRIVATE).split("+", 2), "", ""])[:3]
         decoded = _decode(encoded) or b""
@@ -127,7 +127,7 @@ class SigningKey:
         return f"{_MARK}{self.name} {_encode(self.verifier.id + self._private.sign(text.encode()))}\n"
 
     def __repr__(self) -> str:
-        return f"SigningKey(<{self.name}, {self.verifier.id.hex()}>)"
+        return f"SignerKey(<{self.name}, {self.verifier.id.hex()}>)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +174,7 @@ def is_key_name(name: str) -> bool:
     return bool(name) and name.isprintable() and not any(each == "+" or each.isspace() for each in name)
 
 
-def sign_note(text: str, signers: Sequence[SigningKey]) -> str:
+def sign_note(text: str, signers: Sequence[SignerKey]) -> str:
     """Put signatures below a text."""
     if not text.endswith("\n") or not _is_clean(text) or not signers:
         raise ValueError("expected a text that ends with a line break, and a key")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 from pathlib import Path
 
-from iam_guard.audit.signed_note import KeyRing, SigningKey, VerifierKey
+from iam_guard.audit.signed_note import KeyRing, SignerKey, VerifierKey
 from iam_guard.errors import ConfigurationError
 from iam_guard.private_files import create_private_file, read_private_file, replace_private_file
 from iam_guard.settings import Settings
@@ -32,23 +32,23 @@ def default_key_name() -> str:
 
 def create_signing_key_file(path: Path, name: str | None = None) -> bool:
     """Create a file with one new key, readable by its owner only; False if there is one, which stays as it is."""
-    return create_private_file(path, _line(SigningKey.new(name or default_key_name())))
+    return create_private_file(path, _line(SignerKey.new(name or default_key_name())))
 
 
-def rotate_signing_key(path: Path) -> SigningKey:
+def rotate_signing_key(path: Path) -> SignerKey:
     """Put a new key of the same name before the others of the file; it signs from the next start on."""
     keys = read_signing_keys(path)
-    new = SigningKey.new(keys[0].name)
+    new = SignerKey.new(keys[0].name)
     replace_private_file(path, b"".join(_line(each) for each in (new, *keys)))
     return new
 
 
-def read_signing_keys(path: Path) -> list[SigningKey]:
+def read_signing_keys(path: Path) -> list[SignerKey]:
     """Read the keys of a file, the one that signs first."""
     lines = read_private_file(path, "audit key", _REMEDY, place="audit_key_file")
     if not lines:
         raise ConfigurationError("expected at least one signing key", place=str(path))
-    return [SigningKey.parse(line, place=str(path)) for line in lines]
+    return [SignerKey.parse(line, place=str(path)) for line in lines]
 
 
 def key_ring(settings: Settings, key_file: Path | None = None) -> KeyRing:
@@ -59,5 +59,5 @@ def key_ring(settings: Settings, key_file: Path | None = None) -> KeyRing:
     return KeyRing(dict.fromkeys(given))
 
 
-def _line(key: SigningKey) -> bytes:
+def _line(key: SignerKey) -> bytes:
     return key.secret_text().encode() + b"\n"

@@ -22,7 +22,7 @@ from iam_guard.audit.open_shard import lock_shard
 from iam_guard.audit.recovery import Recovered, declare, recover
 from iam_guard.audit.segments import SegmentLimits
 from iam_guard.audit.shard import Segment, is_ended, segments_of, shards_of
-from iam_guard.audit.signed_note import KeyRing, SigningKey
+from iam_guard.audit.signed_note import KeyRing, SignerKey
 from iam_guard.audit.verdicts import Verdict
 from iam_guard.audit.verify import verify_trail
 from tests.audit.trails import KEY, RING, last_segment, lines_of, only_shard, record, verdicts, writer_in, written
@@ -230,7 +230,7 @@ def test_power_that_went_makes_no_second_truth(tmp_path: Path) -> None:
 
 def test_checkpoints_of_the_key_before_a_rotation_are_believed(tmp_path: Path) -> None:
     """The ring knows it; the shard ends with the new key's."""
-    new = SigningKey.new("trail.example/audit")
+    new = SignerKey.new("trail.example/audit")
     written(tmp_path, 20, is_ended=False)
     [found] = recover(tmp_path, new, KeyRing([new.verifier, KEY.verifier]))
     assert found.is_continued

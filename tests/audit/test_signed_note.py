@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iam_guard.audit.checkpoint import Checkpoint, notes_of, open_checkpoint, sign_checkpoint
-from iam_guard.audit.signed_note import KeyRing, SigningKey, Trust, VerifierKey, is_key_name, parse_note, sign_note
+from iam_guard.audit.signed_note import KeyRing, SignerKey, Trust, VerifierKey, is_key_name, parse_note, sign_note
 from iam_guard.audit.signing_keys import (
     audit_key_file,
     create_signing_key_file,
@@ -43,7 +43,7 @@ NOTE = sign_checkpoint("docs-a-1-x", 20852163, bytes(range(32)), KEY)
 
 
 def test_the_published_key_signs_the_published_note() -> None:
-    key = SigningKey.parse(GO_SKEY)
+    key = SignerKey.parse(GO_SKEY)
     assert str(key.verifier) == GO_VKEY
     assert key.secret_text() == GO_SKEY
     assert sign_note(GO_TEXT, (key,)) == GO_NOTE
@@ -60,17 +60,17 @@ def test_the_published_notes_are_believed(vkey: str, note: str) -> None:
 def test_unknown_signatures_are_passed_over_and_one_known_is_needed() -> None:
     """Also when they share the name or the id of a known key; C2SP, "Signatures"."""
     text = "x\n"
-    other = SigningKey.new("witness.example")
+    other = SignerKey.new("witness.example")
     both = parse_note(sign_note(text, (STRANGER, KEY, other)).encode())
     assert KeyRing([KEY.verifier]).trust(both) is Trust.GOOD
     assert KeyRing([other.verifier]).trust(both) is Trust.GOOD
     assert KeyRing([KEY.verifier, other.verifier]).trust(both) is Trust.GOOD
-    assert KeyRing([SigningKey.new("trail.example/audit").verifier]).trust(both) is Trust.UNKNOWN_KEY
+    assert KeyRing([SignerKey.new("trail.example/audit").verifier]).trust(both) is Trust.UNKNOWN_KEY
     assert KeyRing([]).trust(both) is Trust.UNKNOWN_KEY
 
 
 def test_one_known_signature_that_is_wrong_spoils_the_note() -> None:
-    other = SigningKey.new("witness.example")
+    other = SignerKey.new("witness.example")
     wrong = other.signature_line("y\n")
     note = parse_note((sign_note("x\n", (KEY,)) + wrong).encode())
     assert KeyRing([KEY.verifier]).trust(note) is Trust.GOOD
@@ -195,7 +195,7 @@ def test_a_file_of_checkpoints_is_taken_apart(count: int, cut: int) -> None:
 def test_a_key_needs_a_name_without_spaces(name: str) -> None:
     assert not is_key_name(name)
     with pytest.raises(ConfigurationError):
-        SigningKey.new(name)
+        SignerKey.new(name)
 
 
 @pytest.mark.parametrize(
@@ -219,14 +219,14 @@ def test_a_wrong_verifier_key_is_refused(text: str) -> None:
 )
 def test_a_wrong_signing_key_is_refused_without_telling_it(text: str) -> None:
     with pytest.raises(ConfigurationError, match="expected a signing key") as caught:
-        SigningKey.parse(text)
+        SignerKey.parse(text)
     assert "EKFALVFGyN" not in str(caught.value)
 
 
 def test_no_repr_shows_a_key() -> None:
     """Design, section 5."""
-    key = SigningKey.parse(GO_SKEY)
-    assert repr(key) == "SigningKey(<PeterNeumann, c74f20a3>)"
+    key = SignerKey.parse(GO_SKEY)
+    assert repr(key) == "SignerKey(<PeterNeumann, c74f20a3>)"
     assert GO_SKEY[-30:] not in f"{key!r} {key} {vars(type(key))!r}"
 
 

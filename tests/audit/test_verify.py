@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 from iam_guard.audit.checkpoint import sign_checkpoint
 from iam_guard.audit.own_records import Gap
 from iam_guard.audit.segments import SegmentLimits
-from iam_guard.audit.shard import segments_of, whole_lines
+from iam_guard.audit.shard import segments_of, shards_of, whole_lines
 from iam_guard.audit.signed_note import KeyRing
 from iam_guard.audit.verdicts import MEANINGS, TrailFinding, Verdict
 from iam_guard.audit.verify import read_anchors, trail_bytes, verify_trail
 from iam_guard.errors import InvalidInput
-from tests.audit.trails import KEY, RING, SMALL, STRANGER, lines_of, record, verdicts, writer_in, written
+from tests.audit.trails import KEY, RING, SMALL, STRANGER, lines_of, only_shard, record, verdicts, writer_in, written
 
-LAW = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+LAW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 MODIFIED, REORDERED, MISSING = Verdict.MODIFIED, Verdict.REORDERED, Verdict.MISSING
 TRUNCATED_TAIL, FORKED, GAP = Verdict.TRUNCATED_TAIL, Verdict.FORKED, Verdict.GAP
 BAD_SIGNATURE, UNKNOWN_KEY, UNSIGNED_TAIL = Verdict.BAD_SIGNATURE, Verdict.UNKNOWN_KEY, Verdict.UNSIGNED_TAIL
@@ -563,15 +563,16 @@ def test_whatever_stands_in_the_files_there_is_an_answer(
 
 
 LIVE = """
-import sys
+import sys, time
 from pathlib import Path
 from tests.audit.trails import record, writer_in
 from iam_guard.audit.segments import SegmentLimits
-writer = writer_in(Path(sys.argv[1]), SegmentLimits(checkpoint_records=50, segment_bytes=100_000))
+writer = writer_in(Path(sys.argv[1]), SegmentLimits(checkpoint_records=50, segment_bytes=20_000))
 print(flush=True)
 while True:
     writer.append([record(each) for each in range(20)])
     writer.commit()
+    time.sleep(0.001)
 """
 
 
@@ -582,13 +583,13 @@ def test_a_trail_is_verified_while_it_is_written(tmp_path: Path) -> None:
         assert process.stdout is not None
         process.stdout.readline()
         try:
-            while not any(tmp_path.iterdir()):
+            while not shards_of(tmp_path) or len(segments_of(only_shard(tmp_path))) < 2:
                 time.sleep(0.01)
-            found = {verdict for _ in range(25) for verdict in verdicts(tmp_path)}
+            found = {verdict for _ in range(20) for verdict in verdicts(tmp_path)}
         finally:
             process.kill()
     assert found <= {UNSIGNED_TAIL}
-    assert len(segments_of(next(tmp_path.iterdir()))) > 3
+    assert len(segments_of(only_shard(tmp_path))) > 3
 
 
 # --- limits ----------------------------------------------------------------------------------------------------------

@@ -9,13 +9,13 @@ from pathlib import Path
 from iam_guard.audit.checkpoint import open_checkpoint
 from iam_guard.audit.segments import SegmentLimits, SegmentWriter
 from iam_guard.audit.shard import Segment, segments_of, shards_of, whole_lines
-from iam_guard.audit.signed_note import KeyRing, SigningKey
+from iam_guard.audit.signed_note import KeyRing, SignerKey
 from iam_guard.audit.verdicts import Verdict
 from iam_guard.audit.verify import verify_trail
 
-KEY = SigningKey("trail.example/audit", bytes(range(32)))
+KEY = SignerKey("trail.example/audit", bytes(range(32)))
 RING = KeyRing([KEY.verifier])
-STRANGER = SigningKey("trail.example/audit", bytes(range(1, 33)))
+STRANGER = SignerKey("trail.example/audit", bytes(range(1, 33)))
 SMALL = SegmentLimits(checkpoint_records=4, checkpoint_seconds=1000.0, segment_bytes=2500, reserve_bytes=4096)
 
 
@@ -32,7 +32,7 @@ def record(number: int, *, filler: str = "") -> bytes:
     return json.dumps(made, separators=(",", ":")).encode() + b"\n"
 
 
-def writer_in(trail: Path, limits: SegmentLimits = SMALL, key: SigningKey = KEY) -> SegmentWriter:
+def writer_in(trail: Path, limits: SegmentLimits = SMALL, key: SignerKey = KEY) -> SegmentWriter:
     return SegmentWriter(trail, key, service="docs", limits=limits)
 
 

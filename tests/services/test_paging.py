@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 from iam_guard.services.paging import CHUNK, MOST_CHARACTERS
-from tests.services.conftest import Client
+from iam_guard.store.schema import identities
+from tests.services.conftest import Client, Running
 
 TRUST = {
     "Version": "2012-10-17",
@@ -13,12 +14,16 @@ TRUST = {
 }
 
 
-def test_white_space_does_not_make_a_page_without_end(iam: Client) -> None:
+def test_white_space_does_not_make_a_page_without_end(iam: Client, server: Running) -> None:
     """Documents at the raw limit end a page early; the pages together have everything once (G-74)."""
     padded = json.dumps(TRUST) + " " * 130_000
     names = [f"role-{number:03}" for number in range(2 * CHUNK + 20)]
-    for name in names:
-        iam.create_role(RoleName=name, AssumeRolePolicyDocument=padded)
+    iam.create_role(RoleName=names[0], AssumeRolePolicyDocument=padded)
+    with server.store.changing() as records:
+        row = records.one(identities, folded=names[0])
+        assert row is not None
+        for name in names[1:]:
+            records.insert(identities, **{**row, "id": f"AROA{name.upper()}", "name": name, "folded": name})
     assert CHUNK * len(padded) > MOST_CHARACTERS
     for operation, member in (("list_roles", "Roles"), ("get_account_authorization_details", "RoleDetailList")):
         pages = list(iam.get_paginator(operation).paginate(PaginationConfig={"PageSize": 1000}))
