@@ -22,6 +22,7 @@ from iam_guard.audit.signing_keys import audit_key_file, key_ring, rotate_signin
 from iam_guard.audit.verdicts import MEANINGS, Report, ShardReport, TrailFinding, Verdict
 from iam_guard.audit.verify import read_anchors, trail_bytes, verify_trail
 from iam_guard.cli.audit_consumers import export, tail
+from iam_guard.cli.audit_query import query
 from iam_guard.cli.audit_sources import FOLDER, KEYS, believed_keys
 from iam_guard.cli.options import JSON, STORE
 from iam_guard.errors import ConfigurationError, InvalidInput
@@ -39,6 +40,7 @@ def audit() -> None:
 
 audit.add_command(tail)
 audit.add_command(export)
+audit.add_command(query)
 
 
 @audit.command()
