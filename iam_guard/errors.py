@@ -330,3 +330,11 @@ class DecisionUnavailable(IamGuardError):
     code = "ServiceUnavailable"
     status = 503
     wire_status = 503
+
+
+class TrailDamaged(IamGuardError):
+    """A place of the audit trail is not what was signed, so nothing after it is handed out; `verdict` says how."""
+
+    def __init__(self, message: str, *, verdict: str, place: str | None = None) -> None:
+        super().__init__(f"{verdict}: {message}", place=place)
+        self.verdict = verdict

@@ -1,7 +1,7 @@
 """Reading a trail's file back, line by line.
 
 Nothing is skipped silently: a line that is no record raises with its number, or is handed to whoever wants to read on.
-An empty line holds nothing (see `sinks`). Must not live here: following a live file, filters and queries.
+An empty line holds nothing (see `sinks`). Must not live here: following a live trail (`subscription`).
 
 Versions are compared as CloudTrail asks for: another major version is refused, a higher minor version is read and its
 unknown members are kept.
@@ -32,7 +32,7 @@ def read(path: str | Path, *, on_broken: Callable[[InvalidInput], None] | None =
             if line == b"\n":
                 continue
             try:
-                yield _record(line)
+                yield parse_record(line)
             except ValueError as error:
                 broken = InvalidInput(str(error), place=f"{path}:{number}")
                 if on_broken is None:
@@ -48,7 +48,7 @@ def _lines(file: BinaryIO) -> Iterator[bytes]:
             pass
 
 
-def _record(line: bytes) -> dict[str, Any]:
+def parse_record(line: bytes) -> dict[str, Any]:
     """Read one line; raise `ValueError` that says what is wrong with it."""
     if not line.endswith(b"\n"):
         raise ValueError(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -17,39 +17,35 @@ import click
 
 from iam_guard.audit.checkpoint import Checkpoint
 from iam_guard.audit.proof import InclusionProof, latest_checkpoints, problem_of, prove
-from iam_guard.audit.signed_note import KeyRing, VerifierKey
+from iam_guard.audit.signed_note import KeyRing
 from iam_guard.audit.signing_keys import audit_key_file, key_ring, rotate_signing_key
 from iam_guard.audit.verdicts import MEANINGS, Report, ShardReport, TrailFinding, Verdict
 from iam_guard.audit.verify import read_anchors, trail_bytes, verify_trail
+from iam_guard.cli.audit_consumers import export, tail
+from iam_guard.cli.audit_query import query
 from iam_guard.cli.audit_replay import replay
+from iam_guard.cli.audit_sources import FOLDER, KEYS, believed_keys
 from iam_guard.cli.options import JSON, STORE
 from iam_guard.errors import ConfigurationError, InvalidInput
 from iam_guard.settings import load
 from iam_guard.store.engine import database_file
 
-_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 _FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
-_KEYS = click.option(
-    "--key",
-    "keys",
-    multiple=True,
-    metavar="VKEY",
-    help="A public key that is believed, `name+id+base64`; else those of the settings and of the store's key file.",
-)
-_TRAIL = click.option("--trail", type=_FOLDER, required=True, help="The folder of the trail.")
+_TRAIL = click.option("--trail", type=FOLDER, required=True, help="The folder of the trail.")
 
 
 @click.group()
 def audit() -> None:
-    """Verify the audit trail, prove what stands in it, and decide its requests again."""
+    """Verify the audit trail, prove what stands in it, read it, and decide its requests again."""
 
 
-audit.add_command(replay)
+for each in (tail, export, query, replay):
+    audit.add_command(each)
 
 
 @audit.command()
-@click.argument("folder", type=_FOLDER)
-@_KEYS
+@click.argument("folder", type=FOLDER)
+@KEYS
 @click.option("--since-checkpoint", type=_FILE, metavar="FILE", help="Checkpoints that were kept elsewhere.")
 @click.option(
     "--accept",
@@ -68,7 +64,7 @@ def verify(
     as_json: bool,
 ) -> None:
     """Verify every shard in FOLDER; exit code 1 when anything is not as it was signed."""
-    ring = _ring(keys, store)
+    ring = believed_keys(keys, store)
     since = None if since_checkpoint is None else _anchors(since_checkpoint, ring)
     with _progress("verifying", trail_bytes(folder), is_shown=not as_json) as progress:
         report = verify_trail(folder, ring, since=since, progress=progress)
@@ -82,16 +78,16 @@ def verify(
 @audit.command("prove")
 @click.argument("event_id")
 @_TRAIL
-@_KEYS
+@KEYS
 @STORE
 def prove_command(event_id: str, trail: Path, keys: tuple[str, ...], store: str) -> None:
     """Prove that the record EVENT_ID is in the trail: write a proof as JSON that can be checked without the trail."""
-    click.echo(json.dumps(prove(trail, event_id, _ring(keys, store)).to_dict()))
+    click.echo(json.dumps(prove(trail, event_id, believed_keys(keys, store)).to_dict()))
 
 
 @audit.command()
 @click.argument("file", default="-", type=_FILE)
-@_KEYS
+@KEYS
 @STORE
 @JSON
 def check_proof(file: Path, keys: tuple[str, ...], store: str, as_json: bool) -> None:
@@ -101,7 +97,7 @@ def check_proof(file: Path, keys: tuple[str, ...], store: str, as_json: bool) ->
     except ValueError:
         raise InvalidInput("expected a proof as JSON", place=str(file)) from None
     proof = InclusionProof.from_dict(given if isinstance(given, dict) else {})
-    problem = problem_of(proof, _ring(keys, store))
+    problem = problem_of(proof, believed_keys(keys, store))
     if as_json:
         record = json.loads(proof.line) if problem is None else None
         click.echo(json.dumps({"proved": problem is None, "problem": problem, "record": record}))
@@ -114,11 +110,11 @@ def check_proof(file: Path, keys: tuple[str, ...], store: str, as_json: bool) ->
 
 @audit.command()
 @_TRAIL
-@_KEYS
+@KEYS
 @STORE
 def checkpoint(trail: Path, keys: tuple[str, ...], store: str) -> None:
     """Print the latest checkpoint of every shard, to be kept elsewhere for `verify --since-checkpoint`."""
-    notes = latest_checkpoints(trail, _ring(keys, store))
+    notes = latest_checkpoints(trail, believed_keys(keys, store))
     if not notes:
         raise InvalidInput("there is no checkpoint that can be believed", place=str(trail))
     click.echo("".join(f"{note.decode()}\n" for note in notes), nl=False)
@@ -141,16 +137,6 @@ def keys_command(rotate: bool, store: str, as_json: bool) -> None:
 
 
 # --- what the commands have in common ----------------------------------------------------------------------------
-
-
-def _ring(keys: Sequence[str], store: str) -> KeyRing:
-    if keys:
-        return KeyRing([VerifierKey.parse(text, place="--key") for text in keys])
-    settings = load()
-    ring = key_ring(settings, audit_key_file(settings, database_file(store)))
-    if not ring.keys:
-        raise ConfigurationError("expected a public key, give `--key` or set `IAM_GUARD_AUDIT_VERIFIER_KEYS`")
-    return ring
 
 
 def _anchors(file: Path, ring: KeyRing) -> dict[str, Checkpoint]:

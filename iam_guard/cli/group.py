@@ -52,7 +52,8 @@ COMMANDS = {
         "Run the cases of FILES (JSON lines or YAML); print failures, then `N passed, N failed`.",
     ),
     "audit": CommandRow(
-        "audit", "audit", "Verify the audit trail, prove what stands in it, and decide its requests again."
+        *("audit", "audit"),
+        "Verify the audit trail, prove what stands in it, read it, and decide its requests again.",
     ),
     "explain": CommandRow(
         *("cases", "explain_case"),

@@ -1,0 +1,320 @@
+"""From a record to an event of the Open Cybersecurity Schema Framework, version 1.9.0 (schema.ocsf.io).
+
+- A refused credential is Authentication (3002).
+- A session that was allowed is Authorize Session (3003): that class is about what a new session may do.
+- Everything else is API Activity (6003) with the profile `security_control`: `action_id` says what the control did,
+  `authorizations` which policies spoke, `status_id` whether the call succeeded. The last is unknown for what was
+  allowed, since a record is made before the handler runs.
+
+What has no place there stands in `unmapped`. Pure: a record goes in as it was read, nothing is looked up. Must not live
+here: the record's own shape (`record`), reading a trail (`subscription`), masking, which was done before.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from iam_guard.audit.identity import present
+
+SCHEMA_VERSION = "1.9.0"
+AUTHENTICATION, AUTHORIZE_SESSION, API_ACTIVITY = 3002, 3003, 6003
+
+SESSIONS = frozenset(
+    "AssumeRole AssumeRoleWithWebIdentity AssumeRoleWithSAML AssumeRoot GetSessionToken GetFederationToken".split()
+)
+"""Calls of STS that give credentials."""
+
+CREATE, READ, UPDATE, DELETE, OTHER = 1, 2, 3, 4, 99
+ACTIVITIES = {
+    **dict.fromkeys(("Create", "Generate", "Issue", "Upload", "Import", "Register", "Start", "Copy"), CREATE),
+    **dict.fromkeys(("Update", "Put", "Set", "Attach", "Add", "Change", "Modify", "Enable", "Tag", "Write"), UPDATE),
+    **dict.fromkeys(("Delete", "Remove", "Detach", "Deactivate", "Disable", "Untag", "Revoke", "Deregister"), DELETE),
+}
+"""First word of the name of an action that changes something -> activity of class 6003."""
+
+USER_TYPES = {"IAMUser": 1, "Root": 2, "AWSService": 4, "Unknown": 0}
+"""`userIdentity.type` -> `user.type_id`: user, admin, service, unknown; others are 99."""
+
+INFORMATIONAL, LOW, MEDIUM, HIGH = 1, 2, 3, 4
+
+Json = dict[str, Any]
+
+
+def ocsf_event(record: Mapping[str, Any]) -> Json:
+    """Give the event that a record is in OCSF."""
+    kind = _facts(record).get("kind")
+    if kind == "authentication":
+        return _authentication(record)
+    is_session = record.get("eventSource") == "sts.amazonaws.com" and record.get("eventName") in SESSIONS
+    return _authorize_session(record) if is_session and _outcome(record) == "Allowed" else _api_activity(record)
+
+
+# --- classes ---------------------------------------------------------------------------------------------------------
+
+
+def _api_activity(record: Mapping[str, Any]) -> Json:
+    activity = _activity(record)
+    profiles = ["security_control", *(["trace"] if "traceId" in _facts(record) else [])]
+    return present(
+        {
+            **_event(record, API_ACTIVITY, activity, profiles),
+            "activity_name": record.get("eventName"),
+            "actor": _actor(record),
+            "api": _api(record),
+            "http_request": _http_request(record),
+            "resources": _resources(record),
+            "src_endpoint": _src_endpoint(record),
+            "trace": _trace(record),
+            **_security_control(record),
+        }
+    )
+
+
+def _authentication(record: Mapping[str, Any]) -> Json:
+    parameters = record.get("requestParameters") or {}
+    host = parameters.get("host")
+    return present(
+        {
+            **_event(record, AUTHENTICATION, 1, []),
+            "activity_name": "Logon",
+            "user": _user(record),
+            "service": {"name": str(record.get("eventSource"))},
+            "dst_endpoint": None if host is None else {"hostname": host},
+            "src_endpoint": _src_endpoint(record),
+            "http_request": _http_request(record),
+            "auth_protocol_id": 99,
+            "auth_protocol": _facts(record).get("credentialKind"),
+            "is_remote": record.get("sourceIPAddress") is not None,
+            "logon_type_id": 3,
+            "logon_type": "Network",
+        }
+    )
+
+
+def _authorize_session(record: Mapping[str, Any]) -> Json:
+    resources = record.get("resources") or []
+    roles = [_named(str(each["ARN"])) for each in resources if ":role/" in str(each.get("ARN"))]
+    action = f"sts:{record.get('eventName')}"
+    return present(
+        {
+            **_event(record, AUTHORIZE_SESSION, 3 if roles else 1, []),
+            "activity_name": "Assign Roles" if roles else "Assign Privileges",
+            "user": _user(record),
+            "iam_roles": roles or None,
+            "privileges": [action],
+            "session": _session(record),
+            "src_endpoint": _src_endpoint(record),
+            "http_request": _http_request(record),
+        }
+    )
+
+
+# --- what the classes have in common -----------------------------------------------------------------------------
+
+
+def _event(record: Mapping[str, Any], class_uid: int, activity: int, profiles: list[str]) -> Json:
+    facts = _facts(record)
+    is_refused = record.get("errorCode") is not None
+    return {
+        "activity_id": activity,
+        "category_uid": class_uid // 1000,
+        "class_uid": class_uid,
+        "type_uid": class_uid * 100 + activity,
+        "severity_id": _severity(record),
+        "time": _milliseconds(record.get("eventTime")),
+        "message": record.get("errorMessage"),
+        "status_id": 2 if is_refused else 0,
+        "status_code": record.get("errorCode"),
+        "status_detail": facts.get("reason"),
+        "metadata": present(
+            {
+                "version": SCHEMA_VERSION,
+                "product": {"name": "iam_guard", "vendor_name": "iam_guard"},
+                "profiles": profiles,
+                "uid": record.get("eventID"),
+                "correlation_uid": record.get("requestID"),
+                "event_code": record.get("eventName"),
+                "original_time": record.get("eventTime"),
+                "log_name": facts.get("shard"),
+                "sequence": facts.get("sequence"),
+                "tenant_uid": record.get("recipientAccountId"),
+            }
+        ),
+        "unmapped": present(
+            {
+                "iamGuard": dict(facts),
+                "awsRegion": record.get("awsRegion"),
+                "readOnly": record.get("readOnly"),
+                "eventCategory": record.get("eventCategory"),
+                "sharedEventID": record.get("sharedEventID"),
+                "tlsDetails": record.get("tlsDetails"),
+            }
+        ),
+    }
+
+
+def _severity(record: Mapping[str, Any]) -> int:
+    facts = _facts(record)
+    if facts.get("kind") == "audit_gap":
+        return HIGH
+    if facts.get("reason") == "Error":
+        return MEDIUM
+    return INFORMATIONAL if record.get("errorCode") is None else LOW
+
+
+def _activity(record: Mapping[str, Any]) -> int:
+    if record.get("readOnly") is True:
+        return READ
+    name = str(record.get("eventName"))
+    word = next((end for end in range(1, len(name)) if name[end].isupper()), len(name))
+    return ACTIVITIES.get(name[:word], OTHER)
+
+
+def _actor(record: Mapping[str, Any]) -> Json:
+    issuer = _session_issuer(record)
+    role = _named(issuer["arn"]) if issuer.get("type") == "Role" and isinstance(issuer.get("arn"), str) else None
+    return present({"user": _user(record), "session": _session(record), "iam_role": role})
+
+
+def _user(record: Mapping[str, Any]) -> Json:
+    identity = record.get("userIdentity") or {}
+    kind = str(identity.get("type"))
+    account = identity.get("accountId")
+    name = identity.get("userName") or identity.get("invokedBy")
+    arn = identity.get("arn")
+    return present(
+        {
+            "type": kind,
+            "type_id": USER_TYPES.get(kind, 99),
+            "name": name or (str(arn).rpartition("/")[2] if arn else account or kind),
+            "uid": arn,
+            "uid_alt": identity.get("principalId") or None,
+            "account": None if account is None else {"uid": account},
+            "credential_uid": identity.get("accessKeyId") or identity.get("credentialId"),
+        }
+    )
+
+
+def _session(record: Mapping[str, Any]) -> Json | None:
+    identity = record.get("userIdentity") or {}
+    context = identity.get("sessionContext")
+    if not isinstance(context, dict):
+        return None
+    attributes = context.get("attributes") or {}
+    return present(
+        {
+            "uid_alt": identity.get("arn"),
+            "issuer": _session_issuer(record).get("arn"),
+            "created_time": _milliseconds(attributes.get("creationDate")),
+            "is_mfa": attributes.get("mfaAuthenticated") == "true",
+            "credential_uid": identity.get("accessKeyId") or identity.get("credentialId"),
+        }
+    )
+
+
+def _session_issuer(record: Mapping[str, Any]) -> Json:
+    context = (record.get("userIdentity") or {}).get("sessionContext") or {}
+    return dict(context.get("sessionIssuer") or {})
+
+
+def _api(record: Mapping[str, Any]) -> Json:
+    request, code = record.get("requestID"), record.get("errorCode")
+    return present(
+        {
+            "operation": str(record.get("eventName")),
+            "service": {"name": str(record.get("eventSource"))},
+            "request": None if request is None else {"uid": request},
+            "response": None if code is None else {"error": code, "error_message": record.get("errorMessage")},
+        }
+    )
+
+
+def _http_request(record: Mapping[str, Any]) -> Json | None:
+    parameters = record.get("requestParameters") or {}
+    if not parameters.get("method"):
+        return None
+    return present(
+        {
+            "http_method": parameters["method"],
+            "url": present({"hostname": parameters.get("host"), "path": parameters.get("path")}) or None,
+            "user_agent": record.get("userAgent"),
+            "uid": record.get("requestID"),
+        }
+    )
+
+
+def _src_endpoint(record: Mapping[str, Any]) -> Json:
+    """Give where the call came from; one that came from no network is the service's own."""
+    source = record.get("sourceIPAddress")
+    try:
+        return {"ip": str(ipaddress.ip_address(str(source)))}
+    except ValueError:
+        return {"svc_name": str(source or record.get("eventSource"))}
+
+
+def _resources(record: Mapping[str, Any]) -> list[Json] | None:
+    rows = [
+        present(
+            {"uid": each.get("ARN"), "owner": {"account": {"uid": each["accountId"]}} if "accountId" in each else None}
+        )
+        for each in record.get("resources") or []
+    ]
+    return rows or None
+
+
+def _security_control(record: Mapping[str, Any]) -> Json:
+    """Say what the control did: 1 allowed, 2 denied (blocked), or let pass and noted, where it only watches."""
+    facts, outcome = _facts(record), _outcome(record)
+    if outcome is None:
+        return {"action_id": 0, "disposition_id": 0}
+    if outcome == "Allowed":
+        action, disposition = 1, 1
+    else:
+        action, disposition = (2, 2) if facts.get("enforced", True) else (1, 17)
+    authorizations = [_authorization(each, outcome) for each in facts.get("reasons") or []]
+    return {"action_id": action, "disposition_id": disposition, "authorizations": authorizations or None}
+
+
+def _authorization(reason: Mapping[str, Any], outcome: str) -> Json:
+    where = [f"statement {reason['statement']}"] if "statement" in reason else []
+    where += [f"`{reason['sid']}`"] if "sid" in reason else []
+    where += [f"line {reason['line']}"] if "line" in reason else []
+    policy = present(
+        {
+            "name": reason.get("policy") or reason.get("policyType"),
+            "uid": reason.get("policyArn"),
+            "version": reason.get("digest"),
+            "desc": ", ".join([str(reason.get("policyType")), *where]),
+            "is_applied": "effect" in reason,
+        }
+    )
+    return {"decision": reason.get("effect") or outcome, "policy": policy}
+
+
+def _trace(record: Mapping[str, Any]) -> Json | None:
+    found = _facts(record).get("traceId")
+    return None if found is None else {"uid": found}
+
+
+def _named(arn: str) -> Json:
+    return {"name": arn.rpartition("/")[2], "uid": arn}
+
+
+def _facts(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    facts = record.get("iamGuard")
+    return facts if isinstance(facts, dict) else {}
+
+
+def _outcome(record: Mapping[str, Any]) -> str | None:
+    outcome = _facts(record).get("outcome")
+    return outcome if isinstance(outcome, str) else None
+
+
+def _milliseconds(moment: object) -> int | None:
+    """Give milliseconds since 1970."""
+    if not isinstance(moment, str):
+        return None
+    return round(datetime.fromisoformat(moment).timestamp() * 1000)

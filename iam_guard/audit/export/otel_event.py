@@ -1,0 +1,121 @@
+"""From a record to a log event of OpenTelemetry, in the JSON of OTLP.
+
+`log_record` gives one LogRecord; `otlp_line` what stands on a line of a file that a collector reads (its receiver
+`otlpjsonfile`). The body is the whole record; the attributes are what one filters by. Pure. Must not live here: sending
+it anywhere, spans and metrics (`otel`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from iam_guard.audit import otel
+from iam_guard.audit.redaction import write
+
+SCOPE = "iam_guard.audit"
+INFO, WARN, ERROR = (9, "INFO"), (13, "WARN"), (17, "ERROR")
+
+_EVENT_NAMES = {"decision": "iam_guard.authorization.decision"}
+"""Kind of a record -> name of the event; others are `iam_guard.<kind>`."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+Json = dict[str, Any]
+
+
+def log_record(record: Mapping[str, Any]) -> Json:
+    """Give the log event that a record is."""
+    facts = _mapping(record.get("iamGuard"))
+    kind = str(facts.get("kind", "record"))
+    number, text = _severity(record, facts)
+    moment = _nanoseconds(record.get("eventTime"))
+    event: Json = {
+        "timeUnixNano": moment,
+        "observedTimeUnixNano": moment,
+        "severityNumber": number,
+        "severityText": text,
+        "eventName": _EVENT_NAMES.get(kind, f"iam_guard.{kind}"),
+        "body": any_value(dict(record)),
+        "attributes": [
+            {"key": key, "value": any_value(value)}
+            for key, value in _attributes(record, facts).items()
+            if value is not None
+        ],
+    }
+    if isinstance(facts.get("traceId"), str):
+        event["traceId"] = facts["traceId"]
+    if isinstance(facts.get("spanId"), str):
+        event["spanId"] = facts["spanId"]
+    return event
+
+
+def otlp_line(record: Mapping[str, Any]) -> str:
+    """Give the event as a line of OTLP JSON."""
+    scope = {"scope": {"name": SCOPE}, "logRecords": [log_record(record)]}
+    resource = {"attributes": [{"key": "service.name", "value": any_value(str(record.get("eventSource")))}]}
+    return write({"resourceLogs": [{"resource": resource, "scopeLogs": [scope]}]})
+
+
+def any_value(value: object) -> Json:
+    """Write a value as OTLP does; null is a value without a kind."""
+    match value:
+        case bool():
+            return {"boolValue": value}
+        case int():
+            return {"intValue": str(value)}
+        case float():
+            return {"doubleValue": value}
+        case str():
+            return {"stringValue": value}
+        case list() | tuple():
+            return {"arrayValue": {"values": [any_value(each) for each in value]}}
+        case dict():
+            return {
+                "kvlistValue": {"values": [{"key": str(key), "value": any_value(each)} for key, each in value.items()]}
+            }
+    return {}
+
+
+def _attributes(record: Mapping[str, Any], facts: Mapping[str, Any]) -> Json:
+    identity = _mapping(record.get("userIdentity"))
+    parameters = _mapping(record.get("requestParameters"))
+    resources = record.get("resources") or []
+    reasons = facts.get("reasons") or [{}]
+    return {
+        otel.ACTION: f"{str(record.get('eventSource')).removesuffix('.amazonaws.com')}:{record.get('eventName')}",
+        otel.OUTCOME: facts.get("outcome"),
+        otel.REASON: facts.get("reason"),
+        otel.POLICY: reasons[0].get("policy"),
+        otel.PRINCIPAL_TYPE: identity.get("type"),
+        otel.PRINCIPAL_ARN: identity.get("arn"),
+        otel.RESOURCE_ARN: resources[0].get("ARN") if resources else None,
+        otel.STALE: facts.get("stale"),
+        otel.CREDENTIAL_KIND: facts.get("credentialKind"),
+        otel.ERROR_TYPE: record.get("errorCode"),
+        "log.record.uid": record.get("eventID"),
+        "client.address": record.get("sourceIPAddress"),
+        "user_agent.original": record.get("userAgent"),
+        "http.request.method": parameters.get("method"),
+        "url.path": parameters.get("path"),
+        "server.address": parameters.get("host"),
+        "iam_guard.audit.shard": facts.get("shard"),
+        "iam_guard.audit.sequence": facts.get("sequence"),
+    }
+
+
+def _severity(record: Mapping[str, Any], facts: Mapping[str, Any]) -> tuple[int, str]:
+    if facts.get("kind") == "audit_gap" or facts.get("reason") == "Error":
+        return ERROR
+    return INFO if record.get("errorCode") is None else WARN
+
+
+def _nanoseconds(moment: object) -> str:
+    if not isinstance(moment, str):
+        return "0"
+    return str(round((datetime.fromisoformat(moment) - _EPOCH).total_seconds()) * 1_000_000_000)
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}

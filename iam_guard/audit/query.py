@@ -1,0 +1,180 @@
+"""Questions to a trail in SQL, by DuckDB: the one file that knows it (extra `query`).
+
+`open_trail` gives a connection with the view `records`, a row for each line (`COLUMNS`). Segments that are closed are
+first written to Parquet files in `.columns` beside the shards, once; those are a tenth of the size and many times as
+fast to ask. The last segment of a shard that is being written is read as it stands. Given keys, a shard is verified
+before any of it is compacted, and what is not as it was signed raises; only lines that have no checkpoint yet are
+believed. Compacted files are a copy for asking, never the trail.
+
+Must not live here: verifying (`shard_check`), the command (`cli.audit_query`).
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import duckdb
+
+from iam_guard.audit.segment_reading import Progress
+from iam_guard.audit.shard import LOCK, Segment, segments_of, shards_of
+from iam_guard.audit.shard_check import ShardCheck
+from iam_guard.audit.signed_note import KeyRing
+from iam_guard.audit.verdicts import Verdict
+from iam_guard.errors import InvalidInput, TrailDamaged
+
+FOLDER = ".columns"
+MAX_LINE = 1024 * 1024
+
+COLUMNS = {
+    "time": "try_cast(json ->> '$.eventTime' AS TIMESTAMP)",
+    "event_id": "json ->> '$.eventID'",
+    "action": "replace(json ->> '$.eventSource', '.amazonaws.com', '') || ':' || (json ->> '$.eventName')",
+    "principal": "coalesce(json ->> '$.userIdentity.arn', json ->> '$.userIdentity.invokedBy',"
+    " json ->> '$.userIdentity.accessKeyId', json ->> '$.userIdentity.credentialId', json ->> '$.userIdentity.type')",
+    "principal_type": "json ->> '$.userIdentity.type'",
+    "role": "CASE WHEN json ->> '$.userIdentity.sessionContext.sessionIssuer.type' = 'Role'"
+    " THEN json ->> '$.userIdentity.sessionContext.sessionIssuer.arn' END",
+    "resource": "json ->> '$.resources[0].ARN'",
+    "account": "json ->> '$.recipientAccountId'",
+    "outcome": "json ->> '$.iamGuard.outcome'",
+    "reason": "json ->> '$.iamGuard.reason'",
+    "policy": "json ->> '$.iamGuard.reasons[0].policy'",
+    "error_code": "json ->> '$.errorCode'",
+    "read_only": "try_cast(json ->> '$.readOnly' AS BOOLEAN)",
+    "source": "json ->> '$.sourceIPAddress'",
+    "request_id": "json ->> '$.requestID'",
+    "kind": "json ->> '$.iamGuard.kind'",
+    "shard": "json ->> '$.iamGuard.shard'",
+    "sequence": "try_cast(json ->> '$.iamGuard.sequence' AS BIGINT)",
+    "record": "json",
+}
+"""Columns of `records`, and how each is read from a line."""
+
+QUESTIONS = {
+    "who-used": "SELECT role, principal, action, count(*) AS calls, min(time) AS first, max(time) AS last FROM records"
+    " WHERE (role = $asked OR ends_with(role, '/' || $asked)) AND outcome = 'Allowed'"
+    " GROUP BY ALL ORDER BY last DESC, principal, action",
+    "denied": "SELECT principal, action, resource, reason, policy, count(*) AS denials, min(time) AS first,"
+    " max(time) AS last FROM records WHERE outcome LIKE '%Denied' OR kind = 'authentication'"
+    " GROUP BY ALL ORDER BY denials DESC, last DESC, principal, action",
+    "first-and-last-use": "SELECT action, count(*) AS calls, min(time) AS first, max(time) AS last FROM records"
+    " WHERE (principal = $asked OR role = $asked) AND outcome = 'Allowed' GROUP BY ALL ORDER BY last DESC, action",
+}
+"""Ready-made questions; `$asked` is what they are about."""
+
+
+class Answer(NamedTuple):
+    """What came of a question."""
+
+    columns: tuple[str, ...]
+    rows: list[tuple[Any, ...]]
+
+
+class OpenTrail:
+    """A trail that can be asked."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+
+    def ask(self, sql: str, asked: str | None = None) -> Answer:
+        """Run one question; `asked` is its `$asked`. Raises `InvalidInput` with DuckDB's own words."""
+        try:
+            found = self._connection.execute(sql, None if asked is None else {"asked": asked})
+            columns = tuple(each[0] for each in found.description or ())
+            return Answer(columns, found.fetchall())
+        except duckdb.Error as error:
+            raise InvalidInput(" ".join(str(error).split()), place="SQL") from None
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def open_trail(
+    trail: Path, ring: KeyRing | None, *, columns: Path | None = None, progress: Progress = lambda _: None
+) -> OpenTrail:
+    """Compact what is closed, and open the whole trail; `columns` is another folder for the compacted files."""
+    connection = duckdb.connect(config={"autoinstall_known_extensions": False, "autoload_known_extensions": False})
+    try:
+        compacted, live = _compact(connection, trail, ring, columns or trail / FOLDER, progress)
+        parts = [f"SELECT * FROM read_parquet({_texts(compacted)})"] if compacted else []  # noqa: S608 - quoted
+        parts += [_lines(live)] if live else []
+        parts = parts or ["SELECT " + ", ".join(f"NULL AS {name}" for name in COLUMNS) + " WHERE false"]
+        connection.execute(f"CREATE VIEW records AS {' UNION ALL '.join(parts)}")
+    except duckdb.Error as error:
+        connection.close()
+        raise InvalidInput(" ".join(str(error).split()), place=str(trail)) from None
+    except BaseException:
+        connection.close()
+        raise
+    return OpenTrail(connection)
+
+
+def _compact(
+    connection: duckdb.DuckDBPyConnection, trail: Path, ring: KeyRing | None, columns: Path, progress: Progress
+) -> tuple[list[Path], list[Path]]:
+    """Give the compacted files, and the segments that are to be read as they stand."""
+    compacted: list[Path] = []
+    live: list[Path] = []
+    for shard in shards_of(trail):
+        closed, still_open = _segments(shard)
+        wanted = {columns / shard.name / f"{each.name}.parquet": each for each in closed}
+        fresh = [path for path in wanted if not path.exists()]
+        if ring is not None and (fresh or still_open):
+            _verify(shard, ring, progress)
+        for path in fresh:
+            _write(connection, wanted[path], path)
+        compacted += wanted
+        live += [each.lines for each in still_open]
+    for path in set(columns.glob("*/*.parquet")) - set(compacted):
+        path.unlink(missing_ok=True)  # of what retention dropped no copy stays
+    return compacted, live
+
+
+def _segments(shard: Path) -> tuple[list[Segment], list[Segment]]:
+    """Give the segments that are closed, and those that are not; of what was dropped there is nothing to ask."""
+    segments = segments_of(shard)
+    cut = len(segments) - 1 if (shard / LOCK).exists() else len(segments)
+    there = [[each for each in part if each.lines.exists()] for part in (segments[:cut], segments[cut:])]
+    return there[0], there[1]
+
+
+def _verify(shard: Path, ring: KeyRing, progress: Progress) -> None:
+    check = ShardCheck(shard, ring, None, progress)
+    check.run()
+    for finding in check.report().findings:
+        if finding.verdict not in (Verdict.GAP, Verdict.UNSIGNED_TAIL):
+            raise TrailDamaged(finding.detail, verdict=finding.verdict.value, place=finding.place)
+
+
+def _write(connection: duckdb.DuckDBPyConnection, segment: Segment, path: Path) -> None:
+    """Make one compacted file, whole or not at all."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        connection.execute(
+            f"COPY ({_lines([segment.lines])}) TO {_text(str(draft))} (FORMAT parquet, COMPRESSION zstd)"
+        )
+        draft.chmod(0o600)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _lines(paths: Sequence[Path]) -> str:
+    """Read lines into columns; half a line at the end of a live segment is no row."""
+    chosen = ", ".join(f"{expression} AS {name}" for name, expression in COLUMNS.items())
+    options = f"ignore_errors = true, maximum_object_size = {MAX_LINE}"
+    return f"SELECT {chosen} FROM read_ndjson_objects({_texts(paths)}, {options}) WHERE json IS NOT NULL"  # noqa: S608 - quoted
+
+
+def _texts(paths: Sequence[Path]) -> str:
+    """Write paths as a list of SQL, in which a glob's characters stand for themselves."""
+    escaped = ["".join(f"[{each}]" if each in "*?[" else each for each in str(path)) for path in paths]
+    return f"[{', '.join(_text(each) for each in escaped)}]"
+
+
+def _text(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

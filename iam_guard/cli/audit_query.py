@@ -1,0 +1,80 @@
+"""`iam-guard audit query`: SQL over a trail, and questions that are ready-made.
+
+Must not live here: what is asked how (`iam_guard.audit.query`), which is loaded here and nowhere else, since it needs
+DuckDB.
+"""
+
+from __future__ import annotations
+
+import json
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import click
+
+from iam_guard.cli.audit_sources import FOLDER, KEYS, believed_keys
+from iam_guard.cli.options import JSON, STORE
+from iam_guard.errors import ConfigurationError
+
+
+@click.command()
+@click.argument("folder", type=FOLDER)
+@click.argument("sql", required=False)
+@click.option("--who-used", metavar="ROLE", help="Who used this role (its ARN or name), for what, first and last.")
+@click.option("--denied", is_flag=True, help="Who was denied what, why, and how often.")
+@click.option("--first-and-last-use", metavar="PRINCIPAL", help="What a principal or role did first and last.")
+@click.option("--no-verify", is_flag=True, help="Believe what stands there; needs no key.")
+@KEYS
+@STORE
+@JSON
+def query(
+    folder: Path,
+    sql: str | None,
+    who_used: str | None,
+    denied: bool,
+    first_and_last_use: str | None,
+    no_verify: bool,
+    keys: tuple[str, ...],
+    store: str,
+    as_json: bool,
+) -> None:
+    """Ask the trail in FOLDER: SQL over the view `records`, or one of the ready-made questions."""
+    given = {"who-used": who_used, "denied": "" if denied else None, "first-and-last-use": first_and_last_use}
+    chosen = [(name, asked) for name, asked in given.items() if asked is not None]
+    if len(chosen) + (sql is not None) != 1:
+        raise click.UsageError("expected SQL, --who-used, --denied or --first-and-last-use")
+    ring = None if no_verify else believed_keys(keys, store)
+    module = _module()
+    trail = module.open_trail(folder, ring)
+    try:
+        question, asked = (sql, None) if sql is not None else (module.QUESTIONS[chosen[0][0]], chosen[0][1] or None)
+        answer = trail.ask(question, asked)
+    finally:
+        trail.close()
+    if as_json:
+        for row in answer.rows:
+            click.echo(json.dumps(dict(zip(answer.columns, row, strict=True)), default=str))
+    else:
+        _print(answer.columns, answer.rows)
+
+
+def _module() -> Any:
+    try:
+        return import_module("iam_guard.audit.query")
+    except ModuleNotFoundError as missing:
+        if missing.name != "duckdb":
+            raise
+        raise ConfigurationError("to ask a trail needs the extra `query`: pip install 'iam-guard[query]'") from None
+
+
+def _print(columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
+    """Print a table; a character that could steer a terminal is left out."""
+    table = [columns, *(tuple("" if each is None else _clean(str(each)) for each in row) for row in rows)]
+    widths = [max(len(row[place]) for row in table) for place in range(len(columns))]
+    for row in table:
+        click.echo("  ".join(f"{each:{width}}" for each, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _clean(text: str) -> str:
+    return "".join(each if each.isprintable() else "�" for each in text)

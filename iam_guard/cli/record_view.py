@@ -1,0 +1,48 @@
+"""One record as one line that people read, with colours on a terminal. Must not live here: which records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from iam_guard.audit.record_filter import action_of, member, principal_of, resource_of
+
+STYLES = {"Allowed": "green", "ImplicitlyDenied": "yellow", "ExplicitlyDenied": "red"}
+OWN = "magenta"
+"""What the trail says about itself, a gap above all."""
+
+
+def printer() -> Callable[[dict[str, Any]], None]:
+    """Give the function that prints a record."""
+    console = Console(soft_wrap=True, highlight=False)
+    return lambda record: console.print(in_words(record))
+
+
+def in_words(record: dict[str, Any]) -> Text:
+    """Write a record: when, what came of it, who, what, on what, and why."""
+    outcome = member(record, "iamGuard.outcome") or _without_outcome(record)
+    text = Text(_clean(member(record, "eventTime")), style="dim")
+    text.append(
+        f" {_clean(outcome):17}", STYLES.get(outcome, OWN if member(record, "eventType") != "AwsApiCall" else "red")
+    )
+    text.append(f" {_clean(principal_of(record))}", "bold")
+    text.append(f" {_clean(action_of(record))}")
+    if resource := resource_of(record):
+        text.append(f" {_clean(resource)}", "cyan")
+    if reason := member(record, "iamGuard.reason"):
+        text.append(f" {_clean(reason)}", "dim")
+    if source := member(record, "sourceIPAddress"):
+        text.append(f" from {_clean(source)}", "dim")
+    return text
+
+
+def _without_outcome(record: dict[str, Any]) -> str:
+    return "Refused" if member(record, "iamGuard.kind") == "authentication" else member(record, "iamGuard.kind")
+
+
+def _clean(text: str) -> str:
+    """Leave out what could steer a terminal: records hold what strangers sent."""
+    return "".join(each if each.isprintable() else "�" for each in text)

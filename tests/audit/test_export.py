@@ -1,0 +1,181 @@
+"""Exporters: golden files made from the golden records, and what the classes of OCSF 1.9.0 demand.
+
+The facts of `CLASSES` and `ONE_OF` are those of ocsf/ocsf-schema at v1.9.0: `events/iam/authentication.json` and
+`authorize_session.json`, `events/application/api_activity.json`, `events/base_event.json`, `objects/*.json`
+(members with `"requirement": "required"`, and `constraints.at_least_one`).
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from iam_guard.audit.export.ocsf import ocsf_event
+from iam_guard.audit.export.otel_event import any_value, log_record, otlp_line
+from iam_guard.audit.own_records import Gap, gap_line
+from iam_guard.audit.record import Stamp
+from iam_guard.audit.redaction import to_line
+from tests.audit.trails import NOON
+
+HERE = Path(__file__).parent
+GOLDEN = HERE / "golden_exports"
+RECORDS: dict[str, dict[str, Any]] = {
+    path.stem: json.loads(path.read_text()) for path in sorted((HERE / "golden").glob("*.json"))
+}
+
+
+def session(name: str, resource: str | None, outcome: str = "Allowed") -> dict[str, Any]:
+    """Make the record of a call of STS out of a real one."""
+    made = json.loads(json.dumps(RECORDS["user-allowed"])) | {"eventSource": "sts.amazonaws.com", "eventName": name}
+    made["resources"] = [] if resource is None else [{"ARN": resource, "accountId": "444455556666"}]
+    made["iamGuard"]["outcome"] = outcome
+    return made
+
+
+ROLE = "arn:aws:iam::444455556666:role/security/Auditor"
+RECORDS["role-assumed"] = session("AssumeRole", ROLE)
+RECORDS["session-token"] = session("GetSessionToken", None)
+RECORDS["gap"] = json.loads(gap_line(Stamp(NOON, "0b6f0f3c-0c0a-4b6e-9a57-3c1c5f1d2e3f"), Gap("DiskFull", lost=3)))
+
+BASE = ("activity_id", "category_uid", "class_uid", "type_uid", "severity_id", "time", "metadata")
+CLASSES = {
+    3002: (*BASE, "user"),
+    3003: (*BASE, "user"),
+    6003: (*BASE, "actor", "api", "src_endpoint"),
+}
+ONE_OF = {
+    3002: [("", ("service", "dst_endpoint")), ("user", ("account", "name", "uid"))],
+    3003: [("", ("privileges", "groups", "iam_roles")), ("user", ("account", "name", "uid"))],
+    6003: [("actor", ("process", "user", "session", "iam_role")), ("actor.user", ("account", "name", "uid"))],
+}
+ENDPOINT = ("ip", "uid", "name", "hostname", "svc_name", "instance_uid", "interface_uid", "interface_name")
+ACTIVITIES = {3002: {1}, 3003: {1, 3}, 6003: {1, 2, 3, 4, 99}}
+
+
+def at(event: Any, path: str) -> Any:
+    for part in filter(None, path.split(".")):
+        event = event[part]
+    return event
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_an_ocsf_event_is_as_its_golden_file_says(name: str) -> None:
+    assert ocsf_event(RECORDS[name]) == json.loads((GOLDEN / f"{name}.ocsf.json").read_text())
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_a_log_event_is_as_its_golden_file_says(name: str) -> None:
+    assert log_record(RECORDS[name]) == json.loads((GOLDEN / f"{name}.otel.json").read_text())
+
+
+def test_every_golden_file_is_used() -> None:
+    used = {f"{name}.{form}.json" for name in RECORDS for form in ("ocsf", "otel")}
+    assert {path.name for path in GOLDEN.iterdir()} == used
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_an_ocsf_event_has_what_its_class_demands(name: str) -> None:
+    event = ocsf_event(RECORDS[name])
+    number = event["class_uid"]
+    assert [each for each in CLASSES[number] if each not in event] == []
+    for path, members in ONE_OF[number]:
+        assert set(members) & set(at(event, path)), path
+    assert event["category_uid"] == number // 1000
+    assert event["activity_id"] in ACTIVITIES[number]
+    assert event["type_uid"] == number * 100 + event["activity_id"]
+    assert event["metadata"]["version"] == "1.9.0"
+    assert event["metadata"]["product"]["vendor_name"]
+    assert set(event["src_endpoint"]) & set(ENDPOINT)
+    assert event["time"] == datetime.fromisoformat(RECORDS[name]["eventTime"]).timestamp() * 1000
+    if number == 6003:
+        assert event["api"]["operation"]
+        assert event["action_id"] in (0, 1, 2)
+        assert all(set(each["policy"]) & {"name", "uid"} for each in event.get("authorizations", []))
+    if "http_request" in event and "url" in event["http_request"]:
+        assert event["http_request"]["http_method"]
+
+
+def test_which_class_a_record_becomes() -> None:
+    classes = {name: ocsf_event(record)["class_uid"] for name, record in RECORDS.items()}
+    others = {"authentication-refused": 3002, "role-assumed": 3003, "session-token": 3003}
+    assert classes == {name: others.get(name, 6003) for name in RECORDS}
+    denied = session("AssumeRole", ROLE, "ImplicitlyDenied")
+    assert ocsf_event(denied)["class_uid"] == 6003  # no session came of it
+    assert ocsf_event(RECORDS["role-assumed"])["iam_roles"] == [{"name": "Auditor", "uid": ROLE}]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "enforced", "action", "disposition"),
+    [
+        ("Allowed", True, 1, 1),
+        ("ImplicitlyDenied", True, 2, 2),
+        ("ExplicitlyDenied", True, 2, 2),
+        ("ExplicitlyDenied", False, 1, 17),
+    ],
+)
+def test_what_the_control_did(outcome: str, enforced: bool, action: int, disposition: int) -> None:
+    made = json.loads(json.dumps(RECORDS["user-allowed"]))
+    made["iamGuard"] |= {"outcome": outcome, "enforced": enforced}
+    event = ocsf_event(made)
+    assert (event["action_id"], event["disposition_id"]) == (action, disposition)
+
+
+@pytest.mark.parametrize(
+    ("name", "activity"),
+    [
+        ("CreateUser", 1), ("DeleteUser", 4), ("PutRolePolicy", 3), ("AttachRolePolicy", 3), ("Frobnicate", 99),
+        ("DetachRolePolicy", 4), ("Creation", 99),
+    ],
+)  # fmt: skip
+def test_the_activity_by_the_first_word_of_the_action(name: str, activity: int) -> None:
+    assert ocsf_event(RECORDS["iam-action-allowed"] | {"eventName": name})["activity_id"] == activity
+
+
+@pytest.mark.parametrize("broken", [{}, {"iamGuard": None, "userIdentity": None}, {"iamGuard": {"reasons": None}}])
+def test_a_record_that_lacks_members_is_exported_all_the_same(broken: dict[str, Any]) -> None:
+    assert ocsf_event(broken)["class_uid"] == 6003
+    assert log_record(broken)["timeUnixNano"] == "0"
+
+
+def test_otlp_json_of_every_kind_of_value() -> None:
+    """Integers of 64 bits are strings in OTLP JSON, and a boolean is no integer."""
+    assert any_value({"a": [True, 1, 1.5, "x", None]}) == {
+        "kvlistValue": {
+            "values": [
+                {
+                    "key": "a",
+                    "value": {
+                        "arrayValue": {
+                            "values": [
+                                {"boolValue": True},
+                                {"intValue": "1"},
+                                {"doubleValue": 1.5},
+                                {"stringValue": "x"},
+                                {},
+                            ]
+                        }
+                    },
+                }
+            ]
+        }
+    }
+
+
+def test_a_line_of_otlp_holds_one_event() -> None:
+    line = otlp_line(RECORDS["user-allowed"])
+    assert "\n" not in line
+    [resource] = json.loads(line)["resourceLogs"]
+    [scope] = resource["scopeLogs"]
+    [event] = scope["logRecords"]
+    assert event["traceId"] == RECORDS["user-allowed"]["iamGuard"]["traceId"]
+
+
+def test_what_was_masked_stays_masked() -> None:
+    """Exporters look nothing up: what is not in the record is in no export."""
+    masked = RECORDS["masked-and-cut"]
+    assert b"abc.def" not in to_line(ocsf_event(masked))
+    assert "abc.def" not in otlp_line(masked)
