@@ -253,5 +253,5 @@ def test_a_guard_that_nobody_holds_writes_what_it_took(tmp_path: Path) -> None:
     assert opened.decide(ADA, "docs:GetDocument", DOCUMENT).allowed
     del opened
     gc.collect()
-    eventually(lambda: kinds_in(tmp_path)[-1] == ("AuditEnd", ""))
+    eventually(lambda: kinds_in(tmp_path)[-1:] == [("AuditEnd", "")])
     assert ("GetDocument", "Allowed") in kinds_in(tmp_path)

@@ -285,7 +285,7 @@ def test_lines_and_hashes_that_were_changed_together_are_found(
     [path] = copy.glob(f"*/{name}")
     lines = whole_lines(path.read_bytes())
     at = data.draw(st.integers(1, len(lines) - 1)) if len(lines) > 1 else 0
-    lines[at] = lines[at].replace(b'"version":"1.0"', b'"version":"1.1"')
+    lines[at] = lines[at].replace(b'"version":"1.', b'"version":"9.')
     path.write_bytes(b"".join(lines))
     from iam_guard.audit.merkle import leaf_hashes
 
@@ -585,7 +585,11 @@ def test_a_trail_is_verified_while_it_is_written(tmp_path: Path) -> None:
         try:
             while not shards_of(tmp_path) or len(segments_of(only_shard(tmp_path))) < 2:
                 time.sleep(0.01)
-            found = {verdict for _ in range(20) for verdict in verdicts(tmp_path)}
+            found: set[Verdict] = set()
+            for _ in range(200):
+                found |= set(verdicts(tmp_path))
+                if len(segments_of(only_shard(tmp_path))) > 5:
+                    break
         finally:
             process.kill()
     assert found <= {UNSIGNED_TAIL}
