@@ -18,7 +18,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def pipeline_in(trail: Path, limits: SegmentLimits = SegmentLimits(), **options: Any) -> Pipeline:
-    return Pipeline(TrailPlace(trail, KEY, RING, service="docs", limits=limits), **options)
+    patient = {"durable_wait": 30.0}  # a disk that others use may take longer than a request would wait
+    return Pipeline(TrailPlace(trail, KEY, RING, service="docs", limits=limits), **(patient | options))
 
 
 def facts_in(trail: Path) -> list[dict[str, Any]]:
