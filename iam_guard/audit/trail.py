@@ -71,14 +71,18 @@ class Trail:
         self._new_id = new_id
         self._timer = timer
 
-    def note(self, decision: Decision, call: Call | None, *, started: float) -> None:
+    def note(self, decision: Decision, call: Call | None, *, started: float, shadow: Decision | None = None) -> None:
         """Note a decision; `started` is what `time.perf_counter()` said when the question came.
+
+        `shadow` is what a candidate would have answered, where that is another outcome.
 
         Raises `DecisionUnavailable` when the decision is an Allow and cannot be recorded.
         """
         duration = self._timer() - started
         self._telemetry.decided(decision, duration)
-        failure = self._write(lambda: decision_line(decision, call, self._stamp(), duration=duration, keys=self._keys))
+        failure = self._write(
+            lambda: decision_line(decision, call, self._stamp(), duration=duration, keys=self._keys, shadow=shadow)
+        )
         if failure is not None and decision.allowed and self._on_failure != "ignore":
             raise DecisionUnavailable("the audit record cannot be written") from failure
 
