@@ -14,6 +14,7 @@ from iam_guard.audit.trail import Trail
 from iam_guard.enforcement.service import Service
 from iam_guard.guard import Guard, ResourceLoader
 from iam_guard.settings import Settings, load
+from iam_guard.shadow import Shadow
 from iam_guard.store.cached import CachedStore
 from iam_guard.store.opening import open_store, store_file
 from iam_guard.store.protocol import SourceStore
@@ -24,12 +25,16 @@ def open_guard(
     *,
     services: Iterable[Service] = (),
     resources: ResourceLoader | None = None,
+    shadow: str | os.PathLike[str] | None = None,
     **settings: Any,
 ) -> Guard:
     """Open a guard on a database URL, or on a seed file (`iam.yaml`: in memory, following the file's edits).
 
     `resources` is for an application that keeps resource-based policies in its own tables: it gives a `Resource` for an
     ARN that is asked about by its text alone, or None. It is called for each decision, in the thread that decides.
+
+    `shadow` is a candidate, a whole store like the first: each request is decided with it as well, and the record says
+    where its outcome is another; no answer changes (`iam_guard.shadow`).
 
     `settings` are those of `iam_guard.settings.Settings`; environment variables `IAM_GUARD_…` fill what is not given.
     Raises `ConfigurationError` for a wrong setting, `SeedError` for a bad seed file, `StoreUnavailable` when the
@@ -39,7 +44,17 @@ def open_guard(
     with ExitStack() as undoing:
         opened = open_store(where, chosen)
         undoing.callback(opened.close)
-        guard = guard_on(opened, chosen, services=services, resources=resources, database=store_file(where))
+        candidate = None if shadow is None else open_store(os.fspath(shadow), chosen, create=False)
+        if candidate is not None:
+            undoing.callback(candidate.close)
+        guard = guard_on(
+            opened,
+            chosen,
+            services=services,
+            resources=resources,
+            database=store_file(where),
+            candidate=candidate,
+        )
         undoing.pop_all()
     return guard
 
@@ -51,10 +66,16 @@ def guard_on(
     services: Iterable[Service] = (),
     resources: ResourceLoader | None = None,
     database: Path | None = None,
+    candidate: SourceStore | None = None,
 ) -> Guard:
-    """Put a guard on a store that is open already; `database` is its file, beside which the audit key lies."""
+    """Put a guard on a store that is open already, with an open candidate in its shadow.
+
+    `database` is the store's file, beside which the audit key lies.
+    """
     catalogues = [each.catalogue for each in services]
     service = catalogues[0].service if catalogues else "iam-guard"
     log, keys = open_log(settings, database, service=service), ListedKeys(settings.audit_condition_keys)
     trail = Trail(log, region=settings.region, keys=keys)
-    return Guard(CachedStore(opened, settings), trail, settings, catalogues=catalogues, resources=resources)
+    shadow = None if candidate is None else Shadow(CachedStore(candidate, settings), size=settings.cache_size)
+    store = CachedStore(opened, settings)
+    return Guard(store, trail, settings, catalogues=catalogues, resources=resources, shadow=shadow)

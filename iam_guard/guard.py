@@ -48,6 +48,7 @@ from iam_guard.model.principal import Principal
 from iam_guard.model.request import AccessRequest, Call, Resource
 from iam_guard.model.usage import AuditUsage, CacheUsage
 from iam_guard.settings import Settings
+from iam_guard.shadow import Shadow
 from iam_guard.store.cached import CachedStore
 from iam_guard.store.certificate_trust import RevocationLists
 from iam_guard.store.protocol import RecordStore, Store
@@ -76,6 +77,7 @@ class Guard:
         *,
         catalogues: Iterable[Catalogue] = (),
         resources: ResourceLoader | None = None,
+        shadow: Shadow | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.settings = settings
@@ -84,6 +86,7 @@ class Guard:
         self._store = store
         self._clock = clock
         self._resources = resources
+        self._shadow = shadow
         self.resource_policies = ResourcePolicies(store)
         """The resource-based policies that the store holds for the application's resources: put, get, delete, list."""
         self.api_keys = ApiKeys(store)
@@ -180,7 +183,8 @@ class Guard:
         decision = self._decide(principal, action, resource, context, call, self._store)
         if decision.error is None:
             self.uses.note_action(decision.request.principal, action)
-        self.trail.note(decision, call, started=started)
+        shadow = None if self._shadow is None else self._beside(self._shadow, decision, principal, resource)
+        self.trail.note(decision, call, started=started, shadow=shadow)
         return decision
 
     def authorize(
@@ -247,7 +251,10 @@ class Guard:
             return False
         if self._resources is not None and not isinstance(resource, Resource) and resource != "*":
             return False  # the application is asked, and may ask its own tables
-        return self._loader.is_warm(principal, _wanted(resource))
+        wanted = _wanted(resource)
+        return self._loader.is_warm(principal, wanted) and (
+            self._shadow is None or self._shadow.is_warm(principal, wanted)
+        )
 
     def knows_credential(
         self, credential: AnyCredential, request: HttpRequest | None = None, call: Call | None = None
@@ -285,6 +292,8 @@ class Guard:
         self.trail.close()
         self.uses.close()
         self._store.close()
+        if self._shadow is not None:
+            self._shadow.close()
 
     def _may_have_session(self, call: Call | None, outsider: Principal, question: TrustQuestion) -> Decision:
         """Ask a role's trust policy about somebody whose identity was proved outside; it is noted."""
@@ -303,10 +312,8 @@ class Guard:
     ) -> Decision:
         wanted = _wanted(resource)
         try:
-            if self._resources is not None and wanted is not resource and wanted.arn != "*":
-                wanted = _of_application(self._resources(wanted.arn), wanted)
-            own_service = action.partition(":")[0].lower() in self._own_services
-            loaded = self._loader.load(principal, wanted, store, own_service=own_service)
+            wanted = self._found(resource)
+            loaded = self._loader.load(principal, wanted, store, own_service=self._is_own(action))
             return self._evaluate(loaded, wanted, action, context, call)
         except Exception as doubt:  # noqa: BLE001  doubt must become Deny (E-6); the trail notes it
             expected = isinstance(doubt, IamGuardError)
@@ -317,6 +324,22 @@ class Guard:
             return Decision(
                 Outcome.IMPLICITLY_DENIED, bare, (), error=error, stale=self._store.stale, explainer=_WITHOUT_POLICIES
             )
+
+    def _found(self, resource: str | Resource) -> Resource:
+        """Give what is known of a resource by the application, as far as it did not say so itself."""
+        wanted = _wanted(resource)
+        if self._resources is not None and wanted is not resource and wanted.arn != "*":
+            return _of_application(self._resources(wanted.arn), wanted)
+        return wanted
+
+    def _is_own(self, action: str) -> bool:
+        return action.partition(":")[0].lower() in self._own_services
+
+    def _beside(
+        self, shadow: Shadow, decision: Decision, principal: Principal, resource: str | Resource
+    ) -> Decision | None:
+        own = self._is_own(decision.request.action)
+        return shadow.difference(decision, principal, lambda: self._found(resource), own_service=own)
 
     def _evaluate(
         self,

@@ -51,13 +51,16 @@ def decision_line(
     *,
     duration: float | None = None,
     keys: ListedKeys = DEFAULT_KEYS,
+    shadow: Decision | None = None,
 ) -> bytes:
     """Write the record of one decision as the line that leaves; the arguments are those of `decision_record`."""
     try:
-        line = _join(decision, call, stamp, duration, keys)
+        line = _join(decision, call, stamp, duration, keys) if shadow is None else None
     except TypeError:  # what should be text is none: the record tells whether it can be written all the same
         line = None
-    return to_line(decision_record(decision, call, stamp, duration=duration, keys=keys)) if line is None else line
+    if line is None:
+        return to_line(decision_record(decision, call, stamp, duration=duration, keys=keys, shadow=shadow))
+    return line
 
 
 def _join(

@@ -43,6 +43,8 @@ UNDECIDED = "iam-guard:Decide"
 """The same where a request was refused before anybody knew its action."""
 MAX_REASONS = 8
 """Reasons of one decision that are recorded; the one that AWS reports comes first (rule E-90)."""
+MAX_SHADOW_REASONS = 2
+"""The same of a candidate's decision."""
 
 AWS_SERVICES = frozenset({"iam", "sts", "organizations", "access-analyzer", "sso", "sso-directory", "identitystore"})
 """Action prefixes of the AWS services that iam_guard itself provides."""
@@ -112,8 +114,12 @@ def decision_record(
     *,
     duration: float | None = None,
     keys: ListedKeys = DEFAULT_KEYS,
+    shadow: Decision | None = None,
 ) -> dict[str, object]:
-    """Describe one decision; `duration` is in seconds, `keys` are the condition keys whose values are told."""
+    """Describe one decision; `duration` is in seconds, `keys` are the condition keys whose values are told.
+
+    `shadow` is the decision of a candidate that differs, and was not enforced.
+    """
     request = decision.request
     record = _envelope(request.action, call, stamp)
     record["userIdentity"] = user_identity(request.principal)
@@ -139,9 +145,24 @@ def decision_record(
             "enforced": True,
             "durationMicros": None if duration is None else round(duration * 1_000_000),
             "error": decision.error,
+            "shadow": None if shadow is None else _not_enforced(shadow),
         },
     )
     return record
+
+
+def _not_enforced(shadow: Decision) -> dict[str, object]:
+    """Describe what a candidate would have answered, and why."""
+    return present(
+        {
+            "enforced": False,
+            "outcome": None if shadow.error else shadow.outcome.value,
+            "reason": reason_word(shadow),
+            "reasons": [describe_reason(reason) for reason in shadow.reasons[:MAX_SHADOW_REASONS]],
+            "policySet": describe_policy_set(shadow.policy_set),
+            "error": shadow.error,
+        }
+    )
 
 
 def authentication_record(

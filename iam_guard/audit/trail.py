@@ -78,8 +78,10 @@ class Trail:
         self._new_id = new_id
         self._timer = timer
 
-    def note(self, decision: Decision, call: Call | None, *, started: float) -> None:
+    def note(self, decision: Decision, call: Call | None, *, started: float, shadow: Decision | None = None) -> None:
         """Note a decision; `started` is what `time.perf_counter()` said when the question came.
+
+        `shadow` is what a candidate would have answered, where that is another outcome.
 
         Raises `DecisionUnavailable` when the decision is an Allow and cannot be recorded.
         """
@@ -87,7 +89,7 @@ class Trail:
         self._telemetry.decided(decision, duration)
         row = class_of_allow(decision.request.action) if decision.allowed else DENIAL
         failure = self._write(
-            lambda stamp: decision_line(decision, call, stamp, duration=duration, keys=self._keys), row
+            lambda stamp: decision_line(decision, call, stamp, duration=duration, keys=self._keys, shadow=shadow), row
         )
         if failure is not None and decision.allowed and self._on_failure != "ignore":
             raise DecisionUnavailable("the audit record cannot be written") from failure

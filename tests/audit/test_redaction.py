@@ -255,10 +255,13 @@ def test_everything_overlong_at_once_still_fits(stamp: Stamp) -> None:
     request = AccessRequest(principal, f"{flood}:{flood}", _arn(flood), resource_account="111122223333")
     decision = Decision(Outcome.EXPLICITLY_DENIED, request, reasons, error=flood)
     call = Call(flood, method=flood, path=flood, host=flood, source_ip=flood, user_agent=flood, secure=True)
-    line = to_line(decision_record(decision, call, stamp))
+    for number in range(100):
+        request.read[f"aws:requesttag/{number}"] = flood[:number] if number % 2 else (flood[:3],) * 3
+    line = to_line(decision_record(decision, call, stamp, shadow=decision))
     assert len(line) <= MAX_LINE
     record = json.loads(line)
     assert record["iamGuard"]["outcome"] == "ExplicitlyDenied"
+    assert record["iamGuard"]["omittedConditions"] > 0
     assert "/userAgent" in record["iamGuard"]["truncated"]
 
 

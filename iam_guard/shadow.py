@@ -1,0 +1,80 @@
+"""Shadow mode: each request is decided with a candidate state of the policies as well; the answer stays what it was.
+
+What comes out otherwise goes into the record of the decision, and nowhere else. Whatever goes wrong here is told there
+too; nothing is raised. It costs a second decision: as long as the first, and a second set of caches. The request is the
+same one, with the condition keys that it had; of the caller, what the candidate's store has (tags, boundary) counts.
+Must not live here: recorded requests decided later (`replay`), how a difference is written (`audit/record`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from iam_guard.evaluation.explain import WithoutPolicies
+from iam_guard.loading import Loader, refused_without_policies
+from iam_guard.model.decision import Decision, Outcome
+from iam_guard.model.principal import Principal
+from iam_guard.model.request import AccessRequest, Resource
+from iam_guard.store.cached import CachedStore
+
+_WITHOUT_POLICIES = WithoutPolicies()
+_KEPT = 4096
+
+
+class Shadow:
+    """Decides with a candidate beside a guard. Safe to share between threads."""
+
+    def __init__(self, store: CachedStore, *, size: int) -> None:
+        self._store = store
+        self._loader = Loader(store, size=size)
+        self._by_name: dict[int, tuple[Principal, Principal]] = {}
+
+    def difference(
+        self, decision: Decision, principal: Principal, resource: Callable[[], Resource], *, own_service: bool
+    ) -> Decision | None:
+        """Give the candidate's decision where its outcome is another, or where it has none; never raises.
+
+        `resource` gives what the guard asked about. A request that could not be decided is not asked about again.
+        """
+        if decision.error is not None:
+            return None
+        try:
+            found = self._decide(decision, principal, resource(), own_service)
+        except Exception as doubt:  # noqa: BLE001  the answer that stands must not fail for the one that does not
+            error = f"the candidate cannot decide: {type(doubt).__name__}"
+            return Decision(Outcome.IMPLICITLY_DENIED, decision.request, (), error=error)
+        return None if found.outcome is decision.outcome else found
+
+    def is_warm(self, principal: Principal, wanted: Resource) -> bool:
+        """Tell whether it would be decided without touching the candidate's store."""
+        return self._loader.is_warm(principal, wanted)
+
+    def close(self) -> None:
+        """Close the candidate's store."""
+        self._store.close()
+
+    def _decide(self, decision: Decision, principal: Principal, wanted: Resource, own_service: bool) -> Decision:
+        loaded = self._loader.load(principal, wanted, self._store, own_service=own_service)
+        if not loaded.caller.exists and decision.policy_set is not None:  # another store has other unique ids
+            loaded = self._loader.load(self._named(principal), wanted, self._store, own_service=own_service)
+        request = AccessRequest(
+            loaded.caller.principal,
+            decision.request.action,
+            wanted.arn,
+            decision.request.context,
+            resource_account=loaded.owner.id if loaded.owner else None,
+        )
+        refused = refused_without_policies(loaded, wanted)
+        if refused is None:
+            return loaded.authorizer.decide(request, epoch=loaded.epoch)
+        return Decision(Outcome.IMPLICITLY_DENIED, request, (refused,), loaded.epoch, explainer=_WITHOUT_POLICIES)
+
+    def _named(self, principal: Principal) -> Principal:
+        """Give the principal without its unique id, the same object each time, since callers are known by theirs."""
+        known = self._by_name.get(id(principal))
+        if known is None or known[0] is not principal:
+            if len(self._by_name) >= _KEPT:
+                self._by_name.clear()
+            known = self._by_name[id(principal)] = principal, replace(principal, userid=None)
+        return known[1]
