@@ -49,6 +49,7 @@ class _Admitted(NamedTuple):
     principal: Principal
     token: Token
     epoch: int
+    issued: datetime
     until: datetime
 
 
@@ -148,15 +149,16 @@ class Bearers:
         proved = proved_by(token, provider, arn, session_name=session_name_of(token.subject))
         role = admit(proved, arn, role, decide)
         ends = datetime.fromtimestamp(token.expires + self._leeway, UTC)
+        issued = min(datetime.fromtimestamp(token.issued, UTC), now)
         until = min(ends, now + timedelta(seconds=role.most_seconds))
         if known is not None and is_verified:
-            until = known.until  # another decision is no longer session
-        return _Admitted(self._session(credential, token, proved, role, now, until), token, epoch, until)
+            issued, until = known.issued, known.until  # another decision is no other session, and no longer one
+        principal = self._session(credential, proved, role, issued, until)
+        return _Admitted(principal, token, epoch, issued, until)
 
     def _session(
-        self, credential: TokenCredential, token: Token, proved: Proved, role: Role, now: datetime, until: datetime
+        self, credential: TokenCredential, proved: Proved, role: Role, issued: datetime, until: datetime
     ) -> Principal:
-        issued = min(datetime.fromtimestamp(token.issued, UTC), now)
         how = Issued(issued, until, proved.transitive_tag_keys, proved.source_identity)
         principal = session_principal(proved, role, self._store.partition, issued)
         id = hashlib.sha256(credential.text.encode()).hexdigest()[: 2 * _DIGEST_DIGITS]
