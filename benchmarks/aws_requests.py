@@ -55,7 +55,8 @@ def _catch(request: AWSPreparedRequest, **_: object) -> None:
 
 
 def _as_bytes(request: AWSPreparedRequest, host: str) -> bytes:
-    fields = {"Host": host, **{name: _text(value) for name, value in request.headers.items()}}
+    given = {name: _text(value) for name, value in request.headers.items() if name.lower() != "host"}
+    fields = {"Host": host, **given}
     lines = [f"{request.method} {urlsplit(request.url).path or '/'} HTTP/1.1"]
     lines += [f"{name}: {value}" for name, value in fields.items()]
     body = request.body or b""

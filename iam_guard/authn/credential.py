@@ -47,25 +47,26 @@ def extract(request: HttpRequest, *, max_header: int) -> AnyCredential:
     """
     if _size_of(request) > max_header:
         raise RequestTooLarge(f"expected at most {max_header} bytes of headers")
-    authorizations, api_keys = request.values(b"authorization"), request.values(b"x-api-key")
+    by_name, certificates = request.by_name, request.certificates
+    authorizations, api_keys = by_name.get(b"authorization", ()), by_name.get(b"x-api-key", ())
     in_query = bool(request.query_string) and has_signature(request.query_string)
-    if len(authorizations) + len(api_keys) + in_query + bool(request.certificates) > 1:
+    if len(authorizations) + len(api_keys) + in_query + bool(certificates) > 1:
         raise IncompleteSignature(_SEVERAL)
     if in_query:
-        if TOKEN_HEADER in request.by_name:
+        if TOKEN_HEADER in by_name:
             message = "expected the session token where the signature is, in the query"
             raise IncompleteSignature(message, place="x-amz-security-token")
         return signed_query(request)
     if authorizations:
         found = _authorization(request, authorizations[0])
-        if TOKEN_HEADER not in request.by_name or isinstance(found, SigV4Credential):
+        if TOKEN_HEADER not in by_name or isinstance(found, SigV4Credential):
             return found
-    if TOKEN_HEADER in request.by_name:
+    if TOKEN_HEADER in by_name:
         raise IncompleteSignature(_UNSIGNED, place="x-amz-security-token")
     if api_keys:
         return _api_key(printable(api_keys[0], "x-api-key"))
-    if request.certificates:
-        return read_client_certificate(request.certificates, request.values(ROLE_HEADER))
+    if certificates:
+        return read_client_certificate(certificates, request.values(ROLE_HEADER))
     return NoCredential()
 
 

@@ -39,6 +39,7 @@ from iam_guard.authn.presented import (
 from iam_guard.authn.replays import Replays
 from iam_guard.authn.temporary import OpenedTokens, ends_with_a_key, is_key_behind
 from iam_guard.errors import (
+    CredentialError,
     ExpiredToken,
     InvalidClientTokenId,
     InvalidIdentityToken,
@@ -115,7 +116,10 @@ def authenticate(
         case SigV4Credential():
             if credential.session_token is not None and open_session is None:
                 raise InvalidClientTokenId(place="x-amz-security-token")
-            _check_form(request, credential, now, skew, region)
+            sigv4.check_time(credential, now=now, skew=skew)
+            sigv4.check_coverage(request, credential)
+            if credential.algorithm == ASYMMETRIC:
+                sigv4a.check_region(credential, region)
             stated = stated_payload(request, credential, unsigned=unsigned_payload, chunked=chunks is not None)
             signed_hash = stated or payload_hash()
             signer = _signer(credential, find_access_key, open_session, now)
@@ -128,22 +132,17 @@ def authenticate(
             return _by_api_key(credential, find_api_key(credential.id), now, callers)
         case NoCredential():
             return _ANONYMOUS
-        case TokenCredential():
-            if admit_token is None:
-                raise InvalidIdentityToken("tokens of OIDC providers are not accepted here")
+        case TokenCredential() if admit_token is not None:
             return admit_token(credential)
-        case CertificateCredential():
-            if find_certificate_session is None:
-                raise UntrustedCertificate("client certificates are not accepted")
+        case CertificateCredential() if find_certificate_session is not None:
             return find_certificate_session(credential)
+    raise _not_accepted(credential)
 
 
-def _check_form(request: HttpRequest, credential: SigV4Credential, now: datetime, skew: float, region: str) -> None:
-    """Check what needs no key."""
-    sigv4.check_time(credential, now=now, skew=skew)
-    sigv4.check_coverage(request, credential)
-    if credential.algorithm == ASYMMETRIC:
-        sigv4a.check_region(credential, region)
+def _not_accepted(credential: AnyCredential) -> CredentialError:
+    if isinstance(credential, TokenCredential):
+        return InvalidIdentityToken("tokens of OIDC providers are not accepted here")
+    return UntrustedCertificate("client certificates are not accepted")
 
 
 def needed_record(
