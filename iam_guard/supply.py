@@ -47,6 +47,11 @@ class SuppliedContext(Context):
         self._around = around
         self._tags = _folded(around.resource_tags) if around.resource_tags else _NO_TAGS
 
+    @property
+    def call(self) -> Call | None:
+        """The call that the request came with; None for a question of the application's own."""
+        return self._around.call
+
     def value(self, folded_key: str) -> Value | None:
         found = super().value(folded_key) if folded_key in self._values else None
         if found is not None:

@@ -16,6 +16,8 @@ from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
 
+import anyio.to_thread
+
 from iam_guard.asgi.body import Receive
 from iam_guard.asgi.client import Connection
 from iam_guard.asgi.routes import (
@@ -31,7 +33,7 @@ from iam_guard.asgi.routes import (
 from iam_guard.asgi.sign_in import Body, sign_in
 from iam_guard.asgi.streamed import DecodedBody
 from iam_guard.enforcement.context import CurrentCall, serving
-from iam_guard.enforcement.refusal import RefusalFormat, problem
+from iam_guard.enforcement.refusal import RefusalFormat, WaitingForm, problem
 from iam_guard.enforcement.requirement import OWN_GUARD, PUBLIC, takes_unsigned
 from iam_guard.errors import ConfigurationError, DecisionUnavailable, IamGuardError, UndecidedEndpoint
 from iam_guard.guard import Guard
@@ -156,7 +158,10 @@ class GuardMiddleware:
         self.guard.trail.note_error(error, facts, action=action, resource="*", principal=call.principal)
 
     async def _refuse(self, error: IamGuardError, scope: Scope, receive: Receive, send: Send, facts: Call) -> None:
-        refusal = self._refusal(error, facts.request_id)
+        if isinstance(self._refusal, WaitingForm):
+            refusal = await anyio.to_thread.run_sync(self._refusal, error, facts.request_id)
+        else:
+            refusal = self._refusal(error, facts.request_id)
         headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in refusal.headers]
         headers.append((b"content-length", str(len(refusal.body)).encode("ascii")))
         prefix = "http"

@@ -59,6 +59,10 @@ COMMANDS = {
         *("cases", "explain_case"),
         "Say why a case of FILE (JSON, JSON lines or YAML; else standard input) is allowed or denied.",
     ),
+    "why": CommandRow(
+        *("why", "why"),
+        "Say why REQUEST_ID (or an event's id) was allowed or denied; exit code 1 when anything was denied.",
+    ),
 }
 
 

@@ -35,9 +35,19 @@ RefusalFormat: TypeAlias = Callable[[IamGuardError, str], Refusal]
 """(the error, the request id) -> what is sent."""
 
 
+@dataclass(frozen=True, slots=True)
+class WaitingForm:
+    """A form that asks the guard or the world, so that it is not called on an event loop."""
+
+    form: RefusalFormat
+
+    def __call__(self, error: IamGuardError, request_id: str) -> Refusal:
+        return self.form(error, request_id)
+
+
 def problem(error: IamGuardError, request_id: str) -> Refusal:
     """Answer with `application/problem+json`: AWS's code, AWS's sentence, the request id (RFC 9457)."""
-    return _problem(error, request_id)
+    return problem_document(error, request_id)
 
 
 def problem_with_message(guard: Guard) -> RefusalFormat:
@@ -49,14 +59,17 @@ def problem_with_message(guard: Guard) -> RefusalFormat:
     def form(error: IamGuardError, request_id: str) -> Refusal:
         decision = error.decision if isinstance(error, AccessDenied) else None
         message = guard.encoded_message(decision) if isinstance(decision, Decision) else None
-        return _problem(error, request_id, {} if message is None else {"encodedMessage": message})
+        return problem_document(error, request_id, {} if message is None else {"encodedMessage": message})
 
     return form
 
 
-def _problem(error: IamGuardError, request_id: str, more: Mapping[str, str] = MappingProxyType({})) -> Refusal:
+def problem_document(
+    error: IamGuardError, request_id: str, more: Mapping[str, object] = MappingProxyType({})
+) -> Refusal:
+    """Answer as `problem` does, with members more."""
     error = as_asked_to_sign_in(error)
-    document = {
+    document: dict[str, object] = {
         "type": "about:blank",
         "title": HTTPStatus(error.status).phrase,
         "status": error.status,

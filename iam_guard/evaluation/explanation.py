@@ -8,7 +8,7 @@ out what goes in (`explain`, `elements`, `misses`).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from enum import StrEnum
 
 from iam_guard.model.decision import Outcome, PolicyType
@@ -158,6 +158,17 @@ class Explanation:
     def text(self) -> str:
         """Show the tree, indented, one element a line; no line break at the end."""
         return "\n".join(_explanation(self))
+
+
+def without_organization(whole: Explanation) -> Explanation:
+    """Leave out what the organization's policies say, which is the management account's; how they stand stays."""
+    types = tuple(replace(each, levels=()) if each.type in _ORGANIZATION else each for each in whole.types)
+    decides = any(each.type in _ORGANIZATION and each.standing in (Standing.DENIES, Standing.OWES) for each in types)
+    nearest = tuple(each for each in whole.nearest if each.type not in _ORGANIZATION)
+    return replace(whole, types=types, nearest=nearest, reasons=() if decides else whole.reasons)
+
+
+_ORGANIZATION = frozenset({PolicyType.SCP, PolicyType.RCP, PolicyType.VPC_ENDPOINT})
 
 
 def _names(value: object) -> Iterator[str]:

@@ -1,0 +1,163 @@
+"""`iam-guard why`: what the audit trail knows of one request, and what its decision looks like with the policies now.
+
+Must not live here: reading trails (`audit`), deciding again (`replay`), how an explanation looks
+(`evaluation/explanation`).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import click
+
+from iam_guard.audit.reader import read
+from iam_guard.audit.record_filter import action_of, member, principal_of, resource_of
+from iam_guard.audit.subscription import AuditReader
+from iam_guard.cli.audit_sources import KEYS, believed_keys
+from iam_guard.cli.options import JSON, STORE
+from iam_guard.errors import ConfigurationError, IamGuardError
+from iam_guard.evaluation.explanation import Explanation
+from iam_guard.policy.grammar import shown
+from iam_guard.replay import Replayer
+from iam_guard.replay.recorded import read_decision, reason_in_words
+from iam_guard.settings import Settings, load
+from iam_guard.store.opening import open_store
+
+Record = Mapping[str, Any]
+
+
+class Again(NamedTuple):
+    """What a store says to a recorded decision now; `problem` where it cannot say it."""
+
+    explanation: Explanation | None = None
+    is_same_policies: bool = False
+    problem: str | None = None
+
+
+@click.command()
+@click.argument("request_id")
+@click.option(
+    *("--trail", "source"),
+    type=click.Path(exists=True, path_type=Path),
+    help="The trail's folder, or a file of records; else what the setting `audit` names.",
+)
+@click.option("--no-verify", is_flag=True, help="Believe what stands in the trail; needs no key.")
+@KEYS
+@STORE
+@JSON
+def why(
+    request_id: str, source: Path | None, no_verify: bool, keys: tuple[str, ...], store: str, as_json: bool
+) -> None:
+    """Say why REQUEST_ID (or an event's id) was allowed or denied; exit code 1 when anything was denied."""
+    settings = load()
+    found = list(_records(source or _configured(settings), request_id, None if no_verify else (keys, store)))
+    if not found:
+        raise click.UsageError(
+            f"the trail has no record of `{shown(request_id)}`; the last second may not be signed yet"
+        )
+    answers = _decided_again(found, store, settings)
+    if as_json:
+        click.echo(json.dumps([_as_dict(record, again) for record, again in zip(found, answers, strict=True)]))
+    else:
+        texts = ("\n".join(_in_words(record, again)) for record, again in zip(found, answers, strict=True))
+        click.echo("\n\n".join(texts))
+    sys.exit(1 if any(member(each, "errorCode") for each in found) else 0)
+
+
+def _configured(settings: Settings) -> Path:
+    path = Path(settings.audit)
+    if not settings.audit or not path.exists():
+        raise ConfigurationError("expected the trail, give `--trail` or set `IAM_GUARD_AUDIT`", place="--trail")
+    return path
+
+
+def _records(source: Path, wanted: str, believed: tuple[Sequence[str], str] | None) -> Iterator[Record]:
+    """Give the records of a request, or the one event; `believed` is where the keys to verify with come from."""
+    if not source.is_dir():
+        yield from (each for each in read(source) if _is_about(each, wanted))
+        return
+    ring = None if believed is None else believed_keys(*believed)
+    reader = AuditReader(source, ring=ring)
+    with reader.subscribe(
+        filter=lambda record: _is_about(record, wanted), verify=ring is not None, follow=False
+    ) as subscription:
+        yield from (record for _, record in subscription)
+
+
+def _is_about(record: Record, wanted: str) -> bool:
+    return wanted in (record.get("requestID"), record.get("eventID"))
+
+
+# --- decided again -----------------------------------------------------------------------------------------------
+
+
+def _decided_again(records: Sequence[Record], store: str, settings: Settings) -> list[Again]:
+    try:
+        opened = open_store(store, settings, create=False)
+    except IamGuardError as error:
+        return [Again(problem=str(error))] * len(records)
+    with closing(opened):
+        replayer = Replayer(opened, settings)
+        return [_again(each, replayer) for each in records]
+
+
+def _again(record: Record, replayer: Replayer) -> Again:
+    recorded = read_decision(record)
+    if recorded is None:
+        return Again(problem="the record tells no decision")
+    if isinstance(recorded, str):
+        return Again(problem=recorded)
+    redecided = replayer.decide(recorded)
+    if redecided.decision is None or redecided.problem is not None:
+        return Again(problem=redecided.problem)
+    explanation = cast(Explanation, redecided.decision.explain())
+    return Again(explanation, is_same_policies=redecided.decision.policy_set == recorded.policies)
+
+
+# --- told ----------------------------------------------------------------------------------------------------------
+
+
+def _as_dict(record: Record, again: Again) -> dict[str, object]:
+    return {
+        "record": record,
+        "now": None if again.explanation is None else again.explanation.to_dict(),
+        "samePolicies": again.is_same_policies,
+        "problem": again.problem,
+    }
+
+
+def _in_words(record: Record, again: Again) -> Iterator[str]:
+    outcome = member(record, "iamGuard.outcome") or "Refused"
+    said = member(record, "errorMessage")
+    yield shown(f"{outcome}: {said}" if said else outcome)
+    yield shown(f"    {member(record, 'eventTime')} {principal_of(record)} {action_of(record)} {resource_of(record)}")
+    yield from (f"    because {shown(each)}" for each in _reasons(record))
+    yield from (f"    {shown(each)}" for each in _conditions(record))
+    if again.explanation is None:
+        yield f"    not decided again: {shown(again.problem or 'no reason is known')}"
+        return
+    yield ""
+    yield f"With the policies of the store now, which {'are the same' if again.is_same_policies else 'have changed'}:"
+    yield again.explanation.text()
+
+
+def _reasons(record: Record) -> list[str]:
+    """Say who spoke; a record that is not whole says less."""
+    try:
+        return [reason_in_words(each) for each in record["iamGuard"].get("reasons", ())]
+    except (KeyError, TypeError, AttributeError):
+        return []
+
+
+def _conditions(record: Record) -> Iterator[str]:
+    extension = record.get("iamGuard")
+    read = extension.get("conditions") if isinstance(extension, dict) else None
+    for each in read if isinstance(read, list) else ():
+        if isinstance(each, dict):
+            told = each.get("value", each.get("values", "missing" if each.get("missing") else "not recorded"))
+            yield f"{each.get('key')}: {', '.join(map(str, told)) if isinstance(told, list) else told}"
