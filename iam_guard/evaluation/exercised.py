@@ -21,7 +21,7 @@ from iam_guard.evaluation.registry import needs_no_permission
 from iam_guard.matching.statement import CompiledStatement
 from iam_guard.model.decision import PolicyRef
 from iam_guard.model.request import AccessRequest
-from iam_guard.policy.grammar import WITH_PRINCIPAL
+from iam_guard.policy.grammar import ACTIONS, WITH_PRINCIPAL
 
 CONDITION = "Condition"
 """What the name of a condition begins with; its place among those of its statement follows: `Condition/0`."""
@@ -48,10 +48,18 @@ def exercise(request: AccessRequest, policies: Bundle) -> Iterator[Exercised]:
     policies = applying(request, action, policies)
     bounded = is_bounded(request, policies)
     for policy in policies:
+        names_principals = policy.ref.type in WITH_PRINCIPAL
         for compiled in policy.content.statements:
+            if not names_principals and not compiled.matches_action(action):  # nearly all of a long policy
+                name = "Action" if compiled.statement.not_actions is None else "NotAction"
+                yield Exercised(policy.ref, policy.content, compiled.statement.index, False, _NOT_ABOUT[name])
+                continue
             hit = hit_of(policy, compiled, request, action, bounded=bounded)
             elements = tuple(_elements(policy, compiled, request, bounded=bounded))
             yield Exercised(policy.ref, policy.content, compiled.statement.index, hit is not None, elements)
+
+
+_NOT_ABOUT = {name: ((name, False),) for name in ACTIONS}
 
 
 def _elements(

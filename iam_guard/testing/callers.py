@@ -1,9 +1,9 @@
 """Being a caller without credentials, in tests: `as_principal` for a block, `signed_in` for one test client.
 
 Nothing in the product can be told to believe a caller without credentials: no setting, no header, no part of the ASGI
-scope. What is here puts another function in the place of the one by which `GuardMiddleware` signs callers in, for as
-long as somebody needs it, in this process alone, and refuses to outside of a test run. A request that does carry
-credentials is signed in by them, as ever. Our own IAM and STS API is not touched: it wants signatures.
+scope. What is here puts another function in the place of `Guard.authenticate`, for as long as somebody needs it, in
+this process alone, and refuses to outside of a test run. A request that does carry credentials is signed in by them, as
+ever.
 
 The caller is kept in a context variable. So it reaches an application that runs in the test's own thread or task, or in
 one started from it (Starlette's `TestClient`, the ASGI transports of HTTP clients), and no other. Must not live here:
@@ -14,19 +14,17 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
+from functools import wraps
 from threading import Lock
 from typing import Any
 
-from iam_guard.asgi import middleware
-from iam_guard.asgi.body import Receive
-from iam_guard.asgi.client import Connection
-from iam_guard.asgi.sign_in import Body, TakesUnsigned, sign_in
+from iam_guard.authn.http import HttpRequest
 from iam_guard.authn.verify import credential_of
 from iam_guard.enforcement.context import CurrentCall, serving
-from iam_guard.errors import ConfigurationError, MalformedRequest
+from iam_guard.errors import ConfigurationError
 from iam_guard.guard import Guard
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import Call
@@ -36,7 +34,9 @@ _caller: ContextVar[Principal | None] = ContextVar("iam_guard_test_caller", defa
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
-Application = Callable[[Scope, Receive, Callable[[Message], Awaitable[None]]], Awaitable[None]]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 @contextmanager
@@ -64,7 +64,7 @@ def signed_in(app: Application, principal: Principal | str) -> Application:
     caller = principal_named(principal)
     _refuse_outside_of_tests()
 
-    async def signed_in_app(scope: Scope, receive: Receive, send: Callable[[Message], Awaitable[None]]) -> None:
+    async def signed_in_app(scope: Scope, receive: Receive, send: Send) -> None:
         with as_principal(caller):
             await app(scope, receive, send)
 
@@ -77,11 +77,12 @@ def _refuse_outside_of_tests() -> None:
 
 
 class _Switch:
-    """Whether the function that signs callers in is the one below; the last to leave puts the true one back."""
+    """Whether callers are signed in by the function below; the last to leave puts the true one back."""
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._users = 0
+        self._true = Guard.authenticate
 
     @contextmanager
     def thrown(self) -> Iterator[None]:
@@ -94,29 +95,21 @@ class _Switch:
 
     def _turn(self, step: int) -> None:
         with self._lock:
+            if not self._users:
+                self._true = Guard.authenticate
             self._users += step
-            vars(middleware)["sign_in"] = _sign_in_for_test if self._users else sign_in
+            Guard.authenticate = _for_tests(self._true) if self._users else self._true  # type: ignore[method-assign]
 
 
 _SWITCH = _Switch()
 
 
-async def _sign_in_for_test(
-    guard: Guard,
-    connection: Connection,
-    scope: Mapping[str, Any],
-    receive: Receive,
-    facts: Call,
-    takes_unsigned: TakesUnsigned,
-) -> tuple[Principal, Body | None]:
-    caller = _caller.get()
-    if caller is None or _has_credentials(connection, scope):
-        return await sign_in(guard, connection, scope, receive, facts, takes_unsigned)
-    return caller, None
+def _for_tests(authenticate: Callable[..., Principal]) -> Callable[..., Principal]:
+    @wraps(authenticate)
+    def authenticate_for_test(self: Guard, request: HttpRequest, **more: Any) -> Principal:
+        caller = _caller.get()
+        if caller is None or credential_of(request).kind != "none":
+            return authenticate(self, request, **more)
+        return caller
 
-
-def _has_credentials(connection: Connection, scope: Mapping[str, Any]) -> bool:
-    try:
-        return credential_of(connection.request(scope)).kind != "none"
-    except MalformedRequest:
-        return True  # the true function refuses it
+    return authenticate_for_test

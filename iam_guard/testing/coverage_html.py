@@ -1,7 +1,8 @@
 """The report of policy coverage as one HTML page: a table, and the text of each policy with its gaps written beside.
 
-The page stands alone: no script, nothing fetched. No meaning is in a colour only: a line that misses something has a
-mark and words. Must not live here: what was covered (`policy_coverage`).
+The page stands alone: no script, nothing fetched. Of a file it shows the lines of policies only. No meaning is in a
+colour only: a line that misses something has a mark and words. Must not live here: what was covered
+(`policy_coverage`).
 """
 
 from __future__ import annotations
@@ -56,7 +57,12 @@ def _source(number: int, covered: FileCoverage) -> Iterator[str]:
             words[gap.place[0]].append(str(gap))
     yield f'<h2 id="p{number}">{escape(covered.file.name)}</h2>'
     yield f'<table class="source"><caption>{_summary(covered)}</caption><tbody>'
-    for line, text in enumerate(covered.file.text.splitlines(), 1):
+    lines = covered.file.text.split("\n")
+    before = 0
+    for line in sorted({line for policy in covered.file.policies for line in policy.lines if line <= len(lines)}):
+        if line > before + 1:
+            yield "<tr><td>…</td><td></td><td></td></tr>"
+        before, text = line, lines[line - 1]
         gaps = "<br>".join(f"✗ {escape(each)}" for each in words[line])
         kind = ' class="gap"' if gaps else ""
         yield f"<tr{kind}><td>{line}</td><td>{escape(text)}</td><td>{gaps}</td></tr>"

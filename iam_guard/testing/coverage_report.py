@@ -25,7 +25,7 @@ def coverage_text(files: Sequence[FileCoverage]) -> str:
 def coverage_json(files: Sequence[FileCoverage]) -> dict[str, Any]:
     """Give the report as JSON values; lines and columns from 1, statements from 0."""
     return {
-        "percent": round(percent(files), 2),
+        "percent": rounded(percent(files)),
         "files": [
             {
                 "name": each.file.name,
@@ -33,7 +33,7 @@ def coverage_json(files: Sequence[FileCoverage]) -> dict[str, Any]:
                 "missed": each.missed,
                 "targets": each.targets,
                 "covered": each.covered,
-                "percent": round(percent([each]), 2),
+                "percent": rounded(percent([each])),
                 "gaps": [
                     {
                         "line": gap.place[0],
@@ -51,8 +51,15 @@ def coverage_json(files: Sequence[FileCoverage]) -> dict[str, Any]:
     }
 
 
-def cover(share: float) -> str:
+def rounded(share: float | None) -> float | None:
+    """Give a share with two digits; one of nothing is none."""
+    return None if share is None else round(share, 2)
+
+
+def cover(share: float | None) -> str:
     """Show a share as `99%`, and 100 only where nothing is missing."""
+    if share is None:
+        return "n/a"
     return "100%" if share == 100 else f"{int(share)}%"
 
 

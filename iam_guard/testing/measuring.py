@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from iam_guard.testing.coverage_html import coverage_html
 from iam_guard.testing.coverage_report import coverage_json, coverage_text
+from iam_guard.testing.file_names import PATTERNS
 from iam_guard.testing.policy_coverage import FileCoverage, PolicyCoverage, percent
 from iam_guard.testing.policy_sources import PolicyFile, find_policies
 from iam_guard.testing.watching import watching_evaluations
@@ -23,11 +24,11 @@ class PolicyMeasurement:
     """Measures policy coverage while it is entered.
 
     With `paths`, of the policies in those files and folders; without, of all policies that decisions are made with.
-    Raises `InvalidInput` where a path has none.
+    `tests` are the names of policy tests, whose policies do not count. Raises `InvalidInput` where a path has none.
     """
 
-    def __init__(self, paths: Iterable[Path] = ()) -> None:
-        self._files = _distinct(file for path in paths for file in find_policies(path))
+    def __init__(self, paths: Iterable[Path] = (), *, tests: Sequence[str] = PATTERNS) -> None:
+        self._files = _distinct(file for path in paths for file in find_policies(path, tests))
         self._coverage = PolicyCoverage()
         self._leaving = ExitStack()
 
@@ -46,8 +47,8 @@ class PolicyMeasurement:
         """Add what another process saw."""
         self._coverage.merge(given)
 
-    def share(self) -> float:
-        """Give the percentage of targets that were reached."""
+    def share(self) -> float | None:
+        """Give the percentage of targets that were reached; None where there were none."""
         return percent(self._covered())
 
     def text(self) -> str:
@@ -69,10 +70,15 @@ class PolicyMeasurement:
         return self._coverage.of_files(self._files) if self._files else self._coverage.of_all_seen()
 
 
-def shortfall(share: float, least: float | None) -> str | None:
-    """Say by how much less was reached than `least` percent; None where it was enough, or nothing is asked."""
-    if least is None or share >= least:
+def shortfall(share: float | None, least: float | None) -> str | None:
+    """Say by how much less was reached than `least` percent; None where it was enough, or nothing is asked.
+
+    Where nothing was measured it is not enough: a threshold that cannot fail guards nothing.
+    """
+    if least is None or (share is not None and share >= least):
         return None
+    if share is None:
+        return f"nothing at all is less than the {least:g}% that are asked for"
     return f"{share:.2f}% is less than the {least:g}% that are asked for"
 
 

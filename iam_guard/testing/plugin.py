@@ -69,7 +69,7 @@ def pytest_configure(config: pytest.Config) -> None:
         if name not in [each for each, _ in wanted] and config.getoption(f"{name}_fail_under") is not None:
             option = "--" + name.replace("_", "-")
             raise pytest.UsageError(f"{option}-fail-under needs {option}")
-    for name, title in wanted:
+    for name, title in () if config.option.collectonly else wanted:
         measurement = _measurement(config, name)
         config.pluginmanager.register(_Coverage(config, name, title, measurement), f"iam-guard-{name}")
 
@@ -83,7 +83,8 @@ def _measurement(config: pytest.Config, name: str) -> Any:
         if name == "iam_guard_route_cov":
             return import_module("iam_guard.testing.route_measuring").RouteMeasurement(asked)
         measuring = import_module("iam_guard.testing.measuring")
-        return measuring.PolicyMeasurement(config.invocation_params.dir / path for path in asked if path)
+        paths = [config.invocation_params.dir / path for path in asked if path]
+        return measuring.PolicyMeasurement(paths, tests=config.getini(POLICY_TESTS))
     except product.IamGuardError as error:
         raise pytest.UsageError(f"iam-guard: {error}") from None
 

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any, NamedTuple
 
-from iam_guard.errors import InvalidInput
 from iam_guard.evaluation.authorizer import Authorizer
 from iam_guard.evaluation.exercised import CONDITION
 from iam_guard.model.decision import Decision, PolicyType
@@ -92,8 +91,10 @@ class PolicyCoverage:
             for each in exercised:
                 seen = self._policy(each.content.document, each.policy.type)
                 seen.names.add(each.policy.arn or each.policy.name)
-                seen.made.add(Target(each.statement, STATEMENT, each.applies))
-                seen.made.update(Target(each.statement, element, truth) for element, truth in each.elements)
+                made, index = seen.made, each.statement
+                made.add(Target(index, STATEMENT, each.applies))
+                for element, truth in each.elements:
+                    made.add(Target(index, element, truth))
 
     def _policy(self, document: Document, type: PolicyType) -> SeenPolicy:
         seen = self.seen.get(document.digest)
@@ -135,22 +136,11 @@ class PolicyCoverage:
                 seen.made.update(Target(*made) for made in each["made"])
 
 
-def percent(files: Iterable[FileCoverage]) -> float:
-    """Give the share of all targets that were reached; 100 where there are none."""
+def percent(files: Iterable[FileCoverage]) -> float | None:
+    """Give the share of all targets that were reached; None where there are none."""
     counted = [(each.covered, each.targets) for each in files]
     targets = sum(total for _, total in counted)
-    return 100.0 * sum(covered for covered, _ in counted) / targets if targets else 100.0
-
-
-def read_share(text: str) -> float:
-    """Read a share to be reached, 0 to 100; raise `InvalidInput` for anything else."""
-    try:
-        share = float(text)
-    except ValueError:
-        share = -1.0
-    if not 0 <= share <= 100:
-        raise InvalidInput(f"expected a number from 0 to 100, got `{text[:40]}`")
-    return share
+    return 100.0 * sum(covered for covered, _ in counted) / targets if targets else None
 
 
 def _name(seen: SeenPolicy) -> str:

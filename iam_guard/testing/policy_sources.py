@@ -17,7 +17,7 @@ from iam_guard.model.decision import PolicyType
 from iam_guard.policy.document import Document
 from iam_guard.policy.json_text import read_json
 from iam_guard.policy.parse import parse
-from iam_guard.testing.file_names import is_policy_test
+from iam_guard.testing.file_names import PATTERNS, is_policy_test
 from iam_guard.testing.yaml_nodes import LineAndColumn, Steps, YamlNode, compose
 
 _YAML = (".yaml", ".yml")
@@ -33,6 +33,8 @@ class Located:
 
     document: Document
     locate: Locate
+    lines: range
+    """Those that it stands on. What else is in the file is nobody's affair: a seed has secrets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +46,15 @@ class PolicyFile:
     policies: tuple[Located, ...]
 
 
-def find_policies(path: Path) -> list[PolicyFile]:
-    """Find the policies of a file, or of all JSON and YAML files below a folder.
+def find_policies(path: Path, tests: Sequence[str] = PATTERNS) -> list[PolicyFile]:
+    """Find the policies of a file, or of all JSON and YAML files below a folder that are not called as `tests`.
 
     Raises `InvalidInput` where there are none, `PolicyError` for one that is refused; both name the file.
     """
     if not path.exists():
         raise InvalidInput("there is no such file or folder", place=str(path))
     seen: dict[Path, PolicyFile] = {}
-    for each in sorted(_files(path)) if path.is_dir() else [path]:
+    for each in sorted(_files(path, tests)) if path.is_dir() else [path]:
         _read(each, seen)
     if not seen:
         raise InvalidInput("no policies are there", place=str(path))
@@ -75,10 +77,11 @@ def locate_in_json(text: str) -> Locate:
     return locate
 
 
-def _files(folder: Path) -> Iterator[Path]:
+def _files(folder: Path, tests: Sequence[str]) -> Iterator[Path]:
     for each in folder.rglob("*"):
         inside = each.relative_to(folder).parts
-        if each.suffix in _SUFFIXES and not is_policy_test(each) and not any(part.startswith(".") for part in inside):
+        is_hidden = any(part.startswith(".") for part in inside)
+        if each.suffix in _SUFFIXES and not is_hidden and not is_policy_test(each, tests):
             yield each
 
 
@@ -119,7 +122,7 @@ def _of_json_file(text: str) -> Iterator[Located]:
 
 
 def _of_json(text: str, types: tuple[PolicyType, ...]) -> Located:
-    return Located(_parsed(text, types), locate_in_json(text))
+    return Located(_parsed(text, types), locate_in_json(text), range(1, text.count("\n") + 2))
 
 
 def _parsed(text: str, types: tuple[PolicyType, ...]) -> Document:
@@ -148,7 +151,7 @@ def _of_yaml(text: str, path: Path, seen: dict[Path, PolicyFile]) -> Iterator[Lo
 
 def _of_node(node: YamlNode) -> Located:
     try:
-        return Located(_parsed(node.json(), _GUESSES), node.find)
+        return Located(_parsed(node.json(), _GUESSES), node.find, node.lines)
     except PolicyError as error:
         line, column = node.find(_steps(error.place or ""))
         raise InvalidInput(error.message, place=f"{line}:{column}") from None
@@ -163,7 +166,8 @@ def _of_scalar(node: YamlNode, text: str, lines: Sequence[str]) -> Located:
     def locate(steps: Steps) -> LineAndColumn:
         return (line + inner(steps)[0], indent + inner(steps)[1]) if node.is_literal else (line, column)
 
-    return Located(_parsed(text, _GUESSES), locate)
+    first = line + 1 if node.is_literal else line
+    return Located(_parsed(text, _GUESSES), locate, range(first, first + text.rstrip("\n").count("\n") + 1))
 
 
 def _indent(text: str) -> int:

@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterable, Mapping, Sequence
+import weakref
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary
 
 from iam_guard.asgi.routes import Endpoint, inventory
 from iam_guard.enforcement.context import CurrentCall
 from iam_guard.model.decision import Decision
+from iam_guard.testing.coverage_report import rounded
 
 _ACTION = re.compile(r"([^\s:]+:\S+) on ")
 _PARAMETER = re.compile(r"\{[^{}:]+(?::([^{}]+))?\}")
@@ -57,15 +58,16 @@ class RouteCoverage:
         """Watch the routes of `app`, or else those of every application that handles a call."""
         self.routes: dict[GuardedRoute, RouteTally] = {}
         self._is_fixed = app is not None
-        self._known: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
+        self._known: dict[int, Callable[[], Any]] = {}
         self._lock = Lock()
         if app is not None:
             self._add(app)
 
     def note_app(self, app: Any) -> None:
         """Learn the routes of an application that is about to handle a call."""
-        if not self._is_fixed and app not in self._known:
-            self._known[app] = True
+        known = self._known.get(id(app))
+        if not self._is_fixed and (known is None or known() is not app):
+            self._known[id(app)] = _reference(app)
             self._add(app)
 
     def note(self, call: CurrentCall, decision: Decision) -> None:
@@ -96,6 +98,14 @@ class RouteCoverage:
                 tally = self.routes.setdefault(GuardedRoute(path, tuple(methods), name, action), RouteTally())
                 tally.allowed |= allowed
                 tally.refused |= refused
+
+
+def _reference(app: Any) -> Callable[[], Any]:
+    """Refer to an application without keeping it, where that can be done."""
+    try:
+        return weakref.ref(app)
+    except TypeError:
+        return lambda: app
 
 
 def _guarded(endpoints: Iterable[Endpoint]) -> Iterable[GuardedRoute]:
@@ -157,9 +167,9 @@ def _pattern(template: str) -> re.Pattern[str]:
 # --- the report --------------------------------------------------------------------------------------------------
 
 
-def route_share(routes: Mapping[GuardedRoute, RouteTally]) -> float:
-    """Give the share of routes that were seen both ways, in percent; 100 where there are none."""
-    return 100.0 * sum(each.is_covered for each in routes.values()) / len(routes) if routes else 100.0
+def route_share(routes: Mapping[GuardedRoute, RouteTally]) -> float | None:
+    """Give the share of routes that were seen both ways, in percent; None where there are none."""
+    return 100.0 * sum(each.is_covered for each in routes.values()) / len(routes) if routes else None
 
 
 def route_text(routes: Mapping[GuardedRoute, RouteTally]) -> str:
@@ -179,7 +189,7 @@ def route_json(routes: Mapping[GuardedRoute, RouteTally]) -> dict[str, Any]:
     """Give the report as JSON values."""
     rows = sorted(routes.items(), key=lambda item: item[0])
     return {
-        "percent": round(route_share(routes), 2),
+        "percent": rounded(route_share(routes)),
         "routes": [
             {
                 "path": route.path,

@@ -49,8 +49,8 @@ class RouteMeasurement:
         """Add what another process saw."""
         self._coverage.merge(given)
 
-    def share(self) -> float:
-        """Give the percentage of routes that were tested both ways."""
+    def share(self) -> float | None:
+        """Give the percentage of routes that were tested both ways; None where there were none."""
         return route_share(self._coverage.routes)
 
     def text(self) -> str:
@@ -98,7 +98,8 @@ def watching_calls(
 
     @wraps(serve)
     def watched_serve(self: GuardMiddleware, scope: Any, receive: Any, send: Any) -> Awaitable[None]:
-        note_app(scope.get("app", self.app))
+        if scope["type"] != "lifespan":  # routes may be added until then
+            note_app(scope.get("app", self.app))
         return serve(self, scope, receive, send)
 
     Guard.decide = watched_decide  # type: ignore[method-assign]

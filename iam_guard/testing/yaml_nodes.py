@@ -39,6 +39,12 @@ class YamlNode:
         return _place(self._node)
 
     @property
+    def lines(self) -> range:
+        """The lines that it stands on, from its first to that of the last text in it; none after."""
+        ends = (each.place[0] + (each.text or "").count("\n") for each in self.walk())
+        return range(self.place[0], max(ends) + 1)
+
+    @property
     def text(self) -> str | None:
         """The text of a scalar as written; None for lists and mappings."""
         return str(self._node.value) if isinstance(self._node, yaml.ScalarNode) else None
@@ -80,7 +86,7 @@ class YamlNode:
         node, place = self._node, self.place
         for step in steps:
             match node:
-                case yaml.MappingNode():
+                case yaml.MappingNode() if isinstance(step, str):
                     pair = next((each for each in node.value if each[0].value == step), None)
                     if pair is None:
                         return place

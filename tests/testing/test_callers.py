@@ -18,9 +18,10 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
+import iam_guard
 from iam_guard import AccessDenied, Guard, GuardMiddleware, Principal, Service, current_decision, current_principal
-from iam_guard.asgi import middleware, sign_in
-from iam_guard.errors import ConfigurationError, InvalidInput
+from iam_guard.authn.http import HttpRequest
+from iam_guard.errors import ConfigurationError, CredentialError, InvalidInput
 from iam_guard.testing import as_principal, signed_in
 from iam_guard.testing.principals import principal_named
 from tests.conftest import ADA, Sign
@@ -111,6 +112,17 @@ def test_credentials_that_are_sent_count(client: TestClient, sign: Sign) -> None
         assert client.get("/documents/7", headers={"authorization": "Bearer x"}).status_code == 401
 
 
+def test_any_framework_s_adapter_signs_the_principal_in(guard: Guard) -> None:
+    """Whatever asks the guard who calls, synchronous or not, through its public name."""
+    request = HttpRequest("GET", b"/", b"", ())
+    with as_principal(ADA_ARN) as ada:
+        assert guard.authenticate(request, payload_hash=str) is ada
+        bad = HttpRequest("GET", b"/", b"", ((b"authorization", b"Bearer x"),))
+        with pytest.raises(CredentialError):
+            guard.authenticate(bad, payload_hash=str)
+    assert guard.authenticate(request, payload_hash=str) == Principal.anonymous()
+
+
 def test_a_handler_can_be_called_directly(guard: Guard) -> None:
     """Without an application; the decision is there to be looked at."""
     with as_principal(ADA_ARN, guard):
@@ -141,15 +153,16 @@ def test_a_principal_has_the_name_that_people_use() -> None:
 
 def test_the_true_function_is_back_after_the_last_block(app: Starlette) -> None:
     """Also when blocks end in another order than they began, and when a test fails inside."""
+    before = Guard.authenticate
     first, second = as_principal(ADA_ARN), as_principal(RITA_ARN)
     first.__enter__()
     second.__enter__()
     second.__exit__(None, None, None)
-    assert vars(middleware)["sign_in"] is not sign_in.sign_in
+    assert Guard.authenticate is not before
     first.__exit__(None, None, None)
     with pytest.raises(ZeroDivisionError), as_principal(ADA_ARN):
         _ = 1 / 0
-    assert vars(middleware)["sign_in"] is sign_in.sign_in
+    assert Guard.authenticate is before
 
 
 def test_another_thread_is_not_the_principal(client: TestClient, guard: Guard) -> None:
@@ -178,7 +191,7 @@ def test_outside_of_a_test_run_it_refuses(call: str, tmp_path: Path) -> None:
 
 def test_the_product_knows_nothing_of_it() -> None:
     """No room below imports this one, and no file but its own says how a test signs in."""
-    package = Path(sign_in.__file__).parents[1]
+    package = Path(iam_guard.__file__).parent
     naming = [
         path.relative_to(package).as_posix()
         for path in package.rglob("*.py")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import tomllib
@@ -12,9 +13,18 @@ from typing import Any
 import pytest
 from starlette import testclient
 
-from iam_guard import assemble
+from iam_guard import assemble, testing
 from iam_guard.store import followed
-from iam_guard.testing import assertions, callers, guards, matrix_files, measuring, policy_tests, route_measuring
+from iam_guard.testing import (
+    assertions,
+    callers,
+    guards,
+    matrix_files,
+    measuring,
+    plugin,
+    policy_tests,
+    route_measuring,
+)
 
 pytest_plugins = ["pytester"]
 
@@ -313,6 +323,41 @@ def test_a_gate_that_would_measure_nothing_is_refused(project: pytest.Pytester, 
     result = project.runpytest_inprocess(option)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"*{words}*"])
+
+
+def test_a_gate_on_nothing_at_all_fails(project: pytest.Pytester) -> None:
+    """No decision was made, and no application called; collecting alone is no run."""
+    write(project, tests="def test_it(): pass")
+    for name in ("cov", "route-cov"):
+        options = [f"--iam-guard-{name}", f"--iam-guard-{name}-fail-under=1"]
+        result = project.runpytest_inprocess(*options)
+        assert result.ret == pytest.ExitCode.TESTS_FAILED
+        result.stdout.fnmatch_lines(["*coverage of nothing at all is less than the 1% that are asked for"])
+        assert project.runpytest_inprocess(*options, "--collect-only").ret == 0
+
+
+def test_policy_tests_under_another_name_are_no_policies(project: pytest.Pytester) -> None:
+    """What they hold are samples, whatever the ini file calls them."""
+    project.makeini("[pytest]\niam_guard_policy_tests = *.cases.yaml\n")
+    (project.path / "policies" / "a.cases.yaml").write_text(CASES.replace("{file: reader.json}", "{Statement: []}"))
+    result = project.runpytest_inprocess("--iam-guard-cov=policies")
+    result.assert_outcomes(failed=2)
+    result.stdout.fnmatch_lines(["policies/reader.json * 0%*", "TOTAL * 0%"])
+
+
+# --- what is documented ------------------------------------------------------------------------------------------
+
+
+def test_everything_is_in_the_reference() -> None:
+    """Each option, each fixture and each public name."""
+    page = (ROOT / "docs/reference/testing.md").read_text()
+    source = Path(plugin.__file__).read_text()
+    options = re.findall(r'"(--iam-guard[a-z-]+)"', source)
+    fixtures = [named or name for named, name in re.findall(r'@pytest.fixture(?:\(name="(\w+)"\))?\ndef (\w+)', source)]
+    assert len(options) == 8
+    assert fixtures == ["iam_guard_seed", "iam_guard_services", "iam_guard", "as_principal", "assert_matrix"]
+    names = [*options, *fixtures, *testing.__all__, plugin.SEED, plugin.POLICY_TESTS]
+    assert [name for name in names if f"`{name}" not in page] == []
 
 
 # --- those who do not use it -------------------------------------------------------------------------------------

@@ -87,7 +87,7 @@ def test_everything_can_be_covered() -> None:
     full = covered(REPORT, MEMO, SECRET)
     assert gaps(full) == []
     assert percent(full.of_all_seen()) == 100
-    assert percent([]) == 100
+    assert percent([]) is None
 
 
 def test_a_policy_that_was_never_asked_is_not_covered_at_all() -> None:
@@ -224,7 +224,7 @@ def test_the_table_reads_like_that_of_a_code_coverage() -> None:
 
 def test_a_report_of_nothing_is_one_too() -> None:
     """A suite without decisions."""
-    assert coverage_text([]).splitlines()[-1].split() == ["TOTAL", "0", "0", "0", "0", "100%"]
+    assert coverage_text([]).splitlines()[-1].split() == ["TOTAL", "0", "0", "0", "0", "n/a"]
 
 
 def test_the_json_has_every_gap() -> None:
@@ -252,8 +252,10 @@ def test_the_page_shows_the_text_and_says_what_is_missing() -> None:
 
 
 def test_a_share_is_too_small_by_any_amount() -> None:
-    """99.99 is not 100."""
+    """99.99 is not 100; and nothing is not enough, or the gate would be open for ever."""
     assert shortfall(99.99, 100) == "99.99% is less than the 100% that are asked for"
+    assert shortfall(None, 50) == "nothing at all is less than the 50% that are asked for"
+    assert shortfall(None, None) is None
     assert (shortfall(90, 90), shortfall(0, None)) == (None, None)
 
 
@@ -309,6 +311,31 @@ def test_policies_are_found_in_a_seed_with_their_places(tmp_path: Path, monkeypa
             }
         ).digest
     )
+
+
+def test_the_page_shows_policies_and_no_secret_of_a_seed(tmp_path: Path) -> None:
+    """A seed has access keys too."""
+    (tmp_path / "reader.json").write_text(POLICY)
+    keys = "access_keys: [{id: AKIATESTADA000000001, secret: verysecretverysecretverysecretverysecret}]"
+    text = SEED.replace("more/reader.json", "reader.json").replace(
+        "      - name: ann", f"      - name: ann\n        {keys}"
+    )
+    (tmp_path / "iam.yaml").write_text(text + f"      - name: eve\n        {keys}\n")
+    coverage = PolicyCoverage()
+    page = coverage_html(coverage.of_files(find_policies(tmp_path)))
+    assert "verysecret" not in page
+    assert "aws:SecureTransport" in page
+    assert (
+        "&quot;Statement&quot;: {&quot;Effect&quot;: &quot;Allow&quot;, &quot;Action&quot;: &quot;docs:*&quot;" in page
+    )
+
+
+def test_a_statement_that_is_no_list_has_its_places(tmp_path: Path) -> None:
+    """G-14: one statement by itself."""
+    (tmp_path / "a.yaml").write_text("a:\n  Statement: {Effect: Allow, Action: x:y, Resource: '*'}\n")
+    [file] = find_policies(tmp_path / "a.yaml")
+    locate = file.policies[0].locate
+    assert (locate(("Statement", 0)), locate(("Statement", 0, "Action"))) == ((2, 3), (2, 30))
 
 
 def test_a_folder_gives_its_policies_and_leaves_out_its_tests(tmp_path: Path) -> None:
