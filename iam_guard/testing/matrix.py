@@ -66,6 +66,8 @@ def access_matrix(
     `actions`, those that the guard's services have declared. `context` are condition keys of all questions. Raises
     `InvalidInput` for a principal that does not exist, a request that cannot be decided, and more than 100,000 cells.
     """
+    if any(isinstance(each, str) for each in (principals, actions, resources)):
+        raise InvalidInput("expected lists or mappings of principals, actions and resources, got one text")
     callers, things = _callers(principals), _resources(resources)
     asked = tuple(dict.fromkeys(_declared(decider) if actions is None else actions))
     if not callers or not asked or not things:

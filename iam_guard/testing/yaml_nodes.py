@@ -14,6 +14,7 @@ from typing import TypeAlias
 import yaml
 
 from iam_guard.errors import InvalidInput
+from iam_guard.policy.json_tree import MAX_CHARACTERS
 
 Steps: TypeAlias = tuple[str | int, ...]
 LineAndColumn: TypeAlias = tuple[int, int]
@@ -23,8 +24,6 @@ _LOADER = yaml.CBaseLoader if yaml.__with_libyaml__ else yaml.BaseLoader
 _NULLS = frozenset(("", "~", "null", "Null", "NULL"))
 _BOOLEANS = {"true": "true", "True": "true", "TRUE": "true", "false": "false", "False": "false", "FALSE": "false"}
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
-_MOST_NODES = 200_000
-"""Of one file, where what an alias stands for counts each time."""
 
 
 class YamlNode:
@@ -68,15 +67,14 @@ class YamlNode:
         return [value for _, value in self.items()]
 
     def walk(self) -> Iterator[YamlNode]:
-        """Give this value and all below, a mapping before its members. Raises `InvalidInput` where there is no end."""
-        pending, left = [self], _MOST_NODES
+        """Give this value and all below, a mapping before its members; what has several names comes once."""
+        pending, seen = [self], set[int]()
         while pending:
-            left -= 1
-            if not left:
-                raise InvalidInput(f"expected at most {_MOST_NODES} values")
             each = pending.pop()
-            yield each
-            pending.extend(reversed(each.below()))
+            if id(each._node) not in seen:
+                seen.add(id(each._node))
+                yield each
+                pending.extend(reversed(each.below()))
 
     def find(self, steps: Steps) -> LineAndColumn:
         """Find the line and column of the name, or list item, that steps lead to; as near as they lead.
@@ -99,9 +97,19 @@ class YamlNode:
         return place
 
     def json(self) -> str:
-        """Write it as JSON text. Raises `InvalidInput` for what is too long, or has no end."""
-        sum(1 for _ in self.walk())
-        return "".join(_json(self._node, "\n"))
+        """Write it as JSON text. Raises `InvalidInput` for what is too long for a policy, or has no end."""
+        written, left = list[str](), MAX_CHARACTERS
+        try:
+            for part in _json(self._node, "\n"):
+                written.append(part)
+                left -= len(part)
+                if left < 0:
+                    break
+        except RecursionError:
+            left = -1
+        if left < 0:
+            raise InvalidInput(f"expected at most {MAX_CHARACTERS} characters", place=":".join(map(str, self.place)))
+        return "".join(written)
 
 
 def compose(text: str) -> YamlNode | None:

@@ -72,6 +72,8 @@ def test_policies_without_a_guard_make_one_too() -> None:
         ({"principals": [f"{ACCOUNT}:user/nobody"]}, "does not exist"),
         ({"actions": ["GetDocument"]}, "no decision could be made"),
         ({"resources": ["arn:aws:s3:::bucket"]}, "nobody says which account owns the resource"),
+        ({"actions": "docs:Get"}, "got one text"),
+        ({"resources": DOCUMENT}, "got one text"),
         ({"actions": []}, "needs a principal, an action and a resource"),
         ({"actions": None}, "needs a principal, an action and a resource"),
         ({"actions": [f"docs:A{n}" for n in range(50_000)], "resources": ["*", DOCUMENT]}, "at most 100000 cells"),

@@ -359,7 +359,8 @@ def test_a_folder_gives_its_policies_and_leaves_out_its_tests(tmp_path: Path) ->
         ("a.json", '{"Statement": [,', ":1:16"),
         ("a.yaml", "policy:\n  Statement:\n    - {Effect: allow, Action: '*', Resource: '*'}\n", ":3:8"),
         ("a.yaml", "a: [\n", ":2:1"),
-        ("a.yaml", "a: &x [*x, {Statement: *x}]\n", ""),
+        ("a.yaml", "a: &x {Statement: [*x]}\n", ":1:4"),
+        ("a.yaml", f"a: &x [{'y' * 1000}]\nb: &y [{'*x,' * 999}]\nStatement: [{'*y,' * 999}]\n", ":1:1"),
         ("a.json", "{}", ""),
     ],
 )
