@@ -27,6 +27,7 @@ SEED = "iam_guard_seed"
 POLICY_TESTS = "iam_guard_policy_tests"
 
 _MARKER = "iam_guard(seed, *, services=(), **settings): the guard that the fixture `iam_guard` gives to the test"
+_ENDS = ("fail_under", "json", "html")
 _COVERAGES = (("iam_guard_cov", "policy coverage"), ("iam_guard_route_cov", "route coverage"))
 
 
@@ -65,10 +66,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", _MARKER)
     wanted = [(name, title) for name, title in _COVERAGES if config.getoption(name) not in (None, [])]
-    for name, _ in _COVERAGES:
-        if name not in [each for each, _ in wanted] and config.getoption(f"{name}_fail_under") is not None:
-            option = "--" + name.replace("_", "-")
-            raise pytest.UsageError(f"{option}-fail-under needs {option}")
+    for name in {name for name, _ in _COVERAGES} - {name for name, _ in wanted}:
+        for end in _ENDS:
+            if config.getoption(f"{name}_{end}", None) is not None:
+                option = f"--{name}".replace("_", "-")
+                raise pytest.UsageError(f"{option}-{end.replace('_', '-')} needs {option}")
     for name, title in () if config.option.collectonly else wanted:
         measurement = _measurement(config, name)
         config.pluginmanager.register(_Coverage(config, name, title, measurement), f"iam-guard-{name}")

@@ -92,6 +92,8 @@ def _read(path: Path, seen: dict[Path, PolicyFile]) -> None:
     name = _shown(path)
     try:
         text = path.read_text(encoding="utf-8-sig")
+        if "Statement" not in text and "file" not in text:
+            return  # whatever it is, a template say, that no reader of YAML or JSON takes
         policies = tuple(_of_yaml(text, path, seen) if path.suffix in _YAML else _of_json_file(text))
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"

@@ -314,6 +314,7 @@ def test_route_coverage_is_reported_and_demanded(project: pytest.Pytester, optio
     [
         ("--iam-guard-cov-fail-under=90", "--iam-guard-cov-fail-under needs --iam-guard-cov"),
         ("--iam-guard-route-cov-fail-under=90", "--iam-guard-route-cov-fail-under needs --iam-guard-route-cov"),
+        ("--iam-guard-cov-html=c.html", "--iam-guard-cov-html needs --iam-guard-cov"),
         ("--iam-guard-cov=polices", "there is no such file or folder"),
         ("--iam-guard-route-cov=the_app", "expected module:app"),
     ],

@@ -346,6 +346,8 @@ def test_a_folder_gives_its_policies_and_leaves_out_its_tests(tmp_path: Path) ->
     )
     (tmp_path / "package.json").write_text("{}")
     (tmp_path / "list.json").write_text("[1]")
+    (tmp_path / "settings.json").write_text("{ // with a comment\n}")
+    (tmp_path / "template.yaml").write_text("{{ if .Values }}\n---\na: [\n")
     (tmp_path / "a.policy-test.yaml").write_text("- {policies: {identity: [{Statement: []}]}}")
     (tmp_path / ".hidden").mkdir()
     (tmp_path / ".hidden" / "b.json").write_text(POLICY)
@@ -358,7 +360,7 @@ def test_a_folder_gives_its_policies_and_leaves_out_its_tests(tmp_path: Path) ->
         ("a.json", '{"Statement": [\n {"Effect": "allow"}]}', ":2:13"),
         ("a.json", '{"Statement": [,', ":1:16"),
         ("a.yaml", "policy:\n  Statement:\n    - {Effect: allow, Action: '*', Resource: '*'}\n", ":3:8"),
-        ("a.yaml", "a: [\n", ":2:1"),
+        ("a.yaml", "Statement: [\n", ":2:1"),
         ("a.yaml", "a: &x {Statement: [*x]}\n", ":1:4"),
         ("a.yaml", f"a: &x [{'y' * 1000}]\nb: &y [{'*x,' * 999}]\nStatement: [{'*y,' * 999}]\n", ":1:1"),
         ("a.json", "{}", ""),
