@@ -10,7 +10,8 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from io import BufferedIOBase
 from pathlib import Path
 from typing import Any, cast
@@ -20,9 +21,10 @@ import click
 from iam_guard.cli.options import JSON
 from iam_guard.errors import InvalidInput
 from iam_guard.testing.answer import answer
-from iam_guard.testing.case_files import UNDECODED, entries_of_file, entries_of_text, lines_at_hand
+from iam_guard.testing.case_files import UNDECODED, entries_of_text, lines_at_hand
 from iam_guard.testing.case_json import CaseDecoder, CaseEntry, Unreadable
-from iam_guard.testing.cases import decide_case, read_case
+from iam_guard.testing.measuring import PolicyMeasurement, shortfall
+from iam_guard.testing.policy_tests import PolicyTests, entries_of_tests
 
 
 @contextmanager
@@ -59,8 +61,9 @@ def explain_case(file: Path, case_id: str | None, as_json: bool) -> None:
 
     Exit code 0 when it is allowed, 1 when it is denied.
     """
-    decision = decide_case(read_case(_chosen(_entries(file), case_id).given))
-    explanation = decision.explain()
+    with PolicyTests() as tests:
+        decision = tests.decision(_chosen(_entries(file), case_id))
+        explanation = decision.explain()
     click.echo(json.dumps(explanation.to_dict()) if as_json else _coloured(explanation.text()))
     sys.exit(2 if decision.error is not None else int(not decision.allowed))
 
@@ -68,9 +71,10 @@ def explain_case(file: Path, case_id: str | None, as_json: bool) -> None:
 def _entries(file: Path) -> list[CaseEntry | Unreadable]:
     if file == Path("-"):
         return entries_of_text(sys.stdin.buffer.read().decode("utf-8", UNDECODED), "stdin")
-    if file.suffix in (".yaml", ".yml"):
-        return list(entries_of_file(file))
-    return entries_of_text(file.read_text(encoding="utf-8", errors=UNDECODED), str(file))
+    if file.suffix in (".yaml", ".yml", ".json"):
+        return list(entries_of_tests(file))
+    entries = entries_of_text(file.read_text(encoding="utf-8", errors=UNDECODED), str(file))
+    return [replace(each, path=file) for each in entries]
 
 
 def _chosen(entries: Sequence[CaseEntry | Unreadable], case_id: str | None) -> CaseEntry:
@@ -94,23 +98,61 @@ def _coloured(text: str) -> str:
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--cov", "is_measured", is_flag=True, help="Report which statements and conditions were never tested.")
+@click.option(
+    "--policies",
+    multiple=True,
+    type=click.Path(exists=True, path_type=Path),
+    help="Of the policies in this file or folder, with --cov; else of all that decide.",
+)
+@click.option("--min", "least", type=click.FloatRange(0, 100), help="Fail if less than so many percent are covered.")
+@click.option("--html", "html_file", type=click.Path(dir_okay=False), help="Write the coverage as an HTML page too.")
 @JSON
 @_collecting_seldom()
-def test(files: tuple[Path, ...], as_json: bool) -> None:
+def test(
+    files: tuple[Path, ...],
+    is_measured: bool,
+    policies: tuple[Path, ...],
+    least: float | None,
+    html_file: str | None,
+    as_json: bool,
+) -> None:
     """Run the cases of FILES (JSON lines or YAML); print failures, then `N passed, N failed`."""
+    if not is_measured and (policies or html_file or least is not None):
+        raise click.UsageError("--policies, --min and --html need --cov")
+    with ExitStack() as leaving:
+        measured = leaving.enter_context(PolicyMeasurement(policies)) if is_measured else None
+        counts = _run(files, leaving.enter_context(PolicyTests()), as_json=as_json)
+    passed, failed = counts[True], counts[False]
+    summary: dict[str, Any] = {"passed": passed, "failed": failed}
+    missing = None
+    if measured is not None:
+        measured.write(json_file=None, html_file=html_file)
+        missing = shortfall(measured.share(), least)
+        summary["coverage"] = measured.to_json()
+        if not as_json:
+            click.echo("\n".join(["", measured.text(), *([f"policy coverage of {missing}"] if missing else []), ""]))
+    click.echo(json.dumps(summary) if as_json else f"{passed} passed, {failed} failed")
+    sys.exit(1 if failed or missing else 0)
+
+
+def _run(files: Sequence[Path], tests: PolicyTests, *, as_json: bool) -> Counter[bool]:
+    """Run all cases and print what fails; count what passed and what failed."""
     counts: Counter[bool] = Counter()
     for file in files:
-        for entry in entries_of_file(file):
-            answered = answer(entry)
-            expected = entry.member("expected") if isinstance(entry, CaseEntry) else None
-            got = answered.get("outcome", "error")
-            counts[got == expected] += 1
-            if got != expected:
-                failure = {"place": entry.place, **answered, "expected": expected}
-                click.echo(json.dumps(failure) if as_json else _failure(failure, got))
-    passed, failed = counts[True], counts[False]
-    click.echo(json.dumps({"passed": passed, "failed": failed}) if as_json else f"{passed} passed, {failed} failed")
-    sys.exit(1 if failed else 0)
+        for entry in entries_of_tests(file):
+            verdict = tests.decide(entry)
+            id, expected = _named(entry)
+            counts[verdict.outcome == expected] += 1
+            if verdict.outcome != expected:
+                said = {"outcome": verdict.outcome} if verdict.problem is None else {"error": verdict.problem}
+                failure = {"place": entry.place, "id": id, **said, "expected": expected}
+                click.echo(json.dumps(failure) if as_json else _failure(failure, verdict.outcome))
+    return counts
+
+
+def _named(entry: CaseEntry | Unreadable) -> tuple[str | int | None, str | int | None]:
+    return (None, None) if isinstance(entry, Unreadable) else (entry.member("id"), entry.member("expected"))
 
 
 def _failure(failure: dict[str, Any], got: str) -> str:

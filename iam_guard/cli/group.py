@@ -51,6 +51,10 @@ COMMANDS = {
         *("cases", "test"),
         "Run the cases of FILES (JSON lines or YAML); print failures, then `N passed, N failed`.",
     ),
+    "matrix": CommandRow(
+        *("matrix", "matrix"),
+        "Show who may do what, as FILE asks: as a table, HTML, SVG, CSV or JSON; compare it with what was approved.",
+    ),
     "audit": CommandRow(
         *("audit", "audit"),
         "Verify the audit trail, prove what stands in it, read it, and decide its requests again.",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from iam_guard.evaluation.bundle import Bundle, bundle
 from iam_guard.evaluation.compile import PolicySource
 from iam_guard.evaluation.evaluate import decide
+from iam_guard.evaluation.exercised import Exercised, exercise
 from iam_guard.evaluation.explain import explain
 from iam_guard.evaluation.explanation import Explanation
 from iam_guard.evaluation.policy_set import policy_set
@@ -46,6 +47,13 @@ class Authorizer:
     def explain_again(self, decision: Decision) -> Explanation:
         """Explain a decision of this authorizer: its request is decided afresh, with the same policies."""
         return replace(self.explain(decision.request), epoch=decision.epoch, stale=decision.stale)
+
+    def exercised(self, decision: Decision) -> Iterator[Exercised]:
+        """Say what the request of a decision of this authorizer makes true and false; the decision stays as it is."""
+        asked = decision.request
+        if decision.error is None:
+            again = AccessRequest(asked.principal, asked.action, asked.resource, asked.context, asked.resource_account)
+            yield from exercise(again, self._policies)
 
     def statement_of(self, reason: Reason) -> Statement | None:
         """Give the statement that a reason of a decision names; None where it names none of these policies."""

@@ -23,7 +23,7 @@ def answer(entry: CaseEntry | Unreadable) -> dict[str, Any]:
         return {"id": None, "error": shown(entry.problem)}
     case_id = entry.member("id")
     try:
-        decision = _decide(entry)
+        decision = decide_entry(entry)
     except IamGuardError as error:
         return {"id": case_id, "error": shown(str(error))}
     if decision.error is not None:
@@ -31,7 +31,8 @@ def answer(entry: CaseEntry | Unreadable) -> dict[str, Any]:
     return {"id": case_id, "outcome": decision.outcome.value}
 
 
-def _decide(entry: CaseEntry) -> Decision:
+def decide_entry(entry: CaseEntry) -> Decision:
+    """Decide a case; policies that others have too are compiled once. Raises what reading and compiling it raise."""
     case, shared = read_case(entry.given), entry.shared
     if shared is None:
         return decide_case(case)

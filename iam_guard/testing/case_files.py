@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from io import BufferedIOBase
 from pathlib import Path
 from typing import Any, cast
@@ -60,27 +61,54 @@ def entries_of_text(text: str, name: str) -> list[CaseEntry | Unreadable]:
 def entries_of_file(path: Path) -> Iterator[CaseEntry | Unreadable]:
     """Decode a file by its name: `.yaml` and `.yml` hold a list of cases, everything else JSON lines.
 
-    Raises `InvalidInput` for YAML that is no list.
+    YAML may also be a mapping with a `seed`, a file beside it, and its `cases`. Raises `InvalidInput` for YAML that is
+    neither.
     """
     if path.suffix in (".yaml", ".yml"):
         yield from _entries_of_yaml(path)
         return
     with path.open(encoding="utf-8", errors=UNDECODED) as lines:
-        yield from entries_of_lines(lines, str(path))
+        decoder = CaseDecoder()
+        for number, line in enumerate(lines, 1):
+            if line and not line.isspace():
+                entry = decoder.decode(line, f"{path}:{number}")
+                yield replace(entry, line=number, path=path)
 
 
 def _entries_of_yaml(path: Path) -> Iterator[CaseEntry | Unreadable]:
     try:
-        cases = yaml.load(path.read_text(encoding="utf-8", errors=UNDECODED), _Loader)  # noqa: S506  a SafeLoader
+        found, nodes = _load(path.read_text(encoding="utf-8", errors=UNDECODED))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or "it has characters or values that are not allowed, or is too deep"
-        yield Unreadable(f"{path}:{mark.line + 1}" if mark else str(path), f"not readable as YAML: {problem}")
+        line, column = (mark.line + 1, mark.column + 1) if mark else (None, None)
+        place = f"{path}:{line}" if line else str(path)
+        yield Unreadable(place, f"not readable as YAML: {problem}", line, column, path)
         return
-    if not isinstance(cases, list):
-        raise InvalidInput("expected a list of cases", place=str(path))
-    for number, case in enumerate(cases, 1):
-        yield CaseEntry(f"{path}#{number}", case)
+    seed = None
+    if isinstance(found, dict) and found.keys() == _WITH_SEED and isinstance(found["seed"], str):
+        seed, found = path.parent / found["seed"], found["cases"]
+    if not isinstance(found, list):
+        raise InvalidInput("expected a list of cases, or a mapping of `seed` and `cases`", place=str(path))
+    for number, (case, node) in enumerate(zip(found, nodes, strict=True), 1):
+        mark = node.start_mark
+        yield CaseEntry(f"{path}#{number}", case, None, mark.line + 1, mark.column + 1, path, seed)
+
+
+_WITH_SEED = {"seed", "cases"}
+
+
+def _load(text: str) -> tuple[Any, list[yaml.Node]]:
+    """Give what the text says, and the nodes of its cases."""
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        found = None if node is None else loader.construct_document(node)
+    finally:
+        loader.dispose()
+    if isinstance(node, yaml.MappingNode):
+        node = next((value for name, value in node.value if name.value == "cases"), None)
+    return found, node.value if isinstance(node, yaml.SequenceNode) else []
 
 
 class _Loader(yaml.SafeLoader):

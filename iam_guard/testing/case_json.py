@@ -12,7 +12,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass, field
-from json import JSONDecoder
+from json import JSONDecodeError, JSONDecoder
+from pathlib import Path
 from typing import Any
 
 from iam_guard.evaluation.authorizer import Authorizer
@@ -31,11 +32,19 @@ class SharedPolicies:
 
 @dataclass(frozen=True, slots=True)
 class CaseEntry:
-    """One decoded case and where it stands; `shared` are its policies where it was decoded around them."""
+    """One decoded case and where it stands; `shared` are its policies where it was decoded around them.
+
+    Of a file, `path` names it, `line` and `column` (from 1) say where the case begins, and `seed` is the seed by which
+    the file wants its cases decided.
+    """
 
     place: str
     given: Any
     shared: SharedPolicies | None = field(default=None, compare=False, repr=False)
+    line: int | None = field(default=None, compare=False)
+    column: int | None = field(default=None, compare=False)
+    path: Path | None = field(default=None, compare=False)
+    seed: Path | None = field(default=None, compare=False)
 
     def member(self, key: str) -> str | int | None:
         """Give a member of the case before its shape is checked: a text that can be printed, or a whole number.
@@ -50,10 +59,13 @@ class CaseEntry:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """Something that is no case, and why."""
+    """Something that is no case, and why; of a file, where, as of a `CaseEntry`."""
 
     place: str
     problem: str
+    line: int | None = field(default=None, compare=False)
+    column: int | None = field(default=None, compare=False)
+    path: Path | None = field(default=None, compare=False)
 
 
 class CaseDecoder:
@@ -72,7 +84,8 @@ class CaseDecoder:
         except RecursionError:
             return Unreadable(place, "the case is nested too deeply")
         except ValueError as error:
-            return Unreadable(place, f"expected a case as JSON object: {error}")
+            line, column = (error.lineno, error.colno) if isinstance(error, JSONDecodeError) else (None, None)
+            return Unreadable(place, f"expected a case as JSON object: {error}", line, column)
 
     def _decode_around_policies(self, text: str, place: str) -> CaseEntry | None:
         """Decode a case whose policies are an object; None in every event that is not plain."""

@@ -1,0 +1,95 @@
+"""`iam-guard matrix`: who may do what, as a picture, and against what was approved.
+
+Must not live here: deciding it (`iam_guard.testing.matrix`), its forms (`matrix_pictures`, `matrix_files`).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from iam_guard.assemble import open_guard
+from iam_guard.cli.options import JSON
+from iam_guard.errors import InvalidInput
+from iam_guard.testing.matrix import AccessMatrix, access_matrix, changes
+from iam_guard.testing.matrix_files import MatrixDescription, matrix_csv, read_approved, read_description
+from iam_guard.testing.matrix_pictures import matrix_html, matrix_json, matrix_svg, matrix_text
+from iam_guard.testing.route_coverage import guarding_actions
+from iam_guard.testing.route_measuring import load_application
+
+_FORMS: dict[str, Callable[[AccessMatrix], str]] = {
+    "text": lambda matrix: matrix_text(matrix) + "\n",
+    "html": matrix_html,
+    "svg": matrix_svg,
+    "csv": matrix_csv,
+    "json": lambda matrix: json.dumps(matrix_json(matrix)) + "\n",
+}
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--store", help="Ask this store, a database URL or a seed, and not the seed of FILE.")
+@click.option("--app", help="Ask about the actions that guard MODULE:APP, where FILE names none.")
+@click.option("--format", "form", type=click.Choice(list(_FORMS)), help="`text`, or as the name of --output ends.")
+@click.option("--output", type=_FILE, help="Write to this file instead of the terminal.")
+@click.option("--check", "approved", type=_FILE, help="Say what has changed since this CSV was approved; then 1.")
+@click.option("--approve", "approving", type=_FILE, help="Write the CSV that --check compares with.")
+@JSON
+def matrix(
+    file: Path,
+    store: str | None,
+    app: str | None,
+    form: str | None,
+    output: Path | None,
+    approved: Path | None,
+    approving: Path | None,
+    as_json: bool,
+) -> None:
+    """Show who may do what, as FILE asks: as a table, HTML, SVG, CSV or JSON; compare it with what was approved."""
+    asked = _asked(read_description(file), store, app)
+    if approving is not None:
+        approving.write_text(matrix_csv(asked), encoding="utf-8")
+        return
+    if approved is not None:
+        found = changes(read_approved(approved), asked.outcomes)
+        click.echo(json.dumps({"changes": found}) if as_json else "\n".join(found) or "no changes")
+        sys.exit(1 if found else 0)
+    suffix = "" if output is None else output.suffix[1:]
+    chosen = "json" if as_json else form or (suffix if suffix in _FORMS else "text")
+    written = _FORMS[chosen](asked)
+    if output is None:
+        click.echo(_coloured(written) if chosen == "text" else written, nl=False)
+    else:
+        output.write_text(written, encoding="utf-8")
+
+
+def _asked(described: MatrixDescription, store: str | None, app: str | None) -> AccessMatrix:
+    where = store or described.seed
+    if where is None:
+        raise InvalidInput("expected a `seed` in the file, or --store")
+    actions = described.actions
+    if not actions and app is not None:
+        actions = tuple(guarding_actions(load_application(app)))
+    if not actions:
+        raise InvalidInput("expected `actions` in the file, or --app to take them from")
+    guard = open_guard(where, audit="")
+    try:
+        return access_matrix(
+            guard,
+            principals=described.principals,
+            actions=actions,
+            resources=described.resources,
+            context=dict(described.context),
+        )
+    finally:
+        guard.close()
+
+
+def _coloured(text: str) -> str:
+    """Colour the signs; click takes the colours out again where the output is no terminal."""
+    return text.replace("✓", click.style("✓", fg="green")).replace("✗", click.style("✗", fg="red"))

@@ -1,0 +1,74 @@
+"""The report of policy coverage as one HTML page: a table, and the text of each policy with its gaps written beside.
+
+The page stands alone: no script, nothing fetched. Of a file it shows the lines of policies only. No meaning is in a
+colour only: a line that misses something has a mark and words. Must not live here: what was covered
+(`policy_coverage`).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from html import escape
+
+from iam_guard.testing.coverage_report import cover
+from iam_guard.testing.policy_coverage import FileCoverage, percent
+
+STYLE = """
+:root{color-scheme:light dark;--line:#8888;--bad:#b3261e;--bad-soft:#b3261e1f;--good:#1b6e3c}
+@media(prefers-color-scheme:dark){:root{--bad:#ff8a80;--bad-soft:#ff8a8026;--good:#7fd8a1}}
+body{font:16px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem}
+table{border-collapse:collapse}th,td{padding:.3rem .8rem;border-bottom:1px solid var(--line);text-align:right}
+th:first-child,td:first-child{text-align:left}thead th{border-bottom-width:2px}
+.source{width:100%;font:14px/1.5 ui-monospace,monospace}.source td{border:0;padding:0 .6rem;vertical-align:top}
+.source td:nth-child(1){text-align:right;color:inherit;opacity:.6;user-select:none;width:1%}
+.source td:nth-child(2){text-align:left;white-space:pre-wrap;overflow-wrap:anywhere}
+.source td:nth-child(3){text-align:left;width:34%}
+.gap td{background:var(--bad-soft)}.gap td:nth-child(3){color:var(--bad)}
+"""
+
+
+def coverage_html(files: Sequence[FileCoverage]) -> str:
+    """Write the page."""
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width"><title>Policy coverage</title>'
+        f"<style>{STYLE}</style></head><body>\n<h1>Policy coverage: {cover(percent(files))}</h1>\n"
+        + "\n".join([*_table(files), *(line for number, each in enumerate(files) for line in _source(number, each))])
+        + "\n</body></html>\n"
+    )
+
+
+def _table(files: Sequence[FileCoverage]) -> Iterator[str]:
+    titles = ("Policy", "Statements", "Never applied", "Targets", "Covered", "Cover")
+    head = "".join(f'<th scope="col">{each}</th>' for each in titles)
+    yield f"<table><thead><tr>{head}</tr></thead><tbody>"
+    for number, each in enumerate(files):
+        cells = (each.statements, each.missed, each.targets, each.covered, cover(percent([each])))
+        numbers = "".join(f"<td>{cell}</td>" for cell in cells)
+        yield f'<tr><td><a href="#p{number}">{escape(each.file.name)}</a></td>{numbers}</tr>'
+    yield "</tbody></table>"
+
+
+def _source(number: int, covered: FileCoverage) -> Iterator[str]:
+    words = defaultdict(list)
+    for gap in covered.gaps:
+        if not gap.is_implied:
+            words[gap.place[0]].append(str(gap))
+    yield f'<h2 id="p{number}">{escape(covered.file.name)}</h2>'
+    yield f'<table class="source"><caption>{_summary(covered)}</caption><tbody>'
+    lines = covered.file.text.split("\n")
+    before = 0
+    for line in sorted({line for policy in covered.file.policies for line in policy.lines if line <= len(lines)}):
+        if line > before + 1:
+            yield "<tr><td>…</td><td></td><td></td></tr>"
+        before, text = line, lines[line - 1]
+        gaps = "<br>".join(f"✗ {escape(each)}" for each in words[line])
+        kind = ' class="gap"' if gaps else ""
+        yield f"<tr{kind}><td>{line}</td><td>{escape(text)}</td><td>{gaps}</td></tr>"
+    yield "</tbody></table>"
+
+
+def _summary(covered: FileCoverage) -> str:
+    missing = len(covered.gaps)
+    return "every target was reached" if not missing else f"{missing} of {covered.targets} targets were not reached"

@@ -1,0 +1,90 @@
+"""The report of policy coverage, for a terminal and as JSON. Must not live here: the counting (`policy_coverage`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from iam_guard.policy.grammar import shown
+from iam_guard.testing.policy_coverage import FileCoverage, percent
+
+_TITLES = ("Name", "Statements", "Missed", "Targets", "Covered", "Cover", "Missing")
+
+
+def coverage_text(files: Sequence[FileCoverage]) -> str:
+    """Lay out the table of files, and below it each gap with file, line and column."""
+    rows = [_TITLES, *(_row(each) for each in files), _total(files)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_TITLES) - 1)]
+    rule = "-" * (sum(widths) + 2 * len(widths) + len(_TITLES[-1]))
+    lines = [_line(row, widths) for row in rows]
+    table = [lines[0], rule, *lines[1:-1], rule, lines[-1]]
+    gaps = [*_gaps(files)]
+    return "\n".join([*table, *(["", *gaps] if gaps else [])])
+
+
+def coverage_json(files: Sequence[FileCoverage]) -> dict[str, Any]:
+    """Give the report as JSON values; lines and columns from 1, statements from 0."""
+    return {
+        "percent": rounded(percent(files)),
+        "files": [
+            {
+                "name": each.file.name,
+                "statements": each.statements,
+                "missed": each.missed,
+                "targets": each.targets,
+                "covered": each.covered,
+                "percent": rounded(percent([each])),
+                "gaps": [
+                    {
+                        "line": gap.place[0],
+                        "column": gap.place[1],
+                        "statement": gap.target.statement,
+                        "element": gap.target.element,
+                        "never": gap.target.truth,
+                        "what": gap.what,
+                    }
+                    for gap in each.gaps
+                ],
+            }
+            for each in files
+        ],
+    }
+
+
+def rounded(share: float | None) -> float | None:
+    """Give a share with two digits; one of nothing is none."""
+    return None if share is None else round(share, 2)
+
+
+def cover(share: float | None) -> str:
+    """Show a share as `99%`, and 100 only where nothing is missing."""
+    if share is None:
+        return "n/a"
+    return "100%" if share == 100 else f"{int(share)}%"
+
+
+def _row(covered: FileCoverage) -> tuple[str, ...]:
+    lines = dict.fromkeys(gap.place[0] for gap in covered.gaps if not gap.is_implied)
+    numbers = (covered.statements, covered.missed, covered.targets, covered.covered)
+    missing = ", ".join(map(str, lines))
+    return shown(covered.file.name), *map(str, numbers), cover(percent([covered])), missing
+
+
+def _total(files: Sequence[FileCoverage]) -> tuple[str, ...]:
+    columns = zip(*((each.statements, each.missed, each.targets, each.covered) for each in files), strict=True)
+    sums = [str(sum(column)) for column in columns] or ["0"] * 4
+    return "TOTAL", *sums, cover(percent(files)), ""
+
+
+def _line(row: Sequence[str], widths: Sequence[int]) -> str:
+    name, *numbers = row[:-1]
+    cells = [name.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(numbers, widths[1:], strict=True))]
+    return "  ".join([*cells, row[-1]]).rstrip()
+
+
+def _gaps(files: Sequence[FileCoverage]) -> Iterator[str]:
+    for each in files:
+        for gap in each.gaps:
+            if not gap.is_implied:
+                line, column = gap.place
+                yield f"{shown(each.file.name)}:{line}:{column}: {shown(str(gap))}"

@@ -1,0 +1,17 @@
+"""Which files are policy tests, by name alone. Imported with the plugin: nothing but the standard library."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from pathlib import PurePath
+
+SUFFIXES = (".yaml", ".yml", ".json", ".jsonl")
+_NAMES = "test_*.policy", "*.policy-test"
+PATTERNS = tuple(name + suffix for name in _NAMES for suffix in SUFFIXES)
+"""`test_reader.policy.yaml`, `reader.policy-test.yaml`; also `.yml`, `.json` and `.jsonl`."""
+
+
+def is_policy_test(path: PurePath, patterns: Iterable[str] = PATTERNS) -> bool:
+    """Tell whether a file is called as policy tests are; a pattern with a `/` is compared with the end of the path."""
+    return any(fnmatchcase(path.name, each) if "/" not in each else path.match(each) for each in patterns)

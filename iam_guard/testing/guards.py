@@ -1,0 +1,54 @@
+"""Guards for tests: in memory, on a seed; the same one again for the same seed, services and settings.
+
+Opening one takes tens of milliseconds, and a guard on a seed cannot be changed: it only follows its file. Must not live
+here: the fixtures (`plugin`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import iam_guard
+from iam_guard.enforcement.service import Service
+from iam_guard.errors import InvalidInput
+from iam_guard.guard import Guard
+
+
+class Guards:
+    """The guards of one test run. `folder` takes the seeds that are no files."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._open: dict[object, Guard] = {}
+
+    def get(
+        self, seed: str | Path | Mapping[str, Any], services: Iterable[Service], settings: Mapping[str, Any]
+    ) -> Guard:
+        """Give a guard on a seed. Nothing is audited unless the settings say so."""
+        declared, path = tuple(services), self._file(seed)
+        key = path, declared, json.dumps(settings, sort_keys=True, default=repr)
+        if key not in self._open:
+            self._open[key] = iam_guard.open_guard(path, services=declared, **{"audit": "", **settings})
+        return self._open[key]
+
+    def close(self) -> None:
+        """Close all of them."""
+        for guard in self._open.values():
+            guard.close()
+        self._open.clear()
+
+    def _file(self, seed: str | Path | Mapping[str, Any]) -> Path:
+        if not isinstance(seed, Mapping):
+            return Path(seed)
+        try:
+            text = json.dumps(seed, indent=1, ensure_ascii=False)
+        except TypeError as error:
+            raise InvalidInput(f"expected a seed of plain values: {error}") from None
+        path = self._folder / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.yaml"
+        if not path.exists():
+            path.write_text(text, encoding="utf-8")
+        return path

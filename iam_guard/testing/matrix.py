@@ -1,0 +1,154 @@
+"""The access matrix: which principals may do which actions on which resources, all of them decided, none guessed.
+
+Nothing is noted and no use is recorded: nobody asked for access. A principal that does not exist and a request that
+cannot be decided are mistakes in the question, and no cells. Must not live here: how it looks (`matrix_pictures`), the
+files it is described and approved in (`matrix_files`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import product
+
+from iam_guard.errors import InvalidInput
+from iam_guard.evaluation.authorizer import Authorizer
+from iam_guard.evaluation.explanation import Explanation
+from iam_guard.guard import Guard
+from iam_guard.model.context import Given, Lazy
+from iam_guard.model.decision import Outcome
+from iam_guard.model.principal import Principal
+from iam_guard.model.request import AccessRequest
+from iam_guard.testing.principals import principal_named
+
+MOST_CELLS = 100_000
+
+Named = Mapping[str, Principal | str] | Iterable[Principal | str]
+"""Principals under names of one's own, or by themselves."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Access:
+    """One question of a matrix: the names of principal and resource, and the action."""
+
+    resource: str
+    action: str
+    principal: str
+
+
+@dataclass(frozen=True, slots=True)
+class AccessMatrix:
+    """The answers, and the names in the order in which they were given."""
+
+    principals: tuple[str, ...]
+    actions: tuple[str, ...]
+    resources: tuple[str, ...]
+    outcomes: Mapping[Access, Outcome]
+
+    def __iter__(self) -> Iterator[tuple[Access, Outcome]]:
+        """Give question and answer, resource by resource, action by action."""
+        for resource, action, principal in product(self.resources, self.actions, self.principals):
+            access = Access(resource, action, principal)
+            yield access, self.outcomes[access]
+
+
+def access_matrix(
+    decider: Guard | Authorizer,
+    *,
+    principals: Named,
+    actions: Iterable[str] | None = None,
+    resources: Mapping[str, str] | Iterable[str] = ("*",),
+    context: Mapping[str, Given | Lazy] | None = None,
+) -> AccessMatrix:
+    """Decide about all principals, actions and resources.
+
+    Principals are what `principal_named` takes; they and the resources may be mappings with names of one's own. Without
+    `actions`, those that the guard's services have declared. `context` are condition keys of all questions. Raises
+    `InvalidInput` for a principal that does not exist, a request that cannot be decided, and more than 100,000 cells.
+    """
+    if any(isinstance(each, str) for each in (principals, actions, resources)):
+        raise InvalidInput("expected lists or mappings of principals, actions and resources, got one text")
+    callers, things = _callers(principals), _resources(resources)
+    asked = tuple(dict.fromkeys(_declared(decider) if actions is None else actions))
+    if not callers or not asked or not things:
+        raise InvalidInput("a matrix needs a principal, an action and a resource at least")
+    if len(callers) * len(asked) * len(things) > MOST_CELLS:
+        raise InvalidInput(f"expected at most {MOST_CELLS} cells")
+    outcomes = {
+        Access(resource, action, caller): _outcome(decider, callers[caller], action, things[resource], context)
+        for resource, action, caller in product(things, asked, callers)
+    }
+    return AccessMatrix(tuple(callers), asked, tuple(things), outcomes)
+
+
+def _callers(given: Named) -> dict[str, Principal]:
+    pairs = given.items() if isinstance(given, Mapping) else [(_name(each), each) for each in given]
+    return {name: principal_named(each) for name, each in pairs}
+
+
+def _name(given: Principal | str) -> str:
+    return given.arn if isinstance(given, Principal) else given
+
+
+def _resources(given: Mapping[str, str] | Iterable[str]) -> dict[str, str]:
+    return dict(given) if isinstance(given, Mapping) else {each: each for each in given}
+
+
+def _declared(decider: Guard | Authorizer) -> list[str]:
+    catalogues = decider.catalogues if isinstance(decider, Guard) else ()
+    return [str(row) for catalogue in catalogues for row in catalogue]
+
+
+def _outcome(
+    decider: Guard | Authorizer,
+    principal: Principal,
+    action: str,
+    resource: str,
+    context: Mapping[str, Given | Lazy] | None,
+) -> Outcome:
+    if isinstance(decider, Guard):
+        explained = decider.explain(principal, action, resource, context)
+    else:
+        explained = decider.explain(AccessRequest(principal, action, resource, context))
+    if explained.error is not None:
+        raise InvalidInput(f"no decision could be made: {explained.error}", place=f"{principal.arn} {action}")
+    if _was_no_policy_asked(explained):
+        raise InvalidInput(explained.reasons[0], place=f"{principal.arn} {action}")
+    return explained.outcome
+
+
+def _was_no_policy_asked(explained: Explanation) -> bool:
+    return explained.outcome is Outcome.IMPLICITLY_DENIED and not explained.types
+
+
+def changes(approved: Mapping[Access, Outcome], now: Mapping[Access, Outcome]) -> list[str]:
+    """Say what access was gained, lost, and denied otherwise than before; what is asked anew, and no more.
+
+    What was gained stands first.
+    """
+    found = [(_weight(before, after), access, before, after) for access, before, after in _pairs(approved, now)]
+    found.sort(key=lambda each: each[:2])
+    return [
+        f"{word} {access.principal} {access.action} on {access.resource}: {before or _UNASKED} -> {after or _UNASKED}"
+        for (_, word), access, before, after in found
+    ]
+
+
+_UNASKED = "not asked"
+
+
+def _pairs(
+    approved: Mapping[Access, Outcome], now: Mapping[Access, Outcome]
+) -> Iterator[tuple[Access, Outcome | None, Outcome | None]]:
+    for access in {**approved, **now}:
+        before, after = approved.get(access), now.get(access)
+        if before is not after:
+            yield access, before, after
+
+
+def _weight(before: Outcome | None, after: Outcome | None) -> tuple[int, str]:
+    if after is Outcome.ALLOWED:
+        return 0, "gained:   "
+    if before is Outcome.ALLOWED:
+        return 1, "lost:     "
+    return 2, "otherwise:"

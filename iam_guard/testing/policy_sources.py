@@ -1,0 +1,181 @@
+"""Where policies are written: files of JSON, seeds and other YAML -> documents with the place of each part.
+
+A JSON file is one policy if it has a `Statement`; in YAML every mapping with a `Statement` is one, and so is JSON text
+in a scalar, and what `file: …` names. Files of policy tests are left out: their policies are samples. Must not live
+here: what was tested of them (`policy_coverage`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from iam_guard.errors import InvalidInput, PolicyError
+from iam_guard.model.decision import PolicyType
+from iam_guard.policy.document import Document
+from iam_guard.policy.json_text import read_json
+from iam_guard.policy.parse import parse
+from iam_guard.testing.file_names import PATTERNS, is_policy_test
+from iam_guard.testing.yaml_nodes import LineAndColumn, Steps, YamlNode, compose
+
+_YAML = (".yaml", ".yml")
+_SUFFIXES = (".json", *_YAML)
+_GUESSES = (PolicyType.IDENTITY, PolicyType.RESOURCE, PolicyType.TRUST, PolicyType.SCP, PolicyType.RCP)
+
+Locate = Callable[[Steps], LineAndColumn]
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """One policy in a file, and where each part of it stands there."""
+
+    document: Document
+    locate: Locate
+    lines: range
+    """Those that it stands on. What else is in the file is nobody's affair: a seed has secrets."""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyFile:
+    """One file with at least one policy. `name` is how it is called in reports."""
+
+    name: str
+    text: str
+    policies: tuple[Located, ...]
+
+
+def find_policies(path: Path, tests: Sequence[str] = PATTERNS) -> list[PolicyFile]:
+    """Find the policies of a file, or of all JSON and YAML files below a folder that are not called as `tests`.
+
+    Raises `InvalidInput` where there are none, `PolicyError` for one that is refused; both name the file.
+    """
+    if not path.exists():
+        raise InvalidInput("there is no such file or folder", place=str(path))
+    seen: dict[Path, PolicyFile] = {}
+    for each in sorted(_files(path, tests)) if path.is_dir() else [path]:
+        _read(each, seen)
+    if not seen:
+        raise InvalidInput("no policies are there", place=str(path))
+    return sorted(seen.values(), key=lambda file: file.name)
+
+
+def policy_text(text: str, name: str, type: PolicyType = PolicyType.IDENTITY) -> PolicyFile:
+    """Take a text that is one policy, of a store or a test."""
+    return PolicyFile(name, text, (_of_json(text, (type, *_GUESSES)),))
+
+
+def locate_in_json(text: str) -> Locate:
+    """Give what finds the parts of a JSON text."""
+    tree = read_json(text)
+
+    def locate(steps: Steps) -> LineAndColumn:
+        position = tree.position(steps, name=True)
+        return (1, 1) if position is None else (position.line, position.column + 1)
+
+    return locate
+
+
+def _files(folder: Path, tests: Sequence[str]) -> Iterator[Path]:
+    for each in folder.rglob("*"):
+        inside = each.relative_to(folder).parts
+        is_hidden = any(part.startswith(".") for part in inside)
+        if each.suffix in _SUFFIXES and not is_hidden and not is_policy_test(each, tests):
+            yield each
+
+
+def _read(path: Path, seen: dict[Path, PolicyFile]) -> None:
+    real = path.resolve()
+    if real in seen or not path.is_file():
+        return
+    name = _shown(path)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        if "Statement" not in text and "file" not in text:
+            return  # whatever it is, a template say, that no reader of YAML or JSON takes
+        policies = tuple(_of_yaml(text, path, seen) if path.suffix in _YAML else _of_json_file(text))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise InvalidInput(f"cannot be read: {reason}", place=name) from None
+    except PolicyError as error:
+        line, column = error.line or 1, (error.column or 0) + 1
+        raise InvalidInput(error.message, place=f"{name}:{line}:{column}") from None
+    except InvalidInput as error:
+        raise InvalidInput(error.message, place=f"{name}:{error.place or '1:1'}") from None
+    if policies:
+        seen[real] = PolicyFile(name, text, policies)
+
+
+def _shown(path: Path) -> str:
+    """Name a file as seen from here, where it is below."""
+    here = Path.cwd()
+    real = path.resolve()
+    return real.relative_to(here).as_posix() if real.is_relative_to(here) else str(path)
+
+
+def _of_json_file(text: str) -> Iterator[Located]:
+    try:
+        given = json.loads(text)
+    except (ValueError, RecursionError):
+        given = {"Statement": ()}  # the reader of policies says what is wrong with it
+    if isinstance(given, dict) and "Statement" in given:
+        yield _of_json(text, _GUESSES)
+
+
+def _of_json(text: str, types: tuple[PolicyType, ...]) -> Located:
+    return Located(_parsed(text, types), locate_in_json(text), range(1, text.count("\n") + 2))
+
+
+def _parsed(text: str, types: tuple[PolicyType, ...]) -> Document:
+    """Read a policy as the first type that it may be of; the refusal is that of the first."""
+    refusals = []
+    for type in types:
+        try:
+            return parse(text, type)
+        except PolicyError as refusal:
+            refusals.append(refusal)
+    raise refusals[0]
+
+
+def _of_yaml(text: str, path: Path, seen: dict[Path, PolicyFile]) -> Iterator[Located]:
+    root = compose(text)
+    for node in () if root is None else root.walk():
+        members = dict(node.items())
+        named = members["file"].text if list(members) == ["file"] else None
+        if named is not None and (path.parent / named).suffix == ".json":
+            _read(path.parent / named, seen)
+        elif "Statement" in members:
+            yield _of_node(node)
+        elif node.text is not None and node.text.lstrip()[:1] == "{" and '"Statement"' in node.text:
+            yield _of_scalar(node, node.text, text.splitlines())
+
+
+def _of_node(node: YamlNode) -> Located:
+    try:
+        return Located(_parsed(node.json(), _GUESSES), node.find, node.lines)
+    except PolicyError as error:
+        line, column = node.find(_steps(error.place or ""))
+        raise InvalidInput(error.message, place=f"{line}:{column}") from None
+
+
+def _of_scalar(node: YamlNode, text: str, lines: Sequence[str]) -> Located:
+    """A policy as JSON text in YAML: a `|` block has its own lines; anything else is all where it begins."""
+    line, column = node.place
+    inner = locate_in_json(text)
+    indent = _indent(lines[line]) - _indent(text) if node.is_literal else 0
+
+    def locate(steps: Steps) -> LineAndColumn:
+        return (line + inner(steps)[0], indent + inner(steps)[1]) if node.is_literal else (line, column)
+
+    first = line + 1 if node.is_literal else line
+    return Located(_parsed(text, _GUESSES), locate, range(first, first + text.rstrip("\n").count("\n") + 1))
+
+
+def _indent(text: str) -> int:
+    return len(text) - len(text.lstrip(" "))
+
+
+def _steps(pointer: str) -> Steps:
+    names = (each.replace("~1", "/").replace("~0", "~") for each in pointer.split("/")[1:])
+    return tuple(int(each) if each.isdecimal() else each for each in names)

@@ -1,0 +1,158 @@
+"""YAML (and so JSON) as nodes with lines and columns: where a value stands, and a policy in it as JSON text.
+
+A policy that is written in YAML is read as a seed reads it: scalars are what JSON would know or else texts, so that its
+digest is that of the policy in a store. Must not live here: what a policy is (`policy`), cases (`case_files`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import TypeAlias
+
+import yaml
+
+from iam_guard.errors import InvalidInput
+from iam_guard.policy.json_tree import MAX_CHARACTERS
+
+Steps: TypeAlias = tuple[str | int, ...]
+LineAndColumn: TypeAlias = tuple[int, int]
+"""Both from 1, as people count and editors jump."""
+
+_LOADER = yaml.CBaseLoader if yaml.__with_libyaml__ else yaml.BaseLoader
+_NULLS = frozenset(("", "~", "null", "Null", "NULL"))
+_BOOLEANS = {"true": "true", "True": "true", "TRUE": "true", "false": "false", "False": "false", "FALSE": "false"}
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
+
+
+class YamlNode:
+    """One value of a YAML text."""
+
+    def __init__(self, node: yaml.Node) -> None:
+        self._node = node
+
+    @property
+    def place(self) -> LineAndColumn:
+        """Where it begins."""
+        return _place(self._node)
+
+    @property
+    def lines(self) -> range:
+        """The lines that it stands on, from its first to that of the last text in it; none after."""
+        ends = (each.place[0] + (each.text or "").count("\n") for each in self.walk())
+        return range(self.place[0], max(ends) + 1)
+
+    @property
+    def text(self) -> str | None:
+        """The text of a scalar as written; None for lists and mappings."""
+        return str(self._node.value) if isinstance(self._node, yaml.ScalarNode) else None
+
+    @property
+    def is_literal(self) -> bool:
+        """Whether it is a `|` block, which begins on the next line."""
+        return isinstance(self._node, yaml.ScalarNode) and self._node.style == "|"
+
+    def items(self) -> list[tuple[str, YamlNode]]:
+        """Give the members of a mapping with plain names; none of anything else."""
+        if not isinstance(self._node, yaml.MappingNode):
+            return []
+        pairs = self._node.value
+        return [(name.value, YamlNode(value)) for name, value in pairs if isinstance(name, yaml.ScalarNode)]
+
+    def below(self) -> list[YamlNode]:
+        """Give the values right below, of a list or a mapping."""
+        if isinstance(self._node, yaml.SequenceNode):
+            return [YamlNode(each) for each in self._node.value]
+        return [value for _, value in self.items()]
+
+    def walk(self) -> Iterator[YamlNode]:
+        """Give this value and all below, a mapping before its members; what has several names comes once."""
+        pending, seen = [self], set[int]()
+        while pending:
+            each = pending.pop()
+            if id(each._node) not in seen:
+                seen.add(id(each._node))
+                yield each
+                pending.extend(reversed(each.below()))
+
+    def find(self, steps: Steps) -> LineAndColumn:
+        """Find the line and column of the name, or list item, that steps lead to; as near as they lead.
+
+        A step into what stands for a list of one (rule G-14) stays where it is.
+        """
+        node, place = self._node, self.place
+        for step in steps:
+            match node:
+                case yaml.MappingNode() if isinstance(step, str):
+                    pair = next((each for each in node.value if each[0].value == step), None)
+                    if pair is None:
+                        return place
+                    place, node = _place(pair[0]), pair[1]
+                case yaml.SequenceNode() if isinstance(step, int) and step < len(node.value):
+                    node = node.value[step]
+                    place = _place(node)
+                case _:
+                    continue
+        return place
+
+    def json(self) -> str:
+        """Write it as JSON text. Raises `InvalidInput` for what is too long for a policy, or has no end."""
+        written, left = list[str](), MAX_CHARACTERS
+        try:
+            for part in _json(self._node, "\n"):
+                written.append(part)
+                left -= len(part)
+                if left < 0:
+                    break
+        except RecursionError:
+            left = -1
+        if left < 0:
+            raise InvalidInput(f"expected at most {MAX_CHARACTERS} characters", place=":".join(map(str, self.place)))
+        return "".join(written)
+
+
+def compose(text: str) -> YamlNode | None:
+    """Read a YAML text into nodes; None for an empty one. Raises `InvalidInput` with line and column as its place."""
+    try:
+        node = yaml.compose(text, Loader=_LOADER)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = "1:1" if mark is None else f"{mark.line + 1}:{mark.column + 1}"
+        raise InvalidInput(f"not readable as YAML: {error.problem}", place=place) from None
+    except (yaml.YAMLError, ValueError, RecursionError):
+        message = "not readable as YAML: it has characters that are not allowed, or is too deep"
+        raise InvalidInput(message, place="1:1") from None
+    return None if node is None else YamlNode(node)
+
+
+def _place(node: yaml.Node) -> LineAndColumn:
+    return node.start_mark.line + 1, node.start_mark.column + 1
+
+
+def _json(node: yaml.Node, newline: str) -> Iterator[str]:
+    """Write a node as JSON text, as a seed does; `newline` is a line break with the indent so far."""
+    inner = newline + "  "
+    match node:
+        case yaml.SequenceNode():
+            yield "["
+            for number, item in enumerate(node.value):
+                yield ("," if number else "") + inner
+                yield from _json(item, inner)
+            yield newline + "]" if node.value else "]"
+        case yaml.MappingNode():
+            yield "{"
+            for number, (name, value) in enumerate(node.value):
+                yield ("," if number else "") + inner + json.dumps(str(name.value), ensure_ascii=False) + ": "
+                yield from _json(value, inner)
+            yield newline + "}" if node.value else "}"
+        case yaml.ScalarNode():
+            yield _json_scalar(str(node.value), is_plain=not node.style)
+
+
+def _json_scalar(text: str, *, is_plain: bool) -> str:
+    if is_plain and text in _NULLS:
+        return "null"
+    if is_plain and text in _BOOLEANS:
+        return _BOOLEANS[text]
+    return text if is_plain and _NUMBER.fullmatch(text) else json.dumps(text, ensure_ascii=False)

@@ -1,0 +1,200 @@
+"""Being a caller without credentials: in a test, for as long as it takes, and nowhere else."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Thread
+
+import anyio
+import httpx2
+import pytest
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.testclient import TestClient
+
+import iam_guard
+from iam_guard import AccessDenied, Guard, GuardMiddleware, Principal, Service, current_decision, current_principal
+from iam_guard.authn.http import HttpRequest
+from iam_guard.errors import ConfigurationError, CredentialError, InvalidInput
+from iam_guard.testing import as_principal, signed_in
+from iam_guard.testing.principals import principal_named
+from tests.conftest import ADA, Sign
+
+ACCOUNT = "arn:aws:iam::111122223333"
+ADA_ARN, RITA_ARN = f"{ACCOUNT}:user/ada", f"{ACCOUNT}:user/rita"
+docs = Service("docs")
+
+
+@docs.requires("GetDocument", resource="document/{document_id}")
+async def get_document(request: Request) -> Response:
+    return PlainTextResponse(current_principal().arn)
+
+
+@docs.requires("PutDocument", resource="document/{document_id}")
+async def put_document(request: Request) -> Response:
+    return PlainTextResponse((await request.body()).decode())
+
+
+@docs.requires("DeleteDocument", resource="document/{document_id}")
+def delete(document_id: str) -> str:
+    return f"{current_principal().name} deleted {document_id}"
+
+
+@pytest.fixture
+def app(guard: Guard) -> Starlette:
+    return Starlette(
+        routes=[
+            Route("/documents/{document_id}", get_document),
+            Route("/documents/{document_id}", put_document, methods=["PUT"]),
+        ],
+        middleware=[Middleware(GuardMiddleware, guard=guard)],
+    )
+
+
+@pytest.fixture
+def client(app: Starlette) -> Iterator[TestClient]:
+    with TestClient(app) as opened:
+        yield opened
+
+
+def test_a_client_is_the_principal_of_the_block(client: TestClient) -> None:
+    """And anonymous before and after; the inner block wins."""
+    assert client.get("/documents/7").status_code == 401
+    with as_principal(ADA_ARN):
+        assert client.get("/documents/7").text == ADA_ARN
+        assert client.put("/documents/7", content=b"text").text == "text"
+        with as_principal(RITA_ARN) as rita:
+            assert rita == Principal.from_arn(RITA_ARN)
+            assert client.put("/documents/7").status_code == 403
+        assert client.get("/documents/7").text == ADA_ARN
+        with as_principal("anonymous"):
+            assert client.get("/documents/7").status_code == 401
+    assert client.get("/documents/7").status_code == 401
+
+
+def test_two_clients_are_two_principals(app: Starlette) -> None:
+    """At once; a wrapped application takes part in start-up too."""
+    with TestClient(signed_in(app, ADA_ARN)) as ada, TestClient(signed_in(app, RITA_ARN)) as rita:
+        assert [each.put("/documents/7").status_code for each in (ada, rita)] == [200, 403]
+
+
+def test_an_asynchronous_client_is_the_principal_too(app: Starlette) -> None:
+    """Each task its own, at the same time."""
+
+    async def ask(arn: str, heard: list[str]) -> None:
+        async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://t") as client:
+            with as_principal(arn):
+                for _ in range(5):
+                    heard.append((await client.get("/documents/7")).text)
+                    await anyio.lowlevel.checkpoint()
+
+    async def both() -> tuple[list[str], list[str]]:
+        ada: list[str] = []
+        rita: list[str] = []
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ask, ADA_ARN, ada)
+            tasks.start_soon(ask, RITA_ARN, rita)
+        return ada, rita
+
+    assert anyio.run(both) == ([ADA_ARN] * 5, [RITA_ARN] * 5)
+
+
+def test_credentials_that_are_sent_count(client: TestClient, sign: Sign) -> None:
+    """Good ones sign in whom they belong to; bad ones are refused, also in the block."""
+    with as_principal(RITA_ARN):
+        assert client.get("/documents/7", headers=sign(ADA, "GET", "/documents/7")).text == ADA_ARN
+        assert client.get("/documents/7", headers={"authorization": "Bearer x"}).status_code == 401
+
+
+def test_any_framework_s_adapter_signs_the_principal_in(guard: Guard) -> None:
+    """Whatever asks the guard who calls, synchronous or not, through its public name."""
+    request = HttpRequest("GET", b"/", b"", ())
+    with as_principal(ADA_ARN) as ada:
+        assert guard.authenticate(request, payload_hash=str) is ada
+        bad = HttpRequest("GET", b"/", b"", ((b"authorization", b"Bearer x"),))
+        with pytest.raises(CredentialError):
+            guard.authenticate(bad, payload_hash=str)
+    assert guard.authenticate(request, payload_hash=str) == Principal.anonymous()
+
+
+def test_a_handler_can_be_called_directly(guard: Guard) -> None:
+    """Without an application; the decision is there to be looked at."""
+    with as_principal(ADA_ARN, guard):
+        assert delete("7") == "ada deleted 7"
+        decision = current_decision()
+        assert decision is not None
+        assert decision.request.resource == "arn:aws:docs:us-east-1:111122223333:document/7"
+    with as_principal(RITA_ARN, guard), pytest.raises(AccessDenied):
+        delete("7")
+    with as_principal(ADA_ARN), pytest.raises(ConfigurationError, match="no guarded call"):
+        delete("7")
+
+
+def test_a_principal_has_the_name_that_people_use() -> None:
+    """A role stands for a session of it, with its path."""
+    role = principal_named(f"{ACCOUNT}:role/team/dev")
+    assert role.arn == "arn:aws:sts::111122223333:assumed-role/dev/test"
+    assert role.role_arn == f"{ACCOUNT}:role/team/dev"
+    assert principal_named("events.amazonaws.com") == Principal.service("events.amazonaws.com")
+    assert principal_named(role) is role
+    for wrong in ("ada", f"{ACCOUNT}:group/staff", ""):
+        with pytest.raises(InvalidInput):
+            principal_named(wrong)
+
+
+# --- safety ------------------------------------------------------------------------------------------------------
+
+
+def test_the_true_function_is_back_after_the_last_block(app: Starlette) -> None:
+    """Also when blocks end in another order than they began, and when a test fails inside."""
+    before = Guard.authenticate
+    first, second = as_principal(ADA_ARN), as_principal(RITA_ARN)
+    first.__enter__()
+    second.__enter__()
+    second.__exit__(None, None, None)
+    assert Guard.authenticate is not before
+    first.__exit__(None, None, None)
+    with pytest.raises(ZeroDivisionError), as_principal(ADA_ARN):
+        _ = 1 / 0
+    assert Guard.authenticate is before
+
+
+def test_another_thread_is_not_the_principal(client: TestClient, guard: Guard) -> None:
+    """The block is the test's own: a server beside it sees an anonymous caller."""
+    seen: list[int] = []
+    app = Starlette(
+        routes=[Route("/documents/{document_id}", get_document)], middleware=[Middleware(GuardMiddleware, guard=guard)]
+    )
+    with as_principal(ADA_ARN):
+        other = Thread(target=lambda: seen.append(TestClient(app).get("/documents/7").status_code))
+        other.start()
+        other.join()
+    assert seen == [401]
+
+
+@pytest.mark.parametrize("call", ["as_principal('anonymous').__enter__()", "signed_in(None, 'anonymous')"])
+def test_outside_of_a_test_run_it_refuses(call: str, tmp_path: Path) -> None:
+    """Whoever imports it in production gets an error and no caller."""
+    code = f"from iam_guard.testing import as_principal, signed_in\n{call}"
+    run = subprocess.run(
+        [sys.executable, "-c", code], env={}, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 1
+    assert "in a run of pytest only" in run.stderr
+
+
+def test_the_product_knows_nothing_of_it() -> None:
+    """No room below imports this one, and no file but its own says how a test signs in."""
+    package = Path(iam_guard.__file__).parent
+    naming = [
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        if "iam_guard.testing" in path.read_text(encoding="utf-8") and "testing/" not in path.as_posix()
+    ]
+    assert {name.partition("/")[0] for name in naming} <= {"cli"}

@@ -1,0 +1,381 @@
+"""Policy coverage: it grows with every decision, and what it calls never true no decision made true."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from iam_guard import AccessRequest, Authorizer, Principal, compile_policies
+from iam_guard.errors import IamGuardError, InvalidInput
+from iam_guard.guard import Guard
+from iam_guard.policy.parse import parse
+from iam_guard.testing.cases import read_case
+from iam_guard.testing.coverage_html import coverage_html
+from iam_guard.testing.coverage_report import coverage_json, coverage_text
+from iam_guard.testing.measuring import PolicyMeasurement, shortfall
+from iam_guard.testing.policy_coverage import STATEMENT, PolicyCoverage, Target, percent, targets_of
+from iam_guard.testing.policy_sources import find_policies, policy_text
+from iam_guard.testing.watching import watching_evaluations
+from tests.oracle.context import read_request
+from tests.oracle.generate import generate_case
+from tests.oracle.language import Kind, read_document
+from tests.oracle.statements import statement_matches
+
+ANN = Principal.from_arn("arn:aws:iam::111122223333:user/ann")
+DOCUMENT = "arn:aws:docs:us-east-1:111122223333:document/7"
+POLICY = """{
+  "Version": "2012-10-17",
+  "Statement": [
+    {"Sid": "Read", "Effect": "Allow", "Action": "docs:Get*", "Resource": "*",
+     "Condition": {"StringEquals": {"docs:Kind": "report"}}},
+    {"Sid": "NoSecrets", "Effect": "Deny", "Action": "*",
+     "Resource": "arn:aws:docs:*:*:document/secret"}
+  ]
+}"""
+
+
+def covered(*questions: tuple[str, str, dict[str, str]]) -> PolicyCoverage:
+    coverage, authorizer = PolicyCoverage(), compile_policies(identity=[POLICY])
+    with watching_evaluations(coverage.note):
+        for action, resource, context in questions:
+            authorizer.decide(AccessRequest(ANN, action, resource, context))
+    return coverage
+
+
+REPORT = ("docs:GetDocument", DOCUMENT, {"docs:Kind": "report"})
+MEMO = ("docs:GetDocument", DOCUMENT, {"docs:Kind": "memo"})
+SECRET = ("mail:Send", "arn:aws:docs:us-east-1:111122223333:document/secret", {})
+
+
+def gaps(coverage: PolicyCoverage) -> list[str]:
+    [file] = coverage.of_files([policy_text(POLICY, "reader.json")])
+    return [f"{gap.place[0]}:{gap.place[1]} {gap}" for gap in file.gaps if not gap.is_implied]
+
+
+# --- what is missing ---------------------------------------------------------------------------------------------
+
+
+def test_a_gap_has_its_place_in_the_text() -> None:
+    """Line and column of the statement, of the element's name, of the condition's key."""
+    assert gaps(covered(REPORT)) == [
+        "4:5 Allow Statement[0] `Read` was never false",
+        "4:40 Action of Allow Statement[0] `Read` was never false",
+        "5:37 StringEquals docs:Kind of Allow Statement[0] `Read` was never false",
+        "6:5 Deny Statement[1] `NoSecrets` was never true",
+        "7:6 Resource of Deny Statement[1] `NoSecrets` was never true",
+    ]
+
+
+def test_what_its_wording_makes_always_true_is_no_target() -> None:
+    """`*` is never false, and nobody is asked to try."""
+    everything = '{"Statement": {"Effect": "Allow", "Action": "*", "Resource": ["*", "arn:aws:s3:::b"]}}'
+    [statement] = parse(everything).statements
+    assert {each.element for each in targets_of(statement) if not each.truth} == set()
+    assert {each.element for each in targets_of(statement)} == {STATEMENT, "Action", "Resource"}
+
+
+def test_everything_can_be_covered() -> None:
+    """And then nothing is missing."""
+    full = covered(REPORT, MEMO, SECRET)
+    assert gaps(full) == []
+    assert percent(full.of_all_seen()) == 100
+    assert percent([]) is None
+
+
+def test_a_policy_that_was_never_asked_is_not_covered_at_all() -> None:
+    """Every target is a gap; shown is the statement alone."""
+    [file] = PolicyCoverage().of_files([policy_text(POLICY, "reader.json")])
+    assert (file.statements, file.missed, file.covered) == (2, 2, 0)
+    assert [str(gap) for gap in file.gaps if not gap.is_implied] == [
+        "Allow Statement[0] `Read` was never true",
+        "Deny Statement[1] `NoSecrets` was never true",
+    ]
+
+
+def test_a_policy_is_its_content_wherever_it_comes_from() -> None:
+    """The same document as mapping, as text, and in another layout: one policy."""
+    coverage = PolicyCoverage()
+    with watching_evaluations(coverage.note):
+        for source in (POLICY, json.loads(POLICY), json.dumps(json.loads(POLICY))):
+            compile_policies(identity=[source]).decide(AccessRequest(ANN, *REPORT))
+    assert len(coverage.seen) == 1
+
+
+def test_a_policy_without_a_text_is_shown_as_one() -> None:
+    """A mapping has lines to point at too: those of its JSON."""
+    coverage = PolicyCoverage()
+    with watching_evaluations(coverage.note):
+        compile_policies(identity=[json.loads(POLICY)]).decide(AccessRequest(ANN, *REPORT))
+    [file] = coverage.of_all_seen()
+    assert {gap.place[0] for gap in file.gaps} > {4}
+    assert file.file.text.count("\n") > 10
+
+
+# --- laws --------------------------------------------------------------------------------------------------------
+
+
+QUESTIONS = st.lists(
+    st.tuples(
+        st.sampled_from(["docs:GetDocument", "docs:Put", "mail:Send"]),
+        st.sampled_from([DOCUMENT, SECRET[1], "*"]),
+        st.dictionaries(st.sampled_from(["docs:Kind", "docs:Other"]), st.sampled_from(["report", "memo"])),
+    ),
+    max_size=6,
+)
+
+
+@given(QUESTIONS, QUESTIONS)
+def test_more_tests_never_cover_less(first: Any, more: Any) -> None:
+    """Monotone: in one run, in any order, and joined from several processes."""
+    files = [policy_text(POLICY, "reader.json")]
+    less, both, other = covered(*first), covered(*first, *more), covered(*more)
+    assert {gap.target for gap in both.of_files(files)[0].gaps} <= {gap.target for gap in less.of_files(files)[0].gaps}
+    assert percent(both.of_files(files)) >= percent(less.of_files(files))
+    less.merge(json.loads(json.dumps(other.to_dict())))
+    assert less.to_dict() == both.to_dict() == covered(*more, *first).to_dict()
+
+
+@pytest.mark.parametrize("shard", range(2))
+def test_never_true_is_never_true(shard: int) -> None:
+    """The twin, which was written from the rules, agrees with each statement of each suite: matched once, or never."""
+    rng = random.Random(f"covered {shard}")
+    judged = {True: 0, False: 0}
+    for _ in range(110):
+        requests = [generate_case(rng)["request"] for _ in range(8)]
+        document = rng.choice(generate_case(rng)["policies"]["identity"] or [json.loads(POLICY)])
+        requests = list(filter(is_asked, requests))
+        with suppress(IamGuardError):
+            coverage = suite(document, requests)
+            statements = read_document(document, Kind.IDENTITY)
+            [seen] = coverage.seen.values() or [None]
+            for index, statement in enumerate(statements if seen else ()):
+                is_true = any(statement_matches(statement, read_request(each)) for each in requests)
+                assert (Target(index, STATEMENT, True) in seen.made) is is_true, (document, requests)
+                judged[is_true] += 1
+    assert min(judged.values()) > 20
+
+
+def suite(document: Any, requests: list[Any]) -> PolicyCoverage:
+    coverage, authorizer = PolicyCoverage(), compile_policies(identity=[document])
+    with watching_evaluations(coverage.note):
+        for each in requests:
+            authorizer.decide(read_case({"id": "", "request": each}).request)
+    return coverage
+
+
+def is_asked(request: Any) -> bool:
+    """Tell whether the caller has policies of its own, and the action is one that they are asked about (E-66)."""
+    needs_none = request["action"].lower() in ("sts:getcalleridentity", "sts:getsessiontoken")
+    return request["principal"]["type"] in ("User", "AssumedRole") and not needs_none
+
+
+# --- who is watched ----------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_watched_when_nobody_watches() -> None:
+    """The method that decides is the product's own, before and after."""
+    before = Authorizer.decide
+    with PolicyMeasurement():
+        assert Authorizer.decide is not before
+        with PolicyMeasurement():
+            pass
+    assert Authorizer.decide is before
+
+
+def test_decisions_of_guards_and_of_threads_count(guard: Guard) -> None:
+    """Whoever asks, wherever."""
+    rita = Principal.from_arn("arn:aws:iam::111122223333:user/rita")
+    coverage = PolicyCoverage()
+    with watching_evaluations(coverage.note):
+        threads = [
+            threading.Thread(target=guard.decide, args=(rita, f"docs:{name}", DOCUMENT)) for name in ("Get", "Put")
+        ]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join()
+    [file] = coverage.of_all_seen()
+    assert (file.file.name, file.gaps) == ("user/rita/Read", ())
+
+
+# --- reports -----------------------------------------------------------------------------------------------------
+
+
+def test_the_table_reads_like_that_of_a_code_coverage() -> None:
+    """Name, statements, missed, cover, missing lines; below, each gap with its place."""
+    report = coverage_text(covered(REPORT).of_files([policy_text(POLICY, "reader.json")]))
+    assert report.splitlines()[:5] == [
+        "Name         Statements  Missed  Targets  Covered  Cover  Missing",
+        "-----------------------------------------------------------------",
+        "reader.json           2       1       12        7    58%  4, 5, 6, 7",
+        "-----------------------------------------------------------------",
+        "TOTAL                 2       1       12        7    58%",
+    ]
+    assert "reader.json:5:37: StringEquals docs:Kind of Allow Statement[0] `Read` was never false" in report
+
+
+def test_a_report_of_nothing_is_one_too() -> None:
+    """A suite without decisions."""
+    assert coverage_text([]).splitlines()[-1].split() == ["TOTAL", "0", "0", "0", "0", "n/a"]
+
+
+def test_the_json_has_every_gap() -> None:
+    """Also those that go without saying."""
+    [file] = coverage_json(covered(REPORT).of_files([policy_text(POLICY, "reader.json")]))["files"]
+    assert (file["percent"], len(file["gaps"])) == (58.33, file["targets"] - file["covered"])
+    assert file["gaps"][0] == {
+        "line": 4,
+        "column": 5,
+        "statement": 0,
+        "element": "Statement",
+        "never": False,
+        "what": "Allow Statement[0] `Read`",
+    }
+
+
+def test_the_page_shows_the_text_and_says_what_is_missing() -> None:
+    """No script, nothing from elsewhere, words and not colours alone; what stands in a policy is text."""
+    hostile = POLICY.replace("NoSecrets", "<script>alert(1)</script>")
+    page = coverage_html(covered(REPORT).of_files([policy_text(hostile, "<b>.json")]))
+    assert "✗ Allow Statement[0] `Read` was never true" in page
+    assert "<script" not in page
+    assert "<b>" not in page
+    assert "http" not in page
+
+
+def test_a_share_is_too_small_by_any_amount() -> None:
+    """99.99 is not 100; and nothing is not enough, or the gate would be open for ever."""
+    assert shortfall(99.99, 100) == "99.99% is less than the 100% that are asked for"
+    assert shortfall(None, 50) == "nothing at all is less than the 50% that are asked for"
+    assert shortfall(None, None) is None
+    assert (shortfall(90, 90), shortfall(0, None)) == (None, None)
+
+
+# --- sources -----------------------------------------------------------------------------------------------------
+
+SEED = """
+version: 1
+accounts:
+  - id: "111122223333"
+    users:
+      - name: ann
+        inline:
+          Own:
+            Version: 2012-10-17
+            Statement:
+              - Effect: Allow
+                Action: docs:Get*
+                Resource: "*"
+                Condition: {Bool: {aws:SecureTransport: true}}
+          Text: |
+            {
+              "Statement": {"Effect": "Allow", "Action": "docs:*", "Resource": "*"}
+            }
+          File: {file: more/reader.json}
+"""
+
+
+def test_policies_are_found_in_a_seed_with_their_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In YAML, as text in it, and in the files that it names; the digest is that of the store."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "reader.json").write_text(POLICY)
+    (tmp_path / "iam.yaml").write_text(SEED)
+    reader, seed = sorted(find_policies(Path("iam.yaml")), key=lambda file: file.name, reverse=True)
+    assert (seed.name, reader.name) == ("iam.yaml", "more/reader.json")
+    own, text = seed.policies
+    assert own.locate(("Statement", 0)) == (11, 17)
+    assert own.locate(("Statement", 0, "Condition", "Bool", "aws:SecureTransport")) == (14, 36)
+    assert text.locate(("Statement", 0, "Action")) == (17, 48)
+    assert (
+        own.document.digest
+        == parse(
+            {
+                "Version": "2012-10-17",
+                "Statement": [
+                    {
+                        "Effect": "Allow",
+                        "Action": "docs:Get*",
+                        "Resource": "*",
+                        "Condition": {"Bool": {"aws:SecureTransport": True}},
+                    }
+                ],
+            }
+        ).digest
+    )
+
+
+def test_the_page_shows_policies_and_no_secret_of_a_seed(tmp_path: Path) -> None:
+    """A seed has access keys too."""
+    (tmp_path / "reader.json").write_text(POLICY)
+    keys = "access_keys: [{id: AKIATESTADA000000001, secret: verysecretverysecretverysecretverysecret}]"
+    text = SEED.replace("more/reader.json", "reader.json").replace(
+        "      - name: ann", f"      - name: ann\n        {keys}"
+    )
+    (tmp_path / "iam.yaml").write_text(text + f"      - name: eve\n        {keys}\n")
+    coverage = PolicyCoverage()
+    page = coverage_html(coverage.of_files(find_policies(tmp_path)))
+    assert "verysecret" not in page
+    assert "aws:SecureTransport" in page
+    assert (
+        "&quot;Statement&quot;: {&quot;Effect&quot;: &quot;Allow&quot;, &quot;Action&quot;: &quot;docs:*&quot;" in page
+    )
+
+
+def test_a_statement_that_is_no_list_has_its_places(tmp_path: Path) -> None:
+    """G-14: one statement by itself."""
+    (tmp_path / "a.yaml").write_text("a:\n  Statement: {Effect: Allow, Action: x:y, Resource: '*'}\n")
+    [file] = find_policies(tmp_path / "a.yaml")
+    locate = file.policies[0].locate
+    assert (locate(("Statement", 0)), locate(("Statement", 0, "Action"))) == ((2, 3), (2, 30))
+
+
+def test_a_folder_gives_its_policies_and_leaves_out_its_tests(tmp_path: Path) -> None:
+    """What is no policy is passed over: other JSON, policy tests, hidden folders."""
+    (tmp_path / "a.json").write_text(POLICY)
+    (tmp_path / "trust.json").write_text(
+        '{"Statement": {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}}'
+    )
+    (tmp_path / "package.json").write_text("{}")
+    (tmp_path / "list.json").write_text("[1]")
+    (tmp_path / "settings.json").write_text("{ // with a comment\n}")
+    (tmp_path / "template.yaml").write_text("{{ if .Values }}\n---\na: [\n")
+    (tmp_path / "a.policy-test.yaml").write_text("- {policies: {identity: [{Statement: []}]}}")
+    (tmp_path / ".hidden").mkdir()
+    (tmp_path / ".hidden" / "b.json").write_text(POLICY)
+    assert [Path(file.name).name for file in find_policies(tmp_path)] == ["a.json", "trust.json"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "place"),
+    [
+        ("a.json", '{"Statement": [\n {"Effect": "allow"}]}', ":2:13"),
+        ("a.json", '{"Statement": [,', ":1:16"),
+        ("a.yaml", "policy:\n  Statement:\n    - {Effect: allow, Action: '*', Resource: '*'}\n", ":3:8"),
+        ("a.yaml", "Statement: [\n", ":2:1"),
+        ("a.yaml", "a: &x {Statement: [*x]}\n", ":1:4"),
+        ("a.yaml", f"a: &x [{'y' * 1000}]\nb: &y [{'*x,' * 999}]\nStatement: [{'*y,' * 999}]\n", ":1:1"),
+        ("a.json", "{}", ""),
+    ],
+)
+def test_a_policy_that_cannot_be_read_is_told_with_its_place(tmp_path: Path, name: str, text: str, place: str) -> None:
+    """File, line, column; and a file that is named must have a policy."""
+    (tmp_path / name).write_text(text)
+    with pytest.raises(InvalidInput) as refused:
+        find_policies(tmp_path / name)
+    assert str(refused.value.place).startswith(f"{tmp_path / name}{place}")
+
+
+def test_what_is_not_there_is_told(tmp_path: Path) -> None:
+    """A path that is mistyped must not measure nothing."""
+    for path in (tmp_path / "nowhere", tmp_path):
+        with pytest.raises(InvalidInput):
+            PolicyMeasurement([path])

@@ -1,0 +1,180 @@
+"""Route coverage: which guarded endpoints were seen to allow and to refuse."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.applications import Starlette
+from starlette.endpoints import HTTPEndpoint
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.testclient import TestClient
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from iam_guard import Guard, GuardMiddleware, Service, public
+from iam_guard.errors import InvalidInput
+from iam_guard.testing import as_principal, signed_in
+from iam_guard.testing.route_coverage import GuardedRoute, route_json, route_share, route_text
+from iam_guard.testing.route_measuring import RouteMeasurement
+
+ACCOUNT = "arn:aws:iam::111122223333"
+ADA, RITA = f"{ACCOUNT}:user/ada", f"{ACCOUNT}:user/rita"
+docs = Service("docs")
+
+
+@docs.requires("PutDocument", resource="document/{document_id}")
+async def put(request: Request) -> Response:
+    docs.decide("ShareDocument")  # what a handler asks besides is not its guard's
+    return PlainTextResponse("put")
+
+
+class Documents(HTTPEndpoint):
+    @docs.requires("GetDocument", resource="document/{document_id}")
+    async def get(self, request: Request) -> Response:
+        return PlainTextResponse("get")
+
+    @docs.requires("DeleteDocument", resource="document/{document_id}")
+    def delete(self, request: Request) -> Response:
+        return PlainTextResponse("deleted")
+
+
+@docs.requires("Watch")
+async def watch(websocket: WebSocket) -> None:
+    await websocket.accept()
+    await websocket.close()
+
+
+@public
+async def health(request: Request) -> Response:
+    return PlainTextResponse("ok")
+
+
+def made(guard: Guard) -> Starlette:
+    inner = [Route("/{document_id}", Documents), Route("/{document_id:path}/all", put, methods=["PUT"])]
+    return Starlette(
+        routes=[
+            Mount("/v1/{tenant}", routes=inner),
+            Route("/documents/{document_id}", put, methods=["PUT"]),
+            Route("/health", health),
+            WebSocketRoute("/watch", watch),
+        ],
+        middleware=[Middleware(GuardMiddleware, guard=guard)],
+    )
+
+
+@pytest.fixture
+def measured() -> Iterator[RouteMeasurement]:
+    with RouteMeasurement() as measurement:
+        yield measurement
+
+
+def seen(measurement: RouteMeasurement) -> dict[str, str]:
+    rows = route_json(measurement._coverage.routes)["routes"]
+    return {
+        f"{','.join(each['methods'])} {each['path']}": "A" * each["allowed"] + "R" * each["refused"] for each in rows
+    }
+
+
+def test_each_route_tells_what_was_seen_of_it(guard: Guard, measured: RouteMeasurement) -> None:
+    """Mounts, endpoint classes, WebSockets; public endpoints are no guarded ones."""
+    ada, rita = TestClient(signed_in(made(guard), ADA)), TestClient(signed_in(made(guard), RITA))
+    assert ada.get("/v1/acme/7").status_code == 200
+    assert ada.head("/v1/acme/7").status_code == 200
+    assert rita.delete("/v1/acme/7").status_code == 403
+    assert ada.put("/documents/7").status_code == 200
+    assert rita.put("/documents/7").status_code == 403
+    assert rita.get("/health").status_code == 200
+    with ada.websocket_connect("/watch"):
+        pass
+    with pytest.raises(WebSocketDisconnect), rita.websocket_connect("/watch"):
+        pass
+    assert seen(measured) == {
+        "PUT /documents/{document_id}": "AR",
+        "GET /v1/{tenant}/{document_id}": "A",
+        "DELETE /v1/{tenant}/{document_id}": "R",
+        "PUT /v1/{tenant}/{document_id:path}/all": "",
+        "WEBSOCKET /watch": "AR",
+    }
+    assert measured.share() == 40
+
+
+def test_an_anonymous_caller_is_refused_and_a_bad_credential_is_no_decision(
+    guard: Guard, measured: RouteMeasurement
+) -> None:
+    """401 both, and only the first came to the route."""
+    client = TestClient(made(guard))
+    assert client.put("/v1/acme/a/b/all", headers={"authorization": "Bearer x"}).status_code == 401
+    assert seen(measured)["PUT /v1/{tenant}/{document_id:path}/all"] == ""
+    assert client.put("/v1/acme/a/b/all").status_code == 401
+    assert seen(measured)["PUT /v1/{tenant}/{document_id:path}/all"] == "R"
+
+
+def test_a_handler_called_directly_is_no_route(guard: Guard, measured: RouteMeasurement) -> None:
+    """Nor is a guard that is asked outside of a call."""
+    TestClient(made(guard)).get("/health")
+    with as_principal(ADA, guard):
+        docs.decide("PutDocument")
+    assert set(seen(measured).values()) == {""}
+
+
+def test_an_application_behind_a_prefix_is_the_same(guard: Guard, measured: RouteMeasurement) -> None:
+    """A proxy's prefix is no part of the template."""
+    client = TestClient(signed_in(made(guard), ADA), root_path="/api")
+    assert client.put("/api/documents/7").status_code == 200
+    assert seen(measured)["PUT /documents/{document_id}"] == "A"
+
+
+def test_what_several_processes_saw_is_joined(guard: Guard, measured: RouteMeasurement) -> None:
+    """Through JSON, as between the workers of pytest-xdist; a route that only one of them knows too."""
+    TestClient(signed_in(made(guard), ADA)).put("/documents/7")
+    sent = json.loads(json.dumps(measured.to_plain()))
+    other = RouteMeasurement()
+    other.merge(sent)
+    other.merge([["/documents/{document_id}", ["PUT"], "put", "docs:PutDocument", False, True]])
+    assert seen(other)["PUT /documents/{document_id}"] == "AR"
+
+
+def test_nothing_is_watched_when_nobody_measures() -> None:
+    """The methods are the product's own, before and after."""
+    before = Guard.decide, GuardMiddleware.__call__
+    with RouteMeasurement():
+        assert Guard.decide is not before[0]
+    assert (Guard.decide, GuardMiddleware.__call__) == before
+
+
+def test_an_application_may_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then all its routes count, called or not, and no others; what has none is refused."""
+    (tmp_path / "named_app.py").write_text(
+        "from starlette.applications import Starlette\nfrom starlette.routing import Route\n"
+        "from tests.testing.test_route_coverage import put\n"
+        "app = Starlette(routes=[Route('/one', put, methods=['PUT'])])\nnone = Starlette()\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    assert seen(RouteMeasurement("named_app:app")) == {"PUT /one": ""}
+    for name in ("named_app:none", "named_app:missing", "no_such_module:app", "named_app:"):
+        with pytest.raises(InvalidInput):
+            RouteMeasurement(name)
+
+
+def test_the_table_says_in_words_what_is_missing(measured: RouteMeasurement, guard: Guard) -> None:
+    """METHOD, path, action, allowed, refused."""
+    TestClient(signed_in(made(guard), ADA)).put("/documents/7")
+    lines = measured.text().splitlines()
+    assert lines[0].split() == ["METHOD", "PATH", "ACTION", "ALLOWED", "REFUSED"]
+    assert lines[1].split() == ["PUT", "/documents/{document_id}", "docs:PutDocument", "yes", "NEVER"]
+    assert lines[-1] == "0 of 5 guarded routes were tested both ways"
+
+
+def test_of_no_routes_there_is_no_share() -> None:
+    """A suite that calls no application has none to cover, and no share of them."""
+    empty: dict[GuardedRoute, Any] = {}
+    assert (route_share(empty), route_text(empty).splitlines()[-1]) == (
+        None,
+        "0 of 0 guarded routes were tested both ways",
+    )
