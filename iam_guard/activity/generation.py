@@ -5,7 +5,7 @@ statement; a wildcard never stands for an action, and for resources only where a
 an ARN tells one from another. What must not be widened stays exact: resources of other accounts, ARNs without an
 account, and what changes anything in our own services, where a wildcard would be a way to every role. `*` as a resource
 is asked about the caller's own account, and allowed for that account only. Documents that grow over the quota of a
-managed policy are cut.
+managed policy are cut. Nor does a template stand for resources of which some were denied.
 
 INVARIANT: what identity-based policies allowed, the documents allow again, with neither boundary nor control policy in
 the way; and of accounts that do not appear in the activity they allow nothing. What the trail cannot tell is said in
@@ -101,19 +101,30 @@ class _Making:
     def grants(self, action: ActionActivity) -> Iterator[_Grant]:
         """Give what an action needs."""
         granted = {arn: each for arn, each in action.resources.items() if Leave.IDENTITY in each.by_leave}
+        denied = set() if self._generalising.is_off else self._denied(action)
         by_pattern: dict[str | None, list[str]] = defaultdict(list)
         for arn in granted:
             if arn != "*":
-                by_pattern[self._pattern(action.action, arn)].append(arn)
+                pattern = self._pattern(action.action, arn)
+                by_pattern[None if pattern in denied else pattern].append(arn)
         if "*" in granted:
             yield self._everything(action.action, granted["*"])
-        for pattern, arns in by_pattern.items():
-            if pattern is not None and len(arns) > self._generalising.above:
-                yield _Grant(action.action, pattern)
+        for covering, arns in by_pattern.items():
+            if covering is not None and len(arns) > self._generalising.above:
+                yield _Grant(action.action, covering)
             else:
                 yield from self._exactly(action.action, arns)
-        yield from self._folded(action)
+        yield from self._folded(action, denied)
         self._note(action)
+
+    def _denied(self, action: ActionActivity) -> set[str | None]:
+        """Give the patterns that would cover what was only ever denied."""
+        refused = [arn for arn, each in action.resources.items() if each.by_leave.keys() == {Leave.DENIED}]
+        found = {self._templates.generalised(action.action, arn) for arn in refused} - {None}
+        if found:
+            text = "denied on resources that a template would cover, so those that were allowed are named one by one"
+            self._tell("exact", text, action.action)
+        return found
 
     def _pattern(self, action: str, arn: str) -> str | None:
         """Give the pattern that may stand for a resource; None for one that must be named as it is."""
@@ -152,12 +163,13 @@ class _Making:
                 self._tell("other account", "resources of other accounts, which must allow it too, are named", arn)
             yield _Grant(action, pattern)
 
-    def _folded(self, action: ActionActivity) -> Iterator[_Grant]:
+    def _folded(self, action: ActionActivity, denied: set[str | None]) -> Iterator[_Grant]:
         """Give the patterns that stand for resources of which there were too many to keep."""
         for pattern, each in action.patterns.items():
             if Leave.IDENTITY not in each.by_leave:
                 continue
-            if self._may_widen(action.action, account_of(pattern)):
+            is_denied = pattern in denied or Leave.DENIED in each.by_leave
+            if not is_denied and self._may_widen(action.action, account_of(pattern)):
                 yield _Grant(action.action, pattern)
             else:
                 self._tell("left out", _NO_ROOM, action.action)

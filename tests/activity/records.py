@@ -48,7 +48,7 @@ def decided(
     service, _, name = action.partition(":")
     arn = document() if resource is None else resource
     account = arn.split(":")[4] if arn.count(":") > 4 else ACME
-    made: Record = {
+    return {
         "eventVersion": "1.11",
         "userIdentity": who or user(),
         "eventTime": time,
@@ -57,6 +57,7 @@ def decided(
         "awsRegion": "us-east-1",
         "eventID": "e",
         "recipientAccountId": account,
+        **({} if arn == "*" else {"resources": [{"ARN": arn, "accountId": account}]}),
         "iamGuard": {
             "version": "1.1",
             "kind": "decision",
@@ -65,9 +66,6 @@ def decided(
             **said,
         },
     }
-    if arn != "*":
-        made["resources"] = [{"ARN": arn, "accountId": account}]
-    return made
 
 
 def own(kind: str, time: str = "2026-11-24T12:00:00Z", **said: Any) -> Record:

@@ -67,6 +67,21 @@ def test_how_far_resources_are_generalised(way: Generalising, resources: list[st
     assert ([found] if isinstance(found, str) else found) == resources
 
 
+def test_template_does_not_cover_what_was_denied() -> None:
+    """What was denied on one document is not allowed on all of them; one that was denied at times only is no reason."""
+    generated = made(
+        decided(resource=document(1)),
+        decided(resource=document(2), outcome="ImplicitlyDenied"),
+        decided("docs:Put", document(1)),
+        decided("docs:Put", document(1), outcome="ImplicitlyDenied"),
+    )
+    assert {each["Action"]: each["Resource"] for each in statements(generated)} == {
+        "docs:Get": document(1),
+        "docs:Put": document("*"),
+    }
+    assert told(generated, "exact")[0].endswith("named one by one: docs:Get")
+
+
 def test_only_what_an_identity_policy_allowed_is_in_it() -> None:
     """What was denied, needed no policy, or was the resource's own doing is told, and left out."""
     generated = made(
@@ -180,6 +195,9 @@ def test_beyond_the_room_only_templates_can_stand_for_what_was_done() -> None:
     assert statements(generated)[0]["Resource"] == document("*")
     assert not told(generated, "left out")
     assert told(generate_policy(activity, TEMPLATES, EXACT), "left out")
+    refused = [*records, decided(resource=document("no"), outcome="ImplicitlyDenied")]
+    activity = gather_activity(refused, RITA, templates=TEMPLATES, most_resources=3)
+    assert told(generate_policy(activity, TEMPLATES), "left out")
 
 
 def test_long_lists_are_cut_in_notes() -> None:
