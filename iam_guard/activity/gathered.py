@@ -34,7 +34,7 @@ _OWN = frozenset({"audit_segment", "audit_end", "audit_refused"})
 
 
 @dataclass(slots=True)
-class Span:
+class Occurrences:
     """How often, first and last."""
 
     count: int = 0
@@ -52,7 +52,7 @@ class Span:
 class ResourceActivity:
     """What was done to one resource, or to all of a template: by whose leave, and which accounts own it."""
 
-    by_leave: dict[Leave, Span] = field(default_factory=dict)
+    by_leave: dict[Leave, Occurrences] = field(default_factory=dict)
     owners: set[str] = field(default_factory=set)
 
 
@@ -61,11 +61,11 @@ class ActionActivity:
     """What was done of one action. `resources` are ARNs and `*`; `patterns` are those that stand for more."""
 
     action: str
-    allowed: Span = field(default_factory=Span)
-    denied: Span = field(default_factory=Span)
+    allowed: Occurrences = field(default_factory=Occurrences)
+    denied: Occurrences = field(default_factory=Occurrences)
     resources: dict[str, ResourceActivity] = field(default_factory=dict)
     patterns: dict[str, ResourceActivity] = field(default_factory=dict)
-    left_out: Span = field(default_factory=Span)
+    left_out: Occurrences = field(default_factory=Occurrences)
     """Requests about resources for which there was no room."""
     keys: Counter[str] = field(default_factory=Counter)
     with_session_policies: int = 0
@@ -83,14 +83,14 @@ class Activity:
     actor: Actor
     since: str | None
     until: str | None
-    seen: Span = field(default_factory=Span)
+    seen: Occurrences = field(default_factory=Occurrences)
     callers: Counter[str] = field(default_factory=Counter)
     unique_ids: Counter[str] = field(default_factory=Counter)
     accounts: Counter[str] = field(default_factory=Counter)
     actions: dict[str, ActionActivity] = field(default_factory=dict)
     unreadable: Counter[str] = field(default_factory=Counter)
     unattributed: int = 0
-    left_out: Span = field(default_factory=Span)
+    left_out: Occurrences = field(default_factory=Occurrences)
     """Requests of actions for which there was no room."""
     gaps: list[str] = field(default_factory=list)
     unknown: Counter[str] = field(default_factory=Counter)
@@ -220,7 +220,7 @@ class _Gathering:
         if resource is None:
             action.left_out.add(observation.time)
             return
-        resource.by_leave.setdefault(observation.leave, Span()).add(observation.time)
+        resource.by_leave.setdefault(observation.leave, Occurrences()).add(observation.time)
         if observation.owner is not None:
             resource.owners.add(observation.owner)
 

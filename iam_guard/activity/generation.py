@@ -51,7 +51,7 @@ class Generalising:
     is_off: bool = False
 
 
-class Note(NamedTuple):
+class PolicyNote(NamedTuple):
     """What whoever takes the policy must know: a word for the kind, and a sentence."""
 
     about: str
@@ -63,7 +63,7 @@ class GeneratedPolicy:
     """Documents, each within the quota of a managed policy, and what must be known before they are used."""
 
     documents: tuple[PolicyDocument, ...]
-    notes: tuple[Note, ...]
+    notes: tuple[PolicyNote, ...]
 
 
 class _Grant(NamedTuple):
@@ -201,19 +201,17 @@ class _Making:
         if (caveat := caveat_of(name)) is not None:
             self._tell("caveat", caveat, name)
 
-    def notes(self, documents: tuple[PolicyDocument, ...]) -> Iterator[Note]:
+    def notes(self, documents: tuple[PolicyDocument, ...]) -> Iterator[PolicyNote]:
         """Give all notes: first what is wrong with the trail, then what concerns actions."""
         yield from _about_the_trail(self._activity)
         if not documents:
-            yield Note(
-                "nothing", "no identity-based policy allowed anything in the period, so no policy is needed for it"
-            )
+            yield PolicyNote("nothing", "no identity-based policy allowed anything in the period, so none is needed")
         if len(documents) > 1:
             text = f"the quota of a managed policy needs {len(documents)} documents; fewer by generalising more"
-            yield Note("quota", text)
+            yield PolicyNote("quota", text)
         for (about, text), names in self._told.items():
             more = f" and {len(names) - _MOST_TOLD} more" if len(names) > _MOST_TOLD else ""
-            yield Note(about, f"{text}: {', '.join(list(names)[:_MOST_TOLD])}{more}")
+            yield PolicyNote(about, f"{text}: {', '.join(list(names)[:_MOST_TOLD])}{more}")
 
 
 def _can_name(action: str, pattern: str) -> bool:
@@ -230,20 +228,22 @@ def changes_our_own(action: str) -> bool:
     return action.partition(":")[0].lower() in AWS_SERVICES and not action_facts(action).read_only
 
 
-def _about_the_trail(activity: Activity) -> Iterator[Note]:
+def _about_the_trail(activity: Activity) -> Iterator[PolicyNote]:
     for gap in activity.gaps:
-        yield Note("gap", gap)
+        yield PolicyNote("gap", gap)
     for kind, count in activity.unknown.items():
-        yield Note("gap", f"{count} records of the trail about itself are of a kind that is not known: {kind}")
+        yield PolicyNote("gap", f"{count} records of the trail about itself are of a kind that is not known: {kind}")
     if activity.unattributed:
-        yield Note("gap", f"{activity.unattributed} decisions do not tell whose they are, since that was masked or cut")
+        yield PolicyNote(
+            "gap", f"{activity.unattributed} decisions do not tell whose they are, since that was masked or cut"
+        )
     for problem, count in activity.unreadable.items():
-        yield Note("gap", f"{count} requests of the principal are not counted: {problem}")
+        yield PolicyNote("gap", f"{count} requests of the principal are not counted: {problem}")
     if activity.left_out.count:
-        yield Note("left out", f"there was no room for the actions of {activity.left_out.count} requests")
+        yield PolicyNote("left out", f"there was no room for the actions of {activity.left_out.count} requests")
     ids = [each for each in activity.unique_ids if activity.actor.kind in ("user", "role")]
     if len(ids) > 1:
-        yield Note("identity", f"several had this name one after another: {', '.join(ids[:_MOST_TOLD])}")
+        yield PolicyNote("identity", f"several had this name one after another: {', '.join(ids[:_MOST_TOLD])}")
 
 
 # --- statements --------------------------------------------------------------------------------------------------
