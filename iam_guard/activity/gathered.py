@@ -164,9 +164,9 @@ class _Gathering:
         if kind in _OWN:
             return
         if kind == "audit_retention":
-            last = said.get("dropped", {}).get("last")
-            shard = member(said, "dropped.shard")
-            self._dropped[shard] = max(self._dropped.get(shard, 0), last if isinstance(last, int) else sys.maxsize)
+            shard, last = member(said, "dropped.shard"), member(said, "dropped.last")
+            dropped = int(last) if last.isdecimal() else sys.maxsize
+            self._dropped[shard] = max(self._dropped.get(shard, 0), dropped)
             return
         first, last = str(said.get("firstTime") or ""), str(said.get("lastTime") or time)
         if not self._is_in_period(first, last):

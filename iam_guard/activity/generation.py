@@ -33,8 +33,10 @@ from iam_guard.model.decision import PolicyType
 from iam_guard.policy.builder import PolicyDocument, PolicyStatement, allow, literal, policy
 from iam_guard.policy.quota import MANAGED
 from iam_guard.policy.write import validate_for_write
+from iam_guard.store.quotas import QUOTAS
 
 _NO_ROOM = "there was no room for all resources that must be named one by one"
+_OF_A_USER, _OF_A_ROLE = QUOTAS["policies attached to a user"], QUOTAS["policies attached to a role"]
 _MOST_TOLD = 20
 """Names that one note tells."""
 
@@ -207,8 +209,8 @@ class _Making:
         if not documents:
             yield PolicyNote("nothing", "no identity-based policy allowed anything in the period, so none is needed")
         if len(documents) > 1:
-            text = f"the quota of a managed policy needs {len(documents)} documents; fewer by generalising more"
-            yield PolicyNote("quota", text)
+            text = f"the quota of a managed policy needs {len(documents)} documents, and fewer by generalising more"
+            yield PolicyNote("quota", f"{text}; a user takes {_OF_A_USER}, a role {_OF_A_ROLE}")
         for (about, text), names in self._told.items():
             more = f" and {len(names) - _MOST_TOLD} more" if len(names) > _MOST_TOLD else ""
             yield PolicyNote(about, f"{text}: {', '.join(list(names)[:_MOST_TOLD])}{more}")

@@ -24,12 +24,12 @@ from pathlib import Path
 
 from iam_guard.errors import SeedError
 from iam_guard.model.decision import PolicyType
-from iam_guard.store.identifiers import fold
+from iam_guard.store.identifiers import control_policy_arn, fold
 from iam_guard.store.overlaid import OverlaidStore, has_inline, is_attached, row_of_holder, row_of_policy
 from iam_guard.store.policy_changes import Holding, InlinePolicy, PolicyChanges, holder_of, type_of_policy
 from iam_guard.store.protocol import SourceStore
 from iam_guard.store.records import Records
-from iam_guard.store.schema import control_policies
+from iam_guard.store.schema import control_policies, organizations
 from iam_guard.store.seed.documents import Documents, Files
 from iam_guard.store.seed.fields import Fields, checked_name
 from iam_guard.store.seed.problems import Problems
@@ -204,4 +204,13 @@ def _is_there(records: Records, store: SourceStore, arn: str) -> bool:
         case PolicyType.RESOURCE:
             return store.resource(arn).account is not None
         case _:
-            return records.one(control_policies, id=arn.rpartition("/")[2]) is not None
+            return _is_control_policy(records, store.partition, arn)
+
+
+def _is_control_policy(records: Records, partition: str, arn: str) -> bool:
+    row = records.one(control_policies, id=arn.rpartition("/")[2])
+    if row is None:
+        return False
+    owner = None if row["organization_id"] is None else records.one(organizations, id=row["organization_id"])
+    management = None if owner is None else owner["management_account"]
+    return control_policy_arn(partition, management, row["organization_id"], row["type"], row["id"]) == arn

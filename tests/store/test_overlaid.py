@@ -131,17 +131,26 @@ def test_document_is_replaced_wherever_the_policy_is(lay: Lay, store: SqlStore) 
 def test_control_policy_and_resource_policy_are_replaced_too(lay: Lay, store: SqlStore) -> None:
     scps = store.account(ACME).scps
     assert scps is not None
-    [hold] = {each.ref.arn for level in scps for each in level if each.ref.name == "Hold"}
+    [hold] = {str(each.ref.arn) for level in scps for each in level if each.ref.name == "Hold"}
     laid = lay(
         f"  - replace: {hold}\n    document: {allow('docs:Scp')}\n"
         f"  - replace: {THING}\n    document: {shared('docs:Open')}"
     )
+    with pytest.raises(SeedError, match="there is no"):
+        lay(f"  - replace: {hold.replace('999900000000', ACME)}\n    document: {allow('docs:Scp')}")
     changed = laid.account(ACME).scps
     assert changed is not None
     assert {action_in(each.text) for level in changed for each in level if each.ref.name == "Hold"} == {"docs:Scp"}
     policy = laid.resource(THING).policy
     assert policy is not None
     assert action_in(policy.text) == "docs:Open"
+
+
+def test_policies_of_aws_can_be_replaced_for_a_trial(lay: Lay) -> None:
+    full = "arn:aws:organizations::aws:policy/service_control_policy/p-FullAWSAccess"
+    laid = lay(f"  - replace: {full}\n    document: {allow('docs:Scp')}").account(ACME).scps
+    assert laid is not None
+    assert {action_in(each.text) for level in laid for each in level if each.ref.arn == full} == {"docs:Scp"}
 
 
 def test_detaching_takes_one_of_two_ways(lay: Lay) -> None:
