@@ -169,7 +169,7 @@ class OverlaidStore:
         raise StoreIsReadOnly(f"the store is one with `{self._changes.name}` laid over it, for deciding only")
 
     def keep_uses(self, uses: Sequence[Use]) -> None:
-        """Keep nothing: what is decided here happens nowhere."""
+        self._inner.keep_uses(uses)
 
     def refresh(self) -> None:
         self._inner.refresh()

@@ -11,7 +11,7 @@ from iam_guard.errors import SeedError, StoreIsReadOnly
 from iam_guard.model.principal import Principal
 from iam_guard.settings import Settings
 from iam_guard.store.change_files import is_change_file, lay_over, load_changes
-from iam_guard.store.opening import init_store, open_candidate
+from iam_guard.store.opening import init_store, open_candidate, open_database
 from iam_guard.store.overlaid import OverlaidStore
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.snapshot import Snapshot
@@ -210,6 +210,23 @@ def test_what_changes_behind_shows(lay: Lay, store: SqlStore) -> None:
     assert held(laid, RICH)["Other"] == ["docs:Later"]
     apply_seed(store, load_seed_text(changed.replace("{name: rich, groups: [readers]}", "{name: rosa}")), prune=True)
     assert not laid.principal(Principal.from_arn(RICH)).exists
+
+
+def test_it_is_the_same_on_a_database_with_many_connections(database: str, settings: Settings, tmp_path: Path) -> None:
+    path = tmp_path / "change.yaml"
+    path.write_text(
+        f"version: 1\npolicy_changes:\n  - {{detach: {POLICY}, from: {GROUP}}}\n  - {{attach: {ADMIN}, to: {ROLE}}}\n"
+        f"  - replace: {POLICY}\n    document: {allow('docs:New')}"
+    )
+    behind = open_database(database, settings)
+    apply_seed(behind, load_seed_text(SEED))
+    laid = lay_over(behind, str(path))
+    assert held(laid, RITA)["Readers"] == ["docs:New"]
+    assert "Readers" not in held(laid, RICH)
+    assert held(laid, ROLE) == {"AdministratorAccess": ["*"], "Other": ["docs:Other"]}
+    with laid.at_once():
+        assert held(laid, RITA)["Readers"] == ["docs:New"]
+    behind.close()
 
 
 def test_answers_of_one_state_can_be_asked_for(lay: Lay) -> None:
