@@ -119,6 +119,7 @@ def test_unused_access_is_told(run: Run, tmp_path: Path) -> None:
     arguments = (ada, "--trail", "trail", "--against", "sqlite:///iam.db")
     told = json.loads(run(*arguments, "--app", f"{tmp_path.name}_app:app", "--json").output)
     assert told["unused"] == {"services": [], "actions": ["docs:Get", "docs:GetPart"], "grants": []}
+    assert "unused actions of docs: Get, GetPart\n" in run(*arguments, "--app", f"{tmp_path.name}_app:app").stderr
     told = run(RITA, "--trail", "trail", "--against", "iam.yaml", "--until", "2020-01-01T00:00:00Z")
     assert "unused service: docs" in told.stderr
     assert "unused entry: docs:Get* in Read of user/rita/Read" in told.stderr

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import datetime
 from importlib import import_module
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,8 @@ from iam_guard.cli.options import JSON, STORE
 from iam_guard.settings import load
 from iam_guard.store.opening import open_database, open_store
 
+_MOST_TOLD = 20
+"""Unused actions of one service that are told in words; as JSON all of them are."""
 _SECONDS = 1.0
 """Between two looks at the trail."""
 
@@ -180,8 +183,10 @@ def _in_words(activity: Activity) -> Iterator[str]:
 def _unused_in_words(unused: UnusedAccess) -> Iterator[str]:
     for service in unused.services:
         yield f"unused service: {service}"
-    for action in unused.actions:
-        yield f"unused action: {action}"
+    for service, actions in groupby(unused.actions, key=lambda action: action.partition(":")[0]):
+        names = [action.partition(":")[2] for action in actions]
+        more = f" and {len(names) - _MOST_TOLD} more" if len(names) > _MOST_TOLD else ""
+        yield f"unused actions of {service}: {', '.join(names[:_MOST_TOLD])}{more}"
     for each in unused.grants:
         yield f"unused entry: {each.action} in {each.statement} of {each.policy}"
 
