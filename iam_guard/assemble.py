@@ -16,7 +16,8 @@ from iam_guard.guard import Guard, ResourceLoader
 from iam_guard.settings import Settings, load
 from iam_guard.shadow import Shadow
 from iam_guard.store.cached import CachedStore
-from iam_guard.store.opening import open_store, store_file
+from iam_guard.store.opening import open_candidate, open_store, store_file
+from iam_guard.store.overlaid import OverlaidStore
 from iam_guard.store.protocol import SourceStore
 
 
@@ -33,8 +34,8 @@ def open_guard(
     `resources` is for an application that keeps resource-based policies in its own tables: it gives a `Resource` for an
     ARN that is asked about by its text alone, or None. It is called for each decision, in the thread that decides.
 
-    `shadow` is a candidate, a whole store like the first: each request is decided with it as well, and the record says
-    where its outcome is another; no answer changes (`iam_guard.shadow`).
+    `shadow` is a candidate, a whole store like the first or a change file that is laid over it: each request is decided
+    with it as well, and the record says where its outcome is another; no answer changes (`iam_guard.shadow`).
 
     `settings` are those of `iam_guard.settings.Settings`; environment variables `IAM_GUARD_…` fill what is not given.
     Raises `ConfigurationError` for a wrong setting, `SeedError` for a bad seed file, `StoreUnavailable` when the
@@ -44,7 +45,7 @@ def open_guard(
     with ExitStack() as undoing:
         opened = open_store(where, chosen)
         undoing.callback(opened.close)
-        candidate = None if shadow is None else open_store(os.fspath(shadow), chosen, create=False)
+        candidate = None if shadow is None else open_candidate(os.fspath(shadow), opened, chosen)
         if candidate is not None:
             undoing.callback(candidate.close)
         guard = guard_on(
@@ -76,6 +77,12 @@ def guard_on(
     service = catalogues[0].service if catalogues else "iam-guard"
     log, keys = open_log(settings, database, service=service), ListedKeys(settings.audit_condition_keys)
     trail = Trail(log, region=settings.region, keys=keys)
-    shadow = None if candidate is None else Shadow(CachedStore(candidate, settings), size=settings.cache_size)
     store = CachedStore(opened, settings)
+    shadow = None if candidate is None else _shadow(candidate, store, settings)
     return Guard(store, trail, settings, catalogues=catalogues, resources=resources, shadow=shadow)
+
+
+def _shadow(candidate: SourceStore, store: CachedStore, settings: Settings) -> Shadow:
+    laid_over = store if isinstance(candidate, OverlaidStore) else None
+    cached, size = CachedStore(candidate, settings), settings.cache_size
+    return Shadow(cached, size=size, actions=settings.shadow_actions, laid_over=laid_over)

@@ -253,7 +253,7 @@ class Guard:
             return False  # the application is asked, and may ask its own tables
         wanted = _wanted(resource)
         return self._loader.is_warm(principal, wanted) and (
-            self._shadow is None or self._shadow.is_warm(principal, wanted)
+            self._shadow is None or self._shadow.is_warm(principal, wanted, action)
         )
 
     def knows_credential(

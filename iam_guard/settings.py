@@ -68,6 +68,8 @@ class Settings:
     """Seconds between two looks at the store's epoch."""
     max_staleness: float = 300.0
     """Seconds to go on deciding with what is cached while the store cannot be reached; then everything is denied."""
+    shadow_actions: tuple[str, ...] = ("*",)
+    """Actions that shadow mode decides with the candidate as well, `docs:*` say; the others are decided once."""
     replay_memory: int = 0
     """Signatures that each process remembers, to refuse one that comes again; 0 for none. Where it is full, refused."""
     cache_size: int = 10_000

@@ -1,15 +1,21 @@
-"""Shadow mode: each request is decided with a candidate state of the policies as well; the answer stays what it was.
+"""Shadow mode: requests are decided with a candidate state of the policies as well; the answer stays what it was.
 
-What comes out otherwise goes into the record of the decision, and nowhere else. Whatever goes wrong here is told there
-too; nothing is raised. It costs a second decision: as long as the first, and a second set of caches. The request is the
-same one, with the condition keys that it had; of the caller, what the candidate's store has (tags, boundary) counts.
-Must not live here: recorded requests decided later (`replay`), how a difference is written (`audit/record`).
+The candidate is a whole store, or a few policies laid over the guard's own. Which actions are decided with it too, the
+setting `shadow_actions` says; for all others it costs a look into a dictionary. What comes out otherwise goes into the
+record of the decision, and nowhere else. Whatever goes wrong here is told there too; nothing is raised. It costs a
+second decision: as long as the first, and a second set of caches. The request is the same one, with the condition keys
+that it had; of the caller, what the candidate's store has (tags, boundary) counts.
+
+Must not live here: recorded requests decided later (`replay`), how a difference is written (`audit/record`), how
+policies are laid over a store (`store/overlaid`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from fnmatch import translate
 
 from iam_guard.evaluation.explain import WithoutPolicies
 from iam_guard.loading import Loader, refused_without_policies
@@ -25,9 +31,15 @@ _KEPT = 4096
 class Shadow:
     """Decides with a candidate beside a guard. Safe to share between threads."""
 
-    def __init__(self, store: CachedStore, *, size: int) -> None:
+    def __init__(
+        self, store: CachedStore, *, size: int, actions: Iterable[str] = ("*",), laid_over: CachedStore | None = None
+    ) -> None:
+        """Decide with `store` about `actions` (`docs:Get*`); `laid_over` is the guard's, of the same epochs."""
         self._store = store
         self._loader = Loader(store, size=size)
+        self._laid_over = laid_over
+        self._patterns = [re.compile(translate(each.lower().replace("[", "[[]"))) for each in actions]
+        self._asked: dict[str, bool] = {}
         self._by_name: dict[int, tuple[Principal, Principal]] = {}
 
     def difference(
@@ -37,25 +49,44 @@ class Shadow:
 
         `resource` gives what the guard asked about. A request that could not be decided is not asked about again.
         """
-        if decision.error is not None:
+        if decision.error is not None or not self._is_asked(decision.request.action):
             return None
         try:
             found = self._decide(decision, principal, resource(), own_service)
         except Exception as doubt:  # noqa: BLE001  the answer that stands must not fail for the one that does not
             error = f"the candidate cannot decide: {type(doubt).__name__}"
             return Decision(Outcome.IMPLICITLY_DENIED, decision.request, (), error=error)
-        return None if found.outcome is decision.outcome else found
+        return None if found.outcome is decision.outcome or self._is_of_another_state(found, decision) else found
 
-    def is_warm(self, principal: Principal, wanted: Resource) -> bool:
+    def is_warm(self, principal: Principal, wanted: Resource, action: str | None = None) -> bool:
         """Tell whether it would be decided without touching the candidate's store."""
-        return self._loader.is_warm(principal, wanted)
+        if action is not None and not self._is_asked(action):
+            return True
+        own = self._laid_over
+        return (own is None or own.known_epoch == self._store.known_epoch) and self._loader.is_warm(principal, wanted)
 
     def close(self) -> None:
         """Close the candidate's store."""
         self._store.close()
 
+    def _is_asked(self, action: str) -> bool:
+        asked = self._asked.get(action)
+        if asked is None:
+            if len(self._asked) >= _KEPT:
+                self._asked.clear()
+            folded = action.lower()
+            asked = self._asked[action] = any(each.fullmatch(folded) for each in self._patterns)
+        return asked
+
+    def _is_of_another_state(self, found: Decision, decision: Decision) -> bool:
+        """Tell whether a change came in between, so that the difference may be its and not the candidate's."""
+        return self._laid_over is not None and found.epoch != decision.epoch
+
     def _decide(self, decision: Decision, principal: Principal, wanted: Resource, own_service: bool) -> Decision:
         loaded = self._loader.load(principal, wanted, self._store, own_service=own_service)
+        if self._laid_over is not None and loaded.epoch != decision.epoch:
+            self._store.refresh()
+            loaded = self._loader.load(principal, wanted, self._store, own_service=own_service)
         if not loaded.caller.exists and decision.policy_set is not None:  # another store has other unique ids
             loaded = self._loader.load(self._named(principal), wanted, self._store, own_service=own_service)
         request = AccessRequest(

@@ -112,3 +112,90 @@ def test_record_that_contradicts_its_policies_is_an_error(run: Run) -> None:
 )
 def test_what_cannot_be_opened_is_an_error(run: Run, arguments: tuple[str, ...]) -> None:
     assert run("audit.jsonl", *arguments).exit_code == 2
+
+
+# --- a change file, a trail, and what a candidate would have answered ----------------------------------------------
+
+CHANGES = f"""
+version: 1
+policy_changes:
+  - put: Read
+    in: arn:aws:iam::{ACME}:user/rita
+    document: {{Version: "2012-10-17", Statement: [{{Sid: Gone, Effect: Deny, Action: "docs:Get*", Resource: "*"}}]}}
+"""
+
+
+@pytest.mark.parametrize("store", ["sqlite:///iam.db", "iam.yaml"])
+def test_change_file_flips_what_it_changes(run: Run, store: str) -> None:
+    """The same file that shadow mode takes does as the seed above, and the store stays as it was."""
+    Path("changes.yaml").write_text(CHANGES)
+    result = run("audit.jsonl", "--store", store, "--with", "changes.yaml")
+    assert result.exit_code == 1, result.output
+    seed = run("audit.jsonl", "--store", store, "--with", "change.yaml")
+    assert result.output == seed.output
+    assert run("audit.jsonl", "--store", store).exit_code == 0
+
+
+def test_bad_change_file_is_an_error(run: Run) -> None:
+    Path("changes.yaml").write_text(CHANGES.replace("user/rita", "user/nobody"))
+    result = run("audit.jsonl", "--store", "iam.yaml", "--with", "changes.yaml")
+    assert result.exit_code == 2
+    assert "changes.yaml:4: there is no `arn:aws:iam::111122223333:user/nobody` in the store" in result.output
+
+
+def shadowed(audit: str) -> None:
+    """Ask the same three things with the changes in the shadow, and one that both deny."""
+    Path("changes.yaml").write_text(CHANGES)
+    guard = open_guard("sqlite:///iam.db", audit=audit, shadow="changes.yaml")
+    document = f"arn:aws:docs::{ACME}:document/7"
+    for name, action in (("rita", "docs:Get"), ("rita", "docs:GetAll"), ("rita", "docs:Put"), ("ada", "docs:Put")):
+        guard.decide(Principal.from_arn(f"arn:aws:iam::{ACME}:user/{name}"), action, document)
+    guard.close()
+
+
+def test_shadow_tells_what_the_candidate_would_have_answered(run: Run) -> None:
+    """As replay tells flips, from the records alone; exit code 1 when there is something."""
+    shadowed("shadow.jsonl")
+    result = CliRunner().invoke(main, ["audit", "shadow", "shadow.jsonl"])
+    assert result.exit_code == 1, result.output
+    lines = result.output.splitlines()
+    assert lines[0].startswith(
+        f"1 x arn:aws:iam::{ACME}:user/rita docs:Get arn:aws:docs::{ACME}:document/*: Allowed -> Exp"
+    )
+    assert "Allow by Read of user/rita/Read" in lines[1]
+    assert "Deny by Gone of user/rita/Read" in lines[2]
+    assert "4 decisions: the candidate would answer 2 otherwise, and would deny 0 for another reason" in lines
+    told = json.loads(CliRunner().invoke(main, ["audit", "shadow", "shadow.jsonl", "audit.jsonl", "--json"]).output)
+    assert (told["decisions"], told["flipped"], told["others"], told["errors"]) == (7, 2, 0, {})
+
+
+def test_shadow_says_what_it_cannot_tell(run: Run) -> None:
+    """A candidate without an answer, a denial of another kind, a record that is not whole, a broken line."""
+    shadowed("shadow.jsonl")
+    first, second, third, fourth = Path("shadow.jsonl").read_text().splitlines()
+    broken = first.replace('"shadow":{', '"shadow":{"error":"the candidate cannot decide: StoreUnavailable",')
+    masked = second.replace('"principalId"', '"x"').replace('"userIdentity"', '"who"')
+    denied = third.replace('"enforced":true', '"enforced":true,"shadow":{"outcome":"ExplicitlyDenied","reasons":[]}')
+    torn = fourth.replace('"enforced":true', '"enforced":true,"shadow":{"outcome":"Perhaps","reasons":[]}')
+    Path("shadow.jsonl").write_text("\n".join((broken, masked, denied, torn, "{")) + "\n")
+    result = CliRunner().invoke(main, ["audit", "shadow", "shadow.jsonl"])
+    assert result.exit_code == 2
+    assert "4 decisions: the candidate would answer 0 otherwise, and would deny 1 for another reason" in result.output
+    assert "1 without an answer of the candidate: the candidate cannot decide: StoreUnavailable" in result.output
+    assert "1 without an answer of the candidate: the record is not whole" in result.output
+    assert "1 not told: the record is not whole" in result.output
+    assert "shadow.jsonl:5" in result.output
+
+
+def test_trail_is_verified_as_it_is_read(run: Run) -> None:
+    """Both commands take the folder of a trail; a record that was changed ends them with its verdict."""
+    shadowed("trail/")
+    key = ("--key", CliRunner().invoke(main, ["audit", "keys", "--store", "sqlite:///iam.db"]).output.split()[0])
+    assert CliRunner().invoke(main, ["audit", "shadow", "trail", *key]).exit_code == 1
+    assert run("trail", "--store", "sqlite:///iam.db", *key).exit_code == 0
+    [segment] = Path("trail").glob("*/*.jsonl")
+    segment.write_bytes(segment.read_bytes().replace(b"docs:Get", b"docs:Put").replace(b'"Allowed"', b'"allowed"'))
+    for command in ("shadow", "replay"):
+        result = CliRunner().invoke(main, ["audit", command, "trail", "--store", "sqlite:///iam.db", *key])
+        assert (result.exit_code, "MODIFIED" in result.output) == (2, True), result.output
+    assert CliRunner().invoke(main, ["audit", "shadow", "trail", "--no-verify"]).exit_code in (0, 1)

@@ -12,7 +12,7 @@ import pytest
 
 from iam_guard import Guard, open_guard
 from iam_guard.audit.reader import read
-from iam_guard.errors import ConfigurationError, StoreUnavailable
+from iam_guard.errors import ConfigurationError, SeedError, StoreUnavailable
 from iam_guard.loading import Loader
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import Resource
@@ -150,3 +150,80 @@ def test_candidate_that_is_not_there_is_refused_at_once(tmp_path: Path) -> None:
     (tmp_path / "iam.yaml").write_text(SEED)
     with pytest.raises(ConfigurationError):
         open_guard(tmp_path / "iam.yaml", shadow=f"sqlite:///{tmp_path}/nowhere.db")
+
+
+# --- only some actions -------------------------------------------------------------------------------------------
+
+
+def test_only_chosen_actions_are_decided_with_the_candidate(opened: Open, tmp_path: Path) -> None:
+    """Patterns without regard to letter case; of the others nothing is asked, and nothing must be warm."""
+    guard = opened(shadow_actions=["DOCS:P*", "iam:*"])
+    shadow = guard._shadow
+    assert shadow is not None
+    with mock.patch.object(Shadow, "_decide", side_effect=AssertionError):
+        guard.decide(RITA, "docs:Get", DOCUMENT)
+    guard.decide(RITA, "docs:Put", DOCUMENT)
+    assert ["shadow" in each for each in recorded(tmp_path)] == [False, True]
+    with mock.patch.object(Loader, "is_warm", return_value=False):
+        assert shadow.is_warm(RITA, Resource(DOCUMENT), "docs:Get")
+        assert not shadow.is_warm(RITA, Resource(DOCUMENT), "docs:Put")
+        assert not shadow.is_warm(RITA, Resource(DOCUMENT))
+
+
+def test_a_bracket_of_a_pattern_is_a_letter(opened: Open) -> None:
+    shadow = opened(shadow_actions=["docs:[GP]*"])._shadow
+    assert shadow is not None
+    assert shadow.is_warm(RITA, Resource(DOCUMENT), "docs:Get")
+
+
+# --- a few policies laid over ------------------------------------------------------------------------------------
+
+CHANGE = f"""
+version: 1
+policy_changes:
+  - put: Read
+    in: arn:aws:iam::{ACME}:user/rita
+    document: {{Version: "2012-10-17", Statement: [{{Sid: New, Effect: Allow, Action: "docs:Put*", Resource: "*"}}]}}
+"""
+
+
+def test_change_file_is_laid_over_the_state_of_the_moment(opened: Open, tmp_path: Path) -> None:
+    """What the file changes differs; what changes in the first state changes in both, at once."""
+    guard = opened(CHANGE, epoch_poll=3600.0)
+    guard.decide(RITA, "docs:Get", DOCUMENT)
+    guard.decide(RITA, "docs:Put", DOCUMENT)
+    assert [each["shadow"]["outcome"] for each in recorded(tmp_path)] == ["ImplicitlyDenied", "Allowed"]
+    assert recorded(tmp_path)[1]["shadow"]["reasons"][0]["sid"] == "New"
+    (tmp_path / "iam.yaml").write_text(SEED.replace('"docs:*"', '"docs:List"'))
+    guard.refresh()
+    ada = Principal.from_arn(f"arn:aws:iam::{ACME}:user/ada")
+    assert not guard.is_warm(ada, DOCUMENT)
+    assert not guard.decide(ada, "docs:Get", DOCUMENT).allowed
+    assert "shadow" not in recorded(tmp_path)[-1]
+    guard.decide(RITA, "docs:Get", DOCUMENT)
+    assert guard.is_warm(RITA, DOCUMENT)
+
+
+def test_change_between_the_two_decisions_is_no_difference(opened: Open, tmp_path: Path) -> None:
+    """The candidate sees a newer state than the guard: what differs may be that, so nothing is told."""
+    guard = opened(CHANGE, epoch_poll=3600.0)
+    guard.decide(RITA, "docs:Get", DOCUMENT)
+    (tmp_path / "iam.yaml").write_text(SEED.replace("name: acme", "name: acme-2"))
+    shadow = guard._shadow
+    assert shadow is not None
+    shadow._store.refresh()
+    guard.decide(RITA, "docs:Get", DOCUMENT)
+    assert ["shadow" in each for each in recorded(tmp_path)] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("candidate", "problem"),
+    [
+        (CHANGE.replace("user/rita", "user/nobody"), "candidate.yaml:4: there is no `arn:"),
+        (CHANGE.replace("Effect: Allow", "Effect: Perhaps"), "candidate.yaml:6: "),
+    ],
+)  # fmt: skip
+def test_change_file_that_cannot_be_laid_over_fails_at_opening(opened: Open, candidate: str, problem: str) -> None:
+    with pytest.raises(SeedError) as caught:
+        opened(candidate)
+    assert problem in str(caught.value)

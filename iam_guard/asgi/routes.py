@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
-from iam_guard.enforcement.requirement import MARK, OWN_GUARD
+from iam_guard.enforcement.requirement import MARK, OWN_GUARD, Requirement
+from iam_guard.model.catalogue import Catalogue
 
 _METHODS = ("get", "head", "post", "put", "patch", "delete", "options", "query")
 
@@ -27,6 +28,8 @@ class Endpoint:
     methods: tuple[str, ...]
     name: str
     guards: tuple[str, ...]
+    requirement: Requirement | None = field(default=None, compare=False, repr=False)
+    """What a decorator declares, where that is what guards it."""
 
     @property
     def is_guarded(self) -> bool:
@@ -58,6 +61,18 @@ def mark_of(endpoint: Any, method: str | None) -> Any:
     if name == "head" and not hasattr(endpoint, name):
         name = "get"
     return _mark_of(getattr(endpoint, name, None))
+
+
+def declared(app: Any) -> list[Catalogue]:
+    """Give the actions that the endpoints of an application require, with their resources, service by service."""
+    catalogues: dict[str, Catalogue] = {}
+    for endpoint in inventory(app):
+        requirement = endpoint.requirement
+        if requirement is not None:
+            service, _, name = requirement.action.partition(":")
+            template = "*" if requirement.template is None else requirement.template.text
+            catalogues.setdefault(service, Catalogue(service)).declare(name, template)
+    return list(catalogues.values())
 
 
 def guards_itself(app: Any) -> bool:
@@ -154,13 +169,18 @@ def _endpoints(route: Any, path: str, endpoint: Any) -> Iterator[Endpoint]:
     if not hasattr(route, "methods"):
         methods = ("WEBSOCKET",)
     if not inspect.isclass(endpoint) or _mark_of(endpoint) is not None:
-        yield Endpoint(path, methods, name, _guards(endpoint))
+        yield _endpoint(path, methods, name, endpoint)
         return
     handlers = [(each, getattr(endpoint, each)) for each in _METHODS if hasattr(endpoint, each)]
     for method, handler in handlers:
-        yield Endpoint(path, (method.upper(),), f"{name}.{method}", _guards(handler))
+        yield _endpoint(path, (method.upper(),), f"{name}.{method}", handler)
     if not handlers:
-        yield Endpoint(path, methods, name, _guards(getattr(endpoint, "on_connect", None)))
+        yield _endpoint(path, methods, name, getattr(endpoint, "on_connect", None))
+
+
+def _endpoint(path: str, methods: tuple[str, ...], name: str, handler: Any) -> Endpoint:
+    mark = _mark_of(handler)
+    return Endpoint(path, methods, name, _guards(handler), mark if isinstance(mark, Requirement) else None)
 
 
 def _mark_of(endpoint: Any) -> Any:

@@ -1,4 +1,4 @@
-"""`iam-guard routes`: what guards the endpoints of an application.
+"""`iam-guard routes`: what guards the endpoints of an application; and finding an application for other commands.
 
 Must not live here: how endpoints are found (`iam_guard.asgi.routes`).
 """
@@ -14,9 +14,11 @@ from typing import Any
 
 import click
 
-from iam_guard.asgi.routes import Endpoint, inventory
+from iam_guard.asgi.routes import Endpoint, declared, inventory
 from iam_guard.cli.options import JSON
+from iam_guard.enforcement.service import Service
 from iam_guard.errors import IamGuardError
+from iam_guard.model.catalogue import Catalogue
 
 
 @click.command()
@@ -24,7 +26,7 @@ from iam_guard.errors import IamGuardError
 @JSON
 def routes(app: str, as_json: bool) -> None:
     """List the endpoints of APP (`module:app`) and what guards them; exit code 1 when nobody guards one."""
-    endpoints = inventory(_load_app(app))
+    endpoints = inventory(load_app(app))
     if as_json:
         click.echo(json.dumps([_as_row(each) for each in endpoints]))
     else:
@@ -32,7 +34,7 @@ def routes(app: str, as_json: bool) -> None:
     sys.exit(0 if all(each.is_guarded for each in endpoints) else 1)
 
 
-def _load_app(name: str) -> Any:
+def load_app(name: str) -> Any:
     """Import `module:attribute`; what can be called without arguments is, as uvicorn does with `--factory`."""
     module_name, colon, attribute = name.partition(":")
     if not colon:
@@ -45,6 +47,12 @@ def _load_app(name: str) -> Any:
         raise
     except Exception as error:  # whatever the module does, nothing was found out: 2, not 1
         raise click.BadParameter(f"{type(error).__name__}: {error}", param_hint="APP") from error
+
+
+def catalogues_of(name: str) -> list[Catalogue]:
+    """Give the actions that `module:attribute` declares: a `Service`, or an application's endpoints."""
+    found = load_app(name)
+    return [found.catalogue] if isinstance(found, Service) else declared(found)
 
 
 def _is_factory(found: Any) -> bool:

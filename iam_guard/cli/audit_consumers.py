@@ -36,14 +36,14 @@ _FILTER = click.option(
 _UNVERIFIED = click.option(
     "--no-verify", is_flag=True, help="Show also what is not signed, and believe what stands there; needs no key."
 )
-_SINCE = click.option("--since", metavar="TIME", help="Begin at this time, such as `2026-11-25T04:00:00Z`.")
+SINCE = click.option("--since", metavar="TIME", help="Begin at this time, such as `2026-11-25T04:00:00Z`.")
 
 
 @click.command()
 @click.argument("folder", type=FOLDER)
 @_FILTER
 @click.option("--follow", "-f", is_flag=True, help="Begin with what comes from now on, and wait for more.")
-@_SINCE
+@SINCE
 @_UNVERIFIED
 @KEYS
 @STORE
@@ -59,7 +59,7 @@ def tail(
     as_json: bool,
 ) -> None:
     """Show the records of the trail in FOLDER, in the order of their time."""
-    start: Start = _moment(since) if since is not None else "latest" if follow else "earliest"
+    start: Start = moment(since) if since is not None else "latest" if follow else "earliest"
     show: Callable[[dict[str, Any]], None] = _print_json
     if not as_json:
         show = import_module("iam_guard.cli.record_view").printer()
@@ -72,7 +72,7 @@ def tail(
 @click.option("--ocsf", "form", flag_value="ocsf", help="As events of OCSF 1.9.0, one a line.")
 @click.option("--otel", "form", flag_value="otel", help="As log events of OpenTelemetry, a line of OTLP JSON for each.")
 @_FILTER
-@_SINCE
+@SINCE
 @click.option("--follow", "-f", is_flag=True, help="Wait for more.")
 @_UNVERIFIED
 @KEYS
@@ -90,7 +90,7 @@ def export(
     """Write the records of the trail in FOLDER in another form, as JSON lines."""
     if form is None:
         raise click.UsageError("expected --ocsf or --otel")
-    start: Start = "earliest" if since is None else _moment(since)
+    start: Start = "earliest" if since is None else moment(since)
     with _subscription(folder, filters, start, keys, store, follow=follow, verify=not no_verify) as subscription:
         _each(subscription, lambda record: click.echo(_FORMS[str(form)](record)))
 
@@ -127,11 +127,12 @@ def _each(subscription: Subscription, show: Callable[[dict[str, Any]], None]) ->
         return
 
 
-def _moment(text: str) -> datetime:
+def moment(text: str, place: str = "--since") -> datetime:
+    """Read a time of the command line."""
     try:
         return datetime.fromisoformat(text)
     except ValueError:
-        raise InvalidInput("expected a time such as `2026-11-25T04:00:00Z`", place="--since") from None
+        raise InvalidInput("expected a time such as `2026-11-25T04:00:00Z`", place=place) from None
 
 
 def _print_json(record: dict[str, Any]) -> None:

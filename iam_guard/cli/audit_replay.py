@@ -1,4 +1,5 @@
-"""`iam-guard audit replay`: what recorded requests would be answered with other policies.
+"""`iam-guard audit replay` and `shadow`: what recorded requests would be answered with other policies, and what a
+candidate beside the guard would have answered.
 
 Must not live here: how they are decided and compared (`iam_guard.replay`).
 """
@@ -10,38 +11,50 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import click
 
-from iam_guard.audit.reader import read
+from iam_guard.cli.audit_sources import FILES, KEYS, NO_VERIFY, keys_for, records_of
 from iam_guard.cli.options import JSON, STORE
-from iam_guard.errors import InvalidInput
-from iam_guard.replay import Comparison, Flip, Replayer, compare_decisions
+from iam_guard.replay import (
+    Comparison,
+    Flip,
+    Replayer,
+    ShadowDifferences,
+    compare_decisions,
+    shadow_differences,
+)
 from iam_guard.settings import Settings, load
-from iam_guard.store.opening import is_seed_file, open_store
+from iam_guard.store.change_files import is_change_file
+from iam_guard.store.opening import is_seed_file, open_candidate, open_store
 from iam_guard.store.protocol import SourceStore
 from iam_guard.store.seed import apply_seed, load_seed
 from iam_guard.store.snapshot import copied_to_memory
 
 
 @click.command()
-@click.argument(
-    "files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE..."
-)
+@FILES
 @click.option(
     "--with",
     "change",
-    metavar="SEED|URL",
-    help="A seed file, applied to a copy of the store in memory; or the URL of another store.",
+    metavar="CHANGES|SEED|URL",
+    help="A change file, laid over the store; a seed, applied to a copy of it in memory; the URL of another store.",
 )
+@NO_VERIFY
+@KEYS
 @STORE
 @JSON
-def replay(files: tuple[Path, ...], change: str | None, store: str, as_json: bool) -> None:
-    """Decide the requests of audit FILES again, and list what comes out otherwise: exit code 1 when anything does."""
+def replay(
+    files: tuple[Path, ...], change: str | None, no_verify: bool, keys: tuple[str, ...], store: str, as_json: bool
+) -> None:
+    """Decide the requests of audit FILES again, and list what comes out otherwise: exit code 1 when anything does.
+
+    A folder is a trail that can be proved, and is verified.
+    """
     settings = load()
+    ring = keys_for(files, keys, store, no_verify=no_verify)
     broken: list[str] = []
     with ExitStack() as opened:
         present = open_store(store, settings, create=False)
@@ -50,7 +63,7 @@ def replay(files: tuple[Path, ...], change: str | None, store: str, as_json: boo
         if changed is not None:
             opened.callback(changed.close)
         result = compare_decisions(
-            _records(files, broken),
+            records_of(files, ring, broken),
             Replayer(present, settings),
             None if changed is None else Replayer(changed, settings),
         )
@@ -58,9 +71,30 @@ def replay(files: tuple[Path, ...], change: str | None, store: str, as_json: boo
     sys.exit(2 if broken or result.contradictions else 1 if result.flips else 0)
 
 
+@click.command()
+@FILES
+@NO_VERIFY
+@KEYS
+@STORE
+@JSON
+def shadow(files: tuple[Path, ...], no_verify: bool, keys: tuple[str, ...], store: str, as_json: bool) -> None:
+    """List what a candidate in the shadow would have answered otherwise, as FILES tell: exit code 1 when anything.
+
+    A folder is a trail that can be proved, and is verified.
+    """
+    broken: list[str] = []
+    ring = keys_for(files, keys, store, no_verify=no_verify)
+    found = shadow_differences(records_of(files, ring, broken))
+    if as_json:
+        click.echo(json.dumps({**asdict(found), "flipped": found.flipped, "broken": broken}))
+    else:
+        click.echo("\n".join(_shadow_in_words(found, broken)))
+    sys.exit(2 if broken else 1 if found.flips or found.errors or found.unreadable else 0)
+
+
 def _changed(change: str, present: SourceStore, settings: Settings) -> SourceStore:
-    if not is_seed_file(change):
-        return open_store(change, settings, create=False)
+    if not is_seed_file(change) or is_change_file(change):
+        return open_candidate(change, present, settings)
     seed = load_seed(Path(change), partition=settings.partition)
     copy = copied_to_memory(present)
     try:
@@ -69,13 +103,6 @@ def _changed(change: str, present: SourceStore, settings: Settings) -> SourceSto
         copy.close()
         raise
     return copy
-
-
-def _records(files: tuple[Path, ...], broken: list[str]) -> Iterator[dict[str, Any]]:
-    def note(error: InvalidInput) -> None:
-        broken.append(str(error))
-
-    return chain.from_iterable(read(file, on_broken=note) for file in files)
 
 
 def _as_dict(result: Comparison, broken: list[str]) -> dict[str, Any]:
@@ -96,6 +123,23 @@ def _in_words(result: Comparison, broken: list[str]) -> Iterator[str]:
         yield f"{result.others} records that tell no decision"
     for event_id in result.contradictions:
         yield f"the same policies decide otherwise than recorded: {event_id}"
+    yield from broken
+
+
+def _shadow_in_words(found: ShadowDifferences, broken: list[str]) -> Iterator[str]:
+    for flip in found.flips:
+        yield from _flip_in_words(flip)
+    total = found.decisions + found.unreadable.total()
+    yield (
+        f"{total} decisions: the candidate would answer {found.flipped} otherwise, "
+        f"and would deny {found.denied_otherwise} for another reason"
+    )
+    for problem, count in found.errors.most_common():
+        yield f"{count} without an answer of the candidate: {problem}"
+    for problem, count in found.unreadable.most_common():
+        yield f"{count} not told: {problem}"
+    if found.others:
+        yield f"{found.others} records that tell no decision"
     yield from broken
 
 

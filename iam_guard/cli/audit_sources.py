@@ -1,18 +1,24 @@
-"""What the commands about a trail have in common: its folder, and the keys that are believed.
+"""What the commands about a trail have in common: its folder, the keys that are believed, and its records.
 
-Must not live here: the commands (`audit`, `audit_consumers`).
+A file of records has no checkpoints, so there is nothing to verify; a folder is verified as it is read. Must not
+live here: the commands (`audit`, `audit_consumers`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
+from iam_guard.audit.reader import read
 from iam_guard.audit.signed_note import KeyRing, VerifierKey
 from iam_guard.audit.signing_keys import audit_key_file, key_ring
-from iam_guard.errors import ConfigurationError
+from iam_guard.audit.starting import Start
+from iam_guard.audit.subscription import AuditReader
+from iam_guard.errors import ConfigurationError, InvalidInput
 from iam_guard.settings import load
 from iam_guard.store.engine import database_file
 
@@ -24,6 +30,39 @@ KEYS = click.option(
     metavar="VKEY",
     help="A public key that is believed, `name+id+base64`; else those of the settings and of the store's key file.",
 )
+
+FILES = click.argument(
+    "files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path), metavar="FILE|FOLDER..."
+)
+NO_VERIFY = click.option("--no-verify", is_flag=True, help="Believe what stands in a folder; needs no key.")
+
+
+def records_of(
+    paths: Sequence[Path], ring: KeyRing | None, broken: list[str], *, since: datetime | None = None
+) -> Iterator[dict[str, Any]]:
+    """Give the records of files and of trails in turn; a broken line of a file is told in `broken`.
+
+    A trail must be whole. `since` is where reading a trail begins. Raises `TrailDamaged` for one
+    that is not as it was signed.
+    """
+
+    def note(error: InvalidInput) -> None:
+        broken.append(str(error))
+
+    for path in paths:
+        if not path.is_dir():
+            yield from read(path, on_broken=note)
+            continue
+        reader = AuditReader(path, ring=ring)
+        start: Start = "earliest" if since is None else since
+        with reader.subscribe(start=start, verify=ring is not None, follow=False) as subscription:
+            for _, record in subscription:
+                yield record
+
+
+def keys_for(paths: Sequence[Path], keys: Sequence[str], store: str, *, no_verify: bool) -> KeyRing | None:
+    """Give the keys where any of the paths is a trail that is to be verified; None for everything else."""
+    return None if no_verify or not any(path.is_dir() for path in paths) else believed_keys(keys, store)
 
 
 def believed_keys(keys: Sequence[str], store: str) -> KeyRing:

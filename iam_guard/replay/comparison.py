@@ -2,7 +2,7 @@
 
 Without a change, the recorded outcome is compared with the store's. With one, the store's is compared with the changed
 store's, so that nothing is laid to the change which happened before it. What could not be compared is counted with the
-reason, never passed over. Must not live here: how a report looks (`cli`).
+reason, never passed over. Must not live here: which decisions flip alike (`flips`), how a report looks (`cli`).
 """
 
 from __future__ import annotations
@@ -10,45 +10,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from iam_guard.audit.record import describe_reason
 from iam_guard.model.decision import Decision
-from iam_guard.model.principal import PrincipalType
+from iam_guard.replay.flips import Flip, Flips, Told
 from iam_guard.replay.recorded import RecordedDecision, read_decision, reason_in_words
 from iam_guard.replay.replayer import Replayer
-
-
-class _Kind(NamedTuple):
-    """What decisions that flip alike have in common."""
-
-    principal: str
-    action: str
-    resource: str
-    was: str
-    becomes: str
-    before: tuple[str, ...]
-    after: tuple[str, ...]
-
-
-@dataclass(slots=True)
-class Flip:
-    """Decisions that come out otherwise, for one reason: of one user or role, for one action, on like resources.
-
-    `before` and `after` name the statements that decided. `event_id` is the first of the records.
-    """
-
-    principal: str
-    action: str
-    resource: str
-    was: str
-    becomes: str
-    before: tuple[str, ...]
-    after: tuple[str, ...]
-    event_id: str
-    first: str
-    last: str
-    count: int = 0
 
 
 @dataclass(slots=True)
@@ -86,7 +54,7 @@ class _Comparing:
         self._present = present
         self._changed = changed
         self._result = Comparison()
-        self._flips: dict[_Kind, Flip] = {}
+        self._flips = Flips()
 
     def result(self, records: Iterable[Mapping[str, Any]]) -> Comparison:
         for record in records:
@@ -99,7 +67,7 @@ class _Comparing:
                 self._result.compared += 1
             else:
                 self._result.incomparable[problem] += 1
-        self._result.flips = sorted(self._flips.values(), key=lambda each: -each.count)
+        self._result.flips = self._flips.in_order()
         return self._result
 
     def _compare(self, recorded: RecordedDecision) -> str | None:
@@ -109,13 +77,13 @@ class _Comparing:
             return present.problem
         if self._changed is None:
             self._check(recorded, present.decision)
-            self._note(recorded, recorded.outcome.value, recorded.reasons, present.decision)
+            self._flips.note(recorded, Told.of_record(recorded), _told(present.decision))
             return None
         changed = self._changed.decide(recorded, before=present)
         if changed.decision is None or changed.problem is not None:
             return changed.problem
         self._check(recorded, present.decision)
-        self._note(recorded, present.decision.outcome.value, _reasons(present.decision), changed.decision)
+        self._flips.note(recorded, _told(present.decision), _told(changed.decision))
         return None
 
     def _check(self, recorded: RecordedDecision, present: Decision) -> None:
@@ -128,35 +96,7 @@ class _Comparing:
         elif differs:
             result.drifted += 1
 
-    def _note(self, recorded: RecordedDecision, was: str, before: tuple[str, ...], decision: Decision) -> None:
-        if (was == "Allowed") == decision.allowed:
-            return
-        after, principal = _reasons(decision), recorded.principal
-        kind = _Kind(
-            principal.role_arn
-            if principal.type is PrincipalType.ASSUMED_ROLE and principal.role_arn
-            else principal.arn,
-            recorded.action,
-            _pattern(recorded.resource),
-            was,
-            decision.outcome.value,
-            before,
-            after,
-        )
-        when = recorded.time.isoformat().replace("+00:00", "Z")
-        flip = self._flips.setdefault(kind, Flip(*kind, event_id=recorded.event_id, first=when, last=when))
-        flip.first, flip.last = min(flip.first, when), max(flip.last, when)
-        flip.count += 1
 
-
-def _reasons(decision: Decision) -> tuple[str, ...]:
-    return tuple(reason_in_words(describe_reason(each)) for each in decision.reasons)
-
-
-def _pattern(arn: str) -> str:
-    """Give an ARN with `*` for the resource itself, behind its type."""
-    head, slash, _ = arn.partition("/")
-    if slash:
-        return f"{head}/*"
-    head, colon, _ = arn.rpartition(":")
-    return f"{head}:*" if colon else arn
+def _told(decision: Decision) -> Told:
+    reasons = tuple(reason_in_words(describe_reason(each)) for each in decision.reasons)
+    return Told(decision.outcome.value, reasons)

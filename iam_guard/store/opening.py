@@ -33,6 +33,19 @@ def open_store(url_or_path: str, settings: Settings, *, create: bool = True) -> 
     return open_database(url_or_path, settings, create=create)
 
 
+def open_candidate(url_or_path: str, present: SourceStore, settings: Settings) -> SourceStore:
+    """Open what is to be decided with beside a store: a change file is laid over it, everything else is a whole store.
+
+    Raises as `open_store` does, and `SeedError` for a bad change file. Whoever opened `present` closes it afterwards.
+    """
+    if is_seed_file(url_or_path):
+        change_files = import_module("iam_guard.store.change_files")
+        if change_files.is_change_file(url_or_path):
+            candidate: SourceStore = change_files.lay_over(present, url_or_path)
+            return candidate
+    return open_store(url_or_path, settings, create=False)
+
+
 def store_file(url_or_path: str) -> Path | None:
     """Give the file of an SQLite store; None for every other store."""
     return None if is_seed_file(url_or_path) else database_file(url_or_path)

@@ -43,6 +43,14 @@ _KEYS = frozenset({"sigv4", "api-key"})
 _USER, _SESSION = PrincipalType.USER, PrincipalType.ASSUMED_ROLE
 
 
+def service_use(identity: str, action: str, at: int, region: str) -> ServiceUse | None:
+    """Make the use of an action by a unique id; None for what is no id, or no action that could be told of later."""
+    read = _ACTION.fullmatch(action)
+    if read is None or not _UNIQUE_ID.fullmatch(identity):
+        return None
+    return ServiceUse(identity, read[1].lower(), read[2], at, region)
+
+
 class UseStore(Protocol):
     """What is asked of the store."""
 
@@ -97,10 +105,9 @@ class Uses:
         now = self._clock()
         noted = self._noted.get((identity, action))
         if noted is None or not 0.0 <= now - noted < SPAN:
-            read = _ACTION.fullmatch(action)
-            if read is not None and _UNIQUE_ID.fullmatch(identity):
-                signed = principal.credential.region if principal.credential else None
-                use = ServiceUse(identity, read[1].lower(), read[2], int(now), signed or self._region)
+            signed = principal.credential.region if principal.credential else None
+            use = service_use(identity, action, int(now), signed or self._region)
+            if use is not None:
                 self._note((identity, action), use, now)
 
     def _note(self, key: Hashable, use: Use, now: float) -> None:

@@ -18,8 +18,8 @@ from starlette.staticfiles import StaticFiles
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket
 
-from iam_guard import Guard, GuardMiddleware, Service, public
-from iam_guard.asgi.routes import Endpoint, inventory, is_router, mark_of, unguarded
+from iam_guard import Guard, GuardMiddleware, Service, public, requires
+from iam_guard.asgi.routes import Endpoint, declared, inventory, is_router, mark_of, unguarded
 
 docs = Service("docs")
 
@@ -266,3 +266,18 @@ def test_the_middleware_agrees_with_the_inventory(
     answer = client.request(method, path)
     assert answer.status_code == status
     assert "eyes" not in answer.text
+
+
+def test_what_an_application_declares_is_gathered_by_service() -> None:
+    """Actions with their templates, of nested routers and classes too; of a loader nothing is known beforehand."""
+
+    @requires("mail:Send", resource=lambda: "arn:aws:mail:::box/1")
+    async def send(request: Request) -> Response:
+        return PlainTextResponse("sent")
+
+    inside = [Route("/d/{document_id}", guarded), Route("/m", Mixed), Route("/send", send), Route("/health", health)]
+    found = declared(Starlette(routes=[Mount("/v1", routes=inside)]))
+    assert [(str(row), row.resources) for catalogue in found for row in catalogue] == [
+        ("docs:GetDocument", ("document/{document_id}",)),
+        ("mail:Send", ("*",)),
+    ]

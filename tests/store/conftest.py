@@ -13,6 +13,8 @@ from iam_guard.store.cached import CachedStore
 from iam_guard.store.engine import make_engine
 from iam_guard.store.followed import FollowedSeedStore
 from iam_guard.store.opening import open_database
+from iam_guard.store.overlaid import OverlaidStore
+from iam_guard.store.policy_changes import InlinePolicy, PolicyChanges
 from iam_guard.store.protocol import Store
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.sql_store import SqlStore
@@ -190,10 +192,14 @@ def database(request: pytest.FixtureRequest, tmp_path: Path, settings: Settings)
     return url
 
 
+NO_CHANGE = PolicyChanges("change.yaml", inline=[InlinePolicy("None", "arn:aws:iam::444455556666:user/eve", None, 1)])
+"""Takes something away from somebody who does not have it."""
+
+
 # --- stores --------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(params=["memory", "file", "postgresql", "cached", "followed"])
+@pytest.fixture(params=["memory", "file", "postgresql", "cached", "followed", "laid over"])
 def any_store(request: pytest.FixtureRequest, tmp_path: Path, settings: Settings) -> Iterator[Store]:
     """Each kind of Store, holding `SEED`."""
     store: Store
@@ -204,6 +210,10 @@ def any_store(request: pytest.FixtureRequest, tmp_path: Path, settings: Settings
             store = FollowedSeedStore(path, settings)
         case "cached":
             store = CachedStore(_seeded("sqlite://", settings), settings)
+        case "laid over":
+            behind = _seeded("sqlite://", settings)
+            request.addfinalizer(behind.close)  # noqa: PT021 - of this kind alone
+            store = OverlaidStore(behind, NO_CHANGE)
         case kind:
             store = _seeded(_url(request, kind), settings)
     yield store

@@ -1,0 +1,249 @@
+"""`iam-guard audit generate-policy` and `feed`: what a trail knows of a principal, and of when things were used last.
+
+Must not live here: adding up, generating and comparing (`iam_guard.activity`).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import datetime
+from importlib import import_module
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import click
+
+from iam_guard.activity import (
+    Activity,
+    ArnTemplates,
+    Generalising,
+    GeneratedPolicy,
+    UnusedAccess,
+    feed_uses,
+    gather_activity,
+    generate_policy,
+    unused_access,
+)
+from iam_guard.activity.feed import GROUP, Fed
+from iam_guard.activity.held import held_policies_of
+from iam_guard.audit.starting import Start
+from iam_guard.audit.subscription import AuditReader, Subscription
+from iam_guard.cli.audit_consumers import SINCE, moment
+from iam_guard.cli.audit_sources import FOLDER, KEYS, NO_VERIFY, believed_keys, keys_for, records_of
+from iam_guard.cli.options import JSON, STORE
+from iam_guard.settings import load
+from iam_guard.store.opening import open_database, open_store
+
+_MOST_TOLD = 20
+"""Unused actions of one service that are told in words; as JSON all of them are."""
+_SECONDS = 1.0
+"""Between two looks at the trail."""
+
+
+@click.command()
+@click.argument("principal")
+@click.option(
+    "--trail",
+    "trails",
+    multiple=True,
+    required=True,
+    type=click.Path(exists=True, path_type=Path),
+    metavar="FOLDER|FILE",
+    help="The folder of a trail, which is verified, or a file of records; several are added up.",
+)
+@SINCE
+@click.option("--until", metavar="TIME", help="End before this time.")
+@click.option("--app", metavar="MODULE:APP", help="The application, or its `Service`, whose ARN templates to use.")
+@click.option("--exact", is_flag=True, help="Name every resource; let no template stand for several.")
+@click.option(
+    "--generalise-above",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="Let a template stand for its resources only where there are more than N of them.",
+)
+@click.option(
+    "--generalise-iam", is_flag=True, help="Let one do so for what changes anything in IAM and its like, too."
+)
+@click.option("--against", metavar="STORE", help="Compare with what the principal is allowed in this store.")
+@NO_VERIFY
+@KEYS
+@STORE
+@JSON
+def generate_policy_command(
+    principal: str,
+    trails: tuple[Path, ...],
+    since: str | None,
+    until: str | None,
+    app: str | None,
+    exact: bool,
+    generalise_above: int,
+    generalise_iam: bool,
+    against: str | None,
+    no_verify: bool,
+    keys: tuple[str, ...],
+    store: str,
+    as_json: bool,
+) -> None:
+    """Write the least policy for what PRINCIPAL, a user or role by its ARN or unique id, did as the trail tells.
+
+    The documents go to standard output, what must be known of them to standard error. Exit code 1 where the trail has
+    gaps, so that the policy may be too little.
+    """
+    begin, end = _moment(since, "--since"), _moment(until, "--until")
+    templates = ArnTemplates(_catalogues(app))
+    broken: list[str] = []
+    ring = keys_for(trails, keys, store, no_verify=no_verify)
+    records = records_of(trails, ring, broken, since=begin)
+    activity = gather_activity(records, principal, since=begin, until=end, templates=templates)
+    generalising = Generalising(above=generalise_above, own=generalise_iam, is_off=exact)
+    generated = generate_policy(activity, templates, generalising)
+    unused = None if against is None else _unused(activity, against, templates)
+    if as_json:
+        click.echo(json.dumps(_as_dict(activity, generated, unused, broken)))
+    else:
+        _print(activity, generated, unused, broken)
+    sys.exit(2 if broken else 0 if activity.is_complete else 1)
+
+
+def _moment(text: str | None, place: str) -> datetime | None:
+    return None if text is None else moment(text, place)
+
+
+def _catalogues(app: str | None) -> list[Any]:
+    """Give what an application declares; one that is not asked for is not loaded, nor a web framework."""
+    found: list[Any] = [] if app is None else import_module("iam_guard.cli.application").catalogues_of(app)
+    return found
+
+
+def _unused(activity: Activity, against: str, templates: ArnTemplates) -> UnusedAccess:
+    own = import_module("iam_guard.services.own_actions").OWN_ACTIONS
+    opened = open_store(against, load(), create=False)
+    try:
+        return unused_access(activity, held_policies_of(activity, opened), {*templates.actions, *own})
+    finally:
+        opened.close()
+
+
+# --- what is told ------------------------------------------------------------------------------------------------
+
+
+def _as_dict(
+    activity: Activity, generated: GeneratedPolicy, unused: UnusedAccess | None, broken: list[str]
+) -> dict[str, Any]:
+    return {
+        "principal": activity.actor.name,
+        "complete": activity.is_complete and not broken,
+        "records": asdict(activity.seen),
+        "policies": [each.to_dict() for each in generated.documents],
+        "notes": [each._asdict() for each in generated.notes],
+        "actions": [
+            {
+                "action": each.action,
+                "allowed": asdict(each.allowed),
+                "denied": asdict(each.denied),
+                "resources": len(each.resources) + len(each.patterns),
+                "conditionKeys": sorted(each.keys),
+            }
+            for _, each in sorted(activity.actions.items())
+        ],
+        "callers": dict(activity.callers),
+        "unused": None if unused is None else _unused_as_dict(unused),
+        "broken": broken,
+    }
+
+
+def _unused_as_dict(unused: UnusedAccess) -> dict[str, Any]:
+    grants = [each._asdict() for each in unused.grants]
+    return {"services": list(unused.services), "actions": list(unused.actions), "grants": grants}
+
+
+def _print(activity: Activity, generated: GeneratedPolicy, unused: UnusedAccess | None, broken: list[str]) -> None:
+    for document in generated.documents:
+        click.echo(document.to_json(indent=2))
+    for line in (*_in_words(activity), *(f"{each.about}: {each.text}" for each in generated.notes)):
+        click.echo(_clean(line), err=True)
+    for line in () if unused is None else _unused_in_words(unused):
+        click.echo(_clean(line), err=True)
+    for line in broken:
+        click.echo(_clean(line), err=True)
+
+
+def _in_words(activity: Activity) -> Iterator[str]:
+    seen, requests = activity.seen, sum(each.allowed.count + each.denied.count for each in activity.actions.values())
+    span = f", {seen.first} to {seen.last}" if seen.count else ""
+    yield f"{requests} requests of {activity.actor.name} in {seen.count} records{span}"
+
+
+def _unused_in_words(unused: UnusedAccess) -> Iterator[str]:
+    for service in unused.services:
+        yield f"unused service: {service}"
+    for service, actions in groupby(unused.actions, key=lambda action: action.partition(":")[0]):
+        names = [action.partition(":")[2] for action in actions]
+        more = f" and {len(names) - _MOST_TOLD} more" if len(names) > _MOST_TOLD else ""
+        yield f"unused actions of {service}: {', '.join(names[:_MOST_TOLD])}{more}"
+    for each in unused.grants:
+        yield f"unused entry: {each.action} in {each.statement} of {each.policy}"
+
+
+def _clean(text: str) -> str:
+    return "".join(each if each.isprintable() else "�" for each in text)
+
+
+# --- feeding a store -----------------------------------------------------------------------------------------------
+
+
+@click.command()
+@click.argument("folder", type=FOLDER)
+@click.option("--group", default=GROUP, show_default=True, help="As which consumer; one for each store that is fed.")
+@SINCE
+@click.option("--again", is_flag=True, help="Begin with the earliest record, whatever was read before.")
+@click.option("--follow", "-f", is_flag=True, help="Wait for more.")
+@KEYS
+@STORE
+@JSON
+def feed(
+    folder: Path,
+    group: str,
+    since: str | None,
+    again: bool,
+    follow: bool,
+    keys: tuple[str, ...],
+    store: str,
+    as_json: bool,
+) -> None:
+    """Tell the store what the trail in FOLDER knows of when keys, users, roles and services were used last.
+
+    Goes on where it was before; after a store was restored, use --again or --since. No time is ever set back.
+    """
+    if again and since is not None:
+        raise click.UsageError("expected --again or --since, got both")
+    begin, ring = _moment(since, "--since"), believed_keys(keys, store)
+    start: Start = begin or "earliest"
+    opened = open_database(store, load(), create=False)
+    total = Fed()
+    try:
+        with AuditReader(folder, ring=ring).subscribe(group, start, follow=False) as subscription:
+            if again or begin is not None:
+                subscription.seek(start)
+            for fed in _rounds(subscription, opened, follow=follow):
+                total.records += fed.records
+                total.uses += fed.uses
+    except KeyboardInterrupt:
+        pass
+    finally:
+        opened.close()
+    told = f"{total.records} records read, {total.uses} uses told to the store"
+    click.echo(json.dumps(asdict(total)) if as_json else told)
+
+
+def _rounds(subscription: Subscription, store: Any, *, follow: bool) -> Iterator[Fed]:
+    yield feed_uses(subscription, store)
+    while follow:
+        time.sleep(_SECONDS)
+        yield feed_uses(subscription, store)

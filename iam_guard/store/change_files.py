@@ -1,0 +1,216 @@
+"""A change file: what a few policies would be instead, to be laid over a store as it is (`overlaid`).
+
+    version: 1
+    policy_changes:
+      - replace: arn:aws:iam::111122223333:policy/DocsReader       # a managed policy, an SCP, an RCP, a resource
+        document: {file: docs-reader.json}
+      - attach: arn:aws:iam::111122223333:policy/DocsReader        # with a `document`: a policy that is new
+        to: arn:aws:iam::111122223333:role/auditor
+      - detach: arn:aws:iam::aws:policy/AdministratorAccess
+        from: arn:aws:iam::111122223333:user/rita
+      - put: Read                                                  # an inline policy; `delete` takes one away
+        in: arn:aws:iam::111122223333:group/readers
+        document: {Version: "2012-10-17", Statement: []}
+
+It is a file of its own beside seeds, told from them by its key `policy_changes`. Here it is read, with all problems at
+once, as a seed is, and then looked whether all that it names is there. Must not live here: what it makes of a store
+(`overlaid`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from iam_guard.errors import SeedError
+from iam_guard.model.decision import PolicyType
+from iam_guard.store.identifiers import control_policy_arn, fold
+from iam_guard.store.overlaid import OverlaidStore, has_inline, is_attached, row_of_holder, row_of_policy
+from iam_guard.store.policy_changes import Holding, InlinePolicy, PolicyChanges, holder_of, type_of_policy
+from iam_guard.store.protocol import SourceStore
+from iam_guard.store.records import Records
+from iam_guard.store.schema import control_policies, organizations
+from iam_guard.store.seed.documents import Documents, Files
+from iam_guard.store.seed.fields import Fields, checked_name
+from iam_guard.store.seed.problems import Problems
+from iam_guard.store.seed.tree import MapNode, Node, read_tree
+
+_TOP = "policy_changes"
+_KINDS = {
+    "replace": ("replace", "document"),
+    "attach": ("attach", "to", "document"),
+    "detach": ("detach", "from"),
+    "put": ("put", "in", "document"),
+    "delete": ("delete", "in"),
+}
+"""Kind of change, which is the key that every change of the kind has -> all its keys."""
+
+
+def is_change_file(path: str) -> bool:
+    """Tell whether a YAML or JSON file is one of these and no seed; one that cannot be read is no change file."""
+    problems = Problems(Path(path).name)
+    try:
+        tree = read_tree(Files(Path(path)).read_seed(), problems)
+    except SeedError:
+        return False
+    return isinstance(tree, MapNode) and tree.get(_TOP) is not None
+
+
+def load_changes(path: str, *, partition: str = "aws") -> PolicyChanges:
+    """Read a change file; raise `SeedError`, which tells every problem."""
+    file = Path(path)
+    files, problems = Files(file), Problems(file.name)
+    tree = read_tree(files.read_seed(), problems)
+    changes = _Reader(Documents(files, problems, partition), problems, PolicyChanges(file.name)).changes(tree)
+    problems.raise_any()
+    return changes
+
+
+def lay_over(inner: SourceStore, path: str) -> OverlaidStore:
+    """Lay a change file over a store; raise `SeedError` for a bad one, or one that names what is not there."""
+    changes = load_changes(path, partition=inner.partition)
+    problems = Problems(changes.name)
+    with inner.at_once(), inner.viewing() as records:  # a store in memory has one connection
+        for line, message in _missing(changes, records, inner):
+            problems.add(line, message)
+    problems.raise_any()
+    return OverlaidStore(inner, changes)
+
+
+class _Reader:
+    def __init__(self, documents: Documents, problems: Problems, into: PolicyChanges) -> None:
+        self._documents = documents
+        self._problems = problems
+        self._into = into
+
+    def changes(self, node: Node) -> PolicyChanges:
+        fields = Fields(node, "a change file", ("version", _TOP), self._problems)
+        if fields.text("version", required=True) not in (None, "1"):
+            fields.problem("version", "expected version 1")
+        fields.node(_TOP, required=True)
+        items = fields.items(_TOP)
+        if not items and fields.has(_TOP):
+            fields.problem(_TOP, "expected a change, got none")
+        for item in items:
+            self._change(item)
+        self._refuse_contradictions()
+        return self._into
+
+    def _refuse_contradictions(self) -> None:
+        """Say it where one change undoes another, for no order among them would be the right one."""
+        holdings = [(each.policy, each.holder, each.line) for each in (*self._into.attached, *self._into.detached)]
+        inline = [(fold(each.name), each.holder, each.line) for each in self._into.inline]
+        seen: set[tuple[str, str]] = set()
+        for policy, holder, line in (*holdings, *inline):
+            if (policy, holder) in seen:
+                self._problems.add(line, f"there is another change about `{policy}` of `{holder}`")
+            seen.add((policy, holder))
+
+    def _change(self, node: Node) -> None:
+        kind = next((each for each in _KINDS if isinstance(node, MapNode) and node.get(each) is not None), None)
+        if kind is None:
+            expected = ", ".join(f"`{each}`" for each in _KINDS)
+            self._problems.add(node.line, f"expected a change with one of the keys {expected}")
+            return
+        fields = Fields(node, f"a change that has `{kind}`", _KINDS[kind], self._problems)
+        match kind:
+            case "replace":
+                self._replace(fields)
+            case "attach":
+                self._attach(fields)
+            case "detach":
+                holding = Holding(self._managed(fields, kind), self._holder(fields, "from"), fields.line)
+                self._into.detached.append(holding)
+            case _:
+                self._inline(fields, kind)
+
+    def _replace(self, fields: Fields) -> None:
+        arn = fields.text("replace", required=True) or ""
+        type = type_of_policy(arn)
+        if type is None:
+            expected = "expected the ARN of a managed policy, an SCP, an RCP or a resource of an application"
+            fields.problem("replace", f"{expected}, got `{arn[:200]}`")
+            return
+        if arn in self._into.replaced:
+            fields.problem("replace", f"`{arn}` is replaced twice")
+        self._take(fields, arn, type, self._into.replaced)
+
+    def _attach(self, fields: Fields) -> None:
+        arn, holder = self._managed(fields, "attach"), self._holder(fields, "to")
+        if fields.has("document"):
+            self._take(fields, arn, PolicyType.IDENTITY, self._into.new)
+        self._into.attached.append(Holding(arn, holder, fields.line))
+
+    def _take(self, fields: Fields, arn: str, type: PolicyType, into: dict[str, str]) -> None:
+        node = fields.node("document", required=True)
+        found = None if node is None else self._documents.read(node, type, managed=type is PolicyType.IDENTITY)
+        if found is not None:
+            into[arn] = found.text
+            self._into.lines[arn] = fields.line
+
+    def _inline(self, fields: Fields, kind: str) -> None:
+        name = checked_name(fields.text(kind, required=True) or "", "policy", fields.line_of(kind), self._problems)
+        holder, text = self._holder(fields, "in"), None
+        if kind == "put":
+            node = fields.node("document", required=True)
+            found = None if node is None else self._documents.read(node, PolicyType.IDENTITY)
+            text = "" if found is None else found.text
+        self._into.inline.append(InlinePolicy(name, holder, text, fields.line))
+
+    def _managed(self, fields: Fields, key: str) -> str:
+        arn = fields.text(key, required=True) or ""
+        if type_of_policy(arn) is not PolicyType.IDENTITY:
+            fields.problem(key, f"expected the ARN of a managed policy, got `{arn[:200]}`")
+        return arn
+
+    def _holder(self, fields: Fields, key: str) -> str:
+        arn = fields.text(key, required=True) or ""
+        if holder_of(arn) is None:
+            fields.problem(key, f"expected the ARN of a user, group or role, got `{arn[:200]}`")
+        return arn
+
+
+# --- whether it is there ------------------------------------------------------------------------------------------
+
+
+def _missing(changes: PolicyChanges, records: Records, store: SourceStore) -> Iterator[tuple[int, str]]:
+    """Say which things that a change names are not there."""
+    holders = {arn: row_of_holder(records, store.partition, arn) for arn in changes.holders}
+    for arn, line in changes.holders.items():
+        if holders[arn] is None:
+            yield line, f"there is no `{arn}` in the store"
+    for arn in changes.replaced:
+        if not _is_there(records, store, arn):
+            yield changes.lines[arn], f"there is no `{arn}` in the store"
+    for arn in changes.new:
+        if row_of_policy(records, arn) is not None:
+            yield changes.lines[arn], f"`{arn}` is in the store already, `replace` its document"
+    for each in (*changes.attached, *changes.detached):
+        if each.policy not in changes.new and row_of_policy(records, each.policy) is None:
+            yield each.line, f"there is no `{each.policy}` in the store"
+    for each in changes.detached:
+        if (row := holders[each.holder]) is not None and not is_attached(records, row, each.policy):
+            yield each.line, f"`{each.policy}` is not attached to `{each.holder}`"
+    for inline in changes.inline:
+        row = holders[inline.holder]
+        if inline.text is None and row is not None and not has_inline(records, row, inline.name):
+            yield inline.line, f"`{inline.holder}` has no inline policy `{inline.name}`"
+
+
+def _is_there(records: Records, store: SourceStore, arn: str) -> bool:
+    match type_of_policy(arn):
+        case PolicyType.IDENTITY:
+            return row_of_policy(records, arn) is not None
+        case PolicyType.RESOURCE:
+            return store.resource(arn).account is not None
+        case _:
+            return _is_control_policy(records, store.partition, arn)
+
+
+def _is_control_policy(records: Records, partition: str, arn: str) -> bool:
+    row = records.one(control_policies, id=arn.rpartition("/")[2])
+    if row is None:
+        return False
+    owner = None if row["organization_id"] is None else records.one(organizations, id=row["organization_id"])
+    management = None if owner is None else owner["management_account"]
+    return control_policy_arn(partition, management, row["organization_id"], row["type"], row["id"]) == arn
