@@ -24,6 +24,7 @@ from iam_guard.audit.verify import read_anchors, trail_bytes, verify_trail
 from iam_guard.cli.audit_consumers import export, tail
 from iam_guard.cli.audit_query import query
 from iam_guard.cli.audit_replay import replay
+from iam_guard.cli.audit_ship import ship
 from iam_guard.cli.audit_sources import FOLDER, KEYS, believed_keys
 from iam_guard.cli.options import JSON, STORE
 from iam_guard.errors import ConfigurationError, InvalidInput
@@ -39,7 +40,7 @@ def audit() -> None:
     """Verify the audit trail, prove what stands in it, read it, and decide its requests again."""
 
 
-for each in (tail, export, query, replay):
+for each in (tail, export, query, replay, ship):
     audit.add_command(each)
 
 

@@ -1,6 +1,6 @@
-"""What the commands about a trail have in common: its folder, and the keys that are believed.
+"""What the commands about a trail have in common: its folder, the keys that are believed, which records.
 
-Must not live here: the commands (`audit`, `audit_consumers`).
+Must not live here: the commands (`audit`, `audit_consumers`, `audit_ship`).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from iam_guard.audit.record_filter import NAMES
 from iam_guard.audit.signed_note import KeyRing, VerifierKey
 from iam_guard.audit.signing_keys import audit_key_file, key_ring
 from iam_guard.errors import ConfigurationError
@@ -24,6 +25,15 @@ KEYS = click.option(
     metavar="VKEY",
     help="A public key that is believed, `name+id+base64`; else those of the settings and of the store's key file.",
 )
+
+FILTER = click.option(
+    "--filter",
+    "filters",
+    multiple=True,
+    metavar="NAME=PATTERN",
+    help=f"Only records of which this holds, `!=` for the contrary; {', '.join(NAMES)}, or the path of a member.",
+)
+SINCE = click.option("--since", metavar="TIME", help="Begin at this time, such as `2026-11-25T04:00:00Z`.")
 
 
 def believed_keys(keys: Sequence[str], store: str) -> KeyRing:
