@@ -25,7 +25,7 @@ class SinkUsage(NamedTuple):
     `standby`: another process ships for it, so there is no `lag` here. `failing`: what was sent last did not arrive,
     and is tried again. `stopped`: somebody must look, `problem` says at what. `lag` counts the records of the trail
     that the sink has not confirmed, `delivered` those that it has. `failures` counts attempts, `refused` the records
-    that it will never take. `success_age` is the time since it confirmed something, or had everything.
+    that it will never take. `success_age` is the time since it confirmed something, had everything, or began.
     """
 
     state: SinkState

@@ -107,13 +107,16 @@ class Shipper:
             self._fail(f"{error.strerror or 'failure'} ({type(error).__name__})")
             return self._after_failure(0.0)
         except Exception as error:  # noqa: BLE001 - a thread that ends unseen would ship nothing for ever
-            return self._halt(f"unexpected {type(error).__name__}")
+            self._fail(f"unexpected {type(error).__name__}")
+            return self._after_failure(0.0)
 
     def _ship(self, stop: Stop) -> float | None:
         with self._subscribe() as subscription:
             destination = self._connect()
             try:
-                self._become("shipping")
+                if self._usage.state in ("waiting", "standby"):  # what went wrong before stands until it goes well
+                    self._become("shipping")
+                self._success = self._success or time.monotonic()
                 self._measure(subscription, is_due=True)
                 return self._follow(subscription, destination, stop)
             finally:
@@ -130,7 +133,7 @@ class Shipper:
                 if self._manner.is_guest:
                     stop.wait(time.thread_time() - began)
                 continue
-            self._success = time.monotonic()
+            self._is_well()
             if self._manner.is_once or stop.is_requested:
                 self._measure(subscription, is_due=True)
                 break
@@ -190,13 +193,10 @@ class Shipper:
         for delivery, why in held:
             self._give_up(delivery, why)
         subscription.ack(*(each.offset for each, _ in held), *(each.offset for each in part))
-        self._success = time.monotonic()
-        self._backoff.reset()
+        self._is_well()
         usage = self._usage
-        if usage.state == "failing":
-            logger.info("the audit sink %s takes records again", self.name)
         lag = None if usage.lag is None else max(0, usage.lag - len(part) - len(held))
-        self._become("shipping", delivered=usage.delivered + len(part), lag=lag, problem=None)
+        self._become("shipping", delivered=usage.delivered + len(part), lag=lag)
 
     def _give_up(self, delivery: Delivery, why: str) -> None:
         """See to it that the disk has that a record will never be taken, before it counts as worked through."""
@@ -216,6 +216,14 @@ class Shipper:
 
     def _become(self, state: SinkState, **changed: int | str | None) -> None:
         self._usage = self._usage._replace(state=state, **changed)  # type: ignore[arg-type]
+
+    def _is_well(self) -> None:
+        """Know that something was confirmed, or that nothing is left."""
+        self._success = time.monotonic()
+        self._backoff.reset()
+        if self._usage.state in ("failing", "stopped"):
+            logger.info("the audit sink %s takes records again", self.name)
+            self._become("shipping", problem=None)
 
     def _fail(self, problem: str) -> None:
         if self._usage.state != "failing" or self._usage.problem != problem:

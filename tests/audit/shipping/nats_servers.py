@@ -117,7 +117,9 @@ class Server:
                     if connection.recv(5) == b"INFO ":
                         return
             except OSError:
-                assert time.monotonic() < until, (self._folder / "log").read_text()
+                if self._process.poll() is not None or time.monotonic() > until:
+                    self.kill()
+                    pytest.fail((self._folder / "log").read_text())
                 time.sleep(0.02)
 
     def kill(self) -> None:

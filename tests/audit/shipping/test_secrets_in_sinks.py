@@ -153,7 +153,7 @@ def test_no_sink_gets_a_planted_secret(tmp_path: Path, place: Place, form: str) 
     assert not any(mark in beside for mark in MARKS)
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
 @given(
     secret=st.sampled_from(sorted(PLANTED.values())),
     before=st.text(max_size=30),

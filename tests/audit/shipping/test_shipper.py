@@ -101,6 +101,8 @@ def test_the_lag_is_told_while_nothing_arrives(tmp_path: Path) -> None:
     eventually(lambda: shippers.usage()["fake"].failures > 2)
     usage = shippers.usage()["fake"]
     assert (usage.state, usage.problem, usage.delivered) == ("failing", "status 500", 0)
+    assert usage.success_age is not None
+    assert 0 < usage.success_age < shippers.usage()["fake"].success_age  # type: ignore[operator]
     assert usage.lag == sum(1 for path in tmp_path.glob("*/*.jsonl") for _ in path.read_bytes().splitlines())
     shippers.close()
 
@@ -256,7 +258,9 @@ def test_damage_stops_the_sink_until_somebody_goes_on_behind_it(
     before = [each.offset.sequence for each in destination.taken]
     assert before == list(range(len(before)))
     assert len(before) <= segments[3].first
-    assert [each.message for each in caplog.records if "has stopped: MODIFIED" in each.message]
+    eventually(lambda: destination.closed > 4)  # it looks again and again, and says it once
+    assert shippers.usage()["fake"].state == "stopped"
+    assert len([each for each in caplog.records if "has stopped: MODIFIED" in each.message]) == 1
 
     def move() -> bool:
         try:
@@ -279,7 +283,7 @@ def test_an_endpoint_that_is_gone_stops_the_sink(tmp_path: Path) -> None:
     assert (usage.state, usage.problem, usage.lag is not None) == ("stopped", "status 410", True)
 
 
-def test_a_mistake_of_ours_stops_the_sink_and_does_not_say_what_was_in_a_record(
+def test_a_mistake_of_ours_is_a_failure_and_does_not_say_what_was_in_a_record(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     def answer(batch: Sequence[Delivery]) -> NotDelivered | None:
@@ -287,7 +291,7 @@ def test_a_mistake_of_ours_stops_the_sink_and_does_not_say_what_was_in_a_record(
 
     written(tmp_path, 10)
     usage = ship_once(tmp_path, sink_to(Obedient(answer))).usage()["fake"]
-    assert (usage.state, usage.problem) == ("stopped", "unexpected ValueError")
+    assert (usage.state, usage.problem) == ("failing", "unexpected ValueError")
     assert "secret" not in caplog.text
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import signal
 import subprocess
 import sys
+from base64 import urlsafe_b64encode
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import nats
+import nkeys
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,6 +29,7 @@ from iam_guard.audit.subscription import Delivery, Offset
 from tests.audit.pipelines import ROOT, eventually
 from tests.audit.shipping.destinations import PATIENT, ship_once, shippers_to
 from tests.audit.shipping.nats_servers import Place, ask, own_server, usual_server
+from tests.audit.shipping.test_to_webhook import self_signed
 from tests.audit.trails import record, writer_in, written
 
 
@@ -361,9 +365,55 @@ def test_credentials_let_us_in_and_are_never_told(
     assert "p/w" not in repr(made._server)
 
 
-def test_a_tls_server_is_checked(tmp_path: Path, batch: Sequence[Delivery]) -> None:
-    from tests.audit.shipping.test_to_webhook import self_signed
+def token_of(signer: nkeys.KeyPair, subject: bytes, claims: dict[str, Any]) -> str:
+    """Sign claims as NATS does (its tokens are JWTs that nkeys sign)."""
+    made = {
+        "jti": "x",
+        "iat": 1_700_000_000,
+        "iss": signer.public_key.decode(),
+        "name": "test",
+        "sub": subject.decode(),
+    }
+    parts = [{"typ": "JWT", "alg": "ed25519-nkey"}, made | {"nats": claims | {"version": 2}}]
+    signed = ".".join(urlsafe_b64encode(json.dumps(each).encode()).decode().rstrip("=") for each in parts)
+    return f"{signed}.{urlsafe_b64encode(signer.sign(signed.encode())).decode().rstrip('=')}"
 
+
+def test_a_file_of_credentials_lets_us_in(tmp_path: Path, batch: Sequence[Delivery]) -> None:
+    """As `nsc` makes it: a signed token of the user, and the seed that answers the server's challenge."""
+    of_account = nkeys.PREFIX_BYTE_ACCOUNT
+    kinds = (nkeys.PREFIX_BYTE_OPERATOR, of_account, of_account, nkeys.PREFIX_BYTE_USER)
+    seeds = [nkeys.encode_seed(os.urandom(32), each) for each in kinds]
+    operator, system, account, user = (nkeys.from_seed(bytearray(each)) for each in seeds)
+    names = "subs data payload imports exports conn leaf mem_storage disk_storage streams consumer".split()
+    limits = dict.fromkeys(names, -1) | {"wildcards": True}
+    system_token = token_of(operator, system.public_key, {"type": "account"})
+    account_token = token_of(operator, account.public_key, {"type": "account", "limits": limits})
+    user_token = token_of(account, user.public_key, {"type": "user", "subs": -1, "data": -1, "payload": -1})
+    creds = tmp_path / "user.creds"
+    creds.write_text(
+        f"-----BEGIN NATS USER JWT-----\n{user_token}\n------END NATS USER JWT------\n\n"
+        f"-----BEGIN USER NKEY SEED-----\n{seeds[3].decode()}\n------END USER NKEY SEED------\n"
+    )
+    creds.chmod(0o600)
+    config = (
+        f"operator: {token_of(operator, operator.public_key, {'type': 'operator'})}\nresolver: MEMORY\n"
+        f"system_account: {system.public_key.decode()}\nresolver_preload: {{\n"
+        f"{system.public_key.decode()}: {system_token}\n{account.public_key.decode()}: {account_token} }}\n"
+    )
+    with own_server(tmp_path / "nats", config=config) as server:
+        own = Place(server.url)
+        made = broker(own.sink(f"&creds={creds}"))
+        made.send(batch)
+        made.close()
+        assert ids(own, user_credentials=str(creds)) == wanted(10)
+        nobody = broker(own.sink())
+        with pytest.raises(Unreachable, match="does not let us in"):
+            nobody.send(batch)
+        nobody.close()
+
+
+def test_a_tls_server_is_checked(tmp_path: Path, batch: Sequence[Delivery]) -> None:
     pem = self_signed(tmp_path)
     config = f'tls {{ cert_file: "{pem}", key_file: "{pem}" }}'
     with own_server(tmp_path / "nats", config=config) as server:
