@@ -1,26 +1,22 @@
-"""How a connection to another server is made: until a moment, to an address that was looked at, with certificates.
+"""How a connection to another server is made: until a moment, to an address that was looked at.
 
 `Dialling` is a network backend of httpcore2, which follows no redirect, reads no proxy from the environment and keeps
 no cookie. It resolves the name itself and connects to what it looked at, so that a name cannot mean something else a
 moment later; and whatever comes how slowly, all is over at its end. Must not live here: what is asked of whom
-(`authn/fetch`, `audit/shipping/to_webhook`).
+(`authn/fetch`, `audit/shipping/to_webhook`), which addresses are which (`peers`).
 """
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 import ssl
 import time
 from collections.abc import Iterable
-from typing import Any, Final, TypeAlias
+from typing import Any
 
 import httpcore2
 
-from iam_guard.errors import ConfigurationError
-
-_NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
-_Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+from iam_guard.peers import is_public
 
 
 class Dialling(httpcore2.SyncBackend):
@@ -42,7 +38,7 @@ class Dialling(httpcore2.SyncBackend):
         """Resolve the name, and connect to what was found."""
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         addresses = list(dict.fromkeys(str(each[4][0]) for each in found))
-        if self._only_public and not all(map(_is_public, addresses)):
+        if self._only_public and not all(map(is_public, addresses)):
             raise httpcore2.ConnectError("not a public address")
         for address in addresses[:-1]:
             try:
@@ -80,38 +76,9 @@ class _Timed(httpcore2.NetworkStream):
         return self._stream.get_extra_info(info)
 
 
-def is_loopback(host: str | None) -> bool:
-    """Tell whether a host is this very machine."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host or "").is_loopback
-    except ValueError:
-        return False
-
-
-def trusting(ca_file: str, *, place: str) -> ssl.SSLContext:
-    """Check certificates against the authorities of the system, and those of a file; `place` names it in an error."""
-    context = ssl.create_default_context()
-    if ca_file:
-        try:
-            context.load_verify_locations(cafile=ca_file)
-        except (OSError, ssl.SSLError):
-            message = f"expected a file of certificates in PEM, got `{ca_file}`"
-            raise ConfigurationError(message, place=place) from None
-    return context
-
-
 def _left(end: float) -> float:
     """Give the seconds that are left. Raises `httpcore2.ReadTimeout` for none."""
     left = end - time.monotonic()
     if left <= 0:
         raise httpcore2.ReadTimeout("it takes too long")
     return left
-
-
-def _is_public(address: str) -> bool:
-    ip: _Address = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(ip, ipaddress.IPv6Address):
-        if ip.sixtofour is not None or ip.teredo is not None or ip in _NAT64:
-            return False  # an IPv4 address of whoever wrote it is inside
-        ip = ip.ipv4_mapped or ip
-    return ip.is_global and not ip.is_multicast

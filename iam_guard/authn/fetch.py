@@ -16,8 +16,9 @@ from urllib.parse import urlsplit
 
 import httpcore2
 
-from iam_guard.dialling import Dialling, is_loopback, trusting
+from iam_guard.dialling import Dialling
 from iam_guard.errors import ConfigurationError, IdentityProviderUnavailable, InvalidIdentityToken
+from iam_guard.peers import is_loopback, trusting
 
 LARGEST: Final = 256 * 1024
 

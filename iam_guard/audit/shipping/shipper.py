@@ -96,7 +96,7 @@ class Shipper:
         except GroupIsTaken as taken:
             if self._manner.is_once:
                 return self._halt(str(taken))
-            self._become("standby", lag=None)
+            self._become("standby", lag=None, problem=None)
             self._success = None
             return self._pace.standby
         except (TrailDamaged, Gone) as stopping:

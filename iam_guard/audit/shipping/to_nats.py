@@ -36,8 +36,8 @@ from iam_guard.audit.record_filter import action_of, member
 from iam_guard.audit.shipping.destination import NotDelivered, Refused, Unreachable
 from iam_guard.audit.shipping.sink_url import SinkUrl, whole_number
 from iam_guard.audit.subscription import Delivery
-from iam_guard.dialling import is_loopback, trusting
 from iam_guard.errors import ConfigurationError
+from iam_guard.peers import is_loopback, trusting
 from iam_guard.private_files import read_private_file
 
 PREFIX = "iam-guard.audit"

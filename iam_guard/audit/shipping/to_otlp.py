@@ -31,6 +31,7 @@ from iam_guard.audit.shipping.retry_after import retry_after
 from iam_guard.audit.shipping.sink_url import SinkUrl
 from iam_guard.audit.subscription import Delivery
 from iam_guard.errors import ConfigurationError
+from iam_guard.peers import trusting
 
 TIMEOUT = 10.0
 
@@ -77,7 +78,7 @@ class _Session(requests.Session):
                     raise
                 response = super().request(*arguments, **options)
             self.outcome = _judge(response)
-        except requests.RequestException as error:
+        except (OSError, ValueError) as error:  # all of requests' own are of the first
             self.outcome = Unreachable(f"the collector does not answer ({type(error).__name__})")
         if self.outcome is not None:
             raise self.outcome  # the exporter logs its text, and does not try again
@@ -140,4 +141,6 @@ def connector(url: SinkUrl) -> Callable[[], Collector]:
     path = parts.path if parts.path not in ("", "/") else "/v1/logs"
     endpoint = parts._replace(scheme=parts.scheme.removeprefix("otlp+"), path=path).geturl()
     ca_file, timeout = url.options.get("ca_file"), url.seconds("timeout", TIMEOUT)
+    if ca_file is not None:
+        trusting(ca_file, place="ca_file")
     return lambda: Collector(endpoint, ca_file=ca_file, timeout=timeout)

@@ -22,8 +22,9 @@ from iam_guard.audit.shipping.retry_after import retry_after
 from iam_guard.audit.shipping.sink_url import SinkUrl
 from iam_guard.audit.shipping.webhook_signature import WebhookSecrets, signed_headers
 from iam_guard.audit.subscription import Delivery
-from iam_guard.dialling import Dialling, is_loopback, trusting
+from iam_guard.dialling import Dialling
 from iam_guard.errors import ConfigurationError
+from iam_guard.peers import is_loopback, trusting
 from iam_guard.private_files import read_private_file
 
 LARGEST_BODY = 1024 * 1024

@@ -26,6 +26,7 @@ from iam_guard.audit.signing_keys import create_signing_key_file
 from iam_guard.audit.subscription import Delivery
 from tests.audit.pipelines import ROOT, eventually, pipeline_in
 from tests.audit.shipping.destinations import PATIENT, QUICK, Obedient, shippers_to, sink_to
+from tests.audit.shipping.test_to_webhook import SECRET
 from tests.audit.trails import record, written
 from tests.conftest import SEED
 
@@ -301,6 +302,26 @@ def test_a_trail_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
     written(tmp_path / "trail", 5)
     eventually(lambda: len(destination.ids) == 5)
     shippers.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "others"),
+    [
+        ("https://hooks.example.com/in", "nats requests google.protobuf opentelemetry.sdk opentelemetry.exporter"),
+        ("otlp+https://collector.example.com", "nats httpcore2"),
+        ("nats+tls://broker.example.com", "httpcore2 requests google.protobuf opentelemetry.sdk"),
+    ],
+)
+def test_a_sink_needs_the_driver_of_its_own_extra_and_no_other(url: str, others: str) -> None:
+    script = f"""
+import sys
+sys.modules.update(dict.fromkeys({others.split()!r}))  # as if they were not installed
+from iam_guard.audit.shipping.destinations import open_sinks
+from iam_guard.audit.shipping.sink_url import SinkUrl
+[sink] = open_sinks([SinkUrl.parse({url!r})], webhook_secrets=["{SECRET}"])
+sink.connect().close()
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
 
 
 def test_what_is_in_every_installation_needs_no_driver() -> None:

@@ -127,6 +127,7 @@ def test_any_text_is_a_sink_or_an_error_of_ours(text: str) -> None:
         ("https://hooks.example.com/in#timeout=0", (WHSEC,), "timeout"),
         ("https://hooks.example.com/in#secret_file=nowhere", (), "nowhere"),
         ("https://hooks.example.com/in#ca_file=nowhere", (WHSEC,), "nowhere"),
+        ("otlp+https://collector#ca_file=nowhere", (), "nowhere"),
         ("otlp+https://user:password@collector", (), "OTEL_EXPORTER_OTLP_HEADERS"),
         ("nats://user:password@broker.example.com", (), "nats+tls"),
         ("nats://token@broker.example.com", (), "nats+tls"),
