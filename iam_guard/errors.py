@@ -316,6 +316,10 @@ class UndecidedEndpoint(ConfigurationError):
     """An endpoint answered without a decision and is not public (design, rules of security)."""
 
 
+class GroupIsTaken(ConfigurationError):
+    """Another process works for the group of consumers; one at a time does."""
+
+
 class StoreUnavailable(IamGuardError):
     """The store cannot be reached, or what it holds cannot be read."""
 

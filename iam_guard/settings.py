@@ -64,6 +64,11 @@ class Settings:
     `iam-guard init` beside an SQLite store."""
     audit_verifier_keys: tuple[str, ...] = ()
     """Public keys (`name+id+base64`) that verify checkpoints of the audit trail, besides those of the file."""
+    audit_sinks: tuple[str, ...] = field(default=(), repr=False)
+    """Where else the records of a trail in a folder go, at least once: URLs of `nats`, `nats+tls`, `https` (a webhook),
+    `otlp+https`, `otlp+http`, `file`, or `-` for standard output, each with its options after `#`."""
+    audit_webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
+    """Secrets (`whsec_` and base64) that sign webhooks whose URL names no `secret_file`; all of them sign."""
     epoch_poll: float = 0.5
     """Seconds between two looks at the store's epoch."""
     max_staleness: float = 300.0

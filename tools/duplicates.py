@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ALLOWED: Mapping[str, str] = {
     "Operation": "what a model says of an operation, and the row that says how it is carried out",
     "Service": "what an application declares, and what our own API offers; both are services to a policy",
+    "connector": "every kind of sink has one; the table of kinds names the module",
     "decide": "the command of `cli` has the name of what it runs",
     "instant": "text -> instant in a policy, stored seconds -> instant in an output",
     "parse": "text -> value, of a policy and of an API key; each is read with its module's name",

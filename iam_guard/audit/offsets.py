@@ -6,8 +6,9 @@
 that was verified in the shard: whoever reads on demands that the shard has grown out of it, so a trail that is cut or
 written anew between two runs is found. A shard that the file does not know is read from its beginning.
 
-One process at a time works for a group: it holds a lock as long as it lives. Must not live here: reading the trail
-(`shard_cursor`), what is acknowledged when (`subscription`).
+One process at a time works for a group: it holds a lock as long as it lives. The system hands the lock of a process to
+what it forks off, so a child lets go of it at once: else a group would be taken for as long as a child lives that knows
+nothing of it. Must not live here: reading the trail (`shard_cursor`), what is acknowledged when (`subscription`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import fcntl
 import json
 import os
 import re
+import threading
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +26,7 @@ from typing import Any
 
 from iam_guard.audit.append_file import sync_folder
 from iam_guard.audit.merkle import HASH_BYTES
-from iam_guard.errors import ConfigurationError, InvalidInput
+from iam_guard.errors import ConfigurationError, GroupIsTaken, InvalidInput
 
 FOLDER = ".consumers"
 """Beside the shards of a trail; no shard has such a name."""
@@ -54,11 +57,12 @@ class GroupOffsets:
     """The offsets of one group; without a `folder` they are kept in memory only."""
 
     def __init__(self, folder: Path | None, group: str) -> None:
-        """Read what is kept; raise `ConfigurationError` where another process works for the group."""
+        """Read what is kept; raise `GroupIsTaken` where another process works for the group."""
         if not _GROUP.fullmatch(group):
             raise InvalidInput("expected a name of letters, digits, `_`, `.` and `-` for the group", place="group")
         self._path = None if folder is None else folder / f"{group}.json"
         self._lock = -1
+        self._is_left = False
         self._shards: dict[str, Progress] = {}
         self.is_new = True
         """Whether nothing is kept of this group yet."""
@@ -74,6 +78,8 @@ class GroupOffsets:
 
     def put(self, changed: Mapping[str, Progress]) -> None:
         """Keep how far the group has come; when this returns, the disk has it."""
+        if self._is_left:
+            raise ConfigurationError("expected a subscription that was made after the fork", place=str(self._path))
         if not self.is_new and all(self._shards.get(shard) == progress for shard, progress in changed.items()):
             return
         self._shards.update(changed)
@@ -89,17 +95,39 @@ class GroupOffsets:
 
     def _open(self, path: Path) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        with _FORKING:
+            self._lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            _LOCKED.add(self)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._shards = _read(path)
             self.is_new = not path.exists()
         except BlockingIOError:
             self.close()
-            raise ConfigurationError("another process works for the group", place=str(path)) from None
+            raise GroupIsTaken("another process works for the group", place=str(path)) from None
         except BaseException:
             self.close()
             raise
+
+    def _leave_in_child(self) -> None:
+        """Let go of the lock, which is the parent's; nothing more can be kept here."""
+        self._is_left = self._lock >= 0
+        self.close()
+
+
+_FORKING = threading.Lock()
+"""Held while a lock is opened and while a process forks, so that no child has one that it does not know of."""
+
+_LOCKED: weakref.WeakSet[GroupOffsets] = weakref.WeakSet()
+
+
+def _begin_in_child() -> None:
+    _FORKING.release()
+    for offsets in list(_LOCKED):
+        offsets._leave_in_child()
+
+
+os.register_at_fork(before=_FORKING.acquire, after_in_parent=_FORKING.release, after_in_child=_begin_in_child)
 
 
 def _as_dict(shards: Mapping[str, Progress]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """From the setting `audit` to what takes records: nothing, a sink, or the pipeline into a trail.
 
 A path that ends with a slash, or is a folder, is a trail. Must not live here: the files of keys (`signing_keys`),
-writing (`sinks`, `pipeline`).
+writing (`sinks`, `pipeline`), who follows a trail (`shipping`).
 """
 
 from __future__ import annotations
@@ -11,6 +11,10 @@ from pathlib import Path
 
 from iam_guard.audit.pipeline import Pipeline
 from iam_guard.audit.scribe import TrailPlace
+from iam_guard.audit.shipping.destinations import open_sinks
+from iam_guard.audit.shipping.shippers import Shippers
+from iam_guard.audit.shipping.sink_url import SinkUrl
+from iam_guard.audit.signed_note import KeyRing
 from iam_guard.audit.signing_keys import audit_key_file, key_ring, read_signing_keys
 from iam_guard.audit.sinks import Sink, open_sink
 from iam_guard.errors import ConfigurationError
@@ -22,7 +26,12 @@ def open_log(settings: Settings, database: Path | None, *, service: str = "iam-g
 
     Raises `ConfigurationError` when it cannot be opened.
     """
-    return _pipeline(settings, database, service) if is_trail(settings.audit) else open_sink(settings.audit)
+    if is_trail(settings.audit):
+        return _pipeline(settings, database, service)
+    if settings.audit_sinks:
+        message = "sinks follow a trail in a folder, set `IAM_GUARD_AUDIT` to a path that ends with a slash"
+        raise ConfigurationError(message, place="audit_sinks")
+    return open_sink(settings.audit)
 
 
 def is_trail(where: str) -> bool:
@@ -36,13 +45,22 @@ def _pipeline(settings: Settings, database: Path | None, service: str) -> Pipeli
         message = "expected the file of the key that signs the audit trail, set `IAM_GUARD_AUDIT_KEY_FILE`"
         raise ConfigurationError(message, place="audit_key_file")
     key, known = read_signing_keys(key_file)[0], key_ring(settings, key_file)
+    folder = _folder(settings.audit)
     return Pipeline(
-        TrailPlace(_folder(settings.audit), key, known, service=service, region=settings.region),
+        TrailPlace(folder, key, known, service=service, region=settings.region),
         ring=settings.audit_ring,
         wait=settings.audit_wait,
         durable_wait=settings.audit_durable_wait,
         fail_open=settings.audit_fail_open,
+        followers=_shippers(settings, folder, known),
     )
+
+
+def _shippers(settings: Settings, folder: Path, ring: KeyRing) -> Shippers | None:
+    if not settings.audit_sinks:
+        return None
+    urls = [SinkUrl.parse(each) for each in settings.audit_sinks]
+    return Shippers(folder, ring, open_sinks(urls, webhook_secrets=settings.audit_webhook_secrets))
 
 
 def _folder(where: str) -> Path:

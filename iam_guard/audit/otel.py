@@ -18,7 +18,7 @@ from iam_guard.audit.record import reason_word
 from iam_guard.audit.redaction import mask
 from iam_guard.errors import IamGuardError
 from iam_guard.model.decision import Decision, Outcome
-from iam_guard.model.usage import AuditUsage, CacheUsage
+from iam_guard.model.usage import AuditUsage, CacheUsage, SinkUsage
 
 ACTION = "iam_guard.action"
 OUTCOME = "iam_guard.outcome"
@@ -46,6 +46,13 @@ AUDIT_OLDEST = "iam_guard.audit.oldest_age"
 AUDIT_CHECKPOINT = "iam_guard.audit.checkpoint_age"
 AUDIT_DROPPED = "iam_guard.audit.dropped"
 AUDIT_REFUSED = "iam_guard.audit.refused"
+SINK = "iam_guard.audit.sink.name"
+SINK_LAG = "iam_guard.audit.sink.lag"
+SINK_DELIVERED = "iam_guard.audit.sink.delivered"
+SINK_FAILURES = "iam_guard.audit.sink.failures"
+SINK_REFUSED = "iam_guard.audit.sink.refused"
+SINK_SUCCESS = "iam_guard.audit.sink.success_age"
+SINK_STOPPED = "iam_guard.audit.sink.stopped"
 
 _BUCKETS = (1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 5e-3, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0)
 """Seconds: a warm decision takes microseconds, one that loads from the store milliseconds."""
@@ -113,6 +120,37 @@ class Telemetry:
         counter(AUDIT_DROPPED, told(lambda at: at.dropped), unit="{record}", description="Records that are missing")
         counter(
             AUDIT_REFUSED, told(lambda at: at.refused), unit="{request}", description="Refused for want of a record"
+        )
+        self._watch_sinks(usage)
+
+    def _watch_sinks(self, usage: Callable[[], AuditUsage | None]) -> None:
+        """Tell how the sinks fare; what only the process knows that ships, the others do not tell."""
+
+        def told(pick: Callable[[SinkUsage], float | None]) -> list[Callable[..., Iterable[metrics.Observation]]]:
+            def observe(_: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
+                fares = usage()
+                for name, sink in {}.items() if fares is None else fares.sinks.items():
+                    if (value := pick(sink)) is not None:
+                        yield metrics.Observation(value, {SINK: name})
+
+            return [observe]
+
+        gauge, counter = self._meter.create_observable_gauge, self._meter.create_observable_counter
+        gauge(SINK_LAG, told(lambda at: at.lag), unit="{record}", description="Records that a sink has not confirmed")
+        counter(SINK_DELIVERED, told(lambda at: at.delivered), unit="{record}", description="Records that it has")
+        counter(
+            SINK_FAILURES, told(lambda at: at.failures), unit="{attempt}", description="Batches that did not arrive"
+        )
+        counter(SINK_REFUSED, told(lambda at: at.refused), unit="{record}", description="Records that were given up")
+        gauge(
+            *(SINK_SUCCESS, told(lambda at: at.success_age)),
+            unit="s",
+            description="Time since a sink confirmed something, or had everything",
+        )
+        gauge(
+            *(SINK_STOPPED, told(lambda at: int(at.state == "stopped"))),
+            unit="1",
+            description="Whether a sink has stopped, 1 for yes",
         )
 
     def decided(self, decision: Decision, seconds: float) -> None:

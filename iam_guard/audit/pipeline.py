@@ -5,6 +5,8 @@ an empty ring, no thread, and begins its own shard. Nothing here waits on a thre
 ordinary record finds a place at once or is treated as one for which there is none, and one that must be on the disk
 before the answer is refused, for it has to be asked for in a worker thread (`may_wait` tells beforehand).
 
+Whoever follows the trail in the same process (`Followers`) begins with its first record too, and ends after it.
+
 Must not live here: what the classes are (`classes`), the shape of a line (`line`).
 """
 
@@ -15,13 +17,14 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Protocol
 
 from iam_guard.audit.classes import OnFailure, RecordClass, class_of_allow, classes_that_refuse
 from iam_guard.audit.ring import Line, Ring, Ticket
 from iam_guard.audit.scribe import Scribe, TrailPlace
 from iam_guard.audit.segments import is_line
-from iam_guard.model.usage import AuditUsage
+from iam_guard.model.usage import AuditUsage, SinkUsage
 
 CLOSING = 30.0
 """Seconds for which closing waits for the disk at most."""
@@ -29,6 +32,16 @@ CLOSING = 30.0
 
 class NotRecordedError(Exception):
     """The record is not in the trail, and its class wants the request refused. The message is for the log."""
+
+
+class Followers(Protocol):
+    """Read the trail that a pipeline writes; none of this waits for anybody else but `close`, for a while."""
+
+    def start(self) -> None: ...
+
+    def usage(self) -> Mapping[str, SinkUsage]: ...
+
+    def close(self) -> None: ...
 
 
 class Pipeline:
@@ -42,12 +55,14 @@ class Pipeline:
         wait: float = 0.1,
         durable_wait: float = 5.0,
         fail_open: Iterable[str] = ("read",),
+        followers: Followers | None = None,
     ) -> None:
         self._place = place
         self._limit = max(1, ring)
         self._wait = wait
         self._durable_wait = durable_wait
         self._refusing = classes_that_refuse(fail_open)
+        self._followers = followers
         self._begin()
         _PIPELINES.add(self)
 
@@ -104,12 +119,15 @@ class Pipeline:
             dropped=ring.dropped,
             refused=ring.refused,
             is_failing=ring.is_failing,
+            sinks={} if self._followers is None else self._followers.usage(),
         )
 
     def close(self) -> None:
         """Write and sign what waits; take nothing from now on."""
         with self._starting:
             _end(self._ring, self._thread)
+        if self._followers is not None:
+            self._followers.close()
 
     # --- waiting for the disk ------------------------------------------------------------------------------------
 
@@ -138,6 +156,8 @@ class Pipeline:
                     thread.start()
                 except RuntimeError:  # the interpreter ends, or there are too many
                     return False
+                if self._followers is not None:
+                    self._followers.start()  # before the next line: who began first ends last
                 self._finalizer = weakref.finalize(self, _end, self._ring, thread)
                 self._thread = thread
         return self._thread is not None

@@ -68,6 +68,11 @@ class FileSink:
                 raise OSError(errno.ENOSPC, "the audit file took a part of a line only")
             self._whole = size + len(lines)
 
+    def sync(self) -> None:
+        """Wait until the disk has what was written."""
+        with self._lock:
+            os.fsync(self._file)
+
     def close(self) -> None:
         with self._lock:
             if not self._closed:

@@ -91,8 +91,8 @@ class AuditReader:
 
         `start` is `"earliest"`, `"latest"`, a sequence, or a time: where a group begins of which nothing is kept.
         Without a group nothing is kept. `batch` is how many records are fetched at most in one go. Iterating waits for
-        more records, looking every `poll_seconds`, unless `follow` is off. Raises `ConfigurationError` where another
-        process works for the group, and where there is no key to verify with.
+        more records, looking every `poll_seconds`, unless `follow` is off. Raises `GroupIsTaken` where another process
+        works for the group, and `ConfigurationError` where there is no key to verify with.
         """
         if verify and (self._ring is None or not self._ring.keys):
             raise ConfigurationError("expected a public key to verify the trail with, or `verify=False`", place="ring")
@@ -283,14 +283,14 @@ class Subscription:
 
     def lag(self) -> int:
         """Give how many records of the trail are not acknowledged, those that the filter does not want included."""
-        there = self._there()
-        return sum(max(0, lines_of(path) - self._position(path.name)) for path in there)
+        return sum(map(self._left_in, self._there()))
 
-    def _position(self, name: str) -> int:
-        if name in self._shards:
-            return self._shards[name].progress().next
-        kept = self._kept.get(name)
-        return 0 if kept is None else kept.next
+    def _left_in(self, path: Path) -> int:
+        known = self._shards.get(path.name)
+        at = self._kept.get(path.name) if known is None else known.progress()
+        if at is None:
+            return lines_of(path)
+        return 0 if at.is_ended else max(0, lines_of(path) - at.next)
 
     def close(self) -> None:
         """Let another process work for the group; what was not acknowledged is handed out again."""

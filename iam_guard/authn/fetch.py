@@ -1,31 +1,28 @@
-"""What issuers publish, fetched over HTTPS: the one file that speaks to strangers.
+"""What issuers publish, fetched over HTTPS.
 
 Nothing is followed and nothing is believed: no redirect, no proxy of the environment, no cookie, certificates always
 checked, a bound on size and time. Where a stranger may name the address, the address must be public: the name is
 resolved here, and the connection goes to what was looked at, so that a name cannot mean something else a moment later.
 An issuer that lives at a private address has an entry in the settings, and plain HTTP is for such entries at loopback.
-Must not live here: what is fetched, and when (`issuer_keys`).
+Must not live here: what is fetched, and when (`issuer_keys`), connecting (`dialling`).
 """
 
 from __future__ import annotations
 
-import ipaddress
-import socket
-import ssl
 import time
-from collections.abc import Iterable, Mapping
-from typing import Any, Final, TypeAlias
+from collections.abc import Mapping
+from typing import Final
 from urllib.parse import urlsplit
 
 import httpcore2
 
+from iam_guard.dialling import Dialling
 from iam_guard.errors import ConfigurationError, IdentityProviderUnavailable, InvalidIdentityToken
+from iam_guard.peers import is_loopback, trusting
 
 LARGEST: Final = 256 * 1024
 
 _HEADERS: Final = [("accept", "application/json"), ("accept-encoding", "identity"), ("user-agent", "iam-guard")]
-_NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
-_Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class Fetcher:
@@ -39,7 +36,7 @@ class Fetcher:
             _check_address(address)
         self._addresses = {issuer: address.rstrip("/") for issuer, address in addresses.items()}
         self._timeout = timeout
-        self._context = _trusting(ca_file)
+        self._context = trusting(ca_file, place="oidc_ca_file")
 
     def fetch(self, url: str, issuer: str) -> bytes:
         """Give the body at a URL that the issuer named.
@@ -52,7 +49,7 @@ class Fetcher:
             base = issuer.rstrip("/")
             url = address + url.removeprefix(base) if url.startswith(base + "/") else url
         _check_url(url, is_private=address is not None)
-        backend = _Dialling(time.monotonic() + self._timeout, only_public=address is None)
+        backend = Dialling(time.monotonic() + self._timeout, only_public=address is None)
         try:
             with httpcore2.ConnectionPool(self._context, network_backend=backend) as pool:
                 return self._body(pool, url)
@@ -83,7 +80,7 @@ def _check_url(url: str, *, is_private: bool) -> None:
     try:
         parts = urlsplit(url)
         is_plain = parts.hostname and parts.username is None and parts.password is None and url.isascii()
-        is_secure = parts.scheme == "https" or (is_private and parts.scheme == "http" and _is_loopback(parts.hostname))
+        is_secure = parts.scheme == "https" or (is_private and parts.scheme == "http" and is_loopback(parts.hostname))
         if is_plain and is_secure and (parts.port or 1) > 0:
             return
     except ValueError:
@@ -97,95 +94,3 @@ def _check_address(address: str) -> None:
     except InvalidIdentityToken:
         message = f"expected an address such as https://10.0.0.1:6443, or http:// at loopback, got `{address[:200]}`"
         raise ConfigurationError(message, place="oidc_addresses") from None
-
-
-def _is_loopback(host: str | None) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host or "").is_loopback
-    except ValueError:
-        return False
-
-
-class _Dialling(httpcore2.SyncBackend):
-    """Connects until a moment, to addresses that anybody on the internet may connect to, or to all."""
-
-    def __init__(self, end: float, *, only_public: bool) -> None:
-        super().__init__()
-        self._end = end
-        self._only_public = only_public
-
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore2.NetworkStream:
-        """Resolve the name, and connect to what was found."""
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        addresses = list(dict.fromkeys(str(each[4][0]) for each in found))
-        if self._only_public and not all(map(_is_public, addresses)):
-            raise httpcore2.ConnectError("not a public address")
-        for address in addresses[:-1]:
-            try:
-                return self._connected(address, port, socket_options)
-            except (httpcore2.ConnectError, httpcore2.ConnectTimeout):
-                continue  # a name may have addresses of two kinds, and a machine a way to one of them
-        return self._connected(addresses[-1], port, socket_options)
-
-    def _connected(self, address: str, port: int, options: Iterable[Any] | None) -> httpcore2.NetworkStream:
-        return _Timed(super().connect_tcp(address, port, _left(self._end), None, options), self._end)
-
-
-class _Timed(httpcore2.NetworkStream):
-    """A connection that is over at a moment, however little comes at a time."""
-
-    def __init__(self, stream: httpcore2.NetworkStream, end: float) -> None:
-        self._stream = stream
-        self._end = end
-
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max_bytes, _left(self._end))
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._stream.write(buffer, _left(self._end))
-
-    def close(self) -> None:
-        self._stream.close()
-
-    def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> httpcore2.NetworkStream:
-        return _Timed(self._stream.start_tls(ssl_context, server_hostname, _left(self._end)), self._end)
-
-    def get_extra_info(self, info: str) -> Any:
-        return self._stream.get_extra_info(info)
-
-
-def _left(end: float) -> float:
-    """Give the seconds that are left. Raises `httpcore2.ReadTimeout` for none."""
-    left = end - time.monotonic()
-    if left <= 0:
-        raise httpcore2.ReadTimeout("it takes too long")
-    return left
-
-
-def _is_public(address: str) -> bool:
-    ip: _Address = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(ip, ipaddress.IPv6Address):
-        if ip.sixtofour is not None or ip.teredo is not None or ip in _NAT64:
-            return False  # an IPv4 address of whoever wrote it is inside
-        ip = ip.ipv4_mapped or ip
-    return ip.is_global and not ip.is_multicast
-
-
-def _trusting(ca_file: str) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    if ca_file:
-        try:
-            context.load_verify_locations(cafile=ca_file)
-        except (OSError, ssl.SSLError):
-            message = f"expected a file of certificates in PEM, got `{ca_file}`"
-            raise ConfigurationError(message, place="oidc_ca_file") from None
-    return context

@@ -25,6 +25,7 @@ from iam_guard.cli.audit_activity import feed, generate_policy_command
 from iam_guard.cli.audit_consumers import export, tail
 from iam_guard.cli.audit_query import query
 from iam_guard.cli.audit_replay import replay, shadow
+from iam_guard.cli.audit_ship import ship
 from iam_guard.cli.audit_sources import FOLDER, KEYS, believed_keys
 from iam_guard.cli.options import JSON, STORE
 from iam_guard.errors import ConfigurationError, InvalidInput
@@ -40,7 +41,7 @@ def audit() -> None:
     """Verify the audit trail, prove what stands in it, read it, and decide its requests again."""
 
 
-for each in (tail, export, query, replay, shadow, generate_policy_command, feed):
+for each in (tail, export, query, replay, shadow, generate_policy_command, feed, ship):
     audit.add_command(each)
 
 

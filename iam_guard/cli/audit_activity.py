@@ -33,8 +33,8 @@ from iam_guard.activity.feed import GROUP, Fed
 from iam_guard.activity.held import held_policies_of
 from iam_guard.audit.starting import Start
 from iam_guard.audit.subscription import AuditReader, Subscription
-from iam_guard.cli.audit_consumers import SINCE, moment
-from iam_guard.cli.audit_sources import FOLDER, KEYS, NO_VERIFY, believed_keys, keys_for, records_of
+from iam_guard.cli.audit_consumers import moment
+from iam_guard.cli.audit_sources import FOLDER, KEYS, NO_VERIFY, SINCE, believed_keys, keys_for, records_of
 from iam_guard.cli.options import JSON, STORE
 from iam_guard.settings import load
 from iam_guard.store.opening import open_database, open_store

@@ -16,32 +16,22 @@ from typing import Any
 
 import click
 
-from iam_guard.audit.export.ocsf import ocsf_event
-from iam_guard.audit.export.otel_event import otlp_line
-from iam_guard.audit.record_filter import NAMES, record_filter
-from iam_guard.audit.redaction import write
+from iam_guard.audit.export.forms import FORMS
+from iam_guard.audit.record_filter import record_filter
 from iam_guard.audit.starting import Start
 from iam_guard.audit.subscription import AuditReader, Subscription
-from iam_guard.cli.audit_sources import FOLDER, KEYS, believed_keys
+from iam_guard.cli.audit_sources import FILTER, FOLDER, KEYS, SINCE, believed_keys
 from iam_guard.cli.options import JSON, STORE
 from iam_guard.errors import InvalidInput
 
-_FILTER = click.option(
-    "--filter",
-    "filters",
-    multiple=True,
-    metavar="NAME=PATTERN",
-    help=f"Only records of which this holds, `!=` for the contrary; {', '.join(NAMES)}, or the path of a member.",
-)
 _UNVERIFIED = click.option(
     "--no-verify", is_flag=True, help="Show also what is not signed, and believe what stands there; needs no key."
 )
-SINCE = click.option("--since", metavar="TIME", help="Begin at this time, such as `2026-11-25T04:00:00Z`.")
 
 
 @click.command()
 @click.argument("folder", type=FOLDER)
-@_FILTER
+@FILTER
 @click.option("--follow", "-f", is_flag=True, help="Begin with what comes from now on, and wait for more.")
 @SINCE
 @_UNVERIFIED
@@ -71,7 +61,7 @@ def tail(
 @click.argument("folder", type=FOLDER)
 @click.option("--ocsf", "form", flag_value="ocsf", help="As events of OCSF 1.9.0, one a line.")
 @click.option("--otel", "form", flag_value="otel", help="As log events of OpenTelemetry, a line of OTLP JSON for each.")
-@_FILTER
+@FILTER
 @SINCE
 @click.option("--follow", "-f", is_flag=True, help="Wait for more.")
 @_UNVERIFIED
@@ -92,13 +82,7 @@ def export(
         raise click.UsageError("expected --ocsf or --otel")
     start: Start = "earliest" if since is None else moment(since)
     with _subscription(folder, filters, start, keys, store, follow=follow, verify=not no_verify) as subscription:
-        _each(subscription, lambda record: click.echo(_FORMS[str(form)](record)))
-
-
-_FORMS: dict[str, Callable[[dict[str, Any]], str]] = {
-    "ocsf": lambda record: write(ocsf_event(record)),
-    "otel": otlp_line,
-}
+        _each(subscription, lambda record: click.echo(FORMS[form](record)))
 
 
 def _subscription(

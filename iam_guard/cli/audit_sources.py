@@ -1,7 +1,7 @@
-"""What the commands about a trail have in common: its folder, the keys that are believed, and its records.
+"""What the commands about a trail have in common: its folder, the keys that are believed, and which records.
 
 A file of records has no checkpoints, so there is nothing to verify; a folder is verified as it is read. Must not
-live here: the commands (`audit`, `audit_consumers`).
+live here: the commands (`audit`, `audit_consumers`, `audit_ship`).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from iam_guard.audit.reader import read
+from iam_guard.audit.record_filter import NAMES
 from iam_guard.audit.signed_note import KeyRing, VerifierKey
 from iam_guard.audit.signing_keys import audit_key_file, key_ring
 from iam_guard.audit.starting import Start
@@ -63,6 +64,16 @@ def records_of(
 def keys_for(paths: Sequence[Path], keys: Sequence[str], store: str, *, no_verify: bool) -> KeyRing | None:
     """Give the keys where any of the paths is a trail that is to be verified; None for everything else."""
     return None if no_verify or not any(path.is_dir() for path in paths) else believed_keys(keys, store)
+
+
+FILTER = click.option(
+    "--filter",
+    "filters",
+    multiple=True,
+    metavar="NAME=PATTERN",
+    help=f"Only records of which this holds, `!=` for the contrary; {', '.join(NAMES)}, or the path of a member.",
+)
+SINCE = click.option("--since", metavar="TIME", help="Begin at this time, such as `2026-11-25T04:00:00Z`.")
 
 
 def believed_keys(keys: Sequence[str], store: str) -> KeyRing:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Literal, NamedTuple
 
 
 class CacheUsage(NamedTuple):
@@ -12,6 +14,30 @@ class CacheUsage(NamedTuple):
     limit: int
     hits: int
     misses: int
+
+
+SinkState = Literal["waiting", "standby", "shipping", "failing", "stopped", "ended"]
+
+
+class SinkUsage(NamedTuple):
+    """How a sink that follows the audit trail fares in this process; ages are in seconds.
+
+    `standby`: another process ships for it, so there is no `lag` here. `failing`: what was sent last did not arrive,
+    and is tried again. `stopped`: somebody must look, `problem` says at what. `lag` counts the records of the trail
+    that the sink has not confirmed, `delivered` those that it has. `failures` counts attempts, `refused` the records
+    that it will never take. `success_age` is the time since it confirmed something, had everything, or began.
+    """
+
+    state: SinkState
+    lag: int | None = None
+    delivered: int = 0
+    failures: int = 0
+    refused: int = 0
+    success_age: float | None = None
+    problem: str | None = None
+
+
+_NO_SINKS: Mapping[str, SinkUsage] = MappingProxyType({})
 
 
 class AuditUsage(NamedTuple):
@@ -28,3 +54,5 @@ class AuditUsage(NamedTuple):
     dropped: int
     refused: int
     is_failing: bool
+    sinks: Mapping[str, SinkUsage] = _NO_SINKS
+    """The sinks that follow the trail, by their names."""

@@ -19,7 +19,7 @@ from iam_guard.audit.otel import Telemetry, trace_ids
 from iam_guard.errors import InvalidClientTokenId, StoreUnavailable
 from iam_guard.model.decision import Decision, Outcome
 from iam_guard.model.principal import Principal
-from iam_guard.model.usage import AuditUsage, CacheUsage
+from iam_guard.model.usage import AuditUsage, CacheUsage, SinkUsage
 
 Decide = Callable[..., Decision]
 Metrics = tuple[InMemoryMetricReader, MeterProvider]
@@ -172,6 +172,29 @@ def test_how_the_trail_fares_is_told_when_metrics_are_collected(metric_reader: M
     assert [point.value for _, point in points(reader, "iam_guard.audit.checkpoint_age")] == [0.25]
     fares = None
     assert reader.get_metrics_data() is None
+
+
+def test_how_the_sinks_fare_is_told_by_the_process_that_ships(metric_reader: Metrics) -> None:
+    """What only that process knows is told once; failures and refusals add up over all of them."""
+    reader, provider = metric_reader
+    telemetry = Telemetry(meter=provider.get_meter("test"))
+    sinks = {
+        "siem": SinkUsage("failing", lag=7, delivered=5, failures=3, refused=1, success_age=2.5, problem="status 500"),
+        "lake": SinkUsage("standby", delivered=9),
+        "hook": SinkUsage("stopped"),
+    }
+    telemetry.watch_audit(lambda: AuditUsage(0, 10, 0.0, None, dropped=0, refused=0, is_failing=False, sinks=sinks))
+
+    def told(name: str) -> dict[str, float]:
+        found = points(reader, f"iam_guard.audit.sink.{name}")
+        return {attributes["iam_guard.audit.sink.name"]: point.value for attributes, point in found}
+
+    assert told("lag") == {"siem": 7}
+    assert told("success_age") == {"siem": 2.5}
+    assert told("delivered") == {"siem": 5, "lake": 9, "hook": 0}
+    assert told("failures") == {"siem": 3, "lake": 0, "hook": 0}
+    assert told("refused") == {"siem": 1, "lake": 0, "hook": 0}
+    assert told("stopped") == {"siem": 0, "lake": 0, "hook": 1}
 
 
 def test_attributes_of_metrics_have_few_values(metric_reader: Metrics, decide: Decide) -> None:

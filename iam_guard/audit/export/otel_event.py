@@ -1,15 +1,15 @@
 """From a record to a log event of OpenTelemetry, in the JSON of OTLP.
 
-`log_record` gives one LogRecord; `otlp_line` what stands on a line of a file that a collector reads (its receiver
-`otlpjsonfile`). The body is the whole record; the attributes are what one filters by. Pure. Must not live here: sending
-it anywhere, spans and metrics (`otel`).
+`log_event` gives it as values, `log_record` as a LogRecord; `otlp_line` what stands on a line of a file that a
+collector reads (its receiver `otlpjsonfile`). The body is the whole record; the attributes are what one filters by.
+Pure. Must not live here: sending it (`shipping`), spans and metrics (`otel`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from iam_guard.audit import otel
 from iam_guard.audit.redaction import write
@@ -25,30 +25,52 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Json = dict[str, Any]
 
 
-def log_record(record: Mapping[str, Any]) -> Json:
+class LogEvent(NamedTuple):
+    """The log event that a record is, but for its body: that is the whole record."""
+
+    name: str
+    nanoseconds: int
+    severity_number: int
+    severity_text: str
+    attributes: Mapping[str, Any]
+    trace_id: str | None
+    span_id: str | None
+
+
+def log_event(record: Mapping[str, Any]) -> LogEvent:
     """Give the log event that a record is."""
     facts = _mapping(record.get("iamGuard"))
     kind = str(facts.get("kind", "record"))
-    number, text = _severity(record, facts)
-    moment = _nanoseconds(record.get("eventTime"))
-    event: Json = {
+    attributes = {key: value for key, value in _attributes(record, facts).items() if value is not None}
+    trace_id, span_id = facts.get("traceId"), facts.get("spanId")
+    return LogEvent(
+        _EVENT_NAMES.get(kind, f"iam_guard.{kind}"),
+        _nanoseconds(record.get("eventTime")),
+        *_severity(record, facts),
+        attributes,
+        trace_id if isinstance(trace_id, str) else None,
+        span_id if isinstance(span_id, str) else None,
+    )
+
+
+def log_record(record: Mapping[str, Any]) -> Json:
+    """Give it as a LogRecord in the JSON of OTLP."""
+    event = log_event(record)
+    moment = str(event.nanoseconds)
+    made: Json = {
         "timeUnixNano": moment,
         "observedTimeUnixNano": moment,
-        "severityNumber": number,
-        "severityText": text,
-        "eventName": _EVENT_NAMES.get(kind, f"iam_guard.{kind}"),
+        "severityNumber": event.severity_number,
+        "severityText": event.severity_text,
+        "eventName": event.name,
         "body": any_value(dict(record)),
-        "attributes": [
-            {"key": key, "value": any_value(value)}
-            for key, value in _attributes(record, facts).items()
-            if value is not None
-        ],
+        "attributes": [{"key": key, "value": any_value(value)} for key, value in event.attributes.items()],
     }
-    if isinstance(facts.get("traceId"), str):
-        event["traceId"] = facts["traceId"]
-    if isinstance(facts.get("spanId"), str):
-        event["spanId"] = facts["spanId"]
-    return event
+    if event.trace_id is not None:
+        made["traceId"] = event.trace_id
+    if event.span_id is not None:
+        made["spanId"] = event.span_id
+    return made
 
 
 def otlp_line(record: Mapping[str, Any]) -> str:
@@ -111,10 +133,10 @@ def _severity(record: Mapping[str, Any], facts: Mapping[str, Any]) -> tuple[int,
     return INFO if record.get("errorCode") is None else WARN
 
 
-def _nanoseconds(moment: object) -> str:
+def _nanoseconds(moment: object) -> int:
     if not isinstance(moment, str):
-        return "0"
-    return str(round((datetime.fromisoformat(moment) - _EPOCH).total_seconds()) * 1_000_000_000)
+        return 0
+    return round((datetime.fromisoformat(moment) - _EPOCH).total_seconds()) * 1_000_000_000
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -1,0 +1,21 @@
+"""The forms that a record leaves in, each as a text on one line; `record` is the line of the trail, byte for byte.
+
+Must not live here: the mappings (`ocsf`, `otel_event`), where the lines go (`shipping`, the command line).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from iam_guard.audit.export.ocsf import ocsf_event
+from iam_guard.audit.export.otel_event import otlp_line
+from iam_guard.audit.redaction import write
+
+Form = Callable[[Mapping[str, Any]], str]
+
+FORMS: Mapping[str, Form] = {
+    "record": lambda record: write(dict(record)),
+    "ocsf": lambda record: write(ocsf_event(record)),
+    "otel": otlp_line,
+}

@@ -1,0 +1,146 @@
+"""Records to an OpenTelemetry collector: OTLP over HTTP, with the SDK's own exporter.
+
+The exporter says no more than that it failed, takes a redirect for a success, and does not look whether the collector
+rejected some of the records. So the session that it is given looks at every answer: only 2xx without rejected records
+confirms a batch. It also takes no proxy and no password from the environment, and keeps URLs out of the exporter's log.
+What the SDK reads from the environment counts here as well, the headers with a collector's credentials above all
+(`OTEL_EXPORTER_OTLP_HEADERS`). Must not live here: what the event says (`export/otel_event`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import requests
+from google.protobuf.message import DecodeError
+from opentelemetry._logs import LogRecord, SeverityNumber
+from opentelemetry.context import Context
+from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
+from opentelemetry.sdk._logs import ReadableLogRecord
+from opentelemetry.sdk._logs.export import LogRecordExportResult
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_span_in_context
+
+from iam_guard.audit.export.otel_event import SCOPE, LogEvent, log_event
+from iam_guard.audit.shipping.destination import NotDelivered, Refused, Unreachable
+from iam_guard.audit.shipping.retry_after import retry_after
+from iam_guard.audit.shipping.sink_url import SinkUrl
+from iam_guard.audit.subscription import Delivery
+from iam_guard.errors import ConfigurationError
+from iam_guard.peers import trusting
+
+TIMEOUT = 10.0
+
+
+class Collector:
+    """Sends to one collector."""
+
+    def __init__(self, endpoint: str, *, ca_file: str | None = None, timeout: float = TIMEOUT) -> None:
+        self._session = _Session()
+        self._exporter = OTLPLogExporter(endpoint, ca_file, timeout=timeout, session=self._session)
+
+    def send(self, batch: Sequence[Delivery]) -> None:
+        """Export the batch in one request."""
+        self._session.begin()
+        result = self._exporter.export([_readable(each.record) for each in batch])
+        if self._session.outcome is not None:
+            raise self._session.outcome
+        if result is not LogRecordExportResult.SUCCESS:
+            raise Unreachable("the exporter failed")
+
+    def close(self) -> None:
+        self._exporter.shutdown()  # type: ignore[no-untyped-call]
+
+
+class _Session(requests.Session):
+    """Looks at every answer before the exporter does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trust_env = False
+        self.outcome: NotDelivered | None = None
+
+    def begin(self) -> None:
+        """Know nothing yet: where nothing is even asked, the exporter could not write what it was given."""
+        self.outcome = Refused("the records cannot be written as OTLP")
+
+    def request(self, *arguments: Any, **options: Any) -> requests.Response:
+        """Ask once more where a connection that was kept has been closed meanwhile; raise what came of it."""
+        try:
+            try:
+                response = super().request(*arguments, **options)
+            except requests.ConnectionError as error:
+                if isinstance(error, requests.Timeout):
+                    raise
+                response = super().request(*arguments, **options)
+            self.outcome = _judge(response)
+        except (OSError, ValueError) as error:  # all of requests' own are of the first
+            self.outcome = Unreachable(f"the collector does not answer ({type(error).__name__})")
+        if self.outcome is not None:
+            raise self.outcome  # the exporter logs its text, and does not try again
+        return response
+
+
+def _judge(response: requests.Response) -> NotDelivered | None:
+    """Give None where the collector has confirmed everything."""
+    status = response.status_code
+    if 200 <= status < 300:
+        rejected = _rejected(response.content)
+        return None if not rejected else Refused(f"the collector rejected {rejected} records")
+    if status in (400, 413, 422):
+        return Refused(f"status {status}")
+    wanted = response.headers.get("retry-after", "")
+    return Unreachable(f"status {status}", retry_after=retry_after(wanted, time.time()))
+
+
+def _rejected(content: bytes) -> int:
+    """Give how many records a collector says it did not take; what is no answer of OTLP says nothing of that."""
+    answer = ExportLogsServiceResponse()
+    try:
+        answer.ParseFromString(content)
+    except DecodeError:
+        return 0
+    return int(answer.partial_success.rejected_log_records)
+
+
+def _readable(record: Mapping[str, Any]) -> ReadableLogRecord:
+    event = log_event(record)
+    made = LogRecord(
+        timestamp=event.nanoseconds,
+        observed_timestamp=event.nanoseconds,
+        context=_context(event),
+        severity_number=SeverityNumber(event.severity_number),
+        severity_text=event.severity_text,
+        event_name=event.name,
+        body=dict(record),
+        attributes=event.attributes,
+    )
+    resource = Resource({"service.name": str(record.get("eventSource"))})
+    return ReadableLogRecord(made, resource, InstrumentationScope(SCOPE))
+
+
+def _context(event: LogEvent) -> Context:
+    """Give the trace in which the record was made."""
+    try:
+        trace, span = int(event.trace_id or "0", 16), int(event.span_id or "0", 16)
+    except ValueError:
+        return Context()
+    return set_span_in_context(NonRecordingSpan(SpanContext(trace, span, False, TraceFlags(0))), Context())
+
+
+def connector(url: SinkUrl) -> Callable[[], Collector]:
+    """Give what opens the collector; where the URL has no path, it is the usual one."""
+    parts = url.url
+    if parts.username is not None or parts.password is not None:
+        message = "a collector's credentials stand in the variable `OTEL_EXPORTER_OTLP_HEADERS`"
+        raise ConfigurationError(message, place="audit_sinks")
+    path = parts.path if parts.path not in ("", "/") else "/v1/logs"
+    endpoint = parts._replace(scheme=parts.scheme.removeprefix("otlp+"), path=path).geturl()
+    ca_file, timeout = url.options.get("ca_file"), url.seconds("timeout", TIMEOUT)
+    if ca_file is not None:
+        trusting(ca_file, place="ca_file")
+    return lambda: Collector(endpoint, ca_file=ca_file, timeout=timeout)

@@ -1,0 +1,137 @@
+"""Records to somebody's HTTPS endpoint: a POST of a JSON array, signed as Standard Webhooks says.
+
+A status of 2xx confirms the batch. 410 stops the sink, as that standard asks. 413 refuses what was sent for its size,
+400 and 422 for its content. Everything else is a matter of the endpoint and not of a record, and is tried again: other
+statuses, redirects (none is followed), timeouts. `Retry-After` is waited for. Must not live here: the signature
+(`webhook_signature`), connecting (`dialling`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ssl
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import httpcore2
+
+from iam_guard.audit.export.forms import FORMS, Form
+from iam_guard.audit.shipping.destination import Gone, Refused, Unreachable
+from iam_guard.audit.shipping.retry_after import retry_after
+from iam_guard.audit.shipping.sink_url import SinkUrl
+from iam_guard.audit.shipping.webhook_signature import WebhookSecrets, signed_headers
+from iam_guard.audit.subscription import Delivery
+from iam_guard.dialling import Dialling
+from iam_guard.errors import ConfigurationError
+from iam_guard.peers import is_loopback, trusting
+from iam_guard.private_files import read_private_file
+
+LARGEST_BODY = 1024 * 1024
+"""Bytes of one message; a batch that is larger goes as several."""
+
+LARGEST_ANSWER = 64 * 1024
+TIMEOUT = 10.0
+
+
+class Webhook:
+    """Posts to one endpoint; each message has a connection of its own."""
+
+    def __init__(
+        self,
+        url: str,
+        form: Form,
+        secrets: WebhookSecrets,
+        *,
+        trust: ssl.SSLContext,
+        timeout: float = TIMEOUT,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._url = url
+        self._form = form
+        self._secrets = secrets
+        self._trust = trust
+        self._timeout = timeout
+        self._clock = clock
+
+    def send(self, batch: Sequence[Delivery]) -> None:
+        """Post the batch in one message or several."""
+        for part in self._messages(batch):
+            body = f"[{','.join(part)}]".encode("ascii")
+            status, headers = self._post(body)
+            _judge(status, headers, self._clock())
+
+    def close(self) -> None:
+        """Nothing is open between messages."""
+
+    def _messages(self, batch: Sequence[Delivery]) -> Iterator[list[str]]:
+        part: list[str] = []
+        size = 0
+        for delivery in batch:
+            text = self._form(delivery.record)
+            if part and size + len(text) > LARGEST_BODY:
+                yield part
+                part, size = [], 0
+            part.append(text)
+            size += len(text) + 1
+        yield part
+
+    def _post(self, body: bytes) -> tuple[int, Mapping[bytes, bytes]]:
+        message_id = f"msg_{hashlib.sha256(body).hexdigest()[:32]}"
+        headers = [
+            ("content-type", "application/json"),
+            ("content-length", str(len(body))),
+            ("user-agent", "iam-guard"),
+            ("accept-encoding", "identity"),
+            *signed_headers(self._secrets, message_id, int(self._clock()), body),
+        ]
+        backend = Dialling(time.monotonic() + self._timeout, only_public=False)
+        try:
+            with (
+                httpcore2.ConnectionPool(self._trust, network_backend=backend) as pool,
+                pool.stream("POST", self._url, headers=headers, content=body) as answer,
+            ):
+                _drain(answer)
+                return answer.status, {name.lower(): value for name, value in answer.headers}
+        except (httpcore2.NetworkError, httpcore2.TimeoutException, httpcore2.ProtocolError, OSError) as error:
+            raise Unreachable(f"the endpoint does not answer ({type(error).__name__})") from None
+
+
+def _drain(answer: httpcore2.Response) -> None:
+    """Read what comes with the status, as far as it is short; only then has the other side answered."""
+    size = 0
+    for part in answer.iter_stream():
+        size += len(part)
+        if size > LARGEST_ANSWER:
+            return
+
+
+def _judge(status: int, headers: Mapping[bytes, bytes], now: float) -> None:
+    """Return where the endpoint has confirmed."""
+    if 200 <= status < 300:
+        return
+    if status == 410:
+        raise Gone("the endpoint wants no webhooks any more (status 410)")
+    if status in (400, 413, 422):
+        raise Refused(f"status {status}")
+    raise Unreachable(
+        f"status {status}", retry_after=retry_after(headers.get(b"retry-after", b"").decode("latin-1"), now)
+    )
+
+
+def connector(url: SinkUrl, secrets: Sequence[str] = ()) -> Callable[[], Webhook]:
+    """Give what opens the endpoint; `secrets` are those of the settings, where the URL names no file."""
+    parts = url.url
+    if parts.username is not None or parts.password is not None:
+        raise ConfigurationError("a webhook has no user and password, it is signed", place="audit_sinks")
+    if parts.scheme != "https" and not is_loopback(parts.hostname):
+        raise ConfigurationError("expected https for a webhook that is not at loopback", place="audit_sinks")
+    file = url.options.get("secret_file")
+    if file is not None:
+        remedy = "write one with `whsec_` and base64 of 32 random bytes"
+        ring = WebhookSecrets(read_private_file(Path(file), "webhook secret", remedy, place="secret_file"), place=file)
+    else:
+        ring = WebhookSecrets(secrets, place="audit_webhook_secrets")
+    trust, form = trusting(url.options.get("ca_file", ""), place="ca_file"), FORMS[url.form]
+    timeout, target = url.seconds("timeout", TIMEOUT), parts._replace(path=parts.path or "/").geturl()
+    return lambda: Webhook(target, form, ring, trust=trust, timeout=timeout)

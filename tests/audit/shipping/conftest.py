@@ -1,0 +1,26 @@
+"""What the tests of the destinations share: a receiver, and batches of a trail."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from iam_guard.audit.subscription import AuditReader, Delivery
+from tests.audit.shipping.receivers import Receiver, receiving
+from tests.audit.trails import RING, written
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with receiving() as found:
+        yield found
+
+
+@pytest.fixture
+def batch(tmp_path: Path) -> Sequence[Delivery]:
+    """Give the records of a small trail."""
+    written(tmp_path / "trail", 10)
+    with AuditReader(tmp_path / "trail", ring=RING).subscribe(follow=False) as subscription:
+        return list(subscription)

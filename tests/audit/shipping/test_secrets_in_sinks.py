@@ -1,0 +1,170 @@
+"""A planted secret never appears in any sink, at any nesting, in any field.
+
+Secrets of every kind that the masking knows are put into every field of calls, principals, resources, policies and
+decisions that a caller or an administrator can fill; the guard notes them; and what a file, a webhook, a collector and
+a NATS server were given, in every form, is searched as bytes. Must not live here: what is masked (`test_redaction`).
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from iam_guard.audit.export.forms import FORMS
+from iam_guard.audit.keys_read import ListedKeys
+from iam_guard.audit.opening import open_log
+from iam_guard.audit.pipeline import Pipeline
+from iam_guard.audit.shipping.destinations import open_sinks
+from iam_guard.audit.shipping.sink_url import SinkUrl
+from iam_guard.audit.signed_note import KeyRing
+from iam_guard.audit.signing_keys import create_signing_key_file, read_signing_keys
+from iam_guard.audit.subscription import AuditReader
+from iam_guard.audit.trail import Trail
+from iam_guard.errors import InvalidClientTokenId, InvalidInput, StoreUnavailable
+from iam_guard.model.decision import Decision, Outcome, PolicyRef, PolicyType, Reason
+from iam_guard.model.principal import Principal
+from iam_guard.model.request import AccessRequest, Call
+from iam_guard.settings import Settings
+from tests.audit.shipping.destinations import ship_once
+from tests.audit.shipping.nats_servers import Place, usual_server
+from tests.audit.shipping.receivers import receiving
+
+WEBHOOK_SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
+
+PLANTED = {
+    "api key": "igk_AKPLANTED_pl4nted0123456789abcdefghijklmnop",
+    "session token": "igst_pl4ntedPL4NTEDpl4nted0123456789",
+    "bearer": "Bearer pl4nted-opaque-token-of-somebody",
+    "json web token": "eyJhbGciOiJIUzI1NiJ9.eyJwbDRudGVkIjp0cnVlfQ.c2lnbmF0dXJlLXBsNG50ZWQ",
+    "secret access key": "wJalrXUtnFEMIaK7MDENGbPxRfiCYpl4ntedKEY0",
+    "password in a URL": "https://user:pl4nted-password@internal.example.com/",
+    "password in a query": "password=pl4nted-in-a-query",
+    "authorization header": "Authorization: Digest pl4nted-authorization",
+}
+MARKS = [b"pl4nted", b"PL4NTED", b"cGw0bnRlZ", b"eyJwbDRudGVkI", b"wJalrXUtnFEMIaK7MDENG"]
+
+
+def around(secret: str, depth: int) -> str:
+    """Put a secret into text, and that into JSON in a text, as deep as is asked for."""
+    text = f"before {secret} after"
+    for _ in range(depth):
+        text = json.dumps({"nested": [text, {"deeper": text}]})
+    return text
+
+
+def principals_named(secret: str) -> list[Principal]:
+    """Give principals of every kind; what is no name of a session is none here either."""
+    role = "arn:aws:iam::111122223333:role/Auditor"
+    made = [
+        Principal.from_arn(f"arn:aws:iam::111122223333:user/{secret}", userid=secret, tags={secret: secret}),
+        Principal.anonymous(),
+        Principal.service(secret),
+    ]
+    with suppress(InvalidInput):
+        session = f"arn:aws:sts::111122223333:assumed-role/Auditor/{secret}"
+        made.append(Principal.from_arn(session, role_arn=role, userid=f"AROA:{secret}"))
+    return made
+
+
+def plant(trail: Trail, secret: str) -> None:
+    """Note everything there is to note, with the secret in each field."""
+    call = Call(
+        request_id=secret,
+        kind="http",
+        method=secret,
+        path=f"/documents/{secret}?q={secret}",
+        host=secret,
+        source_ip=secret,
+        user_agent=secret,
+        region=secret,
+        secure=True,
+    )
+    principals = principals_named(secret)
+    policy = PolicyRef(secret, PolicyType.IDENTITY, arn=secret, digest=secret)
+    reason = Reason(PolicyType.IDENTITY, "Deny", policy, statement=0, sid=secret)
+    for principal in principals:
+        for outcome in Outcome:
+            request = AccessRequest(
+                principal, f"docs:{secret}", secret, {"docs:note": secret, "aws:PrincipalTag/x": secret}
+            )
+            trail.note(Decision(outcome, request, (reason,), epoch=7), call, started=0.0)
+            trail.note(Decision(outcome, request, (reason,), epoch=7, error=secret), call, started=0.0)
+    refusal = InvalidClientTokenId(f"no key {secret}", place=secret)
+    trail.note_authentication(refusal, call, kind=secret, credential_id=secret)
+    trail.note_error(
+        StoreUnavailable(secret, place=secret), call, principals[0], action=f"docs:{secret}", resource=secret
+    )
+
+
+def noted(folder: Path, secrets: list[str]) -> Path:
+    """Make a trail with secrets in every field."""
+    create_signing_key_file(folder / "key")
+    chosen = Settings(audit=f"{folder}/trail/", audit_key_file=str(folder / "key"), audit_wait=30.0)
+    log = open_log(chosen, None)
+    assert isinstance(log, Pipeline)
+    trail = Trail(log, keys=ListedKeys(("aws:*", "iam:*", "docs:*")))
+    for secret in secrets:
+        plant(trail, secret)
+    trail.close()
+    return folder / "trail"
+
+
+@pytest.fixture
+def place() -> Iterator[Place]:
+    found = Place(usual_server())
+    yield found
+    found.drop()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_no_sink_gets_a_planted_secret(tmp_path: Path, place: Place, form: str) -> None:
+    trail = noted(tmp_path, [around(secret, depth) for secret in PLANTED.values() for depth in (0, 1, 2)])
+    out = tmp_path / "out.jsonl"
+    with receiving() as hook, receiving() as collector:
+        urls = [
+            f"file:{out}#name=file&form={form}",
+            f"{hook.url}/in#name=hook&form={form}",
+            f"otlp+{collector.url}#name=otlp",
+            place.sink(f"&form={form}"),
+        ]
+        sinks = open_sinks([SinkUrl.parse(each) for each in urls], webhook_secrets=[WEBHOOK_SECRET])
+        shippers = ship_once(trail, *sinks, ring=KeyRing([read_signing_keys(tmp_path / "key")[0].verifier]))
+        assert {each.state for each in shippers.usage().values()} == {"ended"}
+        delivered = {each.delivered for each in shippers.usage().values()}
+        given = {
+            "file": out.read_bytes(),
+            "webhook": b"".join(repr(each).encode() + each.body for each in hook.accepted),
+            "collector": b"".join(repr(each).encode() + each.body for each in collector.accepted),
+            "nats": b"".join(repr(each).encode() + each.data for each in place.messages()),
+        }
+    [count] = delivered
+    assert count > len(PLANTED) * 3 * 20
+    for where, content in given.items():
+        assert len(content) > 100_000
+        assert [mark for mark in MARKS if mark in content] == [], where
+    beside = b"".join(path.read_bytes() for path in (trail / ".consumers").iterdir())
+    assert not any(mark in beside for mark in MARKS)
+
+
+@settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    secret=st.sampled_from(sorted(PLANTED.values())),
+    before=st.text(max_size=30),
+    after=st.text(max_size=30),
+    depth=st.integers(0, 3),
+)
+def test_whatever_stands_around_a_secret_no_form_has_it(
+    tmp_path_factory: pytest.TempPathFactory, secret: str, before: str, after: str, depth: int
+) -> None:
+    trail = noted(tmp_path_factory.mktemp("planted"), [around(f"{before} {secret} {after}", depth)])
+    with AuditReader(trail).subscribe(verify=False, follow=False) as subscription:
+        for _, record in subscription:
+            for form in FORMS.values():
+                assert not any(mark in form(record).encode() for mark in MARKS)

@@ -1,0 +1,127 @@
+"""A file and standard output: whole lines, on the disk before they count, whatever a crash has left."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from iam_guard.audit.export.forms import FORMS
+from iam_guard.audit.reader import read
+from iam_guard.audit.shard import segments_of
+from iam_guard.audit.shipping.destination import Gone, Unreachable
+from iam_guard.audit.shipping.destinations import open_sinks
+from iam_guard.audit.shipping.sink_url import SinkUrl
+from iam_guard.audit.shipping.to_file import LineFile, connector
+from iam_guard.audit.shipping.to_stdout import StandardOutput
+from iam_guard.audit.sinks import StreamSink
+from iam_guard.audit.subscription import Delivery
+from tests.audit.shipping.destinations import ship_once
+from tests.audit.trails import only_shard, written
+
+
+def file_at(path: Path, options: str = "") -> LineFile:
+    return connector(SinkUrl.parse(f"file:{path}#name=file{options}"))()
+
+
+def test_the_lines_of_the_trail_byte_for_byte(tmp_path: Path) -> None:
+    """So whoever has the file can hash its lines, and find them in the trail."""
+    trail, out = tmp_path / "trail", tmp_path / "out.jsonl"
+    written(trail, 40)
+    ship_once(trail, *open_sinks([SinkUrl.parse(f"file:{out}")]))
+    assert out.read_bytes() == b"".join(each.lines.read_bytes() for each in segments_of(only_shard(trail)))
+    assert out.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(("form", "mark"), [("ocsf", "class_uid"), ("otel", "resourceLogs")])
+def test_the_form_is_chosen(tmp_path: Path, batch: Sequence[Delivery], form: str, mark: str) -> None:
+    path = tmp_path / "out.jsonl"
+    made = file_at(path, f"&form={form}")
+    made.send(batch)
+    made.close()
+    found = [json.loads(line) for line in path.read_text().splitlines()]
+    assert len(found) == len(batch)
+    assert all(mark in each for each in found)
+
+
+def test_the_disk_has_a_batch_before_it_counts(
+    tmp_path: Path, batch: Sequence[Delivery], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    real = os.fsync
+
+    def sync(descriptor: int) -> None:
+        synced.append(os.fstat(descriptor).st_size)
+        real(descriptor)
+
+    monkeypatch.setattr("os.fsync", sync)
+    made = file_at(tmp_path / "out.jsonl")
+    made.send(batch)
+    made.close()
+    assert (tmp_path / "out.jsonl").stat().st_size in synced
+
+
+def test_a_half_line_of_a_crash_is_one_broken_line(tmp_path: Path, batch: Sequence[Delivery]) -> None:
+    path = tmp_path / "out.jsonl"
+    path.write_bytes(b'{"eventVersion":"1.11"}\n{"eventVersion":"1.')
+    made = file_at(path)
+    made.send(batch)
+    made.close()
+    broken: list[object] = []
+    records = list(read(path, on_broken=broken.append))
+    assert len(broken) == 1
+    assert records[1:] == [each.record for each in batch]
+
+
+def test_a_full_disk_is_tried_again(tmp_path: Path, batch: Sequence[Delivery], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The half line that it took is broken, and the batch comes whole after it."""
+    path = tmp_path / "out.jsonl"
+    made, real = file_at(path), os.write
+    monkeypatch.setattr("os.write", lambda descriptor, data: real(descriptor, bytes(data)[:100]))
+    with pytest.raises(Unreachable, match="cannot be written"):
+        made.send(batch)
+    monkeypatch.undo()
+    made.send(batch)
+    made.close()
+    broken: list[object] = []
+    assert list(read(path, on_broken=broken.append)) == [each.record for each in batch]
+    assert len(broken) == 1
+
+
+def test_a_file_that_is_rotated_away_is_followed(tmp_path: Path, batch: Sequence[Delivery]) -> None:
+    path = tmp_path / "out.jsonl"
+    made = file_at(path)
+    made.send(batch[:3])
+    path.rename(tmp_path / "out.jsonl.1")
+    made.send(batch[3:])
+    made.close()
+    assert [each["eventID"] for each in read(path)] == [each.record["eventID"] for each in batch[3:]]
+
+
+def test_a_folder_that_is_gone_is_tried_again(tmp_path: Path, batch: Sequence[Delivery]) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    made = file_at(folder / "out.jsonl")
+    folder.rmdir()
+    with pytest.raises(Unreachable, match="No such file"):
+        made.send(batch)
+    folder.mkdir()
+    made.send(batch)
+    made.close()
+
+
+def test_standard_output_is_lines(batch: Sequence[Delivery]) -> None:
+    stream = io.BytesIO()
+    StandardOutput(FORMS["record"], StreamSink(stream)).send(batch)
+    assert [json.loads(line) for line in stream.getvalue().splitlines()] == [each.record for each in batch]
+
+
+def test_a_closed_pipe_ends_the_sink(batch: Sequence[Delivery]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "wb", buffering=0) as stream, pytest.raises(Gone, match="closed"):
+        StandardOutput(FORMS["record"], StreamSink(stream)).send(batch)  # type: ignore[arg-type]

@@ -1,0 +1,428 @@
+"""NATS JetStream, on real servers: delivery, restarts, deduplication, full streams, slow consumers, credentials."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+from base64 import urlsafe_b64encode
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import nats
+import nkeys
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from nats.js import JetStreamContext
+from nats.js.api import ConsumerConfig, DiscardPolicy
+
+from iam_guard.audit.shipping.destination import Refused, Unreachable
+from iam_guard.audit.shipping.destinations import open_sinks
+from iam_guard.audit.shipping.sink_url import SinkUrl
+from iam_guard.audit.shipping.to_nats import JetStream, connector, message_id, subject_of
+from iam_guard.audit.subscription import Delivery, Offset
+from tests.audit.pipelines import ROOT, eventually
+from tests.audit.shipping.destinations import PATIENT, ship_once, shippers_to
+from tests.audit.shipping.nats_servers import Place, ask, own_server, usual_server
+from tests.audit.shipping.test_to_webhook import self_signed
+from tests.audit.trails import record, writer_in, written
+
+
+@pytest.fixture(scope="module")
+def server() -> str:
+    return usual_server()
+
+
+@pytest.fixture
+def place(server: str) -> Iterator[Place]:
+    found = Place(server)
+    yield found
+    try:
+        found.drop()
+    except nats.js.errors.NotFoundError:
+        return
+
+
+def broker(text: str) -> JetStream:
+    return connector(SinkUrl.parse(text))()
+
+
+def wanted(count: int, begin: int = 0) -> list[str]:
+    return [f"id-{number}" for number in range(begin, count)]
+
+
+def ids(place: Place, **login: Any) -> list[str]:
+    """Give the ids of the decisions in the stream, in its order."""
+    found = [json.loads(each.data) for each in place.messages(**login)]
+    return [each["eventID"] for each in found if "filler" in each]
+
+
+# --- subjects and ids ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("members", "subject"),
+    [
+        (
+            {"eventSource": "docs", "eventName": "GetDocument", "recipientAccountId": "111122223333"}
+            | {"iamGuard": {"kind": "decision", "outcome": "ImplicitlyDenied"}},
+            "a.b.111122223333.docs.GetDocument.ImplicitlyDenied",
+        ),
+        (
+            {"eventSource": "iam.amazonaws.com", "eventName": "CreateUser", "userIdentity": {"accountId": "1"}}
+            | {"recipientAccountId": None, "iamGuard": {"kind": "decision", "outcome": "Allowed"}},
+            "a.b.1.iam.CreateUser.Allowed",
+        ),
+        ({"eventName": "AuditGap", "iamGuard": {"kind": "audit_gap"}}, "a.b._._.AuditGap.audit_gap"),
+        ({"eventSource": "x.>", "eventName": "*\r\nPUB y"}, "a.b._.x__.___PUB_y._"),
+    ],
+)
+def test_the_subject_says_whose_what_and_what_came_of_it(members: dict[str, Any], subject: str) -> None:
+    assert subject_of("a.b", members) == subject
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["eventSource", "eventName", "recipientAccountId", "userIdentity", "iamGuard", "eventID"]),
+        st.text() | st.none() | st.integers() | st.dictionaries(st.just("outcome"), st.text()),
+    )
+)
+def test_whatever_a_record_says_its_subject_is_one_with_six_parts(members: dict[str, Any]) -> None:
+    """So that nobody publishes elsewhere, and wildcards of consumers fit."""
+    subject = subject_of("a.b", members)
+    assert len(subject.split(".")) == 6
+    assert all(
+        each.replace("_", "").replace("-", "").isalnum() or set(each) <= {"_", "-"} for each in subject.split(".")
+    )
+    assert subject.isascii()
+    made = message_id(Delivery(Offset("docs-x-1-2", 7), members))
+    assert made.isascii()
+    assert made.isprintable()
+    assert made.endswith("/docs-x-1-2/7")
+
+
+# --- delivery --------------------------------------------------------------------------------------------------------
+
+
+def test_every_record_is_a_message_in_the_streams_order(place: Place, tmp_path: Path) -> None:
+    shard = written(tmp_path, 60)
+    shippers = ship_once(tmp_path, *open_sinks([SinkUrl.parse(place.sink("&batch=25"))]))
+    found = place.messages()
+    records = [json.loads(each.data) for each in found]
+    assert [each["iamGuard"]["sequence"] for each in records] == list(range(len(records)))
+    assert shippers.usage()["nats"][:4] == ("ended", 0, len(records), 0)
+    for message, each in zip(found, records, strict=True):
+        assert message.subject == subject_of(place.prefix, each)
+        assert message.headers["Nats-Msg-Id"] == f"{each['eventID']}/{shard.name}/{each['iamGuard']['sequence']}"
+        assert message.headers["Content-Type"] == "application/json"
+
+
+def test_a_stream_that_is_made_has_limits_and_loses_nothing_for_them(place: Place, batch: Sequence[Delivery]) -> None:
+    made = broker(place.sink("&max_age=3600"))
+    made.send(batch)
+    made.send(batch)
+    made.close()
+
+    async def config(stream: JetStreamContext) -> Any:
+        return (await stream.stream_info(place.stream)).config
+
+    found = ask(place.url, config)
+    assert (found.max_bytes, found.max_age, found.discard, found.subjects) == (
+        *(50_000_000, 3600.0, DiscardPolicy.NEW),
+        [f"{place.prefix}.>"],
+    )
+    assert len(place.messages()) == len(batch)  # and what comes twice it keeps once
+
+
+def test_without_a_stream_nothing_is_confirmed(server: str, batch: Sequence[Delivery]) -> None:
+    lost = Place(server)
+    made = broker(f"{lost.url}/{lost.prefix}")
+    with pytest.raises(Unreachable, match="no stream takes the subject"):
+        made.send(batch)
+    made.close()
+
+
+def test_the_stream_that_was_asked_for_and_no_other_confirms(place: Place, batch: Sequence[Delivery]) -> None:
+    """Somebody else's stream may take the same subjects, with other limits."""
+    place.make(max_bytes=10_000_000)
+    made = broker(f"{place.url}/{place.prefix}#create={place.stream}_OTHER")
+    with pytest.raises(Unreachable, match="subjects overlap"):
+        made.send(batch)
+    made.close()
+
+
+# --- what does not fit -----------------------------------------------------------------------------------------------
+
+
+def test_a_stream_that_is_full_is_waited_for(place: Place, tmp_path: Path) -> None:
+    """The lag grows, nothing is lost, and what was waiting comes when there is room."""
+    place.make(max_msgs=10, discard=DiscardPolicy.NEW, max_bytes=10_000_000)
+    written(tmp_path, 30)
+    shippers = shippers_to(tmp_path, *open_sinks([SinkUrl.parse(place.sink("&batch=8"))]), manner=PATIENT)
+    shippers.start()
+    eventually(lambda: shippers.usage()["nats"].state == "failing")
+    assert "maximum messages exceeded" in str(shippers.usage()["nats"].problem)
+    first = place.messages()
+
+    async def make_room(stream: JetStreamContext) -> None:
+        config = (await stream.stream_info(place.stream)).config
+        await stream.update_stream(config.evolve(max_msgs=1000))
+
+    ask(place.url, make_room)
+    eventually(lambda: shippers.usage()["nats"].lag == 0)
+    shippers.close()
+    assert len(first) == 10
+    assert sorted(ids(place)) == sorted(wanted(30))
+
+
+def test_a_record_that_is_too_large_for_the_stream_is_listed_and_stops_nobody(place: Place, tmp_path: Path) -> None:
+    place.make(max_msg_size=2000, max_bytes=10_000_000)
+    writer = writer_in(tmp_path)
+    writer.append([record(number, filler="x" * (3000 if number == 5 else 0)) for number in range(10)])
+    writer.close()
+    shippers = ship_once(tmp_path, *open_sinks([SinkUrl.parse(place.sink())]))
+    assert ids(place) == [each for each in wanted(10) if each != "id-5"]
+    assert shippers.usage()["nats"].refused == 1
+
+
+def test_a_record_that_is_too_large_for_the_server_is_refused(tmp_path: Path, batch: Sequence[Delivery]) -> None:
+    """The server would close the connection for it, so it is not even sent."""
+    with own_server(tmp_path / "nats", config="max_payload: 4096") as server:
+        own = Place(server.url)
+        made = broker(own.sink())
+        offset, big = batch[1]
+        with pytest.raises(Refused, match="larger than the server takes"):
+            made.send([batch[0], Delivery(offset, big | {"filler": "x" * 5000})])
+        made.send(batch)
+        made.close()
+        assert ids(own) == wanted(10)
+
+
+def test_a_slow_consumer_neither_loses_records_nor_holds_up_the_sink(place: Place, tmp_path: Path) -> None:
+    """It takes one at a time, is away in between, and gets what it did not acknowledge again."""
+    written(tmp_path, 40)
+    ship_once(tmp_path, *open_sinks([SinkUrl.parse(place.sink())]))
+
+    async def consume(stream: JetStreamContext, count: int, *, forget: bool) -> list[str]:
+        config = ConsumerConfig(ack_wait=0.3, max_ack_pending=1)
+        subscription = await stream.pull_subscribe(f"{place.prefix}.>", "slow", place.stream, config)
+        found: list[str] = []
+        while len(found) < count:
+            [message] = await subscription.fetch(1, timeout=10)
+            record = json.loads(message.data)
+            is_ours = "filler" in record
+            found += [record["eventID"]] if is_ours else []
+            if not (is_ours and forget):
+                await message.ack_sync()
+        return found
+
+    got = ask(place.url, lambda stream: consume(stream, 15, forget=False))
+    again = ask(place.url, lambda stream: consume(stream, 2, forget=True))
+    got += ask(place.url, lambda stream: consume(stream, 25, forget=False))
+    assert again == ["id-15", "id-15"]
+    assert got == wanted(40)
+
+
+# --- outages ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_server_that_is_killed_and_comes_back_gets_everything_once(tmp_path: Path) -> None:
+    """While it is away nothing is dropped; the stream has each record once, whatever was under way."""
+    trail = tmp_path / "trail"
+    writer = writer_in(trail)
+    with own_server(tmp_path / "nats") as server:
+        own = Place(server.url)
+        sinks = open_sinks([SinkUrl.parse(own.sink("&batch=7&timeout=2"))])
+        shippers = shippers_to(trail, *sinks, manner=PATIENT)
+        shippers.start()
+        for life in range(3):
+            writer.append([record(number) for number in range(life * 100, life * 100 + 100)])
+            writer.checkpoint()
+            eventually(lambda: shippers.usage()["nats"].delivered > life * 100 + 30, 30)  # noqa: B023
+            server.kill()
+            eventually(lambda: shippers.usage()["nats"].state in ("failing", "shipping"), 30)
+            server.start()
+        writer.close()
+        eventually(lambda: shippers.usage()["nats"].lag == 0 and shippers.usage()["nats"].delivered >= 300, 30)
+        shippers.close()
+        assert sorted(ids(own), key=lambda each: int(each[3:])) == wanted(300)
+        assert shippers.usage()["nats"].refused == 0
+
+
+def test_a_server_that_is_away_is_seen_in_the_lag(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    trail = tmp_path / "trail"
+    written(trail, 20)
+    caplog.set_level(logging.DEBUG)
+    with own_server(tmp_path / "nats") as server:
+        own = Place(server.url)
+        server.kill()
+        shippers = shippers_to(trail, *open_sinks([SinkUrl.parse(own.sink("&timeout=2"))]), manner=PATIENT)
+        shippers.start()
+        eventually(lambda: shippers.usage()["nats"].failures > 1)
+        usage = shippers.usage()["nats"]
+        assert (usage.state, usage.delivered) == ("failing", 0)
+        assert usage.lag is not None
+        assert usage.lag > 20
+        server.start()
+        eventually(lambda: shippers.usage()["nats"].lag == 0, 30)
+        shippers.close()
+        assert ids(own) == wanted(20)
+    assert not [each for each in caplog.records if each.name.startswith("nats")]
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from iam_guard.audit.shipping import to_nats
+from iam_guard.audit.shipping.destinations import open_sinks
+from iam_guard.audit.shipping.sink_url import SinkUrl
+from iam_guard.audit.subscription import Subscription
+from tests.audit.shipping.destinations import ship_once
+def die(*_):
+    os.kill(os.getpid(), 9)
+Subscription.ack = lambda self, *offsets: die() if offsets else None
+ship_once(Path(sys.argv[1]), *open_sinks([SinkUrl.parse(sys.argv[2])]))
+"""
+
+
+def test_a_crash_between_the_servers_acknowledgement_and_ours_leaves_no_duplicate(place: Place, tmp_path: Path) -> None:
+    """The batch is sent again; the stream knows the ids."""
+    written(tmp_path, 30)
+    text = place.sink("&batch=20")
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), text], cwd=ROOT, check=False, timeout=60)
+    assert killed.returncode == -signal.SIGKILL
+    assert 0 < len(ids(place)) < 30
+    ship_once(tmp_path, *open_sinks([SinkUrl.parse(text)]))
+    assert ids(place) == wanted(30)
+
+
+def test_a_connection_that_was_cut_while_idle_is_made_anew(tmp_path: Path, batch: Sequence[Delivery]) -> None:
+    with own_server(tmp_path / "nats") as server:
+        own = Place(server.url)
+        made = broker(own.sink())
+        made.send(batch[:5])
+        server.kill()
+        server.start()
+        made._used -= 3600
+        made.send(batch[5:])
+        made.close()
+        assert ids(own) == wanted(10)
+
+
+# --- who gets in -----------------------------------------------------------------------------------------------------
+
+USERS = """
+authorization {
+  users: [{ user: "ship", password: "p/w:1@x" }]
+}
+"""
+TOKEN = 'authorization { token: "t0ken-of-ours" }'
+
+
+@pytest.mark.parametrize(
+    ("config", "login", "known"),
+    [
+        (USERS, "ship:p%2Fw%3A1%40x@", {"user": "ship", "password": "p/w:1@x"}),
+        (TOKEN, "t0ken-of-ours@", {"token": "t0ken-of-ours"}),
+        (TOKEN, "file", {"token": "t0ken-of-ours"}),
+    ],
+)
+def test_credentials_let_us_in_and_are_never_told(
+    tmp_path: Path,
+    batch: Sequence[Delivery],
+    config: str,
+    login: str,
+    known: dict[str, Any],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    with own_server(tmp_path / "nats", config=config) as server:
+        own = Place(server.url)
+        options = ""
+        if login == "file":
+            path = tmp_path / "token"
+            path.write_text("t0ken-of-ours\n")
+            path.chmod(0o600)
+            login, options = "", f"&token_file={path}"
+        text = own.sink(options).replace("nats://", f"nats://{login}")
+        made = broker(text)
+        made.send(batch)
+        made.close()
+        assert ids(own, **known) == wanted(10)
+        wrong = broker(own.sink().replace("nats://", "nats://ship:pl4nted@"))
+        with pytest.raises(Unreachable) as told:
+            wrong.send(batch)
+        wrong.close()
+    assert "pl4nted" not in str(told.value)
+    assert "does not let us in" in str(told.value)
+    assert "pl4nted" not in caplog.text
+    assert "t0ken" not in repr(made._server)
+    assert "p/w" not in repr(made._server)
+
+
+def token_of(signer: nkeys.KeyPair, subject: bytes, claims: dict[str, Any]) -> str:
+    """Sign claims as NATS does (its tokens are JWTs that nkeys sign)."""
+    made = {
+        "jti": "x",
+        "iat": 1_700_000_000,
+        "iss": signer.public_key.decode(),
+        "name": "test",
+        "sub": subject.decode(),
+    }
+    parts = [{"typ": "JWT", "alg": "ed25519-nkey"}, made | {"nats": claims | {"version": 2}}]
+    signed = ".".join(urlsafe_b64encode(json.dumps(each).encode()).decode().rstrip("=") for each in parts)
+    return f"{signed}.{urlsafe_b64encode(signer.sign(signed.encode())).decode().rstrip('=')}"
+
+
+def test_a_file_of_credentials_lets_us_in(tmp_path: Path, batch: Sequence[Delivery]) -> None:
+    """As `nsc` makes it: a signed token of the user, and the seed that answers the server's challenge."""
+    of_account = nkeys.PREFIX_BYTE_ACCOUNT
+    kinds = (nkeys.PREFIX_BYTE_OPERATOR, of_account, of_account, nkeys.PREFIX_BYTE_USER)
+    seeds = [nkeys.encode_seed(os.urandom(32), each) for each in kinds]
+    operator, system, account, user = (nkeys.from_seed(bytearray(each)) for each in seeds)
+    names = "subs data payload imports exports conn leaf mem_storage disk_storage streams consumer".split()
+    limits = dict.fromkeys(names, -1) | {"wildcards": True}
+    system_token = token_of(operator, system.public_key, {"type": "account"})
+    account_token = token_of(operator, account.public_key, {"type": "account", "limits": limits})
+    user_token = token_of(account, user.public_key, {"type": "user", "subs": -1, "data": -1, "payload": -1})
+    creds = tmp_path / "user.creds"
+    creds.write_text(
+        f"-----BEGIN NATS USER JWT-----\n{user_token}\n------END NATS USER JWT------\n\n"
+        f"-----BEGIN USER NKEY SEED-----\n{seeds[3].decode()}\n------END USER NKEY SEED------\n"
+    )
+    creds.chmod(0o600)
+    config = (
+        f"operator: {token_of(operator, operator.public_key, {'type': 'operator'})}\nresolver: MEMORY\n"
+        f"system_account: {system.public_key.decode()}\nresolver_preload: {{\n"
+        f"{system.public_key.decode()}: {system_token}\n{account.public_key.decode()}: {account_token} }}\n"
+    )
+    with own_server(tmp_path / "nats", config=config) as server:
+        own = Place(server.url)
+        made = broker(own.sink(f"&creds={creds}"))
+        made.send(batch)
+        made.close()
+        assert ids(own, user_credentials=str(creds)) == wanted(10)
+        nobody = broker(own.sink())
+        with pytest.raises(Unreachable, match="does not let us in"):
+            nobody.send(batch)
+        nobody.close()
+
+
+def test_a_tls_server_is_checked(tmp_path: Path, batch: Sequence[Delivery]) -> None:
+    pem = self_signed(tmp_path)
+    config = f'tls {{ cert_file: "{pem}", key_file: "{pem}" }}'
+    with own_server(tmp_path / "nats", config=config) as server:
+        own = Place(server.url)
+        text = own.sink().replace("nats://", "nats+tls://")
+        stranger = broker(text)
+        with pytest.raises(Unreachable):
+            stranger.send(batch)
+        stranger.close()
+        made = broker(f"{text}&ca_file={pem}")
+        made.send(batch)
+        made.close()
