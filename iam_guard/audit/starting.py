@@ -26,6 +26,15 @@ Start = Literal["earliest", "latest"] | int | datetime
 _TAIL = 256 * 1024
 
 
+def moment(text: str, *, place: str = "--since") -> datetime:
+    """Read a time; one without a zone is UTC. Raises `InvalidInput`."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidInput("expected a time such as `2026-11-25T04:00:00Z`", place=place) from None
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+
+
 def start_in(shard: Path, start: Start) -> int:
     """Give the sequence to start at."""
     match start:

@@ -31,9 +31,8 @@ from iam_guard.activity import (
 )
 from iam_guard.activity.feed import GROUP, Fed
 from iam_guard.activity.held import held_policies_of
-from iam_guard.audit.starting import Start
+from iam_guard.audit.starting import Start, moment
 from iam_guard.audit.subscription import AuditReader, Subscription
-from iam_guard.cli.audit_consumers import moment
 from iam_guard.cli.audit_sources import FOLDER, KEYS, NO_VERIFY, SINCE, believed_keys, keys_for, records_of
 from iam_guard.cli.options import JSON, STORE
 from iam_guard.settings import load
@@ -112,7 +111,7 @@ def generate_policy_command(
 
 
 def _moment(text: str | None, place: str) -> datetime | None:
-    return None if text is None else moment(text, place)
+    return None if text is None else moment(text, place=place)
 
 
 def _catalogues(app: str | None) -> list[Any]:

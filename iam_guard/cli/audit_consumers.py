@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from datetime import datetime
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -18,11 +17,10 @@ import click
 
 from iam_guard.audit.export.forms import FORMS
 from iam_guard.audit.record_filter import record_filter
-from iam_guard.audit.starting import Start
+from iam_guard.audit.starting import Start, moment
 from iam_guard.audit.subscription import AuditReader, Subscription
 from iam_guard.cli.audit_sources import FILTER, FOLDER, KEYS, SINCE, believed_keys
 from iam_guard.cli.options import JSON, STORE
-from iam_guard.errors import InvalidInput
 
 _UNVERIFIED = click.option(
     "--no-verify", is_flag=True, help="Show also what is not signed, and believe what stands there; needs no key."
@@ -109,14 +107,6 @@ def _each(subscription: Subscription, show: Callable[[dict[str, Any]], None]) ->
                 sys.stdout.flush()
     except KeyboardInterrupt:
         return
-
-
-def moment(text: str, place: str = "--since") -> datetime:
-    """Read a time of the command line."""
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        raise InvalidInput("expected a time such as `2026-11-25T04:00:00Z`", place=place) from None
 
 
 def _print_json(record: dict[str, Any]) -> None:

@@ -20,9 +20,9 @@ from iam_guard.audit.export.forms import FORMS
 from iam_guard.audit.shipping.destinations import FollowingSink, open_sinks
 from iam_guard.audit.shipping.shipper import Manner
 from iam_guard.audit.shipping.shippers import Shippers
-from iam_guard.audit.shipping.sink_url import SinkUrl, moment
+from iam_guard.audit.shipping.sink_url import SinkUrl
 from iam_guard.audit.signed_note import KeyRing
-from iam_guard.audit.starting import Start
+from iam_guard.audit.starting import Start, moment
 from iam_guard.audit.subscription import AuditReader, Offset
 from iam_guard.cli.audit_sources import FILTER, FOLDER, KEYS, SINCE, believed_keys
 from iam_guard.cli.options import JSON, STORE

@@ -16,12 +16,11 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from iam_guard.audit.export.forms import FORMS
-from iam_guard.audit.starting import Start
-from iam_guard.errors import ConfigurationError, InvalidInput
+from iam_guard.audit.starting import Start, moment
+from iam_guard.errors import ConfigurationError
 
 KINDS: Mapping[str, tuple[str, frozenset[str]]] = {
     "stdout": ("stdout", frozenset()),
@@ -183,12 +182,3 @@ def _since(text: str) -> Start:
         case "earliest" | "latest":
             return text
     return moment(text, place=_PLACE)
-
-
-def moment(text: str, *, place: str) -> datetime:
-    """Read a time; one without a zone is UTC."""
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise InvalidInput("expected a time such as `2026-11-25T04:00:00Z`", place=place) from None
-    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
