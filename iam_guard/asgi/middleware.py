@@ -13,27 +13,27 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from functools import partial
-from http import HTTPStatus
 from typing import Any, Final
 
 from iam_guard.asgi.body import Receive
-from iam_guard.asgi.client import Connection
 from iam_guard.asgi.routes import (
     HIDDEN,
     endpoint_of,
     guards_itself,
     is_router,
     is_taken,
-    mark_of,
     takes_care_of_itself,
     unguarded,
 )
 from iam_guard.asgi.sign_in import Body, sign_in
 from iam_guard.asgi.streamed import DecodedBody
+from iam_guard.enforcement.answer import check_answer, note_failure
+from iam_guard.enforcement.connection import Connection
 from iam_guard.enforcement.context import CurrentCall, serving
+from iam_guard.enforcement.endpoints import mark_of
 from iam_guard.enforcement.refusal import RefusalFormat, problem
-from iam_guard.enforcement.requirement import OWN_GUARD, PUBLIC, takes_unsigned
-from iam_guard.errors import ConfigurationError, DecisionUnavailable, IamGuardError, UndecidedEndpoint
+from iam_guard.enforcement.requirement import OWN_GUARD, takes_unsigned
+from iam_guard.errors import ConfigurationError, IamGuardError, UndecidedEndpoint
 from iam_guard.guard import Guard
 from iam_guard.model.request import Call
 
@@ -45,11 +45,6 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 _log = logging.getLogger("iam_guard.asgi")
 
 _POLICY_VIOLATION: Final = 1008
-_NOTHING_WANTED: Final = "iam-guard:UndecidedEndpoint"
-_ROUTER_ANSWERS = {307, 404}
-"""What a router says when no endpoint takes the request; nothing was decided, and nothing was given away."""
-_WRONG_METHOD: Final = 405
-"""The same for a path whose endpoint does not take the method; the router names the endpoint all the same."""
 
 
 class GuardMiddleware:
@@ -113,7 +108,8 @@ class GuardMiddleware:
             with serving(call):
                 await self.app(scope, receive, watched.send)
         except IamGuardError as error:
-            self._report(error, facts, call, is_body=watched.is_refused_for(error))
+            if call is not None:  # authentication errors were noted where they were made
+                note_failure(call, error, _log, is_body=watched.is_refused_for(error))
             if watched.started:
                 raise
             await self._refuse(error, scope, receive, send, facts)
@@ -139,21 +135,6 @@ class GuardMiddleware:
         if endpoint is HIDDEN:
             return True  # until the requirement that runs says so, such a call has no caller (`CurrentCall.caller`)
         return takes_unsigned(mark_of(endpoint, scope.get("method")))
-
-    def _report(self, error: IamGuardError, facts: Call, call: CurrentCall | None, *, is_body: bool) -> None:
-        """Note what no decision noted: bad input to a handler, a wrong set-up, an undecided endpoint."""
-        if call is None:
-            return  # authentication errors were noted where they were made
-        credential = call.principal.credential
-        if is_body and credential is not None:
-            self.guard.trail.note_authentication(error, facts, kind=credential.kind, credential_id=credential.id)
-            return
-        if error.fault == "receiver" and not isinstance(error, DecisionUnavailable):
-            _log.error("%s %s: %s", facts.method, facts.path, error)
-        if call.decisions:
-            return  # the decisions were noted where they were made
-        action = call.wanted or _NOTHING_WANTED
-        self.guard.trail.note_error(error, facts, action=action, resource="*", principal=call.principal)
 
     async def _refuse(self, error: IamGuardError, scope: Scope, receive: Receive, send: Send, facts: Call) -> None:
         refusal = self._refusal(error, facts.request_id)
@@ -218,16 +199,7 @@ class _Watched:
             if self.is_passed_on and mark_of(self._scope.get("endpoint"), None) != OWN_GUARD:
                 raise UndecidedEndpoint("a request for an application with a guard of its own was answered by another")
             return
-        if self.call.refusal is not None and message.get("status") == HTTPStatus.INTERNAL_SERVER_ERROR:
-            raise self.call.refusal
-        if self.call.decisions:
-            return
         endpoint = self._scope.get("endpoint")
-        mark = mark_of(endpoint, self._scope.get("method"))
-        status = message.get("status", 0)
-        if mark == PUBLIC or status == _WRONG_METHOD or (status in _ROUTER_ANSWERS and is_router(endpoint)):
-            return
-        if mark is not None and status >= 400:
-            return  # the framework refused, a bad parameter say, before the guarded handler could ask
-        name = getattr(endpoint, "__qualname__", None) or type(endpoint).__name__
-        raise UndecidedEndpoint(f"the endpoint `{name}` answered without a decision and is not public")
+        if not self.call.decisions and mark_of(endpoint, None) is None and is_router(endpoint):
+            endpoint = None
+        check_answer(self.call, message.get("status", 0), endpoint, self._scope.get("method"))

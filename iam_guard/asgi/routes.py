@@ -8,32 +8,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
-from iam_guard.enforcement.requirement import MARK, OWN_GUARD
+from iam_guard.enforcement.endpoints import Endpoint, guards_of, name_of, own_mark
+from iam_guard.enforcement.requirement import OWN_GUARD
 
 _METHODS = ("get", "head", "post", "put", "patch", "delete", "options", "query")
 
 HIDDEN: Final = object()
 """Stands for an endpoint that nobody but the router can tell."""
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """One endpoint: `path` is the whole template, `guards` what stands on it (`docs:GetDocument on …`, `public`)."""
-
-    path: str
-    methods: tuple[str, ...]
-    name: str
-    guards: tuple[str, ...]
-
-    @property
-    def is_guarded(self) -> bool:
-        return bool(self.guards)
-
-    def __str__(self) -> str:
-        return f"{','.join(self.methods) or 'ANY'} {self.path} ({self.name})"
 
 
 def inventory(app: Any) -> list[Endpoint]:
@@ -44,20 +27,6 @@ def inventory(app: Any) -> list[Endpoint]:
 def unguarded(app: Any) -> list[Endpoint]:
     """List the endpoints that are neither guarded nor public."""
     return [endpoint for endpoint in inventory(app) if not endpoint.is_guarded]
-
-
-def mark_of(endpoint: Any, method: str | None) -> Any:
-    """Give the mark of what answers a call: of an endpoint class without a mark, its handler's; None without any.
-
-    `method` is the HTTP method, None for a WebSocket.
-    """
-    mark = _mark_of(endpoint)
-    if mark is not None or not inspect.isclass(endpoint):
-        return mark
-    name = "on_connect" if method is None else method.lower()
-    if name == "head" and not hasattr(endpoint, name):
-        name = "get"
-    return _mark_of(getattr(endpoint, name, None))
 
 
 def guards_itself(app: Any) -> bool:
@@ -74,7 +43,7 @@ def takes_care_of_itself(app: Any, scope: Mapping[str, Any]) -> bool:
     if route is None or getattr(route, "endpoint", None) is not None:
         return False
     mounted = getattr(route, "app", None)
-    return _mark_of(mounted) == OWN_GUARD or takes_care_of_itself(mounted, {**scope, **child})
+    return own_mark(mounted) == OWN_GUARD or takes_care_of_itself(mounted, {**scope, **child})
 
 
 def endpoint_of(app: Any, scope: Mapping[str, Any]) -> Any:
@@ -145,30 +114,19 @@ def _mounted(route: Any, path: str) -> Iterator[Endpoint]:
     if inside:
         yield from _walk(inside, path)
         return
-    yield Endpoint(path or "/", (), getattr(route, "name", None) or type(app).__name__, _guards(app))
+    yield Endpoint(path or "/", (), getattr(route, "name", None) or type(app).__name__, guards_of(app))
 
 
 def _endpoints(route: Any, path: str, endpoint: Any) -> Iterator[Endpoint]:
-    name = getattr(endpoint, "__qualname__", None) or type(endpoint).__name__
+    name = name_of(endpoint)
     methods = tuple(sorted(getattr(route, "methods", None) or ()))
     if not hasattr(route, "methods"):
         methods = ("WEBSOCKET",)
-    if not inspect.isclass(endpoint) or _mark_of(endpoint) is not None:
-        yield Endpoint(path, methods, name, _guards(endpoint))
+    if not inspect.isclass(endpoint) or own_mark(endpoint) is not None:
+        yield Endpoint(path, methods, name, guards_of(endpoint))
         return
     handlers = [(each, getattr(endpoint, each)) for each in _METHODS if hasattr(endpoint, each)]
     for method, handler in handlers:
-        yield Endpoint(path, (method.upper(),), f"{name}.{method}", _guards(handler))
+        yield Endpoint(path, (method.upper(),), f"{name}.{method}", guards_of(handler))
     if not handlers:
-        yield Endpoint(path, methods, name, _guards(getattr(endpoint, "on_connect", None)))
-
-
-def _mark_of(endpoint: Any) -> Any:
-    while endpoint is not None and not hasattr(endpoint, MARK) and hasattr(endpoint, "func"):
-        endpoint = endpoint.func  # functools.partial
-    return getattr(endpoint, MARK, None)
-
-
-def _guards(endpoint: Any) -> tuple[str, ...]:
-    mark = _mark_of(endpoint)
-    return () if mark is None else (str(mark),)
+        yield Endpoint(path, methods, name, guards_of(getattr(endpoint, "on_connect", None)))
