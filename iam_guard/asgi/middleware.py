@@ -18,9 +18,9 @@ from typing import Any, Final
 from iam_guard.asgi.body import Receive
 from iam_guard.asgi.routes import (
     HIDDEN,
+    answering,
     endpoint_of,
     guards_itself,
-    is_router,
     is_taken,
     takes_care_of_itself,
     unguarded,
@@ -199,7 +199,5 @@ class _Watched:
             if self.is_passed_on and mark_of(self._scope.get("endpoint"), None) != OWN_GUARD:
                 raise UndecidedEndpoint("a request for an application with a guard of its own was answered by another")
             return
-        endpoint = self._scope.get("endpoint")
-        if not self.call.decisions and mark_of(endpoint, None) is None and is_router(endpoint):
-            endpoint = None
+        endpoint = None if self.call.decisions else answering(self._scope)
         check_answer(self.call, message.get("status", 0), endpoint, self._scope.get("method"))

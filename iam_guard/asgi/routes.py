@@ -1,7 +1,8 @@
 """The inventory of an application's endpoints: which action guards each, which are public, which nobody guards.
 
-Walks the routes of Starlette and of what is built on it: nested routers, mounts, hosts, endpoint classes, WebSockets,
-and FastAPI's included routers. Must not live here: deciding.
+Walks the routes of Starlette and of what is built on it: nested routers, mounts, hosts, endpoint classes, WebSockets;
+those of FastAPI, with its included routers and the dependencies that guard; and those of Litestar, whose handlers have
+guards of their own. Must not live here: deciding.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ import inspect
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from iam_guard.enforcement.endpoints import Endpoint, guards_of, name_of, own_mark
-from iam_guard.enforcement.requirement import OWN_GUARD
+from iam_guard.enforcement.endpoints import Endpoint, endpoint_row, mark_of, name_of, own_mark
+from iam_guard.enforcement.requirement import OWN_GUARD, Requirement
 
 _METHODS = ("get", "head", "post", "put", "patch", "delete", "options", "query")
 
@@ -50,13 +51,14 @@ def endpoint_of(app: Any, scope: Mapping[str, Any]) -> Any:
     """Find the endpoint that will answer a request, before the router does; None without one.
 
     Asks the routes themselves, as `takes_care_of_itself` does, down through what is mounted. `HIDDEN` where a route
-    takes the request and does not say what is behind it, as FastAPI's included routers do.
+    takes the request and does not say what is behind it, as FastAPI's included routers do, or where something else
+    than the endpoint guards it.
     """
     route, child = _taking(app, scope)
     if route is None:
         return None
     endpoint, mounted = getattr(route, "endpoint", None), getattr(route, "app", None)
-    if endpoint is None and mounted is None:
+    if (endpoint is None and mounted is None) or _guarding(route):
         return HIDDEN
     return endpoint_of(mounted, {**scope, **child}) if endpoint is None else endpoint
 
@@ -81,6 +83,40 @@ def is_router(endpoint: Any) -> bool:
     return endpoint is None or bool(_routes_of(endpoint))
 
 
+def answering(scope: Mapping[str, Any]) -> Any:
+    """Give what answers a call after its routing: a marked endpoint, or what stands in for it; None without one.
+
+    Litestar names a handler and no endpoint. A dependency of FastAPI and a guard of Litestar that decide stand in for
+    an endpoint that is not marked itself.
+    """
+    endpoint = scope.get("endpoint")
+    handler = scope.get("route_handler")
+    if handler is not None and is_router(endpoint):
+        endpoint = getattr(handler, "fn", None)
+    if mark_of(endpoint, scope.get("method")) is not None:
+        return endpoint
+    route = (scope.get("fastapi") or {}).get("effective_route_context")
+    for each in (handler, route, scope.get("route")):
+        for guarding in _guarding(each):
+            return guarding
+    return None if is_router(endpoint) else endpoint
+
+
+def _guarding(route: Any) -> list[Any]:
+    """List what is called before a route's endpoint and decides: dependencies of FastAPI, guards of Litestar."""
+    found = []
+    resolve = getattr(route, "resolve_guards", None)
+    if resolve is not None:
+        found = list(resolve())
+    waiting = [getattr(route, "dependant", None)]
+    while waiting:
+        dependant = waiting.pop(0)
+        inner = list(getattr(dependant, "dependencies", None) or ())
+        found += [getattr(each, "call", None) for each in inner]
+        waiting += inner
+    return [each for each in found if isinstance(own_mark(each), Requirement)]
+
+
 def _routes_of(app: Any) -> Iterable[Any]:
     """Find the routes of an application, through the middlewares around it."""
     seen = 0
@@ -97,14 +133,33 @@ def _walk(routes: Iterable[Any], prefix: str) -> Iterator[Endpoint]:
     for route in routes:
         path = prefix + (getattr(route, "path", None) or "")
         endpoint = getattr(route, "endpoint", None)
-        original = getattr(route, "original_router", None)  # FastAPI keeps an included router as a node of its own
+        contexts = getattr(route, "effective_route_contexts", None)  # FastAPI keeps an included router as a node
+        handlers = getattr(route, "route_handlers", None) or _alone(getattr(route, "route_handler", None))
         if endpoint is not None:
             yield from _endpoints(route, path, endpoint)
-        elif original is not None:
-            context = getattr(route, "include_context", None)
-            yield from _walk(original.routes, prefix + (getattr(context, "prefix", "") or ""))
+        elif contexts is not None:
+            yield from _walk([getattr(each, "starlette_route", None) or each for each in contexts()], prefix)
+        elif handlers:
+            yield from _handlers(handlers, path)
         else:
             yield from _mounted(route, path)
+
+
+def _alone(handler: Any) -> list[Any]:
+    return [] if handler is None else [handler]
+
+
+def _handlers(handlers: Iterable[Any], path: str) -> Iterator[Endpoint]:
+    """The handlers of one path of Litestar; what is mounted there stands in a handler too."""
+    for handler in handlers:
+        methods = tuple(sorted(str(getattr(each, "value", each)) for each in getattr(handler, "http_methods", ())))
+        endpoint = handler.fn
+        if not methods and getattr(handler, "is_mount", False) and _routes_of(endpoint) and own_mark(endpoint) is None:
+            yield from _walk(_routes_of(endpoint), path)
+            continue
+        is_socket = hasattr(handler, "resolve_websocket_class")
+        name = name_of(getattr(endpoint, "func", endpoint))
+        yield endpoint_row(path, methods or ("WEBSOCKET",) * is_socket, name, endpoint, *_guarding(handler))
 
 
 def _mounted(route: Any, path: str) -> Iterator[Endpoint]:
@@ -114,7 +169,7 @@ def _mounted(route: Any, path: str) -> Iterator[Endpoint]:
     if inside:
         yield from _walk(inside, path)
         return
-    yield Endpoint(path or "/", (), getattr(route, "name", None) or type(app).__name__, guards_of(app))
+    yield endpoint_row(path or "/", (), getattr(route, "name", None) or type(app).__name__, app)
 
 
 def _endpoints(route: Any, path: str, endpoint: Any) -> Iterator[Endpoint]:
@@ -123,10 +178,10 @@ def _endpoints(route: Any, path: str, endpoint: Any) -> Iterator[Endpoint]:
     if not hasattr(route, "methods"):
         methods = ("WEBSOCKET",)
     if not inspect.isclass(endpoint) or own_mark(endpoint) is not None:
-        yield Endpoint(path, methods, name, guards_of(endpoint))
+        yield endpoint_row(path, methods, name, endpoint, *_guarding(route))
         return
     handlers = [(each, getattr(endpoint, each)) for each in _METHODS if hasattr(endpoint, each)]
     for method, handler in handlers:
-        yield Endpoint(path, (method.upper(),), f"{name}.{method}", guards_of(handler))
+        yield endpoint_row(path, (method.upper(),), f"{name}.{method}", handler)
     if not handlers:
-        yield Endpoint(path, methods, name, guards_of(getattr(endpoint, "on_connect", None)))
+        yield endpoint_row(path, methods, name, getattr(endpoint, "on_connect", None))

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-from iam_guard.enforcement.requirement import MARK
+from iam_guard.enforcement.requirement import MARK, Requirement
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,8 @@ class Endpoint:
     methods: tuple[str, ...]
     name: str
     guards: tuple[str, ...]
+    requirements: tuple[Requirement, ...] = ()
+    """What is asked for before it answers."""
 
     @property
     def is_guarded(self) -> bool:
@@ -27,6 +31,13 @@ class Endpoint:
 
     def __str__(self) -> str:
         return f"{','.join(self.methods) or 'ANY'} {self.path} ({self.name})"
+
+
+def endpoint_row(path: str, methods: tuple[str, ...], name: str, *guarding: Any) -> Endpoint:
+    """Make the row of an endpoint: what answers, and what is called before it and may decide."""
+    marks = [mark for each in guarding if (mark := own_mark(each)) is not None]
+    requirements = tuple(mark for mark in marks if isinstance(mark, Requirement))
+    return Endpoint(path, methods, name, tuple(str(mark) for mark in marks), requirements)
 
 
 def mark_of(endpoint: Any, method: str | None) -> Any:
@@ -48,6 +59,14 @@ def own_mark(endpoint: Any) -> Any:
     while endpoint is not None and not hasattr(endpoint, MARK) and hasattr(endpoint, "func"):
         endpoint = endpoint.func  # functools.partial
     return getattr(endpoint, MARK, None)
+
+
+def marked_like(endpoint: T, other: Any) -> T:
+    """Mark what stands in for another endpoint as that one is marked; for whoever wraps guarded handlers."""
+    mark = own_mark(other)
+    if mark is not None:
+        setattr(endpoint, MARK, mark)
+    return endpoint
 
 
 def guards_of(endpoint: Any) -> tuple[str, ...]:
