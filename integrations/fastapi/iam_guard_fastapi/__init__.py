@@ -31,7 +31,7 @@ from iam_guard import (
 )
 from iam_guard.errors import InvalidInput
 
-__all__ = ["Caller", "caller", "describe", "guard_docs", "guarded", "public_docs"]
+__all__ = ["Caller", "anybody", "caller", "describe", "guard_docs", "guarded", "public_docs"]
 
 ResourceSource: TypeAlias = str | Callable[..., Resource | str | Awaitable[Resource | str | None] | None]
 ContextSource: TypeAlias = Mapping[str, Any] | Callable[..., Any] | None
@@ -45,6 +45,11 @@ async def caller() -> Principal:
 
 Caller: TypeAlias = Annotated[Principal, Depends(caller)]
 """The caller as a parameter: `async def get_document(caller: Caller)`."""
+
+
+@public
+async def anybody() -> None:
+    """Open a router, with all that nobody guards in it, to everybody: `APIRouter(dependencies=[Depends(anybody)])`."""
 
 
 def guarded(
