@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any, Final
 
 from iam_guard.asgi.body import Receive
+from iam_guard.asgi.parameters import ParameterReadings, declared_parameters, no_readings
 from iam_guard.asgi.routes import (
     HIDDEN,
     answering,
@@ -54,13 +55,23 @@ class GuardMiddleware:
 
     `refusal` gives the form of refusals, RFC 9457 by default. `check_routes=False` lets an application start although
     the inspection of its routes finds endpoints that are neither guarded nor public; they still answer 500.
+    `readings` is for adapters: it gives what those who declare a path parameter read from it.
     """
 
-    def __init__(self, app: App, *, guard: Guard, refusal: RefusalFormat = problem, check_routes: bool = True) -> None:
+    def __init__(
+        self,
+        app: App,
+        *,
+        guard: Guard,
+        refusal: RefusalFormat = problem,
+        check_routes: bool = True,
+        readings: ParameterReadings = no_readings,
+    ) -> None:
         self.app = app
         self.guard = guard
         self._refusal = refusal
         self._check_routes = check_routes
+        self._read_parameters = partial(declared_parameters, readings=readings)
         self._connection = Connection(guard.settings)
         self._has_own_guards: bool | None = None
 
@@ -104,7 +115,7 @@ class GuardMiddleware:
             if body is not None:
                 receive = body.receive
                 scope = watched.receives(body)
-            call = CurrentCall(self.guard, principal, facts, scope)
+            call = CurrentCall(self.guard, principal, facts, scope, read_parameters=self._read_parameters)
             call.has_unsigned_payload = body is not None and body.is_unsigned
             watched.call = call
             with serving(call):

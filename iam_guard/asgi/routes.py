@@ -52,8 +52,11 @@ def endpoint_of(app: Any, scope: Mapping[str, Any]) -> Any:
 
     Asks the routes themselves, as `takes_care_of_itself` does, down through what is mounted. `HIDDEN` where a route
     takes the request and does not say what is behind it, as FastAPI's included routers do, or where something else
-    than the endpoint guards it.
+    than the endpoint guards it. Litestar has found the handler already.
     """
+    handler = scope.get("route_handler")
+    if handler is not None:
+        return handler.fn if own_mark(handler.fn) is not None else HIDDEN
     route, child = _taking(app, scope)
     if route is None:
         return None

@@ -95,6 +95,11 @@ def conversions(app: FastAPI | APIRouter) -> None:
     async def of_two(number: str, same: Annotated[int, Depends(load_number)]) -> list[Any]:
         return [number, decided()]
 
+    @app.get("/decorated/{number}")
+    @docs.requires("GetDocument", resource="document/{number}")
+    async def of_decorated(found: Annotated[int, Depends(load_number)], request: Request) -> list[Any]:
+        return [found, decided()]
+
 
 ID = "0A000000-0000-4000-8000-000000000001"
 
@@ -114,6 +119,7 @@ ID = "0A000000-0000-4000-8000-000000000001"
         ("/raw/007", "007"),
         ("/starlette/007", 7),
         ("/two/7", "7"),
+        ("/decorated/007", 7),
     ],
 )
 def test_the_decision_is_about_what_the_handler_has(

@@ -5,9 +5,7 @@ stays outside, and the handler is known. The decorators of `iam_guard` work on L
 `guarded` is the same as a guard of Litestar, for a handler, a controller, a router or the whole application. Must not
 live here: any decision.
 
-A guard runs before Litestar has the handler's arguments. What it decides about must be what the handler will use, `7`
-and not `007` where the handler has an `int`: so the path parameters are read as the handler and its dependencies
-declare them. A response that Litestar keeps (`cache=True`) is given without the handler, and so without its decorator:
+A response that Litestar keeps (`cache=True`) is given without the handler, and so without its decorator:
 such a handler needs a guard, or it answers 500. What is mounted needs `copy_scope=False`, for the guard looks into the
 scope to see which endpoint inside it answers.
 """
@@ -15,6 +13,7 @@ scope to see which endpoint inside it answers.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from copy import copy
 from typing import Any, TypeAlias, cast
 
 import msgspec
@@ -41,11 +40,10 @@ from iam_guard import (
     current_principal,
     describe_openapi,
     inventory,
-    marked_like,
     public,
     requires,
 )
-from iam_guard.errors import ConfigurationError, InvalidInput
+from iam_guard.errors import ConfigurationError
 
 __all__ = ["Caller", "GuardPlugin", "anybody", "caller", "guarded"]
 
@@ -70,14 +68,17 @@ class GuardPlugin(InitPlugin, ReceiveRoutePlugin):
 
     def on_app_init(self, app_config: AppConfig) -> AppConfig:
         middleware = cast("Any", GuardMiddleware)  # Litestar has types of its own for ASGI
-        app_config.middleware.insert(0, DefineMiddleware(middleware, guard=self._guard, **self._options))
+        app_config.middleware.insert(
+            0, DefineMiddleware(middleware, guard=self._guard, readings=_readings, **self._options)
+        )
         app_config.exception_handlers.setdefault(IamGuardError, _pass_on)
         if self._check_routes:
             app_config.on_startup.insert(0, _inspect)
-        config = app_config.openapi_config
-        if config is not None:
-            make = config.to_openapi_schema
+        if app_config.openapi_config is not None:
+            make = app_config.openapi_config.to_openapi_schema
+            config = copy(app_config.openapi_config)  # that of Litestar is shared by all applications
             config.to_openapi_schema = lambda: _Described.of(make(), self._endpoints)  # type: ignore[method-assign]
+            app_config.openapi_config = config
         return app_config
 
     def receive_route(self, route: BaseRoute) -> None:
@@ -147,41 +148,24 @@ def guarded(
     declare = requires if service is None else service.requires
 
     @declare(action, resource=resource, context=context, conceal=conceal, unsigned_payload=unsigned_payload)
-    async def decided(request: Connection, /, **path_parameters: object) -> None: ...
+    async def guard(request: Connection, handler: BaseRouteHandler) -> None: ...
 
-    async def guard(connection: Connection, handler: BaseRouteHandler) -> None:
-        await decided(connection, **_path_parameters(connection, handler))
-
-    return marked_like(guard, decided)
+    return guard
 
 
-def _path_parameters(connection: Connection, handler: BaseRouteHandler) -> dict[str, object]:
-    """Give the path parameters as those have them who declare them: the handler and its dependencies.
+def _readings(scope: Mapping[str, Any], name: str, value: object) -> Iterator[object]:
+    """Give what the handler and its dependencies have who declare a path parameter.
 
-    One that cannot be read stays as it came: Litestar answers 400, and no handler runs. Raises `InvalidInput` for one
-    that is read in two ways, since it is not known which of them is used.
+    Nothing for one that cannot be read: Litestar answers 400, and no handler runs.
     """
-    parameters: dict[str, object] = dict(connection.path_params)
-    for name, value in list(parameters.items()):
-        read = {str(each): each for each in _readings(handler, name, value)}
-        if len(read) > 1:
-            raise InvalidInput("expected a value that is read in one way", place=f"path parameter {name}")
-        parameters.update((name, each) for each in read.values())
-    return parameters
-
-
-def _readings(handler: BaseRouteHandler, name: str, value: object) -> Iterator[object]:
-    if isinstance(handler, ASGIRouteHandler):
+    handler: BaseRouteHandler | None = scope.get("route_handler")
+    if handler is None or isinstance(handler, ASGIRouteHandler):
         return
-    signatures = [handler.parsed_fn_signature, *(each.parsed_fn_signature for each in _dependencies(handler))]
-    for signature in signatures:
+    dependencies = handler.resolve_dependencies().values()
+    for signature in (handler.parsed_fn_signature, *(each.parsed_fn_signature for each in dependencies)):
         field = signature.parameters.get(name)
         if field is not None:
             try:
                 yield msgspec.convert(value, field.annotation, strict=False, dec_hook=handler.default_deserializer)
             except (TypeError, ValueError):  # msgspec's errors are of these
                 continue
-
-
-def _dependencies(handler: BaseRouteHandler) -> list[Any]:
-    return list(handler.resolve_dependencies().values())
