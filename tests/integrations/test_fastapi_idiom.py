@@ -14,7 +14,7 @@ from tests.integrations.contract import needed
 
 needed("fastapi", "iam_guard_fastapi", "openapi_spec_validator")
 
-from fastapi import APIRouter, Depends, FastAPI, Request  # noqa: E402
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, WebSocket  # noqa: E402
 from fastapi import Path as PathParameter  # noqa: E402
 from fastapi.responses import Response  # noqa: E402
 from iam_guard_fastapi import Caller, anybody, describe, guard_docs, guarded, public_docs  # noqa: E402
@@ -134,6 +134,51 @@ def test_the_decision_is_about_what_the_handler_has(
     app.include_router(outer, prefix="/v1")
     answer = client_of(guard, app).get(prefix + path, headers=sign(RITA, "GET", prefix + path))
     assert answer.json() == [used, f"{ARN}document/{used}"]
+
+
+@pytest.mark.parametrize("path", ["/socket/007", "/v1/socket/007", "/v1/inner/socket/007"])
+def test_the_same_for_websockets(guard: Guard, sign: Sign, path: str) -> None:
+    app, outer, inner = FastAPI(), APIRouter(), APIRouter()
+
+    async def watch(websocket: WebSocket, number: int) -> None:
+        await websocket.accept()
+        await websocket.send_json([number, decided()])
+        await websocket.close()
+
+    app.websocket("/socket/{number}", dependencies=by_number)(watch)
+    inner.websocket("/socket/{number}")(watch)
+    outer.include_router(inner, prefix="/inner", dependencies=by_number)
+    app.include_router(inner, prefix="/v1", dependencies=by_number)
+    app.include_router(outer, prefix="/v1")
+    with client_of(guard, app).websocket_connect(path, headers=sign(RITA, "GET", path)) as socket:
+        assert socket.receive_json() == [7, f"{ARN}document/7"]
+
+
+RAN: list[str] = []
+
+
+def missing(document_id: str) -> None:
+    RAN.append(document_id)
+    raise HTTPException(404)
+
+
+def test_a_dependency_of_the_route_decides_before_what_the_handler_needs(guard: Guard, sign: Sign) -> None:
+    """A decorator decides when all dependencies have run; what they answer goes out."""
+    app = FastAPI()
+    RAN.clear()
+
+    @app.get("/first/{document_id}", dependencies=[Depends(may_read)])
+    async def first(document_id: str, found: Annotated[None, Depends(missing)]) -> None: ...
+
+    @app.get("/last/{document_id}")
+    @docs.requires("GetDocument", resource="document/{document_id}")
+    async def last(document_id: str, found: Annotated[None, Depends(missing)]) -> None: ...
+
+    client = client_of(guard, app)
+    assert client.get("/first/7").status_code == 401
+    assert RAN == []
+    assert client.get("/last/7").status_code == 404
+    assert client.get("/first/7", headers=sign(RITA, "GET", "/first/7")).status_code == 404
 
 
 def test_a_parameter_that_is_read_in_two_ways_is_refused(guard: Guard, sign: Sign) -> None:
