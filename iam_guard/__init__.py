@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from iam_guard.asgi.middleware import GuardMiddleware as GuardMiddleware
+    from iam_guard.asgi.routes import inventory as inventory
     from iam_guard.assemble import open_guard as open_guard
     from iam_guard.enforcement.context import current_decision as current_decision
     from iam_guard.enforcement.context import current_principal as current_principal
+    from iam_guard.enforcement.endpoints import Endpoint as Endpoint
+    from iam_guard.enforcement.openapi import describe_openapi as describe_openapi
     from iam_guard.enforcement.service import Service as Service
     from iam_guard.enforcement.service import public as public
     from iam_guard.enforcement.service import requires as requires
@@ -35,6 +38,7 @@ _WHERE = {
     "AccessRequest": "model.request",
     "Authorizer": "evaluation.authorizer",
     "Decision": "model.decision",
+    "Endpoint": "enforcement.endpoints",
     "Guard": "guard",
     "GuardMiddleware": "asgi.middleware",
     "IamGuardError": "errors",
@@ -46,6 +50,8 @@ _WHERE = {
     "compile_policies": "evaluation.authorizer",
     "current_decision": "enforcement.context",
     "current_principal": "enforcement.context",
+    "describe_openapi": "enforcement.openapi",
+    "inventory": "asgi.routes",
     "open_guard": "assemble",
     "public": "enforcement.service",
     "requires": "enforcement.service",

@@ -19,11 +19,11 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from iam_guard import Guard, GuardMiddleware, Principal, Service, current_principal, open_guard
-from iam_guard.asgi.body import EMPTY_HASH
 from iam_guard.audit.sinks import ListSink
 from iam_guard.audit.trail import Trail
 from iam_guard.authn.http import HttpRequest
 from iam_guard.authn.verify import extract
+from iam_guard.enforcement.payload import EMPTY_HASH
 from iam_guard.errors import (
     AccessDenied,
     ConfigurationError,

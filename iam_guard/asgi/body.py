@@ -11,12 +11,11 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, NamedTuple
 
 from iam_guard.authn.verify import ChunkedBody
-from iam_guard.errors import IamGuardError, MalformedRequest, RequestTooLarge
+from iam_guard.enforcement.payload import EMPTY_HASH, too_large
+from iam_guard.errors import IamGuardError, MalformedRequest
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
-
-EMPTY_HASH = hashlib.sha256(b"").hexdigest()
 
 
 class ReadBody:
@@ -85,8 +84,3 @@ async def begin_body(receive: Receive, limit: int) -> BegunBody:
         is_whole = not message.get("more_body", False)
         if is_whole or size > limit:
             return BegunBody(parts, size, is_whole)
-
-
-def too_large(limit: int) -> RequestTooLarge:
-    """Say that a body is over the limit."""
-    return RequestTooLarge(f"expected a body of at most {limit} bytes", place="body")

@@ -13,29 +13,30 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from functools import partial
-from http import HTTPStatus
 from typing import Any, Final
 
 import anyio.to_thread
 
 from iam_guard.asgi.body import Receive
-from iam_guard.asgi.client import Connection
+from iam_guard.asgi.parameters import ParameterReadings, declared_parameters, no_readings
 from iam_guard.asgi.routes import (
     HIDDEN,
+    answering,
     endpoint_of,
     guards_itself,
-    is_router,
     is_taken,
-    mark_of,
     takes_care_of_itself,
     unguarded,
 )
 from iam_guard.asgi.sign_in import Body, sign_in
 from iam_guard.asgi.streamed import DecodedBody
+from iam_guard.enforcement.answer import check_answer, note_failure
+from iam_guard.enforcement.connection import Connection
 from iam_guard.enforcement.context import CurrentCall, serving
+from iam_guard.enforcement.endpoints import mark_of
 from iam_guard.enforcement.refusal import RefusalFormat, WaitingForm, problem
-from iam_guard.enforcement.requirement import OWN_GUARD, PUBLIC, takes_unsigned
-from iam_guard.errors import ConfigurationError, DecisionUnavailable, IamGuardError, UndecidedEndpoint
+from iam_guard.enforcement.requirement import OWN_GUARD, takes_unsigned
+from iam_guard.errors import ConfigurationError, IamGuardError, UndecidedEndpoint
 from iam_guard.guard import Guard
 from iam_guard.model.request import Call
 
@@ -47,11 +48,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 _log = logging.getLogger("iam_guard.asgi")
 
 _POLICY_VIOLATION: Final = 1008
-_NOTHING_WANTED: Final = "iam-guard:UndecidedEndpoint"
-_ROUTER_ANSWERS = {307, 404}
-"""What a router says when no endpoint takes the request; nothing was decided, and nothing was given away."""
-_WRONG_METHOD: Final = 405
-"""The same for a path whose endpoint does not take the method; the router names the endpoint all the same."""
+_FAILED: Final = (1011, 4500)
+"""How frameworks close a WebSocket whose handler raised what they do not know: by the standard, and Litestar."""
 
 
 class GuardMiddleware:
@@ -59,13 +57,23 @@ class GuardMiddleware:
 
     `refusal` gives the form of refusals, RFC 9457 by default. `check_routes=False` lets an application start although
     the inspection of its routes finds endpoints that are neither guarded nor public; they still answer 500.
+    `readings` is for adapters: it gives what those who declare a path parameter read from it.
     """
 
-    def __init__(self, app: App, *, guard: Guard, refusal: RefusalFormat = problem, check_routes: bool = True) -> None:
+    def __init__(
+        self,
+        app: App,
+        *,
+        guard: Guard,
+        refusal: RefusalFormat = problem,
+        check_routes: bool = True,
+        readings: ParameterReadings = no_readings,
+    ) -> None:
         self.app = app
         self.guard = guard
         self._refusal = refusal
         self._check_routes = check_routes
+        self._read_parameters = partial(declared_parameters, readings=readings)
         self._connection = Connection(guard.settings)
         self._has_own_guards: bool | None = None
 
@@ -109,16 +117,27 @@ class GuardMiddleware:
             if body is not None:
                 receive = body.receive
                 scope = watched.receives(body)
-            call = CurrentCall(self.guard, principal, facts, scope)
+            call = CurrentCall(self.guard, principal, facts, scope, read_parameters=self._read_parameters)
             call.has_unsigned_payload = body is not None and body.is_unsigned
             watched.call = call
             with serving(call):
-                await self.app(scope, receive, watched.send)
+                await self._run(scope, receive, watched)
         except IamGuardError as error:
-            self._report(error, facts, call, is_body=watched.is_refused_for(error))
+            if call is not None:  # authentication errors were noted where they were made
+                note_failure(call, error, _log, is_body=watched.is_refused_for(error))
             if watched.started:
                 raise
             await self._refuse(error, scope, receive, send, facts)
+
+    async def _run(self, scope: Scope, receive: Receive, watched: _Watched) -> None:
+        """Run the application; an answer that was refused is refused, whatever a framework makes of that."""
+        try:
+            await self.app(scope, receive, watched.send)
+        except Exception:
+            if watched.refusal is None:
+                raise
+        if watched.refusal is not None:
+            raise watched.refusal
 
     def _for_own_guard(self, scope: Scope) -> Scope | None:
         """Give the scope of a request for a mounted application that signs in its callers itself (our own API).
@@ -142,21 +161,6 @@ class GuardMiddleware:
             return True  # until the requirement that runs says so, such a call has no caller (`CurrentCall.caller`)
         return takes_unsigned(mark_of(endpoint, scope.get("method")))
 
-    def _report(self, error: IamGuardError, facts: Call, call: CurrentCall | None, *, is_body: bool) -> None:
-        """Note what no decision noted: bad input to a handler, a wrong set-up, an undecided endpoint."""
-        if call is None:
-            return  # authentication errors were noted where they were made
-        credential = call.principal.credential
-        if is_body and credential is not None:
-            self.guard.trail.note_authentication(error, facts, kind=credential.kind, credential_id=credential.id)
-            return
-        if error.fault == "receiver" and not isinstance(error, DecisionUnavailable):
-            _log.error("%s %s: %s", facts.method, facts.path, error)
-        if call.decisions:
-            return  # the decisions were noted where they were made
-        action = call.wanted or _NOTHING_WANTED
-        self.guard.trail.note_error(error, facts, action=action, resource="*", principal=call.principal)
-
     async def _refuse(self, error: IamGuardError, scope: Scope, receive: Receive, send: Send, facts: Call) -> None:
         if isinstance(self._refusal, WaitingForm):
             refusal = await anyio.to_thread.run_sync(self._refusal, error, facts.request_id)
@@ -178,7 +182,7 @@ class GuardMiddleware:
 class _Watched:
     """The way out of the application: lets an answer start only if it was decided, or its endpoint is public."""
 
-    __slots__ = ("_body", "_facts", "_scope", "_send", "call", "is_passed_on", "started")
+    __slots__ = ("_body", "_facts", "_scope", "_send", "call", "is_passed_on", "refusal", "started")
 
     def __init__(self, scope: Scope, send: Send, facts: Call) -> None:
         self._scope = scope
@@ -186,6 +190,7 @@ class _Watched:
         self._facts = facts
         self._body: Body | None = None
         self.call: CurrentCall | None = None
+        self.refusal: IamGuardError | None = None
         self.is_passed_on = False
         self.started = False
 
@@ -206,16 +211,32 @@ class _Watched:
         return self._body is not None and self._body.refusal is error
 
     async def send(self, message: Message) -> None:
+        try:
+            self._let_out(message)
+        except IamGuardError as refusal:
+            self.refusal = refusal
+            raise
+        await self._send(message)
+
+    def _let_out(self, message: Message) -> None:
+        if self.refusal is not None:
+            raise self.refusal  # an answer to our refusal is none
         if self._body is not None and self._body.refusal is not None:
             raise self._body.refusal  # whatever the application makes of it, it gives no answer
-        if not self.started and message["type"] != "websocket.close":
+        if not self.started and message["type"] == "websocket.close":
+            self._check_close(message)
+        elif not self.started:
             self._check(message)
             self.started = True
             is_start = message["type"] in ("http.response.start", "websocket.http.response.start")
             if is_start and not self.is_passed_on:
                 request_id = (b"x-amzn-requestid", self._facts.request_id.encode("ascii"))
                 message["headers"] = [*message.get("headers", ()), request_id]
-        await self._send(message)
+
+    def _check_close(self, message: Message) -> None:
+        """Refuse in our own words where a framework closes a WebSocket because of a refusal that it does not know."""
+        if self.call is not None and self.call.refusal is not None and message.get("code") in _FAILED:
+            raise self.call.refusal
 
     def _check(self, message: Message) -> None:
         """Refuse an answer that nobody decided (design 5), and the 500 that a framework makes of a refusal."""
@@ -223,16 +244,5 @@ class _Watched:
             if self.is_passed_on and mark_of(self._scope.get("endpoint"), None) != OWN_GUARD:
                 raise UndecidedEndpoint("a request for an application with a guard of its own was answered by another")
             return
-        if self.call.refusal is not None and message.get("status") == HTTPStatus.INTERNAL_SERVER_ERROR:
-            raise self.call.refusal
-        if self.call.decisions:
-            return
-        endpoint = self._scope.get("endpoint")
-        mark = mark_of(endpoint, self._scope.get("method"))
-        status = message.get("status", 0)
-        if mark == PUBLIC or status == _WRONG_METHOD or (status in _ROUTER_ANSWERS and is_router(endpoint)):
-            return
-        if mark is not None and status >= 400:
-            return  # the framework refused, a bad parameter say, before the guarded handler could ask
-        name = getattr(endpoint, "__qualname__", None) or type(endpoint).__name__
-        raise UndecidedEndpoint(f"the endpoint `{name}` answered without a decision and is not public")
+        endpoint = None if self.call.decisions else answering(self._scope)
+        check_answer(self.call, message.get("status", 0), endpoint, self._scope.get("method"))

@@ -1,42 +1,24 @@
 """The inventory of an application's endpoints: which action guards each, which are public, which nobody guards.
 
-Walks the routes of Starlette and of what is built on it: nested routers, mounts, hosts, endpoint classes, WebSockets,
-and FastAPI's included routers. Must not live here: deciding.
+Walks the routes of Starlette and of what is built on it: nested routers, mounts, hosts, endpoint classes, WebSockets;
+those of FastAPI, with its included routers and the dependencies that guard; and those of Litestar, whose handlers have
+guards of their own. Names of theirs are asked for, and nothing of theirs is imported. Must not live here: deciding.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
 
-from iam_guard.enforcement.requirement import MARK, OWN_GUARD, Requirement
+from iam_guard.enforcement.endpoints import Endpoint, endpoint_row, mark_of, name_of, own_mark
+from iam_guard.enforcement.requirement import OWN_GUARD, PUBLIC
 from iam_guard.model.catalogue import Catalogue
 
 _METHODS = ("get", "head", "post", "put", "patch", "delete", "options", "query")
 
 HIDDEN: Final = object()
 """Stands for an endpoint that nobody but the router can tell."""
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """One endpoint: `path` is the whole template, `guards` what stands on it (`docs:GetDocument on …`, `public`)."""
-
-    path: str
-    methods: tuple[str, ...]
-    name: str
-    guards: tuple[str, ...]
-    requirement: Requirement | None = field(default=None, compare=False, repr=False)
-    """What a decorator declares, where that is what guards it."""
-
-    @property
-    def is_guarded(self) -> bool:
-        return bool(self.guards)
-
-    def __str__(self) -> str:
-        return f"{','.join(self.methods) or 'ANY'} {self.path} ({self.name})"
 
 
 def inventory(app: Any) -> list[Endpoint]:
@@ -49,26 +31,11 @@ def unguarded(app: Any) -> list[Endpoint]:
     return [endpoint for endpoint in inventory(app) if not endpoint.is_guarded]
 
 
-def mark_of(endpoint: Any, method: str | None) -> Any:
-    """Give the mark of what answers a call: of an endpoint class without a mark, its handler's; None without any.
-
-    `method` is the HTTP method, None for a WebSocket.
-    """
-    mark = _mark_of(endpoint)
-    if mark is not None or not inspect.isclass(endpoint):
-        return mark
-    name = "on_connect" if method is None else method.lower()
-    if name == "head" and not hasattr(endpoint, name):
-        name = "get"
-    return _mark_of(getattr(endpoint, name, None))
-
-
 def declared(app: Any) -> list[Catalogue]:
     """Give the actions that the endpoints of an application require, with their resources, service by service."""
     catalogues: dict[str, Catalogue] = {}
     for endpoint in inventory(app):
-        requirement = endpoint.requirement
-        if requirement is not None:
+        for requirement in endpoint.requirements:
             service, _, name = requirement.action.partition(":")
             template = "*" if requirement.template is None else requirement.template.text
             catalogues.setdefault(service, Catalogue(service)).declare(name, template)
@@ -89,20 +56,24 @@ def takes_care_of_itself(app: Any, scope: Mapping[str, Any]) -> bool:
     if route is None or getattr(route, "endpoint", None) is not None:
         return False
     mounted = getattr(route, "app", None)
-    return _mark_of(mounted) == OWN_GUARD or takes_care_of_itself(mounted, {**scope, **child})
+    return own_mark(mounted) == OWN_GUARD or takes_care_of_itself(mounted, {**scope, **child})
 
 
 def endpoint_of(app: Any, scope: Mapping[str, Any]) -> Any:
     """Find the endpoint that will answer a request, before the router does; None without one.
 
     Asks the routes themselves, as `takes_care_of_itself` does, down through what is mounted. `HIDDEN` where a route
-    takes the request and does not say what is behind it, as FastAPI's included routers do.
+    takes the request and does not say what is behind it, as FastAPI's included routers do, or where something else
+    than the endpoint guards it. Litestar has found the handler already.
     """
+    handler = scope.get("route_handler")
+    if handler is not None:
+        return handler.fn if own_mark(handler.fn) is not None else HIDDEN
     route, child = _taking(app, scope)
     if route is None:
         return None
     endpoint, mounted = getattr(route, "endpoint", None), getattr(route, "app", None)
-    if endpoint is None and mounted is None:
+    if (endpoint is None and mounted is None) or any(own_mark(each) != PUBLIC for each in _guarding(route)):
         return HIDDEN
     return endpoint_of(mounted, {**scope, **child}) if endpoint is None else endpoint
 
@@ -127,13 +98,48 @@ def is_router(endpoint: Any) -> bool:
     return endpoint is None or bool(_routes_of(endpoint))
 
 
+def answering(scope: Mapping[str, Any]) -> Any:
+    """Give what answers a call after its routing: a marked endpoint, or what stands in for it; None without one.
+
+    Litestar names a handler and no endpoint. A dependency of FastAPI and a guard of Litestar that decide stand in for
+    an endpoint that is not marked itself.
+    """
+    endpoint = scope.get("endpoint")
+    handler = scope.get("route_handler")
+    if handler is not None and is_router(endpoint):
+        endpoint = getattr(handler, "fn", None)
+    if mark_of(endpoint, scope.get("method")) is not None:
+        return endpoint
+    route = (scope.get("fastapi") or {}).get("effective_route_context")
+    standing_in = [each for part in (handler, route, scope.get("route")) for each in _guarding(part)]
+    if standing_in:
+        return next((each for each in standing_in if own_mark(each) != PUBLIC), standing_in[0])
+    return None if is_router(endpoint) else endpoint
+
+
+def _guarding(route: Any) -> list[Any]:
+    """List what is called before a route's endpoint and is marked: dependencies of FastAPI, guards of Litestar."""
+    found = []
+    resolve = getattr(route, "resolve_guards", None)
+    if resolve is not None:
+        found = list(resolve())
+    waiting = [getattr(route, "dependant", None)]
+    while waiting:
+        dependant = waiting.pop(0)
+        inner = list(getattr(dependant, "dependencies", None) or ())
+        found += [getattr(each, "call", None) for each in inner]
+        waiting += inner
+    return [each for each in found if own_mark(each) is not None]
+
+
 def _routes_of(app: Any) -> Iterable[Any]:
     """Find the routes of an application, through the middlewares around it."""
     seen = 0
     while app is not None and seen < 50:
-        routes = getattr(app, "routes", None)
+        late = getattr(getattr(app, "router", app), "_iter_low_priority_routes", list)  # FastAPI's frontends
+        routes = [*(getattr(app, "routes", None) or ()), *late()]
         if routes:
-            return list(routes)
+            return routes
         app = getattr(app, "app", None)
         seen += 1
     return []
@@ -143,14 +149,38 @@ def _walk(routes: Iterable[Any], prefix: str) -> Iterator[Endpoint]:
     for route in routes:
         path = prefix + (getattr(route, "path", None) or "")
         endpoint = getattr(route, "endpoint", None)
-        original = getattr(route, "original_router", None)  # FastAPI keeps an included router as a node of its own
+        contexts = getattr(route, "effective_route_contexts", None)  # FastAPI keeps an included router as a node
+        handlers = getattr(route, "route_handlers", None) or _alone(getattr(route, "route_handler", None))
+        group = getattr(route, "original_route", route)
         if endpoint is not None:
             yield from _endpoints(route, path, endpoint)
-        elif original is not None:
-            context = getattr(route, "include_context", None)
-            yield from _walk(original.routes, prefix + (getattr(context, "prefix", "") or ""))
+        elif hasattr(group, "add_frontend_route"):
+            before = prefix + getattr(route, "frontend_prefix", "")
+            for each in group.routes:
+                yield endpoint_row(before + each.path, ("GET", "HEAD"), "frontend", each.app, *_guarding(route))
+        elif contexts is not None:
+            yield from _walk([getattr(each, "starlette_route", None) or each for each in contexts()], prefix)
+        elif handlers:
+            yield from _handlers(handlers, path)
         else:
             yield from _mounted(route, path)
+
+
+def _alone(handler: Any) -> list[Any]:
+    return [] if handler is None else [handler]
+
+
+def _handlers(handlers: Iterable[Any], path: str) -> Iterator[Endpoint]:
+    """The handlers of one path of Litestar; what is mounted there stands in a handler too."""
+    for handler in handlers:
+        methods = tuple(sorted(str(getattr(each, "value", each)) for each in getattr(handler, "http_methods", ())))
+        endpoint = handler.fn
+        if not methods and getattr(handler, "is_mount", False) and _routes_of(endpoint) and own_mark(endpoint) is None:
+            yield from _walk(_routes_of(endpoint), path)
+            continue
+        is_socket = hasattr(handler, "resolve_websocket_class")
+        name = name_of(getattr(endpoint, "func", endpoint))
+        yield endpoint_row(path, methods or ("WEBSOCKET",) * is_socket, name, endpoint, *_guarding(handler))
 
 
 def _mounted(route: Any, path: str) -> Iterator[Endpoint]:
@@ -160,35 +190,19 @@ def _mounted(route: Any, path: str) -> Iterator[Endpoint]:
     if inside:
         yield from _walk(inside, path)
         return
-    yield Endpoint(path or "/", (), getattr(route, "name", None) or type(app).__name__, _guards(app))
+    yield endpoint_row(path or "/", (), getattr(route, "name", None) or type(app).__name__, app)
 
 
 def _endpoints(route: Any, path: str, endpoint: Any) -> Iterator[Endpoint]:
-    name = getattr(endpoint, "__qualname__", None) or type(endpoint).__name__
+    name = name_of(endpoint)
     methods = tuple(sorted(getattr(route, "methods", None) or ()))
     if not hasattr(route, "methods"):
         methods = ("WEBSOCKET",)
-    if not inspect.isclass(endpoint) or _mark_of(endpoint) is not None:
-        yield _endpoint(path, methods, name, endpoint)
+    if not inspect.isclass(endpoint) or own_mark(endpoint) is not None:
+        yield endpoint_row(path, methods, name, endpoint, *_guarding(route))
         return
     handlers = [(each, getattr(endpoint, each)) for each in _METHODS if hasattr(endpoint, each)]
     for method, handler in handlers:
-        yield _endpoint(path, (method.upper(),), f"{name}.{method}", handler)
+        yield endpoint_row(path, (method.upper(),), f"{name}.{method}", handler)
     if not handlers:
-        yield _endpoint(path, methods, name, getattr(endpoint, "on_connect", None))
-
-
-def _endpoint(path: str, methods: tuple[str, ...], name: str, handler: Any) -> Endpoint:
-    mark = _mark_of(handler)
-    return Endpoint(path, methods, name, _guards(handler), mark if isinstance(mark, Requirement) else None)
-
-
-def _mark_of(endpoint: Any) -> Any:
-    while endpoint is not None and not hasattr(endpoint, MARK) and hasattr(endpoint, "func"):
-        endpoint = endpoint.func  # functools.partial
-    return getattr(endpoint, MARK, None)
-
-
-def _guards(endpoint: Any) -> tuple[str, ...]:
-    mark = _mark_of(endpoint)
-    return () if mark is None else (str(mark),)
+        yield endpoint_row(path, methods, name, getattr(endpoint, "on_connect", None))

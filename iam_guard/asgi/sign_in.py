@@ -5,27 +5,18 @@ Must not live here: what becomes of a refusal (`middleware`, `wire/app`), verify
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final, TypeAlias
 
 import anyio.to_thread
 
-from iam_guard.asgi.body import EMPTY_HASH, ReadBody, Receive, begin_body, too_large
-from iam_guard.asgi.client import Connection
+from iam_guard.asgi.body import ReadBody, Receive, begin_body
 from iam_guard.asgi.streamed import DecodedBody, HashedBody, UnsignedBody
 from iam_guard.authn.http import HttpRequest
-from iam_guard.authn.verify import (
-    AnyCredential,
-    ChunkedBody,
-    Claim,
-    SigV4Credential,
-    credential_of,
-    extract,
-    is_chunked,
-    is_unsigned,
-    stated_payload,
-)
+from iam_guard.authn.verify import AnyCredential, Claim, SigV4Credential, credential_of, extract
+from iam_guard.enforcement.connection import Connection
+from iam_guard.enforcement.payload import EMPTY_HASH, TakesUnsigned, payload_of, too_large
 from iam_guard.errors import IamGuardError
 from iam_guard.guard import Guard
 from iam_guard.model.principal import Principal
@@ -33,7 +24,6 @@ from iam_guard.model.request import Call
 from iam_guard.settings import Settings
 
 Body: TypeAlias = ReadBody | HashedBody | DecodedBody | UnsignedBody
-TakesUnsigned = Callable[[], bool]
 
 _NO_CLAIM: Final = Claim("unknown", None)
 
@@ -73,12 +63,8 @@ async def _body(
     takes_unsigned: TakesUnsigned,
 ) -> Body:
     """Read the body, or as much of it as tells how it is to be verified."""
-    stated = stated_payload(request, credential, unsigned=True, chunked=True)
-    unsigned = is_unsigned(stated)
-    if unsigned and not takes_unsigned():
-        stated, unsigned = stated_payload(request, credential, chunked=True), False
-    if stated is not None and is_chunked(stated):
-        chunks = ChunkedBody(request, stated, longest_chunk=settings.max_body, longest_body=settings.max_stream)
+    stated, unsigned, chunks = payload_of(request, credential, settings, takes_unsigned)
+    if chunks is not None:
         return DecodedBody(chunks, receive, is_unsigned=unsigned)
     if unsigned:
         return UnsignedBody(receive)

@@ -10,17 +10,16 @@ Must not live here: the form of chunks (`authn/chunked`), what is held to be che
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from typing import Final
 
-from iam_guard.asgi.body import EMPTY_HASH, Message, Receive
-from iam_guard.authn.verify import ChunkedBody, check_payload
-from iam_guard.errors import IamGuardError, RequestTooLarge
+from iam_guard.asgi.body import Message, Receive
+from iam_guard.authn.verify import ChunkedBody
+from iam_guard.enforcement.payload import EMPTY_HASH, HashedParts, codings_of_content
+from iam_guard.errors import IamGuardError
 
 Headers = list[tuple[bytes, bytes]]
 
-_AWS_CHUNKED: Final = "aws-chunked"
 _OF_THE_CODING: Final = (b"content-encoding", b"content-length", b"transfer-encoding")
 
 
@@ -34,14 +33,9 @@ class HashedBody:
         self.refusal: IamGuardError | None = None
         self._receive = receive
         self._stated = stated
-        self._longest = longest
-        self._digest = hashlib.sha256()
-        self._size = 0
-        self._held = b""
+        self._parts = HashedParts(stated, longest=longest)
+        self._ready = b"".join([self._parts.receive(part) for part in begun])
         self._is_over = False
-        for part in begun:
-            self._take(part)
-            self._held += part
 
     def hash(self) -> str:
         """Give the stated hash, which the signature is checked with; the body itself is checked at its end."""
@@ -60,24 +54,16 @@ class HashedBody:
             part: bytes = message.get("body", b"")
             is_last = not message.get("more_body", False)
             try:
-                self._take(part)
+                given = self._ready + self._parts.receive(part)
                 if is_last:
-                    check_payload(self._stated, self._digest.hexdigest())
+                    given += self._parts.finish()
             except IamGuardError as error:
                 self.refusal = error
                 raise
-            if is_last:
-                self._is_over = True
-                return {"type": "http.request", "body": self._held + part, "more_body": False}
-            if part:
-                given, self._held = self._held, part
-                return {"type": "http.request", "body": given, "more_body": True}
-
-    def _take(self, part: bytes) -> None:
-        self._size += len(part)
-        if self._size > self._longest:
-            raise RequestTooLarge(f"expected a body of at most {self._longest} bytes", place="body")
-        self._digest.update(part)
+            self._ready = b""
+            if given or is_last:
+                self._is_over = is_last
+                return {"type": "http.request", "body": given, "more_body": not is_last}
 
 
 class DecodedBody:
@@ -98,8 +84,7 @@ class DecodedBody:
         """Give the headers of the content, without those of its coding."""
         kept = [(name, value) for name, value in headers if name.lower() not in _OF_THE_CODING]
         codings = [value for name, value in headers if name.lower() == b"content-encoding"]
-        others = [each.strip() for each in b",".join(codings).decode("latin-1").split(",")]
-        left = ", ".join(each for each in others if each and each.lower() != _AWS_CHUNKED)
+        left = codings_of_content(value.decode("latin-1") for value in codings)
         if left:
             kept.append((b"content-encoding", left.encode("latin-1")))
         kept.append((b"content-length", str(self.chunks.length).encode("ascii")))

@@ -2,9 +2,9 @@
 a trusted proxy set. Form only, nothing is verified here.
 
 Each source has its form, and there is one table of them. Whether a header may be believed was found out at the edge
-(`asgi/client`): one from anybody else than a trusted proxy is not skipped but refused, for it is either an attack or a
-proxy that is not set up. Of a forwarded certificate the certificate alone counts: what a proxy says besides about its
-subject is not read. What was read is remembered by its text, for a caller comes again.
+(`enforcement/connection`): one from anybody else than a trusted proxy is not skipped but refused, for it is either an
+attack or a proxy that is not set up. Of a forwarded certificate the certificate alone counts: what a proxy says besides
+about its subject is not read. What was read is remembered by its text, for a caller comes again.
 
 Must not live here: verifying (`certificate`), which sources there are in an application (`settings`).
 """

@@ -14,8 +14,9 @@ from typing import Any
 
 import click
 
-from iam_guard.asgi.routes import Endpoint, declared, inventory
+from iam_guard.asgi.routes import declared, inventory
 from iam_guard.cli.options import JSON
+from iam_guard.enforcement.endpoints import Endpoint
 from iam_guard.enforcement.service import Service
 from iam_guard.errors import IamGuardError
 from iam_guard.model.catalogue import Catalogue

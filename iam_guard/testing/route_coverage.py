@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any, NamedTuple
 
-from iam_guard.asgi.routes import Endpoint, inventory
+from iam_guard.asgi.routes import inventory
 from iam_guard.enforcement.context import CurrentCall
+from iam_guard.enforcement.endpoints import Endpoint
 from iam_guard.model.decision import Decision
 from iam_guard.testing.coverage_report import rounded
 

@@ -18,9 +18,9 @@ import anyio
 import anyio.to_thread
 
 from iam_guard.asgi.body import Receive, read_body
-from iam_guard.asgi.client import Connection
 from iam_guard.asgi.sign_in import verified
 from iam_guard.authn.verify import AnyCredential, claim_of, credential_of, extract
+from iam_guard.enforcement.connection import Connection
 from iam_guard.enforcement.requirement import MARK, OWN_GUARD
 from iam_guard.errors import (
     ConfigurationError,

@@ -27,7 +27,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
 
 from iam_guard import GuardMiddleware, Service, aws_api, current_principal, open_guard, public
-from iam_guard.asgi.client import Connection
+from iam_guard.enforcement.connection import Connection
 from iam_guard.errors import ConfigurationError
 from iam_guard.settings import Settings
 from tests.authn.authorities import SERVER, Party, authority, make

@@ -19,7 +19,8 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocket
 
 from iam_guard import Guard, GuardMiddleware, Service, public, requires
-from iam_guard.asgi.routes import Endpoint, declared, inventory, is_router, mark_of, unguarded
+from iam_guard.asgi.routes import declared, inventory, is_router, unguarded
+from iam_guard.enforcement.endpoints import Endpoint, mark_of
 
 docs = Service("docs")
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iam_guard.asgi.client import Connection, http_request
+from iam_guard.enforcement.connection import Connection, http_request
 from iam_guard.errors import MalformedRequest
 from iam_guard.model.request import Call
 from iam_guard.settings import Settings

@@ -1,5 +1,6 @@
 """The facts of a connection: who is at the other end, over what, with which headers -> `Call` and `HttpRequest`.
 
+The form of a connection is ASGI's scope; what comes over WSGI is brought into it first (`wsgi/environ`).
 A forwarding header is believed only from a trusted proxy (design 5): the chain of `X-Forwarded-For` is walked from our
 end, and the first address that is not a trusted proxy is the caller. Where the walk meets something that is no address,
 nobody knows the caller's: a proxy's own address in its place would pass for a caller inside. Must not live here:

@@ -1,0 +1,56 @@
+"""The way out: which answers may leave, and what is noted of a call that ends in an error (design 5).
+
+An endpoint that made no decision and is not public gives nothing away: its answer is turned into a 500 and reported.
+Must not live here: the form of refusals (`refusal`), sending (`asgi`, `wsgi`).
+"""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from typing import Any, Final
+
+from iam_guard.enforcement.context import CurrentCall
+from iam_guard.enforcement.endpoints import mark_of, name_of
+from iam_guard.enforcement.requirement import PUBLIC
+from iam_guard.errors import DecisionUnavailable, IamGuardError, UndecidedEndpoint
+
+_ROUTER_ANSWERS: Final = {301, 307, 308, 404}
+"""What a router says when no endpoint takes the request; nothing was decided, and nothing was given away."""
+_WRONG_METHOD: Final = 405
+"""The same for a path whose endpoint does not take the method; the router names the endpoint all the same."""
+_NOTHING_WANTED: Final = "iam-guard:UndecidedEndpoint"
+
+
+def check_answer(call: CurrentCall, status: int, endpoint: Any, method: str | None) -> None:
+    """Refuse an answer that nobody decided, and the 500 that a framework makes of a refusal.
+
+    `endpoint` is what the router found, None where it found none.
+    """
+    if call.refusal is not None and status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        raise call.refusal
+    if call.decisions:
+        return
+    mark = mark_of(endpoint, method)
+    if mark == PUBLIC or status == _WRONG_METHOD or (status in _ROUTER_ANSWERS and endpoint is None):
+        return
+    if mark is not None and status >= HTTPStatus.BAD_REQUEST:
+        return  # the framework refused, a bad parameter say, before the guarded handler could ask
+    raise UndecidedEndpoint(f"the endpoint `{name_of(endpoint)}` answered without a decision and is not public")
+
+
+def note_failure(call: CurrentCall, error: IamGuardError, log: logging.Logger, *, is_body: bool = False) -> None:
+    """Note what no decision noted: bad input to a handler, a wrong set-up, an undecided endpoint.
+
+    `is_body` tells that the error is about the body, which was not what had been signed.
+    """
+    trail, facts, credential = call.guard.trail, call.facts, call.principal.credential
+    if is_body and credential is not None:
+        trail.note_authentication(error, facts, kind=credential.kind, credential_id=credential.id)
+        return
+    if error.fault == "receiver" and not isinstance(error, DecisionUnavailable):
+        log.error("%s %s: %s", facts.method, facts.path, error)
+    if call.decisions:
+        return  # the decisions were noted where they were made
+    action = call.wanted or _NOTHING_WANTED
+    trail.note_error(error, facts, action=action, resource="*", principal=call.principal)

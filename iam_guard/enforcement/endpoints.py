@@ -1,0 +1,70 @@
+"""What guards an endpoint, whatever framework it belongs to: its mark, and its row in the inventory.
+
+Must not live here: how a framework's endpoints are found (`asgi/routes`, the adapters).
+"""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from typing import Any
+
+from iam_guard.enforcement.requirement import MARK, Requirement
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One endpoint: `path` is the whole template, `guards` what stands on it (`docs:GetDocument on …`, `public`)."""
+
+    path: str
+    methods: tuple[str, ...]
+    name: str
+    guards: tuple[str, ...]
+    requirements: tuple[Requirement, ...] = ()
+    """What is asked for before it answers."""
+
+    @property
+    def is_guarded(self) -> bool:
+        return bool(self.guards)
+
+    def __str__(self) -> str:
+        return f"{','.join(self.methods) or 'ANY'} {self.path} ({self.name})"
+
+
+def endpoint_row(path: str, methods: tuple[str, ...], name: str, *guarding: Any) -> Endpoint:
+    """Make the row of an endpoint: what answers, and what is called before it and may decide."""
+    marks = [mark for each in guarding if (mark := own_mark(each)) is not None]
+    requirements = tuple(mark for mark in marks if isinstance(mark, Requirement))
+    return Endpoint(path, methods, name, tuple(str(mark) for mark in marks), requirements)
+
+
+def mark_of(endpoint: Any, method: str | None) -> Any:
+    """Give the mark of what answers a call: of an endpoint class without a mark, its handler's; None without any.
+
+    `method` is the HTTP method, None for a WebSocket.
+    """
+    mark = own_mark(endpoint)
+    if mark is not None or not inspect.isclass(endpoint):
+        return mark
+    name = "on_connect" if method is None else method.lower()
+    if name == "head" and not hasattr(endpoint, name):
+        name = "get"
+    return own_mark(getattr(endpoint, name, None))
+
+
+def own_mark(endpoint: Any) -> Any:
+    """Give the mark that stands on an endpoint itself."""
+    while endpoint is not None and not hasattr(endpoint, MARK) and hasattr(endpoint, "func"):
+        endpoint = endpoint.func  # functools.partial
+    return getattr(endpoint, MARK, None)
+
+
+def guards_of(endpoint: Any) -> tuple[str, ...]:
+    """Say what guards an endpoint, for its row in the inventory; nothing where nobody does."""
+    mark = own_mark(endpoint)
+    return () if mark is None else (str(mark),)
+
+
+def name_of(endpoint: Any) -> str:
+    """Give the name of an endpoint, for messages."""
+    return getattr(endpoint, "__qualname__", None) or type(endpoint).__name__

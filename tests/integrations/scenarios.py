@@ -1,0 +1,272 @@
+"""What must hold in every web framework: one table of requests, and what must come of each.
+
+Every adapter builds the application that `tests.integrations.application` describes; `tests.integrations.contract`
+sends each row through the framework's own test client and through a real server. A row says in `needs` what not every
+framework has; an adapter says with a reason what it lacks. Must not live here: what only one framework has (its own
+test).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final
+
+import botocore.auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from tests.integrations.application import ACME, ADA, EVE, GLOBEX, GUS, HELD, ORIGIN, RITA, RITAS_API_KEY, STREAMED
+
+# --- how a caller is known -----------------------------------------------------------------------------------------
+
+Credential = Callable[[AWSRequest], None]
+"""Puts a credential into a request: into its headers, or into its URL."""
+
+
+def signature(key: tuple[str, str]) -> Credential:
+    return lambda request: botocore.auth.SigV4Auth(Credentials(*key), "docs", "us-east-1").add_auth(request)
+
+
+def presigned(key: tuple[str, str]) -> Credential:
+    return lambda request: botocore.auth.SigV4QueryAuth(Credentials(*key), "docs", "us-east-1").add_auth(request)
+
+
+def headers(**values: str) -> Credential:
+    def add(request: AWSRequest) -> None:
+        for name, value in values.items():
+            request.headers[name.replace("_", "-")] = value
+
+    return add
+
+
+def together(*credentials: Credential) -> Credential:
+    def add(request: AWSRequest) -> None:
+        for each in credentials:
+            each(request)
+
+    return add
+
+
+def bearer(text: str) -> Credential:
+    return headers(authorization=f"Bearer {text}")
+
+
+def _then(text: str, credential: Credential) -> Credential:
+    """Change the URL after it was signed."""
+
+    def add(request: AWSRequest) -> None:
+        credential(request)
+        request.url += text
+
+    return add
+
+
+class OidcToken:
+    """A token of the identity provider for one subject; the contract knows the provider."""
+
+    def __init__(self, subject: str) -> None:
+        self.subject = subject
+
+
+# --- the table -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One request and what must come of it.
+
+    `path` is as on the wire. `status` may be several, for what frameworks do differently. A refusal has the `code` and
+    the form of RFC 9457. `body` are members of the JSON answer, or the whole answer as text. `records` are the audit
+    records, each as `eventName errorCode-or-outcome`. A WebSocket that is let in has status 101 and `messages`.
+    """
+
+    name: str
+    method: str
+    path: str
+    by: Credential | OidcToken | None
+    status: int | tuple[int, ...]
+    code: str | None = None
+    body: Mapping[str, Any] | str | None = None
+    records: tuple[str, ...] = ()
+    records_instead: tuple[str, ...] = ()
+    """What may be recorded as well, where servers give a body in other portions."""
+    needs: frozenset[str] = frozenset()
+    content: bytes = b""
+    sent: bytes | None = None
+    """The body that is sent in place of the one that was signed."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    answered: Mapping[str, str] = field(default_factory=dict)
+    """Headers of the answer."""
+    messages: tuple[str, ...] = ()
+    told: str | None = None
+    """What the background task says."""
+
+
+def user(name: str, account: str = ACME) -> str:
+    return f"arn:aws:iam::{account}:user/{name}"
+
+
+def served(name: str, document: str, resource: str | None = None, account: str = ACME) -> dict[str, str]:
+    """Give the members of `answer`."""
+    return {"caller": user(name, account), "document": document,
+            "resource": f"arn:aws:docs:us-east-1:{account}:{resource or 'document/' + document}"}  # fmt: skip
+
+
+def _needs(*names: str) -> frozenset[str]:
+    return frozenset(names)
+
+
+_Get = partial(Scenario, method="GET")
+_Socket = partial(Scenario, method="WEBSOCKET", needs=_needs("websocket"))
+_ADA, _RITA, _EVE, _GUS = signature(ADA), signature(RITA), signature(EVE), signature(GUS)
+_READ, _WRITTEN = ("GetDocument Allowed",), ("PutDocument Allowed",)
+_DENIED, _UNDECIDED = "AccessDenied", ("UndecidedEndpoint InternalFailure",)
+_SIGN_IN, _UNKNOWN, _MISMATCH = "MissingAuthenticationToken", "InvalidClientTokenId", "SignatureDoesNotMatch"
+LONG: Final = bytes(range(256)) * (16 * HELD // 256)
+"""Longer than what is held."""
+_HASH = {"x-amz-content-sha256": hashlib.sha256(LONG).hexdigest()}
+_FAULT = "InternalFailure"
+
+SCENARIOS: Final[tuple[Scenario, ...]] = (
+    # who is let in, and who is not
+    _Get("a public endpoint", path="/health", by=None, status=200, body="ok"),
+    _Get("a caller whom the policies allow", path="/documents/7", by=_RITA, status=200,
+         body=served("rita", "7"), records=_READ),
+    _Get("an anonymous caller", path="/documents/7", by=None, status=401, code=_SIGN_IN,
+         records=("GetDocument AccessDenied",)),
+    Scenario("a caller whom no policy allows", "PUT", "/documents/7", _RITA, 403, code=_DENIED,
+             records=("PutDocument AccessDenied",)),
+    _Get("a caller whom a statement denies", path="/documents/open-secret", by=_EVE, status=403, code=_DENIED,
+         records=("GetDocument AccessDenied",)),
+    Scenario("a synchronous handler", "PUT", "/documents/7", _ADA, 200, body=served("ada", "7"), records=_WRITTEN),
+    _Get("a short resource is of the caller's account", path="/documents/7", by=_GUS, status=200,
+         body=served("gus", "7", account=GLOBEX), records=_READ),
+    # how a caller is known
+    _Get("a bad signature", path="/documents/7", by=signature((ADA[0], "wrong" * 8)), status=401, code=_MISMATCH,
+         records=("Authenticate SignatureDoesNotMatch",)),
+    _Get("a bad signature at a public endpoint", path="/health", by=signature((ADA[0], "wrong" * 8)), status=401,
+         code=_MISMATCH, records=("Authenticate SignatureDoesNotMatch",)),
+    _Get("an unknown access key", path="/documents/7", by=signature(("AKIATESTNOBODY000001", ADA[1])), status=401,
+         code=_UNKNOWN, records=("Authenticate InvalidClientTokenId",)),
+    _Get("a presigned URL", path="/documents/7?version=2", by=presigned(RITA), status=200, body=served("rita", "7"),
+         records=_READ),
+    _Get("a presigned URL that was changed", path="/documents/7", by=_then("&extra=1", presigned(RITA)), status=401,
+         code=_MISMATCH, records=("Authenticate SignatureDoesNotMatch",)),
+    _Get("an API key", path="/documents/7", by=bearer(RITAS_API_KEY), status=200, body=served("rita", "7"),
+         records=_READ),
+    _Get("an API key in the header x-api-key", path="/documents/7", by=headers(x_api_key=RITAS_API_KEY), status=200,
+         body=served("rita", "7"), records=_READ),
+    _Get("a mistyped API key", path="/documents/7", by=bearer(RITAS_API_KEY[:-1] + "!"), status=401, code=_UNKNOWN,
+         records=("Authenticate InvalidClientTokenId",)),
+    _Get("a token of an identity provider", path="/documents/7", by=OidcToken("ann"), status=200,
+         body={"document": "7", "caller": f"arn:aws:sts::{ACME}:assumed-role/Reader/ann"},
+         records=("AssumeRoleWithWebIdentity Allowed", *_READ)),
+    _Get("two credentials at once", path="/documents/7", by=together(_RITA, headers(x_api_key=RITAS_API_KEY)),
+         status=401, code="IncompleteSignature", records=("Authenticate IncompleteSignature",)),
+    _Get("a scheme that nobody speaks", path="/documents/7", by=headers(authorization="Basic cml0YTpzZWNyZXQ="),
+         status=401, code=_SIGN_IN, records=("Authenticate MissingAuthenticationToken",)),
+    # what is asked for
+    _Get("a star in a path is a character", path="/documents/open-%2A", by=_EVE, status=200,
+         body=served("eve", "open-*"), records=_READ),
+    _Get("a star in a path is no wildcard", path="/documents/%2A", by=_EVE, status=403, code=_DENIED,
+         records=("GetDocument AccessDenied",)),
+    _Get("letters and spaces in a path", path="/documents/%C3%A9%20a", by=_RITA, status=200,
+         body=served("rita", "é a"), records=_READ),
+    _Get("an encoded slash makes two segments", path="/documents/a%2Fb", by=_RITA, status=404),
+    _Get("a parameter that has slashes in it", path="/files/a/b", by=_RITA, status=200,
+         body=served("rita", "a/b", "file/a/b"), records=_READ, needs=_needs("path")),
+    _Get("an encoded slash in such a parameter", path="/files/a%2Fb", by=_RITA, status=200,
+         body=served("rita", "a/b", "file/a/b"), records=_READ, needs=_needs("path", "raw_path")),
+    # across accounts, and things that are not there
+    _Get("a resource shared across accounts", path="/shared/plan", by=_GUS, status=200,
+         body={**served("gus", "plan"), "caller": user("gus", GLOBEX)}, records=_READ),
+    _Get("a resource that is not shared", path="/shared/private", by=_GUS, status=403, code=_DENIED,
+         records=("GetDocument AccessDenied",)),
+    _Get("a resource shared with everybody", path="/shared/open", by=None, status=200,
+         body={"document": "open"}, records=_READ),
+    _Get("a resource that is not there", path="/shared/missing", by=_RITA, status=404, code="NoSuchEntity",
+         records=("GetDocument NoSuchEntity",)),
+    _Get("a stranger is not told that it is not there", path="/shared/missing", by=None, status=401, code=_SIGN_IN,
+         records=("GetDocument MissingAuthenticationToken",)),
+    Scenario("a concealed refusal", "DELETE", "/documents/7", _RITA, 404, code="NoSuchEntity",
+             records=("DeleteDocument AccessDenied",)),
+    Scenario("a concealed refusal of a stranger", "DELETE", "/documents/7", None, 404, code="NoSuchEntity",
+             records=("DeleteDocument AccessDenied",)),
+    Scenario("what is concealed, for who may", "DELETE", "/documents/7", _ADA, 204, body="",
+             records=("DeleteDocument Allowed",)),
+    # what goes wrong
+    _Get("an endpoint that decides nothing", path="/forgotten", by=_ADA, status=500, code=_FAULT, records=_UNDECIDED),
+    _Get("the same for a stranger", path="/forgotten", by=None, status=500, code=_FAULT, records=_UNDECIDED),
+    _Get("an error while deciding", path="/documents/doubt", by=_ADA, status=503, code="ServiceUnavailable",
+         records=("GetDocument ServiceUnavailable",)),
+    _Get("a handler that raises", path="/raising/7", by=_RITA, status=500, records=_READ),
+    _Get("a handler that raises, for a stranger", path="/raising/7", by=None, status=401, code=_SIGN_IN,
+         records=("GetDocument AccessDenied",)),
+    _Get("a refusal by hand", path="/by-hand/7", by=_RITA, status=403, code=_DENIED,
+         records=("PutDocument AccessDenied",)),
+    _Get("a decision by hand", path="/by-hand/7", by=_ADA, status=200, body=served("ada", "7"), records=_WRITTEN),
+    # methods and paths that nobody takes
+    _Get("an unknown path", path="/nothing", by=None, status=404),
+    _Get("an unknown path, signed", path="/nothing", by=_RITA, status=404),
+    Scenario("an unknown method", "POST", "/documents/7", None, 405),
+    Scenario("HEAD of a stranger", "HEAD", "/documents/7", None, 401, records=("GetDocument AccessDenied",),
+             needs=_needs("head")),
+    Scenario("HEAD", "HEAD", "/documents/7", _RITA, 200, body="", records=_READ, needs=_needs("head")),
+    Scenario("OPTIONS gives nothing away", "OPTIONS", "/documents/7", None, (200, 204, 401, 405)),
+    Scenario("a preflight request", "OPTIONS", "/documents/7", None, (200, 204), needs=_needs("cors"),
+             headers={"origin": ORIGIN, "access-control-request-method": "PUT"},
+             answered={"access-control-allow-origin": ORIGIN}),
+    _Get("a browser may read a refusal", path="/documents/7", by=None, status=401, code=_SIGN_IN,
+         headers={"origin": ORIGIN}, answered={"access-control-allow-origin": ORIGIN},
+         records=("GetDocument AccessDenied",), needs=_needs("cors")),
+    # bodies
+    Scenario("a signed body", "POST", "/uploads/7", _ADA, 200, content=b"\0short", body={"size": 6}, records=_WRITTEN),
+    Scenario("a signed body that was changed", "POST", "/uploads/7", _ADA, 401, code=_MISMATCH, content=b"a",
+             sent=b"b", records=("Authenticate SignatureDoesNotMatch",)),
+    Scenario("a long body whose hash is stated", "POST", "/uploads/7", _ADA, 200, content=LONG, headers=_HASH,
+             body={"size": len(LONG), "sha256": _HASH["x-amz-content-sha256"]}, records=_WRITTEN,
+             needs=_needs("streaming")),
+    Scenario("a long body that was changed", "POST", "/uploads/7", _ADA, 401, code=_MISMATCH, content=LONG,
+             sent=LONG[:-1] + b"!", headers=_HASH, records=(*_WRITTEN, "Authenticate SignatureDoesNotMatch"),
+             records_instead=("Authenticate SignatureDoesNotMatch",),
+             needs=_needs("streaming")),
+    Scenario("a long body without its hash", "POST", "/uploads/7", _ADA, 413, code="RequestEntityTooLarge",
+             content=LONG, records=("Authenticate RequestEntityTooLarge",)),
+    Scenario("a body of a caller who may not", "POST", "/uploads/7", _RITA, 403, code=_DENIED, content=b"short",
+             records=("PutDocument AccessDenied",)),
+    _Get("a streamed answer", path="/streams/7", by=_RITA, status=200, body=b"".join(STREAMED).decode(), records=_READ,
+         needs=_needs("streaming")),
+    _Get("a streamed answer of a stranger", path="/streams/7", by=None, status=401, code=_SIGN_IN,
+         records=("GetDocument AccessDenied",), needs=_needs("streaming")),
+    # other kinds of endpoint
+    _Get("a class", path="/class/7", by=_RITA, status=200, body=served("rita", "7"), records=_READ,
+         needs=_needs("class_based")),
+    Scenario("another method of the class", "PUT", "/class/7", _RITA, 403, code=_DENIED,
+             records=("PutDocument AccessDenied",), needs=_needs("class_based")),
+    _Get("a background task", path="/background/7", by=_RITA, status=200, body=served("rita", "7"),
+         records=(*_READ, "PutDocument AccessDenied"), told=f"{user('rita')} False", needs=_needs("background")),
+    _Get("a mounted application", path="/mounted/documents/7", by=_RITA, status=200, body=served("rita", "7"),
+         records=_READ, needs=_needs("mount")),
+    _Get("a mounted application, for a stranger", path="/mounted/documents/7", by=None, status=401, code=_SIGN_IN,
+         records=("GetDocument AccessDenied",), needs=_needs("mount")),
+    _Get("an undecided endpoint of a mounted application", path="/mounted/forgotten", by=_ADA, status=500, code=_FAULT,
+         records=_UNDECIDED, needs=_needs("mount")),
+    _Get("an unknown path of a mounted application", path="/mounted/nothing", by=_RITA, status=404,
+         needs=_needs("mount")),
+    # WebSockets
+    _Socket("a WebSocket", path="/watch/7", by=_RITA, status=101, messages=(user("rita"),), records=_READ),
+    _Socket("a WebSocket of a stranger", path="/watch/7", by=None, status=401, code=_SIGN_IN,
+            records=("GetDocument AccessDenied",)),
+    _Socket("a WebSocket of a caller who may not", path="/watch/private", by=_EVE, status=403, code=_DENIED,
+            records=("GetDocument AccessDenied",)),
+    _Socket("a WebSocket with a bad signature", path="/watch/7", by=signature((ADA[0], "wrong" * 8)), status=401,
+            code=_MISMATCH, records=("Authenticate SignatureDoesNotMatch",)),
+    _Socket("a WebSocket that decides nothing", path="/forgotten-socket", by=_ADA, status=500, code=_FAULT,
+            records=_UNDECIDED),
+    _Socket("a WebSocket of a mounted application", path="/mounted/watch/7", by=_RITA, status=101,
+            messages=(user("rita"),), records=_READ, needs=_needs("websocket", "mount")),
+)  # fmt: skip
+"""All rows; their names are the ids of the tests."""
