@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
-from iam_guard.enforcement.requirement import MARK, OWN_GUARD
+from iam_guard.enforcement.requirement import MARK, OWN_GUARD, Requirement
+from iam_guard.model.catalogue import Catalogue
 
 _METHODS = ("get", "head", "post", "put", "patch", "delete", "options", "query")
 
@@ -27,6 +28,8 @@ class Endpoint:
     methods: tuple[str, ...]
     name: str
     guards: tuple[str, ...]
+    mark: object = field(default=None, compare=False, repr=False)
+    """What stands on it, as it was declared."""
 
     @property
     def is_guarded(self) -> bool:
@@ -44,6 +47,13 @@ def inventory(app: Any) -> list[Endpoint]:
 def unguarded(app: Any) -> list[Endpoint]:
     """List the endpoints that are neither guarded nor public."""
     return [endpoint for endpoint in inventory(app) if not endpoint.is_guarded]
+
+
+def catalogues_of(app: Any) -> list[Catalogue]:
+    """List the catalogues that the decorators of an application's endpoints were declared in, each once."""
+    marks = (endpoint.mark for endpoint in inventory(app))
+    found = [mark.catalogue for mark in marks if isinstance(mark, Requirement) and mark.catalogue is not None]
+    return list({id(each): each for each in found}.values())
 
 
 def mark_of(endpoint: Any, method: str | None) -> Any:
@@ -145,7 +155,7 @@ def _mounted(route: Any, path: str) -> Iterator[Endpoint]:
     if inside:
         yield from _walk(inside, path)
         return
-    yield Endpoint(path or "/", (), getattr(route, "name", None) or type(app).__name__, _guards(app))
+    yield Endpoint(path or "/", (), getattr(route, "name", None) or type(app).__name__, *_guarded_by(app))
 
 
 def _endpoints(route: Any, path: str, endpoint: Any) -> Iterator[Endpoint]:
@@ -154,13 +164,13 @@ def _endpoints(route: Any, path: str, endpoint: Any) -> Iterator[Endpoint]:
     if not hasattr(route, "methods"):
         methods = ("WEBSOCKET",)
     if not inspect.isclass(endpoint) or _mark_of(endpoint) is not None:
-        yield Endpoint(path, methods, name, _guards(endpoint))
+        yield Endpoint(path, methods, name, *_guarded_by(endpoint))
         return
     handlers = [(each, getattr(endpoint, each)) for each in _METHODS if hasattr(endpoint, each)]
     for method, handler in handlers:
-        yield Endpoint(path, (method.upper(),), f"{name}.{method}", _guards(handler))
+        yield Endpoint(path, (method.upper(),), f"{name}.{method}", *_guarded_by(handler))
     if not handlers:
-        yield Endpoint(path, methods, name, _guards(getattr(endpoint, "on_connect", None)))
+        yield Endpoint(path, methods, name, *_guarded_by(getattr(endpoint, "on_connect", None)))
 
 
 def _mark_of(endpoint: Any) -> Any:
@@ -169,6 +179,6 @@ def _mark_of(endpoint: Any) -> Any:
     return getattr(endpoint, MARK, None)
 
 
-def _guards(endpoint: Any) -> tuple[str, ...]:
+def _guarded_by(endpoint: Any) -> tuple[tuple[str, ...], object]:
     mark = _mark_of(endpoint)
-    return () if mark is None else (str(mark),)
+    return () if mark is None else (str(mark),), mark

@@ -24,7 +24,7 @@ from iam_guard.errors import IamGuardError
 @JSON
 def routes(app: str, as_json: bool) -> None:
     """List the endpoints of APP (`module:app`) and what guards them; exit code 1 when nobody guards one."""
-    endpoints = inventory(_load_app(app))
+    endpoints = inventory(load_app(app))
     if as_json:
         click.echo(json.dumps([_as_row(each) for each in endpoints]))
     else:
@@ -32,7 +32,7 @@ def routes(app: str, as_json: bool) -> None:
     sys.exit(0 if all(each.is_guarded for each in endpoints) else 1)
 
 
-def _load_app(name: str) -> Any:
+def load_app(name: str) -> Any:
     """Import `module:attribute`; what can be called without arguments is, as uvicorn does with `--factory`."""
     module_name, colon, attribute = name.partition(":")
     if not colon:

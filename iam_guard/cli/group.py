@@ -43,6 +43,10 @@ COMMANDS = {
         *("application", "routes"),
         "List the endpoints of APP (`module:app`) and what guards them; exit code 1 when nobody guards one.",
     ),
+    "reference": CommandRow(
+        *("references", "reference"),
+        "Write the service authorization reference of an application: actions, resource types, condition keys.",
+    ),
     "decide": CommandRow(
         *("cases", "decide"),
         'Read cases as JSON lines from standard input, write `{"id", "outcome"}` lines in the same order.',
