@@ -41,6 +41,7 @@ _TYPES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "oidc-provider": ("oidc-provider/${OidcProviderName}", (_TAGS, _OWN_TAGS)),
     "policy": ("policy/${PolicyNameWithPath}", (_TAGS, _OWN_TAGS)),
     "role": ("role/${RoleNameWithPath}", (_TAGS, _OWN_TAGS)),
+    "role-template": ("role-template/${AWSServicePrincipal}/${RoleTemplateName}:${RoleTemplateMajorVersion}", ()),
     "saml-provider": ("saml-provider/${SamlProviderName}", (_TAGS, _OWN_TAGS)),
     "server-certificate": ("server-certificate/${CertificateNameWithPath}", (_TAGS, _OWN_TAGS)),
     "user": ("user/${UserNameWithPath}", (_TAGS, _OWN_TAGS)),
@@ -56,7 +57,12 @@ _BY_MEMBER: Mapping[str, tuple[str, ...]] = {
     "{SerialNumber}": ("mfa",),
 }
 """What may be named where a member of the input is an ARN."""
-_BESIDE = {"ListServiceSpecificCredentials": ("user",), "GetAccessKeyLastUsed": ("user",)}
+_BESIDE = {
+    "AcquireRole": ("role-template",),
+    "GetAccessKeyLastUsed": ("user",),
+    "GetRoleTemplateVersion": ("role-template",),
+    "ListServiceSpecificCredentials": ("user",),
+}
 """Actions that are decided about `*` or about something else, as their input says."""
 
 _MORE_KEYS: Mapping[str, tuple[str, ...]] = {
@@ -65,8 +71,13 @@ _MORE_KEYS: Mapping[str, tuple[str, ...]] = {
         *("iam:FIDO-certification", "iam:FIDO-FIPS-140-2-certification", "iam:FIDO-FIPS-140-3-certification"),
         "iam:RegisterSecurityKey",
     ),
+    **dict.fromkeys(("GetAccountProperties", "PutAccountProperties"), ("iam:AccountPropertyNamespaces",)),
+    **dict.fromkeys(
+        ("AttachRolePolicy", "CreateRole", "GetRole", "PutRolePermissionsBoundary", "PutRolePolicy", "TagRole"),
+        ("iam:RoleTemplateARN",),
+    ),
 }
-"""Condition keys that not every call supplies."""
+"""Condition keys that not every call supplies, or that AWS alone does."""
 _LEVELS = {
     "AcceptDelegationRequest": AccessLevel.WRITE,
     "DeleteAccountPasswordPolicy": AccessLevel.PERMISSIONS_MANAGEMENT,

@@ -47,6 +47,10 @@ COMMANDS = {
         *("references", "reference"),
         "Write the service authorization reference of an application: actions, resource types, condition keys.",
     ),
+    "lint": CommandRow(
+        *("lint", "lint"),
+        "Find what is wrong or unwise in FILES: policies (JSON or YAML), seeds, cases; `-` is standard input.",
+    ),
     "decide": CommandRow(
         *("cases", "decide"),
         'Read cases as JSON lines from standard input, write `{"id", "outcome"}` lines in the same order.',

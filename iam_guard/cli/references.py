@@ -28,7 +28,7 @@ from iam_guard.reference.pages import html_page, markdown
 APP = click.option("--app", metavar="MODULE:APP", help="An application, whose services are known then.")
 REFERENCE = click.option(
     "--reference",
-    "files",
+    "reference_files",
     multiple=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A file of a service authorization reference: `iam-guard reference`'s, or one that AWS publishes.",

@@ -30,6 +30,7 @@ _ACTION = re.compile(r"[A-Za-z0-9]+")
 _TYPE = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _KEY = re.compile(r"[^:\s]+:\S+")  # G-67
 _PARAMETER = re.compile(r"\{([^{}]*)\}")
+_UNSHOWN = re.compile(r"(?<!\$)\{([^{}]*)\}")
 _AROUND = {"partition": "Partition", "region": "Region", "account": "Account"}
 EVERYTHING = "*"
 
@@ -241,7 +242,7 @@ class Catalogue:
         *fields, rest = whole.split(":", 5)
         for place, name in ((1, "Partition"), (3, "Region"), (4, "Account")):
             fields[place] = f"${{{name}}}" if _PARAMETER.fullmatch(fields[place]) else fields[place]
-        return _PARAMETER.sub(lambda found: f"${{{_camel(found[1])}}}", ":".join((*fields, rest)))
+        return _UNSHOWN.sub(lambda found: f"${{{_camel(found[1])}}}", ":".join((*fields, rest)))
 
     def reference(self) -> ServiceReference:
         """Join all declarations. Raises `ConfigurationError` for an action or type that is named and not declared."""
