@@ -26,12 +26,17 @@ Locate: TypeAlias = Callable[[Steps, bool], "Position | None"]
 
 @dataclass(frozen=True, slots=True)
 class PolicySource:
-    """One policy in a file, as JSON text. `name` is how the file calls it; empty where the file is the policy."""
+    """One policy in a file, as JSON text. `name` is how the file calls it; empty where the file is the policy.
+
+    `shift` is by how many lines and columns a place in the text lies further on in the file; None where the file has
+    the policy in another form.
+    """
 
     name: str
     type: PolicyType
     text: str
     locate: Locate = field(repr=False, compare=False)
+    shift: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +99,8 @@ def _moved(source: PolicySource, where: str, lines: int) -> PolicySource:
         found = source.locate(path, name)
         return None if found is None else _shifted(found, lines, 0)
 
-    return PolicySource(f"{where} {source.name}".rstrip(), source.type, source.text, locate)
+    shift = None if source.shift is None else (source.shift[0] + lines, source.shift[1])
+    return PolicySource(f"{where} {source.name}".rstrip(), source.type, source.text, locate, shift)
 
 
 # --- a tree --------------------------------------------------------------------------------------------------------
@@ -215,11 +221,16 @@ def _named_file(value: Value) -> str | None:
 
 def _source(tree: FileTree, path: Steps, value: Value, type: PolicyType, name: str) -> PolicySource:
     if not path and not tree.blocks and tree.json.text.lstrip()[:1] == "{":
-        return PolicySource(name, type, tree.json.text, lambda steps, named: tree.json.position(steps, name=named))
+        return PolicySource(name, type, tree.json.text, _in_tree(tree, ()), (0, 0))
     if isinstance(value, str):
-        return PolicySource(name, type, value, _inside_text(tree, path, value))
-    text = canonical(value)
-    return PolicySource(name, type, text, lambda steps, named: tree.json.position((*path, *steps), name=named))
+        block = tree.blocks.get(path)
+        shift = None if block is None else (block[0] - 1, block[1])
+        return PolicySource(name, type, value, _inside_text(tree, path, value), shift)
+    return PolicySource(name, type, canonical(value), _in_tree(tree, path))
+
+
+def _in_tree(tree: FileTree, path: Steps) -> Locate:
+    return lambda steps, named: tree.json.position((*path, *steps), name=named)
 
 
 def _inside_text(tree: FileTree, path: Steps, text: str) -> Locate:

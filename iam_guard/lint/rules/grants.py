@@ -105,9 +105,7 @@ def _star(subject: Subject, action: str, key: str, prefix: str, message: str) ->
         if how is None:
             continue
         element = "NotResource" if where == "NOT_RESOURCE" else "Resource"
-        yield Fault(
-            _CODES[how, where].format(prefix), f"{message}: add a condition on `{key}`", place(statement, element)
-        )
+        yield Fault(_CODES[how, where].format(prefix), message, place(statement, element))
 
 
 def _how(statement: Statement, action: str) -> str | None:
