@@ -147,7 +147,7 @@ class Linter:
         except PolicyError as error:
             code, place = error.finding or "JSON_SYNTAX_ERROR", error.place or ""
             position = policy.locate(_steps(place), code in _AT_NAME)
-            if not place and error.line is not None and policy.shift is not None:  # no JSON: there is no other place
+            if error.line is not None and policy.shift is not None:  # the text itself stands in the file
                 lines, columns = policy.shift
                 position = Position(error.line + lines, (error.column or 0) + columns, 0)
             yield _finding(code, error.message, file.name, position, place, policy.name, "")
