@@ -5,18 +5,17 @@ Must not live here: what a case means and how it is answered (`iam_guard.testing
 
 from __future__ import annotations
 
-import gc
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from io import BufferedIOBase
 from pathlib import Path
 from typing import Any, cast
 
 import click
 
+from iam_guard.cli.collecting import collecting_seldom
 from iam_guard.cli.options import JSON
 from iam_guard.errors import InvalidInput
 from iam_guard.testing.answer import answer
@@ -25,21 +24,8 @@ from iam_guard.testing.case_json import CaseDecoder, CaseEntry, Unreadable
 from iam_guard.testing.cases import decide_case, read_case
 
 
-@contextmanager
-def _collecting_seldom() -> Iterator[None]:
-    """Let the collector of cycles look less often: policies that are remembered hold many objects and no cycle."""
-    thresholds = gc.get_threshold()
-    gc.freeze()
-    gc.set_threshold(50_000, *thresholds[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*thresholds)
-        gc.unfreeze()
-
-
 @click.command()
-@_collecting_seldom()
+@collecting_seldom()
 def decide() -> None:
     """Read cases as JSON lines from standard input, write `{"id", "outcome"}` lines in the same order."""
     decoder = CaseDecoder()
@@ -95,7 +81,7 @@ def _coloured(text: str) -> str:
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @JSON
-@_collecting_seldom()
+@collecting_seldom()
 def test(files: tuple[Path, ...], as_json: bool) -> None:
     """Run the cases of FILES (JSON lines or YAML); print failures, then `N passed, N failed`."""
     counts: Counter[bool] = Counter()

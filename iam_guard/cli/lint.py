@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from iam_guard.cli.collecting import collecting_seldom
 from iam_guard.cli.references import APP, REFERENCE, known_references
 from iam_guard.errors import InvalidInput
 from iam_guard.lint.codes import SEVERITIES
@@ -49,6 +50,7 @@ _LEVELS = {each.lower().replace("_", "-"): each for each in SEVERITIES}
     "--format", "form", type=click.Choice(["text", "json", "github", "sarif"]), default="text", show_default=True
 )
 @click.option("--json", "as_json_too", is_flag=True, help="The same as --format json.")
+@collecting_seldom()
 def lint(
     files: tuple[Path, ...],
     type: str | None,

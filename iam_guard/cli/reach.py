@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from iam_guard.cli.collecting import collecting_seldom
 from iam_guard.cli.options import JSON, STORE
 from iam_guard.cli.references import APP, REFERENCE, known_references
 from iam_guard.model.context import Given
@@ -38,6 +39,7 @@ _MOST_ACTIONS = 12
 @click.option("--all", "with_denied", is_flag=True, help="Show those too who may not.")
 @STORE
 @JSON
+@collecting_seldom()
 def who(
     action: str,
     resource: str,
@@ -75,6 +77,7 @@ def who(
 @REFERENCE
 @STORE
 @JSON
+@collecting_seldom()
 def what(
     principal: str,
     resource: str | None,
@@ -141,7 +144,7 @@ def _details(answer: AccessAnswer) -> Iterator[str]:
     for each in answer.spoken:
         yield shown(f"by {each}" if answer.verdict is not AccessVerdict.DENIED else f"{each}")
     if answer.open_keys:
-        yield shown(f"if {', '.join(answer.open_keys)} {'is' if len(answer.open_keys) == 1 else 'are'} as asked")
+        yield shown(f"depends on {', '.join(answer.open_keys)}")
     if answer.note:
         yield shown(f"if {answer.note}" if answer.verdict is AccessVerdict.CONDITIONAL else answer.note)
 

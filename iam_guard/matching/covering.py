@@ -14,7 +14,15 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import TypeAlias
 
-from iam_guard.matching.pattern import Pattern, Piece, Wildcard, keep_in_fields, match_pattern, read_wildcards
+from iam_guard.matching.pattern import (
+    ARN_FIELDS,
+    Pattern,
+    Piece,
+    Wildcard,
+    keep_in_fields,
+    match_pattern,
+    read_wildcards,
+)
 from iam_guard.matching.resource import read_resource
 
 Unit: TypeAlias = str | Wildcard
@@ -28,14 +36,26 @@ _BOUND = (Wildcard.RUN_IN_FIELD, Wildcard.ONE_IN_FIELD)
 
 
 def arn_pattern(text: str) -> Pattern:
-    """Read an entry of `Resource` without variables, where a final `*` of a field may run on (rule M-12)."""
-    return keep_in_fields(read_wildcards(text), final_run_is_free=True)
+    """Read the pattern of ARNs whose first five fields are meant one by one: a wildcard there is no colon."""
+    return keep_in_fields(read_wildcards(text), final_run_is_free=False)
 
 
 @lru_cache(maxsize=16_384)
 def open_patterns(entry: str, version: str) -> tuple[Pattern, ...]:
     """Read an entry of `Resource`, with a run of any characters in the place of each variable."""
     return tuple(_opened(template.pieces) for template in read_resource(entry, version))
+
+
+@lru_cache(maxsize=16_384)
+def likely_patterns(entry: str, version: str) -> tuple[Pattern, ...]:
+    """Read an entry as its writer means it: with six fields, a `*` that ends one does not run on.
+
+    By rule M-12 it does: `arn:aws:docs:*:*:folder/*` matches the ARN of a document with `:x:folder/` in its name.
+    """
+    patterns = open_patterns(entry, version)
+    if entry.count(":") < ARN_FIELDS - 1:
+        return patterns
+    return tuple(keep_in_fields(each, final_run_is_free=False) for each in patterns)
 
 
 def _opened(pieces: Sequence[object]) -> Pattern:

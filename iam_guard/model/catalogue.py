@@ -228,7 +228,7 @@ class Catalogue:
         for key in (keys,) if isinstance(keys, str) else keys:
             if isinstance(keys, str) or not _KEY.fullmatch(key):
                 raise ConfigurationError(
-                    f"expected condition keys such as `docs:Kind`, got `{key}`", place=self.service
+                    f"expected a list of condition keys such as `docs:Kind`, got `{key}`", place=self.service
                 )
         return [_family(key) for key in keys]
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from iam_guard.evaluation.bounds import Bounds
-from iam_guard.model.decision import Decision, Outcome, Reason
+from iam_guard.model.decision import Decision, Outcome, PolicyType, Reason
 from iam_guard.store.population import Inhabitant
 
 
@@ -89,27 +89,40 @@ class Ability:
         return {"actions": list(self.actions), "resource": self.resource, **asdict(self.answer)}
 
 
+class Owed(NamedTuple):
+    """What nobody here can know, and was taken for allowed: of which types the policies are, and how it is said."""
+
+    types: frozenset[PolicyType]
+    said: str
+
+
 def answer_of(
-    bounds: Bounds, inhabitant: Inhabitant | None, *, owes: str | None = None, partly: str = ""
+    bounds: Bounds, inhabitant: Inhabitant | None, *, owes: Owed | None = None, partly: str = ""
 ) -> AccessAnswer:
-    """Put bounds into words. `owes` is what nobody here can know; then nothing is more than conditional.
+    """Put bounds into words. Where something is owed, nothing is more than conditional.
 
     `partly` is said where the bounds differ and no key is open: it depends on the resource then.
     """
+    hidden = frozenset[PolicyType]() if owes is None else owes.types
     if not bounds.most.allowed:
-        return AccessAnswer(AccessVerdict.DENIED, (), tuple(_spoken(bounds.most, inhabitant)))
+        return AccessAnswer(AccessVerdict.DENIED, (), tuple(_spoken(bounds.most, inhabitant, hidden)))
     if bounds.least.allowed and owes is None:
-        return AccessAnswer(AccessVerdict.ALLOWED, (), tuple(_spoken(bounds.least, inhabitant)))
+        return AccessAnswer(AccessVerdict.ALLOWED, (), tuple(_spoken(bounds.least, inhabitant, hidden)))
     keys = () if bounds.least.allowed else bounds.open_keys
     some = partly if not bounds.least.allowed and not keys else ""
-    note = "; ".join(each for each in (owes or "", some) if each) or None
-    return AccessAnswer(AccessVerdict.CONDITIONAL, keys, tuple(_spoken(bounds.most, inhabitant)), note)
+    note = "; ".join(each for each in (owes.said if owes else "", some) if each) or None
+    return AccessAnswer(AccessVerdict.CONDITIONAL, keys, tuple(_spoken(bounds.most, inhabitant, hidden)), note)
 
 
-def _spoken(decision: Decision, inhabitant: Inhabitant | None) -> Iterator[SpokenStatement]:
+def _spoken(
+    decision: Decision, inhabitant: Inhabitant | None, hidden: frozenset[PolicyType]
+) -> Iterator[SpokenStatement]:
+    """Give the statements that speak, but for those that were made up for what is not known."""
     if decision.error is not None:
         yield SpokenStatement("decision", note=decision.error)
     for reason in decision.reasons:
+        if reason.policy_type in hidden and reason.effect is not None:
+            continue
         yield SpokenStatement(
             str(reason.policy_type),
             reason.effect,

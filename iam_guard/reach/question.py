@@ -16,14 +16,16 @@ from iam_guard.matching.covering import arn_pattern
 from iam_guard.matching.pattern import Pattern
 from iam_guard.model.arn import account_of, is_account_id
 from iam_guard.model.context import Given
+from iam_guard.model.decision import PolicyType
 from iam_guard.model.request import Resource
 from iam_guard.policy.grammar import WILDCARD
+from iam_guard.reach.answers import Owed
 from iam_guard.reach.asking import Asker
 from iam_guard.store.population import Inhabitant
 
 _ACTION = re.compile(r"[A-Za-z0-9.-]+:[A-Za-z0-9]+")
 SOME = "some of these resources only"
-OF_RESOURCE = "the resource's own policy allows it too"
+OF_RESOURCE = Owed(frozenset({PolicyType.RESOURCE, PolicyType.TRUST}), "the resource's own policy allows it too")
 
 
 class AccessQuestion(NamedTuple):

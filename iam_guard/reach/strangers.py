@@ -16,13 +16,19 @@ from iam_guard.model.decision import PolicyRef, PolicyType
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.policy.document import Document, Effect
 from iam_guard.policy.parse import parse
+from iam_guard.reach.answers import Owed
 from iam_guard.store.identifiers import root_arn, session_arn
 from iam_guard.store.population import ANY_SESSION, Inhabitant, Population
 from iam_guard.store.protocol import PrincipalRecord, StoredPolicy
 
 _EVERYTHING = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}'
 _GENEROUS = StoredPolicy(PolicyRef("policies of another account", PolicyType.IDENTITY), _EVERYTHING)
-ELSEWHERE = "policies of its own account, which is not in this store, allow it too"
+ELSEWHERE = Owed(
+    frozenset({PolicyType.IDENTITY}), "policies of its own account, which is not in this store, allow it too"
+)
+_OF_SESSION = Owed(
+    frozenset({PolicyType.IDENTITY, PolicyType.SESSION}), "the policies that its session was given allow it too"
+)
 _NOBODY = "000000000000"
 _SESSION = re.compile(r"assumed-role/(?P<role>[^/]+)/(?P<session>[^/]+)")
 
@@ -33,7 +39,7 @@ class Stranger(NamedTuple):
     kind: str
     shown: str
     record: PrincipalRecord
-    owes: str | None = None
+    owes: Owed | None = None
     is_anybody: bool = False
     inhabitant: Inhabitant | None = None
 
@@ -132,8 +138,7 @@ class _Strangers:
             if principal.type is not PrincipalType.FEDERATED_USER:
                 return None
             passed = Principal.from_arn(value, session_policies=(_EVERYTHING,))
-            owes = "the policies that its session was given allow it too"
-            return Stranger("federated user", value, _record(passed, _GENEROUS), owes)
+            return Stranger("federated user", value, _record(passed, _GENEROUS), _OF_SESSION)
         if not is_hosted:
             return Stranger("session", value, _record(principal, _GENEROUS), ELSEWHERE)
         role = self._by_role.get((arn.account, found["role"]))

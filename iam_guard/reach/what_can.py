@@ -93,7 +93,7 @@ class _Asking:
 
     def answers(self, action: KnownAction, resource: str | None) -> Iterator[tuple[str, AccessAnswer]]:
         """Give the answers about one action, by resource, but for those that deny."""
-        for each in self._resources(action) if resource is None else [resource]:
+        for each in self._resources(action) if resource is None else self._if_taken(action, resource):
             answer = self._answer(str(action), each)
             if answer.verdict is not AccessVerdict.DENIED:
                 yield each, answer
@@ -123,6 +123,13 @@ class _Asking:
 
     def _own(self, wanted: Resource) -> Resource:
         return replace(wanted, account=self._inhabitant.account)
+
+    def _if_taken(self, action: KnownAction, resource: str) -> list[str]:
+        """Give the resource that is asked about, where the action can be done to it."""
+        if resource == _EVERYTHING or action.entry.open_resources:
+            return [resource]
+        pattern = arn_pattern(resource)
+        return [resource] if any(overlaps(pattern, each) for each in self._known.arns_of(action)) else []
 
     # --- which resources ---------------------------------------------------------------------------------------------
 

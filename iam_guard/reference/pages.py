@@ -128,7 +128,7 @@ def _codes(texts: Iterable[str]) -> str:
 
 
 def _markdown(reference: ServiceReference, level: int) -> str:
-    parts = [f"{'#' * level} {_name(reference)}\n\n{_opening(reference)}\n"]
+    parts = [f"{'#' * level} {_escaped(_name(reference))}\n\n{_opening(reference)}\n"]
     for table in _tables(reference):
         about = f"{table.about}\n\n" if table.about else ""
         lines = [table.head, ["---"] * len(table.head), *table.rows]

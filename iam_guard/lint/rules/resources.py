@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from iam_guard.lint.known import Known, KnownAction
 from iam_guard.lint.subject import Subject
-from iam_guard.matching.covering import open_patterns, overlaps
+from iam_guard.matching.covering import likely_patterns, overlaps
 from iam_guard.policy.document import Statement
 from iam_guard.policy.fault import Fault, place
 from iam_guard.policy.grammar import quoted
@@ -66,7 +66,7 @@ def _is_used(subject: Subject, statement: Statement, entry: str) -> bool:
 def _takes(subject: Subject, action: KnownAction, entry: str) -> bool:
     if entry == _EVERYTHING:
         return True
-    written = open_patterns(entry, subject.document.version)
+    written = likely_patterns(entry, subject.document.version)
     return any(overlaps(one, other) for one in written for other in subject.known.arns_of(action))
 
 
