@@ -142,7 +142,7 @@ def _print(rows: Sequence[tuple[AccessVerdict, tuple[str, ...], AccessAnswer]], 
 
 def _details(answer: AccessAnswer) -> Iterator[str]:
     for each in answer.spoken:
-        yield shown(f"by {each}" if answer.verdict is not AccessVerdict.DENIED else f"{each}")
+        yield shown(f"by {each}" if each.policy and answer.verdict is not AccessVerdict.DENIED else f"{each}")
     if answer.open_keys:
         yield shown(f"depends on {', '.join(answer.open_keys)}")
     if answer.note:

@@ -121,7 +121,7 @@ def _spoken(
     if decision.error is not None:
         yield SpokenStatement("decision", note=decision.error)
     for reason in decision.reasons:
-        if reason.policy_type in hidden and reason.effect is not None:
+        if reason.policy_type in hidden:
             continue
         yield SpokenStatement(
             str(reason.policy_type),

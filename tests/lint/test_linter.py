@@ -127,17 +127,19 @@ def test_a_code_is_found(code: str, statements: list[dict[str, Any]]) -> None:
         [condition("StringNotEquals", "aws:RequestTag/team", "x")],
         [condition("StringEquals", "id.example.com:sub", "x")],
         [condition("StringEquals", "aws:SecureTransport", "true")],
-        [condition("ForAnyValue:ArnLike", "docs:Readers", "arn:aws:iam::*:user/x")][:0],
         [statement(Action="iam:PassRole", Resource="*", Condition={"StringEquals": {"iam:PassedToService": "x"}})],
-        [statement(), statement(Effect="Deny", Action="docs:*", Resource="*", Condition={"Bool": {"aws:x": "true"}})][
-            :1
+        [
+            statement(),
+            statement(
+                Effect="Deny", Action="docs:*", Resource="*", Condition={"Bool": {"aws:SecureTransport": "false"}}
+            ),
         ],
         [statement(), statement(Resource="arn:aws:docs:*:111122223333:document/8")],
     ],
 )
 def test_nothing_is_found_where_nothing_is_certain(statements: list[dict[str, Any]]) -> None:
     """No false finding."""
-    assert codes(found(*statements)) == [] if statements else True
+    assert codes(found(*statements)) == []
 
 
 def test_without_references_other_services_are_not_judged() -> None:
@@ -176,9 +178,7 @@ def test_the_language_s_own_checks_are_all_there() -> None:
     """What would be refused, each fault and not the first alone; and what is unwise."""
     bad = statement(Action=["get", "x:y:z"], Resource="document/7", Sid="a b")
     findings = found(bad, linter=Linter(), Version="2008-10-17")
-    assert codes(findings) == ["UNSUPPORTED_SID", "INVALID_ACTION", "INVALID_ACTION", "INVALID_ARN_PREFIX"] or sorted(
-        codes(findings)
-    ) == ["INVALID_ACTION", "INVALID_ACTION", "INVALID_ARN_PREFIX", "UNSUPPORTED_SID"]
+    assert sorted(codes(findings)) == ["INVALID_ACTION", "INVALID_ACTION", "INVALID_ARN_PREFIX", "UNSUPPORTED_SID"]
     assert codes(found(statement(Principal="*"))) == ["UNSUPPORTED_PRINCIPAL"]
 
 
