@@ -76,7 +76,12 @@ class Asker:
         caller = principal.principal
         self._records[caller.arn] = principal
         own = action.partition(":")[0].lower() not in OWN_PREFIXES
-        loaded = self._loader.load(caller, wanted, self, own_service=own)
+        try:
+            loaded = self._loader.load(caller, wanted, self, own_service=own)
+        except PolicyError as doubt:  # the guard would deny it too
+            bare = AccessRequest(caller, action, wanted.arn, resource_account=wanted.account)
+            decision = Decision(Outcome.IMPLICITLY_DENIED, bare, (), self.at, error=str(doubt))
+            return Bounds(decision, decision)
         owner = None if loaded.owner is None else loaded.owner.id
         around = Circumstances(
             now=self.now,

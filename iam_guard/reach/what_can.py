@@ -35,6 +35,7 @@ from iam_guard.reach.question import (
     question,
     with_open_policy,
 )
+from iam_guard.reach.within import statements_within, with_exceptions
 from iam_guard.reference.own import own_references
 from iam_guard.settings import Settings
 from iam_guard.store.population import Inhabitant
@@ -107,7 +108,11 @@ class _Asking:
         bounds = self._asker.bounds(
             *(inhabitant.record, action, wanted, asked.context), asked=asked.pattern, trust=inhabitant.trust
         )
-        return answer_of(bounds, inhabitant, owes=owes, partly=SOME)
+        answer = answer_of(bounds, inhabitant, owes=owes, partly=SOME)
+        within = (
+            statements_within(self._asker, action, asked.pattern) if answer.verdict is AccessVerdict.ALLOWED else ()
+        )
+        return with_exceptions(answer, inhabitant.record.principal, within)
 
     def _question(self, action: str, resource: str) -> AccessQuestion:
         if resource == _ALL:

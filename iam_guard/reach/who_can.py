@@ -6,11 +6,12 @@ is not followed. Must not live here: deciding (`evaluation`), the table (`cli`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from iam_guard.evaluation.registry import resource_policy_type
+from iam_guard.matching.statement import CompiledStatement
 from iam_guard.model.context import Given
 from iam_guard.reach.answers import Access, AccessVerdict, answer_of
 from iam_guard.reach.asking import Asker, asking
@@ -24,6 +25,7 @@ from iam_guard.reach.question import (
     with_open_policy,
 )
 from iam_guard.reach.strangers import Stranger, strangers
+from iam_guard.reach.within import statements_within, with_exceptions
 from iam_guard.settings import Settings
 from iam_guard.store.population import Inhabitant
 from iam_guard.store.protocol import SourceStore
@@ -49,12 +51,15 @@ def who_can(
     check_question(action, resource, resource_account)
     with asking(store, settings or Settings(), now) as asker:
         asked = question(asker, action, resource, context or {}, resource_account)
-        found = [_inhabitant(asker, each, asked) for each in asker.population.inhabitants.values()]
+        within = statements_within(asker, action, asked.pattern)
+        found = [_inhabitant(asker, each, asked, within) for each in asker.population.inhabitants.values()]
         found.extend(_strangers(asker, asked))
     return sorted(found, key=lambda each: _ORDER.index(each.verdict))
 
 
-def _inhabitant(asker: Asker, inhabitant: Inhabitant, asked: AccessQuestion) -> Access:
+def _inhabitant(
+    asker: Asker, inhabitant: Inhabitant, asked: AccessQuestion, within: Sequence[CompiledStatement]
+) -> Access:
     wanted, owes = asked.wanted, None
     if wanted.account is None:
         wanted = replace(wanted, account=inhabitant.account)
@@ -63,7 +68,9 @@ def _inhabitant(asker: Asker, inhabitant: Inhabitant, asked: AccessQuestion) -> 
     bounds = asker.bounds(
         *(inhabitant.record, asked.action, wanted, asked.context), asked=asked.pattern, trust=inhabitant.trust
     )
-    return Access(inhabitant.arn, inhabitant.kind, answer_of(bounds, inhabitant, owes=owes, partly=SOME))
+    answer = answer_of(bounds, inhabitant, owes=owes, partly=SOME)
+    careful = with_exceptions(answer, inhabitant.record.principal, within)
+    return Access(inhabitant.arn, inhabitant.kind, careful)
 
 
 def _strangers(asker: Asker, asked: AccessQuestion) -> Iterator[Access]:

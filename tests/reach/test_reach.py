@@ -147,6 +147,7 @@ accounts:
               Resource: "*"
               Condition: {StringEquals: {"aws:PrincipalOrgID": o-exampleorg1}}
             - {Sid: Public, Effect: Allow, Principal: "*", Action: "docs:Preview", Resource: "*"}
+            - {Sid: Never, Effect: Deny, Principal: "*", Action: "docs:Erase", Resource: "*"}
   - id: "444455556666"
     name: globex
     users:
@@ -297,6 +298,20 @@ def test_a_pattern_is_asked_about_as_a_whole(store: SourceStore) -> None:
     gus = found[f"{GLOBEX} gus"].answer
     assert (gus.verdict, gus.note) == (CONDITIONAL, "the resource's own policy allows it too")
     assert {each.policy_type for each in gus.spoken} == {"identity-based policy"}
+
+
+def test_policies_of_single_resources_make_exceptions(store: SourceStore) -> None:
+    """What one of them denies is not allowed on all, what one allows is not denied on all."""
+    pattern = f"arn:aws:docs:us-east-1:{ACME}:document/*"
+    erased = asked(store, "docs:Erase", pattern)
+    assert (erased[f"{ACME} ada"].verdict, erased[f"{ACME} ada"].answer.note) == (
+        CONDITIONAL,
+        "no policy of one of these resources denies it",
+    )
+    assert erased[f"{ACME} nobody"].verdict is DENIED
+    preview = asked(store, "docs:Preview", pattern)
+    assert preview[f"{ACME} nobody"].answer.note == "some of these resources only, whose own policies allow it"
+    assert asked(store, "docs:Erase", f"arn:aws:docs:us-east-1:{ACME}:folder/*")[f"{ACME} ada"].verdict is ALLOWED
 
 
 @pytest.mark.parametrize(
