@@ -19,6 +19,8 @@ from typing import Any
 from iam_guard import errors, settings
 from iam_guard.evaluation.applying import spared_by_rcps, spared_by_scps, without_identity
 from iam_guard.evaluation.authorizer import compile_policies
+from iam_guard.lint.codes import HINTS, NEED_REFERENCE, OWN_LEVELS, SEVERITIES, level_of_code
+from iam_guard.lint.report import WORDS
 from iam_guard.matching.keys import KEYS
 from iam_guard.matching.operators import OPERATORS
 from iam_guard.model.decision import Decision, PolicyType
@@ -26,10 +28,13 @@ from iam_guard.model.principal import Principal
 from iam_guard.model.request import AccessRequest
 from iam_guard.policy.grammar import USES, WITH_PRINCIPAL
 from iam_guard.policy.quota import INLINE, RAW_LIMIT, SizeQuota, size_quota
+from iam_guard.reference.json_form import reference_json
+from iam_guard.reference.pages import markdown
 from iam_guard.services.iam.root_tasks import ROOT_TASKS
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # run as a script, and loaded by the tests
 from operations import operation_rows, refused_rows
+from service_references import iam_reference, sts_reference
 
 DOCS = Path(__file__).resolve().parent
 NOTE = "<!-- Made by docs/generate.py from {source}; `make docs` makes it anew. -->\n\n"
@@ -308,6 +313,51 @@ def iam_api_page() -> str:
     return _page("iam_guard/services/iam/table", "The IAM API", introduction, body + beyond + refused)
 
 
+# --- codes of the linter -----------------------------------------------------------------------------------------
+
+
+def lint_codes_page() -> str:
+    """List every code that the linter finds, the loudest first."""
+    introduction = (
+        "What [`iam-guard lint`](../how-to/lint-policies.md) finds. Names and levels are those of IAM Access "
+        "Analyzer's policy validation; codes that AWS has no name for are marked *ours*. *Needs* says what is found "
+        "only of services whose reference is at hand."
+    )
+    rows = [
+        (
+            f"`{code}`",
+            WORDS[level_of_code(code)],
+            "ours" if code in OWN_LEVELS else "",
+            "a reference" if code in NEED_REFERENCE else "",
+            hint,
+        )
+        for code, hint in sorted(HINTS.items(), key=lambda each: (-SEVERITIES.index(level_of_code(each[0])), each[0]))
+    ]
+    return _page(
+        "iam_guard/lint/codes.py",
+        "Codes of the linter",
+        introduction,
+        table(("Code", "Level", "Whose", "Needs", "What to do"), rows),
+    )
+
+
+# --- service authorization references ----------------------------------------------------------------------------
+
+
+def service_references_page() -> str:
+    """Show the references of IAM and STS, as `iam-guard reference` writes those of an application."""
+    introduction = (
+        "The actions, resource types and condition keys of our own services, for policies about them. Those of an "
+        "application are written by [`iam-guard reference`](../how-to/service-reference.md) in the same form."
+    )
+    return _page(
+        "iam_guard/services/iam/table and docs/service_references.py",
+        "Service authorization reference",
+        introduction,
+        "\n".join(markdown([each], level=2) for each in (iam_reference(), sts_reference())),
+    )
+
+
 # --- the root user -----------------------------------------------------------------------------------------------
 
 
@@ -383,6 +433,10 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "reference/context-keys.md": keys_page,
     "reference/policy-types.md": policy_types_page,
     "reference/iam-api.md": iam_api_page,
+    "reference/service-authorization.md": service_references_page,
+    "reference/lint-codes.md": lint_codes_page,
+    "../iam_guard/reference/iam.json": lambda: reference_json([iam_reference()]),
+    "../iam_guard/reference/sts.json": lambda: reference_json([sts_reference()]),
     "reference/root-user.md": root_user_page,
     "explanation/floors.svg": floors_picture,
 }

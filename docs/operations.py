@@ -7,13 +7,13 @@ code does, and nothing is written twice. Must not live here: the layout of the p
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from iam_guard.model.principal import Principal
 from iam_guard.services.call import ServiceCall
 from iam_guard.services.iam.not_supported import NOT_SUPPORTED
 from iam_guard.services.iam.operations import IAM
-from iam_guard.services.operation import Operation
+from iam_guard.services.operation import Operation, Permission
 from iam_guard.store.records import Records, Table
 from iam_guard.store.sealing import Sealer
 from iam_guard.wire.model import Shape, load_api
@@ -50,7 +50,17 @@ def refused_rows() -> list[tuple[str, str]]:
     return [(f"`{name}`", reason) for name, reason in sorted(NOT_SUPPORTED.items())]
 
 
-def _asked(name: str, row: Operation) -> tuple[str, str, str]:
+class Asked(NamedTuple):
+    """What a row answers: the ARN that it is decided about, its condition keys, what else it asks for."""
+
+    given: Mapping[str, Any]
+    resource: str
+    keys: Sequence[str]
+    further: Sequence[Permission]
+
+
+def ask(name: str, row: Operation) -> Asked:
+    """Ask a row of IAM about a call with every member of its input."""
     shape = load_api("iam").operations[name].input
     given = {} if shape is None else {member: _placeholder(member, each) for member, each in shape.members.items()}
     records, sealer = cast(Records, Everything()), Sealer([bytes(32)])
@@ -59,9 +69,14 @@ def _asked(name: str, row: Operation) -> tuple[str, str, str]:
     )
     keys = sorted({key.partition("/{")[0] for source in row.keys for key in source(call, given)}, key=str.lower)
     further = [permission for more in row.further for permission in more(call, given)]
-    resource = _shown(row.target(call, given).arn, given)
-    shown = [f"`{each.action}` on {_shown(each.resource.arn, given)}" for each in further]
-    return resource, ", ".join(f"`{_with_tag(key)}`" for key in keys), "; ".join(shown)
+    return Asked(given, row.target(call, given).arn, keys, further)
+
+
+def _asked(name: str, row: Operation) -> tuple[str, str, str]:
+    asked = ask(name, row)
+    shown = [f"`{each.action}` on {_shown(each.resource.arn, asked.given)}" for each in asked.further]
+    keys = ", ".join(f"`{_with_tag(key)}`" for key in asked.keys)
+    return _shown(asked.resource, asked.given), keys, "; ".join(shown)
 
 
 _EXAMPLES = {"DeletionTaskId": "task/aws-service-role/SERVICE/ROLE/00000000-0000-0000-0000-000000000000"}
@@ -82,6 +97,8 @@ def _placeholder(member: str, shape: Shape) -> Any:
             return "arn:aws:iam::{account}:{" + member + "}"
         case "string":
             return "{" + member + "}"
+        case "structure":
+            return {}
         case _:
             return 1
 

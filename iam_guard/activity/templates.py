@@ -87,8 +87,8 @@ class ArnTemplates:
 
     def _add(self, row: ActionRow) -> None:
         self.actions.add(str(row))
-        for text in row.resources:
-            if _PARAMETER.search(text):  # the others name one resource, or a loader
+        for text in row.templates:
+            if _PARAMETER.search(text):  # the others name one resource
                 template = _Template(text, row.service)
                 self._of_action.setdefault(str(row).lower(), []).append(template)
                 self._of_service.setdefault(row.service, []).append(template)

@@ -31,15 +31,11 @@ def unguarded(app: Any) -> list[Endpoint]:
     return [endpoint for endpoint in inventory(app) if not endpoint.is_guarded]
 
 
-def declared(app: Any) -> list[Catalogue]:
-    """Give the actions that the endpoints of an application require, with their resources, service by service."""
-    catalogues: dict[str, Catalogue] = {}
-    for endpoint in inventory(app):
-        for requirement in endpoint.requirements:
-            service, _, name = requirement.action.partition(":")
-            template = "*" if requirement.template is None else requirement.template.text
-            catalogues.setdefault(service, Catalogue(service)).declare(name, template)
-    return list(catalogues.values())
+def catalogues_of(app: Any) -> list[Catalogue]:
+    """List the catalogues that what guards an application's endpoints was declared in, each once."""
+    requirements = (requirement for endpoint in inventory(app) for requirement in endpoint.requirements)
+    found = [each.catalogue for each in requirements if each.catalogue is not None]
+    return list({id(each): each for each in found}.values())
 
 
 def guards_itself(app: Any) -> bool:

@@ -14,12 +14,10 @@ from typing import Any
 
 import click
 
-from iam_guard.asgi.routes import declared, inventory
+from iam_guard.asgi.routes import inventory
 from iam_guard.cli.options import JSON
 from iam_guard.enforcement.endpoints import Endpoint
-from iam_guard.enforcement.service import Service
 from iam_guard.errors import IamGuardError
-from iam_guard.model.catalogue import Catalogue
 
 
 @click.command()
@@ -48,12 +46,6 @@ def load_app(name: str) -> Any:
         raise
     except Exception as error:  # whatever the module does, nothing was found out: 2, not 1
         raise click.BadParameter(f"{type(error).__name__}: {error}", param_hint="APP") from error
-
-
-def catalogues_of(name: str) -> list[Catalogue]:
-    """Give the actions that `module:attribute` declares: a `Service`, or an application's endpoints."""
-    found = load_app(name)
-    return [found.catalogue] if isinstance(found, Service) else declared(found)
 
 
 def _is_factory(found: Any) -> bool:

@@ -116,7 +116,7 @@ def _moment(text: str | None, place: str) -> datetime | None:
 
 def _catalogues(app: str | None) -> list[Any]:
     """Give what an application declares; one that is not asked for is not loaded, nor a web framework."""
-    found: list[Any] = [] if app is None else import_module("iam_guard.cli.application").catalogues_of(app)
+    found: list[Any] = [] if app is None else import_module("iam_guard.cli.references").declared_catalogues(app)
     return found
 
 

@@ -5,12 +5,11 @@ Must not live here: what a case means and how it is answered (`iam_guard.testing
 
 from __future__ import annotations
 
-import gc
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from io import BufferedIOBase
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any, cast
 
 import click
 
+from iam_guard.cli.collecting import collecting_seldom
 from iam_guard.cli.options import JSON
 from iam_guard.errors import InvalidInput
 from iam_guard.testing.answer import answer
@@ -27,21 +27,8 @@ from iam_guard.testing.measuring import PolicyMeasurement, shortfall
 from iam_guard.testing.policy_tests import PolicyTests, entries_of_tests
 
 
-@contextmanager
-def _collecting_seldom() -> Iterator[None]:
-    """Let the collector of cycles look less often: policies that are remembered hold many objects and no cycle."""
-    thresholds = gc.get_threshold()
-    gc.freeze()
-    gc.set_threshold(50_000, *thresholds[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*thresholds)
-        gc.unfreeze()
-
-
 @click.command()
-@_collecting_seldom()
+@collecting_seldom()
 def decide() -> None:
     """Read cases as JSON lines from standard input, write `{"id", "outcome"}` lines in the same order."""
     decoder = CaseDecoder()
@@ -108,7 +95,7 @@ def _coloured(text: str) -> str:
 @click.option("--min", "least", type=click.FloatRange(0, 100), help="Fail if less than so many percent are covered.")
 @click.option("--html", "html_file", type=click.Path(dir_okay=False), help="Write the coverage as an HTML page too.")
 @JSON
-@_collecting_seldom()
+@collecting_seldom()
 def test(
     files: tuple[Path, ...],
     is_measured: bool,

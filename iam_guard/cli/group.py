@@ -43,6 +43,21 @@ COMMANDS = {
         *("application", "routes"),
         "List the endpoints of APP (`module:app`) and what guards them; exit code 1 when nobody guards one.",
     ),
+    "reference": CommandRow(
+        *("references", "reference"),
+        "Write the service authorization reference of an application: actions, resource types, condition keys.",
+    ),
+    "lint": CommandRow(
+        *("lint", "lint"),
+        "Find what is wrong or unwise in FILES: policies (JSON or YAML), seeds, cases; `-` is standard input.",
+    ),
+    "who-can": CommandRow(
+        *("reach", "who"),
+        "Say who in the store may do ACTION on RESOURCE (an ARN, `*`, or a pattern), and by which policy.",
+    ),
+    "what-can": CommandRow(
+        *("reach", "what"), "Say what PRINCIPAL (the ARN of a user, role or root user) may do, and on which resources."
+    ),
     "decide": CommandRow(
         *("cases", "decide"),
         'Read cases as JSON lines from standard input, write `{"id", "outcome"}` lines in the same order.',

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
@@ -19,6 +19,7 @@ from iam_guard.enforcement.refusal import sign_in_for
 from iam_guard.enforcement.template import ResourceTemplate
 from iam_guard.errors import ConfigurationError, NoSuchEntity
 from iam_guard.guard import require_allowed
+from iam_guard.model.catalogue import Catalogue
 from iam_guard.model.context import Given, Lazy
 from iam_guard.model.decision import Decision
 from iam_guard.model.principal import PrincipalType
@@ -55,6 +56,8 @@ class Requirement:
     context: ContextSource
     conceal: bool
     unsigned_payload: bool = False
+    catalogue: Catalogue | None = field(default=None, compare=False, repr=False)
+    """Where the action was declared."""
 
     @classmethod
     def of(
@@ -66,12 +69,13 @@ class Requirement:
         conceal: bool,
         service: str,
         unsigned_payload: bool = False,
+        catalogue: Catalogue | None = None,
     ) -> Requirement:
         """Read a declaration; raise `ConfigurationError` where it makes no sense."""
         if not isinstance(resource, str):
-            return cls(action, None, resource, context, conceal, unsigned_payload)
+            return cls(action, None, resource, context, conceal, unsigned_payload, catalogue)
         template = None if resource == "*" else ResourceTemplate(resource, service=service)
-        return cls(action, template, None, context, conceal, unsigned_payload)
+        return cls(action, template, None, context, conceal, unsigned_payload, catalogue)
 
     def __str__(self) -> str:
         if self.loader is not None:

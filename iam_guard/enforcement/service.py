@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, ParamSpec, TypeVar, cast
 
 from iam_guard.enforcement.context import refusing
@@ -23,11 +23,13 @@ from iam_guard.enforcement.requirement import (
     decide_here,
     decide_here_async,
 )
+from iam_guard.enforcement.template import ResourceTemplate
 from iam_guard.errors import ConfigurationError
 from iam_guard.guard import require_allowed
 from iam_guard.model.catalogue import Catalogue
 from iam_guard.model.context import Given, Lazy
 from iam_guard.model.decision import Decision
+from iam_guard.model.reference import AccessLevel, ServiceReference
 from iam_guard.model.request import Resource
 
 P = ParamSpec("P")
@@ -36,10 +38,13 @@ T = TypeVar("T")
 
 
 class Service:
-    """A namespace of the application: `Service("docs")` has the actions `docs:…` and the ARNs `arn:aws:docs:…`."""
+    """A namespace of the application: `Service("docs")` has the actions `docs:…` and the ARNs `arn:aws:docs:…`.
 
-    def __init__(self, name: str) -> None:
-        self.catalogue = Catalogue(name)
+    `title` is what people call it, for the pages of its service authorization reference.
+    """
+
+    def __init__(self, name: str, *, title: str = "") -> None:
+        self.catalogue = Catalogue(name, title)
 
     @property
     def name(self) -> str:
@@ -67,11 +72,76 @@ class Service:
         Raises `ConfigurationError` where the declaration makes no sense.
         """
         label = resource if isinstance(resource, str) else f"{getattr(resource, '__name__', 'loader')}()"
-        row = self.catalogue.declare(action, label)
         requirement = Requirement.of(
-            str(row), resource, context, conceal=conceal, service=self.name, unsigned_payload=unsigned_payload
+            f"{self.name}:{action}",
+            resource,
+            context,
+            conceal=conceal,
+            service=self.name,
+            unsigned_payload=unsigned_payload,
+            catalogue=self.catalogue,
+        )
+        self.catalogue.declare_use(
+            action,
+            label,
+            is_loader=requirement.loader is not None,
+            keys=list(context) if isinstance(context, Mapping) else (),
+            has_open_keys=callable(context),
         )
         return functools.partial(_guarded, requirement)
+
+    # --- what no decorator says ----------------------------------------------------------------------------------
+
+    def declare_action(
+        self,
+        name: str,
+        *,
+        description: str = "",
+        level: AccessLevel | str | None = None,
+        resource_types: Collection[str] = (),
+        condition_keys: Collection[str] = (),
+        depends_on: Collection[str] = (),
+    ) -> None:
+        """Say of an action what does not follow from `requires`, for the service authorization reference.
+
+        `level` is one of AWS's access levels, by the action's verb where it is left out; `description` stands before
+        the handler's docstring. `resource_types` and `condition_keys` are those that a loader supplies; `depends_on`
+        are the actions that a caller needs beside. Raises `ConfigurationError` for what contradicts an earlier word.
+        """
+        self.catalogue.declare_action(
+            name,
+            summary=description,
+            level=level,
+            types=resource_types,
+            keys=condition_keys,
+            depends_on=depends_on,
+        )
+
+    def declare_resource_type(
+        self, name: str, template: str, *, condition_keys: Collection[str] = (), description: str = ""
+    ) -> None:
+        """Give a resource type its name and the template of its ARN; `requires` with that template is about it.
+
+        Raises `ConfigurationError` for what is no template, and for one that another type has.
+        """
+        ResourceTemplate(template, service=self.name)
+        self.catalogue.declare_resource_type(name, template, keys=condition_keys, description=description)
+
+    def declare_condition_key(
+        self, name: str, type: str = "String", *, multivalued: bool = False, description: str = ""
+    ) -> None:
+        """Say what a condition key of the service holds: `ARN`, `Binary`, `Bool`, `Date`, `IPAddress`, `Numeric`,
+        `String`.
+
+        Raises `ConfigurationError` for another type, a key of another service, and a second, different word.
+        """
+        self.catalogue.declare_condition_key(name, type, multivalued=multivalued, description=description)
+
+    def reference(self) -> ServiceReference:
+        """Give the service authorization reference. Raises `ConfigurationError` where declarations do not agree."""
+        return self.catalogue.reference()
+
+    # --- asking --------------------------------------------------------------------------------------------------
 
     def decide(
         self, action: str, resource: str | Resource = "*", context: Mapping[str, Given | Lazy] | None = None
@@ -80,13 +150,13 @@ class Service:
 
         `resource` is an ARN or a `Resource`. The decision is noted. Raises `ConfigurationError` outside of a call.
         """
-        return decide_here(str(self.catalogue.declare(action, "*")), resource, context)
+        return decide_here(str(self.catalogue.declare(action)), resource, context)
 
     async def decide_async(
         self, action: str, resource: str | Resource = "*", context: Mapping[str, Given | Lazy] | None = None
     ) -> Decision:
         """Decide as `decide` does, leaving the event loop where the store must be asked."""
-        return await decide_here_async(str(self.catalogue.declare(action, "*")), resource, context)
+        return await decide_here_async(str(self.catalogue.declare(action)), resource, context)
 
     def authorize(
         self, action: str, resource: str | Resource = "*", context: Mapping[str, Given | Lazy] | None = None
@@ -120,6 +190,10 @@ def public(endpoint: T) -> T:
     return endpoint
 
 
+def _first_line(handler: Callable[..., Any]) -> str:
+    return (inspect.getdoc(handler) or "").partition("\n")[0].strip()
+
+
 def _guarded(requirement: Requirement, handler: Callable[P, R]) -> Callable[P, R]:
     if inspect.isclass(handler) or not callable(handler):
         message = "expected a function or method; of an endpoint class, decorate each method (get, post, …)"
@@ -127,6 +201,8 @@ def _guarded(requirement: Requirement, handler: Callable[P, R]) -> Callable[P, R
     if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
         raise ConfigurationError("expected a handler that returns, got a generator", place=requirement.action)
     bound = requirement.bind(handler)
+    if requirement.catalogue is not None:
+        requirement.catalogue.describe(requirement.action.partition(":")[2], _first_line(handler))
     if inspect.iscoroutinefunction(handler):
 
         @functools.wraps(handler)

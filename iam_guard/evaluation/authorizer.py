@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from iam_guard.evaluation.bounds import Bounds, KeyOpening, Settles
 from iam_guard.evaluation.bundle import Bundle, bundle
 from iam_guard.evaluation.compile import PolicySource
 from iam_guard.evaluation.evaluate import decide
@@ -12,6 +13,7 @@ from iam_guard.evaluation.exercised import Exercised, exercise
 from iam_guard.evaluation.explain import explain
 from iam_guard.evaluation.explanation import Explanation
 from iam_guard.evaluation.policy_set import policy_set
+from iam_guard.matching.pattern import Pattern
 from iam_guard.model.decision import Decision, PolicySet, Reason
 from iam_guard.model.request import AccessRequest
 from iam_guard.policy.document import Statement
@@ -39,6 +41,12 @@ class Authorizer:
         `epoch` and `stale` say of which state of the store the policies are; they go into the decision as they are.
         """
         return decide(request, self._policies, self, epoch, stale)
+
+    def bounds(
+        self, request: AccessRequest, opening: KeyOpening, settles: Settles, *, asked: Pattern | None = None
+    ) -> Bounds:
+        """Decide one request as far as can be told where some condition keys are open."""
+        return opening.bounds(request, self._policies, settles, asked=asked)
 
     def explain(self, request: AccessRequest) -> Explanation:
         """Decide one request, and say why it comes out so, statement by statement."""

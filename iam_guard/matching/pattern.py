@@ -80,7 +80,7 @@ def keep_in_fields(pattern: Pattern, *, final_run_is_free: bool) -> Pattern:
             continue
         ends_field = isinstance(following, str) and following.startswith(":")
         is_free = final_run_is_free and ends_field and piece is Wildcard.RUN
-        kept.append(piece if is_free or colons >= ARN_FIELDS - 1 else _IN_FIELD[piece])
+        kept.append(piece if is_free or colons >= ARN_FIELDS - 1 else _IN_FIELD.get(piece, piece))
     return tuple(kept)
 
 

@@ -8,7 +8,7 @@ stand (`resource` for V-4, `operators` for V-3 and V-5), what a filled pattern m
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -145,6 +145,13 @@ def written_keys(text: str, version: str) -> list[str]:
     """Give the keys of the variables in a policy text, in the letter case of the text."""
     found = _VARIABLE.finditer(text) if version == LATEST else ()  # V-2, G-5
     return [each["key"] for each in found if each["key"] is not None]
+
+
+def with_runs(text: str, version: str, keys: Collection[str]) -> str:
+    """Write a `*` in the place of the variables of some keys (lower case)."""
+    if version != LATEST:
+        return text
+    return _VARIABLE.sub(lambda found: "*" if (found["key"] or "").lower() in keys else found[0], text)
 
 
 def join(pieces: Iterable[TemplatePiece]) -> Template:

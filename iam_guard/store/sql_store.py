@@ -43,6 +43,7 @@ from iam_guard.store.protocol import AccountRecord, Organization, PrincipalRecor
 from iam_guard.store.records import Records
 from iam_guard.store.sealing import Sealer
 from iam_guard.store.session_tokens import read_session, write_session
+from iam_guard.store.stored_policies import inline_policy, managed_policy
 from iam_guard.store.use_rows import Use, write_uses
 
 Row: TypeAlias = RowMapping
@@ -270,17 +271,22 @@ class SqlStore:
     # --- policies ------------------------------------------------------------------------------------------------
 
     def _identity_policy(self, row: Row) -> StoredPolicy:
-        """Name a policy as people do: a managed one by its name, an inline one after its holder."""
         if row["arn_account"] is None:
-            name, arn = f"{row['holder_kind']}/{row['holder_name']}/{row['name']}", None
-        else:
-            name, arn = row["name"], iam_arn(self.partition, row["arn_account"], "policy", row["arn_path"], row["name"])
-        return StoredPolicy(PolicyRef(name, PolicyType.IDENTITY, arn, row["digest"]), row["text"])
+            return inline_policy(row["holder_kind"], row["holder_name"], row["name"], row["text"], row["digest"])
+        return managed_policy(
+            *(self.partition, row["arn_account"], row["arn_path"], row["name"]),
+            type=PolicyType.IDENTITY,
+            text=row["text"],
+            digest=row["digest"],
+        )
 
     def _boundary(self, row: Row) -> StoredPolicy:
-        name = row["boundary_name"]
-        arn = iam_arn(self.partition, row["boundary_account"], "policy", row["boundary_path"], name)
-        return StoredPolicy(PolicyRef(name, PolicyType.BOUNDARY, arn, row["boundary_digest"]), row["boundary_text"])
+        return managed_policy(
+            *(self.partition, row["boundary_account"], row["boundary_path"], row["boundary_name"]),
+            type=PolicyType.BOUNDARY,
+            text=row["boundary_text"],
+            digest=row["boundary_digest"],
+        )
 
     def _levels(self, type: str, account: Row, rows: Rows) -> tuple[tuple[StoredPolicy, ...], ...]:
         """Give the policies of one type level by level, root first; a level without any is an empty tuple (E-12)."""

@@ -28,7 +28,7 @@ Named = Mapping[str, Principal | str] | Iterable[Principal | str]
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Access:
+class Cell:
     """One question of a matrix: the names of principal and resource, and the action."""
 
     resource: str
@@ -43,12 +43,12 @@ class AccessMatrix:
     principals: tuple[str, ...]
     actions: tuple[str, ...]
     resources: tuple[str, ...]
-    outcomes: Mapping[Access, Outcome]
+    outcomes: Mapping[Cell, Outcome]
 
-    def __iter__(self) -> Iterator[tuple[Access, Outcome]]:
+    def __iter__(self) -> Iterator[tuple[Cell, Outcome]]:
         """Give question and answer, resource by resource, action by action."""
         for resource, action, principal in product(self.resources, self.actions, self.principals):
-            access = Access(resource, action, principal)
+            access = Cell(resource, action, principal)
             yield access, self.outcomes[access]
 
 
@@ -75,7 +75,7 @@ def access_matrix(
     if len(callers) * len(asked) * len(things) > MOST_CELLS:
         raise InvalidInput(f"expected at most {MOST_CELLS} cells")
     outcomes = {
-        Access(resource, action, caller): _outcome(decider, callers[caller], action, things[resource], context)
+        Cell(resource, action, caller): _outcome(decider, callers[caller], action, things[resource], context)
         for resource, action, caller in product(things, asked, callers)
     }
     return AccessMatrix(tuple(callers), asked, tuple(things), outcomes)
@@ -121,7 +121,7 @@ def _was_no_policy_asked(explained: Explanation) -> bool:
     return explained.outcome is Outcome.IMPLICITLY_DENIED and not explained.types
 
 
-def changes(approved: Mapping[Access, Outcome], now: Mapping[Access, Outcome]) -> list[str]:
+def changes(approved: Mapping[Cell, Outcome], now: Mapping[Cell, Outcome]) -> list[str]:
     """Say what access was gained, lost, and denied otherwise than before; what is asked anew, and no more.
 
     What was gained stands first.
@@ -138,8 +138,8 @@ _UNASKED = "not asked"
 
 
 def _pairs(
-    approved: Mapping[Access, Outcome], now: Mapping[Access, Outcome]
-) -> Iterator[tuple[Access, Outcome | None, Outcome | None]]:
+    approved: Mapping[Cell, Outcome], now: Mapping[Cell, Outcome]
+) -> Iterator[tuple[Cell, Outcome | None, Outcome | None]]:
     for access in {**approved, **now}:
         before, after = approved.get(access), now.get(access)
         if before is not after:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from iam_guard.errors import InvalidInput
 from iam_guard.model.decision import Outcome
-from iam_guard.testing.matrix import Access, AccessMatrix, changes
+from iam_guard.testing.matrix import AccessMatrix, Cell, changes
 from iam_guard.testing.yaml_nodes import YamlNode, compose
 
 _COLUMNS = ("resource", "action", "principal", "outcome")
@@ -101,16 +101,16 @@ def matrix_csv(matrix: AccessMatrix) -> str:
     return written.getvalue()
 
 
-def read_approved(path: Path) -> dict[Access, Outcome]:
+def read_approved(path: Path) -> dict[Cell, Outcome]:
     """Read what `matrix_csv` wrote; raise `InvalidInput` with file and line for anything else."""
     rows = list(csv.reader(io.StringIO(_text_of(path))))
     if not rows or tuple(rows[0]) != _COLUMNS:
         raise InvalidInput(f"expected the columns {', '.join(_COLUMNS)}", place=f"{path}:1")
-    found: dict[Access, Outcome] = {}
+    found: dict[Cell, Outcome] = {}
     for number, row in enumerate(rows[1:], 2):
         if len(row) != len(_COLUMNS) or row[3] not in list(Outcome):
             raise InvalidInput("expected resource, action, principal and an outcome", place=f"{path}:{number}")
-        found[Access(*row[:3])] = Outcome(row[3])
+        found[Cell(*row[:3])] = Outcome(row[3])
     return found
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from iam_guard.model.decision import Outcome
 from iam_guard.policy.grammar import shown
-from iam_guard.testing.matrix import Access, AccessMatrix
+from iam_guard.testing.matrix import AccessMatrix, Cell
 
 SIGNS = {
     Outcome.ALLOWED: ("✓", "allowed"),
@@ -46,7 +46,7 @@ def _text_table(matrix: AccessMatrix, resource: str) -> str:
 
 def _signs(matrix: AccessMatrix, resource: str, action: str) -> Iterator[str]:
     for principal in matrix.principals:
-        yield SIGNS[matrix.outcomes[Access(resource, action, principal)]][0]
+        yield SIGNS[matrix.outcomes[Cell(resource, action, principal)]][0]
 
 
 def matrix_json(matrix: AccessMatrix) -> dict[str, Any]:
@@ -91,7 +91,7 @@ def _html_table(matrix: AccessMatrix, resource: str) -> Iterator[str]:
     yield f"<table><caption>{_safe(resource)}</caption>"
     yield f'<thead><tr><th scope="col">Action</th>{heads}</tr></thead><tbody>'
     for action in matrix.actions:
-        outcomes = [matrix.outcomes[Access(resource, action, each)] for each in matrix.principals]
+        outcomes = [matrix.outcomes[Cell(resource, action, each)] for each in matrix.principals]
         cells = "".join(f'<td class="{each.value}">{" ".join(SIGNS[each])}</td>' for each in outcomes)
         yield f'<tr><th scope="row">{_safe(action)}</th>{cells}</tr>'
     yield "</tbody></table>"
@@ -137,7 +137,7 @@ def _svg_table(matrix: AccessMatrix, resource: str, top: int, left: int, cell: i
         y = top + row * _ROW
         yield _svg_text(2 * _MARGIN, y + _ROW // 2, action)
         for column, principal in enumerate(matrix.principals):
-            outcome = matrix.outcomes[Access(resource, action, principal)]
+            outcome = matrix.outcomes[Cell(resource, action, principal)]
             back, ink = _COLOURS[outcome]
             x, words = left + column * cell, " ".join(SIGNS[outcome])
             yield (

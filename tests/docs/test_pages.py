@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from docs.generate import CALLERS, PAGES, error_family, field_docstrings, outdated, write
+from iam_guard.cli.group import COMMANDS
+from iam_guard.lint.codes import HINTS
 from iam_guard.matching.keys import KEYS
 from iam_guard.matching.operators import OPERATORS
 from iam_guard.model.decision import PolicyType
@@ -34,13 +36,15 @@ def test_generated_pages_are_fresh() -> None:
 
 def test_a_stale_page_is_noticed(tmp_path: Path) -> None:
     """A page that was edited by hand, or is missing, is out of date."""
+    docs = tmp_path / "docs"
+    docs.mkdir()
     for folder in {Path(name).parent for name in PAGES}:
-        (tmp_path / folder).mkdir()
-    write(tmp_path)
-    assert outdated(tmp_path) == []
-    (tmp_path / "reference/errors.md").write_text("edited")
-    (tmp_path / "reference/settings.md").unlink()
-    assert sorted(outdated(tmp_path)) == ["reference/errors.md", "reference/settings.md"]
+        (docs / folder).mkdir(parents=True, exist_ok=True)
+    write(docs)
+    assert outdated(docs) == []
+    (docs / "reference/errors.md").write_text("edited")
+    (docs / "reference/settings.md").unlink()
+    assert sorted(outdated(docs)) == ["reference/errors.md", "reference/settings.md"]
 
 
 @pytest.mark.parametrize("name", [each.name for each in fields(Settings)])
@@ -164,3 +168,15 @@ def test_every_attack_has_its_test() -> None:
     for file, test in {pair for each in named for pair in each}:
         text = (ROOT / "tests" / file).read_text(encoding="utf-8")
         assert re.search(rf"^(?:async )?def {test}\(", text, re.MULTILINE), f"{file}::{test}"
+
+
+@pytest.mark.parametrize("code", HINTS)
+def test_every_code_of_the_linter_is_documented(code: str) -> None:
+    """A code has its line, with what to do."""
+    assert f"| `{code}` |" in page("reference/lint-codes.md")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_is_documented(command: str) -> None:
+    """A command has its line."""
+    assert f"`iam-guard {command} " in page("reference/command-line.md").replace("decide`", "decide `")

@@ -16,7 +16,7 @@ from iam_guard.cli import main
 from iam_guard.errors import InvalidInput
 from iam_guard.model.decision import Outcome
 from iam_guard.testing import access_matrix, assert_matrix
-from iam_guard.testing.matrix import Access, AccessMatrix
+from iam_guard.testing.matrix import AccessMatrix, Cell
 from iam_guard.testing.matrix_files import matrix_csv, read_approved, read_description
 from iam_guard.testing.matrix_pictures import matrix_html, matrix_json, matrix_svg, matrix_text
 from tests.conftest import SEED
@@ -101,7 +101,7 @@ def test_the_table_has_signs_and_says_what_they_mean(matrix: AccessMatrix) -> No
 
 
 def hostile() -> AccessMatrix:
-    access = Access("</svg><script>", 'docs:"x"&\x00', "<b>ann</b>")
+    access = Cell("</svg><script>", 'docs:"x"&\x00', "<b>ann</b>")
     return AccessMatrix((access.principal,), (access.action,), (access.resource,), {access: Outcome.EXPLICITLY_DENIED})
 
 

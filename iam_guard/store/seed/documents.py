@@ -131,6 +131,11 @@ class Documents:
         return validate_for_write(text, type, managed=managed, partition=self._partition)
 
 
+def document_text(node: Node) -> str:
+    """Write a node as the JSON text that a document in its place would be stored as, without white space."""
+    return "".join(_json(node, ""))
+
+
 def _line(node: Node, error: PolicyError | LimitExceeded) -> int:
     """Give the line of the seed at which a document is wrong, as near as can be told."""
     if isinstance(node, Scalar):

@@ -1,4 +1,4 @@
-"""YAML (and so JSON) as a tree of nodes with lines, and nothing of YAML that could surprise.
+"""YAML (and so JSON) as a tree of nodes with lines and columns, and nothing of YAML that could surprise.
 
 The parser's events are put together here and not by PyYAML's constructors: no tags and so no objects, every scalar as
 it was written (an account id is not an octal number, `no` is not false, `2012-10-17` is not a date), a key twice is a
@@ -32,6 +32,7 @@ class Scalar:
     literal: bool = False
     size: int = 1
     depth: int = 0
+    column: int = 0
 
     @property
     def is_null(self) -> bool:
@@ -44,6 +45,7 @@ class ListNode:
     line: int
     size: int
     depth: int
+    column: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ class MapNode:
     line: int
     size: int
     depth: int
+    column: int = 0
 
     def get(self, key: str) -> Node | None:
         return next((value for name, value in self.pairs if name.text == key), None)
@@ -83,6 +86,7 @@ class _Open:
     """A list or mapping that is being read."""
 
     line: int
+    column: int
     anchor: str | None
     is_map: bool
     items: list[Node]
@@ -96,7 +100,8 @@ class _Builder:
         self._anchors: dict[str, Node] = {}
 
     def take(self, event: yaml.Event) -> None:
-        line = event.start_mark.line + 1 if event.start_mark else 1
+        mark = event.start_mark
+        line, column = (mark.line + 1, mark.column) if mark else (1, 0)
         match event:
             case yaml.DocumentStartEvent() if self.root is not None:
                 raise self._problems.fatal(line, "expected one YAML document, got a second")
@@ -105,14 +110,14 @@ class _Builder:
             case yaml.ScalarEvent():
                 self._refuse_tag(event, line)
                 style = event.style or ""
-                scalar = Scalar(event.value, line, plain=event.implicit[0], literal=style == "|")
+                scalar = Scalar(event.value, line, plain=event.implicit[0], literal=style == "|", column=column)
                 self._name(event.anchor, scalar)
                 self._add(scalar, line)
             case yaml.SequenceStartEvent() | yaml.MappingStartEvent():
                 self._refuse_tag(event, line)
                 if len(self._open) == MAX_DEPTH:
                     raise self._problems.fatal(line, f"expected at most {MAX_DEPTH} levels")
-                self._open.append(_Open(line, event.anchor, isinstance(event, yaml.MappingStartEvent), []))
+                self._open.append(_Open(line, column, event.anchor, isinstance(event, yaml.MappingStartEvent), []))
             case yaml.SequenceEndEvent() | yaml.MappingEndEvent():
                 done = self._open.pop()
                 node = self._close(done)
@@ -148,7 +153,7 @@ class _Builder:
         size = 1 + sum(item.size for item in done.items)
         depth = 1 + max((item.depth for item in done.items), default=0)
         if not done.is_map:
-            return ListNode(tuple(done.items), done.line, size, depth)
+            return ListNode(tuple(done.items), done.line, size, depth, done.column)
         pairs: dict[str, tuple[Scalar, Node]] = {}
         for key, value in zip(done.items[::2], done.items[1::2], strict=True):
             if not isinstance(key, Scalar):
@@ -156,4 +161,4 @@ class _Builder:
             if key.text in pairs:
                 self._problems.add(key.line, f"the key `{key.text}` is here twice")
             pairs[key.text] = (key, value)
-        return MapNode(tuple(pairs.values()), done.line, size, depth)
+        return MapNode(tuple(pairs.values()), done.line, size, depth, done.column)

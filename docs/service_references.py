@@ -1,0 +1,249 @@
+"""The service authorization references of IAM and STS, made from the tables of their operations.
+
+Of IAM each row is asked what it would decide about (`operations`), so that nothing is written twice; only what no row
+says stands here: the names of resource types, and the actions that are permissions alone. STS has few operations, whose
+targets depend on tokens and signatures: they are written out, and a test compares their names with the table. Must not
+live here: the form of the files (`iam_guard.reference.json_form`).
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+
+from botocore.loaders import Loader
+from operations import ask
+
+from iam_guard.matching.keys import row_of
+from iam_guard.model.reference import (
+    AccessLevel,
+    ActionEntry,
+    ActionTarget,
+    ConditionKey,
+    KeyType,
+    ResourceType,
+    ServiceReference,
+    level_of,
+)
+from iam_guard.services.iam.operations import IAM
+from iam_guard.wire.model import load_api
+
+_TAGS = "aws:ResourceTag/${TagKey}"
+_OWN_TAGS = "iam:ResourceTag/${TagKey}"
+_TYPES: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "access-report": ("access-report/${EntityPath}", ()),
+    "delegation-request": ("delegation-request/${DelegationRequestId}", ("iam:DelegationRequestOwner",)),
+    "group": ("group/${GroupNameWithPath}", ()),
+    "instance-profile": ("instance-profile/${InstanceProfileNameWithPath}", (_TAGS, _OWN_TAGS)),
+    "mfa": ("mfa/${MfaTokenIdWithPath}", (_TAGS, _OWN_TAGS)),
+    "oidc-provider": ("oidc-provider/${OidcProviderName}", (_TAGS, _OWN_TAGS)),
+    "policy": ("policy/${PolicyNameWithPath}", (_TAGS, _OWN_TAGS)),
+    "role": ("role/${RoleNameWithPath}", (_TAGS, _OWN_TAGS)),
+    "role-template": ("role-template/${AWSServicePrincipal}/${RoleTemplateName}:${RoleTemplateMajorVersion}", ()),
+    "saml-provider": ("saml-provider/${SamlProviderName}", (_TAGS, _OWN_TAGS)),
+    "server-certificate": ("server-certificate/${CertificateNameWithPath}", (_TAGS, _OWN_TAGS)),
+    "user": ("user/${UserNameWithPath}", (_TAGS, _OWN_TAGS)),
+}
+"""The resource types of IAM, in AWS's words; tags go by IAM's own name for them too."""
+_BY_MEMBER: Mapping[str, tuple[str, ...]] = {
+    "{Arn}": ("group", "policy", "role", "user"),
+    "{EntityArn}": ("delegation-request",),
+    "{OpenIDConnectProviderArn}": ("oidc-provider",),
+    "{PolicyArn}": ("policy",),
+    "{PolicySourceArn}": ("group", "role", "user"),
+    "{SAMLProviderArn}": ("saml-provider",),
+    "{SerialNumber}": ("mfa",),
+}
+"""What may be named where a member of the input is an ARN."""
+_BESIDE = {
+    "AcquireRole": ("role-template",),
+    "GetAccessKeyLastUsed": ("user",),
+    "GetRoleTemplateVersion": ("role-template",),
+    "ListServiceSpecificCredentials": ("user",),
+}
+"""Actions that are decided about `*` or about something else, as their input says."""
+
+_MORE_KEYS: Mapping[str, tuple[str, ...]] = {
+    "CreateDelegationRequest": ("iam:TemplateArn",),
+    "EnableMFADevice": (
+        *("iam:FIDO-certification", "iam:FIDO-FIPS-140-2-certification", "iam:FIDO-FIPS-140-3-certification"),
+        "iam:RegisterSecurityKey",
+    ),
+    **dict.fromkeys(("GetAccountProperties", "PutAccountProperties"), ("iam:AccountPropertyNamespaces",)),
+    **dict.fromkeys(
+        ("AttachRolePolicy", "CreateRole", "GetRole", "PutRolePermissionsBoundary", "PutRolePolicy", "TagRole"),
+        ("iam:RoleTemplateARN",),
+    ),
+}
+"""Condition keys that not every call supplies, or that AWS alone does."""
+_LEVELS = {
+    "AcceptDelegationRequest": AccessLevel.WRITE,
+    "DeleteAccountPasswordPolicy": AccessLevel.PERMISSIONS_MANAGEMENT,
+    "GetAccountSummary": AccessLevel.LIST,
+    "GetLoginProfile": AccessLevel.LIST,
+    "UpdateAccountPasswordPolicy": AccessLevel.WRITE,
+}
+"""Access levels that AWS gives against what the verb says."""
+
+_ELSEWHERE = "Permission of AWS's console; no operation here asks for it"
+_PERMISSIONS_ALONE = (
+    ActionEntry(
+        "PassRole",
+        "Permission to hand a role to a service",
+        AccessLevel.WRITE,
+        (ActionTarget("role", required=True),),
+        ("iam:AssociatedResourceArn", "iam:PassedToService"),
+    ),
+    *(
+        ActionEntry(name, _ELSEWHERE, level_of(name))
+        for name in (
+            *("DeleteCloudFrontPublicKey", "GetAccountEmailAddress", "GetAccountName", "GetCloudFrontPublicKey"),
+            *("ListCloudFrontPublicKeys", "ListSTSRegionalEndpointsStatus", "SetSTSRegionalEndpointStatus"),
+            *("UpdateAccountEmailAddress", "UpdateAccountName", "UpdateCloudFrontPublicKey"),
+            "UploadCloudFrontPublicKey",
+        )
+    ),
+)
+
+
+def iam_reference() -> ServiceReference:
+    """Make the reference of IAM."""
+    actions = [*map(_iam_action, IAM.operations), *_PERMISSIONS_ALONE]
+    types = [
+        ResourceType(name, (f"arn:${{Partition}}:iam::${{Account}}:{arn}",), keys)
+        for name, (arn, keys) in _TYPES.items()
+    ]
+    return _reference("iam", "AWS Identity and Access Management", actions, types)
+
+
+def _iam_action(name: str) -> ActionEntry:
+    asked = ask(name, IAM.operations[name])
+    types = _BESIDE.get(name) or tuple(_types_of(asked.resource))
+    return ActionEntry(
+        name,
+        _summary("iam", name),
+        _level(name),
+        tuple(ActionTarget(type, required=name not in _BESIDE) for type in types),
+        tuple(sorted({*map(_family, asked.keys), *_MORE_KEYS.get(name, ())})),
+        tuple(sorted({each.action for each in asked.further if each.action != f"iam:{name}"})),
+    )
+
+
+def _types_of(arn: str) -> Iterator[str]:
+    if arn == "*":
+        return
+    rest = arn.split(":", 5)[5]
+    if rest in _BY_MEMBER:
+        yield from _BY_MEMBER[rest]
+        return
+    name = re.split(r"[/{]", rest)[0]
+    assert name in _TYPES, f"the type of {arn} is not in the table"  # noqa: S101  a new row wants a new type
+    yield name
+
+
+def _family(key: str) -> str:
+    return f"{key}/${{TagKey}}" if key == "aws:RequestTag" else key
+
+
+def _level(name: str) -> AccessLevel:
+    return AccessLevel.READ if name.startswith("Generate") else _LEVELS.get(name) or level_of(name)
+
+
+# --- STS ---------------------------------------------------------------------------------------------------------
+
+_ROLE = (ActionTarget("role", required=True),)
+_TAGS_PASSED = ("aws:RequestTag/${TagKey}", "aws:TagKeys")
+_OF_SESSION = ("sts:RoleSessionName", "sts:SourceIdentity")
+_ASSUMING = (*_TAGS_PASSED, "sts:ExternalId", *_OF_SESSION, "sts:TransitiveTagKeys")
+_SAML = ("saml:aud", "saml:doc", "saml:iss", "saml:namequalifier", "saml:sub", "saml:sub_type")
+_TOKEN = ("sts:DurationSeconds", "sts:IdentityTokenAudience", "sts:SigningAlgorithm", "sts:SubjectMode")
+
+STS_ACTIONS = (
+    ("AssumeRole", "Write", _ROLE, (*_ASSUMING, "iam:ResourceTag/${TagKey}")),
+    ("AssumeRoleWithSAML", "Write", _ROLE, (*_TAGS_PASSED, *_OF_SESSION, "sts:TransitiveTagKeys", *_SAML)),
+    (
+        "AssumeRoleWithWebIdentity",
+        "Write",
+        _ROLE,
+        (*_TAGS_PASSED, *_OF_SESSION, "sts:RoleAuthorizedByIdp", "sts:TransitiveTagKeys"),
+    ),
+    ("AssumeRoot", "Write", (ActionTarget("root-user", required=True),), ("sts:TaskPolicyArn",)),
+    ("DecodeAuthorizationMessage", "Write", (), ()),
+    ("GetAccessKeyInfo", "Read", (), ()),
+    ("GetCallerIdentity", "Read", (), ()),
+    ("GetDelegatedAccessToken", "Write", (), ()),
+    ("GetFederationToken", "Write", (ActionTarget("federated-user", required=True),), _TAGS_PASSED),
+    ("GetScopedCredentials", "Write", (), ()),
+    ("GetServiceBearerToken", "Read", (), ("sts:AWSServiceName", "sts:DurationSeconds")),
+    ("GetSessionToken", "Read", (), ()),
+    ("GetWebIdentityToken", "Write", (ActionTarget("self-session"),), (*_TAGS_PASSED, *_TOKEN)),
+    (
+        "SetContext",
+        "Write",
+        (ActionTarget("role"), ActionTarget("self-session")),
+        ("sts:RequestContext/${ContextKey}", "sts:RequestContextProviders"),
+    ),
+    ("SetSourceIdentity", "Write", _ROLE, _ASSUMING),
+    ("TagGetWebIdentityToken", "Tagging", (ActionTarget("self-session"),), _TAGS_PASSED),
+    ("TagSession", "Tagging", _ROLE, (*_ASSUMING, *_SAML)),
+)
+"""Name, access level, resource types, condition keys."""
+_STS_TYPES = (
+    ResourceType("federated-user", ("arn:${Partition}:sts::${Account}:federated-user/${FederatedUserName}",)),
+    ResourceType("role", ("arn:${Partition}:iam::${Account}:role/${RoleNameWithPath}",), (_TAGS, _OWN_TAGS)),
+    ResourceType("root-user", ("arn:${Partition}:iam::${Account}:root",)),
+    ResourceType("self-session", ("arn:${Partition}:sts::${Account}:self",)),
+)
+
+
+def sts_reference() -> ServiceReference:
+    """Make the reference of STS."""
+    actions = [
+        ActionEntry(name, _summary("sts", name), AccessLevel(level), targets, tuple(sorted(set(keys))))
+        for name, level, targets, keys in STS_ACTIONS
+    ]
+    return _reference("sts", "AWS Security Token Service", actions, _STS_TYPES)
+
+
+# --- both --------------------------------------------------------------------------------------------------------
+
+
+def _reference(
+    name: str, title: str, actions: Iterable[ActionEntry], types: Iterable[ResourceType]
+) -> ServiceReference:
+    actions, types = sorted(actions, key=lambda each: each.name), sorted(types, key=lambda each: each.name)
+    used = {key for each in actions for key in each.condition_keys} | {
+        key for each in types for key in each.condition_keys
+    }
+    keys = tuple(_key(each) for each in sorted(used))
+    return ServiceReference(name, tuple(actions), tuple(types), keys, title)
+
+
+_KEY_TYPES: Mapping[str, KeyType] = {"Arn": "ARN", "Ip": "IPAddress"}
+
+
+def _key(name: str) -> ConditionKey:
+    row = row_of(name)
+    if row is None:
+        return ConditionKey(name)
+    type: KeyType = _KEY_TYPES.get(row.kind) or row.kind  # type: ignore[assignment]  # the other names are the same
+    return ConditionKey(name, type, row.multivalued, f"Present: {row.present}")
+
+
+@cache
+def _documentation(service: str) -> Mapping[str, str]:
+    loader = Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
+    operations = loader.load_service_model(service, "service-2")["operations"]
+    return {name: each.get("documentation", "") for name, each in operations.items()}
+
+
+def _summary(service: str, name: str) -> str:
+    """Give the first sentence of what the service model says of an operation; nothing of a permission alone."""
+    operation = load_api(service).operations.get(name)
+    if operation is None:
+        return "Permission that another operation asks for"
+    documentation = _documentation(service)[name]
+    text = " ".join(html.unescape(re.sub(r"<[^>]*>", " ", documentation.split("</p>")[0])).split())
+    return re.split(r"(?<=[a-z)])\.(?: |$)", text)[0].strip().removesuffix(".")

@@ -1,0 +1,110 @@
+"""`iam-guard lint`: what is wrong or unwise in policies, seeds and cases.
+
+Must not live here: finding it (`iam_guard.lint`).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import click
+
+from iam_guard.cli.collecting import collecting_seldom
+from iam_guard.cli.references import APP, REFERENCE, known_references
+from iam_guard.errors import InvalidInput
+from iam_guard.lint.codes import SEVERITIES
+from iam_guard.lint.linter import Ignored, Linter, LintFinding
+from iam_guard.lint.report import as_json, github, human, sarif, summary
+from iam_guard.lint.sources import LintedFile, read_sources, sources_of_text
+from iam_guard.model.decision import PolicyType
+from iam_guard.settings import load
+
+STDIN = Path("-")
+_TYPES = {each.name.lower().replace("_", "-"): each for each in PolicyType}
+_LEVELS = {each.lower().replace("_", "-"): each for each in SEVERITIES}
+
+
+@click.command()
+@click.argument(
+    "files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
+)
+@click.option(
+    "--type", "type", type=click.Choice(list(_TYPES)), help="The type of policies that are files of their own."
+)
+@APP
+@REFERENCE
+@click.option(
+    "--min-severity",
+    type=click.Choice(list(_LEVELS)),
+    default="warning",
+    show_default=True,
+    help="What is told at least.",
+)
+@click.option(
+    "--ignore", multiple=True, metavar="CODE[@PATTERN]", help="What is not told, and of which file, policy or Sid."
+)
+@click.option(
+    "--format", "form", type=click.Choice(["text", "json", "github", "sarif"]), default="text", show_default=True
+)
+@click.option("--json", "as_json_too", is_flag=True, help="The same as --format json.")
+@collecting_seldom()
+def lint(
+    files: tuple[Path, ...],
+    type: str | None,
+    app: str | None,
+    reference_files: tuple[Path, ...],
+    min_severity: str,
+    ignore: tuple[str, ...],
+    form: str,
+    as_json_too: bool,
+) -> None:
+    """Find what is wrong or unwise in FILES: policies (JSON or YAML), seeds, cases; `-` is standard input.
+
+    Exit code 0 without findings, 1 with findings.
+    """
+    linter = Linter(
+        known_references(app, reference_files),
+        least=_LEVELS[min_severity],
+        ignored=[_ignored(each) for each in ignore],
+        partition=load().partition,
+    )
+    read = [each for file in files for each in _read(file, _TYPES[type] if type else None)]
+    findings = list(dict.fromkeys(finding for each in read for finding in linter.lint(each)))
+    _print(findings, read, "json" if as_json_too else form)
+    sys.exit(1 if findings else 0)
+
+
+def _read(file: Path, type: PolicyType | None) -> list[LintedFile]:
+    if file != STDIN:
+        return read_sources(file, type)
+    try:
+        text = sys.stdin.buffer.read().decode("utf-8")
+    except UnicodeDecodeError:
+        raise InvalidInput("cannot read standard input: it is not UTF-8") from None
+    return sources_of_text(text, "stdin", type)
+
+
+def _ignored(text: str) -> Ignored:
+    try:
+        return Ignored.of(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--ignore") from None
+
+
+def _print(findings: Sequence[LintFinding], read: Sequence[LintedFile], form: str) -> None:
+    policies = sum(len(each.policies) for each in read)
+    match form:
+        case "json":
+            click.echo(as_json(findings, policies))
+        case "sarif":
+            click.echo(sarif(findings, version("iam-guard")))
+        case "github":
+            for line in github(findings):
+                click.echo(line)
+        case _:
+            for line in human(findings, {each.name: each.text for each in read}):
+                click.echo(line)
+            click.echo(summary(findings, policies))

@@ -1,0 +1,117 @@
+"""From `module:app` to the service authorization references that the application declares; `iam-guard reference`.
+
+What is named may be an application, a `Guard`, a `Service`, or a list of services. Of an application count: the
+services of its routes, of the guard before it, and those that its module holds by name. Must not live here: importing
+an application (`application`), the forms of a reference (`iam_guard.reference`).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from iam_guard.asgi.routes import catalogues_of
+from iam_guard.cli.application import load_app
+from iam_guard.enforcement.service import Service
+from iam_guard.errors import InvalidInput
+from iam_guard.guard import Guard
+from iam_guard.model.catalogue import Catalogue
+from iam_guard.model.reference import ServiceReference
+from iam_guard.reference.json_form import read_references, reference_json
+from iam_guard.reference.own import own_references
+from iam_guard.reference.pages import html_page, markdown
+
+APP = click.option("--app", metavar="MODULE:APP", help="An application, whose services are known then.")
+REFERENCE = click.option(
+    "--reference",
+    "reference_files",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A file of a service authorization reference: `iam-guard reference`'s, or one that AWS publishes.",
+)
+
+
+@click.command()
+@click.argument("app", metavar="MODULE:APP", required=False)
+@click.option("--format", "form", type=click.Choice(["md", "html", "json"]), default="md", show_default=True)
+@click.option(
+    "--service", "names", multiple=True, help="Only the service with this prefix; `iam` and `sts` are there too."
+)
+@click.option(
+    "--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="A file instead of standard output."
+)
+def reference(app: str | None, form: str, names: tuple[str, ...], output: Path | None) -> None:
+    """Write the service authorization reference of an application: actions, resource types, condition keys."""
+    declared = [] if app is None else list(references_of(app))
+    if app is None and not names:
+        raise click.UsageError("expected MODULE:APP, or --service iam or sts")
+    chosen = [each for each in (*declared, *own_references()) if each.name in names] if names else declared
+    missing = set(names) - {each.name for each in chosen}
+    if missing or not chosen:
+        what = f"a service `{min(missing)}`" if missing else "a service"
+        raise InvalidInput(f"expected {what} in `{app or 'iam, sts'}`, got {_listed(declared)}", place="service")
+    text = {"md": markdown, "html": html_page, "json": reference_json}[form](chosen)
+    if output is None:
+        sys.stdout.write(text)
+    else:
+        output.write_text(text, encoding="utf-8")
+
+
+def _listed(references: Iterable[ServiceReference]) -> str:
+    return ", ".join(f"`{each.name}`" for each in references) or "none"
+
+
+def references_of(app: str) -> tuple[ServiceReference, ...]:
+    """Give the references of the services that `module:app` declares, in the order of their names."""
+    return tuple(each.reference() for each in declared_catalogues(app))
+
+
+def declared_catalogues(app: str) -> list[Catalogue]:
+    """Give what `module:app` declares, one catalogue for each service, in the order of their names."""
+    joined: dict[str, Catalogue] = {}
+    seen: set[int] = set()
+    for catalogue in _catalogues(load_app(app), sys.modules.get(app.partition(":")[0])):
+        if id(catalogue) not in seen:
+            seen.add(id(catalogue))
+            joined.setdefault(catalogue.service, Catalogue(catalogue.service)).add(catalogue)
+    return [joined[name] for name in sorted(joined)]
+
+
+def known_references(app: str | None, files: Iterable[Path]) -> tuple[ServiceReference, ...]:
+    """Give what an application declares and what files hold; the last one of a name counts."""
+    found = {} if app is None else {each.name: each for each in references_of(app)}
+    for path in files:
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            raise InvalidInput("expected a service reference as JSON, in UTF-8", place=str(path)) from None
+        found |= {each.name: each for each in read_references(text, str(path))}
+    return tuple(found.values())
+
+
+def _catalogues(found: Any, module: Any) -> Iterator[Catalogue]:
+    match found:
+        case Service():
+            yield found.catalogue
+        case Guard():
+            yield from found.catalogues
+        case list() | tuple():
+            for each in found:
+                yield from _catalogues(each, None)
+        case _:
+            yield from _of_application(found)
+            for value in vars(module).values() if module is not None else ():
+                if isinstance(value, Service):
+                    yield value.catalogue
+
+
+def _of_application(app: Any) -> Iterator[Catalogue]:
+    yield from catalogues_of(app)
+    for middleware in getattr(app, "user_middleware", ()):
+        guard = getattr(middleware, "kwargs", {}).get("guard")
+        if isinstance(guard, Guard):
+            yield from guard.catalogues

@@ -1,0 +1,239 @@
+"""`iam-guard reference`, `lint`, `who-can` and `what-can`: what they print, how they end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from iam_guard.cli import main
+
+APP = """
+from starlette.applications import Starlette
+from starlette.routing import Route
+
+from iam_guard import Service, requires
+
+docs = Service("docs", title="Documents")
+hidden = Service("hidden")
+
+
+@docs.requires("GetDocument", resource="document/{id}")
+async def get_document(request):
+    '''Read a document.'''
+
+
+@requires("notes:GetNote", resource="note/{id}")
+async def get_note(request):
+    '''Read a note.'''
+
+
+@requires("notes:PutNote", resource="note/{id}")
+async def put_note(request):
+    '''Write a note.'''
+
+
+hidden.declare_action("Look")
+app = Starlette(routes=[Route("/documents/{id}", get_document), Route("/notes/{id}", get_note),
+                        Route("/put/{id}", put_note)])
+"""
+SEED = """
+version: 1
+accounts:
+  - id: "111122223333"
+    users:
+      - name: ada
+        inline:
+          Read: {Version: "2012-10-17", Statement: [{Effect: Allow, Action: "docs:Get*", Resource: "*"}]}
+      - name: office
+        inline:
+          Read:
+            Version: "2012-10-17"
+            Statement:
+              - Effect: Allow
+                Action: "docs:Get*"
+                Resource: "*"
+                Condition: {IpAddress: {"aws:SourceIp": "203.0.113.0/24"}}
+"""
+PLAN = "arn:aws:docs:us-east-1:111122223333:document/plan"
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Run:
+    """Run the command in a folder with an application, a seed and a policy."""
+    module = f"app_of_{request.node.originalname}"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / f"{module}.py").write_text(APP)
+    (tmp_path / "iam.yaml").write_text(SEED)
+
+    def invoke(*arguments: str, stdin: str | bytes | None = None) -> Result:
+        return CliRunner().invoke(main, [each.replace("APP", module) for each in arguments], input=stdin)
+
+    return invoke
+
+
+def policy(action: str, resource: str = "*") -> str:
+    statement = {"Effect": "Allow", "Action": action, "Resource": resource}
+    return json.dumps({"Version": "2012-10-17", "Statement": statement})
+
+
+# --- reference ---------------------------------------------------------------------------------------------------
+
+
+def test_the_reference_of_an_application(run: Run, tmp_path: Path) -> None:
+    """Services of its routes, of whole names too, and those that its module holds."""
+    shown = run("reference", "APP:app")
+    assert shown.exit_code == 0
+    titles = [line for line in shown.output.splitlines() if line.startswith("# ")]
+    assert titles == ["# Documents", "# hidden", "# notes"]
+    assert "| `PutNote` | Write a note. | Write |" in shown.output
+    assert run("reference", "APP:docs", "--format", "json", "-o", "docs.json").exit_code == 0
+    assert json.loads((tmp_path / "docs.json").read_text())["Name"] == "docs"
+    assert "<h1" in run("reference", "APP:app", "--format", "html", "--service", "notes").output
+
+
+def test_the_references_of_iam_and_sts_need_no_application(run: Run) -> None:
+    """By their prefix."""
+    assert json.loads(run("reference", "--service", "sts", "--format", "json").output)["Name"] == "sts"
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["APP:app", "--service", "dogs"], ["APP:nothing"], ["nowhere"], ["APP:app", "--format", "pdf"]]
+)
+def test_a_reference_that_is_not_there(run: Run, arguments: list[str]) -> None:
+    """Exit code 2."""
+    assert run("reference", *arguments).exit_code == 2
+
+
+# --- lint --------------------------------------------------------------------------------------------------------
+
+
+def test_lint_says_what_it_finds(run: Run, tmp_path: Path) -> None:
+    """1 with findings, 0 without."""
+    (tmp_path / "good.json").write_text(policy("docs:GetDocument", "arn:aws:docs:*:*:document/*"))
+    (tmp_path / "bad.json").write_text(policy("docs:GetDocumnt"))
+    good = run("lint", "good.json", "iam.yaml", "--app", "APP:app")
+    assert (good.exit_code, good.output) == (0, "3 policies: no findings\n")
+    bad = run("lint", "bad.json", "good.json", "--app", "APP:app")
+    assert bad.exit_code == 1
+    assert bad.output.startswith("bad.json:1:70: error INVALID_ACTION: the service `docs` has no action `GetDocumnt`")
+    assert run("lint", "bad.json").exit_code == 0
+
+
+def test_lint_knows_references_from_files(run: Run, tmp_path: Path) -> None:
+    """As `iam-guard reference` writes them."""
+    run("reference", "APP:docs", "--format", "json", "-o", "docs.json")
+    (tmp_path / "bad.json").write_text(policy("docs:GetDocumnt"))
+    assert run("lint", "bad.json", "--reference", "docs.json").exit_code == 1
+    (tmp_path / "broken.json").write_text("{")
+    assert run("lint", "bad.json", "--reference", "broken.json").exit_code == 2
+
+
+def test_lint_reads_standard_input(run: Run) -> None:
+    """With `-`."""
+    found = run("lint", "-", stdin=policy("iam:GetUsr"))
+    assert found.exit_code == 1
+    assert found.output.startswith("stdin:1:")
+    assert run("lint", "-", stdin=b"\xff").exit_code == 2
+
+
+def test_lint_has_forms_for_machines(run: Run) -> None:
+    """JSON, GitHub, SARIF."""
+    text = policy("iam:GetUsr")
+    assert json.loads(run("lint", "-", "--json", stdin=text).output)["findings"][0]["code"] == "INVALID_ACTION"
+    assert run("lint", "-", "--format", "github", stdin=text).output.startswith("::error file=stdin,")
+    assert json.loads(run("lint", "-", "--format", "sarif", stdin=text).output)["version"] == "2.1.0"
+
+
+def test_lint_tells_what_it_is_asked_for(run: Run) -> None:
+    """Severities, codes, types."""
+    text = policy("*")
+    assert run("lint", "-", stdin=text).exit_code == 1
+    assert run("lint", "-", "--min-severity", "error", stdin=text).exit_code == 0
+    assert run("lint", "-", "--ignore", "ALLOW_EVERYTHING", stdin=text).exit_code == 0
+    assert run("lint", "-", "--ignore", "ALLOW_EVERYTHING@stdin", stdin=text).exit_code == 0
+    assert run("lint", "-", "--type", "scp", stdin=text).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["none.json"],
+        ["iam.yaml", "--ignore", "NONE"],
+        ["iam.yaml", "--app", "nowhere:app"],
+        ["iam.yaml", "--type", "x"],
+    ],
+)
+def test_lint_that_cannot_begin(run: Run, arguments: list[str]) -> None:
+    """Exit code 2."""
+    assert run("lint", *arguments).exit_code == 2
+
+
+# --- who can, what can ---------------------------------------------------------------------------------------------
+
+
+def test_who_can(run: Run) -> None:
+    """A table of those who may, and of the others on demand."""
+    shown = run("who-can", "docs:GetDocument", PLAN, "--store", "iam.yaml")
+    assert shown.exit_code == 0
+    lines = shown.output.splitlines()
+    assert lines[0].split() == ["allowed", "arn:aws:iam::111122223333:root", "root"]
+    assert "             depends on aws:SourceIp" in lines
+    assert lines[-1] == "3 principals: 2 allowed, 1 allowed if, 0 not allowed"
+    known = run(
+        "who-can", "docs:GetDocument", PLAN, "--store", "iam.yaml", "--context", "aws:SourceIp=198.51.100.1", "--all"
+    )
+    assert known.output.splitlines()[-1] == "3 principals: 2 allowed, 0 allowed if, 1 not allowed"
+    assert "not allowed" in known.output
+
+
+def test_who_can_as_json(run: Run) -> None:
+    """With the statement that speaks."""
+    shown = json.loads(run("who-can", "docs:GetDocument", PLAN, "--store", "iam.yaml", "--json").output)
+    assert [(each["principal"].rpartition(":")[2], each["verdict"]) for each in shown] == [
+        ("root", "allowed"),
+        ("user/ada", "allowed"),
+        ("user/office", "allowed if"),
+    ]
+    assert shown[1]["spoken"][0]["policy"] == "user/ada/Read"
+
+
+def test_what_can(run: Run) -> None:
+    """Actions by resource."""
+    ada = "arn:aws:iam::111122223333:user/ada"
+    shown = run("what-can", ada, "--store", "iam.yaml", "--app", "APP:app")
+    assert shown.exit_code == 0
+    assert shown.output.splitlines()[0].split() == ["allowed", "*", "docs:GetDocument"]
+    one = json.loads(
+        run("what-can", ada, "--store", "iam.yaml", "--app", "APP:app", "--resource", PLAN, "--json").output
+    )
+    assert [each["actions"] for each in one] == [["docs:GetDocument"]]
+    note = "arn:aws:notes:us-east-1:111122223333:note/7"
+    assert run("what-can", ada, "--store", "iam.yaml", "--app", "APP:app", "--resource", note).exit_code == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["who-can", "docs"],
+        ["who-can", "docs:GetDocument", PLAN, "--context", "SourceIp"],
+        ["who-can", "docs:GetDocument", "document/7"],
+        ["what-can", "arn:aws:iam::111122223333:user/ghost"],
+        ["what-can", "ada"],
+    ],
+)
+def test_a_question_that_makes_no_sense(run: Run, arguments: list[str]) -> None:
+    """Exit code 2."""
+    assert run(*arguments, "--store", "iam.yaml").exit_code == 2
+
+
+def test_nobody_can(run: Run) -> None:
+    """Exit code 1, when not even the root user may."""
+    other = "arn:aws:docs:us-east-1:999900000000:document/7"
+    assert run("who-can", "docs:GetDocument", other, "--store", "iam.yaml").exit_code == 1
