@@ -8,6 +8,7 @@ VENV ?= .venv
 PYTHON ?=
 BIN := $(VENV)/bin
 CLIENTS := .venv-clients
+ADAPTERS := $(wildcard integrations/*/pyproject.toml)
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 SERVING := $(filter-out 0,$(SERVE))
 export NO_MKDOCS_2_WARNING := 1
@@ -63,10 +64,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	$(INSTALL) --editable '.[server]'
 	@touch $@
 
-# Dependency groups need pip 25.1.
-$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
+# Dependency groups need pip 25.1. The adapters come with their frameworks.
+$(VENV)/.installed-dev: pyproject.toml constraints.txt $(ADAPTERS) | $(BIN)/python
 	$(INSTALL) 'pip>=25.1'
-	$(INSTALL) --editable '.[server]' --group dev --group docs
+	$(INSTALL) --editable '.[server]' $(ADAPTERS:%/pyproject.toml=--editable %) --group dev --group docs
 	@touch $(VENV)/.installed $@
 
 $(VENV)-bench/.installed: pyproject.toml constraints.txt

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from iam_guard.enforcement.context import current_decision as current_decision
     from iam_guard.enforcement.context import current_principal as current_principal
     from iam_guard.enforcement.endpoints import Endpoint as Endpoint
-    from iam_guard.enforcement.endpoints import marked_like as marked_like
     from iam_guard.enforcement.openapi import describe_openapi as describe_openapi
     from iam_guard.enforcement.service import Service as Service
     from iam_guard.enforcement.service import public as public
@@ -55,7 +54,6 @@ _WHERE = {
     "current_principal": "enforcement.context",
     "describe_openapi": "enforcement.openapi",
     "inventory": "asgi.routes",
-    "marked_like": "enforcement.endpoints",
     "open_guard": "assemble",
     "public": "enforcement.service",
     "requires": "enforcement.service",

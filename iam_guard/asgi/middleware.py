@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any, Final
 
 from iam_guard.asgi.body import Receive
+from iam_guard.asgi.parameters import ParameterReadings, declared_parameters, no_readings
 from iam_guard.asgi.routes import (
     HIDDEN,
     answering,
@@ -45,6 +46,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 _log = logging.getLogger("iam_guard.asgi")
 
 _POLICY_VIOLATION: Final = 1008
+_FAILED: Final = (1011, 4500)
+"""How frameworks close a WebSocket whose handler raised what they do not know: by the standard, and Litestar."""
 
 
 class GuardMiddleware:
@@ -52,13 +55,23 @@ class GuardMiddleware:
 
     `refusal` gives the form of refusals, RFC 9457 by default. `check_routes=False` lets an application start although
     the inspection of its routes finds endpoints that are neither guarded nor public; they still answer 500.
+    `readings` is for adapters: it gives what those who declare a path parameter read from it.
     """
 
-    def __init__(self, app: App, *, guard: Guard, refusal: RefusalFormat = problem, check_routes: bool = True) -> None:
+    def __init__(
+        self,
+        app: App,
+        *,
+        guard: Guard,
+        refusal: RefusalFormat = problem,
+        check_routes: bool = True,
+        readings: ParameterReadings = no_readings,
+    ) -> None:
         self.app = app
         self.guard = guard
         self._refusal = refusal
         self._check_routes = check_routes
+        self._read_parameters = partial(declared_parameters, readings=readings)
         self._connection = Connection(guard.settings)
         self._has_own_guards: bool | None = None
 
@@ -102,17 +115,27 @@ class GuardMiddleware:
             if body is not None:
                 receive = body.receive
                 scope = watched.receives(body)
-            call = CurrentCall(self.guard, principal, facts, scope)
+            call = CurrentCall(self.guard, principal, facts, scope, read_parameters=self._read_parameters)
             call.has_unsigned_payload = body is not None and body.is_unsigned
             watched.call = call
             with serving(call):
-                await self.app(scope, receive, watched.send)
+                await self._run(scope, receive, watched)
         except IamGuardError as error:
             if call is not None:  # authentication errors were noted where they were made
                 note_failure(call, error, _log, is_body=watched.is_refused_for(error))
             if watched.started:
                 raise
             await self._refuse(error, scope, receive, send, facts)
+
+    async def _run(self, scope: Scope, receive: Receive, watched: _Watched) -> None:
+        """Run the application; an answer that was refused is refused, whatever a framework makes of that."""
+        try:
+            await self.app(scope, receive, watched.send)
+        except Exception:
+            if watched.refusal is None:
+                raise
+        if watched.refusal is not None:
+            raise watched.refusal
 
     def _for_own_guard(self, scope: Scope) -> Scope | None:
         """Give the scope of a request for a mounted application that signs in its callers itself (our own API).
@@ -154,7 +177,7 @@ class GuardMiddleware:
 class _Watched:
     """The way out of the application: lets an answer start only if it was decided, or its endpoint is public."""
 
-    __slots__ = ("_body", "_facts", "_scope", "_send", "call", "is_passed_on", "started")
+    __slots__ = ("_body", "_facts", "_scope", "_send", "call", "is_passed_on", "refusal", "started")
 
     def __init__(self, scope: Scope, send: Send, facts: Call) -> None:
         self._scope = scope
@@ -162,6 +185,7 @@ class _Watched:
         self._facts = facts
         self._body: Body | None = None
         self.call: CurrentCall | None = None
+        self.refusal: IamGuardError | None = None
         self.is_passed_on = False
         self.started = False
 
@@ -182,16 +206,32 @@ class _Watched:
         return self._body is not None and self._body.refusal is error
 
     async def send(self, message: Message) -> None:
+        try:
+            self._let_out(message)
+        except IamGuardError as refusal:
+            self.refusal = refusal
+            raise
+        await self._send(message)
+
+    def _let_out(self, message: Message) -> None:
+        if self.refusal is not None:
+            raise self.refusal  # an answer to our refusal is none
         if self._body is not None and self._body.refusal is not None:
             raise self._body.refusal  # whatever the application makes of it, it gives no answer
-        if not self.started and message["type"] != "websocket.close":
+        if not self.started and message["type"] == "websocket.close":
+            self._check_close(message)
+        elif not self.started:
             self._check(message)
             self.started = True
             is_start = message["type"] in ("http.response.start", "websocket.http.response.start")
             if is_start and not self.is_passed_on:
                 request_id = (b"x-amzn-requestid", self._facts.request_id.encode("ascii"))
                 message["headers"] = [*message.get("headers", ()), request_id]
-        await self._send(message)
+
+    def _check_close(self, message: Message) -> None:
+        """Refuse in our own words where a framework closes a WebSocket because of a refusal that it does not know."""
+        if self.call is not None and self.call.refusal is not None and message.get("code") in _FAILED:
+            raise self.call.refusal
 
     def _check(self, message: Message) -> None:
         """Refuse an answer that nobody decided (design 5), and the 500 that a framework makes of a refusal."""

@@ -2,7 +2,7 @@
 
 Walks the routes of Starlette and of what is built on it: nested routers, mounts, hosts, endpoint classes, WebSockets;
 those of FastAPI, with its included routers and the dependencies that guard; and those of Litestar, whose handlers have
-guards of their own. Must not live here: deciding.
+guards of their own. Names of theirs are asked for, and nothing of theirs is imported. Must not live here: deciding.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from iam_guard.enforcement.endpoints import Endpoint, endpoint_row, mark_of, name_of, own_mark
-from iam_guard.enforcement.requirement import OWN_GUARD, Requirement
+from iam_guard.enforcement.requirement import OWN_GUARD, PUBLIC
 
 _METHODS = ("get", "head", "post", "put", "patch", "delete", "options", "query")
 
@@ -52,13 +52,16 @@ def endpoint_of(app: Any, scope: Mapping[str, Any]) -> Any:
 
     Asks the routes themselves, as `takes_care_of_itself` does, down through what is mounted. `HIDDEN` where a route
     takes the request and does not say what is behind it, as FastAPI's included routers do, or where something else
-    than the endpoint guards it.
+    than the endpoint guards it. Litestar has found the handler already.
     """
+    handler = scope.get("route_handler")
+    if handler is not None:
+        return handler.fn if own_mark(handler.fn) is not None else HIDDEN
     route, child = _taking(app, scope)
     if route is None:
         return None
     endpoint, mounted = getattr(route, "endpoint", None), getattr(route, "app", None)
-    if (endpoint is None and mounted is None) or _guarding(route):
+    if (endpoint is None and mounted is None) or any(own_mark(each) != PUBLIC for each in _guarding(route)):
         return HIDDEN
     return endpoint_of(mounted, {**scope, **child}) if endpoint is None else endpoint
 
@@ -96,14 +99,14 @@ def answering(scope: Mapping[str, Any]) -> Any:
     if mark_of(endpoint, scope.get("method")) is not None:
         return endpoint
     route = (scope.get("fastapi") or {}).get("effective_route_context")
-    for each in (handler, route, scope.get("route")):
-        for guarding in _guarding(each):
-            return guarding
+    standing_in = [each for part in (handler, route, scope.get("route")) for each in _guarding(part)]
+    if standing_in:
+        return next((each for each in standing_in if own_mark(each) != PUBLIC), standing_in[0])
     return None if is_router(endpoint) else endpoint
 
 
 def _guarding(route: Any) -> list[Any]:
-    """List what is called before a route's endpoint and decides: dependencies of FastAPI, guards of Litestar."""
+    """List what is called before a route's endpoint and is marked: dependencies of FastAPI, guards of Litestar."""
     found = []
     resolve = getattr(route, "resolve_guards", None)
     if resolve is not None:
@@ -114,16 +117,17 @@ def _guarding(route: Any) -> list[Any]:
         inner = list(getattr(dependant, "dependencies", None) or ())
         found += [getattr(each, "call", None) for each in inner]
         waiting += inner
-    return [each for each in found if isinstance(own_mark(each), Requirement)]
+    return [each for each in found if own_mark(each) is not None]
 
 
 def _routes_of(app: Any) -> Iterable[Any]:
     """Find the routes of an application, through the middlewares around it."""
     seen = 0
     while app is not None and seen < 50:
-        routes = getattr(app, "routes", None)
+        late = getattr(getattr(app, "router", app), "_iter_low_priority_routes", list)  # FastAPI's frontends
+        routes = [*(getattr(app, "routes", None) or ()), *late()]
         if routes:
-            return list(routes)
+            return routes
         app = getattr(app, "app", None)
         seen += 1
     return []
@@ -135,8 +139,13 @@ def _walk(routes: Iterable[Any], prefix: str) -> Iterator[Endpoint]:
         endpoint = getattr(route, "endpoint", None)
         contexts = getattr(route, "effective_route_contexts", None)  # FastAPI keeps an included router as a node
         handlers = getattr(route, "route_handlers", None) or _alone(getattr(route, "route_handler", None))
+        group = getattr(route, "original_route", route)
         if endpoint is not None:
             yield from _endpoints(route, path, endpoint)
+        elif hasattr(group, "add_frontend_route"):
+            before = prefix + getattr(route, "frontend_prefix", "")
+            for each in group.routes:
+                yield endpoint_row(before + each.path, ("GET", "HEAD"), "frontend", each.app, *_guarding(route))
         elif contexts is not None:
             yield from _walk([getattr(each, "starlette_route", None) or each for each in contexts()], prefix)
         elif handlers:

@@ -6,7 +6,7 @@ parameter and a thread that runs a synchronous handler sees it too. Must not liv
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +16,12 @@ from iam_guard.guard import Guard
 from iam_guard.model.decision import Decision
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import Call
+
+
+def path_parameters(scope: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Give the path parameters as the router found them."""
+    parameters: Mapping[str, Any] = scope.get("path_params") or {}
+    return parameters
 
 
 @dataclass(slots=True)
@@ -33,6 +39,8 @@ class CurrentCall:
     """Whether the caller's signature leaves the body out, and no requirement has taken such a call yet."""
     refusal: IamGuardError | None = None
     """The latest refusal raised towards the framework, which may make a 500 of it before the middleware sees it."""
+    read_parameters: Callable[[Mapping[str, Any]], Mapping[str, Any]] = field(default=path_parameters, repr=False)
+    """Gives the path parameters that a guarded function does not name, as the rest of the application has them."""
 
     @property
     def caller(self) -> Principal:
@@ -50,11 +58,6 @@ class CurrentCall:
         """Take what the framework's router found, None for nothing; for frameworks that do not fill an ASGI scope."""
         self.scope["endpoint"] = endpoint
         self.scope["path_params"] = parameters
-
-    @property
-    def path_parameters(self) -> Mapping[str, Any]:
-        parameters: Mapping[str, Any] = self.scope.get("path_params") or {}
-        return parameters
 
 
 _current: ContextVar[CurrentCall | None] = ContextVar("iam_guard_current_call", default=None)

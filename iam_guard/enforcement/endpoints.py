@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from iam_guard.enforcement.requirement import MARK, Requirement
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +57,6 @@ def own_mark(endpoint: Any) -> Any:
     while endpoint is not None and not hasattr(endpoint, MARK) and hasattr(endpoint, "func"):
         endpoint = endpoint.func  # functools.partial
     return getattr(endpoint, MARK, None)
-
-
-def marked_like(endpoint: T, other: Any) -> T:
-    """Mark what stands in for another endpoint as that one is marked; for whoever wraps guarded handlers."""
-    mark = own_mark(other)
-    if mark is not None:
-        setattr(endpoint, MARK, mark)
-    return endpoint
 
 
 def guards_of(endpoint: Any) -> tuple[str, ...]:

@@ -130,11 +130,16 @@ class BoundRequirement:
         call.wanted = self._requirement.action
         call.take_payload(is_taken=self._requirement.unsigned_payload)
         arguments = self._arguments(args, kwargs)
+        scope: Mapping[str, Any] = call.scope
         for value in arguments.values():
-            scope = getattr(value, "scope", None)  # the handler's own request: what it reads its parameters from
-            if (type(scope) is dict or isinstance(scope, Mapping)) and "path_params" in scope:
-                return {**scope["path_params"], **arguments}
-        return {**call.path_parameters, **arguments}
+            found = getattr(value, "scope", None)  # the handler's own request: what it reads its parameters from
+            if (type(found) is dict or isinstance(found, Mapping)) and "path_params" in found:
+                scope = found
+                break
+        parameters = scope.get("path_params") or {}
+        if parameters.keys() <= arguments.keys():
+            return arguments
+        return {**call.read_parameters(scope), **arguments}
 
     def _arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Mapping[str, Any]:
         """Name what the handler will have: given or by default, also what it takes as `**anything`."""

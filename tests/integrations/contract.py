@@ -89,6 +89,8 @@ class Adapter:
     serve: Callable[[Any], AbstractContextManager[str]]
     lacks: Mapping[str, str] = field(default_factory=dict)
     """What the framework has not, with the reason."""
+    base: str = "http://testserver"
+    """The address that the test client sends to."""
 
 
 def needed(*modules: str) -> None:
@@ -242,7 +244,7 @@ class Contract:
         with contextlib.ExitStack() as until_the_end:
             app = cls.adapter.build(until_the_end.enter_context(opened(folder, issuer)))
             if request.param == "client":
-                send, base = until_the_end.enter_context(cls.adapter.call(app)), "http://testserver"
+                send, base = until_the_end.enter_context(cls.adapter.call(app)), cls.adapter.base
             else:
                 base = until_the_end.enter_context(cls.adapter.serve(app))
                 send = over(base)

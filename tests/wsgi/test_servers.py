@@ -161,7 +161,11 @@ def test_a_body_in_chunks_is_read_where_its_end_is_told(server: Server) -> None:
     headers = {str(name): str(value) for name, value in request.headers.items()}
     chunker = chunker_of(headers)
     pieces = [*chunker.pieces(CONTENT), chunker.ending([])]
-    status, body = server.ask("PUT", "/uploads/7", headers, pieces)
+    try:
+        status, body = server.ask("PUT", "/uploads/7", headers, pieces)
+    except ConnectionError:  # the answer came, and the end, while we were sending
+        assert server.name not in READS_CHUNKS
+        return
     if server.name in READS_CHUNKS:
         assert (status, json.loads(body).get("size")) == (200, len(b"".join(CONTENT)))
     else:

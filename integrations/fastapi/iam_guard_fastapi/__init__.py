@@ -4,14 +4,11 @@ The guard itself is `iam_guard.GuardMiddleware`, and the decorators of `iam_guar
 are. This file adds `guarded`, the same as a dependency, for a handler, a router or a whole application; `Caller`, the
 principal as a parameter; `describe`, for the OpenAPI document; `public_docs` and `guard_docs`, for FastAPI's own pages.
 Must not live here: any decision.
-
-A dependency runs before FastAPI has the handler's arguments. What it decides about must be what the handler will use,
-`7` and not `007` where the handler has an `int`: so the path parameters are read as the route declares them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any, TypeAlias
 
 from fastapi import Depends, FastAPI
@@ -25,13 +22,11 @@ from iam_guard import (
     current_principal,
     describe_openapi,
     inventory,
-    marked_like,
     public,
     requires,
 )
-from iam_guard.errors import InvalidInput
 
-__all__ = ["Caller", "caller", "describe", "guard_docs", "guarded", "public_docs"]
+__all__ = ["Caller", "anybody", "caller", "describe", "guard_docs", "guarded", "public_docs"]
 
 ResourceSource: TypeAlias = str | Callable[..., Resource | str | Awaitable[Resource | str | None] | None]
 ContextSource: TypeAlias = Mapping[str, Any] | Callable[..., Any] | None
@@ -45,6 +40,11 @@ async def caller() -> Principal:
 
 Caller: TypeAlias = Annotated[Principal, Depends(caller)]
 """The caller as a parameter: `async def get_document(caller: Caller)`."""
+
+
+@public
+async def anybody() -> None:
+    """Open a router, with all that nobody guards in it, to everybody: `APIRouter(dependencies=[Depends(anybody)])`."""
 
 
 def guarded(
@@ -65,13 +65,10 @@ def guarded(
     declare = requires if service is None else service.requires
 
     @declare(action, resource=resource, context=context, conceal=conceal, unsigned_payload=unsigned_payload)
-    async def decided(request: HTTPConnection, /, **path_parameters: object) -> Principal:
+    async def dependency(request: HTTPConnection) -> Principal:
         return current_principal()
 
-    async def dependency(connection: HTTPConnection) -> Principal:
-        return await decided(connection, **_path_parameters(connection))
-
-    return marked_like(dependency, decided)
+    return dependency
 
 
 def describe(app: FastAPI) -> None:
@@ -121,32 +118,3 @@ def _docs_of(app: FastAPI) -> list[tuple[int, Route]]:
 
 def _is_own(route: Route) -> bool:
     return getattr(route.endpoint, "__module__", "") == FastAPI.__module__
-
-
-def _path_parameters(connection: HTTPConnection) -> dict[str, object]:
-    """Give the path parameters as those have them who declare them: the handler and the other dependencies.
-
-    One that cannot be read stays as it came: FastAPI answers 422, and no handler runs. Raises `InvalidInput` for one
-    that is read in two ways, since it is not known which of them is used.
-    """
-    scope = connection.scope
-    parameters: dict[str, object] = dict(scope.get("path_params") or {})
-    for name, text in list(parameters.items()):
-        read = {str(value): value for value in _readings(scope, name, text)}
-        if len(read) > 1:
-            raise InvalidInput("expected a value that is read in one way", place=f"path parameter {name}")
-        parameters.update((name, value) for value in read.values())
-    return parameters
-
-
-def _readings(scope: Mapping[str, Any], name: str, text: object) -> Iterator[object]:
-    context = (scope.get("fastapi") or {}).get("effective_route_context")
-    waiting = [getattr(context, "dependant", None) or getattr(scope.get("route"), "dependant", None)]
-    while waiting:
-        dependant = waiting.pop()
-        for field in getattr(dependant, "path_params", ()):
-            if field.alias == name:
-                value, errors = field.validate(text, {}, loc=("path", name))
-                if not errors:
-                    yield value
-        waiting += getattr(dependant, "dependencies", ())

@@ -1,0 +1,462 @@
+"""What only FastAPI has: dependencies, converted parameters, its own pages, frontends, the OpenAPI document."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import pytest
+
+from tests.integrations.contract import needed
+
+needed("fastapi", "iam_guard_fastapi", "openapi_spec_validator")
+
+from fastapi import APIRouter, Depends, FastAPI, Request  # noqa: E402
+from fastapi import Path as PathParameter  # noqa: E402
+from fastapi.responses import Response  # noqa: E402
+from iam_guard_fastapi import Caller, anybody, describe, guard_docs, guarded, public_docs  # noqa: E402
+from openapi_spec_validator import validate  # noqa: E402
+from pydantic import BaseModel  # noqa: E402
+from starlette.testclient import TestClient  # noqa: E402
+
+from iam_guard import Guard, GuardMiddleware, Principal, Resource, Service, current_decision, inventory, public  # noqa: E402
+from iam_guard.audit.reader import read  # noqa: E402
+from iam_guard.errors import ConfigurationError  # noqa: E402
+from tests.conftest import ADA, RITA, Sign  # noqa: E402
+from tests.integrations.test_fastapi import by_decorators, by_dependencies  # noqa: E402
+
+docs = Service("docs")
+ARN = "arn:aws:docs:us-east-1:111122223333:"
+may_read = guarded("docs:GetDocument", resource="document/{document_id}")
+by_number = [Depends(guarded("docs:GetDocument", resource="document/{number}"))]
+
+
+def client_of(guard: Guard, app: FastAPI, *, check_routes: bool = False) -> TestClient:
+    app.add_middleware(GuardMiddleware, guard=guard, check_routes=check_routes)
+    return TestClient(app, raise_server_exceptions=False)
+
+
+def decided() -> str:
+    decision = current_decision()
+    assert decision is not None
+    return decision.request.resource
+
+
+# --- what is decided about ------------------------------------------------------------------------------------------
+
+
+class Color(StrEnum):
+    RED = "red"
+
+
+def load_number(number: int) -> int:
+    return number
+
+
+def conversions(app: FastAPI | APIRouter) -> None:
+    """Handlers whose parameters are not what stands in the path."""
+
+    @app.get("/int/{number}", dependencies=by_number)
+    async def of_int(number: int) -> list[Any]:
+        return [number, decided()]
+
+    @app.get("/uuid/{number}", dependencies=by_number)
+    async def of_uuid(number: uuid.UUID) -> list[Any]:
+        return [number, decided()]
+
+    @app.get("/enum/{number}", dependencies=by_number)
+    async def of_enum(number: Color) -> list[Any]:
+        return [number, decided()]
+
+    @app.get("/alias/{number}", dependencies=by_number)
+    async def of_alias(other: Annotated[int, PathParameter(alias="number")]) -> list[Any]:
+        return [other, decided()]
+
+    @app.get("/stripped/{number}", dependencies=by_number)
+    async def of_stripped(number: Annotated[str, PathParameter(pattern="^[a-z]+$")]) -> list[Any]:
+        return [number, decided()]
+
+    @app.get("/inside/{number}", dependencies=by_number)
+    async def of_inside(number: Annotated[int, Depends(load_number)]) -> list[Any]:
+        return [number, decided()]
+
+    @app.get("/raw/{number}", dependencies=by_number)
+    async def of_raw(request: Request) -> list[Any]:
+        return [request.path_params["number"], decided()]
+
+    @app.get("/starlette/{number:int}", dependencies=by_number)
+    async def of_starlette(number: int) -> list[Any]:
+        return [number, decided()]
+
+    @app.get("/two/{number}", dependencies=by_number)
+    async def of_two(number: str, same: Annotated[int, Depends(load_number)]) -> list[Any]:
+        return [number, decided()]
+
+    @app.get("/decorated/{number}")
+    @docs.requires("GetDocument", resource="document/{number}")
+    async def of_decorated(found: Annotated[int, Depends(load_number)], request: Request) -> list[Any]:
+        return [found, decided()]
+
+
+ID = "0A000000-0000-4000-8000-000000000001"
+
+
+@pytest.mark.parametrize("prefix", ["", "/v1", "/v1/inner"])
+@pytest.mark.parametrize(
+    ("path", "used"),
+    [
+        ("/int/007", 7),
+        ("/int/+7", 7),
+        (f"/uuid/{ID}", ID.lower()),
+        (f"/uuid/{ID.replace('-', '')}", ID.lower()),
+        ("/enum/red", "red"),
+        ("/alias/007", 7),
+        ("/stripped/abc", "abc"),
+        ("/inside/007", 7),
+        ("/raw/007", "007"),
+        ("/starlette/007", 7),
+        ("/two/7", "7"),
+        ("/decorated/007", 7),
+    ],
+)
+def test_the_decision_is_about_what_the_handler_has(
+    guard: Guard, sign: Sign, prefix: str, path: str, used: object
+) -> None:
+    """Design 5: `007` is document 7 where the handler has an `int`, however deep the router is included."""
+    app, outer, inner = FastAPI(), APIRouter(), APIRouter()
+    conversions(app)
+    conversions(inner)
+    outer.include_router(inner, prefix="/inner")
+    app.include_router(inner, prefix="/v1")
+    app.include_router(outer, prefix="/v1")
+    answer = client_of(guard, app).get(prefix + path, headers=sign(RITA, "GET", prefix + path))
+    assert answer.json() == [used, f"{ARN}document/{used}"]
+
+
+def test_a_parameter_that_is_read_in_two_ways_is_refused(guard: Guard, sign: Sign) -> None:
+    """Nobody knows which of the two is used."""
+    app = FastAPI()
+    conversions(app)
+    answer = client_of(guard, app).get("/two/007", headers=sign(ADA, "GET", "/two/007"))
+    assert (answer.status_code, answer.json()["detail"]) == (400, "expected a value that is read in one way")
+
+
+@pytest.mark.parametrize("path", ["/int/x", "/uuid/x", "/enum/blue", "/stripped/7"])
+def test_a_parameter_that_cannot_be_read_is_fastapis_to_refuse(guard: Guard, sign: Sign, path: str) -> None:
+    """422 for a caller who may, and 401 for a stranger, who learns nothing about parameters."""
+    app = FastAPI()
+    conversions(app)
+    client = client_of(guard, app)
+    assert client.get(path, headers=sign(RITA, "GET", path)).status_code == 422
+    assert client.get(path).status_code == 401
+
+
+class Body(BaseModel):
+    text: str
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b"", b'{"text": 1}'])
+@pytest.mark.parametrize("path", ["/decorator/7", "/dependency/7", "/included/7"])
+def test_a_bad_body_is_fastapis_to_refuse(guard: Guard, sign: Sign, path: str, content: bytes) -> None:
+    """Before or after the decision: never 500, and the handler does not run."""
+    app, router = FastAPI(), APIRouter()
+
+    @app.post("/decorator/{document_id}")
+    @docs.requires("PutDocument", resource="document/{document_id}")
+    async def by_decorator(document_id: str, body: Body) -> str:
+        return body.text
+
+    @app.post("/dependency/{document_id}", dependencies=[Depends(may_read)])
+    async def by_dependency(document_id: str, body: Body) -> str:
+        return body.text
+
+    @router.post("/{document_id}")
+    async def included(document_id: str, body: Body) -> str:
+        return body.text
+
+    app.include_router(router, prefix="/included", dependencies=[Depends(may_read)])
+    headers = sign(ADA, "POST", path, body=content, headers={"content-type": "application/json"})
+    client = client_of(guard, app)
+    assert client.post(path, content=content, headers=headers).status_code == 422
+    assert client.post(path, content=content, headers={"content-type": "application/json"}).status_code in (401, 422)
+
+
+def test_loaders_know_the_request_and_its_body(guard: Guard, sign: Sign) -> None:
+    """The same loaders serve the decorator and the dependency; the body is read once."""
+    app = FastAPI()
+
+    async def load(document_id: int, request: Request) -> Resource | None:
+        tags = await request.json()
+        return Resource(f"{ARN}document/{document_id}", "111122223333", tags=tags) if document_id else None
+
+    async def keys(request: Request) -> dict[str, object]:
+        return {"aws:TagKeys": list(await request.json())}
+
+    tagging = guarded("docs:TagDocument", resource=load, context=keys)
+
+    @app.post("/tags/{document_id}", dependencies=[Depends(tagging)])
+    async def tag(document_id: int, tags: dict[str, str]) -> list[Any]:
+        decision = current_decision()
+        assert decision is not None
+        return [tags, decision.request.value("aws:tagkeys"), decision.request.value("aws:resourcetag/team")]
+
+    client = client_of(guard, app)
+    headers = {"content-type": "application/json"}
+    for path, status in (("/tags/7", 200), ("/tags/0", 404)):
+        content = b'{"team": "red"}'
+        answer = client.post(path, content=content, headers=sign(ADA, "POST", path, body=content, headers=headers))
+        assert answer.status_code == status
+        assert status != 200 or answer.json() == [{"team": "red"}, ["team"], "red"]
+
+
+# --- dependencies ----------------------------------------------------------------------------------------------------
+
+
+def test_a_dependency_decides_once_a_request(guard: Guard, sign: Sign, audit_file: Path) -> None:
+    """On the application, on the router and as a parameter: one decision, one record."""
+    app, router = FastAPI(dependencies=[Depends(may_read)]), APIRouter(dependencies=[Depends(may_read)])
+
+    @router.get("/{document_id}")
+    async def get_document(document_id: str, caller: Annotated[Principal, Depends(may_read)], same: Caller) -> bool:
+        return caller is same
+
+    app.include_router(router)
+    assert client_of(guard, app).get("/7", headers=sign(RITA, "GET", "/7")).json() is True
+    assert len(list(read(audit_file))) == 1
+
+
+def test_several_dependencies_all_decide(guard: Guard, sign: Sign) -> None:
+    """One that allows does not open what another refuses."""
+    app = FastAPI()
+    may_write = guarded("PutDocument", service=docs, resource="document/{document_id}")
+
+    @app.get("/{document_id}", dependencies=[Depends(may_read), Depends(may_write)])
+    async def get_document(document_id: str) -> str:
+        return document_id
+
+    client = client_of(guard, app)
+    assert client.get("/7", headers=sign(ADA, "GET", "/7")).status_code == 200
+    assert client.get("/7", headers=sign(RITA, "GET", "/7")).status_code == 403
+
+
+def test_an_override_takes_the_place_of_the_decision(guard: Guard) -> None:
+    """In tests of handlers without a guard; with the guard in front, nothing was decided, and nothing goes out."""
+
+    def app() -> FastAPI:
+        made = FastAPI()
+
+        @made.get("/{document_id}")
+        async def get_document(document_id: str, caller: Annotated[Principal, Depends(may_read)]) -> str:
+            return caller.name
+
+        made.dependency_overrides[may_read] = lambda: Principal.from_arn("arn:aws:iam::111122223333:user/zoe")
+        return made
+
+    assert TestClient(app()).get("/7").json() == "zoe"
+    assert client_of(guard, app()).get("/7").status_code == 500
+
+
+@pytest.mark.parametrize("path", ["/direct/7", "/included/7", "/refusing/7"])
+def test_a_dependency_may_take_bodies_that_are_not_signed(guard: Guard, sign: Sign, path: str) -> None:
+    app, router = FastAPI(), APIRouter()
+    uploads = guarded("docs:PutDocument", resource="document/{document_id}", unsigned_payload=True)
+    signed_only = guarded("docs:PutDocument", resource="document/{document_id}")
+
+    async def upload(document_id: str, request: Request) -> int:
+        return len(await request.body())
+
+    app.post("/direct/{document_id}", dependencies=[Depends(uploads)])(upload)
+    app.post("/refusing/{document_id}", dependencies=[Depends(signed_only)])(upload)
+    router.post("/{document_id}")(upload)
+    app.include_router(router, prefix="/included", dependencies=[Depends(uploads)])
+    headers = sign(ADA, "POST", path, headers={"x-amz-content-sha256": "UNSIGNED-PAYLOAD"})
+    answer = client_of(guard, app).post(path, content=b"anything", headers=headers)
+    assert answer.status_code == (401 if "refusing" in path else 200)
+
+
+# --- start-up --------------------------------------------------------------------------------------------------------
+
+
+def test_start_up_knows_what_dependencies_guard(guard: Guard) -> None:
+    """Those of a route, of a router, of an included router and of the application; and what nobody guards."""
+    app, outer, inner, opened = FastAPI(openapi_url=None), APIRouter(), APIRouter(), APIRouter()
+
+    async def handler(document_id: str) -> None: ...
+
+    inner.get("/{document_id}")(handler)
+    inner.websocket("/socket/{document_id}")(handler)
+    opened.get("/open/{document_id}")(handler)
+    outer.include_router(inner, prefix="/deep", dependencies=[Depends(may_read)])
+    app.include_router(outer)
+    app.include_router(opened, dependencies=[Depends(anybody)])
+    app.get("/own/{document_id}", dependencies=[Depends(may_read)])(handler)
+    with client_of(guard, app, check_routes=True):
+        pass
+    rows = {each.path: each.guards for each in inventory(app)}
+    reads = ("docs:GetDocument on document/{document_id}",)
+    assert rows == {
+        "/deep/{document_id}": reads,
+        "/deep/socket/{document_id}": reads,
+        "/open/{document_id}": ("public",),
+        "/own/{document_id}": reads,
+    }
+
+
+def test_start_up_finds_what_an_inner_router_leaves_open(guard: Guard) -> None:
+    """The same router, included where no dependency guards it."""
+    app, inner = FastAPI(openapi_url=None), APIRouter()
+
+    async def handler(document_id: str) -> None: ...
+
+    inner.get("/{document_id}")(handler)
+    inner.websocket("/socket/{document_id}")(handler)
+    app.include_router(inner, prefix="/first", dependencies=[Depends(may_read)])
+    app.include_router(inner, prefix="/again")
+    listed = r": GET /again/\{document_id\} \(\S+\), WEBSOCKET /again/socket/\{document_id\} \(\S+\)$"
+    with pytest.raises(ConfigurationError, match=listed), client_of(guard, app, check_routes=True):
+        pass
+
+
+def test_frontends_are_found(guard: Guard, tmp_path: Path) -> None:
+    """FastAPI keeps them apart from its routes: nobody's are found, a router's dependencies guard or open them."""
+    (tmp_path / "index.html").write_text("page")
+    app, closed, opened = (
+        FastAPI(openapi_url=None),
+        APIRouter(dependencies=[Depends(guarded("docs:GetPage"))]),
+        APIRouter(),
+    )
+    closed.frontend("/closed", directory=tmp_path)
+    opened.frontend("/open", directory=tmp_path)
+    app.include_router(closed, prefix="/in")
+    app.include_router(opened, dependencies=[Depends(anybody)])
+    with client_of(guard, app, check_routes=True) as client:
+        statuses = [client.get(path).status_code for path in ("/in/closed/", "/open/", "/open/index.html", "/none")]
+        assert statuses == [401, 200, 200, 404]
+    app.frontend("/", directory=tmp_path)
+    assert [str(each) for each in inventory(app) if not each.is_guarded] == ["GET,HEAD / (frontend)"]
+
+
+# --- FastAPI's own pages ---------------------------------------------------------------------------------------------
+
+PAGES = ["/docs", "/redoc", "/openapi.json", "/docs/oauth2-redirect"]
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_own_pages_may_be_public(guard: Guard, path: str) -> None:
+    app = FastAPI()
+    public_docs(app)
+    with client_of(guard, app, check_routes=True) as client:
+        assert client.get(path).status_code == 200
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_own_pages_may_be_guarded(guard: Guard, sign: Sign, path: str) -> None:
+    app = FastAPI()
+    guard_docs(app, "ReadApi", service=docs)
+    with client_of(guard, app, check_routes=True) as client:
+        assert client.get(path).status_code == 401
+        assert client.get(path, headers=sign(RITA, "GET", path)).status_code == 403
+        assert client.get(path, headers=sign(ADA, "GET", path)).status_code == 200
+
+
+def test_a_route_of_the_same_address_is_not_taken_for_a_page_of_fastapis(guard: Guard) -> None:
+    app = FastAPI(docs_url=None, redoc_url=None)
+    app.get("/openapi.json")(lambda: "mine")
+    app.get("/docs")(lambda: "mine")
+    public_docs(app)
+    assert [each.path for each in inventory(app) if not each.is_guarded] == ["/openapi.json", "/docs"]
+
+
+def test_own_pages_are_nobodys_unless_said(guard: Guard) -> None:
+    """Deny on doubt: they tell which actions there are."""
+    with pytest.raises(ConfigurationError, match=r"/openapi\.json"), client_of(guard, FastAPI(), check_routes=True):
+        pass
+
+
+# --- the OpenAPI document --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("build", [by_decorators, by_dependencies])
+def test_the_document_is_valid(build: Callable[[None], FastAPI]) -> None:
+    """By OpenAPI's own schema, and the same the second time."""
+    app = build(None)
+    document = app.openapi()
+    validate(document)
+    assert app.openapi() is document
+
+
+def test_both_forms_say_the_same_of_access() -> None:
+    """A decorator and a dependency read alike in the document."""
+
+    def access(document: dict[str, Any]) -> dict[str, Any]:
+        keys = ("x-iam-action", "x-iam-resource", "security")
+        return {
+            f"{method} {path}": {
+                **{key: operation.get(key) for key in keys},
+                "responses": sorted(status for status in operation["responses"] if status != "422"),
+            }
+            for path, item in document["paths"].items()
+            for method, operation in item.items()
+        }
+
+    first, second = access(by_decorators(None).openapi()), access(by_dependencies(None).openapi())
+    assert first == second
+    schemes = [{"sigv4": []}, {"bearer": []}, {"apiKey": []}]
+    assert first["get /documents/{document_id}"] == {
+        "x-iam-action": "docs:GetDocument",
+        "x-iam-resource": "document/{document_id}",
+        "security": schemes,
+        "responses": ["200", "401", "403", "503"],
+    }
+    assert first["delete /documents/{document_id}"]["responses"] == ["204", "401", "403", "404", "503"]
+    assert first["get /shared/{document_id}"]["x-iam-resource"] is None
+    assert first["get /files/{path}"]["x-iam-resource"] == "file/{path}"
+    assert first["get /health"] == {**dict.fromkeys(first["get /health"]), "security": [], "responses": ["200"]}
+    assert first["get /forgotten"]["security"] is None
+
+
+def test_what_the_application_says_itself_stays() -> None:
+    """Its own description of 403, its own security, and routes that come later."""
+    app = FastAPI()
+    describe(app)
+    own: dict[int | str, dict[str, Any]] = {403: {"description": "mine"}}
+    extra = {"security": [{"mine": []}]}
+
+    @app.get("/{document_id}", responses=own, openapi_extra=extra, dependencies=[Depends(may_read)])
+    async def get_document(document_id: str) -> None: ...
+
+    operation = app.openapi()["paths"]["/{document_id}"]["get"]
+    assert operation["responses"]["403"]["description"] == "mine"
+    assert operation["security"] == [{"mine": []}]
+    app.get("/later/{document_id}", dependencies=[Depends(may_read)])(get_document)
+    assert app.openapi()["paths"]["/later/{document_id}"]["get"]["x-iam-action"] == "docs:GetDocument"
+
+
+def test_a_public_handler_says_so() -> None:
+    app = FastAPI()
+    describe(app)
+    app.get("/health")(public(lambda: "ok"))
+    document = app.openapi()
+    assert document["paths"]["/health"]["get"]["security"] == []
+    assert "components" not in document
+
+
+def test_the_declared_actions_are_in_the_catalogue() -> None:
+    """With `service`, what a dependency asks for is part of the service's reference."""
+    mine = Service("mine")
+    guarded("GetThing", service=mine, resource="thing/{id}")
+    assert [str(row) for row in mine.catalogue] == ["mine:GetThing"]
+
+
+def test_a_response_of_a_handler_goes_out_as_it_is(guard: Guard, sign: Sign) -> None:
+    app = FastAPI()
+
+    @app.get("/{document_id}", dependencies=[Depends(may_read)])
+    async def get_document(document_id: str) -> Response:
+        return Response(b"\0", media_type="application/x-mine")
+
+    answer = client_of(guard, app).get("/7", headers=sign(RITA, "GET", "/7"))
+    assert (answer.content, answer.headers["content-type"]) == (b"\0", "application/x-mine")
