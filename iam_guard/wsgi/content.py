@@ -59,6 +59,8 @@ class Content:
 
     def put_into(self, environ: Environ) -> None:
         """Hand it to the application, with the headers that the content has without its coding."""
+        if self.stream is environ["wsgi.input"]:
+            return  # as the server gave it
         environ["wsgi.input"] = self.stream
         environ["wsgi.input_terminated"] = True
         if self.chunks is not None:
@@ -84,7 +86,7 @@ def content_of(request: HttpRequest, credential: SigV4Credential, environ: Envir
         content = Content(stream, chunks.length, is_unsigned=unsigned, chunks=chunks)
         return _verified_while_read(content, source, chunks.receive, lambda: _finished(chunks))
     if unsigned:
-        return Content(stream, length, is_unsigned=True)
+        return Content(stream, None, is_unsigned=True)
     begun = source.read_up_to(settings.max_body + 1)
     if len(begun) <= settings.max_body:
         computed = hashlib.sha256(begun).hexdigest() if begun else EMPTY_HASH

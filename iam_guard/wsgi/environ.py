@@ -14,6 +14,7 @@ body (`content`).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, MutableMapping
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
@@ -89,12 +90,18 @@ def _path_in(target: object) -> bytes | None:
 
 
 def _headers(environ: Mapping[str, Any]) -> Iterator[tuple[bytes, bytes]]:
-    for name, value in environ.items():
-        if name.startswith(_PREFIX):
-            if name[len(_PREFIX) :] not in _WITHOUT_PREFIX:
-                yield _bytes(name[len(_PREFIX) :].replace("_", "-").lower()), _bytes(value)
-        elif name in _WITHOUT_PREFIX and value:
-            yield _WITHOUT_PREFIX[name], _bytes(value)
+    for key, value in environ.items():
+        if key.startswith(_PREFIX):
+            name = _name_of(key)
+            if name not in _WITHOUT_PREFIX.values():
+                yield name, _bytes(value)
+        elif key in _WITHOUT_PREFIX and value:
+            yield _WITHOUT_PREFIX[key], _bytes(value)
+
+
+@lru_cache(maxsize=1024)  # clients send the same headers again and again
+def _name_of(key: str) -> bytes:
+    return _bytes(key[len(_PREFIX) :].replace("_", "-").lower())
 
 
 def _host(environ: Mapping[str, Any], scheme: str) -> Iterator[tuple[bytes, bytes]]:

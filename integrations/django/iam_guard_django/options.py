@@ -6,6 +6,7 @@ application. Must not live here: what the guard is made of (`iam_guard.open_guar
 
 from __future__ import annotations
 
+import atexit
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -81,9 +82,12 @@ def entrance_for(chosen: Options) -> Entrance:
 
 def _opened(given: Guard | Callable[[], Guard] | str) -> Guard:
     found = _imported(given) if isinstance(given, str) else given
-    found = found() if callable(found) else found
+    is_ours = callable(found)
+    found = found() if is_ours else found
     if not isinstance(found, Guard):
         raise ConfigurationError(f"expected a guard, got `{type(found).__name__}`", place="guard")
+    if is_ours:
+        atexit.register(found.close)  # what waits to be recorded is written
     return found
 
 
