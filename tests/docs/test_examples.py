@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.integrations.contract import needed
+
 ROOT = Path(__file__).resolve().parents[2]
 FENCE = re.compile(
     r'^(?P<skipped><!-- no-run -->\n\n?)?```(?P<language>\w*)(?: +title="(?P<title>[^"/]+)")?[^\n]*\n'
@@ -67,6 +69,7 @@ def run(text: str, folder: Path, name: str = "page.md") -> subprocess.CompletedP
 @pytest.mark.parametrize("path", WITH_EXAMPLES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_the_examples_of_a_page_run(path: Path, tmp_path: Path) -> None:
     """Whoever copies the blocks of a page into a file has a program that runs."""
+    needed(*sorted(set(re.findall(r"^(?:from|import) (iam_guard_\w+)", program_of(path.read_text("utf-8")), re.M))))
     done = run(path.read_text(encoding="utf-8"), tmp_path, path.name)
     assert done.returncode == 0, done.stdout + done.stderr
 

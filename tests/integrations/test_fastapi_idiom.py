@@ -320,6 +320,7 @@ def test_start_up_finds_what_an_inner_router_leaves_open(guard: Guard) -> None:
         pass
 
 
+@pytest.mark.skipif(not hasattr(APIRouter, "frontend"), reason="this FastAPI has no frontends")
 def test_frontends_are_found(guard: Guard, tmp_path: Path) -> None:
     """FastAPI keeps them apart from its routes: nobody's are found, a router's dependencies guard or open them."""
     (tmp_path / "index.html").write_text("page")
@@ -432,6 +433,7 @@ def test_what_the_application_says_itself_stays() -> None:
     assert operation["responses"]["403"]["description"] == "mine"
     assert operation["security"] == [{"mine": []}]
     app.get("/later/{document_id}", dependencies=[Depends(may_read)])(get_document)
+    app.openapi_schema = None  # older FastAPI keeps its document although its routes change
     assert app.openapi()["paths"]["/later/{document_id}"]["get"]["x-iam-action"] == "docs:GetDocument"
 
 

@@ -1,0 +1,98 @@
+"""A document service for several tenants, in Litestar. Each tenant is an account, and sees its own documents only.
+
+    pip install iam-guard[server] iam-guard-litestar
+    uvicorn --factory litestar_service:create        (in this folder)
+    curl -H "authorization: Bearer igk_RITA_ritasecret0123456789abcdefghijklmnopqrst_2VtVkd" localhost:8000/documents
+
+`http://localhost:8000/schema` shows what each operation asks for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from iam_guard_litestar import Caller, GuardPlugin, anybody, caller, guarded
+from litestar import Controller, Litestar, Router, WebSocket, get, put, websocket
+from litestar.config.cors import CORSConfig
+from litestar.di import Provide
+from litestar.openapi import OpenAPIConfig
+from litestar.params import FromPath, JSONBody
+
+from iam_guard import Guard, Resource, Service, current_principal, open_guard, public
+
+HERE = Path(__file__).resolve().parent
+docs = Service("docs")
+
+
+@dataclass(frozen=True)
+class Document:
+    text: str
+    account: str = ""
+
+
+DOCUMENTS: dict[int, Document] = {7: Document(text="the plan", account="111122223333")}
+
+
+def resource_of(document_id: int, account: str) -> Resource:
+    return Resource(f"arn:aws:docs:us-east-1:{account}:document/{document_id}", account)
+
+
+def load_document(document_id: int) -> Resource | None:
+    """Tell the guard whose a document is; None where there is none."""
+    document = DOCUMENTS.get(document_id)
+    return None if document is None else resource_of(document_id, document.account)
+
+
+def load_or_new(document_id: int) -> Resource:
+    """A document that is not there yet will be of the caller's account."""
+    return load_document(document_id) or resource_of(document_id, current_principal().account or "")
+
+
+may_read = guarded("GetDocument", service=docs, resource=load_document, conceal=True)
+may_write = guarded("PutDocument", service=docs, resource=load_or_new)
+
+
+class Documents(Controller):
+    path = "/documents"
+    dependencies = {"caller": Provide(caller)}  # noqa: RUF012  so Litestar declares it
+
+    @get()
+    @docs.requires("ListDocuments")
+    async def list_documents(self, caller: Caller) -> list[int]:
+        return [number for number, each in DOCUMENTS.items() if each.account == caller.account]
+
+    @get("/{document_id:int}", guards=[may_read])
+    async def get_document(self, document_id: FromPath[int]) -> Document:
+        return DOCUMENTS[document_id]
+
+    @put("/{document_id:int}", guards=[may_write])
+    async def put_document(self, document_id: FromPath[int], data: JSONBody[Document], caller: Caller) -> Document:
+        DOCUMENTS[document_id] = replace(data, account=caller.account or "")
+        return DOCUMENTS[document_id]
+
+    @websocket("/{document_id:int}/watch", guards=[may_read])
+    async def watch_document(self, socket: WebSocket[Any, Any, Any], document_id: FromPath[int]) -> None:
+        await socket.accept()
+        await socket.send_text(DOCUMENTS[document_id].text)
+        await socket.close()
+
+
+@get("/health", media_type="text/plain")
+@public
+async def health() -> str:
+    return "ok"
+
+
+def create(guard: Guard | None = None) -> Litestar:
+    """Make the application; without a guard, on the seed beside this file."""
+    opened = guard or open_guard(HERE / "iam.yaml", services=[docs])
+    pages = Router("/schema", route_handlers=[], include_in_schema=False, guards=[anybody])
+    return Litestar(
+        [Documents, health],
+        plugins=[GuardPlugin(opened)],
+        openapi_config=OpenAPIConfig("Documents", "1", openapi_router=pages),
+        cors_config=CORSConfig(allow_origins=["https://front.example"]),
+        on_shutdown=[] if guard else [opened.close],
+    )

@@ -1,0 +1,63 @@
+"""Advisory: a decision about `document/007` let a caller at document 7.
+
+A handler of FastAPI that gets a document from a dependency does not name the path's parameter. Its decorator then took
+the text of the path, while the dependency had made an `int` or a UUID of it: what a policy denied by name could be had
+under another spelling of the name. The parameter is now read as it is declared, whoever declares it.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import pytest
+
+from tests.integrations.contract import needed
+
+needed("fastapi")
+
+from fastapi import Depends, FastAPI  # noqa: E402
+from starlette.testclient import TestClient  # noqa: E402
+
+from iam_guard import GuardMiddleware, Service, open_guard  # noqa: E402
+from iam_guard.authn.api_key import format_key  # noqa: E402
+
+docs = Service("docs")
+SECRET = "ritasecret0123456789abcdefghijklmnopqrst"
+
+
+def load(document_id: int) -> str:
+    return f"document {document_id}"
+
+
+@pytest.mark.parametrize("path", ["/7", "/07", "/+7", "/%207", "/7.0"])
+def test_a_document_that_is_denied_is_denied_under_every_spelling(tmp_path: Path, path: str) -> None:
+    """By the identity-based policy, which allows all but document 7."""
+    statements: list[dict[str, Any]] = [
+        {"Effect": "Allow", "Action": "docs:*", "Resource": "*"},
+        {"Effect": "Deny", "Action": "docs:*", "Resource": "arn:aws:docs:*:*:document/7"},
+    ]
+    user = {
+        "name": "rita",
+        "inline": {"P": {"Version": "2012-10-17", "Statement": statements}},
+        "api_keys": [{"id": "RITA", "secret": SECRET}],
+    }
+    (tmp_path / "iam.json").write_text(
+        json.dumps({"version": 1, "accounts": [{"id": "111122223333", "name": "acme", "users": [user]}]})
+    )
+    app = FastAPI()
+
+    @app.get("/{document_id}")
+    @docs.requires("GetDocument", resource="document/{document_id}")
+    async def get_document(document: Annotated[str, Depends(load)]) -> str:
+        return document
+
+    guard = open_guard(tmp_path / "iam.json")
+    app.add_middleware(GuardMiddleware, guard=guard, check_routes=False)
+    client = TestClient(app, headers={"authorization": f"Bearer {format_key('RITA', SECRET)}"})
+    assert client.get("/8").text == '"document 8"'
+    answer = client.get(path)
+    assert answer.status_code in (403, 422)
+    assert "document 7" not in answer.text
+    guard.close()

@@ -1,0 +1,82 @@
+"""What holds for every adapter in `integrations/`: what it is called, what it stands on, what is in its wheel."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.docs.test_examples import run
+from tests.integrations.contract import needed
+
+ROOT = Path(__file__).resolve().parents[2]
+ADAPTERS = sorted(each.parent for each in ROOT.glob("integrations/*/pyproject.toml"))
+PUBLIC = {"iam_guard", "iam_guard.errors"}
+
+
+def project(adapter: Path) -> dict[str, Any]:
+    data: dict[str, Any] = tomllib.loads((adapter / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return data
+
+
+def test_there_are_adapters() -> None:
+    assert len(ADAPTERS) >= 2
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS, ids=lambda path: path.name)
+def test_an_adapter_is_called_as_its_framework(adapter: Path) -> None:
+    """Distribution and import package; it depends on the core, and nothing of the core on it."""
+    framework = adapter.name
+    assert project(adapter)["name"] == f"iam-guard-{framework}"
+    assert "iam-guard" in project(adapter)["dependencies"]
+    assert (adapter / f"iam_guard_{framework}" / "py.typed").is_file()
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    [forbidden] = [each["forbidden_modules"] for each in contracts if each["name"] == "nothing stands on an adapter"]
+    assert f"iam_guard_{framework}" in forbidden
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS, ids=lambda path: path.name)
+def test_what_an_adapter_brings_is_pinned(adapter: Path) -> None:
+    """As everything that the core asks for."""
+    pinned = {line.partition("==")[0].lower() for line in (ROOT / "constraints.txt").read_text().splitlines()}
+    names = {re.split(r"[><=\[;! ]", each)[0].lower() for each in project(adapter)["dependencies"]} - {"iam-guard"}
+    assert names - pinned == set()
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS, ids=lambda path: path.name)
+def test_the_wheel_of_an_adapter_holds_its_package_and_nothing_else(adapter: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(command, cwd=adapter, capture_output=True, text=True, check=True)
+    [wheel] = tmp_path.iterdir()
+    tops = {name.partition("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {f"iam_guard_{adapter.name}"}
+
+
+@pytest.mark.parametrize("framework", ["fastapi", "litestar"])
+def test_an_adapter_is_one_small_file_on_public_names(framework: str) -> None:
+    """Under 250 lines, and of iam_guard only what its face and its errors have."""
+    folder = ROOT / "integrations" / framework / f"iam_guard_{framework}"
+    [file] = folder.glob("*.py")
+    text = file.read_text(encoding="utf-8")
+    assert len(text.splitlines()) < 250
+    imports = {node.module for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ImportFrom)}
+    assert {each for each in imports if each and each.partition(".")[0] == "iam_guard"} <= PUBLIC
+
+
+@pytest.mark.parametrize("framework", ["fastapi", "litestar"])
+def test_the_example_of_a_readme_runs(framework: str, tmp_path: Path) -> None:
+    needed(framework, f"iam_guard_{framework}")
+    readme = ROOT / "integrations" / framework / "README.md"
+    done = run(readme.read_text(encoding="utf-8"), tmp_path, "readme.py")
+    assert done.returncode == 0, done.stdout + done.stderr
+    links = re.findall(r"\]\((?!https?:)([^)#\s]+)", readme.read_text(encoding="utf-8"))
+    assert [each for each in links if not (readme.parent / each).exists()] == []
