@@ -81,14 +81,14 @@ def entrance_for(chosen: Options) -> Entrance:
 
 
 def _opened(given: Guard | Callable[[], Guard] | str) -> Guard:
-    found = _imported(given) if isinstance(given, str) else given
-    is_ours = callable(found)
-    found = found() if is_ours else found
-    if not isinstance(found, Guard):
-        raise ConfigurationError(f"expected a guard, got `{type(found).__name__}`", place="guard")
-    if is_ours:
-        atexit.register(found.close)  # what waits to be recorded is written
-    return found
+    found: object = _imported(given) if isinstance(given, str) else given
+    if isinstance(found, Guard):
+        return found
+    made = found() if callable(found) else found
+    if not isinstance(made, Guard):
+        raise ConfigurationError(f"expected a guard, got `{type(made).__name__}`", place="guard")
+    atexit.register(made.close)  # what waits to be recorded is written
+    return made
 
 
 def _imported(name: str) -> Any:
