@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from iam_guard.model.request import AccessRequest as AccessRequest
     from iam_guard.model.request import Resource as Resource
     from iam_guard.wire.app import aws_api as aws_api
+    from iam_guard.wsgi.middleware import GuardWsgiMiddleware as GuardWsgiMiddleware
 
 _WHERE = {
     "AccessDenied": "errors",
@@ -41,6 +42,7 @@ _WHERE = {
     "Endpoint": "enforcement.endpoints",
     "Guard": "guard",
     "GuardMiddleware": "asgi.middleware",
+    "GuardWsgiMiddleware": "wsgi.middleware",
     "IamGuardError": "errors",
     "Outcome": "model.decision",
     "Principal": "model.principal",

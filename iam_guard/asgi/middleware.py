@@ -30,7 +30,7 @@ from iam_guard.asgi.routes import (
 )
 from iam_guard.asgi.sign_in import Body, sign_in
 from iam_guard.asgi.streamed import DecodedBody
-from iam_guard.enforcement.answer import check_answer, note_failure
+from iam_guard.enforcement.answer import UNTOLD, check_answer, note_failure
 from iam_guard.enforcement.connection import Connection
 from iam_guard.enforcement.context import CurrentCall, serving
 from iam_guard.enforcement.endpoints import mark_of
@@ -244,5 +244,5 @@ class _Watched:
             if self.is_passed_on and mark_of(self._scope.get("endpoint"), None) != OWN_GUARD:
                 raise UndecidedEndpoint("a request for an application with a guard of its own was answered by another")
             return
-        endpoint = None if self.call.decisions else answering(self._scope)
+        endpoint = UNTOLD if self.call.decisions else answering(self._scope) or UNTOLD
         check_answer(self.call, message.get("status", 0), endpoint, self._scope.get("method"))

@@ -17,6 +17,8 @@ from iam_guard.errors import DecisionUnavailable, IamGuardError, UndecidedEndpoi
 
 _ROUTER_ANSWERS: Final = {301, 307, 308, 404}
 """What a router says when no endpoint takes the request; nothing was decided, and nothing was given away."""
+UNTOLD: Final = object()
+"""Stands for an endpoint when nobody has told what the router found."""
 _WRONG_METHOD: Final = 405
 """The same for a path whose endpoint does not take the method; the router names the endpoint all the same."""
 _NOTHING_WANTED: Final = "iam-guard:UndecidedEndpoint"
@@ -25,18 +27,20 @@ _NOTHING_WANTED: Final = "iam-guard:UndecidedEndpoint"
 def check_answer(call: CurrentCall, status: int, endpoint: Any, method: str | None) -> None:
     """Refuse an answer that nobody decided, and the 500 that a framework makes of a refusal.
 
-    `endpoint` is what the router found, None where it found none.
+    `endpoint` is what the router found: None where it found none, so that an error comes from before any endpoint, and
+    `UNTOLD` where it may have found one.
     """
     if call.refusal is not None and status == HTTPStatus.INTERNAL_SERVER_ERROR:
         raise call.refusal
     if call.decisions:
         return
-    mark = mark_of(endpoint, method)
-    if mark == PUBLIC or status == _WRONG_METHOD or (status in _ROUTER_ANSWERS and endpoint is None):
+    mark = None if endpoint is UNTOLD else mark_of(endpoint, method)
+    if mark == PUBLIC or status == _WRONG_METHOD or (status in _ROUTER_ANSWERS and endpoint in (None, UNTOLD)):
         return
-    if mark is not None and status >= HTTPStatus.BAD_REQUEST:
+    if status >= HTTPStatus.BAD_REQUEST and (mark is not None or endpoint is None):
         return  # the framework refused, a bad parameter say, before the guarded handler could ask
-    raise UndecidedEndpoint(f"the endpoint `{name_of(endpoint)}` answered without a decision and is not public")
+    who = "something" if endpoint in (None, UNTOLD) else f"the endpoint `{name_of(endpoint)}`"
+    raise UndecidedEndpoint(f"{who} answered without a decision and is not public")
 
 
 def note_failure(call: CurrentCall, error: IamGuardError, log: logging.Logger, *, is_body: bool = False) -> None:

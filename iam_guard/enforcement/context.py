@@ -54,6 +54,11 @@ class CurrentCall:
             raise IncompleteSignature("unsigned payloads are not accepted here", place="x-amz-content-sha256")
         self.has_unsigned_payload = False
 
+    def matched(self, endpoint: object, parameters: Mapping[str, Any]) -> None:
+        """Take what the framework's router found, None for nothing; for frameworks that do not fill an ASGI scope."""
+        self.scope["endpoint"] = endpoint
+        self.scope["path_params"] = parameters
+
 
 _current: ContextVar[CurrentCall | None] = ContextVar("iam_guard_current_call", default=None)
 
@@ -62,7 +67,7 @@ def current_call() -> CurrentCall:
     """Give the call being handled; raise `ConfigurationError` outside of one."""
     call = _current.get()
     if call is None:
-        raise ConfigurationError("no guarded call is being handled: is `GuardMiddleware` in front of the application?")
+        raise ConfigurationError("no guarded call is being handled: is the guard in front of the application?")
     return call
 
 

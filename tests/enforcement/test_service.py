@@ -113,7 +113,7 @@ def test_outside_of_a_call_nothing_is_allowed(docs: Service) -> None:
     @docs.requires("GetDocument")
     def get_document() -> None: ...
 
-    with pytest.raises(ConfigurationError, match="GuardMiddleware"):
+    with pytest.raises(ConfigurationError, match="is the guard in front of the application"):
         get_document()
     with pytest.raises(ConfigurationError):
         current_principal()

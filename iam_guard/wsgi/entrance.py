@@ -1,0 +1,151 @@
+"""The way of one request through a synchronous application: read, known, watched, refused where it must be.
+
+`GuardWsgiMiddleware` goes it for every WSGI framework; an adapter whose framework has requests of its own goes it
+itself: `Entrance.passage`, `Passage.read`, `Passage.enter`, then the application inside `serving(call)`, then
+`Passage.leave` before the answer goes out. Whatever raises one of our errors in between is answered by
+`Passage.refuse`. Must not live here: any decision, and the form of requests and answers.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from typing import Final
+
+from iam_guard.authn.client_certificate import TLS
+from iam_guard.authn.http import HttpRequest
+from iam_guard.authn.verify import AnyCredential, Claim, SigV4Credential, credential_of, extract
+from iam_guard.enforcement.answer import UNTOLD, check_answer, note_failure
+from iam_guard.enforcement.connection import Connection
+from iam_guard.enforcement.context import CurrentCall
+from iam_guard.enforcement.payload import EMPTY_HASH
+from iam_guard.enforcement.refusal import Refusal, RefusalFormat, problem
+from iam_guard.errors import ConfigurationError, IamGuardError
+from iam_guard.guard import Guard
+from iam_guard.model.principal import Principal
+from iam_guard.settings import Settings
+from iam_guard.wsgi.content import Content, content_of
+from iam_guard.wsgi.environ import Environ, Scope
+
+_log = logging.getLogger("iam_guard.wsgi")
+
+_NO_CLAIM: Final = Claim("unknown", None)
+
+
+class Entrance:
+    """Where requests come in; made once, and shared between threads.
+
+    `refusal` gives the form of refusals. `drops_underscores` says that the server drops headers with an underscore in
+    their names; raises `ConfigurationError` where headers of proxies count and nobody has said so.
+    """
+
+    def __init__(self, guard: Guard, *, refusal: RefusalFormat = problem, drops_underscores: bool = False) -> None:
+        if not drops_underscores and _believes_headers(guard.settings):
+            message = (
+                "headers of proxies count, and WSGI has one name for `X-Forwarded-For` and `X_Forwarded_For`: say"
+                " `drops_underscores=True` where the server drops the second, as gunicorn, waitress and mod_wsgi do"
+            )
+            raise ConfigurationError(message, place="drops_underscores")
+        self.guard = guard
+        self._refusal = refusal
+        self._connection = Connection(guard.settings)
+
+    def passage(self, scope: Scope) -> Passage:
+        """Begin with a request; `scope` is one of ASGI, or what `scope_of` gives."""
+        return Passage(self.guard, self._connection, self._refusal, scope)
+
+
+class Passage:
+    """One request on its way."""
+
+    def __init__(self, guard: Guard, connection: Connection, refusal: RefusalFormat, scope: Scope) -> None:
+        self._guard = guard
+        self._connection = connection
+        self._refusal = refusal
+        self._scope = scope
+        self._request: HttpRequest | None = None
+        self._credential: AnyCredential | None = None
+        self._content: Content | None = None
+        self._call: CurrentCall | None = None
+        self.facts = connection.facts(scope)
+
+    @property
+    def request_id(self) -> str:
+        """The id of the request, for the header `x-amzn-requestid`."""
+        return self.facts.request_id
+
+    def read(self, environ: Environ) -> bool:
+        """Read the credential, and the body where it covers one; tell whether the application gets another body.
+
+        Then `wsgi.input` of the environ is what it is to read, and the headers there are those of the content. Raises
+        errors about the request itself; all of them are noted.
+        """
+        try:
+            self._request = self._connection.request(self._scope)
+            self._credential = extract(self._request, max_header=self._guard.settings.max_header)
+            if isinstance(self._credential, SigV4Credential):
+                self._content = content_of(self._request, self._credential, environ, self._guard.settings)
+        except IamGuardError as error:
+            claim = _NO_CLAIM if self._request is None else credential_of(self._request)
+            self._guard.trail.note_authentication(error, self.facts, kind=claim.kind, credential_id=claim.id)
+            raise
+        if self._content is None:
+            return False
+        self._content.put_into(environ)
+        return True
+
+    def is_warm(self) -> bool:
+        """Tell whether `enter` would answer without touching the store, or anybody else."""
+        credential = self._credential
+        return credential is not None and self._guard.knows_credential(credential, self._request, self.facts)
+
+    def enter(self) -> CurrentCall:
+        """Find out who calls; give the call to be served. Raises what `Guard.authenticate` raises."""
+        content = self._content
+        self._call = CurrentCall(self._guard, self._principal(content), self.facts, self._scope)
+        self._call.has_unsigned_payload = content is not None and content.is_unsigned
+        return self._call
+
+    def _principal(self, content: Content | None) -> Principal:
+        if self._request is None:
+            raise ConfigurationError("nobody has read the request yet")
+        authenticate = partial(self._guard.authenticate, self._request, call=self.facts, credential=self._credential)
+        if content is None:
+            return authenticate(payload_hash=lambda: EMPTY_HASH)
+        return authenticate(payload_hash=content.hash, unsigned_payload=content.is_unsigned, chunks=content.chunks)
+
+    def go_on(self) -> None:
+        """Raise where the body turned out not to be what was signed: whatever was made of it, nobody gets it."""
+        if self._content is not None and self._content.refusal is not None:
+            raise self._content.refusal
+
+    def leave(self, status: int) -> None:
+        """Let an answer out, or raise why it may not: nobody decided, or the body is not what was signed.
+
+        A refusal that the framework has answered itself is noted here.
+        """
+        self.go_on()
+        call = self._call
+        if call is None:
+            raise ConfigurationError("nobody knows the caller yet")
+        check_answer(call, status, call.scope.get("endpoint", UNTOLD), call.scope.get("method"))
+        if call.refusal is not None:
+            note_failure(call, call.refusal, _log)
+
+    def refuse(self, error: IamGuardError) -> Refusal:
+        """Note what nobody has noted, and give the answer."""
+        if self._call is not None:  # authentication errors were noted where they were made
+            is_body = self._content is not None and self._content.refusal is error
+            note_failure(self._call, error, _log, is_body=is_body)
+        return self.form(error)
+
+    def form(self, error: IamGuardError) -> Refusal:
+        """Give the form of a refusal; the body of one to HEAD is empty."""
+        refusal = self._refusal(error, self.request_id)
+        size = ("content-length", str(len(refusal.body)))
+        body = b"" if self._scope["method"] == "HEAD" else refusal.body
+        return Refusal(refusal.status, (*refusal.headers, size), body)
+
+
+def _believes_headers(settings: Settings) -> bool:
+    return bool(settings.trusted_proxies) or any(each != TLS for each in settings.client_certificates)

@@ -1,0 +1,191 @@
+"""iam_guard in Django: a middleware, and the decorators of `Service` on function views and on methods of class views.
+
+    MIDDLEWARE = ["iam_guard_django.GuardMiddleware", ...]
+    INSTALLED_APPS = ["iam_guard_django", ...]          # `manage.py check` finds views that nobody guards
+    IAM_GUARD = {"guard": "documents.iam.guard"}        # a guard, or a function that gives one
+
+The middleware signs in the caller of a request over WSGI or ASGI, watches which answers leave, and answers refusals.
+It decides nothing itself: a view that made no decision and is not public answers 500. Settings are read in `options`,
+views are found in `views`, what Django REST framework needs is in `rest_framework`.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any, Final
+
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
+from django.http import HttpRequest, HttpResponse
+
+from iam_guard import IamGuardError
+from iam_guard.enforcement.context import CurrentCall, current_call, serving
+from iam_guard.enforcement.refusal import Refusal
+from iam_guard.errors import ConfigurationError
+from iam_guard.model.principal import PrincipalType
+from iam_guard.wsgi.entrance import Entrance, Passage
+from iam_guard.wsgi.environ import scope_of
+from iam_guard_django.options import entrance_for, options
+from iam_guard_django.views import endpoint_of
+
+__all__ = ["GuardMiddleware"]
+
+_REQUEST_ID: Final = "x-amzn-requestid"
+_IN_HEADERS: Final = ("HTTP_AUTHORIZATION", "HTTP_X_API_KEY")
+"""Headers with credentials that no browser sends to another site of its own accord."""
+
+
+class GuardMiddleware:
+    """Put a guard before Django's views; `request.principal` is the caller.
+
+    Stands outside of whatever reads the body or answers by itself, and inside of CORS. A request whose credential came
+    in a header needs no CSRF token; one with a presigned URL, a client certificate or no credential does.
+    """
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        self._get_response = get_response
+        self._options = options()
+        self._is_async = iscoroutinefunction(get_response)
+        if self._is_async:
+            markcoroutinefunction(self)
+
+    def __call__(self, request: HttpRequest) -> HttpResponse | Awaitable[HttpResponse]:
+        passage = self._entrance.passage(_scope_of(request))
+        return self._serve_async(request, passage) if self._is_async else self._serve(request, passage)
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        """Answer with a refusal. What was not noted yet is noted when the answer leaves."""
+        if not isinstance(error, IamGuardError):
+            return None
+        call = current_call()
+        call.refusal = error
+        return _response(self._options.refusal(error, call.facts.request_id))
+
+    @property
+    def _entrance(self) -> Entrance:
+        return entrance_for(self._options)
+
+    def _serve(self, request: HttpRequest, passage: Passage) -> HttpResponse:
+        response = None
+        try:
+            _read(request, passage)
+            call = passage.enter()
+            _know(request, call)
+            with serving(call):
+                response = self._get_response(request)
+            return self._left(request, passage, call, response)
+        except IamGuardError as error:
+            return _refused(passage, error, response)
+
+    async def _serve_async(self, request: HttpRequest, passage: Passage) -> HttpResponse:
+        response = None
+        try:
+            _read(request, passage)
+            is_warm = passage.is_warm()
+            call = passage.enter() if is_warm else await sync_to_async(passage.enter, thread_sensitive=False)()
+            _know(request, call)
+            with serving(call):
+                response = await self._get_response(request)
+            return self._left(request, passage, call, response)
+        except IamGuardError as error:
+            return _refused(passage, error, response)
+
+    def _left(self, request: HttpRequest, passage: Passage, call: CurrentCall, response: HttpResponse) -> HttpResponse:
+        """Let an answer out, if it was decided."""
+        match = request.resolver_match
+        if match is None:
+            call.matched(None, {})
+        else:
+            call.matched(endpoint_of(match.func, match.view_name, request.method or "", self._options), match.kwargs)
+        passage.leave(response.status_code)
+        response[_REQUEST_ID] = passage.request_id
+        if response.streaming and getattr(response, "file_to_stream", None) is None:
+            parts = response.streaming_content
+            response.streaming_content = (
+                _parts_async(passage, call, parts) if response.is_async else _parts(passage, call, parts)
+            )
+        return response
+
+
+def _scope_of(request: HttpRequest) -> dict[str, Any]:
+    """Give the scope of a request, with the host that Django takes for it where the client named none."""
+    scope = getattr(request, "scope", None)
+    if scope is None:
+        path = request.path.encode().decode("latin-1")  # Django has read it; WSGI has bytes
+        return dict(scope_of({**request.META, "SCRIPT_NAME": "", "PATH_INFO": path}))
+    headers = list(scope["headers"])
+    if not any(name.lower() == b"host" for name, _ in headers):
+        named = {name: request.META[name] for name in ("SERVER_NAME", "SERVER_PORT")}
+        headers += scope_of({"wsgi.url_scheme": request.scheme, **named})["headers"]
+    query = scope.get("query_string", b"")  # Django's own test client has a text here
+    query = query.encode("latin-1") if isinstance(query, str) else query
+    return {**scope, "headers": headers, "query_string": query}
+
+
+def _read(request: HttpRequest, passage: Passage) -> None:
+    """Verify the body of a signed request, and give the view what is to be read."""
+    environ = request.META
+    if hasattr(request, "scope"):  # Django has read it from the server, whole
+        environ.update({"wsgi.input": request._stream, "wsgi.input_terminated": True})
+        environ.pop("HTTP_TRANSFER_ENCODING", None)
+    if hasattr(request, "_body"):  # a middleware before us has read it
+        environ["wsgi.input"] = io.BytesIO(request._body)
+    elif request._read_started:
+        environ["wsgi.input"] = _ReadBefore()
+    if passage.read(environ):
+        request._stream = environ["wsgi.input"]
+        request._read_started = False
+        for stale in ("_body", "headers"):
+            request.__dict__.pop(stale, None)
+
+
+class _ReadBefore:
+    """Stands for a body of which something before us has left nothing to verify, a parsed form say."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        message = "the body of a signed request was read before the guard: put the guard before whatever reads it"
+        raise ConfigurationError(message, place="MIDDLEWARE")
+
+
+def _know(request: HttpRequest, call: CurrentCall) -> None:
+    if not call.has_unsigned_payload:
+        request.principal = call.principal
+    is_known = call.principal.type is not PrincipalType.ANONYMOUS
+    if is_known and any(name in request.META for name in _IN_HEADERS):
+        request.csrf_processing_done = True
+
+
+def _refused(passage: Passage, error: IamGuardError, instead_of: HttpResponse | None) -> HttpResponse:
+    """Answer with a refusal; what an answer in its place holds open is closed with it."""
+    response = _response(passage.refuse(error))
+    if instead_of is not None:
+        response._resource_closers.extend(instead_of._resource_closers)
+    return response
+
+
+def _response(refusal: Refusal) -> HttpResponse:
+    return HttpResponse(refusal.body, status=refusal.status, headers=dict(refusal.headers))
+
+
+def _parts(passage: Passage, call: CurrentCall, parts: Iterator[bytes]) -> Iterator[bytes]:
+    """Make each part of an answer while its call is the current one."""
+    while True:
+        with serving(call):
+            part = next(parts, None)
+        passage.go_on()
+        if part is None:
+            return
+        yield part
+
+
+async def _parts_async(passage: Passage, call: CurrentCall, parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    while True:
+        with serving(call):
+            part = await anext(parts, None)
+        passage.go_on()
+        if part is None:
+            return
+        yield part

@@ -1,0 +1,17 @@
+"""The application that `INSTALLED_APPS` names: it brings the system check."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+from django.core import checks
+
+
+class IamGuardConfig(AppConfig):  # type: ignore[misc]  # Django has no types
+    name = "iam_guard_django"
+    verbose_name = "iam_guard"
+
+    def ready(self) -> None:
+        """Register the check; imported here, for views can be found only once all applications are there."""
+        from iam_guard_django.views import check_views  # noqa: PLC0415
+
+        checks.register(check_views, checks.Tags.security)

@@ -1,0 +1,102 @@
+"""iam_guard in Django REST framework: `request.user` is the caller, and a view says what its actions require.
+
+    class DocumentViewSet(ViewSet):
+        authentication_classes = [GuardAuthentication]
+        permission_classes = [GuardPermission]
+        iam_requires = {
+            "list": docs.requires("ListDocuments"),
+            "retrieve": docs.requires("GetDocument", resource="document/{pk}"),
+        }
+
+Keys are the actions of a view set, or the methods of another view (`get`, `post`). The decorators stand on methods as
+well; what neither has is refused before it runs. Must not live here: signing in (the middleware), deciding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from iam_guard import Principal, current_principal
+from iam_guard.enforcement.endpoints import guards_of, name_of
+from iam_guard.enforcement.refusal import REALM
+from iam_guard.errors import UndecidedEndpoint
+from iam_guard.model.principal import PrincipalType
+
+__all__ = ["GuardAuthentication", "GuardPermission", "PrincipalUser"]
+
+
+@dataclass(frozen=True, slots=True)
+class PrincipalUser:
+    """A caller as REST framework expects a user. It answers no question about permissions: those are decided."""
+
+    principal: Principal
+
+    is_authenticated = True
+    is_anonymous = False
+    is_active = True
+
+    @property
+    def username(self) -> str:
+        return self.principal.name
+
+    @property
+    def pk(self) -> str:
+        """What throttles tell callers apart by."""
+        return self.principal.arn
+
+    def __str__(self) -> str:
+        return self.principal.arn
+
+
+class GuardAuthentication(BaseAuthentication):  # type: ignore[misc]  # REST framework has no types
+    """Take the caller whom the middleware has signed in."""
+
+    def authenticate(self, request: Request) -> tuple[PrincipalUser, Principal] | None:
+        """Give the user and the principal; None for an anonymous caller."""
+        principal = current_principal()
+        if principal.type is PrincipalType.ANONYMOUS:
+            return None
+        return PrincipalUser(principal), principal
+
+    def authenticate_header(self, request: Request) -> str:
+        """Name the schemes, so that REST framework answers 401 where it asks for a user itself."""
+        return REALM
+
+
+class GuardPermission(BasePermission):  # type: ignore[misc]  # REST framework has no types
+    """Ask for what the view requires for the action; a refusal is raised, and answered by the middleware."""
+
+    @staticmethod
+    def iam_guard_of(view_class: type[APIView], name: str) -> Callable[..., None] | None:
+        """Give what guards an action or method of a view by `iam_requires`; None where that says nothing."""
+        requires = getattr(view_class, "iam_requires", {}).get(name)
+        return None if requires is None else _asking(requires)
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        method = request.method.lower()
+        if method not in view.http_method_names or not hasattr(view, method) or method == "options":
+            return True  # REST framework answers with the methods that there are
+        is_get = method == "head" and not hasattr(type(view), method)
+        name = getattr(view, "action", None) or ("get" if is_get else method)
+        ask = self.iam_guard_of(type(view), name)
+        if ask is not None:
+            ask(**view.kwargs)
+        elif not guards_of(getattr(view, name, None)):
+            raise UndecidedEndpoint(f"nothing says what `{name_of(type(view))}.{name}` requires, and it is not public")
+        return True
+
+
+@lru_cache(maxsize=1024)  # a view is declared once and asks with every request
+def _asking(requires: Callable[[Callable[..., None]], Callable[..., None]]) -> Callable[..., None]:
+    def asked(**parameters: Any) -> None:
+        """Run where the caller may."""
+
+    return requires(asked)

@@ -1,0 +1,180 @@
+"""Django REST framework: the caller is `request.user`, and what a view requires is asked before its action runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import pytest
+
+from tests.integrations.contract import needed
+
+needed("django", "rest_framework", "iam_guard_django")
+
+from django.test import Client, override_settings  # noqa: E402
+from django.urls import path  # noqa: E402
+from iam_guard_django.rest_framework import GuardAuthentication, GuardPermission  # noqa: E402
+from iam_guard_django.views import inventory  # noqa: E402
+from rest_framework.decorators import api_view  # noqa: E402
+from rest_framework.permissions import IsAuthenticated  # noqa: E402
+from rest_framework.request import Request  # noqa: E402
+from rest_framework.response import Response  # noqa: E402
+from rest_framework.routers import SimpleRouter  # noqa: E402
+from rest_framework.throttling import UserRateThrottle  # noqa: E402
+from rest_framework.views import APIView  # noqa: E402
+from rest_framework.viewsets import ViewSet  # noqa: E402
+
+from iam_guard import Guard, Resource  # noqa: E402
+from iam_guard.audit.reader import read  # noqa: E402
+from tests.conftest import ADA, RITA, Sign  # noqa: E402
+from tests.integrations.application import SECRET, docs  # noqa: E402
+from tests.integrations.django_project import project  # noqa: E402
+
+ran: list[str] = []
+
+
+def load(pk: str) -> Resource | None:
+    return None if pk == "missing" else Resource(f"arn:aws:docs:us-east-1:111122223333:document/{pk}")
+
+
+class Documents(ViewSet):
+    authentication_classes: ClassVar = [GuardAuthentication]
+    permission_classes: ClassVar = [GuardPermission]
+    throttle_classes: ClassVar = [UserRateThrottle]
+    iam_requires: ClassVar = {
+        "list": docs.requires("GetDocuments"),
+        "retrieve": docs.requires("GetDocument", resource=load, conceal=True),
+        "update": docs.requires("PutDocument", resource="document/{pk}"),
+    }
+
+    def list(self, request: Request) -> Response:
+        return Response({"caller": str(request.user), "name": request.user.username, "arn": request.auth.arn})
+
+    def retrieve(self, request: Request, pk: str) -> Response:
+        return Response({"document": pk})
+
+    def update(self, request: Request, pk: str) -> Response:
+        return Response({"document": pk})
+
+    @docs.requires("PutDocument", resource="document/{pk}")
+    def partial_update(self, request: Request, pk: str) -> Response:
+        return Response({"document": pk})
+
+    def destroy(self, request: Request, pk: str) -> Response:
+        ran.append(pk)
+        return Response(SECRET)
+
+
+class Plain(APIView):
+    authentication_classes: ClassVar = [GuardAuthentication]
+    permission_classes: ClassVar = [GuardPermission, IsAuthenticated]
+    iam_requires: ClassVar = {"get": docs.requires("GetDocument", resource="document/{document_id}")}
+
+    def get(self, request: Request, document_id: str) -> Response:
+        return Response({"document": document_id})
+
+
+class Unasked(APIView):
+    """Says what it requires, and has nobody who asks."""
+
+    authentication_classes: ClassVar = [GuardAuthentication]
+    permission_classes: ClassVar = [IsAuthenticated]
+    iam_requires: ClassVar = {"get": docs.requires("GetDocument")}
+
+    def get(self, request: Request) -> Response:
+        return Response(SECRET)
+
+
+@docs.requires("GetDocument", resource="document/{document_id}")
+@api_view(["GET"])
+def function(request: Request, document_id: str) -> Response:
+    return Response({"document": document_id})
+
+
+router = SimpleRouter()
+router.register("documents", Documents, basename="document")
+urlpatterns = [
+    *router.urls,
+    path("plain/<document_id>", Plain.as_view()),
+    path("unasked", Unasked.as_view()),
+    path("function/<document_id>", function),
+]
+
+
+@pytest.fixture
+def client(guard: Guard) -> Iterator[Client]:
+    rates = {"DEFAULT_THROTTLE_RATES": {"user": "1000/day"}, "UNAUTHENTICATED_USER": None}
+    with project(guard, ROOT_URLCONF=__name__), override_settings(REST_FRAMEWORK=rates):
+        UserRateThrottle.THROTTLE_RATES = rates["DEFAULT_THROTTLE_RATES"]
+        yield Client(raise_request_exception=False)
+
+
+def ask(client: Client, sign: Sign, target: str, key: tuple[str, str] = RITA, method: str = "GET") -> Any:
+    return client.generic(method, target, headers=sign(key, method, target))
+
+
+def test_the_caller_is_the_user(client: Client, sign: Sign) -> None:
+    """With the principal behind it, which throttles tell apart."""
+    arn = "arn:aws:iam::111122223333:user/rita"
+    assert ask(client, sign, "/documents/").json() == {"caller": arn, "name": "rita", "arn": arn}
+
+
+def test_each_action_asks_for_its_own(client: Client, sign: Sign) -> None:
+    """By `iam_requires`, or by a decorator on the method."""
+    assert ask(client, sign, "/documents/7/").json() == {"document": "7"}
+    for method in ("PUT", "PATCH"):
+        assert ask(client, sign, "/documents/7/", ADA, method).status_code == 200
+        refused = ask(client, sign, "/documents/7/", RITA, method)
+        assert (refused.status_code, refused.json()["code"]) == (403, "AccessDenied")
+
+
+def test_refusals_are_those_of_the_guard(client: Client, sign: Sign, audit_file: Any) -> None:
+    """Problem documents with the request's id, also where a loader finds nothing."""
+    stranger = client.get("/plain/7")
+    assert (stranger.status_code, stranger.json()["code"]) == (401, "MissingAuthenticationToken")
+    missing = ask(client, sign, "/documents/missing/")
+    assert (missing.status_code, missing.json()["code"]) == (404, "NoSuchEntity")
+    records = list(read(audit_file))
+    assert [each["requestID"] for each in records] == [each.headers["x-amzn-requestid"] for each in (stranger, missing)]
+
+
+def test_an_action_that_nothing_guards_does_not_run(client: Client, sign: Sign, audit_file: Any) -> None:
+    """It is refused before, and reported."""
+    ran.clear()
+    refused = ask(client, sign, "/documents/7/", ADA, "DELETE")
+    assert (refused.status_code, ran) == (500, [])
+    (record,) = read(audit_file)
+    assert record["eventName"] == "UndecidedEndpoint"
+
+
+def test_a_requirement_that_nobody_asks_for_is_none(client: Client, sign: Sign) -> None:
+    """Without `GuardPermission` the view gives nothing away."""
+    assert ask(client, sign, "/unasked", ADA).status_code == 500
+    assert client.get("/unasked").status_code == 500
+
+
+def test_methods_that_there_are_not(client: Client, sign: Sign) -> None:
+    """A 405, and the answer to OPTIONS, are REST framework's."""
+    assert ask(client, sign, "/plain/7", ADA, "DELETE").status_code == 405
+    assert ask(client, sign, "/documents/", ADA, "DELETE").status_code == 405
+    assert client.options("/documents/7/").status_code == 200
+    assert ask(client, sign, "/plain/7", RITA, "HEAD").status_code == 200
+
+
+def test_a_function_view_is_decorated_from_outside(client: Client, sign: Sign) -> None:
+    """Above `api_view`, so that what Django has is the guarded view."""
+    assert ask(client, sign, "/function/7").json() == {"document": "7"}
+    assert client.get("/function/7").status_code == 401
+
+
+def test_the_inventory_knows_actions(client: Client) -> None:
+    """What is required by the class and by decorators; nothing where nobody asks."""
+    rows = {(each.path, each.methods): each.guards for each in inventory()}
+    detail = next(path for path, _ in rows if "pk" in path)
+    assert rows[detail, ("GET",)] == ("docs:GetDocument on load()",)
+    assert rows[detail, ("PUT",)] == ("docs:PutDocument on document/{pk}",)
+    assert rows[detail, ("PATCH",)] == ("docs:PutDocument on document/{pk}",)
+    assert rows[detail, ("DELETE",)] == ()
+    assert rows["/plain/<document_id>", ("GET",)] == ("docs:GetDocument on document/{document_id}",)
+    assert rows["/unasked", ("GET",)] == ()
+    assert rows["/function/<document_id>", ()] == ("docs:GetDocument on document/{document_id}",)
