@@ -66,12 +66,26 @@ class Service:
         403. `unsigned_payload` takes requests whose signature leaves the body out, for uploads and S3's presigned URLs.
         Raises `ConfigurationError` where the declaration makes no sense.
         """
-        label = resource if isinstance(resource, str) else f"{getattr(resource, '__name__', 'loader')}()"
-        row = self.catalogue.declare(action, label)
-        requirement = Requirement.of(
-            str(row), resource, context, conceal=conceal, service=self.name, unsigned_payload=unsigned_payload
+        requirement = self.requirement(
+            action, resource=resource, context=context, conceal=conceal, unsigned_payload=unsigned_payload
         )
         return functools.partial(_guarded, requirement)
+
+    def requirement(
+        self,
+        action: str,
+        *,
+        resource: ResourceSource = "*",
+        context: ContextSource = None,
+        conceal: bool = False,
+        unsigned_payload: bool = False,
+    ) -> Requirement:
+        """Declare what `requires` does, without a handler: for what stands before handlers."""
+        label = resource if isinstance(resource, str) else f"{getattr(resource, '__name__', 'loader')}()"
+        row = self.catalogue.declare(action, label)
+        return Requirement.of(
+            str(row), resource, context, conceal=conceal, service=self.name, unsigned_payload=unsigned_payload
+        )
 
     def decide(
         self, action: str, resource: str | Resource = "*", context: Mapping[str, Given | Lazy] | None = None
