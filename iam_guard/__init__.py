@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from iam_guard.enforcement.context import current_principal as current_principal
     from iam_guard.enforcement.endpoints import Endpoint as Endpoint
     from iam_guard.enforcement.openapi import describe_openapi as describe_openapi
+    from iam_guard.enforcement.route_map import RouteMap as RouteMap
+    from iam_guard.enforcement.route_map_files import read_route_map as read_route_map
     from iam_guard.enforcement.service import Service as Service
     from iam_guard.enforcement.service import public as public
     from iam_guard.enforcement.service import requires as requires
@@ -47,6 +49,7 @@ _WHERE = {
     "Outcome": "model.decision",
     "Principal": "model.principal",
     "Resource": "model.request",
+    "RouteMap": "enforcement.route_map",
     "Service": "enforcement.service",
     "aws_api": "wire.app",
     "compile_policies": "evaluation.authorizer",
@@ -56,6 +59,7 @@ _WHERE = {
     "inventory": "asgi.routes",
     "open_guard": "assemble",
     "public": "enforcement.service",
+    "read_route_map": "enforcement.route_map_files",
     "requires": "enforcement.service",
 }
 

@@ -18,12 +18,14 @@ from typing import Any, Final
 import anyio.to_thread
 
 from iam_guard.asgi.body import Receive
+from iam_guard.asgi.mapped import put_guards
 from iam_guard.asgi.parameters import ParameterReadings, declared_parameters, no_readings
 from iam_guard.asgi.routes import (
     HIDDEN,
     answering,
     endpoint_of,
     guards_itself,
+    inventory,
     is_taken,
     takes_care_of_itself,
     unguarded,
@@ -36,6 +38,7 @@ from iam_guard.enforcement.context import CurrentCall, serving
 from iam_guard.enforcement.endpoints import mark_of
 from iam_guard.enforcement.refusal import RefusalFormat, WaitingForm, problem
 from iam_guard.enforcement.requirement import OWN_GUARD, takes_unsigned
+from iam_guard.enforcement.route_map import RouteMap
 from iam_guard.errors import ConfigurationError, IamGuardError, UndecidedEndpoint
 from iam_guard.guard import Guard
 from iam_guard.model.request import Call
@@ -56,8 +59,9 @@ class GuardMiddleware:
     """Put a guard before an ASGI application.
 
     `refusal` gives the form of refusals, RFC 9457 by default. `check_routes=False` lets an application start although
-    the inspection of its routes finds endpoints that are neither guarded nor public; they still answer 500.
-    `readings` is for adapters: it gives what those who declare a path parameter read from it.
+    the inspection of its routes finds endpoints that are neither guarded nor public; they still answer 500. `routes` is
+    a map that guards routes whose handlers are not decorated. `readings` is for adapters: it gives what those who
+    declare a path parameter read from it.
     """
 
     def __init__(
@@ -67,6 +71,7 @@ class GuardMiddleware:
         guard: Guard,
         refusal: RefusalFormat = problem,
         check_routes: bool = True,
+        routes: RouteMap | None = None,
         readings: ParameterReadings = no_readings,
     ) -> None:
         self.app = app
@@ -76,6 +81,8 @@ class GuardMiddleware:
         self._read_parameters = partial(declared_parameters, readings=readings)
         self._connection = Connection(guard.settings)
         self._has_own_guards: bool | None = None
+        self.routes = routes
+        self._mapped: Any = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -91,16 +98,23 @@ class GuardMiddleware:
 
         Raising alone would not: some servers take it for an application without start-up, and serve.
         """
-        found = unguarded(app)
+        try:
+            found = unguarded(app, self.routes)
+        except ConfigurationError as error:
+            await self._fail(str(error), receive, send)
+            raise
         if not found:
             return
         listing = ", ".join(str(endpoint) for endpoint in found)
         message = f"endpoints that are neither guarded nor public: {listing}"
         if self._check_routes:
-            await receive()
-            await send({"type": "lifespan.startup.failed", "message": message})
+            await self._fail(message, receive, send)
             raise ConfigurationError(message)
         _log.warning("%s", message)
+
+    async def _fail(self, message: str, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.failed", "message": message})
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         facts = self._connection.facts(scope)
@@ -120,6 +134,7 @@ class GuardMiddleware:
             call = CurrentCall(self.guard, principal, facts, scope, read_parameters=self._read_parameters)
             call.has_unsigned_payload = body is not None and body.is_unsigned
             watched.call = call
+            self._put_map(scope)
             with serving(call):
                 await self._run(scope, receive, watched)
         except IamGuardError as error:
@@ -155,7 +170,17 @@ class GuardMiddleware:
         slashed = {**scope, "path": scope["path"] + "/"}
         return slashed if not is_taken(app, scope) and takes_care_of_itself(app, slashed) else None
 
+    def _put_map(self, scope: Scope) -> None:
+        """Put the map before the routes, once; servers that know no start-up come here first."""
+        app = scope.get("app") or self.app
+        if self.routes is not None and self._mapped is not app:
+            self.routes.joined(inventory(app))
+            put_guards(app, self.routes)
+            self._mapped = app
+
     def _takes_unsigned(self, scope: Scope) -> bool:
+        if self.routes is not None and self.routes.takes_unsigned:
+            return True  # as with `HIDDEN` below
         endpoint = endpoint_of(scope.get("app") or self.app, scope)
         if endpoint is HIDDEN:
             return True  # until the requirement that runs says so, such a call has no caller (`CurrentCall.caller`)

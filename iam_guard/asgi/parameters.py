@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from iam_guard.enforcement.context import path_parameters
-from iam_guard.errors import InvalidInput
+from iam_guard.errors import ConfigurationError, InvalidInput
 
 ParameterReadings: TypeAlias = Callable[[Mapping[str, Any], str, Any], Iterable[Any]]
 """(the scope, a path parameter, what the router found) -> what those read who declare it."""
@@ -25,14 +25,14 @@ def declared_parameters(scope: Mapping[str, Any], readings: ParameterReadings) -
     one that is read in two ways, since nobody knows which of them is used.
     """
     found = path_parameters(scope)
-    dependant = _dependant_of(scope)
-    declared = dict(found)
+    read: dict[str, dict[str, Any]] = {name: {} for name in found}
+    for name, value in _readings(_dependant_of(scope), found):
+        read[name][str(value)] = value
     for name, value in found.items():
-        read = {str(each): each for each in (*_readings(dependant, name, value), *readings(scope, name, value))}
-        if len(read) > 1:
+        read[name] |= {str(each): each for each in readings(scope, name, value)}
+        if len(read[name]) > 1:
             raise InvalidInput("expected a value that is read in one way", place=f"path parameter {name}")
-        declared.update((name, each) for each in read.values())
-    return declared
+    return {name: next(iter(values.values()), found[name]) for name, values in read.items()}
 
 
 def no_readings(scope: Mapping[str, Any], name: str, value: Any) -> Iterable[Any]:
@@ -46,13 +46,24 @@ def _dependant_of(scope: Mapping[str, Any]) -> Any:
     return getattr(context, "dependant", None) or getattr(scope.get("route"), "dependant", None)
 
 
-def _readings(dependant: Any, name: str, value: Any) -> Iterator[Any]:
+def _readings(dependant: Any, found: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Give what each declaration of FastAPI reads, a model of several parameters included.
+
+    Raises `ConfigurationError` for one that cannot be told, since the decision could be about something else.
+    """
     if dependant is None:
         return
     for field in dependant.path_params:
-        if field.alias == name:
-            read, errors = field.validate(value, {}, loc=("path", name))
-            if not errors:
-                yield read
+        is_one = field.alias in found
+        value, errors = field.validate(found[field.alias] if is_one else dict(found), {}, loc=("path", field.alias))
+        if errors:
+            continue
+        if is_one:
+            yield field.alias, value
+        elif hasattr(value, "model_dump"):
+            yield from ((name, each) for name, each in value.model_dump(by_alias=True).items() if name in found)
+        else:
+            message = "a path parameter is declared in a way that cannot be told before the handler runs"
+            raise ConfigurationError(message, place=field.alias)
     for each in dependant.dependencies:
-        yield from _readings(each, name, value)
+        yield from _readings(each, found)

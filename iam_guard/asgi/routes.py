@@ -8,11 +8,12 @@ guards of their own. Names of theirs are asked for, and nothing of theirs is imp
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from iam_guard.enforcement.endpoints import Endpoint, endpoint_row, mark_of, name_of, own_mark
 from iam_guard.enforcement.requirement import OWN_GUARD, PUBLIC
+from iam_guard.enforcement.route_map import RouteMap
 from iam_guard.model.catalogue import Catalogue
 
 _METHODS = ("get", "head", "post", "put", "patch", "delete", "options", "query")
@@ -23,12 +24,16 @@ HIDDEN: Final = object()
 
 def inventory(app: Any) -> list[Endpoint]:
     """List every endpoint of an application, in the order of its routes."""
-    return list(_walk(_routes_of(app), ""))
+    return list(_walk(routes_of(app), ""))
 
 
-def unguarded(app: Any) -> list[Endpoint]:
-    """List the endpoints that are neither guarded nor public."""
-    return [endpoint for endpoint in inventory(app) if not endpoint.is_guarded]
+def unguarded(app: Any, routes: RouteMap | None = None) -> list[Endpoint]:
+    """List the endpoints that are neither guarded nor public, nor in the map.
+
+    Raises `ConfigurationError` where the map has routes that the application has not.
+    """
+    endpoints = inventory(app) if routes is None else routes.joined(inventory(app))
+    return [endpoint for endpoint in endpoints if not endpoint.is_guarded]
 
 
 def catalogues_of(app: Any) -> list[Catalogue]:
@@ -81,7 +86,7 @@ def is_taken(app: Any, scope: Mapping[str, Any]) -> bool:
 
 def _taking(app: Any, scope: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any]]:
     """Find the route that takes a request, and what it puts into the scope; None where there is none."""
-    for route in _routes_of(app):
+    for route in routes_of(app):
         matches = getattr(route, "matches", None)
         match, child = matches(scope) if matches is not None else (None, {})
         if getattr(match, "name", None) == "FULL":
@@ -91,7 +96,7 @@ def _taking(app: Any, scope: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any]]
 
 def is_router(endpoint: Any) -> bool:
     """Tell whether an ASGI scope's endpoint is no endpoint: absent, or what is mounted and routes on."""
-    return endpoint is None or bool(_routes_of(endpoint))
+    return endpoint is None or bool(routes_of(endpoint))
 
 
 def answering(scope: Mapping[str, Any]) -> Any:
@@ -128,7 +133,7 @@ def _guarding(route: Any) -> list[Any]:
     return [each for each in found if own_mark(each) is not None]
 
 
-def _routes_of(app: Any) -> Iterable[Any]:
+def routes_of(app: Any) -> Sequence[Any]:
     """Find the routes of an application, through the middlewares around it."""
     seen = 0
     while app is not None and seen < 50:
@@ -171,8 +176,8 @@ def _handlers(handlers: Iterable[Any], path: str) -> Iterator[Endpoint]:
     for handler in handlers:
         methods = tuple(sorted(str(getattr(each, "value", each)) for each in getattr(handler, "http_methods", ())))
         endpoint = handler.fn
-        if not methods and getattr(handler, "is_mount", False) and _routes_of(endpoint) and own_mark(endpoint) is None:
-            yield from _walk(_routes_of(endpoint), path)
+        if not methods and getattr(handler, "is_mount", False) and routes_of(endpoint) and own_mark(endpoint) is None:
+            yield from _walk(routes_of(endpoint), path)
             continue
         is_socket = hasattr(handler, "resolve_websocket_class")
         name = name_of(getattr(endpoint, "func", endpoint))
@@ -182,7 +187,7 @@ def _handlers(handlers: Iterable[Any], path: str) -> Iterator[Endpoint]:
 def _mounted(route: Any, path: str) -> Iterator[Endpoint]:
     """A mount or host: the routes inside, or the mounted application itself where it has none."""
     app = getattr(route, "app", None)
-    inside = getattr(route, "routes", None) or _routes_of(app)
+    inside = getattr(route, "routes", None) or routes_of(app)
     if inside:
         yield from _walk(inside, path)
         return

@@ -10,22 +10,33 @@ import inspect
 import json
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
 
+from iam_guard.asgi.middleware import GuardMiddleware
 from iam_guard.asgi.routes import inventory
 from iam_guard.cli.options import JSON
 from iam_guard.enforcement.endpoints import Endpoint
+from iam_guard.enforcement.route_map import RouteMap
+from iam_guard.enforcement.route_map_files import read_route_map
 from iam_guard.errors import IamGuardError
 
 
 @click.command()
 @click.argument("app")
+@click.option(
+    *("--map", "route_map"),
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A route map (YAML, or OpenAPI with `x-iam-action`); else the one that the application's middleware has.",
+)
 @JSON
-def routes(app: str, as_json: bool) -> None:
+def routes(app: str, route_map: Path | None, as_json: bool) -> None:
     """List the endpoints of APP (`module:app`) and what guards them; exit code 1 when nobody guards one."""
-    endpoints = inventory(load_app(app))
+    loaded = load_app(app)
+    mapped = _map_of(loaded) if route_map is None else read_route_map(route_map)
+    endpoints = inventory(loaded) if mapped is None else mapped.joined(inventory(loaded))
     if as_json:
         click.echo(json.dumps([_as_row(each) for each in endpoints]))
     else:
@@ -46,6 +57,17 @@ def load_app(name: str) -> Any:
         raise
     except Exception as error:  # whatever the module does, nothing was found out: 2, not 1
         raise click.BadParameter(f"{type(error).__name__}: {error}", param_hint="APP") from error
+
+
+def _map_of(app: Any) -> RouteMap | None:
+    """Find the map of the middleware that stands before the application, or will."""
+    if isinstance(app, GuardMiddleware):
+        return app.routes
+    for each in getattr(app, "user_middleware", ()):
+        if each.cls is GuardMiddleware:
+            found: RouteMap | None = each.kwargs.get("routes")
+            return found
+    return None
 
 
 def _is_factory(found: Any) -> bool:

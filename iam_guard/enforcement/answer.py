@@ -32,7 +32,7 @@ def check_answer(call: CurrentCall, status: int, endpoint: Any, method: str | No
     """
     if call.refusal is not None and status == HTTPStatus.INTERNAL_SERVER_ERROR:
         raise call.refusal
-    if call.decisions:
+    if call.decisions or call.is_public:
         return
     mark = None if endpoint is UNTOLD else mark_of(endpoint, method)
     if mark == PUBLIC or status == _WRONG_METHOD or (status in _ROUTER_ANSWERS and endpoint in (None, UNTOLD)):

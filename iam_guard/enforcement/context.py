@@ -37,6 +37,8 @@ class CurrentCall:
     """The action that a decorator is about to ask for; tells what was wanted when no decision could be made."""
     has_unsigned_payload: bool = False
     """Whether the caller's signature leaves the body out, and no requirement has taken such a call yet."""
+    is_public: bool = False
+    """Whether a route map opens the route to everybody."""
     refusal: IamGuardError | None = None
     """The latest refusal raised towards the framework, which may make a 500 of it before the middleware sees it."""
     read_parameters: Callable[[Mapping[str, Any]], Mapping[str, Any]] = field(default=path_parameters, repr=False)

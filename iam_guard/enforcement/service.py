@@ -71,6 +71,21 @@ class Service:
         403. `unsigned_payload` takes requests whose signature leaves the body out, for uploads and S3's presigned URLs.
         Raises `ConfigurationError` where the declaration makes no sense.
         """
+        requirement = self.requirement(
+            action, resource=resource, context=context, conceal=conceal, unsigned_payload=unsigned_payload
+        )
+        return functools.partial(_guarded, requirement)
+
+    def requirement(
+        self,
+        action: str,
+        *,
+        resource: ResourceSource = "*",
+        context: ContextSource = None,
+        conceal: bool = False,
+        unsigned_payload: bool = False,
+    ) -> Requirement:
+        """Declare what `requires` does, without a handler: for what stands before handlers."""
         label = resource if isinstance(resource, str) else f"{getattr(resource, '__name__', 'loader')}()"
         requirement = Requirement.of(
             f"{self.name}:{action}",
@@ -88,7 +103,7 @@ class Service:
             keys=list(context) if isinstance(context, Mapping) else (),
             has_open_keys=callable(context),
         )
-        return functools.partial(_guarded, requirement)
+        return requirement
 
     # --- what no decorator says ----------------------------------------------------------------------------------
 

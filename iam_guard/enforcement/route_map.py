@@ -1,0 +1,136 @@
+"""Which action guards which route, for applications whose handlers nobody can touch: a table beside them.
+
+    routes = RouteMap()
+    routes.requires("GET", "/documents/{document_id}", "docs:GetDocument", resource="document/{document_id}")
+    routes.public("GET", "/health")
+    GuardMiddleware(app, guard=guard, routes=routes)
+
+A row names a route by its method and its template, as the application declares it (`{document_id:int}` is
+`{document_id}` here). INVARIANT: what is decided is the route that the router matched; a row is found by that route's
+template, never by comparing it with the path of a request. A row without a route is an error, so that a map cannot
+silently be of yesterday. A decorator on the handler counts besides. Must not live here: finding the routes and standing
+before them (`asgi/mapped`), maps in files (`route_map_files`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import TypeAlias
+
+from iam_guard.enforcement.endpoints import Endpoint
+from iam_guard.enforcement.requirement import PUBLIC, ContextSource, Requirement, ResourceSource
+from iam_guard.enforcement.service import Service
+from iam_guard.errors import ConfigurationError
+
+ANY = "ANY"
+"""In the place of a method: every one that has no row of its own. Of what is mounted as a whole there is no other."""
+WEBSOCKET = "WEBSOCKET"
+"""In the place of a method."""
+
+_METHOD = re.compile(r"[A-Z][A-Z-]{0,19}")
+_CONVERTOR = re.compile(r"\{([^{}:]+):[^{}]*\}")
+
+Mark: TypeAlias = Requirement | str
+"""What a row says: a requirement, or `PUBLIC`."""
+
+
+class RouteMap:
+    """Rows by method and template. Fill it before the application serves; then it stays as it is."""
+
+    def __init__(self, *, services: Iterable[Service] = ()) -> None:
+        """Begin without rows. `services` are those that the application has anyway; others are made as rows name them.
+
+        Hand `routes.services` to `open_guard`.
+        """
+        self._services = {each.name: each for each in services}
+        self._rows: dict[tuple[str, str], Mark] = {}
+
+    @property
+    def services(self) -> list[Service]:
+        """The services of the actions, with what rows declared."""
+        return list(self._services.values())
+
+    @property
+    def takes_unsigned(self) -> bool:
+        """Whether some row takes a body that the signature leaves out."""
+        return any(isinstance(each, Requirement) and each.unsigned_payload for each in self._rows.values())
+
+    def requires(
+        self,
+        method: str,
+        path: str,
+        action: str,
+        *,
+        resource: ResourceSource = "*",
+        context: ContextSource = None,
+        conceal: bool = False,
+        unsigned_payload: bool = False,
+    ) -> None:
+        """Let a route run only for callers who may do `action` (`docs:GetDocument`); all else as `Service.requires`.
+
+        A loader's parameters are the route's. `method` is one of HTTP's, `WEBSOCKET` or `ANY`; a `HEAD` without a row
+        has the one of `GET`. Raises `ConfigurationError` where the row makes no sense, or there is one already.
+        """
+        prefix, colon, name = action.partition(":")
+        if not colon:
+            raise ConfigurationError(f"expected an action such as `docs:GetDocument`, got `{action}`", place=path)
+        service = self._services.get(prefix) or Service(prefix)
+        requirement = service.requirement(
+            name, resource=resource, context=context, conceal=conceal, unsigned_payload=unsigned_payload
+        )
+        self._put(method, path, requirement)
+        self._services[prefix] = service
+
+    def public(self, method: str, path: str) -> None:
+        """Open a route to everybody; bad credentials are refused there too."""
+        self._put(method, path, PUBLIC)
+
+    def mark(self, method: str, path: str) -> Mark | None:
+        """Give what guards a route, by its template; None where no row does."""
+        template = template_of(path)
+        tried = (method, "GET", ANY) if method == "HEAD" else (method, ANY)
+        return next((mark for each in tried if (mark := self._rows.get((each, template))) is not None), None)
+
+    def joined(self, inventory: Iterable[Endpoint]) -> list[Endpoint]:
+        """Give the inventory with what the rows add to it; methods that are guarded otherwise become endpoints apart.
+
+        Raises `ConfigurationError` for rows whose route the application does not have.
+        """
+        endpoints = list(inventory)
+        known: dict[str, set[str]] = {}
+        for each in endpoints:
+            known.setdefault(template_of(each.path), set()).update(each.methods or (ANY,))
+        strange = [f"{method} {path}" for method, path in self._rows if not _is_there(method, known.get(path, set()))]
+        if strange:
+            raise ConfigurationError(f"the application has no such route: {', '.join(strange)}", place="routes")
+        return [joined for each in endpoints for joined in self._join(each)]
+
+    def _put(self, method: str, path: str, mark: Mark) -> None:
+        template = template_of(path)
+        if not _METHOD.fullmatch(method) or not template.startswith("/"):
+            message = f"expected a method in capital letters and a path that begins with `/`, got `{method} {path}`"
+            raise ConfigurationError(message, place="routes")
+        if (method, template) in self._rows:
+            raise ConfigurationError(f"`{method} {template}` is in the map twice", place="routes")
+        self._rows[method, template] = mark
+
+    def _join(self, endpoint: Endpoint) -> list[Endpoint]:
+        methods: dict[tuple[str, ...], list[str]] = {}
+        for method in endpoint.methods or (ANY,):
+            mark = self.mark(method, endpoint.path)
+            added = () if mark is None else (f"{mark}, by the map",)
+            methods.setdefault(added, []).append(method)
+        return [
+            Endpoint(endpoint.path, tuple(those) if endpoint.methods else (), endpoint.name, (*endpoint.guards, *added))
+            for added, those in methods.items()
+        ]
+
+
+def template_of(path: str) -> str:
+    """Give a route's template without the convertors of its parameters: `/documents/{document_id}`."""
+    return _CONVERTOR.sub(r"{\1}", path)
+
+
+def _is_there(method: str, methods: set[str]) -> bool:
+    return bool(methods) if method == ANY else method in methods or ANY in methods

@@ -1,0 +1,119 @@
+"""Route maps in files: YAML (or JSON) of our own form, and OpenAPI documents that say `x-iam-action`.
+
+    version: 1
+    routes:
+      - {path: "/documents/{id}", methods: [GET], action: "docs:GetDocument", resource: "document/{id}"}
+      - {path: /health, methods: [GET], public: true}
+
+In OpenAPI an operation has `x-iam-action: docs:GetDocument`, and where it applies `x-iam-resource`, `x-iam-conceal` and
+`x-iam-unsigned-payload`; or `x-iam-public: true`. Every operation must say one of the two, for a map that leaves one
+out by mistake would leave it to be found in production. Everything is read strictly, with the line of what is wrong.
+Must not live here: what a row means (`route_map`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Final
+
+from iam_guard.enforcement.route_map import RouteMap
+from iam_guard.errors import ConfigurationError, SeedError
+from iam_guard.store.seed.fields import Fields, node_text
+from iam_guard.store.seed.problems import Problems
+from iam_guard.store.seed.tree import MapNode, Node, read_tree
+
+_ROW: Final = ("path", "methods", "action", "resource", "conceal", "unsigned_payload", "public")
+_OPERATIONS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace", "query")
+_MARKS: Final = ("x-iam-action", "x-iam-resource", "x-iam-conceal", "x-iam-unsigned-payload", "x-iam-public")
+
+
+def read_route_map(path: str | Path) -> RouteMap:
+    """Read a map of our own form, or an OpenAPI document; raise `ConfigurationError` that says what is wrong where."""
+    try:
+        text = Path(path).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"the route map cannot be read: {type(error).__name__}", place=str(path)) from None
+    return route_map_of(text, str(path))
+
+
+def route_map_of(text: str, name: str = "the route map") -> RouteMap:
+    """Do the same with a text; `name` is how it is called in errors."""
+    problems, routes = Problems(name), RouteMap()
+    try:
+        root = read_tree(text, problems)
+        if isinstance(root, MapNode) and root.get("openapi") is not None:
+            _read_openapi(root, routes, problems)
+        else:
+            _read_own(root, routes, problems)
+        problems.raise_any()
+    except SeedError as error:  # so it is called there; the message begins with the file and the line
+        raise ConfigurationError(error.message.replace("the seed", "the route map")) from None
+    return routes
+
+
+# --- our own form --------------------------------------------------------------------------------------------------
+
+
+def _read_own(root: Node, routes: RouteMap, problems: Problems) -> None:
+    whole = Fields(root, "a route map", ("version", "routes"), problems)
+    whole.integer("version", range(1, 2), 1)
+    whole.node("version", required=True)
+    whole.node("routes", required=True)
+    for node in whole.items("routes"):
+        fields = Fields(node, "a route", _ROW, problems)
+        path = fields.text("path", required=True)
+        methods = [node_text(each, "each of `methods`", problems) for each in fields.items("methods")] or ["ANY"]
+        for method in methods:
+            if path is not None and method is not None:
+                _put(routes, fields, problems, method, path, _ROW[2:])
+
+
+# --- OpenAPI ---------------------------------------------------------------------------------------------------------
+
+
+def _read_openapi(root: MapNode, routes: RouteMap, problems: Problems) -> None:
+    paths = root.get("paths")
+    if not isinstance(paths, MapNode):
+        raise problems.fatal(root.line, "expected `paths` in the OpenAPI document")
+    for path, item in paths.pairs:
+        if not isinstance(item, MapNode):
+            problems.add(item.line, f"expected the operations of `{path.text[:200]}`")
+            continue
+        for name, operation in item.pairs:
+            if name.text in _OPERATIONS:
+                _read_operation(operation, routes, problems, name.text.upper(), path.text)
+
+
+def _read_operation(node: Node, routes: RouteMap, problems: Problems, method: str, path: str) -> None:
+    marks = [pair for pair in node.pairs if pair[0].text.startswith("x-iam-")] if isinstance(node, MapNode) else []
+    if not marks:
+        problems.add(node.line, f"expected `x-iam-action` or `x-iam-public` in {method} `{path[:200]}`")
+        return
+    fields = Fields(MapNode(tuple(marks), node.line, 1, 1), "an operation", _MARKS, problems)
+    action, resource, conceal, unsigned, public = _MARKS
+    _put(routes, fields, problems, method, path, (action, resource, conceal, unsigned, public))
+
+
+# --- one row -----------------------------------------------------------------------------------------------------
+
+
+def _put(routes: RouteMap, fields: Fields, problems: Problems, method: str, path: str, keys: Collection[str]) -> None:
+    """Put a row in; `keys` are the names of action, resource, conceal, unsigned payload and public."""
+    action_key, resource_key, conceal_key, unsigned_key, public_key = keys
+    action, is_public = fields.text(action_key), _truth(fields, public_key)
+    resource, conceal, unsigned = fields.text(resource_key), _truth(fields, conceal_key), _truth(fields, unsigned_key)
+    if is_public is (action is not None) or (is_public and (resource is not None or conceal or unsigned)):
+        problems.add(fields.line, f"expected either `{action_key}`, with what belongs to it, or `{public_key}`")
+        return
+    try:
+        if action is None:
+            routes.public(method, path)
+        else:
+            routes.requires(method, path, action, resource=resource or "*", conceal=conceal, unsigned_payload=unsigned)
+    except ConfigurationError as error:
+        problems.add(fields.line, error.message)
+
+
+def _truth(fields: Fields, key: str) -> bool:
+    return fields.choice(key, ("true", "false"), "false") == "true"
