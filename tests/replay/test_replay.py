@@ -30,6 +30,8 @@ from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.snapshot import copied_to_memory
 from iam_guard.store.sql_store import SqlStore
 
+SPOILT = "the caller, the action or the resource was masked, cut or made a pseudonym"
+
 ACME, GLOBEX = "111122223333", "444455556666"
 SETTINGS = Settings(epoch_poll=0)
 
@@ -379,10 +381,10 @@ def test_record_that_contradicts_its_policies_is_named(house: House) -> None:
     [
         ({"iamGuard": {"version": "1.0"}}, "the record is of a version that does not tell what the decision read"),
         ({"iamGuard": {"error": "the store is away"}}, "no decision could be made at the time"),
-        ({"iamGuard": {"redacted": ["/resources/0/ARN"]}}, "the caller, the action or the resource was masked or cut"),
+        ({"iamGuard": {"redacted": ["/resources/0/ARN"]}}, SPOILT),
         (
             {"iamGuard": {"truncated": ["/userIdentity/arn"]}},
-            "the caller, the action or the resource was masked or cut",
+            SPOILT,
         ),
         ({"userIdentity": {"type": "Martian"}}, "the record is not whole"),
         ({"userIdentity": 7}, "the record is not whole"),
