@@ -14,11 +14,13 @@ from iam_guard.audit.call_kinds import POLICY_CHANGES, RESULT_KINDS, SESSIONS, k
 from iam_guard.audit.record import AWS_SERVICES, Stamp
 from iam_guard.audit.redaction import MAX_LINE, to_line
 from iam_guard.audit.result_record import MAX_ELEMENTS, MAX_PARAMETERS, result_record
+from iam_guard.errors import NoSuchEntity
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import Call
 from iam_guard.model.result import CallResult
 from iam_guard.services.iam.operations import IAM
 from iam_guard.services.sts.operations import STS
+from tests.audit.test_record import CALL, STAMP
 
 ADA = Principal.from_arn("arn:aws:iam::111122223333:user/ada")
 RESULT = CallResult(action="iam:TagUser", resource="arn:aws:iam::111122223333:user/eve", owner="111122223333")
@@ -76,8 +78,6 @@ def test_whatever_is_about_a_policy_is_a_change_of_policies() -> None:
 
 
 def test_what_failed_has_changed_nothing(call: Call, stamp: Stamp) -> None:
-    from iam_guard.errors import NoSuchEntity
-
     record = said(replace(RESULT, error=NoSuchEntity("The user with name eve cannot be found.")), call, stamp)
     assert record["errorCode"] == "NoSuchEntity"
     assert record["iamGuard"]["changed"] is False
@@ -121,8 +121,6 @@ members = st.none() | st.dictionaries(st.text("abcXYZ", min_size=1, max_size=12)
 @given(members, members)
 def test_whatever_a_call_was_given_and_gave_its_record_can_be_made(given: Any, gave: Any) -> None:
     """It is made when everything is done: nothing may be too long or too many for it."""
-    from tests.audit.test_record import CALL, STAMP
-
     record = result_record(replace(RESULT, parameters=given, elements=gave), CALL, STAMP, ADA)
     assert len(to_line(record)) <= MAX_LINE
 
