@@ -263,8 +263,12 @@ class Trail:
 
     def _sampled(self) -> bytes | None:
         """Give the line that is due, for the writer of a pipeline."""
-        due = None if self._sampling is None else self._sampling.due()
-        return None if due is None else sampled_line(Stamp(self._clock(), self._new_id(), self._region), due)
+        try:
+            due = None if self._sampling is None else self._sampling.due()
+            return None if due is None else sampled_line(Stamp(self._clock(), self._new_id(), self._region), due)
+        except Exception as error:  # noqa: BLE001 - the thread that writes must go on
+            _log_failure(error)
+            return None
 
 
 def _log_failure(error: Exception) -> None:

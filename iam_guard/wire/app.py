@@ -138,7 +138,7 @@ class AwsApi:
 class _OneCall:
     """What is known so far of one call, for its answer and for the audit trail."""
 
-    __slots__ = ("action", "asked", "destination", "facts", "guard", "is_noted", "is_refused", "principal", "wanted")
+    __slots__ = ("action", "destination", "facts", "first", "guard", "is_noted", "is_refused", "principal", "wanted")
 
     def __init__(self, guard: Guard, facts: Call) -> None:
         self.guard = guard
@@ -147,7 +147,8 @@ class _OneCall:
         self.principal: Principal | None = None
         self.action = "iam-guard:Decide"
         self.wanted: WireCall | None = None
-        self.asked: list[Permission] = []
+        self.first: Permission | None = None
+        """What was asked about the operation itself, the last time that it was tried."""
         self.is_refused = False
         """Whether the last decision was no, or could not be made; then its record says all there is."""
         self.is_noted = False
@@ -169,16 +170,15 @@ class _OneCall:
             app_services=frozenset(each.service for each in self.guard.catalogues),
             is_recorded=is_recorded,
         )
-        if is_recorded and (performed.changed or kind_of(self.action) == SESSION_ISSUE or self._is_write(wanted)):
+        row = self.destination.service.operation(wanted.operation.name)
+        if is_recorded and (row.changes(wanted.parameters) or kind_of(self.action) == SESSION_ISSUE):
             self.is_noted = True
             self._note(wanted, principal, performed)
         return performed.output
 
-    def _is_write(self, wanted: WireCall) -> bool:
-        return self.destination.service.operation(wanted.operation.name).changes(wanted.parameters)
-
     def _authorize(self, principal: Principal, wanted: Permission) -> None:
-        self.asked.append(wanted)
+        if self.first is None or wanted.action == self.action:
+            self.first = wanted
         self.is_refused = True
         asking = wanted.principal or principal
         self.guard.authorize(asking, wanted.action, wanted.resource, wanted.context, call=self.facts)
@@ -188,7 +188,7 @@ class _OneCall:
         self, wanted: WireCall, principal: Principal, performed: Performed | None, error: IamGuardError | None = None
     ) -> None:
         """Note what an allowed call came to: what it did, or that it failed."""
-        first = self.asked[0] if self.asked else None
+        first = self.first
         given = told(wanted.operation.input, wanted.parameters, "/requestParameters")
         gave = told(wanted.operation.output, performed.output if performed else {}, "/responseElements")
         result = CallResult(
@@ -212,7 +212,7 @@ class _OneCall:
             _log.error("%s: %s", self.action, error)
         if self.is_noted or self.is_refused:
             return
-        if self.asked and self.wanted is not None and self.principal is not None:
+        if self.first is not None and self.wanted is not None and self.principal is not None:
             self._note(self.wanted, self.principal, None, error)
         else:
             self.guard.trail.note_error(error, self.facts, action=self.action, resource="*", principal=self.principal)
