@@ -65,6 +65,12 @@ _ROWS = (
         re.compile(rf"((?:token|secret|password|passwd|signature|key|assertion)=[\"']?){_VALUE}", _SHAPE),
         rf"\1{MASK}",
     ),
+    _Row(
+        "private key-----",
+        re.compile(
+            r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----(?:.*?-----END [A-Z0-9 ]*PRIVATE KEY-----|.*)", _SHAPE | re.DOTALL
+        ),
+    ),
     _Row("@", re.compile(r"(://)[^/\s@]+(?=@)"), rf"\1{MASK}", also="://"),  # user and password of a URL
 )
 _MARKERS = tuple((row.marker, row.also) for row in _ROWS)

@@ -142,7 +142,7 @@ class Performed(NamedTuple):
     document: ChangedDocument | None
 
 
-def perform(
+def run(
     service: Service,
     name: str,
     given: Input,

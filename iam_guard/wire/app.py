@@ -34,12 +34,12 @@ from iam_guard.guard import Guard
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.request import Call
 from iam_guard.model.result import CallResult
-from iam_guard.services.operation import Performed, Permission, perform
+from iam_guard.services.operation import Performed, Permission, run
 from iam_guard.wire.dispatch import DEFAULT, Destination, destination, destination_of
 from iam_guard.wire.exchange import Parameters, WireAnswer, WireCall, WireRequest
 from iam_guard.wire.faults import MalformedBody
 from iam_guard.wire.issuer import answer_for_issuer, issuer_document
-from iam_guard.wire.told import told
+from iam_guard.wire.told import told_input, told_output
 from iam_guard.wire.validation import validate
 from iam_guard.wire.xml_text import NOT_IN_XML
 
@@ -157,7 +157,7 @@ class _OneCall:
         """Run the operation for its caller, and note what it came to; called in a worker thread."""
         self.wanted = wanted
         is_recorded = self.guard.trail.is_recording
-        performed = perform(
+        performed = run(
             self.destination.service,
             wanted.operation.name,
             wanted.parameters,
@@ -189,8 +189,8 @@ class _OneCall:
     ) -> None:
         """Note what an allowed call came to: what it did, or that it failed."""
         first = self.first
-        given = told(wanted.operation.input, wanted.parameters, "/requestParameters")
-        gave = told(wanted.operation.output, performed.output if performed else {}, "/responseElements")
+        given = told_input(wanted.operation.input, wanted.parameters)
+        gave = told_output(wanted.operation.output, performed.output if performed else {})
         result = CallResult(
             action=self.action,
             resource="*" if first is None else first.resource.arn,

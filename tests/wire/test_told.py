@@ -13,7 +13,7 @@ import pytest
 from iam_guard.audit.privacy import MASK
 from iam_guard.wire.dispatch import SERVED
 from iam_guard.wire.model import Operation, Shape, load_api
-from iam_guard.wire.told import SECRET, told
+from iam_guard.wire.told import SECRET, UNREAD, told_input, told_output
 
 OPERATIONS = {f"{service}:{name}": each for service in SERVED for name, each in load_api(service).operations.items()}
 
@@ -84,11 +84,13 @@ def test_every_member_that_sounds_secret_is_masked_or_known_to_be_harmless() -> 
 def test_no_secret_of_any_operation_is_told(name: str) -> None:
     """Neither what the model marks, nor bytes, nor what the table names, at any depth."""
     operation: Operation = OPERATIONS[name]
-    for shape in (operation.input, operation.output):
+    for shape, told, secret in (
+        (operation.input, told_input, SECRET | UNREAD),
+        (operation.output, told_output, SECRET),
+    ):
         if shape is None:
             continue
-        values = planted(shape, filled(shape))
-        members, masked = told(shape, values, "/x")
+        members, masked = told(shape, planted(shape, filled(shape), secret))
         written = json.dumps(members)
         assert "hunter2" not in written
         assert written.count(MASK) == len(masked)
@@ -96,18 +98,18 @@ def test_no_secret_of_any_operation_is_told(name: str) -> None:
             assert at(members, pointer) == MASK
 
 
-def planted(shape: Shape, values: Any) -> Any:
+def planted(shape: Shape, values: Any, secret: frozenset[str]) -> Any:
     """Put a secret where the table says that there is one."""
     match values:
         case dict() if shape.kind == "structure":
             return {
-                name: "hunter2" if name in SECRET else planted(shape.members[name], each)
+                name: "hunter2" if name in secret else planted(shape.members[name], each, secret)
                 for name, each in values.items()
             }
         case list():
-            return [planted(shape.element, each) for each in values]
+            return [planted(shape.element, each, secret) for each in values]
         case dict():
-            return {key: planted(shape.value, each) for key, each in values.items()}
+            return {key: planted(shape.value, each, secret) for key, each in values.items()}
     return values
 
 
@@ -119,10 +121,12 @@ def at(members: Any, pointer: str) -> Any:
 
 def test_names_and_moments_are_written_as_cloudtrail_names_them() -> None:
     shape = OPERATIONS["iam:CreateSAMLProvider"].input
-    members, _ = told(shape, {"SAMLMetadataDocument": "<x/>", "Name": "corp", "Tags": [{"Key": "a", "Value": "b"}]}, "")
+    members, _ = told_input(
+        shape, {"SAMLMetadataDocument": "<x/>", "Name": "corp", "Tags": [{"Key": "a", "Value": "b"}]}
+    )
     assert members == {"sAMLMetadataDocument": "<x/>", "name": "corp", "tags": [{"key": "a", "value": "b"}]}
     made = datetime(2026, 5, 4, 3, 2, 1, 5, tzinfo=UTC)
-    members, _ = told(OPERATIONS["iam:CreateUser"].output, {"User": {"UserName": "eve", "CreateDate": made}}, "")
+    members, _ = told_output(OPERATIONS["iam:CreateUser"].output, {"User": {"UserName": "eve", "CreateDate": made}})
     assert members == {"user": {"userName": "eve", "createDate": "2026-05-04T03:02:01Z"}}
 
 
@@ -130,5 +134,14 @@ def test_what_the_model_does_not_know_is_not_told() -> None:
     """And a value of another kind than it says is masked."""
     shape = OPERATIONS["iam:CreateUser"].input
     odd: Any = {"UserName": object(), "Unknown": "hunter2", "Path": None}
-    assert told(shape, odd, "/x") == ({"userName": MASK}, ("/x/userName",))
-    assert told(None, {"X": "hunter2"}, "/x") == ({}, ())
+    assert told_input(shape, odd) == ({"userName": MASK}, ("/requestParameters/userName",))
+    assert told_output(None, {"X": "hunter2"}) == ({}, ())
+
+
+def test_a_key_that_was_given_for_a_certificate_is_not_told() -> None:
+    """What was accepted is told where it is given back."""
+    operation = OPERATIONS["iam:UploadSigningCertificate"]
+    given = told_input(operation.input, {"UserName": "eve", "CertificateBody": "whatever it is"})
+    assert given == ({"userName": "eve", "certificateBody": MASK}, ("/requestParameters/certificateBody",))
+    gave = told_output(operation.output, {"Certificate": {"CertificateBody": "a certificate"}})
+    assert gave == ({"certificate": {"certificateBody": "a certificate"}}, ())
