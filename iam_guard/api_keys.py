@@ -21,6 +21,7 @@ from iam_guard.authn.api_key import NewApiKey
 from iam_guard.errors import InvalidInput, LimitExceeded, NoSuchEntity
 from iam_guard.model.arn import Arn
 from iam_guard.model.decision import PolicyType
+from iam_guard.model.result import CallResult, Unwitnessed, Witness
 from iam_guard.policy.write import validate_for_write
 from iam_guard.store.identifiers import Kind, fold, iam_arn
 from iam_guard.store.protocol import RecordStore
@@ -51,9 +52,12 @@ class ListedApiKey:
 class ApiKeys:
     """The API keys that a store holds. Safe to share between threads. `clock` gives seconds since 1970."""
 
-    def __init__(self, store: RecordStore, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, store: RecordStore, *, clock: Callable[[], float] = time.time, witness: Witness | None = None
+    ) -> None:
         self._store = store
         self._clock = clock
+        self._witness = witness or Unwitnessed()
 
     def create(
         self,
@@ -65,13 +69,18 @@ class ApiKeys:
         """Make a key for a user or role, given by ARN; its `text` is told this once.
 
         `session_policy` limits what the owner's policies allow. Raises `NoSuchEntity`, `InvalidInput`, `PolicyError`,
-        `LimitExceeded` for a policy that is too long, `StoreIsReadOnly`.
+        `LimitExceeded` for a policy that is too long, `StoreIsReadOnly`; `RecordUnavailable` where the key is made and
+        cannot be recorded, and then nobody gets its text.
         """
+        self._witness.prepare()
         policy = None if session_policy is None else self._checked(session_policy)
         ends = self._checked_expiry(expires)
         with self._store.changing() as records:
             owner = self._owner(records, principal)
-            return self._insert(records, owner["id"], expires=ends, session_policy=policy, replaces=None)
+            made = self._insert(records, owner["id"], expires=ends, session_policy=policy, replaces=None)
+        asked = {"principalArn": self._arn(owner), "expires": _written(ends), "sessionPolicy": policy}
+        self._told("CreateApiKey", owner, records, asked, made.id)
+        return made
 
     def list(
         self, principal: str | None = None, *, after: str | None = None, limit: int = MOST_API_KEYS_LISTED
@@ -89,15 +98,19 @@ class ApiKeys:
         """Set a key's status, `Active` or `Inactive`. Raises `NoSuchEntity`, `InvalidInput`, `StoreIsReadOnly`."""
         if status not in STATUSES:
             raise InvalidInput(f"expected {' or '.join(STATUSES)}", place="status")
+        self._witness.prepare()
         with self._store.changing() as records:
-            _the_key(records, id)
+            owner = _owner_of(records, _the_key(records, id))
             records.update(api_keys, {"status": status}, id=id)
+        self._told("UpdateApiKey", owner, records, {"apiKeyId": id, "status": status})
 
     def delete(self, id: str) -> None:
         """Remove a key. Raises `NoSuchEntity`, `StoreIsReadOnly`."""
+        self._witness.prepare()
         with self._store.changing() as records:
-            _the_key(records, id)
+            owner = _owner_of(records, _the_key(records, id))
             records.delete(api_keys, id=id)
+        self._told("DeleteApiKey", owner, records, {"apiKeyId": id})
 
     def rotate(self, id: str, *, expires: datetime | None = None, overlap: timedelta | None = None) -> NewApiKey:
         """Make another key of the same owner and scope; the present one stays good beside it.
@@ -110,8 +123,10 @@ class ApiKeys:
         if overlap is not None and overlap < timedelta(0):
             raise InvalidInput("expected an overlap that is not below 0", place="overlap")
         ends = self._checked_expiry(expires)
+        self._witness.prepare()
         with self._store.changing() as records:
             row = _the_key(records, id)
+            owner = _owner_of(records, row)
             if row["status"] != "Active":
                 raise InvalidInput("expected an active API key to rotate", place="id")
             self._refuse_third(records, row)
@@ -123,7 +138,23 @@ class ApiKeys:
                 old_ends = now + int(overlap.total_seconds())
                 old_ends = old_ends if row["expires"] is None else min(old_ends, row["expires"])
                 records.update(api_keys, {"expires": old_ends}, id=id)
-            return made
+        seconds = None if overlap is None else int(overlap.total_seconds())
+        asked = {"apiKeyId": id, "expires": _written(ends), "overlapSeconds": seconds}
+        self._told("RotateApiKey", owner, records, asked, made.id)
+        return made
+
+    def _told(self, name: str, owner: Row, records: Records, asked: Mapping[str, Any], made: str | None = None) -> None:
+        """Tell the witness what was done; the text of a key is no part of it."""
+        self._witness.note(
+            CallResult(
+                action=f"iam-guard:{name}",
+                resource=self._arn(owner),
+                owner=owner["account"],
+                parameters={name: value for name, value in asked.items() if value is not None},
+                elements=None if made is None else {"apiKey": {"id": made}},
+                epoch=records.epoch,
+            )
+        )
 
     # --- rows ----------------------------------------------------------------------------------------------------
 
@@ -199,6 +230,15 @@ def _the_key(records: Records, id: str) -> Row:
     if row is None:
         raise NoSuchEntity(f"The API key {id[:32]} cannot be found.")
     return row
+
+
+def _owner_of(records: Records, key: Row) -> Row:
+    [owner] = records.all(identities, id=key["identity_id"])
+    return owner
+
+
+def _written(seconds: int | None) -> str | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
 
 
 def _instant_or_none(seconds: int | None) -> datetime | None:

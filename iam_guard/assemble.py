@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from iam_guard.audit.keys_read import ListedKeys
-from iam_guard.audit.opening import open_log
+from iam_guard.audit.opening import open_log, open_rules, open_sampling
+from iam_guard.audit.sinks import Sink
 from iam_guard.audit.trail import Trail
 from iam_guard.enforcement.service import Service
 from iam_guard.guard import Guard, ResourceLoader
@@ -75,8 +76,7 @@ def guard_on(
     """
     catalogues = [each.catalogue for each in services]
     service = catalogues[0].service if catalogues else "iam-guard"
-    log, keys = open_log(settings, database, service=service), ListedKeys(settings.audit_condition_keys)
-    trail = Trail(log, region=settings.region, keys=keys)
+    trail = audit_trail_of(settings, service=service, database=database)
     store = CachedStore(opened, settings)
     shadow = None if candidate is None else _shadow(candidate, store, settings)
     return Guard(store, trail, settings, catalogues=catalogues, resources=resources, shadow=shadow)
@@ -86,3 +86,14 @@ def _shadow(candidate: SourceStore, store: CachedStore, settings: Settings) -> S
     laid_over = store if isinstance(candidate, OverlaidStore) else None
     cached, size = CachedStore(candidate, settings), settings.cache_size
     return Shadow(cached, size=size, actions=settings.shadow_actions, laid_over=laid_over)
+
+
+def audit_trail_of(
+    settings: Settings, *, service: str = "iam-guard", database: Path | None = None, log: Sink | None = None
+) -> Trail:
+    """Open the audit trail that the settings name; `log` takes records in the place of what they name."""
+    rules, sampling = open_rules(settings, database), open_sampling(settings)
+    opened = open_log(settings, database, service=service) if log is None else log
+    return Trail(
+        opened, region=settings.region, keys=ListedKeys(settings.audit_condition_keys), rules=rules, sampling=sampling
+    )

@@ -336,6 +336,14 @@ class DecisionUnavailable(IamGuardError):
     wire_status = 503
 
 
+class RecordUnavailable(IamGuardError):
+    """Something was done, and what it came to cannot be recorded; whoever asked is told so, and not the result."""
+
+    code = "ServiceUnavailable"
+    status = 503
+    wire_status = 503
+
+
 class TrailDamaged(IamGuardError):
     """A place of the audit trail is not what was signed, so nothing after it is handed out; `verdict` says how."""
 

@@ -18,6 +18,7 @@ from typing import cast
 
 from iam_guard.api_keys import ApiKeys
 from iam_guard.audit.trail import Trail
+from iam_guard.audit.witness import TrailWitness
 from iam_guard.authn.http import HttpRequest
 from iam_guard.authn.oidc import TokenVerifier
 from iam_guard.authn.verify import (
@@ -87,11 +88,12 @@ class Guard:
         self._clock = clock
         self._resources = resources
         self._shadow = shadow
-        self.resource_policies = ResourcePolicies(store)
+        witness = TrailWitness(trail, self.catalogues[0].service if self.catalogues else "iam-guard")
+        self.resource_policies = ResourcePolicies(store, witness)
         """The resource-based policies that the store holds for the application's resources: put, get, delete, list."""
-        self.api_keys = ApiKeys(store)
+        self.api_keys = ApiKeys(store, witness=witness)
         """The API keys that the store holds: create, list, update, rotate, delete."""
-        self.revocation_lists = RevocationLists(store)
+        self.revocation_lists = RevocationLists(store, witness)
         """The revocation lists of trust anchors: put, list."""
         self._loader = Loader(store, size=settings.cache_size)
         self._own_services = frozenset(each.service for each in self.catalogues)

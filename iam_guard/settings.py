@@ -69,6 +69,19 @@ class Settings:
     `otlp+https`, `otlp+http`, `file`, or `-` for standard output, each with its options after `#`."""
     audit_webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
     """Secrets (`whsec_` and base64) that sign webhooks whose URL names no `secret_file`; all of them sign."""
+    audit_drop: tuple[str, ...] = ()
+    """Members that records do not have, as JSON pointers: `/userAgent`, `/iamGuard/reasons/*/line`, where `*` stands
+    for any member or element."""
+    audit_mask: tuple[str, ...] = ()
+    """Members whose values become `[redacted]` in records, as JSON pointers."""
+    audit_pseudonyms: tuple[str, ...] = ()
+    """Members whose values become pseudonyms in records, as JSON pointers; masked where the account has no key."""
+    audit_pseudonym_key_file: str = ""
+    """A file with the keys of pseudonyms by account; beside an SQLite store by default. Made by
+    `iam-guard audit pseudonym-key`."""
+    audit_sample_reads: float = 1.0
+    """The share of the records of allowed requests of the application that only read which is kept; what is left out is
+    counted in the trail."""
     epoch_poll: float = 0.5
     """Seconds between two looks at the store's epoch."""
     max_staleness: float = 300.0

@@ -125,6 +125,22 @@ def test_tail_follows_a_live_trail_and_ends_with_ctrl_c(tmp_path: Path) -> None:
     writer.close()
 
 
+@pytest.mark.parametrize(
+    ("name", "word", "style", "code"),
+    [
+        ("policy-changed", "policy_change", "green", ""),
+        ("session-issued", "session_issue", "green", ""),
+        ("call-failed", "admin_call", "red", "EntityAlreadyExists"),
+        ("authentication-refused", "Refused", "red", "InvalidClientTokenId"),
+    ],
+)
+def test_what_a_call_came_to_is_told_in_its_own_colour(name: str, word: str, style: str, code: str) -> None:
+    told = in_words(json.loads((GOLDEN / f"{name}.json").read_text()))
+    assert word in told.plain
+    assert code in told.plain
+    assert style in [str(span.style) for span in told.spans]
+
+
 def test_what_strangers_sent_steers_no_terminal() -> None:
     made = json.loads((GOLDEN / "user-allowed.json").read_text())
     made["userIdentity"]["arn"] = "arn:\x1b[31m\r\n\u202egnp"

@@ -71,10 +71,22 @@ def test_what_was_denied_and_why(run: Run, trail: Path) -> None:
     for path in GOLDEN.glob("*.json"):
         made = json.loads(path.read_text())
         facts, who = made["iamGuard"], made["userIdentity"]
-        if facts.get("outcome", "Denied").endswith("Denied"):
+        if facts["kind"] == "authentication" or facts.get("outcome", "").endswith("Denied"):
             principal = who.get("arn") or who.get("accessKeyId") or who["type"]
             wanted.add((principal, f"{made['eventSource']}:{made['eventName']}", facts["reason"]))
     assert found == wanted
+
+
+def test_what_was_changed(run: Run, trail: Path) -> None:
+    """Who changed or issued what, and what failed; a decision about it is not the change."""
+    found = rows(run(str(trail), "--changes", "--json"))
+    assert {(each["kind"], each["action"], each["error_code"]) for each in found} == {
+        ("policy_change", "iam:PutUserPolicy", None),
+        ("policy_change", "iam-guard:PutResourcePolicy", None),
+        ("session_issue", "sts:AssumeRole", None),
+        ("session_issue", "sts:GetFederationToken", "LimitExceeded"),
+        ("admin_call", "iam:CreateUser", "EntityAlreadyExists"),
+    }
 
 
 def test_first_and_last_use(run: Run, trail: Path) -> None:

@@ -148,9 +148,9 @@ def test_no_coroutine_waits_for_the_disk(guard: Guard, tmp_path: Path, monkeypat
     """A decorated coroutine whose decision must be durable is decided in a worker; others stay on the loop."""
     put, threads = Pipeline.put, []
 
-    def watched(self: Pipeline, line: Line, row: Any) -> bool:
+    def watched(self: Pipeline, line: Line, row: Any, **more: Any) -> bool:
         threads.append((row.name, threading.get_ident()))
-        return put(self, line, row)
+        return put(self, line, row, **more)
 
     monkeypatch.setattr(Pipeline, "put", watched)
     docs, iam = Service("docs"), Service("iam")

@@ -17,6 +17,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from iam_guard import Principal, open_guard
+from iam_guard.audit.reader import read
 from iam_guard.authn.api_key import format_key
 
 KEY = ("AKIAROOTKEY000000001", "root-secret")
@@ -125,6 +126,19 @@ def test_it_begins_with_a_seed(serve: Serve, tmp_path: Path) -> None:
     bearer = {"authorization": "Bearer " + format_key("ADAKEY", "adasecret0123456789abcdefghijklmnopqrstu")}
     form = {"Action": "GetCallerIdentity", "Version": "2011-06-15"}
     assert f"{ACCOUNT}:user/ada" in httpx2.post(served.url, data=form, headers=bearer).text
+
+
+def test_what_it_begins_with_is_in_the_trail(serve: Serve, tmp_path: Path) -> None:
+    """The seed and the first account, without any secret."""
+    (tmp_path / "seed.yaml").write_text(SEED)
+    audit = {"IAM_GUARD_AUDIT": str(tmp_path / "audit.jsonl")}
+    serve(*root(), environment=audit).client().get_user()
+    serve("--store", "sqlite://", "--seed", str(tmp_path / "seed.yaml"), environment=audit)
+    told = [(each["eventName"], each["iamGuard"]["kind"]) for each in read(tmp_path / "audit.jsonl")]
+    assert told == [("CreateAccount", "admin_call"), ("GetUser", "decision"), ("ApplySeed", "policy_change")]
+    text = (tmp_path / "audit.jsonl").read_text()
+    assert "root-secret" not in text
+    assert "ada-secret" not in text
 
 
 def test_nobody_says_where_a_request_comes_from_but_a_trusted_proxy(serve: Serve, tmp_path: Path) -> None:

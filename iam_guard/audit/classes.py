@@ -22,6 +22,7 @@ class OnFailure(Enum):
     REFUSE = "503, nothing is done"
     GO_ON = "goes on; a gap is counted"
     STAY_DENIED = "stays denied; a gap is counted"
+    TELL = "503, though it is done; the record is written when it can be, else a gap is counted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +57,20 @@ READ = RecordClass(
     is_durable=False,
     on_failure=OnFailure.GO_ON,
 )
+CHANGE = RecordClass(
+    "change",
+    "what a call of our own services, or the application or its operator, changed or issued, once it is done",
+    is_durable=True,
+    on_failure=OnFailure.TELL,
+)
 DENIAL = RecordClass(
     "denial",
-    "denials, refused credentials, requests that were refused before a decision",
+    "denials, refused credentials, requests that were refused before a decision, calls of our own services that failed",
     is_durable=False,
     on_failure=OnFailure.STAY_DENIED,
 )
 
-CLASSES = (ADMIN, WRITE, READ, DENIAL)
+CLASSES = (ADMIN, WRITE, READ, CHANGE, DENIAL)
 TO_CHOOSE = frozenset({WRITE.name, READ.name})
 """Classes of which the setting `audit_fail_open` says whether their requests go on."""
 
@@ -82,4 +89,4 @@ def classes_that_refuse(fail_open: Iterable[str]) -> frozenset[str]:
     if strange := open_ones - TO_CHOOSE:
         message = f"expected classes of {', '.join(sorted(TO_CHOOSE))}, got `{min(strange)}`"
         raise ConfigurationError(message, place="audit_fail_open")
-    return frozenset({ADMIN.name}) | (TO_CHOOSE - open_ones)
+    return frozenset({ADMIN.name, CHANGE.name}) | (TO_CHOOSE - open_ones)

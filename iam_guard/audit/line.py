@@ -6,7 +6,8 @@ request is written and searched each time. This is sound because masking looks a
 and every part is made of whole strings.
 
 What a record says is `record`'s to say; here is nothing but its writing. Whatever is out of the ordinary is left to it:
-a decision that could not be made, a caller that is a service, a line that is long or may hold a secret.
+a decision that could not be made, a caller that is a service, a line that is long or may hold a secret, and all of them
+where an operator chose what is kept out.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from iam_guard.audit.identity import user_identity
 from iam_guard.audit.keys_read import ListedKeys
+from iam_guard.audit.privacy import PrivacyRules
 from iam_guard.audit.record import (
     DEFAULT_KEYS,
     EVENT_VERSION,
@@ -52,14 +54,18 @@ def decision_line(
     duration: float | None = None,
     keys: ListedKeys = DEFAULT_KEYS,
     shadow: Decision | None = None,
+    rules: PrivacyRules | None = None,
 ) -> bytes:
-    """Write the record of one decision as the line that leaves; the arguments are those of `decision_record`."""
+    """Write the record of one decision as the line that leaves; the arguments are those of `decision_record`.
+
+    With `rules`, which change the record as a whole, nothing is joined.
+    """
     try:
-        line = _join(decision, call, stamp, duration, keys) if shadow is None else None
+        line = _join(decision, call, stamp, duration, keys) if shadow is None and rules is None else None
     except TypeError:  # what should be text is none: the record tells whether it can be written all the same
         line = None
     if line is None:
-        return to_line(decision_record(decision, call, stamp, duration=duration, keys=keys, shadow=shadow))
+        return to_line(decision_record(decision, call, stamp, duration=duration, keys=keys, shadow=shadow), rules)
     return line
 
 

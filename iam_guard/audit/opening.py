@@ -1,4 +1,4 @@
-"""From the setting `audit` to what takes records: nothing, a sink, or the pipeline into a trail.
+"""From the settings to what takes records: nothing, a sink, or the pipeline into a trail; and to what is left out.
 
 A path that ends with a slash, or is a folder, is a trail. Must not live here: the files of keys (`signing_keys`),
 writing (`sinks`, `pipeline`), who follows a trail (`shipping`).
@@ -10,6 +10,9 @@ import os
 from pathlib import Path
 
 from iam_guard.audit.pipeline import Pipeline
+from iam_guard.audit.privacy import PrivacyRules, Treatment
+from iam_guard.audit.pseudonyms import PseudonymKeys, pseudonym_key_file
+from iam_guard.audit.sampling import Sampling
 from iam_guard.audit.scribe import TrailPlace
 from iam_guard.audit.shipping.destinations import open_sinks
 from iam_guard.audit.shipping.shippers import Shippers
@@ -32,6 +35,25 @@ def open_log(settings: Settings, database: Path | None, *, service: str = "iam-g
         message = "sinks follow a trail in a folder, set `IAM_GUARD_AUDIT` to a path that ends with a slash"
         raise ConfigurationError(message, place="audit_sinks")
     return open_sink(settings.audit)
+
+
+def open_rules(settings: Settings, database: Path | None) -> PrivacyRules | None:
+    """Give what is kept out of records; None where nothing is. Raises `ConfigurationError`."""
+    chosen: dict[Treatment, tuple[str, ...]] = {
+        Treatment.DROP: settings.audit_drop,
+        Treatment.MASK: settings.audit_mask,
+        Treatment.PSEUDONYMS: settings.audit_pseudonyms,
+    }
+    if not any(chosen.values()):
+        return None
+    path = pseudonym_key_file(settings, database) if settings.audit_pseudonyms else None
+    return PrivacyRules(chosen, None if path is None else PseudonymKeys(path))
+
+
+def open_sampling(settings: Settings) -> Sampling | None:
+    """Give what leaves records out; None where all are kept. Raises `ConfigurationError`."""
+    sampling = Sampling(settings.audit_sample_reads)
+    return None if settings.audit_sample_reads == 1.0 else sampling
 
 
 def is_trail(where: str) -> bool:

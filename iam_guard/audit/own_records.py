@@ -1,9 +1,9 @@
-"""The records that a trail writes about itself: where a segment begins, a gap, what was dropped, the end.
+"""The records that a trail writes about itself: where a segment begins, a gap, what was dropped or left out, the end.
 
 They have CloudTrail's shape like all others, so whoever reads a trail reads them too, and they are leaves of the tree
 like all others, so nobody can take a declared gap back. What they say is ours alone, nothing of a caller's, so they are
 written as they are: what looks for secrets would take a signature for one. Must not live here: when each is written
-(`segments`, `recovery`, `retention`).
+(`segments`, `recovery`, `retention`, `trail`, `sampling`).
 """
 
 from __future__ import annotations
@@ -20,12 +20,14 @@ from iam_guard.audit.redaction import write
 FORMAT = 1
 """Of segments and what stands beside them."""
 
-OwnKind = Literal["segment", "gap", "retention", "end"]
+OwnKind = Literal["segment", "gap", "retention", "end", "refused", "sampled"]
 _EVENT_NAME: Mapping[OwnKind, str] = {
     "segment": "AuditSegment",
     "gap": "AuditGap",
     "retention": "AuditRetention",
     "end": "AuditEnd",
+    "refused": "AuditRefused",
+    "sampled": "AuditSampled",
 }
 
 
@@ -74,6 +76,33 @@ def gap_line(stamp: Stamp, gap: Gap) -> bytes:
 def retention_line(stamp: Stamp, shard: str, first: int, last: int) -> bytes:
     """Say that the lines of a segment are dropped on purpose; their hashes and checkpoints stay."""
     return _own_line("retention", stamp, {"dropped": {"shard": shard, "first": first, "last": last}})
+
+
+def refused_line(stamp: Stamp, event_id: str) -> bytes:
+    """Say that a request was refused for want of its record, which stands in the trail all the same."""
+    return _own_line("refused", stamp, {"refusedEventID": event_id})
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Records that were left out on purpose: of requests that only read, and were allowed."""
+
+    fraction: float
+    """The share that is kept."""
+    count: int
+    first: datetime
+    last: datetime
+
+
+def sampled_line(stamp: Stamp, left_out: LeftOut) -> bytes:
+    """Declare what was left out since the last such line of the process."""
+    members = {
+        "fraction": left_out.fraction,
+        "sampledOut": left_out.count,
+        "firstTime": event_time(left_out.first),
+        "lastTime": event_time(left_out.last),
+    }
+    return _own_line("sampled", stamp, members)
 
 
 def end_line(stamp: Stamp) -> bytes:

@@ -17,7 +17,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 from iam_guard.audit.classes import OnFailure, RecordClass, class_of_allow, classes_that_refuse
@@ -26,6 +26,7 @@ from iam_guard.audit.scribe import Scribe, TrailPlace
 from iam_guard.audit.segments import is_line
 from iam_guard.model.usage import AuditUsage, SinkUsage
 
+_ON_LOOP = "a record that must be on the disk was asked for on an event loop"
 CLOSING = 30.0
 """Seconds for which closing waits for the disk at most."""
 
@@ -63,28 +64,31 @@ class Pipeline:
         self._durable_wait = durable_wait
         self._refusing = classes_that_refuse(fail_open)
         self._followers = followers
+        self._declare: Callable[[], bytes | None] | None = None
         self._begin()
         _PIPELINES.add(self)
 
     def _begin(self) -> None:
         self._ring = Ring(self._limit)
+        self._ring.declare = self._declare
         self._scribe = Scribe(self._place, self._ring)
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
 
     # --- the door ------------------------------------------------------------------------------------------------
 
-    def put(self, line: Line, row: RecordClass) -> bool:
+    def put(self, line: Line, row: RecordClass, *, correction: Line | None = None) -> bool:
         """Keep a line as its class says; False where it was dropped and counted.
 
-        It may be made later, by the writer, where its request may go on without it (`may_go_without`).
+        It may be made later, by the writer, where its request may go on without it (`may_go_without`). `correction` is
+        what is to follow the line where its request is refused for it, and it may stand in the trail all the same.
 
         Raises `NotRecordedError` where the request must be refused.
         """
         if isinstance(line, bytes) and not is_line(line):
             return self.miss(row, "a record cannot be written")
         if row.is_durable:
-            return self._put_durably(line, row)
+            return self._put_durably(line, row, correction)
         if self._is_started():
             ring = self._ring
             if ring.put(line, wait=0.0) or (not _on_event_loop() and ring.put(line, wait=self._wait)):
@@ -95,7 +99,7 @@ class Pipeline:
         """Count a record that is not kept. Raises `NotRecordedError` where the class wants that."""
         is_allow = row.on_failure is not OnFailure.STAY_DENIED
         is_refused = is_allow and (self._ring.is_closed or not self.may_go_without(row))
-        self._ring.miss(is_refused=is_refused)
+        self._ring.miss(is_refused=is_refused and row.on_failure is not OnFailure.TELL)  # of what is done, it is lost
         if is_refused:
             raise NotRecordedError(why)
         return False
@@ -122,6 +126,17 @@ class Pipeline:
             sinks={} if self._followers is None else self._followers.usage(),
         )
 
+    def declare_with(self, due: Callable[[], bytes | None]) -> None:
+        """Let the writer ask for a line that is due, some times a minute."""
+        self._declare = self._ring.declare = due
+
+    def require_thread(self) -> None:
+        """Raise `NotRecordedError` where a record that must be on the disk will certainly not get there."""
+        if self._ring.is_closed:
+            raise NotRecordedError("the audit trail is closed")
+        if _on_event_loop():
+            raise NotRecordedError(_ON_LOOP)
+
     def close(self) -> None:
         """Write and sign what waits; take nothing from now on."""
         with self._starting:
@@ -131,16 +146,23 @@ class Pipeline:
 
     # --- waiting for the disk ------------------------------------------------------------------------------------
 
-    def _put_durably(self, line: Line, row: RecordClass) -> bool:
+    def _put_durably(self, line: Line, row: RecordClass, correction: Line | None) -> bool:
         if _on_event_loop():
-            return self.miss(row, "a record that must be on the disk first was asked for on an event loop")
-        ticket, until = Ticket(), time.monotonic() + self._durable_wait
+            return self.miss(row, _ON_LOOP)
+        ticket, until = Ticket(stays=row.on_failure is OnFailure.TELL), time.monotonic() + self._durable_wait
         if not self._is_started() or not self._ring.put(line, ticket, wait=self._durable_wait):
             return self.miss(row, "no place for a record")
+        why = "a record did not get to the disk"
         if not ticket.is_answered_in(until - time.monotonic()):
             self._ring.withdraw(ticket)
-            return self.miss(row, "a record was not on the disk in time")
-        return ticket.error is None or self.miss(row, "a record did not get to the disk")
+            why = "a record was not on the disk in time"
+        elif ticket.error is None:
+            return True
+        if ticket.stays:
+            raise NotRecordedError(f"{why}; it is written when it can be")
+        if correction is not None and not ticket.is_out:
+            self._ring.put(correction, wait=0.0)
+        return self.miss(row, why)
 
     # --- the thread ----------------------------------------------------------------------------------------------
 

@@ -62,6 +62,9 @@ QUESTIONS = {
     " GROUP BY ALL ORDER BY denials DESC, last DESC, principal, action",
     "first-and-last-use": "SELECT action, count(*) AS calls, min(time) AS first, max(time) AS last FROM records"
     " WHERE (principal = $asked OR role = $asked) AND outcome = 'Allowed' GROUP BY ALL ORDER BY last DESC, action",
+    "changes": "SELECT time, kind, principal, action, resource, error_code, request_id FROM records"
+    " WHERE kind IN ('policy_change', 'admin_call', 'session_issue') AND (NOT read_only OR kind = 'session_issue')"
+    " ORDER BY time DESC, shard, sequence DESC",
 }
 """Ready-made questions; `$asked` is what they are about."""
 

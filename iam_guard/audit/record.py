@@ -15,7 +15,8 @@ Odd at first sight:
 - Calls to those AWS services are management events; calls to the application's resources are data events.
 - `sharedEventID` marks a cross-account call. CloudTrail delivers such an event to both accounts under one such id; here
   one line stands for both, so it is the `eventID`.
-- `responseElements` is null: the record is written before the handler runs.
+- `responseElements` is null: the record is written before the handler runs. What a call of our own API came to has a
+  record of its own (`result_record`).
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from iam_guard.model.request import Call
 from iam_guard.settings import Settings
 
 EVENT_VERSION = "1.11"
-IAM_GUARD_VERSION = "1.1"
+IAM_GUARD_VERSION = "1.2"
 AUTHENTICATE = "iam-guard:Authenticate"
 """What stands in the place of the action where credentials were refused."""
 UNDECIDED = "iam-guard:Decide"
@@ -121,7 +122,7 @@ def decision_record(
     `shadow` is the decision of a candidate that differs, and was not enforced.
     """
     request = decision.request
-    record = _envelope(request.action, call, stamp)
+    record = envelope(request.action, call, stamp)
     record["userIdentity"] = user_identity(request.principal)
     if request.principal.type is PrincipalType.SERVICE:
         record["sourceIPAddress"] = request.principal.arn  # CloudTrail's way for callers that are services
@@ -129,8 +130,8 @@ def decision_record(
         refusal = AccessDenied if decision.error is None else DecisionUnavailable
         record["errorCode"] = refusal.code
         record["errorMessage"] = decision.error or decision.message()
-    _add_resource(record, request.resource, request.owner, request.principal)
-    record["iamGuard"] = _extension(
+    add_resource(record, request.resource, request.owner, request.principal)
+    record["iamGuard"] = extension(
         "decision",
         stamp,
         {
@@ -169,12 +170,12 @@ def authentication_record(
     error: IamGuardError, call: Call | None, stamp: Stamp, *, kind: str = "unknown", credential_id: str | None = None
 ) -> dict[str, object]:
     """Describe credentials that were refused; there is no decision, since nobody knows who asked."""
-    record = _envelope(AUTHENTICATE, call, stamp)
+    record = envelope(AUTHENTICATE, call, stamp)
     record["userIdentity"] = unknown_identity(kind, credential_id)
     record["errorCode"] = error.code
     record["errorMessage"] = error.message
     members: dict[str, object] = {"reason": error.code, "credentialKind": kind, "place": error.place}
-    record["iamGuard"] = _extension("authentication", stamp, members)
+    record["iamGuard"] = extension("authentication", stamp, members)
     return record
 
 
@@ -188,13 +189,13 @@ def error_record(
     resource: str = "*",
 ) -> dict[str, object]:
     """Describe a request that was refused without a decision (rule E-6)."""
-    record = _envelope(action, call, stamp)
+    record = envelope(action, call, stamp)
     record["userIdentity"] = {"type": "Unknown"} if principal is None else user_identity(principal)
     record["errorCode"] = error.code
     record["errorMessage"] = error.message
-    _add_resource(record, resource, None, principal)
+    add_resource(record, resource, None, principal)
     members: dict[str, object] = {"outcome": Outcome.IMPLICITLY_DENIED.value, "reason": "Error", "place": error.place}
-    record["iamGuard"] = _extension("error", stamp, members)
+    record["iamGuard"] = extension("error", stamp, members)
     return record
 
 
@@ -223,7 +224,7 @@ def _second_text(second: datetime) -> str:
     return second.isoformat()[:19] + "Z"
 
 
-def _envelope(action: str, call: Call | None, stamp: Stamp) -> dict[str, object]:
+def envelope(action: str, call: Call | None, stamp: Stamp) -> dict[str, object]:
     """Fill what records of every kind have in common, in CloudTrail's order."""
     facts = action_facts(action)
     return {
@@ -284,7 +285,7 @@ def _tls_details(call: Call | None) -> dict[str, object]:
     return {"tlsDetails": {"clientProvidedHostHeader": call.host}}
 
 
-def _add_resource(record: dict[str, object], arn: str, owner: str | None, principal: Principal | None) -> None:
+def add_resource(record: dict[str, object], arn: str, owner: str | None, principal: Principal | None) -> None:
     """Add `resources`, `recipientAccountId` and, for a cross-account call, `sharedEventID`."""
     caller = None if principal is None else principal.account
     record["recipientAccountId"] = owner or caller
@@ -327,7 +328,8 @@ def describe_policy_set(policies: PolicySet | None) -> dict[str, object] | None:
     )
 
 
-def _extension(kind: str, stamp: Stamp, members: Mapping[str, object]) -> dict[str, object]:
+def extension(kind: str, stamp: Stamp, members: Mapping[str, object]) -> dict[str, object]:
+    """Fill `iamGuard`; what is None is left out."""
     return present(
         {
             "version": IAM_GUARD_VERSION,

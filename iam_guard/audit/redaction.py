@@ -12,7 +12,8 @@ its place: so the parts of a line can be searched one by one, and a part that st
 (`line`).
 
 The line is pure ASCII: all else is written as escapes, so that no text can forge a line, move a terminal's cursor or
-turn the direction of reading. Must not live here: what a record says (`record`).
+turn the direction of reading. What an operator chose to keep out (`privacy`) goes first, for what is hashed and kept is
+what leaves here. Must not live here: what a record says (`record`).
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ import string
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from iam_guard.audit.privacy import MASK, PrivacyRules
+
 MAX_LINE = 60 * 1024
 """Bytes of one line; a later Merkle tree has room for 65,535."""
-
-MASK = "[redacted]"
 
 MAX_TEXT = 4096
 """Bytes of one string in the line."""
@@ -64,6 +65,12 @@ _ROWS = (
         re.compile(rf"((?:token|secret|password|passwd|signature|key|assertion)=[\"']?){_VALUE}", _SHAPE),
         rf"\1{MASK}",
     ),
+    _Row(
+        "private key-----",
+        re.compile(
+            r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----(?:.*?-----END [A-Z0-9 ]*PRIVATE KEY-----|.*)", _SHAPE | re.DOTALL
+        ),
+    ),
     _Row("@", re.compile(r"(://)[^/\s@]+(?=@)"), rf"\1{MASK}", also="://"),  # user and password of a URL
 )
 _MARKERS = tuple((row.marker, row.also) for row in _ROWS)
@@ -83,8 +90,13 @@ write = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=
 """Write a value as JSON on one line, in ASCII."""
 
 
-def to_line(record: dict[str, object]) -> bytes:
-    """Write a record as one line of JSON that is safe to keep, at most `MAX_LINE` bytes with its line break."""
+def to_line(record: dict[str, object], rules: PrivacyRules | None = None) -> bytes:
+    """Write a record as one line of JSON that is safe to keep, at most `MAX_LINE` bytes with its line break.
+
+    `rules` say what is dropped, masked and made a pseudonym besides.
+    """
+    if rules is not None:
+        record = rules.applied(record)
     line = write(record)
     if len(line) < MAX_TEXT and not is_suspect(line):
         return line.encode("ascii") + b"\n"  # INVARIANT: a line shorter than the limit of one string has none over it
@@ -154,9 +166,9 @@ class _Scrubber:
     def record(self, record: dict[str, object]) -> dict[str, object]:
         clean = {name: self._value(value, f"/{name}") for name, value in record.items()}
         marks = {"redacted": self.redacted, "truncated": self.truncated}
-        found = {name: places for name, places in marks.items() if places}
         extension = clean.get("iamGuard")
         known = extension if isinstance(extension, dict) else {}
+        found = {name: [*known.get(name, ()), *places] for name, places in marks.items() if places}
         return clean | {"iamGuard": known | found} if found else clean
 
     def _value(self, value: object, pointer: str) -> object:

@@ -2,8 +2,9 @@
 
 Strategy. Putting in costs a lock and a comparison. The writer is woken for the first record, then lets others gather
 for some milliseconds, so that an ordinary record wakes nobody; it is woken at once for a record whose request waits for
-the disk (it has a ticket), and when the ring is half full. A batch that could not be written is put back in front, but
-never one with a ticket: its request is told that it failed.
+the disk (it has a ticket), and when the ring is half full. A batch that could not be written is put back in front. Of
+one with a ticket, the request is told that it failed; the record is put back only where its ticket says that it stays
+whatever its request was told, for what it says has happened.
 
 What finds no place is counted here until a gap in the trail declares it. Must not live here: what becomes of a request
 (`classes`, `pipeline`), writing (`scribe`).
@@ -34,11 +35,14 @@ Line: TypeAlias = bytes | Callable[[], bytes]
 class Ticket:
     """Tells a request that waits how its record fared: on the disk, or not."""
 
-    __slots__ = ("_answered", "error")
+    __slots__ = ("_answered", "error", "is_out", "stays")
 
-    def __init__(self) -> None:
+    def __init__(self, *, stays: bool = False) -> None:
         self._answered = threading.Event()
+        self.stays = stays
         self.error: BaseException | None = None
+        self.is_out = False
+        """Whether the record is certainly not in the trail, and will not come."""
 
     def answer(self, error: BaseException | None) -> None:
         self.error = error
@@ -90,6 +94,8 @@ class Ring:
         self._waiting: deque[Waiting] = deque()
         self._in_hand: list[Waiting] = []
         self._missing: Missing | None = None
+        self.declare: Callable[[], bytes | None] | None = None
+        """Gives a line that is due, whenever the writer looks for records."""
         self._tickets = self._crowd = 0
         self._wakes_at = _NEVER
 
@@ -126,12 +132,16 @@ class Ring:
             return True
 
     def withdraw(self, ticket: Ticket) -> None:
-        """Take the record of a request out that waits no longer, unless it is being written."""
+        """Take out the record of a request that waits no longer, unless it is being written. One that stays, stays."""
         with self._lock:
             for each in self._waiting:
                 if each.ticket is ticket:
-                    self._waiting.remove(each)
                     self._tickets -= 1
+                    if ticket.stays:
+                        each.ticket = None
+                    else:
+                        self._waiting.remove(each)
+                        ticket.is_out = True
                     return
 
     def miss(self, *, is_refused: bool) -> None:
@@ -179,6 +189,8 @@ class Ring:
                 self._wakes_at = (self.limit + 1) // 2
                 self._filled.wait(GATHERING)
             self._wakes_at = _NEVER
+            if self.declare is not None and (line := self.declare()) is not None:
+                self._waiting.append(Waiting(line, time.monotonic(), None))
             count = min(most, len(self._waiting))
             self._in_hand = batch = [self._waiting.popleft() for _ in range(count)]
             self._tickets -= sum(each.ticket is not None for each in batch)
@@ -200,7 +212,9 @@ class Ring:
             self.is_failing = True
             for each in (*batch, *self._waiting):
                 if each.ticket is not None:
+                    each.ticket.is_out = not each.ticket.stays
                     each.ticket.answer(error)
+                    each.ticket = None if each.ticket.stays else each.ticket
             self._waiting = deque(each for each in (*batch, *self._waiting) if each.ticket is None)
             self._tickets = 0
             if missing is not None:

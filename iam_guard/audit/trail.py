@@ -3,11 +3,13 @@
 A sink is written to at once: when a method returns, it has the line. When a line cannot be made or written, the
 failure is counted and logged (never the record itself), and then:
 - an Allow must not go unrecorded: it becomes a refusal (`DecisionUnavailable`), unless `on_failure="ignore"`;
-- a denial stays the denial that it is, for refusing is always safe.
+- a denial stays the denial that it is, for refusing is always safe;
+- what was done already stays done, and whoever asked hears that it is not recorded (`RecordUnavailable`).
 A pipeline takes lines to a thread that writes, and has rules of its own for each class of records (`classes`).
 
 Must not live here: the shape of a record (`record`, `line`), what may leave (`redaction`), where it goes (`sinks`,
-`pipeline`), what OpenTelemetry is told (`otel`). Safe to use from several threads.
+`pipeline`), what is left out of it (`privacy`, `sampling`), what OpenTelemetry is told (`otel`). Safe to use from
+several threads.
 """
 
 from __future__ import annotations
@@ -21,19 +23,25 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Literal
 
-from iam_guard.audit.classes import DENIAL, RecordClass, class_of_allow
+from iam_guard.audit.call_kinds import SESSION_ISSUE, kind_of
+from iam_guard.audit.classes import CHANGE, DENIAL, READ, RecordClass, class_of_allow
 from iam_guard.audit.keys_read import ListedKeys
 from iam_guard.audit.line import decision_line
 from iam_guard.audit.otel import Telemetry, trace_ids
+from iam_guard.audit.own_records import refused_line, sampled_line
 from iam_guard.audit.pipeline import NotRecordedError, Pipeline
+from iam_guard.audit.privacy import PrivacyRules
 from iam_guard.audit.record import DEFAULT_KEYS, UNDECIDED, Stamp, authentication_record, error_record
 from iam_guard.audit.redaction import to_line
+from iam_guard.audit.result_record import result_record
 from iam_guard.audit.ring import Line
+from iam_guard.audit.sampling import Sampling
 from iam_guard.audit.sinks import Sink
-from iam_guard.errors import DecisionUnavailable, IamGuardError
+from iam_guard.errors import DecisionUnavailable, IamGuardError, RecordUnavailable
 from iam_guard.model.decision import Decision
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import Call
+from iam_guard.model.result import CallResult
 from iam_guard.model.usage import AuditUsage, CacheUsage
 
 logger = logging.getLogger("iam_guard.audit")
@@ -64,6 +72,8 @@ class Trail:
         on_failure: Literal["deny", "ignore"] = "deny",
         region: str = "us-east-1",
         keys: ListedKeys = DEFAULT_KEYS,
+        rules: PrivacyRules | None = None,
+        sampling: Sampling | None = None,
         clock: Callable[[], datetime] = _now,
         new_id: Callable[[], str] = new_id,
         timer: Callable[[], float] = time.perf_counter,
@@ -74,9 +84,19 @@ class Trail:
         self._on_failure = on_failure
         self._region = region
         self._keys = keys
+        self._rules = rules
+        self._sampling = sampling
         self._clock = clock
         self._new_id = new_id
         self._timer = timer
+        if sampling is not None and self._pipeline is not None:
+            this = weakref.ref(self)
+            self._pipeline.declare_with(lambda: trail._sampled() if (trail := this()) else None)
+
+    @property
+    def is_recording(self) -> bool:
+        """Tell whether records are kept anywhere."""
+        return self._pipeline is not None or self._sink is not None
 
     def note(self, decision: Decision, call: Call | None, *, started: float, shadow: Decision | None = None) -> None:
         """Note a decision; `started` is what `time.perf_counter()` said when the question came.
@@ -88,11 +108,45 @@ class Trail:
         duration = self._timer() - started
         self._telemetry.decided(decision, duration)
         row = class_of_allow(decision.request.action) if decision.allowed else DENIAL
+        if self._sampling is not None and row is READ and shadow is None and self._leaves_out(self._sampling):
+            return
         failure = self._write(
-            lambda stamp: decision_line(decision, call, stamp, duration=duration, keys=self._keys, shadow=shadow), row
+            lambda stamp: decision_line(
+                decision, call, stamp, duration=duration, keys=self._keys, shadow=shadow, rules=self._rules
+            ),
+            row,
         )
         if failure is not None and decision.allowed and self._on_failure != "ignore":
             raise DecisionUnavailable("the audit record cannot be written") from failure
+
+    def note_result(
+        self, result: CallResult, call: Call | None, principal: Principal, *, operator: str | None = None
+    ) -> None:
+        """Note what a call of our own came to; `operator` is who sat at the command line.
+
+        Raises `RecordUnavailable` when something was done and that cannot be recorded.
+        """
+        is_issued = kind_of(result.action) == SESSION_ISSUE  # though no row of the store changes
+        is_done = result.error is None and (result.changed or is_issued)
+        failure = self._write(
+            lambda stamp: to_line(result_record(result, call, stamp, principal, operator=operator), self._rules),
+            CHANGE if is_done else DENIAL,
+        )
+        if failure is not None and is_done and self._on_failure != "ignore":
+            raise RecordUnavailable(
+                "The request was carried out, but what it came to could not be recorded. "
+                "See what it did before you try it again."
+            ) from failure
+
+    def require_ready(self) -> None:
+        """Raise `DecisionUnavailable` where what is done next will certainly not be recorded."""
+        if self._pipeline is None or self._on_failure == "ignore":
+            return
+        try:
+            self._pipeline.require_thread()
+        except NotRecordedError as refusal:
+            message = "it cannot be recorded here, so it is not done: call it in a worker thread, of an open guard"
+            raise DecisionUnavailable(message) from refusal
 
     def note_authentication(
         self, error: IamGuardError, call: Call | None, *, kind: str = "unknown", credential_id: str | None = None
@@ -100,7 +154,9 @@ class Trail:
         """Note credentials that were refused; `credential_id` is what the caller claimed, as far as it is no secret."""
         self._telemetry.authenticated(kind, error)
         self._write(
-            lambda stamp: to_line(authentication_record(error, call, stamp, kind=kind, credential_id=credential_id))
+            lambda stamp: to_line(
+                authentication_record(error, call, stamp, kind=kind, credential_id=credential_id), self._rules
+            )
         )
 
     def count_authentication(self, kind: str) -> None:
@@ -120,7 +176,7 @@ class Trail:
         self._telemetry.undecided(error, action)
         self._write(
             lambda stamp: to_line(
-                error_record(error, call, stamp, principal=principal, action=action, resource=resource)
+                error_record(error, call, stamp, principal=principal, action=action, resource=resource), self._rules
             )
         )
 
@@ -141,6 +197,7 @@ class Trail:
 
     def close(self) -> None:
         """Write what waits and close; an Allow after this is refused like any other that cannot be recorded."""
+        self._declare_sampled(is_last=True)
         for kept in (self._sink, self._pipeline):
             if kept is not None:
                 kept.close()
@@ -176,13 +233,42 @@ class Trail:
                 _log_failure(error)
                 is_kept = pipeline.miss(row, "a record cannot be made")
             else:
-                is_kept = pipeline.put(line, row)
+                correction = partial(self._refused, stamp.event_id) if row.is_durable else None
+                is_kept = pipeline.put(line, row, correction=correction)
         except NotRecordedError as refusal:
             self._telemetry.failed()
             return refusal
         if not is_kept:
             self._telemetry.failed()
         return None
+
+    def _refused(self, event_id: str) -> bytes:
+        return refused_line(Stamp(self._clock(), self._new_id(), self._region), event_id)
+
+    # --- what is left out ----------------------------------------------------------------------------------------
+
+    def _leaves_out(self, sampling: Sampling) -> bool:
+        if not self.is_recording or not sampling.leaves_out():
+            return False
+        sampling.count(self._clock())
+        if self._pipeline is None:
+            self._declare_sampled()
+        return True
+
+    def _declare_sampled(self, *, is_last: bool = False) -> None:
+        """Write what is due of the count."""
+        due = None if self._sampling is None else self._sampling.due(is_last=is_last)
+        if due is not None:
+            self._write(lambda stamp: sampled_line(stamp, due))
+
+    def _sampled(self) -> bytes | None:
+        """Give the line that is due, for the writer of a pipeline."""
+        try:
+            due = None if self._sampling is None else self._sampling.due()
+            return None if due is None else sampled_line(Stamp(self._clock(), self._new_id(), self._region), due)
+        except Exception as error:  # noqa: BLE001 - the thread that writes must go on
+            _log_failure(error)
+            return None
 
 
 def _log_failure(error: Exception) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TextIO
 
@@ -16,6 +16,7 @@ import click
 from iam_guard.api_keys import MOST_API_KEYS_LISTED, ApiKeys, ListedApiKey
 from iam_guard.authn.api_key import NewApiKey
 from iam_guard.cli.options import JSON, STORE
+from iam_guard.cli.witnessed import witnessed
 from iam_guard.settings import load
 from iam_guard.store.opening import open_store
 
@@ -143,8 +144,6 @@ def _all(keys: ApiKeys, principal: str | None) -> Iterator[ListedApiKey]:
 
 @contextmanager
 def _keys(store: str) -> Iterator[ApiKeys]:
-    opened = open_store(store, load(), create=False)
-    try:
-        yield ApiKeys(opened)
-    finally:
-        opened.close()
+    settings = load()
+    with witnessed(store, settings) as witness, closing(open_store(store, settings, create=False)) as opened:
+        yield ApiKeys(opened, witness=witness)

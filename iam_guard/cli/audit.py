@@ -23,6 +23,7 @@ from iam_guard.audit.verdicts import MEANINGS, Report, ShardReport, TrailFinding
 from iam_guard.audit.verify import read_anchors, trail_bytes, verify_trail
 from iam_guard.cli.audit_activity import feed, generate_policy_command
 from iam_guard.cli.audit_consumers import export, tail
+from iam_guard.cli.audit_pseudonyms import pseudonym_command, pseudonym_key
 from iam_guard.cli.audit_query import query
 from iam_guard.cli.audit_replay import replay, shadow
 from iam_guard.cli.audit_ship import ship
@@ -41,7 +42,18 @@ def audit() -> None:
     """Verify the audit trail, prove what stands in it, read it, and decide its requests again."""
 
 
-for each in (tail, export, query, replay, shadow, generate_policy_command, feed, ship):
+for each in (
+    tail,
+    export,
+    query,
+    replay,
+    shadow,
+    generate_policy_command,
+    feed,
+    ship,
+    pseudonym_key,
+    pseudonym_command,
+):
     audit.add_command(each)
 
 

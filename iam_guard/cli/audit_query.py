@@ -24,6 +24,7 @@ from iam_guard.errors import ConfigurationError
 @click.option("--who-used", metavar="ROLE", help="Who used this role (its ARN or name), for what, first and last.")
 @click.option("--denied", is_flag=True, help="Who was denied what, why, and how often.")
 @click.option("--first-and-last-use", metavar="PRINCIPAL", help="What a principal or role did first and last.")
+@click.option("--changes", is_flag=True, help="Who changed or issued what by our own API, and what failed.")
 @click.option("--no-verify", is_flag=True, help="Believe what stands there; needs no key.")
 @KEYS
 @STORE
@@ -34,16 +35,22 @@ def query(
     who_used: str | None,
     denied: bool,
     first_and_last_use: str | None,
+    changes: bool,
     no_verify: bool,
     keys: tuple[str, ...],
     store: str,
     as_json: bool,
 ) -> None:
     """Ask the trail in FOLDER: SQL over the view `records`, or one of the ready-made questions."""
-    given = {"who-used": who_used, "denied": "" if denied else None, "first-and-last-use": first_and_last_use}
+    given = {
+        "who-used": who_used,
+        "denied": "" if denied else None,
+        "first-and-last-use": first_and_last_use,
+        "changes": "" if changes else None,
+    }
     chosen = [(name, asked) for name, asked in given.items() if asked is not None]
     if len(chosen) + (sql is not None) != 1:
-        raise click.UsageError("expected SQL, --who-used, --denied or --first-and-last-use")
+        raise click.UsageError("expected SQL, --who-used, --denied, --first-and-last-use or --changes")
     ring = None if no_verify else believed_keys(keys, store)
     module = _module()
     trail = module.open_trail(folder, ring)

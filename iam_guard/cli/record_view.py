@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from iam_guard.audit.call_kinds import RESULT_KINDS
 from iam_guard.audit.record_filter import action_of, member, principal_of, resource_of
 
 STYLES = {"Allowed": "green", "ImplicitlyDenied": "yellow", "ExplicitlyDenied": "red"}
@@ -25,18 +26,28 @@ def in_words(record: dict[str, Any]) -> Text:
     """Write a record: when, what came of it, who, what, on what, and why."""
     outcome = member(record, "iamGuard.outcome") or _without_outcome(record)
     text = Text(_clean(member(record, "eventTime")), style="dim")
-    text.append(
-        f" {_clean(outcome):17}", STYLES.get(outcome, OWN if member(record, "eventType") != "AwsApiCall" else "red")
-    )
+    text.append(f" {_clean(outcome):17}", STYLES.get(outcome) or _style(record))
     text.append(f" {_clean(principal_of(record))}", "bold")
     text.append(f" {_clean(action_of(record))}")
     if resource := resource_of(record):
         text.append(f" {_clean(resource)}", "cyan")
-    if reason := member(record, "iamGuard.reason"):
+    if reason := member(record, "iamGuard.reason") or _failure(record):
         text.append(f" {_clean(reason)}", "dim")
     if source := member(record, "sourceIPAddress"):
         text.append(f" from {_clean(source)}", "dim")
     return text
+
+
+def _failure(record: dict[str, Any]) -> str:
+    """Give the code of a call that was allowed and failed."""
+    return member(record, "errorCode") if member(record, "iamGuard.kind") in RESULT_KINDS else ""
+
+
+def _style(record: dict[str, Any]) -> str:
+    """Choose the colour of what is no decision."""
+    if member(record, "iamGuard.kind") in RESULT_KINDS:
+        return "red" if member(record, "errorCode") else "green"
+    return OWN if member(record, "eventType") != "AwsApiCall" else "red"
 
 
 def _without_outcome(record: dict[str, Any]) -> str:

@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TextIO
 
 import click
 
 from iam_guard.cli.options import JSON, STORE
+from iam_guard.cli.witnessed import witnessed
 from iam_guard.settings import load
 from iam_guard.store.opening import open_store
 from iam_guard.store.resource_policies import MOST_LISTED, ListedPolicy, ResourcePolicies
@@ -91,8 +92,6 @@ def _all(policies: ResourcePolicies, account: str | None) -> Iterator[ListedPoli
 
 @contextmanager
 def _policies(store: str) -> Iterator[ResourcePolicies]:
-    opened = open_store(store, load(), create=False)
-    try:
-        yield ResourcePolicies(opened)
-    finally:
-        opened.close()
+    settings = load()
+    with witnessed(store, settings) as witness, closing(open_store(store, settings, create=False)) as opened:
+        yield ResourcePolicies(opened, witness)

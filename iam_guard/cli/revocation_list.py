@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TextIO
 
 import click
 
 from iam_guard.cli.options import JSON, STORE
+from iam_guard.cli.witnessed import witnessed
 from iam_guard.settings import load
 from iam_guard.store.certificate_trust import RevocationLists
 from iam_guard.store.opening import open_store
@@ -62,8 +63,6 @@ def told_lists(store: str, as_json: bool) -> None:
 
 @contextmanager
 def _lists(store: str) -> Iterator[RevocationLists]:
-    opened = open_store(store, load(), create=False)
-    try:
-        yield RevocationLists(opened)
-    finally:
-        opened.close()
+    settings = load()
+    with witnessed(store, settings) as witness, closing(open_store(store, settings, create=False)) as opened:
+        yield RevocationLists(opened, witness)

@@ -19,8 +19,10 @@ import uvicorn
 
 from iam_guard.assemble import guard_on
 from iam_guard.cli.options import STORE
+from iam_guard.cli.witnessed import seed_applied, witness_of
 from iam_guard.enforcement.service import Service
 from iam_guard.errors import ConfigurationError
+from iam_guard.model.result import CallResult
 from iam_guard.settings import Settings, load
 from iam_guard.store.first_account import create_first_account
 from iam_guard.store.opening import init_store, is_seed_file, open_store, store_file
@@ -72,11 +74,13 @@ def serve(
     with _bound(host, port) as listener:
         settings = _with_issuer(load(), listener)
         opened = open_store(store, settings) if is_seed_file(store) else init_store(store, settings)
-        _fill(opened, seed, root_access_key, account, partition=settings.partition)
+        done = _fill(opened, seed, root_access_key, account, partition=settings.partition)
         snapshot = _snapshot_of(opened) if allow_reset else None
         guard = guard_on(opened, settings, services=[Service(each) for each in services], database=store_file(store))
         api = aws_api(guard)
         try:
+            for each in done:
+                witness_of(guard.trail).note(each)
             _listen(api if snapshot is None else Resettable(api, snapshot.restore, guard), listener)
         finally:
             if snapshot is not None:
@@ -84,19 +88,27 @@ def serve(
             guard.close()
 
 
-def _fill(opened: SourceStore, seed: Path | None, root_access_key: str | None, account: str, *, partition: str) -> None:
+def _fill(
+    opened: SourceStore, seed: Path | None, root_access_key: str | None, account: str, *, partition: str
+) -> list[CallResult]:
+    """Put in what the options say; give what was done, for the audit trail that is opened on it."""
     if seed is None and root_access_key is None:
-        return
+        return []
     if not isinstance(opened, SqlStore):
         raise ConfigurationError("a store that follows a file is changed by its file only", place="store")
+    done: list[CallResult] = []
     if seed is not None:
         from_file = import_module("iam_guard.store.seed")
-        from_file.apply_seed(opened, from_file.load_seed(seed, partition=partition))
+        if changes := from_file.apply_seed(opened, from_file.load_seed(seed, partition=partition)):
+            done.append(seed_applied(changes, seed))
     if root_access_key is not None:
         key_id, colon, secret = root_access_key.partition(":")
         if not colon or not secret:
             raise ConfigurationError("expected ID:SECRET", place="--root-access-key")
-        create_first_account(opened, account, key_id, secret)
+        if create_first_account(opened, account, key_id, secret):
+            asked = {"accountId": account, "rootAccessKeyId": key_id}
+            done.append(CallResult(action="iam-guard:CreateAccount", owner=account, parameters=asked))
+    return done
 
 
 def _snapshot_of(opened: SourceStore) -> Snapshot:

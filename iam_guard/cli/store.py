@@ -13,6 +13,7 @@ import click
 
 from iam_guard.audit.signing_keys import audit_key_file, create_signing_key_file, read_signing_keys
 from iam_guard.cli.options import JSON, STORE
+from iam_guard.cli.witnessed import seed_applied, witnessed
 from iam_guard.settings import load
 from iam_guard.store.engine import database_file
 from iam_guard.store.opening import init_store, open_database
@@ -43,11 +44,15 @@ def apply(file: Path, prune: bool, store: str, as_json: bool) -> None:
     """Apply a seed FILE: afterwards the store holds what it declares. A bad file changes nothing."""
     settings = load()
     seed = load_seed(file, partition=settings.partition)
-    opened = open_database(store, settings)
-    try:
-        changes = apply_seed(opened, seed, prune=prune)
-    finally:
-        opened.close()
+    with witnessed(store, settings) as witness:
+        opened = open_database(store, settings)
+        try:
+            witness.prepare()
+            changes = apply_seed(opened, seed, prune=prune)
+        finally:
+            opened.close()
+        if changes:
+            witness.note(seed_applied(changes, file, prune=prune))
     _print_lines(changes.lines, otherwise="no changes", as_json=as_json)
 
 

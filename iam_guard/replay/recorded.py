@@ -1,7 +1,7 @@
 """What an audit record says of a decided request: enough to decide it again, or why it is not enough.
 
-What was masked or cut counts as not told, never as the text that stands there instead. Must not live here: what a
-record has (`audit/record`), deciding (`replayer`).
+What was masked, cut, dropped or made a pseudonym counts as not told, never as the text that stands there instead. Must
+not live here: what a record has (`audit/record`), deciding (`replayer`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,14 @@ _EARLIEST_MINOR = 1
 """The version 1.1 of `iamGuard` is the first that tells what a decision read."""
 _AMAZON = ".amazonaws.com"
 _NEEDED = ("/userIdentity", "/eventSource", "/eventName", "/resources", "/recipientAccountId", "/iamGuard/policySet")
-_OF_THE_CALL = {"/sourceIPAddress": "aws:sourceip", "/userAgent": "aws:useragent", "/awsRegion": "aws:requestedregion"}
+_NOT_NEEDED = ("/userIdentity/accessKeyId", "/userIdentity/userName")
+_OF_THE_CALL = {
+    "/sourceIPAddress": "aws:sourceip",
+    "/userAgent": "aws:useragent",
+    "/awsRegion": "aws:requestedregion",
+    "/tlsDetails": "aws:securetransport",
+}
+_MARKS = ("redacted", "truncated", "dropped", "pseudonymised")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +81,15 @@ def _problem(record: Mapping[str, Any]) -> str | None:
         return "the record is of a version that does not tell what the decision read"
     if said.get("error") is not None:
         return "no decision could be made at the time"
-    if any(place.startswith(_NEEDED) for place in _spoilt(said)):
-        return "the caller, the action or the resource was masked or cut"
+    if any(place.startswith(_NEEDED) and place not in _NOT_NEEDED for place in _spoilt(said)):
+        return "the caller, the action or the resource was masked, cut or made a pseudonym"
     if record["userIdentity"].get("sessionContext", {}).get("assumedRoot") is not None:
         return "sessions of AssumeRoot carry policies that no record has"
     return None
 
 
 def _spoilt(said: Mapping[str, Any]) -> list[str]:
-    return [*said.get("redacted", ()), *said.get("truncated", ())]
+    return [place for mark in _MARKS for place in said.get(mark, ())]
 
 
 def _decision(record: Mapping[str, Any]) -> RecordedDecision:
@@ -182,8 +189,8 @@ def _call(record: Mapping[str, Any]) -> Call | None:
         method=asked.get("method"),
         path=asked.get("path"),
         host=asked.get("host"),
-        source_ip=record["sourceIPAddress"],
-        user_agent=record["userAgent"],
+        source_ip=record.get("sourceIPAddress"),
+        user_agent=record.get("userAgent"),
         secure="tlsDetails" in record,
         region=record["awsRegion"],
     )

@@ -15,12 +15,19 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
 from iam_guard.authn.oidc import TokenVerifier
-from iam_guard.errors import AccessDenied, ConcurrentModification, MissingAuthenticationToken, NotSupported
+from iam_guard.errors import (
+    AccessDenied,
+    ConcurrentModification,
+    IamGuardError,
+    MissingAuthenticationToken,
+    NotSupported,
+)
 from iam_guard.federation.role_session import not_admitted
 from iam_guard.federation.web_identity import Vouched
 from iam_guard.model.context import Given
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import Resource
+from iam_guard.model.result import ChangedDocument
 from iam_guard.services.call import Input, Output, ServiceCall
 from iam_guard.services.paging import stamped, unstamped
 from iam_guard.services.session_limits import refuse_out_of_reach
@@ -57,6 +64,17 @@ class Proving(NamedTuple):
     now: int
 
 
+DigestOf: TypeAlias = Callable[[ServiceCall, Input], str | None]
+"""Gives the digest of a policy document as it stands; None where there is none."""
+
+
+class Digests(NamedTuple):
+    """Finds the document that a call changes: what it replaces or removes, and what it wrote."""
+
+    before: DigestOf
+    after: DigestOf
+
+
 Further: TypeAlias = Callable[[ServiceCall, Input], "Sequence[Permission]"]
 """Gives what else a call needs permission for: `iam:PassRole`, `iam:TagUser`."""
 Authorize: TypeAlias = Callable[[Permission], object]
@@ -87,6 +105,8 @@ class Operation:
     """Of an operation that is not signed: verifies the token that is shown, before there is a transaction."""
     asks: Further | None = None
     """Gives all questions, in the place of those that follow from `target`, `keys` and `further`."""
+    digests: Digests | None = None
+    """Of an operation that is about a policy document: finds it, for the audit record."""
 
     def changes(self, given: Input) -> bool:
         """Tell whether a call may change rows."""
@@ -113,6 +133,15 @@ class Service:
         return found
 
 
+class Performed(NamedTuple):
+    """What came of an operation. `document` is what `Operation.digests` found, `epoch` of the state with the change."""
+
+    output: Output
+    changed: bool
+    epoch: int | None
+    document: ChangedDocument | None
+
+
 def run(
     service: Service,
     name: str,
@@ -125,8 +154,12 @@ def run(
     issuer_url: str = "",
     tokens: TokenVerifier | None = None,
     app_services: frozenset[str] = frozenset(),
-) -> Output:
-    """Run an operation for a caller who may; raise what it is refused with, and then nothing has changed."""
+    is_recorded: bool = False,
+) -> Performed:
+    """Run an operation for a caller who may; raise what it is refused with, and then nothing has changed.
+
+    `is_recorded` says that somebody wants to know what became of the policy document that it is about.
+    """
     operation = service.operation(name)
     vouched = None
     if operation.prove is not None and tokens is not None:
@@ -158,8 +191,15 @@ def run(
             decided = wanted
         with transaction() as records:
             call = call_with(records)
-            if wanted_by(call) == decided:
-                return stamped(operation.handle(call, given) or {}, purpose)
+            is_as_decided = wanted_by(call) == decided
+            if is_as_decided:
+                digests = operation.digests if is_recorded else None
+                before = None if digests is None else _digest(digests.before, call, given)
+                output = stamped(operation.handle(call, given) or {}, purpose)
+                after = None if digests is None else _digest(digests.after, call, given)
+        if is_as_decided:
+            document = None if digests is None else ChangedDocument(before, after)
+            return Performed(output, records.changed, records.epoch, document)
     raise ConcurrentModification("The entity was changed by another request at the same time, try again.")
 
 
@@ -178,6 +218,14 @@ def _ask(authorize: Authorize, wanted: Permission, caller: Principal, *, gives_r
         if gives_reasons:
             raise
         raise not_authorized(caller, wanted.action, wanted.resource.arn, refusal.decision) from None
+
+
+def _digest(find: DigestOf, call: ServiceCall, given: Input) -> str | None:
+    """Find a document for the record. What the call itself is refused for, it is told by the call."""
+    try:
+        return find(call, given)
+    except IamGuardError:
+        return None
 
 
 def _permissions(action: str, operation: Operation, call: ServiceCall, given: Input) -> list[Permission]:

@@ -19,6 +19,7 @@ from sqlalchemy import Connection
 
 from iam_guard.errors import InvalidInput, NoSuchEntity
 from iam_guard.model.certificates import read_revocation_list
+from iam_guard.model.result import CallResult, Unwitnessed, Witness
 from iam_guard.model.trust import ALL_NAMES, CertificateProfile, CertificateTrust, TrustAnchor
 from iam_guard.store import queries
 from iam_guard.store.protocol import RecordStore
@@ -83,18 +84,22 @@ class KnownRevocationList(NamedTuple):
 class RevocationLists:
     """The revocation lists that a store holds. Safe to share between threads."""
 
-    def __init__(self, store: RecordStore) -> None:
+    def __init__(self, store: RecordStore, witness: Witness | None = None) -> None:
         self._store = store
+        self._witness = witness or Unwitnessed()
 
     def put(self, anchor: str, text: str) -> None:
         """Import a list (PEM) for a trust anchor, by its id, in the place of an older one of the same authority.
 
         Raises `NoSuchEntity`, `StoreIsReadOnly`, and `InvalidInput` for a list that cannot be used or is older than the
-        present one, for what was revoked once must not come back by mistake.
+        present one, for what was revoked once must not come back by mistake; `RecordUnavailable` where it is imported
+        and cannot be recorded.
         """
+        self._witness.prepare()
         read = read_revocation_list(text)
         with self._store.changing() as records:
-            if records.one(trust_anchors, id=anchor) is None:
+            trusted = records.one(trust_anchors, id=anchor)
+            if trusted is None:
                 raise NoSuchEntity(f"The trust anchor {anchor[:64]} cannot be found.")
             authority = authority_of(read)
             known = records.one(revocation_lists, anchor_id=anchor, authority=authority)
@@ -105,6 +110,9 @@ class RevocationLists:
                 raise InvalidInput("expected a revocation list that is not older than the present one")
             else:
                 records.update(revocation_lists, {"text": text}, anchor_id=anchor, authority=authority)
+        told = {"trustAnchorId": anchor, "issuer": read.issuer.rfc4514_string(), "revoked": len(read)}
+        owner, epoch = trusted["account"], records.epoch
+        self._witness.note(CallResult(action="iam-guard:PutRevocationList", owner=owner, parameters=told, epoch=epoch))
 
     def list(self) -> list[KnownRevocationList]:
         """Tell the lists of all trust anchors."""

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from iam_guard.errors import InvalidInput, NoSuchEntity
 from iam_guard.model.arn import Arn, is_account_id, is_of_our_own
 from iam_guard.model.decision import PolicyType
+from iam_guard.model.result import CallResult, ChangedDocument, Unwitnessed, Witness
 from iam_guard.policy.quota import RESOURCE
 from iam_guard.policy.write import validate_for_write
 from iam_guard.store.bindings import current_text
@@ -35,16 +36,18 @@ class ListedPolicy(NamedTuple):
 class ResourcePolicies:
     """The resource-based policies that a store holds. Safe to share between threads."""
 
-    def __init__(self, store: RecordStore) -> None:
+    def __init__(self, store: RecordStore, witness: Witness | None = None) -> None:
         self._store = store
+        self._witness = witness or Unwitnessed()
 
     def put(self, arn: str, document: Mapping[str, Any] | str, *, account: str | None = None) -> None:
         """Attach a policy to a resource, in the place of any other.
 
         `document` is a dict or JSON text, which is kept as written. `account` owns the resource; it need not be said
         where the ARN says it. Raises `InvalidInput`, `PolicyError`, `LimitExceeded`; `NoSuchEntity` for an account that
-        the store does not hold; `StoreIsReadOnly`.
+        the store does not hold; `StoreIsReadOnly`; `RecordUnavailable` where it is put and cannot be recorded.
         """
+        self._witness.prepare()
         owner = _owner(arn, account)
         checked = validate_for_write(document, PolicyType.RESOURCE, partition=self._store.partition)
         RESOURCE.check(RESOURCE.size(checked.text))
@@ -63,6 +66,19 @@ class ResourcePolicies:
                 records.update(resources, values, arn=arn)
             else:
                 raise InvalidInput(f"the resource `{arn}` belongs to another account", place="account")
+            before = None if known is None else known["digest"]
+        told = {"resourceArn": arn, "policy": checked.text}
+        replaced = ChangedDocument(before, checked.digest)
+        self._witness.note(
+            CallResult(
+                action="iam-guard:PutResourcePolicy",
+                resource=arn,
+                owner=owner,
+                parameters=told,
+                document=replaced,
+                epoch=records.epoch,
+            )
+        )
 
     def get(self, arn: str) -> str | None:
         """Give the policy of a resource as text, None where it has none; principals that are gone show their ids."""
@@ -71,7 +87,8 @@ class ResourcePolicies:
             return None if row is None else self._current(records, row)
 
     def delete(self, arn: str) -> None:
-        """Take the policy of a resource away. Raises `NoSuchEntity` where there is none, `StoreIsReadOnly`."""
+        """Take the policy of a resource away. Raises `NoSuchEntity` where there is none, and what `put` raises."""
+        self._witness.prepare()
         with self._store.changing() as records:
             row = records.one(resources, arn=arn, text=PRESENT)
             if row is None:
@@ -80,6 +97,16 @@ class ResourcePolicies:
                 records.update(resources, {"text": None, "digest": None, "bindings": {}}, arn=arn)
             else:
                 records.delete(resources, arn=arn)
+        self._witness.note(
+            CallResult(
+                action="iam-guard:DeleteResourcePolicy",
+                resource=arn,
+                owner=row["account"],
+                parameters={"resourceArn": arn},
+                document=ChangedDocument(before=row["digest"]),
+                epoch=records.epoch,
+            )
+        )
 
     def list(
         self, *, account: str | None = None, after: str | None = None, limit: int = MOST_LISTED

@@ -19,6 +19,7 @@ import anyio.to_thread
 
 from iam_guard.asgi.body import Receive, read_body
 from iam_guard.asgi.sign_in import verified
+from iam_guard.audit.call_kinds import SESSION_ISSUE, kind_of
 from iam_guard.authn.verify import AnyCredential, claim_of, credential_of, extract
 from iam_guard.enforcement.connection import Connection
 from iam_guard.enforcement.requirement import MARK, OWN_GUARD
@@ -32,11 +33,13 @@ from iam_guard.errors import (
 from iam_guard.guard import Guard
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.request import Call
-from iam_guard.services.operation import Permission, run
+from iam_guard.model.result import CallResult
+from iam_guard.services.operation import Performed, Permission, run
 from iam_guard.wire.dispatch import DEFAULT, Destination, destination, destination_of
 from iam_guard.wire.exchange import Parameters, WireAnswer, WireCall, WireRequest
 from iam_guard.wire.faults import MalformedBody
 from iam_guard.wire.issuer import answer_for_issuer, issuer_document
+from iam_guard.wire.told import told_input, told_output
 from iam_guard.wire.validation import validate
 from iam_guard.wire.xml_text import NOT_IN_XML
 
@@ -135,7 +138,7 @@ class AwsApi:
 class _OneCall:
     """What is known so far of one call, for its answer and for the audit trail."""
 
-    __slots__ = ("action", "decided", "destination", "facts", "guard", "is_noted", "principal")
+    __slots__ = ("action", "destination", "facts", "first", "guard", "is_noted", "is_refused", "principal", "wanted")
 
     def __init__(self, guard: Guard, facts: Call) -> None:
         self.guard = guard
@@ -143,12 +146,18 @@ class _OneCall:
         self.destination: Destination = destination_of(DEFAULT)
         self.principal: Principal | None = None
         self.action = "iam-guard:Decide"
-        self.decided = False
+        self.wanted: WireCall | None = None
+        self.first: Permission | None = None
+        """What was asked about the operation itself, the last time that it was tried."""
+        self.is_refused = False
+        """Whether the last decision was no, or could not be made; then its record says all there is."""
         self.is_noted = False
 
     def run(self, wanted: WireCall, principal: Principal) -> Parameters:
-        """Run the operation for its caller; called in a worker thread."""
-        return run(
+        """Run the operation for its caller, and note what it came to; called in a worker thread."""
+        self.wanted = wanted
+        is_recorded = self.guard.trail.is_recording
+        performed = run(
             self.destination.service,
             wanted.operation.name,
             wanted.parameters,
@@ -159,18 +168,53 @@ class _OneCall:
             issuer_url=self.guard.settings.issuer_url,
             tokens=self.guard.tokens,
             app_services=frozenset(each.service for each in self.guard.catalogues),
+            is_recorded=is_recorded,
         )
+        row = self.destination.service.operation(wanted.operation.name)
+        if is_recorded and (row.changes(wanted.parameters) or kind_of(self.action) == SESSION_ISSUE):
+            self.is_noted = True
+            self._note(wanted, principal, performed)
+        return performed.output
 
     def _authorize(self, principal: Principal, wanted: Permission) -> None:
-        self.decided = True
+        if self.first is None or wanted.action == self.action:
+            self.first = wanted
+        self.is_refused = True
         asking = wanted.principal or principal
         self.guard.authorize(asking, wanted.action, wanted.resource, wanted.context, call=self.facts)
+        self.is_refused = False
+
+    def _note(
+        self, wanted: WireCall, principal: Principal, performed: Performed | None, error: IamGuardError | None = None
+    ) -> None:
+        """Note what an allowed call came to: what it did, or that it failed."""
+        first = self.first
+        given = told_input(wanted.operation.input, wanted.parameters)
+        gave = told_output(wanted.operation.output, performed.output if performed else {})
+        result = CallResult(
+            action=self.action,
+            resource="*" if first is None else first.resource.arn,
+            owner=None if first is None else first.resource.account,
+            parameters=given.members,
+            elements=gave.members,
+            masked=(*given.masked, *gave.masked),
+            document=performed.document if performed else None,
+            changed=performed is not None and performed.changed,
+            epoch=performed.epoch if performed else None,
+            error=error,
+        )
+        asking = principal if first is None else first.principal or principal
+        self.guard.trail.note_result(result, self.facts, asking)
 
     def report(self, error: IamGuardError) -> None:
-        """Note what no decision noted."""
+        """Note what no decision noted: that there was none, or that the call was allowed and failed."""
         if error.fault == "receiver" and not isinstance(error, DecisionUnavailable):
             _log.error("%s: %s", self.action, error)
-        if not self.decided and not self.is_noted:
+        if self.is_noted or self.is_refused:
+            return
+        if self.first is not None and self.wanted is not None and self.principal is not None:
+            self._note(self.wanted, self.principal, None, error)
+        else:
             self.guard.trail.note_error(error, self.facts, action=self.action, resource="*", principal=self.principal)
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import NamedTuple
 
-from iam_guard.errors import Fault, IamGuardError, PolicyError, RequestTooLarge
+from iam_guard.errors import Fault, IamGuardError, PolicyError, RecordUnavailable, RequestTooLarge
 from iam_guard.wire.faults import ValidationFailure
 from iam_guard.wire.model import Api, Shape
 
@@ -94,6 +94,6 @@ def _status(error: IamGuardError, api: Api) -> int:
 def _sentence(error: IamGuardError, *, is_modelled: bool) -> str:
     if isinstance(error, PolicyError):
         return error.sentence
-    if error.fault == "sender" or is_modelled:
+    if error.fault == "sender" or is_modelled or isinstance(error, RecordUnavailable):
         return error.message
     return _GENERAL.get(error.wire_status, _GENERAL[500])

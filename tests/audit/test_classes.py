@@ -47,12 +47,12 @@ def test_an_allow_belongs_to_the_class_that_its_action_names(action: str, row: R
 
 
 def test_only_what_reads_may_go_on_by_default() -> None:
-    assert classes_that_refuse(("read",)) == {"admin", "write"}
-    assert classes_that_refuse(()) == {"admin", "write", "read"}
-    assert classes_that_refuse(("read", "write")) == {"admin"}
+    assert classes_that_refuse(("read",)) == {"admin", "change", "write"}
+    assert classes_that_refuse(()) == {"admin", "change", "write", "read"}
+    assert classes_that_refuse(("read", "write")) == {"admin", "change"}
 
 
-@pytest.mark.parametrize("name", ["admin", "denial", "reads", ""])
+@pytest.mark.parametrize("name", ["admin", "change", "denial", "reads", ""])
 def test_no_other_class_can_be_chosen(name: str) -> None:
     """Least of all that administration goes on unrecorded."""
     with pytest.raises(ConfigurationError, match="expected classes of read, write"):
@@ -66,4 +66,4 @@ def test_the_page_has_the_table() -> None:
     assert rows[: len(CLASSES)] == [
         f"| `{row.name}` | {row.holds} | {row.waits} | {row.on_failure.value} |" for row in CLASSES
     ]
-    assert [row.on_failure for row in CLASSES if row.is_durable] == [OnFailure.REFUSE]
+    assert [row.on_failure for row in CLASSES if row.is_durable] == [OnFailure.REFUSE, OnFailure.TELL]

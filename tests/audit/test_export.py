@@ -37,6 +37,7 @@ def session(name: str, resource: str | None, outcome: str = "Allowed") -> dict[s
 
 
 ROLE = "arn:aws:iam::444455556666:role/security/Auditor"
+RECORDS["session-with-masked-parts"] = {**RECORDS["session-issued"], "responseElements": {"omitted": True}}
 RECORDS["role-assumed"] = session("AssumeRole", ROLE)
 RECORDS["session-token"] = session("GetSessionToken", None)
 RECORDS["gap"] = json.loads(gap_line(Stamp(NOON, "0b6f0f3c-0c0a-4b6e-9a57-3c1c5f1d2e3f"), Gap("DiskFull", lost=3)))
@@ -101,11 +102,37 @@ def test_an_ocsf_event_has_what_its_class_demands(name: str) -> None:
 
 def test_which_class_a_record_becomes() -> None:
     classes = {name: ocsf_event(record)["class_uid"] for name, record in RECORDS.items()}
-    others = {"authentication-refused": 3002, "role-assumed": 3003, "session-token": 3003}
+    sessions = dict.fromkeys(("session-issued", "session-failed", "session-with-masked-parts"), 3003)
+    others = {"authentication-refused": 3002, **sessions}
     assert classes == {name: others.get(name, 6003) for name in RECORDS}
     denied = session("AssumeRole", ROLE, "ImplicitlyDenied")
     assert ocsf_event(denied)["class_uid"] == 6003  # no session came of it
-    assert ocsf_event(RECORDS["role-assumed"])["iam_roles"] == [{"name": "Auditor", "uid": ROLE}]
+    assert ocsf_event(RECORDS["role-assumed"])["class_uid"] == 6003  # what it came to has a record of its own
+    assert ocsf_event(RECORDS["session-issued"])["iam_roles"] == [{"name": "Auditor", "uid": ROLE}]
+
+
+def test_an_event_tells_the_session_that_was_given() -> None:
+    """Whose later calls are found by the id of its key."""
+    given = ocsf_event(RECORDS["session-issued"])["session"]
+    assert given["credential_uid"] == "ASIAIOSFODNN7EXAMPLE"
+    assert given["uid_alt"] == "arn:aws:sts::444455556666:assumed-role/Auditor/carol"
+    assert given["expiration_time"] == 1777867321000
+
+
+def test_an_event_says_whether_a_call_succeeded_where_that_is_known() -> None:
+    """A decision cannot know; what a call came to does: 1 success, 2 failure."""
+    told = {name: ocsf_event(RECORDS[name])["status_id"] for name in ("iam-action-allowed", "user-allowed")}
+    assert set(told.values()) == {0}
+    names = ("policy-changed", "session-issued", "session-failed", "call-failed", "changed-by-operator")
+    assert [ocsf_event(RECORDS[name])["status_id"] for name in names] == [1, 1, 2, 2, 1]
+
+
+def test_the_parameters_of_a_call_are_no_facts_of_http() -> None:
+    """A user has a path, too."""
+    event, log = ocsf_event(RECORDS["call-failed"]), log_record(RECORDS["call-failed"])
+    assert "http_request" not in event
+    assert event["api"]["request"]["data"] == {"path": "/staff/", "userName": "eve"}
+    assert "url.path" not in {each["key"] for each in log["attributes"]}
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,10 @@ import pytest
 from iam_guard.audit import append_file
 from iam_guard.audit.append_file import AppendFile
 from iam_guard.audit.checkpoint import notes_of, open_checkpoint
-from iam_guard.audit.classes import ADMIN, DENIAL, READ, WRITE, RecordClass
+from iam_guard.audit.classes import ADMIN, CHANGE, DENIAL, READ, WRITE, RecordClass
+from iam_guard.audit.own_records import refused_line
 from iam_guard.audit.pipeline import NotRecordedError, Pipeline
+from iam_guard.audit.record import Stamp
 from iam_guard.audit.segments import SegmentLimits
 from iam_guard.audit.shard import is_ended, shards_of
 from iam_guard.audit.sinks import ListSink
@@ -311,6 +313,62 @@ def test_a_durable_record_that_waits_too_long_is_refused_and_withdrawn(
     assert gaps_in(tmp_path)[0]["refused"] == 1
 
 
+def corrections_in(trail: Path) -> list[str]:
+    facts = [each["iamGuard"] for each in facts_in(trail)]
+    return [each["refusedEventID"] for each in facts if each["kind"] == "audit_refused"]
+
+
+def correction(number: int) -> bytes:
+    return refused_line(Stamp(NOON, f"correction-{number}"), f"id-{number}")
+
+
+def test_a_record_that_turns_up_although_its_request_was_refused_is_corrected(
+    tmp_path: Path, opened: Callable[..., Pipeline], disk: Disk
+) -> None:
+    """It was being written when its request stopped waiting; of one that was withdrawn there is nothing to correct."""
+    pipeline = opened(durable_wait=0.1)
+    with held(disk):
+        with pytest.raises(NotRecordedError, match="in time"):
+            pipeline.put(record(0), ADMIN, correction=correction(0))
+        with pytest.raises(NotRecordedError, match="in time"):
+            pipeline.put(record(1), ADMIN, correction=correction(1))
+    pipeline.close()
+    assert ids_in(tmp_path) == ["id-0"]
+    assert corrections_in(tmp_path) == ["id-0"]
+    assert gaps_in(tmp_path)[0]["refused"] == 2
+
+
+def test_what_is_done_is_told_and_comes_when_it_can(
+    tmp_path: Path, opened: Callable[..., Pipeline], disk: Disk
+) -> None:
+    """Whether it waited or was being written: what it says has happened, so nothing is missing."""
+    pipeline = opened(durable_wait=0.1)
+    with held(disk):
+        for number in range(2):
+            with pytest.raises(NotRecordedError, match="written when it can be"):
+                pipeline.put(record(number), CHANGE)
+        assert pipeline.usage().waiting == 1
+    pipeline.close()
+    assert ids_in(tmp_path) == ["id-0", "id-1"]
+    assert gaps_in(tmp_path) == []
+    assert verdicts(tmp_path) == []
+
+
+def test_what_is_done_and_finds_no_place_is_lost_not_refused(
+    tmp_path: Path, opened: Callable[..., Pipeline], disk: Disk
+) -> None:
+    """The gap says that something happened of which nothing is known."""
+    pipeline = opened(ring=1, durable_wait=0.05)
+    with held(disk):
+        fill(pipeline, disk)
+        with pytest.raises(NotRecordedError, match="no place"):
+            pipeline.put(record(9), CHANGE)
+    pipeline.close()
+    [gap] = gaps_in(tmp_path)
+    assert gap["lost"] == 1
+    assert "refused" not in gap
+
+
 # --- the disk is broken ----------------------------------------------------------------------------------------------
 
 
@@ -343,6 +401,40 @@ def test_a_disk_that_fails_refuses_at_once_and_keeps_what_it_took(
     assert (gap["lost"], gap["refused"]) == (2, 2)
     assert caplog.text.count("the audit trail cannot be written") == 1
     assert "the audit trail is written again" in caplog.text
+
+
+def test_a_disk_that_fails_keeps_what_is_done_and_corrects_nothing(
+    tmp_path: Path, opened: Callable[..., Pipeline], disk: Disk
+) -> None:
+    """A decision that was refused is not in the trail; what a call came to is written as soon as it can be."""
+    pipeline = opened()
+    pipeline.put(record(0), ADMIN)
+    disk.error = OSError(errno.EIO, "Input/output error")
+    with pytest.raises(NotRecordedError, match="written when it can be"):
+        pipeline.put(record(1), CHANGE)
+    with pytest.raises(NotRecordedError):
+        pipeline.put(record(2), ADMIN, correction=correction(2))
+    disk.error = None
+    pipeline.close()
+    assert ids_in(tmp_path) == ["id-0", "id-1"]
+    assert corrections_in(tmp_path) == []
+
+
+def test_what_a_failed_sync_leaves_in_the_file_is_corrected(
+    tmp_path: Path, opened: Callable[..., Pipeline], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline = opened()
+    pipeline.put(record(0), ADMIN)
+
+    def fail(descriptor: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(append_file, "_sync", fail)
+        with pytest.raises(NotRecordedError, match="did not get to the disk"):
+            pipeline.put(record(1), ADMIN, correction=correction(1))
+    pipeline.close()
+    assert corrections_in(tmp_path) == ["id-1"]
 
 
 def test_a_sync_that_fails_refuses_and_writes_nothing_twice(
@@ -435,7 +527,7 @@ def test_a_line_that_the_writer_cannot_make_is_missing_and_the_others_are_kept(
 # --- the end ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("row", [READ, WRITE, ADMIN])
+@pytest.mark.parametrize("row", [READ, WRITE, ADMIN, CHANGE])
 def test_after_the_close_every_allow_is_refused(row: RecordClass, opened: Callable[..., Pipeline]) -> None:
     pipeline = opened()
     pipeline.put(record(0), READ)

@@ -24,11 +24,19 @@ from iam_guard.audit.record import (
     reason_word,
 )
 from iam_guard.audit.redaction import to_line
-from iam_guard.errors import InvalidClientTokenId, StoreUnavailable, UndecidedEndpoint
+from iam_guard.audit.result_record import result_record
+from iam_guard.errors import (
+    EntityAlreadyExists,
+    InvalidClientTokenId,
+    LimitExceeded,
+    StoreUnavailable,
+    UndecidedEndpoint,
+)
 from iam_guard.evaluation.authorizer import compile_policies
 from iam_guard.model.decision import Decision, Outcome, PolicyRef, PolicyType, Reason
 from iam_guard.model.principal import Credential, Principal
 from iam_guard.model.request import AccessRequest, Call
+from iam_guard.model.result import CallResult, ChangedDocument
 
 GOLDEN = Path(__file__).parent / "golden"
 STAMP = Stamp(datetime(2026, 5, 4, 3, 2, 1, 987654, tzinfo=UTC), "0b6f0f3c-0c0a-4b6e-9a57-3c1c5f1d2e3f")
@@ -154,6 +162,89 @@ RECORDS: dict[str, dict[str, object]] = {
         decision(ALLOWED, ALICE, BY_IDENTITY),
         replace(CALL, path="/x?token=1", user_agent="Bearer abc.def " + "x" * 5000, host=None),
         STAMP,
+    ),
+}
+
+ASKED = replace(CALL, method="POST", path="/", host="iam.example.org")
+RECORDS |= {
+    "policy-changed": result_record(
+        CallResult(
+            action="iam:PutUserPolicy",
+            resource="arn:aws:iam::111122223333:user/eve",
+            owner="111122223333",
+            parameters={"userName": "eve", "policyName": "Read", "policyDocument": '{"Version":"2012-10-17"}'},
+            document=ChangedDocument("0a" * 32, "1b" * 32),
+            epoch=43,
+        ),
+        ASKED,
+        TRACED,
+        ALICE,
+    ),
+    "session-issued": result_record(
+        CallResult(
+            action="sts:AssumeRole",
+            resource="arn:aws:iam::444455556666:role/security/Auditor",
+            owner="444455556666",
+            parameters={"roleArn": "arn:aws:iam::444455556666:role/security/Auditor", "roleSessionName": "carol"},
+            elements={
+                "credentials": {
+                    "accessKeyId": "ASIAIOSFODNN7EXAMPLE",
+                    "secretAccessKey": "[redacted]",
+                    "sessionToken": "[redacted]",
+                    "expiration": "2026-05-04T04:02:01Z",
+                },
+                "assumedRoleUser": {
+                    "assumedRoleId": "AROAEXAMPLEAUDITOR001:carol",
+                    "arn": "arn:aws:sts::444455556666:assumed-role/Auditor/carol",
+                },
+            },
+            masked=(
+                "/responseElements/credentials/secretAccessKey",
+                "/responseElements/credentials/sessionToken",
+            ),
+            changed=False,
+        ),
+        ASKED,
+        STAMP,
+        ALICE,
+    ),
+    "session-failed": result_record(
+        CallResult(
+            action="sts:GetFederationToken",
+            resource="arn:aws:sts::111122223333:federated-user/dave",
+            owner="111122223333",
+            parameters={"name": "dave"},
+            error=LimitExceeded("too large"),
+        ),
+        ASKED,
+        STAMP,
+        ALICE,
+    ),
+    "call-failed": result_record(
+        CallResult(
+            action="iam:CreateUser",
+            resource="arn:aws:iam::111122223333:user/eve",
+            owner="111122223333",
+            parameters={"path": "/staff/", "userName": "eve"},
+            error=EntityAlreadyExists("User with name eve already exists."),
+        ),
+        ASKED,
+        STAMP,
+        ALICE,
+    ),
+    "changed-by-operator": result_record(
+        CallResult(
+            action="iam-guard:PutResourcePolicy",
+            resource=DOCUMENT,
+            owner="111122223333",
+            parameters={"resourceArn": DOCUMENT, "policy": '{"Version":"2012-10-17"}'},
+            document=ChangedDocument(None, "1b" * 32),
+            epoch=44,
+        ),
+        None,
+        STAMP,
+        Principal.service("docs"),
+        operator="root@web1",
     ),
 }
 

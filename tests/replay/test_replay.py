@@ -13,11 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iam_guard.audit.keys_read import ListedKeys
+from iam_guard.audit.privacy import PrivacyRules, Treatment
+from iam_guard.audit.pseudonyms import PseudonymKeys, make_pseudonym_key
 from iam_guard.audit.reader import read
+from iam_guard.audit.redaction import to_line
 from iam_guard.audit.segments import SegmentWriter
 from iam_guard.audit.signed_note import SignerKey
 from iam_guard.audit.sinks import ListSink
 from iam_guard.audit.trail import Trail
+from iam_guard.errors import ConfigurationError
 from iam_guard.guard import Guard
 from iam_guard.model.principal import Credential, Principal
 from iam_guard.model.request import Call, Resource
@@ -29,6 +33,8 @@ from iam_guard.store.schema import inline_policies
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.snapshot import copied_to_memory
 from iam_guard.store.sql_store import SqlStore
+
+SPOILT = "the caller, the action or the resource was masked, cut or made a pseudonym"
 
 ACME, GLOBEX = "111122223333", "444455556666"
 SETTINGS = Settings(epoch_poll=0)
@@ -379,10 +385,10 @@ def test_record_that_contradicts_its_policies_is_named(house: House) -> None:
     [
         ({"iamGuard": {"version": "1.0"}}, "the record is of a version that does not tell what the decision read"),
         ({"iamGuard": {"error": "the store is away"}}, "no decision could be made at the time"),
-        ({"iamGuard": {"redacted": ["/resources/0/ARN"]}}, "the caller, the action or the resource was masked or cut"),
+        ({"iamGuard": {"redacted": ["/resources/0/ARN"]}}, SPOILT),
         (
             {"iamGuard": {"truncated": ["/userIdentity/arn"]}},
-            "the caller, the action or the resource was masked or cut",
+            SPOILT,
         ),
         ({"userIdentity": {"type": "Martian"}}, "the record is not whole"),
         ({"userIdentity": 7}, "the record is not whole"),
@@ -400,6 +406,56 @@ def test_record_that_is_not_enough_is_counted_with_the_reason(
         record[name] = {**record[name], **value} if isinstance(value, dict) else value
     result = compare_decisions([record], Replayer(house.store, SETTINGS))
     assert (dict(result.incomparable), result.compared) == ({problem: 1}, 0)
+
+
+def pointers_of(value: Any, pointer: str = "") -> set[str]:
+    """Give pointers to all that is in a record, with `*` for elements."""
+    inside = (
+        value.items() if isinstance(value, dict) else (("*", each) for each in value) if isinstance(value, list) else ()
+    )
+    found = {pointer} if pointer else set()
+    return found.union(*(pointers_of(each, f"{pointer}/{name}") for name, each in inside))
+
+
+def test_what_an_operator_keeps_out_is_never_guessed(house: House, tmp_path: Path) -> None:
+    """Whatever is dropped, masked or made a pseudonym: what is compared agrees, and the rest is said to be missing."""
+    fill(house)
+    make_pseudonym_key(tmp_path / "keys", ACME)
+    keys, present = PseudonymKeys(tmp_path / "keys"), Replayer(house.store, SETTINGS)
+    chosen = sorted(set().union(*map(pointers_of, house.records)))
+    tried = 0
+    for treatment in Treatment:
+        for pointer in chosen:
+            try:
+                rules = PrivacyRules({treatment: (pointer,)}, keys)
+            except ConfigurationError:
+                continue
+            tried += 1
+            kept = [json.loads(to_line(each, rules)) for each in house.records]
+            result = compare_decisions(kept, present)
+            assert (result.flips, result.contradictions, result.drifted) == ([], [], 0), (treatment, pointer)
+            assert result.compared + result.incomparable.total() == len(kept)
+    assert tried > 60
+
+
+@pytest.mark.parametrize("pointer", ["/userIdentity/arn", "/resources", "/resources/*/ARN"])
+@pytest.mark.parametrize("treatment", [Treatment.MASK, Treatment.PSEUDONYMS])
+def test_a_pseudonym_cannot_be_compared(house: House, tmp_path: Path, pointer: str, treatment: Treatment) -> None:
+    house.ask("ada", "docs:Put")
+    make_pseudonym_key(tmp_path / "keys", ACME)
+    rules = PrivacyRules({treatment: (pointer,)}, PseudonymKeys(tmp_path / "keys"))
+    kept = [json.loads(to_line(each, rules)) for each in house.records]
+    result = compare_decisions(kept, Replayer(house.store, SETTINGS))
+    assert dict(result.incomparable) == {SPOILT: 1}
+
+
+def test_the_names_of_keys_are_not_needed(house: House) -> None:
+    """Without them a decision is compared as with them."""
+    house.ask("ada", "docs:Put")
+    rules = PrivacyRules({Treatment.DROP: ("/userIdentity/accessKeyId", "/userIdentity/userName", "/userAgent")})
+    kept = [json.loads(to_line(each, rules)) for each in house.records]
+    assert kept[0]["iamGuard"]["dropped"]
+    assert compare_decisions(kept, Replayer(house.store, SETTINGS)).compared == 1
 
 
 def test_segments_of_a_trail_are_replayed(house: House, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 from botocore import xform_name
 from botocore.exceptions import ClientError
 
+from iam_guard.audit.call_kinds import kind_of
 from iam_guard.services.iam.operations import IAM
 from tests.services.belongings import key_of
 from tests.services.conftest import ACCOUNT, OTHER_ACCOUNT, Client, allow
@@ -266,18 +267,23 @@ def test_exactly_the_resource_may_be_allowed(house: House, clients: Mapping[str,
     assert answered(client, operation, parameters)[0] == "AccessDenied"
     house.let(allow(f"iam:{operation}", named or "*"))
     told: list[tuple[str, str, int, str]] = []
-    noted = house.noted(lambda: told.append(answered(client, operation, parameters)))
+    everything = house.noted(lambda: told.append(answered(client, operation, parameters)))
     if operation in FURTHER:
         assert told.pop()[1].startswith(
             f"User: {arn_of('asker')} is not authorized to perform: {FURTHER[operation][0]} "
         )
         house.let(allow(f"iam:{operation}", named), allow(list(FURTHER[operation])))
-        noted = house.noted(lambda: told.append(answered(client, operation, parameters)))
+        everything = house.noted(lambda: told.append(answered(client, operation, parameters)))
+    noted = [each for each in everything if each["iamGuard"]["kind"] == "decision"]
     code, message, status, request_id = told[0]
     assert code != "AccessDenied"
     assert status < 500, message
     assert names_of(noted) == [f"iam:{operation}", *FURTHER.get(operation, ())]
     assert {(each["requestID"], each["iamGuard"]["outcome"]) for each in noted} == {(request_id, "Allowed")}
+    came_to = everything[len(noted) :]
+    assert [each["iamGuard"]["kind"] for each in came_to] in ([], [kind_of(f"iam:{operation}")])
+    assert {(each["requestID"], each.get("errorCode", "")) for each in came_to} <= {(request_id, code)}
+    assert len(came_to) == (code != "" or not IAM.operations[operation].reads)
 
 
 def names_of(noted: list[dict[str, Any]]) -> list[str]:

@@ -114,12 +114,13 @@ def test_the_rest_of_the_application_is_guarded_as_before(url: str) -> None:
 
 
 def test_each_call_is_noted_once(url: str, guard: Guard, audit_file: Path) -> None:
-    """One decision, one record: the guard around it does not note the API's calls too."""
+    """One decision, one record, and one of what it came to: the guard around it does not note the API's calls too."""
     client(f"{url}/iam/", ADA).create_user(UserName="zoe")
     with pytest.raises(ClientError):
         client(f"{url}/iam/", (ADA[0], "wrong")).get_user()
     names = [(each["eventSource"], each["eventName"], each.get("errorCode")) for each in read(audit_file)]
     assert names == [
+        ("iam.amazonaws.com", "CreateUser", None),
         ("iam.amazonaws.com", "CreateUser", None),
         ("iam-guard", "Authenticate", "SignatureDoesNotMatch"),
     ]

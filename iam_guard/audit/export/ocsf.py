@@ -1,10 +1,11 @@
 """From a record to an event of the Open Cybersecurity Schema Framework, version 1.9.0 (schema.ocsf.io).
 
 - A refused credential is Authentication (3002).
-- A session that was allowed is Authorize Session (3003): that class is about what a new session may do.
+- What a call for a session came to (`session_issue`) is Authorize Session (3003): that class is about what a new
+  session may do.
 - Everything else is API Activity (6003) with the profile `security_control`: `action_id` says what the control did,
-  `authorizations` which policies spoke, `status_id` whether the call succeeded. The last is unknown for what was
-  allowed, since a record is made before the handler runs.
+  `authorizations` which policies spoke, `status_id` whether the call succeeded. The last is unknown for a decision that
+  allowed, since its record is made before anything is done; the record of what a call came to knows it.
 
 What has no place there stands in `unmapped`. Pure: a record goes in as it was read, nothing is looked up. Must not live
 here: the record's own shape (`record`), reading a trail (`subscription`), masking, which was done before.
@@ -17,15 +18,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from iam_guard.audit.call_kinds import RESULT_KINDS, SESSION_ISSUE
 from iam_guard.audit.identity import present
 
 SCHEMA_VERSION = "1.9.0"
 AUTHENTICATION, AUTHORIZE_SESSION, API_ACTIVITY = 3002, 3003, 6003
-
-SESSIONS = frozenset(
-    "AssumeRole AssumeRoleWithWebIdentity AssumeRoleWithSAML AssumeRoot GetSessionToken GetFederationToken".split()
-)
-"""Calls of STS that give credentials."""
 
 CREATE, READ, UPDATE, DELETE, OTHER = 1, 2, 3, 4, 99
 ACTIVITIES = {
@@ -48,8 +45,7 @@ def ocsf_event(record: Mapping[str, Any]) -> Json:
     kind = _facts(record).get("kind")
     if kind == "authentication":
         return _authentication(record)
-    is_session = record.get("eventSource") == "sts.amazonaws.com" and record.get("eventName") in SESSIONS
-    return _authorize_session(record) if is_session and _outcome(record) == "Allowed" else _api_activity(record)
+    return _authorize_session(record) if kind == SESSION_ISSUE else _api_activity(record)
 
 
 # --- classes ---------------------------------------------------------------------------------------------------------
@@ -74,8 +70,7 @@ def _api_activity(record: Mapping[str, Any]) -> Json:
 
 
 def _authentication(record: Mapping[str, Any]) -> Json:
-    parameters = record.get("requestParameters") or {}
-    host = parameters.get("host")
+    host = _http_parameters(record).get("host")
     return present(
         {
             **_event(record, AUTHENTICATION, 1, []),
@@ -105,9 +100,8 @@ def _authorize_session(record: Mapping[str, Any]) -> Json:
             "user": _user(record),
             "iam_roles": roles or None,
             "privileges": [action],
-            "session": _session(record),
+            "session": _new_session(record) or _session(record),
             "src_endpoint": _src_endpoint(record),
-            "http_request": _http_request(record),
         }
     )
 
@@ -117,7 +111,7 @@ def _authorize_session(record: Mapping[str, Any]) -> Json:
 
 def _event(record: Mapping[str, Any], class_uid: int, activity: int, profiles: list[str]) -> Json:
     facts = _facts(record)
-    is_refused = record.get("errorCode") is not None
+    status = 2 if record.get("errorCode") is not None else 1 if _is_result(record) else 0
     return {
         "activity_id": activity,
         "category_uid": class_uid // 1000,
@@ -126,7 +120,7 @@ def _event(record: Mapping[str, Any], class_uid: int, activity: int, profiles: l
         "severity_id": _severity(record),
         "time": _milliseconds(record.get("eventTime")),
         "message": record.get("errorMessage"),
-        "status_id": 2 if is_refused else 0,
+        "status_id": status,
         "status_code": record.get("errorCode"),
         "status_detail": facts.get("reason"),
         "metadata": present(
@@ -215,25 +209,42 @@ def _session(record: Mapping[str, Any]) -> Json | None:
     )
 
 
+def _new_session(record: Mapping[str, Any]) -> Json:
+    """Describe the session that a call gave, as far as its answer is told."""
+    gave = _mapping(record.get("responseElements"))
+    credentials = _mapping(gave.get("credentials"))
+    user = _mapping(gave.get("assumedRoleUser") or gave.get("federatedUser"))
+    return present(
+        {
+            "uid_alt": user.get("arn"),
+            "credential_uid": credentials.get("accessKeyId"),
+            "expiration_time": _milliseconds(credentials.get("expiration")),
+        }
+    )
+
+
 def _session_issuer(record: Mapping[str, Any]) -> Json:
     context = (record.get("userIdentity") or {}).get("sessionContext") or {}
     return dict(context.get("sessionIssuer") or {})
 
 
 def _api(record: Mapping[str, Any]) -> Json:
-    request, code = record.get("requestID"), record.get("errorCode")
+    code, is_result = record.get("errorCode"), _is_result(record)
+    asked = record.get("requestParameters") if is_result else None
+    gave = record.get("responseElements") if is_result else None
+    failure = {} if code is None else {"error": code, "error_message": record.get("errorMessage")}
     return present(
         {
             "operation": str(record.get("eventName")),
             "service": {"name": str(record.get("eventSource"))},
-            "request": None if request is None else {"uid": request},
-            "response": None if code is None else {"error": code, "error_message": record.get("errorMessage")},
+            "request": present({"uid": record.get("requestID"), "data": asked}) or None,
+            "response": present({**failure, "data": gave}) or None,
         }
     )
 
 
 def _http_request(record: Mapping[str, Any]) -> Json | None:
-    parameters = record.get("requestParameters") or {}
+    parameters = _http_parameters(record)
     if not parameters.get("method"):
         return None
     return present(
@@ -268,6 +279,8 @@ def _resources(record: Mapping[str, Any]) -> list[Json] | None:
 def _security_control(record: Mapping[str, Any]) -> Json:
     """Say what the control did: 1 allowed, 2 denied (blocked), or let pass and noted, where it only watches."""
     facts, outcome = _facts(record), _outcome(record)
+    if _is_result(record) and record.get("eventType") == "AwsApiCall":
+        return {"action_id": 1, "disposition_id": 1}  # it was allowed, whatever it came to
     if outcome is None:
         return {"action_id": 0, "disposition_id": 0}
     if outcome == "Allowed":
@@ -306,6 +319,20 @@ def _named(arn: str) -> Json:
 def _facts(record: Mapping[str, Any]) -> Mapping[str, Any]:
     facts = record.get("iamGuard")
     return facts if isinstance(facts, dict) else {}
+
+
+def _is_result(record: Mapping[str, Any]) -> bool:
+    """Tell whether a record says what a call came to; then its parameters are the call's own."""
+    return _facts(record).get("kind") in RESULT_KINDS
+
+
+def _http_parameters(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Give method, path and host."""
+    return {} if _is_result(record) else _mapping(record.get("requestParameters"))
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _outcome(record: Mapping[str, Any]) -> str | None:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from iam_guard.audit import otel
+from iam_guard.audit.call_kinds import RESULT_KINDS
 from iam_guard.audit.redaction import write
 
 SCOPE = "iam_guard.audit"
@@ -102,7 +103,7 @@ def any_value(value: object) -> Json:
 
 def _attributes(record: Mapping[str, Any], facts: Mapping[str, Any]) -> Json:
     identity = _mapping(record.get("userIdentity"))
-    parameters = _mapping(record.get("requestParameters"))
+    parameters = {} if facts.get("kind") in RESULT_KINDS else _mapping(record.get("requestParameters"))
     resources = record.get("resources") or []
     reasons = facts.get("reasons") or [{}]
     return {

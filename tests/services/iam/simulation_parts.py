@@ -57,4 +57,4 @@ def asked(store: SqlStore, operation: str, **given: Any) -> dict[str, Any]:
         store=store,
         authorize=lambda permission: None,
         now=1_700_000_000,
-    )
+    ).output

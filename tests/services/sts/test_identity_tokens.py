@@ -195,7 +195,7 @@ def direct(server: Running, caller: Principal, *, now: int = 1_900_000_000, **mo
     """Run the operation for a caller, at a time."""
     given = {"Audience": [AUDIENCE], "SigningAlgorithm": "ES384", **more}
     operation = "GetWebIdentityToken"
-    return run(STS, operation, given, caller=caller, store=server.store, authorize=lambda _: None, now=now)
+    return run(STS, operation, given, caller=caller, store=server.store, authorize=lambda _: None, now=now).output
 
 
 def test_what_a_session_froze_is_told(server: Running, issuer: str) -> None:

@@ -480,7 +480,11 @@ def test_what_the_trail_says(world: World) -> None:
     world.told(world.issuer.token(aud="other"))
     records = [json.loads(line) for line in world.sink.lines]
     records = [each for each in records if each["eventName"] == "AssumeRoleWithWebIdentity"]
-    assert [each.get("errorCode") for each in records] == [None, "AccessDenied", "InvalidIdentityToken"]
+    assert [each.get("errorCode") for each in records] == [None, None, "AccessDenied", "InvalidIdentityToken"]
+    assert [each["iamGuard"]["kind"] for each in records[:2]] == ["decision", "session_issue"]
+    assert records[1]["userIdentity"] == records[0]["userIdentity"]
+    assert records[1]["requestParameters"]["webIdentityToken"] == "[redacted]"
+    assert records[1]["responseElements"]["credentials"]["sessionToken"] == "[redacted]"
     assert records[0]["userIdentity"] == {
         "type": "WebIdentityUser",
         "principalId": f"{PROVIDER}:app:ann",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from iam_guard.services.iam import boundaries, groups, memberships, roles, service_linked_roles, tags, users
 from iam_guard.services.iam.entities import the_role, the_user
+from iam_guard.services.iam.policy_digests import boundary_document, no_document, role_trust_document
 from iam_guard.services.iam.service_linked_roles import linked_role, role_of_task
 from iam_guard.services.iam.targets import (
     GROUP,
@@ -20,11 +21,12 @@ from iam_guard.services.iam.targets import (
     request_tags,
     tagging,
 )
-from iam_guard.services.operation import Operation
+from iam_guard.services.operation import Digests, Operation
 from iam_guard.store.identifiers import Kind
 from iam_guard.store.schema import identities
 
 _NEW_USER, _NEW_ROLE = created("user", "UserName"), created("role", "RoleName")
+_USERS_BOUNDARY, _ROLES_BOUNDARY = boundary_document(Kind.USER), boundary_document(Kind.ROLE)
 _OF_USER, _OF_ROLE = boundary_of(Kind.USER), boundary_of(Kind.ROLE)
 
 _USERS: Mapping[str, Operation] = {
@@ -32,11 +34,18 @@ _USERS: Mapping[str, Operation] = {
         users.create_user, _NEW_USER, (boundary_given, request_tags), further=(tagging("iam:TagUser", _NEW_USER),)
     ),
     "DeleteUser": Operation(users.delete_user, USER),
-    "DeleteUserPermissionsBoundary": Operation(boundaries.delete_boundary_handler(Kind.USER), USER, (_OF_USER,)),
+    "DeleteUserPermissionsBoundary": Operation(
+        boundaries.delete_boundary_handler(Kind.USER), USER, (_OF_USER,), digests=Digests(_USERS_BOUNDARY, no_document)
+    ),
     "GetUser": Operation(users.get_user, USER, reads=True),
     "ListUserTags": Operation(tags.list_handler(the_user), USER, reads=True),
     "ListUsers": Operation(users.list_users, listed("user"), reads=True),
-    "PutUserPermissionsBoundary": Operation(boundaries.put_boundary_handler(Kind.USER), USER, (boundary_given,)),
+    "PutUserPermissionsBoundary": Operation(
+        boundaries.put_boundary_handler(Kind.USER),
+        USER,
+        (boundary_given,),
+        digests=Digests(_USERS_BOUNDARY, _USERS_BOUNDARY),
+    ),
     "TagUser": Operation(tags.tag_handler(identities, "id", the_user), USER, (request_tags,)),
     "UntagUser": Operation(tags.untag_handler(identities, "id", the_user), USER, (request_tags,)),
     "UpdateUser": Operation(users.update_user, USER, further=(renaming("user", "UserName", "NewUserName"),)),
@@ -55,15 +64,21 @@ _GROUPS: Mapping[str, Operation] = {
 
 _ROLES: Mapping[str, Operation] = {
     "CreateRole": Operation(
-        roles.create_role, _NEW_ROLE, (boundary_given, request_tags), further=(tagging("iam:TagRole", _NEW_ROLE),)
+        roles.create_role,
+        _NEW_ROLE,
+        (boundary_given, request_tags),
+        further=(tagging("iam:TagRole", _NEW_ROLE),),
+        digests=Digests(no_document, role_trust_document),
     ),
     "CreateServiceLinkedRole": Operation(
         service_linked_roles.create_service_linked_role,
         linked_role,
         (given_as("iam:AWSServiceName", "AWSServiceName"),),
     ),
-    "DeleteRole": Operation(roles.delete_role, ROLE, (_OF_ROLE,)),
-    "DeleteRolePermissionsBoundary": Operation(boundaries.delete_boundary_handler(Kind.ROLE), ROLE, (_OF_ROLE,)),
+    "DeleteRole": Operation(roles.delete_role, ROLE, (_OF_ROLE,), digests=Digests(role_trust_document, no_document)),
+    "DeleteRolePermissionsBoundary": Operation(
+        boundaries.delete_boundary_handler(Kind.ROLE), ROLE, (_OF_ROLE,), digests=Digests(_ROLES_BOUNDARY, no_document)
+    ),
     "DeleteServiceLinkedRole": Operation(service_linked_roles.delete_service_linked_role, ROLE),
     "GetRole": Operation(roles.get_role, ROLE, (_OF_ROLE,), reads=True),
     "GetServiceLinkedRoleDeletionStatus": Operation(
@@ -71,10 +86,17 @@ _ROLES: Mapping[str, Operation] = {
     ),
     "ListRoleTags": Operation(tags.list_handler(the_role), ROLE, reads=True),
     "ListRoles": Operation(roles.list_roles, listed("role"), reads=True),
-    "PutRolePermissionsBoundary": Operation(boundaries.put_boundary_handler(Kind.ROLE), ROLE, (boundary_given,)),
+    "PutRolePermissionsBoundary": Operation(
+        boundaries.put_boundary_handler(Kind.ROLE),
+        ROLE,
+        (boundary_given,),
+        digests=Digests(_ROLES_BOUNDARY, _ROLES_BOUNDARY),
+    ),
     "TagRole": Operation(tags.tag_handler(identities, "id", the_role), ROLE, (request_tags,)),
     "UntagRole": Operation(tags.untag_handler(identities, "id", the_role), ROLE, (request_tags,)),
-    "UpdateAssumeRolePolicy": Operation(roles.update_assume_role_policy, ROLE, (_OF_ROLE,)),
+    "UpdateAssumeRolePolicy": Operation(
+        roles.update_assume_role_policy, ROLE, (_OF_ROLE,), digests=Digests(role_trust_document, role_trust_document)
+    ),
     "UpdateRole": Operation(roles.update_role, ROLE, (_OF_ROLE,)),
     "UpdateRoleDescription": Operation(roles.update_role_description, ROLE, (_OF_ROLE,)),
 }
