@@ -59,7 +59,8 @@ _ROWS = (
     _Row("igst_", re.compile(r"igst_[\w-]{16,}", _SHAPE)),  # our session tokens
     _Row("authorization", re.compile(r"(authorization[\"']?\s*[:=])[^\r\n]*", _SHAPE), rf"\1{MASK}"),
     _Row("bearer", re.compile(rf"(bearer(?:[\s:=+\"']|%20)+){_VALUE}", _SHAPE), rf"\1{MASK}"),
-    _Row("eyj", re.compile(r"eyJ[\w-]{8,}(?:\.[\w-]*)*", _SHAPE)),  # JSON Web Tokens
+    # JSON Web Tokens, which are base64 of `{"`; in another case, as condition keys have them, only with their dot
+    _Row("eyj", re.compile(r"(?:eyJ[\w-]{8,}|(?i:eyj)[\w-]{8,}\.[\w-]+)(?:\.[\w-]*)*", re.ASCII)),
     _Row(
         "=",
         re.compile(rf"((?:token|secret|password|passwd|signature|key|assertion)=[\"']?){_VALUE}", _SHAPE),
