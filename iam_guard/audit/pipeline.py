@@ -20,7 +20,7 @@ from collections.abc import Iterable
 from iam_guard.audit.classes import OnFailure, RecordClass, class_of_allow, classes_that_refuse
 from iam_guard.audit.ring import Line, Ring, Ticket
 from iam_guard.audit.scribe import Scribe, TrailPlace
-from iam_guard.audit.segments import is_line
+from iam_guard.audit.shard import is_line
 from iam_guard.model.usage import AuditUsage
 
 CLOSING = 30.0

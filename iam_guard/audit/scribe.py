@@ -23,7 +23,8 @@ from pathlib import Path
 
 from iam_guard.audit.recovery import Recovered, declare, recover
 from iam_guard.audit.ring import Missing, Ring, Waiting
-from iam_guard.audit.segments import SegmentLimits, SegmentWriter, is_line
+from iam_guard.audit.segments import SegmentLimits, SegmentWriter
+from iam_guard.audit.shard import is_line
 from iam_guard.audit.signed_note import KeyRing, SignerKey
 
 logger = logging.getLogger("iam_guard.audit")
@@ -47,6 +48,7 @@ class TrailPlace:
         return SegmentWriter(
             self.trail,
             self.key,
+            known=self.known,
             service=self.service,
             region=self.region,
             limits=self.limits,
