@@ -102,6 +102,17 @@ class GroupOffsets:
             raise
 
 
+def read_groups(folder: Path) -> dict[str, Mapping[str, Progress] | None]:
+    """Tell how far each group has come that keeps its offsets in a folder; None for one whose file cannot be read."""
+    found: dict[str, Mapping[str, Progress] | None] = {}
+    for path in sorted(folder.glob("*.json")):
+        try:
+            found[path.stem] = _read(path)
+        except (InvalidInput, OSError):
+            found[path.stem] = None
+    return found
+
+
 def _as_dict(shards: Mapping[str, Progress]) -> dict[str, Any]:
     rows: dict[str, dict[str, object]] = {}
     for shard, progress in shards.items():

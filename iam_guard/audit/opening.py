@@ -7,10 +7,13 @@ writing (`sinks`, `pipeline`).
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 from pathlib import Path
 
 from iam_guard.audit.pipeline import Pipeline
+from iam_guard.audit.retention import RetentionRule
 from iam_guard.audit.scribe import TrailPlace
+from iam_guard.audit.segments import SegmentLimits
 from iam_guard.audit.signing_keys import audit_key_file, key_ring, read_signing_keys
 from iam_guard.audit.sinks import Sink, open_sink
 from iam_guard.errors import ConfigurationError
@@ -37,12 +40,29 @@ def _pipeline(settings: Settings, database: Path | None, service: str) -> Pipeli
         raise ConfigurationError(message, place="audit_key_file")
     key, known = read_signing_keys(key_file)[0], key_ring(settings, key_file)
     return Pipeline(
-        TrailPlace(_folder(settings.audit), key, known, service=service, region=settings.region),
+        TrailPlace(
+            _folder(settings.audit),
+            key,
+            known,
+            service=service,
+            region=settings.region,
+            limits=SegmentLimits(flush_seconds=settings.audit_flush_seconds),
+            retention=retention_rule(settings),
+        ),
         ring=settings.audit_ring,
         wait=settings.audit_wait,
         durable_wait=settings.audit_durable_wait,
         fail_open=settings.audit_fail_open,
     )
+
+
+def retention_rule(settings: Settings) -> RetentionRule | None:
+    """Give how long lines are kept as it is set; None for ever."""
+    try:
+        keep, grace = timedelta(days=settings.audit_retention_days), timedelta(days=settings.audit_retention_grace_days)
+    except OverflowError:
+        raise ConfigurationError("expected fewer days", place="audit_retention_days") from None
+    return RetentionRule(keep, grace) if keep else None
 
 
 def _folder(where: str) -> Path:

@@ -19,13 +19,12 @@ from typing import Any, NamedTuple
 import duckdb
 
 from iam_guard.audit.segment_reading import Progress
-from iam_guard.audit.shard import LOCK, Segment, segments_of, shards_of
+from iam_guard.audit.shard import COLUMNS_FOLDER, LOCK, Segment, segments_of, shards_of
 from iam_guard.audit.shard_check import ShardCheck
 from iam_guard.audit.signed_note import KeyRing
 from iam_guard.audit.verdicts import Verdict
 from iam_guard.errors import InvalidInput, TrailDamaged
 
-FOLDER = ".columns"
 MAX_LINE = 1024 * 1024
 
 COLUMNS = {
@@ -98,7 +97,7 @@ def open_trail(
     """Compact what is closed, and open the whole trail; `columns` is another folder for the compacted files."""
     connection = duckdb.connect(config={"autoinstall_known_extensions": False, "autoload_known_extensions": False})
     try:
-        compacted, live = _compact(connection, trail, ring, columns or trail / FOLDER, progress)
+        compacted, live = _compact(connection, trail, ring, columns or trail / COLUMNS_FOLDER, progress)
         parts = [f"SELECT * FROM read_parquet({_texts(compacted)})"] if compacted else []  # noqa: S608 - quoted
         parts += [_lines(live)] if live else []
         parts = parts or ["SELECT " + ", ".join(f"NULL AS {name}" for name in COLUMNS) + " WHERE false"]

@@ -33,6 +33,9 @@ RESERVE = "reserve"
 UNFINISHED = ".new"
 """End of the name of a shard that is just being made."""
 
+COLUMNS_FOLDER = ".columns"
+"""Beside the shards: the copies of closed segments that questions are put to (`query`)."""
+
 OWN_KIND = b'"kind":"audit_'
 """What is in every line that the trail writes about itself, and in no other: quotes inside a string are escaped."""
 

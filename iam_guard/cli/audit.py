@@ -22,6 +22,7 @@ from iam_guard.audit.signing_keys import audit_key_file, key_ring, rotate_signin
 from iam_guard.audit.verdicts import MEANINGS, Report, ShardReport, TrailFinding, Verdict
 from iam_guard.audit.verify import read_anchors, trail_bytes, verify_trail
 from iam_guard.cli.audit_consumers import export, tail
+from iam_guard.cli.audit_drop import drop
 from iam_guard.cli.audit_query import query
 from iam_guard.cli.audit_replay import replay
 from iam_guard.cli.audit_sources import FOLDER, KEYS, believed_keys
@@ -36,10 +37,10 @@ _TRAIL = click.option("--trail", type=FOLDER, required=True, help="The folder of
 
 @click.group()
 def audit() -> None:
-    """Verify the audit trail, prove what stands in it, read it, and decide its requests again."""
+    """Verify the audit trail, prove what stands in it, read it, drop what is old, and decide its requests again."""
 
 
-for each in (tail, export, query, replay):
+for each in (tail, export, query, replay, drop):
     audit.add_command(each)
 
 
