@@ -62,12 +62,16 @@ class OtherShards:
 
 
 def durable_checkpoint(shard: Path, ring: KeyRing) -> tuple[bytes, Checkpoint] | None:
-    """Give the last believed checkpoint of a shard, with its note, once the disk has what it signs."""
+    """Give the last believed checkpoint of a shard, with its note, once the disk has what it signs.
+
+    A shard that has ended was synced by whoever ended it.
+    """
     for segment in reversed(segments_of(shard)):
         for note in _last_notes(segment):
             checkpoint = judge(note, shard.name, ring)
             if isinstance(checkpoint, Checkpoint):
-                _sync(segment)
+                if (shard / LOCK).exists():
+                    _sync(segment)
                 return note, checkpoint
     return None
 
