@@ -2,10 +2,10 @@
 
 A trail of one year, of 1,000 roles and 500 actions. By default it has a million records and the figure for ten million
 is extrapolated, for the time grows with the number of compacted files; `IAM_GUARD_BENCH_RECORDS=10000000` makes a trail
-of that size (a quarter of an hour, 16 GB) and writes, verifies and asks all of it. CPU time of all threads: DuckDB takes
-two for a question, so where nothing else runs the answer is there in half of it. The peers are a table of SQLite with an index over role and time, made of the
-same columns, and plain Python that looks for the role in every line and reads those that have it. Must not live here:
-what the writer takes and what verifying costs by itself (`trail`).
+of that size (a quarter of an hour, 16 GB) and writes, verifies and asks all of it. CPU time of all threads: DuckDB
+takes two for a question, so where nothing else runs the answer is there in half of it. The peers are a table of SQLite
+with an index over role and time, made of the same columns, and plain Python that looks for the role in every line and
+reads those that have it. Must not live here: what the writer takes and what verifying costs by itself (`trail`).
 """
 
 from __future__ import annotations

@@ -4,8 +4,9 @@ A shard proves itself, and nothing proves that there was one. So whoever opens a
 last checkpoint. Where one is not there any more, or is shorter than was said or another, verifying finds that by what
 the others say (`shard_claims`); to hide it, all that were opened since would have to go as well.
 
-Named are the shards that began last and such as are still written, `MOST` of each at most; a writer names them once in
-`PAUSE` seconds at most, for a busy one opens a segment each second. What a checkpoint signs is on the disk before it is
+Named are the shards that began last and such as are still written. That is enough: who removes a shard has to remove
+those that name it, and then those that name these. A writer names them once in `PAUSE` seconds at most, for a busy one
+opens a segment each second. What a checkpoint signs is on the disk before it is
 named: the power may go at any time, and a shard must never be found shorter for that. A shard whose checkpoint is of an
 unknown key, or does not get to the disk, is named without it. Must not live here: the line (`own_records`).
 """
@@ -26,7 +27,7 @@ from iam_guard.audit.signed_note import KeyRing
 
 logger = logging.getLogger("iam_guard.audit")
 
-MOST = 64
+NEWEST, MOST_LIVE = 16, 64
 PAUSE = 60.0
 _TAIL = 16 * 1024
 """Bytes at the end of a file of checkpoints, in which the last ones stand."""
@@ -80,8 +81,8 @@ def _chosen(trail: Path, own: str) -> list[Path]:
     """Choose the newest shards, and of the older ones those that are still written."""
     there = [shard for shard in shards_of(trail) if shard.name != own] if trail.is_dir() else []
     there.sort(key=lambda shard: shard.name.rpartition("-")[2], reverse=True)
-    live = [shard for shard in there[MOST:] if (shard / LOCK).exists()]
-    return there[:MOST] + live[:MOST]
+    live = [shard for shard in there[NEWEST:] if (shard / LOCK).exists()]
+    return there[:NEWEST] + live[:MOST_LIVE]
 
 
 def _named(shard: Path, ring: KeyRing) -> OtherShard:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from iam_guard.audit import other_shards
 from iam_guard.audit.merkle import Tree, leaf_hashes
-from iam_guard.audit.other_shards import MOST, PAUSE, OtherShards
+from iam_guard.audit.other_shards import NEWEST, PAUSE, OtherShards
 from iam_guard.audit.own_records import segment_line
 from iam_guard.audit.record import Stamp
 from iam_guard.audit.recovery import recover
@@ -191,14 +191,14 @@ def test_every_segment_names_the_others_but_not_more_than_once_a_minute(tmp_path
 
 def test_the_newest_are_named_and_such_as_are_still_written(tmp_path: Path) -> None:
     """However many there are, the line stays short."""
-    for number in range(MOST + 20):
+    for number in range(NEWEST + 20):
         shard = tmp_path / f"docs-web-{number}-20260101T0000{number:02}.000000Z"
         shard.mkdir()
         if number == 3:
             (shard / "lock").touch()
     named = OtherShards(tmp_path, RING, lambda: 0.0).named("own")
     numbers = sorted(int(each.name.split("-")[2]) for each in named)
-    assert numbers == [3, *range(20, MOST + 20)]
+    assert numbers == [3, *range(20, NEWEST + 20)]
 
 
 def test_a_folder_that_cannot_be_listed_stops_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
