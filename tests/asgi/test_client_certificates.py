@@ -10,6 +10,7 @@ import json
 import shutil
 import ssl
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -37,6 +38,7 @@ ROBOT = f"arn:aws:sts::{ACCOUNT}:assumed-role/Robot/beef"
 ROOT, STRANGERS = authority("CN=Fleet"), authority("CN=Strangers")
 ISSUING = authority("CN=Issuing", ROOT)
 GOOD = make("CN=robot-7", ISSUING, serial=0xBEEF)
+DIRECT = make("CN=robot-7", ROOT, serial=0xBEEF)
 STRANGER = make("CN=robot-7", STRANGERS)
 LOCALHOST = x509.DNSName("localhost")
 ENVOY, NGINX = "x-forwarded-client-cert", "ssl-client-cert"
@@ -87,6 +89,12 @@ async def health(request: Request) -> Response:
 
 
 Serve = Callable[..., AbstractContextManager[str]]
+tells_all = pytest.mark.skipif(sys.version_info < (3, 13), reason="Python before 3.13 tells the client's own alone")
+BROUGHT = pytest.mark.parametrize(
+    "party",
+    [pytest.param(GOOD, id="with an intermediate authority", marks=tells_all), pytest.param(DIRECT, id="direct")],
+)
+"""What clients bring to a handshake."""
 
 
 @pytest.fixture
@@ -151,11 +159,12 @@ def get(url: str, party: Party | None, folder: Path, **more: Any) -> httpx2.Resp
 # --- TLS -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_handshake_with_a_certificate_signs_in(serve: Serve, tmp_path: Path) -> None:
+@BROUGHT
+def test_a_handshake_with_a_certificate_signs_in(serve: Serve, tmp_path: Path, party: Party) -> None:
     """The intermediate authority comes with the handshake; several requests over one connection are the same caller."""
     with (
         serve(tls=True, client_certificates=["tls"]) as url,
-        httpx2.Client(verify=context_of(GOOD, tmp_path)) as client,
+        httpx2.Client(verify=context_of(party, tmp_path)) as client,
     ):
         answers = [client.get(f"{url}/documents/plan") for _ in range(3)]
         assert [answer.text for answer in answers] == [ROBOT] * 3
@@ -165,8 +174,9 @@ def test_a_handshake_with_a_certificate_signs_in(serve: Serve, tmp_path: Path) -
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="no curl here")
-def test_curl_brings_a_certificate(serve: Serve, tmp_path: Path) -> None:
-    context_of(GOOD, tmp_path)
+@BROUGHT
+def test_curl_brings_a_certificate(serve: Serve, tmp_path: Path, party: Party) -> None:
+    context_of(party, tmp_path)
     own, roots = tmp_path / "beef.pem", tmp_path / "authorities.pem"
     with serve(tls=True, client_certificates=["tls"]) as url:
         asked = ["curl", "-s", "--cacert", str(roots), "--cert", str(own), f"{url}/documents/plan"]

@@ -4,7 +4,7 @@ import json
 from collections import OrderedDict
 from enum import StrEnum
 from http import HTTPStatus
-from time import perf_counter
+from time import thread_time
 from types import MappingProxyType
 from typing import Any
 
@@ -147,10 +147,10 @@ def test_a_scalar_stands_for_a_list_of_one() -> None:
 
 
 def seconds(text: str) -> float:
-    begin = perf_counter()
+    begin = thread_time()
     with pytest.raises(PolicyError):
         read_json(text)
-    return perf_counter() - begin
+    return thread_time() - begin
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def seconds(text: str) -> float:
     ids=["lists", "objects", "too long", "string", "escapes", "backslashes", "number", "space", "items", "lines"],
 )
 def test_hostile_text_is_refused_quickly(text: str) -> None:
-    """Time grows with length and not with its square."""
+    """Time of the processor grows with length and not with its square, which would be minutes."""
     assert seconds(text) < 10
 
 
