@@ -250,13 +250,17 @@ def test_a_tail_that_was_cut_off_is_found(
 def test_every_changed_byte_of_a_checkpoint_is_found(
     original: Path, changed: Callable[[str, Callable[[bytes], bytes]], list[TrailFinding]], data: st.DataObject
 ) -> None:
-    """BAD_SIGNATURE, or UNKNOWN_KEY where the byte names the key; lines that a later one signs are none the worse."""
+    """BAD_SIGNATURE, or UNKNOWN_KEY where the byte names the key; lines that a later one signs are none the worse.
+
+    Without the line breaks that end it, the last note is half a note, as a killed process leaves: UNSIGNED_TAIL.
+    """
     name = data.draw(st.sampled_from(names(original, ".checkpoints")))
     content = next(original.glob(f"*/{name}")).read_bytes()
     at = data.draw(st.integers(0, len(content) - 1))
     by = data.draw(st.integers(0, 255).filter(lambda value: value != content[at]))
     found = {each.verdict for each in changed(name, lambda whole: whole[:at] + bytes([by]) + whole[at + 1 :])}
-    assert found & {BAD_SIGNATURE, UNKNOWN_KEY}
+    is_end = name == names(original, ".checkpoints")[-1] and at >= len(content) - 2
+    assert found & ({UNSIGNED_TAIL} if is_end else {BAD_SIGNATURE, UNKNOWN_KEY})
     assert found <= {BAD_SIGNATURE, UNKNOWN_KEY, UNSIGNED_TAIL}
 
 
