@@ -1,9 +1,10 @@
 """Whether the line of a decision can be made for certain, so that its request may be answered before it is.
 
 An Allow that changes something is refused where its record cannot be made. Making it to find out takes twice the time
-of all the rest, so it is asked for less: what could fail? A record is text and whole numbers, and everything of it is
-either made by us or looked at before: action, resource and account by `AccessRequest`, the values of condition keys by
-`Context`, the length by the limits of each part. What is left is what an application hands in as it likes:
+of all the rest, so it is asked for less: what could fail? A record is text and whole numbers. Its time and its id are
+there before it waits; everything else is made by us or was looked at before: action, resource and account by
+`AccessRequest`, the values of condition keys by `Context`, the length by the limits of each part. What is left is what
+an application hands in as it likes:
 
 - the facts of the call (`Call`), of which any may be of another kind than text: looked at each time;
 - callers and reasons, which come again and again: certain are those of which a line was made before, and no others;

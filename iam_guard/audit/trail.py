@@ -159,7 +159,7 @@ class Trail:
         return Stamp(self._clock(), self._new_id(), self._region, trace_id, span_id)
 
     def _later(self, make: Callable[[Stamp], bytes], moment: datetime, trace: tuple[str | None, str | None]) -> bytes:
-        """Make a line in the thread of the writer, of a request that came at that moment, in that trace."""
+        """Make a line and its id in the thread of the writer, of a request that came at that moment, in that trace."""
         return make(Stamp(moment, self._new_id(), self._region, *trace))
 
     def _write(
@@ -188,8 +188,12 @@ class Trail:
         """
         try:
             try:
-                is_later = is_certain or pipeline.may_go_without(row)
-                line: Line = partial(self._later, make, self._clock(), trace_ids()) if is_later else make(self._stamp())
+                line: Line
+                if pipeline.may_go_without(row):
+                    line = partial(self._later, make, self._clock(), trace_ids())
+                else:
+                    stamp = self._stamp()
+                    line = partial(make, stamp) if is_certain else make(stamp)
             except Exception as error:  # noqa: BLE001 - as with a sink
                 _log_failure(error)
                 is_kept = pipeline.miss(row, "a record cannot be made")
