@@ -7,7 +7,10 @@ import os
 import platform
 from pathlib import Path
 
-PACKAGES = ("vakt", "moto", "cedarpy", "pycasbin", "py-abac", "fastapi", "pyjwt", "starlette", "uvicorn", "botocore")
+PACKAGES = (
+    *("vakt", "moto", "cedarpy", "pycasbin", "py-abac", "fastapi", "pyjwt", "starlette", "uvicorn", "botocore"),
+    *("structlog", "orjson", "opentelemetry-sdk", "duckdb"),
+)
 """The distributions whose versions matter to a figure."""
 
 _PROCESSORS = Path("/proc/cpuinfo")

@@ -38,6 +38,7 @@ BENCHMARKS = {
     "many": "microseconds of one warm decision among many statements, policies, principals",
     "memory": "KiB for each principal that a guard knows",
     "pipeline": "microseconds that a request pays for its record in a trail",
+    "questions": "seconds of a question to a compacted trail (`IAM_GUARD_BENCH_RECORDS`: of how many records)",
     "session_tokens": "microseconds to open a session token",
     "served": "requests a second under uvicorn (needs `wrk`)",
     "trail": "records a second that the audit trail takes, and that are verified",

@@ -67,6 +67,12 @@ TARGETS = (
     Target("control_plane", "GetUser, *: requests a second", 800.0, at_least=True),
     Target("control_plane", "CreateUser, *: requests a second", 150.0, at_least=True),
     Target("control_plane", "*: requests a second", 1.0, peer="moto", at_least=True),
+    Target("pipeline", "noting *, mean", 5.0),
+    Target("pipeline", "noting *, 99th percentile", 25.0),
+    Target("trail", "writer, commits of 250: records a second", 100_000.0, at_least=True),
+    Target("trail", "verifying ten million records, extrapolated", 60.0),
+    Target("questions", "actions of a role in 90 days, ten million*", 0.2),
+    Target("questions", "verifying ten million*", 60.0),
     Target("served", "SigV4, *", 0.55, peer="bare Starlette", at_least=True),
     Target("served", "API key, *", 0.70, peer="bare Starlette", at_least=True),
 )

@@ -59,6 +59,13 @@ class Settings:
     """Seconds that a call of the IAM and STS API waits until its record is on the disk; then it is refused."""
     audit_ring: int = 10_000
     """Records that wait in memory for the thread that writes the trail."""
+    audit_flush_seconds: float = 1.0
+    """Seconds after which a record of the trail is on the disk for which no request waits, and so what the power can
+    take; 0 for when the system sees fit."""
+    audit_retention_days: int = 0
+    """Days after which lines of the trail are dropped, by whole segments; 0 for never."""
+    audit_retention_grace_days: int = 7
+    """Days longer for which lines are kept that a group of consumers has not acknowledged; then they go unread."""
     audit_key_file: str = ""
     """A file with the keys of the audit trail's checkpoints, one a line, of which the first signs; made by
     `iam-guard init` beside an SQLite store."""

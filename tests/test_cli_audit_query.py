@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from iam_guard.audit.query import FOLDER
 from iam_guard.audit.retention import drop_segments
 from iam_guard.audit.segments import SegmentWriter
+from iam_guard.audit.shard import COLUMNS_FOLDER as FOLDER
 from iam_guard.audit.shard import segments_of, shards_of
 from iam_guard.cli import main
 from tests.audit.trails import KEY, SMALL, record, writer_in, written

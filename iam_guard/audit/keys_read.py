@@ -44,7 +44,7 @@ class ListedKeys:
             return ""
         pieces: list[str] = []
         values, letters = MAX_VALUES, MAX_LETTERS
-        for key, value in read.items():
+        for key, value in tuple(read.items()):  # at once: another thread may put the same question again
             name, is_listed = self._known.get(key) or self._learn(key)
             if value is None:
                 piece = f'{{"key":{name},"missing":true}}'

@@ -130,6 +130,17 @@ def _begin_in_child() -> None:
 os.register_at_fork(before=_FORKING.acquire, after_in_parent=_FORKING.release, after_in_child=_begin_in_child)
 
 
+def read_groups(folder: Path) -> dict[str, Mapping[str, Progress] | None]:
+    """Tell how far each group has come that keeps its offsets in a folder; None for one whose file cannot be read."""
+    found: dict[str, Mapping[str, Progress] | None] = {}
+    for path in sorted(folder.glob("*.json")):
+        try:
+            found[path.stem] = _read(path)
+        except (InvalidInput, OSError):
+            found[path.stem] = None
+    return found
+
+
 def _as_dict(shards: Mapping[str, Progress]) -> dict[str, Any]:
     rows: dict[str, dict[str, object]] = {}
     for shard, progress in shards.items():

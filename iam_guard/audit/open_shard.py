@@ -1,22 +1,18 @@
-"""The files of the shard that is being written: the segment's three, the lock, the reserve.
+"""The files of the shard that is being written: the segment's three, the lock.
 
 The lock is the system's (`flock`), so it ends with its process, however that ends. A shard is made under another name
 and renamed when it has its lock and its first line, and so is a segment: whoever finds one finds it whole. Must not
-live here: what is written, and when (`segments`).
+live here: what is written, and when (`segments`), the reserve (`reserve`).
 """
 
 from __future__ import annotations
 
-import errno
 import fcntl
-import logging
 import os
 from pathlib import Path
 
 from iam_guard.audit.append_file import AppendFile, sync_folder
 from iam_guard.audit.shard import CHECKPOINTS, HASHES, LOCK, RESERVE, UNFINISHED, Segment
-
-logger = logging.getLogger("iam_guard.audit")
 
 
 class OpenSegment:
@@ -119,25 +115,3 @@ def end_shard(shard: Path) -> None:
     (shard / RESERVE).unlink(missing_ok=True)
     (shard / LOCK).unlink(missing_ok=True)
     sync_folder(shard)
-
-
-def make_reserve(shard: Path, size: int) -> bool:
-    """Set room aside; False where there is none."""
-    path = shard / RESERVE
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            if os.write(descriptor, bytes(size)) == size:
-                return True
-        finally:
-            os.close(descriptor)
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    except OSError as error:
-        logger.warning("no room can be set aside for the last audit record: %s", error.strerror)
-        path.unlink(missing_ok=True)
-        return False
-
-
-def release_reserve(shard: Path) -> None:
-    """Give the room back that was set aside."""
-    (shard / RESERVE).unlink(missing_ok=True)

@@ -7,13 +7,16 @@ writing (`sinks`, `pipeline`), who follows a trail (`shipping`).
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 from pathlib import Path
 
 from iam_guard.audit.pipeline import Pipeline
 from iam_guard.audit.privacy import PrivacyRules, Treatment
 from iam_guard.audit.pseudonyms import PseudonymKeys, pseudonym_key_file
+from iam_guard.audit.retention import RetentionRule
 from iam_guard.audit.sampling import Sampling
 from iam_guard.audit.scribe import TrailPlace
+from iam_guard.audit.segments import SegmentLimits
 from iam_guard.audit.shipping.destinations import open_sinks
 from iam_guard.audit.shipping.shippers import Shippers
 from iam_guard.audit.shipping.sink_url import SinkUrl
@@ -69,7 +72,15 @@ def _pipeline(settings: Settings, database: Path | None, service: str) -> Pipeli
     key, known = read_signing_keys(key_file)[0], key_ring(settings, key_file)
     folder = _folder(settings.audit)
     return Pipeline(
-        TrailPlace(folder, key, known, service=service, region=settings.region),
+        TrailPlace(
+            folder,
+            key,
+            known,
+            service=service,
+            region=settings.region,
+            limits=SegmentLimits(flush_seconds=settings.audit_flush_seconds),
+            retention=retention_rule(settings),
+        ),
         ring=settings.audit_ring,
         wait=settings.audit_wait,
         durable_wait=settings.audit_durable_wait,
@@ -83,6 +94,15 @@ def _shippers(settings: Settings, folder: Path, ring: KeyRing) -> Shippers | Non
         return None
     urls = [SinkUrl.parse(each) for each in settings.audit_sinks]
     return Shippers(folder, ring, open_sinks(urls, webhook_secrets=settings.audit_webhook_secrets))
+
+
+def retention_rule(settings: Settings) -> RetentionRule | None:
+    """Give how long lines are kept as it is set; None for ever."""
+    try:
+        keep, grace = timedelta(days=settings.audit_retention_days), timedelta(days=settings.audit_retention_grace_days)
+    except OverflowError:
+        raise ConfigurationError("expected fewer days", place="audit_retention_days") from None
+    return RetentionRule(keep, grace) if keep else None
 
 
 def _folder(where: str) -> Path:

@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Literal
 
 from iam_guard.audit.identity import present
+from iam_guard.audit.other_shards import OtherShard
 from iam_guard.audit.record import EVENT_VERSION, IAM_GUARD_VERSION, Stamp, event_time
 from iam_guard.audit.redaction import write
 
@@ -31,10 +32,19 @@ _EVENT_NAME: Mapping[OwnKind, str] = {
 }
 
 
-def segment_line(stamp: Stamp, state: Sequence[bytes], previous: str | None) -> bytes:
-    """Open a segment: the roots that all lines before it make, and the checkpoint that signs them."""
-    members = {"format": FORMAT, "previous": previous, "state": [each.hex() for each in state]}
+def segment_line(
+    stamp: Stamp, state: Sequence[bytes], previous: str | None, others: Sequence[OtherShard] = ()
+) -> bytes:
+    """Open a segment: the roots that all lines before it make, the checkpoint that signs them, the other shards."""
+    members: dict[str, object] = {"format": FORMAT, "previous": previous, "state": [each.hex() for each in state]}
+    if others:
+        members["others"] = [_other(each) for each in others]
     return _own_line("segment", stamp, members)
+
+
+def _other(shard: OtherShard) -> dict[str, object]:
+    known = shard.checkpoint
+    return {"shard": shard.name} | ({} if known is None else {"size": known.size, "root": known.root.hex()})
 
 
 @dataclass(frozen=True, slots=True)

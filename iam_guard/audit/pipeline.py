@@ -23,7 +23,7 @@ from typing import Protocol
 from iam_guard.audit.classes import OnFailure, RecordClass, class_of_allow, classes_that_refuse
 from iam_guard.audit.ring import Line, Ring, Ticket
 from iam_guard.audit.scribe import Scribe, TrailPlace
-from iam_guard.audit.segments import is_line
+from iam_guard.audit.shard import is_line
 from iam_guard.model.usage import AuditUsage, SinkUsage
 
 _ON_LOOP = "a record that must be on the disk was asked for on an event loop"

@@ -11,7 +11,6 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 
 from iam_guard.audit.checkpoint import Checkpoint, notes_of
 from iam_guard.audit.merkle import Subtrees, inclusion_proof, leaf_hash, leaf_hashes, verify_inclusion
+from iam_guard.audit.other_shards import durable_checkpoint
 from iam_guard.audit.redaction import write
 from iam_guard.audit.segment_reading import judge
 from iam_guard.audit.shard import Segment, place_of, read_opening, segments_of, shards_of, whole_lines
@@ -149,19 +149,5 @@ def latest_checkpoints(trail: Path, ring: KeyRing) -> list[bytes]:
     What a checkpoint signs is on the disk before it is given away: the power may go at any time, and whoever keeps it
     elsewhere must never find the trail shorter for that.
     """
-    found = []
-    for shard in shards_of(trail) if trail.is_dir() else []:
-        for segment in reversed(segments_of(shard)):
-            covering = _covering(segment, -1, ring)
-            if covering is not None:
-                _sync(segment)
-                found.append(covering[0])
-                break
-    return found
-
-
-def _sync(segment: Segment) -> None:
-    for path in (segment.lines, segment.hashes, segment.checkpoints):
-        if path.exists():
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
+    shards = shards_of(trail) if trail.is_dir() else []
+    return [found[0] for shard in shards if (found := durable_checkpoint(shard, ring)) is not None]

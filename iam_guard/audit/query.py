@@ -11,6 +11,7 @@ Must not live here: verifying (`shard_check`), the command (`cli.audit_query`).
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,13 +20,12 @@ from typing import Any, NamedTuple
 import duckdb
 
 from iam_guard.audit.segment_reading import Progress
-from iam_guard.audit.shard import LOCK, Segment, segments_of, shards_of
+from iam_guard.audit.shard import COLUMNS_FOLDER, LOCK, Segment, segments_of, shards_of
 from iam_guard.audit.shard_check import ShardCheck
 from iam_guard.audit.signed_note import KeyRing
 from iam_guard.audit.verdicts import Verdict
 from iam_guard.errors import InvalidInput, TrailDamaged
 
-FOLDER = ".columns"
 MAX_LINE = 1024 * 1024
 
 COLUMNS = {
@@ -55,8 +55,8 @@ COLUMNS = {
 
 QUESTIONS = {
     "who-used": "SELECT role, principal, action, count(*) AS calls, min(time) AS first, max(time) AS last FROM records"
-    " WHERE (role = $asked OR ends_with(role, '/' || $asked)) AND outcome = 'Allowed'"
-    " GROUP BY ALL ORDER BY last DESC, principal, action",
+    " WHERE (role = $asked OR (NOT starts_with($asked, 'arn:') AND ends_with(role, '/' || $asked)))"
+    " AND outcome = 'Allowed' GROUP BY ALL ORDER BY last DESC, principal, action",
     "denied": "SELECT principal, action, resource, reason, policy, count(*) AS denials, min(time) AS first,"
     " max(time) AS last FROM records WHERE outcome LIKE '%Denied' OR kind = 'authentication'"
     " GROUP BY ALL ORDER BY denials DESC, last DESC, principal, action",
@@ -67,6 +67,13 @@ QUESTIONS = {
     " ORDER BY time DESC, shard, sequence DESC",
 }
 """Ready-made questions; `$asked` is what they are about."""
+
+
+ORDER = "ORDER BY role, principal, time"
+FORM = "FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 8192"
+"""How a compacted file is laid out: what is asked about a role or a principal lies together, and the rest is passed."""
+
+_MEMBER = re.compile(r"json ->> '([^']+)'")
 
 
 class Answer(NamedTuple):
@@ -101,7 +108,7 @@ def open_trail(
     """Compact what is closed, and open the whole trail; `columns` is another folder for the compacted files."""
     connection = duckdb.connect(config={"autoinstall_known_extensions": False, "autoload_known_extensions": False})
     try:
-        compacted, live = _compact(connection, trail, ring, columns or trail / FOLDER, progress)
+        compacted, live = _compact(connection, trail, ring, columns or trail / COLUMNS_FOLDER, progress)
         parts = [f"SELECT * FROM read_parquet({_texts(compacted)})"] if compacted else []  # noqa: S608 - quoted
         parts += [_lines(live)] if live else []
         parts = parts or ["SELECT " + ", ".join(f"NULL AS {name}" for name in COLUMNS) + " WHERE false"]
@@ -157,9 +164,7 @@ def _write(connection: duckdb.DuckDBPyConnection, segment: Segment, path: Path) 
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        connection.execute(
-            f"COPY ({_lines([segment.lines])}) TO {_text(str(draft))} (FORMAT parquet, COMPRESSION zstd)"
-        )
+        connection.execute(f"COPY ({_lines([segment.lines])} {ORDER}) TO {_text(str(draft))} ({FORM})")
         draft.chmod(0o600)
         draft.replace(path)
     finally:
@@ -167,10 +172,19 @@ def _write(connection: duckdb.DuckDBPyConnection, segment: Segment, path: Path) 
 
 
 def _lines(paths: Sequence[Path]) -> str:
-    """Read lines into columns; half a line at the end of a live segment is no row."""
-    chosen = ", ".join(f"{expression} AS {name}" for name, expression in COLUMNS.items())
+    """Read lines into columns; half a line at the end of a live segment is no row.
+
+    All members are taken out of a line in one go: each on its own would read the line again.
+    """
+    members = list(dict.fromkeys(found for expression in COLUMNS.values() for found in _MEMBER.findall(expression)))
+    places = {member: f"members[{place}]" for place, member in enumerate(members, 1)}
+    chosen = ", ".join(
+        f"{_MEMBER.sub(lambda found: places[found[1]], expression)} AS {name}" for name, expression in COLUMNS.items()
+    )
+    taken = f"json_extract_string(json, [{', '.join(_text(member) for member in members)}]) AS members"
     options = f"ignore_errors = true, maximum_object_size = {MAX_LINE}"
-    return f"SELECT {chosen} FROM read_ndjson_objects({_texts(paths)}, {options}) WHERE json IS NOT NULL"  # noqa: S608 - quoted
+    lines = f"SELECT json, {taken} FROM read_ndjson_objects({_texts(paths)}, {options}) WHERE json IS NOT NULL"  # noqa: S608 - quoted
+    return f"SELECT {chosen} FROM ({lines})"  # noqa: S608 - quoted
 
 
 def _texts(paths: Sequence[Path]) -> str:

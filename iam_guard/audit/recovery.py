@@ -185,9 +185,15 @@ def _cut(state: _State) -> None:
 
 
 def _remove_old_drafts(trail: Path) -> None:
+    """Remove what nobody finishes any more; a draft is also gone once its process has given it its name."""
     for draft in trail.glob(f"*{UNFINISHED}"):
-        if time.time() - draft.stat().st_mtime > _OLD_DRAFT and _is_free(draft):
-            remove_draft(draft)
+        try:
+            if time.time() - draft.stat().st_mtime > _OLD_DRAFT and _is_free(draft):
+                remove_draft(draft)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            logger.warning("an audit shard that was never finished cannot be removed: %s", error.strerror)
 
 
 def _is_free(draft: Path) -> bool:

@@ -9,7 +9,8 @@ it can be written; meanwhile the ring fills and the classes say what becomes of 
 written and signed; what cannot be is lost, and said in the log, and the next start finds the shard unfinished and
 declares the gap.
 
-Before the first record, what killed processes left is recovered. Must not live here: files (`segments`), waiting
+Before the first record, what killed processes left is recovered; between batches, what is too old is dropped
+(`sweeping`). Must not live here: files (`segments`), waiting
 requests (`ring`).
 """
 
@@ -22,9 +23,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from iam_guard.audit.recovery import Recovered, declare, recover
+from iam_guard.audit.retention import RetentionRule
 from iam_guard.audit.ring import Missing, Ring, Waiting
-from iam_guard.audit.segments import SegmentLimits, SegmentWriter, is_line
+from iam_guard.audit.segments import SegmentLimits, SegmentWriter
+from iam_guard.audit.shard import is_line
 from iam_guard.audit.signed_note import KeyRing, SignerKey
+from iam_guard.audit.sweeping import Sweeping
 
 logger = logging.getLogger("iam_guard.audit")
 
@@ -42,11 +46,14 @@ class TrailPlace:
     service: str = "iam-guard"
     region: str = "us-east-1"
     limits: SegmentLimits = field(default_factory=SegmentLimits)
+    retention: RetentionRule | None = None
+    """How long lines are kept; for ever without."""
 
     def writer(self) -> SegmentWriter:
         return SegmentWriter(
             self.trail,
             self.key,
+            known=self.known,
             service=self.service,
             region=self.region,
             limits=self.limits,
@@ -63,6 +70,7 @@ class Scribe:
         self._writer: SegmentWriter | None = None
         self._found: list[Recovered] | None = None
         self._retry = FIRST_RETRY
+        self._sweeping = Sweeping(place.trail, place.retention, self._begun)
 
     def run(self) -> None:
         """Write until the ring is closed and empty."""
@@ -79,7 +87,7 @@ class Scribe:
 
     def _step(self) -> bool:
         """Write what waits; False when nothing will come any more, or what is left cannot be written."""
-        batch, missing = self._ring.take(BATCH, None if self._writer is None else self._writer.due_in())
+        batch, missing = self._ring.take(BATCH, self._due_in())
         is_last = self._ring.is_closed and not batch and missing is None
         if not self._attempt(lambda: self._write(batch, missing), batch, missing):
             if self._ring.is_closed:
@@ -89,7 +97,15 @@ class Scribe:
             return True
         self._tell(batch)
         self._went_well()
+        if self._writer is not None and not self._ring.is_half_full and not self._ring.is_closed:
+            self._sweeping.step()
         return not is_last
+
+    def _due_in(self) -> float | None:
+        """Give the seconds until there is something to do though no record comes."""
+        if self._writer is None:
+            return None
+        return min((due for due in (self._writer.due_in(), self._sweeping.due_in()) if due is not None), default=None)
 
     def _attempt(self, act: Callable[[], None], batch: list[Waiting], missing: Missing | None) -> bool:
         try:
@@ -185,6 +201,7 @@ class Scribe:
             writer.abandon()
 
     def _end(self) -> None:
+        self._sweeping.stop()
         if left := len(self._ring):
             logger.error("%d audit records are lost, for the trail cannot be written", left)
         if self._writer is not None:

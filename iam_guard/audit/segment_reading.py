@@ -6,7 +6,7 @@ from it (`shard_check`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -42,10 +42,17 @@ def read_lines(path: Path, progress: Progress) -> SegmentLines | None:
     """Hash every line of a file; None where there is no file."""
     read = SegmentLines()
     try:
-        file = path.open("rb")
+        for portion in reading_lines(path, progress):
+            read = portion
     except FileNotFoundError:
         return None
-    with file:
+    return read
+
+
+def reading_lines(path: Path, progress: Progress = lambda _: None) -> Iterator[SegmentLines]:
+    """Hash every line of a file, a portion at each step; what is given is the same each time, and grows."""
+    read = SegmentLines()
+    with path.open("rb") as file:
         while chunk := file.read(CHUNK):
             progress(len(chunk))
             whole = read.rest + chunk
@@ -54,7 +61,7 @@ def read_lines(path: Path, progress: Progress) -> SegmentLines | None:
             if OWN_KIND in whole:
                 _note_own(read, parts)
             read.hashes += [sha256(b"\x00%b\n" % part).digest() for part in parts]
-    return read
+            yield read
 
 
 def _note_own(read: SegmentLines, parts: list[bytes]) -> None:

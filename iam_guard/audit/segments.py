@@ -34,35 +34,27 @@ from pathlib import Path
 
 from iam_guard.audit.append_file import NO_ROOM
 from iam_guard.audit.checkpoint import sign_checkpoint
+from iam_guard.audit.flushing import Flushing
 from iam_guard.audit.merkle import Tree, leaf_hashes
-from iam_guard.audit.open_shard import (
-    OpenSegment,
-    begin_shard,
-    end_shard,
-    make_reserve,
-    release_reserve,
-)
+from iam_guard.audit.open_shard import OpenSegment, begin_shard, end_shard
+from iam_guard.audit.other_shards import OtherShards
 from iam_guard.audit.own_records import Gap, end_line, gap_line, segment_line
 from iam_guard.audit.record import Stamp
-from iam_guard.audit.redaction import MAX_LINE
-from iam_guard.audit.shard import Segment, shard_id
-from iam_guard.audit.signed_note import SignerKey
+from iam_guard.audit.reserve import Reserve
+from iam_guard.audit.shard import Segment, is_line, shard_id
+from iam_guard.audit.signed_note import KeyRing, SignerKey
 
 logger = logging.getLogger("iam_guard.audit")
-
-LINE_END = b"}}\n"
-"""How a line ends: with `iamGuard`, the last member of the record."""
-
-RESERVE_PAUSE = 0.1
-"""Seconds between two attempts to set room aside on a full disk."""
 
 
 @dataclass(frozen=True, slots=True)
 class SegmentLimits:
-    """When a checkpoint is signed and a segment is full."""
+    """When a checkpoint is signed, the disk is asked for what was written, and a segment is full."""
 
     checkpoint_records: int = 1000
     checkpoint_seconds: float = 1.0
+    flush_seconds: float = 1.0
+    """After how long the disk has a line for which nobody waits; 0 for when the system sees fit."""
     segment_bytes: int = 64 * 1024 * 1024
     segment_seconds: float = 3600.0
     reserve_bytes: int = 128 * 1024
@@ -73,11 +65,6 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def is_line(line: bytes) -> bool:
-    """Tell whether this is one record on one line, with `iamGuard` as its last member."""
-    return line[-3:] == LINE_END and line.find(b"\n") == len(line) - 1 and len(line) <= MAX_LINE
-
-
 class SegmentWriter:
     """Writes one shard. Not to be used from two threads at once."""
 
@@ -86,6 +73,7 @@ class SegmentWriter:
         trail: Path,
         key: SignerKey,
         *,
+        known: KeyRing | None = None,
         service: str = "iam-guard",
         region: str = "us-east-1",
         limits: SegmentLimits = SegmentLimits(),
@@ -95,7 +83,8 @@ class SegmentWriter:
     ) -> None:
         """Get ready to write below the folder `trail`; the shard begins with the first commit.
 
-        `is_retried` says that lines of a failed commit come again: then a full disk is no number of lost lines.
+        `known` are the keys whose checkpoints in other shards are believed. `is_retried` says that lines of a failed
+        commit come again: then a full disk is no number of lost lines.
         """
         self._trail = trail
         self._key = key
@@ -105,6 +94,7 @@ class SegmentWriter:
         self._clock = clock
         self._timer = timer
         self._is_retried = is_retried
+        self._known = known or KeyRing([key.verifier])
         self.checkpointed: float | None = None
         """When, by the timer, a checkpoint was last written."""
         self._is_closed = False
@@ -122,9 +112,11 @@ class SegmentWriter:
         self._note: str | None = None
         self._signed = 0
         self._unsigned_since: float | None = None
-        self._has_reserve = self._is_disk_full = False
+        self._reserve = Reserve(self._limits.reserve_bytes, self._timer)
+        self._flushing = Flushing(self._limits.flush_seconds, self._timer)
+        self._others = OtherShards(self._trail, self._known, self._timer)
         self._leave_for: str | None = None
-        self._try_again = self._try_reserve = -math.inf
+        self._try_again = -math.inf
 
     # --- the door ------------------------------------------------------------------------------------------------
 
@@ -166,10 +158,14 @@ class SegmentWriter:
             self._do_what_is_due()
 
     def due_in(self) -> float | None:
-        """Give the seconds until the next commit has to sign a checkpoint; None when everything is signed."""
-        if self._unsigned_since is None:
-            return max(0.0, self._try_again - self._timer()) if self._notes else None
-        return max(0.0, self._unsigned_since + self._limits.checkpoint_seconds - self._timer())
+        """Give the seconds until the next commit has to sign a checkpoint or ask the disk; None when nothing is due."""
+        found = self._flushing.due_in()
+        if self._unsigned_since is not None or self._notes:
+            since = self._unsigned_since
+            at = self._try_again if since is None else since + self._limits.checkpoint_seconds
+            due = max(0.0, at - self._timer())
+            found = due if found is None else min(due, found)
+        return found
 
     def checkpoint(self) -> str:
         """Commit, sign all there is, wait until the disk has it, and give the note; raise `OSError` otherwise."""
@@ -202,9 +198,9 @@ class SegmentWriter:
 
     def _write(self, lines: list[bytes]) -> OpenSegment:
         segment = self._begun()
-        if self._is_disk_full and not self._make_reserve(segment):
+        if self._reserve.is_spent and not self._reserve.make(segment.segment.folder):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # what room is left is for what must be said
-        self._is_disk_full = False
+        self._reserve.is_spent = False
         if self._leave_for is None and not segment.lines.is_as_left():
             self._leave_for = "SegmentAltered"
         if self._leave_for is not None:
@@ -218,6 +214,7 @@ class SegmentWriter:
             elif error.errno == errno.EFBIG:
                 self._leave_for = "FileTooLarge"
             raise
+        self._flushing.written()
         self._grow(numbered)
         return segment
 
@@ -240,19 +237,21 @@ class SegmentWriter:
             self._unsigned_since = self._timer()
 
     def _sync(self, segment: OpenSegment) -> None:
+        begun = self._timer()
         try:
             segment.lines.sync()
         except OSError:
             self._leave_for = "SyncFailed"  # what the disk has of this file nobody can know any more
             raise
+        finally:
+            self._flushing.done(self._timer() - begun)
 
     def _declare_full(self, segment: OpenSegment, lost: int) -> None:
         """Use the reserve to say that from here on records may be missing; sign that, for it may be the last word."""
-        if not self._has_reserve:
+        if not self._reserve.is_there:
             return
-        self._has_reserve, self._is_disk_full, self._try_reserve = False, True, -math.inf
         try:
-            release_reserve(segment.segment.folder)
+            self._reserve.spend(segment.segment.folder)
             gap = Gap("DiskFull", lost=None if self._is_retried else lost)
             numbered = self._numbered([gap_line(self._stamp(), gap)])
             segment.lines.append(numbered[0])
@@ -284,8 +283,13 @@ class SegmentWriter:
             self.checkpointed = self._timer()
 
     def _do_what_is_due(self) -> None:
-        """Sign, rotate and set room aside; a failure is logged and tried again, for the lines are kept all the same."""
+        """Flush, sign, rotate, set room aside; a failure is logged, for the lines are kept all the same."""
         segment, now = self._begun(), self._timer()
+        if self._flushing.due_in() == 0.0:
+            try:
+                self._sync(segment)
+            except OSError as error:
+                logger.error("the audit trail does not get to the disk: %s", error.strerror)
         if self._unsigned_since is not None and now - self._unsigned_since >= self._limits.checkpoint_seconds:
             self._sign_all()
         if now < self._try_again:
@@ -298,16 +302,7 @@ class SegmentWriter:
             logger.error("a checkpoint or a new segment of the audit trail cannot be written: %s", error.strerror)
             self._notes = self._notes[-1:]
             self._try_again = now + 1.0
-        if not self._has_reserve:
-            self._make_reserve(segment)
-
-    def _make_reserve(self, segment: OpenSegment) -> bool:
-        """Set room aside again, if there is; not looked for at every commit."""
-        now = self._timer()
-        if now >= self._try_reserve:
-            self._try_reserve = now + RESERVE_PAUSE
-            self._has_reserve = make_reserve(segment.segment.folder, self._limits.reserve_bytes)
-        return self._has_reserve
+        self._reserve.make(self._begun().segment.folder)
 
     # --- segments ------------------------------------------------------------------------------------------------
 
@@ -331,6 +326,7 @@ class SegmentWriter:
         self._sign_all()
         try:
             self._put(segment)
+            segment.sync()
         except OSError as error:
             logger.error("the last checkpoint of the segment cannot be written: %s", error.strerror)
         try:
@@ -343,10 +339,12 @@ class SegmentWriter:
         return entered
 
     def _enter_next(self, segment: OpenSegment) -> OpenSegment:
-        opening = self._numbered([segment_line(self._stamp(), self._tree.state, self._note)])
+        others = self._others.named(self.shard or "")
+        opening = self._numbered([segment_line(self._stamp(), self._tree.state, self._note, others)])
         following = Segment(segment.segment.folder, self._tree.size)
         self._open = OpenSegment.create(following, opening[0], self._timer())
         segment.close()
+        self._flushing.done()  # what is left unsynced is left for good
         self._hashes, self._notes = [], []
         self._grow(opening)
         return self._open
@@ -357,14 +355,14 @@ class SegmentWriter:
             start = self._clock()
             name = shard_id(self._service, socket.gethostname(), os.getpid(), start)
             self._shard = self._trail / name
-            opening = self._numbered([segment_line(self._stamp(), (), None)])
+            opening = self._numbered([segment_line(self._stamp(), (), None, self._others.named(name))])
             try:
                 self._lock, self._open = begin_shard(self._trail, name, opening[0], self._timer())
             except FileExistsError:
                 time.sleep(0.000_01)  # another of this process began in the same microsecond
                 continue
             self._grow(opening)
-            self._make_reserve(self._open)
+            self._reserve.make(self._open.segment.folder)
         return self._open
 
     def resume(
@@ -374,7 +372,7 @@ class SegmentWriter:
         self._forget()
         self._shard, self._lock, self._open, self._tree = shard, lock, segment, tree
         self._signed, self._hashes = signed, hashes
-        self._has_reserve = True  # whether or not it is still there: releasing it does no harm
+        self._reserve.is_there = True  # whether or not it is still there: releasing it does no harm
 
     def _stamp(self) -> Stamp:
         return Stamp(self._clock(), str(uuid.uuid4()), self._region)

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from iam_guard.audit.merkle import Tree
+from iam_guard.audit.redaction import MAX_LINE
 
 LINES, HASHES, CHECKPOINTS = ".jsonl", ".hashes", ".checkpoints"
 LOCK = "lock"
@@ -32,8 +33,14 @@ RESERVE = "reserve"
 UNFINISHED = ".new"
 """End of the name of a shard that is just being made."""
 
+COLUMNS_FOLDER = ".columns"
+"""Beside the shards: the copies of closed segments that questions are put to (`query`)."""
+
 OWN_KIND = b'"kind":"audit_'
 """What is in every line that the trail writes about itself, and in no other: quotes inside a string are escaped."""
+
+LINE_END = b"}}\n"
+"""How a line ends: with `iamGuard`, the last member of the record."""
 
 _DIGITS = 12
 _SEGMENT = re.compile(rf"[0-9]{{{_DIGITS}}}", re.ASCII)
@@ -101,6 +108,11 @@ def _names(shard: Path) -> set[str]:
     return {path.stem for path in files if _SEGMENT.fullmatch(path.stem)}
 
 
+def is_line(line: bytes) -> bool:
+    """Tell whether this is one record on one line, with `iamGuard` as its last member."""
+    return line[-3:] == LINE_END and line.find(b"\n") == len(line) - 1 and len(line) <= MAX_LINE
+
+
 def place_of(line: bytes) -> tuple[str, int] | None:
     """Give shard and sequence that a line says of itself."""
     found = _PLACE.search(line)
@@ -127,14 +139,20 @@ class Opening:
     """The checkpoint of exactly that tree, as a note; empty in the first segment of a shard."""
 
 
-def read_opening(segment: Segment) -> Opening | None:
-    """Read the first line of a segment; None where it is not there or says nothing that can be gone on from."""
+def opening_facts(segment: Segment) -> dict[str, Any] | None:
+    """Give `iamGuard` of the first line of a segment, as it stands there; None where it opens none."""
     try:
         with segment.lines.open("rb") as file:
             facts = own_facts(file.readline(1024 * 1024))
     except FileNotFoundError:
         return None
-    if facts is None or facts.get("kind") != "audit_segment":
+    return facts if facts is not None and facts.get("kind") == "audit_segment" else None
+
+
+def read_opening(segment: Segment) -> Opening | None:
+    """Read the first line of a segment; None where it is not there or says nothing that can be gone on from."""
+    facts = opening_facts(segment)
+    if facts is None:
         return None
     try:
         tree = Tree(segment.first, [bytes.fromhex(each) for each in facts["state"]])

@@ -26,6 +26,7 @@ from iam_guard.audit.segment_reading import (
     read_sequences,
 )
 from iam_guard.audit.shard import Segment, read_opening, segments_of
+from iam_guard.audit.shard_claims import Growth, ShardClaim, claims_in
 from iam_guard.audit.signed_note import KeyRing
 from iam_guard.audit.verdicts import ShardReport, TrailFinding, Verdict
 
@@ -59,7 +60,15 @@ class _Here:
 class ShardCheck:
     """Verifies one shard."""
 
-    def __init__(self, shard: Path, ring: KeyRing, since: Checkpoint | None, progress: Progress) -> None:
+    def __init__(
+        self,
+        shard: Path,
+        ring: KeyRing,
+        since: Checkpoint | None,
+        progress: Progress,
+        claims: Sequence[ShardClaim] = (),
+    ) -> None:
+        """Get ready; `claims` are what other shards say of this one."""
         self._path = shard
         self._shard = shard.name
         self._ring = ring
@@ -74,6 +83,8 @@ class ShardCheck:
         self.dropped: list[tuple[Segment, int, bool]] = []
         """Segments without lines: which, up to where, whether the last of the shard."""
         self._claims: list[tuple[int, str, int]] = []
+        self._others: list[ShardClaim] = []
+        self._growth = Growth(claims)
 
     def run(self) -> None:
         """Walk through the shard."""
@@ -92,6 +103,11 @@ class ShardCheck:
         """Shard and first line of segments of which the shard says, signed, that they were dropped."""
         return [(shard, first) for sequence, shard, first in self._claims if sequence < self._signed]
 
+    @property
+    def others(self) -> set[ShardClaim]:
+        """What the shard says, signed, of other shards."""
+        return {each for each in self._others if each.sequence < self._signed}
+
     def report(self) -> ShardReport:
         """Say what was found; what `dropped` and `claims` have to do with each other is seen with all shards."""
         findings = self._findings
@@ -107,6 +123,18 @@ class ShardCheck:
                 verdict = Verdict.TRUNCATED_TAIL if is_last else Verdict.MISSING
                 detail = f"the {end - segment.first} lines of the segment are not there, and nothing says why"
                 self._say(verdict, detail, segment.lines.name, None, segment.first)
+
+    def compare_with_claims(self, believed: set[ShardClaim]) -> None:
+        """Find where the shard is not what the others say of it."""
+        last = self._growth.longest(believed)
+        is_cut = any(each.verdict is Verdict.TRUNCATED_TAIL for each in self._findings)
+        if last is not None and last.size > self._next and not is_cut:
+            detail = f"the shard `{last.by}` says that there are {last.size} lines at least"
+            self._say(Verdict.TRUNCATED_TAIL, detail, None, None, self._next)
+        wrong = next((each for each in self._growth.wrong if each in believed), None)
+        if wrong is not None:
+            verdict = Verdict.FORKED if wrong.size <= self._signed else Verdict.MODIFIED
+            self._say(verdict, f"the first {wrong.size} lines have another root than the shard `{wrong.by}` says")
 
     # --- segments ------------------------------------------------------------------------------------------------
 
@@ -254,7 +282,7 @@ class ShardCheck:
 
     def _go_on(self, here: _Here, leaves: Sequence[bytes]) -> None:
         tree = here.start.copy()
-        tree.extend(leaves)
+        self._growth.extend(tree, leaves)
         self._tree, self._next = tree, tree.size
         self._signed = max([self._signed, *(each.size for each in here.checkpoints)])
 
@@ -321,6 +349,8 @@ class ShardCheck:
             match facts:
                 case {"kind": "audit_retention", "dropped": {"shard": str(shard), "first": int(first)}}:
                     self._claims.append((sequence, shard, first))
+            if facts["kind"] == "audit_segment":
+                self._others += claims_in(facts, self._shard, sequence)
             if facts["kind"] == "audit_end":
                 self._end = sequence
 

@@ -24,6 +24,7 @@ from functools import partial
 from typing import Literal
 
 from iam_guard.audit.call_kinds import SESSION_ISSUE, kind_of
+from iam_guard.audit.certain import Certainty
 from iam_guard.audit.classes import CHANGE, DENIAL, READ, RecordClass, class_of_allow
 from iam_guard.audit.keys_read import ListedKeys
 from iam_guard.audit.line import decision_line
@@ -89,6 +90,7 @@ class Trail:
         self._clock = clock
         self._new_id = new_id
         self._timer = timer
+        self._certainty = Certainty()
         if sampling is not None and self._pipeline is not None:
             this = weakref.ref(self)
             self._pipeline.declare_with(lambda: trail._sampled() if (trail := this()) else None)
@@ -110,12 +112,18 @@ class Trail:
         row = class_of_allow(decision.request.action) if decision.allowed else DENIAL
         if self._sampling is not None and row is READ and shadow is None and self._leaves_out(self._sampling):
             return
+        certainty, pipeline = self._certainty, self._pipeline
+        is_required = not (pipeline is None or row.is_durable or pipeline.may_go_without(row))
+        is_certain = is_required and shadow is None and self._rules is None and certainty.covers(decision, call)
         failure = self._write(
             lambda stamp: decision_line(
                 decision, call, stamp, duration=duration, keys=self._keys, shadow=shadow, rules=self._rules
             ),
             row,
+            is_certain=is_certain,
         )
+        if is_required and not is_certain and failure is None:
+            certainty.made(decision)
         if failure is not None and decision.allowed and self._on_failure != "ignore":
             raise DecisionUnavailable("the audit record cannot be written") from failure
 
@@ -206,10 +214,16 @@ class Trail:
         trace_id, span_id = trace_ids()
         return Stamp(self._clock(), self._new_id(), self._region, trace_id, span_id)
 
-    def _write(self, make: Callable[[Stamp], bytes], row: RecordClass = DENIAL) -> Exception | None:
+    def _later(self, make: Callable[[Stamp], bytes], moment: datetime, trace: tuple[str | None, str | None]) -> bytes:
+        """Make a line and its id in the thread of the writer, of a request that came at that moment, in that trace."""
+        return make(Stamp(moment, self._new_id(), self._region, *trace))
+
+    def _write(
+        self, make: Callable[[Stamp], bytes], row: RecordClass = DENIAL, *, is_certain: bool = False
+    ) -> Exception | None:
         """Make a line and hand it on; give the error when that failed."""
         if self._pipeline is not None:
-            return self._put(self._pipeline, make, row)
+            return self._put(self._pipeline, make, row, is_certain=is_certain)
         if self._sink is None:
             return None
         try:
@@ -220,15 +234,22 @@ class Trail:
             return error
         return None
 
-    def _put(self, pipeline: Pipeline, make: Callable[[Stamp], bytes], row: RecordClass) -> Exception | None:
+    def _put(
+        self, pipeline: Pipeline, make: Callable[[Stamp], bytes], row: RecordClass, *, is_certain: bool
+    ) -> Exception | None:
         """Hand a line to the pipeline; give the error when the request is to be refused.
 
-        The line is made here where the request is refused without it, and by the writer otherwise.
+        The line is made here where the request is refused without it, unless it can be made for certain (`certain`);
+        and by the writer otherwise.
         """
         try:
             try:
-                stamp = self._stamp()
-                line: Line = partial(make, stamp) if pipeline.may_go_without(row) else make(stamp)
+                line: Line
+                if pipeline.may_go_without(row):
+                    line = partial(self._later, make, self._clock(), trace_ids())
+                else:
+                    stamp = self._stamp()
+                    line = partial(make, stamp) if is_certain else make(stamp)
             except Exception as error:  # noqa: BLE001 - as with a sink
                 _log_failure(error)
                 is_kept = pipeline.miss(row, "a record cannot be made")

@@ -9,6 +9,9 @@ is it asked what happened (`diagnosis`). Memory: the hashes of one segment.
 A checkpoint that is in no order or signed by nobody who is known counts as none; so does one of another shard. Two that
 are good and contradict each other are a fork: then the shard was written anew by somebody who has its key.
 
+The first line of a segment also says which other shards there are, and how far they were; a shard that is gone as a
+whole, or was cut together with its checkpoints, is found by that.
+
 Reads files and changes none. Must not live here: the walk through a shard (`shard_check`), recovering (`recovery`),
 proofs about a single record (`proof`).
 """
@@ -22,6 +25,7 @@ from iam_guard.audit.checkpoint import Checkpoint, notes_of, open_checkpoint
 from iam_guard.audit.segment_reading import Progress
 from iam_guard.audit.shard import segments_of, shards_of
 from iam_guard.audit.shard_check import ShardCheck
+from iam_guard.audit.shard_claims import ShardClaim, absent_shards, read_claims
 from iam_guard.audit.signed_note import KeyRing, Trust
 from iam_guard.audit.verdicts import Report, TrailFinding, Verdict
 from iam_guard.errors import InvalidInput
@@ -37,21 +41,27 @@ def verify_trail(
     any shard, for of such a one nothing can be said.
     """
     anchors = dict(since or {})
+    said: dict[str, list[ShardClaim]] = {}
+    for claim in read_claims(trail) if trail.is_dir() else []:
+        said.setdefault(claim.shard, []).append(claim)
     shards = shards_of(trail) if trail.is_dir() else []
     if not shards and not anchors:
         raise InvalidInput("expected the folder of an audit trail, found no shard", place=str(trail))
     checks = []
     for shard in shards:
-        check = ShardCheck(shard, ring, anchors.pop(shard.name, None), progress)
+        check = ShardCheck(shard, ring, anchors.pop(shard.name, None), progress, said.get(shard.name, ()))
         check.run()
         checks.append(check)
     claimed = {claim for check in checks for claim in check.claims}
+    believed = {claim for check in checks for claim in check.others}
     for check in checks:
         check.settle(claimed)
+        check.compare_with_claims(believed)
     absent = (
         TrailFinding(Verdict.MISSING, shard, "a checkpoint signs this shard, and it is not there") for shard in anchors
     )
-    return Report(tuple(check.report() for check in checks), tuple(absent))
+    unseen = absent_shards(believed, {shard.name for shard in shards} | (since or {}).keys())
+    return Report(tuple(check.report() for check in checks), (*absent, *unseen))
 
 
 def trail_bytes(trail: Path) -> int:

@@ -23,6 +23,7 @@ from iam_guard.audit.verdicts import MEANINGS, Report, ShardReport, TrailFinding
 from iam_guard.audit.verify import read_anchors, trail_bytes, verify_trail
 from iam_guard.cli.audit_activity import feed, generate_policy_command
 from iam_guard.cli.audit_consumers import export, tail
+from iam_guard.cli.audit_drop import drop
 from iam_guard.cli.audit_pseudonyms import pseudonym_command, pseudonym_key
 from iam_guard.cli.audit_query import query
 from iam_guard.cli.audit_replay import replay, shadow
@@ -39,21 +40,12 @@ _TRAIL = click.option("--trail", type=FOLDER, required=True, help="The folder of
 
 @click.group()
 def audit() -> None:
-    """Verify the audit trail, prove what stands in it, read it, and decide its requests again."""
+    """Verify the audit trail, prove what stands in it, read it, drop what is old, and decide its requests again."""
 
 
-for each in (
-    tail,
-    export,
-    query,
-    replay,
-    shadow,
-    generate_policy_command,
-    feed,
-    ship,
-    pseudonym_key,
-    pseudonym_command,
-):
+_READING = (tail, export, query, replay, shadow, generate_policy_command)
+_KEEPING = (feed, ship, drop, pseudonym_key, pseudonym_command)
+for each in (*_READING, *_KEEPING):
     audit.add_command(each)
 
 

@@ -72,7 +72,7 @@ COMMANDS = {
     ),
     "audit": CommandRow(
         *("audit", "audit"),
-        "Verify the audit trail, prove what stands in it, read it, and decide its requests again.",
+        "Verify the audit trail, prove what stands in it, read it, drop what is old, and decide its requests again.",
     ),
     "explain": CommandRow(
         *("cases", "explain_case"),

@@ -53,8 +53,13 @@ class Authorizer:
         return explain(request, self._policies)
 
     def explain_again(self, decision: Decision) -> Explanation:
-        """Explain a decision of this authorizer: its request is decided afresh, with the same policies."""
-        return replace(self.explain(decision.request), epoch=decision.epoch, stale=decision.stale)
+        """Explain a decision of this authorizer: its request is decided afresh, with the same policies.
+
+        By a request of its own: what this one asks for is none of what the decision read, and of what its record says.
+        """
+        was = decision.request
+        again = AccessRequest(was.principal, was.action, was.resource, was.context, was.resource_account)
+        return replace(self.explain(again), epoch=decision.epoch, stale=decision.stale)
 
     def exercised(self, decision: Decision) -> Iterator[Exercised]:
         """Say what the request of a decision of this authorizer makes true and false; the decision stays as it is."""

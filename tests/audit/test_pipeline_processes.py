@@ -59,8 +59,9 @@ for life in range(int(sys.argv[2])):
         time.sleep(60)
         os._exit(1)
     os.close(writing)
-    first = os.read(reading, 1)
-    time.sleep(randomness.random() * 0.05)
+    is_early = life % 4 == 3  # perhaps before its first record, while it recovers the shard of the one before
+    first = b"" if is_early else os.read(reading, 1)
+    time.sleep(randomness.random() * (0.02 if is_early else 0.05))
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     rest = b""
@@ -73,16 +74,21 @@ print(json.dumps(acknowledged))
 
 
 def lives_are_ended(trail: Path, count: int, seed: int) -> int:
-    """Kill so many processes, each at another moment; every record whose request had its answer is there."""
+    """Kill so many processes, each at another moment; every record whose request had its answer is there.
+
+    A quarter is killed while it starts: then it may have no shard yet, or leave a shard half recovered, which the next
+    one recovers once more and says so.
+    """
     done = run(KILLED, trail, count, seed)
     acknowledged = json.loads(done.stdout)
-    assert len(acknowledged) >= count
+    assert len(acknowledged) >= count // 2
     recover(trail, KEY, RING)
     kept = ids_in(trail)
     assert len(set(kept)) == len(kept)
     assert set(acknowledged) <= set(kept)
-    assert len(shards_of(trail)) == count
-    assert [gap["reason"] for gap in gaps_in(trail)] == ["ProcessEnded"] * count
+    assert count * 3 // 4 <= len(shards_of(trail)) <= count
+    assert {gap["reason"] for gap in gaps_in(trail)} == {"ProcessEnded"}
+    assert {gap["shard"] for gap in gaps_in(trail)} == {shard.name for shard in shards_of(trail)}
     assert verdicts(trail) == [Verdict.GAP]
     return len(acknowledged)
 

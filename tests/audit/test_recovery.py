@@ -252,5 +252,12 @@ def test_drafts_of_shards_are_removed_when_they_are_old(tmp_path: Path) -> None:
     shutil.rmtree(young)
 
 
+def test_a_draft_that_is_gone_before_it_is_looked_at_is_passed_over(tmp_path: Path) -> None:
+    """Another process gives its shard its name between the listing and the look: a name that leads nowhere is alike."""
+    written(tmp_path, 3)
+    (tmp_path / "docs-a-1-x.new").symlink_to("nowhere")
+    assert recover(tmp_path, KEY, RING) == []
+
+
 def test_a_trail_that_is_not_there_needs_no_recovery(tmp_path: Path) -> None:
     assert recover(tmp_path / "none", KEY, RING) == []

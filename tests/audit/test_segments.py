@@ -19,8 +19,8 @@ from iam_guard.audit.own_records import Gap
 from iam_guard.audit.reader import read
 from iam_guard.audit.record import Stamp, authentication_record, error_record
 from iam_guard.audit.redaction import to_line
-from iam_guard.audit.segments import LINE_END, SegmentLimits, SegmentWriter
-from iam_guard.audit.shard import place_of, read_opening, segments_of, shard_id, shards_of
+from iam_guard.audit.segments import SegmentLimits, SegmentWriter
+from iam_guard.audit.shard import LINE_END, place_of, read_opening, segments_of, shard_id, shards_of
 from iam_guard.audit.trail import Trail
 from iam_guard.audit.verdicts import Verdict
 from iam_guard.errors import DecisionUnavailable, SignatureDoesNotMatch

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from iam_guard.audit.checkpoint import sign_checkpoint
 from iam_guard.audit.own_records import Gap
+from iam_guard.audit.recovery import recover
 from iam_guard.audit.segments import SegmentLimits
 from iam_guard.audit.shard import segments_of, shards_of, whole_lines
 from iam_guard.audit.signed_note import KeyRing
@@ -23,6 +24,7 @@ from iam_guard.audit.verify import read_anchors, trail_bytes, verify_trail
 from iam_guard.errors import InvalidInput
 from tests.audit.trails import KEY, RING, SMALL, STRANGER, lines_of, only_shard, record, verdicts, writer_in, written
 
+THOROUGH = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 LAW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 MODIFIED, REORDERED, MISSING = Verdict.MODIFIED, Verdict.REORDERED, Verdict.MISSING
 TRUNCATED_TAIL, FORKED, GAP = Verdict.TRUNCATED_TAIL, Verdict.FORKED, Verdict.GAP
@@ -248,13 +250,17 @@ def test_a_tail_that_was_cut_off_is_found(
 def test_every_changed_byte_of_a_checkpoint_is_found(
     original: Path, changed: Callable[[str, Callable[[bytes], bytes]], list[TrailFinding]], data: st.DataObject
 ) -> None:
-    """BAD_SIGNATURE, or UNKNOWN_KEY where the byte names the key; lines that a later one signs are none the worse."""
+    """BAD_SIGNATURE, or UNKNOWN_KEY where the byte names the key; lines that a later one signs are none the worse.
+
+    Without the line breaks that end it, the last note is half a note, as a killed process leaves: UNSIGNED_TAIL.
+    """
     name = data.draw(st.sampled_from(names(original, ".checkpoints")))
     content = next(original.glob(f"*/{name}")).read_bytes()
     at = data.draw(st.integers(0, len(content) - 1))
     by = data.draw(st.integers(0, 255).filter(lambda value: value != content[at]))
     found = {each.verdict for each in changed(name, lambda whole: whole[:at] + bytes([by]) + whole[at + 1 :])}
-    assert found & {BAD_SIGNATURE, UNKNOWN_KEY}
+    is_end = name == names(original, ".checkpoints")[-1] and at >= len(content) - 2
+    assert found & ({UNSIGNED_TAIL} if is_end else {BAD_SIGNATURE, UNKNOWN_KEY})
     assert found <= {BAD_SIGNATURE, UNKNOWN_KEY, UNSIGNED_TAIL}
 
 
@@ -314,6 +320,144 @@ def test_without_hashes_the_sequences_tell(trail: Path, verdict: Verdict) -> Non
     assert (finding.verdict, finding.file) == (verdict, segment.lines.name)
     if verdict is not TRUNCATED_TAIL:
         assert segment.first <= (finding.sequence or 0) < segments[2].first
+
+
+# --- laws: a whole trail ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A trail of several shards: two that have ended, one that was killed and recovered, one that is still written."""
+    trail = tmp_path_factory.mktemp("several")
+    written(trail, 12)
+    written(trail, 9, is_ended=False, unsigned=1)
+    recover(trail, KEY, RING)
+    written(trail, 15)
+    written(trail, 10, is_ended=False)
+    assert verdicts(trail) == [GAP]
+    return trail
+
+
+def sealed(trail: Path) -> list[Path]:
+    """Give every file of a trail of which every byte is signed or says who signed."""
+    return sorted(path for path in trail.glob("*/*") if path.suffix in (".jsonl", ".hashes", ".checkpoints"))
+
+
+@pytest.fixture
+def altered(several: Path, tmp_path: Path) -> Callable[[Callable[[Path], None]], set[Verdict]]:
+    """Do something to a copy of the trail; give what is found besides the gap that it declares."""
+
+    def alter(what: Callable[[Path], None]) -> set[Verdict]:
+        copy = tmp_path / "altered"
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(several, copy)
+        what(copy)
+        return set(verdicts(copy)) - {GAP}
+
+    return alter
+
+
+Altered = Callable[[Callable[[Path], None]], set[Verdict]]
+EXPECTED = {
+    ".jsonl": {MODIFIED},
+    ".hashes": {MODIFIED},
+    ".checkpoints": {BAD_SIGNATURE, UNKNOWN_KEY, UNSIGNED_TAIL, TRUNCATED_TAIL},
+}
+"""What a changed byte of a file is found as; where a checkpoint is none any more, lines have none."""
+
+
+@THOROUGH
+@given(data=st.data())
+def test_every_changed_byte_of_every_file_is_found(several: Path, altered: Altered, data: st.DataObject) -> None:
+    """Lines, hashes, checkpoints, of shards in every state; the lock and the reserve hold nothing."""
+    path = data.draw(st.sampled_from(sealed(several))).relative_to(several)
+    content = (several / path).read_bytes()
+    at = data.draw(st.integers(0, len(content) - 1))
+    by = data.draw(st.integers(0, 255).filter(lambda value: value != content[at]))
+    found = altered(lambda trail: overwrite(trail / path, content[:at] + bytes([by]) + content[at + 1 :]))
+    if is_open_end(several / path, at):
+        assert found <= EXPECTED[path.suffix], "half a checkpoint at the end of what is written says nothing"
+        return
+    assert found
+    assert found <= EXPECTED[path.suffix]
+
+
+def overwrite(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+
+
+def is_open_end(path: Path, at: int) -> bool:
+    """Tell whether this is the line break that ends the last note of a shard that is written."""
+    is_last = path.name == names_of(path.parent, ".checkpoints")[-1]
+    return is_last and (path.parent / "lock").exists() and at >= path.stat().st_size - 2
+
+
+def names_of(shard: Path, ending: str) -> list[str]:
+    return sorted(path.name for path in shard.glob(f"*{ending}"))
+
+
+@THOROUGH
+@given(data=st.data())
+def test_every_file_that_is_cut_is_found(several: Path, altered: Altered, data: st.DataObject) -> None:
+    """Wherever: a tail after a checkpoint, a part of the hashes, the last notes.
+
+    Of a shard that is written, hashes and notes of the last lines may not be there yet: then lines are unsigned.
+    """
+    path = data.draw(st.sampled_from(sealed(several))).relative_to(several)
+    content = (several / path).read_bytes()
+    keep = data.draw(st.integers(0, len(content) - 1))
+    found = altered(lambda trail: overwrite(trail / path, content[:keep]))
+    expected = {
+        ".jsonl": {MODIFIED, MISSING, TRUNCATED_TAIL},
+        ".hashes": {MISSING, MODIFIED},
+        ".checkpoints": {BAD_SIGNATURE, UNSIGNED_TAIL},
+    }[path.suffix]
+    if path.suffix == ".checkpoints" and not found:
+        assert is_covered(several / path, keep), "nothing is lost: the next segment opens with what was cut"
+        return
+    assert found
+    assert found <= expected
+
+
+def is_covered(path: Path, keep: int) -> bool:
+    """Tell whether what is left are whole notes, and the lines are signed all the same; or the end of an open one."""
+    is_whole = path.read_bytes()[:keep].count(b"\n\n") % 2 == 0 and path.read_bytes()[:keep][-2:] in (b"", b"\n\n")
+    is_followed = path.name != names_of(path.parent, ".checkpoints")[-1]
+    return (is_whole and is_followed) or (path.parent / "lock").exists()
+
+
+@LAW
+@given(data=st.data())
+def test_lines_spliced_in_from_another_shard_are_found(several: Path, altered: Altered, data: st.DataObject) -> None:
+    """MODIFIED, though they are signed where they come from; whole files that changed places are found too."""
+    ending = data.draw(st.sampled_from([".jsonl", ".hashes", ".checkpoints"]))
+    paths = [path.relative_to(several) for path in sealed(several) if path.suffix == ending]
+    one, other = data.draw(st.lists(st.sampled_from(paths), min_size=2, max_size=2, unique=True))
+    kept = (several / one).read_bytes(), (several / other).read_bytes()
+    if kept[0] == kept[1]:
+        return
+    whole = data.draw(st.booleans()) or ending != ".jsonl"
+    if whole:
+
+        def exchange(trail: Path) -> None:
+            overwrite(trail / one, kept[1])
+            overwrite(trail / other, kept[0])
+
+        assert altered(exchange)
+        return
+    lines, others = whole_lines(kept[0]), whole_lines(kept[1])
+    at, count = data.draw(st.integers(0, len(lines))), data.draw(st.integers(0, 2))
+    spliced = [*lines[:at], *others[-2:], *lines[at + count :]]
+    found = altered(lambda trail: overwrite(trail / one, b"".join(spliced)))
+    assert found
+    assert found <= {MODIFIED, TRUNCATED_TAIL}
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_a_shard_that_is_removed_from_a_trail_of_several_is_found(several: Path, altered: Altered, number: int) -> None:
+    """All but the last to begin, which nobody has named."""
+    name = shards_of(several)[number].name
+    assert altered(lambda trail: shutil.rmtree(trail / name)) == {MISSING}
 
 
 # --- files -----------------------------------------------------------------------------------------------------------
