@@ -245,16 +245,17 @@ class Trail:
         try:
             try:
                 line: Line
+                correction = None
                 if pipeline.may_go_without(row):
                     line = partial(self._later, make, self._clock(), trace_ids())
                 else:
                     stamp = self._stamp()
                     line = partial(make, stamp) if is_certain else make(stamp)
+                    correction = partial(self._refused, stamp.event_id) if row.is_durable else None
             except Exception as error:  # noqa: BLE001 - as with a sink
                 _log_failure(error)
                 is_kept = pipeline.miss(row, "a record cannot be made")
             else:
-                correction = partial(self._refused, stamp.event_id) if row.is_durable else None
                 is_kept = pipeline.put(line, row, correction=correction)
         except NotRecordedError as refusal:
             self._telemetry.failed()
