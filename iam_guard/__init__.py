@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from iam_guard.asgi.middleware import GuardMiddleware as GuardMiddleware
+    from iam_guard.asgi.permissions import permissions_endpoint as permissions_endpoint
     from iam_guard.asgi.routes import inventory as inventory
     from iam_guard.assemble import open_guard as open_guard
     from iam_guard.enforcement.context import current_decision as current_decision
@@ -58,6 +59,7 @@ _WHERE = {
     "describe_openapi": "enforcement.openapi",
     "inventory": "asgi.routes",
     "open_guard": "assemble",
+    "permissions_endpoint": "asgi.permissions",
     "public": "enforcement.service",
     "read_route_map": "enforcement.route_map_files",
     "requires": "enforcement.service",

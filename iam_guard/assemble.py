@@ -13,7 +13,8 @@ from iam_guard.audit.opening import open_log, open_rules, open_sampling
 from iam_guard.audit.sinks import Sink
 from iam_guard.audit.trail import Trail
 from iam_guard.enforcement.service import Service
-from iam_guard.guard import Guard, ResourceLoader
+from iam_guard.guard import Guard
+from iam_guard.loading import ResourceLoader
 from iam_guard.settings import Settings, load
 from iam_guard.shadow import Shadow
 from iam_guard.store.cached import CachedStore

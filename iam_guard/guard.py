@@ -33,20 +33,20 @@ from iam_guard.authn.verify import (
     credential_of,
     needed_record,
 )
-from iam_guard.errors import AccessDenied, ConfigurationError, DecisionUnavailable, IamGuardError, StoreUnavailable
+from iam_guard.errors import AccessDenied, DecisionUnavailable, IamGuardError, StoreUnavailable
 from iam_guard.evaluation.authorization_message import authorization_message
 from iam_guard.evaluation.explain import WithoutPolicies
 from iam_guard.evaluation.explanation import Explanation
 from iam_guard.federation.bearers import Bearers
 from iam_guard.federation.certificate_session import CertificateSessions
 from iam_guard.federation.role_session import Question as TrustQuestion
-from iam_guard.loading import Loaded, Loader, refused_without_policies
+from iam_guard.loading import Loaded, Loader, ResourceLoader, of_application, refused_without_policies
 from iam_guard.model.catalogue import Catalogue
 from iam_guard.model.context import Given, Lazy
 from iam_guard.model.credential import AccessKey, ApiKey
 from iam_guard.model.decision import Decision, Outcome
 from iam_guard.model.principal import Principal
-from iam_guard.model.request import AccessRequest, Call, Resource
+from iam_guard.model.request import AccessRequest, ActionOnResource, Call, Resource
 from iam_guard.model.usage import AuditUsage, CacheUsage
 from iam_guard.settings import Settings
 from iam_guard.shadow import Shadow
@@ -59,12 +59,6 @@ from iam_guard.store.uses import Uses
 from iam_guard.supply import Circumstances, SuppliedContext
 
 _log = logging.getLogger("iam_guard.guard")
-
-ActionOnResource = tuple[str, str | Resource]
-"""An action and a resource, for `decide_many`."""
-
-ResourceLoader = Callable[[str], "Resource | None"]
-"""Gives what the application itself knows of a resource by its ARN, its policy above all; None for what it has not."""
 
 
 class Guard:
@@ -212,6 +206,21 @@ class Guard:
         """Decide several (action, resource) pairs, each on its own (rule M-28); each is noted."""
         return [self.decide(principal, action, resource, context, call=call) for action, resource in questions]
 
+    def ask(
+        self,
+        principal: Principal,
+        questions: Iterable[ActionOnResource],
+        context: Mapping[str, Given | Lazy] | None = None,
+        *,
+        call: Call | None = None,
+    ) -> list[Decision]:
+        """Decide what is asked about and not attempted: noted as one, or `DecisionUnavailable`; nothing was used."""
+        asked = [
+            self._decide(principal, action, resource, context, call, self._store) for action, resource in questions
+        ]
+        self.trail.note_asked(principal, asked, call)
+        return asked
+
     def explain(
         self,
         principal: Principal,
@@ -331,7 +340,7 @@ class Guard:
         """Give what is known of a resource by the application, as far as it did not say so itself."""
         wanted = _wanted(resource)
         if self._resources is not None and wanted is not resource and wanted.arn != "*":
-            return _of_application(self._resources(wanted.arn), wanted)
+            return of_application(self._resources(wanted.arn), wanted)
         return wanted
 
     def _is_own(self, action: str) -> bool:
@@ -373,15 +382,6 @@ class Guard:
 
 def _wanted(resource: str | Resource) -> Resource:
     return resource if isinstance(resource, Resource) else Resource(resource)
-
-
-def _of_application(loaded: Resource | None, wanted: Resource) -> Resource:
-    """Take what the application's loader gave. Raises `ConfigurationError` where that is another resource."""
-    if loaded is None:
-        return wanted
-    if not isinstance(loaded, Resource) or loaded.arn != wanted.arn:
-        raise ConfigurationError("the loader of resources gave something else than the resource that it was asked for")
-    return loaded
 
 
 def require_allowed(decision: Decision) -> Decision:

@@ -10,14 +10,14 @@ caller whose credentials say something else is another object. Must not live her
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from threading import Lock
 from typing import Any, NamedTuple
 
 from cachetools import Cache, FIFOCache, LRUCache
 
-from iam_guard.errors import StoreUnavailable
+from iam_guard.errors import ConfigurationError, StoreUnavailable
 from iam_guard.evaluation.authorizer import Authorizer
 from iam_guard.evaluation.bundle import Bundle, Levels
 from iam_guard.evaluation.compile import CompiledPolicy, compile_policy
@@ -33,6 +33,9 @@ from iam_guard.store.protocol import AccountRecord, PrincipalRecord, ResourceRec
 _STORED = frozenset({PrincipalType.USER, PrincipalType.ASSUMED_ROLE, PrincipalType.FEDERATED_USER, PrincipalType.ROOT})
 _AUTHORIZERS = 64
 """Authorizers of one caller: it needs another one for each owner and each resource with a policy."""
+
+ResourceLoader = Callable[[str], "Resource | None"]
+"""Gives what the application itself knows of a resource by its ARN, its policy above all; None for what it has not."""
 
 
 class Loaded(NamedTuple):
@@ -248,3 +251,12 @@ def _owner_of(wanted: Resource, principal: Principal) -> str | None:
 
 def _session_policy(text: str) -> CompiledPolicy:
     return compile_policy(text, PolicyRef("session policy", PolicyType.SESSION))
+
+
+def of_application(loaded: Resource | None, wanted: Resource) -> Resource:
+    """Take what the application's loader gave. Raises `ConfigurationError` where that is another resource."""
+    if loaded is None:
+        return wanted
+    if not isinstance(loaded, Resource) or loaded.arn != wanted.arn:
+        raise ConfigurationError("the loader of resources gave something else than the resource that it was asked for")
+    return loaded

@@ -13,6 +13,7 @@ from botocore.credentials import Credentials
 
 from iam_guard import Guard, open_guard
 
+pytest.register_assert_rewrite("tests.integrations.contract")  # it asserts like a test, and says what came instead
 hypothesis.settings.register_profile("house", deadline=None)  # how long an example takes is the machine's affair
 hypothesis.settings.load_profile("house")
 

@@ -102,13 +102,20 @@ def test_since_begins_at_a_time(run: Run, trail: Path) -> None:
     assert run("tail", str(trail), "--key", VKEY, "--since", "2100-01-01T00:00:00Z").output == ""
 
 
+def with_ctrl_c() -> None:
+    """A shell that starts the tests in the background lets them, and what they start, ignore it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_tail_follows_a_live_trail_and_ends_with_ctrl_c(tmp_path: Path) -> None:
     trail = tmp_path / "trail"
     writer = writer_in(trail)
     writer.append([record(0)])
     writer.checkpoint()
     arguments = [sys.executable, "-m", "iam_guard", "audit", "tail", str(trail), "-f", "--json", "--key", VKEY]
-    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path)
+    process = subprocess.Popen(
+        arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path, preexec_fn=with_ctrl_c
+    )
     assert process.stdout is not None
     found, until, number = b"", time.monotonic() + 30, 1
     while b"id-" not in found and time.monotonic() < until:  # whatever comes once it listens

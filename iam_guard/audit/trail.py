@@ -18,11 +18,12 @@ import logging
 import os
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Literal
 
+from iam_guard.audit.asked_record import asked_record
 from iam_guard.audit.call_kinds import SESSION_ISSUE, kind_of
 from iam_guard.audit.certain import Certainty
 from iam_guard.audit.classes import CHANGE, DENIAL, READ, RecordClass, class_of_allow
@@ -125,6 +126,15 @@ class Trail:
         if is_required and not is_certain and failure is None:
             certainty.made(decision)
         if failure is not None and decision.allowed and self._on_failure != "ignore":
+            raise DecisionUnavailable("the audit record cannot be written") from failure
+
+    def note_asked(self, principal: Principal, asked: Sequence[Decision], call: Call | None) -> None:
+        """Note what somebody asked about and did not attempt.
+
+        Raises `DecisionUnavailable` when that cannot be recorded and reads do not go on without.
+        """
+        failure = self._write(lambda stamp: to_line(asked_record(principal, asked, call, stamp), self._rules), READ)
+        if failure is not None and self._on_failure != "ignore":
             raise DecisionUnavailable("the audit record cannot be written") from failure
 
     def note_result(

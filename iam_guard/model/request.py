@@ -110,6 +110,10 @@ class Resource:
             object.__setattr__(self, "arn", _text(self.arn, "a resource"))
 
 
+ActionOnResource = tuple[str, str | Resource]
+"""A question: an action and a resource, or its ARN."""
+
+
 @dataclass(frozen=True)
 class Call:
     """The facts of one call to the application, for condition keys and audit. Nothing secret.

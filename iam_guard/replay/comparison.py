@@ -14,7 +14,7 @@ from typing import Any
 
 from iam_guard.audit.record import describe_reason
 from iam_guard.model.decision import Decision
-from iam_guard.replay.flips import Flip, Flips, Told
+from iam_guard.replay.flips import Flip, Flips, ToldOutcome
 from iam_guard.replay.recorded import RecordedDecision, read_decision, reason_in_words
 from iam_guard.replay.replayer import Replayer
 
@@ -77,7 +77,7 @@ class _Comparing:
             return present.problem
         if self._changed is None:
             self._check(recorded, present.decision)
-            self._flips.note(recorded, Told.of_record(recorded), _told(present.decision))
+            self._flips.note(recorded, ToldOutcome.of_record(recorded), _told(present.decision))
             return None
         changed = self._changed.decide(recorded, before=present)
         if changed.decision is None or changed.problem is not None:
@@ -97,6 +97,6 @@ class _Comparing:
             result.drifted += 1
 
 
-def _told(decision: Decision) -> Told:
+def _told(decision: Decision) -> ToldOutcome:
     reasons = tuple(reason_in_words(describe_reason(each)) for each in decision.reasons)
-    return Told(decision.outcome.value, reasons)
+    return ToldOutcome(decision.outcome.value, reasons)

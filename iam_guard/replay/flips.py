@@ -12,14 +12,14 @@ from iam_guard.model.principal import PrincipalType
 from iam_guard.replay.recorded import RecordedDecision
 
 
-class Told(NamedTuple):
+class ToldOutcome(NamedTuple):
     """An outcome, and the statements that decided, in a few words each."""
 
     outcome: str
     reasons: tuple[str, ...]
 
     @classmethod
-    def of_record(cls, recorded: RecordedDecision) -> Told:
+    def of_record(cls, recorded: RecordedDecision) -> ToldOutcome:
         return cls(recorded.outcome.value, recorded.reasons)
 
 
@@ -61,7 +61,7 @@ class Flips:
     def __init__(self) -> None:
         self._found: dict[_Kind, Flip] = {}
 
-    def note(self, recorded: RecordedDecision, before: Told, after: Told) -> bool:
+    def note(self, recorded: RecordedDecision, before: ToldOutcome, after: ToldOutcome) -> bool:
         """Note a decision if it flips; tell whether it does."""
         if (before.outcome == "Allowed") == (after.outcome == "Allowed"):
             return False

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from iam_guard.model.decision import Outcome
-from iam_guard.replay.flips import Flip, Flips, Told
+from iam_guard.replay.flips import Flip, Flips, ToldOutcome
 from iam_guard.replay.recorded import RecordedDecision, read_decision, reason_in_words
 
 
@@ -62,11 +62,11 @@ def _note(recorded: RecordedDecision, shadow: Mapping[str, Any], result: ShadowD
         result.errors[str(shadow["error"])] += 1
         return
     try:
-        after = Told(Outcome(shadow["outcome"]).value, tuple(map(reason_in_words, shadow["reasons"])))
+        after = ToldOutcome(Outcome(shadow["outcome"]).value, tuple(map(reason_in_words, shadow["reasons"])))
     except (KeyError, TypeError, ValueError, AttributeError):
         result.errors["the record is not whole"] += 1
         return
-    if not flips.note(recorded, Told.of_record(recorded), after):
+    if not flips.note(recorded, ToldOutcome.of_record(recorded), after):
         result.denied_otherwise += 1
 
 

@@ -1,0 +1,49 @@
+"""The record of what somebody asked about and did not attempt: all questions of one call, with their answers.
+
+A page that shows or hides a button asks whether its user may do this and that. Each answer is a decision, but none is
+an attempt: as records of their own, they would bury those that are. Pure, like `record`. Must not live here: decisions
+that were enforced (`record`), what a call came to (`result_record`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from iam_guard.audit.identity import user_identity
+from iam_guard.audit.record import Stamp, envelope, extension, reason_word
+from iam_guard.model.decision import Decision
+from iam_guard.model.principal import Principal
+from iam_guard.model.request import Call
+
+ASK_PERMISSIONS: Final = "iam-guard:AskPermissions"
+ASKED: Final = "permissions_asked"
+MOST_ANSWERS: Final = 100
+"""Answers that are told; those beyond are counted."""
+
+
+def asked_record(principal: Principal, asked: Sequence[Decision], call: Call | None, stamp: Stamp) -> dict[str, object]:
+    """Describe what `principal` asked about, and what was answered."""
+    record = envelope(ASK_PERMISSIONS, call, stamp)
+    record["userIdentity"] = user_identity(principal)
+    record["recipientAccountId"] = principal.account
+    record["readOnly"] = True
+    answers = [
+        {
+            "action": each.request.action,
+            "resource": each.request.resource,
+            "outcome": each.outcome.value,
+            "reason": reason_word(each),
+        }
+        for each in asked[:MOST_ANSWERS]
+    ]
+    epoch = max((each.epoch for each in asked if each.epoch is not None), default=None)
+    members = {
+        "answers": answers,
+        "omittedAnswers": len(asked) - MOST_ANSWERS if len(asked) > MOST_ANSWERS else None,
+        "epoch": epoch,
+        "stale": any(each.stale for each in asked),
+        "enforced": False,
+    }
+    record["iamGuard"] = extension(ASKED, stamp, members)
+    return record
