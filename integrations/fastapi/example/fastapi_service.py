@@ -77,7 +77,8 @@ async def watch_document(websocket: WebSocket, document_id: int, reader: Reader)
 
 @writing.put("/{document_id}")
 async def put_document(document_id: int, document: Document, caller: Caller) -> Document:
-    DOCUMENTS[document_id] = document.model_copy(update={"account": caller.account})
+    known = DOCUMENTS.get(document_id)  # whoever may write a document does not become its owner
+    DOCUMENTS[document_id] = document.model_copy(update={"account": known.account if known else caller.account})
     return DOCUMENTS[document_id]
 
 

@@ -69,7 +69,8 @@ class Documents(Controller):
 
     @put("/{document_id:int}", guards=[may_write])
     async def put_document(self, document_id: FromPath[int], data: JSONBody[Document], caller: Caller) -> Document:
-        DOCUMENTS[document_id] = replace(data, account=caller.account or "")
+        known = DOCUMENTS.get(document_id)  # whoever may write a document does not become its owner
+        DOCUMENTS[document_id] = replace(data, account=known.account if known else caller.account or "")
         return DOCUMENTS[document_id]
 
     @websocket("/{document_id:int}/watch", guards=[may_read])
