@@ -10,8 +10,9 @@ import inspect
 import json
 import os
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -22,6 +23,9 @@ from iam_guard.enforcement.endpoints import Endpoint
 from iam_guard.enforcement.route_map import RouteMap
 from iam_guard.enforcement.route_map_files import read_route_map
 from iam_guard.errors import IamGuardError
+
+ADAPTERS: Final = "iam_guard.inventory"
+"""The group of entry points: functions that give the endpoints of an application, None for one of another framework."""
 
 
 @click.command()
@@ -36,12 +40,27 @@ def routes(app: str, route_map: Path | None, as_json: bool) -> None:
     """List the endpoints of APP (`module:app`) and what guards them; exit code 1 when nobody guards one."""
     loaded = load_app(app)
     mapped = _map_of(loaded) if route_map is None else read_route_map(route_map)
-    endpoints = inventory(loaded) if mapped is None else mapped.joined(inventory(loaded))
+    endpoints = inventory_of(loaded) if mapped is None else mapped.joined(inventory_of(loaded))
+    if not endpoints:
+        raise click.BadParameter("no endpoints were found: expected an application", param_hint="APP")
     if as_json:
         click.echo(json.dumps([_as_row(each) for each in endpoints]))
     else:
         _print_endpoints(endpoints)
     sys.exit(0 if all(each.is_guarded for each in endpoints) else 1)
+
+
+def inventory_of(app: Any) -> list[Endpoint]:
+    """List the endpoints of an application of whatever framework: adapters know theirs, and say so as entry points.
+
+    An entry point has the name of the framework's package; one whose package is not there is not loaded.
+    """
+    for each in entry_points(group=ADAPTERS):
+        if each.name in sys.modules:
+            found: list[Endpoint] | None = each.load()(app)
+            if found is not None:
+                return found
+    return inventory(app)
 
 
 def load_app(name: str) -> Any:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error
+from django.core.handlers.base import BaseHandler
 from django.urls import URLPattern, get_resolver
 
 from iam_guard import public
@@ -38,6 +39,14 @@ def inventory(urlconf: Any = None) -> list[Endpoint]:
     Of a function all methods are one row, since nothing says which it takes. Raises `ConfigurationError`.
     """
     return list(_walk(get_resolver(urlconf).url_patterns, "/", (), options()))
+
+
+def inventory_of(app: object) -> list[Endpoint] | None:
+    """Do the same for `iam-guard routes`, given what `get_wsgi_application` or `get_asgi_application` made.
+
+    None for anything else.
+    """
+    return inventory() if isinstance(app, BaseHandler) else None
 
 
 def check_views(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:

@@ -126,6 +126,11 @@ def inventory(app: Flask) -> list[Endpoint]:
     return [endpoint for rule in app.url_map.iter_rules() for endpoint in _endpoints(extension, app, rule)]
 
 
+def inventory_of(app: object) -> list[Endpoint] | None:
+    """Do the same for `iam-guard routes`; None for what is no application of Flask."""
+    return inventory(app) if isinstance(app, Flask) else None
+
+
 def _endpoints(extension: IamGuard, app: Flask, rule: Rule) -> Iterator[Endpoint]:
     is_automatic = getattr(rule, "provide_automatic_options", False)
     methods = tuple(sorted(each for each in rule.methods or () if not (is_automatic and each == "OPTIONS")))

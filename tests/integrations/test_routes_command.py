@@ -1,0 +1,102 @@
+"""`iam-guard routes` knows the applications of every framework that has an adapter (issue G, route coverage)."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.integrations.contract import needed
+
+ROOT = Path(__file__).resolve().parents[2]
+FLASK = """
+from flask import Flask
+from iam_guard_flask import IamGuard
+from iam_guard import Service, open_guard, public
+
+docs, app = Service("docs"), Flask(__name__)
+
+@app.get("/documents/<document_id>")
+@docs.requires("GetDocument", resource="document/{document_id}")
+def get_document(document_id): return "seen"
+
+@app.get("/health")
+@public
+def health(): return "ok"
+
+IamGuard(app, guard=open_guard("iam.yaml"), public_endpoints=["static"])
+"""
+DJANGO = """
+from django.conf import settings
+settings.configure(
+    ROOT_URLCONF=__name__, MIDDLEWARE=["iam_guard_django.GuardMiddleware"], IAM_GUARD={"guard": "routed:guard"},
+    INSTALLED_APPS=["iam_guard_django"], SECRET_KEY="x", ALLOWED_HOSTS=["*"],
+)
+from django.core.wsgi import get_wsgi_application
+from django.http import HttpResponse
+from django.urls import path
+from iam_guard import Service, open_guard, public
+
+docs = Service("docs")
+guard = open_guard("iam.yaml", services=[docs])
+
+@docs.requires("GetDocument", resource="document/{document_id}")
+def get_document(request, document_id): return HttpResponse("seen")
+
+@public
+def health(request): return HttpResponse("ok")
+
+urlpatterns = [path("documents/<document_id>", get_document), path("health", health)]
+app = get_wsgi_application()
+"""
+FASTAPI = """
+from fastapi import FastAPI
+from iam_guard import Service, public
+
+docs, app = Service("docs"), FastAPI(openapi_url=None)
+
+@app.get("/documents/{document_id}")
+@docs.requires("GetDocument", resource="document/{document_id}")
+async def get_document(document_id: str): return "seen"
+
+@app.get("/health")
+@public
+async def health(): return "ok"
+"""
+
+
+def routes(folder: Path, program: str) -> subprocess.CompletedProcess[str]:
+    (folder / "routed.py").write_text(program)
+    (folder / "iam.yaml").write_text("{version: 1, accounts: [{id: '111122223333'}]}")
+    return subprocess.run(
+        [sys.executable, "-m", "iam_guard", "routes", "routed:app"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("package", "program"),
+    [("iam_guard_flask", FLASK), ("iam_guard_django", DJANGO), ("iam_guard_fastapi", FASTAPI)],
+    ids=["Flask", "Django", "FastAPI"],
+)
+def test_endpoints_are_listed_and_an_open_one_fails(tmp_path: Path, package: str, program: str) -> None:
+    needed(package)
+    listed = routes(tmp_path, program)
+    assert listed.returncode == 0, listed.stderr
+    assert "docs:GetDocument on document/{document_id}" in listed.stdout
+    assert ", 0 unguarded" in listed.stdout
+    opened = routes(tmp_path, program.replace("@public\n", ""))
+    assert "UNGUARDED" in opened.stdout or "neither guarded nor public" in opened.stderr
+    assert opened.returncode != 0
+
+
+def test_what_is_no_application_is_said(tmp_path: Path) -> None:
+    """An empty list must not look like a clean bill of health."""
+    nothing = routes(tmp_path, "class Nothing:\n    pass\n\napp = Nothing()\n")
+    assert nothing.returncode == 2
+    assert "no endpoints were found" in nothing.stderr
