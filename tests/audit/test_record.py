@@ -14,6 +14,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from iam_guard.audit.asked_record import asked_record
 from iam_guard.audit.record import (
     MAX_REASONS,
     Stamp,
@@ -247,6 +248,13 @@ RECORDS |= {
         operator="root@web1",
     ),
 }
+
+RECORDS["permissions-asked"] = asked_record(
+    ALICE,
+    [decision(ALLOWED, ALICE, BY_IDENTITY), decision(IMPLICIT, ALICE, resource=f"{DOCUMENT}/of/alice")],
+    CALL,
+    STAMP,
+)
 
 CLOUDTRAIL_1_11 = {
     "eventTime", "eventVersion", "userIdentity", "eventSource", "eventName", "awsRegion", "sourceIPAddress",
