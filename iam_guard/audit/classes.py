@@ -65,7 +65,8 @@ CHANGE = RecordClass(
 )
 DENIAL = RecordClass(
     "denial",
-    "denials, refused credentials, requests that were refused before a decision, calls of our own services that failed or changed nothing",
+    "denials, refused credentials, requests that were refused before a decision, calls of our own services that failed"
+    " or changed nothing",
     is_durable=False,
     on_failure=OnFailure.STAY_DENIED,
 )
