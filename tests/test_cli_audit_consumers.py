@@ -148,6 +148,12 @@ def test_what_a_call_came_to_is_told_in_its_own_colour(name: str, word: str, sty
     assert style in [str(span.style) for span in told.spans]
 
 
+def test_what_was_only_asked_about_looks_like_no_refusal() -> None:
+    told = in_words(json.loads((GOLDEN / "permissions-asked.json").read_text()))
+    assert "permissions_asked" in told.plain
+    assert "red" not in [str(span.style) for span in told.spans]
+
+
 def test_what_strangers_sent_steers_no_terminal() -> None:
     made = json.loads((GOLDEN / "user-allowed.json").read_text())
     made["userIdentity"]["arn"] = "arn:\x1b[31m\r\n\u202egnp"

@@ -30,7 +30,7 @@ MOST_USES = 200
 """Rows of one transaction, so that nobody waits long for the store."""
 
 _TEMPORARY = "ASIA"
-_SPOILING = ("/userIdentity", "/eventSource", "/eventName", "/eventTime", "/awsRegion")
+_SPOILING = ("/userIdentity/type", "/eventSource", "/eventName", "/eventTime", "/awsRegion")
 
 
 @dataclass(slots=True)
@@ -104,7 +104,8 @@ def uses_of(record: Mapping[str, Any]) -> Iterator[Use]:
         at = int(datetime.fromisoformat(time).timestamp())
     except ValueError:
         return
-    yield from _uses(identity, action_of(record), at, member(record, "awsRegion"))
+    told = {name: each for name, each in identity.items() if not is_spoilt(said, (f"/userIdentity/{name}",))}
+    yield from _uses(told, action_of(record), at, member(record, "awsRegion"))
 
 
 def _uses(identity: Mapping[str, Any], action: str, at: int, region: str) -> Iterator[Use]:

@@ -32,6 +32,11 @@ MOST_NAMES = 1_000
 _OWN = frozenset({"audit_segment", "audit_end", "audit_refused"})
 """Records of the trail about itself that take nothing away."""
 
+_ATTRIBUTING = tuple(
+    f"/userIdentity/{name}" for name in ("type", "arn", "principalId", "invokedBy", "sessionContext/sessionIssuer")
+)
+"""What tells whose a record is; of the rest of a caller, anything may be kept out of the records."""
+
 
 @dataclass(slots=True)
 class Occurrences:
@@ -192,7 +197,7 @@ class _Gathering:
 
     def _take_decision(self, record: Mapping[str, Any], said: Mapping[str, Any]) -> None:
         activity, identity = self._activity, record.get("userIdentity")
-        if not isinstance(identity, dict) or is_spoilt(said, ("/userIdentity",)):
+        if not isinstance(identity, dict) or is_spoilt(said, _ATTRIBUTING):
             activity.unattributed += 1
             return
         if not activity.actor.is_in(identity):

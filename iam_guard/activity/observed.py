@@ -24,6 +24,10 @@ _SPOILT_LISTS = ("redacted", "truncated", "dropped", "pseudonymised")
 _SPOILING = ("/eventSource", "/eventName", "/resources", "/eventTime", "/recipientAccountId")
 
 
+_LEAVE = re.compile(r"/iamGuard/reasons(/\d+(/(effect|policyType))?)?", re.ASCII)
+"""Places of what tells by whose leave a request was allowed."""
+
+
 class Leave(Enum):
     """By whose leave a request was allowed, or that it was not."""
 
@@ -59,7 +63,8 @@ def observe(record: Mapping[str, Any]) -> Observation | str | None:
 def is_spoilt(said: Mapping[str, Any], places: tuple[str, ...]) -> bool:
     """Tell whether something stands in a record's members, or nothing, that is not what was there."""
     listed = (said[name] for name in _SPOILT_LISTS if isinstance(said.get(name), list))
-    return any(str(place).startswith(places) for each in listed for place in each)
+    spoilt = [str(place) for each in listed for place in each]
+    return any(each.startswith(place) or place.startswith(f"{each}/") for each in spoilt for place in places)
 
 
 def _problem(record: Mapping[str, Any], said: Mapping[str, Any]) -> str | None:
@@ -67,6 +72,8 @@ def _problem(record: Mapping[str, Any], said: Mapping[str, Any]) -> str | None:
         return "the action or the resource was masked or cut"
     if not ACTION.fullmatch(action_of(record)):
         return "the action is none that a policy can name"
+    if any(_LEAVE.fullmatch(str(place)) for name in _SPOILT_LISTS for place in said.get(name, ())):
+        return "by whose leave it was allowed was masked or cut"
     return None if TIME.fullmatch(record["eventTime"]) else "the record is not whole"
 
 

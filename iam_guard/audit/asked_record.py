@@ -12,6 +12,7 @@ from typing import Final
 
 from iam_guard.audit.identity import user_identity
 from iam_guard.audit.record import Stamp, envelope, extension, reason_word
+from iam_guard.audit.redaction import MAX_TEXT, write
 from iam_guard.model.decision import Decision
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import Call
@@ -19,7 +20,8 @@ from iam_guard.model.request import Call
 ASK_PERMISSIONS: Final = "iam-guard:AskPermissions"
 ASKED: Final = "permissions_asked"
 MOST_ANSWERS: Final = 100
-"""Answers that are told; those beyond are counted."""
+MOST_LETTERS: Final = 24 * 1024
+"""Answers that are told, and their letters; those beyond are counted, for a record must not fail for want of room."""
 
 
 def asked_record(principal: Principal, asked: Sequence[Decision], call: Call | None, stamp: Stamp) -> dict[str, object]:
@@ -28,22 +30,31 @@ def asked_record(principal: Principal, asked: Sequence[Decision], call: Call | N
     record["userIdentity"] = user_identity(principal)
     record["recipientAccountId"] = principal.account
     record["readOnly"] = True
-    answers = [
-        {
-            "action": each.request.action,
-            "resource": each.request.resource,
-            "outcome": each.outcome.value,
-            "reason": reason_word(each),
-        }
-        for each in asked[:MOST_ANSWERS]
-    ]
+    answers = _answers(asked[:MOST_ANSWERS])
     epoch = max((each.epoch for each in asked if each.epoch is not None), default=None)
     members = {
         "answers": answers,
-        "omittedAnswers": len(asked) - MOST_ANSWERS if len(asked) > MOST_ANSWERS else None,
+        "omittedAnswers": len(asked) - len(answers) or None,
         "epoch": epoch,
         "stale": any(each.stale for each in asked),
         "enforced": False,
     }
     record["iamGuard"] = extension(ASKED, stamp, members)
     return record
+
+
+def _answers(asked: Sequence[Decision]) -> list[dict[str, object]]:
+    answers: list[dict[str, object]] = []
+    room = MOST_LETTERS
+    for each in asked:
+        answer: dict[str, object] = {
+            "action": each.request.action,
+            "resource": each.request.resource,
+            "outcome": each.outcome.value,
+            "reason": reason_word(each),
+        }
+        room -= min(len(write(answer)), 2 * MAX_TEXT)  # what is longer is cut later (`redaction`)
+        if room < 0:
+            break
+        answers.append(answer)
+    return answers

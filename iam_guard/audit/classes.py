@@ -53,7 +53,7 @@ WRITE = RecordClass(
 )
 READ = RecordClass(
     "read",
-    "allowed actions of the application whose name says that they only read",
+    "allowed actions of the application whose name says that they only read, and what was only asked about",
     is_durable=False,
     on_failure=OnFailure.GO_ON,
 )
@@ -65,7 +65,8 @@ CHANGE = RecordClass(
 )
 DENIAL = RecordClass(
     "denial",
-    "denials, refused credentials, requests that were refused before a decision, calls of our own services that failed",
+    "denials, refused credentials, requests that were refused before a decision, calls of our own services that failed"
+    " or changed nothing",
     is_durable=False,
     on_failure=OnFailure.STAY_DENIED,
 )

@@ -228,6 +228,8 @@ class _Action(NamedTuple):
 @lru_cache(MAX_KEPT)
 def _action(action: str) -> _Action | None:
     facts = action_facts(action)
+    if facts.redacted:
+        return None
     name = _clean(write({"eventSource": facts.source, "eventName": facts.name})[1:-1])
     kind = {"readOnly": facts.read_only, "eventType": "AwsApiCall", "managementEvent": facts.is_management}
     category = {"eventCategory": "Management" if facts.is_management else "Data"}

@@ -9,6 +9,7 @@ Must not live here: the record (`record`), when what is told (`trail`).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from math import isfinite
 
 from opentelemetry import metrics, trace
@@ -155,7 +156,7 @@ class Telemetry:
 
     def decided(self, decision: Decision, seconds: float) -> None:
         """Tell of a decision."""
-        service = decision.request.action.partition(":")[0]
+        service = _told(decision.request.action).partition(":")[0]
         outcome = decision.outcome.value
         self._decisions.add(1, {OUTCOME: outcome, SERVICE: service})
         self._duration.record(seconds, {OUTCOME: outcome, SERVICE: service})
@@ -165,7 +166,7 @@ class Telemetry:
 
     def undecided(self, error: IamGuardError, action: str) -> None:
         """Tell of a request that was refused because no decision could be made."""
-        outcome = Outcome.IMPLICITLY_DENIED.value
+        outcome, action = Outcome.IMPLICITLY_DENIED.value, _told(action)
         self._decisions.add(1, {OUTCOME: outcome, SERVICE: action.partition(":")[0], ERROR_TYPE: error.code})
         span = trace.get_current_span()
         if span.is_recording():
@@ -188,7 +189,7 @@ class Telemetry:
         policy = decision.reasons[0].policy if decision.reasons else None
         span.set_attributes(
             {
-                ACTION: request.action,
+                ACTION: _told(request.action),
                 OUTCOME: decision.outcome.value,
                 REASON: reason_word(decision),
                 PRINCIPAL_TYPE: request.principal.type.value,
@@ -199,6 +200,10 @@ class Telemetry:
             span.set_attribute(POLICY, policy.name)
         if self._ids:
             span.set_attributes({PRINCIPAL_ARN: mask(request.principal.arn), RESOURCE_ARN: mask(request.resource)})
+
+
+_told = lru_cache(maxsize=4096)(mask)
+"""An action as it may be told: what an application makes of a caller's text may have anything in it."""
 
 
 def trace_ids() -> tuple[str, str] | tuple[None, None]:

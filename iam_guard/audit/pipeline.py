@@ -17,11 +17,11 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from iam_guard.audit.classes import OnFailure, RecordClass, class_of_allow, classes_that_refuse
-from iam_guard.audit.ring import Line, Ring, Ticket
+from iam_guard.audit.ring import Declare, Line, Ring, Ticket
 from iam_guard.audit.scribe import Scribe, TrailPlace
 from iam_guard.audit.shard import is_line
 from iam_guard.model.usage import AuditUsage, SinkUsage
@@ -64,7 +64,7 @@ class Pipeline:
         self._durable_wait = durable_wait
         self._refusing = classes_that_refuse(fail_open)
         self._followers = followers
-        self._declare: Callable[[], bytes | None] | None = None
+        self._declare: Declare | None = None
         self._begin()
         _PIPELINES.add(self)
 
@@ -126,9 +126,13 @@ class Pipeline:
             sinks={} if self._followers is None else self._followers.usage(),
         )
 
-    def declare_with(self, due: Callable[[], bytes | None]) -> None:
-        """Let the writer ask for a line that is due, some times a minute."""
+    def declare_with(self, due: Declare) -> None:
+        """Let the writer ask for a line that is due, some times a minute and at the end."""
         self._declare = self._ring.declare = due
+
+    def may_declare(self) -> bool:
+        """Tell whether what is left out now will be declared: there is a writer, which starts for that too."""
+        return not self._ring.is_closed and self._is_started()
 
     def require_thread(self) -> None:
         """Raise `NotRecordedError` where a record that must be on the disk will certainly not get there."""

@@ -30,6 +30,7 @@ from functools import lru_cache
 
 from iam_guard.audit.identity import present, unknown_identity, user_identity
 from iam_guard.audit.keys_read import ListedKeys
+from iam_guard.audit.redaction import mask
 from iam_guard.errors import AccessDenied, DecisionUnavailable, IamGuardError
 from iam_guard.model.decision import Decision, Outcome, PolicySet, PolicyType, Reason
 from iam_guard.model.principal import Principal, PrincipalType
@@ -147,6 +148,7 @@ def decision_record(
             "durationMicros": None if duration is None else round(duration * 1_000_000),
             "error": decision.error,
             "shadow": None if shadow is None else _not_enforced(shadow),
+            "redacted": list(action_facts(request.action).redacted) or None,
         },
     )
     return record
@@ -194,7 +196,12 @@ def error_record(
     record["errorCode"] = error.code
     record["errorMessage"] = error.message
     add_resource(record, resource, None, principal)
-    members: dict[str, object] = {"outcome": Outcome.IMPLICITLY_DENIED.value, "reason": "Error", "place": error.place}
+    members: dict[str, object] = {
+        "outcome": Outcome.IMPLICITLY_DENIED.value,
+        "reason": "Error",
+        "place": error.place,
+        "redacted": list(action_facts(action).redacted) or None,
+    }
     record["iamGuard"] = extension("error", stamp, members)
     return record
 
@@ -257,18 +264,22 @@ class ActionFacts:
     name: str
     read_only: bool
     is_management: bool
+    redacted: tuple[str, ...] = ()
+    """Where a secret was masked that only the whole shows, for in a record it stands in two members."""
 
 
 @lru_cache(maxsize=4096)
 def action_facts(action: str) -> ActionFacts:
     """Tell whose action it is, its name, whether it changes anything and whether it is about AWS's own services."""
-    service, _, name = action.partition(":")
+    masked = mask(action)
+    service, _, name = masked.partition(":")
     is_aws = service in AWS_SERVICES
     return ActionFacts(
         source=f"{service}.amazonaws.com" if is_aws else service,
         name=name,
         read_only=_READ_ONLY.match(name) is not None,
         is_management=is_aws or service == "iam-guard",
+        redacted=() if masked == action else ("/eventSource", "/eventName"),
     )
 
 

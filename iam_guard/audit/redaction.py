@@ -177,11 +177,19 @@ class _Scrubber:
             case str():
                 return self._text(value, pointer)
             case dict():
-                return {name: self._value(member, f"{pointer}/{name}") for name, member in value.items()}
-            case list():
+                return self._members(value, pointer)
+            case list() | tuple():
                 return [self._value(member, f"{pointer}/{index}") for index, member in enumerate(value)]
             case _:
                 return value
+
+    def _members(self, members: dict[str, object], pointer: str) -> dict[str, object]:
+        """Clean the names as well: where the members are a map, they are a caller's."""
+        clean: dict[str, object] = {}
+        for name, member in members.items():
+            told = self._text(name, pointer)
+            clean[told] = self._value(member, f"{pointer}/{told}")
+        return clean
 
     def _text(self, text: str, pointer: str) -> str:
         window = text[: self.limit + _MARGIN]

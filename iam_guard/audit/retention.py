@@ -139,9 +139,9 @@ class Sweep:
         return None
 
     def _drop(self, writer: SegmentWriter, segment: Segment, lines: SegmentLines) -> None:
-        stamp = Stamp(self._now, str(uuid.uuid4()))
         last = segment.first + len(lines.hashes) - 1
-        writer.append([retention_line(stamp, segment.folder.name, segment.first, last), *_said_before(lines, stamp)])
+        said = [(segment.folder.name, segment.first, last), *_said_before(lines)]
+        writer.append([retention_line(Stamp(self._now, str(uuid.uuid4())), *each) for each in said])
         writer.checkpoint()
         segment.lines.unlink(missing_ok=True)
         sync_folder(segment.folder)
@@ -209,13 +209,13 @@ def _minus(moment: datetime, span: timedelta) -> datetime:
         return datetime.min.replace(tzinfo=UTC)
 
 
-def _said_before(lines: SegmentLines, stamp: Stamp) -> list[bytes]:
-    """Say again what the lines that go now say of others that went before."""
+def _said_before(lines: SegmentLines) -> list[tuple[str, int, int]]:
+    """Give what the lines that go now say of others that went before: it is said again."""
     said = []
     for _, facts in lines.own:
         match facts:
             case {"kind": "audit_retention", "dropped": {"shard": str(shard), "first": int(first), "last": int(last)}}:
-                said.append(retention_line(stamp, shard, first, last))
+                said.append((shard, first, last))
     return said
 
 

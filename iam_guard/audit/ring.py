@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from iam_guard.audit.own_records import Gap
 
@@ -30,6 +30,12 @@ _NEVER = sys.maxsize
 
 Line: TypeAlias = bytes | Callable[[], bytes]
 """A line, or what makes it in the thread of the writer: from values that do not change any more."""
+
+
+class Declare(Protocol):
+    """Gives a line that is due, or None."""
+
+    def __call__(self, *, is_last: bool) -> bytes | None: ...
 
 
 class Ticket:
@@ -94,8 +100,8 @@ class Ring:
         self._waiting: deque[Waiting] = deque()
         self._in_hand: list[Waiting] = []
         self._missing: Missing | None = None
-        self.declare: Callable[[], bytes | None] | None = None
-        """Gives a line that is due, whenever the writer looks for records."""
+        self.declare: Declare | None = None
+        """Gives a line that is due, whenever the writer looks for records; at the end, one that would be due later."""
         self._tickets = self._crowd = 0
         self._wakes_at = _NEVER
 
@@ -189,7 +195,7 @@ class Ring:
                 self._wakes_at = (self.limit + 1) // 2
                 self._filled.wait(GATHERING)
             self._wakes_at = _NEVER
-            if self.declare is not None and (line := self.declare()) is not None:
+            if self.declare is not None and (line := self.declare(is_last=self.is_closed)) is not None:
                 self._waiting.append(Waiting(line, time.monotonic(), None))
             count = min(most, len(self._waiting))
             self._in_hand = batch = [self._waiting.popleft() for _ in range(count)]

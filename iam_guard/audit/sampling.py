@@ -8,6 +8,7 @@ and at the end, so that nothing is silent. Must not live here: which records may
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -17,8 +18,11 @@ from datetime import datetime
 from random import random
 from typing import Final
 
-from iam_guard.audit.own_records import LeftOut
+from iam_guard.audit.own_records import LeftOut, sampled_line
+from iam_guard.audit.record import Stamp
 from iam_guard.errors import ConfigurationError
+
+logger = logging.getLogger("iam_guard.audit")
 
 DECLARED_EVERY: Final = 60.0
 """Seconds after which what was left out is declared at the latest, while something happens."""
@@ -62,6 +66,23 @@ class Sampling:
             count, first, last = self._count, self._first, self._last
             self._count, self._first, self._last, self._since = 0, None, None, time.monotonic()
         return LeftOut(self._fraction, count, first, last) if first is not None and last is not None else None
+
+
+class Declaring:
+    """Makes the line that says what was left out, when it is due; holds on to no trail, so that it may outlive one."""
+
+    def __init__(self, sampling: Sampling, stamp: Callable[[], Stamp]) -> None:
+        self._sampling = sampling
+        self._stamp = stamp
+
+    def line(self, *, is_last: bool = False) -> bytes | None:
+        """Give the line, once; None where nothing is due. Raises nothing, for whoever writes must go on."""
+        try:
+            due = self._sampling.due(is_last=is_last)
+            return None if due is None else sampled_line(self._stamp(), due)
+        except Exception as error:  # noqa: BLE001  whatever it is, the other records are written
+            logger.error("what sampling left out cannot be declared: %s", type(error).__name__)
+            return None
 
 
 _ALL: weakref.WeakSet[Sampling] = weakref.WeakSet()

@@ -30,14 +30,14 @@ from iam_guard.audit.classes import CHANGE, DENIAL, READ, RecordClass, class_of_
 from iam_guard.audit.keys_read import ListedKeys
 from iam_guard.audit.line import decision_line
 from iam_guard.audit.otel import Telemetry, trace_ids
-from iam_guard.audit.own_records import refused_line, sampled_line
+from iam_guard.audit.own_records import refused_line
 from iam_guard.audit.pipeline import NotRecordedError, Pipeline
 from iam_guard.audit.privacy import PrivacyRules
 from iam_guard.audit.record import DEFAULT_KEYS, UNDECIDED, Stamp, authentication_record, error_record
 from iam_guard.audit.redaction import to_line
 from iam_guard.audit.result_record import result_record
 from iam_guard.audit.ring import Line
-from iam_guard.audit.sampling import Sampling
+from iam_guard.audit.sampling import Declaring, Sampling
 from iam_guard.audit.sinks import Sink
 from iam_guard.errors import DecisionUnavailable, IamGuardError, RecordUnavailable
 from iam_guard.model.decision import Decision
@@ -92,9 +92,8 @@ class Trail:
         self._new_id = new_id
         self._timer = timer
         self._certainty = Certainty()
-        if sampling is not None and self._pipeline is not None:
-            this = weakref.ref(self)
-            self._pipeline.declare_with(lambda: trail._sampled() if (trail := this()) else None)
+        self._declaring = None if sampling is None else Declaring(sampling, partial(_own_stamp, clock, new_id, region))
+        self._begin_declaring()
 
     @property
     def is_recording(self) -> bool:
@@ -215,7 +214,9 @@ class Trail:
 
     def close(self) -> None:
         """Write what waits and close; an Allow after this is refused like any other that cannot be recorded."""
-        self._declare_sampled(is_last=True)
+        self._may_leave_out = False
+        if self._declare_rest is not None:
+            self._declare_rest()
         for kept in (self._sink, self._pipeline):
             if kept is not None:
                 kept.close()
@@ -275,32 +276,44 @@ class Trail:
         return None
 
     def _refused(self, event_id: str) -> bytes:
-        return refused_line(Stamp(self._clock(), self._new_id(), self._region), event_id)
+        return refused_line(_own_stamp(self._clock, self._new_id, self._region), event_id)
 
     # --- what is left out ----------------------------------------------------------------------------------------
 
+    def _begin_declaring(self) -> None:
+        """See to it that what is left out is declared, also where nobody closes the trail."""
+        self._may_leave_out = self.is_recording
+        self._declare_rest: Callable[[], object] | None = None
+        if self._declaring is None:
+            return
+        if self._pipeline is not None:
+            self._pipeline.declare_with(self._declaring.line)
+        elif self._sink is not None:
+            self._declare_rest = weakref.finalize(self, _declare_rest, self._declaring, self._sink)
+
     def _leaves_out(self, sampling: Sampling) -> bool:
-        if not self.is_recording or not sampling.leaves_out():
+        if not self._may_leave_out or not sampling.leaves_out():
+            return False
+        if self._pipeline is not None and not self._pipeline.may_declare():
             return False
         sampling.count(self._clock())
-        if self._pipeline is None:
-            self._declare_sampled()
+        if self._pipeline is None and self._declaring is not None and (line := self._declaring.line()) is not None:
+            self._write(lambda _: line)
         return True
 
-    def _declare_sampled(self, *, is_last: bool = False) -> None:
-        """Write what is due of the count."""
-        due = None if self._sampling is None else self._sampling.due(is_last=is_last)
-        if due is not None:
-            self._write(lambda stamp: sampled_line(stamp, due))
 
-    def _sampled(self) -> bytes | None:
-        """Give the line that is due, for the writer of a pipeline."""
+def _own_stamp(clock: Callable[[], datetime], new_id: Callable[[], str], region: str) -> Stamp:
+    """Stamp a record of the trail about itself, which belongs to no request's trace."""
+    return Stamp(clock(), new_id(), region)
+
+
+def _declare_rest(declaring: Declaring, sink: Sink) -> None:
+    """Say what was left out and not declared yet, at the end."""
+    if (line := declaring.line(is_last=True)) is not None:
         try:
-            due = None if self._sampling is None else self._sampling.due()
-            return None if due is None else sampled_line(Stamp(self._clock(), self._new_id(), self._region), due)
-        except Exception as error:  # noqa: BLE001 - the thread that writes must go on
+            sink.write(line)
+        except Exception as error:  # noqa: BLE001 - the process ends
             _log_failure(error)
-            return None
 
 
 def _log_failure(error: Exception) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from iam_guard.audit.asked_record import ASKED
 from iam_guard.audit.call_kinds import RESULT_KINDS
 from iam_guard.audit.record_filter import action_of, member, principal_of, resource_of
 
@@ -47,6 +48,8 @@ def _style(record: dict[str, Any]) -> str:
     """Choose the colour of what is no decision."""
     if member(record, "iamGuard.kind") in RESULT_KINDS:
         return "red" if member(record, "errorCode") else "green"
+    if member(record, "iamGuard.kind") == ASKED:
+        return "dim"  # nobody was refused anything
     return OWN if member(record, "eventType") != "AwsApiCall" else "red"
 
 

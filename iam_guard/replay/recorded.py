@@ -179,13 +179,14 @@ _TYPE = {
 
 
 def _call(record: Mapping[str, Any]) -> Call | None:
-    """Rebuild the call; a plain function call has a request id and nothing else."""
+    """Rebuild the call; a plain function call has a request id, and null where the parameters of others stand."""
     if record["requestID"] is None:
         return None
+    is_plain = record["requestParameters"] is None
     asked = record["requestParameters"] or {}
     return Call(
         request_id=record["requestID"],
-        kind="http" if asked else "call",
+        kind="call" if is_plain else "http",
         method=asked.get("method"),
         path=asked.get("path"),
         host=asked.get("host"),

@@ -1,9 +1,10 @@
 """Parameters against the limits of the model: required, lengths, ranges, patterns, enumerations, in AWS's sentences.
 
 All failures are told at once, as AWS does, up to ten of them. The place is AWS's too: `tags.1.member.key`. A value
-that the model marks as sensitive is not quoted, nor one that holds structures; a long one is cut. A value that is too
-long is not matched against its pattern, which bounds the time that matching takes. Must not live here: types
-(`scalars`), what a service refuses beyond its model.
+that the model marks as sensitive, or `told` names as a secret, is not quoted, for the sentence stands in the audit
+record; nor is one that holds structures; a long one is cut. A value that is too long is not matched against its
+pattern, which bounds the time that matching takes. Must not live here: types (`scalars`), what a service refuses beyond
+its model.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 from iam_guard.wire.faults import ValidationFailure
 from iam_guard.wire.model import Limits, Operation, Shape
 from iam_guard.wire.patterns import matches
+from iam_guard.wire.told import SECRET
 
 MOST_FAILURES = 10
 MOST_QUOTED = 1024
@@ -33,9 +35,10 @@ def validate(operation: Operation, parameters: Mapping[str, Any]) -> None:
         raise ValidationFailure(f"{len(failures)} validation {errors} detected: {'; '.join(failures)}")
 
 
-def _failures(shape: Shape, value: Any, place: str) -> Iterator[str]:
+def _failures(shape: Shape, value: Any, place: str, *, is_secret: bool = False) -> Iterator[str]:
     for constraint in _broken(shape, value):
-        yield _sentence(shape, value, place, constraint)
+        quoted = None if is_secret else _quoted(shape, value)
+        yield _sentence(quoted, place, constraint)
     match shape.kind:
         case "structure":
             yield from _failures_of_members(shape, value, f"{place}." if place else "")
@@ -51,7 +54,7 @@ def _failures_of_members(shape: Shape, value: Mapping[str, Any], prefix: str) ->
     for name, member in shape.members.items():
         place = f"{prefix}{name[:1].lower()}{name[1:]}"
         if name in value:
-            yield from _failures(member, value[name], place)
+            yield from _failures(member, value[name], place, is_secret=name in SECRET)
         elif name in shape.required:
             yield f"Value null at '{place}' failed to satisfy constraint: Member must not be null"
 
@@ -97,8 +100,7 @@ def _has_form(limits: Limits, value: str) -> bool:
     return is_too_long or matches(limits.pattern or "", value)
 
 
-def _sentence(shape: Shape, value: Any, place: str, constraint: str) -> str:
-    quoted = _quoted(shape, value)
+def _sentence(quoted: str | None, place: str, constraint: str) -> str:
     told = "" if quoted is None else f" '{quoted}'"
     return f"Value{told} at '{place}' failed to satisfy constraint: {constraint}"
 

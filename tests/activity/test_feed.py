@@ -100,7 +100,23 @@ class Kept:
         (decided(who={"type": "AWSService", "invokedBy": "mailer.example.com"}), []),
         (decided(error="the store is away"), []),
         (decided(redacted=["/userIdentity/principalId"]), []),
-        (decided(pseudonymised=["/userIdentity/arn"]), []),
+        (
+            decided(who=user(accessKeyId="pseudonym:1"), pseudonymised=["/userIdentity/accessKeyId"]),
+            [ServiceUse(RITA_ID, "docs", "Get", NOON, "us-east-1")],
+        ),
+        (
+            decided(who=user(credentialId="[redacted]"), redacted=["/userIdentity/credentialId"]),
+            [ServiceUse(RITA_ID, "docs", "Get", NOON, "us-east-1")],
+        ),
+        (
+            decided(who=user(id="pseudonym:1", accessKeyId="AKIA1"), pseudonymised=["/userIdentity/principalId"]),
+            [KeyUse("AKIA1", NOON, "us-east-1", "docs")],
+        ),
+        (
+            decided(pseudonymised=["/userIdentity/arn", "/userIdentity/userName"]),
+            [ServiceUse(RITA_ID, "docs", "Get", NOON, "us-east-1")],
+        ),
+        (decided(redacted=["/userIdentity/type"]), []),
         (decided(time="2026-11-24T25:00:00Z"), []),
         (decided(time="yesterday"), []),
         (decided() | {"iamGuard": {"kind": "session_issue"}}, []),

@@ -205,6 +205,28 @@ def test_what_was_masked_is_taken_for_nothing(listed: str) -> None:
     assert (activity.unattributed, counted(activity), activity.is_complete) == (1, 1, False)
 
 
+@pytest.mark.parametrize("place", ["/userIdentity/userName", "/userIdentity/accessKeyId", "/userIdentity/credentialId"])
+def test_what_is_not_needed_may_be_kept_out(place: str) -> None:
+    """The name of a user, say, whose ARN is there."""
+    activity = gather_activity([decided(pseudonymised=[place])], RITA)
+    assert (activity.unattributed, counted(activity), activity.is_complete) == (0, 1, True)
+
+
+@pytest.mark.parametrize("place", ["/userIdentity/sessionContext", "/userIdentity/sessionContext/sessionIssuer/arn"])
+def test_a_session_whose_role_is_not_told_is_nobodys(place: str) -> None:
+    activity = gather_activity([decided(who=session(), dropped=[place])], ROLE)
+    assert (activity.unattributed, activity.is_complete) == (1, False)
+
+
+@pytest.mark.parametrize("place", ["/iamGuard/reasons", "/iamGuard/reasons/0/effect", "/iamGuard/reasons/0/policyType"])
+def test_by_whose_leave_is_never_guessed(place: str) -> None:
+    """A mask in its place would be taken for the policy of the resource."""
+    reasons = [{"policyType": "[redacted]", "effect": "Allow"}]
+    activity = gather_activity([decided(reasons=reasons, redacted=[place])], RITA)
+    assert activity.unreadable == {"by whose leave it was allowed was masked or cut": 1}
+    assert gather_activity([decided(redacted=["/iamGuard/reasons/0/policy"])], RITA).is_complete
+
+
 @pytest.mark.parametrize(
     ("record", "problem"),
     [

@@ -8,17 +8,22 @@ The facts of `CLASSES` and `ONE_OF` are those of ocsf/ocsf-schema at v1.9.0: `ev
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from iam_guard.audit.export.forms import FORMS
 from iam_guard.audit.export.ocsf import ocsf_event
 from iam_guard.audit.export.otel_event import any_value, log_record, otlp_line
 from iam_guard.audit.own_records import Gap, gap_line
+from iam_guard.audit.privacy import PrivacyRules, Treatment
 from iam_guard.audit.record import Stamp
 from iam_guard.audit.redaction import to_line
+from iam_guard.errors import ConfigurationError
 from tests.audit.trails import NOON
 
 HERE = Path(__file__).parent
@@ -206,3 +211,29 @@ def test_what_was_masked_stays_masked() -> None:
     masked = RECORDS["masked-and-cut"]
     assert b"abc.def" not in to_line(ocsf_event(masked))
     assert "abc.def" not in otlp_line(masked)
+
+
+def pointers(value: Any, place: str = "") -> Iterator[str]:
+    """Give the place of everything in a record, as a rule of privacy names it."""
+    members = value.items() if isinstance(value, dict) else [("*", each) for each in value]
+    for name, each in members:
+        yield f"{place}/{name}"
+        if isinstance(each, dict | list):
+            yield from pointers(each, f"{place}/{name}")
+
+
+@pytest.mark.parametrize("name", RECORDS)
+@pytest.mark.parametrize("treatment", [Treatment.MASK, Treatment.DROP])
+def test_what_an_operator_keeps_out_of_a_record_stops_no_exporter(name: str, treatment: Treatment) -> None:
+    """Whichever member it is: else a sink would come to such a record and go no further."""
+    for pointer in dict.fromkeys(pointers(RECORDS[name])):
+        try:
+            rules = PrivacyRules({treatment: [pointer]})
+        except ConfigurationError:
+            continue  # it cannot be chosen
+        record = json.loads(to_line(RECORDS[name], rules))
+        for form in FORMS.values():
+            form(record)
+        event = log_record(record)
+        assert re.fullmatch("([0-9a-f]{32})?", event.get("traceId", ""))
+        assert re.fullmatch("([0-9a-f]{16})?", event.get("spanId", ""))

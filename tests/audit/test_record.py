@@ -14,6 +14,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from iam_guard.audit.asked_record import asked_record
 from iam_guard.audit.record import (
     MAX_REASONS,
     Stamp,
@@ -248,6 +249,13 @@ RECORDS |= {
     ),
 }
 
+RECORDS["permissions-asked"] = asked_record(
+    ALICE,
+    [decision(ALLOWED, ALICE, BY_IDENTITY), decision(IMPLICIT, ALICE, resource=f"{DOCUMENT}/of/alice")],
+    CALL,
+    STAMP,
+)
+
 CLOUDTRAIL_1_11 = {
     "eventTime", "eventVersion", "userIdentity", "eventSource", "eventName", "awsRegion", "sourceIPAddress",
     "userAgent", "errorCode", "errorMessage", "requestParameters", "responseElements", "additionalEventData",
@@ -355,3 +363,11 @@ def test_only_the_first_reasons_are_recorded() -> None:
     extension: Any = decision_record(decision(ALLOWED, ALICE, *reasons), CALL, STAMP)["iamGuard"]
     assert [reason["statement"] for reason in extension["reasons"]] == list(range(MAX_REASONS))
     assert extension["omittedReasons"] == 3
+
+
+def test_what_somebody_asked_about_is_recorded_however_much_it_is() -> None:
+    """Else whoever asks with long names would leave no record."""
+    asked = [decision(IMPLICIT, ALICE, resource=f"{DOCUMENT}/{'x' * 1900}", action=f"docs:{'a' * 100}")] * 150
+    said = json.loads(to_line(asked_record(ALICE, asked, CALL, STAMP)))["iamGuard"]
+    assert 0 < len(said["answers"]) < 100
+    assert len(said["answers"]) + said["omittedAnswers"] == 150

@@ -14,12 +14,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from iam_guard.audit.asked_record import asked_record
 from iam_guard.audit.record import Stamp, authentication_record, decision_record, error_record
 from iam_guard.audit.redaction import MAX_LINE, mask, to_line
+from iam_guard.audit.result_record import result_record
 from iam_guard.errors import InvalidInput, MalformedRequest
 from iam_guard.model.decision import Decision, Outcome, PolicyRef, PolicyType, Reason
 from iam_guard.model.principal import Credential, Principal
 from iam_guard.model.request import AccessRequest, Call
+from iam_guard.model.result import CallResult
 
 Record = dict[str, object]
 
@@ -60,6 +63,26 @@ PLANTS: dict[str, Callable[[str, Call, Stamp], Record]] = {
         _decide(Outcome.IMPLICITLY_DENIED, resource=_arn(text)), call, stamp
     ),
     "action": lambda text, call, stamp: decision_record(_decide(action=f"docs:{text}"), call, stamp),
+    "action of an error": lambda text, call, stamp: error_record(
+        InvalidInput("bad"), call, stamp, action=f"docs:{text}"
+    ),
+    "whole action": lambda text, call, stamp: decision_record(_decide(action=text), call, stamp),
+    "whole action of an error": lambda text, call, stamp: error_record(InvalidInput("bad"), call, stamp, action=text),
+    "name of a parameter": lambda text, call, stamp: result_record(
+        CallResult(action="iam-guard:PutThing", parameters={"things": {text: "x"}}),
+        call,
+        stamp,
+        Principal.service("docs"),
+    ),
+    "parameters": lambda text, call, stamp: result_record(
+        CallResult(action="iam-guard:PutThing", parameters={"things": (text, [{"a": (text,)}])}),
+        call,
+        stamp,
+        Principal.service("docs"),
+    ),
+    "what was asked": lambda text, call, stamp: asked_record(
+        _tagged(""), [_decide(action=f"docs:{text}", resource=_arn(text))], call, stamp
+    ),
     "context": lambda text, call, stamp: decision_record(_decide(context={"aws:RequestTag/x": text}), call, stamp),
     "condition key that was read": lambda text, call, stamp: decision_record(
         _having_read({"aws:RequestTag/x": text}), call, stamp
@@ -237,6 +260,8 @@ def test_megabyte_of_text_is_cut_and_named(place: str, letter: str, stamp: Stamp
     said = json.loads(line)["iamGuard"]
     if place in ("condition key that was read", "list that was read", "name of a condition key"):
         assert said.get("omittedConditions") or said["conditions"][0]["withheld"]
+    elif place in ("parameters", "name of a parameter"):
+        assert json.loads(line)["requestParameters"] == {"things": {"omitted": True}}
     else:
         assert place in ("referer", "context", "tag") or said["truncated"]
 

@@ -339,3 +339,14 @@ def test_small_segments_are_what_the_trail_is_made_of(shard: Path) -> None:
     assert len(segments_of(shard)) > 2
     assert SegmentLimits().segment_seconds <= sweeping.EVERY
     assert shards_of(shard.parent) == [shard]
+
+
+def test_what_is_said_again_has_an_id_of_its_own(trail: Path) -> None:
+    """A consumer that knows records by their ids would take all of it for one."""
+    dropped = len(swept(trail).dropped)
+    assert dropped > 1
+    swept(trail, now=LATER + 40 * DAY)
+    said = [each["eventID"] for each in facts_in(trail) if each["iamGuard"]["kind"] == "audit_retention"]
+    assert len(said) > dropped
+    assert len(set(said)) == len(said)
+    assert verdicts(trail) == []

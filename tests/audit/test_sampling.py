@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from itertools import cycle
@@ -14,9 +17,10 @@ import pytest
 from iam_guard.audit import ring, sampling
 from iam_guard.audit.opening import open_sampling
 from iam_guard.audit.sampling import Sampling
-from iam_guard.audit.sinks import ListSink
+from iam_guard.audit.signing_keys import create_signing_key_file
+from iam_guard.audit.sinks import FileSink, ListSink
 from iam_guard.audit.trail import Trail
-from iam_guard.errors import ConfigurationError
+from iam_guard.errors import ConfigurationError, DecisionUnavailable
 from iam_guard.model.decision import Decision, Outcome
 from iam_guard.model.request import AccessRequest, Call
 from iam_guard.settings import Settings
@@ -115,6 +119,33 @@ def test_a_child_counts_its_own(decide: Decide) -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     trail.close()
     assert sink.records[0]["iamGuard"]["sampledOut"] == 3
+
+
+@pytest.mark.parametrize("where", ["trail/", "audit.jsonl"])
+def test_a_process_that_ends_without_closing_declares_it(where: str, tmp_path: Path) -> None:
+    """Also one that left out everything."""
+    script = """
+from iam_guard import Principal, open_guard
+guard = open_guard("iam.yaml", audit=WHERE, audit_key_file="key", audit_sample_reads=1e-9)
+root = Principal.from_arn("arn:aws:iam::111122223333:root")
+for _ in range(3):
+    assert guard.decide(root, "docs:GetDocument", "arn:aws:docs:us-east-1:111122223333:document/7").allowed
+"""
+    create_signing_key_file(tmp_path / "key")
+    (tmp_path / "iam.yaml").write_text("{version: 1, accounts: [{id: '111122223333'}]}")
+    subprocess.run([sys.executable, "-c", script.replace("WHERE", repr(where))], cwd=tmp_path, check=True, timeout=60)
+    records = [json.loads(line) for path in tmp_path.rglob("*.jsonl") for line in path.read_text().splitlines()]
+    assert [each["iamGuard"]["sampledOut"] for each in records if "sampledOut" in each["iamGuard"]] == [3]
+
+
+@pytest.mark.parametrize("kept", ["sink", "segments"])
+def test_nothing_is_left_out_once_the_trail_is_closed(kept: str, decide: Decide, tmp_path: Path) -> None:
+    """It could not be declared any more: an Allow is refused, as ever."""
+    sink = FileSink(tmp_path / "audit.jsonl") if kept == "sink" else pipeline_in(tmp_path)
+    trail = Trail(sink, sampling=Sampling(0.5, chance=lambda: 0.99))
+    trail.close()
+    with pytest.raises(DecisionUnavailable):
+        noted(trail, decide())
 
 
 def test_without_the_setting_nothing_is_left_out() -> None:

@@ -26,6 +26,7 @@ from iam_guard.guard import Guard
 from iam_guard.model.principal import Credential, Principal
 from iam_guard.model.request import Call, Resource
 from iam_guard.replay import Comparison, Replayer, compare_decisions
+from iam_guard.replay.recorded import RecordedDecision, read_decision
 from iam_guard.settings import Settings
 from iam_guard.store.cached import CachedStore
 from iam_guard.store.opening import init_store
@@ -447,6 +448,17 @@ def test_a_pseudonym_cannot_be_compared(house: House, tmp_path: Path, pointer: s
     kept = [json.loads(to_line(each, rules)) for each in house.records]
     result = compare_decisions(kept, Replayer(house.store, SETTINGS))
     assert dict(result.incomparable) == {SPOILT: 1}
+
+
+def test_a_call_of_which_nothing_is_told_is_no_plain_call(house: House) -> None:
+    """It came from somewhere: what a plain call of a function would not have is not taken to be absent."""
+    house.ask("ada", "docs:Put")
+    rules = PrivacyRules({Treatment.DROP: [f"/requestParameters/{name}" for name in ("method", "path", "host")]})
+    [record] = [json.loads(to_line(each, rules)) for each in house.records]
+    recorded = read_decision(record)
+    assert isinstance(recorded, RecordedDecision)
+    assert recorded.call is not None
+    assert (recorded.call.kind, recorded.call.source_ip) == ("http", CALL.source_ip)
 
 
 def test_the_names_of_keys_are_not_needed(house: House) -> None:

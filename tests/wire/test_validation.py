@@ -89,6 +89,22 @@ def test_secrets_are_not_quoted() -> None:
     told = failure("iam", "CreateLoginProfile", {"UserName": "u", "Password": "\u4e00hunter2"})
     assert "Value at 'password' failed to satisfy constraint" in told
     assert "hunter2" not in told
+
+
+@pytest.mark.parametrize(
+    ("service", "operation", "member", "others"),
+    [
+        ("iam", "EnableMFADevice", "AuthenticationCode1", {"UserName": "u", "SerialNumber": "s" * 9}),
+        ("iam", "ResyncMFADevice", "AuthenticationCode2", {"UserName": "u", "SerialNumber": "s" * 9}),
+        ("sts", "GetSessionToken", "TokenCode", {}),
+    ],
+)
+def test_a_code_of_a_device_is_not_quoted(service: str, operation: str, member: str, others: dict[str, Any]) -> None:
+    """It is good for a while, with a blank in it too, and the sentence stands in the audit trail."""
+    told = failure(service, operation, {**others, member: "123 456"})
+    assert f"Value at '{member[0].lower()}{member[1:]}' failed" in told
+    assert "123 456" not in told
+
     told = failure("sts", "AssumeRoleWithWebIdentity", {"WebIdentityToken": "tok", "RoleArn": "x"})
     assert "Value at 'webIdentityToken'" in told
     assert "tok'" not in told

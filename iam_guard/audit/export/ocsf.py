@@ -341,7 +341,8 @@ def _outcome(record: Mapping[str, Any]) -> str | None:
 
 
 def _milliseconds(moment: object) -> int | None:
-    """Give milliseconds since 1970."""
-    if not isinstance(moment, str):
+    """Give milliseconds since 1970; None for what is no moment, such as a mask or a pseudonym in its place."""
+    try:
+        return round(datetime.fromisoformat(str(moment)).timestamp() * 1000)
+    except ValueError:
         return None
-    return round(datetime.fromisoformat(moment).timestamp() * 1000)

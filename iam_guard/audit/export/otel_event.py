@@ -7,6 +7,7 @@ Pure. Must not live here: sending it (`shipping`), spans and metrics (`otel`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -20,6 +21,9 @@ INFO, WARN, ERROR = (9, "INFO"), (13, "WARN"), (17, "ERROR")
 
 _EVENT_NAMES = {"decision": "iam_guard.authorization.decision"}
 """Kind of a record -> name of the event; others are `iam_guard.<kind>`."""
+
+_TRACE_ID, _SPAN_ID = re.compile("[0-9a-f]{32}"), re.compile("[0-9a-f]{16}")
+"""A mask in the place of an id would make collectors refuse all that comes with it."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -49,8 +53,8 @@ def log_event(record: Mapping[str, Any]) -> LogEvent:
         _nanoseconds(record.get("eventTime")),
         *_severity(record, facts),
         attributes,
-        trace_id if isinstance(trace_id, str) else None,
-        span_id if isinstance(span_id, str) else None,
+        trace_id if isinstance(trace_id, str) and _TRACE_ID.fullmatch(trace_id) else None,
+        span_id if isinstance(span_id, str) and _SPAN_ID.fullmatch(span_id) else None,
     )
 
 
