@@ -5,10 +5,12 @@ Must not live here: the destinations (`to_…`), what becomes of what does not a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
 from iam_guard.audit.subscription import Delivery
+
+Formed = TypeVar("Formed")
 
 
 class SinkDestination(Protocol):
@@ -42,3 +44,11 @@ class Refused(NotDelivered):
 
 class Gone(NotDelivered):
     """The other side wants nothing any more; somebody must look at it."""
+
+
+def formed(form: Callable[[Mapping[str, Any]], Formed], record: Mapping[str, Any]) -> Formed:
+    """Give a record in another form; raise `Refused` where it has none, so that it does not stop those behind it."""
+    try:
+        return form(record)
+    except Exception as error:  # noqa: BLE001  its text may hold a part of the record
+        raise Refused(f"the record has no such form ({type(error).__name__})") from None

@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 from iam_guard.audit.append_file import sync_folder
 from iam_guard.audit.export.forms import FORMS, Form
-from iam_guard.audit.shipping.destination import Unreachable
+from iam_guard.audit.shipping.destination import Unreachable, formed
 from iam_guard.audit.shipping.sink_url import SinkUrl
 from iam_guard.audit.sinks import FileSink
 from iam_guard.audit.subscription import Delivery
@@ -31,7 +31,7 @@ class LineFile:
 
     def send(self, batch: Sequence[Delivery]) -> None:
         """Write the batch and wait for the disk."""
-        lines = "".join(f"{self._form(each.record)}\n" for each in batch).encode("ascii")
+        lines = "".join(f"{formed(self._form, each.record)}\n" for each in batch).encode("ascii")
         try:
             if self._file is None:
                 self._file = FileSink(self._path)

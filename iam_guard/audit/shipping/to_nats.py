@@ -33,7 +33,7 @@ from nats.js.errors import APIError, NoStreamResponseError, NotFoundError
 
 from iam_guard.audit.export.forms import FORMS, Form
 from iam_guard.audit.record_filter import action_of, member
-from iam_guard.audit.shipping.destination import NotDelivered, Refused, Unreachable
+from iam_guard.audit.shipping.destination import NotDelivered, Refused, Unreachable, formed
 from iam_guard.audit.shipping.sink_url import SinkUrl, whole_number
 from iam_guard.audit.subscription import Delivery
 from iam_guard.errors import ConfigurationError
@@ -162,7 +162,7 @@ class JetStream:
             await asyncio.gather(publishing, lost, return_exceptions=True)
 
     async def _publish_one(self, client: Client, stream: JetStreamContext, delivery: Delivery) -> NotDelivered | None:
-        body = self._form(delivery.record).encode("ascii")
+        body = formed(self._form, delivery.record).encode("ascii")
         if len(body) + HEADERS_SIZE > client.max_payload:
             return Refused("the record is larger than the server takes")
         headers = {"Nats-Msg-Id": message_id(delivery), "Content-Type": "application/json"}

@@ -26,7 +26,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_span_in_context
 
 from iam_guard.audit.export.otel_event import SCOPE, LogEvent, log_event
-from iam_guard.audit.shipping.destination import NotDelivered, Refused, Unreachable
+from iam_guard.audit.shipping.destination import NotDelivered, Refused, Unreachable, formed
 from iam_guard.audit.shipping.retry_after import retry_after
 from iam_guard.audit.shipping.sink_url import SinkUrl
 from iam_guard.audit.subscription import Delivery
@@ -108,7 +108,7 @@ def _rejected(content: bytes) -> int:
 
 
 def _readable(record: Mapping[str, Any]) -> ReadableLogRecord:
-    event = log_event(record)
+    event = formed(log_event, record)
     made = LogRecord(
         timestamp=event.nanoseconds,
         observed_timestamp=event.nanoseconds,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from iam_guard.audit.export.forms import FORMS, Form
-from iam_guard.audit.shipping.destination import Gone
+from iam_guard.audit.shipping.destination import Gone, formed
 from iam_guard.audit.shipping.sink_url import SinkUrl
 from iam_guard.audit.sinks import StreamSink
 from iam_guard.audit.subscription import Delivery
@@ -22,7 +22,7 @@ class StandardOutput:
     def send(self, batch: Sequence[Delivery]) -> None:
         """Write the batch; `Gone` where nobody reads any more."""
         try:
-            self._stream.write("".join(f"{self._form(each.record)}\n" for each in batch).encode("ascii"))
+            self._stream.write("".join(f"{formed(self._form, each.record)}\n" for each in batch).encode("ascii"))
         except (OSError, ValueError) as error:  # the pipe is broken, the stream is closed
             raise Gone(f"standard output is closed ({type(error).__name__})") from None
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import httpcore2
 
 from iam_guard.audit.export.forms import FORMS, Form
-from iam_guard.audit.shipping.destination import Gone, Refused, Unreachable
+from iam_guard.audit.shipping.destination import Gone, Refused, Unreachable, formed
 from iam_guard.audit.shipping.retry_after import retry_after
 from iam_guard.audit.shipping.sink_url import SinkUrl
 from iam_guard.audit.shipping.webhook_signature import WebhookSecrets, signed_headers
@@ -68,7 +68,7 @@ class Webhook:
         part: list[str] = []
         size = 0
         for delivery in batch:
-            text = self._form(delivery.record)
+            text = formed(self._form, delivery.record)
             if part and size + len(text) > LARGEST_BODY:
                 yield part
                 part, size = [], 0

@@ -5,15 +5,16 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from iam_guard.audit.export.forms import FORMS
 from iam_guard.audit.reader import read
 from iam_guard.audit.shard import segments_of
-from iam_guard.audit.shipping.destination import Gone, Unreachable
+from iam_guard.audit.shipping.destination import Gone, Refused, Unreachable
 from iam_guard.audit.shipping.destinations import open_sinks
 from iam_guard.audit.shipping.sink_url import SinkUrl
 from iam_guard.audit.shipping.to_file import LineFile, connector
@@ -46,6 +47,21 @@ def test_the_form_is_chosen(tmp_path: Path, batch: Sequence[Delivery], form: str
     found = [json.loads(line) for line in path.read_text().splitlines()]
     assert len(found) == len(batch)
     assert all(mark in each for each in found)
+
+
+def test_a_record_that_has_no_such_form_is_refused_and_nothing_of_it_is_told(
+    tmp_path: Path, batch: Sequence[Delivery]
+) -> None:
+    """Whatever is wrong with it, it must not stop all that come after it."""
+
+    def form(record: Mapping[str, Any]) -> str:
+        raise KeyError(record["eventID"])
+
+    made = LineFile(tmp_path / "out.jsonl", form)
+    with pytest.raises(Refused, match="KeyError") as refused:
+        made.send(batch)
+    made.close()
+    assert batch[0].record["eventID"] not in str(refused.value)
 
 
 def test_the_disk_has_a_batch_before_it_counts(
