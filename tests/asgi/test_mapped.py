@@ -456,3 +456,32 @@ def test_routes_command_knows_the_map(tmp_path: Path, monkeypatch: pytest.Monkey
     stale = run("mapped_routes_app:bare", "--map", "map.yaml")
     assert stale.exit_code == 2
     assert "no such route: ANY /gone" in stale.output
+
+
+def test_what_is_mounted_twice_is_decided_by_the_way_of_the_request(guard: Guard, sign: Sign) -> None:
+    """One set of routes behind two mounts: that one of them is open opens nothing of the other."""
+    shared = [Route("/x", answer), Mount("/deep", routes=[Route("/y", answer)])]
+    routes = RouteMap()
+    for path in ("/open/x", "/open/deep/y"):
+        routes.public("GET", path)
+    for path in ("/closed/{document_id}/x", "/closed/{document_id}/deep/y"):
+        routes.requires("GET", path, "docs:PutDocument", resource="document/{document_id}")
+    own = [Mount("/open", routes=shared), Mount("/closed/{document_id}", routes=shared)]
+    app = Starlette(routes=own, middleware=[Middleware(GuardMiddleware, guard=guard, routes=routes)])
+    with TestClient(app) as client:
+        for path in ("/x", "/deep/y"):
+            assert client.get(f"/open{path}").status_code == 200
+            assert client.get(f"/closed/7{path}").status_code == 401
+            assert client.get(f"/closed/7{path}", headers=sign(RITA, "GET", f"/closed/7{path}")).status_code == 403
+            assert client.get(f"/closed/7{path}", headers=sign(ADA, "GET", f"/closed/7{path}")).status_code == 200
+
+
+def test_map_in_a_mount_knows_the_routes_of_the_whole_from_the_first_request(guard: Guard) -> None:
+    routes = RouteMap()
+    routes.requires("GET", "/inner/x", "docs:GetDocument")
+    routes.public("GET", "/inner/open")
+    inside = [Route("/x", answer), Route("/open", answer)]
+    mount = Mount("/inner", routes=inside, middleware=[Middleware(GuardMiddleware, guard=guard, routes=routes)])
+    client = TestClient(Starlette(routes=[mount]))
+    for _ in range(2):
+        assert (client.get("/inner/open").status_code, client.get("/inner/x").status_code) == (200, 401)
