@@ -48,7 +48,7 @@ def put_guards(app: Any, routes: RouteMap) -> None:
             if not isinstance(route.app, _Mounted):
                 route.app = _Mounted(route.app, path)
             continue
-        if not (isinstance(route.app, _Mapped) and route.app.routes is routes):
+        if not (isinstance(route.app, _Mapped) and route.app.route_map is routes):
             route.app = _Mapped(route.app, routes, path)
         route.app.ways.add(before)
 
@@ -70,7 +70,7 @@ class _Mapped:
 
     def __init__(self, app: App, routes: RouteMap, path: str) -> None:
         self.app = app
-        self.routes = routes
+        self.route_map = routes
         self.ways: set[str] = set()
         self._path = path
         self._bound: dict[Requirement, BoundRequirement] = {}
@@ -80,7 +80,7 @@ class _Mapped:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         method = WEBSOCKET if scope["type"] == "websocket" else scope["method"]
-        mark = self.routes.mark(method, self._way(scope.get(_TEMPLATE, "")) + self._path or "/")
+        mark = self.route_map.mark(method, self._way(scope.get(_TEMPLATE, "")) + self._path or "/")
         if isinstance(mark, Requirement):
             bound = self._bound.get(mark) or self._bound.setdefault(mark, mark.bind(_nothing))
             current_call().scope = scope

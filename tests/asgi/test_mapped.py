@@ -18,7 +18,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.testclient import TestClient, WebSocketDenialResponse
 from starlette.websockets import WebSocket
 
-from iam_guard import Guard, GuardMiddleware, Resource, RouteMap, Service, open_guard, read_route_map
+from iam_guard import Guard, GuardMiddleware, Resource, RouteMap, Service, inventory, open_guard, read_route_map
 from iam_guard.audit.reader import read
 from iam_guard.cli import main
 from iam_guard.errors import ConfigurationError
@@ -485,3 +485,11 @@ def test_map_in_a_mount_knows_the_routes_of_the_whole_from_the_first_request(gua
     client = TestClient(Starlette(routes=[mount]))
     for _ in range(2):
         assert (client.get("/inner/open").status_code, client.get("/inner/x").status_code) == (200, 401)
+
+
+def test_inventory_looks_through_a_guard_with_a_map(guard: Guard) -> None:
+    routes = RouteMap()
+    routes.public("GET", "/health")
+    guarded = GuardMiddleware(Starlette(routes=[Route("/health", answer)]), guard=guard, routes=routes)
+    assert [each.path for each in inventory(guarded)] == ["/health"]
+    assert [each.path for each in inventory(Starlette(routes=[Mount("/inner", guarded)]))] == ["/inner/health"]
