@@ -42,8 +42,16 @@ class _Found(NamedTuple):
 
 
 def put_guards(app: Any, routes: RouteMap) -> None:
-    """Put the map before the routes of an application, unless it stands there already."""
+    """Put the map before the routes of an application, unless it stands there already.
+
+    Raises `ConfigurationError` for a row whose route hands nothing on, so that nothing can stand before its handler.
+    """
     for route, before, path, leads_on in _found(routes_of(app), ""):
+        if getattr(route, "app", None) is None:
+            if not leads_on and routes.has_row_of(before + path):
+                message = f"nothing can be put before the handler of `{before + path}`: guard it where it is declared"
+                raise ConfigurationError(message, place="routes")
+            continue
         if leads_on:
             if not isinstance(route.app, _Mounted):
                 route.app = _Mounted(route.app, path)
@@ -113,6 +121,5 @@ def _found(routes: Iterable[Any], before: str) -> Iterator[_Found]:
 def _one(route: Any, before: str) -> Iterator[_Found]:
     path, app = getattr(route, "path", None) or "", getattr(route, "app", None)
     inside = [] if getattr(route, "endpoint", None) is not None else getattr(route, "routes", None) or routes_of(app)
-    if app is not None:
-        yield _Found(route, before, path, leads_on=bool(inside))
+    yield _Found(route, before, path, leads_on=bool(inside))
     yield from _found(inside, before + path)

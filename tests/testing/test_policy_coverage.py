@@ -386,10 +386,9 @@ def test_what_is_not_there_is_told(tmp_path: Path) -> None:
     [
         '{Version: "2012-10-17", Statement: [{Effect: Allow, Action: "docs:*", Resource: "*"}]}',
         """'{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "docs:*", "Resource": "*"}]}'""",
-        r'''"{\"Version\": \"2012-10-17\",\n \"Statement\": [{\"Effect\": \"Allow\",\n \"Action\": \"docs:*\",\n"'''[
-            :-1
-        ]
-        + r''' \"Action\": \"docs:*\",\n \"Resource\": \"*\"}]}"''',
+        json.dumps(
+            '{"Version": "2012-10-17",\n"Statement": [{"Effect": "Allow",\n"Action": "docs:*", "Resource": "*"}]}'
+        ),
         '{Version: "2012-10-17", Statement: [{Effect: Allow, Action: "docs:*", Resource: "*",\n        '
         r'Condition: {StringEquals: {"docs:Text": "a\n\n\nb"}}}]}',
     ],
