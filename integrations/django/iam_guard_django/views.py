@@ -95,8 +95,8 @@ def _handler_of(view: Any, view_class: Any, method: str) -> Any:
     handler = getattr(view_class, name, None)
     if name == "options" and is_of_framework(handler):
         return _methods_that_there_are
-    permissions = getattr(view, "initkwargs", {}).get("permission_classes")  # those of an `@action` replace the class's
-    permissions = getattr(view_class, "permission_classes", ()) if permissions is None else permissions
+    chosen = getattr(view, "initkwargs", {})  # those of an `@action` replace the class's
+    permissions = chosen.get("permission_classes", getattr(view_class, "permission_classes", ()))
     guard_of = next((found for each in permissions if (found := getattr(each, "iam_guard_of", None))), None)
     return handler if handler is None or guard_of is None else guard_of(view_class, name) or handler
 
