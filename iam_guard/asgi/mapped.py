@@ -87,7 +87,7 @@ class _Mapped:
             setattr(self, MARK, mark)  # it stands in for what is mounted, which may have a guard of its own
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        method = WEBSOCKET if scope["type"] == "websocket" else scope["method"]
+        method = WEBSOCKET if scope["type"] == "websocket" else scope["method"].upper()
         mark = self.route_map.mark(method, self._way(scope.get(_TEMPLATE, "")) + self._path or "/")
         if isinstance(mark, Requirement):
             bound = self._bound.get(mark) or self._bound.setdefault(mark, mark.bind(_nothing))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -493,3 +494,28 @@ def test_inventory_looks_through_a_guard_with_a_map(guard: Guard) -> None:
     guarded = GuardMiddleware(Starlette(routes=[Route("/health", answer)]), guard=guard, routes=routes)
     assert [each.path for each in inventory(guarded)] == ["/health"]
     assert [each.path for each in inventory(Starlette(routes=[Mount("/inner", guarded)]))] == ["/inner/health"]
+
+
+def test_method_counts_in_any_letter_case(guard: Guard) -> None:
+    """What is mounted may take `pOST` for `POST`, as WSGI frameworks do."""
+    ran, statuses = [], []
+
+    async def old(scope: Any, receive: Any, send: Any) -> None:
+        ran.append(scope["method"].upper())
+        await whole(scope, receive, send)
+
+    routes = RouteMap()
+    routes.public("ANY", "/old")
+    routes.requires("POST", "/old", "docs:PutDocument")
+    app = GuardMiddleware(Starlette(routes=[Mount("/old", old)]), guard=guard, routes=routes)
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request"}
+
+    async def send(message: Any) -> None:
+        statuses.append(message.get("status"))
+
+    for method in ("GET", "POST", "pOST"):
+        scope = {"type": "http", "method": method, "path": "/old/x", "raw_path": b"/old/x", "headers": []}
+        asyncio.run(app({**scope, "query_string": b"", "scheme": "http", "root_path": ""}, receive, send))
+    assert (statuses[::2], ran) == ([200, 401, 401], ["GET"])
