@@ -3,52 +3,92 @@
 Strategy. Each route hands its requests on to an ASGI application of its own, after it has matched and has put its
 parameters into the scope. That is where the guard is put, once, before the first request: so nothing here compares
 paths, and what the handler gets is what was decided about. FastAPI builds routes anew for each inclusion of a router;
-these are what is guarded then. A route that comes later has no guard, and its answer is a 500 like that of any
-endpoint that nobody decided about. Must not live here: the map (`enforcement/route_map`), the inventory (`routes`).
+these are what is guarded then. What is mounted twice is one application with one set of routes, so each mount says in
+the scope which template led through it, and the row is that of the way the request took. A route that comes later has
+no guard, and its answer is a 500 like that of any endpoint that nobody decided about. Must not live here: the map
+(`enforcement/route_map`), the inventory (`routes`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from iam_guard.asgi.body import Receive
 from iam_guard.asgi.routes import routes_of
 from iam_guard.enforcement.context import current_call
-from iam_guard.enforcement.requirement import BoundRequirement, Requirement
+from iam_guard.enforcement.endpoints import own_mark
+from iam_guard.enforcement.requirement import MARK, BoundRequirement, Requirement
 from iam_guard.enforcement.route_map import WEBSOCKET, RouteMap
+from iam_guard.errors import ConfigurationError
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-class _Leaf(NamedTuple):
-    """A route that leads to an endpoint, or to something mounted without routes."""
+_TEMPLATE: Final = "iam_guard.template"
+"""Where a scope says by which template its request came to what is mounted."""
+
+
+class _Found(NamedTuple):
+    """A route that leads to an endpoint, or to something mounted; both paths are templates."""
 
     route: Any
+    before: str
     path: str
+    leads_on: bool
+    """Whether there are routes behind it."""
 
 
 def put_guards(app: Any, routes: RouteMap) -> None:
-    """Put the map before the routes of an application, unless it stands there already."""
-    for route, path in _leaves(routes_of(app), ""):
-        if not (isinstance(route.app, _Mapped) and route.app.routes is routes):
+    """Put the map before the routes of an application, unless it stands there already.
+
+    Raises `ConfigurationError` for a row whose route hands nothing on, so that nothing can stand before its handler.
+    """
+    for route, before, path, leads_on in _found(routes_of(app), ""):
+        if getattr(route, "app", None) is None:
+            if not leads_on and routes.has_row_of(before + path):
+                message = f"nothing can be put before the handler of `{before + path}`: guard it where it is declared"
+                raise ConfigurationError(message, place="routes")
+            continue
+        if leads_on:
+            if not isinstance(route.app, _Mounted):
+                route.app = _Mounted(route.app, path)
+            continue
+        if not (isinstance(route.app, _Mapped) and route.app.route_map is routes):
             route.app = _Mapped(route.app, routes, path)
+        route.app.ways.add(before)
+
+
+class _Mounted:
+    """What stands before something mounted, and says how the request came there."""
+
+    def __init__(self, app: App, path: str) -> None:
+        self.app = app
+        self._path = path
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope[_TEMPLATE] = scope.get(_TEMPLATE, "") + self._path
+        await self.app(scope, receive, send)
 
 
 class _Mapped:
-    """What stands before one route."""
+    """What stands before one route; `ways` are the templates by which a request may come to it."""
 
     def __init__(self, app: App, routes: RouteMap, path: str) -> None:
         self.app = app
-        self.routes = routes
+        self.route_map = routes
+        self.ways: set[str] = set()
         self._path = path
         self._bound: dict[Requirement, BoundRequirement] = {}
+        mark = own_mark(app)
+        if mark is not None:
+            setattr(self, MARK, mark)  # it stands in for what is mounted, which may have a guard of its own
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        method = WEBSOCKET if scope["type"] == "websocket" else scope["method"]
-        mark = self.routes.mark(method, self._path)
+        method = WEBSOCKET if scope["type"] == "websocket" else scope["method"].upper()
+        mark = self.route_map.mark(method, self._way(scope.get(_TEMPLATE, "")) + self._path or "/")
         if isinstance(mark, Requirement):
             bound = self._bound.get(mark) or self._bound.setdefault(mark, mark.bind(_nothing))
             current_call().scope = scope
@@ -57,25 +97,29 @@ class _Mapped:
             current_call().is_public = True
         await self.app(scope, receive, send)
 
+    def _way(self, before: str) -> str:
+        """Find the way that a request took; what is guarded may be mounted itself, so more may stand before it."""
+        if not before and len(self.ways) == 1:
+            return next(iter(self.ways))  # nothing mounted was guarded yet as it came by: the first request in a mount
+        fitting = [each for each in self.ways if before.endswith(each)]
+        if not fitting:
+            raise ConfigurationError(f"a request came to `{self._path}` by a way that is not known", place="routes")
+        return max(fitting, key=len)
+
 
 def _nothing() -> None:
     """Stand in for a handler: all parameters are the route's."""
 
 
-def _leaves(routes: Iterable[Any], prefix: str) -> Iterator[_Leaf]:
+def _found(routes: Iterable[Any], before: str) -> Iterator[_Found]:
     for route in routes:
         included = getattr(route, "effective_route_contexts", None)  # FastAPI's included router
-        if included is None:
-            yield from _leaf(route, prefix)
-            continue
-        for context in included():
-            yield from _leaf(getattr(context, "starlette_route", None) or context, prefix)
+        for each in [route] if included is None else included():
+            yield from _one(getattr(each, "starlette_route", None) or each, before)
 
 
-def _leaf(route: Any, prefix: str) -> Iterator[_Leaf]:
-    path, app = prefix + (getattr(route, "path", None) or ""), getattr(route, "app", None)
+def _one(route: Any, before: str) -> Iterator[_Found]:
+    path, app = getattr(route, "path", None) or "", getattr(route, "app", None)
     inside = [] if getattr(route, "endpoint", None) is not None else getattr(route, "routes", None) or routes_of(app)
-    if inside:
-        yield from _leaves(inside, path)
-    elif app is not None:
-        yield _Leaf(route, path or "/")
+    yield _Found(route, before, path, leads_on=bool(inside))
+    yield from _found(inside, before + path)

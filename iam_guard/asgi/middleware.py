@@ -81,7 +81,7 @@ class GuardMiddleware:
         self._read_parameters = partial(declared_parameters, readings=readings)
         self._connection = Connection(guard.settings)
         self._has_own_guards: bool | None = None
-        self.routes = routes
+        self.route_map = routes
         self._mapped: Any = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -99,7 +99,7 @@ class GuardMiddleware:
         Raising alone would not: some servers take it for an application without start-up, and serve.
         """
         try:
-            found = unguarded(app, self.routes)
+            found = unguarded(app, self.route_map)
         except ConfigurationError as error:
             await self._fail(str(error), receive, send)
             raise
@@ -173,13 +173,13 @@ class GuardMiddleware:
     def _put_map(self, scope: Scope) -> None:
         """Put the map before the routes, once; servers that know no start-up come here first."""
         app = scope.get("app") or self.app
-        if self.routes is not None and self._mapped is not app:
-            self.routes.joined(inventory(app))
-            put_guards(app, self.routes)
+        if self.route_map is not None and self._mapped is not app:
+            self.route_map.joined(inventory(app))
+            put_guards(app, self.route_map)
             self._mapped = app
 
     def _takes_unsigned(self, scope: Scope) -> bool:
-        if self.routes is not None and self.routes.takes_unsigned:
+        if self.route_map is not None and self.route_map.takes_unsigned:
             return True  # as with `HIDDEN` below
         endpoint = endpoint_of(scope.get("app") or self.app, scope)
         if endpoint is HIDDEN:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from iam_guard.enforcement.context import path_parameters
+from iam_guard.enforcement.template import text_of
 from iam_guard.errors import ConfigurationError, InvalidInput
 
 ParameterReadings: TypeAlias = Callable[[Mapping[str, Any], str, Any], Iterable[Any]]
@@ -27,9 +28,9 @@ def declared_parameters(scope: Mapping[str, Any], readings: ParameterReadings) -
     found = path_parameters(scope)
     read: dict[str, dict[str, Any]] = {name: {} for name in found}
     for name, value in _readings(_dependant_of(scope), found):
-        read[name][str(value)] = value
+        read[name][text_of(value)] = value
     for name, value in found.items():
-        read[name] |= {str(each): each for each in readings(scope, name, value)}
+        read[name] |= {text_of(each): each for each in readings(scope, name, value)}
         if len(read[name]) > 1:
             raise InvalidInput("expected a value that is read in one way", place=f"path parameter {name}")
     return {name: next(iter(values.values()), found[name]) for name, values in read.items()}

@@ -17,9 +17,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from iam_guard.enforcement.context import refusing
-from iam_guard.enforcement.permissions import PermissionQuestions, answers_document, ask_permissions
+from iam_guard.enforcement.permissions import ASK, PermissionQuestions, answers_document, ask_permissions
+from iam_guard.enforcement.refusal import sign_in_for
 from iam_guard.enforcement.service import Service, public
 from iam_guard.errors import InvalidInput
+from iam_guard.model.principal import PrincipalType
 
 MOST_BYTES: Final = 256 * 1024
 
@@ -31,8 +33,10 @@ def permissions_endpoint(*services: Service) -> Callable[[Request], Awaitable[JS
     @public  # it decides nothing for itself, and tells strangers nothing
     async def permissions(request: Request) -> JSONResponse:
         with refusing() as call:
-            document = await _document(request)
-            asked = questions.read(document, call.caller, call.guard.settings)
+            caller = call.caller
+            if caller.type is PrincipalType.ANONYMOUS:
+                raise sign_in_for(ASK)  # before anything of a stranger's body is read
+            asked = questions.read(await _document(request), caller, call.guard.settings)
             decisions = await anyio.to_thread.run_sync(ask_permissions, asked)
         return JSONResponse(answers_document(asked, decisions), headers={"cache-control": "no-store"})
 
@@ -40,9 +44,11 @@ def permissions_endpoint(*services: Service) -> Callable[[Request], Awaitable[JS
 
 
 async def _document(request: Request) -> Any:
-    body = await request.body()
-    if len(body) > MOST_BYTES:
-        raise InvalidInput(f"expected at most {MOST_BYTES} bytes", place="body")
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > MOST_BYTES:
+            raise InvalidInput(f"expected at most {MOST_BYTES} bytes", place="body")
     try:
         return json.loads(body)
     except (ValueError, RecursionError):

@@ -81,7 +81,7 @@ def load_app(name: str) -> Any:
 def _map_of(app: Any) -> RouteMap | None:
     """Find the map of the middleware that stands before the application, or will."""
     if isinstance(app, GuardMiddleware):
-        return app.routes
+        return app.route_map
     for each in getattr(app, "user_middleware", ()):
         if each.cls is GuardMiddleware:
             found: RouteMap | None = each.kwargs.get("routes")

@@ -37,6 +37,9 @@ PUBLIC: Final = "public"
 OWN_GUARD: Final = "a guard of its own"
 """The mark of an application that signs in its callers and decides by itself, wherever it is mounted."""
 
+_ROUTERS_WORDS: Final = ("endpoint", "route_handler", "app")
+"""What routers put into a scope beside the parameters."""
+
 
 class Concealed(NoSuchEntity):
     """A denial answered as if the thing did not exist; `decision` is the denial, for whoever may see it."""
@@ -137,7 +140,7 @@ class BoundRequirement:
         scope: Mapping[str, Any] = call.scope
         for value in arguments.values():
             found = getattr(value, "scope", None)  # the handler's own request: what it reads its parameters from
-            if (type(found) is dict or isinstance(found, Mapping)) and "path_params" in found:
+            if (type(found) is dict or isinstance(found, Mapping)) and _is_routed(found):
                 scope = found
                 break
         parameters = scope.get("path_params") or {}
@@ -191,6 +194,14 @@ class BoundRequirement:
         if self._requirement.conceal and not decision.allowed and decision.error is None:
             raise Concealed(decision)
         require_allowed(decision)
+
+
+def _is_routed(scope: Mapping[str, Any]) -> bool:
+    """Tell whether a scope is that of a request which a router has taken.
+
+    A body may have a field of that name, and whatever the caller likes in it, but nothing that can be called.
+    """
+    return "path_params" in scope and any(callable(scope.get(name)) for name in _ROUTERS_WORDS)
 
 
 def takes_unsigned(mark: object) -> bool:

@@ -92,6 +92,11 @@ class RouteMap:
         tried = (method, "GET", ANY) if method == "HEAD" else (method, ANY)
         return next((mark for each in tried if (mark := self._rows.get((each, template))) is not None), None)
 
+    def has_row_of(self, path: str) -> bool:
+        """Tell whether some row is about a route, by its template."""
+        template = template_of(path)
+        return any(each == template for _, each in self._rows)
+
     def joined(self, inventory: Iterable[Endpoint]) -> list[Endpoint]:
         """Give the inventory with what the rows add to it; methods that are guarded otherwise become endpoints apart.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from enum import Enum
 
 from iam_guard.errors import ConfigurationError, InvalidInput
 from iam_guard.model.principal import Principal
@@ -16,6 +17,11 @@ from iam_guard.settings import Settings
 
 _PARAMETER = re.compile(r"\{([^{}]*)\}")
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def text_of(value: object) -> str:
+    """Give a parameter's value as it stands in an ARN; of a member of an enumeration that is what it stands for."""
+    return str(value.value) if isinstance(value, Enum) else str(value)
 
 
 class ResourceTemplate:
@@ -52,12 +58,12 @@ class ResourceTemplate:
 
     def _fill(self, parts: tuple[str, ...], parameters: Mapping[str, object], own: Mapping[str, str]) -> str:
         if len(parts) == 3 and parts[1] in parameters:  # one parameter, as nearly everywhere
-            return f"{parts[0]}{parameters[parts[1]]}{parts[2]}"
+            return f"{parts[0]}{text_of(parameters[parts[1]])}{parts[2]}"
         filled = list(parts)
         for place in range(1, len(parts), 2):
             name = parts[place]
             if name in parameters:
-                filled[place] = str(parameters[name])
+                filled[place] = text_of(parameters[name])
             elif name in own:
                 filled[place] = own[name]
             else:

@@ -1,7 +1,8 @@
 """Every code that the linter finds, as one table: how loud it is, and what to do about it.
 
-Where IAM Access Analyzer has a name for something, it is AWS's, and so is the level (`policy/codes`); the others are
-ours. The reference page is made from this table. Must not live here: what finds them (`rules`, `policy/checks`).
+Where IAM Access Analyzer has a name for something, it is AWS's, and so is the level (`policy/codes`), except where our
+world is another; the others are ours. The reference page is made from this table. Must not live here: what finds them
+(`rules`, `policy/checks`).
 """
 
 from __future__ import annotations
@@ -29,6 +30,11 @@ OWN_LEVELS: Mapping[str, Level] = MappingProxyType(
 )
 """The codes that AWS has no name for."""
 
+_MILDER: Mapping[str, Level] = MappingProxyType(
+    {"PRIVATE_IP_ADDRESS": "SUGGESTION", "PRIVATE_NOT_IP_ADDRESS": "SUGGESTION"}
+)
+"""What is an error in AWS, whose services never see a private address, and ordinary before one's own application."""
+
 NEED_REFERENCE = frozenset(
     {
         *("ACTION_MATCHES_NOTHING", "CONDITION_KEY_NOT_SUPPLIED", "INVALID_ACTION", "INVALID_SERVICE_CONDITION_KEY"),
@@ -43,7 +49,7 @@ _DATE = "write `2026-01-31T00:00:00Z`, or epoch seconds"
 _SHORTEN = "shorten the policy, or split it"
 _VARIABLE = "write `${key}` or `${key, 'default'}`"
 _EMPTY_CONDITION = "name the values, or remove the key"
-_PRIVATE = "write the public address that the callers come from; behind an endpoint use `aws:VpcSourceIp`"
+_PRIVATE = "right where callers come from inside your network; AWS's own services see public addresses only"
 
 HINTS: Mapping[str, str] = MappingProxyType(
     {
@@ -162,4 +168,4 @@ HINTS: Mapping[str, str] = MappingProxyType(
 
 def level_of_code(code: str) -> Level:
     """Give how loud a code is."""
-    return OWN_LEVELS.get(code) or LEVELS[code]
+    return OWN_LEVELS.get(code) or _MILDER.get(code) or LEVELS[code]

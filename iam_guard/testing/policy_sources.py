@@ -8,6 +8,7 @@ here: what was tested of them (`policy_coverage`).
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,17 @@ class Located:
     locate: Locate
     lines: range
     """Those that it stands on. What else is in the file is nobody's affair: a seed has secrets."""
+    begin: int = 1
+    """The column where it begins on the first of them."""
+    end: LineAndColumn | None = None
+    """The line and column after it, where something else may follow on its line."""
+
+    def columns(self, line: int) -> range:
+        """Give the columns of a line that are its own, counted from 0."""
+        if line not in self.lines:
+            return range(0)
+        first = self.begin - 1 if line == self.lines.start else 0
+        return range(first, self.end[1] - 1 if self.end is not None and line >= self.end[0] else sys.maxsize)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +165,7 @@ def _of_yaml(text: str, path: Path, seen: dict[Path, PolicyFile]) -> Iterator[Lo
 
 def _of_node(node: YamlNode) -> Located:
     try:
-        return Located(_parsed(node.json(), _GUESSES), node.find, node.lines)
+        return Located(_parsed(node.json(), _GUESSES), node.find, node.lines, node.place[1], node.end)
     except PolicyError as error:
         line, column = node.find(_steps(error.place or ""))
         raise InvalidInput(error.message, place=f"{line}:{column}") from None
@@ -168,8 +180,10 @@ def _of_scalar(node: YamlNode, text: str, lines: Sequence[str]) -> Located:
     def locate(steps: Steps) -> LineAndColumn:
         return (line + inner(steps)[0], indent + inner(steps)[1]) if node.is_literal else (line, column)
 
-    first = line + 1 if node.is_literal else line
-    return Located(_parsed(text, _GUESSES), locate, range(first, first + text.rstrip("\n").count("\n") + 1))
+    document = _parsed(text, _GUESSES)
+    if not node.is_literal:
+        return Located(document, locate, node.lines, column, node.end)
+    return Located(document, locate, range(line + 1, line + 1 + text.rstrip("\n").count("\n") + 1))
 
 
 def _indent(text: str) -> int:

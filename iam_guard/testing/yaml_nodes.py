@@ -40,8 +40,14 @@ class YamlNode:
     @property
     def lines(self) -> range:
         """The lines that it stands on, from its first to that of the last text in it; none after."""
-        ends = (each.place[0] + (each.text or "").count("\n") for each in self.walk())
-        return range(self.place[0], max(ends) + 1)
+        return range(self.place[0], max(each._last_line() for each in self.walk()) + 1)
+
+    @property
+    def end(self) -> LineAndColumn | None:
+        """The line where it ends, and the column after it; None for a block, which nothing follows on its line."""
+        mark = self._node.end_mark
+        is_quoted = isinstance(self._node, yaml.ScalarNode) and self._node.style not in ("|", ">")
+        return (mark.line + 1, mark.column + 1) if is_quoted or getattr(self._node, "flow_style", False) else None
 
     @property
     def text(self) -> str | None:
@@ -52,6 +58,15 @@ class YamlNode:
     def is_literal(self) -> bool:
         """Whether it is a `|` block, which begins on the next line."""
         return isinstance(self._node, yaml.ScalarNode) and self._node.style == "|"
+
+    def _last_line(self) -> int:
+        """Give the line of the last text that is its own; of a quoted text, line breaks may be written as `\\n`."""
+        if self.text is None:
+            return self.place[0]
+        if self.is_literal:
+            return self.place[0] + self.text.count("\n")
+        mark = self._node.end_mark
+        return max(self.place[0], mark.line + 1 if mark.column else mark.line)
 
     def items(self) -> list[tuple[str, YamlNode]]:
         """Give the members of a mapping with plain names; none of anything else."""

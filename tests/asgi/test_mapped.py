@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.testclient import TestClient, WebSocketDenialResponse
 from starlette.websockets import WebSocket
 
-from iam_guard import Guard, GuardMiddleware, Resource, RouteMap, Service, open_guard, read_route_map
+from iam_guard import Guard, GuardMiddleware, Resource, RouteMap, Service, inventory, open_guard, read_route_map
 from iam_guard.audit.reader import read
 from iam_guard.cli import main
 from iam_guard.errors import ConfigurationError
@@ -456,3 +457,65 @@ def test_routes_command_knows_the_map(tmp_path: Path, monkeypatch: pytest.Monkey
     stale = run("mapped_routes_app:bare", "--map", "map.yaml")
     assert stale.exit_code == 2
     assert "no such route: ANY /gone" in stale.output
+
+
+def test_what_is_mounted_twice_is_decided_by_the_way_of_the_request(guard: Guard, sign: Sign) -> None:
+    """One set of routes behind two mounts: that one of them is open opens nothing of the other."""
+    shared = [Route("/x", answer), Mount("/deep", routes=[Route("/y", answer)])]
+    routes = RouteMap()
+    for path in ("/open/x", "/open/deep/y"):
+        routes.public("GET", path)
+    for path in ("/closed/{document_id}/x", "/closed/{document_id}/deep/y"):
+        routes.requires("GET", path, "docs:PutDocument", resource="document/{document_id}")
+    own = [Mount("/open", routes=shared), Mount("/closed/{document_id}", routes=shared)]
+    app = Starlette(routes=own, middleware=[Middleware(GuardMiddleware, guard=guard, routes=routes)])
+    with TestClient(app) as client:
+        for path in ("/x", "/deep/y"):
+            assert client.get(f"/open{path}").status_code == 200
+            assert client.get(f"/closed/7{path}").status_code == 401
+            assert client.get(f"/closed/7{path}", headers=sign(RITA, "GET", f"/closed/7{path}")).status_code == 403
+            assert client.get(f"/closed/7{path}", headers=sign(ADA, "GET", f"/closed/7{path}")).status_code == 200
+
+
+def test_map_in_a_mount_knows_the_routes_of_the_whole_from_the_first_request(guard: Guard) -> None:
+    routes = RouteMap()
+    routes.requires("GET", "/inner/x", "docs:GetDocument")
+    routes.public("GET", "/inner/open")
+    inside = [Route("/x", answer), Route("/open", answer)]
+    mount = Mount("/inner", routes=inside, middleware=[Middleware(GuardMiddleware, guard=guard, routes=routes)])
+    client = TestClient(Starlette(routes=[mount]))
+    for _ in range(2):
+        assert (client.get("/inner/open").status_code, client.get("/inner/x").status_code) == (200, 401)
+
+
+def test_inventory_looks_through_a_guard_with_a_map(guard: Guard) -> None:
+    routes = RouteMap()
+    routes.public("GET", "/health")
+    guarded = GuardMiddleware(Starlette(routes=[Route("/health", answer)]), guard=guard, routes=routes)
+    assert [each.path for each in inventory(guarded)] == ["/health"]
+    assert [each.path for each in inventory(Starlette(routes=[Mount("/inner", guarded)]))] == ["/inner/health"]
+
+
+def test_method_counts_in_any_letter_case(guard: Guard) -> None:
+    """What is mounted may take `pOST` for `POST`, as WSGI frameworks do."""
+    ran, statuses = [], []
+
+    async def old(scope: Any, receive: Any, send: Any) -> None:
+        ran.append(scope["method"].upper())
+        await whole(scope, receive, send)
+
+    routes = RouteMap()
+    routes.public("ANY", "/old")
+    routes.requires("POST", "/old", "docs:PutDocument")
+    app = GuardMiddleware(Starlette(routes=[Mount("/old", old)]), guard=guard, routes=routes)
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request"}
+
+    async def send(message: Any) -> None:
+        statuses.append(message.get("status"))
+
+    for method in ("GET", "POST", "pOST"):
+        scope = {"type": "http", "method": method, "path": "/old/x", "raw_path": b"/old/x", "headers": []}
+        asyncio.run(app({**scope, "query_string": b"", "scheme": "http", "root_path": ""}, receive, send))
+    assert (statuses[::2], ran) == ([200, 401, 401], ["GET"])

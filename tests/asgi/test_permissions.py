@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,21 @@ def test_stranger_is_asked_to_sign_in_whatever_was_asked(ask: Ask) -> None:
     for document in ({"resources": ["document/7"]}, {"resources": ["nothing/7"]}, ["nothing that can be asked"]):
         assert ask(document, None).status_code == 401
     assert ask({"resources": ["document/7"]}, ("AKIATESTNOBODY000001", "x" * 40)).status_code == 401
+
+
+def test_nothing_is_read_of_the_body_of_a_stranger(guard: Guard) -> None:
+    app = GuardMiddleware(Starlette(routes=ROUTES), guard=guard)
+    said = []
+
+    async def receive() -> dict[str, Any]:
+        raise AssertionError("the body was asked for")
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        said.append(message.get("status"))
+
+    scope = {"type": "http", "method": "POST", "path": "/permissions", "raw_path": b"/permissions", "headers": []}
+    asyncio.run(app({**scope, "query_string": b"", "scheme": "http"}, receive, send))
+    assert said[0] == 401
 
 
 @pytest.mark.parametrize(

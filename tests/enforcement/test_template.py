@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from enum import Enum
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +17,10 @@ ADA = Principal.from_arn("arn:aws:iam::111122223333:user/ada")
 SETTINGS = Settings()
 
 
+class Color(str, Enum):  # noqa: UP042  as most people still write it
+    RED = "red"
+
+
 @pytest.mark.parametrize(
     ("text", "parameters", "arn"),
     [
@@ -23,6 +29,8 @@ SETTINGS = Settings()
         ("folder/{a}/document/{b}", {"a": "x", "b": "y"}, "arn:aws:docs:us-east-1:111122223333:folder/x/document/y"),
         ("document/{id}", {"id": "*"}, "arn:aws:docs:us-east-1:111122223333:document/*"),
         ("document/{id}", {"id": "a:b{c}"}, "arn:aws:docs:us-east-1:111122223333:document/a:b{c}"),
+        ("paint/{color}", {"color": Color.RED}, "arn:aws:docs:us-east-1:111122223333:paint/red"),
+        ("paint/{color}/{color}", {"color": Color.RED}, "arn:aws:docs:us-east-1:111122223333:paint/red/red"),
         ("shelf", {}, "arn:aws:docs:us-east-1:111122223333:shelf"),
         (
             "arn:aws:docs:{region}:{tenant}:document/{id}",

@@ -11,11 +11,15 @@ from tests.integrations.contract import needed
 
 needed("django", "rest_framework", "iam_guard_django")
 
+from tests.integrations.django_project import project  # noqa: E402  REST framework reads settings as it is imported
+
+# isort: split
+
 from django.test import Client, override_settings  # noqa: E402
 from django.urls import path  # noqa: E402
 from iam_guard_django.rest_framework import GuardAuthentication, GuardPermission  # noqa: E402
 from iam_guard_django.views import inventory  # noqa: E402
-from rest_framework.decorators import api_view  # noqa: E402
+from rest_framework.decorators import action, api_view  # noqa: E402
 from rest_framework.permissions import IsAuthenticated  # noqa: E402
 from rest_framework.request import Request  # noqa: E402
 from rest_framework.response import Response  # noqa: E402
@@ -28,7 +32,6 @@ from iam_guard import Guard, Resource  # noqa: E402
 from iam_guard.audit.reader import read  # noqa: E402
 from tests.conftest import ADA, RITA, Sign  # noqa: E402
 from tests.integrations.application import SECRET, docs  # noqa: E402
-from tests.integrations.django_project import project  # noqa: E402
 
 ran: list[str] = []
 
@@ -74,6 +77,30 @@ class Plain(APIView):
         return Response({"document": document_id})
 
 
+class Chosen(ViewSet):
+    """Its actions have permissions of their own, and `options` is the project's."""
+
+    authentication_classes: ClassVar = [GuardAuthentication]
+    permission_classes: ClassVar = [GuardPermission]
+    iam_requires: ClassVar = {
+        "open": docs.requires("GetDocuments"),
+        "asked": docs.requires("GetDocuments"),
+        "options": docs.requires("PutDocument"),
+    }
+
+    @action(detail=False, permission_classes=[IsAuthenticated])
+    def open(self, request: Request) -> Response:
+        return Response(SECRET)
+
+    @action(detail=False, permission_classes=[IsAuthenticated, GuardPermission])
+    def asked(self, request: Request) -> Response:
+        return Response("asked")
+
+    def options(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        ran.append("options")
+        return Response("options")
+
+
 class Unasked(APIView):
     """Says what it requires, and has nobody who asks."""
 
@@ -93,6 +120,7 @@ def function(request: Request, document_id: str) -> Response:
 
 router = SimpleRouter()
 router.register("documents", Documents, basename="document")
+router.register("chosen", Chosen, basename="chosen")
 urlpatterns = [
     *router.urls,
     path("plain/<document_id>", Plain.as_view()),
@@ -178,3 +206,20 @@ def test_the_inventory_knows_actions(client: Client) -> None:
     assert rows["/plain/<document_id>", ("GET",)] == ("docs:GetDocument on document/{document_id}",)
     assert rows["/unasked", ("GET",)] == ()
     assert rows["/function/<document_id>", ()] == ("docs:GetDocument on document/{document_id}",)
+
+
+def test_permissions_of_an_action_are_those_that_count(client: Client, sign: Sign) -> None:
+    """Where an `@action` replaces those of its class, what the class requires is asked by nobody."""
+    assert ask(client, sign, "/chosen/asked/").status_code == 200
+    assert ask(client, sign, "/chosen/open/").status_code == 500
+    found = {(each.path, *each.methods): each.is_guarded for each in inventory() if "chosen" in each.path}
+    assert found[("/^chosen/asked/$", "GET")]
+    assert not found[("/^chosen/open/$", "GET")]
+
+
+def test_options_of_the_project_are_asked_for(client: Client, sign: Sign) -> None:
+    ran.clear()
+    assert ask(client, sign, "/chosen/asked/", RITA, "OPTIONS").status_code == 403
+    assert ran == []
+    assert ask(client, sign, "/chosen/asked/", ADA, "OPTIONS").status_code == 200
+    assert ask(client, sign, "/documents/", RITA, "OPTIONS").status_code == 200

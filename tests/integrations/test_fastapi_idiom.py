@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Callable
 from enum import StrEnum
@@ -507,3 +508,23 @@ def test_a_response_of_a_handler_goes_out_as_it_is(guard: Guard, sign: Sign) -> 
 
     answer = client_of(guard, app).get("/7", headers=sign(RITA, "GET", "/7"))
     assert (answer.content, answer.headers["content-type"]) == (b"\0", "application/x-mine")
+
+
+class Scoped(BaseModel):
+    scope: dict[str, Any]
+
+
+def test_body_with_a_scope_in_it_is_no_request(guard: Guard, sign: Sign) -> None:
+    """A caller cannot say what is decided about by a field that is called as a request's is."""
+    app = FastAPI(openapi_url=None)
+
+    @app.post("/loaded/{number}")
+    @docs.requires("GetDocument", resource="document/{number}")
+    async def of_loaded(body: Scoped, loaded: Annotated[int, Depends(load_number)]) -> list[Any]:
+        return [loaded, decided()]
+
+    app.add_middleware(GuardMiddleware, guard=guard)
+    body = json.dumps({"scope": {"path_params": {"number": 9}, "app": "x", "endpoint": {}}}).encode()
+    headers = {**sign(ADA, "POST", "/loaded/7", body=body), "content-type": "application/json"}
+    answer = TestClient(app).post("/loaded/7", content=body, headers=headers)
+    assert answer.json() == [7, f"{ARN}document/7"]

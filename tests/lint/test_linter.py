@@ -219,6 +219,13 @@ def test_a_finding_can_be_ignored(ignore: str, is_told: bool) -> None:
     assert ("ALLOW_EVERYTHING" in codes(findings)) is is_told
 
 
+def test_an_address_of_the_inside_is_no_error() -> None:
+    """Before an application of one's own callers may well come from there, which AWS's services never see."""
+    for operator, cidr in (("IpAddress", "10.0.0.0/8"), ("NotIpAddress", "192.168.1.0/24")):
+        told = found(condition(operator, "aws:SourceIp", cidr))
+        assert {each.level for each in told} <= {"SUGGESTION"}
+
+
 def test_an_unknown_code_cannot_be_ignored() -> None:
     """A typing mistake would hide nothing and look as if it did."""
     with pytest.raises(ValueError, match="`NO_SUCH_CODE`"):

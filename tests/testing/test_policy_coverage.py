@@ -379,3 +379,25 @@ def test_what_is_not_there_is_told(tmp_path: Path) -> None:
     for path in (tmp_path / "nowhere", tmp_path):
         with pytest.raises(InvalidInput):
             PolicyMeasurement([path])
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        '{Version: "2012-10-17", Statement: [{Effect: Allow, Action: "docs:*", Resource: "*"}]}',
+        """'{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "docs:*", "Resource": "*"}]}'""",
+        json.dumps(
+            '{"Version": "2012-10-17",\n"Statement": [{"Effect": "Allow",\n"Action": "docs:*", "Resource": "*"}]}'
+        ),
+        '{Version: "2012-10-17", Statement: [{Effect: Allow, Action: "docs:*", Resource: "*",\n        '
+        r'Condition: {StringEquals: {"docs:Text": "a\n\n\nb"}}}]}',
+    ],
+    ids=["flow", "JSON", "JSON with written line breaks", "a value with written line breaks"],
+)
+def test_the_page_shows_no_secret_that_stands_on_the_line_of_a_policy(tmp_path: Path, policy: str) -> None:
+    key = "access_keys: [{id: AKIATESTADA000000001, secret: verysecretverysecretverysecretverysecret}]"
+    user = f"- {{name: ann, {key}, inline: {{Own: {policy}}}, {key}}}\n"
+    (tmp_path / "iam.yaml").write_text(f"users:\n{user}{user.replace('ann', 'eve')}    # verysecret\n")
+    page = coverage_html(PolicyCoverage().of_files(find_policies(tmp_path)))
+    assert "verysecret" not in page
+    assert "docs:*" in page

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
 
-from iam_guard import Guard, GuardMiddleware, Service, aws_api, current_principal, open_guard
+from iam_guard import Guard, GuardMiddleware, RouteMap, Service, aws_api, current_principal, open_guard
 from iam_guard.asgi.routes import inventory, unguarded
 from iam_guard.audit.reader import read
 from iam_guard.settings import Settings
@@ -41,6 +41,10 @@ async def get_document(request: Request) -> Response:
     return PlainTextResponse(current_principal().name)
 
 
+async def health(request: Request) -> Response:
+    return PlainTextResponse("well")
+
+
 @pytest.fixture
 def guard(tmp_path: Path, audit_file: Path) -> Iterator[Guard]:
     """A guard on a file, in which ada may do everything and rita may read documents."""
@@ -54,7 +58,7 @@ def guard(tmp_path: Path, audit_file: Path) -> Iterator[Guard]:
     opened.close()
 
 
-@pytest.fixture(params=["mounted", "within a mount", "beside, without a guard"])
+@pytest.fixture(params=["mounted", "within a mount", "behind a map", "beside, without a guard"])
 def url(request: pytest.FixtureRequest, guard: Guard) -> Iterator[str]:
     """The application's address."""
     api = aws_api(guard)
@@ -66,10 +70,17 @@ def url(request: pytest.FixtureRequest, guard: Guard) -> Iterator[str]:
             app.mount("/iam", api)
         case "within a mount":
             app = Starlette(routes=[documents, Mount("/iam", routes=[Mount("", api)])], middleware=guarded)
+        case "behind a map":
+            routes = RouteMap()
+            routes.public("GET", "/health")
+            behind = [documents, Route("/health", health), Mount("/iam", routes=[Mount("", api)])]
+            app = Starlette(routes=behind, middleware=[Middleware(GuardMiddleware, guard=guard, routes=routes)])
         case _:
             inner = Starlette(routes=[documents], middleware=guarded)
             app = Starlette(routes=[Mount("/iam", api), Mount("/", inner)])
     with serving(app) as address:
+        if request.param == "behind a map":
+            assert httpx2.get(f"{address}/health").status_code == 200  # now the map stands before the mount
         yield address
 
 

@@ -29,6 +29,7 @@ from iam_guard.enforcement.endpoints import guards_of, name_of
 from iam_guard.enforcement.refusal import REALM
 from iam_guard.errors import UndecidedEndpoint
 from iam_guard.model.principal import PrincipalType
+from iam_guard_django.views import is_of_framework
 
 __all__ = ["GuardAuthentication", "GuardPermission", "PrincipalUser"]
 
@@ -82,10 +83,14 @@ class GuardPermission(BasePermission):  # type: ignore[misc]  # REST framework h
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         method = request.method.lower()
-        if method not in view.http_method_names or not hasattr(view, method) or method == "options":
+        if method not in view.http_method_names or not hasattr(view, method):
             return True  # REST framework answers with the methods that there are
+        is_options = method == "options"
+        if is_options and is_of_framework(view.options):
+            return True  # the same
         is_get = method == "head" and not hasattr(type(view), method)
-        name = getattr(view, "action", None) or ("get" if is_get else method)
+        action = None if is_options else getattr(view, "action", None)  # which REST framework calls `metadata` there
+        name = action or ("get" if is_get else method)
         ask = self.iam_guard_of(type(view), name)
         if ask is not None:
             ask(**view.kwargs)

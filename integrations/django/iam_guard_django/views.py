@@ -83,10 +83,10 @@ def _rows(view: Any, path: str, view_name: str | None, chosen: Options) -> Itera
     if view_class is None or guards_of(view) or chosen.is_public(view_name):
         yield endpoint_row(path, (), name_of(view), endpoint_of(view, view_name, "GET", chosen))
         return
-    methods = getattr(view, "actions", None) or [each for each in view_class.http_method_names if each != "options"]
-    for method in methods:
+    actions = getattr(view, "actions", None)
+    for method in view_class.http_method_names if actions is None else (*actions, "options"):
         handler = _handler_of(view, view_class, method)
-        if handler is not None:
+        if handler not in (None, _methods_that_there_are):
             yield endpoint_row(path, (method.upper(),), f"{name_of(view_class)}.{method}", handler)
 
 
@@ -102,11 +102,17 @@ def _handler_of(view: Any, view_class: Any, method: str) -> Any:
     if name == "head" and not hasattr(view_class, name):
         name = actions.get("get", "get")
     handler = getattr(view_class, name, None)
-    if name == "options" and getattr(handler, "__module__", None) in _FRAMEWORKS:
+    if name == "options" and is_of_framework(handler):
         return _methods_that_there_are
-    permissions = getattr(view_class, "permission_classes", ())
+    chosen = getattr(view, "initkwargs", {})  # those of an `@action` replace the class's
+    permissions = chosen.get("permission_classes", getattr(view_class, "permission_classes", ()))
     guard_of = next((found for each in permissions if (found := getattr(each, "iam_guard_of", None))), None)
     return handler if handler is None or guard_of is None else guard_of(view_class, name) or handler
+
+
+def is_of_framework(options: Any) -> bool:
+    """Tell whether what answers OPTIONS is a framework's own, and not the project's."""
+    return getattr(options, "__module__", None) in _FRAMEWORKS
 
 
 @public
