@@ -53,7 +53,9 @@ def mark_of(endpoint: Any, method: str | None) -> Any:
 
 
 def own_mark(endpoint: Any) -> Any:
-    """Give the mark that stands on an endpoint itself."""
+    """Give the mark that stands on an endpoint itself; what stands on the base of a class does not count."""
+    if isinstance(endpoint, type):
+        return vars(endpoint).get(MARK)
     while endpoint is not None and not hasattr(endpoint, MARK) and hasattr(endpoint, "func"):
         endpoint = endpoint.func  # functools.partial
     return getattr(endpoint, MARK, None)

@@ -282,3 +282,24 @@ def test_what_an_application_declares_is_gathered_by_service() -> None:
         ("docs:GetDocument", ("document/{document_id}", "*")),  # elsewhere in this file on `*`
         ("mail:Send", ("<lambda>()",)),
     ]
+
+
+def test_class_does_not_inherit_that_its_base_is_public(guard: Guard) -> None:
+    """Whoever writes another endpoint class says anew that it is open; a method that is marked stays so."""
+
+    @public
+    class Open(HTTPEndpoint):
+        async def get(self, request: Request) -> Response:
+            return PlainTextResponse("ok")
+
+    class Secret(Open):
+        async def get(self, request: Request) -> Response:
+            return PlainTextResponse("for nobody's eyes")
+
+    app = Starlette(
+        routes=[Route("/open", Open), Route("/secret", Secret)],
+        middleware=[Middleware(GuardMiddleware, guard=guard, check_routes=False)],
+    )
+    assert [each.path for each in unguarded(app)] == ["/secret"]
+    client = TestClient(app)
+    assert (client.get("/open").status_code, client.get("/secret").status_code) == (200, 500)
