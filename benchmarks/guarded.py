@@ -24,7 +24,7 @@ from benchmarks.row import Row
 HOST = "bench.example"
 REQUESTS = 100
 """In one call of those that take turns."""
-ROUNDS, SECONDS_OF_A_ROUND = 20, 0.1
+ROUNDS, SECONDS_OF_A_ROUND = 60, 0.03
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
 

@@ -1,8 +1,8 @@
 """fastapi-authz, casbin's own middleware for FastAPI, set up as its README does: behind Starlette's authentication.
 
 The backend reads a name out of Basic credentials and believes it; the password is not looked at. The model is the
-README's kind (a role, a path with `*`, a method), with nine lines of policy. Must not live here: pycasbin with our
-rules (`with_casbin`).
+README's kind (a role, a path with `*`, a method), with nine lines of policy, of which the fifth allows. Must not live
+here: pycasbin with our rules (`with_casbin`).
 """
 
 from __future__ import annotations
@@ -40,14 +40,15 @@ g = _, _
 e = some(where (p.eft == allow))
 
 [matchers]
-m = g(r.sub, p.sub) && keyMatch(r.obj, p.obj) && (r.act == p.act || p.act == "*")
+m = (p.sub == "*" || g(r.sub, p.sub)) && (r.obj == p.obj || keyMatch(r.obj, p.obj)) && \
+(p.act == "*" || r.act == p.act)
 """
 RULES = [
-    ["ada", "/documents/40/*", "GET"],
-    ["ada", "/documents/41/draft", "PUT"],
     ["bob", "/documents/41/draft", "*"],
     ["bob", "/documents/42/*", "GET"],
     ["eve", "/documents/43/*", "POST"],
+    ["ada", "/documents/41/draft", "PUT"],
+    ["ada", "/documents/40/*", "GET"],
     ["editor", "/documents/*", "*"],
     ["anonymous", "/login", "*"],
     ["anonymous", "/", "GET"],
