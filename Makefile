@@ -73,7 +73,9 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt $(ADAPTERS) | $(BIN)/pyth
 $(VENV)-bench/.installed: pyproject.toml constraints.txt
 	@tools/make_venv.sh $(VENV)-bench $(PYTHON)
 	$(subst $(BIN),$(VENV)-bench/bin,$(INSTALL)) 'pip>=25.1'
-	$(subst $(BIN),$(VENV)-bench/bin,$(INSTALL)) --editable '.[server]' --group dev --group bench
+	$(subst $(BIN),$(VENV)-bench/bin,$(INSTALL)) --editable '.[server]' --editable integrations/fastapi \
+		--group dev --group bench
+	$(subst $(BIN),$(VENV)-bench/bin,$(INSTALL)) --no-deps fastapi-authz  # asks for pycasbin by its former name, casbin
 	@touch $@
 
 # The programs that manage us in tests/clients: one environment for every VENV, since they are other processes. They are

@@ -26,6 +26,7 @@ from starlette.routing import Route
 
 from benchmarks.world import ACCOUNT, ARN, CLASS, NETWORK, documents, few
 from iam_guard import GuardMiddleware, Resource, Service, open_guard
+from iam_guard.audit.signing_keys import create_signing_key_file
 from iam_guard.authn.api_key import format_key
 from iam_guard.guard import Guard
 
@@ -59,6 +60,13 @@ def guarded() -> Starlette:
     return behind(guard)
 
 
+def guarded_with_trail() -> Starlette:
+    """Make it behind a guard of its own, with an audit trail."""
+    guard = guard_with_trail()
+    atexit.register(guard.close)
+    return behind(guard)
+
+
 def behind(guard: Guard) -> Starlette:
     """Make it behind a guard."""
     endpoint: Callable[..., Any] = docs.requires("Get40", resource=find_document)(get_document)
@@ -75,6 +83,16 @@ def make_guard(**settings: Any) -> Guard:
     path = Path(folder.name, "iam.json")
     path.write_text(json.dumps(_seed()), encoding="utf-8")
     return open_guard(os.fspath(path), services=[docs], **settings)
+
+
+def guard_with_trail() -> Guard:
+    """Open one that has a trail in a folder too; its ring takes all that a round of a benchmark leaves there."""
+    folder = tempfile.TemporaryDirectory()
+    atexit.register(folder.cleanup)
+    key_file = Path(folder.name, "audit-key")
+    create_signing_key_file(key_file)
+    trail = Path(folder.name, "trail")
+    return make_guard(audit=f"{trail}/", audit_key_file=os.fspath(key_file), audit_ring=1_000_000)
 
 
 def _seed() -> dict[str, Any]:

@@ -13,7 +13,7 @@ OURS = "iam_guard"
 _ALLOW = "allow, 2 conditions, question "
 _STATEMENTS = re.compile(r"([0-9,]+) statements, 1 action")
 _ADDED = "added to a request: "
-_BARE = "bare Starlette"
+_BARE = ("bare Starlette", "bare FastAPI")
 _RATE = ", 1 at a time: requests a second"
 
 
@@ -57,7 +57,7 @@ def _sizes(rows: list[Row]) -> str:
 
 def _request(rows: list[Row]) -> str:
     ours = {f"{OURS}: {row.name.removeprefix(_ADDED)}": row.value for row in rows}
-    theirs = {row.peer: row.value / row.ratio for row in rows if row.peer != _BARE}
+    theirs = {row.peer: row.value / row.ratio for row in rows if row.peer not in _BARE}
     title = "What is added to a request: CPU time"
     values = {**ours, **theirs}
     return bars(title, values, "µs", ours, share=linear(values.values())) if ours else ""

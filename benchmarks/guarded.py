@@ -1,88 +1,122 @@
 """What the whole guard adds to a request: who, what, may, noted; in microseconds of CPU time, without a server.
 
 The application is called as a server would call it, with a scope made beforehand and nobody at the other end; what the
-same call takes without the guard is taken off. The peers check less: the one who asks with a token is not looked up and
-nothing is decided; the one who decides with pycasbin believes whoever asks. Must not live here: a server (`served`).
+same call takes without the guard is taken off. OpenTelemetry is there as its API only. A trail's lines are made and
+written by a thread of their own: the CPU time of all threads has its part, and one row has that of the request's thread
+alone. The peers check less: the one who asks with a token is not looked up and nothing is decided; those who decide
+with casbin believe whoever asks. Must not live here: a server (`served`, `latency`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import tempfile
+import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from importlib.util import find_spec
 from itertools import repeat
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from benchmarks.apps import CLIENT, PATH, bare, behind, make_guard, signed, with_api_key
-from benchmarks.clock import Call, least
+from benchmarks.apps import CLIENT, PATH, bare, behind, guard_with_trail, make_guard, signed, with_api_key
+from benchmarks.clock import least
 from benchmarks.row import Row
 
 HOST = "bench.example"
 REQUESTS = 100
 """In one call of those that take turns."""
-ROUNDS, SECONDS_OF_A_ROUND = 20, 0.1
+ROUNDS, SECONDS_OF_A_ROUND = 60, 0.03
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
 
+BARE, FASTAPI = "bare Starlette", "bare FastAPI"
+OWN_THREAD = ", the request's thread alone"
+TRAIL = "SigV4, audit to a trail"
+
+
+class Asked(NamedTuple):
+    """An application, who asks it, and the one without a guard that it is compared with; None for that one."""
+
+    app: App
+    headers: Mapping[str, str]
+    without: str | None
+
 
 def measure() -> Iterator[Row]:
-    """Measure SigV4 and an API key, the first with an audit file too, beside the application alone and the peers."""
-    loop = asyncio.new_event_loop()
-    with tempfile.TemporaryDirectory() as folder, closing(loop):
-        noting = make_guard(audit=str(Path(folder, "audit.jsonl")))
-        with closing(make_guard()) as guard, closing(noting):
-            by_signature, by_key, plain = signed(HOST), with_api_key(HOST), {"host": HOST}
-            behind_guard = behind(guard)
-            calls = {
-                "SigV4": calls_of(loop, behind_guard, by_signature),
-                "API key": calls_of(loop, behind_guard, by_key),
-                "SigV4, audit to a file": calls_of(loop, behind(noting), by_signature),
-                BARE: calls_of(loop, bare(), plain),
+    """Measure SigV4 and an API key, with an audit trail and on FastAPI too, beside the applications alone and peers."""
+    with ExitStack() as stack:
+        loop = stack.enter_context(closing(asyncio.new_event_loop()))
+        guard = stack.enter_context(closing(make_guard()))
+        noting = stack.enter_context(closing(guard_with_trail()))
+        by_signature = signed(HOST)
+        ours = {
+            "SigV4": Asked(behind(guard), by_signature, BARE),
+            "API key": Asked(behind(guard), with_api_key(HOST), BARE),
+            TRAIL: Asked(behind(noting), by_signature, BARE),
+        }
+        peers = {BARE: Asked(bare(), {"host": HOST}, None)}
+        if find_spec("fastapi") and find_spec("iam_guard_fastapi"):
+            from benchmarks import fastapi_apps  # noqa: PLC0415  only where it is installed
+
+            on_fastapi = {"decorator": fastapi_apps.behind_decorator, "dependency": fastapi_apps.behind_dependency}
+            ours |= {
+                f"FastAPI, {name}, {TRAIL}": Asked(make(noting), by_signature, FASTAPI)
+                for name, make in on_fastapi.items()
             }
-            peers = _peers(loop)
-            taken = least(calls | peers, ROUNDS, SECONDS_OF_A_ROUND)
-    yield from _rows({name: seconds / REQUESTS * 1e6 for name, seconds in taken.items()})
+            peers[FASTAPI] = Asked(fastapi_apps.bare(), {"host": HOST}, None)
+            peers |= _on_fastapi()
+        peers |= _with_casbin()
+        calls = {name: calls_of(loop, asked.app, asked.headers) for name, asked in (ours | peers).items()}
+        taken = least(calls, ROUNDS, SECONDS_OF_A_ROUND)
+        alone = {name: calls[name] for name in (BARE, TRAIL)}
+        own = least(alone, ROUNDS, SECONDS_OF_A_ROUND, time.thread_time)
+    added = _added(taken, ours | peers)
+    added[TRAIL + OWN_THREAD] = (own[TRAIL] - own[BARE]) / REQUESTS * 1e6
+    yield from _rows(added, peers)
 
 
-BARE = "bare Starlette"
-JWT, JWT_BARE = "FastAPI and PyJWT, RS256", "bare FastAPI"
-CASBIN = "pycasbin in a middleware"
+def _added(taken: Mapping[str, float], asked: Mapping[str, Asked]) -> dict[str, float]:
+    """Give the microseconds that each adds to its application without a guard; of those without, what they take."""
+    return {
+        name: (taken[name] - (taken[each.without] if each.without else 0.0)) / REQUESTS * 1e6
+        for name, each in asked.items()
+    }
 
 
-def _rows(taken: Mapping[str, float]) -> Iterator[Row]:
-    """Give what is added, beside the bare application and what a peer adds to its own."""
-    beside = {BARE: taken[BARE]}
-    if JWT in taken:
-        beside[JWT] = taken[JWT] - taken[JWT_BARE]
-    if CASBIN in taken:
-        beside[CASBIN] = taken[CASBIN] - taken[BARE]
-    for name in ("SigV4", "API key", "SigV4, audit to a file"):
-        added = taken[name] - taken[BARE]
-        for peer, theirs in beside.items():
-            yield Row(f"added to a request: {name}", added, "us", added / theirs, peer)
+def _rows(added: Mapping[str, float], peers: Mapping[str, Asked]) -> Iterator[Row]:
+    for name, value in added.items():
+        if name not in peers:
+            for peer in peers:
+                yield Row(f"added to a request: {name}", value, "us", value / added[peer], peer)
 
 
-def _peers(loop: asyncio.AbstractEventLoop) -> dict[str, Call]:
-    calls = {}
-    if find_spec("fastapi") and find_spec("jwt"):
-        from benchmarks.peers import with_jwt  # noqa: PLC0415  only where it is installed
+def _on_fastapi() -> dict[str, Asked]:
+    peers = {}
+    if find_spec("jwt"):
+        from benchmarks.peers import with_jwt  # noqa: PLC0415
 
-        calls[JWT_BARE] = calls_of(loop, with_jwt.bare(), {"host": HOST})
-        calls[JWT] = calls_of(loop, with_jwt.guarded(), {"host": HOST, "authorization": with_jwt.bearer()})
-    if find_spec("casbin"):
-        from benchmarks.peers import with_casbin  # noqa: PLC0415
+        headers = {"host": HOST, "authorization": with_jwt.bearer()}
+        peers["PyJWT RS256, async dependency"] = Asked(with_jwt.guarded(), headers, FASTAPI)
+        peers["PyJWT RS256, dependency in a thread"] = Asked(with_jwt.guarded_in_thread(), headers, FASTAPI)
+    if find_spec("fastapi_authz"):
+        from benchmarks.peers import with_fastapi_authz  # noqa: PLC0415
 
-        calls[CASBIN] = calls_of(loop, with_casbin.Middleware(bare()), {"host": HOST})
-    return calls
+        headers = {"host": HOST, "authorization": with_fastapi_authz.basic()}
+        peers["casbin's middleware, 9 lines of policy"] = Asked(with_fastapi_authz.guarded(), headers, FASTAPI)
+    return peers
+
+
+def _with_casbin() -> dict[str, Asked]:
+    if not find_spec("casbin"):
+        return {}
+    from benchmarks.peers import with_casbin  # noqa: PLC0415
+
+    return {"pycasbin in a middleware, our 75 rules": Asked(with_casbin.Middleware(bare()), {"host": HOST}, BARE)}
 
 
 # --- calling an application --------------------------------------------------------------------------------------
 
 
-def calls_of(loop: asyncio.AbstractEventLoop, app: App, headers: Mapping[str, str]) -> Call:
+def calls_of(loop: asyncio.AbstractEventLoop, app: App, headers: Mapping[str, str]) -> Callable[[], object]:
     """Give a call that puts so many requests to the application; the first of all must be answered 200."""
     scope = _scope(headers)
     statuses: list[int] = []

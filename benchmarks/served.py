@@ -33,8 +33,8 @@ def measure() -> Iterator[Row]:
     if wrk is None:
         raise Skipped("`wrk` is not installed")
     with ExitStack() as stack:
-        bare = stack.enter_context(running(_command("bare")))
-        guarded = stack.enter_context(running(_command("guarded")))
+        bare = stack.enter_context(running(command_of("apps:bare")))
+        guarded = stack.enter_context(running(command_of("apps:guarded")))
         asking: dict[str, Callable[[], Rates]] = {
             BARE: lambda: _ask(wrk, bare, {}),
             "SigV4": lambda: _ask(wrk, guarded, signed(guarded.host)),
@@ -55,9 +55,9 @@ class Rates(NamedTuple):
     CPU_time: float
 
 
-def _command(name: str) -> list[str]:
-    """Serve one of the applications."""
-    command = [sys.executable, "-m", "uvicorn", "--factory", f"benchmarks.apps:{name}", "--host", CLIENT]
+def command_of(factory: str) -> list[str]:
+    """Give the command that serves one of the applications, `module:function`."""
+    command = [sys.executable, "-m", "uvicorn", "--factory", f"benchmarks.{factory}", "--host", CLIENT]
     return [
         *command,
         "--port",

@@ -13,9 +13,9 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from cachetools import Cache, FIFOCache, LRUCache
+from cachetools import LRUCache
 
 from iam_guard.errors import ConfigurationError, StoreUnavailable
 from iam_guard.evaluation.authorizer import Authorizer
@@ -66,8 +66,9 @@ class Loader:
     def __init__(self, store: CachedStore, *, size: int) -> None:
         self._store = store
         self._lock = Lock()
-        self._callers: FIFOCache[int, _Caller] = FIFOCache(max(size, 1))
-        self._layers: LRUCache[tuple[CompiledPolicy, ...], Layer] = LRUCache(max(size, 1))
+        self._size = max(size, 1)
+        self._callers: dict[int, _Caller] = {}
+        self._layers: LRUCache[tuple[CompiledPolicy, ...], Layer] = LRUCache(self._size)
         self._hits = Counter[str]()
         self._misses = Counter[str]()
 
@@ -88,7 +89,7 @@ class Loader:
 
     def is_warm(self, principal: Principal, wanted: Resource) -> bool:
         """Tell whether `load` would answer without touching the store behind."""
-        store, holds = self._store, self._store.holds
+        store, remembers = self._store, self._store.remembers
         if not store.is_at_rest():
             return False
         is_stored = principal.type in _STORED
@@ -96,31 +97,24 @@ class Loader:
         if (
             is_stored
             and not is_prepared
-            and not (holds("principal", principal) and holds("account", principal.account))
+            and not (remembers("principal", principal) and remembers("account", principal.account))
         ):
             return False
         if wanted.arn == "*":
             return is_stored  # of others there is no answer to hold: the epoch itself is asked for
         owner = _owner_of(wanted, principal)
-        has_owner = (is_prepared and owner == principal.account) or holds("account", owner)
-        return has_owner and (is_of_our_own(wanted.arn) or holds("resource", wanted.arn))
+        has_owner = (is_prepared and owner == principal.account) or remembers("account", owner)
+        return has_owner and (is_of_our_own(wanted.arn) or remembers("resource", wanted.arn))
 
     def _is_prepared(self, principal: Principal) -> bool:
-        try:
-            known = self._callers[id(principal)]
-        except KeyError:
-            return False
-        return known.given is principal and known.epoch == self._store.known_epoch
+        known = self._callers.get(id(principal))
+        return known is not None and known.given is principal and known.epoch == self._store.known_epoch
 
     def usage(self) -> dict[str, CacheUsage]:
         """Tell how the caches of callers and of layers are used; the store's are its own."""
         with self._lock:
-            return {
-                name: self._usage(name, cache) for name, cache in (("caller", self._callers), ("layer", self._layers))
-            }
-
-    def _usage(self, name: str, cache: Cache[Any, Any]) -> CacheUsage:
-        return CacheUsage(len(cache), int(cache.maxsize), self._hits[name], self._misses[name])
+            held = {"caller": len(self._callers), "layer": len(self._layers)}
+        return {name: CacheUsage(held[name], self._size, self._hits[name], self._misses[name]) for name in held}
 
     # --- one epoch -----------------------------------------------------------------------------------------------
 
@@ -153,19 +147,17 @@ class Loader:
     def _caller(self, principal: Principal, store: Store) -> _Caller | None:
         if store is not self._store:
             return self._prepare(principal, store)
-        try:
-            known = self._callers[id(principal)]
-        except KeyError:
-            pass
-        else:
-            if known.given is principal and (known.epoch is None or known.epoch == store.epoch()):
-                self._hits["caller"] += 1
-                return known
+        known = self._callers.get(id(principal))
+        if known is not None and known.given is principal and (known.epoch is None or known.epoch == store.epoch()):
+            self._hits["caller"] += 1
+            return known
         self._misses["caller"] += 1
         caller = self._prepare(principal, store)
         if caller is not None:
             with self._lock:
                 self._callers[id(principal)] = caller
+                if len(self._callers) > self._size:
+                    del self._callers[next(iter(self._callers))]  # first in, first out
         return caller
 
     def _prepare(self, principal: Principal, store: Store) -> _Caller | None:

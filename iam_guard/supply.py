@@ -43,7 +43,10 @@ class SuppliedContext(Context):
     __slots__ = ("_around", "_tags")
 
     def __init__(self, given: Mapping[str, Given | Lazy] | None, around: Circumstances) -> None:
-        super().__init__(given)
+        if given is None:
+            self._values = {}
+        else:
+            super().__init__(given)
         self._around = around
         self._tags = _folded(around.resource_tags) if around.resource_tags else _NO_TAGS
 
@@ -53,9 +56,10 @@ class SuppliedContext(Context):
         return self._around.call
 
     def value(self, folded_key: str) -> Value | None:
-        found = super().value(folded_key) if folded_key in self._values else None
-        if found is not None:
-            return found
+        if folded_key in self._values:
+            found = super().value(folded_key)
+            if found is not None:
+                return found
         supplier = _SUPPLIERS.get(folded_key)
         if supplier is None:
             return self._tags.get(folded_key[len(_RESOURCE_TAG) :]) if folded_key.startswith(_RESOURCE_TAG) else None

@@ -85,11 +85,11 @@ class GuardMiddleware:
         self._mapped: Any = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
+        if scope["type"] in ("http", "websocket"):
+            await self._serve(scope, receive, send)
+        elif scope["type"] == "lifespan":
             await self._inspect(scope.get("app", self.app), receive, send)
             await self.app(scope, receive, send)
-        elif scope["type"] in ("http", "websocket"):
-            await self._serve(scope, receive, send)
         else:
             raise ConfigurationError(f"expected an http or websocket scope, got `{scope['type']}`")
 
@@ -120,7 +120,7 @@ class GuardMiddleware:
         facts = self._connection.facts(scope)
         watched = _Watched(scope, send, facts)
         call: CurrentCall | None = None
-        own = self._for_own_guard(scope)
+        own = None if self._has_own_guards is False else self._for_own_guard(scope)
         if own is not None:
             watched.pass_on(own)
             await self.app(own, receive, watched.send)
@@ -134,7 +134,8 @@ class GuardMiddleware:
             call = CurrentCall(self.guard, principal, facts, scope, read_parameters=self._read_parameters)
             call.has_unsigned_payload = body is not None and body.is_unsigned
             watched.call = call
-            self._put_map(scope)
+            if self.route_map is not None:
+                self._put_map(scope, self.route_map)
             with serving(call):
                 await self._run(scope, receive, watched)
         except IamGuardError as error:
@@ -170,12 +171,12 @@ class GuardMiddleware:
         slashed = {**scope, "path": scope["path"] + "/"}
         return slashed if not is_taken(app, scope) and takes_care_of_itself(app, slashed) else None
 
-    def _put_map(self, scope: Scope) -> None:
+    def _put_map(self, scope: Scope, routes: RouteMap) -> None:
         """Put the map before the routes, once; servers that know no start-up come here first."""
         app = scope.get("app") or self.app
-        if self.route_map is not None and self._mapped is not app:
-            self.route_map.joined(inventory(app))
-            put_guards(app, self.route_map)
+        if self._mapped is not app:
+            routes.joined(inventory(app))
+            put_guards(app, routes)
             self._mapped = app
 
     def _takes_unsigned(self, scope: Scope) -> bool:
@@ -236,11 +237,12 @@ class _Watched:
         return self._body is not None and self._body.refusal is error
 
     async def send(self, message: Message) -> None:
-        try:
-            self._let_out(message)
-        except IamGuardError as refusal:
-            self.refusal = refusal
-            raise
+        if not self.started or self.refusal is not None or (self._body is not None and self._body.refusal is not None):
+            try:
+                self._let_out(message)
+            except IamGuardError as refusal:
+                self.refusal = refusal
+                raise
         await self._send(message)
 
     def _let_out(self, message: Message) -> None:
@@ -248,13 +250,13 @@ class _Watched:
             raise self.refusal  # an answer to our refusal is none
         if self._body is not None and self._body.refusal is not None:
             raise self._body.refusal  # whatever the application makes of it, it gives no answer
-        if not self.started and message["type"] == "websocket.close":
+        kind = message["type"]
+        if kind == "websocket.close":
             self._check_close(message)
-        elif not self.started:
+        else:
             self._check(message)
             self.started = True
-            is_start = message["type"] in ("http.response.start", "websocket.http.response.start")
-            if is_start and not self.is_passed_on:
+            if kind in ("http.response.start", "websocket.http.response.start") and not self.is_passed_on:
                 request_id = (b"x-amzn-requestid", self._facts.request_id.encode("ascii"))
                 message["headers"] = [*message.get("headers", ()), request_id]
 

@@ -26,8 +26,11 @@ def declared_parameters(scope: Mapping[str, Any], readings: ParameterReadings) -
     one that is read in two ways, since nobody knows which of them is used.
     """
     found = path_parameters(scope)
+    dependant = _dependant_of(scope)
+    if dependant is None and readings is no_readings:
+        return found  # as with Starlette's routes: nobody declares anything
     read: dict[str, dict[str, Any]] = {name: {} for name in found}
-    for name, value in _readings(_dependant_of(scope), found):
+    for name, value in _readings(dependant, found):
         read[name][text_of(value)] = value
     for name, value in found.items():
         read[name] |= {text_of(each): each for each in readings(scope, name, value)}
@@ -44,7 +47,8 @@ def no_readings(scope: Mapping[str, Any], name: str, value: Any) -> Iterable[Any
 def _dependant_of(scope: Mapping[str, Any]) -> Any:
     """Find what FastAPI knows of a route's parameters: of the included route, else of the route itself."""
     context = (scope.get("fastapi") or {}).get("effective_route_context")
-    return getattr(context, "dependant", None) or getattr(scope.get("route"), "dependant", None)
+    declared = None if context is None else getattr(context, "dependant", None)
+    return declared or getattr(scope.get("route"), "dependant", None)
 
 
 def _readings(dependant: Any, found: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

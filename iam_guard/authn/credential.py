@@ -11,6 +11,7 @@ and keys (`verify`).
 from __future__ import annotations
 
 import re
+from itertools import chain
 
 from iam_guard.authn import api_key
 from iam_guard.authn.client_certificate import ROLE_HEADER, read_client_certificate
@@ -71,10 +72,7 @@ def extract(request: HttpRequest, *, max_header: int) -> AnyCredential:
 
 
 def _size_of(request: HttpRequest) -> int:
-    size = 0
-    for name, value in request.headers:
-        size += len(name) + len(value)
-    return size
+    return sum(map(len, chain.from_iterable(request.headers)))
 
 
 def credential_of(request: HttpRequest) -> Claim:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from iam_guard.authn.presented import CarriedCertificate
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class HttpRequest:
     """One request without its body.
 
@@ -29,12 +29,32 @@ class HttpRequest:
     by_name: Mapping[bytes, Sequence[bytes]] = field(init=False, repr=False, compare=False)
     """The headers again: each name with all its values."""
 
-    def __post_init__(self) -> None:
-        by_name: dict[bytes, list[bytes]] = {}
-        for name, value in self.headers:
-            by_name.setdefault(name, []).append(value)
-        object.__setattr__(self, "by_name", by_name)
+    def __init__(
+        self,
+        method: str,
+        raw_path: bytes,
+        query_string: bytes,
+        headers: tuple[tuple[bytes, bytes], ...],
+        certificates: tuple[CarriedCertificate, ...] = (),
+    ) -> None:
+        # One is made for every request, and what a frozen dataclass writes for itself takes twice as long.
+        fields = self.__dict__
+        fields["method"] = method
+        fields["raw_path"] = raw_path
+        fields["query_string"] = query_string
+        fields["headers"] = headers
+        fields["certificates"] = certificates
+        by_name: dict[bytes, Sequence[bytes]] = {name: (value,) for name, value in headers}
+        fields["by_name"] = by_name if len(by_name) == len(headers) else _grouped(headers)
 
     def values(self, name: bytes) -> Sequence[bytes]:
         """Give all values of a header, none for an absent one; `name` in lower case."""
         return self.by_name.get(name, ())
+
+
+def _grouped(headers: tuple[tuple[bytes, bytes], ...]) -> Mapping[bytes, Sequence[bytes]]:
+    """Give each name with all its values, where one comes more than once."""
+    by_name: dict[bytes, list[bytes]] = {}
+    for name, value in headers:
+        by_name.setdefault(name, []).append(value)
+    return by_name

@@ -62,14 +62,15 @@ def _basic(moment: datetime) -> str:
 def check_coverage(request: HttpRequest, credential: SigV4Credential) -> None:
     """Refuse a signature that leaves out what it must cover, or covers what is not there."""
     names, covered, _ = named_headers(credential.signed_headers)
-    for name in request.by_name:
-        if name not in covered and (name == b"host" or name[:6] == b"x-amz-") and name not in _NEED_NOT_BE_SIGNED:
+    sent = request.by_name.keys()
+    for name in sorted(sent - covered):
+        if (name == b"host" or name[:6] == b"x-amz-") and name not in _NEED_NOT_BE_SIGNED:
             message = f"'{_title(name)}' must be a 'SignedHeader' in the AWS Authorization."
             raise SignatureDoesNotMatch(message, place="authorization")
-    for name in names:
-        if name not in request.by_name:
-            message = f"the signed header `{name[:64].decode('ascii')}` is not in the request"
-            raise SignatureDoesNotMatch(message, place="authorization")
+    if not covered <= sent:
+        lacking = next(name for name in names if name not in sent)
+        message = f"the signed header `{lacking[:64].decode('ascii')}` is not in the request"
+        raise SignatureDoesNotMatch(message, place="authorization")
     if b"host" not in covered:
         raise SignatureDoesNotMatch("'Host' must be a 'SignedHeader' in the AWS Authorization.", place="authorization")
     if len(request.values(b"host")) > 1:

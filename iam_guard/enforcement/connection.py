@@ -28,8 +28,6 @@ Headers = tuple[tuple[bytes, bytes], ...]
 
 _WITH_PORT = re.compile(r"(?:\[(?P<v6>[^\]]*)\]|(?P<v4>[0-9.]+))(?::[0-9]{1,5})?")
 _SECURE_SCHEMES = ("https", "wss")
-_FACTS = frozenset({b"host", b"user-agent", b"referer"})
-"""Headers that are facts of a call; of several with one name, the first."""
 
 
 class Connection:
@@ -44,10 +42,8 @@ class Connection:
 
     def facts(self, scope: Mapping[str, Any]) -> Call:
         """Give the facts of a call; never raises."""
-        found: dict[bytes, str] = {}
-        for name, value in scope["headers"]:
-            if name in _FACTS and name not in found:
-                found[name] = value.decode("latin-1")
+        first: dict[bytes, bytes] = dict(list(scope["headers"])[::-1])  # of several with one name, the first
+        host, agent, referer = first.get(b"host"), first.get(b"user-agent"), first.get(b"referer")
         client = scope.get("client")
         peer = _address(client[0]) if client else None
         secure = scope.get("scheme", "http") in _SECURE_SCHEMES
@@ -61,10 +57,10 @@ class Connection:
             scope["type"],
             scope.get("method", "GET"),
             scope.get("path", ""),
-            found.get(b"host"),
+            None if host is None else host.decode("latin-1"),
             peer,
-            found.get(b"user-agent"),
-            found.get(b"referer"),
+            None if agent is None else agent.decode("latin-1"),
+            None if referer is None else referer.decode("latin-1"),
             secure,
             self._region,
         )

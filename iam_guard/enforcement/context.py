@@ -47,7 +47,8 @@ class CurrentCall:
     @property
     def caller(self) -> Principal:
         """Give the caller, for decisions and handlers. Raises `IncompleteSignature` where the body may be another's."""
-        self.take_payload(is_taken=False)
+        if self.has_unsigned_payload:
+            self.take_payload(is_taken=False)
         return self.principal
 
     def take_payload(self, *, is_taken: bool) -> None:

@@ -10,18 +10,18 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import anyio.to_thread
 
-from iam_guard.enforcement.context import CurrentCall, current_call, refusing
+from iam_guard.enforcement.context import CurrentCall, current_call
 from iam_guard.enforcement.refusal import sign_in_for
 from iam_guard.enforcement.template import ResourceTemplate
-from iam_guard.errors import ConfigurationError, NoSuchEntity
+from iam_guard.errors import ConfigurationError, IamGuardError, NoSuchEntity
 from iam_guard.guard import require_allowed
 from iam_guard.model.catalogue import Catalogue
 from iam_guard.model.context import Given, Lazy
-from iam_guard.model.decision import Decision
+from iam_guard.model.decision import Decision, Outcome
 from iam_guard.model.principal import PrincipalType
 from iam_guard.model.request import Resource
 
@@ -47,6 +47,10 @@ class Concealed(NoSuchEntity):
     def __init__(self, decision: Decision | None = None) -> None:
         super().__init__("there is no such resource")
         self.decision = decision
+
+
+_RESOURCE: Final = (str, Resource)
+"""What a template or a loader gives, nearly always and at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,46 +116,61 @@ class BoundRequirement:
 
     def enforce(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Decide, and raise unless allowed."""
-        with refusing() as call:
+        call = current_call()
+        try:
             arguments = self._begin(call, args, kwargs)
             resource = self._resource(call, arguments)
             context = self._context(arguments)
-            self._finish(decide_here(self._requirement.action, self._checked(call, resource), self._keys(context)))
+            self._finish(_decide(call, self._requirement.action, self._checked(call, resource), self._keys(context)))
+        except IamGuardError as refusal:
+            call.refusal = refusal
+            raise
 
     async def enforce_async(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Decide, and raise unless allowed; wait for asynchronous loaders."""
-        with refusing() as call:
+        call = current_call()
+        try:
             arguments = self._begin(call, args, kwargs)
             resource = self._resource(call, arguments)
-            if self._requirement.loader is not None and inspect.isawaitable(resource):
+            if type(resource) not in _RESOURCE and inspect.isawaitable(resource):
                 resource = await resource
-            context = self._context(arguments)
-            if context is not None and inspect.isawaitable(context):
-                context = await context
-            decision = await decide_here_async(
-                self._requirement.action, self._checked(call, resource), self._keys(context)
-            )
-            self._finish(decision)
+            wanted = resource if type(resource) in _RESOURCE else self._checked(call, resource)
+            keys = None if self._requirement.context is None else await self._awaited_keys(arguments)
+            action = self._requirement.action
+            if call.guard.is_warm(call.caller, wanted, action):
+                decision = _decide(call, action, wanted, keys)
+            else:
+                decision = await anyio.to_thread.run_sync(_decide, call, action, wanted, keys)
+            if decision.outcome is not Outcome.ALLOWED:
+                self._finish(decision)
+        except IamGuardError as refusal:
+            call.refusal = refusal
+            raise
+
+    async def _awaited_keys(self, arguments: Mapping[str, Any]) -> Keys | None:
+        context = self._context(arguments)
+        return self._keys(await context if inspect.isawaitable(context) else context)
 
     def _begin(self, call: CurrentCall, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Mapping[str, Any]:
         call.wanted = self._requirement.action
-        call.take_payload(is_taken=self._requirement.unsigned_payload)
+        if call.has_unsigned_payload:
+            call.take_payload(is_taken=self._requirement.unsigned_payload)
         arguments = self._arguments(args, kwargs)
         scope: Mapping[str, Any] = call.scope
         for value in arguments.values():
             found = getattr(value, "scope", None)  # the handler's own request: what it reads its parameters from
-            if (type(found) is dict or isinstance(found, Mapping)) and _is_routed(found):
+            if found is not None and (type(found) is dict or isinstance(found, Mapping)) and _is_routed(found):
                 scope = found
                 break
-        parameters = scope.get("path_params") or {}
-        if parameters.keys() <= arguments.keys():
+        if not scope.get("path_params"):
             return arguments
-        return {**call.read_parameters(scope), **arguments}
+        return {**call.read_parameters(scope), **arguments}  # refuses what a dependency reads in another way
 
     def _arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Mapping[str, Any]:
         """Name what the handler will have: given or by default, also what it takes as `**anything`."""
         if self._names is not None and len(args) <= len(self._names):
-            return {**self._defaults, **dict(zip(self._names, args, strict=False)), **kwargs}
+            given = dict(zip(self._names, args, strict=False))
+            return {**self._defaults, **given, **kwargs} if kwargs or self._defaults else given
         bound = self._signature.bind_partial(*args, **kwargs)
         bound.apply_defaults()
         arguments = dict(bound.arguments)
@@ -175,12 +194,12 @@ class BoundRequirement:
         return _called(context, arguments) if callable(context) else context
 
     def _checked(self, call: CurrentCall, resource: Any) -> str | Resource:
+        if isinstance(resource, (str, Resource)):
+            return resource
         if resource is None:
             if call.principal.type is PrincipalType.ANONYMOUS and not self._requirement.conceal:
                 raise sign_in_for(self._requirement.action)
             raise Concealed
-        if isinstance(resource, (str, Resource)):
-            return resource
         message = f"expected a loader to give a resource, an ARN or None, got `{type(resource).__name__}`"
         raise ConfigurationError(message, place=self._requirement.action)
 
@@ -191,7 +210,9 @@ class BoundRequirement:
         raise ConfigurationError(message, place=self._requirement.action)
 
     def _finish(self, decision: Decision) -> None:
-        if self._requirement.conceal and not decision.allowed and decision.error is None:
+        if decision.allowed:
+            return
+        if self._requirement.conceal and decision.error is None:
             raise Concealed(decision)
         require_allowed(decision)
 
@@ -211,34 +232,53 @@ def takes_unsigned(mark: object) -> bool:
 
 def decide_here(action: str, resource: str | Resource, context: Keys | None) -> Decision:
     """Ask the guard of the current call, for its caller."""
-    call = current_call()
-    decision = call.guard.decide(call.caller, action, resource, context, call=call.facts)
-    call.decisions.append(decision)
-    return decision
+    return _decide(current_call(), action, resource, context)
 
 
 async def decide_here_async(action: str, resource: str | Resource, context: Keys | None) -> Decision:
     """Ask the guard of the current call; in a thread of its own where the store or the disk must be waited for."""
     call = current_call()
     if call.guard.is_warm(call.caller, resource, action):
-        return decide_here(action, resource, context)
-    return await anyio.to_thread.run_sync(decide_here, action, resource, context)
+        return _decide(call, action, resource, context)
+    return await anyio.to_thread.run_sync(_decide, call, action, resource, context)
+
+
+def _decide(call: CurrentCall, action: str, resource: str | Resource, context: Keys | None) -> Decision:
+    decision = call.guard.decide(call.caller, action, resource, context, call=call.facts)
+    call.decisions.append(decision)
+    return decision
+
+
+class _Wants(NamedTuple):
+    """What a loader is called with: the names that it needs, those that it has a default for, and its own."""
+
+    needed: tuple[str, ...]
+    optional: tuple[str, ...]
+    called: str
 
 
 @lru_cache(maxsize=1024)  # a loader is declared once and called with every request
-def _parameters_of(loader: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
-    return inspect.signature(loader).parameters
+def _wants_of(loader: Callable[..., Any]) -> _Wants:
+    named = [each for each in inspect.signature(loader).parameters.values() if each.kind not in _ANYTHING]
+    return _Wants(
+        tuple(each.name for each in named if each.default is each.empty),
+        tuple(each.name for each in named if each.default is not each.empty),
+        getattr(loader, "__name__", "loader"),
+    )
+
+
+_ANYTHING: Final = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def _called(loader: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
     """Call a loader with the arguments that its signature names."""
-    given: dict[str, Any] = {}
-    for name, parameter in _parameters_of(loader).items():
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            continue
+    wants = _wants_of(loader)
+    try:
+        given = {name: arguments[name] for name in wants.needed}
+    except KeyError as missing:
+        message = f"the loader needs `{missing.args[0]}`, which neither the route nor the handler has"
+        raise ConfigurationError(message, place=wants.called) from None
+    for name in wants.optional:
         if name in arguments:
             given[name] = arguments[name]
-        elif parameter.default is parameter.empty:
-            message = f"the loader needs `{name}`, which neither the route nor the handler has"
-            raise ConfigurationError(message, place=getattr(loader, "__name__", "loader"))
     return loader(**given)

@@ -10,6 +10,8 @@ statement means is `matching`; an error in a statement is a match for Deny and n
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from iam_guard.evaluation.applying import applying, is_bounded
 from iam_guard.evaluation.bundle import Bundle, Levels
 from iam_guard.evaluation.grants import Grant, grant
@@ -81,12 +83,17 @@ _IMPLICIT_ORDER = [
 
 def _unreadable(request: AccessRequest) -> str | None:
     """Say why a request cannot be decided; deny on doubt, since `*` in a policy would match any text."""
-    prefix, colon, name = request.action.partition(":")
-    if not (prefix and colon and name) or ":" in name:
+    if not _is_action(request.action):
         return f"expected an action such as `service:Name`, got `{request.action[:200]}`"
     if request.resource != "*" and (request.resource.count(":") < 5 or not request.resource.startswith("arn:")):
         return f"expected a resource ARN or `*`, got `{request.resource[:200]}`"
     return None
+
+
+@lru_cache(maxsize=4096)  # an application has a few hundred
+def _is_action(text: str) -> bool:
+    prefix, _, name = text.partition(":")
+    return bool(prefix and name) and ":" not in name
 
 
 def _explicit_denial(request: AccessRequest, action: str, policies: Bundle) -> Hit | None:

@@ -45,6 +45,7 @@ def account_of(arn: str) -> str | None:
     return fields[4] if len(fields) == 6 and is_account_id(fields[4]) else None
 
 
+@lru_cache(maxsize=4096)
 def is_of_our_own(arn: str) -> bool:
     """Tell whether an ARN names something of IAM or STS: identities, sessions, policies, providers.
 

@@ -100,6 +100,8 @@ def _items(given: object) -> Iterable[tuple[object, Any]]:
 
 def normalise(given: Given, key: str) -> Value:
     """Turn what a caller hands in into a string, or into a tuple of strings for a list."""
+    if type(given) is str:
+        return given
     if isinstance(given, (str, bool, int, float, Decimal, datetime, bytes, IPv4Address, IPv6Address)):
         return scalar_text(given, key)
     if isinstance(given, Mapping) or not isinstance(given, Iterable):

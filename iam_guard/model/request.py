@@ -59,7 +59,8 @@ class AccessRequest:
         fields["principal"] = principal
         fields["action"] = action if type(action) is str else _text(action, "an action")
         fields["resource"] = resource if type(resource) is str else _text(resource, "a resource")
-        fields["context"] = context if isinstance(context, Context) else Context(context)
+        is_ready = Context in type(context).__mro__  # as `isinstance`, which a mapping has done in many steps
+        fields["context"] = context if is_ready else Context(context)
         if resource_account is not None and type(resource_account) is not str:
             resource_account = _text(resource_account, "the resource's account")
         fields["resource_account"] = resource_account

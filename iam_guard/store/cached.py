@@ -35,6 +35,7 @@ from iam_guard.store.concerns import Concerns
 from iam_guard.store.identifiers import UniqueIds
 from iam_guard.store.protocol import AccountRecord, PrincipalRecord, ResourceRecord, SourceStore, StoredPolicy
 from iam_guard.store.records import Records
+from iam_guard.store.rooms import ABSENT, Room
 from iam_guard.store.sealing import Sealer
 from iam_guard.store.use_rows import Use
 
@@ -43,13 +44,8 @@ logger = logging.getLogger("iam_guard.store")
 KINDS = ("access_key", "api_key", "principal", "account", "resource", "certificate_trust")
 """What `holds` can be asked about; each has room of its own."""
 
-_UNKNOWN_SHARE = 10
-"""Answers that say no more than "no such thing" get a tenth of the room, and can't push out the others."""
-
 _MOST_CONCERNED = 1_000
 """Identities that changes may have concerned before everything is forgotten instead."""
-
-_ABSENT: Any = object()
 
 K = TypeVar("K", bound=Hashable)
 A = TypeVar("A")
@@ -65,7 +61,7 @@ class CachedStore:
         self._clock = clock
         self._lock = threading.Lock()
         self._polling = threading.Lock()
-        self._rooms = {kind: _Room(settings.cache_size) for kind in KINDS}
+        self._rooms = {kind: Room(settings.cache_size) for kind in KINDS}
         self._policies: LRUCache[StoredPolicy, StoredPolicy] = LRUCache(max(settings.cache_size, 1))
         self._flights: dict[tuple[int, str, Hashable], Future[Any]] = {}
         self._generation = 0
@@ -79,7 +75,9 @@ class CachedStore:
     # --- the Store -----------------------------------------------------------------------------------------------
 
     def epoch(self) -> int:
-        self._follow()
+        looked = self._last_look
+        if looked is None or self._failing or self._clock() - looked >= self._poll_every:
+            self._follow()
         if self._epoch is None:
             raise StoreUnavailable("the store has not been reached yet")
         return self._epoch
@@ -163,15 +161,23 @@ class CachedStore:
 
     def holds(self, kind: str, key: Hashable) -> bool:
         """Tell whether the answer would come from memory, so that an event loop may ask for it."""
-        if not self.is_at_rest():
+        return self.is_at_rest() and self.remembers(kind, key)
+
+    def remembers(self, kind: str, key: Hashable) -> bool:
+        """Tell whether an answer is here that holds at the epoch of the last look, however old that look is."""
+        room = self._rooms.get(kind)
+        answer = ABSENT if room is None else room.peek(key)  # asked for each request; a look needs no lock
+        if answer is ABSENT:
             return False
-        with self._lock:
-            remembered = self._rooms[kind].get(key) if kind in self._rooms else _ABSENT
-            return remembered is not _ABSENT and self._up_to_date(remembered) is not _ABSENT
+        epoch = getattr(answer, "epoch", None)
+        return epoch is None or epoch == self._epoch or self._up_to_date(answer) is not ABSENT
 
     def is_at_rest(self) -> bool:
         """Tell whether a question would be answered without a look at the epoch behind."""
-        return not self._is_due() or (self._failing and self._polling.locked())
+        looked = self._last_look
+        if looked is not None and self._clock() - looked < self._poll_every:
+            return True
+        return self._failing and self._polling.locked()
 
     @property
     def known_epoch(self) -> int | None:
@@ -270,12 +276,12 @@ class CachedStore:
                 room.forget_unknown()
 
     def _up_to_date(self, answer: Any) -> Any:
-        """Give a remembered answer as one of the present epoch; `_ABSENT` where a change concerned it (T-9)."""
+        """Give a remembered answer as one of the present epoch; `ABSENT` where a change concerned it (T-9)."""
         epoch: int | None = getattr(answer, "epoch", None)
         if epoch is None or epoch == self._epoch:
             return answer
         if isinstance(answer, PrincipalRecord) and self._last_concern_of(answer.principal) > epoch:
-            return _ABSENT
+            return ABSENT
         return replace(answer, epoch=self._epoch)
 
     def _last_concern_of(self, principal: Principal) -> int:
@@ -287,12 +293,15 @@ class CachedStore:
     # --- answering -----------------------------------------------------------------------------------------------
 
     def _answer(self, kind: str, key: K, load: Callable[[K], A]) -> A:
-        self._follow()
+        looked = self._last_look  # as in `_follow`, which nearly never has anything to do
+        if looked is None or self._failing or self._clock() - looked >= self._poll_every:
+            self._follow()
+        room = self._rooms[kind]
         with self._lock:
-            room = self._rooms[kind]
-            remembered = room.get(key)
-            answer = _ABSENT if remembered is _ABSENT else self._up_to_date(remembered)
-            if answer is not _ABSENT:
+            remembered = answer = room.get(key)
+            if answer is not ABSENT and getattr(answer, "epoch", None) != self._epoch:
+                answer = self._up_to_date(answer)
+            if answer is not ABSENT:
                 room.hits += 1
                 if answer is not remembered:
                     room.put(key, answer)
@@ -330,43 +339,3 @@ class CachedStore:
         elif epoch != self._epoch if epoch is not None else generation != self._generation:
             return  # loaded before a change that has been seen since
         self._rooms[kind].put(key, answer)
-
-
-class _Room:
-    """The answers of one kind: the informative ones, and apart from them those that anybody can provoke."""
-
-    def __init__(self, size: int) -> None:
-        self._known: LRUCache[Hashable, Any] = LRUCache(max(size, 1))
-        self._unknown: LRUCache[Hashable, Any] = LRUCache(max(size // _UNKNOWN_SHARE, 1))
-        self.hits = 0
-        self.misses = 0
-
-    def usage(self) -> CacheUsage:
-        limit = int(self._known.maxsize + self._unknown.maxsize)
-        return CacheUsage(len(self._known) + len(self._unknown), limit, self.hits, self.misses)
-
-    def get(self, key: Hashable) -> Any:
-        found = self._known.get(key, _ABSENT)
-        return self._unknown.get(key, _ABSENT) if found is _ABSENT else found
-
-    def put(self, key: Hashable, answer: object) -> None:
-        (self._known if _is_known(answer) else self._unknown)[key] = answer
-
-    def clear(self) -> None:
-        self._known.clear()
-        self._unknown.clear()
-
-    def forget_unknown(self) -> None:
-        self._unknown.clear()
-
-
-def _is_known(answer: object) -> bool:
-    match answer:
-        case None:
-            return False
-        case AccountRecord() | PrincipalRecord():
-            return answer.exists
-        case ResourceRecord():
-            return answer.account is not None
-        case _:
-            return True

@@ -1,0 +1,82 @@
+"""Room for remembered answers, with a bound: what a store that remembers (`cached`) keeps of each kind.
+
+Must not live here: which answers still hold, and who loads the others (`cached`). Not safe by itself: whoever changes a
+room holds a lock.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable
+from typing import Any, Final
+
+from iam_guard.model.usage import CacheUsage
+from iam_guard.store.protocol import AccountRecord, PrincipalRecord, ResourceRecord
+
+ABSENT: Final[Any] = object()
+"""What is given for an answer that is not there."""
+
+_UNKNOWN_SHARE: Final = 10
+"""Answers that say no more than "no such thing" get a tenth of the room, and can't push out the others."""
+
+
+class Room:
+    """The answers of one kind: the informative ones, and apart from them those that anybody can provoke.
+
+    Of each the one that was asked for least lately goes first. (cachetools has this too, and takes half a microsecond
+    for each of the several answers that a request needs.)
+    """
+
+    __slots__ = ("_known", "_most_known", "_most_unknown", "_unknown", "hits", "misses")
+
+    def __init__(self, size: int) -> None:
+        self._known: OrderedDict[Hashable, Any] = OrderedDict()
+        self._unknown: OrderedDict[Hashable, Any] = OrderedDict()
+        self._most_known = max(size, 1)
+        self._most_unknown = max(size // _UNKNOWN_SHARE, 1)
+        self.hits = 0
+        self.misses = 0
+
+    def usage(self) -> CacheUsage:
+        entries = len(self._known) + len(self._unknown)
+        return CacheUsage(entries, self._most_known + self._most_unknown, self.hits, self.misses)
+
+    def peek(self, key: Hashable) -> Any:
+        """Give an answer, and leave it where it stands among the others."""
+        found = self._known.get(key, ABSENT)
+        return self._unknown.get(key, ABSENT) if found is ABSENT else found
+
+    def get(self, key: Hashable) -> Any:
+        """Give an answer, which is now the one that was asked for last; the lock is held."""
+        for answers in (self._known, self._unknown):
+            if key in answers:
+                answers.move_to_end(key)
+                return answers[key]
+        return ABSENT
+
+    def put(self, key: Hashable, answer: object) -> None:
+        is_known = _is_known(answer)
+        answers = self._known if is_known else self._unknown
+        answers[key] = answer
+        answers.move_to_end(key)
+        if len(answers) > (self._most_known if is_known else self._most_unknown):
+            answers.popitem(last=False)
+
+    def clear(self) -> None:
+        self._known.clear()
+        self._unknown.clear()
+
+    def forget_unknown(self) -> None:
+        self._unknown.clear()
+
+
+def _is_known(answer: object) -> bool:
+    match answer:
+        case None:
+            return False
+        case AccountRecord() | PrincipalRecord():
+            return answer.exists
+        case ResourceRecord():
+            return answer.account is not None
+        case _:
+            return True
