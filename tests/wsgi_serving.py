@@ -28,9 +28,9 @@ def by_waitress(app: Any, *, threads: int = 100) -> Iterator[str]:
     try:
         yield f"http://127.0.0.1:{server.effective_port}"
     finally:
-        server.close()
-        server.task_dispatcher.shutdown()
+        server.trigger.pull_trigger(server.close)  # in its own thread, which may be waiting for these sockets
         thread.join()
+        server.task_dispatcher.shutdown()
 
 
 @contextmanager
