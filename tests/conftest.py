@@ -15,6 +15,7 @@ from iam_guard import Guard, open_guard
 
 pytest.register_assert_rewrite("tests.integrations.contract")  # it asserts like a test, and says what came instead
 hypothesis.settings.register_profile("house", deadline=None)  # how long an example takes is the machine's affair
+hypothesis.settings.register_profile("brief", deadline=None, max_examples=20)  # of .ci/run, on a second Python
 hypothesis.settings.load_profile("house")
 
 ACME = "111122223333"

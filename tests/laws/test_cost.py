@@ -6,8 +6,10 @@ that grows out of proportion. The figures themselves are `make bench`'s.
 
 from __future__ import annotations
 
+import gc
 import json
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -23,14 +25,23 @@ MOST_OF_THE_FIRST = 3.0
 """Seconds of a decision that compiles the document."""
 
 
+@pytest.fixture(autouse=True)
+def the_rest_of_the_suite_does_not_count() -> Iterator[None]:
+    """Let no collection go through what other tests hold, which takes seconds in a process that has run thousands."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 def _seconds(worst: Worst, *, times: int) -> list[float]:
     authorizer = compile_policies(identity=[worst.text])
     taken = []
     for _ in range(times):
         request = worst.request()
-        begin = time.process_time()
+        begin = time.thread_time()
         authorizer.decide(request)
-        taken.append(time.process_time() - begin)
+        taken.append(time.thread_time() - begin)
     return taken
 
 
@@ -56,9 +67,9 @@ def test_no_way_is_tried_twice(made: str) -> None:
         matches, text = compile_glob(made * size + "b"), "a" * size * len(made)
         taken = []
         for _ in range(3):
-            begin = time.process_time()
+            begin = time.thread_time()
             matches(text)
-            taken.append(time.process_time() - begin)
+            taken.append(time.thread_time() - begin)
         return min(taken)
 
     assert seconds(2000) < 200 * seconds(200) + 0.01
@@ -72,6 +83,6 @@ def test_a_caller_cannot_make_a_variable_slow() -> None:
     context = {"aws:UserAgent": "a" * 4000}
     request = AccessRequest(caller, "docs:Get", "arn:aws:docs:::" + "a" * 8000, context)
     authorizer.decide(request)
-    begin = time.process_time()
+    begin = time.thread_time()
     assert not authorizer.decide(request).allowed
-    assert time.process_time() - begin < MOST
+    assert time.thread_time() - begin < MOST
