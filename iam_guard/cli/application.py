@@ -23,6 +23,7 @@ from iam_guard.enforcement.endpoints import Endpoint
 from iam_guard.enforcement.route_map import RouteMap
 from iam_guard.enforcement.route_map_files import read_route_map
 from iam_guard.errors import IamGuardError
+from iam_guard.testing.text_table import aligned
 
 ADAPTERS: Final = "iam_guard.inventory"
 """The group of entry points: functions that give the endpoints of an application, None for one of another framework."""
@@ -109,8 +110,7 @@ def _as_row(endpoint: Endpoint) -> dict[str, Any]:
 
 def _print_endpoints(endpoints: list[Endpoint]) -> None:
     rows = [(",".join(each.methods) or "ANY", each.path, ", ".join(each.guards) or "UNGUARDED") for each in endpoints]
-    widths = [max((len(row[column]) for row in rows), default=0) for column in (0, 1)]
-    for methods, path, guards in rows:
-        click.echo(f"{methods:{widths[0]}}  {path:{widths[1]}}  {guards}")
+    for line in aligned(rows):
+        click.echo(line)
     missing = sum(1 for each in endpoints if not each.is_guarded)
     click.echo(f"{len(endpoints)} endpoints, {missing} unguarded")

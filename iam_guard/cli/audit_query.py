@@ -16,6 +16,7 @@ import click
 from iam_guard.cli.audit_sources import FOLDER, KEYS, believed_keys
 from iam_guard.cli.options import JSON, STORE
 from iam_guard.errors import ConfigurationError
+from iam_guard.testing.text_table import aligned
 
 
 @click.command()
@@ -78,9 +79,8 @@ def _module() -> Any:
 def _print(columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
     """Print a table; a character that could steer a terminal is left out."""
     table = [columns, *(tuple("" if each is None else _clean(str(each)) for each in row) for row in rows)]
-    widths = [max(len(row[place]) for row in table) for place in range(len(columns))]
-    for row in table:
-        click.echo("  ".join(f"{each:{width}}" for each, width in zip(row, widths, strict=True)).rstrip())
+    for line in aligned(table):
+        click.echo(line)
 
 
 def _clean(text: str) -> str:

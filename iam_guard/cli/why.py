@@ -15,12 +15,11 @@ from typing import Any, NamedTuple, cast
 
 import click
 
-from iam_guard.audit.reader import read
 from iam_guard.audit.record_filter import action_of, member, principal_of, resource_of
-from iam_guard.audit.subscription import AuditReader
-from iam_guard.cli.audit_sources import KEYS, believed_keys
+from iam_guard.audit.signed_note import KeyRing
+from iam_guard.cli.audit_sources import KEYS, NO_VERIFY, keys_for, records_of
 from iam_guard.cli.options import JSON, STORE
-from iam_guard.errors import ConfigurationError, IamGuardError
+from iam_guard.errors import ConfigurationError, IamGuardError, InvalidInput
 from iam_guard.evaluation.explanation import Explanation
 from iam_guard.policy.grammar import shown
 from iam_guard.replay import Replayer
@@ -46,7 +45,7 @@ class Again(NamedTuple):
     type=click.Path(exists=True, path_type=Path),
     help="The trail's folder, or a file of records; else what the setting `audit` names.",
 )
-@click.option("--no-verify", is_flag=True, help="Believe what stands in the trail; needs no key.")
+@NO_VERIFY
 @KEYS
 @STORE
 @JSON
@@ -55,7 +54,8 @@ def why(
 ) -> None:
     """Say why REQUEST_ID (or an event's id) was allowed or denied; exit code 1 when anything was denied."""
     settings = load()
-    found = list(_records(source or _configured(settings), request_id, None if no_verify else (keys, store)))
+    trail = source or _configured(settings)
+    found = list(_records(trail, request_id, keys_for([trail], keys, store, no_verify=no_verify)))
     if not found:
         raise click.UsageError(
             f"the trail has no record of `{shown(request_id)}`; the last second may not be signed yet"
@@ -76,17 +76,16 @@ def _configured(settings: Settings) -> Path:
     return path
 
 
-def _records(source: Path, wanted: str, believed: tuple[Sequence[str], str] | None) -> Iterator[Record]:
-    """Give the records of a request, or the one event; `believed` is where the keys to verify with come from."""
-    if not source.is_dir():
-        yield from (each for each in read(source) if _is_about(each, wanted))
-        return
-    ring = None if believed is None else believed_keys(*believed)
-    reader = AuditReader(source, ring=ring)
-    with reader.subscribe(
-        filter=lambda record: _is_about(record, wanted), verify=ring is not None, follow=False
-    ) as subscription:
-        yield from (record for _, record in subscription)
+def _records(source: Path, wanted: str, ring: KeyRing | None) -> Iterator[Record]:
+    """Give the records of a request, or the one event. Raises `InvalidInput` where a line of a file is broken."""
+    broken: list[str] = []
+    for record in records_of([source], ring, broken):
+        if broken:
+            break
+        if _is_about(record, wanted):
+            yield record
+    if broken:
+        raise InvalidInput(broken[0])
 
 
 def _is_about(record: Record, wanted: str) -> bool:

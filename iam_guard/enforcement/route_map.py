@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import TypeAlias
 
 from iam_guard.enforcement.endpoints import Endpoint
@@ -132,6 +133,7 @@ class RouteMap:
         ]
 
 
+@lru_cache(maxsize=4096)  # asked with each request, about a route of the application
 def template_of(path: str) -> str:
     """Give a route's template without the convertors of its parameters: `/documents/{document_id}`."""
     return _CONVERTOR.sub(r"{\1}", path)

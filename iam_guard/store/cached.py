@@ -17,27 +17,25 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from cachetools import LRUCache
 
 from iam_guard.errors import StoreUnavailable
-from iam_guard.model.credential import AccessKey, ApiKey, Session
+from iam_guard.model.credential import AccessKey, ApiKey
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.trust import CertificateTrust
 from iam_guard.model.usage import CacheUsage
 from iam_guard.settings import Settings
+from iam_guard.store.around import StoreAround
 from iam_guard.store.concerns import Concerns
-from iam_guard.store.identifiers import UniqueIds
 from iam_guard.store.protocol import AccountRecord, PrincipalRecord, ResourceRecord, SourceStore, StoredPolicy
 from iam_guard.store.records import Records
 from iam_guard.store.rooms import ABSENT, Room
-from iam_guard.store.sealing import Sealer
-from iam_guard.store.use_rows import Use
 
 logger = logging.getLogger("iam_guard.store")
 
@@ -51,11 +49,11 @@ K = TypeVar("K", bound=Hashable)
 A = TypeVar("A")
 
 
-class CachedStore:
+class CachedStore(StoreAround):
     """`clock` gives seconds that never go back."""
 
     def __init__(self, inner: SourceStore, settings: Settings, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._poll_every = settings.epoch_poll
         self._max_staleness = settings.max_staleness
         self._clock = clock
@@ -118,27 +116,6 @@ class CachedStore:
 
     # --- changing ------------------------------------------------------------------------------------------------
 
-    @property
-    def sealer(self) -> Sealer:
-        return self._inner.sealer
-
-    @property
-    def partition(self) -> str:
-        return self._inner.partition
-
-    @property
-    def ids(self) -> UniqueIds:
-        return self._inner.ids
-
-    def seal_session(self, session: Session, *, at_least: int = 0) -> str:
-        return self._inner.seal_session(session, at_least=at_least)
-
-    def open_session(self, token: str) -> Session | None:
-        return self._inner.open_session(token)
-
-    def viewing(self) -> AbstractContextManager[Records]:
-        return self._inner.viewing()
-
     @contextmanager
     def changing(self) -> Iterator[Records]:
         """Change rows; whoever asks this store afterwards reads the change."""
@@ -146,9 +123,6 @@ class CachedStore:
             yield records
         if records.epoch is not None:
             self._follow_change(records.epoch, records.concerns)
-
-    def keep_uses(self, uses: Sequence[Use]) -> None:
-        self._inner.keep_uses(uses)
 
     def refresh(self) -> None:
         self._inner.refresh()

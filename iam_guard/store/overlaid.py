@@ -11,18 +11,19 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import TypeAlias
 
 from iam_guard.errors import StoreIsReadOnly
 from iam_guard.model.arn import Arn
-from iam_guard.model.credential import AccessKey, ApiKey, Session
+from iam_guard.model.credential import AccessKey, ApiKey
 from iam_guard.model.decision import PolicyRef, PolicyType
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.trust import CertificateTrust
-from iam_guard.store.identifiers import UniqueIds, fold, iam_arn
+from iam_guard.store.around import StoreAround
+from iam_guard.store.identifiers import fold, iam_arn
 from iam_guard.store.policy_changes import PolicyChanges, holder_of
 from iam_guard.store.protocol import AccountRecord, PrincipalRecord, ResourceRecord, SourceStore, StoredPolicy
 from iam_guard.store.records import Records, Row
@@ -34,17 +35,15 @@ from iam_guard.store.schema import (
     policies,
     policy_versions,
 )
-from iam_guard.store.sealing import Sealer
-from iam_guard.store.use_rows import Use
 
 _Levels: TypeAlias = tuple[tuple[StoredPolicy, ...], ...] | None
 
 
-class OverlaidStore:
+class OverlaidStore(StoreAround):
     """A `Store` around another one, which stays its opener's to close."""
 
     def __init__(self, inner: SourceStore, changes: PolicyChanges) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._changes = changes
         self._open = threading.local()
 
@@ -144,32 +143,8 @@ class OverlaidStore:
     def certificate_trust(self) -> CertificateTrust:
         return self._inner.certificate_trust()
 
-    @property
-    def sealer(self) -> Sealer:
-        return self._inner.sealer
-
-    @property
-    def partition(self) -> str:
-        return self._inner.partition
-
-    @property
-    def ids(self) -> UniqueIds:
-        return self._inner.ids
-
-    def seal_session(self, session: Session, *, at_least: int = 0) -> str:
-        return self._inner.seal_session(session, at_least=at_least)
-
-    def open_session(self, token: str) -> Session | None:
-        return self._inner.open_session(token)
-
-    def viewing(self) -> AbstractContextManager[Records]:
-        return self._inner.viewing()
-
     def changing(self) -> AbstractContextManager[Records]:
         raise StoreIsReadOnly(f"the store is one with `{self._changes.name}` laid over it, for deciding only")
-
-    def keep_uses(self, uses: Sequence[Use]) -> None:
-        self._inner.keep_uses(uses)
 
     def refresh(self) -> None:
         self._inner.refresh()

@@ -12,6 +12,7 @@ from typing import Any
 from iam_guard.model.decision import Outcome
 from iam_guard.policy.grammar import shown
 from iam_guard.testing.matrix import AccessMatrix, Cell
+from iam_guard.testing.text_table import aligned
 
 SIGNS = {
     Outcome.ALLOWED: ("✓", "allowed"),
@@ -38,10 +39,7 @@ def matrix_text(matrix: AccessMatrix) -> str:
 def _text_table(matrix: AccessMatrix, resource: str) -> str:
     head = [shown(resource), *map(shown, matrix.principals)]
     rows = [[f"  {shown(action)}", *_signs(matrix, resource, action)] for action in matrix.actions]
-    widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in [head, *rows]
-    )
+    return "\n".join(aligned([head, *rows]))
 
 
 def _signs(matrix: AccessMatrix, resource: str, action: str) -> Iterator[str]:

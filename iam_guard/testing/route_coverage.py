@@ -22,6 +22,7 @@ from iam_guard.enforcement.context import CurrentCall
 from iam_guard.enforcement.endpoints import Endpoint
 from iam_guard.model.decision import Decision
 from iam_guard.testing.coverage_report import rounded
+from iam_guard.testing.text_table import aligned
 
 _ACTION = re.compile(r"([^\s:]+:\S+) on ")
 _PARAMETER = re.compile(r"\{[^{}:]+(?::([^{}]+))?\}")
@@ -180,10 +181,8 @@ def route_text(routes: Mapping[GuardedRoute, RouteTally]) -> str:
         (",".join(route.methods) or "ANY", route.path, route.action, _word(tally.allowed), _word(tally.refused))
         for route, tally in sorted(routes.items(), key=lambda item: item[0])
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     covered = sum(each.is_covered for each in routes.values())
-    return "\n".join([*lines, f"{covered} of {len(routes)} guarded routes were tested both ways"])
+    return "\n".join([*aligned(rows), f"{covered} of {len(routes)} guarded routes were tested both ways"])
 
 
 def route_json(routes: Mapping[GuardedRoute, RouteTally]) -> dict[str, Any]:

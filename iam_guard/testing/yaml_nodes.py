@@ -6,8 +6,6 @@ digest is that of the policy in a store. Must not live here: what a policy is (`
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterator
 from typing import TypeAlias
 
@@ -15,15 +13,13 @@ import yaml
 
 from iam_guard.errors import InvalidInput
 from iam_guard.policy.json_tree import MAX_CHARACTERS
+from iam_guard.policy.yaml_scalars import scalar_as_json, text_as_json
 
 Steps: TypeAlias = tuple[str | int, ...]
 LineAndColumn: TypeAlias = tuple[int, int]
 """Both from 1, as people count and editors jump."""
 
 _LOADER = yaml.CBaseLoader if yaml.__with_libyaml__ else yaml.BaseLoader
-_NULLS = frozenset(("", "~", "null", "Null", "NULL"))
-_BOOLEANS = {"true": "true", "True": "true", "TRUE": "true", "false": "false", "False": "false", "FALSE": "false"}
-_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
 
 
 class YamlNode:
@@ -158,16 +154,8 @@ def _json(node: yaml.Node, newline: str) -> Iterator[str]:
         case yaml.MappingNode():
             yield "{"
             for number, (name, value) in enumerate(node.value):
-                yield ("," if number else "") + inner + json.dumps(str(name.value), ensure_ascii=False) + ": "
+                yield ("," if number else "") + inner + text_as_json(str(name.value)) + ": "
                 yield from _json(value, inner)
             yield newline + "}" if node.value else "}"
         case yaml.ScalarNode():
-            yield _json_scalar(str(node.value), is_plain=not node.style)
-
-
-def _json_scalar(text: str, *, is_plain: bool) -> str:
-    if is_plain and text in _NULLS:
-        return "null"
-    if is_plain and text in _BOOLEANS:
-        return _BOOLEANS[text]
-    return text if is_plain and _NUMBER.fullmatch(text) else json.dumps(text, ensure_ascii=False)
+            yield scalar_as_json(str(node.value), is_plain=not node.style)

@@ -9,8 +9,6 @@ seed, or with the line of the file that it stands in. Must not live here: what a
 from __future__ import annotations
 
 import hashlib
-import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,14 +16,12 @@ from iam_guard.errors import LimitExceeded, PolicyError, SeedError
 from iam_guard.model.decision import PolicyType
 from iam_guard.policy.document import Document
 from iam_guard.policy.write import validate_for_write
+from iam_guard.policy.yaml_scalars import scalar_as_json, text_as_json
 from iam_guard.store.seed.fields import described, node_text
 from iam_guard.store.seed.problems import Problems
 from iam_guard.store.seed.tree import ListNode, MapNode, Node, Scalar
 
 MAX_FILE_BYTES = 4 * 131_072  # G-74, in UTF-8
-
-_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
-_BOOLEANS = {"true": "true", "True": "true", "TRUE": "true", "false": "false", "False": "false", "FALSE": "false"}
 
 
 class Files:
@@ -165,7 +161,7 @@ def _json(node: Node, newline: str) -> Iterator[str]:
     inner = newline and newline + "  "
     match node:
         case Scalar():
-            yield _json_scalar(node)
+            yield scalar_as_json(node.text, is_plain=node.plain)
         case ListNode():
             yield "["
             for number, item in enumerate(node.items):
@@ -175,20 +171,6 @@ def _json(node: Node, newline: str) -> Iterator[str]:
         case MapNode():
             yield "{"
             for number, (key, value) in enumerate(node.pairs):
-                yield ("," if number else "") + inner + _string(key.text) + (": " if newline else ":")
+                yield ("," if number else "") + inner + text_as_json(key.text) + (": " if newline else ":")
                 yield from _json(value, inner)
             yield newline + "}" if node.pairs else "}"
-
-
-def _json_scalar(scalar: Scalar) -> str:
-    if not scalar.plain:
-        return _string(scalar.text)
-    if scalar.is_null:
-        return "null"
-    if scalar.text in _BOOLEANS:
-        return _BOOLEANS[scalar.text]
-    return scalar.text if _NUMBER.fullmatch(scalar.text) else _string(scalar.text)
-
-
-def _string(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)

@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 import yaml
 
+from iam_guard.policy.yaml_scalars import is_null
 from iam_guard.store.seed.problems import Problems
 
 MAX_CHARACTERS = 64 * 1024 * 1024
@@ -19,7 +20,6 @@ MAX_DEPTH = 64
 MAX_NODES = 5_000_000
 
 _LOADER = yaml.CBaseLoader if yaml.__with_libyaml__ else yaml.BaseLoader
-_NULLS = frozenset(("", "~", "null", "Null", "NULL"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Scalar:
 
     @property
     def is_null(self) -> bool:
-        return self.plain and self.text in _NULLS
+        return is_null(self.text, is_plain=self.plain)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,11 @@
+"""Rows of texts as the lines of a table. Must not live here: what is in a table, colours, other forms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Give a line for each row, two spaces between its columns, and none at its end; the rows are of one length."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
