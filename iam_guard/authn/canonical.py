@@ -31,6 +31,7 @@ S3_STYLE = frozenset({"s3", "s3express", "s3-object-lambda", "s3-outposts"})
 _SIGNATURE, _SESSION_TOKEN = b"X-Amz-Signature", b"X-Amz-Security-Token"
 _DEFAULT_PORTS = (b":80", b":443")
 _UNRESERVED = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~"
+_IN_PATHS = _UNRESERVED + b"/"
 
 
 class NamedHeaders(NamedTuple):
@@ -85,7 +86,7 @@ def canonical_paths(raw_path: bytes, service: str) -> Sequence[bytes]:
     path = raw_path or b"/"
     if service in S3_STYLE:
         return (path,)
-    is_plain = not path.rstrip(_UNRESERVED + b"/")
+    is_plain = not path.rstrip(_IN_PATHS)
     as_sent = path if is_plain else quote_from_bytes(path, safe="/~").encode("ascii")
     if b"//" not in as_sent and b"/." not in as_sent:
         return (as_sent,)
