@@ -26,7 +26,7 @@ from iam_guard.authn import api_key
 from iam_guard.authn.callers import Callers
 from iam_guard.authn.http import HttpRequest
 from iam_guard.authn.sigv4 import derived_key
-from iam_guard.authn.verify import authenticate
+from iam_guard.authn.verify import Door
 from iam_guard.errors import CredentialError, SignatureDoesNotMatch
 from iam_guard.model.credential import AccessKey, ApiKey
 from iam_guard.model.principal import Principal
@@ -91,15 +91,13 @@ def _verifying(sent: Sent, callers: Callers | None = None) -> Call:
     known, now = Callers() if callers is None else callers, datetime.now(UTC)
     access_keys, api_keys = {ACCESS_KEY.id: ACCESS_KEY}, {API_KEY.id: API_KEY}
 
+    door = Door(find_access_key=access_keys.get, find_api_key=api_keys.get, skew=300, callers=known)
+
     def verify() -> Principal:
-        return authenticate(
+        return door.authenticate(
             HttpRequest(sent.method, sent.path, sent.query, sent.headers),
-            find_access_key=access_keys.get,
-            find_api_key=api_keys.get,
             payload_hash=lambda: hashlib.sha256(sent.body).hexdigest(),
             now=now,
-            skew=300,
-            callers=known,
         )
 
     return verify

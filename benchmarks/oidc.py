@@ -21,11 +21,12 @@ from iam_guard.authn.api_key import digest_of
 from iam_guard.authn.callers import Callers
 from iam_guard.authn.http import HttpRequest
 from iam_guard.authn.oidc import TokenVerifier
-from iam_guard.authn.verify import TokenCredential, authenticate
+from iam_guard.authn.verify import Door, TokenCredential
 from iam_guard.federation.bearers import Bearers
 from iam_guard.federation.role_session import Question
 from iam_guard.model.decision import Decision
 from iam_guard.model.principal import Principal
+from iam_guard.model.request import Call as RequestCall
 from iam_guard.settings import Settings
 from iam_guard.store.cached import CachedStore
 from iam_guard.store.opening import init_store
@@ -102,23 +103,17 @@ def token_rows() -> Iterator[Row]:
     def entering(bearers: Bearers | None) -> Call:
         headers = ((b"host", b"docs.example.com"), (b"authorization", f"Bearer {token}".encode()))
 
-        def enter() -> Principal:
-            request = HttpRequest("GET", b"/documents/42", b"", headers)
+        def admit(
+            credential: TokenCredential, request: HttpRequest, _: RequestCall | None, moment: datetime
+        ) -> Principal:
             among = Bearers(cached, tokens, settings) if bearers is None else bearers
+            return among.principal(credential, request, now=moment, decide=decide)
 
-            def admit(credential: TokenCredential) -> Principal:
-                return among.principal(credential, request, now=now, decide=decide)
+        nobody = lambda _: None  # noqa: E731
+        door = Door(find_access_key=nobody, find_api_key=nobody, skew=300, callers=callers, admit_token=admit)
 
-            return authenticate(
-                request,
-                find_access_key=lambda _: None,
-                find_api_key=lambda _: None,
-                payload_hash=str,
-                now=now,
-                skew=300,
-                callers=callers,
-                admit_token=admit,
-            )
+        def enter() -> Principal:
+            return door.authenticate(HttpRequest("GET", b"/documents/42", b"", headers), payload_hash=str, now=now)
 
         return enter
 

@@ -350,3 +350,7 @@ class TrailDamaged(IamGuardError):
     def __init__(self, message: str, *, verdict: str, place: str | None = None) -> None:
         super().__init__(f"{verdict}: {message}", place=place)
         self.verdict = verdict
+
+
+class NotAtHand(Exception):
+    """No error, and none of the family: the answer is not in memory, and is asked for again where there is time."""

@@ -1,8 +1,9 @@
 """THE hinge: authenticate -> load -> decide -> note. Nothing else joins who, what, may and noted.
 
-Everything here is plain synchronous Python; only loading touches the world, and `is_warm` tells an asynchronous caller
-whether it would. Doubt denies: an error while deciding is a denial, and it is noted. Must not live here: HTTP (`asgi`),
-the order of evaluation (`evaluation`), how a credential is verified (`authn`).
+Everything here is plain synchronous Python; only loading touches the world. An asynchronous caller asks for what is at
+hand first, and leaves its event loop only where that is not enough. Doubt denies: an error while deciding is a denial,
+and it is noted. Must not live here: HTTP (`asgi`), the order of evaluation (`evaluation`), how a credential is verified
+(`authn`).
 """
 
 from __future__ import annotations
@@ -13,37 +14,22 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 from typing import cast
 
 from iam_guard.api_keys import ApiKeys
 from iam_guard.audit.trail import Trail
 from iam_guard.audit.witness import TrailWitness
 from iam_guard.authn.http import HttpRequest
-from iam_guard.authn.oidc import TokenVerifier
-from iam_guard.authn.verify import (
-    AnyCredential,
-    Callers,
-    CertificateCredential,
-    ChunkedBody,
-    OpenedTokens,
-    Replays,
-    TokenCredential,
-    authenticate,
-    credential_of,
-    needed_record,
-)
-from iam_guard.errors import AccessDenied, DecisionUnavailable, IamGuardError, StoreUnavailable
+from iam_guard.authn.verify import AnyCredential, ChunkedBody, credential_of
+from iam_guard.doors import Doors
+from iam_guard.errors import AccessDenied, DecisionUnavailable, IamGuardError, NotAtHand, StoreUnavailable
 from iam_guard.evaluation.authorization_message import authorization_message
 from iam_guard.evaluation.explain import WithoutPolicies
 from iam_guard.evaluation.explanation import Explanation
-from iam_guard.federation.bearers import Bearers
-from iam_guard.federation.certificate_session import CertificateSessions
 from iam_guard.federation.role_session import Question as TrustQuestion
 from iam_guard.loading import Loaded, Loader, ResourceLoader, of_application, refused_without_policies
 from iam_guard.model.catalogue import Catalogue
 from iam_guard.model.context import Given, Lazy
-from iam_guard.model.credential import AccessKey, ApiKey
 from iam_guard.model.decision import Decision, Outcome
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import AccessRequest, ActionOnResource, Call, Resource
@@ -52,7 +38,7 @@ from iam_guard.settings import Settings
 from iam_guard.shadow import Shadow
 from iam_guard.store.cached import CachedStore
 from iam_guard.store.certificate_trust import RevocationLists
-from iam_guard.store.protocol import RecordStore, Store
+from iam_guard.store.protocol import Answers, RecordStore
 from iam_guard.store.resource_policies import ResourcePolicies
 from iam_guard.store.sealed_messages import write_message
 from iam_guard.store.uses import Uses
@@ -91,15 +77,9 @@ class Guard:
         """The revocation lists of trust anchors: put, list."""
         self._loader = Loader(store, size=settings.cache_size)
         self._own_services = frozenset(each.service for each in self.catalogues)
-        self._callers = Callers(settings.cache_size)
-        self._tokens = OpenedTokens(store.open_session, settings.cache_size)
-        self.tokens = TokenVerifier(settings)
+        self._doors = Doors(store, settings, self._may_have_session, lambda: self._clock())
+        self.tokens = self._doors.tokens
         """Verifies tokens of OIDC providers."""
-        self._bearers = Bearers(store, self.tokens, settings)
-        self._certificates = CertificateSessions(
-            store, self._may_have_session, region=settings.region, clock=lambda: self._clock(), size=settings.cache_size
-        )
-        self._replays = Replays(settings.replay_memory) if settings.replay_memory else None
         self.uses = Uses(store, region=settings.region)
         this = weakref.ref(self)  # what asks for metrics outlives guards
         trail.watch(lambda: guard.usage() if (guard := this()) else {}, store.staleness)
@@ -115,34 +95,25 @@ class Guard:
         credential: AnyCredential | None = None,
         unsigned_payload: bool = False,
         chunks: ChunkedBody | None = None,
+        at_hand: bool = False,
     ) -> Principal:
         """Turn what a request carries into a principal; anonymous when it carries nothing.
 
         `payload_hash` gives the hex SHA-256 of the body and is asked only when a signature needs it. `credential` is
         what `extract` read of this very request, where it was asked already. `unsigned_payload` accepts a body that the
         signature does not cover, `chunks` decodes one in chunks. Raises a `CredentialError` for bad credentials,
-        `StoreUnavailable` when nobody can say; both are noted in the audit trail.
+        `StoreUnavailable` when nobody can say; both are noted in the audit trail. With `at_hand` it raises `NotAtHand`,
+        and nothing has happened, where the store or anybody else would have to be waited for.
         """
-        now = self._clock()
         try:
-            principal = authenticate(
+            principal = (self._doors.at_hand if at_hand else self._doors.waiting).authenticate(
                 request,
-                find_access_key=self._store.access_key,
-                find_api_key=self._store.api_key,
                 payload_hash=payload_hash,
-                now=now,
-                skew=self.settings.clock_skew,
-                callers=self._callers,
-                public_hosts=self.settings.public_hosts,
-                max_header=self.settings.max_header,
+                now=self._clock(),
+                call=call,
                 credential=credential,
-                open_session=self._tokens.session,
-                admit_token=lambda token: self._admitted(token, request, call, now),
-                find_certificate_session=lambda given: self._certificates.principal(given, call),
-                region=self.settings.region,
                 unsigned_payload=unsigned_payload,
                 chunks=chunks,
-                replays=self._replays,
             )
         except IamGuardError as refusal:
             kind, credential_id = credential_of(request)
@@ -151,12 +122,6 @@ class Guard:
         self.trail.count_authentication(principal.credential.kind if principal.credential else "none")
         self.uses.note_key(principal.credential)
         return principal
-
-    def _admitted(
-        self, credential: TokenCredential, request: HttpRequest, call: Call | None, now: datetime
-    ) -> Principal:
-        decide = partial(self._may_have_session, call)
-        return self._bearers.principal(credential, request, now=now, decide=decide)
 
     # --- may -----------------------------------------------------------------------------------------------------
 
@@ -177,11 +142,32 @@ class Guard:
         """
         started = time.perf_counter()
         decision = self._decide(principal, action, resource, context, call, self._store)
-        if decision.error is None:
-            self.uses.note_action(decision.request.principal, action)
-        shadow = None if self._shadow is None else self._beside(self._shadow, decision, principal, resource)
-        self.trail.note(decision, call, started=started, shadow=shadow)
-        return decision
+        shadow = None if self._shadow is None else self._beside(self._shadow, decision, principal, resource, False)
+        return self._noted(decision, call, started, shadow)
+
+    def decide_at_hand(
+        self,
+        principal: Principal,
+        action: str,
+        resource: str | Resource = "*",
+        context: Mapping[str, Given | Lazy] | None = None,
+        *,
+        call: Call | None = None,
+    ) -> Decision | None:
+        """Decide as `decide` does where nobody has to be waited for, neither the store nor the disk nor the loader of
+        resources; None where somebody has, and then nothing has happened.
+        """
+        started = time.perf_counter()
+        if self.trail.may_wait(action):
+            return None
+        if self._resources is not None and not isinstance(resource, Resource) and resource != "*":
+            return None  # the application is asked, and may ask its own tables
+        try:
+            decision = self._decide(principal, action, resource, context, call, self._store.at_hand)
+            shadow = None if self._shadow is None else self._beside(self._shadow, decision, principal, resource, True)
+        except NotAtHand:
+            return None
+        return self._noted(decision, call, started, shadow)
 
     def authorize(
         self,
@@ -253,34 +239,6 @@ class Guard:
 
     # --- the state behind ----------------------------------------------------------------------------------------
 
-    def is_warm(self, principal: Principal, resource: str | Resource, action: str | None = None) -> bool:
-        """Tell whether `decide` would answer without touching the store, so that it need not leave the event loop.
-
-        With an action, also whether its record would be taken without waiting.
-        """
-        if action is not None and self.trail.may_wait(action):
-            return False
-        if self._resources is not None and not isinstance(resource, Resource) and resource != "*":
-            return False  # the application is asked, and may ask its own tables
-        wanted = _wanted(resource)
-        return self._loader.is_warm(principal, wanted) and (
-            self._shadow is None or self._shadow.is_warm(principal, wanted, action)
-        )
-
-    def knows_credential(
-        self, credential: AnyCredential, request: HttpRequest | None = None, call: Call | None = None
-    ) -> bool:
-        """Tell whether `authenticate` would answer without touching the store, or anybody else.
-
-        `request` and `call` are what the credential came with; of tokens nothing is known without the request.
-        """
-        if isinstance(credential, TokenCredential):
-            return request is not None and self._bearers.holds(credential, request, self._clock())
-        if isinstance(credential, CertificateCredential):
-            return self._certificates.is_warm(credential, call)
-        needed = needed_record(credential, self._tokens.session)
-        return needed is None or self._store.holds(_ROOMS[needed[0]], needed[1])
-
     def audit_usage(self) -> AuditUsage | None:
         """Tell how the audit trail of this process fares; None where it is not kept in a folder."""
         return self.trail.usage()
@@ -319,13 +277,15 @@ class Guard:
         resource: str | Resource,
         context: Mapping[str, Given | Lazy] | None,
         call: Call | None,
-        store: Store,
+        store: Answers,
     ) -> Decision:
         wanted = _wanted(resource)
         try:
             wanted = self._found(resource)
             loaded = self._loader.load(principal, wanted, store, own_service=self._is_own(action))
             return self._evaluate(loaded, wanted, action, context, call)
+        except NotAtHand:
+            raise
         except Exception as doubt:  # noqa: BLE001  doubt must become Deny (E-6); the trail notes it
             expected = isinstance(doubt, IamGuardError)
             if not isinstance(doubt, StoreUnavailable):
@@ -347,10 +307,16 @@ class Guard:
         return action.partition(":")[0].lower() in self._own_services
 
     def _beside(
-        self, shadow: Shadow, decision: Decision, principal: Principal, resource: str | Resource
+        self, shadow: Shadow, decision: Decision, principal: Principal, resource: str | Resource, at_hand: bool
     ) -> Decision | None:
         own = self._is_own(decision.request.action)
-        return shadow.difference(decision, principal, lambda: self._found(resource), own_service=own)
+        return shadow.difference(decision, principal, lambda: self._found(resource), own_service=own, at_hand=at_hand)
+
+    def _noted(self, decision: Decision, call: Call | None, started: float, shadow: Decision | None) -> Decision:
+        if decision.error is None:
+            self.uses.note_action(decision.request.principal, decision.request.action)
+        self.trail.note(decision, call, started=started, shadow=shadow)
+        return decision
 
     def _evaluate(
         self,
@@ -394,5 +360,3 @@ def require_allowed(decision: Decision) -> Decision:
 
 
 _WITHOUT_POLICIES = WithoutPolicies()
-_ROOMS: Mapping[type, str] = {AccessKey: "access_key", ApiKey: "api_key"}
-"""Kind of record -> what the store calls it."""

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from cachetools import LRUCache
 
-from iam_guard.errors import ConfigurationError, StoreUnavailable
+from iam_guard.errors import ConfigurationError, NotAtHand, StoreUnavailable
 from iam_guard.evaluation.authorizer import Authorizer
 from iam_guard.evaluation.bundle import Bundle, Levels
 from iam_guard.evaluation.compile import CompiledPolicy, compile_policy
@@ -28,7 +28,7 @@ from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.request import Resource
 from iam_guard.model.usage import CacheUsage
 from iam_guard.store.cached import CachedStore
-from iam_guard.store.protocol import AccountRecord, PrincipalRecord, ResourceRecord, Store, StoredPolicy
+from iam_guard.store.protocol import AccountRecord, Answers, PrincipalRecord, ResourceRecord, StoredPolicy
 
 _STORED = frozenset({PrincipalType.USER, PrincipalType.ASSUMED_ROLE, PrincipalType.FEDERATED_USER, PrincipalType.ROOT})
 _AUTHORIZERS = 64
@@ -72,43 +72,23 @@ class Loader:
         self._hits = Counter[str]()
         self._misses = Counter[str]()
 
-    def load(self, principal: Principal, wanted: Resource, store: Store, *, own_service: bool) -> Loaded:
+    def load(self, principal: Principal, wanted: Resource, store: Answers, *, own_service: bool) -> Loaded:
         """Load everything at one epoch; where a write came in between, again in one transaction.
 
-        `store` is asked, the remembering one or the one behind it. `own_service`: the application declares the action's
-        service (rule E-16). Raises `StoreUnavailable`, and `PolicyError` for a policy that cannot be read.
+        `store` is asked: the remembering one, what it has at hand, or the one behind it. `own_service`: the application
+        declares the action's service (rule E-16). Raises `StoreUnavailable`, `PolicyError` for a policy that cannot be
+        read, and `NotAtHand` where only what is at hand is asked, and that is not enough.
         """
         loaded = self._gather(principal, wanted, store, own_service)
         if loaded is None:
+            if store is self._store.at_hand:
+                raise NotAtHand
             behind = self._store.behind  # what is remembered may be of another epoch than the transaction
             with behind.at_once():
                 loaded = self._gather(principal, wanted, behind, own_service)
         if loaded is None:
             raise StoreUnavailable("the policies change faster than they can be read")
         return loaded
-
-    def is_warm(self, principal: Principal, wanted: Resource) -> bool:
-        """Tell whether `load` would answer without touching the store behind."""
-        store, remembers = self._store, self._store.remembers
-        if not store.is_at_rest():
-            return False
-        is_stored = principal.type in _STORED
-        is_prepared = is_stored and self._is_prepared(principal)
-        if (
-            is_stored
-            and not is_prepared
-            and not (remembers("principal", principal) and remembers("account", principal.account))
-        ):
-            return False
-        if wanted.arn == "*":
-            return is_stored  # of others there is no answer to hold: the epoch itself is asked for
-        owner = _owner_of(wanted, principal)
-        has_owner = (is_prepared and owner == principal.account) or remembers("account", owner)
-        return has_owner and (is_of_our_own(wanted.arn) or remembers("resource", wanted.arn))
-
-    def _is_prepared(self, principal: Principal) -> bool:
-        known = self._callers.get(id(principal))
-        return known is not None and known.given is principal and known.epoch == self._store.known_epoch
 
     def usage(self) -> dict[str, CacheUsage]:
         """Tell how the caches of callers and of layers are used; the store's are its own."""
@@ -118,7 +98,7 @@ class Loader:
 
     # --- one epoch -----------------------------------------------------------------------------------------------
 
-    def _gather(self, principal: Principal, wanted: Resource, store: Store, own_service: bool) -> Loaded | None:
+    def _gather(self, principal: Principal, wanted: Resource, store: Answers, own_service: bool) -> Loaded | None:
         """Ask for everything; None where the answers are of several epochs."""
         caller = self._caller(principal, store)
         if caller is None:
@@ -144,8 +124,8 @@ class Loader:
             self._authorizer(caller, wanted, resource, owner, own_service),
         )
 
-    def _caller(self, principal: Principal, store: Store) -> _Caller | None:
-        if store is not self._store:
+    def _caller(self, principal: Principal, store: Answers) -> _Caller | None:
+        if store is self._store.behind:
             return self._prepare(principal, store)
         known = self._callers.get(id(principal))
         if known is not None and known.given is principal and (known.epoch is None or known.epoch == store.epoch()):
@@ -160,7 +140,7 @@ class Loader:
                     del self._callers[next(iter(self._callers))]  # first in, first out
         return caller
 
-    def _prepare(self, principal: Principal, store: Store) -> _Caller | None:
+    def _prepare(self, principal: Principal, store: Answers) -> _Caller | None:
         if principal.type not in _STORED:
             record = PrincipalRecord(0, exists=True, principal=principal)
             return _Caller(principal, None, record, None, Bundle(), {})

@@ -17,12 +17,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from fnmatch import translate
 
+from iam_guard.errors import NotAtHand
 from iam_guard.evaluation.explain import WithoutPolicies
 from iam_guard.loading import Loader, refused_without_policies
 from iam_guard.model.decision import Decision, Outcome
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import AccessRequest, Resource
 from iam_guard.store.cached import CachedStore
+from iam_guard.store.protocol import Answers
 
 _WITHOUT_POLICIES = WithoutPolicies()
 _KEPT = 4096
@@ -43,27 +45,29 @@ class Shadow:
         self._by_name: dict[int, tuple[Principal, Principal]] = {}
 
     def difference(
-        self, decision: Decision, principal: Principal, resource: Callable[[], Resource], *, own_service: bool
+        self,
+        decision: Decision,
+        principal: Principal,
+        resource: Callable[[], Resource],
+        *,
+        own_service: bool,
+        at_hand: bool = False,
     ) -> Decision | None:
-        """Give the candidate's decision where its outcome is another, or where it has none; never raises.
+        """Give the candidate's decision where its outcome is another, or where it has none.
 
         `resource` gives what the guard asked about. A request that could not be decided is not asked about again.
+        Raises nothing but `NotAtHand`, where only what is `at_hand` may be asked, and that is not enough.
         """
         if decision.error is not None or not self._is_asked(decision.request.action):
             return None
         try:
-            found = self._decide(decision, principal, resource(), own_service)
+            found = self._decide(decision, principal, resource(), own_service, at_hand)
+        except NotAtHand:
+            raise
         except Exception as doubt:  # noqa: BLE001  the answer that stands must not fail for the one that does not
             error = f"the candidate cannot decide: {type(doubt).__name__}"
             return Decision(Outcome.IMPLICITLY_DENIED, decision.request, (), error=error)
         return None if found.outcome is decision.outcome or self._is_of_another_state(found, decision) else found
-
-    def is_warm(self, principal: Principal, wanted: Resource, action: str | None = None) -> bool:
-        """Tell whether it would be decided without touching the candidate's store."""
-        if action is not None and not self._is_asked(action):
-            return True
-        own = self._laid_over
-        return (own is None or own.known_epoch == self._store.known_epoch) and self._loader.is_warm(principal, wanted)
 
     def close(self) -> None:
         """Close the candidate's store."""
@@ -82,13 +86,18 @@ class Shadow:
         """Tell whether a change came in between, so that the difference may be its and not the candidate's."""
         return self._laid_over is not None and found.epoch != decision.epoch
 
-    def _decide(self, decision: Decision, principal: Principal, wanted: Resource, own_service: bool) -> Decision:
-        loaded = self._loader.load(principal, wanted, self._store, own_service=own_service)
+    def _decide(
+        self, decision: Decision, principal: Principal, wanted: Resource, own_service: bool, at_hand: bool
+    ) -> Decision:
+        store: Answers = self._store.at_hand if at_hand else self._store
+        loaded = self._loader.load(principal, wanted, store, own_service=own_service)
         if self._laid_over is not None and loaded.epoch != decision.epoch:
+            if at_hand:
+                raise NotAtHand
             self._store.refresh()
-            loaded = self._loader.load(principal, wanted, self._store, own_service=own_service)
+            loaded = self._loader.load(principal, wanted, store, own_service=own_service)
         if not loaded.caller.exists and decision.policy_set is not None:  # another store has other unique ids
-            loaded = self._loader.load(self._named(principal), wanted, self._store, own_service=own_service)
+            loaded = self._loader.load(self._named(principal), wanted, store, own_service=own_service)
         request = AccessRequest(
             loaded.caller.principal,
             decision.request.action,

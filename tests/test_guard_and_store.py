@@ -180,9 +180,14 @@ def test_an_unexpected_error_denies_and_is_noted_without_its_words(
 def test_a_store_that_is_due_is_not_asked_on_the_event_loop(world: World, principal: Principal, resource: str) -> None:
     """A store that hangs must not stop the requests that need none; anonymous callers could bring that about."""
     world.guard.decide(principal, "docs:Get", resource)
-    assert world.guard.is_warm(principal, resource) is (principal is ADA)
+    noted = len(world.sink.records)
+    decided = world.guard.decide_at_hand(principal, "docs:Get", resource)
+    assert decided is not None
+    assert decided.allowed is (principal is ADA)
+    assert len(world.sink.records) == noted + 1
     world.now = 1.5
-    assert world.guard.is_warm(principal, resource) is False
+    assert world.guard.decide_at_hand(principal, "docs:Get", resource) is None
+    assert len(world.sink.records) == noted + 1
 
 
 # --- a sink that fails ---

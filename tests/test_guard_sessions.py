@@ -26,9 +26,8 @@ from iam_guard import Guard, GuardMiddleware, Principal, Service, current_princi
 from iam_guard.audit.sinks import ListSink
 from iam_guard.audit.trail import Trail
 from iam_guard.authn.http import HttpRequest
-from iam_guard.authn.verify import extract
 from iam_guard.enforcement.payload import EMPTY_HASH
-from iam_guard.errors import ExpiredToken, InvalidClientTokenId, StoreUnavailable
+from iam_guard.errors import ExpiredToken, InvalidClientTokenId, NotAtHand, StoreUnavailable
 from iam_guard.model.credential import Session
 from iam_guard.model.request import Call
 from iam_guard.settings import Settings
@@ -261,9 +260,7 @@ def test_a_role_session_signs_in_while_the_store_is_away(world: World) -> None:
     request = world.request(world.role())
     away = mock.Mock(side_effect=StoreUnavailable("away"))
     with mock.patch.multiple(world.inner, access_key=away, epoch=away, principal=away):
-        credential = extract(request, max_header=9999)
-        assert world.guard.knows_credential(credential)
-        principal = world.guard.authenticate(request, payload_hash=lambda: EMPTY_HASH)
+        principal = world.guard.authenticate(request, payload_hash=lambda: EMPTY_HASH, at_hand=True)
     assert principal.arn == world.role().principal.arn
     away.assert_not_called()
 
@@ -271,12 +268,13 @@ def test_a_role_session_signs_in_while_the_store_is_away(world: World) -> None:
 def test_a_session_of_a_user_asks_for_its_key_until_that_is_remembered(world: World) -> None:
     """An event loop is told so; and so it is of a token that is not ours, for which nothing is asked."""
     request = world.request(world.user())
-    credential = extract(request, max_header=9999)
     world.guard.refresh()
-    assert not world.guard.knows_credential(credential)
-    world.guard.authenticate(request, payload_hash=lambda: EMPTY_HASH)
-    assert world.guard.knows_credential(credential)
-    assert world.guard.knows_credential(extract(request_with("nobody's"), max_header=9999))
+    with pytest.raises(NotAtHand):
+        world.guard.authenticate(request, payload_hash=lambda: EMPTY_HASH, at_hand=True)
+    known = world.guard.authenticate(request, payload_hash=lambda: EMPTY_HASH)
+    assert world.guard.authenticate(request, payload_hash=lambda: EMPTY_HASH, at_hand=True) is known
+    with pytest.raises(InvalidClientTokenId):
+        world.guard.authenticate(request_with("nobody's"), payload_hash=lambda: EMPTY_HASH, at_hand=True)
 
 
 def test_a_warm_token_is_not_decrypted_again(world: World) -> None:

@@ -116,7 +116,7 @@ def test_a_warm_decision_asks_the_store_nothing(world: World) -> None:
     assert all(world.allows(ADA) for _ in range(5))
     assert world.store.asked == []
     assert world.guard.usage()["caller"].hits == before + 5
-    assert world.guard.is_warm(ADA, DOCUMENT)
+    assert world.guard.decide_at_hand(ADA, "docs:Get", DOCUMENT) is not None
 
 
 def test_an_unknown_principal_costs_two_statements(world: World) -> None:
@@ -147,7 +147,7 @@ def test_what_was_prepared_ends_with_the_epoch(world: World) -> None:
     world.path.write_text(_seed("docs:Put"))
     assert world.allows(ADA)  # nobody looked yet
     world.guard.refresh()
-    assert not world.guard.is_warm(ADA, DOCUMENT)
+    assert world.guard.decide_at_hand(ADA, "docs:Get", DOCUMENT) is None
     assert not world.allows(ADA)
     assert world.allows(ADA, "docs:Put")
 

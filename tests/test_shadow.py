@@ -12,7 +12,7 @@ import pytest
 
 from iam_guard import Guard, open_guard
 from iam_guard.audit.reader import read
-from iam_guard.errors import ConfigurationError, SeedError, StoreUnavailable
+from iam_guard.errors import ConfigurationError, NotAtHand, SeedError, StoreUnavailable
 from iam_guard.loading import Loader
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import Resource
@@ -133,9 +133,9 @@ def test_warm_means_both(opened: Open) -> None:
     """A decision that would wait for the candidate's store must not be made in the event loop."""
     guard = opened()
     guard.decide(RITA, "docs:Get", DOCUMENT)
-    assert guard.is_warm(RITA, DOCUMENT)
-    with mock.patch.object(Shadow, "is_warm", return_value=False):
-        assert not guard.is_warm(RITA, DOCUMENT)
+    assert guard.decide_at_hand(RITA, "docs:Get", DOCUMENT) is not None
+    with mock.patch.object(Shadow, "difference", side_effect=NotAtHand):
+        assert guard.decide_at_hand(RITA, "docs:Get", DOCUMENT) is None
 
 
 def test_resource_of_the_application_is_the_same_for_both(opened: Open, tmp_path: Path) -> None:
@@ -164,16 +164,17 @@ def test_only_chosen_actions_are_decided_with_the_candidate(opened: Open, tmp_pa
         guard.decide(RITA, "docs:Get", DOCUMENT)
     guard.decide(RITA, "docs:Put", DOCUMENT)
     assert ["shadow" in each for each in recorded(tmp_path)] == [False, True]
-    with mock.patch.object(Loader, "is_warm", return_value=False):
-        assert shadow.is_warm(RITA, Resource(DOCUMENT), "docs:Get")
-        assert not shadow.is_warm(RITA, Resource(DOCUMENT), "docs:Put")
-        assert not shadow.is_warm(RITA, Resource(DOCUMENT))
+    shadow._store.refresh()
+    with mock.patch.object(shadow._store, "_last_look", None):  # a look is due, for which somebody would wait
+        assert guard.decide_at_hand(RITA, "docs:Get", DOCUMENT) is not None
+        assert guard.decide_at_hand(RITA, "docs:Put", DOCUMENT) is None
 
 
-def test_a_bracket_of_a_pattern_is_a_letter(opened: Open) -> None:
-    shadow = opened(shadow_actions=["docs:[GP]*"])._shadow
-    assert shadow is not None
-    assert shadow.is_warm(RITA, Resource(DOCUMENT), "docs:Get")
+def test_a_bracket_of_a_pattern_is_a_letter(opened: Open, tmp_path: Path) -> None:
+    guard = opened(shadow_actions=["docs:[GP]*"])
+    with mock.patch.object(Shadow, "_decide", side_effect=AssertionError):
+        guard.decide(RITA, "docs:Get", DOCUMENT)
+    assert "shadow" not in recorded(tmp_path)[-1]
 
 
 # --- a few policies laid over ------------------------------------------------------------------------------------
@@ -197,11 +198,11 @@ def test_change_file_is_laid_over_the_state_of_the_moment(opened: Open, tmp_path
     (tmp_path / "iam.yaml").write_text(SEED.replace('"docs:*"', '"docs:List"'))
     guard.refresh()
     ada = Principal.from_arn(f"arn:aws:iam::{ACME}:user/ada")
-    assert not guard.is_warm(ada, DOCUMENT)
+    assert guard.decide_at_hand(ada, "docs:Get", DOCUMENT) is None
     assert not guard.decide(ada, "docs:Get", DOCUMENT).allowed
     assert "shadow" not in recorded(tmp_path)[-1]
     guard.decide(RITA, "docs:Get", DOCUMENT)
-    assert guard.is_warm(RITA, DOCUMENT)
+    assert guard.decide_at_hand(RITA, "docs:Get", DOCUMENT) is not None
 
 
 def test_change_between_the_two_decisions_is_no_difference(opened: Open, tmp_path: Path) -> None:

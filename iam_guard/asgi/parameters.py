@@ -8,7 +8,7 @@ the parameter is what the router found. Must not live here: filling templates, c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from iam_guard.enforcement.context import path_parameters
@@ -19,16 +19,20 @@ ParameterReadings: TypeAlias = Callable[[Mapping[str, Any], str, Any], Iterable[
 """(the scope, a path parameter, what the router found) -> what those read who declare it."""
 
 
-def declared_parameters(scope: Mapping[str, Any], readings: ParameterReadings) -> Mapping[str, Any]:
+def declared_parameters(
+    scope: Mapping[str, Any], named: Collection[str] = (), *, readings: ParameterReadings
+) -> Mapping[str, Any]:
     """Give the path parameters of a call as they are declared; `readings` gives what an adapter knows of one.
 
-    One that cannot be read stays as it came: the framework refuses it, and no handler runs. Raises `InvalidInput` for
-    one that is read in two ways, since nobody knows which of them is used.
+    Those that are `named` by the function that is guarded it has already, as it reads them: where it names all, and
+    nothing else declares any, nothing is read a second time. One that cannot be read stays as it came: the framework
+    refuses it, and no handler runs. Raises `InvalidInput` for one that is read in two ways, since nobody knows which of
+    them is used.
     """
     found = path_parameters(scope)
     dependant = _dependant_of(scope)
-    if dependant is None and readings is no_readings:
-        return found  # as with Starlette's routes: nobody declares anything
+    if readings is no_readings and (dependant is None or not (dependant.dependencies or found.keys() - named)):
+        return found  # with Starlette's routes nobody declares anything
     read: dict[str, dict[str, Any]] = {name: {} for name in found}
     for name, value in _readings(dependant, found):
         read[name][text_of(value)] = value

@@ -17,7 +17,7 @@ from iam_guard.authn.http import HttpRequest
 from iam_guard.authn.verify import AnyCredential, Claim, SigV4Credential, credential_of, extract
 from iam_guard.enforcement.connection import Connection
 from iam_guard.enforcement.payload import EMPTY_HASH, TakesUnsigned, payload_of, too_large
-from iam_guard.errors import IamGuardError
+from iam_guard.errors import IamGuardError, NotAtHand
 from iam_guard.guard import Guard
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import Call
@@ -91,9 +91,10 @@ async def verified(
         unsigned_payload=body is not None and body.is_unsigned,
         chunks=None if body is None else body.chunks,
     )
-    if guard.knows_credential(credential, request, facts):
-        return authenticate()
-    return await anyio.to_thread.run_sync(authenticate)
+    try:
+        return authenticate(at_hand=True)
+    except NotAtHand:
+        return await anyio.to_thread.run_sync(authenticate)
 
 
 def _hash_of_nothing() -> str:

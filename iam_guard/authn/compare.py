@@ -11,8 +11,10 @@ import hmac
 
 def same(given: str | bytes, expected: str | bytes) -> bool:
     """Compare in constant time; text is compared as UTF-8."""
-    if isinstance(given, str):
-        given = given.encode("utf-8", "surrogatepass")
-    if isinstance(expected, str):
-        expected = expected.encode("utf-8", "surrogatepass")
-    return hmac.compare_digest(given, expected)
+    if type(given) is str and type(expected) is str and given.isascii() and expected.isascii():
+        return hmac.compare_digest(given, expected)  # as it does with bytes
+    return hmac.compare_digest(_bytes_of(given), _bytes_of(expected))
+
+
+def _bytes_of(text: str | bytes) -> bytes:
+    return text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text

@@ -16,8 +16,8 @@ from iam_guard.authn.presented import CarriedCertificate
 class HttpRequest:
     """One request without its body.
 
-    `raw_path` is percent-encoded and without the query; `query_string` is without the `?`; header names are in lower
-    case and repeated headers stand in the order of arrival, as ASGI gives them.
+    `raw_path` is percent-encoded and without the query; `query_string` is without the `?`; headers are as they came,
+    repeated ones in the order of arrival.
     """
 
     method: str
@@ -27,7 +27,7 @@ class HttpRequest:
     certificates: tuple[CarriedCertificate, ...] = field(default=(), repr=False)
     """The client certificates that came with it, from where the settings say that they count."""
     by_name: Mapping[bytes, Sequence[bytes]] = field(init=False, repr=False, compare=False)
-    """The headers again: each name with all its values."""
+    """The headers again: each name in lower case, with all its values."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class HttpRequest:
         fields["query_string"] = query_string
         fields["headers"] = headers
         fields["certificates"] = certificates
-        by_name: dict[bytes, Sequence[bytes]] = {name: (value,) for name, value in headers}
+        by_name: dict[bytes, Sequence[bytes]] = {name.lower(): (value,) for name, value in headers}
         fields["by_name"] = by_name if len(by_name) == len(headers) else _grouped(headers)
 
     def values(self, name: bytes) -> Sequence[bytes]:
@@ -56,5 +56,5 @@ def _grouped(headers: tuple[tuple[bytes, bytes], ...]) -> Mapping[bytes, Sequenc
     """Give each name with all its values, where one comes more than once."""
     by_name: dict[bytes, list[bytes]] = {}
     for name, value in headers:
-        by_name.setdefault(name, []).append(value)
+        by_name.setdefault(name.lower(), []).append(value)
     return by_name

@@ -14,6 +14,7 @@ import hashlib
 import hmac
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from iam_guard.authn.canonical import canonical_requests, named_headers
 from iam_guard.authn.compare import same
@@ -61,8 +62,15 @@ def _basic(moment: datetime) -> str:
 
 def check_coverage(request: HttpRequest, credential: SigV4Credential) -> None:
     """Refuse a signature that leaves out what it must cover, or covers what is not there."""
-    names, covered, _ = named_headers(credential.signed_headers)
-    sent = request.by_name.keys()
+    _check_names(credential.signed_headers, tuple(request.by_name))
+    if len(request.by_name[b"host"]) > 1:
+        raise IncompleteSignature("expected one header, got several", place="host")
+
+
+@lru_cache(maxsize=128)  # a client sends the same headers with most of its requests
+def _check_names(signed_headers: tuple[str, ...], in_request: tuple[bytes, ...]) -> None:
+    names, covered, _ = named_headers(signed_headers)
+    sent = frozenset(in_request)
     left_out = [name for name in sent - covered if name == b"host" or name[:6] == b"x-amz-"]
     if left_out and (must := set(left_out) - _NEED_NOT_BE_SIGNED):
         message = f"'{_title(min(must))}' must be a 'SignedHeader' in the AWS Authorization."
@@ -73,8 +81,6 @@ def check_coverage(request: HttpRequest, credential: SigV4Credential) -> None:
         raise SignatureDoesNotMatch(message, place="authorization")
     if b"host" not in covered:
         raise SignatureDoesNotMatch("'Host' must be a 'SignedHeader' in the AWS Authorization.", place="authorization")
-    if len(request.values(b"host")) > 1:
-        raise IncompleteSignature("expected one header, got several", place="host")
 
 
 def _title(name: bytes) -> str:

@@ -13,7 +13,7 @@ Must not live here: what the principal may do (`evaluation`), and its tags, grou
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import TypeAlias
@@ -39,7 +39,6 @@ from iam_guard.authn.presented import (
 from iam_guard.authn.replays import Replays
 from iam_guard.authn.temporary import OpenedTokens, ends_with_a_key, is_key_behind
 from iam_guard.errors import (
-    CredentialError,
     ExpiredToken,
     InvalidClientTokenId,
     InvalidIdentityToken,
@@ -48,6 +47,7 @@ from iam_guard.errors import (
 )
 from iam_guard.model.credential import TEMPORARY, AccessKey, ApiKey, Session
 from iam_guard.model.principal import Credential, Issued, Principal, PrincipalType
+from iam_guard.model.request import Call
 
 __all__ = [
     "AnyCredential",
@@ -55,19 +55,18 @@ __all__ = [
     "CertificateCredential",
     "ChunkedBody",
     "Claim",
+    "Door",
     "HttpRequest",
     "OpenedTokens",
     "Replays",
     "SigV4Credential",
     "TokenCredential",
-    "authenticate",
     "check_payload",
     "claim_of",
     "credential_of",
     "extract",
     "is_chunked",
     "is_unsigned",
-    "needed_record",
     "signed_service",
     "stated_payload",
 ]
@@ -77,90 +76,119 @@ _NO_SECRET = "0" * 40  # stands in for the secret of an unknown key, so that ref
 _NO_DIGEST = bytes(32)
 
 
-def authenticate(
-    request: HttpRequest,
-    *,
-    find_access_key: Callable[[str], AccessKey | None],
-    find_api_key: Callable[[str], ApiKey | None],
-    payload_hash: Callable[[], str],
-    now: datetime,
-    skew: float,
-    callers: Callers,
-    public_hosts: Sequence[str] = (),
-    max_header: int = 64 * 1024,
-    credential: AnyCredential | None = None,
-    open_session: Callable[[str], Session | None] | None = None,
-    admit_token: Callable[[TokenCredential], Principal] | None = None,
-    find_certificate_session: Callable[[CertificateCredential], Principal] | None = None,
-    region: str = "us-east-1",
-    unsigned_payload: bool = False,
-    chunks: ChunkedBody | None = None,
-    replays: Replays | None = None,
-) -> Principal:
-    """Find out who sent the request; the principal says with what in its `credential`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Door:
+    """Whom a request is let in as, by what is the same for all requests.
 
-    `payload_hash` gives the SHA-256 of the body in lower-case hexadecimal; it is called only for a
-    signature, and at most once. `now` carries a time zone, `skew` is in seconds. `callers` remembers who signed in from
-    one request to the next, and changes no answer. `credential` is what `extract` read of this very request, where it
-    was asked already. `open_session` gives what a session token says, None for one that is not ours; without
-    it no token is good. `admit_token` gives the role session of a token of an OIDC provider, or refuses it;
-    `find_certificate_session` does so for a client certificate; without them none is accepted. `region`, where the
-    guard is, must be among those that a SigV4A signature is for. `unsigned_payload` accepts a body that the signature
-    does not cover; `chunks` is the decoder of a body in chunks, which begins with the signature that has verified, and
-    without one such bodies are refused. `replays` refuses a signature that was seen before. Raises `CredentialError`,
-    `RequestTooLarge`, and whatever the functions raise.
+    `skew` is in seconds. `callers` remembers who signed in from one request to the next, and changes no answer.
+    `open_session` gives what a session token says, None for one that is not ours; without it no token is good.
+    `admit_token` gives the role session of a token of an OIDC provider, or refuses it; `find_certificate_session` does
+    so for a client certificate; without them none is accepted. `region`, where the guard is, must be among those that a
+    SigV4A signature is for. `replays` refuses a signature that was seen before.
     """
-    if credential is None:
-        credential = extract(request, max_header=max_header)
-    match credential:
-        case SigV4Credential():
-            if credential.session_token is not None and open_session is None:
-                raise InvalidClientTokenId(place="x-amz-security-token")
-            sigv4.check_time(credential, now=now, skew=skew)
-            sigv4.check_coverage(request, credential)
-            if credential.algorithm == ASYMMETRIC:
-                sigv4a.check_region(credential, region)
+
+    find_access_key: Callable[[str], AccessKey | None]
+    find_api_key: Callable[[str], ApiKey | None]
+    callers: Callers
+    skew: float
+    public_hosts: Sequence[str] = ()
+    max_header: int = 64 * 1024
+    open_session: Callable[[str], Session | None] | None = None
+    admit_token: Callable[[TokenCredential, HttpRequest, Call | None, datetime], Principal] | None = None
+    find_certificate_session: Callable[[CertificateCredential, Call | None], Principal] | None = None
+    region: str = "us-east-1"
+    replays: Replays | None = None
+
+    def authenticate(
+        self,
+        request: HttpRequest,
+        *,
+        payload_hash: Callable[[], str],
+        now: datetime,
+        call: Call | None = None,
+        credential: AnyCredential | None = None,
+        unsigned_payload: bool = False,
+        chunks: ChunkedBody | None = None,
+    ) -> Principal:
+        """Find out who sent the request; the principal says with what in its `credential`.
+
+        `payload_hash` gives the SHA-256 of the body in lower-case hexadecimal; it is called only for a signature, and
+        at most once. `now` carries a time zone. `credential` is what `extract` read of this very request, where it was
+        asked already. `unsigned_payload` accepts a body that the signature does not cover; `chunks` is the decoder of a
+        body in chunks, which begins with the signature that has verified, and without one such bodies are refused.
+        Raises `CredentialError`, `RequestTooLarge`, and whatever the functions raise.
+        """
+        if credential is None:
+            credential = extract(request, max_header=self.max_header)
+        if isinstance(credential, SigV4Credential):
+            self._check_form(request, credential, now)
             stated = stated_payload(request, credential, unsigned=unsigned_payload, chunked=chunks is not None)
-            signed_hash = stated or payload_hash()
-            signer = _signer(credential, find_access_key, open_session, now)
-            check_body = partial(_check_body, stated, payload_hash, chunks, credential) if stated else None
-            caller = _by_signature(request, credential, signer, signed_hash, check_body, callers, public_hosts, region)
-            if replays is not None and not credential.is_presigned:
-                replays.refuse_again(credential, now=now, skew=skew)
-            return caller
-        case ApiKeyCredential():
-            return _by_api_key(credential, find_api_key(credential.id), now, callers)
-        case NoCredential():
+            return self._by_signature(request, credential, stated, payload_hash, now, chunks)
+        if isinstance(credential, ApiKeyCredential):
+            return _by_api_key(credential, self.find_api_key(credential.id), now, self.callers)
+        if isinstance(credential, NoCredential):
             return _ANONYMOUS
-        case TokenCredential() if admit_token is not None:
-            return admit_token(credential)
-        case CertificateCredential() if find_certificate_session is not None:
-            return find_certificate_session(credential)
-    raise _not_accepted(credential)
+        if isinstance(credential, TokenCredential):
+            if self.admit_token is None:
+                raise InvalidIdentityToken("tokens of OIDC providers are not accepted here")
+            return self.admit_token(credential, request, call, now)
+        if self.find_certificate_session is None:
+            raise UntrustedCertificate("client certificates are not accepted")
+        return self.find_certificate_session(credential, call)
 
+    def _check_form(self, request: HttpRequest, credential: SigV4Credential, now: datetime) -> None:
+        """Refuse what no key could make good, before one is looked up."""
+        if credential.session_token is not None and self.open_session is None:
+            raise InvalidClientTokenId(place="x-amz-security-token")
+        sigv4.check_time(credential, now=now, skew=self.skew)
+        sigv4.check_coverage(request, credential)
+        if credential.algorithm == ASYMMETRIC:
+            sigv4a.check_region(credential, self.region)
 
-def _not_accepted(credential: AnyCredential) -> CredentialError:
-    if isinstance(credential, TokenCredential):
-        return InvalidIdentityToken("tokens of OIDC providers are not accepted here")
-    return UntrustedCertificate("client certificates are not accepted")
+    def _by_signature(
+        self,
+        request: HttpRequest,
+        credential: SigV4Credential,
+        stated: str | None,
+        payload_hash: Callable[[], str],
+        now: datetime,
+        chunks: ChunkedBody | None,
+    ) -> Principal:
+        record, behind = self._signer(credential, now)
+        signed_hash = stated or payload_hash()
+        scope = _scope(credential)
+        known = self.callers.get(scope, record, behind)
+        key = (known.signing_key if known else None) or _signing_key(record, credential)
+        is_good = _is_signed_with(key, request, credential, signed_hash, self.public_hosts)
+        if known and not is_good:
+            _signing_key(record, credential)  # so that the refusal takes as long as that of an unknown key
+        if record is None:
+            raise InvalidClientTokenId()
+        if not is_good:
+            raise SignatureDoesNotMatch()
+        if stated is not None:
+            _check_body(stated, payload_hash, chunks, credential, key)
+        if known is None:
+            known = Caller(record, _signed_in(record, behind, credential, self.region), key, behind)
+            self.callers.keep(scope, known)
+        if self.replays is not None and not credential.is_presigned:
+            self.replays.refuse_again(credential, now=now, skew=self.skew)
+        return known.principal
 
-
-def needed_record(
-    credential: AnyCredential, open_session: Callable[[str], Session | None]
-) -> tuple[type[AccessKey | ApiKey], str] | None:
-    """Say which record `authenticate` will look up for this credential; None where it needs none."""
-    match credential:
-        case SigV4Credential(session_token=None):
-            return AccessKey, credential.access_key_id
-        case SigV4Credential(session_token=str(token)):
-            session = open_session(token)
-            if session is None or not ends_with_a_key(session):
-                return None
-            return AccessKey, session.parent_key_id or ""
-        case ApiKeyCredential():
-            return ApiKey, credential.id
-        case _:
-            return None
+    def _signer(self, credential: SigV4Credential, now: datetime) -> _Signer:
+        if credential.session_token is None:
+            access_key = self.find_access_key(credential.access_key_id)
+            is_long_term = not credential.access_key_id.startswith(TEMPORARY)
+            return (access_key, None) if access_key is not None and access_key.active and is_long_term else _NOBODY
+        session = self.open_session(credential.session_token) if self.open_session else None
+        if session is None or not same(credential.access_key_id, session.access_key_id):
+            return _NOBODY
+        if session.expires <= now:
+            raise ExpiredToken()
+        if not ends_with_a_key(session):
+            return session, None
+        behind = self.find_access_key(session.parent_key_id or "")
+        return (session, behind) if is_key_behind(behind, session) else _NOBODY
 
 
 def signed_service(credential: AnyCredential | None) -> str | None:
@@ -173,56 +201,6 @@ _Signer: TypeAlias = tuple[AccessKey | Session | None, AccessKey | None]
 """Whose secret a signature is checked with, None for nobody's; and the key that a user's session came from."""
 
 _NOBODY: _Signer = (None, None)
-
-
-def _signer(
-    credential: SigV4Credential,
-    find_access_key: Callable[[str], AccessKey | None],
-    open_session: Callable[[str], Session | None] | None,
-    now: datetime,
-) -> _Signer:
-    if credential.session_token is None:
-        access_key = find_access_key(credential.access_key_id)
-        is_good = access_key is not None and access_key.active and not credential.access_key_id.startswith(TEMPORARY)
-        return (access_key, None) if is_good else _NOBODY
-    session = open_session(credential.session_token) if open_session else None
-    if session is None or not same(credential.access_key_id, session.access_key_id):
-        return _NOBODY
-    if session.expires <= now:
-        raise ExpiredToken()
-    if not ends_with_a_key(session):
-        return session, None
-    behind = find_access_key(session.parent_key_id or "")
-    return (session, behind) if is_key_behind(behind, session) else _NOBODY
-
-
-def _by_signature(
-    request: HttpRequest,
-    credential: SigV4Credential,
-    signer: _Signer,
-    signed_hash: str,
-    check_body: Callable[[_Key], None] | None,
-    callers: Callers,
-    public_hosts: Sequence[str],
-    region: str,
-) -> Principal:
-    record, behind = signer
-    scope = _scope(credential)
-    known = callers.get(scope, record, behind)
-    key = (known.signing_key if known else None) or _signing_key(record, credential)
-    is_good = _is_signed_with(key, request, credential, signed_hash, public_hosts)
-    if known and not is_good:
-        _signing_key(record, credential)  # so that the refusal takes as long as that of an unknown key
-    if record is None:
-        raise InvalidClientTokenId()
-    if not is_good:
-        raise SignatureDoesNotMatch()
-    if check_body is not None:
-        check_body(key)
-    if known is None:
-        known = Caller(record, _signed_in(record, behind, credential, region), key, behind)
-        callers.keep(scope, known)
-    return known.principal
 
 
 def _check_body(

@@ -121,13 +121,8 @@ def http_request(scope: Mapping[str, Any], certificates: tuple[CarriedCertificat
             unquote_to_bytes(path).decode("utf-8")
     except UnicodeDecodeError:
         raise MalformedRequest("expected a path in UTF-8", place="path") from None
-    return HttpRequest(
-        method=scope.get("method", "GET"),
-        raw_path=path,
-        query_string=scope.get("query_string", b""),
-        headers=tuple([(name.lower(), value) for name, value in scope["headers"]]),
-        certificates=certificates,
-    )
+    method, query = scope.get("method", "GET"), scope.get("query_string", b"")
+    return HttpRequest(method, path, query, tuple(scope["headers"]), certificates)
 
 
 @lru_cache(maxsize=4096)  # a caller comes again from where it came

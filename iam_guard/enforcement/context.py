@@ -6,10 +6,10 @@ parameter and a thread that runs a synchronous handler sees it too. Must not liv
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Collection, Mapping, MutableMapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from iam_guard.errors import ConfigurationError, IamGuardError, IncompleteSignature
 from iam_guard.guard import Guard
@@ -18,10 +18,14 @@ from iam_guard.model.principal import Principal
 from iam_guard.model.request import Call
 
 
-def path_parameters(scope: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Give the path parameters as the router found them."""
+def path_parameters(scope: Mapping[str, Any], named: Collection[str] = ()) -> Mapping[str, Any]:
+    """Give the path parameters as the router found them, whatever the guarded function names itself."""
     parameters: Mapping[str, Any] = scope.get("path_params") or {}
     return parameters
+
+
+ReadParameters: TypeAlias = Callable[[Mapping[str, Any], Collection[str]], Mapping[str, Any]]
+"""(the scope, what the guarded function names itself) -> the path parameters."""
 
 
 @dataclass(slots=True)
@@ -41,7 +45,7 @@ class CurrentCall:
     """Whether a route map opens the route to everybody."""
     refusal: IamGuardError | None = None
     """The latest refusal raised towards the framework, which may make a 500 of it before the middleware sees it."""
-    read_parameters: Callable[[Mapping[str, Any]], Mapping[str, Any]] = field(default=path_parameters, repr=False)
+    read_parameters: ReadParameters = field(default=path_parameters, repr=False)
     """Gives the path parameters that a guarded function does not name, as the rest of the application has them."""
 
     @property

@@ -137,10 +137,7 @@ class BoundRequirement:
             wanted = resource if type(resource) in _RESOURCE else self._checked(call, resource)
             keys = None if self._requirement.context is None else await self._awaited_keys(arguments)
             action = self._requirement.action
-            if call.guard.is_warm(call.caller, wanted, action):
-                decision = _decide(call, action, wanted, keys)
-            else:
-                decision = await anyio.to_thread.run_sync(_decide, call, action, wanted, keys)
+            decision = await _decide_async(call, action, wanted, keys)
             if decision.outcome is not Outcome.ALLOWED:
                 self._finish(decision)
         except IamGuardError as refusal:
@@ -164,7 +161,7 @@ class BoundRequirement:
                 break
         if not scope.get("path_params"):
             return arguments
-        return {**call.read_parameters(scope), **arguments}  # refuses what a dependency reads in another way
+        return {**call.read_parameters(scope, arguments), **arguments}  # refuses what a dependency reads in another way
 
     def _arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Mapping[str, Any]:
         """Name what the handler will have: given or by default, also what it takes as `**anything`."""
@@ -237,10 +234,15 @@ def decide_here(action: str, resource: str | Resource, context: Keys | None) -> 
 
 async def decide_here_async(action: str, resource: str | Resource, context: Keys | None) -> Decision:
     """Ask the guard of the current call; in a thread of its own where the store or the disk must be waited for."""
-    call = current_call()
-    if call.guard.is_warm(call.caller, resource, action):
-        return _decide(call, action, resource, context)
-    return await anyio.to_thread.run_sync(_decide, call, action, resource, context)
+    return await _decide_async(current_call(), action, resource, context)
+
+
+async def _decide_async(call: CurrentCall, action: str, resource: str | Resource, context: Keys | None) -> Decision:
+    decision = call.guard.decide_at_hand(call.caller, action, resource, context, call=call.facts)
+    if decision is None:
+        return await anyio.to_thread.run_sync(_decide, call, action, resource, context)
+    call.decisions.append(decision)
+    return decision
 
 
 def _decide(call: CurrentCall, action: str, resource: str | Resource, context: Keys | None) -> Decision:

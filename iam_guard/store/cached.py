@@ -25,13 +25,14 @@ from typing import Any, TypeVar
 
 from cachetools import LRUCache
 
-from iam_guard.errors import StoreUnavailable
+from iam_guard.errors import NotAtHand, StoreUnavailable
 from iam_guard.model.credential import AccessKey, ApiKey
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.trust import CertificateTrust
 from iam_guard.model.usage import CacheUsage
 from iam_guard.settings import Settings
 from iam_guard.store.around import StoreAround
+from iam_guard.store.at_hand import AtHand
 from iam_guard.store.concerns import Concerns
 from iam_guard.store.protocol import AccountRecord, PrincipalRecord, ResourceRecord, SourceStore, StoredPolicy
 from iam_guard.store.records import Records
@@ -69,6 +70,8 @@ class CachedStore(StoreAround):
         self._failing = False
         self._concerned: dict[str, int] = {}
         self._last_concerned = 0
+        self.at_hand = AtHand(self._epoch_at_hand, self._recall)
+        """The same answers for whoever must not wait."""
 
     # --- the Store -----------------------------------------------------------------------------------------------
 
@@ -88,12 +91,7 @@ class CachedStore(StoreAround):
 
     def principal(self, principal: Principal) -> PrincipalRecord:
         """Answer as the store behind does; callers that differ in session keys or credential only share an entry."""
-        record = self._answer("principal", principal, self._load_principal)
-        known = record.principal
-        if known.credential == principal.credential and known.session == principal.session:
-            return record
-        own = replace(known, session=principal.session, credential=principal.credential)
-        return replace(record, principal=own)
+        return self._answer("principal", principal, self._load_principal).of(principal)
 
     def _load_principal(self, principal: Principal) -> PrincipalRecord:
         """Load a principal; policies that others have too are the same objects, since there are few and long ones."""
@@ -182,6 +180,9 @@ class CachedStore(StoreAround):
     def _follow(self) -> None:
         if self._is_due():
             self._look()
+        self._require_fresh()
+
+    def _require_fresh(self) -> None:
         if self._failing and self.staleness() > self._max_staleness:
             raise StoreUnavailable("the store cannot be reached, and what is remembered of it is too old")
 
@@ -264,6 +265,33 @@ class CachedStore(StoreAround):
             return self._last_concerned  # its policies are those of a user whose unique id is not in it
         return self._concerned.get((principal.userid or "").partition(":")[0], 0)  # P-13
 
+    # --- at hand -------------------------------------------------------------------------------------------------
+
+    def _recall(self, kind: str, key: Hashable) -> Any:
+        """Give a remembered answer. Raises `NotAtHand` where the store behind would be asked, be it for its epoch."""
+        looked = self._last_look
+        if looked is None or self._failing or self._clock() - looked >= self._poll_every:
+            self._follow_at_hand()
+        with self._lock:
+            answer = self._remembered(self._rooms[kind], key)
+        if answer is ABSENT:
+            raise NotAtHand
+        return answer
+
+    def _epoch_at_hand(self) -> int:
+        looked, epoch = self._last_look, self._epoch
+        if looked is None or self._failing or self._clock() - looked >= self._poll_every:
+            self._follow_at_hand()
+        if epoch is None:
+            raise NotAtHand
+        return epoch
+
+    def _follow_at_hand(self) -> None:
+        """Go on with what is remembered while the store fails and another thread waits for it; otherwise it is due."""
+        if not self.is_at_rest():
+            raise NotAtHand
+        self._require_fresh()
+
     # --- answering -----------------------------------------------------------------------------------------------
 
     def _answer(self, kind: str, key: K, load: Callable[[K], A]) -> A:
@@ -272,13 +300,8 @@ class CachedStore(StoreAround):
             self._follow()
         room = self._rooms[kind]
         with self._lock:
-            remembered = answer = room.get(key)
-            if answer is not ABSENT and getattr(answer, "epoch", None) != self._epoch:
-                answer = self._up_to_date(answer)
+            answer = self._remembered(room, key)
             if answer is not ABSENT:
-                room.hits += 1
-                if answer is not remembered:
-                    room.put(key, answer)
                 return answer  # type: ignore[no-any-return]
             room.misses += 1
             generation = self._generation
@@ -289,6 +312,19 @@ class CachedStore(StoreAround):
         if leads:
             self._load(flight, (generation, kind, key), lambda: load(key))
         return flight.result()  # type: ignore[no-any-return]
+
+    def _remembered(self, room: Room, key: Hashable) -> Any:
+        """Give the answer that is here and holds at the present epoch, else `ABSENT`; the lock is held."""
+        answer = remembered = room.get(key)
+        if answer is not ABSENT:
+            if getattr(answer, "epoch", None) != self._epoch:
+                answer = self._up_to_date(answer)
+                if answer is ABSENT:
+                    return ABSENT
+                if answer is not remembered:
+                    room.put(key, answer)
+            room.hits += 1
+        return answer
 
     def _load(self, flight: Future[Any], name: tuple[int, str, Hashable], load: Callable[[], A]) -> None:
         """Put a question to the store, for all who wait for its answer."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from iam_guard.model.credential import AccessKey, ApiKey, Session
@@ -70,6 +70,13 @@ class PrincipalRecord:
     identity: tuple[StoredPolicy, ...] = ()
     boundary: StoredPolicy | None = None
 
+    def of(self, caller: Principal) -> PrincipalRecord:
+        """Give it for a caller of the same identity, with that caller's own session keys and credential."""
+        known = self.principal
+        if known.credential == caller.credential and known.session == caller.session:
+            return self
+        return replace(self, principal=replace(known, session=caller.session, credential=caller.credential))
+
 
 @dataclass(frozen=True, slots=True)
 class ResourceRecord:
@@ -82,8 +89,8 @@ class ResourceRecord:
     policy: StoredPolicy | None = None
 
 
-class Store(Protocol):
-    """The narrow protocol; a cache is a Store around a Store."""
+class Answers(Protocol):
+    """What signing in by a key and deciding ask for."""
 
     def epoch(self) -> int:
         """Give the current epoch; every write raises it."""
@@ -103,6 +110,10 @@ class Store(Protocol):
     def account(self, account_id: str) -> AccountRecord: ...
 
     def resource(self, arn: str) -> ResourceRecord: ...
+
+
+class Store(Answers, Protocol):
+    """The narrow protocol; a cache is a Store around a Store."""
 
     def certificate_trust(self) -> CertificateTrust:
         """Give whom client certificates are trusted for, of all accounts."""

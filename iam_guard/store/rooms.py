@@ -48,11 +48,15 @@ class Room:
 
     def get(self, key: Hashable) -> Any:
         """Give an answer, which is now the one that was asked for last; the lock is held."""
-        for answers in (self._known, self._unknown):
-            if key in answers:
-                answers.move_to_end(key)
-                return answers[key]
-        return ABSENT
+        answers = self._known
+        found = answers.get(key, ABSENT)
+        if found is ABSENT:
+            answers = self._unknown
+            found = answers.get(key, ABSENT)
+            if found is ABSENT:
+                return ABSENT
+        answers.move_to_end(key)
+        return found
 
     def put(self, key: Hashable, answer: object) -> None:
         is_known = _is_known(answer)

@@ -84,11 +84,11 @@ def watching_calls(
     note_decision: Callable[[CurrentCall, Decision], None], note_app: Callable[[Any], None]
 ) -> Iterator[None]:
     """Tell `note_decision` of every decision of a guard in a call to an application, `note_app` of the application."""
-    decide, serve = Guard.decide, GuardMiddleware.__call__
+    noted, serve = Guard._noted, GuardMiddleware.__call__
 
-    @wraps(decide)
-    def watched_decide(self: Guard, *args: Any, **kwargs: Any) -> Decision:
-        decision = decide(self, *args, **kwargs)
+    @wraps(noted)
+    def watched_noted(self: Guard, *args: Any, **kwargs: Any) -> Decision:
+        decision = noted(self, *args, **kwargs)
         try:
             call = current_call()
         except ConfigurationError:
@@ -102,10 +102,10 @@ def watching_calls(
             note_app(scope.get("app", self.app))
         return serve(self, scope, receive, send)
 
-    Guard.decide = watched_decide  # type: ignore[method-assign]
+    Guard._noted = watched_noted  # type: ignore[method-assign]
     GuardMiddleware.__call__ = watched_serve  # type: ignore[method-assign, assignment]
     try:
         yield
     finally:
-        Guard.decide = decide  # type: ignore[method-assign]
+        Guard._noted = noted  # type: ignore[method-assign]
         GuardMiddleware.__call__ = serve  # type: ignore[method-assign]

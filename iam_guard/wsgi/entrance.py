@@ -94,22 +94,22 @@ class Passage:
         self._content.put_into(environ)
         return True
 
-    def is_warm(self) -> bool:
-        """Tell whether `enter` would answer without touching the store, or anybody else."""
-        credential = self._credential
-        return credential is not None and self._guard.knows_credential(credential, self._request, self.facts)
+    def enter(self, *, at_hand: bool = False) -> CurrentCall:
+        """Find out who calls; give the call to be served. Raises what `Guard.authenticate` raises.
 
-    def enter(self) -> CurrentCall:
-        """Find out who calls; give the call to be served. Raises what `Guard.authenticate` raises."""
+        With `at_hand` that is `NotAtHand` where the store or anybody else would have to be waited for.
+        """
         content = self._content
-        self._call = CurrentCall(self._guard, self._principal(content), self.facts, self._scope)
+        self._call = CurrentCall(self._guard, self._principal(content, at_hand), self.facts, self._scope)
         self._call.has_unsigned_payload = content is not None and content.is_unsigned
         return self._call
 
-    def _principal(self, content: Content | None) -> Principal:
+    def _principal(self, content: Content | None, at_hand: bool) -> Principal:
         if self._request is None:
             raise ConfigurationError("nobody has read the request yet")
-        authenticate = partial(self._guard.authenticate, self._request, call=self.facts, credential=self._credential)
+        authenticate = partial(
+            self._guard.authenticate, self._request, call=self.facts, credential=self._credential, at_hand=at_hand
+        )
         if content is None:
             return authenticate(payload_hash=lambda: EMPTY_HASH)
         return authenticate(payload_hash=content.hash, unsigned_payload=content.is_unsigned, chunks=content.chunks)

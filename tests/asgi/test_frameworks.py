@@ -123,20 +123,20 @@ def dependant(*inner: Any, **read: Any) -> Any:
 
 def test_a_parameter_is_what_those_read_who_declare_it() -> None:
     scope = {"path_params": {"a": "07", "b": "07"}, "route": SimpleNamespace(dependant=dependant(dependant(a=int)))}
-    assert declared_parameters(scope, no_readings) == {"a": 7, "b": "07"}
-    assert declared_parameters(scope, lambda scope, name, value: [7] if name == "b" else []) == {"a": 7, "b": 7}
+    assert declared_parameters(scope, readings=no_readings) == {"a": 7, "b": "07"}
+    assert declared_parameters(scope, readings=lambda _, name, value: [7] if name == "b" else []) == {"a": 7, "b": 7}
     included = {"effective_route_context": SimpleNamespace(dependant=dependant(b=int))}
-    assert declared_parameters({**scope, "fastapi": included}, no_readings) == {"a": "07", "b": 7}
+    assert declared_parameters({**scope, "fastapi": included}, readings=no_readings) == {"a": "07", "b": 7}
     scope["path_params"] = {"a": "x"}
-    assert declared_parameters(scope, no_readings) == {"a": "x"}
-    assert declared_parameters({}, no_readings) == {}
+    assert declared_parameters(scope, readings=no_readings) == {"a": "x"}
+    assert declared_parameters({}, readings=no_readings) == {}
 
 
 def test_a_parameter_that_is_read_in_two_ways_is_refused() -> None:
     route = SimpleNamespace(dependant=dependant(dependant(a=str), a=int))
-    assert declared_parameters({"path_params": {"a": "7"}, "route": route}, no_readings)
+    assert declared_parameters({"path_params": {"a": "7"}, "route": route}, readings=no_readings)
     with pytest.raises(InvalidInput, match="one way"):
-        declared_parameters({"path_params": {"a": "07"}, "route": route}, no_readings)
+        declared_parameters({"path_params": {"a": "07"}, "route": route}, readings=no_readings)
 
 
 def test_what_answers_is_found_where_frameworks_name_it() -> None:

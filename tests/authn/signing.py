@@ -23,7 +23,7 @@ from botocore.credentials import Credentials
 
 from iam_guard.authn import api_key as keys_of
 from iam_guard.authn.callers import Callers
-from iam_guard.authn.verify import ChunkedBody, HttpRequest, Replays, authenticate
+from iam_guard.authn.verify import ChunkedBody, Door, HttpRequest, Replays
 from iam_guard.model.credential import AccessKey, ApiKey, Session
 from iam_guard.model.principal import Principal
 
@@ -148,21 +148,22 @@ def authenticated(
     replays: Replays | None = None,
 ) -> Principal:
     """Knock at the door with a store of one access key and one API key."""
-    return authenticate(
-        received.request,
+    return Door(
         find_access_key=lambda wanted: access_key if access_key and access_key.id == wanted else None,
         find_api_key=lambda wanted: api_key if api_key and api_key.id == wanted else None,
-        payload_hash=lambda: hashlib.sha256(received.body).hexdigest(),
-        now=now,
         skew=300,
         callers=Callers() if callers is None else callers,
         public_hosts=public_hosts,
         max_header=max_header,
         open_session=open_session,
         region=region,
+        replays=replays,
+    ).authenticate(
+        received.request,
+        payload_hash=lambda: hashlib.sha256(received.body).hexdigest(),
+        now=now,
         unsigned_payload=unsigned_payload,
         chunks=chunks,
-        replays=replays,
     )
 
 

@@ -24,7 +24,7 @@ from iam_guard.authn.presented import (
     SigV4Credential,
     TokenCredential,
 )
-from iam_guard.authn.verify import AnyCredential, Callers, authenticate, claim_of, credential_of, extract
+from iam_guard.authn.verify import AnyCredential, Callers, Door, claim_of, credential_of, extract
 from iam_guard.errors import CredentialError, IncompleteSignature
 from iam_guard.model.principal import PrincipalType
 from tests.authn.authorities import NOW, authority, make
@@ -125,14 +125,15 @@ def test_twice_the_same_is_refused(kind: str) -> None:
 
 def who(*given: Given) -> Any:
     """Sign in where no key and no certificate is known."""
-    return authenticate(
-        request_of(*given),
+    return Door(
         find_access_key=lambda _: None,
         find_api_key=lambda _: None,
-        payload_hash=lambda: "0" * 64,
-        now=NOW,
         skew=300,
         callers=Callers(),
+    ).authenticate(
+        request_of(*given),
+        payload_hash=lambda: "0" * 64,
+        now=NOW,
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 from iam_guard.authn.callers import Callers
 from iam_guard.authn.compare import same
 from iam_guard.authn.http import HttpRequest
-from iam_guard.authn.verify import authenticate
+from iam_guard.authn.verify import Door
 from iam_guard.errors import (
     CredentialError,
     ExpiredToken,
@@ -221,14 +221,15 @@ def test_nothing_is_looked_up_for_a_request_that_cannot_be_good(changed: dict[st
     """Form, time and coverage are checked before the store and the body are touched."""
     received = send(sign(**changed))  # type: ignore[arg-type]
     with pytest.raises(CredentialError):
-        authenticate(
-            received.request,
+        Door(
             find_access_key=refuse,
             find_api_key=refuse,
-            payload_hash=refuse,  # type: ignore[arg-type]
-            now=NOW,
             skew=300,
             callers=Callers(),
+        ).authenticate(
+            received.request,
+            payload_hash=refuse,  # type: ignore[arg-type]
+            now=NOW,
         )
 
 
@@ -254,14 +255,15 @@ def _times_asked(request: HttpRequest) -> int:
         return EMPTY_HASH
 
     with suppress(CredentialError):
-        authenticate(
-            request,
+        Door(
             find_access_key=lambda _: ACCESS_KEY,
             find_api_key=lambda _: API_KEY,
-            payload_hash=payload_hash,
-            now=NOW,
             skew=300,
             callers=Callers(),
+        ).authenticate(
+            request,
+            payload_hash=payload_hash,
+            now=NOW,
         )
     return len(asked)
 
@@ -282,12 +284,13 @@ def test_trouble_in_the_store_is_not_taken_for_a_bad_credential() -> None:
         raise StoreUnavailable("the store cannot be reached")
 
     with pytest.raises(StoreUnavailable):
-        authenticate(
-            send(sign()).request,
+        Door(
             find_access_key=unreachable,
             find_api_key=unreachable,
-            payload_hash=lambda: EMPTY_HASH,
-            now=NOW,
             skew=300,
             callers=Callers(),
+        ).authenticate(
+            send(sign()).request,
+            payload_hash=lambda: EMPTY_HASH,
+            now=NOW,
         )

@@ -21,7 +21,7 @@ from django.http import HttpRequest, HttpResponse
 from iam_guard import IamGuardError
 from iam_guard.enforcement.context import CurrentCall, current_call, serving
 from iam_guard.enforcement.refusal import Refusal
-from iam_guard.errors import ConfigurationError
+from iam_guard.errors import ConfigurationError, NotAtHand
 from iam_guard.model.principal import PrincipalType
 from iam_guard.wsgi.entrance import Entrance, Passage
 from iam_guard.wsgi.environ import scope_of
@@ -84,8 +84,10 @@ class GuardMiddleware:
         response = None
         try:
             _read(request, passage)
-            is_warm = passage.is_warm()
-            call = passage.enter() if is_warm else await sync_to_async(passage.enter, thread_sensitive=False)()
+            try:
+                call = passage.enter(at_hand=True)
+            except NotAtHand:
+                call = await sync_to_async(passage.enter, thread_sensitive=False)()
             _know(request, call)
             with serving(call):
                 response = await self._get_response(request)

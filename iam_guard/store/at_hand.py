@@ -1,0 +1,30 @@
+"""What a store that remembers has at hand: it gives an answer at once, or none.
+
+For whoever must not wait, as an event loop must not: the question is put here first, and where the store behind would
+have to be asked, `NotAtHand` says so before anything has happened. Must not live here: remembering (`cached`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from functools import partial
+from typing import Any
+
+from iam_guard.model.credential import AccessKey, ApiKey
+from iam_guard.model.principal import Principal
+from iam_guard.store.protocol import AccountRecord, PrincipalRecord, ResourceRecord
+
+
+class AtHand:
+    """The answers that are in memory; every one of these raises `NotAtHand` where there is none."""
+
+    def __init__(self, epoch: Callable[[], int], recall: Callable[[str, Hashable], Any]) -> None:
+        self.epoch = epoch
+        self.access_key: Callable[[str], AccessKey | None] = partial(recall, "access_key")
+        self.api_key: Callable[[str], ApiKey | None] = partial(recall, "api_key")
+        self.account: Callable[[str], AccountRecord] = partial(recall, "account")
+        self.resource: Callable[[str], ResourceRecord] = partial(recall, "resource")
+        self._principal: Callable[[Principal], PrincipalRecord] = partial(recall, "principal")
+
+    def principal(self, principal: Principal) -> PrincipalRecord:
+        return self._principal(principal).of(principal)
