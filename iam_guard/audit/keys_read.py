@@ -27,6 +27,7 @@ MAX_LETTERS = 8192
 MAX_KEPT = 4096
 """Keys whose names are kept written."""
 
+_WITHHELD = '"withheld":true', 0
 _ONLY_BY_NAME = frozenset({"aws:referer"})
 """Keys that no pattern reaches: a page's address may carry what opens it."""
 
@@ -46,13 +47,15 @@ class ListedKeys:
         values, letters = MAX_VALUES, MAX_LETTERS
         for key, value in tuple(read.items()):  # at once: another thread may put the same question again
             name, is_listed = self._known.get(key) or self._learn(key)
+            told, count = _WITHHELD
             if value is None:
-                piece = f'{{"key":{name},"missing":true}}'
-            elif value is UNREADABLE or not is_listed or (count := _count(value)) > values or _is_long(value):
-                piece = f'{{"key":{name},"withheld":true}}'
-            else:
-                piece = f'{{"key":{name},{_value(value)}}}'
-                values -= count
+                told = '"missing":true'
+            elif value is not UNREADABLE and is_listed:
+                told, count = _told(value)
+                if count > values:
+                    told, count = _WITHHELD
+            values -= count
+            piece = f'{{"key":{name},{told}}}'
             letters -= len(piece)
             if letters < 0 or len(pieces) == MAX_KEYS:
                 break
@@ -69,15 +72,10 @@ class ListedKeys:
         return found
 
 
-def _count(value: Value) -> int:
-    return 1 if isinstance(value, str) else len(value)
-
-
-def _is_long(value: Value) -> bool:
-    return (len(value) if isinstance(value, str) else sum(map(len, value))) > MAX_LENGTH
-
-
-def _value(value: Value) -> str:
+def _told(value: Value) -> tuple[str, int]:
+    """Write a value as a member, and count the values in it."""
     if isinstance(value, str):
-        return f'"value":{encode_basestring_ascii(value)}'
-    return f'"values":[{",".join(map(encode_basestring_ascii, value))}]'
+        return (f'"value":{encode_basestring_ascii(value)}', 1) if len(value) <= MAX_LENGTH else _WITHHELD
+    if sum(map(len, value)) > MAX_LENGTH:
+        return _WITHHELD
+    return f'"values":[{",".join(map(encode_basestring_ascii, value))}]', len(value)
