@@ -50,9 +50,12 @@ def no_readings(scope: Mapping[str, Any], name: str, value: Any) -> Iterable[Any
 
 def _dependant_of(scope: Mapping[str, Any]) -> Any:
     """Find what FastAPI knows of a route's parameters: of the included route, else of the route itself."""
-    context = (scope.get("fastapi") or {}).get("effective_route_context")
-    declared = None if context is None else getattr(context, "dependant", None)
-    return declared or getattr(scope.get("route"), "dependant", None)
+    told = scope.get("fastapi")
+    if told:
+        declared = getattr(told.get("effective_route_context"), "dependant", None)
+        if declared:
+            return declared
+    return getattr(scope.get("route"), "dependant", None)
 
 
 def _readings(dependant: Any, found: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -156,7 +156,9 @@ class BoundRequirement:
         scope: Mapping[str, Any] = call.scope
         for value in arguments.values():
             found = getattr(value, "scope", None)  # the handler's own request: what it reads its parameters from
-            if found is not None and (type(found) is dict or isinstance(found, Mapping)) and _is_routed(found):
+            if found is None:
+                continue
+            if found is call.scope or ((type(found) is dict or isinstance(found, Mapping)) and _is_routed(found)):
                 scope = found
                 break
         if not scope.get("path_params"):
