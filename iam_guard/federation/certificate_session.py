@@ -17,14 +17,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Final, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from cachetools import LRUCache
 
 from iam_guard.authn.certificate import TrustedAuthorities, VerifiedCertificate
 from iam_guard.authn.certificate_names import certificate_tags, common_name, session_name
 from iam_guard.authn.presented import CertificateCredential
-from iam_guard.errors import InvalidInput, UntrustedCertificate
+from iam_guard.errors import InvalidInput, NotAtHand, UntrustedCertificate
 from iam_guard.federation.role_session import Proved, Question, Role, admit, find_role, session_principal
 from iam_guard.model.context import Given
 from iam_guard.model.decision import Decision
@@ -32,8 +32,6 @@ from iam_guard.model.principal import Credential, Issued, Principal
 from iam_guard.model.request import Call
 from iam_guard.model.trust import ROLES_ANYWHERE, CertificateProfile, CertificateTrust, TrustAnchor
 from iam_guard.store.cached import CachedStore
-
-CERTIFICATE_TRUST: Final = "certificate_trust"
 
 _Key: TypeAlias = tuple[str, str | None, str | None]
 """The certificate's fingerprint, the role that is asked for, the caller's address (a trust policy may name it)."""
@@ -80,9 +78,11 @@ class CertificateSessions:
 
     def is_warm(self, credential: CertificateCredential, call: Call | None) -> bool:
         """Tell whether `principal` would answer without touching the store."""
-        if not self._store.holds(CERTIFICATE_TRUST, ""):
+        try:
+            trust = self._store.at_hand.certificate_trust()
+        except NotAtHand:
             return False
-        return self._remembered(_key(credential, call), self._store.certificate_trust(), self._clock()) is not None
+        return self._remembered(_key(credential, call), trust, self._clock()) is not None
 
     def principal(self, credential: CertificateCredential, call: Call | None) -> Principal:
         """Give the session of a certificate.

@@ -12,6 +12,7 @@ from typing import Any
 
 from iam_guard.model.credential import AccessKey, ApiKey
 from iam_guard.model.principal import Principal
+from iam_guard.model.trust import CertificateTrust
 from iam_guard.store.protocol import AccountRecord, PrincipalRecord, ResourceRecord
 
 
@@ -24,6 +25,7 @@ class AtHand:
         self.api_key: Callable[[str], ApiKey | None] = partial(recall, "api_key")
         self.account: Callable[[str], AccountRecord] = partial(recall, "account")
         self.resource: Callable[[str], ResourceRecord] = partial(recall, "resource")
+        self.certificate_trust: Callable[[], CertificateTrust] = partial(recall, "certificate_trust", "")
         self._principal: Callable[[Principal], PrincipalRecord] = partial(recall, "principal")
 
     def principal(self, principal: Principal) -> PrincipalRecord:

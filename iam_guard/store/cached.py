@@ -41,7 +41,7 @@ from iam_guard.store.rooms import ABSENT, Room
 logger = logging.getLogger("iam_guard.store")
 
 KINDS = ("access_key", "api_key", "principal", "account", "resource", "certificate_trust")
-"""What `holds` can be asked about; each has room of its own."""
+"""What is remembered; each has room of its own."""
 
 _MOST_CONCERNED = 1_000
 """Identities that changes may have concerned before everything is forgotten instead."""
@@ -130,19 +130,6 @@ class CachedStore(StoreAround):
         self._inner.close()
 
     # --- what a cache can tell besides ---------------------------------------------------------------------------
-
-    def holds(self, kind: str, key: Hashable) -> bool:
-        """Tell whether the answer would come from memory, so that an event loop may ask for it."""
-        return self.is_at_rest() and self.remembers(kind, key)
-
-    def remembers(self, kind: str, key: Hashable) -> bool:
-        """Tell whether an answer is here that holds at the epoch of the last look, however old that look is."""
-        room = self._rooms.get(kind)
-        answer = ABSENT if room is None else room.peek(key)  # asked for each request; a look needs no lock
-        if answer is ABSENT:
-            return False
-        epoch = getattr(answer, "epoch", None)
-        return epoch is None or epoch == self._epoch or self._up_to_date(answer) is not ABSENT
 
     def is_at_rest(self) -> bool:
         """Tell whether a question would be answered without a look at the epoch behind."""

@@ -41,11 +41,6 @@ class Room:
         entries = len(self._known) + len(self._unknown)
         return CacheUsage(entries, self._most_known + self._most_unknown, self.hits, self.misses)
 
-    def peek(self, key: Hashable) -> Any:
-        """Give an answer, and leave it where it stands among the others."""
-        found = self._known.get(key, ABSENT)
-        return self._unknown.get(key, ABSENT) if found is ABSENT else found
-
     def get(self, key: Hashable) -> Any:
         """Give an answer, which is now the one that was asked for last; the lock is held."""
         answers = self._known

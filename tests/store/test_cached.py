@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from iam_guard.errors import StoreUnavailable
+from iam_guard.errors import NotAtHand, StoreUnavailable
 from iam_guard.model.credential import AccessKey, ApiKey
 from iam_guard.model.principal import Principal
 from iam_guard.settings import Settings
@@ -270,25 +270,40 @@ def test_nobody_waits_for_a_store_that_hangs(cached: CachedStore, inner: Scripte
     thread = threading.Thread(target=lambda: cached.account("1"))
     thread.start()
     assert started.wait(5)
-    assert cached.holds("account", "1")
+    assert holds(cached, "account", "1")
     assert cached.account("1").exists
     release.set()
     thread.join()
 
 
-def test_holds(cached: CachedStore, inner: Scripted, clock: Clock) -> None:
-    """`holds` tells whether an answer needs no look at the store, without looking itself."""
-    assert not cached.holds("account", "1")
+def holds(cached: CachedStore, kind: str, key: object) -> bool:
+    """Tell whether an answer is at hand."""
+    try:
+        getattr(cached.at_hand, kind)(key)
+    except NotAtHand:
+        return False
+    return True
+
+
+def test_what_is_at_hand(cached: CachedStore, inner: Scripted, clock: Clock) -> None:
+    """It is what needs no look at the store, and finding that out is no look either."""
+    with pytest.raises(NotAtHand):
+        cached.at_hand.epoch()
+    assert not holds(cached, "account", "1")
     assert inner.asked == []
     cached.account("1")
     cached.principal(ALICE)
-    assert cached.holds("account", "1")
-    assert cached.holds("principal", ALICE)
-    assert not cached.holds("account", "2")
-    assert not cached.holds("resource", "1")
-    assert not cached.holds("nonsense", "1")
+    assert holds(cached, "account", "1")
+    assert holds(cached, "principal", ALICE)
+    assert not holds(cached, "account", "2")
+    assert not holds(cached, "resource", "1")
+    assert cached.at_hand.epoch() == cached.epoch()
+    inner.asked.clear()
     clock.now += 1
-    assert not cached.holds("account", "1")
+    assert not holds(cached, "account", "1")
+    with pytest.raises(NotAtHand):
+        cached.at_hand.epoch()
+    assert inner.asked == []
 
 
 def test_rooms_are_bounded(cached: CachedStore, inner: Scripted) -> None:
@@ -297,11 +312,11 @@ def test_rooms_are_bounded(cached: CachedStore, inner: Scripted) -> None:
     inner.unknown = {f"x{number}" for number in range(100)}
     for name in inner.unknown:
         cached.account(name)
-    assert cached.holds("account", "1")
-    assert sum(cached.holds("account", name) for name in inner.unknown) == 2
+    assert holds(cached, "account", "1")
+    assert sum(holds(cached, "account", name) for name in inner.unknown) == 2
     for number in range(100):
         cached.account(f"y{number}")
-    assert sum(cached.holds("account", f"y{number}") for number in range(100)) == 20
+    assert sum(holds(cached, "account", f"y{number}") for number in range(100)) == 20
 
 
 def test_smallest_cache() -> None:
