@@ -26,6 +26,7 @@ from iam_guard.model.principal import PrincipalType
 from iam_guard.wsgi.entrance import Entrance, Passage
 from iam_guard.wsgi.environ import scope_of
 from iam_guard_django.options import entrance_for, options
+from iam_guard_django.permissions import ASKED
 from iam_guard_django.views import endpoint_of
 
 __all__ = ["GuardMiddleware"]
@@ -101,7 +102,7 @@ class GuardMiddleware:
         if match is None:
             call.matched(None, {})
         else:
-            call.matched(endpoint_of(match.func, match.view_name, request.method or "", self._options), match.kwargs)
+            call.matched(self._answering(request, call, response), match.kwargs)
         passage.leave(response.status_code)
         response[_REQUEST_ID] = passage.request_id
         if response.streaming and getattr(response, "file_to_stream", None) is None:
@@ -110,6 +111,16 @@ class GuardMiddleware:
                 _parts_async(passage, call, parts) if response.is_async else _parts(passage, call, parts)
             )
         return response
+
+    def _answering(self, request: HttpRequest, call: CurrentCall, response: HttpResponse) -> Any:
+        """Give what answered a request that Django has matched; what a permission has asked for stands in for it."""
+        match = request.resolver_match
+        if call.decisions:
+            return match.func
+        served = (getattr(response, "renderer_context", None) or {}).get("view")
+        with serving(call):
+            found = endpoint_of(match.func, match.view_name, request.method or "", self._options, served)
+        return call.scope.get(ASKED, found)
 
 
 def _scope_of(request: HttpRequest) -> dict[str, Any]:

@@ -25,10 +25,12 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from iam_guard import Principal, current_principal
+from iam_guard.enforcement.context import current_call
 from iam_guard.enforcement.endpoints import guards_of, name_of
 from iam_guard.enforcement.refusal import REALM
 from iam_guard.errors import UndecidedEndpoint
 from iam_guard.model.principal import PrincipalType
+from iam_guard_django.permissions import ASKED
 from iam_guard_django.views import is_of_framework
 
 __all__ = ["GuardAuthentication", "GuardPermission", "PrincipalUser"]
@@ -93,6 +95,7 @@ class GuardPermission(BasePermission):  # type: ignore[misc]  # REST framework h
         name = action or ("get" if is_get else method)
         ask = self.iam_guard_of(type(view), name)
         if ask is not None:
+            current_call().scope[ASKED] = ask
             ask(**view.kwargs)
         elif not guards_of(getattr(view, name, None)):
             raise UndecidedEndpoint(f"nothing says what `{name_of(type(view))}.{name}` requires, and it is not public")

@@ -6,31 +6,45 @@ A view counts as it was matched, never by its path. Must not live here: serving 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any, Final
 
 from django.conf import settings
+from django.core import checks
 from django.core.checks import CheckMessage, Error
 from django.core.handlers.base import BaseHandler
 from django.urls import URLPattern, get_resolver
 
 from iam_guard import public
 from iam_guard.enforcement.endpoints import Endpoint, endpoint_row, guards_of, name_of
+from iam_guard.enforcement.requirement import MARK
 from iam_guard.errors import ConfigurationError
 from iam_guard_django.options import Options, options
+from iam_guard_django.permissions import PermissionsUntold, permissions_of
 
 MIDDLEWARE: Final = "iam_guard_django.GuardMiddleware"
 _FRAMEWORKS: Final = ("django.views.generic.base", "rest_framework.views")
 """Where `options` of a class comes from when the project has not written its own."""
+_UNTOLD: Final = "only a request tells"
 
 
-def endpoint_of(view: Any, view_name: str | None, method: str, chosen: Options) -> Any:
-    """Give what answers a request that Django has matched: the view, or the method of its class."""
+def endpoint_of(view: Any, view_name: str | None, method: str, chosen: Options, served: Any = None) -> Any:
+    """Give what answers a request that Django has matched: the view, or the method of its class.
+
+    `served` is the instance of REST framework that has answered, where one did.
+    """
     if chosen.is_public(view_name):
         return _open_to_everybody
     view_class = _class_of(view)
     if view_class is None or guards_of(view):
         return view
-    return _handler_of(view, view_class, method.lower())
+    name, handler = _handler_of(view, view_class, method.lower())
+    if handler in (None, _methods_that_there_are):
+        return handler
+    try:
+        return _guard_of(view, view_class, method.lower(), name, served) or handler
+    except PermissionsUntold:
+        return handler  # nobody is let out on a guess
 
 
 def inventory(urlconf: Any = None) -> list[Endpoint]:
@@ -59,12 +73,18 @@ def check_views(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     if MIDDLEWARE not in settings.MIDDLEWARE:
         hint = f"Add `{MIDDLEWARE}` to MIDDLEWARE."
         found.append(Error("no guard is before the views", hint=hint, id="iam_guard.E002"))
-    hint = "Decorate it with `requires` or `public`, or name it in IAM_GUARD['public_views']."
-    return found + [
-        Error(f"the view {each} is neither guarded nor public", hint=hint, id="iam_guard.E003")
-        for each in endpoints
-        if not each.is_guarded
-    ]
+    return found + [message for each in endpoints if (message := _complaint(each)) is not None]
+
+
+def _complaint(endpoint: Endpoint) -> CheckMessage | None:
+    if not endpoint.is_guarded:
+        hint = "Decorate it with `requires` or `public`, or name it in IAM_GUARD['public_views']."
+        return Error(f"the view {endpoint} is neither guarded nor public", hint=hint, id="iam_guard.E003")
+    untold = next((each for each in endpoint.guards if each.startswith(_UNTOLD)), None)
+    if untold is None:
+        return None
+    hint = "Without a guard it answers 500. Let `get_permissions` depend on the action or the method only."
+    return checks.Warning(f"the view {endpoint} may be guarded: {untold}", hint=hint, id="iam_guard.W004")
 
 
 def _walk(patterns: Iterable[Any], prefix: str, spaces: tuple[str, ...], chosen: Options) -> Iterator[Endpoint]:
@@ -85,9 +105,10 @@ def _rows(view: Any, path: str, view_name: str | None, chosen: Options) -> Itera
         return
     actions = getattr(view, "actions", None)
     for method in view_class.http_method_names if actions is None else (*actions, "options"):
-        handler = _handler_of(view, view_class, method)
+        name, handler = _handler_of(view, view_class, method)
         if handler not in (None, _methods_that_there_are):
-            yield endpoint_row(path, (method.upper(),), f"{name_of(view_class)}.{method}", handler)
+            guarding = _guarding(view, view_class, method, name, handler)
+            yield endpoint_row(path, (method.upper(),), f"{name_of(view_class)}.{method}", guarding)
 
 
 def _class_of(view: Any) -> Any:
@@ -95,24 +116,45 @@ def _class_of(view: Any) -> Any:
     return getattr(view, "view_class", None) or getattr(view, "cls", None)
 
 
-def _handler_of(view: Any, view_class: Any, method: str) -> Any:
-    """Give the method of a class that takes an HTTP method, or what guards it by the class; None without one."""
+def _handler_of(view: Any, view_class: Any, method: str) -> tuple[str, Any]:
+    """Give the method of a class that takes an HTTP method, and its name; None without one."""
     actions = getattr(view, "actions", None) or {}
     name = actions.get(method, method)
     if name == "head" and not hasattr(view_class, name):
         name = actions.get("get", "get")
     handler = getattr(view_class, name, None)
-    if name == "options" and is_of_framework(handler):
-        return _methods_that_there_are
-    chosen = getattr(view, "initkwargs", {})  # those of an `@action` replace the class's
-    permissions = chosen.get("permission_classes", getattr(view_class, "permission_classes", ()))
+    return name, _methods_that_there_are if name == "options" and is_of_framework(handler) else handler
+
+
+def _guard_of(view: Any, view_class: Any, method: str, name: str, served: Any = None) -> Any:
+    """Give what guards a method by a permission of REST framework; None without. Raises `PermissionsUntold`."""
+    permissions = permissions_of(view, view_class, method, served)
     guard_of = next((found for each in permissions if (found := getattr(each, "iam_guard_of", None))), None)
-    return handler if handler is None or guard_of is None else guard_of(view_class, name) or handler
+    return None if guard_of is None else guard_of(view_class, name)
+
+
+def _guarding(view: Any, view_class: Any, method: str, name: str, handler: Any) -> Any:
+    """Give what guards a method for the inventory; where only a request tells, something that says so.
+
+    A permission of ours asks for what `iam_requires` says: of a method that is not named there no request tells more.
+    """
+    try:
+        return _guard_of(view, view_class, method, name) or handler
+    except PermissionsUntold as untold:
+        if guards_of(handler) or name not in getattr(view_class, "iam_requires", {}):
+            return handler
+        marked = partial(_told_by_a_request)
+        setattr(marked, MARK, f"{_UNTOLD}: {untold}")
+        return marked
 
 
 def is_of_framework(options: Any) -> bool:
     """Tell whether what answers OPTIONS is a framework's own, and not the project's."""
     return getattr(options, "__module__", None) in _FRAMEWORKS
+
+
+def _told_by_a_request() -> None:
+    """Stand for a method of which nobody can tell before a request whether a permission guards it."""
 
 
 @public

@@ -1,0 +1,223 @@
+"""Views of REST framework that choose their permissions in `get_permissions()`: what is told, and what comes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import pytest
+
+from tests.integrations.contract import needed
+
+needed("django", "rest_framework", "iam_guard_django")
+
+from tests.integrations.django_project import project  # noqa: E402  REST framework reads settings as it is imported
+
+# isort: split
+
+from django.core.checks import run_checks  # noqa: E402
+from django.test import Client, override_settings  # noqa: E402
+from django.urls import path  # noqa: E402
+from iam_guard_django.rest_framework import GuardAuthentication, GuardPermission  # noqa: E402
+from iam_guard_django.views import inventory  # noqa: E402
+from rest_framework.decorators import action  # noqa: E402
+from rest_framework.permissions import AllowAny, IsAuthenticated  # noqa: E402
+from rest_framework.request import Request  # noqa: E402
+from rest_framework.response import Response  # noqa: E402
+from rest_framework.routers import SimpleRouter  # noqa: E402
+from rest_framework.views import APIView  # noqa: E402
+from rest_framework.viewsets import ViewSet  # noqa: E402
+
+from iam_guard import Guard, Resource, public  # noqa: E402
+from tests.conftest import ADA, RITA, Sign  # noqa: E402
+from tests.integrations.application import SECRET, docs  # noqa: E402
+
+GET = "docs:GetDocument on load()"
+
+
+def load(pk: str) -> Resource | None:
+    return None if pk == "missing" else Resource(f"arn:aws:docs:us-east-1:111122223333:document/{pk}")
+
+
+class ByAction(ViewSet):
+    """Guards each action but `destroy`; `list` is public by what is required, `count` has permissions of its own."""
+
+    authentication_classes: ClassVar = [GuardAuthentication]
+    permission_classes: ClassVar = [IsAuthenticated]
+    iam_requires: ClassVar = {
+        "list": public,
+        "retrieve": docs.requires("GetDocument", resource=load),
+        "destroy": docs.requires("DeleteDocument", resource=load),
+        "count": docs.requires("GetDocuments"),
+        "options": docs.requires("PutDocument"),
+    }
+
+    def get_permissions(self) -> list[Any]:
+        if self.action == "destroy":
+            return [AllowAny()]
+        if self.action == "count":
+            return super().get_permissions()  # type: ignore[no-any-return]
+        return [GuardPermission()]
+
+    def list(self, request: Request) -> Response:
+        return Response("listed")
+
+    def retrieve(self, request: Request, pk: str) -> Response:
+        return Response({"document": pk})
+
+    def destroy(self, request: Request, pk: str) -> Response:
+        return Response(SECRET, status=410)
+
+    @action(detail=False, permission_classes=[GuardPermission])
+    def count(self, request: Request) -> Response:
+        return Response(7)
+
+    def options(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return Response("options")
+
+
+class ByMethod(APIView):
+    authentication_classes: ClassVar = [GuardAuthentication]
+    iam_requires: ClassVar = {each: docs.requires("GetDocument", resource=load) for each in ("get", "put")}
+
+    def get_permissions(self) -> list[Any]:
+        if self.request and self.request.method in ("GET", "HEAD", "OPTIONS"):
+            return [GuardPermission()]
+        return []
+
+    def get(self, request: Request, pk: str) -> Response:
+        return Response({"document": pk})
+
+    def put(self, request: Request, pk: str) -> Response:
+        return Response(SECRET)
+
+
+class ByCaller(APIView):
+    """Guards strangers only: before a request nobody knows who that will be."""
+
+    authentication_classes: ClassVar = [GuardAuthentication]
+    iam_requires: ClassVar = {"get": docs.requires("GetDocument", resource=load)}
+
+    def get_permissions(self) -> list[Any]:
+        if getattr(self.request.user, "username", "") == "ada":
+            return []
+        return [IsAuthenticated(), GuardPermission()]
+
+    def get(self, request: Request, pk: str) -> Response:
+        return Response(SECRET, status=200 if pk == "7" else 410)
+
+    def post(self, request: Request, pk: str) -> Response:
+        return Response(SECRET)
+
+    @docs.requires("GetDocument", resource=load)
+    def put(self, request: Request, pk: str) -> Response:
+        return Response({"document": pk})
+
+
+class ByParameter(ByCaller):
+    def get_permissions(self) -> list[Any]:
+        return [GuardPermission()] if self.kwargs.get("pk") != "8" else []
+
+
+class Raising(ByCaller):
+    def get_permissions(self) -> list[Any]:
+        raise KeyError(SECRET)
+
+
+router = SimpleRouter()
+router.register("by-action", ByAction, basename="by-action")
+urlpatterns = [
+    *router.urls,
+    path("by-method/<pk>", ByMethod.as_view()),
+    path("by-caller/<pk>", ByCaller.as_view()),
+    path("by-parameter/<pk>", ByParameter.as_view()),
+    path("raising/<pk>", Raising.as_view()),
+]
+
+
+@pytest.fixture
+def client(guard: Guard) -> Iterator[Client]:
+    with project(guard, ROOT_URLCONF=__name__), override_settings(REST_FRAMEWORK={"UNAUTHENTICATED_USER": None}):
+        yield Client(raise_request_exception=False)
+
+
+def ask(client: Client, sign: Sign, target: str, key: tuple[str, str] = RITA, method: str = "GET") -> Any:
+    return client.generic(method, target, headers=sign(key, method, target))
+
+
+def rows_of(name: str) -> dict[str, tuple[str, ...]]:
+    """Give the guards of a view's methods."""
+    found = {f"{each.methods[0]} {each.path}": each.guards for each in inventory() if name in each.path}
+    return {row: guards for row, guards in found.items() if not row.startswith("HEAD")}
+
+
+def test_each_action_has_its_own_permissions(client: Client) -> None:
+    """As REST framework will ask it, with the action that the method has; those of an `@action` count too."""
+    assert rows_of("by-action") == {
+        "GET /^by-action/$": ("public",),
+        "OPTIONS /^by-action/$": ("docs:PutDocument on *",),
+        "GET /^by-action/(?P<pk>[^/.]+)/$": (GET,),
+        "DELETE /^by-action/(?P<pk>[^/.]+)/$": (),
+        "OPTIONS /^by-action/(?P<pk>[^/.]+)/$": ("docs:PutDocument on *",),
+        "GET /^by-action/count/$": ("docs:GetDocuments on *",),
+        "OPTIONS /^by-action/count/$": ("docs:PutDocument on *",),
+    }
+
+
+def test_each_action_is_asked_for(client: Client, sign: Sign) -> None:
+    """Also where nothing was decided: what is public, what is not there, what comes before the guard."""
+    assert client.get("/by-action/").json() == "listed"
+    assert ask(client, sign, "/by-action/7/").json() == {"document": "7"}
+    assert ask(client, sign, "/by-action/missing/").status_code == 404
+    assert client.get("/by-action/missing/").status_code == 401
+    assert client.get("/by-action/7/", headers={"accept": "image/png"}).status_code == 406
+    assert ask(client, sign, "/by-action/count/").json() == 7
+    assert ask(client, sign, "/by-action/7/", RITA, "OPTIONS").status_code == 403
+
+
+def test_action_without_a_guard_gives_nothing_away(client: Client, sign: Sign) -> None:
+    """What the class or `iam_requires` says is asked by nobody there."""
+    answer = ask(client, sign, "/by-action/7/", ADA, "DELETE")
+    assert (answer.status_code, SECRET in answer.text) == (500, False)
+
+
+def test_method_of_the_request_may_choose(client: Client, sign: Sign) -> None:
+    assert rows_of("by-method") == {"GET /by-method/<pk>": (GET,), "PUT /by-method/<pk>": ()}
+    assert ask(client, sign, "/by-method/7", RITA, "HEAD").status_code == 200
+    assert ask(client, sign, "/by-method/7", ADA, "PUT").status_code == 500
+
+
+@pytest.mark.parametrize(
+    ("name", "looks_at"),
+    [
+        ("by-caller", "`get_permissions` looks at `request.user`"),
+        ("by-parameter", "`get_permissions` looks at `kwargs`"),
+        ("raising", "`get_permissions` raises KeyError"),
+    ],
+)
+def test_what_only_a_request_tells_is_said(client: Client, name: str, looks_at: str) -> None:
+    """Of what is decorated, or has nothing to be asked for, no request tells more."""
+    assert rows_of(name) == {
+        f"GET /{name}/<pk>": (f"only a request tells: {looks_at}",),
+        f"POST /{name}/<pk>": (),
+        f"PUT /{name}/<pk>": (GET,),
+    }
+
+
+def test_check_warns_of_what_only_a_request_tells(client: Client) -> None:
+    found = {str(each.msg).partition(" (")[0]: each.id for each in run_checks()}
+    assert found["the view GET /by-caller/<pk>"] == "iam_guard.W004"
+    assert found["the view POST /by-caller/<pk>"] == "iam_guard.E003"
+    assert "the view PUT /by-caller/<pk>" not in found
+
+
+def test_request_tells_whether_there_is_a_guard(client: Client, sign: Sign) -> None:
+    """With one it is asked, also where another permission refuses before it; without one nothing leaves at all."""
+    assert ask(client, sign, "/by-caller/7").status_code == 200
+    assert client.get("/by-caller/7").status_code == 401
+    for target in ("/by-caller/7", "/by-caller/8"):
+        answer = ask(client, sign, target, ADA)
+        assert (answer.status_code, SECRET in answer.text) == (500, False)
+    assert ask(client, sign, "/by-parameter/missing").status_code == 404
+    answer = ask(client, sign, "/by-parameter/8")
+    assert (answer.status_code, SECRET in answer.text) == (500, False)
