@@ -14,22 +14,23 @@ well; what neither has is refused before it runs. Must not live here: signing in
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from iam_guard import Principal, current_principal
-from iam_guard.enforcement.context import current_call
+from iam_guard import Decision, Guard, IamGuardError, Principal, Resource, current_principal
+from iam_guard.enforcement.context import current_call, serving
 from iam_guard.enforcement.endpoints import guards_of, name_of
 from iam_guard.enforcement.refusal import REALM
 from iam_guard.errors import UndecidedEndpoint
 from iam_guard.model.principal import PrincipalType
+from iam_guard.model.request import Call
 from iam_guard_django.permissions import ASKED
 from iam_guard_django.views import is_of_framework
 
@@ -94,12 +95,37 @@ class GuardPermission(BasePermission):  # type: ignore[misc]  # REST framework h
         action = None if is_options else getattr(view, "action", None)  # which REST framework calls `metadata` there
         name = action or ("get" if is_get else method)
         ask = self.iam_guard_of(type(view), name)
+        if request.method != request._request.method:  # for a form of a page say: nobody has called that method
+            return bool(guards_of(getattr(view, name, None))) if ask is None else _would_let(ask, view.kwargs)
         if ask is not None:
             current_call().scope[ASKED] = ask
             ask(**view.kwargs)
         elif not guards_of(getattr(view, name, None)):
             raise UndecidedEndpoint(f"nothing says what `{name_of(type(view))}.{name}` requires, and it is not public")
         return True
+
+
+def _would_let(ask: Callable[..., None], parameters: Mapping[str, Any]) -> bool:
+    """Ask whether a method would be allowed, aside of the call that is being handled and without an attempt."""
+    call = current_call()
+    aside = replace(call, guard=cast("Guard", _Questions(call.guard)), decisions=[], refusal=None)
+    with serving(aside):
+        try:
+            ask(**parameters)
+        except IamGuardError:
+            return False
+    return True
+
+
+class _Questions:
+    """A guard whose decisions are answers: noted as asked about, and as no attempt."""
+
+    def __init__(self, guard: Guard) -> None:
+        self.settings = guard.settings
+        self._guard = guard
+
+    def decide(self, caller: Principal, action: str, resource: str | Resource, *context: Any, call: Call) -> Decision:
+        return self._guard.ask(caller, [(action, resource)], *context, call=call)[0]
 
 
 @lru_cache(maxsize=1024)  # a view is declared once and asks with every request
