@@ -2,11 +2,13 @@
 
 Strategy. Each route hands its requests on to an ASGI application of its own, after it has matched and has put its
 parameters into the scope. That is where the guard is put, once, before the first request: so nothing here compares
-paths, and what the handler gets is what was decided about. FastAPI builds routes anew for each inclusion of a router;
-these are what is guarded then. What is mounted twice is one application with one set of routes, so each mount says in
-the scope which template led through it, and the row is that of the way the request took. A route that comes later has
-no guard, and its answer is a 500 like that of any endpoint that nobody decided about. Must not live here: the map
-(`enforcement/route_map`), the inventory (`routes`).
+paths, and what the handler gets is what was decided about. Litestar's routes hand on to nothing, but ask the guards of
+the handler that they have chosen, before its dependencies and before the body is read: there it is the first of them,
+and the scope says by which of the handler's templates the request came. FastAPI builds routes anew for each inclusion
+of a router; these are what is guarded then. What is mounted twice is one application with one set of routes, so each
+mount says in the scope which template led through it, and the row is that of the way the request took. A route that
+comes later has no guard, and its answer is a 500 like that of any endpoint that nobody decided about. Must not live
+here: the map (`enforcement/route_map`), the inventory (`routes`).
 """
 
 from __future__ import annotations
@@ -15,11 +17,11 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapp
 from typing import Any, Final, NamedTuple
 
 from iam_guard.asgi.body import Receive
-from iam_guard.asgi.routes import routes_of
+from iam_guard.asgi.routes import handlers_of, is_mount_of_routes, methods_of, routes_of
 from iam_guard.enforcement.context import current_call
 from iam_guard.enforcement.endpoints import own_mark
 from iam_guard.enforcement.requirement import MARK, BoundRequirement, Requirement
-from iam_guard.enforcement.route_map import WEBSOCKET, RouteMap
+from iam_guard.enforcement.route_map import ANY, BY_MAP, WEBSOCKET, RouteMap, template_of
 from iam_guard.errors import ConfigurationError
 
 Scope = MutableMapping[str, Any]
@@ -32,7 +34,10 @@ _TEMPLATE: Final = "iam_guard.template"
 
 
 class _Found(NamedTuple):
-    """A route that leads to an endpoint, or to something mounted; both paths are templates."""
+    """A route (with Litestar, one of its handlers) that leads to an endpoint, or to something mounted.
+
+    Both paths are templates.
+    """
 
     route: Any
     before: str
@@ -46,7 +51,11 @@ def put_guards(app: Any, routes: RouteMap) -> None:
 
     Raises `ConfigurationError` for a row whose route hands nothing on, so that nothing can stand before its handler.
     """
-    for route, before, path, leads_on in _found(routes_of(app), ""):
+    for found in _found(routes_of(app), ""):
+        route, before, path, leads_on = found
+        if hasattr(route, "resolve_guards"):
+            _put_before_handler(found, routes)
+            continue
         if getattr(route, "app", None) is None:
             if not leads_on and routes.has_row_of(before + path):
                 message = f"nothing can be put before the handler of `{before + path}`: guard it where it is declared"
@@ -56,9 +65,22 @@ def put_guards(app: Any, routes: RouteMap) -> None:
             if not isinstance(route.app, _Mounted):
                 route.app = _Mounted(route.app, path)
             continue
-        if not (isinstance(route.app, _Mapped) and route.app.route_map is routes):
+        if not (isinstance(route.app, _Mapped) and route.app.row.route_map is routes):
             route.app = _Mapped(route.app, routes, path)
-        route.app.ways.add(before)
+        route.app.row.ways.add(before)
+
+
+def _put_before_handler(found: _Found, routes: RouteMap) -> None:
+    """Stand before a handler of Litestar, which keeps the list of its guards once it is registered."""
+    guards = found.route.resolve_guards()
+    ours = next((each for each in guards if isinstance(each, _MappedHandler) and each.route_map is routes), None)
+    if ours is None:
+        ours = _MappedHandler(routes)
+        guards.insert(0, ours)
+        if ours not in found.route.resolve_guards():
+            message = f"nothing can be put before the handler of `{found.before + found.path}`"
+            raise ConfigurationError(message, place="routes")
+    ours.take(found)
 
 
 class _Mounted:
@@ -73,29 +95,25 @@ class _Mounted:
         await self.app(scope, receive, send)
 
 
-class _Mapped:
-    """What stands before one route; `ways` are the templates by which a request may come to it."""
+class _Row:
+    """What the map says before one route; `ways` are the templates by which a request may come to it."""
 
-    def __init__(self, app: App, routes: RouteMap, path: str) -> None:
-        self.app = app
+    def __init__(self, routes: RouteMap, path: str) -> None:
         self.route_map = routes
+        self.path = path
         self.ways: set[str] = set()
-        self._path = path
         self._bound: dict[Requirement, BoundRequirement] = {}
-        mark = own_mark(app)
-        if mark is not None:
-            setattr(self, MARK, mark)  # it stands in for what is mounted, which may have a guard of its own
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def decide(self, scope: Scope) -> None:
+        """Decide about the route by the way that the request took; a route without a row is left to others."""
         method = WEBSOCKET if scope["type"] == "websocket" else scope["method"].upper()
-        mark = self.route_map.mark(method, self._way(scope.get(_TEMPLATE, "")) + self._path or "/")
+        mark = self.route_map.mark(method, self._way(scope.get(_TEMPLATE, "")) + self.path or "/")
         if isinstance(mark, Requirement):
             bound = self._bound.get(mark) or self._bound.setdefault(mark, mark.bind(_nothing))
             current_call().scope = scope
             await bound.enforce_async((), {})
         elif mark is not None:
             current_call().is_public = True
-        await self.app(scope, receive, send)
 
     def _way(self, before: str) -> str:
         """Find the way that a request took; what is guarded may be mounted itself, so more may stand before it."""
@@ -103,8 +121,60 @@ class _Mapped:
             return next(iter(self.ways))  # nothing mounted was guarded yet as it came by: the first request in a mount
         fitting = [each for each in self.ways if before.endswith(each)]
         if not fitting:
-            raise ConfigurationError(f"a request came to `{self._path}` by a way that is not known", place="routes")
+            raise ConfigurationError(f"a request came to `{self.path}` by a way that is not known", place="routes")
         return max(fitting, key=len)
+
+
+class _Mapped:
+    """What stands before one route."""
+
+    def __init__(self, app: App, routes: RouteMap, path: str) -> None:
+        self.app = app
+        self.row = _Row(routes, path)
+        mark = own_mark(app)
+        if mark is not None:
+            setattr(self, MARK, mark)  # it stands in for what is mounted, which may have a guard of its own
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.row.decide(scope)
+        await self.app(scope, receive, send)
+
+
+class _MappedHandler:
+    """What stands before one handler of Litestar, as the first of its guards; a handler may have several routes."""
+
+    def __init__(self, routes: RouteMap) -> None:
+        self.route_map = routes
+        self._rows: dict[str, _Row] = {}
+        self._mounts: set[str] = set()
+        self._is_whole = True
+
+    def take(self, found: _Found) -> None:
+        """Stand before a route of the handler. Raises `ConfigurationError` for mounts that cannot be told apart."""
+        if getattr(found.route, "is_mount", False):
+            self._mounts.add(found.path)
+            has_rows = any(self.route_map.has_row_under(found.before + each) for each in self._mounts)
+            if len(self._mounts) > 1 and has_rows:  # of a mount the scope says no template
+                message = f"one mount has the paths {', '.join(sorted(self._mounts))}: give each a handler of its own"
+                raise ConfigurationError(message, place="routes")
+        if found.leads_on:
+            return
+        self._rows.setdefault(template_of(found.path), _Row(self.route_map, found.path)).ways.add(found.before)
+        methods = methods_of(found.route) or (ANY,)
+        self._is_whole &= all(self.route_map.mark(each, found.before + found.path) is not None for each in methods)
+        # What stands between the middleware and the guards, a limit of the rate say, may refuse for a guarded handler.
+        setattr(self, MARK, BY_MAP if self._is_whole else None)
+
+    async def __call__(self, connection: Any, handler: Any) -> None:
+        scope = connection.scope
+        template = next(iter(self._mounts)) if self._mounts else scope.get("path_template", "")
+        if not self._rows:
+            scope[_TEMPLATE] = scope.get(_TEMPLATE, "") + template.rstrip("/")
+            return
+        row = self._rows.get(template_of(template))
+        if row is None:
+            raise ConfigurationError(f"a request came by `{template}`, which the map does not know", place="routes")
+        await row.decide(scope)
 
 
 def _nothing() -> None:
@@ -119,6 +189,13 @@ def _found(routes: Iterable[Any], before: str) -> Iterator[_Found]:
 
 
 def _one(route: Any, before: str) -> Iterator[_Found]:
+    handlers = handlers_of(route)
+    for each in handlers:
+        behind = routes_of(each.fn) if is_mount_of_routes(each) else []
+        yield _Found(each, before, route.path, leads_on=bool(behind))
+        yield from _found(behind, before + route.path.rstrip("/"))
+    if handlers:
+        return
     path, app = getattr(route, "path", None) or "", getattr(route, "app", None)
     inside = [] if getattr(route, "endpoint", None) is not None else getattr(route, "routes", None) or routes_of(app)
     yield _Found(route, before, path, leads_on=bool(inside))

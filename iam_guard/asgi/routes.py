@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from iam_guard.enforcement.endpoints import Endpoint, endpoint_row, mark_of, name_of, own_mark
 from iam_guard.enforcement.requirement import OWN_GUARD, PUBLIC
-from iam_guard.enforcement.route_map import RouteMap
+from iam_guard.enforcement.route_map import BY_MAP, RouteMap
 from iam_guard.model.catalogue import Catalogue
 
 _METHODS = ("get", "head", "post", "put", "patch", "delete", "options", "query")
@@ -151,7 +151,7 @@ def _walk(routes: Iterable[Any], prefix: str) -> Iterator[Endpoint]:
         path = prefix + (getattr(route, "path", None) or "")
         endpoint = getattr(route, "endpoint", None)
         contexts = getattr(route, "effective_route_contexts", None)  # FastAPI keeps an included router as a node
-        handlers = getattr(route, "route_handlers", None) or _alone(getattr(route, "route_handler", None))
+        handlers = handlers_of(route)
         group = getattr(route, "original_route", route)
         if endpoint is not None:
             yield from _endpoints(route, path, endpoint)
@@ -167,21 +167,34 @@ def _walk(routes: Iterable[Any], prefix: str) -> Iterator[Endpoint]:
             yield from _mounted(route, path)
 
 
-def _alone(handler: Any) -> list[Any]:
-    return [] if handler is None else [handler]
+def handlers_of(route: Any) -> Sequence[Any]:
+    """List the handlers of a route of Litestar; none of what is no such route. What is mounted stands in one too."""
+    handler = getattr(route, "route_handler", None)
+    return getattr(route, "route_handlers", None) or ([] if handler is None else [handler])
+
+
+def methods_of(handler: Any) -> tuple[str, ...]:
+    """List the methods of a handler of Litestar; none of what takes whatever comes."""
+    if hasattr(handler, "resolve_websocket_class"):
+        return ("WEBSOCKET",)
+    return tuple(sorted(str(getattr(each, "value", each)) for each in getattr(handler, "http_methods", ())))
+
+
+def is_mount_of_routes(handler: Any) -> bool:
+    """Tell whether a handler of Litestar leads on to an application that has routes, and no guard of its own."""
+    return getattr(handler, "is_mount", False) and bool(routes_of(handler.fn)) and own_mark(handler.fn) is None
 
 
 def _handlers(handlers: Iterable[Any], path: str) -> Iterator[Endpoint]:
-    """The handlers of one path of Litestar; what is mounted there stands in a handler too."""
+    """The handlers of one path of Litestar."""
     for handler in handlers:
-        methods = tuple(sorted(str(getattr(each, "value", each)) for each in getattr(handler, "http_methods", ())))
         endpoint = handler.fn
-        if not methods and getattr(handler, "is_mount", False) and routes_of(endpoint) and own_mark(endpoint) is None:
-            yield from _walk(routes_of(endpoint), path)
+        if is_mount_of_routes(handler):
+            yield from _walk(routes_of(endpoint), path.rstrip("/"))
             continue
-        is_socket = hasattr(handler, "resolve_websocket_class")
         name = name_of(getattr(endpoint, "func", endpoint))
-        yield endpoint_row(path, methods or ("WEBSOCKET",) * is_socket, name, endpoint, *_guarding(handler))
+        guards = [each for each in _guarding(handler) if own_mark(each) != BY_MAP]  # which the map adds itself
+        yield endpoint_row(path, methods_of(handler), name, endpoint, *guards)
 
 
 def _mounted(route: Any, path: str) -> Iterator[Endpoint]:

@@ -83,11 +83,17 @@ def _map_of(app: Any) -> RouteMap | None:
     """Find the map of the middleware that stands before the application, or will."""
     if isinstance(app, GuardMiddleware):
         return app.route_map
-    for each in getattr(app, "user_middleware", ()):
-        if each.cls is GuardMiddleware:
+    for each in (*getattr(app, "user_middleware", ()), *_of_litestar(app)):
+        if GuardMiddleware in (getattr(each, "cls", None), getattr(each, "middleware", None)):
             found: RouteMap | None = each.kwargs.get("routes")
             return found
     return None
+
+
+def _of_litestar(app: Any) -> list[Any]:
+    """List the middlewares of an application of Litestar; of others the name is a method."""
+    found = getattr(app, "middleware", None)
+    return found if isinstance(found, list) else []
 
 
 def _is_factory(found: Any) -> bool:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import lru_cache
 from typing import TypeAlias
 
@@ -28,6 +29,8 @@ ANY = "ANY"
 """In the place of a method: every one that has no row of its own. Of what is mounted as a whole there is no other."""
 WEBSOCKET = "WEBSOCKET"
 """In the place of a method."""
+BY_MAP = "by the map"
+"""The mark of what a map has put before a handler."""
 
 _METHOD = re.compile(r"[A-Z][A-Z-]{0,19}")
 _CONVERTOR = re.compile(r"\{([^{}:]+):[^{}]*\}")
@@ -98,6 +101,11 @@ class RouteMap:
         template = template_of(path)
         return any(each == template for _, each in self._rows)
 
+    def has_row_under(self, path: str) -> bool:
+        """Tell whether some row is about what is mounted at a template, or about something in it."""
+        template = template_of(path).rstrip("/")
+        return any(each == template or each.startswith(f"{template}/") for _, each in self._rows)
+
     def joined(self, inventory: Iterable[Endpoint]) -> list[Endpoint]:
         """Give the inventory with what the rows add to it; methods that are guarded otherwise become endpoints apart.
 
@@ -122,14 +130,17 @@ class RouteMap:
         self._rows[method, template] = mark
 
     def _join(self, endpoint: Endpoint) -> list[Endpoint]:
-        methods: dict[tuple[str, ...], list[str]] = {}
+        methods: dict[Mark | None, list[str]] = {}
         for method in endpoint.methods or (ANY,):
-            mark = self.mark(method, endpoint.path)
-            added = () if mark is None else (f"{mark}, by the map",)
-            methods.setdefault(added, []).append(method)
+            methods.setdefault(self.mark(method, endpoint.path), []).append(method)
         return [
-            Endpoint(endpoint.path, tuple(those) if endpoint.methods else (), endpoint.name, (*endpoint.guards, *added))
-            for added, those in methods.items()
+            replace(
+                endpoint,
+                methods=tuple(those) if endpoint.methods else (),
+                guards=endpoint.guards if mark is None else (*endpoint.guards, f"{mark}, {BY_MAP}"),
+                requirements=(*endpoint.requirements, *([mark] if isinstance(mark, Requirement) else ())),
+            )
+            for mark, those in methods.items()
         ]
 
 

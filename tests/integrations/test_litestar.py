@@ -1,4 +1,4 @@
-"""Litestar holds the contract twice, by decorators and by guards; its OpenAPI document says what guards what."""
+"""Litestar holds the contract thrice, by decorators, by guards and by a map before handlers as they came."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from litestar.params import FromPath  # noqa: E402
 from litestar.response import Response, Stream  # noqa: E402
 from litestar.testing import TestClient  # noqa: E402
 
-from iam_guard import Guard, current_principal, public  # noqa: E402
+from iam_guard import Guard, RouteMap, current_principal, public  # noqa: E402
 from tests.integrations.application import (  # noqa: E402
     ARN,
     ORIGIN,
@@ -152,13 +152,14 @@ def who_sync(document_id: FromPath[str]) -> dict[str, str]:
     return answer(document_id)
 
 
-def finished(guard: Guard | None, handlers: list[Any], mounted: Litestar) -> Litestar:
+def finished(guard: Guard | None, handlers: list[Any], mounted: Litestar, routes: RouteMap | None = None) -> Litestar:
     """Put the guard in front, and CORS in front of that."""
     mount = asgi("/mounted", is_mount=True, copy_scope=False)(mounted)
+    opened = [] if routes is not None else [health, by_hand]
     return Litestar(
-        [health, forgotten, forgotten_socket, by_hand, mount, *handlers],
+        [forgotten, forgotten_socket, mount, *opened, *handlers],
         dependencies={"caller": Provide(caller)},
-        plugins=[] if guard is None else [GuardPlugin(guard, check_routes=False)],
+        plugins=[] if guard is None else [GuardPlugin(guard, check_routes=False, routes=routes)],
         cors_config=CORSConfig(allow_origins=[ORIGIN]),
     )
 
@@ -274,3 +275,85 @@ def by_guards(guard: Guard | None) -> Litestar:
 
 class TestByGuards(Contract):
     adapter = Adapter(by_guards, through_litestar, serving, lacks=LACKS, base=BASE)
+
+
+# --- by a map --------------------------------------------------------------------------------------------------------
+
+
+class UntouchedDocuments(Controller):
+    path = "/class/{document_id:str}"
+
+    @get()
+    async def read(self, document_id: FromPath[str]) -> dict[str, str]:
+        return answer(document_id)
+
+    @put()
+    async def write(self, document_id: FromPath[str]) -> dict[str, str]:
+        return answer(document_id)
+
+
+async def health_as_it_came() -> str:
+    return "ok"
+
+
+async def by_hand_as_it_came(document_id: FromPath[str]) -> dict[str, str]:
+    docs.authorize("PutDocument", ARN + document_id)
+    return answer(document_id)
+
+
+def the_map() -> RouteMap:
+    """Say of each route what the decorators say; a template is that of the application, with its mounts."""
+    routes = RouteMap(services=[docs])
+    for name in ("documents", "raising", "streams", "background", "who", "who-sync", "class", "mounted/documents"):
+        routes.requires("GET", f"/{name}/{{document_id}}", "docs:GetDocument", resource=DOCUMENT)
+    for method, path in (
+        ("PUT", "/documents/{document_id}"),
+        ("PUT", "/class/{document_id}"),
+        ("POST", "/uploads/{document_id}"),
+    ):
+        routes.requires(method, path, "docs:PutDocument", resource=DOCUMENT)
+    for path in ("/watch/{document_id:str}", "/mounted/watch/{document_id}"):
+        routes.requires("WEBSOCKET", path, "docs:GetDocument", resource=DOCUMENT)
+    routes.requires("DELETE", "/documents/{document_id}", "docs:DeleteDocument", resource=DOCUMENT, conceal=True)
+    routes.requires("GET", "/files/{path:path}", "docs:GetDocument", resource="file{path}")
+    routes.requires("GET", "/shared/{document_id}", "docs:GetDocument", resource=load_document)
+    routes.public("GET", "/health")
+    routes.public("GET", "/by-hand/{document_id}")
+    return routes
+
+
+def by_map(guard: Guard | None) -> Litestar:
+    """Guard handlers as they came; half of them are in nested routers, and some in what is mounted."""
+    mounted = Litestar(
+        [get("/documents/{document_id:str}")(get_document), websocket("/watch/{document_id:str}")(watch), forgotten],
+        dependencies={"caller": Provide(caller)},
+        openapi_config=None,
+    )
+    nested = [
+        get("/shared/{document_id:str}")(get_shared),
+        get("/raising/{document_id:str}")(raising),
+        post("/uploads/{document_id:str}", status_code=200)(upload),
+        get("/streams/{document_id:str}")(stream),
+        get("/background/{document_id:str}")(background),
+        get("/who/{document_id:str}")(who),
+        get("/who-sync/{document_id:str}", sync_to_thread=True)(who_sync),
+    ]
+    handlers = [
+        get("/health", media_type="text/plain")(health_as_it_came),
+        get("/by-hand/{document_id:str}")(by_hand_as_it_came),
+        get("/documents/{document_id:str}")(get_document),
+        put("/documents/{document_id:str}", sync_to_thread=True)(put_document),
+        delete("/documents/{document_id:str}")(delete_document),
+        get("/files/{path:path}")(get_file),
+        websocket("/watch/{document_id:str}")(watch),
+        UntouchedDocuments,
+        Router("/", route_handlers=[Router("/", route_handlers=nested)]),
+    ]
+    return finished(guard, handlers, mounted, the_map())
+
+
+class TestByMap(Contract):
+    adapter = Adapter(by_map, through_litestar, serving, lacks=LACKS, base=BASE)
+
+    def test_a_missing_middleware_lets_nobody_in(self) -> None:
+        """Not so with a map: it is the middleware that has it, and handlers as they came know nothing of a guard."""

@@ -29,7 +29,7 @@ from starlette.responses import PlainTextResponse  # noqa: E402
 from starlette.routing import Mount, Route  # noqa: E402
 from starlette.testclient import TestClient as StarletteClient  # noqa: E402
 
-from iam_guard import Guard, GuardMiddleware, RouteMap, Service, current_decision, inventory, public  # noqa: E402
+from iam_guard import Guard, GuardMiddleware, Service, current_decision, inventory, public  # noqa: E402
 from iam_guard.audit.reader import read  # noqa: E402
 from iam_guard.errors import ConfigurationError  # noqa: E402
 from tests.conftest import ADA, RITA, Sign  # noqa: E402
@@ -338,20 +338,3 @@ def test_every_refusal_is_recorded_once(guard: Guard, sign: Sign, audit_file: Pa
     with client_of(guard, get_document) as client:
         assert client.get("/7", headers=sign(RITA, "GET", "/7")).status_code == 403
     assert [each["eventName"] for each in read(audit_file)] == ["PutDocument"]
-
-
-def test_route_map_that_cannot_stand_before_a_handler_lets_nothing_run(guard: Guard) -> None:
-    """Litestar's routes hand nothing on; what a map says of them would be asked by nobody."""
-    ran = []
-
-    @get("/documents/{document_id:str}")
-    async def document(document_id: FromPath[str]) -> str:
-        ran.append(document_id)
-        return document_id
-
-    routes = RouteMap()
-    routes.requires("GET", "/documents/{document_id}", "docs:GetDocument", resource=DOCUMENT)
-    plugin = GuardPlugin(guard, check_routes=False, routes=routes)
-    with TestClient(Litestar([document], plugins=[plugin], openapi_config=None)) as client:
-        assert client.get("/documents/7").status_code == 500
-    assert ran == []

@@ -36,6 +36,7 @@ from iam_guard import (
     IamGuardError,
     Principal,
     Resource,
+    RouteMap,
     Service,
     current_principal,
     describe_openapi,
@@ -43,6 +44,7 @@ from iam_guard import (
     public,
     requires,
 )
+from iam_guard.asgi.mapped import put_guards
 from iam_guard.errors import ConfigurationError
 
 __all__ = ["Caller", "GuardPlugin", "anybody", "caller", "guarded"]
@@ -57,23 +59,25 @@ class GuardPlugin(InitPlugin, ReceiveRoutePlugin):
 
     The OpenAPI document then says how callers sign in, what each operation asks for, and how it refuses. The
     application does not start with endpoints that are neither guarded nor public; `check_routes=False` lets it, and
-    they answer 500. `options` are those of `GuardMiddleware`.
+    they answer 500. `routes` is a map for handlers that nobody can touch. `options` are those of `GuardMiddleware`.
     """
 
-    def __init__(self, guard: Guard, *, check_routes: bool = True, **options: Any) -> None:
+    def __init__(
+        self, guard: Guard, *, check_routes: bool = True, routes: RouteMap | None = None, **options: Any
+    ) -> None:
         self._guard = guard
         self._check_routes = check_routes
+        self._routes = routes
         self._options = options
         self._handler: BaseRouteHandler | None = None
 
     def on_app_init(self, app_config: AppConfig) -> AppConfig:
         middleware = cast("Any", GuardMiddleware)  # Litestar has types of its own for ASGI
         app_config.middleware.insert(
-            0, DefineMiddleware(middleware, guard=self._guard, readings=_readings, **self._options)
+            0, DefineMiddleware(middleware, guard=self._guard, routes=self._routes, readings=_readings, **self._options)
         )
         app_config.exception_handlers.setdefault(IamGuardError, _pass_on)
-        if self._check_routes:
-            app_config.on_startup.insert(0, _inspect)
+        app_config.on_startup.insert(0, self._inspect)
         if app_config.openapi_config is not None:
             make = app_config.openapi_config.to_openapi_schema
             config = copy(app_config.openapi_config)  # that of Litestar is shared by all applications
@@ -83,13 +87,34 @@ class GuardPlugin(InitPlugin, ReceiveRoutePlugin):
 
     def receive_route(self, route: BaseRoute) -> None:
         """Mark what Litestar itself adds: its answers to OPTIONS tell no more than a 405 does."""
-        for handler in getattr(route, "route_handlers", None) or [cast("Any", route).route_handler]:
+        for handler in _handlers_of(route):
             self._handler = handler
-            if getattr(handler.fn, "__module__", None) == HTTPRoute.__module__:
-                public(handler.fn)
+            _open_options(handler)
 
     def _endpoints(self) -> list[Endpoint]:
-        return [] if self._handler is None else inventory(self._handler.app)
+        return [] if self._handler is None else self._inventory(self._handler.app)
+
+    def _inventory(self, app: Litestar) -> list[Endpoint]:
+        return inventory(app) if self._routes is None else self._routes.joined(inventory(app))
+
+    def _inspect(self, app: Litestar) -> None:
+        found = ", ".join(str(each) for each in self._inventory(app) if not each.is_guarded)
+        if self._routes is not None:
+            put_guards(app, self._routes)
+        if found and self._check_routes:
+            raise ConfigurationError(f"endpoints that are neither guarded nor public: {found}")
+
+
+def _handlers_of(route: Any) -> list[BaseRouteHandler]:
+    return getattr(route, "route_handlers", None) or [route.route_handler]
+
+
+def _open_options(handler: BaseRouteHandler) -> None:
+    if getattr(handler.fn, "__module__", None) == HTTPRoute.__module__:
+        public(handler.fn)
+    for each in handler.fn.routes if isinstance(handler.fn, Litestar) else ():  # mounted
+        for inner in _handlers_of(each):
+            _open_options(inner)
 
 
 class _Described(OpenAPI):
@@ -105,12 +130,6 @@ class _Described(OpenAPI):
 
     def to_schema(self) -> dict[str, Any]:
         return describe_openapi(super().to_schema(), self.endpoints())
-
-
-def _inspect(app: Litestar) -> None:
-    found = ", ".join(str(each) for each in inventory(app) if not each.is_guarded)
-    if found:
-        raise ConfigurationError(f"endpoints that are neither guarded nor public: {found}")
 
 
 def _pass_on(request: Request[Any, Any, Any], error: IamGuardError) -> Response[Any]:
