@@ -6,18 +6,18 @@ paths, and what the handler gets is what was decided about. Litestar's routes ha
 the handler that they have chosen, before its dependencies and before the body is read: there it is the first of them,
 and the scope says by which of the handler's templates the request came. FastAPI builds routes anew for each inclusion
 of a router; these are what is guarded then. What is mounted twice is one application with one set of routes, so each
-mount says in the scope which template led through it, and the row is that of the way the request took. A route that
-comes later has no guard, and its answer is a 500 like that of any endpoint that nobody decided about. Must not live
-here: the map (`enforcement/route_map`), the inventory (`routes`).
+mount, and each route for a host, says in the scope that it was passed, and the row is that of the way the request took.
+A route that comes later has no guard, and its answer is a 500 like that of any endpoint that nobody decided about. Must
+not live here: the map (`enforcement/route_map`), the inventory (`routes`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from iam_guard.asgi.body import Receive
-from iam_guard.asgi.routes import handlers_of, is_mount_of_routes, methods_of, routes_of
+from iam_guard.asgi.routes import handlers_of, host_of, is_mount_of_routes, methods_of, routes_of
 from iam_guard.enforcement.context import current_call
 from iam_guard.enforcement.endpoints import own_mark
 from iam_guard.enforcement.requirement import MARK, BoundRequirement, Requirement
@@ -30,20 +30,35 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 _TEMPLATE: Final = "iam_guard.template"
-"""Where a scope says by which template its request came to what is mounted."""
+"""Where a scope says by which way its request came to what is mounted."""
+
+
+class _Way(NamedTuple):
+    """What led to a route: the template of the mounts, and the host of the innermost route for one."""
+
+    path: str = ""
+    host: str | None = None
+
+    def through(self, path: str, host: str | None = None) -> _Way:
+        return _Way(self.path + path, self.host if host is None else host)
+
+    def ends_with(self, other: _Way) -> bool:
+        return self.path.endswith(other.path) and other.host in (None, self.host)
 
 
 class _Found(NamedTuple):
-    """A route (with Litestar, one of its handlers) that leads to an endpoint, or to something mounted.
-
-    Both paths are templates.
-    """
+    """A route (with Litestar, one of its handlers) that leads to an endpoint, or to something mounted."""
 
     route: Any
-    before: str
+    before: _Way
     path: str
+    """Its own template."""
     leads_on: bool
     """Whether there are routes behind it."""
+
+    @property
+    def whole(self) -> str:
+        return self.before.path + self.path
 
 
 def put_guards(app: Any, routes: RouteMap) -> None:
@@ -51,22 +66,22 @@ def put_guards(app: Any, routes: RouteMap) -> None:
 
     Raises `ConfigurationError` for a row whose route hands nothing on, so that nothing can stand before its handler.
     """
-    for found in _found(routes_of(app), ""):
+    for found in _found(routes_of(app), _Way()):
         route, before, path, leads_on = found
         if hasattr(route, "resolve_guards"):
             _put_before_handler(found, routes)
             continue
         if getattr(route, "app", None) is None:
-            if not leads_on and routes.has_row_of(before + path):
-                message = f"nothing can be put before the handler of `{before + path}`: guard it where it is declared"
+            if not leads_on and routes.has_row_of(found.whole):
+                message = f"nothing can be put before the handler of `{found.whole}`: guard it where it is declared"
                 raise ConfigurationError(message, place="routes")
             continue
         if leads_on:
             if not isinstance(route.app, _Mounted):
-                route.app = _Mounted(route.app, path)
+                route.app = _Mounted(route.app, path, host_of(route))
             continue
         if not (isinstance(route.app, _Mapped) and route.app.row.route_map is routes):
-            route.app = _Mapped(route.app, routes, path)
+            route.app = _Mapped(route.app, routes, path, host_of(route))
         route.app.row.ways.add(before)
 
 
@@ -78,7 +93,7 @@ def _put_before_handler(found: _Found, routes: RouteMap) -> None:
         ours = _MappedHandler(routes)
         guards.insert(0, ours)
         if ours not in found.route.resolve_guards():
-            message = f"nothing can be put before the handler of `{found.before + found.path}`"
+            message = f"nothing can be put before the handler of `{found.whole}`"
             raise ConfigurationError(message, place="routes")
     ours.take(found)
 
@@ -86,28 +101,34 @@ def _put_before_handler(found: _Found, routes: RouteMap) -> None:
 class _Mounted:
     """What stands before something mounted, and says how the request came there."""
 
-    def __init__(self, app: App, path: str) -> None:
+    def __init__(self, app: App, path: str, host: str | None) -> None:
         self.app = app
-        self._path = path
+        self._passed = path, host
+
+    @property
+    def routes(self) -> Sequence[Any]:
+        return routes_of(self.app)  # by which a route for a host makes addresses
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope[_TEMPLATE] = scope.get(_TEMPLATE, "") + self._path
+        scope[_TEMPLATE] = scope.get(_TEMPLATE, _Way()).through(*self._passed)
         await self.app(scope, receive, send)
 
 
 class _Row:
-    """What the map says before one route; `ways` are the templates by which a request may come to it."""
+    """What the map says before one route; `ways` are those by which a request may come to it."""
 
-    def __init__(self, routes: RouteMap, path: str) -> None:
+    def __init__(self, routes: RouteMap, path: str, host: str | None = None) -> None:
         self.route_map = routes
         self.path = path
-        self.ways: set[str] = set()
+        self._host = host
+        self.ways: set[_Way] = set()
         self._bound: dict[Requirement, BoundRequirement] = {}
 
     async def decide(self, scope: Scope) -> None:
         """Decide about the route by the way that the request took; a route without a row is left to others."""
         method = WEBSOCKET if scope["type"] == "websocket" else scope["method"].upper()
-        mark = self.route_map.mark(method, self._way(scope.get(_TEMPLATE, "")) + self.path or "/")
+        way = self._way(scope.get(_TEMPLATE, _Way()))
+        mark = self.route_map.mark(method, way.path + self.path or "/", self._host or way.host)
         if isinstance(mark, Requirement):
             bound = self._bound.get(mark) or self._bound.setdefault(mark, mark.bind(_nothing))
             current_call().scope = scope
@@ -115,22 +136,22 @@ class _Row:
         elif mark is not None:
             current_call().is_public = True
 
-    def _way(self, before: str) -> str:
+    def _way(self, before: _Way) -> _Way:
         """Find the way that a request took; what is guarded may be mounted itself, so more may stand before it."""
-        if not before and len(self.ways) == 1:
+        if before == _Way() and len(self.ways) == 1:
             return next(iter(self.ways))  # nothing mounted was guarded yet as it came by: the first request in a mount
-        fitting = [each for each in self.ways if before.endswith(each)]
+        fitting = [each for each in self.ways if before.ends_with(each)]
         if not fitting:
             raise ConfigurationError(f"a request came to `{self.path}` by a way that is not known", place="routes")
-        return max(fitting, key=len)
+        return max(fitting, key=lambda way: (len(way.path), way.host is not None))
 
 
 class _Mapped:
     """What stands before one route."""
 
-    def __init__(self, app: App, routes: RouteMap, path: str) -> None:
+    def __init__(self, app: App, routes: RouteMap, path: str, host: str | None) -> None:
         self.app = app
-        self.row = _Row(routes, path)
+        self.row = _Row(routes, path, host)
         mark = own_mark(app)
         if mark is not None:
             setattr(self, MARK, mark)  # it stands in for what is mounted, which may have a guard of its own
@@ -153,7 +174,7 @@ class _MappedHandler:
         """Stand before a route of the handler. Raises `ConfigurationError` for mounts that cannot be told apart."""
         if getattr(found.route, "is_mount", False):
             self._mounts.add(found.path)
-            has_rows = any(self.route_map.has_row_under(found.before + each) for each in self._mounts)
+            has_rows = any(self.route_map.has_row_under(found.before.path + each) for each in self._mounts)
             if len(self._mounts) > 1 and has_rows:  # of a mount the scope says no template
                 message = f"one mount has the paths {', '.join(sorted(self._mounts))}: give each a handler of its own"
                 raise ConfigurationError(message, place="routes")
@@ -161,7 +182,8 @@ class _MappedHandler:
             return
         self._rows.setdefault(template_of(found.path), _Row(self.route_map, found.path)).ways.add(found.before)
         methods = methods_of(found.route) or (ANY,)
-        self._is_whole &= all(self.route_map.mark(each, found.before + found.path) is not None for each in methods)
+        marks = (self.route_map.mark(each, found.whole, found.before.host) for each in methods)
+        self._is_whole &= all(mark is not None for mark in marks)
         # What stands between the middleware and the guards, a limit of the rate say, may refuse for a guarded handler.
         setattr(self, MARK, BY_MAP if self._is_whole else None)
 
@@ -169,7 +191,7 @@ class _MappedHandler:
         scope = connection.scope
         template = next(iter(self._mounts)) if self._mounts else scope.get("path_template", "")
         if not self._rows:
-            scope[_TEMPLATE] = scope.get(_TEMPLATE, "") + template.rstrip("/")
+            scope[_TEMPLATE] = scope.get(_TEMPLATE, _Way()).through(template.rstrip("/"))
             return
         row = self._rows.get(template_of(template))
         if row is None:
@@ -181,22 +203,22 @@ def _nothing() -> None:
     """Stand in for a handler: all parameters are the route's."""
 
 
-def _found(routes: Iterable[Any], before: str) -> Iterator[_Found]:
+def _found(routes: Iterable[Any], before: _Way) -> Iterator[_Found]:
     for route in routes:
         included = getattr(route, "effective_route_contexts", None)  # FastAPI's included router
         for each in [route] if included is None else included():
             yield from _one(getattr(each, "starlette_route", None) or each, before)
 
 
-def _one(route: Any, before: str) -> Iterator[_Found]:
+def _one(route: Any, before: _Way) -> Iterator[_Found]:
     handlers = handlers_of(route)
     for each in handlers:
         behind = routes_of(each.fn) if is_mount_of_routes(each) else []
         yield _Found(each, before, route.path, leads_on=bool(behind))
-        yield from _found(behind, before + route.path.rstrip("/"))
+        yield from _found(behind, before.through(route.path.rstrip("/")))
     if handlers:
         return
     path, app = getattr(route, "path", None) or "", getattr(route, "app", None)
     inside = [] if getattr(route, "endpoint", None) is not None else getattr(route, "routes", None) or routes_of(app)
     yield _Found(route, before, path, leads_on=bool(inside))
-    yield from _found(inside, before + path)
+    yield from _found(inside, before.through(path, host_of(route)))

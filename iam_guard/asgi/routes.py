@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from iam_guard.enforcement.endpoints import Endpoint, endpoint_row, mark_of, name_of, own_mark
@@ -148,23 +149,35 @@ def routes_of(app: Any) -> Sequence[Any]:
 
 def _walk(routes: Iterable[Any], prefix: str) -> Iterator[Endpoint]:
     for route in routes:
-        path = prefix + (getattr(route, "path", None) or "")
-        endpoint = getattr(route, "endpoint", None)
-        contexts = getattr(route, "effective_route_contexts", None)  # FastAPI keeps an included router as a node
-        handlers = handlers_of(route)
-        group = getattr(route, "original_route", route)
-        if endpoint is not None:
-            yield from _endpoints(route, path, endpoint)
-        elif hasattr(group, "add_frontend_route"):
-            before = prefix + getattr(route, "frontend_prefix", "")
-            for each in group.routes:
-                yield endpoint_row(before + each.path, ("GET", "HEAD"), "frontend", each.app, *_guarding(route))
-        elif contexts is not None:
-            yield from _walk([getattr(each, "starlette_route", None) or each for each in contexts()], prefix)
-        elif handlers:
-            yield from _handlers(handlers, path)
-        else:
-            yield from _mounted(route, path)
+        host = host_of(route)
+        for each in _behind(route, prefix):
+            yield each if host is None or each.host is not None else replace(each, host=host)
+
+
+def host_of(route: Any) -> str | None:
+    """Give the host that a route is for, a template; None for every host."""
+    host = getattr(route, "host", None)
+    return host if isinstance(host, str) else None
+
+
+def _behind(route: Any, prefix: str) -> Iterator[Endpoint]:
+    path = prefix + (getattr(route, "path", None) or "")
+    endpoint = getattr(route, "endpoint", None)
+    contexts = getattr(route, "effective_route_contexts", None)  # FastAPI keeps an included router as a node
+    handlers = handlers_of(route)
+    group = getattr(route, "original_route", route)
+    if endpoint is not None:
+        yield from _endpoints(route, path, endpoint)
+    elif hasattr(group, "add_frontend_route"):
+        before = prefix + getattr(route, "frontend_prefix", "")
+        for each in group.routes:
+            yield endpoint_row(before + each.path, ("GET", "HEAD"), "frontend", each.app, *_guarding(route))
+    elif contexts is not None:
+        yield from _walk([getattr(each, "starlette_route", None) or each for each in contexts()], prefix)
+    elif handlers:
+        yield from _handlers(handlers, path)
+    else:
+        yield from _mounted(route, path)
 
 
 def handlers_of(route: Any) -> Sequence[Any]:

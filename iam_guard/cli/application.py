@@ -107,6 +107,7 @@ def _is_factory(found: Any) -> bool:
 
 def _as_row(endpoint: Endpoint) -> dict[str, Any]:
     return {
+        **({} if endpoint.host is None else {"host": endpoint.host}),
         "path": endpoint.path,
         "methods": list(endpoint.methods),
         "endpoint": endpoint.name,
@@ -115,7 +116,9 @@ def _as_row(endpoint: Endpoint) -> dict[str, Any]:
 
 
 def _print_endpoints(endpoints: list[Endpoint]) -> None:
-    rows = [(",".join(each.methods) or "ANY", each.path, ", ".join(each.guards) or "UNGUARDED") for each in endpoints]
+    rows = [
+        (",".join(each.methods) or "ANY", each.address, ", ".join(each.guards) or "UNGUARDED") for each in endpoints
+    ]
     for line in aligned(rows):
         click.echo(line)
     missing = sum(1 for each in endpoints if not each.is_guarded)

@@ -22,13 +22,20 @@ class Endpoint:
     guards: tuple[str, ...]
     requirements: tuple[Requirement, ...] = ()
     """What is asked for before it answers."""
+    host: str | None = None
+    """The host that it answers at alone, as the application declares it (`{tenant}.example.com`)."""
+
+    @property
+    def address(self) -> str:
+        """The path, behind the host where there is one."""
+        return f"{self.host or ''}{self.path}"
 
     @property
     def is_guarded(self) -> bool:
         return bool(self.guards)
 
     def __str__(self) -> str:
-        return f"{','.join(self.methods) or 'ANY'} {self.path} ({self.name})"
+        return f"{','.join(self.methods) or 'ANY'} {self.address} ({self.name})"
 
 
 def endpoint_row(path: str, methods: tuple[str, ...], name: str, *guarding: Any) -> Endpoint:

@@ -6,10 +6,11 @@
     GuardMiddleware(app, guard=guard, routes=routes)
 
 A row names a route by its method and its template, as the application declares it (`{document_id:int}` is
-`{document_id}` here). INVARIANT: what is decided is the route that the router matched; a row is found by that route's
-template, never by comparing it with the path of a request. A row without a route is an error, so that a map cannot
-silently be of yesterday. A decorator on the handler counts besides. Must not live here: finding the routes and standing
-before them (`asgi/mapped`), maps in files (`route_map_files`).
+`{document_id}` here), and where routes of several hosts have one template, by the host too. INVARIANT: what is decided
+is the route that the router matched; a row is found by that route's template, never by comparing it with the path of a
+request. A row without a route is an error, so that a map cannot silently be of yesterday. A decorator on the handler
+counts besides. Must not live here: finding the routes and standing before them (`asgi/mapped`), maps in files
+(`route_map_files`).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from iam_guard.enforcement.endpoints import Endpoint
 from iam_guard.enforcement.requirement import PUBLIC, ContextSource, Requirement, ResourceSource
@@ -39,8 +40,19 @@ Mark: TypeAlias = Requirement | str
 """What a row says: a requirement, or `PUBLIC`."""
 
 
+class _Key(NamedTuple):
+    """What a row is about. `host` is a template; None for whatever host has no row of its own."""
+
+    method: str
+    path: str
+    host: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.host or ''}{self.path}"
+
+
 class RouteMap:
-    """Rows by method and template. Fill it before the application serves; then it stays as it is."""
+    """Rows by method, template and host. Fill it before the application serves; then it stays as it is."""
 
     def __init__(self, *, services: Iterable[Service] = ()) -> None:
         """Begin without rows. `services` are those that the application has anyway; others are made as rows name them.
@@ -48,7 +60,7 @@ class RouteMap:
         Hand `routes.services` to `open_guard`.
         """
         self._services = {each.name: each for each in services}
-        self._rows: dict[tuple[str, str], Mark] = {}
+        self._rows: dict[_Key, Mark] = {}
 
     @property
     def services(self) -> list[Service]:
@@ -70,11 +82,13 @@ class RouteMap:
         context: ContextSource = None,
         conceal: bool = False,
         unsigned_payload: bool = False,
+        host: str | None = None,
     ) -> None:
         """Let a route run only for callers who may do `action` (`docs:GetDocument`); all else as `Service.requires`.
 
         A loader's parameters are the route's. `method` is one of HTTP's, `WEBSOCKET` or `ANY`; a `HEAD` without a row
-        has the one of `GET`. Raises `ConfigurationError` where the row makes no sense, or there is one already.
+        has the one of `GET`. `host` is the template of a route for one host. Raises `ConfigurationError` where the row
+        makes no sense, or there is one already.
         """
         prefix, colon, name = action.partition(":")
         if not colon:
@@ -83,56 +97,81 @@ class RouteMap:
         requirement = service.requirement(
             name, resource=resource, context=context, conceal=conceal, unsigned_payload=unsigned_payload
         )
-        self._put(method, path, requirement)
+        self._put(method, path, host, requirement)
         self._services[prefix] = service
 
-    def public(self, method: str, path: str) -> None:
+    def public(self, method: str, path: str, *, host: str | None = None) -> None:
         """Open a route to everybody; bad credentials are refused there too."""
-        self._put(method, path, PUBLIC)
+        self._put(method, path, host, PUBLIC)
 
-    def mark(self, method: str, path: str) -> Mark | None:
-        """Give what guards a route, by its template; None where no row does."""
+    def mark(self, method: str, path: str, host: str | None = None) -> Mark | None:
+        """Give what guards a route, by its template and its host; None where no row does."""
+        key = self._key(method, path, host)
+        return None if key is None else self._rows[key]
+
+    def _key(self, method: str, path: str, host: str | None) -> _Key | None:
+        """Find the row of a route; one that names its host comes before one that names none."""
         template = template_of(path)
-        tried = (method, "GET", ANY) if method == "HEAD" else (method, ANY)
-        return next((mark for each in tried if (mark := self._rows.get((each, template))) is not None), None)
+        methods = (method, "GET", ANY) if method == "HEAD" else (method, ANY)
+        hosts = (None,) if host is None else (template_of(host), None)
+        tried = (_Key(each, template, where) for where in hosts for each in methods)
+        return next((each for each in tried if each in self._rows), None)
 
     def has_row_of(self, path: str) -> bool:
         """Tell whether some row is about a route, by its template."""
         template = template_of(path)
-        return any(each == template for _, each in self._rows)
+        return any(each.path == template for each in self._rows)
 
     def has_row_under(self, path: str) -> bool:
         """Tell whether some row is about what is mounted at a template, or about something in it."""
         template = template_of(path).rstrip("/")
-        return any(each == template or each.startswith(f"{template}/") for _, each in self._rows)
+        return any(each.path == template or each.path.startswith(f"{template}/") for each in self._rows)
 
     def joined(self, inventory: Iterable[Endpoint]) -> list[Endpoint]:
         """Give the inventory with what the rows add to it; methods that are guarded otherwise become endpoints apart.
 
-        Raises `ConfigurationError` for rows whose route the application does not have.
+        Raises `ConfigurationError` for rows whose route the application does not have, or has at several hosts.
         """
         endpoints = list(inventory)
-        known: dict[str, set[str]] = {}
+        known: dict[tuple[str, str | None], set[str]] = {}
         for each in endpoints:
-            known.setdefault(template_of(each.path), set()).update(each.methods or (ANY,))
-        strange = [f"{method} {path}" for method, path in self._rows if not _is_there(method, known.get(path, set()))]
+            for host in {None, _host_of(each)}:
+                known.setdefault((template_of(each.path), host), set()).update(each.methods or (ANY,))
+        strange = [str(each) for each in self._rows if not _is_there(each.method, known.get(each[1:], set()))]
         if strange:
             raise ConfigurationError(f"the application has no such route: {', '.join(strange)}", place="routes")
+        self._refuse_ambiguous(endpoints)
         return [joined for each in endpoints for joined in self._join(each)]
 
-    def _put(self, method: str, path: str, mark: Mark) -> None:
+    def _refuse_ambiguous(self, endpoints: Iterable[Endpoint]) -> None:
+        """Raise `ConfigurationError` for a row without a host that would guard routes of several hosts alike."""
+        found: dict[_Key, set[str]] = {}
+        for each in endpoints:
+            for method in each.methods or (ANY,):
+                key = self._key(method, each.path, each.host)
+                if key is not None and key.host is None:
+                    found.setdefault(key, set()).add(_host_of(each) or "any other")
+        for key, hosts in found.items():
+            if len(hosts) > 1:
+                message = f"`{key}` is a route of several hosts ({', '.join(sorted(hosts))}): say which by `host`"
+                raise ConfigurationError(message, place="routes")
+
+    def _put(self, method: str, path: str, host: str | None, mark: Mark) -> None:
         template = template_of(path)
         if not _METHOD.fullmatch(method) or not template.startswith("/"):
             message = f"expected a method in capital letters and a path that begins with `/`, got `{method} {path}`"
             raise ConfigurationError(message, place="routes")
-        if (method, template) in self._rows:
-            raise ConfigurationError(f"`{method} {template}` is in the map twice", place="routes")
-        self._rows[method, template] = mark
+        if host is not None and (not host or "/" in host):
+            raise ConfigurationError(f"expected a host such as `api.example.com`, got `{host}`", place="routes")
+        key = _Key(method, template, None if host is None else template_of(host))
+        if key in self._rows:
+            raise ConfigurationError(f"`{key}` is in the map twice", place="routes")
+        self._rows[key] = mark
 
     def _join(self, endpoint: Endpoint) -> list[Endpoint]:
         methods: dict[Mark | None, list[str]] = {}
         for method in endpoint.methods or (ANY,):
-            methods.setdefault(self.mark(method, endpoint.path), []).append(method)
+            methods.setdefault(self.mark(method, endpoint.path, endpoint.host), []).append(method)
         return [
             replace(
                 endpoint,
@@ -148,6 +187,10 @@ class RouteMap:
 def template_of(path: str) -> str:
     """Give a route's template without the convertors of its parameters: `/documents/{document_id}`."""
     return _CONVERTOR.sub(r"{\1}", path)
+
+
+def _host_of(endpoint: Endpoint) -> str | None:
+    return None if endpoint.host is None else template_of(endpoint.host)
 
 
 def _is_there(method: str, methods: set[str]) -> bool:

@@ -5,6 +5,8 @@
       - {path: "/documents/{id}", methods: [GET], action: "docs:GetDocument", resource: "document/{id}"}
       - {path: /health, methods: [GET], public: true}
 
+`host: api.example.com` says which route is meant where several hosts have one path.
+
 In OpenAPI an operation has `x-iam-action: docs:GetDocument`, and where it applies `x-iam-resource`, `x-iam-conceal` and
 `x-iam-unsigned-payload`; or `x-iam-public: true`. Every operation must say one of the two, for a map that leaves one
 out by mistake would leave it to be found in production. Everything is read strictly, with the line of what is wrong.
@@ -23,7 +25,7 @@ from iam_guard.store.seed.fields import Fields, node_text
 from iam_guard.store.seed.problems import Problems
 from iam_guard.store.seed.tree import MapNode, Node, read_tree
 
-_ROW: Final = ("path", "methods", "action", "resource", "conceal", "unsigned_payload", "public")
+_ROW: Final = ("path", "methods", "host", "action", "resource", "conceal", "unsigned_payload", "public")
 _OPERATIONS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace", "query")
 _MARKS: Final = ("x-iam-action", "x-iam-resource", "x-iam-conceal", "x-iam-unsigned-payload", "x-iam-public")
 
@@ -62,11 +64,11 @@ def _read_own(root: Node, routes: RouteMap, problems: Problems) -> None:
     whole.node("routes", required=True)
     for node in whole.items("routes"):
         fields = Fields(node, "a route", _ROW, problems)
-        path = fields.text("path", required=True)
+        path, host = fields.text("path", required=True), fields.text("host")
         methods = [node_text(each, "each of `methods`", problems) for each in fields.items("methods")] or ["ANY"]
         for method in methods:
             if path is not None and method is not None:
-                _put(routes, fields, problems, method, path, _ROW[2:])
+                _put(routes, fields, problems, (method, path, host), _ROW[3:])
 
 
 # --- OpenAPI ---------------------------------------------------------------------------------------------------------
@@ -92,14 +94,17 @@ def _read_operation(node: Node, routes: RouteMap, problems: Problems, method: st
         return
     fields = Fields(MapNode(tuple(marks), node.line, 1, 1), "an operation", _MARKS, problems)
     action, resource, conceal, unsigned, public = _MARKS
-    _put(routes, fields, problems, method, path, (action, resource, conceal, unsigned, public))
+    _put(routes, fields, problems, (method, path, None), (action, resource, conceal, unsigned, public))
 
 
 # --- one row -----------------------------------------------------------------------------------------------------
 
 
-def _put(routes: RouteMap, fields: Fields, problems: Problems, method: str, path: str, keys: Collection[str]) -> None:
-    """Put a row in; `keys` are the names of action, resource, conceal, unsigned payload and public."""
+def _put(
+    routes: RouteMap, fields: Fields, problems: Problems, route: tuple[str, str, str | None], keys: Collection[str]
+) -> None:
+    """Put a row in for a method, path and host; `keys` name action, resource, conceal, unsigned payload and public."""
+    method, path, host = route
     action_key, resource_key, conceal_key, unsigned_key, public_key = keys
     action, is_public = fields.text(action_key), _truth(fields, public_key)
     resource, conceal, unsigned = fields.text(resource_key), _truth(fields, conceal_key), _truth(fields, unsigned_key)
@@ -108,9 +113,15 @@ def _put(routes: RouteMap, fields: Fields, problems: Problems, method: str, path
         return
     try:
         if action is None:
-            routes.public(method, path)
+            routes.public(method, path, host=host)
         else:
-            routes.requires(method, path, action, resource=resource or "*", conceal=conceal, unsigned_payload=unsigned)
+            routes.requires(
+                *(method, path, action),
+                host=host,
+                resource=resource or "*",
+                conceal=conceal,
+                unsigned_payload=unsigned,
+            )
     except ConfigurationError as error:
         problems.add(fields.line, error.message)
 

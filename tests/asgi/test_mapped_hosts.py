@@ -1,0 +1,187 @@
+"""A route map where hosts have routes of their own: a row says which host it is for, wherever that could be another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Host, Mount, Route, Router
+from starlette.testclient import TestClient
+
+from iam_guard import Guard, GuardMiddleware, RouteMap, inventory, read_route_map
+from iam_guard.cli import main
+from iam_guard.errors import ConfigurationError
+from tests.conftest import ADA, RITA, Sign
+
+API, WWW, TENANT = "api.example.com", "www.example.com", "{tenant}.example.org"
+Ask = Callable[..., int]
+
+
+async def answer(request: Request) -> Response:
+    return PlainTextResponse(str(request.path_params))
+
+
+async def whole(scope: Any, receive: Any, send: Any) -> None:
+    await PlainTextResponse("whole")(scope, receive, send)
+
+
+def application(guard: Guard | None, routes: RouteMap, *own: Any) -> Starlette:
+    return Starlette(routes=list(own), middleware=[Middleware(GuardMiddleware, guard=guard, routes=routes)])
+
+
+@contextmanager
+def asking(sign: Sign, app: Starlette) -> Iterator[Ask]:
+    with TestClient(app) as client:
+
+        def ask(host: str, path: str, key: tuple[str, str] | None = None) -> int:
+            headers = {"host": host}
+            headers = headers if key is None else sign(key, "GET", path, headers=headers)
+            return client.get(path, headers=headers).status_code
+
+        yield ask
+
+
+def two_hosts() -> list[Any]:
+    return [Host(host, Router([Route("/reports", answer)]), name=host) for host in (API, WWW)]
+
+
+def test_each_host_has_its_row(guard: Guard, sign: Sign) -> None:
+    """Two routes with one template: that one of them is open opens nothing of the other."""
+    routes = RouteMap()
+    routes.requires("GET", "/reports", "docs:PutReport", host=API)
+    routes.public("GET", "/reports", host=WWW)
+    with asking(sign, application(guard, routes, *two_hosts())) as ask:
+        assert ask(WWW, "/reports") == 200
+        assert [ask(API, "/reports", each) for each in (None, RITA, ADA)] == [401, 403, 200]
+        assert ask("API.example.com:80", "/reports") == 401
+        assert ask("other.example.com", "/reports") == 404
+
+
+@pytest.mark.parametrize("is_shared", [True, False])
+def test_row_without_a_host_for_several_hosts_is_refused(guard: Guard, *, is_shared: bool) -> None:
+    """Whether the hosts have routes of their own, or one and the same application."""
+    shared = Router([Route("/reports", answer)])
+    own = [Host(host, shared) for host in (API, WWW)] if is_shared else two_hosts()
+    routes = RouteMap()
+    routes.public("ANY", "/reports")
+    said = r"`ANY /reports` is a route of several hosts \(api.example.com, www.example.com\): say which by `host`"
+    app = application(guard, routes, *own)
+    with pytest.raises(ConfigurationError, match=said):
+        TestClient(app).__enter__()
+    client = TestClient(app)
+    assert client.get("/reports", headers={"host": API}).status_code == 500
+
+
+def test_row_without_a_host_is_for_the_one_that_is_left(guard: Guard, sign: Sign) -> None:
+    routes = RouteMap()
+    routes.requires("GET", "/reports", "docs:PutReport")
+    with pytest.raises(ConfigurationError, match=r"several hosts \(any other, api.example.com\)"):
+        routes.joined(inventory(Starlette(routes=[*two_hosts()[:1], Route("/reports", answer)])))
+    routes.public("GET", "/reports", host=API)
+    with asking(sign, application(guard, routes, *two_hosts()[:1], Route("/reports", answer))) as ask:
+        assert (ask(API, "/reports"), ask(WWW, "/reports"), ask(WWW, "/reports", RITA)) == (200, 401, 403)
+
+
+def test_route_of_one_host_needs_no_host_in_its_row(guard: Guard, sign: Sign) -> None:
+    routes = RouteMap()
+    routes.requires("GET", "/reports", "docs:PutReport")
+    with asking(sign, application(guard, routes, *two_hosts()[:1])) as ask:
+        assert [ask(API, "/reports", each) for each in (None, RITA, ADA)] == [401, 403, 200]
+
+
+def test_shared_application_is_decided_by_the_host_of_the_request(guard: Guard, sign: Sign) -> None:
+    """Also behind mounts, and with the host's parameters in the resource."""
+    shared = Router([Mount("/deep", routes=[Route("/x", answer)]), Route("/x", answer)])
+    routes = RouteMap()
+    for path in ("/in/x", "/in/deep/x"):
+        routes.requires("GET", path, "docs:PutReport", resource="tenant/{tenant}", host="{tenant}.example.org")
+        routes.public("GET", path, host=API)
+        routes.requires("GET", path, "docs:GetReport")
+    hosts = [Host(host, Router([Mount("/in", shared)])) for host in ("{tenant:str}.example.org", API)]
+    own = [*hosts, Mount("/in", shared)]
+    with asking(sign, application(guard, routes, *own)) as ask:
+        for path in ("/in/x", "/in/deep/x"):
+            assert ask(API, path) == 200
+            assert [ask("acme.example.org", path, each) for each in (None, RITA, ADA)] == [401, 403, 200]
+            assert [ask("other", path, each) for each in (None, RITA)] == [401, 200]
+
+
+def test_host_as_a_whole_has_a_row(guard: Guard, sign: Sign) -> None:
+    routes = RouteMap()
+    routes.requires("ANY", "/", "docs:PutWhole", host=API)
+    routes.public("ANY", "/", host=WWW)
+    with asking(sign, application(guard, routes, Host(API, whole), Host(WWW, whole))) as ask:
+        assert (ask(WWW, "/x"), ask(API, "/x"), ask(API, "/x", RITA), ask(API, "/x", ADA)) == (200, 401, 403, 200)
+
+
+def test_row_of_a_host_that_is_not_there_is_an_error() -> None:
+    routes = RouteMap()
+    routes.public("GET", "/reports", host="old.example.com")
+    with pytest.raises(ConfigurationError, match=r"no such route: GET old.example.com/reports"):
+        routes.joined(inventory(Starlette(routes=two_hosts())))
+
+
+@pytest.mark.parametrize("host", ["", "/x", "api.example.com/x"])
+def test_host_that_is_none_is_refused(host: str) -> None:
+    with pytest.raises(ConfigurationError, match="expected a host such as"):
+        RouteMap().public("GET", "/reports", host=host)
+
+
+def test_second_row_for_a_host_is_refused() -> None:
+    routes = RouteMap()
+    routes.public("GET", "/reports", host="{tenant:str}.example.org")
+    with pytest.raises(ConfigurationError, match=r"`GET \{tenant\}.example.org/reports` is in the map twice"):
+        routes.requires("GET", "/reports", "docs:GetReport", host=TENANT)
+
+
+def test_addresses_of_a_host_are_made_as_before(guard: Guard, sign: Sign) -> None:
+    """What stands before a host knows its routes: `url_path_for` asks it for them."""
+    routes = RouteMap()
+    for host in (API, WWW):
+        routes.public("GET", "/reports", host=host)
+    named = [Host(host, Router([Route("/reports", answer, name="reports")]), name=host) for host in (API, WWW)]
+    app = application(guard, routes, *named)
+    before = app.url_path_for(f"{API}:reports").make_absolute_url("http://here")
+    with asking(sign, app) as ask:
+        assert ask(API, "/reports") == 200
+    assert str(app.url_path_for(f"{API}:reports").make_absolute_url("http://here")) == str(before)
+
+
+MODULE = """
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Host, Route, Router
+
+async def answer(request):
+    return PlainTextResponse("ok")
+
+hosts = [Host(host, Router([Route("/reports", answer)])) for host in ("api.example.com", "www.example.com")]
+app = Starlette(routes=hosts)
+"""
+YAML = """
+version: 1
+routes:
+  - {path: /reports, methods: [GET], host: api.example.com, action: "docs:GetReport"}
+  - {path: /reports, host: www.example.com, public: true}
+"""
+
+
+def test_file_and_command_name_the_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("hosts_app.py").write_text(MODULE)
+    Path("map.yaml").write_text(YAML)
+    found = CliRunner().invoke(main, ["routes", "hosts_app:app", "--map", "map.yaml"])
+    assert found.exit_code == 0, found.output
+    assert "GET,HEAD  api.example.com/reports  docs:GetReport on *, by the map" in found.output
+    assert "GET,HEAD  www.example.com/reports  public, by the map" in found.output
+    assert read_route_map("map.yaml").mark("GET", "/reports") is None
+    told = CliRunner().invoke(main, ["routes", "hosts_app:app", "--map", "map.yaml", "--json"])
+    assert '"host": "api.example.com"' in told.output
