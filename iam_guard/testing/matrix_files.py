@@ -1,7 +1,8 @@
 """Files of access matrices: the YAML that describes one, and the CSV with the answers that somebody approved.
 
 The CSV has a line for each answer, in one fixed order, so that a change of access is a change of lines and a review
-shows it. Must not live here: deciding (`matrix`), pictures (`matrix_pictures`).
+shows it. A spreadsheet must not take a name for a formula, so such a name stands there as a text, with `'` before it;
+what is read is the name itself. Must not live here: deciding (`matrix`), pictures (`matrix_pictures`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from iam_guard.testing.matrix import AccessMatrix, Cell, changes
 from iam_guard.testing.yaml_nodes import YamlNode, compose
 
 _COLUMNS = ("resource", "action", "principal", "outcome")
+_FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""What a formula begins with, in full width too, by OWASP's page on CSV injection."""
 _KEYS = ("seed", "principals", "actions", "resources", "context")
 
 
@@ -92,13 +95,27 @@ def _text_of(path: Path) -> str:
 
 
 def matrix_csv(matrix: AccessMatrix) -> str:
-    """Write the answers as CSV, sorted."""
+    """Write the answers as CSV, sorted, each name as a text for spreadsheets too."""
     written = io.StringIO()
     writer = csv.writer(written, lineterminator="\n")
     writer.writerow(_COLUMNS)
     for access, outcome in sorted(matrix):
-        writer.writerow((access.resource, access.action, access.principal, outcome.value))
+        names = (access.resource, access.action, access.principal)
+        writer.writerow((*map(_as_text, names), outcome.value))
     return written.getvalue()
+
+
+def _as_text(name: str) -> str:
+    return f"'{name}" if _is_formula(name) else name
+
+
+def _name_of(text: str) -> str:
+    return text[1:] if text.startswith("'") and _is_formula(text) else text
+
+
+def _is_formula(text: str) -> bool:
+    """Tell whether a spreadsheet could run it, or whether it is written as such a name is."""
+    return text.lstrip("'").startswith(_FORMULAS)
 
 
 def read_approved(path: Path) -> dict[Cell, Outcome]:
@@ -110,7 +127,7 @@ def read_approved(path: Path) -> dict[Cell, Outcome]:
     for number, row in enumerate(rows[1:], 2):
         if len(row) != len(_COLUMNS) or row[3] not in list(Outcome):
             raise InvalidInput("expected resource, action, principal and an outcome", place=f"{path}:{number}")
-        found[Cell(*row[:3])] = Outcome(row[3])
+        found[Cell(*map(_name_of, row[:3]))] = Outcome(row[3])
     return found
 
 

@@ -161,6 +161,37 @@ def test_the_approved_file_does_not_depend_on_the_order_of_questions(guard: Guar
     assert matrix_csv(turned) == matrix_csv(matrix)
 
 
+@pytest.mark.parametrize("name", ["=1+1", "+ann", "-ann", "@ann", "\tann", "\uff1dann", "'=ann", "''@ann"])
+def test_no_name_is_a_formula_in_the_csv(guard: Guard, tmp_path: Path, name: str) -> None:
+    """IAM's names may begin with `=`, `+`, `-` or `@`; a spreadsheet would run them. What is read is the name."""
+    asked = access_matrix(
+        guard, principals={name: PRINCIPALS["ada"]}, actions=["docs:GetDocument"], resources={name: DOCUMENT}
+    )
+    written = matrix_csv(asked)
+    (row,) = list(csv.reader(written.splitlines()))[1:]
+    assert (row[0], row[2]) == (f"'{name}", f"'{name}")
+    (tmp_path / "access.csv").write_text(written)
+    assert read_approved(tmp_path / "access.csv") == asked.outcomes
+
+
+@pytest.mark.parametrize("name", ["ann", "o'ann", "'ann", "a=b", "*", ",ann"])
+def test_other_names_stay_as_they_are(guard: Guard, name: str) -> None:
+    asked = access_matrix(
+        guard, principals={name: PRINCIPALS["ada"]}, actions=["docs:GetDocument"], resources={name: DOCUMENT}
+    )
+    (row,) = list(csv.reader(matrix_csv(asked).splitlines()))[1:]
+    assert (row[0], row[2]) == (name, name)
+
+
+def test_file_that_was_approved_before_is_read(guard: Guard, tmp_path: Path) -> None:
+    """With the name as it is, which versions before wrote."""
+    asked = access_matrix(
+        guard, principals={"=ann": PRINCIPALS["ada"]}, actions=["docs:GetDocument"], resources={"plan": DOCUMENT}
+    )
+    (tmp_path / "access.csv").write_text(matrix_csv(asked).replace("'=ann", "=ann"))
+    assert read_approved(tmp_path / "access.csv") == asked.outcomes
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "a,b\n", "resource,action,principal,outcome\nx,y,z\n", "resource,action,principal,outcome\na,b,c,Yes\n"],
