@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
+from typing import TypeAlias
 
 import click
 
@@ -17,7 +19,7 @@ from iam_guard.cli.options import JSON, STORE
 from iam_guard.cli.references import APP, REFERENCE, known_references
 from iam_guard.model.context import Given
 from iam_guard.policy.grammar import shown
-from iam_guard.reach.answers import Ability, Access, AccessAnswer, AccessVerdict
+from iam_guard.reach.answers import Ability, Access, AccessAnswer, AccessVerdict, RoleStep
 from iam_guard.reach.what_can import what_can
 from iam_guard.reach.who_can import who_can
 from iam_guard.settings import load
@@ -25,6 +27,9 @@ from iam_guard.store.opening import open_store
 
 CONTEXT = click.option(
     "--context", multiple=True, metavar="KEY=VALUE", help="A condition key of the request; again for several values."
+)
+THROUGH_ROLES = click.option(
+    "--through-roles", is_flag=True, help="Follow who could assume a role first, and from there another one."
 )
 _COLOURS = {AccessVerdict.ALLOWED: "green", AccessVerdict.CONDITIONAL: "yellow", AccessVerdict.DENIED: "red"}
 _MOST_ACTIONS = 12
@@ -36,6 +41,7 @@ _MOST_ACTIONS = 12
 @click.argument("resource", default="*")
 @CONTEXT
 @click.option("--resource-account", help="The account that owns the resource, where the ARN does not say.")
+@THROUGH_ROLES
 @click.option("--all", "with_denied", is_flag=True, help="Show those too who may not.")
 @STORE
 @JSON
@@ -45,6 +51,7 @@ def who(
     resource: str,
     context: tuple[str, ...],
     resource_account: str | None,
+    through_roles: bool,
     with_denied: bool,
     store: str,
     as_json: bool,
@@ -57,7 +64,11 @@ def who(
     opened = open_store(store, settings, create=False)
     try:
         found = who_can(
-            opened, action, resource, context=_context(context), resource_account=resource_account, settings=settings
+            *(opened, action, resource),
+            context=_context(context),
+            resource_account=resource_account,
+            settings=settings,
+            through_roles=through_roles,
         )
     finally:
         opened.close()
@@ -65,7 +76,8 @@ def who(
     if as_json:
         click.echo(json.dumps([each.to_dict() for each in told], indent=2))
     else:
-        _print([*map(_access_row, told)], _counted(found, "principal"))
+        _print([_access_row(each) for each in told])
+        click.echo(_counted(found, "principal"))
     sys.exit(0 if any(each.verdict is not AccessVerdict.DENIED for each in found) else 1)
 
 
@@ -73,6 +85,7 @@ def who(
 @click.argument("principal")
 @click.option("--resource", help="One resource, or a pattern, instead of those that policies name.")
 @CONTEXT
+@THROUGH_ROLES
 @APP
 @REFERENCE
 @STORE
@@ -82,6 +95,7 @@ def what(
     principal: str,
     resource: str | None,
     context: tuple[str, ...],
+    through_roles: bool,
     app: str | None,
     reference_files: tuple[Path, ...],
     store: str,
@@ -95,14 +109,22 @@ def what(
     opened = open_store(store, settings, create=False)
     try:
         found = what_can(
-            opened, principal, resource=resource, references=references, context=_context(context), settings=settings
+            *(opened, principal),
+            resource=resource,
+            references=references,
+            context=_context(context),
+            settings=settings,
+            through_roles=through_roles,
         )
     finally:
         opened.close()
     if as_json:
         click.echo(json.dumps([each.to_dict() for each in found], indent=2))
     else:
-        _print([*map(_ability_row, found)], "")
+        for steps, abilities in groupby(found, key=lambda each: each.steps):
+            for line in _way(principal, steps):
+                click.echo(line)
+            _print([_ability_row(each) for each in abilities])
     sys.exit(0 if found else 1)
 
 
@@ -120,24 +142,41 @@ def _context(given: Iterable[str]) -> dict[str, Given]:
 # --- tables ------------------------------------------------------------------------------------------------------
 
 
-def _access_row(access: Access) -> tuple[AccessVerdict, tuple[str, ...], AccessAnswer]:
-    return access.verdict, (shown(access.principal), access.kind), access.answer
+_Row: TypeAlias = tuple[AccessVerdict, tuple[str, str], Sequence[str]]
 
 
-def _ability_row(ability: Ability) -> tuple[AccessVerdict, tuple[str, ...], AccessAnswer]:
+def _access_row(access: Access) -> _Row:
+    details = [*_way(access.principal, access.steps), *_details(access.answer)]
+    return access.verdict, (shown(access.principal), access.kind), details
+
+
+def _ability_row(ability: Ability) -> _Row:
     more = len(ability.actions) - _MOST_ACTIONS
     actions = ", ".join(ability.actions[:_MOST_ACTIONS]) + (f" and {more} more" if more > 0 else "")
-    return ability.verdict, (shown(ability.resource), actions), ability.answer
+    return ability.verdict, (shown(ability.resource), actions), list(_details(ability.answer))
 
 
-def _print(rows: Sequence[tuple[AccessVerdict, tuple[str, ...], AccessAnswer]], summary: str) -> None:
+def _print(rows: Sequence[_Row]) -> None:
     width = max((len(cells[0]) for _, cells, _ in rows), default=0)
-    for verdict, (first, second), answer in rows:
+    for verdict, (first, second), details in rows:
         click.echo(f"{click.style(f'{verdict.value:11}', fg=_COLOURS[verdict])}  {first:{width}}  {second}")
-        for line in _details(answer):
+        for line in details:
             click.echo(f"             {line}")
-    if summary:
-        click.echo(summary)
+
+
+def _way(principal: str, steps: Sequence[RoleStep]) -> Iterator[str]:
+    """Say which roles are assumed, one after another, and why each may be."""
+    if steps:
+        yield shown(" -> ".join(_short(each, principal) for each in (principal, *(step.role for step in steps))))
+    for step in steps:
+        for line in _details(step.answer):
+            yield f"  {_short(step.role, principal)}: {line}"
+
+
+def _short(arn: str, principal: str) -> str:
+    """Name somebody as short as is clear: by the ARN where the account is another."""
+    service_and_account = principal.split(":")[:5]
+    return arn.split(":", 5)[5] if arn.startswith("arn:") and arn.split(":")[:5] == service_and_account else arn
 
 
 def _details(answer: AccessAnswer) -> Iterator[str]:

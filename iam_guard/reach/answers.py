@@ -5,8 +5,8 @@ Values only; the JSON form is the tree of fields. Must not live here: finding th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -56,12 +56,25 @@ class AccessAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class RoleStep:
+    """One role that is assumed on the way, and whether whoever comes before it may assume it."""
+
+    role: str
+    answer: AccessAnswer
+
+
+@dataclass(frozen=True, slots=True)
 class Access:
-    """One principal's access. `kind`: `user`, `role`, `root`, `session`, `service`, `anonymous`, …"""
+    """One principal's access. `kind`: `user`, `role`, `root`, `session`, `service`, `anonymous`, …
+
+    `steps` are the roles that the principal assumes first, in their order; the statements of `answer` are then those
+    about the last of them, and its verdict and its keys those of the whole way.
+    """
 
     principal: str
     kind: str
     answer: AccessAnswer
+    steps: tuple[RoleStep, ...] = ()
 
     @property
     def verdict(self) -> AccessVerdict:
@@ -69,16 +82,17 @@ class Access:
 
     def to_dict(self) -> dict[str, Any]:
         """Give it as JSON values."""
-        return {"principal": self.principal, "kind": self.kind, **asdict(self.answer)}
+        return {"principal": self.principal, "kind": self.kind, **asdict(self.answer), **_steps_dict(self.steps)}
 
 
 @dataclass(frozen=True, slots=True)
 class Ability:
-    """What somebody can do: actions that have the same answer on the same resources."""
+    """What somebody can do: actions that have the same answer on the same resources. `steps` as with `Access`."""
 
     actions: tuple[str, ...]
     resource: str
     answer: AccessAnswer
+    steps: tuple[RoleStep, ...] = ()
 
     @property
     def verdict(self) -> AccessVerdict:
@@ -86,7 +100,22 @@ class Ability:
 
     def to_dict(self) -> dict[str, Any]:
         """Give it as JSON values."""
-        return {"actions": list(self.actions), "resource": self.resource, **asdict(self.answer)}
+        own = {"actions": list(self.actions), "resource": self.resource, **asdict(self.answer)}
+        return own | _steps_dict(self.steps)
+
+
+def _steps_dict(steps: Sequence[RoleStep]) -> dict[str, Any]:
+    return {"through_roles": [{"role": each.role, **asdict(each.answer)} for each in steps]} if steps else {}
+
+
+def over_roles(steps: Sequence[RoleStep], answer: AccessAnswer) -> AccessAnswer:
+    """Give the answer for whoever assumes these roles first, to what the last of them is answered."""
+    whole = [*(each.answer for each in steps), answer]
+    order = list(AccessVerdict)
+    verdict = max((each.verdict for each in whole), key=order.index)
+    keys = {key.lower(): key for each in whole for key in each.open_keys}
+    notes = dict.fromkeys(each.note for each in whole if each.note)
+    return replace(answer, verdict=verdict, open_keys=tuple(keys.values()), note="; ".join(notes) or None)
 
 
 class Owed(NamedTuple):

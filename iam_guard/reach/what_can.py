@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from iam_guard.errors import NoSuchEntity
+from iam_guard.errors import NoSuchEntity, PolicyError
 from iam_guard.evaluation.compile import CompiledPolicy, compile_policy
 from iam_guard.evaluation.registry import needs_no_permission
 from iam_guard.lint.known import Known, KnownAction
@@ -24,7 +24,7 @@ from iam_guard.model.decision import PolicyRef, PolicyType
 from iam_guard.model.reference import ServiceReference
 from iam_guard.model.request import Resource
 from iam_guard.policy.document import Effect
-from iam_guard.reach.answers import Ability, AccessAnswer, AccessVerdict, answer_of
+from iam_guard.reach.answers import Ability, AccessAnswer, AccessVerdict, RoleStep, answer_of, over_roles
 from iam_guard.reach.asking import Asker, asking
 from iam_guard.reach.question import (
     OF_RESOURCE,
@@ -35,6 +35,7 @@ from iam_guard.reach.question import (
     question,
     with_open_policy,
 )
+from iam_guard.reach.role_chains import RoleChains
 from iam_guard.reach.within import statements_within, with_exceptions
 from iam_guard.reference.own import own_references
 from iam_guard.settings import Settings
@@ -57,11 +58,13 @@ def what_can(
     context: Mapping[str, Given] | None = None,
     settings: Settings | None = None,
     now: datetime | None = None,
+    through_roles: bool = False,
 ) -> list[Ability]:
     """Say what a user, role or root user of the store may do, by its ARN; what is denied is left out.
 
     `references` are those of the application's services; IAM's and STS's are known. `resource` asks about one resource
-    or one pattern alone. Raises `NoSuchEntity` for a principal that the store does not hold, `InvalidInput`.
+    or one pattern alone. `through_roles` adds what the roles may do that the principal could assume, or that these
+    could: `Ability.steps`. Raises `NoSuchEntity` for a principal that the store does not hold, `InvalidInput`.
     """
     if resource is not None:
         check_resource(resource)
@@ -71,14 +74,16 @@ def what_can(
         inhabitant = asker.inhabitant_of(principal)
         if inhabitant is None:
             raise NoSuchEntity(f"The principal {principal[:2048]} cannot be found.")
-        asking_one = _Asking(asker, inhabitant, context or {}, Known(every, is_all=True))
-        found = [
-            (str(action), *answer)
-            for reference in every
-            for action in (KnownAction(reference, each) for each in reference.actions)
-            for answer in asking_one.answers(action, resource)
-        ]
-    return _grouped(found)
+        known = Known(every, is_all=True)
+        found = _grouped(_Asking(asker, inhabitant, context or {}, known).all_answers(every, resource))
+        ways = RoleChains(asker, context or {}).roles_of(inhabitant) if through_roles else {}
+        for arn, steps in ways.items():
+            try:
+                asking_one = _Asking(asker, asker.population.inhabitants[arn], context or {}, known)
+            except PolicyError:
+                continue  # as the guard, which would deny such a role everything
+            found += _grouped(asking_one.all_answers(every, resource), steps)
+    return found
 
 
 class _Asking:
@@ -91,6 +96,14 @@ class _Asking:
         self._context = context
         self._policies = [compile_policy(each.text, each.ref) for each in inhabitant.record.identity]
         self._shared: list[tuple[str, str, CompiledPolicy]] | None = None
+
+    def all_answers(
+        self, references: Iterable[ServiceReference], resource: str | None
+    ) -> Iterator[tuple[str, str, AccessAnswer]]:
+        """Give the answers about all actions that are not denied, by action and resource."""
+        for reference in references:
+            for action in (KnownAction(reference, each) for each in reference.actions):
+                yield from ((str(action), *each) for each in self.answers(action, resource))
 
     def answers(self, action: KnownAction, resource: str | None) -> Iterator[tuple[str, AccessAnswer]]:
         """Give the answers about one action, by resource, but for those that deny."""
@@ -190,13 +203,13 @@ class _Asking:
         return self._shared
 
 
-def _grouped(found: Iterable[tuple[str, str, AccessAnswer]]) -> list[Ability]:
-    """Put the actions together that have the same answer on the same resource."""
+def _grouped(found: Iterable[tuple[str, str, AccessAnswer]], steps: Sequence[RoleStep] = ()) -> list[Ability]:
+    """Put the actions together that have the same answer on the same resource; `steps` lead to whoever has it."""
     groups: dict[tuple[str, AccessAnswer], list[str]] = {}
     for action, resource, answer in found:
         groups.setdefault((resource, answer), []).append(action)
     abilities = [
-        Ability(tuple(actions), "*" if resource == _ALL else resource, answer)
+        Ability(tuple(actions), "*" if resource == _ALL else resource, over_roles(steps, answer), tuple(steps))
         for (resource, answer), actions in groups.items()
     ]
     return sorted(abilities, key=lambda each: (_ORDER.index(each.verdict), each.resource, each.actions))

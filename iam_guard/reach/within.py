@@ -45,13 +45,14 @@ def with_exceptions(
 ) -> AccessAnswer:
     """Make an answer about many resources as careful as the policies of single ones require."""
     wanted = {AccessVerdict.ALLOWED: True, AccessVerdict.DENIED: False}.get(answer.verdict)
-    if wanted is None or not any(each.denies is wanted and _names(each, principal) for each in statements):
+    if wanted is None or not any(each.denies is wanted and is_named(each, principal) for each in statements):
         return answer
     note = _EXCEPT if wanted else _SOME
     spoken = answer.spoken if wanted else ()
     return replace(answer, verdict=AccessVerdict.CONDITIONAL, spoken=spoken, note=note)
 
 
-def _names(statement: CompiledStatement, principal: Principal) -> bool:
+def is_named(statement: CompiledStatement, principal: Principal) -> bool:
+    """Tell whether a statement of a resource's policy is about a principal, by name or because it spares others."""
     is_spared = statement.statement.not_principals is not None
     return is_spared or statement.kinship(principal) is not None
