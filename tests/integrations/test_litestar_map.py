@@ -239,14 +239,11 @@ def test_mount_as_a_whole_has_a_row(guard: Guard, sign: Sign, tmp_path: Path) ->
 
 
 def test_one_mount_with_two_paths_cannot_be_told_apart(guard: Guard, sign: Sign) -> None:
-    """Litestar does not say by which of them a request came. At the start, and with each request."""
+    """Litestar does not say by which of them a request came, so none is answered."""
     shared = Starlette(routes=[Route("/x/", answer)])
     routes = reading("/closed/x/", action="docs:PutDocument", resource="*")
     routes.public("GET", "/open/x/")
     app = mapped(guard, routes, mount(["/open", "/closed"], shared))
-    expected = pytest.RaisesExc(ConfigurationError, match="one mount has the paths /closed, /open")
-    with pytest.RaisesGroup(expected, flatten_subgroups=True), TestClient(app):
-        pass
     client = StarletteClient(app)
     for _ in range(2):
         assert (asker(client, sign)("/open/x", ADA), asker(client, sign)("/closed/x", ADA)) == (500, 500)

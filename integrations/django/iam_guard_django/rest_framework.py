@@ -30,7 +30,6 @@ from iam_guard.enforcement.endpoints import guards_of, name_of
 from iam_guard.enforcement.refusal import REALM
 from iam_guard.errors import UndecidedEndpoint
 from iam_guard.model.principal import PrincipalType
-from iam_guard.model.request import Call
 from iam_guard_django.permissions import ASKED
 from iam_guard_django.views import is_of_framework
 
@@ -124,7 +123,7 @@ class _Questions:
         self.settings = guard.settings
         self._guard = guard
 
-    def decide(self, caller: Principal, action: str, resource: str | Resource, *context: Any, call: Call) -> Decision:
+    def decide(self, caller: Principal, action: str, resource: str | Resource, *context: Any, call: Any) -> Decision:
         return self._guard.ask(caller, [(action, resource)], *context, call=call)[0]
 
 

@@ -6,7 +6,7 @@ A view counts as it was matched, never by its path. Must not live here: serving 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from functools import partial
+from dataclasses import replace
 from typing import Any, Final
 
 from django.conf import settings
@@ -17,7 +17,6 @@ from django.urls import URLPattern, get_resolver
 
 from iam_guard import public
 from iam_guard.enforcement.endpoints import Endpoint, endpoint_row, guards_of, name_of
-from iam_guard.enforcement.requirement import MARK
 from iam_guard.errors import ConfigurationError
 from iam_guard_django.options import Options, options
 from iam_guard_django.permissions import PermissionsUntold, permissions_of
@@ -107,8 +106,8 @@ def _rows(view: Any, path: str, view_name: str | None, chosen: Options) -> Itera
     for method in view_class.http_method_names if actions is None else (*actions, "options"):
         name, handler = _handler_of(view, view_class, method)
         if handler not in (None, _methods_that_there_are):
-            guarding = _guarding(view, view_class, method, name, handler)
-            yield endpoint_row(path, (method.upper(),), f"{name_of(view_class)}.{method}", guarding)
+            row = endpoint_row(path, (method.upper(),), f"{name_of(view_class)}.{method}", handler)
+            yield _with_permissions(row, view, view_class, name)
 
 
 def _class_of(view: Any) -> Any:
@@ -133,28 +132,23 @@ def _guard_of(view: Any, view_class: Any, method: str, name: str, served: Any = 
     return None if guard_of is None else guard_of(view_class, name)
 
 
-def _guarding(view: Any, view_class: Any, method: str, name: str, handler: Any) -> Any:
-    """Give what guards a method for the inventory; where only a request tells, something that says so.
+def _with_permissions(row: Endpoint, view: Any, view_class: Any, name: str) -> Endpoint:
+    """Give the row of a method with what guards it by a permission; where only a request tells, it says so.
 
     A permission of ours asks for what `iam_requires` says: of a method that is not named there no request tells more.
     """
+    (method,) = row.methods
     try:
-        return _guard_of(view, view_class, method, name) or handler
+        guard = _guard_of(view, view_class, method.lower(), name)
     except PermissionsUntold as untold:
-        if guards_of(handler) or name not in getattr(view_class, "iam_requires", {}):
-            return handler
-        marked = partial(_told_by_a_request)
-        setattr(marked, MARK, f"{_UNTOLD}: {untold}")
-        return marked
+        is_known = row.is_guarded or name not in getattr(view_class, "iam_requires", {})
+        return row if is_known else replace(row, guards=(f"{_UNTOLD}: {untold}",))
+    return row if guard is None else endpoint_row(row.path, row.methods, row.name, guard)
 
 
 def is_of_framework(options: Any) -> bool:
     """Tell whether what answers OPTIONS is a framework's own, and not the project's."""
     return getattr(options, "__module__", None) in _FRAMEWORKS
-
-
-def _told_by_a_request() -> None:
-    """Stand for a method of which nobody can tell before a request whether a permission guards it."""
 
 
 @public

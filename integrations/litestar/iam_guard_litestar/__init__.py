@@ -44,7 +44,6 @@ from iam_guard import (
     public,
     requires,
 )
-from iam_guard.asgi.mapped import put_guards
 from iam_guard.errors import ConfigurationError
 
 __all__ = ["Caller", "GuardPlugin", "anybody", "caller", "guarded"]
@@ -99,8 +98,6 @@ class GuardPlugin(InitPlugin, ReceiveRoutePlugin):
 
     def _inspect(self, app: Litestar) -> None:
         found = ", ".join(str(each) for each in self._inventory(app) if not each.is_guarded)
-        if self._routes is not None:
-            put_guards(app, self._routes)
         if found and self._check_routes:
             raise ConfigurationError(f"endpoints that are neither guarded nor public: {found}")
 
