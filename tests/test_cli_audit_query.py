@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from iam_guard.audit.own_records import refused_line
+from iam_guard.audit.record import Stamp
 from iam_guard.audit.retention import drop_segments
 from iam_guard.audit.segments import SegmentWriter
 from iam_guard.audit.shard import COLUMNS_FOLDER as FOLDER
 from iam_guard.audit.shard import segments_of, shards_of
 from iam_guard.cli import main
-from tests.audit.trails import KEY, SMALL, record, writer_in, written
+from tests.audit.trails import KEY, NOON, SMALL, record, writer_in, written
 
 Run = Callable[..., Result]
 VKEY = str(KEY.verifier)
@@ -92,6 +94,28 @@ def test_what_was_changed(run: Run, trail: Path) -> None:
 def test_first_and_last_use(run: Run, trail: Path) -> None:
     found = rows(run(str(trail), "--first-and-last-use", ALICE, "--json"))
     assert {each["action"] for each in found} == {"docs:GetDocument", "iam:CreateUser"}
+
+
+def test_what_was_refused_for_want_of_its_record_was_not_used(run: Run, tmp_path: Path) -> None:
+    """The record that says so may stand in another segment, or another shard, than the decision."""
+    made = json.loads((GOLDEN / "role-session-cross-account-allowed.json").read_text())
+    writer = writer_in(tmp_path / "trail")
+    for number in range(20):
+        facts = made.pop("iamGuard")
+        made |= {"eventID": f"id-{number}", "eventTime": f"2026-05-04T03:02:{number:02}Z", "iamGuard": facts}
+        writer.append([json.dumps(made, separators=(",", ":")).encode() + b"\n"])
+        writer.commit()
+    writer.append([refused_line(Stamp(NOON, "r1"), "id-0")])
+    writer.close()
+    other = writer_in(tmp_path / "trail")
+    other.append([refused_line(Stamp(NOON, "r2"), "id-19"), refused_line(Stamp(NOON, "r3"), "id-99")])
+    other.close()
+    for arguments in (("--who-used", AUDITOR), ("--first-and-last-use", AUDITOR)):
+        [row] = rows(run("trail", *arguments, "--json"))
+        assert (row["calls"], row["first"], row["last"]) == (18, "2026-05-04 03:02:01", "2026-05-04 03:02:18")
+    refused = "SELECT event_id FROM records WHERE refused ORDER BY event_id"
+    assert rows(run("trail", refused, "--json")) == [{"event_id": "id-0"}, {"event_id": "id-19"}]
+    assert rows(run("trail", "SELECT count(*) AS n FROM records WHERE refused IS NULL", "--json")) == [{"n": 0}]
 
 
 def test_sql_over_what_is_compacted_and_what_is_written(run: Run, tmp_path: Path) -> None:

@@ -10,10 +10,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 from iam_guard import open_guard
+from iam_guard.audit.own_records import refused_line
 from iam_guard.audit.reader import read
+from iam_guard.audit.record import Stamp
 from iam_guard.cli import main
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import Call
+from tests.audit.trails import NOON
 from tests.conftest import ACME, SEED
 
 RITA = f"arn:aws:iam::{ACME}:user/rita"
@@ -117,3 +120,16 @@ def test_refused_credential_is_told(run: Run, tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert "Refused: the key is not known" in result.output
     assert "\x1b" not in result.output
+
+
+def test_request_that_was_refused_for_want_of_its_record_is_told(run: Run) -> None:
+    """The record says Allowed; another one says that the answer was no."""
+    (segment,) = Path("trail").glob("*/*.jsonl")
+    events = {each["eventID"] for each in read(segment) if each.get("requestID") == "request-1"}
+    lines = segment.read_bytes() + b"".join(refused_line(Stamp(NOON, "r"), event) for event in events)
+    Path("records.jsonl").write_bytes(lines)
+    result = run("request-1", "--trail", "records.jsonl", "--store", "sqlite:///iam.db")
+    assert result.exit_code == 1
+    assert result.output.startswith("Allowed: refused all the same, for want of this record")
+    (told,) = json.loads(run("request-1", "--trail", "records.jsonl", "--store", "sqlite:///iam.db", "--json").output)
+    assert told["refused"] is True

@@ -4,6 +4,8 @@ A consumer of the trail: verified records go in, and out come the same uses that
 written through the same door, which never sets a time back. So it may read a record twice, and in any order. What it
 has written is acknowledged afterwards.
 
+An attempt is a use, as it is for the guard, whatever became of it: denied, or refused for want of its record.
+
 The trail knows less than the guard: who signed in without asking for anything is in no record; the region and service
 of an access key are those of the request as recorded, not those that were signed. Temporary keys are nobody's own. Must
 not live here: the rows (`store.use_rows`), what a guard notes by itself (`store.uses`).

@@ -1,6 +1,10 @@
 """What a principal did in a period, added up from the records of a trail as they are read, in bounded memory.
 
 Of each action: how often it was allowed and denied, first and last, on which resources, which condition keys were read.
+A decision that allowed is no use where its request was refused because the record did not get to the disk (a record
+`AuditRefused` names it): such a one is an attempt, like a denial. That record comes somewhat later, so decisions of
+which there may be one wait for it, up to a number.
+
 There is room for so many actions and resources; what goes beyond is added up by ARN template where one is registered,
 else it is counted in `left_out`. What the trail itself lacks in the period (gaps, what retention dropped) is told too:
 then the activity is not complete, and says so. Must not live here: reading a trail (`audit.subscription`), what a
@@ -19,6 +23,7 @@ from typing import Any
 from iam_guard.activity.actor import Actor
 from iam_guard.activity.observed import Leave, Observation, is_spoilt, observe
 from iam_guard.activity.templates import ArnTemplates
+from iam_guard.audit.classes import class_of_allow
 from iam_guard.audit.record import event_time
 from iam_guard.audit.record_filter import member
 from iam_guard.errors import InvalidInput
@@ -28,8 +33,10 @@ MOST_RESOURCES = 10_000
 MOST_ACTIONS = 5_000
 MOST_NAMES = 1_000
 """Sessions, condition keys of an action and gaps that are told."""
+MOST_WAITING = 20_000
+"""Decisions that wait for a record that their request was refused, and such records that wait for their decision."""
 
-_OWN = frozenset({"audit_segment", "audit_end", "audit_refused"})
+_OWN = frozenset({"audit_segment", "audit_end"})
 """Records of the trail about itself that take nothing away."""
 
 _ATTRIBUTING = tuple(
@@ -55,7 +62,7 @@ class Occurrences:
 
 @dataclass(slots=True)
 class ResourceActivity:
-    """What was done to one resource, or to all of a template: by whose leave, and which accounts own it."""
+    """What was done to one resource, or to all of a template: by whose leave; which accounts own what was allowed."""
 
     by_leave: dict[Leave, Occurrences] = field(default_factory=dict)
     owners: set[str] = field(default_factory=set)
@@ -68,12 +75,23 @@ class ActionActivity:
     action: str
     allowed: Occurrences = field(default_factory=Occurrences)
     denied: Occurrences = field(default_factory=Occurrences)
+    refused: Occurrences = field(default_factory=Occurrences)
+    """Allowed, and refused all the same for want of the record."""
     resources: dict[str, ResourceActivity] = field(default_factory=dict)
     patterns: dict[str, ResourceActivity] = field(default_factory=dict)
     left_out: Occurrences = field(default_factory=Occurrences)
     """Requests about resources for which there was no room."""
     keys: Counter[str] = field(default_factory=Counter)
     with_session_policies: int = 0
+
+    @property
+    def count(self) -> int:
+        """How often it was attempted."""
+        return self.allowed.count + self.denied.count + self.refused.count
+
+    def of(self, leave: Leave) -> Occurrences:
+        """Give where requests are counted that had such leave."""
+        return {Leave.DENIED: self.denied, Leave.REFUSED: self.refused}.get(leave, self.allowed)
 
 
 @dataclass(slots=True)
@@ -145,6 +163,12 @@ class _Gathering:
         """The first sequence of each shard that was seen."""
         self._dropped: dict[str, int] = {}
         """The last sequence of each shard that retention dropped."""
+        self._waiting: dict[str, list[Observation]] = {}
+        """What was allowed and may have been refused all the same, by the id of its record, the oldest first."""
+        self._waits = 0
+        self._refused: set[str] = set()
+        """Ids of decisions whose requests were refused."""
+        self._has_let_go = False
 
     def take(self, record: Mapping[str, Any]) -> None:
         said, time = record.get("iamGuard"), record.get("eventTime")
@@ -168,6 +192,9 @@ class _Gathering:
         """Note what the trail says that it lacks; a gap without its times may be of any moment before it."""
         if kind in _OWN:
             return
+        if kind == "audit_refused":
+            self._take_refusal(str(said.get("refusedEventID")))
+            return
         if kind == "audit_retention":
             shard, last = member(said, "dropped.shard"), member(said, "dropped.last")
             dropped = int(last) if last.isdecimal() else sys.maxsize
@@ -185,7 +212,9 @@ class _Gathering:
             self._activity.unknown[kind] += 1
 
     def finish(self) -> None:
-        """Tell what retention dropped, but where records of the shard from before the period are there still."""
+        """Add what waits; tell what retention dropped, but where records of the shard from before are there still."""
+        for event_id in list(self._waiting):
+            self._settle(event_id)
         for shard, last in self._dropped.items():
             begins = self._begins.get(shard)
             if self._activity.since is None or begins is None or begins <= last + 1:
@@ -209,7 +238,42 @@ class _Gathering:
             _count(activity.callers, member(identity, "arn") or member(identity, "invokedBy"))
             _count(activity.unique_ids, member(identity, "principalId").partition(":")[0])
             _count(activity.accounts, member(identity, "accountId"))
+            self._take_observation(observation, member(record, "eventID"))
+
+    # --- refused all the same ------------------------------------------------------------------------------------
+
+    def _take_observation(self, observation: Observation, event_id: str) -> None:
+        """Add it, or let it wait: only where the answer waited for the disk, a record may say Allowed wrongly."""
+        if observation.leave is Leave.DENIED or not class_of_allow(observation.action).is_durable:
             self._add(observation)
+        elif event_id in self._refused:
+            self._add(observation._replace(leave=Leave.REFUSED))
+        else:
+            self._waiting.setdefault(event_id, []).append(observation)
+            self._waits += 1
+            while self._waits > MOST_WAITING:
+                self._has_let_go = True
+                self._settle(next(iter(self._waiting)))
+
+    def _take_refusal(self, event_id: str) -> None:
+        """Take a decision for what it was; one that is not known is another's, or comes later from another file."""
+        is_known = self._settle(event_id, Leave.REFUSED)
+        if len(self._refused) < MOST_WAITING:
+            self._refused.add(event_id)
+        elif not is_known:
+            self._has_let_go = True
+        if self._has_let_go and not is_known:
+            self._tell(f"the request of the record {event_id[:100]} was refused, and may be counted as allowed")
+
+    def _settle(self, event_id: str, leave: Leave | None = None) -> bool:
+        """Add what waits under an id, as it says or with another leave; False where there is nothing."""
+        waiting = self._waiting.pop(event_id, [])
+        self._waits -= len(waiting)
+        for each in waiting:
+            self._add(each if leave is None else each._replace(leave=leave))
+        return bool(waiting)
+
+    # --- adding up -----------------------------------------------------------------------------------------------
 
     def _add(self, observation: Observation) -> None:
         actions, folded = self._activity.actions, observation.action.lower()
@@ -217,7 +281,7 @@ class _Gathering:
             self._activity.left_out.add(observation.time)
             return
         action = actions.setdefault(folded, ActionActivity(observation.action))
-        (action.denied if observation.leave is Leave.DENIED else action.allowed).add(observation.time)
+        action.of(observation.leave).add(observation.time)
         action.with_session_policies += observation.has_session_policies
         for key in observation.keys:
             _count(action.keys, key)
@@ -226,7 +290,7 @@ class _Gathering:
             action.left_out.add(observation.time)
             return
         resource.by_leave.setdefault(observation.leave, Occurrences()).add(observation.time)
-        if observation.owner is not None:
+        if observation.owner is not None and observation.leave is Leave.IDENTITY:
             resource.owners.add(observation.owner)
 
     def _resource(self, action: ActionActivity, arn: str) -> ResourceActivity | None:

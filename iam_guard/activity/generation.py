@@ -121,8 +121,9 @@ class _Making:
 
     def _denied(self, action: ActionActivity) -> set[str | None]:
         """Give the patterns that would cover what was only ever denied."""
-        refused = [arn for arn, each in action.resources.items() if each.by_leave.keys() == {Leave.DENIED}]
-        found = {self._templates.generalised(action.action, arn) for arn in refused} - {None}
+        leaves = {arn: each.by_leave.keys() - {Leave.REFUSED} for arn, each in action.resources.items()}
+        denied = [arn for arn, had in leaves.items() if had == {Leave.DENIED}]
+        found = {self._templates.generalised(action.action, arn) for arn in denied} - {None}
         if found:
             text = "denied on resources that a template would cover, so those that were allowed are named one by one"
             self._tell("exact", text, action.action)
@@ -191,6 +192,8 @@ class _Making:
             self._tell("no policy", "allowed without any policy, so not in here for that", name)
         if Leave.DENIED in leaves:
             self._tell("denied", "attempted and denied, so not in here for that", name)
+        if Leave.REFUSED in leaves:
+            self._tell("refused", "allowed, but refused for want of its audit record, so not in here for that", name)
         if action.left_out.count:
             self._tell("left out", _NO_ROOM, name)
         if Leave.IDENTITY not in leaves:

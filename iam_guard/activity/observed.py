@@ -29,12 +29,16 @@ _LEAVE = re.compile(r"/iamGuard/reasons(/\d+(/(effect|policyType))?)?", re.ASCII
 
 
 class Leave(Enum):
-    """By whose leave a request was allowed, or that it was not."""
+    """By whose leave a request was allowed, or that it was not.
+
+    That it was refused for want of its record no decision tells: another record does (`gathered`).
+    """
 
     IDENTITY = "an identity-based policy"
     RESOURCE = "the policy of the resource alone"
     NOBODY = "no policy: none was needed"
     DENIED = "denied"
+    REFUSED = "allowed, and refused all the same for want of its record"
 
 
 class Observation(NamedTuple):

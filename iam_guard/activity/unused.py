@@ -1,9 +1,10 @@
 """Unused access in its simplest form: what identity-based policies allow and a principal never attempted.
 
-Every attempt counts as use, also one that was denied, as it does for service-last-accessed data (R-34). What a wildcard
-stands for is told as far as the actions are known: those that the application declares, and our own. Denials are looked
-at only for whole services, as there; conditions, boundaries and control policies not at all. Must not live here: which
-services policies reach (`services.iam.reached_services`), the activity (`gathered`).
+Every attempt counts as use, also one that was denied, or refused for want of its record, as it does for
+service-last-accessed data (R-34). What a wildcard stands for is told as far as the actions are known: those that the
+application declares, and our own. Denials are looked at only for whole services, as there; conditions, boundaries and
+control policies not at all. Must not live here: which services policies reach (`services.iam.reached_services`), the
+activity (`gathered`).
 """
 
 from __future__ import annotations

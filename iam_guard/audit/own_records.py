@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from iam_guard.audit.identity import present
 from iam_guard.audit.other_shards import OtherShard
@@ -91,6 +91,15 @@ def retention_line(stamp: Stamp, shard: str, first: int, last: int) -> bytes:
 def refused_line(stamp: Stamp, event_id: str) -> bytes:
     """Say that a request was refused for want of its record, which stands in the trail all the same."""
     return _own_line("refused", stamp, {"refusedEventID": event_id})
+
+
+def refused_event(record: Mapping[str, Any]) -> str | None:
+    """Give the id of the decision that such a record names: it allowed, and nothing was done; None for any other."""
+    said = record.get("iamGuard")
+    if not isinstance(said, dict) or said.get("kind") != "audit_refused":
+        return None
+    named = said.get("refusedEventID")
+    return named if isinstance(named, str) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,7 +165,7 @@ class Pipeline:
         if ticket.stays:
             raise NotRecordedError(f"{why}; it is written when it can be")
         if correction is not None and not ticket.is_out:
-            self._ring.put(correction, wait=0.0)
+            self._ring.correct(correction)
         return self.miss(row, why)
 
     # --- the thread ----------------------------------------------------------------------------------------------

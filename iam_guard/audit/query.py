@@ -51,17 +51,24 @@ COLUMNS = {
     "sequence": "try_cast(json ->> '$.iamGuard.sequence' AS BIGINT)",
     "record": "json",
 }
-"""Columns of `records`, and how each is read from a line."""
+"""Columns of `records`, and how each is read from a line; `REFUSED` is one besides."""
+
+REFUSED = (
+    "coalesce(event_id IN (SELECT record ->> '$.iamGuard.refusedEventID' FROM lines WHERE kind = 'audit_refused'),"
+    " false)"
+)
+"""Whether the request was refused for want of its record, though that says what was decided: another line says so."""
 
 QUESTIONS = {
     "who-used": "SELECT role, principal, action, count(*) AS calls, min(time) AS first, max(time) AS last FROM records"
     " WHERE (role = $asked OR (NOT starts_with($asked, 'arn:') AND ends_with(role, '/' || $asked)))"
-    " AND outcome = 'Allowed' GROUP BY ALL ORDER BY last DESC, principal, action",
+    " AND outcome = 'Allowed' AND NOT refused GROUP BY ALL ORDER BY last DESC, principal, action",
     "denied": "SELECT principal, action, resource, reason, policy, count(*) AS denials, min(time) AS first,"
     " max(time) AS last FROM records WHERE outcome LIKE '%Denied' OR kind = 'authentication'"
     " GROUP BY ALL ORDER BY denials DESC, last DESC, principal, action",
     "first-and-last-use": "SELECT action, count(*) AS calls, min(time) AS first, max(time) AS last FROM records"
-    " WHERE (principal = $asked OR role = $asked) AND outcome = 'Allowed' GROUP BY ALL ORDER BY last DESC, action",
+    " WHERE (principal = $asked OR role = $asked) AND outcome = 'Allowed' AND NOT refused"
+    " GROUP BY ALL ORDER BY last DESC, action",
     "changes": "SELECT time, kind, principal, action, resource, error_code, request_id FROM records"
     " WHERE kind IN ('policy_change', 'admin_call', 'session_issue') AND (NOT read_only OR kind = 'session_issue')"
     " ORDER BY time DESC, shard, sequence DESC",
@@ -112,7 +119,8 @@ def open_trail(
         parts = [f"SELECT * FROM read_parquet({_texts(compacted)})"] if compacted else []  # noqa: S608 - quoted
         parts += [_lines(live)] if live else []
         parts = parts or ["SELECT " + ", ".join(f"NULL AS {name}" for name in COLUMNS) + " WHERE false"]
-        connection.execute(f"CREATE VIEW records AS {' UNION ALL '.join(parts)}")
+        connection.execute(f"CREATE VIEW lines AS {' UNION ALL '.join(parts)}")
+        connection.execute(f"CREATE VIEW records AS SELECT *, {REFUSED} AS refused FROM lines")  # noqa: S608 - our own
     except duckdb.Error as error:
         connection.close()
         raise InvalidInput(" ".join(str(error).split()), place=str(trail)) from None

@@ -137,6 +137,17 @@ class Ring:
                 self._wake()
             return True
 
+    def correct(self, line: Line) -> None:
+        """Add a line that says what became of a request whose record is being written, or is written already.
+
+        It finds place where there is none: the ring is full just when the disk hangs, and there is one such line at
+        most for each record in the hand of the writer.
+        """
+        with self._lock:
+            self._waiting.append(Waiting(line, time.monotonic(), None))
+            if self._wakes_at == 1:
+                self._wake()
+
     def withdraw(self, ticket: Ticket) -> None:
         """Take out the record of a request that waits no longer, unless it is being written. One that stays, stays."""
         with self._lock:

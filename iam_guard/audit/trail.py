@@ -262,7 +262,8 @@ class Trail:
                 else:
                     stamp = self._stamp()
                     line = partial(make, stamp) if is_certain else make(stamp)
-                    correction = partial(self._refused, stamp.event_id) if row.is_durable else None
+                    is_refused = row.is_durable and self._on_failure != "ignore"
+                    correction = partial(self._refused, stamp.event_id) if is_refused else None
             except Exception as error:  # noqa: BLE001 - as with a sink
                 _log_failure(error)
                 is_kept = pipeline.miss(row, "a record cannot be made")

@@ -146,6 +146,7 @@ def _as_dict(
                 "action": each.action,
                 "allowed": asdict(each.allowed),
                 "denied": asdict(each.denied),
+                "refused": asdict(each.refused),
                 "resources": len(each.resources) + len(each.patterns),
                 "conditionKeys": sorted(each.keys),
             }
@@ -174,7 +175,7 @@ def _print(activity: Activity, generated: GeneratedPolicy, unused: UnusedAccess 
 
 
 def _in_words(activity: Activity) -> Iterator[str]:
-    seen, requests = activity.seen, sum(each.allowed.count + each.denied.count for each in activity.actions.values())
+    seen, requests = activity.seen, sum(each.count for each in activity.actions.values())
     span = f", {seen.first} to {seen.last}" if seen.count else ""
     yield f"{requests} requests of {activity.actor.name} in {seen.count} records{span}"
 

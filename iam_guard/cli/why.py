@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, cast
 
 import click
 
+from iam_guard.audit.own_records import refused_event
 from iam_guard.audit.record_filter import action_of, member, principal_of, resource_of
 from iam_guard.audit.signed_note import KeyRing
 from iam_guard.cli.audit_sources import KEYS, NO_VERIFY, keys_for, records_of
@@ -28,6 +29,8 @@ from iam_guard.settings import Settings, load
 from iam_guard.store.opening import open_store
 
 Record = Mapping[str, Any]
+
+_NOT_RECORDED = "refused all the same, for want of this record when it was answered; nothing was done"
 
 
 class Again(NamedTuple):
@@ -55,18 +58,18 @@ def why(
     """Say why REQUEST_ID (or an event's id) was allowed or denied; exit code 1 when anything was denied."""
     settings = load()
     trail = source or _configured(settings)
-    found = list(_records(trail, request_id, keys_for([trail], keys, store, no_verify=no_verify)))
+    found, refused = _records(trail, request_id, keys_for([trail], keys, store, no_verify=no_verify))
     if not found:
         raise click.UsageError(
             f"the trail has no record of `{shown(request_id)}`; the last second may not be signed yet"
         )
     answers = _decided_again(found, store, settings)
+    told = [(each, again, each.get("eventID") in refused) for each, again in zip(found, answers, strict=True)]
     if as_json:
-        click.echo(json.dumps([_as_dict(record, again) for record, again in zip(found, answers, strict=True)]))
+        click.echo(json.dumps([_as_dict(*each) for each in told]))
     else:
-        texts = ("\n".join(_in_words(record, again)) for record, again in zip(found, answers, strict=True))
-        click.echo("\n\n".join(texts))
-    sys.exit(1 if any(member(each, "errorCode") for each in found) else 0)
+        click.echo("\n\n".join("\n".join(_in_words(*each)) for each in told))
+    sys.exit(1 if any(is_refused or member(record, "errorCode") for record, _, is_refused in told) else 0)
 
 
 def _configured(settings: Settings) -> Path:
@@ -76,16 +79,24 @@ def _configured(settings: Settings) -> Path:
     return path
 
 
-def _records(source: Path, wanted: str, ring: KeyRing | None) -> Iterator[Record]:
-    """Give the records of a request, or the one event. Raises `InvalidInput` where a line of a file is broken."""
+def _records(source: Path, wanted: str, ring: KeyRing | None) -> tuple[list[Record], set[str | None]]:
+    """Give the records of a request, or the one event, and the ids of all whose requests were refused all the same.
+
+    Raises `InvalidInput` where a line of a file is broken.
+    """
     broken: list[str] = []
+    found: list[Record] = []
+    refused: set[str | None] = set()
     for record in records_of([source], ring, broken):
         if broken:
-            break
+            raise InvalidInput(broken[0])
         if _is_about(record, wanted):
-            yield record
+            found.append(record)
+        if (event_id := refused_event(record)) is not None:
+            refused.add(event_id)
     if broken:
         raise InvalidInput(broken[0])
+    return found, refused
 
 
 def _is_about(record: Record, wanted: str) -> bool:
@@ -121,18 +132,19 @@ def _again(record: Record, replayer: Replayer) -> Again:
 # --- told ----------------------------------------------------------------------------------------------------------
 
 
-def _as_dict(record: Record, again: Again) -> dict[str, object]:
+def _as_dict(record: Record, again: Again, is_refused: bool) -> dict[str, object]:
     return {
         "record": record,
+        "refused": is_refused,
         "now": None if again.explanation is None else again.explanation.to_dict(),
         "samePolicies": again.is_same_policies,
         "problem": again.problem,
     }
 
 
-def _in_words(record: Record, again: Again) -> Iterator[str]:
+def _in_words(record: Record, again: Again, is_refused: bool) -> Iterator[str]:
     outcome = member(record, "iamGuard.outcome") or "Refused"
-    said = member(record, "errorMessage")
+    said = _NOT_RECORDED if is_refused else member(record, "errorMessage")
     yield shown(f"{outcome}: {said}" if said else outcome)
     yield shown(f"    {member(record, 'eventTime')} {principal_of(record)} {action_of(record)} {resource_of(record)}")
     yield from (f"    because {shown(each)}" for each in _reasons(record))

@@ -2,7 +2,8 @@
 
 Without a change, the recorded outcome is compared with the store's. With one, the store's is compared with the changed
 store's, so that nothing is laid to the change which happened before it. What could not be compared is counted with the
-reason, never passed over. Must not live here: which decisions flip alike (`flips`), how a report looks (`cli`).
+reason, never passed over. A request that was refused for want of its record was decided all the same, and is compared.
+Must not live here: which decisions flip alike (`flips`), how a report looks (`cli`).
 """
 
 from __future__ import annotations

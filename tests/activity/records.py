@@ -42,6 +42,7 @@ def decided(
     time: str = "2026-11-24T12:00:00Z",
     outcome: str = "Allowed",
     reasons: list[Record] | None = None,
+    event: str = "e",
     **said: Any,
 ) -> Record:
     """Make the record of a decision; an allowed one is by an identity-based policy."""
@@ -55,7 +56,7 @@ def decided(
         "eventSource": f"{service}.amazonaws.com" if service in ("iam", "sts") else service,
         "eventName": name,
         "awsRegion": "us-east-1",
-        "eventID": "e",
+        "eventID": event,
         "recipientAccountId": account,
         **({} if arn == "*" else {"resources": [{"ARN": arn, "accountId": account}]}),
         "iamGuard": {
@@ -66,6 +67,11 @@ def decided(
             **said,
         },
     }
+
+
+def refused(event: str, time: str = "2026-11-24T12:00:06Z") -> Record:
+    """Make the record that the request of another one was refused for want of that."""
+    return own("audit_refused", time, refusedEventID=event)
 
 
 def own(kind: str, time: str = "2026-11-24T12:00:00Z", **said: Any) -> Record:

@@ -27,7 +27,7 @@ from iam_guard.store.schema import access_key_uses, api_keys, service_uses
 from iam_guard.store.use_rows import ApiKeyUse, KeyUse, ServiceUse, Use
 from iam_guard.store.uses import Uses
 from iam_guard.wire.app import aws_api
-from tests.activity.records import ACME, RITA_ID, ROLE_ID, Record, decided, document, own, session, user
+from tests.activity.records import ACME, RITA_ID, ROLE_ID, Record, decided, document, own, refused, session, user
 from tests.audit.trails import KEY, RING
 from tests.serving import serving
 
@@ -122,6 +122,7 @@ class Kept:
         (decided() | {"iamGuard": {"kind": "session_issue"}}, []),
         (decided() | {"userIdentity": None}, []),
         (own("audit_gap"), []),
+        (refused("e"), []),  # it takes no use back: the attempt was one
         ({}, []),
     ],
 )

@@ -23,6 +23,7 @@ from tests.activity.records import (
     decided,
     document,
     own,
+    refused,
     session,
     user,
 )
@@ -282,3 +283,59 @@ def test_names_of_actions_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_other_accounts_own_what_they_own() -> None:
     activity = gather_activity([decided(resource=document(1, GLOBEX))], RITA)
     assert activity.actions["docs:get"].resources[document(1, GLOBEX)].owners == {GLOBEX}
+
+
+# --- refused for want of the record ----------------------------------------------------------------------------------
+
+GET_USER = "arn:aws:iam::111122223333:user/carol"
+
+
+def gotten(event: str, **more: Any) -> dict[str, Any]:
+    return decided("iam:GetUser", GET_USER, event=event, **more)
+
+
+def counts(activity: Activity, action: str = "iam:getuser") -> tuple[int, int, int]:
+    found = activity.actions[action]
+    return found.allowed.count, found.denied.count, found.refused.count
+
+
+@pytest.mark.parametrize("is_later", [True, False])
+def test_what_was_refused_for_want_of_its_record_is_an_attempt_and_no_use(is_later: bool) -> None:
+    """Wherever the record stands that says so: it may be in another file, which is read first."""
+    late = gotten("e2", time="2026-11-25T12:00:00Z")
+    records = [gotten("e1"), late, refused("e2")] if is_later else [refused("e2"), gotten("e1"), late]
+    activity = gather_activity(records, RITA)
+    assert counts(activity) == (1, 0, 1)
+    get = activity.actions["iam:getuser"]
+    assert (get.allowed.last, get.refused.first) == ("2026-11-24T12:00:00Z", "2026-11-25T12:00:00Z")
+    assert set(get.resources[GET_USER].by_leave) == {Leave.IDENTITY, Leave.REFUSED}
+    assert activity.is_complete
+
+
+def test_a_record_that_is_read_twice_was_refused_both_times() -> None:
+    records = [gotten("e1"), gotten("e1"), refused("e1"), gotten("e1")]
+    assert counts(gather_activity(records, RITA)) == (0, 0, 3)
+
+
+def test_a_refusal_beyond_the_period_counts_and_one_of_somebody_else_takes_nothing() -> None:
+    records = [gotten("e1"), gotten("e2"), gotten("e3", who=session()), refused("e3"), refused("e1"), refused("e9")]
+    activity = gather_activity(records, RITA, until=datetime(2026, 11, 24, 12, 0, 1, tzinfo=UTC))
+    assert counts(activity) == (1, 0, 1)
+    assert activity.is_complete
+
+
+def test_a_denial_stays_one() -> None:
+    records = [gotten("e1", outcome="ImplicitlyDenied"), refused("e1")]
+    assert counts(gather_activity(records, RITA)) == (0, 1, 0)
+
+
+def test_beyond_the_room_for_waiting_it_is_told_that_too_much_may_be_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("iam_guard.activity.gathered.MOST_WAITING", 2)
+    records = [gotten(f"e{number}") for number in range(4)]
+    assert gather_activity(records, RITA).is_complete
+    activity = gather_activity([*records, refused("e3")], RITA)
+    assert counts(activity) == (3, 0, 1)
+    assert activity.is_complete
+    activity = gather_activity([*records, refused("e0")], RITA)
+    assert counts(activity) == (4, 0, 0)
+    assert activity.gaps == ["the request of the record e0 was refused, and may be counted as allowed"]

@@ -10,7 +10,7 @@ from iam_guard.activity import ArnTemplates, Generalising, gather_activity, gene
 from iam_guard.activity.generation import GeneratedPolicy
 from iam_guard.errors import InvalidInput
 from iam_guard.model.catalogue import Catalogue
-from tests.activity.records import ACME, GLOBEX, RESOURCE, RITA, ROLE, decided, document, own, session, user
+from tests.activity.records import ACME, GLOBEX, RESOURCE, RITA, ROLE, decided, document, own, refused, session, user
 
 docs = Catalogue("docs")
 for name, template in {"Get": "document/{id}", "Put": "document/{id}", "List": "*"}.items():
@@ -209,3 +209,24 @@ def test_long_lists_are_cut_in_notes() -> None:
 def test_who_has_no_policies_gets_none(name: str) -> None:
     with pytest.raises(InvalidInput, match="expected a user or a role"):
         made(who=name)
+
+
+def test_what_was_refused_for_want_of_its_record_is_not_in_it() -> None:
+    """Nothing was done; and no account is let in by it."""
+    users = [f"arn:aws:iam::{ACME}:user/{name}" for name in ("ann", "bob")]
+    records = [decided("iam:GetUser", each, event=each) for each in users]
+    records += [decided("iam:ListUsers", "*", event="x"), decided("iam:ListUsers", "*", event="y")]
+    records[-1]["recipientAccountId"] = GLOBEX
+    generated = made(*records, refused(users[1]), refused("y"), way=EXACT)
+    [get, everything] = statements(generated)
+    assert (get["Action"], get["Resource"]) == ("iam:GetUser", users[0])
+    assert everything["Condition"] == {"StringEquals": {"aws:ResourceAccount": ACME}}
+    assert told(generated, "refused") == [
+        "allowed, but refused for want of its audit record, so not in here for that: iam:GetUser, iam:ListUsers"
+    ]
+
+
+def test_what_was_denied_elsewhere_lets_no_account_in() -> None:
+    elsewhere = decided("docs:List", "*", outcome="ImplicitlyDenied") | {"recipientAccountId": GLOBEX}
+    [statement] = statements(made(decided("docs:List", "*"), elsewhere))
+    assert statement["Condition"] == {"StringEquals": {"aws:ResourceAccount": ACME}}

@@ -18,7 +18,7 @@ from iam_guard.store.protocol import StoredPolicy
 from iam_guard.store.schema import identities
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.sql_store import SqlStore
-from tests.activity.records import ACME, RITA, ROLE, decided
+from tests.activity.records import ACME, RITA, ROLE, decided, refused
 
 KNOWN = ["docs:Get", "docs:Put", "docs:Drop", "mail:Send"]
 
@@ -32,6 +32,12 @@ def unused(*statements: dict[str, object]) -> UnusedAccess:
     """Compare with what somebody did who got documents and was denied to drop one."""
     activity = gather_activity([decided(), decided("docs:Drop", outcome="ImplicitlyDenied")], RITA)
     return unused_access(activity, [stored(*statements)], KNOWN)
+
+
+def test_an_attempt_counts_that_was_refused_for_want_of_its_record() -> None:
+    activity = gather_activity([decided("iam:GetUser", "*", event="e1"), refused("e1")], RITA)
+    grant = stored({"Effect": "Allow", "Action": "iam:GetUser"})
+    assert unused_access(activity, [grant], KNOWN).is_empty
 
 
 def test_attempts_count_as_use() -> None:

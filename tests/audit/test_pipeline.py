@@ -8,6 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -336,6 +337,36 @@ def test_a_record_that_turns_up_although_its_request_was_refused_is_corrected(
     assert ids_in(tmp_path) == ["id-0"]
     assert corrections_in(tmp_path) == ["id-0"]
     assert gaps_in(tmp_path)[0]["refused"] == 2
+
+
+def test_a_correction_finds_its_place_where_there_is_none(
+    tmp_path: Path, opened: Callable[..., Pipeline], disk: Disk
+) -> None:
+    """The ring is full just when the disk hangs; without the correction the trail would say Allowed for ever."""
+    pipeline = opened(ring=2, durable_wait=0.5)
+    with held(disk), ThreadPoolExecutor() as other:
+        refused = other.submit(pipeline.put, record(0), ADMIN, correction=correction(0))
+        eventually(lambda: pipeline.usage().waiting == 0 and pipeline.usage().oldest_age > 0)
+        assert pipeline.put(record(1), READ)
+        assert pipeline.put(record(2), READ)
+        with pytest.raises(NotRecordedError, match="in time"):
+            refused.result()
+    pipeline.close()
+    assert ids_in(tmp_path) == ["id-0", "id-1", "id-2"]
+    assert corrections_in(tmp_path) == ["id-0"]
+
+
+def test_where_requests_go_on_without_their_records_none_is_called_refused(
+    tmp_path: Path, opened: Callable[..., Pipeline], disk: Disk, decide: Callable[..., Decision]
+) -> None:
+    pipeline = opened(durable_wait=0.1)
+    trail = Trail(pipeline, on_failure="ignore")
+    call = replace(decide().request, action="iam:GetUser")
+    with held(disk):
+        trail.note(replace(decide(), request=call), None, started=0.0)
+    pipeline.close()
+    assert len(ids_in(tmp_path)) == 1
+    assert corrections_in(tmp_path) == []
 
 
 def test_what_is_done_is_told_and_comes_when_it_can(
