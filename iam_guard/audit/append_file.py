@@ -14,6 +14,8 @@ from pathlib import Path
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 """Errors that say that there is no room, as opposed to no way."""
 
+_DRAFT = ".new"
+
 _sync = getattr(os, "fdatasync", os.fsync)  # not every system has the cheaper one
 
 
@@ -69,6 +71,22 @@ class AppendFile:
         if self._is_torn:
             os.ftruncate(self.descriptor, self.size)
             self._is_torn = False
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a small file, whole or not at all, and wait until the disk has it."""
+    draft = path.with_name(f"{path.name}{_DRAFT}")
+    try:
+        file = AppendFile(draft, size=0)
+        try:
+            file.append(content)
+            file.sync()
+        finally:
+            file.close()
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+    sync_folder(path.parent)
 
 
 def sync_folder(path: Path) -> None:

@@ -16,7 +16,7 @@ from iam_guard.audit.pseudonyms import PseudonymKeys, pseudonym_key_file
 from iam_guard.audit.retention import RetentionRule
 from iam_guard.audit.sampling import Sampling
 from iam_guard.audit.scribe import TrailPlace
-from iam_guard.audit.segments import SegmentLimits
+from iam_guard.audit.segment_limits import SegmentLimits
 from iam_guard.audit.shipping.destinations import open_sinks
 from iam_guard.audit.shipping.shippers import Shippers
 from iam_guard.audit.shipping.sink_url import SinkUrl

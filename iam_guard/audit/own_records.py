@@ -22,6 +22,7 @@ FORMAT = 1
 """Of segments and what stands beside them."""
 
 OwnKind = Literal["segment", "gap", "retention", "end", "refused", "sampled"]
+RETENTION_KIND = "audit_retention"
 _EVENT_NAME: Mapping[OwnKind, str] = {
     "segment": "AuditSegment",
     "gap": "AuditGap",

@@ -1,13 +1,17 @@
 """Dropping what is too old: whole segments, and of them the lines only.
 
 Their leaf hashes and checkpoints stay, a twentieth of the size. So the tree stays whole: later records can be proved as
-before, and whoever kept a line elsewhere can still show that it stood here. A record says what was dropped, and is on
-the disk and signed before anything goes; lines that are missing without one are a finding. The compacted copy that
-questions made of a segment goes with it.
+before, and whoever kept a line elsewhere can still show that it stood here. A record says what was dropped, once, and
+is on the disk and signed before anything goes; lines that are missing without one are a finding. When such a record
+goes itself, its line is kept in a small file beside the hashes of its segment (`.retained`): the tree proves that it
+stood there, so nothing is said again. The compacted copy that questions made of a segment goes with it.
 
 Three things keep a segment that is old. A file `HOLD` in the trail or in its shard (a legal hold). A group of consumers
 that has not acknowledged all of it, for so long as the `grace` of the rule; after that it goes unread. And that its
 hashes are not those of its lines, for without the lines nobody could tell any more what happened to it.
+
+On a full disk the record has no place, and nothing could ever go. So the file of the lock is filled with room for it,
+while there is some; that room is given back, the record is written, the segment goes, and the room is set aside again.
 
 A `Sweep` goes in small steps, since it reads all that it drops, and the writer that takes them has batches to write.
 One process at a time sweeps a trail, by a lock that ends with its process and that no child inherits. Must not live
@@ -25,12 +29,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 
-from iam_guard.audit.append_file import sync_folder
+from iam_guard.audit.append_file import NO_ROOM, replace_file, sync_folder
 from iam_guard.audit.offsets import FOLDER, Progress, read_groups
-from iam_guard.audit.own_records import retention_line
+from iam_guard.audit.own_records import RETENTION_KIND, retention_line
 from iam_guard.audit.record import Stamp
+from iam_guard.audit.reserve import LentRoom
 from iam_guard.audit.segment_reading import SegmentLines, read_hashes, reading_lines
 from iam_guard.audit.segments import SegmentWriter
 from iam_guard.audit.shard import COLUMNS_FOLDER, LOCK, Segment, last_line, place_of, segments_of, shards_of
@@ -42,6 +48,7 @@ HOLD = "HOLD"
 """A file of this name, whatever is in it, keeps all that stands beside and below it."""
 
 SWEEP_LOCK = ".retention"
+"""Who has the lock of this file drops; what is in it is room for saying so on a full disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +93,14 @@ class Sweep:
         self._now = now or datetime.now(UTC)
         self._before = _minus(self._now, rule.keep)
         self._unread_before = _minus(self._before, rule.grace)
+        self._room: LentRoom | None = None
         self.dropped: list[Dropped] = []
         self.kept: list[Kept] = []
 
     def steps(self) -> Iterator[None]:
         """Go through the trail, a small step each time; raise `ConfigurationError` where another process does so."""
-        with _alone(self._trail, is_needed=self._writer is not None):
+        with _alone(self._trail, is_needed=self._writer is not None) as lock:
+            self._room = None if lock is None else LentRoom(lock)
             groups = read_groups(self._trail / FOLDER)
             for shard in shards_of(self._trail):
                 yield
@@ -119,8 +128,11 @@ class Sweep:
             self.kept.append(Kept(segment, "it is not as it was written"))
             return
         found = Dropped(segment, len(lines.hashes), segment.lines.stat().st_size)
-        if self._writer is not None:
-            self._drop(self._writer(), segment, lines)
+        if self._writer is not None and self._room is not None:
+            if not self._retain(self._room, segment, lines):
+                self.kept.append(Kept(segment, "there is no room for what it says of earlier ones"))
+                return
+            self._drop(self._writer, self._room, found)
         self.dropped.append(found)
 
     def _reason_to_keep(
@@ -138,14 +150,27 @@ class Sweep:
             )
         return None
 
-    def _drop(self, writer: SegmentWriter, segment: Segment, lines: SegmentLines) -> None:
-        last = segment.first + len(lines.hashes) - 1
-        said = [(segment.folder.name, segment.first, last), *_said_before(lines)]
-        writer.append([retention_line(Stamp(self._now, str(uuid.uuid4())), *each) for each in said])
-        writer.checkpoint()
+    def _retain(self, room: LentRoom, segment: Segment, lines: SegmentLines) -> bool:
+        """Keep what the lines that go say of earlier ones; False where there is no room for it."""
+        (self._trail / COLUMNS_FOLDER / segment.folder.name / f"{segment.name}.parquet").unlink(missing_ok=True)
+        said = _said_before(segment, lines)
+        try:
+            if said:
+                room.lend(lambda: replace_file(segment.retained, said))
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            return False
+        return True
+
+    def _drop(self, writer: Callable[[], SegmentWriter], room: LentRoom, found: Dropped) -> None:
+        segment = found.segment
+        stamp = Stamp(self._now, str(uuid.uuid4()))
+        line = retention_line(stamp, segment.folder.name, segment.first, segment.first + found.lines - 1)
+        room.lend(lambda: writer().declare(line))
         segment.lines.unlink(missing_ok=True)
         sync_folder(segment.folder)
-        (self._trail / COLUMNS_FOLDER / segment.folder.name / f"{segment.name}.parquet").unlink(missing_ok=True)
+        room.make()
 
 
 def drop_segments(
@@ -209,21 +234,20 @@ def _minus(moment: datetime, span: timedelta) -> datetime:
         return datetime.min.replace(tzinfo=UTC)
 
 
-def _said_before(lines: SegmentLines) -> list[tuple[str, int, int]]:
-    """Give what the lines that go now say of others that went before: it is said again."""
-    said = []
-    for _, facts in lines.own:
-        match facts:
-            case {"kind": "audit_retention", "dropped": {"shard": str(shard), "first": int(first), "last": int(last)}}:
-                said.append((shard, first, last))
-    return said
+def _said_before(segment: Segment, lines: SegmentLines) -> bytes:
+    """Give those of the lines that go now that say of others that they went before."""
+    places = {place for place, facts in lines.own if facts["kind"] == RETENTION_KIND}
+    if not places:
+        return b""
+    with segment.lines.open("rb") as file:
+        return b"".join(line for place, line in enumerate(islice(file, max(places) + 1)) if place in places)
 
 
 @contextmanager
-def _alone(trail: Path, *, is_needed: bool) -> Iterator[None]:
-    """Keep other processes from sweeping the trail meanwhile."""
+def _alone(trail: Path, *, is_needed: bool) -> Iterator[int | None]:
+    """Keep other processes from sweeping the trail meanwhile; give the descriptor of the lock."""
     if not is_needed:
-        yield
+        yield None
         return
     descriptor = os.open(trail / SWEEP_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -231,6 +255,6 @@ def _alone(trail: Path, *, is_needed: bool) -> Iterator[None]:
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError):
             raise ConfigurationError("another process drops old segments of the trail", place=str(trail)) from None
-        yield
+        yield descriptor
     finally:
         os.close(descriptor)

@@ -9,9 +9,8 @@ it can be written; meanwhile the ring fills and the classes say what becomes of 
 written and signed; what cannot be is lost, and said in the log, and the next start finds the shard unfinished and
 declares the gap.
 
-Before the first record, what killed processes left is recovered; between batches, what is too old is dropped
-(`sweeping`). Must not live here: files (`segments`), waiting
-requests (`ring`).
+Before the first record, what killed processes left is recovered; between batches, what is too old is dropped, and at
+once where the disk is full (`sweeping`). Must not live here: files (`segments`), waiting requests (`ring`).
 """
 
 from __future__ import annotations
@@ -22,10 +21,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from iam_guard.audit.append_file import NO_ROOM
 from iam_guard.audit.recovery import Recovered, declare, recover
 from iam_guard.audit.retention import RetentionRule
 from iam_guard.audit.ring import Missing, Ring, Waiting
-from iam_guard.audit.segments import SegmentLimits, SegmentWriter
+from iam_guard.audit.segment_limits import SegmentLimits
+from iam_guard.audit.segments import SegmentWriter
 from iam_guard.audit.shard import is_line
 from iam_guard.audit.signed_note import KeyRing, SignerKey
 from iam_guard.audit.sweeping import Sweeping
@@ -70,6 +71,8 @@ class Scribe:
         self._writer: SegmentWriter | None = None
         self._found: list[Recovered] | None = None
         self._retry = FIRST_RETRY
+        self._is_full = False
+        """Whether there was no room at the last attempt."""
         self._sweeping = Sweeping(place.trail, place.retention, self._begun)
 
     def run(self) -> None:
@@ -90,6 +93,8 @@ class Scribe:
         batch, missing = self._ring.take(BATCH, self._due_in())
         is_last = self._ring.is_closed and not batch and missing is None
         if not self._attempt(lambda: self._write(batch, missing), batch, missing):
+            if self._is_full and self._sweeping.free_room():
+                return True
             if self._ring.is_closed:
                 return False
             self._ring.pause(self._retry)
@@ -108,9 +113,11 @@ class Scribe:
         return min((due for due in (self._writer.due_in(), self._sweeping.due_in()) if due is not None), default=None)
 
     def _attempt(self, act: Callable[[], None], batch: list[Waiting], missing: Missing | None) -> bool:
+        self._is_full = False
         try:
             act()
         except OSError as error:
+            self._is_full = error.errno in NO_ROOM
             self._went_wrong(error.strerror or "failure", batch, missing, error)
         except Exception as error:  # noqa: BLE001  a thread that dies would leave every request waiting
             self._went_wrong(f"unexpected {type(error).__name__}", batch, missing, error)

@@ -6,7 +6,7 @@ from it (`shard_check`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -14,7 +14,8 @@ from typing import Any
 
 from iam_guard.audit.checkpoint import Checkpoint, notes_of, open_checkpoint
 from iam_guard.audit.diagnosis import Signed
-from iam_guard.audit.shard import OWN_KIND, own_facts, place_of
+from iam_guard.audit.merkle import leaf_hash
+from iam_guard.audit.shard import OWN_KIND, Segment, own_facts, place_of
 from iam_guard.audit.signed_note import KeyRing, Trust
 from iam_guard.audit.verdicts import TrailFinding, Verdict
 from iam_guard.errors import InvalidInput
@@ -89,6 +90,24 @@ def read_hashes(path: Path) -> bytes | None:
         return path.read_bytes()
     except FileNotFoundError:
         return None
+
+
+def read_retained(segment: Segment, leaves: Sequence[bytes]) -> list[tuple[int, dict[str, Any]] | None]:
+    """Give sequence and `iamGuard` of the lines that are kept of a segment that was dropped.
+
+    Each has a place among the hashes of those that were there; None for one that has not.
+    """
+    try:
+        content = segment.retained.read_bytes()
+    except FileNotFoundError:
+        return []
+    found: list[tuple[int, dict[str, Any]] | None] = []
+    for line in content.splitlines(keepends=True):
+        place, facts = place_of(line), own_facts(line)
+        index = -1 if place is None else place[1] - segment.first
+        is_there = facts is not None and 0 <= index < len(leaves) and leaf_hash(line) == leaves[index]
+        found.append((segment.first + index, facts) if is_there and facts is not None else None)
+    return found
 
 
 def read_checkpoints(

@@ -1,11 +1,11 @@
 """The writer of a shard: numbered lines into segments, their hashes into a Merkle tree, its roots into checkpoints.
 
-One thread of a process owns a writer and calls nothing but `append`, `commit`, `checkpoint`, `gap` and `close`. Lines
-wait from `append` to `commit`, which writes all of them with one write and, where asked to, waits for the disk: the
-more callers wait for the same commit, the cheaper it is for each. Either all of them are kept, or `commit` raises
-`OSError` and keeps none; so the tree is only told of what stands in the file. What is lost that way is the caller's to
-declare (`gap`). Only that the disk is full the writer says itself, for which it has a reserve; then it takes nothing
-more until there is room for the reserve again.
+One thread of a process owns a writer and calls nothing but `append`, `commit`, `checkpoint`, `gap`, `declare` and
+`close`. Lines wait from `append` to `commit`, which writes all of them with one write and, where asked to, waits for
+the disk: the more callers wait for the same commit, the cheaper it is for each. Either all of them are kept, or
+`commit` raises `OSError` and keeps none; so the tree is only told of what stands in the file. What is lost that way is
+the caller's to declare (`gap`). Only that the disk is full the writer says itself, for which it has a reserve; then it
+takes nothing more until there is room for the reserve again, but what is declared (`declare`).
 
 A line says which shard it stands in and as which number: `append` takes lines whose last member is `iamGuard`, as all
 of ours are, and the two members are put before their end. What is hashed is the line as it stands in the file, its line
@@ -28,7 +28,6 @@ import time
 import uuid
 import weakref
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -41,24 +40,11 @@ from iam_guard.audit.other_shards import OtherShards
 from iam_guard.audit.own_records import Gap, end_line, gap_line, segment_line
 from iam_guard.audit.record import Stamp
 from iam_guard.audit.reserve import Reserve
-from iam_guard.audit.shard import Segment, is_line, shard_id
+from iam_guard.audit.segment_limits import SegmentLimits
+from iam_guard.audit.shard import Segment, is_line, numbered_lines, shard_id
 from iam_guard.audit.signed_note import KeyRing, SignerKey
 
 logger = logging.getLogger("iam_guard.audit")
-
-
-@dataclass(frozen=True, slots=True)
-class SegmentLimits:
-    """When a checkpoint is signed, the disk is asked for what was written, and a segment is full."""
-
-    checkpoint_records: int = 1000
-    checkpoint_seconds: float = 1.0
-    flush_seconds: float = 1.0
-    """After how long the disk has a line for which nobody waits; 0 for when the system sees fit."""
-    segment_bytes: int = 64 * 1024 * 1024
-    segment_seconds: float = 3600.0
-    reserve_bytes: int = 128 * 1024
-    """Room for the last gap record, its hash and its checkpoint."""
 
 
 def _now() -> datetime:
@@ -176,6 +162,15 @@ class SegmentWriter:
         segment.sync()
         return note
 
+    def declare(self, line: bytes) -> None:
+        """Write a record of the trail about itself at once, signed and on the disk; raise `OSError` otherwise.
+
+        It may take what room is left when the reserve is spent, which commits leave alone.
+        """
+        self.append([line])
+        lines, self._pending = self._pending, []
+        self._say(self._fit_to_write(lines), lines)
+
     def close(self) -> None:
         """End the shard with a last record and a checkpoint; where that fails, the next start recovers the shard."""
         if self._is_closed:
@@ -201,10 +196,7 @@ class SegmentWriter:
         if self._reserve.is_spent and not self._reserve.make(segment.segment.folder):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # what room is left is for what must be said
         self._reserve.is_spent = False
-        if self._leave_for is None and not segment.lines.is_as_left():
-            self._leave_for = "SegmentAltered"
-        if self._leave_for is not None:
-            segment = self._leave(segment, lines)
+        segment = self._fit_to_write(lines)
         numbered = self._numbered(lines)
         try:
             segment.lines.append(b"".join(numbered))
@@ -218,10 +210,24 @@ class SegmentWriter:
         self._grow(numbered)
         return segment
 
+    def _fit_to_write(self, lines: list[bytes]) -> OpenSegment:
+        """Give the open segment; where that is not to be relied on, the next one, and `lines` begin by saying so."""
+        segment = self._begun()
+        if self._leave_for is None and not segment.lines.is_as_left():
+            self._leave_for = "SegmentAltered"
+        return segment if self._leave_for is None else self._leave(segment, lines)
+
+    def _say(self, segment: OpenSegment, lines: list[bytes]) -> None:
+        """Write lines that may be the last word: sign them, and wait for the disk."""
+        numbered = self._numbered(lines)
+        segment.lines.append(b"".join(numbered))
+        self._grow(numbered)
+        self._sign_all()
+        self._put(segment)
+        segment.sync()
+
     def _numbered(self, lines: Sequence[bytes]) -> list[bytes]:
-        """Put shard and sequence into each line, at the end of `iamGuard`."""
-        middle = b',"shard":"%b","sequence":' % (self.shard or "").encode("ascii")
-        return [b"%b%b%d}}\n" % (line[:-3], middle, number) for number, line in enumerate(lines, self._tree.size)]
+        return numbered_lines(lines, self.shard or "", self._tree.size)
 
     def _grow(self, numbered: Sequence[bytes]) -> None:
         """Tell the tree of lines that are written, and sign whenever enough have come."""
@@ -247,18 +253,13 @@ class SegmentWriter:
             self._flushing.done(self._timer() - begun)
 
     def _declare_full(self, segment: OpenSegment, lost: int) -> None:
-        """Use the reserve to say that from here on records may be missing; sign that, for it may be the last word."""
+        """Use the reserve to say that from here on records may be missing."""
         if not self._reserve.is_there:
             return
         try:
             self._reserve.spend(segment.segment.folder)
             gap = Gap("DiskFull", lost=None if self._is_retried else lost)
-            numbered = self._numbered([gap_line(self._stamp(), gap)])
-            segment.lines.append(numbered[0])
-            self._grow(numbered)
-            self._sign_all()
-            self._put(segment)
-            segment.sync()
+            self._say(segment, [gap_line(self._stamp(), gap)])
         except OSError as error:
             logger.error("the gap in the audit trail cannot be declared: %s", error.strerror)
 

@@ -5,6 +5,7 @@
         000000000000.jsonl                      a segment: records, one a line, each a leaf of the shard's tree
         000000000000.hashes                     their leaf hashes, 32 bytes each
         000000000000.checkpoints                signed notes, each with an empty line after it
+        000000000000.retained                   of a segment whose lines are dropped: those that say what was before
         000000084211.jsonl  …                   the next one; a segment is named by the sequence of its first line
         lock                                    held by the process that writes; gone once the shard has ended
         reserve                                 room for the last record when the disk is full
@@ -19,6 +20,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +30,8 @@ from iam_guard.audit.merkle import Tree
 from iam_guard.audit.redaction import MAX_LINE
 
 LINES, HASHES, CHECKPOINTS = ".jsonl", ".hashes", ".checkpoints"
+RETAINED = ".retained"
+"""Beside what was dropped: the lines in it that say what was dropped before, as they stood there (`retention`)."""
 LOCK = "lock"
 RESERVE = "reserve"
 UNFINISHED = ".new"
@@ -85,6 +89,10 @@ class Segment:
     def checkpoints(self) -> Path:
         return self.path(CHECKPOINTS)
 
+    @property
+    def retained(self) -> Path:
+        return self.path(RETAINED)
+
 
 def shards_of(trail: Path) -> list[Path]:
     """List the shards of a trail by name; of one that is just being made nobody knows yet."""
@@ -111,6 +119,12 @@ def _names(shard: Path) -> set[str]:
 def is_line(line: bytes) -> bool:
     """Tell whether this is one record on one line, with `iamGuard` as its last member."""
     return line[-3:] == LINE_END and line.find(b"\n") == len(line) - 1 and len(line) <= MAX_LINE
+
+
+def numbered_lines(lines: Iterable[bytes], shard: str, first: int) -> list[bytes]:
+    """Put shard and sequence into each line, at the end of `iamGuard`; `first` is the sequence of the first of them."""
+    middle = b',"shard":"%b","sequence":' % shard.encode("ascii")
+    return [b"%b%b%d}}\n" % (line[:-3], middle, number) for number, line in enumerate(lines, first)]
 
 
 def place_of(line: bytes) -> tuple[str, int] | None:

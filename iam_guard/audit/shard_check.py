@@ -7,7 +7,7 @@ about lines that are not right in `diagnosis`. Must not live here: the trail as 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from iam_guard.audit.segment_reading import (
     read_checkpoints,
     read_hashes,
     read_lines,
+    read_retained,
     read_sequences,
 )
 from iam_guard.audit.shard import Segment, read_opening, segments_of
@@ -273,12 +274,22 @@ class ShardCheck:
         if known and len(known) >= wanted:
             self._go_on(here, known)
             self._check_hashes(here, known, len(here.stored or b"") // HASH_BYTES)
+            self._note_retained(here, known)
             self._end = first + wanted - 1 if here.is_last else None
             self.dropped.append((here.segment, first + wanted, here.is_last))
             return
         verdict = Verdict.TRUNCATED_TAIL if here.is_last else Verdict.MISSING
         self._say(verdict, f"the {wanted} lines of the segment are not there, nor what stands for them", name, 1, first)
         self._lose(first + wanted)
+
+    def _note_retained(self, here: _Here, leaves: Sequence[bytes]) -> None:
+        """See what the dropped lines said of drops before them."""
+        for number, found in enumerate(read_retained(here.segment, leaves), 1):
+            if found is None:
+                detail = "the line is none of those that were dropped"
+                self._say(Verdict.MODIFIED, detail, here.segment.retained.name, number)
+            else:
+                self._note_claim(*found)
 
     def _go_on(self, here: _Here, leaves: Sequence[bytes]) -> None:
         tree = here.start.copy()
@@ -346,13 +357,16 @@ class ShardCheck:
                 self._say(Verdict.GAP, _gap_in_words(facts), here.segment.lines.name, place + 1, sequence)
             if index is None:
                 continue
-            match facts:
-                case {"kind": "audit_retention", "dropped": {"shard": str(shard), "first": int(first)}}:
-                    self._claims.append((sequence, shard, first))
+            self._note_claim(sequence, facts)
             if facts["kind"] == "audit_segment":
                 self._others += claims_in(facts, self._shard, sequence)
             if facts["kind"] == "audit_end":
                 self._end = sequence
+
+    def _note_claim(self, sequence: int, facts: Mapping[str, Any]) -> None:
+        match facts:
+            case {"kind": "audit_retention", "dropped": {"shard": str(shard), "first": int(first)}}:
+                self._claims.append((sequence, shard, first))
 
     # --- findings ------------------------------------------------------------------------------------------------
 

@@ -1,5 +1,8 @@
 """When the writer of a process looks for what is too old: at its start and every hour, in steps between its batches.
 
+And at once where the disk is full: then a segment that is old enough goes before the batch is tried again, and nothing
+goes that would not have gone within the hour.
+
 Whatever goes wrong is logged and tried again the next hour; no batch waits for it. Must not live here: what is dropped
 (`retention`).
 """
@@ -7,6 +10,7 @@ Whatever goes wrong is logged and tried again the next hour; no batch waits for 
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +24,8 @@ logger = logging.getLogger("iam_guard.audit")
 EVERY = 3600.0
 STEP = 0.01
 """Seconds between two steps, for requests to have the processor in."""
+PAUSE = 30.0
+"""Seconds between two looks for what could go from a full disk, where there was nothing."""
 
 
 class Sweeping:
@@ -40,6 +46,7 @@ class Sweeping:
         self._next = timer()
         self._sweep: Sweep | None = None
         self._steps: Iterator[None] = iter(())
+        self._look_again = -math.inf
 
     def due_in(self) -> float | None:
         """Give the seconds until the next step; None where nothing is ever dropped."""
@@ -47,11 +54,33 @@ class Sweeping:
 
     def step(self) -> None:
         """Take a step if one is due."""
-        if self._rule is None or self._timer() < self._next:
-            return
-        if self._sweep is None:
-            self._sweep = Sweep(self._trail, self._rule, self._writer)
-            self._steps = self._sweep.steps()
+        if self._rule is not None and self._timer() >= self._next:
+            self._step(self._sweep or self._begin(self._rule))
+
+    def free_room(self) -> bool:
+        """Drop the next segment that is too old; False where there is none, or there was none a moment ago."""
+        if self._rule is None or self._timer() < self._look_again:
+            return False
+        is_freed = self._sweep is not None and self._drops_more(self._sweep)
+        if not is_freed:  # one that has begun does not see what was closed since
+            is_freed = self._drops_more(self._begin(self._rule))
+        if not is_freed:
+            self._look_again = self._timer() + PAUSE
+        return is_freed
+
+    def _drops_more(self, sweep: Sweep) -> bool:
+        """Go on until something more is dropped; False where there is nothing more."""
+        before = len(sweep.dropped)
+        while self._sweep is sweep and len(sweep.dropped) == before:
+            self._step(sweep)
+        return len(sweep.dropped) > before
+
+    def _begin(self, rule: RetentionRule) -> Sweep:
+        self._sweep = Sweep(self._trail, rule, self._writer)
+        self._steps = self._sweep.steps()
+        return self._sweep
+
+    def _step(self, sweep: Sweep) -> None:
         is_over = True
         try:
             for _ in self._steps:
@@ -64,7 +93,7 @@ class Sweeping:
             logger.error("old segments of the audit trail cannot be dropped: %s", detail or type(error).__name__)
         self._next = self._timer() + STEP
         if is_over:
-            self._tell(self._sweep)
+            self._tell(sweep)
             self.stop()
 
     def stop(self) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from iam_guard.audit.pipeline import Pipeline
 from iam_guard.audit.scribe import TrailPlace
-from iam_guard.audit.segments import SegmentLimits
+from iam_guard.audit.segment_limits import SegmentLimits
 from iam_guard.audit.shard import shards_of
 from tests.audit.trails import KEY, RING, lines_of
 

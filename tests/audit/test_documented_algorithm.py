@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from iam_guard.audit.segments import SegmentLimits
+from iam_guard.audit.segment_limits import SegmentLimits
 from iam_guard.audit.shard import segments_of
 from tests.audit.trails import KEY, STRANGER, last_segment, lines_of, record, writer_in, written
 

@@ -10,7 +10,8 @@ import pytest
 
 from iam_guard.audit import append_file
 from iam_guard.audit.flushing import REST, Flushing
-from iam_guard.audit.segments import SegmentLimits, SegmentWriter
+from iam_guard.audit.segment_limits import SegmentLimits
+from iam_guard.audit.segments import SegmentWriter
 from iam_guard.audit.shard import segments_of, shards_of
 from tests.audit.trails import KEY, lines_of, only_shard, record, verdicts
 

@@ -18,7 +18,8 @@ from iam_guard.audit.other_shards import NEWEST, PAUSE, OtherShards
 from iam_guard.audit.own_records import segment_line
 from iam_guard.audit.record import Stamp
 from iam_guard.audit.recovery import recover
-from iam_guard.audit.segments import SegmentLimits, SegmentWriter
+from iam_guard.audit.segment_limits import SegmentLimits
+from iam_guard.audit.segments import SegmentWriter
 from iam_guard.audit.shard import opening_facts, segments_of, shards_of
 from iam_guard.audit.shard_claims import claims_in
 from iam_guard.audit.signed_note import KeyRing

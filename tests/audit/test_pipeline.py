@@ -23,7 +23,7 @@ from iam_guard.audit.classes import ADMIN, CHANGE, DENIAL, READ, WRITE, RecordCl
 from iam_guard.audit.own_records import refused_line
 from iam_guard.audit.pipeline import NotRecordedError, Pipeline
 from iam_guard.audit.record import Stamp
-from iam_guard.audit.segments import SegmentLimits
+from iam_guard.audit.segment_limits import SegmentLimits
 from iam_guard.audit.shard import is_ended, shards_of
 from iam_guard.audit.sinks import ListSink
 from iam_guard.audit.trail import Trail

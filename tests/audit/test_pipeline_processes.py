@@ -22,7 +22,7 @@ import json, os, random, signal, sys, threading, time
 from pathlib import Path
 from iam_guard.audit.classes import ADMIN, DENIAL, READ, WRITE
 from iam_guard.audit.pipeline import NotRecordedError
-from iam_guard.audit.segments import SegmentLimits
+from iam_guard.audit.segment_limits import SegmentLimits
 from tests.audit.pipelines import eventually, pipeline_in
 from tests.audit.trails import record
 trail = Path(sys.argv[1])

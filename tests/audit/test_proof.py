@@ -151,7 +151,7 @@ def test_dropped_segments_are_gone_on_purpose(tmp_path: Path) -> None:
 
 
 def test_what_was_dropped_stays_said_when_the_record_of_it_is_dropped(tmp_path: Path) -> None:
-    """It is said again by whoever drops the record."""
+    """The line is kept beside the hashes of its segment, and is proved by them."""
     written(tmp_path, 10)
     for _ in range(4):
         writer = writer_in(tmp_path)

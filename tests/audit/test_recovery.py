@@ -20,7 +20,7 @@ import pytest
 
 from iam_guard.audit.open_shard import lock_shard
 from iam_guard.audit.recovery import Recovered, declare, recover
-from iam_guard.audit.segments import SegmentLimits
+from iam_guard.audit.segment_limits import SegmentLimits
 from iam_guard.audit.shard import Segment, is_ended, segments_of, shards_of
 from iam_guard.audit.signed_note import KeyRing, SignerKey
 from iam_guard.audit.verdicts import Verdict
@@ -35,7 +35,7 @@ WRITER = """
 import sys
 from pathlib import Path
 from tests.audit.trails import record, writer_in
-from iam_guard.audit.segments import SegmentLimits
+from iam_guard.audit.segment_limits import SegmentLimits
 writer = writer_in(Path(sys.argv[1]), SegmentLimits(checkpoint_records=7, checkpoint_seconds=0.01, segment_bytes=20000))
 number = 0
 while True:

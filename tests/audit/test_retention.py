@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import logging
 import os
 import subprocess
@@ -10,22 +12,32 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from itertools import count
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
+from iam_guard.activity import gather_activity
 from iam_guard.audit import sweeping
+from iam_guard.audit.append_file import AppendFile
 from iam_guard.audit.classes import ADMIN, WRITE
 from iam_guard.audit.offsets import FOLDER
 from iam_guard.audit.opening import retention_rule
+from iam_guard.audit.own_records import retention_line
 from iam_guard.audit.pipeline import Pipeline
-from iam_guard.audit.retention import HOLD, RetentionRule, Sweep, drop_segments
+from iam_guard.audit.record import Stamp
+from iam_guard.audit.reserve import LENT
+from iam_guard.audit.retention import HOLD, SWEEP_LOCK, RetentionRule, Sweep, drop_segments
 from iam_guard.audit.scribe import TrailPlace
-from iam_guard.audit.segments import SegmentLimits, SegmentWriter
-from iam_guard.audit.shard import COLUMNS_FOLDER, segments_of, shards_of
+from iam_guard.audit.segment_limits import SegmentLimits
+from iam_guard.audit.segments import SegmentWriter
+from iam_guard.audit.shard import COLUMNS_FOLDER, segments_of, shards_of, whole_lines
 from iam_guard.audit.subscription import AuditReader, Offset
-from iam_guard.errors import ConfigurationError
+from iam_guard.audit.verdicts import Verdict
+from iam_guard.audit.verify import verify_trail
+from iam_guard.errors import ConfigurationError, TrailDamaged
 from iam_guard.settings import load
 from tests.audit.pipelines import ROOT, eventually, facts_in, ids_in
+from tests.audit.test_segments import small_disk
 from tests.audit.trails import KEY, NOON, RING, SMALL, lines_of, only_shard, record, verdicts, writer_in
 
 DAY = timedelta(days=1)
@@ -236,11 +248,299 @@ def test_a_kill_between_the_record_and_the_deed_is_made_good(trail: Path, monkey
 
 def test_nothing_goes_of_which_the_record_is_not_on_the_disk(trail: Path, shard: Path) -> None:
     writer = writer_in(trail)
-    writer.checkpoint = lambda: (_ for _ in ()).throw(OSError(28, os.strerror(28)))  # type: ignore[method-assign]
+    writer.declare = lambda line: (_ for _ in ()).throw(OSError(28, os.strerror(28)))  # type: ignore[method-assign]
     with pytest.raises(OSError, match="No space"):
         Sweep(trail, RULE, lambda: writer, now=LATER).run()
     writer.abandon()
     assert all(each.lines.exists() for each in segments_of(shard))
+
+
+# --- what was dropped is said once ------------------------------------------------------------------------------------
+
+
+def swept_then(trail: Path) -> Sweep:
+    """Sweep by a writer of the same noon as all else, so that what it says is old for the next one."""
+    writer = SegmentWriter(trail, KEY, service="docs", limits=SMALL, clock=moment)
+    sweep = Sweep(trail, RULE, lambda: writer, now=LATER)
+    sweep.run()
+    writer.close()
+    return sweep
+
+
+def said_in(shard: Path) -> list[tuple[str, int]]:
+    facts = [json.loads(each)["iamGuard"] for each in lines_of(shard)]
+    return [(each["dropped"]["shard"], each["dropped"]["first"]) for each in facts if each["kind"] == "audit_retention"]
+
+
+@pytest.fixture
+def dropped_again(trail: Path) -> list[int]:
+    """Let each of several sweeps drop what the one before said; give how many records each of them wrote about it."""
+    counts = []
+    for _ in range(6):
+        before = shards_of(trail)
+        sweep = swept_then(trail)
+        [new] = set(shards_of(trail)) - set(before)
+        assert said_in(new) == [(each.segment.folder.name, each.segment.first) for each in sweep.dropped]
+        counts.append(len(sweep.dropped))
+    return counts
+
+
+def test_what_was_dropped_is_said_once_however_often_something_is_dropped(
+    trail: Path, shard: Path, dropped_again: list[int]
+) -> None:
+    """The line that says so is kept when its segment goes, and the tree proves that it stood there."""
+    assert dropped_again[0] == len(segments_of(shard))
+    assert max(dropped_again[2:]) <= 2, "what a sweep itself wrote"
+    report = verify_trail(trail, RING)
+    assert report.findings == ()
+    assert sum(each.dropped for each in report.shards) > 20
+    kept = [line for path in trail.rglob("*.retained") for line in path.read_bytes().splitlines()]
+    assert len(kept) == sum(dropped_again[:-1])
+    assert len({json.loads(line)["eventID"] for line in kept}) == len(kept)
+
+
+def test_a_consumer_begins_behind_what_was_dropped(trail: Path, dropped_again: list[int]) -> None:
+    with AuditReader(trail, ring=RING).subscribe(follow=False) as subscription:
+        assert [record["iamGuard"]["kind"] for _, record in subscription][-1] == "audit_end"
+
+
+def test_what_was_dropped_is_known_to_be_missing_from_an_activity(trail: Path, dropped_again: list[int]) -> None:
+    """Though it was said in a segment that is dropped itself: whatever that held is later than what it spoke of."""
+    with AuditReader(trail, ring=RING).subscribe(follow=False) as subscription:
+        records = [record for _, record in subscription]
+    assert not gather_activity(records, "mailer.example.com").is_complete
+    assert not gather_activity(records, "mailer.example.com", since=NOON).is_complete
+
+
+def only_retained(trail: Path, shard: Path) -> Path:
+    """Give the file that says that the segments of a shard were dropped."""
+    [path] = [path for path in trail.rglob("*.retained") if shard.name.encode() in path.read_bytes()]
+    return path
+
+
+def test_without_the_line_that_said_so_the_lines_are_missing(
+    trail: Path, shard: Path, dropped_again: list[int]
+) -> None:
+    only_retained(trail, shard).unlink()
+    found = verify_trail(trail, RING).findings
+    assert {(each.verdict, each.shard) for each in found} == {
+        (Verdict.MISSING, shard.name),
+        (Verdict.TRUNCATED_TAIL, shard.name),
+    }
+    with pytest.raises(TrailDamaged, match="nothing says why"):
+        AuditReader(trail, ring=RING).subscribe()
+
+
+FORGERIES: dict[str, Callable[[bytes, str], bytes]] = {
+    "another shard": lambda content, name: content.replace(name.encode(), name.encode()[::-1]),
+    "no line of it": lambda content, _: content + retention_line(Stamp(NOON, "id"), "docs", 0, 7),
+    "of another place": lambda content, _: content.replace(b'"sequence":1}', b'"sequence":2}', 1),
+    "torn": lambda content, _: content[:-1],
+    "twice in one": lambda content, _: content.replace(b"\n", b"", 1),
+    "nothing": lambda content, _: content + b"\n",
+}
+
+
+@pytest.mark.parametrize("name", FORGERIES)
+def test_a_line_that_was_not_there_says_nothing(trail: Path, shard: Path, dropped_again: list[int], name: str) -> None:
+    path = only_retained(trail, shard)
+    changed = FORGERIES[name](path.read_bytes(), shard.name)
+    assert changed != path.read_bytes()
+    path.write_bytes(changed)
+    found = verify_trail(trail, RING).findings
+    assert (Verdict.MODIFIED, path.name) in {(each.verdict, each.file) for each in found}
+    assert {each.verdict for each in found if each.shard == shard.name} <= {Verdict.MISSING, Verdict.TRUNCATED_TAIL}
+
+
+def test_a_trail_in_which_it_was_said_again_stays_right(trail: Path, shard: Path) -> None:
+    """As it was done before: whoever dropped the record said again what it had said, and kept no line of it."""
+    sweep = swept_then(trail)
+    [teller] = [each for each in shards_of(trail) if each != shard]
+    writer = SegmentWriter(trail, KEY, service="docs", limits=SMALL, clock=moment)
+    counts = {each.segment: each.lines for each in sweep.dropped}
+    counts |= {each: len(whole_lines(each.lines.read_bytes())) for each in segments_of(teller)}
+    for each, lines in counts.items():
+        writer.append(
+            [
+                retention_line(
+                    Stamp(LATER, f"{each.folder.name}-{each.first}"),
+                    each.folder.name,
+                    each.first,
+                    each.first + lines - 1,
+                )
+            ]
+        )
+    writer.close()
+    for each in segments_of(teller):
+        each.lines.unlink()
+    assert verdicts(trail) == []
+    assert swept_then(trail).dropped
+    assert verdicts(trail) == []
+    assert swept_then(trail).dropped
+    assert verdicts(trail) == []
+
+
+@pytest.mark.parametrize("moment", ["unlink", "replace", "declare"])
+def test_a_kill_anywhere_leaves_a_trail_that_verifies(
+    trail: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """While the segment goes that says what went before: the next sweep does it."""
+    swept_then(trail)
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    writer = writer_in(trail)
+    with monkeypatch.context() as patched:
+        patched.setattr(SegmentWriter if moment == "declare" else Path, moment, killed)
+        with pytest.raises(KeyboardInterrupt):
+            Sweep(trail, RULE, lambda: writer, now=LATER).run()
+    writer.close()
+    assert verdicts(trail) == []
+    assert swept_then(trail).dropped
+    assert verdicts(trail) == []
+
+
+# --- a full disk -----------------------------------------------------------------------------------------------------
+
+
+def test_room_is_kept_in_the_file_of_the_lock(trail: Path) -> None:
+    swept(trail)
+    assert (trail / SWEEP_LOCK).stat().st_size == LENT
+
+
+@pytest.fixture
+def full(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """Make the disk full: there is place only while the room of the sweep is given back, and then for little."""
+
+    def fill(trail: Path) -> None:
+        append = AppendFile.append
+        left = {"room": LENT}
+
+        def limited(file: AppendFile, data: bytes) -> None:
+            if (trail / SWEEP_LOCK).stat().st_size or len(data) > left["room"]:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            append(file, data)
+            left["room"] -= len(data)
+
+        monkeypatch.setattr(AppendFile, "append", limited)
+
+    return fill
+
+
+def test_on_a_full_disk_the_room_of_the_sweep_says_what_goes(
+    trail: Path, shard: Path, full: Callable[[Path], None]
+) -> None:
+    """And is set aside again afterwards, for what goes next."""
+    swept(trail, now=NOON)
+    full(trail)
+    writer = writer_in(trail)
+    assert drop_segments(trail, writer, LATER)[0].folder == shard
+    assert (trail / SWEEP_LOCK).stat().st_size == LENT
+    writer.abandon()
+    assert UNDECLARED.isdisjoint(verdicts(trail))
+
+
+def test_without_any_room_nothing_goes(trail: Path, shard: Path, full: Callable[[Path], None]) -> None:
+    swept(trail, now=NOON)
+    full(trail)
+    with (trail / SWEEP_LOCK).open("ab") as room, mock.patch("os.ftruncate"):
+        room.write(b"x")  # nobody gives it back
+        with pytest.raises(OSError, match="No space"):
+            drop_segments(trail, writer_in(trail), LATER)
+    assert all(each.lines.exists() for each in segments_of(shard))
+
+
+def test_what_says_too_much_of_earlier_ones_stays_and_the_others_go(
+    trail: Path, shard: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing goes that would be undeclared then."""
+    swept_then(trail)
+    [teller] = [each for each in shards_of(trail) if each != shard]
+    other = old_shard(trail, 5)
+
+    def no_room(path: Path, content: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("iam_guard.audit.retention.replace_file", no_room)
+    sweep = swept_then(trail)
+    assert {(each.segment.folder, each.why) for each in sweep.kept} == {
+        (teller, "there is no room for what it says of earlier ones")
+    }
+    assert other in {each.segment.folder for each in sweep.dropped}
+    assert verdicts(trail) == []
+
+
+UNDECLARED = {Verdict.MISSING, Verdict.TRUNCATED_TAIL}
+
+FULL = """
+import errno, json, sys, time
+from datetime import timedelta
+from pathlib import Path
+from iam_guard.audit.classes import ADMIN, WRITE
+from iam_guard.audit.pipeline import NotRecordedError, Pipeline
+from iam_guard.audit.retention import HOLD, RetentionRule
+from iam_guard.audit.scribe import TrailPlace
+from iam_guard.audit.segment_limits import SegmentLimits
+from tests.audit.pipelines import eventually
+from tests.audit.test_segments import small_disk
+from tests.audit.trails import KEY, RING, record
+trail = Path(sys.argv[1])
+SMALL = SegmentLimits(checkpoint_records=50, segment_bytes=100_000)
+def opened(days):
+    rule = RetentionRule(timedelta(days=days), timedelta(0))
+    return Pipeline(TrailPlace(trail, KEY, RING, service="docs", limits=SMALL, retention=rule), durable_wait=30.0)
+def ask(pipeline, number, date):
+    try:
+        return pipeline.put(record(number, filler="x" * 2000).replace(b"2026-11-24", date), ADMIN)
+    except NotRecordedError:
+        return False
+kept = []
+old = opened(9_999_999) if sys.argv[2] == "restarted" else opened(400)
+for number in range(10_000):
+    if not ask(old, number, b"2020-01-01"):
+        break
+    kept.append(number)
+assert number > 100 and (old.usage().is_failing or sys.argv[2] != "restarted")
+if sys.argv[2] == "restarted":
+    old.close()
+    while True:
+        try:
+            with (trail.parent / "hog").open("ab", buffering=0) as hog:
+                hog.write(b"x" * 512)
+        except OSError:
+            break
+    old = opened(400)
+refused = 0
+for number in range(20_000, 20_150):
+    while not ask(old, number, b"2026-11-24"):
+        refused += 1
+        time.sleep(0.05)
+        assert refused < 100
+print(json.dumps([len(kept), refused, old.usage().is_failing]))
+old.close()
+"""
+
+
+@pytest.mark.parametrize("life", ["running", "restarted"])
+def test_a_full_disk_is_freed_by_what_is_old_enough(tmp_path: Path, life: str) -> None:
+    """A disk of 1 MiB, filled by the trail itself: while its process runs, and by the next one."""
+    disk, copy = tmp_path / "disk", tmp_path / "copy"
+    disk.mkdir()
+    command = small_disk(disk)
+    if command is None:
+        pytest.skip("needs a file system of its own")
+    script = f'"{sys.executable}" -c "$0" {disk}/trail {life} && cp -r {disk}/trail {copy}'
+    whole = [*command, "sh", "-c", script, FULL]
+    done = subprocess.run(whole, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    kept, refused, is_failing = json.loads(done.stdout)
+    assert kept > 100
+    assert not is_failing
+    new = [f"id-{number}" for number in range(20_000, 20_150)]
+    assert [each for each in ids_in(copy) if each in set(new)] == new
+    assert UNDECLARED.isdisjoint(verdicts(copy))
+    assert refused < 30
 
 
 # --- by the writer of a process --------------------------------------------------------------------------------------
@@ -339,14 +639,3 @@ def test_small_segments_are_what_the_trail_is_made_of(shard: Path) -> None:
     assert len(segments_of(shard)) > 2
     assert SegmentLimits().segment_seconds <= sweeping.EVERY
     assert shards_of(shard.parent) == [shard]
-
-
-def test_what_is_said_again_has_an_id_of_its_own(trail: Path) -> None:
-    """A consumer that knows records by their ids would take all of it for one."""
-    dropped = len(swept(trail).dropped)
-    assert dropped > 1
-    swept(trail, now=LATER + 40 * DAY)
-    said = [each["eventID"] for each in facts_in(trail) if each["iamGuard"]["kind"] == "audit_retention"]
-    assert len(said) > dropped
-    assert len(set(said)) == len(said)
-    assert verdicts(trail) == []

@@ -19,7 +19,8 @@ from iam_guard.audit.own_records import Gap
 from iam_guard.audit.reader import read
 from iam_guard.audit.record import Stamp, authentication_record, error_record
 from iam_guard.audit.redaction import to_line
-from iam_guard.audit.segments import SegmentLimits, SegmentWriter
+from iam_guard.audit.segment_limits import SegmentLimits
+from iam_guard.audit.segments import SegmentWriter
 from iam_guard.audit.shard import LINE_END, place_of, read_opening, segments_of, shard_id, shards_of
 from iam_guard.audit.trail import Trail
 from iam_guard.audit.verdicts import Verdict
@@ -330,7 +331,7 @@ FULL_DISK = """
 import json, sys, time
 from pathlib import Path
 from tests.audit.trails import record, writer_in
-from iam_guard.audit.segments import SegmentLimits
+from iam_guard.audit.segment_limits import SegmentLimits
 trail = Path(sys.argv[1])
 writer = writer_in(trail, SegmentLimits(checkpoint_records=50, segment_bytes=10**9, reserve_bytes=32768))
 kept, failures = 0, 0
@@ -394,7 +395,7 @@ RLIMIT = """
 import resource, sys
 from pathlib import Path
 from tests.audit.trails import record, writer_in
-from iam_guard.audit.segments import SegmentLimits
+from iam_guard.audit.segment_limits import SegmentLimits
 resource.setrlimit(resource.RLIMIT_FSIZE, (20000, resource.RLIM_INFINITY))
 writer = writer_in(Path(sys.argv[1]), SegmentLimits(segment_bytes=10**9, reserve_bytes=100))
 number = failures = 0
@@ -425,7 +426,7 @@ PERMISSION = """
 import os, sys
 from pathlib import Path
 from tests.audit.trails import record, writer_in
-from iam_guard.audit.segments import SegmentLimits
+from iam_guard.audit.segment_limits import SegmentLimits
 trail = Path(sys.argv[1])
 if os.geteuid() == 0:
     os.seteuid(65534)
@@ -464,6 +465,29 @@ def test_without_the_permission_to_make_files_the_segment_goes_on(tmp_path: Path
     assert done.returncode == 0, done.stderr
     assert "cannot be written: Permission denied" in done.stderr
     assert verdicts(trail) == []
+
+
+# --- what is declared at once ----------------------------------------------------------------------------------------
+
+
+def test_what_is_declared_is_signed_and_on_the_disk_after_all_that_waits(tmp_path: Path) -> None:
+    """In a segment that is to be relied on; and not after the end."""
+    writer = writer_in(tmp_path)
+    writer.append([record(0)])
+    writer.declare(record(1))
+    [segment] = segments_of(only_shard(tmp_path))
+    segment.lines.write_bytes(segment.lines.read_bytes()[:-1])
+    writer.append([record(2)])
+    writer.declare(record(3))
+    assert writer.size == 7, "two segments begin, one gap is declared"
+    last = open_checkpoint([*notes_of(last_segment(only_shard(tmp_path)).checkpoints.read_bytes())][-1].note, RING)
+    assert last.checkpoint.size == 7
+    writer.close()
+    with pytest.raises(OSError, match="closed"):
+        writer.declare(record(4))
+    assert len(shards_of(tmp_path)) == 1
+    with pytest.raises(ValueError, match="one line"):
+        writer_in(tmp_path).declare(b"{}")
 
 
 # --- forks -----------------------------------------------------------------------------------------------------------

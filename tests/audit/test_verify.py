@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from iam_guard.audit.checkpoint import sign_checkpoint
 from iam_guard.audit.own_records import Gap
 from iam_guard.audit.recovery import recover
-from iam_guard.audit.segments import SegmentLimits
+from iam_guard.audit.segment_limits import SegmentLimits
 from iam_guard.audit.shard import segments_of, shards_of, whole_lines
 from iam_guard.audit.signed_note import KeyRing
 from iam_guard.audit.verdicts import MEANINGS, TrailFinding, Verdict
@@ -710,7 +710,7 @@ LIVE = """
 import sys, time
 from pathlib import Path
 from tests.audit.trails import record, writer_in
-from iam_guard.audit.segments import SegmentLimits
+from iam_guard.audit.segment_limits import SegmentLimits
 writer = writer_in(Path(sys.argv[1]), SegmentLimits(checkpoint_records=50, segment_bytes=20_000))
 print(flush=True)
 while True:

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from iam_guard.audit.checkpoint import open_checkpoint
-from iam_guard.audit.segments import SegmentLimits, SegmentWriter
+from iam_guard.audit.segment_limits import SegmentLimits
+from iam_guard.audit.segments import SegmentWriter
 from iam_guard.audit.shard import Segment, segments_of, shards_of, whole_lines
 from iam_guard.audit.signed_note import KeyRing, SignerKey
 from iam_guard.audit.verdicts import Verdict

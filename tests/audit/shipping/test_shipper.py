@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iam_guard.audit.offsets import FOLDER
-from iam_guard.audit.segments import SegmentLimits
+from iam_guard.audit.segment_limits import SegmentLimits
 from iam_guard.audit.shard import segments_of
 from iam_guard.audit.shipping.destination import Gone, NotDelivered, Refused, Unreachable
 from iam_guard.audit.shipping.pace import LONGEST_RETRY_AFTER, Backoff
