@@ -195,3 +195,29 @@ def test_it_follows_a_live_trail_and_ends_when_asked_to(tmp_path: Path, number: 
     assert decisions(out) == ["id-0", "id-1", "id-2"]
     assert "ended, 4 delivered" in told
     writer.close()
+
+
+HELD = """
+import signal, sys, time
+from iam_guard.cli import audit_ship
+
+class Shippers:
+    is_running = True
+    start = close = lambda self: None
+    usage = lambda self: {}
+
+def strike(frame, event, argument):
+    is_waiting = event == "call" and frame.f_code.co_qualname == "Condition.wait"
+    if is_waiting or (event == "c_call" and argument is time.sleep):
+        sys.setprofile(None)
+        signal.raise_signal(signal.SIGTERM)
+
+sys.setprofile(strike)
+print(audit_ship._watch(Shippers(), audit_ship._Teller(is_json=False, is_error=False)))
+"""
+
+
+def test_a_signal_ends_it_that_comes_just_while_it_begins_to_wait() -> None:
+    """There a lock is held, which whoever takes it again waits for in vain."""
+    done = subprocess.run([sys.executable, "-c", HELD], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.stdout, done.returncode) == ("True\n", 0), done.stderr

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
-import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
@@ -118,22 +118,23 @@ def _seek(folder: Path, ring: KeyRing | None, sinks: Sequence[FollowingSink], pl
 
 def _watch(shippers: Shippers, tell: _Teller) -> bool:
     """Ship and tell, until all is done or a signal comes; True for the latter."""
-    signalled = threading.Event()
+    signals: list[int] = []
 
     def leave(number: int, frame: FrameType | None) -> None:
-        signalled.set()
+        signals.append(number)  # takes no lock: this thread may hold it, waiting where the signal came in
 
     before = {each: signal.signal(each, leave) for each in (signal.SIGTERM, signal.SIGINT)}
     try:
         shippers.start()
-        while shippers.is_running and not signalled.wait(0.1):
+        while shippers.is_running and not signals:
+            time.sleep(0.1)
             tell.changes(shippers.usage())
         shippers.close()
         tell.changes(shippers.usage(), is_last=True)
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)
-    return signalled.is_set()
+    return bool(signals)
 
 
 class _Teller:
