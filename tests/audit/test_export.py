@@ -132,6 +132,23 @@ def test_an_event_says_whether_a_call_succeeded_where_that_is_known() -> None:
     assert [ocsf_event(RECORDS[name])["status_id"] for name in names] == [1, 1, 2, 2, 1]
 
 
+def test_what_the_schema_has_no_place_for_is_not_mapped() -> None:
+    """A method that it does not know, a URL without its path, a resource without its name, the input of no request."""
+    made = json.loads(json.dumps(RECORDS["user-allowed"]))
+    made |= {"requestParameters": {"method": "PROPFIND", "host": "docs.example.org"}, "sourceIPAddress": "fe80::1%eth0"}
+    made["resources"] = [{"accountId": "111122223333"}, {"ARN": ROLE}]
+    made["iamGuard"]["reasons"] = [{"effect": "Allow"}]
+    event = ocsf_event(made)
+    assert event["http_request"] == {"user_agent": made["userAgent"], "uid": made["requestID"]}
+    assert event["unmapped"]["httpMethod"] == "PROPFIND"
+    assert event["resources"] == [{"uid": ROLE}]
+    assert event["src_endpoint"] == {"ip": "fe80::1", "interface_name": "eth0"}
+    assert event["authorizations"] == [{"decision": "Allow"}]
+    operator = ocsf_event(RECORDS["changed-by-operator"])
+    assert operator["unmapped"]["requestParameters"] == RECORDS["changed-by-operator"]["requestParameters"]
+    assert "request" not in operator["api"]
+
+
 def test_the_parameters_of_a_call_are_no_facts_of_http() -> None:
     """A user has a path, too."""
     event, log = ocsf_event(RECORDS["call-failed"]), log_record(RECORDS["call-failed"])

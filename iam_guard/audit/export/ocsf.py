@@ -24,7 +24,7 @@ from iam_guard.audit.identity import present
 SCHEMA_VERSION = "1.9.0"
 AUTHENTICATION, AUTHORIZE_SESSION, API_ACTIVITY = 3002, 3003, 6003
 
-CREATE, READ, UPDATE, DELETE, OTHER = 1, 2, 3, 4, 99
+UNKNOWN, CREATE, READ, UPDATE, DELETE, OTHER = 0, 1, 2, 3, 4, 99
 ACTIVITIES = {
     **dict.fromkeys(("Create", "Generate", "Issue", "Upload", "Import", "Register", "Start", "Copy"), CREATE),
     **dict.fromkeys(("Update", "Put", "Set", "Attach", "Add", "Change", "Modify", "Enable", "Tag", "Write"), UPDATE),
@@ -34,6 +34,9 @@ ACTIVITIES = {
 
 USER_TYPES = {"IAMUser": 1, "Root": 2, "AWSService": 4, "Unknown": 0}
 """`userIdentity.type` -> `user.type_id`: user, admin, service, unknown; others are 99."""
+
+HTTP_METHODS = frozenset("CONNECT DELETE GET HEAD OPTIONS PATCH POST PUT TRACE".split())
+"""What every version of the schema takes for `http_method`; another one stands in `unmapped`."""
 
 INFORMATIONAL, LOW, MEDIUM, HIGH = 1, 2, 3, 4
 
@@ -80,7 +83,7 @@ def _authentication(record: Mapping[str, Any]) -> Json:
             "dst_endpoint": None if host is None else {"hostname": host},
             "src_endpoint": _src_endpoint(record),
             "http_request": _http_request(record),
-            "auth_protocol_id": 99,
+            "auth_protocol_id": UNKNOWN if _facts(record).get("credentialKind") is None else OTHER,
             "auth_protocol": _facts(record).get("credentialKind"),
             "is_remote": record.get("sourceIPAddress") is not None,
             "logon_type_id": 3,
@@ -145,8 +148,19 @@ def _event(record: Mapping[str, Any], class_uid: int, activity: int, profiles: l
                 "eventCategory": record.get("eventCategory"),
                 "sharedEventID": record.get("sharedEventID"),
                 "tlsDetails": record.get("tlsDetails"),
+                **_without_place(record),
             }
         ),
+    }
+
+
+def _without_place(record: Mapping[str, Any]) -> Json:
+    """Give what has a place in other records: a method that is none of those, the input of a call without an id."""
+    method = _http_parameters(record).get("method")
+    is_call = _is_result(record) and record.get("requestID") is None
+    return {
+        "httpMethod": None if method in HTTP_METHODS else method,
+        "requestParameters": record.get("requestParameters") if is_call else None,
     }
 
 
@@ -237,41 +251,42 @@ def _api(record: Mapping[str, Any]) -> Json:
         {
             "operation": str(record.get("eventName")),
             "service": {"name": str(record.get("eventSource"))},
-            "request": present({"uid": record.get("requestID"), "data": asked}) or None,
+            "request": present({"uid": record["requestID"], "data": asked}) if record.get("requestID") else None,
             "response": present({**failure, "data": gave}) or None,
         }
     )
 
 
 def _http_request(record: Mapping[str, Any]) -> Json | None:
+    """Describe the request; a URL is none without its path."""
     parameters = _http_parameters(record)
-    if not parameters.get("method"):
+    method, path = parameters.get("method"), parameters.get("path")
+    if not method:
         return None
-    return present(
-        {
-            "http_method": parameters["method"],
-            "url": present({"hostname": parameters.get("host"), "path": parameters.get("path")}) or None,
-            "user_agent": record.get("userAgent"),
-            "uid": record.get("requestID"),
-        }
-    )
+    told = {
+        "http_method": method if method in HTTP_METHODS else None,
+        "url": None if path is None else present({"hostname": parameters.get("host"), "path": path}),
+        "user_agent": record.get("userAgent"),
+        "uid": record.get("requestID"),
+    }
+    return present(told) or None
 
 
 def _src_endpoint(record: Mapping[str, Any]) -> Json:
     """Give where the call came from; one that came from no network is the service's own."""
     source = record.get("sourceIPAddress")
     try:
-        return {"ip": str(ipaddress.ip_address(str(source)))}
+        address, _, zone = str(ipaddress.ip_address(str(source))).partition("%")
     except ValueError:
         return {"svc_name": str(source or record.get("eventSource"))}
+    return present({"ip": address, "interface_name": zone or None})
 
 
 def _resources(record: Mapping[str, Any]) -> list[Json] | None:
     rows = [
-        present(
-            {"uid": each.get("ARN"), "owner": {"account": {"uid": each["accountId"]}} if "accountId" in each else None}
-        )
+        present({"uid": each["ARN"], "owner": {"account": {"uid": each["accountId"]}} if "accountId" in each else None})
         for each in record.get("resources") or []
+        if each.get("ARN") is not None  # a resource has a name at least
     ]
     return rows or None
 
@@ -292,7 +307,8 @@ def _security_control(record: Mapping[str, Any]) -> Json:
 
 
 def _authorization(reason: Mapping[str, Any], outcome: str) -> Json:
-    where = [f"statement {reason['statement']}"] if "statement" in reason else []
+    where = [str(reason["policyType"])] if "policyType" in reason else []
+    where += [f"statement {reason['statement']}"] if "statement" in reason else []
     where += [f"`{reason['sid']}`"] if "sid" in reason else []
     where += [f"line {reason['line']}"] if "line" in reason else []
     policy = present(
@@ -300,11 +316,12 @@ def _authorization(reason: Mapping[str, Any], outcome: str) -> Json:
             "name": reason.get("policy") or reason.get("policyType"),
             "uid": reason.get("policyArn"),
             "version": reason.get("digest"),
-            "desc": ", ".join([str(reason.get("policyType")), *where]),
+            "desc": ", ".join(where) or None,
             "is_applied": "effect" in reason,
         }
     )
-    return {"decision": reason.get("effect") or outcome, "policy": policy}
+    is_named = "name" in policy or "uid" in policy
+    return present({"decision": reason.get("effect") or outcome, "policy": policy if is_named else None})
 
 
 def _trace(record: Mapping[str, Any]) -> Json | None:

@@ -1,0 +1,178 @@
+"""Every event that the exporter makes is one of OCSF, by the schema of OCSF and not by ours."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from iam_guard.audit.asked_record import asked_record
+from iam_guard.audit.export.ocsf import ocsf_event
+from iam_guard.audit.own_records import (
+    Gap,
+    LeftOut,
+    end_line,
+    gap_line,
+    refused_line,
+    retention_line,
+    sampled_line,
+    segment_line,
+)
+from iam_guard.audit.privacy import PrivacyRules, Treatment
+from iam_guard.audit.record import Stamp, authentication_record, decision_record, error_record
+from iam_guard.audit.redaction import to_line
+from iam_guard.audit.result_record import result_record
+from iam_guard.errors import ConfigurationError, InvalidClientTokenId, NoSuchEntity, StoreUnavailable
+from iam_guard.model.decision import Decision
+from iam_guard.model.principal import Principal
+from iam_guard.model.request import Call
+from iam_guard.model.result import CallResult
+from tests.audit.ocsf_schema import problems, schema
+from tests.audit.test_export import RECORDS, pointers
+from tests.audit.test_line import callers, calls, decisions, odd, stamps, tame
+from tests.audit.trails import NOON
+
+Record = dict[str, Any]
+
+
+def check(record: object) -> dict[str, Any]:
+    """Validate what is exported of a record, as it is read from a trail."""
+    read = json.loads(to_line(record)) if isinstance(record, dict) else json.loads(str(record))
+    event = ocsf_event(read)
+    assert problems(event) == []
+    json.dumps(event, allow_nan=False)
+    return event
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_golden_records_are_events_of_the_schema(name: str) -> None:
+    check(RECORDS[name])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        segment_line(Stamp(NOON, "id"), [b"\x00" * 32], "note"),
+        gap_line(Stamp(NOON, "id"), Gap("DiskFull", lost=3)),
+        retention_line(Stamp(NOON, "id"), "docs", 0, 7),
+        refused_line(Stamp(NOON, "id"), "other"),
+        sampled_line(Stamp(NOON, "id"), LeftOut(0.5, 3, NOON, NOON)),
+        end_line(Stamp(NOON, "id")),
+    ],
+)
+def test_records_of_the_trail_about_itself_are_events_of_the_schema(line: bytes) -> None:
+    assert check(line.decode())["class_uid"] == 6003
+
+
+texts = odd | tame
+hosts = st.sampled_from(("docs.example.org", "docs.example.org:8443", "[2001:db8::1]:80", "127.0.0.1", "*"))
+methods = st.sampled_from(("GET", "POST", "get", "PROPFIND", "M-SEARCH", "QUERY", ""))
+sources = st.sampled_from(
+    ("203.0.113.7", "2001:db8::1", "::ffff:203.0.113.7", "fe80::1%eth0", f"fe80::1%{'e' * 60}", "10.0.0.1:99", "unix:")
+)
+requests = st.builds(
+    Call, texts, st.just("http"), methods, st.none() | texts, st.none() | hosts, st.none() | sources, st.none() | texts
+)
+asked = st.none() | calls(texts) | requests
+
+
+@given(decisions(texts), asked, stamps(texts), st.none() | decisions(texts))
+def test_any_decision_is_an_event_of_the_schema(
+    decision: Decision, call: Call | None, stamp: Stamp, shadow: Decision | None
+) -> None:
+    event = check(decision_record(decision, call, stamp, duration=0.1, shadow=shadow))
+    assert event["class_uid"] == 6003
+    assert event["metadata"]["profiles"][0] == "security_control"
+
+
+@given(asked, stamps(texts), texts, st.none() | texts, callers(texts), st.lists(decisions(tame), max_size=3))
+def test_any_refusal_and_any_question_is_an_event_of_the_schema(
+    call: Call | None, stamp: Stamp, kind: str, credential: str | None, who: Principal, answers: list[Decision]
+) -> None:
+    refused = authentication_record(InvalidClientTokenId(), call, stamp, kind=kind, credential_id=credential)
+    assert check(refused)["class_uid"] == 3002
+    check(error_record(StoreUnavailable("away"), call, stamp, principal=who, action="docs:X"))
+    check(error_record(StoreUnavailable("away"), call, stamp))
+    check(asked_record(who, answers, call, stamp))
+
+
+results = st.builds(
+    CallResult,
+    action=st.sampled_from(("sts:AssumeRole", "sts:GetFederationToken", "iam:PutUserPolicy", "iam-guard:ApplySeed")),
+    resource=st.sampled_from(("*", "arn:aws:iam::111122223333:role/Auditor", "arn:aws:iam::111122223333:user/eve")),
+    owner=st.none() | st.just("111122223333"),
+    error=st.none() | st.just(NoSuchEntity("gone")),
+    changed=st.booleans(),
+    parameters=st.none() | st.dictionaries(tame, texts, max_size=3),
+    elements=st.none()
+    | st.dictionaries(tame, texts, max_size=3)
+    | st.fixed_dictionaries(
+        {
+            "credentials": st.fixed_dictionaries(
+                {"accessKeyId": texts, "expiration": texts | st.just("2026-11-24T12:00:00Z")}
+            )
+            | texts,
+            "assumedRoleUser": st.fixed_dictionaries({"arn": texts}) | texts,
+        }
+    ),
+)
+
+
+@given(results, asked, stamps(texts), callers(texts), st.none() | texts)
+def test_anything_that_a_call_comes_to_is_an_event_of_the_schema(
+    result: CallResult, call: Call | None, stamp: Stamp, who: Principal, operator: str | None
+) -> None:
+    event = check(result_record(result, call, stamp, who, operator=operator))
+    assert event["class_uid"] == (3003 if result.action.startswith("sts:") else 6003)
+
+
+@pytest.mark.parametrize("name", RECORDS)
+@pytest.mark.parametrize("treatment", [Treatment.MASK, Treatment.DROP])
+def test_whatever_an_operator_keeps_out_the_rest_is_an_event_of_the_schema(name: str, treatment: Treatment) -> None:
+    for pointer in dict.fromkeys(pointers(RECORDS[name])):
+        try:
+            rules = PrivacyRules({treatment: [pointer]})
+        except ConfigurationError:
+            continue  # it cannot be chosen
+        check(to_line(RECORDS[name], rules).decode())
+
+
+# --- that the check can fail -----------------------------------------------------------------------------------------
+
+
+def changed(name: str, **members: Any) -> list[str]:
+    event = ocsf_event(RECORDS[name])
+    given = {member: value for member, value in members.items() if value is not None}
+    return problems({member: value for member, value in event.items() if member not in members} | given)
+
+
+@pytest.mark.parametrize(
+    ("name", "members", "said"),
+    [
+        ("user-allowed", {"api": None}, "'api' is a required property"),
+        ("user-allowed", {"time": "noon"}, "/time: 'noon' is not of type 'integer'"),
+        ("user-allowed", {"action_id": 7}, "/action_id: 7 is not one of"),
+        ("user-allowed", {"colour": "red"}, "'colour' was unexpected"),
+        ("user-allowed", {"src_endpoint": {}}, "/src_endpoint: {} is not valid under any"),
+        ("user-allowed", {"actor": {"user": {"name": "a", "colour": "red"}}}, "/actor/user: Additional properties"),
+        ("user-allowed", {"activity_id": 4}, "/type_uid: it is not that"),
+        ("iam-action-allowed", {"activity_id": 99, "type_uid": 600399, "activity_name": None}, "`activity_name`"),
+        ("authentication-refused", {"user": None}, "'user' is a required property"),
+        ("session-issued", {"iam_roles": None, "privileges": None}, "is not valid under any of the given schemas"),
+        ("session-issued", {"iam_roles": [{"colour": "red"}]}, "/iam_roles/0"),
+    ],
+)
+def test_what_is_none_of_the_schema_is_found(name: str, members: dict[str, Any], said: str) -> None:
+    assert any(said in each for each in changed(name, **members)), changed(name, **members)
+
+
+def test_the_schema_is_that_of_the_classes_that_we_export() -> None:
+    classes = schema()["classes"]
+    assert {classes[name]["uid"] for name in ("api_activity", "authentication", "authorize_session")} == {
+        6003,
+        3002,
+        3003,
+    }
