@@ -71,8 +71,6 @@ class Scribe:
         self._writer: SegmentWriter | None = None
         self._found: list[Recovered] | None = None
         self._retry = FIRST_RETRY
-        self._is_full = False
-        """Whether there was no room at the last attempt."""
         self._sweeping = Sweeping(place.trail, place.retention, self._begun)
 
     def run(self) -> None:
@@ -93,8 +91,6 @@ class Scribe:
         batch, missing = self._ring.take(BATCH, self._due_in())
         is_last = self._ring.is_closed and not batch and missing is None
         if not self._attempt(lambda: self._write(batch, missing), batch, missing):
-            if self._is_full and self._sweeping.free_room():
-                return True
             if self._ring.is_closed:
                 return False
             self._ring.pause(self._retry)
@@ -113,11 +109,9 @@ class Scribe:
         return min((due for due in (self._writer.due_in(), self._sweeping.due_in()) if due is not None), default=None)
 
     def _attempt(self, act: Callable[[], None], batch: list[Waiting], missing: Missing | None) -> bool:
-        self._is_full = False
         try:
-            act()
+            self._act_where_there_is_room(act)
         except OSError as error:
-            self._is_full = error.errno in NO_ROOM
             self._went_wrong(error.strerror or "failure", batch, missing, error)
         except Exception as error:  # noqa: BLE001  a thread that dies would leave every request waiting
             self._went_wrong(f"unexpected {type(error).__name__}", batch, missing, error)
@@ -125,6 +119,15 @@ class Scribe:
         else:
             return True
         return False
+
+    def _act_where_there_is_room(self, act: Callable[[], None]) -> None:
+        """Do something; as often as the disk is full, drop what is too old and do it again, while requests wait."""
+        while True:
+            try:
+                return act()
+            except OSError as error:
+                if error.errno not in NO_ROOM or not self._sweeping.free_room():
+                    raise
 
     def _write(self, batch: list[Waiting], missing: Missing | None) -> None:
         """Keep all of a batch, or raise and keep nothing."""
