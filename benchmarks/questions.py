@@ -38,7 +38,8 @@ ASKED = f"arn:aws:iam::{ACCOUNT}:role/Role77"
 
 QUESTION = (
     "SELECT action, count(*) AS calls, max(time) AS last FROM records"  # noqa: S608 - ours
-    f" WHERE role = $asked AND time >= TIMESTAMP '{SINCE}' GROUP BY action ORDER BY action"
+    f" WHERE role = $asked AND time >= TIMESTAMP '{SINCE}' AND outcome = 'Allowed' AND NOT refused"
+    " GROUP BY action ORDER BY action"
 )
 SQLITE, PYTHON = "SQLite with an index over role and time", "plain Python over the lines"
 SIZE = f"{RECORDS // 1_000_000 or RECORDS:,} {'million records' if RECORDS >= 1_000_000 else 'records'}"

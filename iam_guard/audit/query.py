@@ -51,13 +51,10 @@ COLUMNS = {
     "sequence": "try_cast(json ->> '$.iamGuard.sequence' AS BIGINT)",
     "record": "json",
 }
-"""Columns of `records`, and how each is read from a line; `REFUSED` is one besides."""
+"""Columns of `records`, and how each is read from a line; `refused` is one besides."""
 
-REFUSED = (
-    "coalesce(event_id IN (SELECT record ->> '$.iamGuard.refusedEventID' FROM lines WHERE kind = 'audit_refused'),"
-    " false)"
-)
-"""Whether the request was refused for want of its record, though that says what was decided: another line says so."""
+REFUSALS = "SELECT record ->> '$.iamGuard.refusedEventID' AS event_id FROM lines WHERE kind = 'audit_refused'"
+"""Which records are of requests that were refused for want of them, though they say what was decided."""
 
 QUESTIONS = {
     "who-used": "SELECT role, principal, action, count(*) AS calls, min(time) AS first, max(time) AS last FROM records"
@@ -120,7 +117,7 @@ def open_trail(
         parts += [_lines(live)] if live else []
         parts = parts or ["SELECT " + ", ".join(f"NULL AS {name}" for name in COLUMNS) + " WHERE false"]
         connection.execute(f"CREATE VIEW lines AS {' UNION ALL '.join(parts)}")
-        connection.execute(f"CREATE VIEW records AS SELECT *, {REFUSED} AS refused FROM lines")  # noqa: S608 - our own
+        connection.execute(f"CREATE VIEW records AS SELECT *, {_refused(connection)} AS refused FROM lines")  # noqa: S608 - our own
     except duckdb.Error as error:
         connection.close()
         raise InvalidInput(" ".join(str(error).split()), place=str(trail)) from None
@@ -128,6 +125,16 @@ def open_trail(
         connection.close()
         raise
     return OpenTrail(connection)
+
+
+def _refused(connection: duckdb.DuckDBPyConnection) -> str:
+    """Give the expression for whether a request was refused for want of its record.
+
+    Hardly any trail has such a one. Where there is none, no question has to look at the ids of all records.
+    """
+    connection.execute(f"CREATE TEMP TABLE refusals AS {REFUSALS}")
+    found = connection.execute("SELECT count(*) FROM refusals").fetchone()
+    return "coalesce(event_id IN (SELECT event_id FROM refusals), false)" if found and found[0] else "false"
 
 
 def _compact(
