@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -238,7 +240,8 @@ def guarded(guard: Guard, ran: list[str]) -> TestClient:
 def test_over_http_an_allow_that_cannot_be_noted_is_503(guard: Guard, sign: Sign) -> None:
     """The handler does not run; who is denied hears the same as ever."""
     ran: list[str] = []
-    client = guarded(Guard(guard._store, Trail(open_sink("/dev/full")), guard.settings), ran)
+    full = Guard(guard._store, Trail(open_sink("/dev/full")), guard.settings)
+    client = guarded(full, ran)
     allowed = client.get("/documents/7", headers=sign(ADA_KEY, "GET", "/documents/7"))
     put = client.put("/documents/7", headers=sign(ADA_KEY, "PUT", "/documents/7"))
     assert (allowed.status_code, put.status_code, ran) == (503, 503, [])
@@ -246,6 +249,7 @@ def test_over_http_an_allow_that_cannot_be_noted_is_503(guard: Guard, sign: Sign
     assert client.put("/documents/7", headers=sign(RITA_KEY, "PUT", "/documents/7")).status_code == 403
     assert client.get("/documents/7").status_code == 401
     assert ran == []
+    full.close()
 
 
 # --- what was used last ---
@@ -363,3 +367,14 @@ def test_after_close_nothing_is_allowed(tmp_path: Path) -> None:
     guard.close()
     with pytest.raises(DecisionUnavailable):
         guard.decide(ADA, "docs:Get", DOCUMENT)
+
+
+def test_a_guard_that_is_let_go_takes_its_store_along(tmp_path: Path) -> None:
+    """Though whoever asks for metrics outlives it: a program that opens one guard after the other does not grow."""
+    store = open_database("sqlite://", Settings())
+    guard = guard_on(store, Settings(audit=str(tmp_path / "audit.jsonl")))
+    guard.close()
+    gone = weakref.ref(store)
+    del guard, store
+    gc.collect()
+    assert gone() is None

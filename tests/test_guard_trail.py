@@ -245,8 +245,9 @@ def test_the_folder_is_its_owner_s_only(guard: Guard, tmp_path: Path) -> None:
     assert os.stat(tmp_path / "trail").st_mode & 0o777 == 0o700
 
 
+@pytest.mark.filterwarnings("ignore:unclosed database:ResourceWarning")
 def test_a_guard_that_nobody_holds_writes_what_it_took(tmp_path: Path) -> None:
-    """Though whoever asks for metrics outlives it."""
+    """Though whoever asks for metrics outlives it; that nobody closed its store is said by Python."""
     (tmp_path / "iam.json").write_text(json.dumps(SEED))
     create_signing_key_file(tmp_path / "key")
     opened = open_guard(tmp_path / "iam.json", audit=f"{tmp_path}/trail/", audit_key_file=f"{tmp_path}/key")

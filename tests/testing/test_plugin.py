@@ -287,11 +287,12 @@ def test_route_coverage_is_reported_and_demanded(project: pytest.Pytester, optio
         test_routes=f"""
         from starlette.testclient import TestClient
         from iam_guard.testing import signed_in
-        from the_app import app
+        from the_app import app, guard
 
         def test_it():
             assert TestClient(signed_in(app, "{RITA}")).get("/documents/7").status_code == 200
             assert TestClient(app).get("/documents/7").status_code == 401
+            guard.close()
         """,
     )
     result = project.runpytest_inprocess(
