@@ -33,7 +33,7 @@ check: $(VENV)/.installed-dev ## The front door: style, types, floors, names, do
 	$(BIN)/python tools/duplicates.py
 	$(BIN)/python docs/generate.py --check
 	$(BIN)/mkdocs build --quiet --strict
-	$(BIN)/python -m pytest --quiet tests/docs
+	$(BIN)/python -m pytest --quiet -n auto tests/docs
 
 # An environment of its own: two of the peers install a package called `tests`, which would hide ours.
 bench: $(VENV)-bench/.installed ## Run the benchmarks beside the peers, into benchmarks/results/ (some minutes)

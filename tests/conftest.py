@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import gc
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import botocore.auth
 import hypothesis
@@ -17,6 +19,41 @@ pytest.register_assert_rewrite("tests.integrations.contract")  # it asserts like
 hypothesis.settings.register_profile("house", deadline=None)  # how long an example takes is the machine's affair
 hypothesis.settings.register_profile("brief", deadline=None, max_examples=20)  # of .ci/run, on a second Python
 hypothesis.settings.load_profile("house")
+
+Item = TypeVar("Item")
+
+CASES_OF_EACH = "--cases-of-each"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    help = "of each test function, run this many of its parametrised cases, from first to last: a sample of every room"
+    parser.addoption(CASES_OF_EACH, type=int, default=0, metavar="N", help=help)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what `--cases-of-each` does not ask for."""
+    wanted = config.getoption(CASES_OF_EACH)
+    if wanted > 0:
+        cases: dict[str, list[pytest.Item]] = {}
+        for item in items:
+            cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
+        kept = {item.nodeid for each in cases.values() for item in spread(each, wanted)}
+        config.hook.pytest_deselected(items=[item for item in items if item.nodeid not in kept])
+        items[:] = [item for item in items if item.nodeid in kept]
+
+
+def spread(cases: Sequence[Item], wanted: int) -> list[Item]:
+    """Choose so many, at equal distances: tables go from one kind to the next, so that neighbours are alike."""
+    if len(cases) <= wanted:
+        return list(cases)
+    return [cases[round(place * (len(cases) - 1) / max(1, wanted - 1))] for place in range(wanted)]
+
+
+def pytest_collection_finish() -> None:
+    """Let no collection of garbage go through the tests themselves, of which there are 20,000, and let it be seldom."""
+    gc.freeze()
+    gc.set_threshold(20_000, *gc.get_threshold()[1:])
+
 
 ACME = "111122223333"
 ADA = ("AKIATESTADA000000001", "ada-secret-0123456789abcdefghijklmnopqrs")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import spread
 from tools.duplicates import ALLOWED, find
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -205,3 +206,14 @@ def test_forbidden_words_are_found(what: str, text: str) -> None:
 def test_resources_are_not_paths(text: str) -> None:
     """An ARN that contains a folder's usual name is no path of a machine."""
     assert not re.search(FORBIDDEN["a path of somebody's machine"], text)
+
+
+# --- the tests themselves ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("wanted", "kept"), [(1, "a"), (2, "ak"), (3, "afk"), (10, "abcdeghijk"), (11, "abcdefghijk"), (12, "abcdefghijk")]
+)
+def test_a_sample_goes_from_the_first_case_to_the_last(wanted: int, kept: str) -> None:
+    """`--cases-of-each` takes that many, none twice, and all where there are no more."""
+    assert "".join(spread("abcdefghijk", wanted)) == kept
