@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Final, TypeAlias
 
 from sqlalchemy import Connection, RowMapping, Table
@@ -46,6 +45,7 @@ class Records:
 
     def __init__(self, connect: Callable[[], Connection], *, writes: bool) -> None:
         self._connect = connect
+        self._begun: Connection | None = None
         self._writes = writes
         self._found: dict[Hashable, Row | None] = {}
         self.changed = False
@@ -53,10 +53,16 @@ class Records:
         self.epoch: int | None = None
         """The epoch that the changes made, once they are made for good."""
 
-    @cached_property
+    @property
     def _connection(self) -> Connection:
-        """Begin the transaction when something is asked first; some calls ask nothing."""
-        return self._connect()
+        """Begin the transaction when something is asked first; some calls ask nothing.
+
+        No `cached_property`: in Python 3.11 it has one lock for all objects of the class, so that whoever waits for a
+        connection here would stop the one who has it.
+        """
+        if self._begun is None:
+            self._begun = self._connect()
+        return self._begun
 
     # --- reading -------------------------------------------------------------------------------------------------
 

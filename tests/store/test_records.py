@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
+from iam_guard.errors import StoreUnavailable
 from iam_guard.store import row_statements
 from iam_guard.store.records import PRESENT, Records
 from iam_guard.store.schema import accounts, attachments, identities, policies
@@ -42,6 +46,28 @@ def _insert_user(records: Records, account: str, name: str, path: str, boundary:
     records.insert(
         identities, **named, description="", boundary_id=boundary, tags={"n": name}, trust_bindings={}, created=0
     )
+
+
+def test_who_waits_for_a_connection_keeps_nobody_waiting_who_has_one(store: SqlStore) -> None:
+    """In memory there is one connection: the transaction that has it must reach its end. (Python 3.11)"""
+    is_waiting, may_go_on = threading.Event(), threading.Event()
+
+    def connect() -> Connection:
+        is_waiting.set()
+        may_go_on.wait(timeout=5)
+        raise StoreUnavailable("away")
+
+    def wait() -> None:
+        with pytest.raises(StoreUnavailable):
+            Records(connect, writes=False).one(accounts, id=ACCOUNT)
+
+    with ThreadPoolExecutor(1) as pool, store.changing() as records:
+        waiting = pool.submit(wait)
+        assert is_waiting.wait(timeout=5)
+        assert records.one(accounts, id=ACCOUNT) is not None
+        assert not waiting.done()
+        may_go_on.set()
+        waiting.result()
 
 
 def names(store: SqlStore, **where: Any) -> list[str]:
