@@ -20,7 +20,7 @@ from iam_guard.asgi.body import Receive
 from iam_guard.asgi.routes import handlers_of, host_of, is_mount_of_routes, methods_of, routes_of
 from iam_guard.enforcement.context import current_call
 from iam_guard.enforcement.endpoints import own_mark
-from iam_guard.enforcement.requirement import MARK, BoundRequirement, Requirement
+from iam_guard.enforcement.requirement import MARK, Requirement
 from iam_guard.enforcement.route_map import ANY, BY_MAP, WEBSOCKET, RouteMap, template_of
 from iam_guard.errors import ConfigurationError
 
@@ -122,18 +122,18 @@ class _Row:
         self.path = path
         self._host = host
         self.ways: set[_Way] = set()
-        self._bound: dict[Requirement, BoundRequirement] = {}
 
     async def decide(self, scope: Scope) -> None:
         """Decide about the route by the way that the request took; a route without a row is left to others."""
         method = WEBSOCKET if scope["type"] == "websocket" else scope["method"].upper()
         way = self._way(scope.get(_TEMPLATE, _Way()))
-        mark = self.route_map.mark(method, way.path + self.path or "/", self._host or way.host)
-        if isinstance(mark, Requirement):
-            bound = self._bound.get(mark) or self._bound.setdefault(mark, mark.bind(_nothing))
+        row = self.route_map.row(method, way.path + self.path or "/", self._host or way.host)
+        if row is None:
+            return
+        if isinstance(row.mark, Requirement):
             current_call().scope = scope
-            await bound.enforce_async((), {})
-        elif mark is not None:
+            await row.enforce_async({})
+        else:
             current_call().is_public = True
 
     def _way(self, before: _Way) -> _Way:
@@ -197,10 +197,6 @@ class _MappedHandler:
         if row is None:
             raise ConfigurationError(f"a request came by `{template}`, which the map does not know", place="routes")
         await row.decide(scope)
-
-
-def _nothing() -> None:
-    """Stand in for a handler: all parameters are the route's."""
 
 
 def _found(routes: Iterable[Any], before: _Way) -> Iterator[_Found]:

@@ -19,9 +19,10 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from iam_guard.enforcement.endpoints import Endpoint
+from iam_guard.enforcement.mapped_route import MappedRoute, Mark
 from iam_guard.enforcement.requirement import PUBLIC, ContextSource, Requirement, ResourceSource
 from iam_guard.enforcement.service import Service
 from iam_guard.errors import ConfigurationError
@@ -35,9 +36,6 @@ BY_MAP = "by the map"
 
 _METHOD = re.compile(r"[A-Z][A-Z-]{0,19}")
 _CONVERTOR = re.compile(r"\{([^{}:]+):[^{}]*\}")
-
-Mark: TypeAlias = Requirement | str
-"""What a row says: a requirement, or `PUBLIC`."""
 
 
 class _Key(NamedTuple):
@@ -60,7 +58,7 @@ class RouteMap:
         Hand `routes.services` to `open_guard`.
         """
         self._services = {each.name: each for each in services}
-        self._rows: dict[_Key, Mark] = {}
+        self._rows: dict[_Key, MappedRoute] = {}
 
     @property
     def services(self) -> list[Service]:
@@ -70,7 +68,7 @@ class RouteMap:
     @property
     def takes_unsigned(self) -> bool:
         """Whether some row takes a body that the signature leaves out."""
-        return any(isinstance(each, Requirement) and each.unsigned_payload for each in self._rows.values())
+        return any(each.takes_unsigned for each in self._rows.values())
 
     def requires(
         self,
@@ -106,6 +104,11 @@ class RouteMap:
 
     def mark(self, method: str, path: str, host: str | None = None) -> Mark | None:
         """Give what guards a route, by its template and its host; None where no row does."""
+        row = self.row(method, path, host)
+        return None if row is None else row.mark
+
+    def row(self, method: str, path: str, host: str | None = None) -> MappedRoute | None:
+        """Give the row of a route that a router has matched, which decides about it; None without one."""
         key = self._key(method, path, host)
         return None if key is None else self._rows[key]
 
@@ -166,12 +169,17 @@ class RouteMap:
         key = _Key(method, template, None if host is None else template_of(host))
         if key in self._rows:
             raise ConfigurationError(f"`{key}` is in the map twice", place="routes")
-        self._rows[key] = mark
+        self._rows[key] = MappedRoute(str(key), mark)
 
     def _join(self, endpoint: Endpoint) -> list[Endpoint]:
-        methods: dict[Mark | None, list[str]] = {}
+        methods: list[tuple[Mark | None, list[str]]] = []  # no dictionary: a mapping of condition keys has no hash
         for method in endpoint.methods or (ANY,):
-            methods.setdefault(self.mark(method, endpoint.path, endpoint.host), []).append(method)
+            mark = self.mark(method, endpoint.path, endpoint.host)
+            those = next((those for known, those in methods if known == mark), None)
+            if those is None:
+                methods.append((mark, [method]))
+            else:
+                those.append(method)
         return [
             replace(
                 endpoint,
@@ -179,7 +187,7 @@ class RouteMap:
                 guards=endpoint.guards if mark is None else (*endpoint.guards, f"{mark}, {BY_MAP}"),
                 requirements=(*endpoint.requirements, *([mark] if isinstance(mark, Requirement) else ())),
             )
-            for mark, those in methods.items()
+            for mark, those in methods
         ]
 
 

@@ -195,6 +195,26 @@ def test_decorator_and_row_both_decide(guard: Guard, sign: Sign) -> None:
     assert routes.services == [docs]
 
 
+def test_condition_keys_may_stand_in_a_row_as_they_are(guard: Guard, sign: Sign) -> None:
+    """As in a decorator: a mapping, and no loader only."""
+    seen: list[Any] = []
+    decide = guard.decide_at_hand
+
+    def noted(*args: Any, **more: Any) -> Any:
+        seen.append(args[3])
+        return decide(*args, **more)
+
+    guard.decide_at_hand = noted  # type: ignore[method-assign]
+    routes = RouteMap()
+    routes.requires("GET", "/one", "docs:GetDocument", context={"docs:kind": "report"})
+    before = [Middleware(GuardMiddleware, guard=guard, routes=routes)]
+    app = Starlette(routes=[Route("/one", answer)], middleware=before)
+    with TestClient(app) as client:
+        assert client.get("/one", headers=sign(RITA, "GET", "/one")).status_code == 200
+    assert seen == [{"docs:kind": "report"}]
+    assert [each.methods for each in routes.joined(inventory(app))] == [("GET", "HEAD")]
+
+
 def test_one_endpoint_on_two_routes_keeps_them_apart(guard: Guard, sign: Sign) -> None:
     routes = RouteMap()
     routes.public("GET", "/open")
