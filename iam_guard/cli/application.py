@@ -27,6 +27,8 @@ from iam_guard.testing.text_table import aligned
 
 ADAPTERS: Final = "iam_guard.inventory"
 """The group of entry points: functions that give the endpoints of an application, None for one of another framework."""
+MAPS: Final = "iam_guard.route_map"
+"""The same for its route map, None for an application without one; the endpoints are then told without it."""
 
 
 @click.command()
@@ -34,7 +36,7 @@ ADAPTERS: Final = "iam_guard.inventory"
 @click.option(
     *("--map", "route_map"),
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A route map (YAML, or OpenAPI with `x-iam-action`); else the one that the application's middleware has.",
+    help="A route map (YAML, or OpenAPI with `x-iam-action`); else the one that the application's guard has.",
 )
 @JSON
 def routes(app: str, route_map: Path | None, as_json: bool) -> None:
@@ -56,12 +58,13 @@ def inventory_of(app: Any) -> list[Endpoint]:
 
     An entry point has the name of the framework's package; one whose package is not there is not loaded.
     """
-    for each in entry_points(group=ADAPTERS):
-        if each.name in sys.modules:
-            found: list[Endpoint] | None = each.load()(app)
-            if found is not None:
-                return found
-    return inventory(app)
+    found: list[Endpoint] | None = _told_by_adapters(ADAPTERS, app)
+    return inventory(app) if found is None else found
+
+
+def _told_by_adapters(group: str, app: Any) -> Any:
+    loaded = (each.load() for each in entry_points(group=group) if each.name in sys.modules)
+    return next((found for tell in loaded if (found := tell(app)) is not None), None)
 
 
 def load_app(name: str) -> Any:
@@ -80,7 +83,10 @@ def load_app(name: str) -> Any:
 
 
 def _map_of(app: Any) -> RouteMap | None:
-    """Find the map of the middleware that stands before the application, or will."""
+    """Find the map of the guard that stands before the application, or will."""
+    told: RouteMap | None = _told_by_adapters(MAPS, app)
+    if told is not None:
+        return told
     if isinstance(app, GuardMiddleware):
         return app.route_map
     for each in (*getattr(app, "user_middleware", ()), *_of_litestar(app)):

@@ -30,6 +30,11 @@ class MappedRoute:
         self._is_awaited = any(inspect.iscoroutinefunction(each) for each in self._loaders)
 
     @property
+    def is_public(self) -> bool:
+        """Whether the route is open to everybody."""
+        return not isinstance(self.mark, Requirement)
+
+    @property
     def takes_unsigned(self) -> bool:
         """Whether the route takes a body that the signature leaves out."""
         return takes_unsigned(self.mark)
@@ -39,14 +44,18 @@ class MappedRoute:
         """Whether it has loaders, and no asynchronous one: what they call may wait, so no event loop runs them."""
         return bool(self._loaders) and not self._is_awaited
 
+    def refuse_async_loaders(self) -> None:
+        """Raise `ConfigurationError` for a loader that a synchronous framework could not wait for."""
+        if self._is_awaited and self._bound is not None:
+            self._bound.refuse_async_loaders()
+
     def enforce(self, parameters: Mapping[str, Any]) -> None:
         """Decide for the current call, with the parameters that the handler gets; raise unless allowed.
 
         Raises `ConfigurationError` for a loader that would have to be awaited.
         """
         if self._bound is not None:
-            if self._is_awaited:
-                self._bound.refuse_async_loaders()
+            self.refuse_async_loaders()
             self._bound.enforce((), dict(parameters))
 
     async def enforce_async(self, parameters: Mapping[str, Any]) -> None:
@@ -56,8 +65,7 @@ class MappedRoute:
 
     def standing_for(self, endpoint: object, method: str) -> object:
         """Give what a framework's router is said to have found: the row, or the endpoint where that asks for more."""
-        is_open = not isinstance(self.mark, Requirement)
-        return endpoint if is_open and mark_of(endpoint, method) is not None else self
+        return endpoint if self.is_public and mark_of(endpoint, method) is not None else self
 
 
 def _nothing() -> None:

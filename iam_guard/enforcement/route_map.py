@@ -5,12 +5,12 @@
     routes.public("GET", "/health")
     GuardMiddleware(app, guard=guard, routes=routes)
 
-A row names a route by its method and its template, as the application declares it (`{document_id:int}` is
-`{document_id}` here), and where routes of several hosts have one template, by the host too. INVARIANT: what is decided
-is the route that the router matched; a row is found by that route's template, never by comparing it with the path of a
-request. A row without a route is an error, so that a map cannot silently be of yesterday. A decorator on the handler
-counts besides. Must not live here: finding the routes and standing before them (`asgi/mapped`), maps in files
-(`route_map_files`).
+A row names a route by its method and its template, as the application declares it (`{document_id:int}` and
+`<int:document_id>` are `{document_id}` here), and where routes of several hosts have one template, by the host too.
+INVARIANT: what is decided is the route that the router matched; a row is found by that route's template, never by
+comparing it with the path of a request. A row without a route is an error, so that a map cannot silently be of
+yesterday. A decorator on the handler counts besides. Must not live here: what a row does (`mapped_route`), finding the
+routes and standing before them (`asgi/mapped`, the adapters), maps in files (`route_map_files`).
 """
 
 from __future__ import annotations
@@ -35,7 +35,11 @@ BY_MAP = "by the map"
 """The mark of what a map has put before a handler."""
 
 _METHOD = re.compile(r"[A-Z][A-Z-]{0,19}")
-_CONVERTOR = re.compile(r"\{([^{}:]+):[^{}]*\}")
+_PARAMETER = re.compile(
+    r"\{([^{}:]+):[^{}]*\}"  # Starlette and Litestar: {name:convertor}
+    r"|(?<!\(\?P)<(?:[a-zA-Z_]\w*(?:\(.*?\))?:)?([a-zA-Z_]\w*)>"  # Flask and Django: <convertor(what it takes):name>
+)
+"""A parameter with its convertor; the groups of a regular expression, `(?P<name>…)`, are written as they are."""
 
 
 class _Key(NamedTuple):
@@ -120,6 +124,17 @@ class RouteMap:
         tried = (_Key(each, template, where) for where in hosts for each in methods)
         return next((each for each in tried if each in self._rows), None)
 
+    def refuse_async_loaders(self) -> None:
+        """Raise `ConfigurationError` for a row whose loaders a synchronous framework could not wait for."""
+        for row in self._rows.values():
+            row.refuse_async_loaders()
+
+    def methods_of(self, path: str) -> tuple[str, ...]:
+        """Give the methods that rows take of a route, by its template; `HEAD` too where they take `GET`."""
+        template = template_of(path)
+        named = {each.method for each in self._rows if each.path == template}
+        return tuple(sorted(named | ({"HEAD"} if "GET" in named else set())))
+
     def has_row_of(self, path: str) -> bool:
         """Tell whether some row is about a route, by its template."""
         template = template_of(path)
@@ -194,7 +209,7 @@ class RouteMap:
 @lru_cache(maxsize=4096)  # asked with each request, about a route of the application
 def template_of(path: str) -> str:
     """Give a route's template without the convertors of its parameters: `/documents/{document_id}`."""
-    return _CONVERTOR.sub(r"{\1}", path)
+    return _PARAMETER.sub(lambda found: f"{{{found[1] or found[2]}}}", path)
 
 
 def _host_of(endpoint: Endpoint) -> str | None:

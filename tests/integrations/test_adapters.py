@@ -22,6 +22,7 @@ PUBLIC = {"iam_guard", "iam_guard.errors"}
 DOORS = {
     "iam_guard.enforcement.context",
     "iam_guard.enforcement.endpoints",
+    "iam_guard.enforcement.mapped_route",
     "iam_guard.enforcement.refusal",
     "iam_guard.model.principal",
     "iam_guard.wsgi.entrance",
