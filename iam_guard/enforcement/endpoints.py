@@ -24,6 +24,8 @@ class Endpoint:
     """What is asked for before it answers."""
     host: str | None = None
     """The host that it answers at alone, as the application declares it (`{tenant}.example.com`)."""
+    methods_are_untold: bool = False
+    """Whether nothing says which methods it takes but a route map, if it names some: then it gets no other."""
 
     @property
     def address(self) -> str:

@@ -68,5 +68,10 @@ class MappedRoute:
         return endpoint if self.is_public and mark_of(endpoint, method) is not None else self
 
 
+def is_another(given: Mapping[str, Any], decided: Mapping[str, Any]) -> bool:
+    """Tell whether a handler gets another value of a parameter than was decided about; one may be gone, or be new."""
+    return any(name in given and given[name] is not value and given[name] != value for name, value in decided.items())
+
+
 def _nothing() -> None:
     """Stand in for a handler: all parameters are the route's."""

@@ -188,7 +188,7 @@ class RouteMap:
 
     def _join(self, endpoint: Endpoint) -> list[Endpoint]:
         methods: list[tuple[Mark | None, list[str]]] = []  # no dictionary: a mapping of condition keys has no hash
-        for method in endpoint.methods or (ANY,):
+        for method in self._taken_by(endpoint):
             mark = self.mark(method, endpoint.path, endpoint.host)
             those = next((those for known, those in methods if known == mark), None)
             if those is None:
@@ -198,12 +198,18 @@ class RouteMap:
         return [
             replace(
                 endpoint,
-                methods=tuple(those) if endpoint.methods else (),
+                methods=() if those == [ANY] else tuple(those),
                 guards=endpoint.guards if mark is None else (*endpoint.guards, f"{mark}, {BY_MAP}"),
                 requirements=(*endpoint.requirements, *([mark] if isinstance(mark, Requirement) else ())),
             )
             for mark, those in methods
         ]
+
+    def _taken_by(self, endpoint: Endpoint) -> tuple[str, ...]:
+        named = self.methods_of(endpoint.path) if endpoint.methods_are_untold else ()
+        if not named:
+            return endpoint.methods or (ANY,)
+        return (*named, ANY) if endpoint.is_guarded and ANY not in named else named
 
 
 @lru_cache(maxsize=4096)  # asked with each request, about a route of the application

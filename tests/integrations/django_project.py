@@ -17,7 +17,7 @@ from django.urls import include, path
 from django.views import View
 from django.views.decorators.http import require_http_methods
 
-from iam_guard import Guard, public
+from iam_guard import Guard, RouteMap, public
 from tests.integrations.application import (
     ARN,
     SECRET,
@@ -50,9 +50,11 @@ if not settings.configured:
 
 
 @contextmanager
-def project(guard: Guard | None, *, middleware: Sequence[str] = USUAL, **more: Any) -> Iterator[None]:
+def project(
+    guard: Guard | None, *, middleware: Sequence[str] = USUAL, routes: RouteMap | str | None = None, **more: Any
+) -> Iterator[None]:
     """Choose the settings: with a guard before everything, or with nothing in its place."""
-    chosen: Mapping[str, Any] = {} if guard is None else {"guard": guard}
+    chosen: Mapping[str, Any] = {} if guard is None else {"guard": guard, "routes": routes}
     given = {"IAM_GUARD": chosen, "MIDDLEWARE": [*(GUARDED if guard else ()), *middleware], **more}
     with override_settings(**given):
         yield

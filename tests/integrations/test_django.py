@@ -1,9 +1,9 @@
-"""Django holds the whole contract by its adapter, over WSGI and over ASGI."""
+"""Django holds the whole contract by its adapter, over WSGI and over ASGI, by decorators and by a route map."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple
 
 from tests.integrations.contract import Adapter, Answer, Contract, Send, Sent, needed, through_starlette
@@ -14,7 +14,8 @@ from django.core.handlers.asgi import ASGIHandler  # noqa: E402
 from django.core.handlers.wsgi import WSGIHandler  # noqa: E402
 from django.test import Client  # noqa: E402
 
-from iam_guard import Guard  # noqa: E402
+from iam_guard import Guard, RouteMap  # noqa: E402
+from tests.integrations import django_project, django_untouched  # noqa: E402
 from tests.integrations.django_project import project  # noqa: E402
 from tests.serving import serving  # noqa: E402
 from tests.wsgi_serving import by_waitress  # noqa: E402
@@ -24,6 +25,15 @@ class Project(NamedTuple):
     """A project of Django is its settings; an application made of it lives while they are chosen."""
 
     guard: Guard | None
+    urls: str = django_project.__name__
+    routes: RouteMap | None = None
+
+    def chosen(self) -> AbstractContextManager[None]:
+        return project(self.guard, routes=self.routes, ROOT_URLCONF=self.urls)
+
+
+def by_map(guard: Guard | None) -> Project:
+    return Project(guard, django_untouched.__name__, django_untouched.the_map())
 
 
 LACKS = {
@@ -47,26 +57,26 @@ def call(app: Project) -> Iterator[Send]:
         given = {"REQUEST_URI": sent.target, "headers": dict(sent.headers), "content_type": None}
         return _answer(client.generic(sent.method, sent.target, sent.body, **given))
 
-    with project(app.guard):
+    with app.chosen():
         yield send
 
 
 @contextmanager
 def call_asgi(app: Project) -> Iterator[Send]:
     """Call the project by Starlette's test client, since Django's asynchronous one sends no path as it was written."""
-    with project(app.guard), through_starlette(ASGIHandler()) as send:
+    with app.chosen(), through_starlette(ASGIHandler()) as send:
         yield send
 
 
 @contextmanager
 def serve(app: Project) -> Iterator[str]:
-    with project(app.guard), by_waitress(WSGIHandler()) as address:
+    with app.chosen(), by_waitress(WSGIHandler()) as address:
         yield address
 
 
 @contextmanager
 def serve_asgi(app: Project) -> Iterator[str]:
-    with project(app.guard), serving(ASGIHandler()) as address:
+    with app.chosen(), serving(ASGIHandler()) as address:
         yield address
 
 
@@ -76,3 +86,20 @@ class TestDjango(Contract):
 
 class TestDjangoOverAsgi(Contract):
     adapter = Adapter(Project, call_asgi, serve_asgi, LACKS)
+
+
+class ByMap(Contract):
+    """The same with views as they came."""
+
+    def test_a_missing_middleware_lets_nobody_in(self) -> None:
+        """Not so with a map: it is the middleware that has it, and views as they came know nothing of a guard."""
+        with self.adapter.call(self.adapter.build(None)) as send:
+            assert send(Sent("GET", "/health", {}, b"")).status == 200
+
+
+class TestDjangoByMap(ByMap):
+    adapter = Adapter(by_map, call, serve, LACKS)
+
+
+class TestDjangoByMapOverAsgi(ByMap):
+    adapter = Adapter(by_map, call_asgi, serve_asgi, LACKS)

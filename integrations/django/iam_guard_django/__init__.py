@@ -6,13 +6,13 @@
 
 The middleware signs in the caller of a request over WSGI or ASGI, watches which answers leave, and answers refusals.
 It decides nothing itself: a view that made no decision and is not public answers 500. Settings are read in `options`,
-views are found in `views`, what Django REST framework needs is in `rest_framework`.
+views are found in `views`, a route map is asked in `mapped`, what Django REST framework needs is in `rest_framework`.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from typing import Any, Final
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
@@ -25,6 +25,7 @@ from iam_guard.errors import ConfigurationError, NotAtHand
 from iam_guard.model.principal import PrincipalType
 from iam_guard.wsgi.entrance import Entrance, Passage
 from iam_guard.wsgi.environ import scope_of
+from iam_guard_django.mapped import MappedViews, refuse_changes
 from iam_guard_django.options import entrance_for, options
 from iam_guard_django.permissions import ASKED
 from iam_guard_django.views import endpoint_of
@@ -52,6 +53,9 @@ class GuardMiddleware:
         self._is_async = iscoroutinefunction(get_response)
         if self._is_async:
             markcoroutinefunction(self)
+        self._mapped = None if self._options.routes is None else MappedViews(self._options)
+        if self._mapped is not None:  # Django looks for it once, and calls it as what it is
+            self.process_view = self._before_view_async if self._is_async else self._before_view
 
     def __call__(self, request: HttpRequest) -> HttpResponse | Awaitable[HttpResponse]:
         passage = self._entrance.passage(_scope_of(request))
@@ -64,6 +68,18 @@ class GuardMiddleware:
         call = current_call()
         call.refusal = error
         return _response(self._options.refusal(error, call.facts.request_id))
+
+    def _before_view(self, request: HttpRequest, view: Any, _: Any, parameters: Mapping[str, Any]) -> Any:
+        try:
+            return self._mapped and self._mapped.before(request, view, parameters)
+        except IamGuardError as error:
+            return self.process_exception(request, error)
+
+    async def _before_view_async(self, request: HttpRequest, view: Any, _: Any, parameters: Mapping[str, Any]) -> Any:
+        try:
+            return self._mapped and await self._mapped.before_async(request, view, parameters)
+        except IamGuardError as error:
+            return self.process_exception(request, error)
 
     @property
     def _entrance(self) -> Entrance:
@@ -98,6 +114,7 @@ class GuardMiddleware:
 
     def _left(self, request: HttpRequest, passage: Passage, call: CurrentCall, response: HttpResponse) -> HttpResponse:
         """Let an answer out, if it was decided."""
+        refuse_changes(request, call)
         match = request.resolver_match
         if match is None:
             call.matched(None, {})
@@ -120,7 +137,8 @@ class GuardMiddleware:
         served = (getattr(response, "renderer_context", None) or {}).get("view")
         with serving(call):
             found = endpoint_of(match.func, match.view_name, request.method or "", self._options, served)
-        return call.scope.get(ASKED, found)
+        found = call.scope.get(ASKED, found)
+        return found if self._mapped is None else self._mapped.standing_for(request, found)
 
 
 def _scope_of(request: HttpRequest) -> dict[str, Any]:

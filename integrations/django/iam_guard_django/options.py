@@ -15,13 +15,13 @@ from typing import Any, Final
 from django.conf import settings
 from django.utils.module_loading import import_string
 
-from iam_guard import Guard
+from iam_guard import Guard, RouteMap
 from iam_guard.enforcement.refusal import RefusalFormat, problem
 from iam_guard.errors import ConfigurationError
 from iam_guard.wsgi.entrance import Entrance
 
 SETTING: Final = "IAM_GUARD"
-_KEYS: Final = ("guard", "refusal", "public_views", "drops_underscores")
+_KEYS: Final = ("guard", "refusal", "public_views", "routes", "drops_underscores")
 
 _lock = threading.Lock()
 _entrances: dict[Options, Entrance] = {}
@@ -34,6 +34,7 @@ class Options:
     guard: Guard | Callable[[], Guard] | str
     refusal: RefusalFormat
     public_views: frozenset[str]
+    routes: RouteMap | str | None
     drops_underscores: bool
 
     def is_public(self, view_name: str | None) -> bool:
@@ -62,8 +63,17 @@ def options() -> Options:
         given["guard"],
         _imported(refusal) if isinstance(refusal, str) else refusal,
         frozenset(names),
+        given.get("routes"),
         given.get("drops_underscores", False),
     )
+
+
+def route_map(chosen: Options) -> RouteMap | None:
+    """Give the route map of the setting, None without one. Raises `ConfigurationError`."""
+    found: object = _imported(chosen.routes) if isinstance(chosen.routes, str) else chosen.routes
+    if found is not None and not isinstance(found, RouteMap):
+        raise ConfigurationError(f"expected a route map, got `{type(found).__name__}`", place="routes")
+    return found
 
 
 def entrance_for(chosen: Options) -> Entrance:

@@ -13,18 +13,20 @@ from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error
 from django.core.handlers.base import BaseHandler
-from django.urls import URLPattern, get_resolver
+from django.urls import LocalePrefixPattern, URLPattern, get_resolver
 
-from iam_guard import public
+from iam_guard import RouteMap, public
 from iam_guard.enforcement.endpoints import Endpoint, endpoint_row, guards_of, name_of
 from iam_guard.errors import ConfigurationError
-from iam_guard_django.options import Options, options
+from iam_guard_django.options import Options, options, route_map
 from iam_guard_django.permissions import PermissionsUntold, permissions_of
 
 MIDDLEWARE: Final = "iam_guard_django.GuardMiddleware"
 _FRAMEWORKS: Final = ("django.views.generic.base", "rest_framework.views")
 """Where `options` of a class comes from when the project has not written its own."""
 _UNTOLD: Final = "only a request tells"
+_LANGUAGE: Final = "(language)"
+"""Stands in a path for what is another one in each language."""
 
 
 def endpoint_of(view: Any, view_name: str | None, method: str, chosen: Options, served: Any = None) -> Any:
@@ -34,7 +36,7 @@ def endpoint_of(view: Any, view_name: str | None, method: str, chosen: Options, 
     """
     if chosen.is_public(view_name):
         return _open_to_everybody
-    view_class = _class_of(view)
+    view_class = class_of(view)
     if view_class is None or guards_of(view):
         return view
     name, handler = _handler_of(view, view_class, method.lower())
@@ -49,17 +51,34 @@ def endpoint_of(view: Any, view_name: str | None, method: str, chosen: Options, 
 def inventory(urlconf: Any = None) -> list[Endpoint]:
     """List every view of a project with what guards it, in the order of its URL patterns; `ROOT_URLCONF` by default.
 
-    Of a function all methods are one row, since nothing says which it takes. Raises `ConfigurationError`.
+    Of a function all methods are one row, since nothing says which it takes but a route map, if it names some. The map
+    of the setting is about `ROOT_URLCONF` only. Raises `ConfigurationError`.
     """
-    return list(_walk(get_resolver(urlconf).url_patterns, "/", (), options()))
+    routes = route_map(options()) if urlconf in (None, settings.ROOT_URLCONF) else None
+    return _unmapped(urlconf) if routes is None else joined(routes)
+
+
+def joined(routes: RouteMap) -> list[Endpoint]:
+    """List the views of the project with a route map. Raises `ConfigurationError` for rows that cannot be."""
+    endpoints = _unmapped()
+    spoken = next((each.path for each in endpoints if _LANGUAGE in each.path and routes.has_row_of(each.path)), None)
+    if spoken is not None:
+        message = f"the path `{spoken}` is another one in each language: guard its view where it is declared"
+        raise ConfigurationError(message, place="routes")
+    return routes.joined(endpoints)
 
 
 def inventory_of(app: object) -> list[Endpoint] | None:
-    """Do the same for `iam-guard routes`, given what `get_wsgi_application` or `get_asgi_application` made.
+    """List the views without the map, for `iam-guard routes`.
 
-    None for anything else.
+    `app` is what `get_wsgi_application` or `get_asgi_application` made; None for anything else.
     """
-    return inventory() if isinstance(app, BaseHandler) else None
+    return _unmapped() if isinstance(app, BaseHandler) else None
+
+
+def route_map_of(app: object) -> RouteMap | None:
+    """Give the map of the setting, for `iam-guard routes`."""
+    return route_map(options()) if isinstance(app, BaseHandler) else None
 
 
 def check_views(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
@@ -77,7 +96,7 @@ def check_views(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 
 def _complaint(endpoint: Endpoint) -> CheckMessage | None:
     if not endpoint.is_guarded:
-        hint = "Decorate it with `requires` or `public`, or name it in IAM_GUARD['public_views']."
+        hint = "Decorate it with `requires` or `public`, or name it in `public_views` or `routes` of IAM_GUARD."
         return Error(f"the view {endpoint} is neither guarded nor public", hint=hint, id="iam_guard.E003")
     untold = next((each for each in endpoint.guards if each.startswith(_UNTOLD)), None)
     if untold is None:
@@ -86,21 +105,34 @@ def _complaint(endpoint: Endpoint) -> CheckMessage | None:
     return checks.Warning(f"the view {endpoint} may be guarded: {untold}", hint=hint, id="iam_guard.W004")
 
 
-def _walk(patterns: Iterable[Any], prefix: str, spaces: tuple[str, ...], chosen: Options) -> Iterator[Endpoint]:
+def _unmapped(urlconf: Any = None) -> list[Endpoint]:
+    return list(_walk(get_resolver(urlconf).url_patterns, "", (), options()))
+
+
+def _walk(patterns: Iterable[Any], before: str, spaces: tuple[str, ...], chosen: Options) -> Iterator[Endpoint]:
     for each in patterns:
-        path = prefix + str(each.pattern)
+        route = before + _text_of(each.pattern).removeprefix("^") if before else _text_of(each.pattern)  # as a match
         if isinstance(each, URLPattern):
             name = ":".join((*spaces, each.name)) if each.name else None
-            yield from _rows(each.callback, path, name, chosen)
+            yield from _rows(each.callback, f"/{route}", name, chosen)
         else:
             inside = (*spaces, each.namespace) if each.namespace else spaces
-            yield from _walk(each.url_patterns, path, inside, chosen)
+            yield from _walk(each.url_patterns, route, inside, chosen)
+
+
+def _text_of(pattern: Any) -> str:
+    """Give a pattern as it was written."""
+    if isinstance(pattern, LocalePrefixPattern):
+        return f"{_LANGUAGE}/"
+    is_translated = not all(isinstance(vars(pattern).get(name, ""), str) for name in ("_route", "_regex"))
+    return f"{_LANGUAGE if is_translated else ''}{pattern}"
 
 
 def _rows(view: Any, path: str, view_name: str | None, chosen: Options) -> Iterator[Endpoint]:
-    view_class = _class_of(view)
+    view_class = class_of(view)
     if view_class is None or guards_of(view) or chosen.is_public(view_name):
-        yield endpoint_row(path, (), name_of(view), endpoint_of(view, view_name, "GET", chosen))
+        row = endpoint_row(path, (), name_of(view), endpoint_of(view, view_name, "GET", chosen))
+        yield replace(row, methods_are_untold=True)
         return
     actions = getattr(view, "actions", None)
     for method in view_class.http_method_names if actions is None else (*actions, "options"):
@@ -110,7 +142,7 @@ def _rows(view: Any, path: str, view_name: str | None, chosen: Options) -> Itera
             yield _with_permissions(row, view, view_class, name)
 
 
-def _class_of(view: Any) -> Any:
+def class_of(view: Any) -> Any:
     """Give the class of a class-based view, of Django or of REST framework; None for a function."""
     return getattr(view, "view_class", None) or getattr(view, "cls", None)
 

@@ -18,7 +18,7 @@ about, so then the view does not run.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any, Final
 from weakref import WeakSet
@@ -30,7 +30,7 @@ from werkzeug.routing import Rule
 from iam_guard import Guard, GuardWsgiMiddleware, IamGuardError, RouteMap, current_principal, public
 from iam_guard.enforcement.context import current_call, refusing
 from iam_guard.enforcement.endpoints import Endpoint, endpoint_row, guards_of, name_of
-from iam_guard.enforcement.mapped_route import MappedRoute
+from iam_guard.enforcement.mapped_route import MappedRoute, is_another
 from iam_guard.enforcement.refusal import RefusalFormat, problem
 from iam_guard.errors import ConfigurationError
 
@@ -143,7 +143,7 @@ class IamGuard:
             with refusing() as call:
                 rule, method, parameters = call.scope.get(_DECIDED, (None, "", {}))
                 is_same = request.url_rule is rule and request.method == method
-                if not is_same or _differ(parameters, request.view_args or {}):
+                if not is_same or is_another(request.view_args or {}, parameters):
                     message = "something that runs before the view changed what was decided about"
                     raise ConfigurationError(message, place="before_request")
             return dispatch(*args)
@@ -196,11 +196,6 @@ def _unmapped(app: Flask) -> list[Endpoint]:
 def _host_of(app: Flask, rule: Rule) -> str | None:
     """Give the host or the subdomain that a rule is for, as the application declares it; None for all the others."""
     return (rule.host if app.url_map.host_matching else rule.subdomain) or None
-
-
-def _differ(decided: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
-    """Tell whether a parameter has another value; one may be gone, or another be there."""
-    return any(given.get(name, value) is not value and given[name] != value for name, value in decided.items())
 
 
 def _endpoints(extension: IamGuard, app: Flask, rule: Rule) -> Iterator[Endpoint]:

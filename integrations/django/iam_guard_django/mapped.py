@@ -1,0 +1,127 @@
+"""A route map before Django's views: the row of the URL pattern that Django has matched decides before the view runs.
+
+Strategy. Django calls `process_view` of each middleware once it has matched, with the view and its parameters; the
+guard stands outermost, so it comes before CSRF and whatever else acts there. A row is found by the match's own route,
+which Django makes of the patterns on its way. Of a function Django does not know which methods it takes, so where the
+map names some the others are answered 405, and the function does not run. What another `process_view` changes after
+that was not decided about; nothing can stand behind them all, so it is found when the answer leaves, which it then may
+not. Must not live here: which view answers (`views`), the map itself (`iam_guard.RouteMap`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+
+from iam_guard import RouteMap
+from iam_guard.enforcement.context import CurrentCall, current_call
+from iam_guard.enforcement.endpoints import mark_of
+from iam_guard.enforcement.mapped_route import MappedRoute, is_another
+from iam_guard.errors import ConfigurationError
+from iam_guard_django.options import Options, route_map
+from iam_guard_django.permissions import PermissionsUntold, permissions_of
+from iam_guard_django.views import class_of, endpoint_of, joined
+
+_DECIDED: Final = "iam_guard.decided"
+"""Where the scope of a call has what a row was asked about: the match, the method, the parameters as they were."""
+
+
+class MappedViews:
+    """Asks the map of the setting about each view; whether it fits to the project is looked at once."""
+
+    def __init__(self, chosen: Options) -> None:
+        self._options = chosen
+        self._routes: RouteMap | None = None
+
+    def before(self, request: HttpRequest, view: Any, parameters: Mapping[str, Any]) -> HttpResponse | None:
+        """Decide by the row of a view that is about to run; raise unless allowed. Gives an answer in its place."""
+        row = self._row_before(request, view)
+        if row is None:
+            return self._not_taken(request)
+        row.enforce(parameters)
+        _note(request, row, parameters)
+        return None
+
+    async def before_async(self, request: HttpRequest, view: Any, parameters: Mapping[str, Any]) -> HttpResponse | None:
+        """Do the same, and wait for asynchronous loaders; others have a thread, so that they may ask the database."""
+        row = self._row_before(request, view)
+        if row is None:
+            return self._not_taken(request)
+        if row.blocks:
+            await sync_to_async(row.enforce)(parameters)
+        else:
+            await row.enforce_async(parameters)
+        _note(request, row, parameters)
+        return None
+
+    def standing_for(self, request: HttpRequest, endpoint: Any) -> Any:
+        """Give what answers a request that Django has matched: the row, or the endpoint where that asks for more."""
+        row = self._row_of(request)
+        return endpoint if row is None else row.standing_for(endpoint, request.method)
+
+    @property
+    def _map(self) -> RouteMap:
+        if self._routes is None:
+            routes = route_map(self._options)
+            if routes is None:
+                raise ConfigurationError("expected a route map", place="routes")
+            joined(routes)
+            self._routes = routes
+        return self._routes
+
+    def _row_before(self, request: HttpRequest, view: Any) -> MappedRoute | None:
+        if request.resolver_match.func is not view:
+            raise ConfigurationError("the match of a request is not that of its view", place="resolver_match")
+        return self._row_of(request)
+
+    def _row_of(self, request: HttpRequest) -> MappedRoute | None:
+        routes = self._map
+        return routes.row(request.method, _path_of(request)) if _is_of_project(request) else None
+
+    def _not_taken(self, request: HttpRequest) -> HttpResponse | None:
+        """Answer where the map names methods of a view, and not this one, and nothing else guards it."""
+        methods = self._map.methods_of(_path_of(request)) if _is_of_project(request) else ()
+        match = request.resolver_match
+        if not methods:
+            return None
+        found = endpoint_of(match.func, match.view_name, request.method, self._options)
+        if found is None or mark_of(found, request.method) is not None or _may_be_guarded(match.func, request.method):
+            return None
+        return HttpResponseNotAllowed(methods)
+
+
+def refuse_changes(request: HttpRequest, call: CurrentCall) -> None:
+    """Raise `ConfigurationError` where a view has had something else than what its row was asked about."""
+    match, method, given, parameters = call.scope.get(_DECIDED, (None, "", {}, {}))
+    if match is None:
+        return
+    if request.resolver_match is not match or request.method != method or is_another(given, parameters):
+        message = f"`process_view` of something inside of the guard changed what was decided about `{match.route}`"
+        raise ConfigurationError(message, place="MIDDLEWARE")
+
+
+def _may_be_guarded(view: Any, method: str) -> bool:
+    """Tell whether only REST framework will know, once the view runs, which permissions it has."""
+    try:
+        permissions_of(view, class_of(view), method.lower())
+    except PermissionsUntold:
+        return True
+    return False
+
+
+def _note(request: HttpRequest, row: MappedRoute, parameters: Mapping[str, Any]) -> None:
+    asked = {} if row.is_public else dict(parameters)
+    current_call().scope[_DECIDED] = (request.resolver_match, request.method, parameters, asked)
+
+
+def _path_of(request: HttpRequest) -> str:
+    return f"/{request.resolver_match.route}"
+
+
+def _is_of_project(request: HttpRequest) -> bool:
+    """Tell whether a request is routed by the URLs that the map is about, and not by some that a middleware chose."""
+    return getattr(request, "urlconf", None) in (None, settings.ROOT_URLCONF)

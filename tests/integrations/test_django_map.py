@@ -1,0 +1,477 @@
+"""A route map before Django's views, and what only Django has: patterns, middlewares, functions for all methods."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from tests.integrations.contract import needed
+
+needed("django", "rest_framework", "iam_guard_django")
+
+import tests.integrations.django_project as urls  # noqa: E402  before what needs Django's settings
+
+# isort: split
+
+from django.conf.urls.i18n import i18n_patterns  # noqa: E402
+from django.core.checks import run_checks  # noqa: E402
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse  # noqa: E402
+from django.test import AsyncClient, Client, override_settings  # noqa: E402
+from django.urls import include, path, re_path, resolve  # noqa: E402
+from django.utils.translation import gettext_lazy  # noqa: E402
+from django.views import View  # noqa: E402
+from iam_guard_django.rest_framework import GuardPermission  # noqa: E402
+from iam_guard_django.views import inventory  # noqa: E402
+from rest_framework.response import Response  # noqa: E402
+from rest_framework.routers import SimpleRouter  # noqa: E402
+from rest_framework.viewsets import ViewSet  # noqa: E402
+
+from iam_guard import Guard, RouteMap, current_principal, public, requires  # noqa: E402
+from iam_guard.audit.reader import read  # noqa: E402
+from iam_guard.errors import ConfigurationError  # noqa: E402
+from tests.conftest import ADA, RITA, Sign  # noqa: E402
+from tests.integrations.application import ARN, SECRET, ran  # noqa: E402
+from tests.integrations.django_project import DOCUMENT, USUAL, project  # noqa: E402
+
+CSRF = "django.middleware.csrf.CsrfViewMiddleware"
+
+
+def seen(request: HttpRequest, **parameters: Any) -> HttpResponse:
+    ran.append(str(parameters))
+    return HttpResponse("seen")
+
+
+def other(request: HttpRequest, **parameters: Any) -> HttpResponse:
+    return seen(request, **parameters)
+
+
+@requires("docs:PutDocument")
+def decorated(request: HttpRequest) -> HttpResponse:
+    return seen(request)
+
+
+@public
+def opened(request: HttpRequest) -> HttpResponse:
+    return seen(request)
+
+
+def streaming(request: HttpRequest) -> HttpResponse:
+    return StreamingHttpResponse(f"{current_principal().name} {part} " for part in (1, 2))
+
+
+async def waiting(request: HttpRequest, **parameters: Any) -> HttpResponse:
+    return seen(request, **parameters)
+
+
+class Half(View):
+    def get(self, request: HttpRequest) -> HttpResponse:
+        return seen(request)
+
+    def delete(self, request: HttpRequest) -> HttpResponse:
+        return seen(request)
+
+
+class Documents(ViewSet):
+    iam_requires: ClassVar = {"destroy": requires("docs:PutDocument")}
+
+    def get_permissions(self) -> list[Any]:
+        return [GuardPermission()] if self.action == "destroy" else []
+
+    def list(self, request: Any) -> Response:
+        return Response(["seen"])
+
+    def retrieve(self, request: Any, pk: str) -> Response:
+        ran.append(pk)
+        return Response(pk)
+
+    def destroy(self, request: Any, pk: str) -> Response:
+        ran.append("deleted")
+        return Response(status=204)
+
+    def update(self, request: Any, pk: str) -> Response:
+        ran.append("updated")
+        return Response(pk)
+
+
+router = SimpleRouter(use_regex_path=False)
+router.register("sets", Documents, basename="set")
+nested = [re_path(r"^deep/(?P<document_id>\d{1,3})/$", seen), path("flat", seen)]
+urlpatterns = [
+    path("files/open", seen),
+    path("files/<name>", other),
+    path("again/<name>", other),
+    path("numbers/<int:document_id>", seen),
+    path("first", seen, {"document_id": 1}),
+    path("many", seen),
+    path("half", Half.as_view()),
+    path("decorated", decorated),
+    path("opened", opened),
+    path("page", seen, name="page"),
+    path("slashed/", seen),
+    path("streaming", streaming),
+    path("waiting/<document_id>", waiting),
+    path("loaded/<document_id>", seen),
+    path("one/", include((nested, "nested"), namespace="one")),
+    re_path("^two/", include((nested, "nested"), namespace="two")),
+    path("", include([re_path("^bare/(.*)$", other)])),
+    path("", include(router.urls)),
+]
+translated = [*i18n_patterns(path("home", seen)), path(gettext_lazy("Monday"), seen)]
+elsewhere = [path("page", other)]
+
+# --- middlewares of the project, all inside of the guard ------------------------------------------------------------
+
+
+class Noting:
+    def __init__(self, get_response: Any) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> Any:
+        return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+        ran.append("middleware")
+
+
+class Changing(Noting):
+    def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+        kwargs["document_id"] = 99
+
+
+class Popping(Noting):
+    def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+        kwargs["document"] = kwargs.pop("document_id")
+
+
+class Renaming(Noting):
+    def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+        request.method = "DELETE"
+
+
+class Rerouting(Noting):
+    def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+        request.resolver_match = resolve("/opened")
+
+
+class Answering(Noting):
+    def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+        return HttpResponse(SECRET)
+
+
+class Overriding(Noting):
+    def __call__(self, request: HttpRequest) -> Any:
+        request.method = request.headers.get("x-http-method-override", request.method)
+        return self.get_response(request)
+
+
+class Elsewhere(Noting):
+    def __call__(self, request: HttpRequest) -> Any:
+        request.urlconf = "tests.integrations.test_django_map_elsewhere"
+        return self.get_response(request)
+
+
+def within(kind: type) -> str:
+    return f"{__name__}.{kind.__name__}"
+
+
+# --- asking ----------------------------------------------------------------------------------------------------------
+
+Ask = Callable[..., int]
+Mapped = Callable[..., None]
+
+
+@pytest.fixture
+def mapped(guard: Guard) -> Iterator[Mapped]:
+    """Choose a map, and middlewares inside of the guard."""
+    chosen = []
+    ran.clear()
+
+    def choose(routes: RouteMap | str, *middleware: str, **more: Any) -> None:
+        settings = project(guard, routes=routes, middleware=[*USUAL, *middleware], **{"ROOT_URLCONF": __name__, **more})
+        settings.__enter__()
+        chosen.append(settings)
+
+    yield choose
+    for each in reversed(chosen):
+        each.__exit__(None, None, None)
+
+
+@pytest.fixture(params=["wsgi", "asgi"])
+def ask(request: pytest.FixtureRequest, sign: Sign) -> Ask:
+    def asked(target: str, key: tuple[str, str] | None = None, method: str = "GET", **headers: str) -> int:
+        given = {**headers, **({} if key is None else sign(key, method, target))}
+        if request.param == "wsgi":
+            client = Client(raise_request_exception=False)
+            return int(client.generic(method, target, headers=given).status_code)
+        client = AsyncClient(raise_request_exception=False)
+        return int(asyncio.run(client.generic(method, target, headers=given)).status_code)
+
+    return asked
+
+
+def writing(*paths: str, method: str = "GET", resource: Any = "*") -> RouteMap:
+    routes = RouteMap()
+    for each in paths:
+        routes.requires(method, each, "docs:PutDocument", resource=resource)
+    return routes
+
+
+# --- what is decided -------------------------------------------------------------------------------------------------
+
+
+def test_row_decides_before_the_view_and_what_runs_before_it(mapped: Mapped, ask: Ask) -> None:
+    mapped(writing("/many", method="ANY"), within(Noting), CSRF)
+    assert (ask("/many"), ask("/many", RITA), ask("/many", RITA, "POST"), ran) == (401, 403, 403, [])
+    assert (ask("/many", ADA), ran) == (200, ["middleware", "{}"])
+
+
+def test_decision_is_about_what_the_view_gets(mapped: Mapped, ask: Ask, audit_file: Path) -> None:
+    """What a converter has made, and what the pattern adds."""
+    mapped(writing("/numbers/<int:document_id>", "/first", resource=DOCUMENT))
+    assert [ask(each, ADA) for each in ("/numbers/007", "/first")] == [200, 200]
+    assert [each["resources"][0]["ARN"].rpartition("/")[2] for each in read(audit_file)] == ["7", "1"]
+    assert ran == ["{'document_id': 7}", "{'document_id': 1}"]
+
+
+def test_patterns_that_take_one_path_are_kept_apart(mapped: Mapped, ask: Ask) -> None:
+    """The pattern that Django has chosen is decided, whichever has the path as well; one view may have two."""
+    routes = writing("/files/{name}", method="ANY")
+    routes.public("GET", "/files/open")
+    routes.public("GET", "/again/{name}")
+    mapped(routes)
+    assert [ask(f"/files/{each}") for each in ("open", "%6Fpen", "Open", "open%2F")] == [200, 200, 401, 404]
+    assert [ask(f"/files/{each}", RITA) for each in ("other", "open.")] == [403, 403]
+    assert ask("/again/other") == 200
+
+
+def test_included_patterns_have_the_way_to_them(mapped: Mapped, ask: Ask) -> None:
+    """One list of patterns in two places, by texts and by regular expressions; the row is as Django joins them."""
+    routes = writing(r"/^two/deep/(?P<document_id>\d{1,3})/$", "/^two/flat", resource="*")
+    routes.public("GET", r"/one/deep/(?P<document_id>\d{1,3})/$")
+    routes.public("GET", "/one/flat")
+    mapped(routes)
+    for each in ("/deep/7/", "/flat"):
+        assert [ask(f"/one{each}"), *(ask(f"/two{each}", who) for who in (None, RITA, ADA))] == [200, 401, 403, 200]
+
+
+def test_inventory_names_the_routes_of_the_matches(mapped: Mapped) -> None:
+    """So that a row is written as `iam-guard routes` shows it."""
+    mapped(writing("/many"))
+    named = {each.path for each in inventory()}
+    for asked in ("/one/deep/7/", "/two/deep/7/", "/two/flat", "/bare/x", "/sets/", "/sets/7/", "/files/x", "/half"):
+        assert f"/{resolve(asked).route}" in named
+
+
+def test_functions_take_the_methods_of_their_rows(mapped: Mapped, ask: Ask) -> None:
+    """`HEAD` has that of `GET`, `ANY` is for the rest; without it the others are answered 405, and nothing runs."""
+    routes = writing("/many", method="PUT")
+    routes.public("GET", "/many")
+    routes.public("GET", "/slashed/")
+    routes.requires("ANY", "/slashed/", "docs:PutDocument")
+    mapped(routes, within(Noting))
+    answers = [ask("/many", None, each) for each in ("GET", "HEAD", "PUT", "DELETE", "OPTIONS", "BREW")]
+    assert answers == [200, 200, 401, 405, 405, 405]
+    assert [ask("/slashed/", None, each) for each in ("GET", "HEAD", "DELETE", "OPTIONS")] == [200, 200, 401, 401]
+    assert ran == ["middleware", "{}"] * 4
+    assert ask("/slashed") == 301
+    assert [(each.methods, each.guards) for each in inventory() if each.path == "/many"] == [
+        (("GET", "HEAD"), ("public, by the map",)),
+        (("PUT",), ("docs:PutDocument on *, by the map",)),
+    ]
+
+
+def test_classes_say_which_methods_they_take(mapped: Mapped, ask: Ask) -> None:
+    """One without a row is found by the check, and does not run."""
+    mapped(writing("/half"))
+    answers = [ask("/half", RITA, each) for each in ("GET", "HEAD", "DELETE", "PUT", "OPTIONS")]
+    assert (answers, ran) == ([403, 403, 405, 405, 200], [])
+    assert "DELETE /half" in " ".join(each.msg for each in run_checks() if each.id == "iam_guard.E003")
+
+
+def test_methods_are_those_that_the_view_gets(mapped: Mapped, ask: Ask) -> None:
+    routes = writing("/many", method="DELETE")
+    routes.public("POST", "/many")
+    mapped(routes, within(Overriding))
+    override = "x-http-method-override"
+    assert ask("/many", None, "POST") == 200
+    assert ask("/many", None, "POST", **{override: "DELETE"}) == 401
+    assert ask("/many", None, "POST", **{override: "delete"}) == 405
+    assert ran == ["middleware", "{}"]
+
+
+@pytest.mark.parametrize("kind", [Changing, Renaming, Rerouting])
+def test_what_a_middleware_changes_after_the_decision_is_not_answered(mapped: Mapped, ask: Ask, kind: type) -> None:
+    mapped(writing("/numbers/{document_id}", resource=DOCUMENT), within(kind))
+    assert (ask("/numbers/7", RITA), ask("/numbers/7", ADA)) == (403, 500)
+
+
+def test_what_a_middleware_takes_away_was_decided_about(mapped: Mapped, ask: Ask) -> None:
+    mapped(writing("/numbers/{document_id}", resource=DOCUMENT), within(Popping))
+    assert (ask("/numbers/7", RITA), ask("/numbers/7", ADA), ran) == (403, 200, ["{'document': 7}"])
+
+
+def test_middleware_outside_of_the_guard_may_change_what_it_likes(mapped: Mapped, ask: Ask, audit_file: Path) -> None:
+    """It is decided about what it leaves."""
+    before = [within(Changing), "iam_guard_django.GuardMiddleware"]
+    mapped(writing("/numbers/{document_id}", resource=DOCUMENT), MIDDLEWARE=before)
+    assert ask("/numbers/7", ADA) == 200
+    assert [each["resources"][0]["ARN"] for each in read(audit_file)] == [f"{ARN}99"]
+
+
+def test_decorator_and_row_both_decide(mapped: Mapped, ask: Ask, guard: Guard) -> None:
+    """Also where one of them says `public`, and where the setting does."""
+    routes = writing("/opened", "/page")
+    routes.public("ANY", "/decorated")
+    mapped(routes, IAM_GUARD={"guard": guard, "routes": routes, "public_views": ["page"]})
+    for each in ("/decorated", "/opened", "/page"):
+        assert [ask(each, who) for who in (None, RITA, ADA)] == [401, 403, 200]
+
+
+def test_answer_in_the_place_of_a_decorated_view_was_not_decided(mapped: Mapped, ask: Ask) -> None:
+    routes = RouteMap()
+    routes.public("GET", "/decorated")
+    mapped(routes, within(Answering))
+    assert ask("/decorated") == 500
+
+
+def test_other_urls_have_no_rows(mapped: Mapped, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that a middleware chooses for a request: what has the same path there is another view."""
+    module = type(sys)("tests.integrations.test_django_map_elsewhere")
+    module.urlpatterns = elsewhere  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    routes = RouteMap()
+    routes.public("GET", "/page")
+    mapped(routes, within(Elsewhere))
+    assert ask("/page") == 500
+
+
+def test_streams_have_their_caller(mapped: Mapped, sign: Sign) -> None:
+    mapped(writing("/streaming"))
+    answered = Client().get("/streaming", headers=sign(ADA, "GET", "/streaming"))
+    assert b"".join(answered) == b"ada 1 ada 2 "
+
+
+def test_view_sets_have_rows(mapped: Mapped, ask: Ask) -> None:
+    """Their methods are those of the router. What no row names their permissions may guard; else it does not run."""
+    routes = writing("/sets/<pk>/", resource="document/{pk}")
+    mapped(routes)
+    answers = [ask("/sets/7/", who, "GET") for who in (None, RITA, ADA)]
+    assert (answers, ran) == ([401, 403, 200], ["7"])
+    assert [ask("/sets/7/", RITA, each) for each in ("DELETE", "PATCH", "PUT")] == [403, 405, 405]
+    assert (ask("/sets/7/", ADA, "DELETE"), ask("/sets/", ADA), ran) == (204, 500, ["7", "deleted"])
+
+
+def test_asynchronous_views_and_loaders(mapped: Mapped, ask: Ask, request: pytest.FixtureRequest) -> None:
+    """A loader that must not block the event loop has a thread; one to be awaited needs ASGI."""
+
+    async def awaited(document_id: str) -> str:
+        await asyncio.sleep(0)
+        return ARN + document_id
+
+    def blocking(document_id: str) -> str:
+        with pytest.raises(RuntimeError):
+            asyncio.get_running_loop()
+        return ARN + document_id
+
+    routes = writing("/waiting/{document_id}", resource=blocking)
+    routes.requires("GET", "/loaded/{document_id}", "docs:PutDocument", resource=awaited)
+    mapped(routes)
+    assert [ask("/waiting/7", each) for each in (RITA, ADA)] == [403, 200]
+    over_asgi = request.node.callspec.params["ask"] == "asgi"
+    assert [ask("/loaded/7", each) for each in (RITA, ADA)] == ([403, 200] if over_asgi else [500, 500])
+
+
+def test_what_fails_in_a_row_is_no_way_in(mapped: Mapped, ask: Ask) -> None:
+    """A loader that raises, one that finds nothing, a parameter that the view does not get."""
+
+    def broken(document_id: str) -> str:
+        raise LookupError(SECRET)
+
+    routes = writing("/loaded/{document_id}", resource=broken)
+    routes.requires("GET", "/waiting/{document_id}", "docs:PutDocument", resource=lambda document_id: None)
+    routes.requires("GET", "/^bare/(.*)$", "docs:PutDocument", resource="document/{name}")
+    mapped(routes)
+    assert (ask("/loaded/7", ADA), ask("/waiting/7", ADA), ask("/bare/7", ADA), ran) == (500, 404, 500, [])
+
+
+def test_unsigned_body_where_the_row_takes_it(mapped: Mapped, ask: Ask, sign: Sign) -> None:
+    routes = writing("/many", method="PUT")
+    routes.requires("PUT", "/loaded/{document_id}", "docs:PutDocument", resource=DOCUMENT, unsigned_payload=True)
+    mapped(routes)
+    for target, status in (("/loaded/7", 200), ("/many", 401)):
+        headers = sign(ADA, "PUT", target, headers={"x-amz-content-sha256": "UNSIGNED-PAYLOAD"})
+        assert ask(target, None, "PUT", **headers) == status
+
+
+# --- what is checked and told ----------------------------------------------------------------------------------------
+
+
+def test_row_without_a_route_is_an_error(mapped: Mapped, ask: Ask) -> None:
+    """In the check, and with each request where nobody runs it."""
+    mapped(writing("/many", "/gone"))
+    assert [ask("/many", ADA), ask("/many", ADA), ran] == [500, 500, []]
+    assert [each.msg for each in run_checks() if each.id == "iam_guard.E001"] == [
+        "the application has no such route: GET /gone (at routes)"
+    ]
+
+
+@pytest.mark.parametrize("row", ["/(language)/home", "/(language)Monday", "/en-us/home", "/Monday"])
+def test_path_of_a_language_has_no_row(mapped: Mapped, row: str) -> None:
+    """It is another one for the next caller."""
+    module = type(sys)("translated")
+    module.urlpatterns = translated  # type: ignore[attr-defined]
+    mapped(writing(row), ROOT_URLCONF=module)
+    with override_settings(USE_I18N=True), pytest.raises(ConfigurationError, match=r"in each language|no such route"):
+        inventory()
+
+
+def test_map_may_be_named(mapped: Mapped, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And is nothing else than a map."""
+    monkeypatch.setattr(urls, "routes", writing("/many"), raising=False)
+    mapped(f"{urls.__name__}.routes")
+    assert [ask("/many", each) for each in (RITA, ADA)] == [403, 200]
+    for wrong in (f"{urls.__name__}.health", f"{urls.__name__}.missing"):
+        mapped(wrong)
+        assert ask("/many", ADA) == 500
+        assert [each.id for each in run_checks() if (each.id or "").startswith("iam_guard")] == ["iam_guard.E001"]
+
+
+PROGRAM = """
+from django.conf import settings
+settings.configure(
+    ROOT_URLCONF=__name__, MIDDLEWARE=["iam_guard_django.GuardMiddleware"], INSTALLED_APPS=["iam_guard_django"],
+    IAM_GUARD={"guard": "mapped_django.guard", "routes": "mapped_django.routes"}, SECRET_KEY="x", ALLOWED_HOSTS=["*"],
+)
+from django.core.wsgi import get_wsgi_application
+from django.http import HttpResponse
+from django.urls import path
+from iam_guard import RouteMap, open_guard
+
+routes = RouteMap()
+routes.requires("GET", "/documents/{document_id}", "docs:GetDocument", resource="document/{document_id}")
+guard = open_guard("iam.yaml", services=routes.services)
+
+def document(request, document_id): return HttpResponse("seen")
+
+urlpatterns = [path("documents/<int:document_id>", document)]
+app = get_wsgi_application()
+"""
+
+
+def test_routes_command_knows_the_map_and_tries_another(tmp_path: Path) -> None:
+    (tmp_path / "mapped_django.py").write_text(PROGRAM)
+    (tmp_path / "iam.yaml").write_text("{version: 1, accounts: [{id: '111122223333'}]}")
+    (tmp_path / "other.yaml").write_text('{version: 1, routes: [{path: "/documents/{document_id}", public: true}]}')
+    command = [sys.executable, "-m", "iam_guard", "routes", "mapped_django:app"]
+    for more, said in (
+        ([], "GET,HEAD  /documents/<int:document_id>  docs:GetDocument on document/{document_id}, by the map\n"),
+        (["--map", "other.yaml"], "ANY  /documents/<int:document_id>  public, by the map\n"),
+    ):
+        listed = subprocess.run([*command, *more], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert (listed.returncode, listed.stdout) == (0, said + "1 endpoints, 0 unguarded\n"), listed.stderr
