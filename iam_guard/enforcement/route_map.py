@@ -162,16 +162,24 @@ class RouteMap:
         return [joined for each in endpoints for joined in self._join(each)]
 
     def _refuse_ambiguous(self, endpoints: Iterable[Endpoint]) -> None:
-        """Raise `ConfigurationError` for a row without a host that would guard routes of several hosts alike."""
-        found: dict[_Key, set[str]] = {}
+        """Raise `ConfigurationError` for a row that would guard several routes alike, and nobody knows whether it means
+        to: those of several hosts, where it names none, and those of several handlers that differ in a convertor.
+        """
+        hosts: dict[_Key, set[str]] = {}
+        paths: dict[tuple[_Key, str], dict[str, str]] = {}
         for each in endpoints:
-            for method in each.methods or (ANY,):
+            for method in self._taken_by(each):
                 key = self._key(method, each.path, each.host)
-                if key is not None and key.host is None:
-                    found.setdefault(key, set()).add(_host_of(each) or "any other")
-        for key, hosts in found.items():
-            if len(hosts) > 1:
-                message = f"`{key}` is a route of several hosts ({', '.join(sorted(hosts))}): say which by `host`"
+                if key is not None:
+                    hosts.setdefault(key, set()).add(_host_of(each) or "any other")
+                    paths.setdefault((key, method), {}).setdefault(each.path, each.name)
+        for key, found in hosts.items():
+            if key.host is None and len(found) > 1:
+                message = f"`{key}` is a route of several hosts ({', '.join(sorted(found))}): say which by `host`"
+                raise ConfigurationError(message, place="routes")
+        for (key, _), names in paths.items():
+            if len(names) > 1 and len(set(names.values())) > 1:
+                message = f"`{key}` is for several routes ({', '.join(names)}): guard them where they are declared"
                 raise ConfigurationError(message, place="routes")
 
     def _put(self, method: str, path: str, host: str | None, mark: Mark) -> None:

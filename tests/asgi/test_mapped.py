@@ -243,6 +243,29 @@ def test_row_that_makes_no_sense_is_refused(arguments: tuple[str, str, str], sai
         RouteMap().requires(*arguments)
 
 
+def test_row_that_is_for_two_routes_is_refused() -> None:
+    """Convertors tell them apart and a template does not, so nobody knows whether the row means both."""
+
+    async def numbered(request: Request) -> Response:
+        return await answer(request)
+
+    routes = RouteMap()
+    routes.public("GET", "/d/{number}")
+    for path, second, is_doubtful in (
+        ("/d/{number}", numbered, True),
+        ("/d/{number:path}", numbered, True),
+        ("/d/{number}", answer, False),  # one handler for both
+        ("/d/{number:int}", numbered, False),  # the first takes it
+        ("/d/{other}", numbered, False),
+    ):
+        app = Starlette(routes=[Route("/d/{number:int}", answer), Route(path, second)])
+        if is_doubtful:
+            with pytest.raises(ConfigurationError, match=r"`GET /d/\{number\}` is for several routes \(/d/\{number"):
+                routes.joined(inventory(app))
+        else:
+            assert routes.joined(inventory(app))[0].is_guarded
+
+
 def test_second_row_for_a_route_is_refused() -> None:
     routes = RouteMap()
     routes.public("GET", "/d/{number:int}")

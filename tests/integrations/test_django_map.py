@@ -421,6 +421,14 @@ def test_row_without_a_route_is_an_error(mapped: Mapped, ask: Ask) -> None:
     ]
 
 
+def test_row_for_two_views_that_a_converter_tells_apart_is_an_error(mapped: Mapped) -> None:
+    module = type(sys)("doubtful")
+    module.urlpatterns = [path("x/<int:name>", seen), path("x/<path:name>", other)]  # type: ignore[attr-defined]
+    mapped(writing("/x/{name}"), ROOT_URLCONF=module)
+    with pytest.raises(ConfigurationError, match=r"is for several routes \(/x/<int:name>, /x/<path:name>\)"):
+        inventory()
+
+
 @pytest.mark.parametrize("row", ["/(language)/home", "/(language)Monday", "/en-us/home", "/Monday"])
 def test_path_of_a_language_has_no_row(mapped: Mapped, row: str) -> None:
     """It is another one for the next caller."""

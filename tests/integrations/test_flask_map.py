@@ -356,6 +356,13 @@ def test_row_without_a_route_is_an_error(app: Flask, guard: Guard, sign: Sign, c
         extension.check(app)
 
 
+def test_row_for_two_views_that_a_converter_tells_apart_is_an_error(app: Flask, guard: Guard) -> None:
+    app.add_url_rule("/x/<int:name>", "one", seen)
+    app.add_url_rule("/x/<path:name>", "other", seen)
+    with pytest.raises(ConfigurationError, match=r"is for several routes \(/x/<int:name>, /x/<path:name>\)"):
+        IamGuard(app, guard=guard, routes=writing("/x/{name}")).check(app)
+
+
 def test_method_without_a_row_is_found(app: Flask, guard: Guard, sign: Sign) -> None:
     app.add_url_rule("/half", view_func=lambda: SECRET, methods=["GET", "PUT"], endpoint="half")
     extension = IamGuard(app, guard=guard, routes=writing("/half"))
