@@ -297,6 +297,36 @@ def test_decorators_of_a_class_decide(app: Flask, guard: Guard, sign: Sign) -> N
     assert get(app, "/half/7", sign, ADA).status_code == 500
 
 
+def test_the_method_of_a_class_is_the_one_that_flask_has_routed(app: Flask, guard: Guard, sign: Sign) -> None:
+    """Something inside of the guard may make another of it: the mark of the first does not open the second."""
+
+    class Half(MethodView):
+        @public
+        def post(self) -> str:
+            return "posted"
+
+        def delete(self) -> str:
+            return SECRET
+
+        @public
+        def get(self) -> str:
+            return "got"
+
+    app.add_url_rule("/half", view_func=Half.as_view("half"))
+    inner = app.wsgi_app
+
+    def overriding(environ: Any, start_response: Any) -> Any:
+        environ["REQUEST_METHOD"] = environ.get("HTTP_X_HTTP_METHOD_OVERRIDE", environ["REQUEST_METHOD"])
+        return inner(environ, start_response)
+
+    app.wsgi_app = overriding  # type: ignore[method-assign]
+    IamGuard(app, guard=guard, check_routes=False)
+    client = app.test_client()
+    assert client.post("/half").status_code == 200
+    assert client.post("/half", headers={"x-http-method-override": "DELETE"}).status_code == 500
+    assert client.delete("/half", headers={"x-http-method-override": "HEAD"}).status_code == 200
+
+
 def test_the_caller_is_in_g(app: Flask, guard: Guard, sign: Sign) -> None:
     """For templates, and for functions that run before the view."""
     seen: list[str] = []

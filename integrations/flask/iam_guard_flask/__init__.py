@@ -122,7 +122,7 @@ class IamGuard:
             self._checked.add(app)
         call, rule = current_call(), request.url_rule
         parameters = request.view_args or {}
-        endpoint = None if rule is None else self.endpoint_of(app, rule, request.method)
+        endpoint = None if rule is None else _method_of(self.endpoint_of(app, rule, request.method), request.method)
         row = None if rule is None or endpoint is _methods_that_there_are else self._row_of(app, rule, request.method)
         call.matched(endpoint if row is None else row.standing_for(endpoint, request.method), parameters)
         if not call.has_unsigned_payload:
@@ -206,8 +206,15 @@ def _endpoints(extension: IamGuard, app: Flask, rule: Rule) -> Iterator[Endpoint
         yield endpoint_row(rule.rule, methods, rule.endpoint, found)
         return
     for method in methods:
-        handler = getattr(found, method.lower(), None) or (method == "HEAD" and getattr(found, "get", None))
-        yield endpoint_row(rule.rule, (method,), f"{name_of(found)}.{method.lower()}", handler)
+        yield endpoint_row(rule.rule, (method,), f"{name_of(found)}.{method.lower()}", _method_of(found, method))
+
+
+def _method_of(endpoint: Any, method: str) -> Any:
+    """Give the method of a class that answers: by what Flask has routed, which may not be what was sent."""
+    if not isinstance(endpoint, type) or guards_of(endpoint):
+        return endpoint
+    is_get = method == "HEAD" and not hasattr(endpoint, "head")
+    return getattr(endpoint, "get" if is_get else method.lower(), endpoint)
 
 
 @public
