@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from functools import partial
 from typing import Any, Final
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
@@ -54,8 +55,6 @@ class GuardMiddleware:
         if self._is_async:
             markcoroutinefunction(self)
         self._mapped = None if self._options.routes is None else MappedViews(self._options)
-        if self._mapped is not None:  # Django looks for it once, and calls it as what it is
-            self.process_view = self._before_view_async if self._is_async else self._before_view
 
     def __call__(self, request: HttpRequest) -> HttpResponse | Awaitable[HttpResponse]:
         passage = self._entrance.passage(_scope_of(request))
@@ -69,15 +68,26 @@ class GuardMiddleware:
         call.refusal = error
         return _response(self._options.refusal(error, call.facts.request_id))
 
-    def _before_view(self, request: HttpRequest, view: Any, _: Any, parameters: Mapping[str, Any]) -> Any:
+    @property
+    def process_view(self) -> Callable[..., Any]:
+        """Ask the route map before a view; without a map Django finds no such method, and calls none."""
+        if self._mapped is None:
+            raise AttributeError("process_view")
+        return partial(self._before_view_async if self._is_async else self._before_view, self._mapped)
+
+    def _before_view(
+        self, mapped: MappedViews, request: HttpRequest, view: Any, _: Any, parameters: Mapping[str, Any]
+    ) -> HttpResponse | None:
         try:
-            return self._mapped and self._mapped.before(request, view, parameters)
+            return mapped.before(request, view, parameters)
         except IamGuardError as error:
             return self.process_exception(request, error)
 
-    async def _before_view_async(self, request: HttpRequest, view: Any, _: Any, parameters: Mapping[str, Any]) -> Any:
+    async def _before_view_async(
+        self, mapped: MappedViews, request: HttpRequest, view: Any, _: Any, parameters: Mapping[str, Any]
+    ) -> HttpResponse | None:
         try:
-            return self._mapped and await self._mapped.before_async(request, view, parameters)
+            return await mapped.before_async(request, view, parameters)
         except IamGuardError as error:
             return self.process_exception(request, error)
 
