@@ -24,6 +24,7 @@ from django.core.checks import run_checks  # noqa: E402
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse  # noqa: E402
 from django.test import AsyncClient, Client, override_settings  # noqa: E402
 from django.urls import include, path, re_path, resolve  # noqa: E402
+from django.utils import translation  # noqa: E402
 from django.utils.translation import gettext_lazy  # noqa: E402
 from django.views import View  # noqa: E402
 from iam_guard_django.rest_framework import GuardPermission  # noqa: E402
@@ -37,7 +38,7 @@ from iam_guard.audit.reader import read  # noqa: E402
 from iam_guard.errors import ConfigurationError  # noqa: E402
 from tests.conftest import ADA, RITA, Sign  # noqa: E402
 from tests.integrations.application import ARN, SECRET, ran  # noqa: E402
-from tests.integrations.django_project import DOCUMENT, USUAL, project  # noqa: E402
+from tests.integrations.django_project import DOCUMENT, GUARDED, USUAL, project  # noqa: E402
 
 CSRF = "django.middleware.csrf.CsrfViewMiddleware"
 
@@ -174,6 +175,12 @@ class Elsewhere(Noting):
     def __call__(self, request: HttpRequest) -> Any:
         request.urlconf = "tests.integrations.test_django_map_elsewhere"
         return self.get_response(request)
+
+
+class German(Noting):
+    def __call__(self, request: HttpRequest) -> Any:
+        with translation.override("de"):
+            return self.get_response(request)
 
 
 def within(kind: type) -> str:
@@ -437,6 +444,19 @@ def test_path_of_a_language_has_no_row(mapped: Mapped, row: str) -> None:
     mapped(writing(row), ROOT_URLCONF=module)
     with override_settings(USE_I18N=True), pytest.raises(ConfigurationError, match=r"in each language|no such route"):
         inventory()
+
+
+def test_path_of_a_language_has_no_row_of_another_view(mapped: Mapped, ask: Ask) -> None:
+    """Which has for good the path that it has for now."""
+    module = type(sys)("colliding")
+    module.urlpatterns = [path(gettext_lazy("Monday"), other), path("Montag", seen)]  # type: ignore[attr-defined]
+    routes = RouteMap()
+    routes.public("GET", "/Montag")
+    mapped(routes, MIDDLEWARE=[within(German), *GUARDED], ROOT_URLCONF=module)
+    assert ask("/Montag") == 500
+    module.urlpatterns.reverse()
+    mapped(routes, MIDDLEWARE=[within(German), *GUARDED], ROOT_URLCONF=module)
+    assert ask("/Montag") == 200
 
 
 def test_map_may_be_named(mapped: Mapped, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:

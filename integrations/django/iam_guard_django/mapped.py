@@ -24,7 +24,7 @@ from iam_guard.enforcement.mapped_route import MappedRoute, is_another
 from iam_guard.errors import ConfigurationError
 from iam_guard_django.options import Options, route_map
 from iam_guard_django.permissions import PermissionsUntold, permissions_of
-from iam_guard_django.views import class_of, endpoint_of, joined
+from iam_guard_django.views import class_of, endpoint_of, joined, views_by_path
 
 _DECIDED: Final = "iam_guard.decided"
 """Where the scope of a call has what a row was asked about: the match, the method, the parameters as they were."""
@@ -36,6 +36,7 @@ class MappedViews:
     def __init__(self, chosen: Options) -> None:
         self._options = chosen
         self._routes: RouteMap | None = None
+        self._views: dict[str, list[Any]] = {}
 
     def before(self, request: HttpRequest, view: Any, parameters: Mapping[str, Any]) -> HttpResponse | None:
         """Decide by the row of a view that is about to run; raise unless allowed. Gives an answer in its place."""
@@ -70,6 +71,7 @@ class MappedViews:
             if routes is None:
                 raise ConfigurationError("expected a route map", place="routes")
             joined(routes)
+            self._views = views_by_path()
             self._routes = routes
         return self._routes
 
@@ -80,11 +82,19 @@ class MappedViews:
 
     def _row_of(self, request: HttpRequest) -> MappedRoute | None:
         routes = self._map
-        return routes.row(request.method, _path_of(request)) if _is_of_project(request) else None
+        return routes.row(request.method, _path_of(request)) if self._is_declared(request) else None
+
+    def _is_declared(self, request: HttpRequest) -> bool:
+        """Tell whether the view is the one that the map is about, and not another that has the same path for now: by
+        URLs that a middleware chose, or in a language.
+        """
+        is_of_project = getattr(request, "urlconf", None) in (None, settings.ROOT_URLCONF)
+        declared = self._views.get(_path_of(request), ())
+        return is_of_project and any(each is request.resolver_match.func for each in declared)
 
     def _not_taken(self, request: HttpRequest) -> HttpResponse | None:
         """Answer where the map names methods of a view, and not this one, and nothing else guards it."""
-        methods = self._map.methods_of(_path_of(request)) if _is_of_project(request) else ()
+        methods = self._map.methods_of(_path_of(request)) if self._is_declared(request) else ()
         match = request.resolver_match
         if not methods:
             return None
@@ -120,8 +130,3 @@ def _note(request: HttpRequest, row: MappedRoute, parameters: Mapping[str, Any])
 
 def _path_of(request: HttpRequest) -> str:
     return f"/{request.resolver_match.route}"
-
-
-def _is_of_project(request: HttpRequest) -> bool:
-    """Tell whether a request is routed by the URLs that the map is about, and not by some that a middleware chose."""
-    return getattr(request, "urlconf", None) in (None, settings.ROOT_URLCONF)

@@ -105,19 +105,29 @@ def _complaint(endpoint: Endpoint) -> CheckMessage | None:
     return checks.Warning(f"the view {endpoint} may be guarded: {untold}", hint=hint, id="iam_guard.W004")
 
 
+def views_by_path() -> dict[str, list[Any]]:
+    """Give the views of the project by their paths; where patterns are the same, the first takes all."""
+    found: dict[str, list[Any]] = {}
+    for view, path, _ in _walk(get_resolver().url_patterns, "", ()):
+        found.setdefault(path, []).append(view)
+    return found
+
+
 def _unmapped(urlconf: Any = None) -> list[Endpoint]:
-    return list(_walk(get_resolver(urlconf).url_patterns, "", (), options()))
+    chosen = options()
+    return [row for found in _walk(get_resolver(urlconf).url_patterns, "", ()) for row in _rows(*found, chosen)]
 
 
-def _walk(patterns: Iterable[Any], before: str, spaces: tuple[str, ...], chosen: Options) -> Iterator[Endpoint]:
+def _walk(patterns: Iterable[Any], before: str, spaces: tuple[str, ...]) -> Iterator[tuple[Any, str, str | None]]:
+    """Give each view with its path and its name."""
     for each in patterns:
         route = before + _text_of(each.pattern).removeprefix("^") if before else _text_of(each.pattern)  # as a match
         if isinstance(each, URLPattern):
             name = ":".join((*spaces, each.name)) if each.name else None
-            yield from _rows(each.callback, f"/{route}", name, chosen)
+            yield each.callback, f"/{route}", name
         else:
             inside = (*spaces, each.namespace) if each.namespace else spaces
-            yield from _walk(each.url_patterns, route, inside, chosen)
+            yield from _walk(each.url_patterns, route, inside)
 
 
 def _text_of(pattern: Any) -> str:
