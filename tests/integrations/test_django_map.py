@@ -100,6 +100,21 @@ class Documents(ViewSet):
         return Response(pk)
 
 
+class Untold(ViewSet):
+    """Which permissions it has depends on the request."""
+
+    iam_requires: ClassVar = {"destroy": requires("docs:PutDocument")}
+
+    def get_permissions(self) -> list[Any]:
+        return [GuardPermission()] if self.request.META["REQUEST_METHOD"] == "DELETE" else []
+
+    def list(self, request: Any) -> Response:
+        return Response(["seen"])
+
+    def destroy(self, request: Any) -> Response:
+        return Response(status=204)
+
+
 router = SimpleRouter(use_regex_path=False)
 router.register("sets", Documents, basename="set")
 nested = [re_path(r"^deep/(?P<document_id>\d{1,3})/$", seen), path("flat", seen)]
@@ -121,6 +136,7 @@ urlpatterns = [
     path("one/", include((nested, "nested"), namespace="one")),
     re_path("^two/", include((nested, "nested"), namespace="two")),
     path("", include([re_path("^bare/(.*)$", other)])),
+    path("untold", Untold.as_view({"get": "list", "delete": "destroy"})),
     path("", include(router.urls)),
 ]
 translated = [*i18n_patterns(path("home", seen)), path(gettext_lazy("Monday"), seen)]
@@ -372,6 +388,10 @@ def test_view_sets_have_rows(mapped: Mapped, ask: Ask) -> None:
     assert (answers, ran) == ([401, 403, 200], ["7"])
     assert [ask("/sets/7/", RITA, each) for each in ("DELETE", "PATCH", "PUT")] == [403, 405, 405]
     assert (ask("/sets/7/", ADA, "DELETE"), ask("/sets/", ADA), ran) == (204, 500, ["7", "deleted"])
+    routes = RouteMap()
+    routes.public("GET", "/untold")
+    mapped(routes)
+    assert (ask("/untold"), [ask("/untold", who, "DELETE") for who in (RITA, ADA)]) == (200, [403, 204])
 
 
 def test_asynchronous_views_and_loaders(mapped: Mapped, ask: Ask, request: pytest.FixtureRequest) -> None:

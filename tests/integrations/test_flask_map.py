@@ -381,13 +381,15 @@ def test_what_fails_in_a_row_is_no_way_in(app: Flask, guard: Guard, sign: Sign) 
         return ARN + document_id
 
     app.add_url_rule("/broken/<document_id>", view_func=seen, endpoint="broken")
+    app.add_url_rule("/opened/<document_id>", view_func=public(lambda document_id: seen()), endpoint="opened")
     app.add_url_rule("/missing/<document_id>", view_func=seen, endpoint="missing")
     app.register_error_handler(LookupError, lambda error: SECRET)
     routes = writing("/missing/{document_id}", resource="document/{number}")
-    routes.requires("GET", "/broken/{document_id}", "docs:GetDocument", resource=broken)
+    for path in ("/broken/{document_id}", "/opened/{document_id}"):
+        routes.requires("GET", path, "docs:GetDocument", resource=broken)
     IamGuard(app, guard=guard, routes=routes)
     ask = asker(app, sign)
-    assert (ask("/broken/7", ADA), ask("/missing/7", ADA), ran) == (500, 500, [])
+    assert ([ask(f"/{each}/7", ADA) for each in ("broken", "opened", "missing")], ran) == ([500, 500, 500], [])
     routes = RouteMap()
     routes.requires("GET", "/broken/{document_id}", "docs:GetDocument", resource=waits)
     with pytest.raises(ConfigurationError, match="cannot wait"):
