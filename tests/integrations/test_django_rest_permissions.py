@@ -124,6 +124,29 @@ class Raising(ByCaller):
         raise KeyError(SECRET)
 
 
+class Joined(APIView):
+    authentication_classes: ClassVar = [GuardAuthentication]
+    permission_classes: ClassVar = [AllowAny & (IsAuthenticated & GuardPermission)]
+    iam_requires: ClassVar = {"get": docs.requires("GetDocument", resource=load)}
+
+    def get(self, request: Request, pk: str) -> Response:
+        return Response({"document": pk})
+
+
+class JoinedLater(Joined):
+    permission_classes: ClassVar = []
+
+    def get_permissions(self) -> list[Any]:
+        return [(AllowAny & GuardPermission)()]
+
+
+class Either(Joined):
+    permission_classes: ClassVar = [AllowAny | GuardPermission]
+
+    def get(self, request: Request, pk: str) -> Response:
+        return Response(SECRET)
+
+
 router = SimpleRouter()
 router.register("by-action", ByAction, basename="by-action")
 urlpatterns = [
@@ -132,6 +155,9 @@ urlpatterns = [
     path("by-caller/<pk>", ByCaller.as_view()),
     path("by-parameter/<pk>", ByParameter.as_view()),
     path("raising/<pk>", Raising.as_view()),
+    path("joined/<pk>", Joined.as_view()),
+    path("later/<pk>", JoinedLater.as_view()),
+    path("either/<pk>", Either.as_view()),
 ]
 
 
@@ -220,4 +246,20 @@ def test_request_tells_whether_there_is_a_guard(client: Client, sign: Sign) -> N
         assert (answer.status_code, SECRET in answer.text) == (500, False)
     assert ask(client, sign, "/by-parameter/missing").status_code == 404
     answer = ask(client, sign, "/by-parameter/8")
+    assert (answer.status_code, SECRET in answer.text) == (500, False)
+
+
+@pytest.mark.parametrize("name", ["joined", "later"])
+def test_permission_that_another_is_joined_with_counts(client: Client, sign: Sign, name: str) -> None:
+    """`A & GuardPermission` lets nobody through whom the guard does not."""
+    assert rows_of(name) == {f"GET /{name}/<pk>": (GET,)}
+    assert ask(client, sign, f"/{name}/7").json() == {"document": "7"}
+    assert ask(client, sign, f"/{name}/missing").status_code == 404
+    assert client.get(f"/{name}/7").status_code == 401
+
+
+def test_permission_that_another_may_stand_in_for_does_not(client: Client, sign: Sign) -> None:
+    """`A | GuardPermission` lets through whom only the other one does."""
+    assert rows_of("either") == {"GET /either/<pk>": ()}
+    answer = ask(client, sign, "/either/7", ADA)
     assert (answer.status_code, SECRET in answer.text) == (500, False)

@@ -9,12 +9,13 @@ a permission requires (`rest_framework`), the check at the start (`views`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Final, NoReturn
 
 ASKED: Final = "iam_guard.asked"
 """Where the scope of a call has what a permission has asked for."""
 _FRAMEWORK: Final = "rest_framework.views"
+_AND: Final = ("rest_framework.permissions", "AND")
 
 
 class PermissionsUntold(Exception):
@@ -37,6 +38,17 @@ def permissions_of(view: Any, view_class: Any, method: str, served: Any = None) 
         raise
     except Exception as error:  # whatever the project's code does without a request, it tells nothing
         raise PermissionsUntold(f"`get_permissions` raises {type(error).__name__}") from error
+
+
+def all_needed(permissions: Iterable[Any]) -> Iterator[Any]:
+    """Give the permissions, classes or instances, that have to allow one by one: of `A & B` both."""
+    for each in permissions:
+        kind = getattr(each, "operator_class", type(each))
+        if (kind.__module__, kind.__qualname__) == _AND:
+            one, other = ("op1_class", "op2_class") if hasattr(each, "operator_class") else ("op1", "op2")
+            yield from all_needed((getattr(each, one), getattr(each, other)))
+        else:
+            yield each
 
 
 def _routed(view: Any, view_class: Any, method: str) -> Any:
