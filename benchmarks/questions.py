@@ -42,7 +42,8 @@ QUESTION = (
     " GROUP BY action ORDER BY action"
 )
 SQLITE, PYTHON = "SQLite with an index over role and time", "plain Python over the lines"
-SIZE = f"{RECORDS // 1_000_000 or RECORDS:,} {'million records' if RECORDS >= 1_000_000 else 'records'}"
+_COUNT = f"{RECORDS // 1_000_000:,} million" if RECORDS >= 1_000_000 else f"{RECORDS:,}"
+SIZE = f"{'ten million' if RECORDS == TEN_MILLION else _COUNT} records"
 
 
 def measure() -> Iterator[Row]:
