@@ -106,17 +106,16 @@ class Loader:
         is_recorded = wanted.arn != "*" and not is_of_our_own(wanted.arn)
         resource = store.resource(wanted.arn) if is_recorded else None
         owner_id = wanted.account or (resource and resource.account) or _owner_of(wanted, principal)
-        owner = caller.account
+        owner, epoch = caller.account, caller.epoch
         if owner is None or owner_id != owner.id:
             owner = store.account(owner_id) if owner_id else None
-        epoch = caller.epoch
-        for record in (resource, owner):
-            if record is not None and epoch != record.epoch:
-                if epoch is not None:
-                    return None
-                epoch = record.epoch
+        if epoch is None:
+            record = resource or owner
+            epoch = store.epoch() if record is None else record.epoch
+        if (resource is not None and epoch != resource.epoch) or (owner is not None and epoch != owner.epoch):
+            return None
         return Loaded(
-            store.epoch() if epoch is None else epoch,
+            epoch,
             caller.record,
             caller.account,
             owner,

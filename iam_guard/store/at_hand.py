@@ -6,7 +6,7 @@ have to be asked, `NotAtHand` says so before anything has happened. Must not liv
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from functools import partial
 from typing import Any
 
@@ -14,19 +14,22 @@ from iam_guard.model.credential import AccessKey, ApiKey
 from iam_guard.model.principal import Principal
 from iam_guard.model.trust import CertificateTrust
 from iam_guard.store.protocol import AccountRecord, PrincipalRecord, ResourceRecord
+from iam_guard.store.rooms import Room
 
 
 class AtHand:
     """The answers that are in memory; every one of these raises `NotAtHand` where there is none."""
 
-    def __init__(self, epoch: Callable[[], int], recall: Callable[[str, Hashable], Any]) -> None:
+    def __init__(
+        self, epoch: Callable[[], int], recall: Callable[[Room, Hashable], Any], rooms: Mapping[str, Room]
+    ) -> None:
         self.epoch = epoch
-        self.access_key: Callable[[str], AccessKey | None] = partial(recall, "access_key")
-        self.api_key: Callable[[str], ApiKey | None] = partial(recall, "api_key")
-        self.account: Callable[[str], AccountRecord] = partial(recall, "account")
-        self.resource: Callable[[str], ResourceRecord] = partial(recall, "resource")
-        self.certificate_trust: Callable[[], CertificateTrust] = partial(recall, "certificate_trust", "")
-        self._principal: Callable[[Principal], PrincipalRecord] = partial(recall, "principal")
+        self.access_key: Callable[[str], AccessKey | None] = partial(recall, rooms["access_key"])
+        self.api_key: Callable[[str], ApiKey | None] = partial(recall, rooms["api_key"])
+        self.account: Callable[[str], AccountRecord] = partial(recall, rooms["account"])
+        self.resource: Callable[[str], ResourceRecord] = partial(recall, rooms["resource"])
+        self.certificate_trust: Callable[[], CertificateTrust] = partial(recall, rooms["certificate_trust"], "")
+        self._principal: Callable[[Principal], PrincipalRecord] = partial(recall, rooms["principal"])
 
     def principal(self, principal: Principal) -> PrincipalRecord:
         return self._principal(principal).of(principal)

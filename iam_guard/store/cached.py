@@ -70,7 +70,7 @@ class CachedStore(StoreAround):
         self._failing = False
         self._concerned: dict[str, int] = {}
         self._last_concerned = 0
-        self.at_hand = AtHand(self._epoch_at_hand, self._recall)
+        self.at_hand = AtHand(self._epoch_at_hand, self._recall, self._rooms)
         """The same answers for whoever must not wait."""
 
     # --- the Store -----------------------------------------------------------------------------------------------
@@ -254,13 +254,13 @@ class CachedStore(StoreAround):
 
     # --- at hand -------------------------------------------------------------------------------------------------
 
-    def _recall(self, kind: str, key: Hashable) -> Any:
+    def _recall(self, room: Room, key: Hashable) -> Any:
         """Give a remembered answer. Raises `NotAtHand` where the store behind would be asked, be it for its epoch."""
         looked = self._last_look
         if looked is None or self._failing or self._clock() - looked >= self._poll_every:
             self._follow_at_hand()
         with self._lock:
-            answer = self._remembered(self._rooms[kind], key)
+            answer = self._remembered(room, key)
         if answer is ABSENT:
             raise NotAtHand
         return answer
@@ -302,15 +302,15 @@ class CachedStore(StoreAround):
 
     def _remembered(self, room: Room, key: Hashable) -> Any:
         """Give the answer that is here and holds at the present epoch, else `ABSENT`; the lock is held."""
-        answer = remembered = room.get(key)
-        if answer is not ABSENT:
-            if getattr(answer, "epoch", None) != self._epoch:
-                answer = self._up_to_date(answer)
-                if answer is ABSENT:
-                    return ABSENT
-                if answer is not remembered:
-                    room.put(key, answer)
-            room.hits += 1
+        answer = room.get(key)
+        if answer is ABSENT:
+            return ABSENT
+        if getattr(answer, "epoch", self._epoch) != self._epoch:
+            answer = self._up_to_date(answer)
+            if answer is ABSENT:
+                return ABSENT
+            room.put(key, answer)
+        room.hits += 1
         return answer
 
     def _load(self, flight: Future[Any], name: tuple[int, str, Hashable], load: Callable[[], A]) -> None:
