@@ -77,16 +77,21 @@ def replace_file(path: Path, content: bytes) -> None:
     """Write a small file, whole or not at all, and wait until the disk has it."""
     draft = path.with_name(f"{path.name}{_DRAFT}")
     try:
-        file = AppendFile(draft, size=0)
-        try:
-            file.append(content)
-            file.sync()
-        finally:
-            file.close()
+        write_synced(draft, content)
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def write_synced(path: Path, content: bytes) -> None:
+    """Write a file, over what stands in it, and wait until the disk has the content; its name may be lost yet."""
+    file = AppendFile(path, size=0)
+    try:
+        file.append(content)
+        file.sync()
+    finally:
+        file.close()
 
 
 def sync_folder(path: Path) -> None:

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from iam_guard.audit.append_file import sync_folder
+from iam_guard.audit.append_file import replace_file
 from iam_guard.audit.merkle import HASH_BYTES
 from iam_guard.errors import ConfigurationError, GroupIsTaken, InvalidInput
 
@@ -85,7 +85,7 @@ class GroupOffsets:
         self._shards.update(changed)
         self.is_new = False
         if self._path is not None:
-            _replace(self._path, json.dumps(_as_dict(self._shards), indent=1).encode("ascii") + b"\n")
+            replace_file(self._path, json.dumps(_as_dict(self._shards), indent=1).encode("ascii") + b"\n")
 
     def close(self) -> None:
         """Let another process work for the group."""
@@ -176,13 +176,3 @@ def _progress(row: Mapping[str, Any]) -> Progress:
     if len(root) != HASH_BYTES:
         raise ValueError
     return Progress(row["next"], Anchor(row["size"], root), is_ended)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    draft = path.with_suffix(".new")
-    with open(draft, "wb", opener=lambda name, flags: os.open(name, flags | os.O_CLOEXEC, 0o600)) as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
-    sync_folder(path.parent)

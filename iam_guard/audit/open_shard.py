@@ -11,7 +11,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from iam_guard.audit.append_file import AppendFile, sync_folder
+from iam_guard.audit.append_file import AppendFile, sync_folder, write_synced
 from iam_guard.audit.shard import CHECKPOINTS, HASHES, LOCK, RESERVE, UNFINISHED, Segment
 
 
@@ -41,12 +41,7 @@ class OpenSegment:
         """Make a segment that begins with this line."""
         draft = segment.lines.with_name(segment.lines.name + UNFINISHED)
         try:
-            file = AppendFile(draft, size=0)
-            try:
-                file.append(opening)
-                file.sync()
-            finally:
-                file.close()
+            write_synced(draft, opening)
             os.link(draft, segment.lines)  # never over a segment that is there
         finally:
             draft.unlink(missing_ok=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import signal
 import subprocess
 import sys
@@ -15,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from iam_guard.audit import append_file
 from iam_guard.audit.offsets import FOLDER
 from iam_guard.audit.segment_limits import SegmentLimits
 from iam_guard.audit.shard import segments_of
@@ -298,7 +298,7 @@ def test_a_mistake_of_ours_is_a_failure_and_does_not_say_what_was_in_a_record(
 def test_offsets_that_cannot_be_kept_are_a_failure_and_no_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A full disk: what arrived comes again, nothing is missing."""
     written(tmp_path, 10)
-    real, left = os.fsync, iter([True] * 3)
+    real, left = append_file._sync, iter([True] * 3)
 
     def full(descriptor: int) -> None:
         if destination.calls and next(left, False):
@@ -306,7 +306,7 @@ def test_offsets_that_cannot_be_kept_are_a_failure_and_no_loss(tmp_path: Path, m
         real(descriptor)
 
     destination = Obedient()
-    monkeypatch.setattr("os.fsync", full)
+    monkeypatch.setattr(append_file, "_sync", full)
     shippers = shippers_to(tmp_path, sink_to(destination), manner=PATIENT)
     shippers.start()
     eventually(lambda: shippers.usage()["fake"].lag == 0 and shippers.usage()["fake"].state == "shipping")
