@@ -82,7 +82,10 @@ class Guard:
         """Verifies tokens of OIDC providers."""
         self.uses = Uses(store, region=settings.region)
         this = weakref.ref(self)  # what asks for metrics outlives guards
-        trail.watch(lambda: guard.usage() if (guard := this()) else {}, store.staleness)
+        trail.watch(
+            lambda: guard.usage() if (guard := this()) else {},
+            lambda: guard._store.staleness() if (guard := this()) else float("inf"),
+        )
 
     # --- who ---------------------------------------------------------------------------------------------------
 
@@ -140,10 +143,7 @@ class Guard:
         those that call, principal, resource and clock supply. When no decision can be made the answer is a denial with
         `error` set. Raises `DecisionUnavailable` only when an Allow could not be written to the audit trail.
         """
-        started = time.perf_counter()
-        decision = self._decide(principal, action, resource, context, call, self._store)
-        shadow = None if self._shadow is None else self._beside(self._shadow, decision, principal, resource, False)
-        return self._noted(decision, call, started, shadow)
+        return self._answer(principal, action, resource, context, call, at_hand=False)
 
     def decide_at_hand(
         self,
@@ -157,17 +157,14 @@ class Guard:
         """Decide as `decide` does where nobody has to be waited for, neither the store nor the disk nor the loader of
         resources; None where somebody has, and then nothing has happened.
         """
-        started = time.perf_counter()
         if self.trail.may_wait(action):
             return None
         if self._resources is not None and not isinstance(resource, Resource) and resource != "*":
             return None  # the application is asked, and may ask its own tables
         try:
-            decision = self._decide(principal, action, resource, context, call, self._store.at_hand)
-            shadow = None if self._shadow is None else self._beside(self._shadow, decision, principal, resource, True)
+            return self._answer(principal, action, resource, context, call, at_hand=True)
         except NotAtHand:
             return None
-        return self._noted(decision, call, started, shadow)
 
     def authorize(
         self,
@@ -270,6 +267,26 @@ class Guard:
 
     # --- the way of one decision ---------------------------------------------------------------------------------
 
+    def _answer(
+        self,
+        principal: Principal,
+        action: str,
+        resource: str | Resource,
+        context: Mapping[str, Given | Lazy] | None,
+        call: Call | None,
+        *,
+        at_hand: bool,
+    ) -> Decision:
+        """Decide and note. Raises `NotAtHand`, before anything is noted, where only what is at hand may be asked."""
+        started = time.perf_counter()
+        store: Answers = self._store.at_hand if at_hand else self._store
+        decision = self._decide(principal, action, resource, context, call, store)
+        shadow = None if self._shadow is None else self._beside(self._shadow, decision, principal, resource, at_hand)
+        if decision.error is None:
+            self.uses.note_action(decision.request.principal, action)
+        self.trail.note(decision, call, started=started, shadow=shadow)
+        return decision
+
     def _decide(
         self,
         principal: Principal,
@@ -311,12 +328,6 @@ class Guard:
     ) -> Decision | None:
         own = self._is_own(decision.request.action)
         return shadow.difference(decision, principal, lambda: self._found(resource), own_service=own, at_hand=at_hand)
-
-    def _noted(self, decision: Decision, call: Call | None, started: float, shadow: Decision | None) -> Decision:
-        if decision.error is None:
-            self.uses.note_action(decision.request.principal, decision.request.action)
-        self.trail.note(decision, call, started=started, shadow=shadow)
-        return decision
 
     def _evaluate(
         self,

@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from math import isfinite
-from types import MethodType
-from weakref import WeakMethod
 
 from opentelemetry import metrics, trace
 from opentelemetry.trace import Span, format_span_id, format_trace_id
@@ -86,7 +84,6 @@ class Telemetry:
 
     def watch(self, usage: Callable[[], Mapping[str, CacheUsage]], staleness: Callable[[], float]) -> None:
         """Tell, whenever metrics are collected, how the caches are used and how old the last look at the store is."""
-        asked = _held_weakly(staleness)
 
         def entries(_: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
             return [metrics.Observation(each.entries, {CACHE: name}) for name, each in usage().items()]
@@ -97,8 +94,7 @@ class Telemetry:
                 yield metrics.Observation(each.misses, {CACHE: name, RESULT: "miss"})
 
         def age(_: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
-            ask = asked()
-            return [metrics.Observation(seconds)] if ask and isfinite(seconds := ask()) else []
+            return [metrics.Observation(seconds)] if isfinite(seconds := staleness()) else []
 
         describe = self._meter.create_observable_gauge
         describe(CACHE_ENTRIES, [entries], unit="{entry}", description="Entries that a cache holds")
@@ -205,11 +201,6 @@ class Telemetry:
             span.set_attribute(POLICY, policy.name)
         if self._ids:
             span.set_attributes({PRINCIPAL_ARN: mask(request.principal.arn), RESOURCE_ARN: mask(request.resource)})
-
-
-def _held_weakly(ask: Callable[[], float]) -> Callable[[], Callable[[], float] | None]:
-    """Keep a method as long as its object lives: what asks for metrics outlives guards, and would hold their stores."""
-    return WeakMethod(ask) if isinstance(ask, MethodType) else lambda: ask
 
 
 _told = lru_cache(maxsize=4096)(mask)

@@ -84,11 +84,11 @@ def watching_calls(
     note_decision: Callable[[CurrentCall, Decision], None], note_app: Callable[[Any], None]
 ) -> Iterator[None]:
     """Tell `note_decision` of every decision of a guard in a call to an application, `note_app` of the application."""
-    noted, serve = Guard._noted, GuardMiddleware.__call__
+    answer, serve = Guard._answer, GuardMiddleware.__call__
 
-    @wraps(noted)
-    def watched_noted(self: Guard, *args: Any, **kwargs: Any) -> Decision:
-        decision = noted(self, *args, **kwargs)
+    @wraps(answer)
+    def watched_answer(self: Guard, *args: Any, **kwargs: Any) -> Decision:
+        decision = answer(self, *args, **kwargs)
         try:
             call = current_call()
         except ConfigurationError:
@@ -102,10 +102,10 @@ def watching_calls(
             note_app(scope.get("app", self.app))
         return serve(self, scope, receive, send)
 
-    Guard._noted = watched_noted  # type: ignore[method-assign]
+    Guard._answer = watched_answer  # type: ignore[method-assign]
     GuardMiddleware.__call__ = watched_serve  # type: ignore[method-assign, assignment]
     try:
         yield
     finally:
-        Guard._noted = noted  # type: ignore[method-assign]
+        Guard._answer = answer  # type: ignore[method-assign]
         GuardMiddleware.__call__ = serve  # type: ignore[method-assign]
