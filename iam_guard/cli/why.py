@@ -89,7 +89,7 @@ def _records(source: Path, wanted: str, ring: KeyRing | None) -> tuple[list[Reco
     refused: set[str | None] = set()
     for record in records_of([source], ring, broken):
         if broken:
-            raise InvalidInput(broken[0])
+            break
         if _is_about(record, wanted):
             found.append(record)
         if (event_id := refused_event(record)) is not None:

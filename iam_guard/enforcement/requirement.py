@@ -14,14 +14,14 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 import anyio.to_thread
 
-from iam_guard.enforcement.context import CurrentCall, current_call
+from iam_guard.enforcement.context import CurrentCall, current_call, refusing
 from iam_guard.enforcement.refusal import sign_in_for
 from iam_guard.enforcement.template import ResourceTemplate
-from iam_guard.errors import ConfigurationError, IamGuardError, NoSuchEntity
+from iam_guard.errors import ConfigurationError, NoSuchEntity
 from iam_guard.guard import require_allowed
 from iam_guard.model.catalogue import Catalogue
 from iam_guard.model.context import Given, Lazy
-from iam_guard.model.decision import Decision, Outcome
+from iam_guard.model.decision import Decision
 from iam_guard.model.principal import PrincipalType
 from iam_guard.model.request import Resource
 
@@ -116,33 +116,22 @@ class BoundRequirement:
 
     def enforce(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Decide, and raise unless allowed."""
-        call = current_call()
-        try:
+        with refusing() as call:
             arguments = self._begin(call, args, kwargs)
             resource = self._resource(call, arguments)
             context = self._context(arguments)
             self._finish(_decide(call, self._requirement.action, self._checked(call, resource), self._keys(context)))
-        except IamGuardError as refusal:
-            call.refusal = refusal
-            raise
 
     async def enforce_async(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Decide, and raise unless allowed; wait for asynchronous loaders."""
-        call = current_call()
-        try:
+        with refusing() as call:
             arguments = self._begin(call, args, kwargs)
             resource = self._resource(call, arguments)
-            if type(resource) not in _RESOURCE and inspect.isawaitable(resource):
+            if not isinstance(resource, _RESOURCE) and inspect.isawaitable(resource):
                 resource = await resource
-            wanted = resource if type(resource) in _RESOURCE else self._checked(call, resource)
+            wanted = self._checked(call, resource)
             keys = None if self._requirement.context is None else await self._awaited_keys(arguments)
-            action = self._requirement.action
-            decision = await _decide_async(call, action, wanted, keys)
-            if decision.outcome is not Outcome.ALLOWED:
-                self._finish(decision)
-        except IamGuardError as refusal:
-            call.refusal = refusal
-            raise
+            self._finish(await _decide_async(call, self._requirement.action, wanted, keys))
 
     async def _awaited_keys(self, arguments: Mapping[str, Any]) -> Keys | None:
         context = self._context(arguments)
@@ -193,7 +182,7 @@ class BoundRequirement:
         return _called(context, arguments) if callable(context) else context
 
     def _checked(self, call: CurrentCall, resource: Any) -> str | Resource:
-        if isinstance(resource, (str, Resource)):
+        if isinstance(resource, _RESOURCE):
             return resource
         if resource is None:
             if call.principal.type is PrincipalType.ANONYMOUS and not self._requirement.conceal:
