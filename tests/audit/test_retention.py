@@ -525,10 +525,7 @@ old.close()
 def test_a_full_disk_is_freed_by_what_is_old_enough(tmp_path: Path, life: str) -> None:
     """A disk of 1 MiB, filled by the trail itself: while its process runs, and by the next one. Requests wait."""
     disk, copy = tmp_path / "disk", tmp_path / "copy"
-    disk.mkdir()
     command = small_disk(disk)
-    if command is None:
-        pytest.skip("needs a file system of its own")
     script = f'"{sys.executable}" -c "$0" {disk}/trail {life} && cp -r {disk}/trail {copy}'
     whole = [*command, "sh", "-c", script, FULL]
     done = subprocess.run(whole, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)

@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -353,27 +354,23 @@ print(json.dumps([kept, writer.shard]))
 """
 
 
-def small_disk(folder: Path) -> list[str] | None:
-    """Give the command that runs another one with a disk of 1 MiB at a folder; None where that cannot be had."""
+def small_disk(folder: Path) -> list[str]:
+    """Make a folder; give the command that runs another one with a disk of 1 MiB there, or skip where there is none."""
+    folder.mkdir()
     mount = f"mount -t tmpfs -o size=1m tmpfs '{folder}'"
     for prefix in (["unshare", "--mount"], ["unshare", "--map-root-user", "--mount"]):
         command = [*prefix, "sh", "-c", f'{mount} && exec "$@"', "sh"]
-        try:
+        with suppress(FileNotFoundError):
             if subprocess.run([*command, "true"], capture_output=True, check=False).returncode == 0:
                 return command
-        except FileNotFoundError:
-            return None
-    return None
+    pytest.skip("needs a file system of its own")
 
 
 @pytest.mark.parametrize("is_freed", [False, True])
 def test_on_a_full_disk_the_gap_is_declared_from_the_reserve(tmp_path: Path, is_freed: bool) -> None:
     """What was acknowledged is kept; the last record tells, and is signed. Once there is room, it goes on."""
     disk, copy = tmp_path / "disk", tmp_path / "copy"
-    disk.mkdir()
     command = small_disk(disk)
-    if command is None:
-        pytest.skip("needs a file system of its own")
     hog = f"head -c 300000 /dev/zero > {disk}/hog && " if is_freed else ""
     arguments = f"{disk}/trail" + (f" {disk}/hog" if is_freed else "")
     script = f'{hog}"{sys.executable}" -c "$0" {arguments} && cp -r {disk}/trail {copy}'

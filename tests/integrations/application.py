@@ -42,7 +42,7 @@ import threading
 import time
 from typing import Any, Final
 
-from iam_guard import Resource, Service, current_decision, current_principal
+from iam_guard import Resource, RouteMap, Service, current_decision, current_principal
 from iam_guard.authn.api_key import format_key
 
 ACME, GLOBEX = "111122223333", "444455556666"
@@ -93,6 +93,34 @@ def load_document(document_id: str) -> Resource | None:
     statement = {"Effect": "Allow", "Principal": principal, "Action": "docs:GetDocument", "Resource": "*"}
     policy = None if principal is None else json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     return Resource(ARN + document_id, ACME, {"kind": "report"}, policy)
+
+
+DOCUMENT: Final = "document/{document_id}"
+
+
+def scenario_map(
+    *names: str,
+    document: str = "{document_id}",
+    files: str = "/files/<path:path>",
+    file: str = "file/{path}",
+    shared: str = "/shared/{document_id}",
+) -> RouteMap:
+    """Say of routes what decorators say otherwise; `names` are those where a document is got.
+
+    `document` is how the application spells the parameter there; elsewhere it is `{document_id}`, for both spellings
+    are the same.
+    """
+    routes = RouteMap(services=[docs])
+    for name in names:
+        routes.requires("GET", f"/{name}/{document}", "docs:GetDocument", resource=DOCUMENT)
+    for method, name in (("PUT", "documents"), ("PUT", "class"), ("POST", "uploads")):
+        routes.requires(method, f"/{name}/{{document_id}}", "docs:PutDocument", resource=DOCUMENT)
+    routes.requires("DELETE", "/documents/{document_id}", "docs:DeleteDocument", resource=DOCUMENT, conceal=True)
+    routes.requires("GET", files, "docs:GetDocument", resource=file)
+    routes.requires("GET", shared, "docs:GetDocument", resource=load_document)
+    routes.public("GET", "/health")
+    routes.public("GET", "/by-hand/{document_id}")
+    return routes
 
 
 class Meeting:

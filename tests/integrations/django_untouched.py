@@ -11,7 +11,7 @@ from django.views import View
 
 from iam_guard import RouteMap
 from tests.integrations import django_project as decorated
-from tests.integrations.application import ARN, answer, docs, load_document
+from tests.integrations.application import ARN, answer, docs, scenario_map
 
 
 def health(request: HttpRequest) -> HttpResponse:
@@ -67,17 +67,7 @@ urlpatterns = [
 
 
 def the_map() -> RouteMap:
-    """Say of each pattern what the decorators of `django_project` say; both spellings of a parameter count."""
-    routes = RouteMap(services=[docs])
-    document = {"resource": decorated.DOCUMENT}
-    for name in ("documents", "raising", "streams", "who", "who-sync", "class", "^mounted/documents"):
-        routes.requires("GET", f"/{name}/{{document_id}}", "docs:GetDocument", **document)
-    routes.requires("PUT", "/documents/{document_id}", "docs:PutDocument", **document)
-    routes.requires("PUT", "/class/<document_id>", "docs:PutDocument", **document)
-    routes.requires("POST", "/uploads/<str:document_id>", "docs:PutDocument", **document)
-    routes.requires("DELETE", "/documents/{document_id}", "docs:DeleteDocument", conceal=True, **document)
-    routes.requires("GET", "/files/<path:path>", "docs:GetDocument", resource="file/{path}")
-    routes.requires("GET", r"/^shared/(?P<document_id>[^/]{1,40})$", "docs:GetDocument", resource=load_document)
-    routes.public("GET", "/health")
-    routes.public("GET", "/by-hand/{document_id}")
-    return routes
+    """Say of each pattern what the decorators of `django_project` say."""
+    names = ("documents", "raising", "streams", "who", "who-sync", "class", "^mounted/documents")
+    shared = r"/^shared/(?P<document_id>[^/]{1,40})$"
+    return scenario_map(*names, document="<str:document_id>", shared=shared)

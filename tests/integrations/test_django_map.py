@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -39,6 +38,7 @@ from iam_guard.errors import ConfigurationError  # noqa: E402
 from tests.conftest import ADA, RITA, Sign  # noqa: E402
 from tests.integrations.application import ARN, SECRET, ran  # noqa: E402
 from tests.integrations.django_project import DOCUMENT, GUARDED, USUAL, project  # noqa: E402
+from tests.integrations.test_routes_command import routes as routes_of  # noqa: E402
 
 CSRF = "django.middleware.csrf.CsrfViewMiddleware"
 
@@ -494,7 +494,7 @@ PROGRAM = """
 from django.conf import settings
 settings.configure(
     ROOT_URLCONF=__name__, MIDDLEWARE=["iam_guard_django.GuardMiddleware"], INSTALLED_APPS=["iam_guard_django"],
-    IAM_GUARD={"guard": "mapped_django.guard", "routes": "mapped_django.routes"}, SECRET_KEY="x", ALLOWED_HOSTS=["*"],
+    IAM_GUARD={"guard": "routed.guard", "routes": "routed.routes"}, SECRET_KEY="x", ALLOWED_HOSTS=["*"],
 )
 from django.core.wsgi import get_wsgi_application
 from django.http import HttpResponse
@@ -513,13 +513,10 @@ app = get_wsgi_application()
 
 
 def test_routes_command_knows_the_map_and_tries_another(tmp_path: Path) -> None:
-    (tmp_path / "mapped_django.py").write_text(PROGRAM)
-    (tmp_path / "iam.yaml").write_text("{version: 1, accounts: [{id: '111122223333'}]}")
     (tmp_path / "other.yaml").write_text('{version: 1, routes: [{path: "/documents/{document_id}", public: true}]}')
-    command = [sys.executable, "-m", "iam_guard", "routes", "mapped_django:app"]
     for more, said in (
         ([], "GET,HEAD  /documents/<int:document_id>  docs:GetDocument on document/{document_id}, by the map\n"),
         (["--map", "other.yaml"], "ANY  /documents/<int:document_id>  public, by the map\n"),
     ):
-        listed = subprocess.run([*command, *more], cwd=tmp_path, capture_output=True, text=True, check=False)
+        listed = routes_of(tmp_path, PROGRAM, *more)
         assert (listed.returncode, listed.stdout) == (0, said + "1 endpoints, 0 unguarded\n"), listed.stderr

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -25,10 +23,9 @@ from iam_guard.audit.reader import read  # noqa: E402
 from iam_guard.errors import ConfigurationError  # noqa: E402
 from tests.conftest import ADA, RITA, Sign  # noqa: E402
 from tests.integrations import test_flask as decorated  # noqa: E402
-from tests.integrations.application import ARN, SECRET, answer, docs, load_document, ran  # noqa: E402
+from tests.integrations.application import ARN, DOCUMENT, SECRET, answer, docs, ran, scenario_map  # noqa: E402
+from tests.integrations.test_routes_command import routes as routes_of  # noqa: E402
 from tests.wsgi_serving import by_waitress  # noqa: E402
-
-DOCUMENT = "document/{document_id}"
 
 # --- the contract ----------------------------------------------------------------------------------------------------
 
@@ -51,22 +48,9 @@ def by_hand(document_id: str) -> dict[str, str]:
 
 
 def the_map() -> RouteMap:
-    """Say of each route what the decorators of `test_flask` say; both spellings of a parameter count."""
-    routes = RouteMap(services=[docs])
-    for name in ("documents", "raising", "streams", "background", "who", "who-sync", "class"):
-        routes.requires("GET", f"/{name}/<document_id>", "docs:GetDocument", resource=DOCUMENT)
-    for method, path in (
-        ("PUT", "/documents/{document_id}"),
-        ("PUT", "/class/{document_id}"),
-        ("POST", "/uploads/{document_id}"),
-    ):
-        routes.requires(method, path, "docs:PutDocument", resource=DOCUMENT)
-    routes.requires("DELETE", "/documents/{document_id}", "docs:DeleteDocument", resource=DOCUMENT, conceal=True)
-    routes.requires("GET", "/files/<path:path>", "docs:GetDocument", resource="file/{path}")
-    routes.requires("GET", "/shared/{document_id}", "docs:GetDocument", resource=load_document)
-    routes.public("GET", "/health")
-    routes.public("GET", "/by-hand/{document_id}")
-    return routes
+    """Say of each route what the decorators of `test_flask` say."""
+    names = ("documents", "raising", "streams", "background", "who", "who-sync", "class")
+    return scenario_map(*names, document="<document_id>")
 
 
 def build(guard: Guard | None) -> Flask:
@@ -462,13 +446,10 @@ def test_inventory_tells_of_the_map(app: Flask, guard: Guard, tmp_path: Path) ->
 
 
 def test_routes_command_knows_the_map_and_tries_another(tmp_path: Path) -> None:
-    (tmp_path / "mapped_flask.py").write_text(PROGRAM)
-    (tmp_path / "iam.yaml").write_text("{version: 1, accounts: [{id: '111122223333'}]}")
     (tmp_path / "other.yaml").write_text('{version: 1, routes: [{path: "/documents/<document_id>", public: true}]}')
-    command = [sys.executable, "-m", "iam_guard", "routes", "mapped_flask:app"]
     for more, said in (
         ([], "GET,HEAD  /documents/<int:document_id>  docs:GetDocument on document/{document_id}, by the map\n"),
         (["--map", "other.yaml"], "GET,HEAD  /documents/<int:document_id>  public, by the map\n"),
     ):
-        listed = subprocess.run([*command, *more], cwd=tmp_path, capture_output=True, text=True, check=False)
+        listed = routes_of(tmp_path, PROGRAM, *more)
         assert (listed.returncode, listed.stdout) == (0, said + "1 endpoints, 0 unguarded\n"), listed.stderr

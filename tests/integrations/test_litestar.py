@@ -23,6 +23,7 @@ from litestar.testing import TestClient  # noqa: E402
 from iam_guard import Guard, RouteMap, current_principal, public  # noqa: E402
 from tests.integrations.application import (  # noqa: E402
     ARN,
+    DOCUMENT,
     ORIGIN,
     SECRET,
     STREAMED,
@@ -31,12 +32,12 @@ from tests.integrations.application import (  # noqa: E402
     load_document,
     meeting,
     received,
+    scenario_map,
     tell,
 )
 from tests.serving import serving  # noqa: E402
 
 BASE = "http://testserver.local"
-DOCUMENT = "document/{document_id}"
 reads = docs.requires("GetDocument", resource=DOCUMENT)
 writes = docs.requires("PutDocument", resource=DOCUMENT)
 
@@ -303,22 +304,10 @@ async def by_hand_as_it_came(document_id: FromPath[str]) -> dict[str, str]:
 
 def the_map() -> RouteMap:
     """Say of each route what the decorators say; a template is that of the application, with its mounts."""
-    routes = RouteMap(services=[docs])
-    for name in ("documents", "raising", "streams", "background", "who", "who-sync", "class", "mounted/documents"):
-        routes.requires("GET", f"/{name}/{{document_id}}", "docs:GetDocument", resource=DOCUMENT)
-    for method, path in (
-        ("PUT", "/documents/{document_id}"),
-        ("PUT", "/class/{document_id}"),
-        ("POST", "/uploads/{document_id}"),
-    ):
-        routes.requires(method, path, "docs:PutDocument", resource=DOCUMENT)
+    names = ("documents", "raising", "streams", "background", "who", "who-sync", "class", "mounted/documents")
+    routes = scenario_map(*names, files="/files/{path:path}", file="file{path}")
     for path in ("/watch/{document_id:str}", "/mounted/watch/{document_id}"):
         routes.requires("WEBSOCKET", path, "docs:GetDocument", resource=DOCUMENT)
-    routes.requires("DELETE", "/documents/{document_id}", "docs:DeleteDocument", resource=DOCUMENT, conceal=True)
-    routes.requires("GET", "/files/{path:path}", "docs:GetDocument", resource="file{path}")
-    routes.requires("GET", "/shared/{document_id}", "docs:GetDocument", resource=load_document)
-    routes.public("GET", "/health")
-    routes.public("GET", "/by-hand/{document_id}")
     return routes
 
 

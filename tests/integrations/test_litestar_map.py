@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,6 +30,7 @@ from starlette.testclient import TestClient as StarletteClient  # noqa: E402
 from iam_guard import Guard, GuardMiddleware, RouteMap, inventory  # noqa: E402
 from iam_guard.errors import ConfigurationError  # noqa: E402
 from tests.conftest import ADA, RITA, Sign  # noqa: E402
+from tests.integrations.test_routes_command import routes as routes_of  # noqa: E402
 
 DOCUMENT = "document/{document_id}"
 ran: list[str] = []
@@ -301,10 +300,7 @@ app = Litestar([document], plugins=[GuardPlugin(guard, routes=routes)], openapi_
 
 
 def test_routes_command_knows_the_map(tmp_path: Path) -> None:
-    (tmp_path / "mapped_litestar.py").write_text(PROGRAM)
-    (tmp_path / "iam.yaml").write_text("{version: 1, accounts: [{id: '111122223333'}]}")
-    command = [sys.executable, "-m", "iam_guard", "routes", "mapped_litestar:app"]
-    listed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    listed = routes_of(tmp_path, PROGRAM)
     assert listed.returncode == 0, listed.stderr
     assert "/documents/{document_id:int}  docs:GetDocument on document/{document_id}, by the map" in listed.stdout
     assert listed.stdout.endswith(", 0 unguarded\n")

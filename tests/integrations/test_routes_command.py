@@ -67,11 +67,12 @@ async def health(): return "ok"
 """
 
 
-def routes(folder: Path, program: str) -> subprocess.CompletedProcess[str]:
+def routes(folder: Path, program: str, *options: str) -> subprocess.CompletedProcess[str]:
+    """List the routes of `app` in a program, which is called `routed`."""
     (folder / "routed.py").write_text(program)
     (folder / "iam.yaml").write_text("{version: 1, accounts: [{id: '111122223333'}]}")
     return subprocess.run(
-        [sys.executable, "-m", "iam_guard", "routes", "routed:app"],
+        [sys.executable, "-m", "iam_guard", "routes", "routed:app", *options],
         cwd=folder,
         capture_output=True,
         text=True,
