@@ -202,6 +202,7 @@ class SegmentWriter:
             segment.lines.append(b"".join(numbered))
         except OSError as error:
             if error.errno in NO_ROOM:
+                self._try_again = -math.inf  # what could not be written either is tried with the next that is
                 self._declare_full(segment, len(lines))
             elif error.errno == errno.EFBIG:
                 self._leave_for = "FileTooLarge"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -11,11 +12,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
+from iam_guard.audit.append_file import AppendFile
 from iam_guard.audit.checkpoint import Checkpoint, notes_of, open_checkpoint
 from iam_guard.audit.merkle import Tree, leaf_hashes
+from iam_guard.audit.open_shard import OpenSegment
 from iam_guard.audit.own_records import Gap
 from iam_guard.audit.reader import read
 from iam_guard.audit.record import Stamp, authentication_record, error_record
@@ -305,6 +309,31 @@ def test_a_folder_that_vanished_is_a_failure_and_then_another_shard(tmp_path: Pa
     assert only_shard(trail) != shard
     writer.close()
     assert verdicts(trail) == []
+
+
+def test_a_next_segment_that_found_no_room_begins_as_soon_as_there_is_some(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not a second later: else the present one takes all the room that is made, and nothing of it can go."""
+    writer = SegmentWriter(tmp_path, KEY, service="docs", limits=SMALL, timer=lambda: 0.0)
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    writer.append([record(0)])
+    writer.commit()
+    with monkeypatch.context() as patched:
+        patched.setattr(OpenSegment, "create", mock.Mock(side_effect=full))
+        for number in range(1, 20):
+            writer.append([record(number)])
+            writer.commit()
+        assert len(segments_of(only_shard(tmp_path))) == 1
+        patched.setattr(AppendFile, "append", mock.Mock(side_effect=full))
+        writer.append([record(20)])
+        with pytest.raises(OSError, match="No space"):
+            writer.commit()
+    writer.append([record(20)])
+    writer.commit()
+    assert len(segments_of(only_shard(tmp_path))) == 2
+    writer.close()
+    assert verdicts(tmp_path) == []
 
 
 def test_a_disk_that_does_not_take_it_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
