@@ -113,5 +113,5 @@ def notes_of(content: bytes) -> Iterator[NotePlace]:
         else:
             text, text_begin = block + _END, begin
         begin = next_begin
-    if text:
-        yield NotePlace(number + 1, text_begin, text, torn=True)
+    if text:  # half a note has no signature; one whose parts run together was changed
+        yield NotePlace(number + 1, text_begin, text, torn=_SIGNATURE_BLOCK not in text)

@@ -245,6 +245,20 @@ def test_a_tail_that_was_cut_off_is_found(
 # --- laws: what stands beside the lines ------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_last_note_whose_parts_run_together_is_no_half_note(
+    original: Path, changed: Callable[[str, Callable[[bytes], bytes]], list[TrailFinding]], place: int
+) -> None:
+    """The line breaks before its signature are part of what is signed."""
+    name = names(original, ".checkpoints")[-1]
+
+    def joined(whole: bytes) -> bytes:
+        at = whole.rindex(b"\n\n", 0, -2) + place
+        return whole[:at] + b"\0" + whole[at + 1 :]
+
+    assert BAD_SIGNATURE in {each.verdict for each in changed(name, joined)}
+
+
 @LAW
 @given(data=st.data())
 def test_every_changed_byte_of_a_checkpoint_is_found(
