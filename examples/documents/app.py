@@ -51,17 +51,19 @@ async def tags_in_request(request: Request) -> dict[str, Any]:
     return {"aws:TagKeys": list(tags), **{f"aws:RequestTag/{key}": value for key, value in tags.items()}}
 
 
-# --- handlers: none of them asks who is calling or what they may ---
+# --- handlers: none of them asks who is calling or what they may; the first line is the action's description ---
 
 
 @docs.requires("ListDocuments")
 async def list_documents(request: Request) -> Response:
+    """List the documents of the caller's account."""
     account = current_principal().account or ""
     return JSONResponse([{"id": each.id, "tags": each.tags} for each in documents_of(request).of_account(account)])
 
 
 @docs.requires("CreateDocument", resource="document/{document_id}", context=tags_in_request)
 async def create_document(request: Request) -> Response:
+    """Make a document, with the tags of the request."""
     body = await body_of(request)
     account = current_principal().account or ""
     created = Document(request.path_params["document_id"], account, text_from(body), tags_from(body))
@@ -72,11 +74,13 @@ async def create_document(request: Request) -> Response:
 
 @docs.requires("GetDocument", resource=load_document)
 async def get_document(request: Request) -> Response:
+    """Give a document with its tags."""
     return JSONResponse(shown(request.state.document))
 
 
 @docs.requires("UpdateDocument", resource=load_document)
 async def update_document(request: Request) -> Response:
+    """Put another text into a document."""
     body = await body_of(request)
     documents_of(request).update(request.state.document.id, text=text_from(body))
     return Response(status_code=204)
@@ -84,12 +88,14 @@ async def update_document(request: Request) -> Response:
 
 @docs.requires("DeleteDocument", resource=load_document)
 async def delete_document(request: Request) -> Response:
+    """Delete a document."""
     documents_of(request).delete(request.state.document.id)
     return Response(status_code=204)
 
 
 @docs.requires("TagDocument", resource=load_document, context=tags_in_request)
 async def tag_document(request: Request) -> Response:
+    """Put other tags on a document."""
     documents_of(request).update(request.state.document.id, tags=tags_from(await body_of(request)))
     return Response(status_code=204)
 
@@ -105,7 +111,7 @@ async def share_document(request: Request) -> Response:
 
 @docs.requires("ExportDocuments")
 def export_documents(request: Request) -> Response:
-    """A synchronous handler; who may export is a matter of the network too, see `iam.yaml`."""
+    """Give all documents of the caller's account; from where that may be done is said in `iam.yaml`."""
     account = current_principal().account or ""
     return JSONResponse([shown(each) for each in documents_of(request).of_account(account)])
 

@@ -181,5 +181,6 @@ table{border-collapse:collapse;width:100%}
 th,td{border:1px solid #c9cfe8;padding:.35rem .5rem;text-align:left;vertical-align:top}
 th{background:#eef1fb;position:sticky;top:0}
 code{font:13px ui-monospace,monospace;overflow-wrap:anywhere}
+td:first-child code{overflow-wrap:normal}
 @media(prefers-color-scheme:dark){body{color:#dfe3f5;background:#14172b}th{background:#242a4d}th,td{border-color:#3a4170}a{color:#9db0ff}}
 """

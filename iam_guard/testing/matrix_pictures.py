@@ -101,14 +101,15 @@ def _safe(text: str) -> str:
 
 # --- SVG ---------------------------------------------------------------------------------------------------------
 
-_ROW, _CELL_LEAST, _LETTER, _MARGIN = 30, 120, 8.5, 16
+_ROW, _LETTER, _MARGIN = 30, 8.5, 16
 
 
 def matrix_svg(matrix: AccessMatrix) -> str:
     """Draw one picture with a table for each resource."""
     labels = max(map(len, (*matrix.actions, *matrix.resources)))
     left = int(labels * _LETTER) + 3 * _MARGIN
-    cell = max(_CELL_LEAST, int(max(map(len, matrix.principals)) * _LETTER) + 2 * _MARGIN)
+    words = [" ".join(each) for each in SIGNS.values()]
+    cell = int(max(map(len, (*matrix.principals, *words))) * _LETTER) + 2 * _MARGIN
     width = left + cell * len(matrix.principals) + _MARGIN
     drawn: list[str] = []
     top = _MARGIN
@@ -133,7 +134,8 @@ def _svg_table(matrix: AccessMatrix, resource: str, top: int, left: int, cell: i
         yield _svg_text(left + column * cell + 8, middle, principal, "head")
     for row, action in enumerate(matrix.actions, 1):
         y = top + row * _ROW
-        yield _svg_text(2 * _MARGIN, y + _ROW // 2, action)
+        line = y + _ROW // 2 - 2  # a cell ends 4 above the next
+        yield _svg_text(2 * _MARGIN, line, action)
         for column, principal in enumerate(matrix.principals):
             outcome = matrix.outcomes[Cell(resource, action, principal)]
             back, ink = _COLOURS[outcome]
@@ -141,7 +143,7 @@ def _svg_table(matrix: AccessMatrix, resource: str, top: int, left: int, cell: i
             yield (
                 f"<g><title>{_safe(f'{principal}, {action}, {resource}: {outcome.value}')}</title>"
                 f'<rect x="{x}" y="{y}" width="{cell - 4}" height="{_ROW - 4}" rx="4" fill="{back}"/>'
-                f'<text x="{x + 8}" y="{y + _ROW // 2 - 2}" style="fill:{ink}">{words}</text></g>'
+                f'<text x="{x + 8}" y="{line}" style="fill:{ink}">{words}</text></g>'
             )
 
 

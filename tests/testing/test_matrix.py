@@ -123,6 +123,19 @@ def test_pictures_stand_alone_and_say_it_in_words(matrix: AccessMatrix) -> None:
     }
 
 
+def test_the_words_of_a_drawn_cell_fit_into_it(matrix: AccessMatrix) -> None:
+    """A letter of 14 px in a monospaced font is at most 8.5 wide; the words begin 8 from the left."""
+    drawn = ElementTree.fromstring(matrix_svg(matrix))  # noqa: S314  our own
+    name = "{http://www.w3.org/2000/svg}"
+    cells = drawn.findall(f"{name}g")
+    assert len(cells) == len(matrix.outcomes)
+    for cell in cells:
+        box, words = cell.find(f"{name}rect"), cell.findtext(f"{name}text")
+        assert box is not None
+        assert words
+        assert 8 + len(words) * 8.5 <= int(box.get("width") or 0)
+
+
 COLUMNS = "resource,action,principal,outcome"
 
 
