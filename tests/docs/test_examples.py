@@ -23,7 +23,7 @@ FENCE = re.compile(
     r"(?P<body>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
-SECONDS = 60
+SECONDS = 180
 
 
 def blocks_of(text: str) -> list[re.Match[str]]:
