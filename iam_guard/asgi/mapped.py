@@ -4,16 +4,18 @@ Strategy. Each route hands its requests on to an ASGI application of its own, af
 parameters into the scope. That is where the guard is put, once, before the first request: so nothing here compares
 paths, and what the handler gets is what was decided about. Litestar's routes hand on to nothing, but ask the guards of
 the handler that they have chosen, before its dependencies and before the body is read: there it is the first of them,
-and the scope says by which of the handler's templates the request came. FastAPI builds routes anew for each inclusion
-of a router; these are what is guarded then. What is mounted twice is one application with one set of routes, so each
-mount, and each route for a host, says in the scope that it was passed, and the row is that of the way the request took.
-A route that comes later has no guard, and its answer is a 500 like that of any endpoint that nobody decided about. Must
-not live here: the map (`enforcement/route_map`), the inventory (`routes`).
+and the scope says by which of the handler's templates the request came, but not by which path of a mount: each gets a
+handler of its own. FastAPI builds routes anew for each inclusion of a router; these are what is guarded then. What is
+mounted twice is one application with one set of routes, so each mount, and each route for a host, says in the scope
+that it was passed, and the row is that of the way the request took. A route that comes later has no guard, and its
+answer is a 500 like that of any endpoint that nobody decided about. Must not live here: the map
+(`enforcement/route_map`), the inventory (`routes`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping, Sequence
+from copy import copy
 from typing import Any, Final, NamedTuple
 
 from iam_guard.asgi.body import Receive
@@ -167,17 +169,10 @@ class _MappedHandler:
     def __init__(self, routes: RouteMap) -> None:
         self.route_map = routes
         self._rows: dict[str, _Row] = {}
-        self._mounts: set[str] = set()
         self._is_whole = True
 
     def take(self, found: _Found) -> None:
-        """Stand before a route of the handler. Raises `ConfigurationError` for mounts that cannot be told apart."""
-        if getattr(found.route, "is_mount", False):
-            self._mounts.add(found.path)
-            has_rows = any(self.route_map.has_row_under(found.before.path + each) for each in self._mounts)
-            if len(self._mounts) > 1 and has_rows:  # of a mount the scope says no template
-                message = f"one mount has the paths {', '.join(sorted(self._mounts))}: give each a handler of its own"
-                raise ConfigurationError(message, place="routes")
+        """Stand before a route of the handler."""
         if found.leads_on:
             return
         self._rows.setdefault(template_of(found.path), _Row(self.route_map, found.path)).ways.add(found.before)
@@ -189,7 +184,8 @@ class _MappedHandler:
 
     async def __call__(self, connection: Any, handler: Any) -> None:
         scope = connection.scope
-        template = next(iter(self._mounts)) if self._mounts else scope.get("path_template", "")
+        is_mount = getattr(handler, "is_mount", False)
+        template = handler.opt.get(_TEMPLATE, "") if is_mount else scope.get("path_template", "")
         if not self._rows:
             scope[_TEMPLATE] = scope.get(_TEMPLATE, _Way()).through(template.rstrip("/"))
             return
@@ -210,7 +206,7 @@ def _one(route: Any, before: _Way) -> Iterator[_Found]:
     handlers = handlers_of(route)
     for each in handlers:
         behind = routes_of(each.fn) if is_mount_of_routes(each) else []
-        yield _Found(each, before, route.path, leads_on=bool(behind))
+        yield _Found(_saying_path(each, route), before, route.path, leads_on=bool(behind))
         yield from _found(behind, before.through(route.path.rstrip("/")))
     if handlers:
         return
@@ -218,3 +214,13 @@ def _one(route: Any, before: _Way) -> Iterator[_Found]:
     inside = [] if getattr(route, "endpoint", None) is not None else getattr(route, "routes", None) or routes_of(app)
     yield _Found(route, before, path, leads_on=bool(inside))
     yield from _found(inside, before.through(path, host_of(route)))
+
+
+def _saying_path(handler: Any, route: Any) -> Any:
+    """Give the handler of a route of Litestar; of a mount, a copy that tells the guards, which it shares, the path."""
+    if not getattr(handler, "is_mount", False) or handler.opt.get(_TEMPLATE) == route.path:
+        return handler
+    handler.resolve_guards()  # so that both have one list
+    route.route_handler = copy(handler)
+    route.route_handler.opt = {**handler.opt, _TEMPLATE: route.path}
+    return route.route_handler

@@ -140,11 +140,6 @@ class RouteMap:
         template = template_of(path)
         return any(each.path == template for each in self._rows)
 
-    def has_row_under(self, path: str) -> bool:
-        """Tell whether some row is about what is mounted at a template, or about something in it."""
-        template = template_of(path).rstrip("/")
-        return any(each.path == template or each.path.startswith(f"{template}/") for each in self._rows)
-
     def joined(self, inventory: Iterable[Endpoint]) -> list[Endpoint]:
         """Give the inventory with what the rows add to it; methods that are guarded otherwise become endpoints apart.
 

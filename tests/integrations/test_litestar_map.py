@@ -13,7 +13,7 @@ from tests.integrations.contract import needed
 needed("litestar", "iam_guard_litestar")
 
 from iam_guard_litestar import GuardPlugin  # noqa: E402
-from litestar import Litestar, Request, asgi, get, post, route  # noqa: E402
+from litestar import Litestar, Request, Router, asgi, get, post, route  # noqa: E402
 from litestar.di import NamedDependency, Provide  # noqa: E402
 from litestar.middleware import ASGIMiddleware  # noqa: E402
 from litestar.openapi import OpenAPIConfig  # noqa: E402
@@ -198,6 +198,13 @@ async def answer(request: StarletteRequest) -> PlainTextResponse:
     return PlainTextResponse("seen")
 
 
+async def whole(scope: Any, receive: Any, send: Any) -> None:
+    await PlainTextResponse("whole")(scope, receive, send)
+
+
+whole.__annotations__.update(scope="Scope", receive="Receive", send="Send")
+
+
 def mount(path: str | list[str], app: Any) -> Any:
     return asgi(path, is_mount=True, copy_scope=False)(app)
 
@@ -224,11 +231,6 @@ def test_mount_as_a_whole_has_a_row(guard: Guard, sign: Sign, tmp_path: Path) ->
     (tmp_path / "page.txt").write_text("page")
     routes = reading("/files/{file_path}", action="docs:PutDocument", resource="file{file_path}")
     routes.requires("ANY", "/whole", "docs:PutDocument")
-
-    async def whole(scope: Any, receive: Any, send: Any) -> None:
-        await PlainTextResponse("whole")(scope, receive, send)
-
-    whole.__annotations__.update(scope="Scope", receive="Receive", send="Send")
     routes.requires("HEAD", "/files/{file_path}", "docs:PutDocument")
     files = create_static_files_router("/files", [tmp_path])
     with TestClient(mapped(guard, routes, mount("/whole", whole), files)) as client:
@@ -237,15 +239,21 @@ def test_mount_as_a_whole_has_a_row(guard: Guard, sign: Sign, tmp_path: Path) ->
             assert [ask(path, each) for each in (None, RITA, ADA)] == [401, 403, 200]
 
 
-def test_one_mount_with_two_paths_cannot_be_told_apart(guard: Guard, sign: Sign) -> None:
-    """Litestar does not say by which of them a request came, so none is answered."""
+@pytest.mark.parametrize("is_open_first", [True, False])
+def test_each_path_of_a_mount_has_its_rows(guard: Guard, sign: Sign, is_open_first: bool) -> None:
+    """Litestar does not say by which of them a request came; in what has routes, and in what has none."""
     shared = Starlette(routes=[Route("/x/", answer)])
-    routes = reading("/closed/x/", action="docs:PutDocument", resource="*")
-    routes.public("GET", "/open/x/")
-    app = mapped(guard, routes, mount(["/open", "/closed"], shared))
-    client = StarletteClient(app)
-    for _ in range(2):
-        assert (asker(client, sign)("/open/x", ADA), asker(client, sign)("/closed/x", ADA)) == (500, 500)
+    inside = Router("/all", route_handlers=[mount(["/open", "/closed"], whole)])
+    routes = reading("/closed/x/", "/all/closed", action="docs:PutDocument", resource="*", method="ANY")
+    for path in ("/open/x/", "/all/open"):
+        routes.public("ANY", path)
+    app = mapped(guard, routes, mount(["/open", "/closed"], shared), inside)
+    ask = asker(StarletteClient(app, raise_server_exceptions=False), sign)  # no start: before the first request is none
+    opened = {path: [200] for path in ("/open/x", "/all/open", "/all/open/x")}
+    closed = {path: [401, 403, 200] for path in ("/closed/x", "/all/closed", "/all/closed/x")}
+    for expected in (opened, closed) if is_open_first else (closed, opened):
+        for path, statuses in expected.items():
+            assert [ask(path, each) for each in (None, RITA, ADA)[: len(statuses)]] == statuses
 
 
 def test_litestar_in_a_mount_is_guarded_by_the_map_of_the_whole(guard: Guard, sign: Sign) -> None:
