@@ -9,8 +9,9 @@
 
 In OpenAPI an operation has `x-iam-action: docs:GetDocument`, and where it applies `x-iam-resource`, `x-iam-conceal` and
 `x-iam-unsigned-payload`; or `x-iam-public: true`. Every operation must say one of the two, for a map that leaves one
-out by mistake would leave it to be found in production. Everything is read strictly, with the line of what is wrong.
-Must not live here: what a row means (`route_map`).
+out by mistake would leave it to be found in production. `x-iam-host` stands on the document, a path or an operation,
+the innermost counts; `servers` say where clients find the service, not for which host the application has a route.
+Everything is read strictly, with the line of what is wrong. Must not live here: what a row means (`route_map`).
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from iam_guard.store.seed.tree import MapNode, Node, read_tree
 _ROW: Final = ("path", "methods", "host", "action", "resource", "conceal", "unsigned_payload", "public")
 _OPERATIONS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace", "query")
 _MARKS: Final = ("x-iam-action", "x-iam-resource", "x-iam-conceal", "x-iam-unsigned-payload", "x-iam-public")
+_HOST: Final = "x-iam-host"
 
 
 def read_route_map(path: str | Path) -> RouteMap:
@@ -78,23 +80,35 @@ def _read_openapi(root: MapNode, routes: RouteMap, problems: Problems) -> None:
     paths = root.get("paths")
     if not isinstance(paths, MapNode):
         raise problems.fatal(root.line, "expected `paths` in the OpenAPI document")
+    host = _host(_said(root, "a document", (_HOST,), problems))
     for path, item in paths.pairs:
         if not isinstance(item, MapNode):
             problems.add(item.line, f"expected the operations of `{path.text[:200]}`")
             continue
+        here = _host(_said(item, "a path", (_HOST,), problems), host)
         for name, operation in item.pairs:
             if name.text in _OPERATIONS:
-                _read_operation(operation, routes, problems, name.text.upper(), path.text)
+                _read_operation(operation, routes, problems, (name.text.upper(), path.text, here))
 
 
-def _read_operation(node: Node, routes: RouteMap, problems: Problems, method: str, path: str) -> None:
-    marks = [pair for pair in node.pairs if pair[0].text.startswith("x-iam-")] if isinstance(node, MapNode) else []
-    if not marks:
+def _read_operation(node: Node, routes: RouteMap, problems: Problems, route: tuple[str, str, str | None]) -> None:
+    method, path, host = route
+    fields = _said(node, "an operation", (*_MARKS, _HOST), problems)
+    if not any(fields.has(each) for each in _MARKS):
         problems.add(node.line, f"expected `x-iam-action` or `x-iam-public` in {method} `{path[:200]}`")
         return
-    fields = Fields(MapNode(tuple(marks), node.line, 1, 1), "an operation", _MARKS, problems)
-    action, resource, conceal, unsigned, public = _MARKS
-    _put(routes, fields, problems, (method, path, None), (action, resource, conceal, unsigned, public))
+    _put(routes, fields, problems, (method, path, _host(fields, host)), _MARKS)
+
+
+def _host(fields: Fields, around: str | None = None) -> str | None:
+    """Give the host that is named here, or else around it."""
+    return fields.text(_HOST) if fields.has(_HOST) else around
+
+
+def _said(node: Node, what: str, known: Collection[str], problems: Problems) -> Fields:
+    """Give what a part of a document says to us; the rest of it is for others."""
+    pairs = tuple(pair for pair in node.pairs if pair[0].text.startswith("x-iam-")) if isinstance(node, MapNode) else ()
+    return Fields(MapNode(pairs, node.line, 1, 1), what, known, problems)
 
 
 # --- one row -----------------------------------------------------------------------------------------------------

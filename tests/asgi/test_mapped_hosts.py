@@ -185,3 +185,45 @@ def test_file_and_command_name_the_host(tmp_path: Path, monkeypatch: pytest.Monk
     assert read_route_map("map.yaml").mark("GET", "/reports") is None
     told = CliRunner().invoke(main, ["routes", "hosts_app:app", "--map", "map.yaml", "--json"])
     assert '"host": "api.example.com"' in told.output
+
+
+OPENAPI = """
+openapi: 3.1.0
+servers: [{url: https://service.example.net/v1}]
+x-iam-host: www.example.com
+paths:
+  /outer: {get: {x-iam-public: true}}
+  /reports:
+    x-iam-host: "{tenant}.example.org"
+    put: {x-iam-action: "docs:PutReport"}
+    get: {x-iam-action: "docs:GetReport", x-iam-host: api.example.com}
+"""
+
+
+def test_openapi_document_names_hosts_where_it_says_so(tmp_path: Path) -> None:
+    """The innermost counts; the addresses that clients use are no hosts of routes."""
+    (tmp_path / "map.yaml").write_text(OPENAPI)
+    routes = read_route_map(tmp_path / "map.yaml")
+    expected = {("GET", "/outer"): WWW, ("PUT", "/reports"): TENANT, ("GET", "/reports"): API}
+    for row, named in expected.items():
+        assert [host for host in (None, API, WWW, TENANT, "service.example.net") if routes.mark(*row, host)] == [named]
+    (tmp_path / "map.yaml").write_text(OPENAPI.replace("x-iam-host: www.example.com\n", ""))
+    assert read_route_map(tmp_path / "map.yaml").mark("GET", "/outer") == "public"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("www.example.com", "/x"),
+        ("www.example.com", '""'),
+        ('"{tenant}.example.org"', '""'),
+        ("api.example.com", '""'),
+        ("www.example.com", "null"),
+        ("x-iam-host: www", "x-iam-hots: www"),
+        ('x-iam-host: "{tenant}', 'x-iam-action: "{tenant}'),
+    ],
+)
+def test_openapi_document_with_what_is_no_host_is_refused(tmp_path: Path, given: str, said: str) -> None:
+    (tmp_path / "map.yaml").write_text(OPENAPI.replace(given, said))
+    with pytest.raises(ConfigurationError, match=r"map.yaml:\d+: (expected a host|unknown key|expected)"):
+        read_route_map(tmp_path / "map.yaml")
