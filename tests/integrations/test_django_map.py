@@ -70,6 +70,11 @@ async def waiting(request: HttpRequest, **parameters: Any) -> HttpResponse:
     return seen(request, **parameters)
 
 
+def renamed(request: HttpRequest, **parameters: Any) -> HttpResponse:
+    request.method = "DELETE"
+    return seen(request, **parameters)
+
+
 class Half(View):
     def get(self, request: HttpRequest) -> HttpResponse:
         return seen(request)
@@ -132,6 +137,7 @@ urlpatterns = [
     path("slashed/", seen),
     path("streaming", streaming),
     path("waiting/<document_id>", waiting),
+    path("renamed/<document_id>", renamed),
     path("loaded/<document_id>", seen),
     path("one/", include((nested, "nested"), namespace="one")),
     re_path("^two/", include((nested, "nested"), namespace="two")),
@@ -328,10 +334,26 @@ def test_methods_are_those_that_the_view_gets(mapped: Mapped, ask: Ask) -> None:
     assert ran == ["middleware", "{}"]
 
 
+@pytest.mark.parametrize("path", ["/numbers/7", "/waiting/7"])
 @pytest.mark.parametrize("kind", [Changing, Renaming, Rerouting])
-def test_what_a_middleware_changes_after_the_decision_is_not_answered(mapped: Mapped, ask: Ask, kind: type) -> None:
-    mapped(writing("/numbers/{document_id}", resource=DOCUMENT), within(kind))
-    assert (ask("/numbers/7", RITA), ask("/numbers/7", ADA)) == (403, 500)
+def test_view_does_not_run_with_what_a_middleware_changed_after_the_decision(
+    mapped: Mapped, ask: Ask, kind: type, path: str
+) -> None:
+    """Whatever takes part in `process_view`; a view is a function of either kind."""
+    mapped(writing("/numbers/{document_id}", "/waiting/{document_id}", resource=DOCUMENT), within(kind))
+    assert (ask(path, RITA), ask(path, ADA), ran) == (403, 500, [])
+
+
+def test_what_a_middleware_inside_of_the_view_changes_is_not_answered(mapped: Mapped, ask: Ask) -> None:
+    """A decorator say, when nothing more can stand before the view: it is found when the answer leaves."""
+    mapped(writing("/renamed/{document_id}", resource=DOCUMENT))
+    assert (ask("/renamed/7", RITA), ask("/renamed/7", ADA)) == (403, 500)
+
+
+def test_projects_without_a_guard_are_served_as_before(mapped: Mapped, ask: Ask) -> None:
+    """In a process where another one has a map."""
+    mapped(writing("/many"), MIDDLEWARE=[within(Changing)])
+    assert (ask("/numbers/7"), ran) == (200, ["{'document_id': 99}"])
 
 
 def test_what_a_middleware_takes_away_was_decided_about(mapped: Mapped, ask: Ask) -> None:

@@ -124,7 +124,7 @@ class GuardMiddleware:
 
     def _left(self, request: HttpRequest, passage: Passage, call: CurrentCall, response: HttpResponse) -> HttpResponse:
         """Let an answer out, if it was decided."""
-        refuse_changes(request, call)
+        refuse_changes(request)
         match = request.resolver_match
         if match is None:
             call.matched(None, {})

@@ -4,21 +4,23 @@ Strategy. Django calls `process_view` of each middleware once it has matched, wi
 guard stands outermost, so it comes before CSRF and whatever else acts there. A row is found by the match's own route,
 which Django makes of the patterns on its way. Of a function Django does not know which methods it takes, so where the
 map names some the others are answered 405, and the function does not run. What another `process_view` changes after
-that was not decided about; nothing can stand behind them all, so it is found when the answer leaves, which it then may
-not. Must not live here: which view answers (`views`), the map itself (`iam_guard.RouteMap`).
+that was not decided about. No middleware stands behind them all, so Django's handlers are told to look once more where
+they have the view in their hands, `make_view_atomic`, and it does not run. The answer is looked at as it leaves, for
+what a view itself changes. Must not live here: which view answers (`views`), the map itself (`iam_guard.RouteMap`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import wraps
 from typing import Any, Final
 
-from asgiref.sync import sync_to_async
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.conf import settings
+from django.core.handlers.base import BaseHandler
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 
 from iam_guard import RouteMap
-from iam_guard.enforcement.context import CurrentCall, current_call
 from iam_guard.enforcement.endpoints import mark_of
 from iam_guard.enforcement.mapped_route import MappedRoute, is_another
 from iam_guard.errors import ConfigurationError
@@ -26,8 +28,10 @@ from iam_guard_django.options import Options, route_map
 from iam_guard_django.permissions import PermissionsUntold, permissions_of
 from iam_guard_django.views import class_of, endpoint_of, joined, views_by_path
 
-_DECIDED: Final = "iam_guard.decided"
-"""Where the scope of a call has what a row was asked about: the match, the method, the parameters as they were."""
+_DECIDED: Final = "_iam_guard_decided"
+"""Where a request has what a row was asked about: the match, the method, the parameters as they were."""
+_LOOKS: Final = "_iam_guard_looks"
+"""The mark of what looks at requests before their view runs."""
 
 
 class MappedViews:
@@ -37,6 +41,7 @@ class MappedViews:
         self._options = chosen
         self._routes: RouteMap | None = None
         self._views: dict[str, list[Any]] = {}
+        _look_before_views()
 
     def before(self, request: HttpRequest, view: Any, parameters: Mapping[str, Any]) -> HttpResponse | None:
         """Decide by the row of a view that is about to run; raise unless allowed. Gives an answer in its place."""
@@ -104,9 +109,9 @@ class MappedViews:
         return HttpResponseNotAllowed(methods)
 
 
-def refuse_changes(request: HttpRequest, call: CurrentCall) -> None:
-    """Raise `ConfigurationError` where a view has had something else than what its row was asked about."""
-    match, method, given, parameters = call.scope.get(_DECIDED, (None, "", {}, {}))
+def refuse_changes(request: HttpRequest) -> None:
+    """Raise `ConfigurationError` where a view has something else than what its row was asked about."""
+    match, method, given, parameters = getattr(request, _DECIDED, (None, "", {}, {}))
     if match is None:
         return
     if request.resolver_match is not match or request.method != method or is_another(given, parameters):
@@ -125,8 +130,30 @@ def _may_be_guarded(view: Any, method: str) -> bool:
 
 def _note(request: HttpRequest, row: MappedRoute, parameters: Mapping[str, Any]) -> None:
     asked = {} if row.is_public else dict(parameters)
-    current_call().scope[_DECIDED] = (request.resolver_match, request.method, parameters, asked)
+    setattr(request, _DECIDED, (request.resolver_match, request.method, parameters, asked))
 
 
 def _path_of(request: HttpRequest) -> str:
     return f"/{request.resolver_match.route}"
+
+
+def _look_before_views() -> None:
+    """Let Django's handlers look at a request after all `process_view` and before its view, as tracers do."""
+    make = BaseHandler.make_view_atomic
+    if hasattr(make, _LOOKS):
+        return
+
+    @wraps(make)
+    def make_looking(handler: BaseHandler, view: Any) -> Any:
+        return _looking(make(handler, view))
+
+    setattr(make_looking, _LOOKS, True)
+    BaseHandler.make_view_atomic = make_looking
+
+
+def _looking(view: Callable[..., Any]) -> Callable[..., Any]:
+    def look(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        refuse_changes(request)
+        return view(request, *args, **kwargs)
+
+    return markcoroutinefunction(look) if iscoroutinefunction(view) else look
