@@ -16,11 +16,15 @@ from tests.integrations.django_project import project  # noqa: E402  REST framew
 # isort: split
 
 from django.core.checks import run_checks  # noqa: E402
+from django.http import HttpResponse  # noqa: E402
 from django.test import Client, override_settings  # noqa: E402
 from django.urls import path  # noqa: E402
+from django.utils.decorators import method_decorator  # noqa: E402
+from django.views.decorators.cache import never_cache  # noqa: E402
 from iam_guard_django.rest_framework import GuardAuthentication, GuardPermission  # noqa: E402
 from iam_guard_django.views import inventory  # noqa: E402
 from rest_framework.decorators import action  # noqa: E402
+from rest_framework.exceptions import NotFound  # noqa: E402
 from rest_framework.permissions import AllowAny, IsAuthenticated  # noqa: E402
 from rest_framework.request import Request  # noqa: E402
 from rest_framework.response import Response  # noqa: E402
@@ -147,6 +151,62 @@ class Either(Joined):
         return Response(SECRET)
 
 
+class Asked(APIView):
+    authentication_classes: ClassVar = [GuardAuthentication]
+    permission_classes: ClassVar = [GuardPermission]
+    iam_requires: ClassVar = {"get": docs.requires("GetDocument", resource=load)}
+
+    def get(self, request: Request, pk: str) -> Response:
+        return Response({"document": pk}, status=200 if pk == "7" else 410)
+
+
+class UncheckedPermissions(Asked):
+    def check_permissions(self, request: Request) -> None:
+        """Ask for nothing."""
+
+
+class UncheckedInitial(Asked):
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        self.format_kwarg = None
+        request.accepted_renderer, request.accepted_media_type = self.perform_content_negotiation(request)
+
+
+class UncheckedDispatch(Asked):
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+        return HttpResponse(SECRET, status=200 if kwargs["pk"] == "7" else 410)
+
+
+class UncheckedSometimes(Asked):
+    """What is told of it is what it does in general; a request tells the rest."""
+
+    def check_permissions(self, request: Request) -> None:
+        if request.user.username != "ada":
+            super().check_permissions(request)
+
+
+class CheckedBesides(Asked):
+    """Does something before, and leaves the rest to REST framework."""
+
+    @method_decorator(never_cache)
+    def dispatch(self, *args: Any, **kwargs: Any) -> Any:
+        return super().dispatch(*args, **kwargs)
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        if kwargs["pk"] == "away":
+            raise NotFound
+        super().initial(request, *args, **kwargs)
+
+    def check_permissions(self, request: Request) -> None:
+        for each in self.get_permissions():
+            if not each.has_permission(request, self):
+                self.permission_denied(request)
+
+
+@method_decorator(never_cache, name="dispatch")
+class CheckedAround(Asked):
+    pass
+
+
 router = SimpleRouter()
 router.register("by-action", ByAction, basename="by-action")
 urlpatterns = [
@@ -158,6 +218,12 @@ urlpatterns = [
     path("joined/<pk>", Joined.as_view()),
     path("later/<pk>", JoinedLater.as_view()),
     path("either/<pk>", Either.as_view()),
+    path("unchecked-permissions/<pk>", UncheckedPermissions.as_view()),
+    path("unchecked-initial/<pk>", UncheckedInitial.as_view()),
+    path("unchecked-dispatch/<pk>", UncheckedDispatch.as_view()),
+    path("unchecked-sometimes/<pk>", UncheckedSometimes.as_view()),
+    path("besides/<pk>", CheckedBesides.as_view()),
+    path("around/<pk>", CheckedAround.as_view()),
 ]
 
 
@@ -263,3 +329,41 @@ def test_permission_that_another_may_stand_in_for_does_not(client: Client, sign:
     assert rows_of("either") == {"GET /either/<pk>": ()}
     answer = ask(client, sign, "/either/7", ADA)
     assert (answer.status_code, SECRET in answer.text) == (500, False)
+
+
+# --- views that choose whether they are asked at all -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "method"), [("permissions", "check_permissions"), ("initial", "initial"), ("dispatch", "dispatch")]
+)
+def test_view_that_asks_no_permission_is_not_called_guarded(client: Client, sign: Sign, name: str, method: str) -> None:
+    """It has its own of what REST framework asks them in, which does without; nothing that it answers leaves."""
+    said = f"only a request tells: `{method}` of `Unchecked{name.title()}` does not ask the permissions"
+    assert rows_of(f"unchecked-{name}") == {f"GET /unchecked-{name}/<pk>": (said,)}
+    (found,) = [each for each in run_checks() if f"GET /unchecked-{name}/" in each.msg]
+    assert (found.id, said in found.msg) == ("iam_guard.W004", True)
+    for pk in ("7", "8"):
+        answer = ask(client, sign, f"/unchecked-{name}/{pk}", ADA)
+        assert (answer.status_code, "document" in answer.text, SECRET in answer.text) == (500, False, False)
+
+
+def test_view_that_asks_no_permission_of_some_gives_them_nothing(client: Client, sign: Sign) -> None:
+    """Neither an answer nor an error of its own."""
+    assert rows_of("unchecked-sometimes") == {"GET /unchecked-sometimes/<pk>": (GET,)}
+    assert [ask(client, sign, f"/unchecked-sometimes/{pk}").status_code for pk in ("7", "8")] == [200, 410]
+    for pk in ("7", "8"):
+        answer = ask(client, sign, f"/unchecked-sometimes/{pk}", ADA)
+        assert (answer.status_code, "document" in answer.text) == (500, False)
+
+
+@pytest.mark.parametrize("name", ["besides", "around"])
+def test_view_that_does_something_besides_is_guarded(client: Client, sign: Sign, name: str) -> None:
+    """What it refuses itself, before REST framework asks, is answered so."""
+    assert rows_of(name) == {f"GET /{name}/<pk>": (GET,)}
+    assert ask(client, sign, f"/{name}/7").status_code == 200
+    assert client.get(f"/{name}/7").status_code == 401
+    assert [ask(client, sign, f"/{name}/{pk}").status_code for pk in ("missing", "away")] == (
+        [404, 404] if name == "besides" else [404, 410]
+    )
+    assert client.get(f"/{name}/away").status_code == (404 if name == "besides" else 401)

@@ -144,10 +144,10 @@ class GuardMiddleware:
         match = request.resolver_match
         if call.decisions:
             return match.func
-        served = (getattr(response, "renderer_context", None) or {}).get("view")
-        with serving(call):
-            found = endpoint_of(match.func, match.view_name, request.method or "", self._options, served)
-        found = call.scope.get(ASKED, found)
+        found = call.scope.get(ASKED)
+        if found is None:
+            with serving(call):
+                found = endpoint_of(match.func, match.view_name, request.method or "", self._options, response)
         return found if self._mapped is None else self._mapped.standing_for(request, found)
 
 

@@ -3,18 +3,25 @@
 Strategy. A view class that has its own `get_permissions()` is asked on an instance, made and routed as REST framework
 does it, once for each method: so each action has the permissions that it will have. Before there is a request, nothing
 is known of one but its method. What looks at more (the caller, a parameter of the URL) raises `PermissionsUntold`, so
-that nothing is guessed; what answers a request has been served by a view that knows all of it. Must not live here: what
-a permission requires (`rest_framework`), the check at the start (`views`).
+that nothing is guessed; what answers a request has been served by a view that knows all of it. The same is raised for
+a class that has its own of what leads there (`check_permissions`, say), whose code names neither that nor what REST
+framework asks next: it may ask in other ways, or not at all. Must not live here: what a permission requires
+(`rest_framework`), the check at the start (`views`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from inspect import unwrap
+from itertools import pairwise
 from typing import Any, Final, NoReturn
 
 ASKED: Final = "iam_guard.asked"
 """Where the scope of a call has what a permission has asked for."""
 _FRAMEWORK: Final = "rest_framework.views"
+_LEADING: Final = ("dispatch", "initial", "check_permissions", "get_permissions")
+"""How REST framework comes to the permissions of a view: each of these asks the next."""
 _AND: Final = ("rest_framework.permissions", "AND")
 
 
@@ -27,6 +34,9 @@ def permissions_of(view: Any, view_class: Any, method: str, served: Any = None) 
 
     `served` is the view that has answered a request, where there is one. Raises `PermissionsUntold`.
     """
+    leaving_out = _leaving_out(view_class)
+    if leaving_out is not None:
+        raise PermissionsUntold(f"{leaving_out} does not ask the permissions")
     chosen = getattr(view, "initkwargs", {})  # those of an `@action` replace the class's
     if getattr(getattr(view_class, "get_permissions", None), "__module__", _FRAMEWORK) == _FRAMEWORK:
         found: Iterable[Any] = chosen.get("permission_classes", getattr(view_class, "permission_classes", ()))
@@ -49,6 +59,23 @@ def all_needed(permissions: Iterable[Any]) -> Iterator[Any]:
             yield from all_needed((getattr(each, one), getattr(each, other)))
         else:
             yield each
+
+
+@lru_cache(maxsize=1024)  # a class is declared once and asked with every request
+def _leaving_out(view_class: Any) -> str | None:
+    """Name the method of a view of REST framework which leads to no permissions, as far as its code tells."""
+    kinds = getattr(view_class, "__mro__", ())
+    if not any(kind.__module__ == _FRAMEWORK for kind in kinds):
+        return None
+    for name, following in pairwise(_LEADING):
+        for kind in kinds:
+            method = unwrap(vars(kind).get(name))
+            if getattr(method, "__module__", None) == _FRAMEWORK:
+                break
+            named = getattr(getattr(method, "__code__", None), "co_names", ())
+            if method is not None and name not in named and following not in named:
+                return f"`{name}` of `{kind.__qualname__}`"
+    return None
 
 
 def _routed(view: Any, view_class: Any, method: str) -> Any:

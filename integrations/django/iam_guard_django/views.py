@@ -29,10 +29,10 @@ _LANGUAGE: Final = "(language)"
 """Stands in a path for what is another one in each language."""
 
 
-def endpoint_of(view: Any, view_name: str | None, method: str, chosen: Options, served: Any = None) -> Any:
+def endpoint_of(view: Any, view_name: str | None, method: str, chosen: Options, answer: Any = None) -> Any:
     """Give what answers a request that Django has matched: the view, or the method of its class.
 
-    `served` is the instance of REST framework that has answered, where one did.
+    `answer` is what it has answered without having asked, where it did.
     """
     if chosen.is_public(view_name):
         return _open_to_everybody
@@ -43,7 +43,7 @@ def endpoint_of(view: Any, view_name: str | None, method: str, chosen: Options, 
     if handler in (None, _methods_that_there_are):
         return handler
     try:
-        return _guard_of(view, view_class, method.lower(), name, served) or handler
+        return _guard_of(view, view_class, method.lower(), name, answer) or handler
     except PermissionsUntold:
         return handler  # nobody is let out on a guess
 
@@ -101,7 +101,10 @@ def _complaint(endpoint: Endpoint) -> CheckMessage | None:
     untold = next((each for each in endpoint.guards if each.startswith(_UNTOLD)), None)
     if untold is None:
         return None
-    hint = "Without a guard it answers 500. Let `get_permissions` depend on the action or the method only."
+    hint = (
+        "Without a guard it answers 500. Let `get_permissions` depend on the action or the method only, and what the "
+        "view overrides call `super()`."
+    )
     return checks.Warning(f"the view {endpoint} may be guarded: {untold}", hint=hint, id="iam_guard.W004")
 
 
@@ -167,8 +170,11 @@ def _handler_of(view: Any, view_class: Any, method: str) -> tuple[str, Any]:
     return name, _methods_that_there_are if name == "options" and is_of_framework(handler) else handler
 
 
-def _guard_of(view: Any, view_class: Any, method: str, name: str, served: Any = None) -> Any:
+def _guard_of(view: Any, view_class: Any, method: str, name: str, answer: Any = None) -> Any:
     """Give what guards a method by a permission of REST framework; None without. Raises `PermissionsUntold`."""
+    served = (getattr(answer, "renderer_context", None) or {}).get("view")
+    if served is not None and not answer.exception:
+        return None  # the method has run, and no permission was asked
     permissions = all_needed(permissions_of(view, view_class, method, served))
     guard_of = next((found for each in permissions if (found := getattr(each, "iam_guard_of", None))), None)
     return None if guard_of is None else guard_of(view_class, name)
