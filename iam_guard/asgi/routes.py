@@ -207,7 +207,9 @@ def _handlers(handlers: Iterable[Any], path: str) -> Iterator[Endpoint]:
             continue
         name = name_of(getattr(endpoint, "func", endpoint))
         guards = [each for each in _guarding(handler) if own_mark(each) != BY_MAP]  # which the map adds itself
-        yield endpoint_row(path, methods_of(handler), name, endpoint, *guards)
+        is_added = getattr(endpoint, "__module__", "").startswith("litestar.")  # made anew for each path: OPTIONS
+        runs = getattr(endpoint, "__code__", endpoint) if is_added else endpoint
+        yield endpoint_row(path, methods_of(handler), name, endpoint, *guards, handler=runs)
 
 
 def _mounted(route: Any, path: str) -> Iterator[Endpoint]:
@@ -232,4 +234,4 @@ def _endpoints(route: Any, path: str, endpoint: Any) -> Iterator[Endpoint]:
     for method, handler in handlers:
         yield endpoint_row(path, (method.upper(),), f"{name}.{method}", handler)
     if not handlers:
-        yield endpoint_row(path, methods, name, getattr(endpoint, "on_connect", None))
+        yield endpoint_row(path, methods, name, getattr(endpoint, "on_connect", None), handler=endpoint)

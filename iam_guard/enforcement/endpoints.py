@@ -6,7 +6,7 @@ Must not live here: how a framework's endpoints are found (`asgi/routes`, the ad
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from iam_guard.enforcement.requirement import MARK, Requirement
@@ -26,6 +26,8 @@ class Endpoint:
     """The host that it answers at alone, as the application declares it (`{tenant}.example.com`)."""
     methods_are_untold: bool = False
     """Whether nothing says which methods it takes but a route map, if it names some: then it gets no other."""
+    handler: Any = field(default=None, repr=False, compare=False)
+    """What runs; endpoints with one handler are one, whatever they are called."""
 
     @property
     def address(self) -> str:
@@ -40,11 +42,15 @@ class Endpoint:
         return f"{','.join(self.methods) or 'ANY'} {self.address} ({self.name})"
 
 
-def endpoint_row(path: str, methods: tuple[str, ...], name: str, *guarding: Any) -> Endpoint:
-    """Make the row of an endpoint: what answers, and what is called before it and may decide."""
+def endpoint_row(path: str, methods: tuple[str, ...], name: str, *guarding: Any, handler: Any = None) -> Endpoint:
+    """Make the row of an endpoint: what answers, and what is called before it and may decide.
+
+    `handler` is what runs, where something else stands for it.
+    """
     marks = [mark for each in guarding if (mark := own_mark(each)) is not None]
     requirements = tuple(mark for mark in marks if isinstance(mark, Requirement))
-    return Endpoint(path, methods, name, tuple(str(mark) for mark in marks), requirements)
+    runs = handler if handler is not None else next(iter(guarding), None)
+    return Endpoint(path, methods, name, tuple(str(mark) for mark in marks), requirements, handler=runs)
 
 
 def mark_of(endpoint: Any, method: str | None) -> Any:
@@ -74,6 +80,14 @@ def guards_of(endpoint: Any) -> tuple[str, ...]:
     """Say what guards an endpoint, for its row in the inventory; nothing where nobody does."""
     mark = own_mark(endpoint)
     return () if mark is None else (str(mark),)
+
+
+def identity_of(endpoint: Endpoint) -> object:
+    """Give what two endpoints have in common where the same runs for both; a wrapper may make another thing of it."""
+    handler = endpoint.handler
+    if inspect.ismethod(handler):
+        return id(handler.__self__), id(handler.__func__)  # each access makes another method
+    return endpoint.name if handler is None else id(handler)
 
 
 def name_of(endpoint: Any) -> str:

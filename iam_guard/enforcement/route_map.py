@@ -21,7 +21,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
-from iam_guard.enforcement.endpoints import Endpoint
+from iam_guard.enforcement.endpoints import Endpoint, identity_of
 from iam_guard.enforcement.mapped_route import MappedRoute, Mark
 from iam_guard.enforcement.requirement import PUBLIC, ContextSource, Requirement, ResourceSource
 from iam_guard.enforcement.service import Service
@@ -161,20 +161,20 @@ class RouteMap:
         to: those of several hosts, where it names none, and those of several handlers that differ in a convertor.
         """
         hosts: dict[_Key, set[str]] = {}
-        paths: dict[tuple[_Key, str], dict[str, str]] = {}
+        paths: dict[tuple[_Key, str], dict[str, object]] = {}
         for each in endpoints:
             for method in self._taken_by(each):
                 key = self._key(method, each.path, each.host)
                 if key is not None:
                     hosts.setdefault(key, set()).add(_host_of(each) or "any other")
-                    paths.setdefault((key, method), {}).setdefault(each.path, each.name)
+                    paths.setdefault((key, method), {}).setdefault(each.path, identity_of(each))
         for key, found in hosts.items():
             if key.host is None and len(found) > 1:
                 message = f"`{key}` is a route of several hosts ({', '.join(sorted(found))}): say which by `host`"
                 raise ConfigurationError(message, place="routes")
-        for (key, _), names in paths.items():
-            if len(names) > 1 and len(set(names.values())) > 1:
-                message = f"`{key}` is for several routes ({', '.join(names)}): guard them where they are declared"
+        for (key, _), handlers in paths.items():
+            if len(set(handlers.values())) > 1:
+                message = f"`{key}` is for several routes ({', '.join(handlers)}): guard them where they are declared"
                 raise ConfigurationError(message, place="routes")
 
     def _put(self, method: str, path: str, host: str | None, mark: Mark) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Iterator
+from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -249,12 +250,22 @@ def test_row_that_is_for_two_routes_is_refused() -> None:
     async def numbered(request: Request) -> Response:
         return await answer(request)
 
+    async def namesake(request: Request) -> Response:
+        return await answer(request)
+
+    @wraps(answer)
+    async def wrapped(request: Request) -> Response:
+        return await answer(request)
+
+    namesake.__qualname__ = answer.__qualname__
     routes = RouteMap()
     routes.public("GET", "/d/{number}")
     for path, second, is_doubtful in (
         ("/d/{number}", numbered, True),
         ("/d/{number:path}", numbered, True),
+        ("/d/{number}", namesake, True),
         ("/d/{number}", answer, False),  # one handler for both
+        ("/d/{number}", wrapped, True),
         ("/d/{number:int}", numbered, False),  # the first takes it
         ("/d/{other}", numbered, False),
     ):

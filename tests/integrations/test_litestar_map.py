@@ -191,6 +191,30 @@ def test_row_without_a_route_is_an_error(guard: Guard, sign: Sign) -> None:
     assert ran == []
 
 
+def test_row_may_be_for_all_paths_of_a_handler_and_not_for_two_handlers(guard: Guard, sign: Sign) -> None:
+    """Whatever Litestar adds by itself for each path, and however handlers are called."""
+
+    @route(["/d/{document_id:int}", "/d/{document_id:str}"], http_method=["GET", "PUT"])
+    async def both() -> str:
+        return "seen"
+
+    routes = reading("/d/{document_id}", action="docs:PutDocument", method="ANY")
+    with TestClient(mapped(guard, routes, both)) as client:
+        ask = asker(client, sign)
+        assert [ask("/d/7", each) for each in (RITA, ADA)] == [403, 200]
+
+    def made(path: str) -> Any:
+        @get(path, name=path)
+        async def one(document_id: FromPath[str]) -> str:
+            return document_id
+
+        return one
+
+    doubtful = mapped(guard, routes, made("/d/{document_id:int}"), made("/d/{document_id:str}"))
+    with pytest.RaisesGroup(pytest.RaisesExc(ConfigurationError, match="is for several"), flatten_subgroups=True):
+        TestClient(doubtful).__enter__()
+
+
 # --- what is mounted -------------------------------------------------------------------------------------------------
 
 

@@ -144,7 +144,8 @@ def _text_of(pattern: Any) -> str:
 def _rows(view: Any, path: str, view_name: str | None, chosen: Options) -> Iterator[Endpoint]:
     view_class = class_of(view)
     if view_class is None or guards_of(view) or chosen.is_public(view_name):
-        row = endpoint_row(path, (), name_of(view), endpoint_of(view, view_name, "GET", chosen))
+        found = endpoint_of(view, view_name, "GET", chosen)
+        row = endpoint_row(path, (), name_of(view), found, handler=view_class or view)
         yield replace(row, methods_are_untold=True)
         return
     actions = getattr(view, "actions", None)
@@ -191,7 +192,7 @@ def _with_permissions(row: Endpoint, view: Any, view_class: Any, name: str) -> E
     except PermissionsUntold as untold:
         is_known = row.is_guarded or name not in getattr(view_class, "iam_requires", {})
         return row if is_known else replace(row, guards=(f"{_UNTOLD}: {untold}",))
-    return row if guard is None else endpoint_row(row.path, row.methods, row.name, guard)
+    return row if guard is None else endpoint_row(row.path, row.methods, row.name, guard, handler=row.handler)
 
 
 def is_of_framework(options: Any) -> bool:

@@ -203,7 +203,8 @@ def _endpoints(extension: IamGuard, app: Flask, rule: Rule) -> Iterator[Endpoint
     methods = tuple(sorted(each for each in rule.methods or () if not (is_automatic and each == "OPTIONS")))
     found = extension.endpoint_of(app, rule, "GET")
     if not isinstance(found, type):
-        yield endpoint_row(rule.rule, methods, rule.endpoint, found)
+        view = app.view_functions[rule.endpoint]
+        yield endpoint_row(rule.rule, methods, rule.endpoint, found, handler=getattr(view, "view_class", view))
         return
     for method in methods:
         yield endpoint_row(rule.rule, (method,), f"{name_of(found)}.{method.lower()}", _method_of(found, method))
