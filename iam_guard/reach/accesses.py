@@ -40,10 +40,11 @@ def stranger_answers(asker: Asker, asked: AccessQuestion) -> Iterator[tuple[Stra
     if asked.policy is not None:
         type = resource_policy_type(asked.action.lower(), asked.wanted.arn)
         for each in strangers(asked.policy, type, asker.population, asker.source.partition):
-            yield each, _stranger_answer(asker, each, asked)
+            yield each, stranger_answer(asker, each, asked)
 
 
-def _stranger_answer(asker: Asker, stranger: Stranger, asked: AccessQuestion) -> AccessAnswer:
+def stranger_answer(asker: Asker, stranger: Stranger, asked: AccessQuestion) -> AccessAnswer:
+    """Say whether somebody may who is none of the store's."""
     record = replace(stranger.record, epoch=asker.epoch())
     trust = None if stranger.inhabitant is None else stranger.inhabitant.trust
     bounds = asker.bounds(

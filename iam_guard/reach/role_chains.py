@@ -1,5 +1,8 @@
 """Who could become somebody else: roles that are assumed with `sts:AssumeRole`, one after another.
 
+The first of them may also be given for a token, to whom an OIDC provider of the role's account vouches for: they are
+known by the provider alone. Assertions of SAML providers are not taken, so nobody has a role by them.
+
 Strategy. A role is assumed where its trust policy and the policies of whoever assumes it allow that: the same question
 to the same evaluator as any other, so boundaries, the organization's policies and open condition keys count on the way
 as they do at its end. From the roles that may do something the search goes backwards to all who could come to be one of
@@ -9,7 +12,7 @@ is followed, then also what depends on something: so of two ways the surer is to
 What is given of a request (its condition keys) is given of the last. On the way the address it comes from and what STS
 is told are taken for the same; whatever is about the caller or the resource is another there, and so open.
 
-Must not live here: whether a principal may do something (`accesses`), identities that are proved elsewhere.
+Must not live here: whether a principal may do something (`accesses`).
 """
 
 from __future__ import annotations
@@ -22,13 +25,14 @@ from iam_guard.errors import PolicyError
 from iam_guard.evaluation.compile import compile_policy
 from iam_guard.matching.keys import row_of
 from iam_guard.matching.statement import CompiledStatement
+from iam_guard.model.arn import account_of
 from iam_guard.model.context import Given
 from iam_guard.model.decision import PolicyRef, PolicyType
-from iam_guard.reach.accesses import inhabitant_answer, stranger_answers
+from iam_guard.reach.accesses import inhabitant_answer, stranger_answer, stranger_answers
 from iam_guard.reach.answers import Access, AccessAnswer, AccessVerdict, RoleStep, over_roles
 from iam_guard.reach.asking import Asker
 from iam_guard.reach.question import AccessQuestion, question
-from iam_guard.reach.strangers import Stranger
+from iam_guard.reach.strangers import Stranger, identity_provider
 from iam_guard.reach.within import is_named
 from iam_guard.store.population import Inhabitant
 
@@ -36,9 +40,11 @@ MOST_ROLES: Final = 10
 """Roles of one chain; a longer one is not looked for."""
 
 _ASSUME: Final = "sts:AssumeRole"
+_ASSUME_VOUCHED: Final = "sts:AssumeRoleWithWebIdentity"
 _NEVER_ASSUME: Final = frozenset({"root", "anonymous", "federated user", "identity provider"})
 """Whom STS lets assume no role in this way, whatever a trust policy says (rules S-12, H.1)."""
-_SAME_ON_THE_WAY: Final = frozenset({"network", "sts"})
+_SAME_ON_THE_WAY: Final = {_ASSUME: {"network", "sts"}, _ASSUME_VOUCHED: {"network", "sts", "identity provider"}}
+"""Who supplies the keys that are given of the request at the end and hold on the way, by its action."""
 _TIMES: Final = frozenset({"aws:currenttime", "aws:epochtime"})
 _VERDICTS: Final = (
     frozenset({AccessVerdict.ALLOWED}),
@@ -55,7 +61,7 @@ class RoleChains:
     asker: Asker
     context: Mapping[str, Given]
     most: int = MOST_ROLES
-    _questions: dict[str, AccessQuestion] = field(default_factory=dict)
+    _questions: dict[tuple[str, str], AccessQuestion] = field(default_factory=dict)
     _trusting: dict[str, Sequence[CompiledStatement]] = field(default_factory=dict)
     _strangers: dict[str, list[tuple[Stranger, AccessAnswer]]] = field(default_factory=dict)
     _answers: dict[tuple[str, str], AccessAnswer | None] = field(default_factory=dict)
@@ -142,6 +148,12 @@ class RoleChains:
             if stranger.kind not in _NEVER_ASSUME:
                 self._kinds[stranger.shown] = stranger.kind
                 yield stranger.shown, RoleStep(arn, answer)
+        for provider in self.asker.population.oidc_providers:
+            if account_of(provider) == role.account:
+                vouched = identity_provider(provider)
+                self._kinds[provider] = vouched.kind
+                answer = stranger_answer(self.asker, vouched, self._question(role, _ASSUME_VOUCHED))
+                yield provider, RoleStep(arn, answer)
 
     # --- one step ------------------------------------------------------------------------------------------------
 
@@ -178,11 +190,12 @@ class RoleChains:
             self._strangers[role.arn] = list(stranger_answers(self.asker, self._question(role)))
         return self._strangers[role.arn]
 
-    def _question(self, role: Inhabitant) -> AccessQuestion:
-        if role.arn not in self._questions:
-            context = {key: value for key, value in self.context.items() if _is_same_on_the_way(key)}
-            self._questions[role.arn] = question(self.asker, _ASSUME, role.arn, context, None)
-        return self._questions[role.arn]
+    def _question(self, role: Inhabitant, action: str = _ASSUME) -> AccessQuestion:
+        asked = role.arn, action
+        if asked not in self._questions:
+            context = {key: value for key, value in self.context.items() if _is_same_on_the_way(key, action)}
+            self._questions[asked] = question(self.asker, action, role.arn, context, None)
+        return self._questions[asked]
 
 
 def _may(answer: AccessAnswer) -> bool:
@@ -195,9 +208,9 @@ def _as_session(answer: AccessAnswer, session: str) -> AccessAnswer:
     return replace(answer, verdict=AccessVerdict.CONDITIONAL, note=note)
 
 
-def _is_same_on_the_way(key: str) -> bool:
+def _is_same_on_the_way(key: str, action: str) -> bool:
     row = row_of(key)
-    return key.lower() in _TIMES or (row is not None and row.supplier in _SAME_ON_THE_WAY)
+    return key.lower() in _TIMES or (row is not None and row.supplier in _SAME_ON_THE_WAY[action])
 
 
 def _is_surer(verdict: AccessVerdict, other: AccessVerdict) -> bool:

@@ -63,6 +63,12 @@ def strangers(text: str, type: PolicyType, population: Population, partition: st
         yield Stranger("other accounts", "*", _record(anybody, _GENEROUS), ELSEWHERE, is_anybody=True)
 
 
+def identity_provider(name: str) -> Stranger:
+    """Give all whom a provider vouches for, as somebody of whom nothing else is known."""
+    keys = {"aws:FederatedProvider": name}
+    return Stranger("identity provider", name, _record(Principal.federated(name, userid="*", keys=keys)))
+
+
 def _entries(document: Document) -> Iterator[tuple[str, str]]:
     for statement in document.statements:
         if statement.effect is Effect.ALLOW:
@@ -93,7 +99,7 @@ class _Strangers:
             case "Service":
                 return Stranger("service", value, _record(Principal.service(value)))
             case "Federated":
-                return Stranger("identity provider", value, _record(Principal.federated(value, userid="*", keys={})))
+                return identity_provider(value)
             case "AWS" if is_account_id(value):
                 return self._account(value)
             case "AWS" if value.startswith("arn:"):

@@ -24,6 +24,7 @@ from iam_guard.store.schema import (
     identities,
     inline_policies,
     memberships,
+    oidc_providers,
     policies,
     policy_versions,
     resources,
@@ -59,6 +60,8 @@ class Population:
     inhabitants: Mapping[str, Inhabitant]
     resource_arns: Mapping[str, str]
     """The resources that the store holds a policy for -> the account that owns each."""
+    oidc_providers: tuple[str, ...] = ()
+    """The ARNs of those that accounts have registered, with an audience, without which no token is taken."""
 
 
 def read_population(store: SourceStore, epoch: int) -> Population:
@@ -95,7 +98,7 @@ class _Reading:
             boundary = boundaries.get(row["boundary_id"] or "")
             trust = row["trust_text"] and current_text(row["trust_text"], row["trust_bindings"], arns.get)
             everybody[arns[row["id"]]] = self._inhabitant(row, arns[row["id"]], through, boundary, trust)
-        return Population(account_ids, everybody, dict(_resources(records)))
+        return Population(account_ids, everybody, dict(_resources(records)), tuple(self._oidc_providers(records)))
 
     def _root(self, account: str) -> Inhabitant:
         arn = root_arn(self.partition, account)
@@ -125,6 +128,11 @@ class _Reading:
 
     def _arn(self, row: Row) -> str:
         return iam_arn(self.partition, row["account"], row["kind"], row["path"], row["name"])
+
+    def _oidc_providers(self, records: Records) -> Iterator[str]:
+        for row in records.all(oidc_providers, order=("account", "url"), columns=("account", "url", "client_ids")):
+            if row["client_ids"]:
+                yield iam_arn(self.partition, row["account"], "oidc-provider", "/", row["url"])
 
     # --- policies ------------------------------------------------------------------------------------------------
 

@@ -320,6 +320,72 @@ def test_root_and_strangers_without_a_signature_assume_nothing(tmp_path: Path) -
     assert not any(each.steps for each in world.can(arn("root")))
 
 
+# --- identities that are proved elsewhere ----------------------------------------------------------------------------
+
+TOKEN = "token.example.com"
+PROVIDER = arn(f"oidc-provider/{TOKEN}")
+BY_TOKEN = "sts:AssumeRoleWithWebIdentity"
+
+
+def vouched(provider: str = PROVIDER, principal: Any = None, **more: Any) -> dict[str, Any]:
+    statement = {"Effect": "Allow", "Principal": principal or {"Federated": provider}, "Action": BY_TOKEN, **more}
+    return {"Version": "2012-10-17", "Statement": [statement]}
+
+
+def registered(*hosts: str) -> dict[str, Any]:
+    return {"oidc_providers": [{"url": f"https://{host}", "client_ids": ["app"]} for host in hosts]}
+
+
+def test_whoever_a_provider_vouches_for_has_the_roles_that_it_may_give(tmp_path: Path) -> None:
+    """And those that these may assume; under the conditions of the trust policy, which are about a token mostly."""
+    of_main = {"Condition": {"StringEquals": {f"{TOKEN}:sub": "repo:acme/app:main"}}}
+    from_it = {"Condition": {"StringEquals": {"aws:FederatedProvider": PROVIDER}}}
+    roles = [
+        role("Build", vouched(**of_main), assume("Release")),
+        role("Release", trust(arn("root")), READ),
+        role("Any", vouched(**from_it), {"Action": "mail:Send"}),
+    ]
+    world = World(tmp_path, acme([], roles, **registered(TOKEN)))
+    found = world.who()[f"oidc-provider/{TOKEN}"]
+    assert (found.kind, found.verdict, way(found)) == ("identity provider", CONDITIONAL, ["role/Build", "role/Release"])
+    assert found.answer.open_keys == (f"{TOKEN}:sub",)
+    for subject, verdict in (("repo:acme/app:main", ALLOWED), ("repo:evil/app:main", DENIED)):
+        known = world.who(context={f"{TOKEN}:sub": subject}).get(f"oidc-provider/{TOKEN}")
+        assert (DENIED if known is None else known.verdict) is verdict
+    sending = world.who("mail:Send", "*")[f"oidc-provider/{TOKEN}"]
+    assert (sending.verdict, way(sending)) == (ALLOWED, ["role/Any"])
+
+
+def test_provider_that_no_token_is_taken_of_has_no_role(tmp_path: Path) -> None:
+    """One that is not registered in the account of the role, or of SAML, or for another action."""
+    roles = [
+        role("NotThere", vouched(arn("oidc-provider/gone.example.com")), READ),
+        role("OfOthers", vouched(arn(f"oidc-provider/{TOKEN}", GLOBEX)), READ),
+        role("Wrong", {**vouched(), "Statement": [{**vouched()["Statement"][0], "Action": ASSUME}]}, READ),
+        role("Saml", vouched(arn("saml-provider/Corp"), Action="sts:AssumeRoleWithSAML"), READ),
+        role("Mute", vouched(arn("oidc-provider/mute.example.com")), READ),
+    ]
+    mute = {"url": "https://mute.example.com", "client_ids": []}
+    own = registered(TOKEN)["oidc_providers"]
+    world = World(tmp_path, acme([], roles, oidc_providers=[*own, mute]), {"id": GLOBEX, **registered(TOKEN)})
+    assert not [each for each in world.who().values() if each.kind == "identity provider"]
+
+
+def test_role_that_trusts_everybody_trusts_every_provider_of_its_account(tmp_path: Path) -> None:
+    everybody = role("Open", vouched(principal="*"), READ)
+    accounts = acme([], [everybody], **registered(TOKEN, "other.example.com"))
+    found = World(tmp_path, accounts, {"id": GLOBEX, **registered("third.example.com")}).who()
+    told = {name for name, each in found.items() if each.kind == "identity provider" and each.verdict is ALLOWED}
+    assert told == {f"oidc-provider/{TOKEN}", "oidc-provider/other.example.com"}
+
+
+def test_provider_that_the_question_names_is_there_for_its_calls(tmp_path: Path) -> None:
+    """`aws:FederatedProvider` comes with each token."""
+    from_it = {"Condition": {"StringEquals": {"aws:FederatedProvider": PROVIDER}}}
+    world = World(tmp_path, acme([], [role("Any", vouched(**from_it), READ)], **registered(TOKEN)))
+    assert world.who(BY_TOKEN, arn("role/Any"))[f"oidc-provider/{TOKEN}"].verdict is ALLOWED
+
+
 # --- the naive search --------------------------------------------------------------------------------------------
 
 
