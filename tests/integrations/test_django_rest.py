@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -223,3 +225,25 @@ def test_options_of_the_project_are_asked_for(client: Client, sign: Sign) -> Non
     assert ran == []
     assert ask(client, sign, "/chosen/asked/", ADA, "OPTIONS").status_code == 200
     assert ask(client, sign, "/documents/", RITA, "OPTIONS").status_code == 200
+
+
+AS_DEFAULTS = """
+from django.conf import settings
+
+name = "iam_guard_django.rest_framework."
+settings.configure(
+    REST_FRAMEWORK={
+        "DEFAULT_AUTHENTICATION_CLASSES": [name + "GuardAuthentication"],
+        "DEFAULT_PERMISSION_CLASSES": [name + "GuardPermission"],
+    }
+)
+from rest_framework.viewsets import ViewSet
+
+print(*(each.__name__ for each in (*ViewSet.authentication_classes, *ViewSet.permission_classes)))
+"""
+
+
+def test_the_classes_may_stand_in_the_settings_as_defaults() -> None:
+    """REST framework imports what its settings name while it is imported itself, so before there are views."""
+    run = subprocess.run([sys.executable, "-c", AS_DEFAULTS], capture_output=True, text=True, check=False)
+    assert run.stdout.split() == ["GuardAuthentication", "GuardPermission"], run.stderr

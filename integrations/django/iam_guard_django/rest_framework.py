@@ -17,12 +17,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import BasePermission
-from rest_framework.request import Request
-from rest_framework.views import APIView
 
 from iam_guard import Decision, Guard, IamGuardError, Principal, Resource, current_principal
 from iam_guard.enforcement.context import current_call, serving
@@ -32,6 +30,10 @@ from iam_guard.errors import UndecidedEndpoint
 from iam_guard.model.principal import PrincipalType
 from iam_guard_django.permissions import ASKED
 from iam_guard_django.views import is_of_framework
+
+if TYPE_CHECKING:  # REST framework imports this file before it has views, where its settings name these classes
+    from rest_framework.request import Request
+    from rest_framework.views import APIView
 
 __all__ = ["GuardAuthentication", "GuardPermission", "PrincipalUser"]
 
