@@ -119,6 +119,11 @@ def refuse_changes(request: HttpRequest) -> None:
         raise ConfigurationError(message, place="MIDDLEWARE")
 
 
+def is_decided_by_row(call: CurrentCall) -> bool:
+    """Tell whether a row has been asked about the view that Django has matched, or opens it."""
+    return _DECIDED in call.scope
+
+
 def _may_be_guarded(view: Any, method: str) -> bool:
     """Tell whether only REST framework will know, once the view runs, which permissions it has."""
     try:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
+from django.http import HttpRequest
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import BasePermission
 
@@ -26,10 +27,12 @@ from iam_guard import Decision, Guard, IamGuardError, Principal, Resource, curre
 from iam_guard.enforcement.context import current_call, serving
 from iam_guard.enforcement.endpoints import guards_of, name_of
 from iam_guard.enforcement.refusal import REALM
-from iam_guard.errors import UndecidedEndpoint
+from iam_guard.errors import ConfigurationError, UndecidedEndpoint
 from iam_guard.model.principal import PrincipalType
+from iam_guard_django.mapped import is_decided_by_row
+from iam_guard_django.options import options
 from iam_guard_django.permissions import ASKED
-from iam_guard_django.views import is_of_framework
+from iam_guard_django.views import class_of, is_of_framework
 
 if TYPE_CHECKING:  # REST framework imports this file before it has views, where its settings name these classes
     from rest_framework.request import Request
@@ -81,8 +84,14 @@ class GuardPermission(BasePermission):  # type: ignore[misc]  # REST framework h
 
     @staticmethod
     def iam_guard_of(view_class: type[APIView], name: str) -> Callable[..., None] | None:
-        """Give what guards an action or method of a view by `iam_requires`; None where that says nothing."""
+        """Give what guards an action or method of a view by `iam_requires`; None where that says nothing.
+
+        Raises `ConfigurationError` for what decorates nothing.
+        """
         requires = getattr(view_class, "iam_requires", {}).get(name)
+        if requires is not None and not callable(requires):
+            message = f"expected `requires(…)` or `public`, got `{type(requires).__name__}`"
+            raise ConfigurationError(message, place="iam_requires")
         return None if requires is None else _asking(requires)
 
     def has_permission(self, request: Request, view: APIView) -> bool:
@@ -101,9 +110,18 @@ class GuardPermission(BasePermission):  # type: ignore[misc]  # REST framework h
         if ask is not None:
             current_call().scope[ASKED] = ask
             ask(**view.kwargs)
-        elif not guards_of(getattr(view, name, None)):
+        elif not guards_of(getattr(view, name, None)) and not _is_guarded_whole(request._request, view):
             raise UndecidedEndpoint(f"nothing says what `{name_of(type(view))}.{name}` requires, and it is not public")
         return True
+
+
+def _is_guarded_whole(request: HttpRequest, view: APIView) -> bool:
+    """Tell whether what stands before a view guards it, or opens it, whichever of its methods is called."""
+    match = request.resolver_match
+    if match is None or class_of(match.func) is not type(view):
+        return False  # another view has called this one
+    is_open = options().is_public(match.view_name)
+    return is_open or bool(guards_of(match.func)) or is_decided_by_row(current_call())
 
 
 def _would_let(ask: Callable[..., None], parameters: Mapping[str, Any]) -> bool:
