@@ -109,7 +109,10 @@ class Explainer(Protocol):
 
 @dataclass(frozen=True)
 class Decision:
-    """The outcome of one `AccessRequest`. `reasons` has the one that is reported first (rule E-90)."""
+    """The outcome of one `AccessRequest`. `reasons` has the one that is reported first (rule E-90).
+
+    It counts as true where it allows.
+    """
 
     outcome: Outcome
     request: AccessRequest
@@ -144,6 +147,9 @@ class Decision:
     @property
     def allowed(self) -> bool:
         return self.outcome is Outcome.ALLOWED
+
+    def __bool__(self) -> bool:
+        return self.allowed
 
     def message(self) -> str:
         """Say it as AWS does: `User: … is not authorized to perform: …` (rules X-1 to X-9)."""

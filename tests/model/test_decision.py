@@ -30,6 +30,12 @@ def refused(
     return Decision(outcome, AccessRequest(principal, action, resource), (reason,)).message()
 
 
+@pytest.mark.parametrize("outcome", Outcome)
+def test_a_decision_counts_as_true_where_it_allows(outcome: Outcome) -> None:
+    """Whoever writes `if decision:` means that."""
+    assert bool(Decision(outcome, AccessRequest(USER, "docs:GetDocument", DOCUMENT), ())) is (outcome == "Allowed")
+
+
 @pytest.mark.parametrize(
     ("policy_type", "clause"),
     [
