@@ -13,6 +13,7 @@ from iam_guard.audit.opening import open_log, open_rules, open_sampling
 from iam_guard.audit.sinks import Sink
 from iam_guard.audit.trail import Trail
 from iam_guard.enforcement.service import Service
+from iam_guard.errors import ConfigurationError
 from iam_guard.guard import Guard
 from iam_guard.loading import ResourceLoader
 from iam_guard.settings import Settings, load
@@ -75,12 +76,23 @@ def guard_on(
 
     `database` is the store's file, beside which the audit key lies.
     """
-    catalogues = [each.catalogue for each in services]
+    catalogues = [each.catalogue for each in _listed(services)]
     service = catalogues[0].service if catalogues else "iam-guard"
     trail = audit_trail_of(settings, service=service, database=database)
     store = CachedStore(opened, settings)
     shadow = None if candidate is None else _shadow(candidate, store, settings)
     return Guard(store, trail, settings, catalogues=catalogues, resources=resources, shadow=shadow)
+
+
+def _listed(services: Iterable[Service]) -> Iterable[Service]:
+    wrong: object = services
+    if isinstance(services, Iterable):
+        services = list(services)
+        wrong = next((each for each in services if not isinstance(each, Service)), None)
+    if wrong is not None:
+        message = f'expected a list of services such as `Service("docs")`, got `{type(wrong).__name__}`'
+        raise ConfigurationError(message, place="services")
+    return services
 
 
 def _shadow(candidate: SourceStore, store: CachedStore, settings: Settings) -> Shadow:

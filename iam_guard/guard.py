@@ -300,7 +300,10 @@ class Guard:
         try:
             wanted = self._found(resource)
             loaded = self._loader.load(principal, wanted, store, own_service=self._is_own(action))
-            return self._evaluate(loaded, wanted, action, context, call)
+            decision = self._evaluate(loaded, wanted, action, context, call)
+            if decision.error is not None:
+                _log.error("no decision could be made: %s", decision.error)
+            return decision
         except NotAtHand:
             raise
         except Exception as doubt:  # noqa: BLE001  doubt must become Deny (E-6); the trail notes it

@@ -12,7 +12,7 @@ import pytest
 from iam_guard import AccessDenied, Decision, Guard, Principal, Resource, open_guard
 from iam_guard.audit.reader import read
 from iam_guard.enforcement.service import Service
-from iam_guard.errors import DecisionUnavailable
+from iam_guard.errors import ConfigurationError, DecisionUnavailable
 from iam_guard.model.request import Call
 
 ACME, GLOBEX, MANAGEMENT, OUTSIDE = "111122223333", "444455556666", "999900000000", "555566667777"
@@ -106,6 +106,20 @@ def guard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guard]:
     opened = open_guard(seed, services=[Service("docs")])
     yield opened
     opened.close()
+
+
+def test_what_cannot_be_decided_is_told_in_the_log(guard: Guard, caplog: pytest.LogCaptureFixture) -> None:
+    """The sender is told no more than that; whoever runs the service would look in vain."""
+    decision = guard.decide(who("ada"), "docs:GetDocument", Resource("document/7", ACME))
+    assert decision.error == "expected a resource ARN or `*`, got `document/7`"
+    assert caplog.messages == [f"no decision could be made: {decision.error}"]
+
+
+@pytest.mark.parametrize("services", [["docs"], "docs", Service("docs")])
+def test_services_are_a_list_of_services(services: Any) -> None:
+    """The usual slips: a name, and one service by itself."""
+    with pytest.raises(ConfigurationError, match=r"expected a list of services such as `Service\(\"docs\"\)`, got"):
+        open_guard("sqlite://", services=services)
 
 
 def who(name: str, account: str = ACME) -> Principal:

@@ -79,6 +79,7 @@ class Requirement:
         catalogue: Catalogue | None = None,
     ) -> Requirement:
         """Read a declaration; raise `ConfigurationError` where it makes no sense."""
+        _refuse_of_no_use(resource, context, action)
         if not isinstance(resource, str):
             return cls(action, None, resource, context, conceal, unsigned_payload, catalogue)
         template = None if resource == "*" else ResourceTemplate(resource, service=service)
@@ -183,7 +184,7 @@ class BoundRequirement:
 
     def _checked(self, call: CurrentCall, resource: Any) -> str | Resource:
         if isinstance(resource, _RESOURCE):
-            return resource
+            return _named(resource, self._requirement.action)
         if resource is None:
             if call.principal.type is PrincipalType.ANONYMOUS and not self._requirement.conceal:
                 raise sign_in_for(self._requirement.action)
@@ -205,6 +206,16 @@ class BoundRequirement:
         require_allowed(decision)
 
 
+def _refuse_of_no_use(resource: object, context: object, action: str) -> None:
+    """Raise `ConfigurationError` for what is neither what it should be nor a loader of it."""
+    if not isinstance(resource, str) and not callable(resource):
+        message = f"expected a resource as a template or a loader, got `{type(resource).__name__}`"
+        raise ConfigurationError(message, place=action)
+    if context is not None and not isinstance(context, Mapping) and not callable(context):
+        message = f"expected condition keys as a mapping or a loader, got `{type(context).__name__}`"
+        raise ConfigurationError(message, place=action)
+
+
 def _is_routed(scope: Mapping[str, Any]) -> bool:
     """Tell whether a scope is that of a request which a router has taken.
 
@@ -220,12 +231,21 @@ def takes_unsigned(mark: object) -> bool:
 
 def decide_here(action: str, resource: str | Resource, context: Keys | None) -> Decision:
     """Ask the guard of the current call, for its caller."""
-    return _decide(current_call(), action, resource, context)
+    return _decide(current_call(), action, _named(resource, action), context)
 
 
 async def decide_here_async(action: str, resource: str | Resource, context: Keys | None) -> Decision:
     """Ask the guard of the current call; in a thread of its own where the store or the disk must be waited for."""
-    return await _decide_async(current_call(), action, resource, context)
+    return await _decide_async(current_call(), action, _named(resource, action), context)
+
+
+def _named(resource: str | Resource, action: str) -> str | Resource:
+    """Give a resource back that has an ARN; only a template may be short. Raises `ConfigurationError`."""
+    arn = resource.arn if isinstance(resource, Resource) else resource
+    if isinstance(arn, str) and (arn.startswith("arn:") or arn == "*"):
+        return resource
+    message = f"expected an ARN such as `arn:aws:docs:us-east-1:111122223333:document/7`, got `{arn}`"
+    raise ConfigurationError(message, place=action)
 
 
 async def _decide_async(call: CurrentCall, action: str, resource: str | Resource, context: Keys | None) -> Decision:

@@ -86,6 +86,7 @@ class Service:
         unsigned_payload: bool = False,
     ) -> Requirement:
         """Declare what `requires` does, without a handler: for what stands before handlers."""
+        _refuse_no_text(action, self.name)
         label = resource if isinstance(resource, str) else f"{getattr(resource, '__name__', 'loader')}()"
         requirement = Requirement.of(
             f"{self.name}:{action}",
@@ -190,6 +191,7 @@ def requires(
     unsigned_payload: bool = False,
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Do as `Service.requires`, with the whole action name: `@requires("docs:GetDocument", …)`."""
+    _refuse_no_text(action, "requires")
     prefix, colon, name = action.partition(":")
     if not colon:
         raise ConfigurationError(f"expected an action such as `docs:GetDocument`, got `{action}`", place="requires")
@@ -203,6 +205,13 @@ def public(endpoint: T) -> T:
     """Mark an endpoint (a handler, an endpoint class or a mounted ASGI application) as open to everybody."""
     setattr(endpoint, MARK, PUBLIC)
     return endpoint
+
+
+def _refuse_no_text(action: object, place: str) -> None:
+    """Raise `ConfigurationError` for a handler, say: then the parentheses with the action were forgotten."""
+    if not isinstance(action, str):
+        message = f'expected the name of an action, as in `requires("GetDocument")`, got `{type(action).__name__}`'
+        raise ConfigurationError(message, place=place)
 
 
 def _first_line(handler: Callable[..., Any]) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final, Literal, TypeAlias
 
-from iam_guard.errors import InvalidInput
+from iam_guard.errors import ConfigurationError, InvalidInput
 from iam_guard.model.arn import account_of
 from iam_guard.model.context import Context, Given, Lazy, Value
 from iam_guard.model.principal import Principal
@@ -97,7 +97,8 @@ class Resource:
 
     `policy` is the resource-based policy attached to it (a document as dict or JSON text), None where it has none or
     where the guard's own store holds it. `tags` become `aws:ResourceTag/*`. `policy_required`: identity policies count
-    only where the resource policy lets the account in (rule E-42). Raises `InvalidInput` for an ARN that is no text.
+    only where the resource policy lets the account in (rule E-42). Raises `InvalidInput` for an ARN that is no text,
+    `ConfigurationError` for an account or tags of the wrong kind, which no sender of a request has chosen.
     """
 
     arn: str
@@ -109,6 +110,10 @@ class Resource:
     def __post_init__(self) -> None:
         if type(self.arn) is not str:
             object.__setattr__(self, "arn", _text(self.arn, "a resource"))
+        if self.account is not None and not isinstance(self.account, str):
+            raise ConfigurationError(f"expected the resource's account as a text, got `{type(self.account).__name__}`")
+        if type(self.tags) is not dict and not isinstance(self.tags, Mapping):
+            raise ConfigurationError(f"expected the resource's tags as a mapping, got `{type(self.tags).__name__}`")
 
 
 ActionOnResource = tuple[str, str | Resource]

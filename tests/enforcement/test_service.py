@@ -147,6 +147,10 @@ def test_refuses_to_decorate_what_is_no_handler(docs: Service, handler: Any) -> 
         {"action": ""},
         {"action": "docs:GetDocument"},
         {"action": "GetDocument", "resource": "document/*"},
+        {"action": "GetDocument", "resource": 7},
+        {"action": "GetDocument", "resource": None},
+        {"action": "GetDocument", "context": 7},
+        {"action": lambda: "a handler, for the parentheses were forgotten"},
     ],
 )
 def test_refuses_declarations_without_sense(docs: Service, declaration: dict[str, Any]) -> None:
@@ -160,11 +164,21 @@ def test_refuses_an_asynchronous_loader_on_a_synchronous_handler(docs: Service) 
         docs.requires("GetDocument", resource=loader)(lambda: None)
 
 
-@pytest.mark.parametrize("given", [7, object(), b"arn"])
+@pytest.mark.parametrize("given", [7, object(), b"arn", "document/7", "", Resource("document/7", "111122223333")])
 def test_refuses_what_a_loader_must_not_give(docs: Service, call: CurrentCall, given: Any) -> None:
     handler = docs.requires("GetDocument", resource=lambda: given)(lambda: None)
-    with pytest.raises(ConfigurationError, match="expected a loader to give"):
+    with pytest.raises(ConfigurationError, match=r"expected (a loader to give|an ARN)"):
         handler()
+
+
+@pytest.mark.parametrize("resource", ["document/7", "", Resource("document/7", "111122223333")])
+def test_what_a_handler_asks_about_is_an_arn(docs: Service, call: CurrentCall, resource: str | Resource) -> None:
+    """Only a template may be short: nobody owns what has no account, and a denial would not say why."""
+    with pytest.raises(ConfigurationError, match="expected an ARN"):
+        docs.decide("GetDocument", resource)
+    with pytest.raises(ConfigurationError, match="expected an ARN"):
+        anyio.run(docs.decide_async, "GetDocument", resource)
+    assert call.decisions == []
 
 
 def test_a_loader_that_asks_for_what_nobody_has(docs: Service, call: CurrentCall) -> None:
@@ -176,8 +190,9 @@ def test_a_loader_that_asks_for_what_nobody_has(docs: Service, call: CurrentCall
 def test_whole_action_names(call: CurrentCall) -> None:
     """`iam_guard.requires` takes the action with its prefix."""
     assert requires("docs:GetDocument")(lambda: "read")() == "read"
-    with pytest.raises(ConfigurationError):
-        requires("GetDocument")
+    for wrong in ("GetDocument", lambda: "a handler"):
+        with pytest.raises(ConfigurationError, match=r"expected (an action|the name of an action)"):
+            requires(wrong)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["", "Docs", "do cs", "docs:", "*"])

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 from iam_guard import Guard
-from iam_guard.errors import ContextError, InvalidInput
+from iam_guard.errors import ConfigurationError, ContextError, InvalidInput
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import AccessRequest, Resource
 
@@ -62,8 +62,22 @@ def test_refuses_a_resource_without_a_text_as_arn() -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"account": 111122223333}, "expected the resource's account as a text, got `int`"),
+        ({"tags": [{"Key": "team", "Value": "blue"}]}, "expected the resource's tags as a mapping, got `list`"),
+        ({"tags": None}, "expected the resource's tags as a mapping, got `NoneType`"),
+    ],
+)
+def test_a_resource_of_the_wrong_kind_is_the_fault_of_whoever_made_it(given: Any, words: str) -> None:
+    """A loader makes it, not the sender of a request: no 400, and no 503 that does not say why."""
+    with pytest.raises(ConfigurationError, match=words):
+        Resource("arn:aws:docs:us-east-1:111122223333:document/7", **given)
+
+
+@pytest.mark.parametrize(
     "question",
-    [(ADA, 5, "*"), (ADA, None, "*"), (ADA, "docs:Get", Resource("*", account=cast(Any, 5))), ("ada", "docs:Get", "*")],
+    [(ADA, 5, "*"), (ADA, None, "*"), ("ada", "docs:Get", "*")],
 )
 def test_a_guard_says_what_is_of_another_kind(guard: Guard, question: Any) -> None:
     """The caller's fault is told to the caller; it never looks like a denial, and never like ours."""
