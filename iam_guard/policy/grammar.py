@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Literal, TypeAlias, get_args
@@ -159,6 +160,9 @@ _OPERATOR_NAMES = MappingProxyType(
 )
 
 
+_LONGEST_OPERATOR = max(map(len, _OPERATOR_NAMES)) + 2
+
+
 def split_operator(name: str) -> OperatorName:
     """Take an operator name apart; raise `PolicyError` for one that does not exist, letter by letter (rule G-66)."""
     known = _OPERATOR_NAMES.get(name)
@@ -166,7 +170,18 @@ def split_operator(name: str) -> OperatorName:
         return known
     if name in {f"{prefix}Null{IF_EXISTS}" for prefix in ("", *(f"{each}:" for each in SET_PREFIXES))}:
         raise PolicyError(f"the operator `Null` does not take `{IF_EXISTS}`", finding="NULL_WITH_IF_EXISTS")  # C-30
-    raise PolicyError(f"unknown condition operator {quoted(name)}", finding="INVALID_CONDITION_OPERATOR")  # G-66
+    meant = _nearest_operator(name)
+    hint = "" if meant is None else f", did you mean {quoted(meant)}?"
+    raise PolicyError(f"unknown condition operator {quoted(name)}{hint}", finding="INVALID_CONDITION_OPERATOR")  # G-66
+
+
+def _nearest_operator(name: str) -> str | None:
+    """Give the operator that somebody may have meant; nothing that long was a slip."""
+    if len(name) > _LONGEST_OPERATOR:
+        return None
+    by_case = {each.lower(): each for each in _OPERATOR_NAMES}
+    nearest = get_close_matches(name.lower(), by_case, 1, 0.8)
+    return by_case[nearest[0]] if nearest else None
 
 
 def quoted(text: str) -> str:

@@ -88,7 +88,7 @@ def _text_of(path: Path) -> str:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise InvalidInput(f"cannot be read: {reason}") from None
+        raise InvalidInput(f"{path}: cannot be read: {reason}") from None
 
 
 # --- approved ----------------------------------------------------------------------------------------------------

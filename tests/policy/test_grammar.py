@@ -148,6 +148,24 @@ def test_an_unknown_operator_is_refused(name: str) -> None:
     assert f"`{name}`" in refused.value.message
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("StringEqual", ", did you mean `StringEquals`?"),
+        ("stringlike", ", did you mean `StringLike`?"),
+        ("forallvalues:StringEquals", ", did you mean `ForAllValues:StringEquals`?"),
+        ("IpAdress", ", did you mean `IpAddress`?"),
+        ("Whatever", ""),
+        ("StringEquals" * 1000, ""),
+    ],
+)
+def test_an_operator_that_was_meant_is_named(name: str, meant: str) -> None:
+    """Of a slip only: the refusal tells letters and case apart, and a reader hardly does."""
+    with pytest.raises(PolicyError) as refused:
+        split_operator(name)
+    assert refused.value.message.partition("`")[2].partition("`")[2] == meant
+
+
 @pytest.mark.parametrize("name", ["NullIfExists", "ForAllValues:NullIfExists", "ForAnyValue:NullIfExists"])
 def test_null_takes_no_if_exists(name: str) -> None:
     """C-30."""
