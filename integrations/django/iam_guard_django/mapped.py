@@ -119,9 +119,9 @@ def refuse_changes(request: HttpRequest) -> None:
         raise ConfigurationError(message, place="MIDDLEWARE")
 
 
-def is_decided_by_row(call: CurrentCall) -> bool:
+def is_decided_by_row(request: HttpRequest) -> bool:
     """Tell whether a row has been asked about the view that Django has matched, or opens it."""
-    return _DECIDED in call.scope
+    return hasattr(request, _DECIDED)
 
 
 def _may_be_guarded(view: Any, method: str) -> bool:

@@ -121,7 +121,7 @@ def _is_guarded_whole(request: HttpRequest, view: APIView) -> bool:
     if match is None or class_of(match.func) is not type(view):
         return False  # another view has called this one
     is_open = options().is_public(match.view_name)
-    return is_open or bool(guards_of(match.func)) or is_decided_by_row(current_call())
+    return is_open or bool(guards_of(match.func)) or is_decided_by_row(request)
 
 
 def _would_let(ask: Callable[..., None], parameters: Mapping[str, Any]) -> bool:
