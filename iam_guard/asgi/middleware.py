@@ -136,8 +136,11 @@ class GuardMiddleware:
             watched.call = call
             if self.route_map is not None:
                 self._put_map(scope, self.route_map)
-            with serving(call):
-                await self._run(scope, receive, watched)
+            try:
+                with serving(call):
+                    await self._run(scope, receive, watched)
+            finally:
+                call.is_over = True
         except IamGuardError as error:
             if call is not None:  # authentication errors were noted where they were made
                 note_failure(call, error, _log, is_body=watched.is_refused_for(error))

@@ -45,6 +45,8 @@ class CurrentCall:
     """Whether a route map opens the route to everybody."""
     refusal: IamGuardError | None = None
     """The latest refusal raised towards the framework, which may make a 500 of it before the middleware sees it."""
+    is_over: bool = False
+    """Whether its answer is out: a task that goes on after that asks in nobody's name."""
     read_parameters: ReadParameters = field(default=path_parameters, repr=False)
     """Gives the path parameters that a guarded function does not name, as the rest of the application has them."""
 
@@ -71,10 +73,16 @@ _current: ContextVar[CurrentCall | None] = ContextVar("iam_guard_current_call", 
 
 
 def current_call() -> CurrentCall:
-    """Give the call being handled; raise `ConfigurationError` outside of one."""
+    """Give the call being handled; raise `ConfigurationError` outside of one, and in a task that has outlived its own.
+
+    A worker that a request has started is of no request: whatever comes to it later would be asked in the name of the
+    first caller.
+    """
     call = _current.get()
     if call is None:
         raise ConfigurationError("no guarded call is being handled: is the guard in front of the application?")
+    if call.is_over:
+        raise ConfigurationError("the call is over: what goes on after its answer must be told on whose behalf")
     return call
 
 

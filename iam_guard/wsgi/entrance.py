@@ -132,6 +132,11 @@ class Passage:
         if call.refusal is not None:
             note_failure(call, call.refusal, _log)
 
+    def end(self) -> None:
+        """The answer is out: what the application does after that, in a task of its own say, has no caller any more."""
+        if self._call is not None:
+            self._call.is_over = True
+
     def refuse(self, error: IamGuardError) -> Refusal:
         """Note what nobody has noted, and give the answer."""
         if self._call is not None:  # authentication errors were noted where they were made

@@ -118,6 +118,7 @@ class _Answer:
         if close is not None and self.call is not None:
             with serving(self.call):
                 close()
+        self._passage.end()
 
     def _write_at_once(self, data: bytes) -> object:
         return self.let_out()(data)

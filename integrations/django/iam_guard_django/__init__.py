@@ -132,6 +132,7 @@ class GuardMiddleware:
             call.matched(self._answering(request, call, response), match.kwargs)
         passage.leave(response.status_code)
         response[_REQUEST_ID] = passage.request_id
+        response._resource_closers.append(passage.end)
         if response.streaming and getattr(response, "file_to_stream", None) is None:
             parts = response.streaming_content
             response.streaming_content = (
@@ -204,6 +205,7 @@ def _refused(passage: Passage, error: IamGuardError, instead_of: HttpResponse | 
     response = _response(passage.refuse(error))
     if instead_of is not None:
         response._resource_closers.extend(instead_of._resource_closers)
+    response._resource_closers.append(passage.end)
     return response
 
 
