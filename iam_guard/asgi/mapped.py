@@ -19,7 +19,7 @@ from copy import copy
 from typing import Any, Final, NamedTuple
 
 from iam_guard.asgi.body import Receive
-from iam_guard.asgi.routes import handlers_of, host_of, is_mount_of_routes, methods_of, routes_of
+from iam_guard.asgi.routes import ROW, handlers_of, host_of, is_mount_of_routes, methods_of, routes_of
 from iam_guard.enforcement.context import current_call
 from iam_guard.enforcement.endpoints import own_mark
 from iam_guard.enforcement.requirement import MARK, Requirement
@@ -134,6 +134,7 @@ class _Row:
             return
         if isinstance(row.mark, Requirement):
             current_call().scope = scope
+            scope[ROW] = row
             await row.enforce_async({})
         else:
             current_call().is_public = True

@@ -274,5 +274,6 @@ class _Watched:
             if self.is_passed_on and mark_of(self._scope.get("endpoint"), None) != OWN_GUARD:
                 raise UndecidedEndpoint("a request for an application with a guard of its own was answered by another")
             return
-        endpoint = UNTOLD if self.call.decisions else answering(self._scope) or UNTOLD
+        is_told = bool(self.call.decisions) and self.call.refused_by is None
+        endpoint = UNTOLD if is_told else answering(self._scope) or UNTOLD
         check_answer(self.call, message.get("status", 0), endpoint, self._scope.get("method"))

@@ -21,6 +21,8 @@ _METHODS = ("get", "head", "post", "put", "patch", "delete", "options", "query")
 
 HIDDEN: Final = object()
 """Stands for an endpoint that nobody but the router can tell."""
+ROW: Final = "iam_guard.row"
+"""Where a scope has the row of a route map that guards its route."""
 
 
 def inventory(app: Any) -> list[Endpoint]:
@@ -103,14 +105,17 @@ def is_router(endpoint: Any) -> bool:
 def answering(scope: Mapping[str, Any]) -> Any:
     """Give what answers a call after its routing: a marked endpoint, or what stands in for it; None without one.
 
-    Litestar names a handler and no endpoint. A dependency of FastAPI and a guard of Litestar that decide stand in for
-    an endpoint that is not marked itself.
+    Litestar names a handler and no endpoint. What decides before an endpoint that is not marked itself stands in for
+    it: a row of a route map, a dependency of FastAPI, a guard of Litestar.
     """
     endpoint = scope.get("endpoint")
     handler = scope.get("route_handler")
     if handler is not None and is_router(endpoint):
         endpoint = getattr(handler, "fn", None)
-    if mark_of(endpoint, scope.get("method")) is not None:
+    mark = mark_of(endpoint, scope.get("method"))
+    if ROW in scope and mark in (None, PUBLIC):
+        return scope[ROW]
+    if mark is not None:
         return endpoint
     route = (scope.get("fastapi") or {}).get("effective_route_context")
     standing_in = [each for part in (handler, route, scope.get("route")) for each in _guarding(part)]

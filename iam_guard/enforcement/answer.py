@@ -25,22 +25,33 @@ _NOTHING_WANTED: Final = "iam-guard:UndecidedEndpoint"
 
 
 def check_answer(call: CurrentCall, status: int, endpoint: Any, method: str | None) -> None:
-    """Refuse an answer that nobody decided, and the 500 that a framework makes of a refusal.
+    """Refuse an answer that nobody decided or that was refused, and the 500 that a framework makes of a refusal.
 
     `endpoint` is what the router found: None where it found none, so that an error comes from before any endpoint, and
     `UNTOLD` where it may have found one.
     """
     if call.refusal is not None and status == HTTPStatus.INTERNAL_SERVER_ERROR:
         raise call.refusal
+    mark = None if endpoint is UNTOLD else mark_of(endpoint, method)
+    if status < HTTPStatus.MULTIPLE_CHOICES and _is_refused(call, mark):
+        raise call.refusal or UndecidedEndpoint(f"the endpoint `{name_of(endpoint)}` was not allowed, and answered")
     if call.decisions or call.is_public:
         return
-    mark = None if endpoint is UNTOLD else mark_of(endpoint, method)
     if mark == PUBLIC or status == _WRONG_METHOD or (status in _ROUTER_ANSWERS and endpoint in (None, UNTOLD)):
         return
     if status >= HTTPStatus.BAD_REQUEST and (mark is not None or endpoint is None):
         return  # the framework refused, a bad parameter say, before the guarded handler could ask
     who = "something" if endpoint in (None, UNTOLD) else f"the endpoint `{name_of(endpoint)}`"
     raise UndecidedEndpoint(f"{who} answered without a decision and is not public")
+
+
+def _is_refused(call: CurrentCall, mark: Any) -> bool:
+    """Tell whether what guards an endpoint has refused the call, so that another answers: something around it that has
+    swallowed the refusal, and gives what it has kept for when all is not well.
+    """
+    if call.refused_by is None or mark in (None, PUBLIC) or call.is_public:
+        return False
+    return call.refused_by is mark or not any(each.allowed for each in call.decisions)
 
 
 def note_failure(call: CurrentCall, error: IamGuardError, log: logging.Logger, *, is_body: bool = False) -> None:

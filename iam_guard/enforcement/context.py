@@ -39,6 +39,8 @@ class CurrentCall:
     decisions: list[Decision] = field(default_factory=list)
     wanted: str | None = None
     """The action that a decorator is about to ask for; tells what was wanted when no decision could be made."""
+    refused_by: object = field(default=None, repr=False)
+    """The requirement that has not let the caller through, with nothing allowed since."""
     has_unsigned_payload: bool = False
     """Whether the caller's signature leaves the body out, and no requirement has taken such a call yet."""
     is_public: bool = False
@@ -62,6 +64,13 @@ class CurrentCall:
         if self.has_unsigned_payload and not is_taken:
             raise IncompleteSignature("unsigned payloads are not accepted here", place="x-amz-content-sha256")
         self.has_unsigned_payload = False
+
+    def decided(self, decision: Decision) -> Decision:
+        """Take a decision of this call, and give it back."""
+        self.decisions.append(decision)
+        if decision.allowed:
+            self.refused_by = None
+        return decision
 
     def matched(self, endpoint: object, parameters: Mapping[str, Any]) -> None:
         """Take what the framework's router found, None for nothing; for frameworks that do not fill an ASGI scope."""

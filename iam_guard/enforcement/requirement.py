@@ -140,6 +140,8 @@ class BoundRequirement:
 
     def _begin(self, call: CurrentCall, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Mapping[str, Any]:
         call.wanted = self._requirement.action
+        if not any(each.allowed and each.request.action == call.wanted for each in call.decisions):
+            call.refused_by = self._requirement  # until it allows; a handler that has run may call itself
         if call.has_unsigned_payload:
             call.take_payload(is_taken=self._requirement.unsigned_payload)
         arguments = self._arguments(args, kwargs)
@@ -252,14 +254,11 @@ async def _decide_async(call: CurrentCall, action: str, resource: str | Resource
     decision = call.guard.decide_at_hand(call.caller, action, resource, context, call=call.facts)
     if decision is None:
         return await anyio.to_thread.run_sync(_decide, call, action, resource, context)
-    call.decisions.append(decision)
-    return decision
+    return call.decided(decision)
 
 
 def _decide(call: CurrentCall, action: str, resource: str | Resource, context: Keys | None) -> Decision:
-    decision = call.guard.decide(call.caller, action, resource, context, call=call.facts)
-    call.decisions.append(decision)
-    return decision
+    return call.decided(call.guard.decide(call.caller, action, resource, context, call=call.facts))
 
 
 class _Wants(NamedTuple):

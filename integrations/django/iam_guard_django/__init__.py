@@ -143,7 +143,7 @@ class GuardMiddleware:
     def _answering(self, request: HttpRequest, call: CurrentCall, response: HttpResponse) -> Any:
         """Give what answered a request that Django has matched; what a permission has asked for stands in for it."""
         match = request.resolver_match
-        if call.decisions:
+        if call.decisions and call.refused_by is None:
             return match.func
         found = call.scope.get(ASKED)
         if found is None:

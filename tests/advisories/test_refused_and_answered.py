@@ -1,0 +1,232 @@
+"""Advisory: who was refused got an answer that something around the handler had kept.
+
+Caches and circuit breakers that answer with the last good answer when all is not well take a refusal for an error. A
+refusal is a decision, so that answer was let out: to every caller, and to strangers. What a guarded endpoint has
+refused is not answered with success now, whoever answers.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Route, WebSocketRoute
+from starlette.testclient import TestClient
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from iam_guard import AccessDenied, Guard, GuardMiddleware, Resource, RouteMap, Service, public
+from tests.conftest import ADA, RITA, Sign
+from tests.integrations.contract import needed
+
+docs = Service("docs")
+requires = docs.requires("PutDocument", resource="document/{document_id}")
+
+
+async def put(request: Request) -> Response:
+    return PlainTextResponse(f"document {request.path_params['document_id']}")
+
+
+guarded = requires(put)
+
+
+def kept_for_bad_times(handler: Callable[[Request], Any]) -> Callable[[Request], Any]:
+    kept: dict[str, Response] = {}
+
+    @functools.wraps(handler)
+    async def answer(request: Request) -> Response:
+        try:
+            kept[request.url.path] = await handler(request)
+        except Exception:  # noqa: BLE001  as such wrappers do
+            return kept[request.url.path]
+        return kept[request.url.path]
+
+    return answer
+
+
+class KeepsForBadTimes(BaseHTTPMiddleware):
+    kept: bytes = b""
+
+    async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
+        try:
+            response = await call_next(request)
+        except Exception:  # noqa: BLE001  the same
+            return PlainTextResponse(self.kept)
+        self.kept = b"".join([part async for part in response.body_iterator])  # type: ignore[attr-defined]
+        return PlainTextResponse(self.kept)
+
+
+def mapped() -> RouteMap:
+    routes = RouteMap(services=[docs])
+    routes.requires("GET", "/{document_id}", "docs:PutDocument", resource="document/{document_id}")
+    return routes
+
+
+def client_of(guard: Guard, app: Any, routes: RouteMap | None = None) -> TestClient:
+    return TestClient(GuardMiddleware(app, guard=guard, routes=routes), raise_server_exceptions=False)
+
+
+@pytest.mark.parametrize("around", ["a wrapper", "a middleware", "a middleware, and a map", "a wrapper, and a guard"])
+def test_what_was_kept_is_for_those_who_may_have_it(guard: Guard, sign: Sign, around: str) -> None:
+    """Ada may; Rita and strangers may not."""
+
+    @docs.requires("GetService")
+    async def allowed_before(request: Request) -> Response:
+        response: Response = await inside(request)
+        return response
+
+    inside = kept_for_bad_times(guarded)
+    allowed_before = functools.update_wrapper(allowed_before, inside)  # the mark is that of the last word
+    handler: Any = {
+        "a wrapper": inside,
+        "a middleware": guarded,
+        "a middleware, and a map": put,
+        "a wrapper, and a guard": allowed_before,
+    }[around]
+    middleware = [Middleware(KeepsForBadTimes)] if "middleware" in around else []
+    app = Starlette(routes=[Route("/{document_id}", handler)], middleware=middleware)
+    client = client_of(guard, app, mapped() if "map" in around else None)
+    for _ in range(2):
+        assert client.get("/7", headers=sign(ADA, "GET", "/7")).text == "document 7"
+        refused = client.get("/7", headers=sign(RITA, "GET", "/7"))
+        assert (refused.status_code, refused.json()["code"]) == (403, "AccessDenied")
+        assert client.get("/7").status_code == 401
+
+
+def test_the_same_where_nobody_could_decide(guard: Guard, sign: Sign) -> None:
+    """What a loader raises is no decision either; something else was allowed before."""
+    fails: list[bool] = []
+
+    async def load(document_id: str) -> str:
+        if fails:
+            raise ConnectionError("the database is away")
+        return f"arn:aws:docs:us-east-1:111122223333:document/{document_id}"
+
+    handler = kept_for_bad_times(docs.requires("GetDocument", resource=load)(put))
+
+    @functools.wraps(handler)
+    async def asked(request: Request) -> Response:
+        docs.authorize("GetService")
+        response: Response = await handler(request)
+        return response
+
+    client = client_of(guard, Starlette(routes=[Route("/{document_id}", asked)]))
+    assert client.get("/7", headers=sign(RITA, "GET", "/7")).status_code == 200
+    fails.append(True)
+    assert client.get("/7", headers=sign(RITA, "GET", "/7")).status_code == 500
+
+
+def test_a_websocket_is_not_accepted_after_its_refusal(guard: Guard, sign: Sign) -> None:
+    @requires
+    async def watch(websocket: WebSocket) -> None:
+        await websocket.accept()
+
+    @functools.wraps(watch)
+    async def all_the_same(websocket: WebSocket) -> None:
+        try:
+            await watch(websocket)
+        except AccessDenied:
+            await websocket.accept()
+            await websocket.send_text("for nobody's eyes")
+
+    client = client_of(guard, Starlette(routes=[WebSocketRoute("/{document_id}", all_the_same)]))
+    by = sign(RITA, "GET", "/7")
+    with (
+        pytest.raises((WebSocketDisconnect, Exception)) as ended,
+        client.websocket_connect("/7", headers=by) as it,
+    ):
+        it.receive_text()
+    assert "eyes" not in str(ended.value)
+
+
+def test_a_flask_view_is_no_exception(guard: Guard, sign: Sign) -> None:
+    needed("flask")
+    from flask import Flask
+    from iam_guard_flask import IamGuard
+
+    app = Flask("f", static_folder=None)
+
+    @docs.requires("PutDocument", resource="document/{document_id}")
+    def view(document_id: str) -> str:
+        return f"document {document_id}"
+
+    @functools.wraps(view)
+    def all_the_same(document_id: str) -> str:
+        try:
+            return view(document_id)
+        except AccessDenied:
+            return "document 7, as it was"
+
+    app.add_url_rule("/<document_id>", view_func=all_the_same)
+    IamGuard(app, guard=guard)
+    client = app.test_client()
+    assert client.get("/7", headers=sign(ADA, "GET", "/7"), base_url="http://testserver").text == "document 7"
+    assert client.get("/7", headers=sign(RITA, "GET", "/7"), base_url="http://testserver").status_code == 403
+
+
+# --- what goes on as before ---
+
+
+async def signs_in(request: Request, error: Exception) -> Response:
+    return RedirectResponse("/sign-in", 302)
+
+
+async def explains(request: Request, error: Exception) -> Response:
+    return PlainTextResponse("ask your administrator", 403)
+
+
+@pytest.mark.parametrize(("page", "status"), [(signs_in, 302), (explains, 403)])
+def test_an_application_may_have_its_own_page_for_refusals(guard: Guard, sign: Sign, page: Any, status: int) -> None:
+    app = Starlette(routes=[Route("/{document_id}", guarded)], exception_handlers={AccessDenied: page})
+    answer = client_of(guard, app).get("/7", headers=sign(RITA, "GET", "/7"), follow_redirects=False)
+    assert answer.status_code == status
+
+
+@pytest.mark.parametrize("mark", ["public", "allowed", "by hand", "another way"])
+def test_a_handler_may_do_with_less(guard: Guard, sign: Sign, mark: str) -> None:
+    """One that has been let in, or decides by itself, asks for a part of its answer and is refused that."""
+
+    async def page(request: Request) -> Response:
+        try:
+            return await guarded(request)
+        except AccessDenied:
+            if mark == "another way":
+                docs.authorize("GetDocument", "arn:aws:docs:us-east-1:111122223333:document/7")
+            return PlainTextResponse("without")
+
+    guards: dict[str, Callable[[Any], Any]] = {
+        "public": public,
+        "allowed": docs.requires("GetDocument"),
+        "by hand": lambda handler: handler,
+        "another way": functools.partial(functools.update_wrapper, wrapped=guarded),
+    }
+    app = Starlette(routes=[Route("/{document_id}", guards[mark](page))])
+    client = TestClient(GuardMiddleware(app, guard=guard, check_routes=False))
+    assert client.get("/7", headers=sign(RITA, "GET", "/7")).text == "without"
+
+
+def test_a_handler_that_calls_itself_may_do_with_less(guard: Guard, sign: Sign) -> None:
+    """A folder shows those of its folders that its reader may see."""
+    owners = {"root": "111122223333", "mine": "111122223333", "theirs": "444455556666"}
+
+    async def load(name: str) -> Resource:
+        return Resource(f"arn:aws:docs:us-east-1:{owners[name]}:folder/{name}", owners[name])
+
+    @docs.requires("GetFolder", resource=load)
+    async def folder(request: Request, name: str = "root") -> Response:
+        shown = [name]
+        for inner in ("mine", "theirs") if name == "root" else ():
+            try:
+                shown.append(bytes((await folder(request, inner)).body).decode())
+            except AccessDenied:
+                continue
+        return PlainTextResponse(" ".join(shown))
+
+    app = Starlette(routes=[Route("/folders", folder)])
+    assert client_of(guard, app).get("/folders", headers=sign(RITA, "GET", "/folders")).text == "root mine"
