@@ -8,7 +8,7 @@ fields.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import Enum
 
 from iam_guard.errors import ConfigurationError, InvalidInput
@@ -20,8 +20,17 @@ _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def text_of(value: object) -> str:
-    """Give a parameter's value as it stands in an ARN; of a member of an enumeration that is what it stands for."""
-    return str(value.value) if isinstance(value, Enum) else str(value)
+    """Give a parameter's value as it stands in an ARN; of a member of an enumeration that is what it stands for.
+
+    Raises `InvalidInput` for no value and for several (a list where a text was expected, say): they name no resource.
+    """
+    if type(value) is str:
+        return value
+    one = value.value if isinstance(value, Enum) else value
+    if one is None or (isinstance(one, Collection) and not isinstance(one, str)):
+        message = f"expected one value for a part of the resource's ARN, got `{type(one).__name__}`"
+        raise InvalidInput(message, place="resource")
+    return str(one)
 
 
 class ResourceTemplate:
@@ -45,7 +54,7 @@ class ResourceTemplate:
         *self._fields, self._rest = (tuple(_PARAMETER.split(field)) for field in fields)  # text, name, text, name, …
 
     def fill(self, parameters: Mapping[str, object], principal: Principal, settings: Settings) -> str:
-        """Give the ARN; raise `ConfigurationError` for a missing parameter, `InvalidInput` for one with a colon."""
+        """Give the ARN; raise `ConfigurationError` for a missing parameter, `InvalidInput` for an unfit one."""
         own = {"partition": settings.partition, "region": settings.region, "account": principal.account or ""}
         # What a short template leaves out is never the caller's to choose, whatever the route's parameters are called.
         before = own if self._is_short else parameters

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from ipaddress import IPv4Network
 
 import pytest
 from hypothesis import given
@@ -21,6 +22,10 @@ class Color(str, Enum):  # noqa: UP042  as most people still write it
     RED = "red"
 
 
+class Several(Enum):
+    ONE = ("7", "8")
+
+
 @pytest.mark.parametrize(
     ("text", "parameters", "arn"),
     [
@@ -37,12 +42,20 @@ class Color(str, Enum):  # noqa: UP042  as most people still write it
             {"tenant": "9", "id": "7"},
             "arn:aws:docs:us-east-1:9:document/7",
         ),
+        ("net/{net}", {"net": IPv4Network("10.0.0.0/8")}, "arn:aws:docs:us-east-1:111122223333:net/10.0.0.0/8"),
         ("document/{account}", {"account": "mine"}, "arn:aws:docs:us-east-1:111122223333:document/mine"),
     ],
 )
 def test_gives_the_arn_of_what_the_handler_uses(text: str, parameters: dict[str, object], arn: str) -> None:
     """A short template is a resource of the caller's account; values are put in as they are."""
     assert ResourceTemplate(text, service="docs").fill(parameters, ADA, SETTINGS) == arn
+
+
+@pytest.mark.parametrize("value", [None, [], ["7"], {"7": 1}, {"7"}, ("7",), b"7", Several.ONE])
+def test_refuses_what_is_not_one_value(value: object) -> None:
+    """Python has a text for each of them, which names nothing."""
+    with pytest.raises(InvalidInput, match="expected one value"):
+        ResourceTemplate("document/{id}", service="docs").fill({"id": value}, ADA, SETTINGS)
 
 
 @pytest.mark.parametrize(
