@@ -25,6 +25,8 @@ from iam_guard.settings import Settings
 
 MOST_QUESTIONS: Final = 100
 ASK: Final = "iam-guard:AskPermissions"
+_HALF = re.compile("[\ud800-\udfff]")
+"""Half a character, which JSON may have and no answer can."""
 _PARAMETER = re.compile(r"\{[^{}]*\}")
 
 
@@ -55,8 +57,8 @@ class PermissionQuestions:
         asked = [self._question(each, caller, settings) for each in _list_of(document, "questions")]
         for resource in _list_of(document, "resources"):
             asked += self._about(_text(resource, "resources"), caller, settings)
-        if len(asked) > MOST_QUESTIONS:
-            raise InvalidInput(f"expected at most {MOST_QUESTIONS} questions, got {len(asked)}", place="body")
+            if len(asked) > MOST_QUESTIONS:  # at once: each resource is compared with every action
+                raise InvalidInput(f"expected at most {MOST_QUESTIONS} questions, got more", place="body")
         return asked
 
     def _question(self, given: Any, caller: Principal, settings: Settings) -> AskedPermission:
@@ -110,7 +112,7 @@ def _list_of(document: Mapping[str, Any], name: str) -> list[Any]:
 
 
 def _text(value: Any, place: str) -> str:
-    if not isinstance(value, str) or not value or len(value) > 2048:
+    if not isinstance(value, str) or not value or len(value) > 2048 or _HALF.search(value):
         raise InvalidInput("expected a text of 1 to 2048 characters", place=place)
     return value
 

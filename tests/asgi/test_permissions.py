@@ -22,6 +22,7 @@ from iam_guard import Guard, GuardMiddleware, Principal, Resource, Service, open
 from iam_guard.audit.export.ocsf import ocsf_event
 from iam_guard.audit.export.otel_event import log_record
 from iam_guard.audit.reader import read
+from iam_guard.enforcement import permissions
 from iam_guard.enforcement.permissions import MOST_QUESTIONS, PermissionQuestions
 from iam_guard.errors import InvalidInput
 from iam_guard.settings import Settings
@@ -155,6 +156,7 @@ def test_nothing_is_read_of_the_body_of_a_stranger(guard: Guard) -> None:
         ({"questions": [{"action": 7}]}, "expected a text"),
         ({"questions": [{"action": "docs:GetDocument", "resource": "x" * 3000}]}, "expected a text"),
         ({"resources": ["folder/7"]}, "no action is declared for `folder/7`"),
+        ({"questions": [{"action": "docs:GetDocument", "resource": "document/\ud83d"}]}, "a text"),
         ({"resources": ["document/7"] * MOST_QUESTIONS}, f"at most {MOST_QUESTIONS} questions"),
         ({"resources": ["document/7"] * (MOST_QUESTIONS + 1)}, f"a list of at most {MOST_QUESTIONS}"),
         (b'"' + b"x" * 300_000 + b'"', "bytes"),
@@ -164,6 +166,19 @@ def test_what_cannot_be_asked_is_said(ask: Ask, document: Any, said: str) -> Non
     answer = ask(document)
     assert answer.status_code == 400, answer.text
     assert said in answer.json()["detail"]
+
+
+def test_what_is_too_much_costs_no_more_than_what_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is refused on the event loop, so before every resource was compared with every action."""
+    compared: list[str] = []
+    monkeypatch.setattr(permissions, "_is_like", lambda arn, *_: compared.append(arn) is None)
+    many = Service("many")
+    for number in range(60):
+        many.requirement(f"Do{number}", resource=f"thing/{number}/{{name}}")
+    ada, document = Principal.from_arn(f"arn:aws:iam::{ACME}:user/ada"), {"resources": ["thing/1/x"] * MOST_QUESTIONS}
+    with pytest.raises(InvalidInput, match="at most"):
+        PermissionQuestions([many]).read(document, ada, Settings())
+    assert len(compared) == 120
 
 
 def test_wildcard_in_a_resource_is_a_character(ask: Ask) -> None:
