@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from tests.integrations.contract import needed
 
 needed("django", "iam_guard_django")
 
+from django.conf.urls.i18n import i18n_patterns  # noqa: E402
 from django.core.checks import run_checks  # noqa: E402
 from django.http import FileResponse, HttpRequest, HttpResponse, StreamingHttpResponse  # noqa: E402
 from django.test import AsyncClient, Client, RequestFactory  # noqa: E402
@@ -33,7 +35,7 @@ from iam_guard.errors import ConfigurationError  # noqa: E402
 from tests.asgi.test_streamed import CONTENT, UNSIGNED_TRAILER, chunked, headers_of  # noqa: E402
 from tests.conftest import ADA, RITA, SEED, Sign  # noqa: E402
 from tests.integrations.application import SECRET, docs, received  # noqa: E402
-from tests.integrations.django_project import DOCUMENT, USUAL, project  # noqa: E402
+from tests.integrations.django_project import DOCUMENT, GUARDED, USUAL, project  # noqa: E402
 
 CSRF = "django.middleware.csrf.CsrfViewMiddleware"
 
@@ -259,6 +261,19 @@ def test_a_method_that_nobody_guards_answers_nothing(sign: Sign) -> None:
 def test_a_missing_slash_is_djangos_to_answer(sign: Sign) -> None:
     """A redirect gives nothing away."""
     assert Client().get("/slashed/7", headers=sign(RITA, "GET", "/slashed/7")).status_code == 301
+
+
+def test_the_redirect_to_a_language_stands_outside(guard: Guard, sign: Sign) -> None:
+    """`LocaleMiddleware` makes it of a 404; inside it would be an answer that nobody decided."""
+    module: Any = ModuleType("spoken")
+    module.urlpatterns = i18n_patterns(path("spoken/<document_id>", named))
+    locale = "django.middleware.locale.LocaleMiddleware"
+    with project(guard, ROOT_URLCONF=module, MIDDLEWARE=[locale, *GUARDED, *USUAL], USE_I18N=True):
+        client = Client(raise_request_exception=False)
+        answer = client.get("/spoken/7")
+        assert (answer.status_code, answer.headers["location"]) == (302, "/en/spoken/7")
+        assert client.get("/en/spoken/7").status_code == 401
+        assert client.get("/en/spoken/7", headers=sign(RITA, "GET", "/en/spoken/7")).content == b"rita"
 
 
 # --- CSRF ---
