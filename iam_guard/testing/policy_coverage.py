@@ -111,7 +111,7 @@ class PolicyCoverage:
     def of_all_seen(self) -> list[FileCoverage]:
         """Tell how the policies that decisions were made with were tested."""
         seen = sorted(self.seen.values(), key=lambda each: (sorted(each.names), each.text))
-        return self.of_files(policy_text(each.text, _name(each), each.type) for each in seen)
+        return [_of_seen(each) for each in seen]
 
     # --- from one process to another -----------------------------------------------------------------------------
 
@@ -177,6 +177,12 @@ def _elements(statement: Statement) -> Iterator[tuple[str, bool]]:
     for name, entries in (("NotAction", statement.not_actions), ("NotResource", statement.not_resources)):
         if entries is not None:
             yield name, bool(entries)
+
+
+def _of_seen(seen: SeenPolicy) -> FileCoverage:
+    """Tell of a policy by its own text, whose digest is another one where a mapping was written out in normal form."""
+    file = policy_text(seen.text, _name(seen), seen.type)
+    return _of_file(file, {each.document.digest: seen for each in file.policies})
 
 
 def _of_file(file: PolicyFile, seen: Mapping[str, SeenPolicy]) -> FileCoverage:

@@ -119,6 +119,18 @@ def test_a_policy_without_a_text_is_shown_as_one() -> None:
     assert file.file.text.count("\n") > 10
 
 
+def test_a_mapping_that_is_not_in_normal_form_is_covered_like_a_text() -> None:
+    """Lists of one, everybody as a kind of principal: what was seen of it counts, though its text is written anew."""
+    statement = {"Effect": "Allow", "Action": ["docs:Get*"], "Resource": ["*"]}
+    shared = {**statement, "Principal": {"AWS": "*"}, "Condition": {"StringEquals": {"docs:Kind": ["report"]}}}
+    coverage = PolicyCoverage()
+    with watching_evaluations(coverage.note):
+        policies = compile_policies(identity=[{"Statement": [statement]}], resource={"Statement": shared})
+        for request in (REPORT, (REPORT[0], SECRET[1], {}), ("docs:Put", *REPORT[1:])):
+            policies.decide(AccessRequest(ANN, *request))
+    assert [percent([each]) for each in coverage.of_all_seen()] == [100, 100]
+
+
 # --- laws --------------------------------------------------------------------------------------------------------
 
 
