@@ -349,17 +349,17 @@ def test_test_counts(run: Run, tmp_path: Path, name: str) -> None:
     """Failures first, each with its place; exit code 1 when there are any."""
     refused = {"id": "refused", "expected": "error"}
     cases = [case("good", "Allowed"), case("bad", "ImplicitlyDenied"), case("none"), refused]
-    (tmp_path / name).write_text(lines(*cases) if name.endswith("jsonl") else json.dumps(cases))
+    dash = "" if name.endswith("jsonl") else "- "
+    (tmp_path / name).write_text("".join(dash + lines(each) for each in cases))
     told = run("test", name)
     assert told.exit_code == 1
-    mark = ":" if name.endswith("jsonl") else "#"
     assert told.output.splitlines() == [
-        f"{name}{mark}2: bad: expected ImplicitlyDenied, got Allowed",
-        f"{name}{mark}3: none: expected None, got Allowed",
+        f"{name}:2: bad: expected ImplicitlyDenied, got Allowed",
+        f"{name}:3: none: expected None, got Allowed",
         "2 passed, 2 failed",
     ]
     as_json = [json.loads(line) for line in run("test", name, "--json").output.splitlines()]
-    assert as_json[0] == {"place": f"{name}{mark}2", "id": "bad", "outcome": "Allowed", "expected": "ImplicitlyDenied"}
+    assert as_json[0] == {"place": f"{name}:2", "id": "bad", "outcome": "Allowed", "expected": "ImplicitlyDenied"}
     assert as_json[-1] == {"passed": 2, "failed": 2}
 
 

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from iam_guard.errors import InvalidInput
-from iam_guard.testing.case_files import MAX_VALUES, entries_of_file, entries_of_lines
+from iam_guard.testing.case_files import MAX_VALUES, _Loader, entries_of_file, entries_of_lines, entries_of_text
 from iam_guard.testing.case_json import CaseEntry, Unreadable
 
 
@@ -58,8 +59,8 @@ def test_yaml_is_known_by_its_name(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.write_text("- {id: a}\n- {id: b}\n")
     assert list(entries_of_file(path)) == [
-        CaseEntry(f"{path}#1", {"id": "a"}),
-        CaseEntry(f"{path}#2", {"id": "b"}),
+        CaseEntry(f"{path}:1", {"id": "a"}),
+        CaseEntry(f"{path}:2", {"id": "b"}),
     ]
 
 
@@ -106,7 +107,8 @@ def test_yaml_may_share_parts(tmp_path: Path) -> None:
         pytest.param("- {a: [\n", "", id="not closed"),
         pytest.param("- !!python/object/apply:os.system [exit]\n", "expected no YAML tag", id="tag"),
         pytest.param("- ? [a]\n  : b\n", "unhashable", id="key that is no scalar"),
-        pytest.param(b"- \xff\n", "", id="not UTF-8"),
+        pytest.param(b"- \xff\n", "UTF-8", id="not UTF-8"),
+        pytest.param("- \x07\n", "not allowed", id="control character"),
         pytest.param("- " + "[" * 3000 + "]" * 3000, "", id="deep"),
         pytest.param("- " + "9" * 5000, "", id="many digits"),
         pytest.param("- !!bool perhaps\n", "expected no YAML tag", id="tag that does not fit"),
@@ -136,6 +138,22 @@ def test_aliases_do_not_make_much_out_of_little(tmp_path: Path, lines: list[str]
 def test_bad_yaml_is_told_with_its_line(tmp_path: Path) -> None:
     path = yaml_file(tmp_path, "- id: a\n- id: b\n  id: c\n")
     assert problem(path).place == f"{path}:3"
+    assert problem(yaml_file(tmp_path, b"- id: a\n- id: \xff\n")).place == f"{path}:2"
+
+
+@pytest.mark.parametrize("name", ["cases.yaml", "cases.jsonl"])
+def test_a_byte_order_mark_is_no_part_of_a_file(tmp_path: Path, name: str) -> None:
+    """Editors and shells of Windows write one."""
+    path = tmp_path / name
+    path.write_text("{0}\n{0}\n".format('- {"id": "a"}' if name.endswith("yaml") else '{"id": "a"}'), "utf-8-sig")
+    assert [each.given for each in entries_of_file(path) if isinstance(each, CaseEntry)] == [{"id": "a"}] * 2
+    for text in ('\ufeff{"id": "a"}', '\ufeff{"id": "a"}\n{"id": "b"}'):
+        assert isinstance(entries_of_text(text, "in")[0], CaseEntry)
+
+
+def test_yaml_is_read_with_libyaml_where_it_is_there() -> None:
+    """PyYAML's own scanner takes more than a millisecond for a case, and people have thousands."""
+    assert not yaml.__with_libyaml__ or issubclass(_Loader, yaml.CSafeLoader)
 
 
 @pytest.mark.parametrize("text", ["", "id: a", "text"])
