@@ -128,6 +128,8 @@ _IN_CASE: Sequence[tuple[tuple[str, ...], PolicyType]] = (
     (("policies", "vpc_endpoint"), PolicyType.VPC_ENDPOINT),
 )
 _SEED_KEYS = frozenset({"accounts", "organization", "aws_policies"})
+_BY_SEED = {"seed", "cases"}
+"""What a file of cases has that a seed decides: they have no policies of their own."""
 
 
 def _of_tree(
@@ -154,15 +156,22 @@ def _policies(tree: FileTree, type: PolicyType | None) -> Iterator[PolicySource]
     if isinstance(root, dict) and _SEED_KEYS & root.keys():
         yield from _embedded(tree, (), _IN_SEED)
     elif isinstance(root, dict) and isinstance(root.get("policies"), dict):
-        yield from _embedded(tree, (), _IN_CASE)
+        yield from _of_case(tree, ())
     elif isinstance(root, list):
         for index, each in enumerate(root):
             if isinstance(each, dict) and "Statement" in each:
                 yield _source(tree, (index,), each, type or guessed_type(each), f"#{index + 1}")
             else:
-                yield from _embedded(tree, (index,), _IN_CASE)
-    else:
+                yield from _of_case(tree, (index,))
+    elif not isinstance(root, dict) or root.keys() != _BY_SEED:
         yield _source(tree, (), root, type or guessed_type(root), "")
+
+
+def _of_case(tree: FileTree, path: Steps) -> Iterator[PolicySource]:
+    """Give the policies of a case, but for one that is there to be refused."""
+    case = _at(tree.json.root, path)
+    if not isinstance(case, dict) or case.get("expected") != "error":
+        yield from _embedded(tree, path, _IN_CASE)
 
 
 def _embedded(

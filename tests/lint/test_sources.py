@@ -116,6 +116,15 @@ def test_cases_are_read_as_yaml_and_as_lines() -> None:
     assert len(linted(f"[{one}, {one}]")) == 2
 
 
+def test_what_a_file_of_policy_tests_has_beside_policies_is_no_fault() -> None:
+    """Cases that a seed decides have none of their own; one that must be refused has them wrong on purpose."""
+    by_seed = "seed: iam.yaml\ncases:\n  - {id: a, request: {action: iam:Gt}, expected: Allowed}\n"
+    assert linted(by_seed, "x.yaml") == []
+    wrong = '{"id": "a", "policies": {"identity": [{"Version": "1"}]}, "expected": "error"}'
+    assert linted(wrong) == linted(f"[{wrong}]") == []
+    assert linted(wrong.replace("error", "Allowed")) != []
+
+
 @pytest.mark.parametrize(
     ("text", "name", "line"),
     [
