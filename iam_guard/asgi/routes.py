@@ -15,7 +15,6 @@ from typing import Any, Final
 from iam_guard.enforcement.endpoints import Endpoint, endpoint_row, mark_of, name_of, own_mark
 from iam_guard.enforcement.requirement import OWN_GUARD, PUBLIC
 from iam_guard.enforcement.route_map import BY_MAP, RouteMap
-from iam_guard.model.catalogue import Catalogue
 
 _METHODS = ("get", "head", "post", "put", "patch", "delete", "options", "query")
 
@@ -37,13 +36,6 @@ def unguarded(app: Any, routes: RouteMap | None = None) -> list[Endpoint]:
     """
     endpoints = inventory(app) if routes is None else routes.joined(inventory(app))
     return [endpoint for endpoint in endpoints if not endpoint.is_guarded]
-
-
-def catalogues_of(app: Any) -> list[Catalogue]:
-    """List the catalogues that what guards an application's endpoints was declared in, each once."""
-    requirements = (requirement for endpoint in inventory(app) for requirement in endpoint.requirements)
-    found = [each.catalogue for each in requirements if each.catalogue is not None]
-    return list({id(each): each for each in found}.values())
 
 
 def guards_itself(app: Any) -> bool:

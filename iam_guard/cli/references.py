@@ -2,7 +2,7 @@
 
 What is named may be an application, a `Guard`, a `Service`, or a list of services. Of an application count: the
 services of its routes, of the guard before it, and those that its module holds by name. Must not live here: importing
-an application (`application`), the forms of a reference (`iam_guard.reference`).
+an application (`testing/applications`), the forms of a reference (`iam_guard.reference`).
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from typing import Any
 
 import click
 
-from iam_guard.asgi.routes import catalogues_of
-from iam_guard.cli.application import load_app
+from iam_guard.enforcement.endpoints import catalogues_of
 from iam_guard.enforcement.service import Service
 from iam_guard.errors import InvalidInput
 from iam_guard.guard import Guard
@@ -24,6 +23,7 @@ from iam_guard.model.reference import ServiceReference
 from iam_guard.reference.json_form import read_references, reference_json
 from iam_guard.reference.own import own_references
 from iam_guard.reference.pages import html_page, markdown
+from iam_guard.testing.applications import endpoints_of, load_app
 
 APP = click.option("--app", metavar="MODULE:APP", help="An application, whose services are known then.")
 REFERENCE = click.option(
@@ -110,7 +110,7 @@ def _catalogues(found: Any, module: Any) -> Iterator[Catalogue]:
 
 
 def _of_application(app: Any) -> Iterator[Catalogue]:
-    yield from catalogues_of(app)
+    yield from catalogues_of(endpoints_of(app))
     for middleware in getattr(app, "user_middleware", ()):
         guard = getattr(middleware, "kwargs", {}).get("guard")
         if isinstance(guard, Guard):

@@ -49,6 +49,10 @@ class CurrentCall:
     """The latest refusal raised towards the framework, which may make a 500 of it before the middleware sees it."""
     is_over: bool = False
     """Whether its answer is out: a task that goes on after that asks in nobody's name."""
+    address: str | None = None
+    """The address of the route that was matched, as the inventory has it; None where the framework does not say so."""
+    app: object = field(default=None, repr=False)
+    """What has that route, for the inventory."""
     read_parameters: ReadParameters = field(default=path_parameters, repr=False)
     """Gives the path parameters that a guarded function does not name, as the rest of the application has them."""
 
@@ -72,10 +76,16 @@ class CurrentCall:
             self.refused_by = None
         return decision
 
-    def matched(self, endpoint: object, parameters: Mapping[str, Any]) -> None:
-        """Take what the framework's router found, None for nothing; for frameworks that do not fill an ASGI scope."""
+    def matched(
+        self, endpoint: object, parameters: Mapping[str, Any], *, address: str | None = None, app: object = None
+    ) -> None:
+        """Take what the framework's router found, None for nothing; for frameworks that do not fill an ASGI scope.
+
+        `address` is that of the endpoint in the inventory of `app`, by which a report tells one route from another.
+        """
         self.scope["endpoint"] = endpoint
         self.scope["path_params"] = parameters
+        self.address, self.app = address, app
 
 
 _current: ContextVar[CurrentCall | None] = ContextVar("iam_guard_current_call", default=None)

@@ -6,10 +6,12 @@ Must not live here: how a framework's endpoints are found (`asgi/routes`, the ad
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from iam_guard.enforcement.requirement import MARK, Requirement
+from iam_guard.model.catalogue import Catalogue
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,13 @@ def endpoint_row(path: str, methods: tuple[str, ...], name: str, *guarding: Any,
     requirements = tuple(mark for mark in marks if isinstance(mark, Requirement))
     runs = handler if handler is not None else next(iter(guarding), None)
     return Endpoint(path, methods, name, tuple(str(mark) for mark in marks), requirements, handler=runs)
+
+
+def catalogues_of(endpoints: Iterable[Endpoint]) -> list[Catalogue]:
+    """List the catalogues that what guards endpoints was declared in, each once."""
+    requirements = (requirement for endpoint in endpoints for requirement in endpoint.requirements)
+    found = [each.catalogue for each in requirements if each.catalogue is not None]
+    return list({id(each): each for each in found}.values())
 
 
 def mark_of(endpoint: Any, method: str | None) -> Any:

@@ -1,10 +1,11 @@
-"""GuardedRoute coverage: which guarded endpoints of an application were seen both to allow and to refuse.
+"""Route coverage: which guarded endpoints of an application were seen both to allow and to refuse.
 
 Endpoints come from the application's inventory; what they did, from the decisions made while it handled calls. A
 decision belongs to the endpoint that the router chose, if it is about the action that guards it: what a handler asks
-besides does not count, and a refused credential is no decision. An application that a test suite makes anew for each
-test is one application: endpoints with the same path, methods and name are the same. Must not live here: who finds
-endpoints (`asgi/routes`), who decides (`watching`).
+besides does not count, and a refused credential is no decision. An adapter says which that was; elsewhere name
+and path tell. An application that a test suite makes anew for each test is one application: endpoints with the same
+path, methods and name are the same. Must not live here: who finds
+endpoints (`applications`), who watches (`route_measuring`).
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any, NamedTuple
 
-from iam_guard.asgi.routes import inventory
+from iam_guard.asgi.routes import is_router
 from iam_guard.enforcement.context import CurrentCall
-from iam_guard.enforcement.endpoints import Endpoint
+from iam_guard.enforcement.endpoints import Endpoint, name_of
+from iam_guard.enforcement.route_map import RouteMap
 from iam_guard.model.decision import Decision
+from iam_guard.testing.applications import endpoints_of
 from iam_guard.testing.coverage_report import rounded
 from iam_guard.testing.text_table import aligned
 
@@ -30,7 +33,7 @@ _WEBSOCKET = "WEBSOCKET"
 
 
 class GuardedRoute(NamedTuple):
-    """One guarded endpoint."""
+    """One guarded endpoint. `path` is its address: behind the host where it is for one host."""
 
     path: str
     methods: tuple[str, ...]
@@ -65,26 +68,26 @@ class RouteCoverage:
         if app is not None:
             self._add(app)
 
-    def note_app(self, app: Any) -> None:
-        """Learn the routes of an application that is about to handle a call."""
+    def note_app(self, app: Any, route_map: RouteMap | None = None) -> None:
+        """Learn the routes of an application that handles a call, with those of the map that its guard has."""
         known = self._known.get(id(app))
         if not self._is_fixed and (known is None or known() is not app):
             self._known[id(app)] = _reference(app)
-            self._add(app)
+            self._add(app, route_map)
 
     def note(self, call: CurrentCall, decision: Decision) -> None:
         """Take in a decision that was made while a call was handled. One that could not be made is none."""
         if decision.error is not None or call.facts.kind == "call":
             return
         with self._lock:
-            for route in _routes_of_call(self.routes, call.scope, decision.request.action):
+            for route in _routes_of_call(self.routes, call, decision.request.action):
                 tally = self.routes[route]
                 tally.allowed |= decision.allowed
                 tally.refused |= not decision.allowed
 
-    def _add(self, app: Any) -> None:
+    def _add(self, app: Any, route_map: RouteMap | None = None) -> None:
         with self._lock:
-            for route in _guarded(inventory(app)):
+            for route in _guarded(endpoints_of(app, route_map)):
                 self.routes.setdefault(route, RouteTally())
 
     # --- from one process to another -----------------------------------------------------------------------------
@@ -110,33 +113,45 @@ def _reference(app: Any) -> Callable[[], Any]:
         return lambda: app
 
 
-def _guarded(endpoints: Iterable[Endpoint]) -> Iterable[GuardedRoute]:
-    for each in endpoints:
-        for guard in each.guards:
-            action = _ACTION.match(guard)
-            if action:
-                yield GuardedRoute(each.path, each.methods, each.name, action[1])
+def _guarded(endpoints: Iterable[Endpoint]) -> list[GuardedRoute]:
+    found = [
+        GuardedRoute(each.address, each.methods, each.name, action[1])
+        for each in endpoints
+        for guard in each.guards
+        if (action := _ACTION.match(guard))
+    ]
+    got = {(each.path, each.action) for each in found if "GET" in each.methods}
+    return [each for each in found if each.methods != ("HEAD",) or (each.path, each.action) not in got]
 
 
 def guarding_actions(app: Any) -> list[str]:
     """List the actions that guard the endpoints of an application."""
-    return sorted({each.action for each in _guarded(inventory(app))})
+    return sorted({each.action for each in _guarded(endpoints_of(app))})
 
 
 # --- whose decision it was ---------------------------------------------------------------------------------------
 
 
-def _routes_of_call(routes: Iterable[GuardedRoute], scope: Mapping[str, Any], action: str) -> list[GuardedRoute]:
+def _routes_of_call(routes: Iterable[GuardedRoute], call: CurrentCall, action: str) -> list[GuardedRoute]:
     """Find the routes that the router may have chosen: several only where they cannot be told apart."""
-    name, method = _endpoint_name(scope), _method(scope)
-    about = [each for each in routes if each.action == action and each.name in name and _takes(each, method)]
-    return [each for each in about if any(_pattern(each.path).fullmatch(path) for path in _paths(scope))]
+    method = _method(call.scope)
+    about = [each for each in routes if each.action == action and _takes(each, method)]
+    if call.address is not None:
+        chosen = [each for each in about if each.path == call.address]
+    else:
+        names, addresses = _endpoint_names(call.scope), _addresses(call.scope)
+        chosen = [each for each in about if each.name in names]
+        chosen = [each for each in chosen if any(map(_pattern(each.path).fullmatch, addresses))]
+        chosen = [each for each in chosen if not each.path.startswith("/")] or chosen  # those for the host alone
+    return [each for each in chosen if method in each.methods] or chosen  # a map may say `ANY` beside a method
 
 
-def _endpoint_name(scope: Mapping[str, Any]) -> tuple[str, ...]:
-    """Give the names that the inventory may have for the endpoint of a call."""
-    endpoint = scope.get("endpoint")
-    name = getattr(endpoint, "__qualname__", None) or type(endpoint).__name__
+def _endpoint_names(scope: Mapping[str, Any]) -> tuple[str, ...]:
+    """Give the names that the inventory may have for the endpoint of a call; Litestar names a handler."""
+    endpoint, handler = scope.get("endpoint"), scope.get("route_handler")
+    if handler is not None and is_router(endpoint):
+        endpoint = getattr(handler.fn, "func", handler.fn)
+    name = name_of(endpoint)
     if not inspect.isclass(endpoint):
         return (name,)
     method = str(scope.get("method", "")).lower()
@@ -151,10 +166,13 @@ def _takes(route: GuardedRoute, method: str) -> bool:
     return not route.methods or method in route.methods or (method == "HEAD" and "GET" in route.methods)
 
 
-def _paths(scope: Mapping[str, Any]) -> tuple[str, str]:
-    """Give the path of a call, as sent and as the application knows it behind a proxy's prefix."""
+def _addresses(scope: Mapping[str, Any]) -> list[str]:
+    """Give the path of a call, as sent and as the application knows it behind a proxy's prefix; each with its host."""
     path, prefix = str(scope.get("path", "")), str(scope.get("app_root_path", scope.get("root_path", "")))
-    return path, path[len(prefix) :] if prefix and path.startswith(prefix + "/") else path
+    paths = [path, path[len(prefix) :] if prefix and path.startswith(prefix + "/") else path]
+    sent = next((value for name, value in scope.get("headers", ()) if name == b"host"), b"")
+    host = sent.decode("latin-1").partition(":")[0]
+    return [*paths, *(f"{host}{each}" for each in paths)]
 
 
 def _pattern(template: str) -> re.Pattern[str]:

@@ -1,27 +1,35 @@
 """One measurement of route coverage, from the options that ask for it to the report, and how calls are watched.
 
-As with `watching`: the methods that decide in a call and that take one are others for as long as somebody measures, and
-the product pays nothing when nobody does. Must not live here: what is counted (`route_coverage`), pytest (`plugin`).
+As with `watching`: the methods that decide in a call, that take one and that let its answer out are others for as long
+as somebody measures, and the product pays nothing when nobody does. Of an ASGI application the routes are known before
+a call; of what frameworks with an adapter serve, when the answer leaves: only then has every one of them said what its
+router found. Must not live here: what is counted (`route_coverage`), pytest (`plugin`).
 """
 
 from __future__ import annotations
 
-import os
-import pkgutil
-import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import wraps
 from typing import Any, Self
 
 from iam_guard.asgi.middleware import GuardMiddleware
-from iam_guard.asgi.routes import inventory
 from iam_guard.enforcement.context import CurrentCall, current_call
+from iam_guard.enforcement.route_map import RouteMap
 from iam_guard.errors import ConfigurationError, InvalidInput
 from iam_guard.guard import Guard
 from iam_guard.model.decision import Decision
+from iam_guard.testing.applications import endpoints_of, load_app
 from iam_guard.testing.measuring import write_json
-from iam_guard.testing.route_coverage import RouteCoverage, route_json, route_share, route_text
+from iam_guard.testing.route_coverage import (
+    GuardedRoute,
+    RouteCoverage,
+    RouteTally,
+    route_json,
+    route_share,
+    route_text,
+)
+from iam_guard.wsgi.entrance import Passage
 
 
 class RouteMeasurement:
@@ -41,6 +49,11 @@ class RouteMeasurement:
     def __exit__(self, *_: object) -> None:
         self._leaving.close()
 
+    @property
+    def routes(self) -> Mapping[GuardedRoute, RouteTally]:
+        """What was seen of each guarded route so far."""
+        return self._coverage.routes
+
     def to_plain(self) -> Any:
         """Give what was seen, for `merge` in another process."""
         return self._coverage.to_list()
@@ -51,40 +64,32 @@ class RouteMeasurement:
 
     def share(self) -> float | None:
         """Give the percentage of routes that were tested both ways; None where there were none."""
-        return route_share(self._coverage.routes)
+        return route_share(self.routes)
 
     def text(self) -> str:
         """Give the report for a terminal."""
-        return route_text(self._coverage.routes)
+        return route_text(self.routes)
 
     def write(self, *, json_file: str | None, html_file: str | None = None) -> None:
         """Write the report that is wanted; there is none in HTML."""
         if json_file:
-            write_json(json_file, route_json(self._coverage.routes))
+            write_json(json_file, route_json(self.routes))
 
 
 def load_application(name: str) -> Any:
-    """Import `module:app`, from the current folder too; raise `InvalidInput` for what is no application with routes."""
-    module, _, attribute = name.partition(":")
-    if not module or not attribute:
-        raise InvalidInput(f"expected module:app, got `{name[:200]}`")
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    try:
-        app = pkgutil.resolve_name(name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise InvalidInput(f"expected module:app, got `{name[:200]}`: {error}") from error
-    if not inventory(app):
-        raise InvalidInput(f"`{name[:200]}` has no routes; an application is expected, not what makes one")
+    """Import `module:app`, or call it where it makes one; raise `InvalidInput` for what has no routes."""
+    app = load_app(name)
+    if not endpoints_of(app):
+        raise InvalidInput(f"`{name[:200]}` has no routes; an application is expected")
     return app
 
 
 @contextmanager
 def watching_calls(
-    note_decision: Callable[[CurrentCall, Decision], None], note_app: Callable[[Any], None]
+    note_decision: Callable[[CurrentCall, Decision], None], note_app: Callable[[Any, RouteMap | None], None]
 ) -> Iterator[None]:
     """Tell `note_decision` of every decision of a guard in a call to an application, `note_app` of the application."""
-    answer, serve = Guard._answer, GuardMiddleware.__call__
+    answer, serve, leave = Guard._answer, GuardMiddleware.__call__, Passage.leave
 
     @wraps(answer)
     def watched_answer(self: Guard, *args: Any, **kwargs: Any) -> Decision:
@@ -99,13 +104,24 @@ def watching_calls(
     @wraps(serve)
     def watched_serve(self: GuardMiddleware, scope: Any, receive: Any, send: Any) -> Awaitable[None]:
         if scope["type"] != "lifespan":  # routes may be added until then
-            note_app(scope.get("app", self.app))
+            note_app(scope.get("app", self.app), self.route_map)
         return serve(self, scope, receive, send)
+
+    @wraps(leave)
+    def watched_leave(self: Passage, status: int) -> None:
+        call = self._call
+        if call is not None and call.app is not None:
+            note_app(call.app, None)
+            for decision in call.decisions:
+                note_decision(call, decision)
+        leave(self, status)
 
     Guard._answer = watched_answer  # type: ignore[method-assign]
     GuardMiddleware.__call__ = watched_serve  # type: ignore[method-assign, assignment]
+    Passage.leave = watched_leave  # type: ignore[method-assign]
     try:
         yield
     finally:
         Guard._answer = answer  # type: ignore[method-assign]
         GuardMiddleware.__call__ = serve  # type: ignore[method-assign]
+        Passage.leave = leave  # type: ignore[method-assign]

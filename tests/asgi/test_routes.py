@@ -19,8 +19,8 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocket
 
 from iam_guard import Guard, GuardMiddleware, Service, public, requires
-from iam_guard.asgi.routes import catalogues_of, inventory, is_router, unguarded
-from iam_guard.enforcement.endpoints import Endpoint, mark_of
+from iam_guard.asgi.routes import inventory, is_router, unguarded
+from iam_guard.enforcement.endpoints import Endpoint, catalogues_of, mark_of
 
 docs = Service("docs")
 
@@ -277,7 +277,7 @@ def test_what_an_application_declares_is_gathered_by_service() -> None:
         return PlainTextResponse("sent")
 
     inside = [Route("/d/{document_id}", guarded), Route("/m", Mixed), Route("/send", send), Route("/health", health)]
-    found = catalogues_of(Starlette(routes=[Mount("/v1", routes=inside)]))
+    found = catalogues_of(inventory(Starlette(routes=[Mount("/v1", routes=inside)])))
     assert [(str(row), row.resources) for catalogue in found for row in catalogue] == [
         ("docs:GetDocument", ("document/{document_id}", "*")),  # elsewhere in this file on `*`
         ("mail:Send", ("<lambda>()",)),

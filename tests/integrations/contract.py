@@ -35,6 +35,8 @@ from websockets.sync.client import connect
 
 from iam_guard import Guard, open_guard
 from iam_guard.audit.reader import read
+from iam_guard.testing.route_coverage import route_json
+from iam_guard.testing.route_measuring import RouteMeasurement
 from tests.authn.issuer import Issuer, publishing
 from tests.integrations.application import (
     ACME,
@@ -270,6 +272,17 @@ class Contract:
             assert ran == []
         if row.told is not None:
             assert told == [row.told]
+
+    def test_route_coverage_knows_which_route_was_asked(self, caller: Caller) -> None:
+        """Allowed and refused, and none of the others that the same action guards (issue G, route coverage)."""
+        key = {"authorization": f"Bearer {api_key_of(0)}"}
+        with RouteMeasurement() as measured:
+            for path, headers in (("/documents/7", key), ("/documents/7", {}), ("/class/7", key)):
+                caller.send(Sent("GET", path, headers, b""))
+        listed = route_json(measured.routes)["routes"]
+        seen = {each["path"].split("/")[1]: (each["allowed"], each["refused"]) for each in listed if each["allowed"]}
+        assert seen == {"documents": (True, True), "class": (True, False)}
+        assert sum(each["refused"] for each in listed) == 1
 
     def test_a_missing_middleware_lets_nobody_in(self) -> None:
         """Without the guard in front a guarded handler does not run, whoever calls."""

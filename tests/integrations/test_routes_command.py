@@ -71,8 +71,12 @@ def routes(folder: Path, program: str, *options: str) -> subprocess.CompletedPro
     """List the routes of `app` in a program, which is called `routed`."""
     (folder / "routed.py").write_text(program)
     (folder / "iam.yaml").write_text("{version: 1, accounts: [{id: '111122223333'}]}")
+    return command_in(folder, "routes", "routed:app", *options)
+
+
+def command_in(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "iam_guard", "routes", "routed:app", *options],
+        [sys.executable, "-m", "iam_guard", *command],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -94,6 +98,20 @@ def test_endpoints_are_listed_and_an_open_one_fails(tmp_path: Path, package: str
     opened = routes(tmp_path, program.replace("@public\n", ""))
     assert "UNGUARDED" in opened.stdout or "neither guarded nor public" in opened.stderr
     assert opened.returncode != 0
+
+
+@pytest.mark.parametrize(
+    ("package", "program"), [("iam_guard_flask", FLASK), ("iam_guard_django", DJANGO)], ids=["Flask", "Django"]
+)
+def test_other_commands_know_the_routes_too(tmp_path: Path, package: str, program: str) -> None:
+    """Actions for a matrix, a reference and the linter, though no service has a name in the module."""
+    needed(package)
+    routes(tmp_path, f"{program}\ndel docs\n")
+    asked = "seed: iam.yaml\nprincipals: ['arn:aws:iam::111122223333:root']\n"
+    (tmp_path / "access.yaml").write_text(asked)
+    for command in (["reference", "routed:app"], ["matrix", "access.yaml", "--app", "routed:app"]):
+        told = command_in(tmp_path, *command)
+        assert "GetDocument" in told.stdout, told.stderr
 
 
 def test_what_is_no_application_is_said(tmp_path: Path) -> None:

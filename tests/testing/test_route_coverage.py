@@ -13,11 +13,11 @@ from starlette.endpoints import HTTPEndpoint
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.routing import Host, Mount, Route, Router, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from iam_guard import Guard, GuardMiddleware, Service, public
+from iam_guard import Guard, GuardMiddleware, RouteMap, Service, public
 from iam_guard.errors import InvalidInput
 from iam_guard.testing import as_principal, signed_in
 from iam_guard.testing.route_coverage import GuardedRoute, route_json, route_share, route_text
@@ -75,7 +75,7 @@ def measured() -> Iterator[RouteMeasurement]:
 
 
 def seen(measurement: RouteMeasurement) -> dict[str, str]:
-    rows = route_json(measurement._coverage.routes)["routes"]
+    rows = route_json(measurement.routes)["routes"]
     return {
         f"{','.join(each['methods'])} {each['path']}": "A" * each["allowed"] + "R" * each["refused"] for each in rows
     }
@@ -130,6 +130,41 @@ def test_an_application_behind_a_prefix_is_the_same(guard: Guard, measured: Rout
     assert seen(measured)["PUT /documents/{document_id}"] == "A"
 
 
+def test_the_routes_of_a_map_count(guard: Guard, measured: RouteMeasurement) -> None:
+    """As those of decorated handlers; a row for a method comes before one for any, and a public one is none."""
+
+    async def untouched(request: Request) -> Response:
+        return PlainTextResponse("untouched")
+
+    routes = RouteMap()
+    routes.requires("GET", "/a/{document_id}", "docs:GetDocument", resource="document/{document_id}")
+    routes.requires("ANY", "/a/{document_id}", "docs:GetDocument", resource="document/{document_id}")
+    routes.public("GET", "/b")
+    app = Starlette(
+        routes=[Route("/a/{document_id}", untouched, methods=["GET", "PUT"]), Route("/b", untouched)],
+        middleware=[Middleware(GuardMiddleware, guard=guard, routes=routes)],
+    )
+    assert TestClient(signed_in(app, ADA)).get("/a/7").status_code == 200
+    assert TestClient(app).put("/a/7").status_code == 401
+    assert seen(measured) == {"GET,HEAD /a/{document_id}": "A", "PUT /a/{document_id}": "R"}
+
+
+def test_the_same_path_at_two_hosts_is_two_routes(guard: Guard, measured: RouteMeasurement) -> None:
+    """What was tried of one says nothing of the other."""
+    inside = [Route("/documents/{document_id}", put, methods=["PUT"])]
+    app = Starlette(
+        routes=[Host("{tenant}.example.com", Router(inside)), Host("api.example.com", Router(inside)), *inside],
+        middleware=[Middleware(GuardMiddleware, guard=guard)],
+    )
+    assert TestClient(signed_in(app, ADA), base_url="http://acme.example.com").put("/documents/7").status_code == 200
+    assert TestClient(app, base_url="http://elsewhere:8000").put("/documents/7").status_code == 401
+    assert seen(measured) == {
+        "PUT {tenant}.example.com/documents/{document_id}": "A",
+        "PUT api.example.com/documents/{document_id}": "",
+        "PUT /documents/{document_id}": "R",
+    }
+
+
 def test_what_several_processes_saw_is_joined(guard: Guard, measured: RouteMeasurement) -> None:
     """Through JSON, as between the workers of pytest-xdist; a route that only one of them knows too."""
     TestClient(signed_in(made(guard), ADA)).put("/documents/7")
@@ -154,9 +189,10 @@ def test_an_application_may_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyP
         "from starlette.applications import Starlette\nfrom starlette.routing import Route\n"
         "from tests.testing.test_route_coverage import put\n"
         "app = Starlette(routes=[Route('/one', put, methods=['PUT'])])\nnone = Starlette()\n"
+        "def make(): return app\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    assert seen(RouteMeasurement("named_app:app")) == {"PUT /one": ""}
+    assert seen(RouteMeasurement("named_app:app")) == seen(RouteMeasurement("named_app:make")) == {"PUT /one": ""}
     for name in ("named_app:none", "named_app:missing", "no_such_module:app", "named_app:"):
         with pytest.raises(InvalidInput):
             RouteMeasurement(name)

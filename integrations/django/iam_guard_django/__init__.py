@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.http import HttpRequest, HttpResponse
+from django.urls import get_resolver
 
 from iam_guard import IamGuardError
 from iam_guard.enforcement.context import CurrentCall, current_call, serving
@@ -129,7 +130,8 @@ class GuardMiddleware:
         if match is None:
             call.matched(None, {})
         else:
-            call.matched(self._answering(request, call, response), match.kwargs)
+            found, resolver = self._answering(request, call, response), get_resolver(getattr(request, "urlconf", None))
+            call.matched(found, match.kwargs, address=f"/{match.route}", app=resolver)
         passage.leave(response.status_code)
         response[_REQUEST_ID] = passage.request_id
         response._resource_closers.append(passage.end)

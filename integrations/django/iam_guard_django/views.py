@@ -13,7 +13,7 @@ from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error
 from django.core.handlers.base import BaseHandler
-from django.urls import LocalePrefixPattern, URLPattern, get_resolver
+from django.urls import LocalePrefixPattern, URLPattern, URLResolver, get_resolver
 
 from iam_guard import RouteMap, public
 from iam_guard.enforcement.endpoints import Endpoint, endpoint_row, guards_of, name_of
@@ -71,14 +71,17 @@ def joined(routes: RouteMap) -> list[Endpoint]:
 def inventory_of(app: object) -> list[Endpoint] | None:
     """List the views without the map, for `iam-guard routes`.
 
-    `app` is what `get_wsgi_application` or `get_asgi_application` made; None for anything else.
+    `app` is what `get_wsgi_application` or `get_asgi_application` made, or a resolver; None for anything else.
     """
+    if isinstance(app, URLResolver):
+        return _unmapped(app.urlconf_name)
     return _unmapped() if isinstance(app, BaseHandler) else None
 
 
 def route_map_of(app: object) -> RouteMap | None:
     """Give the map of the setting, for `iam-guard routes`."""
-    return route_map(options()) if isinstance(app, BaseHandler) else None
+    is_main = isinstance(app, URLResolver) and app.urlconf_name == settings.ROOT_URLCONF
+    return route_map(options()) if is_main or isinstance(app, BaseHandler) else None
 
 
 def check_views(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:

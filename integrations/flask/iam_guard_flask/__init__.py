@@ -124,7 +124,8 @@ class IamGuard:
         parameters = request.view_args or {}
         endpoint = None if rule is None else _method_of(self.endpoint_of(app, rule, request.method), request.method)
         row = None if rule is None or endpoint is _methods_that_there_are else self._row_of(app, rule, request.method)
-        call.matched(endpoint if row is None else row.standing_for(endpoint, request.method), parameters)
+        found = endpoint if row is None else row.standing_for(endpoint, request.method)
+        call.matched(found, parameters, address=None if rule is None else _address_of(app, rule), app=app)
         if not call.has_unsigned_payload:
             g.principal = current_principal()
         if row is not None:
@@ -196,6 +197,10 @@ def _unmapped(app: Flask) -> list[Endpoint]:
 def _host_of(app: Flask, rule: Rule) -> str | None:
     """Give the host or the subdomain that a rule is for, as the application declares it; None for all the others."""
     return (rule.host if app.url_map.host_matching else rule.subdomain) or None
+
+
+def _address_of(app: Flask, rule: Rule) -> str:
+    return f"{_host_of(app, rule) or ''}{rule.rule}"
 
 
 def _endpoints(extension: IamGuard, app: Flask, rule: Rule) -> Iterator[Endpoint]:
