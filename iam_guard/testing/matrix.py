@@ -13,7 +13,6 @@ from itertools import product
 
 from iam_guard.errors import InvalidInput
 from iam_guard.evaluation.authorizer import Authorizer
-from iam_guard.evaluation.explanation import Explanation
 from iam_guard.guard import Guard
 from iam_guard.model.context import Given, Lazy
 from iam_guard.model.decision import Outcome
@@ -74,6 +73,8 @@ def access_matrix(
         raise InvalidInput("a matrix needs a principal, an action and a resource at least")
     if len(callers) * len(asked) * len(things) > MOST_CELLS:
         raise InvalidInput(f"expected at most {MOST_CELLS} cells")
+    if isinstance(decider, Guard):
+        decider.refresh()
     outcomes = {
         Cell(resource, action, caller): _outcome(decider, callers[caller], action, things[resource], context)
         for resource, action, caller in product(things, asked, callers)
@@ -106,19 +107,16 @@ def _outcome(
     resource: str,
     context: Mapping[str, Given | Lazy] | None,
 ) -> Outcome:
-    if isinstance(decider, Guard):
-        explained = decider.explain(principal, action, resource, context)
+    if isinstance(decider, Guard):  # as `decide` does, but for the note
+        decision = decider._decide(principal, action, resource, context, None, decider._store)
     else:
-        explained = decider.explain(AccessRequest(principal, action, resource, context))
-    if explained.error is not None:
-        raise InvalidInput(f"no decision could be made: {explained.error}", place=f"{principal.arn} {action}")
-    if _was_no_policy_asked(explained):
-        raise InvalidInput(explained.reasons[0], place=f"{principal.arn} {action}")
-    return explained.outcome
-
-
-def _was_no_policy_asked(explained: Explanation) -> bool:
-    return explained.outcome is Outcome.IMPLICITLY_DENIED and not explained.types
+        decision = decider.decide(AccessRequest(principal, action, resource, context))
+    if decision.error is not None:
+        raise InvalidInput(f"no decision could be made: {decision.error}", place=f"{principal.arn} {action}")
+    without_policies = [each.note for each in decision.reasons if each.policy is None and each.note is not None]
+    if not decision.allowed and without_policies:
+        raise InvalidInput(without_policies[0], place=f"{principal.arn} {action}")
+    return decision.outcome
 
 
 def changes(approved: Mapping[Cell, Outcome], now: Mapping[Cell, Outcome]) -> list[str]:
