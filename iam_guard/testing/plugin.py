@@ -189,7 +189,8 @@ class PolicyTestItem(pytest.Item):
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         if isinstance(excinfo.value, PolicyTestFailed):
             first, _, rest = str(excinfo.value).partition("\n")
-            return f"{first}\n{self._place()}\n{rest}"
+            is_short = self.config.getoption("tbstyle") == "line"
+            return f"{self._place()}: {first}" if is_short else f"{first}\n{self._place()}\n{rest}"
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, int, str]:

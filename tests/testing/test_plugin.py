@@ -191,6 +191,9 @@ def test_policy_tests_are_items_with_a_place_and_the_explanation(project: pytest
             "FAILED policies/reader.policy-test.yaml::rita writes - expected Allowed, got *",
         ]
     )
+    short = project.runpytest_inprocess("--tb=line").stdout
+    short.fnmatch_lines(["policies/reader.policy-test.yaml:7: expected Allowed, got ImplicitlyDenied"])
+    short.no_fnmatch_line("*Action `docs:Get*")
     project.runpytest_inprocess("-k", "R-1").assert_outcomes(passed=1, deselected=1)
     project.runpytest_inprocess("-k", "writes").assert_outcomes(failed=1, deselected=1)
     project.runpytest_inprocess("policies/reader.policy-test.yaml::rita reads").assert_outcomes(passed=1)
