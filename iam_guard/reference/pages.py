@@ -158,10 +158,15 @@ def _html(reference: ServiceReference) -> str:
         parts.append(f"<h2>{table.title}</h2>")
         if table.about:
             parts.append(f"<p>{_inline(table.about)}</p>")
-        head = "".join(f"<th>{_inline(each)}</th>" for each in table.head)
-        rows = "\n".join("<tr>" + "".join(f"<td>{_inline(each)}</td>" for each in row) + "</tr>" for row in table.rows)
+        head = "".join(f'<th scope="col">{_inline(each)}</th>' for each in table.head)
+        rows = "\n".join(_html_row(row) for row in table.rows)
         parts.append(f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>")
     return "\n".join(parts)
+
+
+def _html_row(row: Sequence[str]) -> str:
+    first, *others = map(_inline, row)
+    return f'<tr><th scope="row">{first}</th>' + "".join(f"<td>{each}</td>" for each in others) + "</tr>"
 
 
 def _inline(text: str) -> str:
@@ -179,8 +184,9 @@ body{color:#1c2350;background:#fff}
 nav ul{list-style:none;padding:0;display:flex;gap:1rem}
 table{border-collapse:collapse;width:100%}
 th,td{border:1px solid #c9cfe8;padding:.35rem .5rem;text-align:left;vertical-align:top}
-th{background:#eef1fb;position:sticky;top:0}
+thead th{background:#eef1fb;position:sticky;top:0}tbody th{font-weight:400}
 code{font:13px ui-monospace,monospace;overflow-wrap:anywhere}
-td:first-child code{overflow-wrap:normal}
-@media(prefers-color-scheme:dark){body{color:#dfe3f5;background:#14172b}th{background:#242a4d}th,td{border-color:#3a4170}a{color:#9db0ff}}
+tbody th code{overflow-wrap:normal}
+@media(prefers-color-scheme:dark){body{color:#dfe3f5;background:#14172b}th,td{border-color:#3a4170}}
+@media(prefers-color-scheme:dark){thead th{background:#242a4d}a{color:#9db0ff}}
 """

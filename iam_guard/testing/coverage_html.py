@@ -19,12 +19,12 @@ STYLE = """
 @media(prefers-color-scheme:dark){:root{--bad:#ff8a80;--bad-soft:#ff8a8026;--good:#7fd8a1}}
 body{font:16px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem}
 table{border-collapse:collapse}th,td{padding:.3rem .8rem;border-bottom:1px solid var(--line);text-align:right}
-th:first-child,td:first-child{text-align:left}thead th{border-bottom-width:2px}
-.source{width:100%;font:14px/1.5 ui-monospace,monospace}.source td{border:0;padding:0 .6rem;vertical-align:top}
-.source td:nth-child(1){text-align:right;color:inherit;opacity:.6;user-select:none;width:1%}
-.source td:nth-child(2){text-align:left;white-space:pre-wrap;overflow-wrap:anywhere}
-.source td:nth-child(3){text-align:left;width:34%}
-.gap td{background:var(--bad-soft)}.gap td:nth-child(3){color:var(--bad)}
+th{font-weight:inherit}th:first-child,td:first-child{text-align:left}thead th{border-bottom-width:2px;font-weight:600}
+.source{width:100%;font:14px/1.5 ui-monospace,monospace}.source :is(th,td){text-align:left}
+.source tbody tr>*{border:0;padding:0 .6rem;vertical-align:top}
+.source tbody tr>:first-child{text-align:right;opacity:.7;user-select:none;width:1%}
+.source td:nth-child(2){white-space:pre-wrap;overflow-wrap:anywhere}.source td:nth-child(3){width:34%}
+.gap :is(th,td){background:var(--bad-soft)}.gap td:nth-child(3){color:var(--bad)}
 """
 
 
@@ -46,7 +46,7 @@ def _table(files: Sequence[FileCoverage]) -> Iterator[str]:
     for number, each in enumerate(files):
         cells = (each.statements, each.missed, each.targets, each.covered, cover(percent([each])))
         numbers = "".join(f"<td>{cell}</td>" for cell in cells)
-        yield f'<tr><td><a href="#p{number}">{escape(each.file.name)}</a></td>{numbers}</tr>'
+        yield f'<tr><th scope="row"><a href="#p{number}">{escape(each.file.name)}</a></th>{numbers}</tr>'
     yield "</tbody></table>"
 
 
@@ -56,7 +56,8 @@ def _source(number: int, covered: FileCoverage) -> Iterator[str]:
         if not gap.is_implied:
             words[gap.place[0]].append(str(gap))
     yield f'<h2 id="p{number}">{escape(covered.file.name)}</h2>'
-    yield f'<table class="source"><caption>{_summary(covered)}</caption><tbody>'
+    heads = "".join(f'<th scope="col">{each}</th>' for each in ("Line", "Text", "Never"))
+    yield f'<table class="source"><caption>{_summary(covered)}</caption><thead><tr>{heads}</tr></thead><tbody>'
     lines = covered.file.text.split("\n")
     before = 0
     for line in sorted({line for policy in covered.file.policies for line in policy.lines if line <= len(lines)}):
@@ -65,7 +66,7 @@ def _source(number: int, covered: FileCoverage) -> Iterator[str]:
         before, text = line, _own(covered, line, lines[line - 1])
         gaps = "<br>".join(f"✗ {escape(each)}" for each in words[line])
         kind = ' class="gap"' if gaps else ""
-        yield f"<tr{kind}><td>{line}</td><td>{escape(text)}</td><td>{gaps}</td></tr>"
+        yield f'<tr{kind}><th scope="row">{line}</th><td>{escape(text)}</td><td>{gaps}</td></tr>'
     yield "</tbody></table>"
 
 

@@ -59,6 +59,13 @@ def test_json_is_read_back() -> None:
     assert read_references(reference_json(both)) == tuple(both)
 
 
+def test_each_cell_of_the_html_has_its_headings() -> None:
+    """For those who hear the page: a row is called by its first cell, a column by its title."""
+    page = html_page([declared()])
+    assert page.count('<tr><th scope="row">') == page.count("<tr>") - page.count("<thead><tr>")
+    assert page.count("<th>") == 0
+
+
 def test_the_html_needs_nothing_from_elsewhere() -> None:
     """No script, no address, and every tag that opens is closed."""
     open_tags: list[str] = []

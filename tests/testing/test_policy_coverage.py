@@ -261,6 +261,8 @@ def test_the_page_shows_the_text_and_says_what_is_missing() -> None:
     assert "<script" not in page
     assert "<b>" not in page
     assert "http" not in page
+    assert '<th scope="row">4</th>' in page
+    assert page.count("<table") == page.count("<thead><tr><th scope=")  # so that a screen reader can say what a cell is
 
 
 def test_a_share_is_too_small_by_any_amount() -> None:
