@@ -135,7 +135,7 @@ def _looked_up(view: APIView) -> dict[str, Any]:
     One that cannot be read stays as it came: the view does not find anything by it either.
     """
     lookup = getattr(view, "lookup_field", None)
-    name = getattr(view, "lookup_url_kwarg", None) or lookup
+    name: Any = getattr(view, "lookup_url_kwarg", None) or lookup
     if lookup is None or name not in view.kwargs:
         return dict(view.kwargs)
     try:
