@@ -29,7 +29,6 @@ from iam_guard import Decision, Guard, IamGuardError, Principal, Resource, curre
 from iam_guard.enforcement.context import current_call, serving
 from iam_guard.enforcement.endpoints import guards_of, name_of
 from iam_guard.enforcement.refusal import REALM
-from iam_guard.enforcement.template import text_of
 from iam_guard.errors import ConfigurationError, InvalidInput, UndecidedEndpoint
 from iam_guard.model.principal import PrincipalType
 from iam_guard_django.mapped import is_decided_by_row
@@ -143,8 +142,8 @@ def _looked_up(view: APIView) -> dict[str, Any]:
         read = _field_of(found.model, lookup).to_python(view.kwargs[name])
     except Exception:  # noqa: BLE001  of the project's own code, which the view will run into as well
         return dict(view.kwargs)
-    text = text_of(read)
-    return dict(view.kwargs) if text == text_of(view.kwargs[name]) else {**view.kwargs, name: text}
+    text = str(read)
+    return dict(view.kwargs) if text == str(view.kwargs[name]) else {**view.kwargs, name: text}
 
 
 def _field_of(model: Any, lookup: str) -> Any:
