@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from typing import cast
 
 from iam_guard.api_keys import ApiKeys
+from iam_guard.audit.redaction import loggable
 from iam_guard.audit.trail import Trail
 from iam_guard.audit.witness import TrailWitness
 from iam_guard.authn.http import HttpRequest
@@ -302,14 +303,14 @@ class Guard:
             loaded = self._loader.load(principal, wanted, store, own_service=self._is_own(action))
             decision = self._evaluate(loaded, wanted, action, context, call)
             if decision.error is not None:
-                _log.error("no decision could be made: %s", decision.error)
+                _log.error("no decision could be made: %s", loggable(decision.error))
             return decision
         except NotAtHand:
             raise
         except Exception as doubt:  # noqa: BLE001  doubt must become Deny (E-6); the trail notes it
             expected = isinstance(doubt, IamGuardError)
             if not isinstance(doubt, StoreUnavailable):
-                _log.error("no decision could be made: %s", doubt if expected else type(doubt).__name__)
+                _log.error("no decision could be made: %s", loggable(doubt) if expected else type(doubt).__name__)
             error = str(doubt) if expected else f"unexpected {type(doubt).__name__}"
             bare = AccessRequest(principal, action, wanted.arn, resource_account=wanted.account)
             return Decision(

@@ -26,6 +26,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from iam_guard.audit.privacy import MASK, PrivacyRules
+from iam_guard.policy.grammar import shown
 
 MAX_LINE = 60 * 1024
 """Bytes of one line; a later Merkle tree has room for 65,535."""
@@ -115,6 +116,11 @@ def mask(text: str) -> str:
         if row.marker in lowered and row.also in lowered:
             text = row.pattern.sub(row.replacement, text)
     return _mask_secret_keys(text) if len(text) >= _KEY_LENGTH else text
+
+
+def loggable(text: object) -> str:
+    """Give a text as a log may have it: in one line, and without what looks like a secret."""
+    return shown(mask(str(text)))
 
 
 def is_suspect(written: str) -> bool:

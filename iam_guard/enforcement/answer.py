@@ -10,6 +10,7 @@ import logging
 from http import HTTPStatus
 from typing import Any, Final
 
+from iam_guard.audit.redaction import loggable
 from iam_guard.enforcement.context import CurrentCall
 from iam_guard.enforcement.endpoints import mark_of, name_of
 from iam_guard.enforcement.requirement import PUBLIC
@@ -64,7 +65,7 @@ def note_failure(call: CurrentCall, error: IamGuardError, log: logging.Logger, *
         trail.note_authentication(error, facts, kind=credential.kind, credential_id=credential.id)
         return
     if error.fault == "receiver" and not isinstance(error, DecisionUnavailable):
-        log.error("%s %s: %s", facts.method, facts.path, error)
+        log.error("%s %s: %s", *map(loggable, (facts.method, facts.path, error)))
     if call.decisions:
         return  # the decisions were noted where they were made
     action = call.wanted or _NOTHING_WANTED

@@ -20,6 +20,7 @@ import anyio.to_thread
 from iam_guard.asgi.body import Receive, read_body
 from iam_guard.asgi.sign_in import verified
 from iam_guard.audit.call_kinds import SESSION_ISSUE, kind_of
+from iam_guard.audit.redaction import loggable
 from iam_guard.authn.verify import AnyCredential, claim_of, credential_of, extract
 from iam_guard.enforcement.connection import Connection
 from iam_guard.enforcement.requirement import MARK, OWN_GUARD
@@ -91,7 +92,7 @@ class AwsApi:
         except IamGuardError as error:
             refusal = error
         except Exception as surprise:  # noqa: BLE001  a client hears of an internal failure, and nothing else
-            _log.error("%s %s: unexpected %s", facts.method, facts.path, type(surprise).__name__)
+            _log.error("%s %s: unexpected %s", facts.method, loggable(facts.path), type(surprise).__name__)
             refusal = ConfigurationError(f"unexpected {type(surprise).__name__}")
         one.report(refusal)
         return one.destination.codec.refusal(refusal, facts.request_id)
@@ -209,7 +210,7 @@ class _OneCall:
     def report(self, error: IamGuardError) -> None:
         """Note what no decision noted: that there was none, or that the call was allowed and failed."""
         if error.fault == "receiver" and not isinstance(error, DecisionUnavailable):
-            _log.error("%s: %s", self.action, error)
+            _log.error("%s: %s", loggable(self.action), loggable(error))
         if self.is_noted or self.is_refused:
             return
         if self.first is not None and self.wanted is not None and self.principal is not None:
