@@ -35,7 +35,7 @@ from iam_guard.asgi.streamed import DecodedBody
 from iam_guard.enforcement.answer import UNTOLD, check_answer, note_failure
 from iam_guard.enforcement.connection import Connection
 from iam_guard.enforcement.context import CurrentCall, serving
-from iam_guard.enforcement.endpoints import mark_of
+from iam_guard.enforcement.endpoints import mark_of, unguarded_message
 from iam_guard.enforcement.refusal import RefusalFormat, WaitingForm, problem
 from iam_guard.enforcement.requirement import OWN_GUARD, takes_unsigned
 from iam_guard.enforcement.route_map import RouteMap
@@ -105,8 +105,7 @@ class GuardMiddleware:
             raise
         if not found:
             return
-        listing = ", ".join(str(endpoint) for endpoint in found)
-        message = f"endpoints that are neither guarded nor public: {listing}"
+        message = unguarded_message(found)
         if self._check_routes:
             await self._fail(message, receive, send)
             raise ConfigurationError(message)

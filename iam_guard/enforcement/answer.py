@@ -42,8 +42,10 @@ def check_answer(call: CurrentCall, status: int, endpoint: Any, method: str | No
         return
     if status >= HTTPStatus.BAD_REQUEST and (mark is not None or endpoint is None):
         return  # the framework refused, a bad parameter say, before the guarded handler could ask
-    who = "something" if endpoint in (None, UNTOLD) else f"the endpoint `{name_of(endpoint)}`"
-    raise UndecidedEndpoint(f"{who} answered without a decision and is not public")
+    if endpoint in (None, UNTOLD):
+        where = "CORS and the like belong outside of the guard"
+        raise UndecidedEndpoint(f"something that is no known endpoint answered without a decision; {where}")
+    raise UndecidedEndpoint(f"the endpoint `{name_of(endpoint)}` answered without a decision and is not public")
 
 
 def _is_refused(call: CurrentCall, mark: Any) -> bool:

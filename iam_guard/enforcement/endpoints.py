@@ -62,6 +62,13 @@ def catalogues_of(endpoints: Iterable[Endpoint]) -> list[Catalogue]:
     return list({id(each): each for each in found}.values())
 
 
+def unguarded_message(endpoints: Iterable[Endpoint]) -> str:
+    """Say which endpoints nobody guards, and the usual reason where one is decorated all the same."""
+    listing = ", ".join(str(each) for each in endpoints)
+    where = "what guards one stands below the decorator of its route"
+    return f"endpoints that are neither guarded nor public: {listing}; {where}"
+
+
 def mark_of(endpoint: Any, method: str | None) -> Any:
     """Give the mark of what answers a call: of an endpoint class without a mark, its handler's; None without any.
 

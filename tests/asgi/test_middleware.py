@@ -13,6 +13,7 @@ from starlette.endpoints import HTTPEndpoint
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route, WebSocketRoute
@@ -220,6 +221,20 @@ def test_an_undecided_endpoint_answers_500_and_is_reported(client: TestClient, a
     assert record["iamGuard"]["reason"] == "Error"
 
 
+def test_what_answers_inside_of_the_guard_is_told_where_it_belongs(
+    guard: Guard, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The usual slip is CORS inside of the guard, whose preflight requests no endpoint answers."""
+    cors = Middleware(CORSMiddleware, allow_origins=["https://elsewhere.example"])
+    app = Starlette(routes=ROUTES, middleware=[Middleware(GuardMiddleware, guard=guard, check_routes=False), cors])
+    preflight = {"origin": "https://elsewhere.example", "access-control-request-method": "GET"}
+    assert TestClient(app).options("/documents/7", headers=preflight).status_code == 500
+    assert caplog.messages == [
+        "OPTIONS /documents/7: something that is no known endpoint answered without a decision; "
+        "CORS and the like belong outside of the guard"
+    ]
+
+
 def test_a_framework_may_refuse_before_the_handler_asks(client: TestClient, sign: Sign) -> None:
     """A bad parameter of a guarded endpoint is the framework's to refuse; an answer without a decision is not."""
     assert client.get("/picky/x", headers=sign(ADA, "GET", "/picky/x")).status_code == 422
@@ -230,7 +245,7 @@ def test_a_framework_may_refuse_before_the_handler_asks(client: TestClient, sign
 def test_start_up_finds_unguarded_endpoints(guard: Guard) -> None:
     """The check at start-up names what no request has found yet."""
     with (
-        pytest.raises(ConfigurationError, match=r"GET,HEAD /forgotten \(forgotten\)"),
+        pytest.raises(ConfigurationError, match=r"GET,HEAD /forgotten \(forgotten\).*below the decorator of its route"),
         TestClient(application(guard, check_routes=True)),
     ):
         pass

@@ -217,7 +217,7 @@ def test_every_endpoint_is_looked_at_before_the_first_answer(app: Flask, guard: 
     extension = IamGuard(app, guard=guard)
     app.add_url_rule("/health", view_func=health)
     app.add_url_rule("/forgotten", view_func=forgotten)
-    with pytest.raises(ConfigurationError, match=r"GET,HEAD /forgotten \(forgotten\)$"):
+    with pytest.raises(ConfigurationError, match=r"GET,HEAD /forgotten \(forgotten\);"):
         extension.check(app)
     assert app.test_client().get("/health").status_code == 500
 

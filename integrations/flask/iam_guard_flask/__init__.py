@@ -29,7 +29,7 @@ from werkzeug.routing import Rule
 
 from iam_guard import Guard, GuardWsgiMiddleware, IamGuardError, RouteMap, current_principal, public
 from iam_guard.enforcement.context import current_call, refusing
-from iam_guard.enforcement.endpoints import Endpoint, endpoint_row, guards_of, name_of
+from iam_guard.enforcement.endpoints import Endpoint, endpoint_row, guards_of, name_of, unguarded_message
 from iam_guard.enforcement.mapped_route import MappedRoute, is_another
 from iam_guard.enforcement.refusal import RefusalFormat, problem
 from iam_guard.errors import ConfigurationError
@@ -94,9 +94,9 @@ class IamGuard:
 
         Also for a row of the map whose route the application does not have.
         """
-        found = ", ".join(str(each) for each in inventory(app) if not each.is_guarded)
+        found = [each for each in inventory(app) if not each.is_guarded]
         if found:
-            raise ConfigurationError(f"endpoints that are neither guarded nor public: {found}")
+            raise ConfigurationError(unguarded_message(found))
 
     def endpoint_of(self, app: Flask, rule: Rule, method: str) -> Any:
         """Give what answers a request that a rule has matched: a view, or the class of its methods."""

@@ -44,6 +44,7 @@ from iam_guard import (
     public,
     requires,
 )
+from iam_guard.enforcement.endpoints import unguarded_message
 from iam_guard.errors import ConfigurationError
 
 __all__ = ["Caller", "GuardPlugin", "anybody", "caller", "guarded"]
@@ -97,9 +98,9 @@ class GuardPlugin(InitPlugin, ReceiveRoutePlugin):
         return inventory(app) if self._routes is None else self._routes.joined(inventory(app))
 
     def _inspect(self, app: Litestar) -> None:
-        found = ", ".join(str(each) for each in self._inventory(app) if not each.is_guarded)
+        found = [each for each in self._inventory(app) if not each.is_guarded]
         if found and self._check_routes:
-            raise ConfigurationError(f"endpoints that are neither guarded nor public: {found}")
+            raise ConfigurationError(unguarded_message(found))
 
 
 def _handlers_of(route: Any) -> list[BaseRouteHandler]:
