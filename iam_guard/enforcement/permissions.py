@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from iam_guard.enforcement.context import current_call
 from iam_guard.enforcement.refusal import sign_in_for
@@ -27,7 +27,7 @@ MOST_QUESTIONS: Final = 100
 ASK: Final = "iam-guard:AskPermissions"
 _HALF = re.compile("[\ud800-\udfff]")
 """Half a character, which JSON may have and no answer can."""
-_PARAMETER = re.compile(r"\{[^{}]*\}")
+_PARAMETER = re.compile(r"\$?\{[^{}]*\}")
 
 
 class AskedPermission(NamedTuple):
@@ -55,8 +55,10 @@ class PermissionQuestions:
         if not isinstance(document, Mapping) or not document.keys() <= {"questions", "resources"}:
             raise InvalidInput("expected an object with `questions` or `resources`", place="body")
         asked = [self._question(each, caller, settings) for each in _list_of(document, "questions")]
-        for resource in _list_of(document, "resources"):
-            asked += self._about(_text(resource, "resources"), caller, settings)
+        resources = _list_of(document, "resources")
+        forms = self._forms() if resources else []
+        for resource in resources:
+            asked += _about(_text(resource, "resources"), forms, caller, settings)
             if len(asked) > MOST_QUESTIONS:  # at once: each resource is compared with every action
                 raise InvalidInput(f"expected at most {MOST_QUESTIONS} questions, got more", place="body")
         return asked
@@ -76,16 +78,30 @@ class PermissionQuestions:
             raise InvalidInput(f"expected an action of this application, got `{action[:128]}`", place="action")
         return row
 
-    def _about(self, resource: str, caller: Principal, settings: Settings) -> list[AskedPermission]:
-        """Ask about each action that is declared for resources like this one."""
-        asked: list[AskedPermission] = []
+    def _forms(self) -> list[_Forms]:
+        """Give each action with what it takes: its templates, and the ARNs of types that it is said to take."""
+        found: list[_Forms] = []
         for service in self._services.values():
-            arn = _arn_of(resource, service.name, caller, settings)
-            rows = (row for row in service.catalogue if any(_is_like(arn, each, row.service) for each in row.templates))
-            asked += [AskedPermission(str(row), resource, arn) for row in rows]
-        if not asked:
-            raise InvalidInput(f"no action is declared for `{resource[:128]}`", place="resources")
-        return asked
+            types = {each.name: each.arn_formats for each in service.reference().resource_types}
+            for row in service.catalogue:
+                said = (form for name in row.types for form in types[name])
+                found.append((row, (*row.templates, *said)))
+        return found
+
+
+_Forms: TypeAlias = tuple[ActionRow, tuple[str, ...]]
+
+
+def _about(resource: str, forms: list[_Forms], caller: Principal, settings: Settings) -> list[AskedPermission]:
+    """Ask about each action that is declared for resources like this one."""
+    asked: list[AskedPermission] = []
+    for row, taken in forms:
+        arn = _arn_of(resource, row.service, caller, settings)
+        if any(_is_like(arn, each, row.service) for each in taken):
+            asked.append(AskedPermission(str(row), resource, arn))
+    if not asked:
+        raise InvalidInput(f"no action is declared for `{resource[:128]}`", place="resources")
+    return asked
 
 
 def ask_permissions(asked: Sequence[AskedPermission]) -> list[Decision]:

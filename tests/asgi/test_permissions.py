@@ -101,6 +101,26 @@ def test_resource_alone_stands_for_the_actions_declared_for_its_kind(ask: Ask) -
     assert actions == {"docs:GetComment", "docs:GetDocument", "docs:PutDocument"}, "a document's id may have slashes"
 
 
+def test_an_action_with_a_loader_is_asked_about_once_it_says_what_it_takes() -> None:
+    """A type by its name: one that was declared, or one that follows from the template of another action."""
+    things = Service("things")
+    things.requires("GetThing", resource="thing/{thing_id}")
+    for action in ("PutThing", "DeleteThing", "CopyBox"):
+        things.requires(action, resource=lambda thing_id: None)
+    questions = PermissionQuestions([things])
+    caller = Principal.from_arn(f"arn:aws:iam::{ACME}:user/rita")
+
+    def asked(resource: str) -> list[str]:
+        return [each.action for each in questions.read({"resources": [resource]}, caller, Settings())]
+
+    assert asked("thing/7") == ["things:GetThing"]
+    things.declare_action("PutThing", resource_types=["thing"])
+    things.declare_resource_type("box", "box/{box_id}")
+    things.declare_action("CopyBox", resource_types=["box"])
+    assert asked("thing/7") == ["things:GetThing", "things:PutThing"]
+    assert asked("box/7") == ["things:CopyBox"]
+
+
 def test_all_questions_of_a_call_are_one_record_and_no_attempt(ask: Ask, guard: Guard, audit_file: Path) -> None:
     answer = ask({"resources": ["document/7"]})
     guard.close()
