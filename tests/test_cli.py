@@ -348,19 +348,21 @@ def test_decide_as_a_process_of_its_own() -> None:
 def test_test_counts(run: Run, tmp_path: Path, name: str) -> None:
     """Failures first, each with its place; exit code 1 when there are any."""
     refused = {"id": "refused", "expected": "error"}
-    cases = [case("good", "Allowed"), case("bad", "ImplicitlyDenied"), case("none"), refused]
+    cases = [case("good", "Allowed"), case("bad", "ImplicitlyDenied"), case("none"), refused, case("slip", "allowed")]
+    known = "`expected` is one of Allowed, ImplicitlyDenied, ExplicitlyDenied, error"
     dash = "" if name.endswith("jsonl") else "- "
     (tmp_path / name).write_text("".join(dash + lines(each) for each in cases))
     told = run("test", name)
     assert told.exit_code == 1
     assert told.output.splitlines() == [
         f"{name}:2: bad: expected ImplicitlyDenied, got Allowed",
-        f"{name}:3: none: expected None, got Allowed",
-        "2 passed, 2 failed",
+        f"{name}:3: none: expected None, got Allowed; {known}",
+        f"{name}:5: slip: expected allowed, got Allowed; {known}",
+        "2 passed, 3 failed",
     ]
     as_json = [json.loads(line) for line in run("test", name, "--json").output.splitlines()]
     assert as_json[0] == {"place": f"{name}:2", "id": "bad", "outcome": "Allowed", "expected": "ImplicitlyDenied"}
-    assert as_json[-1] == {"passed": 2, "failed": 2}
+    assert as_json[-1] == {"passed": 2, "failed": 3}
 
 
 def test_test_of_several_files_that_pass(run: Run, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from iam_guard.testing.answer import answer
 from iam_guard.testing.case_files import UNDECODED, entries_of_text, lines_at_hand
 from iam_guard.testing.case_json import CaseDecoder, CaseEntry, Unreadable
 from iam_guard.testing.measuring import PolicyMeasurement, shortfall
-from iam_guard.testing.policy_tests import PolicyTests, entries_of_tests
+from iam_guard.testing.policy_tests import EXPECTED, PolicyTests, entries_of_tests
 
 
 @click.command()
@@ -144,4 +144,6 @@ def _named(entry: CaseEntry | Unreadable) -> tuple[str | int | None, str | int |
 
 def _failure(failure: dict[str, Any], got: str) -> str:
     detail = f" ({failure['error']})" if "error" in failure else ""
+    if failure["expected"] not in EXPECTED:
+        detail += f"; `expected` is one of {', '.join(EXPECTED)}"
     return f"{failure['place']}: {failure['id']}: expected {failure['expected']}, got {got}{detail}"

@@ -28,8 +28,8 @@ from iam_guard.testing.principals import principal_named
 ERROR = "error"
 """What is expected of a case that must be refused."""
 
-_EXPECTED = (*Outcome, ERROR)
-_SEED_CASE = {"id", "rule", "request", "expected", "why"}
+EXPECTED = (*Outcome, ERROR)
+"""What may be expected of a case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class PolicyTests:
         entry = written_out(entry)
         if entry.seed is None:
             return decide_entry(entry)
-        if isinstance(entry.given, dict) and not entry.given.keys() <= _SEED_CASE:
+        if isinstance(entry.given, dict) and "policies" in entry.given:
             raise InvalidInput("a case that is decided by a seed has no policies of its own", place="/policies")
         case = read_case(entry.given)
         return _by_guard(self._guard(entry.seed), case)
@@ -155,8 +155,8 @@ def _read(entry: CaseEntry | Unreadable, path: Path, number: int) -> PolicyTest:
     id, expected, why = entry.member("id"), entry.member("expected"), entry.member("why")
     if not isinstance(id, str) or not id:
         raise InvalidInput(f"expected a text as `id` of case {number}", place=here)
-    if expected not in _EXPECTED:
-        raise InvalidInput(f"expected one of {', '.join(_EXPECTED)} as `expected` of `{shown(id, 100)}`", place=here)
+    if expected not in EXPECTED:
+        raise InvalidInput(f"expected one of {', '.join(EXPECTED)} as `expected` of `{shown(id, 100)}`", place=here)
     return PolicyTest(shown(id), line, str(expected), _optional(why), _optional(entry.member("rule")), entry)
 
 

@@ -113,6 +113,7 @@ def test_a_guard_on_a_seed_decides(folder: Path) -> None:
     [
         (asking(RITA + "a"), "the principal does not exist"),
         (asking() + ", policies: {}", "has no policies of its own"),
+        (asking() + ", resuest: {}", "unknown key `resuest`"),
         (asking("rita"), "expected an ARN"),
         (asking(action="Get"), "expected an action"),
     ],
