@@ -45,7 +45,8 @@ def check_answer(call: CurrentCall, status: int, endpoint: Any, method: str | No
     if endpoint in (None, UNTOLD):
         where = "CORS and the like belong outside of the guard"
         raise UndecidedEndpoint(f"something that is no known endpoint answered without a decision; {where}")
-    raise UndecidedEndpoint(f"the endpoint `{name_of(endpoint)}` answered without a decision and is not public")
+    hint = "" if mark is None else "; what guards it asked another guard, which stands behind this one, or nobody"
+    raise UndecidedEndpoint(f"the endpoint `{name_of(endpoint)}` answered without a decision and is not public{hint}")
 
 
 def _is_refused(call: CurrentCall, mark: Any) -> bool:

@@ -235,6 +235,14 @@ def test_what_answers_inside_of_the_guard_is_told_where_it_belongs(
     ]
 
 
+def test_a_second_guard_is_told_of(guard: Guard, sign: Sign, caplog: pytest.LogCaptureFixture) -> None:
+    """The inner one has decided, and the outer one would let out what it knows nothing of: nobody sees why."""
+    twice = GuardMiddleware(application(guard), guard=guard, check_routes=False)
+    headers = sign(ADA, "GET", "/documents/7")
+    assert TestClient(twice).get("/documents/7", headers=headers).status_code == 500
+    assert caplog.messages[-1].endswith("; what guards it asked another guard, which stands behind this one, or nobody")
+
+
 def test_a_framework_may_refuse_before_the_handler_asks(client: TestClient, sign: Sign) -> None:
     """A bad parameter of a guarded endpoint is the framework's to refuse; an answer without a decision is not."""
     assert client.get("/picky/x", headers=sign(ADA, "GET", "/picky/x")).status_code == 422
