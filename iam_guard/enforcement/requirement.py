@@ -16,7 +16,7 @@ import anyio.to_thread
 
 from iam_guard.enforcement.context import CurrentCall, current_call, refusing
 from iam_guard.enforcement.refusal import sign_in_for
-from iam_guard.enforcement.template import ResourceTemplate
+from iam_guard.enforcement.template import ResourceTemplate, missing
 from iam_guard.errors import ConfigurationError, NoSuchEntity
 from iam_guard.guard import require_allowed
 from iam_guard.model.catalogue import Catalogue
@@ -287,8 +287,8 @@ def _called(loader: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
     wants = _wants_of(loader)
     try:
         given = {name: arguments[name] for name in wants.needed}
-    except KeyError as missing:
-        message = f"the loader needs `{missing.args[0]}`, which neither the route nor the handler has"
+    except KeyError as absent:
+        message = f"the loader needs {missing(absent.args[0], arguments)}"
         raise ConfigurationError(message, place=wants.called) from None
     for name in wants.optional:
         if name in arguments:

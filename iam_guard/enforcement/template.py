@@ -33,6 +33,12 @@ def text_of(value: object) -> str:
     return str(one)
 
 
+def missing(name: str, parameters: Mapping[str, object]) -> str:
+    """Say which parameter is not there, and which are."""
+    there = ", ".join(f"`{each}`" for each in parameters) or "none"
+    return f"the parameter `{name}`, which neither the route nor the handler has; there is {there}"
+
+
 class ResourceTemplate:
     """One template, read once. Raises `ConfigurationError` when it is no template."""
 
@@ -76,8 +82,6 @@ class ResourceTemplate:
             elif name in own:
                 filled[place] = own[name]
             else:
-                message = (
-                    f"the resource template `{self.text}` needs the parameter `{name}`, which the route does not have"
-                )
+                message = f"the resource template `{self.text}` needs {missing(name, parameters)}"
                 raise ConfigurationError(message, place="resource")
         return "".join(filled)

@@ -183,8 +183,17 @@ def test_what_a_handler_asks_about_is_an_arn(docs: Service, call: CurrentCall, r
 
 def test_a_loader_that_asks_for_what_nobody_has(docs: Service, call: CurrentCall) -> None:
     handler = docs.requires("GetDocument", resource=lambda folder_id: folder_id)(lambda: None)
-    with pytest.raises(ConfigurationError, match="`folder_id`"):
+    with pytest.raises(ConfigurationError, match=r"needs the parameter `folder_id`, .*; there is none"):
         handler()
+
+
+def test_a_parameter_that_nobody_has_is_told_with_those_that_are_there(docs: Service, call: CurrentCall) -> None:
+    """A name that is spelt in two ways shows at a glance."""
+    words = "the parameter `documentid`, which neither the route nor the handler has; there is `document_id`, `verbose`"
+    for resource in ("document/{documentid}", lambda documentid: None):
+        handler = docs.requires("GetDocument", resource=resource)(lambda document_id, verbose: None)
+        with pytest.raises(ConfigurationError, match=words):
+            handler("7", verbose=True)
 
 
 def test_whole_action_names(call: CurrentCall) -> None:
