@@ -23,7 +23,14 @@ from iam_guard.audit.witness import TrailWitness
 from iam_guard.authn.http import HttpRequest
 from iam_guard.authn.verify import AnyCredential, ChunkedBody, credential_of
 from iam_guard.doors import Doors
-from iam_guard.errors import AccessDenied, DecisionUnavailable, IamGuardError, NotAtHand, StoreUnavailable
+from iam_guard.errors import (
+    AccessDenied,
+    DecisionUnavailable,
+    IamGuardError,
+    InvalidInput,
+    NotAtHand,
+    StoreUnavailable,
+)
 from iam_guard.evaluation.authorization_message import authorization_message
 from iam_guard.evaluation.explain import WithoutPolicies
 from iam_guard.evaluation.explanation import Explanation
@@ -188,7 +195,8 @@ class Guard:
         call: Call | None = None,
     ) -> list[Decision]:
         """Decide several (action, resource) pairs, each on its own (rule M-28); each is noted."""
-        return [self.decide(principal, action, resource, context, call=call) for action, resource in questions]
+        asked = _pairs(questions)
+        return [self.decide(principal, action, resource, context, call=call) for action, resource in asked]
 
     def ask(
         self,
@@ -200,7 +208,8 @@ class Guard:
     ) -> list[Decision]:
         """Decide what is asked about and not attempted: noted as one, or `DecisionUnavailable`; nothing was used."""
         asked = [
-            self._decide(principal, action, resource, context, call, self._store) for action, resource in questions
+            self._decide(principal, action, resource, context, call, self._store)
+            for action, resource in _pairs(questions)
         ]
         self.trail.note_asked(principal, asked, call)
         return asked
@@ -359,6 +368,14 @@ class Guard:
         if refused is None:
             return loaded.authorizer.decide(request, epoch=epoch, stale=stale)
         return Decision(Outcome.IMPLICITLY_DENIED, request, (refused,), epoch, stale, explainer=_WITHOUT_POLICIES)
+
+
+def _pairs(questions: Iterable[ActionOnResource]) -> list[ActionOnResource]:
+    """Give questions back. Raises `InvalidInput`, before anything is decided, for what is no pair."""
+    asked = list(questions)
+    if any(not isinstance(each, (tuple, list)) or len(each) != 2 for each in asked):
+        raise InvalidInput("expected questions as a list of pairs, each an action and a resource")
+    return asked
 
 
 def _wanted(resource: str | Resource) -> Resource:

@@ -12,7 +12,7 @@ import pytest
 from iam_guard import AccessDenied, Decision, Guard, Principal, Resource, open_guard
 from iam_guard.audit.reader import read
 from iam_guard.enforcement.service import Service
-from iam_guard.errors import ConfigurationError, DecisionUnavailable
+from iam_guard.errors import ConfigurationError, DecisionUnavailable, InvalidInput
 from iam_guard.model.request import Call
 
 ACME, GLOBEX, MANAGEMENT, OUTSIDE = "111122223333", "444455556666", "999900000000", "555566667777"
@@ -113,6 +113,16 @@ def test_what_cannot_be_decided_is_told_in_the_log(guard: Guard, caplog: pytest.
     decision = guard.decide(who("ada"), "docs:GetDocument", Resource("document/7", ACME))
     assert decision.error == "expected a resource ARN or `*`, got `document/7`"
     assert caplog.messages == [f"no decision could be made: {decision.error}"]
+
+
+@pytest.mark.parametrize(
+    "questions", [["docs:GetDocument"], ("docs:GetDocument", "*"), [("docs:GetDocument",)], ["ab"]]
+)
+def test_questions_are_pairs(guard: Guard, questions: Any) -> None:
+    """An action alone, and one pair by itself, are slips that say so, and nothing is decided."""
+    for ask in (guard.ask, guard.decide_many):
+        with pytest.raises(InvalidInput, match="expected questions as a list of pairs"):
+            ask(who("ada"), questions)
 
 
 @pytest.mark.parametrize("services", [["docs"], "docs", Service("docs")])
