@@ -18,8 +18,9 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -178,17 +179,30 @@ def _sqlite_engine(url: URL) -> Engine:
     else:
         options["execution_options"] = {_TURN: threading.Lock()}
     engine = create_engine(url, **options)
-    event.listen(engine, "connect", _prepare_memory if in_memory else _prepare_file)
+    event.listen(engine, "connect", _prepare_once() if in_memory else _prepare_file)
     return engine
 
 
-def _prepare_memory(connection: sqlite3.Connection, _: object) -> None:
+def _prepare_once() -> Callable[[sqlite3.Connection, object], None]:
+    """Prepare the one connection that a database in memory has; another one would have another, empty database."""
+    opened = count()
+
+    def prepare(connection: sqlite3.Connection, _: object) -> None:
+        if next(opened):
+            connection.close()
+            raise sqlite3.ProgrammingError("it was in memory, and is closed")
+        _prepare(connection, _)
+
+    return prepare
+
+
+def _prepare(connection: sqlite3.Connection, _: object) -> None:
     connection.isolation_level = None  # the driver's own idea of when a transaction begins is off: see _begin
     connection.execute("PRAGMA foreign_keys=ON")
 
 
 def _prepare_file(connection: sqlite3.Connection, _: object) -> None:
-    _prepare_memory(connection, _)
+    _prepare(connection, _)
     _turn_to_wal(connection)
     connection.execute("PRAGMA synchronous=FULL")
 

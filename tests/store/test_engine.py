@@ -79,6 +79,14 @@ def test_file_is_durable_and_checks_its_keys(file: SqlStore) -> None:
         connection.execute(text("INSERT INTO memberships VALUES ('nobody', 'nothing')"))
 
 
+def test_a_store_in_memory_is_gone_when_it_is_closed() -> None:
+    """A guard that a test's end of life has closed is told of, and no table is missed in an empty database."""
+    store = open_database("sqlite://", Settings())
+    store.close()
+    with pytest.raises(StoreUnavailable, match="the store cannot be used: it was in memory, and is closed"):
+        store.epoch()
+
+
 def test_rolled_back_whole(store: SqlStore) -> None:
     """A writing transaction that raises leaves nothing behind."""
 
