@@ -208,6 +208,9 @@ def test_the_inventory_knows_actions(client: Client) -> None:
     assert rows["/plain/<document_id>", ("GET",)] == ("docs:GetDocument on document/{document_id}",)
     assert rows["/unasked", ("GET",)] == ()
     assert rows["/function/<document_id>", ()] == ("docs:GetDocument on document/{document_id}",)
+    assert "Documents.destroy" in {each.name for each in inventory() if not each.is_guarded}, (
+        "as `iam_requires` calls it"
+    )
 
 
 def test_permissions_of_an_action_are_those_that_count(client: Client, sign: Sign) -> None:

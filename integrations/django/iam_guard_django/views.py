@@ -155,7 +155,8 @@ def _rows(view: Any, path: str, view_name: str | None, chosen: Options) -> Itera
     for method in view_class.http_method_names if actions is None else (*actions, "options"):
         name, handler = _handler_of(view, view_class, method)
         if handler not in (None, _methods_that_there_are):
-            row = endpoint_row(path, (method.upper(),), f"{name_of(view_class)}.{method}", handler)
+            called = method if actions is None else actions.get(method, method)
+            row = endpoint_row(path, (method.upper(),), f"{name_of(view_class)}.{called}", handler)
             yield _with_permissions(row, view, view_class, name)
 
 
