@@ -14,7 +14,7 @@ import anyio.to_thread
 from iam_guard.asgi.body import ReadBody, Receive, begin_body
 from iam_guard.asgi.streamed import DecodedBody, HashedBody, UnsignedBody
 from iam_guard.authn.http import HttpRequest
-from iam_guard.authn.verify import AnyCredential, Claim, SigV4Credential, credential_of, extract
+from iam_guard.authn.verify import AnyCredential, Claim, SigV4Credential, credential_of, extract, refuse_dot_segments
 from iam_guard.enforcement.connection import Connection
 from iam_guard.enforcement.payload import EMPTY_HASH, TakesUnsigned, payload_of, too_large
 from iam_guard.errors import IamGuardError, NotAtHand
@@ -46,8 +46,10 @@ async def sign_in(
     try:
         request = connection.request(scope)
         credential = extract(request, max_header=guard.settings.max_header)
-        if isinstance(credential, SigV4Credential) and scope["type"] == "http":
-            body = await _body(request, credential, receive, guard.settings, takes_unsigned)
+        if isinstance(credential, SigV4Credential):
+            refuse_dot_segments(request, credential)
+            if scope["type"] == "http":
+                body = await _body(request, credential, receive, guard.settings, takes_unsigned)
     except IamGuardError as error:
         claim = _NO_CLAIM if request is None else credential_of(request)
         guard.trail.note_authentication(error, facts, kind=claim.kind, credential_id=claim.id)

@@ -7,7 +7,8 @@ empty ones. So path and query have the form *as sent* and the form *normalised*,
 request. INVARIANT: all forms of one wire text mean the same to an application, and each form, read back, means just
 that; otherwise a signature made for one meaning would be accepted for another. Hence `+` in a query stands for itself
 or for a space but never for `%2B`, and S3's way of encoding a path is for S3's services alone: `/a%2520b`, encoded
-once, is also `/a%20b` encoded twice.
+once, is also `/a%20b` encoded twice. Of a path with dot segments a router thinks otherwise: what serves applications
+refuses those (`refuse_dot_segments`).
 
 A presigned request has signed its query without the signature in it, and some services' clients add the session token
 after signing; what is left out of a form has no meaning to an application.
@@ -25,6 +26,7 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from iam_guard.authn.http import HttpRequest
 from iam_guard.authn.presented import SigV4Credential
+from iam_guard.errors import MalformedRequest
 
 S3_STYLE = frozenset({"s3", "s3express", "s3-object-lambda", "s3-outposts"})
 """The services whose clients sign a path as it stands, and presign without the body."""
@@ -91,6 +93,18 @@ def canonical_paths(raw_path: bytes, service: str) -> Sequence[bytes]:
     if b"//" not in as_sent and b"/." not in as_sent:
         return (as_sent,)
     return _distinct(_without_dot_segments(as_sent), as_sent)
+
+
+def refuse_dot_segments(request: HttpRequest, credential: SigV4Credential) -> None:
+    """Raise `MalformedRequest` for a signed path with segments that clients leave out of what they sign.
+
+    The signature would be that of the path without them, and so of another route: `/files/../documents/8` is signed as
+    `/documents/8` is. S3's clients leave nothing out.
+    """
+    path = request.raw_path
+    if b"/." not in path or credential.service in S3_STYLE or {b".", b".."}.isdisjoint(path.split(b"/")):
+        return
+    raise MalformedRequest("expected a signed path without the segments `.` and `..`", place="path")
 
 
 def _without_dot_segments(path: bytes) -> bytes:

@@ -20,6 +20,7 @@ from typing import TypeAlias
 
 from iam_guard.authn import sigv4, sigv4a
 from iam_guard.authn.callers import Caller, Callers, Scope
+from iam_guard.authn.canonical import refuse_dot_segments
 from iam_guard.authn.chunked import ChunkedBody
 from iam_guard.authn.compare import same
 from iam_guard.authn.credential import credential_of, extract
@@ -67,6 +68,7 @@ __all__ = [
     "extract",
     "is_chunked",
     "is_unsigned",
+    "refuse_dot_segments",
     "signed_service",
     "stated_payload",
 ]

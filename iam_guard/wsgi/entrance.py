@@ -14,7 +14,7 @@ from typing import Final
 
 from iam_guard.authn.client_certificate import TLS
 from iam_guard.authn.http import HttpRequest
-from iam_guard.authn.verify import AnyCredential, Claim, SigV4Credential, credential_of, extract
+from iam_guard.authn.verify import AnyCredential, Claim, SigV4Credential, credential_of, extract, refuse_dot_segments
 from iam_guard.enforcement.answer import UNTOLD, check_answer, note_failure
 from iam_guard.enforcement.connection import Connection
 from iam_guard.enforcement.context import CurrentCall
@@ -84,6 +84,7 @@ class Passage:
             self._request = self._connection.request(self._scope)
             self._credential = extract(self._request, max_header=self._guard.settings.max_header)
             if isinstance(self._credential, SigV4Credential):
+                refuse_dot_segments(self._request, self._credential)
                 self._content = content_of(self._request, self._credential, environ, self._guard.settings)
         except IamGuardError as error:
             claim = _NO_CLAIM if self._request is None else credential_of(self._request)

@@ -1,0 +1,113 @@
+"""Advisory: a presigned URL for `/documents/8` opened `/files/../documents/8`.
+
+AWS's clients leave dot segments out of the path that they sign, and send it with them: both paths have one signature. A
+router does not leave them out, so whoever had been given one URL could have another handler run in the signer's name,
+with a parameter that leads out of its folder. Such a path is refused now, where a signature vouches for it. S3's
+clients sign what they send.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+from typing import Any
+
+import anyio
+import botocore.auth
+import pytest
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from iam_guard import Guard, GuardMiddleware, GuardWsgiMiddleware, Service
+from tests.conftest import ADA
+
+docs = Service("docs")
+
+
+@docs.requires("GetDocument", resource="document/{name}")
+async def document(request: Request) -> Response:
+    return PlainTextResponse(f"document {request.path_params['name']}")
+
+
+@docs.requires("GetFile", resource="file/{name}", unsigned_payload=True)
+async def file(request: Request) -> Response:
+    return PlainTextResponse(f"file {request.path_params['name']}")
+
+
+APP = Starlette(routes=[Route("/documents/{name}", document), Route("/files/{name:path}", file)])
+
+
+def presigned(path: str, service: str = "docs") -> tuple[bytes, bytes]:
+    """Give the query and the host."""
+    request = AWSRequest("GET", f"http://testserver{path}")
+    signer = botocore.auth.S3SigV4QueryAuth if service == "s3" else botocore.auth.SigV4QueryAuth
+    signer(Credentials(*ADA), service, "us-east-1").add_auth(request)
+    return request.url.partition("?")[2].encode(), b"testserver"
+
+
+def asked(guard: Guard, path: str, query: bytes, host: bytes) -> str:
+    """Send a path as it is, which clients do not all do; give the status and the answer."""
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": path, "raw_path": path.encode(), "query_string": query}
+    headers = [(b"host", host)]
+    anyio.run(functools.partial(GuardMiddleware(APP, guard=guard), {**scope, "headers": headers}, receive, send))
+    return f"{sent[0]['status']} {sent[1]['body'].decode()}"
+
+
+@pytest.mark.parametrize(
+    "path", ["/files/../documents/8", "/files/./../documents/8", "/./documents/8", "/documents/8/."]
+)
+def test_a_presigned_url_is_for_its_own_route(guard: Guard, path: str) -> None:
+    query, host = presigned("/documents/8")
+    assert asked(guard, "/documents/8", query, host) == "200 document 8"
+    answer = asked(guard, path, query, host)
+    assert answer.startswith("400 ")
+    assert "without the segments" in answer
+
+
+def test_the_same_over_wsgi(guard: Guard) -> None:
+    served: list[str] = []
+
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        served.append(environ["PATH_INFO"])
+        docs.decide("GetFile")
+        start_response("200 OK", [])
+        return [b""]
+
+    def ask(path: str) -> str:
+        statuses: list[str] = []
+        sent = {"REQUEST_METHOD": "GET", "PATH_INFO": path, "QUERY_STRING": query.decode(), "HTTP_HOST": host.decode()}
+
+        def start(status: str, *_: Any) -> Any:
+            statuses.append(status)
+
+        answer: Any = GuardWsgiMiddleware(app, guard=guard)({**sent, "wsgi.input": io.BytesIO()}, start)
+        list(answer)
+        return statuses[0][:3]
+
+    query, host = presigned("/documents/8")
+    assert [ask("/documents/8"), ask("/files/../documents/8")] == ["200", "400"]
+    assert served == ["/documents/8"]
+
+
+def test_names_that_begin_with_dots_are_no_such_segments(guard: Guard) -> None:
+    query, host = presigned("/files/.hidden/...")
+    assert asked(guard, "/files/.hidden/...", query, host) == "200 file .hidden/..."
+
+
+def test_s3_signs_what_is_sent(guard: Guard) -> None:
+    """Its keys may have such segments."""
+    query, host = presigned("/files/a/../b", "s3")
+    assert asked(guard, "/files/a/../b", query, host) == "200 file a/../b"
+    assert asked(guard, "/files/b", query, host).startswith("401 ")
