@@ -84,11 +84,16 @@ def mark_of(endpoint: Any, method: str | None) -> Any:
 
 
 def own_mark(endpoint: Any) -> Any:
-    """Give the mark that stands on an endpoint itself; what stands on the base of a class does not count."""
+    """Give the mark that stands on an endpoint itself or on the class of an object; what stands on the base of a class
+    does not count.
+    """
     if isinstance(endpoint, type):
         return vars(endpoint).get(MARK)
     while endpoint is not None and not hasattr(endpoint, MARK) and hasattr(endpoint, "func"):
         endpoint = endpoint.func  # functools.partial
+    kind = type(endpoint)
+    if hasattr(kind, MARK) and MARK not in vars(kind) and MARK not in getattr(endpoint, "__dict__", ()):
+        return None
     return getattr(endpoint, MARK, None)
 
 
