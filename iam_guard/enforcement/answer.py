@@ -34,8 +34,8 @@ def check_answer(call: CurrentCall, status: int, endpoint: Any, method: str | No
     if call.refusal is not None and status == HTTPStatus.INTERNAL_SERVER_ERROR:
         raise call.refusal
     mark = None if endpoint is UNTOLD else mark_of(endpoint, method)
-    if status < HTTPStatus.MULTIPLE_CHOICES and _is_refused(call, mark):
-        raise call.refusal or UndecidedEndpoint(f"the endpoint `{name_of(endpoint)}` was not allowed, and answered")
+    if status < HTTPStatus.MULTIPLE_CHOICES and _is_refused(call, UNTOLD if endpoint is UNTOLD else mark):
+        raise call.refusal or UndecidedEndpoint(f"something answered where `{call.wanted}` was not allowed")
     if call.decisions or call.is_public:
         return
     if mark == PUBLIC or status == _WRONG_METHOD or (status in _ROUTER_ANSWERS and endpoint in (None, UNTOLD)):
@@ -52,6 +52,9 @@ def check_answer(call: CurrentCall, status: int, endpoint: Any, method: str | No
 def _is_refused(call: CurrentCall, mark: Any) -> bool:
     """Tell whether what guards an endpoint has refused the call, so that another answers: something around it that has
     swallowed the refusal, and gives what it has kept for when all is not well.
+
+    A handler that nobody guards may decide by itself what a refusal means. Where nobody tells the endpoint, it counts
+    as guarded.
     """
     if call.refused_by is None or mark in (None, PUBLIC) or call.is_public:
         return False

@@ -8,6 +8,7 @@ refused is not answered with success now, whoever answers.
 from __future__ import annotations
 
 import functools
+import io
 from collections.abc import Callable
 from typing import Any
 
@@ -21,7 +22,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from iam_guard import AccessDenied, Guard, GuardMiddleware, Resource, RouteMap, Service, public
+from iam_guard import AccessDenied, Guard, GuardMiddleware, GuardWsgiMiddleware, Resource, RouteMap, Service, public
 from tests.conftest import ADA, RITA, Sign
 from tests.integrations.contract import needed
 
@@ -168,6 +169,28 @@ def test_a_flask_view_is_no_exception(guard: Guard, sign: Sign) -> None:
     client = app.test_client()
     assert client.get("/7", headers=sign(ADA, "GET", "/7"), base_url="http://testserver").text == "document 7"
     assert client.get("/7", headers=sign(RITA, "GET", "/7"), base_url="http://testserver").status_code == 403
+
+
+def test_nor_is_an_application_whose_router_tells_nothing(guard: Guard, sign: Sign) -> None:
+    """Any that speaks WSGI and has no adapter."""
+    handler = docs.requires("PutDocument")(lambda: b"the answer")
+
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        try:
+            body = handler()
+        except AccessDenied:
+            body = b"the answer, as it was"
+        start_response("200 OK", [])
+        return [body]
+
+    def ask(key: tuple[str, str]) -> bytes:
+        headers = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in sign(key, "GET", "/7").items()}
+        environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/7", "HTTP_HOST": "testserver", "wsgi.input": io.BytesIO()}
+        answer: Any = GuardWsgiMiddleware(app, guard=guard)({**environ, **headers}, lambda *_: print)
+        return b"".join(answer)
+
+    assert ask(ADA) == b"the answer"
+    assert b"AccessDenied" in ask(RITA)
 
 
 # --- what goes on as before ---
