@@ -1,4 +1,4 @@
-"""`assert_allowed` and `assert_denied`: one line in a test, and the whole explanation where it fails.
+"""`assert_allowed` and `assert_denied`: one line in a test, and the explanation where it fails.
 
 A denial counts only if policies made it: a request that cannot be decided, and a principal that does not exist, would
 let a test with a mistake in it pass. Must not live here: deciding, and how an explanation reads
@@ -17,6 +17,7 @@ from iam_guard.model.context import Given, Lazy
 from iam_guard.model.decision import Decision, Outcome, PolicyType
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import AccessRequest, Call, Resource
+from iam_guard.testing.failing import failing_text
 from iam_guard.testing.principals import principal_named
 
 Decider: TypeAlias = Guard | Authorizer
@@ -34,7 +35,7 @@ def assert_allowed(
     *,
     call: Call | None = None,
 ) -> Decision:
-    """Assert that `principal` may do `action` on `resource`; fail with the whole explanation.
+    """Assert that `principal` may do `action` on `resource`; fail with the explanation.
 
     `principal` is one, or what `principal_named` takes. `call` gives a guard the facts of a connection. Gives the
     decision back.
@@ -59,7 +60,7 @@ def assert_denied(
     sid: str | None = None,
     because: str | None = None,
 ) -> Decision:
-    """Assert that policies deny it; fail with the whole explanation.
+    """Assert that policies deny it; fail with the explanation.
 
     `outcome` tells an explicit from an implicit denial. `by` is the type of policy that denies, or has no Allow; `sid`
     is the Sid of the statement that denies. A denial without policies (no such principal, a resource that nobody owns)
@@ -142,4 +143,4 @@ def _complaint(
 
 
 def _failure(complaint: str, decision: Decision) -> str:
-    return f"{complaint}, got {decision.outcome}\n\n{decision.explain().text()}"
+    return f"{complaint}, got {decision.outcome}\n\n{failing_text(decision)}"

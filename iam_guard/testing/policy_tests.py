@@ -23,6 +23,7 @@ from iam_guard.testing.answer import decide_entry
 from iam_guard.testing.case_files import UNDECODED, entries_of_file, entries_of_text
 from iam_guard.testing.case_json import CaseEntry, Unreadable
 from iam_guard.testing.cases import Case, read_case
+from iam_guard.testing.failing import failing_text
 from iam_guard.testing.principals import principal_named
 
 ERROR = "error"
@@ -117,7 +118,7 @@ def failure_of(test: PolicyTest, verdict: CaseVerdict) -> str | None:
         return None
     why = [f"why it was expected: {shown(test.why)}"] if test.why else []
     problem = [f"no decision could be made: {verdict.problem}"] if verdict.problem else []
-    explained = [] if verdict.decision is None else ["", verdict.decision.explain().text()]
+    explained = [] if verdict.decision is None else ["", failing_text(verdict.decision)]
     return "\n".join([f"expected {test.expected}, got {verdict.outcome}", *why, *problem, *explained])
 
 

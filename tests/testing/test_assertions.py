@@ -42,6 +42,25 @@ def test_what_is_as_expected_passes_and_gives_the_decision(guard: Guard) -> None
         assert denied.outcome is Outcome.IMPLICITLY_DENIED
 
 
+def test_of_many_statements_those_about_the_action_are_shown() -> None:
+    """Or a failure of one line would be a screen for each policy; what else there is, is counted."""
+    others = [{"Effect": "Allow", "Action": ["mail:*", f"s3:Get{number}"], "Resource": "*"} for number in range(50)]
+    about = {"Sid": "Mine", "Effect": "Allow", "Action": ["docs:Get*", "mail:*"], "Resource": DOCUMENT[:-1] + "8"}
+    long = compile_policies(
+        identity=[{"Version": "2012-10-17", "Statement": [*others, about]}, {"Statement": others[:9]}],
+        scps=[[{"Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}]],
+    )
+    with pytest.raises(AssertionError) as failure:
+        assert_allowed(long, RITA, "docs:GetDocument", DOCUMENT)
+    told = str(failure.value)
+    assert "59 statements about other actions are not shown" in told
+    assert "✗ Allow Statement[50] `Mine`" in told
+    assert "✓ Action `docs:Get*`\n" in told
+    assert "level 1" in told
+    assert "s3:Get" not in told.partition("Nearest misses")[0]
+    assert len(told.splitlines()) < 50
+
+
 def test_a_resource_may_have_tags_and_an_owner() -> None:
     """As a handler's loader knows it."""
     secret = Resource(DOCUMENT, tags={"class": "secret"})
