@@ -127,6 +127,7 @@ def test_a_code_is_found(code: str, statements: list[dict[str, Any]]) -> None:
         [condition("StringNotEquals", "aws:RequestTag/team", "x")],
         [condition("StringEquals", "id.example.com:sub", "x")],
         [condition("StringEquals", "aws:SecureTransport", "true")],
+        [condition("StringEquals", "AWS:SourceOwner", "111122223333")],
         [statement(Action="iam:PassRole", Resource="*", Condition={"StringEquals": {"iam:PassedToService": "x"}})],
         [
             statement(),

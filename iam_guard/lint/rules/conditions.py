@@ -33,8 +33,8 @@ _ALSO: dict[KeyType, frozenset[KeyType]] = {
     "Binary": frozenset({"String"}),
 }
 """Type of a key -> what else compares it sensibly; epoch seconds are numbers (C-16)."""
-_UNLISTED = frozenset({"aws:principalorgmasteraccountid"})
-"""A key that AWS's own policies have and its documentation has not."""
+_UNLISTED = frozenset({"aws:principalorgmasteraccountid", "aws:sourceowner"})
+"""Keys that AWS's own policies have (the second one that of each new SNS topic) and its documentation has not."""
 _FROM_CALLER = frozenset({"aws:referer", "aws:useragent"})
 
 
