@@ -98,7 +98,7 @@ def _entries_of_yaml(path: Path) -> Iterator[CaseEntry | Unreadable]:
     if isinstance(found, dict) and found.keys() == _WITH_SEED and isinstance(found["seed"], str):
         seed, found = path.parent / found["seed"], found["cases"]
     if not isinstance(found, list):
-        raise InvalidInput("expected a list of cases, or a mapping of `seed` and `cases`", place=str(path))
+        raise InvalidInput("expected a list of cases, or a mapping of `seed` and `cases`", place=f"{path}:1:1")
     for case, node in zip(found, nodes, strict=True):
         mark = node.start_mark
         yield CaseEntry(f"{path}:{mark.line + 1}", case, None, mark.line + 1, mark.column + 1, path, seed)

@@ -8,6 +8,7 @@ here: what was tested of them (`policy_coverage`).
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -123,7 +124,7 @@ def _shown(path: Path) -> str:
     """Name a file as seen from here, where it is below."""
     here = Path.cwd()
     real = path.resolve()
-    return real.relative_to(here).as_posix() if real.is_relative_to(here) else str(path)
+    return real.relative_to(here).as_posix() if real.is_relative_to(here) else os.path.normpath(path)
 
 
 def _of_json_file(text: str) -> Iterator[Located]:
