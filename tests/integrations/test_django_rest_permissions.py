@@ -32,7 +32,7 @@ from rest_framework.routers import SimpleRouter  # noqa: E402
 from rest_framework.views import APIView  # noqa: E402
 from rest_framework.viewsets import ViewSet  # noqa: E402
 
-from iam_guard import Guard, Resource, public  # noqa: E402
+from iam_guard import Guard, IamGuardError, Resource, public  # noqa: E402
 from tests.conftest import ADA, RITA, Sign  # noqa: E402
 from tests.integrations.application import SECRET, docs  # noqa: E402
 
@@ -207,6 +207,17 @@ class CheckedAround(Asked):
     pass
 
 
+class Refusing(Asked):
+    """Makes answers of exceptions in its own way, without the mark of REST framework."""
+
+    permission_classes: ClassVar = [IsAuthenticated, GuardPermission]
+
+    def handle_exception(self, exc: Exception) -> Response:
+        if isinstance(exc, IamGuardError):
+            raise exc
+        return Response("refused", status=401)
+
+
 router = SimpleRouter()
 router.register("by-action", ByAction, basename="by-action")
 urlpatterns = [
@@ -224,6 +235,7 @@ urlpatterns = [
     path("unchecked-sometimes/<pk>", UncheckedSometimes.as_view()),
     path("besides/<pk>", CheckedBesides.as_view()),
     path("around/<pk>", CheckedAround.as_view()),
+    path("refusing/<pk>", Refusing.as_view()),
 ]
 
 
@@ -367,3 +379,9 @@ def test_view_that_does_something_besides_is_guarded(client: Client, sign: Sign,
         [404, 404] if name == "besides" else [404, 410]
     )
     assert client.get(f"/{name}/away").status_code == (404 if name == "besides" else 401)
+
+
+def test_view_that_makes_its_own_answers_of_exceptions_may_refuse(client: Client, sign: Sign) -> None:
+    answer = client.get("/refusing/7")
+    assert (answer.status_code, answer.json()) == (401, "refused")
+    assert [ask(client, sign, f"/refusing/{pk}").status_code for pk in ("7", "missing")] == [200, 404]

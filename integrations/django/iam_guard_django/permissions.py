@@ -34,7 +34,7 @@ def permissions_of(view: Any, view_class: Any, method: str, served: Any = None) 
 
     `served` is the view that has answered a request, where there is one. Raises `PermissionsUntold`.
     """
-    leaving_out = _leaving_out(view_class)
+    leaving_out = next((each for each, leads in own_leading(view_class) if not leads), None)
     if leaving_out is not None:
         raise PermissionsUntold(f"{leaving_out} does not ask the permissions")
     chosen = getattr(view, "initkwargs", {})  # those of an `@action` replace the class's
@@ -62,20 +62,21 @@ def all_needed(permissions: Iterable[Any]) -> Iterator[Any]:
 
 
 @lru_cache(maxsize=1024)  # a class is declared once and asked with every request
-def _leaving_out(view_class: Any) -> str | None:
-    """Name the method of a view of REST framework which leads to no permissions, as far as its code tells."""
+def own_leading(view_class: Any) -> tuple[tuple[str, bool], ...]:
+    """Give what a view of REST framework has of its own that leads to permissions, each with whether its code does."""
     kinds = getattr(view_class, "__mro__", ())
     if not any(kind.__module__ == _FRAMEWORK for kind in kinds):
-        return None
+        return ()
+    found = []
     for name, following in pairwise(_LEADING):
         for kind in kinds:
             method = unwrap(vars(kind).get(name))
             if getattr(method, "__module__", None) == _FRAMEWORK:
                 break
             named = getattr(getattr(method, "__code__", None), "co_names", ())
-            if method is not None and name not in named and following not in named:
-                return f"`{name}` of `{kind.__qualname__}`"
-    return None
+            if method is not None:
+                found.append((f"`{name}` of `{kind.__qualname__}`", name in named or following in named))
+    return tuple(found)
 
 
 def _routed(view: Any, view_class: Any, method: str) -> Any:

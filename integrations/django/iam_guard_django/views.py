@@ -19,7 +19,7 @@ from iam_guard import RouteMap, public
 from iam_guard.enforcement.endpoints import Endpoint, endpoint_row, guards_of, name_of
 from iam_guard.errors import ConfigurationError
 from iam_guard_django.options import Options, options, route_map
-from iam_guard_django.permissions import PermissionsUntold, all_needed, permissions_of
+from iam_guard_django.permissions import PermissionsUntold, all_needed, own_leading, permissions_of
 
 MIDDLEWARE: Final = "iam_guard_django.GuardMiddleware"
 _FRAMEWORKS: Final = ("django.views.generic.base", "rest_framework.views")
@@ -178,7 +178,7 @@ def _handler_of(view: Any, view_class: Any, method: str) -> tuple[str, Any]:
 def _guard_of(view: Any, view_class: Any, method: str, name: str, answer: Any = None) -> Any:
     """Give what guards a method by a permission of REST framework; None without. Raises `PermissionsUntold`."""
     served = (getattr(answer, "renderer_context", None) or {}).get("view")
-    if served is not None and not answer.exception:
+    if served is not None and not answer.exception and own_leading(view_class):
         return None  # the method has run, and no permission was asked
     permissions = all_needed(permissions_of(view, view_class, method, served))
     guard_of = next((found for each in permissions if (found := getattr(each, "iam_guard_of", None))), None)
