@@ -15,6 +15,7 @@ from tests.integrations.contract import needed
 
 needed("fastapi", "iam_guard_fastapi", "openapi_spec_validator")
 
+import fastapi  # noqa: E402
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, WebSocket  # noqa: E402
 from fastapi import Path as PathParameter  # noqa: E402
 from fastapi.responses import Response  # noqa: E402
@@ -367,6 +368,7 @@ def test_start_up_finds_what_an_inner_router_leaves_open(guard: Guard) -> None:
 
 
 @pytest.mark.skipif(not hasattr(APIRouter, "frontend"), reason="this FastAPI has no frontends")
+@pytest.mark.skipif(fastapi.__version__.startswith("0.138."), reason="an included router has no frontends of its own")
 def test_frontends_are_found(guard: Guard, tmp_path: Path) -> None:
     """FastAPI keeps them apart from its routes: nobody's are found, a router's dependencies guard or open them."""
     (tmp_path / "index.html").write_text("page")

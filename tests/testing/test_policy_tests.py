@@ -138,7 +138,7 @@ def test_a_file_that_is_not_there_is_an_error_of_its_case(folder: Path) -> None:
     ("name", "text", "place", "words"),
     [
         ("a.yaml", "- id: a\n  b: [\n", ":3:1", "not readable as YAML"),
-        ("a.yaml", "id: a\n", "", "expected a list of cases"),
+        ("a.yaml", "id: a\n", ":1:1", "expected a list of cases"),
         ("a.yaml", "- {id: a, expected: Allowed}\n- 5\n", ":2:3", "expected a case as an object"),
         ("a.yaml", "- {expected: Allowed}\n", ":1:3", "expected a text as `id` of case 1"),
         ("a.yaml", "\n- {id: a, expected: Denied}\n", ":2:3", "expected one of Allowed"),
