@@ -23,6 +23,7 @@ from django.urls import include, path  # noqa: E402
 from django.utils.decorators import method_decorator  # noqa: E402
 from django.views import View  # noqa: E402
 from django.views.decorators.csrf import csrf_exempt  # noqa: E402
+from django.views.generic import RedirectView  # noqa: E402
 from iam_guard_django import GuardMiddleware  # noqa: E402
 from iam_guard_django.options import options  # noqa: E402
 from iam_guard_django.views import inventory  # noqa: E402
@@ -377,6 +378,15 @@ def test_public_views_are_named(guard: Guard) -> None:
     with project(guard, ROOT_URLCONF=__name__, IAM_GUARD={"guard": guard, "public_views": ["others:index"]}):
         client = Client(raise_request_exception=False)
         assert [client.get(each).status_code for each in ("/page", "/others/", "/others/deep/")] == [500, 200, 500]
+
+
+def test_a_public_namespace_has_its_views_without_a_name(guard: Guard) -> None:
+    """The admin site has some; Django calls them by the function, and so does the check."""
+    unnamed = [path("function", page), path("class", RedirectView.as_view(url="/"))]
+    setting = {"guard": guard, "public_views": ["others:*"]}
+    with project(guard, ROOT_URLCONF=(path("others/", include((unnamed, "others"))),), IAM_GUARD=setting):
+        assert [Client().get(f"/others/{each}").status_code for each in ("function", "class")] == [200, 302]
+        assert {each.guards for each in inventory()} == {("public",)}
 
 
 def named_guard() -> Guard:

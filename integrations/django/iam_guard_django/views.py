@@ -13,7 +13,7 @@ from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error
 from django.core.handlers.base import BaseHandler
-from django.urls import LocalePrefixPattern, URLPattern, URLResolver, get_resolver
+from django.urls import LocalePrefixPattern, ResolverMatch, URLPattern, URLResolver, get_resolver
 
 from iam_guard import RouteMap, public
 from iam_guard.enforcement.endpoints import Endpoint, endpoint_row, guards_of, name_of
@@ -124,13 +124,13 @@ def _unmapped(urlconf: Any = None) -> list[Endpoint]:
     return [row for found in _walk(get_resolver(urlconf).url_patterns, "", ()) for row in _rows(*found, chosen)]
 
 
-def _walk(patterns: Iterable[Any], before: str, spaces: tuple[str, ...]) -> Iterator[tuple[Any, str, str | None]]:
-    """Give each view with its path and its name."""
+def _walk(patterns: Iterable[Any], before: str, spaces: tuple[str, ...]) -> Iterator[tuple[Any, str, str]]:
+    """Give each view with its path and the name that a match of it will have, also where its pattern has none."""
     for each in patterns:
         route = before + _text_of(each.pattern).removeprefix("^") if before else _text_of(each.pattern)  # as a match
         if isinstance(each, URLPattern):
-            name = ":".join((*spaces, each.name)) if each.name else None
-            yield each.callback, f"/{route}", name
+            match = ResolverMatch(each.callback, (), {}, each.name, namespaces=list(spaces))
+            yield each.callback, f"/{route}", match.view_name
         else:
             inside = (*spaces, each.namespace) if each.namespace else spaces
             yield from _walk(each.url_patterns, route, inside)
