@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from iam_guard.errors import ContextError
+from iam_guard.matching.keys import row_of, spelled
 from iam_guard.model.context import Context, Given, Lazy, Value, normalise
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.request import Call
@@ -59,7 +60,7 @@ class SuppliedContext(Context):
         if folded_key in self._values:
             found = super().value(folded_key)
             if found is not None:
-                return found
+                return found if isinstance(found, str) else _as_many_as_it_has(found, folded_key)
         supplier = _SUPPLIERS.get(folded_key)
         if supplier is None:
             return self._tags.get(folded_key[len(_RESOURCE_TAG) :]) if folded_key.startswith(_RESOURCE_TAG) else None
@@ -90,6 +91,14 @@ def _folded(tags: Mapping[str, str]) -> dict[str, str]:
             raise ContextError(f"two resource tags differ by letter case only: `{key}`", place="aws:ResourceTag")  # C-4
         folded[key.lower()] = value
     return folded
+
+
+def _as_many_as_it_has(members: tuple[str, ...], folded_key: str) -> tuple[str, ...]:
+    """Refuse several values of a key that has one: no plain operator is met by them, and so no Deny either (C-7)."""
+    row = row_of(folded_key) if len(members) > 1 else None
+    if row is not None and not row.multivalued:
+        raise ContextError(f"expected one value, got {len(members)}", place=spelled(folded_key)[:200])
+    return members
 
 
 def _is_service(around: Circumstances) -> bool | None:
