@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
+from urllib.parse import quote
 
 from iam_guard.lint.codes import HINTS, SEVERITIES, level_of_code
 from iam_guard.lint.linter import LintFinding
@@ -127,7 +128,7 @@ def sarif(findings: Sequence[LintFinding], version: str) -> str:
 
 def _result(finding: LintFinding) -> dict[str, Any]:
     region = {"startLine": finding.line, "startColumn": finding.column}
-    uri = finding.file.replace("\\", "/")
+    uri = quote(finding.file.replace("\\", "/"))
     return {
         "ruleId": finding.code,
         "level": _SARIF[finding.level],

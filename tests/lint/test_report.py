@@ -77,7 +77,9 @@ def test_sarif_has_rules_and_places() -> None:
     assert [each["id"] for each in run["tool"]["driver"]["rules"]] == ["INVALID_ACTION"]
     [result] = run["results"]
     assert result["level"] == "error"
-    assert result["locations"][0]["physicalLocation"]["region"] == {"startLine": 2, "startColumn": 45}
+    place = result["locations"][0]["physicalLocation"]
+    assert place["region"] == {"startLine": 2, "startColumn": 45}
+    assert place["artifactLocation"]["uri"] == "policies/a%2Cb.json"  # a file's name is no URI yet
 
 
 @pytest.mark.parametrize("line", [0, 99])

@@ -95,6 +95,14 @@ def test_a_policy_in_json_is_found_by_line_and_column() -> None:
     assert places(linted(text)) == [(3, 46, "INVALID_ACTION")]
 
 
+def test_a_letter_that_cannot_be_stored_is_found_where_it_stands() -> None:
+    """In a value or a name, in JSON and in YAML, whose offsets nobody knows."""
+    text = '{"Version": "2012-10-17",\n "Statement": {"Effect": "Allow", "Action": "iam:Get*", "Resource": "*",\n  '
+    condition = '"Condition": {"StringEquals": {"docs:Kind": ["a", "例"]}}}}'
+    assert places(linted(text + condition)) == [(3, 53, "JSON_SYNTAX_ERROR")]
+    assert places(linted(text + condition.replace("docs:Kind", "docs:例"), "x.yaml"))[0] == (3, 34, "JSON_SYNTAX_ERROR")
+
+
 def test_a_policy_may_be_yaml() -> None:
     """By its content, whatever its name."""
     text = "Version: 2012-10-17\nStatement:\n  - Effect: Allow\n    Action: iam:Gt\n    Resource: '*'\n"

@@ -42,7 +42,7 @@ def when(operator: str, value: Any) -> dict[str, Any]:
 WRITES = [
     # rule, type, document, sentence, place
     ("G-8", IDENTITY, {"Version": "2012-10-17", "Statement": []}, SYNTAX, "/Statement"),
-    ("G-12", IDENTITY, policy(Resource="arn:aws:s3:::\u0100"), SYNTAX, ""),
+    ("G-12", IDENTITY, policy(Resource="arn:aws:s3:::\u0100"), SYNTAX, "/Statement/0/Resource"),
     ("G-36", SCP, {"Statement": [statement()]}, SYNTAX, ""),
     ("G-19", IDENTITY, when("DateEquals", "tomorrow"), LEGACY, "/Statement/0/Condition/DateEquals/aws:x"),
     ("G-19", IDENTITY, policy(Resource="arn:aws:s3::b"), LEGACY, "/Statement/0/Resource"),

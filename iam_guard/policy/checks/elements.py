@@ -73,9 +73,25 @@ def unstorable_characters(reading: Reading) -> Iterator[Fault]:
     stored = STORABLE.match(reading.document.text)
     end = stored.end() if stored else 0
     if end < len(reading.document.text):
-        character = ord(reading.document.text[end])
-        message = f"expected characters up to U+00FF, got U+{character:04X} at offset {end}"
-        yield Fault("JSON_SYNTAX_ERROR", message, ())
+        character = reading.document.text[end]
+        path, is_name = next(_bearers(reading.source.root, character, ()), ((), False))
+        message = f"expected characters up to U+00FF, got U+{ord(character):04X} at offset {end}"
+        yield Fault("JSON_SYNTAX_ERROR", message, path, name=is_name)
+
+
+def _bearers(value: Value, character: str, path: Path) -> Iterator[tuple[Path, bool]]:
+    """Find the texts that have a character; and whether each is a name."""
+    match value:
+        case str() if character in value:
+            yield path, False
+        case list():
+            for index, each in enumerate(value):
+                yield from _bearers(each, character, (*path, index))
+        case dict():
+            for name, each in value.items():
+                if character in name:
+                    yield (*path, name), True
+                yield from _bearers(each, character, (*path, name))
 
 
 _TOO_LONG = {
