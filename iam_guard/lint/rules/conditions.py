@@ -9,11 +9,14 @@ from collections.abc import Iterator
 
 from iam_guard.lint.known import KnownKey
 from iam_guard.lint.subject import Subject
+from iam_guard.matching.asked import keys_of_resource
 from iam_guard.matching.keys import row_of
+from iam_guard.matching.variables import written_keys
 from iam_guard.model.reference import KeyType
-from iam_guard.policy.document import Effect
-from iam_guard.policy.fault import Fault, Tested, conditions
+from iam_guard.policy.document import Document, Effect
+from iam_guard.policy.fault import Fault, Tested, conditions, resources
 from iam_guard.policy.grammar import TAG_KEY_PREFIXES, WILDCARD, quoted
+from iam_guard.policy.json_tree import Path
 
 _FAMILIES: dict[str, KeyType] = {
     "String": "String",
@@ -39,9 +42,8 @@ _FROM_CALLER = frozenset({"aws:referer", "aws:useragent"})
 
 
 def unknown_key(subject: Subject) -> Iterator[Fault]:
-    """A key that AWS or the service has not."""
-    for tested in conditions(subject.document):
-        key = tested.test.key
+    """A key that AWS or the service has not, in a condition or as a policy variable."""
+    for key, path, is_name in _asked(subject.document):
         prefix = key.partition(":")[0].lower()
         if subject.known.key(key) is not None or key.rstrip("/").lower() in TAG_KEY_PREFIXES | _UNLISTED:
             continue
@@ -49,10 +51,22 @@ def unknown_key(subject: Subject) -> Iterator[Fault]:
         instead = "" if close is None else f", did you mean {quoted(close)}?"
         if prefix == "aws":
             message = f"there is no condition key {quoted(key)}{instead}"
-            yield Fault("INVALID_GLOBAL_CONDITION_KEY", message, tested.path, name=True)
+            yield Fault("INVALID_GLOBAL_CONDITION_KEY", message, path, name=is_name)
         elif prefix in subject.known.services:
             message = f"the service {quoted(prefix)} has no condition key {quoted(key)}{instead}"
-            yield Fault("INVALID_SERVICE_CONDITION_KEY", message, tested.path, name=True)
+            yield Fault("INVALID_SERVICE_CONDITION_KEY", message, path, name=is_name)
+
+
+def _asked(document: Document) -> Iterator[tuple[str, Path, bool]]:
+    """Walk over the keys that are asked for: each with where it stands, and whether it is a name there."""
+    for entry in resources(document):
+        for key in keys_of_resource(entry.value, document.version):
+            yield key, entry.path, False
+    for tested in conditions(document):
+        yield tested.test.key, tested.path, True
+        for value, path in tested.values():
+            for key in written_keys(value, document.version):
+                yield key, path, False
 
 
 def key_not_supplied(subject: Subject) -> Iterator[Fault]:
