@@ -107,7 +107,9 @@ def _object(given: object, place: str, known: set[str]) -> Mapping[str, Any]:
 def _text(given: Mapping[str, Any], key: str, place: str) -> str:
     value = given.get(key)
     if not isinstance(value, str):
-        raise InvalidInput("expected a text", place=f"{place}/{key}")
+        is_account = type(value) is int and 0 <= value < 10**12  # which YAML takes for a number
+        instead = f", got the number `{value}`: put it in quotes" if is_account else ""
+        raise InvalidInput(f"expected a text{instead}", place=f"{place}/{key}")
     return value
 
 

@@ -97,6 +97,14 @@ def test_a_document_that_is_none_is_refused(key: str, document: object) -> None:
         decide_case(case)
 
 
+def test_an_account_as_a_number_is_told_how_to_write_it() -> None:
+    """YAML takes `111122223333` for a number, and keeps `012345678901` as it is; `true` is no number."""
+    for value, words in ((111122223333, "got the number `111122223333`: put it in quotes"), (True, "expected a text")):
+        with pytest.raises(InvalidInput) as refused:
+            read_case(with_value("request/resource_account", value))
+        assert str(refused.value).endswith(f"{words} (at /request/resource_account)")
+
+
 def test_a_case_without_policies_is_denied() -> None:
     """E-1."""
     assert decide_case(read_case(with_value("policies", None))).outcome == "ImplicitlyDenied"
