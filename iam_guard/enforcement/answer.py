@@ -33,12 +33,18 @@ def check_answer(call: CurrentCall, status: int, endpoint: Any, method: str | No
     """
     if call.refusal is not None and status == HTTPStatus.INTERNAL_SERVER_ERROR:
         raise call.refusal
+    is_decided = bool(call.decisions) or call.is_public
+    if is_decided and call.refused_by is None:
+        return
     mark = None if endpoint is UNTOLD else mark_of(endpoint, method)
     if status < HTTPStatus.MULTIPLE_CHOICES and _is_refused(call, UNTOLD if endpoint is UNTOLD else mark):
         raise call.refusal or UndecidedEndpoint(f"something answered where `{call.wanted}` was not allowed")
-    if call.decisions or call.is_public:
-        return
-    if mark == PUBLIC or status == _WRONG_METHOD or (status in _ROUTER_ANSWERS and endpoint in (None, UNTOLD)):
+    if (
+        is_decided
+        or mark == PUBLIC
+        or status == _WRONG_METHOD
+        or (status in _ROUTER_ANSWERS and endpoint in (None, UNTOLD))
+    ):
         return
     if status >= HTTPStatus.BAD_REQUEST and (mark is not None or endpoint is None):
         return  # the framework refused, a bad parameter say, before the guarded handler could ask
