@@ -380,5 +380,5 @@ def test_what_cannot_be_read_is_a_failure_or_an_error(run: Run, tmp_path: Path) 
     assert run("test", "a.jsonl").output.endswith("0 passed, 1 failed\n")
     assert "`id` is repeated" in run("test", "b.yaml").output
     refused = run("test", "c.yaml")
-    message = "iam-guard: expected a list of cases, or a mapping of `seed` and `cases` (at c.yaml)\n"
+    message = "iam-guard: expected a list of cases, or a mapping of `seed` and `cases` (at c.yaml:1:1)\n"
     assert (refused.exit_code, refused.stderr) == (2, message)
