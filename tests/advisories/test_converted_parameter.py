@@ -7,10 +7,9 @@ under another spelling of the name. The parameter is now read as it is declared,
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import pytest
 
@@ -21,11 +20,10 @@ needed("fastapi")
 from fastapi import Depends, FastAPI  # noqa: E402
 from starlette.testclient import TestClient  # noqa: E402
 
-from iam_guard import GuardMiddleware, Service, open_guard  # noqa: E402
-from iam_guard.authn.api_key import format_key  # noqa: E402
+from iam_guard import GuardMiddleware, Service  # noqa: E402
+from tests.advisories.denying import KEY, guard_denying  # noqa: E402
 
 docs = Service("docs")
-SECRET = "ritasecret0123456789abcdefghijklmnopqrst"
 
 
 def load(document_id: int) -> str:
@@ -46,23 +44,11 @@ def test_a_document_that_is_denied_is_denied_under_every_spelling(
     tmp_path: Path, path: str, handler: Callable[..., Awaitable[str]]
 ) -> None:
     """By the identity-based policy, which allows all but document 7."""
-    statements: list[dict[str, Any]] = [
-        {"Effect": "Allow", "Action": "docs:*", "Resource": "*"},
-        {"Effect": "Deny", "Action": "docs:*", "Resource": "arn:aws:docs:*:*:document/7"},
-    ]
-    user = {
-        "name": "rita",
-        "inline": {"P": {"Version": "2012-10-17", "Statement": statements}},
-        "api_keys": [{"id": "RITA", "secret": SECRET}],
-    }
-    (tmp_path / "iam.json").write_text(
-        json.dumps({"version": 1, "accounts": [{"id": "111122223333", "name": "acme", "users": [user]}]})
-    )
     app = FastAPI()
     app.get("/{document_id}")(docs.requires("GetDocument", resource="document/{document_id}")(handler))
-    guard = open_guard(tmp_path / "iam.json")
+    guard = guard_denying(tmp_path, "7")
     app.add_middleware(GuardMiddleware, guard=guard, check_routes=False)
-    client = TestClient(app, headers={"authorization": f"Bearer {format_key('RITA', SECRET)}"})
+    client = TestClient(app, headers=KEY)
     assert client.get("/8").text == '"document 8"'
     answer = client.get(path)
     assert answer.status_code in (400, 403, 422)

@@ -7,7 +7,6 @@ the model of the view reads it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -30,12 +29,10 @@ from rest_framework.request import Request  # noqa: E402
 from rest_framework.response import Response  # noqa: E402
 from rest_framework.viewsets import GenericViewSet  # noqa: E402
 
-from iam_guard import Guard, Service, open_guard  # noqa: E402
-from iam_guard.authn.api_key import format_key  # noqa: E402
+from iam_guard import Guard, Service  # noqa: E402
+from tests.advisories.denying import KEY, guard_denying  # noqa: E402
 
 docs = Service("docs")
-SECRET = "ritasecret0123456789abcdefghijklmnopqrst"
-KEY = {"authorization": f"Bearer {format_key('RITA', SECRET)}"}
 UUID = "0a0a0a0a-0000-4000-8000-000000000007"
 
 
@@ -109,23 +106,7 @@ urlpatterns = [
 @pytest.fixture
 def denying(tmp_path: Path) -> Iterator[Guard]:
     """All but document 7."""
-    statements: list[dict[str, Any]] = [
-        {"Effect": "Allow", "Action": "docs:*", "Resource": "*"},
-        {
-            "Effect": "Deny",
-            "Action": "docs:*",
-            "Resource": [f"arn:aws:docs:*:*:document/{each}" for each in ("7", UUID)],
-        },
-    ]
-    user = {
-        "name": "rita",
-        "inline": {"P": {"Version": "2012-10-17", "Statement": statements}},
-        "api_keys": [{"id": "RITA", "secret": SECRET}],
-    }
-    (tmp_path / "iam.json").write_text(
-        json.dumps({"version": 1, "accounts": [{"id": "111122223333", "name": "acme", "users": [user]}]})
-    )
-    guard = open_guard(tmp_path / "iam.json")
+    guard = guard_denying(tmp_path, "7", UUID)
     with project(guard), override_settings(ROOT_URLCONF=__name__):
         yield guard
     guard.close()

@@ -1,0 +1,32 @@
+"""A guard on a tenant whose one user may do everything, but to some documents, for tests of other names for them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from iam_guard import Guard, open_guard
+from iam_guard.authn.api_key import format_key
+
+_SECRET = "ritasecret0123456789abcdefghijklmnopqrst"
+KEY = {"authorization": f"Bearer {format_key('RITA', _SECRET)}"}
+"""The headers of a request of the user's."""
+
+
+def guard_denying(folder: Path, *documents: str) -> Guard:
+    """Open a guard whose user an identity-based policy denies the documents of these names."""
+    denied = [f"arn:aws:docs:*:*:document/{each}" for each in documents]
+    statements: list[dict[str, Any]] = [
+        {"Effect": "Allow", "Action": "docs:*", "Resource": "*"},
+        {"Effect": "Deny", "Action": "docs:*", "Resource": denied},
+    ]
+    user = {
+        "name": "rita",
+        "inline": {"P": {"Version": "2012-10-17", "Statement": statements}},
+        "api_keys": [{"id": "RITA", "secret": _SECRET}],
+    }
+    (folder / "iam.json").write_text(
+        json.dumps({"version": 1, "accounts": [{"id": "111122223333", "name": "acme", "users": [user]}]})
+    )
+    return open_guard(folder / "iam.json")
