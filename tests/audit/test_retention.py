@@ -10,7 +10,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from itertools import count
 from pathlib import Path
 from unittest import mock
 
@@ -38,7 +37,19 @@ from iam_guard.errors import ConfigurationError, TrailDamaged
 from iam_guard.settings import load
 from tests.audit.pipelines import ROOT, eventually, facts_in, ids_in
 from tests.audit.test_segments import small_disk
-from tests.audit.trails import KEY, NOON, RING, SMALL, lines_of, only_shard, record, verdicts, writer_in
+from tests.audit.trails import (
+    KEY,
+    NOON,
+    RING,
+    SMALL,
+    clock_from,
+    lines_of,
+    moment,
+    only_shard,
+    record,
+    verdicts,
+    writer_in,
+)
 
 DAY = timedelta(days=1)
 RULE = RetentionRule(30 * DAY, 7 * DAY)
@@ -48,7 +59,8 @@ MUCH_LATER = NOON + 40 * DAY
 
 
 def swept(trail: Path, now: datetime = LATER, rule: RetentionRule = RULE) -> Sweep:
-    writer = writer_in(trail)
+    """Sweep at `now`, by a writer of the same time."""
+    writer = writer_in(trail, clock=clock_from(now))
     sweep = Sweep(trail, rule, lambda: writer, now=now)
     sweep.run()
     writer.close()
@@ -64,14 +76,6 @@ def trail(tmp_path: Path) -> Path:
 @pytest.fixture
 def shard(trail: Path) -> Path:
     return only_shard(trail)
-
-
-_MOMENTS = count()
-
-
-def moment() -> datetime:
-    """Give noon, and another microsecond each time: a shard is named after its beginning."""
-    return NOON + timedelta(microseconds=next(_MOMENTS))
 
 
 def old_shard(trail: Path, records: int) -> Path:
@@ -475,7 +479,7 @@ UNDECLARED = {Verdict.MISSING, Verdict.TRUNCATED_TAIL}
 
 FULL = """
 import errno, json, sys, time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from iam_guard.audit.classes import ADMIN, WRITE
 from iam_guard.audit.pipeline import NotRecordedError, Pipeline
@@ -512,7 +516,7 @@ if is_restarted:
     old = opened(400)
 refused = 0
 for number in range(20_000, 20_150):
-    while not ask(old, number, b"2026-11-24"):
+    while not ask(old, number, f"{datetime.now(UTC):%Y-%m-%d}".encode()):
         refused += 1
         time.sleep(0.05)
         assert refused < 100

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 
 from iam_guard.audit.checkpoint import open_checkpoint
@@ -20,11 +22,24 @@ STRANGER = SignerKey("trail.example/audit", bytes(range(1, 33)))
 SMALL = SegmentLimits(checkpoint_records=4, checkpoint_seconds=1000.0, segment_bytes=2500, reserve_bytes=4096)
 
 
+NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
+"""The time of every record that `record` makes."""
+
+
+def clock_from(start: datetime) -> Callable[[], datetime]:
+    """Return a clock that advances by a microsecond per call, since a shard is named after its start."""
+    ticks = count()
+    return lambda: start + timedelta(microseconds=next(ticks))
+
+
+moment = clock_from(NOON)
+
+
 def record(number: int, *, filler: str = "") -> bytes:
     """Make a line such as the trail gets."""
     made = {
         "eventVersion": "1.11",
-        "eventTime": "2026-11-24T12:00:00Z",
+        "eventTime": f"{NOON:%Y-%m-%dT%H:%M:%SZ}",
         "eventName": "GetDocument",
         "eventID": f"id-{number}",
         "filler": filler,
@@ -33,8 +48,11 @@ def record(number: int, *, filler: str = "") -> bytes:
     return json.dumps(made, separators=(",", ":")).encode() + b"\n"
 
 
-def writer_in(trail: Path, limits: SegmentLimits = SMALL, key: SignerKey = KEY) -> SegmentWriter:
-    return SegmentWriter(trail, key, service="docs", limits=limits)
+def writer_in(
+    trail: Path, limits: SegmentLimits = SMALL, key: SignerKey = KEY, *, clock: Callable[[], datetime] = moment
+) -> SegmentWriter:
+    """Return a writer whose shards start at the time of its records, whatever the date."""
+    return SegmentWriter(trail, key, service="docs", limits=limits, clock=clock)
 
 
 def written(trail: Path, count: int = 40, *, is_ended: bool = True, unsigned: int = 0) -> Path:
@@ -75,6 +93,3 @@ def lines_of(shard: Path) -> list[bytes]:
 def only_shard(trail: Path) -> Path:
     [shard] = shards_of(trail)
     return shard
-
-
-NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
