@@ -84,15 +84,16 @@ ROLES = (
 
 
 class World:
-    """A guard on a seed file whose time is `now`, and an issuer."""
+    """A guard on a seed file, and an issuer; the time of both is `now`. The store is polled by `refresh` alone."""
 
     def __init__(self, path: Path, issuer: Issuer, **settings: Any) -> None:
-        self.path, self.issuer, self.now = path, issuer, datetime.now(UTC)
+        self.path, self.issuer, self.now = path, issuer, datetime(2026, 11, 24, 12, tzinfo=UTC)
+        issuer.clock = lambda: self.now.timestamp()
         path.write_text(seed(*ROLES))
         chosen: dict[str, Any] = {"oidc_addresses": (issuer.at,), "oidc_roles": RULES, "oidc_cooldown": 0.0} | settings
         self.settings = Settings(**chosen)
         self.inner = open_store(str(path), self.settings)
-        self.store = CachedStore(self.inner, self.settings)
+        self.store = CachedStore(self.inner, self.settings, clock=lambda: 0.0)
         self.sink = ListSink()
         catalogues = [Service("docs").catalogue]
         self.guard = Guard(self.store, Trail(self.sink), self.settings, catalogues=catalogues, clock=lambda: self.now)
@@ -225,7 +226,7 @@ def test_tokens_are_not_accepted_unless_somebody_says_which_role_they_get(make: 
 def bad_tokens(issuer: Issuer) -> dict[str, tuple[str, type[IamGuardError]]]:
     good, other = issuer.token(), SigningKey()
     head, body, signature = good.split(".")
-    now = int(datetime.now(UTC).timestamp())
+    now = int(issuer.clock())
     return {
         "expired": (issuer.token(exp=now - 61), ExpiredIdentityToken),
         "not yet": (issuer.token(nbf=now + 300), InvalidIdentityToken),
@@ -504,7 +505,7 @@ def test_kubernetes_and_github_work_by_configuration_alone(
     with publishing(Issuer(url)) as issuer:
         issuer.keys = [key]
         guard = open_guard(str(path), oidc_roles=(rule,), oidc_addresses=(issuer.at,))
-        now = int(datetime.now(UTC).timestamp())
+        now = int(issuer.clock())
         times = {name: now + (3607 if name == "exp" else 0) for name in ("iat", "nbf", "exp")}
         token = issuer.token(HEADERS[url], **{**claims, **times})
         principal = guard.authenticate(request(token), payload_hash=lambda: EMPTY_HASH)

@@ -103,6 +103,7 @@ class Issuer:
         self.drips = 0.0
         self.redirects_to: str | None = None
         self.asked: dict[str, int] = {}
+        self.clock: Callable[[], float] = time.time
         self._lock = threading.Lock()
 
     @property
@@ -114,7 +115,7 @@ class Issuer:
         return sum(number for path, number in self.asked.items() if part in path)
 
     def claims(self, **more: Any) -> dict[str, Any]:
-        now = int(time.time())
+        now = int(self.clock())
         usual = {"iss": self.name, "sub": "ann", "aud": "app", "iat": now, "exp": now + 600}
         return {name: value for name, value in (usual | more).items() if value is not None}
 
