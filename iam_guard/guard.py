@@ -73,7 +73,8 @@ class Guard:
         self.catalogues = tuple(catalogues)
         self.trail = trail
         self._store = store
-        self._clock = clock
+        self.clock = clock
+        """Returns the present time, of decisions and of the calls of the AWS API alike."""
         self._resources = resources
         self._shadow = shadow
         witness = TrailWitness(trail, self.catalogues[0].service if self.catalogues else "iam-guard")
@@ -85,7 +86,7 @@ class Guard:
         """The revocation lists of trust anchors: put, list."""
         self._loader = Loader(store, size=settings.cache_size)
         self._own_services = frozenset(each.service for each in self.catalogues)
-        self._doors = Doors(store, settings, self._may_have_session, lambda: self._clock())
+        self._doors = Doors(store, settings, self._may_have_session, lambda: self.clock())
         self.tokens = self._doors.tokens
         """Verifies tokens of OIDC providers."""
         self.uses = Uses(store, region=settings.region)
@@ -120,7 +121,7 @@ class Guard:
             principal = (self._doors.at_hand if at_hand else self._doors.waiting).authenticate(
                 request,
                 payload_hash=payload_hash,
-                now=self._clock(),
+                now=self.clock(),
                 call=call,
                 credential=credential,
                 unsigned_payload=unsigned_payload,
@@ -353,7 +354,7 @@ class Guard:
         principal = loaded.caller.principal
         owner = loaded.owner.id if loaded.owner else None
         around = Circumstances(
-            now=self._clock(),
+            now=self.clock(),
             principal=principal,
             call=call,
             principal_organization=loaded.account.organization if loaded.account else None,

@@ -106,7 +106,7 @@ def house(tmp_path: Path) -> Iterator[House]:
     apply_seed(store, load_seed_text(json.dumps(SEED)))
     clock = Clock()
     guard = guard_on(store, Settings(epoch_poll=0.0))
-    guard._clock = clock
+    guard.clock = clock
     guard.api_keys._clock = lambda: clock.now.timestamp()
     yield House(guard, clock)
     guard.close()

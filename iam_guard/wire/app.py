@@ -10,7 +10,6 @@ lets its requests through unasked. Must not live here: the protocols, the operat
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, Final, TypeVar
 
@@ -165,7 +164,7 @@ class _OneCall:
             caller=principal,
             store=self.guard.store,
             authorize=lambda permission: self._authorize(principal, permission),
-            now=int(time.time()),
+            now=int(self.guard.clock().timestamp()),
             issuer_url=self.guard.settings.issuer_url,
             tokens=self.guard.tokens,
             app_services=frozenset(each.service for each in self.guard.catalogues),

@@ -111,7 +111,7 @@ def house(tmp_path: Path) -> Iterator[House]:
     clock = Clock()
     audit = tmp_path / "audit.jsonl"
     guard = guard_on(store, Settings(epoch_poll=0.0, audit=str(audit)))
-    guard._clock = clock
+    guard.clock = clock
     made = House(guard, store, clock, audit)
     made.declare(seed())
     yield made
@@ -357,7 +357,7 @@ def test_one_authority_in_two_accounts_needs_the_role_named(house: House) -> Non
 def test_a_known_certificate_touches_no_store(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor is anything decided or verified again."""
     guard = guard_on(house.store, Settings(epoch_poll=3600.0))
-    guard._clock = house.clock
+    guard.clock = house.clock
     cold = House(guard, house.store, house.clock, house.audit)
     caller = cold.who()
     for name in ("certificate_trust", "viewing", "epoch", "account", "principal", "resource"):

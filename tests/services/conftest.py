@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 import boto3
@@ -102,6 +103,14 @@ def server(running: Running) -> Running:
     """The server, as it was at the beginning."""
     running.reset()
     return running
+
+
+@pytest.fixture
+def now(server: Running, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Stop the server's clock for the test, and return its seconds since 1970."""
+    stopped = datetime.now(UTC).replace(microsecond=0)
+    monkeypatch.setattr(server.guard, "clock", lambda: stopped)
+    return int(stopped.timestamp())
 
 
 @pytest.fixture

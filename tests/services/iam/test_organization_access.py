@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
@@ -24,7 +23,6 @@ from tests.services.iam.organization_parts import (
 
 Refused = Callable[..., AbstractContextManager[None]]
 
-NOW = int(time.time())
 OTHER_PATH = f"{TENANTS_PATH}/{OTHER_ACCOUNT}"
 THIRD_PATH = f"{GOLD_PATH}/{THIRD_ACCOUNT}"
 POLICIES = [
@@ -90,13 +88,13 @@ def test_an_entitys_services_are_those_that_every_level_allows(iam: Any, organiz
     assert set(report(iam, f"{GOLD_PATH}/")) == {"docs", "wiki"}
 
 
-def test_attempts_are_those_of_the_accounts_below(iam: Any, organization: Running) -> None:
+def test_attempts_are_those_of_the_accounts_below(iam: Any, organization: Running, now: int) -> None:
     """The latest with its account's path; how many accounts attempted; the management account counts nowhere else."""
-    use(organization, OTHER_ACCOUNT, "admin", "docs", NOW - 30)
-    use(organization, THIRD_ACCOUNT, "tess", "docs", NOW - 20, "us-west-2")
-    use(organization, ACCOUNT, "admin", "docs", NOW - 10)
+    use(organization, OTHER_ACCOUNT, "admin", "docs", now - 30)
+    use(organization, THIRD_ACCOUNT, "tess", "docs", now - 20, "us-west-2")
+    use(organization, ACCOUNT, "admin", "docs", now - 10)
     docs = report(iam, TENANTS_PATH)["docs"]
-    assert int(docs.pop("LastAuthenticatedTime").timestamp()) == NOW - 20
+    assert int(docs.pop("LastAuthenticatedTime").timestamp()) == now - 20
     assert docs == {
         "ServiceName": "docs",
         "ServiceNamespace": "docs",
@@ -115,10 +113,10 @@ def test_attempts_are_those_of_the_accounts_below(iam: Any, organization: Runnin
     }
 
 
-def test_the_management_account_is_not_limited(iam: Any, organization: Running) -> None:
+def test_the_management_account_is_not_limited(iam: Any, organization: Running, now: int) -> None:
     """E-10: everything that is known, its own attempts alone; a policy is ignored."""
-    use(organization, ACCOUNT, "admin", "archive", NOW - 10)
-    use(organization, OTHER_ACCOUNT, "admin", "docs", NOW - 10)
+    use(organization, ACCOUNT, "admin", "archive", now - 10)
+    use(organization, OTHER_ACCOUNT, "admin", "docs", now - 10)
     path = f"{ROOT_PATH}/{ACCOUNT}"
     for found in (report(iam, path), report(iam, path, scp(organization, "OnlyDocs"))):
         assert set(found) == {*SERVICE_NAMES, "archive"}
@@ -128,10 +126,10 @@ def test_the_management_account_is_not_limited(iam: Any, organization: Running) 
 # --- policies ---
 
 
-def test_a_policys_services_are_those_that_it_allows(iam: Any, organization: Running) -> None:
+def test_a_policys_services_are_those_that_it_allows(iam: Any, organization: Running, now: int) -> None:
     """With the attempts of the accounts of the entity to which it applies."""
-    use(organization, OTHER_ACCOUNT, "admin", "docs", NOW - 10)
-    use(organization, THIRD_ACCOUNT, "tess", "docs", NOW - 20)
+    use(organization, OTHER_ACCOUNT, "admin", "docs", now - 10)
+    use(organization, THIRD_ACCOUNT, "tess", "docs", now - 20)
     only_docs, no_iam, idle = (scp(organization, name) for name in ("OnlyDocs", "NoIam", "Idle"))
     assert set(report(iam, GOLD_PATH, only_docs)) == {"docs", "iam", "wiki"}
     assert report(iam, ROOT_PATH, only_docs)["docs"]["TotalAuthenticatedEntities"] == 2
@@ -215,10 +213,10 @@ def test_it_needs_the_permissions_to_see_the_organization(
 # --- pages ---
 
 
-def test_it_comes_in_pages_in_four_orders(iam: Any, organization: Running) -> None:
+def test_it_comes_in_pages_in_four_orders(iam: Any, organization: Running, now: int) -> None:
     """By namespace or by time; what was never attempted is the oldest."""
-    use(organization, OTHER_ACCOUNT, "admin", "iam", NOW - 30)
-    use(organization, OTHER_ACCOUNT, "admin", "wiki", NOW - 10)
+    use(organization, OTHER_ACCOUNT, "admin", "iam", now - 30)
+    use(organization, OTHER_ACCOUNT, "admin", "wiki", now - 10)
     job = job_of(iam, TENANTS_PATH)
     orders = {
         "SERVICE_NAMESPACE_ASCENDING": ["docs", "iam", "wiki"],
