@@ -7,13 +7,21 @@ what is at hand and raises `NotAtHand` for all else. Must not live here: verifyi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from functools import partial
 
 from iam_guard.authn.http import HttpRequest
 from iam_guard.authn.oidc import TokenVerifier
-from iam_guard.authn.verify import Callers, CertificateCredential, Door, OpenedTokens, Replays, TokenCredential
+from iam_guard.authn.verify import (
+    AcceptedScope,
+    Callers,
+    CertificateCredential,
+    Door,
+    OpenedTokens,
+    Replays,
+    TokenCredential,
+)
 from iam_guard.errors import NotAtHand
 from iam_guard.federation.bearers import Bearers
 from iam_guard.federation.certificate_session import CertificateSessions
@@ -32,8 +40,17 @@ Decide = Callable[[Call | None, Principal, Question], Decision]
 class Doors:
     """Made once; safe to share between threads."""
 
-    def __init__(self, store: CachedStore, settings: Settings, decide: Decide, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        store: CachedStore,
+        settings: Settings,
+        decide: Decide,
+        clock: Callable[[], datetime],
+        signing_names: Iterable[frozenset[str]] = (),
+    ) -> None:
         self._settings = settings
+        services: frozenset[str] = frozenset().union(*signing_names)
+        self._accepted = AcceptedScope((settings.region, *settings.regions), services)
         self._decide = decide
         self._callers = Callers(settings.cache_size)
         self._sessions = OpenedTokens(store.open_session, settings.cache_size)
@@ -63,7 +80,7 @@ class Doors:
             open_session=self._sessions.session,
             admit_token=admit_token,
             find_certificate_session=find_certificate_session,
-            region=settings.region,
+            accepted=self._accepted,
             replays=self._replays,
         )
 

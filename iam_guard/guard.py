@@ -86,7 +86,8 @@ class Guard:
         """The revocation lists of trust anchors: put, list."""
         self._loader = Loader(store, size=settings.cache_size)
         self._own_services = frozenset(each.service for each in self.catalogues)
-        self._doors = Doors(store, settings, self._may_have_session, lambda: self.clock())
+        self.signing_names = {each.service: each.signing_names for each in self.catalogues}
+        self._doors = Doors(store, settings, self._may_have_session, lambda: self.clock(), self.signing_names.values())
         self.tokens = self._doors.tokens
         """Verifies tokens of OIDC providers."""
         self.uses = Uses(store, region=settings.region)
@@ -108,14 +109,16 @@ class Guard:
         unsigned_payload: bool = False,
         chunks: ChunkedBody | None = None,
         at_hand: bool = False,
+        any_scope: bool = False,
     ) -> Principal:
         """Turn what a request carries into a principal; anonymous when it carries nothing.
 
         `payload_hash` gives the hex SHA-256 of the body and is asked only when a signature needs it. `credential` is
         what `extract` read of this very request, where it was asked already. `unsigned_payload` accepts a body that the
-        signature does not cover, `chunks` decodes one in chunks. Raises a `CredentialError` for bad credentials,
-        `StoreUnavailable` when nobody can say; both are noted in the audit trail. With `at_hand` it raises `NotAtHand`,
-        and nothing has happened, where the store or anybody else would have to be waited for.
+        signature does not cover, `chunks` decodes one in chunks; `any_scope` accepts a signature for any region and
+        service. Raises a `CredentialError` for bad credentials, `StoreUnavailable` when nobody can say; both are noted
+        in the audit trail. With `at_hand` it raises `NotAtHand`, and nothing has happened, where the store or anybody
+        else would have to be waited for.
         """
         try:
             principal = (self._doors.at_hand if at_hand else self._doors.waiting).authenticate(
@@ -126,6 +129,7 @@ class Guard:
                 credential=credential,
                 unsigned_payload=unsigned_payload,
                 chunks=chunks,
+                any_scope=any_scope,
             )
         except IamGuardError as refusal:
             kind, credential_id = credential_of(request)

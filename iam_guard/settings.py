@@ -18,6 +18,7 @@ from iam_guard.errors import ConfigurationError
 
 PREFIX = "IAM_GUARD_"
 _SOURCE = re.compile(r"(?!authorization|x-api-key|x-amz-security-token)[a-z][a-z0-9-]{1,62}")
+_REGION = re.compile(r"[A-Za-z0-9._-]{1,64}")  # what a signature may name, and no pattern
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,9 @@ class Settings:
     """The partition of the ARNs of our own resources."""
     region: str = "us-east-1"
     """The region of the application, for ARNs, `aws:RequestedRegion` and the audit record."""
+    regions: tuple[str, ...] = ()
+    """Further regions that signatures at the application's routes may be scoped to. Those of ARNs, of
+    `aws:RequestedRegion` and of the audit record stay `region`: callers choose none of them."""
     clock_skew: float = 300.0
     """Seconds by which a signature's time may differ from ours, either way."""
     max_body: int = 16 * 1024 * 1024
@@ -135,6 +139,9 @@ class Settings:
             if not _SOURCE.fullmatch(source):
                 message = f"expected `tls` or the name of a header in lower case, got `{source[:64]}`"
                 raise ConfigurationError(message, place="client_certificates")
+        for name in self.regions:
+            if not _REGION.fullmatch(name):
+                raise ConfigurationError(f"expected the name of a region, got `{name[:64]}`", place="regions")
         for network in self.trusted_proxies:
             try:
                 ipaddress.ip_network(network, strict=False)

@@ -34,7 +34,7 @@ from rich.table import Table
 from iam_guard.audit.reader import read
 
 HERE = Path(__file__).resolve().parent
-REGION = "eu-central-1"
+REGION = "us-east-1"
 
 
 def main() -> int:

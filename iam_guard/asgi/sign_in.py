@@ -81,7 +81,13 @@ async def _body(
 
 
 async def verified(
-    guard: Guard, request: HttpRequest, credential: AnyCredential, body: Body | None, facts: Call
+    guard: Guard,
+    request: HttpRequest,
+    credential: AnyCredential,
+    body: Body | None,
+    facts: Call,
+    *,
+    any_scope: bool = False,
 ) -> Principal:
     """Give the principal of a credential that was read; leave the event loop where the store must be asked."""
     authenticate = partial(
@@ -92,6 +98,7 @@ async def verified(
         credential=credential,
         unsigned_payload=body is not None and body.is_unsigned,
         chunks=None if body is None else body.chunks,
+        any_scope=any_scope,
     )
     try:
         return authenticate(at_hand=True)

@@ -2,10 +2,10 @@
 
 The client's private key is derived from its secret and access key id (a KDF in counter mode, NIST SP 800-108, with
 HMAC-SHA256), so the verifier derives it too and keeps the public half. It depends on neither day, region nor service.
-A signature names the regions that it is for, `*` standing for any characters; the guard's own must be among them.
 ECDSA signs the same thing otherwise each time, so there are many good signatures of one request.
 
-Must not live here: the canonical request (`canonical`), reading headers and query (`signed_header`, `signed_query`).
+Must not live here: the regions that a signature is for (`accepted_scope`), the canonical request (`canonical`), reading
+headers and query (`signed_header`, `signed_query`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 from typing import Final
 
 from cryptography.exceptions import InvalidSignature
@@ -45,14 +44,6 @@ def public_key(secret: str, access_key_id: str) -> PublicKey:
         if candidate <= _ORDER - 2:
             return ec.derive_private_key(candidate + 1, _CURVE).public_key()
     raise SignatureDoesNotMatch()  # after 254 blocks above the order of the curve, 1 in 2^8128
-
-
-def check_region(credential: SigV4Credential, region: str) -> None:
-    """Refuse a signature that is for other regions than `region`."""
-    patterns = [each.strip(" ") for each in credential.region.split(",")]
-    if not any(fnmatchcase(region, pattern) for pattern in patterns):
-        message = f"Credential should be scoped to a valid region set, expected one with '{region}'."
-        raise SignatureDoesNotMatch(message, place="x-amz-region-set")
 
 
 def is_signed_by(

@@ -19,6 +19,7 @@ from functools import partial
 from typing import TypeAlias
 
 from iam_guard.authn import sigv4, sigv4a
+from iam_guard.authn.accepted_scope import AcceptedScope, wrong_service
 from iam_guard.authn.callers import Caller, Callers, Scope
 from iam_guard.authn.canonical import refuse_dot_segments
 from iam_guard.authn.chunked import ChunkedBody
@@ -51,6 +52,7 @@ from iam_guard.model.principal import Credential, Issued, Principal, PrincipalTy
 from iam_guard.model.request import Call
 
 __all__ = [
+    "AcceptedScope",
     "AnyCredential",
     "Callers",
     "CertificateCredential",
@@ -71,6 +73,7 @@ __all__ = [
     "refuse_dot_segments",
     "signed_service",
     "stated_payload",
+    "wrong_service",
 ]
 
 _ANONYMOUS = replace(Principal.anonymous(), credential=Credential("none"))
@@ -85,8 +88,8 @@ class Door:
     `skew` is in seconds. `callers` remembers who signed in from one request to the next, and changes no answer.
     `open_session` gives what a session token says, None for one that is not ours; without it no token is good.
     `admit_token` gives the role session of a token of an OIDC provider, or refuses it; `find_certificate_session` does
-    so for a client certificate; without them none is accepted. `region`, where the guard is, must be among those that a
-    SigV4A signature is for. `replays` refuses a signature that was seen before.
+    so for a client certificate; without them none is accepted. `accepted` has the regions and services that signatures
+    must be for, None for any. `replays` refuses a signature that was seen before.
     """
 
     find_access_key: Callable[[str], AccessKey | None]
@@ -98,7 +101,7 @@ class Door:
     open_session: Callable[[str], Session | None] | None = None
     admit_token: Callable[[TokenCredential, HttpRequest, Call | None, datetime], Principal] | None = None
     find_certificate_session: Callable[[CertificateCredential, Call | None], Principal] | None = None
-    region: str = "us-east-1"
+    accepted: AcceptedScope | None = None
     replays: Replays | None = None
 
     def authenticate(
@@ -111,6 +114,7 @@ class Door:
         credential: AnyCredential | None = None,
         unsigned_payload: bool = False,
         chunks: ChunkedBody | None = None,
+        any_scope: bool = False,
     ) -> Principal:
         """Find out who sent the request; the principal says with what in its `credential`.
 
@@ -118,12 +122,15 @@ class Door:
         at most once. `now` carries a time zone. `credential` is what `extract` read of this very request, where it was
         asked already. `unsigned_payload` accepts a body that the signature does not cover; `chunks` is the decoder of a
         body in chunks, which begins with the signature that has verified, and without one such bodies are refused.
+        `any_scope` accepts a signature for any region and service; the caller of this method checks both.
         Raises `CredentialError`, `RequestTooLarge`, and whatever the functions raise.
         """
         if credential is None:
             credential = extract(request, max_header=self.max_header)
         if isinstance(credential, SigV4Credential):
             self._check_form(request, credential, now)
+            if self.accepted is not None and not any_scope:
+                self.accepted.check(credential)
             stated = stated_payload(request, credential, unsigned=unsigned_payload, chunked=chunks is not None)
             return self._by_signature(request, credential, stated, payload_hash, now, chunks)
         if isinstance(credential, ApiKeyCredential):
@@ -144,8 +151,6 @@ class Door:
             raise InvalidClientTokenId(place="x-amz-security-token")
         sigv4.check_time(credential, now=now, skew=self.skew)
         sigv4.check_coverage(request, credential)
-        if credential.algorithm == ASYMMETRIC:
-            sigv4a.check_region(credential, self.region)
 
     def _by_signature(
         self,
@@ -171,11 +176,17 @@ class Door:
         if stated is not None:
             _check_body(stated, payload_hash, chunks, credential, key)
         if known is None:
-            known = Caller(record, _signed_in(record, behind, credential, self.region), key, behind)
+            known = Caller(record, _signed_in(record, behind, credential, self._region(credential)), key, behind)
             self.callers.keep(scope, known)
         if self.replays is not None and not credential.is_presigned:
             self.replays.refuse_again(credential, now=now, skew=self.skew)
         return known.principal
+
+    def _region(self, credential: SigV4Credential) -> str:
+        """Return the region that a signature counts for; of a set, one of the application's."""
+        if self.accepted is None or credential.algorithm != ASYMMETRIC:
+            return credential.region
+        return self.accepted.region_of(credential) or self.accepted.regions[0]
 
     def _signer(self, credential: SigV4Credential, now: datetime) -> _Signer:
         if credential.session_token is None:
@@ -253,9 +264,8 @@ def _is_signature(key: _Key, given: str, text: bytes) -> bool:
 def _signed_in(
     record: AccessKey | Session, behind: AccessKey | None, credential: SigV4Credential, region: str
 ) -> Principal:
-    """Give the caller, completed with what it signed in with; of a set of regions it is the one that is `region`."""
-    named = region if credential.algorithm == ASYMMETRIC else credential.region
-    signed_in = Credential("sigv4", credential.access_key_id, named, credential.service)
+    """Give the caller, completed with what it signed in with."""
+    signed_in = Credential("sigv4", credential.access_key_id, region, credential.service)
     caller = record.principal
     if isinstance(record, AccessKey):
         return replace(caller, credential=signed_in)

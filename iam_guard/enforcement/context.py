@@ -11,6 +11,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from iam_guard.authn.verify import wrong_service
 from iam_guard.errors import ConfigurationError, IamGuardError, IncompleteSignature
 from iam_guard.guard import Guard
 from iam_guard.model.decision import Decision
@@ -62,6 +63,20 @@ class CurrentCall:
         if self.has_unsigned_payload:
             self.take_payload(is_taken=False)
         return self.principal
+
+    def caller_for(self, action: str) -> Principal:
+        """Return the caller, for a decision about an action.
+
+        The first action of a call must be of the service that was signed for. What a handler of that service asks
+        after it is its own affair, of other services too. Raises `SignatureDoesNotMatch`, and what `caller` raises.
+        """
+        signed = None if self.principal.credential is None else self.principal.credential.service
+        if signed is not None and not self.decisions:
+            service = action.partition(":")[0].lower()
+            accepted = self.guard.signing_names.get(service, frozenset((service,)))
+            if signed not in accepted:
+                raise wrong_service(accepted)
+        return self.caller
 
     def take_payload(self, *, is_taken: bool) -> None:
         """Take a body that the signature leaves out, or raise `IncompleteSignature` where nobody has taken it."""

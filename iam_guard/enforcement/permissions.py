@@ -107,7 +107,8 @@ def _about(resource: str, forms: list[_Forms], caller: Principal, settings: Sett
 def ask_permissions(asked: Sequence[AskedPermission]) -> list[Decision]:
     """Answer questions of the current caller, in their order. Raises `ConfigurationError` outside of a call."""
     call = current_call()
-    return call.guard.ask(call.caller, [(each.action, each.arn) for each in asked], call=call.facts)
+    caller = call.caller_for(asked[0].action) if asked else call.caller
+    return call.guard.ask(caller, [(each.action, each.arn) for each in asked], call=call.facts)
 
 
 def answers_document(asked: Sequence[AskedPermission], decisions: Sequence[Decision]) -> dict[str, Any]:

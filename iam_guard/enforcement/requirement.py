@@ -251,14 +251,14 @@ def _named(resource: str | Resource, action: str) -> str | Resource:
 
 
 async def _decide_async(call: CurrentCall, action: str, resource: str | Resource, context: Keys | None) -> Decision:
-    decision = call.guard.decide_at_hand(call.caller, action, resource, context, call=call.facts)
+    decision = call.guard.decide_at_hand(call.caller_for(action), action, resource, context, call=call.facts)
     if decision is None:
         return await anyio.to_thread.run_sync(_decide, call, action, resource, context)
     return call.decided(decision)
 
 
 def _decide(call: CurrentCall, action: str, resource: str | Resource, context: Keys | None) -> Decision:
-    return call.decided(call.guard.decide(call.caller, action, resource, context, call=call.facts))
+    return call.decided(call.guard.decide(call.caller_for(action), action, resource, context, call=call.facts))
 
 
 class _Wants(NamedTuple):

@@ -40,11 +40,13 @@ T = TypeVar("T")
 class Service:
     """A namespace of the application: `Service("docs")` has the actions `docs:…` and the ARNs `arn:aws:docs:…`.
 
-    `title` is what people call it, for the pages of its service authorization reference.
+    `title` is what people call it, for the pages of its service authorization reference. `signing_names` are the
+    services that clients may sign for at its routes, where that is not its own name: `("docs", "s3")` for uploads by
+    clients of S3. They hold for a service that `open_guard` is given.
     """
 
-    def __init__(self, name: str, *, title: str = "") -> None:
-        self.catalogue = Catalogue(name, title)
+    def __init__(self, name: str, *, title: str = "", signing_names: Collection[str] = ()) -> None:
+        self.catalogue = Catalogue(name, title, frozenset(signing_names))
 
     @property
     def name(self) -> str:

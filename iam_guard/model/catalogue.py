@@ -69,6 +69,8 @@ class Catalogue:
 
     service: str
     title: str = ""
+    signing_names: frozenset[str] = frozenset()
+    """The names that clients sign for, in the credential scope; the service's own by default."""
     _rows: dict[str, ActionRow] = field(default_factory=dict)
     _types: dict[str, ResourceType] = field(default_factory=dict)
     _keys: dict[str, ConditionKey] = field(default_factory=dict)
@@ -77,6 +79,7 @@ class Catalogue:
         if not _SERVICE.fullmatch(self.service):
             message = f"expected a service prefix of lower-case letters, digits and `-`, got `{self.service}`"
             raise ConfigurationError(message, place="Service")
+        self.signing_names = frozenset(self.signing_names) or frozenset((self.service,))
 
     def __iter__(self) -> Iterator[ActionRow]:
         return iter(sorted(self._rows.values(), key=lambda row: row.name))

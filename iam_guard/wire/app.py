@@ -129,7 +129,7 @@ class AwsApi:
                 one.is_noted = True
             raise
         one.is_noted = True  # by the guard, if it refuses
-        principal = await verified(self.guard, request, credential, body, one.facts)
+        principal = await verified(self.guard, request, credential, body, one.facts, any_scope=True)
         one.is_noted = False
         one.principal = principal
         return principal, wire_request

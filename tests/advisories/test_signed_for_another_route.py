@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import io
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -22,10 +23,11 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from iam_guard import Guard, GuardMiddleware, GuardWsgiMiddleware, Service
-from tests.conftest import ADA
+from iam_guard import Guard, GuardMiddleware, GuardWsgiMiddleware, Service, open_guard
+from tests.conftest import ADA, SEED
 
 docs = Service("docs")
+objects = Service("s3")
 
 
 @docs.requires("GetDocument", resource="document/{name}")
@@ -38,7 +40,18 @@ async def file(request: Request) -> Response:
     return PlainTextResponse(f"file {request.path_params['name']}")
 
 
-APP = Starlette(routes=[Route("/documents/{name}", document), Route("/files/{name:path}", file)])
+@objects.requires("GetObject", resource="file/{name}", unsigned_payload=True)
+async def stored(request: Request) -> Response:
+    return PlainTextResponse(f"object {request.path_params['name']}")
+
+
+APP = Starlette(
+    routes=[
+        Route("/documents/{name}", document),
+        Route("/files/{name:path}", file),
+        Route("/objects/{name:path}", stored),
+    ]
+)
 
 
 def presigned(path: str, service: str = "docs") -> tuple[bytes, bytes]:
@@ -106,8 +119,11 @@ def test_names_that_begin_with_dots_are_no_such_segments(guard: Guard) -> None:
     assert asked(guard, "/files/.hidden/...", query, host) == "200 file .hidden/..."
 
 
-def test_s3_signs_what_is_sent(guard: Guard) -> None:
+def test_s3_signs_what_is_sent(tmp_path: Path) -> None:
     """Its keys may have such segments."""
-    query, host = presigned("/files/a/../b", "s3")
-    assert asked(guard, "/files/a/../b", query, host) == "200 file a/../b"
-    assert asked(guard, "/files/b", query, host).startswith("401 ")
+    (tmp_path / "iam.yaml").write_text(SEED.replace("docs:*", "s3:*"))
+    guard = open_guard(tmp_path / "iam.yaml")
+    query, host = presigned("/objects/a/../b", "s3")
+    assert asked(guard, "/objects/a/../b", query, host) == "200 object a/../b"
+    assert asked(guard, "/objects/b", query, host).startswith("401 ")
+    guard.close()

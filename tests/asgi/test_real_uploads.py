@@ -298,7 +298,8 @@ def test_awscrt_signs_for_a_set_of_regions(url: str, certificate: Path, place: A
             signature_type=place,
             credentials_provider=AwsCredentialsProvider.new_static(*key),
             region=regions,
-            service="docs",
+            service="s3",
+            signed_body_value=None if place == AwsSignatureType.HTTP_REQUEST_HEADERS else "UNSIGNED-PAYLOAD",
             expiration_in_seconds=60 if place == AwsSignatureType.HTTP_REQUEST_QUERY_PARAMS else None,
         )
         aws_sign_request(request, config).result()

@@ -23,7 +23,7 @@ from botocore.credentials import Credentials
 
 from iam_guard.authn import api_key as keys_of
 from iam_guard.authn.callers import Callers
-from iam_guard.authn.verify import ChunkedBody, Door, HttpRequest, Replays
+from iam_guard.authn.verify import AcceptedScope, ChunkedBody, Door, HttpRequest, Replays
 from iam_guard.model.credential import AccessKey, ApiKey, Session
 from iam_guard.model.principal import Principal
 
@@ -142,7 +142,8 @@ def authenticated(
     public_hosts: Sequence[str] = (),
     max_header: int = 64 * 1024,
     open_session: Callable[[str], Session | None] | None = None,
-    region: str = "us-east-1",
+    accepted: AcceptedScope | None = None,
+    any_scope: bool = False,
     unsigned_payload: bool = False,
     chunks: ChunkedBody | None = None,
     replays: Replays | None = None,
@@ -156,7 +157,7 @@ def authenticated(
         public_hosts=public_hosts,
         max_header=max_header,
         open_session=open_session,
-        region=region,
+        accepted=accepted,
         replays=replays,
     ).authenticate(
         received.request,
@@ -164,6 +165,7 @@ def authenticated(
         now=now,
         unsigned_payload=unsigned_payload,
         chunks=chunks,
+        any_scope=any_scope,
     )
 
 

@@ -8,6 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
 from iam_guard.authn import sigv4a
+from iam_guard.authn.accepted_scope import AcceptedScope
 from iam_guard.authn.callers import Callers
 from iam_guard.authn.credential import extract
 from iam_guard.authn.presented import ASYMMETRIC, SigV4Credential
@@ -44,15 +45,15 @@ def credential_of(one: Received) -> SigV4Credential:
 )
 def test_a_signature_is_good_in_its_regions(place: str, regions: str, region: str, accepted: bool) -> None:
     """The guard's own region must be one of them; `*` stands for any characters."""
-    one = signed_by_crt(PLAIN, "sigv4a", place, region=regions)
+    one, scope = signed_by_crt(PLAIN, "sigv4a", place, region=regions), AcceptedScope((region,))
     if accepted:
-        principal = authenticated(one, access_key=KEY, now=THEN, region=region)
+        principal = authenticated(one, access_key=KEY, now=THEN, accepted=scope)
         assert principal == ALICE
         assert principal.credential is not None
         assert principal.credential.region == region  # for the audit trail, and for when the key was last used
     else:
         with pytest.raises(SignatureDoesNotMatch, match=f"expected one with '{region}'"):
-            authenticated(one, access_key=KEY, now=THEN, region=region)
+            authenticated(one, access_key=KEY, now=THEN, accepted=scope)
 
 
 def test_the_regions_are_signed() -> None:

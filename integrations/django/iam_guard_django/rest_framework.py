@@ -172,6 +172,7 @@ class _Questions:
 
     def __init__(self, guard: Guard) -> None:
         self.settings = guard.settings
+        self.signing_names = guard.signing_names
         self._guard = guard
 
     def decide(self, caller: Principal, action: str, resource: str | Resource, *context: Any, call: Any) -> Decision:
