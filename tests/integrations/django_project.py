@@ -37,7 +37,7 @@ if not settings.configured:
     settings.configure(
         ALLOWED_HOSTS=["*"],
         APPEND_SLASH=True,
-        DATABASES={},
+        DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
         INSTALLED_APPS=["iam_guard_django", "rest_framework"],
         LOGGING_CONFIG=None,
         MIDDLEWARE=[*GUARDED, *USUAL],

@@ -6,14 +6,14 @@
 
 The middleware signs in the caller of a request over WSGI or ASGI, watches which answers leave, and answers refusals.
 It decides nothing itself: a view that made no decision and is not public answers 500. Settings are read in `options`,
-views are found in `views`, a route map is asked in `mapped`, what Django REST framework needs is in `rest_framework`.
+views are found in `views`, their parameters are read in `lookups`, a route map is asked in `mapped`, what Django REST
+framework needs is in `rest_framework`.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from functools import partial
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, Final
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
@@ -27,6 +27,7 @@ from iam_guard.errors import ConfigurationError, NotAtHand
 from iam_guard.model.principal import PrincipalType
 from iam_guard.wsgi.entrance import Entrance, Passage
 from iam_guard.wsgi.environ import scope_of
+from iam_guard_django.lookups import canonicalize
 from iam_guard_django.mapped import MappedViews, refuse_changes
 from iam_guard_django.options import entrance_for, options
 from iam_guard_django.permissions import ASKED
@@ -71,24 +72,26 @@ class GuardMiddleware:
 
     @property
     def process_view(self) -> Callable[..., Any]:
-        """Ask the route map before a view; without a map Django finds no such method, and calls none."""
-        if self._mapped is None:
-            raise AttributeError("process_view")
-        return partial(self._before_view_async if self._is_async else self._before_view, self._mapped)
+        """Return what canonicalizes the parameters, then decides by the route map if there is one, before a view."""
+        return self._before_view_async if self._is_async else self._before_view
 
-    def _before_view(
-        self, mapped: MappedViews, request: HttpRequest, view: Any, _: Any, parameters: Mapping[str, Any]
-    ) -> HttpResponse | None:
+    def _before_view(self, request: HttpRequest, view: Any, _: Any, parameters: dict[str, Any]) -> HttpResponse | None:
+        canonicalize(view, parameters)
+        if self._mapped is None:
+            return None
         try:
-            return mapped.before(request, view, parameters)
+            return self._mapped.before(request, view, parameters)
         except IamGuardError as error:
             return self.process_exception(request, error)
 
     async def _before_view_async(
-        self, mapped: MappedViews, request: HttpRequest, view: Any, _: Any, parameters: Mapping[str, Any]
+        self, request: HttpRequest, view: Any, _: Any, parameters: dict[str, Any]
     ) -> HttpResponse | None:
+        canonicalize(view, parameters)
+        if self._mapped is None:
+            return None
         try:
-            return await mapped.before_async(request, view, parameters)
+            return await self._mapped.before_async(request, view, parameters)
         except IamGuardError as error:
             return self.process_exception(request, error)
 

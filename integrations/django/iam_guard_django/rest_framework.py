@@ -9,9 +9,8 @@
         }
 
 Keys are the actions of a view set, or the methods of another view (`get`, `post`). The decorators stand on methods as
-well; what neither has is refused before it runs. A parameter by which the view looks its object up is decided about as
-its model reads it: of `/documents/007/` the database makes 7. Must not live here: signing in (the middleware),
-deciding.
+well; what neither has is refused before it runs. Must not live here: signing in (the middleware), deciding, how a view
+looks its object up (`lookups`).
 """
 
 from __future__ import annotations
@@ -29,8 +28,9 @@ from iam_guard import Decision, Guard, IamGuardError, Principal, Resource, curre
 from iam_guard.enforcement.context import current_call, serving
 from iam_guard.enforcement.endpoints import guards_of, name_of
 from iam_guard.enforcement.refusal import REALM
-from iam_guard.errors import ConfigurationError, InvalidInput, UndecidedEndpoint
+from iam_guard.errors import ConfigurationError, UndecidedEndpoint
 from iam_guard.model.principal import PrincipalType
+from iam_guard_django.lookups import canonicalize_of
 from iam_guard_django.mapped import is_decided_by_row
 from iam_guard_django.options import options
 from iam_guard_django.permissions import ASKED
@@ -97,6 +97,7 @@ class GuardPermission(BasePermission):  # type: ignore[misc]  # REST framework h
         return None if requires is None else _asking(requires)
 
     def has_permission(self, request: Request, view: APIView) -> bool:
+        canonicalize_of(view)
         method = request.method.lower()
         if method not in view.http_method_names or not hasattr(view, method):
             return True  # REST framework answers with the methods that there are
@@ -108,14 +109,12 @@ class GuardPermission(BasePermission):  # type: ignore[misc]  # REST framework h
         name = action or ("get" if is_get else method)
         ask = self.iam_guard_of(type(view), name)
         if request.method != request._request.method:  # for a form of a page say: nobody has called that method
-            return bool(guards_of(getattr(view, name, None))) if ask is None else _would_let(ask, _looked_up(view))
+            return bool(guards_of(getattr(view, name, None))) if ask is None else _would_let(ask, view.kwargs)
         if ask is not None:
             current_call().scope[ASKED] = ask
-            ask(**_looked_up(view))
+            ask(**view.kwargs)
         elif not guards_of(getattr(view, name, None)) and not _is_guarded_whole(request._request, view):
             raise UndecidedEndpoint(f"nothing says what `{name_of(type(view))}.{name}` requires, and it is not public")
-        elif _looked_up(view) != view.kwargs:
-            raise InvalidInput("expected a value that is read in one way", place="path")
         return True
 
 
@@ -126,33 +125,6 @@ def _is_guarded_whole(request: HttpRequest, view: APIView) -> bool:
         return False  # another view has called this one
     is_open = options().is_public(match.view_name)
     return is_open or bool(guards_of(match.func)) or is_decided_by_row(request)
-
-
-def _looked_up(view: APIView) -> dict[str, Any]:
-    """Give the parameters of the URL, the one by which the view looks its object up as its model reads it.
-
-    One that cannot be read stays as it came: the view does not find anything by it either.
-    """
-    lookup = getattr(view, "lookup_field", None)
-    name: Any = getattr(view, "lookup_url_kwarg", None) or lookup
-    if lookup is None or name not in view.kwargs:
-        return dict(view.kwargs)
-    try:
-        found = view.get_queryset() if view.queryset is None else view.queryset
-        read = _field_of(found.model, lookup).to_python(view.kwargs[name])
-    except Exception:  # noqa: BLE001  of the project's own code, which the view will run into as well
-        return dict(view.kwargs)
-    text = str(read)
-    return dict(view.kwargs) if text == str(view.kwargs[name]) else {**view.kwargs, name: text}
-
-
-def _field_of(model: Any, lookup: str) -> Any:
-    """Find what a lookup such as `owner__number` compares with."""
-    field = None
-    for name in lookup.split("__"):
-        field = model._meta.pk if name == "pk" else model._meta.get_field(name)
-        model = field.related_model
-    return field
 
 
 def _would_let(ask: Callable[..., None], parameters: Mapping[str, Any]) -> bool:
