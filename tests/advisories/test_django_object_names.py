@@ -380,7 +380,7 @@ def denying(tmp_path: Path) -> Iterator[Guard]:
     )
     routes = read_route_map(rows)
     routes.requires("GET", "/mapped/<pk>", "docs:GetDocument", resource="document/{pk}")
-    routes.requires("GET", "/admin/<path:object_id>/change/", "docs:GetDocument", resource="document/{object_id}")
+    routes.requires("ANY", "/admin/<path:object_id>/change/", "docs:GetDocument", resource="document/{object_id}")
     routes.requires("GET", "/function-mapped/<article:key>", "docs:GetDocument", resource="document/{key}")
     denied = (
         "7",
@@ -462,6 +462,14 @@ def test_second_parameter_of_another_row_is_not_found(denying: Guard) -> None:
     for by in ("slugged", "slugged-both"):
         assert client.get(f"/{by}/8/other").content == b"8"
         assert refused(client, f"/{by}/7/other", f"/{by}/7/Plan", f"/{by}/007/other") == []
+
+
+def test_admin_by_another_field_is_refused(denying: Guard) -> None:
+    """`_to_field` has the site find an object by what another model refers to."""
+    client = Client(headers=KEY)
+    assert client.get("/admin/8/change/?_to_field=id").content == b"8"
+    assert client.get("/admin/other/change/?_to_field=slug").status_code == 400
+    assert client.post("/admin/other/change/", {"_to_field": "slug"}).status_code == 400
 
 
 def test_date_that_is_denied_is_refused_in_every_spelling(denying: Guard) -> None:

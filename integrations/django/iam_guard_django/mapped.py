@@ -23,13 +23,15 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from iam_guard import RouteMap
 from iam_guard.enforcement.endpoints import mark_of
 from iam_guard.enforcement.mapped_route import MappedRoute, is_another
-from iam_guard.errors import ConfigurationError
+from iam_guard.errors import ConfigurationError, InvalidInput
 from iam_guard_django.options import Options, route_map
 from iam_guard_django.permissions import PermissionsUntold, permissions_of
 from iam_guard_django.views import class_of, endpoint_of, joined, views_by_path
 
 _DECIDED: Final = "_iam_guard_decided"
 """Where a request has what a row was asked about: the match, the method, the parameters as they were."""
+_TO_FIELD: Final = "_to_field"
+"""The parameter by which the admin site is told what finds an object."""
 _LOOKS: Final = "_iam_guard_looks"
 """The mark of what looks at requests before their view runs."""
 
@@ -49,6 +51,7 @@ class MappedViews:
         if row is None:
             return self._not_taken(request)
         row.enforce(parameters)
+        _refuse_another_field(request, row, view)
         _note(request, row, parameters)
         return None
 
@@ -61,6 +64,7 @@ class MappedViews:
             await sync_to_async(row.enforce)(parameters)
         else:
             await row.enforce_async(parameters)
+        _refuse_another_field(request, row, view)
         _note(request, row, parameters)
         return None
 
@@ -136,6 +140,16 @@ def _may_be_guarded(view: Any, method: str) -> bool:
 def _note(request: HttpRequest, row: MappedRoute, parameters: Mapping[str, Any]) -> None:
     asked = {} if row.is_public else dict(parameters)
     setattr(request, _DECIDED, (request.resolver_match, request.method, parameters, asked))
+
+
+def _refuse_another_field(request: HttpRequest, row: MappedRoute, view: Any) -> None:
+    """Raise `InvalidInput` where a request has the admin site find its object by another field than the decided key."""
+    admin = getattr(view, "model_admin", None)
+    if admin is None or row.is_public:
+        return
+    name = request.POST.get(_TO_FIELD) or request.GET.get(_TO_FIELD)
+    if name and name not in ("pk", admin.opts.pk.name, admin.opts.pk.attname):
+        raise InvalidInput("expected an object by its primary key, got another field", place=_TO_FIELD)
 
 
 def _path_of(request: HttpRequest) -> str:
