@@ -4,8 +4,9 @@ A generic view compares the text of the URL with a field of its model: `/documen
 two steps:
 
 1. Before the view runs, the parameter becomes the canonical text of that field: `str()` of the value that the field
-   makes of it, as of an object that was loaded. Decision and view then get the same text. A text that the field cannot
-   read stays as it came, for the view cannot read it either.
+   makes of it, as of an object that was loaded. Decision and view then get the same text, also a view that reads its
+   parameters itself. To refuse every other text would be as safe, and break clients that write UUIDs in upper case. A
+   text that the field cannot read stays as it came, for the view cannot read it either.
 2. After the framework's `get_object`, the object must have the text that was decided. Otherwise it is not found (404):
    where the model is known only when the view runs, where the database compares without case, or where another
    parameter found the object. Texts that no decision of the call contains are not compared. The same holds for the
