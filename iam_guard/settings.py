@@ -47,7 +47,8 @@ class Settings:
     """Where client certificates count as credentials: `tls` for the server's own connections, and names of headers that
     trusted proxies set: `x-forwarded-client-cert` (Envoy), `client-cert` (RFC 9440), any other for escaped PEM."""
     public_hosts: tuple[str, ...] = ()
-    """Names that clients may have signed as `Host` when a proxy rewrites it; tried after the header itself."""
+    """Names that clients may have signed as `Host` when a proxy rewrites it; tried after the header itself. The
+    application then gets the name that was signed as its `Host`, and no `X-Forwarded-Host`."""
     audit: str = ""
     """Where audit records go: empty for nowhere, `-` for standard output, a path that ends with `/` or is a folder
     for a trail that can be proved, else a file path."""

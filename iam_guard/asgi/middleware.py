@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -33,7 +34,7 @@ from iam_guard.asgi.routes import (
 from iam_guard.asgi.sign_in import Body, sign_in
 from iam_guard.asgi.streamed import DecodedBody
 from iam_guard.enforcement.answer import UNTOLD, check_answer, note_failure
-from iam_guard.enforcement.connection import Connection
+from iam_guard.enforcement.connection import Connection, headers_at_host, signed_host
 from iam_guard.enforcement.context import CurrentCall, serving
 from iam_guard.enforcement.endpoints import mark_of, unguarded_message
 from iam_guard.enforcement.refusal import RefusalFormat, WaitingForm, problem
@@ -127,6 +128,8 @@ class GuardMiddleware:
         try:
             takes_unsigned = partial(self._takes_unsigned, scope)
             principal, body = await sign_in(self.guard, self._connection, scope, receive, facts, takes_unsigned)
+            if (host := signed_host(principal)) is not None:
+                scope, facts = watched.at_host(host), replace(facts, host=host)
             if body is not None:
                 receive = body.receive
                 scope = watched.receives(body)
@@ -232,6 +235,11 @@ class _Watched:
         self._body = body
         if isinstance(body, DecodedBody):
             self._scope = {**self._scope, "headers": body.headers(self._scope["headers"])}
+        return self._scope
+
+    def at_host(self, host: str) -> Scope:
+        """Return the scope with the host that was signed, which the application routes by."""
+        self._scope = {**self._scope, "headers": headers_at_host(self._scope["headers"], host)}
         return self._scope
 
     def is_refused_for(self, error: IamGuardError) -> bool:

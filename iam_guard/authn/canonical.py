@@ -56,7 +56,6 @@ def canonical_requests(
     credential: SigV4Credential,
     *,
     payload_hash: str,
-    public_hosts: Sequence[str] = (),
 ) -> Iterator[bytes]:
     """Give every canonical request that may have been signed, the likeliest first; the others are made when asked for.
 
@@ -72,7 +71,7 @@ def canonical_requests(
     yield b"\n".join((method, paths[0], _as_sent(query), *headers, *end))
 
     at = names.index(b"host")
-    hosts = _hosts(headers[at].removeprefix(b"host:"), public_hosts)
+    hosts = _hosts(headers[at].removeprefix(b"host:"))
     queries = canonical_queries(query)
     if credential.is_presigned and credential.session_token is not None:
         queries = (*queries, *canonical_queries(_without(query, _SESSION_TOKEN)))
@@ -156,14 +155,12 @@ def canonical_value(values: Sequence[bytes]) -> bytes:
     return b",".join([b" ".join(value.split()) for value in values])
 
 
-def _hosts(received: bytes, public_hosts: Sequence[str]) -> Iterator[bytes]:
+def _hosts(received: bytes) -> Iterator[bytes]:
     """Give the hosts that may have been signed; clients leave a default port out of what they sign."""
     yield received
     for port in _DEFAULT_PORTS:
         if received.endswith(port):
             yield received.removesuffix(port)
-    for host in public_hosts:
-        yield host.encode()
 
 
 def _distinct(first: bytes, second: bytes) -> Sequence[bytes]:

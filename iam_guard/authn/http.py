@@ -51,6 +51,11 @@ class HttpRequest:
         """Give all values of a header, none for an absent one; `name` in lower case."""
         return self.by_name.get(name, ())
 
+    def at_host(self, host: str) -> HttpRequest:
+        """Return the request with another `Host`, as it was before a proxy rewrote it."""
+        headers = ((name, host.encode() if name.lower() == b"host" else value) for name, value in self.headers)
+        return HttpRequest(self.method, self.raw_path, self.query_string, tuple(headers), self.certificates)
+
 
 def _grouped(headers: tuple[tuple[bytes, bytes], ...]) -> Mapping[bytes, Sequence[bytes]]:
     """Give each name with all its values, where one comes more than once."""

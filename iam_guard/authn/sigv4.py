@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 
@@ -93,10 +92,9 @@ def is_signed_with(
     credential: SigV4Credential,
     *,
     payload_hash: str,
-    public_hosts: Sequence[str] = (),
 ) -> bool:
     """Tell whether the signature was made with the signing key over this request; `check_coverage` must have passed."""
-    for canonical in canonical_requests(request, credential, payload_hash=payload_hash, public_hosts=public_hosts):
+    for canonical in canonical_requests(request, credential, payload_hash=payload_hash):
         if same(credential.signature, key.signature(string_to_sign(credential, canonical))):
             return True
     return False

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Sequence
 from typing import Final
 
 from cryptography.exceptions import InvalidSignature
@@ -52,10 +51,9 @@ def is_signed_by(
     credential: SigV4Credential,
     *,
     payload_hash: str,
-    public_hosts: Sequence[str] = (),
 ) -> bool:
     """Tell whether the signature was made with the private half over this request."""
-    for canonical in canonical_requests(request, credential, payload_hash=payload_hash, public_hosts=public_hosts):
+    for canonical in canonical_requests(request, credential, payload_hash=payload_hash):
         if is_signature(key, credential.signature, _text(credential, canonical)):
             return True
     return False

@@ -166,12 +166,13 @@ class Door:
         scope = _scope(credential)
         known = self.callers.get(scope, record, behind)
         key = (known.signing_key if known else None) or _signing_key(record, credential)
-        is_good = _is_signed_with(key, request, credential, signed_hash, self.public_hosts)
-        if known and not is_good:
+        is_good = _is_signed_with(key, request, credential, signed_hash)
+        public = None if is_good else self._public_host(key, request, credential, signed_hash)
+        if known and not is_good and public is None:
             _signing_key(record, credential)  # so that the refusal takes as long as that of an unknown key
         if record is None:
             raise InvalidClientTokenId()
-        if not is_good:
+        if not is_good and public is None:
             raise SignatureDoesNotMatch()
         if stated is not None:
             _check_body(stated, payload_hash, chunks, credential, key)
@@ -180,7 +181,16 @@ class Door:
             self.callers.keep(scope, known)
         if self.replays is not None and not credential.is_presigned:
             self.replays.refuse_again(credential, now=now, skew=self.skew)
-        return known.principal
+        return known.principal if public is None else _at_host(known.principal, public)
+
+    def _public_host(
+        self, key: _Key, request: HttpRequest, credential: SigV4Credential, signed_hash: str
+    ) -> str | None:
+        """Return the public name that was signed where a proxy has rewritten the host; None where none was."""
+        for host in self.public_hosts:
+            if _is_signed_with(key, request.at_host(host), credential, signed_hash):
+                return host
+        return None
 
     def _region(self, credential: SigV4Credential) -> str:
         """Return the region that a signature counts for; of a set, one of the application's."""
@@ -247,11 +257,10 @@ def _is_signed_with(
     request: HttpRequest,
     credential: SigV4Credential,
     signed_hash: str,
-    public_hosts: Sequence[str],
 ) -> bool:
     if isinstance(key, sigv4.SigningKey):
-        return sigv4.is_signed_with(key, request, credential, payload_hash=signed_hash, public_hosts=public_hosts)
-    return sigv4a.is_signed_by(key, request, credential, payload_hash=signed_hash, public_hosts=public_hosts)
+        return sigv4.is_signed_with(key, request, credential, payload_hash=signed_hash)
+    return sigv4a.is_signed_by(key, request, credential, payload_hash=signed_hash)
 
 
 def _is_signature(key: _Key, given: str, text: bytes) -> bool:
@@ -278,6 +287,11 @@ def _signed_in(
             case PrincipalType.FEDERATED_USER:
                 return replace(caller, user_arn=behind.principal.arn, credential=signed_in)
     return replace(caller, credential=signed_in)
+
+
+def _at_host(caller: Principal, host: str) -> Principal:
+    """Return the caller with the host that the signature is for."""
+    return caller if caller.credential is None else replace(caller, credential=replace(caller.credential, host=host))
 
 
 def _by_api_key(credential: ApiKeyCredential, api_key: ApiKey | None, now: datetime, callers: Callers) -> Principal:

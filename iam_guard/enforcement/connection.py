@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes
@@ -21,6 +21,7 @@ from iam_guard.authn.client_certificate import CHAIN_HEADER, RFC_9440, TLS
 from iam_guard.authn.http import HttpRequest
 from iam_guard.authn.presented import CarriedCertificate
 from iam_guard.errors import MalformedRequest
+from iam_guard.model.principal import Principal
 from iam_guard.model.request import Call
 from iam_guard.settings import Settings
 
@@ -123,6 +124,17 @@ def http_request(scope: Mapping[str, Any], certificates: tuple[CarriedCertificat
         raise MalformedRequest("expected a path in UTF-8", place="path") from None
     method, query = scope.get("method", "GET"), scope.get("query_string", b"")
     return HttpRequest(method, path, query, tuple(scope["headers"]), certificates)
+
+
+def signed_host(principal: Principal) -> str | None:
+    """Return the host that the application has to route by, where the signature is for another than the received."""
+    return None if principal.credential is None else principal.credential.host
+
+
+def headers_at_host(headers: Iterable[tuple[bytes, bytes]], host: str) -> list[tuple[bytes, bytes]]:
+    """Return headers with the host that was signed, and without the forwarding header by which some would route."""
+    kept = [(name, value) for name, value in headers if name.lower() not in (b"host", b"x-forwarded-host")]
+    return [*kept, (b"host", host.encode("latin-1", "replace"))]
 
 
 @lru_cache(maxsize=4096)  # a caller comes again from where it came

@@ -62,6 +62,8 @@ class Credential:
     service: str | None = None
     issued: Issued | None = None
     """Of temporary credentials only."""
+    host: str | None = None
+    """The name in `public_hosts` that was signed in the place of the received `Host`; the application routes by it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ itself: `Entrance.passage`, `Passage.read`, `Passage.enter`, then the applicatio
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -16,7 +17,7 @@ from iam_guard.authn.client_certificate import TLS
 from iam_guard.authn.http import HttpRequest
 from iam_guard.authn.verify import AnyCredential, Claim, SigV4Credential, credential_of, extract, refuse_dot_segments
 from iam_guard.enforcement.answer import UNTOLD, check_answer, note_failure
-from iam_guard.enforcement.connection import Connection
+from iam_guard.enforcement.connection import Connection, headers_at_host, signed_host
 from iam_guard.enforcement.context import CurrentCall
 from iam_guard.enforcement.payload import EMPTY_HASH
 from iam_guard.enforcement.refusal import Refusal, RefusalFormat, problem
@@ -63,6 +64,7 @@ class Passage:
         self._connection = connection
         self._refusal = refusal
         self._scope = scope
+        self._environ: Environ = {}
         self._request: HttpRequest | None = None
         self._credential: AnyCredential | None = None
         self._content: Content | None = None
@@ -80,6 +82,7 @@ class Passage:
         Then `wsgi.input` of the environ is what it is to read, and the headers there are those of the content. Raises
         errors about the request itself; all of them are noted.
         """
+        self._environ = environ
         try:
             self._request = self._connection.request(self._scope)
             self._credential = extract(self._request, max_header=self._guard.settings.max_header)
@@ -101,9 +104,19 @@ class Passage:
         With `at_hand` that is `NotAtHand` where the store or anybody else would have to be waited for.
         """
         content = self._content
-        self._call = CurrentCall(self._guard, self._principal(content, at_hand), self.facts, self._scope)
+        principal = self._principal(content, at_hand)
+        if (host := signed_host(principal)) is not None:
+            self._route_by(host)
+        self._call = CurrentCall(self._guard, principal, self.facts, self._scope)
         self._call.has_unsigned_payload = content is not None and content.is_unsigned
         return self._call
+
+    def _route_by(self, host: str) -> None:
+        """Let the application see the host that was signed, and no other."""
+        self._environ["HTTP_HOST"] = host
+        self._environ.pop("HTTP_X_FORWARDED_HOST", None)
+        self._scope["headers"] = headers_at_host(self._scope["headers"], host)
+        self.facts = replace(self.facts, host=host)
 
     def _principal(self, content: Content | None, at_hand: bool) -> Principal:
         if self._request is None:

@@ -179,7 +179,10 @@ def test_an_api_key_expires() -> None:
 def test_a_public_host_may_have_been_signed() -> None:
     """Behind a proxy that rewrites Host the configured names are tried after the received one, and no others."""
     received = with_header(send(sign(url="https://docs.example.com/a")), b"host", b"10.0.0.7:8000")
-    assert authenticated(received, public_hosts=("other.example.com", "docs.example.com")) == ALICE
+    principal = authenticated(received, public_hosts=("other.example.com", "docs.example.com"))
+    assert principal == ALICE
+    assert principal.credential is not None
+    assert principal.credential.host == "docs.example.com"  # by which the application is to route
     for hosts in ((), ("other.example.com",)):
         with pytest.raises(SignatureDoesNotMatch):
             authenticated(with_header(received, b"x-forwarded-host", b"docs.example.com"), public_hosts=hosts)
