@@ -10,7 +10,6 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any
 
 import boto3
@@ -26,6 +25,7 @@ from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.snapshot import Snapshot
 from iam_guard.store.sql_store import SqlStore
 from iam_guard.wire.app import aws_api
+from tests.services.clock import CLOCK
 from tests.serving import serving
 
 ACCOUNT = "111122223333"
@@ -91,6 +91,7 @@ def running() -> Iterator[Running]:
     apply_seed(store, load_seed_text(SEED))
     snapshot = Snapshot(store.engine)
     guard = guard_on(store, settings)
+    guard.clock = CLOCK
     with serving(aws_api(guard)) as url:
         guard.settings = replace(settings, issuer_url=url)
         yield Running(url, guard, store, snapshot)
@@ -99,18 +100,18 @@ def running() -> Iterator[Running]:
 
 
 @pytest.fixture
-def server(running: Running) -> Running:
-    """The server, as it was at the beginning."""
+def server(running: Running) -> Iterator[Running]:
+    """The server, as it was at the beginning; its clock is stopped."""
     running.reset()
-    return running
+    CLOCK.stop()
+    yield running
+    CLOCK.resume()
 
 
 @pytest.fixture
-def now(server: Running, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Stop the server's clock for the test, and return its seconds since 1970."""
-    stopped = datetime.now(UTC).replace(microsecond=0)
-    monkeypatch.setattr(server.guard, "clock", lambda: stopped)
-    return int(stopped.timestamp())
+def now(server: Running) -> int:
+    """The time of the server in seconds since 1970."""
+    return CLOCK.seconds()
 
 
 @pytest.fixture

@@ -238,7 +238,7 @@ class Stream:
 
     def __init__(self, url: str) -> None:
         place = urlsplit(url)
-        self._socket = socket.create_connection((str(place.hostname), int(place.port or 0)), timeout=20)
+        self._socket = socket.create_connection((str(place.hostname), int(place.port or 0)), timeout=60)
 
     def __enter__(self) -> Stream:
         return self

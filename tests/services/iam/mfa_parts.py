@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import hmac
-import time
+
+from tests.services.clock import CLOCK
 
 STEP_SECONDS = 30
 
@@ -17,8 +18,8 @@ def code_at(seed: str, step: int) -> str:
 
 
 def step_now() -> int:
-    """Tell the present step."""
-    return int(time.time()) // STEP_SECONDS
+    """Return the step of the server's time."""
+    return CLOCK.seconds() // STEP_SECONDS
 
 
 def codes_at(seed: str, step: int) -> dict[str, str]:

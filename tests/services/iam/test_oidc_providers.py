@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from iam_guard.store import quotas
+from tests.services.clock import CLOCK
 from tests.services.conftest import ACCOUNT, OTHER_ACCOUNT, Client, Running, allow, refusal
 from tests.services.iam.identity_parts import unchecked
 
@@ -35,7 +35,7 @@ def test_a_provider_is_made_and_described(iam: Client) -> None:
     made = make(iam, ClientIDList=["b", "a", "b"], ThumbprintList=[PRINT], Tags=tags)
     assert (made["OpenIDConnectProviderArn"], made["Tags"]) == (ARN, tags)
     found = got(iam)
-    assert abs(found.pop("CreateDate").timestamp() - time.time()) < 60
+    assert found.pop("CreateDate").timestamp() == CLOCK.seconds()
     assert found == {
         "Url": "id.example.com/tenant",
         "ClientIDList": ["b", "a"],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +9,7 @@ import pytest
 
 from iam_guard.services.iam.saml_providers import private_key_context
 from iam_guard.store import quotas, schema
+from tests.services.clock import CLOCK
 from tests.services.conftest import ACCOUNT, OTHER_ACCOUNT, Client, Running, allow, refusal
 from tests.services.iam.identity_parts import ec_pem, metadata, pem
 
@@ -39,7 +39,7 @@ def test_a_provider_is_made_and_described(iam: Client) -> None:
     assert len(found["SAMLProviderUUID"]) >= 22
     assert (found["AssertionEncryptionMode"], found["PrivateKeyList"]) == ("Allowed", [])
     assert found["Tags"] == made["Tags"]
-    assert abs(found["CreateDate"].timestamp() - time.time()) < 60
+    assert found["CreateDate"].timestamp() == CLOCK.seconds()
     years = (found["ValidUntil"] - found["CreateDate"]).days / 365.25
     assert 99.9 < years < 100.1
     assert found["SAMLKeyHashes"][0]["IssuerURL"] == "https://idp.example.com/saml"

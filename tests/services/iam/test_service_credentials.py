@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import re
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 
 from iam_guard.services.iam.service_credentials import SERVICES, secret_digest
 from iam_guard.store.schema import service_credentials
+from tests.services.clock import CLOCK
 from tests.services.conftest import ACCOUNT, Client, Running, allow, refusal
 
 GIT, CASSANDRA, BEDROCK = "codecommit.amazonaws.com", "cassandra.amazonaws.com", "bedrock.amazonaws.com"
@@ -110,7 +110,7 @@ def test_an_age_ends_a_credential(iam: Client, server: Running, jane: str) -> No
     assert (made["ExpirationDate"] - made["CreateDate"]).total_seconds() == 30 * DAY
     id = made["ServiceSpecificCredentialId"]
     with server.store.changing() as records:
-        records.update(service_credentials, {"expires": int(time.time()) - 1}, id=id)
+        records.update(service_credentials, {"expires": CLOCK.seconds() - 1}, id=id)
     iam.update_service_specific_credential(UserName=jane, ServiceSpecificCredentialId=id, Status="Active")
     (listed,) = iam.list_service_specific_credentials(UserName=jane)["ServiceSpecificCredentials"]
     assert listed["Status"] == "Expired"

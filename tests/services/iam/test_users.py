@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from iam_guard.store import schema
+from tests.services.clock import CLOCK
 from tests.services.conftest import ACCOUNT, Client, Running, allow, refusal
 from tests.services.iam.identity_parts import user_arn
 
@@ -23,7 +23,7 @@ def test_a_user_is_described_with_everything(iam: Client) -> None:
     )["User"]
     assert made["PermissionsBoundary"] == {"PermissionsBoundaryType": "Policy", "PermissionsBoundaryArn": BOUNDARY}
     assert made["Tags"] == [TAG, {"Key": "b", "Value": "2"}]
-    assert abs(made["CreateDate"].timestamp() - time.time()) < 60
+    assert made["CreateDate"].timestamp() == CLOCK.seconds()
     assert iam.get_user(UserName="ann")["User"] == made
     listed = next(each for each in iam.list_users()["Users"] if each["UserName"] == "ann")
     assert listed == {name: made[name] for name in ("Path", "UserName", "UserId", "Arn", "CreateDate")}

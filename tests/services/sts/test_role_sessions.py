@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.services.clock import CLOCK
 from tests.services.conftest import (
     ACCOUNT,
     ADMIN_KEY,
@@ -67,8 +68,7 @@ def test_a_session_of_the_role_is_made(server: Running, iam: Client, sts: Client
     assert len(made["Credentials"]["SecretAccessKey"]) == 40
     assert "PackedPolicySize" not in made
     assert made["SessionTokenSize"] == len(made["Credentials"]["SessionToken"])
-    left = made["Credentials"]["Expiration"] - datetime.now(UTC)
-    assert timedelta(minutes=59) < left <= timedelta(hours=1)
+    assert made["Credentials"]["Expiration"] == CLOCK() + timedelta(hours=1)
     identity = with_session(server, made).get_caller_identity()
     assert (identity["Arn"], identity["UserId"], identity["Account"]) == (session, f"{role_id}:shift", ACCOUNT)
 
@@ -105,7 +105,7 @@ def test_older_sessions_can_be_revoked(server: Running, iam: Client, sts: Client
     """S-50: by a policy on the time of issue."""
     make_role(iam)
     made = assume(sts)
-    later = (datetime.now(UTC) + timedelta(minutes=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    later = (CLOCK() + timedelta(minutes=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
     statement = allow("*", "*", DateLessThan={"aws:TokenIssueTime": later}) | {"Effect": "Deny"}
     iam.put_role_policy(RoleName="worker", PolicyName="AWSRevokeOlderSessions", PolicyDocument=policy(statement))
     with refusal("AccessDenied", "with an explicit deny"):
@@ -281,7 +281,7 @@ def test_the_role_says_how_long_at_most(iam: Client, sts: Client) -> None:
     """S-3."""
     make_role(iam, MaxSessionDuration=7200)
     made = assume(sts, DurationSeconds=7200)
-    assert made["Credentials"]["Expiration"] - datetime.now(UTC) > timedelta(minutes=119)
+    assert made["Credentials"]["Expiration"] == CLOCK() + timedelta(minutes=120)
     sentence = "The requested DurationSeconds exceeds the MaxSessionDuration set for this role."
     with refusal("ValidationError", sentence, 400):
         assume(sts, DurationSeconds=7201)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from iam_guard.model.request import Resource
 from iam_guard.policy.parse import parse
 from iam_guard.store.builtin import MANAGED
 from iam_guard.store.task_policies import TASK_POLICIES
+from tests.services.clock import CLOCK
 from tests.services.conftest import ACCOUNT, OTHER_ACCOUNT, OTHER_KEY, Client, Running, allow, refusal
 from tests.services.iam.organization_parts import THIRD_ACCOUNT, make_organization
 from tests.services.sts.sts_parts import ADMIN_ARN, admin_sts, make_role, policy, role_arn, sts_of, with_session
@@ -49,7 +49,7 @@ def test_the_session_is_the_root_user_of_the_member(server: Running, sts: Client
     identity = with_session(server, made).get_caller_identity()
     assert (identity["Arn"], identity["Account"], identity["UserId"]) == (TARGET, OTHER_ACCOUNT, OTHER_ACCOUNT)
     assert sts.get_access_key_info(AccessKeyId=made["Credentials"]["AccessKeyId"])["Account"] == OTHER_ACCOUNT
-    assert 895 < (made["Credentials"]["Expiration"] - datetime.now(UTC)).total_seconds() <= 900
+    assert made["Credentials"]["Expiration"].timestamp() == CLOCK.seconds() + 900
     assert "SourceIdentity" not in made
 
 

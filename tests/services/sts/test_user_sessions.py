@@ -18,6 +18,7 @@ from iam_guard.errors import AccessDenied
 from iam_guard.model.principal import Credential, Issued, Principal
 from iam_guard.services.operation import run
 from iam_guard.services.sts.operations import STS
+from tests.services.clock import CLOCK
 from tests.services.conftest import ACCOUNT, ADMIN_KEY, ROOT_KEY, Client, Running, allow, refusal
 from tests.services.sts.sts_parts import (
     ADMIN_ARN,
@@ -44,7 +45,7 @@ def sts(server: Running) -> Client:
 
 
 def hours_left(made: Any) -> float:
-    left: timedelta = made["Credentials"]["Expiration"] - datetime.now(UTC)
+    left: timedelta = made["Credentials"]["Expiration"] - CLOCK()
     return left.total_seconds() / 3600
 
 
@@ -62,13 +63,13 @@ def test_the_session_is_the_user(server: Running, iam: Client, client_for: Clien
 
 def test_how_long(server: Running, sts: Client) -> None:
     """S-3: 12 hours, at most 36; the root user's one hour, silently."""
-    assert 11.9 < hours_left(sts.get_session_token()) <= 12
-    assert 35.9 < hours_left(sts.get_session_token(DurationSeconds=129600)) <= 36
+    assert hours_left(sts.get_session_token()) == 12
+    assert hours_left(sts.get_session_token(DurationSeconds=129600)) == 36
     root = server.client(ROOT_KEY, "sts")
     for more in ({}, {"DurationSeconds": 129600}):
-        assert 0.9 < hours_left(root.get_session_token(**more)) <= 1
-        assert 0.9 < hours_left(root.get_federation_token(Name="app", **more)) <= 1
-    assert hours_left(root.get_session_token(DurationSeconds=900)) <= 0.25
+        assert hours_left(root.get_session_token(**more)) == 1
+        assert hours_left(root.get_federation_token(Name="app", **more)) == 1
+    assert hours_left(root.get_session_token(DurationSeconds=900)) == 0.25
     for seconds in (899, 129601):
         with refusal("ValidationError", "durationSeconds", 400):
             sts.get_session_token(DurationSeconds=seconds)
@@ -189,7 +190,7 @@ def test_a_federated_user_is_made(server: Running, sts: Client) -> None:
     assert made["PackedPolicySize"] > 0
     identity = with_session(server, made).get_caller_identity()
     assert (identity["Arn"], identity["UserId"]) == (arn, f"{ACCOUNT}:app")
-    assert 11.9 < hours_left(made) <= 12
+    assert hours_left(made) == 12
 
 
 def decide(server: Running, made: Any, action: str) -> bool:
@@ -235,9 +236,10 @@ def test_it_needs_the_permission(server: Running, client_for: ClientFor) -> None
 
 # --- who has no long-term key ------------------------------------------------------------------------------------
 
+NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 NO_KEYS = [
     Credential("api-key", "KEY1"),
-    Credential("sigv4", "AKIA", issued=Issued(datetime.now(UTC), datetime.now(UTC))),
+    Credential("sigv4", "AKIA", issued=Issued(NOON, NOON)),
     Credential("sts", "ASIA"),
     Credential("none"),
     None,

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.snapshot import Snapshot
 from iam_guard.wire.app import aws_api
 from tests.authn.issuer import Issuer, SigningKey, publishing, signed
+from tests.services.clock import CLOCK
 from tests.services.conftest import (
     ACCOUNT,
     ADMIN_KEY,
@@ -93,10 +93,11 @@ ANN = trusting(StringEquals={f"{HOST}:sub": "ann", f"{HOST}:aud": "app"})
 @pytest.fixture(scope="module")
 def running_world() -> Iterator[World]:
     with publishing(Issuer()) as issuer:
-        settings = Settings(oidc_addresses=(issuer.at,), oidc_cooldown=0.0, oidc_timeout=1.0)
+        settings = Settings(oidc_addresses=(issuer.at,), oidc_cooldown=0.0, oidc_timeout=60.0)
         store = init_store("sqlite://", settings)
         apply_seed(store, load_seed_text(SEED))
         guard, sink = guard_on(store, settings), ListSink()
+        guard.clock = CLOCK
         guard.trail = Trail(sink)
         with serving(aws_api(guard)) as url:
             empty = Snapshot(store.engine)
@@ -112,16 +113,18 @@ def running_world() -> Iterator[World]:
 
 
 @pytest.fixture
-def world(running_world: World) -> World:
+def world(running_world: World) -> Iterator[World]:
     """The world as it was at the beginning; nothing is known of the issuer."""
     made = running_world
     made.server.reset()
     made.server.guard.tokens = TokenVerifier(made.settings)
     address = made.issuer.address
     made.issuer.__init__()  # type: ignore[misc]
-    made.issuer.address, made.issuer.keys = address, [KEY]
+    made.issuer.address, made.issuer.keys, made.issuer.clock = address, [KEY], CLOCK.seconds
     made.sink.lines.clear()
-    return made
+    CLOCK.stop()
+    yield made
+    CLOCK.resume()
 
 
 # --- what comes out ----------------------------------------------------------------------------------------------
@@ -141,8 +144,7 @@ def test_a_session_is_made(world: World) -> None:
         "SourceIdentity": None,
     }
     assert "PackedPolicySize" not in made
-    left = made["Credentials"]["Expiration"] - datetime.now(UTC)
-    assert timedelta(minutes=59) < left <= timedelta(hours=1)
+    assert made["Credentials"]["Expiration"] == CLOCK() + timedelta(hours=1)
     assert with_session(world.server, made).get_caller_identity()["Arn"] == session
     assert with_session(world.server, made, "iam").list_users()["Users"]
 
@@ -186,9 +188,9 @@ def test_what_stays_in_the_session(world: World) -> None:
 @pytest.mark.parametrize(("asked", "minutes"), [(900, 15), (7200, 120)])
 def test_how_long_it_lasts(world: World, asked: int, minutes: int) -> None:
     """S-3: as long as the role allows; the token itself may end before."""
-    token = world.issuer.token(exp=int(time.time()) + 30)
-    left = world.assume(token, DurationSeconds=asked)["Credentials"]["Expiration"] - datetime.now(UTC)
-    assert timedelta(minutes=minutes - 1) < left <= timedelta(minutes=minutes)
+    token = world.issuer.token(exp=CLOCK.seconds() + 30)
+    ends = world.assume(token, DurationSeconds=asked)["Credentials"]["Expiration"]
+    assert ends == CLOCK() + timedelta(minutes=minutes)
     code, sentence = world.told(token, DurationSeconds=7201)
     assert (code, sentence) == (
         "ValidationError",
@@ -391,7 +393,7 @@ def test_claims_that_no_session_may_have(world: World, claims: dict[str, Any]) -
 
 
 def bad_tokens(issuer: Issuer) -> dict[str, tuple[str, str]]:
-    now, other = int(time.time()), SigningKey()
+    now, other = int(issuer.clock()), SigningKey()
     good = issuer.token()
     head, body, signature = good.split(".")
     return {
