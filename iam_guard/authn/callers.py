@@ -18,8 +18,8 @@ from iam_guard.authn.sigv4a import PublicKey
 from iam_guard.model.credential import AccessKey, ApiKey, Session
 from iam_guard.model.principal import Principal
 
-Scope: TypeAlias = tuple[str, str, str, str] | tuple[str]
-"""Access key id, date, region and service of a signature; the id of an API key.
+Scope: TypeAlias = tuple[str, ...]
+"""Access key id, date, region, service and public host (where one was signed) of a signature; the id of an API key.
 
 A public key depends on no date: SigV4A has its algorithm in that place, which is no date's name.
 """

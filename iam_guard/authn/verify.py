@@ -181,7 +181,18 @@ class Door:
             self.callers.keep(scope, known)
         if self.replays is not None and not credential.is_presigned:
             self.replays.refuse_again(credential, now=now, skew=self.skew)
-        return known.principal if public is None else _at_host(known.principal, public)
+        return known.principal if public is None else self._at_host(scope, known, public)
+
+    def _at_host(self, scope: Scope, known: Caller, host: str) -> Principal:
+        """Return the caller with the host that was signed: the same object each time, by which policies are cached."""
+        scope = (*scope, host)
+        caller = self.callers.get(scope, known.record, known.behind)
+        if caller is None:
+            credential = known.principal.credential
+            signed = None if credential is None else replace(credential, host=host)
+            caller = replace(known, principal=replace(known.principal, credential=signed))
+            self.callers.keep(scope, caller)
+        return caller.principal
 
     def _public_host(
         self, key: _Key, request: HttpRequest, credential: SigV4Credential, signed_hash: str
@@ -287,11 +298,6 @@ def _signed_in(
             case PrincipalType.FEDERATED_USER:
                 return replace(caller, user_arn=behind.principal.arn, credential=signed_in)
     return replace(caller, credential=signed_in)
-
-
-def _at_host(caller: Principal, host: str) -> Principal:
-    """Return the caller with the host that the signature is for."""
-    return caller if caller.credential is None else replace(caller, credential=replace(caller.credential, host=host))
 
 
 def _by_api_key(credential: ApiKeyCredential, api_key: ApiKey | None, now: datetime, callers: Callers) -> Principal:

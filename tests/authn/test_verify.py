@@ -188,6 +188,17 @@ def test_a_public_host_may_have_been_signed() -> None:
             authenticated(with_header(received, b"x-forwarded-host", b"docs.example.com"), public_hosts=hosts)
 
 
+def test_caller_at_a_public_host_is_one_object() -> None:
+    """What was loaded for a caller is found by the object; the caller at the received host is another one."""
+    direct, callers = send(sign(url="https://docs.example.com/a")), Callers()
+    behind = with_header(direct, b"host", b"10.0.0.7:8000")
+    first, second = (authenticated(behind, callers=callers, public_hosts=("docs.example.com",)) for _ in range(2))
+    assert first is second
+    at_received = authenticated(direct, callers=callers, public_hosts=("docs.example.com",))
+    assert at_received.credential is not None
+    assert at_received.credential.host is None
+
+
 @pytest.mark.parametrize(
     ("url", "host"),
     [("http://docs.example.com/a", b"docs.example.com:80"), ("https://docs.example.com/a", b"docs.example.com:443")],
