@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from iam_guard.enforcement.context import path_parameters
-from iam_guard.enforcement.template import text_of
+from iam_guard.enforcement.values import text_of
 from iam_guard.errors import ConfigurationError, InvalidInput
 
 ParameterReadings: TypeAlias = Callable[[Mapping[str, Any], str, Any], Iterable[Any]]
@@ -35,12 +35,20 @@ def declared_parameters(
         return found  # with Starlette's routes nobody declares anything
     read: dict[str, dict[str, Any]] = {name: {} for name in found}
     for name, value in _readings(dependant, found):
-        read[name][text_of(value)] = value
+        read[name][_reading(value)] = value
     for name, value in found.items():
-        read[name] |= {text_of(each): each for each in readings(scope, name, value)}
+        read[name] |= {_reading(each): each for each in readings(scope, name, value)}
         if len(read[name]) > 1:
             raise InvalidInput("expected a value that is read in one way", place=f"path parameter {name}")
     return {name: next(iter(values.values()), found[name]) for name, values in read.items()}
+
+
+def _reading(value: Any) -> str:
+    """Return the text by which readings of one parameter are compared; one that fills no template has a text too."""
+    try:
+        return text_of(value)
+    except InvalidInput:
+        return str(value)
 
 
 def no_readings(scope: Mapping[str, Any], name: str, value: Any) -> Iterable[Any]:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from iam_guard.enforcement.endpoints import Endpoint, endpoint_row, mark_of, name_of, own_mark
+from iam_guard.enforcement.endpoints import Endpoint, endpoint_row, mark_of, name_of, own_mark, refuse_unfit_handlers
 from iam_guard.enforcement.requirement import OWN_GUARD, PUBLIC
 from iam_guard.enforcement.route_map import BY_MAP, RouteMap
 
@@ -32,9 +32,11 @@ def inventory(app: Any) -> list[Endpoint]:
 def unguarded(app: Any, routes: RouteMap | None = None) -> list[Endpoint]:
     """List the endpoints that are neither guarded nor public, nor in the map.
 
-    Raises `ConfigurationError` where the map has routes that the application has not.
+    Raises `ConfigurationError` where the map has routes that the application has not, and for a handler that can fill
+    no resource template.
     """
     endpoints = inventory(app) if routes is None else routes.joined(inventory(app))
+    refuse_unfit_handlers(endpoints)
     return [endpoint for endpoint in endpoints if not endpoint.is_guarded]
 
 

@@ -62,6 +62,13 @@ def catalogues_of(endpoints: Iterable[Endpoint]) -> list[Catalogue]:
     return list({id(each): each for each in found}.values())
 
 
+def refuse_unfit_handlers(endpoints: Iterable[Endpoint]) -> None:
+    """Raise `ConfigurationError` for a handler that can fill no template, by its annotations or its path."""
+    for endpoint in endpoints:
+        for requirement in endpoint.requirements:
+            requirement.refuse_unfit_parameters(endpoint.handler, endpoint.path)
+
+
 def unguarded_message(endpoints: Iterable[Endpoint]) -> str:
     """Say which endpoints nobody guards, and the usual reason where one is decorated all the same."""
     listing = ", ".join(str(each) for each in endpoints)

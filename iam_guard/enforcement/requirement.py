@@ -7,16 +7,18 @@ parameters of the route that matched. Must not live here: the decorators (`servi
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import anyio.to_thread
 
+from iam_guard.enforcement.annotations import refuse_unfit_convertors, refuse_unfit_parameters
 from iam_guard.enforcement.context import CurrentCall, current_call, refusing
 from iam_guard.enforcement.refusal import sign_in_for
 from iam_guard.enforcement.template import ResourceTemplate, missing
+from iam_guard.enforcement.values import refuse_dotted_arn
 from iam_guard.errors import ConfigurationError, NoSuchEntity
 from iam_guard.guard import require_allowed
 from iam_guard.model.catalogue import Catalogue
@@ -63,6 +65,8 @@ class Requirement:
     context: ContextSource
     conceal: bool
     unsigned_payload: bool = False
+    raw: frozenset[str] = frozenset()
+    """The parameters whose values are data, so that any text of theirs may be part of an ARN."""
     catalogue: Catalogue | None = field(default=None, compare=False, repr=False)
     """Where the action was declared."""
 
@@ -76,14 +80,21 @@ class Requirement:
         conceal: bool,
         service: str,
         unsigned_payload: bool = False,
+        raw: Collection[str] = (),
         catalogue: Catalogue | None = None,
     ) -> Requirement:
         """Read a declaration; raise `ConfigurationError` where it makes no sense."""
         _refuse_of_no_use(resource, context, action)
+        template = loader = None
+        known: Collection[str] = ()
         if not isinstance(resource, str):
-            return cls(action, None, resource, context, conceal, unsigned_payload, catalogue)
-        template = None if resource == "*" else ResourceTemplate(resource, service=service)
-        return cls(action, template, None, context, conceal, unsigned_payload, catalogue)
+            loader = resource
+            known = _wants_of(resource).names if raw else ()
+        elif resource != "*":
+            template = ResourceTemplate(resource, service=service, raw=raw)
+            known = template.parameters
+        _refuse_unknown_raw(raw, known, action)
+        return cls(action, template, loader, context, conceal, unsigned_payload, frozenset(raw), catalogue)
 
     def __str__(self) -> str:
         if self.loader is not None:
@@ -91,8 +102,15 @@ class Requirement:
         return f"{self.action} on {self.template.text if self.template else '*'}"
 
     def bind(self, handler: Callable[..., Any]) -> BoundRequirement:
-        """Join the declaration with the handler it stands on."""
+        """Join the declaration with its handler. Raises `ConfigurationError` where it cannot fill the template."""
+        self.refuse_unfit_parameters(handler)
         return BoundRequirement(self, inspect.signature(handler))
+
+    def refuse_unfit_parameters(self, handler: Callable[..., Any], path: str = "") -> None:
+        """Raise `ConfigurationError` where a handler or the path of its route can only bring what fills no template."""
+        if self.template is not None:
+            refuse_unfit_parameters(handler, self.template.parameters, place=self.action)
+            refuse_unfit_convertors(path, self.template.parameters, place=self.action)
 
 
 class BoundRequirement:
@@ -118,16 +136,16 @@ class BoundRequirement:
     def enforce(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Decide, and raise unless allowed."""
         with refusing() as call:
-            arguments = self._begin(call, args, kwargs)
-            resource = self._resource(call, arguments)
+            arguments, scope = self._begin(call, args, kwargs)
+            resource = self._resource(call, arguments, scope)
             context = self._context(arguments)
             self._finish(_decide(call, self._requirement.action, self._checked(call, resource), self._keys(context)))
 
     async def enforce_async(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Decide, and raise unless allowed; wait for asynchronous loaders."""
         with refusing() as call:
-            arguments = self._begin(call, args, kwargs)
-            resource = self._resource(call, arguments)
+            arguments, scope = self._begin(call, args, kwargs)
+            resource = self._resource(call, arguments, scope)
             if not isinstance(resource, _RESOURCE) and inspect.isawaitable(resource):
                 resource = await resource
             wanted = self._checked(call, resource)
@@ -138,7 +156,10 @@ class BoundRequirement:
         context = self._context(arguments)
         return self._keys(await context if inspect.isawaitable(context) else context)
 
-    def _begin(self, call: CurrentCall, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Mapping[str, Any]:
+    def _begin(
+        self, call: CurrentCall, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        """Return what a template or a loader is given, and the scope of the route."""
         call.wanted = self._requirement.action
         if not any(each.allowed and each.request.action == call.wanted for each in call.decisions):
             call.refused_by = self._requirement  # until it allows; a handler that has run may call itself
@@ -154,8 +175,9 @@ class BoundRequirement:
                 scope = found
                 break
         if not scope.get("path_params"):
-            return arguments
-        return {**call.read_parameters(scope, arguments), **arguments}  # refuses what a dependency reads in another way
+            return arguments, scope
+        read = call.read_parameters(scope, arguments)  # refuses what a dependency reads in another way
+        return {**read, **arguments}, scope
 
     def _arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Mapping[str, Any]:
         """Name what the handler will have: given or by default, also what it takes as `**anything`."""
@@ -172,13 +194,13 @@ class BoundRequirement:
                 del arguments[name]
         return arguments
 
-    def _resource(self, call: CurrentCall, arguments: Mapping[str, Any]) -> Any:
+    def _resource(self, call: CurrentCall, arguments: Mapping[str, Any], scope: Mapping[str, Any]) -> Any:
         requirement = self._requirement
         if requirement.loader is not None:
             return _called(requirement.loader, arguments)
         if requirement.template is None:
             return "*"
-        return requirement.template.fill(arguments, call.caller, call.guard.settings)
+        return requirement.template.fill(arguments, call.caller, call.guard.settings, scope)
 
     def _context(self, arguments: Mapping[str, Any]) -> Any:
         context = self._requirement.context
@@ -186,7 +208,10 @@ class BoundRequirement:
 
     def _checked(self, call: CurrentCall, resource: Any) -> str | Resource:
         if isinstance(resource, _RESOURCE):
-            return _named(resource, self._requirement.action)
+            named = _named(resource, self._requirement.action)
+            if self._requirement.loader is not None and not self._requirement.raw:
+                refuse_dotted_arn(named.arn if isinstance(named, Resource) else named)
+            return named
         if resource is None:
             if call.principal.type is PrincipalType.ANONYMOUS and not self._requirement.conceal:
                 raise sign_in_for(self._requirement.action)
@@ -215,6 +240,15 @@ def _refuse_of_no_use(resource: object, context: object, action: str) -> None:
         raise ConfigurationError(message, place=action)
     if context is not None and not isinstance(context, Mapping) and not callable(context):
         message = f"expected condition keys as a mapping or a loader, got `{type(context).__name__}`"
+        raise ConfigurationError(message, place=action)
+
+
+def _refuse_unknown_raw(raw: Collection[str], known: Collection[str], action: str) -> None:
+    """Raise `ConfigurationError` for raw parameters that the template, or the loader, does not have."""
+    unknown = [raw] if isinstance(raw, str) else [name for name in raw if name not in known]
+    if unknown:
+        names = ", ".join(f"`{name}`" for name in known) or "none"
+        message = f"expected the names of parameters of the resource as `raw` ({names}), got `{unknown[0]}`"
         raise ConfigurationError(message, place=action)
 
 
@@ -267,6 +301,10 @@ class _Wants(NamedTuple):
     needed: tuple[str, ...]
     optional: tuple[str, ...]
     called: str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.needed + self.optional
 
 
 @lru_cache(maxsize=1024)  # a loader is declared once and called with every request

@@ -16,7 +16,7 @@ routes and standing before them (`asgi/mapped`, the adapters), maps in files (`r
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
@@ -84,6 +84,7 @@ class RouteMap:
         context: ContextSource = None,
         conceal: bool = False,
         unsigned_payload: bool = False,
+        raw: Collection[str] = (),
         host: str | None = None,
     ) -> None:
         """Let a route run only for callers who may do `action` (`docs:GetDocument`); all else as `Service.requires`.
@@ -97,7 +98,7 @@ class RouteMap:
             raise ConfigurationError(f"expected an action such as `docs:GetDocument`, got `{action}`", place=path)
         service = self._services.get(prefix) or Service(prefix)
         requirement = service.requirement(
-            name, resource=resource, context=context, conceal=conceal, unsigned_payload=unsigned_payload
+            name, resource=resource, context=context, conceal=conceal, unsigned_payload=unsigned_payload, raw=raw
         )
         self._put(method, path, host, requirement)
         self._services[prefix] = service

@@ -7,11 +7,12 @@
 
 `host: api.example.com` says which route is meant where several hosts have one path.
 
-In OpenAPI an operation has `x-iam-action: docs:GetDocument`, and where it applies `x-iam-resource`, `x-iam-conceal` and
-`x-iam-unsigned-payload`; or `x-iam-public: true`. Every operation must say one of the two, for a map that leaves one
-out by mistake would leave it to be found in production. `x-iam-host` stands on the document, a path or an operation,
-the innermost counts; `servers` say where clients find the service, not for which host the application has a route.
-Everything is read strictly, with the line of what is wrong. Must not live here: what a row means (`route_map`).
+In OpenAPI an operation has `x-iam-action: docs:GetDocument`, and where it applies `x-iam-resource`, `x-iam-conceal`,
+`x-iam-unsigned-payload` and `x-iam-raw`; or `x-iam-public: true`. Every operation must say one of the two, for a map
+that leaves one out by mistake would leave it to be found in production. `x-iam-host` stands on the document, a path or
+an operation, the innermost counts; `servers` say where clients find the service, not for which host the application
+has a route. Everything is read strictly, with the line of what is wrong. Must not live here: what a row means
+(`route_map`).
 """
 
 from __future__ import annotations
@@ -26,9 +27,16 @@ from iam_guard.store.seed.fields import Fields, node_text
 from iam_guard.store.seed.problems import Problems
 from iam_guard.store.seed.tree import MapNode, Node, read_tree
 
-_ROW: Final = ("path", "methods", "host", "action", "resource", "conceal", "unsigned_payload", "public")
+_ROW: Final = ("path", "methods", "host", "action", "resource", "conceal", "unsigned_payload", "raw", "public")
 _OPERATIONS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace", "query")
-_MARKS: Final = ("x-iam-action", "x-iam-resource", "x-iam-conceal", "x-iam-unsigned-payload", "x-iam-public")
+_MARKS: Final = (
+    "x-iam-action",
+    "x-iam-resource",
+    "x-iam-conceal",
+    "x-iam-unsigned-payload",
+    "x-iam-raw",
+    "x-iam-public",
+)
 _HOST: Final = "x-iam-host"
 
 
@@ -117,12 +125,13 @@ def _said(node: Node, what: str, known: Collection[str], problems: Problems) -> 
 def _put(
     routes: RouteMap, fields: Fields, problems: Problems, route: tuple[str, str, str | None], keys: Collection[str]
 ) -> None:
-    """Put a row in for a method, path and host; `keys` name action, resource, conceal, unsigned payload and public."""
+    """Put a row in for a method, path and host; `keys` name what follows the host in `_ROW`."""
     method, path, host = route
-    action_key, resource_key, conceal_key, unsigned_key, public_key = keys
+    action_key, resource_key, conceal_key, unsigned_key, raw_key, public_key = keys
     action, is_public = fields.text(action_key), _truth(fields, public_key)
     resource, conceal, unsigned = fields.text(resource_key), _truth(fields, conceal_key), _truth(fields, unsigned_key)
-    if is_public is (action is not None) or (is_public and (resource is not None or conceal or unsigned)):
+    raw = [node_text(each, f"each of `{raw_key}`", problems) for each in fields.items(raw_key)]
+    if is_public is (action is not None) or (is_public and (resource is not None or conceal or unsigned or raw)):
         problems.add(fields.line, f"expected either `{action_key}`, with what belongs to it, or `{public_key}`")
         return
     try:
@@ -135,6 +144,7 @@ def _put(
                 resource=resource or "*",
                 conceal=conceal,
                 unsigned_payload=unsigned,
+                raw=[name for name in raw if name is not None],
             )
     except ConfigurationError as error:
         problems.add(fields.line, error.message)

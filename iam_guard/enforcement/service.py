@@ -63,6 +63,7 @@ class Service:
         context: ContextSource = None,
         conceal: bool = False,
         unsigned_payload: bool = False,
+        raw: Collection[str] = (),
     ) -> Callable[[Callable[P, R]], Callable[P, R]]:
         """Let the decorated handler run only for callers who may do `action` on `resource`.
 
@@ -71,10 +72,12 @@ class Service:
         `Resource`, an ARN, or None where there is no such thing (answered 404). `context` is a mapping of condition
         keys, or a loader of one. Loaders may be asynchronous where the handler is. `conceal` answers 404 instead of
         403. `unsigned_payload` takes requests whose signature leaves the body out, for uploads and S3's presigned URLs.
+        A value that names no resource (`a/../b`, a float) is refused with 400; `raw` names the parameters whose text is
+        data, the key of an object say, and may be any.
         Raises `ConfigurationError` where the declaration makes no sense.
         """
         requirement = self.requirement(
-            action, resource=resource, context=context, conceal=conceal, unsigned_payload=unsigned_payload
+            action, resource=resource, context=context, conceal=conceal, unsigned_payload=unsigned_payload, raw=raw
         )
         return functools.partial(_guarded, requirement)
 
@@ -86,6 +89,7 @@ class Service:
         context: ContextSource = None,
         conceal: bool = False,
         unsigned_payload: bool = False,
+        raw: Collection[str] = (),
     ) -> Requirement:
         """Declare what `requires` does, without a handler: for what stands before handlers."""
         _refuse_no_text(action, self.name)
@@ -97,6 +101,7 @@ class Service:
             conceal=conceal,
             service=self.name,
             unsigned_payload=unsigned_payload,
+            raw=raw,
             catalogue=self.catalogue,
         )
         self.catalogue.declare_use(
@@ -191,6 +196,7 @@ def requires(
     context: ContextSource = None,
     conceal: bool = False,
     unsigned_payload: bool = False,
+    raw: Collection[str] = (),
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Do as `Service.requires`, with the whole action name: `@requires("docs:GetDocument", …)`."""
     _refuse_no_text(action, "requires")
@@ -199,7 +205,7 @@ def requires(
         raise ConfigurationError(f"expected an action such as `docs:GetDocument`, got `{action}`", place="requires")
     service = Service(prefix)
     return service.requires(
-        name, resource=resource, context=context, conceal=conceal, unsigned_payload=unsigned_payload
+        name, resource=resource, context=context, conceal=conceal, unsigned_payload=unsigned_payload, raw=raw
     )
 
 

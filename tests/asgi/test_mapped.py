@@ -418,6 +418,7 @@ version: 1
 routes:
   - {path: "/documents/{document_id}", methods: [GET], action: "docs:GetDocument", resource: "document/{document_id}"}
   - {path: "/documents/{document_id}", methods: [PUT, DELETE], action: "docs:PutDocument", conceal: true}
+  - {path: "/objects/{key}", methods: [GET], action: "docs:GetObject", resource: "object/{key}", raw: [key]}
   - {path: /health, public: true}
 """
 OPENAPI = {
@@ -429,6 +430,9 @@ OPENAPI = {
             "get": {"x-iam-action": "docs:GetDocument", "x-iam-resource": "document/{document_id}"},
             "put": {"x-iam-action": "docs:PutDocument", "x-iam-conceal": True},
             "delete": {"x-iam-action": "docs:PutDocument", "x-iam-conceal": True},
+        },
+        "/objects/{key}": {
+            "get": {"x-iam-action": "docs:GetObject", "x-iam-resource": "object/{key}", "x-iam-raw": ["key"]}
         },
         "/health": {"get": {"x-iam-public": True, "responses": {}}},
     },
@@ -444,6 +448,7 @@ def test_files_say_the_same_as_code(tmp_path: Path, text: str) -> None:
     assert str(routes.mark("GET", template)) == "docs:GetDocument on document/{document_id}"
     assert routes.mark("PUT", template) == routes.mark("DELETE", template) != routes.mark("GET", template)
     assert routes.mark("PUT", template).conceal  # type: ignore[union-attr]
+    assert routes.mark("GET", "/objects/{key}").raw == {"key"}  # type: ignore[union-attr]
     assert (routes.mark("GET", "/health"), routes.mark("POST", template)) == ("public", None)
 
 
@@ -455,6 +460,9 @@ def test_files_say_the_same_as_code(tmp_path: Path, text: str) -> None:
         ("version: 1\nroutes:\n  - {path: /d}", "map.yaml:3: expected either `action`"),
         ("version: 1\nroutes:\n  - {path: /d, public: true, action: 'docs:Get'}", "expected either `action`"),
         ("version: 1\nroutes:\n  - {path: /d, action: GetDocument}", "map.yaml:3: expected an action such as"),
+        ("version: 1\nroutes:\n  - {path: /d, public: true, raw: [d]}", "expected either `action`"),
+        ("version: 1\nroutes:\n  - {path: /d, action: 'docs:Get', raw: [d]}", "map.yaml:3: expected the names of"),
+        ("version: 1\nroutes:\n  - {path: '/{d}', action: 'docs:Get', resource: 'd/{d}', raw: d}", "expected a list"),
         ("version: 1\nroutes:\n  - {path: /d, public: maybe}", "expected `true` or `false`"),
         ("version: 1\nroutes: [{path: /d, public: true}, {path: /d, public: true}]", "is in the map twice"),
         ("openapi: 3.1.0\npaths:\n  /d:\n    get: {operationId: d}", "map.yaml:4: expected `x-iam-action`"),
@@ -492,7 +500,7 @@ async def answer(request):
     return PlainTextResponse("ok")
 
 documents = Route("/documents/{document_id}", answer, methods=["GET", "PUT", "DELETE"])
-bare = Starlette(routes=[documents, Route("/health", answer)])
+bare = Starlette(routes=[documents, Route("/objects/{key}", answer), Route("/health", answer)])
 guarded = Middleware(GuardMiddleware, guard=None, routes=read_route_map("map.yaml"))
 mapped = Starlette(routes=bare.routes, middleware=[guarded])
 """
@@ -508,7 +516,7 @@ def test_routes_command_knows_the_map(tmp_path: Path, monkeypatch: pytest.Monkey
         assert found.exit_code == 0, found.output
         assert GET in found.output
         assert "public, by the map" in found.output
-        assert found.output.endswith("3 endpoints, 0 unguarded\n")
+        assert found.output.endswith("4 endpoints, 0 unguarded\n")
     Path("map.yaml").write_text(YAML + "  - {path: /gone, public: true}\n")
     stale = run("mapped_routes_app:bare", "--map", "map.yaml")
     assert stale.exit_code == 2

@@ -8,7 +8,7 @@ Must not live here: any decision.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Annotated, Any, TypeAlias
 
 from fastapi import Depends, FastAPI
@@ -55,6 +55,7 @@ def guarded(
     context: ContextSource = None,
     conceal: bool = False,
     unsigned_payload: bool = False,
+    raw: Collection[str] = (),
 ) -> Guarding:
     """Give a dependency that lets a request through only for callers who may do `action` on `resource`.
 
@@ -64,7 +65,7 @@ def guarded(
     """
     declare = requires if service is None else service.requires
 
-    @declare(action, resource=resource, context=context, conceal=conceal, unsigned_payload=unsigned_payload)
+    @declare(action, resource=resource, context=context, conceal=conceal, unsigned_payload=unsigned_payload, raw=raw)
     async def dependency(request: HTTPConnection) -> Principal:
         return current_principal()
 

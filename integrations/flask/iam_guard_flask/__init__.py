@@ -29,7 +29,14 @@ from werkzeug.routing import Rule
 
 from iam_guard import Guard, GuardWsgiMiddleware, IamGuardError, RouteMap, current_principal, public
 from iam_guard.enforcement.context import current_call, refusing
-from iam_guard.enforcement.endpoints import Endpoint, endpoint_row, guards_of, name_of, unguarded_message
+from iam_guard.enforcement.endpoints import (
+    Endpoint,
+    endpoint_row,
+    guards_of,
+    name_of,
+    refuse_unfit_handlers,
+    unguarded_message,
+)
 from iam_guard.enforcement.mapped_route import MappedRoute, is_another
 from iam_guard.enforcement.refusal import RefusalFormat, problem
 from iam_guard.errors import ConfigurationError
@@ -92,9 +99,12 @@ class IamGuard:
     def check(self, app: Flask) -> None:
         """Raise `ConfigurationError` where endpoints are neither guarded nor public, with their list.
 
-        Also for a row of the map whose route the application does not have.
+        Also for a row of the map whose route the application does not have, and for a view that can fill no resource
+        template.
         """
-        found = [each for each in inventory(app) if not each.is_guarded]
+        endpoints = inventory(app)
+        refuse_unfit_handlers(endpoints)
+        found = [each for each in endpoints if not each.is_guarded]
         if found:
             raise ConfigurationError(unguarded_message(found))
 

@@ -12,7 +12,7 @@ scope to see which endpoint inside it answers.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from copy import copy
 from typing import Any, TypeAlias, cast
 
@@ -44,7 +44,7 @@ from iam_guard import (
     public,
     requires,
 )
-from iam_guard.enforcement.endpoints import unguarded_message
+from iam_guard.enforcement.endpoints import refuse_unfit_handlers, unguarded_message
 from iam_guard.errors import ConfigurationError
 
 __all__ = ["Caller", "GuardPlugin", "anybody", "caller", "guarded"]
@@ -98,7 +98,9 @@ class GuardPlugin(InitPlugin, ReceiveRoutePlugin):
         return inventory(app) if self._routes is None else self._routes.joined(inventory(app))
 
     def _inspect(self, app: Litestar) -> None:
-        found = [each for each in self._inventory(app) if not each.is_guarded]
+        endpoints = self._inventory(app)
+        refuse_unfit_handlers(endpoints)
+        found = [each for each in endpoints if not each.is_guarded]
         if found and self._check_routes:
             raise ConfigurationError(unguarded_message(found))
 
@@ -156,6 +158,7 @@ def guarded(
     context: ContextSource = None,
     conceal: bool = False,
     unsigned_payload: bool = False,
+    raw: Collection[str] = (),
 ) -> Callable[[Connection, BaseRouteHandler], Awaitable[None]]:
     """Give a guard of Litestar that lets a request through only for callers who may do `action` on `resource`.
 
@@ -164,7 +167,7 @@ def guarded(
     """
     declare = requires if service is None else service.requires
 
-    @declare(action, resource=resource, context=context, conceal=conceal, unsigned_payload=unsigned_payload)
+    @declare(action, resource=resource, context=context, conceal=conceal, unsigned_payload=unsigned_payload, raw=raw)
     async def guard(request: Connection, handler: BaseRouteHandler) -> None: ...
 
     return guard
