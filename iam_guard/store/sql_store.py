@@ -303,9 +303,7 @@ class SqlStore:
         return StoredPolicy(PolicyRef(row["name"], _CONTROL_TYPES[row["type"]], arn, row["digest"]), row["text"])
 
     def _current_text(self, connection: Connection, text: str, bindings: Mapping[str, str]) -> str:
-        if not bindings:
-            return text
-        rows = connection.execute(queries.names_of(list(bindings.values()))).mappings()
+        rows = connection.execute(queries.names_of(list(bindings.values()))).mappings() if bindings else ()
         arns = {row["id"]: self._arn(row) for row in rows}
         return current_text(text, bindings, arns.get)
 

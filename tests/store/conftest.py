@@ -121,7 +121,7 @@ accounts:
           Version: 2012-10-17
           Statement:
             - Effect: Allow
-              Principal: {AWS: ["arn:aws:iam::111122223333:user/bob", "arn:aws:iam::123123123123:user/else"]}
+              Principal: {AWS: ["arn:aws:iam::111122223333:user/bob", "arn:aws:iam::123123123123:root"]}
               Action: docs:GetDocument
               Resource: "*"
       - arn: arn:aws:docs:us-east-1:111122223333:document/bare

@@ -265,9 +265,11 @@ def test_deleted_principal_in_a_resource_policy(empty: SqlStore) -> None:
 
 
 def test_principals_of_accounts_elsewhere(empty: SqlStore) -> None:
-    """A principal of an account that is not hosted here can't be known and is accepted as written (P-8)."""
+    """An account may be named without being in the store; its users and roles may not (P-8)."""
+    apply(empty, acme(f"roles: [{{name: r, trust: {TRUST % 'arn:aws:iam::999999999999:root'}}}]"))
     for elsewhere in ("role/deploy", "user/ci"):
-        apply(empty, acme(f"roles: [{{name: r, trust: {TRUST % f'arn:aws:iam::999999999999:{elsewhere}'}}}]"))
+        with pytest.raises(SeedError, match="Invalid principal in policy"):
+            apply(empty, acme(f"roles: [{{name: r, trust: {TRUST % f'arn:aws:iam::999999999999:{elsewhere}'}}}]"))
 
 
 def test_roles_may_trust_each_other(empty: SqlStore) -> None:

@@ -1,8 +1,8 @@
 """Trust policies: what a role may be saved with, and to whom the principals in it are bound (rules G-31 to G-33, G-42,
 G-71, P-5, P-8).
 
-Every principal of an account that this store has is looked up, whichever account it is; one that does not exist is
-refused. Of accounts elsewhere nothing can be known, and they are accepted. Must not live here: the roles (`roles`), the
+Every user, role and session is looked up, whichever account it is of; one that does not exist is refused. Accounts may
+be named without being in the store. Must not live here: the roles (`roles`), the
 looking up (`store/principals`), who may assume a role.
 """
 

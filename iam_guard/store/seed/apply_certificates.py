@@ -93,7 +93,7 @@ def _profile(run: Run, account: str, profile: SeedProfile) -> dict[str, Any]:
 
 def _role_arn(run: Run, account: str, ref: Ref) -> str:
     """Give the ARN of a role of the account, named or given by ARN."""
-    arns = {id: arn for arn, id in run.arns.items()}
+    arns = run.arns_by_id
     id = run.ids.get((account, Kind.ROLE.value, fold(ref.text)))
     arn = ref.text if ref.text.startswith("arn:") else arns.get(id or "")
     if arn not in run.arns or f"::{account}:role/" not in arn:

@@ -35,6 +35,7 @@ class Run:
     """The unique ids of what is declared and of what stays beside it in the declared accounts."""
     arns: dict[str, str] = field(default_factory=dict)
     """The ARN of each of these -> its unique id."""
+    arns_by_id: dict[str, str] = field(default_factory=dict)
 
     @property
     def account_ids(self) -> list[str]:
@@ -49,7 +50,8 @@ class Run:
     def know(self, account: str, kind: str, path: str, name: str, id: str) -> None:
         """Remember something that will be there."""
         self.ids[account, kind, fold(name)] = id
-        self.arns[self.arn(account, kind, path, name)] = id
+        arn = self.arn(account, kind, path, name)
+        self.arns[arn], self.arns_by_id[id] = id, arn
 
     def id_for(self, named: Named, before: str | None) -> str:
         """Give the unique id that something keeps, or a new one."""
