@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import botocore.auth
+import httpx2._config
 import hypothesis
 import pytest
 from botocore.awsrequest import AWSRequest
@@ -19,6 +20,9 @@ pytest.register_assert_rewrite("tests.integrations.contract")  # it asserts like
 hypothesis.settings.register_profile("house", deadline=None)  # how long an example takes is the machine's affair
 hypothesis.settings.register_profile("brief", deadline=None, max_examples=20)  # of .ci/run, on a second Python
 hypothesis.settings.load_profile("house")
+
+for _phase in ("connect", "read", "write", "pool"):  # so is how long an answer takes: the default is five seconds
+    setattr(httpx2._config.DEFAULT_TIMEOUT_CONFIG, _phase, 60.0)
 
 Item = TypeVar("Item")
 

@@ -126,7 +126,7 @@ OF_OTHER_COMMANDS = {"sqlalchemy", "alembic", "starlette", "anyio", "asyncio", "
 def loaded(*arguments: str, stdin: str = "") -> set[str]:
     """Run the command in an interpreter of its own, and tell which packages it has loaded at its end."""
     command = [sys.executable, "-c", LOADING, *arguments]
-    done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=True, timeout=300)
     return set(done.stderr.split())
 
 
@@ -334,7 +334,7 @@ def test_decide_as_a_process_of_its_own() -> None:
     for encoding in ("utf-8:strict", "ascii:strict"):
         done = subprocess.run(
             [sys.executable, "-m", "iam_guard", "decide"],
-            input=given, capture_output=True, check=True, env={"PYTHONIOENCODING": encoding}, timeout=60,
+            input=given, capture_output=True, check=True, env={"PYTHONIOENCODING": encoding}, timeout=300,
         )  # fmt: skip
         answers = [json.loads(line) for line in done.stdout.splitlines()]
         assert [each["id"] for each in answers] == ["a", None, "ü"]

@@ -189,7 +189,7 @@ def test_it_follows_a_live_trail_and_ends_when_asked_to(tmp_path: Path, number: 
         writer.append([record(2)])
         writer.checkpoint()
         process.send_signal(number)
-        told, complained = process.communicate(timeout=30)
+        told, complained = process.communicate(timeout=300)
     assert process.returncode == 0, complained
     assert complained == ""
     assert decisions(out) == ["id-0", "id-1", "id-2"]
@@ -219,5 +219,5 @@ print(audit_ship._watch(Shippers(), audit_ship._Teller(is_json=False, is_error=F
 
 def test_a_signal_ends_it_that_comes_just_while_it_begins_to_wait() -> None:
     """There a lock is held, which whoever takes it again waits for in vain."""
-    done = subprocess.run([sys.executable, "-c", HELD], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run([sys.executable, "-c", HELD], capture_output=True, text=True, check=False, timeout=300)
     assert (done.stdout, done.returncode) == ("True\n", 0), done.stderr

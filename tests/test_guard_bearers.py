@@ -41,6 +41,7 @@ from iam_guard.model.principal import PrincipalType
 from iam_guard.settings import Settings
 from iam_guard.store.cached import CachedStore
 from iam_guard.store.opening import open_store
+from tests.audit.pipelines import eventually
 from tests.authn.issuer import Issuer, SigningKey, publishing
 
 ACME = "111122223333"
@@ -90,7 +91,12 @@ class World:
         self.path, self.issuer, self.now = path, issuer, datetime(2026, 11, 24, 12, tzinfo=UTC)
         issuer.clock = lambda: self.now.timestamp()
         path.write_text(seed(*ROLES))
-        chosen: dict[str, Any] = {"oidc_addresses": (issuer.at,), "oidc_roles": RULES, "oidc_cooldown": 0.0} | settings
+        chosen: dict[str, Any] = {
+            "oidc_addresses": (issuer.at,),
+            "oidc_roles": RULES,
+            "oidc_cooldown": 0.0,
+            "oidc_timeout": 60.0,
+        } | settings
         self.settings = Settings(**chosen)
         self.inner = open_store(str(path), self.settings)
         self.store = CachedStore(self.inner, self.settings, clock=lambda: 0.0)
@@ -402,14 +408,17 @@ def test_the_room_is_bounded_and_not_for_strangers(make: Any) -> None:
 def test_many_threads_with_one_token(world: World) -> None:
     """The issuer is asked once, and all are let in."""
     token, start = world.issuer.token(), threading.Barrier(12)
-    world.issuer.delay = 0.05
+    world.issuer.answers.clear()
 
     def enter() -> Principal:
         start.wait()
         return world.enter(token)
 
     with ThreadPoolExecutor(12) as pool:
-        found = [each.result() for each in [pool.submit(enter) for _ in range(12)]]
+        entering = [pool.submit(enter) for _ in range(12)]
+        eventually(lambda: world.issuer.count("openid"))
+        world.issuer.answers.set()
+        found = [each.result() for each in entering]
     assert all(each == found[0] for each in found)
     assert world.issuer.count() == 1
 
@@ -504,7 +513,7 @@ def test_kubernetes_and_github_work_by_configuration_alone(
     key = SigningKey(id=HEADERS[url]["kid"])
     with publishing(Issuer(url)) as issuer:
         issuer.keys = [key]
-        guard = open_guard(str(path), oidc_roles=(rule,), oidc_addresses=(issuer.at,))
+        guard = open_guard(str(path), oidc_roles=(rule,), oidc_addresses=(issuer.at,), oidc_timeout=60.0)
         now = int(issuer.clock())
         times = {name: now + (3607 if name == "exp" else 0) for name in ("iat", "nbf", "exp")}
         token = issuer.token(HEADERS[url], **{**claims, **times})

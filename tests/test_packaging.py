@@ -66,8 +66,8 @@ def test_nothing_else_is_importable(name: str, tmp_path: Path) -> None:
 
 
 def test_importing_is_quick(tmp_path: Path) -> None:
-    """`import iam_guard` takes less than 150 ms, at best of five."""
-    code = "import time\nstart = time.perf_counter()\nimport iam_guard\nprint(json.dumps(time.perf_counter() - start))"
+    """`import iam_guard` takes less than 150 ms of the processor, at best of five."""
+    code = "import time\nstart = time.process_time()\nimport iam_guard\nprint(json.dumps(time.process_time() - start))"
     assert min(in_fresh_interpreter(code, tmp_path) for _ in range(5)) < LONGEST_IMPORT
 
 

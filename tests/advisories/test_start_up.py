@@ -44,7 +44,7 @@ def test_a_server_does_not_start_with_an_unguarded_endpoint(tmp_path: Path, app:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "uvicorn", f"served:{app}", "--port", str(port), "--lifespan", lifespan]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 3
     assert "neither guarded nor public: GET,HEAD /f (forgotten)" in done.stderr
     assert "Uvicorn running" not in done.stderr

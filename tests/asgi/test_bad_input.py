@@ -24,6 +24,7 @@ from starlette.testclient import TestClient
 from iam_guard import Guard, GuardMiddleware, Service
 from iam_guard.audit.reader import read
 from tests.conftest import ADA, Sign
+from tests.effort import effort
 
 docs = Service("docs")
 
@@ -49,13 +50,13 @@ def port(guard: Guard) -> Iterator[int]:
         time.sleep(0.01)
     yield listener.getsockname()[1]
     server.should_exit = True
-    thread.join(10)
+    thread.join(60)
     listener.close()
 
 
 def send(port: int, raw: bytes, *, close: bool = False) -> bytes:
     """Send bytes as they are and give what comes back; with `close` go away after sending."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         connection.sendall(raw)
         if close:
             return b""
@@ -78,7 +79,7 @@ def status(answer: bytes) -> int:
 
 def waited_for(audit_file: Path, number: int) -> list[str]:
     """Give the error codes of the trail once it has so many records."""
-    for _ in range(200):
+    for _ in range(3000):
         if audit_file.exists() and audit_file.read_bytes().count(b"\n") >= number:
             break
         time.sleep(0.02)
@@ -192,11 +193,14 @@ def test_a_mebibyte_of_authorization_is_refused_fast(guard: Guard, audit_file: P
         routes=[Route("/documents/{document_id}", document)], middleware=[Middleware(GuardMiddleware, guard=guard)]
     )
     client = TestClient(app)
-    started = time.perf_counter()
-    answers = [
-        client.get("/documents/7", headers={"authorization": part * (1 << 20)}) for part in ("A", ",", "Bearer ")
-    ]
-    assert time.perf_counter() - started < 2
-    assert [answer.status_code for answer in answers] == [413] * 3
+
+    statuses: list[int] = []
+
+    def ask() -> None:
+        floods = ({"authorization": part * (1 << 20)} for part in ("A", ",", "Bearer "))
+        statuses.extend(client.get("/documents/7", headers=flood).status_code for flood in floods)
+
+    assert effort(ask, rounds=1) < 2000
+    assert statuses == [413] * 3
     assert waited_for(audit_file, 3) == ["RequestEntityTooLarge"] * 3
     assert audit_file.stat().st_size < 20_000

@@ -36,7 +36,7 @@ def gaps_in(trail: Path) -> list[dict[str, Any]]:
     return [each["iamGuard"] for each in facts_in(trail) if each["iamGuard"]["kind"] == "audit_gap"]
 
 
-def eventually(holds: Callable[[], object], seconds: float = 10.0) -> None:
+def eventually(holds: Callable[[], object], seconds: float = 60.0) -> None:
     """Wait until something holds."""
     until = time.monotonic() + seconds
     while not holds():

@@ -233,7 +233,7 @@ def test_on_a_full_disk_each_class_has_its_way_until_there_is_room(tmp_path: Pat
         f'head -c 400000 /dev/zero > {disk}/hog && "{sys.executable}" -c "$0" {disk}/trail && cp -r {disk}/trail {copy}'
     )
     whole = [*command, "sh", "-c", script, BEGIN + FULL]
-    done = subprocess.run(whole, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(whole, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
     kept, last, after, full, end = json.loads(done.stdout)
     assert last == {"admin": "refused", "write": "refused", "read": "dropped", "denial": "dropped"}

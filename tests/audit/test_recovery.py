@@ -245,7 +245,9 @@ def test_drafts_of_shards_are_removed_when_they_are_old(tmp_path: Path) -> None:
         draft.mkdir()
         (draft / "lock").touch()
         Segment(draft, 0).lines.touch()
-    os.utime(old, (0, 0))
+    now = time.time()
+    for draft, age in ((old, 10 * 365 * 86400), (young, 0)):
+        os.utime(draft, (now - age, now - age))
     recover(tmp_path, KEY, RING)
     assert not old.exists()
     assert young.exists()

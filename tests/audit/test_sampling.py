@@ -133,7 +133,7 @@ for _ in range(3):
 """
     create_signing_key_file(tmp_path / "key")
     (tmp_path / "iam.yaml").write_text("{version: 1, accounts: [{id: '111122223333'}]}")
-    subprocess.run([sys.executable, "-c", script.replace("WHERE", repr(where))], cwd=tmp_path, check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", script.replace("WHERE", repr(where))], cwd=tmp_path, check=True, timeout=300)
     records = [json.loads(line) for path in tmp_path.rglob("*.jsonl") for line in path.read_text().splitlines()]
     assert [each["iamGuard"]["sampledOut"] for each in records if "sampledOut" in each["iamGuard"]] == [3]
 

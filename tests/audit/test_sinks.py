@@ -108,7 +108,7 @@ def test_processes_do_not_mix_their_lines(file: Path) -> None:
     writers = [
         subprocess.Popen([sys.executable, "-c", WRITER, str(file), str(first)]) for first in (0, 500, 1000, 1500)
     ]
-    assert [writer.wait(timeout=60) for writer in writers] == [0, 0, 0, 0]
+    assert [writer.wait(timeout=300) for writer in writers] == [0, 0, 0, 0]
     assert sorted(numbers(file)) == list(range(2000))
 
 

@@ -157,7 +157,7 @@ def test_asynchronously_while_another_thread_writes(tmp_path: Path) -> None:
     async def consume() -> list[Delivery]:
         found: list[Delivery] = []
         with reader(tmp_path).subscribe("async", filter=is_decision, poll_seconds=0.005) as subscription:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 async for delivery in subscription:
                     found.append(delivery)
                     subscription.ack(delivery.offset)

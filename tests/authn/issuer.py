@@ -98,7 +98,9 @@ class Issuer:
         self.document: dict[str, Any] = {}
         self.is_down = False
         self.status = 200
-        self.delay = 0.0
+        self.answers = threading.Event()
+        """Cleared, it holds every answer back."""
+        self.answers.set()
         self.body: bytes | None = None
         self.drips = 0.0
         self.redirects_to: str | None = None
@@ -131,7 +133,7 @@ class Issuer:
     def answer(self, path: str) -> bytes:
         with self._lock:
             self.asked[path] = self.asked.get(path, 0) + 1
-        time.sleep(self.delay)
+        self.answers.wait(300)
         if self.body is not None:
             return self.body
         if path.endswith("/.well-known/openid-configuration"):

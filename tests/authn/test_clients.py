@@ -291,12 +291,12 @@ def curl(target: str, *arguments: str) -> Received:
     """Run curl against a socket and give what it sent."""
     sent = bytearray()
     with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(10)
+        server.settimeout(60)
 
         def serve() -> None:
             connection, _ = server.accept()
             with connection:
-                connection.settimeout(10)
+                connection.settimeout(60)
                 while not _is_complete(sent):
                     sent.extend(connection.recv(65536))
                 connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
@@ -306,7 +306,7 @@ def curl(target: str, *arguments: str) -> Received:
         url = f"http://127.0.0.1:{server.getsockname()[1]}{target}"
         command = ["curl", "-sS", "--max-time", "10", "--globoff", "--aws-sigv4", "aws:amz:us-east-1:docs"]
         subprocess.run([*command, "--user", f"{KEY_ID}:{SECRET}", *arguments, url], check=True)
-        thread.join(10)
+        thread.join(60)
     return read(bytes(sent))
 
 

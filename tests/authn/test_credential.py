@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import time
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,6 +9,7 @@ from iam_guard.authn.credential import credential_of, extract
 from iam_guard.authn.http import HttpRequest
 from iam_guard.authn.presented import ApiKeyCredential, NoCredential, SigV4Credential, TokenCredential, claim_of
 from iam_guard.errors import CredentialError, IamGuardError, RequestTooLarge
+from tests.effort import effort
 
 SIGNATURE = "0123456789abcdef" * 4
 CREDENTIAL = "Credential=AKIDEXAMPLE/20261124/us-east-1/docs/aws4_request"
@@ -236,27 +235,27 @@ FLOODS = [
 
 @pytest.mark.parametrize("text", FLOODS)
 def test_a_flood_of_header_costs_next_to_nothing(text: str) -> None:
-    """A mebibyte of Authorization is refused in less than 5 ms, whatever it says (issue A, must hold)."""
+    """A mebibyte of Authorization is refused with less than 5 ms of work, whatever it says."""
     flood = request(("authorization", text))
     assert credential_of(flood)[0] in {"sigv4", "api-key", "unknown"}
 
-    def seconds() -> float:
-        started = time.perf_counter()
+    def refuse() -> None:
         credential_of(flood)
         with pytest.raises(RequestTooLarge):
             extract(flood, max_header=64 * 1024)
-        return time.perf_counter() - started
 
-    assert min(seconds() for _ in range(5)) < 0.005
+    assert effort(refuse) < 5
 
 
 @pytest.mark.parametrize("text", FLOODS)
 def test_reading_a_long_header_takes_linear_time(text: str) -> None:
     """Even where the limit is set high, nothing is quadratic."""
-    started = time.perf_counter()
-    with pytest.raises(CredentialError):
-        extract(request(("authorization", text)), max_header=2**22)
-    assert time.perf_counter() - started < 0.5
+
+    def refuse() -> None:
+        with pytest.raises(CredentialError):
+            extract(request(("authorization", text)), max_header=2**22)
+
+    assert effort(refuse, rounds=1) < 500
 
 
 def test_the_limit_is_on_all_headers_together() -> None:

@@ -32,7 +32,7 @@ def denial(number: int, second: int, who: str = "mallory", outcome: str = "Impli
 
 def alerts(trail: Path, *more: str) -> list[dict[str, Any]]:
     arguments = [sys.executable, str(PROGRAM), str(trail), "--key", str(KEY.verifier), "--once", "--limit", "3", *more]
-    told = subprocess.run([*arguments, "--seconds", "60"], capture_output=True, text=True, check=True, timeout=60)
+    told = subprocess.run([*arguments, "--seconds", "60"], capture_output=True, text=True, check=True, timeout=300)
     return [json.loads(line) for line in told.stdout.splitlines()]
 
 

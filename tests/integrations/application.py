@@ -141,7 +141,7 @@ class Meeting:
         with self._changed:
             self._there += 1
             self._changed.notify_all()
-            assert self._changed.wait_for(lambda: self._there >= self.size, 20), "the others did not come"
+            assert self._changed.wait_for(lambda: self._there >= self.size, 60), "the others did not come"
 
     async def come_async(self) -> None:
         """Wait for the others; for coroutines."""

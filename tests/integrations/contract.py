@@ -216,6 +216,7 @@ def opened(folder: Path, issuer: Issuer) -> Iterator[Guard]:
         audit=str(folder / "audit.jsonl"),
         max_body=HELD,
         oidc_addresses=(issuer.at,),
+        oidc_timeout=60.0,
         oidc_roles=(f"{ISSUER} sub=* {READER}",),
     )
     with contextlib.closing(guard):

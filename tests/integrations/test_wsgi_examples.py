@@ -17,7 +17,7 @@ INTEGRATIONS = Path(__file__).parents[2] / "integrations"
 
 def run(program: str, *arguments: str) -> list[str]:
     command = [sys.executable, "-W", "error", str(INTEGRATIONS / program), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.splitlines()
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout.splitlines()
 
 
 @pytest.mark.parametrize("program", ["flask/example/flask_app.py", "django/example/project.py"])

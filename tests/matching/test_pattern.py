@@ -25,6 +25,7 @@ from iam_guard.matching.pattern import (
     match_segments,
     read_wildcards,
 )
+from tests.effort import effort
 
 # --- one pattern, one text ---------------------------------------------------------------------------------------
 
@@ -278,14 +279,9 @@ LONG = 2000
 )
 @pytest.mark.parametrize("reading", READINGS)
 def test_the_worst_patterns_take_milliseconds(reading: str, pattern: str, text: str) -> None:
-    """No pattern makes matching explode: 2,000 characters against the worst take under 10 ms."""
+    """No pattern makes matching explode: 2,000 characters against the worst take some 10 ms of work at most."""
     matches = compile_pattern(READINGS[reading](read_wildcards(pattern)))
-    best = float("inf")
-    for _ in range(5):
-        begin = time.process_time()
-        matches(text)
-        best = min(best, time.process_time() - begin)
-    assert best < 0.010
+    assert effort(lambda: matches(text)) < 10
 
 
 def test_time_grows_with_the_text_not_with_its_square() -> None:

@@ -222,7 +222,7 @@ def test_single_flight(cached: CachedStore, inner: Scripted) -> None:
     def wait(question: str) -> None:
         if question == "account 1":
             started.set()
-            assert release.wait(5)
+            assert release.wait(60)
 
     inner.before_answer = wait
     results: list[object] = []
@@ -241,7 +241,7 @@ def test_single_flight(cached: CachedStore, inner: Scripted) -> None:
         threads = [threading.Thread(target=ask) for _ in range(8)]
         for thread in threads:
             thread.start()
-        assert started.wait(5)
+        assert started.wait(60)
         time.sleep(0.05)
         inner.fails = outcome == "unplugged"
         release.set()
@@ -263,13 +263,13 @@ def test_nobody_waits_for_a_store_that_hangs(cached: CachedStore, inner: Scripte
 
     def hang(question: str) -> None:
         started.set()
-        assert release.wait(5)
+        assert release.wait(60)
 
     inner.before_answer = hang
     clock.now += 1
     thread = threading.Thread(target=lambda: cached.account("1"))
     thread.start()
-    assert started.wait(5)
+    assert started.wait(60)
     assert holds(cached, "account", "1")
     assert cached.account("1").exists
     release.set()

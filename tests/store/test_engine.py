@@ -187,7 +187,7 @@ def test_a_writer_does_not_wait_for_ever(file: SqlStore, monkeypatch: pytest.Mon
     with writing(file.engine):
         other = threading.Thread(target=write)
         other.start()
-        other.join(10)
+        other.join(60)
     assert [str(error) for error in caught] == ["the store cannot be used: database is locked"]
     with writing(file.engine) as connection:
         bump_epoch(connection)

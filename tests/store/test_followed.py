@@ -157,12 +157,15 @@ def test_file_that_is_overwritten_while_it_is_read(
     store: FollowedSeedStore, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A write that begins after the look at the file and before the reading is noticed, and nothing half is taken."""
-    old, read_bytes, epoch = time.time() - 1, Path.read_bytes, store.epoch()
+    read_bytes, epoch = Path.read_bytes, store.epoch()
     path.write_text(seed("bob"))
-    os.utime(path, (old, old))
+    written = path.stat().st_mtime
+    os.utime(path, (written - 1, written - 1))
+    monkeypatch.setattr(time, "time", lambda: written)
 
     def overwritten(path: Path) -> bytes:
         path.write_text(HEAD.removesuffix("    users:\n"))
+        os.utime(path, (written, written))
         return read_bytes(path)
 
     monkeypatch.setattr(Path, "read_bytes", overwritten)

@@ -54,7 +54,7 @@ class Writer:
         return int(self._line())
 
     def close(self) -> None:
-        _, _ = self._process.communicate(timeout=30)
+        _, _ = self._process.communicate(timeout=300)
         assert self._process.returncode == 0
 
     def _line(self) -> str:

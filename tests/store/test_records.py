@@ -54,7 +54,7 @@ def test_who_waits_for_a_connection_keeps_nobody_waiting_who_has_one(store: SqlS
 
     def connect() -> Connection:
         is_waiting.set()
-        may_go_on.wait(timeout=5)
+        may_go_on.wait(timeout=60)
         raise StoreUnavailable("away")
 
     def wait() -> None:
@@ -63,7 +63,7 @@ def test_who_waits_for_a_connection_keeps_nobody_waiting_who_has_one(store: SqlS
 
     with ThreadPoolExecutor(1) as pool, store.changing() as records:
         waiting = pool.submit(wait)
-        assert is_waiting.wait(timeout=5)
+        assert is_waiting.wait(timeout=60)
         assert records.one(accounts, id=ACCOUNT) is not None
         assert not waiting.done()
         may_go_on.set()

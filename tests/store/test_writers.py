@@ -69,7 +69,7 @@ def run_together(writers: list[Popen[str]]) -> dict[int, str]:
         writer.stdin.flush()
     written: list[tuple[int, str]] = []
     for writer in writers:
-        said, _ = writer.communicate(timeout=60)
+        said, _ = writer.communicate(timeout=300)
         assert writer.returncode == 0
         written += [(epoch, mark) for epoch, mark in json.loads(said)]
     assert len(written) == len(dict(written))  # no epoch was given twice

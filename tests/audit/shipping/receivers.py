@@ -51,7 +51,7 @@ def receiving(certificate: Path | None = None) -> Iterator[Receiver]:
             body = self.rfile.read(int(self.headers["content-length"]))
             request = Request(self.path, {name.lower(): value for name, value in self.headers.items()}, body)
             receiver.requests.append(request)
-            receiver.gate.wait(30)
+            receiver.gate.wait(300)
             answer = receiver.answers.pop(0) if receiver.answers else receiver.decide(request) or Answer()
             if answer.status == 200 and not answer.body:
                 receiver.accepted.append(request)
@@ -85,5 +85,5 @@ def receiving(certificate: Path | None = None) -> Iterator[Receiver]:
     finally:
         receiver.gate.set()
         server.shutdown()
-        thread.join(10)
+        thread.join(60)
         server.server_close()

@@ -149,7 +149,7 @@ def test_a_kill_before_the_acknowledgement_loses_nothing(tmp_path: Path) -> None
     ends = []
     while 0 not in ends:
         command = [sys.executable, "-c", KILLED, str(trail), str(taken)]
-        ends.append(subprocess.run(command, cwd=ROOT, check=False, timeout=60).returncode)
+        ends.append(subprocess.run(command, cwd=ROOT, check=False, timeout=300).returncode)
     assert ends[:-1] == [-signal.SIGKILL] * (len(ends) - 1)
     found = [each for each in taken.read_text().split() if each.startswith("id-")]
     assert list(dict.fromkeys(found)) == wanted(30)
