@@ -13,6 +13,7 @@ from functools import partial
 
 from iam_guard.authn.http import HttpRequest
 from iam_guard.authn.oidc import TokenVerifier
+from iam_guard.authn.presented import AnyCredential, ApiKeyCredential, SigV4Credential
 from iam_guard.authn.verify import (
     AcceptedScope,
     Callers,
@@ -52,6 +53,7 @@ class Doors:
         services: frozenset[str] = frozenset().union(*signing_names)
         self._accepted = AcceptedScope((settings.region, *settings.regions), services)
         self._decide = decide
+        self._clock = clock
         self._callers = Callers(settings.cache_size)
         self._sessions = OpenedTokens(store.open_session, settings.cache_size)
         self.tokens = TokenVerifier(settings)
@@ -83,6 +85,21 @@ class Doors:
             accepted=self._accepted,
             replays=self._replays,
         )
+
+    def recognise(
+        self, request: HttpRequest, credential: SigV4Credential, stated: str | None, *, at_hand: bool = False
+    ) -> None:
+        """Raise what `authenticate` of a door would as far as no body is needed; see `Door.recognise`."""
+        (self.at_hand if at_hand else self.waiting).recognise(request, credential, stated, now=self._clock())
+
+    def has_seen(self, credential: AnyCredential) -> bool:
+        """Tell whether a key has signed in before, as far as is remembered; true of credentials that are no keys."""
+        match credential:
+            case SigV4Credential():
+                return self._callers.knows(credential.access_key_id)
+            case ApiKeyCredential():
+                return self._callers.knows(credential.id)
+        return True
 
     def _admitted(
         self, credential: TokenCredential, request: HttpRequest, call: Call | None, now: datetime

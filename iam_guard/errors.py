@@ -170,6 +170,15 @@ class RequestTooLarge(IamGuardError):
     fault = "sender"
 
 
+class RequestTimeout(IamGuardError):
+    """A body that is checked before the handler runs did not arrive within the time of the setting `body_timeout`."""
+
+    code = "RequestTimeout"
+    status = 408
+    wire_status = 408
+    fault = "sender"
+
+
 class PolicyError(IamGuardError):
     """A policy document is refused (rule G-13).
 
@@ -334,6 +343,16 @@ class DecisionUnavailable(IamGuardError):
     code = "ServiceUnavailable"
     status = 503
     wire_status = 503
+
+
+class ServerBusy(IamGuardError):
+    """The process holds as many bodies, or looks up as many keys it has not seen, as it may; to be tried again."""
+
+    code = "ServiceUnavailable"
+    status = 503
+    wire_status = 503
+    retry_after: ClassVar[int] = 1
+    """Seconds after which a client should try again."""
 
 
 class RecordUnavailable(IamGuardError):

@@ -90,6 +90,7 @@ class Guard:
         self._doors = Doors(store, settings, self._may_have_session, lambda: self.clock(), self.signing_names.values())
         self.tokens = self._doors.tokens
         """Verifies tokens of OIDC providers."""
+        self.recognise, self.has_seen = self._doors.recognise, self._doors.has_seen
         self.uses = Uses(store, region=settings.region)
         this = weakref.ref(self)  # what asks for metrics outlives guards
         trail.watch(

@@ -39,8 +39,14 @@ class Settings:
     request states passes through to the handler, which gets its end once the hash is right; others are refused."""
     max_stream: int = 5 * 1024**3
     """Bytes of a signed body that passes through, in chunks or beyond `max_body`; more is refused."""
+    max_bodies: int = 256 * 1024 * 1024
+    """Bytes of bodies that a process holds at the same time, of all connections together, beyond the first 64 KiB of
+    each; a request that needs more gets 503. No less than `max_body`."""
+    body_timeout: float = 20.0
+    """Seconds that a signed body may take to arrive, and one more for each 64 KiB of it; then the request gets 408.
+    A WSGI server that waits for bodies needs a time-out of its own besides."""
     max_header: int = 64 * 1024
-    """Bytes of all header names and values together; more is refused."""
+    """Bytes of all header names and values together, of at most 256 headers; more is refused."""
     trusted_proxies: tuple[str, ...] = ()
     """Networks (CIDR) whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed; none by default."""
     client_certificates: tuple[str, ...] = ()
@@ -149,6 +155,9 @@ class Settings:
             except ValueError:
                 message = f"expected a network such as 10.0.0.0/8, got `{network}`"
                 raise ConfigurationError(message, place="trusted_proxies") from None
+        if self.max_bodies < self.max_body:
+            message = f"expected at least the {self.max_body} bytes of `max_body`, got `{self.max_bodies}`"
+            raise ConfigurationError(message, place="max_bodies")
         if self.issuer_url:
             _check_issuer(self.issuer_url)
 

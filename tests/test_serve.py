@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 import httpx2
 import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 from iam_guard import Principal, open_guard
@@ -262,3 +267,43 @@ def test_the_server_sees_a_change_of_another_process(serve: Serve, tmp_path: Pat
         except ClientError:
             assert asked - began < 1.0
             time.sleep(0.01)
+
+
+def test_unsigned_bodies_leave_the_server_small(serve: Serve) -> None:
+    """Sixteen connections of 4 MB each, unsigned and of an unknown key; every one is refused in its own words."""
+    served = serve(*root())
+    served.client().get_user()
+    before = _resident(served)
+    answers = [_pushed(served, number % 2 == 0) for number in range(16)]
+    assert _resident(served) - before < 8
+    for number, answer in enumerate(answers):
+        expected = b"MissingAuthenticationToken" if number % 2 else b"InvalidClientTokenId"
+        assert not answer or expected in answer, answer  # a system may drop an answer to who is still sending
+    assert any(answers)
+
+
+def _resident(served: Served) -> float:
+    """Return the megabytes of memory of a server."""
+    pages = Path(f"/proc/{served.process.pid}/statm").read_text(encoding="ascii").split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def _pushed(served: Served, signs: bool) -> bytes:
+    """Send 4 MB of a body of 8 MB, as far as the server takes it, and return its answer, if any comes."""
+    address = urlsplit(served.url)
+    request = AWSRequest("POST", served.url + "/", data=b"", headers={"Host": address.netloc})
+    if signs:
+        SigV4Auth(Credentials("AKIAUNKNOWN000000001", "x"), "iam", "us-east-1").add_auth(request)
+    lines = [f"{name}: {value}" for name, value in request.headers.items()]
+    head = "\r\n".join(["POST / HTTP/1.1", *lines, "Content-Length: 8000000", "", ""]).encode()
+    with socket.create_connection((address.hostname, address.port), timeout=2) as connection:
+        try:
+            connection.sendall(head)
+            for _ in range(64):
+                connection.sendall(b"x" * 65_536)
+        except OSError:
+            pass
+        try:
+            return connection.recv(65_536)
+        except OSError:
+            return b""

@@ -1,86 +1,121 @@
-"""The body of a signed request: read up to a limit, hashed, and handed on to the application as it came.
+"""The body of a signed request: read as far as it may be, hashed as it comes, and handed on to the application.
 
 A signature covers the body's hash, so the body of a signed request is read before the application runs. Requests with
-other credentials are not touched. Must not live here: bodies that pass through while they are verified (`streamed`).
+other credentials are not touched. Parts are joined to pieces of at least `PIECE` bytes, so that many small ones take no
+more memory than one; the pieces are given on one after the other. Must not live here: how much may be held
+(`enforcement/held_bodies`), bodies that pass through while they are verified (`streamed`).
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, NamedTuple
+from typing import Any
 
+import anyio
+
+from iam_guard.authn.http import HttpRequest
 from iam_guard.authn.verify import ChunkedBody
-from iam_guard.enforcement.payload import EMPTY_HASH, too_large
-from iam_guard.errors import IamGuardError, MalformedRequest
+from iam_guard.enforcement.held_bodies import PIECE, Reservation, has_body, seconds_for
+from iam_guard.enforcement.payload import EMPTY_HASH
+from iam_guard.errors import IamGuardError, MalformedRequest, RequestTimeout
+from iam_guard.settings import Settings
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 
 
 class ReadBody:
-    """A body that was read, and a `receive` that gives it again."""
-
-    __slots__ = ("_given", "_receive", "content")
+    """What was read of a body, and a `receive` that gives it again once it is whole."""
 
     is_unsigned = False
     refusal: IamGuardError | None = None
     chunks: ChunkedBody | None = None
 
-    def __init__(self, body: bytes, receive: Receive) -> None:
-        self.content = body
+    def __init__(self, receive: Receive, request: HttpRequest, settings: Settings) -> None:
+        self.size = 0
+        self.is_whole = False
+        self.digest = hashlib.sha256()
+        self.reservation = Reservation(settings.max_bodies)
         self._receive = receive
+        self._timeout = settings.body_timeout
+        self._started = anyio.current_time() if has_body(request) else None
+        self._pieces: deque[bytes] = deque()
+        self._tail = bytearray()
         self._given = False
 
+    async def read(self, limit: int) -> None:
+        """Read on until the body ends or is over `limit` bytes.
+
+        Raises `MalformedRequest` when the client goes away in the middle, `RequestTimeout` for a slow one, and
+        `ServerBusy` where the process holds too much.
+        """
+        while not self.is_whole and self.size <= limit:
+            message = await self._next()
+            if message["type"] == "http.disconnect":
+                raise MalformedRequest("the body ended before it was complete", place="body")
+            part: bytes = message.get("body", b"")
+            self.is_whole = not message.get("more_body", False)
+            self.size += len(part)
+            self.reservation.hold(self.size)
+            self._keep(part)
+
+    async def _next(self) -> Message:
+        """Wait for a message; the first one of a request without a body is there already."""
+        if self._started is None:
+            message = await self._receive()
+            self._started = anyio.current_time()
+            return message
+        deadline = self._started + seconds_for(self.size, self._timeout)
+        with anyio.CancelScope(deadline=deadline):
+            return await self._receive()
+        raise RequestTimeout("expected the body to arrive faster", place="body")
+
+    def _keep(self, part: bytes) -> None:
+        if part:
+            self.digest.update(part)
+        if part and self.is_whole and not self._tail:
+            self._pieces.append(part)
+            return
+        self._tail += part
+        if len(self._tail) >= PIECE or self.is_whole:
+            self._end_piece()
+
+    def _end_piece(self) -> None:
+        if self._tail:
+            self._pieces.append(bytes(self._tail))
+            self._tail = bytearray()
+
     def hash(self) -> str:
-        """Give its SHA-256 in hexadecimal."""
-        return hashlib.sha256(self.content).hexdigest() if self.content else EMPTY_HASH
+        """Give the SHA-256 in hexadecimal of what was read."""
+        return self.digest.hexdigest() if self.size else EMPTY_HASH
+
+    def content(self) -> bytes:
+        """Return what was read up to now."""
+        self._end_piece()
+        if len(self._pieces) > 1:
+            joined = b"".join(self._pieces)
+            self._pieces.clear()
+            self._pieces.append(joined)
+        return self._pieces[0] if self._pieces else b""
+
+    def pieces(self) -> deque[bytes]:
+        """Hand over what was read up to now; none of it stays here."""
+        self._end_piece()
+        pieces, self._pieces = self._pieces, deque()
+        return pieces
+
+    def release(self) -> None:
+        """Give back what is held."""
+        self._pieces.clear()
+        self._tail = bytearray()
+        self.reservation.release()
 
     async def receive(self) -> Message:
-        """Give the whole body once, then what the server says."""
+        """Give the body piece by piece, then what the server says."""
         if self._given:
             return await self._receive()
-        self._given = True
-        return {"type": "http.request", "body": self.content, "more_body": False}
-
-
-class BegunBody(NamedTuple):
-    """As much of a body as was read, its length, and whether that is all of it."""
-
-    parts: list[bytes]
-    size: int
-    is_whole: bool
-
-    def whole(self, receive: Receive) -> ReadBody:
-        """Give it as a body that was read."""
-        return ReadBody(b"".join(self.parts), receive)
-
-
-async def read_body(receive: Receive, limit: int) -> ReadBody:
-    """Read the whole body.
-
-    Raises `RequestTooLarge` beyond `limit` bytes, `MalformedRequest` when the client goes away in the middle.
-    """
-    begun = await begin_body(receive, limit)
-    if begun.size > limit:
-        raise too_large(limit)
-    return begun.whole(receive)
-
-
-async def begin_body(receive: Receive, limit: int) -> BegunBody:
-    """Read until the body ends or is over `limit` bytes.
-
-    Raises `MalformedRequest` when the client goes away in the middle.
-    """
-    parts: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise MalformedRequest("the body ended before it was complete", place="body")
-        part: bytes = message.get("body", b"")
-        size += len(part)
-        parts.append(part)
-        is_whole = not message.get("more_body", False)
-        if is_whole or size > limit:
-            return BegunBody(parts, size, is_whole)
+        piece = self._pieces.popleft() if self._pieces else b""
+        self._given = not self._pieces
+        return {"type": "http.request", "body": piece, "more_body": not self._given}

@@ -120,6 +120,7 @@ class GuardMiddleware:
         facts = self._connection.facts(scope)
         watched = _Watched(scope, send, facts)
         call: CurrentCall | None = None
+        body: Body | None = None
         own = None if self._has_own_guards is False else self._for_own_guard(scope)
         if own is not None:
             watched.pass_on(own)
@@ -149,6 +150,9 @@ class GuardMiddleware:
             if watched.started:
                 raise
             await self._refuse(error, scope, receive, send, facts)
+        finally:
+            if body is not None:
+                body.release()
 
     async def _run(self, scope: Scope, receive: Receive, watched: _Watched) -> None:
         """Run the application; an answer that was refused is refused, whatever a framework makes of that."""

@@ -13,8 +13,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from iam_guard.asgi.body import Message, Receive
+from iam_guard.asgi.body import Message, ReadBody, Receive
 from iam_guard.authn.verify import ChunkedBody
+from iam_guard.enforcement.held_bodies import Reservation
 from iam_guard.enforcement.payload import EMPTY_HASH, HashedParts, codings_of_content
 from iam_guard.errors import IamGuardError
 
@@ -24,22 +25,28 @@ _OF_THE_CODING: Final = (b"content-encoding", b"content-length", b"transfer-enco
 
 
 class HashedBody:
-    """A body that is too long to be held, whose hash the request states."""
+    """A body that is too long to be held, whose hash the request states; `begun` is what was read of it."""
 
     is_unsigned = False
     chunks: ChunkedBody | None = None
 
-    def __init__(self, begun: Iterable[bytes], receive: Receive, *, stated: str, longest: int) -> None:
+    def __init__(self, begun: ReadBody, receive: Receive, *, stated: str, longest: int) -> None:
         self.refusal: IamGuardError | None = None
+        self._reservation = begun.reservation
         self._receive = receive
         self._stated = stated
-        self._parts = HashedParts(stated, longest=longest)
-        self._ready = b"".join([self._parts.receive(part) for part in begun])
+        self._begun = begun.pieces()
+        self._parts = HashedParts(stated, longest=longest, digest=begun.digest, size=begun.size, held=self._begun.pop())
         self._is_over = False
 
     def hash(self) -> str:
         """Give the stated hash, which the signature is checked with; the body itself is checked at its end."""
         return self._stated
+
+    def release(self) -> None:
+        """Give back what is held."""
+        self._begun.clear()
+        self._reservation.release()
 
     async def receive(self) -> Message:
         """Give the part before the latest, and the end once the hash is right."""
@@ -47,6 +54,9 @@ class HashedBody:
             raise self.refusal
         if self._is_over:
             return await self._receive()
+        if self._begun:
+            return {"type": "http.request", "body": self._begun.popleft(), "more_body": True}
+        self._reservation.release()
         while True:
             message = await self._receive()
             if message["type"] != "http.request":
@@ -54,13 +64,12 @@ class HashedBody:
             part: bytes = message.get("body", b"")
             is_last = not message.get("more_body", False)
             try:
-                given = self._ready + self._parts.receive(part)
+                given = self._parts.receive(part)
                 if is_last:
                     given += self._parts.finish()
             except IamGuardError as error:
                 self.refusal = error
                 raise
-            self._ready = b""
             if given or is_last:
                 self._is_over = is_last
                 return {"type": "http.request", "body": given, "more_body": not is_last}
@@ -69,8 +78,9 @@ class HashedBody:
 class DecodedBody:
     """A body in chunks: the application gets what is in them."""
 
-    def __init__(self, chunks: ChunkedBody, receive: Receive, *, is_unsigned: bool) -> None:
+    def __init__(self, chunks: ChunkedBody, receive: Receive, *, is_unsigned: bool, reservation: Reservation) -> None:
         self.refusal: IamGuardError | None = None
+        self._reservation = reservation
         self.is_unsigned = is_unsigned
         self.chunks = chunks
         self._receive = receive
@@ -79,6 +89,10 @@ class DecodedBody:
     def hash(self) -> str:
         """Never asked for: of a body in chunks the signature covers the word that says so."""
         return EMPTY_HASH
+
+    def release(self) -> None:
+        """Give back what is held."""
+        self._reservation.release()
 
     def headers(self, headers: Iterable[tuple[bytes, bytes]]) -> Headers:
         """Give the headers of the content, without those of its coding."""
@@ -103,6 +117,7 @@ class DecodedBody:
             is_last = not message.get("more_body", False)
             try:
                 content = self.chunks.receive(message.get("body", b""))
+                self._reservation.hold(self.chunks.held)
                 if is_last:
                     self.chunks.finish()
             except IamGuardError as error:
@@ -126,3 +141,6 @@ class UnsignedBody:
     def hash(self) -> str:
         """Never asked for, as of `DecodedBody`."""
         return EMPTY_HASH
+
+    def release(self) -> None:
+        """Give nothing back, for nothing is held."""

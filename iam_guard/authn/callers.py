@@ -52,6 +52,7 @@ class Callers:
         self._callers: OrderedDict[Scope, Caller] = (
             OrderedDict()
         )  # asked for each request; cachetools takes a microsecond
+        self._ids: OrderedDict[str, None] = OrderedDict()
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -77,3 +78,11 @@ class Callers:
             self._callers.move_to_end(scope)
             if len(self._callers) > self._maxsize:
                 self._callers.popitem(last=False)
+            self._ids[scope[0]] = None
+            self._ids.move_to_end(scope[0])
+            if len(self._ids) > self._maxsize:
+                self._ids.popitem(last=False)
+
+    def knows(self, id: str) -> bool:
+        """Tell whether a key has verified before, which says nothing about whether it is still good."""
+        return id in self._ids

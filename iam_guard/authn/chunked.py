@@ -79,6 +79,11 @@ class ChunkedBody:
         self._came.clear()
         return content
 
+    @property
+    def held(self) -> int:
+        """How many bytes wait for the rest of their chunk."""
+        return len(self._buffer)
+
     def finish(self) -> None:
         """Refuse a body that ended too early."""
         if self._step != self._nothing:

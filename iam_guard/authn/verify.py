@@ -145,6 +145,26 @@ class Door:
             raise UntrustedCertificate("client certificates are not accepted")
         return self.find_certificate_session(credential, call)
 
+    def recognise(
+        self, request: HttpRequest, credential: SigV4Credential, stated: str | None, *, now: datetime
+    ) -> None:
+        """Raise what `authenticate` would as far as no body is needed: form, time, key, and a signature over `stated`.
+
+        `stated` is the hash that the request states of its body, None where it states none. Of a request that passes
+        nothing is proved yet.
+        """
+        self._check_form(request, credential, now)
+        record, _ = self._signer(credential, now)
+        if stated is not None or record is None:
+            signed_hash = stated or _NO_SECRET
+            key = _signing_key(record, credential)
+            is_good = _is_signed_with(key, request, credential, signed_hash)
+            public = None if is_good else self._public_host(key, request, credential, signed_hash)
+            if record is None:
+                raise InvalidClientTokenId()
+            if not is_good and public is None:
+                raise SignatureDoesNotMatch()
+
     def _check_form(self, request: HttpRequest, credential: SigV4Credential, now: datetime) -> None:
         """Refuse what no key could make good, before one is looked up."""
         if credential.session_token is not None and self.open_session is None:

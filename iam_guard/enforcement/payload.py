@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from iam_guard.authn.http import HttpRequest
 from iam_guard.authn.verify import ChunkedBody, SigV4Credential, check_payload, is_chunked, is_unsigned, stated_payload
@@ -49,15 +49,30 @@ def payload_of(
     return Payload(stated, unsigned, chunks)
 
 
-class HashedParts:
-    """A body that is too long to be held, whose hash the request states: its last part waits for the hash."""
+class Digest(Protocol):
+    """A SHA-256 that is computed as the bytes come."""
 
-    def __init__(self, stated: str, *, longest: int) -> None:
+    def update(self, data: bytes, /) -> None:
+        """Take further bytes in."""
+
+    def hexdigest(self) -> str:
+        """Return the hash of all bytes so far, in hexadecimal."""
+
+
+class HashedParts:
+    """A body that is too long to be held, whose hash the request states: its last part waits for the hash.
+
+    `digest` and `size` are of what was read of it before, of which `held` was not given on yet.
+    """
+
+    def __init__(
+        self, stated: str, *, longest: int, digest: Digest | None = None, size: int = 0, held: bytes = b""
+    ) -> None:
         self._stated = stated
         self._longest = longest
-        self._digest = hashlib.sha256()
-        self._size = 0
-        self._held = b""
+        self._digest = hashlib.sha256() if digest is None else digest
+        self._size = size
+        self._held = held
 
     def receive(self, part: bytes) -> bytes:
         """Take a part, give the one before. Raises `RequestTooLarge`."""

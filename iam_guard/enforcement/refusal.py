@@ -14,7 +14,7 @@ from http import HTTPStatus
 from types import MappingProxyType
 from typing import TypeAlias
 
-from iam_guard.errors import AccessDenied, IamGuardError, MissingAuthenticationToken
+from iam_guard.errors import AccessDenied, IamGuardError, MissingAuthenticationToken, ServerBusy
 from iam_guard.guard import Guard
 from iam_guard.model.decision import Decision
 from iam_guard.model.principal import PrincipalType
@@ -85,6 +85,8 @@ def problem_document(
     ]
     if error.status == HTTPStatus.UNAUTHORIZED:
         headers.append(("www-authenticate", REALM))
+    if isinstance(error, ServerBusy):
+        headers.append(("retry-after", str(error.retry_after)))
     return Refusal(error.status, tuple(headers), json.dumps(document).encode())
 
 

@@ -1,10 +1,11 @@
 """Our services behind HTTP, as one ASGI application: `app.mount("/iam", aws_api(guard))`, or served alone.
 
-Strategy. Per request: (1) read the body, up to the limit; (2) find the service that is meant, for its protocol is the
-one to answer in; (3) sign in the caller; (4) parse and validate; (5) run the operation in a worker thread, which asks
-the guard for each permission; (6) answer. Whatever goes wrong is answered in the service's own protocol; what nobody
-expected is an internal failure that tells nothing. The application signs in its callers itself, so a guard around it
-lets its requests through unasked. Must not live here: the protocols, the operations, any decision.
+Strategy. Per request: (1) read the beginning of the body; (2) find the service that is meant, for its protocol is the
+one to answer in; (3) sign in the caller, and read the rest of the body once its key is known; (4) parse and validate;
+(5) run the operation in a worker thread, which asks the guard for each permission; (6) answer. Whatever goes wrong is
+answered in the service's own protocol; what nobody expected is an internal failure that tells nothing. The application
+signs in its callers itself, so a guard around it lets its requests through unasked. Must not live here: the protocols,
+the operations, any decision.
 """
 
 from __future__ import annotations
@@ -16,12 +17,15 @@ from typing import Any, Final, TypeVar
 import anyio
 import anyio.to_thread
 
-from iam_guard.asgi.body import Receive, read_body
-from iam_guard.asgi.sign_in import verified
+from iam_guard.asgi.body import ReadBody, Receive
+from iam_guard.asgi.sign_in import read_signed, verified
 from iam_guard.audit.call_kinds import SESSION_ISSUE, kind_of
 from iam_guard.audit.redaction import loggable
-from iam_guard.authn.verify import AnyCredential, claim_of, credential_of, extract
+from iam_guard.authn.http import HttpRequest
+from iam_guard.authn.verify import AnyCredential, SigV4Credential, claim_of, credential_of, extract, stated_payload
 from iam_guard.enforcement.connection import Connection
+from iam_guard.enforcement.held_bodies import MAX_UNVERIFIED, check_announced
+from iam_guard.enforcement.payload import too_large
 from iam_guard.enforcement.requirement import MARK, OWN_GUARD
 from iam_guard.errors import (
     ConfigurationError,
@@ -29,6 +33,7 @@ from iam_guard.errors import (
     DecisionUnavailable,
     IamGuardError,
     MissingAuthenticationToken,
+    ServerBusy,
 )
 from iam_guard.guard import Guard
 from iam_guard.model.principal import Principal, PrincipalType
@@ -52,6 +57,10 @@ _log = logging.getLogger("iam_guard.wire")
 
 WORKERS: Final = 8
 """Calls that are run at the same time; writers wait for each other anyway."""
+MAX_ANONYMOUS_FIELDS: Final = 100
+"""Fields of a call that needs no credential; the operations that there are have far fewer."""
+MAX_PARSED_HERE: Final = 4 * 1024
+"""Bytes of a call that are parsed on the event loop; longer ones are parsed in a worker thread."""
 _POLICY_VIOLATION: Final = 1008
 
 
@@ -93,35 +102,34 @@ class AwsApi:
         except Exception as surprise:  # noqa: BLE001  a client hears of an internal failure, and nothing else
             _log.error("%s %s: unexpected %s", facts.method, loggable(facts.path), type(surprise).__name__)
             refusal = ConfigurationError(f"unexpected {type(surprise).__name__}")
+        finally:
+            if one.body is not None:
+                one.body.release()
         one.report(refusal)
         return one.destination.codec.refusal(refusal, facts.request_id)
 
     async def _serve(self, one: _OneCall, scope: Scope, receive: Receive) -> WireAnswer:
-        principal, request = await self._sign_in(one, scope, receive)
-        codec = one.destination.codec
-        wanted = codec.parse(request)
-        _refuse_unsayable(wanted.parameters)
-        one.action = f"{one.destination.service.prefix}:{wanted.operation.name}"
-        if principal.type is PrincipalType.ANONYMOUS and not wanted.operation.is_unsigned:
-            raise MissingAuthenticationToken("Request is missing Authentication Token")
-        validate(wanted.operation, wanted.parameters)
-        output = await self._in_worker(one.run, wanted, principal)
-        return codec.answer(wanted.operation, output, one.facts.request_id)
+        request = self._connection.request(scope)
+        principal, body = await self._sign_in(one, request, receive)
+        if body.size + len(request.query_string) > MAX_PARSED_HERE:
+            wanted = await self._in_worker(one.understand, request, body, principal)
+        else:
+            wanted = one.understand(request, body, principal)
+        return await self._in_worker(one.answer, wanted, principal)
 
     async def _in_worker(self, work: Callable[..., T], *arguments: object) -> T:
         if self._workers is None:
             self._workers = anyio.CapacityLimiter(WORKERS)  # belongs to the event loop that runs
         return await anyio.to_thread.run_sync(work, *arguments, limiter=self._workers)
 
-    async def _sign_in(self, one: _OneCall, scope: Scope, receive: Receive) -> tuple[Principal, WireRequest]:
+    async def _sign_in(self, one: _OneCall, request: HttpRequest, receive: Receive) -> tuple[Principal, ReadBody]:
         """Find out who calls which service; errors about that are noted as refused credentials."""
-        request = self._connection.request(scope)
         credential: AnyCredential | None = None
         try:
-            body = await read_body(receive, self.guard.settings.max_body)
-            wire_request = WireRequest(request, body.content)
             credential = extract(request, max_header=self.guard.settings.max_header)
-            one.destination = destination(wire_request, credential)
+            body = await self._begun(one, request, credential, receive)
+            if isinstance(credential, SigV4Credential):
+                await read_signed(self.guard, request, credential, body, stated_payload(request, credential))
         except IamGuardError as error:
             if isinstance(error, CredentialError):
                 claim = credential_of(request) if credential is None else claim_of(credential)
@@ -132,17 +140,56 @@ class AwsApi:
         principal = await verified(self.guard, request, credential, body, one.facts, any_scope=True)
         one.is_noted = False
         one.principal = principal
-        return principal, wire_request
+        if not isinstance(credential, SigV4Credential):
+            await self._read_on(principal, request, body)
+        if body.size > self.guard.settings.max_body:
+            raise too_large(self.guard.settings.max_body)
+        return principal, body
+
+    async def _begun(
+        self, one: _OneCall, request: HttpRequest, credential: AnyCredential, receive: Receive
+    ) -> ReadBody:
+        """Read the beginning of the body, and find the service that is meant."""
+        most = self.guard.settings.max_body
+        try:
+            check_announced(request, most)
+            body = one.body = ReadBody(receive, request, self.guard.settings)
+            await body.read(min(MAX_UNVERIFIED, most))
+        except IamGuardError:
+            one.destination = destination(WireRequest(request), credential)
+            raise
+        one.destination = destination(WireRequest(request, body.content()), credential)
+        return body
+
+    async def _read_on(self, principal: Principal, request: HttpRequest, body: ReadBody) -> None:
+        """Read what is left of a body that is not signed; no call without a credential is long."""
+        if principal.type is PrincipalType.ANONYMOUS:
+            fields = request.query_string.count(b"&") + body.content().count(b"&")
+            if not body.is_whole or fields > MAX_ANONYMOUS_FIELDS:
+                raise MissingAuthenticationToken("Request is missing Authentication Token")
+        await body.read(self.guard.settings.max_body)
 
 
 class _OneCall:
     """What is known so far of one call, for its answer and for the audit trail."""
 
-    __slots__ = ("action", "destination", "facts", "first", "guard", "is_noted", "is_refused", "principal", "wanted")
+    __slots__ = (
+        "action",
+        "body",
+        "destination",
+        "facts",
+        "first",
+        "guard",
+        "is_noted",
+        "is_refused",
+        "principal",
+        "wanted",
+    )
 
     def __init__(self, guard: Guard, facts: Call) -> None:
         self.guard = guard
         self.facts = facts
+        self.body: ReadBody | None = None
         self.destination: Destination = destination_of(DEFAULT)
         self.principal: Principal | None = None
         self.action = "iam-guard:Decide"
@@ -153,8 +200,23 @@ class _OneCall:
         """Whether the last decision was no, or could not be made; then its record says all there is."""
         self.is_noted = False
 
+    def understand(self, request: HttpRequest, body: ReadBody, principal: Principal) -> WireCall:
+        """Parse and validate the call of a caller who has signed in, or may be anonymous for it."""
+        wanted = self.destination.codec.parse(WireRequest(request, body.content()))
+        _refuse_unsayable(wanted.parameters)
+        self.action = f"{self.destination.service.prefix}:{wanted.operation.name}"
+        if principal.type is PrincipalType.ANONYMOUS and not wanted.operation.is_unsigned:
+            raise MissingAuthenticationToken("Request is missing Authentication Token")
+        validate(wanted.operation, wanted.parameters)
+        return wanted
+
+    def answer(self, wanted: WireCall, principal: Principal) -> WireAnswer:
+        """Run the operation, and write its answer, which may be long; called in a worker thread."""
+        output = self.run(wanted, principal)
+        return self.destination.codec.answer(wanted.operation, output, self.facts.request_id)
+
     def run(self, wanted: WireCall, principal: Principal) -> Parameters:
-        """Run the operation for its caller, and note what it came to; called in a worker thread."""
+        """Run the operation for its caller, and note what it came to."""
         self.wanted = wanted
         is_recorded = self.guard.trail.is_recording
         performed = run(
@@ -208,7 +270,7 @@ class _OneCall:
 
     def report(self, error: IamGuardError) -> None:
         """Note what no decision noted: that there was none, or that the call was allowed and failed."""
-        if error.fault == "receiver" and not isinstance(error, DecisionUnavailable):
+        if error.fault == "receiver" and not isinstance(error, DecisionUnavailable | ServerBusy):
             _log.error("%s: %s", loggable(self.action), loggable(error))
         if self.is_noted or self.is_refused:
             return

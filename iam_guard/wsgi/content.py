@@ -10,17 +10,22 @@ from __future__ import annotations
 
 import hashlib
 import io
+import time
 from collections.abc import Callable
 from typing import Final, Protocol
 
 from iam_guard.authn.http import HttpRequest
 from iam_guard.authn.verify import ChunkedBody, SigV4Credential
+from iam_guard.enforcement.held_bodies import MAX_UNVERIFIED, Reservation, seconds_for
 from iam_guard.enforcement.payload import EMPTY_HASH, HashedParts, codings_of_content, payload_of, too_large
-from iam_guard.errors import IamGuardError, MalformedRequest
+from iam_guard.errors import IamGuardError, MalformedRequest, RequestTimeout
 from iam_guard.settings import Settings
 from iam_guard.wsgi.environ import Environ, length_of
 
 _PART: Final = 64 * 1024
+
+Recognise = Callable[[str | None], None]
+"""Raises for a signature whose key does not exist, or that is not right for the hash that is stated of the body."""
 
 
 class Input(Protocol):
@@ -37,6 +42,8 @@ class Content:
     """
 
     refusal: IamGuardError | None = None
+    reservation: Reservation | None = None
+    """The room that it takes, where it is held."""
 
     def __init__(
         self,
@@ -72,30 +79,50 @@ class Content:
             environ["CONTENT_LENGTH"] = str(self.length)
 
 
-def content_of(request: HttpRequest, credential: SigV4Credential, environ: Environ, settings: Settings) -> Content:
+def content_of(
+    request: HttpRequest, credential: SigV4Credential, environ: Environ, settings: Settings, recognise: Recognise
+) -> Content:
     """Read the body, or as much of it as tells how it is to be verified.
 
     Bodies that the signature leaves out are taken for now: the route is not known yet, and until its requirement takes
-    such a call it has no caller (`CurrentCall.caller`). Raises what `payload_of` raises, `RequestTooLarge`, and
-    `MalformedRequest` for a body that ended too early.
+    such a call it has no caller (`CurrentCall.caller`). `recognise` is called with the stated hash before more than the
+    beginning of a body is read. Raises what it raises and what `payload_of` raises, `RequestTooLarge`, `ServerBusy`,
+    and `MalformedRequest` for a body that ended too early.
     """
     stated, unsigned, chunks = payload_of(request, credential, settings, lambda: True)
     stream, length = environ["wsgi.input"], length_of(environ)
-    source = _Source(stream, length)
+    source = _Source(stream, length, settings)
     if chunks is not None:
         content = Content(stream, chunks.length, is_unsigned=unsigned, chunks=chunks)
-        return _verified_while_read(content, source, chunks.receive, lambda: _finished(chunks))
+        content.reservation = source.reservation
+        return _verified_while_read(
+            content, source, lambda part: _received(chunks, part, source.reservation), lambda: _finished(chunks)
+        )
     if unsigned:
         return Content(stream, None, is_unsigned=True)
-    begun = source.read_up_to(settings.max_body + 1)
+    limit = settings.max_body if stated is None else settings.max_stream
+    if length is not None and length > limit:
+        raise too_large(limit)
+    source.read_up_to(min(MAX_UNVERIFIED, settings.max_body) + 1)
+    if not source.is_over:
+        recognise(stated)
+        source.read_up_to(settings.max_body + 1)
+    begun, computed = source.begun(), source.digest.hexdigest()
     if len(begun) <= settings.max_body:
-        computed = hashlib.sha256(begun).hexdigest() if begun else EMPTY_HASH
-        return Content(io.BytesIO(begun), len(begun), computed=computed)
-    if stated is None:
+        content = Content(io.BytesIO(begun), len(begun), computed=computed if begun else EMPTY_HASH)
+    elif stated is None:
         raise too_large(settings.max_body)
-    parts = HashedParts(stated, longest=settings.max_stream)
-    parts.receive(begun)  # the first part is held, and nothing given before it
-    return _verified_while_read(Content(stream, length, computed=stated), source, parts.receive, parts.finish)
+    else:
+        parts = HashedParts(stated, longest=settings.max_stream, digest=source.digest, size=len(begun), held=begun)
+        content = _verified_while_read(Content(stream, length, computed=stated), source, parts.receive, parts.finish)
+    content.reservation = source.reservation
+    return content
+
+
+def _received(chunks: ChunkedBody, part: bytes, reservation: Reservation) -> bytes:
+    content = chunks.receive(part)
+    reservation.hold(chunks.held)
+    return content
 
 
 def _finished(chunks: ChunkedBody) -> bytes:
@@ -111,11 +138,17 @@ def _verified_while_read(
 
 
 class _Source:
-    """What is left to be read of a body."""
+    """What is left to be read of a body, and its beginning, held until it is asked for."""
 
-    def __init__(self, stream: Input, length: int | None) -> None:
+    def __init__(self, stream: Input, length: int | None, settings: Settings) -> None:
         self._stream = stream
         self._left = length
+        self._begun = bytearray()
+        self._timeout = settings.body_timeout
+        self._started = time.monotonic()
+        self.digest = hashlib.sha256()
+        self.reservation = Reservation(settings.max_bodies)
+        self.is_over = length == 0
 
     def read(self) -> bytes:
         """Give the next part, nothing at the end. Raises `MalformedRequest` where it comes too early."""
@@ -126,14 +159,22 @@ class _Source:
             if not part:
                 raise MalformedRequest("the body ended before it was complete", place="body")
             self._left -= len(part)
+        self.is_over = self._left == 0 if part else True
         return part
 
-    def read_up_to(self, size: int) -> bytes:
-        """Give the whole body, or at least `size` bytes of it."""
-        read = bytearray()
-        while len(read) < size and (part := self.read()):
-            read += part
-        return bytes(read)
+    def read_up_to(self, size: int) -> None:
+        """Read the whole body, or at least `size` bytes of it. Raises `RequestTimeout` for a slow one."""
+        while len(self._begun) < size and (part := self.read()):
+            self.digest.update(part)
+            self.reservation.hold(len(self._begun) + len(part))
+            self._begun += part
+            if time.monotonic() > self._started + seconds_for(len(self._begun), self._timeout) and not self.is_over:
+                raise RequestTimeout("expected the body to arrive faster", place="body")
+
+    def begun(self) -> bytes:
+        """Hand over what was read up to now."""
+        begun, self._begun = bytes(self._begun), bytearray()
+        return begun
 
 
 class _Verified(io.RawIOBase):

@@ -9,19 +9,30 @@ itself: `Entrance.passage`, `Passage.read`, `Passage.enter`, then the applicatio
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 from iam_guard.authn.client_certificate import TLS
 from iam_guard.authn.http import HttpRequest
-from iam_guard.authn.verify import AnyCredential, Claim, SigV4Credential, credential_of, extract, refuse_dot_segments
+from iam_guard.authn.verify import (
+    AnyCredential,
+    Claim,
+    SigV4Credential,
+    claim_of,
+    credential_of,
+    extract,
+    refuse_dot_segments,
+)
 from iam_guard.enforcement.answer import UNTOLD, check_answer, note_failure
 from iam_guard.enforcement.connection import Connection, headers_at_host, signed_host
 from iam_guard.enforcement.context import CurrentCall
+from iam_guard.enforcement.held_bodies import MAX_UNVERIFIED
+from iam_guard.enforcement.lookups import look_up_here
 from iam_guard.enforcement.payload import EMPTY_HASH
 from iam_guard.enforcement.refusal import Refusal, RefusalFormat, problem
-from iam_guard.errors import ConfigurationError, IamGuardError
+from iam_guard.errors import ConfigurationError, IamGuardError, NotAtHand, ServerBusy
 from iam_guard.guard import Guard
 from iam_guard.model.principal import Principal
 from iam_guard.settings import Settings
@@ -29,6 +40,8 @@ from iam_guard.wsgi.content import Content, content_of
 from iam_guard.wsgi.environ import Environ, Scope
 
 _log = logging.getLogger("iam_guard.wsgi")
+
+T = TypeVar("T")
 
 _NO_CLAIM: Final = Claim("unknown", None)
 
@@ -88,7 +101,8 @@ class Passage:
             self._credential = extract(self._request, max_header=self._guard.settings.max_header)
             if isinstance(self._credential, SigV4Credential):
                 refuse_dot_segments(self._request, self._credential)
-                self._content = content_of(self._request, self._credential, environ, self._guard.settings)
+                recognise = partial(self._recognise, self._request, self._credential)
+                self._content = content_of(self._request, self._credential, environ, self._guard.settings, recognise)
         except IamGuardError as error:
             claim = _NO_CLAIM if self._request is None else credential_of(self._request)
             self._guard.trail.note_authentication(error, self.facts, kind=claim.kind, credential_id=claim.id)
@@ -97,6 +111,11 @@ class Passage:
             return False
         self._content.put_into(environ)
         return True
+
+    def may_read_long(self, environ: Environ) -> bool:
+        """Tell whether `read` may hash much or look a key up, so that an event loop leaves it to a thread."""
+        length = environ.get("CONTENT_LENGTH") or "0"
+        return "HTTP_TRANSFER_ENCODING" in environ or not length.isdecimal() or int(length) > MAX_UNVERIFIED
 
     def enter(self, *, at_hand: bool = False) -> CurrentCall:
         """Find out who calls; give the call to be served. Raises what `Guard.authenticate` raises.
@@ -118,15 +137,38 @@ class Passage:
         self._scope["headers"] = headers_at_host(self._scope["headers"], host)
         self.facts = replace(self.facts, host=host)
 
+    def _recognise(self, request: HttpRequest, credential: SigV4Credential, stated: str | None) -> None:
+        self._looked_up(credential, partial(self._guard.recognise, request, credential, stated))
+
     def _principal(self, content: Content | None, at_hand: bool) -> Principal:
-        if self._request is None:
+        if self._request is None or self._credential is None:
             raise ConfigurationError("nobody has read the request yet")
         authenticate = partial(
-            self._guard.authenticate, self._request, call=self.facts, credential=self._credential, at_hand=at_hand
+            self._guard.authenticate,
+            self._request,
+            call=self.facts,
+            credential=self._credential,
+            payload_hash=_hash_of_nothing if content is None else content.hash,
+            unsigned_payload=content is not None and content.is_unsigned,
+            chunks=None if content is None else content.chunks,
         )
-        if content is None:
-            return authenticate(payload_hash=lambda: EMPTY_HASH)
-        return authenticate(payload_hash=content.hash, unsigned_payload=content.is_unsigned, chunks=content.chunks)
+        if at_hand:
+            return authenticate(at_hand=True)
+        try:
+            return self._looked_up(self._credential, authenticate)
+        except ServerBusy as error:
+            claim = claim_of(self._credential)
+            self._guard.trail.note_authentication(error, self.facts, kind=claim.kind, credential_id=claim.id)
+            raise
+
+    def _looked_up(self, credential: AnyCredential, work: Callable[..., T]) -> T:
+        """Do what may ask the store; few at a time for keys that have not signed in before."""
+        if self._guard.has_seen(credential):
+            return work()
+        try:
+            return work(at_hand=True)
+        except NotAtHand:
+            return look_up_here(work)
 
     def go_on(self) -> None:
         """Raise where the body turned out not to be what was signed: whatever was made of it, nobody gets it."""
@@ -150,6 +192,8 @@ class Passage:
         """The answer is out: what the application does after that, in a task of its own say, has no caller any more."""
         if self._call is not None:
             self._call.is_over = True
+        if self._content is not None and self._content.reservation is not None:
+            self._content.reservation.release()
 
     def refuse(self, error: IamGuardError) -> Refusal:
         """Note what nobody has noted, and give the answer."""
@@ -168,3 +212,7 @@ class Passage:
 
 def _believes_headers(settings: Settings) -> bool:
     return bool(settings.trusted_proxies) or any(each != TLS for each in settings.client_certificates)
+
+
+def _hash_of_nothing() -> str:
+    return EMPTY_HASH

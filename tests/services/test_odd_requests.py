@@ -183,8 +183,11 @@ def test_a_body_over_the_limit_is_not_read(house: House, connection: Connection)
             chunk = b"%x\r\n%s\r\n" % (len(block), block) if chunked else block
             end = chunk if chunked else b"A"
             answer = sent_until_answered(stream, [chunk] * (LIMIT // len(block)) + [end])
-        assert b" 413 " in answer.splitlines()[0], answer
-        assert b"<Code>RequestEntityTooLarge</Code>" in answer
+        if chunked:  # no call that needs no signature is so long
+            assert b"<Code>MissingAuthenticationToken</Code>" in answer
+        else:
+            assert b" 413 " in answer.splitlines()[0], answer
+            assert b"<Code>RequestEntityTooLarge</Code>" in answer
 
 
 def sent_until_answered(stream: Stream, parts: list[bytes]) -> bytes:

@@ -114,7 +114,10 @@ class GuardMiddleware:
     async def _serve_async(self, request: HttpRequest, passage: Passage) -> HttpResponse:
         response = None
         try:
-            _read(request, passage)
+            if passage.may_read_long(request.META):
+                await sync_to_async(_read, thread_sensitive=False)(request, passage)
+            else:
+                _read(request, passage)
             try:
                 call = passage.enter(at_hand=True)
             except NotAtHand:
