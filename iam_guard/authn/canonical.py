@@ -22,9 +22,10 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import product
 from typing import NamedTuple
-from urllib.parse import quote_from_bytes, unquote_to_bytes
+from urllib.parse import quote_from_bytes
 
 from iam_guard.authn.http import HttpRequest
+from iam_guard.authn.percent import unescaped
 from iam_guard.authn.presented import SigV4Credential
 from iam_guard.errors import MalformedRequest
 
@@ -68,11 +69,12 @@ def canonical_requests(
     method = request.method.encode()
     paths = canonical_paths(request.raw_path, credential.service)
     query = _without(request.query_string, _SIGNATURE) if credential.is_presigned else request.query_string
-    yield b"\n".join((method, paths[0], _as_sent(query), *headers, *end))
+    sent = _as_sent(query)
+    yield b"\n".join((method, paths[0], sent, *headers, *end))
 
     at = names.index(b"host")
     hosts = _hosts(headers[at].removeprefix(b"host:"))
-    queries = canonical_queries(query)
+    queries = _with_normalised(query, sent)
     if credential.is_presigned and credential.session_token is not None:
         queries = (*queries, *canonical_queries(_without(query, _SESSION_TOKEN)))
     forms = product(hosts, paths, queries)
@@ -119,11 +121,15 @@ def _without_dot_segments(path: bytes) -> bytes:
 
 def canonical_queries(query: bytes) -> Sequence[bytes]:
     """Give the forms of the query, sorted by key and value: as sent, and with every component encoded anew."""
+    return _with_normalised(query, _as_sent(query))
+
+
+def _with_normalised(query: bytes, sent: bytes) -> Sequence[bytes]:
     if not query:
         return (b"",)
     pairs = [part.partition(b"=") for part in query.split(b"&")]
     normalised = [(_encoded_anew(key), b"=", _encoded_anew(value)) for key, equals, value in pairs if key or equals]
-    return _distinct(_as_sent(query), _joined(normalised))
+    return _distinct(sent, _joined(normalised))
 
 
 def _without(query: bytes, name: bytes) -> bytes:
@@ -140,7 +146,7 @@ def _as_sent(query: bytes) -> bytes:
 def _encoded_anew(component: bytes) -> bytes:
     if not component.rstrip(_UNRESERVED):
         return component
-    return quote_from_bytes(unquote_to_bytes(component.replace(b"+", b" ")), safe="-_.~").encode("ascii")
+    return quote_from_bytes(unescaped(component.replace(b"+", b" ")), safe="-_.~").encode("ascii")
 
 
 def _joined(pairs: list[tuple[bytes, bytes, bytes]]) -> bytes:

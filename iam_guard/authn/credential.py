@@ -28,13 +28,22 @@ from iam_guard.authn.presented import (
 )
 from iam_guard.authn.signature_parts import printable
 from iam_guard.authn.signed_header import TOKEN_HEADER, signed_header, signed_otherwise
-from iam_guard.authn.signed_query import NOT_SUPPORTED, claimed, has_signature, signed_query
+from iam_guard.authn.signed_query import (
+    MAX_PARAMETERS,
+    MAX_TARGET,
+    NOT_SUPPORTED,
+    claimed,
+    has_signature,
+    is_too_long,
+    signed_query,
+)
 from iam_guard.errors import IncompleteSignature, MissingAuthenticationToken, RequestTooLarge
 
 _DOTS_OF_A_TOKEN = 2
 _SEVERAL = "expected one credential, got several: only one header, query or client certificate may be one"
 _UNSIGNED = "a session token came without a signature"
 _CLAIM_LENGTH = 64 * 1024
+_LONGEST_SIGNATURE = 8 * 1024
 _CLAIMED_ACCESS_KEY_ID = re.compile(rb"Credential=(\w{3,128})/")
 _CLAIMED_API_KEY_ID = re.compile(rb"^igk_([A-Za-z0-9]{4,32})_")
 _SIGNED = (ALGORITHM.encode("ascii"), ASYMMETRIC.encode("ascii"))
@@ -43,8 +52,9 @@ _SIGNED = (ALGORITHM.encode("ascii"), ASYMMETRIC.encode("ascii"))
 def extract(request: HttpRequest, *, max_header: int) -> AnyCredential:
     """Read the one credential of a request.
 
-    Raises `RequestTooLarge` when all headers together are over `max_header` bytes, and a `CredentialError` for two
-    credentials at once, for an unknown kind, and for a malformed one.
+    Raises `RequestTooLarge` when all headers together are over `max_header` bytes, and when a signed request has a
+    longer path and query than a signature is checked for; a `CredentialError` for two credentials at once, for an
+    unknown kind, and for a malformed one.
     """
     if _size_of(request) > max_header:
         raise RequestTooLarge(f"expected at most {max_header} bytes of headers")
@@ -54,13 +64,17 @@ def extract(request: HttpRequest, *, max_header: int) -> AnyCredential:
     if len(authorizations) + len(api_keys) + in_query + bool(certificates) > 1:
         raise IncompleteSignature(_SEVERAL)
     if in_query:
+        _check_target(request)
         if TOKEN_HEADER in by_name:
             message = "expected the session token where the signature is, in the query"
             raise IncompleteSignature(message, place="x-amz-security-token")
         return signed_query(request)
     if authorizations:
         found = _authorization(request, authorizations[0])
-        if TOKEN_HEADER not in by_name or isinstance(found, SigV4Credential):
+        if isinstance(found, SigV4Credential):
+            _check_target(request)
+            return found
+        if TOKEN_HEADER not in by_name:
             return found
     if TOKEN_HEADER in by_name:
         raise IncompleteSignature(_UNSIGNED, place="x-amz-security-token")
@@ -73,6 +87,13 @@ def extract(request: HttpRequest, *, max_header: int) -> AnyCredential:
 
 def _size_of(request: HttpRequest) -> int:
     return sum(map(len, chain.from_iterable(request.headers)))
+
+
+def _check_target(request: HttpRequest) -> None:
+    """Refuse what is long to canonicalize, for a signature is checked on behalf of unknown callers too."""
+    if is_too_long(request.raw_path, request.query_string):
+        message = f"expected a signed path and query of at most {MAX_TARGET} bytes and {MAX_PARAMETERS} parameters"
+        raise RequestTooLarge(message, place="query")
 
 
 def credential_of(request: HttpRequest) -> Claim:
@@ -102,6 +123,8 @@ def _claimed_id(pattern: re.Pattern[bytes], claim: bytes) -> str | None:
 def _authorization(request: HttpRequest, value: bytes) -> AnyCredential:
     if value.startswith(b"Bearer ") and value.count(b".") == _DOTS_OF_A_TOKEN:
         return TokenCredential(value[7:].strip(b" ").decode("latin-1"))  # at a glance; whoever reads it is strict
+    if len(value) > _LONGEST_SIGNATURE and not value[:7].lower() == b"bearer ":
+        raise IncompleteSignature(f"expected at most {_LONGEST_SIGNATURE} bytes", place="authorization")
     usual = signed_header(request, value)
     if usual is not None:
         return usual

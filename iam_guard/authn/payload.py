@@ -14,11 +14,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
-from urllib.parse import unquote_to_bytes
 
 from iam_guard.authn.canonical import S3_STYLE
 from iam_guard.authn.compare import same
 from iam_guard.authn.http import HttpRequest
+from iam_guard.authn.percent import unescaped
 from iam_guard.authn.presented import ALGORITHM, ASYMMETRIC, SigV4Credential
 from iam_guard.errors import IncompleteSignature, SignatureDoesNotMatch
 
@@ -70,7 +70,7 @@ def stated_payload(
 
 def _in_query(query: bytes) -> Sequence[bytes]:
     pairs = (part.partition(b"=") for part in query.split(b"&"))
-    return [unquote_to_bytes(value) for name, _, value in pairs if name == _PARAMETER]
+    return [unescaped(value) for name, _, value in pairs if name == _PARAMETER]
 
 
 def _other(text: str, algorithm: str, *, unsigned: bool, chunked: bool) -> str:

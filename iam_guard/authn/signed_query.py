@@ -14,9 +14,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Final
-from urllib.parse import unquote_to_bytes
 
 from iam_guard.authn.http import HttpRequest
+from iam_guard.authn.percent import roughly_unescaped, unescaped
 from iam_guard.authn.presented import ALGORITHM, ASYMMETRIC, Claim, SigV4Credential
 from iam_guard.authn.signature_parts import (
     iso_basic,
@@ -31,6 +31,11 @@ from iam_guard.errors import IncompleteSignature, SignatureDoesNotMatch
 LONGEST: Final = 604_800
 """Seconds that a presigned request may last: seven days."""
 NOT_SUPPORTED: Final = f"The authorization mechanism you have provided is not supported. Please use {ALGORITHM}."
+
+MAX_TARGET: Final = 8 * 1024
+"""Bytes of the path and the query of a signed request, as common servers have it for every request."""
+MAX_PARAMETERS: Final = 250
+"""Parameters of the query of a signed request."""
 
 _PLACE = "query"
 _REQUIRED = ("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-SignedHeaders", "X-Amz-Signature", "X-Amz-Date")
@@ -51,32 +56,43 @@ def has_signature(query: bytes) -> bool:
     return bool(query) and not _marks(query).isdisjoint(_MARKS)
 
 
+def is_too_long(path: bytes, query: bytes) -> bool:
+    """Tell whether path and query are longer than a signature is checked for."""
+    return len(path) + len(query) > MAX_TARGET or query.count(b"&") >= MAX_PARAMETERS
+
+
 def claimed(query: bytes) -> Claim | None:
     """Say what a signature in the query claims, unchecked; None without one."""
     marks = _marks(query) if query else frozenset()
     if marks.isdisjoint(_MARKS):
         return None
-    if marks.isdisjoint(_SIGNATURES):
+    if marks.isdisjoint(_SIGNATURES) or is_too_long(b"", query):
         return Claim("unknown", None)
     for name, _, value in _pairs(query):
         if name.lower() == b"x-amz-credential":
-            found = _CLAIMED_ACCESS_KEY_ID.match(unquote_to_bytes(value))
+            found = _CLAIMED_ACCESS_KEY_ID.match(unescaped(value))
             return Claim("sigv4", found[1].decode("ascii") if found else None)
     return Claim("sigv4", None)
 
 
 def _marks(query: bytes) -> frozenset[bytes]:
     """Give the names of the parameters in lower case; none where, at a glance, none can matter."""
-    decoded = (unquote_to_bytes(query) if b"%" in query else query).lower()
-    if b"x-amz-" not in decoded and _VERSION_2 not in decoded:
-        return frozenset()
+    marks = _marks_at_a_glance(query)
+    if not marks or is_too_long(b"", query):
+        return marks
     return frozenset(name.lower() for name, _, _ in _pairs(query))
+
+
+def _marks_at_a_glance(query: bytes) -> frozenset[bytes]:
+    """Return the marks that stand where a name may stand, and those after an encoded `&`, which is none."""
+    text = b"&" + roughly_unescaped(query).lower() + b"&"
+    return frozenset(mark for mark in _MARKS if b"&" + mark + b"=" in text or b"&" + mark + b"&" in text)
 
 
 def _pairs(query: bytes) -> list[tuple[bytes, bytes, bytes]]:
     """Give each parameter: its name decoded, its name as sent, its value as sent."""
     parts = [part.partition(b"=") for part in query.split(b"&")]
-    return [(unquote_to_bytes(name.replace(b"+", b" ")), name, value) for name, _, value in parts]
+    return [(unescaped(name.replace(b"+", b" ")), name, value) for name, _, value in parts]
 
 
 def signed_query(request: HttpRequest) -> SigV4Credential:
@@ -119,7 +135,7 @@ def _parameters(query: bytes) -> Mapping[str, str]:
         if known is not None:
             if as_sent != known.encode("ascii"):
                 raise IncompleteSignature(_MISSPELT.format(known), place=_PLACE)
-            found[known] = printable(unquote_to_bytes(value.replace(b"+", b" ")), _PLACE)
+            found[known] = printable(unescaped(value.replace(b"+", b" ")), _PLACE)
     return found
 
 

@@ -13,20 +13,26 @@ import ipaddress
 import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import Any
-from urllib.parse import quote, unquote_to_bytes
+from typing import Any, Final
+from urllib.parse import quote
 
 from iam_guard.audit.trail import new_id
 from iam_guard.authn.client_certificate import CHAIN_HEADER, RFC_9440, TLS
 from iam_guard.authn.http import HttpRequest
+from iam_guard.authn.percent import strictly_unescaped, unescaped
 from iam_guard.authn.presented import CarriedCertificate
-from iam_guard.errors import MalformedRequest
+from iam_guard.authn.signed_query import MAX_TARGET
+from iam_guard.errors import MalformedRequest, RequestTooLarge
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import Call
 from iam_guard.settings import Settings
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
+MAX_HEADERS: Final = 256
+MAX_PROXIES: Final = 32
+"""Addresses of a forwarding chain that are read; where all of them are trusted proxies, nobody knows the caller's."""
+_LONGEST_ADDRESS: Final = 128
 _WITH_PORT = re.compile(r"(?:\[(?P<v6>[^\]]*)\]|(?P<v4>[0-9.]+))(?::[0-9]{1,5})?")
 _SECURE_SCHEMES = ("https", "wss")
 
@@ -43,13 +49,14 @@ class Connection:
 
     def facts(self, scope: Mapping[str, Any]) -> Call:
         """Give the facts of a call; never raises."""
-        first: dict[bytes, bytes] = dict(list(scope["headers"])[::-1])  # of several with one name, the first
+        sent = list(scope["headers"])[:MAX_HEADERS]  # a request with more of them is refused
+        first: dict[bytes, bytes] = dict(sent[::-1])  # of several with one name, the first
         host, agent, referer = first.get(b"host"), first.get(b"user-agent"), first.get(b"referer")
         client = scope.get("client")
         peer = _address(client[0]) if client else None
         secure = scope.get("scheme", "http") in _SECURE_SCHEMES
         if self._trusted and peer is not None and self._is_trusted(peer):
-            headers: Headers = tuple(scope["headers"])
+            headers: Headers = tuple(sent)
             protocol = _last(headers, b"x-forwarded-proto")
             secure = secure if protocol is None else protocol.lower() in _SECURE_SCHEMES
             peer = self._origin(headers, peer)
@@ -67,7 +74,12 @@ class Connection:
         )
 
     def request(self, scope: Mapping[str, Any]) -> HttpRequest:
-        """Give what credentials speak about; raise `MalformedRequest` for a path that is no UTF-8."""
+        """Give what credentials speak about.
+
+        Raises `MalformedRequest` for a path that is no UTF-8, `RequestTooLarge` for more than `MAX_HEADERS` headers.
+        """
+        if len(scope["headers"]) > MAX_HEADERS:
+            raise RequestTooLarge(f"expected at most {MAX_HEADERS} headers")
         return http_request(scope, self._certificates(scope) if self._sources else ())
 
     def _certificates(self, scope: Mapping[str, Any]) -> tuple[CarriedCertificate, ...]:
@@ -100,12 +112,13 @@ class Connection:
         values = [value for name, value in headers if name == b"x-forwarded-for"]
         if not values:
             return proxy
+        parts = b",".join(values).decode("latin-1").rsplit(",", MAX_PROXIES)
         address = None
-        for part in reversed(b",".join(values).decode("latin-1").split(",")):
+        for part in reversed(parts[-MAX_PROXIES:]):
             address = _address(part.strip())
             if address is None or not self._is_trusted(address):
-                break
-        return address
+                return address
+        return address if len(parts) <= MAX_PROXIES else None
 
     def _is_trusted(self, address: str) -> bool:
         ip = ipaddress.ip_address(address)
@@ -119,7 +132,7 @@ def http_request(scope: Mapping[str, Any], certificates: tuple[CarriedCertificat
     path = path.partition(b"?")[0]  # some servers leave the query in it
     try:
         if b"%" in path or not path.isascii():
-            unquote_to_bytes(path).decode("utf-8")
+            _decoded(path).decode("utf-8")
     except UnicodeDecodeError:
         raise MalformedRequest("expected a path in UTF-8", place="path") from None
     method, query = scope.get("method", "GET"), scope.get("query_string", b"")
@@ -137,9 +150,22 @@ def headers_at_host(headers: Iterable[tuple[bytes, bytes]], host: str) -> list[t
     return [*kept, (b"host", host.encode("latin-1", "replace"))]
 
 
-@lru_cache(maxsize=4096)  # a caller comes again from where it came
+def _decoded(path: bytes) -> bytes:
+    if len(path) <= MAX_TARGET:
+        return unescaped(path)
+    decoded = strictly_unescaped(path)
+    if decoded is None:
+        raise MalformedRequest("expected a percent-encoded path", place="path")
+    return decoded
+
+
 def _address(text: str) -> str | None:
     """Read an address, with or without brackets and port; an IPv4 address mapped into IPv6 is the IPv4 address."""
+    return _read_address(text) if len(text) <= _LONGEST_ADDRESS else None  # a long text is neither read nor remembered
+
+
+@lru_cache(maxsize=4096)  # a caller comes again from where it came
+def _read_address(text: str) -> str | None:
     found = _WITH_PORT.fullmatch(text)
     try:
         ip = ipaddress.ip_address(text if found is None else found["v6"] or found["v4"] or "")

@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TypeAlias
-from urllib.parse import unquote_to_bytes
 
+from iam_guard.authn.percent import strictly_unescaped
 from iam_guard.wire.faults import MalformedBody, MalformedQuery
 from iam_guard.wire.model import Shape
 from iam_guard.wire.scalars import ScalarRow, scalar_of
@@ -19,7 +19,6 @@ from iam_guard.wire.traversal import Place, malformed
 
 MOST_FIELDS = 10_000
 MOST_PARTS = 64
-_BAD_ESCAPE = re.compile(rb"%(?![0-9a-fA-F]{2})")
 _INDEX = re.compile(r"[1-9][0-9]{0,5}")
 _UTF_8 = "percent-encoded UTF-8"
 
@@ -48,10 +47,11 @@ def read_fields(*texts: bytes) -> dict[str, str]:
 
 def percent_decoded(text: bytes) -> str:
     """Read percent-encoded UTF-8, in which a `+` is a plus. Raises `MalformedQuery`."""
-    if _BAD_ESCAPE.search(text):
+    decoded = strictly_unescaped(text)
+    if decoded is None:
         raise MalformedQuery(f"expected {_UTF_8}, got a `%` without two hexadecimal digits")
     try:
-        return unquote_to_bytes(text).decode()
+        return decoded.decode()
     except UnicodeDecodeError:
         raise MalformedQuery(f"expected {_UTF_8}") from None
 

@@ -16,8 +16,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, MutableMapping
 from functools import lru_cache
 from typing import Any, Final
-from urllib.parse import quote_from_bytes, unquote_to_bytes
+from urllib.parse import quote_from_bytes
 
+from iam_guard.authn.percent import unescaped
 from iam_guard.errors import MalformedRequest
 
 Environ = MutableMapping[str, Any]
@@ -28,6 +29,7 @@ _WITHOUT_PREFIX: Final = {"CONTENT_TYPE": b"content-type", "CONTENT_LENGTH": b"c
 _PREFIX: Final = "HTTP_"
 _CERTIFICATE: Final = "SSL_CLIENT_CERT"
 """Where Apache and Werkzeug put the certificate of the connection, in PEM."""
+_LONGEST_REMEMBERED: Final = 128
 _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
 
 
@@ -73,7 +75,7 @@ def _raw_path(environ: Mapping[str, Any], served: bytes) -> bytes:
     """Give the path as it was sent, where the server tells and it is the path that is served."""
     for name in _RAW_TARGETS:
         raw = _path_in(environ.get(name))
-        if raw is not None and unquote_to_bytes(raw) == served:
+        if raw is not None and unescaped(raw) == served:
             return raw
     return quote_from_bytes(served).encode("ascii")
 
@@ -99,8 +101,12 @@ def _headers(environ: Mapping[str, Any]) -> Iterator[tuple[bytes, bytes]]:
             yield _WITHOUT_PREFIX[key], _bytes(value)
 
 
-@lru_cache(maxsize=1024)  # clients send the same headers again and again
 def _name_of(key: str) -> bytes:
+    return _read_name(key) if len(key) <= _LONGEST_REMEMBERED else _read_name.__wrapped__(key)
+
+
+@lru_cache(maxsize=1024)  # clients send the same headers again and again
+def _read_name(key: str) -> bytes:
     return _bytes(key[len(_PREFIX) :].replace("_", "-").lower())
 
 
