@@ -690,12 +690,29 @@ def test_a_marker_that_is_none_of_ours_is_refused(iam: Client, marker: str) -> N
 
 def test_a_page_ends_where_it_would_take_too_long(iam: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """AWS reserves that for itself as well; going on by the marker gives every action once."""
-    monkeypatch.setattr(policy_simulator, "MOST_READ", 4)
+    monkeypatch.setattr(policy_simulator, "MAX_READ_A_PAGE", 4)
     actions = [f"s3:Action{number}" for number in range(5)]
     given: dict[str, Any] = {"PolicyInputList": [READ], "ActionNames": actions, "ResourceArns": [OBJECT, OTHER_OBJECT]}
     pages = list(iam.get_paginator("simulate_custom_policy").paginate(**given))
     assert [len(page["EvaluationResults"]) for page in pages] == [1, 1, 1, 1, 1]
     assert [page["EvaluationResults"][0]["EvalActionName"] for page in pages] == actions
+
+
+def test_simulation_of_a_million_pairs_is_bounded() -> None:
+    """A page has so many actions as half a second allows, whatever is asked for; statements count as well as text."""
+    store = store_with_admin()
+    given: dict[str, Any] = {
+        "ActionNames": [f"s3:Get{number}" for number in range(1_000)],
+        "ResourceArns": [f"{OBJECT}{number}" for number in range(1_000)],
+        "MaxItems": 1_000,
+    }
+    output = asked(store, "SimulateCustomPolicy", PolicyInputList=[READ], **given)
+    assert output["IsTruncated"]
+    assert sum(len(each["ResourceSpecificResults"]) for each in output["EvaluationResults"]) < 8_000
+    many = document(*[saying("Deny", "s3:*")] * 1_000)
+    with pytest.raises(InvalidInput, match="too large"):
+        asked(store, "SimulateCustomPolicy", PolicyInputList=[many], **{**given, "ResourceArns": [OBJECT] * 100})
+    store.close()
 
 
 def test_a_simulation_of_too_much_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

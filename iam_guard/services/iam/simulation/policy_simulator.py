@@ -24,7 +24,7 @@ from iam_guard.services.iam.simulation.documents import (
 )
 from iam_guard.services.iam.simulation.exclusions import Exclusions, read_exclusions
 from iam_guard.services.iam.simulation.results import Results
-from iam_guard.services.iam.simulation.simulate import MOST_READ, Simulation, suppose
+from iam_guard.services.iam.simulation.simulate import MAX_READ_A_PAGE, Simulation, suppose
 from iam_guard.services.paging import DEFAULT_ITEMS, page_of_rows
 from iam_guard.store.records import Row
 
@@ -83,7 +83,7 @@ def _simulated(given: Input, simulation: Simulation) -> Output:
     for action in actions:
         if ":" not in action:
             raise InvalidInput("The action is invalid since it is missing names", place="ActionNames")
-    affordable = max(MOST_READ // simulation.cost, 1)
+    affordable = max(MAX_READ_A_PAGE // simulation.cost, 1)
     limited = {**given, "MaxItems": min(given.get("MaxItems", DEFAULT_ITEMS), affordable)}
 
     def fetch(after: Sequence[str] | None, limit: int) -> list[dict[str, str]]:

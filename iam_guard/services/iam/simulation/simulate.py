@@ -30,9 +30,12 @@ from iam_guard.services.iam.simulation.context import read_context
 from iam_guard.services.iam.simulation.documents import delegating_policy, passed_resource_policy
 
 MOST_READ = 20_000_000
-"""Characters of policy that one call may read: actions of a page, times resources, times all policies; some seconds."""
+"""Characters of policy that one action may read: resources, times all policies; one to two seconds of CPU time."""
+MAX_READ_A_PAGE = 4_000_000
+"""Characters that the actions of one page may read; a page of several actions ends before."""
 _EACH_DECISION = 500
-"""What a decision costs beside its policies, as if it were so many characters of them."""
+_EACH_STATEMENT = 300
+"""What a decision costs, and a statement that is reported of it, as if it were so many characters of policies."""
 EVERYTHING_THERE_IS = ("*",)
 
 
@@ -72,8 +75,9 @@ class Simulation:
         """How many characters are read for one action: a statement takes as long as its lists and patterns are."""
         policies = self.policies
         layers = (policies.identity, policies.resource, policies.boundary or (), *(policies.scps or ()))
-        characters = sum(len(policy.content.document.text) for layer in layers for policy in layer)
-        return len(self.resources) * (_EACH_DECISION + characters)
+        documents = [policy.content.document for layer in layers for policy in layer]
+        read = sum(len(each.text) + _EACH_STATEMENT * len(each.statements) for each in documents)
+        return len(self.resources) * (_EACH_DECISION + read)
 
     def _owner_of(self, resource: str) -> str | None:
         if self.owner is not None:
