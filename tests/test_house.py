@@ -56,6 +56,12 @@ def test_a_module_says_what_lives_in_it(path: Path) -> None:
     assert ast.get_docstring(tree) or not tree.body
 
 
+def test_no_module_guards_anything_by_an_assert() -> None:
+    """`python -O` leaves assert statements out."""
+    found = [name_of(path) for path in MODULES for node in ast.walk(tree_of(path)) if isinstance(node, ast.Assert)]
+    assert [name for name in found if "/example" not in name] == []
+
+
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_a_module_promises_nothing_for_later(path: Path) -> None:
     """No note of unfinished work, and nothing that is there in name only."""

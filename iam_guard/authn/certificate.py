@@ -90,20 +90,10 @@ class TrustedAuthorities:
             raise UntrustedCertificate("no trust anchor is configured")
         if len(chain) > MOST_INTERMEDIATES + 2:
             raise UntrustedCertificate(f"expected at most {MOST_INTERMEDIATES} intermediate certificates")
-        path = self._path(chain, now)
+        path = _path(self._store, chain, now)
         _check_path(path, now)
         anchors, untils = self._vouching(path, now)
         return VerifiedCertificate(path[0], anchors, min([*untils, *(each.not_valid_after_utc for each in path)]))
-
-    def _path(self, chain: Sequence[Certificate], now: datetime) -> list[Certificate]:
-        assert self._store is not None  # noqa: S101  looked at by `verify`
-        builder = PolicyBuilder().store(self._store).time(now.astimezone(UTC).replace(tzinfo=None))
-        builder = builder.max_chain_depth(MOST_INTERMEDIATES)
-        verifier = builder.extension_policies(ee_policy=_OF_CLIENTS, ca_policy=_OF_AUTHORITIES).build_client_verifier()
-        try:
-            return verifier.verify(chain[0], list(chain[1:])).chain
-        except (VerificationError, *UNREADABLE):
-            raise UntrustedCertificate("no valid path leads from the certificate to a trust anchor") from None
 
     def _vouching(self, path: list[Certificate], now: datetime) -> tuple[tuple[TrustAnchor, ...], list[datetime]]:
         """Give the anchors at the end of the path whose lists are fresh, and until when these are."""
@@ -180,8 +170,19 @@ def _check_revocation(anchor: _Anchor, path: list[Certificate], now: datetime) -
     return untils
 
 
+def _path(store: Store, chain: Sequence[Certificate], now: datetime) -> list[Certificate]:
+    builder = PolicyBuilder().store(store).time(now.astimezone(UTC).replace(tzinfo=None))
+    builder = builder.max_chain_depth(MOST_INTERMEDIATES)
+    verifier = builder.extension_policies(ee_policy=_OF_CLIENTS, ca_policy=_OF_AUTHORITIES).build_client_verifier()
+    try:
+        return verifier.verify(chain[0], list(chain[1:])).chain
+    except (VerificationError, *UNREADABLE):
+        raise UntrustedCertificate("no valid path leads from the certificate to a trust anchor") from None
+
+
 def _next_update(found: CertificateRevocationList) -> datetime:
-    assert found.next_update_utc is not None  # noqa: S101  no list without it is read
+    if found.next_update_utc is None:
+        raise _StaleList("the revocation list of an authority does not say until when it counts")
     return found.next_update_utc
 
 

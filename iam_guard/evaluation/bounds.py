@@ -201,7 +201,8 @@ class _Change:
 
     def _is_about(self, entry: str, version: str, loose: bool) -> bool:
         """Tell whether an entry matches some of what is asked about (loose), or all of it."""
-        assert self.asked is not None  # noqa: S101  its callers have looked
+        if self.asked is None:
+            raise RuntimeError("expected the resource that is asked about")
         if entry == EVERYTHING:
             return True
         if loose:

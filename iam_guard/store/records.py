@@ -148,7 +148,8 @@ class Records:
         return self._change(statements.deleted(table, form), values)
 
     def _change(self, statement: Any, values: Values) -> int:
-        assert self._writes, "the transaction was opened for reading"  # noqa: S101  a mistake of ours
+        if not self._writes:
+            raise RuntimeError("expected a transaction that was opened for writing")
         self.changed = True
         self._found.clear()
         return int(self._connection.execute(statement, values).rowcount)

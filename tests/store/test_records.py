@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from iam_guard.errors import StoreUnavailable
 from iam_guard.store import row_statements
+from iam_guard.store.engine import reading
 from iam_guard.store.records import PRESENT, Records
 from iam_guard.store.schema import accounts, attachments, identities, policies
 from iam_guard.store.sql_store import SqlStore
@@ -181,3 +182,9 @@ def test_what_was_changed_is_looked_for_again(store: SqlStore) -> None:
         assert records.one(identities, folded="a") is None
         _insert_user(records, ACCOUNT, "A", "/", None)
         assert records.one(identities, folded="a") is not None
+
+
+def test_a_transaction_for_reading_changes_nothing(store: SqlStore) -> None:
+    """It says so under `python -O` too, where assert statements are left out."""
+    with reading(store.engine) as connection, pytest.raises(RuntimeError, match="opened for writing"):
+        Records(lambda: connection, writes=False).delete(accounts, id=ACCOUNT)
