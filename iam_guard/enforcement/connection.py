@@ -64,7 +64,7 @@ class Connection:
             new_id(),
             scope["type"],
             scope.get("method", "GET"),
-            scope.get("path", ""),
+            _path_of(scope),
             None if host is None else host.decode("latin-1"),
             peer,
             None if agent is None else agent.decode("latin-1"),
@@ -157,6 +157,12 @@ def _decoded(path: bytes) -> bytes:
     if decoded is None:
         raise MalformedRequest("expected a percent-encoded path", place="path")
     return decoded
+
+
+def _path_of(scope: Mapping[str, Any]) -> str:
+    """Return the path, in which a question mark is no query's: a record has all before the first one."""
+    path: str = scope.get("path", "")
+    return path.replace("?", "%3F") if "?" in path else path
 
 
 def _address(text: str) -> str | None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from iam_guard.audit.record import request_parameters
 from iam_guard.enforcement.connection import Connection, http_request
 from iam_guard.errors import MalformedRequest
 from iam_guard.model.request import Call
@@ -160,6 +161,12 @@ def test_user_agent_and_referer_come_from_their_headers() -> None:
     assert (call.user_agent, call.referer) == ("curl/8", "https://a.example/\xe9")
     bare = facts()
     assert (bare.user_agent, bare.referer, bare.host) == (None, None, None)
+
+
+def test_a_question_mark_in_the_path_is_no_query() -> None:
+    """A record keeps what stands before the first one, so an encoded one stays encoded; the query never gets there."""
+    call = Connection(Settings()).facts(scope(path="/a?b/c?d", raw_path=b"/a%3Fb/c%3Fd", query_string=b"token=x"))
+    assert request_parameters(call) == {"method": "GET", "path": "/a%3Fb/c%3Fd"}
 
 
 # --- what a signature covers ---
