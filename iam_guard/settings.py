@@ -69,7 +69,8 @@ class Settings:
     audit_durable_wait: float = 5.0
     """Seconds that a call of the IAM and STS API waits until its record is on the disk; then it is refused."""
     audit_ring: int = 10_000
-    """Records that wait in memory for the thread that writes the trail."""
+    """Records that may wait in memory for the thread that writes the trail, in each lane; denials have half as many
+    places, callers that are not signed in a quarter."""
     audit_flush_seconds: float = 1.0
     """Seconds after which a record of the trail is on the disk for which no request waits, and so what the power can
     take; 0 for when the system sees fit."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 
+from iam_guard.audit.lanes import ALLOWED, DENIED, DURABLE, UNAUTHENTICATED, Lane
 from iam_guard.audit.record import AWS_SERVICES, action_facts
 from iam_guard.errors import ConfigurationError
 
@@ -36,7 +37,7 @@ class RecordClass:
 
     @property
     def waits(self) -> str:
-        return "the disk, `audit_durable_wait`" if self.is_durable else "a place in the ring, `audit_wait`"
+        return "the disk, `audit_durable_wait`" if self.is_durable else "a place in its lane, `audit_wait`"
 
 
 ADMIN = RecordClass(
@@ -82,6 +83,15 @@ def class_of_allow(action: str) -> RecordClass:
     if action.partition(":")[0].lower() in AWS_SERVICES:
         return ADMIN
     return READ if action_facts(action).read_only else WRITE
+
+
+def lane_of(row: RecordClass, *, is_signed_in: bool) -> Lane:
+    """Return the lane of a record: by its class, and whether its caller is signed in."""
+    if row.is_durable:
+        return DURABLE
+    if not is_signed_in:
+        return UNAUTHENTICATED
+    return DENIED if row is DENIAL else ALLOWED
 
 
 def classes_that_refuse(fail_open: Iterable[str]) -> frozenset[str]:

@@ -55,17 +55,19 @@ def decision_line(
     keys: ListedKeys = DEFAULT_KEYS,
     shadow: Decision | None = None,
     rules: PrivacyRules | None = None,
+    is_brief: bool = False,
 ) -> bytes:
     """Write the record of one decision as the line that leaves; the arguments are those of `decision_record`.
 
-    With `rules`, which change the record as a whole, nothing is joined.
+    With `rules`, which change the record as a whole, nothing is joined. `is_brief` is that of `to_line`.
     """
     try:
         line = _join(decision, call, stamp, duration, keys) if shadow is None and rules is None else None
     except TypeError:  # what should be text is none: the record tells whether it can be written all the same
         line = None
     if line is None:
-        return to_line(decision_record(decision, call, stamp, duration=duration, keys=keys, shadow=shadow), rules)
+        record = decision_record(decision, call, stamp, duration=duration, keys=keys, shadow=shadow)
+        return to_line(record, rules, is_brief=is_brief)
     return line
 
 
@@ -75,6 +77,8 @@ def _join(
     """Join the parts in the order of the record; None where the record has to be made and gone through."""
     request = decision.request
     if decision.error is not None or request.principal.type is PrincipalType.SERVICE:
+        return None
+    if len(request.resource) > MAX_TEXT or (call is not None and is_long(call)):
         return None
     who, what, why = _CALLERS.text(request.principal), _action(request.action), _reasons(decision)
     policies = _POLICY_SETS.text(decision.policy_set)
@@ -113,6 +117,15 @@ def _asked(call: Call | None, region: str) -> str:
 
 
 _NO_CALL = '"sourceIPAddress":null,"userAgent":null,"requestParameters":null,"responseElements":null,"requestID":null'
+
+
+def is_long(call: Call) -> bool:
+    """Return whether the texts of a call that its client chose have more characters than a line that can be joined."""
+    try:
+        size = len(call.path or "") + len(call.host or "") + len(call.user_agent or "") + len(call.referer or "")
+    except TypeError:  # what should be text is none: the record tells whether it can be written all the same
+        return True
+    return size > MAX_TEXT
 
 
 def _parameters(call: Call) -> str:

@@ -58,6 +58,8 @@ class Gap:
     """Their number, where it is known."""
     refused: int | None = None
     """How many requests were refused besides, because their record could not be kept."""
+    unauthenticated: int | None = None
+    """How many of those that are lost were of callers that were not signed in."""
     first: datetime | None = None
     """When the first of them came."""
     last: datetime | None = None
@@ -75,6 +77,7 @@ def gap_line(stamp: Stamp, gap: Gap) -> bytes:
         "reason": gap.reason,
         "lost": gap.lost,
         "refused": gap.refused,
+        "unauthenticated": gap.unauthenticated,
         "firstTime": None if gap.first is None else event_time(gap.first),
         "lastTime": None if gap.last is None else event_time(gap.last),
         "cutBytes": gap.cut_bytes,

@@ -20,8 +20,9 @@ import weakref
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
-from iam_guard.audit.classes import OnFailure, RecordClass, class_of_allow, classes_that_refuse
-from iam_guard.audit.ring import Declare, Line, Ring, Ticket
+from iam_guard.audit.classes import OnFailure, RecordClass, class_of_allow, classes_that_refuse, lane_of
+from iam_guard.audit.lanes import ALLOWED, DURABLE, Line, Ticket
+from iam_guard.audit.ring import Declare, Ring
 from iam_guard.audit.scribe import Scribe, TrailPlace
 from iam_guard.audit.shard import is_line
 from iam_guard.model.usage import AuditUsage, SinkUsage
@@ -77,29 +78,46 @@ class Pipeline:
 
     # --- the door ------------------------------------------------------------------------------------------------
 
-    def put(self, line: Line, row: RecordClass, *, correction: Line | None = None) -> bool:
+    def put(
+        self,
+        line: Line,
+        row: RecordClass,
+        *,
+        correction: Line | None = None,
+        caller: str | None = None,
+        is_signed_in: bool = True,
+    ) -> bool:
         """Keep a line as its class says; False where it was dropped and counted.
 
         It may be made later, by the writer, where its request may go on without it (`may_go_without`). `correction` is
         what is to follow the line where its request is refused for it, and it may stand in the trail all the same.
+        `caller` names whose record it is, where lanes are shared fairly.
 
         Raises `NotRecordedError` where the request must be refused.
         """
         if isinstance(line, bytes) and not is_line(line):
-            return self.miss(row, "a record cannot be written")
+            return self.miss(row, "a record cannot be written", is_signed_in=is_signed_in)
         if row.is_durable:
             return self._put_durably(line, row, correction)
         if self._is_started():
-            ring = self._ring
-            if ring.put(line, wait=0.0) or (not _on_event_loop() and ring.put(line, wait=self._wait)):
+            ring, lane = self._ring, lane_of(row, is_signed_in=is_signed_in)
+            if ring.put(line, wait=0.0, lane=lane, caller=caller):
                 return True
-        return self.miss(row, "no place for a record")
+            if lane.waits and not _on_event_loop() and ring.put(line, wait=self._wait, lane=lane, caller=caller):
+                return True
+        return self.miss(row, "no place for a record", is_signed_in=is_signed_in)
 
-    def miss(self, row: RecordClass, why: str) -> bool:
+    def has_place(self, row: RecordClass, caller: str | None) -> bool:
+        """Return whether a record of a caller that is not signed in would find a place, now or by waiting for it."""
+        lane = lane_of(row, is_signed_in=False)
+        return lane.waits or self._ring.has_place(lane, caller)
+
+    def miss(self, row: RecordClass, why: str, *, is_signed_in: bool = True) -> bool:
         """Count a record that is not kept. Raises `NotRecordedError` where the class wants that."""
         is_allow = row.on_failure is not OnFailure.STAY_DENIED
         is_refused = is_allow and (self._ring.is_closed or not self.may_go_without(row))
-        self._ring.miss(is_refused=is_refused and row.on_failure is not OnFailure.TELL)  # of what is done, it is lost
+        is_counted_refused = is_refused and row.on_failure is not OnFailure.TELL  # of what is done, it is lost
+        self._ring.miss(is_refused=is_counted_refused, is_unauthenticated=not is_signed_in)
         if is_refused:
             raise NotRecordedError(why)
         return False
@@ -110,7 +128,7 @@ class Pipeline:
 
     def may_wait(self, action: str) -> bool:
         """Tell whether noting an Allow of this action would wait: for the disk, or perhaps for a place."""
-        return class_of_allow(action).is_durable or self._ring.is_half_full
+        return class_of_allow(action).is_durable or self._ring.is_lane_half_full(ALLOWED)
 
     def usage(self) -> AuditUsage:
         """Tell how the pipeline fares, as of now."""
@@ -124,6 +142,7 @@ class Pipeline:
             refused=ring.refused,
             is_failing=ring.is_failing,
             sinks={} if self._followers is None else self._followers.usage(),
+            dropped_unauthenticated=ring.dropped_unauthenticated,
         )
 
     def declare_with(self, due: Declare) -> None:
@@ -154,7 +173,7 @@ class Pipeline:
         if _on_event_loop():
             return self.miss(row, _ON_LOOP)
         ticket, until = Ticket(stays=row.on_failure is OnFailure.TELL), time.monotonic() + self._durable_wait
-        if not self._is_started() or not self._ring.put(line, ticket, wait=self._durable_wait):
+        if not self._is_started() or not self._ring.put(line, ticket, wait=self._durable_wait, lane=DURABLE):
             return self.miss(row, "no place for a record")
         why = "a record did not get to the disk"
         if not ticket.is_answered_in(until - time.monotonic()):

@@ -30,7 +30,7 @@ from functools import lru_cache
 
 from iam_guard.audit.identity import present, unknown_identity, user_identity
 from iam_guard.audit.keys_read import ListedKeys
-from iam_guard.audit.redaction import mask
+from iam_guard.audit.redaction import clipped, mask
 from iam_guard.errors import AccessDenied, DecisionUnavailable, IamGuardError
 from iam_guard.model.decision import Decision, Outcome, PolicySet, PolicyType, Reason
 from iam_guard.model.principal import Principal, PrincipalType
@@ -130,7 +130,7 @@ def decision_record(
     if not decision.allowed:
         refusal = AccessDenied if decision.error is None else DecisionUnavailable
         record["errorCode"] = refusal.code
-        record["errorMessage"] = decision.error or decision.message()
+        record["errorMessage"] = clipped(decision.error or decision.message())
     add_resource(record, request.resource, request.owner, request.principal)
     record["iamGuard"] = extension(
         "decision",
@@ -175,7 +175,7 @@ def authentication_record(
     record = envelope(AUTHENTICATE, call, stamp)
     record["userIdentity"] = unknown_identity(kind, credential_id)
     record["errorCode"] = error.code
-    record["errorMessage"] = error.message
+    record["errorMessage"] = clipped(error.message)
     members: dict[str, object] = {"reason": error.code, "credentialKind": kind, "place": error.place}
     record["iamGuard"] = extension("authentication", stamp, members)
     return record
@@ -194,7 +194,7 @@ def error_record(
     record = envelope(action, call, stamp)
     record["userIdentity"] = {"type": "Unknown"} if principal is None else user_identity(principal)
     record["errorCode"] = error.code
-    record["errorMessage"] = error.message
+    record["errorMessage"] = clipped(error.message)
     add_resource(record, resource, None, principal)
     members: dict[str, object] = {
         "outcome": Outcome.IMPLICITLY_DENIED.value,
@@ -242,7 +242,7 @@ def envelope(action: str, call: Call | None, stamp: Stamp) -> dict[str, object]:
         "eventName": facts.name,
         "awsRegion": stamp.region if call is None else call.region,
         "sourceIPAddress": None if call is None else call.source_ip,
-        "userAgent": None if call is None else call.user_agent,
+        "userAgent": None if call is None else _clipped(call.user_agent),
         "requestParameters": None if call is None else request_parameters(call),
         "responseElements": None,
         "requestID": None if call is None else call.request_id,
@@ -285,15 +285,20 @@ def action_facts(action: str) -> ActionFacts:
 
 def request_parameters(call: Call) -> dict[str, object] | None:
     """Give method, path and host; never the query string, which may carry a signature or a token."""
-    path = None if call.path is None else call.path.partition("?")[0]
-    return present({"method": call.method, "path": path, "host": call.host}) or None
+    path = None if call.path is None else clipped(call.path).partition("?")[0]
+    return present({"method": _clipped(call.method), "path": path, "host": _clipped(call.host)}) or None
+
+
+def _clipped(text: str | None) -> str | None:
+    """Clip a text; what is none, though an application handed it in as one, is left to whoever writes the line."""
+    return clipped(text) if isinstance(text, str) else text
 
 
 def _tls_details(call: Call | None) -> dict[str, object]:
     """Give `tlsDetails` where the call came over TLS; of its members only the host is known here."""
     if call is None or not call.secure or call.host is None:
         return {}
-    return {"tlsDetails": {"clientProvidedHostHeader": call.host}}
+    return {"tlsDetails": {"clientProvidedHostHeader": _clipped(call.host)}}
 
 
 def add_resource(record: dict[str, object], arn: str, owner: str | None, principal: Principal | None) -> None:
@@ -301,7 +306,7 @@ def add_resource(record: dict[str, object], arn: str, owner: str | None, princip
     caller = None if principal is None else principal.account
     record["recipientAccountId"] = owner or caller
     if arn != "*":
-        record["resources"] = [present({"ARN": arn, "accountId": owner})]
+        record["resources"] = [present({"ARN": clipped(arn), "accountId": owner})]
     if owner is not None and caller is not None and owner != caller:
         record["sharedEventID"] = record["eventID"]
 

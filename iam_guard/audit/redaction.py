@@ -37,6 +37,9 @@ MAX_TEXT = 4096
 _TEXT_LIMITS = (MAX_TEXT, 1024, 512)
 """SegmentLimits of one string, tried in turn until the line fits; with the last it always does."""
 
+MAX_BRIEF_TEXT = 512
+"""The same of a record whose line would be longer than `MAX_TEXT`, where its caller is not signed in."""
+
 _MARGIN = 256
 """Characters after a cut that are read to recognise a secret, and never kept: the last may be the half of one."""
 
@@ -92,21 +95,26 @@ write = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=
 """Write a value as JSON on one line, in ASCII."""
 
 
-def to_line(record: dict[str, object], rules: PrivacyRules | None = None) -> bytes:
+def to_line(record: dict[str, object], rules: PrivacyRules | None = None, *, is_brief: bool = False) -> bytes:
     """Write a record as one line of JSON that is safe to keep, at most `MAX_LINE` bytes with its line break.
 
-    `rules` say what is dropped, masked and made a pseudonym besides.
+    `rules` say what is dropped, masked and made a pseudonym besides. `is_brief` cuts strings shorter.
     """
     if rules is not None:
         record = rules.applied(record)
     line = write(record)
     if len(line) < MAX_TEXT and not is_suspect(line):
         return line.encode("ascii") + b"\n"  # INVARIANT: a line shorter than the limit of one string has none over it
-    for limit in _TEXT_LIMITS:
+    for limit in (MAX_BRIEF_TEXT,) if is_brief and len(line) >= MAX_TEXT else _TEXT_LIMITS:
         line = write(_Scrubber(limit).record(record))
         if len(line) < MAX_LINE:
             return line.encode("ascii") + b"\n"
     raise ValueError("an audit record has more strings than its line has room for")
+
+
+def clipped(text: str) -> str:
+    """Return as much of a text as a record is made from: what is left out would be cut, and is searched for nothing."""
+    return text[: MAX_TEXT + _MARGIN + 1]
 
 
 def mask(text: str) -> str:

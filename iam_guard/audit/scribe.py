@@ -22,9 +22,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from iam_guard.audit.append_file import NO_ROOM
+from iam_guard.audit.lanes import Waiting
 from iam_guard.audit.recovery import Recovered, declare, recover
 from iam_guard.audit.retention import RetentionRule
-from iam_guard.audit.ring import Missing, Ring, Waiting
+from iam_guard.audit.ring import Missing, Ring
 from iam_guard.audit.segment_limits import SegmentLimits
 from iam_guard.audit.segments import SegmentWriter
 from iam_guard.audit.shard import is_line
@@ -35,6 +36,8 @@ logger = logging.getLogger("iam_guard.audit")
 
 BATCH = 1000
 FIRST_RETRY, LONGEST_RETRY = 0.1, 1.0
+MAX_LAST_SHARDS = 16
+"""Shards that are ended while the process terminates, each when nothing more waits; the one after that is left open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,7 @@ class Scribe:
         self._found: list[Recovered] | None = None
         self._retry = FIRST_RETRY
         self._sweeping = Sweeping(place.trail, place.retention, self._begun)
+        self._last_shards = MAX_LAST_SHARDS
 
     def run(self) -> None:
         """Write until the ring is closed and empty."""
@@ -98,6 +102,7 @@ class Scribe:
             return True
         self._tell(batch)
         self._went_well()
+        self._end_shard_if_due()
         if self._writer is not None and not self._ring.is_half_full and not self._ring.is_closed:
             self._sweeping.step()
         return not is_last
@@ -210,12 +215,26 @@ class Scribe:
         if writer is not None:
             writer.abandon()
 
+    def _end_shard_if_due(self) -> None:
+        """End the shard where that was asked for, or where the process terminates and nothing waits."""
+        if self._ring.is_shard_to_end:
+            self._ring.shard_ended(is_done=self._end_shard())
+        elif self._ring.is_terminating and self._writer is not None and self._last_shards and not len(self._ring):
+            self._last_shards -= 1
+            self._end_shard()
+
+    def _end_shard(self) -> bool:
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            try:
+                writer.close()
+            except OSError as error:
+                logger.error("the audit trail cannot be ended: %s", error.strerror)
+                return False
+        return True
+
     def _end(self) -> None:
         self._sweeping.stop()
         if left := len(self._ring):
             logger.error("%d audit records are lost, for the trail cannot be written", left)
-        if self._writer is not None:
-            try:
-                self._writer.close()
-            except OSError as error:
-                logger.error("the audit trail cannot be ended: %s", error.strerror)
+        self._end_shard()

@@ -28,7 +28,8 @@ from iam_guard.audit.call_kinds import SESSION_ISSUE, kind_of
 from iam_guard.audit.certain import Certainty
 from iam_guard.audit.classes import CHANGE, DENIAL, READ, RecordClass, class_of_allow
 from iam_guard.audit.keys_read import ListedKeys
-from iam_guard.audit.line import decision_line
+from iam_guard.audit.lanes import Line, caller_of, is_known
+from iam_guard.audit.line import decision_line, is_long
 from iam_guard.audit.otel import Telemetry, trace_ids
 from iam_guard.audit.own_records import refused_line
 from iam_guard.audit.pipeline import NotRecordedError, Pipeline
@@ -36,12 +37,11 @@ from iam_guard.audit.privacy import PrivacyRules
 from iam_guard.audit.record import DEFAULT_KEYS, UNDECIDED, Stamp, authentication_record, error_record
 from iam_guard.audit.redaction import to_line
 from iam_guard.audit.result_record import result_record
-from iam_guard.audit.ring import Line
 from iam_guard.audit.sampling import Declaring, Sampling
 from iam_guard.audit.sinks import Sink
 from iam_guard.errors import DecisionUnavailable, IamGuardError, RecordUnavailable
 from iam_guard.model.decision import Decision
-from iam_guard.model.principal import Principal
+from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.request import Call
 from iam_guard.model.result import CallResult
 from iam_guard.model.usage import AuditUsage, CacheUsage
@@ -115,12 +115,24 @@ class Trail:
         certainty, pipeline = self._certainty, self._pipeline
         is_required = not (pipeline is None or row.is_durable or pipeline.may_go_without(row))
         is_certain = is_required and shadow is None and self._rules is None and certainty.covers(decision, call)
+        principal = decision.request.principal
+        is_brief = principal.type is PrincipalType.ANONYMOUS
         failure = self._write(
             lambda stamp: decision_line(
-                decision, call, stamp, duration=duration, keys=self._keys, shadow=shadow, rules=self._rules
+                decision,
+                call,
+                stamp,
+                duration=duration,
+                keys=self._keys,
+                shadow=shadow,
+                rules=self._rules,
+                is_brief=is_brief,
             ),
             row,
             is_certain=is_certain,
+            at_once=is_brief or (call is not None and is_long(call)),
+            principal=principal,
+            call=call,
         )
         if is_required and not is_certain and failure is None:
             certainty.made(decision)
@@ -132,7 +144,12 @@ class Trail:
 
         Raises `DecisionUnavailable` when that cannot be recorded and reads do not go on without.
         """
-        failure = self._write(lambda stamp: to_line(asked_record(principal, asked, call, stamp), self._rules), READ)
+        failure = self._write(
+            lambda stamp: to_line(asked_record(principal, asked, call, stamp), self._rules),
+            READ,
+            principal=principal,
+            call=call,
+        )
         if failure is not None and self._on_failure != "ignore":
             raise DecisionUnavailable("the audit record cannot be written") from failure
 
@@ -148,6 +165,8 @@ class Trail:
         failure = self._write(
             lambda stamp: to_line(result_record(result, call, stamp, principal, operator=operator), self._rules),
             CHANGE if is_done else DENIAL,
+            principal=principal,
+            call=call,
         )
         if failure is not None and is_done and self._on_failure != "ignore":
             raise RecordUnavailable(
@@ -172,8 +191,12 @@ class Trail:
         self._telemetry.authenticated(kind, error)
         self._write(
             lambda stamp: to_line(
-                authentication_record(error, call, stamp, kind=kind, credential_id=credential_id), self._rules
-            )
+                authentication_record(error, call, stamp, kind=kind, credential_id=credential_id),
+                self._rules,
+                is_brief=True,
+            ),
+            at_once=True,
+            call=call,
         )
 
     def count_authentication(self, kind: str) -> None:
@@ -193,8 +216,13 @@ class Trail:
         self._telemetry.undecided(error, action)
         self._write(
             lambda stamp: to_line(
-                error_record(error, call, stamp, principal=principal, action=action, resource=resource), self._rules
-            )
+                error_record(error, call, stamp, principal=principal, action=action, resource=resource),
+                self._rules,
+                is_brief=not is_known(principal),
+            ),
+            at_once=True,
+            principal=principal,
+            call=call,
         )
 
     def watch(self, usage: Callable[[], Mapping[str, CacheUsage]], staleness: Callable[[], float]) -> None:
@@ -230,11 +258,22 @@ class Trail:
         return make(Stamp(moment, self._new_id(), self._region, *trace))
 
     def _write(
-        self, make: Callable[[Stamp], bytes], row: RecordClass = DENIAL, *, is_certain: bool = False
+        self,
+        make: Callable[[Stamp], bytes],
+        row: RecordClass = DENIAL,
+        *,
+        is_certain: bool = False,
+        at_once: bool = False,
+        principal: Principal | None = None,
+        call: Call | None = None,
     ) -> Exception | None:
-        """Make a line and hand it on; give the error when that failed."""
+        """Make a line and hand it on; return the error when that failed.
+
+        The pipeline has it made at once where it must not wait together with what it is made from: an error holds on to
+        the frames that it passed, and a request may be long.
+        """
         if self._pipeline is not None:
-            return self._put(self._pipeline, make, row, is_certain=is_certain)
+            return self._put(self._pipeline, make, row, is_certain, at_once, principal, call)
         if self._sink is None:
             return None
         try:
@@ -246,35 +285,53 @@ class Trail:
         return None
 
     def _put(
-        self, pipeline: Pipeline, make: Callable[[Stamp], bytes], row: RecordClass, *, is_certain: bool
+        self,
+        pipeline: Pipeline,
+        make: Callable[[Stamp], bytes],
+        row: RecordClass,
+        is_certain: bool,
+        at_once: bool,
+        principal: Principal | None,
+        call: Call | None,
     ) -> Exception | None:
-        """Hand a line to the pipeline; give the error when the request is to be refused.
+        """Hand a line to the pipeline; return the error when the request is to be refused.
 
-        The line is made here where the request is refused without it, unless it can be made for certain (`certain`);
-        and by the writer otherwise.
+        The line is made here where it must be (`at_once`), or the request is refused without it, unless it can be made
+        for certain (`certain`); and by the writer otherwise. For a caller that is not signed in, none is made that
+        finds no place.
         """
+        is_signed_in = is_known(principal)
+        caller = caller_of(principal, call) if row is DENIAL or not is_signed_in else None
         try:
-            try:
-                line: Line
-                correction = None
-                if pipeline.may_go_without(row):
-                    line = partial(self._later, make, self._clock(), trace_ids())
-                else:
-                    stamp = self._stamp()
-                    line = partial(make, stamp) if is_certain else make(stamp)
-                    is_refused = row.is_durable and self._on_failure != "ignore"
-                    correction = partial(self._refused, stamp.event_id) if is_refused else None
-            except Exception as error:  # noqa: BLE001 - as with a sink
-                _log_failure(error)
-                is_kept = pipeline.miss(row, "a record cannot be made")
+            if not is_signed_in and not pipeline.has_place(row, caller):
+                is_kept = pipeline.miss(row, "no place for a record", is_signed_in=False)
             else:
-                is_kept = pipeline.put(line, row, correction=correction)
+                try:
+                    line, correction = self._line(pipeline, make, row, is_certain, at_once)
+                except Exception as error:  # noqa: BLE001 - as with a sink
+                    _log_failure(error)
+                    is_kept = pipeline.miss(row, "a record cannot be made", is_signed_in=is_signed_in)
+                else:
+                    is_kept = pipeline.put(line, row, correction=correction, caller=caller, is_signed_in=is_signed_in)
         except NotRecordedError as refusal:
             self._telemetry.failed()
             return refusal
         if not is_kept:
             self._telemetry.failed()
         return None
+
+    def _line(
+        self, pipeline: Pipeline, make: Callable[[Stamp], bytes], row: RecordClass, is_certain: bool, at_once: bool
+    ) -> tuple[Line, Line | None]:
+        """Return a line, or what makes it, and what follows it where its request is refused."""
+        if pipeline.may_go_without(row):
+            if at_once:
+                return make(self._stamp()), None
+            return partial(self._later, make, self._clock(), trace_ids()), None
+        stamp = self._stamp()
+        is_refused = row.is_durable and self._on_failure != "ignore"
+        correction = partial(self._refused, stamp.event_id) if is_refused else None
+        return partial(make, stamp) if is_certain and not at_once else make(stamp), correction
 
     def _refused(self, event_id: str) -> bytes:
         return refused_line(_own_stamp(self._clock, self._new_id, self._region), event_id)

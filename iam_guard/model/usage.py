@@ -45,6 +45,8 @@ class AuditUsage(NamedTuple):
 
     `dropped` counts the records that are missing of requests that were answered, `refused` the requests that were
     refused because their record could not be kept. `checkpoint_age` is None before the first checkpoint.
+    `dropped_unauthenticated` of those that were dropped were of callers that were not signed in: anyone can make these
+    grow.
     """
 
     waiting: int
@@ -56,3 +58,4 @@ class AuditUsage(NamedTuple):
     is_failing: bool
     sinks: Mapping[str, SinkUsage] = _NO_SINKS
     """The sinks that follow the trail, by their names."""
+    dropped_unauthenticated: int = 0

@@ -12,14 +12,17 @@ from iam_guard.audit.pipeline import Pipeline
 from iam_guard.audit.scribe import TrailPlace
 from iam_guard.audit.segment_limits import SegmentLimits
 from iam_guard.audit.shard import shards_of
-from tests.audit.trails import KEY, RING, lines_of
+from iam_guard.audit.signed_note import KeyRing, SignerKey
+from tests.audit.trails import KEY, lines_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def pipeline_in(trail: Path, limits: SegmentLimits = SegmentLimits(), **options: Any) -> Pipeline:
+def pipeline_in(trail: Path, limits: SegmentLimits = SegmentLimits(), key: SignerKey = KEY, **options: Any) -> Pipeline:
     patient = {"durable_wait": 30.0}  # a disk that others use may take longer than a request would wait
-    return Pipeline(TrailPlace(trail, KEY, RING, service="docs", limits=limits), **(patient | options))
+    return Pipeline(
+        TrailPlace(trail, key, KeyRing([key.verifier]), service="docs", limits=limits), **(patient | options)
+    )
 
 
 def facts_in(trail: Path) -> list[dict[str, Any]]:
