@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from threading import Lock
 from typing import NamedTuple
 
 from cachetools import LRUCache
@@ -22,6 +21,7 @@ from iam_guard.evaluation.authorizer import Authorizer
 from iam_guard.evaluation.bundle import Bundle, Levels
 from iam_guard.evaluation.compile import CompiledPolicy, compile_policy
 from iam_guard.evaluation.layer import NO_POLICY, Layer
+from iam_guard.forking import fork_safe_lock
 from iam_guard.model.arn import account_of, is_of_our_own
 from iam_guard.model.decision import PolicyRef, PolicyType, Reason
 from iam_guard.model.principal import Principal, PrincipalType
@@ -65,7 +65,7 @@ class Loader:
 
     def __init__(self, store: CachedStore, *, size: int) -> None:
         self._store = store
-        self._lock = Lock()
+        self._lock = fork_safe_lock()
         self._size = max(size, 1)
         self._callers: dict[int, _Caller] = {}
         self._layers: LRUCache[tuple[CompiledPolicy, ...], Layer] = LRUCache(self._size)

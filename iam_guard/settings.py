@@ -101,6 +101,9 @@ class Settings:
     audit_sample_reads: float = 1.0
     """The share of the records of allowed requests of the application that only read which is kept; what is left out is
     counted in the trail."""
+    store_timeout: float = 0.8
+    """Seconds within which a question to the store has its answer, be it that there is none; connecting included. Lists
+    and changes have as long for each connection."""
     epoch_poll: float = 0.5
     """Seconds between two looks at the store's epoch."""
     max_staleness: float = 300.0
@@ -159,6 +162,8 @@ class Settings:
         if self.max_bodies < self.max_body:
             message = f"expected at least the {self.max_body} bytes of `max_body`, got `{self.max_bodies}`"
             raise ConfigurationError(message, place="max_bodies")
+        if not self.store_timeout:
+            raise ConfigurationError("expected a number above 0, got `0`", place="store_timeout")
         if self.issuer_url:
             _check_issuer(self.issuer_url)
 

@@ -16,11 +16,11 @@ import errno
 import json
 import os
 import sys
-import threading
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from iam_guard.errors import ConfigurationError
+from iam_guard.forking import fork_safe_lock
 
 
 class Sink(Protocol):
@@ -53,7 +53,7 @@ class FileSink:
 
     def __init__(self, path: str | Path) -> None:
         self._path = os.fspath(path)
-        self._lock = threading.Lock()
+        self._lock = fork_safe_lock()
         self._closed = False
         self._opened = self._open()
 
@@ -106,7 +106,7 @@ class StreamSink:
 
     def __init__(self, stream: BinaryIO | None = None) -> None:
         self._stream = sys.stdout.buffer if stream is None else stream
-        self._lock = threading.Lock()
+        self._lock = fork_safe_lock()
 
     def write(self, lines: bytes) -> None:
         with self._lock:

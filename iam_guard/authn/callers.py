@@ -8,13 +8,13 @@ Must not live here: the records themselves and how long they hold (`store`), and
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from iam_guard.authn.sigv4 import SigningKey
 from iam_guard.authn.sigv4a import PublicKey
+from iam_guard.forking import fork_safe_lock
 from iam_guard.model.credential import AccessKey, ApiKey, Session
 from iam_guard.model.principal import Principal
 
@@ -53,7 +53,7 @@ class Callers:
             OrderedDict()
         )  # asked for each request; cachetools takes a microsecond
         self._ids: OrderedDict[str, None] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock = fork_safe_lock()
 
     def __len__(self) -> int:
         return len(self._callers)

@@ -25,6 +25,7 @@ from cachetools import LRUCache
 from iam_guard.authn.jws import IssuerKeySet, is_signed, read_key_set
 from iam_guard.authn.token import Token, read_members
 from iam_guard.errors import IamGuardError, IdentityProviderUnavailable, InvalidIdentityToken
+from iam_guard.forking import fork_safe_lock, on_fork
 
 _log = logging.getLogger("iam_guard.authn")
 
@@ -74,7 +75,13 @@ class IssuerKeys:
         self._intervals = intervals
         self._clock = clock
         self._issuers: LRUCache[str, _Issuer] = LRUCache(MOST_ISSUERS)
-        self._lock = threading.Lock()
+        self._lock = fork_safe_lock()
+        self._waiting = 0
+        on_fork(self)
+
+    def begin_in_child(self) -> None:
+        """Fetch anew: whatever the parent's threads are fetching arrives there."""
+        self._issuers.clear()
         self._waiting = 0
 
     def check_signature(self, token: Token) -> None:

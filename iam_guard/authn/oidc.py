@@ -6,13 +6,13 @@ not live here: the parts (`token`, `jws`, `issuer_keys`, `fetch`), who may do wh
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from importlib import import_module
 from typing import Protocol
 
 from iam_guard.authn.token import Token, check_times, read_token
 from iam_guard.errors import ConfigurationError
+from iam_guard.forking import fork_safe_lock
 from iam_guard.settings import Settings
 
 KNOWN_ALGORITHMS = frozenset(
@@ -40,7 +40,7 @@ class TokenVerifier:
             known = ", ".join(sorted(KNOWN_ALGORITHMS))
             raise ConfigurationError(f"expected algorithms among {known}, got `{unknown[0]}`", place="oidc_algorithms")
         self._addresses = dict(map(_address, settings.oidc_addresses))
-        self._lock = threading.Lock()
+        self._lock = fork_safe_lock()
         self._signatures: _Signatures | None = None
 
     def read(self, text: str) -> Token:

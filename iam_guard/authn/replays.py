@@ -17,12 +17,12 @@ from __future__ import annotations
 
 import hashlib
 import heapq
-import threading
 from datetime import datetime
 
 from iam_guard.authn.presented import ASYMMETRIC, SigV4Credential
 from iam_guard.authn.sigv4a import first_number
 from iam_guard.errors import DecisionUnavailable, SignatureDoesNotMatch
+from iam_guard.forking import fork_safe_lock
 
 
 class Replays:
@@ -32,7 +32,7 @@ class Replays:
         self._maxsize = maxsize
         self._seen: set[bytes] = set()
         self._by_end: list[tuple[float, bytes]] = []
-        self._lock = threading.Lock()
+        self._lock = fork_safe_lock()
 
     def __len__(self) -> int:
         return len(self._seen)

@@ -10,11 +10,11 @@ Must not live here: how a token is sealed and opened (`store/session_tokens`), s
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections.abc import Callable
 
 from cachetools import FIFOCache
 
+from iam_guard.forking import fork_safe_lock
 from iam_guard.model.credential import AccessKey, Session
 from iam_guard.model.principal import PrincipalType
 
@@ -28,7 +28,7 @@ class OpenedTokens:
     def __init__(self, open_session: Callable[[str], Session | None], maxsize: int = 10_000) -> None:
         self._open = open_session
         self._sessions: FIFOCache[bytes, Session] = FIFOCache(maxsize)
-        self._lock = threading.Lock()
+        self._lock = fork_safe_lock()
 
     def __len__(self) -> int:
         return len(self._sessions)

@@ -11,11 +11,11 @@ from __future__ import annotations
 import marshal
 from collections.abc import Mapping
 from dataclasses import dataclass
-from threading import Lock
 from typing import Any, TypeAlias
 
 from cachetools import LRUCache
 
+from iam_guard.forking import fork_safe_lock
 from iam_guard.matching.statement import CompiledStatement, compile_statement
 from iam_guard.model.decision import PolicyRef, PolicyType
 from iam_guard.policy.document import Document
@@ -77,7 +77,7 @@ class CompiledPolicy:
 
 
 _remembered: LRUCache[tuple[PolicyType, str | bytes], CompiledDocument] = LRUCache(_DOCUMENTS)
-_lock = Lock()
+_lock = fork_safe_lock()
 
 
 def compile_policy(source: PolicySource, ref: PolicyRef) -> CompiledPolicy:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
@@ -30,6 +29,7 @@ from iam_guard.errors import ConfigurationError, IamGuardError, InvalidIdentityT
 from iam_guard.federation.role_rules import choose_role, read_rules
 from iam_guard.federation.role_session import Decide, Proved, Role, admit, find_role, read_role_arn, session_principal
 from iam_guard.federation.web_identity import audience_of, find_provider, flattened, proved_by
+from iam_guard.forking import fork_safe_lock
 from iam_guard.model.principal import Credential, Issued, Principal
 from iam_guard.settings import Settings
 from iam_guard.store.cached import CachedStore
@@ -63,7 +63,7 @@ class Bearers:
         self._header = _header(settings.oidc_role_header)
         self._leeway = settings.oidc_leeway
         self._admitted: FIFOCache[_Key, _Admitted] = FIFOCache(max(settings.cache_size, 1))
-        self._lock = threading.Lock()
+        self._lock = fork_safe_lock()
         self._is_open = bool(self._rules or self._header)
         if self._is_open:
             tokens.prepare()

@@ -12,7 +12,6 @@ not live here: reading and verifying certificates (`authn`), what a trust policy
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -26,6 +25,7 @@ from iam_guard.authn.certificate_names import certificate_tags, common_name, ses
 from iam_guard.authn.presented import CertificateCredential
 from iam_guard.errors import InvalidInput, NotAtHand, UntrustedCertificate
 from iam_guard.federation.role_session import Proved, Question, Role, admit, find_role, session_principal
+from iam_guard.forking import fork_safe_lock
 from iam_guard.model.context import Given
 from iam_guard.model.decision import Decision
 from iam_guard.model.principal import Credential, Issued, Principal
@@ -70,7 +70,7 @@ class CertificateSessions:
         self._region = region
         self._clock = clock
         self._sessions: LRUCache[_Key, _Known] = LRUCache(size)
-        self._lock = threading.Lock()
+        self._lock = fork_safe_lock()
         self._authorities: TrustedAuthorities | None = None
 
     def __len__(self) -> int:

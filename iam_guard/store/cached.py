@@ -7,25 +7,33 @@ look, only their answers are forgotten, and all others hold at the new epoch too
 epoch than the remembered ones drops them; one loaded at an older epoch is given to who asked and not kept. The same
 question from several threads is put to the store once.
 
-While the store cannot be reached, what is remembered goes on being given, up to `max_staleness` seconds after the last
-good look; then every question raises `StoreUnavailable`. Once that state is known, only one caller at a time waits
-for the store. Must not live here: SQL, and what an answer means.
+A store that is away, or hangs, keeps no caller waiting. A look is made in a thread of its own (`looks`), one at a time:
+
+    state       remembered                                    not remembered            looks
+    reachable   answered; once per `epoch_poll` after a       asked, within the         when due
+                look, waiting a quarter of the store's        store's timeout
+                timeout at most
+    overdue     answered                                      asked                     the one that is overdue
+    failing     answered up to `max_staleness` after the      `StoreUnavailable`        twice a second, until one
+                last good look, then `StoreUnavailable`       at once                   succeeds
+
+The lock is held for memory only. Must not live here: SQL, and what an answer means.
 """
 
 from __future__ import annotations
 
 import logging
-import threading
 import time
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from cachetools import LRUCache
 
 from iam_guard.errors import NotAtHand, StoreUnavailable
+from iam_guard.forking import fork_safe_lock, on_fork
 from iam_guard.model.credential import AccessKey, ApiKey
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.trust import CertificateTrust
@@ -34,9 +42,11 @@ from iam_guard.settings import Settings
 from iam_guard.store.around import StoreAround
 from iam_guard.store.at_hand import AtHand
 from iam_guard.store.concerns import Concerns
+from iam_guard.store.looks import Looks
 from iam_guard.store.protocol import AccountRecord, PrincipalRecord, ResourceRecord, SourceStore, StoredPolicy
 from iam_guard.store.records import Records
 from iam_guard.store.rooms import ABSENT, Room
+from iam_guard.store.use_rows import Use
 
 logger = logging.getLogger("iam_guard.store")
 
@@ -45,6 +55,9 @@ KINDS = ("access_key", "api_key", "principal", "account", "resource", "certifica
 
 _MOST_CONCERNED = 1_000
 """Identities that changes may have concerned before everything is forgotten instead."""
+
+_SHORT_SHARE = 4
+"""The share of the store's timeout for which a look that is due is waited for, where what is remembered is good."""
 
 K = TypeVar("K", bound=Hashable)
 A = TypeVar("A")
@@ -57,21 +70,27 @@ class CachedStore(StoreAround):
         super().__init__(inner)
         self._poll_every = settings.epoch_poll
         self._max_staleness = settings.max_staleness
+        self._timeout = settings.store_timeout
         self._clock = clock
-        self._lock = threading.Lock()
-        self._polling = threading.Lock()
+        self._lock = fork_safe_lock()
+        self._looks = Looks(self._look, every=settings.epoch_poll)
         self._rooms = {kind: Room(settings.cache_size) for kind in KINDS}
         self._policies: LRUCache[StoredPolicy, StoredPolicy] = LRUCache(max(settings.cache_size, 1))
-        self._flights: dict[tuple[int, str, Hashable], Future[Any]] = {}
         self._generation = 0
         self._epoch: int | None = None
         self._last_good: float | None = None
-        self._last_look: float | None = None
-        self._failing = False
         self._concerned: dict[str, int] = {}
         self._last_concerned = 0
+        self.begin_in_child()
+        on_fork(self)
         self.at_hand = AtHand(self._epoch_at_hand, self._recall, self._rooms)
         """The same answers for whoever must not wait."""
+
+    def begin_in_child(self) -> None:
+        """Leave the loading and the looks to the parent's threads; what is remembered holds after a look of its own."""
+        self._flights: dict[tuple[int, str, Hashable], Future[Any]] = {}
+        self._last_look: float | None = None
+        self._failing = False
 
     # --- the Store -----------------------------------------------------------------------------------------------
 
@@ -112,21 +131,32 @@ class CachedStore(StoreAround):
     def certificate_trust(self) -> CertificateTrust:
         return self._answer("certificate_trust", "", lambda _: self._inner.certificate_trust())
 
-    # --- changing ------------------------------------------------------------------------------------------------
+    # --- rows ----------------------------------------------------------------------------------------------------
+
+    def viewing(self) -> AbstractContextManager[Records]:
+        self._require_reachable()
+        return super().viewing()
 
     @contextmanager
     def changing(self) -> Iterator[Records]:
         """Change rows; whoever asks this store afterwards reads the change."""
+        self._require_reachable()
         with self._inner.changing() as records:
             yield records
         if records.epoch is not None:
             self._follow_change(records.epoch, records.concerns)
 
+    def keep_uses(self, uses: Sequence[Use]) -> None:
+        self._require_reachable()
+        super().keep_uses(uses)
+
     def refresh(self) -> None:
         self._inner.refresh()
-        self._look(at_once=True)
+        if not self._looks.make_now(self._timeout) and not self._failing:
+            self._fail("it did not answer in time")
 
     def close(self) -> None:
+        self._looks.close(self._timeout)
         self._inner.close()
 
     # --- what a cache can tell besides ---------------------------------------------------------------------------
@@ -136,7 +166,7 @@ class CachedStore(StoreAround):
         looked = self._last_look
         if looked is not None and self._clock() - looked < self._poll_every:
             return True
-        return self._failing and self._polling.locked()
+        return self._failing or (self._is_bridged() and self._looks.is_overdue(self._timeout / _SHORT_SHARE))
 
     @property
     def known_epoch(self) -> int | None:
@@ -165,44 +195,56 @@ class CachedStore(StoreAround):
     # --- following the epoch -------------------------------------------------------------------------------------
 
     def _follow(self) -> None:
-        if self._is_due():
-            self._look()
+        """Look at the epoch if that is due, and wait for it, shortly where what is remembered is good without."""
+        if not self._failing and self._is_due():
+            self._looks.wait(self._timeout / _SHORT_SHARE if self._is_bridged() else self._timeout)
+            if not self._failing and not self._is_bridged():
+                self._fail("it did not answer in time")
         self._require_fresh()
 
+    def _is_bridged(self) -> bool:
+        """Tell whether the last good look is so new that an answer from memory needs no other one yet."""
+        return self.staleness() < self._poll_every + self._timeout
+
     def _require_fresh(self) -> None:
+        if self._failing and self._last_good is None:
+            raise StoreUnavailable("the store has not been reached yet")
         if self._failing and self.staleness() > self._max_staleness:
             raise StoreUnavailable("the store cannot be reached, and what is remembered of it is too old")
+
+    def _require_reachable(self) -> None:
+        """Refuse at once what only the store could answer, while it is known to fail."""
+        if self._failing:
+            raise StoreUnavailable("the store cannot be reached")
 
     def _is_due(self) -> bool:
         return self._last_look is None or self._clock() - self._last_look >= self._poll_every
 
-    def _look(self, *, at_once: bool = False) -> None:
-        """Look at the epoch, unless another thread just did; nobody waits for a store that is known to fail."""
-        if not self._polling.acquire(blocking=at_once or not self._failing):
-            return
-        try:
-            if at_once or self._is_due():
-                self._ask_epoch()
-        finally:
-            self._polling.release()
-
-    def _ask_epoch(self) -> None:
-        asked = self._clock()
+    def _look(self) -> bool:
+        """Look at the epoch; tell whether the store answered. One thread at a time does."""
+        asked, generation = self._clock(), self._generation
         try:
             epoch = self._inner.epoch()
-        except StoreUnavailable as error:
-            if not self._failing:
-                logger.warning("the store cannot be reached, deciding with what is remembered: %s", error)
-            self._failing = True
-            self._last_look = self._clock()
-            return
+        except Exception as error:  # noqa: BLE001  without a good look, decisions must not go on for ever
+            self._fail(str(error) if isinstance(error, StoreUnavailable) else f"unexpected {type(error).__name__}")
+            return False
         with self._lock:
-            self._adopt(epoch)
+            is_overtaken = generation != self._generation and self._epoch is not None and epoch < self._epoch
+            if not is_overtaken:  # by a change that was made through here meanwhile
+                self._adopt(epoch)
         if self._failing:
             logger.warning("the store can be reached again")
         self._last_good = asked
         self._failing = False
         self._last_look = self._clock()
+        return True
+
+    def _fail(self, reason: str) -> None:
+        if not self._failing:
+            logger.warning("the store cannot be reached, deciding with what is remembered: %s", reason)
+        self._last_look = self._clock()
+        self._failing = True
+        self._looks.begin()  # goes on until the store answers
 
     def _adopt(self, epoch: int) -> None:
         """Forget everything if the epoch is another one; the lock is held."""
@@ -274,7 +316,7 @@ class CachedStore(StoreAround):
         return epoch
 
     def _follow_at_hand(self) -> None:
-        """Go on with what is remembered while the store fails and another thread waits for it; otherwise it is due."""
+        """Go on with what is remembered while the store fails or is slow to answer; otherwise a look is due."""
         if not self.is_at_rest():
             raise NotAtHand
         self._require_fresh()
@@ -295,10 +337,14 @@ class CachedStore(StoreAround):
             flight = self._flights.get((generation, kind, key))
             leads = flight is None
             if flight is None:
+                self._require_reachable()
                 flight = self._flights[generation, kind, key] = Future()
         if leads:
             self._load(flight, (generation, kind, key), lambda: load(key))
-        return flight.result()  # type: ignore[no-any-return]
+        try:
+            return flight.result(self._timeout)  # type: ignore[no-any-return]
+        except TimeoutError:
+            raise StoreUnavailable("the store did not answer another caller's question in time") from None
 
     def _remembered(self, room: Room, key: Hashable) -> Any:
         """Give the answer that is here and holds at the present epoch, else `ABSENT`; the lock is held."""
@@ -319,11 +365,13 @@ class CachedStore(StoreAround):
             answer = load()
         except BaseException as error:  # noqa: BLE001  whoever waits for the answer must hear of it too
             with self._lock:
-                del self._flights[name]
+                self._flights.pop(name, None)
             flight.set_exception(error)
+            if isinstance(error, StoreUnavailable):
+                self._looks.begin_unless_recent()
             return
         with self._lock:
-            del self._flights[name]
+            self._flights.pop(name, None)
             self._keep(name, answer)
         flight.set_result(answer)
 

@@ -34,6 +34,7 @@ from iam_guard.store.seed.documents import Documents, Files
 from iam_guard.store.seed.fields import Fields, checked_name
 from iam_guard.store.seed.problems import Problems
 from iam_guard.store.seed.tree import MapNode, Node, read_tree
+from iam_guard.store.time_limits import PATIENT_SECONDS, within
 
 _TOP = "policy_changes"
 _KINDS = {
@@ -70,7 +71,7 @@ def lay_over(inner: SourceStore, path: str) -> OverlaidStore:
     """Lay a change file over a store; raise `SeedError` for a bad one, or one that names what is not there."""
     changes = load_changes(path, partition=inner.partition)
     problems = Problems(changes.name)
-    with inner.at_once(), inner.viewing() as records:  # a store in memory has one connection
+    with within(PATIENT_SECONDS), inner.at_once(), inner.viewing() as records:  # a store in memory has one connection
         for line, message in _missing(changes, records, inner):
             problems.add(line, message)
     problems.raise_any()

@@ -1,16 +1,15 @@
-"""From a database URL to an engine, and the two kinds of transaction that the room uses.
+"""From a database URL to an engine, and the two kinds of transaction that the store uses.
 
 A reading transaction sees one snapshot from its first statement to its last (rule T-9); writers wait for each other.
 The errors of every driver become `StoreUnavailable` here and nowhere else. Must not live here: tables (`schema`),
 questions (`queries`), the choice between a database and a seed file (`opening`).
 
-SQLite in memory lives in one connection, for a second one would open a second, empty database. The pool holds exactly
-that connection and lends it to one thread at a time, so the pool is the lock. (`StaticPool` hands one connection to
-all threads at once, which mixes their transactions; a shared-cache URI answers `SQLITE_LOCKED` at once instead of
-waiting.) An SQLite file is in WAL mode, so that readers and the one writer don't wait for each other, and is written
-with `synchronous=FULL`: a revocation that was acknowledged survives a power cut, and policies are written seldom. The
-writers of one process take turns at a lock of their own; SQLite would have all but one look again and again, with
-pauses that grow to a tenth of a second.
+Nothing waits for ever. Getting a connection (from the pool, with its ping, or a new one) takes no longer than the
+engine's timeout, and a `bounded` transaction as a whole neither; how that is enforced is up to the driver
+(`postgresql`, `sqlite`). The writers of one process take turns at a lock of their own, so that they hold one connection
+and not all of them while another process writes; SQLite would have all but one look again and again, with pauses that
+grow to a tenth of a second. A writer gives up when it has waited `BUSY_SECONDS` for its turn and for the lock of the
+database, and readers wait for no writer.
 """
 
 from __future__ import annotations
@@ -18,43 +17,78 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from itertools import count
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event, make_url, select
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, select
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from iam_guard.errors import ConfigurationError, StoreUnavailable
+from iam_guard.forking import on_fork
 from iam_guard.store import schema
+from iam_guard.store.sqlite import sqlite_engine
+from iam_guard.store.time_limits import BUSY_SECONDS, PATIENT_SECONDS, silence, within
 
-BUSY_SECONDS = 5
-"""How long an SQLite connection waits for another process's write, and a PostgreSQL connection for the server."""
-
-_WAL_RETRY_SECONDS = 0.02
 _TURN = "iam_guard_turn"
+_TIMEOUT = "iam_guard_timeout"
+_LOCK_NOT_AVAILABLE = "55P03"
 _READ_OPTIONS: dict[str, dict[str, Any]] = {
     "postgresql": {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 }
 _WRITE_OPTIONS: dict[str, dict[str, Any]] = {"postgresql": {"isolation_level": "READ COMMITTED"}}
 
 
-def make_engine(url: str) -> Engine:
-    """Make the engine for a database URL; raise `ConfigurationError` for one of no known kind."""
+def make_engine(url: str, *, timeout: float = BUSY_SECONDS) -> Engine:
+    """Make the engine for a database URL; raise `ConfigurationError` for one of no known kind.
+
+    `timeout` limits the seconds that getting a connection takes, and a bounded transaction as a whole.
+    """
     parsed = read_url(url)
+    options = {_TURN: threading.Lock(), _TIMEOUT: timeout}
+    if parsed.get_backend_name() == "sqlite":
+        engine = sqlite_engine(parsed, timeout, options)
+    else:
+        engine = _postgresql_engine(parsed, timeout, options)
+    _forked[engine] = _EngineInChild(weakref.ref(engine))
+    on_fork(_forked[engine])
+    return engine
+
+
+def _postgresql_engine(url: URL, timeout: float, options: dict[str, Any]) -> Engine:
     try:
-        if parsed.get_backend_name() == "sqlite":
-            return _sqlite_engine(parsed)
-        return create_engine(
-            parsed, hide_parameters=True, pool_pre_ping=True, connect_args={"connect_timeout": BUSY_SECONDS}
+        connect = import_module("iam_guard.store.postgresql").connect
+        engine = create_engine(
+            url, hide_parameters=True, pool_pre_ping=True, pool_timeout=timeout, execution_options=options
         )
     except ModuleNotFoundError:
         message = (
             "expected the driver psycopg for a PostgreSQL store, install it with `pip install iam-guard[postgres]`"
         )
         raise ConfigurationError(message, place="store") from None
+    event.listen(engine, "do_connect", lambda _dialect, _record, arguments, given: connect(*arguments, **given))
+    return engine
+
+
+class _EngineInChild:
+    """What becomes of an engine in a forked process."""
+
+    def __init__(self, engine: weakref.ref[Engine]) -> None:
+        self._engine = engine
+
+    def begin_in_child(self) -> None:
+        """Leave the connections to the parent, open and unread, and begin with a pool and a lock of its own."""
+        engine = self._engine()
+        if engine is not None:
+            engine.update_execution_options(**{_TURN: threading.Lock()})
+            if engine.dialect.name == "postgresql":
+                engine.dispose(close=False)
+
+
+_forked: weakref.WeakKeyDictionary[Engine, _EngineInChild] = weakref.WeakKeyDictionary()
 
 
 def read_url(url: str) -> URL:
@@ -87,9 +121,10 @@ def is_in_memory(url: str) -> bool:
 
 
 @contextmanager
-def reading(engine: Engine) -> Iterator[Connection]:
-    """Give a transaction that sees one snapshot."""
-    with _as_store_errors(), engine.connect() as connection:
+def reading(engine: Engine, *, bounded: bool = False) -> Iterator[Connection]:
+    """Open a transaction that sees one snapshot; a bounded one takes no longer than the engine's timeout in all."""
+    whole = within(_timeout_of(engine)) if bounded else nullcontext()
+    with _as_store_errors(), whole, _connected(engine) as connection:
         options = _READ_OPTIONS.get(engine.dialect.name)
         if options:
             connection.execution_options(**options)
@@ -99,15 +134,54 @@ def reading(engine: Engine) -> Iterator[Connection]:
 
 
 @contextmanager
-def writing(engine: Engine) -> Iterator[Connection]:
-    """Give the one transaction that may write now; it is rolled back when the block raises."""
-    with _as_store_errors(), _turn_of(engine), engine.connect() as connection:
+def writing(engine: Engine, *, patient: bool = False) -> Iterator[Connection]:
+    """Open the one transaction that may write now; it is rolled back when the block raises.
+
+    A patient one, of an operator, waits longer for its turn and for each statement.
+    """
+    until = time.monotonic() + (PATIENT_SECONDS if patient else BUSY_SECONDS)
+    longer = silence(PATIENT_SECONDS if patient else 2 * BUSY_SECONDS)
+    with _as_store_errors(), _turn_of(engine, until), longer, _connected(engine) as connection:
         options = _WRITE_OPTIONS.get(engine.dialect.name)
         if options:
             connection.execution_options(**options)
-        with connection.begin():
+        with _lock_waits(connection, until), connection.begin():
             _begin(connection, "BEGIN IMMEDIATE")
+            if connection.dialect.name == "postgresql":
+                connection.exec_driver_sql(f"SET LOCAL lock_timeout = {_milliseconds(until)}")
             yield connection
+
+
+@contextmanager
+def _connected(engine: Engine) -> Iterator[Connection]:
+    with within(_timeout_of(engine)):
+        connection = engine.connect()
+    with connection:
+        yield connection
+
+
+def _timeout_of(engine: Engine) -> float:
+    return float(engine.get_execution_options()[_TIMEOUT])
+
+
+@contextmanager
+def _lock_waits(connection: Connection, until: float) -> Iterator[None]:
+    """Let SQLite wait for the lock of another process that writes; readers have no such need."""
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    driver: Any = connection.connection.driver_connection
+    before = driver.execute("PRAGMA busy_timeout").fetchone()[0]
+    driver.execute(f"PRAGMA busy_timeout={_milliseconds(until)}")
+    try:
+        yield
+    finally:
+        driver.execute(f"PRAGMA busy_timeout={before}")
+
+
+def _milliseconds(until: float) -> int:
+    """Return the time that is left, at least a moment: 0 would be without end."""
+    return max(1, int((until - time.monotonic()) * 1000))
 
 
 @contextmanager
@@ -140,15 +214,11 @@ def bump_epoch(connection: Connection) -> int:
     return int(connection.execute(_RAISED).scalar_one())
 
 
-def _turn_of(engine: Engine) -> AbstractContextManager[None]:
-    lock: threading.Lock | None = engine.get_execution_options().get(_TURN)
-    return nullcontext() if lock is None else _turn(lock)
-
-
 @contextmanager
-def _turn(lock: threading.Lock) -> Iterator[None]:
-    """Wait until no other thread of this process writes, as long as SQLite would wait."""
-    if not lock.acquire(timeout=BUSY_SECONDS):
+def _turn_of(engine: Engine, until: float) -> Iterator[None]:
+    """Wait until no other thread of this process writes."""
+    lock: threading.Lock = engine.get_execution_options()[_TURN]
+    if not lock.acquire(timeout=max(0.0, until - time.monotonic())):
         raise StoreUnavailable("the store cannot be used: database is locked")
     try:
         yield
@@ -167,57 +237,9 @@ def _as_store_errors() -> Iterator[None]:
 def _reason(error: Exception) -> str:
     """Say why; a server's own words stay out, for they may hold an address or a value."""
     cause = getattr(error, "orig", None) or error
+    if getattr(cause, "sqlstate", None) == _LOCK_NOT_AVAILABLE:
+        return "database is locked"
     return str(cause).lower() if isinstance(cause, sqlite3.Error) else type(cause).__name__
-
-
-def _sqlite_engine(url: URL) -> Engine:
-    options: dict[str, Any] = {"hide_parameters": True, "connect_args": {"timeout": BUSY_SECONDS}}
-    in_memory = url.database in (None, "", ":memory:")
-    if in_memory:
-        options |= {"poolclass": QueuePool, "pool_size": 1, "max_overflow": 0}
-        options["connect_args"]["check_same_thread"] = False
-    else:
-        options["execution_options"] = {_TURN: threading.Lock()}
-    engine = create_engine(url, **options)
-    event.listen(engine, "connect", _prepare_once() if in_memory else _prepare_file)
-    return engine
-
-
-def _prepare_once() -> Callable[[sqlite3.Connection, object], None]:
-    """Prepare the one connection that a database in memory has; another one would have another, empty database."""
-    opened = count()
-
-    def prepare(connection: sqlite3.Connection, _: object) -> None:
-        if next(opened):
-            connection.close()
-            raise sqlite3.ProgrammingError("it was in memory, and is closed")
-        _prepare(connection, _)
-
-    return prepare
-
-
-def _prepare(connection: sqlite3.Connection, _: object) -> None:
-    connection.isolation_level = None  # the driver's own idea of when a transaction begins is off: see _begin
-    connection.execute("PRAGMA foreign_keys=ON")
-
-
-def _prepare_file(connection: sqlite3.Connection, _: object) -> None:
-    _prepare(connection, _)
-    _turn_to_wal(connection)
-    connection.execute("PRAGMA synchronous=FULL")
-
-
-def _turn_to_wal(connection: sqlite3.Connection) -> None:
-    """Choose WAL; for this one statement SQLite does not wait by itself while another process makes the file."""
-    deadline = time.monotonic() + BUSY_SECONDS
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode=WAL")
-            return
-        except sqlite3.OperationalError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(_WAL_RETRY_SECONDS)
 
 
 def _begin(connection: Connection, words: str) -> None:

@@ -21,6 +21,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from iam_guard.errors import SeedError, StoreIsReadOnly
+from iam_guard.forking import on_fork
 from iam_guard.model.credential import AccessKey, ApiKey, Session
 from iam_guard.model.principal import Principal
 from iam_guard.model.trust import CertificateTrust
@@ -54,7 +55,8 @@ class FollowedSeedStore:
         """Read the file; raise `SeedError` if it is bad from the start."""
         self.problem: str | None = None
         self._path = Path(path)
-        self._lock = threading.Lock()
+        self.begin_in_child()
+        on_fork(self)
         self._look: tuple[object, ...] = ()
         self._rested = False
         self._partition = settings.partition
@@ -67,6 +69,10 @@ class FollowedSeedStore:
             self._store = SqlStore(engine, sealer, partition=self._partition, ids=derived_id)
             self._apply(seed)
         self._seen = files.seen
+
+    def begin_in_child(self) -> None:
+        """Leave to the parent what its threads are reading."""
+        self._lock = threading.Lock()
 
     def epoch(self) -> int:
         self._follow(REST_SECONDS)

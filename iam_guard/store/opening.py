@@ -10,13 +10,16 @@ import os
 from importlib import import_module
 from pathlib import Path
 
+from sqlalchemy import Engine
+
 from iam_guard.errors import ConfigurationError
 from iam_guard.settings import Settings
 from iam_guard.store import migrations
-from iam_guard.store.engine import closed_on_error, database_file, is_in_memory, make_engine
+from iam_guard.store.engine import closed_on_error, database_file, is_in_memory, make_engine, reading
 from iam_guard.store.protocol import SourceStore
 from iam_guard.store.sealing import create_key_file, key_file_beside, load_key_ring
 from iam_guard.store.sql_store import SqlStore
+from iam_guard.store.time_limits import BUSY_SECONDS, within
 
 SEED_SUFFIXES = (".yaml", ".yml", ".json")
 
@@ -59,7 +62,7 @@ def open_database(url: str, settings: Settings, *, create: bool = True) -> SqlSt
     if path is not None and not path.exists():
         raise ConfigurationError(f"there is no store at `{path}`, run `iam-guard init`", place="store")
     sealer = load_key_ring(settings, url)
-    engine = make_engine(url)
+    engine = _connected_engine(url, settings)
     with closed_on_error(engine):
         if not migrations.is_current(engine):
             raise ConfigurationError("the store does not have the present schema, run `iam-guard init`", place="store")
@@ -75,10 +78,17 @@ def init_store(url: str, settings: Settings) -> SqlStore:
     sealer = load_key_ring(settings, url)
     if path is not None:
         _create_private(path)
-    engine = make_engine(url)
+    engine = _connected_engine(url, settings)
     with closed_on_error(engine):
         migrations.upgrade(engine)
     return SqlStore(engine, sealer, partition=settings.partition)
+
+
+def _connected_engine(url: str, settings: Settings) -> Engine:
+    """Make an engine, and connect for the first time, which may take longer than it may later on."""
+    engine = make_engine(url, timeout=settings.store_timeout)
+    with closed_on_error(engine), within(BUSY_SECONDS), reading(engine):
+        return engine
 
 
 def is_seed_file(url_or_path: str) -> bool:

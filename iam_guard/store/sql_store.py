@@ -71,7 +71,7 @@ class SqlStore:
     @contextmanager
     def at_once(self) -> Iterator[None]:
         """Answer this thread's questions inside the block from one transaction, so of one epoch."""
-        with reading(self.engine) as connection:
+        with reading(self.engine, bounded=True) as connection:
             self._open.connection = connection
             try:
                 yield
@@ -79,19 +79,19 @@ class SqlStore:
                 del self._open.connection
 
     @contextmanager
-    def _reading(self) -> Iterator[Connection]:
+    def _reading(self, *, bounded: bool = True) -> Iterator[Connection]:
         connection: Connection | None = getattr(self._open, "connection", None)
         if connection is not None:
             yield connection
             return
-        with reading(self.engine) as connection:
+        with reading(self.engine, bounded=bounded) as connection:
             yield connection
 
     @contextmanager
     def viewing(self) -> Iterator[Records]:
-        """Read rows in one transaction."""
+        """Read rows in one transaction, which may be many: it has no limit as a whole."""
         with ExitStack() as stack:
-            yield Records(lambda: stack.enter_context(self._reading()), writes=False)
+            yield Records(lambda: stack.enter_context(self._reading(bounded=False)), writes=False)
 
     @contextmanager
     def changing(self) -> Iterator[Records]:

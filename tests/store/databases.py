@@ -21,6 +21,7 @@ from iam_guard.store import schema
 from iam_guard.store.builtin import begin
 from iam_guard.store.engine import closed_on_error, make_engine, reading, writing
 from iam_guard.store.opening import init_store
+from iam_guard.store.time_limits import PATIENT_SECONDS, silence
 
 VARIABLE = "IAM_GUARD_TEST_POSTGRES"
 USUAL = "postgresql+psycopg://postgres@127.0.0.1:5432/postgres"
@@ -52,7 +53,7 @@ class Server:
         """Make a lent database be as it was: to drop one and create another takes ten times as long."""
         self.cut(url)
         engine = make_engine(url)
-        with writing(engine) as connection:
+        with writing(engine, patient=True) as connection:
             for table in reversed(schema.metadata.sorted_tables):
                 connection.execute(table.delete())
             begin(connection, now=0)
@@ -73,7 +74,7 @@ class Server:
     def cut(self, url: str) -> int:
         """End every connection to a database, as a restart of the server would; give how many there were."""
         ended = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = :name"
-        with self._engine.connect() as connection:
+        with silence(PATIENT_SECONDS), self._engine.connect() as connection:
             return int(connection.execute(text(ended), {"name": _name(url)}).scalar_one())
 
     def refuse(self, url: str) -> None:
@@ -86,7 +87,7 @@ class Server:
         self.run(f"ALTER DATABASE {_name(url)} ALLOW_CONNECTIONS true")
 
     def run(self, statement: str) -> None:
-        with self._engine.connect() as connection:
+        with silence(PATIENT_SECONDS), self._engine.connect() as connection:
             connection.execute(text(statement))
 
     def close(self) -> None:
@@ -114,7 +115,7 @@ def do_without(reason: str) -> None:
 
 def start(script: str, *arguments: str) -> subprocess.Popen[str]:
     """Start another process that runs `script`; it has pipes, and the key that opens the stores of the tests."""
-    environment = os.environ | {"IAM_GUARD_SEALING_KEYS": SEALING_KEY}
+    environment = os.environ | {"IAM_GUARD_SEALING_KEYS": SEALING_KEY, "IAM_GUARD_STORE_TIMEOUT": "20"}
     command = [sys.executable, "-c", script, *arguments]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
 

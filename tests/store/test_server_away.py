@@ -17,6 +17,7 @@ from iam_guard.store.engine import bump_epoch, writing
 from iam_guard.store.opening import open_database, open_store
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.sql_store import SqlStore
+from tests.audit.pipelines import eventually
 from tests.store.databases import Server
 
 ACME = "111122223333"
@@ -87,6 +88,7 @@ def test_decisions_while_the_server_is_away(
             server.accept(postgresql)
         assert (bridged.allowed, bridged.stale) == (True, True)
         assert (unknown.allowed, unknown.stale, unknown.error is None) == (False, True, False)
+        eventually(lambda: guard.decide(BOB, "docs:GetDocument", NOTES).error is None)
         again = guard.decide(ALICE, "docs:GetDocument", NOTES)
         assert (again.allowed, again.stale) == (True, False)
         assert guard.decide(BOB, "docs:GetDocument", NOTES).error is None

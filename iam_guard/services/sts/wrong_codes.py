@@ -7,8 +7,9 @@ it is a brake, and what it forgets at a restart gives a guesser a handful of tri
 
 from __future__ import annotations
 
-import threading
 from typing import Final
+
+from iam_guard.forking import fork_safe_lock
 
 MOST_WRONG: Final = 5
 SPAN: Final = 300
@@ -21,7 +22,7 @@ class WrongCodes:
 
     def __init__(self) -> None:
         self._wrong: dict[str, list[int]] = {}
-        self._lock = threading.Lock()
+        self._lock = fork_safe_lock()
 
     def is_blocked(self, serial: str, now: int) -> bool:
         """Tell whether the device takes no code at the moment, right or wrong."""

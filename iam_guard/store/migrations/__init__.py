@@ -73,7 +73,7 @@ def is_current(engine: Engine) -> bool:
 @contextmanager
 def _stepping(engine: Engine) -> Iterator[Connection]:
     """Give a transaction that keeps out others which step (SQLite keeps out all that write)."""
-    with writing(engine) as connection:
+    with writing(engine, patient=True) as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(select(func.pg_advisory_xact_lock(_OUR_STEPS)))
         yield connection

@@ -50,7 +50,7 @@ def apply_seed(store: SqlStore, seed: Seed, *, prune: bool = False, whole: bool 
     `prune` removes what the seed doesn't name in the accounts that it names. `whole` takes the seed for all there is:
     other accounts, AWS managed policies and organizations go away too. Raises `SeedError`, and then changes nothing.
     """
-    with writing(store.engine) as connection:
+    with writing(store.engine, patient=True) as connection:
         epoch = lock_epoch(connection)
         problems = Problems(seed.name)
         run = Run(connection, store, seed, prune or whole, whole, int(time.time()), problems)

@@ -1,0 +1,159 @@
+"""SQLite's connections: how they are opened and prepared, and what becomes of them when the process forks.
+
+SQLite in memory lives in one connection, for a second one would open a second, empty database. The pool holds exactly
+that connection and lends it to one thread at a time, so the pool is the lock. (`StaticPool` hands one connection to
+all threads at once, which mixes their transactions; a shared-cache URI answers `SQLITE_LOCKED` at once instead of
+waiting.) An SQLite file is in WAL mode, so that readers and the one writer don't wait for each other, and is written
+with `synchronous=FULL`: a revocation that was acknowledged survives a power cut, and policies are written seldom. What
+keeps a reader waiting all the same (another process that holds the file exclusively, or recovers it) does so for the
+store's timeout. A file system that hangs, as NFS may, has no limit that a process could set.
+
+No connection to a file may cross a fork: SQLite keeps in memory which locks a process has, and a child has none of its
+parent's. So they are closed before, and none is opened until the fork is over; each side opens its own. The one
+connection to a store in memory does cross, together with the data: the thread that forks borrows it, so that no other
+thread is in the middle of something, and the child puts it into a pool of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+import weakref
+from typing import Any, Final
+
+from sqlalchemy import URL, Engine, PoolProxiedConnection, QueuePool, create_engine, event
+from sqlalchemy.exc import SQLAlchemyError
+
+from iam_guard.store.time_limits import BUSY_SECONDS
+
+_RETRY_SECONDS: Final = 0.02
+_FORK_SECONDS: Final = 1.0
+"""Seconds for which a fork waits for the transactions of other threads."""
+
+
+def sqlite_engine(url: URL, timeout: float, execution_options: dict[str, Any]) -> Engine:
+    """Make the engine for a file, or for a new database in memory."""
+    if url.database in (None, "", ":memory:"):
+        return _memory_engine(url, execution_options)
+    arguments = {"timeout": timeout}
+    engine = create_engine(
+        url, hide_parameters=True, connect_args=arguments, pool_timeout=timeout, execution_options=execution_options
+    )
+    event.listen(engine, "do_connect", _connect_to_file)
+    event.listen(engine, "connect", _prepare_file)
+    _files.add(engine)
+    return engine
+
+
+def _memory_engine(url: URL, execution_options: dict[str, Any]) -> Engine:
+    engine = create_engine(
+        url,
+        hide_parameters=True,
+        connect_args={"check_same_thread": False},
+        poolclass=QueuePool,
+        pool_size=1,
+        max_overflow=0,
+        pool_timeout=BUSY_SECONDS,
+        execution_options=execution_options,
+    )
+    memory = _Memory()
+    event.listen(engine, "do_connect", memory.connect)
+    event.listen(engine, "connect", _prepare)
+    _memories[engine] = memory
+    return engine
+
+
+class _Memory:
+    """The one connection that a database in memory has."""
+
+    def __init__(self) -> None:
+        self._is_open = False
+        self.inherited: Any = None
+
+    def connect(self, dialect: Any, _: object, arguments: list[Any], options: dict[str, Any]) -> Any:
+        """Open the database, once; in a forked process, return what its parent has opened."""
+        inherited, self.inherited = self.inherited, None
+        if inherited is None:
+            if self._is_open:
+                raise sqlite3.ProgrammingError("it was in memory, and is closed")
+            inherited = dialect.connect(*arguments, **options)
+        self._is_open = True
+        return inherited
+
+
+def _connect_to_file(dialect: Any, _: object, arguments: list[Any], options: dict[str, Any]) -> Any:
+    with _connecting:
+        return dialect.connect(*arguments, **options)
+
+
+def _prepare(connection: sqlite3.Connection, _: object) -> None:
+    connection.isolation_level = None  # the driver's own idea of when a transaction begins is off: see `engine`
+    connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _prepare_file(connection: sqlite3.Connection, _: object) -> None:
+    _prepare(connection, _)
+    _turn_to_wal(connection)
+    connection.execute("PRAGMA synchronous=FULL")
+
+
+def _turn_to_wal(connection: sqlite3.Connection) -> None:
+    """Choose WAL; for this one statement SQLite does not wait by itself while another process makes the file."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_RETRY_SECONDS)
+
+
+# --- forking ---------------------------------------------------------------------------------------------------------
+
+_files: weakref.WeakSet[Engine] = weakref.WeakSet()
+_memories: weakref.WeakKeyDictionary[Engine, _Memory] = weakref.WeakKeyDictionary()
+_connecting = threading.Lock()
+"""Held while a connection to a file is opened, and while the process forks."""
+_borrowed: list[tuple[Engine, _Memory, PoolProxiedConnection]] = []
+
+
+def _before_fork() -> None:
+    for engine, memory in list(_memories.items()):
+        try:
+            if engine.pool.checkedin() or engine.pool.checkedout():  # type: ignore[attr-defined]
+                _borrowed.append((engine, memory, engine.raw_connection()))
+        except SQLAlchemyError:
+            continue  # closed, or held by the very thread that forks
+    _connecting.acquire(timeout=_FORK_SECONDS)
+    until = time.monotonic() + _FORK_SECONDS
+    for engine in list(_files):
+        pool: Any = engine.pool
+        engine.dispose()
+        while pool.checkedout() and time.monotonic() < until:
+            time.sleep(_RETRY_SECONDS / 10)
+        pool.dispose()  # what other threads have given back meanwhile
+
+
+def _after_fork_in_parent() -> None:
+    if _connecting.locked():
+        _connecting.release()
+    while _borrowed:
+        _borrowed.pop()[2].close()
+
+
+def _after_fork_in_child() -> None:
+    global _connecting
+    _connecting = threading.Lock()
+    for engine in list(_files):
+        engine.dispose(close=False)
+    for engine, memory, connection in _borrowed:
+        memory.inherited = connection.driver_connection
+        engine.dispose(close=False)
+    _borrowed.clear()
+
+
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

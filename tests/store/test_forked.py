@@ -1,0 +1,253 @@
+"""A process that forks: no connection, lock or answer of the parent is used by a child (rules T-1, T-9)."""
+
+from __future__ import annotations
+
+import gc
+import json
+import multiprocessing
+import os
+import threading
+import traceback
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+from functools import partial
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+
+from iam_guard import Guard, Principal, open_guard
+from iam_guard.settings import Settings
+from iam_guard.store.engine import writing
+from iam_guard.store.opening import open_database
+from iam_guard.store.seed import apply_seed, load_seed_text
+from tests.store.databases import SEALING_KEY
+from tests.wsgi_serving import by_gunicorn
+
+ACME = "111122223333"
+USERS = 60
+SQLITE_LEFT_TO_THE_COLLECTOR = pytest.mark.filterwarnings(
+    "ignore:.*sqlite3.Connection:pytest.PytestUnraisableExceptionWarning"
+)
+"""A connection in use while the process forks goes back to a pool that was given up."""
+DOCUMENT = f"arn:aws:docs:us-east-1:{ACME}:document/%d"
+
+
+def seed() -> str:
+    """Return a seed in which each user may get the document with its own number."""
+
+    def user(number: int) -> dict[str, object]:
+        statement = {"Effect": "Allow", "Action": "docs:Get", "Resource": DOCUMENT % number}
+        return {"name": f"u{number}", "inline": {"P": {"Version": "2012-10-17", "Statement": [statement]}}}
+
+    return json.dumps({"version": 1, "accounts": [{"id": ACME, "users": [user(each) for each in range(USERS)]}]})
+
+
+def wrong_decisions(guard: Guard, start: int, count: int = USERS) -> list[str]:
+    """Decide about own and foreign documents of several users; return what came out wrong, errors included."""
+    wrong = []
+    for number in (each % USERS for each in range(start, start + count)):
+        principal = Principal.from_arn(f"arn:aws:iam::{ACME}:user/u{number}")
+        for document in (number, (number + 1) % USERS):
+            decision = guard.decide(principal, "docs:Get", DOCUMENT % document)
+            if decision.error is not None or decision.allowed != (document == number):
+                wrong.append(f"u{number} {document} {decision.allowed} {decision.error}")
+    return wrong
+
+
+def open_uncached(url: str) -> Guard:
+    """Open a guard that puts nearly every question to the store, so that its connections are used."""
+    return open_guard(url, sealing_keys=[SEALING_KEY], cache_size=1, epoch_poll=0.05, store_timeout=10.0)
+
+
+def in_child(work: Callable[[], object]) -> int:
+    """Fork, and do something in the child, which ends with status 0 if it returns something false."""
+    child = os.fork()
+    if child:
+        return child
+    status = 1
+    try:
+        status = 1 if (wrong := work()) else 0
+        if wrong:
+            print(wrong)
+    except BaseException:  # noqa: BLE001  pytest must not go on in here
+        traceback.print_exc()
+    finally:
+        os._exit(status)
+
+
+def statuses(children: list[int]) -> list[int]:
+    return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+
+
+@pytest.fixture
+def filled(database: str, settings: Settings) -> str:
+    """The URL of a database with the users, a file or on PostgreSQL."""
+    with closing(open_database(database, settings)) as store:
+        apply_seed(store, load_seed_text(seed()))
+    return database
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+@SQLITE_LEFT_TO_THE_COLLECTOR
+def test_forked_processes_decide_with_own_connections(filled: str) -> None:
+    """Four children of a process with warm connections and busy threads, and the process itself: none decides wrong."""
+    with closing(open_uncached(filled)) as guard:
+        assert wrong_decisions(guard, 0) == []
+        found: list[str] = []
+        stopping = threading.Event()
+
+        def go_on(start: int) -> None:
+            while not stopping.wait(0.01):
+                found.extend(wrong_decisions(guard, start, 5))
+
+        threads = [threading.Thread(target=go_on, args=(number * 20,)) for number in range(3)]
+        for thread in threads:
+            thread.start()
+        children = [in_child(partial(wrong_decisions, guard, number * 7, 2 * USERS)) for number in range(4)]
+        assert statuses(children) == [0] * 4
+        stopping.set()
+        for thread in threads:
+            thread.join()
+        assert found == []
+        assert wrong_decisions(guard, 0) == []
+    gc.collect()
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+@SQLITE_LEFT_TO_THE_COLLECTOR
+def test_forked_process_refuses_connection_in_use(filled: str) -> None:
+    """A child that is forked within a transaction gets no row by its parent's connection, and works by its own."""
+    with closing(open_uncached(filled)) as guard:
+        store = guard.store.behind  # type: ignore[attr-defined]
+        alice = Principal.from_arn(f"arn:aws:iam::{ACME}:user/u1")
+
+        def ask() -> list[str]:
+            if store.engine.dialect.name == "postgresql":
+                with suppress(Exception):
+                    return [f"got {store.principal(alice)}"]
+            return []
+
+        with store.at_once():
+            before = store.principal(alice)
+            assert statuses([in_child(ask)]) == [0]
+            assert store.principal(alice) == before
+        assert wrong_decisions(guard, 0, 5) == []
+    gc.collect()
+
+
+@pytest.mark.parametrize("kind", ["memory", "followed"])
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+def test_forked_process_has_store_in_memory(kind: str, tmp_path: Path, settings: Settings) -> None:
+    """A store in memory goes along with its data, be it in use by a thread of the parent; each then has its own."""
+    path = tmp_path / "iam.json"
+    path.write_text(seed())
+    with closing(open_uncached(str(path)) if kind == "followed" else open_uncached("sqlite://")) as guard:
+        store = guard.store.behind  # type: ignore[attr-defined]
+        if kind == "memory":
+            apply_seed(store, load_seed_text(seed()))
+        stopping = threading.Event()
+
+        def go_on() -> None:
+            while not stopping.wait(0.01):
+                wrong_decisions(guard, 0, 5)
+
+        threads = [threading.Thread(target=go_on) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+
+        def work() -> list[str]:
+            wrong = wrong_decisions(guard, 3)
+            if kind == "memory":
+                with guard.store.changing():
+                    pass
+            return wrong
+
+        try:
+            assert statuses([in_child(work) for _ in range(3)]) == [0] * 3
+        finally:
+            stopping.set()
+            for thread in threads:
+                thread.join()
+        assert wrong_decisions(guard, 0) == []
+
+
+def test_lock_of_writer_is_free_in_child(filled: str, settings: Settings) -> None:
+    """A child does not wait for the turn of a thread that it does not have."""
+    with closing(open_database(filled, settings)) as store:
+        inside, leave = threading.Event(), threading.Event()
+
+        def write() -> None:
+            with writing(store.engine):
+                inside.set()
+                leave.wait(30)
+
+        thread = threading.Thread(target=write)
+        thread.start()
+        assert inside.wait(30)
+
+        def take_turn() -> bool:
+            lock: threading.Lock = store.engine.get_execution_options()["iam_guard_turn"]
+            return not lock.acquire(blocking=False)
+
+        try:
+            assert statuses([in_child(take_turn)]) == [0]
+        finally:
+            leave.set()
+            thread.join()
+
+
+def decide_in_process(url: str, guard: Guard | None = None) -> None:
+    """Decide in a process of `multiprocessing`; its exit status says whether all was right."""
+    opened = guard or open_uncached(url)
+    wrong = wrong_decisions(opened, os.getpid())
+    opened.close()
+    os._exit(1 if wrong else 0)
+
+
+@pytest.fixture
+def postgresql_filled(postgresql: str, settings: Settings) -> str:
+    with closing(open_database(postgresql, settings)) as store:
+        apply_seed(store, load_seed_text(seed()))
+    return postgresql
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+def test_multiprocessing_decides_right(postgresql_filled: str, subtests: pytest.Subtests) -> None:
+    """Processes of each start method decide right, with a guard that is inherited or with one that they open."""
+    with closing(open_uncached(postgresql_filled)) as guard:
+        assert wrong_decisions(guard, 0, 5) == []
+        for method, inherited, count in (("fork", guard, 3), ("forkserver", None, 1), ("spawn", None, 1)):
+            with subtests.test(method):
+                context = multiprocessing.get_context(method)
+                processes = [
+                    context.Process(target=decide_in_process, args=(postgresql_filled, inherited))  # type: ignore[attr-defined]
+                    for _ in range(count)
+                ]
+                for process in processes:
+                    process.start()
+                for process in processes:
+                    process.join(60)
+                assert [process.exitcode for process in processes] == [0] * count
+        assert wrong_decisions(guard, 0) == []
+
+
+def test_preloaded_application_decides_right(postgresql_filled: str) -> None:
+    """Workers of gunicorn that inherit an open guard (`--preload`) answer each request for its own caller."""
+    environment = {
+        "STORE": postgresql_filled,
+        "IAM_GUARD_SEALING_KEYS": SEALING_KEY,
+        "GUNICORN_CMD_ARGS": "--preload --threads 4",
+    }
+    with by_gunicorn("tests.store.preloaded:application", environment) as url, ThreadPoolExecutor(8) as threads:
+
+        def ask(number: int) -> tuple[str, str, str]:
+            user, document = number % USERS, (number + number // USERS % 2) % USERS
+            with urlopen(f"{url}/{user}/{document}", timeout=60) as response:  # noqa: S310  at loopback
+                process, _, answer = response.read().decode().partition(" ")
+            return process, answer, str(user == document)
+
+        answers = list(threads.map(ask, range(4 * USERS)))
+    assert [found for found in answers if found[1] != found[2]] == []
+    assert len({process for process, _, _ in answers}) == 2
