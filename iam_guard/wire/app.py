@@ -34,6 +34,7 @@ from iam_guard.errors import (
     IamGuardError,
     MissingAuthenticationToken,
     ServerBusy,
+    StoreUnavailable,
 )
 from iam_guard.guard import Guard
 from iam_guard.model.principal import Principal, PrincipalType
@@ -56,7 +57,12 @@ Send = Callable[[Message], Awaitable[None]]
 _log = logging.getLogger("iam_guard.wire")
 
 WORKERS: Final = 8
-"""Calls that are run at the same time; writers wait for each other anyway."""
+"""Calls that are run at the same time."""
+WRITERS: Final = 4
+"""Those of them that may change something, and so wait for each other and for other processes that write; the other
+threads are left for calls that only read."""
+WRITER_SECONDS: Final = 5.0
+"""Seconds that a call waits for one of these places."""
 MAX_ANONYMOUS_FIELDS: Final = 100
 """Fields of a call that needs no credential; the operations that there are have far fewer."""
 MAX_PARSED_HERE: Final = 4 * 1024
@@ -77,6 +83,7 @@ class AwsApi:
         self.guard = guard
         self._connection = Connection(guard.settings)
         self._workers: anyio.CapacityLimiter | None = None
+        self._writers: anyio.Semaphore | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         match scope["type"]:
@@ -115,12 +122,28 @@ class AwsApi:
             wanted = await self._in_worker(one.understand, request, body, principal)
         else:
             wanted = one.understand(request, body, principal)
-        return await self._in_worker(one.answer, wanted, principal)
+        row = one.destination.service.operations.get(wanted.operation.name)
+        changes = row is not None and row.changes(wanted.parameters)
+        return await (self._in_writer if changes else self._in_worker)(one.answer, wanted, principal)
 
     async def _in_worker(self, work: Callable[..., T], *arguments: object) -> T:
         if self._workers is None:
             self._workers = anyio.CapacityLimiter(WORKERS)  # belongs to the event loop that runs
         return await anyio.to_thread.run_sync(work, *arguments, limiter=self._workers)
+
+    async def _in_writer(self, work: Callable[..., T], *arguments: object) -> T:
+        """Run what may change something, when it has a place among the writers. Raises `StoreUnavailable` without."""
+        if self._writers is None:
+            self._writers = anyio.Semaphore(WRITERS)
+        try:
+            with anyio.fail_after(WRITER_SECONDS):
+                await self._writers.acquire()
+        except TimeoutError:
+            raise StoreUnavailable("too many changes wait for the store") from None
+        try:
+            return await self._in_worker(work, *arguments)
+        finally:
+            self._writers.release()
 
     async def _sign_in(self, one: _OneCall, request: HttpRequest, receive: Receive) -> tuple[Principal, ReadBody]:
         """Find out who calls which service; errors about that are noted as refused credentials."""
