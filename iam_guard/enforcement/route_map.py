@@ -21,7 +21,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
-from iam_guard.enforcement.endpoints import Endpoint, identity_of
+from iam_guard.enforcement.endpoints import Endpoint, identity_of, refuse_unfit_handlers
 from iam_guard.enforcement.mapped_route import MappedRoute, Mark
 from iam_guard.enforcement.requirement import PUBLIC, ContextSource, Requirement, ResourceSource
 from iam_guard.enforcement.service import Service
@@ -144,7 +144,8 @@ class RouteMap:
     def joined(self, inventory: Iterable[Endpoint]) -> list[Endpoint]:
         """Give the inventory with what the rows add to it; methods that are guarded otherwise become endpoints apart.
 
-        Raises `ConfigurationError` for rows whose route the application does not have, or has at several hosts.
+        Raises `ConfigurationError` for rows whose route the application does not have, or has at several hosts, and for
+        those whose template the handler cannot fill.
         """
         endpoints = list(inventory)
         known: dict[tuple[str, str | None], set[str]] = {}
@@ -155,7 +156,9 @@ class RouteMap:
         if strange:
             raise ConfigurationError(f"the application has no such route: {', '.join(strange)}", place="routes")
         self._refuse_ambiguous(endpoints)
-        return [joined for each in endpoints for joined in self._join(each)]
+        joined = [row for endpoint in endpoints for row in self._join(endpoint)]
+        refuse_unfit_handlers(joined)
+        return joined
 
     def _refuse_ambiguous(self, endpoints: Iterable[Endpoint]) -> None:
         """Raise `ConfigurationError` for a row that would guard several routes alike, and nobody knows whether it means

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import posixpath
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from fractions import Fraction
@@ -230,6 +231,13 @@ def test_plain_text_is_never_refused(text: str) -> None:
     """The short way gives what the long one gives."""
     if is_plain(text):
         assert _refused(text) is None
+
+
+@given(st.text("./\\\\a~ ", max_size=9))
+def test_accepted_text_is_its_own_path(text: str) -> None:
+    """A file system finds nothing to resolve in it."""
+    if _refused(text) is None:
+        assert posixpath.normpath(f"/root/{text}") == f"/root/{text}" == str(PurePosixPath("/root", text))
 
 
 def test_arn_with_dot_segment_is_refused() -> None:
