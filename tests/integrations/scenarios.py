@@ -180,6 +180,10 @@ SCENARIOS: Final[tuple[Scenario, ...]] = (
          body=served("rita", "a/b", "file/a/b"), records=_READ, needs=_needs("path")),
     _Get("an encoded slash in such a parameter", path="/files/a%2Fb", by=_RITA, status=200,
          body=served("rita", "a/b", "file/a/b"), records=_READ, needs=_needs("path", "raw_path")),
+    _Get("encoded dot segments in such a parameter", path="/files/a/%2e%2e/b", by=_RITA, status=400,
+         code="InvalidInput", records=("GetDocument InvalidInput",), needs=_needs("path")),
+    _Get("an encoded backslash in such a parameter", path="/files/a/..%5Cb", by=bearer(RITAS_API_KEY), status=400,
+         code="InvalidInput", records=("GetDocument InvalidInput",), needs=_needs("path")),
     # across accounts, and things that are not there
     _Get("a resource shared across accounts", path="/shared/plan", by=_GUS, status=200,
          body={**served("gus", "plan"), "caller": user("gus", GLOBEX)}, records=_READ),
