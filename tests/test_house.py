@@ -69,6 +69,32 @@ def test_a_module_promises_nothing_for_later(path: Path) -> None:
     assert unfinished == []
 
 
+CLOCKS = {"datetime.now", "datetime.today", "datetime.utcnow", "date.today", "time.time", "time.time_ns", "time.gmtime"}
+
+
+def clocks_read_at_import(tree: ast.AST) -> Iterator[int]:
+    """Return the lines that read the clock while the module is imported; the bodies of functions run later."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            defaults = [*node.args.defaults, *node.args.kw_defaults, *getattr(node, "decorator_list", ())]
+            yield from clocks_read_at_import(ast.List([each for each in defaults if each is not None]))
+            continue
+        if isinstance(node, ast.Call) and ".".join(ast.unparse(node.func).split(".")[-2:]) in CLOCKS:
+            yield node.lineno
+        yield from clocks_read_at_import(node)
+
+
+def test_no_test_module_reads_the_clock_at_import() -> None:
+    """A time that was taken at import is hours old when the last test runs."""
+    modules = [*ROOT.glob("tests/**/*.py"), *ROOT.glob("examples/**/*.py")]
+    found = {name_of(path): lines for path in modules if (lines := [*clocks_read_at_import(tree_of(path))])}
+    assert found == {}
+    sample = ast.parse(
+        "import time\nA = [time.time()]\ndef f(now=datetime.now(UTC)): time.time()\nB = lambda: time.time()"
+    )
+    assert [*clocks_read_at_import(sample)] == [2, 3]
+
+
 # --- floors and circles ------------------------------------------------------------------------------------------
 
 

@@ -53,17 +53,15 @@ def opened(tmp_path: Path) -> Iterator[Callable[..., Pipeline]]:
 
 
 class Disk:
-    """Stands in the way of every write of lines to a segment: slow, or broken, or held up until told otherwise."""
+    """Stands in the way of every write of lines to a segment: broken, or held up until told otherwise."""
 
     def __init__(self) -> None:
         self.error: OSError | None = None
         self.goes = threading.Event()
         self.goes.set()
-        self.seconds = 0.0
         self.syncs: list[str] = []
 
     def append(self, file: AppendFile, data: bytes) -> None:
-        time.sleep(self.seconds)
         assert self.goes.wait(300)
         if self.error is not None:
             raise self.error

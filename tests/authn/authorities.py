@@ -14,8 +14,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-NOW = datetime.now(UTC).replace(microsecond=0)
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+"""The time of a guard with a clock of its own; what is not about time is good today as well."""
 DAY = timedelta(days=1)
+FOREVER = NOW + 36_500 * DAY
 CLIENT, SERVER = ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH
 _OIDS = {"CN": NameOID.COMMON_NAME, "O": NameOID.ORGANIZATION_NAME, "OU": NameOID.ORGANIZATIONAL_UNIT_NAME}
 
@@ -65,7 +67,7 @@ def make(
     signs: bool | None = True,
     path_length: int | None = None,
     begins: datetime = NOW - DAY,
-    ends: datetime = NOW + 30 * DAY,
+    ends: datetime = FOREVER,
     key: Any = None,
     constraints: x509.NameConstraints | None = None,
     serial: int | None = None,

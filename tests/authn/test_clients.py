@@ -304,7 +304,7 @@ def curl(target: str, *arguments: str) -> Received:
         thread = threading.Thread(target=serve)
         thread.start()
         url = f"http://127.0.0.1:{server.getsockname()[1]}{target}"
-        command = ["curl", "-sS", "--max-time", "10", "--globoff", "--aws-sigv4", "aws:amz:us-east-1:docs"]
+        command = ["curl", "-sS", "--max-time", "60", "--globoff", "--aws-sigv4", "aws:amz:us-east-1:docs"]
         subprocess.run([*command, "--user", f"{KEY_ID}:{SECRET}", *arguments, url], check=True)
         thread.join(60)
     return read(bytes(sent))

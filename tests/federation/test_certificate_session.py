@@ -530,6 +530,7 @@ def test_a_followed_seed_names_files(tmp_path: Path) -> None:
     (tmp_path / "iam.yaml").write_text(json.dumps(seed(trust_anchors=[anchor])))
     guard = open_guard(tmp_path / "iam.yaml", epoch_poll=0.0)
     house = House(guard, guard._store, Clock(), tmp_path)  # type: ignore[arg-type]
+    guard.clock = house.clock
     house.who()
     (tmp_path / "issuing.crl").write_text(revocation_list(ISSUING, GOOD, issued=NOW - DAY))
     guard.refresh()

@@ -21,8 +21,10 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import NameOID
 
-TODAY = datetime.now(UTC).replace(microsecond=0)
+TODAY = datetime(2026, 11, 24, 12, tzinfo=UTC)
+"""The day from which certificates count: one that begins is good on every later date."""
 DAY = timedelta(days=1)
+FOREVER = 36_500
 
 
 @cache
@@ -44,9 +46,9 @@ def private_pem(name: str, password: bytes | None = None) -> str:
 
 
 def certificate_pem(
-    name: str, issuer: str | None = None, *, begins: int = -1, ends: int = 30, key: str | None = None
+    name: str, issuer: str | None = None, *, begins: int = -1, ends: int = FOREVER, key: str | None = None
 ) -> str:
-    """Certify somebody's key, by whom is said or by the owner; it holds from so many days from now to so many.
+    """Certify somebody's key, by whom is said or by the owner; it holds from so many days after `TODAY` to so many.
 
     `key` says whose key it is where that is another one's, who then signs what nobody else does.
     """

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import random
-import time
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -20,9 +19,7 @@ from iam_guard.services.iam.certificates import (
     require_pair,
 )
 from iam_guard.services.iam.faults import KeyPairMismatch, MalformedCertificate
-from tests.services.iam.certificate_parts import certificate_pem, key_of, private_pem, rsa_key
-
-NOW = int(time.time())
+from tests.services.iam.certificate_parts import TODAY, certificate_pem, key_of, private_pem, rsa_key
 
 
 def test_a_certificate_is_kept_as_it_was_given() -> None:
@@ -128,7 +125,9 @@ def test_a_name_alone_makes_no_issuer() -> None:
 @pytest.mark.parametrize(("begins", "ends", "expected"), [(-2, 2, True), (1, 2, False), (-2, -1, False)])
 def test_a_certificate_holds_in_its_time(begins: int, ends: int, expected: bool) -> None:
     """Neither before nor after."""
-    assert holds(read_certificate(certificate_pem("leaf", begins=begins, ends=ends)), NOW) is expected
+    assert (
+        holds(read_certificate(certificate_pem("leaf", begins=begins, ends=ends)), int(TODAY.timestamp())) is expected
+    )
 
 
 def test_damaged_texts_are_refused_and_nothing_else() -> None:

@@ -12,7 +12,7 @@ from iam_guard.services.iam.server_certificates import server_key_context
 from iam_guard.store.quotas import QUOTAS
 from iam_guard.store.schema import server_certificates
 from tests.services.conftest import ACCOUNT, Client, Running, allow, refusal
-from tests.services.iam.certificate_parts import TODAY, certificate_pem, error_of, private_pem, repeats
+from tests.services.iam.certificate_parts import FOREVER, TODAY, certificate_pem, error_of, private_pem, repeats
 
 BODY, KEY = certificate_pem("leaf", "middle"), private_pem("leaf")
 CHAIN = certificate_pem("middle", "authority") + certificate_pem("authority")
@@ -33,7 +33,7 @@ def test_a_certificate_from_beginning_to_end(iam: Client) -> None:
     metadata = upload(iam, Path="/site/", CertificateChain=CHAIN)["ServerCertificateMetadata"]
     assert metadata["Arn"] == f"arn:aws:iam::{ACCOUNT}:server-certificate/site/web"
     assert re.fullmatch(r"ASCA[A-Z2-7]{17}", metadata["ServerCertificateId"])
-    assert (metadata["Expiration"] - TODAY).days == 30
+    assert (metadata["Expiration"] - TODAY).days == FOREVER
     assert iam.list_server_certificates()["ServerCertificateMetadataList"] == [metadata]
     assert iam.get_server_certificate(ServerCertificateName="WEB")["ServerCertificate"] == {
         "ServerCertificateMetadata": metadata,
@@ -70,7 +70,7 @@ def test_the_private_key_is_sealed_and_never_shown(iam: Client, server: Running)
         ({"CertificateChain": "nothing"}, "MalformedCertificate"),
         ({"CertificateChain": certificate_pem("authority")}, "MalformedCertificate"),
         ({"CertificateBody": certificate_pem("leaf", ends=-1, begins=-2)}, "MalformedCertificate"),
-        ({"CertificateBody": certificate_pem("leaf", begins=1)}, "MalformedCertificate"),
+        ({"CertificateBody": certificate_pem("leaf", begins=FOREVER - 1)}, "MalformedCertificate"),
     ],
 )
 def test_what_is_not_taken(iam: Client, given: dict[str, str], code: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from iam_guard.store.quotas import QUOTAS
 from tests.services.conftest import ACCOUNT, Client, allow, refusal
-from tests.services.iam.certificate_parts import certificate_pem, error_of, private_pem, repeats
+from tests.services.iam.certificate_parts import FOREVER, certificate_pem, error_of, private_pem, repeats
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_a_certificate_from_beginning_to_end(iam: Client, jane: str) -> None:
         ("invalid-certificate-body", "MalformedCertificate"),
         (private_pem("signer"), "MalformedCertificate"),
         (certificate_pem("signer", begins=-2, ends=-1), "InvalidCertificate"),
-        (certificate_pem("signer", begins=1), "InvalidCertificate"),
+        (certificate_pem("signer", begins=FOREVER - 1), "InvalidCertificate"),
     ],
 )
 def test_what_is_not_taken(iam: Client, jane: str, body: str, code: str) -> None:
