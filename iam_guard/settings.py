@@ -101,7 +101,7 @@ class Settings:
     audit_sample_reads: float = 1.0
     """The share of the records of allowed requests of the application that only read which is kept; what is left out is
     counted in the trail."""
-    store_timeout: float = 0.8
+    store_timeout: float = 0.75
     """Seconds within which a question to the store has its answer, be it that there is none; connecting included. Lists
     and changes have as long for each connection."""
     epoch_poll: float = 0.5

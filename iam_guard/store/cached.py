@@ -197,14 +197,15 @@ class CachedStore(StoreAround):
     def _follow(self) -> None:
         """Look at the epoch if that is due, and wait for it, shortly where what is remembered is good without."""
         if not self._failing and self._is_due():
-            self._looks.wait(self._timeout / _SHORT_SHARE if self._is_bridged() else self._timeout)
-            if not self._failing and not self._is_bridged():
+            is_bridged = self._is_bridged()
+            is_over = self._looks.wait(self._timeout / _SHORT_SHARE if is_bridged else self._timeout)
+            if not is_over and not is_bridged:
                 self._fail("it did not answer in time")
         self._require_fresh()
 
     def _is_bridged(self) -> bool:
         """Tell whether the last good look is so new that an answer from memory needs no other one yet."""
-        return self.staleness() < self._poll_every + self._timeout
+        return self.staleness() < min(self._poll_every + self._timeout, self._max_staleness)
 
     def _require_fresh(self) -> None:
         if self._failing and self._last_good is None:

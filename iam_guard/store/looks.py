@@ -38,10 +38,10 @@ class Looks:
         self._answered: threading.Event | None = None  # set while the thread pauses between two looks that fail
         self._began = 0.0
 
-    def wait(self, seconds: float) -> None:
-        """Have a look made, or go along with one that is being made, and wait until `seconds` after its start."""
+    def wait(self, seconds: float) -> bool:
+        """Have a look made, or go along with one that is; tell whether it was over within `seconds` of its start."""
         answered = self.begin()
-        answered.wait(max(0.0, self._began + seconds - time.monotonic()))
+        return answered.wait(max(0.0, self._began + seconds - time.monotonic()))
 
     def begin_unless_recent(self) -> None:
         """Have a look made, unless one began just now."""

@@ -4,7 +4,7 @@ The strategy. A server that hangs (stopped, out of memory, behind a network that
 acknowledged or keeps silent; neither `statement_timeout`, which is the server's, nor keepalives, nor
 `tcp_user_timeout` end the wait for it. So the limit is ours. psycopg never blocks in libpq: whatever a connection does
 (statements, the pool's ping, BEGIN, COMMIT, the rollback when it goes back to the pool) is a generator that
-`Connection.wait` drives, which hands out `Ready.NONE` each tenth of a second in which nothing comes. There the clock is
+`Connection.wait` drives, which hands out `Ready.NONE` twenty times a second while nothing comes. There the clock is
 looked at. A wait that has lasted too long closes the connection on this side without another word to the server, so
 that SQLAlchemy takes it for disconnected and nothing waits for it again.
 
@@ -33,7 +33,7 @@ from iam_guard.store.time_limits import deadline, remaining
 
 T = TypeVar("T")
 
-_CHECK_SECONDS: Final = 0.1
+_CHECK_SECONDS: Final = 0.05
 _LEAST_CONNECT_SECONDS: Final = 2
 """What psycopg waits at least."""
 
@@ -85,6 +85,8 @@ def _limited(steps: Generator[Any, Any, T]) -> Generator[Any, Any, T]:
 def connect(*args: Any, **kwargs: Any) -> BoundedConnection:
     """Connect within the present limit, from a thread that nobody has to wait for. Raises `psycopg.Error`."""
     limit = remaining()
+    if limit <= 0:
+        raise ServerSilent("the server was not reached in time")
     attempt: Future[BoundedConnection] = Future()
     kwargs["connect_timeout"] = max(_LEAST_CONNECT_SECONDS, math.ceil(limit))
     threading.Thread(target=_connect, args=(attempt, args, kwargs), name="iam-guard-connect", daemon=True).start()

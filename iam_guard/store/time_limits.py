@@ -59,5 +59,5 @@ def deadline() -> tuple[float, float]:
 
 
 def remaining() -> float:
-    """Return the seconds that are left for what begins now, at least a moment."""
-    return max(deadline()[0] - time.monotonic(), 0.001)
+    """Return the seconds that are left for what begins now; none are where it is not above 0."""
+    return deadline()[0] - time.monotonic()

@@ -279,6 +279,84 @@ def test_nobody_waits_for_a_store_that_hangs(cached: CachedStore, inner: Scripte
     thread.join()
 
 
+def test_look_that_is_overdue_keeps_nobody_waiting(inner: Scripted, clock: Clock) -> None:
+    """What is remembered goes on while a look hangs: at once when the last good one is new, marked stale when not."""
+    settings = Settings(epoch_poll=1.0, max_staleness=10.0, store_timeout=0.2)
+    cached = CachedStore(inner, settings, clock=clock)
+    cached.account("1")
+    release = threading.Event()
+
+    def hang(_: str) -> None:
+        release.wait(30)
+
+    inner.before_answer = hang
+    clock.now += 1
+    assert cached.account("1").exists  # it waits for a quarter of the timeout
+    assert holds(cached, "account", "1")
+    assert not cached.stale
+    clock.now += 5
+    assert cached.account("1").exists
+    assert cached.stale
+    with pytest.raises(StoreUnavailable, match="cannot be reached"):
+        cached.account("2")
+    with pytest.raises(StoreUnavailable, match="cannot be reached"):
+        cached.viewing()
+    clock.now += 5
+    with pytest.raises(StoreUnavailable, match="too old"):
+        cached.account("1")
+    release.set()
+    eventually(lambda: not cached.stale)
+    assert cached.account("2").exists
+
+
+def test_same_question_waits_no_longer_than_the_timeout(inner: Scripted) -> None:
+    """Who waits for another caller's question to a store that hangs is refused, as if asking alone."""
+    cached = CachedStore(inner, Settings(store_timeout=0.1))
+    cached.epoch()
+    started, release = threading.Event(), threading.Event()
+
+    def hang(question: str) -> None:
+        if question == "account 1":
+            started.set()
+            release.wait(30)
+
+    inner.before_answer = hang
+    leader = threading.Thread(target=cached.account, args=("1",))
+    leader.start()
+    assert started.wait(30)
+    with pytest.raises(StoreUnavailable, match="another caller's question"):
+        cached.account("1")
+    release.set()
+    leader.join()
+    assert cached.account("1").exists
+
+
+def test_look_that_was_overtaken_is_no_way_back(cached: CachedStore, inner: Scripted) -> None:
+    """A look that was on its way while a newer epoch was seen does not bring the older one back."""
+    assert cached.account("1").epoch == 1
+
+    def change_meanwhile(question: str) -> None:
+        inner.before_answer = lambda _: None
+        inner.now = 2
+        assert cached.account("2").epoch == 2
+
+    inner.before_answer = change_meanwhile
+    cached.refresh()
+    assert cached.account("1").epoch == cached.epoch() == 2
+
+
+def test_failed_question_has_the_store_looked_at(inner: Scripted, clock: Clock) -> None:
+    """A store that fails between two looks is found to by the first question, and others need not try."""
+    cached = CachedStore(inner, Settings(epoch_poll=1000.0, max_staleness=10_000.0), clock=clock)
+    cached.account("1")
+    inner.fails = True
+    time.sleep(0.5)  # looks are not made more often than that
+    with pytest.raises(StoreUnavailable, match="unplugged"):
+        cached.account("2")
+    eventually(lambda: cached.stale)
+    assert cached.account("1").exists
+
+
 def holds(cached: CachedStore, kind: str, key: object) -> bool:
     """Tell whether an answer is at hand."""
     try:
