@@ -51,6 +51,8 @@ TARGETS = (
     Target("load", "1,000 managed policies of AWS: * compiled", 1.0),
     Target("load", "1,000 managed policies of AWS: * every statement asked", 1.0),
     Target("load", "1,000 managed policies of AWS: *, memory", 60.0),
+    Target("cold", "*", 5.0),
+    Target("cold", "*", 2.0, peer="2,000 users"),
     Target("memory", "*", 6.0),
     Target("worst", "*", 10.0),
     Target("authn", "SigV4, GET, no body", 16.0),

@@ -100,11 +100,11 @@ class Loader:
 
     def _gather(self, principal: Principal, wanted: Resource, store: Answers, own_service: bool) -> Loaded | None:
         """Ask for everything; None where the answers are of several epochs."""
-        caller = self._caller(principal, store)
+        arn = wanted.arn if wanted.arn != "*" and not is_of_our_own(wanted.arn) else None
+        caller = self._caller(principal, wanted, arn, store)
         if caller is None:
             return None
-        is_recorded = wanted.arn != "*" and not is_of_our_own(wanted.arn)
-        resource = store.resource(wanted.arn) if is_recorded else None
+        resource = None if arn is None else store.resource(arn)
         owner_id = wanted.account or (resource and resource.account) or _owner_of(wanted, principal)
         owner, epoch = caller.account, caller.epoch
         if owner is None or owner_id != owner.id:
@@ -123,7 +123,7 @@ class Loader:
             self._authorizer(caller, wanted, resource, owner, own_service),
         )
 
-    def _caller(self, principal: Principal, store: Answers) -> _Caller | None:
+    def _caller(self, principal: Principal, wanted: Resource, arn: str | None, store: Answers) -> _Caller | None:
         if store is self._store.behind:
             return self._prepare(principal, store)
         known = self._callers.get(id(principal))
@@ -131,6 +131,9 @@ class Loader:
             self._hits["caller"] += 1
             return known
         self._misses["caller"] += 1
+        if store is self._store and principal.type in _STORED:
+            accounts = dict.fromkeys(filter(None, (principal.account, _owner_of(wanted, principal))))
+            self._store.load_decision(principal, tuple(accounts), arn)
         caller = self._prepare(principal, store)
         if caller is not None:
             with self._lock:

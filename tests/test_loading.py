@@ -119,12 +119,12 @@ def test_a_warm_decision_asks_the_store_nothing(world: World) -> None:
     assert world.guard.decide_at_hand(ADA, "docs:Get", DOCUMENT) is not None
 
 
-def test_an_unknown_principal_costs_two_statements(world: World) -> None:
-    """Who it is, and its policies, in one transaction; its account and the resource are known from others."""
+def test_cold_principal_costs_one_statement(world: World) -> None:
+    """Who it is, and its policies, in one query; its account and the resource are known from others."""
     assert world.allows(ADA)
     with world.statements() as statements:
         assert world.allows(RITA)
-    assert [each.split()[0] for each in statements] == ["BEGIN", "SELECT", "SELECT"]
+    assert [each.split()[0] for each in statements] == ["BEGIN", "SELECT"]
 
 
 def test_callers_with_the_same_policies_share_their_index(world: World) -> None:
@@ -204,4 +204,4 @@ def test_a_thousand_requests_of_a_cold_caller_make_one_load(world: World, sign: 
     anyio.run(all_at_once)
     assert statuses == [200] * 1000
     asked = [each for each in world.store.asked if each not in ("epoch", "refresh", "keep_uses")]
-    assert sorted(asked) == ["access_key", "account", "principal", "resource"]
+    assert sorted(asked) == ["access_key", "decision_records"]

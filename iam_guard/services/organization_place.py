@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from iam_guard.services.call import ServiceCall
-from iam_guard.store.queries import MAX_TREE_DEPTH
+from iam_guard.store.decision_query import MAX_TREE_DEPTH
 from iam_guard.store.records import Row
 from iam_guard.store.schema import organizations, placements, units
 

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -53,6 +53,9 @@ logger = logging.getLogger("iam_guard.store")
 KINDS = ("access_key", "api_key", "principal", "account", "resource", "certificate_trust")
 """What is remembered; each has room of its own."""
 
+_DECISION = "decision"
+"""Several of these loaded with one query; each is remembered as what it is."""
+
 _MOST_CONCERNED = 1_000
 """Identities that changes may have concerned before everything is forgotten instead."""
 
@@ -74,7 +77,7 @@ class CachedStore(StoreAround):
         self._clock = clock
         self._lock = fork_safe_lock()
         self._looks = Looks(self._look, every=settings.epoch_poll)
-        self._rooms = {kind: Room(settings.cache_size) for kind in KINDS}
+        self._rooms = {kind: Room(settings.cache_size) for kind in (*KINDS, _DECISION)}
         self._policies: LRUCache[StoredPolicy, StoredPolicy] = LRUCache(max(settings.cache_size, 1))
         self._generation = 0
         self._epoch: int | None = None
@@ -113,8 +116,10 @@ class CachedStore(StoreAround):
         return self._answer("principal", principal, self._load_principal).of(principal)
 
     def _load_principal(self, principal: Principal) -> PrincipalRecord:
-        """Load a principal; policies that others have too are the same objects, since there are few and long ones."""
-        record = self._inner.principal(principal)
+        return self._with_shared_policies(self._inner.principal(principal))
+
+    def _with_shared_policies(self, record: PrincipalRecord) -> PrincipalRecord:
+        """Return the record; policies that others have too are the same objects, since there are few and long ones."""
         boundary = None if record.boundary is None else self._shared(record.boundary)
         return replace(record, identity=tuple(map(self._shared, record.identity)), boundary=boundary)
 
@@ -127,6 +132,36 @@ class CachedStore(StoreAround):
 
     def resource(self, arn: str) -> ResourceRecord:
         return self._answer("resource", arn, self._inner.resource)
+
+    def load_decision(self, principal: Principal, account_ids: Collection[str], arn: str | None) -> None:
+        """Cache what a decision is going to ask for, loaded with one query, unless the principal is cached."""
+        self.epoch()
+        with self._lock:
+            if self._is_remembered("principal", principal):
+                return
+            missing = tuple(id for id in account_ids if not self._is_remembered("account", id))
+            if arn is not None and self._is_remembered("resource", arn):
+                arn = None
+        self._answer(_DECISION, (principal, missing, arn), self._load_decision)
+
+    def _is_remembered(self, kind: str, key: Hashable) -> bool:
+        """Return whether an answer is cached that holds at the present epoch; the lock is held."""
+        answer = self._rooms[kind].get(key)
+        return answer is not ABSENT and self._up_to_date(answer) is not ABSENT
+
+    def _load_decision(self, wanted: tuple[Principal, tuple[str, ...], str | None]) -> None:
+        """Load a decision's records and cache each as the answer that it is."""
+        principal, account_ids, arn = wanted
+        found = self._inner.decision_records(principal, account_ids, arn)
+        answers: list[tuple[str, Hashable, Any]] = [("account", id, found.accounts[id]) for id in account_ids]
+        if found.principal is not None:
+            answers.append(("principal", principal, self._with_shared_policies(found.principal)))
+        if arn is not None:
+            answers.append(("resource", arn, found.resource))
+        with self._lock:
+            for kind, key, answer in answers:
+                self._rooms[kind].misses += 1
+                self._keep((self._generation, kind, key), answer)
 
     def certificate_trust(self) -> CertificateTrust:
         return self._answer("certificate_trust", "", lambda _: self._inner.certificate_trust())
@@ -176,7 +211,7 @@ class CachedStore(StoreAround):
     def usage(self) -> dict[str, CacheUsage]:
         """Tell how the rooms are used."""
         with self._lock:
-            return {kind: room.usage() for kind, room in self._rooms.items()}
+            return {kind: self._rooms[kind].usage() for kind in KINDS}
 
     @property
     def behind(self) -> SourceStore:
@@ -379,6 +414,8 @@ class CachedStore(StoreAround):
     def _keep(self, name: tuple[int, str, Hashable], answer: object) -> None:
         """Remember an answer if it is of the present epoch; the lock is held."""
         generation, kind, key = name
+        if kind == _DECISION:
+            return
         epoch = getattr(answer, "epoch", None)
         if epoch is not None and self._epoch is not None and epoch > self._epoch:
             self._adopt(epoch)

@@ -16,7 +16,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -29,7 +29,7 @@ from iam_guard.settings import Settings
 from iam_guard.store.engine import closed_on_error, make_engine
 from iam_guard.store.identifiers import UniqueIds, derived_id
 from iam_guard.store.migrations import upgrade
-from iam_guard.store.protocol import AccountRecord, PrincipalRecord, ResourceRecord
+from iam_guard.store.protocol import AccountRecord, DecisionRecords, PrincipalRecord, ResourceRecord
 from iam_guard.store.records import Records
 from iam_guard.store.sealing import Sealer, load_key_ring
 from iam_guard.store.seed.apply import apply_seed
@@ -101,6 +101,11 @@ class FollowedSeedStore:
 
     def resource(self, arn: str) -> ResourceRecord:
         return self._store.resource(arn)
+
+    def decision_records(
+        self, principal: Principal | None, account_ids: Collection[str], arn: str | None
+    ) -> DecisionRecords:
+        return self._store.decision_records(principal, account_ids, arn)
 
     def certificate_trust(self) -> CertificateTrust:
         return self._store.certificate_trust()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import TypeAlias
@@ -25,7 +25,14 @@ from iam_guard.model.trust import CertificateTrust
 from iam_guard.store.around import StoreAround
 from iam_guard.store.identifiers import fold, iam_arn
 from iam_guard.store.policy_changes import PolicyChanges, holder_of
-from iam_guard.store.protocol import AccountRecord, PrincipalRecord, ResourceRecord, SourceStore, StoredPolicy
+from iam_guard.store.protocol import (
+    AccountRecord,
+    DecisionRecords,
+    PrincipalRecord,
+    ResourceRecord,
+    SourceStore,
+    StoredPolicy,
+)
 from iam_guard.store.records import Records, Row
 from iam_guard.store.schema import (
     attachments,
@@ -59,6 +66,16 @@ class OverlaidStore(StoreAround):
             record = self._inner.principal(principal)
         boundary = None if record.boundary is None else self._replaced(record.boundary)
         return replace(record, identity=tuple(map(self._replaced, record.identity)), boundary=boundary)
+
+    def decision_records(
+        self, principal: Principal | None, account_ids: Collection[str], arn: str | None
+    ) -> DecisionRecords:
+        with self.at_once():
+            return DecisionRecords(
+                None if principal is None else self.principal(principal),
+                {id: self.account(id) for id in account_ids},
+                None if arn is None else self.resource(arn),
+            )
 
     def account(self, account_id: str) -> AccountRecord:
         record = self._inner.account(account_id)

@@ -7,10 +7,10 @@ Must not live here: tables, SQL, caching.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from iam_guard.model.credential import AccessKey, ApiKey, Session
 from iam_guard.model.decision import PolicyRef
@@ -89,6 +89,14 @@ class ResourceRecord:
     policy: StoredPolicy | None = None
 
 
+class DecisionRecords(NamedTuple):
+    """What one decision needs of the store, of one epoch. None is for what was not asked for."""
+
+    principal: PrincipalRecord | None
+    accounts: Mapping[str, AccountRecord]
+    resource: ResourceRecord | None
+
+
 class Answers(Protocol):
     """What signing in by a key and deciding ask for."""
 
@@ -162,6 +170,12 @@ class SourceStore(Store, RecordStore, Protocol):
 
     def at_once(self) -> AbstractContextManager[None]:
         """Answer this thread's questions inside the block from one state; the epoch itself is not to be asked there."""
+        ...
+
+    def decision_records(
+        self, principal: Principal | None, account_ids: Collection[str], arn: str | None
+    ) -> DecisionRecords:
+        """Load a principal, accounts and a resource, each as the method of its name does, in one query."""
         ...
 
     def keep_uses(self, uses: Sequence[Use]) -> None:

@@ -29,6 +29,8 @@ from sqlalchemy import (
     select,
 )
 
+from iam_guard.store.lookups import among
+
 
 class Inner(NamedTuple):
     """A column of one of the rows that are found in another table: the form of a subquery."""
@@ -126,7 +128,7 @@ def _numbered(table: Table, where: Where, numbers: Iterator[int]) -> Iterator[Co
                 yield column.in_(_parameter(column, numbers, expanding=True))
             case Inner():
                 wanted = form.table.c[form.column]
-                yield column.in_(select(wanted).where(*_numbered(form.table, form.where, numbers)))
+                yield among(column, select(wanted).where(*_numbered(form.table, form.where, numbers)))
 
 
 def _parameter(column: ColumnElement[Any], numbers: Iterator[int], *, expanding: bool = False) -> BindParameter[Any]:

@@ -1,61 +1,57 @@
-"""The Store on a database: what the rows mean. One transaction a question, at most two statements in it; beside it, the
-transactions of those who change rows.
+"""The Store on a database: which rows are a caller. A question is one transaction and, but for client certificates, one
+statement; beside it, the transactions of those who change rows.
 
-Must not live here: SQL (`queries`), caching (`cached`), changes (`seed_apply`). Rules P-1 to P-16, S-21, R-1, E-10 to
-E-14, T-9.
+Must not live here: SQL (`queries`, `decision_query`), what policies the rows are (`decision_rows`), caching (`cached`),
+changes (`seed_apply`). Rules P-1 to P-16, S-21, R-1, T-9.
 """
 
 from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import groupby
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from sqlalchemy import Connection, Engine, RowMapping
 
-from iam_guard.errors import InvalidInput
+from iam_guard.errors import InvalidInput, StoreUnavailable
 from iam_guard.model.arn import Arn
 from iam_guard.model.credential import AccessKey, ApiKey, Session
 from iam_guard.model.decision import PolicyRef, PolicyType
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.trust import CertificateTrust
 from iam_guard.store import queries
-from iam_guard.store.bindings import current_text
 from iam_guard.store.certificate_trust import read_trust
+from iam_guard.store.decision_query import decision_query
+from iam_guard.store.decision_rows import DecisionRows
 from iam_guard.store.engine import bump_epoch, keep_others_out, reading, writing
 from iam_guard.store.identifiers import (
-    PREFIXES,
     UniqueIds,
-    control_policy_arn,
     fold,
     iam_arn,
     random_id,
     root_arn,
     session_arn,
 )
-from iam_guard.store.protocol import AccountRecord, Organization, PrincipalRecord, ResourceRecord, StoredPolicy
+from iam_guard.store.protocol import AccountRecord, DecisionRecords, PrincipalRecord, ResourceRecord, StoredPolicy
+from iam_guard.store.queries import sought
 from iam_guard.store.records import Records
 from iam_guard.store.sealing import Sealer
 from iam_guard.store.session_tokens import read_session, write_session
-from iam_guard.store.stored_policies import inline_policy, managed_policy
 from iam_guard.store.use_rows import Use, write_uses
 
 Row: TypeAlias = RowMapping
-Rows: TypeAlias = Sequence[RowMapping]
+T = TypeVar("T")
 
 _FULL_ACCESS = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}'
 _ALL_OF_ROOT = StoredPolicy(
     PolicyRef("root user", PolicyType.IDENTITY, None, hashlib.sha256(_FULL_ACCESS.encode()).hexdigest()), _FULL_ACCESS
 )
 """What the root user may do in its account, as a policy: it has none, and who it federates is limited from there."""
-
-_CONTROL_TYPES = {"SCP": PolicyType.SCP, "RCP": PolicyType.RCP}
 
 
 class SqlStore:
@@ -128,12 +124,10 @@ class SqlStore:
 
     def api_key(self, api_key_id: str) -> ApiKey | None:
         with self._reading() as connection:
-            row = connection.execute(queries.api_key(api_key_id)).mappings().one_or_none()
-            if row is None and api_key_id.startswith(PREFIXES["service-credential"]):
-                row = connection.execute(queries.service_api_key(api_key_id)).mappings().one_or_none()
+            row = connection.execute(queries.api_key(api_key_id)).mappings().first()
         if row is None:
             return None
-        digest = bytes.fromhex(row["digest"]) if isinstance(row["digest"], str) else bytes(row["digest"])
+        digest = bytes(row["digest"]) if row["hex_digest"] is None else bytes.fromhex(row["hex_digest"])
         principal = self._user(row) if row["kind"] == "user" else self._session(row, api_key_id)
         if row["session_policy"] is not None:
             principal = replace(principal, session_policies=(row["session_policy"],))
@@ -147,49 +141,39 @@ class SqlStore:
         return read_session(token, self.sealer)
 
     def principal(self, principal: Principal) -> PrincipalRecord:
-        if principal.type is PrincipalType.ROOT:
-            return self._root(principal)
-        if principal.type is PrincipalType.FEDERATED_USER and principal.user_arn == self._root_arn(principal):
-            return self._federated_by_root(principal)
-        with self._reading() as connection:
-            named = _identity_of(principal)
-            if named is None:
-                return PrincipalRecord(connection.execute(queries.epoch()).scalar_one(), False, principal)
-            row = connection.execute(queries.identity(*named)).mappings().one()
-            if row["identity_id"] is None or not self._is(principal, row):
-                return PrincipalRecord(row["epoch"], False, principal)
-            found = connection.execute(queries.identity_policies(row["identity_id"])).mappings().all()
-        identity = sorted((self._identity_policy(policy) for policy in found), key=lambda policy: policy.ref.name)
-        boundary = None if row["boundary_id"] is None else self._boundary(row)
-        return PrincipalRecord(row["epoch"], True, self._completed(principal, row), tuple(identity), boundary)
+        return _required(self.decision_records(principal, (), None).principal)
 
     def account(self, account_id: str) -> AccountRecord:
-        with self._reading() as connection:
-            row = connection.execute(queries.account(account_id)).mappings().one()
-            if row["unit_id"] is None:
-                return AccountRecord(row["epoch"], account_id, row["id"] is not None)
-            levels = connection.execute(queries.control_levels(account_id, row["unit_id"])).mappings().all()
-        is_management = row["management_account"] == account_id
-        return AccountRecord(
-            row["epoch"],
-            account_id,
-            exists=True,
-            organization=Organization(row["organization_id"], _organization_path(row, levels), is_management),
-            scps=self._levels("SCP", row, levels) if row["scps_enabled"] and not is_management else None,  # E-10
-            rcps=self._levels("RCP", row, levels) if row["rcps_enabled"] and not is_management else None,  # E-11
-        )
+        return self.decision_records(None, (account_id,), None).accounts[account_id]
 
     def resource(self, arn: str) -> ResourceRecord:
+        return _required(self.decision_records(None, (), arn).resource)
+
+    def decision_records(
+        self, principal: Principal | None, account_ids: Collection[str], arn: str | None
+    ) -> DecisionRecords:
+        named = None if principal is None else _identity_of(principal)
+        ids = dict.fromkeys(account_ids)
+        if principal is not None and self._has_root(principal):
+            ids[str(principal.account)] = None
+        values: dict[str, str] = dict(zip(("account", "kind", "folded"), map(sought, named or ()), strict=False))
+        values |= {f"account{number}": sought(id) for number, id in enumerate(ids)}
+        if arn is not None:
+            values["arn"] = sought(arn)
+        query = decision_query(
+            self.engine.dialect.name,
+            has_principal=named is not None,
+            account_count=len(ids),
+            has_resource=arn is not None,
+        )
         with self._reading() as connection:
-            row = connection.execute(queries.resource(arn)).mappings().one()
-            if row["account"] is None:
-                return ResourceRecord(row["epoch"], arn)
-            text = row["text"] and self._current_text(connection, row["text"], row["bindings"])
-        policy = None
-        if text is not None:
-            digest = row["digest"] if text is row["text"] else hashlib.sha256(text.encode()).hexdigest()
-            policy = StoredPolicy(PolicyRef(arn, PolicyType.RESOURCE, None, digest), text)
-        return ResourceRecord(row["epoch"], arn, row["account"], MappingProxyType(row["tags"]), policy)
+            rows = DecisionRows(connection.execute(query, values).mappings(), self.partition)
+        accounts = {id: rows.account(id, number) for number, id in enumerate(ids)}
+        return DecisionRecords(
+            None if principal is None else self._principal(principal, rows, accounts),
+            accounts,
+            None if arn is None else rows.resource(arn),
+        )
 
     def certificate_trust(self) -> CertificateTrust:
         with self._reading() as connection:
@@ -203,21 +187,30 @@ class SqlStore:
 
     # --- who is who ----------------------------------------------------------------------------------------------
 
-    def _root(self, principal: Principal) -> PrincipalRecord:
-        account = str(principal.account)
-        epoch, exists = self._account_exists(account)
-        exists = exists and principal.arn == self._root_arn(principal) and principal.userid in (None, account)
-        return PrincipalRecord(epoch, exists, replace(principal, userid=account) if exists else principal)
+    def _has_root(self, principal: Principal) -> bool:
+        """Return whether a caller has its access from the root user of an account, which has no row of its own."""
+        is_federated = principal.type is PrincipalType.FEDERATED_USER
+        root = self._root_arn(principal)
+        return principal.type is PrincipalType.ROOT or (is_federated and principal.user_arn == root)
 
-    def _federated_by_root(self, principal: Principal) -> PrincipalRecord:
-        """Give a federated user whom the root user made: its session policies limit full access (R-1, S-32)."""
-        epoch, exists = self._account_exists(str(principal.account))
-        return PrincipalRecord(epoch, exists, principal, (_ALL_OF_ROOT,) if exists else ())
+    def _principal(
+        self, principal: Principal, rows: DecisionRows, accounts: Mapping[str, AccountRecord]
+    ) -> PrincipalRecord:
+        if self._has_root(principal):
+            return self._of_root(principal, accounts[str(principal.account)])
+        row = rows.identity()
+        if row is None or not self._is(principal, row):
+            return PrincipalRecord(rows.epoch, False, principal)
+        identity, boundary = rows.identity_policies(), rows.boundary(row)
+        return PrincipalRecord(rows.epoch, True, self._completed(principal, row), identity, boundary)
 
-    def _account_exists(self, account: str) -> tuple[int, bool]:
-        with self._reading() as connection:
-            row = connection.execute(queries.account_existence(account)).mappings().one()
-        return row["epoch"], row["id"] is not None
+    def _of_root(self, principal: Principal, account: AccountRecord) -> PrincipalRecord:
+        """Return the root user, or a federated user of it: its session policies limit full access (R-1, S-32)."""
+        exists = account.exists
+        if principal.type is PrincipalType.FEDERATED_USER:
+            return PrincipalRecord(account.epoch, exists, principal, (_ALL_OF_ROOT,) if exists else ())
+        exists = exists and principal.arn == self._root_arn(principal) and principal.userid in (None, account.id)
+        return PrincipalRecord(account.epoch, exists, replace(principal, userid=account.id) if exists else principal)
 
     def _root_arn(self, principal: Principal) -> str:
         return root_arn(self.partition, str(principal.account))
@@ -227,26 +220,25 @@ class SqlStore:
         arn = self._arn(row)
         match principal.type:
             case PrincipalType.USER:
-                return principal.arn == arn and principal.userid in (None, row["identity_id"])
+                return principal.arn == arn and principal.userid in (None, row["id"])
             case PrincipalType.ASSUMED_ROLE:
                 session = session_arn(self.partition, row["account"], row["name"], principal.name)
                 return (
                     principal.arn == session
                     and principal.role_arn in (arn, self._arn(row, path="/"))  # P-2
-                    and principal.userid in (None, _session_id(row, principal.name))
+                    and principal.userid in (None, _session_id(row["id"], principal.name))
                 )
             case _:
                 return principal.user_arn == arn
 
     def _completed(self, principal: Principal, row: Row) -> Principal:
-        filled = replace(
-            principal, tags=_merged(row["tags"], principal.tags), has_boundary=row["boundary_id"] is not None
-        )
+        has_boundary = row["target"] is not None
+        filled = replace(principal, tags=_merged(row["tags"], principal.tags), has_boundary=has_boundary)
         match principal.type:
             case PrincipalType.USER:
-                return replace(filled, userid=row["identity_id"])
+                return replace(filled, userid=row["id"])
             case PrincipalType.ASSUMED_ROLE:
-                return replace(filled, userid=_session_id(row, principal.name), role_arn=self._arn(row))
+                return replace(filled, userid=_session_id(row["id"], principal.name), role_arn=self._arn(row))
             case _:
                 return filled
 
@@ -261,51 +253,19 @@ class SqlStore:
         return Principal.from_arn(
             session_arn(self.partition, row["account"], row["name"], session),
             role_arn=self._arn(row),
-            userid=_session_id(row, session),
+            userid=_session_id(row["identity_id"], session),
             has_boundary=row["boundary_id"] is not None,
         )
 
     def _arn(self, row: Row, path: str | None = None) -> str:
         return iam_arn(self.partition, row["account"], row["kind"], path or row["path"], row["name"])
 
-    # --- policies ------------------------------------------------------------------------------------------------
 
-    def _identity_policy(self, row: Row) -> StoredPolicy:
-        if row["arn_account"] is None:
-            return inline_policy(row["holder_kind"], row["holder_name"], row["name"], row["text"], row["digest"])
-        return managed_policy(
-            *(self.partition, row["arn_account"], row["arn_path"], row["name"]),
-            type=PolicyType.IDENTITY,
-            text=row["text"],
-            digest=row["digest"],
-        )
-
-    def _boundary(self, row: Row) -> StoredPolicy:
-        return managed_policy(
-            *(self.partition, row["boundary_account"], row["boundary_path"], row["boundary_name"]),
-            type=PolicyType.BOUNDARY,
-            text=row["boundary_text"],
-            digest=row["boundary_digest"],
-        )
-
-    def _levels(self, type: str, account: Row, rows: Rows) -> tuple[tuple[StoredPolicy, ...], ...]:
-        """Give the policies of one type level by level, root first; a level without any is an empty tuple (E-12)."""
-        highest = max(row["height"] for row in rows)
-        levels: list[list[StoredPolicy]] = [[] for _ in range(highest + 1)]
-        for row in rows:
-            if row["type"] == type:
-                levels[highest - row["height"]].append(self._control_policy(row, account))
-        return tuple(tuple(sorted(level, key=lambda policy: policy.ref.name)) for level in levels)
-
-    def _control_policy(self, row: Row, account: Row) -> StoredPolicy:
-        owner = row["policy_organization"]
-        arn = control_policy_arn(self.partition, account["management_account"], owner, row["type"], row["policy_id"])
-        return StoredPolicy(PolicyRef(row["name"], _CONTROL_TYPES[row["type"]], arn, row["digest"]), row["text"])
-
-    def _current_text(self, connection: Connection, text: str, bindings: Mapping[str, str]) -> str:
-        rows = connection.execute(queries.names_of(list(bindings.values()))).mappings() if bindings else ()
-        arns = {row["id"]: self._arn(row) for row in rows}
-        return current_text(text, bindings, arns.get)
+def _required(record: T | None) -> T:
+    """Return the record that was asked for. Raises `StoreUnavailable` without it, which denies."""
+    if record is None:
+        raise StoreUnavailable("the store cannot be used: expected a record, got none")
+    return record
 
 
 def access_key_context(access_key_id: str) -> bytes:
@@ -334,8 +294,8 @@ def _identity_of(principal: Principal) -> tuple[str, str, str] | None:
     return parsed.account, kind, fold(parsed.resource.rsplit("/", 1)[-1])
 
 
-def _session_id(row: Row, session: str) -> str:
-    return f"{row['identity_id']}:{session}"  # P-13
+def _session_id(role_id: str, session: str) -> str:
+    return f"{role_id}:{session}"  # P-13
 
 
 def _merged(stored: Mapping[str, str], session: Mapping[str, str]) -> Mapping[str, str]:
@@ -343,10 +303,3 @@ def _merged(stored: Mapping[str, str], session: Mapping[str, str]) -> Mapping[st
     overridden = {key.lower() for key in session}
     kept = {key: value for key, value in stored.items() if key.lower() not in overridden}
     return MappingProxyType(kept | dict(session))
-
-
-def _organization_path(account: Row, rows: Rows) -> str:
-    """Write `o-…/r-…/ou-…/` (E.1)."""
-    by_height = sorted((row for row in rows if row["unit_id"] is not None), key=lambda row: -row["height"])
-    units = [unit for unit, _ in groupby(row["unit_id"] for row in by_height)]
-    return "/".join([account["organization_id"], *units]) + "/"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 import pytest
@@ -15,7 +15,7 @@ from iam_guard.model.credential import AccessKey, ApiKey
 from iam_guard.model.principal import Principal
 from iam_guard.settings import Settings
 from iam_guard.store.cached import KINDS, CachedStore
-from iam_guard.store.protocol import AccountRecord, PrincipalRecord, ResourceRecord
+from iam_guard.store.protocol import AccountRecord, DecisionRecords, PrincipalRecord, ResourceRecord
 from tests.audit.pipelines import eventually
 
 ALICE = Principal.from_arn("arn:aws:iam::111122223333:user/alice")
@@ -58,6 +58,16 @@ class Scripted:
 
     def resource(self, arn: str) -> ResourceRecord:
         return ResourceRecord(self._ask(f"resource {arn}"), arn)
+
+    def decision_records(
+        self, principal: Principal | None, account_ids: Collection[str], arn: str | None
+    ) -> DecisionRecords:
+        epoch = self._ask(f"decision {principal and principal.name} {list(account_ids)} {arn}")
+        return DecisionRecords(
+            None if principal is None else PrincipalRecord(epoch, True, principal),
+            {id: AccountRecord(epoch, id, True) for id in account_ids},
+            None if arn is None else ResourceRecord(epoch, arn),
+        )
 
     def refresh(self) -> None:
         self.asked.append("refresh")
@@ -419,3 +429,55 @@ def test_closing(cached: CachedStore, inner: Scripted) -> None:
     """Closing closes the store behind."""
     cached.close()
     assert inner.asked == ["close"]
+
+
+# --- a decision's records at once ------------------------------------------------------------------------------------
+
+
+def test_decision_records_are_cached_as_single_answers(cached: CachedStore, inner: Scripted) -> None:
+    """One query, after which each of them is known; what is known already is not asked for again."""
+    assert cached.account("1").exists
+    cached.load_decision(ALICE, ("1", "2"), "arn")
+    assert cached.principal(ALICE).exists
+    assert cached.account("2").exists
+    assert cached.resource("arn").arn == "arn"
+    cached.load_decision(ALICE, ("3",), "another")
+    assert inner.questions() == ["account 1", "decision alice ['2'] arn"]
+    assert {kind: cached.usage()[kind].misses for kind in ("principal", "account", "resource")} == {
+        "principal": 1,
+        "account": 2,
+        "resource": 1,
+    }
+    assert set(cached.usage()) == set(KINDS)
+
+
+def test_decision_records_of_newer_epoch_clear_the_cache(cached: CachedStore, inner: Scripted) -> None:
+    """All answers are of one epoch (T-9)."""
+    assert cached.account("1").epoch == 1
+    inner.now = 2
+    cached.load_decision(ALICE, (), None)
+    assert [cached.principal(ALICE).epoch, cached.account("1").epoch, cached.epoch()] == [2, 2, 2]
+
+
+def test_decision_records_of_older_epoch_are_not_cached(cached: CachedStore, inner: Scripted) -> None:
+    """A write that was seen while they were loaded makes them be loaded again."""
+
+    def write(question: str) -> None:
+        if question.startswith("decision"):
+            inner.now = 2
+            cached.refresh()
+
+    inner.before_answer = write
+    cached.load_decision(ALICE, ("1",), "arn")
+    assert [cached.principal(ALICE).epoch, cached.account("1").epoch, cached.resource("arn").epoch] == [2, 2, 2]
+
+
+def test_decision_records_of_unreachable_store_are_unavailable(cached: CachedStore, inner: Scripted) -> None:
+    """Nothing is cached, and the next one asks again."""
+    assert cached.epoch() == 1
+    inner.fails = True
+    with pytest.raises(StoreUnavailable):
+        cached.load_decision(ALICE, ("1",), "arn")
+    inner.fails = False
+    cached.load_decision(ALICE, ("1",), "arn")
+    assert inner.questions() == ["decision alice ['1'] arn"] * 2

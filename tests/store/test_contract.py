@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import cast
 
 import pytest
 
 from iam_guard.model.decision import PolicyType
 from iam_guard.model.principal import Credential, Principal, PrincipalType
 from iam_guard.policy.parse import parse
-from iam_guard.store.protocol import AccountRecord, Store, StoredPolicy
+from iam_guard.store.cached import CachedStore
+from iam_guard.store.protocol import AccountRecord, SourceStore, Store, StoredPolicy
 
 ACME, GLOBEX, MANAGEMENT, OUTSIDE = "111122223333", "444455556666", "999900000000", "555566667777"
 ALICE = f"arn:aws:iam::{ACME}:user/staff/alice"
@@ -313,3 +315,27 @@ def test_odd_texts_name_nothing(any_store: Store, odd: str) -> None:
         assert not any_store.principal(Principal.from_arn(arn)).exists
     session = any_store.principal(Principal.from_arn(f"{SESSION}{odd}x"))  # a session may be called anything
     assert (session.exists, session.principal.role_arn) == (True, AUDITOR)
+
+
+def test_decision_records_are_the_single_answers(any_store: Store) -> None:
+    """What one query loads for a decision is what the single questions are answered with, all of one epoch (T-9)."""
+    store = any_store.behind if isinstance(any_store, CachedStore) else any_store
+    callers = [
+        Principal.from_arn(ALICE),
+        Principal.from_arn(BOB),
+        Principal.from_arn(SESSION, role_arn=AUDITOR),
+        Principal.from_arn(f"arn:aws:sts::{ACME}:federated-user/f", user_arn=ALICE),
+        Principal.from_arn(f"arn:aws:sts::{ACME}:federated-user/f", user_arn=ROOT),
+        Principal.from_arn(ROOT),
+        Principal.from_arn(f"arn:aws:iam::{ACME}:user/nobody"),
+        Principal.from_arn(f"arn:aws:iam::{OUTSIDE}:root"),
+    ]
+    accounts = (ACME, GLOBEX, MANAGEMENT, OUTSIDE, "000000000000")
+    for caller in callers:
+        for arn in (PLAN, f"{PLAN}-missing", None):
+            found = cast(SourceStore, store).decision_records(caller, accounts, arn)
+            assert found.principal == store.principal(caller)
+            assert dict(found.accounts) == {id: store.account(id) for id in accounts}
+            assert found.resource == (None if arn is None else store.resource(arn))
+    nothing = cast(SourceStore, store).decision_records(None, (), None)
+    assert (nothing.principal, dict(nothing.accounts), nothing.resource) == (None, {}, None)

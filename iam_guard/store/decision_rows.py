@@ -1,0 +1,126 @@
+"""What the rows of the decision query mean: policies, levels of control policies, a resource with its policy.
+
+Must not live here: the query (`decision_query`), which row is a caller (`sql_store`). Rules P-5, E-10 to E-14.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable
+from types import MappingProxyType
+
+from sqlalchemy import RowMapping
+
+from iam_guard.errors import StoreUnavailable
+from iam_guard.model.decision import PolicyRef, PolicyType
+from iam_guard.store.bindings import current_text
+from iam_guard.store.identifiers import control_policy_arn, iam_arn
+from iam_guard.store.protocol import AccountRecord, Organization, ResourceRecord, StoredPolicy
+from iam_guard.store.stored_policies import inline_policy, managed_policy
+
+_CONTROL_TYPES = {"SCP": PolicyType.SCP, "RCP": PolicyType.RCP}
+
+_Levels = tuple[tuple[StoredPolicy, ...], ...]
+
+
+class DecisionRows:
+    """The rows of one answer, by part."""
+
+    def __init__(self, rows: Iterable[RowMapping], partition: str) -> None:
+        self._partition = partition
+        self._parts: dict[str, list[RowMapping]] = defaultdict(list)
+        for row in rows:
+            self._parts[row["part"]].append(row)
+        if not self._parts["epoch"]:
+            raise StoreUnavailable("the store cannot be used: expected an epoch, got none")
+        self.epoch: int = self._parts["epoch"][0]["number"]
+
+    # --- a caller ------------------------------------------------------------------------------------------------
+
+    def identity(self) -> RowMapping | None:
+        """Return the row of the user or role; `target` is the unique id of its boundary."""
+        return next((row for row in self._parts["holder"] if row["kind"] != "group"), None)
+
+    def identity_policies(self) -> tuple[StoredPolicy, ...]:
+        """Return the inline and attached policies of the identity and of its groups, sorted by name.
+
+        A policy that several of them have attached is there several times.
+        """
+        holders = {row["id"]: row for row in self._parts["holder"]}
+        managed = {row["id"]: self._managed(row, PolicyType.IDENTITY) for row in self._parts["policy"]}
+        found = [managed[row["id"]] for row in self._parts["attachment"]]
+        for row in self._parts["inline policy"]:
+            holder = holders[row["id"]]
+            found.append(inline_policy(holder["kind"], holder["name"], row["name"], row["text"], row["digest"]))
+        return tuple(sorted(found, key=lambda policy: policy.ref.name))
+
+    def boundary(self, identity: RowMapping) -> StoredPolicy | None:
+        """Return the permissions boundary of the identity. Raises `KeyError` for one that is not there."""
+        if identity["target"] is None:
+            return None
+        found = {row["id"]: row for row in self._parts["policy"]}
+        return self._managed(found[identity["target"]], PolicyType.BOUNDARY)
+
+    def _managed(self, row: RowMapping, type: PolicyType) -> StoredPolicy:
+        named = (self._partition, row["account"], row["path"], row["name"])
+        return managed_policy(*named, type=type, text=row["text"], digest=row["digest"])
+
+    # --- an account ----------------------------------------------------------------------------------------------
+
+    def account(self, id: str, number: int) -> AccountRecord:
+        """Return the account that was asked for with this number."""
+        row = next(iter(self._parts[f"account{number}"]), None)
+        if row is None or row["unit_id"] is None:
+            return AccountRecord(self.epoch, id, row is not None)
+        upwards = sorted(self._parts[f"unit{number}"], key=lambda unit: int(unit["number"]))
+        path = "/".join([row["organization_id"], *(unit["id"] for unit in reversed(upwards))]) + "/"  # E.1
+        is_management = row["management_account"] == id
+        targets = [*(unit["id"] for unit in reversed(upwards)), id]
+        is_limited = not is_management
+        return AccountRecord(
+            self.epoch,
+            id,
+            exists=True,
+            organization=Organization(row["organization_id"], path, is_management),
+            scps=self._levels("SCP", row, targets, number) if row["scps_enabled"] and is_limited else None,  # E-10
+            rcps=self._levels("RCP", row, targets, number) if row["rcps_enabled"] and is_limited else None,  # E-11
+        )
+
+    def _levels(self, type: str, account: RowMapping, targets: list[str], number: int) -> _Levels:
+        """Return the policies of one type level by level, root first; a level without any is an empty tuple (E-12)."""
+        found = {row["id"]: row for row in self._parts["control policy"] if row["kind"] == type}
+        levels: dict[str, list[StoredPolicy]] = {target: [] for target in targets}
+        for row in self._parts[f"control{number}"]:
+            if row["id"] in found:
+                levels[row["target"]].append(self._control_policy(found[row["id"]], account))
+        return tuple(tuple(sorted(levels[target], key=lambda policy: policy.ref.name)) for target in targets)
+
+    def _control_policy(self, row: RowMapping, account: RowMapping) -> StoredPolicy:
+        owner = (row["organization_id"], row["kind"], row["id"])
+        arn = control_policy_arn(self._partition, account["management_account"], *owner)
+        return StoredPolicy(PolicyRef(row["name"], _CONTROL_TYPES[row["kind"]], arn, row["digest"]), row["text"])
+
+    # --- a resource ----------------------------------------------------------------------------------------------
+
+    def resource(self, arn: str) -> ResourceRecord:
+        row = next(iter(self._parts["resource"]), None)
+        if row is None:
+            return ResourceRecord(self.epoch, arn)
+        return ResourceRecord(
+            self.epoch, arn, row["account"], MappingProxyType(row["tags"]), self._resource_policy(arn, row)
+        )
+
+    def _resource_policy(self, arn: str, row: RowMapping) -> StoredPolicy | None:
+        """Return the policy of a resource, with the principals it names by their present ARNs (P-5)."""
+        text, digest = row["text"], row["digest"]
+        if text is None:
+            return None
+        arns = {bound["id"]: self._arn(bound) for bound in self._parts["bound"]}
+        present = current_text(text, row["bindings"] or {}, arns.get)
+        if present is not text:
+            text, digest = present, hashlib.sha256(present.encode()).hexdigest()
+        return StoredPolicy(PolicyRef(arn, PolicyType.RESOURCE, None, digest), text)
+
+    def _arn(self, row: RowMapping) -> str:
+        return iam_arn(self._partition, row["account"], row["kind"], row["path"], row["name"])

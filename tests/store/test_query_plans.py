@@ -1,0 +1,217 @@
+"""What is asked of a filled database is looked up by index, and an empty cache costs a decision few statements.
+
+Without statistics too: right after much was inserted a database does not know how much there is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from sqlalchemy import Connection, event, func, select
+
+from iam_guard.assemble import guard_on
+from iam_guard.audit.trail import Trail
+from iam_guard.errors import StoreUnavailable
+from iam_guard.guard import Guard
+from iam_guard.model.principal import Principal
+from iam_guard.settings import Settings
+from iam_guard.store.cached import CachedStore
+from iam_guard.store.engine import reading
+from iam_guard.store.opening import init_store
+from iam_guard.store.schema import metadata
+from iam_guard.store.sql_store import SqlStore
+from iam_guard.wire.app import aws_api
+from tests.serving import serving
+from tests.store.bulk_rows import (
+    account_of,
+    analyze,
+    create_access_key,
+    fill,
+    resource_arn,
+    role_arn,
+    user_arn,
+)
+from tests.store.databases import SEALING_KEY, Server, do_without
+
+USERS = 10_000
+LARGE = 5_000
+"""Rows of a table that must not be read whole."""
+
+Statement = tuple[str, Any]
+DOCUMENT = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"docs:Get*","Resource":"*"}]}'
+CALLERS = {
+    "user": Principal.from_arn(user_arn(77)),
+    "role session": Principal.from_arn(f"arn:aws:sts::{account_of(77)}:assumed-role/role77/s", role_arn=role_arn(77)),
+    "federated user": Principal.from_arn(f"arn:aws:sts::{account_of(77)}:federated-user/f", user_arn=user_arn(77)),
+    "root user": Principal.from_arn(f"arn:aws:iam::{account_of(77)}:root"),
+    "federated by root": Principal.from_arn(
+        f"arn:aws:sts::{account_of(77)}:federated-user/f", user_arn=f"arn:aws:iam::{account_of(77)}:root"
+    ),
+}
+
+
+@pytest.fixture(scope="module", params=["file", "postgresql"])
+def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqlStore]:
+    """A store with many users, of which the database has no statistics yet."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('filled')}/iam-guard.db"
+    server: Server | str = request.getfixturevalue("found_server")
+    if request.param == "postgresql":
+        if isinstance(server, str):
+            do_without(server)
+        assert isinstance(server, Server)
+        url = server.create()
+    store = init_store(url, Settings(sealing_keys=(SEALING_KEY,)))
+    fill(store, USERS)
+    yield store
+    store.close()
+    if request.param == "postgresql":
+        assert isinstance(server, Server)
+        server.drop(url)
+
+
+@contextmanager
+def recorded(store: SqlStore) -> Iterator[list[Statement]]:
+    """Record the statements that are sent to a store."""
+    found: list[Statement] = []
+
+    def record(_: Connection, __: Any, statement: str, parameters: Any, *___: Any) -> None:
+        found.append((statement, parameters))
+
+    event.listen(store.engine, "before_cursor_execute", record)
+    try:
+        yield found
+    finally:
+        event.remove(store.engine, "before_cursor_execute", record)
+
+
+def large_tables(store: SqlStore) -> set[str]:
+    with reading(store.engine) as connection:
+        counts = {
+            t.name: connection.execute(select(func.count()).select_from(t)).scalar_one() for t in metadata.sorted_tables
+        }
+    return {name for name, count in counts.items() if count >= LARGE}
+
+
+def tables_read_whole(store: SqlStore, statement: Statement) -> set[str]:
+    """Return the tables of which the plan of a statement reads all rows."""
+    explain = "EXPLAIN (FORMAT JSON) " if store.engine.dialect.name == "postgresql" else "EXPLAIN QUERY PLAN "
+    with reading(store.engine) as connection:
+        rows = connection.exec_driver_sql(explain + statement[0], statement[1]).all()
+    if store.engine.dialect.name == "postgresql":
+        return set(_whole_scans(rows[0][0][0]["Plan"]))
+    return {found[1] for row in rows if (found := re.match(r"SCAN (\w+)", row[-1]))}
+
+
+def _whole_scans(plan: dict[str, Any]) -> Iterator[str]:
+    """Yield the tables that a node of a plan of PostgreSQL, or one below it, reads without a condition on an index."""
+    if plan["Node Type"] == "Seq Scan" or (plan["Node Type"].startswith("Index") and "Index Cond" not in plan):
+        yield plan["Relation Name"]
+    for below in plan.get("Plans", ()):
+        yield from _whole_scans(below)
+
+
+def decide(store: SqlStore, principal: Principal, resource: str) -> list[Statement]:
+    """Return the statements of a decision by a guard that has just been opened."""
+    guard = Guard(CachedStore(store, Settings()), Trail(None), Settings())
+    with recorded(store) as statements:
+        assert guard.decide(principal, "docs:Get", resource).error is None
+    return statements
+
+
+def signed_in(store: SqlStore) -> list[Statement]:
+    """Return the statements of finding the keys that callers sign in with, and of what is trusted."""
+    with recorded(store) as statements:
+        for find in (store.access_key, store.api_key):
+            for id in ("AKIA77", "key77", "ACCA77", "nothing"):
+                with suppress(StoreUnavailable, ValueError):  # the keys of `fill` open nothing
+                    find(id)
+        store.certificate_trust()
+        store.epoch()
+    return statements
+
+
+def managed(store: SqlStore) -> Iterator[list[Statement]]:
+    """Yield the statements of some operations of the IAM API, those that are called most."""
+    key = create_access_key(store, None)
+    with serving(aws_api(guard_on(store, Settings(sealing_keys=(SEALING_KEY,))))) as url:
+        options = {"aws_access_key_id": key[0], "aws_secret_access_key": key[1], "region_name": "us-east-1"}
+        iam = boto3.client("iam", endpoint_url=url, config=Config(retries={"max_attempts": 1}), **options)
+        for operation, parameters in OPERATIONS:
+            with recorded(store) as statements:
+                getattr(iam, operation)(**parameters)
+            yield statements
+
+
+USER, ROLE, GROUP = ({f"{kind}Name": f"{kind.lower()}100"} for kind in ("User", "Role", "Group"))
+POLICY = {"PolicyArn": f"arn:aws:iam::{account_of(77)}:policy/policy100"}
+OPERATIONS: list[tuple[str, dict[str, Any]]] = [
+    ("create_user", {"UserName": "new", "Tags": [{"Key": "a", "Value": "b"}]}),
+    ("tag_user", {"UserName": "new", "Tags": [{"Key": "c", "Value": "d"}]}),
+    ("attach_user_policy", {"UserName": "new"} | POLICY),
+    ("put_user_policy", {"UserName": "new", "PolicyName": "p", "PolicyDocument": DOCUMENT}),
+    ("add_user_to_group", {"UserName": "new"} | GROUP),
+    ("create_access_key", {"UserName": "new"}),
+    ("get_user", USER),
+    ("get_role", ROLE),
+    ("get_group", GROUP | {"MaxItems": 10}),
+    ("get_policy", POLICY),
+    ("list_users", {"MaxItems": 10}),
+    ("list_users", {"MaxItems": 10, "PathPrefix": "/none/"}),
+    ("list_roles", {"MaxItems": 10}),
+    ("list_groups", {"MaxItems": 10}),
+    ("list_policies", {"MaxItems": 10}),
+    ("list_attached_user_policies", USER),
+    ("list_attached_group_policies", GROUP),
+    ("list_user_policies", USER),
+    ("list_user_tags", USER),
+    ("list_groups_for_user", USER),
+    ("list_access_keys", USER),
+    ("list_entities_for_policy", POLICY),
+    ("list_mfa_devices", USER),
+    ("list_service_specific_credentials", USER),
+]
+
+
+RESOURCES = (resource_arn(77), resource_arn(10**9), f"arn:aws:docs:us-east-1:{account_of(5_000)}:document/none", "*")
+
+
+def test_decision_on_filled_store_scans_no_table(filled: SqlStore, subtests: pytest.Subtests) -> None:
+    """Every statement of a sign-in, of a decision, and of hot operations, before and after statistics are there."""
+    large = large_tables(filled)
+    assert {"identities", "attachments", "memberships", "placements", "control_attachments", "resources"} <= large
+    for state in ("without statistics", "with statistics"):
+        for name, principal in CALLERS.items():
+            for resource in RESOURCES:
+                with subtests.test(f"{state}: {name} on {resource}"):
+                    for statement in decide(filled, principal, resource):
+                        assert tables_read_whole(filled, statement) & large == set()
+        with subtests.test(f"{state}: sign-in"):
+            for statement in signed_in(filled):
+                assert tables_read_whole(filled, statement) & large == set()
+        analyze(filled)
+
+
+def test_cold_decision_takes_two_statements(filled: SqlStore, subtests: pytest.Subtests) -> None:
+    """The look at the epoch, and everything else in one query; so the key that signed is the third."""
+    for name, principal in CALLERS.items():
+        for resource in RESOURCES:
+            with subtests.test(f"{name} on {resource}"):
+                assert len(decide(filled, principal, resource)) == 2
+    with recorded(filled) as statements, suppress(StoreUnavailable):
+        filled.access_key("AKIA77")
+    assert len(statements) == 1
+
+
+def test_api_operation_on_filled_store_scans_no_table(filled: SqlStore, subtests: pytest.Subtests) -> None:
+    """An operation on one user costs what it costs in a small store; a page, as much as is on it."""
+    large = large_tables(filled)
+    for (operation, _), statements in zip(OPERATIONS, managed(filled), strict=True):
+        for statement in statements:
+            with subtests.test(operation, statement=statement[0]):
+                assert tables_read_whole(filled, statement) & large == set()
