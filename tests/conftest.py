@@ -17,8 +17,9 @@ from botocore.credentials import Credentials
 from iam_guard import Guard, open_guard
 
 pytest.register_assert_rewrite("tests.integrations.contract")  # it asserts like a test, and says what came instead
-hypothesis.settings.register_profile("house", deadline=None)  # how long an example takes is the machine's affair
-hypothesis.settings.register_profile("brief", deadline=None, max_examples=20)  # of .ci/run, on a second Python
+patient = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.register_profile("house", patient)  # how long an example takes is the machine's affair
+hypothesis.settings.register_profile("brief", patient, max_examples=20)  # of .ci/run
 hypothesis.settings.load_profile("house")
 
 for _phase in ("connect", "read", "write", "pool"):  # so is how long an answer takes: the default is five seconds

@@ -93,17 +93,18 @@ def service(folder: Path, issuer: str) -> Iterator[str]:
         yield address
     finally:
         process.terminate()
-        process.wait(timeout=10)
+        process.wait(timeout=60)
 
 
 def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
-    for _ in range(200):
+    end = time.monotonic() + 120
+    while time.monotonic() < end:
         if process.poll() is not None:
             raise SystemExit("the service ended while starting")
-        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=1):  # noqa: S310  our own address
+        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=10):  # noqa: S310  our own address
             return
         time.sleep(0.05)
-    raise SystemExit("the service did not start within ten seconds")
+    raise SystemExit("the service did not start within two minutes")
 
 
 # --- the clients -----------------------------------------------------------------------------------------------------

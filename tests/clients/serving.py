@@ -20,7 +20,7 @@ from urllib.parse import unquote, urlsplit
 VARIABLE = "IAM_GUARD_TEST_ENDPOINT"
 ACCOUNT = "111122223333"
 ROOT_KEY = ("AKIATESTROOT00000001", "root-secret-0123456789abcdefghijklmnopqr")
-START_SECONDS = 30
+START_SECONDS = 300
 STOP_SECONDS = 10
 
 _ADDRESS = re.compile(r"\A.*(http://[\w.:\[\]-]+).*\n\Z")

@@ -28,7 +28,9 @@ from tests.wire.client import sent
 ATTACKS_EACH = 3
 """Attacks from the list on each parameter; which, follows from its name, so that each is used somewhere."""
 ADMIN = key_of("admin")
-thorough = settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+thorough = settings(
+    deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 
 
 class Place(NamedTuple):
