@@ -23,8 +23,10 @@ from iam_guard.asgi.mapped import put_guards
 from iam_guard.asgi.parameters import ParameterReadings, declared_parameters, no_readings
 from iam_guard.asgi.routes import (
     HIDDEN,
+    ROUTED,
     answering,
     endpoint_of,
+    found_nothing,
     guards_itself,
     inventory,
     is_taken,
@@ -33,11 +35,11 @@ from iam_guard.asgi.routes import (
 )
 from iam_guard.asgi.sign_in import Body, sign_in
 from iam_guard.asgi.streamed import DecodedBody
-from iam_guard.enforcement.answer import UNTOLD, check_answer, note_failure
+from iam_guard.enforcement.answer import ROUTER_ANSWERS, UNTOLD, check_answer, neutral_answer, note_failure
 from iam_guard.enforcement.connection import Connection, headers_at_host, signed_host
 from iam_guard.enforcement.context import CurrentCall, serving
 from iam_guard.enforcement.endpoints import mark_of, unguarded_message
-from iam_guard.enforcement.refusal import RefusalFormat, WaitingForm, problem
+from iam_guard.enforcement.refusal import Refusal, RefusalFormat, WaitingForm, problem
 from iam_guard.enforcement.requirement import OWN_GUARD, takes_unsigned
 from iam_guard.enforcement.route_map import RouteMap
 from iam_guard.errors import ConfigurationError, IamGuardError, UndecidedEndpoint
@@ -201,7 +203,7 @@ class GuardMiddleware:
             refusal = await anyio.to_thread.run_sync(self._refusal, error, facts.request_id)
         else:
             refusal = self._refusal(error, facts.request_id)
-        headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in refusal.headers]
+        headers = encoded_headers(refusal)
         headers.append((b"content-length", str(len(refusal.body)).encode("ascii")))
         prefix = "http"
         if scope["type"] == "websocket":
@@ -214,10 +216,27 @@ class GuardMiddleware:
         await send({"type": f"{prefix}.response.body", "body": body})
 
 
+def encoded_headers(refusal: Refusal) -> list[tuple[bytes, bytes]]:
+    """Return headers as ASGI has them."""
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in refusal.headers]
+
+
 class _Watched:
     """The way out of the application: lets an answer start only if it was decided, or its endpoint is public."""
 
-    __slots__ = ("_body", "_facts", "_scope", "_send", "call", "is_passed_on", "refusal", "started")
+    __slots__ = (
+        "_body",
+        "_facts",
+        "_instead",
+        "_scope",
+        "_send",
+        "_was_routed",
+        "call",
+        "is_answered",
+        "is_passed_on",
+        "refusal",
+        "started",
+    )
 
     def __init__(self, scope: Scope, send: Send, facts: Call) -> None:
         self._scope = scope
@@ -228,6 +247,10 @@ class _Watched:
         self.refusal: IamGuardError | None = None
         self.is_passed_on = False
         self.started = False
+        self.is_answered = False
+        """Whether a standard answer was given in the place of the application's."""
+        self._instead: Refusal | None = None
+        self._was_routed = any(name in scope for name in ROUTED)
 
     def pass_on(self, scope: Scope) -> None:
         """Watch a request that is not signed in here; only an application with a guard of its own may answer it."""
@@ -251,6 +274,8 @@ class _Watched:
         return self._body is not None and self._body.refusal is error
 
     async def send(self, message: Message) -> None:
+        if self.is_answered:
+            return  # what the application goes on with is nobody's to see
         if not self.started or self.refusal is not None or (self._body is not None and self._body.refusal is not None):
             try:
                 self._let_out(message)
@@ -258,6 +283,10 @@ class _Watched:
                 self.refusal = refusal
                 raise
         await self._send(message)
+        if self._instead is not None:
+            body = message["type"].replace(".start", ".body")
+            await self._send({"type": body, "body": self._instead.body})
+            self.is_answered = True
 
     def _let_out(self, message: Message) -> None:
         if self.refusal is not None:
@@ -272,7 +301,8 @@ class _Watched:
             self.started = True
             if kind in ("http.response.start", "websocket.http.response.start") and not self.is_passed_on:
                 request_id = (b"x-amzn-requestid", self._facts.request_id.encode("ascii"))
-                message["headers"] = [*message.get("headers", ()), request_id]
+                headers = message.get("headers", ()) if self._instead is None else encoded_headers(self._instead)
+                message["headers"] = [*headers, request_id]
 
     def _check_close(self, message: Message) -> None:
         """Refuse in our own words where a framework closes a WebSocket because of a refusal that it does not know."""
@@ -286,5 +316,9 @@ class _Watched:
                 raise UndecidedEndpoint("a request for an application with a guard of its own was answered by another")
             return
         is_told = bool(self.call.decisions) and self.call.refused_by is None
-        endpoint = UNTOLD if is_told else answering(self._scope) or UNTOLD
-        check_answer(self.call, message.get("status", 0), endpoint, self._scope.get("method"))
+        status, endpoint = message.get("status", 0), UNTOLD if is_told else answering(self._scope) or UNTOLD
+        if endpoint is UNTOLD and not is_told and status in ROUTER_ANSWERS and not self._was_routed:
+            endpoint = None if found_nothing(self._scope) else UNTOLD
+        if not check_answer(self.call, status, endpoint, self._scope.get("method")):
+            headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in message.get("headers", ())]
+            self._instead = neutral_answer(status, headers, self._scope)

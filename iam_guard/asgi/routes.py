@@ -91,6 +91,29 @@ def _taking(app: Any, scope: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any]]
     return None, {}
 
 
+ROUTED: Final = ("router", "litestar_app")
+"""What the router of a framework puts into the scope that it is given, before it looks for a route."""
+
+
+def found_nothing(scope: Mapping[str, Any]) -> bool:
+    """Tell whether the router that was given this very scope has found no route in it, so that it answers itself.
+
+    A router writes into its scope which it is, and then the endpoint. Where something has handed on a copy, or what is
+    mounted is no plain router, nothing says what was found.
+    """
+    if scope.get("route_handler") is not None:
+        return False
+    router, mounted = next((scope[name] for name in ROUTED if name in scope), None), scope.get("endpoint")
+    if mounted is not None:
+        stack = getattr(mounted, "middleware_stack", None)
+        is_plain = stack is not None and stack == getattr(mounted, "app", None)
+        router = mounted if is_plain or mounted is scope.get("litestar_app") else None
+    if router is None or _taking(router, scope)[0] is not None:
+        return False
+    default = getattr(router, "default", None)  # the application may have one of its own
+    return default is None or getattr(default, "__module__", "").partition(".")[0] in ("starlette", "fastapi")
+
+
 def is_router(endpoint: Any) -> bool:
     """Tell whether an ASGI scope's endpoint is no endpoint: absent, or what is mounted and routes on."""
     return endpoint is None or bool(routes_of(endpoint))

@@ -8,13 +8,14 @@ router found. Must not live here: what is counted (`route_coverage`), pytest (`p
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import wraps
 from typing import Any, Self
 
 from iam_guard.asgi.middleware import GuardMiddleware
 from iam_guard.enforcement.context import CurrentCall, current_call
+from iam_guard.enforcement.refusal import Refusal
 from iam_guard.enforcement.route_map import RouteMap
 from iam_guard.errors import ConfigurationError, InvalidInput
 from iam_guard.guard import Guard
@@ -108,13 +109,13 @@ def watching_calls(
         return serve(self, scope, receive, send)
 
     @wraps(leave)
-    def watched_leave(self: Passage, status: int) -> None:
+    def watched_leave(self: Passage, status: int, headers: Iterable[tuple[str, str]] = ()) -> Refusal | None:
         call = self._call
         if call is not None and call.app is not None:
             note_app(call.app, None)
             for decision in call.decisions:
                 note_decision(call, decision)
-        leave(self, status)
+        return leave(self, status, headers)
 
     Guard._answer = watched_answer  # type: ignore[method-assign]
     GuardMiddleware.__call__ = watched_serve  # type: ignore[method-assign, assignment]

@@ -9,7 +9,7 @@ itself: `Entrance.passage`, `Passage.read`, `Passage.enter`, then the applicatio
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from typing import Final, TypeVar
@@ -25,7 +25,7 @@ from iam_guard.authn.verify import (
     extract,
     refuse_dot_segments,
 )
-from iam_guard.enforcement.answer import UNTOLD, check_answer, note_failure
+from iam_guard.enforcement.answer import UNTOLD, check_answer, neutral_answer, note_failure
 from iam_guard.enforcement.connection import Connection, headers_at_host, signed_host
 from iam_guard.enforcement.context import CurrentCall
 from iam_guard.enforcement.held_bodies import MAX_UNVERIFIED
@@ -175,18 +175,21 @@ class Passage:
         if self._content is not None and self._content.refusal is not None:
             raise self._content.refusal
 
-    def leave(self, status: int) -> None:
+    def leave(self, status: int, headers: Iterable[tuple[str, str]] = ()) -> Refusal | None:
         """Let an answer out, or raise why it may not: nobody decided, or the body is not what was signed.
 
-        A refusal that the framework has answered itself is noted here.
+        Return what goes out in its place where only the status of the answer may; None where the answer itself goes
+        out. A refusal that the framework has answered itself is noted here.
         """
         self.go_on()
         call = self._call
         if call is None:
             raise ConfigurationError("nobody knows the caller yet")
-        check_answer(call, status, call.scope.get("endpoint", UNTOLD), call.scope.get("method"))
+        is_whole = check_answer(call, status, call.scope.get("endpoint", UNTOLD), call.scope.get("method"))
+        instead = None if is_whole else neutral_answer(status, headers, call.scope)
         if call.refusal is not None:
             note_failure(call, call.refusal, _log)
+        return instead
 
     def end(self) -> None:
         """The answer is out: what the application does after that, in a task of its own say, has no caller any more."""

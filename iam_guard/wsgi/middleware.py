@@ -7,7 +7,7 @@ made after the application has returned, so the call is current again while each
 
 A framework's own router is not known here: whoever joins it to the guard says with `CurrentCall.matched` what it found
 (the adapters do). Of an application that never says, an answer without a decision is let out only where it is a 404, a
-405 or a redirect. Must not live here: any decision.
+405 or a redirect to its own URL, and then a standard answer stands in for it. Must not live here: any decision.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from http import HTTPStatus
 from typing import Any, TypeAlias
 
 from iam_guard.enforcement.context import CurrentCall, serving
-from iam_guard.enforcement.refusal import RefusalFormat, problem
-from iam_guard.errors import ConfigurationError, IamGuardError
+from iam_guard.enforcement.refusal import Refusal, RefusalFormat, problem
+from iam_guard.errors import ConfigurationError, IamGuardError, UndecidedEndpoint
 from iam_guard.guard import Guard
 from iam_guard.wsgi.entrance import Entrance, Passage
 from iam_guard.wsgi.environ import scope_of
@@ -71,6 +71,8 @@ class _Answer:
         self._write: Write | None = None
         self.call: CurrentCall | None = None
         self.parts: Iterable[bytes] = ()
+        self.instead: Refusal | None = None
+        """The standard answer that goes out in the place of the application's."""
 
     @property
     def is_held(self) -> bool:
@@ -80,7 +82,8 @@ class _Answer:
     def hold(self, status: str, headers: Headers, exc_info: Any = None) -> Write:
         """Stand for `start_response`. With `exc_info` it may be called again; the server knows what to do then."""
         if self._write is not None:
-            self._passage.leave(_code(status))
+            if self._passage.leave(_code(status), headers) is not None:
+                raise UndecidedEndpoint("an answer without a decision was begun twice")
             return self._start_response(status, self._with_id(headers), exc_info)
         self._held = (status, headers)
         return self._write_at_once
@@ -91,7 +94,9 @@ class _Answer:
             if self._held is None:
                 raise ConfigurationError("the application gave an answer before it called `start_response`")
             status, headers = self._held
-            self._passage.leave(_code(status))
+            self.instead = self._passage.leave(_code(status), headers)
+            if self.instead is not None:
+                status, headers = _status_of(self.instead), [*self.instead.headers]
             self._write = self._start_response(status, self._with_id(headers))
         return self._write
 
@@ -107,8 +112,7 @@ class _Answer:
         self.close()
         if self._write is not None:
             raise error
-        status = f"{refusal.status} {HTTPStatus(refusal.status).phrase}"
-        self._write = self._start_response(status, self._with_id([*refusal.headers]))
+        self._write = self._start_response(_status_of(refusal), self._with_id([*refusal.headers]))
         return [refusal.body]
 
     def close(self) -> None:
@@ -121,7 +125,8 @@ class _Answer:
         self._passage.end()
 
     def _write_at_once(self, data: bytes) -> object:
-        return self.let_out()(data)
+        write = self.let_out()
+        return write(data) if self.instead is None else None
 
     def _with_id(self, headers: Headers) -> Headers:
         kept = [(name, value) for name, value in headers if name.lower() != _REQUEST_ID]
@@ -150,19 +155,30 @@ class _Served:
         return next(self._refused)
 
     def _next(self) -> bytes:
+        if self._answer.instead is None:
+            part = self._next_part()
+            if part is not None:
+                return part
+        if self._answer.instead is None:
+            raise StopIteration
+        self._refused = iter(())
+        return self._answer.instead.body
+
+    def _next_part(self) -> bytes | None:
+        """Return a part that may go out; None at the end, and where a standard answer stands in."""
         if self._parts is None:
             self._parts = iter(self._answer.parts)
-        try:
-            part = next(self._parts)
-        except StopIteration:
-            self._answer.let_out()  # an answer without parts begins at its end
-            raise
-        self._answer.let_out()
-        return part
+        part = next(self._parts, None)
+        self._answer.let_out()  # an answer without parts begins at its end
+        return part if self._answer.instead is None else None
 
     def close(self) -> None:
         """Tell the application that its answer is over."""
         self._answer.close()
+
+
+def _status_of(refusal: Refusal) -> str:
+    return f"{refusal.status} {HTTPStatus(refusal.status).phrase}"
 
 
 def _code(status: str) -> int:

@@ -168,10 +168,11 @@ def test_of_an_application_that_never_tells_only_the_routers_answers_pass(
     """Whatever it may have done, nobody decided about it."""
 
     def untold(environ: Any, start_response: Any) -> Iterable[bytes]:
-        start_response(f"{status} As it is", [])
-        return [b""]
+        start_response(f"{status} As it is", [("location", "/x/")])
+        return [b"for nobody's eyes"]
 
-    assert call(guarded(guard, untold), "/").status == answered
+    answer = call(guarded(guard, untold), "/x")
+    assert (answer.status, b"eyes" in answer.body) == (answered, False)
 
 
 def test_a_refusal_format_of_ones_own(guard: Guard) -> None:

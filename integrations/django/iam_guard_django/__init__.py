@@ -138,7 +138,9 @@ class GuardMiddleware:
         else:
             found, resolver = self._answering(request, call, response), get_resolver(getattr(request, "urlconf", None))
             call.matched(found, match.kwargs, address=f"/{match.route}", app=resolver)
-        passage.leave(response.status_code)
+        instead = passage.leave(response.status_code, response.items())
+        if instead is not None:
+            response = _response(instead, response)
         response[_REQUEST_ID] = passage.request_id
         response._resource_closers.append(passage.end)
         if response.streaming and getattr(response, "file_to_stream", None) is None:
@@ -210,15 +212,16 @@ def _know(request: HttpRequest, call: CurrentCall) -> None:
 
 def _refused(passage: Passage, error: IamGuardError, instead_of: HttpResponse | None) -> HttpResponse:
     """Answer with a refusal; what an answer in its place holds open is closed with it."""
-    response = _response(passage.refuse(error))
-    if instead_of is not None:
-        response._resource_closers.extend(instead_of._resource_closers)
+    response = _response(passage.refuse(error), instead_of)
     response._resource_closers.append(passage.end)
     return response
 
 
-def _response(refusal: Refusal) -> HttpResponse:
-    return HttpResponse(refusal.body, status=refusal.status, headers=dict(refusal.headers))
+def _response(refusal: Refusal, instead_of: HttpResponse | None = None) -> HttpResponse:
+    response = HttpResponse(refusal.body, status=refusal.status, headers=dict(refusal.headers))
+    if instead_of is not None:
+        response._resource_closers.extend(instead_of._resource_closers)
+    return response
 
 
 def _parts(passage: Passage, call: CurrentCall, parts: Iterator[bytes]) -> Iterator[bytes]:

@@ -1,0 +1,244 @@
+"""Advisory: a 307 with its `Location` and a 404 with its page went out of a handler that nobody guards.
+
+Routers answer so where no endpoint takes a request, and the guard let such answers go wherever it was told of no
+endpoint: also where a middleware hands on a copy of the scope, or an application does not say what it found, and a
+handler answers. Where the guard cannot tell that it was a router, the status goes out and nothing else now.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytest
+from flask import Flask
+from litestar import Litestar
+from starlette.applications import Starlette
+from starlette.endpoints import HTTPEndpoint
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Mount, Route, Router
+from starlette.testclient import TestClient
+
+from iam_guard import Guard, GuardMiddleware, GuardWsgiMiddleware, public
+
+SECRET = "for-no-eyes"
+
+
+async def forgotten(request: Request) -> Response:
+    """Answer as the query says."""
+    status = int(request.query_params["status"])
+    headers = {"x-page": SECRET, "location": f"/{SECRET}", "allow": "GET", "set-cookie": SECRET}
+    return PlainTextResponse(SECRET, status, headers)
+
+
+@public
+async def opened(request: Request) -> Response:
+    return PlainTextResponse("open")
+
+
+class Copying:
+    """A middleware that hands on a copy of the scope."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self.app(dict(scope), receive, send)
+
+
+class Opaque:
+    """An application that does not say what it found."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await (await forgotten(Request(scope)))(scope, receive, send)
+
+
+class ByDefault(Router):
+    """A router whose handler for everything else is the application's."""
+
+    async def not_found(self, scope: Any, receive: Any, send: Any) -> None:
+        await Opaque()(scope, receive, send)
+
+
+ROUTES = [Route("/f", forgotten), Route("/open/", opened)]
+UNTOLD: dict[str, Any] = {
+    "a copied scope": Copying(Starlette(routes=ROUTES)),
+    "a copied scope inside": Starlette(routes=ROUTES, middleware=[Middleware(Copying)]),
+    "a copied scope inside of a mount": Starlette(routes=[Mount("/", Copying(Starlette(routes=ROUTES)))]),
+    "a copied scope inside of what is mounted": Starlette(
+        routes=[Mount("/", Starlette(routes=ROUTES, middleware=[Middleware(Copying)]))]
+    ),
+    "a copied scope inside of a router": Starlette(
+        routes=[Mount("/", Router(routes=ROUTES, middleware=[Middleware(Copying)]))]
+    ),
+    "an opaque application": Opaque(),
+    "an opaque application that is mounted": Starlette(routes=[Mount("/", Opaque())]),
+    "a router's default": Router(default=Opaque()),
+    "a router's own default": ByDefault(),
+}
+
+
+def client_of(app: Any, guard: Guard) -> TestClient:
+    guarded = GuardMiddleware(app, guard=guard, check_routes=False)
+    return TestClient(guarded, raise_server_exceptions=False, follow_redirects=False)
+
+
+def test_handler_that_is_not_told_gives_nothing_away(guard: Guard, subtests: pytest.Subtests) -> None:
+    """Neither body nor header, whatever its status."""
+    for name, app in UNTOLD.items():
+        client = client_of(app, guard)
+        for status in (200, 301, 302, 303, 307, 308, 400, 404, 405, 410, 500):
+            with subtests.test(name=name, status=status):
+                answer = client.get(f"/f?status={status}")
+                assert SECRET not in f"{answer.text} {answer.headers}"
+                assert answer.status_code in ((500, status) if status in (404, 405) else (500,))
+
+
+def test_handler_that_is_told_gives_nothing_away(guard: Guard, subtests: pytest.Subtests) -> None:
+    """A 405 of its own neither, though a router says 405 of an endpoint that it names."""
+
+    class Methods(HTTPEndpoint):
+        async def get(self, request: Request) -> Response:
+            return await forgotten(request)
+
+    for route in (Route("/f", forgotten), Route("/f", Methods)):
+        client = client_of(Starlette(routes=[route]), guard)
+        for status in (307, 404, 405, 410):
+            with subtests.test(endpoint=route.endpoint, status=status):
+                answer = client.get(f"/f?status={status}")
+                assert SECRET not in f"{answer.text} {answer.headers}"
+                assert answer.status_code == (405 if status == 405 else 500)
+
+
+def test_router_answers_as_it_does(guard: Guard, subtests: pytest.Subtests) -> None:
+    """Redirects to the address with or without a slash, and an application's own page for what is not there."""
+
+    async def page(request: Request, error: Exception) -> Response:
+        return JSONResponse({"page": "nothing here"}, 404)
+
+    async def other(request: Request) -> Response:
+        return RedirectResponse(f"/{SECRET}")
+
+    handlers: Any = {404: page}
+    inside = Router(routes=[Route("/open/", opened), Route("/shut", opened)])
+    app = Starlette(routes=[*ROUTES, Route("/shut", opened), Mount("/in", inside)], exception_handlers=handlers)
+    client = client_of(app, guard)
+    redirects = {"/open": "/open/", "/shut/": "/shut", "/in/open": "/in/open/", "/in/shut/": "/in/shut"}
+    for path, expected in redirects.items():
+        with subtests.test(path=path):
+            answer = client.get(f"{path}?q=a%20b")
+            assert (answer.status_code, answer.headers["location"]) == (307, f"http://testserver{expected}?q=a%20b")
+    for path in ("/none", "/in/none", "/none?status=404"):
+        with subtests.test(path=path):
+            answer = client.get(path)
+            assert (answer.status_code, answer.json()) == (404, {"page": "nothing here"})
+    answer = client.post("/open/")
+    assert (answer.status_code, answer.text) == (405, "Method Not Allowed")
+    assert set(answer.headers["allow"].split(", ")) == {"GET", "HEAD"}
+
+
+def test_redirect_to_the_own_address_passes_untold(guard: Guard, subtests: pytest.Subtests) -> None:
+    """With a slash or without one, over TLS or not, and without the body; the query stays."""
+    app = Copying(Starlette(routes=ROUTES))
+    answer = client_of(app, guard).get("/open?q=1")
+    assert (answer.status_code, answer.headers["location"], answer.text) == (307, "http://testserver/open/?q=1", "")
+
+    def answering(location: str) -> Any:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            headers = {"location": location, "x-page": SECRET}
+            await PlainTextResponse(SECRET, 308, headers)(scope, receive, send)
+
+        return app
+
+    own = ("/a/", "/a/?q=1", "https://testserver/a?q=1", "http://testserver/a/?q=1", "/%61/?q=1")
+    others = (
+        "/b/?q=1",
+        "/a/?q=2",
+        "//evil.example/a/?q=1",
+        "http://evil.example/a/?q=1",
+        "/a/?q=1#x",
+        "http://[/a?q=1",
+    )
+    for location in (*own, *others, "ftp://testserver/a?q=1"):
+        with subtests.test(location=location):
+            answer = client_of(answering(location), guard).get("/a?q=1")
+            assert SECRET not in f"{answer.text} {answer.headers}"
+            is_own = location in own and location.endswith("q=1")
+            assert answer.status_code == (308 if is_own else 500)
+
+
+def test_redirect_without_location_is_refused(guard: Guard) -> None:
+    """It is no router's."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await Response(SECRET, 307)(scope, receive, send)
+
+    assert client_of(app, guard).get("/").status_code == 500
+
+
+def test_standard_answer_has_request_id_and_no_body_for_head(guard: Guard) -> None:
+    answer = client_of(UNTOLD["a copied scope"], guard).head("/f?status=404")
+    assert (answer.status_code, answer.content, answer.headers["content-length"]) == (404, b"", "9")
+    assert answer.headers["x-amzn-requestid"]
+
+
+def test_litestar_says_what_it_has_not_found(guard: Guard) -> None:
+    """Its own answer, as it is."""
+    answer = client_of(Litestar([], openapi_config=None, logging_config=None), guard).get("/none")
+    assert (answer.status_code, answer.json()["detail"]) == (404, "Not Found")
+
+
+def ask_wsgi(guard: Guard, app: Callable[..., Iterable[bytes]], path: str = "/f") -> tuple[int, str]:
+    """Return the status, and the headers with the body."""
+    path, _, query = path.partition("?")
+    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": path, "QUERY_STRING": query, "HTTP_HOST": "testserver"}
+    environ["wsgi.url_scheme"] = "http"
+    told: list[Any] = []
+    written: list[bytes] = []
+
+    def start(status: str, headers: Any, *_: Any) -> Any:
+        told[:] = [status, headers]
+        return written.append
+
+    parts: Any = GuardWsgiMiddleware(app, guard=guard)({**environ, "wsgi.input": io.BytesIO()}, start)
+    body = b"".join(parts)
+    return int(told[0][:3]), f"{told[1]} {b''.join(written).decode()}{body.decode()}"
+
+
+def test_wsgi_application_that_is_not_told_gives_nothing_away(guard: Guard, subtests: pytest.Subtests) -> None:
+    """However it answers: at once, by `write`, from a generator, in no part at all."""
+    headers = [("x-page", SECRET), ("location", f"/{SECRET}"), ("content-length", str(len(SECRET)))]
+
+    def answering(status: int, how: str) -> Any:
+        def app(environ: Any, start_response: Any) -> Iterable[bytes]:
+            write = start_response(f"{status} X", headers)
+            if how == "write":
+                write(SECRET.encode())
+            return [] if how in ("write", "no part") else [SECRET.encode()] * 2
+
+        def generated(environ: Any, start_response: Any) -> Iterable[bytes]:
+            start_response(f"{status} X", headers)
+            yield SECRET.encode()
+            yield SECRET.encode()
+
+        return generated if how == "generator" else app
+
+    for status in (200, 301, 307, 308, 404, 405, 410):
+        for how in ("at once", "write", "generator", "no part"):
+            with subtests.test(status=status, how=how):
+                found, told = ask_wsgi(guard, answering(status, how))
+                assert SECRET not in told
+                assert found == (status if status in (404, 405) else 500)
+                if found in (404, 405):
+                    assert told.endswith({404: "Not Found", 405: "Method Not Allowed"}[found])
+
+
+def test_wsgi_router_redirects_to_its_own_address(guard: Guard) -> None:
+    """Of Flask without its adapter."""
+    app = Flask(__name__)
+    app.add_url_rule("/open/", view_func=lambda: SECRET)
+    status, told = ask_wsgi(guard, app.wsgi_app, "/open?q=1")
+    assert (status, "http://testserver/open/?q=1" in told) == (308, True)
