@@ -44,7 +44,7 @@ def open_guard(
     Raises `ConfigurationError` for a wrong setting, `SeedError` for a bad seed file, `StoreUnavailable` when the
     database cannot be reached.
     """
-    chosen, where = load(settings), os.fspath(store)
+    chosen, where, services = load(settings), os.fspath(store), _listed(services)
     with ExitStack() as undoing:
         opened = open_store(where, chosen)
         undoing.callback(opened.close)

@@ -203,7 +203,7 @@ def test_a_bad_seed_changes_nothing_and_is_told_with_its_line(run: Run, tmp_path
 
 
 def test_a_bad_seed_makes_no_store(run: Run, tmp_path: Path) -> None:
-    """It is read before anything is opened."""
+    """It is read before a store is made."""
     (tmp_path / "bad.yaml").write_text("version: 2\n")
     assert run("apply", "bad.yaml").exit_code == 2
     assert [each.name for each in tmp_path.iterdir()] == ["bad.yaml"]

@@ -18,15 +18,16 @@ import click
 import uvicorn
 
 from iam_guard.assemble import guard_on
+from iam_guard.cli.collecting import collecting_seldom
 from iam_guard.cli.options import STORE
 from iam_guard.cli.witnessed import seed_applied, witness_of
 from iam_guard.enforcement.service import Service
 from iam_guard.errors import ConfigurationError
 from iam_guard.model.result import CallResult
 from iam_guard.settings import Settings, load
-from iam_guard.store.first_account import create_first_account
+from iam_guard.store.engine import is_in_memory
+from iam_guard.store.first_account import check_first_account, create_first_account
 from iam_guard.store.opening import init_store, is_seed_file, open_store, store_file
-from iam_guard.store.protocol import SourceStore
 from iam_guard.store.snapshot import Snapshot
 from iam_guard.store.sql_store import SqlStore
 from iam_guard.wire.app import aws_api
@@ -71,16 +72,22 @@ def serve(
     allow_reset: bool,
 ) -> None:
     """Serve the AWS-compatible API, IAM and STS, on one endpoint."""
+    root_key = None if root_access_key is None else _root_key(root_access_key, account)
+    declared = [Service(prefix) for prefix in services]
+    if allow_reset and (is_seed_file(store) or not is_in_memory(store)):
+        raise ConfigurationError("only a store in memory (`sqlite://`) can be reset", place="store")
+    if is_seed_file(store) and (seed is not None or root_key is not None):
+        raise ConfigurationError("a store that follows a file is changed by its file only", place="store")
     with _bound(host, port) as listener:
         settings = _with_issuer(load(), listener)
         opened = open_store(store, settings) if is_seed_file(store) else init_store(store, settings)
-        done = _fill(opened, seed, root_access_key, account, partition=settings.partition)
-        snapshot = _snapshot_of(opened) if allow_reset else None
-        guard = guard_on(opened, settings, services=[Service(each) for each in services], database=store_file(store))
-        api = aws_api(guard)
+        guard = guard_on(opened, settings, services=declared, database=store_file(store))
+        api, snapshot = aws_api(guard), None
         try:
-            for each in done:
-                witness_of(guard.trail).note(each)
+            if isinstance(opened, SqlStore):
+                for result in _fill(opened, seed, root_key, account, partition=settings.partition):
+                    witness_of(guard.trail).note(result)
+                snapshot = Snapshot(opened.engine) if allow_reset else None
             _listen(api if snapshot is None else Resettable(api, snapshot.restore, guard), listener)
         finally:
             if snapshot is not None:
@@ -88,33 +95,29 @@ def serve(
             guard.close()
 
 
+@collecting_seldom()
 def _fill(
-    opened: SourceStore, seed: Path | None, root_access_key: str | None, account: str, *, partition: str
+    opened: SqlStore, seed: Path | None, root_key: tuple[str, str] | None, account: str, *, partition: str
 ) -> list[CallResult]:
-    """Put in what the options say; give what was done, for the audit trail that is opened on it."""
-    if seed is None and root_access_key is None:
-        return []
-    if not isinstance(opened, SqlStore):
-        raise ConfigurationError("a store that follows a file is changed by its file only", place="store")
+    """Apply the seed and create the first account; return what was done, for the audit trail."""
     done: list[CallResult] = []
     if seed is not None:
         from_file = import_module("iam_guard.store.seed")
         if changes := from_file.apply_seed(opened, from_file.load_seed(seed, partition=partition)):
             done.append(seed_applied(changes, seed))
-    if root_access_key is not None:
-        key_id, colon, secret = root_access_key.partition(":")
-        if not colon or not secret:
-            raise ConfigurationError("expected ID:SECRET", place="--root-access-key")
-        if create_first_account(opened, account, key_id, secret):
-            asked = {"accountId": account, "rootAccessKeyId": key_id}
-            done.append(CallResult(action="iam-guard:CreateAccount", owner=account, parameters=asked))
+    if root_key is not None and create_first_account(opened, account, *root_key):
+        asked = {"accountId": account, "rootAccessKeyId": root_key[0]}
+        done.append(CallResult(action="iam-guard:CreateAccount", owner=account, parameters=asked))
     return done
 
 
-def _snapshot_of(opened: SourceStore) -> Snapshot:
-    if not isinstance(opened, SqlStore):
-        raise ConfigurationError("only a store in memory (`sqlite://`) can be reset", place="store")
-    return Snapshot(opened.engine)
+def _root_key(text: str, account: str) -> tuple[str, str]:
+    """Return id and secret of the first account's root key. Raises `ConfigurationError` for another form."""
+    key_id, colon, secret = text.partition(":")
+    if not colon or not secret:
+        raise ConfigurationError("expected ID:SECRET", place="--root-access-key")
+    check_first_account(account, key_id, secret)
+    return key_id, secret
 
 
 def _bound(host: str, port: int) -> socket.socket:

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import click
 
 from iam_guard.audit.signing_keys import audit_key_file, create_signing_key_file, read_signing_keys
+from iam_guard.cli.collecting import collecting_seldom
 from iam_guard.cli.options import JSON, STORE
 from iam_guard.cli.witnessed import seed_applied, witnessed
 from iam_guard.settings import load
 from iam_guard.store.engine import database_file
-from iam_guard.store.opening import init_store, open_database
+from iam_guard.store.opening import check_store, init_store, open_database
 from iam_guard.store.seed import apply_seed, load_seed
 
 
@@ -26,9 +28,8 @@ from iam_guard.store.seed import apply_seed, load_seed
 def init(store: str, as_json: bool) -> None:
     """Create the store, the key that seals its secrets, and the key that signs the audit trail."""
     settings = load()
-    opened = init_store(store, settings)
-    lines = [f"the store is ready at epoch {opened.epoch()}"]
-    opened.close()
+    with closing(init_store(store, settings)) as opened:
+        lines = [f"the store is ready at epoch {opened.epoch()}"]
     path = audit_key_file(settings, database_file(store))
     if path is not None and create_signing_key_file(path):
         lines.append(f"the audit trail is verified with the key {read_signing_keys(path)[0].verifier}")
@@ -40,17 +41,16 @@ def init(store: str, as_json: bool) -> None:
 @click.option("--prune", is_flag=True, help="Remove what the accounts of the file have beyond it.")
 @STORE
 @JSON
+@collecting_seldom()
 def apply(file: Path, prune: bool, store: str, as_json: bool) -> None:
     """Apply a seed FILE: afterwards the store holds what it declares. A bad file changes nothing."""
     settings = load()
-    seed = load_seed(file, partition=settings.partition)
+    check_store(store, settings)  # reading a seed may take minutes, so all else is checked before
     with witnessed(store, settings) as witness:
-        opened = open_database(store, settings)
-        try:
-            witness.prepare()
+        witness.prepare()
+        seed = load_seed(file, partition=settings.partition)
+        with closing(open_database(store, settings)) as opened:
             changes = apply_seed(opened, seed, prune=prune)
-        finally:
-            opened.close()
         if changes:
             witness.note(seed_applied(changes, file, prune=prune))
     _print_lines(changes.lines, otherwise="no changes", as_json=as_json)

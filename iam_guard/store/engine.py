@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, select
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, SQLAlchemyError
 
 from iam_guard.errors import ConfigurationError, StoreUnavailable
 from iam_guard.forking import on_fork
@@ -95,7 +95,7 @@ def read_url(url: str) -> URL:
     """Read a database URL; nothing of it is repeated in the error, for it may hold a password."""
     try:
         parsed = make_url(url)
-        backend = parsed.get_backend_name()
+        backend = "" if "\0" in url else parsed.get_backend_name()
     except (ArgumentError, NoSuchModuleError, ValueError):
         backend = ""
     if backend == "sqlite" and parsed.drivername in ("sqlite", "sqlite+pysqlite"):
@@ -234,12 +234,30 @@ def _as_store_errors() -> Iterator[None]:
         raise StoreUnavailable(f"the store cannot be used: {_reason(error)}") from error
 
 
+_REFUSALS = (
+    ("Connection refused", "the connection was refused"),
+    ("resolve host", "the host is unknown"),
+    ("translate host", "the host is unknown"),
+    ("timeout", "no answer in time"),
+    ("password", "the user or the password is wrong"),
+    ('database "', "there is no such database, or the user may not connect to it"),
+    ('role "', "there is no such user"),
+    ("SSL", "TLS failed"),
+)
+"""What a PostgreSQL server or its client library says when there is no connection -> what we say."""
+
+
 def _reason(error: Exception) -> str:
     """Say why; a server's own words stay out, for they may hold an address or a value."""
     cause = getattr(error, "orig", None) or error
     if getattr(cause, "sqlstate", None) == _LOCK_NOT_AVAILABLE:
         return "database is locked"
-    return str(cause).lower() if isinstance(cause, sqlite3.Error) else type(cause).__name__
+    if isinstance(cause, sqlite3.Error):
+        return str(cause).lower()
+    if isinstance(error, OperationalError) and error.statement is None:
+        said = str(cause)
+        return next((ours for theirs, ours in _REFUSALS if theirs in said), type(cause).__name__)
+    return type(cause).__name__
 
 
 def _begin(connection: Connection, words: str) -> None:

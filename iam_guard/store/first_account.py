@@ -17,16 +17,21 @@ from iam_guard.store.sql_store import SqlStore, access_key_context
 _SECRET = re.compile(r"[\x21-\x7e]{1,256}")
 
 
-def create_first_account(store: SqlStore, account: str, key_id: str, secret: str) -> bool:
-    """Make an account with a root key in a store without accounts; False where there are some, and nothing is done.
-
-    Raises `ConfigurationError` for an id or key that has not the form, which never repeats a secret.
-    """
+def check_first_account(account: str, key_id: str, secret: str) -> None:
+    """Raise `ConfigurationError` for an id or key of another form; the message never has the secret."""
     if not is_account_id(account):
         raise ConfigurationError(f"expected an account id of 12 digits, got `{account[:64]}`", place="--account")
     if not ACCESS_KEY_ID.fullmatch(key_id) or not _SECRET.fullmatch(secret):
         message = "expected ID:SECRET, an id of letters and digits without ASIA before it, and a printable secret"
         raise ConfigurationError(message, place="--root-access-key")
+
+
+def create_first_account(store: SqlStore, account: str, key_id: str, secret: str) -> bool:
+    """Make an account with a root key in a store without accounts; False where there are some, and nothing is done.
+
+    Raises `ConfigurationError` as `check_first_account` does.
+    """
+    check_first_account(account, key_id, secret)
     now = int(time.time())
     with store.changing() as records:
         if records.count(accounts):

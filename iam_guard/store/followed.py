@@ -60,12 +60,12 @@ class FollowedSeedStore:
         self._look: tuple[object, ...] = ()
         self._rested = False
         self._partition = settings.partition
+        sealer = load_key_ring(settings, IN_MEMORY)  # reading a seed takes long, so this comes first
         files = Files(self._path)
         seed = self._read(files)
         engine = make_engine(IN_MEMORY)
         with closed_on_error(engine):
             upgrade(engine)
-            sealer = load_key_ring(settings, IN_MEMORY)
             self._store = SqlStore(engine, sealer, partition=self._partition, ids=derived_id)
             self._apply(seed)
         self._seen = files.seen

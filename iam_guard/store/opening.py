@@ -7,6 +7,7 @@ which whoever opens a store puts around it (`assemble`).
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from importlib import import_module
 from pathlib import Path
 
@@ -59,7 +60,7 @@ def open_database(url: str, settings: Settings, *, create: bool = True) -> SqlSt
     path = database_file(url)
     if is_in_memory(url) or (create and path is not None and _is_new(path)):
         return init_store(url, settings)
-    if path is not None and not path.exists():
+    if path is not None and not _exists(path):
         raise ConfigurationError(f"there is no store at `{path}`, run `iam-guard init`", place="store")
     sealer = load_key_ring(settings, url)
     engine = _connected_engine(url, settings)
@@ -67,6 +68,24 @@ def open_database(url: str, settings: Settings, *, create: bool = True) -> SqlSt
         if not migrations.is_current(engine):
             raise ConfigurationError("the store does not have the present schema, run `iam-guard init`", place="store")
     return SqlStore(engine, sealer, partition=settings.partition)
+
+
+def check_store(url: str, settings: Settings) -> None:
+    """Raise what `open_database` would raise, as far as that can be known without creating anything."""
+    path = database_file(url)
+    if path is None or not _is_new(path):
+        with closing(open_database(url, settings)) as store:
+            store.epoch()
+        return
+    key_file = key_file_beside(url)
+    if settings.sealing_keys or settings.sealing_key_file or (key_file is not None and _exists(key_file)):
+        load_key_ring(settings, url)
+    try:
+        os.scandir(path.parent).close()
+    except OSError as error:
+        raise _unusable(path, error) from None
+    if not os.access(path.parent, os.W_OK):
+        raise ConfigurationError(f"cannot open the store `{path}`: its folder is read-only", place="store")
 
 
 def init_store(url: str, settings: Settings) -> SqlStore:
@@ -95,8 +114,15 @@ def is_seed_file(url_or_path: str) -> bool:
     return "://" not in url_or_path and url_or_path.lower().endswith(SEED_SUFFIXES)
 
 
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError as error:
+        raise _unusable(path, error) from None
+
+
 def _is_new(path: Path) -> bool:
-    return not path.exists() or path.stat().st_size == 0
+    return not _exists(path) or path.stat().st_size == 0
 
 
 def _create_private(path: Path) -> None:
@@ -104,4 +130,8 @@ def _create_private(path: Path) -> None:
     try:
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
     except OSError as error:
-        raise ConfigurationError(f"cannot create the store `{path}`: {error.strerror}", place="store") from None
+        raise _unusable(path, error) from None
+
+
+def _unusable(path: Path, error: OSError) -> ConfigurationError:
+    return ConfigurationError(f"cannot open the store `{path}`: {error.strerror}", place="store")

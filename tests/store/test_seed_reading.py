@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from iam_guard.errors import SeedError
+from iam_guard.policy.document import Document
+from iam_guard.policy.write import validate_for_write
 from iam_guard.store.seed import Seed, load_seed, load_seed_text
 
 DOCUMENT = '{Version: 2012-10-17, Statement: [{Effect: Allow, Action: "docs:Get*", Resource: "*"}]}'
@@ -325,3 +328,21 @@ def test_any_text_is_a_seed_or_refused(text: str) -> None:
 def test_what_no_database_holds_is_refused(account: str, words: str) -> None:
     """NUL characters, and ARNs longer than AWS's longest, which are too long for PostgreSQL's indexes."""
     assert words in "".join(refused(f'version: 1\naccounts: [{{id: "111122223333", {account}}}]').problems)
+
+
+def test_equal_documents_are_checked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most users of a large seed have the same few policies."""
+    checked: list[object] = []
+
+    def check(*arguments: Any, **options: Any) -> Document:
+        checked.append(arguments)
+        return validate_for_write(*arguments, **options)
+
+    monkeypatch.setattr("iam_guard.store.seed.documents.validate_for_write", check)
+    document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "docs:Get", "Resource": "*"}]}
+    users = [{"name": f"user{number}", "inline": {"Own": document}} for number in range(5)]
+    policies = [{"name": "P", "document": document}]
+    account = {"id": "111122223333", "users": users, "policies": policies}
+    seed = load_seed_text(json.dumps({"version": 1, "accounts": [account]}))
+    assert len({identity.inline["Own"].digest for identity in seed.accounts[0].identities}) == 1
+    assert len(checked) == 2  # as an inline policy and as a managed one, which have other quotas

@@ -18,6 +18,7 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, Engine, MetaData, PrimaryKeyConstraint, String, Table, func, inspect, select
 
+from iam_guard.errors import ConfigurationError
 from iam_guard.store import schema
 from iam_guard.store.builtin import begin, complete
 from iam_guard.store.engine import reading, writing
@@ -88,16 +89,25 @@ def _create(connection: Connection) -> None:
 
 
 def _revision(connection: Connection) -> str | None:
-    """Give the last step that was taken; None where none was."""
+    """Return the last step that was taken; None where none was. Raises `ConfigurationError` for an unknown one."""
     if not inspect(connection).has_table(_VERSION.name):
         return None
-    return connection.execute(select(_VERSION.c.version_num)).scalar_one_or_none()
+    revision = connection.execute(select(_VERSION.c.version_num)).scalar_one_or_none()
+    if revision is not None and revision not in _revisions():
+        message = f"expected a store with schema {_head()} or older, got `{revision[:32]}` of a newer iam-guard"
+        raise ConfigurationError(message, place="store")
+    return revision
+
+
+def _head() -> str:
+    """Return the number of the last step."""
+    return max(_revisions())
 
 
 @cache
-def _head() -> str:
-    """Give the number of the last step."""
-    return max(path.name.partition("_")[0] for path in Path(__file__).parent.glob("versions/[0-9]*.py"))
+def _revisions() -> frozenset[str]:
+    """Return the numbers of all steps."""
+    return frozenset(path.name.partition("_")[0] for path in Path(__file__).parent.glob("versions/[0-9]*.py"))
 
 
 def _steps() -> Any:

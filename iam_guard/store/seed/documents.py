@@ -66,6 +66,7 @@ class Documents:
         self._files = files
         self._problems = problems
         self._partition = partition
+        self._valid: dict[tuple[str, PolicyType, bool], Document] = {}
 
     def read(self, node: Node, type: PolicyType, *, managed: bool = False) -> Document | None:
         """Give the checked document; None where a problem was noted."""
@@ -124,7 +125,12 @@ class Documents:
         return None
 
     def _checked(self, text: str, type: PolicyType, managed: bool) -> Document:
-        return validate_for_write(text, type, managed=managed, partition=self._partition)
+        """Return the checked document; one that is in the seed many times is checked once."""
+        key = (text, type, managed)
+        document = self._valid.get(key)
+        if document is None:
+            document = self._valid[key] = validate_for_write(text, type, managed=managed, partition=self._partition)
+        return document
 
 
 def document_text(node: Node) -> str:

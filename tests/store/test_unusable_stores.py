@@ -1,0 +1,187 @@
+"""Every command and `open_guard` report a store that cannot be used in one line, with exit code 2 and no secret."""
+
+from __future__ import annotations
+
+import resource
+import signal
+import sqlite3
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from iam_guard import open_guard
+from iam_guard.cli import main
+from iam_guard.errors import ConfigurationError, IamGuardError
+from iam_guard.settings import Settings
+from iam_guard.store.engine import make_engine, writing
+from iam_guard.store.migrations import upgrade, upgrade_by_steps
+from iam_guard.store.opening import init_store, open_database
+from iam_guard.store.seed import reading
+from tests.store.databases import SEALING_KEY
+
+SEED = 'version: 1\naccounts: [{id: "111122223333", users: [{name: alice}]}]\n'
+SECRET = "hunter2secret"
+COMMANDS = {
+    "init": ["init"],
+    "apply": ["apply", "seed.yaml"],
+    "serve": ["serve", "--port", "0", "--seed", "seed.yaml"],
+    "api-key": ["api-key", "list"],
+    "resource-policy": ["resource-policy", "list"],
+    "revocation-list": ["revocation-list", "list"],
+    "who-can": ["who-can", "docs:Get", "*"],
+}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("IAM_GUARD_SEALING_KEYS", SEALING_KEY)
+    (tmp_path / "seed.yaml").write_text(SEED)
+    return tmp_path
+
+
+def run(command: str, store: str) -> Result:
+    return CliRunner().invoke(main, [*COMMANDS[command], "--store", store])
+
+
+def complaint(result: Result) -> str:
+    """Return the one line that a command has written before it ended with exit code 2."""
+    assert isinstance(result.exception, SystemExit), result.exc_info
+    assert result.exit_code == 2
+    assert result.output.count("\n") == 1
+    assert SECRET not in result.output
+    return result.output
+
+
+def changed(path: Path, *statements: str) -> str:
+    """Create a store, change it with SQL, and return its URL."""
+    init_store(f"sqlite:///{path}", Settings()).close()
+    with closing(sqlite3.connect(path)) as connection:
+        for statement in statements:
+            connection.execute(statement)
+        connection.commit()
+    return f"sqlite:///{path}"
+
+
+def test_command_on_unusable_store_reports_one_line(folder: Path, subtests: pytest.Subtests) -> None:
+    """Nothing ends in a traceback."""
+    (folder / "a-file").touch()
+    (folder / "a-folder.db").mkdir()
+    (folder / "text.db").write_bytes(b"this is no database" * 100)
+    stores = {
+        "folder that is not there": f"sqlite:///{folder}/none/a.db",
+        "folder that is a file": f"sqlite:///{folder}/a-file/a.db",
+        "folder of a read-only file system": "sqlite:////proc/iam-guard.db",
+        "folder for a file": f"sqlite:///{folder}/a-folder.db",
+        "file of something else": f"sqlite:///{folder}/text.db",
+        "name that is too long": f"sqlite:///{folder}/{'x' * 300}.db",
+        "name with a NUL": f"sqlite:///{folder}/a\0b.db",
+        "future schema": changed(folder / "future.db", "UPDATE alembic_version SET version_num = '9999'"),
+        "no version": changed(folder / "no-version.db", "DELETE FROM alembic_version"),
+        "port that is closed": f"postgresql://postgres:{SECRET}@127.0.0.1:1/postgres",
+        "scheme of another database": f"mysql://root:{SECRET}@127.0.0.1/x",
+    }
+    for what, store in stores.items():
+        for command in COMMANDS:
+            with subtests.test(what, command=command):
+                complaint(run(command, store))
+
+
+@pytest.mark.parametrize("command", ["init", "apply", "serve", "who-can"])
+def test_half_made_store_reports_one_line(folder: Path, command: str) -> None:
+    """A store without a table or without its epoch, as an interrupted copy is."""
+    complaint(run(command, changed(folder / "no-table.db", "DROP TABLE meta")))
+    complaint(run(command, changed(folder / "no-epoch.db", "DELETE FROM meta")))
+
+
+def test_postgresql_refusal_is_named(server: object, bare_postgresql: str) -> None:
+    """The user learns what to change, in our words, for the server's may repeat what was in the URL."""
+    prefix, _, _ = bare_postgresql.rpartition("/")
+    assert "no such database" in complaint(run("init", f"{prefix}/none_{SECRET}"))
+    other = bare_postgresql.replace("://postgres@", f"://nobody_{SECRET}:{SECRET}@")
+    assert "no such user" in complaint(run("init", other)) or "password is wrong" in complaint(run("init", other))
+    assert "connection was refused" in complaint(run("init", f"postgresql://a:{SECRET}@127.0.0.1:1/a"))
+    assert "schema" in complaint(run("apply", bare_postgresql))
+
+
+def test_postgresql_without_driver_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    for command in COMMANDS:
+        assert "iam-guard[postgres]" in complaint(run(command, f"postgresql://a:{SECRET}@127.0.0.1/a"))
+
+
+@contextmanager
+def limited_files(most: int) -> Iterator[None]:
+    """Let no file of this process grow over a size, as on a disk that is full."""
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+
+
+def test_full_disk_reports_one_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the key file has no room, and where the database has none."""
+    for most in (0, 100_000):
+        with limited_files(most):
+            result = run("init", f"sqlite:///{folder}/{most}.db")
+        complaint(result)
+    monkeypatch.delenv("IAM_GUARD_SEALING_KEYS")
+    with limited_files(0):
+        result = run("init", f"sqlite:///{folder}/with-key.db")
+    assert "cannot create the key file" in complaint(result)
+
+
+def test_future_schema_is_refused_everywhere(folder: Path, database: str) -> None:
+    """On both databases, by opening, by upgrading, and for a candidate; the message says what is the matter."""
+    engine = make_engine(database)
+    with writing(engine) as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    settings = Settings(sealing_keys=(SEALING_KEY,))
+    opened: list[Callable[[], object]] = [
+        lambda: open_database(database, settings),
+        lambda: init_store(database, settings),
+        lambda: upgrade(engine),
+        lambda: upgrade_by_steps(engine),
+        lambda: open_guard(database),
+        lambda: open_guard(folder / "seed.yaml", shadow=database),
+    ]
+    for open_it in opened:
+        with pytest.raises(ConfigurationError, match=r"expected a store with schema \d{4} or older, got `9999`"):
+            open_it()
+    engine.dispose()
+
+
+def test_seed_is_read_after_all_else_is_checked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading a large seed takes minutes, so it must not be in vain."""
+    read: list[str] = []
+    monkeypatch.setattr(reading, "read_tree", lambda *_: read.append("seed"))
+    serve = ["serve", "--port", "0", "--seed", "seed.yaml"]
+    wrong = [
+        ["apply", "seed.yaml", "--store", "postgresql://a@127.0.0.1:1/a"],
+        ["apply", "seed.yaml", "--store", f"sqlite:///{folder}/none/a.db"],
+        ["apply", "seed.yaml", "--store", "sqlite:///seed.yaml/a.db"],
+        ["apply", "seed.yaml", "--store", changed(folder / "future.db", "UPDATE alembic_version SET version_num = 9")],
+        [*serve, "--store", "sqlite://", "--root-access-key", "no-colon"],
+        [*serve, "--store", "sqlite://", "--root-access-key", "AKIA:secret", "--account", "1"],
+        [*serve, "--store", "sqlite://", "--service", "not a prefix"],
+        [*serve, "--store", f"sqlite:///{folder}/a.db", "--allow-reset"],
+        [*serve, "--store", "seed.yaml"],
+        [*serve, "--store", "postgresql://a@127.0.0.1:1/a"],
+    ]
+    for arguments in wrong:
+        complaint(CliRunner().invoke(main, arguments))
+    monkeypatch.setenv("IAM_GUARD_SEALING_KEYS", "")
+    monkeypatch.setenv("IAM_GUARD_SEALING_KEY_FILE", str(folder / "none.key"))
+    init_store(f"sqlite:///{folder}/keyless.db", Settings(sealing_keys=(SEALING_KEY,))).close()
+    complaint(CliRunner().invoke(main, ["apply", "seed.yaml", "--store", f"sqlite:///{folder}/keyless.db"]))
+    with pytest.raises(IamGuardError, match="sealing key file"):
+        open_guard(folder / "seed.yaml")
+    assert read == []
