@@ -54,6 +54,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 _log = logging.getLogger("iam_guard.asgi")
 
 _POLICY_VIOLATION: Final = 1008
+_SHUT_DOWN: Final = ("lifespan.shutdown.complete", "lifespan.shutdown.failed")
 _FAILED: Final = (1011, 4500)
 """How frameworks close a WebSocket whose handler raised what they do not know: by the standard, and Litestar."""
 
@@ -92,7 +93,7 @@ class GuardMiddleware:
             await self._serve(scope, receive, send)
         elif scope["type"] == "lifespan":
             await self._inspect(scope.get("app", self.app), receive, send)
-            await self.app(scope, receive, send)
+            await self.app(scope, receive, partial(self._end_shard_before, send))
         else:
             raise ConfigurationError(f"expected an http or websocket scope, got `{scope['type']}`")
 
@@ -113,6 +114,12 @@ class GuardMiddleware:
             await self._fail(message, receive, send)
             raise ConfigurationError(message)
         _log.warning("%s", message)
+
+    async def _end_shard_before(self, send: Send, message: Message) -> None:
+        """Sign the trail once the application has shut down, for some servers end the process as soon as they hear."""
+        if message["type"] in _SHUT_DOWN and self.guard.audit_usage() is not None:
+            await anyio.to_thread.run_sync(self.guard.trail.end_shard)
+        await send(message)
 
     async def _fail(self, message: str, receive: Receive, send: Send) -> None:
         await receive()

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import threading
 import time
 import weakref
@@ -25,6 +26,7 @@ from iam_guard.audit.lanes import ALLOWED, DURABLE, Line, Ticket
 from iam_guard.audit.ring import Declare, Ring
 from iam_guard.audit.scribe import Scribe, TrailPlace
 from iam_guard.audit.shard import is_line
+from iam_guard.audit.termination import end_shards_on_sigterm, register
 from iam_guard.model.usage import AuditUsage, SinkUsage
 
 _ON_LOOP = "a record that must be on the disk was asked for on an event loop"
@@ -68,6 +70,8 @@ class Pipeline:
         self._declare: Declare | None = None
         self._begin()
         _PIPELINES.add(self)
+        register(self)
+        end_shards_on_sigterm()
 
     def _begin(self) -> None:
         self._ring = Ring(self._limit)
@@ -160,6 +164,19 @@ class Pipeline:
         if _on_event_loop():
             raise NotRecordedError(_ON_LOOP)
 
+    def end_shard(self, seconds: float, *, is_terminating: bool = False) -> bool:
+        """Write and sign what waits and end the shard, in so many seconds; tell whether there is nothing unsigned now.
+
+        The next record begins another shard. `is_terminating` says that the process is about to end: then what comes
+        meanwhile is signed and ended as soon as nothing more waits.
+        """
+        thread = self._thread
+        if thread is None or not thread.is_alive():
+            return len(self._ring) == 0
+        if is_terminating:
+            self._ring.is_terminating = True
+        return self._ring.end_shard(seconds)
+
     def close(self) -> None:
         """Write and sign what waits; take nothing from now on."""
         with self._starting:
@@ -204,7 +221,9 @@ class Pipeline:
                 if self._followers is not None:
                     self._followers.start()  # before the next line: who began first ends last
                 self._finalizer = weakref.finalize(self, _end, self._ring, thread)
+                _end_with_multiprocessing(self._ring, thread)
                 self._thread = thread
+                end_shards_on_sigterm()  # once more: a server may have set its own, or forked
         return self._thread is not None
 
     def _begin_in_child(self) -> None:
@@ -220,6 +239,13 @@ def _end(ring: Ring, thread: threading.Thread | None) -> None:
     ring.close()
     if thread is not None and thread is not threading.current_thread():
         thread.join(CLOSING)
+
+
+def _end_with_multiprocessing(ring: Ring, thread: threading.Thread) -> None:
+    """Do the same at the end of a child of `multiprocessing`, which runs no exit handlers of the interpreter."""
+    process, util = (sys.modules.get(f"multiprocessing.{name}") for name in ("process", "util"))
+    if process is not None and util is not None and process.parent_process() is not None:
+        util.Finalize(None, _end, args=(ring, thread), exitpriority=0)
 
 
 def _on_event_loop() -> bool:

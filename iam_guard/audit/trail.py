@@ -39,6 +39,7 @@ from iam_guard.audit.redaction import to_line
 from iam_guard.audit.result_record import result_record
 from iam_guard.audit.sampling import Declaring, Sampling
 from iam_guard.audit.sinks import Sink
+from iam_guard.audit.termination import SECONDS
 from iam_guard.errors import DecisionUnavailable, IamGuardError, RecordUnavailable
 from iam_guard.model.decision import Decision
 from iam_guard.model.principal import Principal, PrincipalType
@@ -248,6 +249,14 @@ class Trail:
         for kept in (self._sink, self._pipeline):
             if kept is not None:
                 kept.close()
+
+    def end_shard(self, seconds: float = SECONDS) -> bool:
+        """Write and sign what waits and end the shard of this process, in so many seconds; False where that failed.
+
+        For the end of a server that may not end the process: the trail stays open, and the next record begins another
+        shard. A trail that is no folder has nothing to end.
+        """
+        return self._pipeline is None or self._pipeline.end_shard(seconds)
 
     def _stamp(self) -> Stamp:
         trace_id, span_id = trace_ids()

@@ -92,7 +92,7 @@ class AwsApi:
             case "websocket":
                 await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
             case "lifespan":
-                await _live(receive, send)
+                await _live(receive, send, self.guard)
             case other:
                 raise ConfigurationError(f"expected an http scope, got `{other}`")
 
@@ -324,8 +324,9 @@ async def _send(answer: WireAnswer, send: Send) -> None:
     await send({"type": "http.response.body", "body": answer.body})
 
 
-async def _live(receive: Receive, send: Send) -> None:
-    """Answer a server that asks an application served alone whether it has started."""
+async def _live(receive: Receive, send: Send, guard: Guard) -> None:
+    """Answer a server that asks an application served alone whether it has started; sign the trail at the end."""
     while (message := await receive())["type"] != "lifespan.shutdown":
         await send({"type": f"{message['type']}.complete"})
+    await anyio.to_thread.run_sync(guard.trail.end_shard)
     await send({"type": "lifespan.shutdown.complete"})

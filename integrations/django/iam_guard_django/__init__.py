@@ -21,6 +21,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import get_resolver
 
 from iam_guard import IamGuardError
+from iam_guard.audit.termination import end_shards_on_sigterm
 from iam_guard.enforcement.context import CurrentCall, current_call, serving
 from iam_guard.enforcement.refusal import Refusal
 from iam_guard.errors import ConfigurationError, NotAtHand
@@ -52,6 +53,7 @@ class GuardMiddleware:
 
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
         self._get_response = get_response
+        end_shards_on_sigterm()  # in the main thread; the guard may be opened in another, with the first request
         self._options = options()
         self._is_async = iscoroutinefunction(get_response)
         if self._is_async:

@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from copy import copy
 from typing import Any, TypeAlias, cast
 
+import anyio.to_thread
 import msgspec
 from litestar import Litestar
 from litestar.config.app import AppConfig
@@ -78,6 +79,7 @@ class GuardPlugin(InitPlugin, ReceiveRoutePlugin):
         )
         app_config.exception_handlers.setdefault(IamGuardError, _pass_on)
         app_config.on_startup.insert(0, self._inspect)
+        app_config.on_shutdown.append(self._end_shard)
         if app_config.openapi_config is not None:
             make = app_config.openapi_config.to_openapi_schema
             config = copy(app_config.openapi_config)  # that of Litestar is shared by all applications
@@ -96,6 +98,10 @@ class GuardPlugin(InitPlugin, ReceiveRoutePlugin):
 
     def _inventory(self, app: Litestar) -> list[Endpoint]:
         return inventory(app) if self._routes is None else self._routes.joined(inventory(app))
+
+    async def _end_shard(self) -> None:
+        """Sign the trail once the application has shut down; no middleware of Litestar's sees the lifespan."""
+        await anyio.to_thread.run_sync(self._guard.trail.end_shard)
 
     def _inspect(self, app: Litestar) -> None:
         endpoints = self._inventory(app)

@@ -1,0 +1,98 @@
+"""Applications whose guard keeps a trail and that never close it: for servers that are told to end.
+
+`IAM_GUARD_TEST_SEED` names the seed file, the environment variables of the settings name trail and key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
+
+from iam_guard import Guard, GuardMiddleware, GuardWsgiMiddleware, Service, current_principal, open_guard
+from iam_guard.enforcement.context import current_call
+
+docs = Service("docs")
+
+
+@lru_cache
+def guard() -> Guard:
+    return open_guard(os.environ["IAM_GUARD_TEST_SEED"], services=[docs])
+
+
+@docs.requires("GetDocument", resource="document/{document_id}")
+async def get(request: Any, document_id: str = "") -> Any:
+    """Answer; for `late`, decide once more after a while."""
+    if "late" in (document_id, getattr(request, "path_params", {}).get("document_id")):
+        await asyncio.sleep(0.5)
+        arn = "arn:aws:docs:us-east-1:111122223333:document/after"
+        guard().decide(current_principal(), "docs:GetDocument", arn)
+    return _answer_type()("done")
+
+
+def _answer_type() -> Any:
+    if "DJANGO" in os.environ:
+        from django.http import HttpResponse
+
+        return HttpResponse
+    from starlette.responses import PlainTextResponse
+
+    return PlainTextResponse
+
+
+def asgi() -> Any:
+    from starlette.applications import Starlette
+    from starlette.middleware import Middleware
+    from starlette.routing import Route
+
+    routes = [Route("/documents/{document_id}", get)]
+    return Starlette(routes=routes, middleware=[Middleware(GuardMiddleware, guard=guard())])
+
+
+@docs.requires("GetDocument", resource="document/{document_id}")
+def _get(environ: Any, document_id: str) -> Iterable[bytes]:
+    return [b"done"]
+
+
+def _router(environ: Any, start_response: Any) -> Iterable[bytes]:
+    parameters = {"document_id": environ["PATH_INFO"].rpartition("/")[2]}
+    current_call().matched(_get, parameters)
+    parts = _get(environ, **parameters)
+    start_response("200 OK", [("content-type", "text/plain")])
+    return parts
+
+
+def wsgi() -> Any:
+    return GuardWsgiMiddleware(_router, guard=guard())
+
+
+def django() -> Any:
+    """Open the guard with the first request, in whichever thread that has."""
+    os.environ["DJANGO"] = "1"
+    from django.conf import settings
+
+    settings.configure(
+        ALLOWED_HOSTS=["*"],
+        IAM_GUARD={"guard": guard},
+        INSTALLED_APPS=["iam_guard_django"],
+        MIDDLEWARE=["iam_guard_django.GuardMiddleware"],
+        ROOT_URLCONF=__name__,
+        SECRET_KEY="x",
+    )
+    import django as installed
+
+    installed.setup()
+    from django.core.asgi import get_asgi_application
+    from django.urls import path
+
+    globals()["urlpatterns"] = [path("documents/<document_id>", get)]
+    return get_asgi_application()
+
+
+if __name__ == "__main__":
+    import sys
+    from wsgiref.simple_server import WSGIRequestHandler, make_server
+
+    make_server("127.0.0.1", int(sys.argv[1]), wsgi(), handler_class=WSGIRequestHandler).serve_forever()
