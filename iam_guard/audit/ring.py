@@ -6,8 +6,8 @@ the disk (it has a ticket), and when a lane is half full. A batch that could not
 one with a ticket, the request is told that it failed; the record is put back only where its ticket says that it stays
 whatever its request was told, for what it says has happened.
 
-Each lane (`lanes`) has a bound of its own. A batch takes what requests wait for, then the oldest of all other lanes;
-inside of it the order is that in which the records came.
+Each lane (`lanes`) has a bound of its own. A batch takes what requests wait for, then the oldest of all other lanes,
+few of them where a request waits; inside of it the order is that in which the records came.
 
 What finds no place is counted here until a gap in the trail declares it. Must not live here: what becomes of a request
 (`classes`, `pipeline`), writing (`scribe`).
@@ -31,6 +31,8 @@ from iam_guard.audit.own_records import Gap
 GATHERING = 0.01
 """Seconds for which the writer lets records gather."""
 LONGEST_SLEEP = 5.0
+MAX_BESIDE = 100
+"""Other records in a batch for which a request waits."""
 
 
 class Declare(Protocol):
@@ -274,10 +276,10 @@ class Ring:
             self._shard_ended.notify_all()
 
     def _batch(self, most: int) -> list[Waiting]:
-        """Take what requests wait for, then the oldest of all other lanes."""
+        """Take what requests wait for, then the oldest of all other lanes; few of these where a request waits."""
         durable, *others = self._queues
         batch = durable.take(min(most, len(durable.waiting)))
-        left = most - len(batch)
+        left = min(most - len(batch), MAX_BESIDE) if batch else most
         filled = [queue for queue in others if queue.waiting]
         if len(filled) == 1 and not batch:
             return filled[0].take(min(left, len(filled[0].waiting)))

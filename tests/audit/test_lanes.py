@@ -127,6 +127,14 @@ def test_a_batch_has_what_requests_wait_for_and_then_the_oldest() -> None:
     ]
 
 
+def test_a_batch_for_which_a_request_waits_is_short() -> None:
+    ring = Ring(4000)
+    for _ in range(2000):
+        assert ring.put(b"", wait=0.0)
+    assert ring.put(b"", wait=0.0, lane=DURABLE)
+    assert [len(ring.take(1000, 0.0)[0]) for _ in range(2)] == [101, 1000]
+
+
 def test_durable_records_succeed_during_a_flood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Refusals of callers that are not signed in come faster than the disk takes them; administration goes on."""
     pipeline = pipeline_in(tmp_path, ring=400, durable_wait=5.0)
