@@ -86,6 +86,8 @@ def _marks(query: bytes) -> frozenset[bytes]:
 def _marks_at_a_glance(query: bytes) -> frozenset[bytes]:
     """Return the marks that stand where a name may stand, and those after an encoded `&`, which is none."""
     text = b"&" + roughly_unescaped(query).lower() + b"&"
+    if b"&x-amz-" not in text and b"&" + _VERSION_2 not in text:
+        return frozenset()
     return frozenset(mark for mark in _MARKS if b"&" + mark + b"=" in text or b"&" + mark + b"&" in text)
 
 

@@ -71,10 +71,12 @@ def destination(request: WireRequest, credential: AnyCredential | None) -> Desti
 def _version(request: WireRequest) -> str:
     """Find the version at a glance, for nothing is known of who asks: the form may be of any size and shape."""
     for text in (request.head.query_string, request.body):
-        found = _VERSION.search(text)
-        if found is not None:
-            return found[1].decode("ascii")
+        for found in _VERSION.finditer(text):
+            if found.start() == 0 or text[found.start() - 1 : found.start()] == b"&":
+                return found[1].decode("ascii")
     return ""
 
 
-_VERSION = re.compile(rb"(?:\A|&)Version=([0-9-]{10})(?=&|\Z)")
+_VERSION = re.compile(
+    rb"Version=([0-9-]{10})(?=&|\Z)"
+)  # begins with a literal, which is found without trying every byte
