@@ -26,7 +26,7 @@ class _Held:
 
     def __init__(self) -> None:
         self.size = 0
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()  # a reservation may be collected while this thread makes another
 
 
 _HELD = _Held()

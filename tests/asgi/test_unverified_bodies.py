@@ -202,6 +202,15 @@ def test_bodies_over_the_budget_get_503(opened: Callable[..., Guard], audit_file
     assert [each.get("errorCode") for each in read(audit_file)] == ["ServiceUnavailable", None]
 
 
+def test_reservation_collected_while_another_is_made_is_released() -> None:
+    """The collector runs where it likes, also where this thread has the lock."""
+    lost = held_bodies.Reservation(10**9)
+    lost.hold(MAX_UNVERIFIED + 10)
+    with held_bodies._HELD.lock:
+        del lost
+    assert bytes_held() == 0
+
+
 def test_many_small_parts_are_held_as_few(opened: Callable[..., Guard]) -> None:
     """Parts of two bytes take no more memory than their bytes."""
     guard = opened()
