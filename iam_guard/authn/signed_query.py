@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 from iam_guard.authn.http import HttpRequest
@@ -91,10 +92,11 @@ def _marks_at_a_glance(query: bytes) -> frozenset[bytes]:
     return frozenset(mark for mark in _MARKS if b"&" + mark + b"=" in text or b"&" + mark + b"&" in text)
 
 
-def _pairs(query: bytes) -> list[tuple[bytes, bytes, bytes]]:
+@lru_cache(maxsize=8)  # of one request it is asked for several times
+def _pairs(query: bytes) -> tuple[tuple[bytes, bytes, bytes], ...]:
     """Give each parameter: its name decoded, its name as sent, its value as sent."""
     parts = [part.partition(b"=") for part in query.split(b"&")]
-    return [(unescaped(name.replace(b"+", b" ")), name, value) for name, _, value in parts]
+    return tuple([(unescaped(name.replace(b"+", b" ")), name, value) for name, _, value in parts])
 
 
 def signed_query(request: HttpRequest) -> SigV4Credential:
