@@ -289,11 +289,13 @@ class _Watched:
             except IamGuardError as refusal:
                 self.refusal = refusal
                 raise
-        await self._send(message)
-        if self._instead is not None:
-            body = message["type"].replace(".start", ".body")
-            await self._send({"type": body, "body": self._instead.body})
-            self.is_answered = True
+        instead = self._instead
+        if instead is None:
+            await self._send(message)
+            return
+        self.is_answered = True  # before anything is awaited: the application may go on meanwhile
+        await self._send({name: message[name] for name in ("type", "status", "headers")})
+        await self._send({"type": message["type"].replace(".start", ".body"), "body": instead.body})
 
     def _let_out(self, message: Message) -> None:
         if self.refusal is not None:

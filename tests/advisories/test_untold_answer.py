@@ -11,6 +11,7 @@ import io
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import anyio
 import pytest
 from flask import Flask
 from litestar import Litestar
@@ -168,6 +169,31 @@ def test_redirect_to_the_own_address_passes_untold(guard: Guard, subtests: pytes
             assert SECRET not in f"{answer.text} {answer.headers}"
             is_own = location in own and location.endswith("q=1")
             assert answer.status_code == (308 if is_own else 500)
+
+
+def test_answer_of_two_tasks_gives_nothing_away(guard: Guard) -> None:
+    """What another task sends while the standard answer is on its way goes nowhere."""
+    sent: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        start = {"type": "http.response.start", "status": 404, "headers": [], "trailers": True}
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(send, start)
+            tasks.start_soon(send, {"type": "http.response.body", "body": SECRET.encode()})
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def slowly(message: Any) -> None:
+        await anyio.sleep(0)
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": [(b"host", b"testserver")]}
+    anyio.run(GuardMiddleware(app, guard=guard), scope, receive, slowly)
+    assert [(each["type"], each.get("body"), "trailers" in each) for each in sent] == [
+        ("http.response.start", None, False),
+        ("http.response.body", b"Not Found", False),
+    ]
 
 
 def test_redirect_without_location_is_refused(guard: Guard) -> None:
