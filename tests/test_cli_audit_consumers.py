@@ -117,7 +117,7 @@ def test_tail_follows_a_live_trail_and_ends_with_ctrl_c(tmp_path: Path) -> None:
         arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path, preexec_fn=with_ctrl_c
     )
     assert process.stdout is not None
-    found, until, number = b"", time.monotonic() + 30, 1
+    found, until, number = b"", time.monotonic() + 60, 1
     while b"id-" not in found and time.monotonic() < until:  # whatever comes once it listens
         writer.append([record(number)])
         writer.checkpoint()

@@ -161,7 +161,7 @@ for number in range(10):
     time.sleep(0.01)
     child = os.fork()
     if child == 0:
-        signal.alarm(20)
+        signal.alarm(200)
         assert pipeline.put(record(f"child-{number}"), ADMIN)
         pipeline.close()
         os._exit(0)

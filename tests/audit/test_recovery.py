@@ -152,17 +152,15 @@ def test_a_child_that_lives_on_does_not_keep_the_lock_of_its_parent(tmp_path: Pa
         "writer.commit(durable=True)\n"
         "child = os.fork()\n"
         "if child == 0:\n"
+        "    print(os.getpid(), flush=True)\n"
         "    os.close(1)\n"
-        "    time.sleep(60)\n"
-        "print(child, flush=True)\n"
-        "time.sleep(60)\n"
+        "time.sleep(600)\n"
     )
     command = [sys.executable, "-c", script, str(tmp_path)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         child = int(parent.stdout.readline())
         try:
-            time.sleep(0.1)  # the child lets go when it begins to run
             parent.kill()
             parent.wait()
             assert len(recover(tmp_path, KEY, RING)) == 1

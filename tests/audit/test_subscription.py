@@ -583,7 +583,7 @@ def test_a_consumer_that_is_killed_at_any_moment_skips_nothing(tmp_path: Path) -
         for _ in range(12):
             out.unlink(missing_ok=True)
             process = subprocess.Popen(arguments, start_new_session=True)
-            until = time.monotonic() + 20
+            until = time.monotonic() + 60
             while (not out.exists() or not out.stat().st_size) and time.monotonic() < until:
                 time.sleep(0.005)
             time.sleep(chosen.random() * 0.15)

@@ -23,7 +23,7 @@ FENCE = re.compile(
     r"(?P<body>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
-SECONDS = 180
+SECONDS = 300
 
 
 def blocks_of(text: str) -> list[re.Match[str]]:

@@ -147,7 +147,7 @@ class Meeting:
         """Wait for the others; for coroutines."""
         with self._changed:
             self._there += 1
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while self._there < self.size:
             assert time.monotonic() < deadline, "the others did not come"
             await asyncio.sleep(0.001)

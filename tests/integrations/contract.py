@@ -55,7 +55,7 @@ from tests.integrations.application import (
 )
 from tests.integrations.scenarios import SCENARIOS, OidcToken, Scenario, bearer, user
 
-SECONDS = 20
+SECONDS = 60
 POLICY_VIOLATION = 1008
 
 

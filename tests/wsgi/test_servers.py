@@ -23,7 +23,7 @@ from tests.conftest import ADA, RITA, SEED
 from tests.wsgi.application import application
 from tests.wsgi_serving import by_gunicorn, by_waitress, by_werkzeug, by_wsgiref
 
-SECONDS = 20
+SECONDS = 60
 IN_THREADS = {"waitress": by_waitress, "werkzeug": by_werkzeug, "wsgiref": by_wsgiref}
 TELLS_THE_PATH = {"waitress", "werkzeug", "gunicorn"}
 READS_CHUNKS = {"waitress", "werkzeug", "gunicorn"}

@@ -110,7 +110,7 @@ class Server:
     def start(self) -> None:
         command = ["nats-server", "-c", str(self._file), "-l", str(self._folder / "log")]
         self._process = subprocess.Popen(command)
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while True:
             try:
                 with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -30,6 +31,15 @@ def test_a_user_is_described_with_everything(iam: Client) -> None:
 
 
 TAG = {"Key": "a", "Value": "1"}
+
+
+def test_new_user_gets_its_date_from_the_guards_clock(
+    iam: Any, server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Operations and decisions read one clock."""
+    later = CLOCK() + timedelta(minutes=4)
+    monkeypatch.setattr(server.guard, "clock", lambda: later)
+    assert iam.create_user(UserName="ann")["User"]["CreateDate"] == later
 
 
 def test_a_user_without_tags_and_boundary_has_neither_member(iam: Client) -> None:
