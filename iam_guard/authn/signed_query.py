@@ -84,6 +84,7 @@ def _marks(query: bytes) -> frozenset[bytes]:
     return frozenset(name.lower() for name, _, _ in _pairs(query))
 
 
+@lru_cache(maxsize=4)  # as below, and no more than a few hundred KiB
 def _marks_at_a_glance(query: bytes) -> frozenset[bytes]:
     """Return the marks that stand where a name may stand, and those after an encoded `&`, which is none."""
     text = b"&" + roughly_unescaped(query).lower() + b"&"

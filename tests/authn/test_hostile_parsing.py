@@ -153,7 +153,7 @@ def test_forwarding_chain_is_read_to_its_limit() -> None:
     assert PROXY.facts(near).source_ip == "1.2.3.4"
     far = scope((b"x-forwarded-for", f"1.2.3.4, 10.0.0.2, {proxies}".encode()))
     assert PROXY.facts(far).source_ip is None
-    for chain in (b"10.0.0.2," * 7_000, b"," * 60_000, b"1" * 60_000, b"[" + b":" * 60_000 + b"]"):
+    for chain in (b"10.0.0.2," * 7_000 + b"10.0.0.2", b"," * 60_000, b"1" * 60_000, b"[" + b":" * 60_000 + b"]"):
         assert calls_of(lambda chain=chain: PROXY.facts(scope((b"x-forwarded-for", chain)))) < 2_000
 
 
