@@ -22,24 +22,28 @@ def guard() -> Guard:
     return open_guard(os.environ["IAM_GUARD_TEST_SEED"], services=[docs])
 
 
-@docs.requires("GetDocument", resource="document/{document_id}")
-async def get(request: Any, document_id: str = "") -> Any:
-    """Answer; for `late`, decide once more after a while."""
-    if "late" in (document_id, getattr(request, "path_params", {}).get("document_id")):
+async def decide_later(document_id: str) -> None:
+    """For `late`, decide once more after a while."""
+    if document_id == "late":
         await asyncio.sleep(0.5)
         arn = "arn:aws:docs:us-east-1:111122223333:document/after"
         guard().decide(current_principal(), "docs:GetDocument", arn)
-    return _answer_type()("done")
 
 
-def _answer_type() -> Any:
-    if "DJANGO" in os.environ:
-        from django.http import HttpResponse
-
-        return HttpResponse
+@docs.requires("GetDocument", resource="document/{document_id}")
+async def get(request: Any) -> Any:
     from starlette.responses import PlainTextResponse
 
-    return PlainTextResponse
+    await decide_later(request.path_params["document_id"])
+    return PlainTextResponse("done")
+
+
+@docs.requires("GetDocument", resource="document/{document_id}")
+async def view(request: Any, document_id: str) -> Any:
+    from django.http import HttpResponse
+
+    await decide_later(document_id)
+    return HttpResponse("done")
 
 
 def asgi() -> Any:
@@ -70,7 +74,6 @@ def wsgi() -> Any:
 
 def django() -> Any:
     """Open the guard with the first request, in whichever thread that has."""
-    os.environ["DJANGO"] = "1"
     from django.conf import settings
 
     settings.configure(
@@ -87,7 +90,7 @@ def django() -> Any:
     from django.core.asgi import get_asgi_application
     from django.urls import path
 
-    globals()["urlpatterns"] = [path("documents/<document_id>", get)]
+    globals()["urlpatterns"] = [path("documents/<document_id>", view)]
     return get_asgi_application()
 
 

@@ -98,7 +98,8 @@ def serve_and_end(command: Sequence[str], folder: Path, *, is_asked_late: bool) 
             late = threading.Thread(target=ask, args=(port, "late"))
             if is_asked_late:
                 late.start()
-                time.sleep(0.2)  # until it is under way
+                lines = list((folder / "trail").glob("*/*.jsonl"))
+                eventually(lambda: any(b"document/late" in path.read_bytes() for path in lines), SECONDS)
             server.terminate()
             _, said = server.communicate(timeout=SECONDS)
             if is_asked_late:
