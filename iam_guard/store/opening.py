@@ -71,11 +71,13 @@ def open_database(url: str, settings: Settings, *, create: bool = True) -> SqlSt
 
 
 def check_store(url: str, settings: Settings) -> None:
-    """Raise what `open_database` would raise, as far as that can be known without creating anything."""
+    """Raise what opening and writing to a store would raise, as far as that can be known without creating anything."""
     path = database_file(url)
     if path is None or not _is_new(path):
         with closing(open_database(url, settings)) as store:
             store.epoch()
+            with store.changing():
+                pass  # a store that is read-only refuses the lock
         return
     key_file = key_file_beside(url)
     if settings.sealing_keys or settings.sealing_key_file or (key_file is not None and _exists(key_file)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import secrets
 import signal
 import sqlite3
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from sqlalchemy import make_url
 
 from iam_guard import open_guard
 from iam_guard.cli import main
@@ -21,7 +23,7 @@ from iam_guard.store.engine import make_engine, writing
 from iam_guard.store.migrations import upgrade, upgrade_by_steps
 from iam_guard.store.opening import init_store, open_database
 from iam_guard.store.seed import reading
-from tests.store.databases import SEALING_KEY
+from tests.store.databases import SEALING_KEY, Server
 
 SEED = 'version: 1\naccounts: [{id: "111122223333", users: [{name: alice}]}]\n'
 SECRET = "hunter2secret"
@@ -98,7 +100,7 @@ def test_half_made_store_reports_one_line(folder: Path, command: str) -> None:
     complaint(run(command, changed(folder / "no-epoch.db", "DELETE FROM meta")))
 
 
-def test_postgresql_refusal_is_named(server: object, bare_postgresql: str) -> None:
+def test_postgresql_refusal_is_named(bare_postgresql: str) -> None:
     """The user learns what to change, in our words, for the server's may repeat what was in the URL."""
     prefix, _, _ = bare_postgresql.rpartition("/")
     assert "no such database" in complaint(run("init", f"{prefix}/none_{SECRET}"))
@@ -112,6 +114,26 @@ def test_postgresql_without_driver_names_the_extra(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "psycopg", None)
     for command in COMMANDS:
         assert "iam-guard[postgres]" in complaint(run(command, f"postgresql://a:{SECRET}@127.0.0.1/a"))
+
+
+def test_user_without_write_access_is_refused_before_seed_is_read(
+    server: Server, postgresql: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A user that may only read gets as far as a replica would, and no seed is read in vain."""
+    monkeypatch.setattr(reading, "read_tree", lambda *_: pytest.fail("the seed was read"))
+    reader = f"iam_guard_reader_{secrets.token_hex(6)}"
+    server.run(f"CREATE ROLE {reader} LOGIN PASSWORD '{SECRET}'")
+    engine = make_engine(postgresql)
+    try:
+        with writing(engine) as connection:
+            connection.exec_driver_sql(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {reader}")
+        url = make_url(postgresql).set(username=reader, password=SECRET)
+        assert "InsufficientPrivilege" in complaint(run("apply", url.render_as_string(hide_password=False)))
+    finally:
+        with writing(engine) as connection:
+            connection.exec_driver_sql(f"DROP OWNED BY {reader}")
+            connection.exec_driver_sql(f"DROP ROLE {reader}")
+        engine.dispose()
 
 
 @contextmanager
