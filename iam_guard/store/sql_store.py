@@ -14,11 +14,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias, cast
 
 from sqlalchemy import Connection, Engine, RowMapping
 
-from iam_guard.errors import InvalidInput, StoreUnavailable
+from iam_guard.errors import InvalidInput
 from iam_guard.model.arn import Arn
 from iam_guard.model.credential import AccessKey, ApiKey, Session
 from iam_guard.model.decision import PolicyRef, PolicyType
@@ -45,7 +45,6 @@ from iam_guard.store.session_tokens import read_session, write_session
 from iam_guard.store.use_rows import Use, write_uses
 
 Row: TypeAlias = RowMapping
-T = TypeVar("T")
 
 _FULL_ACCESS = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}'
 _ALL_OF_ROOT = StoredPolicy(
@@ -124,7 +123,8 @@ class SqlStore:
 
     def api_key(self, api_key_id: str) -> ApiKey | None:
         with self._reading() as connection:
-            row = connection.execute(queries.api_key(api_key_id)).mappings().first()
+            rows = connection.execute(queries.api_key(api_key_id)).mappings().all()
+        row = min(rows, key=lambda found: found["hex_digest"] is not None, default=None)  # an API key comes first
         if row is None:
             return None
         digest = bytes(row["digest"]) if row["hex_digest"] is None else bytes.fromhex(row["hex_digest"])
@@ -141,13 +141,13 @@ class SqlStore:
         return read_session(token, self.sealer)
 
     def principal(self, principal: Principal) -> PrincipalRecord:
-        return _required(self.decision_records(principal, (), None).principal)
+        return cast(PrincipalRecord, self.decision_records(principal, (), None).principal)
 
     def account(self, account_id: str) -> AccountRecord:
         return self.decision_records(None, (account_id,), None).accounts[account_id]
 
     def resource(self, arn: str) -> ResourceRecord:
-        return _required(self.decision_records(None, (), arn).resource)
+        return cast(ResourceRecord, self.decision_records(None, (), arn).resource)
 
     def decision_records(
         self, principal: Principal | None, account_ids: Collection[str], arn: str | None
@@ -259,13 +259,6 @@ class SqlStore:
 
     def _arn(self, row: Row, path: str | None = None) -> str:
         return iam_arn(self.partition, row["account"], row["kind"], path or row["path"], row["name"])
-
-
-def _required(record: T | None) -> T:
-    """Return the record that was asked for. Raises `StoreUnavailable` without it, which denies."""
-    if record is None:
-        raise StoreUnavailable("the store cannot be used: expected a record, got none")
-    return record
 
 
 def access_key_context(access_key_id: str) -> bytes:
