@@ -177,7 +177,18 @@ class BoundRequirement:
         if not scope.get("path_params"):
             return arguments, scope
         read = call.read_parameters(scope, arguments)  # refuses what a dependency reads in another way
+        self._refuse_defaults(read, arguments)
         return {**read, **arguments}, scope
+
+    def _refuse_defaults(self, read: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:
+        """Raise `ConfigurationError` where a parameter of the route has another value than its default in the handler.
+
+        The framework has not passed it on, so that the handler may use either of the two.
+        """
+        for name, default in self._defaults.items():
+            if name in read and arguments[name] is default and read[name] != default:
+                message = f"expected the handler to get the parameter `{name}` of its route, got its default"
+                raise ConfigurationError(message, place=self._requirement.action)
 
     def _arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Mapping[str, Any]:
         """Name what the handler will have: given or by default, also what it takes as `**anything`."""
