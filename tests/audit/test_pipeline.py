@@ -23,6 +23,7 @@ from iam_guard.audit.classes import ADMIN, CHANGE, DENIAL, READ, WRITE, RecordCl
 from iam_guard.audit.own_records import refused_line
 from iam_guard.audit.pipeline import NotRecordedError, Pipeline
 from iam_guard.audit.record import Stamp
+from iam_guard.audit.ring import Ticket
 from iam_guard.audit.segment_limits import SegmentLimits
 from iam_guard.audit.shard import is_ended, shards_of
 from iam_guard.audit.sinks import ListSink
@@ -59,9 +60,14 @@ class Disk:
         self.error: OSError | None = None
         self.goes = threading.Event()
         self.goes.set()
+        self.has_begun = threading.Event()
+        self.may_give_up = threading.Event()
+        """Requests wait for the disk until both have happened, and then as long as the pipeline says."""
+        self.may_give_up.set()
         self.syncs: list[str] = []
 
     def append(self, file: AppendFile, data: bytes) -> None:
+        self.has_begun.set()
         assert self.goes.wait(300)
         if self.error is not None:
             raise self.error
@@ -80,6 +86,14 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
     one = Disk()
     monkeypatch.setattr(AppendFile, "append", lambda file, data: one.append(file, data))
     monkeypatch.setattr(append_file, "_sync", one.sync)
+    answered = Ticket.is_answered_in
+
+    def answered_in(ticket: Ticket, seconds: float) -> bool:
+        assert one.has_begun.wait(60), "the writer never came to the disk"
+        assert one.may_give_up.wait(60)
+        return answered(ticket, seconds)
+
+    monkeypatch.setattr(Ticket, "is_answered_in", answered_in)
     return one
 
 
@@ -344,12 +358,14 @@ def test_a_correction_finds_its_place_where_there_is_none(
     tmp_path: Path, opened: Callable[..., Pipeline], disk: Disk
 ) -> None:
     """The ring is full just when the disk hangs; without the correction the trail would say Allowed for ever."""
-    pipeline = opened(ring=2, durable_wait=0.5)
+    pipeline = opened(ring=2, durable_wait=0.1)
+    disk.may_give_up.clear()
     with held(disk), ThreadPoolExecutor() as other:
         refused = other.submit(pipeline.put, record(0), ADMIN, correction=correction(0))
         eventually(lambda: pipeline.usage().waiting == 0 and pipeline.usage().oldest_age > 0)
         assert pipeline.put(record(1), READ)
         assert pipeline.put(record(2), READ)
+        disk.may_give_up.set()
         with pytest.raises(NotRecordedError, match="in time"):
             refused.result()
     pipeline.close()
