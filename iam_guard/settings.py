@@ -40,7 +40,7 @@ class Settings:
     max_stream: int = 5 * 1024**3
     """Bytes of a signed body that passes through, in chunks or beyond `max_body`; more is refused."""
     max_bodies: int = 256 * 1024 * 1024
-    """Bytes of bodies that a process holds at the same time, of all connections together, beyond the first 64 KiB of
+    """Bytes of bodies that a process holds at the same time, of all connections together, beyond the first 48 KiB of
     each; a request that needs more gets 503. No less than `max_body`."""
     body_timeout: float = 20.0
     """Seconds that a signed body may take to arrive, and one more for each 64 KiB of it; then the request gets 408.

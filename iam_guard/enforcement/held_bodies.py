@@ -14,8 +14,8 @@ from iam_guard.authn.http import HttpRequest
 from iam_guard.enforcement.payload import too_large
 from iam_guard.errors import MalformedRequest, ServerBusy
 
-MAX_UNVERIFIED: Final = 64 * 1024
-"""Bytes of a body that are held before its caller is known."""
+MAX_UNVERIFIED: Final = 48 * 1024
+"""Bytes of a body that are held before its caller is known; with all else of the request it takes less than 64 KiB."""
 PIECE: Final = 64 * 1024
 """Bytes of the pieces that a body is kept in, however small the parts are in which it comes."""
 _BYTES_A_SECOND: Final = 64 * 1024
