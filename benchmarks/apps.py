@@ -85,14 +85,14 @@ def make_guard(**settings: Any) -> Guard:
     return open_guard(os.fspath(path), services=[docs], **settings)
 
 
-def guard_with_trail() -> Guard:
+def guard_with_trail(**settings: Any) -> Guard:
     """Open one that has a trail in a folder too; its ring takes all that a round of a benchmark leaves there."""
     folder = tempfile.TemporaryDirectory()
     atexit.register(folder.cleanup)
     key_file = Path(folder.name, "audit-key")
     create_signing_key_file(key_file)
     trail = Path(folder.name, "trail")
-    return make_guard(audit=f"{trail}/", audit_key_file=os.fspath(key_file), audit_ring=1_000_000)
+    return make_guard(audit=f"{trail}/", audit_key_file=os.fspath(key_file), audit_ring=1_000_000, **settings)
 
 
 def _seed() -> dict[str, Any]:

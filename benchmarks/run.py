@@ -44,6 +44,7 @@ BENCHMARKS = {
     "session_tokens": "microseconds to open a session token",
     "served": "requests a second under uvicorn (needs `wrk`)",
     "trail": "records a second that the audit trail takes, and that are verified",
+    "unauthenticated": "CPU time and memory of hostile requests without credentials, and a caller meanwhile",
     "where": "shares of a guarded request, by room",
     "worst": "milliseconds of a decision with documents contrived to be slow",
 }

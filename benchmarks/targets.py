@@ -81,6 +81,10 @@ TARGETS = (
     Target("trail", "verifying ten million records, extrapolated", 60.0),
     Target("questions", "actions of a role in 90 days, ten million*", 0.2),
     Target("questions", "verifying ten million*", 60.0),
+    Target("unauthenticated", "*: CPU time added", 1.0),
+    Target("unauthenticated", "*: memory added", 64.0),
+    Target("unauthenticated", "a signed request meanwhile*", 1.2, peer="the same without them"),
+    Target("unauthenticated", "the event loop meanwhile*", 5.0),
     Target("served", "SigV4, *", 0.55, peer="bare Starlette", at_least=True),
     Target("served", "API key, *", 0.70, peer="bare Starlette", at_least=True),
 )

@@ -1,0 +1,52 @@
+"""One process of `unauthenticated`: sends hostile requests, each over a connection of its own.
+
+    python -m benchmarks.unauthenticated_child PORT COUNT RATE SHAPE...
+
+COUNT requests in all, RATE of them a second (0: one after the other, at once), in turns of the shapes. A client takes
+no more than the beginning of an answer, and leaves a server that waits after a short time. Must not live here: the
+shapes (`hostile_shapes`).
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+
+from benchmarks.hostile_shapes import SHAPES, Shape
+from benchmarks.servers import ADDRESS
+
+SECONDS_OF_PATIENCE = 2.0
+SECONDS_OF_A_SLOW_ONE = 0.02
+
+
+def main(port: int, count: int, rate: float, names: Sequence[str]) -> None:
+    """Send them."""
+    shapes = [SHAPES[name](f"{ADDRESS}:{port}") for name in names]
+    begun = time.monotonic()
+    for number in range(count):
+        if rate:
+            time.sleep(max(0.0, begun + number / rate - time.monotonic()))
+        send(port, shapes[number % len(shapes)]).close()
+
+
+def send(port: int, shape: Shape, *, stays: bool = False) -> socket.socket:
+    """Send one as far as it is taken, and wait for the beginning of the answer, but where both sides wait (`stays`)."""
+    connection = socket.create_connection((ADDRESS, port))
+    connection.settimeout(SECONDS_OF_PATIENCE)
+    with suppress(OSError):
+        connection.sendall(shape.request)
+    if shape.waits:
+        connection.settimeout(SECONDS_OF_A_SLOW_ONE)
+    if not (shape.waits and stays):
+        with suppress(OSError):
+            connection.recv(65_536)
+    return connection
+
+
+if __name__ == "__main__":
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    main(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), sys.argv[4:])
