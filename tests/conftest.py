@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,6 +16,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from iam_guard import Guard, open_guard
+from iam_guard.settings import Settings
 
 pytest.register_assert_rewrite("tests.integrations.contract")  # it asserts like a test, and says what came instead
 patient = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
@@ -24,6 +26,15 @@ hypothesis.settings.load_profile("house")
 
 for _phase in ("connect", "read", "write", "pool"):  # so is how long an answer takes: the default is five seconds
     setattr(httpx2._config.DEFAULT_TIMEOUT_CONFIG, _phase, 60.0)
+
+def wait_longer_for_stores(seconds: float = 20.0) -> None:
+    """Change the default of `store_timeout`: how long a store takes is the machine's affair."""
+    names, defaults = [item.name for item in fields(Settings)], list(Settings.__init__.__defaults__ or ())
+    defaults[names.index("store_timeout")] = seconds
+    Settings.__init__.__defaults__ = tuple(defaults)  # type: ignore[misc]
+
+
+wait_longer_for_stores()
 
 Item = TypeVar("Item")
 

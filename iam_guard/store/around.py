@@ -23,6 +23,11 @@ class StoreAround:
         self._inner = inner
 
     @property
+    def is_remote(self) -> bool:
+        """Whether the store is on a server, which may hang; what does not say so is in this process or in a file."""
+        return bool(getattr(self._inner, "is_remote", False))
+
+    @property
     def sealer(self) -> Sealer:
         return self._inner.sealer
 

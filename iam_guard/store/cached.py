@@ -7,7 +7,7 @@ look, only their answers are forgotten, and all others hold at the new epoch too
 epoch than the remembered ones drops them; one loaded at an older epoch is given to who asked and not kept. The same
 question from several threads is put to the store once.
 
-A store that is away, or hangs, keeps no caller waiting. A look is made in a thread of its own (`looks`), one at a time:
+A store that is away, or hangs, keeps no caller waiting. One look is made at a time, at a server by a thread (`looks`):
 
     state       remembered                                    not remembered            looks
     reachable   answered; once per `epoch_poll` after a       asked, within the         when due
@@ -76,7 +76,7 @@ class CachedStore(StoreAround):
         self._timeout = settings.store_timeout
         self._clock = clock
         self._lock = fork_safe_lock()
-        self._looks = Looks(self._look, every=settings.epoch_poll)
+        self._looks = Looks(self._look, every=settings.epoch_poll, in_background=self.is_remote)
         self._rooms = {kind: Room(settings.cache_size) for kind in (*KINDS, _DECISION)}
         self._policies: LRUCache[StoredPolicy, StoredPolicy] = LRUCache(max(settings.cache_size, 1))
         self._generation = 0
@@ -280,7 +280,7 @@ class CachedStore(StoreAround):
             logger.warning("the store cannot be reached, deciding with what is remembered: %s", reason)
         self._last_look = self._clock()
         self._failing = True
-        self._looks.begin()  # goes on until the store answers
+        self._looks.go_on()
 
     def _adopt(self, epoch: int) -> None:
         """Forget everything if the epoch is another one; the lock is held."""

@@ -1,7 +1,8 @@
 """Looking at a store, one thread at a time, so that callers need not wait for it: whether it answers, and its epoch.
 
-A look is made by a thread that begins with it. When it fails, the same thread goes on looking until one succeeds, and
-is the only one that waits for the store meanwhile; then it ends. What a look means is up to the store that remembers
+A look at a store on a server is made by a thread that begins with it; at one in this process or in a file, which does
+not hang, by the caller. When it fails, a thread goes on looking until one succeeds, and is the only one that waits for
+the store meanwhile; then it ends. What a look means is up to the store that remembers
 (`cached`), which is told of none that it has not asked for.
 """
 
@@ -23,8 +24,9 @@ _LEAST_SECONDS: Final = 0.05
 class Looks:
     """`look` tells whether the store answered. Safe to share between threads."""
 
-    def __init__(self, look: Callable[[], bool], *, every: float) -> None:
+    def __init__(self, look: Callable[[], bool], *, every: float, in_background: bool) -> None:
         self._look = weakref.WeakMethod(look)  # a thread keeps no store that has gone without closing
+        self._in_background = in_background
         self._retry = max(_LEAST_SECONDS, min(every, RETRY_SECONDS))
         self._lock = fork_safe_lock()
         self.begin_in_child()
@@ -40,8 +42,23 @@ class Looks:
 
     def wait(self, seconds: float) -> bool:
         """Have a look made, or go along with one that is; tell whether it was over within `seconds` of its start."""
+        if not self._in_background:
+            return self._look_here(seconds)
         answered = self.begin()
         return answered.wait(max(0.0, self._began + seconds - time.monotonic()))
+
+    def _look_here(self, seconds: float) -> bool:
+        """Look in the caller's thread, unless another one has begun to meanwhile."""
+        asked, look = time.monotonic(), self._look()
+        if look is None or not self._looking.acquire(timeout=seconds):
+            return False
+        try:
+            if self._began < asked:
+                self._began = time.monotonic()
+                look()
+        finally:
+            self._looking.release()
+        return True
 
     def begin_unless_recent(self) -> None:
         """Have a look made, unless one began just now."""
@@ -70,6 +87,15 @@ class Looks:
         if self._looking.acquire(timeout=seconds):
             self._looking.release()
 
+    def go_on(self) -> None:
+        """Have the thread look again after a pause, until the store answers; it may be at it already."""
+        with self._lock:
+            if self._answered is not None:
+                return
+            self._answered = threading.Event()
+            self._answered.set()
+        self._start(self._retry)
+
     def begin(self) -> threading.Event:
         """Have a look made by the thread, unless one is being made; return what is set when it is over."""
         with self._lock:
@@ -81,13 +107,15 @@ class Looks:
         if before is not None:
             self._wake.set()
             return answered
-        thread = threading.Thread(target=_look_on, args=(weakref.ref(self), self._wake, self._retry))
-        thread.name, thread.daemon = "iam-guard-store", True
+        self._start(0.0)
+        return answered
+
+    def _start(self, delay: float) -> None:
+        arguments = (weakref.ref(self), self._wake, delay, self._retry)
         try:
-            thread.start()
+            threading.Thread(target=_look_on, args=arguments, name="iam-guard-store", daemon=True).start()
         except RuntimeError:  # the interpreter ends, or there are too many
             self.make_one(is_last=True)
-        return answered
 
     def make_one(self, *, is_last: bool = False) -> bool:
         """Look; tell whether that was the last look of the thread."""
@@ -106,7 +134,9 @@ class Looks:
         return is_over
 
 
-def _look_on(looks: weakref.ref[Looks], wake: threading.Event, pause: float) -> None:
+def _look_on(looks: weakref.ref[Looks], wake: threading.Event, delay: float, pause: float) -> None:
+    if delay and wake.wait(delay):
+        wake.clear()
     while (alive := looks()) is not None and not alive.make_one():
         del alive
         wake.wait(pause)

@@ -63,6 +63,11 @@ class SqlStore:
         self.ids = ids
         self._open = threading.local()
 
+    @property
+    def is_remote(self) -> bool:
+        """Whether the database is on a server, which may hang."""
+        return self.engine.dialect.name != "sqlite"
+
     @contextmanager
     def at_once(self) -> Iterator[None]:
         """Answer this thread's questions inside the block from one transaction, so of one epoch."""

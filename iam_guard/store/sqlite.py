@@ -25,6 +25,7 @@ from typing import Any, Final
 
 from sqlalchemy import URL, Engine, PoolProxiedConnection, QueuePool, create_engine, event
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from iam_guard.store.time_limits import BUSY_SECONDS
 
@@ -121,6 +122,11 @@ _connecting = threading.Lock()
 _borrowed: list[tuple[Engine, _Memory, PoolProxiedConnection]] = []
 
 
+def _close(_: object, record: ConnectionPoolEntry) -> None:
+    """Close a connection that comes back to a pool that was given up."""
+    record.invalidate()
+
+
 def _before_fork() -> None:
     for engine, memory in list(_memories.items()):
         try:
@@ -133,6 +139,7 @@ def _before_fork() -> None:
     for engine in list(_files):
         pool: Any = engine.pool
         engine.dispose()
+        event.listen(pool, "checkin", _close)
         while pool.checkedout() and time.monotonic() < until:
             time.sleep(_RETRY_SECONDS / 10)
         pool.dispose()  # what other threads have given back meanwhile

@@ -30,7 +30,7 @@ ENDS = 12.0
 @contextmanager
 def api_on(url: str) -> Iterator[Client]:
     """Serve the API on a database, and sign in as its administrator."""
-    settings = Settings(sealing_keys=(SEALING_KEY,), epoch_poll=0.1)
+    settings = Settings(sealing_keys=(SEALING_KEY,), epoch_poll=0.1, store_timeout=2.0)
     with closing(init_store(url, settings)) as store:
         apply_seed(store, load_seed_text(SEED))
         guard = guard_on(store, settings)

@@ -135,7 +135,7 @@ def seed_text() -> str:
 
 @pytest.fixture
 def settings() -> Settings:
-    return Settings(epoch_poll=0.0, store_timeout=20.0, sealing_keys=(SEALING_KEY,))
+    return Settings(epoch_poll=0.0, sealing_keys=(SEALING_KEY,))
 
 
 # --- databases -----------------------------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ class Scripted:
     unknown: set[str] = field(default_factory=set)
     asked: list[str] = field(default_factory=list)
     before_answer: Callable[[str], None] = lambda question: None
+    is_remote: bool = True
 
     def _ask(self, question: str) -> int:
         self.asked.append(question)

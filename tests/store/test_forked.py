@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import multiprocessing
 import os
@@ -27,10 +26,6 @@ from tests.wsgi_serving import by_gunicorn
 
 ACME = "111122223333"
 USERS = 60
-SQLITE_LEFT_TO_THE_COLLECTOR = pytest.mark.filterwarnings(
-    "ignore:.*sqlite3.Connection:pytest.PytestUnraisableExceptionWarning"
-)
-"""A connection in use while the process forks goes back to a pool that was given up."""
 DOCUMENT = f"arn:aws:docs:us-east-1:{ACME}:document/%d"
 
 
@@ -90,7 +85,6 @@ def filled(database: str, settings: Settings) -> str:
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
-@SQLITE_LEFT_TO_THE_COLLECTOR
 def test_forked_processes_decide_with_own_connections(filled: str) -> None:
     """Four children of a process with warm connections and busy threads, and the process itself: none decides wrong."""
     with closing(open_uncached(filled)) as guard:
@@ -112,11 +106,9 @@ def test_forked_processes_decide_with_own_connections(filled: str) -> None:
             thread.join()
         assert found == []
         assert wrong_decisions(guard, 0) == []
-    gc.collect()
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
-@SQLITE_LEFT_TO_THE_COLLECTOR
 def test_forked_process_refuses_connection_in_use(filled: str) -> None:
     """A child that is forked within a transaction gets no row by its parent's connection, and works by its own."""
     with closing(open_uncached(filled)) as guard:
@@ -134,7 +126,6 @@ def test_forked_process_refuses_connection_in_use(filled: str) -> None:
             assert statuses([in_child(ask)]) == [0]
             assert store.principal(alice) == before
         assert wrong_decisions(guard, 0, 5) == []
-    gc.collect()
 
 
 @pytest.mark.parametrize("kind", ["memory", "followed"])

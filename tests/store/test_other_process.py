@@ -72,7 +72,7 @@ def writer(database: str) -> Iterator[Writer]:
 @contextmanager
 def guard_on(url: str) -> Iterator[Guard]:
     """A guard with the settings that everybody has who sets nothing."""
-    guard = open_guard(url, sealing_keys=[SEALING_KEY], store_timeout=20.0)
+    guard = open_guard(url, sealing_keys=[SEALING_KEY])
     try:
         yield guard
     finally:
