@@ -27,6 +27,7 @@ hypothesis.settings.load_profile("house")
 for _phase in ("connect", "read", "write", "pool"):  # so is how long an answer takes: the default is five seconds
     setattr(httpx2._config.DEFAULT_TIMEOUT_CONFIG, _phase, 60.0)
 
+
 def wait_longer_for_stores(seconds: float = 20.0) -> None:
     """Change the default of `store_timeout`: how long a store takes is the machine's affair."""
     names, defaults = [item.name for item in fields(Settings)], list(Settings.__init__.__defaults__ or ())
