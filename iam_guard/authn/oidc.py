@@ -42,6 +42,8 @@ class TokenVerifier:
         self._addresses = dict(map(_address, settings.oidc_addresses))
         self._lock = fork_safe_lock()
         self._signatures: _Signatures | None = None
+        if settings.oidc_addresses or settings.oidc_ca_file:
+            self.prepare()  # what cannot be is found out now, and not with each token
 
     def read(self, text: str) -> Token:
         """Read a token, not yet known to be good. Raises `InvalidIdentityToken`."""
