@@ -17,8 +17,8 @@ import anyio
 
 from iam_guard.authn.http import HttpRequest
 from iam_guard.authn.verify import ChunkedBody
-from iam_guard.enforcement.held_bodies import PIECE, Reservation, has_body, seconds_for
-from iam_guard.enforcement.payload import EMPTY_HASH
+from iam_guard.enforcement.held_bodies import MAX_UNVERIFIED, PIECE, Reservation, has_body, seconds_for
+from iam_guard.enforcement.payload import EMPTY_HASH, Digest
 from iam_guard.errors import IamGuardError, MalformedRequest, RequestTimeout
 from iam_guard.settings import Settings
 
@@ -36,11 +36,12 @@ class ReadBody:
     def __init__(self, receive: Receive, request: HttpRequest, settings: Settings) -> None:
         self.size = 0
         self.is_whole = False
-        self.digest = hashlib.sha256()
-        self.reservation = Reservation(settings.max_bodies)
+        self.reservation: Reservation | None = None
+        self._digest: Digest | None = None
         self._receive = receive
-        self._timeout = settings.body_timeout
-        self._started = anyio.current_time() if has_body(request) else None
+        self._settings = settings
+        self._is_coming = has_body(request)
+        self._started: float | None = None
         self._pieces: deque[bytes] = deque()
         self._tail = bytearray()
         self._given = False
@@ -57,20 +58,36 @@ class ReadBody:
                 raise MalformedRequest("the body ended before it was complete", place="body")
             part: bytes = message.get("body", b"")
             self.is_whole = not message.get("more_body", False)
-            self.size += len(part)
-            self.reservation.hold(self.size)
-            self._keep(part)
+            if part:
+                self._reserve(len(part))
+            if part or self._tail:
+                self._keep(part)
 
     async def _next(self) -> Message:
         """Wait for a message; the first one of a request without a body is there already."""
+        if not self._is_coming:
+            self._is_coming = True
+            return await self._receive()
         if self._started is None:
-            message = await self._receive()
             self._started = anyio.current_time()
-            return message
-        deadline = self._started + seconds_for(self.size, self._timeout)
+        deadline = self._started + seconds_for(self.size, self._settings.body_timeout)
         with anyio.CancelScope(deadline=deadline):
             return await self._receive()
         raise RequestTimeout("expected the body to arrive faster", place="body")
+
+    def _reserve(self, more: int) -> None:
+        self.size += more
+        if self.size > MAX_UNVERIFIED:
+            if self.reservation is None:
+                self.reservation = Reservation(self._settings.max_bodies)
+            self.reservation.hold(self.size)
+
+    @property
+    def digest(self) -> Digest:
+        """The hash of what was read up to now."""
+        if self._digest is None:
+            self._digest = hashlib.sha256()
+        return self._digest
 
     def _keep(self, part: bytes) -> None:
         if part:
@@ -110,7 +127,8 @@ class ReadBody:
         """Give back what is held."""
         self._pieces.clear()
         self._tail = bytearray()
-        self.reservation.release()
+        if self.reservation is not None:
+            self.reservation.release()
 
     async def receive(self) -> Message:
         """Give the body piece by piece, then what the server says."""

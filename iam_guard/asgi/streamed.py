@@ -32,7 +32,7 @@ class HashedBody:
 
     def __init__(self, begun: ReadBody, receive: Receive, *, stated: str, longest: int) -> None:
         self.refusal: IamGuardError | None = None
-        self._reservation = begun.reservation
+        self._release_room = begun.release
         self._receive = receive
         self._stated = stated
         self._begun = begun.pieces()
@@ -46,7 +46,7 @@ class HashedBody:
     def release(self) -> None:
         """Give back what is held."""
         self._begun.clear()
-        self._reservation.release()
+        self._release_room()
 
     async def receive(self) -> Message:
         """Give the part before the latest, and the end once the hash is right."""
@@ -56,7 +56,7 @@ class HashedBody:
             return await self._receive()
         if self._begun:
             return {"type": "http.request", "body": self._begun.popleft(), "more_body": True}
-        self._reservation.release()
+        self._release_room()
         while True:
             message = await self._receive()
             if message["type"] != "http.request":
