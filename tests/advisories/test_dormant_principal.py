@@ -81,8 +81,10 @@ def store() -> Iterator[SqlStore]:
 
 
 @pytest.fixture
-def guard(store: SqlStore) -> Guard:
-    return guard_on(store, Settings())
+def guard(store: SqlStore) -> Iterator[Guard]:
+    opened = guard_on(store, Settings())
+    yield opened
+    opened.close()
 
 
 def eve() -> Principal:
