@@ -81,7 +81,8 @@ def recorded(store: SqlStore) -> Iterator[list[Statement]]:
     found: list[Statement] = []
 
     def record(_: Connection, __: Any, statement: str, parameters: Any, *___: Any) -> None:
-        found.append((statement, parameters))
+        if not statement.startswith("SET LOCAL"):  # a limit, which has no plan
+            found.append((statement, parameters))
 
     event.listen(store.engine, "before_cursor_execute", record)
     try:
