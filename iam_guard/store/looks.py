@@ -38,7 +38,7 @@ class Looks:
         self._wake = threading.Event()
         self._is_closed = False
         self._answered: threading.Event | None = None  # set while the thread pauses between two looks that fail
-        self._began = 0.0
+        self._began = self._began_here = 0.0
 
     def wait(self, seconds: float) -> bool:
         """Have a look made, or go along with one that is; tell whether it was over within `seconds` of its start."""
@@ -53,8 +53,8 @@ class Looks:
         if look is None or not self._looking.acquire(timeout=seconds):
             return False
         try:
-            if self._began < asked:
-                self._began = time.monotonic()
+            if self._began_here < asked:
+                self._began = self._began_here = time.monotonic()
                 look()
         finally:
             self._looking.release()
