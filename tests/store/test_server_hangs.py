@@ -77,6 +77,13 @@ def seconds_of(work: Callable[[], object]) -> float:
     return took
 
 
+def is_answered(store: SqlStore) -> bool:
+    try:
+        return store.epoch() > 0
+    except StoreUnavailable:  # on a busy machine, a good server may be slow
+        return False
+
+
 def test_timeout_of_zero_is_refused() -> None:
     """No answer can take no time."""
     with pytest.raises(ConfigurationError, match="above 0"):
@@ -132,7 +139,7 @@ def test_wait_for_hanging_server_ends(
     }
     for name, (hangs_before, work) in cases.items():
         with subtests.test(name):
-            assert store.epoch() > 0
+            eventually(lambda: is_answered(store))
             if hangs_before:
                 proxy.hang()
             try:
@@ -163,7 +170,7 @@ def test_lock_of_other_session_ends_write(
 def test_warm_caller_does_not_wait_for_hanging_server(proxy: Proxy, store: SqlStore, hanging: Settings) -> None:
     """Remembered decisions are made at once, others are refused in time, and all recovers by itself."""
     with closing(Guard(CachedStore(store, hanging), Trail(ListSink()), hanging)) as guard:
-        assert guard.decide(ALICE, "docs:GetDocument", NOTES).allowed
+        eventually(lambda: guard.decide(ALICE, "docs:GetDocument", NOTES).allowed)
         proxy.hang()
         began = time.monotonic()
         while time.monotonic() < began + 3 * TIMEOUT:
@@ -182,14 +189,14 @@ def test_warm_caller_does_not_wait_for_hanging_server(proxy: Proxy, store: SqlSt
         assert seconds_of(lambda: guard.store.changing().__enter__()) < ENDS
         proxy.resume()
         eventually(lambda: guard.decide(BOB, "docs:GetDocument", NOTES).error is None)
-        assert guard.decide(ALICE, "docs:GetDocument", NOTES).stale is False
+        eventually(lambda: guard.decide(ALICE, "docs:GetDocument", NOTES).stale is False)
 
 
 def test_hanging_server_is_denied_after_max_staleness(proxy: Proxy, store: SqlStore, hanging: Settings) -> None:
     """What is remembered holds for `max_staleness`, and then no longer, while the server still hangs."""
     hanging = replace(hanging, max_staleness=2 * TIMEOUT)
     with closing(Guard(CachedStore(store, hanging), Trail(ListSink()), hanging)) as guard:
-        assert guard.decide(ALICE, "docs:GetDocument", NOTES).allowed
+        eventually(lambda: guard.decide(ALICE, "docs:GetDocument", NOTES).allowed)
         proxy.hang()
         eventually(lambda: guard.decide(ALICE, "docs:GetDocument", NOTES).stale)
         eventually(lambda: not guard.decide(ALICE, "docs:GetDocument", NOTES).allowed)
@@ -199,7 +206,7 @@ def test_hanging_server_is_denied_after_max_staleness(proxy: Proxy, store: SqlSt
 def test_guard_on_hanging_server_closes(proxy: Proxy, store: SqlStore, hanging: Settings) -> None:
     """Closing writes what it can and waits for nothing else."""
     guard = Guard(CachedStore(store, hanging), Trail(ListSink()), hanging)
-    assert guard.decide(ALICE, "docs:GetDocument", NOTES).allowed
+    eventually(lambda: guard.decide(ALICE, "docs:GetDocument", NOTES).allowed)
     proxy.hang()
     began = time.monotonic()
     guard.close()
