@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import io
-import time
 from collections.abc import Callable
+from time import monotonic
 from typing import Final, Protocol
 
 from iam_guard.authn.http import HttpRequest
@@ -145,7 +145,7 @@ class _Source:
         self._left = length
         self._begun = bytearray()
         self._timeout = settings.body_timeout
-        self._started = time.monotonic()
+        self._started = monotonic()
         self.digest = hashlib.sha256()
         self.reservation = Reservation(settings.max_bodies)
         self.is_over = length == 0
@@ -168,7 +168,7 @@ class _Source:
             self.digest.update(part)
             self.reservation.hold(len(self._begun) + len(part))
             self._begun += part
-            if time.monotonic() > self._started + seconds_for(len(self._begun), self._timeout) and not self.is_over:
+            if monotonic() > self._started + seconds_for(len(self._begun), self._timeout) and not self.is_over:
                 raise RequestTimeout("expected the body to arrive faster", place="body")
 
     def begun(self) -> bytes:

@@ -117,7 +117,7 @@ def test_bodies_over_the_budget_get_503(opened: Callable[..., Guard]) -> None:
 def test_slow_body_gets_408(opened: Callable[..., Guard], audit_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the clock, which is looked at between two parts."""
     now = [0.0]
-    monkeypatch.setattr("iam_guard.wsgi.content.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("iam_guard.wsgi.content.monotonic", lambda: now[0])
 
     def later() -> None:
         now[0] += 30
