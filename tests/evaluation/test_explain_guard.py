@@ -62,7 +62,8 @@ def test_a_failing_store_is_explained(guard: Guard, monkeypatch: pytest.MonkeyPa
     def fail(*_: object) -> None:
         raise StoreUnavailable("the database is away")
 
-    monkeypatch.setattr(guard._store.behind, "principal", fail)
+    for question in ("principal", "decision_records"):
+        monkeypatch.setattr(guard._store.behind, question, fail)
     explanation = guard.explain(RITA, "docs:GetDocument", DOCUMENT)
     assert explanation.outcome is Outcome.IMPLICITLY_DENIED
     assert explanation.error == "the database is away"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from sqlalchemy import make_url
+from sqlalchemy import make_url, text
 
 from iam_guard import open_guard
 from iam_guard.cli import main
@@ -165,6 +165,7 @@ def test_future_schema_is_refused_everywhere(folder: Path, database: str) -> Non
     """On both databases, by opening, by upgrading, and for a candidate; the message says what is the matter."""
     engine = make_engine(database)
     with writing(engine) as connection:
+        present = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one()
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     settings = Settings(sealing_keys=(SEALING_KEY,))
     opened: list[Callable[[], object]] = [
@@ -178,6 +179,8 @@ def test_future_schema_is_refused_everywhere(folder: Path, database: str) -> Non
     for open_it in opened:
         with pytest.raises(ConfigurationError, match=r"expected a store with schema \d{4} or older, got `9999`"):
             open_it()
+    with writing(engine) as connection:  # another test is lent the same database
+        connection.execute(text("UPDATE alembic_version SET version_num = :present"), {"present": present})
     engine.dispose()
 
 
