@@ -4,9 +4,9 @@ The text of a policy stays as it was written. Beside it stand its bindings: for 
 `Principal` or `NotPrincipal` element, the unique id that the user or role had when the policy was saved. As long as
 that id still has that ARN, the text is the policy. Once the principal is gone, its place shows the id, which matches
 no caller, even when a principal of the same name is created; once it is renamed, its place shows the new ARN. A
-federated user is a name and no row: it is bound to itself. An ARN without a binding was never that of a principal here,
-and is read as one that matches no caller. ARNs in conditions are never touched (P-9). Must not live here: reading and
-writing the tables.
+federated user is a name and no row: it is bound to itself. An ARN without a binding was stored by an earlier version,
+and is read as one that matches no caller; the `Principal` of a Deny keeps it. ARNs in conditions are never touched
+(P-9). Must not live here: reading and writing the tables.
 """
 
 from __future__ import annotations
@@ -99,26 +99,28 @@ def current_text(text: str, bindings: Mapping[str, str], arn_of: Callable[[str],
         for element in ("Principal", "NotPrincipal"):
             principal = statement.get(element)
             if isinstance(principal, dict) and "AWS" in principal:
-                before = principal["AWS"]
-                principal["AWS"] = _replaced(before, bindings, arn_of)
+                before, never = principal["AWS"], _NEVER_BOUND
+                if element == "Principal" and statement["Effect"] == "Deny":
+                    never = ""  # what was denied stays denied
+                principal["AWS"] = _replaced(before, bindings, arn_of, never)
                 is_changed |= principal["AWS"] != before
     return json.dumps(document, indent=2, ensure_ascii=False) if is_changed else text
 
 
-def _replaced(values: Any, bindings: Mapping[str, str], arn_of: Callable[[str], str | None]) -> Any:
+def _replaced(values: Any, bindings: Mapping[str, str], arn_of: Callable[[str], str | None], never: str) -> Any:
     if isinstance(values, list):
-        return [_now(value, bindings, arn_of) for value in values]
-    return _now(values, bindings, arn_of)
+        return [_now(value, bindings, arn_of, never) for value in values]
+    return _now(values, bindings, arn_of, never)
 
 
-def _now(value: str, bindings: Mapping[str, str], arn_of: Callable[[str], str | None]) -> str:
-    """Return what stands for a principal now: its ARN, or an id that matches no caller."""
+def _now(value: str, bindings: Mapping[str, str], arn_of: Callable[[str], str | None], never: str) -> str:
+    """Return what stands for a principal now: its ARN, or an id of no caller; `never`, if any, for one unbound."""
     arn = _principal_arn(value)
     if arn is None:
         return value
     id = bindings.get(value)
     if id is None:
-        return _NEVER_BOUND
+        return never or value
     if id == value:
         return value
     present = arn_of(id)

@@ -166,6 +166,20 @@ def test_stored_name_is_not_spared_by_a_denial(store: SqlStore, guard: Guard) ->
     assert not guard.decide(eve(), "docs:Get", PLAN).allowed
 
 
+def test_stored_denial_of_an_unbound_session_holds(store: SqlStore, guard: Guard) -> None:
+    """An earlier version bound no sessions: a Deny that named one must not lose its force by that."""
+    allowing, denying = json.loads(policy(LATER)), json.loads(policy(OPS_SESSION, EVE, effect="Deny"))
+    text = json.dumps({**allowing, "Statement": allowing["Statement"] + denying["Statement"]})
+    guard.resource_policies.put(PLAN, policy(LATER))
+    with writing(store.engine) as connection:
+        connection.execute(resources.update().values(text=text, bindings={}, digest="2" * 64))
+    apply_seed(store, load_seed_text(seed(later())))
+    guard.refresh()
+    other = Principal(PrincipalType.ASSUMED_ROLE, OPS_SESSION.replace("/eve", "/bob"), LATER, role_arn=OPS)
+    callers = (other, session(), eve())
+    assert [guard.decide(each, "docs:Get", PLAN).allowed for each in callers] == [True, False, False]
+
+
 def test_stored_trust_policy_lets_no_later_name_in(store: SqlStore, guard: Guard) -> None:
     trust = json.loads(policy(ACME, action="sts:AssumeRole"))
     apply_seed(store, load_seed_text(seed(acme(roles=[{"name": "r", "trust": trust}]))))
