@@ -177,16 +177,19 @@ class BoundRequirement:
         if not scope.get("path_params"):
             return arguments, scope
         read = call.read_parameters(scope, arguments)  # refuses what a dependency reads in another way
-        self._refuse_defaults(read, arguments)
+        if self._defaults:
+            self._refuse_defaults(read, args, kwargs)
         return {**read, **arguments}, scope
 
-    def _refuse_defaults(self, read: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:
+    def _refuse_defaults(self, read: Mapping[str, Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """Raise `ConfigurationError` where a parameter of the route has another value than its default in the handler.
 
-        The framework has not passed it on, so that the handler may use either of the two.
+        Where the framework has not passed it on, the handler may use either of the two.
         """
         for name, default in self._defaults.items():
-            if name in read and arguments[name] is default and read[name] != default:
+            if name not in read or name in kwargs or read[name] == default:
+                continue
+            if name not in self._signature.bind_partial(*args, **kwargs).arguments:
                 message = f"expected the handler to get the parameter `{name}` of its route, got its default"
                 raise ConfigurationError(message, place=self._requirement.action)
 

@@ -164,6 +164,22 @@ def missing(document_id: str) -> None:
     raise HTTPException(404)
 
 
+def test_value_equal_to_the_default_is_passed_on(guard: Guard, sign: Sign) -> None:
+    """A handler of two routes: what FastAPI passes may be the very object that is the default."""
+    app = FastAPI()
+
+    @app.get("/")
+    @app.get("/{document_id}")
+    @docs.requires("GetDocument", resource="document/{document_id}")
+    async def read_document(document_id: int = 8) -> str:
+        return decided()
+
+    client = client_of(guard, app)
+    for path, number in (("/", 8), ("/8", 8), ("/08", 8), ("/9", 9)):
+        answer = client.get(path, headers=sign(ADA, "GET", path))
+        assert answer.json() == f"{ARN}document/{number}"
+
+
 def test_a_dependency_of_the_route_decides_before_what_the_handler_needs(guard: Guard, sign: Sign) -> None:
     """A decorator decides when all dependencies have run; what they answer goes out."""
     app = FastAPI()
