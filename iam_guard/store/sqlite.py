@@ -23,15 +23,15 @@ import time
 import weakref
 from typing import Any, Final
 
-from sqlalchemy import URL, Engine, PoolProxiedConnection, QueuePool, create_engine, event
+from sqlalchemy import URL, Engine, Pool, PoolProxiedConnection, QueuePool, create_engine, event
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from iam_guard.store.time_limits import BUSY_SECONDS
 
 _RETRY_SECONDS: Final = 0.02
-_FORK_SECONDS: Final = 1.0
-"""Seconds for which a fork waits for the transactions of other threads."""
+_FORK_SECONDS: Final = 0.5
+"""Seconds for which a fork waits for the transactions of other threads; callers that connect meanwhile wait as long."""
 
 
 def sqlite_engine(url: URL, timeout: float, execution_options: dict[str, Any]) -> Engine:
@@ -85,7 +85,9 @@ class _Memory:
 
 
 def _connect_to_file(dialect: Any, _: object, arguments: list[Any], options: dict[str, Any]) -> Any:
+    _waiting.append(threading.get_ident())
     with _connecting:
+        _waiting.pop()
         return dialect.connect(*arguments, **options)
 
 
@@ -119,6 +121,9 @@ _files: weakref.WeakSet[Engine] = weakref.WeakSet()
 _memories: weakref.WeakKeyDictionary[Engine, _Memory] = weakref.WeakKeyDictionary()
 _connecting = threading.Lock()
 """Held while a connection to a file is opened, and while the process forks."""
+_held: list[threading.Lock] = []
+_waiting: list[int] = []
+"""The threads that wait for it; a pool counts their connections already."""
 _borrowed: list[tuple[Engine, _Memory, PoolProxiedConnection]] = []
 
 
@@ -134,20 +139,34 @@ def _before_fork() -> None:
                 _borrowed.append((engine, memory, engine.raw_connection()))
         except SQLAlchemyError:
             continue  # closed, or held by the very thread that forks
-    _connecting.acquire(timeout=_FORK_SECONDS)
     until = time.monotonic() + _FORK_SECONDS
-    for engine in list(_files):
-        pool: Any = engine.pool
-        engine.dispose()
-        event.listen(pool, "checkin", _close)
-        while pool.checkedout() and time.monotonic() < until:
-            time.sleep(_RETRY_SECONDS / 10)
-        pool.dispose()  # what other threads have given back meanwhile
+    if _connecting.acquire(timeout=_FORK_SECONDS):
+        _held.append(_connecting)
+    pools = [_replace_pool(engine) for engine in list(_files)]
+    while _is_used(pools) and time.monotonic() < until:
+        time.sleep(_RETRY_SECONDS / 10)
+    for pool in pools:
+        pool.dispose()  # what was idle, and what other threads have given back meanwhile
+
+
+def _replace_pool(engine: Engine) -> Pool:
+    """Give an engine a new pool; return the one before, which goes on counting the connections that threads have."""
+    before = engine.pool
+    engine.dispose(close=False)
+    event.listen(before, "checkin", _close)
+    return before
+
+
+def _is_used(pools: list[Pool]) -> bool:
+    """Return whether a thread has a connection, of these pools or of newer ones, and does not just wait for it."""
+    counted: list[Any] = [*pools, *(engine.pool for engine in list(_files))]
+    connections: int = sum(pool.checkedout() for pool in counted)
+    return connections > len(_waiting)
 
 
 def _after_fork_in_parent() -> None:
-    if _connecting.locked():
-        _connecting.release()
+    while _held:
+        _held.pop().release()
     while _borrowed:
         _borrowed.pop()[2].close()
 
@@ -155,6 +174,8 @@ def _after_fork_in_parent() -> None:
 def _after_fork_in_child() -> None:
     global _connecting
     _connecting = threading.Lock()
+    _held.clear()
+    _waiting.clear()
     for engine in list(_files):
         engine.dispose(close=False)
     for engine, memory, connection in _borrowed:

@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,7 @@ import pytest
 
 from iam_guard import Guard, Principal, open_guard
 from iam_guard.settings import Settings
+from iam_guard.store import sqlite
 from iam_guard.store.engine import writing
 from iam_guard.store.opening import open_database
 from iam_guard.store.seed import apply_seed, load_seed_text
@@ -187,6 +189,28 @@ def test_lock_of_writer_is_free_in_child(filled: str, settings: Settings) -> Non
         finally:
             leave.set()
             thread.join()
+
+
+def test_fork_waits_for_transactions_in_a_file(
+    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite's own locks in memory must be free in a child, so no thread may be inside of it when a process forks."""
+    monkeypatch.setattr(sqlite, "_FORK_SECONDS", 30.0)
+    with closing(open_database(f"sqlite:///{tmp_path}/store.db", settings)) as store:
+        inside, is_over = threading.Event(), threading.Event()
+
+        def read() -> None:
+            with store.at_once():
+                store.epoch()
+                inside.set()
+                time.sleep(0.1)
+                is_over.set()
+
+        thread = threading.Thread(target=read)
+        thread.start()
+        assert inside.wait(30)
+        assert statuses([in_child(lambda: not is_over.is_set())]) == [0]
+        thread.join()
 
 
 def decide_in_process(url: str, guard: Guard | None = None) -> None:
