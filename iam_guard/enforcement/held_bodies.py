@@ -7,6 +7,7 @@ keep arriving (`seconds_for`). Pure but for that one counter. Must not live here
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import Final
 
@@ -32,6 +33,16 @@ class _Held:
 _HELD = _Held()
 
 
+def _begin_in_child() -> None:
+    """Leave the parent's bodies to the parent: no thread is here that would release them, or a lock."""
+    global _HELD
+    _HELD.lock = threading.RLock()
+    _HELD = _Held()
+
+
+os.register_at_fork(after_in_child=_begin_in_child)
+
+
 def bytes_held() -> int:
     """Return how many bytes of bodies are reserved in this process."""
     return _HELD.size
@@ -40,9 +51,10 @@ def bytes_held() -> int:
 class Reservation:
     """The share of one body; it ends with `release`, or with this object."""
 
-    __slots__ = ("_limit", "_size")
+    __slots__ = ("_held", "_limit", "_size")
 
     def __init__(self, limit: int) -> None:
+        self._held = _HELD
         self._limit = limit
         self._size = 0
 
@@ -51,10 +63,11 @@ class Reservation:
         more = max(size - MAX_UNVERIFIED, 0) - self._size
         if not more:
             return
-        with _HELD.lock:
-            if more > 0 and _HELD.size + more > self._limit:
+        held = self._held
+        with held.lock:
+            if more > 0 and held.size + more > self._limit:
                 raise ServerBusy("as many bodies are in memory as the setting `max_bodies` allows", place="body")
-            _HELD.size += more
+            held.size += more
         self._size += more
 
     def release(self) -> None:

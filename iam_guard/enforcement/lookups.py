@@ -9,6 +9,7 @@ in any case. A look-up that the store did not answer counts for nothing. Must no
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -29,8 +30,17 @@ LONGEST_WAIT: Final = 5.0
 
 _threads: Final[RunVar[anyio.CapacityLimiter]] = RunVar("iam_guard_lookups")
 """The places of an event loop; a process has one."""
-_places: Final = threading.BoundedSemaphore(MAX_LOOKUPS)
+_places = threading.BoundedSemaphore(MAX_LOOKUPS)
 """The places where there is no event loop."""
+
+
+def _begin_in_child() -> None:
+    """Make all places free in a forked process: its parent's look-ups end in the parent."""
+    global _places
+    _places = threading.BoundedSemaphore(MAX_LOOKUPS)
+
+
+os.register_at_fork(after_in_child=_begin_in_child)
 
 
 class _Progress:
@@ -60,13 +70,13 @@ async def look_up(work: Callable[[], T]) -> T:
 
 def look_up_here(work: Callable[[], T]) -> T:
     """Call `work` in this thread, once there is a place. Raises `ServerBusy`."""
-    since = time.monotonic()
-    while not _places.acquire(timeout=MAX_WAIT):
+    since, places = time.monotonic(), _places
+    while not places.acquire(timeout=MAX_WAIT):
         _check_wait(since)
     try:
         return _noted(work)
     finally:
-        _places.release()
+        places.release()
 
 
 def _check_wait(since: float) -> None:
