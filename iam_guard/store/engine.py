@@ -31,7 +31,7 @@ from iam_guard.errors import ConfigurationError, StoreUnavailable
 from iam_guard.forking import on_fork
 from iam_guard.store import schema
 from iam_guard.store.sqlite import sqlite_engine
-from iam_guard.store.time_limits import BUSY_SECONDS, PATIENT_SECONDS, silence, within
+from iam_guard.store.time_limits import BUSY_SECONDS, PATIENT_SECONDS, silence, waited, within
 
 _TURN = "iam_guard_turn"
 _TIMEOUT = "iam_guard_timeout"
@@ -139,7 +139,7 @@ def writing(engine: Engine, *, patient: bool = False) -> Iterator[Connection]:
 
     A patient one, of an operator, waits longer for its turn and for each statement.
     """
-    until = time.monotonic() + (PATIENT_SECONDS if patient else BUSY_SECONDS)
+    until = time.monotonic() + (PATIENT_SECONDS if patient else BUSY_SECONDS - waited())
     longer = silence(PATIENT_SECONDS if patient else 2 * BUSY_SECONDS)
     with _as_store_errors(), _turn_of(engine, until), longer, _connected(engine) as connection:
         options = _WRITE_OPTIONS.get(engine.dialect.name)

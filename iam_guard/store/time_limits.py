@@ -22,6 +22,7 @@ PATIENT_SECONDS: Final = 600.0
 class _Limits(threading.local):
     until: float | None = None
     silence: float = BUSY_SECONDS
+    waited: float = 0.0
 
 
 _limits = _Limits()
@@ -49,6 +50,21 @@ def silence(seconds: float) -> Iterator[None]:
         yield
     finally:
         _limits.silence = before
+
+
+@contextmanager
+def having_waited(seconds: float) -> Iterator[None]:
+    """Count what a call has waited for a place as part of its wait for its turn to write."""
+    _limits.waited = seconds
+    try:
+        yield
+    finally:
+        _limits.waited = 0.0
+
+
+def waited() -> float:
+    """Return the seconds that the present call has waited for a place."""
+    return _limits.waited
 
 
 def deadline() -> tuple[float, float]:

@@ -11,6 +11,7 @@ the operations, any decision.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, Final, TypeVar
 
@@ -41,6 +42,7 @@ from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.request import Call
 from iam_guard.model.result import CallResult
 from iam_guard.services.operation import Performed, Permission, run
+from iam_guard.store.time_limits import having_waited
 from iam_guard.wire.dispatch import DEFAULT, Destination, destination, destination_of
 from iam_guard.wire.exchange import Parameters, WireAnswer, WireCall, WireRequest
 from iam_guard.wire.faults import MalformedBody
@@ -62,7 +64,7 @@ WRITERS: Final = 4
 """Those of them that may change something, and so wait for each other and for other processes that write; the other
 threads are left for calls that only read."""
 WRITER_SECONDS: Final = 5.0
-"""Seconds that a call waits for one of these places."""
+"""Seconds that a call waits for one of these places; what it has waited shortens its wait for the lock of the store."""
 MAX_ANONYMOUS_FIELDS: Final = 100
 """Fields of a call that needs no credential; the operations that there are have far fewer."""
 MAX_PARSED_HERE: Final = 4 * 1024
@@ -135,13 +137,14 @@ class AwsApi:
         """Run what may change something, when it has a place among the writers. Raises `StoreUnavailable` without."""
         if self._writers is None:
             self._writers = anyio.Semaphore(WRITERS)
+        since = time.monotonic()
         try:
             with anyio.fail_after(WRITER_SECONDS):
                 await self._writers.acquire()
         except TimeoutError:
             raise StoreUnavailable("too many changes wait for the store") from None
         try:
-            return await self._in_worker(work, *arguments)
+            return await self._in_worker(_after_waiting, time.monotonic() - since, work, *arguments)
         finally:
             self._writers.release()
 
@@ -301,6 +304,11 @@ class _OneCall:
             self._note(self.wanted, self.principal, None, error)
         else:
             self.guard.trail.note_error(error, self.facts, action=self.action, resource="*", principal=self.principal)
+
+
+def _after_waiting(seconds: float, work: Callable[..., T], *arguments: object) -> T:
+    with having_waited(seconds):
+        return work(*arguments)
 
 
 def _refuse_unsayable(value: object) -> None:

@@ -8,15 +8,18 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import anyio
 import pytest
 from botocore.exceptions import ClientError
 
 from iam_guard.assemble import guard_on
+from iam_guard.errors import StoreUnavailable
 from iam_guard.settings import Settings
 from iam_guard.store.engine import bump_epoch, make_engine, writing
 from iam_guard.store.opening import init_store
 from iam_guard.store.seed import apply_seed, load_seed_text
-from iam_guard.wire.app import aws_api
+from iam_guard.store.time_limits import having_waited, waited
+from iam_guard.wire.app import WRITERS, aws_api
 from tests.services.conftest import ADMIN_KEY, SEED, Client, Running
 from tests.services.test_on_postgresql import on_postgresql
 from tests.serving import serving
@@ -93,3 +96,40 @@ def test_calls_end_while_the_server_hangs() -> None:
         until = time.monotonic() + ENDS
         while refusal_of(client, "afterwards")[0] == "ServiceUnavailable":
             assert time.monotonic() < until
+
+
+def test_wait_for_a_place_shortens_the_wait_for_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call gives up after one limit in all, not after one for its place and another one for the store."""
+    monkeypatch.setattr("iam_guard.store.engine.BUSY_SECONDS", 60.0)
+    engine = make_engine(f"sqlite:///{tmp_path}/store.db")
+    began = time.monotonic()
+    with writing(engine), ThreadPoolExecutor(1) as thread:
+
+        def change() -> None:
+            with having_waited(60.0), writing(engine):
+                pass
+
+        with pytest.raises(StoreUnavailable):
+            thread.submit(change).result()
+    engine.dispose()
+    assert time.monotonic() - began < 30
+
+
+def test_call_that_waits_for_a_place_tells_the_store() -> None:
+    with closing(init_store("sqlite://", Settings(sealing_keys=(SEALING_KEY,)))) as store:
+        api = aws_api(guard_on(store, Settings(sealing_keys=(SEALING_KEY,))))
+
+        async def run() -> list[float]:
+            found = []
+
+            async def call() -> None:
+                found.append(await api._in_writer(lambda: time.sleep(0.05) or waited()))
+
+            async with anyio.create_task_group() as calls:
+                for _ in range(WRITERS + 1):
+                    calls.start_soon(call)
+            return sorted(found)
+
+        longest = anyio.run(run)[-1]
+        api.guard.close()
+    assert longest >= 0.05
