@@ -122,6 +122,7 @@ def decide(store: SqlStore, principal: Principal, resource: str) -> list[Stateme
     guard = Guard(CachedStore(store, Settings()), Trail(None), Settings())
     with recorded(store) as statements:
         assert guard.decide(principal, "docs:Get", resource).error is None
+    guard.uses.close()  # or its thread uses the store when it is closed
     return statements
 
 
@@ -140,13 +141,15 @@ def signed_in(store: SqlStore) -> list[Statement]:
 def managed(store: SqlStore) -> Iterator[list[Statement]]:
     """Yield the statements of some operations of the IAM API, those that are called most."""
     key = create_access_key(store, None)
-    with serving(aws_api(guard_on(store, Settings(sealing_keys=(SEALING_KEY,))))) as url:
+    guard = guard_on(store, Settings(sealing_keys=(SEALING_KEY,)))
+    with serving(aws_api(guard)) as url:
         options = {"aws_access_key_id": key[0], "aws_secret_access_key": key[1], "region_name": "us-east-1"}
         iam = boto3.client("iam", endpoint_url=url, config=Config(retries={"max_attempts": 1}), **options)
         for operation, parameters in OPERATIONS:
             with recorded(store) as statements:
                 getattr(iam, operation)(**parameters)
             yield statements
+    guard.uses.close()
 
 
 USER, ROLE, GROUP = ({f"{kind}Name": f"{kind.lower()}100"} for kind in ("User", "Role", "Group"))
