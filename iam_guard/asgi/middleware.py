@@ -200,6 +200,11 @@ class GuardMiddleware:
     def _takes_unsigned(self, scope: Scope) -> bool:
         if self.route_map is not None and self.route_map.takes_unsigned:
             return True  # as with `HIDDEN` below
+        hosts = self.guard.settings.public_hosts  # one of them may be the one that was signed, and routes the request
+        scopes = ({**scope, "headers": headers_at_host(scope["headers"], host)} for host in hosts)
+        return self._takes_unsigned_at(scope) or any(map(self._takes_unsigned_at, scopes))
+
+    def _takes_unsigned_at(self, scope: Scope) -> bool:
         endpoint = endpoint_of(scope.get("app") or self.app, scope)
         if endpoint is HIDDEN:
             return True  # until the requirement that runs says so, such a call has no caller (`CurrentCall.caller`)

@@ -97,6 +97,18 @@ def test_signed_host_is_the_host_of_the_route(guard: Guard, subtests: pytest.Sub
                 assert (answer.status_code, answer.text) == (200, expected)
 
 
+def test_unsigned_body_is_taken_by_the_route_of_the_signed_host(guard: Guard, subtests: pytest.Subtests) -> None:
+    """The route of the received host takes none, and is not the one that runs."""
+    client = TestClient(GuardMiddleware(APP, guard=guard))
+    for host, sent, status in ((ADMIN, ADMIN, 200), (ADMIN, BEHIND, 200), (ADMIN, API, 200), (API, ADMIN, 401)):
+        with subtests.test(signed=host, sent=sent):
+            request = AWSRequest("GET", f"https://{host}/documents/7")
+            request.headers["X-Amz-Content-SHA256"] = "UNSIGNED-PAYLOAD"
+            botocore.auth.SigV4Auth(Credentials(*ADA), "docs", "us-east-1").add_auth(request)
+            answer = client.get("/documents/7", headers={**dict(request.headers.items()), "host": sent})
+            assert answer.status_code == status
+
+
 def test_audit_record_has_the_signed_host(guard: Guard, tmp_path: Path) -> None:
     target, headers = signed(API, "/documents/7", botocore.auth.SigV4Auth)
     TestClient(GuardMiddleware(APP, guard=guard)).get(target, headers={**headers, "host": ADMIN})
