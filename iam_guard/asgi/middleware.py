@@ -55,6 +55,10 @@ _log = logging.getLogger("iam_guard.asgi")
 
 _POLICY_VIOLATION: Final = 1008
 _SHUT_DOWN: Final = ("lifespan.shutdown.complete", "lifespan.shutdown.failed")
+_HINT: Final = "http.response.early_hint"
+"""Comes before the start of an answer, and is none."""
+_TOLD_TO_TESTS: Final = "http.response.debug"
+"""The same for what a test client is told of a template; no server takes it, so that nothing leaves."""
 _FAILED: Final = (1011, 4500)
 """How frameworks close a WebSocket whose handler raised what they do not know: by the standard, and Litestar."""
 
@@ -310,9 +314,9 @@ class _Watched:
         kind = message["type"]
         if kind == "websocket.close":
             self._check_close(message)
-        else:
+        elif kind != _TOLD_TO_TESTS:
             self._check(message)
-            self.started = True
+            self.started = kind != _HINT
             if kind in ("http.response.start", "websocket.http.response.start") and not self.is_passed_on:
                 request_id = (b"x-amzn-requestid", self._facts.request_id.encode("ascii"))
                 headers = message.get("headers", ()) if self._instead is None else encoded_headers(self._instead)

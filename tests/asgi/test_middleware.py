@@ -361,6 +361,37 @@ def test_unknown_paths_and_methods_are_the_routers_to_answer(client: TestClient)
     assert client.post("/documents/7").status_code == 405
 
 
+def test_what_comes_before_an_answer_is_no_answer(guard: Guard, sign: Sign) -> None:
+    """Templates tell the test client of themselves, and a server may be given hints: the answer is still looked at."""
+
+    class Template(PlainTextResponse):
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            await send({"type": "http.response.debug", "info": {"template": None, "context": {}}})
+            if scope["path"] == "/list":
+                await send({"type": "http.response.early_hint", "links": [b"</style.css>"]})
+            await super().__call__(scope, receive, send)
+
+    @docs.requires("GetDocument", resource="document/7")
+    async def page(request: Request) -> Response:
+        return Template("page")
+
+    async def undecided(request: Request) -> Response:
+        return Template("secret", 404)
+
+    async def not_found(request: Request, error: Exception) -> Response:
+        return Template("no such page", 404)
+
+    app = Starlette(routes=[Route("/list", page), Route("/undecided", undecided)], exception_handlers={404: not_found})
+    client = TestClient(GuardMiddleware(app, guard=guard, check_routes=False))
+    answers = [client.get(path, headers=sign(ADA, "GET", path)) for path in ("/list", "/nowhere", "/undecided")]
+    assert [(each.status_code, "x-amzn-requestid" in each.headers) for each in answers] == [
+        (200, True),
+        (404, True),
+        (500, True),
+    ]
+    assert [each.text for each in answers[:2]] == ["page", "no such page"]
+
+
 def test_websockets_are_guarded(client: TestClient, sign: Sign) -> None:
     """The handshake is signed like a GET; the handler decides before it accepts."""
     with client.websocket_connect("/watch/7", headers=sign(RITA, "GET", "/watch/7")) as socket:
