@@ -9,7 +9,7 @@ the parameter is what the router found. Must not live here: filling templates, c
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from iam_guard.enforcement.context import path_parameters
 from iam_guard.enforcement.values import text_of
@@ -17,6 +17,8 @@ from iam_guard.errors import ConfigurationError, InvalidInput
 
 ParameterReadings: TypeAlias = Callable[[Mapping[str, Any], str, Any], Iterable[Any]]
 """(the scope, a path parameter, what the router found) -> what those read who declare it."""
+_BY_NAME: Final = ("populate_by_name", "validate_by_name")
+"""Settings of a pydantic model by which a field with an alias is found by its name too."""
 
 
 def declared_parameters(
@@ -81,9 +83,20 @@ def _readings(dependant: Any, found: Mapping[str, Any]) -> Iterator[tuple[str, A
         if is_one:
             yield field.alias, value
         elif hasattr(value, "model_dump"):
-            yield from ((name, each) for name, each in value.model_dump(by_alias=True).items() if name in found)
+            yield from _fields_of(value, found)
         else:
             message = "a path parameter is declared in a way that cannot be told before the handler runs"
             raise ConfigurationError(message, place=field.alias)
     for each in dependant.dependencies:
         yield from _readings(each, found)
+
+
+def _fields_of(model: Any, found: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Give what a model of pydantic has read of which parameter; how it would be written again says neither."""
+    for name, field in type(model).model_fields.items():
+        alias = field.validation_alias  # a name, several of which the first counts that is there, or a path
+        names = [name] if alias is None else list(getattr(alias, "choices", None) or [alias])
+        names += [name] if any(model.model_config.get(each) for each in _BY_NAME) else []
+        first = next((each for way in names if (each := getattr(way, "path", [way])[0]) in found), None)
+        if first is not None:
+            yield first, getattr(model, name)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import pytest
 
@@ -18,6 +18,8 @@ from tests.integrations.contract import needed
 needed("fastapi")
 
 from fastapi import Depends, FastAPI  # noqa: E402
+from fastapi import Path as PathParameter  # noqa: E402
+from pydantic import AliasChoices, BaseModel, Field, field_serializer  # noqa: E402
 from starlette.testclient import TestClient  # noqa: E402
 
 from iam_guard import GuardMiddleware, Service  # noqa: E402
@@ -28,6 +30,30 @@ docs = Service("docs")
 
 def load(document_id: int) -> str:
     return f"document {document_id}"
+
+
+class Validated(BaseModel):
+    number: int = Field(validation_alias="document_id")
+
+
+class Renamed(BaseModel):
+    number: int = Field(alias="document_id", serialization_alias="number")
+
+
+class Chosen(BaseModel):
+    number: int = Field(validation_alias=AliasChoices("other", "document_id"))
+
+
+class Excluded(BaseModel):
+    number: int = Field(alias="document_id", exclude=True)
+
+
+class Written(BaseModel):
+    number: int = Field(alias="document_id")
+
+    @field_serializer("number")
+    def write(self, number: int) -> str:
+        return f"number {number}"
 
 
 async def by_the_dependency(document: Annotated[str, Depends(load)]) -> str:
@@ -53,4 +79,21 @@ def test_a_document_that_is_denied_is_denied_under_every_spelling(
     answer = client.get(path)
     assert answer.status_code in (400, 403, 422)
     assert "document 7" not in answer.text
+    guard.close()
+
+
+@pytest.mark.parametrize("model", [Validated, Renamed, Chosen, Excluded, Written])
+def test_field_of_a_model_is_decided_as_it_was_read(tmp_path: Path, model: type[Any]) -> None:
+    """How it would be written again is not asked: another alias, a serializer, a field that is left out."""
+
+    async def read(read: Any) -> str:
+        return f"document {read.number}"
+
+    read.__annotations__["read"] = Annotated[model, PathParameter()]
+    app = FastAPI(openapi_url=None)
+    app.get("/{document_id}")(docs.requires("GetDocument", resource="document/{document_id}")(read))
+    guard = guard_denying(tmp_path, "7")
+    client = TestClient(GuardMiddleware(app, guard=guard), headers=KEY)
+    assert client.get("/8").text == '"document 8"'
+    assert [client.get(path).status_code for path in ("/7", "/007", "/+7")] == [403, 403, 403]
     guard.close()
