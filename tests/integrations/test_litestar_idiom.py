@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 
@@ -18,7 +18,7 @@ from iam_guard_litestar import Caller, GuardPlugin, anybody, caller, guarded  # 
 from litestar import Controller, Litestar, Request, Router, asgi, get, post  # noqa: E402
 from litestar.di import NamedDependency, Provide  # noqa: E402
 from litestar.openapi import OpenAPIConfig  # noqa: E402
-from litestar.params import FromPath, JSONBody  # noqa: E402
+from litestar.params import FromPath, JSONBody, PathParameter  # noqa: E402
 from litestar.static_files import create_static_files_router  # noqa: E402
 from litestar.testing import TestClient  # noqa: E402
 from openapi_spec_validator import validate  # noqa: E402
@@ -96,12 +96,23 @@ async def of_raw(request: Request[Any, Any, Any]) -> list[Any]:
     return [request.path_params["number"], decided()]
 
 
+@get("/alias/{number:str}", guards=[by_number])
+async def of_alias(other: Annotated[uuid.UUID, PathParameter(name="number")]) -> list[Any]:
+    return [other, decided()]
+
+
+@get("/decorated-alias/{number:str}")
+@docs.requires("GetDocument", resource="document/{number}")
+async def of_decorated_alias(other: Annotated[uuid.UUID, PathParameter(name="number")]) -> list[Any]:
+    return [other, decided()]
+
+
 @get("/two/{number:str}", guards=[by_number], dependencies={"found": Provide(load_number, sync_to_thread=False)})
 async def of_two(number: FromPath[str], found: NamedDependency[uuid.UUID]) -> list[Any]:
     return [number, decided()]
 
 
-CONVERSIONS = (of_int, of_typed, of_uuid, of_inside, of_decorated, of_raw, of_two)
+CONVERSIONS = (of_int, of_typed, of_uuid, of_inside, of_decorated, of_alias, of_decorated_alias, of_raw, of_two)
 ID = "0A000000-0000-4000-8000-000000000001"
 
 
@@ -113,6 +124,8 @@ ID = "0A000000-0000-4000-8000-000000000001"
         (f"/uuid/{ID}", ID.lower()),
         (f"/inside/{ID}", ID.lower()),
         (f"/decorated/{ID}", ID.lower()),
+        (f"/alias/{ID}", ID.lower()),
+        (f"/decorated-alias/{ID}", ID.lower()),
         ("/raw/007", "007"),
         (f"/two/{ID.lower()}", ID.lower()),
     ],

@@ -22,13 +22,15 @@ from litestar import Litestar
 from litestar.config.app import AppConfig
 from litestar.connection import ASGIConnection, Request
 from litestar.di import NamedDependency
+from litestar.enums import ParamType
 from litestar.handlers import ASGIRouteHandler, BaseRouteHandler
 from litestar.middleware import DefineMiddleware
 from litestar.openapi.spec import OpenAPI
-from litestar.params import SkipValidation
+from litestar.params import ParameterKwarg, SkipValidation
 from litestar.plugins import InitPlugin, ReceiveRoutePlugin
 from litestar.response import Response
 from litestar.routes import BaseRoute, HTTPRoute
+from litestar.typing import FieldDefinition
 
 from iam_guard import (
     Endpoint,
@@ -189,9 +191,19 @@ def _readings(scope: Mapping[str, Any], name: str, value: object) -> Iterator[ob
         return
     dependencies = handler.resolve_dependencies().values()
     for signature in (handler.parsed_fn_signature, *(each.parsed_fn_signature for each in dependencies)):
-        field = signature.parameters.get(name)
-        if field is not None:
+        for field in signature.parameters.values():
+            if _path_parameter_of(field, scope) != name:
+                continue
             try:
                 yield msgspec.convert(value, field.annotation, strict=False, dec_hook=handler.default_deserializer)
             except (TypeError, ValueError):  # msgspec's errors are of these
                 continue
+
+
+def _path_parameter_of(field: FieldDefinition, scope: Mapping[str, Any]) -> str | None:
+    """Give the path parameter that a declaration reads, which may have another name; None for another kind."""
+    declared = field.kwarg_definition
+    if not isinstance(declared, ParameterKwarg):
+        return field.name
+    is_of_path = declared.param_type is ParamType.PATH or field.name in scope["path_params"]
+    return (declared.name or field.name) if is_of_path else None
