@@ -76,17 +76,17 @@ def _readings(dependant: Any, found: Mapping[str, Any]) -> Iterator[tuple[str, A
     if dependant is None:
         return
     for field in dependant.path_params:
-        is_one = field.alias in found
-        value, errors = field.validate(found[field.alias] if is_one else dict(found), {}, loc=("path", field.alias))
+        alias = getattr(field, "validation_alias", None) or field.alias
+        is_one = alias in found
+        value, errors = field.validate(found[alias] if is_one else dict(found), {}, loc=("path", alias))
         if errors:
             continue
         if is_one:
-            yield field.alias, value
+            yield alias, value
         elif hasattr(value, "model_dump"):
             yield from _fields_of(value, found)
         else:
-            message = "a path parameter is declared in a way that cannot be told before the handler runs"
-            raise ConfigurationError(message, place=field.alias)
+            raise _untold(alias)
     for each in dependant.dependencies:
         yield from _readings(each, found)
 
@@ -100,3 +100,10 @@ def _fields_of(model: Any, found: Mapping[str, Any]) -> Iterator[tuple[str, Any]
         first = next((each for way in names if (each := getattr(way, "path", [way])[0]) in found), None)
         if first is not None:
             yield first, getattr(model, name)
+        elif name in model.model_fields_set:
+            raise _untold(name)  # a validator or a root has it from whatever parameter
+
+
+def _untold(name: str) -> ConfigurationError:
+    message = "a path parameter is declared in a way that cannot be told before the handler runs"
+    return ConfigurationError(message, place=name)

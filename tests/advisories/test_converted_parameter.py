@@ -7,7 +7,7 @@ under another spelling of the name. The parameter is now read as it is declared,
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,13 +19,14 @@ needed("fastapi")
 
 from fastapi import Depends, FastAPI  # noqa: E402
 from fastapi import Path as PathParameter  # noqa: E402
-from pydantic import AliasChoices, BaseModel, Field, field_serializer  # noqa: E402
+from pydantic import AliasChoices, BaseModel, Field, RootModel, field_serializer, model_validator  # noqa: E402
 from starlette.testclient import TestClient  # noqa: E402
 
 from iam_guard import GuardMiddleware, Service  # noqa: E402
 from tests.advisories.denying import KEY, guard_denying  # noqa: E402
 
 docs = Service("docs")
+ClientOf = Callable[[Callable[..., Awaitable[str]]], TestClient]
 
 
 def load(document_id: int) -> str:
@@ -82,18 +83,61 @@ def test_a_document_that_is_denied_is_denied_under_every_spelling(
     guard.close()
 
 
+@pytest.fixture
+def client_of(tmp_path: Path) -> Iterator[ClientOf]:
+    """Serve a decorated handler of FastAPI, for a caller who is denied document 7."""
+    guard = guard_denying(tmp_path, "7")
+
+    def client(handler: Callable[..., Awaitable[str]]) -> TestClient:
+        app = FastAPI(openapi_url=None)
+        app.get("/{document_id}")(docs.requires("GetDocument", resource="document/{document_id}")(handler))
+        return TestClient(GuardMiddleware(app, guard=guard), headers=KEY)
+
+    yield client
+    guard.close()
+
+
 @pytest.mark.parametrize("model", [Validated, Renamed, Chosen, Excluded, Written])
-def test_field_of_a_model_is_decided_as_it_was_read(tmp_path: Path, model: type[Any]) -> None:
+def test_field_of_a_model_is_decided_as_it_was_read(client_of: ClientOf, model: type[Any]) -> None:
     """How it would be written again is not asked: another alias, a serializer, a field that is left out."""
 
     async def read(read: Any) -> str:
         return f"document {read.number}"
 
     read.__annotations__["read"] = Annotated[model, PathParameter()]
-    app = FastAPI(openapi_url=None)
-    app.get("/{document_id}")(docs.requires("GetDocument", resource="document/{document_id}")(read))
-    guard = guard_denying(tmp_path, "7")
-    client = TestClient(GuardMiddleware(app, guard=guard), headers=KEY)
+    client = client_of(read)
     assert client.get("/8").text == '"document 8"'
     assert [client.get(path).status_code for path in ("/7", "/007", "/+7")] == [403, 403, 403]
-    guard.close()
+
+
+def test_validation_alias_of_a_parameter_is_its_name(client_of: ClientOf) -> None:
+    async def read(number: Annotated[int, PathParameter(validation_alias="document_id")]) -> str:
+        return f"document {number}"
+
+    client = client_of(read)
+    assert client.get("/8").text == '"document 8"'
+    assert [client.get(path).status_code for path in ("/7", "/007")] == [403, 403]
+
+
+def test_field_that_is_read_from_an_untold_parameter_is_an_error(client_of: ClientOf) -> None:
+    class Moved(BaseModel):
+        number: int
+
+        @model_validator(mode="before")
+        @classmethod
+        def move(cls, given: dict[str, Any]) -> dict[str, Any]:
+            return {"number": given["document_id"]}
+
+    class Whole(RootModel[dict[str, int]]):
+        @property
+        def number(self) -> int:
+            return self.root["document_id"]
+
+    for model in (Moved, Whole):
+
+        async def read(read: Any) -> str:
+            return f"document {read.number}"
+
+        read.__annotations__["read"] = Annotated[model, PathParameter()]
+        client = client_of(read)
+        assert [client.get(path).status_code for path in ("/7", "/007", "/8")] == [500, 500, 500]
