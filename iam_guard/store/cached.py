@@ -30,22 +30,20 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from cachetools import LRUCache
-
 from iam_guard.errors import NotAtHand, StoreUnavailable
 from iam_guard.forking import fork_safe_lock, on_fork
 from iam_guard.model.credential import AccessKey, ApiKey
-from iam_guard.model.principal import Principal, PrincipalType
+from iam_guard.model.principal import Principal
 from iam_guard.model.trust import CertificateTrust
 from iam_guard.model.usage import CacheUsage
 from iam_guard.settings import Settings
 from iam_guard.store.around import StoreAround
 from iam_guard.store.at_hand import AtHand
-from iam_guard.store.concerns import Concerns
+from iam_guard.store.concerns import ConcernedCallers, Concerns
 from iam_guard.store.looks import Looks
-from iam_guard.store.protocol import AccountRecord, PrincipalRecord, ResourceRecord, SourceStore, StoredPolicy
+from iam_guard.store.protocol import AccountRecord, PrincipalRecord, ResourceRecord, SourceStore
 from iam_guard.store.records import Records
-from iam_guard.store.rooms import ABSENT, Room
+from iam_guard.store.rooms import ABSENT, PolicyObjects, Room
 from iam_guard.store.use_rows import Use
 
 logger = logging.getLogger("iam_guard.store")
@@ -55,9 +53,6 @@ KINDS = ("access_key", "api_key", "principal", "account", "resource", "certifica
 
 _DECISION = "decision"
 """Several of these loaded with one query; each is remembered as what it is."""
-
-_MOST_CONCERNED = 1_000
-"""Identities that changes may have concerned before everything is forgotten instead."""
 
 _SHORT_SHARE = 4
 """The share of the store's timeout for which a look that is due is waited for, where what is remembered is good."""
@@ -78,12 +73,11 @@ class CachedStore(StoreAround):
         self._lock = fork_safe_lock()
         self._looks = Looks(self._look, every=settings.epoch_poll, in_background=self.is_remote)
         self._rooms = {kind: Room(settings.cache_size) for kind in (*KINDS, _DECISION)}
-        self._policies: LRUCache[StoredPolicy, StoredPolicy] = LRUCache(max(settings.cache_size, 1))
+        self._policies = PolicyObjects(settings.cache_size)
         self._generation = 0
         self._epoch: int | None = None
         self._last_good: float | None = None
-        self._concerned: dict[str, int] = {}
-        self._last_concerned = 0
+        self._concerned = ConcernedCallers()
         self.begin_in_child()
         on_fork(self)
         self.at_hand = AtHand(self._epoch_at_hand, self._recall, self._rooms)
@@ -116,16 +110,9 @@ class CachedStore(StoreAround):
         return self._answer("principal", principal, self._load_principal).of(principal)
 
     def _load_principal(self, principal: Principal) -> PrincipalRecord:
-        return self._with_shared_policies(self._inner.principal(principal))
-
-    def _with_shared_policies(self, record: PrincipalRecord) -> PrincipalRecord:
-        """Return the record; policies that others have too are the same objects, since there are few and long ones."""
-        boundary = None if record.boundary is None else self._shared(record.boundary)
-        return replace(record, identity=tuple(map(self._shared, record.identity)), boundary=boundary)
-
-    def _shared(self, policy: StoredPolicy) -> StoredPolicy:
+        record = self._inner.principal(principal)
         with self._lock:
-            return self._policies.setdefault(policy, policy)
+            return self._policies.in_record(record)
 
     def account(self, account_id: str) -> AccountRecord:
         return self._answer("account", account_id, self._inner.account)
@@ -153,12 +140,12 @@ class CachedStore(StoreAround):
         """Load a decision's records and cache each as the answer that it is."""
         principal, account_ids, arn = wanted
         found = self._inner.decision_records(principal, account_ids, arn)
-        answers: list[tuple[str, Hashable, Any]] = [("account", id, found.accounts[id]) for id in account_ids]
-        if found.principal is not None:
-            answers.append(("principal", principal, self._with_shared_policies(found.principal)))
-        if arn is not None:
-            answers.append(("resource", arn, found.resource))
         with self._lock:
+            answers: list[tuple[str, Hashable, Any]] = [("account", id, found.accounts[id]) for id in account_ids]
+            if found.principal is not None:
+                answers.append(("principal", principal, self._policies.in_record(found.principal)))
+            if arn is not None:
+                answers.append(("resource", arn, found.resource))
             for kind, key, answer in answers:
                 self._rooms[kind].misses += 1
                 self._keep((self._generation, kind, key), answer)
@@ -231,7 +218,8 @@ class CachedStore(StoreAround):
 
     def _follow(self) -> None:
         """Look at the epoch if that is due, and wait for it, shortly where what is remembered is good without."""
-        if not self._failing and self._is_due():
+        looked = self._last_look
+        if not self._failing and (looked is None or self._clock() - looked >= self._poll_every):
             is_bridged = self._is_bridged()
             is_over = self._looks.wait(self._timeout / _SHORT_SHARE if is_bridged else self._timeout)
             if not is_over and not is_bridged:
@@ -252,9 +240,6 @@ class CachedStore(StoreAround):
         """Refuse at once what only the store could answer, while it is known to fail."""
         if self._failing:
             raise StoreUnavailable("the store cannot be reached")
-
-    def _is_due(self) -> bool:
-        return self._last_look is None or self._clock() - self._last_look >= self._poll_every
 
     def _look(self) -> bool:
         """Look at the epoch; tell whether the store answered. One thread at a time does."""
@@ -288,7 +273,6 @@ class CachedStore(StoreAround):
             self._epoch = epoch
             self._generation += 1
             self._concerned.clear()
-            self._last_concerned = 0
             for room in self._rooms.values():
                 room.clear()
 
@@ -296,7 +280,7 @@ class CachedStore(StoreAround):
         """Forget what a change that was made through here has made untrue, and be at its epoch."""
         with self._lock:
             if self._epoch is None or epoch > self._epoch:
-                if epoch - 1 == self._epoch and not concerns.everybody and len(self._concerned) < _MOST_CONCERNED:
+                if epoch - 1 == self._epoch and not concerns.everybody and not self._concerned.is_full:
                     self._forget(epoch, concerns)
                 else:
                     self._adopt(epoch)
@@ -308,9 +292,7 @@ class CachedStore(StoreAround):
         """Forget the answers that a change concerns, the only one since the epoch before; the lock is held."""
         self._epoch = epoch
         self._generation += 1
-        if concerns.identities:
-            self._concerned.update(dict.fromkeys(concerns.identities, epoch))
-            self._last_concerned = epoch
+        self._concerned.add(concerns.identities, epoch)
         if concerns.newcomers:
             for room in self._rooms.values():
                 room.forget_unknown()
@@ -320,15 +302,9 @@ class CachedStore(StoreAround):
         epoch: int | None = getattr(answer, "epoch", None)
         if epoch is None or epoch == self._epoch:
             return answer
-        if isinstance(answer, PrincipalRecord) and self._last_concern_of(answer.principal) > epoch:
+        if isinstance(answer, PrincipalRecord) and self._concerned.last_epoch(answer.principal) > epoch:
             return ABSENT
         return replace(answer, epoch=self._epoch)
-
-    def _last_concern_of(self, principal: Principal) -> int:
-        """Give the epoch of the last change that concerned a principal; 0 where it was before all that is known."""
-        if principal.type is PrincipalType.FEDERATED_USER:
-            return self._last_concerned  # its policies are those of a user whose unique id is not in it
-        return self._concerned.get((principal.userid or "").partition(":")[0], 0)  # P-13
 
     # --- at hand -------------------------------------------------------------------------------------------------
 

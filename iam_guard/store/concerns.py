@@ -7,9 +7,10 @@ here: remembering (`cached`), the questions (`queries`), which the sets below mu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
+from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.store.identifiers import PREFIXES
 
 _NOBODYS: Final = frozenset(
@@ -46,6 +47,9 @@ _HOLDERS: Final = {"attachments": "identity_id", "inline_policies": "identity_id
 _CALLERS: Final = (PREFIXES["user"], PREFIXES["role"])
 """How the unique ids of those begin who call for themselves; what a group may do concerns its members."""
 
+MAX_CONCERNED: Final = 1_000
+"""Identities that changes may have concerned before a change counts as one for all callers."""
+
 
 class Concerns:
     """Whom the changes of one transaction concern."""
@@ -76,3 +80,35 @@ class Concerns:
             self.identities.add(holder)
         else:
             self.everybody = True
+
+
+class ConcernedCallers:
+    """The epochs of the last changes that concerned single callers. Not safe by itself: its owner holds a lock."""
+
+    __slots__ = ("_epochs", "_last")
+
+    def __init__(self) -> None:
+        self._epochs: dict[str, int] = {}
+        self._last = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no more fit in, so that the next change has to count as one for all callers."""
+        return len(self._epochs) >= MAX_CONCERNED
+
+    def clear(self) -> None:
+        """Remove all, as when a change concerned all callers."""
+        self._epochs.clear()
+        self._last = 0
+
+    def add(self, identities: Collection[str], epoch: int) -> None:
+        """Add the identities, by unique id, that the change to this epoch concerned."""
+        if identities:
+            self._epochs.update(dict.fromkeys(identities, epoch))
+            self._last = epoch
+
+    def last_epoch(self, principal: Principal) -> int:
+        """Return the epoch of the last change that concerned a principal; 0 where none did since the last `clear`."""
+        if principal.type is PrincipalType.FEDERATED_USER:
+            return self._last  # its policies are those of a user whose unique id is not in it
+        return self._epochs.get((principal.userid or "").partition(":")[0], 0)  # P-13

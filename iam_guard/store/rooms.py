@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Hashable
+from dataclasses import replace
 from typing import Any, Final
 
+from cachetools import LRUCache
+
 from iam_guard.model.usage import CacheUsage
-from iam_guard.store.protocol import AccountRecord, PrincipalRecord, ResourceRecord
+from iam_guard.store.protocol import AccountRecord, PrincipalRecord, ResourceRecord, StoredPolicy
 
 ABSENT: Final[Any] = object()
 """What is given for an answer that is not there."""
@@ -67,6 +70,21 @@ class Room:
 
     def forget_unknown(self) -> None:
         self._unknown.clear()
+
+
+class PolicyObjects:
+    """The policies of the remembered callers, each once: there are few and long ones. As unsafe as a `Room`."""
+
+    def __init__(self, size: int) -> None:
+        self._policies: LRUCache[StoredPolicy, StoredPolicy] = LRUCache(max(size, 1))
+
+    def in_record(self, record: PrincipalRecord) -> PrincipalRecord:
+        """Return the record with the same objects for the policies that other callers have too."""
+        boundary = None if record.boundary is None else self._shared(record.boundary)
+        return replace(record, identity=tuple(map(self._shared, record.identity)), boundary=boundary)
+
+    def _shared(self, policy: StoredPolicy) -> StoredPolicy:
+        return self._policies.setdefault(policy, policy)
 
 
 def _is_known(answer: object) -> bool:
