@@ -12,7 +12,10 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from typing import Final, Protocol
+from collections.abc import Iterable
+from typing import Final, Protocol, TypeVar
+
+T = TypeVar("T")
 
 _LOCK_SECONDS: Final = 1.0
 """Seconds to wait for a lock; a thread that holds one and waits for another must not keep the process from forking."""
@@ -42,8 +45,17 @@ def on_fork(owner: Forked) -> None:
     _owners.add(owner)
 
 
+def copied(objects: Iterable[T]) -> list[T]:
+    """Return the objects of a weak set or mapping, to which other threads may add meanwhile."""
+    while True:
+        try:
+            return list(objects)
+        except RuntimeError:  # it changed its size
+            continue
+
+
 def _acquire_all() -> None:
-    _acquired.extend(lock for lock in list(_locks) if lock.acquire(timeout=_LOCK_SECONDS))
+    _acquired.extend(lock for lock in copied(_locks) if lock.acquire(timeout=_LOCK_SECONDS))
 
 
 def _release_all() -> None:

@@ -22,6 +22,8 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Protocol, TypeAlias
 
+from iam_guard.forking import copied
+
 logger = logging.getLogger("iam_guard.audit")
 
 SECONDS = 5.0
@@ -65,7 +67,7 @@ def end_shards(seconds: float) -> None:
     """End every shard of this process."""
     until = time.monotonic() + seconds
     try:
-        for writing in _WRITING.copy():
+        for writing in copied(_WRITING):
             writing.end_shard(max(0.0, until - time.monotonic()), is_terminating=True)
     except Exception as error:  # noqa: BLE001  whatever it is, the process ends as it was told to
         logger.error("a shard of the audit trail cannot be ended: %s", type(error).__name__)

@@ -27,6 +27,7 @@ from sqlalchemy import URL, Engine, Pool, PoolProxiedConnection, QueuePool, crea
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from iam_guard.forking import copied
 from iam_guard.store.time_limits import BUSY_SECONDS
 
 _RETRY_SECONDS: Final = 0.02
@@ -133,16 +134,16 @@ def _close(_: object, record: ConnectionPoolEntry) -> None:
 
 
 def _before_fork() -> None:
-    for engine, memory in list(_memories.items()):
+    for engine in copied(_memories):
         try:
             if engine.pool.checkedin() or engine.pool.checkedout():  # type: ignore[attr-defined]
-                _borrowed.append((engine, memory, engine.raw_connection()))
+                _borrowed.append((engine, _memories[engine], engine.raw_connection()))
         except SQLAlchemyError:
             continue  # closed, or held by the very thread that forks
     until = time.monotonic() + _FORK_SECONDS
     if _connecting.acquire(timeout=_FORK_SECONDS):
         _held.append(_connecting)
-    pools = [_replace_pool(engine) for engine in list(_files)]
+    pools = [_replace_pool(engine) for engine in copied(_files)]
     while _is_used(pools) and time.monotonic() < until:
         time.sleep(_RETRY_SECONDS / 10)
     for pool in pools:
@@ -159,7 +160,7 @@ def _replace_pool(engine: Engine) -> Pool:
 
 def _is_used(pools: list[Pool]) -> bool:
     """Return whether a thread has a connection, of these pools or of newer ones, and does not just wait for it."""
-    counted: list[Any] = [*pools, *(engine.pool for engine in list(_files))]
+    counted: list[Any] = [*pools, *(engine.pool for engine in copied(_files))]
     connections: int = sum(pool.checkedout() for pool in counted)
     return connections > len(_waiting)
 

@@ -1,0 +1,32 @@
+"""What happens to locks and lists when a process forks while other threads make objects."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from iam_guard import forking
+
+
+class _Growing(weakref.WeakSet[Any]):
+    """A set to which another thread adds something during the first iteration."""
+
+    is_first = True
+
+    def __iter__(self) -> Iterator[Any]:
+        if self.is_first:
+            self.is_first = False
+            raise RuntimeError("Set changed size during iteration")
+        return super().__iter__()
+
+
+def test_fork_acquires_locks_while_others_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forking, "_locks", _Growing())
+    lock = forking.fork_safe_lock()
+    forking._acquire_all()
+    assert lock.locked()
+    forking._release_all()
+    assert not lock.locked()
