@@ -30,7 +30,8 @@ class Forked(Protocol):
 
 _locks: weakref.WeakSet[threading.Lock] = weakref.WeakSet()
 _owners: weakref.WeakSet[Forked] = weakref.WeakSet()
-_acquired: list[threading.Lock] = []
+_acquired: dict[int, list[threading.Lock]] = {}
+"""A thread that forks -> the locks that it has acquired for that."""
 
 
 def fork_safe_lock() -> threading.Lock:
@@ -55,12 +56,12 @@ def copied(objects: Iterable[T]) -> list[T]:
 
 
 def _acquire_all() -> None:
-    _acquired.extend(lock for lock in copied(_locks) if lock.acquire(timeout=_LOCK_SECONDS))
+    _acquired[threading.get_ident()] = [lock for lock in copied(_locks) if lock.acquire(timeout=_LOCK_SECONDS)]
 
 
 def _release_all() -> None:
-    while _acquired:
-        _acquired.pop().release()
+    for lock in _acquired.pop(threading.get_ident(), ()):
+        lock.release()
 
 
 def _begin_in_child() -> None:

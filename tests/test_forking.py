@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from iam_guard import forking
+from iam_guard.store import sqlite
 
 
 class _Growing(weakref.WeakSet[Any]):
@@ -30,3 +32,20 @@ def test_fork_acquires_locks_while_others_are_made(monkeypatch: pytest.MonkeyPat
     assert lock.locked()
     forking._release_all()
     assert not lock.locked()
+
+
+def test_fork_keeps_locks_while_another_thread_forks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end of one thread's fork releases nothing that another thread, which is about to fork, has acquired."""
+    monkeypatch.setattr(forking, "_locks", weakref.WeakSet())
+    lock = forking.fork_safe_lock()
+    forking._acquire_all()
+    sqlite._before_fork()
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(sqlite._after_fork_in_parent).result()
+        thread.submit(forking._release_all).result()
+    assert lock.locked()
+    assert sqlite._connecting.locked()
+    sqlite._after_fork_in_parent()
+    forking._release_all()
+    assert not lock.locked()
+    assert not sqlite._connecting.locked()

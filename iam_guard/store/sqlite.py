@@ -122,10 +122,12 @@ _files: weakref.WeakSet[Engine] = weakref.WeakSet()
 _memories: weakref.WeakKeyDictionary[Engine, _Memory] = weakref.WeakKeyDictionary()
 _connecting = threading.Lock()
 """Held while a connection to a file is opened, and while the process forks."""
-_held: list[threading.Lock] = []
+_held: set[int] = set()
+"""The threads that fork and hold it."""
 _waiting: list[int] = []
-"""The threads that wait for it; a pool counts their connections already."""
-_borrowed: list[tuple[Engine, _Memory, PoolProxiedConnection]] = []
+"""The threads that wait for it to connect; a pool counts their connections already."""
+_borrowed: dict[int, list[tuple[Engine, _Memory, PoolProxiedConnection]]] = {}
+"""A thread that forks -> the connections in memory that it has for itself."""
 
 
 def _close(_: object, record: ConnectionPoolEntry) -> None:
@@ -134,15 +136,16 @@ def _close(_: object, record: ConnectionPoolEntry) -> None:
 
 
 def _before_fork() -> None:
+    borrowed = _borrowed[threading.get_ident()] = []
     for engine in copied(_memories):
         try:
             if engine.pool.checkedin() or engine.pool.checkedout():  # type: ignore[attr-defined]
-                _borrowed.append((engine, _memories[engine], engine.raw_connection()))
+                borrowed.append((engine, _memories[engine], engine.raw_connection()))
         except SQLAlchemyError:
             continue  # closed, or held by the very thread that forks
     until = time.monotonic() + _FORK_SECONDS
     if _connecting.acquire(timeout=_FORK_SECONDS):
-        _held.append(_connecting)
+        _held.add(threading.get_ident())
     pools = [_replace_pool(engine) for engine in copied(_files)]
     while _is_used(pools) and time.monotonic() < until:
         time.sleep(_RETRY_SECONDS / 10)
@@ -166,10 +169,12 @@ def _is_used(pools: list[Pool]) -> bool:
 
 
 def _after_fork_in_parent() -> None:
-    while _held:
-        _held.pop().release()
-    while _borrowed:
-        _borrowed.pop()[2].close()
+    thread = threading.get_ident()
+    if thread in _held:
+        _held.remove(thread)
+        _connecting.release()
+    for _, _, connection in _borrowed.pop(thread, ()):
+        connection.close()
 
 
 def _after_fork_in_child() -> None:
@@ -179,7 +184,7 @@ def _after_fork_in_child() -> None:
     _waiting.clear()
     for engine in list(_files):
         engine.dispose(close=False)
-    for engine, memory, connection in _borrowed:
+    for engine, memory, connection in _borrowed.get(threading.get_ident(), ()):
         memory.inherited = connection.driver_connection
         engine.dispose(close=False)
     _borrowed.clear()
