@@ -5,12 +5,15 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from iam_guard import forking
 from iam_guard.store import sqlite
+from iam_guard.store.engine import make_engine
 
 
 class _Growing(weakref.WeakSet[Any]):
@@ -49,3 +52,17 @@ def test_fork_keeps_locks_while_another_thread_forks(monkeypatch: pytest.MonkeyP
     forking._release_all()
     assert not lock.locked()
     assert not sqlite._connecting.locked()
+
+
+def test_fork_waits_for_connections_of_replaced_pools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that wanted a connection during one fork has it from the pool before, and the next fork waits for it."""
+    for name in ("_files", "_replaced"):
+        monkeypatch.setattr(sqlite, name, weakref.WeakSet())
+    engine = make_engine(f"sqlite:///{tmp_path}/store.db")
+    pool = engine.pool
+    sqlite._before_fork()
+    sqlite._after_fork_in_parent()
+    with closing(pool.connect()):
+        assert sqlite._is_used()
+    assert not sqlite._is_used()
+    engine.dispose()

@@ -21,11 +21,13 @@ import sqlite3
 import threading
 import time
 import weakref
+from contextlib import suppress
 from typing import Any, Final
 
 from sqlalchemy import URL, Engine, Pool, PoolProxiedConnection, QueuePool, create_engine, event
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.util.queue import Empty
 
 from iam_guard.forking import copied
 from iam_guard.store.time_limits import BUSY_SECONDS
@@ -41,7 +43,12 @@ def sqlite_engine(url: URL, timeout: float, execution_options: dict[str, Any]) -
         return _memory_engine(url, execution_options)
     arguments = {"timeout": timeout}
     engine = create_engine(
-        url, hide_parameters=True, connect_args=arguments, pool_timeout=timeout, execution_options=execution_options
+        url,
+        hide_parameters=True,
+        connect_args=arguments,
+        poolclass=_FilePool,
+        pool_timeout=timeout,
+        execution_options=execution_options,
     )
     event.listen(engine, "do_connect", _connect_to_file)
     event.listen(engine, "connect", _prepare_file)
@@ -65,6 +72,17 @@ def _memory_engine(url: URL, execution_options: dict[str, Any]) -> Engine:
     event.listen(engine, "connect", _prepare)
     _memories[engine] = memory
     return engine
+
+
+class _FilePool(QueuePool):
+    """A pool that still counts what threads have borrowed when its idle connections are closed."""
+
+    def close_idle(self) -> None:
+        """Close the connections that no thread has; unlike `dispose`, leave the count of the others as it is."""
+        while self.checkedin():
+            with suppress(Empty):
+                self._pool.get(False).close()
+                self._dec_overflow()
 
 
 class _Memory:
@@ -122,6 +140,8 @@ _files: weakref.WeakSet[Engine] = weakref.WeakSet()
 _memories: weakref.WeakKeyDictionary[Engine, _Memory] = weakref.WeakKeyDictionary()
 _connecting = threading.Lock()
 """Held while a connection to a file is opened, and while the process forks."""
+_replaced: weakref.WeakSet[Pool] = weakref.WeakSet()
+"""Pools of engines before a fork, of which threads may still have a connection, or wait for one."""
 _held: set[int] = set()
 """The threads that fork and hold it."""
 _waiting: list[int] = []
@@ -146,25 +166,25 @@ def _before_fork() -> None:
     until = time.monotonic() + _FORK_SECONDS
     if _connecting.acquire(timeout=_FORK_SECONDS):
         _held.add(threading.get_ident())
-    pools = [_replace_pool(engine) for engine in copied(_files)]
-    while _is_used(pools) and time.monotonic() < until:
+    for engine in copied(_files):
+        _replace_pool(engine)
+    while _is_used() and time.monotonic() < until:
         time.sleep(_RETRY_SECONDS / 10)
-    for pool in pools:
-        pool.dispose()  # what was idle, and what other threads have given back meanwhile
 
 
-def _replace_pool(engine: Engine) -> Pool:
-    """Give an engine a new pool; return the one before, which goes on counting the connections that threads have."""
-    before = engine.pool
+def _replace_pool(engine: Engine) -> None:
+    """Give an engine a new pool; the one before closes what is idle, and what threads give back."""
+    before: Any = engine.pool
     engine.dispose(close=False)
+    _replaced.add(before)
     event.listen(before, "checkin", _close)
-    return before
+    before.close_idle()
 
 
-def _is_used(pools: list[Pool]) -> bool:
-    """Return whether a thread has a connection, of these pools or of newer ones, and does not just wait for it."""
-    counted: list[Any] = [*pools, *(engine.pool for engine in copied(_files))]
-    connections: int = sum(pool.checkedout() for pool in counted)
+def _is_used() -> bool:
+    """Return whether a thread has a connection, be it of a pool that was replaced, and does not just wait for it."""
+    pools: list[Any] = [*copied(_replaced), *(engine.pool for engine in copied(_files))]
+    connections: int = sum(pool.checkedout() for pool in pools)
     return connections > len(_waiting)
 
 
@@ -182,6 +202,7 @@ def _after_fork_in_child() -> None:
     _connecting = threading.Lock()
     _held.clear()
     _waiting.clear()
+    _replaced.clear()
     for engine in list(_files):
         engine.dispose(close=False)
     for engine, memory, connection in _borrowed.get(threading.get_ident(), ()):
