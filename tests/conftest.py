@@ -16,6 +16,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from iam_guard import Guard, open_guard
+from iam_guard.enforcement import lookups
 from iam_guard.settings import Settings
 
 pytest.register_assert_rewrite("tests.integrations.contract")  # it asserts like a test, and says what came instead
@@ -36,6 +37,7 @@ def wait_longer_for_stores(seconds: float = 20.0) -> None:
 
 
 wait_longer_for_stores()
+lookups.MAX_WAIT, lookups.LONGEST_WAIT = 20.0, 60.0  # type: ignore[misc]  # and how long a key takes to be found
 
 Item = TypeVar("Item")
 

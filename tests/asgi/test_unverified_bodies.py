@@ -26,6 +26,7 @@ from iam_guard import Guard, GuardMiddleware, Service, aws_api, open_guard
 from iam_guard.audit.reader import read
 from iam_guard.enforcement import held_bodies, lookups
 from iam_guard.enforcement.held_bodies import MAX_UNVERIFIED, PIECE, bytes_held
+from iam_guard.errors import ServerBusy
 from tests.conftest import ADA, SEED
 
 docs = Service("docs")
@@ -303,7 +304,7 @@ def test_unknown_keys_wait_while_lookups_go_on(opened: Callable[..., Guard], mon
     found = guard.store.behind.access_key  # type: ignore[attr-defined]
 
     def slowly(access_key_id: str) -> Any:
-        time.sleep(0.08)
+        time.sleep(0.01)
         return found(access_key_id)
 
     monkeypatch.setattr(guard.store.behind, "access_key", slowly)  # type: ignore[attr-defined]
@@ -312,6 +313,19 @@ def test_unknown_keys_wait_while_lookups_go_on(opened: Callable[..., Guard], mon
         return await asyncio.gather(*(Client(app).send("/documents/7", _unknown(number)) for number in range(100)))
 
     assert {each.status for each in asyncio.run(run())} == {401}
+
+
+def test_wait_for_a_lookup_ends_without_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or after five seconds in any case; while look-ups go on, it lasts longer than the one for progress."""
+    now = time.monotonic()
+    monkeypatch.setattr(lookups._Progress, "last", now + 1_000)
+    monkeypatch.setattr(lookups, "LONGEST_WAIT", 60.0)
+    lookups._check_wait(now - 2 * lookups.MAX_WAIT)
+    with pytest.raises(ServerBusy):
+        lookups._check_wait(now - lookups.LONGEST_WAIT)
+    monkeypatch.setattr(lookups._Progress, "last", now - lookups.MAX_WAIT)
+    with pytest.raises(ServerBusy):
+        lookups._check_wait(now)
 
 
 # --- our own API -----------------------------------------------------------------------------------------------------
