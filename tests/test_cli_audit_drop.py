@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 @pytest.fixture
 def trail(tmp_path: Path) -> Path:
     """Make a trail of an old shard: its records are of 2020."""
-    writer = writer_in(tmp_path / "trail")
+    writer = writer_in(tmp_path / "trail", clock=lambda: datetime.now(UTC))  # that of the command
     for number in range(20):
         writer.append([record(number).replace(b"2026-11-24", b"2020-01-01")])
         writer.commit()
