@@ -13,7 +13,7 @@ import os
 import threading
 import weakref
 from collections.abc import Iterable
-from typing import Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 T = TypeVar("T")
 
@@ -28,9 +28,9 @@ class Forked(Protocol):
         """Drop what belongs to the parent. Only the forking thread exists, and no lock is to be relied on."""
 
 
-_locks: weakref.WeakSet[threading.Lock] = weakref.WeakSet()
+_locks: weakref.WeakSet[Any] = weakref.WeakSet()
 _owners: weakref.WeakSet[Forked] = weakref.WeakSet()
-_acquired: dict[int, list[threading.Lock]] = {}
+_acquired: dict[int, list[Any]] = {}
 """A thread that forks -> the locks that it has acquired for that."""
 
 
@@ -39,6 +39,14 @@ def fork_safe_lock() -> threading.Lock:
     lock = threading.Lock()
     _locks.add(lock)
     return lock
+
+
+def hold_at_fork(lock: Any) -> None:
+    """Have a reentrant lock of another library held across a fork.
+
+    What the threads of the parent had borrowed is given back in the child by finalizers, before anything else runs.
+    """
+    _locks.add(lock)
 
 
 def on_fork(owner: Forked) -> None:

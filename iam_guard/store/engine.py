@@ -30,7 +30,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, S
 from iam_guard.errors import ConfigurationError, StoreUnavailable
 from iam_guard.forking import on_fork
 from iam_guard.store import schema
-from iam_guard.store.sqlite import sqlite_engine
+from iam_guard.store.sqlite import ForkSafePool, sqlite_engine
 from iam_guard.store.time_limits import BUSY_SECONDS, PATIENT_SECONDS, silence, waited, within
 
 _TURN = "iam_guard_turn"
@@ -62,7 +62,12 @@ def _postgresql_engine(url: URL, timeout: float, options: dict[str, Any]) -> Eng
     try:
         connect = import_module("iam_guard.store.postgresql").connect
         engine = create_engine(
-            url, hide_parameters=True, pool_pre_ping=True, pool_timeout=timeout, execution_options=options
+            url,
+            hide_parameters=True,
+            poolclass=ForkSafePool,
+            pool_pre_ping=True,
+            pool_timeout=timeout,
+            execution_options=options,
         )
     except ModuleNotFoundError:
         message = (

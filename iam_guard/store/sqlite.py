@@ -29,7 +29,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.util.queue import Empty
 
-from iam_guard.forking import copied
+from iam_guard.forking import copied, hold_at_fork
 from iam_guard.store.time_limits import BUSY_SECONDS
 
 _RETRY_SECONDS: Final = 0.02
@@ -61,7 +61,7 @@ def _memory_engine(url: URL, execution_options: dict[str, Any]) -> Engine:
         url,
         hide_parameters=True,
         connect_args={"check_same_thread": False},
-        poolclass=QueuePool,
+        poolclass=ForkSafePool,
         pool_size=1,
         max_overflow=0,
         pool_timeout=BUSY_SECONDS,
@@ -74,7 +74,15 @@ def _memory_engine(url: URL, execution_options: dict[str, Any]) -> Engine:
     return engine
 
 
-class _FilePool(QueuePool):
+class ForkSafePool(QueuePool):
+    """A pool that takes connections back in a forked child, from threads that are not there."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        hold_at_fork(self._pool.mutex)  # type: ignore[attr-defined]
+
+
+class _FilePool(ForkSafePool):
     """A pool that still counts what threads have borrowed when its idle connections are closed."""
 
     def close_idle(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import signal
 import threading
 import time
 import traceback
@@ -75,7 +76,19 @@ def in_child(work: Callable[[], object]) -> int:
 
 
 def statuses(children: list[int]) -> list[int]:
-    return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    """Return the exit statuses of children; one that hangs is killed, and its status says so."""
+    until = time.monotonic() + 60
+    return [_status(child, until) for child in children]
+
+
+def _status(child: int, until: float) -> int:
+    while (ended := os.waitpid(child, os.WNOHANG))[0] == 0:
+        if time.monotonic() > until:
+            os.kill(child, signal.SIGKILL)
+            ended = os.waitpid(child, 0)
+            break
+        time.sleep(0.01)
+    return os.waitstatus_to_exitcode(ended[1])
 
 
 @pytest.fixture
