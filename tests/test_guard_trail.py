@@ -168,6 +168,7 @@ def test_no_coroutine_waits_for_the_disk(guard: Guard, tmp_path: Path, monkeypat
         return JSONResponse({})
 
     monkeypatch.setattr(guard, "authenticate", lambda *_, **__: ADA)
+    monkeypatch.setattr(guard.store, "_poll_every", 3600.0)  # a look that is due is made in a worker, too
     app = Starlette(routes=[Route("/read", read), Route("/administer", administer, methods=["GET"])])
     guarded = GuardMiddleware(app, guard=guard)
     with TestClient(guarded) as client:
