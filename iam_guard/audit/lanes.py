@@ -113,7 +113,7 @@ class LaneQueue:
         return len(self.waiting) * 2 >= self.limit
 
     def has_place(self, caller: str | None) -> bool:
-        """Tell whether another record of the caller has a place."""
+        """Return whether another record of the caller has a place."""
         free = self.limit - len(self.waiting)
         return free > (0 if self.callers is None else self.callers.get(caller, 0))
 

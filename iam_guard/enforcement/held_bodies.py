@@ -71,7 +71,7 @@ class Reservation:
         self._size += more
 
     def release(self) -> None:
-        """Give the room back."""
+        """Release the room."""
         self.hold(0)
 
     __del__ = release
@@ -83,7 +83,7 @@ def seconds_for(size: int, timeout: float) -> float:
 
 
 def has_body(request: HttpRequest) -> bool:
-    """Tell whether the headers of HTTP/1.1 announce a body."""
+    """Return whether the headers of HTTP/1.1 announce a body."""
     by_name = request.by_name
     return b"transfer-encoding" in by_name or by_name.get(b"content-length", (b"0",))[0] != b"0"
 

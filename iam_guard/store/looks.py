@@ -66,7 +66,7 @@ class Looks:
             self.begin()
 
     def is_overdue(self, seconds: float) -> bool:
-        """Tell whether a look began more than `seconds` ago and is not over."""
+        """Return whether a look began more than `seconds` ago and is not over."""
         answered = self._answered
         return answered is not None and not answered.is_set() and time.monotonic() - self._began >= seconds
 
