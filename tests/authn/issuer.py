@@ -114,7 +114,7 @@ class Issuer:
         return f"{self.name}={self.address}"
 
     def count(self, part: str = "jwks") -> int:
-        return sum(number for path, number in self.asked.items() if part in path)
+        return sum(number for path, number in self.asked.copy().items() if part in path)
 
     def claims(self, **more: Any) -> dict[str, Any]:
         now = int(self.clock())

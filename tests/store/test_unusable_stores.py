@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import resource
 import secrets
-import signal
 import sqlite3
+import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -136,29 +136,25 @@ def test_user_without_write_access_is_refused_before_seed_is_read(
         engine.dispose()
 
 
-@contextmanager
-def limited_files(most: int) -> Iterator[None]:
-    """Let no file of this process grow over a size, as on a disk that is full."""
-    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (most, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        signal.signal(signal.SIGXFSZ, before)
-
-
 def test_full_disk_reports_one_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the key file has no room, and where the database has none."""
+    """Where the key file has no room, and where the database has none: no file of the command's process may grow."""
+
+    def init(name: str, most: int) -> str:
+        limits = (most, resource.getrlimit(resource.RLIMIT_FSIZE)[1])
+        done = subprocess.run(
+            [sys.executable, "-m", "iam_guard", "init", "--store", f"sqlite:///{folder}/{name}.db"],
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limits),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
+        return done.stderr
+
     for most in (0, 100_000):
-        with limited_files(most):
-            result = run("init", f"sqlite:///{folder}/{most}.db")
-        complaint(result)
+        assert "the store cannot be used" in init(str(most), most)
     monkeypatch.delenv("IAM_GUARD_SEALING_KEYS")
-    with limited_files(0):
-        result = run("init", f"sqlite:///{folder}/with-key.db")
-    assert "cannot create the key file" in complaint(result)
+    assert "cannot create the key file" in init("with-key", 0)
 
 
 def test_future_schema_is_refused_everywhere(folder: Path, database: str) -> None:
