@@ -26,9 +26,9 @@ from starlette.routing import Route
 
 from benchmarks.world import ACCOUNT, ARN, CLASS, NETWORK, documents, few
 from iam_guard import GuardMiddleware, Resource, Service, open_guard
-from iam_guard.audit.signing_keys import create_signing_key_file
+from iam_guard.audit.verify.signing_keys import create_signing_key_file
 from iam_guard.authn.api_key import format_key
-from iam_guard.guard import Guard
+from iam_guard.guard.guard import Guard
 
 CLIENT, CLIENTS = "127.0.0.1", "127.0.0.0/8"
 PATH = "/documents/40/draft"

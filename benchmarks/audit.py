@@ -1,7 +1,7 @@
 """How long noting a decision takes, in microseconds of CPU time, beside `json.dumps` of the same record.
 
 No SDK of OpenTelemetry listens. But for the file, the sink forgets what it is given, so that what is measured is making
-the line; the file adds what the system takes to append to it. Must not live here: a whole request (`guarded`).
+the line; the file adds what the system takes to append to it.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@
 - the logs SDK of OpenTelemetry, with its batch processor and an exporter into a file. Its queue is as long as ours, for
   the default of 2,048 drops what comes faster.
 
-None hashes, signs, masks, or says what is missing. Must not live here: the pace, and what is measured (`pipeline`).
+None hashes, signs, masks, or says what is missing.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Each call starts with the headers as a server hands them over and the body, whose hash is part of the work; the keys are
 found in a dictionary. The peers are botocore signing the same request, which takes about the same steps, a verifier of
 twenty lines, and the hashes alone that a verifier cannot do without: of the body, of the canonical request, and the two
-of an HMAC. Must not live here: reading from a socket (`served`), finding keys in a store, deciding (`guarded`).
+of an HMAC.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from benchmarks.clock import Call, least
 from benchmarks.oidc import token_rows
 from benchmarks.row import Row
 from iam_guard.authn import api_key
-from iam_guard.authn.callers import Callers
-from iam_guard.authn.http import HttpRequest
+from iam_guard.authn.caller_cache import Callers
+from iam_guard.authn.credential_verifier import Door
+from iam_guard.authn.http_request import HttpRequest
 from iam_guard.authn.sigv4 import derived_key
-from iam_guard.authn.verify import Door
 from iam_guard.errors import CredentialError, SignatureDoesNotMatch
 from iam_guard.model.credential import AccessKey, ApiKey
 from iam_guard.model.principal import Principal

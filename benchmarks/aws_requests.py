@@ -1,7 +1,4 @@
-"""Requests as boto3 sends them, made and signed but not sent: client, operation and parameters -> bytes.
-
-Must not live here: which requests are made (`control_plane`), sending (`control_plane_child`).
-"""
+"""Requests as boto3 sends them, made and signed but not sent: client, operation and parameters -> bytes."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """How many cases a second `iam-guard decide` answers, in CPU time, beside `json.loads` of the same lines.
 
 The command runs as its users run it; what an empty input costs (starting Python, imports) is taken off and reported by
-itself. Must not live here: what a case means; the unique cases are those of `tests/oracle/generate`.
+itself.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Two kinds of chart as SVG: bars, and lines on logarithmic scales. Each brings its own ground, light or dark.
-
-Must not live here: which numbers are shown (`charts`).
-"""
+"""Two kinds of chart as SVG: bars, and lines on logarithmic scales. Each brings its own ground, light or dark."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which numbers the charts of the page show. Must not live here: how one is drawn (`chart`)."""
+"""Which numbers the charts of the page show."""
 
 from __future__ import annotations
 

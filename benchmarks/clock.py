@@ -3,7 +3,7 @@
 The calls of one figure take turns in short rounds, so that whatever disturbs the machine disturbs all of them, and of
 each the least round counts, for a disturbance only adds. What stood in memory before is kept from the garbage
 collector, which runs as ever for what the calls themselves leave behind. Neither pytest-benchmark nor pyperf measures
-several calls in turn, and both take the time of the clock on the wall. Must not live here: what is called.
+several calls in turn, and both take the time of the clock on the wall.
 """
 
 from __future__ import annotations

@@ -1,11 +1,10 @@
 """How many calls of the IAM API a second our server answers, beside moto's: the same calls, in turns.
 
-Each operation has a pair of servers of its own, whose account has 100 users and what the operation needs besides.
-Ours is `iam-guard serve` as it comes, one process on an SQLite file; the caller is a user whose attached policy allows
-the call, so it is signed in and decided about. moto's keeps all in memory, believes whoever asks, and decides nothing.
-The requests are made and signed before the clock starts, and sent by a process of its own. A rate is the median of the
-rounds, its ratio the median of theirs; CPU time and latencies are of all rounds together. Must not live here: sending
-(`control_plane_child`), making requests (`aws_requests`), starting servers (`servers`).
+Each operation has a pair of servers of its own, whose account has 100 users and what the operation needs besides. Ours
+is `iam-guard serve` as it comes, one process on an SQLite file; the caller is a user whose attached policy allows the
+call, so it is signed in and decided about. moto's keeps all in memory, believes whoever asks, and decides nothing. The
+requests are made and signed before the clock starts, and sent by a process of its own. A rate is the median of the
+rounds, its ratio the median of theirs; CPU time and latencies are of all rounds together.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 5 policies of 15 statements; an Allow has two conditions. Everything was decided before, as for a principal who has been
 here. `question built`: the request is made within the measured call, as every call has to; `question ready`: it is
-there already. Must not live here: loading (`load`), noting (the audit), more statements (`many`).
+there already.
 """
 
 from __future__ import annotations

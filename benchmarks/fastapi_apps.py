@@ -1,7 +1,6 @@
 """The application of the benchmarks in FastAPI: as it is, behind a guard by decorator, and by the adapter's dependency.
 
-The same endpoint, policies and callers as in `apps`. Must not live here: measuring (`guarded`, `latency`), the peers'
-way of guarding it (`peers`).
+The same endpoint, policies and callers as in `apps`.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from starlette.middleware import Middleware
 
 from benchmarks.apps import docs, find_document, guard_with_trail
 from iam_guard import GuardMiddleware
-from iam_guard.guard import Guard
+from iam_guard.guard.guard import Guard
 
 TEMPLATE = "/documents/{folder}/{name}"
 

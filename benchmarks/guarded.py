@@ -4,7 +4,7 @@ The application is called as a server would call it, with a scope made beforehan
 same call takes without the guard is taken off. OpenTelemetry is there as its API only. A trail's lines are made and
 written by a thread of their own: the CPU time of all threads has its part, and one row has that of the request's thread
 alone. The peers check less: the one who asks with a token is not looked up and nothing is decided; those who decide
-with casbin believe whoever asks. Must not live here: a server (`served`, `latency`).
+with casbin believe whoever asks.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Requests of unauthenticated clients that are made to be expensive, as bytes: twenty shapes, one table.
-
-Must not live here: sending them (`unauthenticated_child`), what they cost (`unauthenticated`).
-"""
+"""Requests of unauthenticated clients that are made to be expensive, as bytes: twenty shapes, one table."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 Each application runs in a uvicorn process as a plain installation has it (h11, asyncio) on the loopback address. One
 client on another core asks over a connection that it keeps, one request after the other, and the applications take
 turns. Of a round the median counts, of the rounds the least median. What an event loop, a parser and the hop to a
-thread cost is in it, and not in `guarded`. Must not live here: many clients at once (`served`).
+thread cost is in it, and not in `guarded`.
 """
 
 from __future__ import annotations

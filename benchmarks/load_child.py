@@ -2,8 +2,7 @@
 
     python -m benchmarks.load_child WAY FILE
 
-FILE has one document a line, in the order in which `typical` makes its rules. Must not live here: which ways there are
-to run, and beside what (`load`).
+FILE has one document a line, in the order in which `typical` makes its rules.
 """
 
 from __future__ import annotations
@@ -21,8 +20,8 @@ from benchmarks.peers.table import installed
 from benchmarks.world import typical
 from iam_guard.evaluation.authorizer import Authorizer, compile_policies
 from iam_guard.model.request import AccessRequest
-from iam_guard.policy.check import check
-from iam_guard.policy.parse import parse
+from iam_guard.policy.document_check import check
+from iam_guard.policy.parser import parse
 
 FORGET_PEAK, STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 

@@ -1,7 +1,7 @@
 """How long one warm decision takes among ever more statements, policies and principals, beside every peer's.
 
 Always an Allow with two conditions, and the question built within the call. A peer is left out at a size where one
-decision would take more than about a second, judged by the size before. Must not live here: loading (`load`).
+decision would take more than about a second, judged by the size before.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from typing import Any
 from benchmarks.row import Row
 from benchmarks.world import ACCOUNT, ADDRESS, ARN, CLASS, MOST_OF_TYPICAL, documents, typical
 from iam_guard import Principal, Resource, open_guard
-from iam_guard.guard import Guard
+from iam_guard.guard.guard import Guard
 
 USERS = 1_000
 USERS_BEFORE = 200

@@ -2,7 +2,7 @@
 
 A token as GitHub's jobs have it, of 1,300 characters, signed by RS256. It was let in before, and is known until it
 expires; beside it stands a token that is seen for the first time, whose issuer's keys are known. The peer is joserfc
-verifying the signature alone. Must not live here: other credentials (`authn`).
+verifying the signature alone.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from joserfc.jwk import RSAKey
 
 from benchmarks.clock import Call, least
 from benchmarks.row import Row
-from iam_guard.assemble import guard_on
 from iam_guard.authn.api_key import digest_of
-from iam_guard.authn.callers import Callers
-from iam_guard.authn.http import HttpRequest
-from iam_guard.authn.oidc import TokenVerifier
-from iam_guard.authn.verify import Door, TokenCredential
-from iam_guard.federation.bearers import Bearers
-from iam_guard.federation.role_session import Question
+from iam_guard.authn.caller_cache import Callers
+from iam_guard.authn.credential_verifier import Door, TokenCredential
+from iam_guard.authn.federation.bearer_tokens import Bearers
+from iam_guard.authn.federation.role_session import Question
+from iam_guard.authn.http_request import HttpRequest
+from iam_guard.authn.token_verifier import TokenVerifier
+from iam_guard.factory import guard_on
 from iam_guard.model.decision import Decision
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import Call as RequestCall
 from iam_guard.settings import Settings
-from iam_guard.store.cached import CachedStore
-from iam_guard.store.opening import init_store
+from iam_guard.store.cached_store import CachedStore
+from iam_guard.store.open_store import init_store
 from iam_guard.store.seed import apply_seed, load_seed_text
 
 ISSUER = "https://token.actions.githubusercontent.com"

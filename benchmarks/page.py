@@ -2,8 +2,7 @@
 
 What `benchmarks/results/` has goes into `docs/explanation/benchmarks.json`, which is kept with the code. The page is
 made from that file and from `page.md`, which has the words and a mark `[[NAME]]` where a table belongs; so a test can
-tell whether it is what it should be. Must not live here: the targets (`targets`), which numbers a chart shows
-(`charts`).
+tell whether it is what it should be.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@
 thread takes away from it counts; and so does whatever else the machine does. All take turns in several rounds, and of
 each the best round counts. What a guard does without audit, counting for OpenTelemetry, is taken off the mean and is a
 peer of the others; further peers are a line that is made at once and forgotten, and what others log with
-(`audit_peers`). Must not live here: how many records the writer takes (`trail`), making the line (`audit`).
+(`audit_peers`).
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from benchmarks.audit import ALLOW, FACTS, REQUEST, Forgetful
 from benchmarks.audit_peers import PEERS
 from benchmarks.clock import undisturbed
 from benchmarks.row import Row
-from iam_guard.audit.pipeline import Pipeline
-from iam_guard.audit.scribe import TrailPlace
-from iam_guard.audit.signed_note import KeyRing, SignerKey
 from iam_guard.audit.sinks import Sink
 from iam_guard.audit.trail import Trail
+from iam_guard.audit.verify.signed_note import KeyRing, SignerKey
+from iam_guard.audit.writer.pipeline import Pipeline
+from iam_guard.audit.writer.trail_writer import TrailPlace
 from iam_guard.model.decision import Decision
 
 PACE = 1e-4

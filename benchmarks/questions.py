@@ -5,7 +5,7 @@ is extrapolated, for the time grows with the number of compacted files; `IAM_GUA
 of that size (a quarter of an hour, 16 GB) and writes, verifies and asks all of it. CPU time of all threads: DuckDB
 takes two for a question, so where nothing else runs the answer is there in half of it. The peers are a table of SQLite
 with an index over role and time, made of the same columns, and plain Python that looks for the role in every line and
-reads those that have it. Must not live here: what the writer takes and what verifying costs by itself (`trail`).
+reads those that have it.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.row import Row
-from iam_guard.audit.query import open_trail
-from iam_guard.audit.segments import SegmentWriter
-from iam_guard.audit.shard import segments_of, shards_of
-from iam_guard.audit.signed_note import KeyRing, SignerKey
-from iam_guard.audit.verify import verify_trail
+from iam_guard.audit.consumer.query import open_trail
+from iam_guard.audit.verify.shard import segments_of, shards_of
+from iam_guard.audit.verify.signed_note import KeyRing, SignerKey
+from iam_guard.audit.verify.trail_verifier import verify_trail
+from iam_guard.audit.writer.segment_writer import SegmentWriter
 
 RECORDS = int(os.environ.get("IAM_GUARD_BENCH_RECORDS", "1000000"))
 TEN_MILLION = 10_000_000

@@ -1,9 +1,9 @@
 """Run the benchmarks: `python benchmarks/run.py [NAME...]`. Nothing fails for being slow.
 
-Machines differ, and the same one from minute to minute: every row has a peer that was measured in the same run, and
-the ratio to it is what may be quoted. Results are printed, and written to `benchmarks/results/` as JSON, of which
-`page` makes the page of the documentation. A benchmark is a module with a function `measure() -> Iterator[Row]`; one
-that the machine is not fit for raises `Skipped`. Must not live here: what is measured.
+Machines differ, and the same one from minute to minute: every row has a peer that was measured in the same run, and the
+ratio to it is what may be quoted. Results are printed, and written to `benchmarks/results/` as JSON, of which `page`
+makes the page of the documentation. A benchmark is a module with a function `measure() -> Iterator[Row]`; one that the
+machine is not fit for raises `Skipped`.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Each application runs in a uvicorn process, as a plain installation of it is, on the loopback address, and `wrk` on
 another core asks one after the other; the median of the rounds counts. By the clock on the wall, which a busy machine
 spoils, and by the CPU time of the server, which is what it would answer on a core of its own. Skipped where there is no
-`wrk`. Must not live here: what the guard itself takes (`guarded`).
+`wrk`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Servers in processes of their own: started, waited for, stopped, and the CPU time that they take.
-
-Must not live here: what a server is asked (`served`, `control_plane`).
-"""
+"""Servers in processes of their own: started, waited for, stopped, and the CPU time that they take."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 No store is asked in either case. The token is that of a role session, as STS makes it: bare, with tags and a session
 policy, and as large as one may be. The peers are the two steps that any sealed token needs, decrypting and hashing,
-alone. Must not live here: checking the signature that comes with a token (`authn`).
+alone.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from benchmarks.clock import Call, least
 from benchmarks.row import Row
-from iam_guard.authn.temporary import OpenedTokens
+from iam_guard.authn.temporary_credentials import OpenedTokens
 from iam_guard.model.credential import Session
 from iam_guard.model.principal import Principal
 from iam_guard.store.sealing import Sealer, new_key

@@ -1,7 +1,4 @@
-"""What the figures are to be, as one table; the page says of each whether it is.
-
-Must not live here: what is measured (the benchmarks), limits that a test keeps (`tests/test_bench.py`).
-"""
+"""What the figures are to be, as one table; the page says of each whether it is."""
 
 from __future__ import annotations
 

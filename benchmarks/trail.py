@@ -2,8 +2,7 @@
 
 Records of 666 bytes come in portions of 250, as from a busy process; each portion is one commit. CPU time of one
 thread, with hashing, the Merkle tree and a checkpoint for every 1,000 records; the rows with *durable* wait for the
-disk at each commit, on the clock on the wall, because waiting takes no CPU time. Must not live here: making the line
-(`audit`).
+disk at each commit, on the clock on the wall, because waiting takes no CPU time.
 """
 
 from __future__ import annotations
@@ -16,12 +15,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from benchmarks.row import Row
-from iam_guard.audit.merkle import leaf_hashes
-from iam_guard.audit.proof import problem_of, prove
-from iam_guard.audit.segments import SegmentWriter
-from iam_guard.audit.shard import segments_of, shards_of, whole_lines
-from iam_guard.audit.signed_note import KeyRing, SignerKey
-from iam_guard.audit.verify import verify_trail
+from iam_guard.audit.verify.merkle import leaf_hashes
+from iam_guard.audit.verify.proof import problem_of, prove
+from iam_guard.audit.verify.shard import segments_of, shards_of, whole_lines
+from iam_guard.audit.verify.signed_note import KeyRing, SignerKey
+from iam_guard.audit.verify.trail_verifier import verify_trail
+from iam_guard.audit.writer.segment_writer import SegmentWriter
 
 RECORD_BYTES = 666
 PORTION = 250

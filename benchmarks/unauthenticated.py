@@ -4,8 +4,7 @@ Each of `hostile_shapes` is sent to a guarded application, to `iam-guard serve`,
 under the same server, whose cost is taken off: what an HTTP server reads before it asks any application is not ours.
 CPU time is that of all threads, as the kernel counts it, in rounds that take turns, of which the least counts; memory
 is what a server has grown by while so many connections are open. Then a caller signs requests while all shapes come in
-turn, `RATE` a second, from another core. Must not live here: the requests (`hostile_shapes`), sending them
-(`unauthenticated_child`).
+turn, `RATE` a second, from another core.
 """
 
 from __future__ import annotations

@@ -3,8 +3,7 @@
     python -m benchmarks.unauthenticated_child PORT COUNT RATE SHAPE...
 
 COUNT requests in all, RATE of them a second (0: one after the other, at once), in turns of the shapes. A client takes
-no more than the beginning of an answer, and leaves a server that waits after a short time. Must not live here: the
-shapes (`hostile_shapes`).
+no more than the beginning of an answer, and leaves a server that waits after a short time.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""The guarded application of `unauthenticated`, which tells how late its event loop is.
-
-Must not live here: the guard and its policies (`apps`).
-"""
+"""The guarded application of `unauthenticated`, which tells how late its event loop is."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """Where a guarded request spends its time: the share of each room, by looking at the stack at every millisecond of CPU.
 
 A look counts for the innermost room of the house on the stack, or for Starlette where that is further in; so what a
-room has the standard library or another library do for it is its own. Must not live here: how long a request takes
-(`guarded`).
+room has the standard library or another library do for it is its own.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The policies and questions of the benchmarks, in no policy language: `peers/` says each in the peer's own.
 
 A rule lets an action be done below one folder, or forbids it; an Allow has two conditions, an attribute that equals and
-an address in a network. Must not live here: how long anything takes.
+an address in a network.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """How long a decision takes with the documents that were contrived to be slow, in milliseconds of CPU time.
 
 The documents are as long as IAM takes them (131,072 characters), some twenty times what it keeps of a managed policy.
-Each has been compiled before; the last row is the slowest first decision, which compiles. Must not live here: the
-documents (`tests/laws/worst`).
+Each has been compiled before; the last row is the slowest first decision, which compiles.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Write the reference pages that are made from the code's own tables, so that they cannot lie.
 
 `python docs/generate.py` writes them, `--check` only compares and fails when one is out of date. One function per page;
-`PAGES` is the list. Must not live here: pages that people write by hand.
+`PAGES` is the list.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from pathlib import Path
 from typing import Any
 
 from iam_guard import errors, settings
-from iam_guard.evaluation.applying import spared_by_rcps, spared_by_scps, without_identity
+from iam_guard.analysis.lint.lint_codes import HINTS, NEED_REFERENCE, OWN_LEVELS, SEVERITIES, level_of_code
+from iam_guard.analysis.lint.report import WORDS
+from iam_guard.analysis.reference.json_form import reference_json
+from iam_guard.analysis.reference.pages import markdown
+from iam_guard.api.iam.root_tasks import ROOT_TASKS
+from iam_guard.evaluation.applicable_types import spared_by_rcps, spared_by_scps, without_identity
 from iam_guard.evaluation.authorizer import compile_policies
-from iam_guard.lint.codes import HINTS, NEED_REFERENCE, OWN_LEVELS, SEVERITIES, level_of_code
-from iam_guard.lint.report import WORDS
-from iam_guard.matching.keys import KEYS
-from iam_guard.matching.operators import OPERATORS
+from iam_guard.evaluation.matching.condition_keys import KEYS
+from iam_guard.evaluation.matching.operators import OPERATORS
 from iam_guard.model.decision import Decision, PolicyType
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import AccessRequest
 from iam_guard.policy.grammar import USES, WITH_PRINCIPAL
 from iam_guard.policy.quota import INLINE, RAW_LIMIT, SizeQuota, size_quota
-from iam_guard.reference.json_form import reference_json
-from iam_guard.reference.pages import markdown
-from iam_guard.services.iam.root_tasks import ROOT_TASKS
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # run as a script, and loaded by the tests
 from operations import operation_rows, refused_rows
@@ -128,7 +128,7 @@ def operators_page() -> str:
         (f"`{row.name}`", _tick(row.negated), _tick(row.wildcards), _tick(row.variables)) for row in OPERATORS.values()
     ]
     return _page(
-        "iam_guard/matching/operators.py",
+        "iam_guard/evaluation/matching/operators.py",
         "Condition operators",
         "`Null` stands beside them: it asks whether a key is there. Every other operator may end in `IfExists` (an "
         "absent key meets the condition), and each may begin with `ForAnyValue:` or `ForAllValues:`. Several values "
@@ -142,7 +142,7 @@ def keys_page() -> str:
         (f"`{row.name}`", row.kind, "several" if row.multivalued else "one", row.supplier, row.present) for row in KEYS
     ]
     return _page(
-        "iam_guard/matching/keys.py",
+        "iam_guard/evaluation/matching/condition_keys.py",
         "Context keys",
         "The keys that AWS defines. A name that ends in `/` is a family, completed by a tag key or the like; "
         "`<provider>` stands for the host of an identity provider. Names are compared without regard to letter case. "
@@ -310,7 +310,7 @@ def iam_api_page() -> str:
         "\n## What makes sense inside AWS only\n\nThese answer `NotSupported` to whoever has the permission, and "
         "`AccessDenied` to everybody else.\n\n"
     )
-    return _page("iam_guard/services/iam/table", "The IAM API", introduction, body + beyond + refused)
+    return _page("iam_guard/api/iam/table", "The IAM API", introduction, body + beyond + refused)
 
 
 # --- codes of the linter -----------------------------------------------------------------------------------------
@@ -334,7 +334,7 @@ def lint_codes_page() -> str:
         for code, hint in sorted(HINTS.items(), key=lambda each: (-SEVERITIES.index(level_of_code(each[0])), each[0]))
     ]
     return _page(
-        "iam_guard/lint/codes.py",
+        "iam_guard/analysis/lint/lint_codes.py",
         "Codes of the linter",
         introduction,
         table(("Code", "Level", "Whose", "Needs", "What to do"), rows),
@@ -351,7 +351,7 @@ def service_references_page() -> str:
         "application are written by [`iam-guard reference`](../how-to/service-reference.md) in the same form."
     )
     return _page(
-        "iam_guard/services/iam/table and docs/service_references.py",
+        "iam_guard/api/iam/table and docs/service_references.py",
         "Service authorization reference",
         introduction,
         "\n".join(markdown([each], level=2) for each in (iam_reference(), sts_reference())),
@@ -370,20 +370,18 @@ def root_user_page() -> str:
         "access keys and up to eight MFA devices. Use it for the tasks below, and for nothing else."
     )
     rows = [(row.task, row.here or "only in AWS") for row in ROOT_TASKS]
-    return _page(
-        "iam_guard/services/iam/root_tasks.py", "The root user", introduction, table(("Task", "How, here"), rows)
-    )
+    return _page("iam_guard/api/iam/root_tasks.py", "The root user", introduction, table(("Task", "How, here"), rows))
 
 
-# --- the floors --------------------------------------------------------------------------------------------------
+# --- the layers --------------------------------------------------------------------------------------------------
 
 
-def floors_picture() -> str:
-    """Draw the floors of the import contract, top to bottom."""
-    floors = [floor.strip("()").split(" | ") for floor in import_layers() if floor != "(__main__)"]
+def layers_picture() -> str:
+    """Draw the layers of the import contract, top to bottom."""
+    layers = [layer.strip("()").split(" | ") for layer in import_layers() if layer != "(__main__)"]
     width, step, height = 720, 58, 38
     drawn: list[str] = []
-    for number, rooms in enumerate(floors):
+    for number, rooms in enumerate(layers):
         room_width = (width - 20 * (len(rooms) + 1)) // len(rooms)
         for place, room in enumerate(rooms):
             left, top = 20 + place * (room_width + 20), 16 + number * step
@@ -397,8 +395,8 @@ def floors_picture() -> str:
         "rect{fill:#eef1fb;stroke:#4051b5}text{font:15px monospace;text-anchor:middle;fill:#1c2350}"
         "path{fill:none;stroke:#4051b5;stroke-width:1.5}"
     )
-    total = 16 + len(floors) * step
-    title = "The floors of iam_guard; a room may import from the floors below its own"
+    total = 16 + len(layers) * step
+    title = "The layers of iam_guard; a package imports only from the layers below its own"
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {total}" role="img" aria-label="{title}">\n'
         f"<title>{title}</title>\n<style>{style}</style>\n" + "\n".join(drawn) + "\n</svg>\n"
@@ -406,7 +404,7 @@ def floors_picture() -> str:
 
 
 def import_layers() -> Sequence[str]:
-    """Read the floors from the contract that import-linter keeps."""
+    """Read the layers from the contract that import-linter keeps."""
     project = tomllib.loads((DOCS.parent / "pyproject.toml").read_text(encoding="utf-8"))
     contracts = project["tool"]["importlinter"]["contracts"]
     layers: Sequence[str] = next(each["layers"] for each in contracts if each["type"] == "layers")
@@ -435,10 +433,10 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "reference/iam-api.md": iam_api_page,
     "reference/service-authorization.md": service_references_page,
     "reference/lint-codes.md": lint_codes_page,
-    "../iam_guard/reference/iam.json": lambda: reference_json([iam_reference()]),
-    "../iam_guard/reference/sts.json": lambda: reference_json([sts_reference()]),
+    "../iam_guard/analysis/reference/iam.json": lambda: reference_json([iam_reference()]),
+    "../iam_guard/analysis/reference/sts.json": lambda: reference_json([sts_reference()]),
     "reference/root-user.md": root_user_page,
-    "explanation/floors.svg": floors_picture,
+    "explanation/layers.svg": layers_picture,
 }
 
 

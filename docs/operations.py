@@ -1,7 +1,7 @@
 """The rows of the page about the IAM API, made by asking each row of the table what it would decide about.
 
 A target is asked with a store in which whatever is named exists, and with names in braces; so the page says what the
-code does, and nothing is written twice. Must not live here: the layout of the page (`generate`).
+code does, and nothing is written twice.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
+from iam_guard.api.call import ServiceCall
+from iam_guard.api.iam.operations import IAM
+from iam_guard.api.iam.unsupported_operations import NOT_SUPPORTED
+from iam_guard.api.operation import Operation, Permission
+from iam_guard.api.protocol.service_model import Shape, load_api
 from iam_guard.model.principal import Principal
-from iam_guard.services.call import ServiceCall
-from iam_guard.services.iam.not_supported import NOT_SUPPORTED
-from iam_guard.services.iam.operations import IAM
-from iam_guard.services.operation import Operation, Permission
 from iam_guard.store.records import Records, Table
 from iam_guard.store.sealing import Sealer
-from iam_guard.wire.model import Shape, load_api
 
 ACCOUNT = "{account}"
 _CALLER = Principal.from_arn("arn:aws:iam::111122223333:user/caller")

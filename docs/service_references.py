@@ -3,7 +3,7 @@
 Of IAM each row is asked what it would decide about (`operations`), so that nothing is written twice; only what no row
 says stands here: the names of resource types, and the actions that are permissions alone. STS has few operations, whose
 targets depend on tokens and signatures: they are written out, and a test compares their names with the table. Must not
-live here: the form of the files (`iam_guard.reference.json_form`).
+live here: the form of the files (`iam_guard.analysis.reference.json_form`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from functools import cache
 from botocore.loaders import Loader
 from operations import ask
 
-from iam_guard.matching.keys import row_of
+from iam_guard.api.iam.operations import IAM
+from iam_guard.api.protocol.service_model import load_api
+from iam_guard.evaluation.matching.condition_keys import row_of
 from iam_guard.model.reference import (
     AccessLevel,
     ActionEntry,
@@ -27,8 +29,6 @@ from iam_guard.model.reference import (
     ServiceReference,
     level_of,
 )
-from iam_guard.services.iam.operations import IAM
-from iam_guard.wire.model import load_api
 
 _TAGS = "aws:ResourceTag/${TagKey}"
 _OWN_TAGS = "iam:ResourceTag/${TagKey}"

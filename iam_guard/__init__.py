@@ -11,58 +11,58 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from iam_guard.asgi.middleware import GuardMiddleware as GuardMiddleware
-    from iam_guard.asgi.permissions import permissions_endpoint as permissions_endpoint
-    from iam_guard.asgi.routes import inventory as inventory
-    from iam_guard.assemble import open_guard as open_guard
-    from iam_guard.enforcement.context import current_decision as current_decision
-    from iam_guard.enforcement.context import current_principal as current_principal
-    from iam_guard.enforcement.endpoints import Endpoint as Endpoint
-    from iam_guard.enforcement.openapi import describe_openapi as describe_openapi
-    from iam_guard.enforcement.route_map import RouteMap as RouteMap
-    from iam_guard.enforcement.route_map_files import read_route_map as read_route_map
-    from iam_guard.enforcement.service import Service as Service
-    from iam_guard.enforcement.service import public as public
-    from iam_guard.enforcement.service import requires as requires
+    from iam_guard.api.protocol.app import aws_api as aws_api
     from iam_guard.errors import AccessDenied as AccessDenied
     from iam_guard.errors import IamGuardError as IamGuardError
     from iam_guard.evaluation.authorizer import Authorizer as Authorizer
     from iam_guard.evaluation.authorizer import compile_policies as compile_policies
-    from iam_guard.guard import Guard as Guard
+    from iam_guard.factory import open_guard as open_guard
+    from iam_guard.guard.guard import Guard as Guard
     from iam_guard.model.decision import Decision as Decision
     from iam_guard.model.decision import Outcome as Outcome
     from iam_guard.model.principal import Principal as Principal
     from iam_guard.model.request import AccessRequest as AccessRequest
     from iam_guard.model.request import Resource as Resource
-    from iam_guard.wire.app import aws_api as aws_api
-    from iam_guard.wsgi.middleware import GuardWsgiMiddleware as GuardWsgiMiddleware
+    from iam_guard.web.asgi.middleware import GuardMiddleware as GuardMiddleware
+    from iam_guard.web.asgi.permissions_endpoint import permissions_endpoint as permissions_endpoint
+    from iam_guard.web.asgi.routes import inventory as inventory
+    from iam_guard.web.call_context import current_decision as current_decision
+    from iam_guard.web.call_context import current_principal as current_principal
+    from iam_guard.web.endpoints import Endpoint as Endpoint
+    from iam_guard.web.openapi import describe_openapi as describe_openapi
+    from iam_guard.web.route_map import RouteMap as RouteMap
+    from iam_guard.web.route_map_files import read_route_map as read_route_map
+    from iam_guard.web.service import Service as Service
+    from iam_guard.web.service import public as public
+    from iam_guard.web.service import requires as requires
+    from iam_guard.web.wsgi.middleware import GuardWsgiMiddleware as GuardWsgiMiddleware
 
 _WHERE = {
     "AccessDenied": "errors",
     "AccessRequest": "model.request",
     "Authorizer": "evaluation.authorizer",
     "Decision": "model.decision",
-    "Endpoint": "enforcement.endpoints",
-    "Guard": "guard",
-    "GuardMiddleware": "asgi.middleware",
-    "GuardWsgiMiddleware": "wsgi.middleware",
+    "Endpoint": "web.endpoints",
+    "Guard": "guard.guard",
+    "GuardMiddleware": "web.asgi.middleware",
+    "GuardWsgiMiddleware": "web.wsgi.middleware",
     "IamGuardError": "errors",
     "Outcome": "model.decision",
     "Principal": "model.principal",
     "Resource": "model.request",
-    "RouteMap": "enforcement.route_map",
-    "Service": "enforcement.service",
-    "aws_api": "wire.app",
+    "RouteMap": "web.route_map",
+    "Service": "web.service",
+    "aws_api": "api.protocol.app",
     "compile_policies": "evaluation.authorizer",
-    "current_decision": "enforcement.context",
-    "current_principal": "enforcement.context",
-    "describe_openapi": "enforcement.openapi",
-    "inventory": "asgi.routes",
-    "open_guard": "assemble",
-    "permissions_endpoint": "asgi.permissions",
-    "public": "enforcement.service",
-    "read_route_map": "enforcement.route_map_files",
-    "requires": "enforcement.service",
+    "current_decision": "web.call_context",
+    "current_principal": "web.call_context",
+    "describe_openapi": "web.openapi",
+    "inventory": "web.asgi.routes",
+    "open_guard": "factory",
+    "permissions_endpoint": "web.asgi.permissions_endpoint",
+    "public": "web.service",
+    "read_route_map": "web.route_map_files",
+    "requires": "web.service",
 }
 
 __all__ = [*sorted(_WHERE), "__version__"]

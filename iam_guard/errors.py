@@ -3,7 +3,7 @@
 Each error says whose fault it is, which AWS error code it has, which HTTP status a guarded application answers
 (`status`) and which our AWS-compatible API answers (`wire_status`), and which place it points at (`place`: a JSON
 pointer, a header name, a file with line, an ARN). The HTTP and XML forms are made from these attributes; no layer maps
-by guessing. Must not live here: anything that knows a request, a policy or a store (this is the lowest floor).
+by guessing.
 
 Messages are lower case, without full stop and line break, except where AWS has a sentence of its own. Nothing secret
 ever enters a message.

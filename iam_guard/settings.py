@@ -1,7 +1,6 @@
 """One frozen Settings, made from arguments and environment variables, once.
 
-An argument wins over the environment variable `IAM_GUARD_<NAME>`, which wins over the default. Must not live here: what
-a setting does.
+An argument wins over the environment variable `IAM_GUARD_<NAME>`, which wins over the default.
 """
 
 from __future__ import annotations

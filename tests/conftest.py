@@ -16,8 +16,8 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from iam_guard import Guard, open_guard
-from iam_guard.enforcement import lookups
 from iam_guard.settings import Settings
+from iam_guard.web import key_lookups
 
 pytest.register_assert_rewrite("tests.integrations.contract")  # it asserts like a test, and says what came instead
 patient = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
@@ -37,7 +37,7 @@ def wait_longer_for_stores(seconds: float = 20.0) -> None:
 
 
 wait_longer_for_stores()
-lookups.MAX_WAIT, lookups.LONGEST_WAIT = 20.0, 60.0  # type: ignore[misc]  # and how long a key takes to be found
+key_lookups.MAX_WAIT, key_lookups.LONGEST_WAIT = 20.0, 60.0  # type: ignore[misc]  # and how long a key takes to be found
 
 Item = TypeVar("Item")
 

@@ -2,8 +2,7 @@
 
 A decision is compared with some plain work of the same process, both in CPU time and each at its best of many short
 rounds: a ratio, which a slow or busy machine leaves as it is. The bounds are two and a half times what was measured
-when this was written; they find what got several times slower, and nothing less. Must not live here: the figures that
-may be quoted (`benchmarks/`).
+when this was written; they find what got several times slower, and nothing less.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A peer answers as its users would have it: policies loaded and, where it can, parsed before; the question put into its
 own form inside the measured call, since every call has to. Answers that a peer remembers for a question asked before
-are left out, ours has none either. Must not live here: what is measured.
+are left out, ours has none either.
 """
 
 from __future__ import annotations

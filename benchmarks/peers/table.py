@@ -1,7 +1,4 @@
-"""The peers: what is asked beside us. One that is not installed is left out, and the page says so.
-
-Must not live here: how one is asked (`with_…`).
-"""
+"""The peers: what is asked beside us. One that is not installed is left out, and the page says so."""
 
 from __future__ import annotations
 

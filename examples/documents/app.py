@@ -24,7 +24,7 @@ from starlette.routing import Mount, Route
 
 from iam_guard import Guard, GuardMiddleware, Resource, Service, aws_api, current_principal, open_guard, public
 from iam_guard.model.decision import PolicyType
-from iam_guard.policy.write import validate_for_write
+from iam_guard.policy.saving import validate_for_write
 
 docs = Service("docs")
 

@@ -31,7 +31,7 @@ from requests_of_the_demo import ACCESS_KEYS, API_KEYS, ASSUMED, REQUESTS, SUBJE
 from rich.console import Console
 from rich.table import Table
 
-from iam_guard.audit.reader import read
+from iam_guard.audit.consumer.reader import read
 
 HERE = Path(__file__).resolve().parent
 REGION = "us-east-1"

@@ -2,7 +2,7 @@
 
 A disk that fills up takes a part of a write. Then the part is cut off again, at once or, where even that fails, before
 the next write; so what stands in the file is what was acknowledged, and at most the half write of a process that was
-killed. Must not live here: what is written (`segments`).
+killed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Where lines go: a file, a stream, a list.
 
-A sink takes whole lines and either keeps them or raises; it never swallows a failure. Must not live here: what happens
-when one fails (`trail`), what a line says (`record`, `redaction`).
+A sink takes whole lines and either keeps them or raises; it never swallows a failure.
 
 Writing to a file from several processes: the file is opened for appending and each call is one `write`, which the
 system carries out as a whole; so there is no lock between processes. A disk that fills up or a process that is killed

@@ -5,11 +5,9 @@ failure is counted and logged (never the record itself), and then:
 - an Allow must not go unrecorded: it becomes a refusal (`DecisionUnavailable`), unless `on_failure="ignore"`;
 - a denial stays the denial that it is, for refusing is always safe;
 - what was done already stays done, and whoever asked hears that it is not recorded (`RecordUnavailable`).
-A pipeline takes lines to a thread that writes, and has rules of its own for each class of records (`classes`).
+A pipeline takes lines to a thread that writes, and has rules of its own for each class of records (`record_classes`).
 
-Must not live here: the shape of a record (`record`, `line`), what may leave (`redaction`), where it goes (`sinks`,
-`pipeline`), what is left out of it (`privacy`, `sampling`), what OpenTelemetry is told (`otel`). Safe to use from
-several threads.
+Safe to use from several threads.
 """
 
 from __future__ import annotations
@@ -23,23 +21,23 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Literal
 
-from iam_guard.audit.asked_record import asked_record
-from iam_guard.audit.call_kinds import SESSION_ISSUE, kind_of
-from iam_guard.audit.certain import Certainty
-from iam_guard.audit.classes import CHANGE, DENIAL, READ, RecordClass, class_of_allow
-from iam_guard.audit.keys_read import ListedKeys
-from iam_guard.audit.lanes import Line, caller_of, is_known
-from iam_guard.audit.line import decision_line, is_long
-from iam_guard.audit.otel import Telemetry, trace_ids
-from iam_guard.audit.own_records import refused_line
-from iam_guard.audit.pipeline import NotRecordedError, Pipeline
-from iam_guard.audit.privacy import PrivacyRules
-from iam_guard.audit.record import DEFAULT_KEYS, UNDECIDED, Stamp, authentication_record, error_record
-from iam_guard.audit.redaction import to_line
-from iam_guard.audit.result_record import result_record
-from iam_guard.audit.sampling import Declaring, Sampling
+from iam_guard.audit.record.call_kinds import SESSION_ISSUE, kind_of
+from iam_guard.audit.record.condition_values import ListedKeys
+from iam_guard.audit.record.durability import Certainty
+from iam_guard.audit.record.lanes import Line, caller_of, is_known
+from iam_guard.audit.record.line import decision_line, is_long
+from iam_guard.audit.record.otel import Telemetry, trace_ids
+from iam_guard.audit.record.permission_query_record import asked_record
+from iam_guard.audit.record.privacy import PrivacyRules
+from iam_guard.audit.record.record import DEFAULT_KEYS, UNDECIDED, Stamp, authentication_record, error_record
+from iam_guard.audit.record.record_classes import CHANGE, DENIAL, READ, RecordClass, class_of_allow
+from iam_guard.audit.record.redaction import to_line
+from iam_guard.audit.record.result_record import result_record
 from iam_guard.audit.sinks import Sink
-from iam_guard.audit.termination import SECONDS
+from iam_guard.audit.verify.trail_events import refused_line
+from iam_guard.audit.writer.pipeline import NotRecordedError, Pipeline
+from iam_guard.audit.writer.sampling import Declaring, Sampling
+from iam_guard.audit.writer.termination import SECONDS
 from iam_guard.errors import DecisionUnavailable, IamGuardError, RecordUnavailable
 from iam_guard.model.decision import Decision
 from iam_guard.model.principal import Principal, PrincipalType

@@ -1,1 +1,1 @@
-"""Who is asking: credentials read and verified, pure of store and clock. Enter by `verify`; `api_key` makes keys."""
+"""Authentication. The core verifies credentials without store or clock (`credential_verifier`)."""

@@ -2,8 +2,7 @@
 
 AWS's endpoints accept signatures for their own region and service only, so that a signing key that was derived for
 another one, and may be held by somebody else, opens nothing here. SigV4A signs a set of regions, `*` standing for any
-characters: one region of the application must be in it. Must not live here: which action a signature is good for
-(`enforcement/context`), and the scope of calls to our own API (`wire/dispatch`).
+characters: one region of the application must be in it.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from iam_guard.authn.presented import ASYMMETRIC, SigV4Credential
+from iam_guard.authn.presented_credentials import ASYMMETRIC, SigV4Credential
 from iam_guard.errors import SignatureDoesNotMatch
 
 

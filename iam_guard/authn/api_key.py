@@ -8,9 +8,6 @@ text alone tell a key from a typing error. `SCANNER_PATTERN` is the form to give
 
 Only the SHA-256 of the secret is kept. A slow hash protects what people invent; a generated secret has 256 bits, which
 no number of guesses exhausts, and a slow hash on every request would be paid by us alone.
-
-Must not live here: the record with owner and expiry (`model/credential`), where it is kept (`store`), and the decision
-whether a parsed key is good (`verify`).
 """
 
 from __future__ import annotations

@@ -12,8 +12,6 @@ refuses those (`refuse_dot_segments`).
 
 A presigned request has signed its query without the signature in it, and some services' clients add the session token
 after signing; what is left out of a form has no meaning to an application.
-
-Must not live here: keys, times, which headers must be signed (`sigv4`).
 """
 
 from __future__ import annotations
@@ -24,9 +22,9 @@ from itertools import product
 from typing import NamedTuple
 from urllib.parse import quote_from_bytes
 
-from iam_guard.authn.http import HttpRequest
-from iam_guard.authn.percent import unescaped
-from iam_guard.authn.presented import SigV4Credential
+from iam_guard.authn.http_request import HttpRequest
+from iam_guard.authn.percent_decoding import unescaped
+from iam_guard.authn.presented_credentials import SigV4Credential
 from iam_guard.errors import MalformedRequest
 
 S3_STYLE = frozenset({"s3", "s3express", "s3-object-lambda", "s3-outposts"})

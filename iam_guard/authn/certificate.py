@@ -11,7 +11,7 @@ that authority is refused under that trust anchor until a newer list is imported
 while its revocation may be withheld. Who imports no list has no revocation, as with Roles Anywhere.
 
 Pure: the time is an argument. Possession of the private key was proved in the TLS handshake, to our server or to a
-trusted proxy. Must not live here: where a certificate comes from (`client_certificate`), what follows (`federation`).
+trusted proxy.
 """
 
 from __future__ import annotations

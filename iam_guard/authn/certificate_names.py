@@ -4,7 +4,7 @@
 
 Of alternative names the first of each kind counts. An attribute of a name that comes twice is refused where it is
 mapped, for one value must not stand for two; a profile may leave it out. The session name is the serial number in
-hexadecimal, the source identity the common name of the subject. Must not live here: verifying (`certificate`).
+hexadecimal, the source identity the common name of the subject.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Those of the standard library are there always. CRC32C and CRC64NVME, which the newer SDKs prefer, are computed by a
 library of the extra `uploads` (`crc`), loaded when the first such body comes; without the extra such a body is refused,
-never taken unchecked. Must not live here: finding the trailer (`chunked`).
+never taken unchecked.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Final, Protocol
 
-from iam_guard.authn.compare import same
+from iam_guard.authn.constant_time import same
 from iam_guard.errors import MalformedRequest
 
 PREFIX: Final = "x-amz-checksum-"

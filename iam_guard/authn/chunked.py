@@ -9,10 +9,8 @@ The strategy: a machine of four states (`_size_line`, `_content`, `_trailer`, `_
 can from the buffer and says whether it came on. Each signature covers the one before it, the first the request's own:
 so chunks can be neither changed nor moved, left out nor brought from elsewhere. A signed chunk is held until its
 signature is right; an unsigned one is passed on as it comes. `finish` says that the body ended where it should: after
-the empty chunk, the trailer checked, with as many bytes as `x-amz-decoded-content-length` said. INVARIANT: whoever
-has not got past `finish` has not got the whole body.
-
-Must not live here: the signature of the request (`verify`), waiting for bytes (`asgi/streamed`).
+the empty chunk, the trailer checked, with as many bytes as `x-amz-decoded-content-length` said. INVARIANT: whoever has
+not got past `finish` has not got the whole body.
 """
 
 from __future__ import annotations
@@ -23,9 +21,9 @@ from collections.abc import Callable
 from typing import Final
 
 from iam_guard.authn.checksums import PREFIX, Checksum, check_checksum, checksum_of
-from iam_guard.authn.http import HttpRequest
-from iam_guard.authn.payload import CHUNKED, Chunking
-from iam_guard.authn.presented import SigV4Credential
+from iam_guard.authn.http_request import HttpRequest
+from iam_guard.authn.payload_hash import CHUNKED, Chunking
+from iam_guard.authn.presented_credentials import SigV4Credential
 from iam_guard.errors import MalformedRequest, RequestTooLarge, SignatureDoesNotMatch
 
 SMALLEST: Final = 8 * 1024

@@ -2,11 +2,9 @@
 a trusted proxy set. Form only, nothing is verified here.
 
 Each source has its form, and there is one table of them. Whether a header may be believed was found out at the edge
-(`enforcement/connection`): one from anybody else than a trusted proxy is not skipped but refused, for it is either an
-attack or a proxy that is not set up. Of a forwarded certificate the certificate alone counts: what a proxy says besides
-about its subject is not read. What was read is remembered by its text, for a caller comes again.
-
-Must not live here: verifying (`certificate`), which sources there are in an application (`settings`).
+(`web/connection`): one from anybody else than a trusted proxy is not skipped but refused, for it is either an attack or
+a proxy that is not set up. Of a forwarded certificate the certificate alone counts: what a proxy says besides about its
+subject is not read. What was read is remembered by its text, for a caller comes again.
 """
 
 from __future__ import annotations
@@ -21,8 +19,8 @@ from urllib.parse import unquote_to_bytes
 from cryptography.hazmat.primitives import hashes
 from cryptography.x509 import Certificate, load_der_x509_certificate, load_pem_x509_certificates
 
-from iam_guard.authn.compare import same
-from iam_guard.authn.presented import CarriedCertificate, CertificateCredential
+from iam_guard.authn.constant_time import same
+from iam_guard.authn.presented_credentials import CarriedCertificate, CertificateCredential
 from iam_guard.errors import IncompleteSignature
 from iam_guard.model.certificates import UNREADABLE
 

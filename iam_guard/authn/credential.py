@@ -2,10 +2,7 @@
 
 Absent is not invalid: a request without any credential gives `NoCredential`. Everything else that is not exactly one
 well-formed credential of a kind we speak is refused, never skipped and never taken for anonymous. A further kind is a
-further reader here, a further value in `AnyCredential`, and a branch in `verify`.
-
-Must not live here: the form of each kind (`presented`, `signed_header`, `signed_query`, `api_key`), signatures, clocks
-and keys (`verify`).
+further reader here, a further value in `AnyCredential`, and a branch in `credential_verifier`.
 """
 
 from __future__ import annotations
@@ -15,8 +12,8 @@ from itertools import chain
 
 from iam_guard.authn import api_key
 from iam_guard.authn.client_certificate import ROLE_HEADER, read_client_certificate
-from iam_guard.authn.http import HttpRequest
-from iam_guard.authn.presented import (
+from iam_guard.authn.http_request import HttpRequest
+from iam_guard.authn.presented_credentials import (
     ALGORITHM,
     ASYMMETRIC,
     AnyCredential,

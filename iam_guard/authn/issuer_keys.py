@@ -7,8 +7,7 @@ key that is not there yet waits for it, everybody else goes on with the keys tha
 reached the old keys stay good until they are `max_staleness` seconds old.
 
 Only issuers that somebody registered are asked about here; that is the caller's promise. What an issuer answers must be
-its own: the document names the issuer itself, letter by letter. Must not live here: how something is fetched (`fetch`),
-signatures (`jws`).
+its own: the document names the issuer itself, letter by letter.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from typing import Final, NamedTuple
 from cachetools import LRUCache
 
 from iam_guard.authn.jws import IssuerKeySet, is_signed, read_key_set
-from iam_guard.authn.token import Token, read_members
+from iam_guard.authn.oidc_token import Token, read_members
 from iam_guard.errors import IamGuardError, IdentityProviderUnavailable, InvalidIdentityToken
 from iam_guard.forking import fork_safe_lock, on_fork
 

@@ -2,8 +2,7 @@
 
 A key is good for the algorithms of its own kind and curve alone, so that a public key is never taken for the secret of
 an HMAC, and a token cannot choose what its signature means. Keys that are too short to protect anything, too long to
-compute with, meant for something else, or not public are left out. Must not live here: where keys come from
-(`issuer_keys`), the token's form (`token`).
+compute with, meant for something else, or not public are left out.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
-from iam_guard.authn.token import Token, decoded, read_members
+from iam_guard.authn.oidc_token import Token, decoded, read_members
 
 MOST_KEYS: Final = 100
 RSA_BITS: Final = range(2048, 8192 + 1)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
 
-from iam_guard.authn.presented import ALGORITHM, ASYMMETRIC, TERMINATOR
+from iam_guard.authn.presented_credentials import ALGORITHM, ASYMMETRIC, TERMINATOR
 from iam_guard.errors import CredentialError, IncompleteSignature, InvalidClientTokenId, SignatureDoesNotMatch
 
 WORD = r"([A-Za-z0-9._-]{1,64})"  # a region, a service

@@ -1,7 +1,6 @@
 """A signature in the Authorization header, read: its parts, its scope, the time that it was made.
 
-Whatever is not exactly one well-formed signature is refused with AWS's sentence. Must not live here: the form of the
-parts (`signature_parts`), verifying (`sigv4`, `sigv4a`), choosing between kinds of credential (`credential`).
+Whatever is not exactly one well-formed signature is refused with AWS's sentence.
 """
 
 from __future__ import annotations
@@ -10,8 +9,8 @@ import re
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
-from iam_guard.authn.http import HttpRequest
-from iam_guard.authn.presented import ALGORITHM, ASYMMETRIC, SigV4Credential
+from iam_guard.authn.http_request import HttpRequest
+from iam_guard.authn.presented_credentials import ALGORITHM, ASYMMETRIC, SigV4Credential
 from iam_guard.authn.signature_parts import (
     SCOPE,
     SIGNATURE,

@@ -5,8 +5,7 @@ another encoding, is taken for the same parameter when they are counted, and is 
 application or a proxy makes of the two is anybody's guess. `X-Amz-Expires` may be absent, as with AWS's own STS, for
 some SDKs leave it out; such a signature lasts no longer than one in a header does.
 
-Signature Version 2 is recognised, in order to be refused. Must not live here: the form of the parts
-(`signature_parts`), which query was signed (`canonical`), whether it has expired (`sigv4`).
+Signature Version 2 is recognised, in order to be refused.
 """
 
 from __future__ import annotations
@@ -16,9 +15,9 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
-from iam_guard.authn.http import HttpRequest
-from iam_guard.authn.percent import roughly_unescaped, unescaped
-from iam_guard.authn.presented import ALGORITHM, ASYMMETRIC, Claim, SigV4Credential
+from iam_guard.authn.http_request import HttpRequest
+from iam_guard.authn.percent_decoding import roughly_unescaped, unescaped
+from iam_guard.authn.presented_credentials import ALGORITHM, ASYMMETRIC, Claim, SigV4Credential
 from iam_guard.authn.signature_parts import (
     iso_basic,
     printable,

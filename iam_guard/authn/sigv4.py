@@ -2,10 +2,8 @@
 
 The strategy: every demand on form, time and coverage is checked before a key is looked up, so that refusing costs
 little. Then each canonical request that the wire text allows (`canonical`) is signed with the caller's secret, and the
-result compared in constant time. The signing key depends on the secret and the scope only, so it is cached (`callers`).
-
-Must not live here: reading the headers (`credential`), what a request says of its body (`payload`), finding keys and
-choosing what the caller is told (`verify`).
+result compared in constant time. The signing key depends on the secret and the scope only, so it is cached
+(`caller_cache`).
 """
 
 from __future__ import annotations
@@ -16,9 +14,9 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 
 from iam_guard.authn.canonical import canonical_requests, named_headers
-from iam_guard.authn.compare import same
-from iam_guard.authn.http import HttpRequest
-from iam_guard.authn.presented import ALGORITHM, TERMINATOR, SigV4Credential
+from iam_guard.authn.constant_time import same
+from iam_guard.authn.http_request import HttpRequest
+from iam_guard.authn.presented_credentials import ALGORITHM, TERMINATOR, SigV4Credential
 from iam_guard.authn.signature_parts import moment_of
 from iam_guard.errors import IncompleteSignature, SignatureDoesNotMatch
 

@@ -3,9 +3,6 @@
 The client's private key is derived from its secret and access key id (a KDF in counter mode, NIST SP 800-108, with
 HMAC-SHA256), so the verifier derives it too and keeps the public half. It depends on neither day, region nor service.
 ECDSA signs the same thing otherwise each time, so there are many good signatures of one request.
-
-Must not live here: the regions that a signature is for (`accepted_scope`), the canonical request (`canonical`), reading
-headers and query (`signed_header`, `signed_query`).
 """
 
 from __future__ import annotations
@@ -20,8 +17,8 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from iam_guard.authn.canonical import canonical_requests
-from iam_guard.authn.http import HttpRequest
-from iam_guard.authn.presented import ASYMMETRIC, SigV4Credential
+from iam_guard.authn.http_request import HttpRequest
+from iam_guard.authn.presented_credentials import ASYMMETRIC, SigV4Credential
 from iam_guard.errors import SignatureDoesNotMatch
 
 PublicKey = ec.EllipticCurvePublicKey

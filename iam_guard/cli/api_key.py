@@ -1,6 +1,6 @@
 """`iam-guard api-key create|list|activate|deactivate|rotate|delete`: the API keys of users and roles.
 
-A key's text is printed once, on standard output alone. Must not live here: how keys are made and kept (`api_keys`).
+A key's text is printed once, on standard output alone.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import TextIO
 
 import click
 
-from iam_guard.api_keys import MOST_API_KEYS_LISTED, ApiKeys, ListedApiKey
 from iam_guard.authn.api_key import NewApiKey
+from iam_guard.cli.change_recording import witnessed
 from iam_guard.cli.options import JSON, STORE
-from iam_guard.cli.witnessed import witnessed
+from iam_guard.guard.api_keys import MOST_API_KEYS_LISTED, ApiKeys, ListedApiKey
 from iam_guard.settings import load
-from iam_guard.store.opening import open_store
+from iam_guard.store.open_store import open_store
 
 _DAYS = click.option("--days", type=click.FloatRange(min=0, min_open=True), help="Days until it expires; else never.")
 

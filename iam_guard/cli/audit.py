@@ -1,7 +1,4 @@
-"""`iam-guard audit`: verify a trail, prove a record, check a proof, print checkpoints, show and rotate the keys.
-
-Must not live here: what is verified and proved (`iam_guard.audit`), the commands that have files of their own.
-"""
+"""`iam-guard audit`: verify a trail, prove a record, check a proof, print checkpoints, show and rotate the keys."""
 
 from __future__ import annotations
 
@@ -15,12 +12,12 @@ from typing import Any
 
 import click
 
-from iam_guard.audit.checkpoint import Checkpoint
-from iam_guard.audit.proof import InclusionProof, latest_checkpoints, problem_of, prove
-from iam_guard.audit.signed_note import KeyRing
-from iam_guard.audit.signing_keys import audit_key_file, key_ring, rotate_signing_key
-from iam_guard.audit.verdicts import MEANINGS, Report, ShardReport, TrailFinding, Verdict
-from iam_guard.audit.verify import read_anchors, trail_bytes, verify_trail
+from iam_guard.audit.verify.checkpoint import Checkpoint
+from iam_guard.audit.verify.proof import InclusionProof, latest_checkpoints, problem_of, prove
+from iam_guard.audit.verify.signed_note import KeyRing
+from iam_guard.audit.verify.signing_keys import audit_key_file, key_ring, rotate_signing_key
+from iam_guard.audit.verify.trail_verifier import read_anchors, trail_bytes, verify_trail
+from iam_guard.audit.verify.verdicts import MEANINGS, Report, ShardReport, TrailFinding, Verdict
 from iam_guard.cli.audit_activity import feed, generate_policy_command
 from iam_guard.cli.audit_consumers import export, tail
 from iam_guard.cli.audit_drop import drop

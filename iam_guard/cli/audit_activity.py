@@ -1,7 +1,4 @@
-"""`iam-guard audit generate-policy` and `feed`: what a trail knows of a principal, and of when things were used last.
-
-Must not live here: adding up, generating and comparing (`iam_guard.activity`).
-"""
+"""`iam-guard audit generate-policy` and `feed`: policies from a trail, and last-used times for a store."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ from typing import Any
 
 import click
 
-from iam_guard.activity import (
+from iam_guard.analysis.activity import (
     Activity,
     ArnTemplates,
     Generalising,
@@ -29,14 +26,14 @@ from iam_guard.activity import (
     generate_policy,
     unused_access,
 )
-from iam_guard.activity.feed import GROUP, Fed
-from iam_guard.activity.held import held_policies_of
-from iam_guard.audit.starting import Start, moment
-from iam_guard.audit.subscription import AuditReader, Subscription
+from iam_guard.analysis.activity.attached_policies import held_policies_of
+from iam_guard.analysis.activity.last_used_feed import GROUP, Fed
+from iam_guard.audit.consumer.start_position import Start, moment
+from iam_guard.audit.consumer.subscription import AuditReader, Subscription
 from iam_guard.cli.audit_sources import FOLDER, KEYS, NO_VERIFY, SINCE, believed_keys, keys_for, records_of
 from iam_guard.cli.options import JSON, STORE
 from iam_guard.settings import load
-from iam_guard.store.opening import open_database, open_store
+from iam_guard.store.open_store import open_database, open_store
 
 _MOST_TOLD = 20
 """Unused actions of one service that are told in words; as JSON all of them are."""
@@ -121,7 +118,7 @@ def _catalogues(app: str | None) -> list[Any]:
 
 
 def _unused(activity: Activity, against: str, templates: ArnTemplates) -> UnusedAccess:
-    own = import_module("iam_guard.services.own_actions").OWN_ACTIONS
+    own = import_module("iam_guard.api.service_actions").OWN_ACTIONS
     opened = open_store(against, load(), create=False)
     try:
         return unused_access(activity, held_policies_of(activity, opened), {*templates.actions, *own})

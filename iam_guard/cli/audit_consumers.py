@@ -1,7 +1,6 @@
 """`iam-guard audit tail` and `export`: what stands in a trail, to look at and for others to read.
 
-Both verify as they go. Must not live here: reading (`audit.subscription`), mapping (`audit.export`), the colours
-(`record_view`), which is loaded where somebody looks.
+Both verify as they go.
 """
 
 from __future__ import annotations
@@ -15,10 +14,10 @@ from typing import Any
 
 import click
 
-from iam_guard.audit.export.forms import FORMS
-from iam_guard.audit.record_filter import record_filter
-from iam_guard.audit.starting import Start, moment
-from iam_guard.audit.subscription import AuditReader, Subscription
+from iam_guard.audit.consumer.record_filter import record_filter
+from iam_guard.audit.consumer.start_position import Start, moment
+from iam_guard.audit.consumer.subscription import AuditReader, Subscription
+from iam_guard.audit.export.export_formats import FORMS
 from iam_guard.cli.audit_sources import FILTER, FOLDER, KEYS, SINCE, believed_keys
 from iam_guard.cli.options import JSON, STORE
 

@@ -1,7 +1,4 @@
-"""`iam-guard audit drop`: drop what is too old from a trail, where no running service does so.
-
-Must not live here: what is dropped and what is kept (`audit.retention`).
-"""
+"""`iam-guard audit drop`: drop what is too old from a trail, where no running service does so."""
 
 from __future__ import annotations
 
@@ -14,11 +11,11 @@ from typing import Any
 
 import click
 
-from iam_guard.audit.recovery import declare, recover
-from iam_guard.audit.retention import Dropped, Kept, RetentionRule, Sweep
-from iam_guard.audit.segments import SegmentWriter
-from iam_guard.audit.shard import shards_of
-from iam_guard.audit.signing_keys import audit_key_file, key_ring, read_signing_keys
+from iam_guard.audit.verify.shard import shards_of
+from iam_guard.audit.verify.signing_keys import audit_key_file, key_ring, read_signing_keys
+from iam_guard.audit.writer.recovery import declare, recover
+from iam_guard.audit.writer.retention import Dropped, Kept, RetentionRule, Sweep
+from iam_guard.audit.writer.segment_writer import SegmentWriter
 from iam_guard.cli.audit_sources import FOLDER
 from iam_guard.cli.options import JSON, STORE
 from iam_guard.errors import ConfigurationError, InvalidInput

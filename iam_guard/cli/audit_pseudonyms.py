@@ -1,7 +1,4 @@
-"""`iam-guard audit pseudonym-key|pseudonym`: the keys of pseudonyms, and finding somebody's pseudonym again.
-
-Must not live here: how a pseudonym is made, and the file of the keys (`iam_guard.audit.pseudonyms`).
-"""
+"""`iam-guard audit pseudonym-key|pseudonym`: the keys of pseudonyms, and finding somebody's pseudonym again."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from iam_guard.audit.pseudonyms import (
+from iam_guard.audit.record.pseudonyms import (
     destroy_pseudonym_keys,
     make_pseudonym_key,
     pseudonym_key_file,

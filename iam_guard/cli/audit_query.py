@@ -1,8 +1,4 @@
-"""`iam-guard audit query`: SQL over a trail, and questions that are ready-made.
-
-Must not live here: what is asked how (`iam_guard.audit.query`), which is loaded here and nowhere else, since it needs
-DuckDB.
-"""
+"""`iam-guard audit query`: SQL over a trail, and questions that are ready-made."""
 
 from __future__ import annotations
 
@@ -69,7 +65,7 @@ def query(
 
 def _module() -> Any:
     try:
-        return import_module("iam_guard.audit.query")
+        return import_module("iam_guard.audit.consumer.query")
     except ModuleNotFoundError as missing:
         if missing.name != "duckdb":
             raise

@@ -1,7 +1,5 @@
 """`iam-guard audit replay` and `shadow`: what recorded requests would be answered with other policies, and what a
 candidate beside the guard would have answered.
-
-Must not live here: how they are decided and compared (`iam_guard.replay`).
 """
 
 from __future__ import annotations
@@ -16,9 +14,7 @@ from typing import Any
 
 import click
 
-from iam_guard.cli.audit_sources import FILES, KEYS, NO_VERIFY, keys_for, records_of
-from iam_guard.cli.options import JSON, STORE
-from iam_guard.replay import (
+from iam_guard.analysis.replay import (
     Comparison,
     Flip,
     Replayer,
@@ -26,9 +22,11 @@ from iam_guard.replay import (
     compare_decisions,
     shadow_differences,
 )
+from iam_guard.cli.audit_sources import FILES, KEYS, NO_VERIFY, keys_for, records_of
+from iam_guard.cli.options import JSON, STORE
 from iam_guard.settings import Settings, load
 from iam_guard.store.change_files import is_change_file
-from iam_guard.store.opening import is_seed_file, open_candidate, open_store
+from iam_guard.store.open_store import is_seed_file, open_candidate, open_store
 from iam_guard.store.protocol import SourceStore
 from iam_guard.store.seed import apply_seed, load_seed
 from iam_guard.store.snapshot import copied_to_memory

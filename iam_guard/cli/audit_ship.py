@@ -1,7 +1,7 @@
 """`iam-guard audit ship`: a process of its own that follows a trail and ships its records to sinks.
 
 Exit code 0: everything has arrived, or a signal said to stop. 1: something has not arrived, or was refused for good. 2:
-usage, damage of the trail, or a sink that stopped for another reason. Must not live here: shipping (`audit.shipping`).
+usage, damage of the trail, or a sink that stopped for another reason.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from types import FrameType
 
 import click
 
-from iam_guard.audit.export.forms import FORMS
+from iam_guard.audit.consumer.start_position import Start, moment
+from iam_guard.audit.consumer.subscription import AuditReader, Offset
+from iam_guard.audit.export.export_formats import FORMS
 from iam_guard.audit.shipping.destinations import FollowingSink, open_sinks
 from iam_guard.audit.shipping.shipper import Manner
 from iam_guard.audit.shipping.shippers import Shippers
 from iam_guard.audit.shipping.sink_url import SinkUrl
-from iam_guard.audit.signed_note import KeyRing
-from iam_guard.audit.starting import Start, moment
-from iam_guard.audit.subscription import AuditReader, Offset
+from iam_guard.audit.verify.signed_note import KeyRing
 from iam_guard.cli.audit_sources import FILTER, FOLDER, KEYS, SINCE, believed_keys
 from iam_guard.cli.options import JSON, STORE
 from iam_guard.errors import InvalidInput

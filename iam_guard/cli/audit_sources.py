@@ -13,12 +13,12 @@ from typing import Any
 
 import click
 
-from iam_guard.audit.reader import read
-from iam_guard.audit.record_filter import NAMES
-from iam_guard.audit.signed_note import KeyRing, VerifierKey
-from iam_guard.audit.signing_keys import audit_key_file, key_ring
-from iam_guard.audit.starting import Start
-from iam_guard.audit.subscription import AuditReader
+from iam_guard.audit.consumer.reader import read
+from iam_guard.audit.consumer.record_filter import NAMES
+from iam_guard.audit.consumer.start_position import Start
+from iam_guard.audit.consumer.subscription import AuditReader
+from iam_guard.audit.verify.signed_note import KeyRing, VerifierKey
+from iam_guard.audit.verify.signing_keys import audit_key_file, key_ring
 from iam_guard.errors import ConfigurationError, InvalidInput
 from iam_guard.settings import load
 from iam_guard.store.engine import database_file

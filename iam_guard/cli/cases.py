@@ -1,7 +1,4 @@
-"""`iam-guard decide`, `test` and `explain`: cases in, answers out. No store is opened.
-
-Must not live here: what a case means and how it is answered (`iam_guard.testing`).
-"""
+"""`iam-guard decide`, `test` and `explain`: cases in, answers out. No store is opened."""
 
 from __future__ import annotations
 
@@ -17,13 +14,13 @@ from typing import Any, cast
 
 import click
 
-from iam_guard.cli.collecting import collecting_seldom
+from iam_guard.cli.gc_tuning import collecting_seldom
 from iam_guard.cli.options import JSON
 from iam_guard.errors import InvalidInput
-from iam_guard.testing.answer import answer
+from iam_guard.testing.case_answer import answer
 from iam_guard.testing.case_files import UNDECODED, entries_of_text, lines_at_hand
 from iam_guard.testing.case_json import CaseDecoder, CaseEntry, Unreadable
-from iam_guard.testing.measuring import PolicyMeasurement, shortfall
+from iam_guard.testing.policy_measurement import PolicyMeasurement, shortfall
 from iam_guard.testing.policy_tests import EXPECTED, PolicyTests, entries_of_tests
 
 

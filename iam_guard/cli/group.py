@@ -1,8 +1,7 @@
 """The command `iam-guard` itself: which commands there are, and what becomes of an error.
 
 Exit codes: 0 yes, 1 no or findings, 2 usage or error. A command is imported when it is asked for, so that deciding does
-not wait for a database library, nor the help for anything. Must not live here: the commands (`store`, `application`,
-`cases`, `audit`).
+not wait for a database library, nor the help for anything.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ COMMANDS = {
     ),
     "serve": CommandRow("serve", "serve", "Serve the AWS-compatible API, IAM and STS, on one endpoint."),
     "routes": CommandRow(
-        *("application", "routes"),
+        *("routes", "routes"),
         "List the endpoints of APP (`module:app`) and what guards them; exit code 1 when nobody guards one.",
     ),
     "reference": CommandRow(
@@ -52,11 +51,11 @@ COMMANDS = {
         "Find what is wrong or unwise in FILES: policies (JSON or YAML), seeds, cases; `-` is standard input.",
     ),
     "who-can": CommandRow(
-        *("reach", "who"),
+        *("access", "who"),
         "Say who in the store may do ACTION on RESOURCE (an ARN, `*`, or a pattern), and by which policy.",
     ),
     "what-can": CommandRow(
-        *("reach", "what"), "Say what PRINCIPAL (the ARN of a user, role or root user) may do, and on which resources."
+        *("access", "what"), "Say what PRINCIPAL (the ARN of a user, role or root user) may do, and on which resources."
     ),
     "decide": CommandRow(
         *("cases", "decide"),

@@ -1,7 +1,4 @@
-"""`iam-guard lint`: what is wrong or unwise in policies, seeds and cases.
-
-Must not live here: finding it (`iam_guard.lint`).
-"""
+"""`iam-guard lint`: what is wrong or unwise in policies, seeds and cases."""
 
 from __future__ import annotations
 
@@ -12,13 +9,13 @@ from pathlib import Path
 
 import click
 
-from iam_guard.cli.collecting import collecting_seldom
+from iam_guard.analysis.lint.lint_codes import SEVERITIES
+from iam_guard.analysis.lint.linter import Ignored, Linter, LintFinding
+from iam_guard.analysis.lint.report import as_json, github, human, sarif, summary
+from iam_guard.analysis.lint.sources import LintedFile, read_sources, sources_of_text
+from iam_guard.cli.gc_tuning import collecting_seldom
 from iam_guard.cli.references import APP, REFERENCE, known_references
 from iam_guard.errors import InvalidInput
-from iam_guard.lint.codes import SEVERITIES
-from iam_guard.lint.linter import Ignored, Linter, LintFinding
-from iam_guard.lint.report import as_json, github, human, sarif, summary
-from iam_guard.lint.sources import LintedFile, read_sources, sources_of_text
 from iam_guard.model.decision import PolicyType
 from iam_guard.settings import load
 

@@ -1,7 +1,4 @@
-"""`iam-guard matrix`: who may do what, as a picture, and against what was approved.
-
-Must not live here: deciding it (`iam_guard.testing.matrix`), its forms (`matrix_pictures`, `matrix_files`).
-"""
+"""`iam-guard matrix`: who may do what, as a picture, and against what was approved."""
 
 from __future__ import annotations
 
@@ -12,14 +9,14 @@ from pathlib import Path
 
 import click
 
-from iam_guard.assemble import open_guard
 from iam_guard.cli.options import JSON
 from iam_guard.errors import InvalidInput
+from iam_guard.factory import open_guard
 from iam_guard.testing.matrix import AccessMatrix, access_matrix, changes
 from iam_guard.testing.matrix_files import MatrixDescription, matrix_csv, read_approved, read_description
-from iam_guard.testing.matrix_pictures import matrix_html, matrix_json, matrix_svg, matrix_text
+from iam_guard.testing.matrix_renderings import matrix_html, matrix_json, matrix_svg, matrix_text
 from iam_guard.testing.route_coverage import guarding_actions
-from iam_guard.testing.route_measuring import load_application
+from iam_guard.testing.route_measurement import load_application
 
 _FORMS: dict[str, Callable[[AccessMatrix], str]] = {
     "text": lambda matrix: matrix_text(matrix) + "\n",

@@ -1,4 +1,4 @@
-"""Options that several commands have. Must not live here: the commands."""
+"""Options that several commands have."""
 
 from __future__ import annotations
 

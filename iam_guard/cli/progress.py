@@ -1,4 +1,4 @@
-"""A bar that grows while bytes are read; loaded where somebody looks at a terminal. Must not live here: the work."""
+"""A bar that grows while bytes are read; loaded where somebody looks at a terminal."""
 
 from __future__ import annotations
 

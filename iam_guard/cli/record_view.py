@@ -1,4 +1,4 @@
-"""One record as one line that people read, with colours on a terminal. Must not live here: which records."""
+"""One record as one line that people read, with colours on a terminal."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from iam_guard.audit.asked_record import ASKED
-from iam_guard.audit.call_kinds import RESULT_KINDS
-from iam_guard.audit.record_filter import action_of, member, principal_of, resource_of
+from iam_guard.audit.consumer.record_filter import action_of, member, principal_of, resource_of
+from iam_guard.audit.record.call_kinds import RESULT_KINDS
+from iam_guard.audit.record.permission_query_record import ASKED
 
 STYLES = {"Allowed": "green", "ImplicitlyDenied": "yellow", "ExplicitlyDenied": "red"}
 OWN = "magenta"

@@ -1,8 +1,7 @@
 """From `module:app` to the service authorization references that the application declares; `iam-guard reference`.
 
 What is named may be an application, a `Guard`, a `Service`, or a list of services. Of an application count: the
-services of its routes, of the guard before it, and those that its module holds by name. Must not live here: importing
-an application (`testing/applications`), the forms of a reference (`iam_guard.reference`).
+services of its routes, of the guard before it, and those that its module holds by name.
 """
 
 from __future__ import annotations
@@ -14,16 +13,16 @@ from typing import Any
 
 import click
 
-from iam_guard.enforcement.endpoints import catalogues_of
-from iam_guard.enforcement.service import Service
+from iam_guard.analysis.reference.json_form import read_references, reference_json
+from iam_guard.analysis.reference.own_references import own_references
+from iam_guard.analysis.reference.pages import html_page, markdown
 from iam_guard.errors import InvalidInput
-from iam_guard.guard import Guard
+from iam_guard.guard.guard import Guard
 from iam_guard.model.catalogue import Catalogue
 from iam_guard.model.reference import ServiceReference
-from iam_guard.reference.json_form import read_references, reference_json
-from iam_guard.reference.own import own_references
-from iam_guard.reference.pages import html_page, markdown
 from iam_guard.testing.applications import endpoints_of, load_app
+from iam_guard.web.endpoints import catalogues_of
+from iam_guard.web.service import Service
 
 APP = click.option("--app", metavar="MODULE:APP", help="An application, whose services are known then.")
 REFERENCE = click.option(

@@ -1,7 +1,4 @@
-"""`iam-guard resource-policy put|get|delete|list`: the resource-based policies of an application's resources.
-
-Must not live here: what is checked when one is put (`store/resource_policies`).
-"""
+"""`iam-guard resource-policy put|get|delete|list`: the resource-based policies of an application's resources."""
 
 from __future__ import annotations
 
@@ -13,10 +10,10 @@ from typing import TextIO
 
 import click
 
+from iam_guard.cli.change_recording import witnessed
 from iam_guard.cli.options import JSON, STORE
-from iam_guard.cli.witnessed import witnessed
 from iam_guard.settings import load
-from iam_guard.store.opening import open_store
+from iam_guard.store.open_store import open_store
 from iam_guard.store.resource_policies import MOST_LISTED, ListedPolicy, ResourcePolicies
 
 _ACCOUNT = click.option("--account", help="The account that owns the resource, where the ARN does not say.")

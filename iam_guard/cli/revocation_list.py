@@ -1,7 +1,4 @@
-"""`iam-guard revocation-list put|list`: the revocation lists of trust anchors.
-
-Must not live here: what a list must be (`model/certificates`), how it is kept (`store/certificate_trust`).
-"""
+"""`iam-guard revocation-list put|list`: the revocation lists of trust anchors."""
 
 from __future__ import annotations
 
@@ -12,11 +9,11 @@ from typing import TextIO
 
 import click
 
+from iam_guard.cli.change_recording import witnessed
 from iam_guard.cli.options import JSON, STORE
-from iam_guard.cli.witnessed import witnessed
 from iam_guard.settings import load
 from iam_guard.store.certificate_trust import RevocationLists
-from iam_guard.store.opening import open_store
+from iam_guard.store.open_store import open_store
 
 
 @click.group("revocation-list")

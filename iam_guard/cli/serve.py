@@ -1,7 +1,7 @@
 """`iam-guard serve`: the AWS-compatible API over HTTP, on a store of its own or an application's.
 
 Prints one line with the address when it listens; what the first requests need is imported and read after that, before
-they ask for it. Must not live here: the API (`wire`), the first account (`store/first_account`).
+they ask for it.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from typing import Any
 import click
 import uvicorn
 
-from iam_guard.assemble import guard_on
-from iam_guard.cli.collecting import collecting_seldom
+from iam_guard.api.protocol.app import aws_api
+from iam_guard.api.protocol.dispatch import SERVED, destination_of
+from iam_guard.api.protocol.reset import Resettable
+from iam_guard.cli.change_recording import seed_applied, witness_of
+from iam_guard.cli.gc_tuning import collecting_seldom
 from iam_guard.cli.options import STORE
-from iam_guard.cli.witnessed import seed_applied, witness_of
-from iam_guard.enforcement.service import Service
 from iam_guard.errors import ConfigurationError
+from iam_guard.factory import guard_on
 from iam_guard.model.result import CallResult
 from iam_guard.settings import Settings, load
 from iam_guard.store.engine import is_in_memory
 from iam_guard.store.first_account import check_first_account, create_first_account
-from iam_guard.store.opening import init_store, is_seed_file, open_store, store_file
+from iam_guard.store.open_store import init_store, is_seed_file, open_store, store_file
 from iam_guard.store.snapshot import Snapshot
 from iam_guard.store.sql_store import SqlStore
-from iam_guard.wire.app import aws_api
-from iam_guard.wire.dispatch import SERVED, destination_of
-from iam_guard.wire.reset import Resettable
+from iam_guard.web.service import Service
 
 BACKLOG = 2048
 

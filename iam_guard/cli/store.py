@@ -1,7 +1,4 @@
-"""`iam-guard init` and `apply`: make a store, and make it be as a seed declares.
-
-Must not live here: what they do (`iam_guard.store`).
-"""
+"""`iam-guard init` and `apply`: make a store, and make it be as a seed declares."""
 
 from __future__ import annotations
 
@@ -12,13 +9,13 @@ from pathlib import Path
 
 import click
 
-from iam_guard.audit.signing_keys import audit_key_file, create_signing_key_file, read_signing_keys
-from iam_guard.cli.collecting import collecting_seldom
+from iam_guard.audit.verify.signing_keys import audit_key_file, create_signing_key_file, read_signing_keys
+from iam_guard.cli.change_recording import seed_applied, witnessed
+from iam_guard.cli.gc_tuning import collecting_seldom
 from iam_guard.cli.options import JSON, STORE
-from iam_guard.cli.witnessed import seed_applied, witnessed
 from iam_guard.settings import load
 from iam_guard.store.engine import database_file
-from iam_guard.store.opening import check_store, init_store, open_database
+from iam_guard.store.open_store import check_store, init_store, open_database
 from iam_guard.store.seed import apply_seed, load_seed
 
 

@@ -1,8 +1,4 @@
-"""`iam-guard why`: what the audit trail knows of one request, and what its decision looks like with the policies now.
-
-Must not live here: reading trails (`audit`), deciding again (`replay`), how an explanation looks
-(`evaluation/explanation`).
-"""
+"""`iam-guard why`: one recorded request, and its decision with the current policies."""
 
 from __future__ import annotations
 
@@ -15,18 +11,18 @@ from typing import Any, NamedTuple, cast
 
 import click
 
-from iam_guard.audit.own_records import refused_event
-from iam_guard.audit.record_filter import action_of, member, principal_of, resource_of
-from iam_guard.audit.signed_note import KeyRing
+from iam_guard.analysis.replay import Replayer
+from iam_guard.analysis.replay.recorded_requests import read_decision, reason_in_words
+from iam_guard.audit.consumer.record_filter import action_of, member, principal_of, resource_of
+from iam_guard.audit.verify.signed_note import KeyRing
+from iam_guard.audit.verify.trail_events import refused_event
 from iam_guard.cli.audit_sources import KEYS, NO_VERIFY, keys_for, records_of
 from iam_guard.cli.options import JSON, STORE
 from iam_guard.errors import ConfigurationError, IamGuardError, InvalidInput
 from iam_guard.evaluation.explanation import Explanation
 from iam_guard.policy.grammar import shown
-from iam_guard.replay import Replayer
-from iam_guard.replay.recorded import read_decision, reason_in_words
 from iam_guard.settings import Settings, load
-from iam_guard.store.opening import open_store
+from iam_guard.store.open_store import open_store
 
 Record = Mapping[str, Any]
 

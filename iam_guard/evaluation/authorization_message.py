@@ -2,7 +2,7 @@
 
 It has AWS's members: whether an explicit deny decided, the statement that did, who asked for what, and the values of
 condition keys. What belongs to another account than the caller's is not in it: neither its policies nor what is known
-of its resource, nor whether it denies (X-7). Must not live here: how the message is sealed (`store/sealed_messages`).
+of its resource, nor whether it denies (X-7).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from iam_guard.evaluation.authorizer import Authorizer
-from iam_guard.matching.keys import spelled
+from iam_guard.evaluation.matching.condition_keys import spelled
 from iam_guard.model.context import Value
 from iam_guard.model.decision import Decision, Outcome, PolicyType, Reason
 from iam_guard.model.request import AccessRequest

@@ -7,13 +7,13 @@ from dataclasses import replace
 
 from iam_guard.evaluation.bounds import Bounds, KeyOpening, Settles
 from iam_guard.evaluation.bundle import Bundle, bundle
-from iam_guard.evaluation.compile import PolicySource
-from iam_guard.evaluation.evaluate import decide
-from iam_guard.evaluation.exercised import Exercised, exercise
-from iam_guard.evaluation.explain import explain
+from iam_guard.evaluation.compiler import PolicySource
+from iam_guard.evaluation.evaluator import decide
+from iam_guard.evaluation.explainer import explain
 from iam_guard.evaluation.explanation import Explanation
+from iam_guard.evaluation.matching.pattern import Pattern
 from iam_guard.evaluation.policy_set import policy_set
-from iam_guard.matching.pattern import Pattern
+from iam_guard.evaluation.statement_coverage import Exercised, exercise
 from iam_guard.model.decision import Decision, PolicySet, Reason
 from iam_guard.model.request import AccessRequest
 from iam_guard.policy.document import Statement

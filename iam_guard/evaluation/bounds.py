@@ -4,12 +4,10 @@ The strategy. Every test of an open key can come out either way. So the request 
 which each Allow that depends on an open key applies and no such Deny does, once the other way round. What the second
 allows is allowed in any event; what the first denies is denied in any event; between the two it depends. A policy is
 changed where it depends on an open key, and nowhere else: a loose statement loses the tests that are open, a tight one
-is left out. Nothing here decides: both outcomes are `evaluate`'s.
+is left out. Nothing here decides: both outcomes are `evaluator`'s.
 
 A question may be about all the resources that a pattern means, instead of one: then an entry counts loosely where it
 matches some of them, and tightly where it matches all.
-
-Must not live here: which keys are open (whoever asks), who is asked about (`iam_guard.reach`).
 """
 
 from __future__ import annotations
@@ -19,16 +17,16 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from iam_guard.evaluation.bundle import Bundle, Levels
-from iam_guard.evaluation.compile import CompiledDocument, CompiledPolicy
-from iam_guard.evaluation.evaluate import decide
-from iam_guard.evaluation.hits import hit_of
-from iam_guard.evaluation.layer import Layer
-from iam_guard.matching.asked import keys_of_conditions, keys_of_document, keys_of_resource
-from iam_guard.matching.covering import covers, open_patterns, overlaps
-from iam_guard.matching.keys import is_multivalued
-from iam_guard.matching.pattern import ARN_FIELDS, Pattern, Wildcard
-from iam_guard.matching.resource import EVERYTHING, read_resource
-from iam_guard.matching.variables import Template, TemplatePiece, Variable, with_runs
+from iam_guard.evaluation.compiler import CompiledDocument, CompiledPolicy
+from iam_guard.evaluation.evaluator import decide
+from iam_guard.evaluation.matching.condition_keys import is_multivalued
+from iam_guard.evaluation.matching.pattern import ARN_FIELDS, Pattern, Wildcard
+from iam_guard.evaluation.matching.pattern_coverage import covers, open_patterns, overlaps
+from iam_guard.evaluation.matching.referenced_keys import keys_of_conditions, keys_of_document, keys_of_resource
+from iam_guard.evaluation.matching.resource import EVERYTHING, read_resource
+from iam_guard.evaluation.matching.variables import Template, TemplatePiece, Variable, with_runs
+from iam_guard.evaluation.matching_statements import hit_of
+from iam_guard.evaluation.policy_layer import Layer
 from iam_guard.model.decision import Decision
 from iam_guard.model.request import AccessRequest
 from iam_guard.policy.document import ConditionTest, Effect, Statement

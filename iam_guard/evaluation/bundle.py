@@ -1,7 +1,4 @@
-"""All policies that apply to one request, compiled, from one state (rules E-4, F.2, T-9).
-
-Must not live here: loading them (`guard`), deciding with them (`evaluate`).
-"""
+"""All policies that apply to one request, compiled, from one state (rules E-4, F.2, T-9)."""
 
 from __future__ import annotations
 
@@ -10,8 +7,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from iam_guard.errors import InvalidInput
-from iam_guard.evaluation.compile import CompiledPolicy, PolicySource, compile_policy
-from iam_guard.evaluation.layer import NO_POLICY, Layer
+from iam_guard.evaluation.compiler import CompiledPolicy, PolicySource, compile_policy
+from iam_guard.evaluation.policy_layer import NO_POLICY, Layer
 from iam_guard.model.decision import PolicyRef, PolicyType
 
 Levels = tuple[Layer, ...]

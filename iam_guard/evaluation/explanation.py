@@ -1,8 +1,7 @@
 """An explanation as values: a tree from the outcome down to the single entry of an element, as text and as JSON.
 
 The tree is made of plain values only, so that its JSON form is the tree itself: the field names are the keys. In its
-text everything that a request or a policy brought in is shown without control characters. Must not live here: finding
-out what goes in (`explain`, `elements`, `misses`).
+text everything that a request or a policy brought in is shown without control characters.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Who grants: the caller's side, the resource's side, or both (rules F.3 to F.7).
 
 `grant` answers with the reasons of the grant and the policy types that had no Allow where one was needed. It assumes
-that no Deny matched; the filters (SCP, RCP, VPC endpoint) are `evaluate`'s.
+that no Deny matched; the filters (SCP, RCP, VPC endpoint) are `evaluator`'s.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from iam_guard.evaluation.bundle import Bundle
-from iam_guard.evaluation.hits import Hit, find_allow, reason_of
-from iam_guard.evaluation.registry import Mandatory, mandatory, resource_policy_type
-from iam_guard.matching.principal import Kinship
+from iam_guard.evaluation.matching.principal import Kinship
+from iam_guard.evaluation.matching_statements import Hit, find_allow, reason_of
+from iam_guard.evaluation.special_actions import Mandatory, mandatory, resource_policy_type
 from iam_guard.model.decision import PolicyType, Reason
 from iam_guard.model.principal import PrincipalType
 from iam_guard.model.request import AccessRequest

@@ -1,14 +1,11 @@
-"""What stands for all the policies of one decision: a digest, and what else somebody must know to decide again.
-
-Must not live here: what they say (`evaluate`).
-"""
+"""What stands for all the policies of one decision: a digest, and what else somebody must know to decide again."""
 
 from __future__ import annotations
 
 import hashlib
 
 from iam_guard.evaluation.bundle import Bundle, Levels
-from iam_guard.evaluation.layer import Layer
+from iam_guard.evaluation.policy_layer import Layer
 from iam_guard.model.decision import PolicySet
 
 

@@ -1,2 +1,3 @@
 """The vocabulary that every other room speaks: ARNs, principals, requests, decisions. Values only, no behaviour beyond
-parsing, formatting and comparing. Rules G."""
+parsing, formatting and comparing. Rules G.
+"""

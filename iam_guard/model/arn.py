@@ -1,6 +1,6 @@
 """Amazon Resource Names: six fields, split at the first five colons (rules G-63, P-1).
 
-Must not live here: wildcards and matching (see `matching/pattern`). A request's ARN is always literal (rule M-21).
+A request's ARN is always literal (rule M-21).
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 
 Most of it follows from the decorators: the action, the resource from its template, the condition keys that are given as
 a mapping, the description from the handler's docstring, the access level from the verb. The rest is declared by name,
-in any order: `reference` joins it, and refuses what contradicts itself. Must not live here: the decorators that fill it
-(`enforcement/service`), the pages made from it (`iam_guard.reference`).
+in any order: `reference` joins it, and refuses what contradicts itself.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Certificates of authorities and revocation lists, read from PEM and checked to be fit for their place.
 
 Asked when a trust anchor is declared, and again when it is used. No message repeats anything of a text, for people
-mistake a private key for its certificate. Must not live here: client certificates, and whether they verify
-(`authn/certificate`).
+mistake a private key for its certificate.
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 
 A value is a string or a tuple of strings; a tuple is the multivalued form, also with one element or none. Everything
 else that callers may hand in (booleans, numbers, instants, addresses, bytes) is turned into its string form here
-(rule G-15) and nowhere else; what has none is a `ContextError` that names the key. Must not live here: which keys
-exist (`matching/keys`) and who supplies them (the guard).
+(rule G-15) and nowhere else; what has none is a `ContextError` that names the key.
 """
 
 from __future__ import annotations

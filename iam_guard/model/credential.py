@@ -1,5 +1,6 @@
 """What the store hands out so that a credential can be verified. Secrets live here in memory only and never show in a
-repr. Must not live here: how a credential is verified (`authn`) or kept (`store`)."""
+repr.
+"""
 
 from __future__ import annotations
 

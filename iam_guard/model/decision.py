@@ -1,8 +1,7 @@
 """The answer, with its reasons, and AWS's sentence for it (rules E-1, E-90, I).
 
 A `Decision` carries everything that refusal, audit, explanation and replay need; nobody computes a reason twice. It
-does not know the policies: it knows who made it, and asks them to explain. Must not live here: how one is reached
-(`evaluation`).
+does not know the policies: it knows who made it, and asks them to explain.
 """
 
 from __future__ import annotations

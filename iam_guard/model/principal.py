@@ -1,9 +1,6 @@
 """Who is calling: root user, IAM user, role session, federated user session, service, anonymous (rules G, K-10).
 
 One more kind asks for role sessions only: somebody whom an identity provider vouches for, before there is a session.
-
-Must not live here: how a credential becomes a principal (`authn`), and how a policy's `Principal` element matches one
-(`matching/principal`).
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """A service authorization reference: the actions, resource types and condition keys of one service, as values.
 
 What an application declares becomes one (`catalogue`); what AWS publishes is read into the same form, and so are IAM
-and STS. Must not live here: collecting declarations (`catalogue`), pages and files (`iam_guard.reference`), what a
-policy may say about it (`iam_guard.lint`).
+and STS.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""One question to the evaluator, and the facts of the call that it came with.
-
-Must not live here: how an HTTP request becomes one (`enforcement`, `guard`).
-"""
+"""One question to the evaluator, and the facts of the call that it came with."""
 
 from __future__ import annotations
 

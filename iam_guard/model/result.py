@@ -1,7 +1,4 @@
-"""What a call that changes something came to: told by whoever carries it out, to whoever notes it.
-
-Must not live here: the record of it (`audit/result_record`), carrying anything out (`services`, `store`).
-"""
+"""What a call that changes something came to: told by whoever carries it out, to whoever notes it."""
 
 from __future__ import annotations
 

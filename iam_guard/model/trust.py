@@ -1,8 +1,7 @@
 """Whom client certificates are trusted for: trust anchors with their revocation lists, and profiles (as IAM Roles
 Anywhere has them).
 
-Certificates and revocation lists are PEM text here. Must not live here: how a certificate is verified (`authn`), how a
-session follows from one (`federation`), where all of it is kept (`store`).
+Certificates and revocation lists are PEM text here.
 """
 
 from __future__ import annotations

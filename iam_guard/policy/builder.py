@@ -2,9 +2,9 @@
 
 A statement begins with `allow` or `deny` and grows by `.on`, `.to`, `.when`, `.sid`; `policy` makes a document of some.
 Every step gives a new value and is refused at once where no type of policy could take the statement; `policy` refuses
-as `parse` does. The words follow the language: `NotAction` is `allow_all_but`, `NotResource` is `on_all_but`. Must not
-live here: any rule of the grammar (a step renders what it has and asks `parse`'s own table, `refusals`), and how a
-Python value becomes the text of a condition value (`model/context`).
+as `parser` does. The words follow the language: `NotAction` is `allow_all_but`, `NotResource` is `on_all_but`. Must not
+live here: any rule of the grammar (a step renders what it has and asks `parser`'s own table, `document_refusals`), and
+how a Python value becomes the text of a condition value (`model/context`).
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from iam_guard.model.context import Scalar, scalar_text
 from iam_guard.model.decision import PolicyType
 from iam_guard.policy.checks import conditions, elements
 from iam_guard.policy.document import LATEST, LEGACY, ConditionTest, Document, Effect, PrincipalEntry, Statement
+from iam_guard.policy.document_refusals import Scope, refuse
 from iam_guard.policy.fault import Reading, Rule, place
 from iam_guard.policy.grammar import ConditionOperator, OperatorName, PolicyVersion, SetPrefix, quoted
 from iam_guard.policy.json_tree import SYNTAX, pointer
-from iam_guard.policy.parse import read
-from iam_guard.policy.refusals import Scope, refuse
-from iam_guard.policy.render import render, to_json
+from iam_guard.policy.parser import read
+from iam_guard.policy.renderer import render, to_json
 
 Strings: TypeAlias = str | Sequence[str]
 ConditionValue: TypeAlias = Scalar | IPv4Network | IPv6Network

@@ -1,7 +1,7 @@
 """A policy as a checked tree: Document, Statement, ConditionTest, with the positions they were read from (rules A).
 
-Three forms, one direction: text -> Document -> compiled. A Document is what `parse` makes and what matching, checking
-and analysis read. Must not live here: reading text (`parse`), judging style and quotas (`check`, `quota`).
+Three forms, one direction: text -> Document -> compiled. A Document is what `parser` makes and what matching, checking
+and analysis read.
 """
 
 from __future__ import annotations

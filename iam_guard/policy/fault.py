@@ -1,7 +1,6 @@
 """What the rules find in a document: a Fault, and the walks over a document that find them (rule G-19).
 
-Every rule of `refusals` and every check of `checks/` is a function from a `Reading` to Faults. Must not live here:
-which of them refuse a document (`refusals`), which are reported and how loudly (`check`).
+Every rule of `document_refusals` and every check of `checks/` is a function from a `Reading` to Faults.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """The words of the policy language, as data: elements, principal keys, condition operators, A.3 per type (rules A, D).
 
-Everybody who needs to know what a name may be reads it here. Must not live here: what an operator does
-(`matching/operators`), reading a document (`parse`), judging one (`refusals`, `check`).
+Everybody who needs to know what a name may be reads it here.
 """
 
 from __future__ import annotations

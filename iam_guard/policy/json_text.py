@@ -1,7 +1,7 @@
 """JSON text read strictly into a tree with places (rule G-10).
 
 The standard library's reader is not used because it keeps the last of two equal keys, accepts NaN and half surrogates,
-and forgets positions. Must not live here: the tree itself (`json_tree`), what a policy may contain (`shape`).
+and forgets positions.
 
 How it works: one regular expression per kind of token, each with possessive repeats, so that every character is looked
 at once; nesting is limited, so that recursion is.

@@ -2,7 +2,6 @@
 
 `read_json` (in `json_text`) makes one from text, `from_mapping` from what somebody has decoded already; `canonical`
 writes its content as the one text that the digest is taken of. A number keeps its source text: `1.50` is not `1.5`.
-Must not live here: reading text (`json_text`), what a policy may contain (`shape`).
 """
 
 from __future__ import annotations

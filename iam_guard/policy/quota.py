@@ -1,7 +1,4 @@
-"""How long a policy document may be (rules G-70 to G-74).
-
-Must not live here: how many of a thing there may be (G-75 to G-77: `store/quotas`), the form of names and tags.
-"""
+"""How long a policy document may be (rules G-70 to G-74)."""
 
 from __future__ import annotations
 

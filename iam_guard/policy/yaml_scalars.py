@@ -2,7 +2,7 @@
 
 A plain text is null, a boolean or a number where JSON knows it as one (`~` and an empty one are null besides), and a
 text everywhere else: an account id keeps its zeros, `no` is not false, `2012-10-17` is no date. What stands in quotes
-is a text. Must not live here: reading YAML (`store/seed/tree`, `testing/yaml_nodes`).
+is a text.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What every store holds from the beginning: the epoch and AWS's own policies.
 
-Must not live here: tables (`schema`), and anything that a user may declare (`seed`). Rules E-12, E-13, G-37.
+Rules E-12, E-13, G-37.
 """
 
 from __future__ import annotations

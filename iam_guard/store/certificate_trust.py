@@ -1,8 +1,6 @@
 """What the store knows of client certificates: read for verifying, and the revocation lists that are imported.
 
-Of each authority the latest list is kept, under the trust anchor that it was imported for. Must not live here: what a
-list must be (`model/certificates`), how it is used (`authn/certificate`), anchors and profiles themselves, which seeds
-declare (`seed/apply_certificates`).
+Of each authority the latest list is kept, under the trust anchor that it was imported for.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A change file: what a few policies would be instead, to be laid over a store as it is (`overlaid`).
+"""A change file: what a few policies would be instead, to be laid over a store as it is (`policy_overlay`).
 
     version: 1
     policy_changes:
@@ -13,8 +13,7 @@
         document: {Version: "2012-10-17", Statement: []}
 
 It is a file of its own beside seeds, told from them by its key `policy_changes`. Here it is read, with all problems at
-once, as a seed is, and then looked whether all that it names is there. Must not live here: what it makes of a store
-(`overlaid`).
+once, as a seed is, and then looked whether all that it names is there.
 """
 
 from __future__ import annotations
@@ -25,15 +24,15 @@ from pathlib import Path
 from iam_guard.errors import SeedError
 from iam_guard.model.decision import PolicyType
 from iam_guard.store.identifiers import control_policy_arn, fold
-from iam_guard.store.overlaid import OverlaidStore, has_inline, is_attached, row_of_holder, row_of_policy
 from iam_guard.store.policy_changes import Holding, InlinePolicy, PolicyChanges, holder_of, type_of_policy
+from iam_guard.store.policy_overlay import OverlaidStore, has_inline, is_attached, row_of_holder, row_of_policy
 from iam_guard.store.protocol import SourceStore
 from iam_guard.store.records import Records
 from iam_guard.store.schema import control_policies, organizations
 from iam_guard.store.seed.documents import Documents, Files
 from iam_guard.store.seed.fields import Fields, checked_name
 from iam_guard.store.seed.problems import Problems
-from iam_guard.store.seed.tree import MapNode, Node, read_tree
+from iam_guard.store.seed.seed_tree import MapNode, Node, read_tree
 from iam_guard.store.time_limits import PATIENT_SECONDS, within
 
 _TOP = "policy_changes"

@@ -1,6 +1,6 @@
 """What the rows of the decision query mean: policies, levels of control policies, a resource with its policy.
 
-Must not live here: the query (`decision_query`), which row is a caller (`sql_store`). Rules P-5, E-10 to E-14.
+Rules P-5, E-10 to E-14.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from sqlalchemy import RowMapping
 
 from iam_guard.errors import StoreUnavailable
 from iam_guard.model.decision import PolicyRef, PolicyType
-from iam_guard.store.bindings import current_text
 from iam_guard.store.identifiers import control_policy_arn, iam_arn
+from iam_guard.store.principal_bindings import current_text
 from iam_guard.store.protocol import AccountRecord, Organization, ResourceRecord, StoredPolicy
 from iam_guard.store.stored_policies import inline_policy, managed_policy
 

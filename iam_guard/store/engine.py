@@ -1,8 +1,7 @@
 """From a database URL to an engine, and the two kinds of transaction that the store uses.
 
 A reading transaction sees one snapshot from its first statement to its last (rule T-9); writers wait for each other.
-The errors of every driver become `StoreUnavailable` here and nowhere else. Must not live here: tables (`schema`),
-questions (`queries`), the choice between a database and a seed file (`opening`).
+The errors of every driver become `StoreUnavailable` here and nowhere else.
 
 Nothing waits for ever. Getting a connection (from the pool, with its ping, or a new one) takes no longer than the
 engine's timeout, and a `bounded` transaction as a whole neither; how that is enforced is up to the driver

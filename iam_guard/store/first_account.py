@@ -1,7 +1,4 @@
-"""The first account of a new store: its root user, with one access key (rules J.1, R-3).
-
-Must not live here: what the root user may do, further accounts (seeds, and the Organizations API).
-"""
+"""The first account of a new store: its root user, with one access key (rules J.1, R-3)."""
 
 from __future__ import annotations
 

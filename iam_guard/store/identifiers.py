@@ -1,6 +1,4 @@
 """The names of what the store holds: patterns and lengths of names, paths and tags, unique ids, ARNs.
-
-Must not live here: how many of a thing there may be (`quotas`), and principals as callers (`model/principal`).
 Rules G-78, G-79, P-1, P-4, P-16.
 """
 

@@ -1,7 +1,4 @@
-"""Changes of a few policies: which documents are replaced, and what users, groups and roles would hold instead.
-
-Must not live here: the file that says so (`change_files`), what becomes of a store (`overlaid`).
-"""
+"""Changes of a few policies: which documents are replaced, and what users, groups and roles would hold instead."""
 
 from __future__ import annotations
 

@@ -1,12 +1,12 @@
 """Connections to PostgreSQL that wait for a limited time (`time_limits`), and that serve one process only.
 
 The strategy. A server that hangs (stopped, out of memory, behind a network that drops packets) still has its packets
-acknowledged or keeps silent; neither `statement_timeout`, which is the server's, nor keepalives, nor
-`tcp_user_timeout` end the wait for it. So the limit is ours. psycopg never blocks in libpq: whatever a connection does
-(statements, the pool's ping, BEGIN, COMMIT, the rollback when it goes back to the pool) is a generator that
-`Connection.wait` drives, which hands out `Ready.NONE` twenty times a second while nothing comes. There the clock is
-looked at. A wait that has lasted too long closes the connection on this side without another word to the server, so
-that SQLAlchemy takes it for disconnected and nothing waits for it again.
+acknowledged or keeps silent; neither `statement_timeout`, which is the server's, nor keepalives, nor `tcp_user_timeout`
+end the wait for it. So the limit is ours. psycopg never blocks in libpq: whatever a connection does (statements, the
+pool's ping, BEGIN, COMMIT, the rollback when it goes back to the pool) is a generator that `Connection.wait` drives,
+which hands out `Ready.NONE` twenty times a second while nothing comes. There the clock is looked at. A wait that has
+lasted too long closes the connection on this side without another word to the server, so that SQLAlchemy takes it for
+disconnected and nothing waits for it again.
 
 Connecting is apart: names are resolved first, in a call of the system that has no limit, and psycopg never waits less
 than two seconds. It is done in a thread of its own that the caller leaves behind when its time is over; the thread ends

@@ -2,7 +2,6 @@
 
 Every answer comes from one transaction and carries the epoch it was read at, so that a decision can be computed from
 one state of all policy types (rule T-9). Reading methods raise `StoreUnavailable` when the store cannot be reached.
-Must not live here: tables, SQL, caching.
 """
 
 from __future__ import annotations
@@ -17,9 +16,9 @@ from iam_guard.model.decision import PolicyRef
 from iam_guard.model.principal import Principal
 from iam_guard.model.trust import CertificateTrust
 from iam_guard.store.identifiers import UniqueIds
+from iam_guard.store.last_used_rows import Use
 from iam_guard.store.records import Records
 from iam_guard.store.sealing import Sealer
-from iam_guard.store.use_rows import Use
 
 
 @dataclass(frozen=True, slots=True)

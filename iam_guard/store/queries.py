@@ -1,7 +1,6 @@
 """The questions beside decisions, as SQL: one function per question, each gives a statement.
 
-What a request names is looked for through `sought`. Must not live here: what a decision needs (`decision_query`), what
-the rows mean (`sql_store`), changes (`sync`, `seed_apply`).
+What a request names is looked for through `sought`.
 """
 
 from __future__ import annotations

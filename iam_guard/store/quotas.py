@@ -1,6 +1,6 @@
 """How many there may be of each thing: AWS's default quotas as one table.
 
-Must not live here: the sizes of policy documents (`policy/quota`). Rules G-75 to G-79, R-10, R-13, R-30.
+Rules G-75 to G-79, R-10, R-13, R-30.
 """
 
 from __future__ import annotations

@@ -2,9 +2,7 @@
 
 A small language over the tables of `schema`: which table, which columns have which values. A value may be a scalar,
 None for an absent one, `PRESENT`, a collection of which one must match, or what `values_of` gives (a subquery). Texts
-are compared byte by byte on every database, so that pages come in the same order everywhere. Must not live here: how
-that is said in SQL (`row_statements`), what the rows mean, which changes are allowed (`services`), what a decision
-needs (`protocol`).
+are compared byte by byte on every database, so that pages come in the same order everywhere.
 """
 
 from __future__ import annotations
@@ -16,7 +14,7 @@ from typing import Any, Final, TypeAlias
 from sqlalchemy import Connection, RowMapping, Table
 
 from iam_guard.store import row_statements as statements
-from iam_guard.store.concerns import Concerns
+from iam_guard.store.invalidation import Concerns
 from iam_guard.store.queries import sought
 
 __all__ = ["PRESENT", "Records", "Row", "Table"]

@@ -1,8 +1,7 @@
 """Resource-based policies of an application's resources: put, get, delete and list them (rules A.3, P-5 to P-8).
 
 A document is checked as it is written: against the language, its size, and the principals that it names, which are
-bound to the unique ids they have now. Must not live here: applications that keep policies in their own tables, which
-hand them in with the resource (`model/request.Resource`).
+bound to the unique ids they have now.
 """
 
 from __future__ import annotations
@@ -15,10 +14,10 @@ from iam_guard.model.arn import Arn, is_account_id, is_of_our_own
 from iam_guard.model.decision import PolicyType
 from iam_guard.model.result import CallResult, ChangedDocument, Unwitnessed, Witness
 from iam_guard.policy.quota import RESOURCE
-from iam_guard.policy.write import validate_for_write
-from iam_guard.store.bindings import current_text
+from iam_guard.policy.saving import validate_for_write
 from iam_guard.store.identifiers import ARN_BYTES, iam_arn
-from iam_guard.store.principals import bind_principals
+from iam_guard.store.principal_bindings import current_text
+from iam_guard.store.principal_lookup import bind_principals
 from iam_guard.store.protocol import RecordStore
 from iam_guard.store.records import PRESENT, Records, Row
 from iam_guard.store.schema import accounts, identities, resources

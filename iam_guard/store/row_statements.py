@@ -2,7 +2,7 @@
 
 Building a statement takes several times as long as running it, and a request runs a dozen. What differs from one call
 to the next are values, and those are parameters, named by their order: `value0`, `value1`, … Forms are written in our
-own code, so there is a number of them, and each is kept. Must not live here: the values (`records`).
+own code, so there is a number of them, and each is kept.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from sqlalchemy import (
     select,
 )
 
-from iam_guard.store.lookups import among
+from iam_guard.store.column_lookups import among
 
 
 class Inner(NamedTuple):

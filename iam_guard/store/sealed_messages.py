@@ -1,8 +1,7 @@
 """Authorization messages: what a refusal does not tell its caller, sealed for the account that it belongs to (S-36).
 
 Form: URL-safe base64 without padding of what the sealer makes of the deflated JSON. INVARIANT: it is sealed to its
-account, so nobody else's administrator opens it. Must not live here: what a message says
-(`evaluation/authorization_message`), who may have it decoded (`services/sts`).
+account, so nobody else's administrator opens it.
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 
 Form of a sealed value: one byte 1, eight bytes that name the key, twelve bytes of nonce, the ciphertext with its tag.
 The first key of the ring seals, every key opens; so a new key is put first and the old one stays until nothing is
-sealed with it. Must not live here: what is sealed, and in which table. No key ever shows in a repr, log or error.
-Design section 5.
+sealed with it. No key ever shows in a repr, log or error. Design section 5.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from iam_guard.errors import ConfigurationError, StoreUnavailable
-from iam_guard.private_files import create_private_file, read_private_file
+from iam_guard.net.private_files import create_private_file, read_private_file
 from iam_guard.settings import Settings
 from iam_guard.store.engine import database_file, is_in_memory
 

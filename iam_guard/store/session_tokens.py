@@ -10,8 +10,7 @@ we do is refused.
 Instants are kept to the second, as AWS does, and fractions cut off: a session is never older than it says, and never
 longer. What the store completes for each decision (`has_boundary`, the tags of user and role) is not in it.
 
-Must not live here: the key ring (`sealing`), who may have a session (`services/sts`), whether a token that opens is
-good for a request (`authn`). Rules S-1, S-2, S-40, K-21.
+Rules S-1, S-2, S-40, K-21.
 """
 
 from __future__ import annotations

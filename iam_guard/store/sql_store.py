@@ -1,8 +1,7 @@
 """The Store on a database: which rows are a caller. A question is one transaction and, but for client certificates, one
 statement; beside it, the transactions of those who change rows.
 
-Must not live here: SQL (`queries`, `decision_query`), what policies the rows are (`decision_rows`), caching (`cached`),
-changes (`seed_apply`). Rules P-1 to P-16, S-21, R-1, T-9.
+Rules P-1 to P-16, S-21, R-1, T-9.
 """
 
 from __future__ import annotations
@@ -37,12 +36,12 @@ from iam_guard.store.identifiers import (
     root_arn,
     session_arn,
 )
+from iam_guard.store.last_used_rows import Use, write_uses
 from iam_guard.store.protocol import AccountRecord, DecisionRecords, PrincipalRecord, ResourceRecord, StoredPolicy
 from iam_guard.store.queries import sought
 from iam_guard.store.records import Records
 from iam_guard.store.sealing import Sealer
 from iam_guard.store.session_tokens import read_session, write_session
-from iam_guard.store.use_rows import Use, write_uses
 
 Row: TypeAlias = RowMapping
 

@@ -1,12 +1,12 @@
 """SQLite's connections: how they are opened and prepared, and what becomes of them when the process forks.
 
 SQLite in memory lives in one connection, for a second one would open a second, empty database. The pool holds exactly
-that connection and lends it to one thread at a time, so the pool is the lock. (`StaticPool` hands one connection to
-all threads at once, which mixes their transactions; a shared-cache URI answers `SQLITE_LOCKED` at once instead of
-waiting.) An SQLite file is in WAL mode, so that readers and the one writer don't wait for each other, and is written
-with `synchronous=FULL`: a revocation that was acknowledged survives a power cut, and policies are written seldom. What
-keeps a reader waiting all the same (another process that holds the file exclusively, or recovers it) does so for the
-store's timeout. A file system that hangs, as NFS may, has no limit that a process could set.
+that connection and lends it to one thread at a time, so the pool is the lock. (`StaticPool` hands one connection to all
+threads at once, which mixes their transactions; a shared-cache URI answers `SQLITE_LOCKED` at once instead of waiting.)
+An SQLite file is in WAL mode, so that readers and the one writer don't wait for each other, and is written with
+`synchronous=FULL`: a revocation that was acknowledged survives a power cut, and policies are written seldom. What keeps
+a reader waiting all the same (another process that holds the file exclusively, or recovers it) does so for the store's
+timeout. A file system that hangs, as NFS may, has no limit that a process could set.
 
 No connection to a file may cross a fork: SQLite keeps in memory which locks a process has, and a child has none of its
 parent's. So they are closed before, and none is opened until the fork is over; each side opens its own. The one

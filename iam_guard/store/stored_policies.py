@@ -1,7 +1,4 @@
-"""How stored policies are called in decisions: a managed one by its name and ARN, an inline one after its holder.
-
-Must not live here: reading the rows (`sql_store`, `population`).
-"""
+"""How stored policies are called in decisions: a managed one by its name and ARN, an inline one after its holder."""
 
 from __future__ import annotations
 

@@ -2,8 +2,7 @@
 
 Each limits a session of a member account's root user, which may do everything, to the actions of one task; those on the
 root user's own credentials to the root user. They deny, as AWS's do: a Deny also stands against what a resource-based
-policy grants to the session itself. The partition is left open, for one text serves every store. Must not live here:
-who gets such a session (`services/sts/root_sessions`), how AWS's policies come into a store (`builtin`).
+policy grants to the session itself. The partition is left open, for one text serves every store.
 """
 
 from __future__ import annotations

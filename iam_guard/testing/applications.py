@@ -1,8 +1,7 @@
 """Applications of whatever framework: their endpoints with what guards each, and finding one by its name.
 
 Adapters know the routes of their framework, and say so as entry points; those of Starlette and what is built on it are
-known here. A route map counts as the guard that stands before the application has it. Must not live here: what a
-framework's endpoints are (`asgi/routes`, the adapters), what becomes of them (`route_coverage`, `cli`).
+known here. A route map counts as the guard that stands before the application has it.
 """
 
 from __future__ import annotations
@@ -14,11 +13,11 @@ import sys
 from importlib.metadata import entry_points
 from typing import Any, Final
 
-from iam_guard.asgi.middleware import GuardMiddleware
-from iam_guard.asgi.routes import inventory
-from iam_guard.enforcement.endpoints import Endpoint
-from iam_guard.enforcement.route_map import RouteMap
 from iam_guard.errors import IamGuardError, InvalidInput
+from iam_guard.web.asgi.middleware import GuardMiddleware
+from iam_guard.web.asgi.routes import inventory
+from iam_guard.web.endpoints import Endpoint
+from iam_guard.web.route_map import RouteMap
 
 ADAPTERS: Final = "iam_guard.inventory"
 """The group of entry points: functions that give the endpoints of an application, None for one of another framework."""

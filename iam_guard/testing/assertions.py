@@ -1,8 +1,7 @@
 """`assert_allowed` and `assert_denied`: one line in a test, and the explanation where it fails.
 
 A denial counts only if policies made it: a request that cannot be decided, and a principal that does not exist, would
-let a test with a mistake in it pass. Must not live here: deciding, and how an explanation reads
-(`evaluation/explanation`).
+let a test with a mistake in it pass.
 """
 
 from __future__ import annotations
@@ -12,13 +11,13 @@ from typing import TypeAlias
 
 from iam_guard.errors import InvalidInput
 from iam_guard.evaluation.authorizer import Authorizer
-from iam_guard.guard import Guard
+from iam_guard.guard.guard import Guard
 from iam_guard.model.context import Given, Lazy
 from iam_guard.model.decision import Decision, Outcome, PolicyType
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import AccessRequest, Call, Resource
-from iam_guard.testing.failing import failing_text
-from iam_guard.testing.principals import principal_named
+from iam_guard.testing.failure_report import failing_text
+from iam_guard.testing.principal_names import principal_named
 
 Decider: TypeAlias = Guard | Authorizer
 """Whom a test asks: a guard, or policies that were compiled without one."""

@@ -6,8 +6,7 @@ this process alone, and refuses to outside of a test run. A request that does ca
 ever.
 
 The caller is kept in a context variable. So it reaches an application that runs in the test's own thread or task, or in
-one started from it (Starlette's `TestClient`, the ASGI transports of HTTP clients), and no other. Must not live here:
-deciding, and what is asserted (`assertions`).
+one started from it (Starlette's `TestClient`, the ASGI transports of HTTP clients), and no other.
 """
 
 from __future__ import annotations
@@ -21,14 +20,14 @@ from functools import wraps
 from threading import Lock
 from typing import Any
 
-from iam_guard.authn.http import HttpRequest
-from iam_guard.authn.verify import credential_of
-from iam_guard.enforcement.context import CurrentCall, serving
+from iam_guard.authn.credential_verifier import credential_of
+from iam_guard.authn.http_request import HttpRequest
 from iam_guard.errors import ConfigurationError
-from iam_guard.guard import Guard
+from iam_guard.guard.guard import Guard
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import Call
-from iam_guard.testing.principals import principal_named
+from iam_guard.testing.principal_names import principal_named
+from iam_guard.web.call_context import CurrentCall, serving
 
 _caller: ContextVar[Principal | None] = ContextVar("iam_guard_test_caller", default=None)
 

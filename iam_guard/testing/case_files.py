@@ -2,7 +2,7 @@
 
 A line that cannot be decoded is an `Unreadable` in its place, so that a stream goes on after it. YAML is read as JSON
 is: a key twice is refused, `2012-10-17` is no date, `no` is not false and `010` is not 8; there are no tags, and
-aliases cannot be used to make very much out of little. Must not live here: what a case means (`cases`).
+aliases cannot be used to make very much out of little.
 """
 
 from __future__ import annotations

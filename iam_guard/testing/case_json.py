@@ -4,7 +4,7 @@ Most of a line is its policies, and many lines have the same. A text that begins
 whole JSON value has the same value wherever a value may stand, since JSON looks neither back nor ahead. So a line whose
 policies are known is decoded around them, with a hole in their place; if the hole comes out as the `policies` of the
 case, they are put back. In every other event, and for each fault, the line is decoded as a whole: what the memory holds
-never changes an entry. Must not live here: what a case means (`cases`), files (`case_files`).
+never changes an entry.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Cases: a request, the policies, the expected outcome, as data (rules N). Ours and our users' policy tests.
 
-`read_case` checks a case's shape with clear errors, `decide_case` decides it afresh. Must not live here: the files and
-lines that cases come in (`cli`).
+`read_case` checks a case's shape with clear errors, `decide_case` decides it afresh.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """The report of policy coverage as one HTML page: a table, and the text of each policy with its gaps written beside.
 
 The page stands alone: no script, nothing fetched. Of a file it shows the lines of policies only. No meaning is in a
-colour only: a line that misses something has a mark and words. Must not live here: what was covered
-(`policy_coverage`).
+colour only: a line that misses something has a mark and words.
 """
 
 from __future__ import annotations

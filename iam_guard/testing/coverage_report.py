@@ -1,4 +1,4 @@
-"""The report of policy coverage, for a terminal and as JSON. Must not live here: the counting (`policy_coverage`)."""
+"""The report of policy coverage, for a terminal and as JSON."""
 
 from __future__ import annotations
 

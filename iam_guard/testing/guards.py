@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import iam_guard
-from iam_guard.enforcement.service import Service
 from iam_guard.errors import InvalidInput
-from iam_guard.guard import Guard
+from iam_guard.guard.guard import Guard
+from iam_guard.web.service import Service
 
 
 class Guards:

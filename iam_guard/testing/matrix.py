@@ -1,8 +1,7 @@
 """The access matrix: which principals may do which actions on which resources, all of them decided, none guessed.
 
 Nothing is noted and no use is recorded: nobody asked for access. A principal that does not exist and a request that
-cannot be decided are mistakes in the question, and no cells. Must not live here: how it looks (`matrix_pictures`), the
-files it is described and approved in (`matrix_files`).
+cannot be decided are mistakes in the question, and no cells.
 """
 
 from __future__ import annotations
@@ -13,12 +12,12 @@ from itertools import product
 
 from iam_guard.errors import InvalidInput
 from iam_guard.evaluation.authorizer import Authorizer
-from iam_guard.guard import Guard
+from iam_guard.guard.guard import Guard
 from iam_guard.model.context import Given, Lazy
 from iam_guard.model.decision import Outcome
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import AccessRequest
-from iam_guard.testing.principals import principal_named
+from iam_guard.testing.principal_names import principal_named
 
 MOST_CELLS = 100_000
 

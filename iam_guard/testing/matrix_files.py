@@ -2,7 +2,7 @@
 
 The CSV has a line for each answer, in one fixed order, so that a change of access is a change of lines and a review
 shows it. A spreadsheet must not take a name for a formula, so such a name stands there as a text, with `'` before it;
-what is read is the name itself. Must not live here: deciding (`matrix`), pictures (`matrix_pictures`).
+what is read is the name itself.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """The pytest plugin: fixtures, policy tests as items, coverage. The only file that imports pytest.
 
 It is loaded with every pytest run where iam_guard is installed. So it imports nothing of the product but what is asked
-for: a project that uses none of this waits for none of it. Must not live here: what the fixtures give and the options
-measure (the rest of this room).
+for: a project that uses none of this waits for none of it.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from iam_guard import testing
 from iam_guard.testing.file_names import PATTERNS, is_policy_test
 
 if TYPE_CHECKING:
-    from iam_guard.guard import Guard
+    from iam_guard.guard.guard import Guard
     from iam_guard.testing.policy_tests import PolicyTest
 
 SEED = "iam_guard_seed"
@@ -83,8 +82,8 @@ def _measurement(config: pytest.Config, name: str) -> Any:
     asked = config.getoption(name)
     try:
         if name == "iam_guard_route_cov":
-            return import_module("iam_guard.testing.route_measuring").RouteMeasurement(asked)
-        measuring = import_module("iam_guard.testing.measuring")
+            return import_module("iam_guard.testing.route_measurement").RouteMeasurement(asked)
+        measuring = import_module("iam_guard.testing.policy_measurement")
         paths = [config.invocation_params.dir / path for path in asked if path]
         return measuring.PolicyMeasurement(paths, tests=config.getini(POLICY_TESTS))
     except product.IamGuardError as error:
@@ -131,7 +130,7 @@ class _Coverage:
             terminalreporter.write_line(f"{self._title} of {shortfall}", red=True, bold=True)
 
     def _shortfall(self) -> str | None:
-        measuring = import_module("iam_guard.testing.measuring")
+        measuring = import_module("iam_guard.testing.policy_measurement")
         found: str | None = measuring.shortfall(self._measurement.share(), self._option("fail_under"))
         return found
 

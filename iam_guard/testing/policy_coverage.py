@@ -3,8 +3,7 @@
 A *target* is one thing to be made true or false: a whole statement (it applies, it does not), and each of its elements
 and conditions. What can be neither by its wording (`Action: "*"` is never false) is no target. Only what happened is
 kept, as a set that grows, so more tests never cover less of a policy. A policy is known by its digest: the same content
-is the same policy, wherever it is attached or written. Must not live here: who decides (`watching`), where policies are
-written (`policy_sources`), how a report looks (`coverage_report`, `coverage_html`).
+is the same policy, wherever it is attached or written.
 """
 
 from __future__ import annotations
@@ -15,10 +14,10 @@ from threading import Lock
 from typing import Any, NamedTuple
 
 from iam_guard.evaluation.authorizer import Authorizer
-from iam_guard.evaluation.exercised import CONDITION
+from iam_guard.evaluation.statement_coverage import CONDITION
 from iam_guard.model.decision import Decision, PolicyType
 from iam_guard.policy.document import Document, Statement
-from iam_guard.policy.render import to_json
+from iam_guard.policy.renderer import to_json
 from iam_guard.testing.policy_sources import Located, PolicyFile, policy_text
 from iam_guard.testing.yaml_nodes import LineAndColumn, Steps
 

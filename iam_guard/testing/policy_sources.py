@@ -18,7 +18,7 @@ from iam_guard.errors import InvalidInput, PolicyError
 from iam_guard.model.decision import PolicyType
 from iam_guard.policy.document import Document
 from iam_guard.policy.json_text import read_json
-from iam_guard.policy.parse import parse
+from iam_guard.policy.parser import parse
 from iam_guard.testing.file_names import PATTERNS, is_policy_test
 from iam_guard.testing.yaml_nodes import LineAndColumn, Steps, YamlNode, compose
 

@@ -3,8 +3,7 @@
 The cases are those of rules N. In a file they may be written shorter, for people: the principal as its ARN alone, a
 policy as `file: …` beside the file of cases; and a YAML file may be a mapping with a `seed` and its `cases`, which are
 then decided by a guard on that seed and have no policies of their own. A stream of cases from elsewhere has none of
-this: it cannot make anybody read a file. Must not live here: the cases as such (`cases`, `case_files`), pytest
-(`plugin`), the command (`cli`).
+this: it cannot make anybody read a file.
 """
 
 from __future__ import annotations
@@ -19,12 +18,12 @@ import iam_guard
 from iam_guard.errors import IamGuardError, InvalidInput
 from iam_guard.model.decision import Decision, Outcome
 from iam_guard.policy.grammar import shown
-from iam_guard.testing.answer import decide_entry
+from iam_guard.testing.case_answer import decide_entry
 from iam_guard.testing.case_files import UNDECODED, entries_of_file, entries_of_text
 from iam_guard.testing.case_json import CaseEntry, Unreadable
 from iam_guard.testing.cases import Case, read_case
-from iam_guard.testing.failing import failing_text
-from iam_guard.testing.principals import principal_named
+from iam_guard.testing.failure_report import failing_text
+from iam_guard.testing.principal_names import principal_named
 
 ERROR = "error"
 """What is expected of a case that must be refused."""

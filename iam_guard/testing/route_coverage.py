@@ -2,10 +2,9 @@
 
 Endpoints come from the application's inventory; what they did, from the decisions made while it handled calls. A
 decision belongs to the endpoint that the router chose, if it is about the action that guards it: what a handler asks
-besides does not count, and a refused credential is no decision. An adapter says which that was; elsewhere name
-and path tell. An application that a test suite makes anew for each test is one application: endpoints with the same
-path, methods and name are the same. Must not live here: who finds
-endpoints (`applications`), who watches (`route_measuring`).
+besides does not count, and a refused credential is no decision. An adapter says which that was; elsewhere name and path
+tell. An application that a test suite makes anew for each test is one application: endpoints with the same path,
+methods and name are the same.
 """
 
 from __future__ import annotations
@@ -18,14 +17,14 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any, NamedTuple
 
-from iam_guard.asgi.routes import is_router
-from iam_guard.enforcement.context import CurrentCall
-from iam_guard.enforcement.endpoints import Endpoint, name_of
-from iam_guard.enforcement.route_map import RouteMap
 from iam_guard.model.decision import Decision
 from iam_guard.testing.applications import endpoints_of
 from iam_guard.testing.coverage_report import rounded
 from iam_guard.testing.text_table import aligned
+from iam_guard.web.asgi.routes import is_router
+from iam_guard.web.call_context import CurrentCall
+from iam_guard.web.endpoints import Endpoint, name_of
+from iam_guard.web.route_map import RouteMap
 
 _ACTION = re.compile(r"([^\s:]+:\S+) on ")
 _PARAMETER = re.compile(r"\{[^{}:]+(?::([^{}]+))?\}")

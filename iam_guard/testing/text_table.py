@@ -1,4 +1,4 @@
-"""Rows of texts as the lines of a table. Must not live here: what is in a table, colours, other forms."""
+"""Rows of texts as the lines of a table."""
 
 from __future__ import annotations
 

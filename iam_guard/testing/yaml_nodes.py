@@ -1,7 +1,7 @@
 """YAML (and so JSON) as nodes with lines and columns: where a value stands, and a policy in it as JSON text.
 
 A policy that is written in YAML is read as a seed reads it: scalars are what JSON would know or else texts, so that its
-digest is that of the policy in a store. Must not live here: what a policy is (`policy`), cases (`case_files`).
+digest is that of the policy in a store.
 """
 
 from __future__ import annotations

@@ -21,10 +21,10 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from iam_guard import Guard, GuardMiddleware, GuardWsgiMiddleware, Service, current_principal, public
-from iam_guard.enforcement.context import CurrentCall, current_call, serving
 from iam_guard.errors import ConfigurationError
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import Call
+from iam_guard.web.call_context import CurrentCall, current_call, serving
 from tests.conftest import ADA, RITA, Sign
 
 ARN = "arn:aws:docs:us-east-1:111122223333:document/7"

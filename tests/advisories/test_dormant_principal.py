@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 
 from iam_guard import Guard, Principal
-from iam_guard.assemble import guard_on
+from iam_guard.authn.federation.role_session import find_role
 from iam_guard.errors import PolicyError, SeedError
-from iam_guard.federation.role_session import find_role
+from iam_guard.factory import guard_on
 from iam_guard.model.principal import PrincipalType
 from iam_guard.settings import Settings
 from iam_guard.store.engine import writing
-from iam_guard.store.opening import open_database
+from iam_guard.store.open_store import open_database
 from iam_guard.store.schema import identities, resources
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.sql_store import SqlStore

@@ -15,7 +15,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.testclient import TestClient
 
 from iam_guard import Guard, GuardMiddleware, public
-from iam_guard.asgi.routes import unguarded
+from iam_guard.web.asgi.routes import unguarded
 
 
 def test_an_object_does_not_inherit_that_the_base_of_its_class_is_public(guard: Guard, tmp_path: Path) -> None:

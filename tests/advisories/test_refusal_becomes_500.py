@@ -17,7 +17,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from iam_guard import AccessDenied, Guard, GuardMiddleware, Service
-from iam_guard.audit.reader import read
+from iam_guard.audit.consumer.reader import read
 from tests.conftest import RITA, Sign
 
 ARN = "arn:aws:docs:us-east-1:111122223333:document/"

@@ -24,10 +24,10 @@ from starlette.types import Message
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from iam_guard import Guard, GuardMiddleware, Principal, Service, current_decision, current_principal, public
-from iam_guard.audit.reader import read
-from iam_guard.enforcement.context import CurrentCall, current_call, serving
+from iam_guard.audit.consumer.reader import read
 from iam_guard.errors import AccessDenied, ConfigurationError, InvalidInput
 from iam_guard.model.request import Call
+from iam_guard.web.call_context import CurrentCall, current_call, serving
 from tests.conftest import ADA, RITA, Sign
 
 ARN = "arn:aws:docs:us-east-1:111122223333:document/"

@@ -9,7 +9,7 @@ import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
-from iam_guard.audit.record import Stamp
+from iam_guard.audit.record.record import Stamp
 from iam_guard.model.decision import Decision, Outcome, PolicyRef, PolicyType, Reason
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import AccessRequest, Call

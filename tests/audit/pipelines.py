@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from iam_guard.audit.pipeline import Pipeline
-from iam_guard.audit.scribe import TrailPlace
-from iam_guard.audit.segment_limits import SegmentLimits
-from iam_guard.audit.shard import shards_of
-from iam_guard.audit.signed_note import KeyRing, SignerKey
+from iam_guard.audit.verify.shard import shards_of
+from iam_guard.audit.verify.signed_note import KeyRing, SignerKey
+from iam_guard.audit.writer.pipeline import Pipeline
+from iam_guard.audit.writer.segment_limits import SegmentLimits
+from iam_guard.audit.writer.trail_writer import TrailPlace
 from tests.audit.trails import KEY, lines_of
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from iam_guard import Guard, GuardMiddleware, GuardWsgiMiddleware, Service, current_principal, open_guard
-from iam_guard.enforcement.context import current_call
+from iam_guard.web.call_context import current_call
 
 docs = Service("docs")
 

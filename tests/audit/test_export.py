@@ -16,13 +16,13 @@ from typing import Any
 
 import pytest
 
-from iam_guard.audit.export.forms import FORMS
+from iam_guard.audit.export.export_formats import FORMS
 from iam_guard.audit.export.ocsf import ocsf_event
 from iam_guard.audit.export.otel_event import any_value, log_record, otlp_line
-from iam_guard.audit.own_records import Gap, gap_line
-from iam_guard.audit.privacy import PrivacyRules, Treatment
-from iam_guard.audit.record import Stamp
-from iam_guard.audit.redaction import to_line
+from iam_guard.audit.record.privacy import PrivacyRules, Treatment
+from iam_guard.audit.record.record import Stamp
+from iam_guard.audit.record.redaction import to_line
+from iam_guard.audit.verify.trail_events import Gap, gap_line
 from iam_guard.errors import ConfigurationError
 from tests.audit.trails import NOON
 

@@ -9,9 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iam_guard.audit.asked_record import asked_record
 from iam_guard.audit.export.ocsf import ocsf_event
-from iam_guard.audit.own_records import (
+from iam_guard.audit.record.permission_query_record import asked_record
+from iam_guard.audit.record.privacy import Treatment
+from iam_guard.audit.record.record import Stamp, authentication_record, decision_record, error_record
+from iam_guard.audit.record.redaction import to_line
+from iam_guard.audit.record.result_record import result_record
+from iam_guard.audit.verify.trail_events import (
     Gap,
     LeftOut,
     end_line,
@@ -21,18 +25,14 @@ from iam_guard.audit.own_records import (
     sampled_line,
     segment_line,
 )
-from iam_guard.audit.privacy import Treatment
-from iam_guard.audit.record import Stamp, authentication_record, decision_record, error_record
-from iam_guard.audit.redaction import to_line
-from iam_guard.audit.result_record import result_record
 from iam_guard.errors import InvalidClientTokenId, NoSuchEntity, StoreUnavailable
 from iam_guard.model.decision import Decision
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import Call
 from iam_guard.model.result import CallResult
 from tests.audit.ocsf_schema import problems, schema
+from tests.audit.record.test_line import callers, calls, decisions, odd, stamps, tame
 from tests.audit.test_export import RECORDS, kept_out_of
-from tests.audit.test_line import callers, calls, decisions, odd, stamps, tame
 from tests.audit.trails import NOON
 
 Record = dict[str, Any]

@@ -10,19 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from iam_guard.audit.recovery import recover
-from iam_guard.audit.shard import shards_of
-from iam_guard.audit.verdicts import Verdict
+from iam_guard.audit.verify.shard import shards_of
+from iam_guard.audit.verify.verdicts import Verdict
+from iam_guard.audit.writer.recovery import recover
 from tests.audit.pipelines import ROOT, facts_in, gaps_in, ids_in
-from tests.audit.test_segments import small_disk
 from tests.audit.trails import KEY, RING, verdicts
+from tests.audit.writer.test_segment_writer import small_disk
 
 BEGIN = """
 import json, os, random, signal, sys, threading, time
 from pathlib import Path
-from iam_guard.audit.classes import ADMIN, DENIAL, READ, WRITE
-from iam_guard.audit.pipeline import NotRecordedError
-from iam_guard.audit.segment_limits import SegmentLimits
+from iam_guard.audit.record.record_classes import ADMIN, DENIAL, READ, WRITE
+from iam_guard.audit.writer.pipeline import NotRecordedError
+from iam_guard.audit.writer.segment_limits import SegmentLimits
 from tests.audit.pipelines import eventually, ids_in, pipeline_in
 from tests.audit.trails import record
 trail = Path(sys.argv[1])

@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 
 from iam_guard import GuardMiddleware, GuardWsgiMiddleware, Service, open_guard
 from tests.conftest import SEED
-from tests.wsgi.application import application
+from tests.web.wsgi.application import application
 
 docs = Service("docs")
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from iam_guard.audit.reader import read
+from iam_guard.audit.consumer.reader import read
 from iam_guard.audit.sinks import FileSink, ListSink, Sink, StreamSink, open_sink
 from iam_guard.errors import ConfigurationError, InvalidInput
 

@@ -21,10 +21,10 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 
-from iam_guard.audit.otel import AUDIT_FAILURES, Telemetry
-from iam_guard.audit.reader import read
-from iam_guard.audit.record import Stamp, decision_record
-from iam_guard.audit.redaction import to_line
+from iam_guard.audit.consumer.reader import read
+from iam_guard.audit.record.otel import AUDIT_FAILURES, Telemetry
+from iam_guard.audit.record.record import Stamp, decision_record
+from iam_guard.audit.record.redaction import to_line
 from iam_guard.audit.sinks import FileSink, ListSink, Sink
 from iam_guard.audit.trail import Trail, new_id
 from iam_guard.errors import DecisionUnavailable, InvalidClientTokenId, StoreUnavailable

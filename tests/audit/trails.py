@@ -8,13 +8,13 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 
-from iam_guard.audit.checkpoint import open_checkpoint
-from iam_guard.audit.segment_limits import SegmentLimits
-from iam_guard.audit.segments import SegmentWriter
-from iam_guard.audit.shard import Segment, segments_of, shards_of, whole_lines
-from iam_guard.audit.signed_note import KeyRing, SignerKey
-from iam_guard.audit.verdicts import Verdict
-from iam_guard.audit.verify import verify_trail
+from iam_guard.audit.verify.checkpoint import open_checkpoint
+from iam_guard.audit.verify.shard import Segment, segments_of, shards_of, whole_lines
+from iam_guard.audit.verify.signed_note import KeyRing, SignerKey
+from iam_guard.audit.verify.trail_verifier import verify_trail
+from iam_guard.audit.verify.verdicts import Verdict
+from iam_guard.audit.writer.segment_limits import SegmentLimits
+from iam_guard.audit.writer.segment_writer import SegmentWriter
 
 KEY = SignerKey("trail.example/audit", bytes(range(32)))
 RING = KeyRing([KEY.verifier])

@@ -22,8 +22,8 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from iam_guard.authn import api_key as keys_of
-from iam_guard.authn.callers import Callers
-from iam_guard.authn.verify import AcceptedScope, ChunkedBody, Door, HttpRequest, Replays
+from iam_guard.authn.caller_cache import Callers
+from iam_guard.authn.credential_verifier import AcceptedScope, ChunkedBody, Door, HttpRequest, Replays
 from iam_guard.model.credential import AccessKey, ApiKey, Session
 from iam_guard.model.principal import Principal
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from iam_guard.authn import canonical
 from iam_guard.authn.canonical import canonical_paths, canonical_queries, canonical_requests, canonical_value
-from iam_guard.authn.http import HttpRequest
-from iam_guard.authn.presented import SigV4Credential
+from iam_guard.authn.http_request import HttpRequest
+from iam_guard.authn.presented_credentials import SigV4Credential
 
 
 @pytest.mark.parametrize(

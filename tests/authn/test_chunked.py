@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iam_guard.authn.chunked import SMALLEST, ChunkedBody
-from iam_guard.authn.http import HttpRequest
-from iam_guard.authn.presented import ALGORITHM, ASYMMETRIC, SigV4Credential
+from iam_guard.authn.http_request import HttpRequest
+from iam_guard.authn.presented_credentials import ALGORITHM, ASYMMETRIC, SigV4Credential
 from iam_guard.authn.sigv4 import signing_key
 from iam_guard.authn.sigv4a import is_signature
 from iam_guard.errors import (

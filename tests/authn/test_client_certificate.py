@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iam_guard.authn.client_certificate import read_client_certificate
-from iam_guard.authn.presented import CarriedCertificate
+from iam_guard.authn.presented_credentials import CarriedCertificate
 from iam_guard.errors import CredentialError, IncompleteSignature
 from tests.authn.authorities import Party, authority, make
 

@@ -6,8 +6,14 @@ from hypothesis import strategies as st
 
 from iam_guard.authn import api_key
 from iam_guard.authn.credential import credential_of, extract
-from iam_guard.authn.http import HttpRequest
-from iam_guard.authn.presented import ApiKeyCredential, NoCredential, SigV4Credential, TokenCredential, claim_of
+from iam_guard.authn.http_request import HttpRequest
+from iam_guard.authn.presented_credentials import (
+    ApiKeyCredential,
+    NoCredential,
+    SigV4Credential,
+    TokenCredential,
+    claim_of,
+)
 from iam_guard.errors import CredentialError, IamGuardError, RequestTooLarge
 from tests.effort import effort
 

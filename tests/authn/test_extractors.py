@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from iam_guard.authn import api_key
-from iam_guard.authn.http import HttpRequest
-from iam_guard.authn.presented import (
+from iam_guard.authn.credential_verifier import AnyCredential, Callers, Door, claim_of, credential_of, extract
+from iam_guard.authn.http_request import HttpRequest
+from iam_guard.authn.presented_credentials import (
     ApiKeyCredential,
     CarriedCertificate,
     CertificateCredential,
@@ -24,7 +25,6 @@ from iam_guard.authn.presented import (
     SigV4Credential,
     TokenCredential,
 )
-from iam_guard.authn.verify import AnyCredential, Callers, Door, claim_of, credential_of, extract
 from iam_guard.errors import CredentialError, IncompleteSignature
 from iam_guard.model.principal import PrincipalType
 from tests.authn.authorities import NOW, authority, make

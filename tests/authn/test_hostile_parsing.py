@@ -15,18 +15,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from iam_guard.api.protocol.form import read_fields
 from iam_guard.authn.credential import credential_of, extract
-from iam_guard.authn.http import HttpRequest
-from iam_guard.authn.percent import strictly_unescaped, unescaped
-from iam_guard.authn.presented import NoCredential
+from iam_guard.authn.http_request import HttpRequest
+from iam_guard.authn.percent_decoding import strictly_unescaped, unescaped
+from iam_guard.authn.presented_credentials import NoCredential
 from iam_guard.authn.signed_query import MAX_PARAMETERS, MAX_TARGET, has_signature
-from iam_guard.enforcement import connection
-from iam_guard.enforcement.connection import MAX_HEADERS, MAX_PROXIES, Connection
 from iam_guard.errors import CredentialError, IamGuardError, MalformedRequest, RequestTooLarge
 from iam_guard.settings import Settings
-from iam_guard.wire.form import read_fields
-from iam_guard.wsgi import environ
-from iam_guard.wsgi.environ import scope_of
+from iam_guard.web import connection
+from iam_guard.web.connection import MAX_HEADERS, MAX_PROXIES, Connection
+from iam_guard.web.wsgi import environ
+from iam_guard.web.wsgi.environ import scope_of
 
 MOST_CALLS = 12_000
 """Calls of functions, in C or Python, for one hostile request; each takes well under a tenth of a microsecond more."""

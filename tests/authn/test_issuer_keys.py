@@ -26,11 +26,11 @@ from cryptography.x509.oid import NameOID
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from iam_guard.authn.fetch import LARGEST, Fetcher
+from iam_guard.authn.https_fetch import LARGEST, Fetcher
 from iam_guard.authn.issuer_keys import MOST_WAITING, MOST_WAITING_FOR_ALL, Intervals, IssuerKeys
 from iam_guard.authn.jws import ALGORITHMS, is_signed, read_key_set
-from iam_guard.authn.oidc import KNOWN_ALGORITHMS, TokenVerifier
-from iam_guard.authn.token import Token, read_token
+from iam_guard.authn.oidc_token import Token, read_token
+from iam_guard.authn.token_verifier import KNOWN_ALGORITHMS, TokenVerifier
 from iam_guard.errors import ConfigurationError, IamGuardError, IdentityProviderUnavailable, InvalidIdentityToken
 from iam_guard.settings import Settings
 from tests.audit.pipelines import eventually
@@ -548,7 +548,7 @@ def test_wrong_settings_are_refused(setting: str, wrong: Any, issuer: Issuer) ->
 def test_nothing_is_loaded_before_there_is_a_token() -> None:
     """A guard that never sees a token pays for none of it."""
     code = (
-        "import sys; from iam_guard.authn.oidc import TokenVerifier; from iam_guard.settings import Settings;"
+        "import sys; from iam_guard.authn.token_verifier import TokenVerifier; from iam_guard.settings import Settings;"
         "TokenVerifier(Settings()); print(sorted({'joserfc', 'httpcore2', 'ssl'} & sys.modules.keys()))"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

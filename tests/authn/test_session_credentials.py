@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iam_guard.authn import sigv4, temporary, verify
-from iam_guard.authn.callers import Callers
+from iam_guard.authn import credential_verifier, sigv4, temporary_credentials
+from iam_guard.authn.caller_cache import Callers
 from iam_guard.authn.credential import extract
-from iam_guard.authn.presented import SigV4Credential
-from iam_guard.authn.temporary import OpenedTokens
+from iam_guard.authn.presented_credentials import SigV4Credential
+from iam_guard.authn.temporary_credentials import OpenedTokens
 from iam_guard.errors import (
     CredentialError,
     ExpiredToken,
@@ -208,7 +208,7 @@ def test_nobody_is_told_which(case: str, monkeypatch: pytest.MonkeyPatch) -> Non
     hashed: list[object] = []
     real = sigv4.signing_key
     monkeypatch.setattr(sigv4, "signing_key", lambda secret, *rest: computed.append(secret) or real(secret, *rest))
-    monkeypatch.setattr(verify.sigv4, "is_signed_with", _counting(sigv4.is_signed_with, hashed))
+    monkeypatch.setattr(credential_verifier.sigv4, "is_signed_with", _counting(sigv4.is_signed_with, hashed))
     callers = Callers()
     with pytest.raises(InvalidClientTokenId) as caught:
         knock(received, session, access_key=access_key, callers=callers)
@@ -360,7 +360,7 @@ def test_what_is_looked_up(received: Received, session: Session | None, needed: 
     """Of what is in the token itself nothing is asked, so that an event loop need not wait."""
     asked: list[str] = []
     with pytest.raises(CredentialError):
-        verify.Door(
+        credential_verifier.Door(
             find_access_key=lambda key_id: asked.append(key_id),  # type: ignore[func-returns-value]
             find_api_key=lambda _: None,
             skew=300,
@@ -384,7 +384,8 @@ def test_neither_token_nor_secret_shows() -> None:
     assert credential.session_token == TOKEN
     callers = Callers()
     principal = knock(signed(), callers=callers)
-    shown = f"{credential!r} {principal!r} {ROLE_SESSION!r} {signed().request!r} {vars(callers)!r} {temporary!r}"
+    values = (credential, principal, ROLE_SESSION, signed().request, vars(callers), temporary_credentials)
+    shown = " ".join(map(repr, values))
     assert TOKEN not in shown
     assert SECRET not in shown
 

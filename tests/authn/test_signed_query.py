@@ -15,8 +15,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from iam_guard.authn.credential import extract
-from iam_guard.authn.http import HttpRequest
-from iam_guard.authn.presented import NoCredential, SigV4Credential
+from iam_guard.authn.http_request import HttpRequest
+from iam_guard.authn.presented_credentials import NoCredential, SigV4Credential
 from iam_guard.errors import CredentialError, IncompleteSignature, SignatureDoesNotMatch
 from tests.authn.signing import ALICE, KEY_ID, NOW, SECRET, STAMP, Received, authenticated, with_header
 

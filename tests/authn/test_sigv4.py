@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iam_guard.authn.credential import extract
-from iam_guard.authn.http import HttpRequest
-from iam_guard.authn.payload import check_payload, stated_payload
-from iam_guard.authn.presented import SigV4Credential
+from iam_guard.authn.http_request import HttpRequest
+from iam_guard.authn.payload_hash import check_payload, stated_payload
+from iam_guard.authn.presented_credentials import SigV4Credential
 from iam_guard.authn.sigv4 import SigningKey, check_coverage, check_time, derived_key, is_signed_with, signing_key
 from iam_guard.errors import CredentialError, IncompleteSignature, SignatureDoesNotMatch
 

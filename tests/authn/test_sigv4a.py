@@ -9,10 +9,10 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from iam_guard.authn import sigv4a
 from iam_guard.authn.accepted_scope import AcceptedScope
-from iam_guard.authn.callers import Callers
+from iam_guard.authn.caller_cache import Callers
 from iam_guard.authn.credential import extract
-from iam_guard.authn.presented import ASYMMETRIC, SigV4Credential
-from iam_guard.authn.replays import Replays
+from iam_guard.authn.presented_credentials import ASYMMETRIC, SigV4Credential
+from iam_guard.authn.signature_replays import Replays
 from iam_guard.errors import InvalidClientTokenId, SignatureDoesNotMatch
 from tests.authn.signing import ALICE, Received, authenticated, with_header
 from tests.authn.test_vectors import KEY, THEN, received, session_of, signed_by_crt

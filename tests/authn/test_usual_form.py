@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from iam_guard.authn import signed_header
 from iam_guard.authn.credential import extract
-from iam_guard.authn.http import HttpRequest
-from iam_guard.authn.presented import SigV4Credential
+from iam_guard.authn.http_request import HttpRequest
+from iam_guard.authn.presented_credentials import SigV4Credential
 from iam_guard.errors import CredentialError
 from tests.authn.signing import send, sign
 

@@ -29,8 +29,8 @@ from hypothesis import strategies as st
 
 from iam_guard.authn.canonical import canonical_requests, canonical_value
 from iam_guard.authn.credential import extract
-from iam_guard.authn.http import HttpRequest
-from iam_guard.authn.presented import SigV4Credential
+from iam_guard.authn.http_request import HttpRequest
+from iam_guard.authn.presented_credentials import SigV4Credential
 from iam_guard.authn.sigv4 import signing_key, string_to_sign
 from iam_guard.authn.sigv4a import public_key
 from iam_guard.errors import IamGuardError

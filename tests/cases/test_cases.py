@@ -17,11 +17,11 @@ HERE = Path(__file__).parent
 FILES = sorted(HERE.glob("*.jsonl"))
 WITHOUT_CASE = {
     "C-4": "is about building a context, which a case cannot express; see tests/model/test_context.py",
-    "C-45": "needs a failure of the evaluator; see tests/evaluation/test_evaluate.py",
-    "E-6": "needs a failure of the evaluator; see tests/evaluation/test_evaluate.py",
+    "C-45": "needs a failure of the evaluator; see tests/evaluation/test_evaluator.py",
+    "E-6": "needs a failure of the evaluator; see tests/evaluation/test_evaluator.py",
     "E-72": "is strict here, which refuses only; the lenient mode is not offered",
     "E-65": "is out of scope of evaluation by its own text",
-    "E-90": "is about the order of reporting; see tests/evaluation/test_evaluate.py",
+    "E-90": "is about the order of reporting; see tests/evaluation/test_evaluator.py",
     "P-4": "names the kinds of identifiers; nothing is decided by it alone",
     "P-5": "is about saving a policy",
     "P-8": "is about saving a policy",

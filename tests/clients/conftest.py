@@ -1,7 +1,7 @@
 """What the tests with real clients share: a server for all of them, and the `aws` command.
 
-The server lives as long as the session. So each test takes names that nobody else has (`name`), and counts nothing
-that another one could have made.
+The server lives as long as the session. So each test takes names that nobody else has (`name`), and counts nothing that
+another one could have made.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 `IAM_GUARD_TEST_CLIENTS` is the folder of their environment, by default `.venv-clients` beside `pyproject.toml`, which
 `make test` fills. A test whose client is missing is left out; in CI, that is a failure.
-Must not live here: the server (`serving.py`), and what clients ask (`test_…`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The server that the clients manage: ours, in a process of its own, or one that runs already.
 
 `IAM_GUARD_TEST_ENDPOINT` names one that runs already, as `http://ACCESSKEY:SECRET@HOST:PORT/ACCOUNT`; what the tests
-make stays in it. Must not live here: the clients (`programs.py`), and what they ask (`test_…`).
+make stays in it.
 """
 
 from __future__ import annotations

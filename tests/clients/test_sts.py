@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from tests.api.iam.mfa_parts import code_at, codes_at, step_now
 from tests.clients.conftest import Name
 from tests.clients.programs import Aws, Javascript, play, run, run_at_terminal
 from tests.clients.serving import Server
-from tests.services.iam.mfa_parts import code_at, codes_at, step_now
 
 PROGRAM = Path(__file__).with_name("sts.mjs")
 ADMINISTRATOR = "arn:aws:iam::aws:policy/AdministratorAccess"

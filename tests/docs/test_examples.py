@@ -2,7 +2,7 @@
 
 The `python` blocks of one page are one program, run from top to bottom in a folder of their own, with warnings as
 errors. A block right below the comment `<!-- no-run -->` is left out. A block with a title (`yaml title="iam.yaml"`) is
-written to that file first. Must not live here: whether links resolve (`mkdocs build --strict`, `test_pages.py`).
+written to that file first.
 """
 
 from __future__ import annotations

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from docs.generate import CALLERS, PAGES, error_family, field_docstrings, outdated, write
+from iam_guard.analysis.lint.lint_codes import HINTS
 from iam_guard.cli.group import COMMANDS
-from iam_guard.lint.codes import HINTS
-from iam_guard.matching.keys import KEYS
-from iam_guard.matching.operators import OPERATORS
+from iam_guard.evaluation.matching.condition_keys import KEYS
+from iam_guard.evaluation.matching.operators import OPERATORS
 from iam_guard.model.decision import PolicyType
 from iam_guard.model.principal import PrincipalType
 from iam_guard.policy.grammar import DOCUMENT_ELEMENTS, STATEMENT_ELEMENTS

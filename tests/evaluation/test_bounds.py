@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from iam_guard.evaluation.bounds import Bounds, KeyOpening
 from iam_guard.evaluation.bundle import Bundle, bundle
-from iam_guard.evaluation.evaluate import decide
-from iam_guard.matching.covering import arn_pattern
-from iam_guard.matching.pattern import compile_pattern
+from iam_guard.evaluation.evaluator import decide
+from iam_guard.evaluation.matching.pattern import compile_pattern
+from iam_guard.evaluation.matching.pattern_coverage import arn_pattern
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import AccessRequest
 

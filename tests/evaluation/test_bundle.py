@@ -10,7 +10,7 @@ import pytest
 from iam_guard import AccessRequest, Outcome, Principal
 from iam_guard.errors import InvalidInput
 from iam_guard.evaluation.bundle import bundle
-from iam_guard.evaluation.evaluate import decide
+from iam_guard.evaluation.evaluator import decide
 from iam_guard.model.decision import PolicyType
 
 ADA = Principal.from_arn("arn:aws:iam::111122223333:user/ada")

@@ -15,11 +15,11 @@ import pytest
 
 from iam_guard.errors import IamGuardError
 from iam_guard.evaluation.bundle import Bundle, Layer, bundle
-from iam_guard.evaluation.evaluate import decide
-from iam_guard.evaluation.explain import explain
+from iam_guard.evaluation.evaluator import decide
+from iam_guard.evaluation.explainer import explain
 from iam_guard.evaluation.explanation import ExplainedStatement, Explanation, Miss, Standing
-from iam_guard.evaluation.misses import MOST
-from iam_guard.matching.statement import CompiledStatement
+from iam_guard.evaluation.matching.statement import CompiledStatement
+from iam_guard.evaluation.near_misses import MOST
 from iam_guard.model.decision import Outcome, PolicyType
 from iam_guard.model.principal import PrincipalType
 from iam_guard.model.request import AccessRequest

@@ -9,8 +9,8 @@ import pytest
 
 from iam_guard import AccessRequest, Principal
 from iam_guard.evaluation.bundle import Bundle, bundle
-from iam_guard.evaluation.compile import compile_policy
-from iam_guard.evaluation.explain import WithoutPolicies, explain
+from iam_guard.evaluation.compiler import compile_policy
+from iam_guard.evaluation.explainer import WithoutPolicies, explain
 from iam_guard.evaluation.explanation import Explanation, Standing
 from iam_guard.model.decision import Decision, Outcome, PolicyRef, PolicyType
 

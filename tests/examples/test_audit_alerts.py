@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from iam_guard.audit.segments import SegmentWriter
+from iam_guard.audit.writer.segment_writer import SegmentWriter
 from tests.audit.trails import KEY, NOON
 
 PROGRAM = Path(__file__).parents[2] / "examples" / "audit_alerts" / "alerts.py"

@@ -16,10 +16,10 @@ import pytest
 from starlette.testclient import TestClient
 
 from iam_guard import open_guard
-from iam_guard.audit.reader import read
-from iam_guard.replay import Replayer, compare_decisions
+from iam_guard.analysis.replay import Replayer, compare_decisions
+from iam_guard.audit.consumer.reader import read
 from iam_guard.settings import Settings
-from iam_guard.store.opening import open_store
+from iam_guard.store.open_store import open_store
 from tests.conftest import Sign
 
 FOLDER = Path(__file__).resolve().parents[2] / "examples" / "documents"

@@ -29,8 +29,7 @@ The contract (`tests.integrations.contract`) sends each row of `tests.integratio
 
 Guarded handlers use `document/{document_id}` as their resource unless it says otherwise, and `docs` below. Where the
 framework can place CORS outside of the guard, it allows the origin `ORIGIN`, all methods and all headers. A build
-without a guard (`build(None)`) has the same routes, and nothing in front of them. Must not live here: what comes of a
-request (`scenarios`).
+without a guard (`build(None)`) has the same routes, and nothing in front of them.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ An adapter's test says how its application is built, called and served, and what
 
 `build(guard)` gives the application of `tests.integrations.application`, with nothing in front of it for None.
 `call(app)` is a context manager that gives a function from `Sent` to `Answer`, and `serve(app)` one that gives the
-address of a server. Must not live here: the rows (`scenarios`).
+address of a server.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from iam_guard import Guard, open_guard
-from iam_guard.audit.reader import read
+from iam_guard.audit.consumer.reader import read
 from iam_guard.testing.route_coverage import route_json
-from iam_guard.testing.route_measuring import RouteMeasurement
+from iam_guard.testing.route_measurement import RouteMeasurement
 from tests.authn.issuer import Issuer, publishing
 from tests.integrations.application import (
     ACME,

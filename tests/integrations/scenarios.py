@@ -2,8 +2,7 @@
 
 Every adapter builds the application that `tests.integrations.application` describes; `tests.integrations.contract`
 sends each row through the framework's own test client and through a real server. A row says in `needs` what not every
-framework has; an adapter says with a reason what it lacks. Must not live here: what only one framework has (its own
-test).
+framework has; an adapter says with a reason what it lacks.
 """
 
 from __future__ import annotations

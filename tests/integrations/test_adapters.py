@@ -20,13 +20,13 @@ ROOT = Path(__file__).resolve().parents[2]
 ADAPTERS = sorted(each.parent for each in ROOT.glob("integrations/*/pyproject.toml"))
 PUBLIC = {"iam_guard", "iam_guard.errors"}
 DOORS = {
-    "iam_guard.enforcement.context",
-    "iam_guard.enforcement.endpoints",
-    "iam_guard.enforcement.mapped_route",
-    "iam_guard.enforcement.refusal",
+    "iam_guard.web.call_context",
+    "iam_guard.web.endpoints",
+    "iam_guard.web.mapped_route",
+    "iam_guard.web.refusal",
     "iam_guard.model.principal",
-    "iam_guard.wsgi.entrance",
-    "iam_guard.wsgi.environ",
+    "iam_guard.web.wsgi.bridge",
+    "iam_guard.web.wsgi.environ",
 }
 """What a framework needs that speaks no ASGI, as `docs/how-to/add-an-adapter.md` says."""
 
@@ -75,10 +75,10 @@ def test_the_wheel_of_an_adapter_holds_its_package_and_nothing_else(adapter: Pat
     ("framework", "files", "named"),
     [
         ("fastapi", 1, PUBLIC),
-        ("litestar", 1, PUBLIC | {"iam_guard.enforcement.endpoints"}),  # what a start says of what nobody guards
+        ("litestar", 1, PUBLIC | {"iam_guard.web.endpoints"}),  # what a start says of what nobody guards
         ("flask", 1, PUBLIC | DOORS),
         # Django wants its application in a file, REST framework is not always there; its guard opens in any thread
-        ("django", 8, PUBLIC | DOORS | {"iam_guard.audit.termination"}),
+        ("django", 8, PUBLIC | DOORS | {"iam_guard.audit.writer.termination"}),
     ],
 )
 def test_an_adapter_is_a_small_file_on_public_names(framework: str, files: int, named: set[str]) -> None:

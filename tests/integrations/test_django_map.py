@@ -34,7 +34,7 @@ from rest_framework.routers import SimpleRouter  # noqa: E402
 from rest_framework.viewsets import ViewSet  # noqa: E402
 
 from iam_guard import Guard, RouteMap, current_principal, public, requires  # noqa: E402
-from iam_guard.audit.reader import read  # noqa: E402
+from iam_guard.audit.consumer.reader import read  # noqa: E402
 from iam_guard.errors import ConfigurationError  # noqa: E402
 from tests.conftest import ADA, RITA, Sign  # noqa: E402
 from tests.integrations.application import ARN, SECRET, ran  # noqa: E402

@@ -30,13 +30,13 @@ from iam_guard_django.views import inventory  # noqa: E402
 
 import tests.integrations.django_project as urls  # noqa: E402  before what needs Django's settings
 from iam_guard import Guard, current_principal, open_guard  # noqa: E402
-from iam_guard.audit.reader import read  # noqa: E402
+from iam_guard.audit.consumer.reader import read  # noqa: E402
 from iam_guard.authn.chunked import SMALLEST  # noqa: E402
 from iam_guard.errors import ConfigurationError  # noqa: E402
-from tests.asgi.test_streamed import CONTENT, UNSIGNED_TRAILER, chunked, headers_of  # noqa: E402
 from tests.conftest import ADA, RITA, SEED, Sign  # noqa: E402
 from tests.integrations.application import SECRET, docs, received  # noqa: E402
 from tests.integrations.django_project import DOCUMENT, GUARDED, USUAL, project  # noqa: E402
+from tests.web.asgi.test_streaming_body import CONTENT, UNSIGNED_TRAILER, chunked, headers_of  # noqa: E402
 
 CSRF = "django.middleware.csrf.CsrfViewMiddleware"
 

@@ -26,7 +26,7 @@ from rest_framework.response import Response  # noqa: E402
 from rest_framework.serializers import CharField, Serializer  # noqa: E402
 
 from iam_guard import Guard  # noqa: E402
-from iam_guard.audit.reader import read  # noqa: E402
+from iam_guard.audit.consumer.reader import read  # noqa: E402
 from tests.conftest import ADA, RITA, Sign  # noqa: E402
 from tests.integrations.application import SECRET, docs  # noqa: E402
 

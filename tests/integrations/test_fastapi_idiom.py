@@ -25,7 +25,7 @@ from pydantic import BaseModel  # noqa: E402
 from starlette.testclient import TestClient  # noqa: E402
 
 from iam_guard import Guard, GuardMiddleware, Principal, Resource, Service, current_decision, inventory, public  # noqa: E402
-from iam_guard.audit.reader import read  # noqa: E402
+from iam_guard.audit.consumer.reader import read  # noqa: E402
 from iam_guard.errors import ConfigurationError  # noqa: E402
 from tests.conftest import ADA, RITA, Sign  # noqa: E402
 from tests.integrations.test_fastapi import by_decorators, by_dependencies  # noqa: E402

@@ -19,7 +19,7 @@ from iam_guard_flask import IamGuard, inventory  # noqa: E402
 from werkzeug.middleware.dispatcher import DispatcherMiddleware  # noqa: E402
 
 from iam_guard import AccessDenied, Guard, current_principal, public  # noqa: E402
-from iam_guard.audit.reader import read  # noqa: E402
+from iam_guard.audit.consumer.reader import read  # noqa: E402
 from iam_guard.errors import ConfigurationError, NoSuchEntity  # noqa: E402
 from tests.conftest import ADA, RITA, Sign  # noqa: E402
 from tests.integrations.application import (  # noqa: E402

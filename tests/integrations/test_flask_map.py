@@ -19,7 +19,7 @@ from iam_guard_flask import IamGuard, inventory  # noqa: E402
 from werkzeug.middleware.dispatcher import DispatcherMiddleware  # noqa: E402
 
 from iam_guard import Guard, RouteMap, current_principal, public, read_route_map, requires  # noqa: E402
-from iam_guard.audit.reader import read  # noqa: E402
+from iam_guard.audit.consumer.reader import read  # noqa: E402
 from iam_guard.errors import ConfigurationError  # noqa: E402
 from tests.conftest import ADA, RITA, Sign  # noqa: E402
 from tests.integrations import test_flask as decorated  # noqa: E402

@@ -30,7 +30,7 @@ from starlette.routing import Mount, Route  # noqa: E402
 from starlette.testclient import TestClient as StarletteClient  # noqa: E402
 
 from iam_guard import Guard, GuardMiddleware, Service, current_decision, inventory, public  # noqa: E402
-from iam_guard.audit.reader import read  # noqa: E402
+from iam_guard.audit.consumer.reader import read  # noqa: E402
 from iam_guard.errors import ConfigurationError  # noqa: E402
 from tests.conftest import ADA, RITA, Sign  # noqa: E402
 from tests.integrations.test_litestar import by_decorators, by_guards  # noqa: E402

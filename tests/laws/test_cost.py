@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import pytest
 
 from iam_guard.evaluation.authorizer import Authorizer, compile_policies
-from iam_guard.matching.pattern import compile_glob
+from iam_guard.evaluation.matching.pattern import compile_glob
 from iam_guard.model.request import AccessRequest
 from tests.effort import effort
 from tests.laws.worst import CHARACTERS, WORST, Worst

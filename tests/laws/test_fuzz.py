@@ -28,12 +28,12 @@ from iam_guard.model.decision import Outcome, PolicyType
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import AccessRequest
 from iam_guard.policy.builder import allow, allow_all_but, deny, deny_all_but, literal, policy
-from iam_guard.policy.check import check_source
 from iam_guard.policy.document import Document
+from iam_guard.policy.document_check import check_source
 from iam_guard.policy.grammar import OPERATORS, SET_PREFIXES
-from iam_guard.policy.parse import parse
-from iam_guard.policy.write import validate_for_write
-from iam_guard.testing.answer import answer
+from iam_guard.policy.parser import parse
+from iam_guard.policy.saving import validate_for_write
+from iam_guard.testing.case_answer import answer
 from iam_guard.testing.case_files import entries_of_file
 from iam_guard.testing.case_json import CaseDecoder
 from tests.laws.odd import ODD_VALUES, TEXTS, nearly

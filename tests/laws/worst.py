@@ -1,7 +1,6 @@
 """Documents that were contrived to be slow: as long as IAM takes them, and full of what is hard to match.
 
-Each is made for one request, and is as hard for it as its maker could think of. Must not live here: how long they may
-take (`test_cost`, `benchmarks/worst.py`).
+Each is made for one request, and is as hard for it as its maker could think of.
 """
 
 from __future__ import annotations

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from iam_guard.enforcement.service import Service, requires
 from iam_guard.errors import ConfigurationError
 from iam_guard.model.catalogue import Catalogue
 from iam_guard.model.reference import AccessLevel, ActionEntry, ActionTarget, ServiceReference, level_of
+from iam_guard.web.service import Service, requires
 
 DOCUMENT = "arn:${Partition}:docs:${Region}:${Account}:document/${DocumentId}"
 

@@ -23,13 +23,13 @@ from iam_guard.evaluation.authorizer import Authorizer, compile_policies
 from iam_guard.model.decision import Outcome, PolicyType
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import AccessRequest
-from iam_guard.policy.check import check
 from iam_guard.policy.document import ConditionTest, Document, Effect, Statement
+from iam_guard.policy.document_check import check
 from iam_guard.policy.grammar import OPERATORS, split_operator
-from iam_guard.policy.parse import parse
+from iam_guard.policy.parser import parse
 from iam_guard.policy.quota import RAW_LIMIT, policy_size
-from iam_guard.policy.render import render
-from iam_guard.policy.write import validate_for_write
+from iam_guard.policy.renderer import render
+from iam_guard.policy.saving import validate_for_write
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "explanation" / "real-policies.md"
 

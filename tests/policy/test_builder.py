@@ -26,11 +26,11 @@ from iam_guard.policy.builder import (
     literal,
     policy,
 )
-from iam_guard.policy.check import check
 from iam_guard.policy.document import Document, Effect, Statement
+from iam_guard.policy.document_check import check
 from iam_guard.policy.grammar import OPERATORS, SET_PREFIXES, split_operator
-from iam_guard.policy.parse import parse
-from iam_guard.policy.write import validate_for_write
+from iam_guard.policy.parser import parse
+from iam_guard.policy.saving import validate_for_write
 from tests.policy.strategies import documents
 
 IDENTITY, RESOURCE, TRUST = PolicyType.IDENTITY, PolicyType.RESOURCE, PolicyType.TRUST

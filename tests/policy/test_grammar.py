@@ -7,7 +7,7 @@ import pytest
 
 from iam_guard.errors import PolicyError
 from iam_guard.model.decision import PolicyType
-from iam_guard.policy.check import check_source
+from iam_guard.policy.document_check import check_source
 from iam_guard.policy.grammar import (
     DOCUMENT_ELEMENTS,
     EXCLUSIVE_ELEMENTS,

@@ -9,14 +9,14 @@ import pytest
 from sqlalchemy import Engine
 
 from iam_guard.settings import Settings
-from iam_guard.store.cached import CachedStore
+from iam_guard.store.cached_store import CachedStore
 from iam_guard.store.engine import make_engine
-from iam_guard.store.followed import FollowedSeedStore
-from iam_guard.store.opening import open_database
-from iam_guard.store.overlaid import OverlaidStore
+from iam_guard.store.open_store import open_database
 from iam_guard.store.policy_changes import InlinePolicy, PolicyChanges
+from iam_guard.store.policy_overlay import OverlaidStore
 from iam_guard.store.protocol import Store
 from iam_guard.store.seed import apply_seed, load_seed_text
+from iam_guard.store.seed_follower import FollowedSeedStore
 from iam_guard.store.sql_store import SqlStore
 from tests.store.databases import SEALING_KEY, Server, do_without, find_server
 

@@ -2,7 +2,6 @@
 
 `IAM_GUARD_TEST_POSTGRES` is the URL of the server, for a user who may create databases; unset, it is the one that
 usually listens on this machine. Where none answers, the tests that need it are left out; in CI, that is a failure.
-Must not live here: what a store must do (`test_…`).
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from iam_guard.settings import Settings
 from iam_guard.store import schema
 from iam_guard.store.builtin import begin
 from iam_guard.store.engine import closed_on_error, make_engine, reading, writing
-from iam_guard.store.opening import init_store
+from iam_guard.store.open_store import init_store
 from iam_guard.store.time_limits import PATIENT_SECONDS, silence
 
 VARIABLE = "IAM_GUARD_TEST_POSTGRES"

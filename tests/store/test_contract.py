@@ -11,8 +11,8 @@ import pytest
 
 from iam_guard.model.decision import PolicyType
 from iam_guard.model.principal import Credential, Principal, PrincipalType
-from iam_guard.policy.parse import parse
-from iam_guard.store.cached import CachedStore
+from iam_guard.policy.parser import parse
+from iam_guard.store.cached_store import CachedStore
 from iam_guard.store.protocol import AccountRecord, SourceStore, Store, StoredPolicy
 
 ACME, GLOBEX, MANAGEMENT, OUTSIDE = "111122223333", "444455556666", "999900000000", "555566667777"

@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from iam_guard.errors import ConfigurationError, StoreUnavailable
 from iam_guard.settings import Settings
 from iam_guard.store.engine import bump_epoch, database_file, is_in_memory, lock_epoch, make_engine, reading, writing
-from iam_guard.store.opening import init_store, open_database
+from iam_guard.store.open_store import init_store, open_database
 from iam_guard.store.schema import meta
 from iam_guard.store.sql_store import SqlStore
 

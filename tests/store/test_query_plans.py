@@ -15,18 +15,18 @@ import pytest
 from botocore.config import Config
 from sqlalchemy import Connection, event, func, select
 
-from iam_guard.assemble import guard_on
+from iam_guard.api.protocol.app import aws_api
 from iam_guard.audit.trail import Trail
 from iam_guard.errors import StoreUnavailable
-from iam_guard.guard import Guard
+from iam_guard.factory import guard_on
+from iam_guard.guard.guard import Guard
 from iam_guard.model.principal import Principal
 from iam_guard.settings import Settings
-from iam_guard.store.cached import CachedStore
+from iam_guard.store.cached_store import CachedStore
 from iam_guard.store.engine import reading
-from iam_guard.store.opening import init_store
+from iam_guard.store.open_store import init_store
 from iam_guard.store.schema import metadata
 from iam_guard.store.sql_store import SqlStore
-from iam_guard.wire.app import aws_api
 from tests.serving import serving
 from tests.store.bulk_rows import (
     account_of,

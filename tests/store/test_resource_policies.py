@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from iam_guard import Guard, Principal, Resource, open_guard
-from iam_guard.assemble import guard_on
 from iam_guard.errors import IamGuardError, InvalidInput, LimitExceeded, NoSuchEntity, PolicyError, StoreIsReadOnly
+from iam_guard.factory import guard_on
 from iam_guard.settings import Settings
 from iam_guard.store.resource_policies import ResourcePolicies
 from iam_guard.store.schema import identities

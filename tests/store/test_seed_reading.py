@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from iam_guard.errors import SeedError
 from iam_guard.policy.document import Document
-from iam_guard.policy.write import validate_for_write
+from iam_guard.policy.saving import validate_for_write
 from iam_guard.store.seed import Seed, load_seed, load_seed_text
 
 DOCUMENT = '{Version: 2012-10-17, Statement: [{Effect: Allow, Action: "docs:Get*", Resource: "*"}]}'

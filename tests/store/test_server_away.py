@@ -12,9 +12,9 @@ from iam_guard.audit.sinks import ListSink
 from iam_guard.audit.trail import Trail
 from iam_guard.errors import StoreUnavailable
 from iam_guard.settings import Settings
-from iam_guard.store.cached import CachedStore
+from iam_guard.store.cached_store import CachedStore
 from iam_guard.store.engine import bump_epoch, writing
-from iam_guard.store.opening import open_database, open_store
+from iam_guard.store.open_store import open_database, open_store
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.sql_store import SqlStore
 from tests.audit.pipelines import eventually

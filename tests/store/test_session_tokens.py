@@ -20,10 +20,10 @@ from sqlalchemy import Engine, event
 from iam_guard.model.credential import Session
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.settings import Settings
-from iam_guard.store.cached import CachedStore
-from iam_guard.store.followed import FollowedSeedStore
-from iam_guard.store.opening import init_store
+from iam_guard.store.cached_store import CachedStore
+from iam_guard.store.open_store import init_store
 from iam_guard.store.sealing import Sealer, new_key
+from iam_guard.store.seed_follower import FollowedSeedStore
 from iam_guard.store.session_tokens import (
     PACKED_LIMIT,
     PREFIX,

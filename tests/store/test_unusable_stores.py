@@ -21,8 +21,8 @@ from iam_guard.errors import ConfigurationError, IamGuardError
 from iam_guard.settings import Settings
 from iam_guard.store.engine import make_engine, writing
 from iam_guard.store.migrations import upgrade, upgrade_by_steps
-from iam_guard.store.opening import init_store, open_database
-from iam_guard.store.seed import reading
+from iam_guard.store.open_store import init_store, open_database
+from iam_guard.store.seed import seed_reader
 from tests.store.databases import SEALING_KEY, Server
 
 SEED = 'version: 1\naccounts: [{id: "111122223333", users: [{name: alice}]}]\n'
@@ -120,7 +120,7 @@ def test_user_without_write_access_is_refused_before_seed_is_read(
     server: Server, postgresql: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A user that may only read gets as far as a replica would, and no seed is read in vain."""
-    monkeypatch.setattr(reading, "read_tree", lambda *_: pytest.fail("the seed was read"))
+    monkeypatch.setattr(seed_reader, "read_tree", lambda *_: pytest.fail("the seed was read"))
     reader = f"iam_guard_reader_{secrets.token_hex(6)}"
     server.run(f"CREATE ROLE {reader} LOGIN PASSWORD '{SECRET}'")
     engine = make_engine(postgresql)
@@ -183,7 +183,7 @@ def test_future_schema_is_refused_everywhere(folder: Path, database: str) -> Non
 def test_seed_is_read_after_all_else_is_checked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Reading a large seed takes minutes, so it must not be in vain."""
     read: list[str] = []
-    monkeypatch.setattr(reading, "read_tree", lambda *_: read.append("seed"))
+    monkeypatch.setattr(seed_reader, "read_tree", lambda *_: read.append("seed"))
     serve = ["serve", "--port", "0", "--seed", "seed.yaml"]
     wrong = [
         ["apply", "seed.yaml", "--store", "postgresql://a@127.0.0.1:1/a"],

@@ -20,10 +20,10 @@ from starlette.testclient import TestClient
 
 import iam_guard
 from iam_guard import AccessDenied, Guard, GuardMiddleware, Principal, Service, current_decision, current_principal
-from iam_guard.authn.http import HttpRequest
+from iam_guard.authn.http_request import HttpRequest
 from iam_guard.errors import ConfigurationError, CredentialError, InvalidInput
 from iam_guard.testing import as_principal, signed_in
-from iam_guard.testing.principals import principal_named
+from iam_guard.testing.principal_names import principal_named
 from tests.conftest import ADA, Sign
 
 ACCOUNT = "arn:aws:iam::111122223333"

@@ -18,7 +18,7 @@ from iam_guard.model.decision import Outcome
 from iam_guard.testing import access_matrix, assert_matrix
 from iam_guard.testing.matrix import AccessMatrix, Cell
 from iam_guard.testing.matrix_files import matrix_csv, read_approved, read_description
-from iam_guard.testing.matrix_pictures import matrix_html, matrix_json, matrix_svg, matrix_text
+from iam_guard.testing.matrix_renderings import matrix_html, matrix_json, matrix_svg, matrix_text
 from tests.conftest import SEED
 
 ACCOUNT = "arn:aws:iam::111122223333"

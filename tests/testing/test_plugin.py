@@ -13,24 +13,24 @@ from typing import Any
 import pytest
 from starlette import testclient
 
-from iam_guard import assemble, testing
-from iam_guard.store import followed
+from iam_guard import factory, testing
+from iam_guard.store import seed_follower
 from iam_guard.testing import (
     assertions,
     callers,
     guards,
     matrix_files,
-    measuring,
     plugin,
+    policy_measurement,
     policy_tests,
-    route_measuring,
+    route_measurement,
 )
 
 pytest_plugins = ["pytester"]
 
 LOADED = (
-    *(assemble, followed, testclient),
-    *(assertions, callers, guards, matrix_files, measuring, policy_tests, route_measuring),
+    *(factory, seed_follower, testclient),
+    *(assertions, callers, guards, matrix_files, policy_measurement, policy_tests, route_measurement),
 )
 """What a run in this process would load, and forget at its end; some of it can be loaded only once in a process."""
 

@@ -15,15 +15,15 @@ from hypothesis import strategies as st
 
 from iam_guard import AccessRequest, Authorizer, Principal, compile_policies
 from iam_guard.errors import IamGuardError, InvalidInput
-from iam_guard.guard import Guard
-from iam_guard.policy.parse import parse
+from iam_guard.guard.guard import Guard
+from iam_guard.policy.parser import parse
 from iam_guard.testing.cases import read_case
 from iam_guard.testing.coverage_html import coverage_html
 from iam_guard.testing.coverage_report import coverage_json, coverage_text
-from iam_guard.testing.measuring import PolicyMeasurement, shortfall
+from iam_guard.testing.decision_watcher import watching_evaluations
 from iam_guard.testing.policy_coverage import STATEMENT, PolicyCoverage, Target, percent, targets_of
+from iam_guard.testing.policy_measurement import PolicyMeasurement, shortfall
 from iam_guard.testing.policy_sources import find_policies, policy_text
-from iam_guard.testing.watching import watching_evaluations
 from tests.oracle.context import read_request
 from tests.oracle.generate import generate_case
 from tests.oracle.language import Kind, read_document

@@ -21,7 +21,7 @@ from iam_guard import Guard, GuardMiddleware, RouteMap, Service, public
 from iam_guard.errors import InvalidInput
 from iam_guard.testing import as_principal, signed_in
 from iam_guard.testing.route_coverage import GuardedRoute, route_json, route_share, route_text
-from iam_guard.testing.route_measuring import RouteMeasurement
+from iam_guard.testing.route_measurement import RouteMeasurement
 
 ACCOUNT = "arn:aws:iam::111122223333"
 ADA, RITA = f"{ACCOUNT}:user/ada", f"{ACCOUNT}:user/rita"

@@ -18,8 +18,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from iam_guard.audit.call_kinds import RESULT_KINDS, SESSION_ISSUE
-from iam_guard.audit.identity import present
+from iam_guard.audit.record.call_kinds import RESULT_KINDS, SESSION_ISSUE
+from iam_guard.audit.record.identity import present
 
 SCHEMA_VERSION = "1.9.0"
 AUTHENTICATION, AUTHORIZE_SESSION, API_ACTIVITY = 3002, 3003, 6003

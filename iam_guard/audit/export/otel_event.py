@@ -2,7 +2,7 @@
 
 `log_event` gives it as values, `log_record` as a LogRecord; `otlp_line` what stands on a line of a file that a
 collector reads (its receiver `otlpjsonfile`). The body is the whole record; the attributes are what one filters by.
-Pure. Must not live here: sending it (`shipping`), spans and metrics (`otel`).
+Pure.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from iam_guard.audit import otel
-from iam_guard.audit.call_kinds import RESULT_KINDS
-from iam_guard.audit.redaction import write
+from iam_guard.audit.record import otel
+from iam_guard.audit.record.call_kinds import RESULT_KINDS
+from iam_guard.audit.record.redaction import write
 
 SCOPE = "iam_guard.audit"
 INFO, WARN, ERROR = (9, "INFO"), (13, "WARN"), (17, "ERROR")
@@ -127,7 +127,7 @@ def _attributes(record: Mapping[str, Any], facts: Mapping[str, Any]) -> Json:
         "http.request.method": parameters.get("method"),
         "url.path": parameters.get("path"),
         "server.address": parameters.get("host"),
-        "iam_guard.audit.shard": facts.get("shard"),
+        "iam_guard.audit.verify.shard": facts.get("shard"),
         "iam_guard.audit.sequence": facts.get("sequence"),
     }
 

@@ -1,14 +1,11 @@
-"""What a destination is: it takes records, and says when they have arrived or why they have not.
-
-Must not live here: the destinations (`to_…`), what becomes of what does not arrive (`shipper`).
-"""
+"""What a destination is: it takes records, and says when they have arrived or why they have not."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
-from iam_guard.audit.subscription import Delivery
+from iam_guard.audit.consumer.subscription import Delivery
 
 Formed = TypeVar("Formed")
 

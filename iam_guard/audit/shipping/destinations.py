@@ -1,8 +1,7 @@
 """From the URL of a sink to what opens its destination; a driver is loaded here, when it is chosen.
 
 `ROWS` is the table of kinds. Everything that can be wrong about a sink without asking the other side is found here,
-when the trail is opened, and not in a thread later. Must not live here: how a URL is read (`sink_url`), the
-destinations (`to_…`).
+when the trail is opened, and not in a thread later.
 """
 
 from __future__ import annotations

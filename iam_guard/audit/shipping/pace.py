@@ -1,7 +1,4 @@
-"""How fast a shipper looks, waits and gives up; and how its pauses grow while the other side is away.
-
-Must not live here: what it does (`shipper`).
-"""
+"""How fast a shipper looks, waits and gives up; and how its pauses grow while the other side is away."""
 
 from __future__ import annotations
 

@@ -3,7 +3,6 @@
     {"time": "…", "shard": "docs-…", "sequence": 17, "eventID": "…", "why": "status 413"}
 
 It lies beside the offsets of the sink's group, and the disk has an entry before the record counts as worked through.
-Must not live here: when a record is given up (`shipper`).
 """
 
 from __future__ import annotations
@@ -14,8 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from iam_guard.audit.append_file import AppendFile
-from iam_guard.audit.record import event_time
-from iam_guard.audit.subscription import Delivery
+from iam_guard.audit.consumer.subscription import Delivery
+from iam_guard.audit.record.record import event_time
 
 
 def _now() -> datetime:

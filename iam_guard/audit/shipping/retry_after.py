@@ -1,4 +1,4 @@
-"""Reading the header `Retry-After` (RFC 9110, 10.2.3). Must not live here: who waits, and how long at most (`pace`)."""
+"""Reading the header `Retry-After` (RFC 9110, 10.2.3)."""
 
 from __future__ import annotations
 

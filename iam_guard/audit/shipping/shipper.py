@@ -11,7 +11,7 @@ logged and counted. Where none arrives it is the destination that is wrong, and 
 not arrive.
 
 **Damage** of the trail stops the sink: nothing behind the damage is sent, until somebody has looked and gone on behind
-it (`seek`). Must not live here: threads (`shippers`), what the destinations are (`to_…`).
+it (`seek`).
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from iam_guard.audit.consumer.subscription import Delivery, Subscription
 from iam_guard.audit.shipping.destination import Gone, Refused, SinkDestination, Unreachable
 from iam_guard.audit.shipping.pace import Backoff, Pace
 from iam_guard.audit.shipping.refused_records import RefusedRecords
-from iam_guard.audit.shipping.stop import Stop
-from iam_guard.audit.subscription import Delivery, Subscription
+from iam_guard.audit.shipping.stop_signal import Stop
 from iam_guard.errors import GroupIsTaken, IamGuardError, TrailDamaged
 from iam_guard.model.usage import SinkState, SinkUsage
 

@@ -3,7 +3,7 @@
 In a service every process has them, and one process at a time ships for a sink: the others ask for its group again
 every few seconds, so that another goes on when that process dies. They start with the process's first record, like the
 pipeline's thread, so that a process forks freely: a child has none, and begins its own when it writes. Nothing here is
-waited for by a request. Must not live here: what a shipper does (`shipper`), which sinks there are (`destinations`).
+waited for by a request.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from iam_guard.audit.offsets import FOLDER
-from iam_guard.audit.record_filter import record_filter
+from iam_guard.audit.consumer.offsets import FOLDER
+from iam_guard.audit.consumer.record_filter import record_filter
+from iam_guard.audit.consumer.subscription import AuditReader, Subscription
 from iam_guard.audit.shipping.destinations import FollowingSink
 from iam_guard.audit.shipping.pace import Pace
 from iam_guard.audit.shipping.refused_records import RefusedRecords
 from iam_guard.audit.shipping.shipper import Manner, Shipper
-from iam_guard.audit.shipping.stop import Stop
-from iam_guard.audit.signed_note import KeyRing
-from iam_guard.audit.subscription import AuditReader, Subscription
+from iam_guard.audit.shipping.stop_signal import Stop
+from iam_guard.audit.verify.signed_note import KeyRing
 from iam_guard.model.usage import SinkUsage
 
 logger = logging.getLogger("iam_guard.audit")

@@ -7,7 +7,7 @@
     -
 
 A URL may hold a password, and its path a secret, so neither is in a name, an error or a repr: what is told is the
-scheme, the host and the port. Must not live here: what each kind of sink does with its options (`to_…`).
+scheme, the host and the port.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
-from iam_guard.audit.export.forms import FORMS
-from iam_guard.audit.starting import Start, moment
+from iam_guard.audit.consumer.start_position import Start, moment
+from iam_guard.audit.export.export_formats import FORMS
 from iam_guard.errors import ConfigurationError
 
 KINDS: Mapping[str, tuple[str, frozenset[str]]] = {

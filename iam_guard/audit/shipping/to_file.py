@@ -2,8 +2,7 @@
 
 The file is made for its owner only and is followed when it is rotated away. After a half line that a crash or a full
 disk has left it goes on with a line break: then one line is broken, which is what readers of such files can bear.
-Cutting it off instead would make them begin anew, as they do with a file that became shorter. Must not live here: how a
-file is appended to (`sinks`), the forms (`audit/export/forms`).
+Cutting it off instead would make them begin anew, as they do with a file that became shorter.
 """
 
 from __future__ import annotations
@@ -13,11 +12,11 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from iam_guard.audit.append_file import sync_folder
-from iam_guard.audit.export.forms import FORMS, Form
+from iam_guard.audit.consumer.subscription import Delivery
+from iam_guard.audit.export.export_formats import FORMS, Form
 from iam_guard.audit.shipping.destination import Unreachable, formed
 from iam_guard.audit.shipping.sink_url import SinkUrl
 from iam_guard.audit.sinks import FileSink
-from iam_guard.audit.subscription import Delivery
 from iam_guard.errors import ConfigurationError
 
 

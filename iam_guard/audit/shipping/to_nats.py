@@ -9,7 +9,7 @@ Messages of a batch are all under way at once. A stream that is full (and discar
 stream takes, a server that is away: all of these are tried again. A message larger than the server or the stream takes
 is refused for good. The client of NATS is asynchronous: it has an event loop of its own here, which runs only while
 something is sent; so a connection that was left alone for a while is asked first whether it is there. Must not live
-here: the forms (`audit/export/forms`).
+here: the forms (`audit/export/export_formats`).
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 from nats.js.errors import APIError, NoStreamResponseError, NotFoundError
 
-from iam_guard.audit.export.forms import FORMS, Form
-from iam_guard.audit.record_filter import action_of, member
+from iam_guard.audit.consumer.record_filter import action_of, member
+from iam_guard.audit.consumer.subscription import Delivery
+from iam_guard.audit.export.export_formats import FORMS, Form
 from iam_guard.audit.shipping.destination import NotDelivered, Refused, Unreachable, formed
 from iam_guard.audit.shipping.sink_url import SinkUrl, whole_number
-from iam_guard.audit.subscription import Delivery
 from iam_guard.errors import ConfigurationError
-from iam_guard.peers import is_loopback, trusting
-from iam_guard.private_files import read_private_file
+from iam_guard.net.private_files import read_private_file
+from iam_guard.net.trusted_addresses import is_loopback, trusting
 
 PREFIX = "iam-guard.audit"
 TIMEOUT = 10.0

@@ -4,7 +4,7 @@ The exporter says no more than that it failed, takes a redirect for a success, a
 rejected some of the records. So the session that it is given looks at every answer: only 2xx without rejected records
 confirms a batch. It also takes no proxy and no password from the environment, and keeps URLs out of the exporter's log.
 What the SDK reads from the environment counts here as well, the headers with a collector's credentials above all
-(`OTEL_EXPORTER_OTLP_HEADERS`). Must not live here: what the event says (`export/otel_event`).
+(`OTEL_EXPORTER_OTLP_HEADERS`).
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_span_in_context
 
+from iam_guard.audit.consumer.subscription import Delivery
 from iam_guard.audit.export.otel_event import SCOPE, LogEvent, log_event
 from iam_guard.audit.shipping.destination import NotDelivered, Refused, Unreachable, formed
 from iam_guard.audit.shipping.retry_after import retry_after
 from iam_guard.audit.shipping.sink_url import SinkUrl
-from iam_guard.audit.subscription import Delivery
 from iam_guard.errors import ConfigurationError
-from iam_guard.peers import trusting
+from iam_guard.net.trusted_addresses import trusting
 
 TIMEOUT = 10.0
 

@@ -1,14 +1,14 @@
-"""Records to standard output, a line each. Must not live here: the forms (`audit/export/forms`)."""
+"""Records to standard output, a line each."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from iam_guard.audit.export.forms import FORMS, Form
+from iam_guard.audit.consumer.subscription import Delivery
+from iam_guard.audit.export.export_formats import FORMS, Form
 from iam_guard.audit.shipping.destination import Gone, formed
 from iam_guard.audit.shipping.sink_url import SinkUrl
 from iam_guard.audit.sinks import StreamSink
-from iam_guard.audit.subscription import Delivery
 from iam_guard.errors import ConfigurationError
 
 

@@ -2,8 +2,7 @@
 
 A status of 2xx confirms the batch. 410 stops the sink, as that standard asks. 413 refuses what was sent for its size,
 400 and 422 for its content. Everything else is a matter of the endpoint and not of a record, and is tried again: other
-statuses, redirects (none is followed), timeouts. `Retry-After` is waited for. Must not live here: the signature
-(`webhook_signature`), connecting (`dialling`).
+statuses, redirects (none is followed), timeouts. `Retry-After` is waited for.
 """
 
 from __future__ import annotations
@@ -16,16 +15,16 @@ from pathlib import Path
 
 import httpcore2
 
-from iam_guard.audit.export.forms import FORMS, Form
+from iam_guard.audit.consumer.subscription import Delivery
+from iam_guard.audit.export.export_formats import FORMS, Form
 from iam_guard.audit.shipping.destination import Gone, Refused, Unreachable, formed
 from iam_guard.audit.shipping.retry_after import retry_after
 from iam_guard.audit.shipping.sink_url import SinkUrl
 from iam_guard.audit.shipping.webhook_signature import WebhookSecrets, signed_headers
-from iam_guard.audit.subscription import Delivery
-from iam_guard.dialling import Dialling
 from iam_guard.errors import ConfigurationError
-from iam_guard.peers import is_loopback, trusting
-from iam_guard.private_files import read_private_file
+from iam_guard.net.connections import Dialling
+from iam_guard.net.private_files import read_private_file
+from iam_guard.net.trusted_addresses import is_loopback, trusting
 
 LARGEST_BODY = 1024 * 1024
 """Bytes of one message; a batch that is larger goes as several."""

@@ -6,7 +6,7 @@
 
 What is signed is `id.timestamp.body`. A secret is written `whsec_` and base64 of 24 to 64 bytes. A ring has several
 while one takes the place of another: all of them sign, and a receiver believes any that it knows. Pure: time is an
-argument. Must not live here: sending (`to_webhook`).
+argument.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""Whether the values of a condition mean something to its operator (rules C-10 to C-24, C-34, C-42, N-10).
-
-Must not live here: operator names and key forms (`shape`, `forms`), variables (`variables`), what needs to know which
-keys there are and which of them are multivalued.
-"""
+"""Whether the values of a condition mean something to its operator (rules C-10 to C-24, C-34, C-42, N-10)."""
 
 from __future__ import annotations
 
@@ -12,7 +8,7 @@ from ipaddress import ip_interface, ip_network
 from iam_guard.policy.document import LATEST
 from iam_guard.policy.fault import LEGACY_PARSING, SYNTAX_ERRORS, Fault, Reading, Rule, Tested, conditions
 from iam_guard.policy.grammar import WILDCARD, quoted
-from iam_guard.policy.values import block, instant, number, octets, truth
+from iam_guard.policy.value_parsing import block, instant, number, octets, truth
 
 _PRIVATE = [ip_network(each) for each in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")]  # C-24
 _WITHOUT_WILDCARDS = frozenset(

@@ -1,7 +1,4 @@
-"""Which elements a document and its statements have, may have, must have (rules G-4 to G-8, G-12, G-18, G-22 to G-37).
-
-Must not live here: what stands in the elements (`forms`, `principals`, `conditions`, `variables`).
-"""
+"""The elements that documents and statements may or must have (rules G-4 to G-8, G-12, G-18, G-22 to G-37)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What actions, resources and condition keys must look like (rules G-60 to G-67).
-
-Must not live here: principals (`principals`), variables in them (`variables`), whether a service knows them.
-"""
+"""What actions, resources and condition keys must look like (rules G-60 to G-67)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Who may stand in `Principal` and `NotPrincipal`, and in what form (rules G-33, G-42 to G-49).
-
-Must not live here: whether a type of policy has a principal at all (`elements`), whether a principal exists (P-8).
-"""
+"""Who may stand in `Principal` and `NotPrincipal`, and in what form (rules G-33, G-42 to G-49)."""
 
 from __future__ import annotations
 

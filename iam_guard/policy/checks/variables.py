@@ -1,7 +1,6 @@
 """Whether policy variables are well formed and stand where they mean something (rules V-1 to V-5).
 
-At evaluation time nothing here is an error: what is no variable is literal text (V-15). Must not live here: what a
-variable stands for (`matching/variables`).
+At evaluation time nothing here is an error: what is no variable is literal text (V-15).
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 
 A step is a file in `versions/`, named and numbered in order; it is written by hand and never imports `schema`, which
 goes on changing. A test compares what comes of all steps with `schema.metadata`, from which an empty store is made.
-Whoever comes while another one steps waits, and finds it done. Must not live here: what the tables mean (`schema`),
-which rows a store begins with (`builtin`), how steps are walked (`steps`).
+Whoever comes while another one steps waits, and finds it done.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Walking the steps in `versions/`, by Alembic; imported by `migrations` when there are some to walk.
 
-Alembic takes a while to import, and a store that is new or up to date has no need of it. Must not live here: when to
-walk, and who else must wait (`migrations`).
+Alembic takes a while to import, and a store that is new or up to date has no need of it.
 """
 
 from __future__ import annotations

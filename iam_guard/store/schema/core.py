@@ -2,8 +2,7 @@
 
 Users, groups and roles share one table, `identities`: they have the same path, policies, boundary and tags, and a
 policy is attached to each in the same way. The state of one managed policy is split into `policies` and
-`policy_versions`; AWS managed policies have `aws` for an account. Must not live here: questions (`queries`), changes
-(`sync`, `seed_apply`), the steps from an older schema (`migrations`). Rules P-1 to P-6, G-75, R-10 to R-13, E-12.
+`policy_versions`; AWS managed policies have `aws` for an account. Rules P-1 to P-6, G-75, R-10 to R-13, E-12.
 
 Types are those that SQLite and PostgreSQL share. Instants are whole seconds since 1970. `folded` is the name in lower
 case: names are unique without regard to case and compared with it (P-16). `bindings` holds, for each user or role

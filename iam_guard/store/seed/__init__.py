@@ -1,7 +1,7 @@
 """The declarative seed: a YAML or JSON file that says which accounts, principals and policies there are."""
 
 from iam_guard.store.seed.apply import Changes, apply_seed
-from iam_guard.store.seed.reading import load_seed, load_seed_text
-from iam_guard.store.seed.values import Seed
+from iam_guard.store.seed.seed_reader import load_seed, load_seed_text
+from iam_guard.store.seed.seed_values import Seed
 
 __all__ = ["Changes", "Seed", "apply_seed", "load_seed", "load_seed_text"]

@@ -1,8 +1,7 @@
 """Applying a seed: one transaction that makes the store be as declared, and raises the epoch if anything changed.
 
 What the seed names is declared completely; what it doesn't name stays, unless the caller says otherwise. A problem
-anywhere leaves everything as it was. Must not live here: reading a seed (`reading`), the steps (`apply_…`).
-Rules T-3, T-9, P-8.
+anywhere leaves everything as it was. Rules T-3, T-9, P-8.
 """
 
 from __future__ import annotations
@@ -20,12 +19,12 @@ from iam_guard.store.seed.apply_identities import apply_identities
 from iam_guard.store.seed.apply_organization import apply_organization
 from iam_guard.store.seed.apply_policies import apply_policies, delete_policies
 from iam_guard.store.seed.apply_providers import apply_providers
+from iam_guard.store.seed.apply_run import Run
 from iam_guard.store.seed.conflicts import refuse_taken
 from iam_guard.store.seed.principals import bind
 from iam_guard.store.seed.problems import Problems
-from iam_guard.store.seed.run import Run
-from iam_guard.store.seed.sync import rows_where, sync
-from iam_guard.store.seed.values import Seed
+from iam_guard.store.seed.row_sync import rows_where, sync
+from iam_guard.store.seed.seed_values import Seed
 from iam_guard.store.sql_store import SqlStore
 
 

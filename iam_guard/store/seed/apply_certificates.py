@@ -1,7 +1,7 @@
 """Trust anchors and certificate profiles that a seed declares; identities and policies must be known by then.
 
 A revocation list that is not in the seed stays, for it may have been imported since, and dropping it would make revoked
-certificates good again; only where the seed is all there is does it go. Must not live here: reading (`certificates`).
+certificates good again; only where the seed is all there is does it go.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from iam_guard.store.certificate_trust import authority_of
 from iam_guard.store.identifiers import Kind, fold
 from iam_guard.store.schema import certificate_profiles, revocation_lists, trust_anchors
 from iam_guard.store.seed.apply_identities import policy_id
-from iam_guard.store.seed.run import Run
-from iam_guard.store.seed.sync import rows_where, sync
-from iam_guard.store.seed.values import Ref, SeedAnchor, SeedProfile
+from iam_guard.store.seed.apply_run import Run
+from iam_guard.store.seed.row_sync import rows_where, sync
+from iam_guard.store.seed.seed_values import Ref, SeedAnchor, SeedProfile
 
 
 def apply_certificates(run: Run) -> None:

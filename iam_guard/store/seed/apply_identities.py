@@ -1,7 +1,6 @@
 """Users, groups and roles, and everything that hangs on them (rules G-38, P-5 to P-10, R-10 to R-13, R-30).
 
 What a declared identity has is declared with it: policies, groups, tags and keys that the seed doesn't list go away.
-Must not live here: managed policies themselves (`apply_policies`).
 """
 
 from __future__ import annotations
@@ -23,10 +22,10 @@ from iam_guard.store.schema import (
     inline_policies,
     memberships,
 )
+from iam_guard.store.seed.apply_run import Run
 from iam_guard.store.seed.principals import bind
-from iam_guard.store.seed.run import Run
-from iam_guard.store.seed.sync import Delta, rows_where, sync
-from iam_guard.store.seed.values import Ref, SeedAccessKey, SeedApiKey, SeedIdentity
+from iam_guard.store.seed.row_sync import Delta, rows_where, sync
+from iam_guard.store.seed.seed_values import Ref, SeedAccessKey, SeedApiKey, SeedIdentity
 from iam_guard.store.sql_store import access_key_context
 
 

@@ -2,8 +2,7 @@
 
 Units, accounts' places and attachments hang together by foreign keys, and moving them one by one would need an order
 for every case; taking the tree out and putting the wanted one in has one. Unique ids are kept: a control policy is
-known by type and name, a unit by its id, or by its parent and name. Must not live here: what a level may have
-(`organization`).
+known by type and name, a unit by its id, or by its parent and name.
 """
 
 from __future__ import annotations
@@ -22,9 +21,9 @@ from iam_guard.store.schema import (
     placements,
     units,
 )
-from iam_guard.store.seed.run import Run
-from iam_guard.store.seed.sync import rows_where
-from iam_guard.store.seed.values import Ref, SeedMember, SeedOrganization, SeedUnit
+from iam_guard.store.seed.apply_run import Run
+from iam_guard.store.seed.row_sync import rows_where
+from iam_guard.store.seed.seed_values import Ref, SeedMember, SeedOrganization, SeedUnit
 
 Rows = list[dict[str, Any]]
 

@@ -15,9 +15,9 @@ from iam_guard.store.builtin import MANAGED
 from iam_guard.store.identifiers import AWS_MANAGED, fold
 from iam_guard.store.quotas import QUOTAS
 from iam_guard.store.schema import policies, policy_versions
-from iam_guard.store.seed.run import Run
-from iam_guard.store.seed.sync import rows_where, sync
-from iam_guard.store.seed.values import SeedPolicy
+from iam_guard.store.seed.apply_run import Run
+from iam_guard.store.seed.row_sync import rows_where, sync
+from iam_guard.store.seed.seed_values import SeedPolicy
 
 
 def apply_policies(run: Run) -> list[str]:

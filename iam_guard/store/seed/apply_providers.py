@@ -1,7 +1,7 @@
 """OIDC providers, whose tokens roles may trust (rules G-77, P-1).
 
 What a seed does not say of one that is there already, the thumbprints and what it propagates, stays. Must not live
-here: reading a seed (`reading`).
+here: reading a seed (`seed_reader`).
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from typing import Any
 
 from iam_guard.store.identifiers import PREFIXES
 from iam_guard.store.schema import oidc_providers
-from iam_guard.store.seed.run import Run
-from iam_guard.store.seed.sync import rows_where, sync
+from iam_guard.store.seed.apply_run import Run
+from iam_guard.store.seed.row_sync import rows_where, sync
 
 _PART = {"client_ids": "client ids", "tags": "tags"}
 

@@ -1,7 +1,4 @@
-"""Trust in client certificates in a seed: trust anchors with their revocation lists, and profiles.
-
-Must not live here: the other keys of an account (`reading`), what becomes of them (`apply_certificates`).
-"""
+"""Trust in client certificates in a seed: trust anchors with their revocation lists, and profiles."""
 
 from __future__ import annotations
 
@@ -18,8 +15,8 @@ from iam_guard.store.identifiers import fold
 from iam_guard.store.seed.documents import Documents
 from iam_guard.store.seed.fields import Fields, node_text
 from iam_guard.store.seed.problems import Problems
-from iam_guard.store.seed.tree import ListNode, Node
-from iam_guard.store.seed.values import SeedAnchor, SeedProfile
+from iam_guard.store.seed.seed_tree import ListNode, Node
+from iam_guard.store.seed.seed_values import SeedAnchor, SeedProfile
 
 _ANCHOR: Final = ("name", "id", "certificates", "revocation_lists", "enabled")
 _PROFILE: Final = ("name", "id", "roles", "duration", "session_policy", "managed_policies", "mappings", "enabled")

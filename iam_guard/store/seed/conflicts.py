@@ -1,7 +1,4 @@
-"""What a seed declares although somebody beside it has it: an access key, an API key, a resource, an alias.
-
-Must not live here: what is declared twice in the seed itself (`reading`).
-"""
+"""What a seed declares although somebody beside it has it: an access key, an API key, a resource, an alias."""
 
 from __future__ import annotations
 
@@ -12,8 +9,8 @@ from sqlalchemy import ColumnElement, RowMapping, Table
 
 from iam_guard.store.identifiers import fold
 from iam_guard.store.schema import access_keys, accounts, api_keys, identities, resources
-from iam_guard.store.seed.run import Run
-from iam_guard.store.seed.sync import rows_where
+from iam_guard.store.seed.apply_run import Run
+from iam_guard.store.seed.row_sync import rows_where
 
 
 def refuse_taken(run: Run) -> None:

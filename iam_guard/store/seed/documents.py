@@ -3,7 +3,7 @@
 A document written in YAML becomes JSON text once, here, and that text is what is stored. Only the scalars that JSON
 would know are read as what they are (`true`, `false`, plain decimal numbers); everything else is a string as written,
 so that `Version: 2012-10-17` is no date and `no` is not false. A problem in a document is told with the line of the
-seed, or with the line of the file that it stands in. Must not live here: what a document may say (`policy/write`).
+seed, or with the line of the file that it stands in.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from pathlib import Path
 from iam_guard.errors import LimitExceeded, PolicyError, SeedError
 from iam_guard.model.decision import PolicyType
 from iam_guard.policy.document import Document
-from iam_guard.policy.write import validate_for_write
+from iam_guard.policy.saving import validate_for_write
 from iam_guard.policy.yaml_scalars import scalar_as_json, text_as_json
 from iam_guard.store.seed.fields import described, node_text
 from iam_guard.store.seed.problems import Problems
-from iam_guard.store.seed.tree import ListNode, MapNode, Node, Scalar
+from iam_guard.store.seed.seed_tree import ListNode, MapNode, Node, Scalar
 
 MAX_FILE_BYTES = 4 * 131_072  # G-74, in UTF-8
 

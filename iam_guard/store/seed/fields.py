@@ -2,7 +2,7 @@
 
 A reader never stops at a problem: it notes it and gives a stand-in, and the seed is refused as a whole in the end. An
 empty value is a problem too, for `boundary:` with nothing behind it must not mean that there is none. Must not live
-here: which keys there are (`reading`).
+here: which keys there are (`seed_reader`).
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from iam_guard.store.identifiers import (
 )
 from iam_guard.store.quotas import QUOTAS, TAG_KEY_LENGTH, TAG_VALUE_LENGTH
 from iam_guard.store.seed.problems import Problems
-from iam_guard.store.seed.tree import ListNode, MapNode, Node, Scalar
-from iam_guard.store.seed.values import Ref
+from iam_guard.store.seed.seed_tree import ListNode, MapNode, Node, Scalar
+from iam_guard.store.seed.seed_values import Ref
 
 T = TypeVar("T")
 

@@ -2,7 +2,7 @@
 
 Where the seed says nothing about `scps`, the level has `FullAWSAccess`, as a new unit or account has in AWS; where it
 gives a list, it has exactly these. `RCPFullAWSAccess` is at every level besides, and can't be detached. Must not live
-here: the rest of a seed (`reading`). Rules E-12, E-13, G-72, G-76.
+here: the rest of a seed (`seed_reader`). Rules E-12, E-13, G-72, G-76.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from iam_guard.store.quotas import QUOTAS
 from iam_guard.store.seed.documents import Documents
 from iam_guard.store.seed.fields import Fields, checked_name
 from iam_guard.store.seed.problems import Problems
-from iam_guard.store.seed.tree import MapNode, Node, Scalar
-from iam_guard.store.seed.values import Ref, SeedControlPolicy, SeedMember, SeedOrganization, SeedUnit
+from iam_guard.store.seed.seed_tree import MapNode, Node, Scalar
+from iam_guard.store.seed.seed_values import Ref, SeedControlPolicy, SeedMember, SeedOrganization, SeedUnit
 
 MAX_LEVELS = 5
 """Of units below the root."""

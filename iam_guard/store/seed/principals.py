@@ -1,7 +1,4 @@
-"""Binding the principals that a policy names to the unique ids they have now (rules P-5, P-8).
-
-Must not live here: the walk over the policy, how a bound policy is read again (`bindings`).
-"""
+"""Binding the principals that a policy names to the unique ids they have now (rules P-5, P-8)."""
 
 from __future__ import annotations
 
@@ -10,10 +7,10 @@ from functools import partial
 from sqlalchemy import and_, select
 
 from iam_guard.policy.document import Document
-from iam_guard.store.bindings import Found, bound, invalid_principal
 from iam_guard.store.identifiers import fold
+from iam_guard.store.principal_bindings import Found, bound, invalid_principal
 from iam_guard.store.schema import accounts, identities
-from iam_guard.store.seed.run import Run
+from iam_guard.store.seed.apply_run import Run
 
 
 def bind(run: Run, document: Document, line: int) -> dict[str, str]:

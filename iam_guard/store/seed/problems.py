@@ -1,7 +1,4 @@
-"""What is wrong with a seed: every problem with its line, so that one look at the file mends them all.
-
-Must not live here: what a seed may contain (`reading`).
-"""
+"""What is wrong with a seed: every problem with its line, so that one look at the file mends them all."""
 
 from __future__ import annotations
 

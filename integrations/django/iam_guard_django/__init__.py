@@ -4,8 +4,8 @@
     INSTALLED_APPS = ["iam_guard_django", ...]          # `manage.py check` finds views that nobody guards
     IAM_GUARD = {"guard": "documents.iam.guard"}        # a guard, or a function that gives one
 
-The middleware signs in the caller of a request over WSGI or ASGI, watches which answers leave, and answers refusals.
-It decides nothing itself: a view that made no decision and is not public answers 500. Settings are read in `options`,
+The middleware signs in the caller of a request over WSGI or ASGI, watches which answers leave, and answers refusals. It
+decides nothing itself: a view that made no decision and is not public answers 500. Settings are read in `options`,
 views are found in `views`, their parameters are read in `lookups`, a route map is asked in `mapped`, what Django REST
 framework needs is in `rest_framework`.
 """
@@ -21,13 +21,13 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import get_resolver
 
 from iam_guard import IamGuardError
-from iam_guard.audit.termination import end_shards_on_sigterm
-from iam_guard.enforcement.context import CurrentCall, current_call, serving
-from iam_guard.enforcement.refusal import Refusal
+from iam_guard.audit.writer.termination import end_shards_on_sigterm
 from iam_guard.errors import ConfigurationError, NotAtHand
 from iam_guard.model.principal import PrincipalType
-from iam_guard.wsgi.entrance import Entrance, Passage
-from iam_guard.wsgi.environ import scope_of
+from iam_guard.web.call_context import CurrentCall, current_call, serving
+from iam_guard.web.refusal import Refusal
+from iam_guard.web.wsgi.bridge import Entrance, Passage
+from iam_guard.web.wsgi.environ import scope_of
 from iam_guard_django.lookups import canonicalize
 from iam_guard_django.mapped import MappedViews, refuse_changes
 from iam_guard_django.options import entrance_for, options

@@ -13,7 +13,7 @@ two steps:
    parts of a date.
 
 A view that looks its object up by itself has the first step if its class names the model; a function has
-`key_converter`. Must not live here: deciding.
+`key_converter`.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db.models import Model
 from django.http import Http404
 
-from iam_guard.enforcement.context import current_call
 from iam_guard.errors import ConfigurationError
+from iam_guard.web.call_context import current_call
 from iam_guard_django.views import class_of
 
 _log = logging.getLogger("iam_guard.django")

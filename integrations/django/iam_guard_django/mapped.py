@@ -6,7 +6,7 @@ which Django makes of the patterns on its way. Of a function Django does not kno
 map names some the others are answered 405, and the function does not run. What another `process_view` changes after
 that was not decided about. No middleware stands behind them all, so Django's handlers are told to look once more where
 they have the view in their hands, `make_view_atomic`, and it does not run. The answer is looked at as it leaves, for
-what a view itself changes. Must not live here: which view answers (`views`), the map itself (`iam_guard.RouteMap`).
+what a view itself changes.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from django.core.handlers.base import BaseHandler
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 
 from iam_guard import RouteMap
-from iam_guard.enforcement.endpoints import mark_of
-from iam_guard.enforcement.mapped_route import MappedRoute, is_another
 from iam_guard.errors import ConfigurationError, InvalidInput
+from iam_guard.web.endpoints import mark_of
+from iam_guard.web.mapped_route import MappedRoute, is_another
 from iam_guard_django.options import Options, route_map
 from iam_guard_django.permissions import PermissionsUntold, permissions_of
 from iam_guard_django.views import class_of, endpoint_of, joined, views_by_path

@@ -1,7 +1,7 @@
 """The setting `IAM_GUARD`, and the guard that it names.
 
 The guard is opened with the first request of a process, so that servers may fork after they have loaded the
-application. Must not live here: what the guard is made of (`iam_guard.open_guard`).
+application.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from django.conf import settings
 from django.utils.module_loading import import_string
 
 from iam_guard import Guard, RouteMap
-from iam_guard.enforcement.refusal import RefusalFormat, problem
 from iam_guard.errors import ConfigurationError
-from iam_guard.wsgi.entrance import Entrance
+from iam_guard.web.refusal import RefusalFormat, problem
+from iam_guard.web.wsgi.bridge import Entrance
 
 SETTING: Final = "IAM_GUARD"
 _KEYS: Final = ("guard", "refusal", "public_views", "routes", "drops_underscores")

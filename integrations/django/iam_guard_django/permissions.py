@@ -3,10 +3,9 @@
 Strategy. A view class that has its own `get_permissions()` is asked on an instance, made and routed as REST framework
 does it, once for each method: so each action has the permissions that it will have. Before there is a request, nothing
 is known of one but its method. What looks at more (the caller, a parameter of the URL) raises `PermissionsUntold`, so
-that nothing is guessed; what answers a request has been served by a view that knows all of it. The same is raised for
-a class that has its own of what leads there (`check_permissions`, say), whose code names neither that nor what REST
-framework asks next: it may ask in other ways, or not at all. Must not live here: what a permission requires
-(`rest_framework`), the check at the start (`views`).
+that nothing is guessed; what answers a request has been served by a view that knows all of it. The same is raised for a
+class that has its own of what leads there (`check_permissions`, say), whose code names neither that nor what REST
+framework asks next: it may ask in other ways, or not at all.
 """
 
 from __future__ import annotations

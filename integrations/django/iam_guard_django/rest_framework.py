@@ -9,8 +9,7 @@
         }
 
 Keys are the actions of a view set, or the methods of another view (`get`, `post`). The decorators stand on methods as
-well; what neither has is refused before it runs. Must not live here: signing in (the middleware), deciding, how a view
-looks its object up (`lookups`).
+well; what neither has is refused before it runs.
 """
 
 from __future__ import annotations
@@ -25,11 +24,11 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import BasePermission
 
 from iam_guard import Decision, Guard, IamGuardError, Principal, Resource, current_principal
-from iam_guard.enforcement.context import current_call, serving
-from iam_guard.enforcement.endpoints import guards_of, name_of
-from iam_guard.enforcement.refusal import REALM
 from iam_guard.errors import ConfigurationError, UndecidedEndpoint
 from iam_guard.model.principal import PrincipalType
+from iam_guard.web.call_context import current_call, serving
+from iam_guard.web.endpoints import guards_of, name_of
+from iam_guard.web.refusal import REALM
 from iam_guard_django.lookups import canonicalize_of
 from iam_guard_django.mapped import is_decided_by_row
 from iam_guard_django.options import options

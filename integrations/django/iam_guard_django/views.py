@@ -1,6 +1,6 @@
 """The views of a project: which one answers a request, what guards each, and the check that finds those without.
 
-A view counts as it was matched, never by its path. Must not live here: serving them (the middleware).
+A view counts as it was matched, never by its path.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from django.core.handlers.base import BaseHandler
 from django.urls import LocalePrefixPattern, ResolverMatch, URLPattern, URLResolver, get_resolver
 
 from iam_guard import RouteMap, public
-from iam_guard.enforcement.endpoints import Endpoint, endpoint_row, guards_of, name_of
 from iam_guard.errors import ConfigurationError
+from iam_guard.web.endpoints import Endpoint, endpoint_row, guards_of, name_of
 from iam_guard_django.options import Options, options, route_map
 from iam_guard_django.permissions import PermissionsUntold, all_needed, own_leading, permissions_of
 

@@ -3,7 +3,6 @@
 The guard itself is `iam_guard.GuardMiddleware`, and the decorators of `iam_guard` work on FastAPI's handlers as they
 are. This file adds `guarded`, the same as a dependency, for a handler, a router or a whole application; `Caller`, the
 principal as a parameter; `describe`, for the OpenAPI document; `public_docs` and `guard_docs`, for FastAPI's own pages.
-Must not live here: any decision.
 """
 
 from __future__ import annotations

@@ -28,8 +28,9 @@ from flask.views import MethodView
 from werkzeug.routing import Rule
 
 from iam_guard import Guard, GuardWsgiMiddleware, IamGuardError, RouteMap, current_principal, public
-from iam_guard.enforcement.context import current_call, refusing
-from iam_guard.enforcement.endpoints import (
+from iam_guard.errors import ConfigurationError
+from iam_guard.web.call_context import current_call, refusing
+from iam_guard.web.endpoints import (
     Endpoint,
     endpoint_row,
     guards_of,
@@ -37,9 +38,8 @@ from iam_guard.enforcement.endpoints import (
     refuse_unfit_handlers,
     unguarded_message,
 )
-from iam_guard.enforcement.mapped_route import MappedRoute, is_another
-from iam_guard.enforcement.refusal import RefusalFormat, problem
-from iam_guard.errors import ConfigurationError
+from iam_guard.web.mapped_route import MappedRoute, is_another
+from iam_guard.web.refusal import RefusalFormat, problem
 
 __all__ = ["IamGuard", "inventory"]
 

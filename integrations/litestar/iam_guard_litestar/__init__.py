@@ -5,9 +5,9 @@ stays outside, and the handler is known. The decorators of `iam_guard` work on L
 `guarded` is the same as a guard of Litestar, for a handler, a controller, a router or the whole application. Must not
 live here: any decision.
 
-A response that Litestar keeps (`cache=True`) is given without the handler, and so without its decorator:
-such a handler needs a guard, or it answers 500. What is mounted needs `copy_scope=False`, for the guard looks into the
-scope to see which endpoint inside it answers.
+A response that Litestar keeps (`cache=True`) is given without the handler, and so without its decorator: such a handler
+needs a guard, or it answers 500. What is mounted needs `copy_scope=False`, for the guard looks into the scope to see
+which endpoint inside it answers.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ from iam_guard import (
     public,
     requires,
 )
-from iam_guard.enforcement.endpoints import refuse_unfit_handlers, unguarded_message
 from iam_guard.errors import ConfigurationError
+from iam_guard.web.endpoints import refuse_unfit_handlers, unguarded_message
 
 __all__ = ["Caller", "GuardPlugin", "anybody", "caller", "guarded"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from iam_guard.audit.subscription import AuditReader, Delivery
+from iam_guard.audit.consumer.subscription import AuditReader, Delivery
 from tests.audit.shipping.receivers import Receiver, receiving
 from tests.audit.trails import RING, written
 

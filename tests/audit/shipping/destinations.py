@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from iam_guard.audit.consumer.subscription import Delivery
 from iam_guard.audit.shipping.destination import NotDelivered
 from iam_guard.audit.shipping.destinations import FollowingSink
 from iam_guard.audit.shipping.pace import Pace
 from iam_guard.audit.shipping.shipper import Manner
 from iam_guard.audit.shipping.shippers import Shippers
 from iam_guard.audit.shipping.sink_url import SinkUrl
-from iam_guard.audit.signed_note import KeyRing
-from iam_guard.audit.subscription import Delivery
+from iam_guard.audit.verify.signed_note import KeyRing
 from tests.audit.trails import RING
 
 QUICK = Pace(

@@ -2,7 +2,7 @@
 
 `IAM_GUARD_TEST_NATS` is the URL of a server with JetStream; unset, it is the one that usually listens on this machine.
 Where there is none, the tests that need it are left out; in CI, that is a failure. Each test has subjects and streams
-of its own. Must not live here: what a sink must do (`test_to_nats`).
+of its own.
 """
 
 from __future__ import annotations

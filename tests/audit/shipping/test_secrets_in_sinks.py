@@ -2,7 +2,7 @@
 
 Secrets of every kind that the masking knows are put into every field of calls, principals, resources, policies and
 decisions that a caller or an administrator can fill; the guard notes them; and what a file, a webhook, a collector and
-a NATS server were given, in every form, is searched as bytes. Must not live here: what is masked (`test_redaction`).
+a NATS server were given, in every form, is searched as bytes.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from iam_guard.audit.export.forms import FORMS
-from iam_guard.audit.keys_read import ListedKeys
-from iam_guard.audit.opening import open_log
-from iam_guard.audit.pipeline import Pipeline
+from iam_guard.audit.consumer.subscription import AuditReader
+from iam_guard.audit.export.export_formats import FORMS
+from iam_guard.audit.open_trail import open_log
+from iam_guard.audit.record.condition_values import ListedKeys
 from iam_guard.audit.shipping.destinations import open_sinks
 from iam_guard.audit.shipping.sink_url import SinkUrl
-from iam_guard.audit.signed_note import KeyRing
-from iam_guard.audit.signing_keys import create_signing_key_file, read_signing_keys
-from iam_guard.audit.subscription import AuditReader
 from iam_guard.audit.trail import Trail
+from iam_guard.audit.verify.signed_note import KeyRing
+from iam_guard.audit.verify.signing_keys import create_signing_key_file, read_signing_keys
+from iam_guard.audit.writer.pipeline import Pipeline
 from iam_guard.errors import InvalidClientTokenId, InvalidInput, StoreUnavailable
 from iam_guard.model.decision import Decision, Outcome, PolicyRef, PolicyType, Reason
 from iam_guard.model.principal import Principal

@@ -15,13 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iam_guard.audit import append_file
-from iam_guard.audit.offsets import FOLDER
-from iam_guard.audit.segment_limits import SegmentLimits
-from iam_guard.audit.shard import segments_of
+from iam_guard.audit.consumer.offsets import FOLDER
+from iam_guard.audit.consumer.subscription import AuditReader, Delivery, Offset
 from iam_guard.audit.shipping.destination import Gone, NotDelivered, Refused, Unreachable
 from iam_guard.audit.shipping.pace import LONGEST_RETRY_AFTER, Backoff
 from iam_guard.audit.shipping.shipper import MOST_HELD
-from iam_guard.audit.subscription import AuditReader, Delivery, Offset
+from iam_guard.audit.verify.shard import segments_of
+from iam_guard.audit.writer.segment_limits import SegmentLimits
 from iam_guard.errors import GroupIsTaken
 from tests.audit.pipelines import ROOT, eventually
 from tests.audit.shipping.destinations import ONCE, PATIENT, QUICK, Obedient, ship_once, shippers_to, sink_to

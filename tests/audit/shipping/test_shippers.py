@@ -15,15 +15,15 @@ from typing import Any
 import pytest
 
 from iam_guard import Guard, Principal, open_guard
-from iam_guard.audit.classes import ADMIN
-from iam_guard.audit.offsets import FOLDER
+from iam_guard.audit.consumer.offsets import FOLDER
+from iam_guard.audit.consumer.subscription import Delivery
+from iam_guard.audit.record.record_classes import ADMIN
 from iam_guard.audit.shipping.destination import NotDelivered, Unreachable
 from iam_guard.audit.shipping.destinations import open_sinks
 from iam_guard.audit.shipping.pace import Pace
 from iam_guard.audit.shipping.shippers import SERVICE
 from iam_guard.audit.shipping.sink_url import SinkUrl
-from iam_guard.audit.signing_keys import create_signing_key_file
-from iam_guard.audit.subscription import Delivery
+from iam_guard.audit.verify.signing_keys import create_signing_key_file
 from tests.audit.pipelines import ROOT, eventually, pipeline_in
 from tests.audit.shipping.destinations import PATIENT, QUICK, Obedient, shippers_to, sink_to
 from tests.audit.shipping.test_to_webhook import SECRET
@@ -99,9 +99,9 @@ def test_another_process_goes_on_when_the_one_that_ships_is_killed(tmp_path: Pat
 FORKED = """
 import os, sys, time, warnings
 from pathlib import Path
-from iam_guard.audit.classes import ADMIN
+from iam_guard.audit.record.record_classes import ADMIN
 from iam_guard.errors import GroupIsTaken
-from iam_guard.audit.subscription import AuditReader
+from iam_guard.audit.consumer.subscription import AuditReader
 from tests.audit.pipelines import eventually, pipeline_in
 from tests.audit.shipping.destinations import QUICK, PATIENT, shippers_to
 from iam_guard.audit.shipping.destinations import open_sinks
@@ -151,7 +151,7 @@ def test_a_child_has_threads_of_its_own_and_takes_over(tmp_path: Path, when: str
 
 HELD = """
 import os, sys
-from iam_guard.audit.subscription import AuditReader
+from iam_guard.audit.consumer.subscription import AuditReader
 from iam_guard.errors import ConfigurationError, GroupIsTaken
 from tests.audit.trails import RING
 reader = AuditReader(sys.argv[1], ring=RING)
@@ -331,7 +331,7 @@ import sys
 from iam_guard.audit.shipping.destinations import open_sinks
 from iam_guard.audit.shipping.sink_url import SinkUrl
 open_sinks([SinkUrl.parse("file:x.jsonl"), SinkUrl.parse("-")])
-import iam_guard.assemble
+import iam_guard.factory
 drivers = "nats httpcore2 requests google.protobuf opentelemetry.sdk".split()
 print([each for each in drivers if each in sys.modules])
 """

@@ -11,16 +11,16 @@ from typing import Any
 
 import pytest
 
-from iam_guard.audit.export.forms import FORMS
-from iam_guard.audit.reader import read
-from iam_guard.audit.shard import segments_of
+from iam_guard.audit.consumer.reader import read
+from iam_guard.audit.consumer.subscription import Delivery
+from iam_guard.audit.export.export_formats import FORMS
 from iam_guard.audit.shipping.destination import Gone, Refused, Unreachable
 from iam_guard.audit.shipping.destinations import open_sinks
 from iam_guard.audit.shipping.sink_url import SinkUrl
 from iam_guard.audit.shipping.to_file import LineFile, connector
 from iam_guard.audit.shipping.to_stdout import StandardOutput
 from iam_guard.audit.sinks import StreamSink
-from iam_guard.audit.subscription import Delivery
+from iam_guard.audit.verify.shard import segments_of
 from tests.audit.shipping.destinations import ship_once
 from tests.audit.trails import only_shard, written
 

@@ -21,11 +21,11 @@ from hypothesis import strategies as st
 from nats.js import JetStreamContext
 from nats.js.api import ConsumerConfig, DiscardPolicy
 
+from iam_guard.audit.consumer.subscription import Delivery, Offset
 from iam_guard.audit.shipping.destination import Refused, Unreachable
 from iam_guard.audit.shipping.destinations import open_sinks
 from iam_guard.audit.shipping.sink_url import SinkUrl
 from iam_guard.audit.shipping.to_nats import JetStream, connector, message_id, subject_of
-from iam_guard.audit.subscription import Delivery, Offset
 from tests.audit.pipelines import ROOT, eventually
 from tests.audit.shipping.destinations import PATIENT, ship_once, shippers_to
 from tests.audit.shipping.nats_servers import Place, ask, own_server, usual_server
@@ -281,7 +281,7 @@ from pathlib import Path
 from iam_guard.audit.shipping import to_nats
 from iam_guard.audit.shipping.destinations import open_sinks
 from iam_guard.audit.shipping.sink_url import SinkUrl
-from iam_guard.audit.subscription import Subscription
+from iam_guard.audit.consumer.subscription import Subscription
 from tests.audit.shipping.destinations import ship_once
 def die(*_):
     os.kill(os.getpid(), 9)

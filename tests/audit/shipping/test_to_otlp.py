@@ -12,12 +12,12 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
+from iam_guard.audit.consumer.subscription import Delivery
 from iam_guard.audit.export.otel_event import log_record
 from iam_guard.audit.shipping.destination import NotDelivered, Refused, Unreachable
 from iam_guard.audit.shipping.destinations import open_sinks
 from iam_guard.audit.shipping.sink_url import SinkUrl
 from iam_guard.audit.shipping.to_otlp import Collector, connector
-from iam_guard.audit.subscription import Delivery
 from tests.audit.shipping.destinations import ship_once
 from tests.audit.shipping.receivers import Answer, Receiver, Request, receiving
 from tests.audit.trails import written

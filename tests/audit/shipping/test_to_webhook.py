@@ -16,12 +16,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from iam_guard.audit.consumer.subscription import Delivery
 from iam_guard.audit.shipping.destination import Gone, NotDelivered, Refused, Unreachable
 from iam_guard.audit.shipping.destinations import open_sinks
 from iam_guard.audit.shipping.sink_url import SinkUrl
 from iam_guard.audit.shipping.to_webhook import LARGEST_BODY, Webhook, connector
 from iam_guard.audit.shipping.webhook_signature import verify_webhook
-from iam_guard.audit.subscription import Delivery
 from tests.audit.shipping.destinations import ship_once
 from tests.audit.shipping.receivers import Answer, Receiver, Request, receiving
 from tests.audit.trails import written

@@ -1,0 +1,84 @@
+"""Whose activity is asked for: a user, a role over all its sessions, one session, the root user, a service.
+
+A user or role is named by its ARN, or by its unique id, which tells it from another one that had the name before (P-6).
+What a user does through GetFederationToken counts as the user's, whose policies allow it; records of such sessions do
+not tell the unique id.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from iam_guard.errors import InvalidInput
+from iam_guard.model.arn import Arn, is_account_id
+
+Kind = Literal["user", "role", "session", "root", "service", "id"]
+
+_UNIQUE_ID = re.compile(r"(AIDA|AROA)[A-Z0-9]{12,124}")
+_SERVICE = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+")
+_EXPECTED = "expected the ARN of a user, a role, a session or the root user, a unique id, or the name of a service"
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Whom records are about. `name` is as it was given."""
+
+    name: str
+    kind: Kind
+    account: str | None = None
+
+    @classmethod
+    def read(cls, name: str) -> Actor:
+        """Read an ARN, a unique id (`AIDA…`, `AROA…`) or the name of a service; raise `InvalidInput`."""
+        if _UNIQUE_ID.fullmatch(name):
+            return cls(name, "id")
+        if _SERVICE.fullmatch(name):
+            return cls(name, "service")
+        try:
+            arn = Arn.parse(name)
+        except InvalidInput:
+            raise InvalidInput(f"{_EXPECTED}, got `{name[:200]}`") from None
+        kind = _KINDS.get((arn.service, arn.resource.partition("/")[0]))
+        if kind is None or not is_account_id(arn.account) or (kind != "root" and not arn.resource.partition("/")[2]):
+            raise InvalidInput(f"{_EXPECTED}, got `{name[:200]}`")
+        return cls(name, kind, arn.account)
+
+    @property
+    def has_policies(self) -> bool:
+        """Whether it has identity-based policies of its own."""
+        return self.kind in ("user", "role", "session", "id")
+
+    def is_in(self, identity: Mapping[str, Any]) -> bool:
+        """Tell whether a record's `userIdentity` is this one, or a session of it."""
+        kind = identity.get("type")
+        match self.kind:
+            case "user" | "root":
+                is_itself = kind in ("IAMUser", "Root") and identity.get("arn") == self.name
+                return is_itself or (kind == "FederatedUser" and _issuer(identity) == self.name)
+            case "role":
+                return kind == "AssumedRole" and _issuer(identity) == self.name
+            case "session":
+                return identity.get("arn") == self.name
+            case "service":
+                return kind == "AWSService" and identity.get("invokedBy") == self.name
+            case "id":
+                found = str(identity.get("principalId", "")).partition(":")[0]
+                return kind in ("IAMUser", "AssumedRole") and found == self.name
+
+
+_KINDS: Mapping[tuple[str, str], Kind] = {
+    ("iam", "user"): "user",
+    ("iam", "role"): "role",
+    ("iam", "root"): "root",
+    ("sts", "assumed-role"): "session",
+    ("sts", "federated-user"): "session",
+}
+
+
+def _issuer(identity: Mapping[str, Any]) -> object:
+    context = identity.get("sessionContext")
+    issuer = context.get("sessionIssuer") if isinstance(context, dict) else None
+    return issuer.get("arn") if isinstance(issuer, dict) else None

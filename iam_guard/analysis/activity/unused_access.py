@@ -1,0 +1,88 @@
+"""Unused access in its simplest form: what identity-based policies allow and a principal never attempted.
+
+Every attempt counts as use, also one that was denied, or refused for want of its record, as it does for
+service-last-accessed data (R-34). What a wildcard stands for is told as far as the actions are known: those that the
+application declares, and our own. Denials are looked at only for whole services, as there; conditions, boundaries and
+control policies not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from iam_guard.analysis.activity.aggregation import Activity
+from iam_guard.analysis.allowed_services import known_services, reached_services
+from iam_guard.evaluation.matching.pattern import Matcher, compile_glob
+from iam_guard.policy.document import Document, Effect, Statement
+from iam_guard.policy.parser import parse
+from iam_guard.store.protocol import StoredPolicy
+
+
+class UnusedGrant(NamedTuple):
+    """One entry of a statement that nothing attempted matches: `action` as written; `policy` as people call it."""
+
+    policy: str
+    statement: str
+    action: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnusedAccess:
+    """What is allowed and was never attempted.
+
+    `services` were not attempted at all; `actions` are known ones of services that were; `grants` are entries of
+    policies that could go.
+    """
+
+    services: tuple[str, ...]
+    actions: tuple[str, ...]
+    grants: tuple[UnusedGrant, ...]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether everything that is allowed was attempted."""
+        return not (self.services or self.actions or self.grants)
+
+
+def unused_access(activity: Activity, policies: Iterable[StoredPolicy], known: Iterable[str] = ()) -> UnusedAccess:
+    """Compare an activity with policies; `known` are the names of all actions there are (`docs:GetDocument`)."""
+    known = list(known)
+    documents = [(each.ref.name, parse(each.text)) for each in policies]
+    used = set(activity.actions)
+    used_services = {_service(action) for action in used}
+    services = known_services((*used_services, *map(_service, known)))
+    reached = reached_services([document for _, document in documents], services)
+    allowed = _allowed([document for _, document in documents], known)
+    unused = {each for each in allowed if each.lower() not in used and _service(each) in used_services & reached}
+    grants = tuple(_unused_grants(documents, used))
+    return UnusedAccess(tuple(sorted(reached - used_services)), tuple(sorted(unused)), grants)
+
+
+def _allowed(documents: Iterable[Document], known: list[str]) -> list[str]:
+    allowing = [each for document in documents for each in document.statements if each.effect is Effect.ALLOW]
+    matchers = [_matcher(each) for each in allowing]
+    return [action for action in known if any(match(action.lower()) for match in matchers)]
+
+
+def _matcher(statement: Statement) -> Matcher:
+    """Give what tells whether a statement speaks of an action, in lower case."""
+    if statement.actions is not None:
+        named = [compile_glob(each.lower()) for each in statement.actions]
+        return lambda action: any(match(action) for match in named)
+    excepted = [compile_glob(each.lower()) for each in statement.not_actions or ()]
+    return lambda action: not any(match(action) for match in excepted)
+
+
+def _unused_grants(documents: Iterable[tuple[str, Document]], used: set[str]) -> Iterator[UnusedGrant]:
+    for name, document in documents:
+        for statement in document.statements:
+            for action in statement.actions or ():
+                match = compile_glob(action.lower())
+                if statement.effect is Effect.ALLOW and not any(map(match, used)):
+                    yield UnusedGrant(name, statement.sid or f"statement {statement.index}", action)
+
+
+def _service(action: str) -> str:
+    return action.partition(":")[0].lower()

@@ -1,0 +1,129 @@
+"""The references at hand, asked as policies ask: which actions a pattern means, what a condition key is.
+
+Names are compared without regard to letter case (rules M-3, C-3).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import NamedTuple
+
+from iam_guard.evaluation.matching.condition_keys import KEYS, row_of
+from iam_guard.evaluation.matching.pattern import Pattern, compile_glob
+from iam_guard.evaluation.matching.pattern_coverage import arn_pattern
+from iam_guard.model.reference import ActionEntry, KeyType, ServiceReference
+from iam_guard.policy.grammar import WILDCARD
+
+_PARAMETER = re.compile(r"\$\{[^{}]*\}")
+_KINDS: dict[str, KeyType] = {"Arn": "ARN", "Ip": "IPAddress"}
+
+
+class KnownAction(NamedTuple):
+    """One action, and whose it is."""
+
+    service: ServiceReference
+    entry: ActionEntry
+
+    def __str__(self) -> str:
+        return f"{self.service.name}:{self.entry.name}"
+
+
+class KnownKey(NamedTuple):
+    """What is known of a condition key; `type` is None where nobody said. `is_free`: its values are anybody's text."""
+
+    type: KeyType | None
+    multivalued: bool
+    is_free: bool = False
+
+
+class Known:
+    """The references of one run. `is_all`: there are no other services."""
+
+    def __init__(self, references: Iterable[ServiceReference], *, is_all: bool) -> None:
+        self.services = {each.name.lower(): each for each in references}
+        self.is_all = is_all
+        self._meant: dict[str, tuple[KnownAction, ...]] = {}
+        self._keys = {
+            name: {_folded(key.name): key for key in each.condition_keys} for name, each in self.services.items()
+        }
+        self._supplied: dict[tuple[str, str], frozenset[str]] = {}
+        self._arns: dict[tuple[str, str], tuple[Pattern, ...]] = {}
+
+    # --- actions -------------------------------------------------------------------------------------------------
+
+    def meant(self, action: str) -> tuple[KnownAction, ...] | None:
+        """Give the actions that a policy's action means; None where it may mean others than those known."""
+        folded = action.lower()
+        prefix, colon, name = folded.partition(":")
+        service = self.services.get(prefix)
+        if not colon or service is None:
+            return None
+        if folded not in self._meant:
+            matches = compile_glob(name)
+            found = tuple(KnownAction(service, each) for each in service.actions if matches(each.name.lower()))
+            self._meant[folded] = found
+        return self._meant[folded]
+
+    def like_service(self, prefix: str) -> str | None:
+        """Give the service whose prefix is most like another."""
+        return next(iter(get_close_matches(prefix.lower(), self.services, 1)), None)
+
+    def like_action(self, service: ServiceReference, name: str) -> str | None:
+        """Give the action of a service whose name is most like another."""
+        names = {each.name.lower(): each.name for each in service.actions}
+        wanted = WILDCARD.sub("", name.lower())
+        close = next(iter(get_close_matches(wanted, names, 1, 0.75)), None)
+        return None if close is None else f"{service.name}:{names[close]}"
+
+    def arns_of(self, action: KnownAction) -> tuple[Pattern, ...]:
+        """Give the patterns of the ARNs that an action takes; none for one that takes `*` alone."""
+        key = action.service.name, action.entry.name
+        if key not in self._arns:
+            named = {each.name for each in action.entry.resources}
+            formats = [arn for each in action.service.resource_types if each.name in named for arn in each.arn_formats]
+            self._arns[key] = tuple(arn_pattern(_PARAMETER.sub("*", each)) for each in formats)
+        return self._arns[key]
+
+    # --- condition keys ------------------------------------------------------------------------------------------
+
+    def supplies(self, action: KnownAction, key: str) -> bool:
+        """Tell whether an action supplies a condition key, itself or as one of every request."""
+        mine = (action.service.name, action.entry.name)
+        if mine not in self._supplied:
+            self._supplied[mine] = frozenset(map(_folded, action.service.keys_of(action.entry)))
+        folded = key.lower()
+        return folded in self._supplied[mine] or _family(folded) in self._supplied[mine]
+
+    def key(self, key: str) -> KnownKey | None:
+        """Give what is known of a condition key; None for one that nobody knows."""
+        folded = key.lower()
+        keys = self._keys.get(folded.partition(":")[0], {})
+        found = keys.get(folded) or keys.get(_family(folded))
+        row = row_of(key)
+        if row is not None:
+            return KnownKey(_KINDS.get(row.kind) or _plain(row.kind), row.multivalued, row.name.endswith("/"))
+        return None if found is None else KnownKey(found.type, found.multivalued, found.name.endswith("}"))
+
+    def like_key(self, key: str) -> str | None:
+        """Give the condition key that is most like another."""
+        names = {row.name.lower(): row.name for row in KEYS if not row.name.startswith("<")}
+        for each in self.services.values():
+            names |= {_folded(known.name): known.name for known in each.condition_keys}
+        close = next(iter(get_close_matches(key.lower(), names, 1, 0.8)), None)
+        return None if close is None else names[close]
+
+
+def _plain(kind: str) -> KeyType:
+    kinds: dict[str, KeyType] = {"String": "String", "Bool": "Bool", "Numeric": "Numeric", "Date": "Date"}
+    return kinds[kind]
+
+
+def _folded(name: str) -> str:
+    return _PARAMETER.sub("${}", name).lower()
+
+
+def _family(folded: str) -> str:
+    before, slash, _ = folded.partition("/")
+    return f"{before}/${{}}" if slash else folded

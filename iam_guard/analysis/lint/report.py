@@ -1,0 +1,134 @@
+"""How findings are shown: for people, as JSON, as annotations of GitHub, as SARIF 2.1.0."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+from urllib.parse import quote
+
+from iam_guard.analysis.lint.lint_codes import HINTS, SEVERITIES, level_of_code
+from iam_guard.analysis.lint.linter import LintFinding
+from iam_guard.policy.finding_codes import Level
+from iam_guard.policy.grammar import shown
+
+WORDS: Mapping[Level, str] = {
+    "ERROR": "error",
+    "SECURITY_WARNING": "security warning",
+    "WARNING": "warning",
+    "SUGGESTION": "suggestion",
+}
+_GITHUB: Mapping[Level, str] = {
+    "ERROR": "error",
+    "SECURITY_WARNING": "warning",
+    "WARNING": "warning",
+    "SUGGESTION": "notice",
+}
+_SARIF: Mapping[Level, str] = {
+    "ERROR": "error",
+    "SECURITY_WARNING": "warning",
+    "WARNING": "warning",
+    "SUGGESTION": "note",
+}
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|\'[^\']*\'|[^\s,\]}#]+')
+_MOST_SHOWN = 160
+"""Characters of a line that are shown; a policy may be one line."""
+
+
+# --- for people --------------------------------------------------------------------------------------------------
+
+
+def human(findings: Sequence[LintFinding], texts: Mapping[str, str]) -> Iterator[str]:
+    """Show findings with the line of the file and a caret below; `texts` are the files' contents by name."""
+    for finding in findings:
+        where = f" (in {shown(finding.policy)})" if finding.policy else ""
+        head = f"{finding.file}:{finding.line}:{finding.column}: {WORDS[finding.level]} {finding.code}"
+        yield f"{head}: {shown(finding.message)}{where}"
+        yield from _excerpt(finding, texts.get(finding.file, ""))
+        yield f"    = help: {finding.hint}"
+        yield ""
+
+
+def summary(findings: Sequence[LintFinding], policies: int) -> str:
+    """Count what was found."""
+    counts = Counter(each.level for each in findings)
+    told = ", ".join(_counted(counts[level], WORDS[level]) for level in reversed(SEVERITIES) if counts[level])
+    return f"{_counted(policies, 'policy')}: {told or 'no findings'}"
+
+
+def _counted(number: int, what: str) -> str:
+    if number == 1:
+        return f"1 {what}"
+    return f"{number} {'policies' if what == 'policy' else what + 's'}"
+
+
+def _excerpt(finding: LintFinding, text: str) -> Iterator[str]:
+    lines = text.split("\n")
+    if not 0 < finding.line <= len(lines):
+        return
+    line, column = lines[finding.line - 1].rstrip("\r"), finding.column - 1
+    token = _TOKEN.match(line, column)
+    length = max(1, (token.end() - column) if token else 1)
+    first = max(0, column - _MOST_SHOWN // 4) if len(line) > _MOST_SHOWN else 0
+    part = line[first : first + _MOST_SHOWN]
+    cut = "…" if first else ""
+    number = str(finding.line)
+    yield f"  {number} | {cut}{_printable(part)}"
+    carets = "^" * min(length, max(1, len(part) - (column - first)))
+    yield f"  {' ' * len(number)} | {' ' * (len(cut) + column - first)}{carets}"
+
+
+def _printable(text: str) -> str:
+    return "".join(each if each.isprintable() else " " for each in text)
+
+
+# --- for machines ------------------------------------------------------------------------------------------------
+
+
+def as_json(findings: Sequence[LintFinding], policies: int) -> str:
+    """Write findings as one JSON object."""
+    return json.dumps({"policies": policies, "findings": [asdict(each) for each in findings]}, indent=2)
+
+
+def github(findings: Iterable[LintFinding]) -> Iterator[str]:
+    """Write findings as workflow commands, which GitHub shows beside the lines."""
+    for each in findings:
+        place = {"file": each.file, "line": str(each.line), "col": str(each.column), "title": each.code}
+        properties = ",".join(f"{name}={_escaped(value, inside=True)}" for name, value in place.items())
+        yield f"::{_GITHUB[each.level]} {properties}::{_escaped(f'{each.message}; {each.hint}', inside=False)}"
+
+
+def _escaped(text: str, *, inside: bool) -> str:
+    text = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return text.replace(":", "%3A").replace(",", "%2C") if inside else text
+
+
+def sarif(findings: Sequence[LintFinding], version: str) -> str:
+    """Write findings as a SARIF log."""
+    codes = sorted({each.code for each in findings})
+    rules = [
+        {
+            "id": code,
+            "help": {"text": HINTS[code]},
+            "defaultConfiguration": {"level": _SARIF[level_of_code(code)]},
+        }
+        for code in codes
+    ]
+    driver = {"name": "iam-guard", "version": version, "rules": rules}
+    run = {"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": [*map(_result, findings)]}
+    log = {"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0", "runs": [run]}
+    return json.dumps(log, indent=2)
+
+
+def _result(finding: LintFinding) -> dict[str, Any]:
+    region = {"startLine": finding.line, "startColumn": finding.column}
+    uri = quote(finding.file.replace("\\", "/"))
+    return {
+        "ruleId": finding.code,
+        "level": _SARIF[finding.level],
+        "message": {"text": f"{finding.message}; {finding.hint}"},
+        "locations": [{"physicalLocation": {"artifactLocation": {"uri": uri}, "region": region}}],
+    }

@@ -1,0 +1,133 @@
+"""What grants more than its writer may have meant (rules AA-23, AA-24).
+
+Only where an Allow gives access by itself, and only where that is certain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from iam_guard.analysis.lint.subject import Subject
+from iam_guard.evaluation.matching.pattern import compile_glob, literal_prefix
+from iam_guard.model.decision import PolicyType
+from iam_guard.policy.document import Effect, Statement
+from iam_guard.policy.fault import Fault, place
+from iam_guard.policy.grammar import quoted
+
+_EVERYTHING = "*"
+_SOURCES = frozenset({"aws:sourcearn", "aws:sourceaccount", "aws:sourceorgid", "aws:sourceorgpaths"})
+
+
+def _allows(subject: Subject) -> Iterator[Statement]:
+    if subject.grants:
+        yield from (each for each in subject.document.statements if each.effect is Effect.ALLOW)
+
+
+def allow_everything(subject: Subject) -> Iterator[Fault]:
+    """Every action on everything, without a condition."""
+    for statement in _allows(subject):
+        if _is_everything(statement) and subject.document.type is PolicyType.IDENTITY:
+            yield Fault("ALLOW_EVERYTHING", "every action on every resource is allowed", place(statement, "Action"))
+
+
+def _is_everything(statement: Statement) -> bool:
+    resources, actions = statement.resources or (), statement.actions or ()
+    return _EVERYTHING in actions and _EVERYTHING in resources and not statement.conditions
+
+
+def not_action(subject: Subject) -> Iterator[Fault]:
+    """`NotAction` allows what is not listed, in every service that comes to be."""
+    for statement in _allows(subject):
+        if statement.not_actions is not None:
+            message = "`NotAction` with `Allow` allows every other action, of services that are added later too"
+            yield Fault("ALLOW_WITH_NOT_ACTION", message, place(statement, "NotAction"), name=True)
+
+
+def not_resource(subject: Subject) -> Iterator[Fault]:
+    """`NotResource` allows on what is not listed."""
+    for statement in _allows(subject):
+        if statement.not_resources is not None:
+            message = "`NotResource` with `Allow` allows on every other resource, of whatever is added later too"
+            yield Fault("ALLOW_WITH_NOT_RESOURCE", message, place(statement, "NotResource"), name=True)
+
+
+def everybody(subject: Subject) -> Iterator[Fault]:
+    """Everybody, without a condition. Of a trust policy the language's own check says it."""
+    if subject.document.type is not PolicyType.RESOURCE:
+        return
+    for statement in _allows(subject):
+        if ("AWS", _EVERYBODY) in (statement.principals or ()) and not statement.conditions:
+            message = "everybody is allowed, callers without credentials too"
+            yield Fault("ALLOW_EVERYBODY", message, place(statement, "Principal"))
+
+
+_EVERYBODY = "*"
+
+
+def service_without_source(subject: Subject) -> Iterator[Fault]:
+    """A service principal that may act for anybody's resource: the confused deputy (rule E-60)."""
+    if subject.document.type is not PolicyType.RESOURCE:
+        return
+    for statement in _allows(subject):
+        services = [value for kind, value in statement.principals or () if kind == "Service"]
+        keys = {test.key.lower() for test in statement.conditions}
+        if services and not keys & _SOURCES:
+            message = f"{quoted(services[0])} may come on anybody's behalf, since no source is asked for"
+            yield Fault("RESTRICT_ACCESS_TO_SERVICE_PRINCIPAL", message, place(statement, "Principal", "Service"))
+
+
+# --- two actions that hand on more than themselves ------------------------------------------------------------------
+
+
+def passing_a_role(subject: Subject) -> Iterator[Fault]:
+    """`iam:PassRole` for every role, to every service."""
+    yield from _star(subject, "iam:passrole", "iam:passedtoservice", "PASS_ROLE", "every role can be passed")
+
+
+def linked_roles(subject: Subject) -> Iterator[Fault]:
+    """`iam:CreateServiceLinkedRole` for every service."""
+    message = "service-linked roles can be made for every service"
+    yield from _star(subject, "iam:createservicelinkedrole", "iam:awsservicename", "CREATE_SLR", message)
+
+
+def _star(subject: Subject, action: str, key: str, prefix: str, message: str) -> Iterator[Fault]:
+    """Find an action on every resource; AWS has a code of its own for each way to write that."""
+    if subject.document.type is not PolicyType.IDENTITY:
+        return
+    for statement in _allows(subject):
+        where = "NOT_RESOURCE" if statement.not_resources is not None else "RESOURCE"
+        if where == "RESOURCE" and _EVERYTHING not in (statement.resources or ()):
+            continue
+        if _is_everything(statement) or any(test.key.lower() == key for test in statement.conditions):
+            continue
+        how = _how(statement, action)
+        if how is None:
+            continue
+        element = "NotResource" if where == "NOT_RESOURCE" else "Resource"
+        yield Fault(_CODES[how, where].format(prefix), message, place(statement, element))
+
+
+def _how(statement: Statement, action: str) -> str | None:
+    """Say how a statement is about an action: by its name, by a pattern, or by leaving it out of `NotAction`."""
+    if statement.not_actions is not None:
+        return None if _mean(statement.not_actions, action) else "not"
+    written = [each.lower() for each in statement.actions or ()]
+    if action in written:
+        return "name"
+    return "star" if _mean(written, action) else None
+
+
+def _mean(written: Sequence[str], action: str) -> bool:
+    return any(
+        compile_glob(each)(action) for each in map(str.lower, written) if action.startswith(literal_prefix(each))
+    )
+
+
+_CODES = {
+    ("name", "NOT_RESOURCE"): "{}_WITH_NOT_RESOURCE",
+    ("star", "NOT_RESOURCE"): "{}_WITH_STAR_IN_ACTION_AND_NOT_RESOURCE",
+    ("not", "NOT_RESOURCE"): "{}_WITH_NOT_ACTION_AND_NOT_RESOURCE",
+    ("name", "RESOURCE"): "{}_WITH_STAR_IN_RESOURCE",
+    ("star", "RESOURCE"): "{}_WITH_STAR_IN_ACTION_AND_RESOURCE",
+    ("not", "RESOURCE"): "{}_WITH_STAR_IN_RESOURCE_AND_NOT_ACTION",
+}

@@ -1,0 +1,112 @@
+"""Recorded requests decided with the policies of one store, as a guard would decide them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from iam_guard.analysis.replay.recorded_requests import RecordedDecision
+from iam_guard.analysis.replay.replayed_request import ReplayedRequest
+from iam_guard.authn.federation.role_session import Role, find_role
+from iam_guard.errors import PolicyError, ValidationError
+from iam_guard.evaluation.explainer import WithoutPolicies
+from iam_guard.evaluation.special_actions import is_role_trust
+from iam_guard.guard.loader import Loaded, Loader, refused_without_policies
+from iam_guard.model.decision import Decision, Outcome
+from iam_guard.model.principal import Principal
+from iam_guard.model.request import Resource
+from iam_guard.settings import Settings
+from iam_guard.store.cached_store import CachedStore
+from iam_guard.store.protocol import SourceStore
+
+_WITHOUT_POLICIES = WithoutPolicies()
+
+
+@dataclass(frozen=True, slots=True)
+class Redecided:
+    """A request decided again. `problem` says why the decision proves nothing; there is none then, or half of one."""
+
+    decision: Decision | None = None
+    request: ReplayedRequest | None = None
+    problem: str | None = None
+
+
+class Replayer:
+    """Decides with one store, which stays the caller's to close."""
+
+    def __init__(self, store: SourceStore, settings: Settings) -> None:
+        self._store = CachedStore(store, settings)
+        self._loader = Loader(self._store, size=settings.cache_size)
+        self._principals: dict[tuple[object, ...], Principal] = {}
+
+    def decide(self, recorded: RecordedDecision, *, before: Redecided | None = None) -> Redecided:
+        """Decide; `before` is the same request with the store that is as the record's was, or nearly so.
+
+        Raises `StoreUnavailable`.
+        """
+        principal = self._caller(recorded)
+        if principal is None:
+            return Redecided(problem="the session had policies of its own, which no record has")
+        wanted = self._wanted(recorded)
+        if isinstance(wanted, str):
+            return Redecided(problem=wanted)
+        own = recorded.policies is not None and recorded.policies.own_service
+        try:
+            loaded = self._loader.load(principal, wanted, self._store, own_service=own)
+            if not loaded.caller.exists and recorded.policies is not None:  # another store has other unique ids
+                by_name = replace(principal, userid=None)
+                loaded = self._loader.load(by_name, wanted, self._store, own_service=own)
+        except PolicyError:
+            return Redecided(problem="a policy of the store cannot be read")
+        return _decided(recorded, wanted, loaded, None if before is None else before.request)
+
+    def _caller(self, recorded: RecordedDecision) -> Principal | None:
+        """Give the caller, the same object for all its requests; None where its session policies are not known."""
+        principal = recorded.principal
+        policies: tuple[str, ...] | None = None
+        if recorded.policies is not None and recorded.policies.sessions:
+            api_key = self._store.api_key(recorded.credential_id) if recorded.credential_id else None
+            policies = None if api_key is None else api_key.principal.session_policies
+            if policies is None:
+                return None
+        key = (principal.arn, principal.role_arn, principal.user_arn, principal.userid, policies)
+        known = self._principals.get(key)
+        if known is None:
+            known = self._principals[key] = replace(principal, session_policies=policies)
+        return known
+
+    def _wanted(self, recorded: RecordedDecision) -> Resource | str:
+        """Give the resource, a role with its trust policy; or why it is not known."""
+        given = recorded.policies is not None and recorded.policies.given
+        required = recorded.policies is not None and recorded.policies.policy_required
+        if is_role_trust(recorded.action.lower(), recorded.resource):
+            role = self._role(recorded.resource)
+            tags, trust = ({}, None) if role is None else (role.tags, role.trust)
+            return Resource(recorded.resource, account=recorded.owner, tags=tags, policy=trust)
+        if given:
+            return "the application gave the resource's policy, which no store has"
+        return Resource(recorded.resource, account=recorded.owner, policy_required=required)
+
+    def _role(self, arn: str) -> Role | None:
+        try:
+            with self._store.viewing() as records:
+                return find_role(records, self._store.partition, arn)
+        except ValidationError:
+            return None
+
+
+def _decided(recorded: RecordedDecision, wanted: Resource, loaded: Loaded, before: ReplayedRequest | None) -> Redecided:
+    request = ReplayedRequest(recorded, loaded, before)
+    refused = refused_without_policies(loaded, wanted)
+    if refused is not None:
+        decision = Decision(Outcome.IMPLICITLY_DENIED, request, (refused,), explainer=_WITHOUT_POLICIES)
+        return Redecided(decision, request)
+    decision = loaded.authorizer.decide(request, epoch=loaded.epoch)
+    if decision.error is not None:
+        return Redecided(decision, request, "the action or the resource cannot be read")
+    return Redecided(decision, request, _in_words(request.unknown) if request.unknown else None)
+
+
+def _in_words(unknown: Iterable[str]) -> str:
+    keys = ", ".join(f"`{key}`" for key in sorted(unknown))
+    return f"it asks for {keys}, whose value was not recorded"

@@ -1,0 +1,96 @@
+"""How much there is in an account, and how much there may be: `GetAccountSummary` (rules A.6)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from iam_guard.api.call import Input, Output, ServiceCall
+from iam_guard.policy.quota import INLINE, MANAGED, TRUST
+from iam_guard.store.quotas import QUOTAS
+from iam_guard.store.records import PRESENT
+from iam_guard.store.schema import (
+    access_keys,
+    accounts,
+    attachments,
+    identities,
+    instance_profiles,
+    login_profiles,
+    mfa_devices,
+    oidc_providers,
+    policies,
+    saml_providers,
+    server_certificates,
+    signing_certificates,
+)
+
+_TOKEN_VERSIONS: Final = {"v1Token": 1, "v2Token": 2}
+_POLICY_VERSIONS_IN_USE: Final = 10_000
+"""AWS's quota; nothing reaches it here, where policies and attachments have theirs."""
+
+_QUOTAS: Final[Mapping[str, int]] = {
+    "AccessKeysPerUserQuota": QUOTAS["access keys per user"],
+    "AssumeRolePolicySizeQuota": TRUST.characters,
+    "AttachedPoliciesPerGroupQuota": QUOTAS["policies attached to a group"],
+    "AttachedPoliciesPerRoleQuota": QUOTAS["policies attached to a role"],
+    "AttachedPoliciesPerUserQuota": QUOTAS["policies attached to a user"],
+    "GroupPolicySizeQuota": INLINE["group"].characters,
+    "GroupsPerUserQuota": QUOTAS["groups per user"],
+    "GroupsQuota": QUOTAS["groups per account"],
+    "InstanceProfilesQuota": QUOTAS["instance profiles per account"],
+    "PoliciesQuota": QUOTAS["policies per account"],
+    "PolicySizeQuota": MANAGED.characters,
+    "PolicyVersionsInUseQuota": _POLICY_VERSIONS_IN_USE,
+    "RolePolicySizeQuota": INLINE["role"].characters,
+    "RolesQuota": QUOTAS["roles per account"],
+    "ServerCertificatesQuota": QUOTAS["server certificates per account"],
+    "SigningCertificatesPerUserQuota": QUOTAS["signing certificates per user"],
+    "UserPolicySizeQuota": INLINE["user"].characters,
+    "UsersQuota": QUOTAS["users per account"],
+    "VersionsPerPolicyQuota": QUOTAS["managed policy versions"],
+}
+
+
+def get_account_summary(call: ServiceCall, given: Input) -> Output:
+    """Count what there is, and give the quotas."""
+    return {"SummaryMap": {**_QUOTAS, **_counts(call), **_of_the_root_user(call), **_settings(call)}}
+
+
+def _counts(call: ServiceCall) -> dict[str, int]:
+    count, account = call.records.count, call.account
+    kinds = call.records.counts(identities, "kind", account=account)
+    in_use = count(mfa_devices, account=account, user_id=PRESENT) + count(mfa_devices, account=account, for_root=True)
+    return {
+        "Users": kinds.get("user", 0),
+        "Groups": kinds.get("group", 0),
+        "Roles": kinds.get("role", 0),
+        "Policies": count(policies, account=account),
+        "PolicyVersionsInUse": _policies_in_use(call),
+        "InstanceProfiles": count(instance_profiles, account=account),
+        "MFADevices": count(mfa_devices, account=account),
+        "MFADevicesInUse": in_use,
+        "Providers": count(saml_providers, account=account) + count(oidc_providers, account=account),
+        "ServerCertificates": count(server_certificates, account=account),
+    }
+
+
+def _policies_in_use(call: ServiceCall) -> int:
+    """Count the managed policies, AWS's too, that somebody of the account has; of each one version is in use."""
+    mine = call.records.values_of(identities, "id", account=call.account)
+    return len(call.records.counts(attachments, "policy_id", identity_id=mine))
+
+
+def _of_the_root_user(call: ServiceCall) -> dict[str, int]:
+    has, root = call.records.count, {"account": call.account, "user_id": None}
+    return {
+        "AccountAccessKeysPresent": int(has(access_keys, **root) > 0),
+        "AccountMFAEnabled": int(has(mfa_devices, account=call.account, for_root=True) > 0),
+        "AccountPasswordPresent": int(has(login_profiles, owner=call.account) > 0),
+        "AccountSigningCertificatesPresent": int(has(signing_certificates, **root) > 0),
+    }
+
+
+def _settings(call: ServiceCall) -> dict[str, int]:
+    account = call.records.one(accounts, id=call.account)
+    chosen = None if account is None else account["sts_token_version"]
+    return {"GlobalEndpointTokenVersion": _TOKEN_VERSIONS.get(chosen or "v1Token", 1)}

@@ -1,0 +1,139 @@
+"""The policies that a user, group or role of the account has, and the account's service control policies.
+
+The same that a decision about the identity is made with (`store/sql_store`), read in the transaction of the call. Rules
+E-4, E-10, E-12, E-15.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from iam_guard.api.call import ServiceCall
+from iam_guard.api.iam.authorization_targets import find_by_arn
+from iam_guard.api.iam.entities import policy_arn
+from iam_guard.errors import InvalidInput, NoSuchEntity
+from iam_guard.model.arn import Arn, is_account_id
+from iam_guard.store.identifiers import AWS_MANAGED, Kind
+from iam_guard.store.records import Row
+from iam_guard.store.schema import (
+    attachments,
+    control_attachments,
+    control_policies,
+    identities,
+    inline_policies,
+    memberships,
+    organizations,
+    placements,
+    policies,
+    policy_versions,
+    units,
+)
+
+_MOST_LEVELS = 16
+"""Units that are followed upwards, as for a decision; an organization has five at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldPolicy:
+    """A policy of an identity. A managed one has an `arn`; an inline one is within a `holder`: kind and name."""
+
+    name: str
+    text: str
+    arn: str | None = None
+    holder: tuple[str, str] | None = None
+
+    @property
+    def id(self) -> str:
+        """What AWS's simulator calls it: a managed one by its name, an inline one after what it is within."""
+        return self.name if self.holder is None else f"{self.holder[0]}_{self.holder[1]}_{self.name}"
+
+    @property
+    def is_of_aws(self) -> bool:
+        return self.arn is not None and f":iam::{AWS_MANAGED}:" in self.arn
+
+
+def the_source(call: ServiceCall, arn: str) -> Row:
+    """Find the user, group or role whose policies a call asks about, by its ARN, letter by letter.
+
+    Raises `InvalidInput` for another ARN and for another account's, `NoSuchEntity`.
+    """
+    try:
+        parsed = Arn.parse(arn)
+    except InvalidInput:
+        parsed = None
+    kinds = tuple(f"{kind.value}/" for kind in Kind)
+    if parsed is None or parsed.service != "iam" or parsed.region or not parsed.resource.startswith(kinds):
+        raise InvalidInput(f"Invalid ARN provided in the request: {arn}")
+    if not is_account_id(parsed.account):
+        raise InvalidInput(f"Invalid ARN provided in the request: {arn}")
+    if parsed.account != call.account:
+        raise InvalidInput(
+            f"Invalid Policy Source Arn: caller's account {call.account} does not have access to policies in account "
+            f"{parsed.account}."
+        )
+    row = find_by_arn(call, arn)
+    if row is None:
+        raise NoSuchEntity("Unable to retrieve specified IAM entity.")
+    return row
+
+
+def held_policies(call: ServiceCall, row: Row) -> list[HeldPolicy]:
+    """Give an identity's policies, then those of the groups a user is in, each managed policy once."""
+    groups = call.records.values_of(memberships, "group_id", user_id=row["id"])
+    holders = [row, *call.records.all(identities, id=groups, order=("folded",))]
+    by_id = {holder["id"]: holder for holder in holders}
+    inline = call.records.all(inline_policies, identity_id=list(by_id), order=("identity_id", "folded"))
+    place = {id: number for number, id in enumerate(by_id)}
+    own = [
+        HeldPolicy(each["name"], each["text"], holder=_holder(by_id[each["identity_id"]]))
+        for each in sorted(inline, key=lambda each: place[each["identity_id"]])
+    ]
+    attached = call.records.all(
+        policies,
+        id=call.records.values_of(attachments, "policy_id", identity_id=list(by_id)),
+        order=("folded", "account"),
+    )
+    return own + _managed(call, attached)
+
+
+def held_boundary(call: ServiceCall, row: Row) -> HeldPolicy | None:
+    """Give the permissions boundary of a user or role."""
+    if row["boundary_id"] is None:
+        return None
+    return next(iter(_managed(call, call.records.all(policies, id=row["boundary_id"]))), None)
+
+
+def _holder(row: Row) -> tuple[str, str]:
+    return row["kind"], row["name"]
+
+
+def _managed(call: ServiceCall, rows: Sequence[Row]) -> list[HeldPolicy]:
+    """Give managed policies with the text of their default versions."""
+    versions = call.records.all(policy_versions, policy_id=[row["id"] for row in rows])
+    texts = {(version["policy_id"], version["version"]): version["text"] for version in versions}
+    return [
+        HeldPolicy(row["name"], texts[row["id"], row["default_version"]], arn=policy_arn(call, row)) for row in rows
+    ]
+
+
+def service_control_levels(call: ServiceCall) -> list[list[HeldPolicy]] | None:
+    """Give the account's service control policies level by level, root first; None where none limit it (E-10)."""
+    placement = call.records.one(placements, account=call.account)
+    unit = None if placement is None else call.records.one(units, id=placement["unit_id"])
+    if unit is None:
+        return None
+    organization = call.records.one(organizations, id=unit["organization_id"])
+    if organization is None or not organization["scps_enabled"] or organization["management_account"] == call.account:
+        return None
+    targets = [call.account]
+    while unit is not None and len(targets) <= _MOST_LEVELS:
+        targets.append(unit["id"])
+        unit = None if unit["parent_id"] is None else call.records.one(units, id=unit["parent_id"])
+    return [_controls_at(call, target) for target in reversed(targets)]
+
+
+def _controls_at(call: ServiceCall, target: str) -> list[HeldPolicy]:
+    here = call.records.values_of(control_attachments, "policy_id", target=target)
+    rows = call.records.all(control_policies, id=here, type="SCP", order=("name",))
+    return [HeldPolicy(row["name"], row["text"]) for row in rows]

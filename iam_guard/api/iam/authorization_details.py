@@ -1,0 +1,210 @@
+"""The whole account in pages: users, groups, roles, managed policies, each with everything that decides.
+
+One sequence over five sections; a marker names the section and the last name in it. What hangs on the entities of a
+page is looked up for all of them at once, so that a page takes the same number of statements however long it is. Must
+not live here: how single entities are described (`output_members`).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+from iam_guard.api.call import Input, Output, ServiceCall, instant
+from iam_guard.api.iam.attachments import attached_policy
+from iam_guard.api.iam.entities import identity_arn
+from iam_guard.api.iam.instance_profiles import described_profiles
+from iam_guard.api.iam.output_members import (
+    attached_boundaries,
+    brief_roles,
+    described_policies,
+    described_version,
+    last_uses,
+    tag_list,
+)
+from iam_guard.api.paging import Key, page_of_heavy_rows
+from iam_guard.store.identifiers import AWS_MANAGED
+from iam_guard.store.records import Row, Table
+from iam_guard.store.schema import (
+    attachments,
+    identities,
+    inline_policies,
+    instance_profiles,
+    memberships,
+    policies,
+    policy_versions,
+)
+
+Rows: TypeAlias = Sequence[Row]
+
+
+class Section(NamedTuple):
+    """One kind of entity: what a filter calls it, its rows, the member of the output and what it says of them."""
+
+    filter: str
+    table: Table
+    where: Callable[[ServiceCall], Mapping[str, str]]
+    member: str
+    describe: Callable[[ServiceCall, Rows], list[Output]]
+
+
+def get_account_authorization_details(call: ServiceCall, given: Input) -> Output:
+    """Describe the account, section after section."""
+    wanted = given.get("Filter") or [section.filter for section in SECTIONS]
+    sections = {str(number): section for number, section in enumerate(SECTIONS) if section.filter in wanted}
+
+    def fetch(after: Key | None, limit: int) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        for number, section in sections.items():
+            if after is None or number >= after[0]:
+                begin = after[1:] if after is not None and number == after[0] else None
+                rows = _rows(call, section, begin, limit - len(found))
+                found += [{"section": number, "folded": row["folded"], "row": row} for row in rows]
+            if len(found) == limit:
+                break
+        return found
+
+    def weigh(entries: Sequence[Mapping[str, Any]]) -> int:
+        ids = [entry["row"]["id"] for entry in entries]  # of identities and policies alike, which share none
+        inline = call.records.characters(inline_policies, "text", identity_id=ids)
+        trust = call.records.characters(identities, "trust_text", id=ids)
+        return inline + trust + call.records.characters(policy_versions, "text", policy_id=ids)
+
+    page = page_of_heavy_rows(given, ("section", "folded"), fetch, weigh)
+    output: Output = {section.member: [] for section in SECTIONS}
+    for number, section in sections.items():
+        rows = [entry["row"] for entry in page.rows if entry["section"] == number]
+        if rows:
+            output[section.member] += section.describe(call, rows)
+    return {**output, **page.members}
+
+
+def _rows(call: ServiceCall, section: Section, after: Key | None, limit: int) -> Rows:
+    where = section.where(call)
+    return call.records.page(section.table, order=("folded",), after=after, limit=limit, **where)
+
+
+# --- users, groups, roles ----------------------------------------------------------------------------------------
+
+
+def _users(call: ServiceCall, rows: Rows) -> list[Output]:
+    groups, boundaries = _groups(call, rows), attached_boundaries(call, rows)
+    return [
+        {
+            **identity,
+            "GroupList": groups.get(row["id"], []),
+            "PermissionsBoundary": boundaries.get(row["id"]),
+            "Tags": tag_list(row["tags"]),
+        }
+        for row, identity in zip(rows, _identities(call, rows), strict=True)
+    ]
+
+
+def _identities(call: ServiceCall, rows: Rows) -> list[Output]:
+    """Describe what users, groups and roles have in common."""
+    inline, attached = _inline(call, rows), _attached(call, rows)
+    described = []
+    for row in rows:
+        word = row["kind"].capitalize()
+        described.append(
+            {
+                "Path": row["path"],
+                f"{word}Name": row["name"],
+                f"{word}Id": row["id"],
+                "Arn": identity_arn(call, row),
+                "CreateDate": instant(row["created"]),
+                f"{word}PolicyList": inline.get(row["id"], []),
+                "AttachedManagedPolicies": attached.get(row["id"], []),
+            }
+        )
+    return described
+
+
+def _roles(call: ServiceCall, rows: Rows) -> list[Output]:
+    profiles, boundaries, uses = _profiles(call, rows), attached_boundaries(call, rows), last_uses(call, rows)
+    return [
+        {
+            **identity,
+            **brief,
+            "InstanceProfileList": profiles.get(row["id"], []),
+            "PermissionsBoundary": boundaries.get(row["id"]),
+            "Tags": tag_list(row["tags"]),
+            "RoleLastUsed": uses.get(row["id"], {}),
+        }
+        for row, identity, brief in zip(rows, _identities(call, rows), brief_roles(call, rows), strict=True)
+    ]
+
+
+def _profiles(call: ServiceCall, roles: Rows) -> dict[str, list[Output]]:
+    rows = call.records.all(instance_profiles, role_id=_ids(roles), order=("folded",))
+    found: dict[str, list[Output]] = defaultdict(list)
+    for row, profile in zip(rows, described_profiles(call, rows), strict=True):
+        found[row["role_id"]].append({**profile, "Tags": tag_list(row["tags"])})
+    return found
+
+
+def _inline(call: ServiceCall, rows: Rows) -> dict[str, list[Output]]:
+    found: dict[str, list[Output]] = defaultdict(list)
+    for row in call.records.all(inline_policies, identity_id=_ids(rows), order=("folded",)):
+        found[row["identity_id"]].append({"PolicyName": row["name"], "PolicyDocument": row["text"]})
+    return found
+
+
+def _attached(call: ServiceCall, rows: Rows) -> dict[str, list[Output]]:
+    holders: dict[str, list[str]] = defaultdict(list)
+    for link in call.records.all(attachments, identity_id=_ids(rows)):
+        holders[link["policy_id"]].append(link["identity_id"])
+    found: dict[str, list[Output]] = defaultdict(list)
+    for policy in call.records.all(policies, id=list(holders), order=("folded", "account")):
+        for holder in holders[policy["id"]]:
+            found[holder].append(attached_policy(call, policy))
+    return found
+
+
+def _groups(call: ServiceCall, rows: Rows) -> dict[str, list[str]]:
+    members: dict[str, list[str]] = defaultdict(list)
+    for membership in call.records.all(memberships, user_id=_ids(rows)):
+        members[membership["group_id"]].append(membership["user_id"])
+    found: dict[str, list[str]] = defaultdict(list)
+    for group in call.records.all(identities, id=list(members), order=("folded",)):
+        for member in members[group["id"]]:
+            found[member].append(group["name"])
+    return found
+
+
+# --- managed policies --------------------------------------------------------------------------------------------
+
+
+def _policies(call: ServiceCall, rows: Rows) -> list[Output]:
+    policies = {row["id"]: row for row in rows}
+    versions: dict[str, list[Output]] = {id: [] for id in policies}
+    for version in call.records.all(policy_versions, policy_id=_ids(rows), order=("version",)):
+        policy = policies[version["policy_id"]]
+        versions[policy["id"]].insert(0, described_version(policy, version, with_document=True))
+    return [
+        {
+            **described,
+            "Description": row["description"] or None,
+            "PolicyVersionList": versions[row["id"]],
+        }
+        for row, described in zip(rows, described_policies(call, rows), strict=True)
+    ]
+
+
+def _ids(rows: Rows) -> list[str]:
+    return [row["id"] for row in rows]
+
+
+def _of_kind(kind: str) -> Callable[[ServiceCall], Mapping[str, str]]:
+    return lambda call: {"account": call.account, "kind": kind}
+
+
+SECTIONS = (
+    Section("User", identities, _of_kind("user"), "UserDetailList", _users),
+    Section("Group", identities, _of_kind("group"), "GroupDetailList", _identities),
+    Section("Role", identities, _of_kind("role"), "RoleDetailList", _roles),
+    Section("LocalManagedPolicy", policies, lambda call: {"account": call.account}, "Policies", _policies),
+    Section("AWSManagedPolicy", policies, lambda call: {"account": AWS_MANAGED}, "Policies", _policies),
+)
+"""In the order in which they come."""

@@ -1,0 +1,31 @@
+"""THE table of IAM: what each operation is done to, which condition keys it supplies, who carries it out.
+
+The action is `iam:` and the operation's name; the shapes are those of the model. Assembled from one part for each
+theme, since there are 180 of them. Rules K-33, R-15.
+"""
+
+from __future__ import annotations
+
+from iam_guard.api.iam.table import (
+    account_rows,
+    credential_rows,
+    federation_rows,
+    identity_rows,
+    policy_rows,
+    profile_rows,
+    simulation_rows,
+)
+from iam_guard.api.operation import Service
+
+IAM = Service(
+    "iam",
+    {
+        **identity_rows.ROWS,
+        **policy_rows.ROWS,
+        **profile_rows.ROWS,
+        **credential_rows.ROWS,
+        **federation_rows.ROWS,
+        **account_rows.ROWS,
+        **simulation_rows.ROWS,
+    },
+)

@@ -1,0 +1,174 @@
+"""What outputs say of entities: rows of the store as the members that the model has for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from iam_guard.api.call import Output, ServiceCall, instant
+from iam_guard.api.iam.entities import identity_arn, policy_arn
+from iam_guard.store.principal_bindings import current_text
+from iam_guard.store.quotas import MAX_SESSION_DURATION
+from iam_guard.store.records import Row
+from iam_guard.store.schema import attachments, identities, login_profiles, policies, service_uses
+
+
+def tag_list(tags: Mapping[str, str]) -> list[dict[str, str]]:
+    """Give tags as AWS lists them."""
+    return [{"Key": key, "Value": value} for key, value in sorted(tags.items())]
+
+
+def described_users(call: ServiceCall, rows: Sequence[Row]) -> list[Output]:
+    """Describe users as lists do: without tags and boundary."""
+    profiles = call.records.all(login_profiles, owner=[row["id"] for row in rows])
+    used = {profile["owner"]: profile["used"] for profile in profiles}
+    return [
+        {
+            "Path": row["path"],
+            "UserName": row["name"],
+            "UserId": row["id"],
+            "Arn": identity_arn(call, row),
+            "CreateDate": instant(row["created"]),
+            "PasswordLastUsed": instant(used.get(row["id"])),
+        }
+        for row in rows
+    ]
+
+
+def whole_user(call: ServiceCall, row: Row) -> Output:
+    """Describe a user with everything."""
+    return {**described_users(call, [row])[0], **tags_and_boundary(call, row)}
+
+
+def described_group(call: ServiceCall, row: Row) -> Output:
+    """Describe a group."""
+    return {
+        "Path": row["path"],
+        "GroupName": row["name"],
+        "GroupId": row["id"],
+        "Arn": identity_arn(call, row),
+        "CreateDate": instant(row["created"]),
+    }
+
+
+def brief_roles(call: ServiceCall, rows: Sequence[Row]) -> list[Output]:
+    """Describe roles as their creation and instance profiles do: what names them, and whom they trust."""
+    trusts = trust_documents(call, rows)
+    return [
+        {
+            "Path": row["path"],
+            "RoleName": row["name"],
+            "RoleId": row["id"],
+            "Arn": identity_arn(call, row),
+            "CreateDate": instant(row["created"]),
+            "AssumeRolePolicyDocument": trusts[row["id"]],
+        }
+        for row in rows
+    ]
+
+
+def described_roles(call: ServiceCall, rows: Sequence[Row]) -> list[Output]:
+    """Describe roles as lists do: without tags, boundary and last use."""
+    return [
+        {
+            **brief,
+            "Description": row["description"] or None,
+            "MaxSessionDuration": row["max_session_duration"] or MAX_SESSION_DURATION[0],  # R-13
+            "MaxSigninSessionDuration": row["max_signin_session_duration"],
+        }
+        for row, brief in zip(rows, brief_roles(call, rows), strict=True)
+    ]
+
+
+def whole_role(call: ServiceCall, row: Row) -> Output:
+    """Describe a role with everything."""
+    return {**described_roles(call, [row])[0], **tags_and_boundary(call, row), "RoleLastUsed": last_use(call, row)}
+
+
+def trust_document(call: ServiceCall, row: Row) -> str | None:
+    """Give a role's trust policy as of now: principals that are no more show their unique ids (P-6)."""
+    return trust_documents(call, [row])[row["id"]]
+
+
+def trust_documents(call: ServiceCall, rows: Sequence[Row]) -> dict[str, str | None]:
+    """Give the trust policies of several roles, by the roles' ids, for one look at the principals in them."""
+    bound = {id for row in rows for id in row["trust_bindings"].values()}
+    arns = {each["id"]: identity_arn(call, each) for each in call.records.all(identities, id=bound)} if bound else {}
+    return {
+        row["id"]: row["trust_text"] and current_text(row["trust_text"], row["trust_bindings"], arns.get)
+        for row in rows
+    }
+
+
+def last_use(call: ServiceCall, row: Row) -> Output:
+    """Tell when and where a role's sessions were last used; empty for never (R-33)."""
+    return last_uses(call, [row]).get(row["id"], {})
+
+
+def last_uses(call: ServiceCall, rows: Sequence[Row]) -> dict[str, Output]:
+    """Tell the same of several roles, by their ids; what was never used is left out."""
+    uses = call.records.all(service_uses, identity_id=[row["id"] for row in rows], order=("at",))
+    return {use["identity_id"]: {"LastUsedDate": instant(use["at"]), "Region": use["region"]} for use in uses}
+
+
+def tags_and_boundary(call: ServiceCall, row: Row) -> Output:
+    """Give the members that only whole descriptions of users and roles have."""
+    return {
+        "Tags": tag_list(row["tags"]) if row["tags"] else None,
+        "PermissionsBoundary": attached_boundaries(call, [row]).get(row["id"]),
+    }
+
+
+def attached_boundaries(call: ServiceCall, rows: Sequence[Row]) -> dict[str, Output]:
+    """Describe the permissions boundaries of several users and roles, by their ids; who has none is left out."""
+    wanted = {row["boundary_id"] for row in rows} - {None}
+    arns = {each["id"]: policy_arn(call, each) for each in call.records.all(policies, id=wanted)} if wanted else {}
+    return {
+        row["id"]: {"PermissionsBoundaryType": "Policy", "PermissionsBoundaryArn": arns[row["boundary_id"]]}
+        for row in rows
+        if row["boundary_id"] in arns
+    }
+
+
+def described_policies(call: ServiceCall, rows: Sequence[Row], *, whole: bool = False) -> list[dict[str, Any]]:
+    """Describe managed policies; `whole` with tags and description, which lists leave out."""
+    ids = [row["id"] for row in rows]
+    attached = _attachment_counts(call, rows)
+    bounding = call.records.counts(identities, "boundary_id", boundary_id=ids, account=call.account)
+    return [
+        {
+            "PolicyName": row["name"],
+            "PolicyId": row["id"],
+            "Arn": policy_arn(call, row),
+            "Path": row["path"],
+            "DefaultVersionId": f"v{row['default_version']}",
+            "AttachmentCount": attached.get(row["id"], 0),
+            "PermissionsBoundaryUsageCount": bounding.get(row["id"], 0),
+            "IsAttachable": True,
+            "CreateDate": instant(row["created"]),
+            "UpdateDate": instant(row["updated"] or row["created"]),
+            **({"Description": row["description"] or None, "Tags": tag_list(row["tags"])} if whole else {}),
+        }
+        for row in rows
+    ]
+
+
+def _attachment_counts(call: ServiceCall, rows: Sequence[Row]) -> dict[str, int]:
+    """Count, by policy, who has it in the account: others have AWS's policies too, which is none of its business.
+
+    Either index of the table is good for one of the two conditions; both at once are looked up pair by pair.
+    """
+    if all(row["account"] == call.account for row in rows):
+        return call.records.counts(attachments, "policy_id", policy_id=[row["id"] for row in rows])
+    ours = call.records.values_of(identities, "id", account=call.account)
+    return call.records.counts(attachments, "policy_id", identity_id=ours)
+
+
+def described_version(policy: Row, version: Row, *, with_document: bool) -> Output:
+    """Describe a version of a managed policy; lists leave the document out."""
+    return {
+        "Document": version["text"] if with_document else None,
+        "VersionId": f"v{version['version']}",
+        "IsDefaultVersion": version["version"] == policy["default_version"],
+        "CreateDate": instant(version["created"]),
+    }

@@ -1,0 +1,200 @@
+"""SAML providers: identity providers whose assertions roles may trust (rules G-77, P-1).
+
+The metadata document is stored as it came, once it can be read. Private keys open encrypted assertions: they are sealed
+and never shown again; a provider has up to two, so that they can be changed one after the other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from iam_guard.api.call import Input, Output, ServiceCall, instant
+from iam_guard.api.iam.context_providers import (
+    changed_propagation,
+    changes_association,
+    changes_context,
+    described_propagation,
+    new_propagation,
+)
+from iam_guard.api.iam.entities import require_room
+from iam_guard.api.iam.output_members import tag_list
+from iam_guard.api.iam.saml_metadata import SamlMetadata, read_metadata
+from iam_guard.api.iam.tags import given_tags
+from iam_guard.errors import EntityAlreadyExists, InvalidInput, NoSuchEntity
+from iam_guard.store.identifiers import fold, iam_arn
+from iam_guard.store.records import Row
+from iam_guard.store.schema import saml_private_keys, saml_providers
+
+VALIDITY = 36_524 * 24 * 3600
+"""Seconds for which a provider is valid whose metadata does not say: a hundred years, as AWS has it."""
+
+_METADATA_MEMBERS = ("SAMLMetadataDocument", "AssertionEncryptionMode", "AddPrivateKey", "RemovePrivateKey")
+
+
+def _arn(call: ServiceCall, name: str) -> str:
+    return iam_arn(call.partition, call.account, "saml-provider", "/", name)
+
+
+def find_saml_provider(call: ServiceCall, arn: str) -> Row | None:
+    """Find a provider of the account by its ARN, letter by letter."""
+    name = arn.rpartition("/")[2]
+    row = call.records.one(saml_providers, account=call.account, folded=fold(name))
+    return row if row is not None and _arn(call, row["name"]) == arn else None
+
+
+def the_saml_provider(call: ServiceCall, given: Input) -> Row:
+    """Find the provider that a call names. Raises `NoSuchEntity`."""
+    arn: str = given["SAMLProviderArn"]
+    row = find_saml_provider(call, arn)
+    if row is None:
+        raise NoSuchEntity(f"Manifest not found for arn {arn}")
+    return row
+
+
+def issuers_given(given: Input) -> list[str]:
+    """Tell who vouches, by the metadata of a call; nobody where it cannot be read, for then it is refused anyway."""
+    try:
+        return [read_metadata(given["SAMLMetadataDocument"]).entity_id] if "SAMLMetadataDocument" in given else []
+    except InvalidInput:
+        return []
+
+
+def issuers_stored(row: Row) -> list[str]:
+    """Tell who vouches, by the metadata of a provider."""
+    return [read_metadata(row["document"]).entity_id]
+
+
+def private_key_context(key_id: str) -> bytes:
+    """Give what a private key is sealed to."""
+    return b"saml-private-key:" + key_id.encode()
+
+
+def create_saml_provider(call: ServiceCall, given: Input) -> Output:
+    """Make a provider."""
+    name: str = given["Name"]
+    if call.records.one(saml_providers, account=call.account, folded=fold(name)) is not None:
+        raise EntityAlreadyExists(f"SAMLProvider with name {name} already exists.")
+    held = call.records.count(saml_providers, account=call.account)
+    require_room("SAML providers per account", "SAMLProvidersPerAccount", held)
+    tags, id = given_tags(given), call.new_id("saml-provider", fold(name))
+    call.records.insert(
+        saml_providers,
+        id=id,
+        account=call.account,
+        name=name,
+        folded=fold(name),
+        tags=tags,
+        created=call.now,
+        **_metadata_columns(call, given),
+        **new_propagation(given),
+    )
+    _change_keys(call, id, given, given.get("AssertionEncryptionMode"))
+    return {"SAMLProviderArn": _arn(call, name), "Tags": tag_list(tags) or None}
+
+
+def get_saml_provider(call: ServiceCall, given: Input) -> Output:
+    """Describe a provider; of its private keys, the ids."""
+    row = the_saml_provider(call, given)
+    return {
+        "SAMLProviderUUID": row["id"],
+        "SAMLMetadataDocument": row["document"],
+        "SAMLKeyHashes": [_key_hashes(read_metadata(row["document"]))],
+        "CreateDate": instant(row["created"]),
+        "ValidUntil": instant(row["valid_until"]),
+        "Tags": tag_list(row["tags"]),
+        "AssertionEncryptionMode": row["encryption_mode"] or "Allowed",
+        "PrivateKeyList": [
+            {"KeyId": key["id"], "Timestamp": instant(key["created"])}
+            for key in call.records.all(saml_private_keys, provider_id=row["id"], order=("created", "id"))
+        ],
+        **described_propagation(row),
+    }
+
+
+def _key_hashes(metadata: SamlMetadata) -> Output:
+    hashes = [hashlib.sha256(certificate).hexdigest() for certificate in metadata.certificates]
+    return {"IssuerURL": metadata.entity_id, "KeyHashes": hashes}
+
+
+def list_saml_providers(call: ServiceCall, given: Input) -> Output:
+    """List the providers, by name."""
+    columns = ("name", "valid_until", "created", "identity_center")
+    rows = call.records.all(saml_providers, account=call.account, order=("folded",), columns=columns)
+    return {
+        "SAMLProviderList": [
+            {
+                "Arn": _arn(call, row["name"]),
+                "ValidUntil": instant(row["valid_until"]),
+                "CreateDate": instant(row["created"]),
+                "IsTrustedIdentityPropagationEnabled": row["identity_center"] is not None,
+            }
+            for row in rows
+        ]
+    }
+
+
+def update_saml_provider(call: ServiceCall, given: Input) -> Output:
+    """Change a provider's metadata, encryption mode, keys and Identity Center, or else its context provider."""
+    row = the_saml_provider(call, given)
+    changes_metadata = changes_association(given) or any(name in given for name in _METADATA_MEMBERS)
+    if changes_context(given) and changes_metadata:
+        raise InvalidInput("A request can change either the context provider or the provider metadata.")
+    values = {**_metadata_columns(call, given), **changed_propagation(row, given)}
+    if values:
+        call.records.update(saml_providers, values, id=row["id"])
+    _change_keys(call, row["id"], given, given.get("AssertionEncryptionMode", row["encryption_mode"]))
+    return {"SAMLProviderArn": _arn(call, row["name"])}
+
+
+def _metadata_columns(call: ServiceCall, given: Input) -> dict[str, Any]:
+    columns: dict[str, Any] = {}
+    if "SAMLMetadataDocument" in given:
+        valid_until = read_metadata(given["SAMLMetadataDocument"]).valid_until
+        columns["document"] = given["SAMLMetadataDocument"]
+        columns["valid_until"] = call.now + VALIDITY if valid_until is None else valid_until
+    if "AssertionEncryptionMode" in given:
+        columns["encryption_mode"] = given["AssertionEncryptionMode"]
+    return columns
+
+
+def _change_keys(call: ServiceCall, provider_id: str, given: Input, encryption_mode: str | None) -> None:
+    """Remove a key, then add one; where encryption is required there must be one in the end."""
+    if "RemovePrivateKey" in given:
+        id = given["RemovePrivateKey"]
+        if not call.records.delete(saml_private_keys, id=id, provider_id=provider_id):
+            raise NoSuchEntity(f"The private key with id {id} cannot be found.")
+    held = call.records.count(saml_private_keys, provider_id=provider_id)
+    if "AddPrivateKey" in given:
+        require_room("private keys per SAML provider", "PrivateKeysPerSAMLProvider", held)
+        _add_key(call, provider_id, given["AddPrivateKey"])
+        held += 1
+    if encryption_mode == "Required" and not held:
+        message = "A private key is required when the assertion encryption mode is Required."
+        raise InvalidInput(message, place="AssertionEncryptionMode")
+
+
+def _add_key(call: ServiceCall, provider_id: str, pem: str) -> None:
+    try:
+        key = load_pem_private_key(pem.encode("latin-1"), password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        key = None
+    if not isinstance(key, RSAPrivateKey):
+        raise InvalidInput("The private key must be an RSA key in PEM, without a password.", place="AddPrivateKey")
+    id = call.new_id("saml-private-key", provider_id)
+    call.records.insert(
+        saml_private_keys,
+        id=id,
+        provider_id=provider_id,
+        sealed=call.sealer.seal(pem.encode(), private_key_context(id)),
+        created=call.now,
+    )
+
+
+def delete_saml_provider(call: ServiceCall, given: Input) -> None:
+    """Delete a provider with its keys; roles that trust it stay as they are."""
+    call.records.delete(saml_providers, id=the_saml_provider(call, given)["id"])

@@ -1,0 +1,61 @@
+"""`ContextEntries`: the condition keys that a simulation supposes, checked by the type that they are given with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from iam_guard.errors import InvalidInput
+from iam_guard.model.context import Value
+from iam_guard.policy import value_parsing
+
+_LIST = "List"
+
+_Readable: TypeAlias = Callable[[str], object]
+
+_TYPES: Mapping[str, tuple[str, _Readable] | None] = {
+    # type: what AWS calls its form, and how a value of the request is read, None where it cannot be
+    "string": None,
+    "boolean": None,
+    "numeric": ("numeric format", value_parsing.number),
+    "date": ("DateTime format", value_parsing.instant_in_request),
+    "ip": ("IP address", value_parsing.address),
+    "binary": ("base-64 encoded binary format", value_parsing.octets),
+}
+
+
+def read_context(entries: Iterable[Mapping[str, Any]]) -> dict[str, Value]:
+    """Read the entries into values by key in lower case (rule C-3). Raises `InvalidInput` in AWS's words."""
+    context: dict[str, Value] = {}
+    for entry in entries:
+        name = entry.get("ContextKeyName")
+        if not name:
+            raise InvalidInput("ContextKeyName cannot be null or empty.", place="ContextEntries")
+        if name.lower() in context:
+            raise InvalidInput(f"Duplicate context key: {name}.", place="ContextEntries")
+        context[name.lower()] = _value(name, entry.get("ContextKeyType"), entry.get("ContextKeyValues", ()))
+    return context
+
+
+def _value(name: str, type: str | None, given: Sequence[str]) -> Value:
+    kind = "" if type is None else type
+    scalar, is_list = kind.removesuffix(_LIST), kind.endswith(_LIST)
+    if scalar not in _TYPES:
+        raise InvalidInput(f"Context key {name} has invalid type {kind or 'null'}.", place="ContextEntries")
+    if not given:
+        raise InvalidInput(f"Context values for context key {name} cannot be null or empty.", place="ContextEntries")
+    if not is_list and len(given) != 1:
+        raise InvalidInput(
+            f"Context key {kind} expected a single value, but received {len(given)}.", place="ContextEntries"
+        )
+    read = tuple(_text(name, scalar, text) for text in given)
+    return read if is_list else read[0]
+
+
+def _text(name: str, scalar: str, text: str) -> str:
+    if scalar == "boolean":
+        return "true" if text.lower() == "true" else "false"  # to AWS too, whatever is not true is false
+    form = _TYPES[scalar]
+    if form is not None and form[1](text) is None:
+        raise InvalidInput(f"Invalid context value for key {name}: expected {form[0]}.", place="ContextEntries")
+    return text

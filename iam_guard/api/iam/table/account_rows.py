@@ -1,0 +1,71 @@
+"""The rows of the account: alias, settings, summary, reports, its organization, and of what is not supported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from iam_guard.api.iam import (
+    account_aliases,
+    account_settings,
+    account_summary,
+    credential_report,
+    organization_access,
+    organization_features,
+    service_access,
+)
+from iam_guard.api.iam.authorization_targets import given_as, principal_by_arn
+from iam_guard.api.iam.unsupported_operations import delegation_keys, delegation_request, unsupported
+from iam_guard.api.operation import KeySource, Operation, Target, everything
+
+_CREDENTIALS, _SESSIONS = organization_features.CREDENTIALS, organization_features.SESSIONS
+
+_DELEGATION = delegation_request("DelegationRequestId")
+_NOT_SUPPORTED: Mapping[str, tuple[Target, tuple[KeySource, ...]]] = {
+    "AcceptDelegationRequest": (_DELEGATION, ()),
+    "AcquireRole": (everything, ()),
+    "AssociateDelegationRequest": (_DELEGATION, ()),
+    "CreateDelegationRequest": (delegation_request(None), (delegation_keys,)),
+    "GetDelegationRequest": (_DELEGATION, ()),
+    "GetHumanReadableSummary": (principal_by_arn("EntityArn"), ()),
+    "GetRoleTemplateVersion": (everything, ()),
+    "ListDelegationRequests": (everything, (given_as("iam:DelegationRequestOwner", "OwnerId"),)),
+    "RejectDelegationRequest": (_DELEGATION, ()),
+    "SendDelegationToken": (_DELEGATION, ()),
+    "UpdateDelegationRequest": (_DELEGATION, ()),
+}
+"""What is decided about, of the operations that are not supported."""
+
+ROWS: Mapping[str, Operation] = {
+    "CreateAccountAlias": Operation(account_aliases.create_account_alias),
+    "DeleteAccountAlias": Operation(account_aliases.delete_account_alias),
+    "DisableOrganizationsRootCredentialsManagement": Operation(organization_features.disabling(_CREDENTIALS)),
+    "DisableOrganizationsRootSessions": Operation(organization_features.disabling(_SESSIONS)),
+    "DisableOutboundWebIdentityFederation": Operation(account_settings.disable_outbound_federation),
+    "EnableOrganizationsRootCredentialsManagement": Operation(organization_features.enabling(_CREDENTIALS)),
+    "EnableOrganizationsRootSessions": Operation(organization_features.enabling(_SESSIONS)),
+    "EnableOutboundWebIdentityFederation": Operation(account_settings.enable_outbound_federation),
+    "GenerateCredentialReport": Operation(credential_report.generate_credential_report),
+    "GenerateOrganizationsAccessReport": Operation(
+        organization_access.generate_organizations_access_report,
+        organization_access.access_report,
+        (given_as("iam:OrganizationsPolicyId", "OrganizationsPolicyId"),),
+        further=(organization_access.reading_the_organization,),
+    ),
+    "GenerateServiceLastAccessedDetails": Operation(
+        service_access.generate_service_last_accessed, principal_by_arn("Arn")
+    ),
+    "GetAccountProperties": Operation(account_settings.get_account_properties, reads=True),
+    "GetAccountSummary": Operation(account_summary.get_account_summary, reads=True),
+    "GetCredentialReport": Operation(credential_report.get_credential_report, reads=True),
+    "GetOrganizationsAccessReport": Operation(organization_access.get_organizations_access_report, reads=True),
+    "GetOutboundWebIdentityFederationInfo": Operation(account_settings.get_outbound_federation, reads=True),
+    "GetServiceLastAccessedDetails": Operation(service_access.get_service_last_accessed, reads=True),
+    "GetServiceLastAccessedDetailsWithEntities": Operation(
+        service_access.get_service_last_accessed_with_entities, reads=True
+    ),
+    "ListAccountAliases": Operation(account_aliases.list_account_aliases, reads=True),
+    "ListOrganizationsFeatures": Operation(organization_features.list_organizations_features, reads=True),
+    "PutAccountProperties": Operation(account_settings.put_account_properties),
+    "SetSecurityTokenServicePreferences": Operation(account_settings.set_security_token_service_preferences),
+    **{name: Operation(unsupported(name), target, keys, reads=True) for name, (target, keys) in _NOT_SUPPORTED.items()},
+}

@@ -1,0 +1,159 @@
+"""The rows of what one signs in with: keys, passwords, MFA devices, certificates, credentials of single services."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from iam_guard.api.iam import (
+    access_keys,
+    login_profiles,
+    mfa_devices,
+    password_policy,
+    server_certificates,
+    service_credentials,
+    signing_certificates,
+    ssh_keys,
+    tags,
+)
+from iam_guard.api.iam.authorization_targets import (
+    MFA_DEVICE,
+    SERVER_CERTIFICATE,
+    USER,
+    created,
+    given_as,
+    listed,
+    renaming,
+    request_tags,
+    tagging,
+)
+from iam_guard.api.iam.credential_owners import device_owner_target
+from iam_guard.api.operation import Operation
+from iam_guard.store import schema
+
+_NEW_DEVICE = created("mfa", "VirtualMFADeviceName")
+_NEW_CERTIFICATE = created("server-certificate", "ServerCertificateName")
+_SERVICE = service_credentials.service_of_credential
+
+_KEYS_AND_PASSWORDS: Mapping[str, Operation] = {
+    "ChangePassword": Operation(login_profiles.change_password, login_profiles.own_password),
+    "CreateAccessKey": Operation(access_keys.create_access_key, USER),
+    "CreateLoginProfile": Operation(login_profiles.create_login_profile, USER),
+    "DeleteAccessKey": Operation(access_keys.delete_access_key, USER),
+    "DeleteAccountPasswordPolicy": Operation(password_policy.delete_account_password_policy),
+    "DeleteLoginProfile": Operation(login_profiles.delete_login_profile, USER),
+    "GetAccessKeyLastUsed": Operation(access_keys.get_access_key_last_used, access_keys.owner_of_key, reads=True),
+    "GetAccountPasswordPolicy": Operation(
+        password_policy.get_account_password_policy, password_policy.password_policy_target, reads=True
+    ),
+    "GetLoginProfile": Operation(login_profiles.get_login_profile, USER, reads=True),
+    "ListAccessKeys": Operation(access_keys.list_access_keys, USER, reads=True),
+    "UpdateAccessKey": Operation(access_keys.update_access_key, USER),
+    "UpdateAccountPasswordPolicy": Operation(password_policy.update_account_password_policy),
+    "UpdateLoginProfile": Operation(login_profiles.update_login_profile, USER),
+}
+
+_MFA_DEVICES: Mapping[str, Operation] = {
+    "CreateVirtualMFADevice": Operation(
+        mfa_devices.create_virtual_mfa_device,
+        _NEW_DEVICE,
+        (request_tags,),
+        further=(tagging("iam:TagMFADevice", _NEW_DEVICE),),
+    ),
+    "DeactivateMFADevice": Operation(mfa_devices.deactivate_mfa_device, device_owner_target),
+    "DeleteVirtualMFADevice": Operation(mfa_devices.delete_virtual_mfa_device, MFA_DEVICE),
+    "EnableMFADevice": Operation(mfa_devices.enable_mfa_device, device_owner_target),
+    "GetMFADevice": Operation(mfa_devices.get_mfa_device, device_owner_target, reads=True),
+    "ListMFADeviceTags": Operation(tags.list_handler(mfa_devices.the_mfa_device), MFA_DEVICE, reads=True),
+    "ListMFADevices": Operation(mfa_devices.list_mfa_devices, device_owner_target, reads=True),
+    "ListVirtualMFADevices": Operation(mfa_devices.list_virtual_mfa_devices, listed("mfa"), reads=True),
+    "ResyncMFADevice": Operation(mfa_devices.resync_mfa_device, device_owner_target),
+    "TagMFADevice": Operation(
+        tags.tag_handler(schema.mfa_devices, "serial", mfa_devices.the_mfa_device),
+        MFA_DEVICE,
+        (request_tags,),
+    ),
+    "UntagMFADevice": Operation(
+        tags.untag_handler(schema.mfa_devices, "serial", mfa_devices.the_mfa_device),
+        MFA_DEVICE,
+        (request_tags,),
+    ),
+}
+
+_CERTIFICATES: Mapping[str, Operation] = {
+    "DeleteServerCertificate": Operation(server_certificates.delete_server_certificate, SERVER_CERTIFICATE),
+    "DeleteSigningCertificate": Operation(signing_certificates.delete_signing_certificate, USER),
+    "GetServerCertificate": Operation(server_certificates.get_server_certificate, SERVER_CERTIFICATE, reads=True),
+    "ListServerCertificateTags": Operation(
+        tags.list_handler(server_certificates.the_server_certificate), SERVER_CERTIFICATE, reads=True
+    ),
+    "ListServerCertificates": Operation(
+        server_certificates.list_server_certificates, listed("server-certificate"), reads=True
+    ),
+    "ListSigningCertificates": Operation(signing_certificates.list_signing_certificates, USER, reads=True),
+    "TagServerCertificate": Operation(
+        tags.tag_handler(schema.server_certificates, "id", server_certificates.the_server_certificate),
+        SERVER_CERTIFICATE,
+        (request_tags,),
+    ),
+    "UntagServerCertificate": Operation(
+        tags.untag_handler(schema.server_certificates, "id", server_certificates.the_server_certificate),
+        SERVER_CERTIFICATE,
+        (request_tags,),
+    ),
+    "UpdateServerCertificate": Operation(
+        server_certificates.update_server_certificate,
+        SERVER_CERTIFICATE,
+        further=(
+            renaming(
+                "server-certificate", "ServerCertificateName", "NewServerCertificateName", schema.server_certificates
+            ),
+        ),
+    ),
+    "UpdateSigningCertificate": Operation(signing_certificates.update_signing_certificate, USER),
+    "UploadServerCertificate": Operation(
+        server_certificates.upload_server_certificate,
+        _NEW_CERTIFICATE,
+        (request_tags,),
+        further=(tagging("iam:TagServerCertificate", _NEW_CERTIFICATE),),
+    ),
+    "UploadSigningCertificate": Operation(signing_certificates.upload_signing_certificate, USER),
+}
+
+_SSH_KEYS: Mapping[str, Operation] = {
+    "DeleteSSHPublicKey": Operation(ssh_keys.delete_ssh_public_key, USER),
+    "GetSSHPublicKey": Operation(ssh_keys.get_ssh_public_key, USER, reads=True),
+    "ListSSHPublicKeys": Operation(ssh_keys.list_ssh_public_keys, USER, reads=True),
+    "UpdateSSHPublicKey": Operation(ssh_keys.update_ssh_public_key, USER),
+    "UploadSSHPublicKey": Operation(ssh_keys.upload_ssh_public_key, USER),
+}
+
+_SERVICE_CREDENTIALS: Mapping[str, Operation] = {
+    "CreateServiceSpecificCredential": Operation(
+        service_credentials.create_service_specific_credential,
+        USER,
+        (
+            given_as("iam:ServiceSpecificCredentialServiceName", "ServiceName"),
+            given_as("iam:ServiceSpecificCredentialAgeDays", "CredentialAgeDays"),
+        ),
+    ),
+    "DeleteServiceSpecificCredential": Operation(
+        service_credentials.delete_service_specific_credential, USER, (_SERVICE,)
+    ),
+    "ListServiceSpecificCredentials": Operation(
+        service_credentials.list_service_specific_credentials, service_credentials.user_or_all, reads=True
+    ),
+    "ResetServiceSpecificCredential": Operation(
+        service_credentials.reset_service_specific_credential, USER, (_SERVICE,)
+    ),
+    "UpdateServiceSpecificCredential": Operation(
+        service_credentials.update_service_specific_credential, USER, (_SERVICE,)
+    ),
+}
+
+ROWS: Mapping[str, Operation] = {
+    **_KEYS_AND_PASSWORDS,
+    **_MFA_DEVICES,
+    **_CERTIFICATES,
+    **_SSH_KEYS,
+    **_SERVICE_CREDENTIALS,
+}

@@ -1,0 +1,98 @@
+"""How an error is said on the wire: its code, status and sentence in the protocol of a service.
+
+A code that the service's model names has the model's status. The others are AWS's common errors, whose codes differ
+between the query protocol (ours, in `iam_guard.errors`) and the JSON protocols: one table. Errors of our own making
+that no model names are told in a general sentence; what happened stays in the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import NamedTuple
+
+from iam_guard.api.protocol.protocol_errors import ValidationFailure
+from iam_guard.api.protocol.service_model import Api, Shape
+from iam_guard.errors import Fault, IamGuardError, PolicyError, RecordUnavailable, RequestTooLarge
+
+
+class CommonCode(NamedTuple):
+    """One row: the code in the JSON protocols, and the status in rest-json where it is not the error's own."""
+
+    json: str
+    rest_status: int | None = None
+
+
+COMMON_CODES: Mapping[str, CommonCode] = {
+    "AccessDenied": CommonCode("AccessDeniedException"),
+    "ExpiredToken": CommonCode("ExpiredTokenException"),
+    "IncompleteSignature": CommonCode("IncompleteSignatureException"),
+    "InvalidAction": CommonCode("UnknownOperationException", 404),
+    "InvalidClientTokenId": CommonCode("UnrecognizedClientException"),
+    "InvalidInput": CommonCode("ValidationException"),
+    "MalformedInput": CommonCode("SerializationException"),
+    "MalformedQueryString": CommonCode("SerializationException", 400),
+    "MalformedRequest": CommonCode("SerializationException"),
+    "MissingAuthenticationToken": CommonCode("MissingAuthenticationTokenException"),
+    "SignatureDoesNotMatch": CommonCode("InvalidSignatureException"),
+    "ValidationError": CommonCode("ValidationException"),
+}
+
+_GENERAL = {
+    500: "The request processing has failed because of an unknown error, exception or failure.",
+    503: "The request has failed due to a temporary failure of the server.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """An error as the clients of one service hear it. `shape` is the model's, if the model names the error."""
+
+    code: str
+    status: int
+    fault: Fault
+    message: str
+    shape: Shape | None
+    details: Mapping[str, object]
+
+    def body(self, details: Mapping[str, object], request_id: str) -> dict[str, object]:
+        """Give the members that the model has for this error, besides code and message."""
+        known: Mapping[str, object] = {} if self.shape is None else self.shape.members
+        given = {"RequestId": request_id, **self.details, **details}
+        return {name: value for name, value in given.items() if name in known}
+
+
+def spoken(error: IamGuardError, api: Api) -> Spoken:
+    """Say an error in the words of a service."""
+    code = error.code if api.protocol == "query" else _json_code(error.code, api)
+    modelled = api.errors.get(code)
+    return Spoken(
+        code=code,
+        status=(modelled.status if modelled else None) or _status(error, api),
+        fault=modelled.fault if modelled else error.fault,
+        message=_sentence(error, is_modelled=modelled is not None),
+        shape=modelled.shape if modelled else None,
+        details=error.details if isinstance(error, ValidationFailure) else {},
+    )
+
+
+def _json_code(code: str, api: Api) -> str:
+    """Take the first that the model names, or else the common word."""
+    common = COMMON_CODES[code].json if code in COMMON_CODES else code
+    return next((each for each in (code, f"{code}Exception", common) if each in api.errors), common)
+
+
+def _status(error: IamGuardError, api: Api) -> int:
+    if api.protocol == "json" and error.fault == "sender" and error.wire_status != RequestTooLarge.wire_status:
+        return HTTPStatus.BAD_REQUEST
+    common = COMMON_CODES.get(error.code)
+    return (common.rest_status if common and api.protocol == "rest-json" else None) or error.wire_status
+
+
+def _sentence(error: IamGuardError, *, is_modelled: bool) -> str:
+    if isinstance(error, PolicyError):
+        return error.sentence
+    if error.fault == "sender" or is_modelled or isinstance(error, RecordUnavailable):
+        return error.message
+    return _GENERAL.get(error.wire_status, _GENERAL[500])

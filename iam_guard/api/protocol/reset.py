@@ -1,0 +1,43 @@
+"""`POST /-/reset`: back to the state at the start, for people who test client code against the API.
+
+Anybody who reaches the port may ask for it; so it exists only where it was asked for, on a store in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import anyio.to_thread
+
+from iam_guard.api.protocol.app import AwsApi, Scope, Send
+from iam_guard.guard.guard import Guard
+from iam_guard.web.asgi.body import Receive
+
+PATH: Final = "/-/reset"
+
+
+class Resettable:
+    """The API, with the way back."""
+
+    def __init__(self, api: AwsApi, restore: Callable[[], None], guard: Guard) -> None:
+        self._api = api
+        self._restore = restore
+        self._guard = guard
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] != PATH:
+            await self._api(scope, receive, send)
+            return
+        status = 405
+        if scope["method"] == "POST":
+            await anyio.to_thread.run_sync(self._go_back)
+            status = 204
+        headers: list[Any] = [(b"allow", b"POST")] if status == 405 else []
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": b""})
+
+    def _go_back(self) -> None:
+        self._restore()
+        self._guard.refresh()
+        self._guard.uses.forget()

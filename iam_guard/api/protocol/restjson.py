@@ -1,0 +1,141 @@
+"""AWS's REST-JSON protocol (IAM Access Analyzer): method and path say what, the body is one object.
+
+Members travel in the path, the query string, headers or the body, as the model says. What no model that we serve has is
+not here: payload members, greedy labels, maps of headers. Paths are matched while still percent-encoded, so that a `/`
+in a name is a character.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from iam_guard.api.protocol.awsjson import message_name
+from iam_guard.api.protocol.error_codes import spoken
+from iam_guard.api.protocol.form import percent_decoded, read_pairs
+from iam_guard.api.protocol.json_body import JsonGrammar, read_object, write_object
+from iam_guard.api.protocol.messages import Parameters, WireAnswer, WireCall, WireRequest
+from iam_guard.api.protocol.protocol_errors import MalformedBody, UnknownOperation
+from iam_guard.api.protocol.scalars import scalar_of
+from iam_guard.api.protocol.service_model import Api, Operation, Shape
+from iam_guard.api.protocol.traversal import malformed, read, write
+from iam_guard.errors import IamGuardError
+
+_JSON = "application/json"
+_GRAMMAR = JsonGrammar("unixtimestamp")
+_LABEL = re.compile(r"\{(\w+)\}")
+_TIMES = {"uri": "iso8601", "querystring": "iso8601", "header": "rfc822"}
+
+
+@dataclass(frozen=True, slots=True)
+class _TextGrammar(JsonGrammar):
+    """Values in a path, a query string or a header are text; a list is its name, repeated."""
+
+    def scalar(self, shape: Shape) -> Any:
+        return scalar_of("text", shape, self.timestamp_format)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One operation's method and path; the pattern is of the percent-encoded path."""
+
+    operation: Operation
+    pattern: re.Pattern[str]
+
+    @classmethod
+    def of(cls, operation: Operation) -> Route:
+        """Make a route of the template in the model."""
+        pieces = _LABEL.split(operation.uri)
+        labels = [f"(?P<{piece}>[^/]+)" if index % 2 else re.escape(piece) for index, piece in enumerate(pieces)]
+        return cls(operation, re.compile("".join(labels)))
+
+
+@dataclass(frozen=True, slots=True)
+class RestJsonCodec:
+    """Reads requests to one service, writes its answers."""
+
+    api: Api
+    _routes: Sequence[Route] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        routes = sorted(map(Route.of, self.api.operations.values()), key=lambda route: route.pattern.groups)
+        object.__setattr__(self, "_routes", routes)
+
+    def parse(self, request: WireRequest) -> WireCall:
+        """Read which operation is called, and with what. Raises `WireFault`."""
+        operation, labels = self._route(request)
+        if operation.input is None:
+            return WireCall(operation, {})
+        parameters = dict(_outside_body(operation.input, request, labels))
+        in_body = {name for name, member in operation.input.members.items() if member.location is None}
+        return WireCall(operation, parameters | (_body(operation.input, request, in_body) if in_body else {}))
+
+    def _route(self, request: WireRequest) -> tuple[Operation, Mapping[str, str]]:
+        path = request.head.raw_path.decode("latin-1")
+        for route in self._routes:
+            match = route.pattern.fullmatch(path) if route.operation.method == request.head.method else None
+            if match:
+                return route.operation, match.groupdict()
+        raise UnknownOperation(f"expected the method and path of an operation of `{self.api.signing_name}`")
+
+    def answer(self, operation: Operation, result: Parameters, request_id: str) -> WireAnswer:
+        """Write what an operation gives."""
+        return _answer(operation.output, operation.status, result, request_id)
+
+    def refusal(self, error: IamGuardError, request_id: str, details: Parameters | None = None) -> WireAnswer:
+        """Write an error; `details` are further members that the model has for it."""
+        said = spoken(error, self.api)
+        members = {message_name(said, self.api): said.message, **said.body(details or {}, request_id)}
+        return _answer(said.shape, said.status, members, request_id, ("x-amzn-errortype", said.code))
+
+
+def _outside_body(shape: Shape, request: WireRequest, labels: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
+    query: dict[str, list[str]] = {}
+    for name, value in read_pairs(request.head.query_string):
+        query.setdefault(name, []).append(value)
+    for name, member in shape.members.items():
+        on_wire = shape.name_on_wire(name)
+        match member.location:
+            case "uri":
+                node: Any = percent_decoded(labels[on_wire].encode("latin-1"))
+            case "querystring":
+                node = _from_query(member, query.get(on_wire), name)
+            case "header":
+                node = request.header(on_wire.lower())
+            case _:
+                continue
+        if node is not None:
+            yield name, read(member, node, _TextGrammar(_TIMES[member.location]), (name,))
+
+
+def _from_query(member: Shape, values: list[str] | None, name: str) -> Any:
+    if values is None or member.kind == "list":
+        return values
+    if len(values) > 1:
+        raise malformed("one value", (name,))
+    return values[0]
+
+
+def _body(shape: Shape, request: WireRequest, names: Collection[str]) -> dict[str, Any]:
+    if request.body and request.media_type() != _JSON:
+        raise MalformedBody(f"expected the content type `{_JSON}`")
+    wire_names = {shape.name_on_wire(name) for name in names}
+    body = {name: value for name, value in read_object(request.body).items() if name in wire_names}
+    parameters: dict[str, Any] = read(shape, body, _GRAMMAR)
+    return parameters
+
+
+def _answer(
+    shape: Shape | None, status: int, members: Mapping[str, Any], request_id: str, *more: tuple[str, str]
+) -> WireAnswer:
+    in_header = {} if shape is None else {name: each for name, each in shape.members.items() if each.location}
+    body = {name: value for name, value in members.items() if name not in in_header}
+    headers = [("content-type", _JSON), ("x-amzn-requestid", request_id), *more]
+    for name, member in in_header.items():
+        if members.get(name) is not None:
+            text = write(member, members[name], _TextGrammar(_TIMES["header"]), (name,))
+            headers.append(((member.wire_name or name).lower(), text))
+    written = body if shape is None else write(shape, body, _GRAMMAR)
+    return WireAnswer(status, tuple(headers), write_object(written))

@@ -1,0 +1,115 @@
+"""Temporary credentials: made, sealed into their token, and what an answer says of them (rules S-1, S-17, S-40).
+
+Nothing of them is stored. An access key id tells its account, as AWS's do: sixteen base-32 characters are ten bytes;
+the highest bit is set, the next forty are the account, the rest is random.
+"""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from iam_guard.api.call import Input, Output, ServiceCall
+from iam_guard.api.sts.sts_errors import PackedPolicyTooLarge
+from iam_guard.errors import ValidationError
+from iam_guard.model.context import Given
+from iam_guard.model.credential import TEMPORARY, Session
+from iam_guard.model.principal import Principal
+from iam_guard.store.schema import access_keys, accounts
+from iam_guard.store.session_tokens import TOKEN_LIMIT, packed_size
+
+_ID_BYTES = 10
+_RANDOM_BITS = 39
+_ACCOUNT_BITS = 40
+_SECRET_BYTES = 30  # 40 base-64 characters
+
+
+class Terms(NamedTuple):
+    """On which terms a session is made, beside the caller that it makes."""
+
+    seconds: int
+    parent_key_id: str | None = None
+    parent_user_id: str | None = None
+    transitive_tag_keys: tuple[str, ...] = ()
+    source_identity: str | None = None
+    has_mfa: bool = False
+
+
+def frozen_keys(call: ServiceCall, more: Mapping[str, Given]) -> dict[str, Given]:
+    """Give the condition keys that are fixed in a session; what is None is absent (K-21)."""
+    present = {key: value for key, value in more.items() if value is not None}
+    return {"aws:TokenIssueTime": datetime.fromtimestamp(call.now, UTC), **present}
+
+
+class Made(NamedTuple):
+    """Credentials that were made: the members of the output that tell them, and how large policies and tags are."""
+
+    members: Output
+    packed_size: int | None
+    """In percent; None where the session has neither policies nor tags."""
+
+
+def issue(call: ServiceCall, given: Input, principal: Principal, terms: Terms) -> Made:
+    """Make credentials. Raises `PackedPolicyTooLarge`."""
+    now = datetime.fromtimestamp(call.now, UTC)
+    expires = datetime.fromtimestamp(call.now + terms.seconds, UTC)
+    session = Session(
+        access_key_id=_new_key_id(principal.account or call.account),
+        secret=base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode("ascii"),
+        principal=principal,
+        issued=now,
+        expires=expires,
+        parent_key_id=terms.parent_key_id,
+        parent_user_id=terms.parent_user_id,
+        transitive_tag_keys=terms.transitive_tag_keys,
+        source_identity=terms.source_identity,
+        mfa_at=now if terms.has_mfa else None,
+    )
+    percent = packed_size(session)
+    if percent > 100:
+        raise PackedPolicyTooLarge(_too_large(principal, percent))
+    token = call.seal_session(session, at_least=given.get("MinimumSessionTokenSize", 0))
+    members: Output = {
+        "Credentials": {
+            "AccessKeyId": session.access_key_id,
+            "SecretAccessKey": session.secret,
+            "SessionToken": token,
+            "Expiration": expires,
+        },
+        "SessionTokenUtilization": -(-100 * len(token) // TOKEN_LIMIT),
+        "SessionTokenSize": len(token),
+    }
+    return Made(members, percent if principal.session_policies or principal.tags else None)
+
+
+def get_access_key_info(call: ServiceCall, given: Input) -> Output:
+    """Tell the account that a key belongs to, whatever its state; of temporary ones the id itself tells it."""
+    key_id: str = given["AccessKeyId"]
+    account = _account_in(key_id) if key_id.startswith(TEMPORARY) else None
+    row = call.records.one(access_keys, id=key_id) if account is None else call.records.one(accounts, id=account)
+    if row is None:
+        raise ValidationError("The specified access key ID does not exist.", place="AccessKeyId")
+    return {"Account": row["account"] if account is None else account}
+
+
+def _too_large(principal: Principal, percent: int) -> str:
+    if principal.session_policies:
+        return f"Packed policy consumes {percent}% of allotted space, please use smaller policy."
+    return f"Packed size of session tags consumes {percent}% of allotted space."
+
+
+def _new_key_id(account: str) -> str:
+    number = ((1 << _ACCOUNT_BITS) + int(account) << _RANDOM_BITS) + secrets.randbits(_RANDOM_BITS)
+    return TEMPORARY + base64.b32encode(number.to_bytes(_ID_BYTES)).decode("ascii")
+
+
+def _account_in(key_id: str) -> str | None:
+    try:
+        content = base64.b32decode(key_id.removeprefix(TEMPORARY))
+    except ValueError:
+        return None
+    number = int.from_bytes(content[:_ID_BYTES])
+    return f"{(number >> _RANDOM_BITS) % (1 << _ACCOUNT_BITS):012}"

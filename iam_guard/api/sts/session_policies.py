@@ -1,0 +1,61 @@
+"""Session policies: the document that a call passes, and the managed policies that it names (rules G-30, G-73, S-41).
+
+The default versions of managed policies are frozen in the session as they are now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from iam_guard.api.call import Input, ServiceCall
+from iam_guard.api.iam.entities import find_policy
+from iam_guard.api.sts.sts_errors import PackedPolicyTooLarge
+from iam_guard.errors import ValidationError
+from iam_guard.model.decision import PolicyType
+from iam_guard.policy.quota import SESSION
+from iam_guard.policy.saving import validate_for_write
+from iam_guard.store.schema import policy_versions
+
+MOST_MANAGED = 10
+
+
+def given_policies(call: ServiceCall, given: Input) -> tuple[str, ...] | None:
+    """Give the session policies of a call as texts; None where it passes none.
+
+    `call.account` is the account whose managed policies can be named. Raises `PolicyError`, `PackedPolicyTooLarge`,
+    `ValidationError`.
+    """
+    inline: str | None = given.get("Policy")
+    arns = _named(given)
+    if inline is None and not arns:
+        return None
+    size = SESSION.size(inline or "") + sum(map(len, arns))
+    if size > SESSION.characters:
+        percent = -(-100 * size // SESSION.characters)
+        raise PackedPolicyTooLarge(f"Packed policy consumes {percent}% of allotted space, please use smaller policy.")
+    texts = [] if inline is None else [_checked(call, inline)]
+    return (*texts, *(default_text(call, arn) for arn in arns))
+
+
+def _named(given: Input) -> Sequence[str]:
+    arns = list(dict.fromkeys(each.get("arn", "") for each in given.get("PolicyArns", ())))
+    if len(arns) > MOST_MANAGED:
+        raise ValidationError(
+            "1 validation error detected: Value at 'policyArns' failed to satisfy constraint: Member must have length "
+            f"less than or equal to {MOST_MANAGED}"
+        )
+    return arns
+
+
+def _checked(call: ServiceCall, text: str) -> str:
+    return validate_for_write(text, PolicyType.SESSION, partition=call.partition).text
+
+
+def default_text(call: ServiceCall, arn: str) -> str:
+    """Give the document of a managed policy as it is now. Raises `ValidationError`."""
+    row = find_policy(call, arn)
+    version = row and call.records.one(policy_versions, policy_id=row["id"], version=row["default_version"])
+    if not version:
+        raise ValidationError(f"Policy {arn} does not exist or is not attachable.", place="PolicyArns")
+    text: str = version["text"]
+    return text

@@ -1,0 +1,101 @@
+"""The `userIdentity` member of a record: a principal in CloudTrail's words.
+
+CloudTrail has a word of its own for each kind of caller and leaves out what a kind does not have. A member that is not
+known is absent. Rules K-10, P-1, P-13, S-1.
+"""
+
+from __future__ import annotations
+
+from iam_guard.model.arn import account_of
+from iam_guard.model.principal import Principal, PrincipalType
+
+_TYPE = {
+    PrincipalType.ROOT: "Root",
+    PrincipalType.USER: "IAMUser",
+    PrincipalType.ASSUMED_ROLE: "AssumedRole",
+    PrincipalType.FEDERATED_USER: "FederatedUser",
+}
+
+_CREDENTIAL_MEMBER = {"sigv4": "accessKeyId", "sts": "accessKeyId"}
+"""Credential kind -> where CloudTrail puts its id; bearer credentials of every kind stand in `credentialId`."""
+
+
+def user_identity(principal: Principal) -> dict[str, object]:
+    """Describe the caller as CloudTrail's `userIdentity`."""
+    if principal.type is PrincipalType.ANONYMOUS:
+        return {"type": "AWSAccount", "principalId": "", "accountId": "anonymous"}  # as for anonymous S3 requests
+    if principal.type is PrincipalType.SERVICE:
+        return {"type": "AWSService", "invokedBy": principal.arn}
+    if principal.type is PrincipalType.FEDERATED:
+        return _web_identity(principal)
+    identity: dict[str, object] = {
+        "type": _TYPE[principal.type],
+        "principalId": principal.key("aws:userid"),
+        "arn": principal.arn,
+        "accountId": principal.account,
+        "userName": principal.name if principal.type is PrincipalType.USER else None,
+        "sessionContext": _session_context(principal),
+    }
+    credential = principal.credential
+    if credential is not None:
+        identity[_CREDENTIAL_MEMBER.get(credential.kind, "credentialId")] = credential.id
+    return present(identity)
+
+
+def _web_identity(principal: Principal) -> dict[str, object]:
+    """Describe whom an OIDC provider vouches for, as CloudTrail does for AssumeRoleWithWebIdentity."""
+    provider = principal.arn.partition(":oidc-provider/")[2]
+    return present(
+        {
+            "type": "WebIdentityUser",
+            "principalId": principal.userid,
+            "userName": principal.key(f"{provider}:sub".lower()),
+            "identityProvider": principal.arn,
+        }
+    )
+
+
+def unknown_identity(kind: str, credential_id: str | None) -> dict[str, object]:
+    """Describe a caller whose credentials were refused: nobody knows who it is, only what it presented."""
+    return present({"type": "Unknown", _CREDENTIAL_MEMBER.get(kind, "credentialId"): credential_id})
+
+
+def present(members: dict[str, object]) -> dict[str, object]:
+    """Leave out what is not known."""
+    return {name: value for name, value in members.items() if value is not None}
+
+
+def _session_context(principal: Principal) -> dict[str, object] | None:
+    """Give `sessionContext` for temporary credentials, None for long-term ones (S-1)."""
+    created = principal.key("aws:tokenissuetime")
+    if created is None and principal.type not in (PrincipalType.ASSUMED_ROLE, PrincipalType.FEDERATED_USER):
+        return None
+    mfa = principal.key("aws:multifactorauthpresent")
+    return present(
+        {
+            "sessionIssuer": _session_issuer(principal),
+            "attributes": present({"creationDate": created, "mfaAuthenticated": mfa or "false"}),
+            "sourceIdentity": principal.key("aws:sourceidentity"),
+            "assumedRoot": principal.key("aws:assumedroot"),
+        }
+    )
+
+
+def _session_issuer(principal: Principal) -> dict[str, object] | None:
+    """Give the role behind a role session, or the user behind a federated session."""
+    match principal.type, principal.role_arn, principal.user_arn:
+        case PrincipalType.ASSUMED_ROLE, str(arn), _:
+            kind, userid = "Role", principal.userid
+        case PrincipalType.FEDERATED_USER, _, str(arn):
+            kind, userid = "IAMUser", None
+        case _:
+            return None
+    return present(
+        {
+            "type": kind,
+            "principalId": userid.split(":")[0] if userid else None,  # P-13
+            "arn": arn,
+            "accountId": account_of(arn),
+            "userName": arn.rsplit("/", 1)[-1],
+        }
+    )

@@ -1,0 +1,112 @@
+"""The files of the shard that is being written: the segment's three, the lock.
+
+The lock is the system's (`flock`), so it ends with its process, however that ends. A shard is made under another name
+and renamed when it has its lock and its first line, and so is a segment: whoever finds one finds it whole. Must not
+live here: what is written, and when (`segment_writer`), the reserve (`disk_reserve`).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+from iam_guard.audit.append_file import AppendFile, sync_folder, write_synced
+from iam_guard.audit.verify.shard import CHECKPOINTS, HASHES, LOCK, RESERVE, UNFINISHED, Segment
+
+
+class OpenSegment:
+    """The three files of a segment, open for appending."""
+
+    __slots__ = ("checkpoints", "hashes", "lines", "opened", "segment")
+
+    def __init__(self, segment: Segment, opened: float) -> None:
+        """Open the files of a segment that is there; `opened` is for whoever asks about its age."""
+        self.segment = segment
+        self.opened = opened
+        self.lines = AppendFile(segment.lines)
+        try:
+            self.hashes = AppendFile(segment.hashes)
+            try:
+                self.checkpoints = AppendFile(segment.checkpoints)
+            except OSError:
+                self.hashes.close()
+                raise
+        except OSError:
+            self.lines.close()
+            raise
+
+    @classmethod
+    def create(cls, segment: Segment, opening: bytes, opened: float) -> OpenSegment:
+        """Make a segment that begins with this line."""
+        draft = segment.lines.with_name(segment.lines.name + UNFINISHED)
+        try:
+            write_synced(draft, opening)
+            os.link(draft, segment.lines)  # never over a segment that is there
+        finally:
+            draft.unlink(missing_ok=True)
+        made = cls(segment, opened)
+        sync_folder(segment.folder)
+        return made
+
+    def sync(self) -> None:
+        """Wait until the disk has all three: the lines first, for the others are about them."""
+        for file in (self.lines, self.hashes, self.checkpoints):
+            file.sync()
+
+    def close(self) -> None:
+        for file in (self.lines, self.hashes, self.checkpoints):
+            file.close()
+
+
+def lock_shard(shard: Path) -> int | None:
+    """Take the lock of a shard: its descriptor, or None where another process has it or the shard has ended."""
+    path = shard / LOCK
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if path.exists() and os.path.samestat(path.stat(), os.fstat(descriptor)):
+            return descriptor
+    except BlockingIOError:
+        pass
+    os.close(descriptor)
+    return None
+
+
+def begin_shard(trail: Path, name: str, opening: bytes, opened: float) -> tuple[int, OpenSegment]:
+    """Make a shard with its lock and its first segment; raise `FileExistsError` where there is one of the name."""
+    draft, shard = trail / f"{name}{UNFINISHED}", trail / name
+    draft.mkdir(mode=0o700, parents=True)
+    lock = os.open(draft / LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        OpenSegment.create(Segment(draft, 0), opening, opened).close()
+        for ending in (HASHES, CHECKPOINTS):
+            Segment(draft, 0).path(ending).touch(0o600)
+        if shard.exists():
+            raise FileExistsError(shard)
+        draft.rename(shard)
+        sync_folder(trail)
+        return lock, OpenSegment(Segment(shard, 0), opened)
+    except OSError:
+        remove_draft(draft)
+        os.close(lock)
+        raise
+
+
+def remove_draft(draft: Path) -> None:
+    """Remove a shard that was never finished; nobody knows of it, and it holds nothing."""
+    if draft.exists():
+        for path in draft.iterdir():
+            path.unlink(missing_ok=True)
+        draft.rmdir()
+
+
+def end_shard(shard: Path) -> None:
+    """Mark a shard as one that nobody writes any more."""
+    (shard / RESERVE).unlink(missing_ok=True)
+    (shard / LOCK).unlink(missing_ok=True)
+    sync_folder(shard)

@@ -1,0 +1,95 @@
+"""What issuers publish, fetched over HTTPS.
+
+Nothing is followed and nothing is believed: no redirect, no proxy of the environment, no cookie, certificates always
+checked, a bound on size and time. Where a stranger may name the address, the address must be public: the name is
+resolved here, and the connection goes to what was looked at, so that a name cannot mean something else a moment later.
+An issuer that lives at a private address has an entry in the settings, and plain HTTP is for such entries at loopback.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import urlsplit
+
+import httpcore2
+
+from iam_guard.errors import ConfigurationError, IdentityProviderUnavailable, InvalidIdentityToken
+from iam_guard.net.connections import Dialling
+from iam_guard.net.trusted_addresses import is_loopback, trusting
+
+LARGEST: Final = 256 * 1024
+
+_HEADERS: Final = [("accept", "application/json"), ("accept-encoding", "identity"), ("user-agent", "iam-guard")]
+
+
+class Fetcher:
+    """Fetches on behalf of issuers. Safe to share between threads. `addresses` is issuer -> where it is reached.
+
+    Raises `ConfigurationError` for an address of no known form and for a file without certificates.
+    """
+
+    def __init__(self, addresses: Mapping[str, str], *, ca_file: str = "", timeout: float = 5.0) -> None:
+        for address in addresses.values():
+            _check_address(address)
+        self._addresses = {issuer: address.rstrip("/") for issuer, address in addresses.items()}
+        self._timeout = timeout
+        self._context = trusting(ca_file, place="oidc_ca_file")
+
+    def fetch(self, url: str, issuer: str) -> bytes:
+        """Give the body at a URL that the issuer named.
+
+        Raises `IdentityProviderUnavailable` for an issuer that does not answer, `InvalidIdentityToken` for a URL that
+        is not fetched.
+        """
+        address = self._addresses.get(issuer)
+        if address is not None:
+            base = issuer.rstrip("/")
+            url = address + url.removeprefix(base) if url.startswith(base + "/") else url
+        _check_url(url, is_private=address is not None)
+        backend = Dialling(time.monotonic() + self._timeout, only_public=address is None)
+        try:
+            with httpcore2.ConnectionPool(self._context, network_backend=backend) as pool:
+                return self._body(pool, url)
+        except (httpcore2.NetworkError, httpcore2.TimeoutException, httpcore2.ProtocolError, OSError) as error:
+            raise _unreachable(type(error).__name__) from None
+
+    def _body(self, pool: httpcore2.ConnectionPool, url: str) -> bytes:
+        body = bytearray()
+        with pool.stream("GET", url, headers=_HEADERS) as response:
+            if response.status != 200:
+                raise _unreachable(f"status {response.status}")
+            for part in response.iter_stream():
+                body += part
+                if len(body) > LARGEST:
+                    raise _unreachable(f"more than {LARGEST} bytes")
+        return bytes(body)
+
+
+def _unreachable(why: str) -> IdentityProviderUnavailable:
+    return IdentityProviderUnavailable(f"the identity provider cannot be reached: {why}")
+
+
+# --- where to -----------------------------------------------------------------------------------------------------
+
+
+def _check_url(url: str, *, is_private: bool) -> None:
+    """Refuse what is no plain URL over HTTPS; an issuer of the settings may be at loopback without it."""
+    try:
+        parts = urlsplit(url)
+        is_plain = parts.hostname and parts.username is None and parts.password is None and url.isascii()
+        is_secure = parts.scheme == "https" or (is_private and parts.scheme == "http" and is_loopback(parts.hostname))
+        if is_plain and is_secure and (parts.port or 1) > 0:
+            return
+    except ValueError:
+        pass
+    raise InvalidIdentityToken("the identity provider names an address that is not fetched from")
+
+
+def _check_address(address: str) -> None:
+    try:
+        _check_url(address, is_private=True)
+    except InvalidIdentityToken:
+        message = f"expected an address such as https://10.0.0.1:6443, or http:// at loopback, got `{address[:200]}`"
+        raise ConfigurationError(message, place="oidc_addresses") from None

@@ -1,0 +1,191 @@
+"""`iam-guard who-can` and `what-can`: the tables of who may do something, and of what somebody may do."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import TypeAlias
+
+import click
+
+from iam_guard.analysis.access.access_answers import Ability, Access, AccessAnswer, AccessVerdict, RoleStep
+from iam_guard.analysis.access.what_can import what_can
+from iam_guard.analysis.access.who_can import who_can
+from iam_guard.cli.gc_tuning import collecting_seldom
+from iam_guard.cli.options import JSON, STORE
+from iam_guard.cli.references import APP, REFERENCE, known_references
+from iam_guard.model.context import Given
+from iam_guard.policy.grammar import shown
+from iam_guard.settings import load
+from iam_guard.store.open_store import open_store
+
+CONTEXT = click.option(
+    "--context", multiple=True, metavar="KEY=VALUE", help="A condition key of the request; again for several values."
+)
+THROUGH_ROLES = click.option(
+    "--through-roles", is_flag=True, help="Follow who could assume a role first, and from there another one."
+)
+_COLOURS = {AccessVerdict.ALLOWED: "green", AccessVerdict.CONDITIONAL: "yellow", AccessVerdict.DENIED: "red"}
+_MOST_ACTIONS = 12
+"""Actions of one row that are shown; JSON has all."""
+
+
+@click.command("who-can")
+@click.argument("action")
+@click.argument("resource", default="*")
+@CONTEXT
+@click.option("--resource-account", help="The account that owns the resource, where the ARN does not say.")
+@THROUGH_ROLES
+@click.option("--all", "with_denied", is_flag=True, help="Show those too who may not.")
+@STORE
+@JSON
+@collecting_seldom()
+def who(
+    action: str,
+    resource: str,
+    context: tuple[str, ...],
+    resource_account: str | None,
+    through_roles: bool,
+    with_denied: bool,
+    store: str,
+    as_json: bool,
+) -> None:
+    """Say who in the store may do ACTION on RESOURCE (an ARN, `*`, or a pattern), and by which policy.
+
+    Exit code 1 when nobody may.
+    """
+    settings = load()
+    opened = open_store(store, settings, create=False)
+    try:
+        found = who_can(
+            *(opened, action, resource),
+            context=_context(context),
+            resource_account=resource_account,
+            settings=settings,
+            through_roles=through_roles,
+        )
+    finally:
+        opened.close()
+    told = [each for each in found if with_denied or each.verdict is not AccessVerdict.DENIED]
+    if as_json:
+        click.echo(json.dumps([each.to_dict() for each in told], indent=2))
+    else:
+        _print([_access_row(each) for each in told])
+        click.echo(_counted(found, "principal"))
+    sys.exit(0 if any(each.verdict is not AccessVerdict.DENIED for each in found) else 1)
+
+
+@click.command("what-can")
+@click.argument("principal")
+@click.option("--resource", help="One resource, or a pattern, instead of those that policies name.")
+@CONTEXT
+@THROUGH_ROLES
+@APP
+@REFERENCE
+@STORE
+@JSON
+@collecting_seldom()
+def what(
+    principal: str,
+    resource: str | None,
+    context: tuple[str, ...],
+    through_roles: bool,
+    app: str | None,
+    reference_files: tuple[Path, ...],
+    store: str,
+    as_json: bool,
+) -> None:
+    """Say what PRINCIPAL (the ARN of a user, role or root user) may do, and on which resources.
+
+    Exit code 1 when it may do nothing.
+    """
+    settings, references = load(), known_references(app, reference_files)
+    opened = open_store(store, settings, create=False)
+    try:
+        found = what_can(
+            *(opened, principal),
+            resource=resource,
+            references=references,
+            context=_context(context),
+            settings=settings,
+            through_roles=through_roles,
+        )
+    finally:
+        opened.close()
+    if as_json:
+        click.echo(json.dumps([each.to_dict() for each in found], indent=2))
+    else:
+        for steps, abilities in groupby(found, key=lambda each: each.steps):
+            for line in _way(principal, steps):
+                click.echo(line)
+            _print([_ability_row(each) for each in abilities])
+    sys.exit(0 if found else 1)
+
+
+def _context(given: Iterable[str]) -> dict[str, Given]:
+    values: dict[str, list[str]] = {}
+    for text in given:
+        key, equals, value = text.partition("=")
+        if not equals or ":" not in key:
+            message = f"expected KEY=VALUE such as aws:SourceIp=203.0.113.7, got `{text}`"
+            raise click.BadParameter(message, param_hint="--context")
+        values.setdefault(key, []).append(value)
+    return {key: each[0] if len(each) == 1 else each for key, each in values.items()}
+
+
+# --- tables ------------------------------------------------------------------------------------------------------
+
+
+_Row: TypeAlias = tuple[AccessVerdict, tuple[str, str], Sequence[str]]
+
+
+def _access_row(access: Access) -> _Row:
+    details = [*_way(access.principal, access.steps), *_details(access.answer)]
+    return access.verdict, (shown(access.principal), access.kind), details
+
+
+def _ability_row(ability: Ability) -> _Row:
+    more = len(ability.actions) - _MOST_ACTIONS
+    actions = ", ".join(ability.actions[:_MOST_ACTIONS]) + (f" and {more} more" if more > 0 else "")
+    return ability.verdict, (shown(ability.resource), actions), list(_details(ability.answer))
+
+
+def _print(rows: Sequence[_Row]) -> None:
+    width = max((len(cells[0]) for _, cells, _ in rows), default=0)
+    for verdict, (first, second), details in rows:
+        click.echo(f"{click.style(f'{verdict.value:11}', fg=_COLOURS[verdict])}  {first:{width}}  {second}")
+        for line in details:
+            click.echo(f"             {line}")
+
+
+def _way(principal: str, steps: Sequence[RoleStep]) -> Iterator[str]:
+    """Say which roles are assumed, one after another, and why each may be."""
+    if steps:
+        yield shown(" -> ".join(_short(each, principal) for each in (principal, *(step.role for step in steps))))
+    for step in steps:
+        for line in _details(step.answer):
+            yield f"  {_short(step.role, principal)}: {line}"
+
+
+def _short(arn: str, principal: str) -> str:
+    """Name somebody as short as is clear: by the ARN where the account is another."""
+    service_and_account = principal.split(":")[:5]
+    return arn.split(":", 5)[5] if arn.startswith("arn:") and arn.split(":")[:5] == service_and_account else arn
+
+
+def _details(answer: AccessAnswer) -> Iterator[str]:
+    for each in answer.spoken:
+        yield shown(f"by {each}" if each.policy and answer.verdict is not AccessVerdict.DENIED else f"{each}")
+    if answer.open_keys:
+        yield shown(f"depends on {', '.join(answer.open_keys)}")
+    if answer.note:
+        yield shown(f"if {answer.note}" if answer.verdict is AccessVerdict.CONDITIONAL else answer.note)
+
+
+def _counted(found: Sequence[Access], what: str) -> str:
+    counts = [sum(each.verdict is verdict for each in found) for verdict in AccessVerdict]
+    told = ", ".join(f"{count} {verdict.value}" for count, verdict in zip(counts, AccessVerdict, strict=True))
+    return f"{len(found)} {what}{'' if len(found) == 1 else 's'}: {told}"

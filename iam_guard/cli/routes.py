@@ -1,0 +1,57 @@
+"""`iam-guard routes`: what guards the endpoints of an application."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from iam_guard.cli.options import JSON
+from iam_guard.testing.applications import endpoints_of, load_app
+from iam_guard.testing.text_table import aligned
+from iam_guard.web.endpoints import Endpoint
+from iam_guard.web.route_map_files import read_route_map
+
+
+@click.command()
+@click.argument("app")
+@click.option(
+    *("--map", "route_map"),
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A route map (YAML, or OpenAPI with `x-iam-action`); else the one that the application's guard has.",
+)
+@JSON
+def routes(app: str, route_map: Path | None, as_json: bool) -> None:
+    """List the endpoints of APP (`module:app`) and what guards them; exit code 1 when nobody guards one."""
+    loaded = load_app(app)
+    endpoints = endpoints_of(loaded, None if route_map is None else read_route_map(route_map))
+    if not endpoints:
+        raise click.BadParameter("no endpoints were found: expected an application", param_hint="APP")
+    if as_json:
+        click.echo(json.dumps([_as_row(each) for each in endpoints]))
+    else:
+        _print_endpoints(endpoints)
+    sys.exit(0 if all(each.is_guarded for each in endpoints) else 1)
+
+
+def _as_row(endpoint: Endpoint) -> dict[str, Any]:
+    return {
+        **({} if endpoint.host is None else {"host": endpoint.host}),
+        "path": endpoint.path,
+        "methods": list(endpoint.methods),
+        "endpoint": endpoint.name,
+        "guards": list(endpoint.guards),
+    }
+
+
+def _print_endpoints(endpoints: list[Endpoint]) -> None:
+    rows = [
+        (",".join(each.methods) or "ANY", each.address, ", ".join(each.guards) or "UNGUARDED") for each in endpoints
+    ]
+    for line in aligned(rows):
+        click.echo(line)
+    missing = sum(1 for each in endpoints if not each.is_guarded)
+    click.echo(f"{len(endpoints)} endpoints, {missing} unguarded")

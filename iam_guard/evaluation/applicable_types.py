@@ -1,0 +1,77 @@
+"""Which types of policy apply to a caller and a resource, and why the others do not (the table of F.2, E-10, E-11)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from iam_guard.evaluation.bundle import Bundle
+from iam_guard.evaluation.policy_layer import NO_POLICY
+from iam_guard.evaluation.rcp_services import reached_by_rcp
+from iam_guard.evaluation.special_actions import is_role_trust
+from iam_guard.model.arn import is_service_linked_role
+from iam_guard.model.principal import Principal, PrincipalType
+from iam_guard.model.request import AccessRequest
+
+_WITHOUT_IDENTITY = {
+    PrincipalType.ROOT: "the root user has no policies of its own",
+    PrincipalType.SERVICE: "a service principal has no policies of its own",
+    PrincipalType.FEDERATED: "whom an identity provider vouches for has no policies of its own",
+    PrincipalType.ANONYMOUS: "an anonymous caller has no policies of its own",
+}
+_WITHOUT_SCPS = {
+    PrincipalType.SERVICE: "service control policies do not limit service principals",
+    PrincipalType.FEDERATED: "service control policies do not limit callers of identity providers",
+    PrincipalType.ANONYMOUS: "service control policies do not limit anonymous callers",
+}
+
+
+def applying(request: AccessRequest, action: str, policies: Bundle) -> Bundle:
+    """Keep the policy types that apply to this kind of caller; `action` is in lower case."""
+    principal = request.principal
+    has_identity = principal.type not in _WITHOUT_IDENTITY
+    scps, rcps = policies.scps, policies.rcps
+    if scps is not None and spared_by_scps(principal) is not None:
+        scps = None
+    if rcps is not None and spared_by_rcps(request, action, own=policies.own_service) is not None:
+        rcps = None
+    if has_identity and scps is policies.scps and rcps is policies.rcps:
+        return policies
+    limited = replace(policies, scps=scps, rcps=rcps)
+    if has_identity:
+        return limited
+    session = policies.session if without_session(principal) is None else None
+    return replace(limited, identity=NO_POLICY, boundary=None, session=session)
+
+
+def is_bounded(request: AccessRequest, policies: Bundle) -> bool:
+    """Tell whether the caller has a permissions boundary, among the policies that apply or elsewhere (rule E-74)."""
+    return policies.boundary is not None or request.principal.has_boundary
+
+
+def without_identity(principal: Principal) -> str | None:
+    """Say why a caller has neither identity-based policies nor a boundary; None where it may."""
+    return _WITHOUT_IDENTITY.get(principal.type)
+
+
+def without_session(principal: Principal) -> str | None:
+    """Say why a caller has no session policies; None where it may, as the session of AssumeRoot does (S-35)."""
+    return None if principal.is_assumed_root else _WITHOUT_IDENTITY.get(principal.type)
+
+
+def spared_by_scps(principal: Principal) -> str | None:
+    """Say why SCPs do not limit this caller; None where they do (rule E-10)."""
+    if principal.is_service_linked:
+        return "service control policies do not limit service-linked roles"
+    return _WITHOUT_SCPS.get(principal.type)
+
+
+def spared_by_rcps(request: AccessRequest, action: str, *, own: bool) -> str | None:
+    """Say why RCPs do not limit this request; None where they do (rule E-11)."""
+    if request.principal.is_service_linked:
+        return "resource control policies do not limit service-linked roles"
+    if action == "kms:retiregrant":
+        return "resource control policies do not limit kms:RetireGrant"
+    if is_role_trust(action, request.resource) and is_service_linked_role(request.resource):
+        return "resource control policies do not limit the trust of a service-linked role"
+    service = action.partition(":")[0]
+    return None if reached_by_rcp(service, own=own) else "resource control policies do not reach this service"

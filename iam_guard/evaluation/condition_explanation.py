@@ -1,0 +1,167 @@
+"""One condition against one request, in words: met or not, both sides' values, a missing key apart from a false one.
+
+Whether it is met is the compiled condition's own answer; what a single value would do is asked of the same functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from iam_guard.evaluation.explanation import Element, FilledVariable, Wanted, either
+from iam_guard.evaluation.matching.condition import Condition, compile_condition
+from iam_guard.evaluation.matching.operators import OPERATORS, compile_operands
+from iam_guard.evaluation.matching.variables import read_template
+from iam_guard.model.request import AccessRequest
+from iam_guard.policy.document import ConditionTest
+from iam_guard.policy.grammar import OperatorName, quoted, split_operator
+from iam_guard.policy.value_parsing import truth
+
+RELATIONS = {
+    "StringEquals": "=",
+    "StringNotEquals": "other than",
+    "StringEqualsIgnoreCase": "= (in any letter case)",
+    "StringNotEqualsIgnoreCase": "other than (in any letter case)",
+    "StringLike": "like",
+    "StringNotLike": "not like",
+    "NumericEquals": "=",
+    "NumericNotEquals": "other than",
+    "NumericLessThan": "<",
+    "NumericLessThanEquals": "<=",
+    "NumericGreaterThan": ">",
+    "NumericGreaterThanEquals": ">=",
+    "DateEquals": "=",
+    "DateNotEquals": "other than",
+    "DateLessThan": "before",
+    "DateLessThanEquals": "not after",
+    "DateGreaterThan": "after",
+    "DateGreaterThanEquals": "not before",
+    "Bool": "=",
+    "BinaryEquals": "=",
+    "IpAddress": "in",
+    "NotIpAddress": "outside of",
+    "ArnEquals": "like",
+    "ArnLike": "like",
+    "ArnNotEquals": "not like",
+    "ArnNotLike": "not like",
+}
+"""How a value of the request has to stand to those of the policy. Every base operator but `Null`."""
+
+_ENUMERATED = 20
+_UNMEETABLE = "no request meets this condition; it would have to be written otherwise"
+
+
+def explain_condition(test: ConditionTest, condition: Condition, request: AccessRequest, version: str) -> Element:
+    """Explain one condition; raises whatever evaluating it raises."""
+    name = split_operator(test.operator)
+    value = request.value(test.key.lower())
+    members = value if isinstance(value, tuple) else () if value is None else (value,)
+    is_met = condition(request)
+    explained = Element(
+        "Condition",
+        is_met,
+        tuple(_wanted(test, name, each, request, version) for each in test.values),
+        members,
+        operator=test.operator,
+        key=test.key,
+        missing=not members,  # N-10: an empty list is an absent key
+        note=_note(test, name, members, is_met, request, version),
+    )
+    return explained if is_met else replace(explained, change=_change(test, name, members))
+
+
+def _wanted(test: ConditionTest, name: OperatorName, value: str, request: AccessRequest, version: str) -> Wanted:
+    alone = compile_condition(replace(test, values=(value,)), version)
+    return Wanted(value, alone(request), _filled(name, value, request, version))
+
+
+def _filled(name: OperatorName, value: str, request: AccessRequest, version: str) -> tuple[FilledVariable, ...]:
+    if name.base == "Null" or not OPERATORS[name.base].variables:
+        return ()
+    template = read_template(value, version)
+    return tuple(FilledVariable(f"${{{each.key}}}", each.value(request)) for each in template.variables)
+
+
+# --- what the request has ----------------------------------------------------------------------------------------
+
+
+def _note(
+    test: ConditionTest,
+    name: OperatorName,
+    members: tuple[str, ...],
+    is_met: bool,
+    request: AccessRequest,
+    version: str,
+) -> str:
+    if not members:
+        return "the key is missing from the request" + (", which meets the condition" if is_met else "")
+    has = f"the request has {_all(members)}"
+    if name.base == "Null" or is_met:
+        return has
+    if name.prefix is None and len(members) > 1:
+        return f"{has}, and the operator takes one value; it would need ForAnyValue or ForAllValues"  # C-7
+    if name.prefix == "ForAllValues" and test.values:
+        meets = compile_operands(OPERATORS[name.base], test.values, version).test_for(request)
+        return f"{has}; what does not meet it is {_all([each for each in members if not meets(each)])}"
+    if name.prefix == "ForAnyValue" and not any(members):
+        return f"{has}, which is no value"  # C-37
+    return has
+
+
+def _all(texts: Sequence[str]) -> str:
+    more = f" and {len(texts) - _ENUMERATED} more" if len(texts) > _ENUMERATED else ""
+    return ", ".join(map(quoted, texts[:_ENUMERATED])) + more
+
+
+# --- what would have to change -----------------------------------------------------------------------------------
+
+
+def _change(test: ConditionTest, name: OperatorName, members: tuple[str, ...]) -> str:
+    """Say what would meet a condition that is not met."""
+    key = quoted(test.key)
+    if name.base == "Null":
+        return _presence(name, key, test.values)
+    if not test.values:
+        return f"the request would need to have no {key}" if _is_met_when_absent(name) else _UNMEETABLE  # C-42
+    wish = _wish(test, name, key, members)
+    return f"{wish}, or no {key} at all" if _is_met_when_absent(name) else wish
+
+
+def _wish(test: ConditionTest, name: OperatorName, key: str, members: tuple[str, ...]) -> str:
+    """Say which value would meet the condition."""
+    unreadable = _unreadable(name, test.values)
+    if unreadable:
+        return f"the policy's value {either(unreadable)} would have to be one that {name.base} can read"
+    relation = f"{key} {RELATIONS[name.base]} {either(test.values)}"
+    match name.prefix:
+        case "ForAllValues":
+            return f"the request would need every value of {relation}"
+        case "ForAnyValue":
+            return f"the request would need some value of {relation}"
+        case _ if len(members) > 1:
+            return f"the request would need a single value of {relation}"
+        case _:
+            return f"the request would need {relation}"
+
+
+def _presence(name: OperatorName, key: str, values: tuple[str, ...]) -> str:
+    wanted = {truth(each) for each in values} - {None}
+    if name.prefix or not wanted:
+        return _UNMEETABLE  # C-34
+    return f"the request would need {key}" if wanted == {False} else f"the request would need to have no {key}"
+
+
+def _is_met_when_absent(name: OperatorName) -> bool:
+    """Tell whether an absent key meets the condition (rules C-5, C-30, C-36, C-37)."""
+    if name.prefix == "ForAllValues" or name.if_exists:
+        return True
+    return name.prefix is None and OPERATORS[name.base].negated
+
+
+def _unreadable(name: OperatorName, values: tuple[str, ...]) -> list[str]:
+    """List the policy's values that keep the condition from ever being met by a value (rules C-13, C-17, N-10)."""
+    row = OPERATORS[name.base]
+    if row.variables:
+        return []
+    found = [each for each in values if row.operand(each) is None]
+    return found if row.negated or len(found) == len(values) else []

@@ -1,0 +1,152 @@
+"""A decision, and beside it what each type of policy says by itself and which keys the request left open.
+
+For simulations: whoever tries policies out wants to know more than the outcome. Nothing here decides: the outcome is
+`evaluator`'s, whether a statement applies is `matching_statements`'s. A statement is a candidate when everything about
+it matches but what a missing key keeps from matching. Rules E-2, E-12, F, V-9.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from iam_guard.evaluation.applicable_types import applying, is_bounded
+from iam_guard.evaluation.bundle import Bundle, Levels
+from iam_guard.evaluation.evaluator import decide
+from iam_guard.evaluation.matching.pattern import Wildcard, match_pattern
+from iam_guard.evaluation.matching.referenced_keys import keys_of_conditions, keys_of_resource
+from iam_guard.evaluation.matching.resource import EVERYTHING, read_resource
+from iam_guard.evaluation.matching.statement import CompiledStatement
+from iam_guard.evaluation.matching.variables import NoValue, Template, TemplatePiece, Variable, join
+from iam_guard.evaluation.matching_statements import Hit, find_allow, find_deny, hit_of, reaches
+from iam_guard.evaluation.policy_layer import Layer
+from iam_guard.model.decision import Decision, Outcome
+from iam_guard.model.request import AccessRequest
+from iam_guard.policy.grammar import WITH_PRINCIPAL
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What was found.
+
+    `identity`, `resource`, `boundary` and `organization` (the service control policies) are what that type says by
+    itself; None for one that the request has not. `hits` are the statements that apply, of identity-based,
+    resource-based and boundary policies. `unanswered` are the keys that candidates among those ask for and the request
+    has no value for, each once, in the letter case of the first policy that names it.
+    """
+
+    decision: Decision
+    identity: Outcome
+    resource: Outcome
+    boundary: Outcome | None
+    organization: Outcome | None
+    hits: tuple[Hit, ...] = ()
+    unanswered: tuple[str, ...] = ()
+
+
+def survey(request: AccessRequest, policies: Bundle) -> Survey:
+    """Decide a request, and say how it stands with each type of policy; never raises for a denial."""
+    decision = decide(request, policies)
+    silent = Outcome.IMPLICITLY_DENIED
+    action = request.action.lower()
+    policies = applying(request, action, policies)
+    if decision.error is not None:  # there is no telling what such a request would match
+        return Survey(
+            decision,
+            silent,
+            silent,
+            None if policies.boundary is None else silent,
+            None if policies.scps is None else silent,
+        )
+    bounded = is_bounded(request, policies)
+
+    def says(levels: Levels) -> Outcome:
+        return _verdict(levels, request, action, bounded=bounded)
+
+    layers = [policies.identity, policies.resource, *(() if policies.boundary is None else (policies.boundary,))]
+    return Survey(
+        decision,
+        identity=says((policies.identity,)),
+        resource=says((policies.resource,)),
+        boundary=None if policies.boundary is None else says((policies.boundary,)),
+        organization=None if policies.scps is None else says(policies.scps),
+        hits=tuple(hit for layer in layers for hit in _hits(layer, request, action, bounded)),
+        unanswered=_once(key for layer in layers for key in _unanswered(layer, request, action, bounded)),
+    )
+
+
+def _verdict(levels: Levels, request: AccessRequest, action: str, *, bounded: bool) -> Outcome:
+    """Say what the policies of one type come to by themselves: a Deny anywhere, or an Allow at each level (E-12)."""
+    if any(find_deny(layer, request, action, bounded=bounded) is not None for layer in levels):
+        return Outcome.EXPLICITLY_DENIED
+    if levels and all(find_allow(layer, request, action) is not None for layer in levels):
+        return Outcome.ALLOWED
+    return Outcome.IMPLICITLY_DENIED
+
+
+def _hits(layer: Layer, request: AccessRequest, action: str, bounded: bool) -> Iterator[Hit]:
+    for candidate in (*layer.denies(action, request.resource), *layer.allows(action, request.resource)):
+        hit = hit_of(candidate.policy, candidate.statement, request, action, bounded=bounded)
+        if hit is not None:
+            yield hit
+
+
+# --- what the request left open ----------------------------------------------------------------------------------
+
+
+def _unanswered(layer: Layer, request: AccessRequest, action: str, bounded: bool) -> Iterator[str]:
+    for policy in layer:
+        version, names_principals = policy.content.document.version, policy.ref.type in WITH_PRINCIPAL
+        for compiled in policy.content.about(action):
+            if names_principals and not _names(compiled, request, bounded):
+                continue
+            open_entries = [entry for entry in _entries(compiled) if _could_match(entry, version, request)]
+            if not open_entries and not compiled.matches_resource(request):
+                continue
+            for entry in open_entries:
+                yield from _missing(keys_of_resource(entry, version), request)
+            yield from _missing(keys_of_conditions(compiled.statement, version), request)
+
+
+def _names(compiled: CompiledStatement, request: AccessRequest, bounded: bool) -> bool:
+    if compiled.denies:
+        return reaches(compiled, request, bounded=bounded)
+    return compiled.kinship(request.principal) is not None
+
+
+def _entries(compiled: CompiledStatement) -> tuple[str, ...]:
+    statement = compiled.statement
+    return (*(statement.resources or ()), *(statement.not_resources or ()))
+
+
+def _could_match(entry: str, version: str, request: AccessRequest) -> bool:
+    """Tell whether an entry with variables matches the resource for some value of the keys that are missing."""
+    if request.resource == EVERYTHING or not keys_of_resource(entry, version):
+        return False
+    return any(_matches_when_open(template, request) for template in read_resource(entry, version))
+
+
+def _matches_when_open(template: Template, request: AccessRequest) -> bool:
+    """Match with a run of any characters in the place of each key that is missing."""
+    pieces = join(_open(piece, request) for piece in template.pieces).pieces
+    pattern = tuple(piece for piece in pieces if isinstance(piece, (str, Wildcard)))
+    return len(pattern) == len(pieces) and match_pattern(pattern, request.resource)
+
+
+def _open(piece: TemplatePiece, request: AccessRequest) -> TemplatePiece:
+    if not isinstance(piece, Variable):
+        return piece
+    if request.value(piece.key) is None:
+        return Wildcard.RUN
+    return piece.value(request) or NoValue(piece.key)  # V-16: a list, or an empty text, is no value
+
+
+def _missing(keys: Iterator[str] | list[str], request: AccessRequest) -> Iterator[str]:
+    return (key for key in keys if request.value(key.lower()) in (None, ()))  # N-10: an empty list is an absent key
+
+
+def _once(keys: Iterator[str]) -> tuple[str, ...]:
+    first: dict[str, str] = {}
+    for key in keys:
+        first.setdefault(key.lower(), key)
+    return tuple(first.values())

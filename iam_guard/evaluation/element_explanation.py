@@ -1,0 +1,174 @@
+"""One statement against one request, element by element: what it wants, what the request has, what had to change.
+
+Nothing is matched in a second way here: each answer is the compiled statement's own, or that of the same functions for
+a single entry of an element.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+from iam_guard.evaluation.compiler import CompiledPolicy
+from iam_guard.evaluation.condition_explanation import explain_condition
+from iam_guard.evaluation.explanation import Element, FilledVariable, Wanted, either
+from iam_guard.evaluation.matching.pattern import compile_glob
+from iam_guard.evaluation.matching.principal import Kinship, Principals
+from iam_guard.evaluation.matching.resource import EVERYTHING, compile_resources, read_resource
+from iam_guard.evaluation.matching.statement import CompiledStatement
+from iam_guard.evaluation.matching_statements import reaches
+from iam_guard.model.principal import Principal
+from iam_guard.model.request import AccessRequest
+from iam_guard.policy.document import PrincipalEntry
+from iam_guard.policy.grammar import WITH_PRINCIPAL, quoted
+
+_NAMED = {
+    Kinship.DIRECT: "it names the caller itself, or everybody",
+    Kinship.PARENT: "it names the caller's role, or the user that federated it",
+    Kinship.ACCOUNT: "it names the caller's account",
+}
+_NOBODY = "it names nobody"
+
+
+def explain_elements(
+    policy: CompiledPolicy, compiled: CompiledStatement, request: AccessRequest, *, bounded: bool
+) -> tuple[Element, ...]:
+    """Explain the elements in AWS's order: principal, action, resource, then each condition as written.
+
+    An element that is absent and so matches everything is left out.
+    """
+    return tuple(_elements(policy, compiled, request, bounded))
+
+
+def _elements(
+    policy: CompiledPolicy, compiled: CompiledStatement, request: AccessRequest, bounded: bool
+) -> Iterator[Element]:
+    statement, version = compiled.statement, policy.content.document.version
+    if policy.ref.type in WITH_PRINCIPAL:
+        if statement.not_principals is None:
+            yield _guarded("Principal", partial(_principal, compiled, request))
+        else:
+            yield _guarded("NotPrincipal", partial(_not_principal, compiled, request, bounded))
+    name = "Action" if statement.not_actions is None else "NotAction"
+    yield _guarded(name, partial(_action, compiled, request.action))
+    if statement.resources is not None or statement.not_resources is not None or not compiled.matches_resource(request):
+        name = "Resource" if statement.not_resources is None else "NotResource"
+        yield _guarded(name, partial(_resource, name, compiled, request, version))
+    for test, condition in zip(statement.conditions, compiled.conditions, strict=True):
+        explain = partial(explain_condition, test, condition, request, version)
+        yield _guarded("Condition", explain, operator=test.operator, key=test.key)
+
+
+def _guarded(
+    name: str, explain: Callable[[], Element], *, operator: str | None = None, key: str | None = None
+) -> Element:
+    """Explain an element; one that cannot be evaluated says so, and only which kind of fault it was (rule C-45)."""
+    try:
+        return explain()
+    except Exception as doubt:  # noqa: BLE001  a Deny applies on doubt, an Allow does not; the tree must show why
+        kind = type(doubt).__name__
+        return Element(name, False, operator=operator, key=key, note=f"it could not be evaluated: {kind}", error=kind)
+
+
+# --- principal ---------------------------------------------------------------------------------------------------
+
+
+def _principal(compiled: CompiledStatement, request: AccessRequest) -> Element:
+    entries = compiled.statement.principals or ()
+    kinship = compiled.kinship(request.principal)
+    note, change = _NOBODY, "the statement would have to name the caller"
+    if kinship is not None:
+        note = _NAMED[kinship]
+    elif entries:
+        note = f"it does not name {quoted(request.principal.arn)}"
+        change = f"the caller would have to be {either([value for _, value in entries])}"
+    return Element(
+        "Principal",
+        kinship is not None,
+        tuple(Wanted(_written(each), _names(each, request.principal)) for each in entries),
+        _names_of(request.principal),
+        note=note,
+        change=None if kinship is not None else change,
+    )
+
+
+def _not_principal(compiled: CompiledStatement, request: AccessRequest, bounded: bool) -> Element:
+    entries = compiled.statement.not_principals or ()
+    is_reached = compiled.denies and reaches(compiled, request, bounded=bounded)
+    note = "the caller is exempt: it is listed, with all that it belongs to"
+    if is_reached and bounded:
+        note = "a caller with a permissions boundary is never exempt"
+    elif is_reached:
+        note = "the caller is not exempt: itself and all that it belongs to would have to be listed"
+    return Element(
+        "NotPrincipal",
+        is_reached,
+        tuple(Wanted(_written(each), _names(each, request.principal)) for each in entries),
+        _names_of(request.principal),
+        note=note,
+        change=None if is_reached else "the caller would have to be one that is not exempt",
+    )
+
+
+def _written(entry: PrincipalEntry) -> str:
+    kind, value = entry
+    return value if kind == "AWS" else f"{kind}: {value}"
+
+
+def _names(entry: PrincipalEntry, principal: Principal) -> bool:
+    return Principals([entry]).match(principal) is not None
+
+
+def _names_of(principal: Principal) -> tuple[str, ...]:
+    """Give the names by which a policy could mean this caller; nothing of its credentials."""
+    names = (principal.arn, principal.role_arn, principal.user_arn, principal.userid, principal.account)
+    return tuple(dict.fromkeys(each for each in names if each is not None))
+
+
+# --- action and resource -----------------------------------------------------------------------------------------
+
+
+def _action(compiled: CompiledStatement, action: str) -> Element:
+    statement, folded = compiled.statement, action.lower()  # M-3
+    is_negated = statement.not_actions is not None
+    entries = (statement.not_actions if is_negated else statement.actions) or ()
+    wanted = [Wanted(each, compile_glob(each.lower())(folded) is not is_negated) for each in entries]
+    return _compared("NotAction" if is_negated else "Action", compiled.matches_action(folded), wanted, "action", action)
+
+
+def _resource(name: str, compiled: CompiledStatement, request: AccessRequest, version: str) -> Element:
+    statement, is_negated = compiled.statement, name == "NotResource"
+    entries = (statement.not_resources if is_negated else statement.resources) or ()
+    wanted = [
+        Wanted(each, compile_resources([each], version)(request) is not is_negated, _filled(each, request, version))
+        for each in entries
+    ]
+    return _compared(name, compiled.matches_resource(request), wanted, "resource", request.resource)
+
+
+def _compared(name: str, is_matched: bool, wanted: Sequence[Wanted], word: str, seen: str) -> Element:
+    note = "" if is_matched else f"the request has {quoted(seen)}"
+    if not is_matched and word == "resource" and seen == EVERYTHING:
+        note = "the request has no resource of its own"  # M-11
+    return Element(
+        name,
+        is_matched,
+        tuple(wanted),
+        (seen,),
+        note=note if wanted else "it lists nothing",
+        change=None if is_matched else _wish(word, wanted, is_negated=name.startswith("Not")),
+    )
+
+
+def _wish(word: str, wanted: Sequence[Wanted], *, is_negated: bool) -> str:
+    if not wanted:
+        return f"the statement would have to name the {word}"
+    if is_negated:
+        failing = [each.written for each in wanted if not each.matched]
+        return f"the {word} would have to be other than {either(failing)}"
+    return f"the {word} would have to match {either([each.written for each in wanted])}"
+
+
+def _filled(entry: str, request: AccessRequest, version: str) -> tuple[FilledVariable, ...]:
+    as_written = read_resource(entry, version)[0]
+    return tuple(FilledVariable(f"${{{each.key}}}", each.value(request)) for each in as_written.variables)

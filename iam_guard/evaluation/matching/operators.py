@@ -1,0 +1,236 @@
+"""The one table of condition operators, and how a row tests one value of the request (rules C-10 to C-28, V-3, V-5).
+
+A row says how to read a value of the request, how to read a value of the policy, how to test the former against all of
+the latter at once, whether the result is turned round, and whether wildcards and variables mean something. A new
+operator is a new row.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
+
+from iam_guard.evaluation.matching.pattern import (
+    ARN_FIELDS,
+    Pattern,
+    compile_any,
+    keep_in_fields,
+    never,
+)
+from iam_guard.evaluation.matching.variables import Template, compile_template, read_template
+from iam_guard.model.request import AccessRequest
+from iam_guard.policy import value_parsing
+
+Test: TypeAlias = Callable[[str], bool]
+"""Does this value of the request meet the condition?"""
+
+TestFor: TypeAlias = Callable[[AccessRequest], Test]
+"""The test, once the request has filled the variables."""
+
+
+AnyOf: TypeAlias = Callable[[Sequence[Any]], Callable[[Any], bool]]
+"""All operands of the policy -> does a value of the request meet one of them?"""
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """One operator.
+
+    `value` and `operand` give None for a text that they cannot read. `operand` is given a text, or a pattern where
+    `wildcards` is set.
+    """
+
+    name: str
+    value: Callable[[str], Any]
+    operand: Callable[[Any], Any]
+    any_of: AnyOf
+    negated: bool = False
+    wildcards: bool = False
+    variables: bool = False
+
+
+# --- columns of the table ----------------------------------------------------------------------------------------
+
+
+def _as_written(text: str) -> str:
+    return text
+
+
+def _arn(text: str) -> str | None:
+    return text if text.count(":") >= ARN_FIELDS - 1 else None  # C-27
+
+
+def _pattern(pattern: Pattern) -> Pattern:
+    return pattern
+
+
+def _arn_pattern(pattern: Pattern) -> Pattern:
+    return keep_in_fields(pattern, final_run_is_free=False)  # C-25; with too few fields it matches no ARN, C-27
+
+
+def _equal(operands: Sequence[Hashable]) -> Callable[[Any], bool]:
+    return frozenset(operands).__contains__
+
+
+def _like(operands: Sequence[Pattern]) -> Callable[[Any], bool]:
+    return compile_any(operands)
+
+
+def _ordered(compare: Callable[[Any, Any], bool], loosest: Callable[[Sequence[Any]], Any]) -> AnyOf:
+    def any_of(operands: Sequence[Any]) -> Callable[[Any], bool]:
+        if not operands:
+            return never
+        bound = loosest(operands)  # C-14: any of them, so the loosest alone counts
+        return lambda value: compare(value, bound)
+
+    return any_of
+
+
+def _inside(operands: Sequence[tuple[int, int]]) -> Callable[[Any], bool]:
+    networks: dict[int, set[int]] = {}
+    for mask, network in operands:
+        networks.setdefault(mask, set()).add(network)
+    by_mask = tuple(networks.items())
+
+    def is_inside(address: int) -> bool:
+        for mask, inside in by_mask:  # noqa: SIM110  a generator would double the cost
+            if address & mask in inside:
+                return True
+        return False
+
+    return is_inside
+
+
+# --- the table ---------------------------------------------------------------------------------------------------
+
+_BELOW = _ordered(operator.lt, max)
+_AT_MOST = _ordered(operator.le, max)
+_ABOVE = _ordered(operator.gt, min)
+_AT_LEAST = _ordered(operator.ge, min)
+_TEXT = (_as_written, _as_written, _equal)
+_FOLDED = (value_parsing.folded, value_parsing.folded, _equal)
+_GLOB = (_as_written, _pattern, _like)
+_ARN = (_arn, _arn_pattern, _like)
+_NUMBER = (value_parsing.number, value_parsing.number)
+_DATE = (value_parsing.instant_in_request, value_parsing.instant)
+
+_ROWS = (
+    Operator("StringEquals", *_TEXT, variables=True),
+    Operator("StringNotEquals", *_TEXT, variables=True, negated=True),
+    Operator("StringEqualsIgnoreCase", *_FOLDED, variables=True),
+    Operator("StringNotEqualsIgnoreCase", *_FOLDED, variables=True, negated=True),
+    Operator("StringLike", *_GLOB, variables=True, wildcards=True),
+    Operator("StringNotLike", *_GLOB, variables=True, wildcards=True, negated=True),
+    Operator("NumericEquals", *_NUMBER, _equal),
+    Operator("NumericNotEquals", *_NUMBER, _equal, negated=True),
+    Operator("NumericLessThan", *_NUMBER, _BELOW),
+    Operator("NumericLessThanEquals", *_NUMBER, _AT_MOST),
+    Operator("NumericGreaterThan", *_NUMBER, _ABOVE),
+    Operator("NumericGreaterThanEquals", *_NUMBER, _AT_LEAST),
+    Operator("DateEquals", *_DATE, _equal),
+    Operator("DateNotEquals", *_DATE, _equal, negated=True),
+    Operator("DateLessThan", *_DATE, _BELOW),
+    Operator("DateLessThanEquals", *_DATE, _AT_MOST),
+    Operator("DateGreaterThan", *_DATE, _ABOVE),
+    Operator("DateGreaterThanEquals", *_DATE, _AT_LEAST),
+    Operator("Bool", value_parsing.truth, value_parsing.truth, _equal, variables=True),  # V-5
+    Operator("BinaryEquals", value_parsing.octets, value_parsing.octets, _equal),
+    Operator("IpAddress", value_parsing.address, value_parsing.block, _inside),
+    Operator("NotIpAddress", value_parsing.address, value_parsing.block, _inside, negated=True),
+    Operator("ArnEquals", *_ARN, variables=True, wildcards=True),
+    Operator("ArnLike", *_ARN, variables=True, wildcards=True),  # C-26
+    Operator("ArnNotEquals", *_ARN, variables=True, wildcards=True, negated=True),
+    Operator("ArnNotLike", *_ARN, variables=True, wildcards=True, negated=True),
+)
+
+OPERATORS = {row.name: row for row in _ROWS}
+"""Every base operator but `Null`, which compares nothing."""
+
+
+# --- the engine --------------------------------------------------------------------------------------------------
+
+
+class Operands(NamedTuple):
+    """The compiled values of a condition. `fixed` is the test where it is the same for every request."""
+
+    test_for: TestFor
+    fixed: Test | None = None
+
+
+def fixed(test: Test) -> Operands:
+    """Give operands that ask nothing of the request."""
+    return Operands(lambda _: test, test)
+
+
+def compile_operands(row: Operator, written: Iterable[str], version: str) -> Operands:
+    """Compile the values of a condition. Without variables in them, the test is the same for every request."""
+    if not row.variables:
+        return fixed(_test(row, [(text,) if text else () for text in written]))  # V-5
+    templates = [read_template(text, version, has_wildcards=row.wildcards) for text in written]
+    patterns = [template.pattern for template in templates if template.pattern is not None]
+    filled = [template for template in templates if template.pattern is None]
+    fixed_test = _test(row, patterns)
+    if not filled:
+        return fixed(fixed_test)
+    if row.wildcards or row.value is _as_written:
+        return Operands(_compare_text(row, fixed_test, filled))
+    return Operands(lambda request: _joined(row, fixed_test, _test(row, _fill(filled, request))))
+
+
+def _compare_text(row: Operator, fixed_test: Test, filled: Sequence[Template]) -> TestFor:
+    """Test a text as it stands; that needs no compiling for each request."""
+    read = _arn_pattern if row.operand is _arn_pattern else None
+    tests = [compile_template(template, read) for template in filled]
+
+    def test_for(request: AccessRequest) -> Test:
+        meets_filled = _read(row, lambda value: any(test(request, value) for test in tests))
+        return _joined(row, fixed_test, meets_filled)
+
+    return test_for
+
+
+def _fill(templates: Sequence[Template], request: AccessRequest) -> list[Pattern]:
+    patterns = [template.fill(request) for template in templates]
+    return [pattern for pattern in patterns if pattern is not None]  # V-9, V-11: no value matches nothing
+
+
+def _joined(row: Operator, one: Test, other: Test) -> Test:
+    if row.negated:
+        return lambda value: one(value) and other(value)  # C-2
+    return lambda value: one(value) or other(value)  # C-1
+
+
+def _operands(row: Operator, patterns: Sequence[Pattern]) -> list[Any]:
+    if row.wildcards:
+        return [row.operand(pattern) for pattern in patterns]
+    return [row.operand(pattern[0] if pattern else "") for pattern in patterns]
+
+
+def _test(row: Operator, patterns: Sequence[Pattern]) -> Test:
+    operands = _operands(row, patterns)
+    readable = [operand for operand in operands if operand is not None]
+    if row.negated and len(readable) < len(operands):
+        return never  # C-13, C-17, N-10
+    return _read(row, row.any_of(readable))
+
+
+def _read(row: Operator, meets: Callable[[Any], bool]) -> Test:
+    """Turn a test of what a text means into a test of the text; one that means nothing fails (rules C-13, C-27)."""
+    read_value = row.value
+    if read_value is _as_written:
+        return (lambda value: not meets(value)) if row.negated else meets
+    if row.negated:
+
+        def differs(text: str) -> bool:
+            value = read_value(text)
+            return value is not None and not meets(value)
+
+        return differs
+
+    def agrees(text: str) -> bool:
+        value = read_value(text)
+        return value is not None and meets(value)
+
+    return agrees

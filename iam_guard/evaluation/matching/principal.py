@@ -1,0 +1,101 @@
+"""The `Principal` and `NotPrincipal` elements against the caller (rules G-42 to G-51, E-20 to E-22, E-70 to E-75).
+
+Entries are compared as they stand, letter by letter (G-44, G-50). `CanonicalUser` entries match none of the callers
+that a decision knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import IntEnum
+
+from iam_guard.model.principal import Principal, PrincipalType
+from iam_guard.policy.document import PrincipalEntry
+
+
+class Kinship(IntEnum):
+    """How an entry names the caller; a closer kinship is greater (rules E-20, E-22)."""
+
+    ACCOUNT = 1
+    """Through its account."""
+    PARENT = 2
+    """Through its role, or through the user that federated it."""
+    DIRECT = 3
+    """Itself, or everybody."""
+
+
+class Principals:
+    """The compiled entries of one element."""
+
+    __slots__ = ("_ids", "_is_everybody", "_names", "_providers", "_services")
+
+    def __init__(self, entries: Iterable[PrincipalEntry]) -> None:
+        entries = tuple(entries)
+        self._names = frozenset(value for kind, value in entries if kind == "AWS")
+        self._ids = frozenset(name for name in self._names if name.startswith(("AIDA", "AROA")))  # P-7
+        self._services = frozenset(value for kind, value in entries if kind == "Service")
+        self._providers = frozenset(value for kind, value in entries if kind == "Federated")
+        self._is_everybody = ("AWS", "*") in entries
+
+    def match(self, principal: Principal) -> Kinship | None:
+        """Give the closest kinship by which the element names the caller; None when it does not (rule E-22)."""
+        if self._is_everybody:
+            return Kinship.DIRECT  # G-45, E-61, E-62
+        match principal.type:
+            case PrincipalType.SERVICE:
+                return Kinship.DIRECT if principal.arn in self._services else None  # G-47, E-60
+            case PrincipalType.FEDERATED:
+                return Kinship.DIRECT if principal.arn in self._providers else None  # G-48
+            case PrincipalType.ANONYMOUS:
+                return None  # E-62
+            case PrincipalType.ROOT:
+                return Kinship.DIRECT if self._has_account(principal) else None  # E-20
+        if self._has_leaf(principal):
+            return Kinship.DIRECT
+        if self._has_parent(principal):
+            return Kinship.PARENT
+        return Kinship.ACCOUNT if self._has_account(principal) else None
+
+    def exempts(self, principal: Principal) -> bool:
+        """Tell whether this `NotPrincipal` spares the caller: its leaf and all its parents are listed (rule E-71).
+
+        This is the strict mode of rule E-72: a leaf without its parents is not spared. `*` spares nobody.
+        """
+        if principal.has_boundary:
+            return False  # E-74
+        match principal.type:
+            case PrincipalType.SERVICE:
+                return principal.arn in self._services  # E-75
+            case PrincipalType.FEDERATED:
+                return principal.arn in self._providers
+            case PrincipalType.ANONYMOUS:
+                return False  # E-75
+            case PrincipalType.ROOT:
+                return self._has_account(principal)
+            case PrincipalType.ASSUMED_ROLE:
+                return self._has_leaf(principal) and self._has_parent(principal) and self._has_account(principal)
+            case PrincipalType.USER | PrincipalType.FEDERATED_USER:
+                return self._has_leaf(principal) and self._has_account(principal)
+
+    def _has_leaf(self, principal: Principal) -> bool:
+        if principal.arn in self._names:
+            return True
+        return principal.type is PrincipalType.USER and principal.userid in self._ids  # P-7
+
+    def _has_parent(self, principal: Principal) -> bool:
+        match principal.type:
+            case PrincipalType.ASSUMED_ROLE:
+                role_id = (principal.userid or "").partition(":")[0]
+                return principal.role_arn in self._names or role_id in self._ids  # P-3, P-7
+            case PrincipalType.FEDERATED_USER:
+                return principal.user_arn in self._names
+            case _:
+                return False
+
+    def _has_account(self, principal: Principal) -> bool:
+        if principal.account is None:
+            return False
+        if principal.account in self._names:
+            return True
+        partition = principal.arn.split(":", 2)[1]  # INVARIANT: callers with an account have an ARN (`Principal`)
+        return f"arn:{partition}:iam::{principal.account}:root" in self._names  # G-51

@@ -1,0 +1,43 @@
+"""Which condition keys a statement asks of a request: in conditions, and as policy variables (rules V-3 to V-7, C-3).
+
+Keys come in the letter case of the policy, as often as they stand in it, in the order of resources and conditions. Must
+not live here: what a request answers (`model/request`), which statements matter to it (`evaluation`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from iam_guard.evaluation.matching.operators import OPERATORS
+from iam_guard.evaluation.matching.pattern import ARN_FIELDS
+from iam_guard.evaluation.matching.variables import written_keys
+from iam_guard.policy.document import ConditionTest, Document, Statement
+from iam_guard.policy.grammar import split_operator
+
+
+def keys_of_document(document: Document) -> Iterator[str]:
+    """Give the keys that any statement asks for."""
+    for statement in document.statements:
+        for entry in (*(statement.resources or ()), *(statement.not_resources or ())):
+            yield from keys_of_resource(entry, document.version)
+        yield from keys_of_conditions(statement, document.version)
+
+
+def keys_of_resource(entry: str, version: str) -> list[str]:
+    """Give the keys of the variables in an entry of `Resource` or `NotResource`: in its sixth field alone (V-4)."""
+    fields = entry.split(":", ARN_FIELDS - 1)
+    return written_keys(fields[-1], version) if len(fields) == ARN_FIELDS else []
+
+
+def keys_of_conditions(statement: Statement, version: str) -> Iterator[str]:
+    """Give the keys that the conditions of a statement test, and those of the variables in their values (V-3, V-5)."""
+    for test in statement.conditions:
+        yield test.key
+        if _has_variables(test):
+            for value in test.values:
+                yield from written_keys(value, version)
+
+
+def _has_variables(test: ConditionTest) -> bool:
+    row = OPERATORS.get(split_operator(test.operator).base)  # `Null` has no row, and compares nothing
+    return row is not None and row.variables

@@ -1,0 +1,186 @@
+"""Policy variables: `${key}`, `${key, 'default'}`, `${*}`, `${?}`, `${$}` (rules V-1 to V-16, M-20, M-22, G-5).
+
+A text is read once into a template; a request fills it. What is filled in is literal text, never a wildcard and never
+another variable. Whatever is no well-formed variable stays literal text (V-15).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from iam_guard.evaluation.matching.condition_keys import is_multivalued
+from iam_guard.evaluation.matching.pattern import (
+    Pattern,
+    Piece,
+    Wildcard,
+    match_pattern,
+    match_segments,
+    read_wildcards,
+)
+from iam_guard.model.request import AccessRequest
+from iam_guard.policy.document import LATEST
+
+_VARIABLE = re.compile(r"\$\{(?:(?P<special>[*?$])|(?P<key>[^\s{}',]+)(?:, '(?P<default>[^']*)')?)\}")  # V-1
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """A variable whose value the request supplies. `key` is in lower case (rule V-7)."""
+
+    key: str
+    default: str | None = None
+
+    def value(self, request: AccessRequest) -> str | None:
+        """Give the text to put in its place; None for no value."""
+        found = request.value(self.key)
+        if found is None:
+            return self.default  # V-8, V-9
+        return found if found and isinstance(found, str) else None  # V-16
+
+
+@dataclass(frozen=True, slots=True)
+class NoValue:
+    """A variable that never has a value: its key is of the multivalued kind (rule V-6)."""
+
+    key: str
+
+    def value(self, request: AccessRequest) -> None:
+        """Give None."""
+
+
+Part: TypeAlias = str | Variable | NoValue
+TemplatePiece: TypeAlias = Part | Wildcard
+
+FilledTest: TypeAlias = Callable[[AccessRequest, str], bool]
+"""Does this text match, once the request has filled the variables?"""
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A policy text, read once."""
+
+    pieces: tuple[TemplatePiece, ...]
+
+    @property
+    def pattern(self) -> Pattern | None:
+        """The pattern, where no request is needed to fill the template."""
+        pieces = tuple([piece for piece in self.pieces if isinstance(piece, (str, Wildcard))])
+        return pieces if len(pieces) == len(self.pieces) else None
+
+    @property
+    def variables(self) -> tuple[Variable | NoValue, ...]:
+        """The variables that a request has to fill, in order."""
+        return tuple(piece for piece in self.pieces if isinstance(piece, (Variable, NoValue)))
+
+    def fill(self, request: AccessRequest) -> Pattern | None:
+        """Put the request's values into the variables; None when one of them has no value (rules V-9, V-12)."""
+        pattern: list[Piece] = []
+        for piece in self.pieces:
+            text = piece if isinstance(piece, (str, Wildcard)) else piece.value(request)
+            if text is None:
+                return None
+            if isinstance(text, str) and pattern and isinstance(before := pattern[-1], str):
+                pattern[-1] = before + text
+            else:
+                pattern.append(text)
+        return tuple(pattern)
+
+
+def compile_template(template: Template, read: Callable[[Pattern], Pattern] | None = None) -> FilledTest:
+    """Compile a template with variables into a test of a text; it fails where a variable has no value (rule V-9).
+
+    `read` is applied to the filled pattern, for readings that depend on what was filled in (rule C-25).
+    """
+    begin, end = (piece if isinstance(piece, str) else "" for piece in (template.pieces[0], template.pieces[-1]))
+    longest = max((piece for piece in template.pieces[1:] if isinstance(piece, str)), key=len, default="")
+    segments = _segments(template)
+
+    def matches(request: AccessRequest, text: str) -> bool:
+        if not (text.startswith(begin) and text.endswith(end) and longest in text):
+            return False  # whatever the variables hold
+        if segments is not None and read is None:
+            return _matches_segments(segments, request, text)
+        pattern = template.fill(request)
+        return pattern is not None and match_pattern(read(pattern) if read else pattern, text)
+
+    return matches
+
+
+def _segments(template: Template) -> list[list[Part]] | None:
+    """Split at the free runs; None where there is another wildcard."""
+    segments: list[list[Part]] = [[]]
+    for piece in template.pieces:
+        if piece is Wildcard.RUN:
+            segments.append([])
+        elif isinstance(piece, Wildcard):
+            return None
+        else:
+            segments[-1].append(piece)
+    return segments
+
+
+def _matches_segments(segments: Sequence[Sequence[Part]], request: AccessRequest, text: str) -> bool:
+    filled = []
+    for segment in segments:
+        whole = ""
+        for piece in segment:
+            value = piece if isinstance(piece, str) else piece.value(request)
+            if value is None:
+                return False
+            whole += value
+        filled.append(whole)
+    return match_segments(filled, text)
+
+
+def read_template(text: str, version: str, *, has_wildcards: bool = True) -> Template:
+    """Read a policy text. Variables mean something in version 2012-10-17 alone (rules V-2, G-5)."""
+    return join(read_pieces(text, version, has_wildcards=has_wildcards))
+
+
+def written_keys(text: str, version: str) -> list[str]:
+    """Give the keys of the variables in a policy text, in the letter case of the text."""
+    found = _VARIABLE.finditer(text) if version == LATEST else ()  # V-2, G-5
+    return [each["key"] for each in found if each["key"] is not None]
+
+
+def with_runs(text: str, version: str, keys: Collection[str]) -> str:
+    """Write a `*` in the place of the variables of some keys (lower case)."""
+    if version != LATEST:
+        return text
+    return _VARIABLE.sub(lambda found: "*" if (found["key"] or "").lower() in keys else found[0], text)
+
+
+def join(pieces: Iterable[TemplatePiece]) -> Template:
+    """Make a template of pieces; literal texts that stand side by side become one."""
+    joined: list[TemplatePiece] = []
+    for piece in pieces:
+        if isinstance(piece, str) and joined and isinstance(before := joined[-1], str):
+            joined[-1] = before + piece
+        elif piece != "":
+            joined.append(piece)
+    return Template(tuple(joined))
+
+
+def read_pieces(text: str, version: str, *, has_wildcards: bool = True) -> Iterator[TemplatePiece]:
+    """Read a policy text piece by piece; literal texts may be empty and stand side by side."""
+    place = 0
+    for found in _VARIABLE.finditer(text) if version == LATEST else ():  # V-2, G-5
+        yield from _plain(text[place : found.start()], has_wildcards)
+        yield _variable(found)
+        place = found.end()
+    yield from _plain(text[place:], has_wildcards)
+
+
+def _plain(text: str, has_wildcards: bool) -> Pattern:
+    return read_wildcards(text) if has_wildcards else (text,)
+
+
+def _variable(found: re.Match[str]) -> TemplatePiece:
+    special = found["special"]
+    if special:
+        return special  # M-20, V-14
+    key = found["key"].lower()
+    return NoValue(key) if is_multivalued(key) else Variable(key, found["default"])

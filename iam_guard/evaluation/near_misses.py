@@ -1,0 +1,175 @@
+"""The nearest misses: statements that ONE change would have made apply, and Denies that would have to go.
+
+For a denial: the Denies that apply, and the Allow statements with exactly one element that fails, where an Allow was
+needed or would have been enough. For an Allow: the Deny statements with exactly one element that fails. What would come
+of the change is not guessed: the changed policies are decided with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import chain, islice
+from typing import Any, NamedTuple
+
+from iam_guard.evaluation.applicable_types import applying
+from iam_guard.evaluation.bundle import Bundle, Levels
+from iam_guard.evaluation.compiler import CompiledDocument, CompiledPolicy
+from iam_guard.evaluation.evaluator import decide, weigh
+from iam_guard.evaluation.explanation import Element, ExplainedStatement, ExplainedType, Miss
+from iam_guard.evaluation.policy_layer import Layer
+from iam_guard.model.decision import Outcome, PolicyType
+from iam_guard.model.request import AccessRequest
+from iam_guard.policy.document import Effect, Statement
+
+MOST = 20
+"""So many misses are shown."""
+_CONSIDERED = 500
+"""So many are decided with to find the nearest; a policy may have thousands of statements about other actions."""
+
+_LEVELS = {PolicyType.SCP: "scps", PolicyType.RCP: "rcps"}
+_LAYERS = {
+    PolicyType.IDENTITY: "identity",
+    PolicyType.RESOURCE: "resource",
+    PolicyType.TRUST: "resource",
+    PolicyType.BOUNDARY: "boundary",
+    PolicyType.SESSION: "session",
+    PolicyType.VPC_ENDPOINT: "vpc_endpoint",
+}
+_BYPASSED = {PolicyType.IDENTITY, PolicyType.BOUNDARY, PolicyType.SESSION}
+"""What a resource-based Allow can make unnecessary (rule E-30)."""
+
+_RANKS = {name: rank for rank, name in enumerate(("Condition", "Resource", "NotResource", "Action", "NotAction"))}
+
+
+class _Place(NamedTuple):
+    """One statement and where it stands in the bundle; `level` and `policy` count from 0."""
+
+    type: PolicyType
+    level: int
+    policy: int
+    statement: ExplainedStatement
+    level_allows: bool
+
+
+def nearest(
+    request: AccessRequest, policies: Bundle, types: tuple[ExplainedType, ...], outcome: Outcome
+) -> tuple[Miss, ...]:
+    """Find the nearest misses, the most promising first: what changes the outcome, then what is easiest to change."""
+    if outcome is Outcome.ALLOWED:
+        found = _near_denies(types)
+    else:
+        found = chain(_applying_denies(types), _near_allows(request, policies, types))
+    misses = [_miss(request, policies, place, failing) for place, failing in islice(found, _CONSIDERED)]
+    misses.sort(key=lambda miss: (miss.outcome is outcome, _RANKS.get(miss.element or "Condition", len(_RANKS))))
+    return tuple(misses[:MOST])
+
+
+# --- candidates --------------------------------------------------------------------------------------------------
+
+
+def _places(types: tuple[ExplainedType, ...], effect: Effect) -> Iterator[_Place]:
+    for type in types:
+        for level_index, level in enumerate(type.levels):
+            for policy_index, policy in enumerate(level.policies):
+                for statement in policy.statements:
+                    if statement.effect == effect:
+                        yield _Place(type.type, level_index, policy_index, statement, level.allows)
+
+
+def _one_step_away(types: tuple[ExplainedType, ...], effect: Effect) -> Iterator[tuple[_Place, Element]]:
+    for place in _places(types, effect):
+        failing = [each for each in place.statement.elements if not each.matched]
+        if len(failing) == 1 and failing[0].error is None:
+            yield place, failing[0]
+
+
+def _near_denies(types: tuple[ExplainedType, ...]) -> Iterator[tuple[_Place, Element | None]]:
+    yield from _one_step_away(types, Effect.DENY)
+
+
+def _applying_denies(types: tuple[ExplainedType, ...]) -> Iterator[tuple[_Place, Element | None]]:
+    return ((place, None) for place in _places(types, Effect.DENY) if place.statement.applies)
+
+
+def _near_allows(
+    request: AccessRequest, policies: Bundle, types: tuple[ExplainedType, ...]
+) -> Iterator[tuple[_Place, Element | None]]:
+    """Give the Allow statements one step away that would fill a gap, or make that it is none."""
+    action = request.action.lower()
+    owed = weigh(request, action, applying(request, action, policies)).missing
+    for place, failing in _one_step_away(types, Effect.ALLOW):
+        if place.type in owed:
+            if not place.level_allows:
+                yield place, failing
+        elif _LAYERS.get(place.type) == "resource" and _BYPASSED.intersection(owed):
+            changed = applying(request, action, _with_the_change(policies, place, failing))
+            if len(weigh(request, action, changed).missing) < len(owed):
+                yield place, failing
+
+
+# --- what would come of it ---------------------------------------------------------------------------------------
+
+
+def _miss(request: AccessRequest, policies: Bundle, place: _Place, failing: Element | None) -> Miss:
+    statement = place.statement
+    return Miss(
+        type=place.type,
+        level=place.level + 1 if place.type in _LEVELS else None,
+        policy=_layer(policies, place)[place.policy].ref.name,
+        statement=statement.index,
+        sid=statement.sid,
+        line=statement.line,
+        effect=statement.effect,
+        element=None if failing is None else failing.name,
+        change=(failing and failing.change) or "this Deny would have to go, or be about something else",
+        outcome=decide(request, _with_the_change(policies, place, failing)).outcome,
+    )
+
+
+def _with_the_change(policies: Bundle, place: _Place, failing: Element | None) -> Bundle:
+    """Let the statement apply, which is to add it without what failed; take it away where nothing failed."""
+    layer = _layer(policies, place)
+    policy = layer[place.policy]
+    document = policy.content.document
+    written = document.statements[place.statement.index]
+    if failing is not None:
+        statements: tuple[Statement, ...] = (_without(written, place.statement, failing),)
+        rest: tuple[CompiledPolicy, ...] = layer
+    else:
+        statements = tuple(each for each in document.statements if each is not written)
+        rest = layer[: place.policy] + layer[place.policy + 1 :]
+    changed = CompiledPolicy(policy.ref, CompiledDocument(replace(document, statements=statements)))
+    return _with_layer(policies, place, Layer((*rest, changed)))
+
+
+def _without(written: Statement, explained: ExplainedStatement, failing: Element) -> Statement:
+    """Take out what failed: a condition, or what another element asks for."""
+    match failing.name:
+        case "Condition":
+            conditions = [each for each in explained.elements if each.name == "Condition"]
+            kept = zip(written.conditions, conditions, strict=True)
+            return replace(written, conditions=tuple(test for test, each in kept if each is not failing))
+        case "Action" | "NotAction":
+            return replace(written, actions=("*",), not_actions=None)
+        case "Resource" | "NotResource":
+            return replace(written, resources=("*",), not_resources=None)
+        case _:
+            return replace(written, principals=(("AWS", "*"),), not_principals=None)
+
+
+def _layer(policies: Bundle, place: _Place) -> Layer:
+    found = getattr(policies, _LEVELS.get(place.type) or _LAYERS[place.type])
+    layer: Layer = found[place.level] if place.type in _LEVELS else found
+    return layer
+
+
+def _with_layer(policies: Bundle, place: _Place, layer: Layer) -> Bundle:
+    changes: dict[str, Any] = {}
+    if place.type in _LEVELS:
+        name = _LEVELS[place.type]
+        levels: Levels = getattr(policies, name)
+        changes[name] = (*levels[: place.level], layer, *levels[place.level + 1 :])
+    else:
+        changes[_LAYERS[place.type]] = layer
+    return replace(policies, **changes)

@@ -1,0 +1,243 @@
+"""API keys made and managed: `guard.api_keys` creates, lists, updates, rotates and deletes them.
+
+Each belongs to one user or role; it may be scoped down by a session policy, and may expire. Its text is made here and
+shown once: what is kept is a digest. Rotating gives another key of the same owner and scope beside the present one, and
+both are good until the old one ends; a third is refused for as long as that has not happened.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from iam_guard.authn import api_key
+from iam_guard.authn.api_key import NewApiKey
+from iam_guard.errors import InvalidInput, LimitExceeded, NoSuchEntity
+from iam_guard.model.arn import Arn
+from iam_guard.model.decision import PolicyType
+from iam_guard.model.result import CallResult, Unwitnessed, Witness
+from iam_guard.policy.saving import validate_for_write
+from iam_guard.store.identifiers import Kind, fold, iam_arn
+from iam_guard.store.protocol import RecordStore
+from iam_guard.store.records import Records, Row
+from iam_guard.store.schema import api_keys, identities
+
+MOST_API_KEYS_LISTED: Final = 1000
+STATUSES: Final = ("Active", "Inactive")
+
+
+@dataclass(frozen=True, slots=True)
+class ListedApiKey:
+    """What is told of a key. `status` is `Active`, `Inactive` or `Expired`; `replaces` is the key it was rotated from.
+
+    `used` is when it was last used, to a quarter of an hour.
+    """
+
+    id: str
+    principal: str
+    status: str
+    created: datetime
+    expires: datetime | None
+    used: datetime | None
+    session_policy: str | None
+    replaces: str | None
+
+
+class ApiKeys:
+    """The API keys that a store holds. Safe to share between threads. `clock` gives seconds since 1970."""
+
+    def __init__(
+        self, store: RecordStore, *, clock: Callable[[], float] = time.time, witness: Witness | None = None
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._witness = witness or Unwitnessed()
+
+    def create(
+        self,
+        principal: str,
+        *,
+        expires: datetime | None = None,
+        session_policy: Mapping[str, Any] | str | None = None,
+    ) -> NewApiKey:
+        """Make a key for a user or role, given by ARN; its `text` is told this once.
+
+        `session_policy` limits what the owner's policies allow. Raises `NoSuchEntity`, `InvalidInput`, `PolicyError`,
+        `LimitExceeded` for a policy that is too long, `StoreIsReadOnly`; `RecordUnavailable` where the key is made and
+        cannot be recorded, and then nobody gets its text.
+        """
+        self._witness.prepare()
+        policy = None if session_policy is None else self._checked(session_policy)
+        ends = self._checked_expiry(expires)
+        with self._store.changing() as records:
+            owner = self._owner(records, principal)
+            made = self._insert(records, owner["id"], expires=ends, session_policy=policy, replaces=None)
+        asked = {"principalArn": self._arn(owner), "expires": _written(ends), "sessionPolicy": policy}
+        self._told("CreateApiKey", owner, records, asked, made.id)
+        return made
+
+    def list(
+        self, principal: str | None = None, *, after: str | None = None, limit: int = MOST_API_KEYS_LISTED
+    ) -> list[ListedApiKey]:
+        """List keys by id, of one principal or of all; `after` is the last id of the page before."""
+        with self._store.viewing() as records:
+            where = {} if principal is None else {"identity_id": self._owner(records, principal)["id"]}
+            rows = records.page(
+                api_keys, order=("id",), after=None if after is None else (after,), limit=limit, **where
+            )
+            owners = {each["id"]: each for each in records.all(identities, id={row["identity_id"] for row in rows})}
+        return [self._described(row, owners[row["identity_id"]]) for row in rows]
+
+    def update(self, id: str, status: str) -> None:
+        """Set a key's status, `Active` or `Inactive`. Raises `NoSuchEntity`, `InvalidInput`, `StoreIsReadOnly`."""
+        if status not in STATUSES:
+            raise InvalidInput(f"expected {' or '.join(STATUSES)}", place="status")
+        self._witness.prepare()
+        with self._store.changing() as records:
+            owner = _owner_of(records, _the_key(records, id))
+            records.update(api_keys, {"status": status}, id=id)
+        self._told("UpdateApiKey", owner, records, {"apiKeyId": id, "status": status})
+
+    def delete(self, id: str) -> None:
+        """Remove a key. Raises `NoSuchEntity`, `StoreIsReadOnly`."""
+        self._witness.prepare()
+        with self._store.changing() as records:
+            owner = _owner_of(records, _the_key(records, id))
+            records.delete(api_keys, id=id)
+        self._told("DeleteApiKey", owner, records, {"apiKeyId": id})
+
+    def rotate(self, id: str, *, expires: datetime | None = None, overlap: timedelta | None = None) -> NewApiKey:
+        """Make another key of the same owner and scope; the present one stays good beside it.
+
+        With `overlap` the present one expires after that time; without, it stays until it is deactivated or deleted.
+        The new one expires at `expires`; else it lives as long as the present one was to live. Raises `InvalidInput`
+        for a key that is not active, `LimitExceeded` where two are good already, and what `create` raises.
+        """
+        now = int(self._clock())
+        if overlap is not None and overlap < timedelta(0):
+            raise InvalidInput("expected an overlap that is not below 0", place="overlap")
+        ends = self._checked_expiry(expires)
+        self._witness.prepare()
+        with self._store.changing() as records:
+            row = _the_key(records, id)
+            owner = _owner_of(records, row)
+            if row["status"] != "Active":
+                raise InvalidInput("expected an active API key to rotate", place="id")
+            self._refuse_third(records, row)
+            if ends is None and row["expires"] is not None:
+                ends = now + max(row["expires"] - row["created"], 1)
+            scope = row["session_policy"]
+            made = self._insert(records, row["identity_id"], expires=ends, session_policy=scope, replaces=id)
+            if overlap is not None:
+                old_ends = now + int(overlap.total_seconds())
+                old_ends = old_ends if row["expires"] is None else min(old_ends, row["expires"])
+                records.update(api_keys, {"expires": old_ends}, id=id)
+        seconds = None if overlap is None else int(overlap.total_seconds())
+        asked = {"apiKeyId": id, "expires": _written(ends), "overlapSeconds": seconds}
+        self._told("RotateApiKey", owner, records, asked, made.id)
+        return made
+
+    def _told(self, name: str, owner: Row, records: Records, asked: Mapping[str, Any], made: str | None = None) -> None:
+        """Tell the witness what was done; the text of a key is no part of it."""
+        self._witness.note(
+            CallResult(
+                action=f"iam-guard:{name}",
+                resource=self._arn(owner),
+                owner=owner["account"],
+                parameters={name: value for name, value in asked.items() if value is not None},
+                elements=None if made is None else {"apiKey": {"id": made}},
+                epoch=records.epoch,
+            )
+        )
+
+    # --- rows ----------------------------------------------------------------------------------------------------
+
+    def _insert(
+        self, records: Records, owner: str, *, expires: int | None, session_policy: str | None, replaces: str | None
+    ) -> NewApiKey:
+        made = api_key.generate(secrets.token_bytes)
+        records.insert(
+            api_keys,
+            id=made.id,
+            identity_id=owner,
+            digest=made.digest,
+            status="Active",
+            expires=expires,
+            session_policy=session_policy,
+            created=int(self._clock()),
+            replaces=replaces,
+        )
+        return made
+
+    def _refuse_third(self, records: Records, row: Row) -> None:
+        """Raise `LimitExceeded` where the key has a successor, or its predecessor is still good."""
+        later = records.all(api_keys, replaces=row["id"])
+        before = [] if row["replaces"] is None else records.all(api_keys, id=row["replaces"])
+        if later or any(self._status(each) == "Active" for each in before):
+            raise LimitExceeded("Cannot exceed quota for API keys of one rotation: 2")
+
+    def _owner(self, records: Records, principal: str) -> Row:
+        """Find a user or role by its ARN, letter by letter (P-16). Raises `InvalidInput`, `NoSuchEntity`."""
+        arn = Arn.parse(principal)
+        kind, _, rest = arn.resource.partition("/")
+        if arn.service != "iam" or kind not in (Kind.USER, Kind.ROLE):
+            raise InvalidInput("expected the ARN of a user or role", place="principal")
+        name = fold(rest.rpartition("/")[2])
+        row = records.one(identities, account=arn.account, kind=kind, folded=name)
+        if row is None or self._arn(row) != principal:
+            raise NoSuchEntity(f"The {kind} {principal[:200]} cannot be found.")
+        return row
+
+    def _described(self, row: Row, owner: Row) -> ListedApiKey:
+        return ListedApiKey(
+            row["id"],
+            self._arn(owner),
+            self._status(row),
+            datetime.fromtimestamp(row["created"], UTC),
+            _instant_or_none(row["expires"]),
+            _instant_or_none(row["used"]),
+            row["session_policy"],
+            row["replaces"],
+        )
+
+    def _status(self, row: Row) -> str:
+        is_over = row["expires"] is not None and row["expires"] <= self._clock()
+        status: str = row["status"]
+        return "Expired" if is_over else status
+
+    def _arn(self, row: Row) -> str:
+        return iam_arn(self._store.partition, row["account"], row["kind"], row["path"], row["name"])
+
+    def _checked(self, policy: Mapping[str, Any] | str) -> str:
+        return validate_for_write(policy, PolicyType.SESSION, partition=self._store.partition).text
+
+    def _checked_expiry(self, expires: datetime | None) -> int | None:
+        if expires is None:
+            return None
+        if expires.tzinfo is None or expires.timestamp() <= self._clock():
+            raise InvalidInput("expected an instant in the future, with its time zone", place="expires")
+        return int(expires.timestamp())
+
+
+def _the_key(records: Records, id: str) -> Row:
+    row = records.one(api_keys, id=id)
+    if row is None:
+        raise NoSuchEntity(f"The API key {id[:32]} cannot be found.")
+    return row
+
+
+def _owner_of(records: Records, key: Row) -> Row:
+    [owner] = records.all(identities, id=key["identity_id"])
+    return owner
+
+
+def _written(seconds: int | None) -> str | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
+
+
+def _instant_or_none(seconds: int | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)

@@ -1,0 +1,399 @@
+"""THE hinge: authenticate -> load -> decide -> note. Nothing else joins who, what, may and noted.
+
+Everything here is plain synchronous Python; only loading touches the world. An asynchronous caller asks for what is at
+hand first, and leaves its event loop only where that is not enough. Doubt denies: an error while deciding is a denial,
+and it is noted.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import cast
+
+from iam_guard.audit.change_recorder import TrailWitness
+from iam_guard.audit.record.redaction import loggable
+from iam_guard.audit.trail import Trail
+from iam_guard.authn.authenticator import Doors
+from iam_guard.authn.credential_verifier import AnyCredential, ChunkedBody, credential_of
+from iam_guard.authn.federation.role_session import Question as TrustQuestion
+from iam_guard.authn.http_request import HttpRequest
+from iam_guard.errors import (
+    AccessDenied,
+    DecisionUnavailable,
+    IamGuardError,
+    InvalidInput,
+    NotAtHand,
+    StoreUnavailable,
+)
+from iam_guard.evaluation.authorization_message import authorization_message
+from iam_guard.evaluation.explainer import WithoutPolicies
+from iam_guard.evaluation.explanation import Explanation
+from iam_guard.guard.api_keys import ApiKeys
+from iam_guard.guard.loader import Loaded, Loader, ResourceLoader, of_application, refused_without_policies
+from iam_guard.guard.request_context import Circumstances, SuppliedContext
+from iam_guard.guard.shadow_mode import Shadow
+from iam_guard.model.catalogue import Catalogue
+from iam_guard.model.context import Given, Lazy
+from iam_guard.model.decision import Decision, Outcome
+from iam_guard.model.principal import Principal
+from iam_guard.model.request import AccessRequest, ActionOnResource, Call, Resource
+from iam_guard.model.usage import AuditUsage, CacheUsage
+from iam_guard.settings import Settings
+from iam_guard.store.cached_store import CachedStore
+from iam_guard.store.certificate_trust import RevocationLists
+from iam_guard.store.last_used import Uses
+from iam_guard.store.protocol import Answers, RecordStore
+from iam_guard.store.resource_policies import ResourcePolicies
+from iam_guard.store.sealed_messages import write_message
+
+_log = logging.getLogger("iam_guard.guard.guard")
+
+
+class Guard:
+    """Decides and notes for one application. Make one with `open_guard`; safe to share between threads."""
+
+    def __init__(
+        self,
+        store: CachedStore,
+        trail: Trail,
+        settings: Settings,
+        *,
+        catalogues: Iterable[Catalogue] = (),
+        resources: ResourceLoader | None = None,
+        shadow: Shadow | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.settings = settings
+        self.catalogues = tuple(catalogues)
+        self.trail = trail
+        self._store = store
+        self.clock = clock
+        """Returns the present time, of decisions and of the calls of the AWS API alike."""
+        self._resources = resources
+        self._shadow = shadow
+        witness = TrailWitness(trail, self.catalogues[0].service if self.catalogues else "iam-guard")
+        self.resource_policies = ResourcePolicies(store, witness)
+        """The resource-based policies that the store holds for the application's resources: put, get, delete, list."""
+        self.api_keys = ApiKeys(store, witness=witness)
+        """The API keys that the store holds: create, list, update, rotate, delete."""
+        self.revocation_lists = RevocationLists(store, witness)
+        """The revocation lists of trust anchors: put, list."""
+        self._loader = Loader(store, size=settings.cache_size)
+        self._own_services = frozenset(each.service for each in self.catalogues)
+        self.signing_names = {each.service: each.signing_names for each in self.catalogues}
+        self._doors = Doors(store, settings, self._may_have_session, lambda: self.clock(), self.signing_names.values())
+        self.tokens = self._doors.tokens
+        """Verifies tokens of OIDC providers."""
+        self.recognise, self.has_seen = self._doors.recognise, self._doors.has_seen
+        self.uses = Uses(store, region=settings.region)
+        this = weakref.ref(self)  # what asks for metrics outlives guards
+        trail.watch(
+            lambda: guard.usage() if (guard := this()) else {},
+            lambda: guard._store.staleness() if (guard := this()) else float("inf"),
+        )
+
+    # --- who ---------------------------------------------------------------------------------------------------
+
+    def authenticate(
+        self,
+        request: HttpRequest,
+        *,
+        payload_hash: Callable[[], str],
+        call: Call | None = None,
+        credential: AnyCredential | None = None,
+        unsigned_payload: bool = False,
+        chunks: ChunkedBody | None = None,
+        at_hand: bool = False,
+        any_scope: bool = False,
+    ) -> Principal:
+        """Turn what a request carries into a principal; anonymous when it carries nothing.
+
+        `payload_hash` gives the hex SHA-256 of the body and is asked only when a signature needs it. `credential` is
+        what `extract` read of this very request, where it was asked already. `unsigned_payload` accepts a body that the
+        signature does not cover, `chunks` decodes one in chunks; `any_scope` accepts a signature for any region and
+        service. Raises a `CredentialError` for bad credentials, `StoreUnavailable` when nobody can say; both are noted
+        in the audit trail. With `at_hand` it raises `NotAtHand`, and nothing has happened, where the store or anybody
+        else would have to be waited for.
+        """
+        try:
+            principal = (self._doors.at_hand if at_hand else self._doors.waiting).authenticate(
+                request,
+                payload_hash=payload_hash,
+                now=self.clock(),
+                call=call,
+                credential=credential,
+                unsigned_payload=unsigned_payload,
+                chunks=chunks,
+                any_scope=any_scope,
+            )
+        except IamGuardError as refusal:
+            kind, credential_id = credential_of(request)
+            self.trail.note_authentication(refusal, call, kind=kind, credential_id=credential_id)
+            raise
+        self.trail.count_authentication(principal.credential.kind if principal.credential else "none")
+        self.uses.note_key(principal.credential)
+        return principal
+
+    # --- may -----------------------------------------------------------------------------------------------------
+
+    def decide(
+        self,
+        principal: Principal,
+        action: str,
+        resource: str | Resource = "*",
+        context: Mapping[str, Given | Lazy] | None = None,
+        *,
+        call: Call | None = None,
+    ) -> Decision:
+        """Decide whether `principal` may do `action` on `resource`, and note it; never raises for a denial.
+
+        `resource` is an ARN, `*`, or a `Resource` with owner account, tags and policy. `context` adds condition keys to
+        those that call, principal, resource and clock supply. When no decision can be made the answer is a denial with
+        `error` set. Raises `DecisionUnavailable` only when an Allow could not be written to the audit trail.
+        """
+        return self._answer(principal, action, resource, context, call, at_hand=False)
+
+    def decide_at_hand(
+        self,
+        principal: Principal,
+        action: str,
+        resource: str | Resource = "*",
+        context: Mapping[str, Given | Lazy] | None = None,
+        *,
+        call: Call | None = None,
+    ) -> Decision | None:
+        """Decide as `decide` does where nobody has to be waited for, neither the store nor the disk nor the loader of
+        resources; None where somebody has, and then nothing has happened.
+        """
+        if self.trail.may_wait(action):
+            return None
+        if self._resources is not None and not isinstance(resource, Resource) and resource != "*":
+            return None  # the application is asked, and may ask its own tables
+        try:
+            return self._answer(principal, action, resource, context, call, at_hand=True)
+        except NotAtHand:
+            return None
+
+    def authorize(
+        self,
+        principal: Principal,
+        action: str,
+        resource: str | Resource = "*",
+        context: Mapping[str, Given | Lazy] | None = None,
+        *,
+        call: Call | None = None,
+    ) -> Decision:
+        """Decide, and raise `AccessDenied` with AWS's sentence unless allowed, `DecisionUnavailable` when in doubt."""
+        return require_allowed(self.decide(principal, action, resource, context, call=call))
+
+    def decide_many(
+        self,
+        principal: Principal,
+        questions: Iterable[ActionOnResource],
+        context: Mapping[str, Given | Lazy] | None = None,
+        *,
+        call: Call | None = None,
+    ) -> list[Decision]:
+        """Decide several (action, resource) pairs, each on its own (rule M-28); each is noted."""
+        asked = _pairs(questions)
+        return [self.decide(principal, action, resource, context, call=call) for action, resource in asked]
+
+    def ask(
+        self,
+        principal: Principal,
+        questions: Iterable[ActionOnResource],
+        context: Mapping[str, Given | Lazy] | None = None,
+        *,
+        call: Call | None = None,
+    ) -> list[Decision]:
+        """Decide what is asked about and not attempted: noted as one, or `DecisionUnavailable`; nothing was used."""
+        asked = [
+            self._decide(principal, action, resource, context, call, self._store)
+            for action, resource in _pairs(questions)
+        ]
+        self.trail.note_asked(principal, asked, call)
+        return asked
+
+    def explain(
+        self,
+        principal: Principal,
+        action: str,
+        resource: str | Resource = "*",
+        context: Mapping[str, Given | Lazy] | None = None,
+        *,
+        call: Call | None = None,
+    ) -> Explanation:
+        """Say what `decide` would answer and why, with the policies as the store itself has them, past every cache.
+
+        For administrators: it shows policies and condition values. Nothing is noted, since nothing is asked for. When
+        no decision can be made, the explanation says so in `error`.
+        """
+        store = self._store.behind
+        store.refresh()
+        decision = self._decide(principal, action, resource, context, call, store)
+        return replace(cast(Explanation, decision.explain()), stale=False)
+
+    def encoded_message(self, decision: Decision) -> str | None:
+        """Seal what a refusal meant, for the caller's account: its administrators decode it with STS (rule S-36).
+
+        The caller may be told the message, which says nothing without DecodeAuthorizationMessage. None for what was
+        allowed, for a caller without account, and for a request too long to be told.
+        """
+        account = decision.request.principal.account
+        if decision.allowed or account is None:
+            return None
+        return write_message(authorization_message(decision), account, self._store.sealer)
+
+    # --- the state behind ----------------------------------------------------------------------------------------
+
+    def audit_usage(self) -> AuditUsage | None:
+        """Tell how the audit trail of this process fares; None where it is not kept in a folder."""
+        return self.trail.usage()
+
+    def usage(self) -> dict[str, CacheUsage]:
+        """Tell how each cache is used: entries held, entries at most, hits and misses since the guard was opened."""
+        return self._store.usage() | self._loader.usage()
+
+    @property
+    def store(self) -> RecordStore:
+        """The store behind, for the services that change it."""
+        return self._store
+
+    def refresh(self) -> None:
+        """Look at once whether the state behind has changed."""
+        self._store.refresh()
+
+    def close(self) -> None:
+        """Close the audit trail and the store; what was used last is written before."""
+        self.trail.close()
+        self.uses.close()
+        self._store.close()
+        if self._shadow is not None:
+            self._shadow.close()
+
+    def _may_have_session(self, call: Call | None, outsider: Principal, question: TrustQuestion) -> Decision:
+        """Ask a role's trust policy about somebody whose identity was proved outside; it is noted."""
+        return self.decide(outsider, question.action, question.resource, question.context, call=call)
+
+    # --- the way of one decision ---------------------------------------------------------------------------------
+
+    def _answer(
+        self,
+        principal: Principal,
+        action: str,
+        resource: str | Resource,
+        context: Mapping[str, Given | Lazy] | None,
+        call: Call | None,
+        *,
+        at_hand: bool,
+    ) -> Decision:
+        """Decide and note. Raises `NotAtHand`, before anything is noted, where only what is at hand may be asked."""
+        started = time.perf_counter()
+        store: Answers = self._store.at_hand if at_hand else self._store
+        decision = self._decide(principal, action, resource, context, call, store)
+        shadow = None if self._shadow is None else self._beside(self._shadow, decision, principal, resource, at_hand)
+        if decision.error is None:
+            self.uses.note_action(decision.request.principal, action)
+        self.trail.note(decision, call, started=started, shadow=shadow)
+        return decision
+
+    def _decide(
+        self,
+        principal: Principal,
+        action: str,
+        resource: str | Resource,
+        context: Mapping[str, Given | Lazy] | None,
+        call: Call | None,
+        store: Answers,
+    ) -> Decision:
+        wanted = _wanted(resource)
+        try:
+            wanted = self._found(resource)
+            loaded = self._loader.load(principal, wanted, store, own_service=self._is_own(action))
+            decision = self._evaluate(loaded, wanted, action, context, call)
+            if decision.error is not None:
+                _log.error("no decision could be made: %s", loggable(decision.error))
+            return decision
+        except NotAtHand:
+            raise
+        except Exception as doubt:  # noqa: BLE001  doubt must become Deny (E-6); the trail notes it
+            expected = isinstance(doubt, IamGuardError)
+            if not isinstance(doubt, StoreUnavailable):
+                _log.error("no decision could be made: %s", loggable(doubt) if expected else type(doubt).__name__)
+            error = str(doubt) if expected else f"unexpected {type(doubt).__name__}"
+            bare = AccessRequest(principal, action, wanted.arn, resource_account=wanted.account)
+            return Decision(
+                Outcome.IMPLICITLY_DENIED, bare, (), error=error, stale=self._store.stale, explainer=_WITHOUT_POLICIES
+            )
+
+    def _found(self, resource: str | Resource) -> Resource:
+        """Give what is known of a resource by the application, as far as it did not say so itself."""
+        wanted = _wanted(resource)
+        if self._resources is not None and wanted is not resource and wanted.arn != "*":
+            return of_application(self._resources(wanted.arn), wanted)
+        return wanted
+
+    def _is_own(self, action: str) -> bool:
+        return action.partition(":")[0].lower() in self._own_services
+
+    def _beside(
+        self, shadow: Shadow, decision: Decision, principal: Principal, resource: str | Resource, at_hand: bool
+    ) -> Decision | None:
+        own = self._is_own(decision.request.action)
+        return shadow.difference(decision, principal, lambda: self._found(resource), own_service=own, at_hand=at_hand)
+
+    def _evaluate(
+        self,
+        loaded: Loaded,
+        wanted: Resource,
+        action: str,
+        context: Mapping[str, Given | Lazy] | None,
+        call: Call | None,
+    ) -> Decision:
+        principal = loaded.caller.principal
+        owner = loaded.owner.id if loaded.owner else None
+        around = Circumstances(
+            now=self.clock(),
+            principal=principal,
+            call=call,
+            principal_organization=loaded.account.organization if loaded.account else None,
+            resource_account=owner,
+            resource_organization=loaded.owner.organization if loaded.owner else None,
+            resource_tags=loaded.tags,
+            region=self.settings.region,
+        )
+        request = AccessRequest(principal, action, wanted.arn, SuppliedContext(context, around), resource_account=owner)
+        epoch, stale = loaded.epoch, self._store.stale
+        refused = refused_without_policies(loaded, wanted)
+        if refused is None:
+            return loaded.authorizer.decide(request, epoch=epoch, stale=stale)
+        return Decision(Outcome.IMPLICITLY_DENIED, request, (refused,), epoch, stale, explainer=_WITHOUT_POLICIES)
+
+
+def _pairs(questions: Iterable[ActionOnResource]) -> list[ActionOnResource]:
+    """Give questions back. Raises `InvalidInput`, before anything is decided, for what is no pair."""
+    asked = list(questions)
+    if any(not isinstance(each, (tuple, list)) or len(each) != 2 for each in asked):
+        raise InvalidInput("expected questions as a list of pairs, each an action and a resource")
+    return asked
+
+
+def _wanted(resource: str | Resource) -> Resource:
+    return resource if isinstance(resource, Resource) else Resource(resource)
+
+
+def require_allowed(decision: Decision) -> Decision:
+    """Give the decision back when it allows; raise what a refusal is made from otherwise."""
+    if decision.allowed:
+        return decision
+    if decision.error is not None:
+        raise DecisionUnavailable("no decision can be made, so the request is denied")
+    raise AccessDenied(decision.message(), decision=decision)
+
+
+_WITHOUT_POLICIES = WithoutPolicies()

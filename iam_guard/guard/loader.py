@@ -1,0 +1,235 @@
+"""What one decision needs from the store: all of one epoch (rule T-9), and compiled.
+
+A caller's own share (itself as stored, its account, its policies compiled and indexed) is prepared once and kept for as
+long as the epoch stands; so is the authorizer that joins it with the owner's and the resource's. Callers with the same
+policies share the index over them. What is kept is found by the object that it was made for, and holds on to it: a
+caller whose credentials say something else is another object.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import NamedTuple
+
+from cachetools import LRUCache
+
+from iam_guard.errors import ConfigurationError, NotAtHand, StoreUnavailable
+from iam_guard.evaluation.authorizer import Authorizer
+from iam_guard.evaluation.bundle import Bundle, Levels
+from iam_guard.evaluation.compiler import CompiledPolicy, compile_policy
+from iam_guard.evaluation.policy_layer import NO_POLICY, Layer
+from iam_guard.forking import fork_safe_lock
+from iam_guard.model.arn import account_of, is_of_our_own
+from iam_guard.model.decision import PolicyRef, PolicyType, Reason
+from iam_guard.model.principal import Principal, PrincipalType
+from iam_guard.model.request import Resource
+from iam_guard.model.usage import CacheUsage
+from iam_guard.store.cached_store import CachedStore
+from iam_guard.store.protocol import AccountRecord, Answers, PrincipalRecord, ResourceRecord, StoredPolicy
+
+_STORED = frozenset({PrincipalType.USER, PrincipalType.ASSUMED_ROLE, PrincipalType.FEDERATED_USER, PrincipalType.ROOT})
+_AUTHORIZERS = 64
+"""Authorizers of one caller: it needs another one for each owner and each resource with a policy."""
+
+ResourceLoader = Callable[[str], "Resource | None"]
+"""Gives what the application itself knows of a resource by its ARN, its policy above all; None for what it has not."""
+
+
+class Loaded(NamedTuple):
+    """What one decision needs. `owner` owns the resource; None where nobody says who does."""
+
+    epoch: int
+    caller: PrincipalRecord
+    account: AccountRecord | None
+    owner: AccountRecord | None
+    tags: Mapping[str, str]
+    authorizer: Authorizer
+
+
+class _Caller(NamedTuple):
+    """A caller's own share. `epoch` is None where the store has none."""
+
+    given: Principal
+    epoch: int | None
+    record: PrincipalRecord
+    account: AccountRecord | None
+    policies: Bundle
+    authorizers: dict[tuple[int, int, bool, bool], tuple[AccountRecord | None, StoredPolicy | None, Authorizer]]
+
+
+class Loader:
+    """Loads for one guard. Safe to share between threads."""
+
+    def __init__(self, store: CachedStore, *, size: int) -> None:
+        self._store = store
+        self._lock = fork_safe_lock()
+        self._size = max(size, 1)
+        self._callers: dict[int, _Caller] = {}
+        self._layers: LRUCache[tuple[CompiledPolicy, ...], Layer] = LRUCache(self._size)
+        self._hits = Counter[str]()
+        self._misses = Counter[str]()
+
+    def load(self, principal: Principal, wanted: Resource, store: Answers, *, own_service: bool) -> Loaded:
+        """Load everything at one epoch; where a write came in between, again in one transaction.
+
+        `store` is asked: the remembering one, what it has at hand, or the one behind it. `own_service`: the application
+        declares the action's service (rule E-16). Raises `StoreUnavailable`, `PolicyError` for a policy that cannot be
+        read, and `NotAtHand` where only what is at hand is asked, and that is not enough.
+        """
+        loaded = self._gather(principal, wanted, store, own_service)
+        if loaded is None:
+            if store is self._store.at_hand:
+                raise NotAtHand
+            behind = self._store.behind  # what is remembered may be of another epoch than the transaction
+            with behind.at_once():
+                loaded = self._gather(principal, wanted, behind, own_service)
+        if loaded is None:
+            raise StoreUnavailable("the policies change faster than they can be read")
+        return loaded
+
+    def usage(self) -> dict[str, CacheUsage]:
+        """Tell how the caches of callers and of layers are used; the store's are its own."""
+        with self._lock:
+            held = {"caller": len(self._callers), "layer": len(self._layers)}
+        return {name: CacheUsage(held[name], self._size, self._hits[name], self._misses[name]) for name in held}
+
+    # --- one epoch -----------------------------------------------------------------------------------------------
+
+    def _gather(self, principal: Principal, wanted: Resource, store: Answers, own_service: bool) -> Loaded | None:
+        """Ask for everything; None where the answers are of several epochs."""
+        arn = wanted.arn if wanted.arn != "*" and not is_of_our_own(wanted.arn) else None
+        caller = self._caller(principal, wanted, arn, store)
+        if caller is None:
+            return None
+        resource = None if arn is None else store.resource(arn)
+        owner_id = wanted.account or (resource and resource.account) or _owner_of(wanted, principal)
+        owner, epoch = caller.account, caller.epoch
+        if owner is None or owner_id != owner.id:
+            owner = store.account(owner_id) if owner_id else None
+        if epoch is None:
+            record = resource or owner
+            epoch = store.epoch() if record is None else record.epoch
+        if (resource is not None and epoch != resource.epoch) or (owner is not None and epoch != owner.epoch):
+            return None
+        return Loaded(
+            epoch,
+            caller.record,
+            caller.account,
+            owner,
+            wanted.tags or (resource.tags if resource else {}),
+            self._authorizer(caller, wanted, resource, owner, own_service),
+        )
+
+    def _caller(self, principal: Principal, wanted: Resource, arn: str | None, store: Answers) -> _Caller | None:
+        if store is self._store.behind:
+            return self._prepare(principal, store)
+        known = self._callers.get(id(principal))
+        if known is not None and known.given is principal and (known.epoch is None or known.epoch == store.epoch()):
+            self._hits["caller"] += 1
+            return known
+        self._misses["caller"] += 1
+        if store is self._store and principal.type in _STORED:
+            accounts = dict.fromkeys(filter(None, (principal.account, _owner_of(wanted, principal))))
+            self._store.load_decision(principal, tuple(accounts), arn)
+        caller = self._prepare(principal, store)
+        if caller is not None:
+            with self._lock:
+                self._callers[id(principal)] = caller
+                if len(self._callers) > self._size:
+                    del self._callers[next(iter(self._callers))]  # first in, first out
+        return caller
+
+    def _prepare(self, principal: Principal, store: Answers) -> _Caller | None:
+        if principal.type not in _STORED:
+            record = PrincipalRecord(0, exists=True, principal=principal)
+            return _Caller(principal, None, record, None, Bundle(), {})
+        record = store.principal(principal)
+        account = store.account(principal.account) if principal.account else None
+        if account is not None and account.epoch != record.epoch:
+            return None
+        session = record.principal.session_policies
+        policies = Bundle(
+            identity=self._layer(record.identity),
+            boundary=None if record.boundary is None else self._layer((record.boundary,)),
+            session=None if session is None else Layer(_session_policy(text) for text in session),
+            scps=self._levels(account.scps) if account else None,
+        )
+        return _Caller(principal, record.epoch, record, account, policies, {})
+
+    # --- compiled ------------------------------------------------------------------------------------------------
+
+    def _authorizer(
+        self,
+        caller: _Caller,
+        wanted: Resource,
+        resource: ResourceRecord | None,
+        owner: AccountRecord | None,
+        own_service: bool,
+    ) -> Authorizer:
+        attached = resource.policy if resource and wanted.policy is None else None
+        key = (id(owner), id(attached), wanted.policy_required, own_service)
+        known = caller.authorizers.get(key) if wanted.policy is None else None
+        if known is not None and known[0] is owner and known[1] is attached:
+            return known[2]
+        policies = replace(
+            caller.policies,
+            rcps=self._levels(owner.rcps if owner else None),
+            resource=self._resource_layer(wanted, attached),
+            policy_required=wanted.policy_required,
+            own_service=own_service,
+        )
+        authorizer = Authorizer(policies)
+        if wanted.policy is None:
+            if len(caller.authorizers) >= _AUTHORIZERS:
+                caller.authorizers.clear()
+            caller.authorizers[key] = owner, attached, authorizer
+        return authorizer
+
+    def _resource_layer(self, wanted: Resource, attached: StoredPolicy | None) -> Layer:
+        if wanted.policy is not None:
+            return Layer((compile_policy(wanted.policy, PolicyRef(wanted.arn, PolicyType.RESOURCE)),))
+        return NO_POLICY if attached is None else self._layer((attached,))
+
+    def _levels(self, levels: tuple[tuple[StoredPolicy, ...], ...] | None) -> Levels | None:
+        return None if levels is None else tuple(self._layer(level) for level in levels)
+
+    def _layer(self, policies: tuple[StoredPolicy, ...]) -> Layer:
+        """Give the layer of these policies, the same one to all who have the same."""
+        if not policies:
+            return NO_POLICY
+        compiled = tuple(compile_policy(each.text, each.ref) for each in policies)
+        with self._lock:
+            known = self._layers.get(compiled)
+            (self._hits if known else self._misses)["layer"] += 1
+            if known is None:
+                known = self._layers[compiled] = Layer(compiled)
+        return known
+
+
+def refused_without_policies(loaded: Loaded, wanted: Resource) -> Reason | None:
+    """Refuse what no policy may allow: a principal that is no more, a resource that nobody owns."""
+    if not loaded.caller.exists:
+        return Reason(PolicyType.IDENTITY, note="the principal does not exist (any more)")  # P-6, S-51
+    if loaded.owner is None and wanted.arn != "*":
+        return Reason(PolicyType.RESOURCE, note="nobody says which account owns the resource")
+    return None
+
+
+def _owner_of(wanted: Resource, principal: Principal) -> str | None:
+    """The account that owns a resource, as far as its ARN says; `*` is a matter of the caller's own account."""
+    return principal.account if wanted.arn == "*" else wanted.account or account_of(wanted.arn)
+
+
+def _session_policy(text: str) -> CompiledPolicy:
+    return compile_policy(text, PolicyRef("session policy", PolicyType.SESSION))
+
+
+def of_application(loaded: Resource | None, wanted: Resource) -> Resource:
+    """Take what the application's loader gave. Raises `ConfigurationError` where that is another resource."""
+    if loaded is None:
+        return wanted
+    if not isinstance(loaded, Resource) or loaded.arn != wanted.arn:
+        raise ConfigurationError("the loader of resources gave something else than the resource that it was asked for")
+    return loaded

@@ -1,0 +1,155 @@
+"""Who supplies the condition keys of a request: the call, the principal's and the resource's accounts, the clock (rules
+E).
+
+A table of key -> function, asked lazily: a decision computes only the keys that its candidate statements name. The
+caller never supplies one (rule K-1), but for the two header-derived keys. What the enforcement point gives by hand
+wins. Keys that the principal carries itself are `model/principal`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from types import MappingProxyType
+from typing import NamedTuple
+
+from iam_guard.errors import ContextError
+from iam_guard.evaluation.matching.condition_keys import row_of, spelled
+from iam_guard.model.context import Context, Given, Lazy, Value, normalise
+from iam_guard.model.principal import Principal, PrincipalType
+from iam_guard.model.request import Call
+from iam_guard.store.protocol import Organization
+
+_RESOURCE_TAG = "aws:resourcetag/"
+_NO_TAGS: dict[str, str] = {}
+
+
+class Circumstances(NamedTuple):
+    """Everything that the supplied keys are made from."""
+
+    now: datetime
+    principal: Principal
+    call: Call | None = None
+    principal_organization: Organization | None = None
+    resource_account: str | None = None
+    resource_organization: Organization | None = None
+    resource_tags: Mapping[str, str] = MappingProxyType({})
+    region: str = "us-east-1"
+
+
+class SuppliedContext(Context):
+    """A request context that asks the table below for what was not given by hand."""
+
+    __slots__ = ("_around", "_tags")
+
+    def __init__(self, given: Mapping[str, Given | Lazy] | None, around: Circumstances) -> None:
+        if given is None:
+            self._values = {}
+        else:
+            super().__init__(given)
+        self._around = around
+        self._tags = _folded(around.resource_tags) if around.resource_tags else _NO_TAGS
+
+    @property
+    def call(self) -> Call | None:
+        """The call that the request came with; None for a question of the application's own."""
+        return self._around.call
+
+    def value(self, folded_key: str) -> Value | None:
+        if folded_key in self._values:
+            found = super().value(folded_key)
+            if found is not None:
+                return found if isinstance(found, str) else _as_many_as_it_has(found, folded_key)
+        supplier = _SUPPLIERS.get(folded_key)
+        if supplier is None:
+            return self._tags.get(folded_key[len(_RESOURCE_TAG) :]) if folded_key.startswith(_RESOURCE_TAG) else None
+        given = supplier(self._around)
+        if given is None:
+            return None  # K-2: absent, not empty
+        supplied = normalise(given, folded_key)
+        self._values[folded_key] = supplied
+        return supplied
+
+    def known(self) -> dict[str, Value]:
+        for key in (*_SUPPLIERS, *(f"{_RESOURCE_TAG}{key}" for key in self._tags)):
+            if key not in self._values:  # what the application gave wins
+                value = self.value(key)
+                if value is not None:
+                    self._values[key] = value
+        return super().known()
+
+    def __iter__(self) -> Iterator[str]:
+        known = {*self._values, *_SUPPLIERS, *(f"{_RESOURCE_TAG}{key}" for key in self._tags)}
+        return iter([key for key in sorted(known) if self.value(key) is not None])
+
+
+def _folded(tags: Mapping[str, str]) -> dict[str, str]:
+    folded: dict[str, str] = {}
+    for key, value in tags.items():
+        if key.lower() in folded:
+            raise ContextError(f"two resource tags differ by letter case only: `{key}`", place="aws:ResourceTag")  # C-4
+        folded[key.lower()] = value
+    return folded
+
+
+def _as_many_as_it_has(members: tuple[str, ...], folded_key: str) -> tuple[str, ...]:
+    """Refuse several values of a key that has one: no plain operator is met by them, and so no Deny either (C-7)."""
+    row = row_of(folded_key) if len(members) > 1 else None
+    if row is not None and not row.multivalued:
+        raise ContextError(f"expected one value, got {len(members)}", place=spelled(folded_key)[:200])
+    return members
+
+
+def _is_service(around: Circumstances) -> bool | None:
+    kind = around.principal.type
+    return None if kind is PrincipalType.ANONYMOUS else kind is PrincipalType.SERVICE
+
+
+def _service_name(around: Circumstances) -> str | None:
+    return around.principal.arn if around.principal.type is PrincipalType.SERVICE else None
+
+
+def _service_names(around: Circumstances) -> list[str] | None:
+    return [around.principal.arn] if around.principal.type is PrincipalType.SERVICE else None
+
+
+def _organization_id(organization: Organization | None) -> str | None:
+    return None if organization is None else organization.id
+
+
+def _organization_paths(organization: Organization | None) -> list[str] | None:
+    return None if organization is None else [organization.path]
+
+
+def _of_call(read: Callable[[Call], Given]) -> Callable[[Circumstances], Given]:
+    return lambda around: None if around.call is None or around.call.kind == "call" else read(around.call)
+
+
+def _mfa_age(around: Circumstances) -> int | None:
+    """Count at each decision: one principal serves all the requests of its credentials."""
+    mfa_at = around.principal.mfa_at
+    return None if mfa_at is None else max(0, int((around.now - mfa_at).total_seconds()))
+
+
+_SUPPLIERS: dict[str, Callable[[Circumstances], Given]] = {
+    "aws:currenttime": lambda around: around.now,
+    "aws:epochtime": lambda around: int(around.now.timestamp()),
+    "aws:principalisawsservice": _is_service,
+    "aws:principalservicename": _service_name,
+    "aws:principalservicenameslist": _service_names,
+    "aws:principalorgid": lambda around: _organization_id(around.principal_organization),
+    "aws:principalorgpaths": lambda around: _organization_paths(around.principal_organization),
+    "aws:multifactorauthage": _mfa_age,
+    "aws:referer": _of_call(lambda call: call.referer),
+    "aws:requestedregion": lambda around: around.region if around.call is None else around.call.region,
+    "aws:resourceaccount": lambda around: around.resource_account,
+    "aws:resourceorgid": lambda around: _organization_id(around.resource_organization),
+    "aws:resourceorgpaths": lambda around: _organization_paths(around.resource_organization),
+    "aws:securetransport": _of_call(lambda call: call.secure),
+    "aws:sourceip": _of_call(lambda call: call.source_ip),
+    "aws:useragent": _of_call(lambda call: call.user_agent),
+    "aws:viaawsservice": lambda around: False,
+}
+"""Condition key in lower case -> what supplies it. A plain function call has no connection, hence none of its keys."""
+
+SUPPLIED_KEYS = frozenset(_SUPPLIERS)

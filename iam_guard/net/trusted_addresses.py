@@ -1,0 +1,42 @@
+"""Which servers are which: this machine, anybody's on the internet, and those whose certificate is believed."""
+
+from __future__ import annotations
+
+import ipaddress
+import ssl
+from typing import Final, TypeAlias
+
+from iam_guard.errors import ConfigurationError
+
+_NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
+_Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+def is_loopback(host: str | None) -> bool:
+    """Tell whether a host is this very machine."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return False
+
+
+def trusting(ca_file: str, *, place: str) -> ssl.SSLContext:
+    """Check certificates against the authorities of the system, and those of a file; `place` names it in an error."""
+    context = ssl.create_default_context()
+    if ca_file:
+        try:
+            context.load_verify_locations(cafile=ca_file)
+        except (OSError, ssl.SSLError):
+            message = f"expected a file of certificates in PEM, got `{ca_file}`"
+            raise ConfigurationError(message, place=place) from None
+    return context
+
+
+def is_public(address: str) -> bool:
+    """Tell whether anybody on the internet may connect to an address."""
+    ip: _Address = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address):
+        if ip.sixtofour is not None or ip.teredo is not None or ip in _NAT64:
+            return False  # an IPv4 address of whoever wrote it is inside
+        ip = ip.ipv4_mapped or ip
+    return ip.is_global and not ip.is_multicast

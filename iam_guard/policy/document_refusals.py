@@ -1,0 +1,86 @@
+"""For what a document is refused, in AWS's order, as one table (rules N-9, G-13, G-19).
+
+Some refusals hold always, for such a document has no meaning. The others hold when it is written only: stored
+documents, AWS's own policies and test cases have it, and it is legal to evaluate. `document_shape` has refused before
+what has no place in a Document at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from enum import Enum
+from functools import cache
+
+from iam_guard.policy.checks import conditions, elements, forms, principals
+from iam_guard.policy.fault import Fault, Reading, Rule
+
+
+class Scope(Enum):
+    """When a rule refuses."""
+
+    ALWAYS = "always"
+    WRITE = "when a document is written"
+    MANAGED = "when a managed policy is written"
+
+
+@dataclass(frozen=True, slots=True)
+class RefusalRow:
+    """One row: the rule number, when it refuses, what finds it, and the sentence if it is not the fault's own."""
+
+    number: str
+    scope: Scope
+    rule: Rule
+    sentence: str | None = None
+
+
+_SID = "Statement IDs (SID) must be alpha-numeric. Check that your input satisfies the regular expression [0-9A-Za-z]*"
+
+REFUSALS = (
+    RefusalRow("G-30", Scope.ALWAYS, elements.prohibited_principal),
+    RefusalRow("G-32", Scope.ALWAYS, elements.prohibited_in_trust),
+    RefusalRow("G-34", Scope.ALWAYS, elements.allow_with_not_principal),
+    RefusalRow("G-46", Scope.ALWAYS, principals.wildcard_in_name),
+    RefusalRow("G-12", Scope.WRITE, elements.unstorable_characters),
+    RefusalRow("G-8", Scope.WRITE, elements.no_statement),
+    RefusalRow("G-18", Scope.MANAGED, elements.version_of_managed),
+    RefusalRow("G-36", Scope.WRITE, elements.version_of_organization),
+    RefusalRow("G-19", Scope.WRITE, conditions.dates),
+    RefusalRow("G-19", Scope.WRITE, forms.short_arns_with_empty_field),
+    RefusalRow("G-24", Scope.WRITE, elements.unsupported_sid, _SID),
+    RefusalRow("G-25", Scope.WRITE, elements.repeated_required_sid),
+    RefusalRow("G-22", Scope.ALWAYS, elements.missing_action),
+    RefusalRow("G-27", Scope.WRITE, elements.empty_action),
+    RefusalRow("G-63", Scope.ALWAYS, forms.resources_are_arns),
+    RefusalRow("G-64", Scope.ALWAYS, forms.resources_are_complete),
+    RefusalRow("G-65", Scope.ALWAYS, forms.resources_name_a_service),
+    RefusalRow("G-65", Scope.WRITE, forms.resources_as_written),
+    RefusalRow("G-60", Scope.ALWAYS, forms.actions_form),
+    RefusalRow("G-67", Scope.ALWAYS, forms.condition_keys_form),
+    RefusalRow("A.3", Scope.ALWAYS, elements.missing_resource),
+    RefusalRow("G-27", Scope.WRITE, elements.empty_resource),
+    RefusalRow("G-31", Scope.WRITE, elements.missing_principal),
+    RefusalRow("G-44", Scope.WRITE, principals.wildcard_in_arn),
+    RefusalRow("G-43", Scope.WRITE, principals.group_or_profile),
+    RefusalRow("G-42", Scope.WRITE, principals.unknown_form),
+    RefusalRow("G-37", Scope.WRITE, elements.rcp_syntax),
+    RefusalRow("N-10", Scope.WRITE, conditions.numbers),
+    RefusalRow("N-10", Scope.WRITE, conditions.addresses),
+    RefusalRow("N-10", Scope.WRITE, conditions.arns),
+)
+
+
+def refuse(reading: Reading, scopes: Collection[Scope]) -> None:
+    """Raise `PolicyError` for the first fault of the table, in the order in which AWS looks."""
+    for refusal in _rows_of(frozenset(scopes)):
+        for fault in refusal.rule(reading):
+            raise reading.refusal(_worded(fault, refusal))
+
+
+@cache
+def _rows_of(scopes: frozenset[Scope]) -> tuple[RefusalRow, ...]:
+    return tuple(row for row in REFUSALS if row.scope in scopes)
+
+
+def _worded(fault: Fault, refusal: RefusalRow) -> Fault:
+    return fault if refusal.sentence is None else replace(fault, sentence=refusal.sentence)

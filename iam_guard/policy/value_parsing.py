@@ -1,0 +1,128 @@
+"""What a text means as a number, an instant, an address, a truth value, bytes (rules C-13, C-15 to C-23, C-44).
+
+Every reader gives None for a text that means nothing to it, and never raises. What it gives can be compared with what
+the reader of the other side gives.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from datetime import datetime
+from decimal import Context, Decimal
+from functools import lru_cache
+from ipaddress import AddressValueError, IPv6Address
+from typing import TypeAlias
+
+Number: TypeAlias = int | Decimal
+
+_NUMBER = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?")
+_EPOCH = re.compile(r"[0-9]+")
+_EPOCH_WITH_FRACTION = re.compile(r"[0-9]+(?:\.[0-9]+)?")
+_DATE = re.compile(
+    r"([0-9]{4}-[0-9]{2})"  # month
+    r"(?:(-[0-9]{2})"  # day
+    r"(?:[Tt]((?:[01][0-9]|2[0-3]):[0-5][0-9])(?:(:[0-5][0-9])(?:\.([0-9]{1,9}))?)?"  # minute, second, fraction
+    r"(?:[Zz]|([+-])([01][0-9]|2[0-3])(?::([0-5][0-9]))?)?"  # sign, hours and minutes of the zone
+    r")?)?"
+)
+_BEGINNING = datetime(1970, 1, 1)  # noqa: DTZ001  both sides of the subtraction are UTC by construction
+_EXACT = Context(prec=30)
+"""For sums: the calling thread's own context may be set to round."""
+_OCTETS = {str(octet): octet for octet in range(256)}
+_PREFIX_LENGTH = re.compile(r"[0-9]{1,3}")
+_IS_IPV6 = 1 << 128
+
+
+def folded(text: str) -> str:
+    """Fold the case of a text, character by character (rule C-44: simple folding)."""
+    return text.lower() if text.isascii() else "".join(map(_folded, text))
+
+
+def _folded(char: str) -> str:
+    for form in (char.casefold(), char.lower()):
+        if len(form) == 1:
+            return form
+    return char
+
+
+def number(text: str) -> Number | None:
+    """Read an integer or a decimal with an optional sign (rule C-13)."""
+    return Decimal(text) if _NUMBER.fullmatch(text) else None
+
+
+def instant(text: str) -> Number | None:
+    """Read an instant in a policy as seconds since the epoch; digits alone are epoch seconds (rules C-15, C-16)."""
+    return Decimal(text) if _EPOCH.fullmatch(text) else _date(text)
+
+
+def instant_in_request(text: str) -> Number | None:
+    """Read an instant in a request as seconds since the epoch; epoch seconds may have a fraction (rule C-13)."""
+    return Decimal(text) if _EPOCH_WITH_FRACTION.fullmatch(text) else _date(text)
+
+
+def _date(text: str) -> Number | None:
+    found = _DATE.fullmatch(text)
+    if found is None:
+        return None
+    month, day, minute, second, fraction, sign, hours, minutes = found.groups()
+    try:
+        written = f"{month}{day or '-01'}T{minute or '00:00'}{second or ':00'}"
+        since = datetime.fromisoformat(written) - _BEGINNING
+    except ValueError:  # no such day
+        return None
+    seconds = since.days * 86400 + since.seconds
+    if sign:
+        offset = int(hours) * 3600 + int(minutes or 0) * 60
+        seconds += offset if sign == "-" else -offset
+    return _EXACT.add(seconds, Decimal(f"0.{fraction}")) if fraction else seconds
+
+
+def truth(text: str) -> bool | None:
+    """Read `true` or `false` in any letter case (rule C-18)."""
+    return _TRUTH.get(text.lower())
+
+
+_TRUTH = {"true": True, "false": False}
+
+
+def octets(text: str) -> bytes | None:
+    """Read base64 (rule C-19)."""
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        return None
+
+
+# --- addresses: one integer, in which bit 128 tells IPv6 from IPv4, so that the families never meet (C-22) -------
+
+
+@lru_cache(maxsize=4096)  # a caller comes again from where it came
+def address(text: str) -> int | None:
+    """Read an IPv4 or IPv6 address (rules C-20, C-23)."""
+    try:
+        first, second, third, fourth = text.split(".")
+        return _OCTETS[first] << 24 | _OCTETS[second] << 16 | _OCTETS[third] << 8 | _OCTETS[fourth]
+    except (ValueError, KeyError):
+        return _ipv6(text)
+
+
+def _ipv6(text: str) -> int | None:
+    try:
+        return int(IPv6Address(text)) | _IS_IPV6
+    except AddressValueError:
+        return None
+
+
+def block(text: str) -> tuple[int, int] | None:
+    """Read an address or CIDR block as (mask, network); bits behind the prefix are ignored (rules C-20, C-21)."""
+    written, slash, prefix = text.partition("/")
+    network = None if "%" in written else address(written)  # a zone belongs to one machine, never to a block
+    if network is None or (slash and not _PREFIX_LENGTH.fullmatch(prefix)):
+        return None
+    width = 128 if network & _IS_IPV6 else 32
+    length = int(prefix) if slash else width
+    if length > width:
+        return None
+    mask = -1 << (width - length)
+    return mask, network & mask

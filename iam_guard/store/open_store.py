@@ -1,0 +1,138 @@
+"""From what the user calls a store to a Store: a database URL, or the path of a seed file.
+
+A database needs nothing of what reads seeds, so that is imported when there is a seed.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import closing
+from importlib import import_module
+from pathlib import Path
+
+from sqlalchemy import Engine
+
+from iam_guard.errors import ConfigurationError
+from iam_guard.settings import Settings
+from iam_guard.store import migrations
+from iam_guard.store.engine import closed_on_error, database_file, is_in_memory, make_engine, reading
+from iam_guard.store.protocol import SourceStore
+from iam_guard.store.sealing import create_key_file, key_file_beside, load_key_ring
+from iam_guard.store.sql_store import SqlStore
+from iam_guard.store.time_limits import BUSY_SECONDS, within
+
+SEED_SUFFIXES = (".yaml", ".yml", ".json")
+
+
+def open_store(url_or_path: str, settings: Settings, *, create: bool = True) -> SourceStore:
+    """Open a store: `*.yaml`, `*.yml`, `*.json` is a seed file to follow, everything else a database URL.
+
+    `create` makes an SQLite file that is not there yet, with its sealing key; databases on a server are made with
+    `init_store`. Raises `ConfigurationError` for a store that is not ready, `SeedError`, `StoreUnavailable`.
+    """
+    if is_seed_file(url_or_path):
+        followed: SourceStore = import_module("iam_guard.store.seed_follower").FollowedSeedStore(url_or_path, settings)
+        return followed
+    return open_database(url_or_path, settings, create=create)
+
+
+def open_candidate(url_or_path: str, present: SourceStore, settings: Settings) -> SourceStore:
+    """Open what is to be decided with beside a store: a change file is laid over it, everything else is a whole store.
+
+    Raises as `open_store` does, and `SeedError` for a bad change file. Whoever opened `present` closes it afterwards.
+    """
+    if is_seed_file(url_or_path):
+        change_files = import_module("iam_guard.store.change_files")
+        if change_files.is_change_file(url_or_path):
+            candidate: SourceStore = change_files.lay_over(present, url_or_path)
+            return candidate
+    return open_store(url_or_path, settings, create=False)
+
+
+def store_file(url_or_path: str) -> Path | None:
+    """Give the file of an SQLite store; None for every other store."""
+    return None if is_seed_file(url_or_path) else database_file(url_or_path)
+
+
+def open_database(url: str, settings: Settings, *, create: bool = True) -> SqlStore:
+    """Open a store that can be written to."""
+    path = database_file(url)
+    if is_in_memory(url) or (create and path is not None and _is_new(path)):
+        return init_store(url, settings)
+    if path is not None and not _exists(path):
+        raise ConfigurationError(f"there is no store at `{path}`, run `iam-guard init`", place="store")
+    sealer = load_key_ring(settings, url)
+    engine = _connected_engine(url, settings)
+    with closed_on_error(engine):
+        if not migrations.is_current(engine):
+            raise ConfigurationError("the store does not have the present schema, run `iam-guard init`", place="store")
+    return SqlStore(engine, sealer, partition=settings.partition)
+
+
+def check_store(url: str, settings: Settings) -> None:
+    """Raise what opening and writing to a store would raise, as far as that can be known without creating anything."""
+    path = database_file(url)
+    if path is None or not _is_new(path):
+        with closing(open_database(url, settings)) as store:
+            store.epoch()
+            with store.changing():
+                pass  # a store that is read-only refuses the lock
+        return
+    key_file = key_file_beside(url)
+    if settings.sealing_keys or settings.sealing_key_file or (key_file is not None and _exists(key_file)):
+        load_key_ring(settings, url)
+    try:
+        os.scandir(path.parent).close()
+    except OSError as error:
+        raise _unusable(path, error) from None
+    if not os.access(path.parent, os.W_OK):
+        raise ConfigurationError(f"cannot open the store `{path}`: its folder is read-only", place="store")
+
+
+def init_store(url: str, settings: Settings) -> SqlStore:
+    """Make a store ready: create the sealing key of a new SQLite file, create or upgrade the schema, open it."""
+    path, key_file = database_file(url), key_file_beside(url)
+    has_own_key = settings.sealing_keys or settings.sealing_key_file
+    if path is not None and key_file is not None and not has_own_key and _is_new(path):
+        create_key_file(key_file)
+    sealer = load_key_ring(settings, url)
+    if path is not None:
+        _create_private(path)
+    engine = _connected_engine(url, settings)
+    with closed_on_error(engine):
+        migrations.upgrade(engine)
+    return SqlStore(engine, sealer, partition=settings.partition)
+
+
+def _connected_engine(url: str, settings: Settings) -> Engine:
+    """Make an engine, and connect for the first time, which may take longer than it may later on."""
+    engine = make_engine(url, timeout=settings.store_timeout)
+    with closed_on_error(engine), within(BUSY_SECONDS), reading(engine):
+        return engine
+
+
+def is_seed_file(url_or_path: str) -> bool:
+    return "://" not in url_or_path and url_or_path.lower().endswith(SEED_SUFFIXES)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError as error:
+        raise _unusable(path, error) from None
+
+
+def _is_new(path: Path) -> bool:
+    return not _exists(path) or path.stat().st_size == 0
+
+
+def _create_private(path: Path) -> None:
+    """Create the file so that its owner alone can read it; SQLite would ask the umask."""
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
+    except OSError as error:
+        raise _unusable(path, error) from None
+
+
+def _unusable(path: Path, error: OSError) -> ConfigurationError:
+    return ConfigurationError(f"cannot open the store `{path}`: {error.strerror}", place="store")

@@ -1,0 +1,357 @@
+"""From the text of a seed to checked values: which keys there are, and what each must be.
+
+Everything that can be known without a store is checked here, all problems at once. Rules G-70, G-71, G-76 to G-79,
+R-10, R-12, R-13, R-30.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+
+from iam_guard.errors import InvalidInput
+from iam_guard.model.arn import Arn, account_of, is_account_id, is_of_our_own
+from iam_guard.model.decision import PolicyType
+from iam_guard.policy.document import LATEST, Document
+from iam_guard.policy.quota import INLINE
+from iam_guard.store.identifiers import ACCESS_KEY_ID, ALIAS, API_KEY_ID, ARN_BYTES, PROVIDER_URL, Kind, fold
+from iam_guard.store.quotas import CLIENT_ID_LENGTH, MAX_SESSION_DURATION, QUOTAS
+from iam_guard.store.seed.certificates import CertificateTrustReader
+from iam_guard.store.seed.documents import Documents, Files
+from iam_guard.store.seed.fields import Fields, checked_name, node_text
+from iam_guard.store.seed.organization import read_organization
+from iam_guard.store.seed.problems import Problems
+from iam_guard.store.seed.seed_tree import MapNode, Node, Scalar, read_tree
+from iam_guard.store.seed.seed_values import (
+    Ref,
+    Seed,
+    SeedAccessKey,
+    SeedAccount,
+    SeedApiKey,
+    SeedIdentity,
+    SeedOidcProvider,
+    SeedPolicy,
+    SeedResource,
+)
+
+API_SECRET = re.compile(r"[A-Za-z0-9]{32,128}")
+"""The secret part of an API key; its plain SHA-256 is no protection for something that can be guessed."""
+
+_TOP = ("version", "organization", "accounts", "aws_policies")
+_ACCOUNT = (
+    *("id", "name", "alias", "root", "policies", "groups", "users", "roles", "resources", "oidc_providers"),
+    *("trust_anchors", "certificate_profiles"),
+)
+_POLICY = ("name", "path", "description", "document", "tags")
+_SHARED = ("name", "path", "attached", "inline")
+_KEYS = {
+    Kind.GROUP: _SHARED,
+    Kind.USER: (*_SHARED, "groups", "boundary", "tags", "access_keys", "api_keys"),
+    Kind.ROLE: (*_SHARED, "description", "trust", "max_session_duration", "boundary", "tags", "api_keys"),
+}
+_STATUSES = ("Active", "Inactive")
+_HEX_DIGEST = re.compile(r"[0-9a-f]{64}")
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
+_NONE = Document(PolicyType.IDENTITY, LATEST, (), digest="", text="")
+"""Stands in for a document that was refused, until the seed is refused as a whole."""
+
+
+def load_seed(
+    path: str | os.PathLike[str], *, environment: Mapping[str, str] | None = None, partition: str = "aws"
+) -> Seed:
+    """Read a seed file; raise `SeedError`, which tells every problem.
+
+    `environment` is where `{env: NAME}` looks; `partition` is the one of our own ARNs.
+    """
+    path = Path(path)
+    files = Files(path)
+    return read_seed(files.read_seed(), path.name, files, environment, partition=partition)
+
+
+def load_seed_text(
+    text: str, *, name: str = "seed", environment: Mapping[str, str] | None = None, partition: str = "aws"
+) -> Seed:
+    """Read a seed that is no file; it can't name files."""
+    return read_seed(text, name, Files(None), environment, partition=partition)
+
+
+def read_seed(
+    text: str, name: str, files: Files, environment: Mapping[str, str] | None = None, *, partition: str = "aws"
+) -> Seed:
+    """Read the text of a seed; `files` reads what it names, and remembers it."""
+    problems = Problems(name)
+    tree = read_tree(text, problems)
+    documents = Documents(files, problems, partition)
+    seed = _Reader(documents, problems, os.environ if environment is None else environment).seed(tree, name)
+    problems.raise_any()
+    return seed
+
+
+class _Reader:
+    def __init__(self, documents: Documents, problems: Problems, environment: Mapping[str, str]) -> None:
+        self._problems = problems
+        self._documents = documents
+        self._environment = environment
+        self._taken: dict[str, set[str]] = {}
+
+    def seed(self, node: Node, name: str) -> Seed:
+        fields = self._fields(node, "a seed", _TOP)
+        if fields.text("version", required=True) not in (None, "1"):
+            fields.problem("version", "expected version 1")
+        organization = fields.node("organization")
+        return Seed(
+            name,
+            accounts=fields.each("accounts", self._account),
+            aws_policies=fields.each("aws_policies", self._policy("AWS managed policy")),
+            organization=None
+            if organization is None
+            else read_organization(organization, self._problems, self._documents, self._account_id),
+        )
+
+    def _account(self, node: Node) -> SeedAccount:
+        fields = self._fields(node, "an account", _ACCOUNT)
+        id_node = fields.node("id", required=True)
+        id = "" if id_node is None else self._account_id(id_node)
+        self._once("account", id, fields.line)
+        here = f"account {id}"
+        root = fields.node("root")
+        email, root_keys = (None, ()) if root is None else self._root(root)
+        alias = fields.matching("alias", ALIAS, "an alias of 3 to 63 lower-case letters, digits and single hyphens")
+        if alias is not None:
+            self._once("account alias", alias, fields.line_of("alias"))
+            if is_account_id(alias):
+                fields.problem("alias", "expected an alias that is not an account id")
+        identities = (
+            *fields.each("groups", self._identity(Kind.GROUP, here)),
+            *fields.each("users", self._identity(Kind.USER, here)),
+            *fields.each("roles", self._identity(Kind.ROLE, here)),
+        )
+        certificates = CertificateTrustReader(self._documents, self._problems, id)
+        account = SeedAccount(
+            id,
+            name=fields.text("name") or id,
+            line=fields.line,
+            alias=alias,
+            email=email,
+            root_keys=root_keys,
+            policies=fields.each("policies", self._policy(f"policy of {here}")),
+            identities=identities,
+            resources=fields.each("resources", lambda resource: self._resource(resource, id)),
+            oidc_providers=fields.each("oidc_providers", self._oidc_provider(here)),
+            anchors=fields.each("trust_anchors", certificates.anchor),
+            profiles=fields.each("certificate_profiles", certificates.profile),
+        )
+        self._within("OIDC providers per account", len(account.oidc_providers), fields.line_of("oidc_providers"))
+        for key in ("policies", "groups", "users", "roles"):
+            self._within(f"{key} per account", len(fields.items(key)), fields.line_of(key))
+        return account
+
+    def _account_id(self, node: Node) -> str:
+        text = node_text(node, "an account id", self._problems) or ""
+        unquoted = isinstance(node, Scalar) and node.plain
+        if unquoted and text.startswith("0"):
+            message = f"quote the account id `{text[:200]}`: unquoted, a number that begins with 0 is another number"
+            self._problems.add(node.line, message)
+        elif not is_account_id(text):
+            hint = ", quoted if it begins with 0" if unquoted and text.isdecimal() and len(text) < 12 else ""
+            self._problems.add(node.line, f"expected an account id of 12 digits{hint}, got `{text[:200]}`")
+        return text
+
+    def _root(self, node: Node) -> tuple[str | None, tuple[SeedAccessKey, ...]]:
+        fields = self._fields(node, "a root user", ("email", "access_keys"))
+        email = fields.matching("email", _EMAIL, "an e-mail address")
+        keys = fields.each("access_keys", self._access_key)
+        self._within("access keys per root user", len(keys), fields.line_of("access_keys"))
+        return email, keys
+
+    # --- policies and resources ----------------------------------------------------------------------------------
+
+    def _policy(self, what: str) -> Callable[[Node], SeedPolicy]:
+        def read(node: Node) -> SeedPolicy:
+            fields = self._fields(node, "a managed policy", _POLICY)
+            name = fields.name("policy")
+            self._once(what, name, fields.line_of("name"))
+            document = self._document(fields, "document", PolicyType.IDENTITY, managed=True, required=True)
+            description = fields.text("description") or ""
+            return SeedPolicy(name, fields.path(), description, document or _NONE, fields.tags(), fields.line)
+
+        return read
+
+    def _resource(self, node: Node, account: str) -> SeedResource:
+        fields = self._fields(node, "a resource", ("arn", "tags", "policy"))
+        arn = fields.text("arn", required=True)
+        if arn is not None:
+            self._once("resource", arn, fields.line_of("arn"), folded=False)
+            self._check_arn(fields, arn, account)
+        policy = self._document(fields, "policy", PolicyType.RESOURCE)
+        return SeedResource(arn or "", fields.tags(), policy, fields.line, fields.line_of("policy"))
+
+    def _check_arn(self, fields: Fields, arn: str, account: str) -> None:
+        try:
+            Arn.parse(arn)
+        except InvalidInput as error:
+            fields.problem("arn", error.message)
+            return
+        if (size := len(arn.encode(errors="replace"))) > ARN_BYTES:
+            fields.problem("arn", f"expected an ARN of at most {ARN_BYTES} bytes, got {size}")
+        if is_of_our_own(arn):
+            fields.problem("arn", "expected a resource of the application, got one of IAM")
+        owner = account_of(arn)
+        if owner not in (None, account):
+            fields.problem("arn", f"expected a resource of account {account}, got one of {owner}")
+
+    def _oidc_provider(self, here: str) -> Callable[[Node], SeedOidcProvider]:
+        def read(node: Node) -> SeedOidcProvider:
+            fields = self._fields(node, "an OIDC provider", ("url", "client_ids", "tags"))
+            form = "a URL such as https://id.example.com/tenant, without port, query and fragment"
+            url = (fields.matching("url", PROVIDER_URL, form, required=True) or "").removeprefix("https://")
+            self._once(f"OIDC provider of {here}", url, fields.line_of("url"), folded=False)
+            client_ids = tuple(each.text for each in fields.refs("client_ids"))
+            if not all(each.isprintable() and 0 < len(each) <= CLIENT_ID_LENGTH for each in client_ids):
+                fields.problem("client_ids", f"expected client ids of 1 to {CLIENT_ID_LENGTH} printable characters")
+            self._within("client ids per OIDC provider", len(client_ids), fields.line_of("client_ids"))
+            return SeedOidcProvider(url, client_ids, fields.tags(), fields.line)
+
+        return read
+
+    # --- identities ----------------------------------------------------------------------------------------------
+
+    def _identity(self, kind: Kind, here: str) -> Callable[[Node], SeedIdentity]:
+        def read(node: Node) -> SeedIdentity:
+            fields = self._fields(node, f"a {kind}", _KEYS[kind])
+            name = fields.name(kind)
+            self._once(f"{kind} of {here}", name, fields.line_of("name"))
+            attached = fields.refs("attached")
+            self._within(f"policies attached to a {kind}", len(attached), fields.line_of("attached"))
+            return SeedIdentity(
+                kind,
+                name,
+                fields.path(),
+                fields.line,
+                description=fields.text("description") or "",
+                attached=attached,
+                inline=self._inline(fields, kind),
+                boundary=fields.ref("boundary"),
+                tags=fields.tags(),
+                groups=self._groups(fields),
+                access_keys=self._user_keys(fields),
+                api_keys=fields.each("api_keys", self._api_key),
+                trust=self._document(fields, "trust", PolicyType.TRUST, required=kind is Kind.ROLE),
+                trust_line=fields.line_of("trust"),
+                max_session_duration=self._duration(fields) if kind is Kind.ROLE else None,
+            )
+
+        return read
+
+    def _groups(self, fields: Fields) -> tuple[Ref, ...]:
+        groups = fields.refs("groups")
+        self._within("groups per user", len(groups), fields.line_of("groups"))
+        return groups
+
+    def _duration(self, fields: Fields) -> int:
+        return fields.integer("max_session_duration", MAX_SESSION_DURATION, MAX_SESSION_DURATION[0])  # R-13
+
+    def _inline(self, fields: Fields, kind: Kind) -> Mapping[str, Document]:
+        inline: dict[str, Document] = {}
+        folded: set[str] = set()
+        for name, node in fields.pairs("inline"):
+            checked_name(name.text, "policy", name.line, self._problems)
+            if fold(name.text) in folded:
+                self._problems.add(name.line, f"two inline policies differ by letter case only: `{name.text}`")
+            folded.add(fold(name.text))
+            inline[name.text] = self._documents.read(node, PolicyType.IDENTITY) or _NONE
+        quota = INLINE[kind.value]
+        size = sum(quota.size(document.text) for document in inline.values())
+        if size > quota.characters:
+            message = f"expected at most {quota.characters} characters of inline policies for a {kind}, got {size}"
+            fields.problem("inline", message)  # G-70
+        return inline
+
+    # --- credentials ---------------------------------------------------------------------------------------------
+
+    def _user_keys(self, fields: Fields) -> tuple[SeedAccessKey, ...]:
+        keys = fields.each("access_keys", self._access_key)
+        self._within("access keys per user", len(keys), fields.line_of("access_keys"))
+        return keys
+
+    def _access_key(self, node: Node) -> SeedAccessKey:
+        fields = self._fields(node, "an access key", ("id", "secret", "status"))
+        form = "an access key id of letters and digits that does not begin with ASIA"
+        id = fields.matching("id", ACCESS_KEY_ID, form, required=True)
+        self._once("access key", id or "", fields.line_of("id"), folded=False)
+        secret = self._secret(fields)
+        return SeedAccessKey(id or "", secret or "", fields.choice("status", _STATUSES, "Active"), fields.line)
+
+    def _api_key(self, node: Node) -> SeedApiKey:
+        known = ("id", "secret", "digest", "status", "expires", "session_policy")
+        fields = self._fields(node, "an API key", known)
+        id = fields.matching("id", API_KEY_ID, "an API key id of 4 to 32 letters and digits", required=True)
+        self._once("API key", id or "", fields.line_of("id"), folded=False)
+        return SeedApiKey(
+            id or "",
+            digest=self._digest(fields),
+            status=fields.choice("status", _STATUSES, "Active"),
+            expires=fields.instant("expires"),
+            session_policy=self._document(fields, "session_policy", PolicyType.SESSION),
+            line=fields.line,
+        )
+
+    def _digest(self, fields: Fields) -> bytes:
+        if fields.has("secret") == fields.has("digest"):
+            self._problems.add(fields.line, "expected either `secret` or `digest` in an API key")
+            return b""
+        if fields.has("secret"):
+            secret = self._secret(fields)
+            if secret is not None and not API_SECRET.fullmatch(secret):
+                fields.problem("secret", "expected a secret of 32 to 128 letters and digits")
+            return hashlib.sha256((secret or "").encode()).digest()
+        digest = fields.text("digest") or ""
+        if not _HEX_DIGEST.fullmatch(digest):
+            fields.problem("digest", "expected the SHA-256 of the secret as 64 lower-case hexadecimal digits")
+            return b""
+        return bytes.fromhex(digest)
+
+    def _secret(self, fields: Fields) -> str | None:
+        """Give a secret, written here or named as an environment variable; no problem ever repeats it."""
+        node = fields.node("secret", required=True)
+        if isinstance(node, MapNode):
+            return self._from_environment(node)
+        secret = None if node is None else node_text(node, "`secret`", self._problems)
+        if secret == "":
+            fields.problem("secret", "expected a secret of at least 1 character")
+        return secret
+
+    def _from_environment(self, node: MapNode) -> str | None:
+        variable = self._fields(node, "a secret", ("env",)).text("env", required=True)
+        if variable is None:
+            return None
+        if not self._environment.get(variable):
+            self._problems.add(node.line, f"the environment variable `{variable[:200]}` is not set")
+            return None
+        return self._environment[variable]
+
+    # --- what all of them need -----------------------------------------------------------------------------------
+
+    def _fields(self, node: Node, what: str, known: Collection[str]) -> Fields:
+        return Fields(node, what, known, self._problems)
+
+    def _document(
+        self, fields: Fields, key: str, type: PolicyType, *, managed: bool = False, required: bool = False
+    ) -> Document | None:
+        node = fields.node(key, required=required)
+        return None if node is None else self._documents.read(node, type, managed=managed)
+
+    def _within(self, quota: str, count: int, line: int) -> None:
+        if count > QUOTAS[quota]:
+            self._problems.add(line, f"expected at most {QUOTAS[quota]} {quota}, got {count}")
+
+    def _once(self, what: str, name: str, line: int, *, folded: bool = True) -> None:
+        """Note a problem when this name was declared before; names are unique without regard to case (G-78)."""
+        taken = self._taken.setdefault(what, set())
+        key = fold(name) if folded else name
+        if name and key in taken:
+            self._problems.add(line, f"the {what} `{name[:200]}` is declared twice")
+        taken.add(key)

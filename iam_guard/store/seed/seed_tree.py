@@ -1,0 +1,164 @@
+"""YAML (and so JSON) as a tree of nodes with lines and columns, and nothing of YAML that could surprise.
+
+The parser's events are put together here and not by PyYAML's constructors: no tags and so no objects, every scalar as
+it was written (an account id is not an octal number, `no` is not false, `2012-10-17` is not a date), a key twice is a
+problem, and anchors can't be used to make much out of little.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import yaml
+
+from iam_guard.policy.yaml_scalars import is_null
+from iam_guard.store.seed.problems import Problems
+
+MAX_CHARACTERS = 64 * 1024 * 1024
+MAX_DEPTH = 64
+MAX_NODES = 5_000_000
+
+_LOADER = yaml.CBaseLoader if yaml.__with_libyaml__ else yaml.BaseLoader
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """A scalar as written. `plain`: without quotes; `literal`: a `|` block, which begins on the next line."""
+
+    text: str
+    line: int
+    plain: bool = False
+    literal: bool = False
+    size: int = 1
+    depth: int = 0
+    column: int = 0
+
+    @property
+    def is_null(self) -> bool:
+        return is_null(self.text, is_plain=self.plain)
+
+
+@dataclass(frozen=True, slots=True)
+class ListNode:
+    items: tuple[Node, ...]
+    line: int
+    size: int
+    depth: int
+    column: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MapNode:
+    pairs: tuple[tuple[Scalar, Node], ...]
+    line: int
+    size: int
+    depth: int
+    column: int = 0
+
+    def get(self, key: str) -> Node | None:
+        return next((value for name, value in self.pairs if name.text == key), None)
+
+
+Node: TypeAlias = Scalar | ListNode | MapNode
+
+
+def read_tree(text: str, problems: Problems) -> Node:
+    """Read one YAML document; raise `SeedError` when it can't be read."""
+    if len(text) > MAX_CHARACTERS:
+        raise problems.fatal(1, f"expected at most {MAX_CHARACTERS} characters")
+    builder = _Builder(problems)
+    try:
+        for event in yaml.parse(text, Loader=_LOADER):
+            builder.take(event)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        raise problems.fatal(mark.line + 1 if mark else 1, f"not readable as YAML: {error.problem}") from None
+    except yaml.YAMLError:
+        raise problems.fatal(1, "not readable as YAML: it has characters that YAML does not allow") from None
+    if builder.root is None:
+        raise problems.fatal(1, "the seed is empty")
+    return builder.root
+
+
+@dataclass(slots=True)
+class _Open:
+    """A list or mapping that is being read."""
+
+    line: int
+    column: int
+    anchor: str | None
+    is_map: bool
+    items: list[Node]
+
+
+class _Builder:
+    def __init__(self, problems: Problems) -> None:
+        self.root: Node | None = None
+        self._problems = problems
+        self._open: list[_Open] = []
+        self._anchors: dict[str, Node] = {}
+
+    def take(self, event: yaml.Event) -> None:
+        mark = event.start_mark
+        line, column = (mark.line + 1, mark.column) if mark else (1, 0)
+        match event:
+            case yaml.DocumentStartEvent() if self.root is not None:
+                raise self._problems.fatal(line, "expected one YAML document, got a second")
+            case yaml.AliasEvent():
+                self._add(self._aliased(event.anchor or "", line), line)
+            case yaml.ScalarEvent():
+                self._refuse_tag(event, line)
+                style = event.style or ""
+                scalar = Scalar(event.value, line, plain=event.implicit[0], literal=style == "|", column=column)
+                self._name(event.anchor, scalar)
+                self._add(scalar, line)
+            case yaml.SequenceStartEvent() | yaml.MappingStartEvent():
+                self._refuse_tag(event, line)
+                if len(self._open) == MAX_DEPTH:
+                    raise self._problems.fatal(line, f"expected at most {MAX_DEPTH} levels")
+                self._open.append(_Open(line, column, event.anchor, isinstance(event, yaml.MappingStartEvent), []))
+            case yaml.SequenceEndEvent() | yaml.MappingEndEvent():
+                done = self._open.pop()
+                node = self._close(done)
+                self._name(done.anchor, node)
+                self._add(node, done.line)
+
+    def _refuse_tag(self, event: yaml.NodeEvent, line: int) -> None:
+        tag = getattr(event, "tag", None)
+        if tag is not None:
+            raise self._problems.fatal(line, f"expected no YAML tag, got `{tag}`")
+
+    def _aliased(self, anchor: str, line: int) -> Node:
+        if anchor not in self._anchors:
+            raise self._problems.fatal(line, f"no anchor `{anchor}` before this alias")
+        return self._anchors[anchor]
+
+    def _name(self, anchor: str | None, node: Node) -> None:
+        if anchor is not None:
+            self._anchors[anchor] = node
+
+    def _add(self, node: Node, line: int) -> None:
+        """Put a node where it belongs; an aliased one counts with all that is in it."""
+        if node.size > MAX_NODES:
+            raise self._problems.fatal(line, f"expected at most {MAX_NODES} values")
+        if len(self._open) + node.depth > MAX_DEPTH:
+            raise self._problems.fatal(line, f"expected at most {MAX_DEPTH} levels")
+        if self._open:
+            self._open[-1].items.append(node)
+        else:
+            self.root = node
+
+    def _close(self, done: _Open) -> Node:
+        size = 1 + sum(item.size for item in done.items)
+        depth = 1 + max((item.depth for item in done.items), default=0)
+        if not done.is_map:
+            return ListNode(tuple(done.items), done.line, size, depth, done.column)
+        pairs: dict[str, tuple[Scalar, Node]] = {}
+        for key, value in zip(done.items[::2], done.items[1::2], strict=True):
+            if not isinstance(key, Scalar):
+                raise self._problems.fatal(key.line, "expected a plain key, got a list or mapping")
+            if key.text in pairs:
+                self._problems.add(key.line, f"the key `{key.text}` is here twice")
+            pairs[key.text] = (key, value)
+        return MapNode(tuple(pairs.values()), done.line, size, depth, done.column)

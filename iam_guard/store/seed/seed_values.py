@@ -1,0 +1,188 @@
+"""A seed as checked values. Names and ARNs that point at something else are still text: `apply` resolves them.
+
+Secrets never show in a repr.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from iam_guard.policy.document import Document
+from iam_guard.store.identifiers import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """The name or ARN of something, and the line that names it."""
+
+    text: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class SeedAccessKey:
+    id: str
+    secret: str = field(repr=False)
+    status: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class SeedApiKey:
+    """`digest` is the SHA-256 of the secret; `expires` is in seconds since 1970."""
+
+    id: str
+    digest: bytes = field(repr=False)
+    status: str
+    expires: int | None
+    session_policy: Document | None
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class SeedPolicy:
+    """A managed policy."""
+
+    name: str
+    path: str
+    description: str
+    document: Document
+    tags: Mapping[str, str]
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class SeedIdentity:
+    """A user, group or role; what its kind can't have is empty."""
+
+    kind: Kind
+    name: str
+    path: str
+    line: int
+    description: str = ""
+    attached: tuple[Ref, ...] = ()
+    inline: Mapping[str, Document] = field(default_factory=dict)
+    boundary: Ref | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    groups: tuple[Ref, ...] = ()
+    access_keys: tuple[SeedAccessKey, ...] = ()
+    api_keys: tuple[SeedApiKey, ...] = ()
+    trust: Document | None = None
+    trust_line: int = 0
+    max_session_duration: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SeedResource:
+    arn: str
+    tags: Mapping[str, str]
+    policy: Document | None
+    line: int
+    policy_line: int
+
+
+@dataclass(frozen=True, slots=True)
+class SeedOidcProvider:
+    """An OIDC provider; `url` is without `https://`, as in its ARN."""
+
+    url: str
+    client_ids: tuple[str, ...]
+    tags: Mapping[str, str]
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class SeedAnchor:
+    """A trust anchor: certificates of authorities, and revocation lists, in PEM."""
+
+    name: str
+    id: str
+    certificates: str = field(repr=False)
+    revocation_lists: tuple[str, ...] = field(repr=False)
+    is_enabled: bool
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class SeedProfile:
+    """Which roles client certificates may ask for; `mappings` is None where the seed says nothing."""
+
+    name: str
+    id: str
+    roles: tuple[Ref, ...]
+    seconds: int
+    session_policy: Document | None
+    managed_policies: tuple[Ref, ...]
+    mappings: Mapping[str, tuple[str, ...]] | None
+    is_enabled: bool
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class SeedAccount:
+    id: str
+    name: str
+    line: int
+    alias: str | None = None
+    email: str | None = None
+    root_keys: tuple[SeedAccessKey, ...] = ()
+    policies: tuple[SeedPolicy, ...] = ()
+    identities: tuple[SeedIdentity, ...] = ()
+    resources: tuple[SeedResource, ...] = ()
+    oidc_providers: tuple[SeedOidcProvider, ...] = ()
+    anchors: tuple[SeedAnchor, ...] = ()
+    profiles: tuple[SeedProfile, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SeedControlPolicy:
+    """An SCP or RCP; `type` is the one or the other."""
+
+    type: str
+    name: str
+    description: str
+    document: Document
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class SeedMember:
+    """An account in its place; `scps` and `rcps` are None where the seed says nothing, which means full access."""
+
+    account: str
+    scps: tuple[Ref, ...] | None
+    rcps: tuple[Ref, ...] | None
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class SeedUnit:
+    """A unit with all below it; the root is one, without a name."""
+
+    name: str
+    id: str | None
+    scps: tuple[Ref, ...] | None
+    rcps: tuple[Ref, ...] | None
+    members: tuple[SeedMember, ...]
+    units: tuple[SeedUnit, ...]
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class SeedOrganization:
+    id: str
+    management_account: str
+    policies: tuple[SeedControlPolicy, ...]
+    root: SeedUnit
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Seed:
+    """All that one file declares. `name` is how the file is called in errors."""
+
+    name: str
+    accounts: tuple[SeedAccount, ...] = ()
+    aws_policies: tuple[SeedPolicy, ...] = ()
+    organization: SeedOrganization | None = None

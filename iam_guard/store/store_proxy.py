@@ -1,0 +1,49 @@
+"""What a Store around a Store hands on as it is: what no answer about policies depends on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+
+from iam_guard.model.credential import Session
+from iam_guard.store.identifiers import UniqueIds
+from iam_guard.store.last_used_rows import Use
+from iam_guard.store.protocol import SourceStore
+from iam_guard.store.records import Records
+from iam_guard.store.sealing import Sealer
+
+
+class StoreAround:
+    """The part of a `Store` that is the store's behind."""
+
+    def __init__(self, inner: SourceStore) -> None:
+        self._inner = inner
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the store is on a server, which may hang; what does not say so is in this process or in a file."""
+        return bool(getattr(self._inner, "is_remote", False))
+
+    @property
+    def sealer(self) -> Sealer:
+        return self._inner.sealer
+
+    @property
+    def partition(self) -> str:
+        return self._inner.partition
+
+    @property
+    def ids(self) -> UniqueIds:
+        return self._inner.ids
+
+    def seal_session(self, session: Session, *, at_least: int = 0) -> str:
+        return self._inner.seal_session(session, at_least=at_least)
+
+    def open_session(self, token: str) -> Session | None:
+        return self._inner.open_session(token)
+
+    def viewing(self) -> AbstractContextManager[Records]:
+        return self._inner.viewing()
+
+    def keep_uses(self, uses: Sequence[Use]) -> None:
+        self._inner.keep_uses(uses)

@@ -1,0 +1,189 @@
+"""Everybody in a store at once: each user, role and root user with all that decisions about them need.
+
+A question about all principals would otherwise be some questions to the database for each. Read in one transaction, so
+of one epoch. The roles stand for their sessions: a session of a name that no session can have, without session policies
+and tags.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final
+
+from iam_guard.model.decision import PolicyRef, PolicyType
+from iam_guard.model.principal import Principal
+from iam_guard.store.identifiers import iam_arn, root_arn, session_arn
+from iam_guard.store.principal_bindings import current_text
+from iam_guard.store.protocol import PrincipalRecord, SourceStore, StoredPolicy
+from iam_guard.store.records import Records, Row
+from iam_guard.store.schema import (
+    accounts,
+    attachments,
+    identities,
+    inline_policies,
+    memberships,
+    oidc_providers,
+    policies,
+    policy_versions,
+    resources,
+)
+from iam_guard.store.stored_policies import inline_policy, managed_policy
+
+ANY_SESSION: Final = "(any session)"
+"""The name of the session that stands for all of a role's: none can be called that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inhabitant:
+    """One principal of the store. `arn` is the user's, the role's or the root user's own.
+
+    `through` names the groups that each identity-based policy comes by; one that is attached directly too has `""`.
+    `trust` is a role's trust policy as of now.
+    """
+
+    kind: str
+    arn: str
+    account: str
+    record: PrincipalRecord
+    through: Mapping[PolicyRef, tuple[str, ...]] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    trust: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Population:
+    """Everybody, by ARN, in the order of accounts, kinds and names; the root user of an account comes first."""
+
+    accounts: tuple[str, ...]
+    inhabitants: Mapping[str, Inhabitant]
+    resource_arns: Mapping[str, str]
+    """The resources that the store holds a policy for -> the account that owns each."""
+    oidc_providers: tuple[str, ...] = ()
+    """The ARNs of those that accounts have registered, with an audience, without which no token is taken."""
+
+
+def read_population(store: SourceStore, epoch: int) -> Population:
+    """Read everybody; to be called inside of `at_once`, where `epoch` is that of the transaction."""
+    from_store = _Reading(store.partition, epoch)
+    with store.viewing() as records:
+        return from_store.population(records)
+
+
+class _Reading:
+    """The reading of one store."""
+
+    def __init__(self, partition: str, epoch: int) -> None:
+        self.partition = partition
+        self.epoch = epoch
+
+    def population(self, records: Records) -> Population:
+        rows = records.all(identities, order=("account", "kind", "name"))
+        by_id = {row["id"]: row for row in rows}
+        held, boundaries = self._held(records, by_id), self._boundaries(records, rows)
+        groups: dict[str, list[str]] = {}
+        for row in records.all(memberships):
+            groups.setdefault(row["user_id"], []).append(row["group_id"])
+        arns = {id: self._arn(row) for id, row in by_id.items()}
+        everybody: dict[str, Inhabitant] = {}
+        account_ids = tuple(row["id"] for row in records.all(accounts, order=("id",), columns=("id",)))
+        for account in account_ids:
+            root = self._root(account)
+            everybody[root.arn] = root
+        for row in sorted(rows, key=lambda row: (row["account"], row["kind"] != "user", row["name"])):
+            if row["kind"] == "group":
+                continue
+            through = self._through(row, groups.get(row["id"], ()), held, by_id)
+            boundary = boundaries.get(row["boundary_id"] or "")
+            trust = row["trust_text"] and current_text(row["trust_text"], row["trust_bindings"], arns.get)
+            everybody[arns[row["id"]]] = self._inhabitant(row, arns[row["id"]], through, boundary, trust)
+        return Population(account_ids, everybody, dict(_resources(records)), tuple(self._oidc_providers(records)))
+
+    def _root(self, account: str) -> Inhabitant:
+        arn = root_arn(self.partition, account)
+        principal = Principal.from_arn(arn, userid=account)
+        return Inhabitant("root", arn, account, PrincipalRecord(self.epoch, True, principal))
+
+    def _inhabitant(
+        self,
+        row: Row,
+        arn: str,
+        through: Mapping[StoredPolicy, tuple[str, ...]],
+        boundary: StoredPolicy | None,
+        trust: str | None,
+    ) -> Inhabitant:
+        tags = MappingProxyType(dict(row["tags"]))
+        is_bounded = boundary is not None
+        if row["kind"] == "user":
+            principal = Principal.from_arn(arn, userid=row["id"], tags=tags, has_boundary=is_bounded)
+        else:
+            session = session_arn(self.partition, row["account"], row["name"], ANY_SESSION)
+            userid = f"{row['id']}:{ANY_SESSION}"
+            principal = Principal.from_arn(session, role_arn=arn, userid=userid, tags=tags, has_boundary=is_bounded)
+        identity = tuple(sorted(through, key=lambda policy: policy.ref.name))
+        record = PrincipalRecord(self.epoch, True, principal, identity, boundary)
+        named = {policy.ref: holders for policy, holders in through.items()}
+        return Inhabitant(row["kind"], arn, row["account"], record, named, tags, trust)
+
+    def _arn(self, row: Row) -> str:
+        return iam_arn(self.partition, row["account"], row["kind"], row["path"], row["name"])
+
+    def _oidc_providers(self, records: Records) -> Iterator[str]:
+        for row in records.all(oidc_providers, order=("account", "url"), columns=("account", "url", "client_ids")):
+            if row["client_ids"]:
+                yield iam_arn(self.partition, row["account"], "oidc-provider", "/", row["url"])
+
+    # --- policies ------------------------------------------------------------------------------------------------
+
+    def _held(self, records: Records, by_id: Mapping[str, Row]) -> dict[str, list[StoredPolicy]]:
+        """Give the policies that each identity, groups included, holds itself."""
+        held: dict[str, list[StoredPolicy]] = {}
+        for row in records.all(inline_policies):
+            holder = by_id[row["identity_id"]]
+            policy = inline_policy(holder["kind"], holder["name"], row["name"], row["text"], row["digest"])
+            held.setdefault(row["identity_id"], []).append(policy)
+        attached = records.all(attachments)
+        managed = self._managed(records, {row["policy_id"] for row in attached}, PolicyType.IDENTITY)
+        for row in attached:
+            held.setdefault(row["identity_id"], []).append(managed[row["policy_id"]])
+        return held
+
+    def _boundaries(self, records: Records, rows: Collection[Row]) -> dict[str, StoredPolicy]:
+        ids = {row["boundary_id"] for row in rows if row["boundary_id"] is not None}
+        return self._managed(records, ids, PolicyType.BOUNDARY)
+
+    def _managed(self, records: Records, ids: Collection[str], type: PolicyType) -> dict[str, StoredPolicy]:
+        """Give managed policies in their default versions."""
+        if not ids:
+            return {}
+        found = {row["id"]: row for row in records.all(policies) if row["id"] in ids}
+        return {
+            row["policy_id"]: managed_policy(
+                *(self.partition, policy["account"], policy["path"], policy["name"]),
+                type=type,
+                text=row["text"],
+                digest=row["digest"],
+            )
+            for row in records.all(policy_versions)
+            if (policy := found.get(row["policy_id"])) is not None and policy["default_version"] == row["version"]
+        }
+
+    def _through(
+        self,
+        row: Row,
+        groups: Collection[str],
+        held: Mapping[str, list[StoredPolicy]],
+        by_id: Mapping[str, Row],
+    ) -> dict[StoredPolicy, tuple[str, ...]]:
+        through: dict[StoredPolicy, tuple[str, ...]] = dict.fromkeys(held.get(row["id"], ()), ("",))
+        for group in sorted(groups, key=lambda each: str(by_id[each]["name"])):
+            for policy in held.get(group, ()):
+                through[policy] = (*through.get(policy, ()), by_id[group]["name"])
+        return through
+
+
+def _resources(records: Records) -> Iterator[tuple[str, str]]:
+    for row in records.all(resources, order=("arn",), columns=("arn", "account", "digest")):
+        if row["digest"] is not None:
+            yield row["arn"], row["account"]

@@ -1,0 +1,153 @@
+"""Signing in the caller of one ASGI request: its credential, its body where that was signed, its principal.
+
+The order bounds what an unknown caller costs: headers are read, then `MAX_UNVERIFIED` bytes of the body; what goes
+beyond is read once the key is known to exist and, where the request states the hash of its body, the signature is
+right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Final, TypeAlias, TypeVar
+
+import anyio.to_thread
+
+from iam_guard.authn.credential_verifier import (
+    AnyCredential,
+    Claim,
+    SigV4Credential,
+    credential_of,
+    extract,
+    refuse_dot_segments,
+)
+from iam_guard.authn.http_request import HttpRequest
+from iam_guard.errors import IamGuardError, NotAtHand, ServerBusy
+from iam_guard.guard.guard import Guard
+from iam_guard.model.principal import Principal
+from iam_guard.model.request import Call
+from iam_guard.web.asgi.body import ReadBody, Receive
+from iam_guard.web.asgi.streaming_body import DecodedBody, HashedBody, UnsignedBody
+from iam_guard.web.body_budget import MAX_UNVERIFIED, Reservation, check_announced
+from iam_guard.web.body_verification import EMPTY_HASH, TakesUnsigned, payload_of, too_large
+from iam_guard.web.connection import Connection
+from iam_guard.web.key_lookups import look_up
+
+Body: TypeAlias = ReadBody | HashedBody | DecodedBody | UnsignedBody
+T = TypeVar("T")
+
+_NO_CLAIM: Final = Claim("unknown", None)
+
+
+async def sign_in(
+    guard: Guard,
+    connection: Connection,
+    scope: Mapping[str, Any],
+    receive: Receive,
+    facts: Call,
+    takes_unsigned: TakesUnsigned,
+) -> tuple[Principal, Body | None]:
+    """Authenticate a request; the body is read, or read through, where the credential covers it.
+
+    `takes_unsigned` is asked where the signature leaves the body out. Raises what `Guard.authenticate` raises, and
+    errors about the request itself; all of them are noted.
+    """
+    request: HttpRequest | None = None
+    body: Body | None = None
+    try:
+        request = connection.request(scope)
+        credential = extract(request, max_header=guard.settings.max_header)
+        if isinstance(credential, SigV4Credential):
+            refuse_dot_segments(request, credential)
+            if scope["type"] == "http":
+                body = await _body(guard, request, credential, receive, takes_unsigned)
+    except IamGuardError as error:
+        claim = _NO_CLAIM if request is None else credential_of(request)
+        guard.trail.note_authentication(error, facts, kind=claim.kind, credential_id=claim.id)
+        raise
+    try:
+        return await verified(guard, request, credential, body, facts), body
+    except BaseException:
+        if body is not None:
+            body.release()
+        raise
+
+
+async def _body(
+    guard: Guard, request: HttpRequest, credential: SigV4Credential, receive: Receive, takes_unsigned: TakesUnsigned
+) -> Body:
+    """Read the body, or as much of it as tells how it is to be verified."""
+    settings = guard.settings
+    stated, unsigned, chunks = payload_of(request, credential, settings, takes_unsigned)
+    if chunks is not None:
+        return DecodedBody(chunks, receive, is_unsigned=unsigned, reservation=Reservation(settings.max_bodies))
+    if unsigned:
+        return UnsignedBody(receive)
+    check_announced(request, settings.max_body if stated is None else settings.max_stream)
+    body = ReadBody(receive, request, settings)
+    try:
+        await read_signed(guard, request, credential, body, stated)
+    except BaseException:
+        body.release()
+        raise
+    if body.size <= settings.max_body or (body.is_whole and stated is not None):
+        return body
+    if stated is None:
+        raise too_large(settings.max_body)
+    return HashedBody(body, receive, stated=stated, longest=settings.max_stream)
+
+
+async def read_signed(
+    guard: Guard, request: HttpRequest, credential: SigV4Credential, body: ReadBody, stated: str | None
+) -> None:
+    """Read a signed body up to the limit; all but its beginning only for a key that exists.
+
+    Raises what `Guard.recognise` and `ReadBody.read` raise.
+    """
+    most = guard.settings.max_body
+    await body.read(min(MAX_UNVERIFIED, most))
+    if not body.is_whole:
+        await _without_waiting(guard, credential, partial(guard.recognise, request, credential, stated))
+        await body.read(most)
+
+
+async def verified(
+    guard: Guard,
+    request: HttpRequest,
+    credential: AnyCredential,
+    body: Body | None,
+    facts: Call,
+    *,
+    any_scope: bool = False,
+) -> Principal:
+    """Give the principal of a credential that was read; leave the event loop where the store must be asked."""
+    authenticate = partial(
+        guard.authenticate,
+        request,
+        payload_hash=_hash_of_nothing if body is None else body.hash,
+        call=facts,
+        credential=credential,
+        unsigned_payload=body is not None and body.is_unsigned,
+        chunks=None if body is None else body.chunks,
+        any_scope=any_scope,
+    )
+    try:
+        return await _without_waiting(guard, credential, authenticate)
+    except ServerBusy as error:
+        claim = credential_of(request)
+        guard.trail.note_authentication(error, facts, kind=claim.kind, credential_id=claim.id)
+        raise
+
+
+async def _without_waiting(guard: Guard, credential: AnyCredential, work: Callable[..., T]) -> T:
+    """Do what may ask the store: at once where it need not, else in a thread; few at a time for unknown keys."""
+    try:
+        return work(at_hand=True)
+    except NotAtHand:
+        if guard.has_seen(credential):
+            return await anyio.to_thread.run_sync(work)
+    return await look_up(work)
+
+
+def _hash_of_nothing() -> str:
+    return EMPTY_HASH

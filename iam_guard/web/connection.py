@@ -1,0 +1,185 @@
+"""The facts of a connection: who is at the other end, over what, with which headers -> `Call` and `HttpRequest`.
+
+The form of a connection is ASGI's scope; what comes over WSGI is brought into it first (`web/wsgi/environ`). A
+forwarding header is believed only from a trusted proxy (design 5): the chain of `X-Forwarded-For` is walked from our
+end, and the first address that is not a trusted proxy is the caller. Where the walk meets something that is no address,
+nobody knows the caller's: a proxy's own address in its place would pass for a caller inside.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any, Final
+from urllib.parse import quote
+
+from iam_guard.audit.trail import new_id
+from iam_guard.authn.client_certificate import CHAIN_HEADER, RFC_9440, TLS
+from iam_guard.authn.http_request import HttpRequest
+from iam_guard.authn.percent_decoding import strictly_unescaped, unescaped
+from iam_guard.authn.presented_credentials import CarriedCertificate
+from iam_guard.authn.signed_query import MAX_TARGET
+from iam_guard.errors import MalformedRequest, RequestTooLarge
+from iam_guard.model.principal import Principal
+from iam_guard.model.request import Call
+from iam_guard.settings import Settings
+
+Headers = tuple[tuple[bytes, bytes], ...]
+
+MAX_HEADERS: Final = 256
+MAX_PROXIES: Final = 32
+"""Addresses of a forwarding chain that are read; where all of them are trusted proxies, nobody knows the caller's."""
+_LONGEST_ADDRESS: Final = 128
+_WITH_PORT = re.compile(r"(?:\[(?P<v6>[^\]]*)\]|(?P<v4>[0-9.]+))(?::[0-9]{1,5})?")
+_SECURE_SCHEMES = ("https", "wss")
+
+
+class Connection:
+    """Reads ASGI scopes by the settings; made once."""
+
+    __slots__ = ("_region", "_sources", "_trusted")
+
+    def __init__(self, settings: Settings) -> None:
+        self._trusted = tuple(ipaddress.ip_network(each, strict=False) for each in settings.trusted_proxies)
+        self._sources = settings.client_certificates
+        self._region = settings.region
+
+    def facts(self, scope: Mapping[str, Any]) -> Call:
+        """Give the facts of a call; never raises."""
+        sent = list(scope["headers"])[:MAX_HEADERS]  # a request with more of them is refused
+        first: dict[bytes, bytes] = dict(sent[::-1])  # of several with one name, the first
+        host, agent, referer = first.get(b"host"), first.get(b"user-agent"), first.get(b"referer")
+        client = scope.get("client")
+        peer = _address(client[0]) if client else None
+        secure = scope.get("scheme", "http") in _SECURE_SCHEMES
+        if self._trusted and peer is not None and self._is_trusted(peer):
+            headers: Headers = tuple(sent)
+            protocol = _last(headers, b"x-forwarded-proto")
+            secure = secure if protocol is None else protocol.lower() in _SECURE_SCHEMES
+            peer = self._origin(headers, peer)
+        return Call(
+            new_id(),
+            scope["type"],
+            scope.get("method", "GET"),
+            _path_of(scope),
+            None if host is None else host.decode("latin-1"),
+            peer,
+            None if agent is None else agent.decode("latin-1"),
+            None if referer is None else referer.decode("latin-1"),
+            secure,
+            self._region,
+        )
+
+    def request(self, scope: Mapping[str, Any]) -> HttpRequest:
+        """Give what credentials speak about.
+
+        Raises `MalformedRequest` for a path that is no UTF-8, `RequestTooLarge` for more than `MAX_HEADERS` headers.
+        """
+        if len(scope["headers"]) > MAX_HEADERS:
+            raise RequestTooLarge(f"expected at most {MAX_HEADERS} headers")
+        return http_request(scope, self._certificates(scope) if self._sources else ())
+
+    def _certificates(self, scope: Mapping[str, Any]) -> tuple[CarriedCertificate, ...]:
+        """Find the client certificates that count here.
+
+        That of a connection from a trusted proxy is the proxy's and not the caller's. An empty header of such a proxy
+        says that the caller has none; from anybody else the header is refused later on, whatever is in it.
+        """
+        client = scope.get("client")
+        peer = _address(client[0]) if client else None
+        is_proxy = peer is not None and self._is_trusted(peer)
+        found: list[CarriedCertificate] = []
+        for source in self._sources:
+            if source == TLS:
+                tls = (scope.get("extensions") or {}).get("tls") or {}
+                chain = tls.get("client_cert_chain") or ()
+                values = () if is_proxy else tuple(str(each).encode() for each in chain)
+                is_believed = True
+            else:
+                values = tuple(value for name, value in scope["headers"] if name.lower() == source.encode("ascii"))
+                values = () if is_proxy and not any(value.strip() for value in values) else values
+                is_believed = is_proxy
+            if values:
+                rest = tuple(value for name, value in scope["headers"] if name.lower() == CHAIN_HEADER)
+                found.append(CarriedCertificate(source, values, rest if source == RFC_9440 else (), is_believed))
+        return tuple(found)
+
+    def _origin(self, headers: Headers, proxy: str) -> str | None:
+        """Walk the forwarding chain from our end; None where it cannot be read as far as the caller."""
+        values = [value for name, value in headers if name == b"x-forwarded-for"]
+        if not values:
+            return proxy
+        parts = b",".join(values).decode("latin-1").rsplit(",", MAX_PROXIES)
+        address = None
+        for part in reversed(parts[-MAX_PROXIES:]):
+            address = _address(part.strip())
+            if address is None or not self._is_trusted(address):
+                return address
+        return address if len(parts) <= MAX_PROXIES else None
+
+    def _is_trusted(self, address: str) -> bool:
+        ip = ipaddress.ip_address(address)
+        return any(ip.version == network.version and ip in network for network in self._trusted)
+
+
+def http_request(scope: Mapping[str, Any], certificates: tuple[CarriedCertificate, ...] = ()) -> HttpRequest:
+    """Give what a signature covers; raise `MalformedRequest` for a path that is no UTF-8."""
+    raw_path = scope.get("raw_path")
+    path: bytes = raw_path if isinstance(raw_path, bytes) else quote(scope["path"]).encode("ascii")
+    path = path.partition(b"?")[0]  # some servers leave the query in it
+    try:
+        if b"%" in path or not path.isascii():
+            _decoded(path).decode("utf-8")
+    except UnicodeDecodeError:
+        raise MalformedRequest("expected a path in UTF-8", place="path") from None
+    method, query = scope.get("method", "GET"), scope.get("query_string", b"")
+    return HttpRequest(method, path, query, tuple(scope["headers"]), certificates)
+
+
+def signed_host(principal: Principal) -> str | None:
+    """Return the host that the application has to route by, where the signature is for another than the received."""
+    return None if principal.credential is None else principal.credential.host
+
+
+def headers_at_host(headers: Iterable[tuple[bytes, bytes]], host: str) -> list[tuple[bytes, bytes]]:
+    """Return headers with the host that was signed, and without the forwarding header by which some would route."""
+    kept = [(name, value) for name, value in headers if name.lower() not in (b"host", b"x-forwarded-host")]
+    return [*kept, (b"host", host.encode("latin-1", "replace"))]
+
+
+def _decoded(path: bytes) -> bytes:
+    if len(path) <= MAX_TARGET:
+        return unescaped(path)
+    decoded = strictly_unescaped(path)
+    if decoded is None:
+        raise MalformedRequest("expected a percent-encoded path", place="path")
+    return decoded
+
+
+def _path_of(scope: Mapping[str, Any]) -> str:
+    """Return the path, in which a question mark is no query's: a record has all before the first one."""
+    path: str = scope.get("path", "")
+    return path.replace("?", "%3F") if "?" in path else path
+
+
+def _address(text: str) -> str | None:
+    """Read an address, with or without brackets and port; an IPv4 address mapped into IPv6 is the IPv4 address."""
+    return _read_address(text) if len(text) <= _LONGEST_ADDRESS else None  # a long text is neither read nor remembered
+
+
+@lru_cache(maxsize=4096)  # a caller comes again from where it came
+def _read_address(text: str) -> str | None:
+    found = _WITH_PORT.fullmatch(text)
+    try:
+        ip = ipaddress.ip_address(text if found is None else found["v6"] or found["v4"] or "")
+    except ValueError:
+        return None
+    mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
+    return str(mapped or ip)
+
+
+def _last(headers: Headers, wanted: bytes) -> str | None:
+    values = [value for name, value in headers if name == wanted]
+    return values[-1].decode("latin-1").rsplit(",", 1)[-1].strip() if values else None

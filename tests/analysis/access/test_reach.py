@@ -1,0 +1,434 @@
+"""Who can, and what can somebody: the answers are the evaluator's, for everybody of a store and some strangers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from iam_guard import open_guard
+from iam_guard.analysis.access.access_answers import Access, AccessVerdict
+from iam_guard.analysis.access.what_can import what_can
+from iam_guard.analysis.access.who_can import who_can
+from iam_guard.errors import InvalidInput, NoSuchEntity
+from iam_guard.model.principal import Principal
+from iam_guard.model.request import Call
+from iam_guard.settings import Settings
+from iam_guard.store.open_store import open_store
+from iam_guard.store.protocol import SourceStore
+from iam_guard.web.service import Service
+
+ALLOWED, CONDITIONAL, DENIED = AccessVerdict
+ACME, GLOBEX, ELSEWHERE = "111122223333", "444455556666", "777788889999"
+PLAN, SHARED = f"arn:aws:docs:us-east-1:{ACME}:document/plan", f"arn:aws:docs:us-east-1:{ACME}:document/shared"
+NOW = datetime(2026, 1, 31, tzinfo=UTC)
+
+SEED = """
+version: 1
+organization:
+  id: o-exampleorg1
+  management_account: "999900000000"
+  policies:
+    - name: NoHold
+      type: SCP
+      document:
+        Version: "2012-10-17"
+        Statement:
+          - {Sid: Hold, Effect: Deny, Action: "docs:Delete*", Resource: "*", Condition: {Bool: {"docs:Hold": "true"}}}
+  units:
+    - {name: tenants, scps: [FullAWSAccess, NoHold], accounts: ["111122223333"]}
+accounts:
+  - {id: "999900000000", name: operator}
+  - id: "111122223333"
+    name: acme
+    policies:
+      - name: Reader
+        document:
+          Version: "2012-10-17"
+          Statement: [{Sid: Read, Effect: Allow, Action: "docs:Get*", Resource: "*"}]
+      - name: All
+        document:
+          Version: "2012-10-17"
+          Statement: [{Sid: All, Effect: Allow, Action: "docs:*", Resource: "*"}]
+      - name: OnlyRead
+        document:
+          Version: "2012-10-17"
+          Statement: [{Effect: Allow, Action: "docs:Get*", Resource: "*"}]
+    groups:
+      - {name: readers, attached: [Reader]}
+    users:
+      - {name: ada, attached: [All]}
+      - {name: rita, groups: [readers]}
+      - {name: both, groups: [readers], attached: [Reader]}
+      - {name: bound, attached: [All], boundary: OnlyRead}
+      - {name: nobody}
+      - name: office
+        inline:
+          FromTheOffice:
+            Version: "2012-10-17"
+            Statement:
+              - Effect: Allow
+                Action: "docs:*"
+                Resource: "*"
+                Condition: {IpAddress: {"aws:SourceIp": "203.0.113.0/24"}}
+      - name: tagged
+        tags: {team: blue}
+        inline:
+          Team:
+            Version: "2012-10-17"
+            Statement:
+              - Effect: Allow
+                Action: "docs:*"
+                Resource: "*"
+                Condition: {StringEquals: {"aws:PrincipalTag/team": blue}}
+      - name: home
+        inline:
+          Home:
+            Version: "2012-10-17"
+            Statement:
+              - {Effect: Allow, Action: "docs:GetDocument", Resource: "arn:aws:docs:*:*:document/${aws:username}/*"}
+              - {Effect: Allow, Action: "docs:GetDocument", Resource: "arn:aws:docs:*:*:document/plan"}
+    roles:
+      - name: ops
+        tags: {team: red}
+        trust:
+          Version: "2012-10-17"
+          Statement:
+            - {Effect: Allow, Principal: {AWS: "arn:aws:iam::111122223333:user/rita"}, Action: "sts:AssumeRole"}
+            - Effect: Allow
+              Principal: {AWS: "arn:aws:iam::777788889999:root"}
+              Action: "sts:AssumeRole"
+              Condition: {StringEquals: {"sts:ExternalId": "x"}}
+        inline:
+          Team:
+            Version: "2012-10-17"
+            Statement:
+              - Effect: Allow
+                Action: "docs:*"
+                Resource: "*"
+                Condition: {StringEquals: {"aws:PrincipalTag/team": blue}}
+      - name: taggable
+        trust:
+          Version: "2012-10-17"
+          Statement:
+            - Effect: Allow
+              Principal: {AWS: "111122223333"}
+              Action: ["sts:AssumeRole", "sts:TagSession"]
+        inline:
+          Team:
+            Version: "2012-10-17"
+            Statement:
+              - Effect: Allow
+                Action: "docs:*"
+                Resource: "*"
+                Condition: {StringEquals: {"aws:PrincipalTag/team": blue}}
+    resources:
+      - arn: "arn:aws:docs:us-east-1:111122223333:document/shared"
+        policy:
+          Version: "2012-10-17"
+          Statement:
+            - Sid: Shared
+              Effect: Allow
+              Principal:
+                AWS:
+                  - "arn:aws:iam::444455556666:user/gus"
+                  - "777788889999"
+                  - "arn:aws:sts::111122223333:assumed-role/ops/night"
+                Service: events.amazonaws.com
+              Action: "docs:GetDocument"
+              Resource: "*"
+            - Sid: Organization
+              Effect: Allow
+              Principal: "*"
+              Action: "docs:ListVersions"
+              Resource: "*"
+              Condition: {StringEquals: {"aws:PrincipalOrgID": o-exampleorg1}}
+            - {Sid: Public, Effect: Allow, Principal: "*", Action: "docs:Preview", Resource: "*"}
+            - {Sid: Never, Effect: Deny, Principal: "*", Action: "docs:Erase", Resource: "*"}
+  - id: "444455556666"
+    name: globex
+    users:
+      - name: gus
+        inline:
+          All:
+            Version: "2012-10-17"
+            Statement: [{Effect: Allow, Action: "docs:*", Resource: "*"}]
+      - {name: gina}
+"""
+
+
+@pytest.fixture(scope="module")
+def seed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("reach") / "iam.yaml"
+    path.write_text(SEED)
+    return path
+
+
+@pytest.fixture(scope="module")
+def store(seed: Path) -> Iterator[SourceStore]:
+    opened = open_store(str(seed), Settings())
+    yield opened
+    opened.close()
+
+
+def asked(store: SourceStore, action: str, resource: str, **more: object) -> dict[str, Access]:
+    found = who_can(store, action, resource, now=NOW, **more)  # type: ignore[arg-type]
+    return {
+        each.principal.removeprefix("arn:aws:iam::").replace(":user/", " ").replace(":role/", " "): each
+        for each in found
+    }
+
+
+# --- who can -----------------------------------------------------------------------------------------------------
+
+
+def test_everybody_is_asked(store: SourceStore) -> None:
+    """Users, roles by their own policies, root users; of every account."""
+    found = asked(store, "docs:GetDocument", PLAN)
+    verdicts = {name.removeprefix(f"{ACME} "): each.verdict for name, each in found.items() if name.startswith(ACME)}
+    assert verdicts == {
+        f"{ACME}:root": ALLOWED,
+        "ada": ALLOWED,
+        "rita": ALLOWED,
+        "both": ALLOWED,
+        "bound": ALLOWED,
+        "tagged": ALLOWED,
+        "home": ALLOWED,
+        "office": CONDITIONAL,
+        "nobody": DENIED,
+        "ops": DENIED,
+        "taggable": CONDITIONAL,
+    }
+    assert {each.verdict for name, each in found.items() if not name.startswith(ACME)} == {DENIED}
+    assert [each.verdict for each in found.values()] == sorted(
+        (each.verdict for each in found.values()), key=list(AccessVerdict).index
+    )
+
+
+def test_the_answer_says_by_which_way(store: SourceStore) -> None:
+    """Directly, or through groups; which statement of which policy."""
+    found = asked(store, "docs:GetDocument", PLAN)
+    [rita], [both] = found[f"{ACME} rita"].answer.spoken, found[f"{ACME} both"].answer.spoken
+    assert (rita.policy, rita.sid, rita.through) == ("Reader", "Read", ("readers",))
+    assert str(rita) == "Allow `Read` of Reader (identity-based policy) through group readers"
+    assert both.through == ()
+
+
+def test_open_keys_are_named(store: SourceStore) -> None:
+    """What would have to be known; once it is given, there is an answer."""
+    found = asked(store, "docs:GetDocument", PLAN)
+    assert found[f"{ACME} office"].answer.open_keys == ("aws:SourceIp",)
+    assert found[f"{ACME} taggable"].answer.open_keys == ("aws:PrincipalTag/team",)
+    known: Mapping[str, str] = {"aws:SourceIp": "203.0.113.7"}
+    assert asked(store, "docs:GetDocument", PLAN, context=known)[f"{ACME} office"].verdict is ALLOWED
+    known = {"aws:SourceIp": "198.51.100.1"}
+    assert asked(store, "docs:GetDocument", PLAN, context=known)[f"{ACME} office"].verdict is DENIED
+
+
+def test_a_deny_with_an_open_key_makes_it_depend(store: SourceStore) -> None:
+    """An SCP limits the root user of the account too."""
+    found = asked(store, "docs:DeleteDocument", PLAN)
+    for name in ("ada", "tagged"):
+        assert (found[f"{ACME} {name}"].verdict, found[f"{ACME} {name}"].answer.open_keys) == (
+            CONDITIONAL,
+            ("docs:Hold",),
+        )
+    assert found[f"{ACME}:root"].verdict is CONDITIONAL
+    assert found[f"{ACME} bound"].verdict is DENIED
+    free = asked(store, "docs:DeleteDocument", PLAN, context={"docs:Hold": "false"})
+    assert free[f"{ACME} ada"].verdict is ALLOWED
+
+
+def test_tags_of_a_session_count_where_the_trust_policy_lets_them_in(store: SourceStore) -> None:
+    """S-20: `ops` has its own tags alone, a session of `taggable` may bring some."""
+    found = asked(store, "docs:GetDocument", PLAN)
+    assert found[f"{ACME} ops"].verdict is DENIED
+    assert found[f"{ACME} taggable"].verdict is CONDITIONAL
+
+
+def test_whom_the_resource_names(store: SourceStore) -> None:
+    """Of this store, of other accounts, sessions and services."""
+    found = asked(store, "docs:GetDocument", SHARED)
+    assert found[f"{GLOBEX} gus"].verdict is ALLOWED
+    assert {each.sid for each in found[f"{GLOBEX} gus"].answer.spoken} == {"Shared", None}
+    assert found[f"{GLOBEX} gina"].verdict is DENIED
+    for name in (f"{ELSEWHERE}:root",):
+        answer = found[name].answer
+        assert (answer.verdict, [each.sid for each in answer.spoken]) == (CONDITIONAL, ["Shared"])
+        assert answer.note is not None
+        assert "not in this store" in answer.note
+    night = found[f"arn:aws:sts::{ACME}:assumed-role/ops/night"]
+    assert (night.kind, night.verdict) == ("session", ALLOWED)
+    assert found["events.amazonaws.com"].verdict is ALLOWED
+    assert found["anonymous"].verdict is DENIED
+
+
+def test_what_is_public_is_told(store: SourceStore) -> None:
+    """Anonymous callers, and anybody of another account."""
+    found = asked(store, "docs:Preview", SHARED)
+    assert found["anonymous"].verdict is ALLOWED
+    assert found[f"{ACME} nobody"].verdict is ALLOWED
+    assert found["*"].verdict is CONDITIONAL
+    by_organization = asked(store, "docs:ListVersions", SHARED)
+    assert by_organization["anonymous"].verdict is DENIED
+    assert by_organization[f"{ACME} nobody"].verdict is ALLOWED
+    assert by_organization[f"{GLOBEX} gus"].verdict is DENIED
+    assert by_organization["*"].answer.open_keys == ("aws:PrincipalOrgID",)
+
+
+def test_who_can_assume_a_role(store: SourceStore) -> None:
+    """E-42: the trust policy is the resource's."""
+    found = asked(store, "sts:AssumeRole", f"arn:aws:iam::{ACME}:role/ops")
+    assert found[f"{ACME} rita"].verdict is ALLOWED
+    assert found[f"{ACME} ada"].verdict is DENIED
+    assert found[f"{ELSEWHERE}:root"].answer.open_keys == ("sts:ExternalId",)
+
+
+def test_a_pattern_is_asked_about_as_a_whole(store: SourceStore) -> None:
+    """All of its resources, or some of them; of another account its policies must allow too."""
+    found = asked(store, "docs:GetDocument", f"arn:aws:docs:us-east-1:{ACME}:document/*")
+    assert found[f"{ACME} rita"].verdict is ALLOWED
+    assert (found[f"{ACME} home"].verdict, found[f"{ACME} home"].answer.note) == (
+        CONDITIONAL,
+        "some of these resources only",
+    )
+    gus = found[f"{GLOBEX} gus"].answer
+    assert (gus.verdict, gus.note) == (CONDITIONAL, "the resource's own policy allows it too")
+    assert {each.policy_type for each in gus.spoken} == {"identity-based policy"}
+
+
+def test_policies_of_single_resources_make_exceptions(store: SourceStore) -> None:
+    """What one of them denies is not allowed on all, what one allows is not denied on all."""
+    pattern = f"arn:aws:docs:us-east-1:{ACME}:document/*"
+    erased = asked(store, "docs:Erase", pattern)
+    assert (erased[f"{ACME} ada"].verdict, erased[f"{ACME} ada"].answer.note) == (
+        CONDITIONAL,
+        "no policy of one of these resources denies it",
+    )
+    assert erased[f"{ACME} nobody"].verdict is DENIED
+    preview = asked(store, "docs:Preview", pattern)
+    assert preview[f"{ACME} nobody"].answer.note == "some of these resources only, whose own policies allow it"
+    assert asked(store, "docs:Erase", f"arn:aws:docs:us-east-1:{ACME}:folder/*")[f"{ACME} ada"].verdict is ALLOWED
+
+
+@pytest.mark.parametrize(
+    ("action", "resource", "more"),
+    [
+        ("docs", "*", {}),
+        ("docs:Get*", "*", {}),
+        ("docs:Get:x", "*", {}),
+        ("docs:Get", "document/7", {}),
+        ("docs:Get", "arn:aws:docs", {}),
+        ("docs:Get", "arn:aws:docs:::nobodys", {}),
+        ("docs:Get", PLAN, {"resource_account": "acme"}),
+    ],
+)
+def test_a_question_that_makes_no_sense_is_refused(
+    store: SourceStore, action: str, resource: str, more: dict[str, str]
+) -> None:
+    """Also one about a resource that nobody owns: everybody would be denied for that alone."""
+    with pytest.raises(InvalidInput):
+        who_can(store, action, resource, **more)  # type: ignore[arg-type]
+
+
+USERS = ["ada", "rita", "both", "bound", "nobody", "office", "tagged", "home"]
+CALLS = [None, *(Call("r", "http", source_ip=ip, secure=True) for ip in ("203.0.113.7", "198.51.100.1"))]
+GIVEN: list[dict[str, str]] = [{}, {"docs:Hold": "true"}, {"docs:Hold": "false"}]
+
+
+@pytest.mark.parametrize("action", ["docs:GetDocument", "docs:DeleteDocument", "docs:ListVersions", "docs:Preview"])
+def test_the_answers_are_those_of_a_guard(store: SourceStore, seed: Path, action: str) -> None:
+    """What is allowed, the guard allows whatever comes with a request; what is not, never."""
+    guard = open_guard(str(seed), services=[Service("docs")])
+    try:
+        for resource in (PLAN, SHARED):
+            found = asked(store, action, resource)
+            for name in USERS:
+                principal = Principal.from_arn(f"arn:aws:iam::{ACME}:user/{name}")
+                outcomes = {
+                    guard.decide(principal, action, resource, given, call=call).allowed
+                    for call in CALLS
+                    for given in GIVEN
+                }
+                verdict = found[f"{ACME} {name}"].verdict
+                expected = {ALLOWED: {True}, DENIED: {False}, CONDITIONAL: {True, False}}
+                assert outcomes == expected[verdict], (name, resource)
+    finally:
+        guard.close()
+
+
+# --- what can ----------------------------------------------------------------------------------------------------
+
+
+def services() -> Service:
+    docs = Service("docs")
+    docs.requires("GetDocument", resource="document/{id}")
+    docs.requires("DeleteDocument", resource="document/{id}")
+    docs.requires("GetFolder", resource="folder/{id}")
+    docs.requires("ListDocuments")
+    return docs
+
+
+def able(store: SourceStore, name: str, **more: str) -> set[tuple[str, str, AccessVerdict]]:
+    found = what_can(store, f"arn:aws:iam::{ACME}:{name}", references=[services().reference()], now=NOW, **more)  # type: ignore[arg-type]
+    return {
+        (action, each.resource, each.verdict) for each in found for action in each.actions if action.startswith("docs:")
+    }
+
+
+def test_actions_stand_with_the_resources_that_policies_name(store: SourceStore) -> None:
+    """Patterns as they are written; `*` for all."""
+    assert able(store, "user/rita") == {
+        ("docs:GetDocument", "*", ALLOWED),
+        ("docs:GetFolder", "*", ALLOWED),
+    }
+    assert able(store, "user/home") == {
+        ("docs:GetDocument", "arn:aws:docs:*:*:document/*/*", CONDITIONAL),
+        ("docs:GetDocument", "arn:aws:docs:*:*:document/plan", ALLOWED),
+    }
+    assert able(store, "user/nobody") == set()
+
+
+def test_limits_are_looked_at(store: SourceStore) -> None:
+    """A boundary takes away; an SCP with an open key makes it depend."""
+    assert ("docs:DeleteDocument", "*", CONDITIONAL) in able(store, "user/ada")
+    assert able(store, "user/bound") == {("docs:GetDocument", "*", ALLOWED), ("docs:GetFolder", "*", ALLOWED)}
+
+
+def test_resources_that_name_the_principal_are_there(store: SourceStore) -> None:
+    """By their policies in the store."""
+    found = what_can(store, f"arn:aws:iam::{GLOBEX}:user/gus", references=[services().reference()], now=NOW)
+    answers = {(action, each.resource): each.answer.verdict for each in found for action in each.actions}
+    assert answers[("docs:GetDocument", SHARED)] is ALLOWED
+    assert answers[("docs:GetDocument", "*")] is ALLOWED
+
+
+def test_one_resource_is_asked_about(store: SourceStore) -> None:
+    """Only the actions that take it."""
+    assert able(store, "user/ada", resource=PLAN) == {
+        ("docs:GetDocument", PLAN, ALLOWED),
+        ("docs:DeleteDocument", PLAN, CONDITIONAL),
+    }
+
+
+def test_the_root_user_can_do_everything(store: SourceStore) -> None:
+    """Of IAM too, without any policy."""
+    found = what_can(store, f"arn:aws:iam::{ACME}:root", references=[services().reference()], now=NOW)
+    actions = {action for each in found for action in each.actions if each.verdict is ALLOWED}
+    assert {"docs:GetFolder", "iam:CreateUser", "sts:GetCallerIdentity"} <= actions
+
+
+def test_what_nobody_denies_is_always_there(store: SourceStore) -> None:
+    """E-66."""
+    found = what_can(store, f"arn:aws:iam::{ACME}:user/nobody", now=NOW)
+    assert [each.actions for each in found] == [("sts:GetCallerIdentity", "sts:GetSessionToken")]
+
+
+def test_a_principal_that_is_not_there_is_refused(store: SourceStore) -> None:
+    """Nothing is what it can do, but that would be another answer."""
+    with pytest.raises(NoSuchEntity):
+        what_can(store, f"arn:aws:iam::{ACME}:user/ghost")
+    with pytest.raises(InvalidInput):
+        what_can(store, f"arn:aws:iam::{ACME}:user/ada", resource="document/7")

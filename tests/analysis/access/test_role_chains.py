@@ -1,0 +1,516 @@
+"""Who could become somebody else who may: chains of roles, as a guard decides each step of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from iam_guard import Guard, Resource, open_guard
+from iam_guard.analysis.access.access_answers import Ability, Access, AccessVerdict
+from iam_guard.analysis.access.role_chains import MOST_ROLES
+from iam_guard.analysis.access.what_can import what_can
+from iam_guard.analysis.access.who_can import who_can
+from iam_guard.cli import main
+from iam_guard.model.principal import Principal
+from iam_guard.settings import Settings
+from iam_guard.store.open_store import open_store
+from iam_guard.web.service import Service
+
+ALLOWED, CONDITIONAL, DENIED = AccessVerdict
+ACME, GLOBEX, ELSEWHERE = "111122223333", "444455556666", "777788889999"
+PLAN = f"arn:aws:docs:us-east-1:{ACME}:document/plan"
+GET, ASSUME = "docs:GetDocument", "sts:AssumeRole"
+
+
+def document(*statements: Mapping[str, Any]) -> dict[str, Any]:
+    return {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Resource": "*", **each} for each in statements]}
+
+
+def arn(name: str, account: str = ACME) -> str:
+    return f"arn:aws:iam::{account}:{name}"
+
+
+def trust(*principals: str, **more: Any) -> dict[str, Any]:
+    statement = {"Effect": "Allow", "Principal": {"AWS": list(principals)}, "Action": ASSUME, **more}
+    return {"Version": "2012-10-17", "Statement": [statement]}
+
+
+def user(name: str, *statements: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+    return {"name": name, "inline": {"Own": document(*statements)} if statements else {}, **more}
+
+
+def role(name: str, trusted: Mapping[str, Any], *statements: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+    return {**user(name, *statements, **more), "trust": trusted}
+
+
+def assume(*roles: str, **more: Any) -> dict[str, Any]:
+    return {"Action": ASSUME, "Resource": [arn(f"role/{each}") for each in roles] or "*", **more}
+
+
+READ = {"Action": "docs:Get*"}
+
+
+class World:
+    """A seed that can be asked about."""
+
+    def __init__(self, folder: Path, *accounts: dict[str, Any], **organization: Any) -> None:
+        self.path = folder / "iam.json"
+        self.path.write_text(json.dumps({"version": 1, "accounts": accounts, **organization}))
+
+    def who(self, action: str = GET, resource: str = PLAN, **more: Any) -> dict[str, Access]:
+        store = open_store(str(self.path), Settings())
+        try:
+            return {
+                _short(each.principal): each for each in who_can(store, action, resource, through_roles=True, **more)
+            }
+        finally:
+            store.close()
+
+    def can(self, principal: str, **more: Any) -> list[Ability]:
+        store = open_store(str(self.path), Settings())
+        try:
+            return what_can(store, principal, through_roles=True, **more)
+        finally:
+            store.close()
+
+
+def _short(principal: str) -> str:
+    return principal.removeprefix(f"arn:aws:iam::{ACME}:")
+
+
+def way(access: Access) -> list[str]:
+    return [_short(each.role) for each in access.steps]
+
+
+def acme(users: list[Any], roles: list[Any], **more: Any) -> dict[str, Any]:
+    return {"id": ACME, "users": users, "roles": roles, **more}
+
+
+def test_roles_are_followed_one_after_another(tmp_path: Path) -> None:
+    world = World(
+        tmp_path,
+        acme(
+            [user("ada", assume("Deployer")), user("rita", READ), user("nils")],
+            [
+                role("Deployer", trust(arn("root")), assume("Admin")),
+                role("Admin", trust(arn("root")), READ),
+            ],
+        ),
+    )
+    found = world.who()
+    assert {name: (each.verdict, way(each)) for name, each in found.items()} == {
+        "root": (ALLOWED, []),
+        "user/rita": (ALLOWED, []),
+        "role/Admin": (ALLOWED, []),
+        "role/Deployer": (ALLOWED, ["role/Admin"]),
+        "user/ada": (ALLOWED, ["role/Deployer", "role/Admin"]),
+        "user/nils": (DENIED, []),
+    }
+    deployer, admin = found["user/ada"].steps
+    assert [each.policy for each in deployer.answer.spoken] == [arn("role/Deployer"), "user/ada/Own"]
+    assert [each.policy for each in admin.answer.spoken] == [arn("role/Admin"), "role/Deployer/Own"]
+    assert [each.policy for each in found["user/ada"].answer.spoken] == ["role/Admin/Own"]
+
+
+def test_both_sides_have_to_allow(tmp_path: Path) -> None:
+    """The principal's policies and the trust policy; boundaries and denials count on the way, and at its end."""
+    everybody = trust(arn("root"))
+    only_read = {"name": "OnlyRead", "document": document(READ)}
+    world = World(
+        tmp_path,
+        acme(
+            [
+                user("may", assume()),
+                user("bound", assume(), boundary="OnlyRead"),
+                user("denied", assume(), {"Effect": "Deny", "Action": "sts:*"}),
+                user("silent"),
+            ],
+            [
+                role("Open", everybody, assume("Strict"), READ),
+                role("Strict", trust(arn("user/silent")), READ),
+                role("Bound", everybody, {"Action": "*"}, boundary="Nothing"),
+            ],
+            policies=[only_read, {"name": "Nothing", "document": document({"Action": "mail:*"})}],
+        ),
+    )
+    found = world.who()
+    expected = {"may": ["role/Open"], "bound": [], "denied": [], "silent": ["role/Strict"]}
+    assert {name: way(found[f"user/{name}"]) for name in expected} == expected
+    assert [found[f"user/{name}"].verdict for name in expected] == [ALLOWED, DENIED, DENIED, ALLOWED]
+
+
+def test_silent_user_who_is_named_may(tmp_path: Path) -> None:
+    """E-42: a trust policy that names a user of its account lets that user in without a policy of their own."""
+    world = World(tmp_path, acme([user("silent")], [role("R", trust(arn("user/silent")), READ)]))
+    assert way(world.who()["user/silent"]) == ["role/R"]
+
+
+def test_a_circle_ends(tmp_path: Path) -> None:
+    world = World(
+        tmp_path,
+        acme(
+            [user("ada", assume("A"))],
+            [
+                role("A", trust(arn("root")), assume("B", "A")),
+                role("B", trust(arn("root")), assume("A", "C")),
+                role("C", trust(arn("role/B")), READ),
+            ],
+        ),
+    )
+    assert way(world.who()["user/ada"]) == ["role/A", "role/B", "role/C"]
+    assert {tuple(_short(step.role) for step in each.steps) for each in world.can(arn("user/ada"))} == {
+        (),
+        ("role/A",),
+        ("role/A", "role/B"),
+        ("role/A", "role/B", "role/C"),
+    }
+
+
+def test_no_chain_is_longer_than_the_bound(tmp_path: Path) -> None:
+    names = [f"R{number:02}" for number in range(MOST_ROLES + 2)]
+    links = [role(name, trust(arn("root")), assume(after)) for name, after in pairwise(names)]
+    world = World(
+        tmp_path,
+        acme(
+            [user("far", assume(names[0])), user("near", assume(names[2]))],
+            [*links, role(names[-1], trust(arn("root")), READ)],
+        ),
+    )
+    found = world.who()
+    assert (found["user/far"].verdict, found["user/near"].verdict) == (DENIED, ALLOWED)
+    assert len(found["user/near"].steps) == MOST_ROLES
+
+
+def test_open_keys_of_each_step_are_named(tmp_path: Path) -> None:
+    """What depends on something anywhere depends on it as a whole; the surer way is told, then the shorter."""
+    from_office = {"Condition": {"IpAddress": {"aws:SourceIp": "203.0.113.0/24"}}}
+    with_id = {"Condition": {"StringEquals": {"sts:ExternalId": "x"}}}
+    world = World(
+        tmp_path,
+        acme(
+            [user("ada", assume("Short", "Long"))],
+            [
+                role("Short", trust(arn("root"), **with_id), READ | from_office),
+                role("Long", trust(arn("root")), assume("End")),
+                role("End", trust(arn("role/Long")), READ | from_office),
+            ],
+        ),
+    )
+    found = world.who()["user/ada"]
+    assert (found.verdict, way(found)) == (CONDITIONAL, ["role/Short"])
+    assert set(found.answer.open_keys) == {"sts:ExternalId", "aws:SourceIp"}
+    sure = world.who(context={"aws:SourceIp": "203.0.113.7"})["user/ada"]
+    assert (sure.verdict, way(sure)) == (ALLOWED, ["role/Long", "role/End"])
+
+
+def test_what_is_given_of_the_resource_is_not_taken_for_the_roles(tmp_path: Path) -> None:
+    """Nor is a caller who is given: on the way there are others."""
+    by_tag = {"Condition": {"StringEquals": {"aws:ResourceTag/team": "blue"}}}
+    with_mfa = {"Condition": {"Bool": {"aws:MultiFactorAuthPresent": "true"}}}
+    world = World(
+        tmp_path,
+        acme(
+            [user("tagged", assume("R") | by_tag), user("mfa", assume("R") | with_mfa)],
+            [role("R", trust(arn("root")), READ, tags={"team": "red"})],
+        ),
+    )
+    found = world.who(context={"aws:ResourceTag/team": "blue", "aws:MultiFactorAuthPresent": "true"})
+    assert found["user/tagged"].verdict is DENIED
+    assert (found["user/mfa"].verdict, found["user/mfa"].answer.open_keys) == (
+        CONDITIONAL,
+        ("aws:MultiFactorAuthPresent",),
+    )
+
+
+def test_other_accounts_are_followed(tmp_path: Path) -> None:
+    """Across accounts both must allow; of an account that is not in the store nobody knows the policies."""
+    globex = {
+        "id": GLOBEX,
+        "users": [user("gus", assume_all := {"Action": ASSUME}), user("idle")],
+        "roles": [role("Bridge", trust(arn("root", GLOBEX)), assume_all)],
+    }
+    world = World(
+        tmp_path,
+        acme(
+            [],
+            [
+                role("Shared", trust(arn("role/Bridge", GLOBEX), arn("root", ELSEWHERE)), READ),
+                role(
+                    "ForService",
+                    {
+                        "Version": "2012-10-17",
+                        "Statement": [
+                            {"Effect": "Allow", "Principal": {"Service": "build.example.com"}, "Action": ASSUME}
+                        ],
+                    },
+                    READ,
+                ),
+            ],
+        ),
+        globex,
+    )
+    found = world.who()
+    gus, elsewhere = found[arn("user/gus", GLOBEX)], found[arn("root", ELSEWHERE)]
+    assert (gus.verdict, way(gus)) == (ALLOWED, [arn("role/Bridge", GLOBEX), "role/Shared"])
+    assert (elsewhere.verdict, elsewhere.kind, way(elsewhere)) == (CONDITIONAL, "account", ["role/Shared"])
+    assert "not in this store" in (elsewhere.answer.note or "")
+    assert found[arn("user/idle", GLOBEX)].verdict is DENIED
+    assert (found["build.example.com"].verdict, found["build.example.com"].kind) == (ALLOWED, "service")
+
+
+def test_organization_counts_on_the_way(tmp_path: Path) -> None:
+    no_sts = {"name": "NoSts", "type": "SCP", "document": document({"Effect": "Deny", "Action": ASSUME})}
+    organization = {
+        "id": "o-exampleorg1",
+        "management_account": "999900000000",
+        "policies": [no_sts],
+        "units": [{"name": "tenants", "scps": ["FullAWSAccess", "NoSts"], "accounts": [ACME]}],
+    }
+    world = World(
+        tmp_path,
+        acme([user("ada", assume())], [role("R", trust(arn("root")), READ)]),
+        {"id": "999900000000"},
+        organization=organization,
+    )
+    assert world.who()["user/ada"].verdict is DENIED
+
+
+def test_session_that_is_named_depends_on_its_name(tmp_path: Path) -> None:
+    """In the trust policy of a role, or in the policy of the resource itself."""
+    session = f"arn:aws:sts::{ACME}:assumed-role/Deployer/release"
+    world = World(
+        tmp_path,
+        acme(
+            [user("ada", assume("Deployer"))],
+            [role("Deployer", trust(arn("root")), assume("Admin")), role("Admin", trust(session), READ)],
+            resources=[
+                {
+                    "arn": f"{PLAN}-2",
+                    "policy": {
+                        "Version": "2012-10-17",
+                        "Statement": [
+                            {"Effect": "Allow", "Principal": {"AWS": session}, "Action": GET, "Resource": "*"}
+                        ],
+                    },
+                }
+            ],
+        ),
+    )
+    for resource, roles in ((PLAN, ["role/Deployer", "role/Admin"]), (f"{PLAN}-2", ["role/Deployer"])):
+        ada = world.who(resource=resource)["user/ada"]
+        assert (ada.verdict, way(ada), ada.answer.note) == (CONDITIONAL, roles, "its session is called release")
+    ways = {tuple(_short(step.role) for step in each.steps): each.answer for each in world.can(arn("user/ada"))}
+    assert ways["role/Deployer", "role/Admin"].verdict is CONDITIONAL
+
+
+def test_root_and_strangers_without_a_signature_assume_nothing(tmp_path: Path) -> None:
+    """STS refuses them, whatever a trust policy says."""
+    world = World(tmp_path, acme([], [role("R", trust("*"), {"Action": "mail:Send"})]))
+    found = world.who("mail:Send", "*")
+    assert way(found["root"]) == []
+    assert "anonymous" not in found or found["anonymous"].verdict is DENIED
+    assert found["*"].verdict is CONDITIONAL
+    assert not any(each.steps for each in world.can(arn("root")))
+
+
+# --- identities that are proved elsewhere ----------------------------------------------------------------------------
+
+TOKEN = "token.example.com"
+PROVIDER = arn(f"oidc-provider/{TOKEN}")
+BY_TOKEN = "sts:AssumeRoleWithWebIdentity"
+
+
+def vouched(provider: str = PROVIDER, principal: Any = None, **more: Any) -> dict[str, Any]:
+    statement = {"Effect": "Allow", "Principal": principal or {"Federated": provider}, "Action": BY_TOKEN, **more}
+    return {"Version": "2012-10-17", "Statement": [statement]}
+
+
+def registered(*hosts: str) -> dict[str, Any]:
+    return {"oidc_providers": [{"url": f"https://{host}", "client_ids": ["app"]} for host in hosts]}
+
+
+def test_whoever_a_provider_vouches_for_has_the_roles_that_it_may_give(tmp_path: Path) -> None:
+    """And those that these may assume; under the conditions of the trust policy, which are about a token mostly."""
+    of_main = {"Condition": {"StringEquals": {f"{TOKEN}:sub": "repo:acme/app:main"}}}
+    from_it = {"Condition": {"StringEquals": {"aws:FederatedProvider": PROVIDER}}}
+    roles = [
+        role("Build", vouched(**of_main), assume("Release")),
+        role("Release", trust(arn("root")), READ),
+        role("Any", vouched(**from_it), {"Action": "mail:Send"}),
+    ]
+    world = World(tmp_path, acme([], roles, **registered(TOKEN)))
+    found = world.who()[f"oidc-provider/{TOKEN}"]
+    assert (found.kind, found.verdict, way(found)) == ("identity provider", CONDITIONAL, ["role/Build", "role/Release"])
+    assert found.answer.open_keys == (f"{TOKEN}:sub",)
+    for subject, verdict in (("repo:acme/app:main", ALLOWED), ("repo:evil/app:main", DENIED)):
+        known = world.who(context={f"{TOKEN}:sub": subject}).get(f"oidc-provider/{TOKEN}")
+        assert (DENIED if known is None else known.verdict) is verdict
+    sending = world.who("mail:Send", "*")[f"oidc-provider/{TOKEN}"]
+    assert (sending.verdict, way(sending)) == (ALLOWED, ["role/Any"])
+
+
+def test_provider_that_no_token_is_taken_of_has_no_role(tmp_path: Path) -> None:
+    """One that is not registered in the account of the role, or of SAML, or for another action."""
+    roles = [
+        role("NotThere", vouched(arn("oidc-provider/gone.example.com")), READ),
+        role("OfOthers", vouched(arn(f"oidc-provider/{TOKEN}", GLOBEX)), READ),
+        role("Wrong", {**vouched(), "Statement": [{**vouched()["Statement"][0], "Action": ASSUME}]}, READ),
+        role("Saml", vouched(arn("saml-provider/Corp"), Action="sts:AssumeRoleWithSAML"), READ),
+        role("Mute", vouched(arn("oidc-provider/mute.example.com")), READ),
+    ]
+    mute = {"url": "https://mute.example.com", "client_ids": []}
+    own = registered(TOKEN)["oidc_providers"]
+    world = World(tmp_path, acme([], roles, oidc_providers=[*own, mute]), {"id": GLOBEX, **registered(TOKEN)})
+    assert not [each for each in world.who().values() if each.kind == "identity provider"]
+
+
+def test_role_that_trusts_everybody_trusts_every_provider_of_its_account(tmp_path: Path) -> None:
+    everybody = role("Open", vouched(principal="*"), READ)
+    accounts = acme([], [everybody], **registered(TOKEN, "other.example.com"))
+    found = World(tmp_path, accounts, {"id": GLOBEX, **registered("third.example.com")}).who()
+    told = {name for name, each in found.items() if each.kind == "identity provider" and each.verdict is ALLOWED}
+    assert told == {f"oidc-provider/{TOKEN}", "oidc-provider/other.example.com"}
+
+
+def test_provider_that_the_question_names_is_there_for_its_calls(tmp_path: Path) -> None:
+    """`aws:FederatedProvider` comes with each token."""
+    from_it = {"Condition": {"StringEquals": {"aws:FederatedProvider": PROVIDER}}}
+    world = World(tmp_path, acme([], [role("Any", vouched(**from_it), READ)], **registered(TOKEN)))
+    assert world.who(BY_TOKEN, arn("role/Any"))[f"oidc-provider/{TOKEN}"].verdict is ALLOWED
+
+
+# --- the naive search --------------------------------------------------------------------------------------------
+
+
+def random_world(folder: Path, chance: Random) -> tuple[World, dict[str, Any]]:
+    """A seed without conditions: each answer is yes or no."""
+    users, roles = ["ada", "rita", "nils"], ["R1", "R2", "R3", "R4"]
+    accounts = (ACME, GLOBEX)
+    everybody = [arn(f"user/{name}", account) for account in accounts for name in users]
+    every_role = [arn(f"role/{name}", account) for account in accounts for name in roles]
+    named = [*everybody, *every_role, *(arn("root", account) for account in accounts), "*"]
+
+    def statements() -> list[dict[str, Any]]:
+        found = [{"Action": ASSUME, "Resource": chance.choice([*every_role, "*"])} for _ in range(chance.randrange(3))]
+        if chance.random() < 0.2:
+            found.append(READ)
+        if chance.random() < 0.15:
+            found.append(
+                {
+                    "Effect": "Deny",
+                    "Action": chance.choice([ASSUME, GET]),
+                    "Resource": chance.choice([*every_role, "*"]),
+                }
+            )
+        return found
+
+    def bounded() -> dict[str, Any]:
+        return {"boundary": chance.choice(["OnlySts", "OnlyDocs"])} if chance.random() < 0.2 else {}
+
+    def trusted() -> dict[str, Any]:
+        made = trust(*chance.sample(named, chance.randrange(1, 3)))
+        if chance.random() < 0.15:
+            denied = {"Effect": "Deny", "Principal": {"AWS": chance.choice(named)}, "Action": ASSUME}
+            made["Statement"].append(denied)
+        return made
+
+    trusts: dict[str, Any] = {}
+    made = []
+    for account in accounts:
+        for name in roles:
+            trusts[arn(f"role/{name}", account)] = trusted()
+        policies = [
+            {"name": f"Only{each.title()}", "document": document({"Action": f"{each}:*"})} for each in ("sts", "docs")
+        ]
+        own = [user(name, *statements(), **bounded()) for name in users]
+        theirs = [role(name, trusts[arn(f"role/{name}", account)], *statements(), **bounded()) for name in roles]
+        made.append({"id": account, "users": own, "roles": theirs, "policies": policies})
+    return World(folder, *made), trusts
+
+
+def principal_of(arn_of: str) -> Principal:
+    """Sign in as a user, or as a session of a role."""
+    account, _, name = arn_of.removeprefix("arn:aws:iam::").partition(":")
+    if name.startswith("user/"):
+        return Principal.from_arn(arn_of)
+    return Principal.from_arn(
+        f"arn:aws:sts::{account}:assumed-role/{name.removeprefix('role/')}/shift", role_arn=arn_of
+    )
+
+
+def may_in_the_end(guard: Guard, trusts: Mapping[str, Any], start: str) -> Iterator[str]:
+    """Try every role from everywhere, and give all whom somebody can become in the end, themselves included."""
+    seen, waiting = {start}, [start]
+    while waiting:
+        current = waiting.pop()
+        yield current
+        for role_arn, policy in trusts.items():
+            account = role_arn.split(":")[4]
+            wanted = Resource(role_arn, account=account, policy=policy)
+            if (
+                role_arn not in seen
+                and guard.decide(principal_of(current), ASSUME, wanted, {"sts:RoleSessionName": "shift"}).allowed
+            ):
+                seen.add(role_arn)
+                waiting.append(role_arn)
+
+
+@pytest.mark.parametrize("number", range(12))
+def test_answers_are_those_of_a_naive_search(tmp_path: Path, number: int) -> None:
+    world, trusts = random_world(tmp_path, Random(number))
+    found = world.who()
+    guard = open_guard(str(world.path), services=[Service("docs")])
+    try:
+        for start in [*(each for each in found if "user/" in each), *map(_short, trusts)]:
+            whole = start if start.startswith("arn:") else arn(start)
+            becomes = set(may_in_the_end(guard, trusts, whole))
+            able = any(guard.decide(principal_of(each), GET, PLAN).allowed for each in becomes)
+            assert found[start].verdict is (ALLOWED if able else DENIED), whole
+            if "user/" in start:
+                assert {each.steps[-1].role for each in world.can(whole) if each.steps} == becomes - {whole}
+    finally:
+        guard.close()
+
+
+# --- the command line --------------------------------------------------------------------------------------------
+
+
+def test_the_commands_show_the_way(tmp_path: Path) -> None:
+    world = World(
+        tmp_path,
+        acme(
+            [user("ada", assume("Deployer"))],
+            [
+                role("Deployer", trust(arn("root")), assume("Admin")),
+                role("Admin", trust(arn("root")), READ),
+            ],
+        ),
+    )
+    run = lambda *arguments: CliRunner().invoke(main, [*arguments, "--store", str(world.path)])  # noqa: E731
+    assert "user/ada" not in run("who-can", GET, PLAN).output
+    told = run("who-can", GET, PLAN, "--through-roles").output.splitlines()
+    at = next(number for number, line in enumerate(told) if "user/ada" in line)
+    assert [line[13:] for line in told[at + 1 : at + 7]] == [
+        "user/ada -> role/Deployer -> role/Admin",
+        f"  role/Deployer: by Allow #1 of {arn('role/Deployer')} (resource-based policy)",
+        "  role/Deployer: by Allow #1 of user/ada/Own (identity-based policy)",
+        f"  role/Admin: by Allow #1 of {arn('role/Admin')} (resource-based policy)",
+        "  role/Admin: by Allow #1 of role/Deployer/Own (identity-based policy)",
+        "by Allow #1 of role/Admin/Own (identity-based policy)",
+    ]
+    (ada,) = [
+        each
+        for each in json.loads(run("who-can", GET, PLAN, "--through-roles", "--json").output)
+        if "ada" in each["principal"]
+    ]
+    assert [each["role"] for each in ada["through_roles"]] == [arn("role/Deployer"), arn("role/Admin")]
+    can = run("what-can", arn("user/ada"), "--through-roles").output
+    assert "user/ada -> role/Deployer -> role/Admin\n" in can
+    assert "->" not in run("what-can", arn("user/ada")).output

@@ -1,0 +1,114 @@
+"""What is allowed and was never attempted, and what a principal holds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from iam_guard.analysis.activity import gather_activity, unused_access
+from iam_guard.analysis.activity.attached_policies import held_policies_of
+from iam_guard.analysis.activity.unused_access import UnusedAccess
+from iam_guard.errors import NoSuchEntity
+from iam_guard.model.decision import PolicyRef, PolicyType
+from iam_guard.settings import Settings
+from iam_guard.store.open_store import init_store
+from iam_guard.store.protocol import StoredPolicy
+from iam_guard.store.schema import identities
+from iam_guard.store.seed import apply_seed, load_seed_text
+from iam_guard.store.sql_store import SqlStore
+from tests.analysis.activity.records import ACME, RITA, ROLE, decided, refused
+
+KNOWN = ["docs:Get", "docs:Put", "docs:Drop", "mail:Send"]
+
+
+def stored(*statements: dict[str, object], name: str = "P") -> StoredPolicy:
+    text = json.dumps({"Version": "2012-10-17", "Statement": [{"Resource": "*", **each} for each in statements]})
+    return StoredPolicy(PolicyRef(name, PolicyType.IDENTITY), text)
+
+
+def unused(*statements: dict[str, object]) -> UnusedAccess:
+    """Compare with what somebody did who got documents and was denied to drop one."""
+    activity = gather_activity([decided(), decided("docs:Drop", outcome="ImplicitlyDenied")], RITA)
+    return unused_access(activity, [stored(*statements)], KNOWN)
+
+
+def test_an_attempt_counts_that_was_refused_for_want_of_its_record() -> None:
+    activity = gather_activity([decided("iam:GetUser", "*", event="e1"), refused("e1")], RITA)
+    grant = stored({"Effect": "Allow", "Action": "iam:GetUser"})
+    assert unused_access(activity, [grant], KNOWN).is_empty
+
+
+def test_attempts_count_as_use() -> None:
+    found = unused({"Effect": "Allow", "Action": ["docs:Get", "docs:drop"]})
+    assert found.is_empty
+
+
+def test_wildcard_is_told_action_by_action() -> None:
+    """A service that was used and the actions of it that were not; one that was not used at all."""
+    found = unused({"Effect": "Allow", "Action": ["docs:*", "mail:*"], "Sid": "All"})
+    assert (found.services, found.actions) == (("mail",), ("docs:Put",))
+    assert [tuple(each) for each in found.grants] == [("P", "All", "mail:*")]
+
+
+def test_everything_is_our_own_services_and_those_that_are_known() -> None:
+    found = unused({"Effect": "Allow", "Action": "*"})
+    assert {"iam", "sts", "mail"} <= set(found.services)
+    assert (found.actions, found.grants) == (("docs:Put",), ())
+
+
+def test_all_but_some_actions_is_told_by_what_it_allows() -> None:
+    found = unused({"Effect": "Allow", "NotAction": ["docs:Put", "mail:*", "iam:*"]})
+    assert "mail" not in found.services
+    assert (found.actions, found.grants) == ((), ())
+
+
+def test_service_that_is_denied_altogether_is_not_reached() -> None:
+    found = unused({"Effect": "Allow", "Action": ["docs:*", "mail:*"]}, {"Effect": "Deny", "Action": "mail:*"})
+    assert found.services == ()
+
+
+@pytest.fixture(scope="module")
+def store() -> Iterator[SqlStore]:
+    made = init_store("sqlite://", Settings())
+    allow = '{Version: "2012-10-17", Statement: [{Effect: Allow, Action: "docs:Get", Resource: "*"}]}'
+    trusting = f'{{Effect: Allow, Principal: {{AWS: "{ACME}"}}, Action: "sts:AssumeRole"}}'
+    trust = f'{{Version: "2012-10-17", Statement: [{trusting}]}}'
+    apply_seed(
+        made,
+        load_seed_text(
+            f"""
+version: 1
+accounts:
+  - id: "{ACME}"
+    groups: [{{name: readers, inline: {{G: {allow}}}}}]
+    users: [{{name: rita, groups: [readers], inline: {{U: {allow}}}}}]
+    roles: [{{name: auditor, path: /team/, inline: {{R: {allow}}}, trust: {trust}}}]
+"""
+        ),
+    )
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize(
+    ("principal", "names"),
+    [
+        (RITA, ["group/readers/G", "user/rita/U"]),
+        (ROLE, ["role/auditor/R"]),
+        (f"arn:aws:sts::{ACME}:assumed-role/auditor/carol", ["role/auditor/R"]),
+    ],
+)
+def test_policies_are_found_by_arn_and_by_unique_id(store: SqlStore, principal: str, names: list[str]) -> None:
+    assert [each.ref.name for each in held_policies_of(gather_activity([], principal), store)] == names
+    with store.viewing() as records:
+        ids = {row["name"]: row["id"] for row in records.all(identities)}
+    by_id = gather_activity([], ids["rita" if principal == RITA else "auditor"])
+    assert [each.ref.name for each in held_policies_of(by_id, store)] == names
+
+
+@pytest.mark.parametrize("principal", [f"{RITA}x", f"{ROLE}x", "AIDAEXAMPLENOBODY001"])
+def test_who_is_not_there_is_told(store: SqlStore, principal: str) -> None:
+    with pytest.raises(NoSuchEntity, match="in the store"):
+        held_policies_of(gather_activity([], principal), store)

@@ -1,0 +1,90 @@
+"""How findings are shown: the caret below its place, and the forms for machines."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from iam_guard.analysis.lint.linter import Linter, LintFinding
+from iam_guard.analysis.lint.report import as_json, github, human, sarif, summary
+from iam_guard.analysis.lint.sources import sources_of_text
+
+TEXT = '{"Version": "2012-10-17",\n "Statement": {"Effect": "Allow", "Action": "iam:GetUsr", "Resource": "*"}}'
+
+
+def findings(text: str = TEXT, name: str = "policies/a,b.json") -> list[LintFinding]:
+    [file] = sources_of_text(text, name)
+    return Linter().lint(file)
+
+
+def test_people_see_the_line_and_a_caret() -> None:
+    """As compilers show it."""
+    lines = list(human(findings(), {"policies/a,b.json": TEXT}))
+    assert lines == [
+        "policies/a,b.json:2:45: error INVALID_ACTION: the service `iam` has no action `GetUsr`, "
+        "did you mean `iam:GetUser`?",
+        '  2 |  "Statement": {"Effect": "Allow", "Action": "iam:GetUsr", "Resource": "*"}}',
+        "    |                                             ^^^^^^^^^^^^",
+        "    = help: correct the action; letter case does not matter",
+        "",
+    ]
+
+
+def test_a_long_line_is_cut_around_its_place() -> None:
+    """A policy may be one line."""
+    actions = ", ".join(f'"iam:Get{number}"' for number in range(200))
+    text = f'{{"Version": "2012-10-17", "Statement": {{"Effect": "Allow", "Action": [{actions}], "Resource": "*"}}}}'
+    found = findings(text)[150:151]
+    _, excerpt, caret, *_ = human(found, {found[0].file: text})
+    assert len(excerpt) < 180
+    begin = caret.index("^")
+    assert excerpt[begin : caret.rindex("^") + 1] == '"iam:Get150"'
+
+
+def test_what_stands_in_a_file_does_not_reach_the_terminal_as_it_is() -> None:
+    """Control characters are shown as such, or as a space."""
+    text = TEXT.replace("GetUsr", "Get\u001b[31mUsr").replace("\u001b", "\x1b")
+    shown = "\n".join(human(findings(text), {"policies/a,b.json": text}))
+    assert "\x1b" not in shown
+
+
+def test_the_summary_counts() -> None:
+    """The loudest first."""
+    assert summary([], 1) == "1 policy: no findings"
+    assert summary(findings(), 2) == "2 policies: 1 error"
+
+
+def test_json_has_all_members() -> None:
+    """One object."""
+    told = json.loads(as_json(findings(), 1))
+    assert told["policies"] == 1
+    [finding] = told["findings"]
+    assert (finding["code"], finding["line"], finding["column"]) == ("INVALID_ACTION", 2, 45)
+    assert finding["place"] == "/Statement/Action"
+
+
+def test_github_shows_it_beside_the_line() -> None:
+    """What would end a property is escaped."""
+    [line] = github(findings())
+    assert line.startswith("::error file=policies/a%2Cb.json,line=2,col=45,title=INVALID_ACTION::the service `iam`")
+
+
+def test_sarif_has_rules_and_places() -> None:
+    """2.1.0."""
+    log = json.loads(sarif(findings(), "1.0"))
+    [run] = log["runs"]
+    assert [each["id"] for each in run["tool"]["driver"]["rules"]] == ["INVALID_ACTION"]
+    [result] = run["results"]
+    assert result["level"] == "error"
+    place = result["locations"][0]["physicalLocation"]
+    assert place["region"] == {"startLine": 2, "startColumn": 45}
+    assert place["artifactLocation"]["uri"] == "policies/a%2Cb.json"  # a file's name is no URI yet
+
+
+@pytest.mark.parametrize("line", [0, 99])
+def test_a_place_that_is_not_there_has_no_excerpt(line: int) -> None:
+    """A finding is told all the same."""
+    [finding] = findings()
+    moved = LintFinding(**{**{name: getattr(finding, name) for name in finding.__slots__}, "line": line})
+    assert len(list(human([moved], {finding.file: TEXT}))) == 3

@@ -1,0 +1,150 @@
+"""References as files and pages: AWS's form both ways, the pages byte for byte, IAM's and STS's own."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from iam_guard.analysis.reference.json_form import read_references, reference_json
+from iam_guard.analysis.reference.own_references import own_references
+from iam_guard.analysis.reference.pages import html_page, markdown
+from iam_guard.api.iam.operations import IAM
+from iam_guard.api.sts.operations import STS
+from iam_guard.errors import InvalidInput
+from iam_guard.model.reference import AccessLevel, ServiceReference
+from iam_guard.web.service import Service
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def declared() -> ServiceReference:
+    """Give a reference with something of everything, markup in its words included."""
+    docs = Service("docs", title="Documents <of> acme & co")
+    docs.declare_resource_type("document", "document/{document_id}", condition_keys=["aws:ResourceTag/team"])
+    docs.declare_condition_key("docs:Kind", description="The kind | of a *document*")
+    docs.declare_condition_key("docs:Readers", "ARN", multivalued=True)
+    docs.requires("GetDocument", resource="document/{id}", context={"docs:Kind": "x"})
+    docs.requires("ListDocuments")
+    docs.requires("FindDocument", resource=lambda: None, context=dict)
+    docs.declare_action(
+        *("ShareDocument",),
+        description="Lets <others> read `it`",
+        resource_types=["document"],
+        condition_keys=["docs:Readers"],
+        depends_on=["docs:GetDocument", "iam:GetUser"],
+    )
+    docs.requires("TagDocument", resource="document/{id}", context={"aws:TagKeys": []})
+    return docs.reference()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("docs.json", reference_json([declared()])),
+        ("docs.md", markdown([declared()])),
+        ("docs.html", html_page([declared()])),
+    ],
+)
+def test_the_forms_are_as_committed(name: str, text: str) -> None:
+    """The same reference gives the same bytes; after a change on purpose, write the files anew."""
+    assert (GOLDEN / name).read_text(encoding="utf-8") == text
+
+
+def test_json_is_read_back() -> None:
+    """Writing and reading are inverse."""
+    assert read_references(reference_json([declared()])) == (declared(),)
+    both = [declared(), *own_references()]
+    assert read_references(reference_json(both)) == tuple(both)
+
+
+def test_each_cell_of_the_html_has_its_headings() -> None:
+    """For those who hear the page: a row is called by its first cell, a column by its title."""
+    page = html_page([declared()])
+    assert page.count('<tr><th scope="row">') == page.count("<tr>") - page.count("<thead><tr>")
+    assert page.count("<th>") == 0
+
+
+def test_the_html_needs_nothing_from_elsewhere() -> None:
+    """No script, no address, and every tag that opens is closed."""
+    open_tags: list[str] = []
+
+    class Checker(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            assert tag not in ("script", "link", "img")
+            assert all(not (value or "").startswith(("http", "//")) for _, value in attrs)
+            if tag not in ("meta", "br"):
+                open_tags.append(tag)
+
+        def handle_endtag(self, tag: str) -> None:
+            assert open_tags.pop() == tag
+
+    Checker().feed(html_page([declared()]))
+    assert open_tags == []
+
+
+AWS_FILE = """{"Name": "s3", "Actions": [
+  {"Name": "GetObject", "ActionConditionKeys": ["s3:TlsVersion"], "Resources": [{"Name": "object"}],
+   "Annotations": {"Properties": {"IsList": false, "IsPermissionManagement": false, "IsWrite": false}},
+   "SupportedBy": {"IAM Action Last Accessed": true}},
+  {"Name": "CreateJob", "Annotations": {"Properties": {"IsPermissionManagement": true, "IsWrite": true}}},
+  {"Name": "ListAllMyBuckets"}],
+ "ConditionKeys": [{"Name": "s3:TlsVersion", "Types": ["Numeric"]}, {"Name": "s3:New", "Types": ["Complex"]},
+  {"Name": "aws:TagKeys", "Types": ["ArrayOfString"]}],
+ "Resources": [{"Name": "object", "ARNFormats": ["arn:${Partition}:s3:::${BucketName}/${ObjectName}"]}],
+ "Operations": [{"Name": "GetObject"}], "Version": "v1.4"}"""
+
+
+def test_a_file_of_aws_is_read() -> None:
+    """What it has beyond is passed over; a type that came later is none."""
+    [s3] = read_references(AWS_FILE)
+    assert [(each.name, each.level) for each in s3.actions] == [
+        ("CreateJob", AccessLevel.PERMISSIONS_MANAGEMENT),
+        ("GetObject", AccessLevel.READ),
+        ("ListAllMyBuckets", None),
+    ]
+    types = {key.name: (key.type, key.multivalued) for key in s3.condition_keys}
+    assert types == {"aws:TagKeys": ("String", True), "s3:New": (None, False), "s3:TlsVersion": ("Numeric", False)}
+    assert s3.keys_of(s3.actions[1]) == {"s3:TlsVersion"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "[", "7", '"text"', "{}", '{"Name": ""}', '{"Name": 7}', '{"Name": "s3", "Actions": {}}'),
+        *('{"Name": "s3", "Actions": [7]}', '{"Name": "s3", "Resources": [{"Name": "x", "ARNFormats": [7]}]}'),
+        *('{"Name": "s3", "Actions": [{"Name": "x", "Annotations": 7}]}', "[" * 100_000),
+    ],
+)
+def test_what_is_no_reference_is_refused(text: str) -> None:
+    """With our own error, whatever it is."""
+    with pytest.raises(InvalidInput):
+        read_references(text)
+
+
+# --- our own -----------------------------------------------------------------------------------------------------
+
+
+def test_every_operation_of_ours_is_an_action() -> None:
+    """The references of IAM and STS are those of the tables."""
+    iam, sts = own_references()
+    assert {each.name for each in iam.actions} >= set(IAM.operations)
+    assert {each.name for each in sts.actions} >= set(STS.operations) | set(STS.not_supported)
+
+
+def test_permissions_that_are_no_operations_are_there() -> None:
+    """R-15, S-20: what policies must name beside."""
+    iam, sts = own_references()
+    assert "PassRole" in {each.name for each in iam.actions}
+    assert {"TagSession", "SetSourceIdentity"} <= {each.name for each in sts.actions}
+
+
+def test_every_action_of_ours_says_what_it_is() -> None:
+    """A level and a description; types that are declared."""
+    for reference in own_references():
+        types = {each.name for each in reference.resource_types}
+        for action in reference.actions:
+            assert action.level is not None
+            assert action.description
+            assert {each.name for each in action.resources} <= types

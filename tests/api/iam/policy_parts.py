@@ -1,0 +1,51 @@
+"""What the tests of policies share: documents, and groups, roles and policies that are there before a test begins."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from iam_guard.store.schema import identities, memberships
+from iam_guard.store.seed import apply_seed, load_seed_text
+from tests.api.conftest import ACCOUNT, Running
+
+TRUST = {
+    "Version": "2012-10-17",
+    "Statement": {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"},
+}
+KINDS = ("user", "group", "role")
+
+
+def allowing(action: str, **more: Any) -> str:
+    """Write a document that allows one action."""
+    statement = {"Effect": "Allow", "Action": action, "Resource": "*", **more}
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
+def prepare(server: Running, account: str = ACCOUNT, **parts: list[dict[str, Any]]) -> None:
+    """Put users, groups, roles and policies into an account as a seed declares them; a role needs no trust policy."""
+    for role in parts.get("roles", []):
+        role.setdefault("trust", TRUST)
+    declared = {"id": account, "name": account, **parts}
+    apply_seed(server.store, load_seed_text(json.dumps({"version": 1, "accounts": [declared]})))
+    server.guard.refresh()
+
+
+def holders(server: Running, name: str = "holder", path: str = "/") -> None:
+    """Make a user, a group and a role of one name."""
+    one: list[dict[str, Any]] = [{"name": name, "path": path}]
+    prepare(server, users=one, groups=one, roles=[dict(each) for each in one])
+
+
+def join(server: Running, user: str, group: str) -> None:
+    """Put a user into a group; a seed that says so would have to declare the user's keys too."""
+    with server.store.changing() as records:
+        ids = [records.one(identities, account=ACCOUNT, folded=name)["id"] for name in (user, group)]
+        records.insert(memberships, user_id=ids[0], group_id=ids[1])
+    server.guard.refresh()
+
+
+def of(kind: str, name: str = "holder") -> Mapping[str, str]:
+    """Give the parameter that names a user, group or role."""
+    return {f"{kind.capitalize()}Name": name}

@@ -1,0 +1,60 @@
+"""What the tests of simulations share: documents, context entries, and calls without HTTP."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from iam_guard.api.iam.table.simulation_rows import ROWS
+from iam_guard.api.operation import Service, run
+from iam_guard.model.principal import Principal
+from iam_guard.settings import Settings
+from iam_guard.store.open_store import init_store
+from iam_guard.store.seed import apply_seed, load_seed_text
+from iam_guard.store.sql_store import SqlStore
+from tests.api.conftest import ACCOUNT, SEED
+
+ADMIN = Principal.from_arn(f"arn:aws:iam::{ACCOUNT}:user/admin")
+OBJECT = "arn:aws:s3:::bucket/key"
+OTHER_OBJECT = "arn:aws:s3:::bucket/other"
+
+
+def document(*statements: Mapping[str, Any]) -> str:
+    """Write a policy on one line, its statements in a list."""
+    return json.dumps({"Version": "2012-10-17", "Statement": list(statements)}, separators=(",", ":"))
+
+
+def saying(effect: str, action: str | list[str], resource: str | list[str] = "*", **more: Any) -> dict[str, Any]:
+    """Write a statement."""
+    return {"Effect": effect, "Action": action, "Resource": resource, **more}
+
+
+def entry(name: str, *values: str, type: str = "string") -> dict[str, Any]:
+    """Write one of the context entries."""
+    return {"ContextKeyName": name, "ContextKeyValues": list(values), "ContextKeyType": type}
+
+
+def sources(result: Mapping[str, Any]) -> list[str]:
+    """Give the ids of the policies whose statements a result names."""
+    return [statement["SourcePolicyId"] for statement in result["MatchedStatements"]]
+
+
+def store_with_admin() -> SqlStore:
+    """Make a store in memory, with the accounts that the tests of services begin with."""
+    store = init_store("sqlite://", Settings())
+    apply_seed(store, load_seed_text(SEED))
+    return store
+
+
+def asked(store: SqlStore, operation: str, **given: Any) -> dict[str, Any]:
+    """Run an operation as `admin`, who may, without HTTP: what has no limits in the model is taken as it is."""
+    return run(
+        Service("iam", ROWS),
+        operation,
+        given,
+        caller=ADMIN,
+        store=store,
+        authorize=lambda permission: None,
+        now=1_700_000_000,
+    ).output

@@ -1,0 +1,287 @@
+"""GetAccountAuthorizationDetails through boto3: all of an account that decides, in pages, for few statements."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+
+from iam_guard.api.iam.operations import IAM
+from iam_guard.api.operation import run
+from iam_guard.api.paging import CHUNK
+from iam_guard.model.principal import Principal
+from iam_guard.store.schema import identities, instance_profiles, service_uses
+from tests.api.conftest import ACCOUNT, OTHER_ACCOUNT, Client, Running, allow, refusal
+from tests.api.iam.policy_parts import TRUST, allowing, prepare
+
+MEMBERS = ("UserDetailList", "GroupDetailList", "RoleDetailList", "Policies")
+NAMES = {"UserDetailList": "UserName", "GroupDetailList": "GroupName", "RoleDetailList": "RoleName"}
+AWS = [
+    "AdministratorAccess",
+    "IAMAuditRootUserCredentials",
+    "IAMCreateRootUserPassword",
+    "IAMDeleteRootUserCredentials",
+    "IAMFullAccess",
+    "PowerUserAccess",
+    "ReadOnlyAccess",
+    "S3UnlockBucketPolicy",
+    "SQSUnlockQueuePolicy",
+]
+READER = f"arn:aws:iam::{ACCOUNT}:policy/x/Reader"
+
+
+def document(action: str) -> Any:
+    return json.loads(allowing(action))
+
+
+@pytest.fixture
+def account(iam: Client, server: Running) -> Client:
+    """Something of everything, and another account that has the same names."""
+    for account, tag in ((OTHER_ACCOUNT, "theirs"), (ACCOUNT, "ours")):
+        has = {"attached": ["ReadOnlyAccess", "Reader"], "inline": {"Writer": document(f"{tag}:Write")}}
+        whole = {**has, "path": "/x/", "tags": {"whose": tag}, "boundary": "Reader"}
+        prepare(
+            server,
+            account,
+            policies=[{"name": "Reader", "path": "/x/", "description": tag, "document": document(f"{tag}:Read")}],
+            groups=[{"name": "Team", **has}, {"name": "empty"}],
+            users=[{"name": "ada", "groups": ["Team", "empty"], **whole}],
+            roles=[{"name": "App", **whole}, {"name": "plain"}],
+        )
+    with server.store.changing() as records:
+        role = records.one(identities, account=ACCOUNT, folded="app")["id"]
+        for number, region in enumerate(("eu-west-1", "us-east-1", "ap-south-1")):
+            use = {"identity_id": role, "service": "iam", "action": f"A{number}"}
+            records.insert(service_uses, **use, at=(5, 9, 7)[number], region=region)
+        profile = {"id": "AIPA" + "X" * 17, "path": "/p/", "name": "Box", "folded": "box", "tags": {"a": "b"}}
+        records.insert(instance_profiles, **profile, account=ACCOUNT, role_id=role, created=3)
+    return iam
+
+
+def names(answer: dict[str, Any]) -> dict[str, list[str]]:
+    return {
+        member: [each[NAMES.get(member, "PolicyName")] for each in answer[member]]
+        for member in MEMBERS
+        if answer[member]
+    }
+
+
+EVERYTHING = {
+    "UserDetailList": ["ada", "admin"],
+    "GroupDetailList": ["empty", "Team"],
+    "RoleDetailList": ["App", "plain"],
+    "Policies": ["Reader", *AWS],
+}
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        ([], EVERYTHING),
+        (["User"], {"UserDetailList": EVERYTHING["UserDetailList"]}),
+        (["Group"], {"GroupDetailList": EVERYTHING["GroupDetailList"]}),
+        (["Role"], {"RoleDetailList": EVERYTHING["RoleDetailList"]}),
+        (["LocalManagedPolicy"], {"Policies": ["Reader"]}),
+        (["AWSManagedPolicy"], {"Policies": AWS}),
+        (["AWSManagedPolicy", "User", "User"], {"UserDetailList": EVERYTHING["UserDetailList"], "Policies": AWS}),
+        (["LocalManagedPolicy", "AWSManagedPolicy"], {"Policies": EVERYTHING["Policies"]}),
+    ],
+)
+def test_a_filter_says_which_kinds_there_are(
+    account: Client, filters: list[str], expected: dict[str, list[str]]
+) -> None:
+    """None means all; an unknown one is refused."""
+    assert names(account.get_account_authorization_details(Filter=filters)) == expected
+    with refusal("ValidationError", status=400):
+        account.get_account_authorization_details(Filter=["Everything"])
+
+
+def test_a_user_is_there_with_all_that_decides(account: Client) -> None:
+    """Inline policies, attached ones, groups, boundary, tags."""
+    ada, admin = account.get_account_authorization_details(Filter=["User"])["UserDetailList"]
+    got = account.get_user(UserName="ada")["User"]
+    assert ada == {
+        **{member: got[member] for member in ("Path", "UserName", "UserId", "Arn", "CreateDate")},
+        "UserPolicyList": [{"PolicyName": "Writer", "PolicyDocument": document("ours:Write")}],
+        "GroupList": ["empty", "Team"],
+        "AttachedManagedPolicies": [
+            {"PolicyName": "Reader", "PolicyArn": READER},
+            {"PolicyName": "ReadOnlyAccess", "PolicyArn": "arn:aws:iam::aws:policy/ReadOnlyAccess"},
+        ],
+        "PermissionsBoundary": {"PermissionsBoundaryType": "Policy", "PermissionsBoundaryArn": READER},
+        "Tags": [{"Key": "whose", "Value": "ours"}],
+    }
+    assert (admin["UserPolicyList"], admin["GroupList"], admin["Tags"]) == ([], [], [])
+    assert "PermissionsBoundary" not in admin
+
+
+def test_a_group_is_there_with_all_that_decides(account: Client) -> None:
+    """Inline policies and attached ones."""
+    empty, team = account.get_account_authorization_details(Filter=["Group"])["GroupDetailList"]
+    assert (team["Path"], team["Arn"]) == ("/", f"arn:aws:iam::{ACCOUNT}:group/Team")
+    assert team["GroupId"].startswith("AGPA")
+    assert team["GroupPolicyList"] == [{"PolicyName": "Writer", "PolicyDocument": document("ours:Write")}]
+    assert [policy["PolicyName"] for policy in team["AttachedManagedPolicies"]] == ["Reader", "ReadOnlyAccess"]
+    assert (empty["GroupPolicyList"], empty["AttachedManagedPolicies"]) == ([], [])
+
+
+def test_a_role_is_there_with_all_that_decides(account: Client) -> None:
+    """Beside what users have: trust policy, instance profiles, its last use (R-33)."""
+    app, plain = account.get_account_authorization_details(Filter=["Role"])["RoleDetailList"]
+    assert app["Arn"] == f"arn:aws:iam::{ACCOUNT}:role/x/App"
+    assert app["AssumeRolePolicyDocument"] == TRUST
+    assert app["RolePolicyList"] == [{"PolicyName": "Writer", "PolicyDocument": document("ours:Write")}]
+    assert [policy["PolicyName"] for policy in app["AttachedManagedPolicies"]] == ["Reader", "ReadOnlyAccess"]
+    assert app["PermissionsBoundary"]["PermissionsBoundaryArn"] == READER
+    assert app["Tags"] == [{"Key": "whose", "Value": "ours"}]
+    assert app["RoleLastUsed"] == {"LastUsedDate": datetime.fromtimestamp(9, UTC), "Region": "us-east-1"}
+    (profile,) = app["InstanceProfileList"]
+    assert profile["Arn"] == f"arn:aws:iam::{ACCOUNT}:instance-profile/p/Box"
+    assert profile["InstanceProfileName"] == "Box"
+    assert profile["Tags"] == [{"Key": "a", "Value": "b"}]
+    (inside,) = profile["Roles"]
+    assert inside == {member: app[member] for member in inside}
+    assert {"RoleName", "RoleId", "AssumeRolePolicyDocument"} <= inside.keys()
+    assert (plain["InstanceProfileList"], plain["RoleLastUsed"], plain["Tags"]) == ([], {}, [])
+
+
+def test_a_trust_policy_shows_the_id_of_a_principal_that_is_gone(account: Client, server: Running) -> None:
+    """P-6: so an auditor sees that nobody is let in by it."""
+    ada = account.get_user(UserName="ada")["User"]
+    trust = json.loads(json.dumps(TRUST))
+    trust["Statement"]["Principal"] = {"AWS": ada["Arn"]}
+    prepare(server, roles=[{"name": "trusting", "trust": trust}])
+
+    def trusted() -> str:
+        roles = account.get_account_authorization_details(Filter=["Role"])["RoleDetailList"]
+        (role,) = (role for role in roles if role["RoleName"] == "trusting")
+        principal: str = role["AssumeRolePolicyDocument"]["Statement"]["Principal"]["AWS"]
+        return principal
+
+    assert trusted() == ada["Arn"]
+    with server.store.changing() as records:
+        records.delete(identities, id=ada["UserId"])
+    assert trusted() == ada["UserId"]
+
+
+def test_a_managed_policy_is_there_with_all_its_versions(account: Client) -> None:
+    """Newest first, with their documents; uses are counted in one's own account."""
+    account.create_policy_version(PolicyArn=READER, PolicyDocument=allowing("ours:Other"), SetAsDefault=True)
+    reader, *of_aws = account.get_account_authorization_details(Filter=["LocalManagedPolicy", "AWSManagedPolicy"])[
+        "Policies"
+    ]
+    assert (reader["Arn"], reader["Path"], reader["Description"]) == (READER, "/x/", "ours")
+    assert reader["PolicyId"].startswith("ANPA")
+    assert (reader["DefaultVersionId"], reader["AttachmentCount"]) == ("v2", 3)
+    assert reader["PermissionsBoundaryUsageCount"] == 2
+    versions = [
+        (version["VersionId"], version["IsDefaultVersion"], version["Document"]["Statement"][0]["Action"])
+        for version in reader["PolicyVersionList"]
+    ]
+    assert versions == [("v2", True, "ours:Other"), ("v1", False, "ours:Read")]
+    counts = {policy["PolicyName"]: policy["AttachmentCount"] for policy in of_aws}
+    assert counts == dict.fromkeys(AWS, 0) | {"AdministratorAccess": 1, "ReadOnlyAccess": 3}
+
+
+def test_nothing_is_told_of_another_account(account: Client) -> None:
+    """Neither a name, an id nor a document of it."""
+    answer = json.dumps(account.get_account_authorization_details(), default=str)
+    assert OTHER_ACCOUNT not in answer
+    assert "theirs" not in answer
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 15, 16])
+def test_pages_are_one_sequence(account: Client, size: int) -> None:
+    """They are full, whatever kinds come in them, and together they are the whole."""
+    paginator = account.get_paginator("get_account_authorization_details")
+    pages = list(paginator.paginate(PaginationConfig={"PageSize": size}))
+    whole = account.get_account_authorization_details()
+    for member in MEMBERS:
+        assert [each for page in pages for each in page[member]] == whole[member]
+    sizes = [sum(len(page[member]) for member in MEMBERS) for page in pages]
+    assert sum(sizes) == 16
+    assert set(sizes[:-1]) <= {size}
+
+
+def test_pages_survive_writes_in_between(account: Client, server: Running) -> None:
+    """What was there all the time comes once; a filter may change too."""
+    first = account.get_account_authorization_details(MaxItems=3)
+    assert names(first) == {"UserDetailList": ["ada", "admin"], "GroupDetailList": ["empty"]}
+    prepare(server, users=[{"name": "aaron"}], groups=[{"name": "aaa"}, {"name": "new"}])
+    account.delete_group_policy(GroupName="Team", PolicyName="Writer")
+    second = account.get_account_authorization_details(MaxItems=3, Marker=first["Marker"])
+    assert names(second) == {"GroupDetailList": ["new", "Team"], "RoleDetailList": ["App"]}
+    third = account.get_account_authorization_details(Marker=second["Marker"], Filter=["User", "LocalManagedPolicy"])
+    assert names(third) == {"Policies": ["Reader"]}
+
+
+@contextmanager
+def statements(server: Running) -> Iterator[list[str]]:
+    """Note what this thread asks of the database; others write down meanwhile what was used."""
+    asked: list[str] = []
+    me = threading.get_ident()
+
+    def note(*call: Any) -> None:
+        if threading.get_ident() == me:
+            asked.append(call[2])
+
+    event.listen(server.store.engine, "before_cursor_execute", note)
+    try:
+        yield asked
+    finally:
+        event.remove(server.store.engine, "before_cursor_execute", note)
+
+
+def test_a_page_takes_as_many_statements_however_long_it_is(account: Client, server: Running) -> None:
+    """The list operations too: nothing is looked up entity by entity. The whole account is weighed chunk by chunk."""
+    admin = Principal.from_arn(f"arn:aws:iam::{ACCOUNT}:user/admin")
+    operations: dict[str, dict[str, Any]] = {
+        "GetAccountAuthorizationDetails": {},
+        "ListPolicies": {},
+        "ListEntitiesForPolicy": {"PolicyArn": READER},
+        "ListAttachedRolePolicies": {"RoleName": "App"},
+        "ListRolePolicies": {"RoleName": "App"},
+    }
+
+    def counted() -> dict[str, int]:
+        found = {}
+        for operation, given in operations.items():
+            with statements(server) as asked:
+                whole = {"MaxItems": 1000, **given}
+                run(IAM, operation, whole, caller=admin, store=server.store, authorize=lambda _: None, now=0)
+            found[operation] = len(asked)
+        return found
+
+    trust = json.loads(json.dumps(TRUST))
+    trust["Statement"]["Principal"] = {"AWS": f"arn:aws:iam::{ACCOUNT}:user/admin"}
+    prepare(server, roles=[{"name": "plain", "trust": trust}])
+    before = counted()
+    has = {"attached": ["ReadOnlyAccess", "Reader"], "boundary": "Reader"}
+    more = [{"name": f"more{number}", "inline": {"a": document("a:b"), "b": document("a:b")}} for number in range(40)]
+    prepare(
+        server,
+        policies=[{"name": f"P{number}", "document": document("docs:Read")} for number in range(40)],
+        groups=[{**each, "attached": ["Reader"]} for each in more],
+        users=[{**each, **has, "groups": ["more1", "more2"]} for each in more],
+        roles=[{**each, **has, "trust": trust} for each in more],
+    )
+    whole = account.get_account_authorization_details(MaxItems=1000)
+    assert sum(len(whole[member]) for member in MEMBERS) == 16 + 4 * 40
+    after = counted()
+    chunks = 4 * 40 // CHUNK + 1
+    assert after.pop("GetAccountAuthorizationDetails") <= before.pop("GetAccountAuthorizationDetails") + 4 * chunks
+    assert after == before
+
+
+def test_the_account_as_a_whole_is_decided_about(server: Running, client_for: Any) -> None:
+    """The operation has no resource: permission on some entities is none."""
+    with refusal("AccessDenied", "to perform: iam:GetAccountAuthorizationDetails because"):
+        client_for("ada", allow("iam:*", f"arn:aws:iam::{ACCOUNT}:*")).get_account_authorization_details()
+    bob = client_for("bob", allow("iam:GetAccountAuthorizationDetails"))
+    assert names(bob.get_account_authorization_details(Filter=["User"])) == {"UserDetailList": ["ada", "admin", "bob"]}

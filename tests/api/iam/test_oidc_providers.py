@@ -1,0 +1,271 @@
+"""OIDC providers (rule G-77)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from iam_guard.store import quotas
+from tests.api.clock import CLOCK
+from tests.api.conftest import ACCOUNT, OTHER_ACCOUNT, Client, Running, allow, refusal
+from tests.api.iam.identity_parts import unchecked
+
+URL = "https://id.example.com/tenant"
+ARN = f"arn:aws:iam::{ACCOUNT}:oidc-provider/id.example.com/tenant"
+PRINT = "ab" * 20
+INSTANCE = "arn:aws:sso:::instance/ssoins-1234567890abcdef"
+
+
+def make(iam: Client, url: str = URL, **given: Any) -> dict[str, Any]:
+    made: dict[str, Any] = iam.create_open_id_connect_provider(Url=url, **given)
+    return made
+
+
+def got(iam: Client) -> dict[str, Any]:
+    found: dict[str, Any] = iam.get_open_id_connect_provider(OpenIDConnectProviderArn=ARN)
+    del found["ResponseMetadata"]
+    return found
+
+
+def test_a_provider_is_made_and_described(iam: Client) -> None:
+    """The URL comes back without its scheme, as in the ARN; a client id given twice is one."""
+    tags = [{"Key": "a", "Value": "1"}]
+    made = make(iam, ClientIDList=["b", "a", "b"], ThumbprintList=[PRINT], Tags=tags)
+    assert (made["OpenIDConnectProviderArn"], made["Tags"]) == (ARN, tags)
+    found = got(iam)
+    assert found.pop("CreateDate").timestamp() == CLOCK.seconds()
+    assert found == {
+        "Url": "id.example.com/tenant",
+        "ClientIDList": ["b", "a"],
+        "ThumbprintList": [PRINT],
+        "Tags": tags,
+    }
+
+
+def test_nothing_is_asked_of_the_issuer(iam: Client) -> None:
+    """Without thumbprints the list stays empty; AWS would fetch one."""
+    made = make(iam)
+    assert "Tags" not in made
+    found = got(iam)
+    assert (found["ThumbprintList"], found["ClientIDList"], found["Tags"]) == ([], [], [])
+
+
+def test_providers_are_listed(iam: Client) -> None:
+    """By URL."""
+    for url in ("https://b.example.com", "https://a.example.com"):
+        make(iam, url)
+    entries = iam.list_open_id_connect_providers()["OpenIDConnectProviderList"]
+    assert [entry["Arn"].rpartition("/")[2] for entry in entries] == ["a.example.com", "b.example.com"]
+    assert [entry["IsTrustedIdentityPropagationEnabled"] for entry in entries] == [False, False]
+
+
+def test_a_url_is_taken_once(iam: Client, other_account: Client) -> None:
+    """Letter by letter, in one account."""
+    make(iam)
+    make(other_account)
+    make(iam, URL + "/")
+    make(iam, URL.replace("tenant", "Tenant"))
+    with refusal("EntityAlreadyExists", f"Provider with url {URL} already exists.", 409):
+        make(iam)
+
+
+GOOD = [
+    "https://example.com",
+    "https://oidc.eks.eu-central-1.amazonaws.com/id/EXAMPLE",
+    "https://a.b/c/~d;e=f,@g",
+    "https://localhost",
+]
+BAD = [
+    "example.com",
+    "http://example.com",
+    "HTTPS://example.com",
+    "https://",
+    "https:///path",
+    "https://example.com:8443",
+    "https://user@example.com",
+    "https://example.com?x=1",
+    "https://example.com/?x=1",
+    "https://example.com/#x",
+    "https://example.com/a b",
+    "https://example.com/*",
+    "https://*.example.com",
+    "https://-a.example.com",
+    "https://exämple.com",
+    "https://example.com/\x7f",
+    "https://example.com\n",
+    "https://example.com/<x>",
+    'https://example.com/"',
+    "https://example.com/\\",
+    "https://example..com",
+    "ftp://https://example.com",
+]
+
+
+@pytest.mark.parametrize("url", GOOD)
+def test_what_is_a_provider_s_url(url: str, iam: Client) -> None:
+    """`https://`, a host, perhaps a path."""
+    arn = make(iam, url)["OpenIDConnectProviderArn"]
+    assert arn == f"arn:aws:iam::{ACCOUNT}:oidc-provider/{url.removeprefix('https://')}"
+    assert iam.get_open_id_connect_provider(OpenIDConnectProviderArn=arn)
+
+
+@pytest.mark.parametrize("url", BAD)
+def test_what_is_none(url: str, iam: Client) -> None:
+    """No port, no query, no other scheme, nothing that is odd in an ARN."""
+    with refusal("ValidationError", "Invalid Open ID Connect Provider URL", 400):
+        make(iam, url)
+    assert iam.list_open_id_connect_providers()["OpenIDConnectProviderList"] == []
+
+
+def test_client_ids_come_and_go(iam: Client) -> None:
+    """Neither adding twice nor removing twice is an error."""
+    make(iam, ClientIDList=["a"])
+    name = {"OpenIDConnectProviderArn": ARN}
+    for id in ("b", "a", "B", "b"):
+        iam.add_client_id_to_open_id_connect_provider(**name, ClientID=id)
+    assert got(iam)["ClientIDList"] == ["a", "b", "B"]
+    for id in ("b", "b", "nothing"):
+        iam.remove_client_id_from_open_id_connect_provider(**name, ClientID=id)
+    assert got(iam)["ClientIDList"] == ["a", "B"]
+
+
+def test_there_are_a_hundred_client_ids_at_most(iam: Client) -> None:
+    """AWS's sentence names the quota; the hundred-and-first is refused, one that is there is not."""
+    ids = [f"c{number}" for number in range(101)]
+    sentence = "Cannot exceed quota for ClientIdsPerOpenIdConnectProvider: 100"
+    with refusal("LimitExceeded", sentence, 409):
+        make(iam, ClientIDList=ids)
+    make(iam, ClientIDList=ids[:100])
+    name = {"OpenIDConnectProviderArn": ARN}
+    iam.add_client_id_to_open_id_connect_provider(**name, ClientID="c0")
+    with refusal("LimitExceeded", sentence, 409):
+        iam.add_client_id_to_open_id_connect_provider(**name, ClientID="c100")
+    assert got(iam)["ClientIDList"] == ids[:100]
+
+
+@pytest.mark.parametrize("id", ["a\x7f", "a\nb", "\u2028"])
+def test_a_client_id_is_printable(id: str, iam: Client) -> None:
+    """What cannot be told in an answer is not kept."""
+    with refusal("InvalidInput", "must be printable", 400):
+        make(iam, ClientIDList=[id])
+    make(iam)
+    with refusal("InvalidInput", "must be printable", 400):
+        iam.add_client_id_to_open_id_connect_provider(OpenIDConnectProviderArn=ARN, ClientID=id)
+
+
+def test_thumbprints_are_replaced(iam: Client) -> None:
+    """The new list takes the place of the old one."""
+    make(iam, ThumbprintList=[PRINT, "CD" * 20])
+    new = ["ef" * 20]
+    iam.update_open_id_connect_provider_thumbprint(OpenIDConnectProviderArn=ARN, ThumbprintList=new)
+    assert got(iam)["ThumbprintList"] == new
+
+
+@pytest.mark.parametrize(
+    ("prints", "sentence"),
+    [([PRINT] * 6, "Thumbprint list must contain fewer than 5 entries."), (["z" * 40], "Invalid thumbprint")],
+)
+def test_bad_thumbprints_are_refused(prints: list[str], sentence: str, iam: Client) -> None:
+    """Five at most (AWS's sentence says fewer), of 40 hexadecimal digits."""
+    with refusal("InvalidInput", sentence, 400):
+        make(iam, ThumbprintList=prints)
+    make(iam, ThumbprintList=[PRINT] * 5)
+    with refusal("InvalidInput", sentence, 400):
+        iam.update_open_id_connect_provider_thumbprint(OpenIDConnectProviderArn=ARN, ThumbprintList=prints)
+    assert got(iam)["ThumbprintList"] == [PRINT] * 5
+
+
+def test_lengths_are_the_model_s(server: Running) -> None:
+    """All that is too long is told at once, as AWS does."""
+    sentence = "3 validation errors detected: Value"
+    with refusal("ValidationError", sentence, 400):
+        make(unchecked(server), "https://" + "x" * 250, ClientIDList=["x" * 256], ThumbprintList=["x"])
+
+
+def test_a_provider_is_deleted(iam: Client) -> None:
+    """A second time it is not there, in AWS's other sentence."""
+    make(iam)
+    iam.delete_open_id_connect_provider(OpenIDConnectProviderArn=ARN)
+    with refusal("NoSuchEntity", f"OpenId connect Provider {ARN} cannot be found.", 404):
+        iam.delete_open_id_connect_provider(OpenIDConnectProviderArn=ARN)
+    with refusal("NoSuchEntity", f"OpenIDConnect Provider not found for arn {ARN}", 404):
+        got(iam)
+
+
+NOT_HERE = [
+    (ARN, "NoSuchEntity"),
+    (ARN.replace(ACCOUNT, OTHER_ACCOUNT), "NoSuchEntity"),
+    (f"arn:aws:iam::{ACCOUNT}:oidc-provider/*", "NoSuchEntity"),
+    (f"arn:aws:iam::{ACCOUNT}:oidc-provider/", "NoSuchEntity"),
+    ("x" * 20, "InvalidInput"),
+]
+
+
+@pytest.mark.parametrize(("arn", "code"), NOT_HERE)
+def test_what_is_not_there(arn: str, code: str, iam: Client, other_account: Client) -> None:
+    """By no operation, whoever has one in another account."""
+    make(other_account)
+    make(iam, "https://x.example.com")
+    name = {"OpenIDConnectProviderArn": arn}
+    uses: list[Callable[[], Any]] = [
+        lambda: iam.get_open_id_connect_provider(**name),
+        lambda: iam.delete_open_id_connect_provider(**name),
+        lambda: iam.update_open_id_connect_provider(**name, RemoveContextProvider=True),
+        lambda: iam.update_open_id_connect_provider_thumbprint(**name, ThumbprintList=[PRINT]),
+        lambda: iam.add_client_id_to_open_id_connect_provider(**name, ClientID="a"),
+        lambda: iam.remove_client_id_from_open_id_connect_provider(**name, ClientID="a"),
+    ]
+    for use in uses:
+        with refusal(code, arn):
+            use()
+    assert len(other_account.list_open_id_connect_providers()["OpenIDConnectProviderList"]) == 1
+
+
+def test_a_quota_is_kept(iam: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """G-77: 100 in an account."""
+    assert quotas.QUOTAS["OIDC providers per account"] == 100
+    monkeypatch.setitem(quotas.QUOTAS, "OIDC providers per account", 1)
+    make(iam)
+    with refusal("LimitExceeded", "Cannot exceed quota for OpenIdConnectProvidersPerAccount: 1", 409):
+        make(iam, "https://second.example.com")
+
+
+def test_what_is_propagated_is_changed_apart_from_the_instance(iam: Client) -> None:
+    """A request changes the context provider or the Identity Center instance; the latter goes first."""
+    context = {"SubjectSourceKey": "sub"}
+    make(iam)
+    name = {"OpenIDConnectProviderArn": ARN}
+    with refusal("InvalidInput", "requires ContextProvider"):
+        iam.update_open_id_connect_provider(**name, IdentityCenterInstanceArn=INSTANCE)
+    iam.update_open_id_connect_provider(**name, ContextProvider=context)
+    iam.update_open_id_connect_provider(**name, IdentityCenterInstanceArn=INSTANCE)
+    found = got(iam)
+    assert (found["ContextProvider"], found["IdentityCenterInstanceArn"]) == (context, INSTANCE)
+    assert iam.list_open_id_connect_providers()["OpenIDConnectProviderList"][0]["IsTrustedIdentityPropagationEnabled"]
+    for given in (
+        {"ContextProvider": context, "IdentityCenterInstanceArn": INSTANCE},
+        {"ContextProvider": context, "RemoveContextProvider": True},
+        {"RemoveContextProvider": True},
+    ):
+        with refusal("InvalidInput", status=400):
+            iam.update_open_id_connect_provider(**name, **given)
+    assert got(iam) == found
+    iam.update_open_id_connect_provider(**name, RemoveIdentityCenterInstance=True)
+    iam.update_open_id_connect_provider(**name, RemoveContextProvider=True, RemoveIdentityCenterInstance=False)
+    assert {"ContextProvider", "IdentityCenterInstanceArn"}.isdisjoint(got(iam))
+
+
+def test_what_is_decided_about(client_for: Callable[..., Client]) -> None:
+    """The provider's ARN, for one that is to be made too; who vouches is a condition key."""
+    member = client_for(
+        "member",
+        allow("iam:*OpenIDConnectProvider*", ARN, StringEqualsIfExists={"iam:RequestIdentityProviderIssuers": URL}),
+    )
+    make(member)
+    member.add_client_id_to_open_id_connect_provider(OpenIDConnectProviderArn=ARN, ClientID="a")
+    with refusal("AccessDenied", "on resource: arn:aws:iam::111122223333:oidc-provider/evil.example.com"):
+        make(member, "https://evil.example.com")
+    with refusal("AccessDenied"):
+        make(member, "odd url, decided about all the same")

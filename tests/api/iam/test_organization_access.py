@@ -1,0 +1,236 @@
+"""What an organization's accounts could reach, and when they last attempted it (R-34; organization_access.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import pytest
+
+from iam_guard.analysis.allowed_services import SERVICE_NAMES
+from iam_guard.api.iam.organization_access import _NEEDED
+from iam_guard.store.schema import control_policies, identities, service_uses
+from tests.api.conftest import ACCOUNT, OTHER_ACCOUNT, Running, allow
+from tests.api.iam.organization_parts import (
+    GOLD_PATH,
+    ROOT_PATH,
+    TENANTS_PATH,
+    THIRD_ACCOUNT,
+    document,
+    make_organization,
+)
+
+Refused = Callable[..., AbstractContextManager[None]]
+
+OTHER_PATH = f"{TENANTS_PATH}/{OTHER_ACCOUNT}"
+THIRD_PATH = f"{GOLD_PATH}/{THIRD_ACCOUNT}"
+POLICIES = [
+    {"name": "OnlyDocs", "type": "SCP", "document": document(allow(["docs:*", "iam:*", "wiki:Read*"]))},
+    {
+        "name": "NoIam",
+        "type": "SCP",
+        "document": document(allow("*"), {"Effect": "Deny", "Action": "iam:*", "Resource": "*"}),
+    },
+    {"name": "Idle", "type": "SCP", "document": document(allow("archive:*"))},
+]
+
+
+@pytest.fixture
+def organization(server: Running) -> Running:
+    """`tenants` may use docs, iam and wiki; `gold` below it everything but iam, so docs and wiki."""
+    make_organization(server, policies=POLICIES, tenants={"scps": ["OnlyDocs"]}, gold={"scps": ["NoIam"]})
+    return server
+
+
+def use(server: Running, account: str, user: str, service: str, at: int, region: str = "eu-west-1") -> None:
+    with server.store.changing() as records:
+        row = records.one(identities, account=account, kind="user", folded=user)
+        assert row is not None
+        values = {"service": service, "action": "Get", "at": at, "region": region}
+        records.insert(service_uses, identity_id=row["id"], **values)
+    server.guard.refresh()
+
+
+def scp(server: Running, name: str) -> str:
+    with server.store.viewing() as records:
+        row = records.one(control_policies, name=name, type="SCP")
+        assert row is not None
+        return str(row["id"])
+
+
+def job_of(client: Any, path: str, policy_id: str | None = None) -> str:
+    more = {} if policy_id is None else {"OrganizationsPolicyId": policy_id}
+    id: str = client.generate_organizations_access_report(EntityPath=path, **more)["JobId"]
+    return id
+
+
+def report(client: Any, path: str, policy_id: str | None = None) -> dict[str, dict[str, Any]]:
+    """Make a report and read it: what is said of each service."""
+    answer = client.get_organizations_access_report(JobId=job_of(client, path, policy_id))
+    details = {each["ServiceNamespace"]: each for each in answer["AccessDetails"]}
+    assert (answer["JobStatus"], answer["IsTruncated"]) == ("COMPLETED", False)
+    assert list(details) == sorted(details)
+    assert answer["NumberOfServicesAccessible"] == len(details)
+    assert answer["NumberOfServicesNotAccessed"] == sum("Region" not in each for each in details.values())
+    return details
+
+
+# --- entities ---
+
+
+def test_an_entitys_services_are_those_that_every_level_allows(iam: Any, organization: Running) -> None:
+    """E-12: what a unit above does not allow, no unit below has; a service denied as a whole is not there."""
+    assert set(report(iam, TENANTS_PATH)) == {"docs", "iam", "wiki"}
+    assert set(report(iam, GOLD_PATH)) == {"docs", "wiki"}
+    assert set(report(iam, THIRD_PATH)) == {"docs", "wiki"}
+    assert set(report(iam, ROOT_PATH)) == {*SERVICE_NAMES}
+    assert set(report(iam, f"{GOLD_PATH}/")) == {"docs", "wiki"}
+
+
+def test_attempts_are_those_of_the_accounts_below(iam: Any, organization: Running, now: int) -> None:
+    """The latest with its account's path; how many accounts attempted; the management account counts nowhere else."""
+    use(organization, OTHER_ACCOUNT, "admin", "docs", now - 30)
+    use(organization, THIRD_ACCOUNT, "tess", "docs", now - 20, "us-west-2")
+    use(organization, ACCOUNT, "admin", "docs", now - 10)
+    docs = report(iam, TENANTS_PATH)["docs"]
+    assert int(docs.pop("LastAuthenticatedTime").timestamp()) == now - 20
+    assert docs == {
+        "ServiceName": "docs",
+        "ServiceNamespace": "docs",
+        "Region": "us-west-2",
+        "EntityPath": THIRD_PATH,
+        "TotalAuthenticatedEntities": 2,
+    }
+    assert report(iam, ROOT_PATH)["docs"]["TotalAuthenticatedEntities"] == 2
+    other = report(iam, OTHER_PATH)["docs"]
+    assert (other["EntityPath"], other["TotalAuthenticatedEntities"]) == (OTHER_PATH, 1)
+    assert report(iam, GOLD_PATH)["docs"]["TotalAuthenticatedEntities"] == 1
+    assert report(iam, TENANTS_PATH)["wiki"] == {
+        "ServiceName": "wiki",
+        "ServiceNamespace": "wiki",
+        "TotalAuthenticatedEntities": 0,
+    }
+
+
+def test_the_management_account_is_not_limited(iam: Any, organization: Running, now: int) -> None:
+    """E-10: everything that is known, its own attempts alone; a policy is ignored."""
+    use(organization, ACCOUNT, "admin", "archive", now - 10)
+    use(organization, OTHER_ACCOUNT, "admin", "docs", now - 10)
+    path = f"{ROOT_PATH}/{ACCOUNT}"
+    for found in (report(iam, path), report(iam, path, scp(organization, "OnlyDocs"))):
+        assert set(found) == {*SERVICE_NAMES, "archive"}
+        assert found["archive"]["EntityPath"] == path
+
+
+# --- policies ---
+
+
+def test_a_policys_services_are_those_that_it_allows(iam: Any, organization: Running, now: int) -> None:
+    """With the attempts of the accounts of the entity to which it applies."""
+    use(organization, OTHER_ACCOUNT, "admin", "docs", now - 10)
+    use(organization, THIRD_ACCOUNT, "tess", "docs", now - 20)
+    only_docs, no_iam, idle = (scp(organization, name) for name in ("OnlyDocs", "NoIam", "Idle"))
+    assert set(report(iam, GOLD_PATH, only_docs)) == {"docs", "iam", "wiki"}
+    assert report(iam, ROOT_PATH, only_docs)["docs"]["TotalAuthenticatedEntities"] == 2
+    assert report(iam, ROOT_PATH, no_iam)["docs"]["EntityPath"] == THIRD_PATH
+    assert "iam" not in report(iam, ROOT_PATH, no_iam)
+    assert report(iam, OTHER_PATH, no_iam).get("docs") is None
+    assert report(iam, ROOT_PATH, idle) == {
+        "archive": {"ServiceName": "archive", "ServiceNamespace": "archive", "TotalAuthenticatedEntities": 0}
+    }
+
+
+def test_a_policy_must_be_the_organizations(iam: Any, organization: Running, refused: Refused) -> None:
+    with refused("NoSuchEntity", "p-doesnotexist", 404):
+        job_of(iam, ROOT_PATH, "p-doesnotexist")
+    with refused("ValidationError"):
+        job_of(iam, ROOT_PATH, "nonsense")
+
+
+# --- who, and what is not there ---
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "o-otherotherother/r-ab12",
+        "o-exampleorg/r-zz12",
+        f"{ROOT_PATH}/ou-ab12-22222222",
+        f"{ROOT_PATH}/{OTHER_ACCOUNT}",
+        f"{TENANTS_PATH}/{THIRD_ACCOUNT}",
+        f"{TENANTS_PATH}/123123123123",
+        f"{OTHER_PATH}/ou-ab12-22222222",
+        f"{ROOT_PATH}//",
+        f"{ROOT_PATH}/-",
+    ],
+)
+def test_a_path_must_lead_to_what_is_there(iam: Any, organization: Running, refused: Refused, path: str) -> None:
+    """From the organization over every unit; nothing else leads anywhere."""
+    with refused("NoSuchEntity", status=404):
+        job_of(iam, path)
+
+
+def test_the_management_account_alone_may_ask(iam: Any, other_account: Any, server: Running, refused: Refused) -> None:
+    with refused("OrganizationNotFoundException"):
+        job_of(iam, ROOT_PATH)
+    make_organization(server, policies=POLICIES)
+    job = job_of(iam, ROOT_PATH)
+    with refused("CallerIsNotManagementAccountException"):
+        job_of(other_account, OTHER_PATH)
+    with refused("CallerIsNotManagementAccountException"):
+        other_account.get_organizations_access_report(JobId=job)
+    with refused("NoSuchEntity"):
+        iam.get_service_last_accessed_details(JobId=job)
+
+
+def test_control_policies_must_be_in_use(iam: Any, server: Running, refused: Refused) -> None:
+    make_organization(server)
+    with refused("InvalidInput", "must be enabled", 400):
+        job_of(iam, ROOT_PATH)
+
+
+def test_it_needs_the_permissions_to_see_the_organization(
+    client_for: Callable[..., Any], organization: Running, refused: Refused
+) -> None:
+    """The dependent actions of the service authorization reference, and the report as the resource."""
+    reading = [f"organizations:{action}" for action in _NEEDED]
+    mine = client_for(
+        "mine",
+        allow("iam:GenerateOrganizationsAccessReport", f"arn:aws:iam::{ACCOUNT}:access-report/{TENANTS_PATH}"),
+        allow(reading),
+    )
+    assert job_of(mine, TENANTS_PATH)
+    with refused("AccessDenied", "iam:GenerateOrganizationsAccessReport"):
+        job_of(mine, ROOT_PATH)
+    for number, missing in enumerate(reading):
+        rest = [action for action in reading if action != missing]
+        client = client_for(f"u{number}", allow("iam:GenerateOrganizationsAccessReport"), allow(rest))
+        with refused("AccessDenied", missing):
+            job_of(client, TENANTS_PATH)
+
+
+# --- pages ---
+
+
+def test_it_comes_in_pages_in_four_orders(iam: Any, organization: Running, now: int) -> None:
+    """By namespace or by time; what was never attempted is the oldest."""
+    use(organization, OTHER_ACCOUNT, "admin", "iam", now - 30)
+    use(organization, OTHER_ACCOUNT, "admin", "wiki", now - 10)
+    job = job_of(iam, TENANTS_PATH)
+    orders = {
+        "SERVICE_NAMESPACE_ASCENDING": ["docs", "iam", "wiki"],
+        "SERVICE_NAMESPACE_DESCENDING": ["wiki", "iam", "docs"],
+        "LAST_AUTHENTICATED_TIME_ASCENDING": ["docs", "iam", "wiki"],
+        "LAST_AUTHENTICATED_TIME_DESCENDING": ["wiki", "iam", "docs"],
+    }
+    for order, expected in orders.items():
+        found: list[str] = []
+        marker: dict[str, str] = {}
+        for _ in range(3):
+            answer = iam.get_organizations_access_report(JobId=job, SortKey=order, MaxItems=1, **marker)
+            found += [each["ServiceNamespace"] for each in answer["AccessDetails"]]
+            assert (answer["NumberOfServicesAccessible"], answer["NumberOfServicesNotAccessed"]) == (3, 1)
+            marker = {"Marker": answer["Marker"]} if answer["IsTruncated"] else {}
+        assert found == expected
+        assert marker == {}

@@ -1,0 +1,29 @@
+"""The picture for authenticator apps holds what they need."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import pytest
+
+from iam_guard.api.iam.one_time_codes import new_seed
+from iam_guard.api.iam.qr_code import ISSUER, provisioning_uri, qr_code
+
+
+@pytest.mark.parametrize("device", ["phone", "jane+1=a,b.c@d-e", "x" * 226])
+def test_the_uri(device: str) -> None:
+    """Label, secret and issuer come through whatever name a device may have."""
+    seed = new_seed()
+    parts = urlsplit(provisioning_uri(device, "111122223333", seed))
+    assert (parts.scheme, parts.netloc) == ("otpauth", "totp")
+    assert unquote(parts.path) == f"/{ISSUER}:{device}@111122223333"
+    assert parse_qs(parts.query) == {"secret": [seed], "issuer": [ISSUER]}
+
+
+@pytest.mark.parametrize("text", ["short", "x" * 500])
+def test_the_picture(text: str) -> None:
+    """A PNG, from its first bytes to its last."""
+    picture = qr_code(text)
+    assert picture.startswith(b"\x89PNG\r\n\x1a\n")
+    assert picture.endswith(b"IEND\xaeB`\x82")
+    assert picture != qr_code(text + "!")

@@ -1,0 +1,245 @@
+"""SAML providers (rule G-77)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from iam_guard.api.iam.saml_providers import private_key_context
+from iam_guard.store import quotas, schema
+from tests.api.clock import CLOCK
+from tests.api.conftest import ACCOUNT, OTHER_ACCOUNT, Client, Running, allow, refusal
+from tests.api.iam.identity_parts import ec_pem, metadata, pem
+
+ARN = f"arn:aws:iam::{ACCOUNT}:saml-provider/idp"
+INSTANCE = "arn:aws:sso:::instance/ssoins-1234567890abcdef"
+CONTEXT = {"SubjectSourceKey": "sub", "KeyDefinitionList": [{"SourceKey": "a b", "TargetKey": "c"}]}
+
+
+def make(iam: Client, **given: Any) -> dict[str, Any]:
+    made: dict[str, Any] = iam.create_saml_provider(**{"Name": "idp", "SAMLMetadataDocument": metadata(), **given})
+    return made
+
+
+def got(iam: Client) -> dict[str, Any]:
+    found: dict[str, Any] = iam.get_saml_provider(SAMLProviderArn=ARN)
+    del found["ResponseMetadata"]
+    return found
+
+
+def test_a_provider_is_made_and_described(iam: Client) -> None:
+    """The document comes back as it was; without `validUntil` it is valid for a hundred years."""
+    made = make(iam, Tags=[{"Key": "a", "Value": "1"}])
+    assert (made["SAMLProviderArn"], made["Tags"]) == (ARN, [{"Key": "a", "Value": "1"}])
+    found = got(iam)
+    assert found["SAMLMetadataDocument"] == metadata()
+    assert found["SAMLProviderUUID"].isalnum()
+    assert len(found["SAMLProviderUUID"]) >= 22
+    assert (found["AssertionEncryptionMode"], found["PrivateKeyList"]) == ("Allowed", [])
+    assert found["Tags"] == made["Tags"]
+    assert found["CreateDate"].timestamp() == CLOCK.seconds()
+    years = (found["ValidUntil"] - found["CreateDate"]).days / 365.25
+    assert 99.9 < years < 100.1
+    assert found["SAMLKeyHashes"][0]["IssuerURL"] == "https://idp.example.com/saml"
+    assert [len(each) for each in found["SAMLKeyHashes"][0]["KeyHashes"]] == [64]
+    assert "Tags" not in make(iam, Name="other")
+
+
+def test_providers_are_listed(iam: Client) -> None:
+    """By name, without what they hold."""
+    for name in ("b", "A"):
+        make(iam, Name=name)
+    entries = iam.list_saml_providers()["SAMLProviderList"]
+    assert [entry["Arn"].rpartition("/")[2] for entry in entries] == ["A", "b"]
+    assert set(entries[0]) == {"Arn", "ValidUntil", "CreateDate", "IsTrustedIdentityPropagationEnabled"}
+
+
+def test_a_name_is_taken_once(iam: Client, other_account: Client) -> None:
+    """In any letter case, in one account."""
+    make(iam)
+    make(other_account)
+    with refusal("EntityAlreadyExists", status=409):
+        make(iam, Name="IDP")
+
+
+def test_metadata_is_replaced(iam: Client) -> None:
+    """With the instant until which it is valid; what was not given stays."""
+    make(iam, AssertionEncryptionMode="Allowed", Tags=[{"Key": "a", "Value": "1"}])
+    document = metadata(entity_id="https://new.example.com", attributes='validUntil="2040-01-01T00:00:00Z"')
+    answer = iam.update_saml_provider(SAMLProviderArn=ARN, SAMLMetadataDocument=document)
+    assert answer["SAMLProviderArn"] == ARN
+    found = got(iam)
+    assert found["SAMLMetadataDocument"] == document
+    assert found["ValidUntil"].year == 2040
+    assert found["SAMLKeyHashes"][0]["IssuerURL"] == "https://new.example.com"
+    assert found["Tags"]
+
+
+def test_bad_metadata_changes_nothing(iam: Client) -> None:
+    """InvalidInput for what cannot be read, a document type first of all."""
+    bad = metadata(before='<!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/hostname">]>', inside="&e;")
+    with refusal("InvalidInput", "Could not parse metadata", 400):
+        make(iam, SAMLMetadataDocument=bad)
+    make(iam)
+    before = got(iam)
+    with refusal("InvalidInput", "Could not parse metadata", 400):
+        iam.update_saml_provider(SAMLProviderArn=ARN, SAMLMetadataDocument=bad, AssertionEncryptionMode="Allowed")
+    assert got(iam) == before
+
+
+def test_private_keys_are_sealed_and_never_shown(iam: Client, server: Running) -> None:
+    """What opens assertions can be opened by us, and stands nowhere in the clear."""
+    make(iam, AddPrivateKey=pem(), AssertionEncryptionMode="Required")
+    found = got(iam)
+    key = found["PrivateKeyList"][0]
+    assert set(key) == {"KeyId", "Timestamp"}
+    assert "PRIVATE" not in str(found).replace("PrivateKeyList", "")
+    with server.store.viewing() as records:
+        row = records.one(schema.saml_private_keys, id=key["KeyId"])
+    assert row is not None
+    assert b"PRIVATE" not in row["sealed"]
+    assert server.store.sealer.open(row["sealed"], private_key_context(key["KeyId"])) == pem().encode()
+
+
+def test_private_keys_are_rotated(iam: Client) -> None:
+    """Two at most; an added one is there beside the old one until that is removed."""
+    make(iam, AddPrivateKey=pem())
+    iam.update_saml_provider(SAMLProviderArn=ARN, AddPrivateKey=pem())
+    old, new = (key["KeyId"] for key in got(iam)["PrivateKeyList"])
+    with refusal("LimitExceeded", status=409):
+        iam.update_saml_provider(SAMLProviderArn=ARN, AddPrivateKey=pem())
+    iam.update_saml_provider(SAMLProviderArn=ARN, RemovePrivateKey=old)
+    assert [key["KeyId"] for key in got(iam)["PrivateKeyList"]] == [new]
+    with refusal("NoSuchEntity", status=404):
+        iam.update_saml_provider(SAMLProviderArn=ARN, RemovePrivateKey=old)
+
+
+def test_a_private_key_is_its_provider_s(iam: Client, other_account: Client) -> None:
+    """The key of another provider, or of another account's, is not removed."""
+    make(iam)
+    make(iam, Name="second", AddPrivateKey=pem())
+    make(other_account, AddPrivateKey=pem())
+    theirs = other_account.get_saml_provider(SAMLProviderArn=ARN.replace(ACCOUNT, OTHER_ACCOUNT))
+    mine = iam.get_saml_provider(SAMLProviderArn=ARN.replace("idp", "second"))
+    for provider in (theirs, mine):
+        with refusal("NoSuchEntity"):
+            iam.update_saml_provider(SAMLProviderArn=ARN, RemovePrivateKey=provider["PrivateKeyList"][0]["KeyId"])
+
+
+def test_required_encryption_takes_a_key(iam: Client) -> None:
+    """Without a key nobody could sign in any more."""
+    with refusal("InvalidInput", "A private key is required", 400):
+        make(iam, AssertionEncryptionMode="Required")
+    make(iam)
+    with refusal("InvalidInput", "A private key is required"):
+        iam.update_saml_provider(SAMLProviderArn=ARN, AssertionEncryptionMode="Required")
+    iam.update_saml_provider(SAMLProviderArn=ARN, AssertionEncryptionMode="Required", AddPrivateKey=pem())
+    id = got(iam)["PrivateKeyList"][0]["KeyId"]
+    with refusal("InvalidInput", "A private key is required"):
+        iam.update_saml_provider(SAMLProviderArn=ARN, RemovePrivateKey=id)
+    iam.update_saml_provider(SAMLProviderArn=ARN, RemovePrivateKey=id, AssertionEncryptionMode="Allowed")
+    assert got(iam)["PrivateKeyList"] == []
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["x", pem(b"password"), ec_pem(), pem()[:-60], pem().replace("PRIVATE", "PUBLIC"), "\xff" * 100],
+    ids=["no PEM", "with password", "no RSA", "cut off", "public", "letters"],
+)
+def test_what_is_no_private_key_is_refused_and_not_repeated(key: str, iam: Client) -> None:
+    """The error tells what was expected, never what came."""
+    with pytest.raises(iam.exceptions.InvalidInputException) as caught:
+        make(iam, AddPrivateKey=key)
+    assert caught.value.response["Error"]["Message"].startswith("The private key must be an RSA key in PEM")
+    assert iam.list_saml_providers()["SAMLProviderList"] == []
+
+
+def test_a_provider_is_deleted_with_its_keys(iam: Client, server: Running) -> None:
+    """Roles that trust it are no hindrance."""
+    make(iam, AddPrivateKey=pem())
+    iam.delete_saml_provider(SAMLProviderArn=ARN)
+    with server.store.viewing() as records:
+        assert records.count(schema.saml_private_keys) == 0
+    assert iam.list_saml_providers()["SAMLProviderList"] == []
+
+
+NOT_HERE = [
+    (ARN, "NoSuchEntity", "Manifest not found for arn {}"),
+    (ARN.upper(), "InvalidInput", "ARN {} is not valid."),
+    (ARN.replace(ACCOUNT, OTHER_ACCOUNT), "NoSuchEntity", "Manifest not found for arn {}"),
+    (ARN.replace("saml-provider/", "saml-provider/x/"), "NoSuchEntity", "Manifest not found for arn {}"),
+    (f"arn:aws:iam::{ACCOUNT}:oidc-provider/idp", "NoSuchEntity", "Manifest not found for arn {}"),
+    (f"arn:aws:iam::{ACCOUNT}:saml-provider/*", "NoSuchEntity", "Manifest not found for arn {}"),
+    ("x" * 20, "InvalidInput", "ARN {} is not valid."),
+]
+
+
+@pytest.mark.parametrize(("arn", "code", "sentence"), NOT_HERE)
+def test_what_is_not_there(arn: str, code: str, sentence: str, iam: Client, other_account: Client) -> None:
+    """An ARN is compared letter by letter; those of other accounts are nobody's, whoever is there."""
+    make(other_account)
+    make(iam, Name="x")
+    uses: list[Callable[..., Any]] = [iam.get_saml_provider, iam.update_saml_provider, iam.delete_saml_provider]
+    for use in uses:
+        with refusal(code, sentence.format(arn)):
+            use(SAMLProviderArn=arn)
+    assert len(other_account.list_saml_providers()["SAMLProviderList"]) == 1
+
+
+def test_a_quota_is_kept(iam: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """G-77: 100 in an account."""
+    assert quotas.QUOTAS["SAML providers per account"] == 100
+    monkeypatch.setitem(quotas.QUOTAS, "SAML providers per account", 1)
+    make(iam)
+    with refusal("LimitExceeded", status=409):
+        make(iam, Name="second")
+
+
+def test_the_context_provider_changes_apart_from_the_metadata(iam: Client) -> None:
+    """A request changes the one or the other; Identity Center belongs to the metadata and needs the former."""
+    make(iam, ContextProvider=CONTEXT, IdentityCenterInstanceArn=INSTANCE)
+    found = got(iam)
+    assert (found["ContextProvider"], found["IdentityCenterInstanceArn"]) == (CONTEXT, INSTANCE)
+    assert iam.list_saml_providers()["SAMLProviderList"][0]["IsTrustedIdentityPropagationEnabled"] is True
+    for both in (
+        {"ContextProvider": CONTEXT, "SAMLMetadataDocument": metadata()},
+        {"RemoveContextProvider": True, "AssertionEncryptionMode": "Allowed"},
+        {"RemoveContextProvider": True, "RemoveIdentityCenterInstance": True},
+        {"RemoveContextProvider": True},
+        {"ContextProvider": CONTEXT, "RemoveContextProvider": True},
+        {"IdentityCenterInstanceArn": INSTANCE, "RemoveIdentityCenterInstance": True},
+    ):
+        with refusal("InvalidInput", status=400):
+            iam.update_saml_provider(SAMLProviderArn=ARN, **both)
+    assert got(iam) == found
+    iam.update_saml_provider(SAMLProviderArn=ARN, RemoveIdentityCenterInstance=True, SAMLMetadataDocument=metadata())
+    iam.update_saml_provider(SAMLProviderArn=ARN, RemoveContextProvider=True)
+    assert {"ContextProvider", "IdentityCenterInstanceArn"}.isdisjoint(got(iam))
+    with refusal("InvalidInput", "requires ContextProvider"):
+        iam.update_saml_provider(SAMLProviderArn=ARN, IdentityCenterInstanceArn=INSTANCE)
+
+
+def test_who_vouches_is_a_condition_key(client_for: Callable[..., Client]) -> None:
+    """A policy can say for which issuers providers are made and changed."""
+    key = "ForAllValues:StringEquals"
+    ours = "https://idp.example.com/saml"
+    member = client_for(
+        "member",
+        allow("iam:CreateSAMLProvider", **{key: {"iam:RequestIdentityProviderIssuers": ours}, "Null": NOT_NULL}),
+        allow("iam:UpdateSAMLProvider", StringEquals={"iam:ResourceIdentityProviderIssuers": ours}),
+    )
+    make(member)
+    with refusal("AccessDenied"):
+        make(member, Name="other", SAMLMetadataDocument=metadata(entity_id="https://evil.example.com"))
+    with refusal("AccessDenied"):
+        make(member, Name="other", SAMLMetadataDocument="x" * 1000)
+    member.update_saml_provider(
+        SAMLProviderArn=ARN, SAMLMetadataDocument=metadata(entity_id="https://evil.example.com")
+    )
+    with refusal("AccessDenied"):
+        member.update_saml_provider(SAMLProviderArn=ARN, SAMLMetadataDocument=metadata())
+
+
+NOT_NULL = {"iam:RequestIdentityProviderIssuers": "false"}

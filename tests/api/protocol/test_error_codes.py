@@ -1,0 +1,89 @@
+"""Errors are said as each protocol says them: code, status, sentence."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from iam_guard import errors
+from iam_guard.api.protocol.protocol_errors import MalformedQuery, ValidationFailure
+from iam_guard.api.protocol.protocols import SERVICES, codec_of
+from tests.api.protocol.client import received
+
+SAID: list[tuple[Callable[[str], errors.IamGuardError], dict[str, tuple[str, int]]]] = [
+    (
+        errors.AccessDenied,
+        {
+            "iam": ("AccessDenied", 403),
+            "organizations": ("AccessDeniedException", 400),
+            "accessanalyzer": ("AccessDeniedException", 403),
+        },
+    ),
+    (
+        errors.ExpiredToken,
+        {"sts": ("ExpiredToken", 403), "identitystore": ("ExpiredTokenException", 400)},
+    ),
+    (
+        errors.SignatureDoesNotMatch,
+        {"iam": ("SignatureDoesNotMatch", 403), "sso-admin": ("InvalidSignatureException", 400)},
+    ),
+    (
+        errors.InvalidClientTokenId,
+        {"iam": ("InvalidClientTokenId", 403), "organizations": ("UnrecognizedClientException", 400)},
+    ),
+    (
+        ValidationFailure,
+        {
+            "iam": ("ValidationError", 400),
+            "sso-admin": ("ValidationException", 400),
+            "accessanalyzer": ("ValidationException", 400),
+        },
+    ),
+    (errors.NoSuchEntity, {"iam": ("NoSuchEntity", 404)}),
+    (errors.InvalidInput, {"iam": ("InvalidInput", 400), "organizations": ("InvalidInputException", 400)}),
+    (MalformedQuery, {"iam": ("MalformedQueryString", 404)}),
+    (errors.RequestTooLarge, dict.fromkeys(("iam", "organizations"), ("RequestEntityTooLarge", 413))),
+    (errors.StoreUnavailable, dict.fromkeys(SERVICES, ("ServiceUnavailable", 503))),
+]
+
+
+@pytest.mark.parametrize(
+    ("make", "service", "code", "status"),
+    [(make, service, *said) for make, services in SAID for service, said in services.items()],
+)
+def test_a_common_error_has_the_code_of_the_protocol(
+    make: Callable[[str], errors.IamGuardError], service: str, code: str, status: int
+) -> None:
+    """AWS's common errors are called differently by protocol; statuses too."""
+    answer = codec_of(service).refusal(make("because"), "r-1")
+    parsed = received(service, answer, None)
+    assert (parsed["Error"]["Code"], answer.status) == (code, status)
+    assert dict(answer.headers)["x-amzn-requestid"] == "r-1"
+
+
+def test_a_validation_failure_has_what_its_model_requires() -> None:
+    """Access Analyzer's clients look at the reason."""
+    answer = codec_of("accessanalyzer").refusal(ValidationFailure("x"), "r")
+    assert json.loads(answer.body) == {"message": "x", "reason": "fieldValidationFailed"}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_our_own_mistakes_are_told_in_general_words(service: str) -> None:
+    """What happened inside stays inside."""
+    for error in (errors.ConfigurationError("secret one"), errors.StoreUnavailable("secret two")):
+        answer = codec_of(service).refusal(error, "r")
+        assert answer.status >= 500
+        assert b"secret" not in answer.body
+        assert received(service, answer, None)["Error"]["Message"].startswith("The request")
+
+
+def test_a_policy_is_refused_in_awss_sentence() -> None:
+    """Clients wait for that text; our own finding is for people."""
+    answer = codec_of("iam").refusal(errors.PolicyError("expected `{`", sentence="Syntax errors in policy."), "r")
+    assert received("iam", answer, None)["Error"] == {
+        "Type": "Sender",
+        "Code": "MalformedPolicyDocument",
+        "Message": "Syntax errors in policy.",
+    }

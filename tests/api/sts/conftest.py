@@ -1,0 +1,13 @@
+"""Each test begins with no wrong code shown: devices have the same names in all of them."""
+
+from __future__ import annotations
+
+import pytest
+
+from iam_guard.api.sts import mfa_codes
+from iam_guard.api.sts.mfa_attempts import WrongCodes
+
+
+@pytest.fixture(autouse=True)
+def no_wrong_codes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mfa_codes, "WRONG_CODES", WrongCodes())

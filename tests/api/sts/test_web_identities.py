@@ -1,0 +1,496 @@
+"""AssumeRoleWithWebIdentity: boto3, unsigned, against a running API and an issuer of our own (web_identities.py)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore import UNSIGNED
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from iam_guard.api.protocol.app import aws_api
+from iam_guard.audit.sinks import ListSink
+from iam_guard.audit.trail import Trail
+from iam_guard.authn.token_verifier import TokenVerifier
+from iam_guard.factory import guard_on
+from iam_guard.settings import Settings
+from iam_guard.store.open_store import init_store
+from iam_guard.store.seed import apply_seed, load_seed_text
+from iam_guard.store.snapshot import Snapshot
+from tests.api.clock import CLOCK
+from tests.api.conftest import (
+    ACCOUNT,
+    ADMIN_KEY,
+    OTHER_ACCOUNT,
+    OTHER_KEY,
+    SEED,
+    Client,
+    Running,
+    refusal,
+)
+from tests.api.sts.sts_parts import policy, role_arn, with_session
+from tests.authn.issuer import Issuer, SigningKey, publishing, signed
+from tests.serving import serving
+
+HOST = "id.example.com/tenant"
+PROVIDER = f"arn:aws:iam::{ACCOUNT}:oidc-provider/{HOST}"
+ARN = role_arn("deploy")
+KEY = SigningKey()
+DENIED = "Not authorized to perform sts:AssumeRoleWithWebIdentity"
+
+
+@dataclass
+class World:
+    """A running API, an issuer that it can reach, and what the audit trail says."""
+
+    server: Running
+    issuer: Issuer
+    settings: Settings
+    sink: ListSink
+
+    @property
+    def iam(self) -> Client:
+        return self.server.client(ADMIN_KEY)
+
+    @property
+    def sts(self) -> Client:
+        """Nobody, at STS."""
+        config = Config(signature_version=UNSIGNED, retries={"max_attempts": 1, "mode": "standard"})
+        return boto3.client("sts", "us-east-1", endpoint_url=self.server.url, config=config)
+
+    def assume(self, token: str, arn: str = ARN, name: str = "run-7", **more: Any) -> Any:
+        return self.sts.assume_role_with_web_identity(RoleArn=arn, RoleSessionName=name, WebIdentityToken=token, **more)
+
+    def told(self, token: str, arn: str = ARN, **more: Any) -> tuple[str, str]:
+        """Give code and sentence of a refusal."""
+        with pytest.raises(ClientError) as caught:
+            self.assume(token, arn, **more)
+        return caught.value.response["Error"]["Code"], caught.value.response["Error"]["Message"]
+
+    def trust(self, *statements: dict[str, Any]) -> None:
+        self.iam.update_assume_role_policy(RoleName="deploy", PolicyDocument=policy(*statements))
+
+
+def trusting(*actions: str, effect: str = "Allow", principal: Any = None, **condition: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "Effect": effect,
+        "Principal": principal or {"Federated": PROVIDER},
+        "Action": list(actions) or ["sts:AssumeRoleWithWebIdentity"],
+    }
+    return found | ({"Condition": condition} if condition else {})
+
+
+ANN = trusting(StringEquals={f"{HOST}:sub": "ann", f"{HOST}:aud": "app"})
+
+
+@pytest.fixture(scope="module")
+def running_world() -> Iterator[World]:
+    with publishing(Issuer()) as issuer:
+        settings = Settings(oidc_addresses=(issuer.at,), oidc_cooldown=0.0, oidc_timeout=60.0)
+        store = init_store("sqlite://", settings)
+        apply_seed(store, load_seed_text(SEED))
+        guard, sink = guard_on(store, settings), ListSink()
+        guard.clock = CLOCK
+        guard.trail = Trail(sink)
+        with serving(aws_api(guard)) as url:
+            empty = Snapshot(store.engine)
+            iam = Running(url, guard, store, empty).client(ADMIN_KEY)
+            iam.create_open_id_connect_provider(Url=issuer.name, ClientIDList=["app", "web"])
+            iam.create_role(RoleName="deploy", AssumeRolePolicyDocument=policy(ANN), MaxSessionDuration=7200)
+            iam.attach_role_policy(RoleName="deploy", PolicyArn="arn:aws:iam::aws:policy/AdministratorAccess")
+            empty.close()
+            snapshot = Snapshot(store.engine)
+            yield World(Running(url, guard, store, snapshot), issuer, settings, sink)
+            snapshot.close()
+        guard.close()
+
+
+@pytest.fixture
+def world(running_world: World) -> Iterator[World]:
+    """The world as it was at the beginning; nothing is known of the issuer."""
+    made = running_world
+    made.server.reset()
+    made.server.guard.tokens = TokenVerifier(made.settings)
+    address = made.issuer.address
+    made.issuer.__init__()  # type: ignore[misc]
+    made.issuer.address, made.issuer.keys, made.issuer.clock = address, [KEY], CLOCK.seconds
+    made.sink.lines.clear()
+    CLOCK.stop()
+    yield made
+    CLOCK.resume()
+
+
+# --- what comes out ----------------------------------------------------------------------------------------------
+
+
+def test_a_session_is_made(world: World) -> None:
+    """S-17, S-30: without a signature, without an account, with the token alone."""
+    made = world.assume(world.issuer.token())
+    role_id = world.iam.get_role(RoleName="deploy")["Role"]["RoleId"]
+    session = f"arn:aws:sts::{ACCOUNT}:assumed-role/deploy/run-7"
+    assert made["AssumedRoleUser"] == {"Arn": session, "AssumedRoleId": f"{role_id}:run-7"}
+    told = {name: made.get(name) for name in ("SubjectFromWebIdentityToken", "Audience", "Provider", "SourceIdentity")}
+    assert told == {
+        "SubjectFromWebIdentityToken": "ann",
+        "Audience": "app",
+        "Provider": world.issuer.name,
+        "SourceIdentity": None,
+    }
+    assert "PackedPolicySize" not in made
+    assert made["Credentials"]["Expiration"] == CLOCK() + timedelta(hours=1)
+    assert with_session(world.server, made).get_caller_identity()["Arn"] == session
+    assert with_session(world.server, made, "iam").list_users()["Users"]
+
+
+@pytest.mark.parametrize("algorithm", ["RS384", "RS512", "ES256", "ES384", "ES512"])
+def test_algorithms_of_the_api(world: World, algorithm: str) -> None:
+    """S-30: these, and no others unless somebody asks for them."""
+    world.issuer.keys = [SigningKey(algorithm)]
+    assert world.assume(world.issuer.token())["Audience"] == "app"
+
+
+@pytest.mark.parametrize("algorithm", ["PS256", "EdDSA"])
+def test_other_algorithms_are_refused(world: World, algorithm: str) -> None:
+    world.issuer.keys = [SigningKey(algorithm)]
+    assert world.told(world.issuer.token())[0] == "InvalidIdentityToken"
+
+
+def test_key_rotation(world: World) -> None:
+    """A new key is found, an old one is good no more once it is withdrawn."""
+    old = world.issuer.token()
+    assert world.assume(old)
+    world.issuer.rotate()
+    assert world.assume(world.issuer.token())
+    assert world.told(old)[0] == "InvalidIdentityToken"
+
+
+def test_what_stays_in_the_session(world: World) -> None:
+    """K-34: `aud`, `sub`, `amr` and the provider; the other claims are for the trust policy alone."""
+    keys = [f"{HOST}:{claim}" for claim in ("aud", "sub", "amr")] + ["aws:FederatedProvider"]
+    present = dict.fromkeys(keys, "false")
+    absent = {f"{HOST}:{claim}": "true" for claim in ("email", "oaud", "iss")} | {"aws:MultiFactorAuthPresent": "true"}
+    allowed = {"Effect": "Allow", "Action": "iam:ListUsers", "Resource": "*", "Condition": {"Null": present | absent}}
+    world.iam.detach_role_policy(RoleName="deploy", PolicyArn="arn:aws:iam::aws:policy/AdministratorAccess")
+    world.iam.put_role_policy(RoleName="deploy", PolicyName="p", PolicyDocument=policy(allowed))
+    made = world.assume(world.issuer.token(amr=["mfa", "otp"], email="ann@example.com"))
+    assert with_session(world.server, made, "iam").list_users()["Users"]
+    with refusal("AccessDenied"):
+        with_session(world.server, world.assume(world.issuer.token()), "iam").list_users()  # without `amr`
+
+
+@pytest.mark.parametrize(("asked", "minutes"), [(900, 15), (7200, 120)])
+def test_how_long_it_lasts(world: World, asked: int, minutes: int) -> None:
+    """S-3: as long as the role allows; the token itself may end before."""
+    token = world.issuer.token(exp=CLOCK.seconds() + 30)
+    ends = world.assume(token, DurationSeconds=asked)["Credentials"]["Expiration"]
+    assert ends == CLOCK() + timedelta(minutes=minutes)
+    code, sentence = world.told(token, DurationSeconds=7201)
+    assert (code, sentence) == (
+        "ValidationError",
+        "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.",
+    )
+
+
+def test_session_policies_limit(world: World) -> None:
+    """S-41: inline and managed."""
+    only = policy({"Effect": "Allow", "Action": "iam:ListRoles", "Resource": "*"})
+    made = world.assume(world.issuer.token(), Policy=only)
+    assert made["PackedPolicySize"] > 0
+    session = with_session(world.server, made, "iam")
+    assert session.list_roles()["Roles"]
+    with refusal("AccessDenied", "because no session policy allows"):
+        session.list_users()
+    assert world.told(world.issuer.token(), Policy="{")[0] == "MalformedPolicyDocument"
+
+
+def test_an_sdk_does_it_by_two_variables(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a pod: botocore reads the token from its file, exchanges it, and signs with what it is given."""
+    (tmp_path / "token").write_text(world.issuer.token())
+    for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("AWS_ROLE_ARN", ARN)
+    monkeypatch.setenv("AWS_ROLE_SESSION_NAME", "pod-1")
+    monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(tmp_path / "token"))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", world.server.url)
+    session = boto3.Session(region_name="us-east-1")
+    assert session.client("sts").get_caller_identity()["Arn"].endswith(":assumed-role/deploy/pod-1")
+    assert session.client("iam").list_users()["Users"]
+
+
+# --- through the trust policy ------------------------------------------------------------------------------------
+
+CLAIMS: list[Any] = [
+    pytest.param(ANN, {}, True, id="subject and audience"),
+    pytest.param(ANN, {"sub": "eve"}, False, id="another subject"),
+    pytest.param(ANN, {"aud": "web"}, False, id="another audience"),
+    pytest.param(ANN, {"sub": "Ann"}, False, id="another case"),
+    pytest.param(trusting(StringEquals={f"{HOST}:email": "a@b"}), {"email": "a@b"}, True, id="any claim"),
+    pytest.param(trusting(Bool={f"{HOST}:email_verified": "true"}), {"email_verified": True}, True, id="a truth"),
+    pytest.param(trusting(Bool={f"{HOST}:email_verified": "true"}), {"email_verified": False}, False, id="a lie"),
+    pytest.param(trusting(NumericLessThan={f"{HOST}:level": "5"}), {"level": 4}, True, id="a number"),
+    pytest.param(
+        trusting(**{"ForAnyValue:StringEquals": {f"{HOST}:amr": "mfa"}}), {"amr": ["pwd", "mfa"]}, True, id="a list"
+    ),
+    pytest.param(
+        trusting(**{"ForAnyValue:StringEquals": {f"{HOST}:amr": "mfa"}}), {"amr": ["pwd"]}, False, id="not in"
+    ),
+    pytest.param(trusting(StringEquals={f"{HOST}:groups": "ops"}), {"groups": ["ops", "x"]}, False, id="no one value"),
+    pytest.param(
+        trusting(StringEquals={f"{HOST}:kubernetes.io/namespace": "shop"}),
+        {"kubernetes.io": {"namespace": "shop"}},
+        True,
+        id="inside",
+    ),
+    pytest.param(trusting(StringEquals={f"{HOST}:aud": "app"}), {"aud": ["x", "app"]}, True, id="ours of several"),
+    pytest.param(trusting(StringEquals={f"{HOST}:aud": "web"}), {"aud": "app", "azp": "web"}, True, id="azp is aud"),
+    pytest.param(
+        trusting(StringEquals={f"{HOST}:oaud": "app"}), {"aud": "app", "azp": "web"}, True, id="oaud is the token's aud"
+    ),
+    pytest.param(trusting(StringEquals={"aws:FederatedProvider": PROVIDER}), {}, True, id="the provider"),
+    pytest.param(trusting(StringEquals={"sts:RoleSessionName": "run-7"}), {}, True, id="the session's name"),
+    pytest.param(trusting(Bool={"sts:RoleAuthorizedByIdp": "true"}), {}, False, id="no roles claim"),
+    pytest.param(
+        trusting(Bool={"sts:RoleAuthorizedByIdp": "true"}), {"https://aws.amazon.com/roles": [ARN]}, True, id="roles"
+    ),
+    pytest.param(
+        trusting(Bool={"sts:RoleAuthorizedByIdp": "true"}),
+        {"https://aws.amazon.com/roles": f"x; {ARN}"},
+        True,
+        id="roles in a text",
+    ),
+    # claims cannot speak for somebody else
+    pytest.param(
+        trusting(StringEquals={"aws:SourceIp": "8.8.8.8"}), {"aws:SourceIp": "8.8.8.8"}, False, id="aws: claim"
+    ),
+    pytest.param(trusting(StringEquals={f"{HOST}:aud": "web"}), {"oaud": "web"}, False, id="a claim called oaud"),
+    pytest.param(trusting(principal={"AWS": ACCOUNT}), {}, False, id="the account"),
+    pytest.param(trusting(principal={"Federated": PROVIDER + "2"}), {}, False, id="another provider"),
+    pytest.param(trusting("sts:AssumeRoleWithSAML"), {}, False, id="SAML only"),
+    pytest.param(trusting(principal={"Federated": "accounts.google.com"}), {}, False, id="a built-in provider"),
+]
+
+
+@pytest.mark.parametrize(("trust", "claims", "expected"), CLAIMS)
+def test_the_trust_policy_decides(world: World, trust: dict[str, Any], claims: dict[str, Any], expected: bool) -> None:
+    """S-30, K-32, K-34, G-48."""
+    if trust["Principal"] == {"AWS": ACCOUNT}:
+        trust = {**trust, "Action": ["sts:AssumeRole*"]}
+    world.trust(trust)
+    token = world.issuer.token(**claims)
+    if expected:
+        assert world.assume(token)
+    else:
+        assert world.told(token) == ("AccessDenied", DENIED)
+
+
+def test_a_deny_counts(world: World) -> None:
+    world.trust(ANN, trusting("sts:*", effect="Deny", principal="*", StringLike={f"{HOST}:sub": "a*"}))
+    assert world.told(world.issuer.token()) == ("AccessDenied", DENIED)
+
+
+def test_nobody_learns_which_roles_there_are(world: World) -> None:
+    """S-11: the same for a role that does not trust and for one that is not there."""
+    token = world.issuer.token(sub="eve")
+    for arn in (ARN, role_arn("nobody"), role_arn("Deploy"), role_arn("x/deploy"), ARN.replace("aws:", "aws-cn:", 1)):
+        assert world.told(token, arn) == ("AccessDenied", DENIED)
+
+
+def test_a_role_of_another_account_needs_a_provider_there(world: World) -> None:
+    """A provider vouches for roles of the account that registered it."""
+    other = world.server.client(OTHER_KEY)
+    trust = policy(ANN, trusting(principal={"Federated": PROVIDER.replace(ACCOUNT, OTHER_ACCOUNT)}))
+    other.create_role(RoleName="theirs", AssumeRolePolicyDocument=trust)
+    arn = role_arn("theirs", OTHER_ACCOUNT)
+    refused = ("InvalidIdentityToken", f"No OpenIDConnect provider found in your account for {world.issuer.name}")
+    assert world.told(world.issuer.token(), arn) == refused
+    other.create_open_id_connect_provider(Url=world.issuer.name, ClientIDList=["app"])
+    assert world.assume(world.issuer.token(), arn)["AssumedRoleUser"]["Arn"].startswith(
+        f"arn:aws:sts::{OTHER_ACCOUNT}:"
+    )
+    assert world.told(world.issuer.token(), role_arn("theirs", "999999999999")) == refused
+
+
+# --- tags and source identity ------------------------------------------------------------------------------------
+
+TAGS = "https://aws.amazon.com/tags"
+TAGGED = {"principal_tags": {"team": ["blue"], "cost": ["7"]}, "transitive_tag_keys": ["team"]}
+FLAT = {
+    f"{TAGS}/principal_tags/team": "blue",
+    f"{TAGS}/principal_tags/cost": "7",
+    f"{TAGS}/transitive_tag_keys": "team",
+}
+BOTH = trusting("sts:AssumeRoleWithWebIdentity", "sts:TagSession", "sts:SetSourceIdentity")
+
+
+@pytest.mark.parametrize("claims", [{TAGS: TAGGED}, FLAT], ids=["one claim", "several"])
+def test_session_tags_come_from_the_token(world: World, claims: dict[str, Any]) -> None:
+    """S-24, E-47, S-22: in both forms; the transitive ones go on."""
+    assert world.told(world.issuer.token(**claims)) == ("AccessDenied", "Not authorized to perform sts:TagSession")
+    wanted = {"aws:RequestTag/team": "blue", "aws:RequestTag/cost": "7"}
+    passed_on = {"ForAllValues:StringEquals": {"sts:TransitiveTagKeys": "team"}}
+    world.trust(ANN, trusting("sts:TagSession", StringEquals=wanted, **passed_on))
+    made = world.assume(world.issuer.token(**claims))
+    assert made["PackedPolicySize"] > 0
+    other = {"Effect": "Allow", "Principal": {"AWS": ACCOUNT}, "Action": ["sts:AssumeRole", "sts:TagSession"]}
+    other["Condition"] = {"StringEquals": {"aws:PrincipalTag/team": "blue"}}
+    world.iam.create_role(RoleName="next", AssumeRolePolicyDocument=policy(other))
+    assert with_session(world.server, made).assume_role(RoleArn=role_arn("next"), RoleSessionName="next")
+
+
+def test_a_source_identity_comes_from_the_token(world: World) -> None:
+    """S-16, E-47: and is said in the answer, and kept."""
+    claims = {"https://aws.amazon.com/source_identity": "ann@example.com"}
+    assert world.told(world.issuer.token(**claims)) == (
+        "AccessDenied",
+        "Not authorized to perform sts:SetSourceIdentity",
+    )
+    world.trust(BOTH)
+    made = world.assume(world.issuer.token(**claims))
+    assert made["SourceIdentity"] == "ann@example.com"
+    with refusal("AccessDenied", "already set"):
+        with_session(world.server, made).assume_role(RoleArn=ARN, RoleSessionName="next", SourceIdentity="eve")
+
+
+BAD_CLAIMS: dict[str, dict[str, Any]] = {
+    "tags of two values": {TAGS: {"principal_tags": {"team": ["a", "b"]}}},
+    "tags of no value": {TAGS: {"principal_tags": {"team": []}}},
+    "a number as tag": {TAGS: {"principal_tags": {"team": 7}}},
+    "a list of tags": {TAGS: ["team"]},
+    "tags in both forms": {TAGS: TAGGED, **FLAT},
+    "tags that differ by case": {TAGS: {"principal_tags": {"team": "a", "Team": "b"}}},
+    "a tag of AWS": {TAGS: {"principal_tags": {"aws:x": "a"}}},
+    "a key that is no tag": {TAGS: {"principal_tags": {"a": "b"}, "transitive_tag_keys": ["b"]}},
+    "too many tags": {TAGS: {"principal_tags": {str(number): "x" for number in range(51)}}},
+    "a source identity of AWS": {"https://aws.amazon.com/source_identity": "aws:root"},
+    "a source identity with spaces": {"https://aws.amazon.com/source_identity": "a b"},
+    "a list as source identity": {"https://aws.amazon.com/source_identity": ["ann"]},
+    "other roles": {"https://aws.amazon.com/roles": [role_arn("other")]},
+    "no roles": {"https://aws.amazon.com/roles": []},
+    "a number as roles": {"https://aws.amazon.com/roles": 7},
+    "two claims that differ by case": {"Email": "a", "email": "b"},
+    "another subject by case": {"SUB": "root"},
+    "a claim that looks like one inside": {"a": {"b": 1}, "a/b": 2},
+    "a number of many digits": {"x": 10**2000},
+}
+
+
+@pytest.mark.parametrize("claims", BAD_CLAIMS.values(), ids=BAD_CLAIMS.keys())
+def test_claims_that_no_session_may_have(world: World, claims: dict[str, Any]) -> None:
+    """S-20, S-16, S-30, C-4: whatever the trust policy says."""
+    world.trust(BOTH)
+    assert world.assume(world.issuer.token())
+    assert world.told(world.issuer.token(**claims))[0] == "InvalidIdentityToken"
+
+
+# --- bad tokens --------------------------------------------------------------------------------------------------
+
+
+def bad_tokens(issuer: Issuer) -> dict[str, tuple[str, str]]:
+    now, other = int(issuer.clock()), SigningKey()
+    good = issuer.token()
+    head, body, signature = good.split(".")
+    return {
+        "no token": ("aaaa", "InvalidIdentityToken"),
+        "expired": (issuer.token(exp=now - 61), "ExpiredTokenException"),
+        "not valid yet": (issuer.token(nbf=now + 120), "InvalidIdentityToken"),
+        "from the future": (issuer.token(iat=now + 120), "InvalidIdentityToken"),
+        "signed by somebody else": (signed(other, issuer.claims()), "InvalidIdentityToken"),
+        "an unknown key": (issuer.token({"kid": "other"}), "InvalidIdentityToken"),
+        "without signature": (f"{head}.{body}.", "InvalidIdentityToken"),
+        "another body": (f"{head}.{issuer.token(sub='root').split('.')[1]}.{signature}", "InvalidIdentityToken"),
+        "alg none": (issuer.token({"alg": "none"}), "InvalidIdentityToken"),
+        "alg HS256": (issuer.token({"alg": "HS256"}), "InvalidIdentityToken"),
+        "jku": (issuer.token({"jku": "https://evil.example/jwks"}), "InvalidIdentityToken"),
+        "a key in the header": (signed(other, issuer.claims(), {"jwk": other.jwk()}), "InvalidIdentityToken"),
+        "crit": (issuer.token({"crit": ["x"], "x": 1}), "InvalidIdentityToken"),
+        "another issuer": (issuer.token(iss="https://other.example.com"), "InvalidIdentityToken"),
+        "an issuer with a slash": (issuer.token(iss=issuer.name + "/"), "InvalidIdentityToken"),
+        "an issuer without TLS": (issuer.token(iss=issuer.name.replace("https", "http")), "InvalidIdentityToken"),
+        "an issuer in another case": (issuer.token(iss=issuer.name.upper()), "InvalidIdentityToken"),
+        "no issuer": (issuer.token(iss=None), "InvalidIdentityToken"),
+        "another audience": (issuer.token(aud="other"), "InvalidIdentityToken"),
+        "other audiences": (issuer.token(aud=["other", "third"]), "InvalidIdentityToken"),
+        "another party": (issuer.token(azp="other"), "InvalidIdentityToken"),
+        "our party, another audience": (issuer.token(aud="other", azp="app"), "InvalidIdentityToken"),
+        "no subject": (issuer.token(sub=None), "InvalidIdentityToken"),
+    }
+
+
+@pytest.mark.parametrize("name", bad_tokens(Issuer()))
+def test_bad_tokens(world: World, name: str) -> None:
+    """S-4, S-30: with the code of AWS, whatever the role trusts."""
+    world.trust(trusting())
+    assert world.assume(world.issuer.token())
+    token, code = bad_tokens(world.issuer)[name]
+    assert world.told(token)[0] == code
+
+
+def test_only_registered_issuers_are_asked(world: World) -> None:
+    """Nothing in a token makes us speak to anybody."""
+    world.iam.delete_open_id_connect_provider(OpenIDConnectProviderArn=PROVIDER)
+    assert world.told(world.issuer.token())[0] == "InvalidIdentityToken"
+    assert world.issuer.asked == {}
+
+
+def test_an_audience_is_registered_or_not(world: World) -> None:
+    """At once, though the token was good before."""
+    token = world.issuer.token()
+    assert world.assume(token)
+    world.iam.remove_client_id_from_open_id_connect_provider(OpenIDConnectProviderArn=PROVIDER, ClientID="app")
+    assert world.told(token) == ("InvalidIdentityToken", "Incorrect token audience")
+
+
+def test_an_issuer_that_is_away(world: World) -> None:
+    """S-4: the code says that one may try again; a token that was never good is told so without asking."""
+    world.issuer.is_down = True
+    assert world.told(world.issuer.token())[0] == "IDPCommunicationError"
+    assert world.told(world.issuer.token(exp=1))[0] == "ExpiredTokenException"
+    world.issuer.is_down = False
+    assert world.assume(world.issuer.token())
+
+
+def test_access_tokens_of_oauth_are_not_supported(world: World) -> None:
+    assert world.told(world.issuer.token(), ProviderId="graph.facebook.com")[0] == "NotSupported"
+
+
+@pytest.mark.parametrize("arn", [f"arn:aws:iam::{ACCOUNT}:user/admin", "arn:aws:iam::12:role/deploy", "x" * 20])
+def test_what_names_no_role(world: World, arn: str) -> None:
+    assert world.told(world.issuer.token(), arn)[0] == "ValidationError"
+
+
+@pytest.mark.parametrize("url", ["https://aws", "https://sts", "https://id.example.com/a:b"])
+def test_a_provider_is_not_called_like_somebody_else(world: World, url: str) -> None:
+    """A host `aws` would make the claim `SourceIp` a key of AWS; a colon would do the like between providers."""
+    world.iam.create_open_id_connect_provider(Url=url, ClientIDList=["app"])
+    world.trust(trusting(principal={"Federated": f"arn:aws:iam::{ACCOUNT}:oidc-provider/{url[8:]}"}))
+    code, sentence = world.told(world.issuer.token(iss=url, SourceIp="127.0.0.1"))
+    assert (code, sentence[:33]) == ("InvalidIdentityToken", "No OpenIDConnect provider found i")
+
+
+def test_what_the_trail_says(world: World) -> None:
+    """CloudTrail: `WebIdentityUser`, the provider and the subject, and never the token."""
+    token = world.issuer.token()
+    world.assume(token)
+    world.told(world.issuer.token(sub="eve"))
+    world.told(world.issuer.token(aud="other"))
+    records = [json.loads(line) for line in world.sink.lines]
+    records = [each for each in records if each["eventName"] == "AssumeRoleWithWebIdentity"]
+    assert [each.get("errorCode") for each in records] == [None, None, "AccessDenied", "InvalidIdentityToken"]
+    assert [each["iamGuard"]["kind"] for each in records[:2]] == ["decision", "session_issue"]
+    assert records[1]["userIdentity"] == records[0]["userIdentity"]
+    assert records[1]["requestParameters"]["webIdentityToken"] == "[redacted]"
+    assert records[1]["responseElements"]["credentials"]["sessionToken"] == "[redacted]"
+    assert records[0]["userIdentity"] == {
+        "type": "WebIdentityUser",
+        "principalId": f"{PROVIDER}:app:ann",
+        "userName": "ann",
+        "identityProvider": PROVIDER,
+    }
+    assert not any(part in line.decode() for line in world.sink.lines for part in token.split(".")[1:])

@@ -1,0 +1,258 @@
+"""Calls of the IAM API with a trail in a folder: on the disk before the answer, many at once, or refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from iam_guard.api.protocol.app import aws_api
+from iam_guard.audit import append_file
+from iam_guard.audit.append_file import AppendFile
+from iam_guard.audit.record.call_kinds import RESULT_KINDS
+from iam_guard.audit.trail import Trail
+from iam_guard.audit.verify.signing_keys import create_signing_key_file
+from iam_guard.factory import guard_on
+from iam_guard.settings import Settings
+from iam_guard.store.open_store import init_store
+from iam_guard.store.seed import apply_seed, load_seed_text
+from iam_guard.store.snapshot import Snapshot
+from tests.api.conftest import ACCOUNT, ADMIN_KEY, OTHER_ACCOUNT, SEED, Running
+from tests.api.iam.mfa_parts import codes_at, step_now
+from tests.audit.pipelines import eventually, facts_in, gaps_in
+from tests.serving import serving
+
+
+@pytest.fixture
+def audited(tmp_path: Path) -> Iterator[Running]:
+    create_signing_key_file(tmp_path / "key")
+    settings = Settings(audit=f"{tmp_path}/trail/", audit_key_file=f"{tmp_path}/key")
+    store = init_store("sqlite://", settings)
+    apply_seed(store, load_seed_text(SEED))
+    snapshot = Snapshot(store.engine)
+    guard = guard_on(store, settings)
+    with serving(aws_api(guard)) as url:
+        yield Running(url, guard, store, snapshot)
+    snapshot.close()
+    guard.close()
+
+
+def users_named_in(trail: Path) -> list[str]:
+    created = [each for each in facts_in(trail) if each["eventName"] == "CreateUser"]
+    return [each["resources"][0]["ARN"].rpartition("/")[2] for each in created]
+
+
+def test_concurrent_changes_are_in_the_trail_when_they_are_answered(audited: Running, tmp_path: Path) -> None:
+    client = audited.client(ADMIN_KEY)
+
+    def create(number: int) -> bool:
+        name = f"u{number}"
+        client.create_user(UserName=name)
+        return name in users_named_in(tmp_path / "trail")
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(create, range(24)))
+
+
+def test_what_is_not_on_the_disk_is_not_done(audited: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """503 and no user; once the disk is back, the gap is declared and the same call goes."""
+    client: Any = audited.client(ADMIN_KEY)
+    client.list_users()
+
+    def fail(descriptor: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(append_file, "_sync", fail)
+        with pytest.raises(ClientError) as caught:
+            client.create_user(UserName="eve")
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 503
+    assert [user["UserName"] for user in client.list_users()["Users"]] == ["admin"]
+    client.create_user(UserName="eve")
+    assert [gap["reason"] for gap in gaps_in(tmp_path / "trail")] == ["SyncFailed", "NotRecorded"]
+
+
+# --- what a call came to ---------------------------------------------------------------------------------------------
+
+ALLOW_ALL = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}'
+TRUST = json.dumps(
+    {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Principal": {"AWS": ACCOUNT}, "Action": "sts:AssumeRole"}],
+    }
+)
+
+
+def results_in(trail: Path) -> list[dict[str, Any]]:
+    return [each for each in facts_in(trail) if each["iamGuard"]["kind"] in RESULT_KINDS]
+
+
+def test_a_change_is_in_the_trail_when_it_is_answered(audited: Running, tmp_path: Path) -> None:
+    """After the decision that let it through, with its input and output, under the same request id."""
+    audited.client(ADMIN_KEY).create_user(UserName="eve", Path="/staff/", Tags=[{"Key": "team", "Value": "red"}])
+    [decided, _, result] = facts_in(tmp_path / "trail")[1:]
+    assert decided["iamGuard"]["kind"] == "decision"
+    assert result["requestID"] == decided["requestID"]
+    asked = {"path": "/staff/", "userName": "eve", "tags": [{"key": "team", "value": "red"}]}
+    assert result["requestParameters"] == asked
+    made = result["responseElements"]["user"]
+    assert made["arn"] == f"arn:aws:iam::{ACCOUNT}:user/staff/eve" == result["resources"][0]["ARN"]
+    assert result["userIdentity"]["userName"] == "admin"
+    said = result["iamGuard"]
+    assert (said["kind"], said["changed"], said["epoch"]) == ("admin_call", True, audited.store.epoch())
+    assert "errorCode" not in result
+
+
+def test_an_allowed_call_that_fails_is_recorded_as_failed(audited: Running, tmp_path: Path) -> None:
+    """Of calls that read as well; and a denial has its decision and no more."""
+    client = audited.client(ADMIN_KEY)
+    with pytest.raises(ClientError, match="EntityAlreadyExists"):
+        client.create_user(UserName="admin")
+    with pytest.raises(ClientError, match="NoSuchEntity"):
+        client.get_user(UserName="nobody")
+    client.list_users()
+    first, second = results_in(tmp_path / "trail")
+    assert (first["eventName"], first["errorCode"]) == ("CreateUser", "EntityAlreadyExists")
+    assert first["errorMessage"] == "User with name admin already exists."
+    assert first["iamGuard"]["changed"] is False
+    assert (second["eventName"], second["errorCode"], second["readOnly"]) == ("GetUser", "NoSuchEntity", True)
+
+
+def test_a_denied_call_has_its_decision_and_no_more(audited: Running, tmp_path: Path) -> None:
+    client = audited.client(ADMIN_KEY)
+    client.create_user(UserName="eve")
+    key = client.create_access_key(UserName="eve")["AccessKey"]
+    before = len(results_in(tmp_path / "trail"))
+    with pytest.raises(ClientError, match="AccessDenied"):
+        audited.client((key["AccessKeyId"], key["SecretAccessKey"])).create_user(UserName="mallory")
+    assert len(results_in(tmp_path / "trail")) == before
+
+
+def test_a_change_of_policies_tells_what_was_replaced_by_what(audited: Running, tmp_path: Path) -> None:
+    """By the digests that decisions name."""
+    client = audited.client(ADMIN_KEY)
+    second = ALLOW_ALL.replace('"Action":"*"', '"Action":"docs:Get"')
+    arn = client.create_policy(PolicyName="P", PolicyDocument=ALLOW_ALL)["Policy"]["Arn"]
+    client.create_policy_version(PolicyArn=arn, PolicyDocument=second)
+    client.set_default_policy_version(PolicyArn=arn, VersionId="v2")
+    client.delete_policy_version(PolicyArn=arn, VersionId="v1")
+    client.create_user(UserName="eve")
+    client.attach_user_policy(UserName="eve", PolicyArn=arn)
+    client.attach_user_policy(UserName="eve", PolicyArn=arn)
+    client.detach_user_policy(UserName="eve", PolicyArn=arn)
+    client.put_user_policy(UserName="eve", PolicyName="I", PolicyDocument=ALLOW_ALL)
+    client.put_user_policy(UserName="eve", PolicyName="I", PolicyDocument=second)
+    client.delete_user_policy(UserName="eve", PolicyName="I")
+    client.put_user_permissions_boundary(UserName="eve", PermissionsBoundary=arn)
+    client.delete_user_permissions_boundary(UserName="eve")
+    client.create_role(RoleName="R", AssumeRolePolicyDocument=TRUST)
+    client.update_assume_role_policy(RoleName="R", PolicyDocument=TRUST.replace(ACCOUNT, OTHER_ACCOUNT))
+    client.delete_role(RoleName="R")
+    client.delete_policy(PolicyArn=arn)
+    told = [each for each in results_in(tmp_path / "trail") if each["iamGuard"]["kind"] == "policy_change"]
+    documents = [each["iamGuard"]["document"] for each in told]
+    one, two = documents[0]["after"], documents[1]["after"]
+    trust, changed = documents[12]["after"], documents[13]["after"]
+    assert len({one, two, trust, changed}) == 4
+    assert documents == [
+        {"after": one},
+        {"before": one, "after": two},
+        {"before": one, "after": two},
+        {"before": one},
+        {"after": two},
+        {"before": two, "after": two},  # attached twice
+        {"before": two},
+        {"after": one},
+        {"before": one, "after": two},
+        {"before": two},
+        {"after": two},
+        {"before": two},
+        {"after": trust},
+        {"before": trust, "after": changed},
+        {"before": changed},
+        {"before": two},
+    ]
+    assert [each["iamGuard"]["changed"] for each in told].count(False) == 1
+
+
+def test_an_issued_session_is_recorded_without_its_secrets(audited: Running, tmp_path: Path) -> None:
+    """The id of its key finds what it is used for; nothing of it can be used."""
+    client, sts = audited.client(ADMIN_KEY), audited.client(ADMIN_KEY, "sts")
+    client.create_role(RoleName="R", AssumeRolePolicyDocument=TRUST)
+    role = f"arn:aws:iam::{ACCOUNT}:role/R"
+    made = sts.assume_role(RoleArn=role, RoleSessionName="eve", DurationSeconds=900)["Credentials"]
+    sts.get_session_token()
+    sts.get_caller_identity()
+    issued = [each for each in results_in(tmp_path / "trail") if each["iamGuard"]["kind"] == "session_issue"]
+    assert [each["eventName"] for each in issued] == ["AssumeRole", "GetSessionToken"]
+    record = issued[0]
+    assert record["requestParameters"] == {"roleArn": role, "roleSessionName": "eve", "durationSeconds": 900}
+    told = record["responseElements"]["credentials"]
+    assert told["accessKeyId"] == made["AccessKeyId"]
+    assert told["secretAccessKey"] == told["sessionToken"] == "[redacted]"
+    assert record["responseElements"]["assumedRoleUser"]["arn"].endswith(":assumed-role/R/eve")
+    assert record["iamGuard"]["changed"] is False
+    trail = b"".join(path.read_bytes() for path in (tmp_path / "trail").rglob("*.jsonl"))
+    assert made["SecretAccessKey"].encode() not in trail
+    assert made["SessionToken"].encode() not in trail
+
+
+def test_no_password_key_or_code_is_in_the_trail(audited: Running, tmp_path: Path) -> None:
+    """Whatever a call was given or gave."""
+    client = audited.client(ADMIN_KEY)
+    client.create_user(UserName="eve")
+    client.create_login_profile(UserName="eve", Password="Sup3r-Secret!pw")
+    key = client.create_access_key(UserName="eve")["AccessKey"]
+    device = client.create_virtual_mfa_device(VirtualMFADeviceName="phone")["VirtualMFADevice"]
+    seed = device["Base32StringSeed"].decode()
+    client.enable_mfa_device(UserName="eve", SerialNumber=device["SerialNumber"], **codes_at(seed, step_now() - 1))
+    trail = b"".join(path.read_bytes() for path in (tmp_path / "trail").rglob("*.jsonl"))
+    for secret in ("Sup3r-Secret!pw", key["SecretAccessKey"], seed):
+        assert secret.encode() not in trail
+    enabled = results_in(tmp_path / "trail")[-1]
+    assert enabled["requestParameters"]["authenticationCode1"] == "[redacted]"
+    assert enabled["iamGuard"]["redacted"] == [
+        "/requestParameters/authenticationCode1",
+        "/requestParameters/authenticationCode2",
+    ]
+
+
+def test_what_was_done_and_cannot_be_recorded_is_said(
+    audited: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """503 with a sentence; the user is there, and the record comes when the disk is back."""
+    client: Any = boto3.client(
+        "iam",
+        endpoint_url=audited.url,
+        aws_access_key_id=ADMIN_KEY[0],
+        aws_secret_access_key=ADMIN_KEY[1],
+        region_name="us-east-1",
+        config=Config(retries={"total_max_attempts": 1}),  # a client that tries again would hear that eve exists
+    )
+    client.list_users()
+    note = Trail.note_result
+
+    def with_a_broken_disk(*arguments: Any, **more: Any) -> None:
+        def fail(self: AppendFile, data: bytes) -> None:
+            raise OSError(5, "Input/output error")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(AppendFile, "append", fail)
+            note(*arguments, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Trail, "note_result", with_a_broken_disk)
+        with pytest.raises(ClientError) as caught:
+            client.create_user(UserName="eve")
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 503
+    assert "The request was carried out, but what it came to could not be recorded" in str(caught.value)
+    assert "eve" in [user["UserName"] for user in client.list_users()["Users"]]
+    eventually(lambda: [each["eventName"] for each in results_in(tmp_path / "trail")] == ["CreateUser"])
+    assert gaps_in(tmp_path / "trail") == []

@@ -1,0 +1,275 @@
+"""What is remembered across changes is what the store would say (rule T-9): every answer, after every operation.
+
+Operations of the API are run one after the other on a store that remembers and never looks at the epoch by itself;
+after each, whatever can be asked is asked of it and of the store behind. Some changes are made behind its back.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from iam_guard.api.iam.operations import IAM
+from iam_guard.api.operation import run
+from iam_guard.errors import IamGuardError, NotAtHand
+from iam_guard.guard.api_keys import ApiKeys
+from iam_guard.model.principal import Principal, PrincipalType
+from iam_guard.settings import Settings
+from iam_guard.store.cached_store import CachedStore
+from iam_guard.store.open_store import init_store
+from iam_guard.store.resource_policies import ResourcePolicies
+from iam_guard.store.schema import access_keys, api_keys, identities
+from iam_guard.store.seed import apply_seed, load_seed_text
+from iam_guard.store.snapshot import Snapshot
+from iam_guard.store.sql_store import SqlStore
+
+ACCOUNT = "111122223333"
+HERE = f"arn:aws:iam::{ACCOUNT}"
+ROOT = Principal.from_arn(f"{HERE}:root", userid=ACCOUNT)
+SEED = f"""
+version: 1
+accounts:
+  - id: "{ACCOUNT}"
+    name: acme
+    users: [{{name: u0, groups: [g0]}}, {{name: u1}}]
+    groups: [{{name: g0}}]
+    roles: [{{name: r0, trust: {{Version: "2012-10-17", Statement: [
+      {{Effect: Allow, Principal: {{AWS: "{ACCOUNT}"}}, Action: "sts:AssumeRole"}}]}}}}]
+    policies: [{{name: p0, document: {{Version: "2012-10-17", Statement: [
+      {{Effect: Allow, Action: "docs:*", Resource: "*"}}]}}}}]
+"""
+RESOURCES = [f"arn:aws:docs:us-east-1:{ACCOUNT}:document/{n}" for n in range(2)]
+NAMES = {"User": ["u0", "u1", "u2"], "Group": ["g0", "g1"], "Role": ["r0", "r1"]}
+
+
+def document(n: int, **principal: Any) -> str:
+    statement = {"Effect": "Allow", "Action": f"docs:Do{n}", **principal}
+    return json.dumps(
+        {"Version": "2012-10-17", "Statement": [{**statement, **({} if principal else {"Resource": "*"})}]}
+    )
+
+
+TRUST = document(0, Principal={"AWS": ACCOUNT}).replace("docs:Do0", "sts:AssumeRole")
+TAKEN_AWAY = ("Delete", "Detach", "Remove", "Untag")
+
+
+def choices() -> list[tuple[str, dict[str, Any]]]:
+    """Every operation that is tried, with parameters."""
+    found: list[tuple[str, dict[str, Any]]] = []
+    for kind, names in NAMES.items():
+        for name in names:
+            it = {f"{kind}Name": name}
+            trust = {"AssumeRolePolicyDocument": TRUST} if kind == "Role" else {}
+            found += [(f"Create{kind}", it | trust), (f"Delete{kind}", it)]
+            for n in range(2):
+                arn = {"PolicyArn": f"{HERE}:policy/p{n}"}
+                found += [(f"Attach{kind}Policy", it | arn), (f"Detach{kind}Policy", it | arn)]
+                found.append((f"Put{kind}Policy", it | {"PolicyName": "inline", "PolicyDocument": document(n)}))
+            found.append((f"Delete{kind}Policy", it | {"PolicyName": "inline"}))
+            if kind != "Group":
+                boundary = {"PermissionsBoundary": f"{HERE}:policy/p0"}
+                found += [(f"Put{kind}PermissionsBoundary", it | boundary), (f"Delete{kind}PermissionsBoundary", it)]
+                found += [(f"Tag{kind}", it | {"Tags": [{"Key": "team", "Value": "docs"}]})]
+                found += [(f"Untag{kind}", it | {"TagKeys": ["team"]})]
+    for name in NAMES["User"]:
+        it = {"UserName": name}
+        found += [("CreateAccessKey", it)]
+        found += [("CreateLoginProfile", it | {"Password": "S3cret-and-long!"}), ("DeleteLoginProfile", it)]
+        found += [("UpdateUser", it | {"NewUserName": new}) for new in NAMES["User"] if new != name]
+        found += [("UpdateUser", it | {"NewPath": "/team/"})]
+        for group in NAMES["Group"]:
+            found += [("AddUserToGroup", it | {"GroupName": group}), ("RemoveUserFromGroup", it | {"GroupName": group})]
+    for n in range(2):
+        arn = {"PolicyArn": f"{HERE}:policy/p{n}"}
+        found += [("CreatePolicy", {"PolicyName": f"p{n}", "PolicyDocument": document(n)}), ("DeletePolicy", arn)]
+        for is_default in (True, False):
+            new = {"PolicyDocument": document(7 + n), "SetAsDefault": is_default}
+            found.append(("CreatePolicyVersion", arn | new))
+        for version in ("v1", "v2"):
+            found.append(("SetDefaultPolicyVersion", arn | {"VersionId": version}))
+            found.append(("DeletePolicyVersion", arn | {"VersionId": version}))
+    return [*found, ("CreateAccountAlias", {"AccountAlias": "acme"}), ("DeleteAccountAlias", {"AccountAlias": "acme"})]
+
+
+@dataclass
+class World:
+    """A store that remembers, what is behind it, and all principals and keys that there ever were."""
+
+    behind: SqlStore
+    snapshot: Snapshot
+    cached: CachedStore = field(init=False)
+    ids: dict[str, tuple[str, str]] = field(default_factory=dict)
+    keys: set[str] = field(default_factory=lambda: {"AKIANEVERTHERE000000"})
+    api_keys: set[str] = field(default_factory=lambda: {"NEVERTHERE"})
+
+    def begin(self) -> None:
+        self.snapshot.restore()
+        self.cached = CachedStore(self.behind, Settings(epoch_poll=1e9, cache_size=1000))
+        self.ids.clear()
+        self.compare()
+
+    def run(self, operation: str, parameters: dict[str, Any], store: Any = None) -> None:
+        with suppress(IamGuardError):  # what is refused changes nothing
+            run(
+                IAM,
+                operation,
+                parameters,
+                caller=ROOT,
+                store=store or self.cached,
+                authorize=lambda permission: None,
+                now=1_800_000_000,
+            )
+
+    def compare(self) -> None:
+        with self.behind.viewing() as records:
+            for row in records.all(identities):
+                self.ids[row["id"]] = (row["kind"], row["name"])
+            self.keys |= {row["id"] for row in records.all(access_keys)}
+            self.api_keys |= {row["id"] for row in records.all(api_keys)}
+        assert self.cached.epoch() == self.behind.epoch()
+        assert self.cached.certificate_trust() == self.behind.certificate_trust()
+        questions: list[tuple[str, Any]] = [("access_key", key) for key in sorted(self.keys)]
+        questions += [("api_key", key) for key in sorted(self.api_keys)]
+        questions += [("principal", each) for each in self.principals()]
+        questions += [("account", each) for each in (ACCOUNT, "444455556666")]
+        questions += [("resource", each) for each in RESOURCES]
+        for kind, key in questions:
+            expected = getattr(self.behind, kind)(key)
+            at_hand = getattr(self.cached.at_hand, kind)
+            with suppress(NotAtHand):
+                assert at_hand(key) == expected, key
+            assert getattr(self.cached, kind)(key) == expected, key
+            assert at_hand(key) == expected, key
+
+    def principals(self) -> Iterator[Principal]:
+        yield ROOT
+        for name in NAMES["User"]:
+            for path in ("/", "/team/"):
+                yield Principal.from_arn(f"{HERE}:user{path}{name}")
+                yield Principal(
+                    PrincipalType.FEDERATED_USER,
+                    f"arn:aws:sts::{ACCOUNT}:federated-user/{name}-app",
+                    ACCOUNT,
+                    userid=f"{ACCOUNT}:{name}-app",
+                    user_arn=f"{HERE}:user{path}{name}",
+                )
+        for name in NAMES["Role"]:
+            yield Principal.from_arn(
+                f"arn:aws:sts::{ACCOUNT}:assumed-role/{name}/friday", role_arn=f"{HERE}:role/{name}"
+            )
+        for id, (kind, name) in sorted(self.ids.items()):
+            if kind == "user":
+                yield Principal.from_arn(f"{HERE}:user/{name}", userid=id)
+            elif kind == "role":
+                session = f"arn:aws:sts::{ACCOUNT}:assumed-role/{name}/friday"
+                yield Principal.from_arn(session, role_arn=f"{HERE}:role/{name}", userid=f"{id}:friday")
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    store = init_store("sqlite://", Settings())
+    assert isinstance(store, SqlStore)
+    apply_seed(store, load_seed_text(SEED))
+    snapshot = Snapshot(store.engine)
+    yield World(store, snapshot)
+    snapshot.close()
+    store.close()
+
+
+Step = Callable[[World], None]
+
+
+def through(operation: str, parameters: dict[str, Any]) -> Step:
+    return lambda world: world.run(operation, parameters)
+
+
+def elsewhere(operation: str, parameters: dict[str, Any]) -> Step:
+    """Change something behind its back; the next change that is made through it tells that there was one."""
+
+    def step(world: World) -> None:
+        world.run(operation, parameters, world.behind)
+        world.run("CreateUser", {"UserName": f"after-{world.cached.epoch()}"})
+
+    return step
+
+
+def shared(arn: str, n: int | None) -> Step:
+    """Put or remove the policy of a resource."""
+
+    def step(world: World) -> None:
+        policies = ResourcePolicies(world.cached)
+        with suppress(IamGuardError):
+            if n is None:
+                policies.delete(arn)
+            else:
+                policies.put(arn, document(n, Principal={"AWS": f"{HERE}:user/u{n}"}, Resource=arn))
+
+    return step
+
+
+def keyed(what: str, n: int) -> Step:
+    """Make an API key of somebody, or do something to one of those that are there."""
+
+    def step(world: World) -> None:
+        keys = ApiKeys(world.cached)
+        with suppress(IamGuardError):
+            listed = keys.list()
+            if what == "create" or not listed:
+                keys.create(f"{HERE}:{['user/u0', 'user/u1', 'role/r0'][n]}")
+            elif what == "rotate":
+                keys.rotate(listed[n % len(listed)].id)
+            elif what == "delete":
+                keys.delete(listed[n % len(listed)].id)
+            else:
+                keys.update(listed[n % len(listed)].id, what)
+
+    return step
+
+
+CHOICES = choices()
+STEPS = st.one_of(
+    st.sampled_from(CHOICES).map(lambda choice: through(*choice)),
+    st.sampled_from(CHOICES).map(lambda choice: through(*choice)),
+    st.sampled_from(CHOICES).map(lambda choice: elsewhere(*choice)),
+    st.tuples(st.sampled_from(["create", "rotate", "delete", "Active", "Inactive"]), st.integers(0, 2)).map(
+        lambda choice: keyed(*choice)
+    ),
+    st.tuples(st.sampled_from(RESOURCES), st.sampled_from([0, 1, None])).map(lambda choice: shared(*choice)),
+)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=st.lists(STEPS, min_size=5, max_size=25))
+def test_answers_are_those_of_the_store(world: World, steps: list[Step]) -> None:
+    """Whatever was changed: nothing that is remembered differs from what the store says at the present epoch."""
+    world.begin()
+    for step in steps:
+        step(world)
+        world.compare()
+
+
+def test_no_operation_is_always_refused(world: World) -> None:
+    """Each of them changes something in some state, or the law above would say nothing about it."""
+    world.begin()
+    order = random.Random(6)
+    wanting = {name for name, _ in CHOICES}
+    taken_away = [choice for choice in CHOICES if choice[0].startswith(TAKEN_AWAY)]
+    for number in range(40):
+        among = taken_away if number % 2 else CHOICES
+        for name, parameters in order.sample(among, len(among)):
+            before = world.cached.epoch()
+            world.run(name, parameters)
+            if world.cached.epoch() > before and name in wanting:
+                wanting.remove(name)
+                world.compare()
+        if not wanting:
+            return
+    assert wanting == set()

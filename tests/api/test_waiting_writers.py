@@ -1,0 +1,135 @@
+"""Another session holds the lock that writers need, or the server hangs: what the clients of the API hear, and when."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import anyio
+import pytest
+from botocore.exceptions import ClientError
+
+from iam_guard.api.protocol.app import WRITERS, aws_api
+from iam_guard.errors import StoreUnavailable
+from iam_guard.factory import guard_on
+from iam_guard.settings import Settings
+from iam_guard.store.engine import bump_epoch, make_engine, writing
+from iam_guard.store.open_store import init_store
+from iam_guard.store.seed import apply_seed, load_seed_text
+from iam_guard.store.time_limits import having_waited, waited
+from tests.api.conftest import ADMIN_KEY, SEED, Client, Running
+from tests.api.test_on_postgresql import on_postgresql
+from tests.serving import serving
+from tests.store.databases import SEALING_KEY
+from tests.store.proxy import Proxy
+
+ENDS = 12.0
+"""Seconds within which a call that waits for a second must be over on the busiest machine."""
+
+
+@contextmanager
+def api_on(url: str) -> Iterator[Client]:
+    """Serve the API on a database, and sign in as its administrator."""
+    settings = Settings(sealing_keys=(SEALING_KEY,), epoch_poll=0.1, store_timeout=2.0)
+    with closing(init_store(url, settings)) as store:
+        apply_seed(store, load_seed_text(SEED))
+        guard = guard_on(store, settings)
+        with closing(guard), serving(aws_api(guard)) as address:
+            yield Running(address, guard, store, None).client(ADMIN_KEY)  # type: ignore[arg-type]
+
+
+@pytest.fixture(params=["file", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    if request.param == "file":
+        yield f"sqlite:///{tmp_path}/iam-guard.db"
+    else:
+        with on_postgresql() as url:
+            yield url
+
+
+def refusal_of(client: Client, name: str) -> tuple[str, float]:
+    """Create a user; return the code of the refusal, empty for none, and how long it took."""
+    began = time.monotonic()
+    try:
+        client.create_user(UserName=name)
+    except ClientError as refused:
+        return refused.response["Error"]["Code"], time.monotonic() - began
+    return "", time.monotonic() - began
+
+
+def test_writers_give_up_and_readers_do_not_wait(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten writers wait for a lock and are refused; readers are answered meanwhile; afterwards all is as before."""
+    monkeypatch.setattr("iam_guard.store.engine.BUSY_SECONDS", 1.0)
+    monkeypatch.setattr("iam_guard.api.protocol.app.WRITER_SECONDS", 1.0)
+    with api_on(database) as client, ThreadPoolExecutor(10) as threads:
+        client.get_user(UserName="admin")
+        engine = make_engine(database)
+        with writing(engine) as connection:
+            bump_epoch(connection)
+            writers = [threads.submit(refusal_of, client, f"user{number}") for number in range(10)]
+            while not any(writer.done() for writer in writers):
+                assert client.get_user(UserName="admin")["User"]["UserName"] == "admin"
+            refusals = [writer.result() for writer in writers]
+        engine.dispose()
+        assert [code for code, _ in refusals] == ["ServiceUnavailable"] * 10
+        assert max(seconds for _, seconds in refusals) < ENDS
+        assert refusal_of(client, "afterwards")[0] == ""
+
+
+def test_calls_end_while_the_server_hangs() -> None:
+    """Reading and changing are refused in AWS's words, and work again when the server does."""
+    with on_postgresql() as url, closing(Proxy(url)) as proxy, api_on(proxy.url) as client:
+        client.get_user(UserName="admin")
+        proxy.hang()
+        try:
+            for call in (lambda: client.get_user(UserName="admin"), lambda: client.create_user(UserName="eve")):
+                began = time.monotonic()
+                with pytest.raises(ClientError) as refused:
+                    call()
+                assert refused.value.response["Error"]["Code"] == "ServiceUnavailable"
+                assert time.monotonic() - began < ENDS
+        finally:
+            proxy.resume()
+        until = time.monotonic() + ENDS
+        while refusal_of(client, "afterwards")[0] == "ServiceUnavailable":
+            assert time.monotonic() < until
+
+
+def test_wait_for_a_place_shortens_the_wait_for_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call gives up after one limit in all, not after one for its place and another one for the store."""
+    monkeypatch.setattr("iam_guard.store.engine.BUSY_SECONDS", 60.0)
+    engine = make_engine(f"sqlite:///{tmp_path}/store.db")
+    began = time.monotonic()
+    with writing(engine), ThreadPoolExecutor(1) as thread:
+
+        def change() -> None:
+            with having_waited(60.0), writing(engine):
+                pass
+
+        with pytest.raises(StoreUnavailable):
+            thread.submit(change).result()
+    engine.dispose()
+    assert time.monotonic() - began < 30
+
+
+def test_call_that_waits_for_a_place_tells_the_store() -> None:
+    with closing(init_store("sqlite://", Settings(sealing_keys=(SEALING_KEY,)))) as store:
+        api = aws_api(guard_on(store, Settings(sealing_keys=(SEALING_KEY,))))
+
+        async def run() -> list[float]:
+            found = []
+
+            async def call() -> None:
+                found.append(await api._in_writer(lambda: time.sleep(0.05) or waited()))
+
+            async with anyio.create_task_group() as calls:
+                for _ in range(WRITERS + 1):
+                    calls.start_soon(call)
+            return sorted(found)
+
+        longest = anyio.run(run)[-1]
+        api.guard.close()
+    assert longest >= 0.05

@@ -1,0 +1,268 @@
+"""The lanes before the writer: a flood in one takes no place from another, and what is lost is declared."""
+
+from __future__ import annotations
+
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from iam_guard.audit.append_file import AppendFile
+from iam_guard.audit.record.lanes import ALLOWED, DENIED, DURABLE, LANES, UNAUTHENTICATED, caller_of
+from iam_guard.audit.record.record_classes import ADMIN, CHANGE, CLASSES, DENIAL, READ, WRITE, lane_of
+from iam_guard.audit.trail import Trail
+from iam_guard.audit.writer.pipeline import Pipeline
+from iam_guard.audit.writer.record_queue import Ring
+from iam_guard.errors import InvalidClientTokenId, StoreUnavailable
+from iam_guard.model.decision import Decision, Outcome
+from iam_guard.model.principal import Principal
+from iam_guard.model.request import AccessRequest, Call
+from tests.audit.pipelines import eventually, facts_in, gaps_in, pipeline_in
+from tests.audit.trails import record
+
+PAGE = Path(__file__).resolve().parents[3] / "docs/explanation/audit-failures.md"
+ACCOUNT = "111122223333"
+ADA, EVE = (Principal.from_arn(f"arn:aws:iam::{ACCOUNT}:user/{name}") for name in ("ada", "eve"))
+LONG = "x" * 60_000
+
+
+def decision(principal: Principal, action: str, *, allowed: bool) -> Decision:
+    outcome = Outcome.ALLOWED if allowed else Outcome.IMPLICITLY_DENIED
+    return Decision(outcome, AccessRequest(principal, action, "*"), ())
+
+
+def from_address(number: int, agent: str = "curl") -> Call:
+    return Call(f"request-{number}", "http", "GET", "/documents/7", "docs.example", f"198.51.100.{number}", agent)
+
+
+@contextmanager
+def slow_disk(monkeypatch: pytest.MonkeyPatch, seconds: float) -> Iterator[threading.Event]:
+    """Have every write take a while, or none go on before the event is set."""
+    goes, append = threading.Event(), AppendFile.append
+
+    def wait(file: AppendFile, data: bytes) -> None:
+        goes.wait(seconds)
+        append(file, data)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(AppendFile, "append", wait)
+        yield goes
+        goes.set()
+
+
+def held(pipeline: Pipeline) -> None:
+    """Have a record in the hand of the writer."""
+    pipeline.put(record(0), READ)
+    eventually(lambda: pipeline.usage().waiting == 0 and pipeline.usage().oldest_age > 0)
+
+
+def test_records_belong_to_a_lane_by_class_and_caller() -> None:
+    lanes = {(row.name, known): lane_of(row, is_signed_in=known) for row in CLASSES for known in (True, False)}
+    assert lanes == {
+        **{(row.name, known): DURABLE for row in (ADMIN, CHANGE) for known in (True, False)},
+        **{(row.name, True): ALLOWED for row in (READ, WRITE)},
+        (DENIAL.name, True): DENIED,
+        **{(row.name, False): UNAUTHENTICATED for row in (READ, WRITE, DENIAL)},
+    }
+
+
+def test_the_page_has_the_lanes() -> None:
+    rows = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("| **")]
+    assert rows == [
+        f"| **{lane.name}** | {lane.holds} | {'`audit_ring`' if lane.part == 1 else f'`audit_ring` / {lane.part}'} |"
+        f" {'as many places as are still free' if lane.is_fair else 'all'} |"
+        for lane in LANES
+    ]
+
+
+def test_sessions_of_a_role_share_its_places() -> None:
+    """A caller that opens session after session has no more of a lane."""
+    sessions = [Principal.from_arn(f"arn:aws:sts::{ACCOUNT}:assumed-role/work/{name}") for name in ("a", "b")]
+    assert len({caller_of(each, None) for each in sessions}) == 1
+    assert caller_of(ADA, None) != caller_of(EVE, None)
+    assert caller_of(None, from_address(3)) == caller_of(Principal.anonymous(), from_address(3)) == "198.51.100.3"
+
+
+def test_a_flood_in_one_lane_leaves_the_others_their_places() -> None:
+    for flooded in LANES:
+        ring, number = Ring(8), 0
+        while ring.put(b"", wait=0.0, lane=flooded, caller=str(number)):
+            number += 1
+        for other in LANES:
+            assert ring.has_place(other, "other") is (other is not flooded), (flooded.name, other.name)
+
+
+def test_a_caller_that_floods_has_half_of_a_fair_lane() -> None:
+    """Two have a third each, and there is room for the next; what is taken out makes room again."""
+    ring = Ring(120)
+
+    def flood(caller: str) -> int:
+        count = 0
+        while ring.put(b"", wait=0.0, lane=DENIED, caller=caller):
+            count += 1
+        return count
+
+    assert [flood(caller) for caller in ("eve", "mallory", "ada")] == [30, 15, 8]
+    batch, _ = ring.take(1000, 0.0)
+    assert len(batch) == 53
+    assert flood("eve") == 30
+    ring.fail(batch[:1], None, OSError())
+    assert ring.put(b"", wait=0.0, lane=DENIED, caller="eve") is False
+    assert ring.put(b"", wait=0.0, lane=DENIED, caller="ada") is True
+
+
+def test_a_batch_has_what_requests_wait_for_and_then_the_oldest() -> None:
+    ring = Ring(100)
+    for number, lane in enumerate((UNAUTHENTICATED, ALLOWED, DENIED, UNAUTHENTICATED, DURABLE, ALLOWED)):
+        assert ring.put(b"%d" % number, wait=0.0, lane=lane, caller=str(number))
+    assert [[waiting.line for waiting in ring.take(3, 0.0)[0]] for _ in range(3)] == [
+        [b"0", b"1", b"4"],
+        [b"2", b"3", b"5"],
+        [],
+    ]
+
+
+def test_a_batch_for_which_a_request_waits_is_short() -> None:
+    ring = Ring(4000)
+    for _ in range(2000):
+        assert ring.put(b"", wait=0.0)
+    assert ring.put(b"", wait=0.0, lane=DURABLE)
+    assert [len(ring.take(1000, 0.0)[0]) for _ in range(2)] == [101, 1000]
+
+
+def test_durable_records_succeed_during_a_flood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refusals of callers that are not signed in come faster than the disk takes them; administration goes on."""
+    pipeline = pipeline_in(tmp_path, ring=400, durable_wait=5.0)
+    trail, stop = Trail(pipeline), threading.Event()
+
+    def flood(number: int) -> None:
+        while not stop.is_set():
+            for _ in range(50):
+                trail.note_authentication(InvalidClientTokenId(), from_address(number, LONG), credential_id=LONG)
+            time.sleep(0.001)
+
+    with slow_disk(monkeypatch, 0.05):
+        floods = [threading.Thread(target=flood, args=(number,)) for number in range(2)]
+        for thread in floods:
+            thread.start()
+        eventually(lambda: pipeline.usage().dropped > 200)
+        for _ in range(5):
+            trail.note(decision(ADA, "iam:CreateUser", allowed=True), from_address(9), started=0.0)  # raises if late
+            trail.note(decision(EVE, "docs:GetDocument", allowed=False), from_address(9), started=0.0)
+        stop.set()
+        for thread in floods:
+            thread.join()
+    pipeline.close()
+    facts = facts_in(tmp_path)
+    kept = [each["eventName"] for each in facts if each["iamGuard"]["kind"] == "decision"]
+    assert sorted(kept) == ["CreateUser"] * 5 + ["GetDocument"] * 5
+    usage, gaps = pipeline.usage(), gaps_in(tmp_path)
+    assert usage.refused == 0
+    assert sum(gap["lost"] for gap in gaps) == sum(gap["unauthenticated"] for gap in gaps) == usage.dropped
+    assert usage.dropped == usage.dropped_unauthenticated
+    assert max(len(str(each)) for each in facts) < 10_000
+
+
+def test_a_flood_of_own_denials_is_recorded_and_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Up to the caller's places, with the loss declared; those of another caller have room."""
+    pipeline = pipeline_in(tmp_path, ring=80, wait=0.0)
+    trail = Trail(pipeline)
+    with slow_disk(monkeypatch, 30.0) as goes:
+        held(pipeline)
+        for _ in range(500):
+            trail.note_error(InvalidClientTokenId(), from_address(1))  # to hide what follows
+        for _ in range(500):
+            trail.note(decision(EVE, "docs:GetDocument", allowed=False), None, started=0.0)
+        trail.note(decision(ADA, "docs:GetDocument", allowed=False), None, started=0.0)
+        goes.set()
+    pipeline.close()
+    arns = [
+        each["userIdentity"].get("arn") for each in facts_in(tmp_path) if each["iamGuard"].get("outcome") != "Allowed"
+    ]
+    assert (arns.count(EVE.arn), arns.count(ADA.arn)) == (20, 1)
+    assert sum(gap["lost"] for gap in gaps_in(tmp_path)) == pipeline.usage().dropped == 480 + 490
+    assert sum(gap["unauthenticated"] for gap in gaps_in(tmp_path)) == 490
+
+
+def test_requests_without_a_caller_never_wait_for_a_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They would hold the threads of the server meanwhile; nor is a line made for which there is no place."""
+    pipeline = pipeline_in(tmp_path, ring=4, wait=30.0)
+    trail, made = Trail(pipeline), []
+    monkeypatch.setattr("iam_guard.audit.trail.authentication_record", lambda *_, **__: made.append(1) or {"a": {}})
+    with slow_disk(monkeypatch, 30.0) as goes:
+        held(pipeline)
+        began = time.monotonic()
+        for number in range(20):
+            trail.note_authentication(InvalidClientTokenId(), from_address(number))
+        assert time.monotonic() - began < 10
+        assert len(made) == 1
+        goes.set()
+    pipeline.close()
+
+
+class Body:
+    """Stands for what a request holds."""
+
+
+def refused_with(body: Body) -> StoreUnavailable:
+    """Raise and catch an error in a frame that knows the body."""
+    try:
+        raise StoreUnavailable("away")
+    except StoreUnavailable as error:
+        return error
+
+
+def test_no_record_that_waits_holds_its_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither through the traceback of an error nor as the long texts of a call."""
+    pipeline = pipeline_in(tmp_path)
+    trail = Trail(pipeline)
+    notes: list[Callable[[StoreUnavailable, Call], None]] = [
+        lambda error, call: trail.note_authentication(error, call),
+        lambda error, call: trail.note_error(error, call),
+        lambda error, call: trail.note_error(error, call, EVE),
+        lambda error, call: trail.note(decision(EVE, "docs:Get", allowed=False), call, started=0.0),
+        lambda error, call: trail.note(decision(Principal.anonymous(), "docs:Get", allowed=False), call, started=0.0),
+        lambda error, call: trail.note(decision(Principal.anonymous(), "docs:Get", allowed=True), call, started=0.0),
+    ]
+    with slow_disk(monkeypatch, 30.0) as goes:
+        held(pipeline)
+        for note in notes:
+            body, call = Body(), from_address(1, LONG)
+            error = refused_with(body)
+            seen = weakref.ref(body), weakref.ref(call)
+            note(error, call)
+            del body, call, error
+            assert [each() for each in seen] == [None, None]
+        goes.set()
+    pipeline.close()
+    assert len(facts_in(tmp_path)) == 3 + len(notes)
+
+
+def test_long_texts_of_unknown_callers_are_cut_and_masked(tmp_path: Path) -> None:
+    """A secret at the place of the cut is none in the record."""
+    key = "Zx9/Qw3+Er7Ty1Ui5Op2As6Df0Gh4Jk8Lz3Xc7Vb"
+    pipeline = pipeline_in(tmp_path)
+    trail = Trail(pipeline)
+    trail.note_authentication(InvalidClientTokenId(), from_address(1, "-" * 490 + f" {key} {LONG}"), credential_id=LONG)
+    path = Call("request-2", "http", "GET", "/" + "p" * 30_000, "h" * 30_000, "198.51.100.1", secure=True)
+    trail.note(decision(Principal.anonymous(), "docs:GetDocument", allowed=False), path, started=0.0)
+    pipeline.close()
+    first, second = [each for each in facts_in(tmp_path) if not each["iamGuard"]["kind"].startswith("audit_")]
+    assert key[:12] not in str(first)
+    assert "/userAgent" in first["iamGuard"]["truncated"]
+    assert {"/requestParameters/path", "/requestParameters/host"} <= set(second["iamGuard"]["truncated"])
+    assert max(len(str(each)) for each in (first, second)) < 5000
+
+
+def test_short_records_of_unknown_callers_are_whole(tmp_path: Path, call: Call) -> None:
+    pipeline = pipeline_in(tmp_path)
+    Trail(pipeline).note_authentication(InvalidClientTokenId(), replace(call, user_agent="a" * 1500))
+    pipeline.close()
+    [kept] = [each for each in facts_in(tmp_path) if each["iamGuard"]["kind"] == "authentication"]
+    assert kept["userAgent"] == "a" * 1500
+    assert "truncated" not in kept["iamGuard"]

@@ -1,0 +1,373 @@
+"""The shape of records: golden files for every kind of caller, outcome and event, and the small tables behind them."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from iam_guard.audit.record.permission_query_record import asked_record
+from iam_guard.audit.record.record import (
+    MAX_REASONS,
+    Stamp,
+    authentication_record,
+    decision_record,
+    error_record,
+    event_time,
+    reason_word,
+)
+from iam_guard.audit.record.redaction import to_line
+from iam_guard.audit.record.result_record import result_record
+from iam_guard.errors import (
+    EntityAlreadyExists,
+    InvalidClientTokenId,
+    LimitExceeded,
+    StoreUnavailable,
+    UndecidedEndpoint,
+)
+from iam_guard.evaluation.authorizer import compile_policies
+from iam_guard.model.decision import Decision, Outcome, PolicyRef, PolicyType, Reason
+from iam_guard.model.principal import Credential, Principal
+from iam_guard.model.request import AccessRequest, Call
+from iam_guard.model.result import CallResult, ChangedDocument
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+STAMP = Stamp(datetime(2026, 5, 4, 3, 2, 1, 987654, tzinfo=UTC), "0b6f0f3c-0c0a-4b6e-9a57-3c1c5f1d2e3f")
+TRACED = replace(STAMP, trace_id="4bf92f3577b34da6a3ce929d0e0e4736", span_id="00f067aa0ba902b7")
+CALL = Call(
+    request_id="5f2a8a3e-7a64-4f0e-8f6e-8d6f1f7d0c11",
+    kind="http",
+    method="GET",
+    path="/documents/{document_id}",
+    host="docs.example.org",
+    source_ip="203.0.113.7",
+    user_agent="Botocore/1.40.1",
+    secure=True,
+)
+DOCUMENT = "arn:aws:docs:us-east-1:111122223333:document/7"
+SIGNED = Credential("sigv4", "AKIAIOSFODNN7EXAMPLE", "us-east-1", "docs")
+
+ALICE = replace(
+    Principal.from_arn("arn:aws:iam::111122223333:user/staff/alice", userid="AIDAEXAMPLEALICE00001"), credential=SIGNED
+)
+BOT = replace(ALICE, credential=Credential("api-key", "K7Q2EXAMPLE"))
+ALICE_WITH_MFA = replace(
+    ALICE,
+    session={"aws:TokenIssueTime": datetime(2026, 5, 4, 3, tzinfo=UTC), "aws:MultiFactorAuthPresent": True},
+    credential=Credential("sigv4", "ASIAIOSFODNN7EXAMPLE"),
+)
+ROOT = replace(Principal.from_arn("arn:aws:iam::111122223333:root"), credential=SIGNED)
+SESSION = replace(
+    Principal.from_arn(
+        "arn:aws:sts::444455556666:assumed-role/Auditor/carol",
+        role_arn="arn:aws:iam::444455556666:role/security/Auditor",
+        userid="AROAEXAMPLEAUDITOR001:carol",
+    ),
+    session={"aws:TokenIssueTime": "2026-05-04T03:00:00Z", "aws:SourceIdentity": "carol@example.org"},
+    credential=Credential("sigv4", "ASIAIOSFODNN7EXAMPLE"),
+)
+FEDERATED = replace(
+    Principal.from_arn(
+        "arn:aws:sts::111122223333:federated-user/dave", user_arn="arn:aws:iam::111122223333:user/broker"
+    ),
+    session={"aws:TokenIssueTime": "2026-05-04T03:00:00Z"},
+    credential=Credential("sigv4", "ASIAIOSFODNN7EXAMPLE"),
+)
+MAILER = Principal.service("mailer.amazonaws.com")
+
+READERS = PolicyRef("ReadDocuments", PolicyType.IDENTITY, "arn:aws:iam::111122223333:policy/ReadDocuments", "0a" * 32)
+SHARE = PolicyRef(DOCUMENT, PolicyType.RESOURCE, digest="1b" * 32)
+GUARDRAIL = PolicyRef(
+    "NoExport", PolicyType.SCP, "arn:aws:organizations::999999999999:policy/o-1/service_control_policy/p-1", "2c" * 32
+)
+
+BY_IDENTITY = Reason(PolicyType.IDENTITY, "Allow", READERS, statement=0, sid="Read", line=5)
+BY_SHARE = Reason(PolicyType.RESOURCE, "Allow", SHARE, statement=1)
+
+
+def decision(
+    outcome: Outcome, principal: Principal, *reasons: Reason, action: str = "docs:GetDocument", **more: Any
+) -> Decision:
+    request = AccessRequest(principal, action, more.pop("resource", DOCUMENT))
+    return Decision(outcome, request, reasons, **{"epoch": 42, **more})
+
+
+def conditional() -> Decision:
+    """Make a decision that read keys of every kind."""
+    condition = {
+        "IpAddress": {"aws:SourceIp": "203.0.113.0/24"},
+        "StringEqualsIfExists": {"aws:PrincipalTag/team": "red"},
+        "ForAnyValue:StringEquals": {"aws:TagKeys": "team"},
+        "StringLike": {"docs:owner": "*", "aws:Referer": "*"},
+    }
+    allow = {"Sid": "Read", "Effect": "Allow", "Action": "docs:*", "Resource": "*", "Condition": condition}
+    keys = {"aws:SourceIp": "203.0.113.7", "aws:TagKeys": ["team", "hold"], "docs:owner": "ada", "aws:Referer": "x"}
+    policies = compile_policies(identity=[{"Version": "2012-10-17", "Statement": [allow]}], session=[ANYTHING])
+    return policies.decide(AccessRequest(ALICE, "docs:GetDocument", DOCUMENT, keys), epoch=42)
+
+
+ANYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+ALLOWED, IMPLICIT, EXPLICIT = Outcome.ALLOWED, Outcome.IMPLICITLY_DENIED, Outcome.EXPLICITLY_DENIED
+
+RECORDS: dict[str, dict[str, object]] = {
+    "user-allowed": decision_record(decision(ALLOWED, ALICE, BY_IDENTITY), CALL, TRACED, duration=12e-6),
+    "user-with-mfa-allowed": decision_record(decision(ALLOWED, ALICE_WITH_MFA, BY_IDENTITY), CALL, STAMP),
+    "api-key-implicitly-denied": decision_record(
+        decision(IMPLICIT, BOT, Reason(PolicyType.IDENTITY), action="docs:DeleteDocument"), CALL, STAMP, duration=3e-6
+    ),
+    "conditions-read": decision_record(conditional(), CALL, STAMP),
+    "root-allowed-by-default": decision_record(decision(ALLOWED, ROOT), CALL, STAMP),
+    "role-session-cross-account-allowed": decision_record(
+        decision(ALLOWED, SESSION, BY_SHARE, BY_IDENTITY), CALL, STAMP
+    ),
+    "user-explicitly-denied-by-scp": decision_record(
+        decision(EXPLICIT, ALICE, Reason(PolicyType.SCP, "Deny", GUARDRAIL, 2, "Stop", 19), action="docs:ExportAll"),
+        CALL,
+        STAMP,
+    ),
+    "federated-user-denied-by-boundary": decision_record(
+        decision(IMPLICIT, FEDERATED, Reason(PolicyType.BOUNDARY)), CALL, STAMP
+    ),
+    "service-allowed": decision_record(decision(ALLOWED, MAILER, BY_SHARE), CALL, STAMP),
+    "anonymous-denied": decision_record(
+        decision(IMPLICIT, Principal.anonymous(), Reason(PolicyType.RESOURCE)), CALL, STAMP
+    ),
+    "iam-action-allowed": decision_record(
+        decision(ALLOWED, ALICE, BY_IDENTITY, action="iam:CreateUser", resource="*"), CALL, STAMP
+    ),
+    "function-call-allowed": decision_record(decision(ALLOWED, ALICE, BY_IDENTITY), None, STAMP),
+    "undecidable-and-stale": decision_record(
+        decision(IMPLICIT, ALICE, stale=True, error="the resource policy cannot be read"), CALL, STAMP
+    ),
+    "authentication-refused": authentication_record(
+        InvalidClientTokenId(place="Authorization"), CALL, STAMP, kind="sigv4", credential_id="AKIANOSUCHKEYEXAMPLE"
+    ),
+    "store-unavailable": error_record(
+        StoreUnavailable("the store cannot be reached"),
+        CALL,
+        STAMP,
+        principal=ALICE,
+        action="docs:GetDocument",
+        resource=DOCUMENT,
+    ),
+    "undecided-endpoint": error_record(UndecidedEndpoint("the endpoint made no decision"), CALL, STAMP),
+    "masked-and-cut": decision_record(
+        decision(ALLOWED, ALICE, BY_IDENTITY),
+        replace(CALL, path="/x?token=1", user_agent="Bearer abc.def " + "x" * 5000, host=None),
+        STAMP,
+    ),
+}
+
+ASKED = replace(CALL, method="POST", path="/", host="iam.example.org")
+RECORDS |= {
+    "policy-changed": result_record(
+        CallResult(
+            action="iam:PutUserPolicy",
+            resource="arn:aws:iam::111122223333:user/eve",
+            owner="111122223333",
+            parameters={"userName": "eve", "policyName": "Read", "policyDocument": '{"Version":"2012-10-17"}'},
+            document=ChangedDocument("0a" * 32, "1b" * 32),
+            epoch=43,
+        ),
+        ASKED,
+        TRACED,
+        ALICE,
+    ),
+    "session-issued": result_record(
+        CallResult(
+            action="sts:AssumeRole",
+            resource="arn:aws:iam::444455556666:role/security/Auditor",
+            owner="444455556666",
+            parameters={"roleArn": "arn:aws:iam::444455556666:role/security/Auditor", "roleSessionName": "carol"},
+            elements={
+                "credentials": {
+                    "accessKeyId": "ASIAIOSFODNN7EXAMPLE",
+                    "secretAccessKey": "[redacted]",
+                    "sessionToken": "[redacted]",
+                    "expiration": "2026-05-04T04:02:01Z",
+                },
+                "assumedRoleUser": {
+                    "assumedRoleId": "AROAEXAMPLEAUDITOR001:carol",
+                    "arn": "arn:aws:sts::444455556666:assumed-role/Auditor/carol",
+                },
+            },
+            masked=(
+                "/responseElements/credentials/secretAccessKey",
+                "/responseElements/credentials/sessionToken",
+            ),
+            changed=False,
+        ),
+        ASKED,
+        STAMP,
+        ALICE,
+    ),
+    "session-failed": result_record(
+        CallResult(
+            action="sts:GetFederationToken",
+            resource="arn:aws:sts::111122223333:federated-user/dave",
+            owner="111122223333",
+            parameters={"name": "dave"},
+            error=LimitExceeded("too large"),
+        ),
+        ASKED,
+        STAMP,
+        ALICE,
+    ),
+    "call-failed": result_record(
+        CallResult(
+            action="iam:CreateUser",
+            resource="arn:aws:iam::111122223333:user/eve",
+            owner="111122223333",
+            parameters={"path": "/staff/", "userName": "eve"},
+            error=EntityAlreadyExists("User with name eve already exists."),
+        ),
+        ASKED,
+        STAMP,
+        ALICE,
+    ),
+    "changed-by-operator": result_record(
+        CallResult(
+            action="iam-guard:PutResourcePolicy",
+            resource=DOCUMENT,
+            owner="111122223333",
+            parameters={"resourceArn": DOCUMENT, "policy": '{"Version":"2012-10-17"}'},
+            document=ChangedDocument(None, "1b" * 32),
+            epoch=44,
+        ),
+        None,
+        STAMP,
+        Principal.service("docs"),
+        operator="root@web1",
+    ),
+}
+
+RECORDS["permissions-asked"] = asked_record(
+    ALICE,
+    [decision(ALLOWED, ALICE, BY_IDENTITY), decision(IMPLICIT, ALICE, resource=f"{DOCUMENT}/of/alice")],
+    CALL,
+    STAMP,
+)
+
+CLOUDTRAIL_1_11 = {
+    "eventTime", "eventVersion", "userIdentity", "eventSource", "eventName", "awsRegion", "sourceIPAddress",
+    "userAgent", "errorCode", "errorMessage", "requestParameters", "responseElements", "additionalEventData",
+    "requestID", "eventID", "eventType", "apiVersion", "managementEvent", "readOnly", "resources",
+    "recipientAccountId", "serviceEventDetails", "sharedEventID", "vpcEndpointId", "vpcEndpointAccountId",
+    "eventCategory", "addendum", "sessionCredentialFromConsole", "eventContext", "edgeDeviceDetails", "tlsDetails",
+}  # fmt: skip
+
+ALWAYS = {
+    "eventTime", "eventVersion", "userIdentity", "eventSource", "eventName", "awsRegion", "sourceIPAddress",
+    "requestParameters", "responseElements", "requestID", "eventID", "eventType", "readOnly", "recipientAccountId",
+    "eventCategory", "managementEvent", "iamGuard",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_record_is_as_its_golden_file_says(name: str) -> None:
+    """A record has exactly the members and values of its golden file (design 4.4)."""
+    assert json.loads(to_line(RECORDS[name])) == json.loads((GOLDEN / f"{name}.json").read_text())
+
+
+def test_every_golden_file_is_used() -> None:
+    assert {path.stem for path in GOLDEN.glob("*.json")} == set(RECORDS)
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_record_has_cloudtrails_members_and_iam_guard(name: str) -> None:
+    """Top-level names are CloudTrail's, plus one; what CloudTrail always has is there."""
+    names = set(RECORDS[name])
+    assert names - CLOUDTRAIL_1_11 == {"iamGuard"}
+    assert names >= ALWAYS
+
+
+def test_every_kind_of_caller_has_a_golden_record() -> None:
+    """CloudTrail's words for our six kinds of principal, and for a caller whom nobody knows."""
+    identities: list[Any] = [record["userIdentity"] for record in RECORDS.values()]
+    kinds = {identity["type"] for identity in identities}
+    assert kinds == {"Root", "IAMUser", "AssumedRole", "FederatedUser", "AWSService", "AWSAccount", "Unknown"}
+
+
+@pytest.mark.parametrize(
+    ("action", "source", "name", "read_only", "category"),
+    [
+        ("docs:GetDocument", "docs", "GetDocument", True, "Data"),
+        ("docs:Get", "docs", "Get", True, "Data"),
+        ("docs:Getaway", "docs", "Getaway", False, "Data"),
+        ("docs:BatchGetDocuments", "docs", "BatchGetDocuments", True, "Data"),
+        ("docs:BatchDeleteDocuments", "docs", "BatchDeleteDocuments", False, "Data"),
+        ("docs:getDocument", "docs", "getDocument", False, "Data"),
+        ("iam:ListUsers", "iam.amazonaws.com", "ListUsers", True, "Management"),
+        ("sts:AssumeRole", "sts.amazonaws.com", "AssumeRole", False, "Management"),
+    ],
+)
+def test_action_says_source_name_read_only_and_category(
+    action: str, source: str, name: str, read_only: bool, category: str
+) -> None:
+    """The application's services keep their prefix, AWS's have AWS's name; verbs that change nothing are read-only."""
+    record = decision_record(decision(ALLOWED, ALICE, action=action), CALL, STAMP)
+    assert (record["eventSource"], record["eventName"], record["readOnly"]) == (source, name, read_only)
+    assert record["eventCategory"] == category
+    assert record["managementEvent"] is (category == "Management")
+
+
+@pytest.mark.parametrize("policy_type", PolicyType)
+@pytest.mark.parametrize(
+    ("outcome", "effect", "verdict"),
+    [(ALLOWED, "Allow", "Allow"), (IMPLICIT, None, "ImplicitDeny"), (EXPLICIT, "Deny", "ExplicitDeny")],
+)
+def test_reason_word_names_verdict_and_layer(
+    policy_type: PolicyType, outcome: Outcome, effect: str | None, verdict: str
+) -> None:
+    """Every policy type and outcome has a word of its own."""
+    word = reason_word(decision(outcome, ALICE, Reason(policy_type, effect)))
+    assert word.startswith(verdict)
+    assert len(word) > len(verdict)
+    assert "Default" not in word
+
+
+def test_reason_word_tells_errors_and_allows_without_statement() -> None:
+    """An error is `Error`; the root user's Allow, which no statement gave, is `AllowDefault` (E-5)."""
+    assert reason_word(decision(IMPLICIT, ALICE, error="broken")) == "Error"
+    assert reason_word(decision(ALLOWED, ROOT)) == "AllowDefault"
+    assert reason_word(decision(ALLOWED, ROOT, Reason(PolicyType.IDENTITY, note="root"))) == "AllowDefault"
+
+
+def test_time_is_written_in_utc_seconds() -> None:
+    """`eventTime` is UTC whatever zone the clock has."""
+    stamp = Stamp(datetime(2026, 1, 1, 1, 30, tzinfo=timezone(timedelta(hours=2))), "id")
+    assert decision_record(decision(ALLOWED, ALICE), None, stamp)["eventTime"] == "2025-12-31T23:30:00Z"
+
+
+@given(st.datetimes(timezones=st.none() | st.timezones()), st.integers(0, 1))
+@example(datetime(2026, 10, 25, 2, 30, tzinfo=ZoneInfo("Europe/Vienna")), 0)
+@example(datetime(2026, 10, 25, 2, 30, tzinfo=ZoneInfo("Europe/Vienna")), 1)
+def test_time_is_that_of_its_own_moment(moment: datetime, fold: int) -> None:
+    """What was written for one moment is never given to another, the hour that the clocks repeat included."""
+    moment = moment.replace(fold=fold)
+    with suppress(OverflowError):  # outside of the years 1 to 9999 in UTC
+        assert event_time(moment) == moment.astimezone(UTC).isoformat()[:19] + "Z"
+
+
+def test_only_the_first_reasons_are_recorded() -> None:
+    """A decision with very many reasons keeps the reported one and says how many are left out (E-90)."""
+    reasons = [Reason(PolicyType.IDENTITY, "Allow", READERS, statement=index) for index in range(MAX_REASONS + 3)]
+    extension: Any = decision_record(decision(ALLOWED, ALICE, *reasons), CALL, STAMP)["iamGuard"]
+    assert [reason["statement"] for reason in extension["reasons"]] == list(range(MAX_REASONS))
+    assert extension["omittedReasons"] == 3
+
+
+def test_what_somebody_asked_about_is_recorded_however_much_it_is() -> None:
+    """Else whoever asks with long names would leave no record."""
+    asked = [decision(IMPLICIT, ALICE, resource=f"{DOCUMENT}/{'x' * 1900}", action=f"docs:{'a' * 100}")] * 150
+    said = json.loads(to_line(asked_record(ALICE, asked, CALL, STAMP)))["iamGuard"]
+    assert 0 < len(said["answers"]) < 100
+    assert len(said["answers"]) + said["omittedAnswers"] == 150

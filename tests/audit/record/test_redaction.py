@@ -1,0 +1,304 @@
+"""What leaves: no secret, no control character, no line over the limit, whatever a caller sends."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from iam_guard.audit.record.permission_query_record import asked_record
+from iam_guard.audit.record.record import Stamp, authentication_record, decision_record, error_record
+from iam_guard.audit.record.redaction import MAX_LINE, mask, to_line
+from iam_guard.audit.record.result_record import result_record
+from iam_guard.errors import InvalidInput, MalformedRequest
+from iam_guard.model.decision import Decision, Outcome, PolicyRef, PolicyType, Reason
+from iam_guard.model.principal import Credential, Principal
+from iam_guard.model.request import AccessRequest, Call
+from iam_guard.model.result import CallResult
+
+Record = dict[str, object]
+
+WORD = "hunter2hunter2"
+
+
+def secret_key(seed: int) -> str:
+    """Make a secret access key as AWS does: 30 random bytes in base64."""
+    return base64.b64encode(hashlib.sha256(str(seed).encode()).digest()[:30]).decode()
+
+
+SECRETS = {
+    "api key": (f"igk_{WORD}.{WORD}", WORD),
+    "session token": (f"x-amz-security-token: igst_{WORD}-{WORD}_{WORD}", WORD),
+    "bearer token": (f"Bearer {WORD}", WORD),
+    "bearer token, any case, escaped blank": (f"bEaReR%20{WORD}", WORD),
+    "bearer token in quotes": (f'bearer "{WORD}"', WORD),
+    "authorization header": (f"Authorization: Basic {WORD}", WORD),
+    "query parameter": (f"X-Amz-Security-Token={WORD}&x=1", WORD),
+    "signature": (f"AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/x, Signature={WORD}", WORD),
+    "JSON Web Token": (f"eyJhbGciOiJIUzI1NiJ9.{WORD}.{WORD}", WORD),
+    "URL with password": (f"https://alice:{WORD}@example.org/", WORD),
+    "AWS's example of a secret access key": ("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",) * 2,
+    **{f"secret access key {seed}": (secret_key(seed),) * 2 for seed in range(40)},
+}
+
+# Every place of a record that carries text of the caller.
+PLANTS: dict[str, Callable[[str, Call, Stamp], Record]] = {
+    "user agent": lambda text, call, stamp: decision_record(_decide(), replace(call, user_agent=text), stamp),
+    "path": lambda text, call, stamp: decision_record(_decide(), replace(call, path="/" + text), stamp),
+    "method": lambda text, call, stamp: decision_record(_decide(), replace(call, method=text), stamp),
+    "host": lambda text, call, stamp: decision_record(_decide(), replace(call, host=text), stamp),
+    "source address": lambda text, call, stamp: decision_record(_decide(), replace(call, source_ip=text), stamp),
+    "request id": lambda text, call, stamp: decision_record(_decide(), replace(call, request_id=text), stamp),
+    "referer": lambda text, call, stamp: decision_record(_decide(), replace(call, referer=text), stamp),
+    "resource": lambda text, call, stamp: decision_record(_decide(resource=_arn(text)), call, stamp),
+    "resource of a denial": lambda text, call, stamp: decision_record(
+        _decide(Outcome.IMPLICITLY_DENIED, resource=_arn(text)), call, stamp
+    ),
+    "action": lambda text, call, stamp: decision_record(_decide(action=f"docs:{text}"), call, stamp),
+    "action of an error": lambda text, call, stamp: error_record(
+        InvalidInput("bad"), call, stamp, action=f"docs:{text}"
+    ),
+    "whole action": lambda text, call, stamp: decision_record(_decide(action=text), call, stamp),
+    "whole action of an error": lambda text, call, stamp: error_record(InvalidInput("bad"), call, stamp, action=text),
+    "name of a parameter": lambda text, call, stamp: result_record(
+        CallResult(action="iam-guard:PutThing", parameters={"things": {text: "x"}}),
+        call,
+        stamp,
+        Principal.service("docs"),
+    ),
+    "parameters": lambda text, call, stamp: result_record(
+        CallResult(action="iam-guard:PutThing", parameters={"things": (text, [{"a": (text,)}])}),
+        call,
+        stamp,
+        Principal.service("docs"),
+    ),
+    "what was asked": lambda text, call, stamp: asked_record(
+        _tagged(""), [_decide(action=f"docs:{text}", resource=_arn(text))], call, stamp
+    ),
+    "context": lambda text, call, stamp: decision_record(_decide(context={"aws:RequestTag/x": text}), call, stamp),
+    "condition key that was read": lambda text, call, stamp: decision_record(
+        _having_read({"aws:RequestTag/x": text}), call, stamp
+    ),
+    "list that was read": lambda text, call, stamp: decision_record(
+        _having_read({"aws:TagKeys": ["a", text, "b"]}), call, stamp
+    ),
+    "name of a condition key": lambda text, call, stamp: decision_record(
+        _having_read({f"aws:RequestTag/{text}": "x"}), call, stamp
+    ),
+    "tag": lambda text, call, stamp: decision_record(_decide(principal=_tagged(text)), call, stamp),
+    "session name": lambda text, call, stamp: decision_record(_decide(principal=_session(text)), call, stamp),
+    "credential id": lambda text, call, stamp: authentication_record(
+        MalformedRequest("bad"), call, stamp, kind="sigv4", credential_id=text
+    ),
+    "error": lambda text, call, stamp: error_record(InvalidInput(f"got `{text}`", place=text), call, stamp),
+    "decision error": lambda text, call, stamp: decision_record(
+        replace(_decide(Outcome.IMPLICITLY_DENIED), error=f"cannot read `{text}`"), call, stamp
+    ),
+    "note": lambda text, call, stamp: decision_record(
+        replace(_decide(), reasons=(Reason(PolicyType.SESSION, note=text),)), call, stamp
+    ),
+}
+
+
+def _decide(outcome: Outcome = Outcome.ALLOWED, *, action: str = "docs:GetDocument", **given: Any) -> Decision:
+    principal = given.pop("principal", Principal.from_arn("arn:aws:iam::111122223333:user/alice"))
+    resource = given.pop("resource", _arn("7"))
+    return Decision(outcome, AccessRequest(principal, action, resource, **given), (Reason(PolicyType.IDENTITY),))
+
+
+def _having_read(context: dict[str, Any]) -> Decision:
+    decision = _decide(context=context)
+    for key in context:
+        decision.request.value(key.lower())
+    return decision
+
+
+def _arn(document: str) -> str:
+    return f"arn:aws:docs:us-east-1:111122223333:document/{document}"
+
+
+def _tagged(text: str) -> Principal:
+    return Principal.from_arn("arn:aws:iam::111122223333:user/alice", tags={"note": text})
+
+
+def _session(text: str) -> Principal:
+    session = Principal.from_arn("arn:aws:sts::111122223333:assumed-role/Reader/name")
+    return replace(session, arn=session.arn.removesuffix("name") + text, userid=f"AROAEXAMPLE:{text}")
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+@pytest.mark.parametrize("place", PLANTS)
+def test_planted_secret_never_appears(place: str, secret: str, stamp: Stamp, call: Call) -> None:
+    """Whatever caller's text a secret stands in, alone or between others, it does not reach a sink."""
+    planted, hidden = SECRETS[secret]
+    for text in (planted, f"before {planted} after", f"x/{planted}"):
+        line = to_line(PLANTS[place](text, call, stamp))
+        assert hidden.encode() not in line.replace(b"\\/", b"/")
+
+
+@given(
+    place=st.sampled_from(sorted(PLANTS)),
+    secret=st.sampled_from(sorted(SECRETS)),
+    before=st.text(max_size=30),
+    after=st.text(max_size=30),
+    padding=st.sampled_from((0, 400, 990, 3900, 4040, 4080, 4300, 9000)),
+    more=st.integers(0, 70),
+)
+def test_planted_secret_never_appears_wherever_the_cut_falls(
+    place: str, secret: str, before: str, after: str, padding: int, more: int
+) -> None:
+    """Not a half of a secret is left where a long text is cut, whatever stands around it."""
+    planted, hidden = SECRETS[secret]
+    call, stamp = Call("r-1", method="GET", path="/"), Stamp(datetime(2026, 5, 4, tzinfo=UTC), "e-1")
+    text = "-" * (padding + more) + f"{before} {planted} {after}"
+    line = to_line(PLANTS[place](text, call, stamp))
+    assert hidden[: len(hidden) // 2 + 4].encode() not in line
+
+
+@pytest.mark.parametrize("more", range(0, 120, 3))
+def test_masking_before_the_cut_brings_no_half_secret_in(more: int, stamp: Stamp, call: Call) -> None:
+    """A mask that shortens a long text moves its unread end into what is kept; that end may be half a secret."""
+    key = secret_key(3)
+    agent = "igk_" + "x" * 300 + " " + "-" * (3985 + more) + " " + key + " " + "-" * 1000
+    assert key[:8].encode() not in to_line(decision_record(_decide(), replace(call, user_agent=agent), stamp))
+
+
+def test_ordinary_record_is_not_gone_through(stamp: Stamp, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A record without anything suspicious costs one search, its policy digest notwithstanding."""
+    policy = PolicyRef("P", PolicyType.IDENTITY, "arn:aws:iam::111122223333:policy/P", "0a" * 32)
+    decision = replace(_decide(), reasons=(Reason(PolicyType.IDENTITY, "Allow", policy),))
+    monkeypatch.setattr("iam_guard.audit.record.redaction._Scrubber", lambda _: pytest.fail("gone through"))
+    assert to_line(decision_record(decision, call, stamp))
+
+
+def test_innocent_text_is_cut_at_the_limit_of_one_string(stamp: Stamp, call: Call) -> None:
+    """A text over 4,096 bytes is cut there, also when the whole line would still fit."""
+    line = to_line(decision_record(_decide(), replace(call, user_agent="- " * 3000), stamp))
+    record = json.loads(line)
+    assert 3500 < len(record["userAgent"]) <= 4096
+    assert record["iamGuard"]["truncated"] == ["/userAgent"]
+
+
+def test_almost_every_random_key_is_recognised() -> None:
+    """Of 20,000 random secret access keys at least 99.9 % are masked, at the end of a path too."""
+    keys = [secret_key(seed) for seed in range(20_000)]
+    assert sum(key not in mask(f"/documents/{key}") for key in keys) >= 19_980
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "arn:aws:docs:us-east-1:111122223333:document/0198c3a2-7a5f-7e31-9df1-6c1c2f3b8a55",
+        "arn:aws:docs:us-east-1:111122223333:commit/da39a3ee5e6b4b0d3255bfef95601890afd80709",
+        "arn:aws:docs:us-east-1:111122223333:secret:production/database",
+        "folder/Reports/2026/Quarter1/Finance/Sum",
+        "Reports/Quarter1/FinanceDepartment/Years",
+        "arn:aws:sts::111122223333:assumed-role/Reader/AKIAIOSFODNN7EXAMPLE",
+        "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)",
+        "Boto3/1.40.1 md/Botocore#1.40.1 ua/2.1 os/linux#6.1 md/arch#x86_64 lang/python#3.11.7 cfg/retry-mode#legacy",
+        "0a" * 32,
+    ],
+)
+def test_ordinary_text_stays(text: str) -> None:
+    """Names, digests and user agents are evidence and are not masked."""
+    assert mask(text) == text
+
+
+def test_masked_name_stays_comparable(stamp: Stamp, call: Call) -> None:
+    """Two resources that were taken for keys remain two resources, and the same one remains the same."""
+    one, again, other = (mask(_arn(secret_key(seed))) for seed in (1, 1, 2))
+    assert one == again != other
+    assert one.startswith(_arn("[redacted:"))
+
+
+@given(st.text() | st.from_regex(r"(?s)(igk_|bearer |token=|eyJ|://|authorization:).{0,40}", fullmatch=False))
+def test_quick_search_sees_all_that_masking_would_change(text: str) -> None:
+    """A line that passes without being gone through holds nothing that `mask` changes, in value or in fingerprint."""
+    written = json.loads(to_line({"userAgent": text}))
+    assert written["userAgent"] == mask(text)
+    assert ("iamGuard" in written) is (mask(text) != text)
+
+
+def test_policy_digest_does_not_hide_a_key(stamp: Stamp, call: Call) -> None:
+    """The digest of a policy is let through; a key beside it, or dressed up as a digest, is not."""
+    policy = PolicyRef("P", PolicyType.IDENTITY, digest=hashlib.sha256(b"").hexdigest())
+    plain = replace(_decide(), reasons=(Reason(PolicyType.IDENTITY, "Allow", policy),))
+    assert policy.digest is not None
+    assert policy.digest.encode() in to_line(decision_record(plain, call, stamp))
+    for agent in (secret_key(1), f'"digest":"{secret_key(1)}"', f'x","digest":"{secret_key(1)}'):
+        line = to_line(decision_record(plain, replace(call, user_agent=agent), stamp))
+        assert secret_key(1).encode() not in line
+        assert policy.digest.encode() in line
+
+
+HOSTILE = "\x00\x07\n\r\x1b[2J\x7f\x85\x9b\u2028\u2029\u202e\ud800\U0001f600\"\\','"
+
+
+@pytest.mark.parametrize("place", PLANTS)
+def test_control_characters_forge_no_line(place: str, stamp: Stamp, call: Call) -> None:
+    """A record is one line of printable ASCII and reads back as valid UTF-8, whatever the text (log injection)."""
+    line = to_line(PLANTS[place](HOSTILE, call, stamp))
+    assert line.endswith(b"\n")
+    assert all(0x20 <= byte < 0x80 for byte in line[:-1])
+    json.dumps(json.loads(line), ensure_ascii=False).encode("utf-8")
+
+
+@pytest.mark.parametrize("place", PLANTS)
+@pytest.mark.parametrize("letter", ["a", '"', "\x00", "\U0001f600", "\ud800", " igk_x", "://a@", "A/b1"])
+def test_megabyte_of_text_is_cut_and_named(place: str, letter: str, stamp: Stamp, call: Call) -> None:
+    """A line stays within its limit and says what was cut."""
+    line = to_line(PLANTS[place](letter * (1024 * 1024 // len(letter)), call, stamp))
+    assert len(line) <= MAX_LINE
+    said = json.loads(line)["iamGuard"]
+    if place in ("condition key that was read", "list that was read", "name of a condition key"):
+        assert said.get("omittedConditions") or said["conditions"][0]["withheld"]
+    elif place in ("parameters", "name of a parameter"):
+        assert json.loads(line)["requestParameters"] == {"things": {"omitted": True}}
+    else:
+        assert place in ("referer", "context", "tag") or said["truncated"]
+
+
+def test_everything_overlong_at_once_still_fits(stamp: Stamp) -> None:
+    """With every text of a record a megabyte of escapes, the line fits and its facts are there."""
+    flood = "\U0001f600" * 100_000
+    policy = PolicyRef(flood, PolicyType.IDENTITY, flood, "0a" * 32)
+    reasons = tuple(Reason(PolicyType.IDENTITY, "Deny", policy, 0, flood, 1, flood) for _ in range(500))
+    principal = replace(
+        _session(flood),
+        role_arn="arn:aws:iam::111122223333:role/" + flood,
+        session={"aws:SourceIdentity": flood, "aws:TokenIssueTime": flood, "aws:MultiFactorAuthPresent": flood},
+        credential=Credential("sigv4", flood),
+    )
+    request = AccessRequest(principal, f"{flood}:{flood}", _arn(flood), resource_account="111122223333")
+    decision = Decision(Outcome.EXPLICITLY_DENIED, request, reasons, error=flood)
+    call = Call(flood, method=flood, path=flood, host=flood, source_ip=flood, user_agent=flood, secure=True)
+    for number in range(100):
+        request.read[f"aws:requesttag/{number}"] = flood[:number] if number % 2 else (flood[:3],) * 3
+    line = to_line(decision_record(decision, call, stamp, shadow=decision))
+    assert len(line) <= MAX_LINE
+    record = json.loads(line)
+    assert record["iamGuard"]["outcome"] == "ExplicitlyDenied"
+    assert record["iamGuard"]["omittedConditions"] > 0
+    assert "/userAgent" in record["iamGuard"]["truncated"]
+
+
+def test_number_that_is_none_is_refused(stamp: Stamp) -> None:
+    """NaN and infinity are no JSON."""
+    with pytest.raises(ValueError, match="JSON compliant"):
+        to_line({"x": float("nan")})
+
+
+@pytest.mark.parametrize(
+    "text", ["AIDAEYJ7K2ABCDEFGHIJ", "arn:aws:iam::111122223333:user/eyjafjallajokull", "EYJAFJALLA-2010"]
+)
+def test_names_that_begin_like_a_token_in_another_case_stay(text: str) -> None:
+    """Base64 knows upper and lower case; unique ids are random letters, and a masked one is nobody's any more."""
+    assert mask(text) == text

@@ -1,0 +1,62 @@
+"""What became of lines, told from which of the signed ones each present line is."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from iam_guard.audit.verify.diagnosis import compare
+from iam_guard.audit.verify.verdicts import Verdict
+
+MODIFIED, REORDERED, MISSING = Verdict.MODIFIED, Verdict.REORDERED, Verdict.MISSING
+TRUNCATED_TAIL = Verdict.TRUNCATED_TAIL
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        ([0, 1, 2, 3, 4], []),
+        ([0, 1, None, 3, 4], [(MODIFIED, 2, 2)]),
+        ([0, 1, 3, 4], [(MISSING, 2, 2)]),
+        ([1, 2, 3, 4], [(MISSING, 0, 0)]),
+        ([0, 1, 2], [(TRUNCATED_TAIL, 3, 3)]),
+        ([], [(TRUNCATED_TAIL, 0, 0)]),
+        ([0, 2, 1, 3, 4], [(REORDERED, 1, 2)]),
+        ([4, 1, 2, 3, 0], [(REORDERED, 0, 4)]),
+        ([0, 1, None, 2, 3, 4], [(MODIFIED, 2, -1)]),
+        ([0, 1, 1, 2, 3, 4], [(MODIFIED, 2, -1)]),
+        ([0, 3, 1, 2, 3, 4], [(MODIFIED, 1, -1)]),
+        ([0, None, 3, 4], [(MODIFIED, 1, 1)]),
+        ([0, None, None, 2, 3, 4], [(MODIFIED, 1, 1)]),
+        ([0, 1, 2, 3, None], [(MODIFIED, 4, 4)]),
+        ([None, None], [(MODIFIED, 0, 0)]),
+        ([0, None, 2, 4, 3], [(MODIFIED, 1, 1), (REORDERED, 3, 4)]),
+        ([0, 1, 2, 3, 4, None, None], []),
+    ],
+)
+def test_what_became_of_five_lines(found: list[int | None], expected: list[tuple[Verdict, int, int]]) -> None:
+    """Verdict, place, index; unknown lines after the last one are not signed yet."""
+    assert [(each.verdict, each.place, each.index) for each in compare(found, 5, is_last=True)] == expected
+
+
+def test_in_the_middle_of_a_shard_no_tail_is_cut_and_no_line_is_unsigned() -> None:
+    """What is missing there is missing; what is too much was put in."""
+    assert [each.verdict for each in compare([0, 1, 2], 5, is_last=False)] == [MISSING]
+    assert [each.verdict for each in compare([0, 1, 2, 3, 4, None], 5, is_last=False)] == [MODIFIED]
+
+
+@given(st.lists(st.one_of(st.none(), st.integers(0, 7)), max_size=12), st.booleans())
+def test_there_is_a_difference_if_and_only_if_the_lines_are_others(found: list[int | None], is_last: bool) -> None:
+    """But for unknown lines at the end of the last segment."""
+    core = list(found)
+    while is_last and core and (core[-1] is None or core.count(core[-1]) > 1):
+        core.pop()
+    assert bool(compare(found, 8, is_last=is_last)) == (core != list(range(8)))
+
+
+@given(st.permutations(range(40)))
+def test_lines_in_another_order_are_only_that(order: list[int]) -> None:
+    """Each is there; it is said once."""
+    verdicts = [each.verdict for each in compare(order, 40, is_last=False)]
+    assert verdicts == ([] if order == list(range(40)) else [REORDERED])

@@ -1,0 +1,203 @@
+"""The Merkle tree of RFC 6962: published vectors, a twin written from the RFC's recursion, and laws of the proofs.
+
+The vectors are data of transparency-dev/merkle (Apache-2.0), `testonly/constants.go` and `testonly/reference_test.go`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from iam_guard.audit.verify.merkle import (
+    EMPTY_ROOT,
+    Subtrees,
+    Tree,
+    consistency_proof,
+    inclusion_proof,
+    leaf_hash,
+    leaf_hashes,
+    verify_consistency,
+    verify_inclusion,
+)
+
+VECTORS: dict[str, Any] = json.loads((Path(__file__).parent / "vectors" / "rfc6962.json").read_text("utf-8"))
+LEAVES = [bytes.fromhex(each) for each in VECTORS["leaves"]]
+HASHES = leaf_hashes(LEAVES)
+MANY = [leaf_hash(b"%d" % number) for number in range(300)]
+SIZES = st.integers(1, len(MANY))
+
+
+def tree_of(leaves: Sequence[bytes]) -> Tree:
+    tree = Tree()
+    tree.extend(leaves)
+    return tree
+
+
+@lru_cache(None)
+def twin(begin: int, end: int) -> bytes:
+    """MTH of the RFC, word for word, over `MANY`."""
+    if begin == end:
+        return sha256(b"").digest()
+    if end - begin == 1:
+        return MANY[begin]
+    k = 1
+    while k * 2 < end - begin:
+        k *= 2
+    return sha256(b"\x01" + twin(begin, begin + k) + twin(begin + k, end)).digest()
+
+
+# --- published vectors -----------------------------------------------------------------------------------------------
+
+
+def test_the_hash_of_a_leaf_is_the_published_one() -> None:
+    """RFC 6962, 2.1."""
+    assert [each.hex() for each in HASHES] == VECTORS["leaf_hashes"]
+
+
+@pytest.mark.parametrize("size", range(len(VECTORS["roots"])))
+def test_the_root_is_the_published_one(size: int) -> None:
+    """RFC 6962, 2.1: for each number of leaves, the empty tree included."""
+    assert tree_of(HASHES[:size]).root().hex() == VECTORS["roots"][size]
+
+
+@pytest.mark.parametrize("vector", VECTORS["inclusion"], ids=lambda each: f"{each['index']}-of-{each['size']}")
+def test_the_proof_of_inclusion_is_the_published_one(vector: dict[str, Any]) -> None:
+    """RFC 6962, 2.1.1."""
+    index, size = vector["index"], vector["size"]
+    proof = inclusion_proof(index, size, Subtrees(HASHES))
+    assert [each.hex() for each in proof] == vector["proof"]
+    assert verify_inclusion(HASHES[index], index, size, proof, bytes.fromhex(VECTORS["roots"][size]))
+
+
+@pytest.mark.parametrize("vector", VECTORS["consistency"], ids=lambda each: f"{each['old']}-to-{each['new']}")
+def test_the_proof_of_consistency_is_the_published_one(vector: dict[str, Any]) -> None:
+    """RFC 6962, 2.1.2."""
+    old, new = vector["old"], vector["new"]
+    roots = [bytes.fromhex(each) for each in VECTORS["roots"]]
+    proof = consistency_proof(old, new, Subtrees(HASHES))
+    assert [each.hex() for each in proof] == vector["proof"]
+    assert verify_consistency(old, new, proof, roots[old], roots[new])
+
+
+# --- the tree --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [*range(70), 127, 128, 129, 255, 256, 257, 300])
+def test_the_root_is_that_of_the_twin(size: int) -> None:
+    """The recursion of the RFC gives the same."""
+    assert tree_of(MANY[:size]).root() == twin(0, size)
+
+
+@given(st.lists(st.integers(0, 40), max_size=12))
+def test_it_does_not_matter_in_which_portions_a_tree_grows(portions: list[int]) -> None:
+    """One by one, all at once, and going on from a state give the same tree."""
+    grown, begin = Tree(), 0
+    for portion in portions:
+        grown = Tree(grown.size, grown.state)
+        grown.extend(MANY[begin : begin + portion])
+        begin = min(begin + portion, len(MANY))
+    single = Tree()
+    for leaf in MANY[:begin]:
+        single.append(leaf)
+    assert grown.size == single.size == begin
+    assert grown.state == single.state
+    assert grown.root() == single.root() == twin(0, begin)
+
+
+def test_a_copy_goes_its_own_way() -> None:
+    tree = tree_of(MANY[:5])
+    other = tree.copy()
+    other.append(MANY[5])
+    assert (tree.size, tree.root()) == (5, twin(0, 5))
+    assert (other.size, other.root()) == (6, twin(0, 6))
+
+
+def test_the_empty_tree_has_a_root() -> None:
+    assert Tree().root() == EMPTY_ROOT
+
+
+@pytest.mark.parametrize(("size", "state"), [(1, []), (0, [MANY[0]]), (3, [MANY[0]]), (1, [b"short"]), (-1, [MANY[0]])])
+def test_a_state_that_is_none_is_refused(size: int, state: list[bytes]) -> None:
+    """A state has a hash for each bit of the size."""
+    with pytest.raises(ValueError, match="hashes as the state"):
+        Tree(size, state)
+
+
+# --- ranges and proofs -----------------------------------------------------------------------------------------------
+
+
+@given(SIZES, st.data())
+def test_a_proof_needs_the_leaves_from_some_place_on_and_the_state_before(size: int, data: st.DataObject) -> None:
+    """Proofs about what comes later are the same, whether all leaves are known or only the later ones."""
+    first = data.draw(st.integers(0, size - 1))
+    index = data.draw(st.integers(first, size - 1))
+    later = Subtrees(MANY[first:size], first, tree_of(MANY[:first]).state)
+    proof = inclusion_proof(index, size, later)
+    assert proof == inclusion_proof(index, size, twin)
+    assert verify_inclusion(MANY[index], index, size, proof, twin(0, size))
+    old = data.draw(st.integers(max(first, 1), size))
+    assert consistency_proof(old, size, later) == consistency_proof(old, size, twin)
+
+
+def test_what_is_not_known_is_not_guessed() -> None:
+    """A range before what is known, or after, raises."""
+    known = Subtrees(MANY[5:9], 5, tree_of(MANY[:5]).state)
+    assert known(0, 4) == twin(0, 4)
+    for begin, end in ((0, 1), (2, 4), (6, 10), (7, 7)):
+        with pytest.raises(ValueError, match="not known"):
+            known(begin, end)
+
+
+@given(SIZES, st.data())
+def test_no_other_leaf_place_or_root_is_proved(size: int, data: st.DataObject) -> None:
+    """A proof of inclusion holds for one leaf, at one place, in one tree."""
+    index = data.draw(st.integers(0, size - 1))
+    proof, root = inclusion_proof(index, size, twin), twin(0, size)
+    assert not verify_inclusion(leaf_hash(b"other"), index, size, proof, root)
+    assert not verify_inclusion(MANY[index], index, size, proof, leaf_hash(b"other"))
+    assert not verify_inclusion(MANY[index], index, size, [*proof, root], root)
+    for other in (data.draw(st.integers(0, size - 1)), size, -1):
+        assert other == index or not verify_inclusion(MANY[index], other, size, proof, root)
+    if proof:
+        place, bit = data.draw(st.integers(0, len(proof) - 1)), data.draw(st.integers(0, 255))
+        wrong = (int.from_bytes(proof[place]) ^ 1 << bit).to_bytes(32)
+        assert not verify_inclusion(MANY[index], index, size, [*proof[:place], wrong, *proof[place + 1 :]], root)
+        assert not verify_inclusion(MANY[index], index, size, proof[:-1], root)
+
+
+@given(SIZES, st.data())
+def test_no_other_tree_is_proved_to_be_the_beginning(new: int, data: st.DataObject) -> None:
+    """A proof of consistency holds for two roots and two sizes."""
+    old = data.draw(st.integers(1, new))
+    proof = consistency_proof(old, new, twin)
+    assert verify_consistency(old, new, proof, twin(0, old), twin(0, new))
+    wrong = leaf_hash(b"other")
+    assert not verify_consistency(old, new, proof, wrong, twin(0, new))
+    assert not verify_consistency(old, new, proof, twin(0, old), wrong)
+    assert not verify_consistency(old, new, [*proof, wrong], twin(0, old), twin(0, new))
+    if proof:
+        place = data.draw(st.integers(0, len(proof) - 1))
+        changed = [*proof[:place], wrong, *proof[place + 1 :]]
+        assert not verify_consistency(old, new, changed, twin(0, old), twin(0, new))
+        assert not verify_consistency(old, new, proof[:-1], twin(0, old), twin(0, new))
+
+
+@pytest.mark.parametrize(("old", "new"), [(0, 5), (-1, 5), (6, 5)])
+def test_a_tree_that_cannot_be_the_beginning_is_refused(old: int, new: int) -> None:
+    assert not verify_consistency(old, new, [], EMPTY_ROOT, twin(0, 5))
+    with pytest.raises(ValueError, match="not the beginning"):
+        consistency_proof(old, new, twin)
+
+
+@pytest.mark.parametrize(("index", "size"), [(0, 0), (5, 5), (-1, 5)])
+def test_a_leaf_outside_of_the_tree_has_no_proof(index: int, size: int) -> None:
+    with pytest.raises(ValueError, match="not in a tree"):
+        inclusion_proof(index, size, twin)

@@ -1,0 +1,263 @@
+"""Recovery: what is left of a killed process is gone on from, and nothing that was acknowledged is lost.
+
+`IAM_GUARD_KILLS` says how often a process is killed (20 times by default).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from iam_guard.audit.verify.shard import Segment, is_ended, segments_of, shards_of
+from iam_guard.audit.verify.signed_note import KeyRing, SignerKey
+from iam_guard.audit.verify.trail_verifier import verify_trail
+from iam_guard.audit.verify.verdicts import Verdict
+from iam_guard.audit.writer.recovery import Recovered, declare, recover
+from iam_guard.audit.writer.segment_limits import SegmentLimits
+from iam_guard.audit.writer.shard_files import lock_shard
+from tests.audit.trails import KEY, RING, last_segment, lines_of, only_shard, record, verdicts, writer_in, written
+
+ROOT = Path(__file__).resolve().parents[3]
+KILLS = int(os.environ.get("IAM_GUARD_KILLS", "20"))
+GAP, UNSIGNED_TAIL, TRUNCATED_TAIL = Verdict.GAP, Verdict.UNSIGNED_TAIL, Verdict.TRUNCATED_TAIL
+
+WRITER = """
+import sys
+from pathlib import Path
+from tests.audit.trails import record, writer_in
+from iam_guard.audit.writer.segment_limits import SegmentLimits
+writer = writer_in(Path(sys.argv[1]), SegmentLimits(checkpoint_records=7, checkpoint_seconds=0.01, segment_bytes=20000))
+number = 0
+while True:
+    writer.append([record(each, filler="x" * (each * 37 % 600)) for each in range(number, number + 1 + number % 5)])
+    number += 1 + number % 5
+    is_durable = number % 3 == 0
+    writer.commit(durable=is_durable)
+    if is_durable:
+        print(number, flush=True)
+"""
+
+
+def killed(trail: Path, seconds: float) -> int:
+    """Let a process write for so long, kill it; give up to which record it had acknowledged."""
+    command = [sys.executable, "-c", WRITER, str(trail)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        timer = threading.Timer(seconds, process.kill)
+        timer.start()
+        last = first
+        for line in process.stdout:
+            last = line if line.endswith("\n") else last
+        assert process.wait() == -signal.SIGKILL
+        timer.cancel()
+    return int(last)
+
+
+def ids(trail: Path) -> list[str]:
+    records = [json.loads(line) for shard in shards_of(trail) for line in lines_of(shard)]
+    return [each["eventID"] for each in records if each["iamGuard"]["kind"] == "decision"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("attempt", range(KILLS))
+def test_a_killed_process_loses_nothing_that_it_acknowledged(tmp_path: Path, attempt: int) -> None:
+    """Killed at any moment: records are there in their order and without holes, the trail verifies, the gap is told."""
+    acknowledged = killed(tmp_path, random.Random(attempt).uniform(0.0, 0.25))
+    before = verdicts(tmp_path)
+    assert set(before) <= {UNSIGNED_TAIL}
+    found = recover(tmp_path, KEY, RING)
+    assert [each.is_continued for each in found] == [True]
+    kept = ids(tmp_path)
+    assert kept == [f"id-{number}" for number in range(len(kept))]
+    assert len(kept) >= acknowledged
+    report = verify_trail(tmp_path, RING)
+    assert [each.verdict for each in report.findings] == [GAP]
+    assert report.shards[0].has_ended
+    assert recover(tmp_path, KEY, RING) == []
+
+
+@pytest.mark.parametrize("ending", [".jsonl", ".hashes", ".checkpoints"])
+@pytest.mark.parametrize("left", range(0, 700, 50))
+def test_whatever_a_kill_leaves_of_the_last_write_is_gone_on_from(tmp_path: Path, ending: str, left: int) -> None:
+    """The writes come in the order lines, hashes, checkpoint; of one there may be a part, of those after it nothing."""
+    writer = writer_in(tmp_path, SegmentLimits(checkpoint_records=3, segment_bytes=10**9))
+    writer.append([record(number) for number in range(5)])
+    writer.commit()
+    shard = only_shard(tmp_path)
+    order = [".jsonl", ".hashes", ".checkpoints"]
+    paths = [segments_of(shard)[0].path(each) for each in order]
+    before = [path.stat().st_size for path in paths]
+    writer.append([record(number) for number in range(5, 8)])
+    writer.commit()
+    writer.abandon()
+    cut = order.index(ending)
+    for place, path in enumerate(paths):
+        if place == cut:
+            os.truncate(path, min(path.stat().st_size, before[place] + left))
+        elif place > cut:
+            os.truncate(path, before[place])
+    [found] = recover(tmp_path, KEY, RING)
+    assert found.is_continued
+    assert verdicts(tmp_path) == [GAP]
+    assert ids(tmp_path) == [f"id-{number}" for number in range(len(ids(tmp_path)))]
+    assert len(ids(tmp_path)) >= 5
+
+
+def test_the_gap_says_what_was_cut_off_and_what_was_not_signed(tmp_path: Path) -> None:
+    shard = written(tmp_path, 6, is_ended=False, unsigned=2)
+    with last_segment(shard).lines.open("ab") as file:
+        file.write(b'{"half')
+    assert recover(tmp_path, KEY, RING) == [Recovered(shard.name, cut_bytes=6)]
+    facts = [json.loads(line)["iamGuard"] for line in lines_of(shard)]
+    assert (facts[-2]["reason"], facts[-2]["cutBytes"], facts[-2]["unsigned"]) == ("ProcessEnded", 6, 2)
+    assert facts[-1]["kind"] == "audit_end"
+    assert is_ended(shard)
+
+
+def test_a_shard_that_is_written_is_left_alone(tmp_path: Path) -> None:
+    """Its lock is held; also by the parent of a process that was forked off and has ended."""
+    writer = writer_in(tmp_path)
+    writer.append([record(1)])
+    writer.commit()
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert lock_shard(only_shard(tmp_path)) is None
+    assert recover(tmp_path, KEY, RING) == []
+    writer.close()
+    assert recover(tmp_path, KEY, RING) == []
+    assert verdicts(tmp_path) == []
+
+
+def test_a_child_that_lives_on_does_not_keep_the_lock_of_its_parent(tmp_path: Path) -> None:
+    """A worker that was forked off, and whose parent was killed, is no reason to leave the parent's shard as it is."""
+    script = (
+        "import os, sys, time\n"
+        "from pathlib import Path\n"
+        "from tests.audit.trails import record, writer_in\n"
+        "writer = writer_in(Path(sys.argv[1]))\n"
+        "writer.append([record(1)])\n"
+        "writer.commit(durable=True)\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    print(os.getpid(), flush=True)\n"
+        "    os.close(1)\n"
+        "time.sleep(600)\n"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        try:
+            parent.kill()
+            parent.wait()
+            assert len(recover(tmp_path, KEY, RING)) == 1
+        finally:
+            os.kill(child, signal.SIGKILL)
+
+
+def test_killed_after_the_last_record_nothing_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end is signed, and no gap is declared."""
+    shard = written(tmp_path, 6)
+    segment = last_segment(shard)
+    (shard / "lock").touch()
+    content = segment.checkpoints.read_bytes()
+    segment.checkpoints.write_bytes(content[:100])
+    segment.hashes.write_bytes(b"")
+    assert recover(tmp_path, KEY, RING) == []
+    assert verdicts(tmp_path) == []
+    assert not (shard / "lock").exists()
+
+
+# --- evidence --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("what", ["line", "tail", "checkpoint", "hash", "opening", "lines file"])
+def test_a_shard_that_does_not_bear_its_checkpoints_is_left_as_it_is(tmp_path: Path, what: str) -> None:
+    """Nothing is signed over; the gap is declared in the shard of whoever found it."""
+    shard = written(tmp_path, 20, is_ended=False)
+    segment = last_segment(shard)
+    content = segment.lines.read_bytes()
+    changes = {
+        "line": (segment.lines, content.replace(b"id-19", b"id-xx")),
+        "tail": (segment.lines, content[: content.rfind(b"\n", 0, -1) + 1]),
+        "checkpoint": (segment.checkpoints, segment.checkpoints.read_bytes().replace(b"trail", b"trial")),
+        "hash": (segment.hashes, b"x" + segment.hashes.read_bytes()[1:]),
+        "opening": (segment.lines, content.replace(b"audit_segment", b"audit_segmenx")),
+        "lines file": (segment.lines, b""),
+    }
+    path, changed = changes[what]
+    path.write_bytes(changed)
+    kept = {each.name: each.read_bytes() for each in shard.iterdir()}
+    found = recover(tmp_path, KEY, RING)
+    if what == "checkpoint":  # of a key that nobody knows: as if there were none
+        assert [each.is_continued for each in found] == [True]
+        return
+    assert found == [Recovered(shard.name, is_continued=False)]
+    assert {each.name: each.read_bytes() for each in shard.iterdir()} == kept
+    writer = writer_in(tmp_path)
+    declare(tmp_path, writer, found)
+    writer.close()
+    own = next(each for each in shards_of(tmp_path) if each != shard)
+    [gap] = [json.loads(line)["iamGuard"] for line in lines_of(own) if b"audit_gap" in line]
+    assert (gap["reason"], gap["about"]) == ("ShardDamaged", shard.name)
+    assert recover(tmp_path, KEY, RING) == []
+
+
+def test_power_that_went_makes_no_second_truth(tmp_path: Path) -> None:
+    """The disk has the checkpoint and not its lines: no other checkpoint of that size is ever signed."""
+    shard = written(tmp_path, 20, is_ended=False)
+    segment = last_segment(shard)
+    os.truncate(segment.lines, segment.lines.stat().st_size - 10)
+    [found] = recover(tmp_path, KEY, RING)
+    assert not found.is_continued
+    assert verdicts(tmp_path) == [TRUNCATED_TAIL]
+
+
+def test_checkpoints_of_the_key_before_a_rotation_are_believed(tmp_path: Path) -> None:
+    """The ring knows it; the shard ends with the new key's."""
+    new = SignerKey.new("trail.example/audit")
+    written(tmp_path, 20, is_ended=False)
+    [found] = recover(tmp_path, new, KeyRing([new.verifier, KEY.verifier]))
+    assert found.is_continued
+    assert verdicts(tmp_path, KeyRing([new.verifier, KEY.verifier])) == [GAP]
+
+
+def test_drafts_of_shards_are_removed_when_they_are_old(tmp_path: Path) -> None:
+    """One that another process is just making is left alone."""
+    written(tmp_path, 3)
+    old, young = tmp_path / "docs-a-1-x.new", tmp_path / "docs-b-1-x.new"
+    for draft in (old, young):
+        draft.mkdir()
+        (draft / "lock").touch()
+        Segment(draft, 0).lines.touch()
+    now = time.time()
+    for draft, age in ((old, 10 * 365 * 86400), (young, 0)):
+        os.utime(draft, (now - age, now - age))
+    recover(tmp_path, KEY, RING)
+    assert not old.exists()
+    assert young.exists()
+    shutil.rmtree(young)
+
+
+def test_a_draft_that_is_gone_before_it_is_looked_at_is_passed_over(tmp_path: Path) -> None:
+    """Another process gives its shard its name between the listing and the look: a name that leads nowhere is alike."""
+    written(tmp_path, 3)
+    (tmp_path / "docs-a-1-x.new").symlink_to("nowhere")
+    assert recover(tmp_path, KEY, RING) == []
+
+
+def test_a_trail_that_is_not_there_needs_no_recovery(tmp_path: Path) -> None:
+    assert recover(tmp_path / "none", KEY, RING) == []

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import iam_guard.authn
+from iam_guard.authn.constant_time import same
+
+
+@pytest.mark.parametrize(
+    ("given", "expected", "is_same"),
+    [
+        ("abc", "abc", True),
+        (b"abc", "abc", True),
+        ("é", "é", True),
+        ("", "", True),
+        ("abc", "abd", False),
+        ("abc", "abcd", False),
+        ("é", "e", False),
+        ("\udcff", "a", False),
+    ],
+)
+def test_text_and_bytes_compare_whatever_their_characters(given: str | bytes, expected: str, is_same: bool) -> None:
+    """Values from the wire never make the comparison fail (design 5)."""
+    assert same(given, expected) is is_same
+
+
+def test_secrets_are_compared_in_one_place() -> None:
+    """Whoever verifies a credential does it through `same` (design 5)."""
+    root = Path(iam_guard.authn.__file__).parent
+    users = {
+        path.relative_to(root).as_posix()
+        for path in root.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute | ast.Name)
+        and getattr(node, "attr", getattr(node, "id", "")) == "compare_digest"
+    }
+    assert users == {"compare.py"}

@@ -1,0 +1,206 @@
+"""`iam-guard audit`: what it prints, how it ends, where the keys come from (exit codes 0 OK, 1 findings, 2 error)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from iam_guard.audit.verify.shard import segments_of, shards_of
+from iam_guard.audit.verify.signing_keys import read_signing_keys
+from iam_guard.audit.writer.segment_writer import SegmentWriter
+from iam_guard.cli import main
+from tests.audit.trails import KEY, STRANGER, record, writer_in, written
+
+Run = Callable[..., Result]
+VKEY = str(KEY.verifier)
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run the command in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+
+    def invoke(*arguments: str, stdin: str | None = None) -> Result:
+        return CliRunner().invoke(main, ["audit", *arguments], input=stdin)
+
+    return invoke
+
+
+@pytest.fixture
+def trail(tmp_path: Path) -> Path:
+    written(tmp_path / "trail", 20)
+    return tmp_path / "trail"
+
+
+def spoil(trail: Path) -> None:
+    segment = segments_of(shards_of(trail)[0])[1]
+    segment.lines.write_bytes(segment.lines.read_bytes().replace(b"Allowed", b"Denied", 1))
+
+
+# --- verify ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_good_trail_is_ok(run: Run, trail: Path) -> None:
+    told = run("verify", str(trail), "--key", VKEY)
+    assert told.exit_code == 0, told.output
+    assert "1 shards, " in told.output
+    assert told.output.splitlines()[-1].endswith("lines: OK")
+    answer = json.loads(run("verify", str(trail), "--key", VKEY, "--json").output)
+    assert answer["ok"] is True
+    assert answer["findings"] == []
+    assert answer["shards"][0]["lines"] == answer["shards"][0]["signed"] > 20
+
+
+def test_findings_are_told_with_their_place_and_meaning(run: Run, trail: Path) -> None:
+    spoil(trail)
+    told = run("verify", str(trail), "--key", VKEY)
+    assert told.exit_code == 1
+    segment = segments_of(shards_of(trail)[0])[1]
+    place = f"MODIFIED {segment.folder.name}/{segment.lines.name}:2 (sequence {segment.first + 1})"
+    assert place in told.output
+    assert "MODIFIED: a line is not what was signed" in told.output
+    [finding] = json.loads(run("verify", str(trail), "--key", VKEY, "--json").output)["findings"]
+    assert (finding["verdict"], finding["line"], finding["sequence"]) == ("MODIFIED", 2, segment.first + 1)
+
+
+def test_a_verdict_that_is_accepted_is_told_all_the_same(run: Run, tmp_path: Path) -> None:
+    written(tmp_path / "trail", 6, is_ended=False, unsigned=2)
+    assert run("verify", "trail", "--key", VKEY).exit_code == 1
+    told = run("verify", "trail", "--key", VKEY, "--accept", "UNSIGNED_TAIL")
+    assert told.exit_code == 0
+    assert "UNSIGNED_TAIL" in told.output
+    assert run("verify", "trail", "--key", VKEY, "--accept", "GAP").exit_code == 1
+
+
+def test_what_cannot_be_verified_is_an_error(run: Run, tmp_path: Path, trail: Path) -> None:
+    """Exit code 2: no folder, no shard, no key, no checkpoint to stand on."""
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "bad.txt").write_text("x")
+    cases = [
+        ("verify", "none", "--key", VKEY),
+        ("verify", "empty", "--key", VKEY),
+        ("verify", str(trail)),
+        ("verify", str(trail), "--key", "x"),
+        ("verify", str(trail), "--key", VKEY, "--since-checkpoint", "bad.txt"),
+        ("verify", str(trail), "--key", VKEY, "--since-checkpoint", "none.txt"),
+    ]
+    assert [run(*case).exit_code for case in cases] == [2] * len(cases)
+
+
+def test_a_checkpoint_that_was_kept_elsewhere_finds_a_cut(run: Run, tmp_path: Path) -> None:
+    """`audit checkpoint` prints it, `--since-checkpoint` takes it, also from standard input."""
+    writer = writer_in(tmp_path / "trail")
+    writer.append([record(1)])
+    writer.checkpoint()
+    kept = run("checkpoint", "--trail", "trail", "--key", VKEY).output
+    (tmp_path / "kept.txt").write_text(kept, encoding="utf-8")
+    writer.append([record(2)])
+    writer.close()
+    for file, stdin in (("kept.txt", None), ("-", kept)):
+        told = run("verify", "trail", "--key", VKEY, "--since-checkpoint", file, stdin=stdin)
+        assert told.exit_code == 0, told.output
+    [shard] = shards_of(tmp_path / "trail")
+    [segment] = segments_of(shard)
+    lines = segment.lines.read_bytes().splitlines(keepends=True)
+    segment.lines.write_bytes(lines[0])
+    segment.hashes.write_bytes(segment.hashes.read_bytes()[:32])
+    segment.checkpoints.write_bytes(b"")
+    alone = json.loads(run("verify", "trail", "--key", VKEY, "--json").output)
+    assert [each["verdict"] for each in alone["findings"]] == ["UNSIGNED_TAIL"]
+    told = run("verify", "trail", "--key", VKEY, "--since-checkpoint", "kept.txt", "--json")
+    assert json.loads(told.output)["findings"][0]["verdict"] == "TRUNCATED_TAIL"
+    assert told.exit_code == 1
+
+
+def test_a_bar_is_shown_where_somebody_looks(run: Run, trail: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On standard error of a terminal, and not with `--json`."""
+    shown: list[str] = []
+    from iam_guard.cli import progress
+
+    real = progress.bar
+
+    def bar(title: str, total: int) -> object:
+        shown.append(f"{title} {total > 0}")
+        return real(title, total)
+
+    monkeypatch.setattr(progress, "bar", bar)
+    monkeypatch.setattr("click.testing._NamedTextIOWrapper.isatty", lambda self: True, raising=False)
+    assert run("verify", str(trail), "--key", VKEY).exit_code == 0
+    assert run("verify", str(trail), "--key", VKEY, "--json").exit_code == 0
+    assert shown == ["verifying True"]
+
+
+# --- proofs ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_record_is_proved_to_somebody_without_the_trail(run: Run, trail: Path, tmp_path: Path) -> None:
+    proof = run("prove", "id-7", "--trail", str(trail), "--key", VKEY)
+    assert proof.exit_code == 0
+    (tmp_path / "proof.json").write_text(proof.output)
+    told = run("check-proof", "proof.json", "--key", VKEY)
+    assert told.exit_code == 0
+    assert json.loads(told.output)["eventID"] == "id-7"
+    answer = json.loads(run("check-proof", "--key", VKEY, "--json", stdin=proof.output).output)
+    assert (answer["proved"], answer["record"]["eventID"]) == (True, "id-7")
+
+
+def test_a_proof_that_proves_nothing_is_told(run: Run, trail: Path) -> None:
+    proof = run("prove", "id-7", "--trail", str(trail), "--key", VKEY).output
+    changed = proof.replace("Allowed", "Denied")
+    told = run("check-proof", "--key", VKEY, stdin=changed)
+    assert told.exit_code == 1
+    assert "not proved" in told.stderr
+    assert json.loads(run("check-proof", "--key", VKEY, "--json", stdin=changed).output)["proved"] is False
+    assert run("check-proof", "--key", str(STRANGER.verifier), stdin=proof).exit_code == 1
+    for stdin in ("", "[]", "{}"):
+        assert run("check-proof", "--key", VKEY, stdin=stdin).exit_code == 2
+    assert run("prove", "none", "--trail", str(trail), "--key", VKEY).exit_code == 2
+
+
+# --- keys ------------------------------------------------------------------------------------------------------------
+
+
+def test_init_makes_the_key_and_the_commands_find_it(run: Run, tmp_path: Path) -> None:
+    """Beside the store, once; the public key is printed."""
+    first = CliRunner().invoke(main, ["init"])
+    assert first.exit_code == 0
+    [key] = read_signing_keys(tmp_path / "iam-guard.db.audit-key")
+    assert str(key.verifier) in first.output
+    assert key.secret_text() not in first.output
+    assert str(key.verifier) not in CliRunner().invoke(main, ["init"]).output
+    writer = SegmentWriter(tmp_path / "trail", key)
+    writer.append([record(1)])
+    writer.close()
+    assert run("verify", "trail").exit_code == 0
+    assert run("keys").output == f"{key.verifier}\n"
+    assert json.loads(run("keys", "--json").output) == {"keys": [str(key.verifier)]}
+
+
+def test_after_a_rotation_the_old_key_still_verifies(run: Run, tmp_path: Path) -> None:
+    CliRunner().invoke(main, ["init"])
+    path = tmp_path / "iam-guard.db.audit-key"
+    for _ in range(2):
+        writer = SegmentWriter(tmp_path / "trail", read_signing_keys(path)[0])
+        writer.append([record(1)])
+        writer.close()
+        told = run("keys", "--rotate")
+        assert told.exit_code == 0
+        assert "PRIVATE" not in told.output
+    assert len(told.output.splitlines()) == 3
+    assert run("verify", "trail").exit_code == 0
+
+
+def test_keys_come_from_the_environment(run: Run, trail: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IAM_GUARD_AUDIT_VERIFIER_KEYS", f"{STRANGER.verifier},{VKEY}")
+    assert run("verify", str(trail)).exit_code == 0
+    monkeypatch.setenv("IAM_GUARD_AUDIT_VERIFIER_KEYS", str(STRANGER.verifier))
+    assert run("verify", str(trail)).exit_code == 1
+
+
+def test_without_a_key_file_there_is_nothing_to_rotate(run: Run) -> None:
+    assert run("keys", "--rotate", "--store", "sqlite://").exit_code == 2
+    assert run("keys", "--rotate").exit_code == 2

@@ -1,0 +1,309 @@
+"""`iam-guard serve` as a process: what it prints, what it begins with, how it ends, and who sees its changes (T-9)."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import boto3
+import httpx2
+import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from botocore.exceptions import ClientError
+
+from iam_guard import Principal, open_guard
+from iam_guard.audit.consumer.reader import read
+from iam_guard.authn.api_key import format_key
+
+KEY = ("AKIAROOTKEY000000001", "root-secret")
+ACCOUNT = "111122223333"
+Serve = Callable[..., "Served"]
+
+SEED = """
+version: 1
+accounts:
+  - id: "111122223333"
+    name: acme
+    users:
+      - name: ada
+        attached: [AdministratorAccess]
+        access_keys: [{id: AKIAADA, secret: ada-secret}]
+        api_keys: [{id: ADAKEY, secret: adasecret0123456789abcdefghijklmnopqrstu}]
+"""
+
+
+class Served:
+    """One server process."""
+
+    def __init__(self, *arguments: str, environment: dict[str, str] | None = None) -> None:
+        command = [sys.executable, "-m", "iam_guard", "serve", "--port", "0", *arguments]
+        variables = os.environ | (environment or {})
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=variables
+        )
+        assert self.process.stdout is not None
+        self.line = self.process.stdout.readline()
+        self.url = self.line.split()[-1] if self.line else ""
+
+    def client(self, key: tuple[str, str] = KEY, service: str = "iam") -> Any:
+        return boto3.client(
+            service,
+            endpoint_url=self.url,
+            aws_access_key_id=key[0],
+            aws_secret_access_key=key[1],
+            region_name="us-east-1",
+        )
+
+    def end(self, number: int = signal.SIGTERM) -> tuple[int, str, str]:
+        """Stop it, and give its exit code, the rest of its output, and its errors."""
+        self.process.send_signal(number)
+        output, errors = self.process.communicate(timeout=300)
+        return self.process.returncode, output, errors
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Start servers that end with the test."""
+    started: list[Served] = []
+
+    def start(*arguments: str, **options: Any) -> Served:
+        started.append(Served(*arguments, **options))
+        return started[-1]
+
+    yield start
+    for each in started:
+        if each.process.poll() is None:
+            each.process.kill()
+        each.process.communicate()
+
+
+def root(where: str = "sqlite://") -> tuple[str, ...]:
+    return ("--store", where, "--root-access-key", ":".join(KEY), "--account", ACCOUNT)
+
+
+def test_one_line_says_where(serve: Serve) -> None:
+    """It prints the address when it is ready, and nothing else; a signal ends it with 0."""
+    served = serve(*root())
+    assert served.line == f"iam-guard serves at {served.url}\n"
+    assert served.client().get_user()["User"]["Arn"] == f"arn:aws:iam::{ACCOUNT}:root"
+    assert served.client(service="sts").get_caller_identity()["Account"] == ACCOUNT
+    assert served.end() == (0, "", "")
+
+
+def test_an_interrupt_ends_it_too(serve: Serve) -> None:
+    served = serve(*root())
+    assert served.end(signal.SIGINT) == (0, "", "")
+
+
+def test_the_first_account_is_made_once(serve: Serve, tmp_path: Path) -> None:
+    """A store that has accounts is left as it is, whatever key is given; users outlive the server."""
+    url = f"sqlite:///{tmp_path}/iam.db"
+    first = serve(*root(url))
+    first.client().create_user(UserName="zoe")
+    first.end()
+    second = serve("--store", url, "--root-access-key", "AKIAOTHER:other", "--account", "999999999999")
+    assert [user["UserName"] for user in second.client().list_users()["Users"]] == ["zoe"]
+    with pytest.raises(ClientError, match="InvalidClientTokenId"):
+        second.client(("AKIAOTHER", "other")).get_user()
+
+
+def test_the_key_may_come_from_the_environment(serve: Serve) -> None:
+    """So that no other user of the machine reads it in the list of processes."""
+    served = serve("--store", "sqlite://", environment={"IAM_GUARD_ROOT_ACCESS_KEY": ":".join(KEY)})
+    assert served.client().get_user()["User"]["Arn"] == "arn:aws:iam::123456789012:root"
+
+
+def test_it_begins_with_a_seed(serve: Serve, tmp_path: Path) -> None:
+    """`--seed` is applied before the first request; an API key signs in here as everywhere."""
+    (tmp_path / "seed.yaml").write_text(SEED)
+    served = serve("--store", "sqlite://", "--seed", str(tmp_path / "seed.yaml"))
+    assert served.client(("AKIAADA", "ada-secret")).get_user()["User"]["UserName"] == "ada"
+    bearer = {"authorization": "Bearer " + format_key("ADAKEY", "adasecret0123456789abcdefghijklmnopqrstu")}
+    form = {"Action": "GetCallerIdentity", "Version": "2011-06-15"}
+    assert f"{ACCOUNT}:user/ada" in httpx2.post(served.url, data=form, headers=bearer).text
+
+
+def test_what_it_begins_with_is_in_the_trail(serve: Serve, tmp_path: Path) -> None:
+    """The seed and the first account, without any secret."""
+    (tmp_path / "seed.yaml").write_text(SEED)
+    audit = {"IAM_GUARD_AUDIT": str(tmp_path / "audit.jsonl")}
+    serve(*root(), environment=audit).client().get_user()
+    serve("--store", "sqlite://", "--seed", str(tmp_path / "seed.yaml"), environment=audit)
+    told = [(each["eventName"], each["iamGuard"]["kind"]) for each in read(tmp_path / "audit.jsonl")]
+    assert told == [("CreateAccount", "admin_call"), ("GetUser", "decision"), ("ApplySeed", "policy_change")]
+    text = (tmp_path / "audit.jsonl").read_text()
+    assert "root-secret" not in text
+    assert "ada-secret" not in text
+
+
+def test_nobody_says_where_a_request_comes_from_but_a_trusted_proxy(serve: Serve, tmp_path: Path) -> None:
+    """A client on the same machine has no more say in its address than others: the setting tells whom to believe."""
+    statement = '{Effect: Deny, Action: "*", Resource: "*", Condition: {NotIpAddress: {"aws:SourceIp": 10.0.0.0/8}}}'
+    inside = f"inline: {{Inside: {{Version: '2012-10-17', Statement: {statement}}}}}"
+    (tmp_path / "seed.yaml").write_text(SEED.replace("access_keys:", f"{inside}\n        access_keys:"))
+    seed = ("--store", "sqlite://", "--seed", str(tmp_path / "seed.yaml"))
+    headers = {
+        "authorization": "Bearer " + format_key("ADAKEY", "adasecret0123456789abcdefghijklmnopqrstu"),
+        "x-forwarded-for": "10.1.2.3",
+    }
+    form = {"Action": "GetUser", "Version": "2010-05-08"}
+    assert httpx2.post(serve(*seed).url, data=form, headers=headers).status_code == 403
+    behind = serve(*seed, environment={"IAM_GUARD_TRUSTED_PROXIES": "127.0.0.0/8"})
+    assert httpx2.post(behind.url, data=form, headers=headers).status_code == 200
+
+
+def test_a_file_that_is_followed_can_be_read_only(serve: Serve, tmp_path: Path) -> None:
+    """A store that is a seed file is served; what would change it is refused with the reason."""
+    (tmp_path / "iam.yaml").write_text(SEED)
+    ada = serve("--store", str(tmp_path / "iam.yaml")).client(("AKIAADA", "ada-secret"))
+    assert ada.get_user()["User"]["UserName"] == "ada"
+    with pytest.raises(ClientError, match=r"NotSupported.*follows the file `iam\.yaml`"):
+        ada.create_user(UserName="zoe")
+
+
+def test_reset_goes_back_to_the_start(serve: Serve) -> None:
+    """`POST /-/reset` undoes everything, and what was remembered with it, in the time of a few requests."""
+    served = serve(*root(), "--allow-reset")
+    iam = served.client()
+    for name in ("a", "b", "c"):
+        iam.create_user(UserName=name)
+    asked, reset = [], []
+    for _ in range(5):
+        began = time.perf_counter()
+        assert httpx2.get(f"{served.url}/-/reset").status_code == 405
+        asked.append(time.perf_counter() - began)
+        assert httpx2.post(f"{served.url}/-/reset").status_code == 204
+        reset.append(time.perf_counter() - began)
+    assert min(reset) < 50 * min(asked), "about 15 ms, beside 1 ms"
+    assert iam.list_users()["Users"] == []
+    iam.create_user(UserName="a")
+
+
+def test_without_the_option_there_is_no_reset(serve: Serve) -> None:
+    served = serve(*root())
+    served.client().create_user(UserName="zoe")
+    assert httpx2.post(f"{served.url}/-/reset").status_code in (400, 403)
+    assert len(served.client().list_users()["Users"]) == 1
+
+
+WRONG: list[tuple[tuple[str, ...], str]] = [
+    (("--store", "sqlite://", "--root-access-key", "secretwithoutcolon"), "expected ID:SECRET"),
+    (("--store", "sqlite://", "--root-access-key", "AKIA:"), "expected ID:SECRET"),
+    (("--store", "sqlite://", "--root-access-key", "AKIA NO:x"), "expected ID:SECRET"),
+    (("--store", "sqlite://", "--root-access-key", "ASIATEMPORARY0000001:x"), "without ASIA before it"),
+    (("--store", "sqlite://", "--root-access-key", "AKIA:x", "--account", "12"), "account id of 12 digits"),
+    (("--store", "mysql://x"), "expected a store of the form"),
+    (("--store", "sqlite:///{tmp}/iam.db", "--allow-reset"), "only a store in memory"),
+    (("--store", "sqlite://", "--host", "203.0.113.1"), "cannot listen at 203.0.113.1"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "says"), WRONG)
+def test_what_is_wrong_is_said(serve: Serve, tmp_path: Path, arguments: tuple[str, ...], says: str) -> None:
+    """A wrong option ends it with 2 and a message, in which no secret stands."""
+    served = serve(*(each.replace("{tmp}", str(tmp_path)) for each in arguments))
+    output, errors = served.process.communicate(timeout=300)
+    assert (served.process.returncode, output) == (2, "")
+    assert says in errors
+    assert "secretwithoutcolon" not in errors
+    assert "Traceback" not in errors
+
+
+def test_another_process_sees_a_change_within_a_second(serve: Serve, tmp_path: Path) -> None:
+    """The server changes, a guard in this process decides with it, at the default settings; after `refresh` at once."""
+    url = f"sqlite:///{tmp_path}/iam.db"
+    iam = serve(*root(url)).client()
+    iam.create_user(UserName="zoe")
+    zoe = Principal.from_arn(f"arn:aws:iam::{ACCOUNT}:user/zoe")
+    guard = open_guard(url)
+    asked = ("iam:GetUser", zoe.arn)
+    assert not guard.decide(zoe, *asked).allowed
+    document = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"iam:*","Resource":"*"}]}'
+    iam.put_user_policy(UserName="zoe", PolicyName="All", PolicyDocument=document)
+    began = time.monotonic()
+    last = began
+    while not guard.decide(zoe, *asked).allowed:
+        assert last - began < 1.0  # whoever asks a second after the change sees it, however long the answer takes
+        time.sleep(0.01)
+        last = time.monotonic()
+    iam.delete_user_policy(UserName="zoe", PolicyName="All")
+    guard.refresh()
+    assert not guard.decide(zoe, *asked).allowed
+    guard.close()
+
+
+def test_the_server_sees_a_change_of_another_process(serve: Serve, tmp_path: Path) -> None:
+    """The other way round: a policy that this process writes is decided with by the server within a second."""
+    url = f"sqlite:///{tmp_path}/iam.db"
+    served = serve(*root(url))
+    root_user = served.client()
+    root_user.create_user(UserName="zoe")
+    made = root_user.create_access_key(UserName="zoe")["AccessKey"]
+    zoe = served.client((made["AccessKeyId"], made["SecretAccessKey"]))
+    with pytest.raises(ClientError, match="AccessDenied"):
+        zoe.list_users()
+    (tmp_path / "seed.yaml").write_text(
+        f'{{version: 1, accounts: [{{id: "{ACCOUNT}", users: [{{name: zoe, attached: [AdministratorAccess], '
+        f'access_keys: [{{id: {made["AccessKeyId"]}, secret: "{made["SecretAccessKey"]}"}}]}}]}}]}}'
+    )
+    applied = [sys.executable, "-m", "iam_guard", "apply", str(tmp_path / "seed.yaml"), "--store", url]
+    subprocess.run(applied, check=True, capture_output=True)
+    began = time.monotonic()
+    while True:
+        asked = time.monotonic()
+        try:
+            zoe.list_users()
+            break
+        except ClientError:
+            assert asked - began < 1.0
+            time.sleep(0.01)
+
+
+def test_unsigned_bodies_leave_the_server_small(serve: Serve) -> None:
+    """Sixteen connections of 4 MB each, unsigned and of an unknown key; every one is refused in its own words."""
+    served = serve(*root())
+    served.client().get_user()
+    before = _resident(served)
+    answers = [_pushed(served, number % 2 == 0) for number in range(16)]
+    assert _resident(served) - before < 8
+    for number, answer in enumerate(answers):
+        expected = b"MissingAuthenticationToken" if number % 2 else b"InvalidClientTokenId"
+        assert not answer or expected in answer, answer  # a system may drop an answer to who is still sending
+    assert any(answers)
+
+
+def _resident(served: Served) -> float:
+    """Return the megabytes of memory of a server."""
+    pages = Path(f"/proc/{served.process.pid}/statm").read_text(encoding="ascii").split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def _pushed(served: Served, signs: bool) -> bytes:
+    """Send 4 MB of a body of 8 MB, as far as the server takes it, and return its answer, if any comes."""
+    address = urlsplit(served.url)
+    request = AWSRequest("POST", served.url + "/", data=b"", headers={"Host": address.netloc})
+    if signs:
+        SigV4Auth(Credentials("AKIAUNKNOWN000000001", "x"), "iam", "us-east-1").add_auth(request)
+    lines = [f"{name}: {value}" for name, value in request.headers.items()]
+    head = "\r\n".join(["POST / HTTP/1.1", *lines, "Content-Length: 8000000", "", ""]).encode()
+    with socket.create_connection((address.hostname, address.port), timeout=2) as connection:
+        try:
+            connection.sendall(head)
+            for _ in range(64):
+                connection.sendall(b"x" * 65_536)
+        except OSError:
+            pass
+        try:
+            return connection.recv(65_536)
+        except OSError:
+            return b""

@@ -1,0 +1,216 @@
+"""What decides a condition before anything is compared: absence, lists, `IfExists`, set prefixes, `Null`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from iam_guard.errors import PolicyError
+from iam_guard.evaluation.matching.condition import compile_condition
+from iam_guard.evaluation.matching.operators import OPERATORS
+from iam_guard.model.principal import Principal
+from iam_guard.model.request import AccessRequest
+from iam_guard.policy.document import LATEST, ConditionTest
+
+ALICE = Principal.from_arn("arn:aws:iam::111122223333:user/alice", userid="AIDAALICE", tags={"Team": "red"})
+ABSENT: Any = None
+EMPTY: list[str] = []
+NEGATED = sorted(name for name, row in OPERATORS.items() if row.negated)
+POSITIVE = sorted(name for name, row in OPERATORS.items() if not row.negated)
+A_VALUE = {"Numeric": "1", "Date": "2026-01-01", "Ip": "10.0.0.1", "Not": "10.0.0.1", "Arn": "arn:aws:s3:::b"}
+
+
+def is_met(operator: str, policy: list[str], value: Any, key: str = "docs:Key") -> bool:
+    condition = compile_condition(ConditionTest(operator, key, tuple(policy)), LATEST)
+    return condition(AccessRequest(ALICE, "docs:GetPage", "*", {"docs:Key": value}))
+
+
+def a_value(operator: str) -> str:
+    """Give a text that means something to the operator."""
+    return next((value for begin, value in A_VALUE.items() if operator.startswith(begin)), "true")
+
+
+# --- the key -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", ["docs:Key", "DOCS:KEY", "docs:key"])
+def test_a_key_is_found_in_any_letter_case(key: str) -> None:
+    """Rule C-3."""
+    assert is_met("StringEquals", ["eng"], "eng", key)
+    assert not is_met("StringEquals", ["ENG"], "eng", key)
+
+
+@pytest.mark.parametrize("key", ["aws:PrincipalTag/Team", "AWS:principaltag/tEAM"])
+def test_a_tag_key_is_found_in_any_letter_case(key: str) -> None:
+    """Rule C-3, for keys that the principal supplies."""
+    assert is_met("StringEquals", ["red"], ABSENT, key)
+
+
+@pytest.mark.parametrize("operator", POSITIVE)
+def test_an_absent_key_fails_a_positive_operator(operator: str) -> None:
+    """Rules C-5, N-10: an empty list is an absent key."""
+    value = a_value(operator)
+    assert not is_met(operator, [value], ABSENT)
+    assert not is_met(operator, [value], EMPTY)
+
+
+@pytest.mark.parametrize("operator", NEGATED)
+def test_an_absent_key_meets_a_negated_operator(operator: str) -> None:
+    """Rules C-5, N-10: an empty list is an absent key."""
+    value = a_value(operator)
+    assert is_met(operator, [value], ABSENT)
+    assert is_met(operator, [value], EMPTY)
+
+
+@pytest.mark.parametrize("operator", sorted(OPERATORS))
+def test_if_exists_is_met_by_absence_and_else_changes_nothing(operator: str) -> None:
+    """Rules C-30, C-31, N-10."""
+    value = a_value(operator)
+    assert is_met(f"{operator}IfExists", [value], ABSENT)
+    assert is_met(f"{operator}IfExists", [value], EMPTY)
+    for present in (value, "other", "", [value], [value, value]):
+        assert is_met(f"{operator}IfExists", [value], present) is is_met(operator, [value], present)
+
+
+@pytest.mark.parametrize("operator", sorted(OPERATORS))
+def test_a_list_needs_a_set_operator(operator: str) -> None:
+    """Rules C-7, C-8: one element is that element; two or more are false, for positive and negated alike."""
+    value = a_value(operator)
+    assert is_met(operator, [value], [value]) is is_met(operator, [value], value)
+    assert is_met(operator, ["other"], [value]) is is_met(operator, ["other"], value)
+    assert not is_met(operator, [value], [value, value])
+    assert not is_met(operator, ["other"], [value, value])
+    assert not is_met(f"{operator}IfExists", ["other"], [value, value])
+
+
+def test_the_empty_string_is_a_string_for_a_plain_operator() -> None:
+    """Rule C-33, second half."""
+    assert is_met("StringEquals", [""], "")
+    assert not is_met("StringNotEquals", [""], "")
+    assert not is_met("StringEqualsIfExists", ["a"], "")
+
+
+@pytest.mark.parametrize("name", ["stringequals", "StringMatches", "NullIfExists", "ForAll:StringEquals", ""])
+def test_an_unknown_operator_is_refused(name: str) -> None:
+    """Rules G-66, C-30: refused when the statement is compiled, never skipped."""
+    with pytest.raises(PolicyError):
+        compile_condition(ConditionTest(name, "docs:Key", ("a",)), LATEST)
+
+
+# --- Null --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "is_null"),
+    [
+        (ABSENT, True),
+        (EMPTY, True),
+        ("", True),
+        ([""], True),
+        ("a", False),
+        (["a"], False),
+        (["", "a"], False),
+        ("false", False),
+        (False, False),
+        (0, False),
+    ],
+)
+def test_null_asks_for_presence(value: Any, is_null: bool) -> None:
+    """Rules C-32, C-33."""
+    assert is_met("Null", ["true"], value) is is_null
+    assert is_met("Null", ["false"], value) is not is_null
+    assert is_met("Null", ["TRUE"], value) is is_null
+    assert is_met("Null", ["true", "false"], value)
+    assert not is_met("Null", ["yes"], value)
+    assert not is_met("Null", [], value)
+
+
+@pytest.mark.parametrize("value", [ABSENT, EMPTY, "a", ["a", "b"]])
+@pytest.mark.parametrize("word", ["true", "false"])
+def test_null_with_a_set_prefix_is_constant(value: Any, word: str) -> None:
+    """Rule C-34."""
+    assert is_met("ForAllValues:Null", [word], value)
+    assert not is_met("ForAnyValue:Null", [word], value)
+
+
+# --- set prefixes ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("operator", "policy", "value", "for_all", "for_any"),
+    [
+        ("StringEquals", ["a", "b"], ["a", "b"], True, True),
+        ("StringEquals", ["a", "b"], ["a"], True, True),
+        ("StringEquals", ["a", "b"], ["a", "c"], False, True),
+        ("StringEquals", ["a", "b"], ["c", "d"], False, False),
+        ("StringEquals", ["a"], ["a", ""], False, True),  # beside others the empty string is a value
+        # C-41: a single value is a set of one
+        ("StringEquals", ["a"], "a", True, True),
+        ("StringEquals", ["a"], "b", False, False),
+        # C-38: negated, for each value by itself
+        ("StringNotEquals", ["a", "b"], ["c", "d"], True, True),
+        ("StringNotEquals", ["a", "b"], ["a", "c"], False, True),
+        ("StringNotEquals", ["a", "b"], ["a", "b"], False, False),
+        ("StringNotLike", ["a*"], ["b", "c"], True, True),
+        ("StringNotLike", ["a*"], ["b", "ab"], False, True),
+        ("NumericLessThan", ["10"], ["1", "20"], False, True),
+        ("NumericNotEquals", ["10"], ["1", "many"], False, True),
+        ("StringEquals", ["${aws:username}"], ["alice", "alice"], True, True),
+        ("StringEquals", ["${aws:username}"], ["alice", "bob"], False, True),
+        # C-36, C-37, C-39: no value at all
+        ("StringEquals", ["a"], ABSENT, True, False),
+        ("StringEquals", ["a"], EMPTY, True, False),
+        ("StringEquals", ["a"], "", True, False),
+        ("StringEquals", ["a"], [""], True, False),
+        ("StringNotEquals", ["a"], ABSENT, True, False),
+        ("StringNotLike", ["a"], EMPTY, True, False),
+        ("StringNotEquals", ["a"], "", True, False),
+    ],
+)
+def test_set_prefixes(operator: str, policy: list[str], value: Any, for_all: bool, for_any: bool) -> None:
+    """Rules C-35 to C-39, C-41."""
+    assert is_met(f"ForAllValues:{operator}", policy, value) is for_all
+    assert is_met(f"ForAnyValue:{operator}", policy, value) is for_any
+
+
+@pytest.mark.parametrize(
+    ("value", "for_any"), [(ABSENT, True), (EMPTY, True), ("", False), ([""], False), ("a", True), ("b", False)]
+)
+def test_set_prefixes_with_if_exists(value: Any, for_any: bool) -> None:
+    """Rules C-35, C-40, N-10: the empty string is no value, before `IfExists` is asked."""
+    assert is_met("ForAnyValue:StringEqualsIfExists", ["a"], value) is for_any
+    assert is_met("ForAllValues:StringEqualsIfExists", ["a"], value) is (value != "b")
+
+
+@given(
+    base=st.sampled_from(["StringEquals", "StringNotEquals", "StringLike", "StringNotLike"]),
+    policy=st.lists(st.sampled_from(["a", "b", "*"]), min_size=1, max_size=3),
+    values=st.lists(st.sampled_from(["a", "b", "c"]), min_size=1, max_size=4),
+)
+def test_set_prefixes_ask_the_base_operator(base: str, policy: list[str], values: list[str]) -> None:
+    """Rules C-36 to C-38: all and any of what the base operator says of each value."""
+    each = [is_met(base, policy, value) for value in values]
+    assert is_met(f"ForAllValues:{base}", policy, values) is all(each)
+    assert is_met(f"ForAnyValue:{base}", policy, values) is any(each)
+
+
+# --- no values in the policy -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("operator", sorted(OPERATORS))
+def test_an_empty_list_in_the_policy(operator: str) -> None:
+    """Rule C-42."""
+    is_negated = operator in NEGATED
+    for present in ("a", a_value(operator), ["a"], ""):
+        assert is_met(operator, [], present) is is_negated
+        assert not is_met(f"{operator}IfExists", [], present)
+        assert not is_met(f"ForAnyValue:{operator}", [], present)
+        assert is_met(f"ForAllValues:{operator}", [], present) is (present == "")
+    assert not is_met(operator, [], ["a", "b"])
+    assert is_met(operator, [], ABSENT) is is_negated
+    assert is_met(f"{operator}IfExists", [], ABSENT)
+    assert is_met(f"ForAllValues:{operator}", [], ABSENT)
+    assert not is_met(f"ForAnyValue:{operator}", [], ABSENT)

@@ -1,0 +1,84 @@
+"""The table of context keys is complete, consistent, and found in any letter case."""
+
+from __future__ import annotations
+
+import pytest
+
+from iam_guard.evaluation.matching.condition_keys import KEYS, is_multivalued, row_of
+
+
+def test_no_key_stands_twice() -> None:
+    """Rule C-3: names that differ by letter case only are one key."""
+    names = [row.name.lower() for row in KEYS]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("row", KEYS, ids=lambda row: row.name)
+def test_a_row_is_filled_in_and_finds_itself(row: object) -> None:
+    """Rules E.1 to E.5: a row says what, by whom and when."""
+    (found,) = [each for each in KEYS if each is row]
+    assert found.present
+    assert found.supplier in {
+        "principal",
+        "session",
+        "network",
+        "resource",
+        "request",
+        "sts",
+        "iam",
+        "identity provider",
+    }
+    name = found.name.replace("<provider>", "idp.example.com") + ("Some/Tag:key" if found.name.endswith("/") else "")
+    assert row_of(name) is row_of(name.upper()) is row
+
+
+MULTIVALUED = """
+aws:PrincipalOrgPaths aws:PrincipalServiceNamesList aws:VpceOrgPaths aws:ResourceOrgPaths aws:CalledVia aws:TagKeys
+aws:SourceOrgPaths sts:TransitiveTagKeys sts:RequestContextProviders sts:IdentityTokenAudience sts:IdentityTokenScope
+accounts.google.com:amr oidc.example.com/id/EXAMPLE:amr
+""".split()
+
+
+@pytest.mark.parametrize("key", MULTIVALUED)
+def test_a_multivalued_key_is_known_as_one(key: str) -> None:
+    """Rules E.1 to E.5, K-32, C-43."""
+    assert is_multivalued(key.lower())
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["aws:username", "aws:PrincipalTag/x", "aws:RequestTag/aws.x:amr", "docs:Anything", "docs:amr", "", ":", "aws:"],
+)
+def test_every_other_key_is_single_valued(key: str) -> None:
+    """Rules C-43, G-68: also a key that nobody declared, and a tag whose name looks like a claim."""
+    assert not is_multivalued(key.lower())
+
+
+@pytest.mark.parametrize("key", ["aws:NoSuchKey", "docs:Space", "aws:PrincipalTag", "aws:PrincipalTag/", "", "amr"])
+def test_an_unknown_key_has_no_row(key: str) -> None:
+    """Rules G-67, G-68: a tag family without the tag is no key."""
+    assert row_of(key) is None
+
+
+@pytest.mark.parametrize(
+    ("key", "kind"),
+    [
+        ("aws:PrincipalArn", "Arn"),
+        ("aws:SourceIp", "Ip"),
+        ("aws:CurrentTime", "Date"),
+        ("aws:MultiFactorAuthAge", "Numeric"),
+        ("aws:SecureTransport", "Bool"),
+        ("aws:ResourceTag/Team", "String"),
+        ("token.actions.githubusercontent.com:sub", "String"),
+    ],
+)
+def test_a_key_has_its_kind(key: str, kind: str) -> None:
+    """Rule K-3."""
+    row = row_of(key)
+    assert row is not None
+    assert row.kind == kind
+
+
+def test_the_claim_of_a_provider_stands_behind_the_last_colon() -> None:
+    """Rules K-32, K-34: the provider's host may have a port."""
+    assert row_of("idp.example.com:8443:amr") is row_of("idp.example.com:amr") is not None

@@ -1,0 +1,84 @@
+"""Two patterns beside each other, compared with what the matcher says of all short texts."""
+
+from __future__ import annotations
+
+import itertools
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from iam_guard.evaluation.matching.pattern import Pattern, Wildcard, compile_pattern
+from iam_guard.evaluation.matching.pattern_coverage import arn_pattern, covers, likely_patterns, open_patterns, overlaps
+
+TEXTS = ["".join(letters) for length in range(5) for letters in itertools.product("ab:z", repeat=length)]
+LATEST = "2012-10-17"
+
+
+def _joined(pieces: list[str | Wildcard]) -> Pattern:
+    joined: list[str | Wildcard] = []
+    for piece in pieces:
+        if isinstance(piece, str) and joined and isinstance(before := joined[-1], str):
+            joined[-1] = before + piece
+        else:
+            joined.append(piece)
+    return tuple(joined)
+
+
+PATTERNS = st.lists(st.sampled_from(["a", "b", ":", *Wildcard]), max_size=4).map(_joined)
+
+
+def matched(pattern: Pattern) -> set[str]:
+    return set(filter(compile_pattern(pattern), TEXTS))
+
+
+@given(PATTERNS, PATTERNS)
+@settings(max_examples=600, deadline=None)
+def test_covering_and_overlapping_are_exact(one: Pattern, other: Pattern) -> None:
+    """M-4, M-12: what is said of two patterns is so for all texts of up to four letters."""
+    mine, theirs = matched(one), matched(other)
+    if covers(one, other):
+        assert theirs <= mine
+    elif len(one) + len(other) <= 5:  # no text that tells them apart is longer
+        assert not theirs <= mine
+    if mine & theirs:
+        assert overlaps(one, other)
+    assert overlaps(one, other) == overlaps(other, one)
+
+
+def test_a_pattern_covers_itself_and_is_covered_by_everything() -> None:
+    """The ends of the order."""
+    assert covers(arn_pattern("arn:aws:docs:*:*:a*"), arn_pattern("arn:aws:docs:*:*:a*"))
+    assert covers((Wildcard.RUN,), arn_pattern("arn:aws:docs:*:*:a*"))
+    assert not covers(arn_pattern("arn:aws:docs:*:*:a*"), (Wildcard.RUN,))
+
+
+def test_one_character_is_not_any_number() -> None:
+    """`?` covers no `*`, and `*` covers every `?`."""
+    assert not covers(("a", Wildcard.ONE), ("a", Wildcard.RUN))
+    assert covers(("a", Wildcard.RUN), ("a", Wildcard.ONE))
+    assert not covers((Wildcard.RUN, Wildcard.ONE), (Wildcard.RUN,))
+
+
+def test_an_intricate_pattern_ends() -> None:
+    """What nobody writes is answered soon, and not in favour of covering."""
+    wide = tuple(itertools.chain.from_iterable((Wildcard.RUN, "a", Wildcard.ONE) for _ in range(40)))
+    assert not covers(wide, tuple(reversed(wide)))
+    assert overlaps(wide, tuple(reversed(wide)))
+
+
+def test_a_variable_is_opened() -> None:
+    """V-4: in the sixth field it may be anything."""
+    [pattern] = open_patterns("arn:aws:docs:*:*:home/${aws:username}/x", LATEST)
+    assert compile_pattern(pattern)("arn:aws:docs:r:1:home/ann/x")
+    [legacy] = open_patterns("arn:aws:docs:*:*:home/${aws:username}/x", "2008-10-17")
+    assert not compile_pattern(legacy)("arn:aws:docs:r:1:home/ann/x")
+
+
+def test_the_likely_reading_keeps_to_its_fields() -> None:
+    """M-12: what ends a field may run on, and its writer hardly means that."""
+    entry, odd = "arn:aws:docs:*:*:folder/*", "arn:aws:docs:r:1:document/a:b:folder/c"
+    assert compile_pattern(open_patterns(entry, LATEST)[0])(odd)
+    assert not compile_pattern(likely_patterns(entry, LATEST)[0])(odd)
+    assert likely_patterns("arn:aws:docs:a*b", LATEST) == open_patterns("arn:aws:docs:a*b", LATEST)
+    [twice] = likely_patterns("arn:aws:do*cs:*:*:folder/*", LATEST)
+    assert not compile_pattern(twice)(odd)

@@ -1,0 +1,43 @@
+"""The keys that a statement asks for, as the policy writes them; the rest is tested where they are shown."""
+
+from __future__ import annotations
+
+import pytest
+
+from iam_guard.evaluation.matching.operators import OPERATORS
+from iam_guard.evaluation.matching.referenced_keys import keys_of_document, keys_of_resource
+from iam_guard.policy.document import LATEST, LEGACY
+from iam_guard.policy.parser import parse
+
+
+@pytest.mark.parametrize(
+    ("entry", "keys"),
+    [
+        ("*", []),
+        ("arn:aws:s3:::${aws:UserName}/${aws:userid}", ["aws:UserName", "aws:userid"]),
+        ("arn:aws:s3:::a:${b:C}", ["b:C"]),
+        ("arn:aws:${b:c}:::a", []),
+        ("arn:aws:s3", []),
+        ("arn:aws:s3:::${}${a b}${$}${x", []),
+        ("arn:aws:s3:::${tag/Key With, 'x'}", []),
+        ("arn:aws:s3:::${aws:PrincipalTag/Team, 'none'}", ["aws:PrincipalTag/Team"]),
+    ],
+)
+def test_keys_of_an_entry(entry: str, keys: list[str]) -> None:
+    """V-1, V-4, V-15: well-formed variables in the sixth field."""
+    assert keys_of_resource(entry, LATEST) == keys
+    assert keys_of_resource(entry, LEGACY) == []
+
+
+@pytest.mark.parametrize("operator", sorted(OPERATORS))
+def test_variables_mean_something_to_some_operators(operator: str) -> None:
+    """V-3, V-5: the table of operators says to which."""
+    statement = {"Effect": "Deny", "Action": "*", "Resource": "*", "Condition": {operator: {"a:B": "${c:D}"}}}
+    asked = list(keys_of_document(parse({"Version": LATEST, "Statement": statement})))
+    assert asked == (["a:B", "c:D"] if OPERATORS[operator].variables else ["a:B"])
+
+
+def test_keys_come_as_often_as_they_stand_there() -> None:
+    """Whoever shows them leaves out what comes again."""
+    statement = {"Effect": "Deny", "Action": "*", "Resource": "*", "Condition": {"Null": {"a:b": "true"}}}
+    assert list(keys_of_document(parse({"Statement": [statement, statement]}))) == ["a:b", "a:b"]

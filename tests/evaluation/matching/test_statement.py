@@ -1,0 +1,230 @@
+"""One statement against one request: all its elements together, and what an absent or empty element means."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from iam_guard.errors import ContextError, PolicyError
+from iam_guard.evaluation.matching.principal import Kinship
+from iam_guard.evaluation.matching.statement import CompiledStatement, compile_statement
+from iam_guard.model.decision import PolicyType
+from iam_guard.model.principal import Principal
+from iam_guard.model.request import AccessRequest
+from iam_guard.policy.document import LATEST, LEGACY, ConditionTest, Effect, Statement
+
+ALICE = Principal.from_arn("arn:aws:iam::111122223333:user/alice", userid="AIDAALICE")
+PAGE = "arn:aws:docs:eu-west-1:111122223333:page/7"
+IN_SPACE = ConditionTest("StringEquals", "docs:Space", ("eng",))
+
+
+def statement(
+    effect: Effect = Effect.ALLOW, version: str = LATEST, type: PolicyType = PolicyType.IDENTITY, **elements: Any
+) -> CompiledStatement:
+    return compile_statement(Statement(index=0, effect=effect, **elements), version, type)
+
+
+def request(action: str = "docs:GetPage", resource: str = PAGE, **context: Any) -> AccessRequest:
+    return AccessRequest(ALICE, action, resource, context)
+
+
+def applies(compiled: CompiledStatement, asked: AccessRequest) -> bool:
+    return compiled.applies(asked, asked.action.lower())
+
+
+# --- all elements ------------------------------------------------------------------------------------------------
+
+
+def test_a_statement_applies_when_every_element_matches() -> None:
+    """Rule M-1."""
+    compiled = statement(actions=("docs:GetPage",), resources=(PAGE,), conditions=(IN_SPACE,))
+    assert applies(compiled, request(**{"docs:Space": "eng"}))
+    assert not applies(compiled, request("docs:PutPage", **{"docs:Space": "eng"}))
+    assert not applies(compiled, request(resource=PAGE + "0", **{"docs:Space": "eng"}))
+    assert not applies(compiled, request(**{"docs:Space": "ops"}))
+
+
+def test_conditions_are_all_to_be_met() -> None:
+    """Rules C-1, C-6."""
+    other = ConditionTest("IpAddress", "aws:SourceIp", ("203.0.113.0/24",))
+    both = statement(actions=("*",), resources=("*",), conditions=(IN_SPACE, other))
+    assert applies(both, request(**{"docs:Space": "eng", "aws:SourceIp": "203.0.113.9"}))
+    assert not applies(both, request(**{"docs:Space": "eng", "aws:SourceIp": "198.51.100.9"}))
+    assert not applies(both, request(**{"docs:Space": "ops", "aws:SourceIp": "203.0.113.9"}))
+    assert applies(statement(actions=("*",), resources=("*",)), request())
+
+
+def test_each_element_can_be_asked_by_itself() -> None:
+    """An explanation says which element did not match, and which condition."""
+    later = ConditionTest("Null", "docs:Other", ("false",))
+    compiled = statement(actions=("docs:GetPage",), resources=("arn:aws:docs:*",), conditions=(IN_SPACE, later))
+    asked = request("docs:PutPage", **{"docs:Space": "eng"})
+    assert not compiled.matches_action("docs:putpage")
+    assert compiled.matches_resource(asked)
+    assert not compiled.matches_conditions(asked)
+    assert [condition(asked) for condition in compiled.conditions] == [True, False]
+
+
+# --- actions -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("action", "asked", "expected"),
+    [
+        ("docs:GetPage", "docs:GetPage", True),
+        ("DOCS:getpage", "docs:GetPage", True),  # M-3
+        ("docs:GetPage", "docs:GetPages", False),
+        ("docs:Get*", "docs:GetPage", True),  # M-4
+        ("docs:Get*", "docs:Get", True),
+        ("docs:Get?age", "docs:GetPage", True),
+        ("docs:*Page", "docs:GetPage", True),
+        ("docs:*Page", "docs:GetPages", False),
+        ("*", "anything:AtAll", True),  # M-5
+        ("s3:*", "s3:GetObject", True),
+        ("s3:*", "s3express:CreateSession", False),
+        ("s3:*", "s3-object-lambda:GetObject", False),
+        ("s3:Get.*", "s3:GetObject", False),  # M-6
+        ("s3:[A-Z]*", "s3:GetObject", False),
+        ("docs:${*}", "docs:*", False),  # M-7
+        ("docs:${aws:username}", "docs:alice", False),
+    ],
+)
+def test_an_action_matches(action: str, asked: str, expected: bool) -> None:
+    """Rules M-3 to M-7, as marked; and `NotAction` is the opposite (rule M-2)."""
+    assert applies(statement(actions=(action,), resources=("*",)), request(asked)) is expected
+    assert applies(statement(not_actions=(action,), resources=("*",)), request(asked)) is not expected
+
+
+def test_lists_of_actions() -> None:
+    """Rules M-2, M-19, G-27."""
+    either = statement(actions=("docs:GetPage", "docs:List*"), resources=("*",))
+    neither = statement(not_actions=("docs:GetPage", "docs:List*"), resources=("*",))
+    for asked, is_listed in (("docs:GetPage", True), ("docs:ListPages", True), ("docs:PutPage", False)):
+        assert applies(either, request(asked)) is is_listed
+        assert applies(neither, request(asked)) is not is_listed
+    assert not applies(statement(actions=(), resources=("*",)), request())
+    assert applies(statement(not_actions=(), resources=("*",)), request())
+    assert not applies(statement(resources=("*",)), request())
+
+
+@pytest.mark.parametrize(
+    ("elements", "literals"),
+    [
+        ({"actions": ("docs:GetPage", "Docs:PutPage")}, {"docs:getpage", "docs:putpage"}),
+        ({"actions": ()}, set()),
+        ({"actions": ("docs:GetPage", "docs:Put*")}, None),
+        ({"actions": ("docs:G?tPage",)}, None),
+        ({"actions": ("*",)}, None),
+        ({"not_actions": ("docs:GetPage",)}, None),
+        ({}, None),
+    ],
+)
+def test_literal_actions_are_known_beforehand(elements: dict[str, Any], literals: set[str] | None) -> None:
+    """An index may rely on them: the statement matches these actions and no other."""
+    assert statement(**elements).action_literals == literals
+
+
+# --- resources ---------------------------------------------------------------------------------------------------
+
+
+def test_not_resource_is_the_opposite() -> None:
+    """Rules M-2, M-18, V-10: an entry with a variable that has no value excludes nothing."""
+    others = statement(actions=("*",), not_resources=(PAGE, "arn:aws:docs:*:*:draft/${docs:Absent}"))
+    assert not applies(others, request())
+    assert applies(others, request(resource=PAGE + "0"))
+    assert applies(others, request(resource="arn:aws:docs:eu-west-1:111122223333:draft/1"))
+    assert applies(others, request(resource="*"))
+    assert not applies(statement(actions=("*",), not_resources=("*",)), request())
+    assert applies(statement(actions=("*",), not_resources=()), request())
+
+
+@pytest.mark.parametrize("type", list(PolicyType))
+def test_a_statement_without_a_resource(type: PolicyType) -> None:
+    """Rules M-26, G-27: in a resource-based policy it is about its own resource, elsewhere about nothing."""
+    is_own = type in (PolicyType.RESOURCE, PolicyType.TRUST)
+    assert applies(statement(actions=("*",), type=type), request()) is is_own
+    assert not applies(statement(actions=("*",), resources=(), type=type), request())
+
+
+def test_a_resource_based_policy_may_name_its_resource() -> None:
+    """Rule M-27."""
+    compiled = statement(actions=("*",), resources=(PAGE,), type=PolicyType.RESOURCE)
+    assert applies(compiled, request())
+    assert not applies(compiled, request(resource=PAGE + "0"))
+
+
+def test_variables_follow_the_version() -> None:
+    """Rules V-2, V-3: in `Resource` and in conditions."""
+    elements: dict[str, Any] = {
+        "actions": ("*",),
+        "resources": ("arn:aws:docs:*:*:home/${aws:username}",),
+        "conditions": (ConditionTest("StringEquals", "docs:Owner", ("${aws:username}",)),),
+    }
+    home = "arn:aws:docs:eu-west-1:111122223333:home/"
+    assert applies(statement(**elements), request(resource=home + "alice", **{"docs:Owner": "alice"}))
+    assert not applies(statement(**elements), request(resource=home + "alice", **{"docs:Owner": "bob"}))
+    old = statement(version=LEGACY, **elements)
+    assert not applies(old, request(resource=home + "alice", **{"docs:Owner": "alice"}))
+    assert applies(old, request(resource=home + "${aws:username}", **{"docs:Owner": "${aws:username}"}))
+
+
+# --- principals --------------------------------------------------------------------------------------------------
+
+
+def test_kinship_follows_the_principal_element() -> None:
+    """Rules E-20, G-31: a statement that names nobody has no kin."""
+    assert statement(principals=(("AWS", ALICE.arn),)).kinship(ALICE) is Kinship.DIRECT
+    assert statement(principals=(("AWS", "111122223333"),)).kinship(ALICE) is Kinship.ACCOUNT
+    assert statement(principals=()).kinship(ALICE) is None
+    assert statement().kinship(ALICE) is None
+
+
+def test_not_principal_reaches_everybody_it_does_not_spare() -> None:
+    """Rules E-70, E-71, G-34: in a Deny only."""
+    spares = (("AWS", ALICE.arn), ("AWS", "111122223333"))
+    assert statement(Effect.DENY, not_principals=spares).kinship(ALICE) is None
+    assert statement(Effect.DENY, not_principals=spares).kinship(Principal.anonymous()) is Kinship.DIRECT
+    assert statement(Effect.DENY, not_principals=()).kinship(ALICE) is Kinship.DIRECT
+    assert statement(Effect.ALLOW, not_principals=()).kinship(ALICE) is None
+
+
+# --- doubt -------------------------------------------------------------------------------------------------------
+
+
+def test_an_unknown_operator_is_refused() -> None:
+    """Rule G-66: a statement that cannot be understood is refused when compiled, not when asked."""
+    with pytest.raises(PolicyError):
+        statement(actions=("*",), resources=("*",), conditions=(ConditionTest("Like", "docs:Space", ("eng",)),))
+
+
+def test_an_error_reaches_the_evaluator() -> None:
+    """Rule C-45: matching swallows nothing; the evaluator turns the error into a denial."""
+    compiled = statement(actions=("*",), resources=("*",), conditions=(IN_SPACE,))
+    with pytest.raises(ContextError):
+        applies(compiled, AccessRequest(ALICE, "docs:GetPage", PAGE, {"docs:Space": lambda: object()}))  # type: ignore[dict-item,return-value]
+
+
+words = st.sampled_from(["docs:getpage", "docs:*", "docs:get*", "s3:*", "*"])
+entries = st.sampled_from([PAGE, "*", "arn:aws:docs:*", "arn:aws:docs:*:*:page/*", "arn:aws:s3:::b"])
+
+
+@given(
+    actions=st.lists(words, max_size=4),
+    resources=st.lists(entries, max_size=4),
+    space=st.sampled_from([None, "eng", "ops"]),
+    twice=st.booleans(),
+)
+def test_matching_is_deterministic_and_knows_no_order(
+    actions: list[str], resources: list[str], space: str | None, twice: bool
+) -> None:
+    """Rules M-2, G-9: the order of entries is irrelevant, and asking again gives the same answer."""
+    tests = (IN_SPACE, ConditionTest("StringNotEquals", "docs:Space", ("ops",)))
+    one = statement(actions=tuple(actions), resources=tuple(resources), conditions=tests[: 1 + twice])
+    other = statement(
+        actions=tuple(reversed(actions)), resources=tuple(reversed(resources)), conditions=tests[: 1 + twice][::-1]
+    )
+    asked = AccessRequest(ALICE, "docs:GetPage", PAGE, {"docs:Space": space})
+    assert applies(one, asked) is applies(other, asked) is applies(one, asked)

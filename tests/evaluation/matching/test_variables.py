@@ -1,0 +1,133 @@
+"""Policy variables: what is one, what it stands for, and what it never does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from iam_guard.evaluation.matching.pattern import Pattern, Wildcard, compile_pattern, read_wildcards
+from iam_guard.evaluation.matching.variables import compile_template, read_template
+from iam_guard.model.principal import Principal
+from iam_guard.model.request import AccessRequest
+from iam_guard.policy.document import LATEST, LEGACY
+
+ALICE = Principal.from_arn("arn:aws:iam::111122223333:user/alice", userid="AIDAALICE", tags={"Team": "red"})
+CONTEXT = {
+    "docs:Space": "eng",
+    "docs:Star": "*",
+    "docs:Nested": "${aws:username}",
+    "docs:Empty": "",
+    "docs:One": ["only"],
+    "docs:None": [],
+    "aws:TagKeys": "single",
+}
+
+
+def request(context: dict[str, Any] = CONTEXT) -> AccessRequest:
+    return AccessRequest(ALICE, "docs:GetPage", "*", context)
+
+
+def fill(text: str, version: str = LATEST) -> Pattern | None:
+    return read_template(text, version, has_wildcards=False).fill(request())
+
+
+@pytest.mark.parametrize(
+    ("text", "filled"),
+    [
+        # V-1, V-6: any single-valued key
+        ("${aws:username}", "alice"),
+        ("${docs:Space}", "eng"),
+        ("a/${aws:username}/b", "a/alice/b"),
+        ("${aws:username}${docs:Space}", "aliceeng"),
+        # V-7: names in any letter case, tag keys too
+        ("${AWS:UserName}", "alice"),
+        ("${aws:principaltag/tEAM}", "red"),
+        # V-8: defaults
+        ("${docs:Absent, 'x'}", "x"),
+        ("${docs:Absent, ''}", ""),
+        ("${docs:Absent, 'a b:{c}*'}", "a b:{c}*"),
+        ("${docs:Space, 'x'}", "eng"),
+        # V-9, V-16: no value
+        ("${docs:Absent}", None),
+        ("a${docs:Absent}", None),
+        ("${docs:Empty}", None),
+        ("${docs:Empty, 'x'}", None),
+        ("${docs:One}", None),
+        ("${docs:One, 'x'}", None),
+        ("${docs:None, 'x'}", None),
+        ("${aws:username}${docs:Absent}", None),
+        # V-6: a key of the multivalued kind, whatever it holds
+        ("${aws:TagKeys}", None),
+        ("${aws:tagkeys, 'x'}", None),
+        ("${aws:CalledVia, 'x'}", None),
+        ("${accounts.google.com:amr, 'x'}", None),
+        ("${accounts.google.com:aud, 'x'}", "x"),
+        # V-12: filled once
+        ("${docs:Nested}", "${aws:username}"),
+        # M-20, V-14: the characters themselves
+        ("${*}", "*"),
+        ("${?}", "?"),
+        ("${$}", "$"),
+        ("${$}{aws:username}", "${aws:username}"),
+        ("a${*}b${?}", "a*b?"),
+        # V-15: everything else is text
+        ("${aws:username", "${aws:username"),
+        ("$aws:username}", "$aws:username}"),
+        ("{aws:username}", "{aws:username}"),
+        ("${}", "${}"),
+        ("${aws:user name}", "${aws:user name}"),
+        ("${docs:Absent,'x'}", "${docs:Absent,'x'}"),
+        ("${docs:Absent, x}", "${docs:Absent, x}"),
+        ("${docs:Absent, 'x}", "${docs:Absent, 'x}"),
+        ("${a${aws:username}}", "${aalice}"),
+        ("$", "$"),
+        ("", ""),
+    ],
+)
+def test_a_variable_is_filled_from_the_request(text: str, filled: str | None) -> None:
+    """Rules V-1, V-6 to V-9, V-12, V-14 to V-16, as marked in the table."""
+    pattern = fill(text)
+    assert (None if pattern is None else "".join(map(str, pattern))) == filled
+
+
+@pytest.mark.parametrize("text", ["${aws:username}", "${*}", "${docs:Absent, 'x'}", "a${aws:username}b"])
+def test_the_old_version_reads_them_as_text(text: str) -> None:
+    """Rules V-2, G-5."""
+    assert fill(text, LEGACY) == (text,)
+
+
+def test_wildcards_are_read_around_variables_and_never_inside() -> None:
+    """Rules M-20, M-22: a value, a default and `${*}` are literal; what stands around keeps its wildcards."""
+    template = read_template("*${docs:Star}?${*}${docs:Absent, '*'}", LATEST)
+    assert template.fill(request()) == (Wildcard.RUN, "*", Wildcard.ONE, "**")
+
+
+def test_a_text_without_variables_needs_no_request() -> None:
+    """What can be computed once per statement is: special characters alone leave nothing to fill."""
+    assert read_template("a*${*}b", LATEST).pattern == ("a", Wildcard.RUN, "*b")
+    assert read_template("${docs:Space}", LATEST).pattern is None
+    assert read_template("", LATEST).pattern == ()
+
+
+pieces = st.lists(st.sampled_from(["a", "b", "*", "?", "${docs:V}", "${docs:W}", "${*}"]), max_size=7)
+
+
+@given(pieces=pieces, value=st.text("ab*", max_size=3), text=st.text("ab*", max_size=8))
+def test_compiled_is_filled_then_matched(pieces: list[str], value: str, text: str) -> None:
+    """Rules V-9, M-22: the fast way says what filling and matching say."""
+    template = read_template("".join([*pieces, "${docs:V}"]), LATEST)
+    asked = request({"docs:V": value, "docs:W": "b"})
+    pattern = template.fill(asked)
+    expected = pattern is not None and compile_pattern(pattern)(text)
+    assert compile_template(template)(asked, text) is expected
+    assert (pattern is None) is (value == "")
+
+
+@given(text=st.text("ab*?:/$ {}", max_size=12))
+def test_text_that_holds_no_variable_reads_the_same_in_both_versions(text: str) -> None:
+    """Rule V-15."""
+    if "${" not in text:
+        assert read_template(text, LATEST).pattern == read_template(text, LEGACY).pattern == read_wildcards(text)

@@ -1,0 +1,160 @@
+"""Which policy types apply to whom, and the sentences that say why the others do not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from iam_guard import AccessRequest, Principal
+from iam_guard.evaluation.applicable_types import (
+    applying,
+    spared_by_rcps,
+    spared_by_scps,
+    without_identity,
+    without_session,
+)
+from iam_guard.evaluation.bundle import bundle
+from iam_guard.evaluation.evaluator import decide
+from iam_guard.evaluation.explainer import explain
+from iam_guard.evaluation.explanation import Standing
+from iam_guard.model.decision import PolicyType
+
+A = "111122223333"
+ADA = Principal.from_arn(f"arn:aws:iam::{A}:user/ada")
+ROOT = Principal.from_arn(f"arn:aws:iam::{A}:root")
+SERVICE = Principal.service("events.amazonaws.com")
+NOBODY = Principal.anonymous()
+LINKED = Principal.from_arn(
+    f"arn:aws:sts::{A}:assumed-role/Linked/s1", role_arn=f"arn:aws:iam::{A}:role/aws-service-role/x/Linked"
+)
+INSTANCE = f"arn:aws:ec2:us-east-1:{A}:instance/1"
+KEY = f"arn:aws:kms:us-east-1:{A}:key/1"
+LINKED_ROLE = f"arn:aws:iam::{A}:role/aws-service-role/x/Linked"
+
+
+def policy(effect: str = "Allow", action: str = "*", **more: Any) -> dict[str, Any]:
+    statement = {"Effect": effect, "Action": action, "Resource": "*", **more}
+    return {"Version": "2012-10-17", "Statement": statement}
+
+
+EVERYTHING, DENY = policy(), policy("Deny")
+EVERYTHING_FOR_ALL, NOTHING_FOR_ALL = policy(Principal="*"), policy(action="a:B", Principal="*")
+
+
+@pytest.mark.parametrize(
+    ("principal", "of_its_own", "scps"),
+    [
+        (ADA, None, None),
+        (ROOT, "the root user has no policies of its own", None),
+        (LINKED, None, "service control policies do not limit service-linked roles"),
+        (
+            SERVICE,
+            "a service principal has no policies of its own",
+            "service control policies do not limit service principals",
+        ),
+        (
+            NOBODY,
+            "an anonymous caller has no policies of its own",
+            "service control policies do not limit anonymous callers",
+        ),
+    ],
+)
+def test_a_caller_without_policies_is_told_why(principal: Principal, of_its_own: str | None, scps: str | None) -> None:
+    """F.2, E-10: the whole sentence."""
+    assert without_identity(principal) == of_its_own
+    assert spared_by_scps(principal) == scps
+
+
+@pytest.mark.parametrize(
+    ("principal", "action", "resource", "why"),
+    [
+        (ADA, "s3:getobject", "*", None),
+        (ADA, "docs:get", "*", None),
+        (LINKED, "s3:getobject", "*", "resource control policies do not limit service-linked roles"),
+        (ADA, "kms:retiregrant", KEY, "resource control policies do not limit kms:RetireGrant"),
+        (ADA, "kms:decrypt", KEY, None),
+        (
+            ADA,
+            "sts:assumerole",
+            LINKED_ROLE,
+            "resource control policies do not limit the trust of a service-linked role",
+        ),
+        (ADA, "ec2:runinstances", INSTANCE, "resource control policies do not reach this service"),
+        (ADA, "iam:getrole", LINKED_ROLE, "resource control policies do not reach this service"),
+    ],
+)
+def test_a_request_that_rcps_spare_is_told_why(
+    principal: Principal, action: str, resource: str, why: str | None
+) -> None:
+    """E-11, E-16: the whole sentence."""
+    assert spared_by_rcps(AccessRequest(principal, action, resource), action, own=False) == why
+
+
+def test_rcps_reach_an_application_that_declares_the_prefix_of_an_aws_service() -> None:
+    """E-16: `own_service` makes an unsupported prefix reachable, for the decision and for its explanation alike."""
+    request = AccessRequest(ADA, "ec2:RunInstances", INSTANCE)
+    policies = bundle(identity=[EVERYTHING], rcps=[[NOTHING_FOR_ALL]])
+    assert decide(request, policies).allowed
+    own = replace(policies, own_service=True)
+    assert not decide(request, own).allowed
+    (rcps,) = (each for each in explain(request, own).types if each.type is PolicyType.RCP)
+    assert rcps.standing is Standing.OWES
+
+
+def test_what_applies_in_full_is_not_copied() -> None:
+    """Most requests need no bundle of their own."""
+    full = bundle(identity=[EVERYTHING], scps=[[EVERYTHING]], rcps=[[EVERYTHING_FOR_ALL]])
+    assert applying(AccessRequest(ADA, "docs:Get", "*"), "docs:get", full) is full
+
+
+@pytest.mark.parametrize("type", ["identity", "session", "permissions_boundary"])
+def test_callers_without_policies_of_their_own_are_not_denied_by_any(type: str) -> None:
+    """F.2: what was handed in by mistake for a root user, a service or an anonymous caller says nothing."""
+    given: dict[str, Any] = {type: DENY if type == "permissions_boundary" else [DENY]}
+    for principal in (ROOT, SERVICE, NOBODY):
+        request = AccessRequest(principal, "docs:Get", f"arn:aws:docs:us-east-1:{A}:document/7")
+        assert decide(request, bundle(resource=EVERYTHING_FOR_ALL, **given)).allowed
+    request = AccessRequest(ADA, "docs:Get", f"arn:aws:docs:us-east-1:{A}:document/7")
+    assert not decide(request, bundle(resource=EVERYTHING_FOR_ALL, **given)).allowed
+
+
+ASSUMED = replace(ROOT, session={"aws:AssumedRoot": "true"})
+
+
+def of_root(caller: Principal, session: list[dict[str, Any]], **more: Any) -> bool:
+    return decide(AccessRequest(caller, "a:B", INSTANCE), bundle(session=session, **more)).allowed
+
+
+def test_the_session_policies_of_assume_root_limit_it() -> None:
+    """S-35: the root user has none, but for the session that AssumeRoot gave."""
+    for caller, limited in ((ROOT, False), (ASSUMED, True)):
+        assert (without_session(caller) is None) is limited
+        for session in ([], [policy(action="c:D")], [EVERYTHING, policy("Deny", "a:*")], [DENY]):
+            assert of_root(caller, session) is not limited
+            assert of_root(caller, session, resource=EVERYTHING_FOR_ALL) is not limited
+        assert of_root(caller, [EVERYTHING])
+
+
+def test_the_session_policies_of_assume_root_limit_it_where_the_resource_must_let_it_in() -> None:
+    """E-40 and E-50 as well: a key's own policy, and a resource of another account."""
+    for caller, limited in ((ROOT, False), (ASSUMED, True)):
+        for resource, action in ((KEY, "kms:Decrypt"), (KEY.replace(A, "444455556666"), "kms:Decrypt")):
+            request = AccessRequest(caller, action, resource)
+            assert decide(request, bundle(session=[DENY], resource=EVERYTHING_FOR_ALL)).allowed is not limited
+            assert (
+                decide(request, bundle(session=[policy(action="c:D")], resource=EVERYTHING_FOR_ALL)).allowed
+                is not limited
+            )
+            assert decide(request, bundle(session=[EVERYTHING], resource=EVERYTHING_FOR_ALL)).allowed
+
+
+def test_an_explanation_shows_the_session_policies_of_assume_root() -> None:
+    shown = {}
+    for caller in (ROOT, ASSUMED):
+        explained = explain(AccessRequest(caller, "a:B", INSTANCE), bundle(session=[DENY]))
+        shown[caller.is_assumed_root] = {each.type: each.standing for each in explained.types}
+    assert shown[False][PolicyType.SESSION] is Standing.EXEMPT
+    assert shown[True][PolicyType.SESSION] is Standing.DENIES
+    assert shown[True][PolicyType.IDENTITY] is Standing.EXEMPT

@@ -1,0 +1,101 @@
+"""What is compiled is remembered by its content: shared where it is the same, never taken for another."""
+
+from __future__ import annotations
+
+import json
+import marshal
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+
+from iam_guard import AccessRequest, Principal, compile_policies
+from iam_guard.errors import PolicyError
+from iam_guard.evaluation import compiler as compiling
+from iam_guard.evaluation.compiler import PolicySource, compile_policy
+from iam_guard.model.decision import PolicyRef, PolicyType
+
+ADA = Principal.from_arn("arn:aws:iam::111122223333:user/ada")
+
+
+def document(action: str, **more: Any) -> dict[str, Any]:
+    statement = {"Effect": "Allow", "Action": [action, "docs:Get"], "Resource": "*", **more}
+    return {"Version": "2012-10-17", "Statement": [statement]}
+
+
+def compiled(source: PolicySource, name: str = "one", type: PolicyType = PolicyType.IDENTITY) -> Any:
+    policy = compile_policy(source, PolicyRef(name, type))
+    assert policy.ref == PolicyRef(name, type)
+    return policy.content
+
+
+@pytest.mark.parametrize("form", [json.dumps, dict], ids=["text", "decoded"])
+def test_equal_documents_are_compiled_once(form: Any) -> None:
+    """T-9: under whatever name, and however their values came to be equal."""
+    given = document("docs:Once")
+    assert compiled(form(given), "one") is compiled(form(json.loads(json.dumps(given))), "another")
+
+
+def test_equal_parts_need_not_be_the_same() -> None:
+    """A tree that shares its parts has the same content as one that repeats them."""
+    names = ["docs:Shared1", "docs:Shared2"]
+    statement = {"Effect": "Allow", "Action": names, "Resource": "*"}
+    sharing = {"Version": "2012-10-17", "Statement": [statement, statement]}
+    assert compiled(sharing) is compiled(json.loads(json.dumps(sharing)))
+
+
+def test_different_documents_are_kept_apart() -> None:
+    """Another type has other rules, text has lines to point at, and `true` is not `1`."""
+    given = document("docs:Apart")
+    flag = {"Condition": {"Bool": {"docs:Flag": True}}}
+    one = {"Condition": {"Bool": {"docs:Flag": 1}}}
+    forms = [
+        compiled(given),
+        compiled(given, type=PolicyType.SESSION),
+        compiled(json.dumps(given)),
+        compiled(document("docs:Other")),
+        compiled(document("docs:Apart", **flag)),
+        compiled(document("docs:Apart", **one)),
+    ]
+    assert len({id(each) for each in forms}) == len(forms)
+
+
+def test_what_has_no_image_is_compiled_all_the_same() -> None:
+    """A mapping of another kind, and text as bytes: read, named and decided with like any."""
+    given = document("docs:NoImage")
+    for source in (MappingProxyType(given), json.dumps(given).encode()):
+        decision = compile_policies(identity=[source]).decide(AccessRequest(ADA, "docs:NoImage", "*"))
+        assert decision.allowed
+        assert decision.reasons[0].policy == PolicyRef("identity-based policy #1", PolicyType.IDENTITY)
+    shared = MappingProxyType(document("docs:NoImage", Principal="*"))
+    assert compile_policies(resource=shared).decide(AccessRequest(ADA, "docs:NoImage", "*")).allowed
+    for refused in ({"Statement": 5}, shared):
+        with pytest.raises(PolicyError):
+            compile_policies(identity=[MappingProxyType(refused)])
+
+
+def test_bytes_are_never_taken_for_the_image_of_a_tree() -> None:
+    """N-9: bytes that are no JSON text are refused, whatever was compiled before."""
+    given = document("docs:Image")
+    compiled(given)
+    for version in range(5):
+        with pytest.raises(PolicyError):
+            compiled(marshal.dumps(given, version))
+
+
+@pytest.mark.parametrize(("most", "is_remembered"), [(10, True), (9, False)])
+def test_a_tree_of_very_many_values_is_not_remembered(
+    most: int, is_remembered: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may contain itself and have no end; it is read, and refused or compiled, each time."""
+    monkeypatch.setattr(compiling, "_MOST_VALUES", most)
+    ten_values = document("docs:Many", Sid=f"Many{most}")
+    assert (compiled(ten_values) is compiled(ten_values)) is is_remembered
+
+
+def test_a_tree_that_contains_itself_is_refused() -> None:
+    """N-9."""
+    endless: dict[str, Any] = document("docs:Endless")
+    endless["Statement"].append(endless["Statement"])
+    with pytest.raises(PolicyError):
+        compiled(endless)

@@ -1,0 +1,120 @@
+"""The nearest misses: what a change of each element would bring, and the words for it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from iam_guard import AccessRequest, Outcome, Principal
+from iam_guard.evaluation.bundle import bundle
+from iam_guard.evaluation.explainer import explain
+from iam_guard.evaluation.explanation import Miss
+
+A = "111122223333"
+ADA = Principal.from_arn(f"arn:aws:iam::{A}:user/ada")
+DOCUMENT = f"arn:aws:docs:us-east-1:{A}:document/7"
+
+
+def policy(*statements: dict[str, Any]) -> dict[str, Any]:
+    return {"Version": "2012-10-17", "Statement": list(statements)}
+
+
+def nearest(**policies: Any) -> tuple[Miss, ...]:
+    return explain(AccessRequest(ADA, "docs:GetDocument", DOCUMENT), bundle(**policies)).nearest
+
+
+@pytest.mark.parametrize(
+    ("statement", "element", "change"),
+    [
+        ({"Action": "docs:Put*", "Resource": "*"}, "Action", "the action would have to match `docs:Put*`"),
+        ({"NotAction": "docs:*", "Resource": "*"}, "NotAction", "the action would have to be other than `docs:*`"),
+        (
+            {"Action": "docs:*", "Resource": "arn:aws:docs:::x"},
+            "Resource",
+            "the resource would have to match `arn:aws:docs:::x`",
+        ),
+        (
+            {"Action": "docs:*", "NotResource": "arn:aws:docs:*"},
+            "NotResource",
+            "the resource would have to be other than `arn:aws:docs:*`",
+        ),
+        (
+            {"Action": "docs:*", "Resource": "*", "Condition": {"Bool": {"docs:Open": "true"}}},
+            "Condition",
+            "the request would need `docs:Open` = `true`",
+        ),
+    ],
+)
+def test_a_change_of_any_one_element_is_foretold(statement: dict[str, Any], element: str, change: str) -> None:
+    """M-1, M-2: for an Allow that is needed, and for a Deny that would have been in the way."""
+    (allow,) = nearest(identity=[policy({"Effect": "Allow", **statement})])
+    assert (allow.element, allow.change, allow.outcome) == (element, change, Outcome.ALLOWED)
+    everything = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+    (deny,) = nearest(identity=[policy(everything, {"Effect": "Deny", **statement})])
+    assert (deny.element, deny.change, deny.outcome) == (element, change, Outcome.EXPLICITLY_DENIED)
+
+
+def test_a_change_of_the_principal_is_foretold() -> None:
+    """E-20, E-70: another caller would be allowed, a caller that is not exempt would be denied."""
+    (allow,) = nearest(resource=policy({"Effect": "Allow", "Principal": {"AWS": "444455556666"}, "Action": "*"}))
+    assert (allow.element, allow.outcome) == ("Principal", Outcome.ALLOWED)
+    everything = {"Effect": "Allow", "Principal": "*", "Action": "*"}
+    spared = {"Effect": "Deny", "NotPrincipal": {"AWS": [ADA.arn, A]}, "Action": "*"}
+    (deny,) = nearest(resource=policy(everything, spared))
+    assert (deny.element, deny.outcome) == ("NotPrincipal", Outcome.EXPLICITLY_DENIED)
+
+
+def test_a_miss_names_its_statement() -> None:
+    """By policy, index, Sid and line; a Deny that applies says that it would have to go."""
+    text = json.dumps(
+        policy(
+            {"Effect": "Allow", "Action": "iam:*", "Resource": "*"},
+            {"Sid": "No", "Effect": "Deny", "Action": "docs:*", "Resource": "*"},
+        ),
+        indent=1,
+    )
+    (miss,) = (each for each in nearest(identity=[text]) if each.effect == "Deny")
+    assert (miss.policy, miss.statement, miss.sid) == ("identity-based policy #1", 1, "No")
+    assert miss.line == text[: text.index('"No"')].count("\n")
+    assert miss.element is None
+    assert miss.change == "this Deny would have to go, or be about something else"
+
+
+def allow(sid: str, **statement: Any) -> dict[str, Any]:
+    return {"Sid": sid, "Effect": "Allow", "Action": "docs:*", "Resource": "*", **statement}
+
+
+CONDITION = {"Bool": {"docs:Open": "true"}}
+
+
+def test_what_changes_the_outcome_comes_first() -> None:
+    """E-30.1: a direct grant would be enough, an identity-based Allow would leave the boundary, whatever is easier."""
+    direct = {"Sid": "Direct", "Effect": "Allow", "Principal": {"AWS": ADA.arn}, "Action": "docs:Put*"}
+    found = nearest(
+        identity=[policy(allow("Own", Condition=CONDITION))],
+        permissions_boundary=policy(allow("Limit", Action="iam:*", Condition=CONDITION)),
+        resource=policy(direct),
+    )
+    assert [(each.sid, each.outcome) for each in found] == [
+        ("Direct", Outcome.ALLOWED),
+        ("Own", Outcome.IMPLICITLY_DENIED),
+    ]
+
+
+def test_denies_that_apply_come_before_allows_that_are_wanting() -> None:
+    """E-2: with two of them no single change helps; the one that has to go is named before what else is missing."""
+    deny = {"Sid": "No", "Effect": "Deny", "Action": "docs:*", "Resource": "*"}
+    found = nearest(
+        scps=[[policy(allow("Full"), deny)]], identity=[policy(allow("Near", Resource="arn:aws:docs:::x"), deny)]
+    )
+    assert {each.outcome for each in found} == {Outcome.EXPLICITLY_DENIED}
+    assert [each.sid for each in found] == ["No", "No", "Near"]
+
+
+def test_not_every_statement_of_a_flood_is_weighed() -> None:
+    """To decide afresh for each costs time that a policy's author must not command; five hundred are enough."""
+    many = [allow(f"A{number}", Action=f"docs:Put{number}") for number in range(500)]
+    assert "Last" not in [each.sid for each in nearest(identity=[policy(*many, allow("Last", Condition=CONDITION))])]
+    assert "Last" in [each.sid for each in nearest(identity=[policy(*many[1:], allow("Last", Condition=CONDITION))])]

@@ -1,0 +1,523 @@
+"""API keys from their making to their end: `guard.api_keys`, `iam-guard api-key`, and AWS's own operation (S-51, R-30).
+
+Real clients ask a real server: httpx, curl, boto3.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import boto3
+import httpx2
+import pytest
+from click.testing import CliRunner
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Mount, Route
+
+from iam_guard import Guard, GuardMiddleware, Principal, Service, aws_api, current_principal, open_guard
+from iam_guard.audit.record.redaction import to_line
+from iam_guard.authn import api_key
+from iam_guard.authn.http_request import HttpRequest
+from iam_guard.cli import main
+from iam_guard.errors import (
+    CredentialError,
+    ExpiredToken,
+    IamGuardError,
+    InvalidClientTokenId,
+    InvalidInput,
+    LimitExceeded,
+    NoSuchEntity,
+    PolicyError,
+    StoreIsReadOnly,
+)
+from iam_guard.factory import guard_on
+from iam_guard.settings import Settings
+from iam_guard.store.open_store import init_store
+from iam_guard.store.schema import api_keys, identities, service_credentials
+from iam_guard.store.seed import apply_seed, load_seed_text
+from tests.serving import serving
+
+ACCOUNT = "111122223333"
+RITA, READER = f"arn:aws:iam::{ACCOUNT}:user/rita", f"arn:aws:iam::{ACCOUNT}:role/team/Reader"
+PLAN = f"arn:aws:docs:us-east-1:{ACCOUNT}:document/plan"
+READS = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "docs:Get*", "Resource": "*"}]}
+ALL = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Principal": {"AWS": ACCOUNT}, "Action": "sts:AssumeRole"}],
+}
+ADMIN = ("AKIAADMIN", "admin-secret")
+SEED: dict[str, Any] = {
+    "version": 1,
+    "accounts": [
+        {
+            "id": ACCOUNT,
+            "name": "acme",
+            "users": [
+                {"name": "rita", "inline": {"All": ALL}},
+                {"name": "ada", "inline": {"All": ALL}, "access_keys": [{"id": ADMIN[0], "secret": ADMIN[1]}]},
+            ],
+            "roles": [{"name": "Reader", "path": "/team/", "trust": TRUST, "inline": {"Reads": READS}}],
+        }
+    ],
+}
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = datetime.now(UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@dataclass
+class House:
+    """A guard whose clock a test moves."""
+
+    guard: Guard
+    clock: Clock
+
+    def who(self, text: str, header: bytes = b"x-api-key") -> Principal:
+        request = HttpRequest("GET", b"/", b"", ((b"host", b"localhost"), (header, text.encode())))
+        return self.guard.authenticate(request, payload_hash=lambda: "")
+
+    def refusal(self, text: str) -> tuple[type[CredentialError], str]:
+        with pytest.raises(CredentialError) as caught:
+            self.who(text)
+        return type(caught.value), str(caught.value)
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    store = init_store(f"sqlite:///{tmp_path}/iam.db", Settings())
+    apply_seed(store, load_seed_text(json.dumps(SEED)))
+    clock = Clock()
+    guard = guard_on(store, Settings(epoch_poll=0.0))
+    guard.clock = clock
+    guard.api_keys._clock = lambda: clock.now.timestamp()
+    yield House(guard, clock)
+    guard.close()
+
+
+# --- made, scoped, told --------------------------------------------------------------------------------------------
+
+
+def test_a_key_of_a_user_signs_the_user_in(house: House) -> None:
+    """The principal is the owner, with the key's id as its credential; both headers take it."""
+    made = house.guard.api_keys.create(RITA)
+    for caller in (house.who(made.text), house.who(f"Bearer {made.text}", b"authorization")):
+        assert (caller.arn, caller.session_policies) == (RITA, None)
+        assert caller.credential is not None
+        assert (caller.credential.kind, caller.credential.id) == ("api-key", made.id)
+
+
+def test_a_key_of_a_role_calls_as_a_session(house: House) -> None:
+    """The session bears the key's id, so that an audit record names it."""
+    made = house.guard.api_keys.create(READER)
+    caller = house.who(made.text)
+    assert caller.arn == f"arn:aws:sts::{ACCOUNT}:assumed-role/Reader/{made.id}"
+    assert house.guard.decide(caller, "docs:GetDocument", PLAN).allowed
+    assert not house.guard.decide(caller, "docs:PutDocument", PLAN).allowed
+
+
+def test_a_session_policy_limits_a_key(house: House) -> None:
+    """S-41: it limits what the owner may do, and grants nothing."""
+    caller = house.who(house.guard.api_keys.create(RITA, session_policy=READS).text)
+    assert house.guard.decide(caller, "docs:GetDocument", PLAN).allowed
+    assert not house.guard.decide(caller, "docs:PutDocument", PLAN).allowed
+    reader = house.who(house.guard.api_keys.create(READER, session_policy=ALL).text)
+    assert not house.guard.decide(reader, "docs:PutDocument", PLAN).allowed
+
+
+def test_a_secret_is_shown_once_and_kept_nowhere(house: House) -> None:
+    """Neither the text nor the secret stands in the store, in a repr or in a listing."""
+    made = house.guard.api_keys.create(RITA)
+    secret = made.text.split("_")[2]
+    with house.guard.store.viewing() as records:
+        (row,) = records.all(api_keys)
+    assert row["digest"] == api_key.digest_of(secret)
+    for shown in (repr(dict(row)), repr(made), repr(house.guard.api_keys.list())):
+        assert secret not in shown
+
+
+def test_what_is_told_of_keys(house: House) -> None:
+    """Owner, status, times, scope; of one principal or of all, page by page."""
+    keys = house.guard.api_keys
+    ends = house.clock.now + timedelta(days=30)
+    first = keys.create(RITA, expires=ends, session_policy=READS)
+    second = keys.create(READER)
+    by_id = {each.id: each for each in keys.list()}
+    told = by_id[first.id]
+    assert (told.principal, told.status, told.replaces, told.used) == (RITA, "Active", None, None)
+    assert told.expires == ends.replace(microsecond=0)
+    assert told.session_policy is not None
+    assert json.loads(told.session_policy) == READS
+    assert [each.id for each in keys.list(READER)] == [second.id]
+    one, other = sorted(by_id)
+    assert [each.id for each in keys.list(limit=1)] == [one]
+    assert [each.id for each in keys.list(limit=1, after=one)] == [other]
+
+
+def test_the_last_use_is_noted(house: House) -> None:
+    """R-33: in the background, and told with the key."""
+    made = house.guard.api_keys.create(RITA)
+    house.who(made.text)
+    house.guard.uses.flush()
+    (told,) = house.guard.api_keys.list()
+    assert told.used is not None
+    assert abs(told.used - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+def test_a_refused_key_was_not_used(house: House) -> None:
+    made = house.guard.api_keys.create(RITA)
+    house.guard.api_keys.update(made.id, "Inactive")
+    house.refusal(made.text)
+    house.guard.uses.flush()
+    assert house.guard.api_keys.list()[0].used is None
+
+
+@pytest.mark.parametrize(
+    ("principal", "error"),
+    [
+        ("rita", InvalidInput),
+        (f"arn:aws:iam::{ACCOUNT}:root", InvalidInput),
+        (f"arn:aws:iam::{ACCOUNT}:group/rita", InvalidInput),
+        (f"arn:aws:sts::{ACCOUNT}:assumed-role/Reader/x", InvalidInput),
+        (f"arn:aws:iam::{ACCOUNT}:user/RITA", NoSuchEntity),
+        (f"arn:aws:iam::{ACCOUNT}:role/Reader", NoSuchEntity),
+        ("arn:aws:iam::444455556666:user/rita", NoSuchEntity),
+        (f"arn:aws-cn:iam::{ACCOUNT}:user/rita", NoSuchEntity),
+    ],
+)
+def test_a_key_needs_an_owner(house: House, principal: str, error: type[IamGuardError]) -> None:
+    """P-16: letter by letter; root users have none."""
+    with pytest.raises(error):
+        house.guard.api_keys.create(principal)
+    assert house.guard.api_keys.list() == []
+
+
+def test_a_wrong_scope_or_expiry_makes_no_key(house: House) -> None:
+    """G-30, G-73."""
+    keys, now = house.guard.api_keys, house.clock.now
+    named = {**READS, "Statement": [{**READS["Statement"][0], "Principal": "*"}]}  # type: ignore[dict-item]
+    long = {**READS, "Statement": [{"Effect": "Allow", "Action": "docs:*", "Resource": "arn:aws:docs:::" + "x" * 2048}]}
+    for policy, error in ((named, PolicyError), ("no JSON", PolicyError), (long, LimitExceeded)):
+        with pytest.raises(error):
+            keys.create(RITA, session_policy=policy)
+    for expires in (now, now - timedelta(days=1), (now + timedelta(days=1)).replace(tzinfo=None)):
+        with pytest.raises(InvalidInput):
+            keys.create(RITA, expires=expires)
+    assert keys.list() == []
+
+
+# --- ended -----------------------------------------------------------------------------------------------------------
+
+
+def test_unknown_inactive_deleted_and_mistyped_keys_are_told_alike(house: House) -> None:
+    """R-31: nobody learns which of them it was."""
+    keys = house.guard.api_keys
+    inactive, deleted, good = keys.create(RITA), keys.create(RITA), keys.create(RITA)
+    house.who(inactive.text)
+    house.who(deleted.text)
+    keys.update(inactive.id, "Inactive")
+    keys.delete(deleted.id)
+    unknown = api_key.generate(lambda length: bytes(length))
+    mistyped = good.text[:-1] + ("0" if good.text[-1] != "0" else "1")
+    other_secret = api_key.format_key(good.id, unknown.text.split("_")[2])
+    answers = {house.refusal(text) for text in (inactive.text, deleted.text, unknown.text, mistyped, other_secret)}
+    assert answers == {(InvalidClientTokenId, "The security token included in the request is invalid.")}
+    keys.update(inactive.id, "Active")
+    assert house.who(inactive.text).arn == RITA
+
+
+def test_only_who_has_the_secret_is_told_that_a_key_has_expired(house: House) -> None:
+    """As AWS tells `ExpiredToken`; of an inactive key nobody is told even that."""
+    keys = house.guard.api_keys
+    made = keys.create(RITA, expires=house.clock.now + timedelta(hours=1))
+    house.who(made.text)
+    house.clock.now += timedelta(hours=1)
+    assert house.refusal(made.text)[0] is ExpiredToken
+    guessed = api_key.format_key(made.id, "0" * 43)
+    assert house.refusal(guessed)[0] is InvalidClientTokenId
+    assert keys.list()[0].status == "Expired"
+    keys.update(made.id, "Inactive")
+    assert house.refusal(made.text)[0] is InvalidClientTokenId
+
+
+def test_a_key_ends_with_its_owner(house: House) -> None:
+    """P-6: the user deleted and made anew has other keys."""
+    made = house.guard.api_keys.create(RITA)
+    house.who(made.text)
+    without = {**SEED, "accounts": [{**SEED["accounts"][0], "users": SEED["accounts"][0]["users"][1:]}]}
+    store: Any = house.guard._store.behind
+    apply_seed(store, load_seed_text(json.dumps(without)), prune=True)
+    assert house.refusal(made.text)[0] is InvalidClientTokenId
+    apply_seed(store, load_seed_text(json.dumps(SEED)), prune=True)
+    assert house.refusal(made.text)[0] is InvalidClientTokenId
+
+
+def test_what_is_not_there_cannot_be_changed(house: House) -> None:
+    keys = house.guard.api_keys
+    for change in (lambda: keys.delete("NONE"), lambda: keys.rotate("NONE"), lambda: keys.update("NONE", "Active")):
+        with pytest.raises(NoSuchEntity):
+            change()
+    made = keys.create(RITA)
+    for status in ("Expired", "active", ""):
+        with pytest.raises(InvalidInput):
+            keys.update(made.id, status)
+
+
+def test_a_store_that_follows_a_file_has_the_files_keys_alone(tmp_path: Path) -> None:
+    (tmp_path / "iam.yaml").write_text(json.dumps(SEED))
+    guard = open_guard(tmp_path / "iam.yaml")
+    with pytest.raises(StoreIsReadOnly):
+        guard.api_keys.create(RITA)
+    assert guard.api_keys.list(RITA) == []
+    guard.close()
+
+
+# --- rotated -------------------------------------------------------------------------------------------------------
+
+
+def test_two_keys_of_a_rotation_are_good_at_once(house: House) -> None:
+    """Owner and scope stay; a third is refused until the first has ended."""
+    keys = house.guard.api_keys
+    old = keys.create(RITA, session_policy=READS)
+    new = keys.rotate(old.id)
+    assert house.who(old.text).arn == house.who(new.text).arn == RITA
+    assert house.who(new.text).session_policies == house.who(old.text).session_policies
+    assert {each.id: each.replaces for each in keys.list()} == {old.id: None, new.id: old.id}
+    for third in (old.id, new.id):
+        with pytest.raises(LimitExceeded, match="API keys of one rotation: 2"):
+            keys.rotate(third)
+    keys.delete(old.id)
+    assert house.refusal(old.text)[0] is InvalidClientTokenId
+    assert keys.rotate(new.id).id not in (old.id, new.id)
+
+
+def test_an_overlap_ends_the_old_key(house: House) -> None:
+    """It never lives longer than it was to; the new one lives as long as the old one was to live."""
+    keys, start = house.guard.api_keys, house.clock.now.replace(microsecond=0)
+    house.clock.now = start
+    old = keys.create(RITA, expires=start + timedelta(days=30))
+    house.clock.now = start + timedelta(days=20)
+    new = keys.rotate(old.id, overlap=timedelta(hours=2))
+    told = {each.id: each for each in keys.list()}
+    assert told[old.id].expires == start + timedelta(days=20, hours=2)
+    assert told[new.id].expires == start + timedelta(days=50)
+    house.clock.now += timedelta(hours=2)
+    assert house.refusal(old.text)[0] is ExpiredToken
+    assert house.who(new.text).arn == RITA
+    newest = keys.rotate(new.id, overlap=timedelta(days=400), expires=house.clock.now + timedelta(days=1))
+    told = {each.id: each for each in keys.list()}
+    assert told[new.id].expires == start + timedelta(days=50)
+    assert told[newest.id].expires == house.clock.now + timedelta(days=1)
+
+
+def test_a_key_that_is_off_is_not_rotated(house: House) -> None:
+    """That would turn it on again."""
+    made = house.guard.api_keys.create(RITA)
+    house.guard.api_keys.update(made.id, "Inactive")
+    with pytest.raises(InvalidInput):
+        house.guard.api_keys.rotate(made.id)
+    house.guard.api_keys.update(made.id, "Active")
+    with pytest.raises(InvalidInput):
+        house.guard.api_keys.rotate(made.id, overlap=timedelta(seconds=-1))
+
+
+def test_of_rotations_at_the_same_time_one_succeeds(house: House) -> None:
+    """The others find two keys; nobody gets a third."""
+    old = house.guard.api_keys.create(RITA)
+
+    def rotate(_: int) -> str:
+        try:
+            return house.guard.api_keys.rotate(old.id).id
+        except LimitExceeded:
+            return ""
+
+    with ThreadPoolExecutor(8) as pool:
+        made = [id for id in pool.map(rotate, range(16)) if id]
+    assert len(made) == 1
+    assert {each.id for each in house.guard.api_keys.list(RITA)} == {old.id, *made}
+
+
+# --- found when it leaks -------------------------------------------------------------------------------------------
+
+
+def test_a_leaked_key_is_found_and_never_recorded(house: House) -> None:
+    """The published form finds it in any text; an audit record that would hold it is masked."""
+    made = house.guard.api_keys.create(RITA)
+    dump = f"export KEY={made.text}\nurl=https://x.example/?k={made.text}&a=1"
+    assert re.findall(api_key.SCANNER_PATTERN, dump) == [made.text, made.text]
+    assert made.text.encode() not in to_line({"userAgent": f"client/1 ({made.text})", "path": f"/a/{made.text}/b"})
+
+
+# --- the command line ----------------------------------------------------------------------------------------------
+
+
+def test_the_command_does_all_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Standard output has the key alone, so that it can be piped into a vault."""
+    monkeypatch.chdir(tmp_path)
+    store = init_store("sqlite:///iam-guard.db", Settings())
+    apply_seed(store, load_seed_text(json.dumps(SEED)))
+    store.close()
+
+    def run(*arguments: str, stdin: str | None = None, code: int = 0) -> str:
+        result = CliRunner().invoke(main, ["api-key", *arguments], input=stdin)
+        assert result.exit_code == code, result.output
+        return result.output
+
+    text = run("create", RITA, "--days", "30", "--session-policy", "-", stdin=json.dumps(READS)).strip()
+    id = api_key.parse(text).id
+    made = json.loads(run("rotate", id, "--overlap-hours", "1", "--json"))
+    assert api_key.parse(made["key"]).id == made["id"]
+    listed = json.loads(run("list", RITA, "--json"))
+    assert {each["id"]: each["replaces"] for each in listed} == {id: None, made["id"]: id}
+    assert all(each["expires"] for each in listed)
+    assert "is inactive" in run("deactivate", id)
+    assert "Inactive" in run("list")
+    assert "is active" in run("activate", id)
+    assert "deleted" in run("delete", id)
+    assert "cannot be found" in run("delete", id, code=2)
+    assert text not in run("list")
+    assert json.loads(run("list", READER, "--json")) == []
+
+
+# --- over a real server ------------------------------------------------------------------------------------------
+
+docs = Service("docs")
+
+
+@docs.requires("GetDocument", resource="document/{document_id}")
+async def get_document(request: Request) -> Response:
+    return PlainTextResponse(current_principal().arn)
+
+
+@docs.requires("PutDocument", resource="document/{document_id}")
+async def put_document(request: Request) -> Response:
+    return PlainTextResponse(current_principal().arn)
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[tuple[str, Guard]]:
+    """An application with our own API mounted, which declares the service `docs`."""
+    store = init_store(f"sqlite:///{tmp_path}/iam.db", Settings())
+    apply_seed(store, load_seed_text(json.dumps(SEED)))
+    store.close()
+    guard = open_guard(f"sqlite:///{tmp_path}/iam.db", services=[docs], epoch_poll=0.0)
+    routes = [
+        Route("/documents/{document_id}", get_document),
+        Route("/documents/{document_id}", put_document, methods=["PUT"]),
+        Mount("/iam", aws_api(guard)),
+    ]
+    with serving(Starlette(routes=routes, middleware=[Middleware(GuardMiddleware, guard=guard)])) as url:
+        yield url, guard
+    guard.close()
+
+
+def test_clients_bring_a_key_in_either_header(served: tuple[str, Guard]) -> None:
+    """httpx and curl; with one header only."""
+    url, guard = served
+    made = guard.api_keys.create(RITA, session_policy=READS)
+    target = f"{url}/documents/plan"
+    by_header = httpx2.get(target, headers={"X-Api-Key": made.text})
+    by_bearer = httpx2.get(target, headers={"Authorization": f"Bearer {made.text}"})
+    assert [by_header.text, by_bearer.text] == [RITA, RITA]
+    assert httpx2.put(target, headers={"X-Api-Key": made.text}).status_code == 403
+    both = httpx2.get(target, headers={"X-Api-Key": made.text, "Authorization": f"Bearer {made.text}"})
+    assert (both.status_code, both.json()["code"]) == (401, "IncompleteSignature")
+    guard.api_keys.update(made.id, "Inactive")
+    off = httpx2.get(target, headers={"X-Api-Key": made.text})
+    assert (off.status_code, off.json()["code"]) == (401, "InvalidClientTokenId")
+    assert made.text not in off.text
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="no curl here")
+def test_curl_brings_a_key(served: tuple[str, Guard]) -> None:
+    url, guard = served
+    made = guard.api_keys.create(READER)
+    asked = ["curl", "-s", "-H", f"X-Api-Key: {made.text}", f"{url}/documents/plan"]
+    answer = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+    assert answer == f"arn:aws:sts::{ACCOUNT}:assumed-role/Reader/{made.id}"
+
+
+def test_aws_tools_make_keys_for_a_service_of_the_application(served: tuple[str, Guard]) -> None:
+    """CreateServiceSpecificCredential and its kin, through boto3: good for that service, and for nothing else."""
+    url, guard = served
+    iam = boto3.client(
+        "iam",
+        endpoint_url=f"{url}/iam/",
+        region_name="us-east-1",
+        aws_access_key_id=ADMIN[0],
+        aws_secret_access_key=ADMIN[1],
+    )
+    name = {"UserName": "rita", "ServiceName": "docs.amazonaws.com"}
+    made = iam.create_service_specific_credential(**name, CredentialAgeDays=30)["ServiceSpecificCredential"]
+    text, id = made["ServiceCredentialSecret"], made["ServiceSpecificCredentialId"]
+    assert api_key.parse(text).id == id
+    assert made["ServiceCredentialAlias"] == f"rita-at-{ACCOUNT}"
+    assert (made["ExpirationDate"] - made["CreateDate"]).days == 30
+
+    def asks(key: str, method: str = "PUT") -> int:
+        return httpx2.request(method, f"{url}/documents/plan", headers={"X-Api-Key": key}).status_code
+
+    def iam_says(key: str) -> str:
+        form = {"Action": "ListUsers", "Version": "2010-05-08"}
+        return httpx2.post(f"{url}/iam/", data=form, headers={"X-Api-Key": key}).text
+
+    assert asks(text) == 200
+    assert "<Code>AccessDenied</Code>" in iam_says(text)  # rita may do everything, this key may not
+    whose = {"UserName": "rita", "ServiceSpecificCredentialId": id}
+    iam.update_service_specific_credential(**whose, Status="Inactive")
+    assert asks(text) == 401
+    iam.update_service_specific_credential(**whose, Status="Active")
+    other = iam.reset_service_specific_credential(**whose)["ServiceSpecificCredential"]["ServiceCredentialSecret"]
+    assert (asks(text), asks(other)) == (401, 200)
+    second = iam.create_service_specific_credential(**name)["ServiceSpecificCredential"]
+    assert asks(second["ServiceCredentialSecret"]) == 200
+    with pytest.raises(iam.exceptions.LimitExceededException):
+        iam.create_service_specific_credential(**name)
+    with pytest.raises(iam.exceptions.ServiceNotSupportedException):
+        iam.create_service_specific_credential(UserName="rita", ServiceName="notes.amazonaws.com")
+    guard.uses.flush()
+    with guard.store.viewing() as records:
+        used = {row["id"]: row["used"] for row in records.all(service_credentials)}
+    assert all(used[each] for each in (id, second["ServiceSpecificCredentialId"]))
+    iam.delete_service_specific_credential(**whose)
+    assert asks(other) == 401
+    assert guard.api_keys.list() == []  # these are managed by their own operations
+
+
+def test_a_password_for_another_service_signs_nobody_in(served: tuple[str, Guard]) -> None:
+    """Its digest is of the whole secret, and it is no key of ours."""
+    url, guard = served
+    secret = "s" * 43
+    with guard.store.changing() as records:
+        who = records.one(identities, account=ACCOUNT, kind="user", folded="rita")
+        assert who is not None
+        records.insert(
+            service_credentials,
+            id="ACCAPASSWORDPASSWORD1",
+            account=ACCOUNT,
+            user_id=who["id"],
+            service="codecommit.amazonaws.com",
+            user_name="rita",
+            digest=api_key.digest_of(secret).hex(),
+            status="Active",
+            created=0,
+        )
+    text = api_key.format_key("ACCAPASSWORDPASSWORD1", secret)
+    assert httpx2.get(f"{url}/documents/plan", headers={"X-Api-Key": text}).status_code == 401

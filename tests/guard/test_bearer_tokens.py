@@ -1,0 +1,650 @@
+"""Tokens of OIDC providers at the guard: who gets which role, and for how long (federation/bearers.py)."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.testclient import TestClient
+
+from iam_guard import Guard, GuardMiddleware, Principal, Service, current_principal, open_guard
+from iam_guard.audit.sinks import ListSink
+from iam_guard.audit.trail import Trail
+from iam_guard.authn.federation.bearer_tokens import session_name_of
+from iam_guard.authn.federation.role_rules import choose_role, read_rules
+from iam_guard.authn.http_request import HttpRequest
+from iam_guard.errors import (
+    AccessDenied,
+    ConfigurationError,
+    ExpiredIdentityToken,
+    IamGuardError,
+    IdentityProviderUnavailable,
+    InvalidClientTokenId,
+    InvalidIdentityToken,
+    NotAtHand,
+    StoreUnavailable,
+    ValidationError,
+)
+from iam_guard.model.principal import PrincipalType
+from iam_guard.settings import Settings
+from iam_guard.store.cached_store import CachedStore
+from iam_guard.store.open_store import open_store
+from iam_guard.web.body_verification import EMPTY_HASH
+from tests.audit.pipelines import eventually
+from tests.authn.issuer import Issuer, SigningKey, publishing
+
+ACME = "111122223333"
+HOST = "id.example.com/tenant"
+NAME = f"https://{HOST}"
+PROVIDER = f"arn:aws:iam::{ACME}:oidc-provider/{HOST}"
+READER, WRITER = (f"arn:aws:iam::{ACME}:role/{name}" for name in ("app/Reader", "Writer"))
+DOCUMENT = f"arn:aws:docs:us-east-1:{ACME}:document/7"
+KEY = SigningKey()
+RULES = (f"{NAME} sub=ann {READER}", f"{NAME} sub=w* {WRITER}", f"{NAME} https://example.com/role")
+
+
+def document(*statements: dict[str, Any]) -> dict[str, Any]:
+    return {"Version": "2012-10-17", "Statement": list(statements)}
+
+
+def trusting(provider: str = PROVIDER, *actions: str, **condition: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "Effect": "Allow",
+        "Principal": {"Federated": provider},
+        "Action": ["sts:AssumeRoleWithWebIdentity", *actions],
+    }
+    return document(found | ({"Condition": condition} if condition else {}))
+
+
+def role(name: str, action: str, trust: dict[str, Any], **more: Any) -> dict[str, Any]:
+    may = {"Effect": "Allow", "Action": f"docs:{action}", "Resource": "*", "Condition": more.pop("when", {})}
+    return {"name": name, "trust": trust, "inline": {"P": document(may)}, **more}
+
+
+def seed(*roles: dict[str, Any], client_ids: tuple[str, ...] = ("app",), providers: Any = None) -> str:
+    registered = [{"url": NAME, "client_ids": client_ids}] if providers is None else providers
+    account = {"id": ACME, "name": "acme", "roles": roles, "oidc_providers": registered}
+    return json.dumps({"version": 1, "accounts": [account]})
+
+
+ROLES = (
+    role("Reader", "Get*", trusting(StringEquals={f"{HOST}:aud": "app"}), path="/app/"),
+    role("Writer", "Put*", trusting(StringLike={f"{HOST}:sub": "w*"}), max_session_duration=7200),
+)
+
+
+class World:
+    """A guard on a seed file, and an issuer; the time of both is `now`. The store is polled by `refresh` alone."""
+
+    def __init__(self, path: Path, issuer: Issuer, **settings: Any) -> None:
+        self.path, self.issuer, self.now = path, issuer, datetime(2026, 11, 24, 12, tzinfo=UTC)
+        issuer.clock = lambda: self.now.timestamp()
+        path.write_text(seed(*ROLES))
+        chosen: dict[str, Any] = {
+            "oidc_addresses": (issuer.at,),
+            "oidc_roles": RULES,
+            "oidc_cooldown": 0.0,
+            "oidc_timeout": 60.0,
+        } | settings
+        self.settings = Settings(**chosen)
+        self.inner = open_store(str(path), self.settings)
+        self.store = CachedStore(self.inner, self.settings, clock=lambda: 0.0)
+        self.sink = ListSink()
+        catalogues = [Service("docs").catalogue]
+        self.guard = Guard(self.store, Trail(self.sink), self.settings, catalogues=catalogues, clock=lambda: self.now)
+
+    def edit(self, text: str) -> None:
+        self.path.write_text(text)
+        self.guard.refresh()
+
+    def enter(self, token: str, *headers: tuple[bytes, bytes]) -> Principal:
+        return self.guard.authenticate(request(token, *headers), payload_hash=lambda: EMPTY_HASH)
+
+    def refuses(self, token: str, error: type[IamGuardError], *headers: tuple[bytes, bytes]) -> str:
+        with pytest.raises(error) as caught:
+            self.enter(token, *headers)
+        return caught.value.message
+
+    def knows(self, token: str, *headers: tuple[bytes, bytes]) -> bool:
+        """Tell whether the guard says at once who it is, or refuses at once."""
+        try:
+            self.guard.authenticate(request(token, *headers), payload_hash=lambda: EMPTY_HASH, at_hand=True)
+        except NotAtHand:
+            return False
+        except IamGuardError:
+            return True
+        return True
+
+    def may(self, principal: Principal, action: str) -> bool:
+        return self.guard.decide(principal, f"docs:{action}", DOCUMENT).allowed
+
+    def records(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.sink.lines]
+
+
+def request(token: str, *headers: tuple[bytes, bytes]) -> HttpRequest:
+    return HttpRequest("GET", b"/documents/7", b"", ((b"authorization", f"Bearer {token}".encode()), *headers))
+
+
+@pytest.fixture
+def issuer() -> Iterator[Issuer]:
+    with publishing(Issuer()) as made:
+        made.keys = [KEY]
+        yield made
+
+
+@pytest.fixture
+def make(tmp_path: Path, issuer: Issuer) -> Iterator[Any]:
+    made: list[World] = []
+
+    def world(**settings: Any) -> World:
+        made.append(World(tmp_path / f"iam{len(made)}.json", issuer, **settings))
+        return made[-1]
+
+    yield world
+    for each in made:
+        each.guard.close()
+
+
+@pytest.fixture
+def world(make: Any) -> World:
+    made: World = make()
+    return made
+
+
+# --- who gets in -------------------------------------------------------------------------------------------------
+
+
+def test_a_token_becomes_a_role_session(world: World) -> None:
+    """P-2, P-13, K-34: as by AssumeRoleWithWebIdentity, and it may what the role may."""
+    principal = world.enter(world.issuer.token(amr=["mfa"], email="a@b"))
+    assert principal.type is PrincipalType.ASSUMED_ROLE
+    assert (principal.arn, principal.role_arn) == (f"arn:aws:sts::{ACME}:assumed-role/Reader/ann", READER)
+    assert [world.may(principal, action) for action in ("Get", "Put")] == [True, False]
+    found = {key: principal.key(f"{HOST}:{key}") for key in ("aud", "sub", "amr", "email", "oaud")}
+    assert found == {"aud": "app", "sub": "ann", "amr": ("mfa",), "email": None, "oaud": None}
+    assert principal.key("aws:federatedprovider") == PROVIDER
+    assert principal.credential is not None
+    assert principal.credential.kind == "oidc"
+    assert principal.key("aws:multifactorauthpresent") is None
+
+
+def test_the_first_rule_that_fits_says_the_role(world: World) -> None:
+    """By a claim's value, by a pattern, and by a claim that holds the role's ARN."""
+    assert world.enter(world.issuer.token(sub="walt")).role_arn == WRITER
+    claims = {"sub": "bob", "https://example.com/role": READER}
+    assert world.enter(world.issuer.token(**claims)).role_arn == READER
+    assert world.enter(world.issuer.token(**{**claims, "sub": "wim"})).role_arn == WRITER  # an earlier rule
+    assert "no role is said" in world.refuses(world.issuer.token(sub="bob"), InvalidIdentityToken)
+    world.refuses(world.issuer.token(**{**claims, "https://example.com/role": "Reader"}), ValidationError)
+    world.refuses(world.issuer.token(**{**claims, "https://example.com/role": [READER, WRITER]}), InvalidIdentityToken)
+
+
+def test_a_rule_only_chooses(world: World) -> None:
+    """The trust policy says who gets the role, and nobody learns whether it is there (S-11)."""
+    denied = "Not authorized to perform sts:AssumeRoleWithWebIdentity"
+    for arn in (WRITER, f"arn:aws:iam::{ACME}:role/Nobody"):
+        token = world.issuer.token(sub="bob", **{"https://example.com/role": arn})
+        assert world.refuses(token, AccessDenied) == denied
+    other = world.issuer.token(sub="bob", **{"https://example.com/role": "arn:aws:iam::999999999999:role/Writer"})
+    assert world.refuses(other, InvalidIdentityToken).startswith("No OpenIDConnect provider found")
+
+
+def test_the_bearer_may_name_the_role_where_a_header_is_set(make: Any) -> None:
+    """Among the roles that trust the token; the header wins over the rules, and is known by the cache."""
+    world = make(oidc_role_header="X-Role")
+    token = world.issuer.token(sub="walt")
+    assert world.enter(token).role_arn == WRITER
+    reader, writer = ((b"x-role", arn.encode()) for arn in (READER, WRITER))
+    assert not world.knows(token, reader)
+    assert world.enter(token, reader).role_arn == READER
+    assert world.enter(token, writer).role_arn == WRITER
+    assert world.knows(token, reader)
+    assert world.enter(token).role_arn == WRITER
+    world.refuses(token, InvalidIdentityToken, reader, writer)
+    world.refuses(token, ValidationError, (b"x-role", b"Reader"))
+    assert world.refuses(world.issuer.token(), AccessDenied, writer)  # ann is no w*
+
+
+def test_no_header_is_looked_at_unasked(world: World) -> None:
+    assert world.enter(world.issuer.token(sub="walt"), (b"x-role", READER.encode())).role_arn == WRITER
+
+
+def test_tokens_are_not_accepted_unless_somebody_says_which_role_they_get(make: Any) -> None:
+    """And nobody is asked anything then."""
+    world = make(oidc_roles=())
+    assert "not accepted here" in world.refuses(world.issuer.token(), InvalidIdentityToken)
+    assert world.knows(world.issuer.token())
+    assert world.issuer.asked == {}
+
+
+def bad_tokens(issuer: Issuer) -> dict[str, tuple[str, type[IamGuardError]]]:
+    good, other = issuer.token(), SigningKey()
+    head, body, signature = good.split(".")
+    now = int(issuer.clock())
+    return {
+        "expired": (issuer.token(exp=now - 61), ExpiredIdentityToken),
+        "not yet": (issuer.token(nbf=now + 300), InvalidIdentityToken),
+        "another issuer": (issuer.token(iss="https://evil.example"), InvalidIdentityToken),
+        "another audience": (issuer.token(aud="other"), InvalidIdentityToken),
+        "alg none": (issuer.token({"alg": "none"}), InvalidIdentityToken),
+        "alg none, unsigned": (f"{issuer.token({'alg': 'none'}).rpartition('.')[0]}.", InvalidIdentityToken),
+        "HMAC": (issuer.token({"alg": "HS256"}), InvalidIdentityToken),
+        "an unknown key": (issuer.token({"kid": "other"}), InvalidIdentityToken),
+        "a key of its own": (issuer.token({"jwk": other.jwk()}), InvalidIdentityToken),
+        "another subject": (f"{head}.{issuer.token(sub='walt').split('.')[1]}.{signature}", InvalidIdentityToken),
+        "a bit of the signature": (f"{head}.{body}.{signature[:-2]}AA", InvalidIdentityToken),
+        "no token": ("a.b.c", InvalidIdentityToken),
+        "neither token nor API key": (body, InvalidClientTokenId),
+        "an API key that is none": ("igk_a.b.c", InvalidIdentityToken),
+    }
+
+
+@pytest.mark.parametrize("name", bad_tokens(Issuer()))
+def test_bad_tokens(world: World, name: str) -> None:
+    """Refused though a good one of the same bearer was let in before; nothing is remembered, and it is noted."""
+    good = world.issuer.token()
+    assert world.enter(good)
+    token, error = bad_tokens(world.issuer)[name]
+    for _ in range(2):
+        world.refuses(token, error)
+        last = world.records()[-1]
+        assert last["errorCode"] == error.code
+        assert last["userIdentity"]["type"] == "Unknown"
+    assert world.knows(good)
+    if token.count(".") == 2:
+        assert not world.knows(token)
+    assert not any(part in line.decode() for line in world.sink.lines for part in good.split(".")[1:])
+
+
+# --- for how long ------------------------------------------------------------------------------------------------
+
+
+def test_a_warm_token_touches_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same principal, without store and issuer, until it expires."""
+    token = world.issuer.token()
+    assert not world.knows(token)
+    first = world.enter(token)
+    monkeypatch.setattr(CachedStore, "viewing", lambda _: pytest.fail("the store was asked"))
+    monkeypatch.setattr(type(world.inner), "epoch", lambda _: pytest.fail("the store was asked"))
+    monkeypatch.setattr(world.store, "_poll_every", float("inf"))
+    asked = dict(world.issuer.asked)
+    assert world.knows(token)
+    assert all(world.enter(token) is first for _ in range(5))
+    assert world.issuer.asked == asked
+
+
+def test_it_ends_with_the_token(world: World) -> None:
+    token = world.issuer.token()  # 600 seconds
+    principal = world.enter(token)
+    assert principal.credential is not None
+    assert principal.credential.issued is not None
+    world.now += timedelta(seconds=598)
+    assert world.enter(token) is principal
+    world.now += timedelta(seconds=70)
+    assert not world.knows(token)
+    world.refuses(token, ExpiredIdentityToken)
+
+
+def test_a_token_that_is_good_for_long_is_looked_at_anew(world: World) -> None:
+    """A session is no longer than the role's longest (R-13); then the whole token is verified again."""
+    token = world.issuer.token(exp=int(world.now.timestamp()) + 86400 * 365)
+    first = world.enter(token)
+    world.now += timedelta(seconds=3599)
+    assert world.enter(token) is first
+    world.now += timedelta(seconds=2)
+    again = world.enter(token)
+    assert again is not first
+    assert again.arn == first.arn
+    world.issuer.rotate()
+    world.guard.tokens.forget()
+    world.now += timedelta(seconds=3599)
+    assert world.enter(token) is again
+    world.now += timedelta(seconds=2)
+    world.refuses(token, InvalidIdentityToken)  # its issuer has withdrawn the key
+
+
+EDITS: dict[str, tuple[str, type[IamGuardError]]] = {
+    "the role trusts somebody else": (
+        seed(role("Reader", "Get*", trusting(PROVIDER + "x"), path="/app/")),
+        AccessDenied,
+    ),
+    "the role wants another claim": (
+        seed(role("Reader", "Get*", trusting(StringEquals={f"{HOST}:sub": "eve"}), path="/app/")),
+        AccessDenied,
+    ),
+    "the role is gone": (seed(ROLES[1]), AccessDenied),
+    "the role has moved": (seed(role("Reader", "Get*", trusting())), AccessDenied),
+    "the provider is gone": (seed(*ROLES, providers=[]), InvalidIdentityToken),
+    "the audience is gone": (seed(*ROLES, client_ids=("other",)), InvalidIdentityToken),
+}
+
+
+@pytest.mark.parametrize(("text", "error"), EDITS.values(), ids=EDITS.keys())
+def test_a_change_ends_it_at_once(world: World, text: str, error: type[IamGuardError]) -> None:
+    """INVARIANT: admitted by a decision of the present epoch. And back again, without the issuer, which is away."""
+    token = world.issuer.token()
+    first = world.enter(token)
+    world.issuer.is_down = True
+    world.edit(text)
+    assert not world.knows(token)
+    world.refuses(token, error)
+    world.edit(seed(*ROLES))
+    assert world.enter(token) == first
+
+
+def test_a_change_elsewhere_asks_the_trust_policy_again_and_nobody_else(world: World) -> None:
+    """The signature cannot have changed, and the session does not become longer by it."""
+    token = world.issuer.token(iat=int(world.now.timestamp()) + 5)  # by a clock that is a little fast
+    first = world.enter(token)
+    world.issuer.is_down = True
+    world.now += timedelta(seconds=100)
+    world.edit(seed(*ROLES, role("Other", "Get*", trusting())))
+    again = world.enter(token)
+    assert again == first
+    assert again.credential is not None
+    assert first.credential is not None
+    assert again.credential.issued == first.credential.issued
+
+
+def test_revoking_sessions_ends_them_for_good(world: World) -> None:
+    """S-50: the time of issue is the token's, so that showing it again makes no newer session."""
+    token = world.issuer.token(iat=int(world.now.timestamp()) - 120)
+    assert world.may(world.enter(token), "Get")
+    revoked = (world.now - timedelta(seconds=60)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    when = {"DateGreaterThan": {"aws:TokenIssueTime": revoked}}
+    world.edit(seed(role("Reader", "Get*", trusting(), path="/app/", when=when)))
+    assert not world.may(world.enter(token), "Get")
+    assert world.may(world.enter(world.issuer.token()), "Get")
+
+
+def test_the_guard_goes_on_while_the_store_is_away(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Static stability: who is known stays in, nobody new comes in."""
+    token = world.issuer.token()
+    first = world.enter(token)
+
+    def away(*_: Any) -> Any:
+        raise StoreUnavailable("away")
+
+    monkeypatch.setattr(type(world.inner), "epoch", away)
+    monkeypatch.setattr(type(world.inner), "viewing", away)
+    world.guard.refresh()
+    assert world.enter(token) is first
+    world.refuses(world.issuer.token(jti="another"), StoreUnavailable)
+
+
+def test_the_issuer_is_away(world: World) -> None:
+    """503 for a token that nobody can verify; not for one that was verified."""
+    token = world.issuer.token()
+    world.issuer.is_down = True
+    world.refuses(token, IdentityProviderUnavailable)
+    world.issuer.is_down = False
+    assert world.enter(token)
+
+
+def test_the_room_is_bounded_and_not_for_strangers(make: Any) -> None:
+    """The oldest goes; a token that is refused is not kept."""
+    world = make(cache_size=3)
+    tokens = [world.issuer.token(jti=str(number)) for number in range(5)]
+    for token in tokens:
+        world.enter(token)
+    assert [world.knows(token) for token in tokens] == [False, False, True, True, True]
+    for number in range(5):
+        world.refuses(world.issuer.token(aud="other", jti=str(number)), InvalidIdentityToken)
+    assert world.knows(tokens[-1])
+
+
+def test_many_threads_with_one_token(world: World) -> None:
+    """The issuer is asked once, and all are let in."""
+    token, start = world.issuer.token(), threading.Barrier(12)
+    world.issuer.answers.clear()
+
+    def enter() -> Principal:
+        start.wait()
+        return world.enter(token)
+
+    with ThreadPoolExecutor(12) as pool:
+        entering = [pool.submit(enter) for _ in range(12)]
+        eventually(lambda: world.issuer.count("openid"))
+        world.issuer.answers.set()
+        found = [each.result() for each in entering]
+    assert all(each == found[0] for each in found)
+    assert world.issuer.count() == 1
+
+
+def test_what_the_trail_says(world: World) -> None:
+    """The admission is a decision like any other; what is done then is done by the role session."""
+    world.may(world.enter(world.issuer.token()), "Get")
+    admission, use = world.records()
+    assert (admission["eventName"], admission["userIdentity"]["type"]) == (
+        "AssumeRoleWithWebIdentity",
+        "WebIdentityUser",
+    )
+    assert use["userIdentity"]["arn"].endswith(":assumed-role/Reader/ann")
+    assert len(use["userIdentity"]["credentialId"]) == 32
+
+
+# --- by configuration alone --------------------------------------------------------------------------------------
+
+KUBERNETES = "https://kubernetes.default.svc.cluster.local"
+GITHUB = "https://token.actions.githubusercontent.com"
+SERVICE_ACCOUNT = {
+    "aud": ["docs"],
+    "exp": 1732530000,
+    "iat": 1732526400,
+    "iss": KUBERNETES,
+    "jti": "ea28ed49-2e11-4280-9ec5-bc3d1d84661a",
+    "kubernetes.io": {
+        "namespace": "shop",
+        "node": {"name": "worker-1", "uid": "646e7c5e-32d6-4d42-9dbd-e504e6cbe6b1"},
+        "pod": {"name": "orders-7d4b9c", "uid": "5e0bd49b-f040-43b0-99b7-22765a53f7f3"},
+        "serviceaccount": {"name": "orders", "uid": "14ee3fa4-a7e2-420f-9f9a-dbc4507c3798"},
+    },
+    "nbf": 1732526400,
+    "sub": "system:serviceaccount:shop:orders",
+}
+WORKFLOW = {
+    "jti": "example-id",
+    "sub": "repo:acme/docs:environment:production",
+    "environment": "production",
+    "aud": "https://docs.acme.example",
+    "ref": "refs/heads/main",
+    "sha": "example-sha",
+    "repository": "acme/docs",
+    "repository_owner": "acme",
+    "actor_id": "12",
+    "repository_visibility": "private",
+    "repository_id": "74",
+    "repository_owner_id": "65",
+    "run_id": "example-run-id",
+    "run_number": "10",
+    "run_attempt": "2",
+    "runner_environment": "github-hosted",
+    "actor": "octocat",
+    "workflow": "example-workflow",
+    "head_ref": "",
+    "base_ref": "",
+    "event_name": "workflow_dispatch",
+    "ref_type": "branch",
+    "job_workflow_ref": "acme/automation/.github/workflows/oidc.yml@refs/heads/main",
+    "iss": GITHUB,
+    "nbf": 1632492967,
+    "exp": 1632493867,
+    "iat": 1632493567,
+}
+HEADERS: dict[str, dict[str, Any]] = {
+    KUBERNETES: {"typ": None, "kid": "iNYnNGSkbaEZkGGfeHDmC3Y2WcPrqpeQ5q2R4M2GNKE"},
+    GITHUB: {"typ": "JWT", "x5t": "example-thumbprint", "kid": "38826b17-6a30-5f9b-b169-8beb8202f723"},
+}
+
+
+@pytest.mark.parametrize(
+    ("claims", "url", "wrong"),
+    [
+        (SERVICE_ACCOUNT, KUBERNETES, {"sub": "system:serviceaccount:shop:payments"}),
+        (SERVICE_ACCOUNT, KUBERNETES, {"kubernetes.io": {"namespace": "other", "serviceaccount": {"name": "orders"}}}),
+        (WORKFLOW, GITHUB, {"sub": "repo:acme/docs:pull_request"}),
+        (WORKFLOW, GITHUB, {"repository_owner_id": "66"}),
+        (WORKFLOW, GITHUB, {"sub": "repo:evil/docs:environment:production"}),
+    ],
+)
+def test_kubernetes_and_github_work_by_configuration_alone(
+    tmp_path: Path, claims: dict[str, Any], url: str, wrong: dict[str, Any]
+) -> None:
+    """The configuration is that of the how-to page, word for word; the tokens have the shape of theirs."""
+    page = Path("docs/how-to/oidc-tokens.md").read_text()
+    title = "Kubernetes" if url == KUBERNETES else "GitHub"
+    section = page.split(f"\n## {title}", 1)[1].split("\n## ", 1)[0]
+    path = tmp_path / "iam.yaml"
+    name = "kubernetes" if url == KUBERNETES else "github"
+    path.write_text(section.split(f'```yaml title="{name}.yaml"\n', 1)[1].split("```", 1)[0])
+    rule = section.split("oidc_roles=(", 1)[1].split('"', 2)[1]
+    key = SigningKey(id=HEADERS[url]["kid"])
+    with publishing(Issuer(url)) as issuer:
+        issuer.keys = [key]
+        guard = open_guard(str(path), oidc_roles=(rule,), oidc_addresses=(issuer.at,), oidc_timeout=60.0)
+        now = int(issuer.clock())
+        times = {name: now + (3607 if name == "exp" else 0) for name in ("iat", "nbf", "exp")}
+        token = issuer.token(HEADERS[url], **{**claims, **times})
+        principal = guard.authenticate(request(token), payload_hash=lambda: EMPTY_HASH)
+        assert guard.decide(principal, "docs:GetDocument", DOCUMENT).allowed
+        assert principal.name.startswith(claims["sub"].replace(":", "-").replace("/", "-")[:47])
+        bad = issuer.token(HEADERS[url], **{**claims, **times, **wrong})
+        with pytest.raises((AccessDenied, InvalidIdentityToken)):
+            guard.authenticate(request(bad), payload_hash=lambda: EMPTY_HASH)
+        guard.close()
+
+
+# --- over HTTP ---------------------------------------------------------------------------------------------------
+
+
+def test_an_application_behind_the_middleware(world: World) -> None:
+    """401 for a bad token, 403 where no role lets it in, 503 when nobody can say; a miss leaves the event loop."""
+    docs = Service("docs")
+    threads: list[str] = []
+
+    @docs.requires("GetDocument", resource="document/{id}")
+    async def get(request: Request) -> Response:
+        return PlainTextResponse(current_principal().arn)
+
+    fetch = world.guard._doors._bearers.principal  # where it runs is what is asked
+
+    def principal(*args: Any, **kwargs: Any) -> Principal:
+        threads.append(threading.current_thread().name)
+        return fetch(*args, **kwargs)
+
+    world.guard._doors._bearers.principal = principal  # type: ignore[method-assign]
+    routes = [Route("/documents/{id}", get)]
+    app = Starlette(routes=routes, middleware=[Middleware(GuardMiddleware, guard=world.guard)])
+    world.edit(seed(*ROLES))
+    with TestClient(app) as client:
+
+        def status(token: str) -> int:
+            return client.get("/documents/7", headers={"authorization": f"Bearer {token}"}).status_code
+
+        good = world.issuer.token()
+        assert [status(good), status(good)] == [200, 200]
+        assert threads[0] != threads[1]
+        assert "worker" in threads[0].lower()
+        assert status(world.issuer.token(sub="walt")) == 403  # a Writer may not get
+        assert status(world.issuer.token(sub="bob", **{"https://example.com/role": WRITER})) == 403
+        answer = client.get("/documents/7", headers={"authorization": f"Bearer {world.issuer.token(aud='x')}"})
+        assert (answer.status_code, answer.json()["code"]) == (401, "InvalidIdentityToken")
+        assert "www-authenticate" in answer.headers
+        assert status(world.issuer.token(exp=1, iat=0)) == 401
+        assert status("nonsense") == 401
+        world.issuer.is_down = True
+        world.issuer.rotate()
+        world.guard.tokens.forget()
+        assert status(world.issuer.token()) == 503
+        both = {"authorization": f"Bearer {good}", "x-api-key": "igk_x"}
+        assert client.get("/documents/7", headers=both).status_code == 401
+
+
+# --- rules and names ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "",
+        NAME,
+        f"{NAME} sub=ann",
+        f"{NAME} sub=ann Reader",
+        f"{NAME} sub {READER}",
+        f"{NAME} =ann {READER}",
+        f"{NAME} sub= {READER}",
+        f"{NAME} sub=ann {READER} more",
+        f"http://{HOST} sub=ann {READER}",
+        f"{NAME} sub=ann arn:aws:iam::{ACME}:user/ann",
+    ],
+)
+def test_a_rule_of_another_form_is_refused_at_the_start(rule: str) -> None:
+    with pytest.raises(ConfigurationError, match="expected a rule"):
+        read_rules((rule,))
+
+
+@pytest.mark.parametrize("header", ["x role", "Authorization", "x-api-key", "host", "x:role"])
+def test_a_header_that_means_something_else_is_refused_at_the_start(tmp_path: Path, header: str) -> None:
+    path = tmp_path / "iam.json"
+    path.write_text(seed())
+    with pytest.raises(ConfigurationError, match="header of its own"):
+        open_guard(path, oidc_role_header=header)
+
+
+@pytest.mark.parametrize(
+    ("claims", "expected"),
+    [
+        ({"groups": ("ops", "dev")}, "a"),
+        ({"groups": "dev"}, "a"),
+        ({"groups": ("ops",)}, None),
+        ({"groups": ()}, None),
+        ({}, None),
+        ({"a/b": "Xy"}, "b"),
+        ({"a/b": "X"}, "b"),
+        ({"a/b": "x"}, None),
+        ({"a/b": "X", "groups": "dev"}, "a"),
+    ],
+)
+def test_rules(claims: dict[str, Any], expected: str | None) -> None:
+    """One of a list is enough; `*` is anything; the first rule wins; another issuer's are not looked at."""
+    roles = {name: f"arn:aws:iam::{ACME}:role/{name}" for name in ("a", "b")}
+    rules = read_rules((f"{NAME} groups=dev {roles['a']}", f"{NAME} a/b=X* {roles['b']}"))
+    assert choose_role(rules, NAME, claims) == (roles[expected] if expected else None)
+    assert choose_role(rules, NAME + "/", claims) is None
+
+
+def test_session_names() -> None:
+    """What a session may be called (P-12) is kept; everything else is told apart by a digest."""
+    assert session_name_of("ann@example.com") == "ann@example.com"
+    assert session_name_of("a" * 64) == "a" * 64
+    subjects = ["a:b", "a/b", "a b", "a-b", "", "x", "é", "a" * 65, "a" * 66, "system:serviceaccount:shop:" + "x" * 60]
+    names = [session_name_of(each) for each in subjects]
+    assert len(set(names)) == len(subjects)
+    assert all(2 <= len(name) <= 64 for name in names)
+
+
+def test_without_what_tokens_need_nothing_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Said at the start, with what is to be installed."""
+    import iam_guard.authn.token_verifier as door
+
+    def missing(name: str) -> Any:
+        raise ModuleNotFoundError(name)
+
+    path = tmp_path / "iam.json"
+    path.write_text(seed(*ROLES))
+    monkeypatch.setattr(door, "import_module", missing)
+    with pytest.raises(ConfigurationError, match=r"pip install iam-guard\[oidc\]"):
+        open_guard(path, oidc_roles=RULES)
+    open_guard(path).close()  # who takes no tokens needs none of it

@@ -1,0 +1,341 @@
+"""The hinge: every way of one decision through it, from a seed with an organization to the answer (guard.py)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from iam_guard import AccessDenied, Decision, Guard, Principal, Resource, open_guard
+from iam_guard.audit.consumer.reader import read
+from iam_guard.errors import ConfigurationError, DecisionUnavailable, InvalidInput
+from iam_guard.model.request import Call
+from iam_guard.web.service import Service
+
+ACME, GLOBEX, MANAGEMENT, OUTSIDE = "111122223333", "444455556666", "999900000000", "555566667777"
+
+
+def statement(effect: str, action: str, **more: Any) -> dict[str, Any]:
+    return {"Effect": effect, "Action": action, "Resource": "*", **more}
+
+
+def document(*statements: dict[str, Any]) -> dict[str, Any]:
+    return {"Version": "2012-10-17", "Statement": list(statements)}
+
+
+def when(key: str, value: str) -> dict[str, Any]:
+    return {"Condition": {"StringEquals": {key: value}}}
+
+
+def doc(name: str, account: str = ACME) -> str:
+    return f"arn:aws:docs:us-east-1:{account}:document/{name}"
+
+
+def share(principal: Any, action: str = "docs:Get*", effect: str = "Allow", **more: Any) -> dict[str, Any]:
+    return document({**statement(effect, action, **more), "Principal": principal})
+
+
+def user(name: str, *statements: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"name": name, **({"inline": {"P": document(*statements)}} if statements else {}), **more}
+
+
+NO_DELETE = document(statement("Deny", "docs:Delete*"), statement("Allow", "*"))
+ONLY_READ = document(statement("Allow", "docs:Get*"))
+ONLY_TLS = document(
+    {**statement("Deny", "docs:Get*", Condition={"Bool": {"aws:SecureTransport": "false"}}), "Principal": "*"}
+)
+SEED: dict[str, Any] = {
+    "version": 1,
+    "organization": {
+        "id": "o-example1234",
+        "root_id": "r-ab12",
+        "management_account": MANAGEMENT,
+        "units": [
+            {"name": "tenants", "id": "ou-ab12-11111111", "scps": ["NoDelete"], "rcps": ["OnlyTls"],
+             "accounts": [ACME]},
+            {"name": "others", "id": "ou-ab12-22222222", "accounts": [GLOBEX]},
+        ],
+        "policies": [
+            {"name": "NoDelete", "type": "SCP", "document": NO_DELETE},
+            {"name": "OnlyTls", "type": "RCP", "document": ONLY_TLS},
+        ],
+    },
+    "accounts": [
+        {"id": MANAGEMENT, "name": "m", "users": [user("mia", statement("Allow", "docs:*"))]},
+        {
+            "id": ACME,
+            "name": "acme",
+            "policies": [{"name": "Read", "document": ONLY_READ}, {"name": "AtMostRead", "document": ONLY_READ}],
+            "groups": [{"name": "writers", "inline": {"W": document(statement("Allow", "docs:Put*"))}}],
+            "users": [
+                user("ada", statement("Allow", "docs:*"), tags={"team": "blue"}),
+                user("attached", attached=["Read"]),
+                user("grouped", groups=["writers"]),
+                user("bounded", statement("Allow", "docs:*"), boundary="AtMostRead"),
+                user("nothing"),
+                user("tag", statement("Allow", "docs:*", **when("aws:ResourceTag/team", "${aws:PrincipalTag/team}")),
+                     tags={"team": "blue"}),
+                user("org", statement("Allow", "docs:*", **when("aws:ResourceOrgID", "${aws:PrincipalOrgID}"))),
+                user("own", statement("Allow", "docs:*", **when("aws:ResourceAccount", "${aws:PrincipalAccount}"))),
+                user("path", {**statement("Allow", "docs:*"), "Condition": {"ForAnyValue:StringLike": {
+                    "aws:PrincipalOrgPaths": "o-example1234/r-ab12/ou-ab12-11111111/*"}}}),
+            ],
+            "roles": [{"name": "Editor", "path": "/team/", "attached": ["Read"], "trust": {
+                "Version": "2012-10-17",
+                "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": ACME}}]}}],
+            "resources": [
+                {"arn": doc("stored"), "tags": {"team": "blue"},
+                 "policy": share({"AWS": f"arn:aws:iam::{ACME}:user/nothing"})},
+                {"arn": "arn:aws:docs:::shelf", "policy": share({"AWS": GLOBEX})},
+            ],
+        },
+        {"id": GLOBEX, "name": "globex", "users": [user("gus", statement("Allow", "docs:*"))]},
+        {"id": OUTSIDE, "name": "outside", "users": [user("odd", statement("Allow", "docs:*"))]},
+    ],
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def guard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guard]:
+    """A guard on the seed above."""
+    seed = tmp_path_factory.mktemp("guard") / "iam.json"
+    seed.write_text(json.dumps(SEED))
+    opened = open_guard(seed, services=[Service("docs")])
+    yield opened
+    opened.close()
+
+
+def test_what_cannot_be_decided_is_told_in_the_log(guard: Guard, caplog: pytest.LogCaptureFixture) -> None:
+    """The sender is told no more than that; whoever runs the service would look in vain."""
+    decision = guard.decide(who("ada"), "docs:GetDocument", Resource("document/7", ACME))
+    assert decision.error == "expected a resource ARN or `*`, got `document/7`"
+    assert caplog.messages == [f"no decision could be made: {decision.error}"]
+
+
+@pytest.mark.parametrize(
+    "questions", [["docs:GetDocument"], ("docs:GetDocument", "*"), [("docs:GetDocument",)], ["ab"]]
+)
+def test_questions_are_pairs(guard: Guard, questions: Any) -> None:
+    """An action alone, and one pair by itself, are slips that say so, and nothing is decided."""
+    for ask in (guard.ask, guard.decide_many):
+        with pytest.raises(InvalidInput, match="expected questions as a list of pairs"):
+            ask(who("ada"), questions)
+
+
+@pytest.mark.parametrize("services", [["docs"], "docs", Service("docs")])
+def test_services_are_a_list_of_services(services: Any) -> None:
+    """The usual slips: a name, and one service by itself."""
+    with pytest.raises(ConfigurationError, match=r"expected a list of services such as `Service\(\"docs\"\)`, got"):
+        open_guard("sqlite://", services=services)
+
+
+def who(name: str, account: str = ACME) -> Principal:
+    return Principal.from_arn(f"arn:aws:iam::{account}:{'root' if name == 'root' else f'user/{name}'}")
+
+
+ROOTS = "Allowed the root user has every right in its own account"
+EDITOR = Principal.from_arn(
+    f"arn:aws:sts::{ACME}:assumed-role/Editor/s", role_arn=f"arn:aws:iam::{ACME}:role/team/Editor"
+)
+TLS = Call("r", "http", secure=True)
+
+
+def said(decision: Decision) -> str:
+    """Say outcome and the first reason in a word or two."""
+    reason = decision.reasons[0] if decision.reasons else None
+    return f"{decision.outcome} {reason.note or reason.policy_type.value if reason else decision.error}"
+
+
+@pytest.mark.parametrize(
+    ("caller", "action", "resource", "expected"),
+    [
+        pytest.param(who("ada"), "Get", doc("1"), "Allowed identity-based policy", id="inline"),
+        pytest.param(who("attached"), "Get", doc("1"), "Allowed identity-based policy", id="managed"),
+        pytest.param(who("attached"), "Put", doc("1"), "ImplicitlyDenied identity-based policy", id="not in managed"),
+        pytest.param(who("grouped"), "Put", doc("1"), "Allowed identity-based policy", id="group"),
+        pytest.param(who("nothing"), "Get", doc("1"), "ImplicitlyDenied identity-based policy", id="nothing"),
+        pytest.param(who("bounded"), "Get", doc("1"), "Allowed identity-based policy", id="within the boundary"),
+        pytest.param(who("bounded"), "Put", doc("1"), "ImplicitlyDenied permissions boundary", id="boundary"),
+        pytest.param(who("ada"), "Delete", doc("1"), "ExplicitlyDenied service control policy", id="SCP"),
+        pytest.param(who("root"), "Delete", doc("1"), "ExplicitlyDenied service control policy", id="SCP on root"),
+        pytest.param(who("root"), "Put", doc("1"), ROOTS, id="root"),
+        pytest.param(EDITOR, "Get", doc("1"), "Allowed identity-based policy", id="role session"),
+        pytest.param(EDITOR, "Put", doc("1"), "ImplicitlyDenied identity-based policy", id="role session, not"),
+        pytest.param(who("mia", MANAGEMENT), "Delete", doc("1", MANAGEMENT), "Allowed identity-based policy", id="m"),
+        pytest.param(who("nothing"), "Get", doc("stored"), "Allowed resource-based policy", id="stored policy"),
+        pytest.param(who("nothing"), "Put", doc("stored"), "ImplicitlyDenied identity-based policy", id="stored, not"),
+        pytest.param(who("gus", GLOBEX), "Get", "arn:aws:docs:::shelf", "Allowed resource-based policy", id="E-54"),
+        pytest.param(who("ada"), "Get", "arn:aws:docs:::shelf", "Allowed identity-based policy", id="stored owner"),
+        pytest.param(who("gus", GLOBEX), "Get", doc("1"), "ImplicitlyDenied resource-based policy", id="E-53"),
+        pytest.param(who("ada"), "Get", "arn:aws:docs:::book",
+                     "ImplicitlyDenied nobody says which account owns the resource", id="no owner"),
+        pytest.param(who("root"), "Get", "arn:aws:docs:::book",
+                     "ImplicitlyDenied nobody says which account owns the resource", id="no owner, root"),
+        pytest.param(who("ada"), "List", "*", "Allowed identity-based policy", id="no resource"),
+        pytest.param(Principal.anonymous(), "Get", doc("1"), "ImplicitlyDenied resource-based policy", id="anonymous"),
+        pytest.param(Principal.anonymous(), "List", "*", "ImplicitlyDenied resource-based policy", id="anonymous on *"),
+        pytest.param(Principal.service("x.amazonaws.com"), "Get", doc("1"), "ImplicitlyDenied resource-based policy",
+                     id="service"),
+    ],
+)  # fmt: skip
+def test_every_path_to_a_decision(guard: Guard, caller: Principal, action: str, resource: str, expected: str) -> None:
+    """F: identity, group, boundary, SCP, resource and owner come together from the store."""
+    assert said(guard.decide(caller, f"docs:{action}", resource, call=TLS)) == expected
+
+
+GONE = "ImplicitlyDenied the principal does not exist (any more)"
+
+
+@pytest.mark.parametrize(
+    "caller",
+    [
+        pytest.param(who("nobody"), id="unknown user"),
+        pytest.param(who("ADA"), id="another letter case (P-16)"),
+        pytest.param(Principal.from_arn(f"arn:aws:iam::{ACME}:user/other/ada"), id="another path"),
+        pytest.param(Principal.from_arn(who("ada").arn, userid="AIDAOFSOMEBODYBEFORE"), id="another unique id (P-6)"),
+        pytest.param(Principal.from_arn(f"arn:aws:sts::{ACME}:assumed-role/Nobody/s"), id="unknown role"),
+        pytest.param(Principal.from_arn(f"arn:aws:sts::{ACME}:federated-user/ada"), id="federated by nobody"),
+        pytest.param(who("root", "123456789012"), id="root of an unknown account"),
+        pytest.param(who("ada", "123456789012"), id="user of an unknown account"),
+        pytest.param(who("ada", GLOBEX), id="user of another account"),
+        pytest.param(Principal.from_arn(f"arn:aws-cn:iam::{ACME}:user/ada"), id="another partition"),
+    ],
+)
+@pytest.mark.parametrize("resource", [doc("1"), "*", doc("stored")])
+def test_who_does_not_exist_may_nothing(guard: Guard, caller: Principal, resource: str) -> None:
+    """P-6, S-51: not even what a resource's policy gives to everybody."""
+    assert said(guard.decide(caller, "docs:Get", resource, call=TLS)) == GONE
+    everybody = Resource(doc("1"), policy=share("*"))
+    assert said(guard.decide(caller, "docs:Get", everybody, call=TLS)) == GONE
+
+
+@pytest.mark.parametrize(
+    ("caller", "resource", "expected"),
+    [
+        pytest.param(who("gus", GLOBEX), Resource(doc("1"), policy=share({"AWS": GLOBEX})), True, id="shared"),
+        pytest.param(who("gus", GLOBEX), Resource(doc("1"), policy=json.dumps(share({"AWS": GLOBEX}))), True, id="txt"),
+        pytest.param(who("gus", GLOBEX), Resource(doc("1"), policy=share({"AWS": OUTSIDE})), False, id="with others"),
+        pytest.param(who("nothing"), Resource(doc("stored"), policy=document()), False, id="an empty policy"),
+        pytest.param(who("nothing"), Resource(doc("stored"), policy=share({"AWS": GLOBEX})), False, id="hides"),
+        pytest.param(who("ada"), Resource(doc("1"), policy=share("*", effect="Deny")), False, id="denied to all"),
+        pytest.param(Principal.anonymous(), Resource(doc("1"), policy=share("*")), True, id="public"),
+        pytest.param(Principal.service("x.amazonaws.com"), Resource(doc("1"), policy=share(
+            {"Service": "x.amazonaws.com"})), True, id="service"),
+        pytest.param(who("ada"), Resource(doc("1"), policy_required=True), False, id="policy required"),
+        pytest.param(who("root"), Resource(doc("1"), policy_required=True), False, id="policy required, root"),
+        pytest.param(who("ada"), Resource(doc("1"), policy=share({"AWS": ACME}), policy_required=True), True, id="in"),
+        pytest.param(who("ada"), Resource("arn:aws:docs:::book", ACME), True, id="owner told"),
+        pytest.param(who("ada"), Resource(doc("1"), GLOBEX), False, id="owned by another than the ARN says"),
+        pytest.param(who("ada"), Resource(doc("1"), policy="{"), None, id="a policy that is none"),
+        pytest.param(who("tag"), Resource(doc("1"), tags={"Team": "blue"}), True, id="tags"),
+        pytest.param(who("tag"), Resource(doc("1"), tags={"team": "red"}), False, id="other tags"),
+        pytest.param(who("tag"), Resource(doc("1")), False, id="no tags"),
+        pytest.param(who("tag"), doc("stored"), True, id="stored tags"),
+        pytest.param(who("tag"), Resource(doc("1"), tags={"team": "blue", "Team": "blue"}), None, id="C-4"),
+        pytest.param(who("org"), doc("1"), True, id="own organization"),
+        pytest.param(who("org"), "*", True, id="own organization, no resource"),
+        pytest.param(who("org"), Resource(doc("1", OUTSIDE), policy=share("*")), False, id="no organization"),
+        pytest.param(who("own"), doc("1"), True, id="own account"),
+        pytest.param(who("own"), "*", True, id="own account, no resource"),
+        pytest.param(who("own"), Resource(doc("1", GLOBEX), policy=share("*")), False, id="other account"),
+        pytest.param(who("path"), doc("1"), True, id="organization path"),
+    ],
+)  # fmt: skip
+def test_what_is_known_of_a_resource_counts(
+    guard: Guard, caller: Principal, resource: str | Resource, expected: bool | None
+) -> None:
+    """E-42, E-53, E-54 and the keys of E.1 and E.4; None is no decision, which denies (E-6)."""
+    decision = guard.decide(caller, "docs:Get", resource, call=TLS)
+    assert decision.allowed is (expected is True), said(decision)
+    assert (decision.error is not None) is (expected is None), said(decision)
+
+
+def test_a_resource_control_policy_reaches_every_caller(guard: Guard) -> None:
+    """E-11: whoever calls, also from outside of the organization and without credentials."""
+    public = Resource(doc("1"), policy=share("*"))
+    for caller in (who("ada"), who("root"), who("odd", OUTSIDE), Principal.anonymous(), Principal.service("x")):
+        assert guard.decide(caller, "docs:Get", public, call=TLS).allowed
+        denied = guard.decide(caller, "docs:Get", public, call=Call("r", "http"))
+        assert said(denied) == "ExplicitlyDenied resource control policy"
+
+
+def test_session_policies_limit_a_caller(guard: Guard) -> None:
+    """The scope of an API key: both must allow, and a scope that cannot be read allows nothing."""
+
+    def scoped(*policies: str) -> Decision:
+        caller = Principal.from_arn(who("ada").arn, session_policies=policies)
+        return guard.decide(caller, "docs:Put", doc("1"), call=TLS)
+
+    assert said(scoped(json.dumps(ONLY_READ))) == "ImplicitlyDenied session policy"
+    assert said(scoped(json.dumps(document(statement("Deny", "docs:Put*"))))) == "ExplicitlyDenied session policy"
+    assert scoped(json.dumps(document(statement("Allow", "*")))).allowed
+    assert said(scoped()) == "ImplicitlyDenied session policy"
+    assert not (broken := scoped("{")).allowed
+    assert broken.error
+
+
+def test_authorize_raises_what_a_refusal_is_made_from(guard: Guard) -> None:
+    assert guard.authorize(who("ada"), "docs:Get", doc("1"), call=TLS).allowed
+    with pytest.raises(AccessDenied, match="is not authorized to perform: docs:Get on resource") as denied:
+        guard.authorize(who("nothing"), "docs:Get", doc("1"), call=TLS)
+    assert isinstance(denied.value.decision, Decision)
+    with pytest.raises(DecisionUnavailable) as unavailable:
+        guard.authorize(who("ada"), "docs:Get", Resource(doc("1"), policy='{"secret": 1}'))
+    assert "secret" not in str(unavailable.value)
+
+
+def test_decide_many_answers_each_question_on_its_own(guard: Guard) -> None:
+    """M-28."""
+    questions: list[tuple[str, str | Resource]] = [
+        ("docs:Get", doc("1")), ("docs:Delete", doc("1")), ("nonsense", doc("1")), ("docs:List", "*"),
+        ("docs:Get", Resource(doc("1", GLOBEX))),
+    ]  # fmt: skip
+    decisions = guard.decide_many(who("ada"), questions, call=TLS)
+    assert [each.allowed for each in decisions] == [True, False, False, True, False]
+    assert [each.request.action for each in decisions] == [action for action, _ in questions]
+
+
+def test_a_context_given_by_hand_reaches_the_conditions(guard: Guard) -> None:
+    """K-1: it wins over what would be supplied; a value that cannot be computed denies (C-45, E-6)."""
+    assert not guard.decide(who("own"), "docs:Get", doc("1"), {"aws:ResourceAccount": GLOBEX}, call=TLS).allowed
+    assert guard.decide(who("tag"), "docs:Get", doc("1"), {"aws:resourcetag/TEAM": lambda: "blue"}, call=TLS).allowed
+
+    def broken() -> str:
+        raise RuntimeError("secret")
+
+    decision = guard.decide(who("tag"), "docs:Get", doc("1"), {"aws:ResourceTag/team": broken}, call=TLS)
+    assert not decision.allowed
+    assert "secret" not in f"{decision.error}{decision.reasons}"
+
+
+@pytest.mark.parametrize("action", ["", "docs", "docs:", ":Get", "docs:Get:More", "*"])
+@pytest.mark.parametrize("caller", [who("ada"), who("root")], ids=["user", "root"])
+def test_what_cannot_be_an_action_is_denied(guard: Guard, caller: Principal, action: str) -> None:
+    """A `*` in a policy matches every text; deny on doubt."""
+    decision = guard.decide(caller, action, doc("1"), call=TLS)
+    assert (decision.allowed, decision.error is None) == (False, False)
+
+
+@pytest.mark.parametrize("resource", ["", "document/1", "arn:aws:docs", "ARN:aws:docs:us-east-1:111122223333:a", "**"])
+def test_what_cannot_be_a_resource_is_denied(guard: Guard, resource: str) -> None:
+    assert not guard.decide(who("root"), "docs:Get", resource, call=TLS).allowed
+
+
+def test_every_decision_is_noted_with_its_epoch(tmp_path: Path) -> None:
+    """Allowed or not; also one that could not be made."""
+    seed = tmp_path / "iam.json"
+    seed.write_text(json.dumps(SEED))
+    guard = open_guard(seed, audit=str(tmp_path / "audit.jsonl"))
+    decisions = [
+        guard.decide(who("ada"), "docs:Get", doc("1"), call=TLS),
+        *guard.decide_many(who("ada"), [("docs:Delete", doc("1")), ("nonsense", doc("1"))]),
+    ]
+    guard.close()
+    noted = [record["iamGuard"] for record in read(tmp_path / "audit.jsonl")]
+    assert [each["outcome"] for each in noted] == ["Allowed", "ExplicitlyDenied", "ImplicitlyDenied"]
+    assert [each.get("epoch") for each in noted] == [each.epoch for each in decisions]
+    assert noted[0]["epoch"] is not None
+    assert noted[2]["error"]

@@ -1,0 +1,207 @@
+"""What a decision needs is loaded once, of one epoch, and never somebody else's (loading.py, rule T-9)."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from sqlalchemy import event
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+from iam_guard import Guard, GuardMiddleware, Principal, Service
+from iam_guard.audit.sinks import ListSink
+from iam_guard.audit.trail import Trail
+from iam_guard.settings import Settings
+from iam_guard.store.cached_store import CachedStore
+from iam_guard.store.open_store import open_store
+from tests.conftest import ADA as ADA_KEY
+from tests.conftest import Sign
+
+ACME = "111122223333"
+ADA = Principal.from_arn(f"arn:aws:iam::{ACME}:user/ada")
+RITA = Principal.from_arn(f"arn:aws:iam::{ACME}:user/rita")
+DOCUMENT = f"arn:aws:docs:us-east-1:{ACME}:document/7"
+NOTHING = json.dumps({"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "x:Y", "Resource": "*"}})
+
+
+def _policy(action: str) -> dict[str, Any]:
+    return {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": action, "Resource": "*"}]}
+
+
+def _seed(action: str) -> str:
+    """Two users in one group, so with the same policies; of three, the last has one of its own."""
+    key = {"id": ADA_KEY[0], "secret": ADA_KEY[1]}
+    users = [
+        {"name": "ada", "groups": ["all"], "access_keys": [key]},
+        {"name": "rita", "groups": ["all"]},
+        {"name": "zoe", "inline": {"P": _policy("docs:Put")}},
+    ]
+    account = {"id": ACME, "groups": [{"name": "all", "inline": {"P": _policy(action)}}], "users": users}
+    return json.dumps({"version": 1, "accounts": [account]})
+
+
+class Counting:
+    """A store around a store that counts what it is asked, and takes its time when told to."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+        self.asked: list[str] = []
+        self.seconds = 0.0
+
+    def __getattr__(self, name: str) -> Any:
+        def asked(*arguments: Any) -> Any:
+            self.asked.append(name)
+            time.sleep(self.seconds)
+            return getattr(self.inner, name)(*arguments)
+
+        return asked
+
+
+class World:
+    """A guard that counts, on a file that can be changed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.write_text(_seed("docs:*"))
+        settings = Settings(epoch_poll=3600.0)
+        self.store = Counting(open_store(str(path), settings))
+        self.cached = CachedStore(self.store, settings)  # type: ignore[arg-type]
+        self.guard = Guard(self.cached, Trail(ListSink()), settings)
+
+    def allows(self, principal: Principal, action: str = "docs:Get") -> bool:
+        return self.guard.decide(principal, action, DOCUMENT).allowed
+
+    @contextmanager
+    def statements(self) -> Iterator[list[str]]:
+        """Note the SQL statements, and where a transaction begins."""
+        engine = self.store.inner._store.engine
+        found: list[str] = []
+
+        def note(*arguments: Any) -> None:
+            found.append(arguments[2])
+
+        def begin(_: Any) -> None:
+            found.append("BEGIN")
+
+        event.listen(engine, "begin", begin)
+        event.listen(engine, "before_cursor_execute", note)
+        yield found
+        event.remove(engine, "before_cursor_execute", note)
+        event.remove(engine, "begin", begin)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    made = World(tmp_path / "iam.json")
+    yield made
+    made.guard.close()
+
+
+def test_a_warm_decision_asks_the_store_nothing(world: World) -> None:
+    """Everything is remembered, and every further decision is a hit."""
+    assert world.allows(ADA)
+    world.store.asked.clear()
+    before = world.guard.usage()["caller"].hits
+    assert all(world.allows(ADA) for _ in range(5))
+    assert world.store.asked == []
+    assert world.guard.usage()["caller"].hits == before + 5
+    assert world.guard.decide_at_hand(ADA, "docs:Get", DOCUMENT) is not None
+
+
+def test_cold_principal_costs_one_statement(world: World) -> None:
+    """Who it is, and its policies, in one query; its account and the resource are known from others."""
+    assert world.allows(ADA)
+    with world.statements() as statements:
+        assert world.allows(RITA)
+    assert [each.split()[0] for each in statements] == ["BEGIN", "SELECT"]
+
+
+def test_callers_with_the_same_policies_share_their_index(world: World) -> None:
+    """Memory per principal stays small where groups and roles say what many may do."""
+    assert world.allows(ADA)
+    layers = world.guard.usage()["layer"]
+    assert world.allows(RITA)
+    after = world.guard.usage()["layer"]
+    assert (after.entries, after.hits) == (layers.entries, layers.hits + 1)
+    first, second = (world.cached.principal(each).identity for each in (ADA, RITA))
+    assert first
+    assert all(one is other for one, other in zip(first, second, strict=True))
+    assert not world.allows(replace(ADA, arn=f"arn:aws:iam::{ACME}:user/zoe"))
+    assert world.guard.usage()["layer"].entries == layers.entries + 1
+
+
+def test_what_was_prepared_ends_with_the_epoch(world: World) -> None:
+    """T-5: a change reaches callers that were prepared before it."""
+    assert world.allows(ADA)
+    world.path.write_text(_seed("docs:Put"))
+    assert world.allows(ADA)  # nobody looked yet
+    world.guard.refresh()
+    assert world.guard.decide_at_hand(ADA, "docs:Get", DOCUMENT) is None
+    assert not world.allows(ADA)
+    assert world.allows(ADA, "docs:Put")
+
+
+def test_a_caller_is_never_taken_for_an_equal_one(world: World) -> None:
+    """S-42: session policies, tags and session keys are the credential's own, whoever else is the same user."""
+    limited = replace(ADA, session_policies=(NOTHING,))
+    for _ in range(3):
+        assert world.allows(ADA)
+        assert not world.allows(limited)
+        assert not world.guard.decide(replace(ADA, userid="AIDAANOTHER"), "docs:Get", DOCUMENT).allowed  # P-6
+    for number in range(300):  # objects that come and go have the identities of those before them
+        assert world.allows(replace(ADA, session_policies=(NOTHING,) if number % 2 else None)) is (number % 2 == 0)
+
+
+def test_a_thousand_requests_of_a_cold_caller_make_one_load(world: World, sign: Sign) -> None:
+    """Single flight: the others wait for the answer of the first."""
+    docs = Service("docs")
+
+    @docs.requires("Get", resource="document/{id}")
+    async def get(request: Request) -> PlainTextResponse:
+        return PlainTextResponse("ok")
+
+    app = Starlette(routes=[Route("/{id}", get)], middleware=[Middleware(GuardMiddleware, guard=world.guard)])
+    headers = [(name.lower().encode(), value.encode()) for name, value in sign(ADA_KEY, "GET", "/7").items()]
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "http",
+        "path": "/7",
+        "raw_path": b"/7",
+        "query_string": b"",
+        "headers": [(b"host", b"testserver"), *headers],
+        "client": ("10.1.2.3", 1234),
+        "server": ("testserver", 80),
+    }
+    statuses: list[int] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            statuses.append(message["status"])
+
+    async def all_at_once() -> None:
+        async with anyio.create_task_group() as tasks:
+            for _ in range(1000):
+                tasks.start_soon(app, dict(scope), receive, send)
+
+    world.store.seconds = 0.05
+    anyio.run(all_at_once)
+    assert statuses == [200] * 1000
+    asked = [each for each in world.store.asked if each not in ("epoch", "refresh", "keep_uses")]
+    assert sorted(asked) == ["access_key", "decision_records"]

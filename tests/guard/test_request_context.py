@@ -1,0 +1,230 @@
+"""The supplied condition keys: present and absent exactly as the tables E.1 to E.5 say (K-1, K-2)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from iam_guard.errors import ContextError
+from iam_guard.guard.request_context import SUPPLIED_KEYS, Circumstances, SuppliedContext
+from iam_guard.model.principal import Credential, Issued, Principal
+from iam_guard.model.request import AccessRequest, Call
+from iam_guard.store.protocol import Organization
+
+NOW = datetime(2026, 11, 24, 14, 1, 46, tzinfo=UTC)
+ACME = Organization("o-example", "o-example/r-ab12/ou-ab12-11111111/", is_management=False)
+OTHER = Organization("o-other", "o-other/r-cd34/", is_management=True)
+HTTP = Call(
+    "request-1",
+    kind="http",
+    source_ip="203.0.113.7",
+    user_agent="curl/8",
+    referer="https://a.example/",
+    secure=True,
+    region="eu-west-1",
+)
+ADA = Principal.from_arn("arn:aws:iam::111122223333:user/team/ada", userid="AIDA1", tags={"team": "blue"})
+SESSION = Principal.from_arn(
+    "arn:aws:sts::111122223333:assumed-role/Editor/ada",
+    role_arn="arn:aws:iam::111122223333:role/team/Editor",
+    userid="AROA1:ada",
+)
+FEDERATED = Principal.from_arn("arn:aws:sts::111122223333:federated-user/ada")
+ROOT = Principal.from_arn("arn:aws:iam::111122223333:root")
+SERVICE = Principal.service("cloudtrail.amazonaws.com")
+ANONYMOUS = Principal.anonymous()
+
+
+def value(key: str, given: Any = None, *, principal: Principal = ADA, **around: Any) -> Any:
+    """Give what a condition on `key` sees."""
+    context = SuppliedContext(given, Circumstances(NOW, principal, **around))
+    return AccessRequest(principal, "docs:Get", "*", context).value(key.lower())
+
+
+@pytest.mark.parametrize(
+    ("principal", "arn", "account", "type", "userid", "username"),
+    [
+        (ADA, ADA.arn, "111122223333", "User", "AIDA1", "ada"),
+        (SESSION, "arn:aws:iam::111122223333:role/team/Editor", "111122223333", "AssumedRole", "AROA1:ada", None),
+        (FEDERATED, FEDERATED.arn, "111122223333", "FederatedUser", "111122223333:ada", None),
+        (ROOT, ROOT.arn, "111122223333", "Account", "111122223333", None),
+        (ANONYMOUS, None, "anonymous", "Anonymous", "anonymous", None),
+        (SERVICE, None, None, "Service", None, None),
+    ],
+    ids=lambda given: given.type if isinstance(given, Principal) else "",
+)
+def test_who_asks(principal: Principal, arn: Any, account: Any, type: str, userid: Any, username: Any) -> None:
+    """K-10; no other caller has `aws:username`."""
+    keys = ("aws:PrincipalArn", "aws:PrincipalAccount", "aws:PrincipalType", "aws:userid", "aws:username")
+    assert [value(key, principal=principal) for key in keys] == [arn, account, type, userid, username]
+
+
+@pytest.mark.parametrize(
+    ("principal", "is_service", "name", "names"),
+    [
+        (ADA, "false", None, None),
+        (SESSION, "false", None, None),
+        (FEDERATED, "false", None, None),
+        (ROOT, "false", None, None),
+        (SERVICE, "true", "cloudtrail.amazonaws.com", ("cloudtrail.amazonaws.com",)),
+        (ANONYMOUS, None, None, None),
+    ],
+    ids=lambda given: given.type if isinstance(given, Principal) else "",
+)
+def test_services(principal: Principal, is_service: str | None, name: str | None, names: Any) -> None:
+    """E.1: absent for anonymous callers; the list of names is multivalued, with one name too."""
+    assert value("aws:PrincipalIsAWSService", principal=principal) == is_service
+    assert value("aws:PrincipalServiceName", principal=principal) == name
+    assert value("aws:PrincipalServiceNamesList", principal=principal) == names
+
+
+CONNECTION = {
+    "aws:SourceIp": "203.0.113.7",
+    "aws:UserAgent": "curl/8",
+    "aws:referer": "https://a.example/",
+    "aws:SecureTransport": "true",
+}
+
+
+@pytest.mark.parametrize("kind", ["http", "websocket"])
+@pytest.mark.parametrize("key", CONNECTION)
+def test_a_connection_supplies_its_keys(kind: str, key: str) -> None:
+    """E.3, E.5."""
+    call = Call("r", kind, source_ip="203.0.113.7", user_agent="curl/8", referer="https://a.example/", secure=True)
+    assert value(key, call=call) == CONNECTION[key]
+
+
+@pytest.mark.parametrize("call", [None, Call("r", "call", source_ip="203.0.113.7", user_agent="x", referer="y")])
+@pytest.mark.parametrize("key", CONNECTION)
+def test_a_function_call_has_no_connection(call: Call | None, key: str) -> None:
+    """K-2: absent, not empty."""
+    assert value(key, call=call) is None
+
+
+def test_an_insecure_connection_says_so_and_absent_headers_stay_absent() -> None:
+    """`aws:SecureTransport` is always there; a header that was not sent is not."""
+    bare = Call("r", "http")
+    assert value("aws:SecureTransport", call=bare) == "false"
+    assert [value(key, call=bare) for key in ("aws:SourceIp", "aws:UserAgent", "aws:referer")] == [None] * 3
+
+
+def test_the_clock() -> None:
+    assert value("aws:CurrentTime") == "2026-11-24T14:01:46Z"
+    assert value("aws:EpochTime") == str(int(NOW.timestamp()))
+
+
+def test_the_region_is_the_calls() -> None:
+    assert value("aws:RequestedRegion", call=HTTP, region="eu-north-1") == "eu-west-1"
+    assert value("aws:RequestedRegion", region="eu-north-1") == "eu-north-1"
+
+
+def test_nobody_calls_by_way_of_a_service() -> None:
+    """E.5: `aws:ViaAWSService` always, the `CalledVia` keys for forwarded calls only."""
+    assert value("aws:ViaAWSService") == "false"
+    assert [value(key) for key in ("aws:CalledVia", "aws:CalledViaFirst", "aws:CalledViaLast")] == [None] * 3
+
+
+@pytest.mark.parametrize("side", ["Principal", "Resource"])
+@pytest.mark.parametrize(("organization", "id", "paths"), [(ACME, ACME.id, (ACME.path,)), (None, None, None)])
+def test_organizations(side: str, organization: Organization | None, id: Any, paths: Any) -> None:
+    """E.1, E.4: only where the account is in one, and then also for the management account; paths are multivalued."""
+    around = {f"{side.lower()}_organization": organization}
+    assert value(f"aws:{side}OrgID", **around) == id
+    assert value(f"aws:{side}OrgPaths", **around) == paths
+    assert value(f"aws:{side}OrgID", **{f"{side.lower()}_organization": OTHER}) == "o-other"
+
+
+def test_the_account_of_the_resource() -> None:
+    assert value("aws:ResourceAccount", resource_account="444455556666") == "444455556666"
+    assert value("aws:ResourceAccount") is None
+
+
+def test_tags() -> None:
+    """E.1, E.4: one key a tag, without regard to letter case; an empty tag is there, a missing one is not."""
+    tags = {"Team": "blue", "empty": ""}
+    assert value("aws:ResourceTag/team", resource_tags=tags) == "blue"
+    assert value("aws:ResourceTag/EMPTY", resource_tags=tags) == ""
+    assert value("aws:ResourceTag/other", resource_tags=tags) is None
+    assert value("aws:ResourceTag/", resource_tags=tags) is None
+    assert value("aws:PrincipalTag/TEAM") == "blue"
+    assert value("aws:PrincipalTag/team", principal=ANONYMOUS) is None
+
+
+def test_two_tags_that_differ_by_letter_case_are_refused() -> None:
+    """C-4: who sees the one and who sees the other decide differently."""
+    with pytest.raises(ContextError, match="letter case"):
+        SuppliedContext(None, Circumstances(NOW, ADA, resource_tags={"Team": "a", "team": "b"}))
+    with pytest.raises(ContextError, match="letter case"):
+        SuppliedContext({"docs:Shape": "a", "Docs:shape": "b"}, Circumstances(NOW, ADA))
+
+
+@pytest.mark.parametrize("key", [*sorted(SUPPLIED_KEYS), "aws:resourcetag/team", "aws:principalarn", "aws:username"])
+def test_what_the_enforcement_point_gives_wins(key: str) -> None:
+    """K-1: it is the enforcement point that builds the context."""
+    around: dict[str, Any] = {
+        "call": HTTP,
+        "principal_organization": ACME,
+        "resource_organization": ACME,
+        "resource_account": "444455556666",
+        "resource_tags": {"team": "red"},
+    }
+    assert value(key, {key.upper(): "by hand"}, **around) == "by hand"
+    assert value(key, {key: lambda: "computed"}, **around) == "computed"
+
+
+def issued(principal: Principal, mfa_at: datetime | None) -> Principal:
+    moments = Issued(NOW - timedelta(hours=1), NOW + timedelta(hours=1), mfa_at=mfa_at)
+    return replace(principal, credential=Credential("sts", "ASIAEXAMPLE", issued=moments))
+
+
+@pytest.mark.parametrize(
+    ("principal", "age"),
+    [(ADA, "90"), (ROOT, "90"), (SESSION, None), (FEDERATED, None)],
+    ids=lambda given: given.type if isinstance(given, Principal) else "",
+)
+def test_the_age_of_mfa(principal: Principal, age: str | None) -> None:
+    """E.2: whole seconds, of the sessions that GetSessionToken gives; absent without MFA and with a long-term key."""
+    shown = NOW - timedelta(seconds=90, milliseconds=900)
+    assert value("aws:MultiFactorAuthAge", principal=issued(principal, shown)) == age
+    assert value("aws:MultiFactorAuthAge", principal=issued(principal, None)) is None
+    assert value("aws:MultiFactorAuthAge", principal=principal) is None
+
+
+def test_a_clock_that_lags_makes_no_mfa_of_the_future() -> None:
+    """Another machine's clock may be ahead of ours: the age is then nothing, not less."""
+    assert value("aws:MultiFactorAuthAge", principal=issued(ADA, NOW + timedelta(seconds=5))) == "0"
+
+
+def test_nothing_is_computed_before_it_is_asked_for_and_then_once() -> None:
+    """A decision costs what its statements name."""
+    asked: list[str] = []
+
+    def expensive() -> str:
+        asked.append("shape")
+        return "round"
+
+    context = SuppliedContext({"docs:Shape": expensive}, Circumstances(NOW, ADA))
+    assert context.value("aws:currenttime") == "2026-11-24T14:01:46Z"
+    assert asked == []
+    assert [context.value("docs:shape"), context.value("docs:shape"), context["DOCS:SHAPE"]] == ["round"] * 3
+    assert asked == ["shape"]
+
+
+def test_a_value_of_no_known_kind_is_refused_when_asked_for() -> None:
+    context = SuppliedContext({"docs:Shape": lambda: object()}, Circumstances(NOW, ADA))  # type: ignore[dict-item,return-value]
+    with pytest.raises(ContextError):
+        context.value("docs:shape")
+
+
+def test_lists_the_keys_that_are_there() -> None:
+    """What an explanation shows: no absent key, and everything of the tables."""
+    context = SuppliedContext({"docs:Shape": "round"}, Circumstances(NOW, ADA, resource_tags={"Team": "blue"}))
+    assert list(context) == [
+        "aws:currenttime", "aws:epochtime", "aws:principalisawsservice", "aws:requestedregion",
+        "aws:resourcetag/team", "aws:viaawsservice", "docs:shape",
+    ]  # fmt: skip
+    assert len(context) == len(list(context))
+    assert dict(context)["docs:shape"] == "round"

@@ -1,0 +1,230 @@
+"""Shadow mode: a candidate decides beside the guard, its differences are recorded, and no answer changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from iam_guard import Guard, open_guard
+from iam_guard.audit.consumer.reader import read
+from iam_guard.errors import ConfigurationError, NotAtHand, SeedError, StoreUnavailable
+from iam_guard.guard.loader import Loader
+from iam_guard.guard.shadow_mode import Shadow
+from iam_guard.model.principal import Principal
+from iam_guard.model.request import Resource
+from iam_guard.settings import Settings
+from iam_guard.store.open_store import init_store
+from iam_guard.store.schema import identities
+from iam_guard.store.seed import apply_seed, load_seed_text
+from tests.conftest import ACME, SEED
+
+RITA = Principal.from_arn(f"arn:aws:iam::{ACME}:user/rita")
+DOCUMENT = f"arn:aws:docs:us-east-1:{ACME}:document/7"
+CANDIDATE = SEED.replace('"docs:Get*"', '"docs:Put*"')
+Open = Callable[..., Guard]
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Iterator[Open]:
+    """Open a guard on a seed, in the shadow of which another one decides."""
+    guards: list[Guard] = []
+
+    def make(candidate: str = CANDIDATE, **more: Any) -> Guard:
+        (tmp_path / "iam.yaml").write_text(SEED)
+        (tmp_path / "candidate.yaml").write_text(candidate)
+        audit, shadow = tmp_path / "audit.jsonl", tmp_path / "candidate.yaml"
+        guards.append(open_guard(tmp_path / "iam.yaml", audit=str(audit), shadow=shadow, **more))
+        return guards[-1]
+
+    yield make
+    for guard in guards:
+        guard.close()
+
+
+def recorded(tmp_path: Path) -> list[dict[str, Any]]:
+    return [record["iamGuard"] for record in read(tmp_path / "audit.jsonl")]
+
+
+def test_difference_is_recorded_and_the_answer_stands(opened: Open, tmp_path: Path) -> None:
+    """Both ways: what the candidate would refuse is allowed, and what it would allow is refused."""
+    guard = opened()
+    assert guard.decide(RITA, "docs:Get", DOCUMENT).allowed
+    assert not guard.decide(RITA, "docs:Put", DOCUMENT).allowed
+    refused, allowed = recorded(tmp_path)
+    assert (refused["outcome"], refused["enforced"]) == ("Allowed", True)
+    assert (refused["shadow"]["outcome"], refused["shadow"]["enforced"]) == ("ImplicitlyDenied", False)
+    assert refused["shadow"]["reasons"] == [{"policyType": "identity-based policy"}]
+    assert (allowed["outcome"], allowed["shadow"]["outcome"]) == ("ImplicitlyDenied", "Allowed")
+    assert allowed["shadow"]["reasons"][0]["sid"] == "Read"
+    assert allowed["shadow"]["policySet"] != allowed["policySet"]
+
+
+def test_equal_outcome_leaves_the_record_as_it_was(opened: Open, tmp_path: Path) -> None:
+    guard = opened(SEED)
+    guard.decide(RITA, "docs:Get", DOCUMENT)
+    guard.decide(RITA, "docs:Put", DOCUMENT)
+    assert not any("shadow" in each for each in recorded(tmp_path))
+
+
+def test_conditions_are_asked_with_the_same_request(opened: Open, tmp_path: Path) -> None:
+    """The candidate sees the keys of the request; what it alone reads is not among those that the decision read."""
+    condition = '"docs:Get*", Condition: {StringEquals: {"aws:RequestTag/x": "a"}}'
+    guard = opened(SEED.replace('"docs:Get*"', condition))
+    guard.decide(RITA, "docs:Get", DOCUMENT, {"aws:RequestTag/x": "a"})
+    guard.decide(RITA, "docs:Get", DOCUMENT, {"aws:RequestTag/x": "b"})
+    same, other = recorded(tmp_path)
+    assert "shadow" not in same
+    assert other["shadow"]["outcome"] == "ImplicitlyDenied"
+    assert "conditions" not in other
+
+
+def test_caller_whom_the_candidate_does_not_know_is_a_difference(opened: Open, tmp_path: Path) -> None:
+    opened(SEED.replace("name: rita", "name: rosa")).decide(RITA, "docs:Get", DOCUMENT)
+    [record] = recorded(tmp_path)
+    assert record["shadow"]["reasons"][0]["note"] == "the principal does not exist (any more)"
+
+
+def test_candidate_with_other_unique_ids_knows_callers_by_name(tmp_path: Path) -> None:
+    """A store that was made of the same seed has other unique ids, and decides alike; a stranger stays one."""
+    (tmp_path / "iam.yaml").write_text(SEED)
+    settings = Settings()
+    for name in ("one", "two"):
+        store = init_store(f"sqlite:///{tmp_path}/{name}.db", settings)
+        apply_seed(store, load_seed_text(SEED))
+        store.close()
+    one, two = (f"sqlite:///{tmp_path}/{name}.db" for name in ("one", "two"))
+    guard = open_guard(one, audit=str(tmp_path / "audit.jsonl"), shadow=two)
+    with guard.store.viewing() as records:
+        userid = next(row["id"] for row in records.all(identities) if row["name"] == "rita")
+    assert guard.decide(replace(RITA, userid=userid), "docs:Get", DOCUMENT).allowed
+    assert not guard.decide(replace(RITA, userid="AIDAOFSOMEBODYELSE01"), "docs:Get", DOCUMENT).allowed
+    guard.close()
+    assert not any("shadow" in each for each in recorded(tmp_path))
+
+
+@pytest.mark.parametrize("fault", [StoreUnavailable("the store is away"), RuntimeError("secret")])
+def test_fault_of_the_candidate_changes_no_answer(opened: Open, tmp_path: Path, fault: Exception) -> None:
+    """Nothing is raised; the record says that the candidate has no decision, without the fault's own words."""
+    guard = opened()
+    load = Loader.load
+
+    def failing(self: Loader, *given: Any, **more: Any) -> Any:
+        if self is guard._shadow._loader:  # type: ignore[union-attr]
+            raise fault
+        return load(self, *given, **more)
+
+    with mock.patch.object(Loader, "load", failing):
+        assert guard.decide(RITA, "docs:Get", DOCUMENT).allowed
+    [record] = recorded(tmp_path)
+    assert record["shadow"] == {
+        "enforced": False,
+        "reason": "Error",
+        "reasons": [],
+        "error": f"the candidate cannot decide: {type(fault).__name__}",
+    }
+
+
+def test_warm_means_both(opened: Open) -> None:
+    """A decision that would wait for the candidate's store must not be made in the event loop."""
+    guard = opened()
+    guard.decide(RITA, "docs:Get", DOCUMENT)
+    assert guard.decide_at_hand(RITA, "docs:Get", DOCUMENT) is not None
+    with mock.patch.object(Shadow, "difference", side_effect=NotAtHand):
+        assert guard.decide_at_hand(RITA, "docs:Get", DOCUMENT) is None
+
+
+def test_resource_of_the_application_is_the_same_for_both(opened: Open, tmp_path: Path) -> None:
+    share = {"Effect": "Deny", "Principal": "*", "Action": "docs:Get", "Resource": DOCUMENT}
+    policy = {"Version": "2012-10-17", "Statement": [share]}
+    guard = opened(CANDIDATE, resources=lambda arn: Resource(arn, ACME, policy=policy))
+    assert not guard.decide(RITA, "docs:Get", DOCUMENT).allowed
+    assert "shadow" not in recorded(tmp_path)[0]  # the same explicit deny
+
+
+def test_candidate_that_is_not_there_is_refused_at_once(tmp_path: Path) -> None:
+    (tmp_path / "iam.yaml").write_text(SEED)
+    with pytest.raises(ConfigurationError):
+        open_guard(tmp_path / "iam.yaml", shadow=f"sqlite:///{tmp_path}/nowhere.db")
+
+
+# --- only some actions -------------------------------------------------------------------------------------------
+
+
+def test_only_chosen_actions_are_decided_with_the_candidate(opened: Open, tmp_path: Path) -> None:
+    """Patterns without regard to letter case; of the others nothing is asked, and nothing must be warm."""
+    guard = opened(shadow_actions=["DOCS:P*", "iam:*"])
+    shadow = guard._shadow
+    assert shadow is not None
+    with mock.patch.object(Shadow, "_decide", side_effect=AssertionError):
+        guard.decide(RITA, "docs:Get", DOCUMENT)
+    guard.decide(RITA, "docs:Put", DOCUMENT)
+    assert ["shadow" in each for each in recorded(tmp_path)] == [False, True]
+    shadow._store.refresh()
+    with mock.patch.object(shadow._store, "_last_look", None):  # a look is due, for which somebody would wait
+        assert guard.decide_at_hand(RITA, "docs:Get", DOCUMENT) is not None
+        assert guard.decide_at_hand(RITA, "docs:Put", DOCUMENT) is None
+
+
+def test_a_bracket_of_a_pattern_is_a_letter(opened: Open, tmp_path: Path) -> None:
+    guard = opened(shadow_actions=["docs:[GP]*"])
+    with mock.patch.object(Shadow, "_decide", side_effect=AssertionError):
+        guard.decide(RITA, "docs:Get", DOCUMENT)
+    assert "shadow" not in recorded(tmp_path)[-1]
+
+
+# --- a few policies laid over ------------------------------------------------------------------------------------
+
+CHANGE = f"""
+version: 1
+policy_changes:
+  - put: Read
+    in: arn:aws:iam::{ACME}:user/rita
+    document: {{Version: "2012-10-17", Statement: [{{Sid: New, Effect: Allow, Action: "docs:Put*", Resource: "*"}}]}}
+"""
+
+
+def test_change_file_is_laid_over_the_state_of_the_moment(opened: Open, tmp_path: Path) -> None:
+    """What the file changes differs; what changes in the first state changes in both, at once."""
+    guard = opened(CHANGE, epoch_poll=3600.0)
+    guard.decide(RITA, "docs:Get", DOCUMENT)
+    guard.decide(RITA, "docs:Put", DOCUMENT)
+    assert [each["shadow"]["outcome"] for each in recorded(tmp_path)] == ["ImplicitlyDenied", "Allowed"]
+    assert recorded(tmp_path)[1]["shadow"]["reasons"][0]["sid"] == "New"
+    (tmp_path / "iam.yaml").write_text(SEED.replace('"docs:*"', '"docs:List"'))
+    guard.refresh()
+    ada = Principal.from_arn(f"arn:aws:iam::{ACME}:user/ada")
+    assert guard.decide_at_hand(ada, "docs:Get", DOCUMENT) is None
+    assert not guard.decide(ada, "docs:Get", DOCUMENT).allowed
+    assert "shadow" not in recorded(tmp_path)[-1]
+    guard.decide(RITA, "docs:Get", DOCUMENT)
+    assert guard.decide_at_hand(RITA, "docs:Get", DOCUMENT) is not None
+
+
+def test_change_between_the_two_decisions_is_no_difference(opened: Open, tmp_path: Path) -> None:
+    """The candidate sees a newer state than the guard: what differs may be that, so nothing is told."""
+    guard = opened(CHANGE, epoch_poll=3600.0)
+    guard.decide(RITA, "docs:Get", DOCUMENT)
+    (tmp_path / "iam.yaml").write_text(SEED.replace("name: acme", "name: acme-2"))
+    shadow = guard._shadow
+    assert shadow is not None
+    shadow._store.refresh()
+    guard.decide(RITA, "docs:Get", DOCUMENT)
+    assert ["shadow" in each for each in recorded(tmp_path)] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("candidate", "problem"),
+    [
+        (CHANGE.replace("user/rita", "user/nobody"), "candidate.yaml:4: there is no `arn:"),
+        (CHANGE.replace("Effect: Allow", "Effect: Perhaps"), "candidate.yaml:6: "),
+    ],
+)  # fmt: skip
+def test_change_file_that_cannot_be_laid_over_fails_at_opening(opened: Open, candidate: str, problem: str) -> None:
+    with pytest.raises(SeedError) as caught:
+        opened(candidate)
+    assert problem in str(caught.value)

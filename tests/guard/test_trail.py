@@ -1,0 +1,259 @@
+"""A guard whose setting `audit` names a folder: opening, deciding, the IAM API, event loops, the end."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+from starlette.testclient import TestClient
+
+from iam_guard import Guard, Principal, open_guard
+from iam_guard.audit import append_file
+from iam_guard.audit.verify.signed_note import KeyRing
+from iam_guard.audit.verify.signing_keys import create_signing_key_file, read_signing_keys
+from iam_guard.audit.verify.trail_verifier import verify_trail
+from iam_guard.audit.writer.pipeline import Pipeline
+from iam_guard.audit.writer.record_queue import Line
+from iam_guard.errors import ConfigurationError, DecisionUnavailable
+from iam_guard.web.asgi.middleware import GuardMiddleware
+from iam_guard.web.service import Service
+from tests.audit.pipelines import eventually, facts_in
+
+ACME = "111122223333"
+ADA = Principal.from_arn(f"arn:aws:iam::{ACME}:user/ada")
+DOCUMENT = f"arn:aws:docs:us-east-1:{ACME}:document/1"
+SEED = {
+    "version": 1,
+    "accounts": [
+        {
+            "id": ACME,
+            "name": "acme",
+            "users": [
+                {
+                    "name": "ada",
+                    "inline": {
+                        "P": {
+                            "Version": "2012-10-17",
+                            "Statement": [{"Effect": "Allow", "Action": ["docs:*", "iam:*"], "Resource": "*"}],
+                        }
+                    },
+                }
+            ],
+        }
+    ],
+}
+
+
+@pytest.fixture
+def guard(tmp_path: Path) -> Iterator[Guard]:
+    (tmp_path / "iam.json").write_text(json.dumps(SEED))
+    create_signing_key_file(tmp_path / "key")
+    opened = open_guard(
+        tmp_path / "iam.json",
+        services=[Service("docs")],
+        audit=f"{tmp_path}/trail/",
+        audit_key_file=f"{tmp_path}/key",
+    )
+    yield opened
+    opened.close()
+
+
+def kinds_in(folder: Path) -> list[tuple[str, str]]:
+    facts = facts_in(folder / "trail")
+    return [(each["eventName"], each["iamGuard"].get("outcome", "")) for each in facts]
+
+
+def test_decisions_are_in_the_trail_when_the_guard_is_closed(guard: Guard, tmp_path: Path) -> None:
+    """Named by the service, signed to its end."""
+    assert guard.decide(ADA, "docs:GetDocument", DOCUMENT).allowed
+    assert not guard.decide(ADA, "mail:Send").allowed
+    guard.close()
+    assert kinds_in(tmp_path) == [
+        ("AuditSegment", ""),
+        ("GetDocument", "Allowed"),
+        ("Send", "ImplicitlyDenied"),
+        ("AuditEnd", ""),
+    ]
+    [shard] = (tmp_path / "trail").iterdir()
+    assert shard.name.startswith("docs-")
+    ring = KeyRing([each.verifier for each in read_signing_keys(tmp_path / "key")])
+    assert verify_trail(tmp_path / "trail", ring).is_ok
+
+
+def test_an_allowed_call_of_our_services_is_on_the_disk_before_the_answer(guard: Guard, tmp_path: Path) -> None:
+    assert guard.decide(ADA, "iam:GetUser", ADA.arn).allowed
+    assert kinds_in(tmp_path)[-1] == ("GetUser", "Allowed")
+
+
+def test_a_disk_that_fails_refuses_as_the_classes_say(
+    guard: Guard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """503 for administration; a denial is a denial."""
+
+    def fail(descriptor: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    guard.decide(ADA, "iam:GetUser", ADA.arn)
+    with monkeypatch.context() as patched:
+        patched.setattr(append_file, "_sync", fail)
+        with pytest.raises(DecisionUnavailable, match="the audit record cannot be written"):
+            guard.decide(ADA, "iam:CreateUser", f"arn:aws:iam::{ACME}:user/eve")
+        assert not guard.decide(ADA, "sts:AssumeRole").allowed
+        assert guard.decide(ADA, "docs:GetDocument", DOCUMENT).allowed
+    usage = guard.audit_usage()
+    assert usage is not None
+    assert (usage.dropped, usage.refused) == (0, 1)
+
+
+def test_after_the_close_every_allow_is_refused(guard: Guard) -> None:
+    """A closed trail records nothing and so allows nothing."""
+    guard.trail.close()
+    with pytest.raises(DecisionUnavailable):
+        guard.decide(ADA, "docs:GetDocument", DOCUMENT)
+    assert not guard.decide(ADA, "mail:Send").allowed
+
+
+def test_a_record_that_cannot_be_made_is_missing_like_any_other(guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An action that changes something is refused; of one that reads the gap is counted."""
+
+    def fail() -> str:
+        raise OSError("no randomness")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(guard.trail, "_new_id", fail)
+        with pytest.raises(DecisionUnavailable):
+            guard.decide(ADA, "docs:PutDocument", DOCUMENT)
+        assert guard.decide(ADA, "docs:GetDocument", DOCUMENT).allowed
+        eventually(lambda: (usage := guard.audit_usage()) is not None and usage.dropped)
+    usage = guard.audit_usage()
+    assert usage is not None
+    assert (usage.dropped, usage.refused) == (1, 1)
+
+
+# --- event loops -----------------------------------------------------------------------------------------------------
+
+
+def test_no_coroutine_waits_for_the_disk(guard: Guard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A decorated coroutine whose decision must be durable is decided in a worker; others stay on the loop."""
+    put, threads = Pipeline.put, []
+
+    def watched(self: Pipeline, line: Line, row: Any, **more: Any) -> bool:
+        threads.append((row.name, threading.get_ident()))
+        return put(self, line, row, **more)
+
+    monkeypatch.setattr(Pipeline, "put", watched)
+    docs, iam = Service("docs"), Service("iam")
+    loops = []
+
+    @docs.requires("GetDocument", resource=DOCUMENT)
+    async def read(request: Request) -> JSONResponse:
+        loops.append(threading.get_ident())
+        return JSONResponse({})
+
+    @iam.requires("CreateUser", resource=f"arn:aws:iam::{ACME}:user/eve")
+    async def administer(request: Request) -> JSONResponse:
+        loops.append(threading.get_ident())
+        return JSONResponse({})
+
+    monkeypatch.setattr(guard, "authenticate", lambda *_, **__: ADA)
+    monkeypatch.setattr(guard.store, "_poll_every", 3600.0)  # a look that is due is made in a worker, too
+    app = Starlette(routes=[Route("/read", read), Route("/administer", administer, methods=["GET"])])
+    guarded = GuardMiddleware(app, guard=guard)
+    with TestClient(guarded) as client:
+        for path in ("/read", "/read", "/administer"):
+            assert client.get(path).status_code == 200
+    [(_, _), (_, warm), (row, durable)] = threads
+    assert row == "admin"
+    assert warm == loops[1]
+    assert durable != loops[2]
+    assert kinds_in(tmp_path)[-2:] == [("CreateUser", "Allowed"), ("AuditEnd", "")]
+
+
+def test_asked_on_a_loop_for_what_must_be_durable_it_refuses(guard: Guard) -> None:
+    """Always, so that it is found at the first try; in a worker thread it is answered."""
+    guard.decide(ADA, "iam:GetUser", ADA.arn)
+
+    async def main() -> None:
+        assert guard.decide_at_hand(ADA, "iam:GetUser", ADA.arn) is None
+        assert guard.decide_at_hand(ADA, "docs:GetDocument", ADA.arn) is not None
+        with pytest.raises(DecisionUnavailable):
+            guard.decide(ADA, "iam:GetUser", ADA.arn)
+        assert (await anyio.to_thread.run_sync(guard.decide, ADA, "iam:GetUser", ADA.arn)).allowed
+
+    anyio.run(main)
+
+
+# --- opening ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_folder_that_is_there_needs_no_slash(tmp_path: Path) -> None:
+    (tmp_path / "iam.json").write_text(json.dumps(SEED))
+    (tmp_path / "trail").mkdir()
+    create_signing_key_file(tmp_path / "key")
+    guard = open_guard(tmp_path / "iam.json", audit=str(tmp_path / "trail"), audit_key_file=str(tmp_path / "key"))
+    assert guard.audit_usage() is not None
+    guard.close()
+
+
+def test_a_file_is_a_file_as_ever(tmp_path: Path) -> None:
+    (tmp_path / "iam.json").write_text(json.dumps(SEED))
+    guard = open_guard(tmp_path / "iam.json", audit=str(tmp_path / "trail"))
+    guard.decide(ADA, "docs:GetDocument", DOCUMENT)
+    assert (tmp_path / "trail").is_file()
+    assert guard.audit_usage() is None
+    guard.close()
+
+
+def test_the_key_beside_the_store_is_found(tmp_path: Path) -> None:
+    """As `iam-guard init` makes it."""
+    create_signing_key_file(tmp_path / "iam-guard.db.audit-key")
+    guard = open_guard(f"sqlite:///{tmp_path}/iam-guard.db", audit=f"{tmp_path}/trail/")
+    assert guard.audit_usage() is not None
+    guard.close()
+
+
+@pytest.mark.parametrize(
+    ("settings", "place"),
+    [
+        ({}, "audit_key_file"),
+        ({"audit_key_file": "{}/nokey"}, "audit_key_file"),
+        ({"audit_key_file": "{}/key", "audit": "{}/key/"}, "{}/key/"),
+        ({"audit_key_file": "{}/key", "audit_fail_open": ["admin"]}, "audit_fail_open"),
+    ],
+)
+def test_without_key_or_folder_no_guard_is_opened(settings: dict[str, Any], place: str, tmp_path: Path) -> None:
+    (tmp_path / "iam.json").write_text(json.dumps(SEED))
+    create_signing_key_file(tmp_path / "key")
+    given = {name: value.format(tmp_path) if isinstance(value, str) else value for name, value in settings.items()}
+    with pytest.raises(ConfigurationError) as caught:
+        open_guard(tmp_path / "iam.json", **{"audit": f"{tmp_path}/trail/", **given})
+    assert place.format(tmp_path) in str(caught.value.place)
+
+
+def test_the_folder_is_its_owner_s_only(guard: Guard, tmp_path: Path) -> None:
+    assert os.stat(tmp_path / "trail").st_mode & 0o777 == 0o700
+
+
+@pytest.mark.filterwarnings("ignore:unclosed database:ResourceWarning")
+def test_a_guard_that_nobody_holds_writes_what_it_took(tmp_path: Path) -> None:
+    """Though whoever asks for metrics outlives it; that nobody closed its store is said by Python."""
+    (tmp_path / "iam.json").write_text(json.dumps(SEED))
+    create_signing_key_file(tmp_path / "key")
+    opened = open_guard(tmp_path / "iam.json", audit=f"{tmp_path}/trail/", audit_key_file=f"{tmp_path}/key")
+    assert opened.decide(ADA, "docs:GetDocument", DOCUMENT).allowed
+    del opened
+    gc.collect()
+    eventually(lambda: kinds_in(tmp_path)[-1:] == [("AuditEnd", "")])
+    assert ("GetDocument", "Allowed") in kinds_in(tmp_path)

@@ -1,0 +1,143 @@
+"""Opening a store: what each form of its name means, what is made, what is refused (design, section 4.2)."""
+
+from __future__ import annotations
+
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from iam_guard.errors import ConfigurationError, StoreUnavailable
+from iam_guard.settings import Settings
+from iam_guard.store.cached_store import CachedStore
+from iam_guard.store.migrations import downgrade
+from iam_guard.store.open_store import init_store, is_seed_file, open_database, open_store
+from iam_guard.store.seed import apply_seed, load_seed_text
+from iam_guard.store.seed_follower import FollowedSeedStore
+from iam_guard.store.sql_store import SqlStore
+
+SEED = 'version: 1\naccounts: [{id: "111122223333", root: {access_keys: [{id: AKIA, secret: s3cret}]}}]'
+
+
+@pytest.mark.parametrize(
+    ("name", "is_seed"),
+    [
+        ("iam.yaml", True),
+        ("deep/IAM.YML", True),
+        ("/etc/iam.json", True),
+        ("sqlite:///iam.yaml", False),
+        ("iam.db", False),
+        ("sqlite://", False),
+    ],
+)
+def test_seed_files_by_name(name: str, is_seed: bool) -> None:
+    """A path that ends in `.yaml`, `.yml` or `.json` is a seed file, everything with `://` a database."""
+    assert is_seed_file(name) is is_seed
+
+
+def test_first_run(tmp_path: Path) -> None:
+    """The first run makes the database and its key for the owner's eyes only, the second finds what was written."""
+    url = f"sqlite:///{tmp_path}/iam-guard.db"
+    first = open_store(url, Settings())
+    assert isinstance(first, SqlStore)
+    apply_seed(first, load_seed_text(SEED))
+    first.close()
+    modes = {found.name: stat.S_IMODE(found.stat().st_mode) for found in tmp_path.iterdir()}
+    assert modes == {"iam-guard.db": 0o600, "iam-guard.db.key": 0o600}
+    second = open_store(url, Settings())
+    key = second.access_key("AKIA")
+    second.close()
+    assert key is not None
+    assert key.secret == "s3cret"
+    assert b"s3cret" not in (tmp_path / "iam-guard.db").read_bytes()
+
+
+def test_seed_file(tmp_path: Path) -> None:
+    """A seed file becomes a store that follows it."""
+    (tmp_path / "iam.yaml").write_text(SEED)
+    store = open_store(str(tmp_path / "iam.yaml"), Settings())
+    assert isinstance(store, FollowedSeedStore)
+    assert store.account("111122223333").exists
+    store.close()
+
+
+def test_lost_key(tmp_path: Path) -> None:
+    """A database whose key file is lost is refused: no new key is made that would open nothing."""
+    url = f"sqlite:///{tmp_path}/a.db"
+    init_store(url, Settings()).close()
+    (tmp_path / "a.db.key").unlink()
+    for opened in (open_store, init_store):
+        with pytest.raises(ConfigurationError, match=r"cannot read the sealing key file .* run `iam-guard init`"):
+            opened(url, Settings())
+    assert not (tmp_path / "a.db.key").exists()
+
+
+def test_exchanged_key(tmp_path: Path) -> None:
+    """With another key the store opens, but its secrets don't, and nothing of them is told."""
+    url = f"sqlite:///{tmp_path}/a.db"
+    store = init_store(url, Settings())
+    apply_seed(store, load_seed_text(SEED))
+    store.close()
+    other = open_database(url, Settings(sealing_keys=("b" * 43 + "=",)))
+    with pytest.raises(StoreUnavailable, match="not in the key ring"):
+        other.access_key("AKIA")
+    assert apply_seed(other, load_seed_text(SEED)).lines == ("updated root user of account 111122223333: access keys",)
+    key = other.access_key("AKIA")
+    other.close()
+    assert key is not None
+    assert key.secret == "s3cret"
+
+
+def test_not_created_unasked(tmp_path: Path) -> None:
+    """Without `create`, a database that is missing is refused and not made."""
+    with pytest.raises(ConfigurationError, match="run `iam-guard init`"):
+        open_store(f"sqlite:///{tmp_path}/a.db", Settings(), create=False)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ConfigurationError, match="cannot create"):
+        open_store(f"sqlite:///{tmp_path}/none/a.db", Settings())
+
+
+def test_older_schema(tmp_path: Path) -> None:
+    """A store with another schema is not used as it is; `init_store` brings it to the present one."""
+    url = f"sqlite:///{tmp_path}/a.db"
+    store = init_store(url, Settings())
+    downgrade(store.engine)
+    store.close()
+    with pytest.raises(ConfigurationError, match="does not have the present schema"):
+        open_store(url, Settings())
+    init_store(url, Settings()).close()
+    open_store(url, Settings()).close()
+
+
+def test_partition(tmp_path: Path) -> None:
+    """The partition of the settings is that of our ARNs."""
+    store = open_database("sqlite://", Settings(partition="aws-cn"))
+    apply_seed(store, load_seed_text(SEED, partition="aws-cn"))
+    key = store.access_key("AKIA")
+    store.close()
+    assert key is not None
+    assert key.principal.arn == "arn:aws-cn:iam::111122223333:root"
+
+
+WRITER = """
+import sys
+from iam_guard.settings import Settings
+from iam_guard.store.open_store import open_database
+from iam_guard.store.seed import apply_seed, load_seed_text
+store = open_database(sys.argv[1], Settings())
+print(apply_seed(store, load_seed_text(sys.argv[2])).epoch)
+"""
+
+
+def test_another_process_is_seen(tmp_path: Path) -> None:
+    """What another process writes is seen here within `epoch_poll` (T-1)."""
+    url, settings = f"sqlite:///{tmp_path}/a.db", Settings(epoch_poll=0.05)
+    cached = CachedStore(open_store(url, settings), settings)
+    assert (cached.epoch(), cached.account("111122223333").exists) == (1, False)
+    subprocess.run([sys.executable, "-c", WRITER, url, SEED], check=True, capture_output=True)
+    time.sleep(settings.epoch_poll)
+    assert (cached.account("111122223333").exists, cached.epoch()) == (True, 2)
+    cached.close()

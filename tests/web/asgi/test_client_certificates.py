@@ -1,0 +1,328 @@
+"""Client certificates over real connections: TLS handshakes with authorities of our own, and headers of proxies.
+
+The server is uvicorn, the clients are httpx and curl; what a handshake proves and what a header may say are told apart.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+import ssl
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx2
+import pytest
+from cryptography import x509
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Mount, Route
+
+from iam_guard import GuardMiddleware, Service, aws_api, current_principal, open_guard, public
+from iam_guard.errors import ConfigurationError
+from iam_guard.settings import Settings
+from iam_guard.web.connection import Connection
+from tests.authn.authorities import SERVER, Party, authority, make
+from tests.serving import serving
+
+ACCOUNT = "111122223333"
+ROBOT = f"arn:aws:sts::{ACCOUNT}:assumed-role/Robot/beef"
+ROOT, STRANGERS = authority("CN=Fleet"), authority("CN=Strangers")
+ISSUING = authority("CN=Issuing", ROOT)
+GOOD = make("CN=robot-7", ISSUING, serial=0xBEEF)
+DIRECT = make("CN=robot-7", ROOT, serial=0xBEEF)
+STRANGER = make("CN=robot-7", STRANGERS)
+LOCALHOST = x509.DNSName("localhost")
+ENVOY, NGINX = "x-forwarded-client-cert", "ssl-client-cert"
+API_SECRET = "ritasecret0123456789abcdefghijklmnopqrst"
+TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Effect": "Allow",
+            "Principal": {"Service": "rolesanywhere.amazonaws.com"},
+            "Action": ["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"],
+        }
+    ],
+}
+READS = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "docs:Get*", "Resource": "*"}]}
+SEED: dict[str, Any] = {
+    "version": 1,
+    "accounts": [
+        {
+            "id": ACCOUNT,
+            "name": "acme",
+            "users": [
+                {"name": "rita", "inline": {"R": READS}, "api_keys": [{"id": "RITA", "secret": API_SECRET}]},
+            ],
+            "roles": [{"name": "Robot", "trust": TRUST, "inline": {"Reads": READS}}],
+            "trust_anchors": [{"name": "fleet", "certificates": ROOT.pem}],
+            "certificate_profiles": [{"name": "robots", "roles": ["Robot"]}],
+        }
+    ],
+}
+
+docs = Service("docs")
+
+
+@docs.requires("GetDocument", resource="document/{document_id}")
+async def get_document(request: Request) -> Response:
+    return PlainTextResponse(current_principal().arn)
+
+
+@docs.requires("PutDocument", resource="document/{document_id}")
+async def put_document(request: Request) -> Response:
+    return PlainTextResponse(current_principal().arn)
+
+
+@public
+async def health(request: Request) -> Response:
+    return PlainTextResponse(current_principal().arn)
+
+
+Serve = Callable[..., AbstractContextManager[str]]
+tells_all = pytest.mark.skipif(sys.version_info < (3, 13), reason="Python before 3.13 tells the client's own alone")
+BROUGHT = pytest.mark.parametrize(
+    "party",
+    [pytest.param(GOOD, id="with an intermediate authority", marks=tells_all), pytest.param(DIRECT, id="direct")],
+)
+"""What clients bring to a handshake."""
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Serve:
+    """Serve an application with a guard of these settings, over TLS where a test asks for it."""
+    (tmp_path / "iam.yaml").write_text(json.dumps(SEED))
+    (tmp_path / "authorities.pem").write_text(ROOT.pem + STRANGERS.pem)
+    server = make("CN=localhost", STRANGERS, names=[LOCALHOST], usages=(SERVER,))
+    (tmp_path / "server.pem").write_text(server.pem + server.key_pem)
+
+    @contextmanager
+    def start(*, tls: bool = False, **settings: Any) -> Iterator[str]:
+        guard = open_guard(tmp_path / "iam.yaml", services=[docs], **settings)
+        routes = [
+            Route("/documents/{document_id}", get_document),
+            Route("/documents/{document_id}", put_document, methods=["PUT"]),
+            Route("/health", health),
+            Mount("/iam", aws_api(guard)),
+        ]
+        app = Starlette(routes=routes, middleware=[Middleware(GuardMiddleware, guard=guard)])
+        options: dict[str, Any] = {}
+        if tls:
+            options = {
+                "http": _example().CertificateProtocol,
+                "ssl_certfile": str(tmp_path / "server.pem"),
+                "ssl_ca_certs": str(tmp_path / "authorities.pem"),
+                "ssl_cert_reqs": ssl.CERT_OPTIONAL,
+            }
+        with serving(app, proxy_headers=False, **options) as url:
+            yield url.replace("127.0.0.1", "localhost") if tls else url
+        guard.close()
+
+    return start
+
+
+def _example() -> Any:
+    path = Path(__file__).resolve().parents[3] / "examples" / "mutual_tls" / "certificate_protocol.py"
+    spec = importlib.util.spec_from_file_location("certificate_protocol", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def context_of(party: Party | None, folder: Path) -> ssl.SSLContext:
+    """Trust the server's authority, and bring a certificate with all between it and its root."""
+    context = ssl.create_default_context(cadata=STRANGERS.pem)
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # our server's authority has no more than it needs
+    if party is not None:
+        own = folder / f"{party.certificate.serial_number:x}.pem"
+        own.write_text("".join(Party(each, None).pem for each in party.chain) + party.key_pem)
+        context.load_cert_chain(own)
+    return context
+
+
+def get(url: str, party: Party | None, folder: Path, **more: Any) -> httpx2.Response:
+    with httpx2.Client(verify=context_of(party, folder)) as client:
+        return client.get(f"{url}/documents/plan", **more)
+
+
+# --- TLS -----------------------------------------------------------------------------------------------------------
+
+
+@BROUGHT
+def test_a_handshake_with_a_certificate_signs_in(serve: Serve, tmp_path: Path, party: Party) -> None:
+    """The intermediate authority comes with the handshake; several requests over one connection are the same caller."""
+    with (
+        serve(tls=True, client_certificates=["tls"]) as url,
+        httpx2.Client(verify=context_of(party, tmp_path)) as client,
+    ):
+        answers = [client.get(f"{url}/documents/plan") for _ in range(3)]
+        assert [answer.text for answer in answers] == [ROBOT] * 3
+        assert client.put(f"{url}/documents/plan").status_code == 403
+        form = {"Action": "GetCallerIdentity", "Version": "2011-06-15"}
+        assert f"<Arn>{ROBOT}</Arn>" in client.post(f"{url}/iam/", data=form).text
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="no curl here")
+@BROUGHT
+def test_curl_brings_a_certificate(serve: Serve, tmp_path: Path, party: Party) -> None:
+    context_of(party, tmp_path)
+    own, roots = tmp_path / "beef.pem", tmp_path / "authorities.pem"
+    with serve(tls=True, client_certificates=["tls"]) as url:
+        asked = ["curl", "-s", "--cacert", str(roots), "--cert", str(own), f"{url}/documents/plan"]
+        assert subprocess.run(asked, capture_output=True, text=True, check=True).stdout == ROBOT
+
+
+def test_without_a_certificate_nobody_is_signed_in(serve: Serve, tmp_path: Path) -> None:
+    """Absent is not invalid: a public endpoint answers."""
+    with serve(tls=True, client_certificates=["tls"]) as url:
+        answer = get(url, None, tmp_path)
+        assert (answer.status_code, answer.json()["code"]) == (401, "MissingAuthenticationToken")
+        with httpx2.Client(verify=context_of(None, tmp_path)) as client:
+            assert client.get(f"{url}/health").text == "anonymous"
+
+
+def test_a_handshake_alone_is_not_trust(serve: Serve, tmp_path: Path) -> None:
+    """The server let it in, no trust anchor vouches for it; a public endpoint does not answer either."""
+    with serve(tls=True, client_certificates=["tls"]) as url:
+        answer = get(url, STRANGER, tmp_path)
+        assert (answer.status_code, answer.json()["code"]) == (401, "UntrustedCertificate")
+        with httpx2.Client(verify=context_of(STRANGER, tmp_path)) as client:
+            assert client.get(f"{url}/health").status_code == 401
+
+
+def test_a_certificate_counts_only_where_it_is_taken(serve: Serve, tmp_path: Path) -> None:
+    """Without the setting a terminator may ask everybody for one, and signatures and keys go on being who calls."""
+    key = {"X-Api-Key": _api_key()}
+    with serve(tls=True) as url:
+        assert get(url, GOOD, tmp_path).json()["code"] == "MissingAuthenticationToken"
+        assert get(url, GOOD, tmp_path, headers=key).text.endswith(":user/rita")
+    with serve(tls=True, client_certificates=["tls"]) as url:
+        answer = get(url, GOOD, tmp_path, headers=key)
+        assert (answer.status_code, answer.json()["code"]) == (401, "IncompleteSignature")
+        assert get(url, None, tmp_path, headers=key).text.endswith(":user/rita")
+
+
+def _api_key() -> str:
+    from iam_guard.authn.api_key import format_key
+
+    return format_key("RITA", API_SECRET)
+
+
+def test_the_certificate_of_a_proxy_is_not_the_callers(serve: Serve, tmp_path: Path) -> None:
+    """A trusted proxy that connects with one of its own does not sign in whoever stands behind it."""
+    settings = {"client_certificates": ["tls", ENVOY], "trusted_proxies": ["127.0.0.0/8", "::1/128"]}
+    with serve(tls=True, **settings) as url:
+        assert get(url, GOOD, tmp_path).json()["code"] == "MissingAuthenticationToken"
+        forwarded = get(url, STRANGER, tmp_path, headers={ENVOY: f"Chain={_whole(GOOD)}"})
+        assert forwarded.text == ROBOT
+
+
+# --- headers -------------------------------------------------------------------------------------------------------
+
+
+def _whole(party: Party) -> str:
+    return quote("".join(Party(each, None).pem for each in party.chain), safe="")
+
+
+@pytest.mark.parametrize(
+    ("header", "value"),
+    [(ENVOY, f'Hash={GOOD.fingerprint};Chain="{_whole(GOOD)}";Subject="CN=robot-7"'), (NGINX, _whole(GOOD))],
+)
+def test_a_trusted_proxy_says_whose_certificate_it_saw(serve: Serve, header: str, value: str) -> None:
+    with serve(client_certificates=[header], trusted_proxies=["127.0.0.1/32"]) as url:
+        assert httpx2.get(f"{url}/documents/plan", headers={header: value}).text == ROBOT
+        form = {"Action": "GetCallerIdentity", "Version": "2011-06-15"}
+        assert ROBOT in httpx2.post(f"{url}/iam/", data=form, headers={header: value}).text
+        empty = httpx2.get(f"{url}/health", headers={header: ""})
+        assert empty.text == "anonymous"  # how a proxy says that there is none
+
+
+@pytest.mark.parametrize("proxies", [[], ["192.0.2.0/24"]], ids=["no proxy is trusted", "another one is"])
+@pytest.mark.parametrize("value", [_whole(GOOD), "", "x"])
+def test_the_same_header_from_anybody_else_is_refused(serve: Serve, proxies: list[str], value: str) -> None:
+    """Copying a certificate proves nothing: not believed, and not taken for anonymous either."""
+    with serve(client_certificates=[NGINX], trusted_proxies=proxies) as url:
+        for path in ("/documents/plan", "/health"):
+            answer = httpx2.get(f"{url}{path}", headers={NGINX: value})
+            assert (answer.status_code, answer.json()["code"]) == (401, "IncompleteSignature")
+
+
+def test_forwarding_headers_do_not_make_a_proxy(serve: Serve) -> None:
+    """Who is at the other end of the connection counts, not what it says of itself."""
+    with serve(client_certificates=[NGINX], trusted_proxies=["192.0.2.0/24"]) as url:
+        headers = {NGINX: _whole(GOOD), "X-Forwarded-For": "192.0.2.1", "Forwarded": "for=192.0.2.1"}
+        assert httpx2.get(f"{url}/documents/plan", headers=headers).status_code == 401
+
+
+def test_a_header_that_is_not_configured_is_no_credential(serve: Serve) -> None:
+    with serve(client_certificates=[NGINX], trusted_proxies=["127.0.0.1/32"]) as url:
+        answer = httpx2.get(f"{url}/documents/plan", headers={ENVOY: f"Chain={_whole(GOOD)}"})
+        assert answer.json()["code"] == "MissingAuthenticationToken"
+
+
+def test_a_second_header_of_the_same_name_is_refused(serve: Serve) -> None:
+    """A caller's own, that a proxy has added its one to."""
+    with serve(client_certificates=[NGINX], trusted_proxies=["127.0.0.1/32"]) as url:
+        headers = [(NGINX, _whole(GOOD)), (NGINX.upper(), _whole(STRANGER))]
+        assert httpx2.get(f"{url}/documents/plan", headers=headers).json()["code"] == "IncompleteSignature"
+
+
+def test_a_forwarded_certificate_and_a_key_are_two(serve: Serve) -> None:
+    with serve(client_certificates=[NGINX], trusted_proxies=["127.0.0.1/32"]) as url:
+        headers = {NGINX: _whole(GOOD), "X-Api-Key": _api_key()}
+        assert httpx2.get(f"{url}/documents/plan", headers=headers).json()["code"] == "IncompleteSignature"
+
+
+# --- what the edge makes of a scope --------------------------------------------------------------------------------
+
+
+def scope_of(**changes: Any) -> dict[str, Any]:
+    base = {"type": "http", "method": "GET", "path": "/", "raw_path": b"/", "query_string": b"", "headers": []}
+    return {**base, "client": ("203.0.113.9", 5000), "scheme": "https", **changes}
+
+
+@pytest.mark.parametrize(
+    "extensions",
+    [
+        {},
+        {"tls": None},
+        {"tls": {}},
+        {"tls": {"client_cert_chain": None}},
+        {"tls": {"client_cert_chain": []}},
+        {"tls": {"client_cert_chain": iter(())}},
+    ],
+)
+def test_a_server_that_tells_nothing_brings_nothing(extensions: dict[str, Any]) -> None:
+    connection = Connection(Settings(client_certificates=("tls",)))
+    assert connection.request(scope_of(extensions=extensions)).certificates == ()
+    assert connection.request(scope_of()).certificates == ()
+
+
+def test_a_server_may_give_any_iterable() -> None:
+    connection = Connection(Settings(client_certificates=("tls",)))
+    (found,) = connection.request(scope_of(extensions={"tls": {"client_cert_chain": iter([GOOD.pem])}})).certificates
+    assert (found.source, found.values, found.is_trusted) == ("tls", (GOOD.pem.encode(),), True)
+
+
+def test_a_connection_without_an_address_is_no_proxy() -> None:
+    """As over a socket of the file system."""
+    connection = Connection(Settings(client_certificates=(NGINX,), trusted_proxies=("127.0.0.1/32",)))
+    (found,) = connection.request(scope_of(client=None, headers=[(NGINX.encode(), b"x")])).certificates
+    assert not found.is_trusted
+
+
+@pytest.mark.parametrize("source", ["", "X-Client-Cert", "authorization", "x-api-key", "x-amz-security-token", "a b"])
+def test_a_source_that_is_none_is_refused(source: str) -> None:
+    with pytest.raises(ConfigurationError):
+        Settings(client_certificates=(source,))

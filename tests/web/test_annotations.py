@@ -1,0 +1,122 @@
+"""Handlers that can fill no template are found as they are declared, and not with the first request."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from datetime import date, datetime, time
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NewType
+from uuid import UUID
+
+import pytest
+
+from iam_guard import RouteMap, Service
+from iam_guard.errors import ConfigurationError
+from iam_guard.web.endpoints import Endpoint, endpoint_row, refuse_unfit_handlers
+
+if TYPE_CHECKING:
+    pass
+
+docs = Service("docs")
+Number = NewType("Number", int)
+Price = NewType("Price", Decimal)
+
+
+class Color(enum.Enum):
+    RED = "red"
+
+
+class Rate(enum.Enum):
+    HALF = 0.5
+
+
+class Key(str):
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    def __hash__(self) -> int:
+        return 0
+
+
+class OfALibrary:
+    """What a value of is made of may be a string: so are the types of pydantic."""
+
+
+FIT: list[Any] = [
+    *(str, int, UUID, date, datetime, Path, Color, Number, OfALibrary, Any, object),
+    *(str | None, UUID | int, Annotated[int, "positive"], Literal["a", 7], Sequence[str], "Missing", "str", None),
+]
+UNFIT: list[Any] = [
+    *(bool, float, complex, Decimal, time, bytes, list[str], dict[str, str], Rate, Price, Key),
+    *(float | None, str | Decimal, Annotated[float, "positive"], Literal["a", True], "Decimal | None", "bool"),
+]
+
+
+def declared(annotation: Any) -> Any:
+    async def handler(document_id: Any, other: float = 0.0) -> None: ...
+
+    handler.__annotations__["document_id"] = annotation
+    return handler
+
+
+def test_handler_with_unfit_annotation_is_refused(subtests: pytest.Subtests) -> None:
+    for annotation in UNFIT:
+        with subtests.test(str(annotation)), pytest.raises(ConfigurationError, match="use a loader"):
+            docs.requires("GetDocument", resource="document/{document_id}")(declared(annotation))
+
+
+def test_handler_with_fit_or_unknown_annotation_is_accepted(subtests: pytest.Subtests) -> None:
+    for annotation in FIT:
+        with subtests.test(str(annotation)):
+            docs.requires("GetDocument", resource="document/{document_id}")(declared(annotation))
+
+
+def test_parameter_outside_the_template_may_be_anything() -> None:
+    docs.requires("GetDocument", resource=lambda document_id: f"{document_id}")(declared(float))
+    docs.requires("ListDocuments")(declared(float))
+
+    @docs.requires("GetDocument", resource="document/{document_id}")
+    async def moved(document_id: str, region: float) -> None: ...
+
+
+def test_endpoint_guarded_from_outside_is_refused_with_its_handler() -> None:
+    """By a dependency or a row of a route map."""
+    needs = docs.requirement("GetDocument", resource="document/{document_id}")
+
+    def guard() -> None: ...
+
+    guard.__iam_guard__ = needs  # type: ignore[attr-defined]
+
+    def row(path: str, annotation: Any) -> list[Endpoint]:
+        return [endpoint_row(path, ("GET",), "handler", declared(annotation), guard)]
+
+    with pytest.raises(ConfigurationError, match="`document_id`"):
+        refuse_unfit_handlers(row("/{document_id}", Decimal))
+    for path in ("/{document_id:float}", "/<float:document_id>", "/<float(signed=True):document_id>"):
+        with pytest.raises(ConfigurationError, match="`float`"):
+            refuse_unfit_handlers(row(path, Any))
+    refuse_unfit_handlers(row("/{document_id:path}/{other:float}", str))
+
+    routes = RouteMap()
+    routes.requires("GET", "/{document_id}", "docs:GetDocument", resource="document/{document_id}")
+    with pytest.raises(ConfigurationError, match="use a loader"):
+        routes.joined([endpoint_row("/{document_id}", ("GET",), "handler", declared(Decimal))])
+
+
+@pytest.mark.parametrize(
+    ("resource", "raw"),
+    [
+        ("object/{key}", ("name",)),
+        ("object/{key}", "key"),
+        ("*", ("key",)),
+        ("object", ("key",)),
+        (lambda key: None, ("name",)),
+    ],
+)
+def test_raw_of_unknown_parameter_is_refused(resource: Any, raw: Any) -> None:
+    with pytest.raises(ConfigurationError, match="as `raw`"):
+        docs.requires("GetObject", resource=resource, raw=raw)

@@ -1,0 +1,91 @@
+"""The OpenAPI document and access: what is added, what stays, what is left alone."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from iam_guard import Endpoint, Service, describe_openapi, public
+from iam_guard.errors import AccessDenied
+from iam_guard.web.endpoints import endpoint_row
+from iam_guard.web.openapi import PROBLEM, SECURITY_SCHEMES
+from iam_guard.web.refusal import problem
+
+docs = Service("docs")
+
+
+@docs.requires("GetDocument", resource="document/{document_id}")
+def read() -> None: ...
+
+
+@docs.requires("PutDocument")
+def write() -> None: ...
+
+
+@docs.requires("DeleteDocument", conceal=True)
+def delete() -> None: ...
+
+
+@public
+def health() -> None: ...
+
+
+def rows(*endpoints: Any, path: str = "/a") -> list[Endpoint]:
+    return [endpoint_row(path, ("GET", "HEAD"), "a", *endpoints)]
+
+
+def document(operation: dict[str, Any] | None = None, path: str = "/a", **more: Any) -> dict[str, Any]:
+    return {"openapi": "3.1.0", "paths": {path: {"get": operation or {}}}, **more}
+
+
+def test_a_guarded_operation_says_what_it_asks_for() -> None:
+    described = describe_openapi(document(), rows(read))
+    operation = described["paths"]["/a"]["get"]
+    assert (operation["x-iam-action"], operation["x-iam-resource"]) == ("docs:GetDocument", "document/{document_id}")
+    assert operation["security"] == [{name: []} for name in SECURITY_SCHEMES]
+    assert list(operation["responses"]) == ["401", "403", "503"]
+    assert described["components"]["securitySchemes"].keys() == SECURITY_SCHEMES.keys()
+
+
+def test_several_requirements_are_all_told() -> None:
+    """A missing or concealed resource is 404."""
+    operation = describe_openapi(document(), rows(read, write, delete))["paths"]["/a"]["get"]
+    assert operation["x-iam-action"] == ["docs:GetDocument", "docs:PutDocument", "docs:DeleteDocument"]
+    assert operation["x-iam-resource"] == ["document/{document_id}"]
+    assert list(operation["responses"]) == ["401", "403", "404", "503"]
+
+
+def test_what_is_said_already_stays() -> None:
+    own = {"security": [{"mine": []}], "responses": {"403": {"description": "mine"}}, "x-iam-action": "mine"}
+    components = {"securitySchemes": {"sigv4": {"type": "mine"}}, "schemas": {PROBLEM: {"type": "mine"}}}
+    before = document(own, components=components)
+    text = json.dumps(before)
+    described = describe_openapi(before, rows(read))
+    operation = described["paths"]["/a"]["get"]
+    assert (operation["security"], operation["x-iam-action"]) == (own["security"], "mine")
+    assert operation["responses"]["403"] == {"description": "mine"}
+    assert described["components"]["securitySchemes"]["sigv4"] == {"type": "mine"}
+    assert described["components"]["schemas"][PROBLEM] == {"type": "mine"}
+    assert json.dumps(before) == text  # the document that was given is not changed
+
+
+def test_public_operations_need_nothing_and_others_are_left_alone() -> None:
+    described = describe_openapi(document(), rows(health))
+    assert described == document({"security": []})
+    assert describe_openapi(document(), rows()) == document()
+    assert describe_openapi(document(), rows(read, path="/b")) == document()
+    assert describe_openapi({}, rows(read)) == {}
+
+
+def test_convertors_are_not_part_of_the_documents_path() -> None:
+    """`/files/{path:path}` of a router is `/files/{path}` of the document."""
+    described = describe_openapi(document(path="/f/{path}/{id}"), rows(read, path="/f/{path:path}/{id:int}"))
+    assert "x-iam-action" in described["paths"]["/f/{path}/{id}"]["get"]
+
+
+def test_the_schema_is_that_of_a_refusal() -> None:
+    """Every member of `problem` is described, and the required ones are there."""
+    schema = describe_openapi(document(), rows(read))["components"]["schemas"][PROBLEM]
+    body = json.loads(problem(AccessDenied("no"), "id").body)
+    assert set(body) <= set(schema["properties"])
+    assert set(schema["required"]) <= set(body)

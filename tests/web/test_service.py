@@ -1,0 +1,233 @@
+"""The decorators outside of HTTP: declarations, loaders, errors (design 4.2)."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+import anyio
+import pytest
+
+from iam_guard import (
+    AccessDenied,
+    Guard,
+    Principal,
+    Resource,
+    Service,
+    current_decision,
+    current_principal,
+    public,
+    requires,
+)
+from iam_guard.errors import ConfigurationError
+from iam_guard.model.request import Call
+from iam_guard.web.call_context import CurrentCall, current_call, serving
+from iam_guard.web.requirement import Concealed
+
+ADA = Principal.from_arn("arn:aws:iam::111122223333:user/ada")
+RITA = Principal.from_arn("arn:aws:iam::111122223333:user/rita")
+
+
+@pytest.fixture
+def docs() -> Service:
+    return Service("docs")
+
+
+@pytest.fixture
+def call(guard: Guard) -> Iterator[CurrentCall]:
+    with serving(CurrentCall(guard, RITA, Call("request-1"))) as call:
+        yield call
+
+
+def test_a_handler_keeps_its_name_and_signature(docs: Service) -> None:
+    """Frameworks read signatures."""
+
+    @docs.requires("GetDocument", resource="document/{document_id}")
+    def get_document(document_id: str, *, verbose: bool = False) -> str:
+        """Read a document."""
+        return document_id
+
+    assert get_document.__name__ == "get_document"
+    assert str(inspect.signature(get_document)) == "(document_id: 'str', *, verbose: 'bool' = False) -> 'str'"
+
+
+def test_the_resource_is_built_from_the_arguments_of_the_handler(docs: Service, call: CurrentCall) -> None:
+    """The handler's own arguments win over what the route says."""
+
+    @docs.requires("GetDocument", resource="document/{document_id}")
+    def get_document(document_id: str) -> str:
+        decision = current_decision()
+        assert decision is not None
+        return decision.request.resource
+
+    call.scope["path_params"] = {"document_id": "from-the-route"}
+    assert get_document("from-the-call").endswith(":document/from-the-call")
+
+
+def test_asynchronous_handlers_and_loaders(docs: Service, call: CurrentCall) -> None:
+    """Loaders get what their parameters name, and may be waited for."""
+
+    async def load(document_id: str) -> Resource:
+        return Resource(f"arn:aws:docs:us-east-1:111122223333:document/{document_id}", tags={"team": "blue"})
+
+    async def keys(document_id: str, shape: str = "round") -> dict[str, str]:
+        return {"docs:Shape": shape}
+
+    @docs.requires("GetDocument", resource=load, context=keys)
+    async def get_document(document_id: str) -> str:
+        decision = current_decision()
+        assert decision is not None
+        assert decision.request.value("docs:shape") == "round"
+        assert decision.request.value("aws:resourcetag/team") == "blue"
+        return current_principal().name
+
+    assert anyio.run(get_document, "7") == "rita"
+
+
+def test_a_denial_is_raised_before_the_handler_runs(docs: Service, call: CurrentCall) -> None:
+    """Nothing of the handler runs."""
+    ran = []
+
+    @docs.requires("PutDocument", resource="document/{document_id}")
+    def put_document(document_id: str) -> None:
+        ran.append(document_id)
+
+    with pytest.raises(AccessDenied):
+        put_document("7")
+    assert ran == []
+    assert [decision.allowed for decision in call.decisions] == [False]
+
+
+def test_none_from_a_loader_is_no_such_resource(docs: Service, call: CurrentCall) -> None:
+    @docs.requires("GetDocument", resource=lambda document_id: None)
+    def get_document(document_id: str) -> None: ...
+
+    with pytest.raises(Concealed):
+        get_document("7")
+
+
+def test_outside_of_a_call_nothing_is_allowed(docs: Service) -> None:
+    """A missing middleware is a fault of the set-up, not an Allow."""
+
+    @docs.requires("GetDocument")
+    def get_document() -> None: ...
+
+    with pytest.raises(ConfigurationError, match="is the guard in front of the application"):
+        get_document()
+    with pytest.raises(ConfigurationError):
+        current_principal()
+    with pytest.raises(ConfigurationError):
+        current_call()
+
+
+class Endpoint:
+    def get(self) -> None: ...
+
+
+def generator() -> Iterator[int]:
+    yield 1
+
+
+async def loader() -> str:
+    return "*"
+
+
+@pytest.mark.parametrize("handler", [Endpoint, generator, "get"])
+def test_refuses_to_decorate_what_is_no_handler(docs: Service, handler: Any) -> None:
+    """A decorator that could not guard says so at import."""
+    with pytest.raises(ConfigurationError):
+        docs.requires("GetDocument")(handler)
+
+
+@pytest.mark.parametrize(
+    "declaration",
+    [
+        {"action": "Get*"},
+        {"action": ""},
+        {"action": "docs:GetDocument"},
+        {"action": "GetDocument", "resource": "document/*"},
+        {"action": "GetDocument", "resource": 7},
+        {"action": "GetDocument", "resource": None},
+        {"action": "GetDocument", "context": 7},
+        {"action": lambda: "a handler, for the parentheses were forgotten"},
+    ],
+)
+def test_refuses_declarations_without_sense(docs: Service, declaration: dict[str, Any]) -> None:
+    """Actions have names, resources have no wildcards."""
+    with pytest.raises(ConfigurationError):
+        docs.requires(declaration.pop("action"), **declaration)
+
+
+def test_refuses_an_asynchronous_loader_on_a_synchronous_handler(docs: Service) -> None:
+    with pytest.raises(ConfigurationError, match="asynchronous loader"):
+        docs.requires("GetDocument", resource=loader)(lambda: None)
+
+
+@pytest.mark.parametrize("given", [7, object(), b"arn", "document/7", "", Resource("document/7", "111122223333")])
+def test_refuses_what_a_loader_must_not_give(docs: Service, call: CurrentCall, given: Any) -> None:
+    handler = docs.requires("GetDocument", resource=lambda: given)(lambda: None)
+    with pytest.raises(ConfigurationError, match=r"expected (a loader to give|an ARN)"):
+        handler()
+
+
+@pytest.mark.parametrize("resource", ["document/7", "", Resource("document/7", "111122223333")])
+def test_what_a_handler_asks_about_is_an_arn(docs: Service, call: CurrentCall, resource: str | Resource) -> None:
+    """Only a template may be short: nobody owns what has no account, and a denial would not say why."""
+    with pytest.raises(ConfigurationError, match="expected an ARN"):
+        docs.decide("GetDocument", resource)
+    with pytest.raises(ConfigurationError, match="expected an ARN"):
+        anyio.run(docs.decide_async, "GetDocument", resource)
+    assert call.decisions == []
+
+
+def test_a_loader_that_asks_for_what_nobody_has(docs: Service, call: CurrentCall) -> None:
+    handler = docs.requires("GetDocument", resource=lambda folder_id: folder_id)(lambda: None)
+    with pytest.raises(ConfigurationError, match=r"needs the parameter `folder_id`, .*; there is none"):
+        handler()
+
+
+def test_a_parameter_that_nobody_has_is_told_with_those_that_are_there(docs: Service, call: CurrentCall) -> None:
+    """A name that is spelt in two ways shows at a glance."""
+    words = "the parameter `documentid`, which neither the route nor the handler has; there is `document_id`, `verbose`"
+    for resource in ("document/{documentid}", lambda documentid: None):
+        handler = docs.requires("GetDocument", resource=resource)(lambda document_id, verbose: None)
+        with pytest.raises(ConfigurationError, match=words):
+            handler("7", verbose=True)
+
+
+def test_whole_action_names(call: CurrentCall) -> None:
+    """`iam_guard.requires` takes the action with its prefix."""
+    assert requires("docs:GetDocument")(lambda: "read")() == "read"
+    for wrong in ("GetDocument", lambda: "a handler"):
+        with pytest.raises(ConfigurationError, match=r"expected (an action|the name of an action)"):
+            requires(wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["", "Docs", "do cs", "docs:", "*"])
+def test_refuses_a_prefix_that_no_policy_could_name(name: str) -> None:
+    """G-60."""
+    with pytest.raises(ConfigurationError):
+        Service(name)
+
+
+def test_the_catalogue_lists_what_was_declared(docs: Service) -> None:
+    """The service authorization reference grows from the declarations."""
+    docs.requires("PutDocument", resource="document/{id}")
+    docs.requires("GetDocument", resource="document/{id}")
+    docs.requires("GetDocument", resource="folder/{id}")
+    assert [(str(row), row.resources) for row in docs.catalogue] == [
+        ("docs:GetDocument", ("document/{id}", "folder/{id}")),
+        ("docs:PutDocument", ("document/{id}",)),
+    ]
+    with pytest.raises(ConfigurationError, match="letter case"):
+        docs.requires("getdocument")
+
+
+def test_public_returns_what_it_marks() -> None:
+    """The mark changes nothing else."""
+
+    def health() -> str:
+        return "ok"
+
+    assert public(health) is health
