@@ -39,7 +39,7 @@ docs = Service("docs")
 
 
 def find_document(folder: str, name: str) -> Resource:
-    """Give the document as its owner knows it."""
+    """Return the document as its owner knows it."""
     return Resource(f"{ARN}:document/{folder}/{name}", ACCOUNT, {"class": CLASS})
 
 
@@ -92,7 +92,7 @@ def guard_with_trail(**settings: Any) -> Guard:
     key_file = Path(folder.name, "audit-key")
     create_signing_key_file(key_file)
     trail = Path(folder.name, "trail")
-    return make_guard(audit=f"{trail}/", audit_key_file=os.fspath(key_file), audit_ring=1_000_000, **settings)
+    return make_guard(audit=f"{trail}/", audit_key_file=os.fspath(key_file), audit_queue_size=1_000_000, **settings)
 
 
 def _seed() -> dict[str, Any]:
@@ -100,7 +100,7 @@ def _seed() -> dict[str, Any]:
     policies = [{"name": f"Policy{number}", "document": each} for number, each in enumerate(json.loads(text))]
     ada = {
         "name": "ada",
-        "attached": [each["name"] for each in policies],
+        "attached": [policy["name"] for policy in policies],
         "access_keys": [dict(zip(("id", "secret"), ACCESS_KEY, strict=True))],
         "api_keys": [dict(zip(("id", "secret"), API_KEY, strict=True))],
     }
@@ -111,12 +111,12 @@ def _seed() -> dict[str, Any]:
 
 
 def signed(host: str) -> dict[str, str]:
-    """Give the headers of a request signed by botocore; good for the minutes that clocks may differ."""
+    """Return the headers of a request signed by botocore; good for the minutes that clocks may differ."""
     request = AWSRequest(method="GET", url=f"http://{host}{PATH}", data=b"", headers={"host": host})
     botocore.auth.SigV4Auth(Credentials(*ACCESS_KEY), "docs", "us-east-1").add_auth(request)
     return {str(name).lower(): str(value) for name, value in request.headers.items()}
 
 
 def with_api_key(host: str) -> dict[str, str]:
-    """Give the headers of a request with an API key."""
+    """Return the headers of a request with an API key."""
     return {"host": host, "x-api-key": format_key(*API_KEY)}

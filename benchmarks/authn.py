@@ -24,7 +24,7 @@ from benchmarks.oidc import token_rows
 from benchmarks.row import Row
 from iam_guard.authn import api_key
 from iam_guard.authn.caller_cache import Callers
-from iam_guard.authn.credential_verifier import Door
+from iam_guard.authn.credential_verifier import Authenticator
 from iam_guard.authn.http_request import HttpRequest
 from iam_guard.authn.sigv4 import derived_key
 from iam_guard.errors import CredentialError, SignatureDoesNotMatch
@@ -91,7 +91,7 @@ def _verifying(sent: Sent, callers: Callers | None = None) -> Call:
     known, now = Callers() if callers is None else callers, datetime.now(UTC)
     access_keys, api_keys = {ACCESS_KEY.id: ACCESS_KEY}, {API_KEY.id: API_KEY}
 
-    door = Door(find_access_key=access_keys.get, find_api_key=api_keys.get, skew=300, callers=known)
+    door = Authenticator(find_access_key=access_keys.get, find_api_key=api_keys.get, skew=300, callers=known)
 
     def verify() -> Principal:
         return door.authenticate(

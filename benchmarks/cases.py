@@ -72,7 +72,7 @@ def _seconds_of_loads(lines: list[str]) -> float:
 
 
 def shared() -> Iterator[str]:
-    """Give 60,000 requests of one principal with one set of 5 documents of 3 statements, 3.6 KB a line."""
+    """Return 60,000 requests of one principal with one set of 5 documents of 3 statements, 3.6 KB a line."""
     rng = random.Random(1)
     policies = {"identity": [_document(number) for number in range(5)]}
     for number in range(60_000):
@@ -111,7 +111,7 @@ def _statement(number: int, kind: int) -> dict[str, Any]:
 
 
 def conformance() -> Iterator[str]:
-    """Give all conformance cases, one file after the other, 40 times over."""
+    """Return all conformance cases, one file after the other, 40 times over."""
     texts = [path.read_text(encoding="utf-8") for path in sorted(CASE_FILES.glob("*.jsonl"))]
     for _ in range(40):
         for text in texts:
@@ -119,13 +119,13 @@ def conformance() -> Iterator[str]:
 
 
 def own_document() -> Iterator[str]:
-    """Give 20,000 requests, each with a document of its own of 3 statements."""
+    """Return 20,000 requests, each with a document of its own of 3 statements."""
     for number in range(20_000):
         yield _line(number, f"docs{number}", "GetDocument", {"identity": [_document(number)]})
 
 
 def generated() -> Iterator[str]:
-    """Give 10,000 cases of which no two share a document: each has 3.5 documents with 8.4 statements, 2.2 KB."""
+    """Return 10,000 cases of which no two share a document: each has 3.5 documents with 8.4 statements, 2.2 KB."""
     rng = random.Random(1)
     for _ in range(10_000):
         yield json.dumps(generate_case(rng)) + "\n"

@@ -17,7 +17,7 @@ STYLE = (
     "@media(prefers-color-scheme:dark){.g{fill:#1f2330}text{fill:#e6e8f2}.s{fill:#a5abbd}.b{fill:#6a7398}.n{fill:currentColor}"
     ".o{fill:#8c9eff}.t{stroke:#3a4052}.c0{color:#8c9eff}.c3{color:#e27ab8}.c4{color:#a99cf0}}</style>"
 )
-MOST_LINES = 6
+MAX_LINES = 6
 """The lines that have a colour of their own; the first is ours."""
 
 
@@ -39,13 +39,13 @@ def bars(
 
 
 def logarithmic(values: Collection[float]) -> Callable[[float], float]:
-    """Give the share of the room that a value has between the powers of ten around all of them."""
+    """Return the share of the room that a value has between the powers of ten around all of them."""
     low, high = _decades(values)
     return lambda value: (math.log10(value) - low) / (high - low)
 
 
 def linear(values: Collection[float]) -> Callable[[float], float]:
-    """Give the share that a value is of the greatest."""
+    """Return the share that a value is of the greatest."""
     most = max(values)
     return lambda value: value / most
 
@@ -96,7 +96,7 @@ def _lines(title: str, series: Mapping[str, Line], unit: str, below: str) -> Ite
     yield f'<text class="s m" x="{(left + right) / 2:.0f}" y="{bottom + 42}">{escape(below)}</text>'
     labels = _apart({name: y(line[max(line)]) for name, line in series.items()})
     for number, (name, line) in enumerate(series.items()):
-        colour = f"c{number % MOST_LINES}"
+        colour = f"c{number % MAX_LINES}"
         points = " ".join(f"{x(size):.0f},{y(line[size]):.0f}" for size in sorted(line))
         place = f'x="{x(max(line)) + 8:.0f}" y="{labels[name] + 4:.0f}"'
         yield f'<polyline class="l {colour}" points="{points}"/>'
@@ -113,7 +113,7 @@ def _apart(wanted: Mapping[str, float], gap: float = 15) -> dict[str, float]:
 
 
 def _decades(values: Iterable[float]) -> tuple[int, int]:
-    """Give the powers of ten between which all values are."""
+    """Return the powers of ten between which all values are."""
     known = list(values)
     low, high = math.floor(math.log10(min(known))), math.ceil(math.log10(max(known)))
     return low, max(high, low + 1)

@@ -20,7 +20,7 @@ Timer = Callable[[], float]
 
 ROUNDS = 15
 SECONDS_OF_A_ROUND = 0.02
-MOST_SECONDS = 3.0
+MAX_SECONDS = 3.0
 """For one call, all rounds together; two rounds are had in any case."""
 
 
@@ -30,14 +30,14 @@ def least(
     seconds: float = SECONDS_OF_A_ROUND,
     timer: Timer = time.process_time,
 ) -> dict[str, float]:
-    """Give the seconds of CPU time that each of the calls takes, of all threads unless the timer is another one."""
+    """Return the seconds of CPU time that each of the calls takes, of all threads unless the timer is another one."""
     with undisturbed():
         counts = {name: _count(call, seconds) for name, call in calls.items()}
         found: dict[str, list[float]] = {name: [] for name in calls}
         spent = dict.fromkeys(calls, 0.0)
         for number in range(rounds):
             for name, call in calls.items():
-                if number < 2 or spent[name] < MOST_SECONDS:
+                if number < 2 or spent[name] < MAX_SECONDS:
                     taken = seconds_of(call, counts[name], timer)
                     found[name].append(taken / counts[name])
                     spent[name] += taken
@@ -45,7 +45,7 @@ def least(
 
 
 def seconds_of(call: Call, count: int = 1, timer: Timer = time.process_time) -> float:
-    """Give the seconds of CPU time of so many calls, one after the other."""
+    """Return the seconds of CPU time of so many calls, one after the other."""
     begun = timer()
     for _ in repeat(None, count):
         call()

@@ -192,7 +192,7 @@ class Round(NamedTuple):
 
 def _send(server: Server, requests: Sequence[bytes], connections: int) -> Round:
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".json") as file:
-        json.dump([each.decode("latin-1") for each in requests], file)
+        json.dump([request.decode("latin-1") for request in requests], file)
         file.flush()
         command = [sys.executable, "-m", "benchmarks.control_plane_child"]
         before = server.cpu_seconds()

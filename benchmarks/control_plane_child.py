@@ -25,8 +25,8 @@ from benchmarks.servers import ADDRESS
 _STATUS = re.compile(rb"HTTP/1\.1 ([0-9]{3}) ")
 _LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)\r\n", re.IGNORECASE)
 _CLOSE = re.compile(rb"\r\nconnection: *close\r\n", re.IGNORECASE)
-_MOST_SAID = 1000
-_MOST_SECONDS = 30.0
+_MAX_SAID = 1000
+_MAX_SECONDS = 30.0
 
 
 def main(port: int, connections: int, path: Path) -> None:
@@ -74,7 +74,7 @@ class _Connection:
         if not end or status is None or length is None or len(body) < int(length[1]):
             return False
         if status[1] != b"200":
-            raise SystemExit(f"expected the status 200, got {self._received[:_MOST_SAID].decode('latin-1')}")
+            raise SystemExit(f"expected the status 200, got {self._received[:_MAX_SAID].decode('latin-1')}")
         self._stays = _CLOSE.search(head + b"\r\n") is None
         return True
 
@@ -87,9 +87,9 @@ def _send(connections: list[_Connection], requests: Iterator[bytes]) -> list[flo
             connection.send(next(requests))
             waiting.register(connection.socket, selectors.EVENT_READ, connection)
         while waiting.get_map():
-            ready = waiting.select(_MOST_SECONDS)
+            ready = waiting.select(_MAX_SECONDS)
             if not ready:
-                raise SystemExit(f"no answer came for {_MOST_SECONDS:.0f} seconds")
+                raise SystemExit(f"no answer came for {_MAX_SECONDS:.0f} seconds")
             for key, _ in ready:
                 connection = key.data
                 if not connection.is_answered():

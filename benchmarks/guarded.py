@@ -75,7 +75,7 @@ def measure() -> Iterator[Row]:
 
 
 def _added(taken: Mapping[str, float], asked: Mapping[str, Asked]) -> dict[str, float]:
-    """Give the microseconds that each adds to its application without a guard; of those without, what they take."""
+    """Return the microseconds that each adds to its application without a guard; of those without, what they take."""
     return {
         name: (taken[name] - (taken[each.without] if each.without else 0.0)) / REQUESTS * 1e6
         for name, each in asked.items()
@@ -117,7 +117,7 @@ def _with_casbin() -> dict[str, Asked]:
 
 
 def calls_of(loop: asyncio.AbstractEventLoop, app: App, headers: Mapping[str, str]) -> Callable[[], object]:
-    """Give a call that puts so many requests to the application; the first of all must be answered 200."""
+    """Return a call that puts so many requests to the application; the first of all must be answered 200."""
     scope = _scope(headers)
     statuses: list[int] = []
 

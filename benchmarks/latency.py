@@ -85,7 +85,7 @@ def _request(server: Server, headers: Mapping[str, str]) -> bytes:
 
 
 def _median(served: Served) -> float:
-    """Give the seconds that half of the requests of a round take at most."""
+    """Return the seconds that half of the requests of a round take at most."""
     taken = []
     for _ in range(REQUESTS):
         begun = time.perf_counter()

@@ -19,7 +19,7 @@ from moto.iam.aws_managed_policies import aws_managed_policies_data
 
 from benchmarks.peers.table import installed
 from benchmarks.row import Row
-from benchmarks.world import MOST_OF_TYPICAL, documents, typical
+from benchmarks.world import MAX_OF_TYPICAL, documents, typical
 
 ROOT = Path(__file__).resolve().parent.parent
 RUNS = 2
@@ -35,15 +35,15 @@ def measure() -> Iterator[Row]:
     """Measure our own policies beside every peer, and those of AWS beside reading them as JSON."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "policies.jsonl")
-        _write(path, documents(typical(), MOST_OF_TYPICAL))
+        _write(path, documents(typical(), MAX_OF_TYPICAL))
         yield from _rows("10,000 policies of 3 statements", path, [peer.name for peer in installed()])
-        managed = [each["Document"] for each in json.loads(aws_managed_policies_data).values()]
+        managed = [load["Document"] for load in json.loads(aws_managed_policies_data).values()]
         _write(path, managed[:1000])
         yield from _rows("1,000 managed policies of AWS", path, [])
 
 
 def _write(path: Path, policies: Iterable[object]) -> None:
-    path.write_text("".join(json.dumps(each) + "\n" for each in policies), encoding="utf-8")
+    path.write_text("".join(json.dumps(policy) + "\n" for policy in policies), encoding="utf-8")
 
 
 def _rows(what: str, path: Path, peers: list[str]) -> Iterator[Row]:

@@ -39,7 +39,7 @@ def main(way: str, path: Path) -> None:
 
 
 def _peak() -> float:
-    """Give the peak of the resident memory in MiB; that of `getrusage` begins with what the parent process had."""
+    """Return the peak of the resident memory in MiB; that of `getrusage` begins with what the parent process had."""
     lines = STATUS.read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
 
@@ -81,7 +81,7 @@ def _texts(path: Path) -> Iterator[str]:
 
 
 def _questions(document: dict[str, Any]) -> Iterator[AccessRequest]:
-    """Give a request that each statement is about, with a letter where the statement has a wildcard."""
+    """Return a request that each statement is about, with a letter where the statement has a wildcard."""
     statements = document["Statement"]
     for statement in statements if isinstance(statements, list) else [statements]:
         if "Action" in statement and "Resource" in statement:

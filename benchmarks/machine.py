@@ -18,7 +18,7 @@ _GIB = 1024**3
 
 
 def describe() -> dict[str, str]:
-    """Say what the machine is, as pairs of words for a page."""
+    """Return what the machine is, as pairs of words for a page."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / _GIB
     return {
         "processor": f"{_processor()}, {os.cpu_count()} cores",
@@ -30,8 +30,11 @@ def describe() -> dict[str, str]:
 
 
 def versions() -> dict[str, str]:
-    """Give the versions of what is installed of the packages."""
-    found = {each.name.lower().replace("_", "-"): each.version for each in importlib.metadata.distributions()}
+    """Return the versions of what is installed of the packages."""
+    found = {
+        distribution.name.lower().replace("_", "-"): distribution.version
+        for distribution in importlib.metadata.distributions()
+    }
     return {name: found[name] for name in PACKAGES if name in found}
 
 

@@ -14,23 +14,23 @@ from benchmarks.ours import built, compiled
 from benchmarks.peers.peer import Peer
 from benchmarks.peers.table import Loaded, installed
 from benchmarks.row import Row
-from benchmarks.world import MOST_IN_ONE_DOCUMENT, Question, Rule, fifty_actions, folder, one_action
+from benchmarks.world import MAX_IN_ONE_DOCUMENT, Question, Rule, fifty_actions, folder, one_action
 from iam_guard.model.decision import Outcome
 
 OURS = "ours"
 FEWEST = "the fewest"
 SIZES = (10, 100, 1_000, 10_000, 100_000)
-MOST_POLICIES = 10_000
+MAX_POLICIES = 10_000
 """A policy of one statement each; more of them than of statements nobody has."""
-MOST_OF_PEERS = 10_000
-MOST_SECONDS = 1.0
+MAX_OF_PEERS = 10_000
+MAX_SECONDS = 1.0
 PRINCIPALS, POLICIES_EACH, POOL = 50, 20, 200
 
 
 def measure() -> Iterator[Row]:
     """Measure statements about one action, policies about fifty, and principals in turn."""
-    yield from _sizes("statements, 1 action", one_action, SIZES, MOST_IN_ONE_DOCUMENT)
-    policies = [size for size in SIZES if 50 <= size <= MOST_POLICIES]
+    yield from _sizes("statements, 1 action", one_action, SIZES, MAX_IN_ONE_DOCUMENT)
+    policies = [size for size in SIZES if 50 <= size <= MAX_POLICIES]
     yield from _sizes("policies, 50 actions", fifty_actions, policies, 1)
     yield _implicit_deny(SIZES[-1])
     yield from _principals()
@@ -48,20 +48,20 @@ def _sizes(
     for number, size in enumerate(sizes):
         rules = make(size)
         calls = {OURS: _ours(rules, most_in_one_document), FEWEST: smallest, CALIBRATION: calibrate}
-        asked = peers if size <= MOST_OF_PEERS else {}
+        asked = peers if size <= MAX_OF_PEERS else {}
         calls |= {name: _theirs(peer, rules) for name, peer in asked.items()}
         taken = least(calls)
         for peer, seconds in taken.items():
             if peer != OURS and not (number == 0 and peer == FEWEST):
                 shown = f"{sizes[0]:,} of them" if peer == FEWEST else peer
                 yield Row(f"{size:,} {what}", taken[OURS] * 1e6, "us", taken[OURS] / seconds, shown)
-        peers = {name: peer for name, peer in asked.items() if taken[name] * 10 < MOST_SECONDS}
+        peers = {name: peer for name, peer in asked.items() if taken[name] * 10 < MAX_SECONDS}
 
 
 def _implicit_deny(size: int) -> Row:
     """Measure a question that no statement speaks about, though all are about its action."""
     question = Question("docs:Get", f"{folder(size)}draft", allowed=False)
-    authorizer = compiled(one_action(size), MOST_IN_ONE_DOCUMENT)
+    authorizer = compiled(one_action(size), MAX_IN_ONE_DOCUMENT)
     taken = least({OURS: built(authorizer, question, Outcome.IMPLICITLY_DENIED), CALIBRATION: calibrate})
     name = f"{size:,} statements, 1 action: implicit deny"
     return Row(name, taken[OURS] * 1e6, "us", taken[OURS] / taken[CALIBRATION], CALIBRATION)
@@ -107,6 +107,6 @@ def _of_pool(policy: int, number: int) -> Rule:
 
 
 def _in_turn(calls: Sequence[Call]) -> Call:
-    """Give one call that is each of the calls in turn."""
+    """Return one call that is each of the calls in turn."""
     following = cycle(calls).__next__
     return lambda: following()()

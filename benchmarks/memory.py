@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.row import Row
-from benchmarks.world import ACCOUNT, ADDRESS, ARN, CLASS, MOST_OF_TYPICAL, documents, typical
+from benchmarks.world import ACCOUNT, ADDRESS, ARN, CLASS, MAX_OF_TYPICAL, documents, typical
 from iam_guard import Principal, Resource, open_guard
 from iam_guard.guard.guard import Guard
 
@@ -76,7 +76,7 @@ def _arn(number: int) -> str:
 
 
 def _seed() -> dict[str, Any]:
-    pool = documents(typical(POOL), MOST_OF_TYPICAL)
+    pool = documents(typical(POOL), MAX_OF_TYPICAL)
     policies = [{"name": f"Policy{number}", "document": document} for number, document in enumerate(pool)]
     users = [
         {"name": f"user{number}", "attached": [f"Policy{(number + step) % POOL}" for step in range(ATTACHED)]}

@@ -18,8 +18,8 @@ from benchmarks.clock import Call, least
 from benchmarks.row import Row
 from iam_guard.authn.api_key import digest_of
 from iam_guard.authn.caller_cache import Callers
-from iam_guard.authn.credential_verifier import Door, TokenCredential
-from iam_guard.authn.federation.bearer_tokens import Bearers
+from iam_guard.authn.credential_verifier import Authenticator, TokenCredential
+from iam_guard.authn.federation.bearer_tokens import BearerTokens
 from iam_guard.authn.federation.role_session import Question
 from iam_guard.authn.http_request import HttpRequest
 from iam_guard.authn.token_verifier import TokenVerifier
@@ -100,17 +100,17 @@ def token_rows() -> Iterator[Row]:
     def decide(principal: Principal, asked: Question) -> Decision:
         return guard.decide(principal, asked.action, asked.resource, asked.context)
 
-    def entering(bearers: Bearers | None) -> Call:
+    def entering(bearers: BearerTokens | None) -> Call:
         headers = ((b"host", b"docs.example.com"), (b"authorization", f"Bearer {token}".encode()))
 
         def admit(
             credential: TokenCredential, request: HttpRequest, _: RequestCall | None, moment: datetime
         ) -> Principal:
-            among = Bearers(cached, tokens, settings) if bearers is None else bearers
+            among = BearerTokens(cached, tokens, settings) if bearers is None else bearers
             return among.principal(credential, request, now=moment, decide=decide)
 
         nobody = lambda _: None  # noqa: E731
-        door = Door(find_access_key=nobody, find_api_key=nobody, skew=300, callers=callers, admit_token=admit)
+        door = Authenticator(find_access_key=nobody, find_api_key=nobody, skew=300, callers=callers, admit_token=admit)
 
         def enter() -> Principal:
             return door.authenticate(HttpRequest("GET", b"/documents/42", b"", headers), payload_hash=str, now=now)
@@ -119,7 +119,7 @@ def token_rows() -> Iterator[Row]:
 
     callers = Callers()
     verify = lambda: jws.deserialize_compact(token, key, algorithms=["RS256"])  # noqa: E731
-    calls = {KNOWN: entering(Bearers(cached, tokens, settings)), FIRST: entering(None), PEER: verify}
+    calls = {KNOWN: entering(BearerTokens(cached, tokens, settings)), FIRST: entering(None), PEER: verify}
     taken = least(calls)
     guard.close()
     for name in (KNOWN, FIRST):

@@ -21,12 +21,12 @@ def compiled(rules: Sequence[Rule], most: int) -> Authorizer:
 
 
 def context_of(question: Question) -> dict[str, Any]:
-    """Give the condition keys of a question."""
+    """Return the condition keys of a question."""
     return {"aws:SourceIp": question.address, "aws:ResourceTag/class": question.document_class}
 
 
 def built(authorizer: Authorizer, question: Question, outcome: Outcome) -> Call:
-    """Give a call that puts the question and has it decided, as the calls of the peers do."""
+    """Return a call that puts the question and has it decided, as the calls of the peers do."""
     decide, action, resource = authorizer.decide, question.action, question.resource
 
     def ask() -> bool:
@@ -37,7 +37,7 @@ def built(authorizer: Authorizer, question: Question, outcome: Outcome) -> Call:
 
 
 def ready(authorizer: Authorizer, question: Question, outcome: Outcome) -> Call:
-    """Give a call that has the same question decided again and again."""
+    """Return a call that has the same question decided again and again."""
     request = AccessRequest(ADA, question.action, question.resource, context_of(question))
     decide = authorizer.decide
     _assure(authorizer, question, outcome)

@@ -53,7 +53,7 @@ def collect(folder: Path) -> Results:
 
 
 def rows_of(results: Results, benchmark: str) -> list[Row]:
-    """Give the rows of a benchmark, none where it was not run."""
+    """Return the rows of a benchmark, none where it was not run."""
     return [Row(**each) for each in results["benchmarks"].get(benchmark, {"rows": []})["rows"]]
 
 
@@ -104,13 +104,13 @@ def _measured(row: Row, target: Target) -> str:
 
 
 def _machine(results: Results) -> str:
-    days = sorted({each["when"][:10] for each in results["benchmarks"].values()})
+    days = sorted({result["when"][:10] for result in results["benchmarks"].values()})
     measured = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
     return _table(("What", "Which"), [*results["machine"].items(), ("measured", measured)])
 
 
 def _results(results: Results, name: str) -> str:
-    """Give the table of a benchmark, or why there is none."""
+    """Return the table of a benchmark, or why there is none."""
     if name not in results["benchmarks"]:
         return "Not measured."
     skipped = results["benchmarks"][name]["skipped"]
@@ -120,7 +120,7 @@ def _results(results: Results, name: str) -> str:
 
 
 def _lines(benchmark: str, rows: list[Row]) -> Iterator[tuple[str, ...]]:
-    """Give a line of the table for each name; its rows differ in the peer."""
+    """Return a line of the table for each name; its rows differ in the peer."""
     for name, group in groupby(rows, key=lambda row: row.name):
         same = list(group)
         verdicts = dict.fromkeys(_verdict(row, target) for row in same for target in targets_of(benchmark, row))

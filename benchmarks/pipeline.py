@@ -73,7 +73,7 @@ def _round(folder: Path) -> Figures:
 
 
 def _noters(folder: Path) -> dict[str, Callable[[], object]]:
-    """Give what takes turns: each opens something and gives the call that notes one decision."""
+    """Return what takes turns: each opens something and gives the call that notes one decision."""
     ours = {what: lambda what=what: _trail(folder / what, NOTED[what]) for what in NOTED}
     peers = {name: lambda name=name: _peer(name, folder / f"{len(name)}.log") for name in PEERS}
     return {WITHOUT: lambda: _at_once(None), FORGOTTEN: lambda: _at_once(Forgetful()), **ours, **peers}

@@ -56,7 +56,7 @@ class Rates(NamedTuple):
 
 
 def command_of(factory: str) -> list[str]:
-    """Give the command that serves one of the applications, `module:function`."""
+    """Return the command that serves one of the applications, `module:function`."""
     command = [sys.executable, "-m", "uvicorn", "--factory", f"benchmarks.{factory}", "--host", CLIENT]
     return [
         *command,

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 ADDRESS = "127.0.0.1"
-MOST_SECONDS_TO_START = 30.0
+MAX_SECONDS_TO_START = 30.0
 SECONDS_BETWEEN_TRIES = 0.002
 
 
@@ -29,7 +29,7 @@ class Server(NamedTuple):
         return f"{ADDRESS}:{self.port}"
 
     def cpu_seconds(self) -> float:
-        """Give the CPU time that it took so far, as Linux tells it: user and system, of all threads."""
+        """Return the CPU time that it took so far, as Linux tells it: user and system, of all threads."""
         fields = Path(f"/proc/{self.process.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -67,7 +67,7 @@ def _free_port() -> int:
 
 
 def _wait_for(server: subprocess.Popen[bytes], port: int) -> None:
-    until = time.monotonic() + MOST_SECONDS_TO_START
+    until = time.monotonic() + MAX_SECONDS_TO_START
     while time.monotonic() < until and server.poll() is None:
         with socket.socket() as tried:
             if tried.connect_ex((ADDRESS, port)) == 0 and _is_answered(tried):
@@ -77,7 +77,7 @@ def _wait_for(server: subprocess.Popen[bytes], port: int) -> None:
 
 
 def _is_answered(connection: socket.socket) -> bool:
-    """Tell whether anything at all is answered, for a server may listen before it can."""
-    connection.settimeout(MOST_SECONDS_TO_START)
+    """Return whether anything at all is answered, for a server may listen before it can."""
+    connection.settimeout(MAX_SECONDS_TO_START)
     connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
     return connection.recv(1) != b""

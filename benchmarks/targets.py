@@ -22,11 +22,11 @@ class Target:
     at_least: bool = False
 
     def covers(self, benchmark: str, row: Row) -> bool:
-        """Tell whether the target is about this row."""
+        """Return whether the target is about this row."""
         return benchmark == self.benchmark and fnmatchcase(row.name, self.rows) and self.peer in ("", row.peer)
 
     def is_met(self, row: Row) -> bool:
-        """Tell whether the row keeps within the bound."""
+        """Return whether the row keeps within the bound."""
         value = row.ratio if self.peer else row.value
         return value >= self.bound if self.at_least else value <= self.bound
 
@@ -88,5 +88,5 @@ TARGETS = (
 
 
 def targets_of(benchmark: str, row: Row) -> list[Target]:
-    """Give the targets of a row; one may be about its value, another about its ratio to a peer."""
+    """Return the targets of a row; one may be about its value, another about its ratio to a peer."""
     return [each for each in TARGETS if each.covers(benchmark, row)]

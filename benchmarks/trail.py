@@ -51,7 +51,7 @@ def measure() -> Iterator[Row]:
 
 
 def _runs(folder: Path, key: SignerKey, lines: list[bytes]) -> dict[str, Callable[[], float]]:
-    """Give what takes turns: each tells the seconds for a record."""
+    """Return what takes turns: each tells the seconds for a record."""
     folder.mkdir()
     return {
         "writer": lambda: _write(folder / "trail", key, lines, RECORDS),

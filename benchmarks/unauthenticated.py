@@ -175,7 +175,7 @@ def _lateness(server: Server) -> list[float]:
 def _cpu_seconds(server: Server) -> float:
     """Return the CPU time of all threads, to the nanosecond; `Server.cpu_seconds` counts hundredths of a second."""
     threads = Path(f"/proc/{server.process.pid}/task").iterdir()
-    return sum(int((each / "schedstat").read_text(encoding="ascii").split()[0]) for each in threads) / 1e9
+    return sum(int((thread / "schedstat").read_text(encoding="ascii").split()[0]) for thread in threads) / 1e9
 
 
 def _resident(server: Server) -> float:

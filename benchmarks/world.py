@@ -15,9 +15,9 @@ ARN = f"arn:aws:docs:us-east-1:{ACCOUNT}"
 CLASS = "public"
 NETWORK = "10.0.0.0/8"
 ADDRESS = "10.1.2.3"
-MOST_IN_ONE_DOCUMENT = 500
+MAX_IN_ONE_DOCUMENT = 500
 """Statements; a document has at most 131,072 characters."""
-MOST_OF_TYPICAL = 3
+MAX_OF_TYPICAL = 3
 """Statements of a policy as people write them."""
 
 
@@ -49,12 +49,12 @@ class Question:
 
 
 def folder(number: int) -> str:
-    """Give the beginning of the ARNs of what is in a folder."""
+    """Return the beginning of the ARNs of what is in a folder."""
     return f"{ARN}:document/{number}/"
 
 
 def few() -> list[Rule]:
-    """Give 75 rules as a principal has them: each about an action of its own, every fifteenth a Deny."""
+    """Return 75 rules as a principal has them: each about an action of its own, every fifteenth a Deny."""
     return [
         Rule(f"docs:Delete{number}", folder(number), allows=False)
         if number % 15 == 7
@@ -64,17 +64,17 @@ def few() -> list[Rule]:
 
 
 def one_action(count: int) -> list[Rule]:
-    """Give rules that all are about the same action, each in a folder of its own."""
+    """Return rules that all are about the same action, each in a folder of its own."""
     return [Rule("docs:Get", folder(number)) for number in range(count)]
 
 
 def fifty_actions(count: int) -> list[Rule]:
-    """Give rules that are about 50 actions in turn, each in a folder of its own."""
+    """Return rules that are about 50 actions in turn, each in a folder of its own."""
     return [Rule(f"docs:Get{number % 50}", folder(number)) for number in range(count)]
 
 
 def typical(policies: int = 10_000) -> list[Rule]:
-    """Give the rules of so many policies of a typical size, three statements each, the third of every fifth a Deny."""
+    """Return rules for policies of typical size: three statements each, the third of every fifth a Deny."""
     return [
         Rule(f"docs:{verb}{number % 100}", folder(number), allows=verb != "Delete" or number % 5 != 0)
         for number in range(policies)
@@ -85,8 +85,8 @@ def typical(policies: int = 10_000) -> list[Rule]:
 # --- as policies of ours -----------------------------------------------------------------------------------------
 
 
-def documents(rules: Iterable[Rule], most: int = MOST_IN_ONE_DOCUMENT) -> Iterator[dict[str, Any]]:
-    """Give policy documents of at most so many statements each."""
+def documents(rules: Iterable[Rule], most: int = MAX_IN_ONE_DOCUMENT) -> Iterator[dict[str, Any]]:
+    """Return policy documents of at most so many statements each."""
     for chunk in _batches(list(rules), most):
         yield {"Version": "2012-10-17", "Statement": [_statement(rule) for rule in chunk]}
 

@@ -46,8 +46,14 @@ NOTE = "<!-- Made by docs/generate.py from {source}; `make docs` makes it anew. 
 def settings_page() -> str:
     words = field_docstrings(inspect.getsource(settings), "Settings")
     rows = [
-        (f"`{each.name}`", f"`{settings.PREFIX}{each.name.upper()}`", _kind(each), _default(each), words[each.name])
-        for each in fields(settings.Settings)
+        (
+            f"`{field.name}`",
+            f"`{settings.PREFIX}{field.name.upper()}`",
+            _kind(field),
+            _default(field),
+            words[field.name],
+        )
+        for field in fields(settings.Settings)
     ]
     return _page(
         "iam_guard/settings.py",
@@ -111,9 +117,9 @@ def errors_page() -> str:
 
 def error_family() -> Sequence[type[errors.IamGuardError]]:
     """List the errors in the order of their file, without the two that are only there to be caught."""
-    classes = [each for each in vars(errors).values() if inspect.isclass(each)]
+    classes = [var for var in vars(errors).values() if inspect.isclass(var)]
     caught_only = (errors.IamGuardError, errors.CredentialError)
-    return [each for each in classes if issubclass(each, errors.IamGuardError) and each not in caught_only]
+    return [class_ for class_ in classes if issubclass(class_, errors.IamGuardError) and class_ not in caught_only]
 
 
 def _first(thing: type) -> str:
@@ -407,7 +413,7 @@ def import_layers() -> Sequence[str]:
     """Read the layers from the contract that import-linter keeps."""
     project = tomllib.loads((DOCS.parent / "pyproject.toml").read_text(encoding="utf-8"))
     contracts = project["tool"]["importlinter"]["contracts"]
-    layers: Sequence[str] = next(each["layers"] for each in contracts if each["type"] == "layers")
+    layers: Sequence[str] = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
     return layers
 
 

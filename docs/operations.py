@@ -46,7 +46,7 @@ def operation_rows() -> list[tuple[str, str, str, str]]:
 
 
 def refused_rows() -> list[tuple[str, str]]:
-    """Give the operations that answer `NotSupported`, with the reason."""
+    """Return the operations that answer `NotSupported`, with the reason."""
     return [(f"`{name}`", reason) for name, reason in sorted(NOT_SUPPORTED.items())]
 
 

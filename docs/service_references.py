@@ -214,7 +214,7 @@ def _reference(
     name: str, title: str, actions: Iterable[ActionEntry], types: Iterable[ResourceType]
 ) -> ServiceReference:
     actions, types = sorted(actions, key=lambda each: each.name), sorted(types, key=lambda each: each.name)
-    used = {key for each in actions for key in each.condition_keys} | {
+    used = {key for action in actions for key in action.condition_keys} | {
         key for each in types for key in each.condition_keys
     }
     keys = tuple(_key(each) for each in sorted(used))
@@ -240,7 +240,7 @@ def _documentation(service: str) -> Mapping[str, str]:
 
 
 def _summary(service: str, name: str) -> str:
-    """Give the first sentence of what the service model says of an operation; nothing of a permission alone."""
+    """Return the first sentence of what the service model says of an operation; nothing of a permission alone."""
     operation = load_api(service).operations.get(name)
     if operation is None:
         return "Permission that another operation asks for"

@@ -371,5 +371,5 @@ class TrailDamaged(IamGuardError):
         self.verdict = verdict
 
 
-class NotAtHand(Exception):
+class CacheMiss(Exception):
     """No error, and none of the family: the answer is not in memory, and is asked for again where there is time."""

@@ -15,7 +15,7 @@ from iam_guard.audit.trail import Trail
 from iam_guard.errors import ConfigurationError
 from iam_guard.guard.guard import Guard
 from iam_guard.guard.loader import ResourceLoader
-from iam_guard.guard.shadow_mode import Shadow
+from iam_guard.guard.shadow_mode import ShadowMode
 from iam_guard.settings import Settings, load
 from iam_guard.store.cached_store import CachedStore
 from iam_guard.store.open_store import open_candidate, open_store, store_file
@@ -88,17 +88,17 @@ def _listed(services: Iterable[Service]) -> Iterable[Service]:
     wrong: object = services
     if isinstance(services, Iterable):
         services = list(services)
-        wrong = next((each for each in services if not isinstance(each, Service)), None)
+        wrong = next((service for service in services if not isinstance(service, Service)), None)
     if wrong is not None:
         message = f'expected a list of services such as `Service("docs")`, got `{type(wrong).__name__}`'
         raise ConfigurationError(message, place="services")
     return services
 
 
-def _shadow(candidate: SourceStore, store: CachedStore, settings: Settings) -> Shadow:
+def _shadow(candidate: SourceStore, store: CachedStore, settings: Settings) -> ShadowMode:
     laid_over = store if isinstance(candidate, OverlaidStore) else None
     cached, size = CachedStore(candidate, settings), settings.cache_size
-    return Shadow(cached, size=size, actions=settings.shadow_actions, laid_over=laid_over)
+    return ShadowMode(cached, size=size, actions=settings.shadow_actions, laid_over=laid_over)
 
 
 def audit_trail_of(

@@ -21,7 +21,7 @@ _LOCK_SECONDS: Final = 1.0
 """Seconds to wait for a lock; a thread that holds one and waits for another must not keep the process from forking."""
 
 
-class Forked(Protocol):
+class ForkSafe(Protocol):
     """An object with state that belongs to one process."""
 
     def begin_in_child(self) -> None:
@@ -29,7 +29,7 @@ class Forked(Protocol):
 
 
 _locks: weakref.WeakSet[Any] = weakref.WeakSet()
-_owners: weakref.WeakSet[Forked] = weakref.WeakSet()
+_owners: weakref.WeakSet[ForkSafe] = weakref.WeakSet()
 _acquired: dict[int, list[Any]] = {}
 """A thread that forks -> the locks that it has acquired for that."""
 
@@ -49,7 +49,7 @@ def hold_at_fork(lock: Any) -> None:
     _locks.add(lock)
 
 
-def on_fork(owner: Forked) -> None:
+def on_fork(owner: ForkSafe) -> None:
     """Call `begin_in_child` of the owner in every process that is forked from now on, for as long as it lives."""
     _owners.add(owner)
 

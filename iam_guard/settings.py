@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, Final
 
 from iam_guard.errors import ConfigurationError
 
@@ -67,7 +67,7 @@ class Settings:
     """Seconds that an ordinary request waits for a place for its record in the trail."""
     audit_durable_wait: float = 5.0
     """Seconds that a call of the IAM and STS API waits until its record is on the disk; then it is refused."""
-    audit_ring: int = 10_000
+    audit_queue_size: int = 10_000
     """Records that may wait in memory for the thread that writes the trail, in each lane; denials have half as many
     places, callers that are not signed in a quarter."""
     audit_flush_seconds: float = 1.0
@@ -167,9 +167,16 @@ class Settings:
             _check_issuer(self.issuer_url)
 
 
+FORMER_NAMES: Final = {"audit_ring": "audit_queue_size"}
+
+
 def load(arguments: Mapping[str, Any] | None = None, environment: Mapping[str, str] | None = None) -> Settings:
     """Make Settings; raise `ConfigurationError` for an unknown name or an unreadable value."""
     environment = os.environ if environment is None else environment
+    for former, present in FORMER_NAMES.items():
+        for names, place in ((arguments or {}, former), (environment, PREFIX + former.upper())):
+            if place in names:
+                raise ConfigurationError(f"expected the setting `{present}`, got its former name", place=place)
     known = {item.name: item for item in fields(Settings)}
     given: dict[str, Any] = dict(arguments or {})
     for name in given:

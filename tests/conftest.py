@@ -56,7 +56,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         cases: dict[str, list[pytest.Item]] = {}
         for item in items:
             cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
-        kept = {item.nodeid for each in cases.values() for item in spread(each, wanted)}
+        kept = {item.nodeid for case in cases.values() for item in spread(case, wanted)}
         config.hook.pytest_deselected(items=[item for item in items if item.nodeid not in kept])
         items[:] = [item for item in items if item.nodeid in kept]
 
@@ -117,7 +117,7 @@ Sign = Callable[..., dict[str, str]]
 
 @pytest.fixture
 def sign() -> Sign:
-    """Give the headers of a request signed by botocore for a test client at `http://testserver`."""
+    """Return the headers of a request signed by botocore for a test client at `http://testserver`."""
 
     def signed(
         key: tuple[str, str],

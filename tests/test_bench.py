@@ -21,7 +21,7 @@ from benchmarks.page import FOLDER, NUMBERS, TEMPLATE, collect, marks, pages
 from benchmarks.row import Row, show
 from benchmarks.run import BENCHMARKS
 from benchmarks.targets import TARGETS, targets_of
-from benchmarks.world import MOST_IN_ONE_DOCUMENT, Question, few, folder, one_action
+from benchmarks.world import MAX_IN_ONE_DOCUMENT, Question, few, folder, one_action
 from iam_guard.model.decision import Outcome
 
 ROUNDS, SECONDS_OF_A_ROUND = 60, 0.002
@@ -49,7 +49,7 @@ def test_a_decision_among_a_hundred_thousand_statements_takes_no_more_than_a_sma
     """All are about the same action: nothing is walked through."""
     rules = one_action(SIZES[-1])
     question = Question("docs:Get", f"{folder(SIZES[-1] // 2)}draft", allowed=True)
-    call = built(compiled(rules, MOST_IN_ONE_DOCUMENT), question, Outcome.ALLOWED)
+    call = built(compiled(rules, MAX_IN_ONE_DOCUMENT), question, Outcome.ALLOWED)
     assert times_the_calibration_loop(call) < 8.5
 
 

@@ -162,7 +162,10 @@ def test_every_pin_is_what_is_installed() -> None:
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     rows = [Requirement(line) for line in lines if line and not line.startswith("#")]
     pins = {row.name: str(row.specifier).removeprefix("==") for row in rows if not row.marker or row.marker.evaluate()}
-    installed = {each.metadata["Name"].lower(): each.version for each in importlib.metadata.distributions()}
+    installed = {
+        distribution.metadata["Name"].lower(): distribution.version
+        for distribution in importlib.metadata.distributions()
+    }
     differing = {name: (pin, there) for name, pin in pins.items() if (there := installed.get(name.lower())) != pin}
     assert {name: both for name, both in differing.items() if both[1] is not None} == {}
 

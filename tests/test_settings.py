@@ -62,6 +62,13 @@ NUMBERS = [
 ]
 
 
+@pytest.mark.parametrize(("arguments", "environment"), [({"audit_ring": 5}, {}), ({}, {"IAM_GUARD_AUDIT_RING": "5"})])
+def test_former_name_names_the_present_one(arguments: dict[str, Any], environment: dict[str, str]) -> None:
+    with pytest.raises(ConfigurationError, match="expected the setting `audit_queue_size`") as refused:
+        load(arguments, environment)
+    assert refused.value.place == next(iter(arguments or environment))
+
+
 @pytest.mark.parametrize("name", NUMBERS)
 @pytest.mark.parametrize("text", ["", "x", "-1", "nan", "inf", "-inf", "1,5", "0x10"])
 def test_a_bad_number_in_the_environment_is_refused(name: str, text: str) -> None:

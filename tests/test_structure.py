@@ -19,8 +19,8 @@ from tools.duplicates import ALLOWED, find
 
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = sorted([*ROOT.glob("iam_guard/**/*.py"), *ROOT.glob("integrations/**/*.py")])
-MOST_LINES_OF_A_FILE = 400
-MOST_LINES_OF_A_FUNCTION = 60
+MAX_LINES_OF_A_FILE = 400
+MAX_LINES_OF_A_FUNCTION = 60
 
 
 def name_of(path: Path) -> str:
@@ -45,8 +45,8 @@ def test_a_module_fits_its_room(path: Path) -> None:
     lines = len(path.read_text(encoding="utf-8").splitlines())
     functions = [node for node in ast.walk(tree_of(path)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
     sizes = {node.name: (node.end_lineno or node.lineno) - node.lineno + 1 for node in functions}
-    assert lines <= MOST_LINES_OF_A_FILE
-    assert {name: size for name, size in sizes.items() if size > MOST_LINES_OF_A_FUNCTION} == {}
+    assert lines <= MAX_LINES_OF_A_FILE
+    assert {name: size for name, size in sizes.items() if size > MAX_LINES_OF_A_FUNCTION} == {}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
@@ -77,7 +77,7 @@ def clocks_read_at_import(tree: ast.AST) -> Iterator[int]:
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
             defaults = [*node.args.defaults, *node.args.kw_defaults, *getattr(node, "decorator_list", ())]
-            yield from clocks_read_at_import(ast.List([each for each in defaults if each is not None]))
+            yield from clocks_read_at_import(ast.List([default for default in defaults if default is not None]))
             continue
         if isinstance(node, ast.Call) and ".".join(ast.unparse(node.func).split(".")[-2:]) in CLOCKS:
             yield node.lineno

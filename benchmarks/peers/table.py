@@ -22,7 +22,7 @@ PEERS = {
 
 
 def installed() -> list[Peer]:
-    """Give the peers that are there."""
+    """Return the peers that are there."""
     return [
         importlib.import_module(f"benchmarks.peers.{name}").PEER for name, needs in PEERS.items() if find_spec(needs)
     ]
@@ -36,7 +36,7 @@ class Loaded:
     ask: Ask
 
     def call(self, question: Question) -> Call:
-        """Give a call that asks; the answer is asked for once before, and must be right."""
+        """Return a call that asks; the answer is asked for once before, and must be right."""
         answer = self.ask(question)
         if answer is not question.allowed:
             raise SystemExit(f"{self.peer.name} answered {answer} to {question}")

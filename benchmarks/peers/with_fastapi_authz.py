@@ -81,5 +81,5 @@ def guarded() -> FastAPI:
 
 
 def basic() -> str:
-    """Give the header of a caller."""
+    """Return the header of a caller."""
     return f"Basic {base64.b64encode(f'{USER}:secret'.encode()).decode('ascii')}"

@@ -82,12 +82,12 @@ def guarded_in_thread() -> FastAPI:
 
 
 def pem() -> str:
-    """Give the private key for another process."""
+    """Return the private key for another process."""
     return KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode("ascii")
 
 
 def bearer() -> str:
-    """Give the header of a caller with a token good for an hour."""
+    """Return the header of a caller with a token good for an hour."""
     now = int(time.time())
     claims = {"sub": "ada", "aud": AUDIENCE, "iss": ISSUER, "iat": now, "exp": now + 3600}
     return f"Bearer {jwt.encode(claims, KEY, algorithm='RS256')}"

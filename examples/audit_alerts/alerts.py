@@ -54,7 +54,7 @@ class RepeatedDenials:
             return None
         self._quiet_until[principal] = now + self._window
         first = denials[0]
-        actions = sorted({action_of(each) for each in denials})
+        actions = sorted({action_of(denial) for denial in denials})
         identity = f"{principal}/{first['eventID']}"
         return Alert(identity, principal, len(denials), first["eventTime"], record["eventTime"], actions)
 
@@ -64,7 +64,7 @@ def moment_of(record: dict[str, Any]) -> datetime:
 
 
 def alerts(subscription: Subscription, limit: int, window: timedelta) -> Iterator[Alert]:
-    """Give alerts as they come, and acknowledge what does not count any more."""
+    """Return alerts as they come, and acknowledge what does not count any more."""
     counted = RepeatedDenials(limit, window)
     pending: deque[tuple[datetime, Offset]] = deque()
     for offset, record in subscription:

@@ -74,7 +74,7 @@ async def create_document(request: Request) -> Response:
 
 @docs.requires("GetDocument", resource=load_document)
 async def get_document(request: Request) -> Response:
-    """Give a document with its tags."""
+    """Return a document with its tags."""
     return JSONResponse(shown(request.state.document))
 
 
@@ -111,7 +111,7 @@ async def share_document(request: Request) -> Response:
 
 @docs.requires("ExportDocuments")
 def export_documents(request: Request) -> Response:
-    """Give all documents of the caller's account; from where that may be done is said in `iam.yaml`."""
+    """Return all documents of the caller's account; from where that may be done is said in `iam.yaml`."""
     account = current_principal().account or ""
     return JSONResponse([shown(each) for each in documents_of(request).of_account(account)])
 

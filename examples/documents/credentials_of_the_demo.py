@@ -49,7 +49,7 @@ class Provider:
         return jwt.encode({"alg": "ES256", "kid": "demo"}, claims, self._key)
 
     def published(self, path: str) -> dict[str, object]:
-        """Give what is published: where the keys are, and the keys."""
+        """Return what is published: where the keys are, and the keys."""
         if path.endswith("/.well-known/openid-configuration"):
             return {"issuer": ISSUER, "jwks_uri": f"{ISSUER}/keys"}
         return {"keys": [self._key.as_dict(private=False)]}

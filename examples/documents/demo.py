@@ -197,7 +197,7 @@ def spoken(reason: dict[str, Any]) -> str:
 
 
 def invite(console: Console, address: str, folder: Path) -> None:
-    """Say what to try, and wait."""
+    """Return what to try, and wait."""
     key_id, secret = ACCESS_KEYS["rita"]
     console.print(f"\nThe service listens on {address}; its audit trail is {folder}/audit.jsonl. Try:\n")
     signed = f"curl --aws-sigv4 aws:amz:us-east-1:docs --user {key_id}:{secret}"

@@ -39,7 +39,7 @@ class CertificateProtocol(H11Protocol):
 
 
 def verified_chain(connection: Any) -> list[str]:
-    """Give the client's certificates in PEM, its own first; none where it brought none."""
+    """Return the client's certificates in PEM, its own first; none where it brought none."""
     if hasattr(connection, "get_verified_chain"):
         return [ssl.DER_cert_to_PEM_cert(each) for each in connection.get_verified_chain()]
     own = connection.getpeercert(binary_form=True)

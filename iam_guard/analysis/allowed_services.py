@@ -26,23 +26,25 @@ _ALL = "*"
 
 
 def service_name(namespace: str) -> str:
-    """Give the name of a service."""
+    """Return the name of a service."""
     return SERVICE_NAMES.get(namespace, namespace)
 
 
 def known_services(used: Iterable[str]) -> frozenset[str]:
-    """Give the services that `*` stands for, beside those that a policy names."""
+    """Return the services that `*` stands for, beside those that a policy names."""
     return frozenset({*SERVICE_NAMES, *used})
 
 
 def named_services(documents: Iterable[Document]) -> set[str]:
-    """Give the services whose actions documents allow by name."""
-    allowed = [each for document in documents for each in document.statements if each.effect is Effect.ALLOW]
+    """Return the services whose actions documents allow by name."""
+    allowed = [
+        statement for document in documents for statement in document.statements if statement.effect is Effect.ALLOW
+    ]
     return {_service(action) for each in allowed for action in each.actions or () if action != _ALL}
 
 
 def reached_services(documents: Iterable[Document], known: frozenset[str]) -> set[str]:
-    """Give the services, of those that are known or named, that documents of one type let somebody reach together."""
+    """Return the services, of those that are known or named, that documents of one type let somebody reach together."""
     documents = list(documents)
     statements = [statement for document in documents for statement in document.statements]
     allowed = [each for each in statements if each.effect is Effect.ALLOW]
@@ -64,14 +66,14 @@ def _is_unlimited(statement: Statement) -> bool:
 
 
 def _names(statement: Statement, service: str) -> bool:
-    """Tell whether a statement is about some action of a service."""
+    """Return whether a statement is about some action of a service."""
     if statement.actions is not None:
         return any(action == _ALL or _service(action) == service for action in statement.actions)
     return not _covers(statement.not_actions or (), service)
 
 
 def _names_all(statement: Statement, service: str) -> bool:
-    """Tell whether a statement is about every action of a service."""
+    """Return whether a statement is about every action of a service."""
     if statement.actions is not None:
         return _covers(statement.actions, service)
     return not any(action == _ALL or _service(action) == service for action in statement.not_actions or ())

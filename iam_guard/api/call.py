@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypeAlias
 
-from iam_guard.authn.federation.web_identity import Vouched
+from iam_guard.authn.federation.web_identity import VerifiedToken
 from iam_guard.model.credential import Session
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.store.identifiers import PREFIXES, UniqueIds
@@ -40,7 +40,7 @@ class ServiceCall:
     seal_session: SealSession = field(repr=False)
     issuer_url: str = ""
     """Below which the issuers of identity tokens are; empty where nobody said."""
-    vouched: Vouched | None = field(default=None, repr=False)
+    vouched: VerifiedToken | None = field(default=None, repr=False)
     """The token that the call shows instead of a signature, verified; of the operations that take one."""
     app_services: frozenset[str] = frozenset()
     """The prefixes of the services that the application declares."""
@@ -55,5 +55,5 @@ class ServiceCall:
 
 
 def instant(seconds: int | None) -> datetime | None:
-    """Give what an output says for a stored instant; None stays None."""
+    """Return what an output says for a stored instant; None stays None."""
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)

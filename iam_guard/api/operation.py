@@ -18,7 +18,7 @@ from iam_guard.api.call import Input, Output, ServiceCall
 from iam_guard.api.paging import stamped, unstamped
 from iam_guard.api.session_limits import refuse_out_of_reach
 from iam_guard.authn.federation.role_session import not_admitted
-from iam_guard.authn.federation.web_identity import Vouched
+from iam_guard.authn.federation.web_identity import VerifiedToken
 from iam_guard.authn.token_verifier import TokenVerifier
 from iam_guard.errors import (
     AccessDenied,
@@ -34,14 +34,14 @@ from iam_guard.model.result import ChangedDocument
 from iam_guard.store.protocol import RecordStore
 from iam_guard.store.records import Records
 
-MOST_TRIES = 5
+MAX_TRIES = 5
 
 Keys: TypeAlias = Mapping[str, Given]
 Handler: TypeAlias = Callable[[ServiceCall, Input], "Output | None"]
 Target: TypeAlias = Callable[[ServiceCall, Input], Resource]
 """Finds what the operation is done to; of what does not exist it gives the ARN that it would have."""
 KeySource: TypeAlias = Callable[[ServiceCall, Input], Keys]
-"""Gives condition keys of the request."""
+"""Returns condition keys of the request."""
 
 
 class Permission(NamedTuple):
@@ -65,7 +65,7 @@ class Proving(NamedTuple):
 
 
 DigestOf: TypeAlias = Callable[[ServiceCall, Input], str | None]
-"""Gives the digest of a policy document as it stands; None where there is none."""
+"""Returns the digest of a policy document as it stands; None where there is none."""
 
 
 class Digests(NamedTuple):
@@ -76,13 +76,13 @@ class Digests(NamedTuple):
 
 
 Further: TypeAlias = Callable[[ServiceCall, Input], "Sequence[Permission]"]
-"""Gives what else a call needs permission for: `iam:PassRole`, `iam:TagUser`."""
+"""Returns what else a call needs permission for: `iam:PassRole`, `iam:TagUser`."""
 Authorize: TypeAlias = Callable[[Permission], object]
 """Raises `AccessDenied` unless the caller may."""
 
 
 def everything(call: ServiceCall, given: Input) -> Resource:
-    """Give `*`: the operation has no resource."""
+    """Return `*`: the operation has no resource."""
     return Resource("*", account=call.account)
 
 
@@ -101,15 +101,15 @@ class Operation:
     reads: bool = False
     writes: Callable[[Input], bool] | None = None
     gives_reasons: bool = True
-    prove: Callable[[Proving, Input], Vouched] | None = None
+    prove: Callable[[Proving, Input], VerifiedToken] | None = None
     """Of an operation that is not signed: verifies the token that is shown, before there is a transaction."""
     asks: Further | None = None
-    """Gives all questions, in the place of those that follow from `target`, `keys` and `further`."""
+    """Returns all questions, in the place of those that follow from `target`, `keys` and `further`."""
     digests: Digests | None = None
     """Of an operation that is about a policy document: finds it, for the audit record."""
 
     def changes(self, given: Input) -> bool:
-        """Tell whether a call may change rows."""
+        """Return whether a call may change rows."""
         return not self.reads if self.writes is None else self.writes(given)
 
 
@@ -125,7 +125,7 @@ class Service:
     not_supported: Mapping[str, str] = field(default_factory=dict)
 
     def operation(self, name: str) -> Operation:
-        """Give a row. Raises `NotSupported`, with the reason where there is one."""
+        """Return a row. Raises `NotSupported`, with the reason where there is one."""
         found = self.operations.get(name)
         if found is None:
             reason = self.not_supported.get(name)
@@ -182,7 +182,7 @@ def run(
         return store.changing() if operation.changes(given) else store.viewing()
 
     decided: list[Permission] | None = None
-    for _ in range(MOST_TRIES):
+    for _ in range(MAX_TRIES):
         with store.viewing() as records:
             wanted = wanted_by(call_with(records))
         if wanted != decided:

@@ -19,7 +19,7 @@ from iam_guard.errors import ValidationError
 
 DEFAULT_ITEMS = 100
 CHUNK = 50
-MOST_CHARACTERS = 4 * 1024 * 1024
+MAX_CHARACTERS = 4 * 1024 * 1024
 """Of the documents in one page, but for those of the last `CHUNK` rows."""
 
 T = TypeVar("T")
@@ -56,7 +56,7 @@ def page_of_rows(given: Input, order: Sequence[str], fetch: Fetch) -> Page:
 
 
 def page_of_heavy_rows(given: Input, order: Sequence[str], fetch: Fetch, weigh: Weigh) -> Page:
-    """Make a page of rows with documents, which ends early when they come to more than `MOST_CHARACTERS`.
+    """Make a page of rows with documents, which ends early when they come to more than `MAX_CHARACTERS`.
 
     White space in a document is free, so a page of a thousand could otherwise fill the memory of all accounts. AWS too
     may give fewer than were asked for, and says so by `IsTruncated`.
@@ -65,7 +65,7 @@ def page_of_heavy_rows(given: Input, order: Sequence[str], fetch: Fetch, weigh: 
     after = _read(given.get("Marker"), len(order))
     rows: list[Columns] = []
     characters = 0
-    while len(rows) <= limit and characters <= MOST_CHARACTERS:
+    while len(rows) <= limit and characters <= MAX_CHARACTERS:
         wanted = min(CHUNK, limit + 1 - len(rows))
         some = fetch(after, wanted)
         rows += some

@@ -17,7 +17,7 @@ class Reach(NamedTuple):
     only: frozenset[str] | None = None
 
     def refuses(self, service: str, name: str, issued: Issued | None) -> bool:
-        """Tell whether an operation is out of reach."""
+        """Return whether an operation is out of reach."""
         if service == "iam":
             has_mfa = issued is not None and issued.mfa_at is not None
             return self.iam == "never" or (self.iam == "with MFA" and not has_mfa)
@@ -43,7 +43,7 @@ _BY_ITSELF = frozenset({PrincipalType.ASSUMED_ROLE, PrincipalType.FEDERATED_USER
 
 
 def issued_to(caller: Principal) -> Issued | None:
-    """Give how the caller's temporary credentials were issued; None for other credentials."""
+    """Return how the caller's temporary credentials were issued; None for other credentials."""
     return None if caller.credential is None else caller.credential.issued
 
 

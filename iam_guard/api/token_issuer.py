@@ -46,7 +46,7 @@ class IdentityTokenKey(NamedTuple):
 
 
 def issuer_of(call: ServiceCall) -> str | None:
-    """Give the account's issuer; None where it has not enabled outbound federation."""
+    """Return the account's issuer; None where it has not enabled outbound federation."""
     account = call.records.one(accounts, id=call.account)
     return None if account is None else account["outbound_issuer"]
 
@@ -69,7 +69,7 @@ def close_issuer(call: ServiceCall) -> None:
 
 
 def key_that_signs(call: ServiceCall, issuer: str, algorithm: str) -> IdentityTokenKey:
-    """Give the key that signs now, and turn the ring where it is time."""
+    """Return the key that signs now, and turn the ring where it is time."""
     rows = _ring(call.records, issuer, algorithm)
     if not rows or rows[-1]["created"] <= call.now - TURNS_AFTER:
         for row in rows[:-1]:
@@ -82,13 +82,13 @@ def key_that_signs(call: ServiceCall, issuer: str, algorithm: str) -> IdentityTo
 
 
 def published_keys(records: Records, sealer: Sealer, issuer: str) -> list[Mapping[str, Any]]:
-    """Give the public halves of an issuer's keys as JSON Web Keys; none where there is no such issuer."""
+    """Return the public halves of an issuer's keys as JSON Web Keys; none where there is no such issuer."""
     rows = records.all(issuer_keys, order=("created", "id"), issuer=issuer)
     return [_opened(sealer, row)["public"] for row in rows]
 
 
 def token_library() -> Any:
-    """Give `signed_tokens`. Raises `NotSupported` where the extra is missing."""
+    """Return `signed_tokens`. Raises `NotSupported` where the extra is missing."""
     try:
         return import_module("iam_guard.api.token_signing")
     except ModuleNotFoundError as missing:

@@ -58,7 +58,7 @@ class AppendFile:
             self._is_unsynced = False
 
     def is_as_left(self) -> bool:
-        """Tell whether the file still has a name and the size that we gave it."""
+        """Return whether the file still has a name and the size that we gave it."""
         found = os.fstat(self.descriptor)
         return found.st_nlink > 0 and (self._is_torn or found.st_size == self.size)
 

@@ -11,8 +11,8 @@ from iam_guard.model.principal import Principal
 from iam_guard.model.result import CallResult
 
 
-class TrailWitness:
-    """A `Witness` that notes in a trail. Safe to share between threads."""
+class TrailChangeRecorder:
+    """A `ChangeRecorder` that notes in a trail. Safe to share between threads."""
 
     def __init__(self, trail: Trail, service: str = "iam-guard", *, operator: str | None = None) -> None:
         self._trail = trail
@@ -24,6 +24,6 @@ class TrailWitness:
         self._trail.require_ready()
 
     def note(self, result: CallResult) -> None:
-        """Note what was done. Raises `RecordUnavailable`."""
+        """Record what was done. Raises `RecordUnavailable`."""
         if self._trail.is_recording:
-            self._trail.note_result(result, None, self._principal, operator=self._operator)
+            self._trail.record_result(result, None, self._principal, operator=self._operator)

@@ -40,7 +40,7 @@ def open_log(settings: Settings, database: Path | None, *, service: str = "iam-g
 
 
 def open_rules(settings: Settings, database: Path | None) -> PrivacyRules | None:
-    """Give what is kept out of records; None where nothing is. Raises `ConfigurationError`."""
+    """Return what is kept out of records; None where nothing is. Raises `ConfigurationError`."""
     chosen: dict[Treatment, tuple[str, ...]] = {
         Treatment.DROP: settings.audit_drop,
         Treatment.MASK: settings.audit_mask,
@@ -53,13 +53,13 @@ def open_rules(settings: Settings, database: Path | None) -> PrivacyRules | None
 
 
 def open_sampling(settings: Settings) -> Sampling | None:
-    """Give what leaves records out; None where all are kept. Raises `ConfigurationError`."""
+    """Return what leaves records out; None where all are kept. Raises `ConfigurationError`."""
     sampling = Sampling(settings.audit_sample_reads)
     return None if settings.audit_sample_reads == 1.0 else sampling
 
 
 def is_trail(where: str) -> bool:
-    """Tell whether the setting `audit` names a folder."""
+    """Return whether the setting `audit` names a folder."""
     return where.endswith("/") or (bool(where) and Path(where).is_dir())
 
 
@@ -80,7 +80,7 @@ def _pipeline(settings: Settings, database: Path | None, service: str) -> Pipeli
             limits=SegmentLimits(flush_seconds=settings.audit_flush_seconds),
             retention=retention_rule(settings),
         ),
-        ring=settings.audit_ring,
+        ring=settings.audit_queue_size,
         wait=settings.audit_wait,
         durable_wait=settings.audit_durable_wait,
         fail_open=settings.audit_fail_open,
@@ -91,12 +91,12 @@ def _pipeline(settings: Settings, database: Path | None, service: str) -> Pipeli
 def _shippers(settings: Settings, folder: Path, ring: KeyRing) -> Shippers | None:
     if not settings.audit_sinks:
         return None
-    urls = [SinkUrl.parse(each) for each in settings.audit_sinks]
+    urls = [SinkUrl.parse(audit_sink) for audit_sink in settings.audit_sinks]
     return Shippers(folder, ring, open_sinks(urls, webhook_secrets=settings.audit_webhook_secrets))
 
 
 def retention_rule(settings: Settings) -> RetentionRule | None:
-    """Give how long lines are kept as it is set; None for ever."""
+    """Return how long lines are kept as it is set; None for ever."""
     try:
         keep, grace = timedelta(days=settings.audit_retention_days), timedelta(days=settings.audit_retention_grace_days)
     except OverflowError:
@@ -105,7 +105,7 @@ def retention_rule(settings: Settings) -> RetentionRule | None:
 
 
 def _folder(where: str) -> Path:
-    """Give the folder, which is made for its owner only. Raises `ConfigurationError` where nobody may write there."""
+    """Return the folder, which is made for its owner only. Raises `ConfigurationError` where nobody may write there."""
     folder = Path(where)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -96,7 +96,7 @@ class FileSink:
         return named.st_size
 
     def _ends_torn(self, size: int) -> bool:
-        """Tell whether the last byte is no line break. A file of the size that our last line left ends with that."""
+        """Return whether the last byte is no line break. A file of the size that our last line left ends with that."""
         return size not in (0, self._whole) and os.pread(self._file, 1, size - 1) != b"\n"
 
 

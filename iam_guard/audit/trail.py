@@ -23,11 +23,11 @@ from typing import Literal
 
 from iam_guard.audit.record.call_kinds import SESSION_ISSUE, kind_of
 from iam_guard.audit.record.condition_values import ListedKeys
-from iam_guard.audit.record.durability import Certainty
+from iam_guard.audit.record.durability import Durability
 from iam_guard.audit.record.lanes import Line, caller_of, is_known
 from iam_guard.audit.record.line import decision_line, is_long
 from iam_guard.audit.record.otel import Telemetry, trace_ids
-from iam_guard.audit.record.permission_query_record import asked_record
+from iam_guard.audit.record.permission_query_record import permission_query_record
 from iam_guard.audit.record.privacy import PrivacyRules
 from iam_guard.audit.record.record import DEFAULT_KEYS, UNDECIDED, Stamp, authentication_record, error_record
 from iam_guard.audit.record.record_classes import CHANGE, DENIAL, READ, RecordClass, class_of_allow
@@ -90,17 +90,17 @@ class Trail:
         self._clock = clock
         self._new_id = new_id
         self._timer = timer
-        self._certainty = Certainty()
+        self._certainty = Durability()
         self._declaring = None if sampling is None else Declaring(sampling, partial(_own_stamp, clock, new_id, region))
         self._begin_declaring()
 
     @property
     def is_recording(self) -> bool:
-        """Tell whether records are kept anywhere."""
+        """Return whether records are kept anywhere."""
         return self._pipeline is not None or self._sink is not None
 
     def note(self, decision: Decision, call: Call | None, *, started: float, shadow: Decision | None = None) -> None:
-        """Note a decision; `started` is what `time.perf_counter()` said when the question came.
+        """Record a decision; `started` is what `time.perf_counter()` said when the question came.
 
         `shadow` is what a candidate would have answered, where that is another outcome.
 
@@ -138,13 +138,13 @@ class Trail:
         if failure is not None and decision.allowed and self._on_failure != "ignore":
             raise DecisionUnavailable("the audit record cannot be written") from failure
 
-    def note_asked(self, principal: Principal, asked: Sequence[Decision], call: Call | None) -> None:
-        """Note what somebody asked about and did not attempt.
+    def record_questions(self, principal: Principal, asked: Sequence[Decision], call: Call | None) -> None:
+        """Record what somebody asked about and did not attempt.
 
         Raises `DecisionUnavailable` when that cannot be recorded and reads do not go on without.
         """
         failure = self._write(
-            lambda stamp: to_line(asked_record(principal, asked, call, stamp), self._rules),
+            lambda stamp: to_line(permission_query_record(principal, asked, call, stamp), self._rules),
             READ,
             principal=principal,
             call=call,
@@ -152,10 +152,10 @@ class Trail:
         if failure is not None and self._on_failure != "ignore":
             raise DecisionUnavailable("the audit record cannot be written") from failure
 
-    def note_result(
+    def record_result(
         self, result: CallResult, call: Call | None, principal: Principal, *, operator: str | None = None
     ) -> None:
-        """Note what a call of our own came to; `operator` is who sat at the command line.
+        """Record what a call of our own came to; `operator` is who sat at the command line.
 
         Raises `RecordUnavailable` when something was done and that cannot be recorded.
         """
@@ -183,10 +183,10 @@ class Trail:
             message = "it cannot be recorded here, so it is not done: call it in a worker thread, of an open guard"
             raise DecisionUnavailable(message) from refusal
 
-    def note_authentication(
+    def record_authentication(
         self, error: IamGuardError, call: Call | None, *, kind: str = "unknown", credential_id: str | None = None
     ) -> None:
-        """Note credentials that were refused; `credential_id` is what the caller claimed, as far as it is no secret."""
+        """Record refused credentials; `credential_id` is the claimed id, where it is not secret."""
         self._telemetry.authenticated(kind, error)
         self._write(
             lambda stamp: to_line(
@@ -202,7 +202,7 @@ class Trail:
         """Count credentials that were accepted; the records of the decisions that follow say whose they are."""
         self._telemetry.authenticated(kind)
 
-    def note_error(
+    def record_error(
         self,
         error: IamGuardError,
         call: Call | None,
@@ -211,7 +211,7 @@ class Trail:
         action: str = UNDECIDED,
         resource: str = "*",
     ) -> None:
-        """Note a request that was refused without a decision: none could be made, or nothing had asked for one."""
+        """Record a request that was refused without a decision: none could be made, or nothing had asked for one."""
         self._telemetry.undecided(error, action)
         self._write(
             lambda stamp: to_line(
@@ -232,11 +232,11 @@ class Trail:
             self._telemetry.watch_audit(lambda: pipeline.usage() if (pipeline := this()) else None)
 
     def usage(self) -> AuditUsage | None:
-        """Tell how the trail of this process fares; None where it is not kept in a folder."""
+        """Return how the trail of this process fares; None where it is not kept in a folder."""
         return None if self._pipeline is None else self._pipeline.usage()
 
     def may_wait(self, action: str) -> bool:
-        """Tell whether noting an Allow of this action may wait, so that it must not be done on an event loop."""
+        """Return whether noting an Allow of this action may wait, so that it must not be done on an event loop."""
         return self._pipeline is not None and self._pipeline.may_wait(action)
 
     def close(self) -> None:
@@ -373,7 +373,7 @@ def _own_stamp(clock: Callable[[], datetime], new_id: Callable[[], str], region:
 
 
 def _declare_rest(declaring: Declaring, sink: Sink) -> None:
-    """Say what was left out and not declared yet, at the end."""
+    """Return what was left out and not declared yet, at the end."""
     if (line := declaring.line(is_last=True)) is not None:
         try:
             sink.write(line)

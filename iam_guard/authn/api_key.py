@@ -76,7 +76,7 @@ def parse(text: str) -> ParsedApiKey:
 
 
 def digest_of(secret: str) -> bytes:
-    """Give what is kept of a secret."""
+    """Return what is kept of a secret."""
     return hashlib.sha256(secret.encode("ascii")).digest()
 
 

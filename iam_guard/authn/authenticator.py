@@ -1,7 +1,7 @@
 """The way into one guard, with everything that it accepts: keys, sessions, tokens of OIDC providers, certificates.
 
 There are two doors to the same rooms: one that waits for whoever has to be asked, and one for event loops, which knows
-what is at hand and raises `NotAtHand` for all else.
+what is at hand and raises `CacheMiss` for all else.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from functools import partial
 
 from iam_guard.authn.credential_verifier import (
     AcceptedScope,
+    Authenticator,
     Callers,
     CertificateCredential,
-    Door,
     OpenedTokens,
-    Replays,
+    SignatureReplays,
     TokenCredential,
 )
-from iam_guard.authn.federation.bearer_tokens import Bearers
+from iam_guard.authn.federation.bearer_tokens import BearerTokens
 from iam_guard.authn.federation.certificate_session import CertificateSessions
 from iam_guard.authn.federation.role_session import Question
 from iam_guard.authn.http_request import HttpRequest
 from iam_guard.authn.presented_credentials import AnyCredential, ApiKeyCredential, SigV4Credential
 from iam_guard.authn.token_verifier import TokenVerifier
-from iam_guard.errors import NotAtHand
+from iam_guard.errors import CacheMiss
 from iam_guard.model.decision import Decision
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import Call
@@ -37,7 +37,7 @@ Decide = Callable[[Call | None, Principal, Question], Decision]
 """Asks a role's trust policy about somebody whose identity was proved outside."""
 
 
-class Doors:
+class Authenticators:
     """Made once; safe to share between threads."""
 
     def __init__(
@@ -56,22 +56,22 @@ class Doors:
         self._callers = Callers(settings.cache_size)
         self._sessions = OpenedTokens(store.open_session, settings.cache_size)
         self.tokens = TokenVerifier(settings)
-        self._bearers = Bearers(store, self.tokens, settings)
+        self._bearers = BearerTokens(store, self.tokens, settings)
         self._certificates = CertificateSessions(
             store, decide, region=settings.region, clock=clock, size=settings.cache_size
         )
-        self._replays = Replays(settings.replay_memory) if settings.replay_memory else None
+        self._replays = SignatureReplays(settings.replay_memory) if settings.replay_memory else None
         self.waiting = self._made(store, self._admitted, self._certified)
-        self.at_hand = self._made(store.at_hand, self._admitted_at_hand, self._certified_at_hand)
+        self.cache_only = self._made(store.cache_only, self._admitted_from_cache, self._certified_from_cache)
 
     def _made(
         self,
         store: Answers,
         admit_token: Callable[[TokenCredential, HttpRequest, Call | None, datetime], Principal],
         find_certificate_session: Callable[[CertificateCredential, Call | None], Principal],
-    ) -> Door:
+    ) -> Authenticator:
         settings = self._settings
-        return Door(
+        return Authenticator(
             find_access_key=store.access_key,
             find_api_key=store.api_key,
             callers=self._callers,
@@ -86,13 +86,13 @@ class Doors:
         )
 
     def recognise(
-        self, request: HttpRequest, credential: SigV4Credential, stated: str | None, *, at_hand: bool = False
+        self, request: HttpRequest, credential: SigV4Credential, stated: str | None, *, cache_only: bool = False
     ) -> None:
-        """Raise what `authenticate` of a door would as far as no body is needed; see `Door.recognise`."""
-        (self.at_hand if at_hand else self.waiting).recognise(request, credential, stated, now=self._clock())
+        """Raise what `authenticate` of a door would as far as no body is needed; see `Authenticator.recognise`."""
+        (self.cache_only if cache_only else self.waiting).recognise(request, credential, stated, now=self._clock())
 
     def has_seen(self, credential: AnyCredential) -> bool:
-        """Tell whether a key has signed in before, as far as is remembered; true of credentials that are no keys."""
+        """Return whether a key has signed in before, as far as is remembered; true of credentials that are no keys."""
         match credential:
             case SigV4Credential():
                 return self._callers.knows(credential.access_key_id)
@@ -105,17 +105,17 @@ class Doors:
     ) -> Principal:
         return self._bearers.principal(credential, request, now=now, decide=partial(self._decide, call))
 
-    def _admitted_at_hand(
+    def _admitted_from_cache(
         self, credential: TokenCredential, request: HttpRequest, call: Call | None, now: datetime
     ) -> Principal:
         if not self._bearers.holds(credential, request, now):
-            raise NotAtHand
+            raise CacheMiss
         return self._admitted(credential, request, call, now)
 
     def _certified(self, credential: CertificateCredential, call: Call | None) -> Principal:
         return self._certificates.principal(credential, call)
 
-    def _certified_at_hand(self, credential: CertificateCredential, call: Call | None) -> Principal:
+    def _certified_from_cache(self, credential: CertificateCredential, call: Call | None) -> Principal:
         if not self._certificates.is_warm(credential, call):
-            raise NotAtHand
+            raise CacheMiss
         return self._certified(credential, call)

@@ -59,7 +59,7 @@ class Callers:
     def get(
         self, scope: Scope, record: AccessKey | ApiKey | Session | None, behind: AccessKey | None = None
     ) -> Caller | None:
-        """Give the caller that verified in this scope before, by this record."""
+        """Return the caller that verified in this scope before, by this record."""
         with self._lock:
             caller = self._callers.get(scope)
             if caller is None:
@@ -82,5 +82,5 @@ class Callers:
                 self._ids.popitem(last=False)
 
     def knows(self, id: str) -> bool:
-        """Tell whether a key has verified before, which says nothing about whether it is still good."""
+        """Return whether a key has verified before, which says nothing about whether it is still good."""
         return id in self._ids

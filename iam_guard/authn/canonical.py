@@ -45,7 +45,7 @@ class NamedHeaders(NamedTuple):
 
 @lru_cache(maxsize=128)  # clients write the same few lists
 def named_headers(signed_headers: tuple[str, ...]) -> NamedHeaders:
-    """Give the names of signed headers as they are on the wire."""
+    """Return the names of signed headers as they are on the wire."""
     names = tuple([name.encode("ascii") for name in signed_headers])
     return NamedHeaders(names, frozenset(names), b";".join(names))
 
@@ -56,7 +56,7 @@ def canonical_requests(
     *,
     payload_hash: str,
 ) -> Iterator[bytes]:
-    """Give every canonical request that may have been signed, the likeliest first; the others are made when asked for.
+    """Return every canonical request that may have been signed, lazily, the likeliest first.
 
     Every signed header must be in the request, and `host` among them.
     """
@@ -83,7 +83,7 @@ def canonical_requests(
 
 
 def canonical_paths(raw_path: bytes, service: str) -> Sequence[bytes]:
-    """Give the forms of the path: for S3 as it is, else encoded once more, as sent and without dot segments."""
+    """Return the forms of the path: for S3 as it is, else encoded once more, as sent and without dot segments."""
     path = raw_path or b"/"
     if service in S3_STYLE:
         return (path,)
@@ -118,7 +118,7 @@ def _without_dot_segments(path: bytes) -> bytes:
 
 
 def canonical_queries(query: bytes) -> Sequence[bytes]:
-    """Give the forms of the query, sorted by key and value: as sent, and with every component encoded anew."""
+    """Return the forms of the query, sorted by key and value: as sent, and with every component encoded anew."""
     return _with_normalised(query, _as_sent(query))
 
 
@@ -160,7 +160,7 @@ def canonical_value(values: Sequence[bytes]) -> bytes:
 
 
 def _hosts(received: bytes) -> Iterator[bytes]:
-    """Give the hosts that may have been signed; clients leave a default port out of what they sign."""
+    """Return the hosts that may have been signed; clients leave a default port out of what they sign."""
     yield received
     for port in _DEFAULT_PORTS:
         if received.endswith(port):

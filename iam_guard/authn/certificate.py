@@ -46,7 +46,7 @@ from iam_guard.errors import InvalidInput, StoreUnavailable, UntrustedCertificat
 from iam_guard.model.certificates import UNREADABLE, is_strong, read_authorities, read_revocation_list
 from iam_guard.model.trust import CertificateTrust, TrustAnchor
 
-MOST_INTERMEDIATES = 4
+MAX_INTERMEDIATES = 4
 """Authorities between the certificate and the trust anchor."""
 
 _REMEMBERED = 256
@@ -88,15 +88,15 @@ class TrustedAuthorities:
         """Verify a client certificate, the first of `chain`, with what it brought. Raises `UntrustedCertificate`."""
         if self._store is None:
             raise UntrustedCertificate("no trust anchor is configured")
-        if len(chain) > MOST_INTERMEDIATES + 2:
-            raise UntrustedCertificate(f"expected at most {MOST_INTERMEDIATES} intermediate certificates")
+        if len(chain) > MAX_INTERMEDIATES + 2:
+            raise UntrustedCertificate(f"expected at most {MAX_INTERMEDIATES} intermediate certificates")
         path = _path(self._store, chain, now)
         _check_path(path, now)
         anchors, untils = self._vouching(path, now)
         return VerifiedCertificate(path[0], anchors, min([*untils, *(each.not_valid_after_utc for each in path)]))
 
     def _vouching(self, path: list[Certificate], now: datetime) -> tuple[tuple[TrustAnchor, ...], list[datetime]]:
-        """Give the anchors at the end of the path whose lists are fresh, and until when these are."""
+        """Return the anchors at the end of the path whose lists are fresh, and until when these are."""
         vouching, untils = [], []
         stale: UntrustedCertificate | None = None
         for anchor in self._anchors:
@@ -172,7 +172,7 @@ def _check_revocation(anchor: _Anchor, path: list[Certificate], now: datetime) -
 
 def _path(store: Store, chain: Sequence[Certificate], now: datetime) -> list[Certificate]:
     builder = PolicyBuilder().store(store).time(now.astimezone(UTC).replace(tzinfo=None))
-    builder = builder.max_chain_depth(MOST_INTERMEDIATES)
+    builder = builder.max_chain_depth(MAX_INTERMEDIATES)
     verifier = builder.extension_policies(ee_policy=_OF_CLIENTS, ca_policy=_OF_AUTHORITIES).build_client_verifier()
     try:
         return verifier.verify(chain[0], list(chain[1:])).chain
@@ -187,7 +187,7 @@ def _next_update(found: CertificateRevocationList) -> datetime:
 
 
 def _is_signed_by(found: CertificateRevocationList, authority: Certificate) -> bool | None:
-    """Tell whether a list is this authority's; None for one that says so and does not verify: doubt refuses."""
+    """Return whether a list is this authority's; None for one that says so and does not verify: doubt refuses."""
     try:
         if found.is_signature_valid(authority.public_key()):  # type: ignore[arg-type]  # others are no authority's
             return True

@@ -47,12 +47,12 @@ _NAME: Final = "Name/"
 
 
 def session_name(certificate: Certificate) -> str:
-    """Give the serial number in hexadecimal; two digits at least, for a shorter name is none."""
+    """Return the serial number in hexadecimal; two digits at least, for a shorter name is none."""
     return f"{certificate.serial_number:02x}"
 
 
 def common_name(certificate: Certificate) -> str | None:
-    """Give the common name of the subject, None without one. Raises `UntrustedCertificate` for several."""
+    """Return the common name of the subject, None without one. Raises `UntrustedCertificate` for several."""
     names = [str(each.value) for each in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
     if len(names) > 1:
         raise UntrustedCertificate("expected one common name in the certificate's subject")
@@ -60,7 +60,7 @@ def common_name(certificate: Certificate) -> str | None:
 
 
 def certificate_tags(certificate: Certificate, mappings: Mapping[str, Iterable[str]]) -> dict[str, str]:
-    """Give the session tags of a certificate. Raises `UntrustedCertificate` for an attribute that comes twice."""
+    """Return the session tags of a certificate. Raises `UntrustedCertificate` for an attribute that comes twice."""
     tags: dict[str, str] = {}
     for field, specifiers in mappings.items():
         wanted = frozenset(specifiers)

@@ -29,7 +29,7 @@ class Checksum(Protocol):
         """Take further bytes in."""
 
     def digest(self) -> bytes:
-        """Give the checksum of all bytes so far."""
+        """Return the checksum of all bytes so far."""
 
 
 class _Crc:

@@ -39,7 +39,7 @@ _TRAILER_NAME = re.compile(r"[a-z0-9-]{1,64}")
 _TRAILER_SIGNATURE: Final = "x-amz-trailer-signature"
 
 IsSignature = Callable[[str, bytes], bool]
-"""Tells whether a signature in hexadecimal is the signer's for a text."""
+"""Returns whether a signature in hexadecimal is the signer's for a text."""
 
 
 class ChunkedBody:
@@ -237,7 +237,7 @@ def _announced_length(request: HttpRequest, longest: int) -> int:
 
 
 def _announced_trailer(request: HttpRequest, chunking: Chunking) -> str:
-    """Give the name of the trailer that is to come, empty for none; S3 too takes one checksum only."""
+    """Return the name of the trailer that is to come, empty for none; S3 too takes one checksum only."""
     values = request.values(b"x-amz-trailer")
     if not values and not chunking.has_trailer:
         return ""

@@ -31,7 +31,7 @@ CHAIN_HEADER: Final = b"client-cert-chain"
 ROLE_HEADER: Final = b"x-iam-guard-role"
 """Names the role, by ARN, where the certificate's profiles leave a choice."""
 
-MOST_CERTIFICATES: Final = 10
+MAX_CERTIFICATES: Final = 10
 _REMEMBERED: Final = 1024
 _ROLE = re.compile(r"arn:[!-~]{1,2043}")
 _BYTE_SEQUENCE = re.compile(rb":([A-Za-z0-9+/]*={0,2}):")
@@ -70,8 +70,8 @@ def _read(source: str, values: tuple[bytes, ...], chain: tuple[bytes, ...]) -> _
     read = _FORMS.get(source, _escaped)
     try:
         found = read(values, chain)
-        if not 1 <= len(found) <= MOST_CERTIFICATES:
-            raise IncompleteSignature(f"expected 1 to {MOST_CERTIFICATES} certificates", place=source)
+        if not 1 <= len(found) <= MAX_CERTIFICATES:
+            raise IncompleteSignature(f"expected 1 to {MAX_CERTIFICATES} certificates", place=source)
         for each in found:
             each.public_key()
         return _Read(found, found[0].fingerprint(hashes.SHA256()).hex())

@@ -11,12 +11,12 @@ _CRC32C, _CRC64NVME = Model("CRC32-ISCSI"), Model("CRC64-NVME")
 
 
 def crc32c(data: bytes, before: int) -> int:
-    """Give the CRC32C (Castagnoli) of the bytes so far."""
+    """Return the CRC32C (Castagnoli) of the bytes so far."""
     following: int = _CRC32C.calc(data, before)
     return following
 
 
 def crc64nvme(data: bytes, before: int) -> int:
-    """Give the CRC64 of the NVMe specification of the bytes so far."""
+    """Return the CRC64 of the NVMe specification of the bytes so far."""
     following: int = _CRC64NVME.calc(data, before)
     return following

@@ -94,7 +94,7 @@ def _check_target(request: HttpRequest) -> None:
 
 
 def credential_of(request: HttpRequest) -> Claim:
-    """Say what kind of credential a request claims to carry, and the id it claims, for a record of its refusal.
+    """Return what kind of credential a request claims to carry, and the id it claims, for a record of its refusal.
 
     Nothing is checked and nothing raised. Whatever `extract` takes for a signature has the kind `sigv4` here too.
     """

@@ -36,7 +36,7 @@ from iam_guard.authn.presented_credentials import (
     TokenCredential,
     claim_of,
 )
-from iam_guard.authn.signature_replays import Replays
+from iam_guard.authn.signature_replays import SignatureReplays
 from iam_guard.authn.temporary_credentials import OpenedTokens, ends_with_a_key, is_key_behind
 from iam_guard.errors import (
     ExpiredToken,
@@ -52,15 +52,15 @@ from iam_guard.model.request import Call
 __all__ = [
     "AcceptedScope",
     "AnyCredential",
+    "Authenticator",
     "Callers",
     "CertificateCredential",
     "ChunkedBody",
     "Claim",
-    "Door",
     "HttpRequest",
     "OpenedTokens",
-    "Replays",
     "SigV4Credential",
+    "SignatureReplays",
     "TokenCredential",
     "check_payload",
     "claim_of",
@@ -80,7 +80,7 @@ _NO_DIGEST = bytes(32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Door:
+class Authenticator:
     """Whom a request is let in as, by what is the same for all requests.
 
     `skew` is in seconds. `callers` remembers who signed in from one request to the next, and changes no answer.
@@ -100,7 +100,7 @@ class Door:
     admit_token: Callable[[TokenCredential, HttpRequest, Call | None, datetime], Principal] | None = None
     find_certificate_session: Callable[[CertificateCredential, Call | None], Principal] | None = None
     accepted: AcceptedScope | None = None
-    replays: Replays | None = None
+    replays: SignatureReplays | None = None
 
     def authenticate(
         self,
@@ -244,7 +244,7 @@ class Door:
 
 
 def signed_service(credential: AnyCredential | None) -> str | None:
-    """Give the service that a signature is scoped to; None for every other credential."""
+    """Return the service that a signature is scoped to; None for every other credential."""
     return credential.service if isinstance(credential, SigV4Credential) else None
 
 
@@ -293,7 +293,7 @@ def _is_signed_with(
 
 
 def _is_signature(key: _Key, given: str, text: bytes) -> bool:
-    """Tell whether a chunk's signature is the signer's."""
+    """Return whether a chunk's signature is the signer's."""
     if isinstance(key, sigv4.SigningKey):
         return same(given, key.signature(text))
     return sigv4a.is_signature(key, given, text)
@@ -302,7 +302,7 @@ def _is_signature(key: _Key, given: str, text: bytes) -> bool:
 def _signed_in(
     record: AccessKey | Session, behind: AccessKey | None, credential: SigV4Credential, region: str
 ) -> Principal:
-    """Give the caller, completed with what it signed in with."""
+    """Return the caller, completed with what it signed in with."""
     signed_in = Credential("sigv4", credential.access_key_id, region, credential.service)
     caller = record.principal
     if isinstance(record, AccessKey):

@@ -48,7 +48,7 @@ class HttpRequest:
         fields["by_name"] = by_name if len(by_name) == len(headers) else _grouped(headers)
 
     def values(self, name: bytes) -> Sequence[bytes]:
-        """Give all values of a header, none for an absent one; `name` in lower case."""
+        """Return all values of a header, none for an absent one; `name` in lower case."""
         return self.by_name.get(name, ())
 
     def at_host(self, host: str) -> HttpRequest:
@@ -58,7 +58,7 @@ class HttpRequest:
 
 
 def _grouped(headers: tuple[tuple[bytes, bytes], ...]) -> Mapping[bytes, Sequence[bytes]]:
-    """Give each name with all its values, where one comes more than once."""
+    """Return each name with all its values, where one comes more than once."""
     by_name: dict[bytes, list[bytes]] = {}
     for name, value in headers:
         by_name.setdefault(name.lower(), []).append(value)

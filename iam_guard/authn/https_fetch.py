@@ -38,7 +38,7 @@ class Fetcher:
         self._context = trusting(ca_file, place="oidc_ca_file")
 
     def fetch(self, url: str, issuer: str) -> bytes:
-        """Give the body at a URL that the issuer named.
+        """Return the body at a URL that the issuer named.
 
         Raises `IdentityProviderUnavailable` for an issuer that does not answer, `InvalidIdentityToken` for a URL that
         is not fetched.

@@ -28,10 +28,10 @@ from iam_guard.forking import fork_safe_lock, on_fork
 
 _log = logging.getLogger("iam_guard.authn")
 
-MOST_ISSUERS: Final = 1000
-MOST_WAITING: Final = 20
+MAX_ISSUERS: Final = 1000
+MAX_WAITING: Final = 20
 """Threads that wait for one issuer; an issuer that answers slowly must not hold them all."""
-MOST_WAITING_FOR_ALL: Final = 30
+MAX_WAITING_FOR_ALL: Final = 30
 """Threads that wait for issuers at all; nor must several of them."""
 DISCOVERY: Final = "/.well-known/openid-configuration"
 _NO_KEY: Final = (
@@ -73,7 +73,7 @@ class IssuerKeys:
         self._fetch = fetch
         self._intervals = intervals
         self._clock = clock
-        self._issuers: LRUCache[str, _Issuer] = LRUCache(MOST_ISSUERS)
+        self._issuers: LRUCache[str, _Issuer] = LRUCache(MAX_ISSUERS)
         self._lock = fork_safe_lock()
         self._waiting = 0
         on_fork(self)
@@ -112,7 +112,7 @@ class IssuerKeys:
     def _wait_for(self, name: str, issuer: _Issuer, asked: float) -> None:
         """Fetch the keys, or wait until another thread has. Raises `IdentityProviderUnavailable` for a long queue."""
         with self._lock:
-            if issuer.waiting >= MOST_WAITING or self._waiting >= MOST_WAITING_FOR_ALL:
+            if issuer.waiting >= MAX_WAITING or self._waiting >= MAX_WAITING_FOR_ALL:
                 raise IdentityProviderUnavailable("too many tokens wait for the identity provider")
             issuer.waiting += 1
             self._waiting += 1
@@ -126,7 +126,7 @@ class IssuerKeys:
                 self._waiting -= 1
 
     def _may_try(self, issuer: _Issuer, asked: float) -> bool:
-        """Tell whether to fetch; not when somebody else did while we waited, or just before. `fetching` is held."""
+        """Return whether to fetch; not when somebody else did while we waited, or just before. `fetching` is held."""
         return issuer.tried is None or (
             issuer.tried <= asked and self._clock() - issuer.tried >= self._intervals.cooldown
         )

@@ -18,7 +18,7 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from iam_guard.authn.oidc_token import Token, decoded, read_members
 
-MOST_KEYS: Final = 100
+MAX_KEYS: Final = 100
 RSA_BITS: Final = range(2048, 8192 + 1)
 
 PublicKey: TypeAlias = RSAKey | ECKey | OKPKey
@@ -69,21 +69,21 @@ class IssuerKeySet:
     keys: tuple[IssuerKey, ...]
 
     def fitting(self, token: Token) -> list[IssuerKey]:
-        """Give the keys that may have signed a token: those with its key id; without one, the only one of its kind."""
+        """Return the keys that may have signed a token: by key id or, without one, the only key of its kind."""
         wanted = ALGORITHMS[token.algorithm]
         found = [
-            each
-            for each in self.keys
-            if (each.kind, each.curve) == (wanted.kind, wanted.curve)
-            and each.algorithm in (None, token.algorithm)
-            and token.key_id in (None, each.id)
+            key
+            for key in self.keys
+            if (key.kind, key.curve) == (wanted.kind, wanted.curve)
+            and key.algorithm in (None, token.algorithm)
+            and token.key_id in (None, key.id)
         ]
         return found if token.key_id is not None or len(found) == 1 else []
 
 
 def is_signed(token: Token, keys: list[IssuerKey]) -> bool:
-    """Tell whether one of the keys has signed the token."""
-    return any(_is_signed_with(token, each) for each in keys)
+    """Return whether one of the keys has signed the token."""
+    return any(_is_signed_with(token, key) for key in keys)
 
 
 def _is_signed_with(token: Token, key: IssuerKey) -> bool:
@@ -99,11 +99,11 @@ def _is_signed_with(token: Token, key: IssuerKey) -> bool:
 def read_key_set(content: bytes) -> IssuerKeySet:
     """Read a JWK set; keys that are not for us are left out. Raises `ValueError` for what is no JWK set."""
     members = read_members(content).get("keys")
-    if not isinstance(members, list) or not all(isinstance(each, dict) for each in members):
+    if not isinstance(members, list) or not all(isinstance(member, dict) for member in members):
         raise ValueError("expected a list of keys")
-    if len(members) > MOST_KEYS:
-        raise ValueError(f"expected at most {MOST_KEYS} keys")
-    found = [key for each in members if (key := _key(each)) is not None]
+    if len(members) > MAX_KEYS:
+        raise ValueError(f"expected at most {MAX_KEYS} keys")
+    found = [key for member in members if (key := _key(member)) is not None]
     return IssuerKeySet(tuple(found))
 
 
@@ -111,7 +111,7 @@ def _key(members: Mapping[str, Any]) -> IssuerKey | None:
     kind, key_id, algorithm = members.get("kty"), members.get("kid"), members.get("alg")
     curve = members.get("crv") if kind != "RSA" else None
     texts = [each for each in (key_id, algorithm, curve) if each is not None]
-    if not isinstance(kind, str) or kind not in _KINDS or not all(isinstance(each, str) for each in texts):
+    if not isinstance(kind, str) or kind not in _KINDS or not all(isinstance(text, str) for text in texts):
         return None
     if not _is_for_signatures(members):
         return None

@@ -19,7 +19,7 @@ from iam_guard.errors import ExpiredIdentityToken, InvalidIdentityToken
 
 LONGEST: Final = 20_000
 LONGEST_SUBJECT: Final = 255
-MOST_DEPTH: Final = 16
+MAX_DEPTH: Final = 16
 LATEST: Final = 253_402_300_799  # the end of the year 9999
 
 _PART: Final = re.compile(r"[A-Za-z0-9_-]+")
@@ -106,7 +106,7 @@ def _subject(claims: Mapping[str, Any]) -> str:
 def _audiences(claims: Mapping[str, Any]) -> tuple[str, ...]:
     given = claims.get("aud")
     audiences = given if isinstance(given, list) else [given]
-    if not audiences or not all(isinstance(each, str) and each for each in audiences):
+    if not audiences or not all(isinstance(audience, str) and audience for audience in audiences):
         raise InvalidIdentityToken("Missing a required claim: aud")
     return tuple(audiences)
 
@@ -165,7 +165,7 @@ def read_members(content: bytes) -> dict[str, Any]:
 
 def _check_depth(found: object) -> None:
     level = [found]
-    for _ in range(MOST_DEPTH):
+    for _ in range(MAX_DEPTH):
         level = [
             inner
             for each in level

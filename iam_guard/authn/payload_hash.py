@@ -47,7 +47,7 @@ CHUNKED: Mapping[str, Chunking] = {
 def stated_payload(
     request: HttpRequest, credential: SigV4Credential, *, unsigned: bool = False, chunked: bool = False
 ) -> str | None:
-    """Give what the request states of its body: a hash, `UNSIGNED`, or a name of `CHUNKED`; None where it says nothing.
+    """Return the stated hash of the body: a hash, `UNSIGNED`, a name of `CHUNKED`, or None.
 
     `unsigned` and `chunked` tell what is accepted. Raises `IncompleteSignature` for everything else.
     """
@@ -85,12 +85,12 @@ def _other(text: str, algorithm: str, *, unsigned: bool, chunked: bool) -> str:
 
 
 def is_chunked(stated: str | None) -> bool:
-    """Tell whether the body comes in chunks."""
+    """Return whether the body comes in chunks."""
     return stated in CHUNKED
 
 
 def is_unsigned(stated: str | None) -> bool:
-    """Tell whether the signature covers no byte of the body."""
+    """Return whether the signature covers no byte of the body."""
     return stated is not None and (stated == UNSIGNED or (stated in CHUNKED and CHUNKED[stated].algorithm is None))
 
 

@@ -105,7 +105,7 @@ class Claim(NamedTuple):
 
 
 def claim_of(credential: AnyCredential) -> Claim:
-    """Say what a credential that was read claims."""
+    """Return what a credential that was read claims."""
     match credential:
         case SigV4Credential():
             return Claim("sigv4", credential.access_key_id)

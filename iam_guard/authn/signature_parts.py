@@ -29,7 +29,7 @@ _ELEMENTS = {ALGORITHM: "keyid/date/region/service/term", ASYMMETRIC: "keyid/dat
 
 
 def printable(value: bytes, place: str) -> str:
-    """Give a value as text, without what would do harm in a message or a log."""
+    """Return a value as text, without what would do harm in a message or a log."""
     text = value.decode("latin-1").replace("\t", " ").strip(" ")
     if not (text.isascii() and text.isprintable()):
         raise IncompleteSignature("expected printable ASCII characters only", place=place)
@@ -37,14 +37,14 @@ def printable(value: bytes, place: str) -> str:
 
 
 def only(values: Sequence[bytes], name: str) -> str:
-    """Give the value of what must be there once."""
+    """Return the value of what must be there once."""
     if len(values) != 1:
         raise IncompleteSignature(f"expected one header, got {len(values)}", place=name)
     return printable(values[0], name)
 
 
 def read_scope(text: str, algorithm: str, place: str) -> tuple[str, str, str, str]:
-    """Give access key id, date, region and service; SigV4A has no region here, and gives an empty one."""
+    """Return access key id, date, region and service; SigV4A has no region here, and gives an empty one."""
     if algorithm == ASYMMETRIC:
         found = _ASYMMETRIC_SCOPE.fullmatch(text)
         if found is not None:
@@ -73,7 +73,7 @@ def _malformed_scope(text: str, algorithm: str, place: str) -> CredentialError:
 
 @lru_cache(maxsize=128)  # clients write the same few lists
 def read_signed_headers(text: str, place: str) -> tuple[str, ...]:
-    """Give the names of the signed headers, in their order."""
+    """Return the names of the signed headers, in their order."""
     names = text.split(";")
     if text != text.lower() or "" in names or names != sorted(set(names)):
         message = "expected SignedHeaders in lower case, sorted, each once, separated by semicolons"
@@ -82,7 +82,7 @@ def read_signed_headers(text: str, place: str) -> tuple[str, ...]:
 
 
 def read_signature(text: str, algorithm: str, place: str) -> str:
-    """Give a signature in hexadecimal, of the length that the algorithm has."""
+    """Return a signature in hexadecimal, of the length that the algorithm has."""
     if algorithm == ASYMMETRIC:
         if _ASYMMETRIC_SIGNATURE.fullmatch(text) is None:
             raise IncompleteSignature("expected a Signature of 16 to 144 hexadecimal digits", place=place)
@@ -92,14 +92,14 @@ def read_signature(text: str, algorithm: str, place: str) -> str:
 
 
 def read_region_set(text: str, place: str) -> str:
-    """Give the regions that a SigV4A signature is for, as they were sent: names with commas, `*` for any characters."""
+    """Return the region set of a SigV4A signature as sent: comma-separated names, with `*` as wildcard."""
     if _REGIONS.fullmatch(text) is None:
         raise IncompleteSignature("expected a set of regions, separated by commas", place=place)
     return text
 
 
 def iso_basic(text: str) -> str:
-    """Give a time in ISO 8601 basic form, which there is."""
+    """Return a time in ISO 8601 basic form, which there is."""
     try:
         if TIMESTAMP.fullmatch(text):
             moment_of(text)
@@ -117,7 +117,7 @@ def moment_of(timestamp: str) -> datetime:
 
 @lru_cache(maxsize=1024)
 def stamp_of(value: bytes) -> str:
-    """Give the time in a header's value of the usual length, in ISO 8601 basic form."""
+    """Return the time in a header's value of the usual length, in ISO 8601 basic form."""
     return iso_basic(printable(value, "x-amz-date"))
 
 

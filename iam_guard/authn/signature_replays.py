@@ -22,7 +22,7 @@ from iam_guard.errors import DecisionUnavailable, SignatureDoesNotMatch
 from iam_guard.forking import fork_safe_lock
 
 
-class Replays:
+class SignatureReplays:
     """The signatures of the last minutes, safe to share between threads."""
 
     def __init__(self, maxsize: int) -> None:

@@ -77,7 +77,7 @@ def signed_otherwise(request: HttpRequest, text: str, algorithm: str = ALGORITHM
 
 
 def _session_token(request: HttpRequest) -> str | None:
-    """Give the token of temporary credentials, which may be signed or sent beside the signature; only one may be."""
+    """Return the token of temporary credentials, which may be signed or sent beside the signature; only one may be."""
     tokens = request.by_name.get(TOKEN_HEADER)
     return None if tokens is None else only(tokens, "x-amz-security-token")
 
@@ -113,7 +113,7 @@ def _check_complete(request: HttpRequest, parts: dict[str, str], algorithm: str)
 
 
 def _timestamp(request: HttpRequest) -> str:
-    """Give the time of signing in ISO 8601 basic form: of `X-Amz-Date`, and of `Date` only where that is absent."""
+    """Return the time of signing in ISO 8601 basic form: of `X-Amz-Date`, and of `Date` only where that is absent."""
     stamps = request.by_name.get(b"x-amz-date")
     if stamps is not None:
         is_usual = len(stamps) == 1 and len(stamps[0]) == USUAL_LENGTH

@@ -52,17 +52,17 @@ _CLAIMED_ACCESS_KEY_ID = re.compile(rb"(\w{3,128})/")
 
 
 def has_signature(query: bytes) -> bool:
-    """Tell whether a query carries a signature, or a part of one."""
+    """Return whether a query carries a signature, or a part of one."""
     return bool(query) and not _marks(query).isdisjoint(_MARKS)
 
 
 def is_too_long(path: bytes, query: bytes) -> bool:
-    """Tell whether path and query are longer than a signature is checked for."""
+    """Return whether path and query are longer than a signature is checked for."""
     return len(path) + len(query) > MAX_TARGET or query.count(b"&") >= MAX_PARAMETERS
 
 
 def claimed(query: bytes) -> Claim | None:
-    """Say what a signature in the query claims, unchecked; None without one."""
+    """Return what a signature in the query claims, unchecked; None without one."""
     marks = _marks(query) if query else frozenset()
     if marks.isdisjoint(_MARKS):
         return None
@@ -76,7 +76,7 @@ def claimed(query: bytes) -> Claim | None:
 
 
 def _marks(query: bytes) -> frozenset[bytes]:
-    """Give the names of the parameters in lower case; none where, at a glance, none can matter."""
+    """Return the names of the parameters in lower case; none where, at a glance, none can matter."""
     marks = _marks_at_a_glance(query)
     if not marks or is_too_long(b"", query):
         return marks
@@ -94,7 +94,7 @@ def _marks_at_a_glance(query: bytes) -> frozenset[bytes]:
 
 @lru_cache(maxsize=8)  # of one request it is asked for several times
 def _pairs(query: bytes) -> tuple[tuple[bytes, bytes, bytes], ...]:
-    """Give each parameter: its name decoded, its name as sent, its value as sent."""
+    """Return each parameter: its name decoded, its name as sent, its value as sent."""
     parts = [part.partition(b"=") for part in query.split(b"&")]
     return tuple([(unescaped(name.replace(b"+", b" ")), name, value) for name, _, value in parts])
 
@@ -123,7 +123,7 @@ def signed_query(request: HttpRequest) -> SigV4Credential:
 
 
 def _parameters(query: bytes) -> Mapping[str, str]:
-    """Give the parameters of the signature. Raises `IncompleteSignature` for any of AWS's names that stands twice."""
+    """Return the parameters of the signature. Raises `IncompleteSignature` for any of AWS's names that stands twice."""
     found: dict[str, str] = {}
     seen: set[bytes] = set()
     for name, as_sent, value in _pairs(query):
@@ -155,7 +155,7 @@ def _check_complete(parameters: Mapping[str, str]) -> None:
 
 
 def _seconds(text: str | None) -> int | None:
-    """Give how long the request lasts. Raises `SignatureDoesNotMatch` in S3's words for what is out of bounds."""
+    """Return how long the request lasts. Raises `SignatureDoesNotMatch` in S3's words for what is out of bounds."""
     if text is None:
         return None
     if _SECONDS.fullmatch(text) is None:

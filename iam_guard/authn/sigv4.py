@@ -91,7 +91,7 @@ def is_signed_with(
     *,
     payload_hash: str,
 ) -> bool:
-    """Tell whether the signature was made with the signing key over this request; `check_coverage` must have passed."""
+    """Return whether the signing key made this signature; `check_coverage` must have passed."""
     for canonical in canonical_requests(request, credential, payload_hash=payload_hash):
         if same(credential.signature, key.signature(string_to_sign(credential, canonical))):
             return True

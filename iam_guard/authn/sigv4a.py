@@ -49,7 +49,7 @@ def is_signed_by(
     *,
     payload_hash: str,
 ) -> bool:
-    """Tell whether the signature was made with the private half over this request."""
+    """Return whether the signature was made with the private half over this request."""
     for canonical in canonical_requests(request, credential, payload_hash=payload_hash):
         if is_signature(key, credential.signature, _text(credential, canonical)):
             return True
@@ -63,7 +63,7 @@ def _text(credential: SigV4Credential, canonical_request: bytes) -> bytes:
 
 
 def is_signature(key: PublicKey, signature: str, text: bytes) -> bool:
-    """Tell whether a signature in hexadecimal, a DER of two numbers, is one of `text`."""
+    """Return whether a signature in hexadecimal, a DER of two numbers, is one of `text`."""
     try:
         key.verify(bytes.fromhex(signature), text, _ECDSA)
     except (InvalidSignature, ValueError):
@@ -72,5 +72,5 @@ def is_signature(key: PublicKey, signature: str, text: bytes) -> bool:
 
 
 def first_number(signature: str) -> str:
-    """Give the first number of a signature that verified; the other can be negated, and the signature stays good."""
+    """Return the first number of a signature that verified; the other can be negated, and the signature stays good."""
     return f"{decode_dss_signature(bytes.fromhex(signature))[0]:064x}"

@@ -34,7 +34,7 @@ class OpenedTokens:
         return len(self._sessions)
 
     def session(self, token: str) -> Session | None:
-        """Give the session of a token, the same object each time; None for a token that does not open."""
+        """Return the session of a token, the same object each time; None for a token that does not open."""
         digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
         try:
             return self._sessions[digest]
@@ -47,7 +47,7 @@ class OpenedTokens:
 
 
 def ends_with_a_key(session: Session) -> bool:
-    """Tell whether the session is that of a user, root user or federated user, which ends with their access key.
+    """Return whether the session is that of a user, root user or federated user, which ends with their access key.
 
     A role session outlives the key that asked for it, and so does a session that AssumeRoot gave (S-51).
     """
@@ -56,7 +56,7 @@ def ends_with_a_key(session: Session) -> bool:
 
 
 def is_key_behind(access_key: AccessKey | None, session: Session) -> bool:
-    """Tell whether this is the long-term key that the session came from, still active, and still its owner's."""
+    """Return whether this is the long-term key that the session came from, still active, and still its owner's."""
     if access_key is None or not access_key.active or access_key.id != session.parent_key_id:
         return False
     owner, caller = access_key.principal, session.principal

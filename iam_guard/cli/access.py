@@ -14,7 +14,7 @@ import click
 from iam_guard.analysis.access.access_answers import Ability, Access, AccessAnswer, AccessVerdict, RoleStep
 from iam_guard.analysis.access.what_can import what_can
 from iam_guard.analysis.access.who_can import who_can
-from iam_guard.cli.gc_tuning import collecting_seldom
+from iam_guard.cli.gc_tuning import relaxed_gc
 from iam_guard.cli.options import JSON, STORE
 from iam_guard.cli.references import APP, REFERENCE, known_references
 from iam_guard.model.context import Given
@@ -29,7 +29,7 @@ THROUGH_ROLES = click.option(
     "--through-roles", is_flag=True, help="Follow who could assume a role first, and from there another one."
 )
 _COLOURS = {AccessVerdict.ALLOWED: "green", AccessVerdict.CONDITIONAL: "yellow", AccessVerdict.DENIED: "red"}
-_MOST_ACTIONS = 12
+_MAX_ACTIONS = 12
 """Actions of one row that are shown; JSON has all."""
 
 
@@ -42,7 +42,7 @@ _MOST_ACTIONS = 12
 @click.option("--all", "with_denied", is_flag=True, help="Show those too who may not.")
 @STORE
 @JSON
-@collecting_seldom()
+@relaxed_gc()
 def who(
     action: str,
     resource: str,
@@ -53,7 +53,7 @@ def who(
     store: str,
     as_json: bool,
 ) -> None:
-    """Say who in the store may do ACTION on RESOURCE (an ARN, `*`, or a pattern), and by which policy.
+    """Return who in the store may do ACTION on RESOURCE (an ARN, `*`, or a pattern), and by which policy.
 
     Exit code 1 when nobody may.
     """
@@ -87,7 +87,7 @@ def who(
 @REFERENCE
 @STORE
 @JSON
-@collecting_seldom()
+@relaxed_gc()
 def what(
     principal: str,
     resource: str | None,
@@ -98,7 +98,7 @@ def what(
     store: str,
     as_json: bool,
 ) -> None:
-    """Say what PRINCIPAL (the ARN of a user, role or root user) may do, and on which resources.
+    """Return what PRINCIPAL (the ARN of a user, role or root user) may do, and on which resources.
 
     Exit code 1 when it may do nothing.
     """
@@ -121,7 +121,7 @@ def what(
         for steps, abilities in groupby(found, key=lambda each: each.steps):
             for line in _way(principal, steps):
                 click.echo(line)
-            _print([_ability_row(each) for each in abilities])
+            _print([_ability_row(ability) for ability in abilities])
     sys.exit(0 if found else 1)
 
 
@@ -148,8 +148,8 @@ def _access_row(access: Access) -> _Row:
 
 
 def _ability_row(ability: Ability) -> _Row:
-    more = len(ability.actions) - _MOST_ACTIONS
-    actions = ", ".join(ability.actions[:_MOST_ACTIONS]) + (f" and {more} more" if more > 0 else "")
+    more = len(ability.actions) - _MAX_ACTIONS
+    actions = ", ".join(ability.actions[:_MAX_ACTIONS]) + (f" and {more} more" if more > 0 else "")
     return ability.verdict, (shown(ability.resource), actions), list(_details(ability.answer))
 
 
@@ -162,7 +162,7 @@ def _print(rows: Sequence[_Row]) -> None:
 
 
 def _way(principal: str, steps: Sequence[RoleStep]) -> Iterator[str]:
-    """Say which roles are assumed, one after another, and why each may be."""
+    """Return which roles are assumed, one after another, and why each may be."""
     if steps:
         yield shown(" -> ".join(_short(each, principal) for each in (principal, *(step.role for step in steps))))
     for step in steps:

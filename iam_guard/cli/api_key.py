@@ -14,9 +14,9 @@ from typing import TextIO
 import click
 
 from iam_guard.authn.api_key import NewApiKey
-from iam_guard.cli.change_recording import witnessed
+from iam_guard.cli.change_recording import recording_changes
 from iam_guard.cli.options import JSON, STORE
-from iam_guard.guard.api_keys import MOST_API_KEYS_LISTED, ApiKeys, ListedApiKey
+from iam_guard.guard.api_keys import MAX_API_KEYS_LISTED, ApiKeys, ListedApiKey
 from iam_guard.settings import load
 from iam_guard.store.open_store import open_store
 
@@ -137,7 +137,7 @@ def _all(keys: ApiKeys, principal: str | None) -> Iterator[ListedApiKey]:
     after: str | None = None
     while page := keys.list(principal, after=after):
         yield from page
-        if len(page) < MOST_API_KEYS_LISTED:
+        if len(page) < MAX_API_KEYS_LISTED:
             return
         after = page[-1].id
 
@@ -145,5 +145,8 @@ def _all(keys: ApiKeys, principal: str | None) -> Iterator[ListedApiKey]:
 @contextmanager
 def _keys(store: str) -> Iterator[ApiKeys]:
     settings = load()
-    with witnessed(store, settings) as witness, closing(open_store(store, settings, create=False)) as opened:
-        yield ApiKeys(opened, witness=witness)
+    with (
+        recording_changes(store, settings) as change_recorder,
+        closing(open_store(store, settings, create=False)) as opened,
+    ):
+        yield ApiKeys(opened, change_recorder=change_recorder)

@@ -75,7 +75,7 @@ def verify(
         click.echo(json.dumps(_as_dict(report)))
     else:
         _print_report(report)
-    sys.exit(1 if any(each.verdict.value not in accept for each in report.findings) else 0)
+    sys.exit(1 if any(finding.verdict.value not in accept for finding in report.findings) else 0)
 
 
 @audit.command("prove")
@@ -135,7 +135,7 @@ def keys_command(rotate: bool, store: str, as_json: bool) -> None:
         if path is None:
             raise ConfigurationError("expected a key file, set `IAM_GUARD_AUDIT_KEY_FILE`", place="audit_key_file")
         rotate_signing_key(path)
-    lines = [str(each) for each in key_ring(settings, path).keys]
+    lines = [str(key) for key in key_ring(settings, path).keys]
     click.echo(json.dumps({"keys": lines}) if as_json else "\n".join(lines))
 
 
@@ -167,24 +167,24 @@ def _as_dict(report: Report) -> dict[str, Any]:
         "ok": report.is_ok,
         "shards": [
             {
-                "shard": each.shard,
-                "lines": each.lines,
-                "signed": each.signed,
-                "ended": each.has_ended,
-                "dropped": each.dropped,
+                "shard": shard.shard,
+                "lines": shard.lines,
+                "signed": shard.signed,
+                "ended": shard.has_ended,
+                "dropped": shard.dropped,
             }
-            for each in report.shards
+            for shard in report.shards
         ],
         "findings": [
             {
-                "verdict": each.verdict.value,
-                "shard": each.shard,
-                "file": each.file,
-                "line": each.line,
-                "sequence": each.sequence,
-                "detail": each.detail,
+                "verdict": finding.verdict.value,
+                "shard": finding.shard,
+                "file": finding.file,
+                "line": finding.line,
+                "sequence": finding.sequence,
+                "detail": finding.detail,
             }
-            for each in report.findings
+            for finding in report.findings
         ],
     }
 
@@ -199,8 +199,8 @@ def _print_report(report: Report) -> None:
     lines = sum(each.lines for each in report.shards)
     verdict = click.style("OK", fg="green") if report.is_ok else click.style(_count(len(report.findings)), fg="red")
     click.echo(f"{len(report.shards)} shards, {lines} lines: {verdict}")
-    for each in dict.fromkeys(finding.verdict for finding in report.findings):
-        click.echo(f"{each.value}: {MEANINGS[each]}")
+    for fromkey in dict.fromkeys(finding.verdict for finding in report.findings):
+        click.echo(f"{fromkey.value}: {MEANINGS[fromkey]}")
 
 
 def _shard_in_words(shard: ShardReport) -> str:

@@ -21,13 +21,13 @@ from iam_guard.analysis.activity import (
     Generalising,
     GeneratedPolicy,
     UnusedAccess,
+    aggregate_activity,
     feed_uses,
-    gather_activity,
     generate_policy,
     unused_access,
 )
-from iam_guard.analysis.activity.attached_policies import held_policies_of
-from iam_guard.analysis.activity.last_used_feed import GROUP, Fed
+from iam_guard.analysis.activity.attached_policies import attached_policies_of
+from iam_guard.analysis.activity.last_used_feed import GROUP, FeedResult
 from iam_guard.audit.consumer.start_position import Start, moment
 from iam_guard.audit.consumer.subscription import AuditReader, Subscription
 from iam_guard.cli.audit_sources import FOLDER, KEYS, NO_VERIFY, SINCE, believed_keys, keys_for, records_of
@@ -35,7 +35,7 @@ from iam_guard.cli.options import JSON, STORE
 from iam_guard.settings import load
 from iam_guard.store.open_store import open_database, open_store
 
-_MOST_TOLD = 20
+_MAX_TOLD = 20
 """Unused actions of one service that are told in words; as JSON all of them are."""
 _SECONDS = 1.0
 """Between two looks at the trail."""
@@ -96,7 +96,7 @@ def generate_policy_command(
     broken: list[str] = []
     ring = keys_for(trails, keys, store, no_verify=no_verify)
     records = records_of(trails, ring, broken, since=begin)
-    activity = gather_activity(records, principal, since=begin, until=end, templates=templates)
+    activity = aggregate_activity(records, principal, since=begin, until=end, templates=templates)
     generalising = Generalising(above=generalise_above, own=generalise_iam, is_off=exact)
     generated = generate_policy(activity, templates, generalising)
     unused = None if against is None else _unused(activity, against, templates)
@@ -112,7 +112,7 @@ def _moment(text: str | None, place: str) -> datetime | None:
 
 
 def _catalogues(app: str | None) -> list[Any]:
-    """Give what an application declares; one that is not asked for is not loaded, nor a web framework."""
+    """Return what an application declares; one that is not asked for is not loaded, nor a web framework."""
     found: list[Any] = [] if app is None else import_module("iam_guard.cli.references").declared_catalogues(app)
     return found
 
@@ -121,7 +121,7 @@ def _unused(activity: Activity, against: str, templates: ArnTemplates) -> Unused
     own = import_module("iam_guard.api.service_actions").OWN_ACTIONS
     opened = open_store(against, load(), create=False)
     try:
-        return unused_access(activity, held_policies_of(activity, opened), {*templates.actions, *own})
+        return unused_access(activity, attached_policies_of(activity, opened), {*templates.actions, *own})
     finally:
         opened.close()
 
@@ -136,8 +136,8 @@ def _as_dict(
         "principal": activity.actor.name,
         "complete": activity.is_complete and not broken,
         "records": asdict(activity.seen),
-        "policies": [each.to_dict() for each in generated.documents],
-        "notes": [each._asdict() for each in generated.notes],
+        "policies": [document.to_dict() for document in generated.documents],
+        "notes": [note._asdict() for note in generated.notes],
         "actions": [
             {
                 "action": each.action,
@@ -156,14 +156,14 @@ def _as_dict(
 
 
 def _unused_as_dict(unused: UnusedAccess) -> dict[str, Any]:
-    grants = [each._asdict() for each in unused.grants]
+    grants = [grant._asdict() for grant in unused.grants]
     return {"services": list(unused.services), "actions": list(unused.actions), "grants": grants}
 
 
 def _print(activity: Activity, generated: GeneratedPolicy, unused: UnusedAccess | None, broken: list[str]) -> None:
     for document in generated.documents:
         click.echo(document.to_json(indent=2))
-    for line in (*_in_words(activity), *(f"{each.about}: {each.text}" for each in generated.notes)):
+    for line in (*_in_words(activity), *(f"{note.about}: {note.text}" for note in generated.notes)):
         click.echo(_clean(line), err=True)
     for line in () if unused is None else _unused_in_words(unused):
         click.echo(_clean(line), err=True)
@@ -172,7 +172,7 @@ def _print(activity: Activity, generated: GeneratedPolicy, unused: UnusedAccess 
 
 
 def _in_words(activity: Activity) -> Iterator[str]:
-    seen, requests = activity.seen, sum(each.count for each in activity.actions.values())
+    seen, requests = activity.seen, sum(action.count for action in activity.actions.values())
     span = f", {seen.first} to {seen.last}" if seen.count else ""
     yield f"{requests} requests of {activity.actor.name} in {seen.count} records{span}"
 
@@ -182,10 +182,10 @@ def _unused_in_words(unused: UnusedAccess) -> Iterator[str]:
         yield f"unused service: {service}"
     for service, actions in groupby(unused.actions, key=lambda action: action.partition(":")[0]):
         names = [action.partition(":")[2] for action in actions]
-        more = f" and {len(names) - _MOST_TOLD} more" if len(names) > _MOST_TOLD else ""
-        yield f"unused actions of {service}: {', '.join(names[:_MOST_TOLD])}{more}"
-    for each in unused.grants:
-        yield f"unused entry: {each.action} in {each.statement} of {each.policy}"
+        more = f" and {len(names) - _MAX_TOLD} more" if len(names) > _MAX_TOLD else ""
+        yield f"unused actions of {service}: {', '.join(names[:_MAX_TOLD])}{more}"
+    for grant in unused.grants:
+        yield f"unused entry: {grant.action} in {grant.statement} of {grant.policy}"
 
 
 def _clean(text: str) -> str:
@@ -223,7 +223,7 @@ def feed(
     begin, ring = _moment(since, "--since"), believed_keys(keys, store)
     start: Start = begin or "earliest"
     opened = open_database(store, load(), create=False)
-    total = Fed()
+    total = FeedResult()
     try:
         with AuditReader(folder, ring=ring).subscribe(group, start, follow=False) as subscription:
             if again or begin is not None:
@@ -239,7 +239,7 @@ def feed(
     click.echo(json.dumps(asdict(total)) if as_json else told)
 
 
-def _rounds(subscription: Subscription, store: Any, *, follow: bool) -> Iterator[Fed]:
+def _rounds(subscription: Subscription, store: Any, *, follow: bool) -> Iterator[FeedResult]:
     yield feed_uses(subscription, store)
     while follow:
         time.sleep(_SECONDS)

@@ -16,7 +16,7 @@ import click
 
 from iam_guard.analysis.replay import (
     Comparison,
-    Flip,
+    OutcomeChange,
     Replayer,
     ShadowDifferences,
     compare_decisions,
@@ -141,7 +141,7 @@ def _shadow_in_words(found: ShadowDifferences, broken: list[str]) -> Iterator[st
     yield from broken
 
 
-def _flip_in_words(flip: Flip) -> Iterator[str]:
+def _flip_in_words(flip: OutcomeChange) -> Iterator[str]:
     yield f"{flip.count} x {flip.principal} {flip.action} {flip.resource}: {flip.was} -> {flip.becomes}"
     yield f"    before: {'; '.join(flip.before) or 'no statement'}"
     yield f"    after:  {'; '.join(flip.after) or 'no statement'}"

@@ -20,7 +20,7 @@ from iam_guard.audit.consumer.start_position import Start, moment
 from iam_guard.audit.consumer.subscription import AuditReader, Offset
 from iam_guard.audit.export.export_formats import FORMS
 from iam_guard.audit.shipping.destinations import FollowingSink, open_sinks
-from iam_guard.audit.shipping.shipper import Manner
+from iam_guard.audit.shipping.shipper import ShipperOptions
 from iam_guard.audit.shipping.shippers import Shippers
 from iam_guard.audit.shipping.sink_url import SinkUrl
 from iam_guard.audit.verify.signed_note import KeyRing
@@ -80,8 +80,8 @@ def ship(
     sinks = open_sinks(chosen, webhook_secrets=settings.audit_webhook_secrets)
     if seek is not None:
         _seek(folder, ring, sinks, _place(seek))
-    shippers = Shippers(folder, ring, sinks, manner=Manner(is_once=once, is_patient=False))
-    tell = _Teller(is_json=as_json, is_error=any(each.url.kind == "stdout" for each in sinks))
+    shippers = Shippers(folder, ring, sinks, manner=ShipperOptions(is_once=once, is_patient=False))
+    tell = _Teller(is_json=as_json, is_error=any(sink.url.kind == "stdout" for sink in sinks))
     is_signalled = _watch(shippers, tell)
     sys.exit(_exit_code(shippers.usage(), is_once=once and not is_signalled))
 
@@ -92,7 +92,7 @@ def _urls(texts: Sequence[str], filters: tuple[str, ...], given: Mapping[str, st
     if given["name"] is not None and len(texts) > 1:
         raise click.UsageError("--name is for one sink; write `#name=…` after each URL")
     defaults = {option: value for option, value in given.items() if value is not None}
-    return [SinkUrl.parse(each, defaults=defaults, filters=filters) for each in texts]
+    return [SinkUrl.parse(text, defaults=defaults, filters=filters) for text in texts]
 
 
 def _place(text: str) -> Start | Offset:
@@ -138,7 +138,7 @@ def _watch(shippers: Shippers, tell: _Teller) -> bool:
 
 
 class _Teller:
-    """Tells how the sinks fare: when a state changes, now and then, and at the end."""
+    """Returns how the sinks fare: when a state changes, now and then, and at the end."""
 
     def __init__(self, *, is_json: bool, is_error: bool) -> None:
         self._is_json = is_json

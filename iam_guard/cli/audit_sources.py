@@ -41,7 +41,7 @@ NO_VERIFY = click.option("--no-verify", is_flag=True, help="Believe what stands 
 def records_of(
     paths: Sequence[Path], ring: KeyRing | None, broken: list[str], *, since: datetime | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Give the records of files and of trails in turn; a broken line of a file is told in `broken`.
+    """Return the records of files and of trails in turn; a broken line of a file is told in `broken`.
 
     A trail must be whole. `since` is where reading a trail begins. Raises `TrailDamaged` for one
     that is not as it was signed.
@@ -62,7 +62,7 @@ def records_of(
 
 
 def keys_for(paths: Sequence[Path], keys: Sequence[str], store: str, *, no_verify: bool) -> KeyRing | None:
-    """Give the keys where any of the paths is a trail that is to be verified; None for everything else."""
+    """Return the keys where any of the paths is a trail that is to be verified; None for everything else."""
     return None if no_verify or not any(path.is_dir() for path in paths) else believed_keys(keys, store)
 
 
@@ -77,7 +77,7 @@ SINCE = click.option("--since", metavar="TIME", help="Begin at this time, such a
 
 
 def believed_keys(keys: Sequence[str], store: str) -> KeyRing:
-    """Give the keys of the command line, else those of the settings and of the store's key file."""
+    """Return the keys of the command line, else those of the settings and of the store's key file."""
     if keys:
         return KeyRing([VerifierKey.parse(text, place="--key") for text in keys])
     settings = load()

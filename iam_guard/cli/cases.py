@@ -14,22 +14,22 @@ from typing import Any, cast
 
 import click
 
-from iam_guard.cli.gc_tuning import collecting_seldom
+from iam_guard.cli.gc_tuning import relaxed_gc
 from iam_guard.cli.options import JSON
 from iam_guard.errors import InvalidInput
 from iam_guard.testing.case_answer import answer
-from iam_guard.testing.case_files import UNDECODED, entries_of_text, lines_at_hand
+from iam_guard.testing.case_files import UNDECODED, buffered_lines, entries_of_text
 from iam_guard.testing.case_json import CaseDecoder, CaseEntry, Unreadable
 from iam_guard.testing.policy_measurement import PolicyMeasurement, shortfall
 from iam_guard.testing.policy_tests import EXPECTED, PolicyTests, entries_of_tests
 
 
 @click.command()
-@collecting_seldom()
+@relaxed_gc()
 def decide() -> None:
     """Read cases as JSON lines from standard input, write `{"id", "outcome"}` lines in the same order."""
     decoder = CaseDecoder()
-    for lines in lines_at_hand(cast(BufferedIOBase, sys.stdin.buffer)):
+    for lines in buffered_lines(cast(BufferedIOBase, sys.stdin.buffer)):
         entries = (decoder.decode(line, "stdin") for line in lines if line and not line.isspace())
         answers = [json.dumps(answer(entry)) for entry in entries]
         if answers:
@@ -41,7 +41,7 @@ def decide() -> None:
 @click.option("--id", "case_id", help="Which case, where FILE has several.")
 @JSON
 def explain_case(file: Path, case_id: str | None, as_json: bool) -> None:
-    """Say why a case of FILE (JSON, JSON lines or YAML; else standard input) is allowed or denied.
+    """Return why a case of FILE (JSON, JSON lines or YAML; else standard input) is allowed or denied.
 
     Exit code 0 when it is allowed, 1 when it is denied.
     """
@@ -58,12 +58,14 @@ def _entries(file: Path) -> list[CaseEntry | Unreadable]:
     if file.suffix in (".yaml", ".yml", ".json"):
         return list(entries_of_tests(file))
     entries = entries_of_text(file.read_text(encoding="utf-8", errors=UNDECODED), str(file))
-    return [replace(each, path=file) for each in entries]
+    return [replace(entry, path=file) for entry in entries]
 
 
 def _chosen(entries: Sequence[CaseEntry | Unreadable], case_id: str | None) -> CaseEntry:
     named = [
-        each for each in entries if case_id is None or (isinstance(each, CaseEntry) and each.member("id") == case_id)
+        entry
+        for entry in entries
+        if case_id is None or (isinstance(entry, CaseEntry) and entry.member("id") == case_id)
     ]
     match named:
         case [CaseEntry() as chosen]:
@@ -92,7 +94,7 @@ def _coloured(text: str) -> str:
 @click.option("--min", "least", type=click.FloatRange(0, 100), help="Fail if less than so many percent are covered.")
 @click.option("--html", "html_file", type=click.Path(dir_okay=False), help="Write the coverage as an HTML page too.")
 @JSON
-@collecting_seldom()
+@relaxed_gc()
 def test(
     files: tuple[Path, ...],
     is_measured: bool,

@@ -14,38 +14,40 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Final
 
-from iam_guard.model.result import CallResult, Unwitnessed, Witness
+from iam_guard.model.result import CallResult, ChangeRecorder, NoChangeRecorder
 from iam_guard.settings import Settings
 from iam_guard.store.engine import database_file
 from iam_guard.store.seed import Changes
 
-MOST_LETTERS: Final = 8192
+MAX_LETTERS: Final = 8192
 """Letters of the changes of a seed that are told one by one; of the rest, the number is."""
 
 
 @contextmanager
-def witnessed(store: str, settings: Settings) -> Iterator[Witness]:
-    """Give who notes what is done to a store. Raises `ConfigurationError` where the trail cannot be opened."""
+def recording_changes(store: str, settings: Settings) -> Iterator[ChangeRecorder]:
+    """Return who notes what is done to a store. Raises `ConfigurationError` where the trail cannot be opened."""
     if not settings.audit:
-        yield Unwitnessed()
+        yield NoChangeRecorder()
         return
     sinks, assemble = import_module("iam_guard.audit.sinks"), import_module("iam_guard.factory")
     log = sinks.StreamSink(sys.stderr.buffer) if settings.audit == "-" else None
     trail = assemble.audit_trail_of(settings, database=database_file(store), log=log)
     try:
-        yield witness_of(trail)
+        yield change_recorder_of(trail)
     finally:
         trail.close()
 
 
-def witness_of(trail: object) -> Witness:
+def change_recorder_of(trail: object) -> ChangeRecorder:
     """Let a trail note what the operator does."""
-    found: Witness = import_module("iam_guard.audit.change_recorder").TrailWitness(trail, operator=_operator())
+    found: ChangeRecorder = import_module("iam_guard.audit.change_recorder").TrailChangeRecorder(
+        trail, operator=_operator()
+    )
     return found
 
 
 def seed_applied(changes: Changes, file: object, *, prune: bool = False) -> CallResult:
-    """Tell what applying a seed changed."""
+    """Return what applying a seed changed."""
     parameters = {"file": str(file), "prune": prune}
     elements = _told(changes.lines)
     return CallResult(action="iam-guard:ApplySeed", parameters=parameters, elements=elements, epoch=changes.epoch)
@@ -53,7 +55,7 @@ def seed_applied(changes: Changes, file: object, *, prune: bool = False) -> Call
 
 def _told(lines: Sequence[str]) -> dict[str, object]:
     kept: list[str] = []
-    room = MOST_LETTERS
+    room = MAX_LETTERS
     for line in lines:
         room -= len(line) + 3
         if room < 0:

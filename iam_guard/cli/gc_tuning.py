@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def collecting_seldom() -> Iterator[None]:
+def relaxed_gc() -> Iterator[None]:
     """Let the collector of cycles look less often: policies that are remembered hold many objects and no cycle."""
     thresholds = gc.get_threshold()
     gc.freeze()

@@ -13,7 +13,7 @@ from iam_guard.analysis.lint.lint_codes import SEVERITIES
 from iam_guard.analysis.lint.linter import Ignored, Linter, LintFinding
 from iam_guard.analysis.lint.report import as_json, github, human, sarif, summary
 from iam_guard.analysis.lint.sources import LintedFile, read_sources, sources_of_text
-from iam_guard.cli.gc_tuning import collecting_seldom
+from iam_guard.cli.gc_tuning import relaxed_gc
 from iam_guard.cli.references import APP, REFERENCE, known_references
 from iam_guard.errors import InvalidInput
 from iam_guard.model.decision import PolicyType
@@ -47,7 +47,7 @@ _LEVELS = {each.lower().replace("_", "-"): each for each in SEVERITIES}
     "--format", "form", type=click.Choice(["text", "json", "github", "sarif"]), default="text", show_default=True
 )
 @click.option("--json", "as_json_too", is_flag=True, help="The same as --format json.")
-@collecting_seldom()
+@relaxed_gc()
 def lint(
     files: tuple[Path, ...],
     type: str | None,

@@ -18,7 +18,7 @@ OWN = "magenta"
 
 
 def printer() -> Callable[[dict[str, Any]], None]:
-    """Give the function that prints a record."""
+    """Return the function that prints a record."""
     console = Console(soft_wrap=True, highlight=False)
     return lambda record: console.print(in_words(record))
 
@@ -40,7 +40,7 @@ def in_words(record: dict[str, Any]) -> Text:
 
 
 def _failure(record: dict[str, Any]) -> str:
-    """Give the code of a call that was allowed and failed."""
+    """Return the code of a call that was allowed and failed."""
     return member(record, "errorCode") if member(record, "iamGuard.kind") in RESULT_KINDS else ""
 
 

@@ -65,12 +65,12 @@ def _listed(references: Iterable[ServiceReference]) -> str:
 
 
 def references_of(app: str) -> tuple[ServiceReference, ...]:
-    """Give the references of the services that `module:app` declares, in the order of their names."""
-    return tuple(each.reference() for each in declared_catalogues(app))
+    """Return the references of the services that `module:app` declares, in the order of their names."""
+    return tuple(declared_catalogue.reference() for declared_catalogue in declared_catalogues(app))
 
 
 def declared_catalogues(app: str) -> list[Catalogue]:
-    """Give what `module:app` declares, one catalogue for each service, in the order of their names."""
+    """Return what `module:app` declares, one catalogue for each service, in the order of their names."""
     joined: dict[str, Catalogue] = {}
     seen: set[int] = set()
     for catalogue in _catalogues(load_app(app), sys.modules.get(app.partition(":")[0])):
@@ -81,14 +81,14 @@ def declared_catalogues(app: str) -> list[Catalogue]:
 
 
 def known_references(app: str | None, files: Iterable[Path]) -> tuple[ServiceReference, ...]:
-    """Give what an application declares and what files hold; the last one of a name counts."""
+    """Return what an application declares and what files hold; the last one of a name counts."""
     found = {} if app is None else {each.name: each for each in references_of(app)}
     for path in files:
         try:
             text = path.read_text(encoding="utf-8")
         except UnicodeDecodeError:
             raise InvalidInput("expected a service reference as JSON, in UTF-8", place=str(path)) from None
-        found |= {each.name: each for each in read_references(text, str(path))}
+        found |= {read_reference.name: read_reference for read_reference in read_references(text, str(path))}
     return tuple(found.values())
 
 

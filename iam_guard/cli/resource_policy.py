@@ -10,11 +10,11 @@ from typing import TextIO
 
 import click
 
-from iam_guard.cli.change_recording import witnessed
+from iam_guard.cli.change_recording import recording_changes
 from iam_guard.cli.options import JSON, STORE
 from iam_guard.settings import load
 from iam_guard.store.open_store import open_store
-from iam_guard.store.resource_policies import MOST_LISTED, ListedPolicy, ResourcePolicies
+from iam_guard.store.resource_policies import MAX_LISTED, ListedPolicy, ResourcePolicies
 
 _ACCOUNT = click.option("--account", help="The account that owns the resource, where the ARN does not say.")
 
@@ -82,7 +82,7 @@ def _all(policies: ResourcePolicies, account: str | None) -> Iterator[ListedPoli
     after: str | None = None
     while page := policies.list(account=account, after=after):
         yield from page
-        if len(page) < MOST_LISTED:
+        if len(page) < MAX_LISTED:
             return
         after = page[-1].arn
 
@@ -90,5 +90,8 @@ def _all(policies: ResourcePolicies, account: str | None) -> Iterator[ListedPoli
 @contextmanager
 def _policies(store: str) -> Iterator[ResourcePolicies]:
     settings = load()
-    with witnessed(store, settings) as witness, closing(open_store(store, settings, create=False)) as opened:
-        yield ResourcePolicies(opened, witness)
+    with (
+        recording_changes(store, settings) as change_recorder,
+        closing(open_store(store, settings, create=False)) as opened,
+    ):
+        yield ResourcePolicies(opened, change_recorder)

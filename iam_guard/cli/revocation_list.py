@@ -9,7 +9,7 @@ from typing import TextIO
 
 import click
 
-from iam_guard.cli.change_recording import witnessed
+from iam_guard.cli.change_recording import recording_changes
 from iam_guard.cli.options import JSON, STORE
 from iam_guard.settings import load
 from iam_guard.store.certificate_trust import RevocationLists
@@ -61,5 +61,8 @@ def told_lists(store: str, as_json: bool) -> None:
 @contextmanager
 def _lists(store: str) -> Iterator[RevocationLists]:
     settings = load()
-    with witnessed(store, settings) as witness, closing(open_store(store, settings, create=False)) as opened:
-        yield RevocationLists(opened, witness)
+    with (
+        recording_changes(store, settings) as change_recorder,
+        closing(open_store(store, settings, create=False)) as opened,
+    ):
+        yield RevocationLists(opened, change_recorder)

@@ -31,10 +31,10 @@ def routes(app: str, route_map: Path | None, as_json: bool) -> None:
     if not endpoints:
         raise click.BadParameter("no endpoints were found: expected an application", param_hint="APP")
     if as_json:
-        click.echo(json.dumps([_as_row(each) for each in endpoints]))
+        click.echo(json.dumps([_as_row(endpoint) for endpoint in endpoints]))
     else:
         _print_endpoints(endpoints)
-    sys.exit(0 if all(each.is_guarded for each in endpoints) else 1)
+    sys.exit(0 if all(endpoint.is_guarded for endpoint in endpoints) else 1)
 
 
 def _as_row(endpoint: Endpoint) -> dict[str, Any]:
@@ -49,9 +49,10 @@ def _as_row(endpoint: Endpoint) -> dict[str, Any]:
 
 def _print_endpoints(endpoints: list[Endpoint]) -> None:
     rows = [
-        (",".join(each.methods) or "ANY", each.address, ", ".join(each.guards) or "UNGUARDED") for each in endpoints
+        (",".join(endpoint.methods) or "ANY", endpoint.address, ", ".join(endpoint.guards) or "UNGUARDED")
+        for endpoint in endpoints
     ]
     for line in aligned(rows):
         click.echo(line)
-    missing = sum(1 for each in endpoints if not each.is_guarded)
+    missing = sum(1 for endpoint in endpoints if not endpoint.is_guarded)
     click.echo(f"{len(endpoints)} endpoints, {missing} unguarded")

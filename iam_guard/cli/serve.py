@@ -20,8 +20,8 @@ import uvicorn
 from iam_guard.api.protocol.app import aws_api
 from iam_guard.api.protocol.dispatch import SERVED, destination_of
 from iam_guard.api.protocol.reset import Resettable
-from iam_guard.cli.change_recording import seed_applied, witness_of
-from iam_guard.cli.gc_tuning import collecting_seldom
+from iam_guard.cli.change_recording import change_recorder_of, seed_applied
+from iam_guard.cli.gc_tuning import relaxed_gc
 from iam_guard.cli.options import STORE
 from iam_guard.errors import ConfigurationError
 from iam_guard.factory import guard_on
@@ -86,7 +86,7 @@ def serve(
         try:
             if isinstance(opened, SqlStore):
                 for result in _fill(opened, seed, root_key, account, partition=settings.partition):
-                    witness_of(guard.trail).note(result)
+                    change_recorder_of(guard.trail).note(result)
                 snapshot = Snapshot(opened.engine) if allow_reset else None
             _listen(api if snapshot is None else Resettable(api, snapshot.restore, guard), listener)
         finally:
@@ -95,7 +95,7 @@ def serve(
             guard.close()
 
 
-@collecting_seldom()
+@relaxed_gc()
 def _fill(
     opened: SqlStore, seed: Path | None, root_key: tuple[str, str] | None, account: str, *, partition: str
 ) -> list[CallResult]:

@@ -10,8 +10,8 @@ from pathlib import Path
 import click
 
 from iam_guard.audit.verify.signing_keys import audit_key_file, create_signing_key_file, read_signing_keys
-from iam_guard.cli.change_recording import seed_applied, witnessed
-from iam_guard.cli.gc_tuning import collecting_seldom
+from iam_guard.cli.change_recording import recording_changes, seed_applied
+from iam_guard.cli.gc_tuning import relaxed_gc
 from iam_guard.cli.options import JSON, STORE
 from iam_guard.settings import load
 from iam_guard.store.engine import database_file
@@ -38,18 +38,18 @@ def init(store: str, as_json: bool) -> None:
 @click.option("--prune", is_flag=True, help="Remove what the accounts of the file have beyond it.")
 @STORE
 @JSON
-@collecting_seldom()
+@relaxed_gc()
 def apply(file: Path, prune: bool, store: str, as_json: bool) -> None:
     """Apply a seed FILE: afterwards the store holds what it declares. A bad file changes nothing."""
     settings = load()
     check_store(store, settings)  # reading a seed may take minutes, so all else is checked before
-    with witnessed(store, settings) as witness:
-        witness.prepare()
+    with recording_changes(store, settings) as change_recorder:
+        change_recorder.prepare()
         seed = load_seed(file, partition=settings.partition)
         with closing(open_database(store, settings)) as opened:
             changes = apply_seed(opened, seed, prune=prune)
         if changes:
-            witness.note(seed_applied(changes, file, prune=prune))
+            change_recorder.note(seed_applied(changes, file, prune=prune))
     _print_lines(changes.lines, otherwise="no changes", as_json=as_json)
 
 

@@ -51,7 +51,7 @@ class Again(NamedTuple):
 def why(
     request_id: str, source: Path | None, no_verify: bool, keys: tuple[str, ...], store: str, as_json: bool
 ) -> None:
-    """Say why REQUEST_ID (or an event's id) was allowed or denied; exit code 1 when anything was denied."""
+    """Return why REQUEST_ID (or an event's id) was allowed or denied; exit code 1 when anything was denied."""
     settings = load()
     trail = source or _configured(settings)
     found, refused = _records(trail, request_id, keys_for([trail], keys, store, no_verify=no_verify))
@@ -76,7 +76,7 @@ def _configured(settings: Settings) -> Path:
 
 
 def _records(source: Path, wanted: str, ring: KeyRing | None) -> tuple[list[Record], set[str | None]]:
-    """Give the records of a request, or the one event, and the ids of all whose requests were refused all the same.
+    """Return the records of a request, or the one event, and the ids of all whose requests were refused all the same.
 
     Raises `InvalidInput` where a line of a file is broken.
     """
@@ -109,7 +109,7 @@ def _decided_again(records: Sequence[Record], store: str, settings: Settings) ->
         return [Again(problem=str(error))] * len(records)
     with closing(opened):
         replayer = Replayer(opened, settings)
-        return [_again(each, replayer) for each in records]
+        return [_again(record, replayer) for record in records]
 
 
 def _again(record: Record, replayer: Replayer) -> Again:
@@ -143,8 +143,8 @@ def _in_words(record: Record, again: Again, is_refused: bool) -> Iterator[str]:
     said = _NOT_RECORDED if is_refused else member(record, "errorMessage")
     yield shown(f"{outcome}: {said}" if said else outcome)
     yield shown(f"    {member(record, 'eventTime')} {principal_of(record)} {action_of(record)} {resource_of(record)}")
-    yield from (f"    because {shown(each)}" for each in _reasons(record))
-    yield from (f"    {shown(each)}" for each in _conditions(record))
+    yield from (f"    because {shown(reason)}" for reason in _reasons(record))
+    yield from (f"    {shown(condition)}" for condition in _conditions(record))
     if again.explanation is None:
         yield f"    not decided again: {shown(again.problem or 'no reason is known')}"
         return
@@ -154,7 +154,7 @@ def _in_words(record: Record, again: Again, is_refused: bool) -> Iterator[str]:
 
 
 def _reasons(record: Record) -> list[str]:
-    """Say who spoke; a record that is not whole says less."""
+    """Return who spoke; a record that is not whole says less."""
     try:
         return [reason_in_words(each) for each in record["iamGuard"].get("reasons", ())]
     except (KeyError, TypeError, AttributeError):

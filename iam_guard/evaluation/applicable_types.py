@@ -44,29 +44,29 @@ def applying(request: AccessRequest, action: str, policies: Bundle) -> Bundle:
 
 
 def is_bounded(request: AccessRequest, policies: Bundle) -> bool:
-    """Tell whether the caller has a permissions boundary, among the policies that apply or elsewhere (rule E-74)."""
+    """Return whether the caller has a permissions boundary, among the policies that apply or elsewhere (rule E-74)."""
     return policies.boundary is not None or request.principal.has_boundary
 
 
 def without_identity(principal: Principal) -> str | None:
-    """Say why a caller has neither identity-based policies nor a boundary; None where it may."""
+    """Return why a caller has neither identity-based policies nor a boundary; None where it may."""
     return _WITHOUT_IDENTITY.get(principal.type)
 
 
 def without_session(principal: Principal) -> str | None:
-    """Say why a caller has no session policies; None where it may, as the session of AssumeRoot does (S-35)."""
+    """Return why a caller has no session policies; None where it may, as the session of AssumeRoot does (S-35)."""
     return None if principal.is_assumed_root else _WITHOUT_IDENTITY.get(principal.type)
 
 
 def spared_by_scps(principal: Principal) -> str | None:
-    """Say why SCPs do not limit this caller; None where they do (rule E-10)."""
+    """Return why SCPs do not limit this caller; None where they do (rule E-10)."""
     if principal.is_service_linked:
         return "service control policies do not limit service-linked roles"
     return _WITHOUT_SCPS.get(principal.type)
 
 
 def spared_by_rcps(request: AccessRequest, action: str, *, own: bool) -> str | None:
-    """Say why RCPs do not limit this request; None where they do (rule E-11)."""
+    """Return why RCPs do not limit this request; None where they do (rule E-11)."""
     if request.principal.is_service_linked:
         return "resource control policies do not limit service-linked roles"
     if action == "kms:retiregrant":

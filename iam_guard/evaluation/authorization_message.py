@@ -22,10 +22,10 @@ _OF_THE_RESOURCE = ("aws:resource", "iam:resourcetag/")
 
 
 def authorization_message(decision: Decision) -> dict[str, Any]:
-    """Give the message of a decision as JSON values."""
+    """Return the message of a decision as JSON values."""
     request = decision.request
     is_own = request.owner is None or request.owner == request.principal.account
-    shown = [each for each in decision.reasons if is_own or each.policy_type not in _OF_THE_OWNER]
+    shown = [reason for reason in decision.reasons if is_own or reason.policy_type not in _OF_THE_OWNER]
     denies = decision.outcome is Outcome.EXPLICITLY_DENIED and any(each.effect == "Deny" for each in shown)
     return {
         "allowed": decision.allowed,
@@ -84,5 +84,5 @@ def _conditions(request: AccessRequest, *, is_own: bool) -> Iterator[dict[str, o
 
 
 def _is_callers(folded_key: str) -> bool:
-    """Tell whether a key says nothing about a resource; what an application supplies may."""
+    """Return whether a key says nothing about a resource; what an application supplies may."""
     return folded_key.startswith("aws:") and not folded_key.startswith(_OF_THE_RESOURCE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from iam_guard.evaluation.bounds import Bounds, KeyOpening, Settles
+from iam_guard.evaluation.bounds import Bounds, PartialEvaluator, Settles
 from iam_guard.evaluation.bundle import Bundle, bundle
 from iam_guard.evaluation.compiler import PolicySource
 from iam_guard.evaluation.evaluator import decide
@@ -30,7 +30,7 @@ class Authorizer:
 
     @property
     def policy_set(self) -> PolicySet:
-        """Tell which policies these are; computed once."""
+        """Return which policies these are; computed once."""
         if self._policy_set is None:
             self._policy_set = policy_set(self._policies)
         return self._policy_set
@@ -43,7 +43,7 @@ class Authorizer:
         return decide(request, self._policies, self, epoch, stale)
 
     def bounds(
-        self, request: AccessRequest, opening: KeyOpening, settles: Settles, *, asked: Pattern | None = None
+        self, request: AccessRequest, opening: PartialEvaluator, settles: Settles, *, asked: Pattern | None = None
     ) -> Bounds:
         """Decide one request as far as can be told where some condition keys are open."""
         return opening.bounds(request, self._policies, settles, asked=asked)
@@ -62,20 +62,20 @@ class Authorizer:
         return replace(self.explain(again), epoch=decision.epoch, stale=decision.stale)
 
     def exercised(self, decision: Decision) -> Iterator[Exercised]:
-        """Say what the request of a decision of this authorizer makes true and false; the decision stays as it is."""
+        """Return what the request of a decision makes true and false in the policies."""
         asked = decision.request
         if decision.error is None:
             again = AccessRequest(asked.principal, asked.action, asked.resource, asked.context, asked.resource_account)
             yield from exercise(again, self._policies)
 
     def statement_of(self, reason: Reason) -> Statement | None:
-        """Give the statement that a reason of a decision names; None where it names none of these policies."""
+        """Return the statement that a reason of a decision names; None where it names none of these policies."""
         named = (reason.statement, reason.effect, reason.sid)
         for policy in self._policies:
             if policy.ref == reason.policy:
-                for each in policy.content.document.statements:
-                    if (each.index, each.effect.value, each.sid) == named:
-                        return each
+                for statement in policy.content.document.statements:
+                    if (statement.index, statement.effect.value, statement.sid) == named:
+                        return statement
         return None
 
 

@@ -49,7 +49,7 @@ class Bounds:
         return self.least.allowed == self.most.allowed
 
 
-class KeyOpening:
+class PartialEvaluator:
     """Finds bounds, and remembers the changed policies of many questions whose callers share policies.
 
     For one thread.
@@ -102,7 +102,7 @@ class KeyOpening:
     def _between(
         self, policies: Bundle, request: AccessRequest, open_of: dict[int, frozenset[str]], asked: Pattern | None
     ) -> Iterator[str]:
-        """Give the open keys of the statements about the action that would apply if every open test came out so."""
+        """Return the open keys of the statements about the action that would apply if every open test came out so."""
         action = request.action.lower()
         for layer in _layers(policies):
             keys = open_of[id(layer)]
@@ -148,7 +148,7 @@ class _Change:
     def policy(self, policy: CompiledPolicy) -> CompiledPolicy:
         """Change a policy; one that depends on nothing open stays the same object."""
         document = policy.content.document
-        changed = [self.statement(each, document.version) for each in document.statements]
+        changed = [self.statement(statement, document.version) for statement in document.statements]
         if all(one is other for one, other in zip(changed, document.statements, strict=True)):
             return policy
         kept = tuple(each for each in changed if each is not None)
@@ -198,7 +198,7 @@ class _Change:
         return (":".join((*early, with_runs(last, version, keys))),)
 
     def _is_about(self, entry: str, version: str, loose: bool) -> bool:
-        """Tell whether an entry matches some of what is asked about (loose), or all of it."""
+        """Return whether an entry matches some of what is asked about (loose), or all of it."""
         if self.asked is None:
             raise RuntimeError("expected the resource that is asked about")
         if entry == EVERYTHING:
@@ -212,7 +212,7 @@ class _Change:
             yield from open_patterns(entry, version)
             return
         for template in read_resource(entry, version):
-            if any(self._is_open_piece(each) for each in template.pieces):
+            if any(self._is_open_piece(piece) for piece in template.pieces):
                 if not loose:
                     continue
                 template = Template(tuple(map(self._opened, template.pieces)))

@@ -43,7 +43,7 @@ class Bundle:
         object.__setattr__(self, "denying", denying)
 
     def __iter__(self) -> Iterator[CompiledPolicy]:
-        """Give all policies, of whatever type."""
+        """Return all policies, of whatever type."""
         alone = (self.resource, self.identity, self.boundary, self.session, self.vpc_endpoint)
         for layer in (*(self.scps or ()), *(self.rcps or ()), *alone):
             yield from layer or ()

@@ -24,10 +24,10 @@ PolicySource: TypeAlias = Mapping[str, Any] | str | bytes
 """A policy document as callers hand it in: decoded, or JSON text."""
 
 _DOCUMENTS = 4096
-MOST_ACTIONS = 4096
+MAX_ACTIONS = 4096
 """Actions whose statements are remembered, of one document or one layer."""
 
-_MOST_VALUES = 100_000
+_MAX_VALUES = 100_000
 """Of a tree whose compiled form is remembered."""
 _WITHOUT_REFERENCES = 2
 """The version of the image in which equal values have equal images."""
@@ -53,7 +53,7 @@ class CompiledDocument:
         self._by_action: dict[str, tuple[CompiledStatement, ...]] = {}
 
     def about(self, action: str) -> tuple[CompiledStatement, ...]:
-        """Give the statements whose action element matches `action` (lower case), in document order."""
+        """Return the statements whose action element matches `action` (lower case), in document order."""
         found = self._by_action.get(action)
         return self._resolve(action) if found is None else found
 
@@ -61,7 +61,7 @@ class CompiledDocument:
         matching = self._literal.get(action, []) + [each for each in self._wild if each.matches_action(action)]
         matching.sort(key=lambda each: each.statement.index)
         found = tuple(matching)
-        if len(self._by_action) >= MOST_ACTIONS:  # actions may come from callers: forget rather than grow
+        if len(self._by_action) >= MAX_ACTIONS:  # actions may come from callers: forget rather than grow
             self._by_action.clear()
         self._by_action[action] = found
         return found
@@ -95,7 +95,7 @@ def compile_policy(source: PolicySource, ref: PolicyRef) -> CompiledPolicy:
 
 
 def _content(source: Any) -> str | bytes | None:
-    """Give what stands for the content of a source: the text, or the image of what was handed in decoded.
+    """Return what stands for the content of a source: the text, or the image of what was handed in decoded.
 
     Text and tree are kept apart: a tree has no lines to point at. The image is the fastest that tells every two values
     apart, 1 from `true` and 1.0 too; None for what is no plain dict, list or scalar, and for bytes.
@@ -109,8 +109,8 @@ def _content(source: Any) -> str | bytes | None:
 
 
 def _is_finite(source: Any) -> bool:
-    """Tell whether a tree has a sensible number of values; one that contains itself has no end."""
-    pending, left = [source], _MOST_VALUES
+    """Return whether a tree has a sensible number of values; one that contains itself has no end."""
+    pending, left = [source], _MAX_VALUES
     while pending and left:
         left -= 1
         each = pending.pop()

@@ -79,7 +79,7 @@ def _filled(name: OperatorName, value: str, request: AccessRequest, version: str
     if name.base == "Null" or not OPERATORS[name.base].variables:
         return ()
     template = read_template(value, version)
-    return tuple(FilledVariable(f"${{{each.key}}}", each.value(request)) for each in template.variables)
+    return tuple(FilledVariable(f"${{{variable.key}}}", variable.value(request)) for variable in template.variables)
 
 
 # --- what the request has ----------------------------------------------------------------------------------------
@@ -102,7 +102,7 @@ def _note(
         return f"{has}, and the operator takes one value; it would need ForAnyValue or ForAllValues"  # C-7
     if name.prefix == "ForAllValues" and test.values:
         meets = compile_operands(OPERATORS[name.base], test.values, version).test_for(request)
-        return f"{has}; what does not meet it is {_all([each for each in members if not meets(each)])}"
+        return f"{has}; what does not meet it is {_all([member for member in members if not meets(member)])}"
     if name.prefix == "ForAnyValue" and not any(members):
         return f"{has}, which is no value"  # C-37
     return has
@@ -117,7 +117,7 @@ def _all(texts: Sequence[str]) -> str:
 
 
 def _change(test: ConditionTest, name: OperatorName, members: tuple[str, ...]) -> str:
-    """Say what would meet a condition that is not met."""
+    """Return what would meet a condition that is not met."""
     key = quoted(test.key)
     if name.base == "Null":
         return _presence(name, key, test.values)
@@ -128,7 +128,7 @@ def _change(test: ConditionTest, name: OperatorName, members: tuple[str, ...]) -
 
 
 def _wish(test: ConditionTest, name: OperatorName, key: str, members: tuple[str, ...]) -> str:
-    """Say which value would meet the condition."""
+    """Return which value would meet the condition."""
     unreadable = _unreadable(name, test.values)
     if unreadable:
         return f"the policy's value {either(unreadable)} would have to be one that {name.base} can read"
@@ -145,14 +145,14 @@ def _wish(test: ConditionTest, name: OperatorName, key: str, members: tuple[str,
 
 
 def _presence(name: OperatorName, key: str, values: tuple[str, ...]) -> str:
-    wanted = {truth(each) for each in values} - {None}
+    wanted = {truth(value) for value in values} - {None}
     if name.prefix or not wanted:
         return _UNMEETABLE  # C-34
     return f"the request would need {key}" if wanted == {False} else f"the request would need to have no {key}"
 
 
 def _is_met_when_absent(name: OperatorName) -> bool:
-    """Tell whether an absent key meets the condition (rules C-5, C-30, C-36, C-37)."""
+    """Return whether an absent key meets the condition (rules C-5, C-30, C-36, C-37)."""
     if name.prefix == "ForAllValues" or name.if_exists:
         return True
     return name.prefix is None and OPERATORS[name.base].negated
@@ -163,5 +163,5 @@ def _unreadable(name: OperatorName, values: tuple[str, ...]) -> list[str]:
     row = OPERATORS[name.base]
     if row.variables:
         return []
-    found = [each for each in values if row.operand(each) is None]
+    found = [value for value in values if row.operand(value) is None]
     return found if row.negated or len(found) == len(values) else []

@@ -76,7 +76,7 @@ def survey(request: AccessRequest, policies: Bundle) -> Survey:
 
 
 def _verdict(levels: Levels, request: AccessRequest, action: str, *, bounded: bool) -> Outcome:
-    """Say what the policies of one type come to by themselves: a Deny anywhere, or an Allow at each level (E-12)."""
+    """Return what the policies of one type come to by themselves: a Deny anywhere, or an Allow at each level (E-12)."""
     if any(find_deny(layer, request, action, bounded=bounded) is not None for layer in levels):
         return Outcome.EXPLICITLY_DENIED
     if levels and all(find_allow(layer, request, action) is not None for layer in levels):
@@ -120,7 +120,7 @@ def _entries(compiled: CompiledStatement) -> tuple[str, ...]:
 
 
 def _could_match(entry: str, version: str, request: AccessRequest) -> bool:
-    """Tell whether an entry with variables matches the resource for some value of the keys that are missing."""
+    """Return whether an entry with variables matches the resource for some value of the keys that are missing."""
     if request.resource == EVERYTHING or not keys_of_resource(entry, version):
         return False
     return any(_matches_when_open(template, request) for template in read_resource(entry, version))

@@ -85,7 +85,7 @@ def _principal(compiled: CompiledStatement, request: AccessRequest) -> Element:
     return Element(
         "Principal",
         kinship is not None,
-        tuple(Wanted(_written(each), _names(each, request.principal)) for each in entries),
+        tuple(Wanted(_written(entry), _names(entry, request.principal)) for entry in entries),
         _names_of(request.principal),
         note=note,
         change=None if kinship is not None else change,
@@ -103,7 +103,7 @@ def _not_principal(compiled: CompiledStatement, request: AccessRequest, bounded:
     return Element(
         "NotPrincipal",
         is_reached,
-        tuple(Wanted(_written(each), _names(each, request.principal)) for each in entries),
+        tuple(Wanted(_written(entry), _names(entry, request.principal)) for entry in entries),
         _names_of(request.principal),
         note=note,
         change=None if is_reached else "the caller would have to be one that is not exempt",
@@ -120,9 +120,9 @@ def _names(entry: PrincipalEntry, principal: Principal) -> bool:
 
 
 def _names_of(principal: Principal) -> tuple[str, ...]:
-    """Give the names by which a policy could mean this caller; nothing of its credentials."""
+    """Return the names by which a policy could mean this caller; nothing of its credentials."""
     names = (principal.arn, principal.role_arn, principal.user_arn, principal.userid, principal.account)
-    return tuple(dict.fromkeys(each for each in names if each is not None))
+    return tuple(dict.fromkeys(name for name in names if name is not None))
 
 
 # --- action and resource -----------------------------------------------------------------------------------------
@@ -132,7 +132,7 @@ def _action(compiled: CompiledStatement, action: str) -> Element:
     statement, folded = compiled.statement, action.lower()  # M-3
     is_negated = statement.not_actions is not None
     entries = (statement.not_actions if is_negated else statement.actions) or ()
-    wanted = [Wanted(each, compile_glob(each.lower())(folded) is not is_negated) for each in entries]
+    wanted = [Wanted(entry, compile_glob(entry.lower())(folded) is not is_negated) for entry in entries]
     return _compared("NotAction" if is_negated else "Action", compiled.matches_action(folded), wanted, "action", action)
 
 
@@ -140,8 +140,8 @@ def _resource(name: str, compiled: CompiledStatement, request: AccessRequest, ve
     statement, is_negated = compiled.statement, name == "NotResource"
     entries = (statement.not_resources if is_negated else statement.resources) or ()
     wanted = [
-        Wanted(each, compile_resources([each], version)(request) is not is_negated, _filled(each, request, version))
-        for each in entries
+        Wanted(entry, compile_resources([entry], version)(request) is not is_negated, _filled(entry, request, version))
+        for entry in entries
     ]
     return _compared(name, compiled.matches_resource(request), wanted, "resource", request.resource)
 
@@ -171,4 +171,4 @@ def _wish(word: str, wanted: Sequence[Wanted], *, is_negated: bool) -> str:
 
 def _filled(entry: str, request: AccessRequest, version: str) -> tuple[FilledVariable, ...]:
     as_written = read_resource(entry, version)[0]
-    return tuple(FilledVariable(f"${{{each.key}}}", each.value(request)) for each in as_written.variables)
+    return tuple(FilledVariable(f"${{{variable.key}}}", variable.value(request)) for variable in as_written.variables)

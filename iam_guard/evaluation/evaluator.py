@@ -54,7 +54,7 @@ def _verdict(request: AccessRequest, action: str, policies: Bundle) -> tuple[Out
 
 
 def weigh(request: AccessRequest, action: str, policies: Bundle) -> Grant:
-    """Tell who grants, and which policy types have no Allow where one is needed, in the order of rule E-90.
+    """Return who grants, and which policy types have no Allow where one is needed, in the order of rule E-90.
 
     `policies` are those that apply, `action` is in lower case; whether a Deny matches is not asked.
     """
@@ -82,7 +82,7 @@ _IMPLICIT_ORDER = [
 
 
 def _unreadable(request: AccessRequest) -> str | None:
-    """Say why a request cannot be decided; deny on doubt, since `*` in a policy would match any text."""
+    """Return why a request cannot be decided; deny on doubt, since `*` in a policy would match any text."""
     if not _is_action(request.action):
         return f"expected an action such as `service:Name`, got `{request.action[:200]}`"
     if request.resource != "*" and (request.resource.count(":") < 5 or not request.resource.startswith("arn:")):

@@ -65,20 +65,20 @@ def explain_bare(decision: Decision) -> Explanation:
         resource=request.resource,
         resource_account=request.owner,
         message=decision.message(),
-        reasons=tuple(_sentence(each) for each in decision.reasons),
+        reasons=tuple(_sentence(reason) for reason in decision.reasons),
         error=decision.error,
         epoch=decision.epoch,
         stale=decision.stale,
     )
 
 
-class WithoutPolicies:
+class NoPoliciesExplainer:
     """Explains decisions that were made before any policy was asked."""
 
     policy_set = None
 
     def explain_again(self, decision: Decision) -> Explanation:
-        """Say what the decision says."""
+        """Return what the decision says."""
         return explain_bare(decision)
 
 
@@ -113,7 +113,7 @@ class _Tree:
         self._policies = applying(request, action, policies)
         self._bounded = is_bounded(request, self._policies)
         self._owed = frozenset(weigh(request, action, self._policies).missing)
-        self._deciding = {(each.policy, each.statement, each.effect) for each in decision.reasons}
+        self._deciding = {(reason.policy, reason.statement, reason.effect) for reason in decision.reasons}
 
     def types(self) -> tuple[ExplainedType, ...]:
         """Explain each policy type, in the order of rule E-90."""
@@ -176,7 +176,7 @@ class _Tree:
             yield ExplainedLevel(number if has_levels else None, allows, policies)
 
     def _policy(self, policy: CompiledPolicy) -> ExplainedPolicy:
-        statements = tuple(self._statement(policy, each) for each in policy.content.statements)
+        statements = tuple(self._statement(policy, statement) for statement in policy.content.statements)
         return ExplainedPolicy(policy.ref.name, policy.ref.arn, statements)
 
     def _statement(self, policy: CompiledPolicy, compiled: CompiledStatement) -> ExplainedStatement:

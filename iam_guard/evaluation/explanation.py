@@ -151,7 +151,7 @@ class Explanation:
     stale: bool = False
 
     def to_dict(self) -> dict[str, object]:
-        """Give the tree as JSON values; the keys are the field names of the classes above."""
+        """Return the tree as JSON values; the keys are the field names of the classes above."""
         return {name: _plain(getattr(self, name)) for name in _names(self)}
 
     def text(self) -> str:
@@ -171,7 +171,7 @@ _ORGANIZATION = frozenset({PolicyType.SCP, PolicyType.RCP, PolicyType.VPC_ENDPOI
 
 
 def _names(value: object) -> Iterator[str]:
-    return (each.name for each in fields(value))  # type: ignore[arg-type]  # asked for dataclasses only
+    return (field.name for field in fields(value))  # type: ignore[arg-type]  # asked for dataclasses only
 
 
 def _plain(value: object) -> object:
@@ -230,7 +230,7 @@ def _policy(policy: ExplainedPolicy) -> Iterator[str]:
         note = f" ({statement.note})" if statement.note else ""
         name = statement_name(statement.effect, statement.index, statement.sid, statement.line)
         yield f"{_INDENT}{_mark(statement.applies)} {name}: {says}{decides}{note}"
-        yield from (_INDENT * 2 + _element(each) for each in statement.elements)
+        yield from (_INDENT * 2 + _element(element) for element in statement.elements)
 
 
 def _element(element: Element) -> str:
@@ -244,7 +244,7 @@ def _list(wanted: Sequence[Wanted]) -> str:
 
 
 def _variables(variables: Sequence[FilledVariable]) -> str:
-    filled = [f"{shown(each.name)} {_value(each.value)}" for each in variables]
+    filled = [f"{shown(variable.name)} {_value(variable.value)}" for variable in variables]
     return f" ({', '.join(filled)})" if filled else ""
 
 
@@ -268,7 +268,7 @@ def statement_name(effect: str, index: int, sid: str | None, line: int | None) -
 
 def either(texts: Sequence[str]) -> str:
     """Enumerate texts of a policy or a request: `a`, `b` or `c`; a long list is cut short."""
-    quotes = [quoted(each) for each in texts[:_ENUMERATED]]
+    quotes = [quoted(text) for text in texts[:_ENUMERATED]]
     if len(texts) > _ENUMERATED:
         return f"{', '.join(quotes)} or {len(texts) - _ENUMERATED} more"
     return " or ".join(filter(None, [", ".join(quotes[:-1]), *quotes[-1:]]))

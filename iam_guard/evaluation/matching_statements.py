@@ -56,7 +56,7 @@ def find_allow(layer: Layer, request: AccessRequest, action: str) -> Hit | None:
 def hit_of(
     policy: CompiledPolicy, statement: CompiledStatement, request: AccessRequest, action: str, *, bounded: bool
 ) -> Hit | None:
-    """Give the hit of one statement of any effect; None when it does not apply."""
+    """Return the hit of one statement of any effect; None when it does not apply."""
     if not statement.matches_action(action):
         return None
     candidate = Candidate(policy, statement)
@@ -75,7 +75,7 @@ def _deny(candidate: Candidate, request: AccessRequest, bounded: bool) -> Hit | 
 
 
 def _allow(candidate: Candidate, request: AccessRequest) -> Hit | None:
-    """Give the hit of one Allow statement. One that cannot be evaluated does not apply (rule C-45)."""
+    """Return the hit of one Allow statement. One that cannot be evaluated does not apply (rule C-45)."""
     statement = candidate.statement
     kinship: Kinship | None = None
     try:
@@ -91,7 +91,7 @@ def _allow(candidate: Candidate, request: AccessRequest) -> Hit | None:
 
 
 def reaches(statement: CompiledStatement, request: AccessRequest, *, bounded: bool) -> bool:
-    """Tell whether a Deny that names principals is about this caller, who has a permissions boundary when `bounded`."""
+    """Return whether a Deny that names principals applies to a caller with a permissions boundary (`bounded`)."""
     if bounded and statement.statement.not_principals is not None:
         return True  # E-74
     return statement.kinship(request.principal) is not None

@@ -79,7 +79,7 @@ def _places(types: tuple[ExplainedType, ...], effect: Effect) -> Iterator[_Place
 
 def _one_step_away(types: tuple[ExplainedType, ...], effect: Effect) -> Iterator[tuple[_Place, Element]]:
     for place in _places(types, effect):
-        failing = [each for each in place.statement.elements if not each.matched]
+        failing = [element for element in place.statement.elements if not element.matched]
         if len(failing) == 1 and failing[0].error is None:
             yield place, failing[0]
 
@@ -95,7 +95,7 @@ def _applying_denies(types: tuple[ExplainedType, ...]) -> Iterator[tuple[_Place,
 def _near_allows(
     request: AccessRequest, policies: Bundle, types: tuple[ExplainedType, ...]
 ) -> Iterator[tuple[_Place, Element | None]]:
-    """Give the Allow statements one step away that would fill a gap, or make that it is none."""
+    """Return the Allow statements one step away that would fill a gap, or make that it is none."""
     action = request.action.lower()
     owed = weigh(request, action, applying(request, action, policies)).missing
     for place, failing in _one_step_away(types, Effect.ALLOW):
@@ -137,7 +137,7 @@ def _with_the_change(policies: Bundle, place: _Place, failing: Element | None) -
         statements: tuple[Statement, ...] = (_without(written, place.statement, failing),)
         rest: tuple[CompiledPolicy, ...] = layer
     else:
-        statements = tuple(each for each in document.statements if each is not written)
+        statements = tuple(statement for statement in document.statements if statement is not written)
         rest = layer[: place.policy] + layer[place.policy + 1 :]
     changed = CompiledPolicy(policy.ref, CompiledDocument(replace(document, statements=statements)))
     return _with_layer(policies, place, Layer((*rest, changed)))
@@ -147,7 +147,7 @@ def _without(written: Statement, explained: ExplainedStatement, failing: Element
     """Take out what failed: a condition, or what another element asks for."""
     match failing.name:
         case "Condition":
-            conditions = [each for each in explained.elements if each.name == "Condition"]
+            conditions = [element for element in explained.elements if element.name == "Condition"]
             kept = zip(written.conditions, conditions, strict=True)
             return replace(written, conditions=tuple(test for test, each in kept if each is not failing))
         case "Action" | "NotAction":

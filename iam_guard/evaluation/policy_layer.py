@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from operator import attrgetter
 from typing import NamedTuple, TypeAlias
 
-from iam_guard.evaluation.compiler import MOST_ACTIONS, CompiledPolicy
+from iam_guard.evaluation.compiler import MAX_ACTIONS, CompiledPolicy
 from iam_guard.evaluation.matching.pattern import ARN_FIELDS, is_literal, literal_prefix
 from iam_guard.evaluation.matching.statement import CompiledStatement
 from iam_guard.model.decision import Reason
@@ -62,7 +62,7 @@ def _reason(policy: CompiledPolicy, statement: CompiledStatement) -> Reason:
 Candidates: TypeAlias = tuple[Candidate, ...]
 
 
-class Speakers(NamedTuple):
+class MatchingStatements(NamedTuple):
     """The statements that are about one action."""
 
     denies: Candidates | ResourceIndex
@@ -74,30 +74,30 @@ class Layer(tuple[CompiledPolicy, ...]):
 
     has_denies: bool
     """Whether any of its statements is a Deny, whatever it is about."""
-    _by_action: dict[str, Speakers]
+    _by_action: dict[str, MatchingStatements]
 
     def __init__(self, policies: Iterable[CompiledPolicy] = ()) -> None:  # `policies` are what the tuple is made of
-        self.has_denies = any(each.denies for policy in self for each in policy.content.statements)
+        self.has_denies = any(statement.denies for policy in self for statement in policy.content.statements)
         self._by_action = {}
 
     def denies(self, action: str, resource: str) -> Candidates:
-        """Give the Deny statements that can apply, in order; `action` is in lower case."""
+        """Return the Deny statements that can apply, in order; `action` is in lower case."""
         found = (self._by_action.get(action) or self._resolve(action)).denies
         return found if isinstance(found, tuple) else found.find(resource)
 
     def allows(self, action: str, resource: str) -> Candidates:
-        """Give the Allow statements that can apply, in order; `action` is in lower case."""
+        """Return the Allow statements that can apply, in order; `action` is in lower case."""
         found = (self._by_action.get(action) or self._resolve(action)).allows
         return found if isinstance(found, tuple) else found.find(resource)
 
-    def _resolve(self, action: str) -> Speakers:
+    def _resolve(self, action: str) -> MatchingStatements:
         about = [(policy, statement) for policy in self for statement in policy.content.about(action)]
         candidates = [Candidate(policy, statement, place) for place, (policy, statement) in enumerate(about)]
-        found = Speakers(
-            denies=_indexed(tuple(each for each in candidates if each.statement.denies)),
-            allows=_indexed(tuple(each for each in candidates if not each.statement.denies)),
+        found = MatchingStatements(
+            denies=_indexed(tuple(candidate for candidate in candidates if candidate.statement.denies)),
+            allows=_indexed(tuple(candidate for candidate in candidates if not candidate.statement.denies)),
         )
-        if len(self._by_action) >= MOST_ACTIONS:  # actions may come from callers: forget rather than grow
+        if len(self._by_action) >= MAX_ACTIONS:  # actions may come from callers: forget rather than grow
             self._by_action.clear()
         self._by_action[action] = found
         return found
@@ -127,7 +127,7 @@ class ResourceIndex:
         self._lengths = tuple(sorted({len(text) for text in prefixes}))
 
     def find(self, resource: str) -> Candidates:
-        """Give the candidates that can match a resource, in order."""
+        """Return the candidates that can match a resource, in order."""
         exact = self._exact.get(resource)
         found = [] if exact is None else [exact]
         prefixes, longest = self._prefixes, len(resource)
@@ -148,7 +148,7 @@ _ALWAYS = "", False
 
 
 def _keys(statement: CompiledStatement) -> Iterator[tuple[str, bool]]:
-    """Give what a matching resource begins with, or is; nothing to begin with is for statements that always speak."""
+    """Return what a matching resource begins with, or is; nothing to begin with is for statements that always speak."""
     entries = statement.statement.resources
     if entries is None:
         yield _ALWAYS

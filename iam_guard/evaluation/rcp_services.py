@@ -84,5 +84,5 @@ AWS = frozenset(
 
 
 def reached_by_rcp(service: str, *, own: bool) -> bool:
-    """Tell whether RCPs apply to actions with this prefix (lower case). `own`: the application declares the prefix."""
+    """Return whether RCPs apply to a lower-case action prefix; `own` if the application declares it."""
     return own or service in RCP_SUPPORTED or service not in AWS

@@ -20,23 +20,23 @@ class Mandatory(Enum):
 
 
 def needs_no_permission(action: str, principal: Principal) -> bool:
-    """Tell whether the caller may always do this action (lower case), explicit denies or not (rule E-66)."""
+    """Return whether the caller may always do this action (lower case), explicit denies or not (rule E-66)."""
     return action in _NO_PERMISSION and principal.type is not PrincipalType.ANONYMOUS
 
 
 def is_role_trust(action: str, resource: str) -> bool:
-    """Tell whether the resource's policy is a role trust policy for this action (rule E-42)."""
+    """Return whether the resource's policy is a role trust policy for this action (rule E-42)."""
     is_about_trust = action.startswith("sts:assumerole") or action in _TRUST_ACTIONS
     return is_about_trust and _is_of(resource, "iam", "role/")
 
 
 def resource_policy_type(action: str, resource: str) -> PolicyType:
-    """Tell what the policy of this resource is called for this action (rule X-3)."""
+    """Return what the policy of this resource is called for this action (rule X-3)."""
     return PolicyType.TRUST if is_role_trust(action, resource) else PolicyType.RESOURCE
 
 
 def mandatory(action: str, resource: str, *, declared: bool) -> Mandatory | None:
-    """Say why the resource's own policy must allow; None where it need not (rule E-42)."""
+    """Return why the resource's own policy must allow; None where it need not (rule E-42)."""
     if is_role_trust(action, resource):
         return Mandatory.TRUST
     if action.startswith("kms:") and _is_of(resource, "kms", "key/"):

@@ -19,14 +19,14 @@ from iam_guard.authn.api_key import NewApiKey
 from iam_guard.errors import InvalidInput, LimitExceeded, NoSuchEntity
 from iam_guard.model.arn import Arn
 from iam_guard.model.decision import PolicyType
-from iam_guard.model.result import CallResult, Unwitnessed, Witness
+from iam_guard.model.result import CallResult, ChangeRecorder, NoChangeRecorder
 from iam_guard.policy.saving import validate_for_write
 from iam_guard.store.identifiers import Kind, fold, iam_arn
 from iam_guard.store.protocol import RecordStore
 from iam_guard.store.records import Records, Row
 from iam_guard.store.schema import api_keys, identities
 
-MOST_API_KEYS_LISTED: Final = 1000
+MAX_API_KEYS_LISTED: Final = 1000
 STATUSES: Final = ("Active", "Inactive")
 
 
@@ -51,11 +51,15 @@ class ApiKeys:
     """The API keys that a store holds. Safe to share between threads. `clock` gives seconds since 1970."""
 
     def __init__(
-        self, store: RecordStore, *, clock: Callable[[], float] = time.time, witness: Witness | None = None
+        self,
+        store: RecordStore,
+        *,
+        clock: Callable[[], float] = time.time,
+        change_recorder: ChangeRecorder | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
-        self._witness = witness or Unwitnessed()
+        self._change_recorder = change_recorder or NoChangeRecorder()
 
     def create(
         self,
@@ -70,7 +74,7 @@ class ApiKeys:
         `LimitExceeded` for a policy that is too long, `StoreIsReadOnly`; `RecordUnavailable` where the key is made and
         cannot be recorded, and then nobody gets its text.
         """
-        self._witness.prepare()
+        self._change_recorder.prepare()
         policy = None if session_policy is None else self._checked(session_policy)
         ends = self._checked_expiry(expires)
         with self._store.changing() as records:
@@ -81,7 +85,7 @@ class ApiKeys:
         return made
 
     def list(
-        self, principal: str | None = None, *, after: str | None = None, limit: int = MOST_API_KEYS_LISTED
+        self, principal: str | None = None, *, after: str | None = None, limit: int = MAX_API_KEYS_LISTED
     ) -> list[ListedApiKey]:
         """List keys by id, of one principal or of all; `after` is the last id of the page before."""
         with self._store.viewing() as records:
@@ -89,14 +93,16 @@ class ApiKeys:
             rows = records.page(
                 api_keys, order=("id",), after=None if after is None else (after,), limit=limit, **where
             )
-            owners = {each["id"]: each for each in records.all(identities, id={row["identity_id"] for row in rows})}
+            owners = {
+                record["id"]: record for record in records.all(identities, id={row["identity_id"] for row in rows})
+            }
         return [self._described(row, owners[row["identity_id"]]) for row in rows]
 
     def update(self, id: str, status: str) -> None:
         """Set a key's status, `Active` or `Inactive`. Raises `NoSuchEntity`, `InvalidInput`, `StoreIsReadOnly`."""
         if status not in STATUSES:
             raise InvalidInput(f"expected {' or '.join(STATUSES)}", place="status")
-        self._witness.prepare()
+        self._change_recorder.prepare()
         with self._store.changing() as records:
             owner = _owner_of(records, _the_key(records, id))
             records.update(api_keys, {"status": status}, id=id)
@@ -104,7 +110,7 @@ class ApiKeys:
 
     def delete(self, id: str) -> None:
         """Remove a key. Raises `NoSuchEntity`, `StoreIsReadOnly`."""
-        self._witness.prepare()
+        self._change_recorder.prepare()
         with self._store.changing() as records:
             owner = _owner_of(records, _the_key(records, id))
             records.delete(api_keys, id=id)
@@ -121,7 +127,7 @@ class ApiKeys:
         if overlap is not None and overlap < timedelta(0):
             raise InvalidInput("expected an overlap that is not below 0", place="overlap")
         ends = self._checked_expiry(expires)
-        self._witness.prepare()
+        self._change_recorder.prepare()
         with self._store.changing() as records:
             row = _the_key(records, id)
             owner = _owner_of(records, row)
@@ -143,7 +149,7 @@ class ApiKeys:
 
     def _told(self, name: str, owner: Row, records: Records, asked: Mapping[str, Any], made: str | None = None) -> None:
         """Tell the witness what was done; the text of a key is no part of it."""
-        self._witness.note(
+        self._change_recorder.note(
             CallResult(
                 action=f"iam-guard:{name}",
                 resource=self._arn(owner),

@@ -1,8 +1,7 @@
-"""THE hinge: authenticate -> load -> decide -> note. Nothing else joins who, what, may and noted.
+"""`Guard`: authenticate, load, decide, record. The only module that joins these four steps.
 
-Everything here is plain synchronous Python; only loading touches the world. An asynchronous caller asks for what is at
-hand first, and leaves its event loop only where that is not enough. Doubt denies: an error while deciding is a denial,
-and it is noted.
+All of it is synchronous, and only loading does I/O. An asynchronous caller first asks for an answer from the cache, and
+leaves its event loop only on a cache miss. An error while deciding is a denial, and it is recorded.
 """
 
 from __future__ import annotations
@@ -15,28 +14,21 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import cast
 
-from iam_guard.audit.change_recorder import TrailWitness
+from iam_guard.audit.change_recorder import TrailChangeRecorder
 from iam_guard.audit.record.redaction import loggable
 from iam_guard.audit.trail import Trail
-from iam_guard.authn.authenticator import Doors
+from iam_guard.authn.authenticator import Authenticators
 from iam_guard.authn.credential_verifier import AnyCredential, ChunkedBody, credential_of
 from iam_guard.authn.federation.role_session import Question as TrustQuestion
 from iam_guard.authn.http_request import HttpRequest
-from iam_guard.errors import (
-    AccessDenied,
-    DecisionUnavailable,
-    IamGuardError,
-    InvalidInput,
-    NotAtHand,
-    StoreUnavailable,
-)
+from iam_guard.errors import AccessDenied, CacheMiss, DecisionUnavailable, IamGuardError, InvalidInput, StoreUnavailable
 from iam_guard.evaluation.authorization_message import authorization_message
-from iam_guard.evaluation.explainer import WithoutPolicies
+from iam_guard.evaluation.explainer import NoPoliciesExplainer
 from iam_guard.evaluation.explanation import Explanation
 from iam_guard.guard.api_keys import ApiKeys
 from iam_guard.guard.loader import Loaded, Loader, ResourceLoader, of_application, refused_without_policies
-from iam_guard.guard.request_context import Circumstances, SuppliedContext
-from iam_guard.guard.shadow_mode import Shadow
+from iam_guard.guard.request_context import RequestContext, RequestFacts
+from iam_guard.guard.shadow_mode import ShadowMode
 from iam_guard.model.catalogue import Catalogue
 from iam_guard.model.context import Given, Lazy
 from iam_guard.model.decision import Decision, Outcome
@@ -46,12 +38,12 @@ from iam_guard.model.usage import AuditUsage, CacheUsage
 from iam_guard.settings import Settings
 from iam_guard.store.cached_store import CachedStore
 from iam_guard.store.certificate_trust import RevocationLists
-from iam_guard.store.last_used import Uses
+from iam_guard.store.last_used import LastUsedTracker
 from iam_guard.store.protocol import Answers, RecordStore
 from iam_guard.store.resource_policies import ResourcePolicies
 from iam_guard.store.sealed_messages import write_message
 
-_log = logging.getLogger("iam_guard.guard.guard")
+_log = logging.getLogger("iam_guard.guard")
 
 
 class Guard:
@@ -65,7 +57,7 @@ class Guard:
         *,
         catalogues: Iterable[Catalogue] = (),
         resources: ResourceLoader | None = None,
-        shadow: Shadow | None = None,
+        shadow: ShadowMode | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.settings = settings
@@ -76,21 +68,23 @@ class Guard:
         """Returns the present time, of decisions and of the calls of the AWS API alike."""
         self._resources = resources
         self._shadow = shadow
-        witness = TrailWitness(trail, self.catalogues[0].service if self.catalogues else "iam-guard")
-        self.resource_policies = ResourcePolicies(store, witness)
+        change_recorder = TrailChangeRecorder(trail, self.catalogues[0].service if self.catalogues else "iam-guard")
+        self.resource_policies = ResourcePolicies(store, change_recorder)
         """The resource-based policies that the store holds for the application's resources: put, get, delete, list."""
-        self.api_keys = ApiKeys(store, witness=witness)
+        self.api_keys = ApiKeys(store, change_recorder=change_recorder)
         """The API keys that the store holds: create, list, update, rotate, delete."""
-        self.revocation_lists = RevocationLists(store, witness)
+        self.revocation_lists = RevocationLists(store, change_recorder)
         """The revocation lists of trust anchors: put, list."""
         self._loader = Loader(store, size=settings.cache_size)
-        self._own_services = frozenset(each.service for each in self.catalogues)
-        self.signing_names = {each.service: each.signing_names for each in self.catalogues}
-        self._doors = Doors(store, settings, self._may_have_session, lambda: self.clock(), self.signing_names.values())
-        self.tokens = self._doors.tokens
+        self._own_services = frozenset(catalogue.service for catalogue in self.catalogues)
+        self.signing_names = {catalogue.service: catalogue.signing_names for catalogue in self.catalogues}
+        self._authenticators = Authenticators(
+            store, settings, self._may_have_session, lambda: self.clock(), self.signing_names.values()
+        )
+        self.tokens = self._authenticators.tokens
         """Verifies tokens of OIDC providers."""
-        self.recognise, self.has_seen = self._doors.recognise, self._doors.has_seen
-        self.uses = Uses(store, region=settings.region)
+        self.recognise, self.has_seen = self._authenticators.recognise, self._authenticators.has_seen
+        self.uses = LastUsedTracker(store, region=settings.region)
         this = weakref.ref(self)  # what asks for metrics outlives guards
         trail.watch(
             lambda: guard.usage() if (guard := this()) else {},
@@ -108,7 +102,7 @@ class Guard:
         credential: AnyCredential | None = None,
         unsigned_payload: bool = False,
         chunks: ChunkedBody | None = None,
-        at_hand: bool = False,
+        cache_only: bool = False,
         any_scope: bool = False,
     ) -> Principal:
         """Turn what a request carries into a principal; anonymous when it carries nothing.
@@ -117,11 +111,11 @@ class Guard:
         what `extract` read of this very request, where it was asked already. `unsigned_payload` accepts a body that the
         signature does not cover, `chunks` decodes one in chunks; `any_scope` accepts a signature for any region and
         service. Raises a `CredentialError` for bad credentials, `StoreUnavailable` when nobody can say; both are noted
-        in the audit trail. With `at_hand` it raises `NotAtHand`, and nothing has happened, where the store or anybody
-        else would have to be waited for.
+        in the audit trail. With `cache_only` it raises `CacheMiss`, without effect, instead of waiting for the store or
+        an identity provider.
         """
         try:
-            principal = (self._doors.at_hand if at_hand else self._doors.waiting).authenticate(
+            principal = (self._authenticators.cache_only if cache_only else self._authenticators.waiting).authenticate(
                 request,
                 payload_hash=payload_hash,
                 now=self.clock(),
@@ -133,10 +127,10 @@ class Guard:
             )
         except IamGuardError as refusal:
             kind, credential_id = credential_of(request)
-            self.trail.note_authentication(refusal, call, kind=kind, credential_id=credential_id)
+            self.trail.record_authentication(refusal, call, kind=kind, credential_id=credential_id)
             raise
         self.trail.count_authentication(principal.credential.kind if principal.credential else "none")
-        self.uses.note_key(principal.credential)
+        self.uses.track_key(principal.credential)
         return principal
 
     # --- may -----------------------------------------------------------------------------------------------------
@@ -156,9 +150,9 @@ class Guard:
         those that call, principal, resource and clock supply. When no decision can be made the answer is a denial with
         `error` set. Raises `DecisionUnavailable` only when an Allow could not be written to the audit trail.
         """
-        return self._answer(principal, action, resource, context, call, at_hand=False)
+        return self._answer(principal, action, resource, context, call, cache_only=False)
 
-    def decide_at_hand(
+    def decide_from_cache(
         self,
         principal: Principal,
         action: str,
@@ -175,8 +169,8 @@ class Guard:
         if self._resources is not None and not isinstance(resource, Resource) and resource != "*":
             return None  # the application is asked, and may ask its own tables
         try:
-            return self._answer(principal, action, resource, context, call, at_hand=True)
-        except NotAtHand:
+            return self._answer(principal, action, resource, context, call, cache_only=True)
+        except CacheMiss:
             return None
 
     def authorize(
@@ -216,7 +210,7 @@ class Guard:
             self._decide(principal, action, resource, context, call, self._store)
             for action, resource in _pairs(questions)
         ]
-        self.trail.note_asked(principal, asked, call)
+        self.trail.record_questions(principal, asked, call)
         return asked
 
     def explain(
@@ -228,7 +222,7 @@ class Guard:
         *,
         call: Call | None = None,
     ) -> Explanation:
-        """Say what `decide` would answer and why, with the policies as the store itself has them, past every cache.
+        """Return what `decide` would answer and why, with the policies as the store itself has them, past every cache.
 
         For administrators: it shows policies and condition values. Nothing is noted, since nothing is asked for. When
         no decision can be made, the explanation says so in `error`.
@@ -252,11 +246,11 @@ class Guard:
     # --- the state behind ----------------------------------------------------------------------------------------
 
     def audit_usage(self) -> AuditUsage | None:
-        """Tell how the audit trail of this process fares; None where it is not kept in a folder."""
+        """Return how the audit trail of this process fares; None where it is not kept in a folder."""
         return self.trail.usage()
 
     def usage(self) -> dict[str, CacheUsage]:
-        """Tell how each cache is used: entries held, entries at most, hits and misses since the guard was opened."""
+        """Return how each cache is used: entries held, entries at most, hits and misses since the guard was opened."""
         return self._store.usage() | self._loader.usage()
 
     @property
@@ -290,15 +284,19 @@ class Guard:
         context: Mapping[str, Given | Lazy] | None,
         call: Call | None,
         *,
-        at_hand: bool,
+        cache_only: bool,
     ) -> Decision:
-        """Decide and note. Raises `NotAtHand`, before anything is noted, where only what is at hand may be asked."""
+        """Decide and note. Raises `CacheMiss`, before anything is noted, where only what is at hand may be asked."""
         started = time.perf_counter()
-        store: Answers = self._store.at_hand if at_hand else self._store
+        store: Answers = self._store.cache_only if cache_only else self._store
         decision = self._decide(principal, action, resource, context, call, store)
-        shadow = None if self._shadow is None else self._beside(self._shadow, decision, principal, resource, at_hand)
+        shadow = (
+            None
+            if self._shadow is None
+            else self._shadow_decision(self._shadow, decision, principal, resource, cache_only)
+        )
         if decision.error is None:
-            self.uses.note_action(decision.request.principal, action)
+            self.uses.track_action(decision.request.principal, action)
         self.trail.note(decision, call, started=started, shadow=shadow)
         return decision
 
@@ -319,7 +317,7 @@ class Guard:
             if decision.error is not None:
                 _log.error("no decision could be made: %s", loggable(decision.error))
             return decision
-        except NotAtHand:
+        except CacheMiss:
             raise
         except Exception as doubt:  # noqa: BLE001  doubt must become Deny (E-6); the trail notes it
             expected = isinstance(doubt, IamGuardError)
@@ -332,7 +330,7 @@ class Guard:
             )
 
     def _found(self, resource: str | Resource) -> Resource:
-        """Give what is known of a resource by the application, as far as it did not say so itself."""
+        """Return what is known of a resource by the application, as far as it did not say so itself."""
         wanted = _wanted(resource)
         if self._resources is not None and wanted is not resource and wanted.arn != "*":
             return of_application(self._resources(wanted.arn), wanted)
@@ -341,11 +339,13 @@ class Guard:
     def _is_own(self, action: str) -> bool:
         return action.partition(":")[0].lower() in self._own_services
 
-    def _beside(
-        self, shadow: Shadow, decision: Decision, principal: Principal, resource: str | Resource, at_hand: bool
+    def _shadow_decision(
+        self, shadow: ShadowMode, decision: Decision, principal: Principal, resource: str | Resource, cache_only: bool
     ) -> Decision | None:
         own = self._is_own(decision.request.action)
-        return shadow.difference(decision, principal, lambda: self._found(resource), own_service=own, at_hand=at_hand)
+        return shadow.difference(
+            decision, principal, lambda: self._found(resource), own_service=own, cache_only=cache_only
+        )
 
     def _evaluate(
         self,
@@ -357,7 +357,7 @@ class Guard:
     ) -> Decision:
         principal = loaded.caller.principal
         owner = loaded.owner.id if loaded.owner else None
-        around = Circumstances(
+        around = RequestFacts(
             now=self.clock(),
             principal=principal,
             call=call,
@@ -367,7 +367,7 @@ class Guard:
             resource_tags=loaded.tags,
             region=self.settings.region,
         )
-        request = AccessRequest(principal, action, wanted.arn, SuppliedContext(context, around), resource_account=owner)
+        request = AccessRequest(principal, action, wanted.arn, RequestContext(context, around), resource_account=owner)
         epoch, stale = loaded.epoch, self._store.stale
         refused = refused_without_policies(loaded, wanted)
         if refused is None:
@@ -376,7 +376,7 @@ class Guard:
 
 
 def _pairs(questions: Iterable[ActionOnResource]) -> list[ActionOnResource]:
-    """Give questions back. Raises `InvalidInput`, before anything is decided, for what is no pair."""
+    """Return questions back. Raises `InvalidInput`, before anything is decided, for what is no pair."""
     asked = list(questions)
     if any(not isinstance(each, (tuple, list)) or len(each) != 2 for each in asked):
         raise InvalidInput("expected questions as a list of pairs, each an action and a resource")
@@ -388,7 +388,7 @@ def _wanted(resource: str | Resource) -> Resource:
 
 
 def require_allowed(decision: Decision) -> Decision:
-    """Give the decision back when it allows; raise what a refusal is made from otherwise."""
+    """Return the decision back when it allows; raise what a refusal is made from otherwise."""
     if decision.allowed:
         return decision
     if decision.error is not None:
@@ -396,4 +396,4 @@ def require_allowed(decision: Decision) -> Decision:
     raise AccessDenied(decision.message(), decision=decision)
 
 
-_WITHOUT_POLICIES = WithoutPolicies()
+_WITHOUT_POLICIES = NoPoliciesExplainer()

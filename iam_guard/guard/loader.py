@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from cachetools import LRUCache
 
-from iam_guard.errors import ConfigurationError, NotAtHand, StoreUnavailable
+from iam_guard.errors import CacheMiss, ConfigurationError, StoreUnavailable
 from iam_guard.evaluation.authorizer import Authorizer
 from iam_guard.evaluation.bundle import Bundle, Levels
 from iam_guard.evaluation.compiler import CompiledPolicy, compile_policy
@@ -34,7 +34,7 @@ _AUTHORIZERS = 64
 """Authorizers of one caller: it needs another one for each owner and each resource with a policy."""
 
 ResourceLoader = Callable[[str], "Resource | None"]
-"""Gives what the application itself knows of a resource by its ARN, its policy above all; None for what it has not."""
+"""Returns the application's own data of a resource, such as its policy, by ARN, or None."""
 
 
 class Loaded(NamedTuple):
@@ -76,12 +76,12 @@ class Loader:
 
         `store` is asked: the remembering one, what it has at hand, or the one behind it. `own_service`: the application
         declares the action's service (rule E-16). Raises `StoreUnavailable`, `PolicyError` for a policy that cannot be
-        read, and `NotAtHand` where only what is at hand is asked, and that is not enough.
+        read, and `CacheMiss` where only what is at hand is asked, and that is not enough.
         """
         loaded = self._gather(principal, wanted, store, own_service)
         if loaded is None:
-            if store is self._store.at_hand:
-                raise NotAtHand
+            if store is self._store.cache_only:
+                raise CacheMiss
             behind = self._store.behind  # what is remembered may be of another epoch than the transaction
             with behind.at_once():
                 loaded = self._gather(principal, wanted, behind, own_service)
@@ -90,7 +90,7 @@ class Loader:
         return loaded
 
     def usage(self) -> dict[str, CacheUsage]:
-        """Tell how the caches of callers and of layers are used; the store's are its own."""
+        """Return how the caches of callers and of layers are used; the store's are its own."""
         with self._lock:
             held = {"caller": len(self._callers), "layer": len(self._layers)}
         return {name: CacheUsage(held[name], self._size, self._hits[name], self._misses[name]) for name in held}
@@ -196,10 +196,10 @@ class Loader:
         return None if levels is None else tuple(self._layer(level) for level in levels)
 
     def _layer(self, policies: tuple[StoredPolicy, ...]) -> Layer:
-        """Give the layer of these policies, the same one to all who have the same."""
+        """Return the layer of these policies, the same one to all who have the same."""
         if not policies:
             return NO_POLICY
-        compiled = tuple(compile_policy(each.text, each.ref) for each in policies)
+        compiled = tuple(compile_policy(policy.text, policy.ref) for policy in policies)
         with self._lock:
             known = self._layers.get(compiled)
             (self._hits if known else self._misses)["layer"] += 1

@@ -24,7 +24,7 @@ _RESOURCE_TAG = "aws:resourcetag/"
 _NO_TAGS: dict[str, str] = {}
 
 
-class Circumstances(NamedTuple):
+class RequestFacts(NamedTuple):
     """Everything that the supplied keys are made from."""
 
     now: datetime
@@ -37,12 +37,12 @@ class Circumstances(NamedTuple):
     region: str = "us-east-1"
 
 
-class SuppliedContext(Context):
+class RequestContext(Context):
     """A request context that asks the table below for what was not given by hand."""
 
     __slots__ = ("_around", "_tags")
 
-    def __init__(self, given: Mapping[str, Given | Lazy] | None, around: Circumstances) -> None:
+    def __init__(self, given: Mapping[str, Given | Lazy] | None, around: RequestFacts) -> None:
         if given is None:
             self._values = {}
         else:
@@ -100,16 +100,16 @@ def _as_many_as_it_has(members: tuple[str, ...], folded_key: str) -> tuple[str, 
     return members
 
 
-def _is_service(around: Circumstances) -> bool | None:
+def _is_service(around: RequestFacts) -> bool | None:
     kind = around.principal.type
     return None if kind is PrincipalType.ANONYMOUS else kind is PrincipalType.SERVICE
 
 
-def _service_name(around: Circumstances) -> str | None:
+def _service_name(around: RequestFacts) -> str | None:
     return around.principal.arn if around.principal.type is PrincipalType.SERVICE else None
 
 
-def _service_names(around: Circumstances) -> list[str] | None:
+def _service_names(around: RequestFacts) -> list[str] | None:
     return [around.principal.arn] if around.principal.type is PrincipalType.SERVICE else None
 
 
@@ -121,17 +121,17 @@ def _organization_paths(organization: Organization | None) -> list[str] | None:
     return None if organization is None else [organization.path]
 
 
-def _of_call(read: Callable[[Call], Given]) -> Callable[[Circumstances], Given]:
+def _of_call(read: Callable[[Call], Given]) -> Callable[[RequestFacts], Given]:
     return lambda around: None if around.call is None or around.call.kind == "call" else read(around.call)
 
 
-def _mfa_age(around: Circumstances) -> int | None:
+def _mfa_age(around: RequestFacts) -> int | None:
     """Count at each decision: one principal serves all the requests of its credentials."""
     mfa_at = around.principal.mfa_at
     return None if mfa_at is None else max(0, int((around.now - mfa_at).total_seconds()))
 
 
-_SUPPLIERS: dict[str, Callable[[Circumstances], Given]] = {
+_SUPPLIERS: dict[str, Callable[[RequestFacts], Given]] = {
     "aws:currenttime": lambda around: around.now,
     "aws:epochtime": lambda around: int(around.now.timestamp()),
     "aws:principalisawsservice": _is_service,

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from fnmatch import translate
 
-from iam_guard.errors import NotAtHand
-from iam_guard.evaluation.explainer import WithoutPolicies
+from iam_guard.errors import CacheMiss
+from iam_guard.evaluation.explainer import NoPoliciesExplainer
 from iam_guard.guard.loader import Loader, refused_without_policies
 from iam_guard.model.decision import Decision, Outcome
 from iam_guard.model.principal import Principal
@@ -23,11 +23,11 @@ from iam_guard.model.request import AccessRequest, Resource
 from iam_guard.store.cached_store import CachedStore
 from iam_guard.store.protocol import Answers
 
-_WITHOUT_POLICIES = WithoutPolicies()
+_WITHOUT_POLICIES = NoPoliciesExplainer()
 _KEPT = 4096
 
 
-class Shadow:
+class ShadowMode:
     """Decides with a candidate beside a guard. Safe to share between threads."""
 
     def __init__(
@@ -37,7 +37,7 @@ class Shadow:
         self._store = store
         self._loader = Loader(store, size=size)
         self._laid_over = laid_over
-        self._patterns = [re.compile(translate(each.lower().replace("[", "[[]"))) for each in actions]
+        self._patterns = [re.compile(translate(action.lower().replace("[", "[[]"))) for action in actions]
         self._asked: dict[str, bool] = {}
         self._by_name: dict[int, tuple[Principal, Principal]] = {}
 
@@ -48,18 +48,18 @@ class Shadow:
         resource: Callable[[], Resource],
         *,
         own_service: bool,
-        at_hand: bool = False,
+        cache_only: bool = False,
     ) -> Decision | None:
-        """Give the candidate's decision where its outcome is another, or where it has none.
+        """Return the candidate's decision where its outcome is another, or where it has none.
 
         `resource` gives what the guard asked about. A request that could not be decided is not asked about again.
-        Raises nothing but `NotAtHand`, where only what is `at_hand` may be asked, and that is not enough.
+        Raises nothing but `CacheMiss`, where only what is `cache_only` may be asked, and that is not enough.
         """
         if decision.error is not None or not self._is_asked(decision.request.action):
             return None
         try:
-            found = self._decide(decision, principal, resource(), own_service, at_hand)
-        except NotAtHand:
+            found = self._decide(decision, principal, resource(), own_service, cache_only)
+        except CacheMiss:
             raise
         except Exception as doubt:  # noqa: BLE001  the answer that stands must not fail for the one that does not
             error = f"the candidate cannot decide: {type(doubt).__name__}"
@@ -76,21 +76,21 @@ class Shadow:
             if len(self._asked) >= _KEPT:
                 self._asked.clear()
             folded = action.lower()
-            asked = self._asked[action] = any(each.fullmatch(folded) for each in self._patterns)
+            asked = self._asked[action] = any(pattern.fullmatch(folded) for pattern in self._patterns)
         return asked
 
     def _is_of_another_state(self, found: Decision, decision: Decision) -> bool:
-        """Tell whether a change came in between, so that the difference may be its and not the candidate's."""
+        """Return whether a change came in between, so that the difference may be its and not the candidate's."""
         return self._laid_over is not None and found.epoch != decision.epoch
 
     def _decide(
-        self, decision: Decision, principal: Principal, wanted: Resource, own_service: bool, at_hand: bool
+        self, decision: Decision, principal: Principal, wanted: Resource, own_service: bool, cache_only: bool
     ) -> Decision:
-        store: Answers = self._store.at_hand if at_hand else self._store
+        store: Answers = self._store.cache_only if cache_only else self._store
         loaded = self._loader.load(principal, wanted, store, own_service=own_service)
         if self._laid_over is not None and loaded.epoch != decision.epoch:
-            if at_hand:
-                raise NotAtHand
+            if cache_only:
+                raise CacheMiss
             self._store.refresh()
             loaded = self._loader.load(principal, wanted, store, own_service=own_service)
         if not loaded.caller.exists and decision.policy_set is not None:  # another store has other unique ids
@@ -108,7 +108,7 @@ class Shadow:
         return Decision(Outcome.IMPLICITLY_DENIED, request, (refused,), loaded.epoch, explainer=_WITHOUT_POLICIES)
 
     def _named(self, principal: Principal) -> Principal:
-        """Give the principal without its unique id, the same object each time, since callers are known by theirs."""
+        """Return the principal without its unique id, the same object each time, since callers are known by theirs."""
         known = self._by_name.get(id(principal))
         if known is None or known[0] is not principal:
             if len(self._by_name) >= _KEPT:

@@ -34,20 +34,20 @@ class Arn:
 
 
 def is_account_id(text: str) -> bool:
-    """Tell whether `text` is a 12-digit account id."""
+    """Return whether `text` is a 12-digit account id."""
     return len(text) == 12 and text.isascii() and text.isdigit()
 
 
 @lru_cache(maxsize=4096)  # asked several times for each request
 def account_of(arn: str) -> str | None:
-    """Give the account field of an ARN; None when it is empty, no account id, or `arn` is no ARN."""
+    """Return the account field of an ARN; None when it is empty, no account id, or `arn` is no ARN."""
     fields = arn.split(":", 5)
     return fields[4] if len(fields) == 6 and is_account_id(fields[4]) else None
 
 
 @lru_cache(maxsize=4096)
 def is_of_our_own(arn: str) -> bool:
-    """Tell whether an ARN names something of IAM or STS: identities, sessions, policies, providers.
+    """Return whether an ARN names something of IAM or STS: identities, sessions, policies, providers.
 
     The trust policy of a role is the only resource-based policy among them, and comes with the role.
     """
@@ -55,7 +55,7 @@ def is_of_our_own(arn: str) -> bool:
 
 
 def is_service_linked_role(arn: str) -> bool:
-    """Tell whether an ARN is that of a service-linked role, by the beginning of its path (rule P-14).
+    """Return whether an ARN is that of a service-linked role, by the beginning of its path (rule P-14).
 
     Not by the text anywhere in it: the path of any role may have `:role/aws-service-role/` in its middle.
     """

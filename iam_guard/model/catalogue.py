@@ -59,7 +59,7 @@ class ActionRow:
     @property
     def templates(self) -> tuple[str, ...]:
         """The resources that are templates."""
-        return tuple(each for each in self.resources if each != EVERYTHING and not each.endswith("()"))
+        return tuple(resource for resource in self.resources if resource != EVERYTHING and not resource.endswith("()"))
 
 
 @dataclass(slots=True)
@@ -86,7 +86,7 @@ class Catalogue:
     # --- declaring -----------------------------------------------------------------------------------------------
 
     def declare(self, name: str, resource: str | None = None) -> ActionRow:
-        """Note that an action exists, and may be done on `resource`; names differ by more than case (rule M-3)."""
+        """Record that an action exists, and may be done on `resource`; names differ by more than case (rule M-3)."""
         known = self._rows.get(name.lower())
         if known is not None and known.name == name and (resource is None or resource in known.resources):
             return known
@@ -102,7 +102,7 @@ class Catalogue:
     def declare_use(
         self, name: str, resource: str, *, is_loader: bool, keys: Collection[str] = (), has_open_keys: bool = False
     ) -> ActionRow:
-        """Note what a decorator says of an action."""
+        """Record what a decorator says of an action."""
         row = self.declare(name, resource)
         return self._keep(
             replace(
@@ -114,7 +114,7 @@ class Catalogue:
         )
 
     def describe(self, name: str, docstring: str) -> None:
-        """Note the first line of a handler's docstring; the first handler of an action describes it."""
+        """Record the first line of a handler's docstring; the first handler of an action describes it."""
         row = self.declare(name)
         if docstring and not row.docstring:
             self._keep(replace(row, docstring=docstring))
@@ -129,7 +129,7 @@ class Catalogue:
         keys: Collection[str] = (),
         depends_on: Collection[str] = (),
     ) -> ActionRow:
-        """Note what no decorator says. Raises `ConfigurationError` for a second word that contradicts the first."""
+        """Record what no decorator says. Raises `ConfigurationError` for a second word that contradicts the first."""
         row = self.declare(name)
         chosen = None if level is None else _level(level, str(row))
         for what, before, now in (("access level", row.level, chosen), ("description", row.summary, summary)):
@@ -157,7 +157,7 @@ class Catalogue:
     def declare_resource_type(
         self, name: str, template: str, *, keys: Collection[str] = (), description: str = ""
     ) -> ResourceType:
-        """Note a resource type by its template, which was read already; called again it adds another form."""
+        """Record a resource type by its template, which was read already; called again it adds another form."""
         if not _TYPE.fullmatch(name):
             raise ConfigurationError(f"expected the name of a resource type, got `{name}`", place=self.service)
         for other in self._types.values():
@@ -179,7 +179,7 @@ class Catalogue:
     def declare_condition_key(
         self, name: str, type: str = "String", *, multivalued: bool = False, description: str = ""
     ) -> ConditionKey:
-        """Note a condition key of the service's own, with its type. Raises `ConfigurationError` for a second type."""
+        """Record a condition key of the service's own, with its type. Raises `ConfigurationError` for a second type."""
         if not name.startswith(f"{self.service}:") or not _KEY.fullmatch(name):
             message = f"expected a condition key of the service, `{self.service}:…`, got `{name}`"
             raise ConfigurationError(message, place=self.service)

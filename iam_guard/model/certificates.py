@@ -16,7 +16,7 @@ from iam_guard.errors import InvalidInput
 
 UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion, InternalError)
 """What the library raises for texts that are almost right."""
-MOST_AUTHORITIES = 20
+MAX_AUTHORITIES = 20
 LIST_CHARACTERS = 4 * 1024 * 1024
 SMALLEST_RSA_BITS = 2048
 CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
@@ -32,8 +32,8 @@ def read_authorities(text: str) -> list[x509.Certificate]:
             _check_authority(each)
     except UNREADABLE:
         raise InvalidInput("expected certificates in PEM") from None
-    if len(found) > MOST_AUTHORITIES:
-        raise InvalidInput(f"expected at most {MOST_AUTHORITIES} certificates of authorities, got {len(found)}")
+    if len(found) > MAX_AUTHORITIES:
+        raise InvalidInput(f"expected at most {MAX_AUTHORITIES} certificates of authorities, got {len(found)}")
     return found
 
 
@@ -54,7 +54,7 @@ def read_revocation_list(text: str) -> x509.CertificateRevocationList:
 
 
 def is_strong(certificate: x509.Certificate) -> bool:
-    """Tell whether a certificate's own key is of a kind and size that is still good."""
+    """Return whether a certificate's own key is of a kind and size that is still good."""
     key = certificate.public_key()
     if isinstance(key, rsa.RSAPublicKey):
         return key.key_size >= SMALLEST_RSA_BITS

@@ -26,8 +26,8 @@ Given: TypeAlias = Scalar | Iterable[Scalar] | None
 
 Lazy: TypeAlias = Callable[[], Given]
 
-_MOST_DIGITS = 1000
-_TOO_LARGE = 10**_MOST_DIGITS
+_MAX_DIGITS = 1000
+_TOO_LARGE = 10**_MAX_DIGITS
 
 
 class Context(Mapping[str, Value]):
@@ -56,14 +56,14 @@ class Context(Mapping[str, Value]):
         self._values = values
 
     def value(self, folded_key: str) -> Value | None:
-        """Give the value of a key already in lower case; None when the key is absent."""
+        """Return the value of a key already in lower case; None when the key is absent."""
         found = self._values.get(folded_key)
         if found is None or isinstance(found, (str, tuple)):
             return found
         return self._compute(folded_key, found)
 
     def known(self) -> dict[str, Value]:
-        """Give what is known without asking anybody: a function that was not asked for its value is not asked now."""
+        """Return what is known without asking anybody: a function that was not asked for its value is not asked now."""
         return {key: value for key, value in self._values.items() if isinstance(value, (str, tuple))}
 
     def _compute(self, folded_key: str, lazy: object) -> Value | None:
@@ -123,7 +123,7 @@ def scalar_text(scalar: object, key: str) -> str:
             return int.__repr__(scalar)
         case float() if isfinite(scalar):
             return format(Decimal(float.__repr__(scalar)), "f")
-        case Decimal() if scalar.is_finite() and abs(scalar.adjusted()) < _MOST_DIGITS:
+        case Decimal() if scalar.is_finite() and abs(scalar.adjusted()) < _MAX_DIGITS:
             return format(scalar, "f")
         case IPv4Address() | IPv6Address():
             return str(scalar)
@@ -132,7 +132,7 @@ def scalar_text(scalar: object, key: str) -> str:
         case bytes():
             return base64.b64encode(scalar).decode("ascii")  # C-19
         case int() | float() | Decimal():
-            raise _refusal(f"expected a finite number of at most {_MOST_DIGITS} digits", key)
+            raise _refusal(f"expected a finite number of at most {_MAX_DIGITS} digits", key)
         case _:
             raise _unknown_kind(scalar, key)
 

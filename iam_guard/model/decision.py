@@ -89,7 +89,7 @@ class Explained(Protocol):
         ...
 
     def to_dict(self) -> dict[str, object]:
-        """Give it as JSON values."""
+        """Return it as JSON values."""
         ...
 
 
@@ -98,7 +98,7 @@ class Explainer(Protocol):
 
     @property
     def policy_set(self) -> PolicySet | None:
-        """Tell which policies these are; None where no policy was asked."""
+        """Return which policies these are; None where no policy was asked."""
         ...
 
     def explain_again(self, decision: Decision) -> Explained:
@@ -160,7 +160,7 @@ class Decision:
 
     @property
     def policy_set(self) -> PolicySet | None:
-        """Tell which policies it was made with; None where no policy was asked, or nobody knows."""
+        """Return which policies it was made with; None where no policy was asked, or nobody knows."""
         return None if self.explainer is None else self.explainer.policy_set
 
     def explain(self) -> Explained:

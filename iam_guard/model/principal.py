@@ -145,17 +145,17 @@ class Principal:
 
     @classmethod
     def anonymous(cls) -> Principal:
-        """Give the caller without credentials."""
+        """Return the caller without credentials."""
         return cls(PrincipalType.ANONYMOUS, "anonymous", None)
 
     @classmethod
     def service(cls, name: str) -> Principal:
-        """Give a service principal such as `cloudtrail.amazonaws.com` (rule G-47)."""
+        """Return a service principal such as `cloudtrail.amazonaws.com` (rule G-47)."""
         return cls(PrincipalType.SERVICE, name, None)
 
     @classmethod
     def federated(cls, provider: str, *, userid: str, keys: Mapping[str, Given]) -> Principal:
-        """Give whom an identity provider vouches for, by the provider's ARN; `keys` are what it says of them."""
+        """Return whom an identity provider vouches for, by the provider's ARN; `keys` are what it says of them."""
         return cls(PrincipalType.FEDERATED, provider, None, userid=userid, session=MappingProxyType(dict(keys)))
 
     @property
@@ -174,17 +174,17 @@ class Principal:
 
     @property
     def is_service_linked(self) -> bool:
-        """Tell whether this is a session of a service-linked role, recognised by its path (rule P-14)."""
+        """Return whether this is a session of a service-linked role, recognised by its path (rule P-14)."""
         return self.role_arn is not None and is_service_linked_role(self.role_arn)
 
     @property
     def is_assumed_root(self) -> bool:
-        """Tell whether this is a session of a root user that AssumeRoot gave, or may be one on doubt (rule S-35)."""
+        """Return whether this is a session of a root user that AssumeRoot gave, or may be one on doubt (rule S-35)."""
         frozen: object = self.session
         return not isinstance(frozen, Mapping) or "aws:AssumedRoot" in frozen
 
     def key(self, folded_key: str) -> Value | None:
-        """Give the value of a condition key that the principal itself supplies (K-10, E.1, E.2); key in lower case."""
+        """Return the value of a condition key that the principal supplies; lower-case key (K-10, E.1, E.2)."""
         return self.condition_keys.value(folded_key)
 
     @property
@@ -262,7 +262,7 @@ def _session_keys(principal: Principal) -> dict[str, Given]:
 
 
 def _issued_to_user(principal: Principal) -> Issued | None:
-    """Give how the credentials of GetSessionToken were issued; no other operation gives any that may tell of MFA."""
+    """Return how the credentials of GetSessionToken were issued; no other operation gives any that may tell of MFA."""
     is_user = principal.type in (PrincipalType.USER, PrincipalType.ROOT) and not principal.is_assumed_root
     return principal.credential.issued if is_user and principal.credential is not None else None
 

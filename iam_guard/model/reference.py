@@ -90,13 +90,18 @@ class ServiceReference:
     title: str = ""
 
     def keys_of(self, action: ActionEntry) -> frozenset[str]:
-        """Give the condition keys that an action supplies, its own and those of the resource types that it takes."""
-        named = {each.name for each in action.resources}
+        """Return the condition keys that an action supplies, its own and those of the resource types that it takes."""
+        named = {resource.name for resource in action.resources}
         return frozenset(
             {
                 *action.condition_keys,
-                *(key for each in action.resources for key in each.condition_keys),
-                *(key for each in self.resource_types if each.name in named for key in each.condition_keys),
+                *(key for resource in action.resources for key in resource.condition_keys),
+                *(
+                    key
+                    for resource_type in self.resource_types
+                    if resource_type.name in named
+                    for key in resource_type.condition_keys
+                ),
             }
         )
 

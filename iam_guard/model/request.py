@@ -64,7 +64,7 @@ class AccessRequest:
         fields["read"] = {}
 
     def value(self, folded_key: str) -> Value | None:
-        """Give the value of a condition key (lower case): as given, else as the principal supplies it (rule N-3)."""
+        """Return the value of a condition key (lower case): as given, else as the principal supplies it (rule N-3)."""
         try:
             found = self.context.value(folded_key)
             if found is None:
@@ -82,7 +82,7 @@ class AccessRequest:
 
 
 def _text(given: object, what: str) -> str:
-    """Give a text that is nothing but a text: a member of an enumeration, say, has ways of its own to show itself."""
+    """Return a text that is nothing but a text: a member of an enumeration, say, has ways of its own to show itself."""
     if isinstance(given, str):
         return str.__str__(given)
     raise InvalidInput(f"expected a text as {what}, got `{type(given).__name__}`")

@@ -38,7 +38,7 @@ class CallResult:
     error: IamGuardError | None = None
 
 
-class Witness(Protocol):
+class ChangeRecorder(Protocol):
     """Who notes what is done without being asked about: changes that the application itself, or its operator, makes."""
 
     def prepare(self) -> None:
@@ -46,11 +46,11 @@ class Witness(Protocol):
         ...
 
     def note(self, result: CallResult) -> None:
-        """Note what was done. Raises `RecordUnavailable` where that cannot be."""
+        """Record what was done. Raises `RecordUnavailable` where that cannot be."""
         ...
 
 
-class Unwitnessed:
+class NoChangeRecorder:
     """Notes nothing."""
 
     def prepare(self) -> None:

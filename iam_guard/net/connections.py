@@ -76,7 +76,7 @@ class _Timed(httpcore2.NetworkStream):
 
 
 def _left(end: float) -> float:
-    """Give the seconds that are left. Raises `httpcore2.ReadTimeout` for none."""
+    """Return the seconds that are left. Raises `httpcore2.ReadTimeout` for none."""
     left = end - time.monotonic()
     if left <= 0:
         raise httpcore2.ReadTimeout("it takes too long")

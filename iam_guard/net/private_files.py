@@ -37,7 +37,7 @@ def replace_private_file(path: Path, content: bytes) -> None:
 
 
 def read_private_file(path: Path, what: str, remedy: str, *, place: str) -> list[str]:
-    """Give the lines of a file that are neither empty nor a comment; `what` and `remedy` are for the error.
+    """Return the lines of a file that are neither empty nor a comment; `what` and `remedy` are for the error.
 
     Warns when other users of the machine can read it.
     """

@@ -13,7 +13,7 @@ _Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def is_loopback(host: str | None) -> bool:
-    """Tell whether a host is this very machine."""
+    """Return whether a host is this very machine."""
     try:
         return host == "localhost" or ipaddress.ip_address(host or "").is_loopback
     except ValueError:
@@ -33,7 +33,7 @@ def trusting(ca_file: str, *, place: str) -> ssl.SSLContext:
 
 
 def is_public(address: str) -> bool:
-    """Tell whether anybody on the internet may connect to an address."""
+    """Return whether anybody on the internet may connect to an address."""
     ip: _Address = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
         if ip.sixtofour is not None or ip.teredo is not None or ip in _NAT64:

@@ -125,7 +125,7 @@ class PolicyStatement:
             raise self._refusal(f"expected condition keys under {quoted(name)}", name, finding="EMPTY_OBJECT_CONDITION")
         added = tuple(ConditionTest(name, key, self._texts(values, name, key)) for key, values in tests.items())
         for test in added:
-            if any((each.operator, each.key) == (name, test.key) for each in self.content.conditions):
+            if any((condition.operator, condition.key) == (name, test.key) for condition in self.content.conditions):
                 message = f"the key {quoted(test.key)} stands twice under {quoted(name)}"
                 raise self._refusal(message, name, test.key, finding=SYNTAX)  # G-10
         return self._with(conditions=self.content.conditions + added)
@@ -199,7 +199,7 @@ def policy(
     id: str | None = None,
 ) -> PolicyDocument:
     """Make a document of statements; raise `PolicyError` where `parse` refuses it for the type of policy."""
-    reading = _read([each.content for each in statements], type, version, id)
+    reading = _read([statement.content for statement in statements], type, version, id)
     _refuse_also([elements.no_statement], reading)  # G-8
     return PolicyDocument(reading.document)
 
@@ -216,10 +216,10 @@ class PolicyDocument(Mapping[str, Any]):
 
     @property
     def statements(self) -> tuple[PolicyStatement, ...]:
-        return tuple(PolicyStatement(each) for each in self.document.statements)
+        return tuple(PolicyStatement(statement) for statement in self.document.statements)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give what the JSON decodes to, as a copy that is the caller's."""
+        """Return what the JSON decodes to, as a copy that is the caller's."""
         return render(self.document)
 
     def to_json(self, indent: int | None = None) -> str:

@@ -50,7 +50,7 @@ Rule: TypeAlias = Callable[[Reading], Iterator[Fault]]
 
 
 def place(statement: Statement, *steps: str | int) -> Path:
-    """Give the path to a part of a statement."""
+    """Return the path to a part of a statement."""
     return ("Statement", statement.index, *steps)
 
 

@@ -175,7 +175,7 @@ def split_operator(name: str) -> OperatorName:
 
 
 def _nearest_operator(name: str) -> str | None:
-    """Give the operator that somebody may have meant; nothing that long was a slip."""
+    """Return the operator that somebody may have meant; nothing that long was a slip."""
     if len(name) > _LONGEST_OPERATOR:
         return None
     by_case = {each.lower(): each for each in _OPERATOR_NAMES}

@@ -71,7 +71,7 @@ class JsonText:
         return self._position(self._walk(path)[1], name=name) if self.places else None
 
     def find(self, path: Path) -> Value:
-        """Give what `path` leads to; None where its last step leads nowhere."""
+        """Return what `path` leads to; None where its last step leads nowhere."""
         value, steps = self._walk(path)
         return value if steps[-1:] == path[-1:] else None
 

@@ -56,7 +56,7 @@ _OF_TYPE = {
 
 
 def size_quota(type: PolicyType, *, managed: bool = False) -> SizeQuota | None:
-    """Give the quota for one document; None where only the sum of several has one, or the service decides."""
+    """Return the quota for one document; None where only the sum of several has one, or the service decides."""
     return MANAGED if managed else _OF_TYPE.get(type)
 
 

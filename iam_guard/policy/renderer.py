@@ -15,11 +15,11 @@ from iam_guard.policy.document import ConditionTest, Document, PrincipalEntry, S
 
 
 def render(document: Document) -> dict[str, Any]:
-    """Give the document as what JSON decodes to."""
+    """Return the document as what JSON decodes to."""
     return _without_absent(
         Version=document.written_version,
         Id=document.id,
-        Statement=[_statement(each) for each in document.statements],
+        Statement=[_statement(statement) for statement in document.statements],
     )
 
 

@@ -16,7 +16,7 @@ _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
 
 
 def is_null(text: str, *, is_plain: bool) -> bool:
-    """Tell whether a scalar stands for nothing."""
+    """Return whether a scalar stands for nothing."""
     return is_plain and text in _NULLS
 
 

@@ -22,7 +22,7 @@ _UNKNOWN_SHARE: Final = 10
 """Answers that say no more than "no such thing" get a tenth of the room, and can't push out the others."""
 
 
-class Room:
+class CacheRegion:
     """The answers of one kind: the informative ones, and apart from them those that anybody can provoke.
 
     Of each the one that was asked for least lately goes first. (cachetools has this too, and takes half a microsecond
@@ -44,7 +44,7 @@ class Room:
         return CacheUsage(entries, self._most_known + self._most_unknown, self.hits, self.misses)
 
     def get(self, key: Hashable) -> Any:
-        """Give an answer, which is now the one that was asked for last; the lock is held."""
+        """Return an answer, which is now the one that was asked for last; the lock is held."""
         answers = self._known
         found = answers.get(key, ABSENT)
         if found is ABSENT:
@@ -72,7 +72,7 @@ class Room:
 
 
 class PolicyObjects:
-    """The policies of the remembered callers, each once: there are few and long ones. As unsafe as a `Room`."""
+    """The policies of the remembered callers, each once: there are few and long ones. As unsafe as a `CacheRegion`."""
 
     def __init__(self, size: int) -> None:
         self._policies: LRUCache[StoredPolicy, StoredPolicy] = LRUCache(max(size, 1))

@@ -29,21 +29,21 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from iam_guard.errors import NotAtHand, StoreUnavailable
+from iam_guard.errors import CacheMiss, StoreUnavailable
 from iam_guard.forking import fork_safe_lock, on_fork
 from iam_guard.model.credential import AccessKey, ApiKey
 from iam_guard.model.principal import Principal
 from iam_guard.model.trust import CertificateTrust
 from iam_guard.model.usage import CacheUsage
 from iam_guard.settings import Settings
-from iam_guard.store.cache_only import AtHand
-from iam_guard.store.cache_regions import ABSENT, PolicyObjects, Room
-from iam_guard.store.epoch_polling import Looks
-from iam_guard.store.invalidation import ConcernedCallers, Concerns
+from iam_guard.store.cache_only import CacheOnlyStore
+from iam_guard.store.cache_regions import ABSENT, CacheRegion, PolicyObjects
+from iam_guard.store.epoch_polling import EpochPoller
+from iam_guard.store.invalidation import InvalidatedCallers, Invalidation
 from iam_guard.store.last_used_rows import Use
 from iam_guard.store.protocol import AccountRecord, PrincipalRecord, ResourceRecord, SourceStore
 from iam_guard.store.records import Records
-from iam_guard.store.store_proxy import StoreAround
+from iam_guard.store.store_proxy import StoreProxy
 
 logger = logging.getLogger("iam_guard.store")
 
@@ -60,7 +60,7 @@ K = TypeVar("K", bound=Hashable)
 A = TypeVar("A")
 
 
-class CachedStore(StoreAround):
+class CachedStore(StoreProxy):
     """`clock` gives seconds that never go back."""
 
     def __init__(self, inner: SourceStore, settings: Settings, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -70,16 +70,16 @@ class CachedStore(StoreAround):
         self._timeout = settings.store_timeout
         self._clock = clock
         self._lock = fork_safe_lock()
-        self._looks = Looks(self._look, every=settings.epoch_poll, in_background=self.is_remote)
-        self._rooms = {kind: Room(settings.cache_size) for kind in (*KINDS, _DECISION)}
+        self._poller = EpochPoller(self._look, every=settings.epoch_poll, in_background=self.is_remote)
+        self._regions = {kind: CacheRegion(settings.cache_size) for kind in (*KINDS, _DECISION)}
         self._policies = PolicyObjects(settings.cache_size)
         self._generation = 0
         self._epoch: int | None = None
         self._last_good: float | None = None
-        self._concerned = ConcernedCallers()
+        self._invalidated = InvalidatedCallers()
         self.begin_in_child()
         on_fork(self)
-        self.at_hand = AtHand(self._epoch_at_hand, self._recall, self._rooms)
+        self.cache_only = CacheOnlyStore(self._cached_epoch, self._recall, self._regions)
         """The same answers for whoever must not wait."""
 
     def begin_in_child(self) -> None:
@@ -132,7 +132,7 @@ class CachedStore(StoreAround):
 
     def _is_remembered(self, kind: str, key: Hashable) -> bool:
         """Return whether an answer is cached that holds at the present epoch; the lock is held."""
-        answer = self._rooms[kind].get(key)
+        answer = self._regions[kind].get(key)
         return answer is not ABSENT and self._up_to_date(answer) is not ABSENT
 
     def _load_decision(self, wanted: tuple[Principal, tuple[str, ...], str | None]) -> None:
@@ -146,7 +146,7 @@ class CachedStore(StoreAround):
             if arn is not None:
                 answers.append(("resource", arn, found.resource))
             for kind, key, answer in answers:
-                self._rooms[kind].misses += 1
+                self._regions[kind].misses += 1
                 self._keep((self._generation, kind, key), answer)
 
     def certificate_trust(self) -> CertificateTrust:
@@ -165,7 +165,7 @@ class CachedStore(StoreAround):
         with self._inner.changing() as records:
             yield records
         if records.epoch is not None:
-            self._follow_change(records.epoch, records.concerns)
+            self._follow_change(records.epoch, records.invalidation)
 
     def keep_uses(self, uses: Sequence[Use]) -> None:
         self._require_reachable()
@@ -173,21 +173,21 @@ class CachedStore(StoreAround):
 
     def refresh(self) -> None:
         self._inner.refresh()
-        if not self._looks.make_now(self._timeout) and not self._failing:
+        if not self._poller.make_now(self._timeout) and not self._failing:
             self._fail("it did not answer in time")
 
     def close(self) -> None:
-        self._looks.close(self._timeout)
+        self._poller.close(self._timeout)
         self._inner.close()
 
     # --- what a cache can tell besides ---------------------------------------------------------------------------
 
     def is_at_rest(self) -> bool:
-        """Tell whether a question would be answered without a look at the epoch behind."""
+        """Return whether a question would be answered without a look at the epoch behind."""
         looked = self._last_look
         if looked is not None and self._clock() - looked < self._poll_every:
             return True
-        return self._failing or (self._is_bridged() and self._looks.is_overdue(self._timeout / _SHORT_SHARE))
+        return self._failing or (self._is_bridged() and self._poller.is_overdue(self._timeout / _SHORT_SHARE))
 
     @property
     def known_epoch(self) -> int | None:
@@ -195,9 +195,9 @@ class CachedStore(StoreAround):
         return self._epoch
 
     def usage(self) -> dict[str, CacheUsage]:
-        """Tell how the rooms are used."""
+        """Return how the rooms are used."""
         with self._lock:
-            return {kind: self._rooms[kind].usage() for kind in KINDS}
+            return {kind: self._regions[kind].usage() for kind in KINDS}
 
     @property
     def behind(self) -> SourceStore:
@@ -210,7 +210,7 @@ class CachedStore(StoreAround):
         return self._failing
 
     def staleness(self) -> float:
-        """Give the seconds since the last good look; infinite before the first."""
+        """Return the seconds since the last good look; infinite before the first."""
         return float("inf") if self._last_good is None else max(0.0, self._clock() - self._last_good)
 
     # --- following the epoch -------------------------------------------------------------------------------------
@@ -220,13 +220,13 @@ class CachedStore(StoreAround):
         looked = self._last_look
         if not self._failing and (looked is None or self._clock() - looked >= self._poll_every):
             is_bridged = self._is_bridged()
-            is_over = self._looks.wait(self._timeout / _SHORT_SHARE if is_bridged else self._timeout)
+            is_over = self._poller.wait(self._timeout / _SHORT_SHARE if is_bridged else self._timeout)
             if not is_over and not is_bridged:
                 self._fail("it did not answer in time")
         self._require_fresh()
 
     def _is_bridged(self) -> bool:
-        """Tell whether the last good look is so new that an answer from memory needs no other one yet."""
+        """Return whether the last good look is so new that an answer from memory needs no other one yet."""
         return self.staleness() < min(self._poll_every + self._timeout, self._max_staleness)
 
     def _require_fresh(self) -> None:
@@ -264,72 +264,72 @@ class CachedStore(StoreAround):
             logger.warning("the store cannot be reached, deciding with what is remembered: %s", reason)
         self._last_look = self._clock()
         self._failing = True
-        self._looks.go_on()
+        self._poller.go_on()
 
     def _adopt(self, epoch: int) -> None:
         """Forget everything if the epoch is another one; the lock is held."""
         if epoch != self._epoch:
             self._epoch = epoch
             self._generation += 1
-            self._concerned.clear()
-            for room in self._rooms.values():
+            self._invalidated.clear()
+            for room in self._regions.values():
                 room.clear()
 
-    def _follow_change(self, epoch: int, concerns: Concerns) -> None:
+    def _follow_change(self, epoch: int, invalidation: Invalidation) -> None:
         """Forget what a change that was made through here has made untrue, and be at its epoch."""
         with self._lock:
             if self._epoch is None or epoch > self._epoch:
-                if epoch - 1 == self._epoch and not concerns.everybody and not self._concerned.is_full:
-                    self._forget(epoch, concerns)
+                if epoch - 1 == self._epoch and not invalidation.everybody and not self._invalidated.is_full:
+                    self._forget(epoch, invalidation)
                 else:
                     self._adopt(epoch)
                 self._last_look = self._last_good = self._clock()
                 return
         self.refresh()  # somebody has changed more since, or the store was put back to an earlier state
 
-    def _forget(self, epoch: int, concerns: Concerns) -> None:
+    def _forget(self, epoch: int, invalidation: Invalidation) -> None:
         """Forget the answers that a change concerns, the only one since the epoch before; the lock is held."""
         self._epoch = epoch
         self._generation += 1
-        self._concerned.add(concerns.identities, epoch)
-        if concerns.newcomers:
-            for room in self._rooms.values():
+        self._invalidated.add(invalidation.identities, epoch)
+        if invalidation.newcomers:
+            for room in self._regions.values():
                 room.forget_unknown()
 
     def _up_to_date(self, answer: Any) -> Any:
-        """Give a remembered answer as one of the present epoch; `ABSENT` where a change concerned it (T-9)."""
+        """Return a remembered answer as one of the present epoch; `ABSENT` where a change concerned it (T-9)."""
         epoch: int | None = getattr(answer, "epoch", None)
         if epoch is None or epoch == self._epoch:
             return answer
-        if isinstance(answer, PrincipalRecord) and self._concerned.last_epoch(answer.principal) > epoch:
+        if isinstance(answer, PrincipalRecord) and self._invalidated.last_epoch(answer.principal) > epoch:
             return ABSENT
         return replace(answer, epoch=self._epoch)
 
     # --- at hand -------------------------------------------------------------------------------------------------
 
-    def _recall(self, room: Room, key: Hashable) -> Any:
-        """Give a remembered answer. Raises `NotAtHand` where the store behind would be asked, be it for its epoch."""
+    def _recall(self, room: CacheRegion, key: Hashable) -> Any:
+        """Return a remembered answer. Raises `CacheMiss` where the store behind would be asked, be it for its epoch."""
         looked = self._last_look
         if looked is None or self._failing or self._clock() - looked >= self._poll_every:
-            self._follow_at_hand()
+            self._follow_from_cache()
         with self._lock:
             answer = self._remembered(room, key)
         if answer is ABSENT:
-            raise NotAtHand
+            raise CacheMiss
         return answer
 
-    def _epoch_at_hand(self) -> int:
+    def _cached_epoch(self) -> int:
         looked, epoch = self._last_look, self._epoch
         if looked is None or self._failing or self._clock() - looked >= self._poll_every:
-            self._follow_at_hand()
+            self._follow_from_cache()
         if epoch is None:
-            raise NotAtHand
+            raise CacheMiss
         return epoch
 
-    def _follow_at_hand(self) -> None:
+    def _follow_from_cache(self) -> None:
         """Go on with what is remembered while the store fails or is slow to answer; otherwise a look is due."""
         if not self.is_at_rest():
-            raise NotAtHand
+            raise CacheMiss
         self._require_fresh()
 
     # --- answering -----------------------------------------------------------------------------------------------
@@ -338,7 +338,7 @@ class CachedStore(StoreAround):
         looked = self._last_look  # as in `_follow`, which nearly never has anything to do
         if looked is None or self._failing or self._clock() - looked >= self._poll_every:
             self._follow()
-        room = self._rooms[kind]
+        room = self._regions[kind]
         with self._lock:
             answer = self._remembered(room, key)
             if answer is not ABSENT:
@@ -357,8 +357,8 @@ class CachedStore(StoreAround):
         except TimeoutError:
             raise StoreUnavailable("the store did not answer another caller's question in time") from None
 
-    def _remembered(self, room: Room, key: Hashable) -> Any:
-        """Give the answer that is here and holds at the present epoch, else `ABSENT`; the lock is held."""
+    def _remembered(self, room: CacheRegion, key: Hashable) -> Any:
+        """Return the answer that is here and holds at the present epoch, else `ABSENT`; the lock is held."""
         answer = room.get(key)
         if answer is ABSENT:
             return ABSENT
@@ -379,7 +379,7 @@ class CachedStore(StoreAround):
                 self._flights.pop(name, None)
             flight.set_exception(error)
             if isinstance(error, StoreUnavailable):
-                self._looks.begin_unless_recent()
+                self._poller.begin_unless_recent()
             return
         with self._lock:
             self._flights.pop(name, None)
@@ -396,4 +396,4 @@ class CachedStore(StoreAround):
             self._adopt(epoch)
         elif epoch != self._epoch if epoch is not None else generation != self._generation:
             return  # loaded before a change that has been seen since
-        self._rooms[kind].put(key, answer)
+        self._regions[kind].put(key, answer)

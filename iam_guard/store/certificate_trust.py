@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 
 from iam_guard.errors import InvalidInput, NoSuchEntity
 from iam_guard.model.certificates import read_revocation_list
-from iam_guard.model.result import CallResult, Unwitnessed, Witness
+from iam_guard.model.result import CallResult, ChangeRecorder, NoChangeRecorder
 from iam_guard.model.trust import ALL_NAMES, CertificateProfile, CertificateTrust, TrustAnchor
 from iam_guard.store import queries
 from iam_guard.store.protocol import RecordStore
@@ -29,7 +29,7 @@ from iam_guard.store.schema import (
 
 
 def read_trust(connection: Connection) -> CertificateTrust:
-    """Give everything that is enabled, in one transaction."""
+    """Return everything that is enabled, in one transaction."""
     epoch = int(connection.execute(queries.epoch()).scalar_one())
     anchors = connection.execute(queries.anchors()).mappings().all()
     profiles = connection.execute(queries.profiles()).mappings().all()
@@ -82,9 +82,9 @@ class KnownRevocationList(NamedTuple):
 class RevocationLists:
     """The revocation lists that a store holds. Safe to share between threads."""
 
-    def __init__(self, store: RecordStore, witness: Witness | None = None) -> None:
+    def __init__(self, store: RecordStore, change_recorder: ChangeRecorder | None = None) -> None:
         self._store = store
-        self._witness = witness or Unwitnessed()
+        self._change_recorder = change_recorder or NoChangeRecorder()
 
     def put(self, anchor: str, text: str) -> None:
         """Import a list (PEM) for a trust anchor, by its id, in the place of an older one of the same authority.
@@ -93,7 +93,7 @@ class RevocationLists:
         present one, for what was revoked once must not come back by mistake; `RecordUnavailable` where it is imported
         and cannot be recorded.
         """
-        self._witness.prepare()
+        self._change_recorder.prepare()
         read = read_revocation_list(text)
         with self._store.changing() as records:
             trusted = records.one(trust_anchors, id=anchor)
@@ -110,7 +110,9 @@ class RevocationLists:
                 records.update(revocation_lists, {"text": text}, anchor_id=anchor, authority=authority)
         told = {"trustAnchorId": anchor, "issuer": read.issuer.rfc4514_string(), "revoked": len(read)}
         owner, epoch = trusted["account"], records.epoch
-        self._witness.note(CallResult(action="iam-guard:PutRevocationList", owner=owner, parameters=told, epoch=epoch))
+        self._change_recorder.note(
+            CallResult(action="iam-guard:PutRevocationList", owner=owner, parameters=told, epoch=epoch)
+        )
 
     def list(self) -> list[KnownRevocationList]:
         """Tell the lists of all trust anchors."""
@@ -120,7 +122,7 @@ class RevocationLists:
 
 
 def authority_of(read: CertificateRevocationList) -> str:
-    """Give what tells the authority of a list from others: its name and its key."""
+    """Return what tells the authority of a list from others: its name and its key."""
     try:
         key = read.extensions.get_extension_for_class(AuthorityKeyIdentifier).value.key_identifier or b""
     except ExtensionNotFound:

@@ -47,7 +47,7 @@ _KINDS = {
 
 
 def is_change_file(path: str) -> bool:
-    """Tell whether a YAML or JSON file is one of these and no seed; one that cannot be read is no change file."""
+    """Return whether a YAML or JSON file is one of these and no seed; one that cannot be read is no change file."""
     problems = Problems(Path(path).name)
     try:
         tree = read_tree(Files(Path(path)).read_seed(), problems)
@@ -174,7 +174,7 @@ class _Reader:
 
 
 def _missing(changes: PolicyChanges, records: Records, store: SourceStore) -> Iterator[tuple[int, str]]:
-    """Say which things that a change names are not there."""
+    """Return which things that a change names are not there."""
     holders = {arn: row_of_holder(records, store.partition, arn) for arn in changes.holders}
     for arn, line in changes.holders.items():
         if holders[arn] is None:

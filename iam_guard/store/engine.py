@@ -113,7 +113,7 @@ def read_url(url: str) -> URL:
 
 
 def database_file(url: str) -> Path | None:
-    """Give the file of an SQLite URL; None where the store is in memory or on a server."""
+    """Return the file of an SQLite URL; None where the store is in memory or on a server."""
     parsed = read_url(url)
     if parsed.get_backend_name() != "sqlite" or parsed.database in (None, "", ":memory:"):
         return None
@@ -203,11 +203,11 @@ _RAISED = schema.meta.update().values(epoch=schema.meta.c.epoch + 1).returning(s
 
 
 def lock_epoch(connection: Connection) -> int:
-    """Give the epoch, and keep other writers out until the transaction ends, so that counts hold till then."""
+    """Return the epoch, and keep other writers out until the transaction ends, so that counts hold till then."""
     return int(connection.execute(_LOCKED).scalar_one())
 
 
-def keep_others_out(connection: Connection) -> None:
+def acquire_write_lock(connection: Connection) -> None:
     """Keep other writers out until the transaction ends; in SQLite, the way it begins has done so."""
     if connection.dialect.name != "sqlite":
         lock_epoch(connection)
@@ -252,7 +252,7 @@ _REFUSALS = (
 
 
 def _reason(error: Exception) -> str:
-    """Say why; a server's own words stay out, for they may hold an address or a value."""
+    """Return why; a server's own words stay out, for they may hold an address or a value."""
     cause = getattr(error, "orig", None) or error
     if getattr(cause, "sqlstate", None) == _LOCK_NOT_AVAILABLE:
         return "database is locked"

@@ -21,7 +21,7 @@ RETRY_SECONDS: Final = 0.5
 _LEAST_SECONDS: Final = 0.05
 
 
-class Looks:
+class EpochPoller:
     """`look` tells whether the store answered. Safe to share between threads."""
 
     def __init__(self, look: Callable[[], bool], *, every: float, in_background: bool) -> None:
@@ -134,7 +134,7 @@ class Looks:
         return is_over
 
 
-def _look_on(looks: weakref.ref[Looks], wake: threading.Event, delay: float, pause: float) -> None:
+def _look_on(looks: weakref.ref[EpochPoller], wake: threading.Event, delay: float, pause: float) -> None:
     if delay and wake.wait(delay):
         wake.clear()
     while (alive := looks()) is not None and not alive.make_one():

@@ -66,7 +66,7 @@ PREFIXES = {
 
 
 def fold(name: str) -> str:
-    """Give the form under which a name is unique in its account (G-78)."""
+    """Return the form under which a name is unique in its account (G-78)."""
     return name.lower()
 
 
@@ -111,5 +111,5 @@ def control_policy_arn(partition: str, management: str | None, organization: str
 
 
 def is_tag_text(text: str) -> bool:
-    """Tell whether a tag key or value has letters, numbers, white space and `_.:/=+-@` only."""
+    """Return whether a tag key or value has letters, numbers, white space and `_.:/=+-@` only."""
     return all(char in _TAG_PUNCTUATION or unicodedata.category(char)[0] in _TAG_CATEGORIES for char in text)

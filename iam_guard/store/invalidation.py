@@ -13,7 +13,7 @@ from typing import Any, Final
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.store.identifiers import PREFIXES
 
-_NOBODYS: Final = frozenset(
+UNCACHED_TABLES: Final = frozenset(
     {
         "access_key_uses",
         "credential_reports",
@@ -51,7 +51,7 @@ MAX_CONCERNED: Final = 1_000
 """Identities that changes may have concerned before a change counts as one for all callers."""
 
 
-class Concerns:
+class Invalidation:
     """Whom the changes of one transaction concern."""
 
     __slots__ = ("everybody", "identities", "newcomers")
@@ -64,15 +64,15 @@ class Concerns:
         """Unique ids of users and roles whose policies are others now."""
 
     def inserted(self, table: str, values: Mapping[str, Any]) -> None:
-        """Note a new row."""
+        """Record a new row."""
         if table in _NEWCOMERS:
             self.newcomers = True
         else:
             self.changed(table, values)
 
     def changed(self, table: str, where: Mapping[str, Any], values: Mapping[str, Any] | None = None) -> None:
-        """Note that rows were changed, or removed where there are no new `values`."""
-        if table in _NOBODYS:
+        """Record that rows were changed, or removed where there are no new `values`."""
+        if table in UNCACHED_TABLES:
             return
         column = _HOLDERS.get(table)
         holder = None if column is None or column in (values or ()) else where.get(column)
@@ -82,7 +82,7 @@ class Concerns:
             self.everybody = True
 
 
-class ConcernedCallers:
+class InvalidatedCallers:
     """The epochs of the last changes that concerned single callers. Not safe by itself: its owner holds a lock."""
 
     __slots__ = ("_epochs", "_last")

@@ -28,8 +28,8 @@ logger = logging.getLogger("iam_guard.store")
 
 SPAN: Final = 15 * 60
 """Seconds for which a use is not noted again (R-33)."""
-MOST_NOTED: Final = 16_384
-MOST_PENDING: Final = 16_384
+MAX_NOTED: Final = 16_384
+MAX_PENDING: Final = 16_384
 BATCH: Final = 200
 """Rows of one transaction, so that nobody waits long for a store with one connection."""
 PAUSE: Final = 1.0
@@ -50,16 +50,16 @@ def service_use(identity: str, action: str, at: int, region: str) -> ServiceUse 
     return ServiceUse(identity, read[1].lower(), read[2], at, region)
 
 
-class UseStore(Protocol):
+class LastUsedStore(Protocol):
     """What is asked of the store."""
 
     def keep_uses(self, uses: Sequence[Use]) -> None: ...
 
 
-class Uses:
+class LastUsedTracker:
     """Notes uses for one guard. Safe to share between threads. `clock` gives seconds since 1970."""
 
-    def __init__(self, store: UseStore, *, region: str, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, store: LastUsedStore, *, region: str, clock: Callable[[], float] = time.time) -> None:
         self._store = store
         self._region = region
         self._clock = clock
@@ -78,8 +78,8 @@ class Uses:
 
     # --- noting --------------------------------------------------------------------------------------------------
 
-    def note_key(self, credential: Credential | None) -> None:
-        """Note that a request came with an access key or an API key; other credentials are not noted."""
+    def track_key(self, credential: Credential | None) -> None:
+        """Record that a request came with an access key or an API key; other credentials are not noted."""
         if credential is None or credential.id is None or credential.kind not in _KEYS:
             return
         key: Hashable = credential.id if credential.kind == "sigv4" else (credential.kind, credential.id)
@@ -92,8 +92,8 @@ class Uses:
             else:
                 self._note(key, ApiKeyUse(credential.id, int(now)), now)
 
-    def note_action(self, principal: Principal, action: str) -> None:
-        """Note that a user or a role attempts an action, whatever was decided; others are not noted (R-34)."""
+    def track_action(self, principal: Principal, action: str) -> None:
+        """Record that a user or a role attempts an action, whatever was decided; others are not noted (R-34)."""
         identity = principal.userid
         if identity is None:
             return
@@ -117,15 +117,15 @@ class Uses:
                 return
             self._noted.pop(key, None)  # the oldest stand first, and are the first to be forgotten
             self._noted[key] = now
-            if len(self._noted) > MOST_NOTED:
+            if len(self._noted) > MAX_NOTED:
                 del self._noted[next(iter(self._noted))]
-            if len(self._pending) < MOST_PENDING or key in self._pending:
+            if len(self._pending) < MAX_PENDING or key in self._pending:
                 self._pending[key] = use
             if self._writer is None:
                 self._start_writer()
 
     def forget(self) -> None:
-        """Note again what is used from now on, as after the state behind was set back."""
+        """Record again what is used from now on, as after the state behind was set back."""
         if self._process != os.getpid():
             self._leave_to_parent()
         with self._lock:
@@ -204,7 +204,7 @@ class Uses:
             self._closing.set()
 
 
-def _write_on(uses: weakref.ref[Uses], closing: threading.Event) -> None:
+def _write_on(uses: weakref.ref[LastUsedTracker], closing: threading.Event) -> None:
     pause: float | None = PAUSE
     while pause is not None and not closing.wait(pause):
         alive = uses()

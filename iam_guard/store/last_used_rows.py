@@ -21,7 +21,7 @@ from iam_guard.store.schema import (
     service_uses,
 )
 
-MOST_ACTIONS: Final = 5000
+MAX_ACTIONS: Final = 5000
 """Actions noted of one user or role: their names may come from callers, and would fill the store otherwise."""
 
 
@@ -72,7 +72,7 @@ def _write_keys(connection: Connection, uses: Sequence[KeyUse]) -> None:
 
 
 def _write_api_keys(connection: Connection, uses: Sequence[ApiKeyUse]) -> None:
-    """Note it in the key's own row, or in that of the service-specific credential which it is."""
+    """Record it in the key's own row, or in that of the service-specific credential which it is."""
     if not uses:
         return
     for table in (api_keys, service_credentials):
@@ -87,7 +87,7 @@ def _write_api_keys(connection: Connection, uses: Sequence[ApiKeyUse]) -> None:
 def _write_services(connection: Connection, uses: Sequence[ServiceUse]) -> None:
     known = _known(connection, identities.c.id, (use.identity_id for use in uses))
     held = _held(connection, known)
-    full = {id for id in known if held.get(id, 0) >= MOST_ACTIONS}
+    full = {id for id in known if held.get(id, 0) >= MAX_ACTIONS}
     _put(connection, service_uses, [use._asdict() for use in uses if use.identity_id in known - full])
     _renew(connection, [use for use in uses if use.identity_id in full])
 

@@ -50,7 +50,7 @@ def open_candidate(url_or_path: str, present: SourceStore, settings: Settings) -
 
 
 def store_file(url_or_path: str) -> Path | None:
-    """Give the file of an SQLite store; None for every other store."""
+    """Return the file of an SQLite store; None for every other store."""
     return None if is_seed_file(url_or_path) else database_file(url_or_path)
 
 

@@ -44,13 +44,13 @@ class PolicyChanges:
 
     @property
     def holders(self) -> dict[str, int]:
-        """Give the users, groups and roles that are named, with a line for each."""
+        """Return the users, groups and roles that are named, with a line for each."""
         managed = {each.holder: each.line for each in (*self.attached, *self.detached)}
         return managed | {each.holder: each.line for each in self.inline}
 
 
 def type_of_policy(arn: str) -> PolicyType | None:
-    """Tell which type of policy an ARN names, a resource's own included; None for what has none to be replaced."""
+    """Return which type of policy an ARN names, a resource's own included; None for what has none to be replaced."""
     try:
         parsed = Arn.parse(arn)
     except InvalidInput:
@@ -63,7 +63,7 @@ def type_of_policy(arn: str) -> PolicyType | None:
 
 
 def holder_of(arn: str) -> tuple[str, Kind, str] | None:
-    """Give account, kind and name of the user, group or role that an ARN names; None where it names none."""
+    """Return account, kind and name of the user, group or role that an ARN names; None where it names none."""
     try:
         parsed = Arn.parse(arn)
     except InvalidInput:

@@ -40,12 +40,12 @@ from iam_guard.store.schema import (
     policies,
     policy_versions,
 )
-from iam_guard.store.store_proxy import StoreAround
+from iam_guard.store.store_proxy import StoreProxy
 
 _Levels: TypeAlias = tuple[tuple[StoredPolicy, ...], ...] | None
 
 
-class OverlaidStore(StoreAround):
+class OverlaidStore(StoreProxy):
     """A `Store` around another one, which stays its opener's to close."""
 
     def __init__(self, inner: SourceStore, changes: PolicyChanges) -> None:
@@ -99,7 +99,7 @@ class OverlaidStore(StoreAround):
     # --- what a user or role holds -------------------------------------------------------------------------------
 
     def _held(self, records: Records, record: PrincipalRecord) -> list[StoredPolicy]:
-        """Give the identity-based policies with those attached, detached, put and deleted."""
+        """Return the identity-based policies with those attached, detached, put and deleted."""
         held, holders = list(record.identity), self._holders(records, record)
         for change in self._changes.detached:
             if change.holder in holders and is_attached(records, holders[change.holder], change.policy):
@@ -115,7 +115,7 @@ class OverlaidStore(StoreAround):
         return sorted(held, key=lambda policy: policy.ref.name)
 
     def _holders(self, records: Records, record: PrincipalRecord) -> dict[str, Row]:
-        """Give the rows of whoever holds policies for a caller, itself and its groups, by ARN."""
+        """Return the rows of whoever holds policies for a caller, itself and its groups, by ARN."""
         row = row_of_holder(records, self.partition, _identity_arn(record.principal)) if record.exists else None
         if row is None:
             return {}
@@ -124,7 +124,7 @@ class OverlaidStore(StoreAround):
         return {_arn(self.partition, each): each for each in rows}
 
     def _managed(self, records: Records, arn: str) -> Iterator[StoredPolicy]:
-        """Give a managed policy: the new one of the file, else the one of the store, unless it is no more."""
+        """Return a managed policy: the new one of the file, else the one of the store, unless it is no more."""
         text = self._changes.new.get(arn)
         if text is None and (row := row_of_policy(records, arn)) is not None:
             version = records.one(policy_versions, policy_id=row["id"], version=row["default_version"])
@@ -187,7 +187,7 @@ def _arn(partition: str, row: Row) -> str:
 
 
 def _identity_arn(principal: Principal) -> str:
-    """Give the ARN of the user or role whose policies a caller has."""
+    """Return the ARN of the user or role whose policies a caller has."""
     match principal.type:
         case PrincipalType.ASSUMED_ROLE:
             return principal.role_arn or ""
@@ -206,14 +206,14 @@ def row_of_policy(records: Records, arn: str) -> Row | None:
 
 
 def is_attached(records: Records, holder: Row, arn: str) -> bool:
-    """Tell whether a managed policy is attached to a user, group or role."""
+    """Return whether a managed policy is attached to a user, group or role."""
     policy = row_of_policy(records, arn)
     found = None if policy is None else records.one(attachments, identity_id=holder["id"], policy_id=policy["id"])
     return found is not None
 
 
 def has_inline(records: Records, holder: Row, name: str) -> bool:
-    """Tell whether a user, group or role has an inline policy."""
+    """Return whether a user, group or role has an inline policy."""
     return records.one(inline_policies, identity_id=holder["id"], folded=fold(name)) is not None
 
 

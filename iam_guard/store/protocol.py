@@ -70,7 +70,7 @@ class PrincipalRecord:
     boundary: StoredPolicy | None = None
 
     def of(self, caller: Principal) -> PrincipalRecord:
-        """Give it for a caller of the same identity, with that caller's own session keys and credential."""
+        """Return it for a caller of the same identity, with that caller's own session keys and credential."""
         known = self.principal
         if known.credential == caller.credential and known.session == caller.session:
             return self
@@ -100,7 +100,7 @@ class Answers(Protocol):
     """What signing in by a key and deciding ask for."""
 
     def epoch(self) -> int:
-        """Give the current epoch; every write raises it."""
+        """Return the current epoch; every write raises it."""
         ...
 
     def access_key(self, access_key_id: str) -> AccessKey | None: ...
@@ -123,7 +123,7 @@ class Store(Answers, Protocol):
     """The narrow protocol; a cache is a Store around a Store."""
 
     def certificate_trust(self) -> CertificateTrust:
-        """Give whom client certificates are trusted for, of all accounts."""
+        """Return whom client certificates are trusted for, of all accounts."""
         ...
 
     def refresh(self) -> None:
@@ -138,18 +138,18 @@ class RecordStore(Protocol):
 
     @property
     def sealer(self) -> Sealer:
-        """Give what seals its secrets."""
+        """Return what seals its secrets."""
 
     @property
     def partition(self) -> str:
-        """Give the partition of its ARNs."""
+        """Return the partition of its ARNs."""
 
     @property
     def ids(self) -> UniqueIds:
-        """Give what makes its unique ids."""
+        """Return what makes its unique ids."""
 
     def seal_session(self, session: Session, *, at_least: int = 0) -> str:
-        """Give the session token of temporary credentials, of so many characters or more; nothing is stored."""
+        """Return the session token of temporary credentials, of so many characters or more; nothing is stored."""
 
     def open_session(self, token: str) -> Session | None:
         """Open a session token without asking the database; None for anything that this store did not seal so.

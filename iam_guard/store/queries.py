@@ -93,7 +93,7 @@ def default_texts(policy_ids: Collection[str]) -> Select[Any]:
 
 
 def sought(text: str) -> str:
-    """Give what to look for: where no database can hold the text, the empty one, for nothing is called that."""
+    """Return what to look for: where no database can hold the text, the empty one, for nothing is called that."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias
 from sqlalchemy import Connection, RowMapping, Table
 
 from iam_guard.store import row_statements as statements
-from iam_guard.store.invalidation import Concerns
+from iam_guard.store.invalidation import Invalidation
 from iam_guard.store.queries import sought
 
 __all__ = ["PRESENT", "Records", "Row", "Table"]
@@ -47,7 +47,7 @@ class Records:
         self._writes = writes
         self._found: dict[Hashable, Row | None] = {}
         self.changed = False
-        self.concerns = Concerns()
+        self.invalidation = Invalidation()
         self.epoch: int | None = None
         """The epoch that the changes made, once they are made for good."""
 
@@ -65,7 +65,7 @@ class Records:
     # --- reading -------------------------------------------------------------------------------------------------
 
     def one(self, table: Table, **where: Any) -> Row | None:
-        """Give the row, None if there is none; a condition that several rows meet is a mistake of ours.
+        """Return the row, None if there is none; a condition that several rows meet is a mistake of ours.
 
         Asked again before anything changes, it is not looked for again.
         """
@@ -77,7 +77,7 @@ class Records:
         return self._found[key]
 
     def all(self, table: Table, *, order: Sequence[str] = (), columns: Sequence[str] = (), **where: Any) -> list[Row]:
-        """Give all rows, in the order of some columns; with `columns`, these alone, for some hold long documents."""
+        """Return all rows, in the order of some columns; with `columns`, these alone, for some hold long documents."""
         form, values = _taken_apart(where)
         found = statements.selected(table, form, self._order(order), tuple(columns))
         return list(self._connection.execute(found, values).mappings())
@@ -92,7 +92,7 @@ class Records:
         path_prefix: str | None = None,
         **where: Any,
     ) -> list[Row]:
-        """Give at most `limit` rows by columns that tell them apart, after the one with the values `after`."""
+        """Return at most `limit` rows by columns that tell them apart, after the one with the values `after`."""
         form, values = _taken_apart(where)
         values["limit"] = limit
         if after is not None:
@@ -122,26 +122,26 @@ class Records:
         return int(self._connection.execute(counted, values).scalar_one())
 
     def values_of(self, table: Table, column: str, **where: Any) -> ValuesOf:
-        """Give the values of a column, for use as a condition of another question."""
+        """Return the values of a column, for use as a condition of another question."""
         return ValuesOf(table, column, where)
 
     # --- changing ------------------------------------------------------------------------------------------------
 
     def insert(self, table: Table, **values: Any) -> None:
         """Put in one row."""
-        self.concerns.inserted(table.name, values)
+        self.invalidation.inserted(table.name, values)
         self._change(statements.inserted(table), values)
 
     def update(self, table: Table, values: Mapping[str, Any], **where: Any) -> int:
         """Change rows; give how many there were."""
-        self.concerns.changed(table.name, where, values)
+        self.invalidation.changed(table.name, where, values)
         form, sought_values = _taken_apart(where)
         new = {f"new_{name}": value for name, value in values.items()}
         return self._change(statements.updated(table, tuple(values), form), sought_values | new)
 
     def delete(self, table: Table, **where: Any) -> int:
         """Remove rows; give how many there were."""
-        self.concerns.changed(table.name, where)
+        self.invalidation.changed(table.name, where)
         form, values = _taken_apart(where)
         return self._change(statements.deleted(table, form), values)
 
@@ -153,7 +153,7 @@ class Records:
         return int(self._connection.execute(statement, values).rowcount)
 
     def _order(self, columns: Sequence[str]) -> statements.Order:
-        """Say how rows are sorted; PostgreSQL would follow the language of its database."""
+        """Return how rows are sorted; PostgreSQL would follow the language of its database."""
         is_postgresql = self._connection.dialect.name == "postgresql"
         return statements.Order(tuple(columns), "C" if is_postgresql else None)
 

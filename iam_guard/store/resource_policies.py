@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from iam_guard.errors import InvalidInput, NoSuchEntity
 from iam_guard.model.arn import Arn, is_account_id, is_of_our_own
 from iam_guard.model.decision import PolicyType
-from iam_guard.model.result import CallResult, ChangedDocument, Unwitnessed, Witness
+from iam_guard.model.result import CallResult, ChangedDocument, ChangeRecorder, NoChangeRecorder
 from iam_guard.policy.quota import RESOURCE
 from iam_guard.policy.saving import validate_for_write
 from iam_guard.store.identifiers import ARN_BYTES, iam_arn
@@ -22,7 +22,7 @@ from iam_guard.store.protocol import RecordStore
 from iam_guard.store.records import PRESENT, Records, Row
 from iam_guard.store.schema import accounts, identities, resources
 
-MOST_LISTED = 1000
+MAX_LISTED = 1000
 
 
 class ListedPolicy(NamedTuple):
@@ -35,9 +35,9 @@ class ListedPolicy(NamedTuple):
 class ResourcePolicies:
     """The resource-based policies that a store holds. Safe to share between threads."""
 
-    def __init__(self, store: RecordStore, witness: Witness | None = None) -> None:
+    def __init__(self, store: RecordStore, change_recorder: ChangeRecorder | None = None) -> None:
         self._store = store
-        self._witness = witness or Unwitnessed()
+        self._change_recorder = change_recorder or NoChangeRecorder()
 
     def put(self, arn: str, document: Mapping[str, Any] | str, *, account: str | None = None) -> None:
         """Attach a policy to a resource, in the place of any other.
@@ -46,7 +46,7 @@ class ResourcePolicies:
         where the ARN says it. Raises `InvalidInput`, `PolicyError`, `LimitExceeded`; `NoSuchEntity` for an account that
         the store does not hold; `StoreIsReadOnly`; `RecordUnavailable` where it is put and cannot be recorded.
         """
-        self._witness.prepare()
+        self._change_recorder.prepare()
         owner = _owner(arn, account)
         checked = validate_for_write(document, PolicyType.RESOURCE, partition=self._store.partition)
         RESOURCE.check(RESOURCE.size(checked.text))
@@ -68,7 +68,7 @@ class ResourcePolicies:
             before = None if known is None else known["digest"]
         told = {"resourceArn": arn, "policy": checked.text}
         replaced = ChangedDocument(before, checked.digest)
-        self._witness.note(
+        self._change_recorder.note(
             CallResult(
                 action="iam-guard:PutResourcePolicy",
                 resource=arn,
@@ -80,14 +80,14 @@ class ResourcePolicies:
         )
 
     def get(self, arn: str) -> str | None:
-        """Give the policy of a resource as text, None where it has none; principals that are gone show their ids."""
+        """Return the policy of a resource as text, None where it has none; principals that are gone show their ids."""
         with self._store.viewing() as records:
             row = records.one(resources, arn=arn, text=PRESENT)
             return None if row is None else self._current(records, row)
 
     def delete(self, arn: str) -> None:
         """Take the policy of a resource away. Raises `NoSuchEntity` where there is none, and what `put` raises."""
-        self._witness.prepare()
+        self._change_recorder.prepare()
         with self._store.changing() as records:
             row = records.one(resources, arn=arn, text=PRESENT)
             if row is None:
@@ -96,7 +96,7 @@ class ResourcePolicies:
                 records.update(resources, {"text": None, "digest": None, "bindings": {}}, arn=arn)
             else:
                 records.delete(resources, arn=arn)
-        self._witness.note(
+        self._change_recorder.note(
             CallResult(
                 action="iam-guard:DeleteResourcePolicy",
                 resource=arn,
@@ -108,7 +108,7 @@ class ResourcePolicies:
         )
 
     def list(
-        self, *, account: str | None = None, after: str | None = None, limit: int = MOST_LISTED
+        self, *, account: str | None = None, after: str | None = None, limit: int = MAX_LISTED
     ) -> list[ListedPolicy]:
         """List resources that have a policy, by ARN; `after` is the last ARN of the page before."""
         where = {} if account is None else {"account": account}
@@ -127,7 +127,7 @@ class ResourcePolicies:
 
 
 def _owner(arn: str, account: str | None) -> str:
-    """Give the account that owns a resource. Raises `InvalidInput` for what is no ARN, and where nobody says."""
+    """Return the account that owns a resource. Raises `InvalidInput` for what is no ARN, and where nobody says."""
     if not isinstance(arn, str):
         raise InvalidInput(f"expected the ARN of a resource, got `{type(arn).__name__}`", place="arn")
     parsed = Arn.parse(arn)

@@ -56,7 +56,7 @@ class Order(NamedTuple):
 @cache
 def selected(table: Table, where: Where, order: Order, columns: tuple[str, ...] = ()) -> Select[Any]:
     """Select whole rows, or some columns of them."""
-    wanted = select(*(table.c[each] for each in columns)) if columns else select(table)
+    wanted = select(*(table.c[column] for column in columns)) if columns else select(table)
     return wanted.where(*_conditions(table, where)).order_by(*_ordered(table, order))
 
 
@@ -136,11 +136,11 @@ def _parameter(column: ColumnElement[Any], numbers: Iterator[int], *, expanding:
 
 
 def _ordered(table: Table, order: Order) -> list[ColumnElement[Any]]:
-    """Give the columns as they are compared."""
-    columns: list[ColumnElement[Any]] = [table.c[each] for each in order.columns]
+    """Return the columns as they are compared."""
+    columns: list[ColumnElement[Any]] = [table.c[column] for column in order.columns]
     if order.collation is None:
         return columns
-    return [each.collate(order.collation) if isinstance(each.type, String) else each for each in columns]
+    return [column.collate(order.collation) if isinstance(column.type, String) else column for column in columns]
 
 
 def _is_after(columns: Sequence[ColumnElement[Any]]) -> ColumnElement[bool]:

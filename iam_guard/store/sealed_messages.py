@@ -15,7 +15,7 @@ from typing import Any
 from iam_guard.errors import StoreUnavailable
 from iam_guard.store.sealing import Sealer
 
-MOST_CHARACTERS = 10240
+MAX_CHARACTERS = 10240
 """Of an encoded message: no client may hand in a longer one."""
 
 
@@ -29,7 +29,7 @@ def write_message(message: Mapping[str, Any], account: str, sealer: Sealer) -> s
     for each in (message, bare, {**bare, "matchedStatements": {"items": []}}):
         content = zlib.compress(json.dumps(each, separators=(",", ":")).encode(), 9)
         encoded = base64.urlsafe_b64encode(sealer.seal(content, _context(account))).rstrip(b"=").decode("ascii")
-        if len(encoded) <= MOST_CHARACTERS:
+        if len(encoded) <= MAX_CHARACTERS:
             return encoded
     return None
 

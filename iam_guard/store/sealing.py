@@ -90,7 +90,7 @@ def load_key_ring(settings: Settings, url: str) -> Sealer:
 
 
 def key_file_beside(url: str) -> Path | None:
-    """Give the place of the key file of an SQLite file: `<file>.key`."""
+    """Return the place of the key file of an SQLite file: `<file>.key`."""
     database = database_file(url)
     return None if database is None else database.with_name(database.name + ".key")
 

@@ -183,7 +183,7 @@ class FollowedSeedStore:
 
 
 def _look_at(paths: Iterable[Path]) -> tuple[tuple[object, ...], float]:
-    """Give what tells one state of the files from another, and the seconds since the last write to one of them."""
+    """Return what tells one state of the files from another, and the seconds since the last write to one of them."""
     stats = [_stat(path) for path in paths]
     look = tuple(stat and (stat.st_mtime_ns, stat.st_size, stat.st_ino) for stat in stats)
     age = time.time() - max((stat.st_mtime for stat in stats if stat is not None), default=0.0)
@@ -198,7 +198,7 @@ def _stat(path: Path) -> os.stat_result | None:
 
 
 def _digests(paths: Iterable[Path]) -> dict[Path, bytes | None]:
-    """Give the digest of each file's content, None where it can't be read."""
+    """Return the digest of each file's content, None where it can't be read."""
     digests: dict[Path, bytes | None] = {}
     for path in paths:
         try:

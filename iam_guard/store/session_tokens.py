@@ -73,7 +73,7 @@ def read_session(token: str, sealer: Sealer) -> Session | None:
 
 
 def packed_size(session: Session) -> int:
-    """Give the percentage of `PACKED_LIMIT` that policies, tags and source identity take; over 100 is too large (S-40).
+    """Return the share of `PACKED_LIMIT` in use by policies, tags and source identity, in percent (S-40).
 
     It depends on these alone: not on keys, secrets or times, and not on who asks.
     """
@@ -89,7 +89,7 @@ def _spelled(sealed: bytes) -> str:
 
 
 def _room(characters: int) -> int:
-    """Give how many bytes of content make a token of so many characters."""
+    """Return how many bytes of content make a token of so many characters."""
     return max(0, -(-3 * (characters - len(PREFIX)) // 4) - Sealer.OVERHEAD - len(_PLAIN))
 
 

@@ -39,7 +39,7 @@ class Snapshot:
             bump_epoch(connection)
 
     def close(self) -> None:
-        """Give the copy up."""
+        """Return the copy up."""
         self._copy.close()
 
     def _move(self, *, into_copy: bool) -> None:
@@ -53,7 +53,7 @@ class Snapshot:
 
 
 def copied_to_memory(store: RecordStore) -> SqlStore:
-    """Give a store in memory with all the rows that a store has at one moment; what it seals stays sealed."""
+    """Return a store in memory with all the rows that a store has at one moment; what it seals stays sealed."""
     engine = make_engine("sqlite://")
     with closed_on_error(engine):
         upgrade(engine)

@@ -27,7 +27,7 @@ from iam_guard.store import queries
 from iam_guard.store.certificate_trust import read_trust
 from iam_guard.store.decision_query import decision_query
 from iam_guard.store.decision_rows import DecisionRows
-from iam_guard.store.engine import bump_epoch, keep_others_out, reading, writing
+from iam_guard.store.engine import acquire_write_lock, bump_epoch, reading, writing
 from iam_guard.store.identifiers import (
     UniqueIds,
     fold,
@@ -96,7 +96,7 @@ class SqlStore:
     def changing(self) -> Iterator[Records]:
         """Change rows in one transaction that ends with a higher epoch; nothing is changed when the block raises."""
         with writing(self.engine) as connection:
-            keep_others_out(connection)
+            acquire_write_lock(connection)
             records = Records(lambda: connection, writes=True)
             yield records
             if records.changed:
@@ -105,7 +105,7 @@ class SqlStore:
     def keep_uses(self, uses: Sequence[Use]) -> None:
         """Keep what was used last; the epoch stays, since no decision depends on it."""
         with writing(self.engine) as connection:
-            keep_others_out(connection)
+            acquire_write_lock(connection)
             write_uses(connection, uses)
 
     def epoch(self) -> int:
@@ -220,7 +220,7 @@ class SqlStore:
         return root_arn(self.partition, str(principal.account))
 
     def _is(self, principal: Principal, row: Row) -> bool:
-        """Tell whether the row is this caller: same ARN, letter by letter (P-16), and the same unique id (P-6)."""
+        """Return whether the row is this caller: same ARN, letter by letter (P-16), and the same unique id (P-6)."""
         arn = self._arn(row)
         match principal.type:
             case PrincipalType.USER:
@@ -266,12 +266,12 @@ class SqlStore:
 
 
 def access_key_context(access_key_id: str) -> bytes:
-    """Give what a secret access key is sealed to."""
+    """Return what a secret access key is sealed to."""
     return b"access-key:" + access_key_id.encode()
 
 
 def _identity_of(principal: Principal) -> tuple[str, str, str] | None:
-    """Give account, kind and folded name of the identity whose policies the caller has."""
+    """Return account, kind and folded name of the identity whose policies the caller has."""
     match principal.type:
         case PrincipalType.USER:
             arn = principal.arn

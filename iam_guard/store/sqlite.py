@@ -181,7 +181,7 @@ def _before_fork() -> None:
 
 
 def _replace_pool(engine: Engine) -> None:
-    """Give an engine a new pool; the one before closes what is idle, and what threads give back."""
+    """Return an engine a new pool; the one before closes what is idle, and what threads give back."""
     before: Any = engine.pool
     engine.dispose(close=False)
     _replaced.add(before)

@@ -13,7 +13,7 @@ from iam_guard.store.records import Records
 from iam_guard.store.sealing import Sealer
 
 
-class StoreAround:
+class StoreProxy:
     """The part of a `Store` that is the store's behind."""
 
     def __init__(self, inner: SourceStore) -> None:

@@ -36,7 +36,7 @@ ANY_SESSION: Final = "(any session)"
 
 
 @dataclass(frozen=True, slots=True)
-class Inhabitant:
+class StoredPrincipal:
     """One principal of the store. `arn` is the user's, the role's or the root user's own.
 
     `through` names the groups that each identity-based policy comes by; one that is attached directly too has `""`.
@@ -53,18 +53,18 @@ class Inhabitant:
 
 
 @dataclass(frozen=True, slots=True)
-class Population:
+class StoredPrincipals:
     """Everybody, by ARN, in the order of accounts, kinds and names; the root user of an account comes first."""
 
     accounts: tuple[str, ...]
-    inhabitants: Mapping[str, Inhabitant]
+    inhabitants: Mapping[str, StoredPrincipal]
     resource_arns: Mapping[str, str]
     """The resources that the store holds a policy for -> the account that owns each."""
     oidc_providers: tuple[str, ...] = ()
     """The ARNs of those that accounts have registered, with an audience, without which no token is taken."""
 
 
-def read_population(store: SourceStore, epoch: int) -> Population:
+def read_population(store: SourceStore, epoch: int) -> StoredPrincipals:
     """Read everybody; to be called inside of `at_once`, where `epoch` is that of the transaction."""
     from_store = _Reading(store.partition, epoch)
     with store.viewing() as records:
@@ -78,7 +78,7 @@ class _Reading:
         self.partition = partition
         self.epoch = epoch
 
-    def population(self, records: Records) -> Population:
+    def population(self, records: Records) -> StoredPrincipals:
         rows = records.all(identities, order=("account", "kind", "name"))
         by_id = {row["id"]: row for row in rows}
         held, boundaries = self._held(records, by_id), self._boundaries(records, rows)
@@ -86,7 +86,7 @@ class _Reading:
         for row in records.all(memberships):
             groups.setdefault(row["user_id"], []).append(row["group_id"])
         arns = {id: self._arn(row) for id, row in by_id.items()}
-        everybody: dict[str, Inhabitant] = {}
+        everybody: dict[str, StoredPrincipal] = {}
         account_ids = tuple(row["id"] for row in records.all(accounts, order=("id",), columns=("id",)))
         for account in account_ids:
             root = self._root(account)
@@ -98,12 +98,12 @@ class _Reading:
             boundary = boundaries.get(row["boundary_id"] or "")
             trust = row["trust_text"] and current_text(row["trust_text"], row["trust_bindings"], arns.get)
             everybody[arns[row["id"]]] = self._inhabitant(row, arns[row["id"]], through, boundary, trust)
-        return Population(account_ids, everybody, dict(_resources(records)), tuple(self._oidc_providers(records)))
+        return StoredPrincipals(account_ids, everybody, dict(_resources(records)), tuple(self._oidc_providers(records)))
 
-    def _root(self, account: str) -> Inhabitant:
+    def _root(self, account: str) -> StoredPrincipal:
         arn = root_arn(self.partition, account)
         principal = Principal.from_arn(arn, userid=account)
-        return Inhabitant("root", arn, account, PrincipalRecord(self.epoch, True, principal))
+        return StoredPrincipal("root", arn, account, PrincipalRecord(self.epoch, True, principal))
 
     def _inhabitant(
         self,
@@ -112,7 +112,7 @@ class _Reading:
         through: Mapping[StoredPolicy, tuple[str, ...]],
         boundary: StoredPolicy | None,
         trust: str | None,
-    ) -> Inhabitant:
+    ) -> StoredPrincipal:
         tags = MappingProxyType(dict(row["tags"]))
         is_bounded = boundary is not None
         if row["kind"] == "user":
@@ -124,7 +124,7 @@ class _Reading:
         identity = tuple(sorted(through, key=lambda policy: policy.ref.name))
         record = PrincipalRecord(self.epoch, True, principal, identity, boundary)
         named = {policy.ref: holders for policy, holders in through.items()}
-        return Inhabitant(row["kind"], arn, row["account"], record, named, tags, trust)
+        return StoredPrincipal(row["kind"], arn, row["account"], record, named, tags, trust)
 
     def _arn(self, row: Row) -> str:
         return iam_arn(self.partition, row["account"], row["kind"], row["path"], row["name"])
@@ -137,7 +137,7 @@ class _Reading:
     # --- policies ------------------------------------------------------------------------------------------------
 
     def _held(self, records: Records, by_id: Mapping[str, Row]) -> dict[str, list[StoredPolicy]]:
-        """Give the policies that each identity, groups included, holds itself."""
+        """Return the policies that each identity, groups included, holds itself."""
         held: dict[str, list[StoredPolicy]] = {}
         for row in records.all(inline_policies):
             holder = by_id[row["identity_id"]]
@@ -154,7 +154,7 @@ class _Reading:
         return self._managed(records, ids, PolicyType.BOUNDARY)
 
     def _managed(self, records: Records, ids: Collection[str], type: PolicyType) -> dict[str, StoredPolicy]:
-        """Give managed policies in their default versions."""
+        """Return managed policies in their default versions."""
         if not ids:
             return {}
         found = {row["id"]: row for row in records.all(policies) if row["id"] in ids}

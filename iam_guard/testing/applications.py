@@ -58,7 +58,7 @@ def map_of(app: Any) -> RouteMap | None:
 
 
 def _told_by_adapters(group: str, app: Any) -> Any:
-    loaded = (each.load() for each in entry_points(group=group) if each.name in sys.modules)
+    loaded = (entry_point.load() for entry_point in entry_points(group=group) if entry_point.name in sys.modules)
     return next((found for tell in loaded if (found := tell(app)) is not None), None)
 
 
@@ -94,5 +94,6 @@ def _is_factory(found: Any) -> bool:
         return False
     parameters = inspect.signature(found).parameters.values()
     return all(
-        each.default is not each.empty or each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD) for each in parameters
+        parameter.default is not parameter.empty or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        for parameter in parameters
     )

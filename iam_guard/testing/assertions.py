@@ -121,9 +121,9 @@ def _policy_type(given: PolicyType | str | None) -> PolicyType | None:
 def _complaint(
     decision: Decision, outcome: Outcome | None, by: PolicyType | None, sid: str | None, because: str | None
 ) -> str | None:
-    """Say what is not as expected; None where everything is."""
+    """Return what is not as expected; None where everything is."""
     reasons = decision.reasons
-    without_policies = [each.note for each in reasons if each.policy is None and each.note is not None]
+    without_policies = [reason.note for reason in reasons if reason.policy is None and reason.note is not None]
     if decision.error is not None:
         return "expected a denial, but no decision could be made"
     if outcome is not None and decision.outcome is not outcome:
@@ -134,9 +134,9 @@ def _complaint(
         return f"expected a denial by policies, but none was asked: {without_policies[0]}"
     if because is not None and not any(because in note for note in without_policies):
         return f"expected a denial because `{because}`"
-    if by is not None and by not in [each.policy_type for each in reasons]:
+    if by is not None and by not in [reason.policy_type for reason in reasons]:
         return f"expected a denial by the {by}"
-    if sid is not None and sid not in [each.sid for each in reasons]:
+    if sid is not None and sid not in [reason.sid for reason in reasons]:
         return f"expected a denial by the statement `{sid}`"
     return None
 

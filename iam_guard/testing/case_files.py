@@ -39,8 +39,8 @@ def entries_of_lines(lines: Iterable[str], name: str) -> Iterator[CaseEntry | Un
             yield decoder.decode(line, f"{name}:{number}")
 
 
-def lines_at_hand(stream: BufferedIOBase) -> Iterator[list[str]]:
-    """Give lines as they arrive: each time all that are complete, so that whoever asks by line is answered by line."""
+def buffered_lines(stream: BufferedIOBase) -> Iterator[list[str]]:
+    """Return all complete lines as they arrive, so that a caller that sends line by line is answered line by line."""
     pending = bytearray()
     while chunk := stream.read1(_CHUNK):
         pending += chunk
@@ -58,7 +58,7 @@ def entries_of_text(text: str, name: str) -> list[CaseEntry | Unreadable]:
     if isinstance(whole, CaseEntry):
         return [whole]
     entries = list(entries_of_lines(text.split("\n"), name))
-    are_lines = any(isinstance(each, CaseEntry) and isinstance(each.given, dict) for each in entries)
+    are_lines = any(isinstance(entry, CaseEntry) and isinstance(entry.given, dict) for entry in entries)
     return entries if are_lines else [whole]
 
 
@@ -108,7 +108,7 @@ _WITH_SEED = {"seed", "cases"}
 
 
 def _load(text: str) -> tuple[Any, list[yaml.Node]]:
-    """Give what the text says, and the nodes of its cases."""
+    """Return what the text says, and the nodes of its cases."""
     loader = _Loader(text)
     try:
         node = loader.get_single_node()

@@ -18,7 +18,7 @@ from typing import Any
 
 from iam_guard.evaluation.authorizer import Authorizer
 
-_MOST_CHARACTERS = 8_000_000
+_MAX_CHARACTERS = 8_000_000
 """Of the policies that are remembered; beyond it, all are forgotten."""
 
 
@@ -47,7 +47,7 @@ class CaseEntry:
     seed: Path | None = field(default=None, compare=False)
 
     def member(self, key: str) -> str | int | None:
-        """Give a member of the case before its shape is checked: a text that can be printed, or a whole number.
+        """Return a member of the case before its shape is checked: a text that can be printed, or a whole number.
 
         None where the case has none, or one of another kind, or is no object.
         """
@@ -105,7 +105,7 @@ class CaseDecoder:
         return CaseEntry(place, given, shared)
 
     def _shared(self, text: str, start: int) -> tuple[SharedPolicies, int]:
-        """Give the policies that begin at `start`, and where they end."""
+        """Return the policies that begin at `start`, and where they end."""
         end = text.rfind("}", start, text.rfind("}")) + 1  # a guess that is right where only texts follow
         known = self._known.get(text[start:end])
         if known is not None:
@@ -120,7 +120,7 @@ class CaseDecoder:
             self._known[written] = policies
             return policies
         self._characters += len(written)
-        if self._characters > _MOST_CHARACTERS:
+        if self._characters > _MAX_CHARACTERS:
             self._known.clear()
             self._characters = len(written)
         self._known[written] = None

@@ -40,7 +40,7 @@ def coverage_html(files: Sequence[FileCoverage]) -> str:
 
 def _table(files: Sequence[FileCoverage]) -> Iterator[str]:
     titles = ("Policy", "Statements", "Never applied", "Targets", "Covered", "Cover")
-    head = "".join(f'<th scope="col">{each}</th>' for each in titles)
+    head = "".join(f'<th scope="col">{title}</th>' for title in titles)
     yield f"<table><thead><tr>{head}</tr></thead><tbody>"
     for number, each in enumerate(files):
         cells = (each.statements, each.missed, each.targets, each.covered, cover(percent([each])))
@@ -63,16 +63,18 @@ def _source(number: int, covered: FileCoverage) -> Iterator[str]:
         if line > before + 1:
             yield "<tr><td>…</td><td></td><td></td></tr>"
         before, text = line, _own(covered, line, lines[line - 1])
-        gaps = "<br>".join(f"✗ {escape(each)}" for each in words[line])
+        gaps = "<br>".join(f"✗ {escape(word)}" for word in words[line])
         kind = ' class="gap"' if gaps else ""
         yield f'<tr{kind}><th scope="row">{line}</th><td>{escape(text)}</td><td>{gaps}</td></tr>'
     yield "</tbody></table>"
 
 
 def _own(covered: FileCoverage, line: int, text: str) -> str:
-    """Give of a line what is a policy's: beside one in a seed, on its very line, there may be a secret."""
-    columns = [each.columns(line) for each in covered.file.policies]
-    return "".join(character if any(place in each for each in columns) else " " for place, character in enumerate(text))
+    """Return of a line what is a policy's: beside one in a seed, on its very line, there may be a secret."""
+    columns = [policy.columns(line) for policy in covered.file.policies]
+    return "".join(
+        character if any(place in column for column in columns) else " " for place, character in enumerate(text)
+    )
 
 
 def _summary(covered: FileCoverage) -> str:

@@ -13,7 +13,7 @@ _TITLES = ("Name", "Statements", "Missed", "Targets", "Covered", "Cover", "Missi
 
 def coverage_text(files: Sequence[FileCoverage]) -> str:
     """Lay out the table of files, and below it each gap with file, line and column."""
-    rows = [_TITLES, *(_row(each) for each in files), _total(files)]
+    rows = [_TITLES, *(_row(file) for file in files), _total(files)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_TITLES) - 1)]
     rule = "-" * (sum(widths) + 2 * len(widths) + len(_TITLES[-1]))
     lines = [_line(row, widths) for row in rows]
@@ -23,17 +23,17 @@ def coverage_text(files: Sequence[FileCoverage]) -> str:
 
 
 def coverage_json(files: Sequence[FileCoverage]) -> dict[str, Any]:
-    """Give the report as JSON values; lines and columns from 1, statements from 0."""
+    """Return the report as JSON values; lines and columns from 1, statements from 0."""
     return {
         "percent": rounded(percent(files)),
         "files": [
             {
-                "name": each.file.name,
-                "statements": each.statements,
-                "missed": each.missed,
-                "targets": each.targets,
-                "covered": each.covered,
-                "percent": rounded(percent([each])),
+                "name": file.file.name,
+                "statements": file.statements,
+                "missed": file.missed,
+                "targets": file.targets,
+                "covered": file.covered,
+                "percent": rounded(percent([file])),
                 "gaps": [
                     {
                         "line": gap.place[0],
@@ -43,16 +43,16 @@ def coverage_json(files: Sequence[FileCoverage]) -> dict[str, Any]:
                         "never": gap.target.truth,
                         "what": gap.what,
                     }
-                    for gap in each.gaps
+                    for gap in file.gaps
                 ],
             }
-            for each in files
+            for file in files
         ],
     }
 
 
 def rounded(share: float | None) -> float | None:
-    """Give a share with two digits; one of nothing is none."""
+    """Return a share with two digits; one of nothing is none."""
     return None if share is None else round(share, 2)
 
 
@@ -71,7 +71,7 @@ def _row(covered: FileCoverage) -> tuple[str, ...]:
 
 
 def _total(files: Sequence[FileCoverage]) -> tuple[str, ...]:
-    columns = zip(*((each.statements, each.missed, each.targets, each.covered) for each in files), strict=True)
+    columns = zip(*((file.statements, file.missed, file.targets, file.covered) for file in files), strict=True)
     sums = [str(sum(column)) for column in columns] or ["0"] * 4
     return "TOTAL", *sums, cover(percent(files)), ""
 
@@ -83,8 +83,8 @@ def _line(row: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def _gaps(files: Sequence[FileCoverage]) -> Iterator[str]:
-    for each in files:
-        for gap in each.gaps:
+    for file in files:
+        for gap in file.gaps:
             if not gap.is_implied:
                 line, column = gap.place
-                yield f"{shown(each.file.name)}:{line}:{column}: {shown(str(gap))}"
+                yield f"{shown(file.file.name)}:{line}:{column}: {shown(str(gap))}"

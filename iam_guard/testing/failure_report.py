@@ -23,7 +23,7 @@ _NEAREST: Final = 5
 
 
 def failing_text(decision: Decision) -> str:
-    """Tell why it was decided so; of many statements those alone that are about the action."""
+    """Return why it was decided so; of many statements those alone that are about the action."""
     whole = cast(Explanation, decision.explain())
     many = _count(whole.types)
     if many <= _FEW:
@@ -54,7 +54,7 @@ def _statement(statement: ExplainedStatement) -> ExplainedStatement:
 
 
 def _is_about_action(statement: ExplainedStatement) -> bool:
-    return all(each.matched for each in statement.elements if each.name in ("Action", "NotAction"))
+    return all(element.matched for element in statement.elements if element.name in ("Action", "NotAction"))
 
 
 def _brief(element: Element) -> Element:

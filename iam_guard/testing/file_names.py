@@ -13,5 +13,5 @@ PATTERNS = tuple(name + suffix for name in _NAMES for suffix in SUFFIXES)
 
 
 def is_policy_test(path: PurePath, patterns: Iterable[str] = PATTERNS) -> bool:
-    """Tell whether a file is called as policy tests are; a pattern with a `/` is compared with the end of the path."""
-    return any(fnmatchcase(path.name, each) if "/" not in each else path.match(each) for each in patterns)
+    """Return whether a file name is one of policy tests; a pattern with `/` matches the end of the path."""
+    return any(fnmatchcase(path.name, pattern) if "/" not in pattern else path.match(pattern) for pattern in patterns)

@@ -28,7 +28,7 @@ class Guards:
     def get(
         self, seed: str | Path | Mapping[str, Any], services: Iterable[Service], settings: Mapping[str, Any]
     ) -> Guard:
-        """Give a guard on a seed. Nothing is audited unless the settings say so."""
+        """Return a guard on a seed. Nothing is audited unless the settings say so."""
         declared, path = tuple(services), self._file(seed)
         key = path, declared, json.dumps(settings, sort_keys=True, default=repr)
         if key not in self._open:

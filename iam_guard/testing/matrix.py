@@ -19,7 +19,7 @@ from iam_guard.model.principal import Principal
 from iam_guard.model.request import AccessRequest
 from iam_guard.testing.principal_names import principal_named
 
-MOST_CELLS = 100_000
+MAX_CELLS = 100_000
 
 Named = Mapping[str, Principal | str] | Iterable[Principal | str]
 """Principals under names of one's own, or by themselves."""
@@ -44,7 +44,7 @@ class AccessMatrix:
     outcomes: Mapping[Cell, Outcome]
 
     def __iter__(self) -> Iterator[tuple[Cell, Outcome]]:
-        """Give question and answer, resource by resource, action by action."""
+        """Return question and answer, resource by resource, action by action."""
         for resource, action, principal in product(self.resources, self.actions, self.principals):
             access = Cell(resource, action, principal)
             yield access, self.outcomes[access]
@@ -70,8 +70,8 @@ def access_matrix(
     asked = tuple(dict.fromkeys(_declared(decider) if actions is None else actions))
     if not callers or not asked or not things:
         raise InvalidInput("a matrix needs a principal, an action and a resource at least")
-    if len(callers) * len(asked) * len(things) > MOST_CELLS:
-        raise InvalidInput(f"expected at most {MOST_CELLS} cells")
+    if len(callers) * len(asked) * len(things) > MAX_CELLS:
+        raise InvalidInput(f"expected at most {MAX_CELLS} cells")
     if isinstance(decider, Guard):
         decider.refresh()
     outcomes = {
@@ -112,14 +112,14 @@ def _outcome(
         decision = decider.decide(AccessRequest(principal, action, resource, context))
     if decision.error is not None:
         raise InvalidInput(f"no decision could be made: {decision.error}", place=f"{principal.arn} {action}")
-    without_policies = [each.note for each in decision.reasons if each.policy is None and each.note is not None]
+    without_policies = [reason.note for reason in decision.reasons if reason.policy is None and reason.note is not None]
     if not decision.allowed and without_policies:
         raise InvalidInput(without_policies[0], place=f"{principal.arn} {action}")
     return decision.outcome
 
 
 def changes(approved: Mapping[Cell, Outcome], now: Mapping[Cell, Outcome]) -> list[str]:
-    """Say what access was gained, lost, and denied otherwise than before; what is asked anew, and no more.
+    """Return what access was gained, lost, and denied otherwise than before; what is asked anew, and no more.
 
     What was gained stands first.
     """

@@ -114,7 +114,7 @@ def _name_of(text: str) -> str:
 
 
 def _is_formula(text: str) -> bool:
-    """Tell whether a spreadsheet could run it, or whether it is written as such a name is."""
+    """Return whether a spreadsheet could run it, or whether it is written as such a name is."""
     return text.lstrip("'").startswith(_FORMULAS)
 
 

@@ -48,7 +48,7 @@ def _signs(matrix: AccessMatrix, resource: str, action: str) -> Iterator[str]:
 
 
 def matrix_json(matrix: AccessMatrix) -> dict[str, Any]:
-    """Give the matrix as JSON values."""
+    """Return the matrix as JSON values."""
     return {
         "principals": list(matrix.principals),
         "actions": list(matrix.actions),
@@ -85,12 +85,12 @@ def matrix_html(matrix: AccessMatrix) -> str:
 
 
 def _html_table(matrix: AccessMatrix, resource: str) -> Iterator[str]:
-    heads = "".join(f'<th scope="col">{_safe(each)}</th>' for each in matrix.principals)
+    heads = "".join(f'<th scope="col">{_safe(principal)}</th>' for principal in matrix.principals)
     yield f"<table><caption>{_safe(resource)}</caption>"
     yield f'<thead><tr><th scope="col">Action</th>{heads}</tr></thead><tbody>'
     for action in matrix.actions:
-        outcomes = [matrix.outcomes[Cell(resource, action, each)] for each in matrix.principals]
-        cells = "".join(f'<td class="{each.value}">{" ".join(SIGNS[each])}</td>' for each in outcomes)
+        outcomes = [matrix.outcomes[Cell(resource, action, principal)] for principal in matrix.principals]
+        cells = "".join(f'<td class="{outcome.value}">{" ".join(SIGNS[outcome])}</td>' for outcome in outcomes)
         yield f'<tr><th scope="row">{_safe(action)}</th>{cells}</tr>'
     yield "</tbody></table>"
 

@@ -240,7 +240,7 @@ def iam_guard(
     iam_guard_seed: str | Path | Mapping[str, Any],
     iam_guard_services: Iterable[Any],
 ) -> Guard:
-    """Give a guard in memory on the seed, without an audit trail. It cannot be changed: it only follows its file."""
+    """Return a guard in memory on the seed, without an audit trail. It cannot be changed: it only follows its file."""
     marker = request.node.get_closest_marker("iam_guard")
     settings = {} if marker is None else {key: value for key, value in marker.kwargs.items() if key != "seed"}
     guard: Guard = _iam_guards.get(iam_guard_seed, settings.pop("services", iam_guard_services), settings)
@@ -249,7 +249,7 @@ def iam_guard(
 
 @pytest.fixture(name="as_principal")
 def _as_principal(request: pytest.FixtureRequest) -> Callable[[Any], AbstractContextManager[Any]]:
-    """Give `as_principal(principal)`: inside the block, applications and decorated handlers have this caller.
+    """Return `as_principal(principal)`: inside the block, applications and decorated handlers have this caller.
 
     Handlers that are called directly ask the guard of the fixture `iam_guard`.
     """
@@ -262,7 +262,7 @@ def _as_principal(request: pytest.FixtureRequest) -> Callable[[Any], AbstractCon
 
 @pytest.fixture(name="assert_matrix")
 def _assert_matrix(request: pytest.FixtureRequest) -> Callable[..., None]:
-    """Give `assert_matrix(path, principals=…, actions=…, resources=…)`, which compares access with an approved file.
+    """Return `assert_matrix(path, principals=…, actions=…, resources=…)`, which compares access with an approved file.
 
     The path is relative to the test. The guard is the fixture `iam_guard`, unless `decider` is another.
     """

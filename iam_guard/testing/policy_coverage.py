@@ -98,24 +98,24 @@ class PolicyCoverage:
     def _policy(self, document: Document, type: PolicyType) -> SeenPolicy:
         seen = self.seen.get(document.digest)
         if seen is None:
-            has_places = any(each.position is not None for each in document.statements)
+            has_places = any(statement.position is not None for statement in document.statements)
             text = document.text if has_places else to_json(document, 2)
             seen = self.seen[document.digest] = SeenPolicy(text, type)
         return seen
 
     def of_files(self, files: Iterable[PolicyFile]) -> list[FileCoverage]:
-        """Tell how the policies of files were tested, those that no decision was made with too."""
-        return [_of_file(each, self.seen) for each in files]
+        """Return how the policies of files were tested, those that no decision was made with too."""
+        return [_of_file(file, self.seen) for file in files]
 
     def of_all_seen(self) -> list[FileCoverage]:
-        """Tell how the policies that decisions were made with were tested."""
+        """Return how the policies that decisions were made with were tested."""
         seen = sorted(self.seen.values(), key=lambda each: (sorted(each.names), each.text))
         return [_of_seen(each) for each in seen]
 
     # --- from one process to another -----------------------------------------------------------------------------
 
     def to_dict(self) -> dict[str, Any]:
-        """Give all of it as plain values."""
+        """Return all of it as plain values."""
         return {
             digest: {
                 "text": each.text,
@@ -136,8 +136,8 @@ class PolicyCoverage:
 
 
 def percent(files: Iterable[FileCoverage]) -> float | None:
-    """Give the share of all targets that were reached; None where there are none."""
-    counted = [(each.covered, each.targets) for each in files]
+    """Return the share of all targets that were reached; None where there are none."""
+    counted = [(file.covered, file.targets) for file in files]
     targets = sum(total for _, total in counted)
     return 100.0 * sum(covered for covered, _ in counted) / targets if targets else None
 
@@ -152,7 +152,7 @@ def _name(seen: SeenPolicy) -> str:
 
 
 def targets_of(statement: Statement) -> Iterator[Target]:
-    """Give what there is to be made true or false of a statement."""
+    """Return what there is to be made true or false of a statement."""
     elements = list(_elements(statement))
     can_be_false = any(each for _, each in elements) or bool(statement.conditions)
     for name, is_twofold in ((STATEMENT, can_be_false), *elements):
@@ -165,7 +165,7 @@ def targets_of(statement: Statement) -> Iterator[Target]:
 
 
 def _elements(statement: Statement) -> Iterator[tuple[str, bool]]:
-    """Give the elements that are written down, and whether they can be false."""
+    """Return the elements that are written down, and whether they can be false."""
     if statement.principals is not None:
         yield "Principal", ("AWS", _EVERYTHING) not in statement.principals
     if statement.not_principals is not None:
@@ -181,7 +181,7 @@ def _elements(statement: Statement) -> Iterator[tuple[str, bool]]:
 def _of_seen(seen: SeenPolicy) -> FileCoverage:
     """Tell of a policy by its own text, whose digest is another one where a mapping was written out in normal form."""
     file = policy_text(seen.text, _name(seen), seen.type)
-    return _of_file(file, {each.document.digest: seen for each in file.policies})
+    return _of_file(file, {policy.document.digest: seen for policy in file.policies})
 
 
 def _of_file(file: PolicyFile, seen: Mapping[str, SeenPolicy]) -> FileCoverage:
@@ -206,7 +206,7 @@ def _gap(policy: Located, statement: Statement, target: Target, made: set[Target
 
 
 def _is_implied(target: Target, made: set[Target]) -> bool:
-    """Tell whether a statement that never applied says enough: the element was never asked at all."""
+    """Return whether a statement that never applied says enough: the element was never asked at all."""
     applies = Target(target.statement, STATEMENT, True)
     if target.element == STATEMENT:
         return target.truth is False and applies not in made

@@ -36,7 +36,7 @@ class PolicyMeasurement:
         self._leaving.close()
 
     def to_plain(self) -> Any:
-        """Give what was seen, for `merge` in another process."""
+        """Return what was seen, for `merge` in another process."""
         return self._coverage.to_dict()
 
     def merge(self, given: Any) -> None:
@@ -44,15 +44,15 @@ class PolicyMeasurement:
         self._coverage.merge(given)
 
     def share(self) -> float | None:
-        """Give the percentage of targets that were reached; None where there were none."""
+        """Return the percentage of targets that were reached; None where there were none."""
         return percent(self._covered())
 
     def text(self) -> str:
-        """Give the report for a terminal."""
+        """Return the report for a terminal."""
         return coverage_text(self._covered())
 
     def to_json(self) -> dict[str, Any]:
-        """Give the report as JSON values."""
+        """Return the report as JSON values."""
         return coverage_json(self._covered())
 
     def write(self, *, json_file: str | None, html_file: str | None = None) -> None:

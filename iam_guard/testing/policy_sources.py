@@ -43,7 +43,7 @@ class Located:
     """The line and column after it, where something else may follow on its line."""
 
     def columns(self, line: int) -> range:
-        """Give the columns of a line that are its own, counted from 0."""
+        """Return the columns of a line that are its own, counted from 0."""
         if line not in self.lines:
             return range(0)
         first = self.begin - 1 if line == self.lines.start else 0
@@ -80,7 +80,7 @@ def policy_text(text: str, name: str, type: PolicyType = PolicyType.IDENTITY) ->
 
 
 def locate_in_json(text: str) -> Locate:
-    """Give what finds the parts of a JSON text."""
+    """Return what finds the parts of a JSON text."""
     tree = read_json(text)
 
     def locate(steps: Steps) -> LineAndColumn:
@@ -193,4 +193,4 @@ def _indent(text: str) -> int:
 
 def _steps(pointer: str) -> Steps:
     names = (each.replace("~1", "/").replace("~0", "~") for each in pointer.split("/")[1:])
-    return tuple(int(each) if each.isdecimal() else each for each in names)
+    return tuple(int(name) if name.isdecimal() else name for name in names)

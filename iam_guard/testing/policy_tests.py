@@ -105,14 +105,14 @@ def _by_guard(guard: Any, case: Case) -> Decision:
     request = case.request
     resource = iam_guard.Resource(request.resource, request.resource_account)
     decision: Decision = guard.decide(request.principal, request.action, resource, dict(request.context))
-    without_policies = [each.note for each in decision.reasons if each.policy is None and each.note is not None]
+    without_policies = [reason.note for reason in decision.reasons if reason.policy is None and reason.note is not None]
     if not decision.allowed and without_policies:
         raise InvalidInput(without_policies[0], place="/request")  # a slip in the case, and no answer of a policy
     return decision
 
 
 def failure_of(test: PolicyTest, verdict: CaseVerdict) -> str | None:
-    """Say what is not as expected, with the whole explanation; None where it is."""
+    """Return what is not as expected, with the whole explanation; None where it is."""
     if verdict.outcome == test.expected:
         return None
     why = [f"why it was expected: {shown(test.why)}"] if test.why else []
@@ -128,11 +128,11 @@ def read_policy_tests(path: Path) -> list[PolicyTest]:
     """Read the cases of a file. Raises `InvalidInput`, with file, line and column as its place, where one is none."""
     tests = [_read(entry, path, number) for number, entry in enumerate(entries_of_tests(path), 1)]
     first: dict[str, int] = {}
-    for each in tests:
-        if each.id in first:
-            message = f"two cases have the id `{shown(each.id, 100)}`: the other is in line {first[each.id]}"
-            raise InvalidInput(message, place=f"{path}:{each.line}:1")
-        first[each.id] = each.line
+    for test in tests:
+        if test.id in first:
+            message = f"two cases have the id `{shown(test.id, 100)}`: the other is in line {first[test.id]}"
+            raise InvalidInput(message, place=f"{path}:{test.line}:1")
+        first[test.id] = test.line
     return tests
 
 
@@ -191,7 +191,7 @@ def _principal(given: str) -> Mapping[str, Any]:
 
 
 def _names_file(value: Any) -> bool:
-    """Tell whether a document, or one in a list of levels, is named by its file."""
+    """Return whether a document, or one in a list of levels, is named by its file."""
     if isinstance(value, dict):
         return len(value) == 1 and isinstance(value.get("file"), str)
     return isinstance(value, list) and any(map(_names_file, value))

@@ -9,7 +9,7 @@ _SESSION = "test"
 
 
 def principal_named(given: Principal | str) -> Principal:
-    """Give the principal that a test means: itself, the ARN of one, `anonymous`, or a service's name.
+    """Return the principal that a test means: itself, the ARN of one, `anonymous`, or a service's name.
 
     The ARN of a role stands for a session of it, called `test`. Raises `InvalidInput` for anything else.
     """

@@ -92,7 +92,7 @@ class RouteCoverage:
     # --- from one process to another -----------------------------------------------------------------------------
 
     def to_list(self) -> list[Any]:
-        """Give all of it as plain values."""
+        """Return all of it as plain values."""
         return [[*route, tally.allowed, tally.refused] for route, tally in self.routes.items()]
 
     def merge(self, given: Iterable[Sequence[Any]]) -> None:
@@ -114,9 +114,9 @@ def _reference(app: Any) -> Callable[[], Any]:
 
 def _guarded(endpoints: Iterable[Endpoint]) -> list[GuardedRoute]:
     found = [
-        GuardedRoute(each.address, each.methods, each.name, action[1])
-        for each in endpoints
-        for guard in each.guards
+        GuardedRoute(endpoint.address, endpoint.methods, endpoint.name, action[1])
+        for endpoint in endpoints
+        for guard in endpoint.guards
         if (action := _ACTION.match(guard))
     ]
     got = {(each.path, each.action) for each in found if "GET" in each.methods}
@@ -134,7 +134,7 @@ def guarding_actions(app: Any) -> list[str]:
 def _routes_of_call(routes: Iterable[GuardedRoute], call: CurrentCall, action: str) -> list[GuardedRoute]:
     """Find the routes that the router may have chosen: several only where they cannot be told apart."""
     method = _method(call.scope)
-    about = [each for each in routes if each.action == action and _takes(each, method)]
+    about = [route for route in routes if route.action == action and _takes(route, method)]
     if call.address is not None:
         chosen = [each for each in about if each.path == call.address]
     else:
@@ -146,7 +146,7 @@ def _routes_of_call(routes: Iterable[GuardedRoute], call: CurrentCall, action: s
 
 
 def _endpoint_names(scope: Mapping[str, Any]) -> tuple[str, ...]:
-    """Give the names that the inventory may have for the endpoint of a call; Litestar names a handler."""
+    """Return the names that the inventory may have for the endpoint of a call; Litestar names a handler."""
     endpoint, handler = scope.get("endpoint"), scope.get("route_handler")
     if handler is not None and is_router(endpoint):
         endpoint = getattr(handler.fn, "func", handler.fn)
@@ -166,7 +166,7 @@ def _takes(route: GuardedRoute, method: str) -> bool:
 
 
 def _addresses(scope: Mapping[str, Any]) -> list[str]:
-    """Give the path of a call, as sent and as the application knows it behind a proxy's prefix; each with its host."""
+    """Return the path of a call as sent, and as the application sees it behind a proxy's prefix, with the host."""
     path, prefix = str(scope.get("path", "")), str(scope.get("app_root_path", scope.get("root_path", "")))
     paths = [path, path[len(prefix) :] if prefix and path.startswith(prefix + "/") else path]
     sent = next((value for name, value in scope.get("headers", ()) if name == b"host"), b"")
@@ -187,8 +187,8 @@ def _pattern(template: str) -> re.Pattern[str]:
 
 
 def route_share(routes: Mapping[GuardedRoute, RouteTally]) -> float | None:
-    """Give the share of routes that were seen both ways, in percent; None where there are none."""
-    return 100.0 * sum(each.is_covered for each in routes.values()) / len(routes) if routes else None
+    """Return the share of routes that were seen both ways, in percent; None where there are none."""
+    return 100.0 * sum(route.is_covered for route in routes.values()) / len(routes) if routes else None
 
 
 def route_text(routes: Mapping[GuardedRoute, RouteTally]) -> str:
@@ -203,7 +203,7 @@ def route_text(routes: Mapping[GuardedRoute, RouteTally]) -> str:
 
 
 def route_json(routes: Mapping[GuardedRoute, RouteTally]) -> dict[str, Any]:
-    """Give the report as JSON values."""
+    """Return the report as JSON values."""
     rows = sorted(routes.items(), key=lambda item: item[0])
     return {
         "percent": rounded(route_share(routes)),

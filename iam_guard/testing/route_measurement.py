@@ -30,7 +30,7 @@ from iam_guard.web.asgi.middleware import GuardMiddleware
 from iam_guard.web.call_context import CurrentCall, current_call
 from iam_guard.web.refusal import Refusal
 from iam_guard.web.route_map import RouteMap
-from iam_guard.web.wsgi.bridge import Passage
+from iam_guard.web.wsgi.bridge import GuardedRequest
 
 
 class RouteMeasurement:
@@ -56,7 +56,7 @@ class RouteMeasurement:
         return self._coverage.routes
 
     def to_plain(self) -> Any:
-        """Give what was seen, for `merge` in another process."""
+        """Return what was seen, for `merge` in another process."""
         return self._coverage.to_list()
 
     def merge(self, given: Any) -> None:
@@ -64,11 +64,11 @@ class RouteMeasurement:
         self._coverage.merge(given)
 
     def share(self) -> float | None:
-        """Give the percentage of routes that were tested both ways; None where there were none."""
+        """Return the percentage of routes that were tested both ways; None where there were none."""
         return route_share(self.routes)
 
     def text(self) -> str:
-        """Give the report for a terminal."""
+        """Return the report for a terminal."""
         return route_text(self.routes)
 
     def write(self, *, json_file: str | None, html_file: str | None = None) -> None:
@@ -90,7 +90,7 @@ def watching_calls(
     note_decision: Callable[[CurrentCall, Decision], None], note_app: Callable[[Any, RouteMap | None], None]
 ) -> Iterator[None]:
     """Tell `note_decision` of every decision of a guard in a call to an application, `note_app` of the application."""
-    answer, serve, leave = Guard._answer, GuardMiddleware.__call__, Passage.leave
+    answer, serve, leave = Guard._answer, GuardMiddleware.__call__, GuardedRequest.leave
 
     @wraps(answer)
     def watched_answer(self: Guard, *args: Any, **kwargs: Any) -> Decision:
@@ -109,7 +109,7 @@ def watching_calls(
         return serve(self, scope, receive, send)
 
     @wraps(leave)
-    def watched_leave(self: Passage, status: int, headers: Iterable[tuple[str, str]] = ()) -> Refusal | None:
+    def watched_leave(self: GuardedRequest, status: int, headers: Iterable[tuple[str, str]] = ()) -> Refusal | None:
         call = self._call
         if call is not None and call.app is not None:
             note_app(call.app, None)
@@ -119,10 +119,10 @@ def watching_calls(
 
     Guard._answer = watched_answer  # type: ignore[method-assign]
     GuardMiddleware.__call__ = watched_serve  # type: ignore[method-assign, assignment]
-    Passage.leave = watched_leave  # type: ignore[method-assign]
+    GuardedRequest.leave = watched_leave  # type: ignore[method-assign]
     try:
         yield
     finally:
         Guard._answer = answer  # type: ignore[method-assign]
         GuardMiddleware.__call__ = serve  # type: ignore[method-assign]
-        Passage.leave = leave  # type: ignore[method-assign]
+        GuardedRequest.leave = leave  # type: ignore[method-assign]

@@ -56,7 +56,7 @@ class YamlNode:
         return isinstance(self._node, yaml.ScalarNode) and self._node.style == "|"
 
     def _last_line(self) -> int:
-        """Give the line of the last text that is its own; of a quoted text, line breaks may be written as `\\n`."""
+        """Return the line of the last text that is its own; of a quoted text, line breaks may be written as `\\n`."""
         if self.text is None:
             return self.place[0]
         if self.is_literal:
@@ -65,20 +65,20 @@ class YamlNode:
         return max(self.place[0], mark.line + 1 if mark.column else mark.line)
 
     def items(self) -> list[tuple[str, YamlNode]]:
-        """Give the members of a mapping with plain names; none of anything else."""
+        """Return the members of a mapping with plain names; none of anything else."""
         if not isinstance(self._node, yaml.MappingNode):
             return []
         pairs = self._node.value
         return [(name.value, YamlNode(value)) for name, value in pairs if isinstance(name, yaml.ScalarNode)]
 
     def below(self) -> list[YamlNode]:
-        """Give the values right below, of a list or a mapping."""
+        """Return the values right below, of a list or a mapping."""
         if isinstance(self._node, yaml.SequenceNode):
             return [YamlNode(each) for each in self._node.value]
         return [value for _, value in self.items()]
 
     def walk(self) -> Iterator[YamlNode]:
-        """Give this value and all below, a mapping before its members; what has several names comes once."""
+        """Return this value and all below, a mapping before its members; what has several names comes once."""
         pending, seen = [self], set[int]()
         while pending:
             each = pending.pop()

@@ -84,10 +84,10 @@ def _kinds(annotation: Any) -> Iterator[type]:
     if inner is not None:
         yield from _kinds(inner)
     elif origin in (typing.Union, UnionType):
-        for each in typing.get_args(annotation):
-            yield from _kinds(each)
+        for get_arg in typing.get_args(annotation):
+            yield from _kinds(get_arg)
     elif origin is typing.Literal:
-        yield from (type(each) for each in typing.get_args(annotation) if each is not None)
+        yield from (type(get_arg) for get_arg in typing.get_args(annotation) if get_arg is not None)
     else:
         kind = annotation if origin is None else origin
         if isinstance(kind, type) and kind is not type(None):

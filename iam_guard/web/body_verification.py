@@ -92,15 +92,15 @@ class HashedParts:
         return given
 
     def finish(self) -> bytes:
-        """Give the last part. Raises `SignatureDoesNotMatch` for another body than the one that was signed."""
+        """Return the last part. Raises `SignatureDoesNotMatch` for another body than the one that was signed."""
         check_payload(self._stated, self._digest.hexdigest())
         return self._held
 
 
 def codings_of_content(values: Iterable[str]) -> str:
-    """Give the `content-encoding` that is left of a body in chunks once its chunks are read."""
+    """Return the `content-encoding` that is left of a body in chunks once its chunks are read."""
     codings = (each.strip() for each in ",".join(values).split(","))
-    return ", ".join(each for each in codings if each and each.lower() != _AWS_CHUNKED)
+    return ", ".join(coding for coding in codings if coding and coding.lower() != _AWS_CHUNKED)
 
 
 def too_large(limit: int) -> RequestTooLarge:

@@ -20,7 +20,7 @@ from iam_guard.model.request import Call
 
 
 def path_parameters(scope: Mapping[str, Any], named: Collection[str] = ()) -> Mapping[str, Any]:
-    """Give the path parameters as the router found them, whatever the guarded function names itself."""
+    """Return the path parameters as the router found them, whatever the guarded function names itself."""
     parameters: Mapping[str, Any] = scope.get("path_params") or {}
     return parameters
 
@@ -55,11 +55,11 @@ class CurrentCall:
     app: object = field(default=None, repr=False)
     """What has that route, for the inventory."""
     read_parameters: ReadParameters = field(default=path_parameters, repr=False)
-    """Gives the path parameters that a guarded function does not name, as the rest of the application has them."""
+    """Returns the path parameters that a guarded function does not name, as the rest of the application has them."""
 
     @property
     def caller(self) -> Principal:
-        """Give the caller, for decisions and handlers. Raises `IncompleteSignature` where the body may be another's."""
+        """Return the caller. Raises `IncompleteSignature` where the body may not be the caller's."""
         if self.has_unsigned_payload:
             self.take_payload(is_taken=False)
         return self.principal
@@ -107,7 +107,7 @@ _current: ContextVar[CurrentCall | None] = ContextVar("iam_guard_current_call", 
 
 
 def current_call() -> CurrentCall:
-    """Give the call being handled; raise `ConfigurationError` outside of one, and in a task that has outlived its own.
+    """Return the current call; raise `ConfigurationError` outside of one, and in a task that has outlived it.
 
     A worker that a request has started is of no request: whatever comes to it later would be asked in the name of the
     first caller.
@@ -121,18 +121,18 @@ def current_call() -> CurrentCall:
 
 
 def current_principal() -> Principal:
-    """Give the caller of the call being handled; raise `ConfigurationError` outside of one."""
+    """Return the caller of the call being handled; raise `ConfigurationError` outside of one."""
     return current_call().caller
 
 
 def current_decision() -> Decision | None:
-    """Give the latest decision of the call being handled, None before the first; raise outside of a call."""
+    """Return the latest decision of the call being handled, None before the first; raise outside of a call."""
     decisions = current_call().decisions
     return decisions[-1] if decisions else None
 
 
 class refusing:  # noqa: N801  used as a statement; a generator would cost a microsecond a call
-    """Give the call being handled, and remember as its refusal what is raised inside."""
+    """Return the call being handled, and remember as its refusal what is raised inside."""
 
     __slots__ = ("_call",)
 

@@ -42,12 +42,14 @@ class Connection:
     __slots__ = ("_region", "_sources", "_trusted")
 
     def __init__(self, settings: Settings) -> None:
-        self._trusted = tuple(ipaddress.ip_network(each, strict=False) for each in settings.trusted_proxies)
+        self._trusted = tuple(
+            ipaddress.ip_network(trusted_proxy, strict=False) for trusted_proxy in settings.trusted_proxies
+        )
         self._sources = settings.client_certificates
         self._region = settings.region
 
     def facts(self, scope: Mapping[str, Any]) -> Call:
-        """Give the facts of a call; never raises."""
+        """Return the facts of a call; never raises."""
         sent = list(scope["headers"])[:MAX_HEADERS]  # a request with more of them is refused
         first: dict[bytes, bytes] = dict(sent[::-1])  # of several with one name, the first
         host, agent, referer = first.get(b"host"), first.get(b"user-agent"), first.get(b"referer")
@@ -73,7 +75,7 @@ class Connection:
         )
 
     def request(self, scope: Mapping[str, Any]) -> HttpRequest:
-        """Give what credentials speak about.
+        """Return what credentials speak about.
 
         Raises `MalformedRequest` for a path that is no UTF-8, `RequestTooLarge` for more than `MAX_HEADERS` headers.
         """
@@ -125,7 +127,7 @@ class Connection:
 
 
 def http_request(scope: Mapping[str, Any], certificates: tuple[CarriedCertificate, ...] = ()) -> HttpRequest:
-    """Give what a signature covers; raise `MalformedRequest` for a path that is no UTF-8."""
+    """Return what a signature covers; raise `MalformedRequest` for a path that is no UTF-8."""
     raw_path = scope.get("raw_path")
     path: bytes = raw_path if isinstance(raw_path, bytes) else quote(scope["path"]).encode("ascii")
     path = path.partition(b"?")[0]  # some servers leave the query in it

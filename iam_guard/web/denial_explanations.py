@@ -14,7 +14,7 @@ from typing import Final, cast
 from iam_guard.errors import AccessDenied, IamGuardError
 from iam_guard.evaluation.explanation import Explanation, without_organization
 from iam_guard.guard.guard import Guard
-from iam_guard.guard.request_context import SuppliedContext
+from iam_guard.guard.request_context import RequestContext
 from iam_guard.model.decision import Decision
 from iam_guard.model.request import Resource
 from iam_guard.web.refusal import Refusal, RefusalFormat, WaitingForm, problem_document
@@ -23,7 +23,7 @@ EXPLAIN_DECISION: Final = "iam:ExplainDecision"
 
 
 def problem_explained(guard: Guard) -> RefusalFormat:
-    """Give the form of `problem` with one member more, `explanation`, for callers who may have it.
+    """Return the form of `problem` with one member more, `explanation`, for callers who may have it.
 
     It is `Explanation.to_dict()`. With each refusal of a known caller another decision is made and noted: whether the
     caller may be told.
@@ -40,7 +40,7 @@ def explanation_for_caller(guard: Guard, decision: Decision) -> Explanation | No
     if decision.allowed or principal.account is None or owner not in (None, principal.account):
         return None
     context = decision.request.context
-    call = context.call if isinstance(context, SuppliedContext) else None
+    call = context.call if isinstance(context, RequestContext) else None
     about = Resource(principal.role_arn or principal.user_arn or principal.arn, account=principal.account)
     if not guard.decide(principal, EXPLAIN_DECISION, about, call=call).allowed:
         return None

@@ -67,14 +67,14 @@ def refuse_unfit_handlers(endpoints: Iterable[Endpoint]) -> None:
 
 
 def unguarded_message(endpoints: Iterable[Endpoint]) -> str:
-    """Say which endpoints nobody guards, and the usual reason where one is decorated all the same."""
-    listing = ", ".join(str(each) for each in endpoints)
+    """Return which endpoints nobody guards, and the usual reason where one is decorated all the same."""
+    listing = ", ".join(str(endpoint) for endpoint in endpoints)
     where = "what guards one stands below the decorator of its route"
     return f"endpoints that are neither guarded nor public: {listing}; {where}"
 
 
 def mark_of(endpoint: Any, method: str | None) -> Any:
-    """Give the mark of what answers a call: of an endpoint class without a mark, its handler's; None without any.
+    """Return the mark of what answers a call: of an endpoint class without a mark, its handler's; None without any.
 
     `method` is the HTTP method, None for a WebSocket.
     """
@@ -88,9 +88,7 @@ def mark_of(endpoint: Any, method: str | None) -> Any:
 
 
 def own_mark(endpoint: Any) -> Any:
-    """Give the mark that stands on an endpoint itself or on the class of an object; what stands on the base of a class
-    does not count.
-    """
+    """Return the mark of an endpoint itself, or of the class of an object. A mark on a base class does not count."""
     if isinstance(endpoint, type):
         return vars(endpoint).get(MARK)
     while endpoint is not None and not hasattr(endpoint, MARK) and hasattr(endpoint, "func"):
@@ -102,13 +100,13 @@ def own_mark(endpoint: Any) -> Any:
 
 
 def guards_of(endpoint: Any) -> tuple[str, ...]:
-    """Say what guards an endpoint, for its row in the inventory; nothing where nobody does."""
+    """Return what guards an endpoint, for its row in the inventory; nothing where nobody does."""
     mark = own_mark(endpoint)
     return () if mark is None else (str(mark),)
 
 
 def identity_of(endpoint: Endpoint) -> object:
-    """Give what two endpoints have in common where the same runs for both; a wrapper may make another thing of it."""
+    """Return what two endpoints have in common where the same runs for both; a wrapper may make another thing of it."""
     handler = endpoint.handler
     if inspect.ismethod(handler):
         return id(handler.__self__), id(handler.__func__)  # each access makes another method
@@ -116,5 +114,5 @@ def identity_of(endpoint: Endpoint) -> object:
 
 
 def name_of(endpoint: Any) -> str:
-    """Give the name of an endpoint, for messages."""
+    """Return the name of an endpoint, for messages."""
     return getattr(endpoint, "__qualname__", None) or type(endpoint).__name__

@@ -22,8 +22,8 @@ class MappedRoute:
         setattr(self, MARK, mark)
         self._bound = mark.bind(_nothing) if isinstance(mark, Requirement) else None
         sources = (mark.loader, mark.context) if isinstance(mark, Requirement) else ()
-        self._loaders = [each for each in sources if callable(each)]
-        self._is_awaited = any(inspect.iscoroutinefunction(each) for each in self._loaders)
+        self._loaders = [source for source in sources if callable(source)]
+        self._is_awaited = any(inspect.iscoroutinefunction(loader) for loader in self._loaders)
 
     @property
     def is_public(self) -> bool:
@@ -60,12 +60,12 @@ class MappedRoute:
             await self._bound.enforce_async((), dict(parameters))
 
     def standing_for(self, endpoint: object, method: str) -> object:
-        """Give what a framework's router is said to have found: the row, or the endpoint where that asks for more."""
+        """Return what a framework's router is said to have found: the row, or the endpoint where that asks for more."""
         return endpoint if self.is_public and mark_of(endpoint, method) is not None else self
 
 
 def is_another(given: Mapping[str, Any], decided: Mapping[str, Any]) -> bool:
-    """Tell whether a handler gets another value of a parameter than was decided about; one may be gone, or be new."""
+    """Return whether a handler gets another value of a parameter than was decided about; one may be gone, or be new."""
     return any(name in given and given[name] is not value and given[name] != value for name, value in decided.items())
 
 

@@ -62,7 +62,7 @@ _REFUSALS: Final[Mapping[str, str]] = {
 
 
 def describe_openapi(document: Mapping[str, Any], endpoints: Iterable[Endpoint]) -> dict[str, Any]:
-    """Give the document with what guards its operations: `security`, refusals, `x-iam-action` and `x-iam-resource`.
+    """Return the document with what guards its operations: `security`, refusals, `x-iam-action` and `x-iam-resource`.
 
     `endpoints` is the inventory of the application; an operation that is in none of its rows stays as it is.
     """
@@ -90,12 +90,12 @@ def describe_openapi(document: Mapping[str, Any], endpoints: Iterable[Endpoint])
 
 def _describe(operation: dict[str, Any], requirements: tuple[Requirement, ...]) -> None:
     operation.setdefault("security", [{name: []} for name in SECURITY_SCHEMES])
-    actions = [each.action for each in requirements]
-    resources = [each.template.text for each in requirements if each.template is not None]
+    actions = [requirement.action for requirement in requirements]
+    resources = [requirement.template.text for requirement in requirements if requirement.template is not None]
     operation.setdefault("x-iam-action", actions[0] if len(actions) == 1 else actions)
     if resources:
         operation.setdefault("x-iam-resource", resources[0] if len(actions) == 1 else resources)
-    may_be_missing = any(each.conceal or each.loader is not None for each in requirements)
+    may_be_missing = any(requirement.conceal or requirement.loader is not None for requirement in requirements)
     responses = operation.setdefault("responses", {})
     for status, description in _REFUSALS.items():
         if status != "404" or may_be_missing:

@@ -22,7 +22,7 @@ from iam_guard.web.call_context import current_call
 from iam_guard.web.refusal import sign_in_for
 from iam_guard.web.service import Service
 
-MOST_QUESTIONS: Final = 100
+MAX_QUESTIONS: Final = 100
 ASK: Final = "iam-guard:AskPermissions"
 _HALF = re.compile("[\ud800-\udfff]")
 """Half a character, which JSON may have and no answer can."""
@@ -41,7 +41,7 @@ class PermissionQuestions:
     """Reads questions about the actions of some services."""
 
     def __init__(self, services: Iterable[Service]) -> None:
-        self._services = {each.name: each for each in services}
+        self._services = {service.name: service for service in services}
 
     def read(self, document: Any, caller: Principal, settings: Settings) -> list[AskedPermission]:
         """Read `{"questions": [{"action", "resource"}, …], "resources": [resource, …]}`; either may be left out.
@@ -58,8 +58,8 @@ class PermissionQuestions:
         forms = self._forms() if resources else []
         for resource in resources:
             asked += _about(_text(resource, "resources"), forms, caller, settings)
-            if len(asked) > MOST_QUESTIONS:  # at once: each resource is compared with every action
-                raise InvalidInput(f"expected at most {MOST_QUESTIONS} questions, got more", place="body")
+            if len(asked) > MAX_QUESTIONS:  # at once: each resource is compared with every action
+                raise InvalidInput(f"expected at most {MAX_QUESTIONS} questions, got more", place="body")
         return asked
 
     def _question(self, given: Any, caller: Principal, settings: Settings) -> AskedPermission:
@@ -78,10 +78,12 @@ class PermissionQuestions:
         return row
 
     def _forms(self) -> list[_Forms]:
-        """Give each action with what it takes: its templates, and the ARNs of types that it is said to take."""
+        """Return each action with what it takes: its templates, and the ARNs of types that it is said to take."""
         found: list[_Forms] = []
         for service in self._services.values():
-            types = {each.name: each.arn_formats for each in service.reference().resource_types}
+            types = {
+                resource_type.name: resource_type.arn_formats for resource_type in service.reference().resource_types
+            }
             for row in service.catalogue:
                 said = (form for name in row.types for form in types[name])
                 found.append((row, (*row.templates, *said)))
@@ -103,7 +105,7 @@ def _about(resource: str, forms: list[_Forms], caller: Principal, settings: Sett
     return asked
 
 
-def ask_permissions(asked: Sequence[AskedPermission]) -> list[Decision]:
+def query_permissions(asked: Sequence[AskedPermission]) -> list[Decision]:
     """Answer questions of the current caller, in their order. Raises `ConfigurationError` outside of a call."""
     call = current_call()
     caller = call.caller_for(asked[0].action) if asked else call.caller
@@ -111,7 +113,7 @@ def ask_permissions(asked: Sequence[AskedPermission]) -> list[Decision]:
 
 
 def answers_document(asked: Sequence[AskedPermission], decisions: Sequence[Decision]) -> dict[str, Any]:
-    """Give the answers as JSON values: `{"answers": [{"action", "resource", "allowed"}, …]}`, and no reasons."""
+    """Return the answers as JSON values: `{"answers": [{"action", "resource", "allowed"}, …]}`, and no reasons."""
     return {
         "answers": [
             {"action": each.action, "resource": each.resource, "allowed": decision.allowed}
@@ -122,8 +124,8 @@ def answers_document(asked: Sequence[AskedPermission], decisions: Sequence[Decis
 
 def _list_of(document: Mapping[str, Any], name: str) -> list[Any]:
     found = document.get(name, [])
-    if not isinstance(found, list) or len(found) > MOST_QUESTIONS:
-        raise InvalidInput(f"expected a list of at most {MOST_QUESTIONS}", place=name)
+    if not isinstance(found, list) or len(found) > MAX_QUESTIONS:
+        raise InvalidInput(f"expected a list of at most {MAX_QUESTIONS}", place=name)
     return found
 
 
@@ -140,7 +142,7 @@ def _arn_of(resource: str, service: str, caller: Principal, settings: Settings) 
 
 
 def _is_like(arn: str, template: str, service: str) -> bool:
-    """Tell whether an ARN is one that a template may become."""
+    """Return whether an ARN is one that a template may become."""
     whole = template if template.startswith("arn:") else f"arn:{{}}:{service}:{{}}:{{}}:{template}"
     wanted, given = _PARAMETER.sub("*", whole).split(":", 5), arn.split(":", 5)
     return len(wanted) == len(given) and all(compile_glob(each)(part) for each, part in zip(wanted, given, strict=True))

@@ -50,7 +50,7 @@ def problem(error: IamGuardError, request_id: str) -> Refusal:
 
 
 def problem_with_message(guard: Guard) -> RefusalFormat:
-    """Give the form of `problem` with one member more, `encodedMessage`, for callers who are known and not allowed.
+    """Return the form of `problem` with one member more, `encodedMessage`, for callers who are known and not allowed.
 
     The message says why, and is sealed for the caller's account: `DecodeAuthorizationMessage` of STS opens it.
     """

@@ -122,9 +122,11 @@ class BoundRequirement:
         self._requirement = requirement
         self._signature = signature
         parameters = signature.parameters.values()
-        is_plain = all(each.kind is each.POSITIONAL_OR_KEYWORD for each in parameters)
+        is_plain = all(parameter.kind is parameter.POSITIONAL_OR_KEYWORD for parameter in parameters)
         self._names = tuple(signature.parameters) if is_plain else None
-        self._defaults = {each.name: each.default for each in parameters if each.default is not each.empty}
+        self._defaults = {
+            parameter.name: parameter.default for parameter in parameters if parameter.default is not parameter.empty
+        }
 
     def refuse_async_loaders(self) -> None:
         """Raise `ConfigurationError` where a synchronous handler was given a loader that it cannot wait for."""
@@ -161,7 +163,7 @@ class BoundRequirement:
     ) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
         """Return what a template or a loader is given, and the scope of the route."""
         call.wanted = self._requirement.action
-        if not any(each.allowed and each.request.action == call.wanted for each in call.decisions):
+        if not any(decision.allowed and decision.request.action == call.wanted for decision in call.decisions):
             call.refused_by = self._requirement  # until it allows; a handler that has run may call itself
         if call.has_unsigned_payload:
             call.take_payload(is_taken=self._requirement.unsigned_payload)
@@ -267,7 +269,7 @@ def _refuse_unknown_raw(raw: Collection[str], known: Collection[str], action: st
 
 
 def _is_routed(scope: Mapping[str, Any]) -> bool:
-    """Tell whether a scope is that of a request which a router has taken.
+    """Return whether a scope is that of a request which a router has taken.
 
     A body may have a field of that name, and whatever the caller likes in it, but nothing that can be called.
     """
@@ -275,7 +277,7 @@ def _is_routed(scope: Mapping[str, Any]) -> bool:
 
 
 def takes_unsigned(mark: object) -> bool:
-    """Tell whether the mark of an endpoint is a requirement that takes a body which the signature does not cover."""
+    """Return whether the mark of an endpoint is a requirement that takes a body which the signature does not cover."""
     return isinstance(mark, Requirement) and mark.unsigned_payload
 
 
@@ -290,7 +292,7 @@ async def decide_here_async(action: str, resource: str | Resource, context: Keys
 
 
 def _named(resource: str | Resource, action: str) -> str | Resource:
-    """Give a resource back that has an ARN; only a template may be short. Raises `ConfigurationError`."""
+    """Return a resource back that has an ARN; only a template may be short. Raises `ConfigurationError`."""
     arn = resource.arn if isinstance(resource, Resource) else resource
     if isinstance(arn, str) and (arn.startswith("arn:") or arn == "*"):
         return resource
@@ -299,7 +301,7 @@ def _named(resource: str | Resource, action: str) -> str | Resource:
 
 
 async def _decide_async(call: CurrentCall, action: str, resource: str | Resource, context: Keys | None) -> Decision:
-    decision = call.guard.decide_at_hand(call.caller_for(action), action, resource, context, call=call.facts)
+    decision = call.guard.decide_from_cache(call.caller_for(action), action, resource, context, call=call.facts)
     if decision is None:
         return await anyio.to_thread.run_sync(_decide, call, action, resource, context)
     return call.decided(decision)
@@ -323,7 +325,9 @@ class _Wants(NamedTuple):
 
 @lru_cache(maxsize=1024)  # a loader is declared once and called with every request
 def _wants_of(loader: Callable[..., Any]) -> _Wants:
-    named = [each for each in inspect.signature(loader).parameters.values() if each.kind not in _ANYTHING]
+    named = [
+        parameter for parameter in inspect.signature(loader).parameters.values() if parameter.kind not in _ANYTHING
+    ]
     return _Wants(
         tuple(each.name for each in named if each.default is each.empty),
         tuple(each.name for each in named if each.default is not each.empty),

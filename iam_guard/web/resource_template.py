@@ -23,8 +23,8 @@ _NO_ROUTE: Final[Mapping[str, Any]] = {}
 
 
 def missing(name: str, parameters: Mapping[str, object]) -> str:
-    """Say which parameter is not there, and which are."""
-    there = ", ".join(f"`{each}`" for each in parameters) or "none"
+    """Return which parameter is not there, and which are."""
+    there = ", ".join(f"`{parameter}`" for parameter in parameters) or "none"
     return f"the parameter `{name}`, which neither the route nor the handler has; there is {there}"
 
 

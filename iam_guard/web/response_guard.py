@@ -93,29 +93,27 @@ def _is_own_url(location: str, scope: Mapping[str, Any]) -> bool:
 
 
 def _is_refused(call: CurrentCall, mark: Any) -> bool:
-    """Tell whether what guards an endpoint has refused the call, so that another answers: something around it that has
-    swallowed the refusal, and gives what it has kept for when all is not well.
+    """Return whether the guard of an endpoint refused the call, so that other code answers.
 
-    A handler that nobody guards may decide by itself what a refusal means. Where nobody tells the endpoint, it counts
-    as guarded.
+    An unguarded handler may handle a denial as it likes. An unknown endpoint counts as guarded.
     """
     if call.refused_by is None or mark in (None, PUBLIC) or call.is_public:
         return False
-    return call.refused_by is mark or not any(each.allowed for each in call.decisions)
+    return call.refused_by is mark or not any(decision.allowed for decision in call.decisions)
 
 
-def note_failure(call: CurrentCall, error: IamGuardError, log: logging.Logger, *, is_body: bool = False) -> None:
-    """Note what no decision noted: bad input to a handler, a wrong set-up, an undecided endpoint.
+def record_failure(call: CurrentCall, error: IamGuardError, log: logging.Logger, *, is_body: bool = False) -> None:
+    """Record what no decision noted: bad input to a handler, a wrong set-up, an undecided endpoint.
 
     `is_body` tells that the error is about the body, which was not what had been signed.
     """
     trail, facts, credential = call.guard.trail, call.facts, call.principal.credential
     if is_body and credential is not None:
-        trail.note_authentication(error, facts, kind=credential.kind, credential_id=credential.id)
+        trail.record_authentication(error, facts, kind=credential.kind, credential_id=credential.id)
         return
     if error.fault == "receiver" and not isinstance(error, DecisionUnavailable):
         log.error("%s %s: %s", *map(loggable, (facts.method, facts.path, error)))
     if call.decisions:
         return  # the decisions were noted where they were made
     action = call.wanted or _NOTHING_WANTED
-    trail.note_error(error, facts, action=action, resource="*", principal=call.principal)
+    trail.record_error(error, facts, action=action, resource="*", principal=call.principal)

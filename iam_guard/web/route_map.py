@@ -60,7 +60,7 @@ class RouteMap:
 
         Hand `routes.services` to `open_guard`.
         """
-        self._services = {each.name: each for each in services}
+        self._services = {service.name: service for service in services}
         self._rows: dict[_Key, MappedRoute] = {}
 
     @property
@@ -71,7 +71,7 @@ class RouteMap:
     @property
     def takes_unsigned(self) -> bool:
         """Whether some row takes a body that the signature leaves out."""
-        return any(each.takes_unsigned for each in self._rows.values())
+        return any(row.takes_unsigned for row in self._rows.values())
 
     def requires(
         self,
@@ -107,12 +107,12 @@ class RouteMap:
         self._put(method, path, host, PUBLIC)
 
     def mark(self, method: str, path: str, host: str | None = None) -> Mark | None:
-        """Give what guards a route, by its template and its host; None where no row does."""
+        """Return what guards a route, by its template and its host; None where no row does."""
         row = self.row(method, path, host)
         return None if row is None else row.mark
 
     def row(self, method: str, path: str, host: str | None = None) -> MappedRoute | None:
-        """Give the row of a route that a router has matched, which decides about it; None without one."""
+        """Return the row of a route that a router has matched, which decides about it; None without one."""
         key = self._key(method, path, host)
         return None if key is None else self._rows[key]
 
@@ -130,18 +130,18 @@ class RouteMap:
             row.refuse_async_loaders()
 
     def methods_of(self, path: str) -> tuple[str, ...]:
-        """Give the methods that rows take of a route, by its template; `HEAD` too where they take `GET`."""
+        """Return the methods that rows take of a route, by its template; `HEAD` too where they take `GET`."""
         template = template_of(path)
-        named = {each.method for each in self._rows if each.path == template}
+        named = {row.method for row in self._rows if row.path == template}
         return tuple(sorted(named | ({"HEAD"} if "GET" in named else set())))
 
     def has_row_of(self, path: str) -> bool:
-        """Tell whether some row is about a route, by its template."""
+        """Return whether some row is about a route, by its template."""
         template = template_of(path)
-        return any(each.path == template for each in self._rows)
+        return any(row.path == template for row in self._rows)
 
     def joined(self, inventory: Iterable[Endpoint]) -> list[Endpoint]:
-        """Give the inventory with what the rows add to it; methods that are guarded otherwise become endpoints apart.
+        """Return the inventory with what the rows add to it; methods that are guarded otherwise become endpoints apart.
 
         Raises `ConfigurationError` for rows whose route the application does not have, or has at several hosts, and for
         those whose template the handler cannot fill.
@@ -165,12 +165,12 @@ class RouteMap:
         """
         hosts: dict[_Key, set[str]] = {}
         paths: dict[tuple[_Key, str], dict[str, object]] = {}
-        for each in endpoints:
-            for method in self._taken_by(each):
-                key = self._key(method, each.path, each.host)
+        for endpoint in endpoints:
+            for method in self._taken_by(endpoint):
+                key = self._key(method, endpoint.path, endpoint.host)
                 if key is not None:
-                    hosts.setdefault(key, set()).add(_host_of(each) or "any other")
-                    paths.setdefault((key, method), {}).setdefault(each.path, identity_of(each))
+                    hosts.setdefault(key, set()).add(_host_of(endpoint) or "any other")
+                    paths.setdefault((key, method), {}).setdefault(endpoint.path, identity_of(endpoint))
         for key, found in hosts.items():
             if key.host is None and len(found) > 1:
                 message = f"`{key}` is a route of several hosts ({', '.join(sorted(found))}): say which by `host`"
@@ -220,7 +220,7 @@ class RouteMap:
 
 @lru_cache(maxsize=4096)  # asked with each request, about a route of the application
 def template_of(path: str) -> str:
-    """Give a route's template without the convertors of its parameters: `/documents/{document_id}`."""
+    """Return a route's template without the convertors of its parameters: `/documents/{document_id}`."""
     return _PARAMETER.sub(lambda found: f"{{{found[1] or found[2]}}}", path)
 
 

@@ -108,12 +108,12 @@ def _read_operation(node: Node, routes: RouteMap, problems: Problems, route: tup
 
 
 def _host(fields: Fields, around: str | None = None) -> str | None:
-    """Give the host that is named here, or else around it."""
+    """Return the host that is named here, or else around it."""
     return fields.text(_HOST) if fields.has(_HOST) else around
 
 
 def _said(node: Node, what: str, known: Collection[str], problems: Problems) -> Fields:
-    """Give what a part of a document says to us; the rest of it is for others."""
+    """Return what a part of a document says to us; the rest of it is for others."""
     pairs = tuple(pair for pair in node.pairs if pair[0].text.startswith("x-iam-")) if isinstance(node, MapNode) else ()
     return Fields(MapNode(pairs, node.line, 1, 1), what, known, problems)
 

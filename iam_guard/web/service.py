@@ -142,7 +142,7 @@ class Service:
     def declare_resource_type(
         self, name: str, template: str, *, condition_keys: Collection[str] = (), description: str = ""
     ) -> None:
-        """Give a resource type its name and the template of its ARN; `requires` with that template is about it.
+        """Return a resource type its name and the template of its ARN; `requires` with that template is about it.
 
         Raises `ConfigurationError` for what is no template, and for one that another type has.
         """
@@ -152,7 +152,7 @@ class Service:
     def declare_condition_key(
         self, name: str, type: str = "String", *, multivalued: bool = False, description: str = ""
     ) -> None:
-        """Say what a condition key of the service holds: `ARN`, `Binary`, `Bool`, `Date`, `IPAddress`, `Numeric`,
+        """Return what a condition key of the service holds: `ARN`, `Binary`, `Bool`, `Date`, `IPAddress`, `Numeric`,
         `String`.
 
         Raises `ConfigurationError` for another type, a key of another service, and a second, different word.
@@ -160,7 +160,7 @@ class Service:
         self.catalogue.declare_condition_key(name, type, multivalued=multivalued, description=description)
 
     def reference(self) -> ServiceReference:
-        """Give the service authorization reference. Raises `ConfigurationError` where declarations do not agree."""
+        """Return the service authorization reference. Raises `ConfigurationError` where declarations do not agree."""
         return self.catalogue.reference()
 
     # --- asking --------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ KEY = {"authorization": f"Bearer {format_key('RITA', _SECRET)}"}
 
 def guard_denying(folder: Path, *documents: str) -> Guard:
     """Open a guard whose user an identity-based policy denies the documents of these names."""
-    denied = [f"arn:aws:docs:*:*:document/{each}" for each in documents]
+    denied = [f"arn:aws:docs:*:*:document/{document}" for document in documents]
     statements: list[dict[str, Any]] = [
         {"Effect": "Allow", "Action": "docs:*", "Resource": "*"},
         {"Effect": "Deny", "Action": "docs:*", "Resource": denied},

@@ -177,7 +177,7 @@ def test_stored_denial_of_an_unbound_session_holds(store: SqlStore, guard: Guard
     guard.refresh()
     other = Principal(PrincipalType.ASSUMED_ROLE, OPS_SESSION.replace("/eve", "/bob"), LATER, role_arn=OPS)
     callers = (other, session(), eve())
-    assert [guard.decide(each, "docs:Get", PLAN).allowed for each in callers] == [True, False, False]
+    assert [guard.decide(caller, "docs:Get", PLAN).allowed for caller in callers] == [True, False, False]
 
 
 def test_stored_trust_policy_lets_no_later_name_in(store: SqlStore, guard: Guard) -> None:

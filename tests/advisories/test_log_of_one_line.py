@@ -21,7 +21,9 @@ def test_the_path_of_an_undecided_endpoint_is_one_line(guard: Guard, caplog: pyt
     client = TestClient(GuardMiddleware(PlainTextResponse("what nobody decided about"), guard=guard))
     path = "/igk_ADA1_adasecret00123456789abcdefghijklmnopqrst/7%0AERROR%20all%20is%20well%1B[2K"
     assert client.get(path).json()["code"] == UndecidedEndpoint.code
-    (message,) = (each.getMessage() for each in caplog.records if each.levelname == "ERROR")  # others may log more
+    (message,) = (
+        record.getMessage() for record in caplog.records if record.levelname == "ERROR"
+    )  # others may log more
     assert message.startswith("GET /")
     assert message.isprintable()
     assert "adasecret" not in message
@@ -30,6 +32,8 @@ def test_the_path_of_an_undecided_endpoint_is_one_line(guard: Guard, caplog: pyt
 def test_what_cannot_be_decided_is_one_line(guard: Guard, caplog: pytest.LogCaptureFixture) -> None:
     ada = Principal.from_arn("arn:aws:iam::111122223333:user/ada")
     assert guard.decide(ada, "docs:GetDocument", Resource(FORGED, "111122223333")).error
-    (message,) = (each.getMessage() for each in caplog.records if each.levelname == "ERROR")  # others may log more
+    (message,) = (
+        record.getMessage() for record in caplog.records if record.levelname == "ERROR"
+    )  # others may log more
     assert "all is well" in message
     assert message.isprintable()

@@ -64,7 +64,7 @@ class Documents(GenericViewSet):  # type: ignore[misc]
     queryset = Document.objects.all()
 
     def retrieve(self, request: Request, pk: str) -> Response:
-        """Tell what the database is asked for."""
+        """Return what the database is asked for."""
         (asked,) = self.get_queryset().filter(**{self.lookup_field: self.kwargs["pk"]}).query.where.children
         return Response(str(asked.rhs))
 

@@ -55,7 +55,7 @@ APP = Starlette(
 
 
 def presigned(path: str, service: str = "docs") -> tuple[bytes, bytes]:
-    """Give the query and the host."""
+    """Return the query and the host."""
     request = AWSRequest("GET", f"http://testserver{path}")
     signer = botocore.auth.S3SigV4QueryAuth if service == "s3" else botocore.auth.SigV4QueryAuth
     signer(Credentials(*ADA), service, "us-east-1").add_auth(request)

@@ -91,7 +91,7 @@ def test_no_status_excuses_an_unguarded_endpoint(guard: Guard, audit_file: Path,
     for path in ("/f", "/r"):
         answer = client.get(path)
         assert (answer.status_code, "eyes" in answer.text) == (500, False)
-    assert [each["eventName"] for each in records(audit_file)] == ["UndecidedEndpoint"] * 2
+    assert [record["eventName"] for record in records(audit_file)] == ["UndecidedEndpoint"] * 2
 
 
 def test_a_decision_comes_before_the_first_byte(guard: Guard, sign: Sign) -> None:
@@ -153,7 +153,7 @@ def test_the_resource_is_what_the_handler_has(guard: Guard) -> None:
         call.scope["path_params"] = {}
         used.append(requires(by_default)())
     assert used == ["mine"] * 4
-    assert [each.request.resource for each in call.decisions] == [ARN + "mine"] * 4
+    assert [decision.request.resource for decision in call.decisions] == [ARN + "mine"] * 4
 
 
 def test_inner_path_parameters_win_over_outer_ones(guard: Guard, sign: Sign) -> None:

@@ -30,7 +30,7 @@ SERVICE = "codecommit.amazonaws.com"
 
 
 def key_of(user: str) -> tuple[str, str]:
-    """Give the access key of a user that a seed declares."""
+    """Return the access key of a user that a seed declares."""
     return f"AKIA{user.upper():0>16.16}", f"secret-of-{user}"
 
 

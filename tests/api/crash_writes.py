@@ -64,7 +64,7 @@ def family(account: str, name: str) -> Iterator[Write]:
 
 
 def facts(client: Any) -> set[Fact]:
-    """Tell what is in the account of a client of boto3, but for access keys."""
+    """Return what is in the account of a client of boto3, but for access keys."""
     found: set[Fact] = set()
     pages = client.get_paginator("get_account_authorization_details").paginate(
         Filter=["User", "Group", "Role", "LocalManagedPolicy"], PaginationConfig={"PageSize": 1000}

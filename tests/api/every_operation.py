@@ -133,13 +133,13 @@ NEW_NAMES: Mapping[str, str] = {
 
 
 def resource_of(operation: str, caller: str) -> str:
-    """Give the ARN that AWS decides an operation about, or `*`."""
+    """Return the ARN that AWS decides an operation about, or `*`."""
     resource = RESOURCES[operation]
     return resource if resource == "*" else caller if resource == CALLER else ARN + resource
 
 
 def parameters_of(operation: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the parameters that an operation requires, and the user's name wherever it may be said.
+    """Return the parameters that an operation requires, and the user's name wherever it may be said.
 
     `given` has values by the members' names, or by `Operation.member`; what is not in it is made from the model.
     """
@@ -154,13 +154,13 @@ def parameters_of(operation: str, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def names_user_if_it_likes(operation: Operation) -> bool:
-    """Tell whether an operation is about the caller where it names no user."""
+    """Return whether an operation is about the caller where it names no user."""
     shape = operation.input
     return shape is not None and "UserName" in shape.members and "UserName" not in shape.required
 
 
 def value_of(shape: Shape, name: str, operation: str, given: Mapping[str, Any]) -> Any:
-    """Give a value of a shape that the model takes."""
+    """Return a value of a shape that the model takes."""
     for key in (f"{operation}.{name}", name):
         if key in given:
             return given[key]

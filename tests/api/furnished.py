@@ -78,16 +78,16 @@ class House(Running):
 
     @cached_property
     def admin(self) -> Client:
-        """Give the client of the user with every permission."""
+        """Return the client of the user with every permission."""
         return self.client(key_of("admin"))
 
     def anonymous(self) -> Client:
-        """Give a client that does not sign."""
+        """Return a client that does not sign."""
         config = Config(signature_version=UNSIGNED, retries={"max_attempts": 1})
         return boto3.client("iam", endpoint_url=self.url, region_name="us-east-1", config=config)
 
     def careless(self) -> Client:
-        """Give a client of the user with every permission that sends whatever it is given."""
+        """Return a client of the user with every permission that sends whatever it is given."""
         config = Config(retries={"max_attempts": 1}, parameter_validation=False)
         id, secret = key_of("admin")
         keys = {"aws_access_key_id": id, "aws_secret_access_key": secret}
@@ -99,7 +99,7 @@ class House(Running):
         self.admin.put_user_policy(UserName="asker", PolicyName="asked", PolicyDocument=document)
 
     def rows(self) -> dict[str, list[tuple[Any, ...]]]:
-        """Give all that is stored, but what was used last, which a refused request is noted in too (R-34)."""
+        """Return all that is stored, but what was used last, which a refused request is noted in too (R-34)."""
         with self.store.engine.connect() as connection:
             return {
                 table.name: sorted((tuple(row) for row in connection.execute(select(table))), key=repr)

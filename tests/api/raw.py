@@ -42,17 +42,17 @@ class RawAnswer:
         return ElementTree.fromstring(self.body)  # noqa: S314  our own server's answer
 
     def texts(self, name: str) -> list[str]:
-        """Give the texts of all elements of a name."""
+        """Return the texts of all elements of a name."""
         return [each.text or "" for each in self.root.iter(f"{{{NAMESPACE}}}{name}")]
 
     def text(self, name: str) -> str:
-        """Give the text of the only element of a name."""
+        """Return the text of the only element of a name."""
         (only,) = self.texts(name)
         return only
 
     @property
     def code(self) -> str:
-        """Give the code of an error; empty where it is none."""
+        """Return the code of an error; empty where it is none."""
         return self.text("Code") if self.status >= 400 else ""
 
 

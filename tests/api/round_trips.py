@@ -30,7 +30,7 @@ PATHS = Texts(
     st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=60).map(lambda text: f"/{text}/"),
 )
 POLICY_PATHS = Texts(
-    "/a/b.c/", st.lists(_LETTERS, max_size=4).map(lambda parts: "".join(f"/{each}" for each in parts) + "/")
+    "/a/b.c/", st.lists(_LETTERS, max_size=4).map(lambda parts: "".join(f"/{part}" for part in parts) + "/")
 )
 TAGS = Texts(
     "a:b/日本 é", st.text(st.characters(categories=["L", "N", "Z"], include_characters="_.:/=+-@"), max_size=128)
@@ -52,7 +52,7 @@ class RoundTrip(NamedTuple):
     texts: Texts
     write: Callable[[Client, Given, str], object]
     read: Callable[[Client, Given, str], Iterable[object]]
-    """Gives values that must each be the text."""
+    """Returns values that must each be the text."""
 
 
 def document(text: str) -> str:
@@ -69,7 +69,7 @@ def trust(text: str) -> str:
 
 
 def in_document(read: Mapping[str, Any]) -> object:
-    """Give the text of a document that boto3 read."""
+    """Return the text of a document that boto3 read."""
     (value,) = read["Statement"]["Condition"]["StringEquals"].values()
     return value
 
@@ -173,7 +173,7 @@ OTHERS = [
         lambda client, given, text: client.update_role(RoleName="given", Description=text),
         lambda client, given, text: [
             client.get_role(RoleName="given")["Role"].get("Description", ""),
-            *(each.get("Description", "") for each in client.list_roles(PathPrefix="/team/")["Roles"]),
+            *(list_role.get("Description", "") for list_role in client.list_roles(PathPrefix="/team/")["Roles"]),
         ],
     ),
     RoundTrip(
@@ -212,7 +212,14 @@ OTHERS = [
         ),
         lambda client, given, text: [
             _inline(client, text)["PolicyName"],
-            next((each for each in client.list_user_policies(UserName="given")["PolicyNames"] if each == text), None),
+            next(
+                (
+                    list_user_policy
+                    for list_user_policy in client.list_user_policies(UserName="given")["PolicyNames"]
+                    if list_user_policy == text
+                ),
+                None,
+            ),
         ],
     ),
     RoundTrip(
@@ -240,9 +247,11 @@ OTHERS = [
         lambda client, given, text: [
             f"https://{_oidc(client, f'{ARN}oidc-provider/{text[8:]}')['Url']}",
             *(
-                f"https://{each['Arn'].partition('oidc-provider/')[2]}"
-                for each in client.list_open_id_connect_providers()["OpenIDConnectProviderList"]
-                if each["Arn"] != given["OpenIDConnectProviderArn"]
+                f"https://{list_open_id_connect_provider['Arn'].partition('oidc-provider/')[2]}"
+                for list_open_id_connect_provider in client.list_open_id_connect_providers()[
+                    "OpenIDConnectProviderList"
+                ]
+                if list_open_id_connect_provider["Arn"] != given["OpenIDConnectProviderArn"]
             ),
         ],
     ),
@@ -253,9 +262,9 @@ OTHERS = [
             Name=text, SAMLMetadataDocument=given["SAMLMetadataDocument"]
         ),
         lambda client, given, text: [
-            each["Arn"].partition("saml-provider/")[2]
-            for each in client.list_saml_providers()["SAMLProviderList"]
-            if each["Arn"] != given["SAMLProviderArn"]
+            list_saml_provider["Arn"].partition("saml-provider/")[2]
+            for list_saml_provider in client.list_saml_providers()["SAMLProviderList"]
+            if list_saml_provider["Arn"] != given["SAMLProviderArn"]
         ],
     ),
     RoundTrip(
@@ -276,9 +285,9 @@ OTHERS = [
         NAMES,
         lambda client, given, text: client.create_virtual_mfa_device(VirtualMFADeviceName=text),
         lambda client, given, text: [
-            each["SerialNumber"].partition(":mfa/")[2]
-            for each in client.list_virtual_mfa_devices()["VirtualMFADevices"]
-            if each["SerialNumber"] != given["SerialNumber"]
+            list_virtual_mfa_device["SerialNumber"].partition(":mfa/")[2]
+            for list_virtual_mfa_device in client.list_virtual_mfa_devices()["VirtualMFADevices"]
+            if list_virtual_mfa_device["SerialNumber"] != given["SerialNumber"]
         ],
     ),
     RoundTrip(
@@ -288,8 +297,8 @@ OTHERS = [
             ServerCertificateName="given", NewServerCertificateName=text
         ),
         lambda client, given, text: [
-            *(each["ServerCertificateName"] for each in _certificates(client)),
-            *(each["Arn"].partition("/team/")[2] for each in _certificates(client)),
+            *(certificate["ServerCertificateName"] for certificate in _certificates(client)),
+            *(certificate["Arn"].partition("/team/")[2] for certificate in _certificates(client)),
         ],
     ),
     RoundTrip(

@@ -237,7 +237,7 @@ def test_what_was_done_and_cannot_be_recorded_is_said(
         config=Config(retries={"total_max_attempts": 1}),  # a client that tries again would hear that eve exists
     )
     client.list_users()
-    note = Trail.note_result
+    note = Trail.record_result
 
     def with_a_broken_disk(*arguments: Any, **more: Any) -> None:
         def fail(self: AppendFile, data: bytes) -> None:
@@ -248,7 +248,7 @@ def test_what_was_done_and_cannot_be_recorded_is_said(
             note(*arguments, **more)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Trail, "note_result", with_a_broken_disk)
+        patched.setattr(Trail, "record_result", with_a_broken_disk)
         with pytest.raises(ClientError) as caught:
             client.create_user(UserName="eve")
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 503

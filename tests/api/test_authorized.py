@@ -109,7 +109,7 @@ def test_who_has_no_permission_is_refused(house: House, clients: Mapping[str, Cl
 
 
 def one_decision(noted: list[dict[str, Any]]) -> dict[str, Any]:
-    """Give of the only record what tells who asked for what, and what became of it."""
+    """Return of the only record what tells who asked for what, and what became of it."""
     (record,) = noted
     members = ("eventSource", "eventName", "requestID", "errorCode", "errorMessage", "resources")
     own = record["iamGuard"]
@@ -287,5 +287,5 @@ def test_exactly_the_resource_may_be_allowed(house: House, clients: Mapping[str,
 
 
 def names_of(noted: list[dict[str, Any]]) -> list[str]:
-    """Give the actions of decisions."""
+    """Return the actions of decisions."""
     return [f"{each['eventSource'].removesuffix('.amazonaws.com')}:{each['eventName']}" for each in noted]

@@ -127,7 +127,7 @@ def house(filled: House) -> House:
 
 
 def whole(operation: str, house: House) -> dict[str, Any]:
-    """Give the parameters of an operation, with those that lead to condition keys."""
+    """Return the parameters of an operation, with those that lead to condition keys."""
     shape = OPERATIONS[operation].input
     optional = {} if shape is None else {name: each for name, each in OPTIONAL.items() if name in shape.members}
     return parameters_of(operation, house.given) | optional
@@ -211,7 +211,12 @@ def test_making_with_tags_needs_permission_to_tag(house: House, asker: Client, o
     assert refused_for(asker, operation, parameters) is None
     house.reset()
     house.let(allow(f"iam:{operation}"))
-    assert refused_for(asker, operation, {each: parameters[each] for each in parameters if each != "Tags"}) is None
+    assert (
+        refused_for(
+            asker, operation, {parameter: parameters[parameter] for parameter in parameters if parameter != "Tags"}
+        )
+        is None
+    )
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from iam_guard.api.iam.operations import IAM
-from iam_guard.api.operation import MOST_TRIES, Permission, run
+from iam_guard.api.operation import MAX_TRIES, Permission, run
 from iam_guard.errors import AccessDenied, ConcurrentModification
 from iam_guard.model.principal import Principal
 from iam_guard.settings import Settings
@@ -89,5 +89,5 @@ def test_what_changes_all_the_time_is_left_alone(store: SqlStore) -> None:
 
     with pytest.raises(ConcurrentModification):
         delete_ann(store, authorize)
-    assert len(asked) == MOST_TRIES
+    assert len(asked) == MAX_TRIES
     assert is_there(store)

@@ -123,7 +123,7 @@ def checked(answer: RawAnswer, operation: str) -> RawAnswer:
 
 
 def theirs(rows: Mapping[str, list[tuple[Any, ...]]]) -> list[str]:
-    """Give all rows of the other account."""
+    """Return all rows of the other account."""
     texts = (repr(row) for each in rows.values() for row in each)
     return [text for text in texts if f"'{OTHER_ACCOUNT}'" in text or THEIR_SECRET in text]
 

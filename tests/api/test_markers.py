@@ -43,7 +43,7 @@ def careless(house: House) -> Client:
 
 
 def refused(client: Client, operation: str, marker: str, house: House) -> bool:
-    """Tell whether a marker is refused in the way that AWS refuses one; it never leads to the other account."""
+    """Return whether a marker is refused in the way that AWS refuses one; it never leads to the other account."""
     try:
         answer = getattr(client, xform_name(operation))(**parameters_of(operation, house.given), Marker=marker)
     except ClientError as error:
@@ -115,7 +115,7 @@ def test_a_marker_leads_on_in_its_own_list_only(house: House, careless: Client) 
     marker = a_marker(careless, "ListUsers", house)
     assert marker is not None
     others = [each for each in PAGED if each != "ListUsers"]
-    assert [each for each in others if not refused(careless, each, marker, house)] == []
+    assert [other for other in others if not refused(careless, other, marker, house)] == []
     assert refused(careless, "ListUsers", house.theirs["ListUsers.Marker"], house)
 
 

@@ -31,7 +31,7 @@ LAST = ("DeleteUser", "DeleteRole", "DeleteGroup", "DeletePolicy", "DeleteInstan
 
 @contextmanager
 def on_postgresql() -> Iterator[str]:
-    """Give the URL of a database; without a server, the test is left out."""
+    """Return the URL of a database; without a server, the test is left out."""
     server = find_server()
     if isinstance(server, str):
         do_without(server)
@@ -54,7 +54,7 @@ def outcome(house: House, operation: str) -> Any:
 
 
 def outline(value: Any) -> Any:
-    """Give the names and kinds of what was answered, and texts without what is made anew."""
+    """Return the names and kinds of what was answered, and texts without what is made anew."""
     match value:
         case dict():
             return {key: outline(each) for key, each in value.items() if key not in _SECRET + _NOTED_LATER}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from iam_guard.api.paging import CHUNK, MOST_CHARACTERS
+from iam_guard.api.paging import CHUNK, MAX_CHARACTERS
 from iam_guard.store.schema import identities
 from tests.api.conftest import Client, Running
 
@@ -24,7 +24,7 @@ def test_white_space_does_not_make_a_page_without_end(iam: Client, server: Runni
         assert row is not None
         for name in names[1:]:
             records.insert(identities, **{**row, "id": f"AROA{name.upper()}", "name": name, "folded": name})
-    assert CHUNK * len(padded) > MOST_CHARACTERS
+    assert CHUNK * len(padded) > MAX_CHARACTERS
     for operation, member in (("list_roles", "Roles"), ("get_account_authorization_details", "RoleDetailList")):
         pages = list(iam.get_paginator(operation).paginate(PaginationConfig={"PageSize": 1000}))
         assert max(len(page[member]) for page in pages) < CHUNK

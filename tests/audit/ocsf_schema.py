@@ -22,7 +22,7 @@ OTHER = 99
 
 @cache
 def schema() -> Json:
-    """Give the compiled schema."""
+    """Return the compiled schema."""
     made: Json = get_ocsf_schema(version="1.8.0")
     classes, objects = made["classes"], made["objects"]
     named = {name: objects["group"]["attributes"][name] for name in ("name", "uid", "privileges")}
@@ -54,9 +54,12 @@ def _validator(class_uid: int, profiles: tuple[str, ...]) -> Draft202012Validato
 
 
 def problems(event: Json) -> list[str]:
-    """Say what is wrong with an event: the place and what the schema says."""
+    """Return what is wrong with an event: the place and what the schema says."""
     validator = _validator(event["class_uid"], tuple(event["metadata"]["profiles"]))
-    found = [f"/{'/'.join(map(str, each.absolute_path))}: {each.message}" for each in validator.iter_errors(event)]
+    found = [
+        f"/{'/'.join(map(str, iter_error.absolute_path))}: {iter_error.message}"
+        for iter_error in validator.iter_errors(event)
+    ]
     if event["type_uid"] != event["class_uid"] * 100 + event["activity_id"]:
         found.append("/type_uid: it is not that of the class and the activity")
     making = OcsfJsonSchemaEmbedded(schema())

@@ -26,12 +26,12 @@ def pipeline_in(trail: Path, limits: SegmentLimits = SegmentLimits(), key: Signe
 
 
 def facts_in(trail: Path) -> list[dict[str, Any]]:
-    """Give all records of a trail."""
+    """Return all records of a trail."""
     return [json.loads(line) for shard in shards_of(trail) for line in lines_of(shard)]
 
 
 def ids_in(trail: Path) -> list[str]:
-    """Give the ids of the decisions in it."""
+    """Return the ids of the decisions in it."""
     return [each["eventID"] for each in facts_in(trail) if each["iamGuard"]["kind"] == "decision"]
 
 

@@ -231,7 +231,7 @@ def test_what_was_masked_stays_masked() -> None:
 
 
 def pointers(value: Any, place: str = "") -> Iterator[str]:
-    """Give the place of everything in a record, as a rule of privacy names it."""
+    """Return the place of everything in a record, as a rule of privacy names it."""
     members = value.items() if isinstance(value, dict) else [("*", each) for each in value]
     for name, each in members:
         yield f"{place}/{name}"

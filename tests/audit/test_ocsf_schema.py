@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iam_guard.audit.export.ocsf import ocsf_event
-from iam_guard.audit.record.permission_query_record import asked_record
+from iam_guard.audit.record.permission_query_record import permission_query_record
 from iam_guard.audit.record.privacy import Treatment
 from iam_guard.audit.record.record import Stamp, authentication_record, decision_record, error_record
 from iam_guard.audit.record.redaction import to_line
@@ -96,7 +96,7 @@ def test_any_refusal_and_any_question_is_an_event_of_the_schema(
     assert check(refused)["class_uid"] == 3002
     check(error_record(StoreUnavailable("away"), call, stamp, principal=who, action="docs:X"))
     check(error_record(StoreUnavailable("away"), call, stamp))
-    check(asked_record(who, answers, call, stamp))
+    check(permission_query_record(who, answers, call, stamp))
 
 
 results = st.builds(

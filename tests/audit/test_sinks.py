@@ -80,7 +80,7 @@ def test_sink_keeps_lines_whole_between_threads(kept: tuple[Sink, Callable[[], b
         thread.start()
     for thread in threads:
         thread.join()
-    found = [json.loads(each)["number"] for each in look().splitlines()]
+    found = [json.loads(splitline)["number"] for splitline in look().splitlines()]
     assert sorted(found) == list(range(1600))
 
 

@@ -75,9 +75,9 @@ def test_refused_credentials_and_errors_are_noted(call: Call) -> None:
     """A refused authentication and a failure to decide make one record each."""
     sink = ListSink()
     door = trail(sink)
-    door.note_authentication(InvalidClientTokenId(), call, kind="sigv4", credential_id="AKIANOSUCHKEYEXAMPLE")
-    door.note_error(StoreUnavailable("the store is gone"), call, Principal.anonymous(), action="docs:X")
-    door.note_error(StoreUnavailable("the store is gone"), call)
+    door.record_authentication(InvalidClientTokenId(), call, kind="sigv4", credential_id="AKIANOSUCHKEYEXAMPLE")
+    door.record_error(StoreUnavailable("the store is gone"), call, Principal.anonymous(), action="docs:X")
+    door.record_error(StoreUnavailable("the store is gone"), call)
     kinds: list[Any] = [record["iamGuard"] for record in sink.records]
     assert [kind["kind"] for kind in kinds] == ["authentication", "error", "error"]
     assert [record["errorCode"] for record in sink.records] == [
@@ -98,7 +98,7 @@ def test_without_sink_nothing_fails(decide: Decide, call: Call) -> None:
     """A guard without audit decides all the same."""
     door = trail(None)
     door.note(decide(), call, started=0)
-    door.note_authentication(InvalidClientTokenId(), call)
+    door.record_authentication(InvalidClientTokenId(), call)
     door.close()
 
 
@@ -179,8 +179,8 @@ def test_denial_stays_a_denial(
     """A denial, a refused credential and an error are answered as such when the log is down."""
     door = trail(BrokenSink(FAILURES[0]), on_failure=on_failure)
     door.note(decide(outcome), call, started=0)
-    door.note_authentication(InvalidClientTokenId(), call)
-    door.note_error(StoreUnavailable("gone"), call)
+    door.record_authentication(InvalidClientTokenId(), call)
+    door.record_error(StoreUnavailable("gone"), call)
 
 
 def test_allow_goes_on_when_told_to_ignore(decide: Decide, call: Call) -> None:

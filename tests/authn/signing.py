@@ -23,7 +23,7 @@ from botocore.credentials import Credentials
 
 from iam_guard.authn import api_key as keys_of
 from iam_guard.authn.caller_cache import Callers
-from iam_guard.authn.credential_verifier import AcceptedScope, ChunkedBody, Door, HttpRequest, Replays
+from iam_guard.authn.credential_verifier import AcceptedScope, Authenticator, ChunkedBody, HttpRequest, SignatureReplays
 from iam_guard.model.credential import AccessKey, ApiKey, Session
 from iam_guard.model.principal import Principal
 
@@ -146,10 +146,10 @@ def authenticated(
     any_scope: bool = False,
     unsigned_payload: bool = False,
     chunks: ChunkedBody | None = None,
-    replays: Replays | None = None,
+    replays: SignatureReplays | None = None,
 ) -> Principal:
     """Knock at the door with a store of one access key and one API key."""
-    return Door(
+    return Authenticator(
         find_access_key=lambda wanted: access_key if access_key and access_key.id == wanted else None,
         find_api_key=lambda wanted: api_key if api_key and api_key.id == wanted else None,
         skew=300,

@@ -52,7 +52,7 @@ def test_a_path_to_a_trust_anchor_verifies() -> None:
     """The anchor at its end vouches, and it holds until the first certificate of the path ends."""
     found = trusted(ROOT).verify(GOOD.chain, NOW)
     assert found.certificate == GOOD.certificate
-    assert [each.id for each in found.anchors] == ["anchor-0"]
+    assert [anchor.id for anchor in found.anchors] == ["anchor-0"]
     assert found.until == min(each.not_valid_after_utc for each in (*GOOD.chain, ROOT.certificate))
 
 
@@ -234,7 +234,7 @@ def test_a_stale_list_of_one_account_refuses_there_alone() -> None:
         TrustAnchor("b", "444455556666", "b", ROOT.pem, (stale,)),
     ]
     found = TrustedAuthorities(CertificateTrust(1, tuple(record))).verify(GOOD.chain, NOW)
-    assert [each.id for each in found.anchors] == ["a"]
+    assert [anchor.id for anchor in found.anchors] == ["a"]
 
 
 # --- what may be configured ------------------------------------------------------------------------------------------

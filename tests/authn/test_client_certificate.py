@@ -23,7 +23,7 @@ OTHER = make("CN=other", ISSUING)
 
 
 def pems(*parties: Party) -> str:
-    return "".join(each.pem for each in parties)
+    return "".join(party.pem for party in parties)
 
 
 def byte_sequence(party: Party) -> str:

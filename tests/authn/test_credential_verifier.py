@@ -9,7 +9,7 @@ import pytest
 
 from iam_guard.authn.caller_cache import Callers
 from iam_guard.authn.constant_time import same
-from iam_guard.authn.credential_verifier import Door
+from iam_guard.authn.credential_verifier import Authenticator
 from iam_guard.authn.http_request import HttpRequest
 from iam_guard.errors import (
     CredentialError,
@@ -235,7 +235,7 @@ def test_nothing_is_looked_up_for_a_request_that_cannot_be_good(changed: dict[st
     """Form, time and coverage are checked before the store and the body are touched."""
     received = send(sign(**changed))  # type: ignore[arg-type]
     with pytest.raises(CredentialError):
-        Door(
+        Authenticator(
             find_access_key=refuse,
             find_api_key=refuse,
             skew=300,
@@ -269,7 +269,7 @@ def _times_asked(request: HttpRequest) -> int:
         return EMPTY_HASH
 
     with suppress(CredentialError):
-        Door(
+        Authenticator(
             find_access_key=lambda _: ACCESS_KEY,
             find_api_key=lambda _: API_KEY,
             skew=300,
@@ -298,7 +298,7 @@ def test_trouble_in_the_store_is_not_taken_for_a_bad_credential() -> None:
         raise StoreUnavailable("the store cannot be reached")
 
     with pytest.raises(StoreUnavailable):
-        Door(
+        Authenticator(
             find_access_key=unreachable,
             find_api_key=unreachable,
             skew=300,

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from iam_guard.authn import api_key
-from iam_guard.authn.credential_verifier import AnyCredential, Callers, Door, claim_of, credential_of, extract
+from iam_guard.authn.credential_verifier import AnyCredential, Authenticator, Callers, claim_of, credential_of, extract
 from iam_guard.authn.http_request import HttpRequest
 from iam_guard.authn.presented_credentials import (
     ApiKeyCredential,
@@ -72,9 +72,11 @@ PAIRS = [frozenset(pair) for pair in combinations(KINDS, 2)]
 
 
 def request_of(*given: Given) -> HttpRequest:
-    headers = ((b"host", b"localhost"), *(each for one in given for each in one.headers))
+    headers = ((b"host", b"localhost"), *(header for one in given for header in one.headers))
     query = b"&".join(one.query for one in given if one.query)
-    return HttpRequest("GET", b"/", query, headers, tuple(each for one in given for each in one.certificates))
+    return HttpRequest(
+        "GET", b"/", query, headers, tuple(certificate for one in given for certificate in one.certificates)
+    )
 
 
 def read(*given: Given) -> AnyCredential:
@@ -125,7 +127,7 @@ def test_twice_the_same_is_refused(kind: str) -> None:
 
 def who(*given: Given) -> Any:
     """Sign in where no key and no certificate is known."""
-    return Door(
+    return Authenticator(
         find_access_key=lambda _: None,
         find_api_key=lambda _: None,
         skew=300,

@@ -27,7 +27,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from iam_guard.authn.https_fetch import LARGEST, Fetcher
-from iam_guard.authn.issuer_keys import MOST_WAITING, MOST_WAITING_FOR_ALL, Intervals, IssuerKeys
+from iam_guard.authn.issuer_keys import MAX_WAITING, MAX_WAITING_FOR_ALL, Intervals, IssuerKeys
 from iam_guard.authn.jws import ALGORITHMS, is_signed, read_key_set
 from iam_guard.authn.oidc_token import Token, read_token
 from iam_guard.authn.token_verifier import KNOWN_ALGORITHMS, TokenVerifier
@@ -103,7 +103,7 @@ def hmac_signed(header: dict[str, Any], secret: bytes) -> str:
 
 
 def public_forms(key: SigningKey) -> list[bytes]:
-    """Give what a verifier that confuses algorithms may take for the secret."""
+    """Return what a verifier that confuses algorithms may take for the secret."""
     public = key.private.public_key()
     forms = [(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)]
     forms.append((serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo))
@@ -204,7 +204,7 @@ def keys_of(issuer: Issuer, clock: Callable[[], float] = time.monotonic, **more:
 
 
 def check(keys: IssuerKeys, text: str) -> str:
-    """Tell what becomes of a token: `good`, or the code of the refusal."""
+    """Return what becomes of a token: `good`, or the code of the refusal."""
     try:
         keys.check_signature(reading(text))
     except IamGuardError as refusal:
@@ -326,12 +326,12 @@ def test_a_slow_issuer_does_not_hold_all_threads(issuer: Issuer) -> None:
     """The queue has an end; who does not fit in is told at once."""
     issuer.answers.clear()
     keys, token = keys_of(issuer), issuer.token()
-    with ThreadPoolExecutor(MOST_WAITING + 10) as pool:
-        checking = [pool.submit(check, keys, token) for _ in range(MOST_WAITING + 10)]
+    with ThreadPoolExecutor(MAX_WAITING + 10) as pool:
+        checking = [pool.submit(check, keys, token) for _ in range(MAX_WAITING + 10)]
         eventually(lambda: sum(each.done() for each in checking) == 10)
         issuer.answers.set()
         found = [each.result() for each in checking]
-    assert found.count("good") == MOST_WAITING
+    assert found.count("good") == MAX_WAITING
     assert found.count("IDPCommunicationError") == 10
     assert check(keys, issuer.token()) == "good"
 
@@ -347,8 +347,8 @@ def test_several_slow_issuers_do_not_hold_all_threads() -> None:
         raise IdentityProviderUnavailable("away")
 
     keys = IssuerKeys(fetch)
-    texts = [signed(RSA, {**CLAIMS, "iss": f"https://{number}.example"}) for number in range(MOST_WAITING_FOR_ALL + 1)]
-    with ThreadPoolExecutor(MOST_WAITING_FOR_ALL) as pool:
+    texts = [signed(RSA, {**CLAIMS, "iss": f"https://{number}.example"}) for number in range(MAX_WAITING_FOR_ALL + 1)]
+    with ThreadPoolExecutor(MAX_WAITING_FOR_ALL) as pool:
         waiting = [pool.submit(check, keys, text) for text in texts[:-1]]
         for _ in waiting:
             started.acquire()

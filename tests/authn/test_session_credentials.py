@@ -360,7 +360,7 @@ def test_what_is_looked_up(received: Received, session: Session | None, needed: 
     """Of what is in the token itself nothing is asked, so that an event loop need not wait."""
     asked: list[str] = []
     with pytest.raises(CredentialError):
-        credential_verifier.Door(
+        credential_verifier.Authenticator(
             find_access_key=lambda key_id: asked.append(key_id),  # type: ignore[func-returns-value]
             find_api_key=lambda _: None,
             skew=300,

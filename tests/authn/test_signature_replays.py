@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from iam_guard.authn.signature_replays import Replays
+from iam_guard.authn.signature_replays import SignatureReplays
 from iam_guard.errors import CredentialError, DecisionUnavailable, SignatureDoesNotMatch
 from tests.authn.signing import ALICE, NOW, Received, authenticated, send, sign
 from tests.authn.test_signed_query import presigned
@@ -20,7 +20,7 @@ def at(second: int, path: str = "d") -> Received:
 
 def test_a_signature_is_good_once() -> None:
     """Sent again, at once or at the end of the window, it is refused; signed anew it is another."""
-    replays = Replays(10)
+    replays = SignatureReplays(10)
     assert authenticated(at(0), replays=replays) == ALICE
     for later in (0, 1, 299, 300):
         with pytest.raises(SignatureDoesNotMatch, match="used before"):
@@ -31,7 +31,7 @@ def test_a_signature_is_good_once() -> None:
 
 def test_two_equal_requests_of_one_second_are_one() -> None:
     """SigV4 signs them alike; a client that must repeat a request at once waits for the next second."""
-    replays = Replays(10)
+    replays = SignatureReplays(10)
     authenticated(at(0), replays=replays)
     with pytest.raises(SignatureDoesNotMatch, match="used before"):
         authenticated(at(0), replays=replays)
@@ -39,7 +39,7 @@ def test_two_equal_requests_of_one_second_are_one() -> None:
 
 def test_what_is_out_of_the_window_is_forgotten_and_refused_for_its_age() -> None:
     """There is no moment between the two."""
-    replays = Replays(10)
+    replays = SignatureReplays(10)
     authenticated(at(0), replays=replays)
     for seconds in range(295, 310):
         with pytest.raises(SignatureDoesNotMatch, match=r"used before|Signature expired"):
@@ -50,7 +50,7 @@ def test_what_is_out_of_the_window_is_forgotten_and_refused_for_its_age() -> Non
 
 def test_a_signature_from_the_future_is_remembered_until_it_is_old() -> None:
     """The window is counted from its own time."""
-    replays = Replays(10)
+    replays = SignatureReplays(10)
     authenticated(at(300), replays=replays)
     authenticated(at(301), replays=replays, now=NOW + timedelta(seconds=301))
     with pytest.raises(SignatureDoesNotMatch, match="used before"):
@@ -59,7 +59,7 @@ def test_a_signature_from_the_future_is_remembered_until_it_is_old() -> None:
 
 def test_where_nothing_more_can_be_remembered_everything_is_refused() -> None:
     """What is not remembered could be sent again. Old ones make room."""
-    replays = Replays(2)
+    replays = SignatureReplays(2)
     authenticated(at(0), replays=replays)
     authenticated(at(1), replays=replays)
     with pytest.raises(DecisionUnavailable):
@@ -70,7 +70,7 @@ def test_where_nothing_more_can_be_remembered_everything_is_refused() -> None:
 
 def test_a_refused_signature_takes_no_room() -> None:
     """Strangers cannot fill the memory."""
-    replays = Replays(2)
+    replays = SignatureReplays(2)
     for second in range(5):
         with pytest.raises(CredentialError):
             authenticated(at(second), access_key=None, replays=replays)
@@ -79,7 +79,7 @@ def test_a_refused_signature_takes_no_room() -> None:
 
 def test_a_presigned_url_may_be_used_again() -> None:
     """That is what it is for; it ends with its time."""
-    replays = Replays(1)
+    replays = SignatureReplays(1)
     for _ in range(3):
         assert authenticated(presigned(), replays=replays) == ALICE
     assert len(replays) == 0
@@ -87,7 +87,7 @@ def test_a_presigned_url_may_be_used_again() -> None:
 
 def test_of_many_at_once_one_is_accepted() -> None:
     """Threads share it."""
-    replays, one = Replays(10), at(0)
+    replays, one = SignatureReplays(10), at(0)
 
     def accepted(_: int) -> bool:
         try:

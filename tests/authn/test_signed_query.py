@@ -83,7 +83,7 @@ def test_a_part_alone_is_no_anonymous_request(name: str) -> None:
     with pytest.raises(IncompleteSignature) as caught:
         read(query({name: GOOD[name]}))
     others = [each for each in GOOD if each not in (name, "X-Amz-Expires")]
-    assert all(f"AWS query-string parameters must include '{each}'." in caught.value.message for each in others)
+    assert all(f"AWS query-string parameters must include '{other}'." in caught.value.message for other in others)
     assert caught.value.message.endswith("Re-examine the query-string parameters.")
 
 

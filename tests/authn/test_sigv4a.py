@@ -12,7 +12,7 @@ from iam_guard.authn.accepted_scope import AcceptedScope
 from iam_guard.authn.caller_cache import Callers
 from iam_guard.authn.credential import extract
 from iam_guard.authn.presented_credentials import ASYMMETRIC, SigV4Credential
-from iam_guard.authn.signature_replays import Replays
+from iam_guard.authn.signature_replays import SignatureReplays
 from iam_guard.errors import InvalidClientTokenId, SignatureDoesNotMatch
 from tests.authn.signing import ALICE, Received, authenticated, with_header
 from tests.authn.test_vectors import KEY, THEN, received, session_of, signed_by_crt
@@ -132,7 +132,7 @@ def test_the_twin_of_a_signature_is_a_replay() -> None:
         one, b"authorization", text.replace(signature.encode(), encode_dss_signature(r, ORDER - s).hex().encode())
     )
     assert authenticated(twin, access_key=KEY, now=THEN) == ALICE
-    replays = Replays(10)
+    replays = SignatureReplays(10)
     assert authenticated(one, access_key=KEY, now=THEN, replays=replays) == ALICE
     with pytest.raises(SignatureDoesNotMatch, match="used before"):
         authenticated(twin, access_key=KEY, now=THEN, replays=replays)

@@ -83,7 +83,7 @@ def test_templates_of_the_application_are_used(run: Run, tmp_path: Path, found: 
     """Of its endpoints, classes of handlers included, or of its `Service`."""
     result = run(RITA, "--trail", "trail", "--app", f"{tmp_path.name}_app:{found}", "--json")
     assert result.exit_code == 0, result.output
-    assert [(each["Action"], each["Resource"]) for each in policies(result)] == [
+    assert [(policy["Action"], policy["Resource"]) for policy in policies(result)] == [
         ("docs:Get", document("*")),
         ("docs:GetPart", document("*/part/*")),
     ]

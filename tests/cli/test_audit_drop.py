@@ -44,7 +44,7 @@ def test_what_is_old_is_dropped(run: Run, trail: Path) -> None:
     told = run("--older-than", "400d")
     assert told.exit_code == 0, told.output
     assert told.output.splitlines()[-1].startswith(f"dropped: {count - 1} segments, ")
-    assert [each.lines.exists() for each in segments_of(shard)] == [False] * (count - 1) + [True]
+    assert [segment.lines.exists() for segment in segments_of(shard)] == [False] * (count - 1) + [True]
     assert verdicts(trail) == []
     assert run("--older-than", "400d").output.startswith("dropped: 0 segments")
     assert len(shards_of(trail)) == 2, "where nothing is dropped, nothing is written"

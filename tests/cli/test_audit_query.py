@@ -66,9 +66,7 @@ def test_who_used_a_role(run: Run, trail: Path, role: str) -> None:
 
 
 def test_what_was_denied_and_why(run: Run, trail: Path) -> None:
-    found = {
-        (each["principal"], each["action"], each["reason"]) for each in rows(run(str(trail), "--denied", "--json"))
-    }
+    found = {(row["principal"], row["action"], row["reason"]) for row in rows(run(str(trail), "--denied", "--json"))}
     wanted = set()
     for path in GOLDEN.glob("*.json"):
         made = json.loads(path.read_text())
@@ -124,7 +122,7 @@ def test_sql_over_what_is_compacted_and_what_is_written(run: Run, tmp_path: Path
     count = "SELECT count(*) AS n FROM records WHERE kind = 'decision'"
     assert rows(run("trail", count, "--json")) == [{"n": 20}]
     files = {path.stem: path.stat().st_mtime_ns for path in (tmp_path / "trail" / FOLDER).rglob("*.parquet")}
-    assert set(files) == {each.name for each in segments_of(shard)[:-1]}
+    assert set(files) == {segment.name for segment in segments_of(shard)[:-1]}
     with segments_of(shard)[-1].lines.open("ab") as file:
         file.write(record(20).replace(b'"outcome"', b'"x":{},"outcome"')[:-20])
     assert rows(run("trail", count, "--json", "--no-verify")) == [{"n": 20}]

@@ -315,11 +315,11 @@ def test_decide_answers_in_order_and_goes_on_after_errors(run: Run) -> None:
     told = run("decide", stdin=given)
     assert told.exit_code == 0
     answers = [json.loads(line) for line in told.output.splitlines()]
-    assert [each["id"] for each in answers] == ["a", "b", None, None, "refused", None, None, "é", None]
-    assert [each.get("outcome") for each in answers] == [
+    assert [answer["id"] for answer in answers] == ["a", "b", None, None, "refused", None, None, "é", None]
+    assert [answer.get("outcome") for answer in answers] == [
         "Allowed", "ImplicitlyDenied", None, None, None, None, None, "Allowed", None,
     ]  # fmt: skip
-    assert all(("error" in each) is ("outcome" not in each) for each in answers)
+    assert all(("error" in answer) is ("outcome" not in answer) for answer in answers)
     assert "`id` is repeated" in answers[3]["error"]
 
 
@@ -337,7 +337,7 @@ def test_decide_as_a_process_of_its_own() -> None:
             input=given, capture_output=True, check=True, env={"PYTHONIOENCODING": encoding}, timeout=300,
         )  # fmt: skip
         answers = [json.loads(line) for line in done.stdout.splitlines()]
-        assert [each["id"] for each in answers] == ["a", None, "ü"]
+        assert [answer["id"] for answer in answers] == ["a", None, "ü"]
         assert done.stderr == b""
 
 

@@ -72,7 +72,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixture
     (tmp_path / "iam.yaml").write_text(SEED)
 
     def invoke(*arguments: str, stdin: str | bytes | None = None) -> Result:
-        return CliRunner().invoke(main, [each.replace("APP", module) for each in arguments], input=stdin)
+        return CliRunner().invoke(main, [argument.replace("APP", module) for argument in arguments], input=stdin)
 
     return invoke
 

@@ -211,7 +211,7 @@ WRONG: list[tuple[tuple[str, ...], str]] = [
 @pytest.mark.parametrize(("arguments", "says"), WRONG)
 def test_what_is_wrong_is_said(serve: Serve, tmp_path: Path, arguments: tuple[str, ...], says: str) -> None:
     """A wrong option ends it with 2 and a message, in which no secret stands."""
-    served = serve(*(each.replace("{tmp}", str(tmp_path)) for each in arguments))
+    served = serve(*(argument.replace("{tmp}", str(tmp_path)) for argument in arguments))
     output, errors = served.process.communicate(timeout=300)
     assert (served.process.returncode, output) == (2, "")
     assert says in errors

@@ -30,13 +30,13 @@ Javascript = Callable[..., Json]
 
 
 def clients_folder() -> Path:
-    """Give the folder of the clients' environment."""
+    """Return the folder of the clients' environment."""
     usual = Path(__file__).parents[2] / ".venv-clients"
     return Path(os.environ.get(VARIABLE) or usual)
 
 
 def installed(name: str) -> str:
-    """Give the path of a program of the clients' environment; without it, the test is left out."""
+    """Return the path of a program of the clients' environment; without it, the test is left out."""
     path = clients_folder() / "bin" / name
     if not path.exists():
         do_without(f"no `{name}` in {clients_folder()}: `make test` installs it, or set {VARIABLE}")
@@ -44,7 +44,7 @@ def installed(name: str) -> str:
 
 
 def on_machine(name: str) -> str:
-    """Give the path of a program of the machine; without it, the test is left out."""
+    """Return the path of a program of the machine; without it, the test is left out."""
     path = shutil.which(name)
     if path is None:
         do_without(f"no `{name}` on this machine")
@@ -52,7 +52,7 @@ def on_machine(name: str) -> str:
 
 
 def surroundings(server: Server, home: Path) -> dict[str, str]:
-    """Give all the variables that a client sees: our server's, and nothing of who runs the tests."""
+    """Return all the variables that a client sees: our server's, and nothing of who runs the tests."""
     return {
         "PATH": os.pathsep.join([str(clients_folder() / "bin"), os.environ["PATH"]]),
         "HOME": str(home),
@@ -109,7 +109,7 @@ def run_at_terminal(command: list[str], variables: Mapping[str, str], *, prompt:
 
 
 def play(program: Path, package: str, variables: Mapping[str, str]) -> Javascript:
-    """Give what plays a scenario of a program on a package of AWS's SDK for JavaScript, and gives what it printed."""
+    """Return what plays a scenario of a program on a package of AWS's SDK for JavaScript, and gives what it printed."""
     node = on_machine("node")
     folder = clients_folder() / "node"
     if not (folder / "node_modules" / "@aws-sdk" / package).exists():
@@ -133,20 +133,20 @@ class Aws:
     service: str = "iam"
 
     def __call__(self, operation: str, *options: str, **parameters: Json) -> Json:
-        """Give the answer of an operation; a parameter that is no text is passed as JSON."""
+        """Return the answer of an operation; a parameter that is no text is passed as JSON."""
         ended = self._run(operation, options, parameters)
         assert ended.returncode == 0, ended.stderr
         return json.loads(ended.stdout) if ended.stdout.strip() else None
 
     def refused(self, operation: str, *options: str, **parameters: Json) -> str:
-        """Give what the command says of an operation that the service refuses."""
+        """Return what the command says of an operation that the service refuses."""
         ended = self._run(operation, options, parameters)
         assert ended.returncode == REFUSED, ended.stdout + ended.stderr
         assert ended.stdout == ""
         return ended.stderr.strip()
 
     def as_key(self, access_key: Mapping[str, str]) -> Aws:
-        """Give the command as the owner of an access key that the service answered."""
+        """Return the command as the owner of an access key that the service answered."""
         key = {name: access_key[field] for name, field in _KEY_FIELDS.items()}
         return replace(self, variables=dict(self.variables) | key)
 

@@ -36,7 +36,7 @@ class Answer:
         return ElementTree.fromstring(self.body)  # noqa: S314  our own server's answer
 
     def text(self, path: str) -> str | None:
-        """Give the text of the element at `path`, whatever its namespace: faults of the protocol have another one."""
+        """Return the text of the element at `path`, whatever its namespace: faults of the protocol have another one."""
         return self.root.findtext("/".join(f"{{*}}{step}" for step in path.split("/")))
 
 

@@ -47,7 +47,7 @@ def test_a_stale_page_is_noticed(tmp_path: Path) -> None:
     assert sorted(outdated(docs)) == ["reference/errors.md", "reference/settings.md"]
 
 
-@pytest.mark.parametrize("name", [each.name for each in fields(Settings)])
+@pytest.mark.parametrize("name", [field.name for field in fields(Settings)])
 def test_every_setting_is_documented(name: str) -> None:
     """A setting has a line that says what it means and by which variable it is set."""
     [row] = [line for line in page("reference/settings.md").splitlines() if line.startswith(f"| `{name}` |")]
@@ -75,7 +75,7 @@ def test_every_context_key_is_documented(name: str) -> None:
 
 
 def rows(name: str, title: str) -> list[list[str]]:
-    """Give the table below a title: its cells, line by line, without head."""
+    """Return the table below a title: its cells, line by line, without head."""
     section = page(name).split(f"\n## {title}\n")[1].split("\n## ")[0]
     lines = [line for line in section.splitlines() if line.startswith("| ")]
     return [line.strip("| ").split(" | ") for line in lines[2:]]

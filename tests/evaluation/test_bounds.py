@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from iam_guard.evaluation.bounds import Bounds, KeyOpening
+from iam_guard.evaluation.bounds import Bounds, PartialEvaluator
 from iam_guard.evaluation.bundle import Bundle, bundle
 from iam_guard.evaluation.evaluator import decide
 from iam_guard.evaluation.matching.pattern import compile_pattern
@@ -42,7 +42,7 @@ def asked(policies: Bundle, context: Mapping[str, str] | None = None, resource: 
     def settles(key: str) -> bool:
         return key in known or request.value(key) is not None
 
-    return KeyOpening().bounds(request, policies, settles)
+    return PartialEvaluator().bounds(request, policies, settles)
 
 
 def test_without_an_open_key_it_is_one_decision() -> None:
@@ -195,7 +195,7 @@ def test_a_pattern_stands_for_all_its_resources(policies: Bundle, text: str) -> 
     """What is allowed on a pattern is on each resource that it means; what is denied is on none."""
     pattern, is_meant = arn_pattern(text), compile_pattern(arn_pattern(text))
     request = AccessRequest(ANN, "docs:Get", text, resource_account="111122223333")
-    found = KeyOpening().bounds(
+    found = PartialEvaluator().bounds(
         request, policies, lambda key: key in ("aws:username", "aws:principaltag/team"), asked=pattern
     )
     for resource in filter(is_meant, RESOURCES):
@@ -221,5 +221,5 @@ def test_an_entry_that_means_some_of_a_pattern(entry: str, least: bool, most: bo
     text = "arn:aws:docs:*:111122223333:document/*"
     request = AccessRequest(ANN, "docs:Get", text, resource_account="111122223333")
     policies = bundle(identity=[policy(statement(Resource=entry))])
-    found = KeyOpening().bounds(request, policies, lambda _: True, asked=arn_pattern(text))
+    found = PartialEvaluator().bounds(request, policies, lambda _: True, asked=arn_pattern(text))
     assert (found.least.allowed, found.most.allowed) == (least, most)

@@ -57,7 +57,7 @@ def test_different_documents_are_kept_apart() -> None:
         compiled(document("docs:Apart", **flag)),
         compiled(document("docs:Apart", **one)),
     ]
-    assert len({id(each) for each in forms}) == len(forms)
+    assert len({id(form) for form in forms}) == len(forms)
 
 
 def test_what_has_no_image_is_compiled_all_the_same() -> None:
@@ -88,7 +88,7 @@ def test_a_tree_of_very_many_values_is_not_remembered(
     most: int, is_remembered: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It may contain itself and have no end; it is read, and refused or compiled, each time."""
-    monkeypatch.setattr(compiling, "_MOST_VALUES", most)
+    monkeypatch.setattr(compiling, "_MAX_VALUES", most)
     ten_values = document("docs:Many", Sid=f"Many{most}")
     assert (compiled(ten_values) is compiled(ten_values)) is is_remembered
 

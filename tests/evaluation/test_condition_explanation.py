@@ -65,10 +65,13 @@ def test_what_the_request_has_is_cut_after_twenty(count: int, end: str) -> None:
 def test_only_operators_with_variables_show_them(operator: str, filled: list[str]) -> None:
     """V-3, V-5; wildcards beside a variable are none of it."""
     (wanted,) = condition(operator, ["*${aws:username}?${*}"], "x").wanted
-    assert [each.value for each in wanted.variables] == filled
+    assert [variable.value for variable in wanted.variables] == filled
 
 
 def test_a_variable_without_a_value_is_shown_by_its_name() -> None:
     """V-6, V-7, V-9: a key of the multivalued kind never has one, another may be missing."""
     (wanted,) = condition("StringLike", ["${aws:TagKeys}-${docs:None}"], "x").wanted
-    assert [(each.name, each.value) for each in wanted.variables] == [("${aws:tagkeys}", None), ("${docs:none}", None)]
+    assert [(variable.name, variable.value) for variable in wanted.variables] == [
+        ("${aws:tagkeys}", None),
+        ("${docs:none}", None),
+    ]

@@ -58,7 +58,7 @@ def failing(*_: object) -> Any:
 )
 def test_elements_are_shown_as_written(statement: dict[str, Any], shown: list[str]) -> None:
     """M-1: matched or not, each element that is there and no other; one that is absent is left out (M-26)."""
-    assert [each.name for each in elements(statement)] == shown
+    assert [element.name for element in elements(statement)] == shown
 
 
 def test_an_identity_based_statement_has_no_principal() -> None:

@@ -94,7 +94,7 @@ def test_an_implicit_denial_names_every_type_that_owed_an_allow(policies: Any, l
 def test_across_accounts_the_resource_side_is_missed_first() -> None:
     """E-50, E-90."""
     gus = Principal.from_arn(f"arn:aws:iam::{B}:user/gus")
-    assert [each.policy_type for each in decided(gus).reasons] == [PolicyType.RESOURCE, PolicyType.IDENTITY]
+    assert [reason.policy_type for reason in decided(gus).reasons] == [PolicyType.RESOURCE, PolicyType.IDENTITY]
 
 
 def test_an_allow_names_its_statement() -> None:

@@ -98,8 +98,8 @@ def test_an_explanation_tells_the_truth(shard: int) -> None:
         deciding = []
         for type, explained, compiled in statements_of(explanation, policies):
             assert explained.applies is really_applies(type, compiled, request, bounded), (given, compiled)
-            assert explained.applies is all(each.matched for each in explained.elements), (given, compiled)
-            assert all((each.change is None) is each.matched for each in explained.elements), (given, compiled)
+            assert explained.applies is all(element.matched for element in explained.elements), (given, compiled)
+            assert all((element.change is None) is element.matched for element in explained.elements), (given, compiled)
             deciding += [explained] if explained.decides else []
         if any(reason.policy for reason in decision.reasons):
             assert deciding, given
@@ -192,5 +192,5 @@ def test_an_explanation_is_json() -> None:
     """`to_dict` gives JSON values and nothing else, `text` one line per element."""
     for _, _, policies, explanation in explained_cases(0):
         assert json.loads(json.dumps(explanation.to_dict())) == explanation.to_dict()
-        elements = [each for _, one, _ in statements_of(explanation, policies) for each in one.elements]
+        elements = [element for _, one, _ in statements_of(explanation, policies) for element in one.elements]
         assert len(explanation.text().splitlines()) > len(elements)

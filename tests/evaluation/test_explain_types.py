@@ -10,7 +10,7 @@ import pytest
 from iam_guard import AccessRequest, Principal
 from iam_guard.evaluation.bundle import Bundle, bundle
 from iam_guard.evaluation.compiler import compile_policy
-from iam_guard.evaluation.explainer import WithoutPolicies, explain
+from iam_guard.evaluation.explainer import NoPoliciesExplainer, explain
 from iam_guard.evaluation.explanation import Explanation, Standing
 from iam_guard.model.decision import Decision, Outcome, PolicyRef, PolicyType
 
@@ -88,7 +88,7 @@ def test_a_decision_that_no_policy_had_a_part_in_is_explained_by_itself() -> Non
     """E-6: everything that the decision says, and nothing else."""
     request = AccessRequest(ADA, "docs:GetDocument", "*", resource_account=A)
     decision = Decision(Outcome.IMPLICITLY_DENIED, request, (), epoch=7, stale=True, error="the store is away")
-    assert WithoutPolicies().explain_again(decision) == Explanation(
+    assert NoPoliciesExplainer().explain_again(decision) == Explanation(
         outcome=Outcome.IMPLICITLY_DENIED,
         principal=ADA.arn,
         principal_type="User",

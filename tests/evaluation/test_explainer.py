@@ -12,7 +12,7 @@ from iam_guard.errors import ConfigurationError
 from iam_guard.evaluation.bundle import bundle
 from iam_guard.evaluation.condition_explanation import RELATIONS
 from iam_guard.evaluation.evaluator import decide
-from iam_guard.evaluation.explainer import WithoutPolicies, explain
+from iam_guard.evaluation.explainer import NoPoliciesExplainer, explain
 from iam_guard.evaluation.explanation import (
     Element,
     ExplainedStatement,
@@ -236,14 +236,14 @@ def test_variables_are_shown_with_their_values() -> None:
     one = statement(Resource=resource, Condition={"StringLike": {KIND: "${aws:PrincipalTag/team}-${aws:TagKeys}"}})
     explanation = explained(context={"aws:TagKeys": ["x"]}, identity=[policy(one)])
     (wanted,) = element(explanation, "Resource").wanted
-    assert [(each.name, each.value) for each in wanted.variables] == [
+    assert [(variable.name, variable.value) for variable in wanted.variables] == [
         ("${aws:principaltag/team}", "blue"),
         ("${aws:username}", "ada"),
         ("${docs:missing}", None),
         ("${docs:other}", "none"),
     ]
     (wanted,) = element(explanation, "Condition").wanted
-    assert [each.value for each in wanted.variables] == ["blue", None]
+    assert [variable.value for variable in wanted.variables] == ["blue", None]
     assert "${aws:username} is `ada`" in explanation.text()
     assert "${docs:missing} has no value" in explanation.text()
 
@@ -472,7 +472,7 @@ def test_levels_are_shown_from_the_root() -> None:
     explanation = explained(identity=[EVERYTHING], scps=[[EVERYTHING], [policy(statement(Action="iam:*"))]])
     scps = type_of(explanation, PolicyType.SCP)
     assert scps.standing is Standing.OWES
-    assert [(each.number, each.allows) for each in scps.levels] == [(1, True), (2, False)]
+    assert [(level.number, level.allows) for level in scps.levels] == [(1, True), (2, False)]
     assert "✗ level 2: no Allow applies here" in explanation.text()
 
 
@@ -561,7 +561,9 @@ def test_a_decision_from_elsewhere_has_no_explanation() -> None:
 def test_a_decision_without_policies_explains_its_error() -> None:
     """E-6: the explanation of a failure is the failure."""
     request = AccessRequest(ADA, "docs:GetDocument", DOCUMENT)
-    failed = Decision(Outcome.IMPLICITLY_DENIED, request, (), error="the store is away", explainer=WithoutPolicies())
+    failed = Decision(
+        Outcome.IMPLICITLY_DENIED, request, (), error="the store is away", explainer=NoPoliciesExplainer()
+    )
     assert "no proper decision could be made: the store is away" in failed.explain().text()
 
 

@@ -213,7 +213,7 @@ def values(tree: object) -> Iterator[object]:
 
 def test_the_json_is_plain() -> None:
     """No enumeration is left for a serializer to stumble over."""
-    assert {type(each) for each in values(WHOLE.to_dict())} == {str, int, bool, type(None)}
+    assert {type(value) for value in values(WHOLE.to_dict())} == {str, int, bool, type(None)}
 
 
 def test_an_enumeration_of_five_is_whole() -> None:

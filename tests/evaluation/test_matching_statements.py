@@ -33,7 +33,7 @@ def test_doubt_is_reported_with_its_place(
     authorizer = compile_policies(identity=[{"Version": "2012-10-17", "Statement": statements}])
     decision = authorizer.decide(AccessRequest(ADA, "docs:Get", "*", {"docs:Kind": failing}))
     assert decision.outcome is outcome
-    assert [each.note for each in decision.reasons] == notes
+    assert [reason.note for reason in decision.reasons] == notes
     place = "statement 1 of identity-based policy #1 could not be evaluated: RuntimeError"
     assert caplog.record_tuples == [("iam_guard.evaluation", logging.ERROR, place)]
 

@@ -60,7 +60,7 @@ def statements(rng: random.Random, type: str, number: int) -> list[dict[str, Any
 
 
 def decided(type: str, resource: str, *documents: list[dict[str, Any]]) -> Decision:
-    policies = [{"Version": "2012-10-17", "Statement": each} for each in documents]
+    policies = [{"Version": "2012-10-17", "Statement": document} for document in documents]
     given: dict[str, Any] = {"identity": policies} if type == "identity" else {"resource": policies[0]}
     return compile_policies(**given).decide(AccessRequest(ADA, "docs:Get", resource))
 
@@ -123,7 +123,7 @@ def test_one_statement_among_many_is_found(written: str, effect: str, first: lis
 def test_actions_are_remembered_up_to_a_limit(limit: int, is_remembered: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """What callers ask about does not fill the memory; what is asked again is not found anew."""
     for module in (policy_layer, compiling):
-        monkeypatch.setattr(module, "MOST_ACTIONS", limit)
+        monkeypatch.setattr(module, "MAX_ACTIONS", limit)
     statement = {"Sid": f"Limit{limit}", "Effect": "Allow", "Action": "docs:*", "Resource": "*"}  # compiled here first
     policies = bundle(identity=[{"Version": "2012-10-17", "Statement": statement}])
     (policy,) = policies.identity

@@ -93,11 +93,11 @@ def test_it_says_what_the_explanation_says(shard: int) -> None:
             request, policies = asked(json.loads(json.dumps(given)))
             explained = explain(request, policies)
             shown = [
-                each
+                statement
                 for type in explained.types
                 for level in type.levels
                 for policy in level.policies
-                for each in policy.statements
+                for statement in policy.statements
             ]
             found = [] if explained.error else list(exercise(request, policies))
             assert sorted(each.applies for each in found) == sorted(each.applies for each in shown)
@@ -109,9 +109,9 @@ def test_it_says_what_the_explanation_says(shard: int) -> None:
 
 
 def _agrees(found: Any, shown: Any) -> bool:
-    """Tell whether an explained statement is this one: same answers, element by element."""
-    conditions = [each.matched for each in shown.elements if each.name == "Condition"]
-    others = {each.name: each.matched for each in shown.elements if each.name != "Condition"}
+    """Return whether an explained statement is this one: same answers, element by element."""
+    conditions = [element.matched for element in shown.elements if element.name == "Condition"]
+    others = {element.name: element.matched for element in shown.elements if element.name != "Condition"}
     if (found.statement, found.applies) != (shown.index, shown.applies):
         return False
     for name, answer in found.elements:

@@ -26,13 +26,13 @@ from iam_guard.authn.federation.role_rules import choose_role, read_rules
 from iam_guard.authn.http_request import HttpRequest
 from iam_guard.errors import (
     AccessDenied,
+    CacheMiss,
     ConfigurationError,
     ExpiredIdentityToken,
     IamGuardError,
     IdentityProviderUnavailable,
     InvalidClientTokenId,
     InvalidIdentityToken,
-    NotAtHand,
     StoreUnavailable,
     ValidationError,
 )
@@ -117,10 +117,10 @@ class World:
         return caught.value.message
 
     def knows(self, token: str, *headers: tuple[bytes, bytes]) -> bool:
-        """Tell whether the guard says at once who it is, or refuses at once."""
+        """Return whether the guard says at once who it is, or refuses at once."""
         try:
-            self.guard.authenticate(request(token, *headers), payload_hash=lambda: EMPTY_HASH, at_hand=True)
-        except NotAtHand:
+            self.guard.authenticate(request(token, *headers), payload_hash=lambda: EMPTY_HASH, cache_only=True)
+        except CacheMiss:
             return False
         except IamGuardError:
             return True
@@ -538,13 +538,13 @@ def test_an_application_behind_the_middleware(world: World) -> None:
     async def get(request: Request) -> Response:
         return PlainTextResponse(current_principal().arn)
 
-    fetch = world.guard._doors._bearers.principal  # where it runs is what is asked
+    fetch = world.guard._authenticators._bearers.principal  # where it runs is what is asked
 
     def principal(*args: Any, **kwargs: Any) -> Principal:
         threads.append(threading.current_thread().name)
         return fetch(*args, **kwargs)
 
-    world.guard._doors._bearers.principal = principal  # type: ignore[method-assign]
+    world.guard._authenticators._bearers.principal = principal  # type: ignore[method-assign]
     routes = [Route("/documents/{id}", get)]
     app = Starlette(routes=routes, middleware=[Middleware(GuardMiddleware, guard=world.guard)])
     world.edit(seed(*ROLES))
@@ -630,7 +630,7 @@ def test_session_names() -> None:
     assert session_name_of("ann@example.com") == "ann@example.com"
     assert session_name_of("a" * 64) == "a" * 64
     subjects = ["a:b", "a/b", "a b", "a-b", "", "x", "é", "a" * 65, "a" * 66, "system:serviceaccount:shop:" + "x" * 60]
-    names = [session_name_of(each) for each in subjects]
+    names = [session_name_of(subject) for subject in subjects]
     assert len(set(names)) == len(subjects)
     assert all(2 <= len(name) <= 64 for name in names)
 

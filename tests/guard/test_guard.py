@@ -294,8 +294,8 @@ def test_decide_many_answers_each_question_on_its_own(guard: Guard) -> None:
         ("docs:Get", Resource(doc("1", GLOBEX))),
     ]  # fmt: skip
     decisions = guard.decide_many(who("ada"), questions, call=TLS)
-    assert [each.allowed for each in decisions] == [True, False, False, True, False]
-    assert [each.request.action for each in decisions] == [action for action, _ in questions]
+    assert [decision.allowed for decision in decisions] == [True, False, False, True, False]
+    assert [decision.request.action for decision in decisions] == [action for action, _ in questions]
 
 
 def test_a_context_given_by_hand_reaches_the_conditions(guard: Guard) -> None:
@@ -336,6 +336,6 @@ def test_every_decision_is_noted_with_its_epoch(tmp_path: Path) -> None:
     guard.close()
     noted = [record["iamGuard"] for record in read(tmp_path / "audit.jsonl")]
     assert [each["outcome"] for each in noted] == ["Allowed", "ExplicitlyDenied", "ImplicitlyDenied"]
-    assert [each.get("epoch") for each in noted] == [each.epoch for each in decisions]
+    assert [each.get("epoch") for each in noted] == [decision.epoch for decision in decisions]
     assert noted[0]["epoch"] is not None
     assert noted[2]["error"]

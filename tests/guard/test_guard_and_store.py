@@ -46,7 +46,7 @@ DOCUMENT = f"arn:aws:docs:us-east-1:{ACME}:document/7"
 
 
 def seed(action: str, users: tuple[str, ...] = ("ada",)) -> str:
-    """Give a seed whose users may do `action`."""
+    """Return a seed whose users may do `action`."""
     policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": action, "Resource": "*"}]}
     return json.dumps(
         {
@@ -124,7 +124,7 @@ def test_an_edit_is_seen_after_the_poll(world: World) -> None:
     assert world.decide().allowed
     world.now = 1.0
     gone = world.decide()
-    assert [each.note for each in gone.reasons] == ["the principal does not exist (any more)"]
+    assert [reason.note for reason in gone.reasons] == ["the principal does not exist (any more)"]
 
 
 def test_a_bad_edit_changes_nothing(world: World, caplog: pytest.LogCaptureFixture) -> None:
@@ -186,12 +186,12 @@ def test_a_store_that_is_due_is_not_asked_on_the_event_loop(world: World, princi
     """A store that hangs must not stop the requests that need none; anonymous callers could bring that about."""
     world.guard.decide(principal, "docs:Get", resource)
     noted = len(world.sink.records)
-    decided = world.guard.decide_at_hand(principal, "docs:Get", resource)
+    decided = world.guard.decide_from_cache(principal, "docs:Get", resource)
     assert decided is not None
     assert decided.allowed is (principal is ADA)
     assert len(world.sink.records) == noted + 1
     world.now = 1.5
-    assert world.guard.decide_at_hand(principal, "docs:Get", resource) is None
+    assert world.guard.decide_from_cache(principal, "docs:Get", resource) is None
     assert len(world.sink.records) == noted + 1
 
 
@@ -340,7 +340,7 @@ def test_threads_of_an_application_do_not_share_a_caller(tmp_path: Path) -> None
     def ask(number: int) -> bool:
         caller = Principal.from_arn(f"arn:aws:iam::{ACME}:user/user{number}")
         decisions = [guard.decide(caller, "docs:Get", DOCUMENT) for _ in range(100)]
-        return all(each.allowed and each.request.principal.arn == caller.arn for each in decisions)
+        return all(decision.allowed and decision.request.principal.arn == caller.arn for decision in decisions)
 
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(ask, range(8)))

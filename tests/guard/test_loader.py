@@ -84,7 +84,7 @@ class World:
 
     @contextmanager
     def statements(self) -> Iterator[list[str]]:
-        """Note the SQL statements, and where a transaction begins."""
+        """Record the SQL statements, and where a transaction begins."""
         engine = self.store.inner._store.engine
         found: list[str] = []
 
@@ -116,7 +116,7 @@ def test_a_warm_decision_asks_the_store_nothing(world: World) -> None:
     assert all(world.allows(ADA) for _ in range(5))
     assert world.store.asked == []
     assert world.guard.usage()["caller"].hits == before + 5
-    assert world.guard.decide_at_hand(ADA, "docs:Get", DOCUMENT) is not None
+    assert world.guard.decide_from_cache(ADA, "docs:Get", DOCUMENT) is not None
 
 
 def test_cold_principal_costs_one_statement(world: World) -> None:
@@ -124,7 +124,7 @@ def test_cold_principal_costs_one_statement(world: World) -> None:
     assert world.allows(ADA)
     with world.statements() as statements:
         assert world.allows(RITA)
-    assert [each.split()[0] for each in statements] == ["BEGIN", "SELECT"]
+    assert [statement.split()[0] for statement in statements] == ["BEGIN", "SELECT"]
 
 
 def test_callers_with_the_same_policies_share_their_index(world: World) -> None:
@@ -147,7 +147,7 @@ def test_what_was_prepared_ends_with_the_epoch(world: World) -> None:
     world.path.write_text(_seed("docs:Put"))
     assert world.allows(ADA)  # nobody looked yet
     world.guard.refresh()
-    assert world.guard.decide_at_hand(ADA, "docs:Get", DOCUMENT) is None
+    assert world.guard.decide_from_cache(ADA, "docs:Get", DOCUMENT) is None
     assert not world.allows(ADA)
     assert world.allows(ADA, "docs:Put")
 

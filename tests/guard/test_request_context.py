@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from iam_guard.errors import ContextError
-from iam_guard.guard.request_context import SUPPLIED_KEYS, Circumstances, SuppliedContext
+from iam_guard.guard.request_context import SUPPLIED_KEYS, RequestContext, RequestFacts
 from iam_guard.model.principal import Credential, Issued, Principal
 from iam_guard.model.request import AccessRequest, Call
 from iam_guard.store.protocol import Organization
@@ -39,8 +39,8 @@ ANONYMOUS = Principal.anonymous()
 
 
 def value(key: str, given: Any = None, *, principal: Principal = ADA, **around: Any) -> Any:
-    """Give what a condition on `key` sees."""
-    context = SuppliedContext(given, Circumstances(NOW, principal, **around))
+    """Return what a condition on `key` sees."""
+    context = RequestContext(given, RequestFacts(NOW, principal, **around))
     return AccessRequest(principal, "docs:Get", "*", context).value(key.lower())
 
 
@@ -156,9 +156,9 @@ def test_tags() -> None:
 def test_two_tags_that_differ_by_letter_case_are_refused() -> None:
     """C-4: who sees the one and who sees the other decide differently."""
     with pytest.raises(ContextError, match="letter case"):
-        SuppliedContext(None, Circumstances(NOW, ADA, resource_tags={"Team": "a", "team": "b"}))
+        RequestContext(None, RequestFacts(NOW, ADA, resource_tags={"Team": "a", "team": "b"}))
     with pytest.raises(ContextError, match="letter case"):
-        SuppliedContext({"docs:Shape": "a", "Docs:shape": "b"}, Circumstances(NOW, ADA))
+        RequestContext({"docs:Shape": "a", "Docs:shape": "b"}, RequestFacts(NOW, ADA))
 
 
 @pytest.mark.parametrize("key", [*sorted(SUPPLIED_KEYS), "aws:resourcetag/team", "aws:principalarn", "aws:username"])
@@ -206,7 +206,7 @@ def test_nothing_is_computed_before_it_is_asked_for_and_then_once() -> None:
         asked.append("shape")
         return "round"
 
-    context = SuppliedContext({"docs:Shape": expensive}, Circumstances(NOW, ADA))
+    context = RequestContext({"docs:Shape": expensive}, RequestFacts(NOW, ADA))
     assert context.value("aws:currenttime") == "2026-11-24T14:01:46Z"
     assert asked == []
     assert [context.value("docs:shape"), context.value("docs:shape"), context["DOCS:SHAPE"]] == ["round"] * 3
@@ -214,14 +214,14 @@ def test_nothing_is_computed_before_it_is_asked_for_and_then_once() -> None:
 
 
 def test_a_value_of_no_known_kind_is_refused_when_asked_for() -> None:
-    context = SuppliedContext({"docs:Shape": lambda: object()}, Circumstances(NOW, ADA))  # type: ignore[dict-item,return-value]
+    context = RequestContext({"docs:Shape": lambda: object()}, RequestFacts(NOW, ADA))  # type: ignore[dict-item,return-value]
     with pytest.raises(ContextError):
         context.value("docs:shape")
 
 
 def test_lists_the_keys_that_are_there() -> None:
     """What an explanation shows: no absent key, and everything of the tables."""
-    context = SuppliedContext({"docs:Shape": "round"}, Circumstances(NOW, ADA, resource_tags={"Team": "blue"}))
+    context = RequestContext({"docs:Shape": "round"}, RequestFacts(NOW, ADA, resource_tags={"Team": "blue"}))
     assert list(context) == [
         "aws:currenttime", "aws:epochtime", "aws:principalisawsservice", "aws:requestedregion",
         "aws:resourcetag/team", "aws:viaawsservice", "docs:shape",

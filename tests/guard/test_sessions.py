@@ -26,7 +26,7 @@ from iam_guard import Guard, GuardMiddleware, Principal, Service, current_princi
 from iam_guard.audit.sinks import ListSink
 from iam_guard.audit.trail import Trail
 from iam_guard.authn.http_request import HttpRequest
-from iam_guard.errors import ExpiredToken, InvalidClientTokenId, NotAtHand, StoreUnavailable
+from iam_guard.errors import CacheMiss, ExpiredToken, InvalidClientTokenId, StoreUnavailable
 from iam_guard.model.credential import Session
 from iam_guard.model.request import Call
 from iam_guard.settings import Settings
@@ -43,7 +43,7 @@ DOCUMENT = f"arn:aws:docs:us-east-1:{ACME}:document/7"
 
 
 def document(*statements: dict[str, Any]) -> dict[str, Any]:
-    return {"Version": "2012-10-17", "Statement": [{"Resource": "*", **each} for each in statements]}
+    return {"Version": "2012-10-17", "Statement": [{"Resource": "*", **statement} for statement in statements]}
 
 
 def allow(action: str, **condition: Any) -> dict[str, Any]:
@@ -260,7 +260,7 @@ def test_a_role_session_signs_in_while_the_store_is_away(world: World) -> None:
     request = world.request(world.role())
     away = mock.Mock(side_effect=StoreUnavailable("away"))
     with mock.patch.multiple(world.inner, access_key=away, epoch=away, principal=away):
-        principal = world.guard.authenticate(request, payload_hash=lambda: EMPTY_HASH, at_hand=True)
+        principal = world.guard.authenticate(request, payload_hash=lambda: EMPTY_HASH, cache_only=True)
     assert principal.arn == world.role().principal.arn
     away.assert_not_called()
 
@@ -269,12 +269,12 @@ def test_a_session_of_a_user_asks_for_its_key_until_that_is_remembered(world: Wo
     """An event loop is told so; and so it is of a token that is not ours, for which nothing is asked."""
     request = world.request(world.user())
     world.guard.refresh()
-    with pytest.raises(NotAtHand):
-        world.guard.authenticate(request, payload_hash=lambda: EMPTY_HASH, at_hand=True)
+    with pytest.raises(CacheMiss):
+        world.guard.authenticate(request, payload_hash=lambda: EMPTY_HASH, cache_only=True)
     known = world.guard.authenticate(request, payload_hash=lambda: EMPTY_HASH)
-    assert world.guard.authenticate(request, payload_hash=lambda: EMPTY_HASH, at_hand=True) is known
+    assert world.guard.authenticate(request, payload_hash=lambda: EMPTY_HASH, cache_only=True) is known
     with pytest.raises(InvalidClientTokenId):
-        world.guard.authenticate(request_with("nobody's"), payload_hash=lambda: EMPTY_HASH, at_hand=True)
+        world.guard.authenticate(request_with("nobody's"), payload_hash=lambda: EMPTY_HASH, cache_only=True)
 
 
 def test_a_warm_token_is_not_decrypted_again(world: World) -> None:

@@ -12,9 +12,9 @@ import pytest
 
 from iam_guard import Guard, open_guard
 from iam_guard.audit.consumer.reader import read
-from iam_guard.errors import ConfigurationError, NotAtHand, SeedError, StoreUnavailable
+from iam_guard.errors import CacheMiss, ConfigurationError, SeedError, StoreUnavailable
 from iam_guard.guard.loader import Loader
-from iam_guard.guard.shadow_mode import Shadow
+from iam_guard.guard.shadow_mode import ShadowMode
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import Resource
 from iam_guard.settings import Settings
@@ -133,9 +133,9 @@ def test_warm_means_both(opened: Open) -> None:
     """A decision that would wait for the candidate's store must not be made in the event loop."""
     guard = opened()
     guard.decide(RITA, "docs:Get", DOCUMENT)
-    assert guard.decide_at_hand(RITA, "docs:Get", DOCUMENT) is not None
-    with mock.patch.object(Shadow, "difference", side_effect=NotAtHand):
-        assert guard.decide_at_hand(RITA, "docs:Get", DOCUMENT) is None
+    assert guard.decide_from_cache(RITA, "docs:Get", DOCUMENT) is not None
+    with mock.patch.object(ShadowMode, "difference", side_effect=CacheMiss):
+        assert guard.decide_from_cache(RITA, "docs:Get", DOCUMENT) is None
 
 
 def test_resource_of_the_application_is_the_same_for_both(opened: Open, tmp_path: Path) -> None:
@@ -160,19 +160,19 @@ def test_only_chosen_actions_are_decided_with_the_candidate(opened: Open, tmp_pa
     guard = opened(shadow_actions=["DOCS:P*", "iam:*"])
     shadow = guard._shadow
     assert shadow is not None
-    with mock.patch.object(Shadow, "_decide", side_effect=AssertionError):
+    with mock.patch.object(ShadowMode, "_decide", side_effect=AssertionError):
         guard.decide(RITA, "docs:Get", DOCUMENT)
     guard.decide(RITA, "docs:Put", DOCUMENT)
     assert ["shadow" in each for each in recorded(tmp_path)] == [False, True]
     shadow._store.refresh()
     with mock.patch.object(shadow._store, "_last_look", None):  # a look is due, for which somebody would wait
-        assert guard.decide_at_hand(RITA, "docs:Get", DOCUMENT) is not None
-        assert guard.decide_at_hand(RITA, "docs:Put", DOCUMENT) is None
+        assert guard.decide_from_cache(RITA, "docs:Get", DOCUMENT) is not None
+        assert guard.decide_from_cache(RITA, "docs:Put", DOCUMENT) is None
 
 
 def test_a_bracket_of_a_pattern_is_a_letter(opened: Open, tmp_path: Path) -> None:
     guard = opened(shadow_actions=["docs:[GP]*"])
-    with mock.patch.object(Shadow, "_decide", side_effect=AssertionError):
+    with mock.patch.object(ShadowMode, "_decide", side_effect=AssertionError):
         guard.decide(RITA, "docs:Get", DOCUMENT)
     assert "shadow" not in recorded(tmp_path)[-1]
 
@@ -198,11 +198,11 @@ def test_change_file_is_laid_over_the_state_of_the_moment(opened: Open, tmp_path
     (tmp_path / "iam.yaml").write_text(SEED.replace('"docs:*"', '"docs:List"'))
     guard.refresh()
     ada = Principal.from_arn(f"arn:aws:iam::{ACME}:user/ada")
-    assert guard.decide_at_hand(ada, "docs:Get", DOCUMENT) is None
+    assert guard.decide_from_cache(ada, "docs:Get", DOCUMENT) is None
     assert not guard.decide(ada, "docs:Get", DOCUMENT).allowed
     assert "shadow" not in recorded(tmp_path)[-1]
     guard.decide(RITA, "docs:Get", DOCUMENT)
-    assert guard.decide_at_hand(RITA, "docs:Get", DOCUMENT) is not None
+    assert guard.decide_from_cache(RITA, "docs:Get", DOCUMENT) is not None
 
 
 def test_change_between_the_two_decisions_is_no_difference(opened: Open, tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def guard(tmp_path: Path) -> Iterator[Guard]:
 
 def kinds_in(folder: Path) -> list[tuple[str, str]]:
     facts = facts_in(folder / "trail")
-    return [(each["eventName"], each["iamGuard"].get("outcome", "")) for each in facts]
+    return [(fact["eventName"], fact["iamGuard"].get("outcome", "")) for fact in facts]
 
 
 def test_decisions_are_in_the_trail_when_the_guard_is_closed(guard: Guard, tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_decisions_are_in_the_trail_when_the_guard_is_closed(guard: Guard, tmp_p
     ]
     [shard] = (tmp_path / "trail").iterdir()
     assert shard.name.startswith("docs-")
-    ring = KeyRing([each.verifier for each in read_signing_keys(tmp_path / "key")])
+    ring = KeyRing([read_signing_key.verifier for read_signing_key in read_signing_keys(tmp_path / "key")])
     assert verify_trail(tmp_path / "trail", ring).is_ok
 
 
@@ -186,8 +186,8 @@ def test_asked_on_a_loop_for_what_must_be_durable_it_refuses(guard: Guard) -> No
     guard.decide(ADA, "iam:GetUser", ADA.arn)
 
     async def main() -> None:
-        assert guard.decide_at_hand(ADA, "iam:GetUser", ADA.arn) is None
-        assert guard.decide_at_hand(ADA, "docs:GetDocument", ADA.arn) is not None
+        assert guard.decide_from_cache(ADA, "iam:GetUser", ADA.arn) is None
+        assert guard.decide_from_cache(ADA, "docs:GetDocument", ADA.arn) is not None
         with pytest.raises(DecisionUnavailable):
             guard.decide(ADA, "iam:GetUser", ADA.arn)
         assert (await anyio.to_thread.run_sync(guard.decide, ADA, "iam:GetUser", ADA.arn)).allowed

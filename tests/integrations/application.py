@@ -65,7 +65,7 @@ told: list[str] = []
 
 
 def answer(document_id: str) -> dict[str, str]:
-    """Give what a handler answers, as JSON: the caller, the resource of the decision, and the document it serves."""
+    """Return what a handler answers, as JSON: the caller, the resource of the decision, and the document it serves."""
     ran.append(document_id)
     decision = current_decision()
     assert decision is not None
@@ -73,7 +73,7 @@ def answer(document_id: str) -> dict[str, str]:
 
 
 def received(body: bytes) -> dict[str, Any]:
-    """Give what the handler of an upload answers."""
+    """Return what the handler of an upload answers."""
     ran.append("upload")
     return {"caller": current_principal().arn, "size": len(body), "sha256": hashlib.sha256(body).hexdigest()}
 
@@ -84,7 +84,7 @@ def tell() -> None:
 
 
 def load_document(document_id: str) -> Resource | None:
-    """Give a document of acme with its tags and its resource-based policy; None for one that is not there."""
+    """Return a document of acme with its tags and its resource-based policy; None for one that is not there."""
     sharing: dict[str, Any] = {"plan": {"AWS": f"arn:aws:iam::{GLOBEX}:user/gus"}, "open": "*", "private": None}
     if document_id not in sharing:
         return None
@@ -166,7 +166,7 @@ READER = f"arn:aws:iam::{ACME}:role/Reader"
 
 
 def api_key_of(number: int) -> str:
-    """Give the API key of one of the crowd."""
+    """Return the API key of one of the crowd."""
     return format_key(f"CROWD{number:03}", f"crowd{number:03}secret".ljust(40, "0"))
 
 
@@ -181,7 +181,7 @@ def _user(name: str, key: tuple[str, str], *statements: tuple[str, str, str], **
 
 
 def seed() -> str:
-    """Give the seed of the guard that the application is built with."""
+    """Return the seed of the guard that the application is built with."""
     reads, everything = ("Allow", "docs:Get*", "*"), ("Allow", "docs:*", "*")
     rita = {"api_keys": [{"id": "RITA", "secret": "ritasecret0123456789abcdefghijklmnopqrst"}]}
     crowd = [

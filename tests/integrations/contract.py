@@ -97,7 +97,7 @@ class Adapter:
 
 def needed(*modules: str) -> None:
     """Skip the tests of an adapter where its framework is not installed; in CI that is a failure."""
-    missing = [each for each in modules if importlib.util.find_spec(each) is None]
+    missing = [module for module in modules if importlib.util.find_spec(module) is None]
     if missing and "CI" in os.environ:
         pytest.fail(f"not installed: {', '.join(missing)}", pytrace=False)
     if missing:
@@ -190,13 +190,13 @@ class Caller:
         return self.send(Sent(row.method, target, headers, row.content if row.sent is None else row.sent))
 
     def records(self) -> list[dict[str, Any]]:
-        """Give the audit records that are new since the last look; a line that is being written comes with the next."""
+        """Return the audit records since the last call; a line that is being written comes with the next."""
         records = list(read(self._audit, on_broken=lambda _: None)) if self._audit.exists() else []
         new, self._read = records[self._read :], len(records)
         return new
 
     def records_of(self, row: Scenario) -> list[dict[str, Any]]:
-        """Give the new records; wait where a background task may be on its way."""
+        """Return the new records; wait where a background task may be on its way."""
         found = self.records()
         deadline = time.monotonic() + SECONDS
         while row.told is not None and (len(found) < len(row.records) or not told) and time.monotonic() < deadline:
@@ -256,7 +256,7 @@ class Contract:
     @pytest.mark.parametrize("row", SCENARIOS, ids=lambda row: row.name)
     def test_what_comes_of_a_request(self, caller: Caller, row: Scenario) -> None:
         """Status, code, body and audit record of the row."""
-        lacking = [self.adapter.lacks[each] for each in sorted(row.needs) if each in self.adapter.lacks]
+        lacking = [self.adapter.lacks[need] for need in sorted(row.needs) if need in self.adapter.lacks]
         if lacking:
             pytest.skip("; ".join(lacking))
         caller.records()
@@ -265,10 +265,12 @@ class Contract:
         answer = caller.ask(row)
         records = caller.records_of(row)
         _check_answer(row, answer)
-        noted = [f"{each['eventName']} {each.get('errorCode') or each['iamGuard']['outcome']}" for each in records]
+        noted = [
+            f"{record['eventName']} {record.get('errorCode') or record['iamGuard']['outcome']}" for record in records
+        ]
         assert noted in (list(row.records), list(row.records_instead or row.records))
         if records and "x-amzn-requestid" in answer.headers:
-            assert {each["requestID"] for each in records} == {answer.headers["x-amzn-requestid"]}
+            assert {record["requestID"] for record in records} == {answer.headers["x-amzn-requestid"]}
         if row.code is not None:
             assert ran == []
         if row.told is not None:
@@ -318,7 +320,7 @@ class Contract:
         meeting.begin(0)
         assert [each["caller"] for each in answers] == [user(f"caller-{number:03}") for number in range(CROWD)]
         assert [each["document"] for each in answers] == [str(number) for number in range(CROWD)]
-        told_of = {each["userIdentity"]["arn"]: each["resources"][0]["ARN"] for each in caller.records()}
+        told_of = {record["userIdentity"]["arn"]: record["resources"][0]["ARN"] for record in caller.records()}
         assert told_of == {
             user(f"caller-{number:03}"): f"arn:aws:docs:us-east-1:{ACME}:document/{number}" for number in range(CROWD)
         }

@@ -43,7 +43,7 @@ class AsyncDocuments(View):
 
 
 def bare(view: Any) -> Any:
-    """Give a view without its decorators."""
+    """Return a view without its decorators."""
     return inspect.unwrap(view)
 
 

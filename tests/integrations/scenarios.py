@@ -43,8 +43,8 @@ def headers(**values: str) -> Credential:
 
 def together(*credentials: Credential) -> Credential:
     def add(request: AWSRequest) -> None:
-        for each in credentials:
-            each(request)
+        for credential in credentials:
+            credential(request)
 
     return add
 
@@ -109,7 +109,7 @@ def user(name: str, account: str = ACME) -> str:
 
 
 def served(name: str, document: str, resource: str | None = None, account: str = ACME) -> dict[str, str]:
-    """Give the members of `answer`."""
+    """Return the members of `answer`."""
     return {"caller": user(name, account), "document": document,
             "resource": f"arn:aws:docs:us-east-1:{account}:{resource or 'document/' + document}"}  # fmt: skip
 

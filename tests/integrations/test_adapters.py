@@ -50,7 +50,9 @@ def test_an_adapter_is_called_as_its_framework(adapter: Path) -> None:
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
         "contracts"
     ]
-    [forbidden] = [each["forbidden_modules"] for each in contracts if each["name"] == "nothing stands on an adapter"]
+    [forbidden] = [
+        contract["forbidden_modules"] for contract in contracts if contract["name"] == "nothing stands on an adapter"
+    ]
     assert f"iam_guard_{framework}" in forbidden
 
 
@@ -99,4 +101,4 @@ def test_the_example_of_a_readme_runs(framework: str, tmp_path: Path) -> None:
     done = run(readme.read_text(encoding="utf-8"), tmp_path, "readme.py")
     assert done.returncode == 0, done.stdout + done.stderr
     links = re.findall(r"\]\((?!https?:)([^)#\s]+)", readme.read_text(encoding="utf-8"))
-    assert [each for each in links if not (readme.parent / each).exists()] == []
+    assert [link for link in links if not (readme.parent / link).exists()] == []

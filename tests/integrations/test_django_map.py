@@ -321,7 +321,7 @@ def test_classes_say_which_methods_they_take(mapped: Mapped, ask: Ask) -> None:
     mapped(writing("/half"))
     answers = [ask("/half", RITA, each) for each in ("GET", "HEAD", "DELETE", "PUT", "OPTIONS")]
     assert (answers, ran) == ([403, 403, 405, 405, 200], [])
-    assert "DELETE /half" in " ".join(each.msg for each in run_checks() if each.id == "iam_guard.E003")
+    assert "DELETE /half" in " ".join(run_check.msg for run_check in run_checks() if run_check.id == "iam_guard.E003")
 
 
 def test_methods_are_those_that_the_view_gets(mapped: Mapped, ask: Ask) -> None:
@@ -466,7 +466,7 @@ def test_row_without_a_route_is_an_error(mapped: Mapped, ask: Ask) -> None:
     """In the check, and with each request where nobody runs it."""
     mapped(writing("/many", "/gone"))
     assert [ask("/many", ADA), ask("/many", ADA), ran] == [500, 500, []]
-    assert [each.msg for each in run_checks() if each.id == "iam_guard.E001"] == [
+    assert [run_check.msg for run_check in run_checks() if run_check.id == "iam_guard.E001"] == [
         "the application has no such route: GET /gone (at routes)"
     ]
 
@@ -529,7 +529,9 @@ def test_map_may_be_named(mapped: Mapped, ask: Ask, monkeypatch: pytest.MonkeyPa
     for wrong in (f"{urls.__name__}.health", f"{urls.__name__}.missing"):
         mapped(wrong)
         assert ask("/many", ADA) == 500
-        assert [each.id for each in run_checks() if (each.id or "").startswith("iam_guard")] == ["iam_guard.E001"]
+        assert [run_check.id for run_check in run_checks() if (run_check.id or "").startswith("iam_guard")] == [
+            "iam_guard.E001"
+        ]
 
 
 PROGRAM = """

@@ -116,7 +116,9 @@ urlpatterns = [
     path("page", page, name="page"),
 ]
 guarded = [
-    each for each in urls.urlpatterns if "forgotten" not in str(each.pattern) and "mounted" not in str(each.pattern)
+    urlpattern
+    for urlpattern in urls.urlpatterns
+    if "forgotten" not in str(urlpattern.pattern) and "mounted" not in str(urlpattern.pattern)
 ]
 
 
@@ -422,7 +424,7 @@ def test_a_wrong_setting_is_told(guard: Guard, given: Any, message: str) -> None
     with project(guard, IAM_GUARD=given):
         with pytest.raises(ConfigurationError, match=message):
             options()
-        found = [each.id for each in run_checks(tags=["security"])]
+        found = [run_check.id for run_check in run_checks(tags=["security"])]
         assert [each for each in found if each.startswith("iam_guard")] == ["iam_guard.E001"]
 
 
@@ -440,7 +442,7 @@ def test_the_check_names_views_that_nobody_guards(guard: Guard) -> None:
     """`manage.py check` fails; an application that is guarded passes."""
 
     def found() -> list[str]:
-        return [f"{each.id} {each.msg}" for each in run_checks() if each.id.startswith("iam_guard")]
+        return [f"{run_check.id} {run_check.msg}" for run_check in run_checks() if run_check.id.startswith("iam_guard")]
 
     with project(guard):
         assert found() == [

@@ -165,7 +165,9 @@ def test_refusals_are_those_of_the_guard(client: Client, sign: Sign, audit_file:
     missing = ask(client, sign, "/documents/missing/")
     assert (missing.status_code, missing.json()["code"]) == (404, "NoSuchEntity")
     records = list(read(audit_file))
-    assert [each["requestID"] for each in records] == [each.headers["x-amzn-requestid"] for each in (stranger, missing)]
+    assert [record["requestID"] for record in records] == [
+        each.headers["x-amzn-requestid"] for each in (stranger, missing)
+    ]
 
 
 def test_an_action_that_nothing_guards_does_not_run(client: Client, sign: Sign, audit_file: Any) -> None:

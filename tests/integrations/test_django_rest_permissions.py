@@ -197,8 +197,8 @@ class CheckedBesides(Asked):
         super().initial(request, *args, **kwargs)
 
     def check_permissions(self, request: Request) -> None:
-        for each in self.get_permissions():
-            if not each.has_permission(request, self):
+        for get_permission in self.get_permissions():
+            if not get_permission.has_permission(request, self):
                 self.permission_denied(request)
 
 
@@ -250,7 +250,7 @@ def ask(client: Client, sign: Sign, target: str, key: tuple[str, str] = RITA, me
 
 
 def rows_of(name: str) -> dict[str, tuple[str, ...]]:
-    """Give the guards of a view's methods."""
+    """Return the guards of a view's methods."""
     found = {f"{each.methods[0]} {each.path}": each.guards for each in inventory() if name in each.path}
     return {row: guards for row, guards in found.items() if not row.startswith("HEAD")}
 
@@ -309,7 +309,7 @@ def test_what_only_a_request_tells_is_said(client: Client, name: str, looks_at: 
 
 
 def test_check_warns_of_what_only_a_request_tells(client: Client) -> None:
-    found = {str(each.msg).partition(" (")[0]: each.id for each in run_checks()}
+    found = {str(run_check.msg).partition(" (")[0]: run_check.id for run_check in run_checks()}
     assert found["the view GET /by-caller/<pk>"] == "iam_guard.W004"
     assert found["the view POST /by-caller/<pk>"] == "iam_guard.E003"
     assert "the view PUT /by-caller/<pk>" not in found
@@ -353,7 +353,7 @@ def test_view_that_asks_no_permission_is_not_called_guarded(client: Client, sign
     """It has its own of what REST framework asks them in, which does without; nothing that it answers leaves."""
     said = f"only a request tells: `{method}` of `Unchecked{name.title()}` does not ask the permissions"
     assert rows_of(f"unchecked-{name}") == {f"GET /unchecked-{name}/<pk>": (said,)}
-    (found,) = [each for each in run_checks() if f"GET /unchecked-{name}/" in each.msg]
+    (found,) = [run_check for run_check in run_checks() if f"GET /unchecked-{name}/" in run_check.msg]
     assert (found.id, said in found.msg) == ("iam_guard.W004", True)
     for pk in ("7", "8"):
         answer = ask(client, sign, f"/unchecked-{name}/{pk}", ADA)

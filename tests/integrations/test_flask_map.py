@@ -220,7 +220,7 @@ def test_what_changes_after_the_decision_does_not_run(app: Flask, guard: Guard, 
         elif changed == "all":
             request.view_args = {"document_id": "secret"}
         elif changed == "rule":
-            request.url_rule = next(each for each in app.url_map.iter_rules() if each.endpoint == "put")
+            request.url_rule = next(iter_rule for iter_rule in app.url_map.iter_rules() if iter_rule.endpoint == "put")
         else:
             request.method = "PUT"
 

@@ -22,7 +22,7 @@ from tests.laws.worst import CHARACTERS, WORST, Worst
 MOST = 150
 """Effort of a warm decision."""
 
-MOST_OF_THE_FIRST = 3000
+MAX_OF_THE_FIRST = 3000
 """Effort of a decision that compiles the document."""
 
 
@@ -44,7 +44,7 @@ def test_a_document_at_the_size_limit_is_decided_soon(name: str) -> None:
     """Rules G-74, M-4: the first decision compiles, every other one is short."""
     worst = WORST[name]
     authorizer = compile_policies(identity=[worst.text])
-    assert _effort(worst, authorizer, rounds=1) < MOST_OF_THE_FIRST
+    assert _effort(worst, authorizer, rounds=1) < MAX_OF_THE_FIRST
     assert _effort(worst, authorizer, rounds=3) < MOST
 
 

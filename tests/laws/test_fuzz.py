@@ -112,7 +112,7 @@ def request_of(given: Any) -> AccessRequest:
 
 
 def own_errors_only(make: Callable[[], Any]) -> Any:
-    """Give what is made, or None where it is refused by an error of our own, which can be shown."""
+    """Return what is made, or None where it is refused by an error of our own, which can be shown."""
     try:
         return make()
     except IamGuardError as error:

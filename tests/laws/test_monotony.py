@@ -21,7 +21,7 @@ CASES = 1500
 
 
 def decided(case: Case) -> Decision | None:
-    """Give the decision; None where a document is refused."""
+    """Return the decision; None where a document is refused."""
     try:
         decision = decide_case(read_case(case))
     except IamGuardError:
@@ -57,7 +57,7 @@ def test_adding_a_deny_never_allows_more() -> None:
     tried = 0
     for rng, case, before in generated(1):
         changed = copy.deepcopy(case)
-        targets = [each for each in documents(changed["policies"]) if each.get("Version") == "2012-10-17"]
+        targets = [document for document in documents(changed["policies"]) if document.get("Version") == "2012-10-17"]
         if not targets:
             continue
         statement: dict[str, Any] = {"Effect": "Deny", "Action": "*"}
@@ -179,7 +179,12 @@ def test_the_index_finds_what_a_linear_scan_finds() -> None:
         action = decision.request.action.lower()
         request, layer = decision.request, policies.identity
         found = [*layer.denies(action, request.resource), *layer.allows(action, request.resource)]
-        scanned = [each for policy in layer for each in policy.content.statements if each.applies(request, action)]
+        scanned = [
+            statement
+            for policy in layer
+            for statement in policy.content.statements
+            if statement.applies(request, action)
+        ]
         assert {id(each) for each in scanned} <= {id(each.statement) for each in found}
         assert all(each.statement.matches_action(action) for each in found)
         compared += len(scanned)

@@ -44,7 +44,9 @@ def test_most_of_it_follows_from_the_decorators(docs: Service) -> None:
             ("aws:RequestTag/${TagKey}", "docs:Kind"),
         ),
     )
-    assert [(each.name, each.arn_formats) for each in reference.resource_types] == [("document", (DOCUMENT,))]
+    assert [(resource_type.name, resource_type.arn_formats) for resource_type in reference.resource_types] == [
+        ("document", (DOCUMENT,))
+    ]
     assert [(key.name, key.type) for key in reference.condition_keys] == [
         ("aws:RequestTag/${TagKey}", "String"),
         ("docs:Kind", None),
@@ -62,7 +64,7 @@ def test_what_a_loader_finds_is_open(docs: Service) -> None:
     docs.declare_action("GetDocument", resource_types=["document"], condition_keys=["docs:Kind"])
     told = action(docs.reference(), "GetDocument")
     assert not told.open_resources
-    assert [each.name for each in told.resources] == ["document"]
+    assert [resource.name for resource in told.resources] == ["document"]
 
 
 def test_an_action_without_resource_takes_everything_alone(docs: Service) -> None:
@@ -164,8 +166,8 @@ def test_catalogues_of_one_service_are_joined(docs: Service) -> None:
     joined.add(docs.catalogue)
     joined.add(other.catalogue)
     reference = joined.reference()
-    assert [each.name for each in reference.resource_types] == ["document", "folder", "shelf"]
-    assert [each.name for each in action(reference, "GetDocument").resources] == ["document", "folder"]
+    assert [resource_type.name for resource_type in reference.resource_types] == ["document", "folder", "shelf"]
+    assert [resource.name for resource in action(reference, "GetDocument").resources] == ["document", "folder"]
     assert reference.title == "Documents"
     assert requires("docs:GetDocument", resource="document/{id}") is not None
 

@@ -85,7 +85,7 @@ def _read_policies(policies: dict[str, Any]) -> Policies:
         return None if policies.get(name) is None else read_document(policies[name], kind)
 
     def several(name: str, kind: Kind) -> list[Policy] | None:
-        return None if policies.get(name) is None else [read_document(each, kind) for each in policies[name]]
+        return None if policies.get(name) is None else [read_document(policy, kind) for policy in policies[name]]
 
     def levels(name: str, kind: Kind) -> list[list[Policy]] | None:
         if policies.get(name) is None:
@@ -104,7 +104,7 @@ def _read_policies(policies: dict[str, Any]) -> Policies:
 
 
 def _is_authentication(request: Request) -> bool:
-    """Say whether the call is one that no policy controls (E-66)."""
+    """Return whether the call is one that no policy controls (E-66)."""
     always = ("sts:getcalleridentity", "sts:getsessiontoken")
     return request.principal.type != "Anonymous" and request.action.lower() in always
 
@@ -135,7 +135,7 @@ def _rcps_apply(request: Request) -> bool:
 
 
 def _is_denied(policies: Policies, request: Request) -> bool:
-    """Say whether a Deny of any applicable policy matches (E-2)."""
+    """Return whether a Deny of any applicable policy matches (E-2)."""
     has_boundary = policies.boundary is not None or request.principal.has_unprinted_boundary  # N-1
     without_principal = [*policies.identity, policies.boundary, *(policies.session or []), *_flat(policies.scps)]
     with_principal = [policies.resource, *_flat(policies.rcps), policies.vpc_endpoint]
@@ -157,7 +157,7 @@ def _flat(levels: list[list[Policy]] | None) -> list[Policy]:
 
 
 def _allows(policies: list[Policy], request: Request) -> bool:
-    """Say whether a union of policies without principals has a matching Allow (E-4)."""
+    """Return whether a union of policies without principals has a matching Allow (E-4)."""
     return any(
         statement.effect == "Allow" and statement_matches(statement, request)
         for policy in policies
@@ -177,7 +177,7 @@ def _allow_match(policies: list[Policy], request: Request) -> Match:
 
 
 def _is_allowed(policies: Policies, request: Request) -> bool:
-    """Say whether every filter passes and something grants, no Deny having matched."""
+    """Return whether every filter passes and something grants, no Deny having matched."""
     if policies.rcps is not None and not all(_allow_match(level, request) for level in policies.rcps):
         return False  # E-13
     if policies.scps is not None and not all(_allows(level, request) for level in policies.scps):

@@ -107,7 +107,7 @@ def read_document(document: object, kind: Kind) -> list[Statement]:
     statements = top["Statement"]
     if not isinstance(statements, list):
         statements = [statements]  # G-7
-    return [_read_statement(_an_object(each), kind, version == "2012-10-17") for each in statements]
+    return [_read_statement(_an_object(statement), kind, version == "2012-10-17") for statement in statements]
 
 
 def _read_statement(statement: dict[str, Any], kind: Kind, has_variables: bool) -> Statement:

@@ -76,7 +76,7 @@ def arn_like(value: str, wanted: list[Char]) -> bool:
 
 
 def is_arn(value: str) -> bool:
-    """Say whether a request value has the six fields of an ARN (C-27)."""
+    """Return whether a request value has the six fields of an ARN (C-27)."""
     return len(value.split(":", 5)) == 6
 
 
@@ -94,7 +94,7 @@ def binary_equals(value: str, wanted: list[Char]) -> bool:
 
 
 def ip_address(value: str, wanted: list[Char]) -> bool | None:
-    """Say whether the address lies in the block (C-20 to C-23)."""
+    """Return whether the address lies in the block (C-20 to C-23)."""
     block_text = plain(wanted)
     if "/" in block_text and not re.fullmatch(r"[^/]+/[0-9]{1,3}", block_text):
         return UNREADABLE
@@ -175,7 +175,7 @@ WITH_VARIABLES = ("String", "Arn", "Bool")  # V-3; V-5 for Bool
 
 
 def is_operator(name: str) -> bool:
-    """Say whether the name is one of the list, compared exactly (G-66, C-30, C-35)."""
+    """Return whether the name is one of the list, compared exactly (G-66, C-30, C-35)."""
     base = name.removeprefix("ForAllValues:").removeprefix("ForAnyValue:") if name.count(":") == 1 else name
     if base == "Null":
         return True

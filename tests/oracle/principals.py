@@ -79,7 +79,7 @@ def _names_parent(value: str, caller: Principal) -> bool:
 
 
 def _is_exempt(listed: Principals, caller: Principal) -> bool:
-    """Say whether the caller's leaf and all its parents are listed (E-71, E-72 strict)."""
+    """Return whether the caller's leaf and all its parents are listed (E-71, E-72 strict)."""
     if caller.type == "Anonymous":
         return False  # E-75
     if caller.type == "Service":
@@ -98,5 +98,5 @@ def _is_exempt(listed: Principals, caller: Principal) -> bool:
 
 
 def is_role_arn(arn: str) -> bool:
-    """Say whether an ARN is that of a role (E-42)."""
+    """Return whether an ARN is that of a role (E-42)."""
     return re.fullmatch(r"arn:[^:]*:iam::[0-9]*:role/.+", arn) is not None

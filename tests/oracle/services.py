@@ -27,7 +27,7 @@ TRUST_ACTIONS = ("sts:AssumeRole*", "sts:TagSession", "sts:SetSourceIdentity")
 
 
 def rcp_supports(action: str) -> bool:
-    """Say whether resource control policies apply to the action at all (E-11, E-16)."""
+    """Return whether resource control policies apply to the action at all (E-11, E-16)."""
     if action.lower() == "kms:retiregrant":
         return False  # E-11
     prefix = action.partition(":")[0].lower()
@@ -48,10 +48,10 @@ def aws_prefixes() -> frozenset[str]:
 
 
 def is_kms_key_request(action: str, resource: str) -> bool:
-    """Say whether a key policy is mandatory (E-40, E-42)."""
+    """Return whether a key policy is mandatory (E-40, E-42)."""
     return action_matches("kms:*", action) and re.fullmatch(r"arn:[^:]*:kms:[^:]*:[^:]*:key/.+", resource) is not None
 
 
 def is_trust_request(action: str, resource: str) -> bool:
-    """Say whether a role trust policy is mandatory (E-40, E-42)."""
+    """Return whether a role trust policy is mandatory (E-40, E-42)."""
     return is_role_arn(resource) and any(action_matches(each, action) for each in TRUST_ACTIONS)

@@ -21,7 +21,7 @@ FIELDS = 6
 
 
 def statement_matches(statement: Statement, request: Request) -> bool:
-    """Say whether everything but the principal matches (M-1)."""
+    """Return whether everything but the principal matches (M-1)."""
     return (
         _action_matches(statement, request)
         and _resource_matches(statement, request)
@@ -45,7 +45,7 @@ def _action_matches(statement: Statement, request: Request) -> bool:
 
 def _resource_matches(statement: Statement, request: Request) -> bool:
     def is_named(entries: list[str]) -> bool:
-        return any(resource_matches(each, request, has_variables=statement.has_variables) for each in entries)
+        return any(resource_matches(entry, request, has_variables=statement.has_variables) for entry in entries)
 
     if statement.not_resource is not None:
         return not is_named(statement.not_resource)  # M-2, M-18, V-10

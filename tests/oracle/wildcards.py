@@ -53,7 +53,7 @@ def fields(chars: list[Char]) -> list[list[Char]]:
 
 
 def matches(chars: list[Char], text: str) -> bool:
-    """Say whether the whole text is matched, anchored at both ends (M-4).
+    """Return whether the whole text is matched, anchored at both ends (M-4).
 
     Dynamic programming: after each pattern character, the set of places in the text that can have been reached.
     """

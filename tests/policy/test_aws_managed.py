@@ -45,7 +45,7 @@ TOO_LONG = {"AWSSupportServiceRolePolicy"}  # G-74 limits what customers send, n
 
 @cache
 def policies() -> dict[str, dict[str, Any]]:
-    """Give all documents by name, decoded."""
+    """Return all documents by name, decoded."""
     return {name: each["Document"] for name, each in json.loads(aws_managed_policies_data).items()}
 
 
@@ -67,7 +67,7 @@ def test_every_policy_is_read() -> None:
     """G-10 to G-67: AWS writes nothing that we refuse."""
     assert len(policies()) > 1500
     assert read().keys() == policies().keys()
-    assert sum(1 for _ in statements()) == sum(len(_listed(each["Statement"])) for each in policies().values())
+    assert sum(1 for _ in statements()) == sum(len(_listed(policy["Statement"])) for policy in policies().values())
 
 
 def test_no_finding_is_an_error_that_aws_would_not_give() -> None:
@@ -130,8 +130,10 @@ def _listed(value: Any) -> list[Any]:
 
 def _meaning(document: Document) -> list[Statement]:
     return [
-        replace(each, position=None, conditions=tuple(replace(test, position=None) for test in each.conditions))
-        for each in document.statements
+        replace(
+            statement, position=None, conditions=tuple(replace(test, position=None) for test in statement.conditions)
+        )
+        for statement in document.statements
     ]
 
 
@@ -159,7 +161,7 @@ class Wanted:
         return _TO_FILL.sub(lambda found: found[2] or SOMETHING, text)  # M-20: `${*}` is the letter
 
     def meet(self, test: ConditionTest) -> None:
-        """Give the key the simplest value that meets the condition, unless it has one."""
+        """Return the key the simplest value that meets the condition, unless it has one."""
         name = split_operator(test.operator)
         value: str | tuple[str, ...] | None
         if name.base == "Null":
@@ -224,7 +226,7 @@ def test_no_statement_is_in_doubt(caplog: pytest.LogCaptureFixture) -> None:
 
 def coverage() -> str:
     """Count what the policies hold, as the two tables of the page."""
-    operators = Counter(test.operator for each in statements() for test in each.conditions)
+    operators = Counter(test.operator for statement in statements() for test in statement.conditions)
     unused = sorted(OPERATORS - {split_operator(name).base for name in operators})
     return (
         "| What | How many | Different |\n|---|---:|---:|\n"

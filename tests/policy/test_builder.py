@@ -40,7 +40,7 @@ ANN = Principal.from_arn("arn:aws:iam::111122223333:user/ann")
 
 
 def statement_of(built: PolicyStatement, type: PolicyType = RESOURCE) -> Any:
-    """Give the JSON of one statement without its effect."""
+    """Return the JSON of one statement without its effect."""
     [written] = policy(built, type=type)["Statement"]
     del written["Effect"]
     return written
@@ -408,15 +408,17 @@ def test_a_document_cannot_be_changed() -> None:
 def content(document: Document) -> Document:
     """Take away what belongs to the text and not to the policy."""
     statements = tuple(
-        replace(each, position=None, conditions=tuple(replace(test, position=None) for test in each.conditions))
-        for each in document.statements
+        replace(
+            statement, position=None, conditions=tuple(replace(test, position=None) for test in statement.conditions)
+        )
+        for statement in document.statements
     )
     return replace(document, statements=statements, text="", digest="")
 
 
 def rebuilt(document: Document) -> PolicyDocument:
     """Say a document again, word by word."""
-    spoken = [said_again(each) for each in document.statements]
+    spoken = [said_again(statement) for statement in document.statements]
     return policy(*spoken, type=document.type, version=document.written_version, id=document.id)  # type: ignore[arg-type]
 
 

@@ -303,7 +303,7 @@ def test_our_own_partition_is_known() -> None:
 def test_a_refusal_is_a_finding(source: Any, code: str, position: Position | None) -> None:
     """What `parse` refuses is reported as one error, at its place."""
     findings = check_source(source)
-    assert [(each.level, each.code, each.position) for each in findings] == [("ERROR", code, position)]
+    assert [(finding.level, finding.code, finding.position) for finding in findings] == [("ERROR", code, position)]
 
 
 def test_a_document_that_is_read_is_checked() -> None:

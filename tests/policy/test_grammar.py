@@ -44,7 +44,7 @@ PARTNERS = {one: other for pair in EXCLUSIVE_ELEMENTS for one, other in (pair, p
 
 
 def is_good(type: PolicyType, **changes: Any) -> bool:
-    """Tell whether a good document of the type, with some elements changed (None: taken out), has no error."""
+    """Return whether a good document of the type, with some elements changed (None: taken out), has no error."""
     statement = {"Effect": "Allow", "Action": GOOD["Action"]}
     statement |= {} if type in WITHOUT_RESOURCE else {"Resource": "*"}
     statement |= {"Principal": SOMEBODY} if type in WITH_PRINCIPAL else {}

@@ -24,7 +24,7 @@ def decoded(value: Value) -> Any:
         case dict() as members:
             return {name: decoded(each) for name, each in members.items()}
         case list() as elements:
-            return [decoded(each) for each in elements]
+            return [decoded(element) for element in elements]
         case Number(text):
             return json.loads(text)
     return value

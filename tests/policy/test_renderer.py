@@ -17,8 +17,10 @@ from tests.policy.strategies import documents
 def content(document: Document) -> Document:
     """Take away what belongs to the text and not to the policy."""
     statements = tuple(
-        replace(each, position=None, conditions=tuple(replace(test, position=None) for test in each.conditions))
-        for each in document.statements
+        replace(
+            statement, position=None, conditions=tuple(replace(test, position=None) for test in statement.conditions)
+        )
+        for statement in document.statements
     )
     return replace(document, statements=statements, text="", digest="")
 

@@ -41,7 +41,7 @@ class Server:
             pass  # it answers
 
     def lend(self) -> str:
-        """Give the URL of a database with the present schema, which nobody else uses meanwhile."""
+        """Return the URL of a database with the present schema, which nobody else uses meanwhile."""
         if self._free:
             return self._free.pop()
         url = self.create()
@@ -96,7 +96,7 @@ class Server:
 
 
 def find_server() -> Server | str:
-    """Give the server, or why there is none."""
+    """Return the server, or why there is none."""
     url = os.environ.get(VARIABLE) or USUAL
     try:
         return Server(url)

@@ -13,7 +13,7 @@ guard = open_guard(os.environ["STORE"], cache_size=1, epoch_poll=0.05, store_tim
 
 
 def may(user: str, document: str) -> str:
-    """Say whether a user may get a document; what went wrong, where no decision could be made."""
+    """Return whether a user may get a document; what went wrong, where no decision could be made."""
     principal = Principal.from_arn(f"arn:aws:iam::111122223333:user/u{user}")
     decision = guard.decide(principal, "docs:Get", f"arn:aws:docs:us-east-1:111122223333:document/{document}")
     return decision.error or str(decision.allowed)

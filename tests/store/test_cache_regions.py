@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from iam_guard.store.cache_regions import ABSENT, Room
+from iam_guard.store.cache_regions import ABSENT, CacheRegion
 from iam_guard.store.protocol import AccountRecord
 
 
@@ -11,7 +11,7 @@ def known(number: int) -> AccountRecord:
 
 
 def test_the_answer_asked_for_least_lately_goes_first() -> None:
-    room = Room(2)
+    room = CacheRegion(2)
     room.put("a", known(1))
     room.put("b", known(2))
     room.get("a")
@@ -20,7 +20,7 @@ def test_the_answer_asked_for_least_lately_goes_first() -> None:
 
 
 def test_a_new_answer_to_the_same_question_counts_as_asked_for() -> None:
-    room = Room(2)
+    room = CacheRegion(2)
     room.put("a", known(1))
     room.put("b", known(2))
     room.put("a", known(4))
@@ -30,7 +30,7 @@ def test_a_new_answer_to_the_same_question_counts_as_asked_for() -> None:
 
 
 def test_what_says_no_more_than_that_there_is_none_cannot_push_out_the_others() -> None:
-    room = Room(20)
+    room = CacheRegion(20)
     room.put("a", known(1))
     for number in range(100):
         room.put(number, None)
@@ -40,14 +40,14 @@ def test_what_says_no_more_than_that_there_is_none_cannot_push_out_the_others() 
 
 
 def test_a_room_without_size_holds_one_answer_of_each_kind() -> None:
-    room = Room(0)
+    room = CacheRegion(0)
     room.put("a", known(1))
     room.put("b", None)
     assert (room.get("a"), room.get("b")) == (known(1), None)
 
 
 def test_what_is_known_stays_when_the_unknown_is_forgotten() -> None:
-    room = Room(10)
+    room = CacheRegion(10)
     room.put("a", known(1))
     room.put("b", None)
     room.forget_unknown()

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from iam_guard.errors import NotAtHand, StoreUnavailable
+from iam_guard.errors import CacheMiss, StoreUnavailable
 from iam_guard.model.credential import AccessKey, ApiKey
 from iam_guard.model.principal import Principal
 from iam_guard.settings import Settings
@@ -369,18 +369,18 @@ def test_failed_question_has_the_store_looked_at(inner: Scripted, clock: Clock) 
 
 
 def holds(cached: CachedStore, kind: str, key: object) -> bool:
-    """Tell whether an answer is at hand."""
+    """Return whether an answer is at hand."""
     try:
-        getattr(cached.at_hand, kind)(key)
-    except NotAtHand:
+        getattr(cached.cache_only, kind)(key)
+    except CacheMiss:
         return False
     return True
 
 
 def test_what_is_at_hand(cached: CachedStore, inner: Scripted, clock: Clock) -> None:
     """It is what needs no look at the store, and finding that out is no look either."""
-    with pytest.raises(NotAtHand):
-        cached.at_hand.epoch()
+    with pytest.raises(CacheMiss):
+        cached.cache_only.epoch()
     assert not holds(cached, "account", "1")
     assert inner.asked == []
     cached.account("1")
@@ -389,12 +389,12 @@ def test_what_is_at_hand(cached: CachedStore, inner: Scripted, clock: Clock) -> 
     assert holds(cached, "principal", ALICE)
     assert not holds(cached, "account", "2")
     assert not holds(cached, "resource", "1")
-    assert cached.at_hand.epoch() == cached.epoch()
+    assert cached.cache_only.epoch() == cached.epoch()
     inner.asked.clear()
     clock.now += 1
     assert not holds(cached, "account", "1")
-    with pytest.raises(NotAtHand):
-        cached.at_hand.epoch()
+    with pytest.raises(CacheMiss):
+        cached.cache_only.epoch()
     assert inner.asked == []
 
 

@@ -9,7 +9,7 @@ from sqlalchemy.sql.expression import ClauseElement
 
 from iam_guard.store import invalidation, queries
 from iam_guard.store.decision_query import decision_query
-from iam_guard.store.invalidation import Concerns
+from iam_guard.store.invalidation import Invalidation
 from iam_guard.store.schema import metadata
 
 QUESTIONS: list[ClauseElement] = [
@@ -39,8 +39,8 @@ def test_all_questions_are_looked_at() -> None:
 
 def test_tables_of_nobody_are_read_by_no_question() -> None:
     """The others are known to the table of tables, or a change of theirs concerns everybody."""
-    assert invalidation._NOBODYS & read_tables() == set()
-    assert invalidation._NOBODYS | read_tables() == set(metadata.tables)
+    assert invalidation.UNCACHED_TABLES & read_tables() == set()
+    assert invalidation.UNCACHED_TABLES | read_tables() == set(metadata.tables)
     assert read_tables() >= invalidation._NEWCOMERS
     assert set(invalidation._HOLDERS) <= read_tables()
 
@@ -48,9 +48,9 @@ def test_tables_of_nobody_are_read_by_no_question() -> None:
 @pytest.mark.parametrize("table", sorted(metadata.tables))
 def test_each_table(table: str) -> None:
     """What is changed in another way than the table of tables says concerns everybody."""
-    seen = Concerns()
+    seen = Invalidation()
     seen.changed(table, {"id": "AIDA1"})
-    assert seen.everybody == (table not in invalidation._NOBODYS)
+    assert seen.everybody == (table not in invalidation.UNCACHED_TABLES)
     assert not seen.identities
     assert not seen.newcomers
 
@@ -72,7 +72,7 @@ def test_holders(
     table: str, where: dict[str, object], values: dict[str, object] | None, identities: set[str] | None
 ) -> None:
     """A user or role that is named alone is concerned alone; in doubt it is everybody."""
-    seen = Concerns()
+    seen = Invalidation()
     seen.changed(table, where, values)
     assert seen.everybody == (identities is None)
     assert seen.identities == (identities or set())

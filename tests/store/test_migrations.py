@@ -41,7 +41,7 @@ def test_migrated_schema_is_the_declared_one(engine: Engine) -> None:
 
 
 def described(engine: Engine) -> dict[str, dict[str, list[str]]]:
-    """Give what the database itself says about our tables."""
+    """Return what the database itself says about our tables."""
     asked = ("columns", "foreign_keys", "unique_constraints", "check_constraints", "indexes")
     found: dict[str, dict[str, list[str]]] = {}
     for table in {*tables(engine), "alembic_version"}:
@@ -66,7 +66,7 @@ def test_migrated_schema_is_told_like_the_declared_one(engine: Engine) -> None:
 
 
 def noted_version(engine: Engine) -> str | None:
-    """Give the last step as Alembic reads it."""
+    """Return the last step as Alembic reads it."""
     with reading(engine) as connection:
         return MigrationContext.configure(connection).get_current_revision()
 

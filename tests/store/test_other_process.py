@@ -33,7 +33,7 @@ store.close()
 
 
 def seed(action: str) -> str:
-    """Give a seed, in one line, in which Alice may do `action`."""
+    """Return a seed, in one line, in which Alice may do `action`."""
     policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": action, "Resource": "*"}]}
     users = [{"name": "alice", "inline": {"P": policy}}]
     return json.dumps({"version": 1, "accounts": [{"id": "111122223333", "users": users}]})

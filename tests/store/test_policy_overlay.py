@@ -93,7 +93,7 @@ def lay(store: SqlStore, tmp_path: Path) -> Lay:
 
 
 def held(store: OverlaidStore | SqlStore, arn: str) -> dict[str, list[str]]:
-    """Give what a user or role holds: the words of the documents, by the policies' names."""
+    """Return what a user or role holds: the words of the documents, by the policies' names."""
     if ":role/" in arn:
         session = f"arn:aws:sts::{ACME}:assumed-role/{arn.rpartition('/')[2]}/s"
         principal = Principal.from_arn(session, role_arn=arn)

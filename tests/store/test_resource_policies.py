@@ -193,7 +193,7 @@ def test_an_application_brings_its_own_policies(store: SqlStore) -> None:
     assert may(guard, BOB)
     assert not guard.decide(bob, "docs:GetDocument", Resource(PLAN, ACME)).allowed
     assert not guard.decide(bob, "docs:GetDocument", f"{PLAN}2").allowed
-    assert guard.decide_at_hand(bob, "docs:GetDocument", PLAN) is None
+    assert guard.decide_from_cache(bob, "docs:GetDocument", PLAN) is None
     guard.close()
 
 

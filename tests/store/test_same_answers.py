@@ -31,15 +31,17 @@ def questions(seed: Seed) -> list[tuple[Principal, str, str]]:
     for account in seed.accounts:
         here = f"arn:aws:iam::{account.id}"
         callers.append(Principal.from_arn(f"{here}:root"))
-        arns += [f"arn:aws:docs:us-east-1:{account.id}:document/9", *(each.arn for each in account.resources)]
+        arns += [f"arn:aws:docs:us-east-1:{account.id}:document/9", *(resource.arn for resource in account.resources)]
         texts += [policy.document.text for policy in account.policies]
-        texts += [each.policy.text for each in account.resources if each.policy]
-        for each in account.identities:
-            texts += [document.text for document in each.inline.values()]
-            if each.kind == "user":
-                callers += [Principal.from_arn(f"{here}:user{path}{each.name}") for path in (each.path, "/else/")]
-            elif each.kind == "role":
-                session = f"arn:aws:sts::{account.id}:assumed-role/{each.name}/friday"
+        texts += [resource.policy.text for resource in account.resources if resource.policy]
+        for identity in account.identities:
+            texts += [document.text for document in identity.inline.values()]
+            if identity.kind == "user":
+                callers += [
+                    Principal.from_arn(f"{here}:user{path}{identity.name}") for path in (identity.path, "/else/")
+                ]
+            elif identity.kind == "role":
+                session = f"arn:aws:sts::{account.id}:assumed-role/{identity.name}/friday"
                 callers.append(Principal.from_arn(session, tags={"team": "docs"}))
     actions = sorted({*ACTION.findall(" ".join(texts)), "docs:GetDocument", "docs:DeleteDocument"})
     return list(product(callers, actions, arns))

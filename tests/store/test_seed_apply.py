@@ -33,13 +33,13 @@ def acme(inside: str) -> str:
 
 
 def user(store: SqlStore, name: str = "alice", account: str = ACME) -> list[str] | None:
-    """Give the names of a user's policies; None when there is no such user."""
+    """Return the names of a user's policies; None when there is no such user."""
     record = store.principal(Principal.from_arn(f"arn:aws:iam::{account}:user/{name}"))
     return [policy.ref.name for policy in record.identity] if record.exists else None
 
 
 def rows(store: SqlStore) -> dict[str, list[tuple[object, ...]]]:
-    """Give all that is in the store but its epoch and instants."""
+    """Return all that is in the store but its epoch and instants."""
     with reading(store.engine) as connection:
         return {
             table.name: sorted(

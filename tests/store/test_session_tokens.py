@@ -108,7 +108,7 @@ sessions = st.builds(
 
 
 def sealed_in(token: str) -> bytes:
-    """Give the bytes that a token spells."""
+    """Return the bytes that a token spells."""
     text = token.removeprefix(PREFIX)
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 

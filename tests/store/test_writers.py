@@ -52,7 +52,7 @@ store.close()
 
 
 def marks(store: SqlStore, name: str) -> tuple[int, set[str]]:
-    """Give the epoch and the marks that a user, its own policy and its tag bear; several marks are a half write."""
+    """Return the epoch and the marks that a user, its own policy and its tag bear; several marks are a half write."""
     record = store.principal(Principal.from_arn(f"arn:aws:iam::111122223333:user/{name}"))
     found = {json.loads(policy.text)["Statement"][0]["Action"].removeprefix("docs:") for policy in record.identity}
     return record.epoch, found | {tag for key, tag in record.principal.tags.items() if key == "mark"}

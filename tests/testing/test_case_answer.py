@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from iam_guard.cli import main
 from iam_guard.errors import IamGuardError
 from iam_guard.testing.case_answer import answer
-from iam_guard.testing.case_files import lines_at_hand
+from iam_guard.testing.case_files import buffered_lines
 from iam_guard.testing.case_json import CaseDecoder, CaseEntry
 from iam_guard.testing.cases import decide_case, read_case
 from tests.oracle.generate import generate_case
@@ -51,7 +51,7 @@ def test_shared_policies_are_compiled_once() -> None:
     decoder = CaseDecoder()
     first, *others = [decoder.decode(json.dumps(CASE | {"id": f"c{number}"}), "x") for number in range(4)]
     assert [answer(each)["outcome"] for each in (first, *others)] == ["Allowed"] * 4
-    shared = [each.shared for each in others if isinstance(each, CaseEntry)]
+    shared = [other.shared for other in others if isinstance(other, CaseEntry)]
     assert shared[0] is not None
     assert shared[0].authorizer is not None
     assert all(each is shared[0] for each in shared)
@@ -157,7 +157,7 @@ class Arriving(BytesIO):
 )
 def test_lines_are_given_as_they_arrive(parts: list[bytes], batches: list[list[str]]) -> None:
     """Complete lines at once, the last one also without its end; what is no UTF-8 stays recognizable."""
-    assert list(lines_at_hand(Arriving(*parts))) == batches
+    assert list(buffered_lines(Arriving(*parts))) == batches
 
 
 def test_lines_are_those_of_the_text_however_they_arrive() -> None:
@@ -166,7 +166,7 @@ def test_lines_are_those_of_the_text_however_they_arrive() -> None:
     octets = text.encode()
     for size in (1, 2, 7, 64, 1 << 16):
         parts = [octets[at : at + size] for at in range(0, len(octets), size)]
-        assert [line for lines in lines_at_hand(Arriving(*parts)) for line in lines] == text.split("\n")[:-1]
+        assert [line for lines in buffered_lines(Arriving(*parts)) for line in lines] == text.split("\n")[:-1]
 
 
 def test_a_line_is_answered_before_the_next_is_written() -> None:

@@ -35,8 +35,8 @@ def test_a_stream_goes_on_after_what_is_no_case() -> None:
     """4.3: an answer for each line, in order; empty lines count as lines and have none."""
     lines = ['{"id": 1}', "", "{", "  \t", '{"id": 2, "id": 3}', '{"x": NaN}', "[" * 100_000, '"text"', '{"id": 4}']
     entries = list(entries_of_lines(lines, "in"))
-    assert [each.place for each in entries] == ["in:1", "in:3", "in:5", "in:6", "in:7", "in:8", "in:9"]
-    assert [isinstance(each, Unreadable) for each in entries] == [False, True, True, True, True, False, False]
+    assert [entry.place for entry in entries] == ["in:1", "in:3", "in:5", "in:6", "in:7", "in:8", "in:9"]
+    assert [isinstance(entry, Unreadable) for entry in entries] == [False, True, True, True, True, False, False]
 
 
 def test_a_number_of_many_digits_is_refused() -> None:

@@ -103,7 +103,7 @@ def test_policies_that_come_again_are_shared() -> None:
     decoder = CaseDecoder()
     lines = [line(1, POLICIES[3]), line(2, POLICIES[3]), line(3, POLICIES[3]), line(4, POLICIES[3], why="a } {")]
     entries = [decoder.decode(each, "x") for each in lines]
-    shared = [each.shared for each in entries if isinstance(each, CaseEntry)]
+    shared = [entry.shared for entry in entries if isinstance(entry, CaseEntry)]
     assert len(shared) == len(lines)
     assert shared[0] is not shared[1]
     assert shared[1] is shared[2] is shared[3]
@@ -115,13 +115,13 @@ def test_the_same_words_in_another_layout_are_others() -> None:
     """Nothing but the text itself is compared."""
     decoder = CaseDecoder()
     entries = [decoder.decode(line(1, text), "x") for text in ('{"a": 1}', '{"a":1}', '{"a": 1.0}', '{"a": true}') * 2]
-    values = [each.given["policies"]["a"] for each in entries if isinstance(each, CaseEntry)]
-    assert [repr(each) for each in values] == ["1", "1", "1.0", "True"] * 2
+    values = [entry.given["policies"]["a"] for entry in entries if isinstance(entry, CaseEntry)]
+    assert [repr(value) for value in values] == ["1", "1", "1.0", "True"] * 2
 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond the bound everything is forgotten, and nothing goes wrong."""
-    monkeypatch.setattr(case_json, "_MOST_CHARACTERS", 100)
+    monkeypatch.setattr(case_json, "_MAX_CHARACTERS", 100)
     decoder = CaseDecoder()
     for number in range(50):
         for _ in range(3):

@@ -26,7 +26,7 @@ CASE: dict[str, Any] = {
 
 
 def with_value(path: str, value: object) -> dict[str, Any]:
-    """Give the case above with one place changed."""
+    """Return the case above with one place changed."""
     changed = copy.deepcopy(CASE)
     *ways, last = path.split("/")
     place = changed

@@ -78,8 +78,8 @@ def test_what_its_wording_makes_always_true_is_no_target() -> None:
     """`*` is never false, and nobody is asked to try."""
     everything = '{"Statement": {"Effect": "Allow", "Action": "*", "Resource": ["*", "arn:aws:s3:::b"]}}'
     [statement] = parse(everything).statements
-    assert {each.element for each in targets_of(statement) if not each.truth} == set()
-    assert {each.element for each in targets_of(statement)} == {STATEMENT, "Action", "Resource"}
+    assert {target.element for target in targets_of(statement) if not target.truth} == set()
+    assert {target.element for target in targets_of(statement)} == {STATEMENT, "Action", "Resource"}
 
 
 def test_everything_can_be_covered() -> None:
@@ -169,7 +169,7 @@ def test_never_true_is_never_true(shard: int) -> None:
             statements = read_document(document, Kind.IDENTITY)
             [seen] = coverage.seen.values() or [None]
             for index, statement in enumerate(statements if seen else ()):
-                is_true = any(statement_matches(statement, read_request(each)) for each in requests)
+                is_true = any(statement_matches(statement, read_request(request)) for request in requests)
                 assert (Target(index, STATEMENT, True) in seen.made) is is_true, (document, requests)
                 judged[is_true] += 1
     assert min(judged.values()) > 20
@@ -178,13 +178,13 @@ def test_never_true_is_never_true(shard: int) -> None:
 def suite(document: Any, requests: list[Any]) -> PolicyCoverage:
     coverage, authorizer = PolicyCoverage(), compile_policies(identity=[document])
     with watching_evaluations(coverage.note):
-        for each in requests:
-            authorizer.decide(read_case({"id": "", "request": each}).request)
+        for request in requests:
+            authorizer.decide(read_case({"id": "", "request": request}).request)
     return coverage
 
 
 def is_asked(request: Any) -> bool:
-    """Tell whether the caller has policies of its own, and the action is one that they are asked about (E-66)."""
+    """Return whether the caller has policies of its own, and the action is one that they are asked about (E-66)."""
     needs_none = request["action"].lower() in ("sts:getcalleridentity", "sts:getsessiontoken")
     return request["principal"]["type"] in ("User", "AssumedRole") and not needs_none
 
@@ -210,10 +210,10 @@ def test_decisions_of_guards_and_of_threads_count(guard: Guard) -> None:
         threads = [
             threading.Thread(target=guard.decide, args=(rita, f"docs:{name}", DOCUMENT)) for name in ("Get", "Put")
         ]
-        for each in threads:
-            each.start()
-        for each in threads:
-            each.join()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
     [file] = coverage.of_all_seen()
     assert (file.file.name, file.gaps) == ("user/rita/Read", ())
 

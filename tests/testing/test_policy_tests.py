@@ -52,7 +52,7 @@ accounts:
 
 
 def of_seed(*cases: str) -> str:
-    return "seed: iam.yaml\ncases:\n" + "".join(f"- {{{each}}}\n" for each in cases)
+    return "seed: iam.yaml\ncases:\n" + "".join(f"- {{{case}}}\n" for case in cases)
 
 
 def asking(who: str = RITA, action: str = "docs:GetDocument", **more: Any) -> str:
@@ -69,7 +69,10 @@ def folder(tmp_path: Path) -> Path:
 
 def outcomes(path: Path) -> list[str | None]:
     with PolicyTests() as tests:
-        return [failure_of(each, tests.decide(each.entry)) for each in read_policy_tests(path)]
+        return [
+            failure_of(read_policy_test, tests.decide(read_policy_test.entry))
+            for read_policy_test in read_policy_tests(path)
+        ]
 
 
 def write(folder: Path, text: str, name: str = "a.policy-test.yaml") -> Path:

@@ -76,9 +76,7 @@ def measured() -> Iterator[RouteMeasurement]:
 
 def seen(measurement: RouteMeasurement) -> dict[str, str]:
     rows = route_json(measurement.routes)["routes"]
-    return {
-        f"{','.join(each['methods'])} {each['path']}": "A" * each["allowed"] + "R" * each["refused"] for each in rows
-    }
+    return {f"{','.join(row['methods'])} {row['path']}": "A" * row["allowed"] + "R" * row["refused"] for row in rows}
 
 
 def test_each_route_tells_what_was_seen_of_it(guard: Guard, measured: RouteMeasurement) -> None:

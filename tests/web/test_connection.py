@@ -19,7 +19,7 @@ CALLER = "203.0.113.7"
 
 
 def facts(*headers: tuple[str, str], trusted: tuple[str, ...] = PROXIES, **scope: Any) -> Call:
-    """Give the facts of a call that came with these headers, by default from the proxy 10.0.0.1."""
+    """Return the facts of a call that came with these headers, by default from the proxy 10.0.0.1."""
     given = {"type": "http", "method": "GET", "path": "/", "client": ("10.0.0.1", 1), "scheme": "http", **scope}
     given["headers"] = [(name.encode(), value.encode("latin-1")) for name, value in headers]
     return Connection(Settings(trusted_proxies=trusted)).facts(given)
@@ -152,7 +152,7 @@ def test_a_mapped_proxy_is_the_proxy() -> None:
 )
 def test_what_is_secure(scheme: str, protocols: list[str], secure: bool) -> None:
     """`aws:SecureTransport` is what the nearest trusted proxy says."""
-    assert facts(*(("x-forwarded-proto", each) for each in protocols), scheme=scheme).secure is secure
+    assert facts(*(("x-forwarded-proto", protocol) for protocol in protocols), scheme=scheme).secure is secure
 
 
 def test_user_agent_and_referer_come_from_their_headers() -> None:

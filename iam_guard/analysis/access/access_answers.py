@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from iam_guard.evaluation.bounds import Bounds
 from iam_guard.model.decision import Decision, Outcome, PolicyType, Reason
-from iam_guard.store.stored_principals import Inhabitant
+from iam_guard.store.stored_principals import StoredPrincipal
 
 
 class AccessVerdict(StrEnum):
@@ -81,7 +81,7 @@ class Access:
         return self.answer.verdict
 
     def to_dict(self) -> dict[str, Any]:
-        """Give it as JSON values."""
+        """Return it as JSON values."""
         return {"principal": self.principal, "kind": self.kind, **asdict(self.answer), **_steps_dict(self.steps)}
 
 
@@ -99,18 +99,18 @@ class Ability:
         return self.answer.verdict
 
     def to_dict(self) -> dict[str, Any]:
-        """Give it as JSON values."""
+        """Return it as JSON values."""
         own = {"actions": list(self.actions), "resource": self.resource, **asdict(self.answer)}
         return own | _steps_dict(self.steps)
 
 
 def _steps_dict(steps: Sequence[RoleStep]) -> dict[str, Any]:
-    return {"through_roles": [{"role": each.role, **asdict(each.answer)} for each in steps]} if steps else {}
+    return {"through_roles": [{"role": step.role, **asdict(step.answer)} for step in steps]} if steps else {}
 
 
 def over_roles(steps: Sequence[RoleStep], answer: AccessAnswer) -> AccessAnswer:
-    """Give the answer for whoever assumes these roles first, to what the last of them is answered."""
-    whole = [*(each.answer for each in steps), answer]
+    """Return the answer for whoever assumes these roles first, to what the last of them is answered."""
+    whole = [*(step.answer for step in steps), answer]
     order = list(AccessVerdict)
     verdict = max((each.verdict for each in whole), key=order.index)
     keys = {key.lower(): key for each in whole for key in each.open_keys}
@@ -126,7 +126,7 @@ class Owed(NamedTuple):
 
 
 def answer_of(
-    bounds: Bounds, inhabitant: Inhabitant | None, *, owes: Owed | None = None, partly: str = ""
+    bounds: Bounds, inhabitant: StoredPrincipal | None, *, owes: Owed | None = None, partly: str = ""
 ) -> AccessAnswer:
     """Put bounds into words. Where something is owed, nothing is more than conditional.
 
@@ -144,9 +144,9 @@ def answer_of(
 
 
 def _spoken(
-    decision: Decision, inhabitant: Inhabitant | None, hidden: frozenset[PolicyType]
+    decision: Decision, inhabitant: StoredPrincipal | None, hidden: frozenset[PolicyType]
 ) -> Iterator[SpokenStatement]:
-    """Give the statements that speak, but for those that were made up for what is not known."""
+    """Return the statements that speak, but for those that were made up for what is not known."""
     if decision.error is not None:
         yield SpokenStatement("decision", note=decision.error)
     for reason in decision.reasons:
@@ -167,7 +167,7 @@ def _spoken(
         yield SpokenStatement("root user", note="the root user needs no policy in its account")
 
 
-def _through(reason: Reason, inhabitant: Inhabitant | None) -> tuple[str, ...]:
+def _through(reason: Reason, inhabitant: StoredPrincipal | None) -> tuple[str, ...]:
     if inhabitant is None or reason.policy is None:
         return ()
     holders = inhabitant.through.get(reason.policy, ())

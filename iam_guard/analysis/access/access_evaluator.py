@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from iam_guard.analysis.access.known_keys import Settled
+from iam_guard.analysis.access.known_keys import KnownKeys
 from iam_guard.errors import PolicyError
-from iam_guard.evaluation.bounds import Bounds, KeyOpening
+from iam_guard.evaluation.bounds import Bounds, PartialEvaluator
 from iam_guard.evaluation.compiler import compile_policy
 from iam_guard.evaluation.matching.pattern import Pattern
 from iam_guard.guard.loader import Loader, refused_without_policies
-from iam_guard.guard.request_context import Circumstances, SuppliedContext
+from iam_guard.guard.request_context import RequestContext, RequestFacts
 from iam_guard.model.context import Given
 from iam_guard.model.credential import AccessKey, ApiKey
 from iam_guard.model.decision import Decision, Outcome, PolicyRef, PolicyType
@@ -27,18 +27,18 @@ from iam_guard.model.trust import CertificateTrust
 from iam_guard.settings import Settings
 from iam_guard.store.cached_store import CachedStore
 from iam_guard.store.protocol import AccountRecord, PrincipalRecord, ResourceRecord, SourceStore
-from iam_guard.store.stored_principals import Inhabitant, Population, read_population
+from iam_guard.store.stored_principals import StoredPrincipal, StoredPrincipals, read_population
 
 OWN_PREFIXES = frozenset({"iam", "sts"})
 
 
 @dataclass(slots=True)
-class Asker:
+class AccessEvaluator:
     """Asks about the principals of one store, for as long as its transaction is open."""
 
     source: SourceStore
     settings: Settings
-    population: Population
+    population: StoredPrincipals
     at: int
     """The epoch of the transaction."""
     now: datetime
@@ -46,15 +46,15 @@ class Asker:
     _accounts: dict[str, AccountRecord] = field(default_factory=dict)
     _resources: dict[str, ResourceRecord] = field(default_factory=dict)
     _taggable: dict[str | None, bool] = field(default_factory=dict)
-    _opening: KeyOpening = field(default_factory=KeyOpening)
+    _opening: PartialEvaluator = field(default_factory=PartialEvaluator)
     _loader: Loader = field(init=False)
 
     def __post_init__(self) -> None:
         size = len(self.population.inhabitants) + self.settings.cache_size
         self._loader = Loader(CachedStore(self.source, self.settings), size=size)
 
-    def inhabitant_of(self, arn: str) -> Inhabitant | None:
-        """Give the user, role or root user with an ARN."""
+    def inhabitant_of(self, arn: str) -> StoredPrincipal | None:
+        """Return the user, role or root user with an ARN."""
         return self.population.inhabitants.get(arn)
 
     def bounds(
@@ -82,7 +82,7 @@ class Asker:
             decision = Decision(Outcome.IMPLICITLY_DENIED, bare, (), self.at, error=str(doubt))
             return Bounds(decision, decision)
         owner = None if loaded.owner is None else loaded.owner.id
-        around = Circumstances(
+        around = RequestFacts(
             now=self.now,
             principal=caller,
             principal_organization=loaded.account.organization if loaded.account else None,
@@ -91,12 +91,12 @@ class Asker:
             resource_tags=loaded.tags,
             region=self.settings.region,
         )
-        request = AccessRequest(caller, action, wanted.arn, SuppliedContext(context, around), resource_account=owner)
+        request = AccessRequest(caller, action, wanted.arn, RequestContext(context, around), resource_account=owner)
         refused = refused_without_policies(loaded, wanted)
         if refused is not None:
             decision = Decision(Outcome.IMPLICITLY_DENIED, request, (refused,), loaded.epoch)
             return Bounds(decision, decision)
-        settled = Settled(
+        settled = KnownKeys(
             request,
             frozenset(key.lower() for key in context),
             has_tags=bool(loaded.tags),
@@ -108,7 +108,7 @@ class Asker:
         return loaded.authorizer.bounds(request, self._opening, settled, asked=asked)
 
     def _may_be_tagged(self, trust: str | None) -> bool:
-        """Tell whether a trust policy lets anybody tag sessions; one that can't be read lets nobody in at all."""
+        """Return whether a trust policy lets anybody tag sessions; one that can't be read lets nobody in at all."""
         if trust not in self._taggable:
             try:
                 ref = PolicyRef("trust policy", PolicyType.TRUST)
@@ -137,11 +137,11 @@ class Asker:
         return self._resources[arn]
 
     def access_key(self, access_key_id: str) -> AccessKey | None:
-        """Give none: nobody signs in here."""
+        """Return none: nobody signs in here."""
         return None
 
     def api_key(self, api_key_id: str) -> ApiKey | None:
-        """Give none: nobody signs in here."""
+        """Return none: nobody signs in here."""
         return None
 
     def certificate_trust(self) -> CertificateTrust:
@@ -155,9 +155,9 @@ class Asker:
 
 
 @contextmanager
-def asking(store: SourceStore, settings: Settings, now: datetime | None = None) -> Iterator[Asker]:
+def asking(store: SourceStore, settings: Settings, now: datetime | None = None) -> Iterator[AccessEvaluator]:
     """Read everybody and give what asks about them, all in one transaction. `now` is the time of the requests."""
     with store.at_once():
         epoch = store.account("").epoch
         population = read_population(store, epoch)
-        yield Asker(store, settings, population, epoch, now or datetime.now(UTC))
+        yield AccessEvaluator(store, settings, population, epoch, now or datetime.now(UTC))

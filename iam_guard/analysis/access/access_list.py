@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from iam_guard.analysis.access.access_answers import AccessAnswer, answer_of
-from iam_guard.analysis.access.access_evaluator import Asker
+from iam_guard.analysis.access.access_evaluator import AccessEvaluator
 from iam_guard.analysis.access.access_question import (
     OF_RESOURCE,
     SOME,
@@ -14,17 +14,17 @@ from iam_guard.analysis.access.access_question import (
     owed_by_resource,
     with_open_policy,
 )
-from iam_guard.analysis.access.outside_principals import Stranger, strangers
+from iam_guard.analysis.access.outside_principals import OutsidePrincipal, strangers
 from iam_guard.analysis.access.resource_exceptions import with_exceptions
 from iam_guard.evaluation.matching.statement import CompiledStatement
 from iam_guard.evaluation.special_actions import resource_policy_type
-from iam_guard.store.stored_principals import Inhabitant
+from iam_guard.store.stored_principals import StoredPrincipal
 
 
 def inhabitant_answer(
-    asker: Asker, inhabitant: Inhabitant, asked: AccessQuestion, within: Sequence[CompiledStatement] = ()
+    asker: AccessEvaluator, inhabitant: StoredPrincipal, asked: AccessQuestion, within: Sequence[CompiledStatement] = ()
 ) -> AccessAnswer:
-    """Say whether somebody of the store may; `within` are the statements of single resources that a pattern means."""
+    """Return the access of a stored principal; `within` are the statements of the resources in a pattern."""
     wanted, owes = asked.wanted, None
     if wanted.account is None:
         wanted = replace(wanted, account=inhabitant.account)
@@ -37,16 +37,18 @@ def inhabitant_answer(
     return with_exceptions(answer, inhabitant.record.principal, within)
 
 
-def stranger_answers(asker: Asker, asked: AccessQuestion) -> Iterator[tuple[Stranger, AccessAnswer]]:
+def outside_principal_answers(
+    asker: AccessEvaluator, asked: AccessQuestion
+) -> Iterator[tuple[OutsidePrincipal, AccessAnswer]]:
     """Say of everybody else whom the resource's policy names whether they may."""
     if asked.policy is not None:
         type = resource_policy_type(asked.action.lower(), asked.wanted.arn)
-        for each in strangers(asked.policy, type, asker.population, asker.source.partition):
-            yield each, stranger_answer(asker, each, asked)
+        for stranger in strangers(asked.policy, type, asker.population, asker.source.partition):
+            yield stranger, outside_principal_answer(asker, stranger, asked)
 
 
-def stranger_answer(asker: Asker, stranger: Stranger, asked: AccessQuestion) -> AccessAnswer:
-    """Say whether somebody may who is none of the store's."""
+def outside_principal_answer(asker: AccessEvaluator, stranger: OutsidePrincipal, asked: AccessQuestion) -> AccessAnswer:
+    """Return whether somebody may who is none of the store's."""
     record = replace(stranger.record, epoch=asker.epoch())
     trust = None if stranger.inhabitant is None else stranger.inhabitant.trust
     bounds = asker.bounds(

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from iam_guard.analysis.access.access_answers import Owed
-from iam_guard.analysis.access.access_evaluator import Asker
+from iam_guard.analysis.access.access_evaluator import AccessEvaluator
 from iam_guard.errors import InvalidInput
 from iam_guard.evaluation.matching.pattern import Pattern
 from iam_guard.evaluation.matching.pattern_coverage import arn_pattern
@@ -18,7 +18,7 @@ from iam_guard.model.context import Given
 from iam_guard.model.decision import PolicyType
 from iam_guard.model.request import Resource
 from iam_guard.policy.grammar import WILDCARD
-from iam_guard.store.stored_principals import Inhabitant
+from iam_guard.store.stored_principals import StoredPrincipal
 
 _ACTION = re.compile(r"[A-Za-z0-9.-]+:[A-Za-z0-9]+")
 SOME = "some of these resources only"
@@ -39,7 +39,7 @@ class AccessQuestion(NamedTuple):
 
 
 def question(
-    asker: Asker, action: str, resource: str, context: Mapping[str, Given], resource_account: str | None
+    asker: AccessEvaluator, action: str, resource: str, context: Mapping[str, Given], resource_account: str | None
 ) -> AccessQuestion:
     """Find out what the store knows of a resource. Raises `InvalidInput` where nobody says who owns it."""
     if resource == "*":
@@ -62,8 +62,8 @@ def question(
     return AccessQuestion(action, Resource(resource, owner), context, policy=policy)
 
 
-def owed_by_resource(asked: AccessQuestion, inhabitant: Inhabitant) -> bool:
-    """Tell whether policies of resources must allow that nobody has named: those of another account, and where every
+def owed_by_resource(asked: AccessQuestion, inhabitant: StoredPrincipal) -> bool:
+    """Return whether policies of resources must allow that nobody has named: those of another account, and where every
     resource has one (rule E-42)."""
     wanted = asked.wanted
     is_other = wanted.account is not None and wanted.account != inhabitant.account
@@ -73,7 +73,7 @@ def owed_by_resource(asked: AccessQuestion, inhabitant: Inhabitant) -> bool:
 
 
 def with_open_policy(wanted: Resource) -> Resource:
-    """Give the resource a policy that lets everybody in, to see what else is asked."""
+    """Return the resource a policy that lets everybody in, to see what else is asked."""
     statement = {"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"}
     return replace(wanted, policy={"Version": "2012-10-17", "Statement": [statement]})
 

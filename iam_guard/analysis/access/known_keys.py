@@ -28,7 +28,7 @@ _TAGS_OF_RESOURCE = ("aws:resourcetag/", "iam:resourcetag/")
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class KnownKeys:
     """Says of a key whether its value, or its absence, is known.
 
     `given` are the keys that the question has. `has_tags`: the resource's tags are known. `is_hosted`,

@@ -19,7 +19,7 @@ from iam_guard.policy.document import Document, Effect
 from iam_guard.policy.parser import parse
 from iam_guard.store.identifiers import root_arn, session_arn
 from iam_guard.store.protocol import PrincipalRecord, StoredPolicy
-from iam_guard.store.stored_principals import ANY_SESSION, Inhabitant, Population
+from iam_guard.store.stored_principals import ANY_SESSION, StoredPrincipal, StoredPrincipals
 
 _EVERYTHING = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}'
 _GENEROUS = StoredPolicy(PolicyRef("policies of another account", PolicyType.IDENTITY), _EVERYTHING)
@@ -33,7 +33,7 @@ _NOBODY = "000000000000"
 _SESSION = re.compile(r"assumed-role/(?P<role>[^/]+)/(?P<session>[^/]+)")
 
 
-class Stranger(NamedTuple):
+class OutsidePrincipal(NamedTuple):
     """Somebody whom a policy names. `owes` says what nobody here knows; None where all is known."""
 
     kind: str
@@ -41,16 +41,16 @@ class Stranger(NamedTuple):
     record: PrincipalRecord
     owes: Owed | None = None
     is_anybody: bool = False
-    inhabitant: Inhabitant | None = None
+    inhabitant: StoredPrincipal | None = None
 
 
-def strangers(text: str, type: PolicyType, population: Population, partition: str) -> Iterator[Stranger]:
-    """Give those whom the Allow statements of a policy name, each once; none for a policy that can't be read."""
+def strangers(text: str, type: PolicyType, population: StoredPrincipals, partition: str) -> Iterator[OutsidePrincipal]:
+    """Return those whom the Allow statements of a policy name, each once; none for a policy that can't be read."""
     try:
         document = parse(text, type)
     except PolicyError:
         return
-    found = _Strangers(population, partition)
+    found = _OutsidePrincipals(population, partition)
     seen: set[str] = set()
     for kind, value in _entries(document):
         stranger = found.of(kind, value)
@@ -58,15 +58,15 @@ def strangers(text: str, type: PolicyType, population: Population, partition: st
             seen.add(stranger.shown)
             yield stranger
     if _means_everybody(document):
-        yield Stranger("anonymous", "anonymous", _record(Principal.anonymous()))
+        yield OutsidePrincipal("anonymous", "anonymous", _record(Principal.anonymous()))
         anybody = Principal.from_arn(f"arn:{partition}:iam::{_NOBODY}:user/anybody")
-        yield Stranger("other accounts", "*", _record(anybody, _GENEROUS), ELSEWHERE, is_anybody=True)
+        yield OutsidePrincipal("other accounts", "*", _record(anybody, _GENEROUS), ELSEWHERE, is_anybody=True)
 
 
-def identity_provider(name: str) -> Stranger:
-    """Give all whom a provider vouches for, as somebody of whom nothing else is known."""
+def identity_provider(name: str) -> OutsidePrincipal:
+    """Return all whom a provider vouches for, as somebody of whom nothing else is known."""
     keys = {"aws:FederatedProvider": name}
-    return Stranger("identity provider", name, _record(Principal.federated(name, userid="*", keys=keys)))
+    return OutsidePrincipal("identity provider", name, _record(Principal.federated(name, userid="*", keys=keys)))
 
 
 def _entries(document: Document) -> Iterator[tuple[str, str]]:
@@ -83,21 +83,21 @@ def _record(principal: Principal, *policies: StoredPolicy) -> PrincipalRecord:
     return PrincipalRecord(0, True, principal, policies)
 
 
-class _Strangers:
-    def __init__(self, population: Population, partition: str) -> None:
+class _OutsidePrincipals:
+    def __init__(self, population: StoredPrincipals, partition: str) -> None:
         self._population = population
         self._partition = partition
-        self._by_role: Mapping[tuple[str, str], Inhabitant] = {
-            (each.account, each.arn.rpartition("/")[2]): each
-            for each in population.inhabitants.values()
-            if each.kind == "role"
+        self._by_role: Mapping[tuple[str, str], StoredPrincipal] = {
+            (inhabitant.account, inhabitant.arn.rpartition("/")[2]): inhabitant
+            for inhabitant in population.inhabitants.values()
+            if inhabitant.kind == "role"
         }
 
-    def of(self, kind: str, value: str) -> Stranger | None:
-        """Give whom an entry names; None for those of the store, and for what is no caller."""
+    def of(self, kind: str, value: str) -> OutsidePrincipal | None:
+        """Return whom an entry names; None for those of the store, and for what is no caller."""
         match kind:
             case "Service":
-                return Stranger("service", value, _record(Principal.service(value)))
+                return OutsidePrincipal("service", value, _record(Principal.service(value)))
             case "Federated":
                 return identity_provider(value)
             case "AWS" if is_account_id(value):
@@ -106,13 +106,13 @@ class _Strangers:
                 return self._arn(value)
         return None
 
-    def _account(self, account: str) -> Stranger | None:
+    def _account(self, account: str) -> OutsidePrincipal | None:
         if account in self._population.accounts:
             return None
         arn = root_arn(self._partition, account)
-        return Stranger("account", arn, _record(Principal.from_arn(arn, userid=account), _GENEROUS), ELSEWHERE)
+        return OutsidePrincipal("account", arn, _record(Principal.from_arn(arn, userid=account), _GENEROUS), ELSEWHERE)
 
-    def _arn(self, value: str) -> Stranger | None:
+    def _arn(self, value: str) -> OutsidePrincipal | None:
         try:
             arn = Arn.parse(value)
         except InvalidInput:
@@ -127,14 +127,16 @@ class _Strangers:
         if arn.resource.startswith("role/"):
             name = arn.resource.rpartition("/")[2]
             session = session_arn(arn.partition, arn.account, name, ANY_SESSION)
-            return Stranger("role", value, _record(Principal.from_arn(session, role_arn=value), _GENEROUS), ELSEWHERE)
+            return OutsidePrincipal(
+                "role", value, _record(Principal.from_arn(session, role_arn=value), _GENEROUS), ELSEWHERE
+            )
         try:
-            return Stranger("user", value, _record(Principal.from_arn(value), _GENEROUS), ELSEWHERE)
+            return OutsidePrincipal("user", value, _record(Principal.from_arn(value), _GENEROUS), ELSEWHERE)
         except InvalidInput:
             return None
 
-    def _session(self, value: str, arn: Arn, *, is_hosted: bool) -> Stranger | None:
-        """Give one session: with the policies of its role, or as a federated user with those of nobody known."""
+    def _session(self, value: str, arn: Arn, *, is_hosted: bool) -> OutsidePrincipal | None:
+        """Return one session: with the policies of its role, or as a federated user with those of nobody known."""
         found = _SESSION.fullmatch(arn.resource)
         try:
             principal = Principal.from_arn(value)
@@ -144,9 +146,9 @@ class _Strangers:
             if principal.type is not PrincipalType.FEDERATED_USER:
                 return None
             passed = Principal.from_arn(value, session_policies=(_EVERYTHING,))
-            return Stranger("federated user", value, _record(passed, _GENEROUS), _OF_SESSION)
+            return OutsidePrincipal("federated user", value, _record(passed, _GENEROUS), _OF_SESSION)
         if not is_hosted:
-            return Stranger("session", value, _record(principal, _GENEROUS), ELSEWHERE)
+            return OutsidePrincipal("session", value, _record(principal, _GENEROUS), ELSEWHERE)
         role = self._by_role.get((arn.account, found["role"]))
         if role is None:
             return None
@@ -159,4 +161,4 @@ class _Strangers:
             has_boundary=known.principal.has_boundary,
         )
         record = PrincipalRecord(known.epoch, True, session, known.identity, known.boundary)
-        return Stranger("session", value, record, inhabitant=role)
+        return OutsidePrincipal("session", value, record, inhabitant=role)

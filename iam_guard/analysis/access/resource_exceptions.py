@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from iam_guard.analysis.access.access_answers import AccessAnswer, AccessVerdict
-from iam_guard.analysis.access.access_evaluator import Asker
+from iam_guard.analysis.access.access_evaluator import AccessEvaluator
 from iam_guard.errors import PolicyError
 from iam_guard.evaluation.compiler import compile_policy
 from iam_guard.evaluation.matching.pattern import Pattern, match_pattern
@@ -22,15 +22,15 @@ _EXCEPT = "no policy of one of these resources denies it"
 _SOME = "some of these resources only, whose own policies allow it"
 
 
-def statements_within(asker: Asker, action: str, pattern: Pattern | None) -> Sequence[CompiledStatement]:
-    """Give the statements about an action of the policies of all stored resources that a pattern means."""
+def statements_within(asker: AccessEvaluator, action: str, pattern: Pattern | None) -> Sequence[CompiledStatement]:
+    """Return the statements about an action of the policies of all stored resources that a pattern means."""
     if pattern is None:
         return ()
     meant = [arn for arn in asker.population.resource_arns if match_pattern(pattern, arn)]
     return tuple(_about(asker, action.lower(), meant))
 
 
-def _about(asker: Asker, action: str, arns: Iterable[str]) -> Iterator[CompiledStatement]:
+def _about(asker: AccessEvaluator, action: str, arns: Iterable[str]) -> Iterator[CompiledStatement]:
     for arn in arns:
         policy = asker.resource(arn).policy
         if policy is not None:
@@ -45,7 +45,9 @@ def with_exceptions(
 ) -> AccessAnswer:
     """Make an answer about many resources as careful as the policies of single ones require."""
     wanted = {AccessVerdict.ALLOWED: True, AccessVerdict.DENIED: False}.get(answer.verdict)
-    if wanted is None or not any(each.denies is wanted and is_named(each, principal) for each in statements):
+    if wanted is None or not any(
+        statement.denies is wanted and is_named(statement, principal) for statement in statements
+    ):
         return answer
     note = _EXCEPT if wanted else _SOME
     spoken = answer.spoken if wanted else ()
@@ -53,6 +55,6 @@ def with_exceptions(
 
 
 def is_named(statement: CompiledStatement, principal: Principal) -> bool:
-    """Tell whether a statement of a resource's policy is about a principal, by name or because it spares others."""
+    """Return whether a statement of a resource's policy is about a principal, by name or because it spares others."""
     is_spared = statement.statement.not_principals is not None
     return is_spared or statement.kinship(principal) is not None

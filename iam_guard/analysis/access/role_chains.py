@@ -20,10 +20,10 @@ from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
 from iam_guard.analysis.access.access_answers import Access, AccessAnswer, AccessVerdict, RoleStep, over_roles
-from iam_guard.analysis.access.access_evaluator import Asker
-from iam_guard.analysis.access.access_list import inhabitant_answer, stranger_answer, stranger_answers
+from iam_guard.analysis.access.access_evaluator import AccessEvaluator
+from iam_guard.analysis.access.access_list import inhabitant_answer, outside_principal_answer, outside_principal_answers
 from iam_guard.analysis.access.access_question import AccessQuestion, question
-from iam_guard.analysis.access.outside_principals import Stranger, identity_provider
+from iam_guard.analysis.access.outside_principals import OutsidePrincipal, identity_provider
 from iam_guard.analysis.access.resource_exceptions import is_named
 from iam_guard.errors import PolicyError
 from iam_guard.evaluation.compiler import compile_policy
@@ -32,9 +32,9 @@ from iam_guard.evaluation.matching.statement import CompiledStatement
 from iam_guard.model.arn import account_of
 from iam_guard.model.context import Given
 from iam_guard.model.decision import PolicyRef, PolicyType
-from iam_guard.store.stored_principals import Inhabitant
+from iam_guard.store.stored_principals import StoredPrincipal
 
-MOST_ROLES: Final = 10
+MAX_ROLES: Final = 10
 """Roles of one chain; a longer one is not looked for."""
 
 _ASSUME: Final = "sts:AssumeRole"
@@ -56,17 +56,17 @@ Steps: TypeAlias = tuple[RoleStep, ...]
 class RoleChains:
     """Looks for chains in one store; `context` is what is given of the request at their end."""
 
-    asker: Asker
+    asker: AccessEvaluator
     context: Mapping[str, Given]
-    most: int = MOST_ROLES
+    most: int = MAX_ROLES
     _questions: dict[tuple[str, str], AccessQuestion] = field(default_factory=dict)
     _trusting: dict[str, Sequence[CompiledStatement]] = field(default_factory=dict)
-    _strangers: dict[str, list[tuple[Stranger, AccessAnswer]]] = field(default_factory=dict)
+    _strangers: dict[str, list[tuple[OutsidePrincipal, AccessAnswer]]] = field(default_factory=dict)
     _answers: dict[tuple[str, str], AccessAnswer | None] = field(default_factory=dict)
     _kinds: dict[str, str] = field(default_factory=dict)
 
     def added_to(self, found: Iterable[Access], asked: AccessQuestion) -> list[Access]:
-        """Give the accesses, with those instead that are surer through roles, and those of others who have one so."""
+        """Return the accesses, with those instead that are surer through roles, and those of others who have one so."""
         best = {(each.kind, each.principal): each for each in found}
         for each in list(self._through(self._able(best.values(), asked))):
             before = best.get((each.kind, each.principal))
@@ -74,8 +74,8 @@ class RoleChains:
                 best[each.kind, each.principal] = each
         return list(best.values())
 
-    def roles_of(self, principal: Inhabitant) -> dict[str, Steps]:
-        """Give the roles of the store that somebody could become, each with the steps to it."""
+    def roles_of(self, principal: StoredPrincipal) -> dict[str, Steps]:
+        """Return the roles of the store that somebody could become, each with the steps to it."""
         found: dict[str, Steps] = {}
         for verdicts in _VERDICTS:
             for arn, steps in self._search([principal.arn], self._assumable, verdicts).items():
@@ -86,17 +86,17 @@ class RoleChains:
     # --- the search ----------------------------------------------------------------------------------------------
 
     def _able(self, found: Iterable[Access], asked: AccessQuestion) -> dict[str, AccessAnswer]:
-        """Give the roles that may do what is asked; one of which only a session may, depends on that."""
+        """Return the roles that may do what is asked; one of which only a session may, depends on that."""
         able = {
             each.inhabitant.arn: _as_session(answer, each.shown)
-            for each, answer in stranger_answers(self.asker, asked)
+            for each, answer in outside_principal_answers(self.asker, asked)
             if each.kind == "session" and each.inhabitant is not None and _may(answer)
         }
         roles = (each for each in found if each.kind == "role" and self.asker.inhabitant_of(each.principal) is not None)
-        return able | {each.principal: each.answer for each in roles if _may(each.answer)}
+        return able | {role.principal: role.answer for role in roles if _may(role.answer)}
 
     def _through(self, able: Mapping[str, AccessAnswer]) -> Iterator[Access]:
-        """Give the accesses of those who could become one of these roles, the surer ones first."""
+        """Return the accesses of those who could become one of these roles, the surer ones first."""
         for verdicts in _VERDICTS:
             starts = [arn for arn, answer in able.items() if answer.verdict in verdicts]
             for name, steps in self._search(starts, self._assumers, verdicts).items():
@@ -110,7 +110,7 @@ class RoleChains:
         steps_from: Callable[[str], Iterable[tuple[str, RoleStep]]],
         verdicts: Collection[AccessVerdict],
     ) -> dict[str, Steps]:
-        """Give everybody whom steps connect with a start, each with the fewest, in their order from there."""
+        """Return everybody whom steps connect with a start, each with the fewest, in their order from there."""
         found: dict[str, Steps] = dict.fromkeys(starts, ())
         latest = list(found)
         for _ in range(self.most):
@@ -124,7 +124,7 @@ class RoleChains:
         return found
 
     def _assumable(self, arn: str) -> Iterator[tuple[str, RoleStep]]:
-        """Give the roles that somebody of the store may assume."""
+        """Return the roles that somebody of the store may assume."""
         principal = self.asker.inhabitant_of(arn)
         for role in self.asker.population.inhabitants.values():
             if principal is not None and role.kind == "role":
@@ -133,15 +133,15 @@ class RoleChains:
                     yield role.arn, RoleStep(role.arn, answer)
 
     def _assumers(self, arn: str) -> Iterator[tuple[str, RoleStep]]:
-        """Give those who may assume a role, nobody where it is none of the store."""
+        """Return those who may assume a role, nobody where it is none of the store."""
         role = self.asker.inhabitant_of(arn)
         if role is None or role.kind != "role":
             return
-        for each in self.asker.population.inhabitants.values():
-            answer = self._may_assume(each, role)
+        for inhabitant in self.asker.population.inhabitants.values():
+            answer = self._may_assume(inhabitant, role)
             if answer is not None:
-                self._kinds[each.arn] = each.kind
-                yield each.arn, RoleStep(arn, answer)
+                self._kinds[inhabitant.arn] = inhabitant.kind
+                yield inhabitant.arn, RoleStep(arn, answer)
         for stranger, answer in self._strangers_of(role):
             if stranger.kind not in _NEVER_ASSUME:
                 self._kinds[stranger.shown] = stranger.kind
@@ -150,30 +150,32 @@ class RoleChains:
             if account_of(provider) == role.account:
                 vouched = identity_provider(provider)
                 self._kinds[provider] = vouched.kind
-                answer = stranger_answer(self.asker, vouched, self._question(role, _ASSUME_VOUCHED))
+                answer = outside_principal_answer(self.asker, vouched, self._question(role, _ASSUME_VOUCHED))
                 yield provider, RoleStep(arn, answer)
 
     # --- one step ------------------------------------------------------------------------------------------------
 
-    def _may_assume(self, principal: Inhabitant, role: Inhabitant) -> AccessAnswer | None:
-        """Say whether somebody of the store may assume a role; None for nobody whom its trust policy means."""
+    def _may_assume(self, principal: StoredPrincipal, role: StoredPrincipal) -> AccessAnswer | None:
+        """Return whether somebody of the store may assume a role; None for nobody whom its trust policy means."""
         pair = principal.arn, role.arn
         if pair not in self._answers:
             self._answers[pair] = None if principal.kind in _NEVER_ASSUME else self._asked(principal, role)
         return self._answers[pair]
 
-    def _asked(self, principal: Inhabitant, role: Inhabitant) -> AccessAnswer | None:
+    def _asked(self, principal: StoredPrincipal, role: StoredPrincipal) -> AccessAnswer | None:
         answer = None
         if any(is_named(each, principal.record.principal) for each in self._allowing(role)):
             answer = inhabitant_answer(self.asker, principal, self._question(role))
         if answer is not None and _may(answer):
             return answer
-        sessions = (each for each in self._strangers_of(role) if each[0].kind == "session" and _may(each[1]))
+        sessions = (
+            stranger for stranger in self._strangers_of(role) if stranger[0].kind == "session" and _may(stranger[1])
+        )
         own = (_as_session(found, each.shown) for each, found in sessions if each.inhabitant is principal)
         return next(own, answer)
 
-    def _allowing(self, role: Inhabitant) -> Sequence[CompiledStatement]:
-        """Give the statements of a trust policy that let somebody assume the role; none of one that can't be read."""
+    def _allowing(self, role: StoredPrincipal) -> Sequence[CompiledStatement]:
+        """Return the statements of a trust policy that let somebody assume the role; none of one that can't be read."""
         if role.arn not in self._trusting:
             try:
                 ref = PolicyRef("trust policy", PolicyType.TRUST)
@@ -183,12 +185,12 @@ class RoleChains:
             self._trusting[role.arn] = [each for each in about if not each.denies]
         return self._trusting[role.arn]
 
-    def _strangers_of(self, role: Inhabitant) -> list[tuple[Stranger, AccessAnswer]]:
+    def _strangers_of(self, role: StoredPrincipal) -> list[tuple[OutsidePrincipal, AccessAnswer]]:
         if role.arn not in self._strangers:
-            self._strangers[role.arn] = list(stranger_answers(self.asker, self._question(role)))
+            self._strangers[role.arn] = list(outside_principal_answers(self.asker, self._question(role)))
         return self._strangers[role.arn]
 
-    def _question(self, role: Inhabitant, action: str = _ASSUME) -> AccessQuestion:
+    def _question(self, role: StoredPrincipal, action: str = _ASSUME) -> AccessQuestion:
         asked = role.arn, action
         if asked not in self._questions:
             context = {key: value for key, value in self.context.items() if _is_same_on_the_way(key, action)}

@@ -20,7 +20,7 @@ from iam_guard.analysis.access.access_answers import (
     answer_of,
     over_roles,
 )
-from iam_guard.analysis.access.access_evaluator import Asker, asking
+from iam_guard.analysis.access.access_evaluator import AccessEvaluator, asking
 from iam_guard.analysis.access.access_question import (
     OF_RESOURCE,
     SOME,
@@ -47,7 +47,7 @@ from iam_guard.model.request import Resource
 from iam_guard.policy.document import Effect
 from iam_guard.settings import Settings
 from iam_guard.store.protocol import SourceStore
-from iam_guard.store.stored_principals import Inhabitant
+from iam_guard.store.stored_principals import StoredPrincipal
 
 _EVERYTHING = "*"
 _ALL = "every resource"
@@ -67,7 +67,7 @@ def what_can(
     now: datetime | None = None,
     through_roles: bool = False,
 ) -> list[Ability]:
-    """Say what a user, role or root user of the store may do, by its ARN; what is denied is left out.
+    """Return what a user, role or root user of the store may do, by its ARN; what is denied is left out.
 
     `references` are those of the application's services; IAM's and STS's are known. `resource` asks about one resource
     or one pattern alone. `through_roles` adds what the roles may do that the principal could assume, or that these
@@ -75,8 +75,8 @@ def what_can(
     """
     if resource is not None:
         check_resource(resource)
-    named = {each.name for each in references}
-    every = [*references, *(each for each in own_references() if each.name not in named)]
+    named = {reference.name for reference in references}
+    every = [*references, *(own_reference for own_reference in own_references() if own_reference.name not in named)]
     with asking(store, settings or Settings(), now) as asker:
         inhabitant = asker.inhabitant_of(principal)
         if inhabitant is None:
@@ -96,7 +96,9 @@ def what_can(
 class _Asking:
     """The asking about one principal."""
 
-    def __init__(self, asker: Asker, inhabitant: Inhabitant, context: Mapping[str, Given], known: Known) -> None:
+    def __init__(
+        self, asker: AccessEvaluator, inhabitant: StoredPrincipal, context: Mapping[str, Given], known: Known
+    ) -> None:
         self._known = known
         self._asker = asker
         self._inhabitant = inhabitant
@@ -107,13 +109,13 @@ class _Asking:
     def all_answers(
         self, references: Iterable[ServiceReference], resource: str | None
     ) -> Iterator[tuple[str, str, AccessAnswer]]:
-        """Give the answers about all actions that are not denied, by action and resource."""
+        """Return the answers about all actions that are not denied, by action and resource."""
         for reference in references:
             for action in (KnownAction(reference, each) for each in reference.actions):
-                yield from ((str(action), *each) for each in self.answers(action, resource))
+                yield from ((str(action), *answer) for answer in self.answers(action, resource))
 
     def answers(self, action: KnownAction, resource: str | None) -> Iterator[tuple[str, AccessAnswer]]:
-        """Give the answers about one action, by resource, but for those that deny."""
+        """Return the answers about one action, by resource, but for those that deny."""
         for each in self._resources(action) if resource is None else self._if_taken(action, resource):
             answer = self._answer(str(action), each)
             if answer.verdict is not AccessVerdict.DENIED:
@@ -142,7 +144,7 @@ class _Asking:
         return asked if asked.wanted.account else asked._replace(wanted=self._own(asked.wanted))
 
     def _owner(self, resource: str) -> str | None:
-        """Give the account that a pattern is about: the one it names, else the principal's own."""
+        """Return the account that a pattern is about: the one it names, else the principal's own."""
         is_pattern = "*" in resource or "?" in resource
         return self._inhabitant.account if is_pattern and account_of(resource) is None else None
 
@@ -150,11 +152,11 @@ class _Asking:
         return replace(wanted, account=self._inhabitant.account)
 
     def _if_taken(self, action: KnownAction, resource: str) -> list[str]:
-        """Give the resource that is asked about, where the action can be done to it."""
+        """Return the resource that is asked about, where the action can be done to it."""
         if resource == _EVERYTHING or action.entry.open_resources:
             return [resource]
         pattern = arn_pattern(resource)
-        return [resource] if any(overlaps(pattern, each) for each in self._known.arns_of(action)) else []
+        return [resource] if any(overlaps(pattern, arn) for arn in self._known.arns_of(action)) else []
 
     # --- which resources ---------------------------------------------------------------------------------------------
 
@@ -166,7 +168,7 @@ class _Asking:
         return dict.fromkeys((*named, *self._sharing(action)))
 
     def _named(self, action: KnownAction) -> Iterator[str]:
-        """Give the entries of the Allow statements about an action that can mean a resource of its types."""
+        """Return the entries of the Allow statements about an action that can mean a resource of its types."""
         types = self._known.arns_of(action)
         for entry in self._entries(str(action).lower()):
             pattern = (Wildcard.RUN,) if entry == _ALL else arn_pattern(entry)
@@ -174,7 +176,7 @@ class _Asking:
                 yield entry
 
     def _entries(self, action: str) -> Iterator[str]:
-        """Give what the Allow statements about an action name; `NotResource` leaves all others."""
+        """Return what the Allow statements about an action name; `NotResource` leaves all others."""
         for policy in self._policies:
             for compiled in policy.content.about(action):
                 statement = compiled.statement
@@ -191,7 +193,7 @@ class _Asking:
         return _VARIABLE.sub("*", whole) if whole.startswith("arn:") else _ALL
 
     def _sharing(self, action: KnownAction) -> Iterator[str]:
-        """Give the resources of the action's service whose policies in the store name the principal."""
+        """Return the resources of the action's service whose policies in the store name the principal."""
         caller, folded = self._inhabitant.record.principal, str(action).lower()
         for arn, service, policy in self._shared_resources():
             if service == action.service.name:

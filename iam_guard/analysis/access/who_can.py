@@ -11,7 +11,7 @@ from datetime import datetime
 
 from iam_guard.analysis.access.access_answers import Access, AccessVerdict
 from iam_guard.analysis.access.access_evaluator import asking
-from iam_guard.analysis.access.access_list import inhabitant_answer, stranger_answers
+from iam_guard.analysis.access.access_list import inhabitant_answer, outside_principal_answers
 from iam_guard.analysis.access.access_question import check_question, question
 from iam_guard.analysis.access.resource_exceptions import statements_within
 from iam_guard.analysis.access.role_chains import RoleChains
@@ -44,10 +44,10 @@ def who_can(
         asked = question(asker, action, resource, context or {}, resource_account)
         within = statements_within(asker, action, asked.pattern)
         found = [
-            Access(each.arn, each.kind, inhabitant_answer(asker, each, asked, within))
-            for each in asker.population.inhabitants.values()
+            Access(inhabitant.arn, inhabitant.kind, inhabitant_answer(asker, inhabitant, asked, within))
+            for inhabitant in asker.population.inhabitants.values()
         ]
-        found.extend(Access(each.shown, each.kind, answer) for each, answer in stranger_answers(asker, asked))
+        found.extend(Access(each.shown, each.kind, answer) for each, answer in outside_principal_answers(asker, asked))
         if through_roles:
             found = RoleChains(asker, context or {}).added_to(found, asked)
     return sorted(found, key=lambda each: _ORDER.index(each.verdict))

@@ -6,7 +6,7 @@
 """
 
 from iam_guard.analysis.activity.actor import Actor
-from iam_guard.analysis.activity.aggregation import ActionActivity, Activity, gather_activity
+from iam_guard.analysis.activity.aggregation import ActionActivity, Activity, aggregate_activity
 from iam_guard.analysis.activity.last_used_feed import feed_uses
 from iam_guard.analysis.activity.policy_generation import Generalising, GeneratedPolicy, generate_policy
 from iam_guard.analysis.activity.resource_patterns import ArnTemplates
@@ -20,8 +20,8 @@ __all__ = [
     "Generalising",
     "GeneratedPolicy",
     "UnusedAccess",
+    "aggregate_activity",
     "feed_uses",
-    "gather_activity",
     "generate_policy",
     "unused_access",
 ]

@@ -52,7 +52,7 @@ class Actor:
         return self.kind in ("user", "role", "session", "id")
 
     def is_in(self, identity: Mapping[str, Any]) -> bool:
-        """Tell whether a record's `userIdentity` is this one, or a session of it."""
+        """Return whether a record's `userIdentity` is this one, or a session of it."""
         kind = identity.get("type")
         match self.kind:
             case "user" | "root":

@@ -20,19 +20,19 @@ from datetime import datetime
 from typing import Any
 
 from iam_guard.analysis.activity.actor import Actor
-from iam_guard.analysis.activity.observations import Leave, Observation, is_spoilt, observe
+from iam_guard.analysis.activity.observations import GrantSource, Observation, is_spoilt, observe
 from iam_guard.analysis.activity.resource_patterns import ArnTemplates
 from iam_guard.audit.consumer.record_filter import member
 from iam_guard.audit.record.record import event_time
 from iam_guard.audit.record.record_classes import class_of_allow
 from iam_guard.errors import InvalidInput
 
-MOST_RESOURCES = 10_000
+MAX_RESOURCES = 10_000
 """Resources of all actions together that are kept one by one."""
-MOST_ACTIONS = 5_000
-MOST_NAMES = 1_000
+MAX_ACTIONS = 5_000
+MAX_NAMES = 1_000
 """Sessions, condition keys of an action and gaps that are told."""
-MOST_WAITING = 20_000
+MAX_WAITING = 20_000
 """Decisions that wait for a record that their request was refused, and such records that wait for their decision."""
 
 _OWN = frozenset({"audit_segment", "audit_end"})
@@ -63,7 +63,7 @@ class Occurrences:
 class ResourceActivity:
     """What was done to one resource, or to all of a template: by whose leave; which accounts own what was allowed."""
 
-    by_leave: dict[Leave, Occurrences] = field(default_factory=dict)
+    by_leave: dict[GrantSource, Occurrences] = field(default_factory=dict)
     owners: set[str] = field(default_factory=set)
 
 
@@ -88,9 +88,9 @@ class ActionActivity:
         """How often it was attempted."""
         return self.allowed.count + self.denied.count + self.refused.count
 
-    def of(self, leave: Leave) -> Occurrences:
-        """Give where requests are counted that had such leave."""
-        return {Leave.DENIED: self.denied, Leave.REFUSED: self.refused}.get(leave, self.allowed)
+    def of(self, leave: GrantSource) -> Occurrences:
+        """Return where requests are counted that had such leave."""
+        return {GrantSource.DENIED: self.denied, GrantSource.REFUSED: self.refused}.get(leave, self.allowed)
 
 
 @dataclass(slots=True)
@@ -120,18 +120,18 @@ class Activity:
     @property
     def is_complete(self) -> bool:
         """Whether the trail tells all that the principal did, as far as it knows itself."""
-        left_out = self.left_out.count or any(each.left_out.count for each in self.actions.values())
+        left_out = self.left_out.count or any(action.left_out.count for action in self.actions.values())
         return not (self.gaps or self.unknown or self.unreadable or self.unattributed or left_out)
 
 
-def gather_activity(
+def aggregate_activity(
     records: Iterable[Mapping[str, Any]],
     principal: str | Actor,
     *,
     since: datetime | None = None,
     until: datetime | None = None,
     templates: ArnTemplates | None = None,
-    most_resources: int = MOST_RESOURCES,
+    most_resources: int = MAX_RESOURCES,
 ) -> Activity:
     """Add up what a principal did from `since` on, until before `until`, to the second.
 
@@ -188,7 +188,7 @@ class _Gathering:
         return (activity.since is None or last >= activity.since) and (activity.until is None or first < activity.until)
 
     def _take_own(self, kind: str, said: Mapping[str, Any], time: str) -> None:
-        """Note what the trail says that it lacks; a gap without its times may be of any moment before it."""
+        """Record what the trail says that it lacks; a gap without its times may be of any moment before it."""
         if kind in _OWN:
             return
         if kind == "audit_refused":
@@ -220,7 +220,7 @@ class _Gathering:
                 self._tell(f"retention dropped records of the shard {shard}; some of them may be of the period")
 
     def _tell(self, gap: str) -> None:
-        if len(self._activity.gaps) < MOST_NAMES:
+        if len(self._activity.gaps) < MAX_NAMES:
             self._activity.gaps.append(gap)
 
     def _take_decision(self, record: Mapping[str, Any], said: Mapping[str, Any]) -> None:
@@ -243,28 +243,28 @@ class _Gathering:
 
     def _take_observation(self, observation: Observation, event_id: str) -> None:
         """Add it, or let it wait: only where the answer waited for the disk, a record may say Allowed wrongly."""
-        if observation.leave is Leave.DENIED or not class_of_allow(observation.action).is_durable:
+        if observation.leave is GrantSource.DENIED or not class_of_allow(observation.action).is_durable:
             self._add(observation)
         elif event_id in self._refused:
-            self._add(observation._replace(leave=Leave.REFUSED))
+            self._add(observation._replace(leave=GrantSource.REFUSED))
         else:
             self._waiting.setdefault(event_id, []).append(observation)
             self._waits += 1
-            while self._waits > MOST_WAITING:
+            while self._waits > MAX_WAITING:
                 self._has_let_go = True
                 self._settle(next(iter(self._waiting)))
 
     def _take_refusal(self, event_id: str) -> None:
         """Take a decision for what it was; one that is not known is another's, or comes later from another file."""
-        is_known = self._settle(event_id, Leave.REFUSED)
-        if len(self._refused) < MOST_WAITING:
+        is_known = self._settle(event_id, GrantSource.REFUSED)
+        if len(self._refused) < MAX_WAITING:
             self._refused.add(event_id)
         elif not is_known:
             self._has_let_go = True
         if self._has_let_go and not is_known:
             self._tell(f"the request of the record {event_id[:100]} was refused, and may be counted as allowed")
 
-    def _settle(self, event_id: str, leave: Leave | None = None) -> bool:
+    def _settle(self, event_id: str, leave: GrantSource | None = None) -> bool:
         """Add what waits under an id, as it says or with another leave; False where there is nothing."""
         waiting = self._waiting.pop(event_id, [])
         self._waits -= len(waiting)
@@ -276,7 +276,7 @@ class _Gathering:
 
     def _add(self, observation: Observation) -> None:
         actions, folded = self._activity.actions, observation.action.lower()
-        if folded not in actions and len(actions) >= MOST_ACTIONS:
+        if folded not in actions and len(actions) >= MAX_ACTIONS:
             self._activity.left_out.add(observation.time)
             return
         action = actions.setdefault(folded, ActionActivity(observation.action))
@@ -289,7 +289,7 @@ class _Gathering:
             action.left_out.add(observation.time)
             return
         resource.by_leave.setdefault(observation.leave, Occurrences()).add(observation.time)
-        if observation.owner is not None and observation.leave is Leave.IDENTITY:
+        if observation.owner is not None and observation.leave is GrantSource.IDENTITY:
             resource.owners.add(observation.owner)
 
     def _resource(self, action: ActionActivity, arn: str) -> ResourceActivity | None:
@@ -301,13 +301,13 @@ class _Gathering:
         if known is not None:
             return known
         pattern = self._templates.generalised(action.action, arn)
-        if pattern is None or (pattern not in action.patterns and len(action.patterns) >= MOST_NAMES):
+        if pattern is None or (pattern not in action.patterns and len(action.patterns) >= MAX_NAMES):
             return None
         return action.patterns.setdefault(pattern, ResourceActivity())
 
 
 def _count(names: Counter[str], name: str) -> None:
-    if name and (name in names or len(names) < MOST_NAMES):
+    if name and (name in names or len(names) < MAX_NAMES):
         names[name] += 1
 
 

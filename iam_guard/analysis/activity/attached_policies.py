@@ -12,8 +12,8 @@ from iam_guard.store.protocol import SourceStore, StoredPolicy
 from iam_guard.store.schema import identities
 
 
-def held_policies_of(activity: Activity, store: SourceStore) -> tuple[StoredPolicy, ...]:
-    """Give them. Raises `NoSuchEntity` where the store does not have the user or role."""
+def attached_policies_of(activity: Activity, store: SourceStore) -> tuple[StoredPolicy, ...]:
+    """Return them. Raises `NoSuchEntity` where the store does not have the user or role."""
     actor = activity.actor
     principal = _by_id(actor.name, store) if actor.kind == "id" else _by_arn(actor, store.partition)
     record = None if principal is None else store.principal(principal)

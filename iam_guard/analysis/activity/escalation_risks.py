@@ -50,5 +50,5 @@ _FOLDED = {action.lower(): caveat for action, caveat in CAVEATS.items()}
 
 
 def caveat_of(action: str) -> str | None:
-    """Give what to see to before somebody may do an action; None for most."""
+    """Return what to see to before somebody may do an action; None for most."""
     return _FOLDED.get(action.lower())

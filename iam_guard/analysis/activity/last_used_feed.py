@@ -21,14 +21,14 @@ from typing import Any
 from iam_guard.analysis.activity.observations import TIME, is_spoilt
 from iam_guard.audit.consumer.record_filter import action_of, member
 from iam_guard.audit.consumer.subscription import Delivery, Offset, Subscription
-from iam_guard.store.last_used import UseStore, service_use
+from iam_guard.store.last_used import LastUsedStore, service_use
 from iam_guard.store.last_used_rows import ApiKeyUse, KeyUse, ServiceUse, Use
 
 GROUP = "uses"
 """What the consumer is called, where nothing else is said."""
-MOST_RECORDS = 20_000
+MAX_RECORDS = 20_000
 """Records that are read before what they tell is written."""
-MOST_USES = 200
+MAX_USES = 200
 """Rows of one transaction, so that nobody waits long for the store."""
 
 _TEMPORARY = "ASIA"
@@ -36,19 +36,19 @@ _SPOILING = ("/userIdentity/type", "/eventSource", "/eventName", "/eventTime", "
 
 
 @dataclass(slots=True)
-class Fed:
+class FeedResult:
     """How many records were read, and how many uses were given to the store."""
 
     records: int = 0
     uses: int = 0
 
 
-def feed_uses(subscription: Subscription, store: UseStore) -> Fed:
+def feed_uses(subscription: Subscription, store: LastUsedStore) -> FeedResult:
     """Read what a subscription has at present, and write what it tells; give how much that was.
 
     Raises `StoreUnavailable`; what was not written is not acknowledged, and comes again to the next subscription.
     """
-    fed, feeding = Fed(), _Feeding(subscription, store)
+    fed, feeding = FeedResult(), _Feeding(subscription, store)
     while batch := subscription.poll():
         fed.records += len(batch)
         feeding.take(batch)
@@ -61,7 +61,7 @@ def feed_uses(subscription: Subscription, store: UseStore) -> Fed:
 class _Feeding:
     """Keeps the latest use of each thing, until it is written."""
 
-    def __init__(self, subscription: Subscription, store: UseStore) -> None:
+    def __init__(self, subscription: Subscription, store: LastUsedStore) -> None:
         self._subscription = subscription
         self._store = store
         self._latest: dict[tuple[str, ...], Use] = {}
@@ -70,7 +70,7 @@ class _Feeding:
 
     @property
     def is_full(self) -> bool:
-        return len(self._latest) >= MOST_USES or self._records >= MOST_RECORDS
+        return len(self._latest) >= MAX_USES or self._records >= MAX_RECORDS
 
     def take(self, batch: list[Delivery]) -> None:
         for offset, record in batch:
@@ -85,8 +85,8 @@ class _Feeding:
     def write(self) -> int:
         """Write what is kept, then acknowledge what it was read from."""
         uses = list(self._latest.values())
-        for start in range(0, len(uses), MOST_USES):
-            self._store.keep_uses(uses[start : start + MOST_USES])
+        for start in range(0, len(uses), MAX_USES):
+            self._store.keep_uses(uses[start : start + MAX_USES])
         if self._read:
             self._subscription.ack(*self._read.values())
         self._latest, self._read, self._records = {}, {}, 0
@@ -94,7 +94,7 @@ class _Feeding:
 
 
 def uses_of(record: Mapping[str, Any]) -> Iterator[Use]:
-    """Tell what a record says was used: by a decision a user or role and its action, and the key that it came with."""
+    """Return the uses in a record: a user or role with its action, and the access key."""
     said, identity, time = record.get("iamGuard"), record.get("userIdentity"), record.get("eventTime")
     if not isinstance(said, dict) or said.get("kind") != "decision" or said.get("error") is not None:
         return

@@ -28,7 +28,7 @@ _LEAVE = re.compile(r"/iamGuard/reasons(/\d+(/(effect|policyType))?)?", re.ASCII
 """Places of what tells by whose leave a request was allowed."""
 
 
-class Leave(Enum):
+class GrantSource(Enum):
     """By whose leave a request was allowed, or that it was not.
 
     That it was refused for want of its record no decision tells: another record does (`gathered`).
@@ -48,7 +48,7 @@ class Observation(NamedTuple):
     action: str
     resource: str
     owner: str | None
-    leave: Leave
+    leave: GrantSource
     keys: tuple[str, ...]
     has_session_policies: bool
 
@@ -65,7 +65,7 @@ def observe(record: Mapping[str, Any]) -> Observation | str | None:
 
 
 def is_spoilt(said: Mapping[str, Any], places: tuple[str, ...]) -> bool:
-    """Tell whether something stands in a record's members, or nothing, that is not what was there."""
+    """Return whether something stands in a record's members, or nothing, that is not what was there."""
     listed = (said[name] for name in _SPOILT_LISTS if isinstance(said.get(name), list))
     spoilt = [str(place) for each in listed for place in each]
     return any(each.startswith(place) or place.startswith(f"{each}/") for each in spoilt for place in places)
@@ -94,10 +94,10 @@ def _observation(record: Mapping[str, Any], said: Mapping[str, Any]) -> Observat
     )
 
 
-def _leave(said: Mapping[str, Any]) -> Leave:
+def _leave(said: Mapping[str, Any]) -> GrantSource:
     if said["outcome"] != "Allowed":
-        return Leave.DENIED
+        return GrantSource.DENIED
     allowing = {each["policyType"] for each in said["reasons"] if each.get("effect") == "Allow"}
     if PolicyType.IDENTITY.value in allowing:
-        return Leave.IDENTITY
-    return Leave.RESOURCE if allowing else Leave.NOBODY
+        return GrantSource.IDENTITY
+    return GrantSource.RESOURCE if allowing else GrantSource.NOBODY

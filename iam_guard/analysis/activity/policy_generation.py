@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from iam_guard.analysis.activity.aggregation import ActionActivity, Activity, ResourceActivity
 from iam_guard.analysis.activity.escalation_risks import caveat_of
-from iam_guard.analysis.activity.observations import Leave
+from iam_guard.analysis.activity.observations import GrantSource
 from iam_guard.analysis.activity.resource_patterns import ArnTemplates
 from iam_guard.audit.record.record import AWS_SERVICES, action_facts
 from iam_guard.errors import InvalidInput, PolicyError
@@ -36,7 +36,7 @@ from iam_guard.store.quotas import QUOTAS
 
 _NO_ROOM = "there was no room for all resources that must be named one by one"
 _OF_A_USER, _OF_A_ROLE = QUOTAS["policies attached to a user"], QUOTAS["policies attached to a role"]
-_MOST_TOLD = 20
+_MAX_TOLD = 20
 """Names that one note tells."""
 
 
@@ -84,8 +84,8 @@ def generate_policy(
     making = _Making(activity, templates or ArnTemplates(), generalising or Generalising())
     grants = [grant for action in activity.actions.values() for grant in making.grants(action)]
     documents = tuple(_documents(_statements(grants)))
-    for each in documents:
-        validate_for_write(each.to_json(), PolicyType.IDENTITY, managed=True)
+    for document in documents:
+        validate_for_write(document.to_json(), PolicyType.IDENTITY, managed=True)
     return GeneratedPolicy(documents, tuple(making.notes(documents)))
 
 
@@ -100,8 +100,8 @@ class _Making:
         self._told: defaultdict[tuple[str, str], dict[str, None]] = defaultdict(dict)
 
     def grants(self, action: ActionActivity) -> Iterator[_Grant]:
-        """Give what an action needs."""
-        granted = {arn: each for arn, each in action.resources.items() if Leave.IDENTITY in each.by_leave}
+        """Return what an action needs."""
+        granted = {arn: each for arn, each in action.resources.items() if GrantSource.IDENTITY in each.by_leave}
         denied = set() if self._generalising.is_off else self._denied(action)
         by_pattern: dict[str | None, list[str]] = defaultdict(list)
         for arn in granted:
@@ -119,9 +119,9 @@ class _Making:
         self._note(action)
 
     def _denied(self, action: ActionActivity) -> set[str | None]:
-        """Give the patterns that would cover what was only ever denied."""
-        leaves = {arn: each.by_leave.keys() - {Leave.REFUSED} for arn, each in action.resources.items()}
-        denied = [arn for arn, had in leaves.items() if had == {Leave.DENIED}]
+        """Return the patterns that would cover what was only ever denied."""
+        leaves = {arn: each.by_leave.keys() - {GrantSource.REFUSED} for arn, each in action.resources.items()}
+        denied = [arn for arn, had in leaves.items() if had == {GrantSource.DENIED}]
         found = {self._templates.generalised(action.action, arn) for arn in denied} - {None}
         if found:
             text = "denied on resources that a template would cover, so those that were allowed are named one by one"
@@ -129,7 +129,7 @@ class _Making:
         return found
 
     def _pattern(self, action: str, arn: str) -> str | None:
-        """Give the pattern that may stand for a resource; None for one that must be named as it is."""
+        """Return the pattern that may stand for a resource; None for one that must be named as it is."""
         if not self._may_widen(action, account_of(arn)):
             return None
         pattern = self._templates.generalised(action, arn)
@@ -138,7 +138,7 @@ class _Making:
         return pattern
 
     def _may_widen(self, action: str, owner: str | None) -> bool:
-        """Tell whether a pattern may stand for resources of an account."""
+        """Return whether a pattern may stand for resources of an account."""
         if self._generalising.is_off:
             return False
         if owner is None:
@@ -166,11 +166,11 @@ class _Making:
             yield _Grant(action, pattern)
 
     def _folded(self, action: ActionActivity, denied: set[str | None]) -> Iterator[_Grant]:
-        """Give the patterns that stand for resources of which there were too many to keep."""
+        """Return the patterns that stand for resources of which there were too many to keep."""
         for pattern, each in action.patterns.items():
-            if Leave.IDENTITY not in each.by_leave:
+            if GrantSource.IDENTITY not in each.by_leave:
                 continue
-            is_denied = pattern in denied or Leave.DENIED in each.by_leave
+            is_denied = pattern in denied or GrantSource.DENIED in each.by_leave
             if not is_denied and self._may_widen(action.action, account_of(pattern)):
                 yield _Grant(action.action, pattern)
             else:
@@ -182,23 +182,23 @@ class _Making:
         self._told[about, text][name] = None
 
     def _note(self, action: ActionActivity) -> None:
-        """Note what the trail tells of an action and a policy does not."""
+        """Record what the trail tells of an action and a policy does not."""
         name, resources = action.action, (*action.resources.values(), *action.patterns.values())
-        leaves = {leave for each in resources for leave in each.by_leave}
-        if Leave.RESOURCE in leaves:
+        leaves = {leave for resource in resources for leave in resource.by_leave}
+        if GrantSource.RESOURCE in leaves:
             self._tell("resource policy", "allowed by the policy of the resource alone, so not in here for that", name)
-        if Leave.NOBODY in leaves:
+        if GrantSource.NOBODY in leaves:
             self._tell("no policy", "allowed without any policy, so not in here for that", name)
-        if Leave.DENIED in leaves:
+        if GrantSource.DENIED in leaves:
             self._tell("denied", "attempted and denied, so not in here for that", name)
-        if Leave.REFUSED in leaves:
+        if GrantSource.REFUSED in leaves:
             self._tell("refused", "allowed, but refused for want of its audit record, so not in here for that", name)
         if action.left_out.count:
             self._tell("left out", _NO_ROOM, name)
-        if Leave.IDENTITY not in leaves:
+        if GrantSource.IDENTITY not in leaves:
             return
         if action.keys:
-            keys = ", ".join(f"`{key}`" for key in sorted(action.keys)[:_MOST_TOLD])
+            keys = ", ".join(f"`{key}`" for key in sorted(action.keys)[:_MAX_TOLD])
             self._tell("condition", "decided by condition keys, which the policy does not limit", f"{name} by {keys}")
         if action.with_session_policies:
             self._tell("session policy", "done in sessions that had policies of their own", name)
@@ -206,7 +206,7 @@ class _Making:
             self._tell("caveat", caveat, name)
 
     def notes(self, documents: tuple[PolicyDocument, ...]) -> Iterator[PolicyNote]:
-        """Give all notes: first what is wrong with the trail, then what concerns actions."""
+        """Return all notes: first what is wrong with the trail, then what concerns actions."""
         yield from _about_the_trail(self._activity)
         if not documents:
             yield PolicyNote("nothing", "no identity-based policy allowed anything in the period, so none is needed")
@@ -214,12 +214,12 @@ class _Making:
             text = f"the quota of a managed policy needs {len(documents)} documents, and fewer by generalising more"
             yield PolicyNote("quota", f"{text}; a user takes {_OF_A_USER}, a role {_OF_A_ROLE}")
         for (about, text), names in self._told.items():
-            more = f" and {len(names) - _MOST_TOLD} more" if len(names) > _MOST_TOLD else ""
-            yield PolicyNote(about, f"{text}: {', '.join(list(names)[:_MOST_TOLD])}{more}")
+            more = f" and {len(names) - _MAX_TOLD} more" if len(names) > _MAX_TOLD else ""
+            yield PolicyNote(about, f"{text}: {', '.join(list(names)[:_MAX_TOLD])}{more}")
 
 
 def _can_name(action: str, pattern: str) -> bool:
-    """Tell whether a policy can name a resource; a short ARN would mean more than it says (G-64)."""
+    """Return whether a policy can name a resource; a short ARN would mean more than it says (G-64)."""
     try:
         allow(action).on(pattern)
     except PolicyError:
@@ -228,7 +228,7 @@ def _can_name(action: str, pattern: str) -> bool:
 
 
 def changes_our_own(action: str) -> bool:
-    """Tell whether an action changes anything in the services that we are ourselves."""
+    """Return whether an action changes anything in the services that we are ourselves."""
     return action.partition(":")[0].lower() in AWS_SERVICES and not action_facts(action).read_only
 
 
@@ -247,7 +247,7 @@ def _about_the_trail(activity: Activity) -> Iterator[PolicyNote]:
         yield PolicyNote("left out", f"there was no room for the actions of {activity.left_out.count} requests")
     ids = [each for each in activity.unique_ids if activity.actor.kind in ("user", "role")]
     if len(ids) > 1:
-        yield PolicyNote("identity", f"several had this name one after another: {', '.join(ids[:_MOST_TOLD])}")
+        yield PolicyNote("identity", f"several had this name one after another: {', '.join(ids[:_MAX_TOLD])}")
 
 
 # --- statements --------------------------------------------------------------------------------------------------
@@ -258,10 +258,10 @@ _MOST = MANAGED.characters - _FRAME
 
 
 def _statements(grants: Iterable[_Grant]) -> Iterator[PolicyStatement]:
-    """Give the statements service by service: actions with the same resources together."""
+    """Return the statements service by service: actions with the same resources together."""
     patterns: dict[tuple[str, tuple[str, ...]], set[str]] = defaultdict(set)
-    for each in grants:
-        patterns[each.action, each.owners].add(each.pattern)
+    for grant in grants:
+        patterns[grant.action, grant.owners].add(grant.pattern)
     alike: dict[tuple[str, tuple[str, ...], tuple[str, ...]], list[str]] = defaultdict(list)
     for (action, owners), of_action in sorted(patterns.items()):
         alike[action.partition(":")[0].lower(), owners, tuple(sorted(of_action))].append(action)
@@ -278,7 +278,7 @@ def _word(service: str) -> str:
 
 
 def _cut(actions: tuple[str, ...], patterns: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
-    """Give actions and resources in parts that fit into a document."""
+    """Return actions and resources in parts that fit into a document."""
     if _length(actions) + _length(patterns) <= _MOST:
         yield actions, patterns
     elif len(patterns) > 1 and _length(patterns) >= _length(actions):
@@ -292,7 +292,7 @@ def _cut(actions: tuple[str, ...], patterns: tuple[str, ...]) -> Iterator[tuple[
 
 
 def _length(texts: Iterable[str]) -> int:
-    return sum(len(json.dumps(each, ensure_ascii=False)) + 1 for each in texts)
+    return sum(len(json.dumps(text, ensure_ascii=False)) + 1 for text in texts)
 
 
 def _documents(statements: Iterable[PolicyStatement]) -> Iterator[PolicyDocument]:

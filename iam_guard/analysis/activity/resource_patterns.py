@@ -64,7 +64,7 @@ class _Template:
         self._loosely = re.compile("(?s:.+)".join(escaped))
 
     def fit(self, resource: str) -> tuple[bool, int] | None:
-        """Tell how well it fits; None where it does not."""
+        """Return how well it fits; None where it does not."""
         if self._closely.fullmatch(resource):
             return True, self.letters
         return (False, self.letters) if self._loosely.fullmatch(resource) else None
@@ -93,7 +93,7 @@ class ArnTemplates:
                 self._of_service.setdefault(row.service, []).append(template)
 
     def generalised(self, action: str, arn: str) -> str | None:
-        """Give the pattern of all resources of this one's kind in its account and region; None where there is none."""
+        """Return the pattern of all resources of the same kind, account and region, or None."""
         try:
             parsed = Arn.parse(arn)
         except InvalidInput:
@@ -103,7 +103,11 @@ class ArnTemplates:
         head = arn[: len(arn) - len(parsed.resource)]
         service = action.partition(":")[0].lower()
         for templates in (self._of_action.get(action.lower(), []), self._of_service.get(service, [])):
-            fits = [(each.fit(parsed.resource), each.pattern) for each in templates if each.service == parsed.service]
+            fits = [
+                (template.fit(parsed.resource), template.pattern)
+                for template in templates
+                if template.service == parsed.service
+            ]
             found = [(fit, pattern) for fit, pattern in fits if fit is not None]
             if found:
                 return literal(head) + max(found)[1]

@@ -49,7 +49,7 @@ class UnusedAccess:
 def unused_access(activity: Activity, policies: Iterable[StoredPolicy], known: Iterable[str] = ()) -> UnusedAccess:
     """Compare an activity with policies; `known` are the names of all actions there are (`docs:GetDocument`)."""
     known = list(known)
-    documents = [(each.ref.name, parse(each.text)) for each in policies]
+    documents = [(policy.ref.name, parse(policy.text)) for policy in policies]
     used = set(activity.actions)
     used_services = {_service(action) for action in used}
     services = known_services((*used_services, *map(_service, known)))
@@ -61,13 +61,15 @@ def unused_access(activity: Activity, policies: Iterable[StoredPolicy], known: I
 
 
 def _allowed(documents: Iterable[Document], known: list[str]) -> list[str]:
-    allowing = [each for document in documents for each in document.statements if each.effect is Effect.ALLOW]
+    allowing = [
+        statement for document in documents for statement in document.statements if statement.effect is Effect.ALLOW
+    ]
     matchers = [_matcher(each) for each in allowing]
     return [action for action in known if any(match(action.lower()) for match in matchers)]
 
 
 def _matcher(statement: Statement) -> Matcher:
-    """Give what tells whether a statement speaks of an action, in lower case."""
+    """Return what tells whether a statement speaks of an action, in lower case."""
     if statement.actions is not None:
         named = [compile_glob(each.lower()) for each in statement.actions]
         return lambda action: any(match(action) for match in named)

@@ -166,5 +166,5 @@ HINTS: Mapping[str, str] = MappingProxyType(
 
 
 def level_of_code(code: str) -> Level:
-    """Give how loud a code is."""
+    """Return how loud a code is."""
     return OWN_LEVELS.get(code) or _MILDER.get(code) or LEVELS[code]

@@ -100,7 +100,7 @@ class Ignored:
         return cls(code, pattern if at else "*")
 
     def is_about(self, finding: LintFinding) -> bool:
-        """Tell whether a finding is not to be told."""
+        """Return whether a finding is not to be told."""
         if finding.code != self.code:
             return False
         named = (finding.file, finding.policy, finding.sid)
@@ -121,12 +121,12 @@ class Linter:
     _known: Known = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        named = {each.name for each in self.references}
-        own = [each for each in own_references() if each.name not in named]
+        named = {reference.name for reference in self.references}
+        own = [own_reference for own_reference in own_references() if own_reference.name not in named]
         self._known = Known((*own, *self.references), is_all=bool(self.references))
 
     def lint(self, file: LintedFile) -> list[LintFinding]:
-        """Give the findings of a file, in its order."""
+        """Return the findings of a file, in its order."""
         found = [*self._unreadable(file)]
         for policy in file.policies:
             found.extend(self._policy(file, policy))
@@ -187,4 +187,4 @@ def _finding(
 def _steps(place: str) -> Path:
     """Take a JSON pointer apart; a number may be an index or a name, and the tree knows which."""
     names = [each.replace("~1", "/").replace("~0", "~") for each in place.split("/")[1:]]
-    return tuple(int(each) if each.isdecimal() else each for each in names)
+    return tuple(int(name) if name.isdecimal() else name for name in names)

@@ -42,7 +42,7 @@ class Known:
     """The references of one run. `is_all`: there are no other services."""
 
     def __init__(self, references: Iterable[ServiceReference], *, is_all: bool) -> None:
-        self.services = {each.name.lower(): each for each in references}
+        self.services = {reference.name.lower(): reference for reference in references}
         self.is_all = is_all
         self._meant: dict[str, tuple[KnownAction, ...]] = {}
         self._keys = {
@@ -54,7 +54,7 @@ class Known:
     # --- actions -------------------------------------------------------------------------------------------------
 
     def meant(self, action: str) -> tuple[KnownAction, ...] | None:
-        """Give the actions that a policy's action means; None where it may mean others than those known."""
+        """Return the actions that a policy's action means; None where it may mean others than those known."""
         folded = action.lower()
         prefix, colon, name = folded.partition(":")
         service = self.services.get(prefix)
@@ -67,29 +67,34 @@ class Known:
         return self._meant[folded]
 
     def like_service(self, prefix: str) -> str | None:
-        """Give the service whose prefix is most like another."""
+        """Return the service whose prefix is most like another."""
         return next(iter(get_close_matches(prefix.lower(), self.services, 1)), None)
 
     def like_action(self, service: ServiceReference, name: str) -> str | None:
-        """Give the action of a service whose name is most like another."""
-        names = {each.name.lower(): each.name for each in service.actions}
+        """Return the action of a service whose name is most like another."""
+        names = {action.name.lower(): action.name for action in service.actions}
         wanted = WILDCARD.sub("", name.lower())
         close = next(iter(get_close_matches(wanted, names, 1, 0.75)), None)
         return None if close is None else f"{service.name}:{names[close]}"
 
     def arns_of(self, action: KnownAction) -> tuple[Pattern, ...]:
-        """Give the patterns of the ARNs that an action takes; none for one that takes `*` alone."""
+        """Return the patterns of the ARNs that an action takes; none for one that takes `*` alone."""
         key = action.service.name, action.entry.name
         if key not in self._arns:
-            named = {each.name for each in action.entry.resources}
-            formats = [arn for each in action.service.resource_types if each.name in named for arn in each.arn_formats]
+            named = {resource.name for resource in action.entry.resources}
+            formats = [
+                arn
+                for resource_type in action.service.resource_types
+                if resource_type.name in named
+                for arn in resource_type.arn_formats
+            ]
             self._arns[key] = tuple(arn_pattern(_PARAMETER.sub("*", each)) for each in formats)
         return self._arns[key]
 
     # --- condition keys ------------------------------------------------------------------------------------------
 
     def supplies(self, action: KnownAction, key: str) -> bool:
-        """Tell whether an action supplies a condition key, itself or as one of every request."""
+        """Return whether an action supplies a condition key, itself or as one of every request."""
         mine = (action.service.name, action.entry.name)
         if mine not in self._supplied:
             self._supplied[mine] = frozenset(map(_folded, action.service.keys_of(action.entry)))
@@ -97,7 +102,7 @@ class Known:
         return folded in self._supplied[mine] or _family(folded) in self._supplied[mine]
 
     def key(self, key: str) -> KnownKey | None:
-        """Give what is known of a condition key; None for one that nobody knows."""
+        """Return what is known of a condition key; None for one that nobody knows."""
         folded = key.lower()
         keys = self._keys.get(folded.partition(":")[0], {})
         found = keys.get(folded) or keys.get(_family(folded))
@@ -107,10 +112,10 @@ class Known:
         return None if found is None else KnownKey(found.type, found.multivalued, found.name.endswith("}"))
 
     def like_key(self, key: str) -> str | None:
-        """Give the condition key that is most like another."""
+        """Return the condition key that is most like another."""
         names = {row.name.lower(): row.name for row in KEYS if not row.name.startswith("<")}
-        for each in self.services.values():
-            names |= {_folded(known.name): known.name for known in each.condition_keys}
+        for service in self.services.values():
+            names |= {_folded(known.name): known.name for known in service.condition_keys}
         close = next(iter(get_close_matches(key.lower(), names, 1, 0.8)), None)
         return None if close is None else names[close]
 

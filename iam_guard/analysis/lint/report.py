@@ -34,7 +34,7 @@ _SARIF: Mapping[Level, str] = {
     "SUGGESTION": "note",
 }
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|\'[^\']*\'|[^\s,\]}#]+')
-_MOST_SHOWN = 160
+_MAX_SHOWN = 160
 """Characters of a line that are shown; a policy may be one line."""
 
 
@@ -54,7 +54,7 @@ def human(findings: Sequence[LintFinding], texts: Mapping[str, str]) -> Iterator
 
 def summary(findings: Sequence[LintFinding], policies: int) -> str:
     """Count what was found."""
-    counts = Counter(each.level for each in findings)
+    counts = Counter(finding.level for finding in findings)
     told = ", ".join(_counted(counts[level], WORDS[level]) for level in reversed(SEVERITIES) if counts[level])
     return f"{_counted(policies, 'policy')}: {told or 'no findings'}"
 
@@ -72,8 +72,8 @@ def _excerpt(finding: LintFinding, text: str) -> Iterator[str]:
     line, column = lines[finding.line - 1].rstrip("\r"), finding.column - 1
     token = _TOKEN.match(line, column)
     length = max(1, (token.end() - column) if token else 1)
-    first = max(0, column - _MOST_SHOWN // 4) if len(line) > _MOST_SHOWN else 0
-    part = line[first : first + _MOST_SHOWN]
+    first = max(0, column - _MAX_SHOWN // 4) if len(line) > _MAX_SHOWN else 0
+    part = line[first : first + _MAX_SHOWN]
     cut = "…" if first else ""
     number = str(finding.line)
     yield f"  {number} | {cut}{_printable(part)}"
@@ -90,15 +90,15 @@ def _printable(text: str) -> str:
 
 def as_json(findings: Sequence[LintFinding], policies: int) -> str:
     """Write findings as one JSON object."""
-    return json.dumps({"policies": policies, "findings": [asdict(each) for each in findings]}, indent=2)
+    return json.dumps({"policies": policies, "findings": [asdict(finding) for finding in findings]}, indent=2)
 
 
 def github(findings: Iterable[LintFinding]) -> Iterator[str]:
     """Write findings as workflow commands, which GitHub shows beside the lines."""
-    for each in findings:
-        place = {"file": each.file, "line": str(each.line), "col": str(each.column), "title": each.code}
+    for finding in findings:
+        place = {"file": finding.file, "line": str(finding.line), "col": str(finding.column), "title": finding.code}
         properties = ",".join(f"{name}={_escaped(value, inside=True)}" for name, value in place.items())
-        yield f"::{_GITHUB[each.level]} {properties}::{_escaped(f'{each.message}; {each.hint}', inside=False)}"
+        yield f"::{_GITHUB[finding.level]} {properties}::{_escaped(f'{finding.message}; {finding.hint}', inside=False)}"
 
 
 def _escaped(text: str, *, inside: bool) -> str:
@@ -108,7 +108,7 @@ def _escaped(text: str, *, inside: bool) -> str:
 
 def sarif(findings: Sequence[LintFinding], version: str) -> str:
     """Write findings as a SARIF log."""
-    codes = sorted({each.code for each in findings})
+    codes = sorted({finding.code for finding in findings})
     rules = [
         {
             "id": code,

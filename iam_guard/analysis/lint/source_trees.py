@@ -52,7 +52,7 @@ def read_yaml_tree(text: str) -> FileTree | list[UnreadablePart]:
         problems.raise_any()
         root = read_json(document_text(node), MAX_CHARACTERS).root
     except SeedError as error:
-        return [_problem(each) for each in error.problems]
+        return [_problem(problem) for problem in error.problems]
     except PolicyError as error:
         return [UnreadablePart(error.message, Position(1, 0, 0))]
     starts = _line_starts(text)
@@ -88,7 +88,7 @@ def _line_starts(text: str) -> tuple[int, ...]:
 
 
 def _indent(lines: list[str], first: int) -> int:
-    """Tell how far a block is indented: as far as its first line with something in it."""
+    """Return how far a block is indented: as far as its first line with something in it."""
     for line in lines[first:]:
         if line.strip():
             return len(line) - len(line.lstrip(" "))

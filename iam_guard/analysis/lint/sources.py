@@ -89,7 +89,7 @@ def _lines(text: str, name: str, type: PolicyType | None) -> LintedFile:
         if isinstance(tree, UnreadablePart):
             unreadable.append(tree._replace(position=_shifted(tree.position, number, 0)))
             continue
-        policies.extend(_moved(each, f"line {number + 1}", number) for each in _policies(tree, type))
+        policies.extend(_moved(policy, f"line {number + 1}", number) for policy in _policies(tree, type))
     return LintedFile(name, text, tuple(policies), tuple(unreadable))
 
 
@@ -167,7 +167,7 @@ def _policies(tree: FileTree, type: PolicyType | None) -> Iterator[PolicySource]
 
 
 def _of_case(tree: FileTree, path: Steps) -> Iterator[PolicySource]:
-    """Give the policies of a case, but for one that is there to be refused."""
+    """Return the policies of a case, but for one that is there to be refused."""
     case = _at(tree.json.root, path)
     if not isinstance(case, dict) or case.get("expected") != "error":
         yield from _embedded(tree, path, _IN_CASE)

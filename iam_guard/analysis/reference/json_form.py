@@ -32,7 +32,7 @@ _ARRAY = "ArrayOf"
 
 def reference_json(references: Sequence[ServiceReference]) -> str:
     """Write one reference as AWS's file of a service, several as a list of them."""
-    written: Any = [_service(each) for each in references]
+    written: Any = [_service(reference) for reference in references]
     return json.dumps(written[0] if len(written) == 1 else written, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -40,18 +40,18 @@ def _service(reference: ServiceReference) -> dict[str, Any]:
     return {
         "Name": reference.name,
         **_present(Title=reference.title),
-        "Actions": [_action(each) for each in reference.actions],
+        "Actions": [_action(action) for action in reference.actions],
         "ConditionKeys": [
             {"Name": key.name, "Types": [key.type_name] if key.type else [], **_present(Description=key.description)}
             for key in reference.condition_keys
         ],
         "Resources": [
             {
-                "Name": each.name,
-                "ARNFormats": list(each.arn_formats),
-                **_present(ConditionKeys=list(each.condition_keys), Description=each.description),
+                "Name": resource_type.name,
+                "ARNFormats": list(resource_type.arn_formats),
+                **_present(ConditionKeys=list(resource_type.condition_keys), Description=resource_type.description),
             }
-            for each in reference.resource_types
+            for resource_type in reference.resource_types
         ],
         "Version": FORM_VERSION,
     }
@@ -68,8 +68,11 @@ def _action(action: ActionEntry) -> dict[str, Any]:
             OpenConditionKeys=action.open_keys,
             OpenResources=action.open_resources,
             Resources=[
-                {"Name": each.name, **_present(Required=each.required, ConditionKeys=list(each.condition_keys))}
-                for each in action.resources
+                {
+                    "Name": resource.name,
+                    **_present(Required=resource.required, ConditionKeys=list(resource.condition_keys)),
+                }
+                for resource in action.resources
             ],
         ),
     }

@@ -17,7 +17,7 @@ OWN_SERVICES = ("iam", "sts")
 
 @cache
 def own_references() -> tuple[ServiceReference, ...]:
-    """Give the references of IAM and STS."""
+    """Return the references of IAM and STS."""
     folder = files("iam_guard.analysis.reference")
     texts = [(folder / f"{name}.json").read_text(encoding="utf-8") for name in OWN_SERVICES]
     return tuple(reference for text in texts for reference in read_references(text))

@@ -35,15 +35,16 @@ ACTIONS_HEAD = (
 
 def markdown(references: Iterable[ServiceReference], *, level: int = 1) -> str:
     """Write references as Markdown; `level` is that of the first title."""
-    return "\n".join(_markdown(each, level) for each in references)
+    return "\n".join(_markdown(reference, level) for reference in references)
 
 
 def html_page(references: Sequence[ServiceReference]) -> str:
     """Write references as one HTML page."""
-    names = ", ".join(_name(each) for each in references)
-    body = "\n".join(_html(each) for each in references)
+    names = ", ".join(_name(reference) for reference in references)
+    body = "\n".join(_html(reference) for reference in references)
     contents = "".join(
-        f'<li><a href="#{html.escape(each.name)}">{html.escape(_name(each))}</a></li>' for each in references
+        f'<li><a href="#{html.escape(reference.name)}">{html.escape(_name(reference))}</a></li>'
+        for reference in references
     )
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -66,22 +67,30 @@ def _opening(reference: ServiceReference) -> str:
 
 
 def _tables(reference: ServiceReference) -> Iterator[_Table]:
-    actions = [_action_row(reference, each) for each in reference.actions]
+    actions = [_action_row(reference, action) for action in reference.actions]
     yield _Table("Actions", "An action without a resource type takes `*` alone.", ACTIONS_HEAD, actions)
     if reference.resource_types:
         head = ("Resource type", "Description", "ARN", "Condition keys")
         rows = [
-            (_code(each.name), each.description, _codes(each.arn_formats), _codes(each.condition_keys))
-            for each in reference.resource_types
+            (
+                _code(resource_type.name),
+                resource_type.description,
+                _codes(resource_type.arn_formats),
+                _codes(resource_type.condition_keys),
+            )
+            for resource_type in reference.resource_types
         ]
-        described = any(each.description for each in reference.resource_types)
+        described = any(resource_type.description for resource_type in reference.resource_types)
         yield (
             _without(1, _Table("Resource types", "", head, rows))
             if not described
             else _Table("Resource types", "", head, rows)
         )
     if reference.condition_keys:
-        keys = [(_code(each.name), each.description, each.type_name) for each in reference.condition_keys]
+        keys = [
+            (_code(condition_key.name), condition_key.description, condition_key.type_name)
+            for condition_key in reference.condition_keys
+        ]
         about = "The keys of every request, `aws:CurrentTime` and the like, stand beside these."
         yield _Table("Condition keys", about, ("Condition key", "Description", "Type"), keys)
 
@@ -92,7 +101,7 @@ def _without(column: int, table: _Table) -> _Table:
 
 
 def _action_row(reference: ServiceReference, action: ActionEntry) -> Sequence[str]:
-    targets = [_target(each) for each in action.resources]
+    targets = [_target(resource) for resource in action.resources]
     if action.open_resources:
         targets.append("found for each request")
     keys = [_code(each) for each in sorted({*action.condition_keys, *_keys_of_targets(action)})]
@@ -121,7 +130,7 @@ def _code(text: str) -> str:
 
 
 def _codes(texts: Iterable[str]) -> str:
-    return "<br>".join(_code(each) for each in texts)
+    return "<br>".join(_code(text) for text in texts)
 
 
 # --- Markdown ----------------------------------------------------------------------------------------------------
@@ -166,7 +175,7 @@ def _html(reference: ServiceReference) -> str:
 
 def _html_row(row: Sequence[str]) -> str:
     first, *others = map(_inline, row)
-    return f'<tr><th scope="row">{first}</th>' + "".join(f"<td>{each}</td>" for each in others) + "</tr>"
+    return f'<tr><th scope="row">{first}</th>' + "".join(f"<td>{other}</td>" for other in others) + "</tr>"
 
 
 def _inline(text: str) -> str:

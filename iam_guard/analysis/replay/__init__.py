@@ -6,14 +6,14 @@ candidate in the shadow. Nothing is written, noted or remembered: the stores are
 """
 
 from iam_guard.analysis.replay.comparison import Comparison, compare_decisions
-from iam_guard.analysis.replay.outcome_changes import Flip
+from iam_guard.analysis.replay.outcome_changes import OutcomeChange
 from iam_guard.analysis.replay.recorded_requests import RecordedDecision, read_decision
 from iam_guard.analysis.replay.replayer import Redecided, Replayer
 from iam_guard.analysis.replay.shadow_results import ShadowDifferences, shadow_differences
 
 __all__ = [
     "Comparison",
-    "Flip",
+    "OutcomeChange",
     "RecordedDecision",
     "Redecided",
     "Replayer",

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from iam_guard.analysis.replay.outcome_changes import Flip, Flips, ToldOutcome
+from iam_guard.analysis.replay.outcome_changes import OutcomeChange, OutcomeChanges, ReportedOutcome
 from iam_guard.analysis.replay.recorded_requests import RecordedDecision, read_decision, reason_in_words
 from iam_guard.analysis.replay.replayer import Replayer
 from iam_guard.audit.record.record import describe_reason
@@ -34,12 +34,12 @@ class Comparison:
     drifted: int = 0
     contradictions: list[str] = field(default_factory=list)
     incomparable: Counter[str] = field(default_factory=Counter)
-    flips: list[Flip] = field(default_factory=list)
+    flips: list[OutcomeChange] = field(default_factory=list)
 
     @property
     def flipped(self) -> int:
         """How many decisions come out otherwise."""
-        return sum(each.count for each in self.flips)
+        return sum(flip.count for flip in self.flips)
 
 
 def compare_decisions(
@@ -54,7 +54,7 @@ class _Comparing:
         self._present = present
         self._changed = changed
         self._result = Comparison()
-        self._flips = Flips()
+        self._flips = OutcomeChanges()
 
     def result(self, records: Iterable[Mapping[str, Any]]) -> Comparison:
         for record in records:
@@ -77,7 +77,7 @@ class _Comparing:
             return present.problem
         if self._changed is None:
             self._check(recorded, present.decision)
-            self._flips.note(recorded, ToldOutcome.of_record(recorded), _told(present.decision))
+            self._flips.note(recorded, ReportedOutcome.of_record(recorded), _told(present.decision))
             return None
         changed = self._changed.decide(recorded, before=present)
         if changed.decision is None or changed.problem is not None:
@@ -97,6 +97,6 @@ class _Comparing:
             result.drifted += 1
 
 
-def _told(decision: Decision) -> ToldOutcome:
-    reasons = tuple(reason_in_words(describe_reason(each)) for each in decision.reasons)
-    return ToldOutcome(decision.outcome.value, reasons)
+def _told(decision: Decision) -> ReportedOutcome:
+    reasons = tuple(reason_in_words(describe_reason(reason)) for reason in decision.reasons)
+    return ReportedOutcome(decision.outcome.value, reasons)

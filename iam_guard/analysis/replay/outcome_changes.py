@@ -9,14 +9,14 @@ from iam_guard.analysis.replay.recorded_requests import RecordedDecision
 from iam_guard.model.principal import PrincipalType
 
 
-class ToldOutcome(NamedTuple):
+class ReportedOutcome(NamedTuple):
     """An outcome, and the statements that decided, in a few words each."""
 
     outcome: str
     reasons: tuple[str, ...]
 
     @classmethod
-    def of_record(cls, recorded: RecordedDecision) -> ToldOutcome:
+    def of_record(cls, recorded: RecordedDecision) -> ReportedOutcome:
         return cls(recorded.outcome.value, recorded.reasons)
 
 
@@ -33,7 +33,7 @@ class _Kind(NamedTuple):
 
 
 @dataclass(slots=True)
-class Flip:
+class OutcomeChange:
     """Decisions that come out otherwise, for one reason: of one user or role, for one action, on like resources.
 
     `before` and `after` name the statements that decided. `event_id` is the first of the records.
@@ -52,26 +52,26 @@ class Flip:
     count: int = 0
 
 
-class Flips:
+class OutcomeChanges:
     """Gathers them. What is denied before and after does not flip."""
 
     def __init__(self) -> None:
-        self._found: dict[_Kind, Flip] = {}
+        self._found: dict[_Kind, OutcomeChange] = {}
 
-    def note(self, recorded: RecordedDecision, before: ToldOutcome, after: ToldOutcome) -> bool:
-        """Note a decision if it flips; tell whether it does."""
+    def note(self, recorded: RecordedDecision, before: ReportedOutcome, after: ReportedOutcome) -> bool:
+        """Record a decision if it flips; tell whether it does."""
         if (before.outcome == "Allowed") == (after.outcome == "Allowed"):
             return False
         who, action, resource = _who(recorded), recorded.action, _pattern(recorded.resource)
         kind = _Kind(who, action, resource, before.outcome, after.outcome, before.reasons, after.reasons)
         when = recorded.time.isoformat().replace("+00:00", "Z")
-        flip = self._found.setdefault(kind, Flip(*kind, event_id=recorded.event_id, first=when, last=when))
+        flip = self._found.setdefault(kind, OutcomeChange(*kind, event_id=recorded.event_id, first=when, last=when))
         flip.first, flip.last = min(flip.first, when), max(flip.last, when)
         flip.count += 1
         return True
 
-    def in_order(self) -> list[Flip]:
-        """Give what was gathered, the most frequent first."""
+    def in_order(self) -> list[OutcomeChange]:
+        """Return what was gathered, the most frequent first."""
         return sorted(self._found.values(), key=lambda each: -each.count)
 
 
@@ -82,7 +82,7 @@ def _who(recorded: RecordedDecision) -> str:
 
 
 def _pattern(arn: str) -> str:
-    """Give an ARN with `*` for the resource itself, behind its type."""
+    """Return an ARN with `*` for the resource itself, behind its type."""
     head, slash, _ = arn.partition("/")
     if slash:
         return f"{head}/*"

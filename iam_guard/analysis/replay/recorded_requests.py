@@ -118,7 +118,7 @@ def _decision(record: Mapping[str, Any]) -> RecordedDecision:
 
 
 def _keys(said: Mapping[str, Any]) -> tuple[dict[str, Value | None], set[str]]:
-    """Give the keys that are told, and those that are not though they were read."""
+    """Return the keys that are told, and those that are not though they were read."""
     told: dict[str, Value | None] = {}
     untold: set[str] = set()
     spoilt = {int(place.split("/")[3]) for place in _spoilt(said) if place.startswith("/iamGuard/conditions/")}
@@ -134,7 +134,7 @@ def _keys(said: Mapping[str, Any]) -> tuple[dict[str, Value | None], set[str]]:
 
 
 def _session_keys(identity: Mapping[str, Any]) -> dict[str, Value | None]:
-    """Give the keys of the session that `sessionContext` tells whether they were read or not (S-1)."""
+    """Return the keys of the session that `sessionContext` tells whether they were read or not (S-1)."""
     session = identity.get("sessionContext")
     if session is None:
         keys = ("aws:tokenissuetime", "aws:sourceidentity", "aws:multifactorauthpresent", "aws:multifactorauthage")

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from iam_guard.analysis.replay.recorded_requests import RecordedDecision
 from iam_guard.guard.loader import Loaded
-from iam_guard.guard.request_context import Circumstances, SuppliedContext
+from iam_guard.guard.request_context import RequestContext, RequestFacts
 from iam_guard.model.context import Value
 from iam_guard.model.principal import PrincipalType
 from iam_guard.model.request import AccessRequest
@@ -55,7 +55,7 @@ class ReplayedRequest(AccessRequest):
 
     def __init__(self, recorded: RecordedDecision, loaded: Loaded, before: ReplayedRequest | None = None) -> None:
         principal, owner = loaded.caller.principal, loaded.owner
-        around = Circumstances(
+        around = RequestFacts(
             now=recorded.time,
             principal=principal,
             call=recorded.call,
@@ -68,7 +68,7 @@ class ReplayedRequest(AccessRequest):
             principal,
             recorded.action,
             recorded.resource,
-            SuppliedContext(None, around),
+            RequestContext(None, around),
             resource_account=owner.id if owner else None,
         )
         fields = self.__dict__
@@ -81,7 +81,7 @@ class ReplayedRequest(AccessRequest):
     _before: ReplayedRequest | None
 
     def value(self, folded_key: str) -> Value | None:
-        """Give the value of a condition key (lower case); None for an absent one, and for an unknown one."""
+        """Return the value of a condition key (lower case); None for an absent one, and for an unknown one."""
         recorded, known = self._recorded, self._of_the_store(folded_key)
         if folded_key in recorded.told:
             told = recorded.told[folded_key]
@@ -98,7 +98,7 @@ class ReplayedRequest(AccessRequest):
         return None
 
     def _of_the_store(self, key: str) -> _Answer | None:
-        """Give what the store itself says; None for a key that is not the store's."""
+        """Return what the store itself says; None for a key that is not the store's."""
         kind = self.principal.type
         if key in _ORGANIZATION:
             return _Answer(super().value(key), is_sure=True)
@@ -110,6 +110,6 @@ class ReplayedRequest(AccessRequest):
 
 
 def _tells_of_tls(recorded: RecordedDecision) -> bool:
-    """Tell whether the record says if the connection was secure: without a host it never does."""
+    """Return whether the record says if the connection was secure: without a host it never does."""
     call = recorded.call
     return call is None or call.kind == "call" or call.secure or call.host is not None

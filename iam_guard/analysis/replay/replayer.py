@@ -9,7 +9,7 @@ from iam_guard.analysis.replay.recorded_requests import RecordedDecision
 from iam_guard.analysis.replay.replayed_request import ReplayedRequest
 from iam_guard.authn.federation.role_session import Role, find_role
 from iam_guard.errors import PolicyError, ValidationError
-from iam_guard.evaluation.explainer import WithoutPolicies
+from iam_guard.evaluation.explainer import NoPoliciesExplainer
 from iam_guard.evaluation.special_actions import is_role_trust
 from iam_guard.guard.loader import Loaded, Loader, refused_without_policies
 from iam_guard.model.decision import Decision, Outcome
@@ -19,7 +19,7 @@ from iam_guard.settings import Settings
 from iam_guard.store.cached_store import CachedStore
 from iam_guard.store.protocol import SourceStore
 
-_WITHOUT_POLICIES = WithoutPolicies()
+_WITHOUT_POLICIES = NoPoliciesExplainer()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Replayer:
         return _decided(recorded, wanted, loaded, None if before is None else before.request)
 
     def _caller(self, recorded: RecordedDecision) -> Principal | None:
-        """Give the caller, the same object for all its requests; None where its session policies are not known."""
+        """Return the caller, the same object for all its requests; None where its session policies are not known."""
         principal = recorded.principal
         policies: tuple[str, ...] | None = None
         if recorded.policies is not None and recorded.policies.sessions:
@@ -76,7 +76,7 @@ class Replayer:
         return known
 
     def _wanted(self, recorded: RecordedDecision) -> Resource | str:
-        """Give the resource, a role with its trust policy; or why it is not known."""
+        """Return the resource, a role with its trust policy; or why it is not known."""
         given = recorded.policies is not None and recorded.policies.given
         required = recorded.policies is not None and recorded.policies.policy_required
         if is_role_trust(recorded.action.lower(), recorded.resource):

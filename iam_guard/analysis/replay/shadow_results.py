@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from iam_guard.analysis.replay.outcome_changes import Flip, Flips, ToldOutcome
+from iam_guard.analysis.replay.outcome_changes import OutcomeChange, OutcomeChanges, ReportedOutcome
 from iam_guard.analysis.replay.recorded_requests import RecordedDecision, read_decision, reason_in_words
 from iam_guard.model.decision import Outcome
 
@@ -30,17 +30,17 @@ class ShadowDifferences:
     denied_otherwise: int = 0
     unreadable: Counter[str] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
-    flips: list[Flip] = field(default_factory=list)
+    flips: list[OutcomeChange] = field(default_factory=list)
 
     @property
     def flipped(self) -> int:
         """How many decisions would come out otherwise."""
-        return sum(each.count for each in self.flips)
+        return sum(flip.count for flip in self.flips)
 
 
 def shadow_differences(records: Iterable[Mapping[str, Any]]) -> ShadowDifferences:
     """Gather what records say of a candidate in the shadow."""
-    result, flips = ShadowDifferences(), Flips()
+    result, flips = ShadowDifferences(), OutcomeChanges()
     for record in records:
         shadow = _shadow_of(record)
         if shadow is None:
@@ -57,16 +57,18 @@ def shadow_differences(records: Iterable[Mapping[str, Any]]) -> ShadowDifference
     return result
 
 
-def _note(recorded: RecordedDecision, shadow: Mapping[str, Any], result: ShadowDifferences, flips: Flips) -> None:
+def _note(
+    recorded: RecordedDecision, shadow: Mapping[str, Any], result: ShadowDifferences, flips: OutcomeChanges
+) -> None:
     if shadow.get("error") is not None:
         result.errors[str(shadow["error"])] += 1
         return
     try:
-        after = ToldOutcome(Outcome(shadow["outcome"]).value, tuple(map(reason_in_words, shadow["reasons"])))
+        after = ReportedOutcome(Outcome(shadow["outcome"]).value, tuple(map(reason_in_words, shadow["reasons"])))
     except (KeyError, TypeError, ValueError, AttributeError):
         result.errors["the record is not whole"] += 1
         return
-    if not flips.note(recorded, ToldOutcome.of_record(recorded), after):
+    if not flips.note(recorded, ReportedOutcome.of_record(recorded), after):
         result.denied_otherwise += 1
 
 

@@ -74,7 +74,7 @@ def delete_access_key(call: ServiceCall, given: Input) -> None:
 
 
 def get_access_key_last_used(call: ServiceCall, given: Input) -> Output:
-    """Say whose a key is, and when, where and for what it was last used.
+    """Return whose a key is, and when, where and for what it was last used.
 
     A key that the account does not have gives AWS's `AccessDenied`, for whoever has every permission too.
     """
@@ -97,7 +97,7 @@ def get_access_key_last_used(call: ServiceCall, given: Input) -> Output:
 
 
 def owner_of_key(call: ServiceCall, given: Input) -> Resource:
-    """Give whose the key is, as the resource to be decided about; of a key that is nobody's, everything."""
+    """Return whose the key is, as the resource to be decided about; of a key that is nobody's, everything."""
     row = _key_of_account(call, given)
     if row is None:
         return Resource("*", account=call.account)

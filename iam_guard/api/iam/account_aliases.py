@@ -10,7 +10,7 @@ from iam_guard.store.schema import accounts
 
 
 def create_account_alias(call: ServiceCall, given: Input) -> None:
-    """Give the account an alias, in the place of any other. Raises `EntityAlreadyExists` for one that is taken."""
+    """Return the account an alias, in the place of any other. Raises `EntityAlreadyExists` for one that is taken."""
     alias: str = given["AccountAlias"]
     if is_account_id(alias):
         raise ValidationError("The account alias must not be an account ID.", place="AccountAlias")  # G-79

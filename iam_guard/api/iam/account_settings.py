@@ -9,7 +9,7 @@ from iam_guard.errors import InvalidInput
 from iam_guard.store.records import Row
 from iam_guard.store.schema import accounts
 
-MOST_PROPERTIES = 100
+MAX_PROPERTIES = 100
 """Of one account; AWS knows which there are, we keep what is given."""
 
 
@@ -50,7 +50,7 @@ def _the_issuer(call: ServiceCall) -> str:
 
 
 def get_account_properties(call: ServiceCall, given: Input) -> Output:
-    """Give all properties."""
+    """Return all properties."""
     return {"Properties": _properties(call)}
 
 
@@ -61,8 +61,8 @@ def put_account_properties(call: ServiceCall, given: Input) -> None:
     if len(namespaces) != 1:
         raise InvalidInput("All properties must belong to the same namespace.", place="Properties")
     properties = {**_properties(call), **wanted}
-    if len(properties) > MOST_PROPERTIES:
-        raise InvalidInput(f"An account can have at most {MOST_PROPERTIES} properties.", place="Properties")
+    if len(properties) > MAX_PROPERTIES:
+        raise InvalidInput(f"An account can have at most {MAX_PROPERTIES} properties.", place="Properties")
     call.records.update(accounts, {"properties": properties}, id=call.account)
 
 

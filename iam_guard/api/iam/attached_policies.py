@@ -30,12 +30,12 @@ from iam_guard.store.schema import (
     units,
 )
 
-_MOST_LEVELS = 16
+_MAX_LEVELS = 16
 """Units that are followed upwards, as for a decision; an organization has five at most."""
 
 
 @dataclass(frozen=True, slots=True)
-class HeldPolicy:
+class AttachedPolicy:
     """A policy of an identity. A managed one has an `arn`; an inline one is within a `holder`: kind and name."""
 
     name: str
@@ -78,15 +78,15 @@ def the_source(call: ServiceCall, arn: str) -> Row:
     return row
 
 
-def held_policies(call: ServiceCall, row: Row) -> list[HeldPolicy]:
-    """Give an identity's policies, then those of the groups a user is in, each managed policy once."""
+def attached_policies(call: ServiceCall, row: Row) -> list[AttachedPolicy]:
+    """Return an identity's policies, then those of the groups a user is in, each managed policy once."""
     groups = call.records.values_of(memberships, "group_id", user_id=row["id"])
     holders = [row, *call.records.all(identities, id=groups, order=("folded",))]
     by_id = {holder["id"]: holder for holder in holders}
     inline = call.records.all(inline_policies, identity_id=list(by_id), order=("identity_id", "folded"))
     place = {id: number for number, id in enumerate(by_id)}
     own = [
-        HeldPolicy(each["name"], each["text"], holder=_holder(by_id[each["identity_id"]]))
+        AttachedPolicy(each["name"], each["text"], holder=_holder(by_id[each["identity_id"]]))
         for each in sorted(inline, key=lambda each: place[each["identity_id"]])
     ]
     attached = call.records.all(
@@ -97,8 +97,8 @@ def held_policies(call: ServiceCall, row: Row) -> list[HeldPolicy]:
     return own + _managed(call, attached)
 
 
-def held_boundary(call: ServiceCall, row: Row) -> HeldPolicy | None:
-    """Give the permissions boundary of a user or role."""
+def attached_boundary(call: ServiceCall, row: Row) -> AttachedPolicy | None:
+    """Return the permissions boundary of a user or role."""
     if row["boundary_id"] is None:
         return None
     return next(iter(_managed(call, call.records.all(policies, id=row["boundary_id"]))), None)
@@ -108,17 +108,17 @@ def _holder(row: Row) -> tuple[str, str]:
     return row["kind"], row["name"]
 
 
-def _managed(call: ServiceCall, rows: Sequence[Row]) -> list[HeldPolicy]:
-    """Give managed policies with the text of their default versions."""
+def _managed(call: ServiceCall, rows: Sequence[Row]) -> list[AttachedPolicy]:
+    """Return managed policies with the text of their default versions."""
     versions = call.records.all(policy_versions, policy_id=[row["id"] for row in rows])
     texts = {(version["policy_id"], version["version"]): version["text"] for version in versions}
     return [
-        HeldPolicy(row["name"], texts[row["id"], row["default_version"]], arn=policy_arn(call, row)) for row in rows
+        AttachedPolicy(row["name"], texts[row["id"], row["default_version"]], arn=policy_arn(call, row)) for row in rows
     ]
 
 
-def service_control_levels(call: ServiceCall) -> list[list[HeldPolicy]] | None:
-    """Give the account's service control policies level by level, root first; None where none limit it (E-10)."""
+def service_control_levels(call: ServiceCall) -> list[list[AttachedPolicy]] | None:
+    """Return the account's service control policies level by level, root first; None where none limit it (E-10)."""
     placement = call.records.one(placements, account=call.account)
     unit = None if placement is None else call.records.one(units, id=placement["unit_id"])
     if unit is None:
@@ -127,13 +127,13 @@ def service_control_levels(call: ServiceCall) -> list[list[HeldPolicy]] | None:
     if organization is None or not organization["scps_enabled"] or organization["management_account"] == call.account:
         return None
     targets = [call.account]
-    while unit is not None and len(targets) <= _MOST_LEVELS:
+    while unit is not None and len(targets) <= _MAX_LEVELS:
         targets.append(unit["id"])
         unit = None if unit["parent_id"] is None else call.records.one(units, id=unit["parent_id"])
     return [_controls_at(call, target) for target in reversed(targets)]
 
 
-def _controls_at(call: ServiceCall, target: str) -> list[HeldPolicy]:
+def _controls_at(call: ServiceCall, target: str) -> list[AttachedPolicy]:
     here = call.records.values_of(control_attachments, "policy_id", target=target)
     rows = call.records.all(control_policies, id=here, type="SCP", order=("name",))
-    return [HeldPolicy(row["name"], row["text"]) for row in rows]
+    return [AttachedPolicy(row["name"], row["text"]) for row in rows]

@@ -110,7 +110,7 @@ _KINDS: dict[str | None, list[str]] = {
 
 
 def _uses(call: ServiceCall, policy: Row, usage: str | None) -> list[dict[str, Any]]:
-    """Give the conditions of which one holds for whoever has the policy."""
+    """Return the conditions of which one holds for whoever has the policy."""
     ways = {
         "PermissionsPolicy": {"id": call.records.values_of(attachments, "identity_id", policy_id=policy["id"])},
         "PermissionsBoundary": {"boundary_id": policy["id"]},

@@ -23,7 +23,7 @@ from iam_guard.store.schema import identities, instance_profiles, mfa_devices, p
 
 
 def named(kind: Kind, member: str | None = None) -> Target:
-    """Give the user, group or role that a member names; a user that is not named is the caller."""
+    """Return the user, group or role that a member names; a user that is not named is the caller."""
 
     def target(call: ServiceCall, given: Input) -> Resource:
         if kind is Kind.USER and member is None:
@@ -38,7 +38,7 @@ def named(kind: Kind, member: str | None = None) -> Target:
 
 
 def created(kind: str, member: str) -> Target:
-    """Give what is to be made, at the path that is asked for."""
+    """Return what is to be made, at the path that is asked for."""
 
     def target(call: ServiceCall, given: Input) -> Resource:
         arn = iam_arn(call.partition, call.account, kind, given.get("Path", "/"), given[member])
@@ -48,7 +48,7 @@ def created(kind: str, member: str) -> Target:
 
 
 def listed(kind: str) -> Target:
-    """Give what is listed below a path, in AWS's form: an ARN that ends with the path."""
+    """Return what is listed below a path, in AWS's form: an ARN that ends with the path."""
 
     def target(call: ServiceCall, given: Input) -> Resource:
         return Resource(iam_arn(call.partition, call.account, kind, given.get("PathPrefix", "/"), ""), call.account)
@@ -60,7 +60,7 @@ USER, GROUP, ROLE = named(Kind.USER), named(Kind.GROUP), named(Kind.ROLE)
 
 
 def principal_by_arn(member: str) -> Target:
-    """Give a user, group, role or policy that is named by its ARN.
+    """Return a user, group, role or policy that is named by its ARN.
 
     It raises `InvalidInput` for what is no ARN, for nothing can be decided about that.
     """
@@ -92,7 +92,7 @@ def find_by_arn(call: ServiceCall, arn: str) -> Row | None:
 
 
 def policy(call: ServiceCall, given: Input) -> Resource:
-    """Give the managed policy whose ARN is given; it is decided about by that ARN, whoever's it is.
+    """Return the managed policy whose ARN is given; it is decided about by that ARN, whoever's it is.
 
     Raises `InvalidInput` for what is no ARN, for nothing can be decided about that.
     """
@@ -104,7 +104,7 @@ def policy(call: ServiceCall, given: Input) -> Resource:
 
 
 def in_table(table: Table, kind: str, member: str) -> Target:
-    """Give an entity with path and name of its own table."""
+    """Return an entity with path and name of its own table."""
 
     def target(call: ServiceCall, given: Input) -> Resource:
         name: str = given[member]
@@ -118,7 +118,7 @@ SERVER_CERTIFICATE = in_table(server_certificates, "server-certificate", "Server
 
 
 def by_arn(member: str, find: Callable[[ServiceCall, str], Row | None]) -> Target:
-    """Give what is named by its ARN, with the tags that it has.
+    """Return what is named by its ARN, with the tags that it has.
 
     It raises `InvalidInput` for what is no ARN, for nothing can be decided about that.
     """
@@ -152,7 +152,7 @@ def _entity(call: ServiceCall, kind: str, row: Row | None, name: str) -> Resourc
 
 
 def request_tags(call: ServiceCall, given: Input) -> Keys:
-    """Give `aws:RequestTag/*` and `aws:TagKeys` for a call that passes tags or the keys of tags."""
+    """Return `aws:RequestTag/*` and `aws:TagKeys` for a call that passes tags or the keys of tags."""
     keys: dict[str, Given] = {f"aws:RequestTag/{tag['Key']}": tag["Value"] for tag in _once(given.get("Tags", ()))}
     tag_keys = [tag["Key"] for tag in given.get("Tags", ())] + list(given.get("TagKeys", ()))
     return {**keys, "aws:TagKeys": tag_keys} if tag_keys else keys
@@ -164,17 +164,17 @@ def _once(tags: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 
 def policy_arn_given(call: ServiceCall, given: Input) -> Keys:
-    """Give `iam:PolicyARN`."""
+    """Return `iam:PolicyARN`."""
     return {"iam:PolicyARN": given["PolicyArn"]}
 
 
 def boundary_given(call: ServiceCall, given: Input) -> Keys:
-    """Give `iam:PermissionsBoundary` as the call sets it."""
+    """Return `iam:PermissionsBoundary` as the call sets it."""
     return {"iam:PermissionsBoundary": given["PermissionsBoundary"]} if "PermissionsBoundary" in given else {}
 
 
 def boundary_of(kind: Kind) -> KeySource:
-    """Give `iam:PermissionsBoundary` as the user or role has it."""
+    """Return `iam:PermissionsBoundary` as the user or role has it."""
 
     def keys(call: ServiceCall, given: Input) -> Keys:
         name = user_name(call, given) if kind is Kind.USER else given[NAME_MEMBER[kind]]
@@ -187,7 +187,7 @@ def boundary_of(kind: Kind) -> KeySource:
 
 
 def given_as(key: str, member: str) -> KeySource:
-    """Give a condition key that is a member of the input."""
+    """Return a condition key that is a member of the input."""
     return lambda call, given: {key: given[member]} if member in given else {}
 
 

@@ -22,14 +22,14 @@ _INSTANCE = re.compile(r"arn:[a-z0-9-]+:sso:::instance/(?:sso)?ins-[a-zA-Z0-9.-]
 
 
 def new_propagation(given: Input) -> dict[str, Any]:
-    """Give what is stored with a new provider. Raises `InvalidInput`."""
+    """Return what is stored with a new provider. Raises `InvalidInput`."""
     if "IdentityCenterInstanceArn" in given and "ContextProvider" not in given:
         raise InvalidInput("IdentityCenterInstanceArn requires ContextProvider.", place="IdentityCenterInstanceArn")
     return {"context_provider": _provider(given), "identity_center": _instance(given)}
 
 
 def changed_propagation(row: Row, given: Input) -> dict[str, Any]:
-    """Give what is stored after a change; empty where the call is about neither. Raises `InvalidInput`."""
+    """Return what is stored after a change; empty where the call is about neither. Raises `InvalidInput`."""
     _refuse_both(given, "ContextProvider", "RemoveContextProvider")
     _refuse_both(given, "IdentityCenterInstanceArn", "RemoveIdentityCenterInstance")
     if changes_context(given) and changes_association(given):
@@ -46,12 +46,12 @@ def changed_propagation(row: Row, given: Input) -> dict[str, Any]:
 
 
 def changes_context(given: Input) -> bool:
-    """Tell whether a call changes the context provider."""
+    """Return whether a call changes the context provider."""
     return "ContextProvider" in given or bool(given.get("RemoveContextProvider"))
 
 
 def changes_association(given: Input) -> bool:
-    """Tell whether a call changes which Identity Center a provider belongs to."""
+    """Return whether a call changes which Identity Center a provider belongs to."""
     return "IdentityCenterInstanceArn" in given or bool(given.get("RemoveIdentityCenterInstance"))
 
 
@@ -61,7 +61,7 @@ def described_propagation(row: Row) -> Output:
 
 
 def propagation_given(issuers: Callable[[Input], Sequence[str]]) -> KeySource:
-    """Give the condition keys of what a call asks for; `issuers` finds who vouches, as the call says."""
+    """Return the condition keys of what a call asks for; `issuers` finds who vouches, as the call says."""
 
     def keys(call: ServiceCall, given: Input) -> Keys:
         found: dict[str, Given] = {
@@ -77,7 +77,7 @@ def propagation_given(issuers: Callable[[Input], Sequence[str]]) -> KeySource:
 def propagation_stored(
     find: Callable[[ServiceCall, Input], Row | None], issuers: Callable[[Row], Sequence[str]]
 ) -> KeySource:
-    """Give the condition keys of what a provider has."""
+    """Return the condition keys of what a provider has."""
 
     def keys(call: ServiceCall, given: Input) -> Keys:
         row = find(call, given)

@@ -16,12 +16,12 @@ from iam_guard.store.schema import accounts
 
 
 def owner_id(owner: Row | None) -> str | None:
-    """Give what stands in `user_id`: the user's unique id, None for the root user."""
+    """Return what stands in `user_id`: the user's unique id, None for the root user."""
     return None if owner is None else owner["id"]
 
 
 def owner_name(call: ServiceCall, owner: Row | None) -> str:
-    """Give what outputs say as `UserName`; the root user is called like the account."""
+    """Return what outputs say as `UserName`; the root user is called like the account."""
     if owner is not None:
         name: str = owner["name"]
         return name
@@ -30,7 +30,7 @@ def owner_name(call: ServiceCall, owner: Row | None) -> str:
 
 
 def settable_status(given: Input) -> str:
-    """Give the status to be set. Raises `InvalidInput` for `Expired`, which time alone brings (R-30)."""
+    """Return the status to be set. Raises `InvalidInput` for `Expired`, which time alone brings (R-30)."""
     status: str = given["Status"]
     if status == "Expired":
         raise InvalidInput("The status Expired cannot be set.", place="Status")
@@ -50,7 +50,7 @@ def device_owner(call: ServiceCall, given: Input) -> Row | None:
 
 
 def device_owner_target(call: ServiceCall, given: Input) -> Resource:
-    """Give whose MFA device a call is about, as a resource."""
+    """Return whose MFA device a call is about, as a resource."""
     if _names_root(call, given):
         return Resource(root_arn(call.partition, call.account), account=call.account)
     return USER(call, given)

@@ -58,7 +58,7 @@ def generate_credential_report(call: ServiceCall, given: Input) -> Output:
 
 
 def get_credential_report(call: ServiceCall, given: Input) -> Output:
-    """Give the report. Raises `ReportNotPresent`, `ReportExpired`."""
+    """Return the report. Raises `ReportNotPresent`, `ReportExpired`."""
     stored = call.records.one(credential_reports, account=call.account)
     if stored is None:
         raise ReportNotPresent("The credential report does not exist. Use GenerateCredentialReport to generate one.")
@@ -125,7 +125,7 @@ def _by_owner(call: ServiceCall, table: Table, order: Sequence[str] = ()) -> dic
 
 
 def _devices(call: ServiceCall) -> dict[str | None, list[Row]]:
-    """Give the MFA devices that are in use; those of nobody look like the root user's."""
+    """Return the MFA devices that are in use; those of nobody look like the root user's."""
     everybody = _by_owner(call, mfa_devices)
     of_root = [row for row in everybody.get(None, ()) if row["for_root"]]
     return {**everybody, None: of_root}
@@ -174,7 +174,7 @@ def _certificate(certificates: Sequence[Row]) -> Iterator[str]:
 
 
 def _additional(keys: Sequence[Row], certificates: Sequence[Row]) -> str:
-    """Tell how many have no columns, and how to list them; a seed may declare more than the API creates."""
+    """Return how many have no columns, and how to list them; a seed may declare more than the API creates."""
     more = [
         f"{len(rows) - _SHOWN} more {what}, see {operation}"
         for rows, what, operation in (

@@ -46,7 +46,7 @@ def the_role(call: ServiceCall, given: Input) -> Row:
 
 
 def user_name(call: ServiceCall, given: Input) -> str:
-    """Give the name of the user that a call is about. Raises `ValidationError` where it must be said and is not."""
+    """Return the name of the user that a call is about. Raises `ValidationError` where it must be said and is not."""
     if "UserName" in given:
         name: str = given["UserName"]
         return name
@@ -56,7 +56,7 @@ def user_name(call: ServiceCall, given: Input) -> str:
 
 
 def means_root(call: ServiceCall, given: Input) -> bool:
-    """Tell whether a call without `UserName` is about the root user, who makes it."""
+    """Return whether a call without `UserName` is about the root user, who makes it."""
     return "UserName" not in given and call.is_root
 
 

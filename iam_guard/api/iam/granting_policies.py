@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from iam_guard.analysis.allowed_services import reached_services
 from iam_guard.api.call import Input, Output, ServiceCall
-from iam_guard.api.iam.attached_policies import HeldPolicy, held_policies, the_source
+from iam_guard.api.iam.attached_policies import AttachedPolicy, attached_policies, the_source
 from iam_guard.api.iam.simulation.documents import stored_policies
 from iam_guard.api.paging import page_of_list
 from iam_guard.model.decision import PolicyType
@@ -16,7 +16,7 @@ from iam_guard.model.decision import PolicyType
 
 def list_policies_granting_service_access(call: ServiceCall, given: Input) -> Output:
     """List, for each service in the order they are asked for, managed policies before those within an entity."""
-    held = sorted(held_policies(call, the_source(call, given["Arn"])), key=lambda policy: policy.arn is None)
+    held = sorted(attached_policies(call, the_source(call, given["Arn"])), key=lambda policy: policy.arn is None)
     documents = [policy.content.document for policy in stored_policies(held, PolicyType.IDENTITY)]
     namespaces = list(dict.fromkeys(given["ServiceNamespaces"]))
     page = page_of_list(given, enumerate(namespaces), lambda item: [f"{item[0]:03}"])
@@ -34,7 +34,7 @@ def list_policies_granting_service_access(call: ServiceCall, given: Input) -> Ou
     return {"PoliciesGrantingServiceAccess": entries, **page.members}
 
 
-def _described(policy: HeldPolicy) -> Output:
+def _described(policy: AttachedPolicy) -> Output:
     if policy.holder is None:
         return {"PolicyName": policy.name, "PolicyType": "MANAGED", "PolicyArn": policy.arn}
     kind, name = policy.holder

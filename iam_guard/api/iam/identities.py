@@ -75,7 +75,7 @@ def page_of_identities(call: ServiceCall, given: Input, kind: Kind, **where: Any
 
 
 def rename(call: ServiceCall, row: Row, *, path: str | None, name: str | None) -> None:
-    """Give a user or group another path or name; the unique id stays (P-10). Raises `EntityAlreadyExists`."""
+    """Return a user or group another path or name; the unique id stays (P-10). Raises `EntityAlreadyExists`."""
     name = row["name"] if name is None else name
     if fold(name) != row["folded"]:
         require_free(call, Kind(row["kind"]), name)

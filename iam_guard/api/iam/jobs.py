@@ -52,7 +52,7 @@ def the_job(call: ServiceCall, kind: JobKind, given: Input) -> Row:
 
 
 def described_job(job: Row) -> Output:
-    """Give the members that the answers about all jobs have."""
+    """Return the members that the answers about all jobs have."""
     made = instant(job["created"])
     return {"JobStatus": "COMPLETED", "JobCreationDate": made, "JobCompletionDate": made}
 

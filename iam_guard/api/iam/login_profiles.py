@@ -22,12 +22,12 @@ from iam_guard.model.request import Resource
 from iam_guard.store.records import Row
 from iam_guard.store.schema import former_passwords, login_profiles
 
-MOST_FORMER = 24
+MAX_FORMER = 24
 """Former passwords that are remembered: as many as a policy can ask for (R-20)."""
 
 
 def create_login_profile(call: ServiceCall, given: Input) -> Output:
-    """Give a password to a user, or to the root user who calls without a name."""
+    """Return a password to a user, or to the root user who calls without a name."""
     owner = owner_of_credentials(call, given)
     if _find(call, owner) is not None:
         raise EntityAlreadyExists(f"Login Profile for user {owner_name(call, owner)} already exists.")
@@ -93,7 +93,7 @@ def change_password(call: ServiceCall, given: Input) -> None:
 
 
 def own_password(call: ServiceCall, given: Input) -> Resource:
-    """Give the user who calls; the policy of the account may let all users change their own password."""
+    """Return the user who calls; the policy of the account may let all users change their own password."""
     if call.caller.type is not PrincipalType.USER:
         return everything(call, given)  # refused in any case
     return granted_to_users(call, USER(call, {}), "iam:ChangePassword")
@@ -130,7 +130,7 @@ def _set_password(call: ServiceCall, owner: Row, profile: Row, password: str) ->
         )
     number = former[-1]["number"] + 1 if former else 1
     call.records.insert(former_passwords, owner=key, number=number, digest=profile["digest"])
-    outdated = [row["number"] for row in former if row["number"] <= number - MOST_FORMER]
+    outdated = [row["number"] for row in former if row["number"] <= number - MAX_FORMER]
     call.records.delete(former_passwords, owner=key, number=outdated)
     call.records.update(login_profiles, {"digest": digest, "changed": call.now}, owner=key)
 

@@ -101,7 +101,7 @@ def list_policies(call: ServiceCall, given: Input) -> Output:
 
 
 def _listed(call: ServiceCall, given: Input) -> dict[str, Any]:
-    """Give the conditions that a listed policy meets.
+    """Return the conditions that a listed policy meets.
 
     "Attached" means as a permissions policy, as in `AttachmentCount`, unless the call asks for boundaries.
     """

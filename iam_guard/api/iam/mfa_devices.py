@@ -81,7 +81,7 @@ def delete_virtual_mfa_device(call: ServiceCall, given: Input) -> None:
 
 
 def enable_mfa_device(call: ServiceCall, given: Input) -> None:
-    """Give a device to a user, or to the root user (who is named as `device_owner` says)."""
+    """Return a device to a user, or to the root user (who is named as `device_owner` says)."""
     owner = device_owner(call, given)
     row = the_mfa_device(call, given)
     if row["enabled"] is not None:
@@ -134,7 +134,10 @@ def list_virtual_mfa_devices(call: ServiceCall, given: Input) -> Output:
         ),
     )
     ids = [row["user_id"] for row in page.rows if row["user_id"] is not None]
-    users = {each["UserId"]: each for each in described_users(call, call.records.all(identities, id=ids))}
+    users = {
+        described_user["UserId"]: described_user
+        for described_user in described_users(call, call.records.all(identities, id=ids))
+    }
     devices = [
         {
             "SerialNumber": row["serial"],

@@ -32,7 +32,7 @@ def _arn(call: ServiceCall, provider: str) -> str:
 
 
 def new_oidc_provider(call: ServiceCall, given: Input) -> Resource:
-    """Give the provider that is to be made."""
+    """Return the provider that is to be made."""
     return Resource(_arn(call, given["Url"].removeprefix(_SCHEME)), account=call.account)
 
 

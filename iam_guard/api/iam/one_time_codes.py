@@ -45,7 +45,7 @@ def new_seed() -> str:
 
 
 def seed_context(serial: str) -> bytes:
-    """Give what a seed is sealed to."""
+    """Return what a seed is sealed to."""
     return b"mfa-device:" + serial.encode()
 
 

@@ -43,7 +43,7 @@ _ORDERS: Mapping[str, Any] = {
 
 
 def access_report(call: ServiceCall, given: Input) -> Resource:
-    """Give the ARN of a report, which is what a caller needs permission for."""
+    """Return the ARN of a report, which is what a caller needs permission for."""
     arn = f"arn:{call.partition}:iam::{call.account}:access-report/{given['EntityPath']}"
     return Resource(arn, account=call.account)
 
@@ -73,7 +73,7 @@ def generate_organizations_access_report(call: ServiceCall, given: Input) -> Out
 
 
 def get_organizations_access_report(call: ServiceCall, given: Input) -> Output:
-    """Give a report. Raises `NoSuchEntity`."""
+    """Return a report. Raises `NoSuchEntity`."""
     _managed(call)
     job = the_job(call, JobKind.ORGANIZATION_ACCESS, given)
     details = job["result"]["details"]
@@ -152,7 +152,7 @@ class _Tree:
 
 
 def _reached(call: ServiceCall, levels: Sequence[str], known: frozenset[str]) -> set[str]:
-    """Give the services that the policies of every level allow (rule E-12)."""
+    """Return the services that the policies of every level allow (rule E-12)."""
     documents = [[_document(row) for row in _attached(call, level)] for level in levels]
     known |= named_services(document for level in documents for document in level)
     return set.intersection(*(reached_services(level, known) for level in documents))
@@ -171,7 +171,7 @@ def _the_policy(call: ServiceCall, organization: Row, policy_id: str) -> Row:
 
 
 def _bound_by(call: ServiceCall, entity: _Entity, policy_id: str) -> dict[str, str]:
-    """Give the accounts of an entity to which a policy applies."""
+    """Return the accounts of an entity to which a policy applies."""
     targets = {row["target"] for row in call.records.all(control_attachments, policy_id=policy_id)}
     return {account: path for account, path in entity.accounts.items() if not targets.isdisjoint(path.split("/")[1:])}
 

@@ -14,7 +14,7 @@ from iam_guard.store.schema import attachments, identities, login_profiles, poli
 
 
 def tag_list(tags: Mapping[str, str]) -> list[dict[str, str]]:
-    """Give tags as AWS lists them."""
+    """Return tags as AWS lists them."""
     return [{"Key": key, "Value": value} for key, value in sorted(tags.items())]
 
 
@@ -86,14 +86,16 @@ def whole_role(call: ServiceCall, row: Row) -> Output:
 
 
 def trust_document(call: ServiceCall, row: Row) -> str | None:
-    """Give a role's trust policy as of now: principals that are no more show their unique ids (P-6)."""
+    """Return a role's trust policy as of now: principals that are no more show their unique ids (P-6)."""
     return trust_documents(call, [row])[row["id"]]
 
 
 def trust_documents(call: ServiceCall, rows: Sequence[Row]) -> dict[str, str | None]:
-    """Give the trust policies of several roles, by the roles' ids, for one look at the principals in them."""
+    """Return the trust policies of several roles, by the roles' ids, for one look at the principals in them."""
     bound = {id for row in rows for id in row["trust_bindings"].values()}
-    arns = {each["id"]: identity_arn(call, each) for each in call.records.all(identities, id=bound)} if bound else {}
+    arns = (
+        {record["id"]: identity_arn(call, record) for record in call.records.all(identities, id=bound)} if bound else {}
+    )
     return {
         row["id"]: row["trust_text"] and current_text(row["trust_text"], row["trust_bindings"], arns.get)
         for row in rows
@@ -101,7 +103,7 @@ def trust_documents(call: ServiceCall, rows: Sequence[Row]) -> dict[str, str | N
 
 
 def last_use(call: ServiceCall, row: Row) -> Output:
-    """Tell when and where a role's sessions were last used; empty for never (R-33)."""
+    """Return when and where a role's sessions were last used; empty for never (R-33)."""
     return last_uses(call, [row]).get(row["id"], {})
 
 
@@ -112,7 +114,7 @@ def last_uses(call: ServiceCall, rows: Sequence[Row]) -> dict[str, Output]:
 
 
 def tags_and_boundary(call: ServiceCall, row: Row) -> Output:
-    """Give the members that only whole descriptions of users and roles have."""
+    """Return the members that only whole descriptions of users and roles have."""
     return {
         "Tags": tag_list(row["tags"]) if row["tags"] else None,
         "PermissionsBoundary": attached_boundaries(call, [row]).get(row["id"]),
@@ -122,7 +124,9 @@ def tags_and_boundary(call: ServiceCall, row: Row) -> Output:
 def attached_boundaries(call: ServiceCall, rows: Sequence[Row]) -> dict[str, Output]:
     """Describe the permissions boundaries of several users and roles, by their ids; who has none is left out."""
     wanted = {row["boundary_id"] for row in rows} - {None}
-    arns = {each["id"]: policy_arn(call, each) for each in call.records.all(policies, id=wanted)} if wanted else {}
+    arns = (
+        {record["id"]: policy_arn(call, record) for record in call.records.all(policies, id=wanted)} if wanted else {}
+    )
     return {
         row["id"]: {"PermissionsBoundaryType": "Policy", "PermissionsBoundaryArn": arns[row["boundary_id"]]}
         for row in rows

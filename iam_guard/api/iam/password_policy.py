@@ -83,7 +83,7 @@ def delete_account_password_policy(call: ServiceCall, given: Input) -> None:
 
 
 def password_policy_target(call: ServiceCall, given: Input) -> Resource:
-    """Give `*`, which every user may read where all may change their own password."""
+    """Return `*`, which every user may read where all may change their own password."""
     return granted_to_users(call, everything(call, given), "iam:GetAccountPasswordPolicy")
 
 
@@ -114,7 +114,7 @@ def stored_policy(call: ServiceCall) -> Mapping[str, Any] | None:
 
 
 def reuse_prevention(call: ServiceCall, owner: Row | None) -> int:
-    """Tell how many of a user's latest passwords, the present one among them, may not come again."""
+    """Return how many of a user's latest passwords, the present one among them, may not come again."""
     policy = None if owner is None else stored_policy(call)
     number: int = 0 if policy is None else policy.get("PasswordReusePrevention", 0)
     return number

@@ -41,7 +41,7 @@ def password_digest(password: str, *, beside: str | None = None) -> str:
 
 
 def is_password(password: str, digest: str) -> bool:
-    """Tell whether a digest was made from this password."""
+    """Return whether a digest was made from this password."""
     _read(digest)
     try:
         Argon2id.verify_phc_encoded(password.encode(), digest)
@@ -51,7 +51,7 @@ def is_password(password: str, digest: str) -> bool:
 
 
 def is_one_of(password: str, digest: str, former: Collection[str]) -> bool:
-    """Tell whether one of the former digests was made from this password; `digest` is its own, made beside them."""
+    """Return whether one of the former digests was made from this password; `digest` is its own, made beside them."""
     own = _read(digest)["header"]
     others = {found["header"]: found for found in map(_read, former) if found["header"] != own}
     computed = [digest] + [

@@ -80,13 +80,13 @@ def require_chain(certificate: Certificate, chain: Sequence[Certificate]) -> Non
 
 
 def holds(certificate: Certificate, now: int) -> bool:
-    """Tell whether a certificate is in its time."""
+    """Return whether a certificate is in its time."""
     return certificate.not_valid_before_utc.timestamp() <= now <= certificate.not_valid_after_utc.timestamp()
 
 
 def in_pem(certificates: Sequence[Certificate]) -> str:
     """Write certificates, one below the other."""
-    return "".join(each.public_bytes(Encoding.PEM).decode("ascii") for each in certificates)
+    return "".join(certificate.public_bytes(Encoding.PEM).decode("ascii") for certificate in certificates)
 
 
 def key_in_pem(key: PrivateKeyTypes) -> bytes:

@@ -41,7 +41,7 @@ def create_policy_version(call: ServiceCall, given: Input) -> Output:
 
 
 def get_policy_version(call: ServiceCall, given: Input) -> Output:
-    """Give a version with its text."""
+    """Return a version with its text."""
     policy = attachable_policy(call, given)
     version = _the_version(call, policy, given)
     return {"PolicyVersion": described_version(policy, version, with_document=True)}
@@ -86,5 +86,5 @@ def _the_version(call: ServiceCall, policy: Row, given: Input) -> Row:
 
 
 def _newest_first(number: int) -> str:
-    """Give a text that is the less the higher the number is."""
+    """Return a text that is the less the higher the number is."""
     return f"{10**9 - number:010}"

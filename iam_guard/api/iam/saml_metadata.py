@@ -20,10 +20,10 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from iam_guard.errors import InvalidInput
 
-MOST_ELEMENTS = 10_000
-MOST_LEVELS = 32
+MAX_ELEMENTS = 10_000
+MAX_LEVELS = 32
 LEAST_KEY_BITS = 1024
-MOST_ENTITY_ID = 1024
+MAX_ENTITY_ID = 1024
 
 _SEPARATOR = " "
 _METADATA = "urn:oasis:names:tc:SAML:2.0:metadata "
@@ -80,7 +80,7 @@ class _Reader:
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         self._elements += 1
-        if self._elements > MOST_ELEMENTS or len(self._open) >= MOST_LEVELS:
+        if self._elements > MAX_ELEMENTS or len(self._open) >= MAX_LEVELS:
             raise _refusal("it has too many elements, or they are nested too deeply")
         if not self._open:
             self._root(name, attributes)
@@ -93,13 +93,13 @@ class _Reader:
         if name != _METADATA + "EntityDescriptor":
             raise _refusal("expected an EntityDescriptor")
         self.entity_id = attributes.get("entityID", "").strip()
-        if not 1 <= len(self.entity_id) <= MOST_ENTITY_ID:
-            raise _refusal(f"expected an entityID of 1 to {MOST_ENTITY_ID} characters")
+        if not 1 <= len(self.entity_id) <= MAX_ENTITY_ID:
+            raise _refusal(f"expected an entityID of 1 to {MAX_ENTITY_ID} characters")
         if "validUntil" in attributes:
             self.valid_until = _seconds(attributes["validUntil"])
 
     def _may_sign(self, name: str, attributes: dict[str, str]) -> bool:
-        """Tell whether a certificate in this element is one that assertions are signed with."""
+        """Return whether a certificate in this element is one that assertions are signed with."""
         match len(self._open):
             case 2:
                 protocols = attributes.get("protocolSupportEnumeration", "").split()

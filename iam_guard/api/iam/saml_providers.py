@@ -57,7 +57,7 @@ def the_saml_provider(call: ServiceCall, given: Input) -> Row:
 
 
 def issuers_given(given: Input) -> list[str]:
-    """Tell who vouches, by the metadata of a call; nobody where it cannot be read, for then it is refused anyway."""
+    """Return who vouches, by the metadata of a call; nobody where it cannot be read, for then it is refused anyway."""
     try:
         return [read_metadata(given["SAMLMetadataDocument"]).entity_id] if "SAMLMetadataDocument" in given else []
     except InvalidInput:
@@ -65,12 +65,12 @@ def issuers_given(given: Input) -> list[str]:
 
 
 def issuers_stored(row: Row) -> list[str]:
-    """Tell who vouches, by the metadata of a provider."""
+    """Return who vouches, by the metadata of a provider."""
     return [read_metadata(row["document"]).entity_id]
 
 
 def private_key_context(key_id: str) -> bytes:
-    """Give what a private key is sealed to."""
+    """Return what a private key is sealed to."""
     return b"saml-private-key:" + key_id.encode()
 
 

@@ -28,7 +28,7 @@ from iam_guard.store.schema import server_certificates
 
 
 def server_key_context(certificate_id: str) -> bytes:
-    """Give what the private key of a server certificate is sealed to."""
+    """Return what the private key of a server certificate is sealed to."""
     return b"server-certificate:" + certificate_id.encode()
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from iam_guard.analysis.allowed_services import known_services, reached_services, service_name
 from iam_guard.api.call import Input, Output, ServiceCall, instant
-from iam_guard.api.iam.attached_policies import held_policies
+from iam_guard.api.iam.attached_policies import attached_policies
 from iam_guard.api.iam.authorization_targets import find_by_arn
 from iam_guard.api.iam.entities import identity_arn
 from iam_guard.api.iam.jobs import JobKind, described_job, keep_job, page_of_result, the_job
@@ -43,7 +43,7 @@ def generate_service_last_accessed(call: ServiceCall, given: Input) -> Output:
 
 
 def get_service_last_accessed(call: ServiceCall, given: Input) -> Output:
-    """Give a report, service by service; only whoever had it made may have it. Raises `NoSuchEntity`."""
+    """Return a report, service by service; only whoever had it made may have it. Raises `NoSuchEntity`."""
     job = the_job(call, JobKind.SERVICE_ACCESS, given)
     if job["parameters"]["caller"] != _caller(call):
         raise NoSuchEntity(f"The job with id {given['JobId']} cannot be found.")
@@ -58,7 +58,7 @@ def get_service_last_accessed(call: ServiceCall, given: Input) -> Output:
 
 
 def get_service_last_accessed_with_entities(call: ServiceCall, given: Input) -> Output:
-    """Give the users and roles that could have used a service, whoever did last first. Raises `NoSuchEntity`."""
+    """Return the users and roles that could have used a service, whoever did last first. Raises `NoSuchEntity`."""
     job = the_job(call, JobKind.SERVICE_ACCESS, given)
     result, service = job["result"], given["ServiceNamespace"].lower()
     last: Mapping[str, int] = result["attempts"].get(service, {}).get("last", {})
@@ -70,7 +70,7 @@ def get_service_last_accessed_with_entities(call: ServiceCall, given: Input) -> 
 
 
 def _caller(call: ServiceCall) -> str:
-    """Say who calls: a user, or the role of a session, whichever session it is."""
+    """Return who calls: a user, or the role of a session, whichever session it is."""
     userid = call.caller.userid
     return call.caller.arn if userid is None else userid.partition(":")[0]
 
@@ -102,14 +102,14 @@ def _entities(call: ServiceCall, subject: Row) -> dict[str, Row]:
 
 
 def _uses(call: ServiceCall, subject: Row) -> Iterable[Row]:
-    """Give what they used."""
+    """Return what they used."""
     for ids in _ids_of_holders(call, subject):
         mine = call.records.values_of(identities, "id", account=call.account, kind=_ACTORS, id=ids)
         yield from call.records.all(service_uses, identity_id=mine)
 
 
 def _ids_of_holders(call: ServiceCall, subject: Row) -> list[Any]:
-    """Give conditions on unique ids, of which whoever is meant meets one; groups and other accounts may meet them."""
+    """Return conditions on unique ids, of which whoever is meant meets one; groups and other accounts may meet them."""
     values_of = call.records.values_of
     if _is_policy(subject):
         holders = values_of(attachments, "identity_id", policy_id=subject["id"])
@@ -128,9 +128,9 @@ def _used_in_account(call: ServiceCall) -> Iterable[str]:
 
 
 def _texts(call: ServiceCall, subject: Row) -> list[str]:
-    """Give the permissions policies: of an identity with those of its groups, or the policy itself."""
+    """Return the permissions policies: of an identity with those of its groups, or the policy itself."""
     if not _is_policy(subject):
-        return [policy.text for policy in held_policies(call, subject)]
+        return [policy.text for policy in attached_policies(call, subject)]
     versions = call.records.all(policy_versions, policy_id=subject["id"], version=subject["default_version"])
     return [version["text"] for version in versions]
 
@@ -142,7 +142,7 @@ def _kept(attempts: Attempts) -> dict[str, Any]:
     return {
         "latest": attempts.latest,
         "last": attempts.last,
-        "actions": {each.action: each.latest for each in attempts.actions.values()},
+        "actions": {action.action: action.latest for action in attempts.actions.values()},
     }
 
 

@@ -143,13 +143,13 @@ def delete_service_specific_credential(call: ServiceCall, given: Input) -> None:
 
 
 def user_or_all(call: ServiceCall, given: Input) -> Resource:
-    """Give the user whose credentials are listed; for those of all users, everything."""
+    """Return the user whose credentials are listed; for those of all users, everything."""
     target: Target = everything if given.get("AllUsers", False) else USER
     return target(call, given)
 
 
 def service_of_credential(call: ServiceCall, given: Input) -> Keys:
-    """Give `iam:ServiceSpecificCredentialServiceName` of the credential that a call names."""
+    """Return `iam:ServiceSpecificCredentialServiceName` of the credential that a call names."""
     owner = find_identity(call, Kind.USER, user_name(call, given))
     row = None if owner is None else _find(call, owner, given["ServiceSpecificCredentialId"])
     return {} if row is None else {"iam:ServiceSpecificCredentialServiceName": row["service"]}
@@ -159,7 +159,7 @@ def service_of_credential(call: ServiceCall, given: Input) -> Keys:
 
 
 def secret_digest(secret: str) -> str:
-    """Give what is kept of a secret."""
+    """Return what is kept of a secret."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 

@@ -76,7 +76,7 @@ _WITHOUT_SUFFIX = frozenset(_NAMES) - {"autoscaling", "connect", "lexv2"}
 
 
 def linked_role(call: ServiceCall, given: Input) -> Resource:
-    """Give the role that a service is to have, at the place that it will have."""
+    """Return the role that a service is to have, at the place that it will have."""
     service: str = given["AWSServiceName"]
     arn = iam_arn(call.partition, call.account, "role", f"{SERVICE_LINKED}{service}/", _name(given))
     return Resource(arn, account=call.account)
@@ -131,7 +131,7 @@ def delete_service_linked_role(call: ServiceCall, given: Input) -> Output:
 
 
 def role_of_task(call: ServiceCall, given: Input) -> Resource:
-    """Give the role that a deletion task is about. Raises `InvalidInput` for what names no task."""
+    """Return the role that a deletion task is about. Raises `InvalidInput` for what names no task."""
     task = _TASK.fullmatch(given["DeletionTaskId"])
     if task is None:
         raise InvalidInput("Invalid deletion task id.", place="DeletionTaskId")
@@ -140,7 +140,7 @@ def role_of_task(call: ServiceCall, given: Input) -> Resource:
 
 
 def get_service_linked_role_deletion_status(call: ServiceCall, given: Input) -> Output:
-    """Say how a deletion went."""
+    """Return how a deletion went."""
     task: str = given["DeletionTaskId"]
     row = call.records.one(jobs, id=task, account=call.account, kind=_JOB)
     if row is None:

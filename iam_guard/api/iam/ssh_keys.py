@@ -60,7 +60,7 @@ def upload_ssh_public_key(call: ServiceCall, given: Input) -> Output:
 
 
 def get_ssh_public_key(call: ServiceCall, given: Input) -> Output:
-    """Give a key in the form that is asked for."""
+    """Return a key in the form that is asked for."""
     owner = the_user(call, given)
     row = _the_key(call, owner, given["SSHPublicKeyId"])
     body = row["body"] if given["Encoding"] == "SSH" else _in_pem(row["body"])
@@ -110,7 +110,7 @@ def read_public_key(text: str) -> RSAPublicKey:
 
 
 def fingerprint(body: str) -> str:
-    """Give the MD5 of a key in the form of OpenSSH, as `ssh-keygen -l -E md5` shows it."""
+    """Return the MD5 of a key in the form of OpenSSH, as `ssh-keygen -l -E md5` shows it."""
     digest = hashlib.md5(base64.b64decode(body.split(" ")[1]), usedforsecurity=False).digest()
     return digest.hex(":")
 

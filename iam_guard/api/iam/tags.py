@@ -89,6 +89,6 @@ def list_handler(find: Find) -> Handler:
 
 
 def _place_of(key: str) -> tuple[str, str]:
-    """Give where a tag stands in its list: its key, of which a long one is cut, since a marker has 320 characters."""
+    """Return where a tag stands in its list: its key, of which a long one is cut, since a marker has 320 characters."""
     rest = key[_MARKED:]
     return key[:_MARKED], hashlib.sha256(rest.encode()).hexdigest()[:16] if rest else ""

@@ -30,7 +30,7 @@ _ACTIONS = (
 
 
 def trust_columns(call: ServiceCall, text: str) -> dict[str, Any]:
-    """Give what is stored of a trust policy. Raises `PolicyError`, `LimitExceeded`."""
+    """Return what is stored of a trust policy. Raises `PolicyError`, `LimitExceeded`."""
     document = _read(call, text)
     return {
         "trust_text": document.text,

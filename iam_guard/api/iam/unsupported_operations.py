@@ -46,7 +46,7 @@ def unsupported(name: str) -> Handler:
 
 
 def delegation_request(member: str | None) -> Target:
-    """Give a delegation request by its id, or all that could be."""
+    """Return a delegation request by its id, or all that could be."""
 
     def target(call: ServiceCall, given: Input) -> Resource:
         id = given[member] if member else "*"
@@ -56,7 +56,7 @@ def delegation_request(member: str | None) -> Target:
 
 
 def delegation_keys(call: ServiceCall, given: Input) -> Keys:
-    """Give the condition keys that the making of a delegation request has."""
+    """Return the condition keys that the making of a delegation request has."""
     keys: dict[str, Given] = {
         "iam:DelegationDuration": given["SessionDuration"],
         "iam:NotificationChannel": given["NotificationChannel"],

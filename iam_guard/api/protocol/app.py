@@ -18,7 +18,7 @@ import anyio
 import anyio.to_thread
 
 from iam_guard.api.operation import Performed, Permission, run
-from iam_guard.api.protocol.audit_fields import told_input, told_output
+from iam_guard.api.protocol.audit_fields import audited_input, audited_output
 from iam_guard.api.protocol.dispatch import DEFAULT, Destination, destination, destination_of
 from iam_guard.api.protocol.issuer_endpoints import answer_for_issuer, issuer_document
 from iam_guard.api.protocol.messages import Parameters, WireAnswer, WireCall, WireRequest
@@ -62,7 +62,7 @@ Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
 
-_log = logging.getLogger("iam_guard.api.protocol")
+_log = logging.getLogger("iam_guard.api")
 
 WORKERS: Final = 8
 """Calls that are run at the same time."""
@@ -165,7 +165,7 @@ class AwsApi:
         except IamGuardError as error:
             if isinstance(error, CredentialError):
                 claim = credential_of(request) if credential is None else claim_of(credential)
-                self.guard.trail.note_authentication(error, one.facts, kind=claim.kind, credential_id=claim.id)
+                self.guard.trail.record_authentication(error, one.facts, kind=claim.kind, credential_id=claim.id)
                 one.is_noted = True
             raise
         one.is_noted = True  # by the guard, if it refuses
@@ -261,7 +261,7 @@ class _OneCall:
             now=int(self.guard.clock().timestamp()),
             issuer_url=self.guard.settings.issuer_url,
             tokens=self.guard.tokens,
-            app_services=frozenset(each.service for each in self.guard.catalogues),
+            app_services=frozenset(catalogue.service for catalogue in self.guard.catalogues),
             is_recorded=is_recorded,
         )
         row = self.destination.service.operation(wanted.operation.name)
@@ -281,10 +281,10 @@ class _OneCall:
     def _note(
         self, wanted: WireCall, principal: Principal, performed: Performed | None, error: IamGuardError | None = None
     ) -> None:
-        """Note what an allowed call came to: what it did, or that it failed."""
+        """Record what an allowed call came to: what it did, or that it failed."""
         first = self.first
-        given = told_input(wanted.operation.input, wanted.parameters)
-        gave = told_output(wanted.operation.output, performed.output if performed else {})
+        given = audited_input(wanted.operation.input, wanted.parameters)
+        gave = audited_output(wanted.operation.output, performed.output if performed else {})
         result = CallResult(
             action=self.action,
             resource="*" if first is None else first.resource.arn,
@@ -298,10 +298,10 @@ class _OneCall:
             error=error,
         )
         asking = principal if first is None else first.principal or principal
-        self.guard.trail.note_result(result, self.facts, asking)
+        self.guard.trail.record_result(result, self.facts, asking)
 
     def report(self, error: IamGuardError) -> None:
-        """Note what no decision noted: that there was none, or that the call was allowed and failed."""
+        """Record what no decision noted: that there was none, or that the call was allowed and failed."""
         if error.fault == "receiver" and not isinstance(error, DecisionUnavailable | ServerBusy):
             _log.error("%s: %s", loggable(self.action), loggable(error))
         if self.is_noted or self.is_refused:
@@ -309,7 +309,7 @@ class _OneCall:
         if self.first is not None and self.wanted is not None and self.principal is not None:
             self._note(self.wanted, self.principal, None, error)
         else:
-            self.guard.trail.note_error(error, self.facts, action=self.action, resource="*", principal=self.principal)
+            self.guard.trail.record_error(error, self.facts, action=self.action, resource="*", principal=self.principal)
 
 
 def _after_waiting(seconds: float, work: Callable[..., T], *arguments: object) -> T:

@@ -26,26 +26,26 @@ UNREAD: Final = frozenset("CertificateBody CertificateChain SSHPublicKeyBody".sp
 outputs, and there it is told."""
 
 
-class Told(NamedTuple):
+class AuditFields(NamedTuple):
     """Members, and pointers to what was masked in them."""
 
     members: dict[str, Any]
     masked: tuple[str, ...]
 
 
-def told_input(shape: Shape | None, values: Mapping[str, object]) -> Told:
+def audited_input(shape: Shape | None, values: Mapping[str, object]) -> AuditFields:
     """Tell an input, as `requestParameters` has it."""
     return _told(shape, values, "/requestParameters", SECRET | UNREAD)
 
 
-def told_output(shape: Shape | None, values: Mapping[str, object]) -> Told:
+def audited_output(shape: Shape | None, values: Mapping[str, object]) -> AuditFields:
     """Tell an output, as `responseElements` has it."""
     return _told(shape, values, "/responseElements", SECRET)
 
 
-def _told(shape: Shape | None, values: Mapping[str, object], pointer: str, secret: frozenset[str]) -> Told:
+def _told(shape: Shape | None, values: Mapping[str, object], pointer: str, secret: frozenset[str]) -> AuditFields:
     teller = _Teller(secret)
-    return Told({} if shape is None else teller.members(shape, values, pointer), tuple(teller.masked))
+    return AuditFields({} if shape is None else teller.members(shape, values, pointer), tuple(teller.masked))
 
 
 class _Teller:

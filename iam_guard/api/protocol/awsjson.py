@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from iam_guard.api.protocol.error_codes import Spoken, spoken
+from iam_guard.api.protocol.error_codes import WireError, spoken
 from iam_guard.api.protocol.json_body import JsonGrammar, read_object, write_object
 from iam_guard.api.protocol.messages import Parameters, WireAnswer, WireCall, WireRequest
 from iam_guard.api.protocol.protocol_errors import MalformedBody, UnknownOperation
@@ -50,8 +50,8 @@ class JsonCodec:
         return WireAnswer(said.status, _headers(request_id), write_object({"__type": said.code, **written}))
 
 
-def message_name(said: Spoken, api: Api) -> str:
-    """Give the member that carries the message: the error's own, or the one that the service's errors have."""
+def message_name(said: WireError, api: Api) -> str:
+    """Return the member that carries the message: the error's own, or the one that the service's errors have."""
     shapes = [said.shape] if said.shape else [error.shape for error in api.errors.values()]
     return "Message" if any("Message" in shape.members for shape in shapes) else "message"
 

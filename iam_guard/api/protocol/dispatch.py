@@ -47,7 +47,7 @@ class Destination:
 
 @cache
 def destination_of(name: str) -> Destination:
-    """Give a service by the name in `SERVED`."""
+    """Return a service by the name in `SERVED`."""
     row = SERVED[name]
     service: Service = getattr(import_module(row.module), row.table)
     return Destination(service, codec_of(name))

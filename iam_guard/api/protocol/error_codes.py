@@ -46,7 +46,7 @@ _GENERAL = {
 
 
 @dataclass(frozen=True, slots=True)
-class Spoken:
+class WireError:
     """An error as the clients of one service hear it. `shape` is the model's, if the model names the error."""
 
     code: str
@@ -57,17 +57,17 @@ class Spoken:
     details: Mapping[str, object]
 
     def body(self, details: Mapping[str, object], request_id: str) -> dict[str, object]:
-        """Give the members that the model has for this error, besides code and message."""
+        """Return the members that the model has for this error, besides code and message."""
         known: Mapping[str, object] = {} if self.shape is None else self.shape.members
         given = {"RequestId": request_id, **self.details, **details}
         return {name: value for name, value in given.items() if name in known}
 
 
-def spoken(error: IamGuardError, api: Api) -> Spoken:
+def spoken(error: IamGuardError, api: Api) -> WireError:
     """Say an error in the words of a service."""
     code = error.code if api.protocol == "query" else _json_code(error.code, api)
     modelled = api.errors.get(code)
-    return Spoken(
+    return WireError(
         code=code,
         status=(modelled.status if modelled else None) or _status(error, api),
         fault=modelled.fault if modelled else error.fault,

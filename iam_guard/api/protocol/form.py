@@ -16,8 +16,8 @@ from iam_guard.api.protocol.service_model import Shape
 from iam_guard.api.protocol.traversal import Place, malformed
 from iam_guard.authn.percent_decoding import strictly_unescaped
 
-MOST_FIELDS = 10_000
-MOST_PARTS = 64
+MAX_FIELDS = 10_000
+MAX_PARTS = 64
 _INDEX = re.compile(r"[1-9][0-9]{0,5}")
 _UTF_8 = "percent-encoded UTF-8"
 
@@ -26,9 +26,9 @@ FormTree: TypeAlias = str | dict[str, "FormTree"]
 
 def read_pairs(text: bytes) -> Iterator[tuple[str, str]]:
     """Read a form or a query string. Raises `MalformedQuery`."""
-    fields = text.split(b"&", MOST_FIELDS)
-    if len(fields) > MOST_FIELDS:
-        raise MalformedQuery(f"expected at most {MOST_FIELDS} parameters")
+    fields = text.split(b"&", MAX_FIELDS)
+    if len(fields) > MAX_FIELDS:
+        raise MalformedQuery(f"expected at most {MAX_FIELDS} parameters")
     for pair in filter(None, fields):
         name, _, value = pair.partition(b"=")
         yield percent_decoded(name.replace(b"+", b" ")), percent_decoded(value.replace(b"+", b" "))
@@ -59,11 +59,11 @@ def tree_of(fields: Mapping[str, str], names: Collection[str]) -> dict[str, Form
     """Split the names of those fields that begin with one of `names`. Raises `MalformedBody`."""
     tree: dict[str, FormTree] = {}
     for name, value in fields.items():
-        parts = name.split(".", MOST_PARTS)
+        parts = name.split(".", MAX_PARTS)
         if parts[0] not in names:
             continue
-        if len(parts) > MOST_PARTS:
-            raise MalformedBody(f"nested deeper than {MOST_PARTS} levels")
+        if len(parts) > MAX_PARTS:
+            raise MalformedBody(f"nested deeper than {MAX_PARTS} levels")
         _put(tree, parts, value)
     return tree
 

@@ -23,13 +23,13 @@ _SECONDS: Final = 3600
 
 
 def issuer_document(path: str) -> tuple[str, str] | None:
-    """Tell which document of which issuer a path asks for; None for every other path."""
+    """Return which document of which issuer a path asks for; None for every other path."""
     found = _WANTED.fullmatch(path)
     return (found[1], found[2]) if found else None
 
 
 def answer_for_issuer(guard: Guard, name: str, document: str) -> WireAnswer:
-    """Give a document of an issuer; 404 where there is none of the name."""
+    """Return a document of an issuer; 404 where there is none of the name."""
     issuer = f"{guard.settings.issuer_url}/{name}"
     with guard.store.viewing() as records:
         keys = published_keys(records, guard.store.sealer, issuer) if guard.settings.issuer_url else []

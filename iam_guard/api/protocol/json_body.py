@@ -18,7 +18,7 @@ from iam_guard.api.protocol.scalars import ScalarRow, scalar_of
 from iam_guard.api.protocol.service_model import Shape
 from iam_guard.api.protocol.traversal import Place, malformed
 
-MOST_LEVELS = 64
+MAX_LEVELS = 64
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -67,7 +67,7 @@ def _finite(text: str) -> float:
 def _check_tree(tree: Any) -> None:
     """Look at every node without recursion, for the tree may be as deep as a text is long."""
     level = [tree]
-    for _ in range(MOST_LEVELS + 1):
+    for _ in range(MAX_LEVELS + 1):
         level = [part for node in level for part in _parts_of(node)]
         if not level:
             return
@@ -85,7 +85,7 @@ def _parts_of(node: Any) -> Sequence[Any]:
 
 
 def _too_deep() -> MalformedBody:
-    return MalformedBody(f"nested deeper than {MOST_LEVELS} levels")
+    return MalformedBody(f"nested deeper than {MAX_LEVELS} levels")
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,14 +23,14 @@ class WireRequest:
     body: bytes = field(default=b"", repr=False)
 
     def header(self, name: str) -> str | None:
-        """Give a header that may stand once only; `name` in lower case."""
+        """Return a header that may stand once only; `name` in lower case."""
         values = self.head.values(name.encode())
         if len(values) > 1:
             raise MalformedBody(f"expected one header `{name}`, got {len(values)}")
         return values[0].decode("latin-1").strip() if values else None
 
     def media_type(self) -> str | None:
-        """Give the content type without its parameters, in lower case."""
+        """Return the content type without its parameters, in lower case."""
         value = self.header("content-type")
         return None if value is None else value.partition(";")[0].strip().lower()
 

@@ -17,7 +17,7 @@ _ASSIGNED = (range(0x32000), range(0xE0000, 0xE1000))  # the planes between and 
 
 
 def matches(pattern: str, value: str) -> bool:
-    """Say whether the whole value has the form of a pattern of a model."""
+    """Return whether the whole value has the form of a pattern of a model."""
     return compiled(pattern).fullmatch(value) is not None
 
 

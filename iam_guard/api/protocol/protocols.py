@@ -1,9 +1,9 @@
 """The door of this room's lower half: a service of AWS -> the codec that speaks its protocol.
 
-    codec = codec_of("iam")
-    operation, parameters = codec.parse(request)          # WireFault
-    validate(operation, parameters)                       # ValidationFailure
-    answer = codec.answer(operation, result, request_id)  # or codec.refusal(error, request_id)
+codec = codec_of("iam")
+operation, parameters = codec.parse(request)          # WireFault
+validate(operation, parameters)                       # ValidationFailure
+answer = codec.answer(operation, result, request_id)  # or codec.refusal(error, request_id)
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Codec(Protocol):
 
     @property
     def api(self) -> Api:
-        """Give the service's model."""
+        """Return the service's model."""
 
     def parse(self, request: WireRequest) -> WireCall:
         """Read which operation is called, and with what. Raises `WireFault`."""
@@ -44,6 +44,6 @@ CODECS: Mapping[str, Callable[[Api], Codec]] = {"query": QueryCodec, "json": Jso
 
 @cache
 def codec_of(service: str) -> Codec:
-    """Give the codec of a service, by its name in boto3; its model is read at the first call."""
+    """Return the codec of a service, by its name in boto3; its model is read at the first call."""
     api = load_api(service)
     return CODECS[api.protocol](api)

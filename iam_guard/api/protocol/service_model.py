@@ -82,30 +82,30 @@ class Shape:
 
     @cached_property
     def members(self) -> Mapping[str, Shape]:
-        """Give the members of a structure."""
+        """Return the members of a structure."""
         return {name: Shape.of(member) for name, member in self.source.members.items()}
 
     @cached_property
     def element(self) -> Shape:
-        """Give what a list holds."""
+        """Return what a list holds."""
         return Shape.of(self.source.member)
 
     @cached_property
     def key(self) -> Shape:
-        """Give what a map is keyed by."""
+        """Return what a map is keyed by."""
         return Shape.of(self.source.key)
 
     @cached_property
     def value(self) -> Shape:
-        """Give what a map holds."""
+        """Return what a map holds."""
         return Shape.of(self.source.value)
 
     def name_on_wire(self, member: str) -> str:
-        """Give the name under which a member of this structure travels."""
+        """Return the name under which a member of this structure travels."""
         return self.members[member].wire_name or member
 
     def name_in_query(self, member: str) -> str:
-        """Give that name in the query protocol, where the element of a flattened list may lend its own."""
+        """Return that name in the query protocol, where the element of a flattened list may lend its own."""
         return self._names_in_query[member]
 
     @cached_property

@@ -24,26 +24,26 @@ class ReadingGrammar(Protocol):
     """How a protocol lays out values. Each method raises `malformed(...)` for what is laid out otherwise."""
 
     def name(self, shape: Shape, member: str) -> str:
-        """Give the name of a structure's member on the wire."""
+        """Return the name of a structure's member on the wire."""
 
     def members(self, shape: Shape, node: Any, place: Place) -> Mapping[str, Any]:
-        """Give the parts of a structure by their names on the wire."""
+        """Return the parts of a structure by their names on the wire."""
 
     def elements(self, shape: Shape, node: Any, place: Place) -> Sequence[Any]:
-        """Give the parts of a list."""
+        """Return the parts of a list."""
 
     def entries(self, shape: Shape, node: Any, place: Place) -> Sequence[tuple[str, Any]]:
-        """Give the parts of a map; no key stands twice."""
+        """Return the parts of a map; no key stands twice."""
 
     def scalar(self, shape: Shape) -> ScalarRow:
-        """Give the row of the table for a value without parts."""
+        """Return the row of the table for a value without parts."""
 
 
 class WritingGrammar(Protocol):
     """How a protocol lays out values, given that their parts are written."""
 
     def name(self, shape: Shape, member: str) -> str:
-        """Give the name of a structure's member on the wire."""
+        """Return the name of a structure's member on the wire."""
 
     def structure(self, members: Sequence[tuple[str, Shape, Any]]) -> Any:
         """Join written members: name on the wire, shape, what was written."""
@@ -55,7 +55,7 @@ class WritingGrammar(Protocol):
         """Join written keys and values."""
 
     def scalar(self, shape: Shape) -> ScalarRow:
-        """Give the row of the table for a value without parts."""
+        """Return the row of the table for a value without parts."""
 
     def finish(self, shape: Shape, written: Any) -> Any:
         """Do what is special to one shape, after its value was written."""
@@ -166,7 +166,7 @@ def _mistaken(expected: str, value: object, place: Place) -> ConfigurationError:
 
 
 def masked(shape: Shape, value: Any) -> Any:
-    """Give the same value with what the model marks as sensitive hidden: for logs, the audit trail and messages."""
+    """Return the same value with what the model marks as sensitive hidden: for logs, the audit trail and messages."""
     if shape.is_sensitive:
         return HIDDEN
     match shape.kind:

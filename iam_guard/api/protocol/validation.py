@@ -17,8 +17,8 @@ from iam_guard.api.protocol.model_patterns import matches
 from iam_guard.api.protocol.protocol_errors import ValidationFailure
 from iam_guard.api.protocol.service_model import Limits, Operation, Shape
 
-MOST_FAILURES = 10
-MOST_QUOTED = 1024
+MAX_FAILURES = 10
+MAX_QUOTED = 1024
 _PEM = "-----BEGIN "
 _SCALARS = frozenset({"string", "integer", "long", "float", "double", "boolean", "timestamp", "blob"})
 _NUMBERS = frozenset({"integer", "long", "float", "double"})
@@ -28,7 +28,7 @@ def validate(operation: Operation, parameters: Mapping[str, Any]) -> None:
     """Check what `parse` gave. Raises `ValidationFailure` with AWS's sentence."""
     if operation.input is None:
         return
-    failures = list(islice(_failures(operation.input, parameters, ""), MOST_FAILURES))
+    failures = list(islice(_failures(operation.input, parameters, ""), MAX_FAILURES))
     if failures:
         errors = "error" if len(failures) == 1 else "errors"
         raise ValidationFailure(f"{len(failures)} validation {errors} detected: {'; '.join(failures)}")
@@ -46,7 +46,7 @@ def _failures(shape: Shape, value: Any, place: str, *, is_secret: bool = False) 
                 yield from _failures(shape.element, element, f"{place}.{index}.member")
         case "map" if shape.value.kind not in _SCALARS:
             for key, element in value.items():
-                yield from _failures(shape.value, element, f"{place}.{key[:MOST_QUOTED]}.member")
+                yield from _failures(shape.value, element, f"{place}.{key[:MAX_QUOTED]}.member")
 
 
 def _failures_of_members(shape: Shape, value: Mapping[str, Any], prefix: str) -> Iterator[str]:
@@ -116,7 +116,7 @@ def _quoted(shape: Shape, value: Any) -> str | None:
             return None
     if _PEM in text:
         return None  # somebody may have pasted a private key where a certificate belongs
-    return text if len(text) <= MOST_QUOTED else f"{text[:MOST_QUOTED]}..."
+    return text if len(text) <= MAX_QUOTED else f"{text[:MAX_QUOTED]}..."
 
 
 def _may_be_quoted(shape: Shape, *parts: Shape) -> bool:

@@ -39,7 +39,7 @@ class Terms(NamedTuple):
 
 
 def frozen_keys(call: ServiceCall, more: Mapping[str, Given]) -> dict[str, Given]:
-    """Give the condition keys that are fixed in a session; what is None is absent (K-21)."""
+    """Return the condition keys that are fixed in a session; what is None is absent (K-21)."""
     present = {key: value for key, value in more.items() if value is not None}
     return {"aws:TokenIssueTime": datetime.fromtimestamp(call.now, UTC), **present}
 

@@ -33,7 +33,7 @@ from iam_guard.model.request import Resource
 from iam_guard.store.identifiers import Kind
 
 USUAL_SECONDS: Final = 300
-MOST_BYTES: Final = 5760
+MAX_BYTES: Final = 5760
 """Of the claims as JSON: the signed token then fits into a header that proxies let through."""
 CLAIMS: Final = "https://sts.amazonaws.com/"
 """The name under which AWS's own claims are; receivers look for them there."""
@@ -54,7 +54,7 @@ FROZEN: Final[Mapping[str, str]] = {
 
 
 def own_identity(call: ServiceCall, given: Input) -> Resource:
-    """Give what the token is about: the caller itself. Raises `ValidationError` for what no token may be."""
+    """Return what the token is about: the caller itself. Raises `ValidationError` for what no token may be."""
     if given["SigningAlgorithm"] not in ALGORITHMS:
         raise ValidationError(
             f"The signing algorithm must be one of {', '.join(ALGORITHMS)}.", place="SigningAlgorithm"
@@ -67,7 +67,7 @@ def own_identity(call: ServiceCall, given: Input) -> Resource:
 
 
 def identity_keys(call: ServiceCall, given: Input) -> dict[str, Given]:
-    """Give the condition keys of what is asked for."""
+    """Return the condition keys of what is asked for."""
     keys: dict[str, Given] = {
         "sts:IdentityTokenAudience": list(given["Audience"]),
         "sts:DurationSeconds": given.get("DurationSeconds", USUAL_SECONDS),
@@ -104,7 +104,7 @@ def get_web_identity_token(call: ServiceCall, given: Input) -> Output:
         "jti": str(uuid.uuid4()),
         CLAIMS: {name: value for name, value in _about(call, given, subject).items() if value},
     }
-    if len(json.dumps(claims).encode()) > MOST_BYTES:
+    if len(json.dumps(claims).encode()) > MAX_BYTES:
         raise JWTPayloadSizeExceeded("The token would be too large: pass fewer or shorter tags.")
     key = key_that_signs(call, issuer, given["SigningAlgorithm"])
     token = token_library().sign(claims, key.private, algorithm=key.algorithm, key_id=key.id)
@@ -112,7 +112,7 @@ def get_web_identity_token(call: ServiceCall, given: Input) -> Output:
 
 
 def _subject(caller: Principal) -> str:
-    """Give the principal that a policy elsewhere would name: of a session its role."""
+    """Return the principal that a policy elsewhere would name: of a session its role."""
     if caller.type is PrincipalType.ASSUMED_ROLE:
         if caller.role_arn is None:  # INVARIANT: whoever signs in as a session has its role
             raise AccessDenied("The role of the calling session is not known.")
@@ -137,7 +137,7 @@ def _about(call: ServiceCall, given: Input, subject: str) -> dict[str, Any]:
 
 
 def _principal_tags(call: ServiceCall) -> dict[str, str]:
-    """Give the tags of the user or role, and over them those of the session (S-21)."""
+    """Return the tags of the user or role, and over them those of the session (S-21)."""
     caller = call.caller
     row = None
     if caller.type is PrincipalType.USER:

@@ -10,10 +10,10 @@ from typing import Final
 
 from iam_guard.forking import fork_safe_lock
 
-MOST_WRONG: Final = 5
+MAX_WRONG: Final = 5
 SPAN: Final = 300
 """Seconds within which so many wrong codes are counted, and for which the device then takes none."""
-MOST_DEVICES: Final = 10_000
+MAX_DEVICES: Final = 10_000
 
 
 class WrongCodes:
@@ -24,9 +24,9 @@ class WrongCodes:
         self._lock = fork_safe_lock()
 
     def is_blocked(self, serial: str, now: int) -> bool:
-        """Tell whether the device takes no code at the moment, right or wrong."""
+        """Return whether the device takes no code at the moment, right or wrong."""
         with self._lock:
-            return len(self._recent(serial, now)) >= MOST_WRONG
+            return len(self._recent(serial, now)) >= MAX_WRONG
 
     def note(self, serial: str, now: int) -> None:
         """Count one wrong code."""
@@ -34,7 +34,7 @@ class WrongCodes:
             recent = [*self._recent(serial, now), now]
             self._wrong.pop(serial, None)  # the oldest stand first, and are the first to be forgotten
             self._wrong[serial] = recent
-            if len(self._wrong) > MOST_DEVICES:
+            if len(self._wrong) > MAX_DEVICES:
                 del self._wrong[next(iter(self._wrong))]
 
     def _recent(self, serial: str, now: int) -> list[int]:

@@ -31,7 +31,7 @@ class ShownCode(NamedTuple):
 
 
 def shows_code(given: Input) -> bool:
-    """Tell whether a call shows a code, and so changes something."""
+    """Return whether a call shows a code, and so changes something."""
     return "TokenCode" in given
 
 
@@ -60,7 +60,7 @@ def use_up(call: ServiceCall, shown: ShownCode) -> None:
 
 
 def mfa_keys(call: ServiceCall, given: Input) -> dict[str, Given]:
-    """Give the condition keys that a right code supplies to the evaluation of the call itself."""
+    """Return the condition keys that a right code supplies to the evaluation of the call itself."""
     if shown_code(call, given) is None:
         return {}
     return {"aws:MultiFactorAuthPresent": True, "aws:MultiFactorAuthAge": 0}

@@ -32,7 +32,7 @@ from iam_guard.api.sts.web_identities import (
 
 
 def get_caller_identity(call: ServiceCall, given: Input) -> Output:
-    """Say who calls; nobody needs permission for that, and nobody can be denied it (rules E-66, K-11)."""
+    """Return who calls; nobody needs permission for that, and nobody can be denied it (rules E-66, K-11)."""
     return {"UserId": call.caller.userid or call.account, "Account": call.account, "Arn": call.caller.arn}
 
 

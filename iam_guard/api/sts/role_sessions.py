@@ -29,11 +29,11 @@ from iam_guard.store.identifiers import Kind, session_arn
 from iam_guard.store.records import Row
 
 USUAL_SECONDS: Final = 3600
-MOST_CHAINED_SECONDS: Final = 3600
+MAX_CHAINED_SECONDS: Final = 3600
 
 
 def role_to_assume(call: ServiceCall, given: Input) -> Resource:
-    """Give the role, with its trust policy; of one that does not exist, its ARN alone.
+    """Return the role, with its trust policy; of one that does not exist, its ARN alone.
 
     Raises what a call is refused with whichever role it names.
     """
@@ -51,7 +51,7 @@ def role_to_assume(call: ServiceCall, given: Input) -> Resource:
 
 
 def assuming_keys(call: ServiceCall, given: Input) -> dict[str, Given]:
-    """Give the condition keys of the evaluation (K-32, S-14, S-15, S-23). Raises `AccessDenied` and others."""
+    """Return the condition keys of the evaluation (K-32, S-14, S-15, S-23). Raises `AccessDenied` and others."""
     session_tags(call.caller, given)
     identity = source_identity(call, given)
     keys: dict[str, Given] = {"sts:RoleSessionName": given["RoleSessionName"]}
@@ -73,7 +73,7 @@ def assuming_further(call: ServiceCall, given: Input) -> list[Permission]:
 
 
 def source_identity(call: ServiceCall, given: Input) -> str | None:
-    """Give who is behind the session: as said, or as inherited. Raises `AccessDenied` where these differ (S-16)."""
+    """Return who is behind the session: as said, or as inherited. Raises `AccessDenied` where these differ (S-16)."""
     issued = issued_to(call.caller)
     inherited = None if issued is None else issued.source_identity
     said: str | None = given.get("SourceIdentity")
@@ -135,7 +135,7 @@ def _find_role(there: ServiceCall, arn: str) -> Row | None:
 
 def _refuse_long_chain(call: ServiceCall, given: Input) -> None:
     is_chained = call.caller.type is PrincipalType.ASSUMED_ROLE
-    if is_chained and given.get("DurationSeconds", 0) > MOST_CHAINED_SECONDS:  # S-13
+    if is_chained and given.get("DurationSeconds", 0) > MAX_CHAINED_SECONDS:  # S-13
         raise ValidationError(
             "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining."
         )

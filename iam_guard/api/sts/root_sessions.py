@@ -27,13 +27,13 @@ from iam_guard.model.request import Resource
 from iam_guard.store.identifiers import AWS_MANAGED, iam_arn, root_arn
 from iam_guard.store.task_policies import PATH, TASK_POLICIES
 
-MOST_SECONDS: Final = 900
+MAX_SECONDS: Final = 900
 _EVERYTHING: Final = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}'
 """What the root user may do, of which the task's policy takes all but the task."""
 
 
 def root_to_assume(call: ServiceCall, given: Input) -> Resource:
-    """Give the member account's root user, with the policy that lets the management account in.
+    """Return the member account's root user, with the policy that lets the management account in.
 
     Raises what a call is refused with whichever account it names.
     """
@@ -47,7 +47,7 @@ def root_to_assume(call: ServiceCall, given: Input) -> Resource:
 
 
 def root_keys(call: ServiceCall, given: Input) -> Keys:
-    """Give the condition key of the task."""
+    """Return the condition key of the task."""
     return {"sts:TaskPolicyArn": _task_arn(call, given)}
 
 
@@ -67,7 +67,7 @@ def assume_root(call: ServiceCall, given: Input) -> Output:
         session=frozen_keys(call, {"aws:AssumedRoot": True, "aws:SourceIdentity": identity}),
         session_policies=(_EVERYTHING, default_text(replace(call, account=account), _task_arn(call, given))),
     )
-    terms = Terms(given.get("DurationSeconds", MOST_SECONDS), source_identity=identity)
+    terms = Terms(given.get("DurationSeconds", MAX_SECONDS), source_identity=identity)
     return {**issue(call, given, principal, terms).members, "SourceIdentity": identity}
 
 
@@ -92,7 +92,7 @@ def _target_account(call: ServiceCall, given: Input) -> str:
 
 
 def _may_enter(call: ServiceCall, account: str) -> bool:
-    """Tell whether the caller's account manages the organization of another one that has root sessions."""
+    """Return whether the caller's account manages the organization of another one that has root sessions."""
     place = find_place(call, account)
     return (
         place is not None

@@ -16,11 +16,11 @@ from iam_guard.policy.quota import SESSION
 from iam_guard.policy.saving import validate_for_write
 from iam_guard.store.schema import policy_versions
 
-MOST_MANAGED = 10
+MAX_MANAGED = 10
 
 
 def given_policies(call: ServiceCall, given: Input) -> tuple[str, ...] | None:
-    """Give the session policies of a call as texts; None where it passes none.
+    """Return the session policies of a call as texts; None where it passes none.
 
     `call.account` is the account whose managed policies can be named. Raises `PolicyError`, `PackedPolicyTooLarge`,
     `ValidationError`.
@@ -39,10 +39,10 @@ def given_policies(call: ServiceCall, given: Input) -> tuple[str, ...] | None:
 
 def _named(given: Input) -> Sequence[str]:
     arns = list(dict.fromkeys(each.get("arn", "") for each in given.get("PolicyArns", ())))
-    if len(arns) > MOST_MANAGED:
+    if len(arns) > MAX_MANAGED:
         raise ValidationError(
             "1 validation error detected: Value at 'policyArns' failed to satisfy constraint: Member must have length "
-            f"less than or equal to {MOST_MANAGED}"
+            f"less than or equal to {MAX_MANAGED}"
         )
     return arns
 
@@ -52,7 +52,7 @@ def _checked(call: ServiceCall, text: str) -> str:
 
 
 def default_text(call: ServiceCall, arn: str) -> str:
-    """Give the document of a managed policy as it is now. Raises `ValidationError`."""
+    """Return the document of a managed policy as it is now. Raises `ValidationError`."""
     row = find_policy(call, arn)
     version = row and call.records.one(policy_versions, policy_id=row["id"], version=row["default_version"])
     if not version:

@@ -15,7 +15,7 @@ from iam_guard.errors import ValidationError
 from iam_guard.model.context import Given
 from iam_guard.model.principal import Principal
 
-MOST_TAGS = 50
+MAX_TAGS = 50
 _DUPLICATE = "Duplicate tag keys found. Please note that Tag keys are case insensitive."
 _NOT_PASSED = "The specified transitive tag key must be included in the requested tags."
 _INHERITED = (
@@ -32,7 +32,7 @@ class SessionTags(NamedTuple):
 
 
 def session_tags(caller: Principal, given: Input) -> SessionTags:
-    """Give the tags of a new session. Raises `InvalidParameterValue`, `ValidationError`."""
+    """Return the tags of a new session. Raises `InvalidParameterValue`, `ValidationError`."""
     passed = passed_tags(given)
     inherited = inherited_tags(caller)
     if _folded(passed) & _folded(inherited):
@@ -41,13 +41,13 @@ def session_tags(caller: Principal, given: Input) -> SessionTags:
     if not wanted <= _folded(passed):
         raise InvalidParameterValue(_NOT_PASSED)
     tags = {**inherited, **passed}
-    if len(tags) > MOST_TAGS:
-        raise ValidationError(f"expected at most {MOST_TAGS} session tags, those that are inherited among them")
+    if len(tags) > MAX_TAGS:
+        raise ValidationError(f"expected at most {MAX_TAGS} session tags, those that are inherited among them")
     return SessionTags(tags, (*inherited, *(key for key in passed if key.lower() in wanted)))
 
 
 def passed_tags(given: Input) -> dict[str, str]:
-    """Give the tags that a call passes."""
+    """Return the tags that a call passes."""
     tags: dict[str, str] = {}
     for tag in given.get("Tags", ()):
         key = tag["Key"]
@@ -60,14 +60,14 @@ def passed_tags(given: Input) -> dict[str, str]:
 
 
 def inherited_tags(caller: Principal) -> dict[str, str]:
-    """Give the tags that the caller's session hands on: the transitive ones (S-22)."""
+    """Return the tags that the caller's session hands on: the transitive ones (S-22)."""
     issued = issued_to(caller)
     transitive = set() if issued is None else {key.lower() for key in issued.transitive_tag_keys}
     return {key: value for key, value in caller.tags.items() if key.lower() in transitive}
 
 
 def tag_keys(given: Input) -> dict[str, Given]:
-    """Give the condition keys of the tags that a call passes (S-23)."""
+    """Return the condition keys of the tags that a call passes (S-23)."""
     passed = passed_tags(given)
     keys: dict[str, Given] = {f"aws:RequestTag/{key}": value for key, value in passed.items()}
     if passed:

@@ -18,12 +18,12 @@ from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.request import Resource
 
 USUAL_SECONDS: Final = 43200
-MOST_SECONDS_OF_ROOT: Final = 3600
+MAX_SECONDS_OF_ROOT: Final = 3600
 _LONG_TERM: Final = "sigv4"
 
 
 def own_session(call: ServiceCall, given: Input) -> Resource:
-    """Give what GetSessionToken is decided about, which is nothing of its own."""
+    """Return what GetSessionToken is decided about, which is nothing of its own."""
     _long_term_key(call, "GetSessionToken")
     return everything(call, given)
 
@@ -48,13 +48,13 @@ def get_session_token(call: ServiceCall, given: Input) -> Output:
 
 
 def federated_user(call: ServiceCall, given: Input) -> Resource:
-    """Give the federated user that is to be, by the ARN of its sessions."""
+    """Return the federated user that is to be, by the ARN of its sessions."""
     _long_term_key(call, "GetFederationToken")
     return Resource(_federated_arn(call, given), account=call.account)
 
 
 def federation_keys(call: ServiceCall, given: Input) -> Keys:
-    """Give the condition keys of the tags that are passed."""
+    """Return the condition keys of the tags that are passed."""
     return tag_keys(given)
 
 
@@ -94,7 +94,7 @@ def _federated_arn(call: ServiceCall, given: Input) -> str:
 
 
 def _long_term_key(call: ServiceCall, name: str) -> str:
-    """Give the id of the long-term access key that asks; whatever else one signs in with is refused.
+    """Return the id of the long-term access key that asks; whatever else one signs in with is refused.
 
     An API key is among that: it may be limited to less than its user, and a session would not be.
     """
@@ -107,4 +107,4 @@ def _long_term_key(call: ServiceCall, name: str) -> str:
 
 def _seconds(call: ServiceCall, given: Input) -> int:
     seconds: int = given.get("DurationSeconds", USUAL_SECONDS)
-    return min(seconds, MOST_SECONDS_OF_ROOT) if call.is_root else seconds  # S-3: silently
+    return min(seconds, MAX_SECONDS_OF_ROOT) if call.is_root else seconds  # S-3: silently

@@ -13,7 +13,7 @@ from iam_guard.api.operation import Permission, Proving
 from iam_guard.api.sts.credentials import Terms, issue
 from iam_guard.api.sts.session_policies import given_policies
 from iam_guard.authn.federation.role_session import (
-    Proved,
+    FederatedIdentity,
     find_role,
     not_admitted,
     questions,
@@ -21,11 +21,11 @@ from iam_guard.authn.federation.role_session import (
     session_principal,
     session_seconds,
 )
-from iam_guard.authn.federation.web_identity import ACTION, Vouched, audience_of, find_provider, proved_by
+from iam_guard.authn.federation.web_identity import ACTION, VerifiedToken, audience_of, find_provider, proved_by
 from iam_guard.errors import MissingAuthenticationToken, NotSupported
 
 
-def prove_web_identity(proving: Proving, given: Input) -> Vouched:
+def prove_web_identity(proving: Proving, given: Input) -> VerifiedToken:
     """Verify the token of a call. Raises what a bad one is refused with."""
     if "ProviderId" in given:
         raise NotSupported(
@@ -36,14 +36,14 @@ def prove_web_identity(proving: Proving, given: Input) -> Vouched:
     with proving.store.viewing() as records:
         audience_of(token, find_provider(records, proving.store.partition, account, token.issuer))
     proving.tokens.verify(token, proving.now)
-    return Vouched(account, token)
+    return VerifiedToken(account, token)
 
 
 def web_identity_permissions(call: ServiceCall, given: Input) -> list[Permission]:
     """Ask the trust policy of the role, or of none in its place."""
     arn, proved = given["RoleArn"], _proved(call, given)
     role = find_role(call.records, call.partition, arn)
-    return [Permission(*each, proved.principal) for each in questions(proved, arn, role)]
+    return [Permission(*question, proved.principal) for question in questions(proved, arn, role)]
 
 
 def assume_role_with_web_identity(call: ServiceCall, given: Input) -> Output:
@@ -72,7 +72,7 @@ def assume_role_with_web_identity(call: ServiceCall, given: Input) -> Output:
     }
 
 
-def _proved(call: ServiceCall, given: Input, policies: tuple[str, ...] | None = None) -> Proved:
+def _proved(call: ServiceCall, given: Input, policies: tuple[str, ...] | None = None) -> FederatedIdentity:
     vouched = _vouched(call)
     provider = find_provider(call.records, call.partition, vouched.account, vouched.token.issuer)
     return proved_by(
@@ -90,7 +90,7 @@ def _audience(call: ServiceCall) -> str:
     return audience_of(vouched.token, provider)
 
 
-def _vouched(call: ServiceCall) -> Vouched:
+def _vouched(call: ServiceCall) -> VerifiedToken:
     if call.vouched is None:
         raise MissingAuthenticationToken("Request is missing Authentication Token")
     return call.vouched

@@ -131,7 +131,7 @@ os.register_at_fork(before=_FORKING.acquire, after_in_parent=_FORKING.release, a
 
 
 def read_groups(folder: Path) -> dict[str, Mapping[str, Progress] | None]:
-    """Tell how far each group has come that keeps its offsets in a folder; None for one whose file cannot be read."""
+    """Return how far each group has come that keeps its offsets in a folder; None for one whose file cannot be read."""
     found: dict[str, Mapping[str, Progress] | None] = {}
     for path in sorted(folder.glob("*.json")):
         try:
@@ -167,7 +167,7 @@ def _read(path: Path) -> dict[str, Progress]:
 
 def _progress(row: Mapping[str, Any]) -> Progress:
     numbers = [row["next"], *([row["size"]] if "size" in row else [])]
-    if any(type(each) is not int or each < 0 for each in numbers):
+    if any(type(number) is not int or number < 0 for number in numbers):
         raise ValueError
     is_ended = row.get("ended", False) is True
     if "size" not in row:

@@ -126,7 +126,7 @@ def open_trail(
 
 
 def _refused(connection: duckdb.DuckDBPyConnection) -> str:
-    """Give the expression for whether a request was refused for want of its record.
+    """Return the expression for whether a request was refused for want of its record.
 
     Hardly any trail has such a one. Where there is none, no question has to look at the ids of all records.
     """
@@ -138,7 +138,7 @@ def _refused(connection: duckdb.DuckDBPyConnection) -> str:
 def _compact(
     connection: duckdb.DuckDBPyConnection, trail: Path, ring: KeyRing | None, columns: Path, progress: Progress
 ) -> tuple[list[Path], list[Path]]:
-    """Give the compacted files, and the segments that are to be read as they stand."""
+    """Return the compacted files, and the segments that are to be read as they stand."""
     compacted: list[Path] = []
     live: list[Path] = []
     for shard in shards_of(trail):
@@ -157,7 +157,7 @@ def _compact(
 
 
 def _segments(shard: Path) -> tuple[list[Segment], list[Segment]]:
-    """Give the segments that are closed, and those that are not; of what was dropped there is nothing to ask."""
+    """Return the segments that are closed, and those that are not; of what was dropped there is nothing to ask."""
     segments = segments_of(shard)
     cut = len(segments) - 1 if (shard / LOCK).exists() else len(segments)
     there = [[each for each in part if each.lines.exists()] for part in (segments[:cut], segments[cut:])]

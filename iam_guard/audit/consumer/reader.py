@@ -22,7 +22,7 @@ MAX_READ = 1024 * 1024
 
 
 def read(path: str | Path, *, on_broken: Callable[[InvalidInput], None] | None = None) -> Iterator[dict[str, Any]]:
-    """Give the records of a file in their order.
+    """Return the records of a file in their order.
 
     A broken line raises `InvalidInput` with `path:number` as its place; with `on_broken` the error is handed over
     instead and reading goes on.
@@ -41,7 +41,7 @@ def read(path: str | Path, *, on_broken: Callable[[InvalidInput], None] | None =
 
 
 def _lines(file: BinaryIO) -> Iterator[bytes]:
-    """Give line by line with a limit; of a longer line the beginning only, without line break."""
+    """Return line by line with a limit; of a longer line the beginning only, without line break."""
     while line := file.readline(MAX_READ):
         yield line
         while not line.endswith(b"\n") and (line := file.readline(MAX_READ)):

@@ -15,12 +15,12 @@ from iam_guard.errors import InvalidInput
 
 
 def action_of(record: Mapping[str, Any]) -> str:
-    """Give the action as policies write it."""
+    """Return the action as policies write it."""
     return f"{str(record.get('eventSource', '')).removesuffix('.amazonaws.com')}:{record.get('eventName', '')}"
 
 
 def principal_of(record: Mapping[str, Any]) -> str:
-    """Give the ARN of who asked or, where nobody knows that, the id of what they presented."""
+    """Return the ARN of who asked or, where nobody knows that, the id of what they presented."""
     for path in ("userIdentity.arn", "userIdentity.invokedBy", "userIdentity.accessKeyId", "userIdentity.credentialId"):
         if found := member(record, path):
             return found
@@ -28,14 +28,14 @@ def principal_of(record: Mapping[str, Any]) -> str:
 
 
 def resource_of(record: Mapping[str, Any]) -> str:
-    """Give the ARN of the resource, the first if there are several."""
+    """Return the ARN of the resource, the first if there are several."""
     resources = record.get("resources")
     first = resources[0] if isinstance(resources, list) and resources else None
     return member(first, "ARN") if isinstance(first, dict) else ""
 
 
 def member(record: Mapping[str, Any], path: str) -> str:
-    """Give a member as text."""
+    """Return a member as text."""
     found: object = record
     for name in path.split("."):
         found = found.get(name) if isinstance(found, dict) else None
@@ -65,7 +65,7 @@ _FORM = re.compile(r"([A-Za-z][A-Za-z0-9.]*)(!?=)(.*)", re.ASCII | re.DOTALL)
 def record_filter(texts: Iterable[str]) -> Callable[[Mapping[str, Any]], bool]:
     """Make a filter of texts that must all hold; raise `InvalidInput` for one that is none."""
     tests = [_test(text) for text in texts]
-    return lambda record: all(each(record) for each in tests)
+    return lambda record: all(test(record) for test in tests)
 
 
 def _test(text: str) -> Callable[[Mapping[str, Any]], bool]:

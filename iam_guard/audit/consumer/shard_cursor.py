@@ -72,12 +72,12 @@ class ShardCursor:
         return Anchor(self._tree.size, self._tree.root()) if self._tree.size else None
 
     def read(self) -> list[Line]:
-        """Give the next lines, which are some at most; none where there are no more yet. Raises `TrailDamaged`."""
+        """Return the next lines, which are some at most; none where there are no more yet. Raises `TrailDamaged`."""
         while not self.is_ended:
             lines = self._step()
             if lines is None:
                 break
-            given = [each for each in lines if each[0] >= self.position]
+            given = [line for line in lines if line[0] >= self.position]
             if lines:
                 self._last = lines[-1][1]
             if given:
@@ -158,7 +158,9 @@ class ShardCursor:
 
     def _following(self) -> Segment | None:
         later = (
-            [each for each in segments_of(self._path) if each.first > self._here.first] if self._path.is_dir() else []
+            [segment for segment in segments_of(self._path) if segment.first > self._here.first]
+            if self._path.is_dir()
+            else []
         )
         return later[0] if later else None
 
@@ -178,7 +180,7 @@ class ShardCursor:
     # --- lines ---------------------------------------------------------------------------------------------------
 
     def _signed(self, ring: KeyRing, segment: Segment, following: Segment | None) -> list[Checkpoint]:
-        """Give the checkpoints that nobody has looked at yet, with the one that the next segment opens with."""
+        """Return the checkpoints that nobody has looked at yet, with the one that the next segment opens with."""
         found, read = self._new_notes(ring, segment)
         if following is not None and not self._is_closed:
             opening = read_opening(following)
@@ -200,7 +202,7 @@ class ShardCursor:
         return sorted(found, key=lambda each: each.size)
 
     def _new_notes(self, ring: KeyRing, segment: Segment) -> tuple[list[Checkpoint], int]:
-        """Give the whole notes that were not read yet, and how many bytes they take."""
+        """Return the whole notes that were not read yet, and how many bytes they take."""
         try:
             with segment.checkpoints.open("rb") as file:
                 file.seek(self._note_bytes)
@@ -220,7 +222,7 @@ class ShardCursor:
         return found, read
 
     def _verified(self, segment: Segment, checkpoint: Checkpoint) -> list[Line]:
-        """Give the lines up to a checkpoint that makes their root; where it does not, the cursor stays where it is."""
+        """Return the lines up to a checkpoint if it matches their root; otherwise the cursor does not move."""
         begin, tree = self._tree.size, self._tree.copy()
         lines = list(islice(self._lines(segment), max(0, checkpoint.size - begin)))
         tree.extend(leaf_hashes(lines))
@@ -242,7 +244,7 @@ class ShardCursor:
         return found
 
     def _lines(self, segment: Segment) -> Iterator[bytes]:
-        """Give whole lines from where the cursor stands."""
+        """Return whole lines from where the cursor stands."""
         try:
             file = segment.lines.open("rb")
         except FileNotFoundError:

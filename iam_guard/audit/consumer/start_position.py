@@ -36,10 +36,10 @@ def moment(text: str, *, place: str = "--since") -> datetime:
 
 
 def start_in(shard: Path, start: Start) -> int:
-    """Give the sequence to start at."""
+    """Return the sequence to start at."""
     match start:
         case "earliest":
-            return next((each.first for each in segments_of(shard) if each.lines.exists()), lines_of(shard))
+            return next((segment.first for segment in segments_of(shard) if segment.lines.exists()), lines_of(shard))
         case "latest":
             return lines_of(shard)
         case datetime():
@@ -52,7 +52,7 @@ def start_in(shard: Path, start: Start) -> int:
 
 
 def lines_of(shard: Path) -> int:
-    """Give how many lines a shard has, those before its first segment that is left included."""
+    """Return how many lines a shard has, those before its first segment that is left included."""
     for segment in reversed(segments_of(shard)):
         if segment.lines.exists():
             with segment.lines.open("rb") as file:
@@ -93,7 +93,7 @@ def _leading_drops(shard: Path) -> list[Segment]:
 
 
 def _first_since(shard: Path, moment: str) -> int:
-    """Give the first line that is not before a moment, to the second as records have it."""
+    """Return the first line that is not before a moment, to the second as records have it."""
     there = [each for each in segments_of(shard) if each.lines.exists()]
     later = 0
     while later < len(there) and _time_of(_first_line(there[later])) < moment:

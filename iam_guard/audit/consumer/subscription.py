@@ -133,7 +133,7 @@ class _Shard:
         """The last record that was handed out and is not acknowledged."""
 
     def key(self) -> tuple[str, str]:
-        """Give what to sort by: the time of the next record or, before anything was read, a time that is not later."""
+        """Return the sort key: the time of the next record or, before the first read, a time that is not later."""
         moment = _BEGAN.search(self.cursor.shard) if self.head is None else None
         if moment is not None:
             return "{}-{}-{}T{}:{}:{}Z".format(*moment.groups()), self.cursor.shard
@@ -187,7 +187,7 @@ class Subscription:
     # --- getting records -----------------------------------------------------------------------------------------
 
     def poll(self) -> list[Delivery]:
-        """Give the next records, a batch at most; none where there are no more at present."""
+        """Return the next records, a batch at most; none where there are no more at present."""
         self._fetch()
         found = list(self._ready)
         self._ready.clear()
@@ -281,7 +281,7 @@ class Subscription:
         self._discover()
 
     def lag(self) -> int:
-        """Give how many records of the trail are not acknowledged, those that the filter does not want included."""
+        """Return how many records of the trail are not acknowledged, those that the filter does not want included."""
         return sum(map(self._left_in, self._there()))
 
     def _left_in(self, path: Path) -> int:
@@ -309,7 +309,7 @@ class Subscription:
         return shards_of(self._trail) if self._trail.is_dir() else []
 
     def _beginning(self, start: Start) -> dict[str, Progress]:
-        """Give where to start in each shard that is there."""
+        """Return where to start in each shard that is there."""
         there = self._there()
         if self._ring is not None and start == "earliest":
             refuse_undeclared_drops(there, self._ring)
@@ -338,6 +338,6 @@ class Subscription:
 
 
 def _time(record: Record) -> str:
-    """Give the moment of a record as text, which sorts like the moment."""
+    """Return the moment of a record as text, which sorts like the moment."""
     moment = record.get("eventTime")
     return moment if isinstance(moment, str) else ""

@@ -44,7 +44,7 @@ Json = dict[str, Any]
 
 
 def ocsf_event(record: Mapping[str, Any]) -> Json:
-    """Give the event that a record is in OCSF."""
+    """Return the event that a record is in OCSF."""
     kind = _facts(record).get("kind")
     if kind == "authentication":
         return _authentication(record)
@@ -94,7 +94,7 @@ def _authentication(record: Mapping[str, Any]) -> Json:
 
 def _authorize_session(record: Mapping[str, Any]) -> Json:
     resources = record.get("resources") or []
-    roles = [_named(str(each["ARN"])) for each in resources if ":role/" in str(each.get("ARN"))]
+    roles = [_named(str(resource["ARN"])) for resource in resources if ":role/" in str(resource.get("ARN"))]
     action = f"sts:{record.get('eventName')}"
     return present(
         {
@@ -155,7 +155,7 @@ def _event(record: Mapping[str, Any], class_uid: int, activity: int, profiles: l
 
 
 def _without_place(record: Mapping[str, Any]) -> Json:
-    """Give what has a place in other records: a method that is none of those, the input of a call without an id."""
+    """Return what has a place in other records: a method that is none of those, the input of a call without an id."""
     method = _http_parameters(record).get("method")
     is_call = _is_result(record) and record.get("requestID") is None
     return {
@@ -273,7 +273,7 @@ def _http_request(record: Mapping[str, Any]) -> Json | None:
 
 
 def _src_endpoint(record: Mapping[str, Any]) -> Json:
-    """Give where the call came from; one that came from no network is the service's own."""
+    """Return where the call came from; one that came from no network is the service's own."""
     source = record.get("sourceIPAddress")
     try:
         address, _, zone = str(ipaddress.ip_address(str(source))).partition("%")
@@ -292,7 +292,7 @@ def _resources(record: Mapping[str, Any]) -> list[Json] | None:
 
 
 def _security_control(record: Mapping[str, Any]) -> Json:
-    """Say what the control did: 1 allowed, 2 denied (blocked), or let pass and noted, where it only watches."""
+    """Return what the control did: 1 allowed, 2 denied (blocked), or let pass and noted, where it only watches."""
     facts, outcome = _facts(record), _outcome(record)
     if _is_result(record) and record.get("eventType") == "AwsApiCall":
         return {"action_id": 1, "disposition_id": 1}  # it was allowed, whatever it came to
@@ -339,12 +339,12 @@ def _facts(record: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _is_result(record: Mapping[str, Any]) -> bool:
-    """Tell whether a record says what a call came to; then its parameters are the call's own."""
+    """Return whether a record says what a call came to; then its parameters are the call's own."""
     return _facts(record).get("kind") in RESULT_KINDS
 
 
 def _http_parameters(record: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Give method, path and host."""
+    """Return method, path and host."""
     return {} if _is_result(record) else _mapping(record.get("requestParameters"))
 
 
@@ -358,7 +358,7 @@ def _outcome(record: Mapping[str, Any]) -> str | None:
 
 
 def _milliseconds(moment: object) -> int | None:
-    """Give milliseconds since 1970; None for what is no moment, such as a mask or a pseudonym in its place."""
+    """Return milliseconds since 1970; None for what is no moment, such as a mask or a pseudonym in its place."""
     try:
         return round(datetime.fromisoformat(str(moment)).timestamp() * 1000)
     except ValueError:

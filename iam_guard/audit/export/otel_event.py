@@ -43,7 +43,7 @@ class LogEvent(NamedTuple):
 
 
 def log_event(record: Mapping[str, Any]) -> LogEvent:
-    """Give the log event that a record is."""
+    """Return the log event that a record is."""
     facts = _mapping(record.get("iamGuard"))
     kind = str(facts.get("kind", "record"))
     attributes = {key: value for key, value in _attributes(record, facts).items() if value is not None}
@@ -59,7 +59,7 @@ def log_event(record: Mapping[str, Any]) -> LogEvent:
 
 
 def log_record(record: Mapping[str, Any]) -> Json:
-    """Give it as a LogRecord in the JSON of OTLP."""
+    """Return it as a LogRecord in the JSON of OTLP."""
     event = log_event(record)
     moment = str(event.nanoseconds)
     made: Json = {
@@ -79,7 +79,7 @@ def log_record(record: Mapping[str, Any]) -> Json:
 
 
 def otlp_line(record: Mapping[str, Any]) -> str:
-    """Give the event as a line of OTLP JSON."""
+    """Return the event as a line of OTLP JSON."""
     scope = {"scope": {"name": SCOPE}, "logRecords": [log_record(record)]}
     resource = {"attributes": [{"key": "service.name", "value": any_value(str(record.get("eventSource")))}]}
     return write({"resourceLogs": [{"resource": resource, "scopeLogs": [scope]}]})

@@ -39,7 +39,7 @@ principals, which conditions ask for."""
 
 
 def kind_of(action: str) -> str:
-    """Give the kind of the record of what a call came to."""
+    """Return the kind of the record of what a call came to."""
     service, _, name = action.partition(":")
     if service == "sts" and name in SESSIONS:
         return SESSION_ISSUE

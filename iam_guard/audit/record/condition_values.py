@@ -35,7 +35,7 @@ class ListedKeys:
     """The keys whose values a record tells: names and patterns with `*`, in any letter case."""
 
     def __init__(self, patterns: Iterable[str]) -> None:
-        self._patterns = tuple(each.lower() for each in patterns)
+        self._patterns = tuple(pattern.lower() for pattern in patterns)
         self._known: dict[str, tuple[str, bool]] = {}
 
     def written(self, read: KeysRead) -> str:
@@ -66,7 +66,7 @@ class ListedKeys:
     def _learn(self, key: str) -> tuple[str, bool]:
         if len(self._known) >= MAX_KEPT:
             self._known.clear()  # the simplest that several threads may do at once
-        by_pattern = key not in _ONLY_BY_NAME and any(fnmatchcase(key, each) for each in self._patterns)
+        by_pattern = key not in _ONLY_BY_NAME and any(fnmatchcase(key, pattern) for pattern in self._patterns)
         found = self._known[key] = encode_basestring_ascii(spelled(key)), by_pattern or key in self._patterns
         return found
 

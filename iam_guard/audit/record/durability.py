@@ -26,14 +26,14 @@ _TEXT_OR_NONE = frozenset({str, type(None)})
 _NUMBER_OR_NONE = frozenset({int, type(None)})
 
 
-class Certainty:
+class Durability:
     """Remembers callers and reasons of which a line was made. Safe to share between threads."""
 
     def __init__(self) -> None:
         self._made: dict[int, object] = {}
 
     def covers(self, decision: Decision, call: Call | None) -> bool:
-        """Tell whether making the line of this decision cannot fail, but for want of memory."""
+        """Return whether making the line of this decision cannot fail, but for want of memory."""
         made, principal = self._made, decision.request.principal
         if made.get(id(principal)) is not principal or decision.error is not None:
             return False

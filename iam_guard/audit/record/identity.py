@@ -66,7 +66,7 @@ def present(members: dict[str, object]) -> dict[str, object]:
 
 
 def _session_context(principal: Principal) -> dict[str, object] | None:
-    """Give `sessionContext` for temporary credentials, None for long-term ones (S-1)."""
+    """Return `sessionContext` for temporary credentials, None for long-term ones (S-1)."""
     created = principal.key("aws:tokenissuetime")
     if created is None and principal.type not in (PrincipalType.ASSUMED_ROLE, PrincipalType.FEDERATED_USER):
         return None
@@ -82,7 +82,7 @@ def _session_context(principal: Principal) -> dict[str, object] | None:
 
 
 def _session_issuer(principal: Principal) -> dict[str, object] | None:
-    """Give the role behind a role session, or the user behind a federated session."""
+    """Return the role behind a role session, or the user behind a federated session."""
     match principal.type, principal.role_arn, principal.user_arn:
         case PrincipalType.ASSUMED_ROLE, str(arn), _:
             kind, userid = "Role", principal.userid

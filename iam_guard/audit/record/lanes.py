@@ -25,7 +25,7 @@ NEVER = sys.maxsize
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """One row: the lane has one of `part` parts of the setting `audit_ring`."""
+    """One row: the lane has one of `part` parts of the setting `audit_queue_size`."""
 
     name: str
     number: int

@@ -175,7 +175,7 @@ def _traced(stamp: Stamp) -> str:
 
 
 def _clean(text: str) -> str | None:
-    """Give a part back when it may be kept; None when it is long or may hold something that must not leave."""
+    """Return a part back when it may be kept; None when it is long or may hold something that must not leave."""
     return None if len(text) > MAX_TEXT or is_suspect(text) else text
 
 
@@ -191,7 +191,7 @@ class _Kept(Generic[_Thing]):
         self._parts: dict[Hashable, tuple[_Thing | None, str | None]] = {}
 
     def text(self, thing: _Thing) -> str | None:
-        """Give a thing's part, None when it cannot be kept as it is."""
+        """Return a thing's part, None when it cannot be kept as it is."""
         key = self._key(thing)
         known = self._parts.get(key)
         if known is None:
@@ -203,7 +203,7 @@ class _Kept(Generic[_Thing]):
 
 
 def _caller_key(principal: Principal) -> Hashable:
-    """Give all that `userIdentity` tells. What a session froze may be of any kind: a session stands for itself only."""
+    """Return all values of `userIdentity`; a session is keyed by itself, for its values may be of any kind."""
     if principal.session:
         return id(principal)
     credential = principal.credential

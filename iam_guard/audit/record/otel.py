@@ -126,7 +126,7 @@ class Telemetry:
         self._watch_sinks(usage)
 
     def _watch_sinks(self, usage: Callable[[], AuditUsage | None]) -> None:
-        """Tell how the sinks fare; what only the process knows that ships, the others do not tell."""
+        """Return how the sinks fare; what only the process knows that ships, the others do not tell."""
 
         def told(pick: Callable[[SinkUsage], float | None]) -> list[Callable[..., Iterable[metrics.Observation]]]:
             def observe(_: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
@@ -207,7 +207,7 @@ _told = lru_cache(maxsize=4096)(mask)
 
 
 def trace_ids() -> tuple[str, str] | tuple[None, None]:
-    """Give trace id and span id of the current span in their hexadecimal form; None twice when there is no trace."""
+    """Return trace id and span id of the current span in their hexadecimal form; None twice when there is no trace."""
     context = trace.get_current_span().get_span_context()
     if not context.is_valid:
         return None, None

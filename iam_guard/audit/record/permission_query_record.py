@@ -18,18 +18,20 @@ from iam_guard.model.request import Call
 
 ASK_PERMISSIONS: Final = "iam-guard:AskPermissions"
 ASKED: Final = "permissions_asked"
-MOST_ANSWERS: Final = 100
-MOST_LETTERS: Final = 24 * 1024
+MAX_ANSWERS: Final = 100
+MAX_LETTERS: Final = 24 * 1024
 """Answers that are told, and their letters; those beyond are counted, for a record must not fail for want of room."""
 
 
-def asked_record(principal: Principal, asked: Sequence[Decision], call: Call | None, stamp: Stamp) -> dict[str, object]:
+def permission_query_record(
+    principal: Principal, asked: Sequence[Decision], call: Call | None, stamp: Stamp
+) -> dict[str, object]:
     """Describe what `principal` asked about, and what was answered."""
     record = envelope(ASK_PERMISSIONS, call, stamp)
     record["userIdentity"] = user_identity(principal)
     record["recipientAccountId"] = principal.account
     record["readOnly"] = True
-    answers = _answers(asked[:MOST_ANSWERS])
+    answers = _answers(asked[:MAX_ANSWERS])
     epoch = max((each.epoch for each in asked if each.epoch is not None), default=None)
     members = {
         "answers": answers,
@@ -44,7 +46,7 @@ def asked_record(principal: Principal, asked: Sequence[Decision], call: Call | N
 
 def _answers(asked: Sequence[Decision]) -> list[dict[str, object]]:
     answers: list[dict[str, object]] = []
-    room = MOST_LETTERS
+    room = MAX_LETTERS
     for each in asked:
         answer: dict[str, object] = {
             "action": each.request.action,

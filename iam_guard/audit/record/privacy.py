@@ -77,7 +77,7 @@ class PrivacyRules:
             raise ConfigurationError(message, place="audit_pseudonym_key_file")
 
     def applied(self, record: Mapping[str, Any]) -> dict[str, object]:
-        """Give the record as it may be kept."""
+        """Return the record as it may be kept."""
         applying = _Applying(self._keys, _account_of(record))
         clean: dict[str, object] = applying.members(record, [self._root], "", None)
         extension = clean.get("iamGuard")
@@ -112,12 +112,12 @@ def _segments(pointer: str, place: str) -> tuple[str, ...]:
 
 
 def _reaches(segments: tuple[str, ...], needed: str) -> bool:
-    """Tell whether a pointer leads to what is needed, to what holds it, or into it."""
+    """Return whether a pointer leads to what is needed, to what holds it, or into it."""
     return all(one in (ANY, other) for one, other in zip(segments, needed[1:].split("/"), strict=False))
 
 
 def _account_of(record: Mapping[str, Any]) -> str:
-    """Give the account whose key makes the pseudonyms of a record: the caller's, else the resource's."""
+    """Return the account whose key makes the pseudonyms of a record: the caller's, else the resource's."""
     identity = record.get("userIdentity")
     caller = identity.get("accountId") if isinstance(identity, Mapping) else None
     for account in (caller, record.get("recipientAccountId")):

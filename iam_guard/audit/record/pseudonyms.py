@@ -85,7 +85,7 @@ def _state(path: Path) -> tuple[int, int, int] | None:
 
 
 def pseudonym_key_file(settings: Settings, database: Path | None) -> Path | None:
-    """Give the place of the file: as set, else `<file>.audit-pseudonym-keys` beside an SQLite store, else nowhere."""
+    """Return the place of the file: as set, else `<file>.audit-pseudonym-keys` beside an SQLite store, else nowhere."""
     if settings.audit_pseudonym_key_file:
         return Path(settings.audit_pseudonym_key_file)
     return None if database is None else database.with_name(database.name + ".audit-pseudonym-keys")
@@ -133,7 +133,7 @@ def destroy_pseudonym_keys(path: Path, account: str) -> int:
 
 
 def pseudonyms_of(path: Path, account: str, text: str) -> list[str]:
-    """Give the pseudonyms that a text has, or had, in an account, the present one first. Raises `NoSuchEntity`."""
+    """Return the pseudonyms that a text has, or had, in an account, the present one first. Raises `NoSuchEntity`."""
     _require_account(account)
     keys = read_pseudonym_keys(path).get(account)
     if not keys:

@@ -266,7 +266,7 @@ class ActionFacts:
 
 @lru_cache(maxsize=4096)
 def action_facts(action: str) -> ActionFacts:
-    """Tell whose action it is, its name, whether it changes anything and whether it is about AWS's own services."""
+    """Return whose action it is, its name, whether it changes anything and whether it is about AWS's own services."""
     masked = mask(action)
     service, _, name = masked.partition(":")
     is_aws = service in AWS_SERVICES
@@ -280,7 +280,7 @@ def action_facts(action: str) -> ActionFacts:
 
 
 def request_parameters(call: Call) -> dict[str, object] | None:
-    """Give method, path and host; never the query string, which may carry a signature or a token."""
+    """Return method, path and host; never the query string, which may carry a signature or a token."""
     path = None if call.path is None else clipped(call.path).partition("?")[0]
     return present({"method": _clipped(call.method), "path": path, "host": _clipped(call.host)}) or None
 
@@ -291,7 +291,7 @@ def _clipped(text: str | None) -> str | None:
 
 
 def _tls_details(call: Call | None) -> dict[str, object]:
-    """Give `tlsDetails` where the call came over TLS; of its members only the host is known here."""
+    """Return `tlsDetails` where the call came over TLS; of its members only the host is known here."""
     if call is None or not call.secure or call.host is None:
         return {}
     return {"tlsDetails": {"clientProvidedHostHeader": _clipped(call.host)}}
@@ -308,7 +308,7 @@ def add_resource(record: dict[str, object], arn: str, owner: str | None, princip
 
 
 def describe_reason(reason: Reason) -> dict[str, object]:
-    """Say who spoke, as far as it is known."""
+    """Return who spoke, as far as it is known."""
     policy = reason.policy
     return present(
         {
@@ -326,7 +326,7 @@ def describe_reason(reason: Reason) -> dict[str, object]:
 
 
 def describe_policy_set(policies: PolicySet | None) -> dict[str, object] | None:
-    """Say which policies decided, and what else is needed to decide again."""
+    """Return which policies decided, and what else is needed to decide again."""
     if policies is None:
         return None
     return present(

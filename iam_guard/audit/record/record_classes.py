@@ -78,7 +78,7 @@ TO_CHOOSE = frozenset({WRITE.name, READ.name})
 
 @lru_cache(maxsize=4096)
 def class_of_allow(action: str) -> RecordClass:
-    """Give the class of an Allow by the name of the action; what a name does not say is taken for a change."""
+    """Return the class of an Allow by the name of the action; what a name does not say is taken for a change."""
     if action.partition(":")[0].lower() in AWS_SERVICES:
         return ADMIN
     return READ if action_facts(action).read_only else WRITE

@@ -127,12 +127,12 @@ def mask(text: str) -> str:
 
 
 def loggable(text: object) -> str:
-    """Give a text as a log may have it: in one line, and without what looks like a secret."""
+    """Return a text as a log may have it: in one line, and without what looks like a secret."""
     return shown(mask(str(text)))
 
 
 def is_suspect(written: str) -> bool:
-    """Tell whether a line, or whole strings of one, may hold something that must not leave as it is."""
+    """Return whether a line, or whole strings of one, may hold something that must not leave as it is."""
     lowered = written.lower()
     for marker, also in _MARKERS:
         if marker in lowered and also in lowered:

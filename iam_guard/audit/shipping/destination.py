@@ -44,7 +44,7 @@ class Gone(NotDelivered):
 
 
 def formed(form: Callable[[Mapping[str, Any]], Formed], record: Mapping[str, Any]) -> Formed:
-    """Give a record in another form; raise `Refused` where it has none, so that it does not stop those behind it."""
+    """Return a record in another form; raise `Refused` where it has none, so that it does not stop those behind it."""
     try:
         return form(record)
     except Exception as error:  # noqa: BLE001  its text may hold a part of the record

@@ -45,7 +45,7 @@ ROWS: Mapping[str, KindRow] = {
 def open_sinks(urls: Iterable[SinkUrl], *, webhook_secrets: Sequence[str] = ()) -> list[FollowingSink]:
     """Load what the sinks need; raise `ConfigurationError` for one that cannot be, and for a name that comes twice."""
     sinks = [FollowingSink(url, _connector(url, webhook_secrets)) for url in urls]
-    names = [each.url.name for each in sinks]
+    names = [sink.url.name for sink in sinks]
     for name in names:
         if names.count(name) > 1:
             raise ConfigurationError(f"two sinks have the name `{name}`, give one a `name`", place="audit_sinks")

@@ -42,7 +42,7 @@ class Backoff:
         self.tries = 0
 
     def next(self, at_least: float = 0.0) -> float:
-        """Give the seconds to wait after one more failure; `at_least` is what the other side asked for."""
+        """Return the seconds to wait after one more failure; `at_least` is what the other side asked for."""
         pause = min(self._longest, self._first * 2.0 ** min(self.tries, 32))
         self.tries += 1
         return max(pause * (0.5 + self._chance() / 2), min(at_least, LONGEST_RETRY_AFTER))

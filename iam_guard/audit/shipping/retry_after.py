@@ -7,7 +7,7 @@ from email.utils import parsedate_to_datetime
 
 
 def retry_after(text: str, now: float) -> float:
-    """Give the seconds that the header asks for, as of `now` in seconds since 1970; 0 where it says nothing."""
+    """Return the seconds that the header asks for, as of `now` in seconds since 1970; 0 where it says nothing."""
     text = text.strip()
     if text.isascii() and text.isdigit():
         return float(text[:9])

@@ -32,12 +32,12 @@ from iam_guard.model.usage import SinkState, SinkUsage
 
 logger = logging.getLogger("iam_guard.audit")
 
-MOST_HELD = 10
+MAX_HELD = 10
 """Refused records in a row that are held back while the next one is tried."""
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
+class ShipperOptions:
     """How a shipper ends, and what it leaves to others."""
 
     is_once: bool = False
@@ -58,14 +58,14 @@ class Shipper:
         connect: Callable[[], SinkDestination],
         refused: RefusedRecords,
         *,
-        manner: Manner = Manner(),
+        manner: ShipperOptions = ShipperOptions(),
         pace: Pace = Pace(),
     ) -> None:
         self.name = name
         self._subscribe = subscribe
         self._connect = connect
         self._refused = refused
-        self._manner = manner
+        self._options = manner
         self._pace = pace
         self._backoff = Backoff(pace.first_pause, pace.longest_pause)
         self._usage = SinkUsage("waiting")
@@ -73,7 +73,7 @@ class Shipper:
         self._measured = 0.0
 
     def usage(self) -> SinkUsage:
-        """Tell how the sink fares, as of now."""
+        """Return how the sink fares, as of now."""
         usage, success = self._usage, self._success
         return usage if success is None else usage._replace(success_age=time.monotonic() - success)
 
@@ -94,7 +94,7 @@ class Shipper:
         try:
             return self._ship(stop)
         except GroupIsTaken as taken:
-            if self._manner.is_once:
+            if self._options.is_once:
                 return self._halt(str(taken))
             self._become("standby", lag=None, problem=None)
             self._success = None
@@ -130,11 +130,11 @@ class Shipper:
                 if not self._deliver(subscription, destination, batch, stop):
                     return None
                 self._measure(subscription)
-                if self._manner.is_guest:
+                if self._options.is_guest:
                     stop.wait(time.thread_time() - began)
                 continue
             self._is_well()
-            if self._manner.is_once or stop.is_requested:
+            if self._options.is_once or stop.is_requested:
                 self._measure(subscription, is_due=True)
                 break
             self._measure(subscription)
@@ -169,7 +169,7 @@ class Shipper:
                     continue
                 if len(parts) == 1 and (more := subscription.poll()):
                     parts.append(more)
-                if len(parts) > 1 and len(held) < MOST_HELD:
+                if len(parts) > 1 and len(held) < MAX_HELD:
                     held.append((part[0], str(refusal)))
                     parts.popleft()
                 elif self._wait(str(refusal), 0.0, subscription, stop):
@@ -232,13 +232,13 @@ class Shipper:
 
     def _after_failure(self, at_least: float) -> float | None:
         pause = self._backoff.next(at_least)
-        return None if self._manner.is_once and self._backoff.tries >= self._pace.attempts else pause
+        return None if self._options.is_once and self._backoff.tries >= self._pace.attempts else pause
 
     def _halt(self, problem: str) -> float | None:
         if self._usage.state != "stopped" or self._usage.problem != problem:
             logger.error("the audit sink %s has stopped: %s", self.name, problem)
         self._become("stopped", problem=problem)
-        return self._pace.stopped if self._manner.is_patient else None
+        return self._pace.stopped if self._options.is_patient else None
 
     def _end(self) -> None:
         if self._usage.state in ("waiting", "standby", "shipping"):

@@ -23,14 +23,14 @@ from iam_guard.audit.consumer.subscription import AuditReader, Subscription
 from iam_guard.audit.shipping.destinations import FollowingSink
 from iam_guard.audit.shipping.pace import Pace
 from iam_guard.audit.shipping.refused_records import RefusedRecords
-from iam_guard.audit.shipping.shipper import Manner, Shipper
+from iam_guard.audit.shipping.shipper import Shipper, ShipperOptions
 from iam_guard.audit.shipping.stop_signal import Stop
 from iam_guard.audit.verify.signed_note import KeyRing
 from iam_guard.model.usage import SinkUsage
 
 logger = logging.getLogger("iam_guard.audit")
 
-SERVICE = Manner(is_guest=True)
+SERVICE = ShipperOptions(is_guest=True)
 
 
 class Shippers:
@@ -42,21 +42,21 @@ class Shippers:
         ring: KeyRing | None,
         sinks: Sequence[FollowingSink],
         *,
-        manner: Manner = SERVICE,
+        manner: ShipperOptions = SERVICE,
         pace: Pace = Pace(),
     ) -> None:
         """Get ready; without a `ring` nothing is verified."""
         self._trail = Path(trail)
         self._ring = ring
         self._sinks = tuple(sinks)
-        self._manner = manner
+        self._options = manner
         self._pace = pace
         self._begin()
         _FOLLOWING.add(self)
 
     def _begin(self) -> None:
         self._stop = Stop()
-        self._shippers = [self._shipper(each) for each in self._sinks]
+        self._shippers = [self._shipper(sink) for sink in self._sinks]
         self._threads: list[threading.Thread] = []
         self._starting = threading.Lock()
 
@@ -77,13 +77,13 @@ class Shippers:
             self._finalizer = weakref.finalize(self, _end, self._stop, self._threads, self._pace)
 
     def usage(self) -> dict[str, SinkUsage]:
-        """Tell how each sink fares in this process, by its name."""
-        return {each.name: each.usage() for each in self._shippers}
+        """Return how each sink fares in this process, by its name."""
+        return {shipper.name: shipper.usage() for shipper in self._shippers}
 
     @property
     def is_running(self) -> bool:
         """Whether any of the threads has something to do."""
-        return any(each.is_alive() for each in self._threads)
+        return any(thread.is_alive() for thread in self._threads)
 
     def close(self) -> None:
         """Ship for a while what is left, and end; what does not arrive in time comes at the next start."""
@@ -97,7 +97,7 @@ class Shippers:
             _subscriber(self._trail, self._ring, sink),
             sink.connect,
             refused,
-            manner=self._manner,
+            manner=self._options,
             pace=self._pace,
         )
 
@@ -112,7 +112,7 @@ class Shippers:
 
 
 def _subscriber(trail: Path, ring: KeyRing | None, sink: FollowingSink) -> Callable[[], Subscription]:
-    """Give what subscribes for a sink, and holds on to nobody who has gone without closing."""
+    """Return what subscribes for a sink, and holds on to nobody who has gone without closing."""
     url = sink.url
     wanted = record_filter(url.filters) if url.filters else None
     return partial(

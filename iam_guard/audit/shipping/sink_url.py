@@ -35,7 +35,7 @@ KINDS: Mapping[str, tuple[str, frozenset[str]]] = {
 """Scheme -> the kind of sink, and the options that it has besides those that all have."""
 
 COMMON = frozenset({"name", "form", "filter", "since", "batch"})
-MOST_OF_A_BATCH = 5000
+MAX_OF_A_BATCH = 5000
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 _PLACE = "audit_sinks"
@@ -80,7 +80,7 @@ class SinkUrl:
             filters=wanted,
             form=_form(chosen.pop("form", "record")),
             since=_since(chosen.pop("since", "earliest")),
-            batch=whole_number(chosen.pop("batch", "256"), "batch", most=MOST_OF_A_BATCH),
+            batch=whole_number(chosen.pop("batch", "256"), "batch", most=MAX_OF_A_BATCH),
             options=chosen,
         )
 
@@ -90,7 +90,7 @@ class SinkUrl:
         return f"ship-{self.name}"
 
     def seconds(self, option: str, otherwise: float) -> float:
-        """Give an option that is a number of seconds."""
+        """Return an option that is a number of seconds."""
         text = self.options.get(option)
         if text is None:
             return otherwise

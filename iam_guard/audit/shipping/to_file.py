@@ -48,7 +48,7 @@ class LineFile:
 
 
 def connector(url: SinkUrl) -> Callable[[], LineFile]:
-    """Give what opens the file; raise `ConfigurationError` where its folder is not there."""
+    """Return what opens the file; raise `ConfigurationError` where its folder is not there."""
     path, form = Path(unquote(url.url.path)), FORMS[url.form]
     if url.url.netloc or path.is_dir() or not path.parent.is_dir():
         raise ConfigurationError("expected `file:` and a path in a folder that is there", place="audit_sinks")

@@ -75,7 +75,7 @@ class StreamWish:
     replicas: int = 1
 
     def config(self, prefix: str) -> StreamConfig:
-        """Give the stream: on disk, with limits, and refusing what is new when it is full."""
+        """Return the stream: on disk, with limits, and refusing what is new when it is full."""
         return StreamConfig(
             name=self.name,
             description="audit records of iam-guard",
@@ -235,7 +235,7 @@ async def _say_nothing(error: Exception) -> None:
 
 
 def _in_words(error: BaseException) -> str:
-    """Say what went wrong without the address, which may have a password in it."""
+    """Return what went wrong without the address, which may have a password in it."""
     if isinstance(error, APIError):
         return f"{error.description} ({error.err_code})"
     text = str(error)
@@ -245,7 +245,7 @@ def _in_words(error: BaseException) -> str:
 
 
 def subject_of(prefix: str, record: Mapping[str, Any]) -> str:
-    """Give the subject of a record."""
+    """Return the subject of a record."""
     service, _, action = action_of(record).partition(":")
     account = member(record, "recipientAccountId") or member(record, "userIdentity.accountId")
     outcome = member(record, "iamGuard.outcome") or member(record, "iamGuard.kind")
@@ -253,7 +253,7 @@ def subject_of(prefix: str, record: Mapping[str, Any]) -> str:
 
 
 def message_id(delivery: Delivery) -> str:
-    """Give the id that is the same whenever the same line of a trail is sent, and never that of another line."""
+    """Return the id that is the same whenever the same line of a trail is sent, and never that of another line."""
     shard, sequence = delivery.offset
     return f"{_part(member(delivery.record, 'eventID'))}/{shard}/{sequence}"
 
@@ -266,7 +266,7 @@ def _part(text: str) -> str:
 
 
 def connector(url: SinkUrl) -> Callable[[], JetStream]:
-    """Give what opens the server; raise `ConfigurationError` for options that cannot be."""
+    """Return what opens the server; raise `ConfigurationError` for options that cannot be."""
     parts = url.url
     prefix = unquote(parts.path).strip("/") or PREFIX
     if not _SUBJECT.fullmatch(prefix) or len(prefix) > 200:
@@ -286,7 +286,7 @@ def _address(url: SinkUrl) -> str:
 
 
 def _login(url: SinkUrl) -> _Login:
-    """Give the one way to get in that the URL names: user and password, a token, or a file with either kind."""
+    """Return the one way to get in that the URL names: user and password, a token, or a file with either kind."""
     parts, creds, token_file = url.url, url.options.get("creds"), url.options.get("token_file")
     if sum(each is not None for each in (parts.username, creds, token_file)) > 1:
         raise ConfigurationError("expected one of a user, `creds` and `token_file` for NATS", place=_PLACE)

@@ -86,7 +86,7 @@ class _Session(requests.Session):
 
 
 def _judge(response: requests.Response) -> NotDelivered | None:
-    """Give None where the collector has confirmed everything."""
+    """Return None where the collector has confirmed everything."""
     status = response.status_code
     if 200 <= status < 300:
         rejected = _rejected(response.content)
@@ -98,7 +98,7 @@ def _judge(response: requests.Response) -> NotDelivered | None:
 
 
 def _rejected(content: bytes) -> int:
-    """Give how many records a collector says it did not take; what is no answer of OTLP says nothing of that."""
+    """Return how many records a collector says it did not take; what is no answer of OTLP says nothing of that."""
     answer = ExportLogsServiceResponse()
     try:
         answer.ParseFromString(content)
@@ -124,7 +124,7 @@ def _readable(record: Mapping[str, Any]) -> ReadableLogRecord:
 
 
 def _context(event: LogEvent) -> Context:
-    """Give the trace in which the record was made."""
+    """Return the trace in which the record was made."""
     try:
         trace, span = int(event.trace_id or "0", 16), int(event.span_id or "0", 16)
     except ValueError:
@@ -133,7 +133,7 @@ def _context(event: LogEvent) -> Context:
 
 
 def connector(url: SinkUrl) -> Callable[[], Collector]:
-    """Give what opens the collector; where the URL has no path, it is the usual one."""
+    """Return what opens the collector; where the URL has no path, it is the usual one."""
     parts = url.url
     if parts.username is not None or parts.password is not None:
         message = "a collector's credentials stand in the variable `OTEL_EXPORTER_OTLP_HEADERS`"

@@ -31,7 +31,7 @@ class StandardOutput:
 
 
 def connector(url: SinkUrl) -> Callable[[], StandardOutput]:
-    """Give what opens standard output."""
+    """Return what opens standard output."""
     if url.url.path or url.url.netloc:
         raise ConfigurationError("expected nothing but options after `stdout:`", place="audit_sinks")
     form = FORMS[url.form]

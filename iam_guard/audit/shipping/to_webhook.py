@@ -119,7 +119,7 @@ def _judge(status: int, headers: Mapping[bytes, bytes], now: float) -> None:
 
 
 def connector(url: SinkUrl, secrets: Sequence[str] = ()) -> Callable[[], Webhook]:
-    """Give what opens the endpoint; `secrets` are those of the settings, where the URL names no file."""
+    """Return what opens the endpoint; `secrets` are those of the settings, where the URL names no file."""
     parts = url.url
     if parts.username is not None or parts.password is not None:
         raise ConfigurationError("a webhook has no user and password, it is signed", place="audit_sinks")

@@ -38,13 +38,13 @@ class WebhookSecrets:
             raise ConfigurationError("expected a secret to sign webhooks with", place=place)
 
     def signatures(self, message_id: str, timestamp: int, body: bytes) -> list[bytes]:
-        """Give the signature of a message with each secret."""
+        """Return the signature of a message with each secret."""
         signed = b"%b.%d.%b" % (message_id.encode(), timestamp, body)
         return [hmac.digest(key, signed, sha256) for key in self._keys]
 
 
 def signed_headers(secrets: WebhookSecrets, message_id: str, timestamp: int, body: bytes) -> list[tuple[str, str]]:
-    """Give the three headers of a message."""
+    """Return the three headers of a message."""
     found = secrets.signatures(message_id, timestamp, body)
     written = " ".join(f"{_VERSION},{base64.b64encode(each).decode()}" for each in found)
     return [("webhook-id", message_id), ("webhook-timestamp", str(timestamp)), ("webhook-signature", written)]

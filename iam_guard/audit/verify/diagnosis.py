@@ -41,12 +41,12 @@ class Difference:
 def borne(start: Tree, leaves: Sequence[bytes], checkpoints: Sequence[Signed]) -> list[bool]:
     """Tell of each checkpoint, in the order of their sizes, whether these leaves make its root."""
     tree, found = start.copy(), []
-    for each in checkpoints:
-        if each.size - start.size > len(leaves):
+    for checkpoint in checkpoints:
+        if checkpoint.size - start.size > len(leaves):
             found.append(False)
             continue
-        tree.extend(leaves[tree.size - start.size : each.size - start.size])
-        found.append(tree.root() == each.root)
+        tree.extend(leaves[tree.size - start.size : checkpoint.size - start.size])
+        found.append(tree.root() == checkpoint.root)
     return found
 
 
@@ -57,7 +57,7 @@ def places_by_hash(present: Sequence[bytes], wanted: Sequence[bytes]) -> list[in
 
 
 def compare(found: Sequence[int | None], wanted: int, *, is_last: bool) -> list[Difference]:
-    """Say what became of lines 0 to `wanted`, given which of them each present line is.
+    """Return what became of lines 0 to `wanted`, given which of them each present line is.
 
     In the last segment of a shard, lines that are missing at its end are a tail that was cut off. Unknown lines after
     the last known one are left out: they may not be signed yet, which is for others to say.
@@ -79,7 +79,7 @@ def compare(found: Sequence[int | None], wanted: int, *, is_last: bool) -> list[
 
 
 def _longest_rise(found: Sequence[int | None]) -> list[int]:
-    """Give the places of the longest rising part: the lines that kept their order."""
+    """Return the places of the longest rising part: the lines that kept their order."""
     tops: list[int] = []
     ends: list[int] = []
     before: list[int] = [-1] * len(found)
@@ -117,7 +117,7 @@ def _sort_out(found: Sequence[int | None], kept: Sequence[int]) -> tuple[list[in
 
 
 def _between(unknown: Sequence[int], gone: Sequence[int], place: int, *, is_tail: bool) -> list[Difference]:
-    """Say what happened between two lines that kept their order, or after the last of them."""
+    """Return what happened between two lines that kept their order, or after the last of them."""
     if unknown and gone:
         return [Difference(Verdict.MODIFIED, unknown[0], gone[0], _lines_are("not what was signed", len(gone)))]
     if gone:

@@ -52,7 +52,7 @@ class Tree:
     @property
     def state(self) -> tuple[bytes, ...]:
         """The roots of the perfect subtrees, the largest first."""
-        return tuple(each for each in reversed(self._levels) if each)
+        return tuple(level for level in reversed(self._levels) if level)
 
     def copy(self) -> Tree:
         twin = Tree()
@@ -78,7 +78,7 @@ class Tree:
             level += 1
 
     def root(self) -> bytes:
-        """Give the hash of the whole tree."""
+        """Return the hash of the whole tree."""
         root = b""
         for subtree in self._levels:
             if subtree:
@@ -107,7 +107,7 @@ class Subtrees:
             begin = end
 
     def __call__(self, begin: int, end: int) -> bytes:
-        """Give the hash of a range; raise `ValueError` where it lies before what is known."""
+        """Return the hash of a range; raise `ValueError` where it lies before what is known."""
         known = self._known.get((begin, end))
         if known is not None:
             return known
@@ -163,7 +163,7 @@ def consistency_proof(old: int, new: int, hash_of: RangeHash) -> list[bytes]:
 
 
 def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes], root: bytes) -> bool:
-    """Tell whether the proof shows that the leaf stands at this place of the tree with this root."""
+    """Return whether the proof shows that the leaf stands at this place of the tree with this root."""
     if not 0 <= index < size:
         return False
     below, above, found = index, size - 1, leaf
@@ -181,7 +181,7 @@ def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes],
 
 
 def verify_consistency(old: int, new: int, proof: Sequence[bytes], old_root: bytes, new_root: bytes) -> bool:
-    """Tell whether the proof shows that the tree with the old root is the beginning of that with the new one."""
+    """Return whether the proof shows that the tree with the old root is the beginning of that with the new one."""
     if not 0 < old <= new or any(len(each) != HASH_BYTES for each in proof):
         return False
     if old == new:
@@ -207,7 +207,7 @@ def verify_consistency(old: int, new: int, proof: Sequence[bytes], old_root: byt
 
 
 def _split(size: int) -> int:
-    """Give how many of so many leaves are in the left subtree: the largest power of two below."""
+    """Return how many of so many leaves are in the left subtree: the largest power of two below."""
     return 1 << (size - 1).bit_length() - 1
 
 

@@ -27,21 +27,21 @@ from iam_guard.audit.verify.signed_note import KeyRing
 
 logger = logging.getLogger("iam_guard.audit")
 
-NEWEST, MOST_LIVE = 16, 64
+NEWEST, MAX_LIVE = 16, 64
 PAUSE = 60.0
 _TAIL = 16 * 1024
 """Bytes at the end of a file of checkpoints, in which the last ones stand."""
 
 
 @dataclass(frozen=True, slots=True)
-class OtherShard:
+class PeerCheckpoint:
     """A shard that is there, and the last checkpoint of it that is believed."""
 
     name: str
     checkpoint: Checkpoint | None = None
 
 
-class OtherShards:
+class PeerCheckpoints:
     """Names the shards of a trail for a writer, not too often."""
 
     def __init__(self, trail: Path, ring: KeyRing, timer: Callable[[], float]) -> None:
@@ -50,7 +50,7 @@ class OtherShards:
         self._timer = timer
         self._not_before = -math.inf
 
-    def named(self, own: str) -> Sequence[OtherShard]:
+    def named(self, own: str) -> Sequence[PeerCheckpoint]:
         """Name the shards besides our own; none where that was done a moment ago, or cannot be done."""
         if self._timer() < self._not_before:
             return ()
@@ -63,7 +63,7 @@ class OtherShards:
 
 
 def durable_checkpoint(shard: Path, ring: KeyRing) -> tuple[bytes, Checkpoint] | None:
-    """Give the last believed checkpoint of a shard, with its note, once the disk has what it signs.
+    """Return the last believed checkpoint of a shard, with its note, once the disk has what it signs.
 
     A shard that has ended was synced by whoever ended it.
     """
@@ -82,20 +82,20 @@ def _chosen(trail: Path, own: str) -> list[Path]:
     there = [shard for shard in shards_of(trail) if shard.name != own] if trail.is_dir() else []
     there.sort(key=lambda shard: shard.name.rpartition("-")[2], reverse=True)
     live = [shard for shard in there[NEWEST:] if (shard / LOCK).exists()]
-    return there[:NEWEST] + live[:MOST_LIVE]
+    return there[:NEWEST] + live[:MAX_LIVE]
 
 
-def _named(shard: Path, ring: KeyRing) -> OtherShard:
+def _named(shard: Path, ring: KeyRing) -> PeerCheckpoint:
     try:
         found = durable_checkpoint(shard, ring)
     except OSError as error:
         logger.warning("the last checkpoint of the audit shard `%s` cannot be relied on: %s", shard, error.strerror)
         found = None
-    return OtherShard(shard.name, None if found is None else found[1])
+    return PeerCheckpoint(shard.name, None if found is None else found[1])
 
 
 def _last_notes(segment: Segment) -> list[bytes]:
-    """Give the last whole notes of a segment, the latest first, and the one that it opens with."""
+    """Return the last whole notes of a segment, the latest first, and the one that it opens with."""
     try:
         with segment.checkpoints.open("rb") as file:
             begin = file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))

@@ -38,7 +38,7 @@ class InclusionProof:
     checkpoint: bytes
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the proof as what JSON is made of."""
+        """Return the proof as what JSON is made of."""
         return {
             "format": FORMAT,
             "shard": self.shard,
@@ -87,7 +87,7 @@ def prove(trail: Path, event_id: str, ring: KeyRing) -> InclusionProof:
 
 
 def problem_of(proof: InclusionProof, ring: KeyRing) -> str | None:
-    """Say why a proof proves nothing; None where it does."""
+    """Return why a proof proves nothing; None where it does."""
     checkpoint = judge(proof.checkpoint, proof.shard, ring)
     if not isinstance(checkpoint, Checkpoint):
         return checkpoint[1]
@@ -100,7 +100,7 @@ def problem_of(proof: InclusionProof, ring: KeyRing) -> str | None:
 
 
 def _find(trail: Path, event_id: str) -> tuple[Segment, int, list[bytes]]:
-    """Give the segment of a record, its place there, and the lines of that segment."""
+    """Return the segment of a record, its place there, and the lines of that segment."""
     needle = f'"eventID":{write(event_id)}'.encode("ascii")
     for segment in _segments(trail):
         content = segment.lines.read_bytes()
@@ -128,7 +128,7 @@ def _event_id(line: bytes) -> object:
 
 
 def _covering(segment: Segment, place: int, ring: KeyRing) -> tuple[bytes, Checkpoint] | None:
-    """Give the last believed checkpoint of the segment, if it signs the line at that place."""
+    """Return the last believed checkpoint of the segment, if it signs the line at that place."""
     shard = segment.folder.name
     content = segment.checkpoints.read_bytes() if segment.checkpoints.exists() else b""
     notes = [each.note for each in notes_of(content) if not each.torn]
@@ -143,7 +143,7 @@ def _covering(segment: Segment, place: int, ring: KeyRing) -> tuple[bytes, Check
 
 
 def latest_checkpoints(trail: Path, ring: KeyRing) -> list[bytes]:
-    """Give the last believed checkpoint of each shard, as a note.
+    """Return the last believed checkpoint of each shard, as a note.
 
     What a checkpoint signs is on the disk before it is given away: the power may go at any time, and whoever keeps it
     elsewhere must never find the trail shorter for that.

@@ -71,7 +71,7 @@ def _note_own(read: SegmentLines, parts: list[bytes]) -> None:
 
 
 def read_sequences(path: Path, shard: str, begin: int = 0) -> list[int | None]:
-    """Give what each line from some place on says of its own number; None where it says none, or another shard."""
+    """Return what each line from some place on says of its own number; None where it says none, or another shard."""
     found: list[int | None] = []
     rest = b""
     with path.open("rb") as file:
@@ -84,7 +84,7 @@ def read_sequences(path: Path, shard: str, begin: int = 0) -> list[int | None]:
 
 
 def read_hashes(path: Path) -> bytes | None:
-    """Give the leaf hashes that stand beside a segment; None where there is no file."""
+    """Return the leaf hashes that stand beside a segment; None where there is no file."""
     try:
         return path.read_bytes()
     except FileNotFoundError:
@@ -92,7 +92,7 @@ def read_hashes(path: Path) -> bytes | None:
 
 
 def read_retained(segment: Segment, leaves: Sequence[bytes]) -> list[tuple[int, dict[str, Any]] | None]:
-    """Give sequence and `iamGuard` of the lines that are kept of a segment that was dropped.
+    """Return sequence and `iamGuard` of the lines that are kept of a segment that was dropped.
 
     Each has a place among the hashes of those that were there; None for one that has not.
     """
@@ -112,7 +112,7 @@ def read_retained(segment: Segment, leaves: Sequence[bytes]) -> list[tuple[int, 
 def read_checkpoints(
     path: Path, shard: str, ring: KeyRing, *, is_open: bool
 ) -> tuple[list[Signed], list[TrailFinding]]:
-    """Give the checkpoints of a file that are believed, and what is wrong with the others.
+    """Return the checkpoints of a file that are believed, and what is wrong with the others.
 
     In a file that is being written the last may be half there, which says nothing.
     """
@@ -136,7 +136,7 @@ def read_checkpoints(
 
 
 def judge(note: bytes, shard: str, ring: KeyRing) -> Checkpoint | tuple[Verdict, str]:
-    """Give a checkpoint that is believed about this shard, or say why it is not."""
+    """Return a checkpoint that is believed about this shard, or say why it is not."""
     try:
         opened = open_checkpoint(note, ring)
     except InvalidInput as error:
@@ -144,7 +144,7 @@ def judge(note: bytes, shard: str, ring: KeyRing) -> Checkpoint | tuple[Verdict,
     if opened.trust is Trust.BAD_SIGNATURE:
         return Verdict.BAD_SIGNATURE, "the signature of the checkpoint is wrong"
     if opened.trust is Trust.UNKNOWN_KEY:
-        names = ", ".join(f"{each.name}+{each.key_id.hex()}" for each in opened.note.signatures)
+        names = ", ".join(f"{signature.name}+{signature.key_id.hex()}" for signature in opened.note.signatures)
         return Verdict.UNKNOWN_KEY, f"the checkpoint is signed by `{names}` only"
     if opened.checkpoint.shard != shard:
         return Verdict.BAD_SIGNATURE, f"the checkpoint is about another shard, `{opened.checkpoint.shard}`"

@@ -116,7 +116,7 @@ def _names(shard: Path) -> set[str]:
 
 
 def is_line(line: bytes) -> bool:
-    """Tell whether this is one record on one line, with `iamGuard` as its last member."""
+    """Return whether this is one record on one line, with `iamGuard` as its last member."""
     return line[-3:] == LINE_END and line.find(b"\n") == len(line) - 1 and len(line) <= MAX_LINE
 
 
@@ -127,13 +127,13 @@ def numbered_lines(lines: Iterable[bytes], shard: str, first: int) -> list[bytes
 
 
 def place_of(line: bytes) -> tuple[str, int] | None:
-    """Give shard and sequence that a line says of itself."""
+    """Return shard and sequence that a line says of itself."""
     found = _PLACE.search(line)
     return None if found is None else (found[1].decode("ascii"), int(found[2]))
 
 
 def own_facts(line: bytes) -> dict[str, Any] | None:
-    """Give `iamGuard` of a line that the trail wrote about itself; None for any other line."""
+    """Return `iamGuard` of a line that the trail wrote about itself; None for any other line."""
     if OWN_KIND not in line:
         return None
     try:
@@ -153,7 +153,7 @@ class Opening:
 
 
 def opening_facts(segment: Segment) -> dict[str, Any] | None:
-    """Give `iamGuard` of the first line of a segment, as it stands there; None where it opens none."""
+    """Return `iamGuard` of the first line of a segment, as it stands there; None where it opens none."""
     try:
         with segment.lines.open("rb") as file:
             facts = own_facts(file.readline(1024 * 1024))
@@ -168,7 +168,7 @@ def read_opening(segment: Segment) -> Opening | None:
     if facts is None:
         return None
     try:
-        tree = Tree(segment.first, [bytes.fromhex(each) for each in facts["state"]])
+        tree = Tree(segment.first, [bytes.fromhex(fact) for fact in facts["state"]])
         previous = facts["previous"]
         return Opening(tree, b"" if previous is None else previous.encode())
     except (KeyError, TypeError, ValueError, AttributeError):
@@ -176,7 +176,7 @@ def read_opening(segment: Segment) -> Opening | None:
 
 
 def is_ended(shard: Path) -> bool:
-    """Tell whether the last line of a shard is its end."""
+    """Return whether the last line of a shard is its end."""
     segments = segments_of(shard)
     line = last_line(segments[-1].lines) if segments else b""
     facts = own_facts(line)
@@ -184,7 +184,7 @@ def is_ended(shard: Path) -> bool:
 
 
 def last_line(path: Path) -> bytes:
-    """Give the last line of a file; empty where there is none, or it is torn."""
+    """Return the last line of a file; empty where there is none, or it is torn."""
     try:
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)

@@ -55,7 +55,9 @@ class _Here:
     @property
     def signed(self) -> int:
         """How many of its lines are signed."""
-        return max([each.size for each in self.checkpoints], default=self.segment.first) - self.segment.first
+        return (
+            max([checkpoint.size for checkpoint in self.checkpoints], default=self.segment.first) - self.segment.first
+        )
 
 
 class ShardCheck:
@@ -107,10 +109,10 @@ class ShardCheck:
     @property
     def others(self) -> set[ShardClaim]:
         """What the shard says, signed, of other shards."""
-        return {each for each in self._others if each.sequence < self._signed}
+        return {other for other in self._others if other.sequence < self._signed}
 
     def report(self) -> ShardReport:
-        """Say what was found; what `dropped` and `claims` have to do with each other is seen with all shards."""
+        """Return what was found; what `dropped` and `claims` have to do with each other is seen with all shards."""
         findings = self._findings
         if self._unsaid:
             findings = [*findings, TrailFinding(findings[-1].verdict, self._shard, f"and {self._unsaid} findings more")]
@@ -128,7 +130,7 @@ class ShardCheck:
     def compare_with_claims(self, believed: set[ShardClaim]) -> None:
         """Find where the shard is not what the others say of it."""
         last = self._growth.longest(believed)
-        is_cut = any(each.verdict is Verdict.TRUNCATED_TAIL for each in self._findings)
+        is_cut = any(finding.verdict is Verdict.TRUNCATED_TAIL for finding in self._findings)
         if last is not None and last.size > self._next and not is_cut:
             detail = f"the shard `{last.by}` says that there are {last.size} lines at least"
             self._say(Verdict.TRUNCATED_TAIL, detail, None, None, self._next)
@@ -176,7 +178,7 @@ class ShardCheck:
             self._with_lines(here, lines)
 
     def _signed_state(self, segment: Segment) -> Tree | None:
-        """Give the tree before a segment if the first line brings its checkpoint."""
+        """Return the tree before a segment if the first line brings its checkpoint."""
         opening = read_opening(segment)
         found = None if opening is None else judge(opening.previous, self._shard, self._ring)
         if opening is None or not isinstance(found, Checkpoint):
@@ -223,7 +225,7 @@ class ShardCheck:
             self._check_remains(here)
 
     def _diagnose(self, here: _Here, lines: SegmentLines) -> Sequence[int | None]:
-        """Say what became of the lines; give which of those that are signed each of them is."""
+        """Return what became of the lines; give which of those that are signed each of them is."""
         present, first = lines.hashes, here.segment.first
         known = self._known(here, present)
         wanted = here.signed if here.end is None else here.end
@@ -239,12 +241,12 @@ class ShardCheck:
                 for index, sequence in zip(found, sequences, strict=False)
             ]
         differences = compare(found, wanted, is_last=here.is_last)
-        if len(known) < wanted and not any(each.index >= len(known) for each in differences):
+        if len(known) < wanted and not any(difference.index >= len(known) for difference in differences):
             detail = f"lines up to sequence {first + wanted - 1} are not what was signed"
             differences.append(Difference(Verdict.MODIFIED, len(known), len(known), detail))
-        for each in differences:
-            sequence = None if each.index < 0 else first + each.index
-            self._say(each.verdict, each.detail, here.segment.lines.name, each.place + 1, sequence)
+        for difference in differences:
+            sequence = None if difference.index < 0 else first + difference.index
+            self._say(difference.verdict, difference.detail, here.segment.lines.name, difference.place + 1, sequence)
         if len(known) < wanted:
             self._lose(first + wanted)
         else:
@@ -253,7 +255,7 @@ class ShardCheck:
         return found
 
     def _known(self, here: _Here, present: list[bytes]) -> list[bytes]:
-        """Give the hashes of the lines that ought to be there, as far as a checkpoint bears them out."""
+        """Return the hashes of the lines that ought to be there, as far as a checkpoint bears them out."""
         first, best, verdicts = here.segment.first, list[bytes](), [False] * len(here.checkpoints)
         for leaves in (_apart(here.stored or b""), present):
             held = borne(here.start, leaves, here.checkpoints)
@@ -295,7 +297,7 @@ class ShardCheck:
         tree = here.start.copy()
         self._growth.extend(tree, leaves)
         self._tree, self._next = tree, tree.size
-        self._signed = max([self._signed, *(each.size for each in here.checkpoints)])
+        self._signed = max([self._signed, *(checkpoint.size for checkpoint in here.checkpoints)])
 
     def _lose(self, following: int) -> None:
         self._tree, self._next = None, following

@@ -62,7 +62,7 @@ class Growth:
     """Lets a shard's tree grow past what is said of it, and keeps what is not so."""
 
     def __init__(self, claims: Iterable[ShardClaim]) -> None:
-        self.claims = sorted((each for each in claims if each.root), key=lambda each: each.size)
+        self.claims = sorted((claim for claim in claims if claim.root), key=lambda each: each.size)
         self.wrong: list[ShardClaim] = []
 
     def extend(self, tree: Tree, leaves: Sequence[bytes]) -> None:
@@ -76,8 +76,8 @@ class Growth:
         tree.extend(leaves[tree.size - begin :])
 
     def longest(self, believed: set[ShardClaim]) -> ShardClaim | None:
-        """Give the claim of the most lines."""
-        return next((each for each in reversed(self.claims) if each in believed), None)
+        """Return the claim of the most lines."""
+        return next((claim for claim in reversed(self.claims) if claim in believed), None)
 
 
 def absent_shards(believed: Iterable[ShardClaim], there: set[str]) -> list[TrailFinding]:

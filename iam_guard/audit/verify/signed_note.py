@@ -78,7 +78,7 @@ class VerifierKey:
         return f"{self.name}+{self.id.hex()}+{_encode(_ED25519 + self.public)}"
 
     def is_signed(self, text: bytes, signature: bytes) -> bool:
-        """Tell whether the signature over the text is of this key."""
+        """Return whether the signature over the text is of this key."""
         try:
             Ed25519PublicKey.from_public_bytes(self.public).verify(signature, text)
         except (InvalidSignature, ValueError):
@@ -170,7 +170,7 @@ class KeyRing:
 
 
 def is_key_name(name: str) -> bool:
-    """Tell whether a key may have this name."""
+    """Return whether a key may have this name."""
     return bool(name) and name.isprintable() and not any(each == "+" or each.isspace() for each in name)
 
 
@@ -178,7 +178,7 @@ def sign_note(text: str, signers: Sequence[SignerKey]) -> str:
     """Put signatures below a text."""
     if not text.endswith("\n") or not _is_clean(text) or not signers:
         raise ValueError("expected a text that ends with a line break, and a key")
-    return text + "\n" + "".join(each.signature_line(text) for each in signers)
+    return text + "\n" + "".join(signer.signature_line(text) for signer in signers)
 
 
 def parse_note(note: bytes) -> Note:

@@ -19,7 +19,7 @@ _REMEDY = "run `iam-guard init`, or set `IAM_GUARD_AUDIT_KEY_FILE`"
 
 
 def audit_key_file(settings: Settings, database: Path | None) -> Path | None:
-    """Give the place of the key file: as set, else `<file>.audit-key` beside an SQLite store, else nowhere."""
+    """Return the place of the key file: as set, else `<file>.audit-key` beside an SQLite store, else nowhere."""
     if settings.audit_key_file:
         return Path(settings.audit_key_file)
     return None if database is None else database.with_name(database.name + ".audit-key")
@@ -52,10 +52,10 @@ def read_signing_keys(path: Path) -> list[SignerKey]:
 
 
 def key_ring(settings: Settings, key_file: Path | None = None) -> KeyRing:
-    """Give the keys that are believed: those of the settings, and of a key file where there is one."""
+    """Return the keys that are believed: those of the settings, and of a key file where there is one."""
     given = [VerifierKey.parse(text) for text in settings.audit_verifier_keys]
     if key_file is not None and (settings.audit_key_file or key_file.exists()):
-        given += [each.verifier for each in read_signing_keys(key_file)]
+        given += [read_signing_key.verifier for read_signing_key in read_signing_keys(key_file)]
     return KeyRing(dict.fromkeys(given))
 
 

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from iam_guard.audit.record.identity import present
 from iam_guard.audit.record.record import EVENT_VERSION, IAM_GUARD_VERSION, Stamp, event_time
 from iam_guard.audit.record.redaction import write
-from iam_guard.audit.verify.peer_checkpoints import OtherShard
+from iam_guard.audit.verify.peer_checkpoints import PeerCheckpoint
 
 FORMAT = 1
 """Of segments and what stands beside them."""
@@ -33,16 +33,16 @@ _EVENT_NAME: Mapping[OwnKind, str] = {
 
 
 def segment_line(
-    stamp: Stamp, state: Sequence[bytes], previous: str | None, others: Sequence[OtherShard] = ()
+    stamp: Stamp, state: Sequence[bytes], previous: str | None, others: Sequence[PeerCheckpoint] = ()
 ) -> bytes:
     """Open a segment: the roots that all lines before it make, the checkpoint that signs them, the other shards."""
     members: dict[str, object] = {"format": FORMAT, "previous": previous, "state": [each.hex() for each in state]}
     if others:
-        members["others"] = [_other(each) for each in others]
+        members["others"] = [_other(other) for other in others]
     return _own_line("segment", stamp, members)
 
 
-def _other(shard: OtherShard) -> dict[str, object]:
+def _other(shard: PeerCheckpoint) -> dict[str, object]:
     known = shard.checkpoint
     return {"shard": shard.name} | ({} if known is None else {"size": known.size, "root": known.root.hex()})
 
@@ -97,7 +97,7 @@ def refused_line(stamp: Stamp, event_id: str) -> bytes:
 
 
 def refused_event(record: Mapping[str, Any]) -> str | None:
-    """Give the id of the decision that such a record names: it allowed, and nothing was done; None for any other."""
+    """Return the id of the decision that such a record names: it allowed, and nothing was done; None for any other."""
     said = record.get("iamGuard")
     if not isinstance(said, dict) or said.get("kind") != "audit_refused":
         return None

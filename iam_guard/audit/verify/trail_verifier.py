@@ -64,7 +64,7 @@ def verify_trail(
 
 
 def trail_bytes(trail: Path) -> int:
-    """Give how many bytes of lines a trail has, for whoever shows progress."""
+    """Return how many bytes of lines a trail has, for whoever shows progress."""
     segments = [segment for shard in shards_of(trail) for segment in segments_of(shard)] if trail.is_dir() else []
     return sum(segment.lines.stat().st_size for segment in segments if segment.lines.exists())
 

@@ -79,7 +79,7 @@ class Report:
 
     @property
     def findings(self) -> tuple[TrailFinding, ...]:
-        return tuple(each for shard in self.shards for each in shard.findings) + self.others
+        return tuple(finding for shard in self.shards for finding in shard.findings) + self.others
 
     @property
     def is_ok(self) -> bool:

@@ -43,7 +43,7 @@ class Reserve:
         return self.is_there
 
     def spend(self, shard: Path) -> None:
-        """Give the room back that was set aside."""
+        """Return the room back that was set aside."""
         self.is_there, self.is_spent, self._try_again = False, True, -math.inf
         (shard / RESERVE).unlink(missing_ok=True)
 

@@ -36,7 +36,7 @@ class Flushing:
         self._not_before = self._timer() + took * REST
 
     def due_in(self) -> float | None:
-        """Give the seconds until the disk is to be asked; None when there is nothing to ask for."""
+        """Return the seconds until the disk is to be asked; None when there is nothing to ask for."""
         if self._since is None or math.isinf(self._seconds):
             return None
         return max(0.0, max(self._since + self._seconds, self._not_before) - self._timer())

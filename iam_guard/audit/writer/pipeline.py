@@ -22,9 +22,9 @@ from typing import Protocol
 from iam_guard.audit.record.lanes import ALLOWED, DURABLE, Line, Ticket
 from iam_guard.audit.record.record_classes import OnFailure, RecordClass, class_of_allow, classes_that_refuse, lane_of
 from iam_guard.audit.verify.shard import is_line
-from iam_guard.audit.writer.record_queue import Declare, Ring
+from iam_guard.audit.writer.record_queue import Declare, RecordQueue
 from iam_guard.audit.writer.termination import end_shards_on_sigterm, register
-from iam_guard.audit.writer.trail_writer import Scribe, TrailPlace
+from iam_guard.audit.writer.trail_writer import TrailPlace, TrailWriter
 from iam_guard.model.usage import AuditUsage, SinkUsage
 
 _ON_LOOP = "a record that must be on the disk was asked for on an event loop"
@@ -72,9 +72,9 @@ class Pipeline:
         end_shards_on_sigterm()
 
     def _begin(self) -> None:
-        self._ring = Ring(self._limit)
+        self._ring = RecordQueue(self._limit)
         self._ring.declare = self._declare
-        self._scribe = Scribe(self._place, self._ring)
+        self._scribe = TrailWriter(self._place, self._ring)
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
 
@@ -125,15 +125,15 @@ class Pipeline:
         return False
 
     def may_go_without(self, row: RecordClass) -> bool:
-        """Tell whether a request of a class is answered as it would be when its record cannot be kept."""
+        """Return whether a request of a class is answered as it would be when its record cannot be kept."""
         return row.name not in self._refusing
 
     def may_wait(self, action: str) -> bool:
-        """Tell whether noting an Allow of this action would wait: for the disk, or perhaps for a place."""
+        """Return whether noting an Allow of this action would wait: for the disk, or perhaps for a place."""
         return class_of_allow(action).is_durable or self._ring.is_lane_half_full(ALLOWED)
 
     def usage(self) -> AuditUsage:
-        """Tell how the pipeline fares, as of now."""
+        """Return how the pipeline fares, as of now."""
         ring = self._ring
         return AuditUsage(
             waiting=len(ring),
@@ -152,7 +152,7 @@ class Pipeline:
         self._declare = self._ring.declare = due
 
     def may_declare(self) -> bool:
-        """Tell whether what is left out now will be declared: there is a writer, which starts for that too."""
+        """Return whether what is left out now will be declared: there is a writer, which starts for that too."""
         return not self._ring.is_closed and self._is_started()
 
     def require_thread(self) -> None:
@@ -233,13 +233,13 @@ class Pipeline:
         self._ring.is_closed = was_closed
 
 
-def _end(ring: Ring, thread: threading.Thread | None) -> None:
+def _end(ring: RecordQueue, thread: threading.Thread | None) -> None:
     ring.close()
     if thread is not None and thread is not threading.current_thread():
         thread.join(CLOSING)
 
 
-def _end_with_multiprocessing(ring: Ring, thread: threading.Thread) -> None:
+def _end_with_multiprocessing(ring: RecordQueue, thread: threading.Thread) -> None:
     """Do the same at the end of a child of `multiprocessing`, which runs no exit handlers of the interpreter."""
     process, util = (sys.modules.get(f"multiprocessing.{name}") for name in ("process", "util"))
     if process is not None and util is not None and process.parent_process() is not None:

@@ -35,7 +35,7 @@ MAX_BESIDE = 100
 
 
 class Declare(Protocol):
-    """Gives a line that is due, or None."""
+    """Returns a line that is due, or None."""
 
     def __call__(self, *, is_last: bool) -> bytes | None: ...
 
@@ -76,7 +76,7 @@ class Missing:
         )
 
 
-class Ring:
+class RecordQueue:
     """Safe to share between threads; one of them takes out."""
 
     def __init__(self, limit: int) -> None:
@@ -93,7 +93,7 @@ class Ring:
         self._in_hand: list[Waiting] = []
         self._missing: Missing | None = None
         self.declare: Declare | None = None
-        """Gives a line that is due, whenever the writer looks for records; at the end, one that would be due later."""
+        """Returns the line that is due when the writer takes records; at the end, one that would be due later."""
         self._tickets = self._crowd = 0
         self.is_terminating = False
         """Whether the process may end any moment: set by others, once."""
@@ -113,7 +113,7 @@ class Ring:
         return self._queues[lane.number].is_half_full
 
     def oldest_age(self) -> float:
-        """Give the seconds for which the oldest record that is not written waits."""
+        """Return the seconds for which the oldest record that is not written waits."""
         with self._lock:
             heads = self._in_hand[:1] + [queue.waiting[0] for queue in self._queues if queue.waiting]
         return time.monotonic() - min(record.came for record in heads) if heads else 0.0
@@ -121,7 +121,7 @@ class Ring:
     # --- putting in ----------------------------------------------------------------------------------------------
 
     def has_place(self, lane: Lane, caller: str | None) -> bool:
-        """Tell whether a record would find a place now, so that none is made that finds none."""
+        """Return whether a record would find a place now, so that none is made that finds none."""
         with self._lock:
             return self._queues[lane.number].has_place(caller)
 

@@ -136,16 +136,16 @@ def _read_state(shard: Path, ring: KeyRing) -> _State | None:
     hashes = leaf_hashes(whole_lines(content))
     checkpoints, checkpoint_bytes = _checkpoints(segment, ring)
     tree, signed = opening.tree, opening.tree.size
-    for each in checkpoints:
-        wanted = each.checkpoint.size - segment.first
-        if each.trust is Trust.UNKNOWN_KEY:
+    for checkpoint in checkpoints:
+        wanted = checkpoint.checkpoint.size - segment.first
+        if checkpoint.trust is Trust.UNKNOWN_KEY:
             continue
-        if each.trust is Trust.BAD_SIGNATURE or each.checkpoint.shard != shard.name:
+        if checkpoint.trust is Trust.BAD_SIGNATURE or checkpoint.checkpoint.shard != shard.name:
             return None
         if not tree.size - segment.first <= wanted <= len(hashes):
             return None
         tree.extend(hashes[tree.size - segment.first : wanted])
-        if tree.size != each.checkpoint.size or tree.root() != each.checkpoint.root:
+        if tree.size != checkpoint.checkpoint.size or tree.root() != checkpoint.checkpoint.root:
             return None
         signed = tree.size
     tree.extend(hashes[tree.size - segment.first :])
@@ -158,7 +158,7 @@ def _read_state(shard: Path, ring: KeyRing) -> _State | None:
 
 
 def _bears(tree: Tree, previous: bytes, shard: str, ring: KeyRing) -> bool:
-    """Tell whether the beginning of a segment is what the checkpoint in it says."""
+    """Return whether the beginning of a segment is what the checkpoint in it says."""
     if not previous:
         return tree.size == 0
     try:

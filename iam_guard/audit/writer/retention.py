@@ -191,7 +191,7 @@ def drop_segments(
 
 
 def _is_held(folder: Path) -> bool:
-    """Tell whether there is a `HOLD`; where that cannot be told, there is."""
+    """Return whether there is a `HOLD`; where that cannot be told, there is."""
     try:
         (folder / HOLD).lstat()
     except FileNotFoundError:
@@ -235,7 +235,7 @@ def _minus(moment: datetime, span: timedelta) -> datetime:
 
 
 def _said_before(segment: Segment, lines: SegmentLines) -> bytes:
-    """Give those of the lines that go now that say of others that they went before."""
+    """Return those of the lines that go now that say of others that they went before."""
     places = {place for place, facts in lines.own if facts["kind"] == RETENTION_KIND}
     if not places:
         return b""

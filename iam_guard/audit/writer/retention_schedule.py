@@ -48,7 +48,7 @@ class Sweeping:
         self._look_again = -math.inf
 
     def due_in(self) -> float | None:
-        """Give the seconds until the next step; None where nothing is ever dropped."""
+        """Return the seconds until the next step; None where nothing is ever dropped."""
         return None if self._rule is None else max(0.0, self._next - self._timer())
 
     def step(self) -> None:

@@ -48,7 +48,7 @@ class Sampling:
         self._since = time.monotonic()
 
     def leaves_out(self) -> bool:
-        """Tell whether a record is left out."""
+        """Return whether a record is left out."""
         return self._chance() >= self._fraction
 
     def count(self, now: datetime) -> None:
@@ -76,7 +76,7 @@ class Declaring:
         self._stamp = stamp
 
     def line(self, *, is_last: bool = False) -> bytes | None:
-        """Give the line, once; None where nothing is due. Raises nothing, for whoever writes must go on."""
+        """Return the line, once; None where nothing is due. Raises nothing, for whoever writes must go on."""
         try:
             due = self._sampling.due(is_last=is_last)
             return None if due is None else sampled_line(self._stamp(), due)

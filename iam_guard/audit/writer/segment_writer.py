@@ -34,7 +34,7 @@ from iam_guard.audit.append_file import NO_ROOM
 from iam_guard.audit.record.record import Stamp
 from iam_guard.audit.verify.checkpoint import sign_checkpoint
 from iam_guard.audit.verify.merkle import Tree, leaf_hashes
-from iam_guard.audit.verify.peer_checkpoints import OtherShards
+from iam_guard.audit.verify.peer_checkpoints import PeerCheckpoints
 from iam_guard.audit.verify.shard import Segment, is_line, numbered_lines, shard_id
 from iam_guard.audit.verify.signed_note import KeyRing, SignerKey
 from iam_guard.audit.verify.trail_events import Gap, end_line, gap_line, segment_line
@@ -99,7 +99,7 @@ class SegmentWriter:
         self._unsigned_since: float | None = None
         self._reserve = Reserve(self._limits.reserve_bytes, self._timer)
         self._flushing = Flushing(self._limits.flush_seconds, self._timer)
-        self._others = OtherShards(self._trail, self._known, self._timer)
+        self._others = PeerCheckpoints(self._trail, self._known, self._timer)
         self._leave_for: str | None = None
         self._try_again = -math.inf
 
@@ -143,7 +143,7 @@ class SegmentWriter:
             self._do_what_is_due()
 
     def due_in(self) -> float | None:
-        """Give the seconds until the next commit has to sign a checkpoint or ask the disk; None when nothing is due."""
+        """Return the seconds until a checkpoint or a sync is due; None when none is."""
         found = self._flushing.due_in()
         if self._unsigned_since is not None or self._notes:
             since = self._unsigned_since
@@ -211,7 +211,7 @@ class SegmentWriter:
         return segment
 
     def _fit_to_write(self, lines: list[bytes]) -> OpenSegment:
-        """Give the open segment; where that is not to be relied on, the next one, and `lines` begin by saying so."""
+        """Return the open segment; where that is not to be relied on, the next one, and `lines` begin by saying so."""
         segment = self._begun()
         if self._leave_for is None and not segment.lines.is_as_left():
             self._leave_for = "SegmentAltered"
@@ -266,7 +266,7 @@ class SegmentWriter:
     # --- checkpoints ---------------------------------------------------------------------------------------------
 
     def _sign_all(self) -> str:
-        """Give the checkpoint of all that is written, signing it if it is not."""
+        """Return the checkpoint of all that is written, signing it if it is not."""
         if self._note is None or self._signed != self._tree.size:
             self._note = sign_checkpoint(self.shard or "", self._tree.size, self._tree.root(), self._key)
             self._notes.append(self._note)
@@ -351,7 +351,7 @@ class SegmentWriter:
         return self._open
 
     def _begun(self) -> OpenSegment:
-        """Give the open segment; the first time, make the shard."""
+        """Return the open segment; the first time, make the shard."""
         while self._open is None:
             start = self._clock()
             name = shard_id(self._service, socket.gethostname(), os.getpid(), start)

@@ -25,7 +25,7 @@ from iam_guard.audit.append_file import NO_ROOM
 from iam_guard.audit.record.lanes import Waiting
 from iam_guard.audit.verify.shard import is_line
 from iam_guard.audit.verify.signed_note import KeyRing, SignerKey
-from iam_guard.audit.writer.record_queue import Missing, Ring
+from iam_guard.audit.writer.record_queue import Missing, RecordQueue
 from iam_guard.audit.writer.recovery import Recovered, declare, recover
 from iam_guard.audit.writer.retention import RetentionRule
 from iam_guard.audit.writer.retention_schedule import Sweeping
@@ -65,10 +65,10 @@ class TrailPlace:
         )
 
 
-class Scribe:
+class TrailWriter:
     """Lives in its thread; others only read `checkpoint_age`."""
 
-    def __init__(self, place: TrailPlace, ring: Ring) -> None:
+    def __init__(self, place: TrailPlace, ring: RecordQueue) -> None:
         self._place = place
         self._ring = ring
         self._writer: SegmentWriter | None = None
@@ -84,7 +84,7 @@ class Scribe:
         self._end()
 
     def checkpoint_age(self) -> float | None:
-        """Give the seconds since the last checkpoint was written; None before the first."""
+        """Return the seconds since the last checkpoint was written; None before the first."""
         writer = self._writer
         return None if writer is None or writer.checkpointed is None else time.monotonic() - writer.checkpointed
 
@@ -108,7 +108,7 @@ class Scribe:
         return not is_last
 
     def _due_in(self) -> float | None:
-        """Give the seconds until there is something to do though no record comes."""
+        """Return the seconds until there is something to do though no record comes."""
         if self._writer is None:
             return None
         return min((due for due in (self._writer.due_in(), self._sweeping.due_in()) if due is not None), default=None)
@@ -194,7 +194,7 @@ class Scribe:
     # --- the shard -----------------------------------------------------------------------------------------------
 
     def _begun(self) -> SegmentWriter:
-        """Give the writer; the first time, see to what others left."""
+        """Return the writer; the first time, see to what others left."""
         if self._writer is None:
             place = self._place
             if self._found is None:

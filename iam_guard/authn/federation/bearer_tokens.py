@@ -23,7 +23,7 @@ from cachetools import FIFOCache
 from iam_guard.authn.federation.role_rules import choose_role, read_rules
 from iam_guard.authn.federation.role_session import (
     Decide,
-    Proved,
+    FederatedIdentity,
     Role,
     admit,
     find_role,
@@ -60,7 +60,7 @@ class _Admitted(NamedTuple):
     until: datetime
 
 
-class Bearers:
+class BearerTokens:
     """Safe to share between threads. Raises `ConfigurationError` for a setting that cannot be."""
 
     def __init__(self, store: CachedStore, tokens: TokenVerifier, settings: Settings) -> None:
@@ -81,7 +81,7 @@ class Bearers:
     def principal(
         self, credential: TokenCredential, request: HttpRequest, *, now: datetime, decide: Decide
     ) -> Principal:
-        """Give the role session of a token; touches the store and the issuer only for what is not remembered.
+        """Return the role session of a token; touches the store and the issuer only for what is not remembered.
 
         Raises `InvalidIdentityToken` and its like for a bad token, `AccessDenied` where no role lets it in,
         `IdentityProviderUnavailable`, `StoreUnavailable` and `DecisionUnavailable` when nobody can say.
@@ -104,7 +104,7 @@ class Bearers:
         return made.principal
 
     def holds(self, credential: TokenCredential, request: HttpRequest, now: datetime) -> bool:
-        """Tell whether `principal` would answer from memory."""
+        """Return whether `principal` would answer from memory."""
         if not self._is_open:
             return True
         try:
@@ -164,7 +164,7 @@ class Bearers:
         return _Admitted(principal, token, epoch, issued, until)
 
     def _session(
-        self, credential: TokenCredential, proved: Proved, role: Role, issued: datetime, until: datetime
+        self, credential: TokenCredential, proved: FederatedIdentity, role: Role, issued: datetime, until: datetime
     ) -> Principal:
         how = Issued(issued, until, proved.transitive_tag_keys, proved.source_identity)
         principal = session_principal(proved, role, self._store.partition, issued)
@@ -173,7 +173,7 @@ class Bearers:
 
 
 def session_name_of(subject: str) -> str:
-    """Give a session name that says the subject, and is no other subject's.
+    """Return a session name that says the subject, and is no other subject's.
 
     Where characters have to be replaced, or there are too many, a digest of the whole tells it from its like.
     """

@@ -22,9 +22,16 @@ from cachetools import LRUCache
 
 from iam_guard.authn.certificate import TrustedAuthorities, VerifiedCertificate
 from iam_guard.authn.certificate_names import certificate_tags, common_name, session_name
-from iam_guard.authn.federation.role_session import Proved, Question, Role, admit, find_role, session_principal
+from iam_guard.authn.federation.role_session import (
+    FederatedIdentity,
+    Question,
+    Role,
+    admit,
+    find_role,
+    session_principal,
+)
 from iam_guard.authn.presented_credentials import CertificateCredential
-from iam_guard.errors import InvalidInput, NotAtHand, UntrustedCertificate
+from iam_guard.errors import CacheMiss, InvalidInput, UntrustedCertificate
 from iam_guard.forking import fork_safe_lock
 from iam_guard.model.context import Given
 from iam_guard.model.decision import Decision
@@ -77,15 +84,15 @@ class CertificateSessions:
         return len(self._sessions)
 
     def is_warm(self, credential: CertificateCredential, call: Call | None) -> bool:
-        """Tell whether `principal` would answer without touching the store."""
+        """Return whether `principal` would answer without touching the store."""
         try:
-            trust = self._store.at_hand.certificate_trust()
-        except NotAtHand:
+            trust = self._store.cache_only.certificate_trust()
+        except CacheMiss:
             return False
         return self._remembered(_key(credential, call), trust, self._clock()) is not None
 
     def principal(self, credential: CertificateCredential, call: Call | None) -> Principal:
-        """Give the session of a certificate.
+        """Return the session of a certificate.
 
         Raises `UntrustedCertificate`, `AccessDenied` where the trust policy does, `StoreUnavailable`,
         `DecisionUnavailable`.
@@ -135,14 +142,14 @@ class CertificateSessions:
                 self._authorities = ready
         return ready
 
-    def _proved(self, verified: VerifiedCertificate, choice: _Choice) -> Proved:
-        """Say what was proved. Raises `UntrustedCertificate` for attributes that no session may have."""
+    def _proved(self, verified: VerifiedCertificate, choice: _Choice) -> FederatedIdentity:
+        """Return what was proved. Raises `UntrustedCertificate` for attributes that no session may have."""
         tags = certificate_tags(verified.certificate, choice.profile.mappings)
         anchor = choice.anchor
         source = anchor.arn(self._store.partition, self._region)
         keys: dict[str, Given] = {"aws:SourceArn": source, "aws:SourceAccount": anchor.account}
         try:
-            return Proved(
+            return FederatedIdentity(
                 principal=replace(Principal.service(ROLES_ANYWHERE), tags=tags),
                 action="sts:AssumeRole",
                 session_name=session_name(verified.certificate),
@@ -155,7 +162,12 @@ class CertificateSessions:
             raise UntrustedCertificate(f"{error.message}, in the certificate or among the profile's mappings") from None
 
     def _signed_in(
-        self, credential: CertificateCredential, proved: Proved, role: Role, issued: datetime, until: datetime
+        self,
+        credential: CertificateCredential,
+        proved: FederatedIdentity,
+        role: Role,
+        issued: datetime,
+        until: datetime,
     ) -> Principal:
         session = session_principal(proved, role, self._store.partition, issued)
         terms = Issued(issued, until, source_identity=proved.source_identity)

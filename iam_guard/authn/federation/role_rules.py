@@ -30,10 +30,10 @@ class Rule(NamedTuple):
     role: str | None
 
     def role_for(self, claims: Mapping[str, Given]) -> str | None:
-        """Give the role of these claims, None where the rule does not fit."""
+        """Return the role of these claims, None where the rule does not fit."""
         given = claims.get(self.claim)
         values = [given] if isinstance(given, str) else list(given) if isinstance(given, tuple) else []
-        fitting = [str(each) for each in values if self.matches(str(each))]
+        fitting = [str(value) for value in values if self.matches(str(value))]
         if not fitting or (self.role is None and len(fitting) != 1):
             return None  # of several roles, nobody says which
         return self.role or fitting[0]
@@ -45,7 +45,7 @@ def read_rules(texts: Iterable[str]) -> tuple[Rule, ...]:
 
 
 def choose_role(rules: Iterable[Rule], issuer: str, claims: Mapping[str, Given]) -> str | None:
-    """Give the role of the first rule that fits."""
+    """Return the role of the first rule that fits."""
     return next((role for rule in rules if rule.issuer == issuer and (role := rule.role_for(claims))), None)
 
 

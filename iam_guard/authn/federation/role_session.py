@@ -1,8 +1,8 @@
 """From an identity that was proved outside to a role session, through the role's trust policy (rules S-20, S-22, S-30,
 E-42, E-46, E-47).
 
-Whoever proves an identity (a token of an OIDC provider, a client certificate) says it as a `Proved`: whom the trust
-policy must name, with which action, and what the session is to carry. Then there are two ways. STS asks `questions`
+A verified identity (of an OIDC token or a client certificate) is a `FederatedIdentity`: the principal and the
+action of the trust policy, and the contents of the session. There are two ways: STS decides `questions`
 with the operation's own decisions and makes credentials for `session_principal`; the guard takes `admit`, which does
 both. Nobody learns whether a role exists: a role that does not is refused in the words of one that does not trust
 (S-11).
@@ -37,7 +37,7 @@ _NO_TAGS: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Proved:
+class FederatedIdentity:
     """An identity that was proved outside, and the session that it asks for.
 
     `principal` is whom the trust policy must name: `Principal.federated(…)`, or a service that vouches for its callers.
@@ -79,7 +79,7 @@ class Role:
 
 
 class Question(NamedTuple):
-    """One thing that the trust policy must allow `Proved.principal`."""
+    """One thing that the trust policy must allow `FederatedIdentity.principal`."""
 
     action: str
     resource: Resource
@@ -108,7 +108,7 @@ def find_role(records: Records, partition: str, arn: str) -> Role | None:
     if row is None or _arn(partition, row) != arn:
         return None
     bound = set(row["trust_bindings"].values())
-    arns = {each["id"]: _arn(partition, each) for each in records.all(identities, id=bound)} if bound else {}
+    arns = {record["id"]: _arn(partition, record) for record in records.all(identities, id=bound)} if bound else {}
     trust = row["trust_text"] and current_text(row["trust_text"], row["trust_bindings"], arns.get)
     most = row["max_session_duration"] or USUAL_SECONDS
     return Role(arn, row["id"], account, row["name"], row["tags"], trust, most)
@@ -118,8 +118,8 @@ def _arn(partition: str, row: Row) -> str:
     return iam_arn(partition, row["account"], row["kind"], row["path"], row["name"])
 
 
-def questions(proved: Proved, arn: str, role: Role | None) -> list[Question]:
-    """Say what must be allowed for a session of the role with this ARN; `role` is None where there is none."""
+def questions(proved: FederatedIdentity, arn: str, role: Role | None) -> list[Question]:
+    """Return what must be allowed for a session of the role with this ARN; `role` is None where there is none."""
     account = read_role_arn(arn).account
     resource = Resource(arn, account=account)
     if role is not None:
@@ -134,8 +134,8 @@ def questions(proved: Proved, arn: str, role: Role | None) -> list[Question]:
     return [Question(action, resource, keys) for action in actions]
 
 
-def session_principal(proved: Proved, role: Role, partition: str, issued: datetime) -> Principal:
-    """Give the caller that a session of the role is, for a `Proved` that was admitted (P-2, P-13, S-21)."""
+def session_principal(proved: FederatedIdentity, role: Role, partition: str, issued: datetime) -> Principal:
+    """Return the role session of an admitted `FederatedIdentity` (P-2, P-13, S-21)."""
     frozen: dict[str, Given] = {"aws:TokenIssueTime": issued, **proved.kept}
     if proved.source_identity is not None:
         frozen["aws:SourceIdentity"] = proved.source_identity
@@ -152,15 +152,15 @@ def session_principal(proved: Proved, role: Role, partition: str, issued: dateti
 
 
 def session_seconds(role: Role, asked: int | None) -> int:
-    """Give how long a session lasts. Raises `ValidationError` for longer than the role allows (S-3)."""
+    """Return how long a session lasts. Raises `ValidationError` for longer than the role allows (S-3)."""
     seconds = USUAL_SECONDS if asked is None else asked
     if seconds > role.most_seconds:
         raise ValidationError("The requested DurationSeconds exceeds the MaxSessionDuration set for this role.")
     return seconds
 
 
-def admit(proved: Proved, arn: str, role: Role | None, decide: Decide) -> Role:
-    """Give the role back when it admits.
+def admit(proved: FederatedIdentity, arn: str, role: Role | None, decide: Decide) -> Role:
+    """Return the role back when it admits.
 
     Raises `AccessDenied`, the same for a role that is not there, and `DecisionUnavailable` when nobody can say.
     """
@@ -183,8 +183,8 @@ def not_admitted(action: str, decision: object = None) -> AccessDenied:
 # --- what follows from the fields --------------------------------------------------------------------------------
 
 
-def _condition_keys(proved: Proved) -> dict[str, Given]:
-    """Give the condition keys of the decisions (K-32, S-23)."""
+def _condition_keys(proved: FederatedIdentity) -> dict[str, Given]:
+    """Return the condition keys of the decisions (K-32, S-23)."""
     keys: dict[str, Given] = {**proved.keys, "sts:RoleSessionName": proved.session_name}
     keys.update({f"aws:RequestTag/{key}": value for key, value in proved.tags.items()})
     if proved.tags:

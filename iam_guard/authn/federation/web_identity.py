@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
-from iam_guard.authn.federation.role_session import Proved
+from iam_guard.authn.federation.role_session import FederatedIdentity
 from iam_guard.authn.oidc_token import Token
 from iam_guard.errors import ContextError, InvalidIdentityToken, InvalidInput
 from iam_guard.model.context import Given, normalise
@@ -39,7 +39,7 @@ class Provider(NamedTuple):
     client_ids: tuple[str, ...]
 
 
-class Vouched(NamedTuple):
+class VerifiedToken(NamedTuple):
     """A token that is good, for roles of one account."""
 
     account: str
@@ -60,11 +60,11 @@ def find_provider(records: Records, partition: str, account: str, issuer: str) -
 
 
 def audience_of(token: Token, provider: Provider) -> str:
-    """Give whom the token is for, in one word: its authorized party, or else its registered audience (K-34).
+    """Return whom the token is for, in one word: its authorized party, or else its registered audience (K-34).
 
     Both must be registered where there are both. Raises `InvalidIdentityToken`.
     """
-    ours = [each for each in token.audiences if each in provider.client_ids]
+    ours = [audience for audience in token.audiences if audience in provider.client_ids]
     party = token.authorized_party
     if not ours or (party is not None and party not in provider.client_ids):
         raise InvalidIdentityToken("Incorrect token audience")
@@ -78,15 +78,15 @@ def proved_by(
     *,
     session_name: str,
     session_policies: tuple[str, ...] | None = None,
-) -> Proved:
-    """Say what a good token proves for a role. Raises `InvalidIdentityToken` for claims that no session may have."""
+) -> FederatedIdentity:
+    """Return what a good token proves for a role. Raises `InvalidIdentityToken` for claims that no session may have."""
     keys = _condition_keys(token, provider)
     kept = {key: keys[key] for claim in _KEPT if (key := f"{provider.name}:{claim}") in keys}
     keys |= {"aws:FederatedProvider": provider.arn, "sts:RoleAuthorizedByIdp": _is_authorized(token, role_arn)}
     tags, transitive = _tags(token.claims)
     userid = f"{provider.arn}:{keys[f'{provider.name}:aud']}:{token.subject}"
     try:
-        return Proved(
+        return FederatedIdentity(
             principal=Principal.federated(provider.arn, userid=userid, keys=kept),
             action=ACTION,
             session_name=session_name,
@@ -113,7 +113,7 @@ def _condition_keys(token: Token, provider: Provider) -> dict[str, Given]:
 
 
 def flattened(claims: Mapping[str, Any]) -> dict[str, Given]:
-    """Give the claims by name: texts, numbers, truths, and lists of them; inside objects, with slashes between.
+    """Return the claims by name: texts, numbers, truths, and lists of them; inside objects, with slashes between.
 
     Raises `InvalidIdentityToken` for two that differ by letter case only, which no condition key may (C-4).
     """
@@ -144,7 +144,7 @@ def _leaves(before: str, members: Mapping[str, Any]) -> Iterable[tuple[str, Give
 
 
 def _is_authorized(token: Token, role_arn: str) -> bool:
-    """Tell whether the token names the role; raise `InvalidIdentityToken` where it names others only (S-30)."""
+    """Return whether the token names the role; raise `InvalidIdentityToken` where it names others only (S-30)."""
     named = token.claims.get(_ROLES)
     if named is None:
         return False
@@ -158,7 +158,7 @@ def _is_authorized(token: Token, role_arn: str) -> bool:
 
 
 def _tags(claims: Mapping[str, Any]) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Give session tags and transitive keys: from one claim, or flattened into several (S-24)."""
+    """Return session tags and transitive keys: from one claim, or flattened into several (S-24)."""
     nested = claims.get(_TAGS, {})
     flat = {name.removeprefix(_TAG): value for name, value in claims.items() if name.startswith(_TAG)}
     if not isinstance(nested, dict) or (nested and flat):

@@ -41,7 +41,7 @@ def _against_nothing(name: OperatorName, operator: Operator) -> Operands:
 
 
 def _has_no_value(value: Value | None) -> bool:
-    """Tell whether a key is absent, an empty list, or nothing but empty strings (rule C-33)."""
+    """Return whether a key is absent, an empty list, or nothing but empty strings (rule C-33)."""
     return not any(value) if isinstance(value, tuple) else not value
 
 

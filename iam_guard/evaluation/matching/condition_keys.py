@@ -186,7 +186,7 @@ _BY_NAME = {row.name.lower(): row for row in KEYS}
 
 
 def row_of(key: str) -> KeyRow | None:
-    """Give the row of a key in any letter case (rule C-3); None for a key that AWS does not define."""
+    """Return the row of a key in any letter case (rule C-3); None for a key that AWS does not define."""
     folded = key.lower()
     prefix, slash, tag = folded.partition("/")
     if slash and (family := _BY_NAME.get(prefix + slash)) is not None:
@@ -198,7 +198,7 @@ def row_of(key: str) -> KeyRow | None:
 
 
 def spelled(folded_key: str) -> str:
-    """Give a key as AWS writes it; one that AWS does not define stays as it is, and so do the keys of tags."""
+    """Return a key as AWS writes it; one that AWS does not define stays as it is, and so do the keys of tags."""
     row = row_of(folded_key)
     if row is None or row.name.startswith("<"):
         return folded_key
@@ -206,6 +206,6 @@ def spelled(folded_key: str) -> str:
 
 
 def is_multivalued(folded_key: str) -> bool:
-    """Tell whether a key (lower case) is of the multivalued kind, whatever number of values it holds (rule C-43)."""
+    """Return whether a key (lower case) is of the multivalued kind, whatever number of values it holds (rule C-43)."""
     row = row_of(folded_key)
     return row is not None and row.multivalued

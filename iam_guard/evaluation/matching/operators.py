@@ -160,7 +160,7 @@ class Operands(NamedTuple):
 
 
 def fixed(test: Test) -> Operands:
-    """Give operands that ask nothing of the request."""
+    """Return operands that ask nothing of the request."""
     return Operands(lambda _: test, test)
 
 

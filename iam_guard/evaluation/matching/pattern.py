@@ -55,12 +55,12 @@ def read_wildcards(text: str) -> Pattern:
 
 
 def is_literal(text: str) -> bool:
-    """Tell whether a policy text has neither wildcard nor variable, so that it matches itself alone."""
+    """Return whether a policy text has neither wildcard nor variable, so that it matches itself alone."""
     return "*" not in text and "?" not in text and "${" not in text
 
 
 def literal_prefix(text: str) -> str:
-    """Give what everything that matches a policy text begins with: the text before the first wildcard or variable."""
+    """Return what everything that matches a policy text begins with: the text before the first wildcard or variable."""
     return re.split(r"[*?]|\$\{", text, maxsplit=1)[0]
 
 

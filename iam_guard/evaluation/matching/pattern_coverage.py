@@ -27,7 +27,7 @@ from iam_guard.evaluation.matching.resource import read_resource
 Unit: TypeAlias = str | Wildcard
 """One character, or a wildcard."""
 
-_MOST_WAYS = 256
+_MAX_WAYS = 256
 _STRANGER = "\U0010ffff"
 """A character that no pattern has; texts of policies are limited to U+00FF (rule G-12)."""
 _RUNS = (Wildcard.RUN, Wildcard.RUN_IN_FIELD)
@@ -54,7 +54,7 @@ def likely_patterns(entry: str, version: str) -> tuple[Pattern, ...]:
     patterns = open_patterns(entry, version)
     if entry.count(":") < ARN_FIELDS - 1:
         return patterns
-    return tuple(keep_in_fields(each, final_run_is_free=False) for each in patterns)
+    return tuple(keep_in_fields(pattern, final_run_is_free=False) for pattern in patterns)
 
 
 def _opened(pieces: Sequence[object]) -> Pattern:
@@ -70,7 +70,7 @@ def _opened(pieces: Sequence[object]) -> Pattern:
 
 @lru_cache(maxsize=65_536)
 def covers(wide: Pattern, narrow: Pattern) -> bool:
-    """Tell whether `wide` matches every text that `narrow` matches; no where it can't be told."""
+    """Return whether `wide` matches every text that `narrow` matches; no where it can't be told."""
     if wide in ((Wildcard.RUN,), narrow):
         return True
     if not match_pattern(wide, _shortest(narrow)):
@@ -79,13 +79,13 @@ def covers(wide: Pattern, narrow: Pattern) -> bool:
     ways = {machine.begin}
     for unit in _units(narrow):
         ways = machine.after(ways, unit)
-        if 0 in ways or len(ways) > _MOST_WAYS:
+        if 0 in ways or len(ways) > _MAX_WAYS:
             return False
     return all(way & machine.end for way in ways)
 
 
 def _shortest(pattern: Pattern) -> str:
-    """Give the shortest text that a pattern matches."""
+    """Return the shortest text that a pattern matches."""
     return "".join(
         piece if isinstance(piece, str) else "" if piece in _RUNS else _STRANGER  # one piece after the other
         for piece in pattern
@@ -94,7 +94,7 @@ def _shortest(pattern: Pattern) -> str:
 
 @lru_cache(maxsize=65_536)
 def overlaps(one: Pattern, other: Pattern) -> bool:
-    """Tell whether some text matches both."""
+    """Return whether some text matches both."""
     first, second = _units(one), _units(other)
     pending, seen = [(0, 0)], {(0, 0)}
     while pending:
@@ -135,14 +135,14 @@ class _Machine:
         self.end = 1 << len(self.units)
 
     def after(self, ways: set[int], unit: Unit) -> set[int]:
-        """Give the states that a unit of the narrow pattern can lead to, one for each kind of character."""
+        """Return the states that a unit of the narrow pattern can lead to, one for each kind of character."""
         if isinstance(unit, str):
             return {self._step(way, unit) for way in ways}
         alphabet = (_STRANGER,) if unit in _BOUND else (_STRANGER, ":")
         if unit not in _RUNS:
             return {self._step(way, char) for way in ways for char in alphabet}
         reached, pending = set(ways), list(ways)
-        while pending and len(reached) <= _MOST_WAYS:
+        while pending and len(reached) <= _MAX_WAYS:
             way = pending.pop()
             for char in alphabet:
                 following = self._step(way, char)
@@ -197,7 +197,7 @@ def _steps(first: Sequence[Unit], second: Sequence[Unit], here: int, there: int)
 
 
 def _meet(one: Unit, other: Unit) -> bool:
-    """Tell whether one character can stand for both."""
+    """Return whether one character can stand for both."""
     if isinstance(one, str):
         return _takes(other, one)
     return _takes(one, other) if isinstance(other, str) else True

@@ -38,7 +38,7 @@ class Principals:
         self._is_everybody = ("AWS", "*") in entries
 
     def match(self, principal: Principal) -> Kinship | None:
-        """Give the closest kinship by which the element names the caller; None when it does not (rule E-22)."""
+        """Return the closest kinship by which the element names the caller; None when it does not (rule E-22)."""
         if self._is_everybody:
             return Kinship.DIRECT  # G-45, E-61, E-62
         match principal.type:
@@ -57,7 +57,7 @@ class Principals:
         return Kinship.ACCOUNT if self._has_account(principal) else None
 
     def exempts(self, principal: Principal) -> bool:
-        """Tell whether this `NotPrincipal` spares the caller: its leaf and all its parents are listed (rule E-71).
+        """Return whether this `NotPrincipal` spares the caller: its leaf and all its parents are listed (rule E-71).
 
         This is the strict mode of rule E-72: a leaf without its parents is not spared. `*` spares nobody.
         """

@@ -16,7 +16,7 @@ from iam_guard.policy.grammar import split_operator
 
 
 def keys_of_document(document: Document) -> Iterator[str]:
-    """Give the keys that any statement asks for."""
+    """Return the keys that any statement asks for."""
     for statement in document.statements:
         for entry in (*(statement.resources or ()), *(statement.not_resources or ())):
             yield from keys_of_resource(entry, document.version)
@@ -24,13 +24,13 @@ def keys_of_document(document: Document) -> Iterator[str]:
 
 
 def keys_of_resource(entry: str, version: str) -> list[str]:
-    """Give the keys of the variables in an entry of `Resource` or `NotResource`: in its sixth field alone (V-4)."""
+    """Return the keys of the variables in an entry of `Resource` or `NotResource`: in its sixth field alone (V-4)."""
     fields = entry.split(":", ARN_FIELDS - 1)
     return written_keys(fields[-1], version) if len(fields) == ARN_FIELDS else []
 
 
 def keys_of_conditions(statement: Statement, version: str) -> Iterator[str]:
-    """Give the keys that the conditions of a statement test, and those of the variables in their values (V-3, V-5)."""
+    """Return the keys in the conditions of a statement, and in the variables of their values (V-3, V-5)."""
     for test in statement.conditions:
         yield test.key
         if _has_variables(test):

@@ -57,13 +57,13 @@ class CompiledStatement:
         return _all_of(self.conditions)
 
     def applies(self, request: AccessRequest, folded_action: str) -> bool:
-        """Tell whether everything but the principal matches (rule M-1)."""
+        """Return whether everything but the principal matches (rule M-1)."""
         return (
             self.matches_action(folded_action) and self.matches_resource(request) and self.matches_conditions(request)
         )
 
     def kinship(self, principal: Principal) -> Kinship | None:
-        """Tell how the statement names the caller; None when it does not, or names nobody at all (rule G-31)."""
+        """Return how the statement names the caller; None when it does not, or names nobody at all (rule G-31)."""
         if self._principals is not None:
             return self._principals.match(principal)
         if self._not_principals is None or not self.denies:

@@ -34,7 +34,7 @@ class Variable:
     default: str | None = None
 
     def value(self, request: AccessRequest) -> str | None:
-        """Give the text to put in its place; None for no value."""
+        """Return the text to put in its place; None for no value."""
         found = request.value(self.key)
         if found is None:
             return self.default  # V-8, V-9
@@ -48,7 +48,7 @@ class NoValue:
     key: str
 
     def value(self, request: AccessRequest) -> None:
-        """Give None."""
+        """Return None."""
 
 
 Part: TypeAlias = str | Variable | NoValue
@@ -141,7 +141,7 @@ def read_template(text: str, version: str, *, has_wildcards: bool = True) -> Tem
 
 
 def written_keys(text: str, version: str) -> list[str]:
-    """Give the keys of the variables in a policy text, in the letter case of the text."""
+    """Return the keys of the variables in a policy text, in the letter case of the text."""
     found = _VARIABLE.finditer(text) if version == LATEST else ()  # V-2, G-5
     return [each["key"] for each in found if each["key"] is not None]
 

@@ -138,7 +138,7 @@ def private_source(reading: Reading) -> Iterator[Fault]:
 
 
 def _on_addresses(reading: Reading) -> Iterator[Tested]:
-    return (each for each in conditions(reading.document) if each.operator.base.endswith("IpAddress"))
+    return (condition for condition in conditions(reading.document) if condition.operator.base.endswith("IpAddress"))
 
 
 def _is_private(value: str) -> bool:

@@ -65,14 +65,14 @@ def downgrade(engine: Engine, target: str = "base") -> None:
 
 
 def is_current(engine: Engine) -> bool:
-    """Tell whether the store has the present schema; False for an empty database too."""
+    """Return whether the store has the present schema; False for an empty database too."""
     with reading(engine) as connection:
         return _revision(connection) == _head()
 
 
 @contextmanager
 def _stepping(engine: Engine) -> Iterator[Connection]:
-    """Give a transaction that keeps out others which step (SQLite keeps out all that write)."""
+    """Return a transaction that keeps out others which step (SQLite keeps out all that write)."""
     with writing(engine, patient=True) as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(select(func.pg_advisory_xact_lock(_OUR_STEPS)))

@@ -78,8 +78,8 @@ def _accounts(run: Run) -> None:
     rows = run.connection.execute(table.select()).mappings().all() if run.whole else None
     existing = list(rows or rows_where(run.connection, table, table.c.id, run.account_ids))
     wanted = [
-        {"id": each.id, "name": each.name, "email": each.email, "alias": each.alias, "created": run.now}
-        for each in run.seed.accounts
+        {"id": account.id, "name": account.name, "email": account.email, "alias": account.alias, "created": run.now}
+        for account in run.seed.accounts
     ]
     delta = sync(run.connection, table, wanted, existing)
     gone = [id for (id,) in delta.deleted]
@@ -92,15 +92,15 @@ def _accounts(run: Run) -> None:
 def _resources(run: Run) -> None:
     wanted: dict[str, dict[str, Any]] = {}
     for account in run.seed.accounts:
-        for each in account.resources:
-            policy = each.policy
-            wanted[each.arn] = {
-                "arn": each.arn,
+        for resource in account.resources:
+            policy = resource.policy
+            wanted[resource.arn] = {
+                "arn": resource.arn,
                 "account": account.id,
-                "tags": dict(each.tags),
+                "tags": dict(resource.tags),
                 "text": policy and policy.text,
                 "digest": policy and policy.digest,
-                "bindings": {} if policy is None else bind(run, policy, each.policy_line),
+                "bindings": {} if policy is None else bind(run, policy, resource.policy_line),
             }
     named = rows_where(run.connection, resources, resources.c.arn, wanted)
     beside = rows_where(run.connection, resources, resources.c.account, run.account_ids if run.prune else ())

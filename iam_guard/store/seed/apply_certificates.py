@@ -23,11 +23,15 @@ from iam_guard.store.seed.seed_values import Ref, SeedAnchor, SeedProfile
 
 def apply_certificates(run: Run) -> None:
     """Make anchors, lists and profiles be as declared."""
-    anchors = {each.id: _anchor(run, account.id, each) for account in run.seed.accounts for each in account.anchors}
-    profiles = {each.id: _profile(run, account.id, each) for account in run.seed.accounts for each in account.profiles}
+    anchors = {
+        anchor.id: _anchor(run, account.id, anchor) for account in run.seed.accounts for anchor in account.anchors
+    }
+    profiles = {
+        profile.id: _profile(run, account.id, profile) for account in run.seed.accounts for profile in account.profiles
+    }
     _sync(run, trust_anchors, anchors, "trust anchor")
     _sync(run, certificate_profiles, profiles, "certificate profile")
-    declared = [each for account in run.seed.accounts for each in account.anchors]
+    declared = [anchor for account in run.seed.accounts for anchor in account.anchors]
     wanted = {(row["anchor_id"], row["authority"]): row for each in declared for row in _lists(run, each)}
     known = list(rows_where(run.connection, revocation_lists, revocation_lists.c.anchor_id, anchors))
     existing = [row for row in known if run.whole or (row["anchor_id"], row["authority"]) in wanted]
@@ -92,7 +96,7 @@ def _profile(run: Run, account: str, profile: SeedProfile) -> dict[str, Any]:
 
 
 def _role_arn(run: Run, account: str, ref: Ref) -> str:
-    """Give the ARN of a role of the account, named or given by ARN."""
+    """Return the ARN of a role of the account, named or given by ARN."""
     arns = run.arns_by_id
     id = run.ids.get((account, Kind.ROLE.value, fold(ref.text)))
     arn = ref.text if ref.text.startswith("arn:") else arns.get(id or "")

@@ -68,7 +68,7 @@ def _apply(run: Run, declared: SeedOrganization) -> None:
 
 
 def _stored(run: Run, id: str) -> dict[Table, Rows]:
-    """Give the rows of an organization, table by table."""
+    """Return the rows of an organization, table by table."""
 
     def rows(table: Table, column: Any, values: list[str]) -> Rows:
         return [dict(row) for row in rows_where(run.connection, table, column, values)]
@@ -214,7 +214,7 @@ class _Wanted:
 
 
 def _is_enabled(declared: SeedOrganization, type: str) -> bool:
-    """Tell whether the seed has any policy of this type, or says anywhere what is attached (E-14)."""
+    """Return whether the seed has any policy of this type, or says anywhere what is attached (E-14)."""
 
     def mentions(level: SeedUnit | SeedMember) -> bool:
         if (level.scps if type == "SCP" else level.rcps) is not None:

@@ -60,7 +60,7 @@ def _declared(run: Run) -> Iterator[tuple[str, SeedPolicy]]:
 
 
 def _is_pruned(run: Run, row: RowMapping) -> bool:
-    """Tell whether an undeclared policy goes away; AWS's own go only where the seed is the whole truth."""
+    """Return whether an undeclared policy goes away; AWS's own go only where the seed is the whole truth."""
     if row["account"] == AWS_MANAGED:
         return run.whole and row["name"] not in MANAGED
     return run.prune
@@ -74,7 +74,7 @@ def _versions(run: Run, existing: list[RowMapping]) -> dict[str, list[RowMapping
 
 
 def _default_version(policy: SeedPolicy, row: RowMapping | None, versions: list[RowMapping]) -> int:
-    """Give the number of the version that has the declared document: the default if it has it, else a new one."""
+    """Return the number of the version that has the declared document: the default if it has it, else a new one."""
     texts = {version["version"]: version["text"] for version in versions}
     if row is not None and texts[row["default_version"]] == policy.document.text:
         return int(row["default_version"])

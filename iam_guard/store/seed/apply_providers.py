@@ -22,16 +22,16 @@ def apply_providers(run: Run) -> None:
     ids = {(row["account"], row["url"]): row["id"] for row in existing}
     wanted: dict[str, dict[str, Any]] = {}
     for account in run.seed.accounts:
-        for each in account.oidc_providers:
-            names = f"{account.id}/oidc-provider/{each.url}"
-            id = ids.get((account.id, each.url)) or run.store.ids(PREFIXES["oidc-provider"], names)
+        for oidc_provider in account.oidc_providers:
+            names = f"{account.id}/oidc-provider/{oidc_provider.url}"
+            id = ids.get((account.id, oidc_provider.url)) or run.store.ids(PREFIXES["oidc-provider"], names)
             wanted[id] = {
                 "id": id,
                 "account": account.id,
-                "url": each.url,
-                "client_ids": list(each.client_ids),
+                "url": oidc_provider.url,
+                "client_ids": list(oidc_provider.client_ids),
                 "thumbprints": [],
-                "tags": dict(each.tags),
+                "tags": dict(oidc_provider.tags),
                 "created": run.now,
             }
     considered = [row for row in existing if row["id"] in wanted or run.prune]

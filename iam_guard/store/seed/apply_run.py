@@ -51,12 +51,12 @@ class Run:
         self.arns[arn], self.arns_by_id[id] = id, arn
 
     def id_for(self, named: Named, before: str | None) -> str:
-        """Give the unique id that something keeps, or a new one."""
+        """Return the unique id that something keeps, or a new one."""
         return before or self.store.ids(PREFIXES[named[1]], "/".join(named))
 
     def arn(self, account: str, kind: str, path: str, name: str) -> str:
         return iam_arn(self.store.partition, account, kind, path, name)
 
     def note(self, verb: str, what: str, parts: tuple[str, ...] = ()) -> None:
-        """Note a change for people to read: `updated user arn:…: tags, groups`."""
+        """Record a change for people to read: `updated user arn:…: tags, groups`."""
         self.lines.append(f"{verb} {what}" + (f": {', '.join(parts)}" if parts else ""))

@@ -24,7 +24,7 @@ _ID = re.compile(r"[a-f0-9]{8}(?:-[a-f0-9]{4}){3}-[a-f0-9]{12}")
 _NAME = re.compile(r"[ a-zA-Z0-9_-]{1,255}")
 _SPECIFIER = re.compile(r"\*|[A-Z]{1,12}|Name/(?:\*|[A-Z]{1,12})")
 _USUAL_SECONDS = 3600
-_MOST_LISTS = 20
+_MAX_LISTS = 20
 
 
 class CertificateTrustReader:
@@ -40,8 +40,8 @@ class CertificateTrustReader:
         fields = Fields(node, "a trust anchor", _ANCHOR, self._problems)
         name = self._name(fields, "trust anchor")
         lists = [self._list(each) for each in fields.items("revocation_lists")]
-        if len(lists) > _MOST_LISTS:
-            fields.problem("revocation_lists", f"expected at most {_MOST_LISTS} revocation lists, got {len(lists)}")
+        if len(lists) > _MAX_LISTS:
+            fields.problem("revocation_lists", f"expected at most {_MAX_LISTS} revocation lists, got {len(lists)}")
         return SeedAnchor(
             name,
             self._id(fields, "trust-anchor", name),
@@ -78,7 +78,7 @@ class CertificateTrustReader:
         return name
 
     def _id(self, fields: Fields, kind: str, name: str) -> str:
-        """Give the id that stands in the ARN: the one that is declared, or one that follows from the names."""
+        """Return the id that stands in the ARN: the one that is declared, or one that follows from the names."""
         given = fields.matching("id", _ID, "a UUID in lower case")
         return given or str(uuid.uuid5(uuid.NAMESPACE_URL, f"iam_guard:{kind}:{self._account}/{name}"))
 
@@ -112,7 +112,7 @@ class CertificateTrustReader:
                 known = ", ".join(f"`{field}`" for field in ALL_NAMES)
                 self._problems.add(key.line, f"expected one of {known}, got `{key.text[:200]}`")
             items = node.items if isinstance(node, ListNode) else (node,)
-            names = [node_text(each, "a certificate attribute", self._problems) or "" for each in items]
+            names = [node_text(item, "a certificate attribute", self._problems) or "" for item in items]
             for name in names:
                 if not _SPECIFIER.fullmatch(name):
                     self._problems.add(node.line, f"expected `*` or an attribute such as `CN`, got `{name[:200]}`")

@@ -17,7 +17,7 @@ def refuse_taken(run: Run) -> None:
     """Raise `SeedError` if there is any; a seed that is the whole truth has nobody beside it."""
     if run.whole:
         return
-    people = [each for account in run.seed.accounts for each in account.identities]
+    people = [identity for account in run.seed.accounts for identity in account.identities]
     keys = {key.id: key.line for each in people for key in each.access_keys}
     keys |= {key.id: key.line for account in run.seed.accounts for key in account.root_keys}
     for row in _stored(run, access_keys, access_keys.c.id, keys):
@@ -27,7 +27,7 @@ def refuse_taken(run: Run) -> None:
     for row in _stored(run, api_keys, api_keys.c.id, api):
         if not _belongs_to_seed(run, row["identity_id"], ""):
             run.problems.add(api[row["id"]], f"the API key `{row['id']}` belongs to somebody else")
-    arns = {each.arn: each.line for account in run.seed.accounts for each in account.resources}
+    arns = {resource.arn: resource.line for account in run.seed.accounts for resource in account.resources}
     for row in _stored(run, resources, resources.c.arn, arns):
         if row["account"] not in run.account_ids:
             run.problems.add(arns[row["arn"]], f"the resource `{row['arn']}` belongs to account {row['account']}")
@@ -43,7 +43,7 @@ def _stored(run: Run, table: Table, column: ColumnElement[Any], lines: Mapping[s
 
 
 def _belongs_to_seed(run: Run, owner: str | None, account: str) -> bool:
-    """Tell whether the seed decides about this owner: an identity (or, None, the root user of the account)."""
+    """Return whether the seed decides about this owner: an identity (or, None, the root user of the account)."""
     if owner is None:
         return account in run.account_ids
     row = next(rows_where(run.connection, identities, identities.c.id, [owner]))

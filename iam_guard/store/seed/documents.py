@@ -35,7 +35,7 @@ class Files:
         self._seed = seed
 
     def read_seed(self) -> str:
-        """Give the text of the seed; raise `SeedError` when it can't be read."""
+        """Return the text of the seed; raise `SeedError` when it can't be read."""
         path = self._seed or Path()
         try:
             return self._content(path).decode("utf-8-sig")
@@ -44,7 +44,7 @@ class Files:
             raise SeedError(f"{path.name}: cannot be read: {reason}", place=path.name) from None
 
     def read(self, name: str) -> str:
-        """Give the text of a file that the seed names; raise `OSError` or `ValueError`."""
+        """Return the text of a file that the seed names; raise `OSError` or `ValueError`."""
         if self._seed is None:
             raise ValueError("a seed that is not a file itself can't name files")
         content = self._content(self._seed.parent / name)
@@ -69,7 +69,7 @@ class Documents:
         self._valid: dict[tuple[str, PolicyType, bool], Document] = {}
 
     def read(self, node: Node, type: PolicyType, *, managed: bool = False) -> Document | None:
-        """Give the checked document; None where a problem was noted."""
+        """Return the checked document; None where a problem was noted."""
         try:
             match node:
                 case MapNode(pairs=((key, value),)) if key.text == "file":
@@ -86,7 +86,7 @@ class Documents:
         return None
 
     def text(self, node: Node, what: str) -> str | None:
-        """Give a text that is no policy, written here or in a file of its own; None where a problem was noted."""
+        """Return a text that is no policy, written here or in a file of its own; None where a problem was noted."""
         if isinstance(node, Scalar) and not node.is_null:
             return node.text
         match node:
@@ -139,7 +139,7 @@ def document_text(node: Node) -> str:
 
 
 def _line(node: Node, error: PolicyError | LimitExceeded) -> int:
-    """Give the line of the seed at which a document is wrong, as near as can be told."""
+    """Return the line of the seed at which a document is wrong, as near as can be told."""
     if isinstance(node, Scalar):
         inside = getattr(error, "line", None)
         return node.line + inside if node.literal and inside else node.line

@@ -61,7 +61,7 @@ class Fields:
         return node
 
     def text(self, key: str, *, required: bool = False) -> str | None:
-        """Give the text of a scalar, as written."""
+        """Return the text of a scalar, as written."""
         node = self.node(key, required=required)
         text = None if node is None else node_text(node, f"`{key}`", self._problems)
         if text is not None and "\0" in text:
@@ -90,7 +90,7 @@ class Fields:
         return int(text)
 
     def instant(self, key: str) -> int | None:
-        """Give an instant in ISO 8601 with its offset as seconds since 1970."""
+        """Return an instant in ISO 8601 with its offset as seconds since 1970."""
         text = self.text(key)
         if text is None:
             return None
@@ -104,7 +104,7 @@ class Fields:
         return int(moment.astimezone(UTC).timestamp())
 
     def name(self, kind: str) -> str:
-        """Give the required `name` of a user, role, group or policy (G-78)."""
+        """Return the required `name` of a user, role, group or policy (G-78)."""
         name = self.text("name", required=True)
         return "" if name is None else checked_name(name, kind, self.line_of("name"), self._problems)
 
@@ -136,7 +136,7 @@ class Fields:
             self.problem(key, f"expected a mapping, got {described(node)}")
 
     def refs(self, key: str) -> tuple[Ref, ...]:
-        """Give a list of names or ARNs, none of them twice."""
+        """Return a list of names or ARNs, none of them twice."""
         refs = [self._ref(node, key) for node in self.items(key)]
         seen: set[str] = set()
         for ref in refs:
@@ -153,7 +153,7 @@ class Fields:
         return Ref(node_text(node, f"each of `{key}`", self._problems) or "", node.line)
 
     def tags(self) -> Mapping[str, str]:
-        """Give `tags` (G-79, S-20)."""
+        """Return `tags` (G-79, S-20)."""
         tags: dict[str, str] = {}
         folded: set[str] = set()
         for key, node in self.pairs("tags"):
@@ -171,7 +171,7 @@ class Fields:
 
 
 def node_text(node: Node, what: str, problems: Problems) -> str | None:
-    """Give the text of a node that must be a scalar with something in it."""
+    """Return the text of a node that must be a scalar with something in it."""
     if isinstance(node, Scalar) and not node.is_null:
         return node.text
     problems.add(node.line, f"expected text for {what}, got {described(node)}")

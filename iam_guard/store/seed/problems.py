@@ -13,12 +13,12 @@ class Problems:
         self._found: list[tuple[int, str]] = []
 
     def add(self, line: int, message: str, *, inside: str | None = None) -> None:
-        """Note a problem at a line of the seed; `inside` is a place in a file that the seed names there."""
+        """Record a problem at a line of the seed; `inside` is a place in a file that the seed names there."""
         message = message if inside is None else f"{message} (at {inside})"
         self._found.append((line, f"{self.name}:{line}: {message}"))
 
     def fatal(self, line: int, message: str) -> SeedError:
-        """Note a problem after which nothing more can be read, and give the error to raise."""
+        """Record a problem after which nothing more can be read, and give the error to raise."""
         self.add(line, message)
         return self.error()
 

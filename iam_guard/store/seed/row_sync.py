@@ -23,7 +23,7 @@ class Delta:
     deleted: tuple[Key, ...]
 
     def touched(self, table: Table, existing: Iterable[Row], wanted: Iterable[Row]) -> Iterator[Row]:
-        """Give the rows before and after that differ."""
+        """Return the rows before and after that differ."""
         keys = {*self.created, *self.updated, *self.deleted}
         key_of = _key_reader(table)
         return (row for row in (*existing, *wanted) if key_of(row) in keys) if keys else iter(())
@@ -32,7 +32,7 @@ class Delta:
 def rows_where(
     connection: Connection, table: Table, column: ColumnElement[Any], values: Iterable[Any]
 ) -> Iterator[RowMapping]:
-    """Give the rows whose column has one of these values, however many values there are."""
+    """Return the rows whose column has one of these values, however many values there are."""
     everything = list(values)
     for start in range(0, len(everything), _MAX_PARAMETERS):
         some = everything[start : start + _MAX_PARAMETERS]

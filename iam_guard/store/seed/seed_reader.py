@@ -209,7 +209,7 @@ class _Reader:
             form = "a URL such as https://id.example.com/tenant, without port, query and fragment"
             url = (fields.matching("url", PROVIDER_URL, form, required=True) or "").removeprefix("https://")
             self._once(f"OIDC provider of {here}", url, fields.line_of("url"), folded=False)
-            client_ids = tuple(each.text for each in fields.refs("client_ids"))
+            client_ids = tuple(ref.text for ref in fields.refs("client_ids"))
             if not all(each.isprintable() and 0 < len(each) <= CLIENT_ID_LENGTH for each in client_ids):
                 fields.problem("client_ids", f"expected client ids of 1 to {CLIENT_ID_LENGTH} printable characters")
             self._within("client ids per OIDC provider", len(client_ids), fields.line_of("client_ids"))
@@ -315,7 +315,7 @@ class _Reader:
         return bytes.fromhex(digest)
 
     def _secret(self, fields: Fields) -> str | None:
-        """Give a secret, written here or named as an environment variable; no problem ever repeats it."""
+        """Return a secret, written here or named as an environment variable; no problem ever repeats it."""
         node = fields.node("secret", required=True)
         if isinstance(node, MapNode):
             return self._from_environment(node)
@@ -349,7 +349,7 @@ class _Reader:
             self._problems.add(line, f"expected at most {QUOTAS[quota]} {quota}, got {count}")
 
     def _once(self, what: str, name: str, line: int, *, folded: bool = True) -> None:
-        """Note a problem when this name was declared before; names are unique without regard to case (G-78)."""
+        """Record a problem when this name was declared before; names are unique without regard to case (G-78)."""
         taken = self._taken.setdefault(what, set())
         key = fold(name) if folded else name
         if name and key in taken:

@@ -22,7 +22,7 @@ from iam_guard.authn.credential_verifier import (
     refuse_dot_segments,
 )
 from iam_guard.authn.http_request import HttpRequest
-from iam_guard.errors import IamGuardError, NotAtHand, ServerBusy
+from iam_guard.errors import CacheMiss, IamGuardError, ServerBusy
 from iam_guard.guard.guard import Guard
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import Call
@@ -63,7 +63,7 @@ async def sign_in(
                 body = await _body(guard, request, credential, receive, takes_unsigned)
     except IamGuardError as error:
         claim = _NO_CLAIM if request is None else credential_of(request)
-        guard.trail.note_authentication(error, facts, kind=claim.kind, credential_id=claim.id)
+        guard.trail.record_authentication(error, facts, kind=claim.kind, credential_id=claim.id)
         raise
     try:
         return await verified(guard, request, credential, body, facts), body
@@ -120,7 +120,7 @@ async def verified(
     *,
     any_scope: bool = False,
 ) -> Principal:
-    """Give the principal of a credential that was read; leave the event loop where the store must be asked."""
+    """Return the principal of a credential that was read; leave the event loop where the store must be asked."""
     authenticate = partial(
         guard.authenticate,
         request,
@@ -135,15 +135,15 @@ async def verified(
         return await _without_waiting(guard, credential, authenticate)
     except ServerBusy as error:
         claim = credential_of(request)
-        guard.trail.note_authentication(error, facts, kind=claim.kind, credential_id=claim.id)
+        guard.trail.record_authentication(error, facts, kind=claim.kind, credential_id=claim.id)
         raise
 
 
 async def _without_waiting(guard: Guard, credential: AnyCredential, work: Callable[..., T]) -> T:
     """Do what may ask the store: at once where it need not, else in a thread; few at a time for unknown keys."""
     try:
-        return work(at_hand=True)
-    except NotAtHand:
+        return work(cache_only=True)
+    except CacheMiss:
         if guard.has_seen(credential):
             return await anyio.to_thread.run_sync(work)
     return await look_up(work)

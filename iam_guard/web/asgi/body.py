@@ -104,7 +104,7 @@ class ReadBody:
             self._tail = bytearray()
 
     def hash(self) -> str:
-        """Give the SHA-256 in hexadecimal of what was read."""
+        """Return the SHA-256 in hexadecimal of what was read."""
         return self.digest.hexdigest() if self.size else EMPTY_HASH
 
     def content(self) -> bytes:
@@ -123,14 +123,14 @@ class ReadBody:
         return pieces
 
     def release(self) -> None:
-        """Give back what is held."""
+        """Return what is held."""
         self._pieces.clear()
         self._tail = bytearray()
         if self.reservation is not None:
             self.reservation.release()
 
     async def receive(self) -> Message:
-        """Give the body piece by piece, then what the server says."""
+        """Return the body piece by piece, then what the server says."""
         if self._given:
             return await self._receive()
         piece = self._pieces.popleft() if self._pieces else b""

@@ -43,7 +43,7 @@ from iam_guard.web.connection import Connection, headers_at_host, signed_host
 from iam_guard.web.endpoints import mark_of, unguarded_message
 from iam_guard.web.refusal import Refusal, RefusalFormat, WaitingForm, problem
 from iam_guard.web.requirement import OWN_GUARD, takes_unsigned
-from iam_guard.web.response_guard import ROUTER_ANSWERS, UNTOLD, check_answer, neutral_answer, note_failure
+from iam_guard.web.response_guard import ROUTER_ANSWERS, UNTOLD, check_answer, neutral_answer, record_failure
 from iam_guard.web.route_map import RouteMap
 
 Scope = MutableMapping[str, Any]
@@ -51,7 +51,7 @@ Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-_log = logging.getLogger("iam_guard.web.asgi")
+_log = logging.getLogger("iam_guard.web")
 
 _POLICY_VIOLATION: Final = 1008
 _SHUT_DOWN: Final = ("lifespan.shutdown.complete", "lifespan.shutdown.failed")
@@ -159,7 +159,7 @@ class GuardMiddleware:
                 call.is_over = True
         except IamGuardError as error:
             if call is not None:  # authentication errors were noted where they were made
-                note_failure(call, error, _log, is_body=watched.is_refused_for(error))
+                record_failure(call, error, _log, is_body=watched.is_refused_for(error))
             if watched.started:
                 raise
             await self._refuse(error, scope, receive, send, facts)
@@ -178,7 +178,7 @@ class GuardMiddleware:
             raise watched.refusal
 
     def _for_own_guard(self, scope: Scope) -> Scope | None:
-        """Give the scope of a request for a mounted application that signs in its callers itself (our own API).
+        """Return the scope of a request for a mounted application that signs in its callers itself (our own API).
 
         A client that is told the path of the mount sends no slash after it, and a router would redirect it: no client
         of AWS follows that. The path as it was sent, which is signed, stays.
@@ -286,7 +286,7 @@ class _Watched:
         return self._scope
 
     def is_refused_for(self, error: IamGuardError) -> bool:
-        """Tell whether the body was not what was signed, and this says so."""
+        """Return whether the body was not what was signed, and this says so."""
         return self._body is not None and self._body.refusal is error
 
     async def send(self, message: Message) -> None:

@@ -24,7 +24,7 @@ _BY_NAME: Final = ("populate_by_name", "validate_by_name")
 def declared_parameters(
     scope: Mapping[str, Any], named: Collection[str] = (), *, readings: ParameterReadings
 ) -> Mapping[str, Any]:
-    """Give the path parameters of a call as they are declared; `readings` gives what an adapter knows of one.
+    """Return the path parameters of a call as they are declared; `readings` gives what an adapter knows of one.
 
     Those that are `named` by the function that is guarded it has already, as it reads them: where it names all, and
     nothing else declares any, nothing is read a second time. One that cannot be read stays as it came: the framework
@@ -39,7 +39,7 @@ def declared_parameters(
     for name, value in _readings(dependant, found):
         read[name][_reading(value)] = value
     for name, value in found.items():
-        read[name] |= {_reading(each): each for each in readings(scope, name, value)}
+        read[name] |= {_reading(reading): reading for reading in readings(scope, name, value)}
         if len(read[name]) > 1:
             raise InvalidInput("expected a value that is read in one way", place=f"path parameter {name}")
     return {name: next(iter(values.values()), found[name]) for name, values in read.items()}
@@ -69,7 +69,7 @@ def _dependant_of(scope: Mapping[str, Any]) -> Any:
 
 
 def _readings(dependant: Any, found: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Give what each declaration of FastAPI reads, a model of several parameters included.
+    """Return what each declaration of FastAPI reads, a model of several parameters included.
 
     Raises `ConfigurationError` for one that cannot be told, since the decision could be about something else.
     """
@@ -87,12 +87,12 @@ def _readings(dependant: Any, found: Mapping[str, Any]) -> Iterator[tuple[str, A
             yield from _fields_of(value, found)
         else:
             raise _untold(alias)
-    for each in dependant.dependencies:
-        yield from _readings(each, found)
+    for dependency in dependant.dependencies:
+        yield from _readings(dependency, found)
 
 
 def _fields_of(model: Any, found: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Give what a model of pydantic has read of which parameter; how it would be written again says neither."""
+    """Return what a model of pydantic has read of which parameter; how it would be written again says neither."""
     for name, field in type(model).model_fields.items():
         alias = field.validation_alias  # a name, several of which the first counts that is there, or a path
         names = [name] if alias is None else list(getattr(alias, "choices", None) or [alias])

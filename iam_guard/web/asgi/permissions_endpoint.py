@@ -19,11 +19,11 @@ from starlette.responses import JSONResponse
 from iam_guard.errors import InvalidInput
 from iam_guard.model.principal import PrincipalType
 from iam_guard.web.call_context import refusing
-from iam_guard.web.permissions import ASK, PermissionQuestions, answers_document, ask_permissions
+from iam_guard.web.permissions import ASK, PermissionQuestions, answers_document, query_permissions
 from iam_guard.web.refusal import sign_in_for
 from iam_guard.web.service import Service, public
 
-MOST_BYTES: Final = 256 * 1024
+MAX_BYTES: Final = 256 * 1024
 
 
 def permissions_endpoint(*services: Service) -> Callable[[Request], Awaitable[JSONResponse]]:
@@ -37,7 +37,7 @@ def permissions_endpoint(*services: Service) -> Callable[[Request], Awaitable[JS
             if caller.type is PrincipalType.ANONYMOUS:
                 raise sign_in_for(ASK)  # before anything of a stranger's body is read
             asked = questions.read(await _document(request), caller, call.guard.settings)
-            decisions = await anyio.to_thread.run_sync(ask_permissions, asked)
+            decisions = await anyio.to_thread.run_sync(query_permissions, asked)
         return JSONResponse(answers_document(asked, decisions), headers={"cache-control": "no-store"})
 
     return permissions
@@ -47,8 +47,8 @@ async def _document(request: Request) -> Any:
     body = bytearray()
     async for part in request.stream():
         body += part
-        if len(body) > MOST_BYTES:
-            raise InvalidInput(f"expected at most {MOST_BYTES} bytes", place="body")
+        if len(body) > MAX_BYTES:
+            raise InvalidInput(f"expected at most {MAX_BYTES} bytes", place="body")
     try:
         return json.loads(body)
     except (ValueError, RecursionError):

@@ -89,7 +89,7 @@ def put_guards(app: Any, routes: RouteMap) -> None:
 def _put_before_handler(found: _Found, routes: RouteMap) -> None:
     """Stand before a handler of Litestar, which keeps the list of its guards once it is registered."""
     guards = found.route.resolve_guards()
-    ours = next((each for each in guards if isinstance(each, _MappedHandler) and each.route_map is routes), None)
+    ours = next((guard for guard in guards if isinstance(guard, _MappedHandler) and guard.route_map is routes), None)
     if ours is None:
         ours = _MappedHandler(routes)
         guards.insert(0, ours)
@@ -177,7 +177,7 @@ class _MappedHandler:
             return
         self._rows.setdefault(template_of(found.path), _Row(self.route_map, found.path)).ways.add(found.before)
         methods = methods_of(found.route) or (ANY,)
-        marks = (self.route_map.mark(each, found.whole, found.before.host) for each in methods)
+        marks = (self.route_map.mark(method, found.whole, found.before.host) for method in methods)
         self._is_whole &= all(mark is not None for mark in marks)
         # What stands between the middleware and the guards, a limit of the rate say, may refuse for a guarded handler.
         setattr(self, MARK, BY_MAP if self._is_whole else None)
@@ -204,9 +204,9 @@ def _found(routes: Iterable[Any], before: _Way) -> Iterator[_Found]:
 
 def _one(route: Any, before: _Way) -> Iterator[_Found]:
     handlers = handlers_of(route)
-    for each in handlers:
-        behind = routes_of(each.fn) if is_mount_of_routes(each) else []
-        yield _Found(_saying_path(each, route), before, route.path, leads_on=bool(behind))
+    for handler in handlers:
+        behind = routes_of(handler.fn) if is_mount_of_routes(handler) else []
+        yield _Found(_saying_path(handler, route), before, route.path, leads_on=bool(behind))
         yield from _found(behind, before.through(route.path.rstrip("/")))
     if handlers:
         return
@@ -217,7 +217,7 @@ def _one(route: Any, before: _Way) -> Iterator[_Found]:
 
 
 def _saying_path(handler: Any, route: Any) -> Any:
-    """Give the handler of a route of Litestar; of a mount, a copy that tells the guards, which it shares, the path."""
+    """Return the handler of a Litestar route; for a mount, a copy that passes the path to the shared guards."""
     if not getattr(handler, "is_mount", False) or handler.opt.get(_TEMPLATE) == route.path:
         return handler
     handler.resolve_guards()  # so that both have one list

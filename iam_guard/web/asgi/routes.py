@@ -41,12 +41,12 @@ def unguarded(app: Any, routes: RouteMap | None = None) -> list[Endpoint]:
 
 
 def guards_itself(app: Any) -> bool:
-    """Tell whether something is mounted in an application that signs in its callers and decides by itself."""
+    """Return whether something is mounted in an application that signs in its callers and decides by itself."""
     return any(OWN_GUARD in endpoint.guards for endpoint in inventory(app))
 
 
 def takes_care_of_itself(app: Any, scope: Mapping[str, Any]) -> bool:
-    """Tell whether the route that takes a request leads to what is mounted with a guard of its own.
+    """Return whether the route that takes a request leads to what is mounted with a guard of its own.
 
     Asks the routes themselves, in their order, as the router will: never a comparison of paths.
     """
@@ -77,7 +77,7 @@ def endpoint_of(app: Any, scope: Mapping[str, Any]) -> Any:
 
 
 def is_taken(app: Any, scope: Mapping[str, Any]) -> bool:
-    """Tell whether some route takes a request."""
+    """Return whether some route takes a request."""
     return _taking(app, scope)[0] is not None
 
 
@@ -96,7 +96,7 @@ ROUTED: Final = ("router", "litestar_app")
 
 
 def found_nothing(scope: Mapping[str, Any]) -> bool:
-    """Tell whether the router that was given this very scope has found no route in it, so that it answers itself.
+    """Return whether the router that was given this very scope has found no route in it, so that it answers itself.
 
     A router writes into its scope which it is, and then the endpoint. Where something has handed on a copy, or what is
     mounted is no plain router, nothing says what was found.
@@ -115,12 +115,12 @@ def found_nothing(scope: Mapping[str, Any]) -> bool:
 
 
 def is_router(endpoint: Any) -> bool:
-    """Tell whether an ASGI scope's endpoint is no endpoint: absent, or what is mounted and routes on."""
+    """Return whether an ASGI scope's endpoint is no endpoint: absent, or what is mounted and routes on."""
     return endpoint is None or bool(routes_of(endpoint))
 
 
 def answering(scope: Mapping[str, Any]) -> Any:
-    """Give what answers a call after its routing: a marked endpoint, or what stands in for it; None without one.
+    """Return what answers a call after its routing: a marked endpoint, or what stands in for it; None without one.
 
     Litestar names a handler and no endpoint. What decides before an endpoint that is not marked itself stands in for
     it: a row of a route map, a dependency of FastAPI, a guard of Litestar.
@@ -177,7 +177,7 @@ def _walk(routes: Iterable[Any], prefix: str) -> Iterator[Endpoint]:
 
 
 def host_of(route: Any) -> str | None:
-    """Give the host that a route is for, a template; None for every host."""
+    """Return the host that a route is for, a template; None for every host."""
     host = getattr(route, "host", None)
     return host if isinstance(host, str) else None
 
@@ -195,7 +195,7 @@ def _behind(route: Any, prefix: str) -> Iterator[Endpoint]:
         for each in group.routes:
             yield endpoint_row(before + each.path, ("GET", "HEAD"), "frontend", each.app, *_guarding(route))
     elif contexts is not None:
-        yield from _walk([getattr(each, "starlette_route", None) or each for each in contexts()], prefix)
+        yield from _walk([getattr(context, "starlette_route", None) or context for context in contexts()], prefix)
     elif handlers:
         yield from _handlers(handlers, path)
     else:
@@ -216,7 +216,7 @@ def methods_of(handler: Any) -> tuple[str, ...]:
 
 
 def is_mount_of_routes(handler: Any) -> bool:
-    """Tell whether a handler of Litestar leads on to an application that has routes, and no guard of its own."""
+    """Return whether a handler of Litestar leads on to an application that has routes, and no guard of its own."""
     return getattr(handler, "is_mount", False) and bool(routes_of(handler.fn)) and own_mark(handler.fn) is None
 
 

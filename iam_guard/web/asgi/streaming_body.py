@@ -38,16 +38,16 @@ class HashedBody:
         self._is_over = False
 
     def hash(self) -> str:
-        """Give the stated hash, which the signature is checked with; the body itself is checked at its end."""
+        """Return the stated hash, which the signature is checked with; the body itself is checked at its end."""
         return self._stated
 
     def release(self) -> None:
-        """Give back what is held."""
+        """Return what is held."""
         self._begun.clear()
         self._release_room()
 
     async def receive(self) -> Message:
-        """Give the part before the latest, and the end once the hash is right."""
+        """Return the part before the latest, and the end once the hash is right."""
         if self.refusal is not None:
             raise self.refusal
         if self._is_over:
@@ -89,11 +89,11 @@ class DecodedBody:
         return EMPTY_HASH
 
     def release(self) -> None:
-        """Give back what is held."""
+        """Return what is held."""
         self._reservation.release()
 
     def headers(self, headers: Iterable[tuple[bytes, bytes]]) -> Headers:
-        """Give the headers of the content, without those of its coding."""
+        """Return the headers of the content, without those of its coding."""
         kept = [(name, value) for name, value in headers if name.lower() not in _OF_THE_CODING]
         codings = [value for name, value in headers if name.lower() == b"content-encoding"]
         left = codings_of_content(value.decode("latin-1") for value in codings)
@@ -103,7 +103,7 @@ class DecodedBody:
         return kept
 
     async def receive(self) -> Message:
-        """Give what further chunks had in them, and the end once everything is right."""
+        """Return what further chunks had in them, and the end once everything is right."""
         if self.refusal is not None:
             raise self.refusal
         if self._is_over:
@@ -141,4 +141,4 @@ class UnsignedBody:
         return EMPTY_HASH
 
     def release(self) -> None:
-        """Give nothing back, for nothing is held."""
+        """Return nothing back, for nothing is held."""

@@ -61,7 +61,7 @@ class Content:
         self._computed = computed
 
     def hash(self) -> str:
-        """Give its SHA-256 in hexadecimal; of one that is still to be read, the one that is stated."""
+        """Return its SHA-256 in hexadecimal; of one that is still to be read, the one that is stated."""
         return self._computed
 
     def put_into(self, environ: Environ) -> None:
@@ -151,7 +151,7 @@ class _Source:
         self.is_over = length == 0
 
     def read(self) -> bytes:
-        """Give the next part, nothing at the end. Raises `MalformedRequest` where it comes too early."""
+        """Return the next part, nothing at the end. Raises `MalformedRequest` where it comes too early."""
         if self._left == 0:
             return b""
         part = self._stream.read(_PART if self._left is None else min(_PART, self._left))
@@ -178,7 +178,7 @@ class _Source:
 
 
 class _Verified(io.RawIOBase):
-    """Gives what has passed a verifier."""
+    """Returns what has passed a verifier."""
 
     def __init__(
         self, content: Content, source: _Source, receive: Callable[[bytes], bytes], finish: Callable[[], bytes]

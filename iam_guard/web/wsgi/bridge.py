@@ -1,9 +1,9 @@
 """The way of one request through a synchronous application: read, known, watched, refused where it must be.
 
 `GuardWsgiMiddleware` goes it for every WSGI framework; an adapter whose framework has requests of its own goes it
-itself: `Entrance.passage`, `Passage.read`, `Passage.enter`, then the application inside `serving(call)`, then
-`Passage.leave` before the answer goes out. Whatever raises one of our errors in between is answered by
-`Passage.refuse`.
+itself: `WsgiBridge.passage`, `GuardedRequest.read`, `GuardedRequest.enter`, then the application inside
+`serving(call)`, then `GuardedRequest.leave` before the answer goes out. `GuardedRequest.refuse` answers
+our errors.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from iam_guard.authn.credential_verifier import (
     refuse_dot_segments,
 )
 from iam_guard.authn.http_request import HttpRequest
-from iam_guard.errors import ConfigurationError, IamGuardError, NotAtHand, ServerBusy
+from iam_guard.errors import CacheMiss, ConfigurationError, IamGuardError, ServerBusy
 from iam_guard.guard.guard import Guard
 from iam_guard.model.principal import Principal
 from iam_guard.settings import Settings
@@ -35,18 +35,18 @@ from iam_guard.web.call_context import CurrentCall
 from iam_guard.web.connection import Connection, headers_at_host, signed_host
 from iam_guard.web.key_lookups import look_up_here
 from iam_guard.web.refusal import Refusal, RefusalFormat, problem
-from iam_guard.web.response_guard import UNTOLD, check_answer, neutral_answer, note_failure
+from iam_guard.web.response_guard import UNTOLD, check_answer, neutral_answer, record_failure
 from iam_guard.web.wsgi.body import Content, content_of
 from iam_guard.web.wsgi.environ import Environ, Scope
 
-_log = logging.getLogger("iam_guard.web.wsgi")
+_log = logging.getLogger("iam_guard.web")
 
 T = TypeVar("T")
 
 _NO_CLAIM: Final = Claim("unknown", None)
 
 
-class Entrance:
+class WsgiBridge:
     """Where requests come in; made once, and shared between threads.
 
     `refusal` gives the form of refusals. `drops_underscores` says that the server drops headers with an underscore in
@@ -64,12 +64,12 @@ class Entrance:
         self._refusal = refusal
         self._connection = Connection(guard.settings)
 
-    def passage(self, scope: Scope) -> Passage:
+    def passage(self, scope: Scope) -> GuardedRequest:
         """Begin with a request; `scope` is one of ASGI, or what `scope_of` gives."""
-        return Passage(self.guard, self._connection, self._refusal, scope)
+        return GuardedRequest(self.guard, self._connection, self._refusal, scope)
 
 
-class Passage:
+class GuardedRequest:
     """One request on its way."""
 
     def __init__(self, guard: Guard, connection: Connection, refusal: RefusalFormat, scope: Scope) -> None:
@@ -105,7 +105,7 @@ class Passage:
                 self._content = content_of(self._request, self._credential, environ, self._guard.settings, recognise)
         except IamGuardError as error:
             claim = _NO_CLAIM if self._request is None else credential_of(self._request)
-            self._guard.trail.note_authentication(error, self.facts, kind=claim.kind, credential_id=claim.id)
+            self._guard.trail.record_authentication(error, self.facts, kind=claim.kind, credential_id=claim.id)
             raise
         if self._content is None:
             return False
@@ -113,17 +113,17 @@ class Passage:
         return True
 
     def may_read_long(self, environ: Environ) -> bool:
-        """Tell whether `read` may hash much or look a key up, so that an event loop leaves it to a thread."""
+        """Return whether `read` may hash much or look a key up, so that an event loop leaves it to a thread."""
         length = environ.get("CONTENT_LENGTH") or "0"
         return "HTTP_TRANSFER_ENCODING" in environ or not length.isdecimal() or int(length) > MAX_UNVERIFIED
 
-    def enter(self, *, at_hand: bool = False) -> CurrentCall:
+    def enter(self, *, cache_only: bool = False) -> CurrentCall:
         """Find out who calls; give the call to be served. Raises what `Guard.authenticate` raises.
 
-        With `at_hand` that is `NotAtHand` where the store or anybody else would have to be waited for.
+        With `cache_only` that is `CacheMiss` where the store or anybody else would have to be waited for.
         """
         content = self._content
-        principal = self._principal(content, at_hand)
+        principal = self._principal(content, cache_only)
         if (host := signed_host(principal)) is not None:
             self._route_by(host)
         self._call = CurrentCall(self._guard, principal, self.facts, self._scope)
@@ -140,7 +140,7 @@ class Passage:
     def _recognise(self, request: HttpRequest, credential: SigV4Credential, stated: str | None) -> None:
         self._looked_up(credential, partial(self._guard.recognise, request, credential, stated))
 
-    def _principal(self, content: Content | None, at_hand: bool) -> Principal:
+    def _principal(self, content: Content | None, cache_only: bool) -> Principal:
         if self._request is None or self._credential is None:
             raise ConfigurationError("nobody has read the request yet")
         authenticate = partial(
@@ -152,13 +152,13 @@ class Passage:
             unsigned_payload=content is not None and content.is_unsigned,
             chunks=None if content is None else content.chunks,
         )
-        if at_hand:
-            return authenticate(at_hand=True)
+        if cache_only:
+            return authenticate(cache_only=True)
         try:
             return self._looked_up(self._credential, authenticate)
         except ServerBusy as error:
             claim = claim_of(self._credential)
-            self._guard.trail.note_authentication(error, self.facts, kind=claim.kind, credential_id=claim.id)
+            self._guard.trail.record_authentication(error, self.facts, kind=claim.kind, credential_id=claim.id)
             raise
 
     def _looked_up(self, credential: AnyCredential, work: Callable[..., T]) -> T:
@@ -166,8 +166,8 @@ class Passage:
         if self._guard.has_seen(credential):
             return work()
         try:
-            return work(at_hand=True)
-        except NotAtHand:
+            return work(cache_only=True)
+        except CacheMiss:
             return look_up_here(work)
 
     def go_on(self) -> None:
@@ -188,7 +188,7 @@ class Passage:
         is_whole = check_answer(call, status, call.scope.get("endpoint", UNTOLD), call.scope.get("method"))
         instead = None if is_whole else neutral_answer(status, headers, call.scope)
         if call.refusal is not None:
-            note_failure(call, call.refusal, _log)
+            record_failure(call, call.refusal, _log)
         return instead
 
     def end(self) -> None:
@@ -199,14 +199,14 @@ class Passage:
             self._content.reservation.release()
 
     def refuse(self, error: IamGuardError) -> Refusal:
-        """Note what nobody has noted, and give the answer."""
+        """Record what nobody has noted, and give the answer."""
         if self._call is not None:  # authentication errors were noted where they were made
             is_body = self._content is not None and self._content.refusal is error
-            note_failure(self._call, error, _log, is_body=is_body)
+            record_failure(self._call, error, _log, is_body=is_body)
         return self.form(error)
 
     def form(self, error: IamGuardError) -> Refusal:
-        """Give the form of a refusal; the body of one to HEAD is empty."""
+        """Return the form of a refusal; the body of one to HEAD is empty."""
         refusal = self._refusal(error, self.request_id)
         size = ("content-length", str(len(refusal.body)))
         body = b"" if self._scope["method"] == "HEAD" else refusal.body
@@ -214,7 +214,9 @@ class Passage:
 
 
 def _believes_headers(settings: Settings) -> bool:
-    return bool(settings.trusted_proxies) or any(each != TLS for each in settings.client_certificates)
+    return bool(settings.trusted_proxies) or any(
+        client_certificate != TLS for client_certificate in settings.client_certificates
+    )
 
 
 def _hash_of_nothing() -> str:

@@ -7,7 +7,7 @@ always what is served: a path that was sent in another form, or changed on its w
 Repeated headers arrive joined by a comma, as a signature has them, or not at all; both are the server's affair.
 
 `X-Name` and `X_Name` are one name here (PEP 3333), so that a caller could write what only a proxy may write: whoever
-believes headers of proxies has to know that the server drops the second (`Entrance`).
+believes headers of proxies has to know that the server drops the second (`WsgiBridge`).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
 
 
 def scope_of(environ: Mapping[str, Any]) -> Scope:
-    """Give the scope of a request; never raises."""
+    """Return the scope of a request; never raises."""
     scheme = environ.get("wsgi.url_scheme", "http")
     address = environ.get("REMOTE_ADDR")
     path: str = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "") or "/"
@@ -52,7 +52,7 @@ def scope_of(environ: Mapping[str, Any]) -> Scope:
 
 
 def length_of(environ: Mapping[str, Any]) -> int | None:
-    """Tell how long the body is; None for one that is to be read to its end.
+    """Return how long the body is; None for one that is to be read to its end.
 
     Raises `MalformedRequest` where the server does not tell where a body in chunks ends, and for what is no length.
     """
@@ -71,7 +71,7 @@ def length_of(environ: Mapping[str, Any]) -> int | None:
 
 
 def _raw_path(environ: Mapping[str, Any], served: bytes) -> bytes:
-    """Give the path as it was sent, where the server tells and it is the path that is served."""
+    """Return the path as it was sent, where the server tells and it is the path that is served."""
     for name in _RAW_TARGETS:
         raw = _path_in(environ.get(name))
         if raw is not None and unescaped(raw) == served:
@@ -80,7 +80,7 @@ def _raw_path(environ: Mapping[str, Any], served: bytes) -> bytes:
 
 
 def _path_in(target: object) -> bytes | None:
-    """Give the path of a request's target: `/path?query`, or a whole URL, which HTTP has for proxies."""
+    """Return the path of a request's target: `/path?query`, or a whole URL, which HTTP has for proxies."""
     if not isinstance(target, str):
         return None
     raw = _bytes(target).partition(b"?")[0]
@@ -119,7 +119,7 @@ def _host(environ: Mapping[str, Any], scheme: str) -> Iterator[tuple[bytes, byte
 
 
 def _chain(environ: Mapping[str, Any]) -> Iterator[str]:
-    """Give the certificate of the connection's client, then those that it sent along."""
+    """Return the certificate of the connection's client, then those that it sent along."""
     if not environ.get(_CERTIFICATE):
         return
     yield environ[_CERTIFICATE]

@@ -20,7 +20,7 @@ from iam_guard.errors import ConfigurationError, IamGuardError, UndecidedEndpoin
 from iam_guard.guard.guard import Guard
 from iam_guard.web.call_context import CurrentCall, serving
 from iam_guard.web.refusal import Refusal, RefusalFormat, problem
-from iam_guard.web.wsgi.bridge import Entrance, Passage
+from iam_guard.web.wsgi.bridge import GuardedRequest, WsgiBridge
 from iam_guard.web.wsgi.environ import scope_of
 
 Headers: TypeAlias = list[tuple[str, str]]
@@ -44,7 +44,7 @@ class GuardWsgiMiddleware:
     ) -> None:
         self.app = app
         self.guard = guard
-        self._entrance = Entrance(guard, refusal=refusal, drops_underscores=drops_underscores)
+        self._entrance = WsgiBridge(guard, refusal=refusal, drops_underscores=drops_underscores)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         passage = self._entrance.passage(scope_of(environ))
@@ -64,7 +64,7 @@ class GuardWsgiMiddleware:
 class _Answer:
     """What the application answers: held back until it is clear that it may go out, so that it can be refused."""
 
-    def __init__(self, passage: Passage, start_response: StartResponse) -> None:
+    def __init__(self, passage: GuardedRequest, start_response: StartResponse) -> None:
         self._passage = passage
         self._start_response = start_response
         self._held: tuple[str, Headers] | None = None

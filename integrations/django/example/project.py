@@ -51,7 +51,7 @@ class Documents(View):  # type: ignore[misc]  # Django has no types
 
     @docs.requires("GetDocument", resource="document/{document_id}")
     async def get(self, request: HttpRequest, document_id: str) -> HttpResponse:
-        """Give one."""
+        """Return one."""
         account = current_principal().account or ""
         return JsonResponse({"account": account, "text": DOCUMENTS.get((account, document_id), "")})
 
@@ -79,7 +79,7 @@ CALLERS = {
 
 
 def main() -> None:
-    """Say what guards what, and what becomes of some requests."""
+    """Return what guards what, and what becomes of some requests."""
     for endpoint in inventory():
         print(f"{endpoint!s:55} {', '.join(endpoint.guards)}")
     client = Client()

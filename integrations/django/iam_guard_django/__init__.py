@@ -22,11 +22,11 @@ from django.urls import get_resolver
 
 from iam_guard import IamGuardError
 from iam_guard.audit.writer.termination import end_shards_on_sigterm
-from iam_guard.errors import ConfigurationError, NotAtHand
+from iam_guard.errors import CacheMiss, ConfigurationError
 from iam_guard.model.principal import PrincipalType
 from iam_guard.web.call_context import CurrentCall, current_call, serving
 from iam_guard.web.refusal import Refusal
-from iam_guard.web.wsgi.bridge import Entrance, Passage
+from iam_guard.web.wsgi.bridge import GuardedRequest, WsgiBridge
 from iam_guard.web.wsgi.environ import scope_of
 from iam_guard_django.lookups import canonicalize
 from iam_guard_django.mapped import MappedViews, refuse_changes
@@ -98,10 +98,10 @@ class GuardMiddleware:
             return self.process_exception(request, error)
 
     @property
-    def _entrance(self) -> Entrance:
+    def _entrance(self) -> WsgiBridge:
         return entrance_for(self._options)
 
-    def _serve(self, request: HttpRequest, passage: Passage) -> HttpResponse:
+    def _serve(self, request: HttpRequest, passage: GuardedRequest) -> HttpResponse:
         response = None
         try:
             _read(request, passage)
@@ -113,7 +113,7 @@ class GuardMiddleware:
         except IamGuardError as error:
             return _refused(passage, error, response)
 
-    async def _serve_async(self, request: HttpRequest, passage: Passage) -> HttpResponse:
+    async def _serve_async(self, request: HttpRequest, passage: GuardedRequest) -> HttpResponse:
         response = None
         try:
             if passage.may_read_long(request.META):
@@ -121,8 +121,8 @@ class GuardMiddleware:
             else:
                 _read(request, passage)
             try:
-                call = passage.enter(at_hand=True)
-            except NotAtHand:
+                call = passage.enter(cache_only=True)
+            except CacheMiss:
                 call = await sync_to_async(passage.enter, thread_sensitive=False)()
             _know(request, call)
             with serving(call):
@@ -131,7 +131,9 @@ class GuardMiddleware:
         except IamGuardError as error:
             return _refused(passage, error, response)
 
-    def _left(self, request: HttpRequest, passage: Passage, call: CurrentCall, response: HttpResponse) -> HttpResponse:
+    def _left(
+        self, request: HttpRequest, passage: GuardedRequest, call: CurrentCall, response: HttpResponse
+    ) -> HttpResponse:
         """Let an answer out, if it was decided."""
         refuse_changes(request)
         match = request.resolver_match
@@ -153,7 +155,7 @@ class GuardMiddleware:
         return response
 
     def _answering(self, request: HttpRequest, call: CurrentCall, response: HttpResponse) -> Any:
-        """Give what answered a request that Django has matched; what a permission has asked for stands in for it."""
+        """Return what answered a request that Django has matched; what a permission has asked for stands in for it."""
         match = request.resolver_match
         if call.decisions and call.refused_by is None:
             return match.func
@@ -165,7 +167,7 @@ class GuardMiddleware:
 
 
 def _scope_of(request: HttpRequest) -> dict[str, Any]:
-    """Give the scope of a request, with the host that Django takes for it where the client named none."""
+    """Return the scope of a request, with the host that Django takes for it where the client named none."""
     scope = getattr(request, "scope", None)
     if scope is None:
         path = request.path.encode().decode("latin-1")  # Django has read it; WSGI has bytes
@@ -179,7 +181,7 @@ def _scope_of(request: HttpRequest) -> dict[str, Any]:
     return {**scope, "headers": headers, "query_string": query}
 
 
-def _read(request: HttpRequest, passage: Passage) -> None:
+def _read(request: HttpRequest, passage: GuardedRequest) -> None:
     """Verify the body of a signed request, and give the view what is to be read."""
     environ = request.META
     if hasattr(request, "scope"):  # Django has read it from the server, whole
@@ -212,7 +214,7 @@ def _know(request: HttpRequest, call: CurrentCall) -> None:
         request.csrf_processing_done = True
 
 
-def _refused(passage: Passage, error: IamGuardError, instead_of: HttpResponse | None) -> HttpResponse:
+def _refused(passage: GuardedRequest, error: IamGuardError, instead_of: HttpResponse | None) -> HttpResponse:
     """Answer with a refusal; what an answer in its place holds open is closed with it."""
     response = _response(passage.refuse(error), instead_of)
     response._resource_closers.append(passage.end)
@@ -226,7 +228,7 @@ def _response(refusal: Refusal, instead_of: HttpResponse | None = None) -> HttpR
     return response
 
 
-def _parts(passage: Passage, call: CurrentCall, parts: Iterator[bytes]) -> Iterator[bytes]:
+def _parts(passage: GuardedRequest, call: CurrentCall, parts: Iterator[bytes]) -> Iterator[bytes]:
     """Make each part of an answer while its call is the current one."""
     while True:
         with serving(call):
@@ -237,7 +239,7 @@ def _parts(passage: Passage, call: CurrentCall, parts: Iterator[bytes]) -> Itera
         yield part
 
 
-async def _parts_async(passage: Passage, call: CurrentCall, parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def _parts_async(passage: GuardedRequest, call: CurrentCall, parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     while True:
         with serving(call):
             part = await anext(parts, None)

@@ -69,7 +69,7 @@ class MappedViews:
         return None
 
     def standing_for(self, request: HttpRequest, endpoint: Any) -> Any:
-        """Give what answers a request that Django has matched: the row, or the endpoint where that asks for more."""
+        """Return what answers a request that Django has matched: the row, or the endpoint where that asks for more."""
         row = self._row_of(request)
         return endpoint if row is None else row.standing_for(endpoint, request.method)
 
@@ -94,7 +94,7 @@ class MappedViews:
         return routes.row(request.method, _path_of(request)) if self._is_declared(request) else None
 
     def _is_declared(self, request: HttpRequest) -> bool:
-        """Tell whether the view is the one that the map is about, and not another that has the same path for now: by
+        """Return whether the view is the one that the map is about, and not another that has the same path for now: by
         URLs that a middleware chose, or in a language.
         """
         is_of_project = getattr(request, "urlconf", None) in (None, settings.ROOT_URLCONF)
@@ -124,12 +124,12 @@ def refuse_changes(request: HttpRequest) -> None:
 
 
 def is_decided_by_row(request: HttpRequest) -> bool:
-    """Tell whether a row has been asked about the view that Django has matched, or opens it."""
+    """Return whether a row has been asked about the view that Django has matched, or opens it."""
     return hasattr(request, _DECIDED)
 
 
 def _may_be_guarded(view: Any, method: str) -> bool:
-    """Tell whether only REST framework will know, once the view runs, which permissions it has."""
+    """Return whether only REST framework will know, once the view runs, which permissions it has."""
     try:
         permissions_of(view, class_of(view), method.lower())
     except PermissionsUntold:

@@ -18,13 +18,13 @@ from django.utils.module_loading import import_string
 from iam_guard import Guard, RouteMap
 from iam_guard.errors import ConfigurationError
 from iam_guard.web.refusal import RefusalFormat, problem
-from iam_guard.web.wsgi.bridge import Entrance
+from iam_guard.web.wsgi.bridge import WsgiBridge
 
 SETTING: Final = "IAM_GUARD"
 _KEYS: Final = ("guard", "refusal", "public_views", "routes", "drops_underscores")
 
 _lock = threading.Lock()
-_entrances: dict[Options, Entrance] = {}
+_entrances: dict[Options, WsgiBridge] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Options:
     drops_underscores: bool
 
     def is_public(self, view_name: str | None) -> bool:
-        """Tell whether `public_views` names a view, or with `namespace:*` all those of its namespace."""
+        """Return whether `public_views` names a view, or with `namespace:*` all those of its namespace."""
         if not view_name:
             return False
         spaces = view_name.split(":")[:-1]
@@ -69,21 +69,21 @@ def options() -> Options:
 
 
 def route_map(chosen: Options) -> RouteMap | None:
-    """Give the route map of the setting, None without one. Raises `ConfigurationError`."""
+    """Return the route map of the setting, None without one. Raises `ConfigurationError`."""
     found: object = _imported(chosen.routes) if isinstance(chosen.routes, str) else chosen.routes
     if found is not None and not isinstance(found, RouteMap):
         raise ConfigurationError(f"expected a route map, got `{type(found).__name__}`", place="routes")
     return found
 
 
-def entrance_for(chosen: Options) -> Entrance:
-    """Give the entrance with the guard of the setting; opened once in a process. Raises `ConfigurationError`."""
+def entrance_for(chosen: Options) -> WsgiBridge:
+    """Return the entrance with the guard of the setting; opened once in a process. Raises `ConfigurationError`."""
     entrance = _entrances.get(chosen)
     if entrance is None:
         with _lock:
             entrance = _entrances.get(chosen)
             if entrance is None:
-                entrance = Entrance(
+                entrance = WsgiBridge(
                     _opened(chosen.guard), refusal=chosen.refusal, drops_underscores=chosen.drops_underscores
                 )
                 _entrances[chosen] = entrance

@@ -29,7 +29,7 @@ class PermissionsUntold(Exception):
 
 
 def permissions_of(view: Any, view_class: Any, method: str, served: Any = None) -> Iterable[Any]:
-    """Give the permissions, classes or instances; none for a view that is not REST framework's.
+    """Return the permissions, classes or instances; none for a view that is not REST framework's.
 
     `served` is the view that has answered a request, where there is one. Raises `PermissionsUntold`.
     """
@@ -50,19 +50,19 @@ def permissions_of(view: Any, view_class: Any, method: str, served: Any = None) 
 
 
 def all_needed(permissions: Iterable[Any]) -> Iterator[Any]:
-    """Give the permissions, classes or instances, that have to allow one by one: of `A & B` both."""
-    for each in permissions:
-        kind = getattr(each, "operator_class", type(each))
+    """Return the permissions, classes or instances, that have to allow one by one: of `A & B` both."""
+    for permission in permissions:
+        kind = getattr(permission, "operator_class", type(permission))
         if (kind.__module__, kind.__qualname__) == _AND:
-            one, other = ("op1_class", "op2_class") if hasattr(each, "operator_class") else ("op1", "op2")
-            yield from all_needed((getattr(each, one), getattr(each, other)))
+            one, other = ("op1_class", "op2_class") if hasattr(permission, "operator_class") else ("op1", "op2")
+            yield from all_needed((getattr(permission, one), getattr(permission, other)))
         else:
-            yield each
+            yield permission
 
 
 @lru_cache(maxsize=1024)  # a class is declared once and asked with every request
 def own_leading(view_class: Any) -> tuple[tuple[str, bool], ...]:
-    """Give what a view of REST framework has of its own that leads to permissions, each with whether its code does."""
+    """Return the attributes of a REST framework view that lead to permissions, and whether its code sets them."""
     kinds = getattr(view_class, "__mro__", ())
     if not any(kind.__module__ == _FRAMEWORK for kind in kinds):
         return ()

@@ -69,7 +69,7 @@ class GuardAuthentication(BaseAuthentication):  # type: ignore[misc]  # REST fra
     """Take the caller whom the middleware has signed in."""
 
     def authenticate(self, request: Request) -> tuple[PrincipalUser, Principal] | None:
-        """Give the user and the principal; None for an anonymous caller."""
+        """Return the user and the principal; None for an anonymous caller."""
         principal = current_principal()
         if principal.type is PrincipalType.ANONYMOUS:
             return None
@@ -85,7 +85,7 @@ class GuardPermission(BasePermission):  # type: ignore[misc]  # REST framework h
 
     @staticmethod
     def iam_guard_of(view_class: type[APIView], name: str) -> Callable[..., None] | None:
-        """Give what guards an action or method of a view by `iam_requires`; None where that says nothing.
+        """Return what guards an action or method of a view by `iam_requires`; None where that says nothing.
 
         Raises `ConfigurationError` for what decorates nothing.
         """
@@ -118,7 +118,7 @@ class GuardPermission(BasePermission):  # type: ignore[misc]  # REST framework h
 
 
 def _is_guarded_whole(request: HttpRequest, view: APIView) -> bool:
-    """Tell whether what stands before a view guards it, or opens it, whichever of its methods is called."""
+    """Return whether what stands before a view guards it, or opens it, whichever of its methods is called."""
     match = request.resolver_match
     if match is None or class_of(match.func) is not type(view):
         return False  # another view has called this one

@@ -30,7 +30,7 @@ _LANGUAGE: Final = "(language)"
 
 
 def endpoint_of(view: Any, view_name: str | None, method: str, chosen: Options, answer: Any = None) -> Any:
-    """Give what answers a request that Django has matched: the view, or the method of its class.
+    """Return what answers a request that Django has matched: the view, or the method of its class.
 
     `answer` is what it has answered without having asked, where it did.
     """
@@ -61,7 +61,10 @@ def inventory(urlconf: Any = None) -> list[Endpoint]:
 def joined(routes: RouteMap) -> list[Endpoint]:
     """List the views of the project with a route map. Raises `ConfigurationError` for rows that cannot be."""
     endpoints = _unmapped()
-    spoken = next((each.path for each in endpoints if _LANGUAGE in each.path and routes.has_row_of(each.path)), None)
+    spoken = next(
+        (endpoint.path for endpoint in endpoints if _LANGUAGE in endpoint.path and routes.has_row_of(endpoint.path)),
+        None,
+    )
     if spoken is not None:
         message = f"the path `{spoken}` is another one in each language: guard its view where it is declared"
         raise ConfigurationError(message, place="routes")
@@ -79,7 +82,7 @@ def inventory_of(app: object) -> list[Endpoint] | None:
 
 
 def route_map_of(app: object) -> RouteMap | None:
-    """Give the map of the setting, for `iam-guard routes`."""
+    """Return the map of the setting, for `iam-guard routes`."""
     is_main = isinstance(app, URLResolver) and app.urlconf_name == settings.ROOT_URLCONF
     return route_map(options()) if is_main or isinstance(app, BaseHandler) else None
 
@@ -94,14 +97,14 @@ def check_views(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     if MIDDLEWARE not in settings.MIDDLEWARE:
         hint = f"Add `{MIDDLEWARE}` to MIDDLEWARE."
         found.append(Error("no guard is before the views", hint=hint, id="iam_guard.E002"))
-    return found + [message for each in endpoints if (message := _complaint(each)) is not None]
+    return found + [message for endpoint in endpoints if (message := _complaint(endpoint)) is not None]
 
 
 def _complaint(endpoint: Endpoint) -> CheckMessage | None:
     if not endpoint.is_guarded:
         hint = "Decorate it with `requires` or `public`, or name it in `public_views` or `routes` of IAM_GUARD."
         return Error(f"the view {endpoint} is neither guarded nor public", hint=hint, id="iam_guard.E003")
-    untold = next((each for each in endpoint.guards if each.startswith(_UNTOLD)), None)
+    untold = next((guard for guard in endpoint.guards if guard.startswith(_UNTOLD)), None)
     if untold is None:
         return None
     hint = (
@@ -112,7 +115,7 @@ def _complaint(endpoint: Endpoint) -> CheckMessage | None:
 
 
 def views_by_path() -> dict[str, list[Any]]:
-    """Give the views of the project by their paths; where patterns are the same, the first takes all."""
+    """Return the views of the project by their paths; where patterns are the same, the first takes all."""
     found: dict[str, list[Any]] = {}
     for view, path, _ in _walk(get_resolver().url_patterns, "", ()):
         found.setdefault(path, []).append(view)
@@ -125,19 +128,21 @@ def _unmapped(urlconf: Any = None) -> list[Endpoint]:
 
 
 def _walk(patterns: Iterable[Any], before: str, spaces: tuple[str, ...]) -> Iterator[tuple[Any, str, str]]:
-    """Give each view with its path and the name that a match of it will have, also where its pattern has none."""
-    for each in patterns:
-        route = before + _text_of(each.pattern).removeprefix("^") if before else _text_of(each.pattern)  # as a match
-        if isinstance(each, URLPattern):
-            match = ResolverMatch(each.callback, (), {}, each.name, namespaces=list(spaces))
-            yield each.callback, f"/{route}", match.view_name
+    """Return each view with its path and the name that a match of it will have, also where its pattern has none."""
+    for pattern in patterns:
+        route = (
+            before + _text_of(pattern.pattern).removeprefix("^") if before else _text_of(pattern.pattern)
+        )  # as a match
+        if isinstance(pattern, URLPattern):
+            match = ResolverMatch(pattern.callback, (), {}, pattern.name, namespaces=list(spaces))
+            yield pattern.callback, f"/{route}", match.view_name
         else:
-            inside = (*spaces, each.namespace) if each.namespace else spaces
-            yield from _walk(each.url_patterns, route, inside)
+            inside = (*spaces, pattern.namespace) if pattern.namespace else spaces
+            yield from _walk(pattern.url_patterns, route, inside)
 
 
 def _text_of(pattern: Any) -> str:
-    """Give a pattern as it was written."""
+    """Return a pattern as it was written."""
     if isinstance(pattern, LocalePrefixPattern):
         return f"{_LANGUAGE}/"
     is_translated = not all(isinstance(vars(pattern).get(name, ""), str) for name in ("_route", "_regex"))
@@ -161,12 +166,12 @@ def _rows(view: Any, path: str, view_name: str | None, chosen: Options) -> Itera
 
 
 def class_of(view: Any) -> Any:
-    """Give the class of a class-based view, of Django or of REST framework; None for a function."""
+    """Return the class of a class-based view, of Django or of REST framework; None for a function."""
     return getattr(view, "view_class", None) or getattr(view, "cls", None)
 
 
 def _handler_of(view: Any, view_class: Any, method: str) -> tuple[str, Any]:
-    """Give the method of a class that takes an HTTP method, and its name; None without one."""
+    """Return the method of a class that takes an HTTP method, and its name; None without one."""
     actions = getattr(view, "actions", None) or {}
     name = actions.get(method, method)
     if name == "head" and not hasattr(view_class, name):
@@ -176,17 +181,17 @@ def _handler_of(view: Any, view_class: Any, method: str) -> tuple[str, Any]:
 
 
 def _guard_of(view: Any, view_class: Any, method: str, name: str, answer: Any = None) -> Any:
-    """Give what guards a method by a permission of REST framework; None without. Raises `PermissionsUntold`."""
+    """Return what guards a method by a permission of REST framework; None without. Raises `PermissionsUntold`."""
     served = (getattr(answer, "renderer_context", None) or {}).get("view")
     if served is not None and not answer.exception and own_leading(view_class):
         return None  # the method has run, and no permission was asked
     permissions = all_needed(permissions_of(view, view_class, method, served))
-    guard_of = next((found for each in permissions if (found := getattr(each, "iam_guard_of", None))), None)
+    guard_of = next((found for permission in permissions if (found := getattr(permission, "iam_guard_of", None))), None)
     return None if guard_of is None else guard_of(view_class, name)
 
 
 def _with_permissions(row: Endpoint, view: Any, view_class: Any, name: str) -> Endpoint:
-    """Give the row of a method with what guards it by a permission; where only a request tells, it says so.
+    """Return the row of a method with what guards it by a permission; where only a request tells, it says so.
 
     A permission of ours asks for what `iam_requires` says: of a method that is not named there no request tells more.
     """
@@ -200,7 +205,7 @@ def _with_permissions(row: Endpoint, view: Any, view_class: Any, name: str) -> E
 
 
 def is_of_framework(options: Any) -> bool:
-    """Tell whether what answers OPTIONS is a framework's own, and not the project's."""
+    """Return whether what answers OPTIONS is a framework's own, and not the project's."""
     return getattr(options, "__module__", None) in _FRAMEWORKS
 
 

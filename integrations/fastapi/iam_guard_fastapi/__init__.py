@@ -33,7 +33,7 @@ Guarding: TypeAlias = Callable[[HTTPConnection], Awaitable[Principal]]
 
 
 async def caller() -> Principal:
-    """Give the caller; a dependency for handlers that something else guards, a decorator say."""
+    """Return the caller; a dependency for handlers that something else guards, a decorator say."""
     return current_principal()
 
 
@@ -56,7 +56,7 @@ def guarded(
     unsigned_payload: bool = False,
     raw: Collection[str] = (),
 ) -> Guarding:
-    """Give a dependency that lets a request through only for callers who may do `action` on `resource`.
+    """Return a dependency that lets a request through only for callers who may do `action` on `resource`.
 
     `action` is a whole name, `docs:GetDocument`; with `service`, a name of that service. The rest is as with the
     decorator, whose loaders may name path parameters and `request`. The dependency gives the caller. Keep it in a

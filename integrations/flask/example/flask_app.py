@@ -24,7 +24,7 @@ extension = IamGuard(app, guard=guard)
 @app.get("/documents/<document_id>")
 @docs.requires("GetDocument", resource="document/{document_id}")
 def get_document(document_id: str) -> dict[str, str]:
-    """Give a document of the caller's own account."""
+    """Return a document of the caller's own account."""
     account = current_principal().account or ""
     return {"account": account, "text": DOCUMENTS.get((account, document_id), "")}
 
@@ -55,7 +55,7 @@ CALLERS = {
 
 
 def main() -> None:
-    """Say what guards what, and what becomes of some requests."""
+    """Return what guards what, and what becomes of some requests."""
     for endpoint in inventory(app):
         print(f"{endpoint!s:55} {', '.join(endpoint.guards)}")
     client = app.test_client()

@@ -104,12 +104,12 @@ class IamGuard:
         """
         endpoints = inventory(app)
         refuse_unfit_handlers(endpoints)
-        found = [each for each in endpoints if not each.is_guarded]
+        found = [endpoint for endpoint in endpoints if not endpoint.is_guarded]
         if found:
             raise ConfigurationError(unguarded_message(found))
 
     def endpoint_of(self, app: Flask, rule: Rule, method: str) -> Any:
-        """Give what answers a request that a rule has matched: a view, or the class of its methods."""
+        """Return what answers a request that a rule has matched: a view, or the class of its methods."""
         if rule.endpoint in self._public:
             return _open_to_everybody
         if method == "OPTIONS" and getattr(rule, "provide_automatic_options", False):
@@ -184,7 +184,7 @@ def inventory_of(app: object) -> list[Endpoint] | None:
 
 
 def route_map_of(app: object) -> RouteMap | None:
-    """Give the map of an application, for `iam-guard routes`."""
+    """Return the map of an application, for `iam-guard routes`."""
     return _extension_of(app).route_map if isinstance(app, Flask) else None
 
 
@@ -205,7 +205,7 @@ def _unmapped(app: Flask) -> list[Endpoint]:
 
 
 def _host_of(app: Flask, rule: Rule) -> str | None:
-    """Give the host or the subdomain that a rule is for, as the application declares it; None for all the others."""
+    """Return the host or the subdomain that a rule is for, as the application declares it; None for all the others."""
     return (rule.host if app.url_map.host_matching else rule.subdomain) or None
 
 
@@ -226,7 +226,7 @@ def _endpoints(extension: IamGuard, app: Flask, rule: Rule) -> Iterator[Endpoint
 
 
 def _method_of(endpoint: Any, method: str) -> Any:
-    """Give the method of a class that answers: by what Flask has routed, which may not be what was sent."""
+    """Return the method of a class that answers: by what Flask has routed, which may not be what was sent."""
     if not isinstance(endpoint, type) or guards_of(endpoint):
         return endpoint
     is_get = method == "HEAD" and not hasattr(endpoint, "head")

@@ -108,7 +108,7 @@ class GuardPlugin(InitPlugin, ReceiveRoutePlugin):
     def _inspect(self, app: Litestar) -> None:
         endpoints = self._inventory(app)
         refuse_unfit_handlers(endpoints)
-        found = [each for each in endpoints if not each.is_guarded]
+        found = [endpoint for endpoint in endpoints if not endpoint.is_guarded]
         if found and self._check_routes:
             raise ConfigurationError(unguarded_message(found))
 
@@ -145,7 +145,7 @@ def _pass_on(request: Request[Any, Any, Any], error: IamGuardError) -> Response[
 
 
 async def caller() -> Principal:
-    """Give the caller; for `dependencies={"caller": Provide(caller)}`."""
+    """Return the caller; for `dependencies={"caller": Provide(caller)}`."""
     return current_principal()
 
 
@@ -168,7 +168,7 @@ def guarded(
     unsigned_payload: bool = False,
     raw: Collection[str] = (),
 ) -> Callable[[Connection, BaseRouteHandler], Awaitable[None]]:
-    """Give a guard of Litestar that lets a request through only for callers who may do `action` on `resource`.
+    """Return a guard of Litestar that lets a request through only for callers who may do `action` on `resource`.
 
     `action` is a whole name, `docs:GetDocument`; with `service`, a name of that service. The rest is as with the
     decorator, whose loaders may name path parameters and `request`.
@@ -182,7 +182,7 @@ def guarded(
 
 
 def _readings(scope: Mapping[str, Any], name: str, value: object) -> Iterator[object]:
-    """Give what the handler and its dependencies have who declare a path parameter.
+    """Return what the handler and its dependencies have who declare a path parameter.
 
     Nothing for one that cannot be read: Litestar answers 400, and no handler runs.
     """
@@ -190,7 +190,7 @@ def _readings(scope: Mapping[str, Any], name: str, value: object) -> Iterator[ob
     if handler is None or isinstance(handler, ASGIRouteHandler):
         return
     dependencies = handler.resolve_dependencies().values()
-    for signature in (handler.parsed_fn_signature, *(each.parsed_fn_signature for each in dependencies)):
+    for signature in (handler.parsed_fn_signature, *(dependency.parsed_fn_signature for dependency in dependencies)):
         for field in signature.parameters.values():
             if _path_parameter_of(field, scope) != name:
                 continue
@@ -201,7 +201,7 @@ def _readings(scope: Mapping[str, Any], name: str, value: object) -> Iterator[ob
 
 
 def _path_parameter_of(field: FieldDefinition, scope: Mapping[str, Any]) -> str | None:
-    """Give the path parameter that a declaration reads, which may have another name; None for another kind."""
+    """Return the path parameter that a declaration reads, which may have another name; None for another kind."""
     declared = field.kwarg_definition
     if not isinstance(declared, ParameterKwarg):
         return field.name

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from iam_guard import Guard, Resource, open_guard
 from iam_guard.analysis.access.access_answers import Ability, Access, AccessVerdict
-from iam_guard.analysis.access.role_chains import MOST_ROLES
+from iam_guard.analysis.access.role_chains import MAX_ROLES
 from iam_guard.analysis.access.what_can import what_can
 from iam_guard.analysis.access.who_can import who_can
 from iam_guard.cli import main
@@ -30,7 +30,10 @@ GET, ASSUME = "docs:GetDocument", "sts:AssumeRole"
 
 
 def document(*statements: Mapping[str, Any]) -> dict[str, Any]:
-    return {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Resource": "*", **each} for each in statements]}
+    return {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Resource": "*", **statement} for statement in statements],
+    }
 
 
 def arn(name: str, account: str = ACME) -> str:
@@ -86,7 +89,7 @@ def _short(principal: str) -> str:
 
 
 def way(access: Access) -> list[str]:
-    return [_short(each.role) for each in access.steps]
+    return [_short(step.role) for step in access.steps]
 
 
 def acme(users: list[Any], roles: list[Any], **more: Any) -> dict[str, Any]:
@@ -174,7 +177,7 @@ def test_a_circle_ends(tmp_path: Path) -> None:
 
 
 def test_no_chain_is_longer_than_the_bound(tmp_path: Path) -> None:
-    names = [f"R{number:02}" for number in range(MOST_ROLES + 2)]
+    names = [f"R{number:02}" for number in range(MAX_ROLES + 2)]
     links = [role(name, trust(arn("root")), assume(after)) for name, after in pairwise(names)]
     world = World(
         tmp_path,
@@ -185,7 +188,7 @@ def test_no_chain_is_longer_than_the_bound(tmp_path: Path) -> None:
     )
     found = world.who()
     assert (found["user/far"].verdict, found["user/near"].verdict) == (DENIED, ALLOWED)
-    assert len(found["user/near"].steps) == MOST_ROLES
+    assert len(found["user/near"].steps) == MAX_ROLES
 
 
 def test_open_keys_of_each_step_are_named(tmp_path: Path) -> None:
@@ -471,7 +474,7 @@ def test_answers_are_those_of_a_naive_search(tmp_path: Path, number: int) -> Non
         for start in [*(each for each in found if "user/" in each), *map(_short, trusts)]:
             whole = start if start.startswith("arn:") else arn(start)
             becomes = set(may_in_the_end(guard, trusts, whole))
-            able = any(guard.decide(principal_of(each), GET, PLAN).allowed for each in becomes)
+            able = any(guard.decide(principal_of(become), GET, PLAN).allowed for become in becomes)
             assert found[start].verdict is (ALLOWED if able else DENIED), whole
             if "user/" in start:
                 assert {each.steps[-1].role for each in world.can(whole) if each.steps} == becomes - {whole}
@@ -506,9 +509,9 @@ def test_the_commands_show_the_way(tmp_path: Path) -> None:
         "by Allow #1 of role/Admin/Own (identity-based policy)",
     ]
     (ada,) = [
-        each
-        for each in json.loads(run("who-can", GET, PLAN, "--through-roles", "--json").output)
-        if "ada" in each["principal"]
+        load
+        for load in json.loads(run("who-can", GET, PLAN, "--through-roles", "--json").output)
+        if "ada" in load["principal"]
     ]
     assert [each["role"] for each in ada["through_roles"]] == [arn("role/Deployer"), arn("role/Admin")]
     can = run("what-can", arn("user/ada"), "--through-roles").output

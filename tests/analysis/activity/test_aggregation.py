@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from iam_guard.analysis.activity import Actor, ArnTemplates, gather_activity
-from iam_guard.analysis.activity.aggregation import MOST_NAMES, Activity
-from iam_guard.analysis.activity.observations import Leave
+from iam_guard.analysis.activity import Actor, ArnTemplates, aggregate_activity
+from iam_guard.analysis.activity.aggregation import MAX_NAMES, Activity
+from iam_guard.analysis.activity.observations import GrantSource
 from iam_guard.errors import InvalidInput
 from iam_guard.model.catalogue import Catalogue
 from tests.analysis.activity.records import (
@@ -52,7 +52,7 @@ EVERYBODY = [
 
 
 def counted(activity: Activity) -> int:
-    return sum(each.allowed.count + each.denied.count for each in activity.actions.values())
+    return sum(action.allowed.count + action.denied.count for action in activity.actions.values())
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def counted(activity: Activity) -> int:
 )
 def test_whose_records_count(principal: str, count: int, kind: str) -> None:
     """Users and roles by ARN or unique id, roles over all their sessions, services by their name."""
-    activity = gather_activity([decided(who=each) for each in EVERYBODY], principal)
+    activity = aggregate_activity([decided(who=each) for each in EVERYBODY], principal)
     assert (counted(activity), activity.actor.kind) == (count, kind)
     assert sum(activity.callers.values()) == count
 
@@ -98,7 +98,7 @@ def test_actions_are_added_up() -> None:
     """How often, first and last, by whose leave, on what, and which keys were read; names differ by more than case."""
     moments = [f"2026-11-24T12:00:0{second}Z" for second in range(6)]
     conditions = [{"key": "aws:SourceIp", "value": "203.0.113.7"}, {"key": "docs:owner", "missing": True}]
-    activity = gather_activity(
+    activity = aggregate_activity(
         [
             decided(time=moments[3], conditions=conditions),
             decided("docs:get", time=moments[1], policySet={"digest": "d", "sessionPolicies": 1}),
@@ -118,11 +118,11 @@ def test_actions_are_added_up() -> None:
     )
     assert (get.denied.count, get.denied.first) == (1, moments[2])
     assert {leave: each.count for leave, each in get.resources[document()].by_leave.items()} == {
-        Leave.IDENTITY: 2,
-        Leave.DENIED: 1,
-        Leave.RESOURCE: 1,
+        GrantSource.IDENTITY: 2,
+        GrantSource.DENIED: 1,
+        GrantSource.RESOURCE: 1,
     }
-    assert list(get.resources["*"].by_leave) == [Leave.NOBODY]
+    assert list(get.resources["*"].by_leave) == [GrantSource.NOBODY]
     assert (get.keys, get.with_session_policies) == ({"aws:SourceIp": 1, "docs:owner": 1}, 1)
     assert (activity.unique_ids, activity.accounts) == ({RITA_ID: 6}, {ACME: 6})
     assert (activity.seen.first, activity.seen.last, activity.is_complete) == (moments[0], moments[5], True)
@@ -131,11 +131,11 @@ def test_actions_are_added_up() -> None:
 def test_period_is_from_a_moment_until_before_another() -> None:
     records = [decided(time=f"2026-11-24T12:00:0{second}Z") for second in range(5)]
     since, until = (datetime(2026, 11, 24, 12, 0, second, tzinfo=UTC) for second in (1, 4))
-    activity = gather_activity(records, RITA, since=since, until=until)
+    activity = aggregate_activity(records, RITA, since=since, until=until)
     assert activity.actions["docs:get"].allowed.count == 3
     assert activity.seen.count == 3
     with pytest.raises(InvalidInput, match="expected a time with its zone"):
-        gather_activity([], RITA, since=datetime(2026, 11, 24))  # noqa: DTZ001
+        aggregate_activity([], RITA, since=datetime(2026, 11, 24))  # noqa: DTZ001
 
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -173,14 +173,14 @@ NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 )
 def test_what_the_trail_lacks_in_the_period_is_told(record: dict[str, Any], told: str | None) -> None:
     """A gap of the period makes the activity incomplete; one before or after it does not."""
-    activity = gather_activity([decided(), record], RITA, since=NOON, until=NOON.replace(hour=13))
+    activity = aggregate_activity([decided(), record], RITA, since=NOON, until=NOON.replace(hour=13))
     assert activity.is_complete == (told is None)
     assert (told or "") in "".join(activity.gaps)
     assert len(activity.gaps) == (told is not None)
 
 
 def test_own_records_of_another_version_make_it_incomplete() -> None:
-    activity = gather_activity([own("audit_novelty")], RITA)
+    activity = aggregate_activity([own("audit_novelty")], RITA)
     assert (activity.is_complete, activity.unknown) == (False, {"audit_novelty": 1})
 
 
@@ -189,8 +189,8 @@ def test_what_retention_dropped_long_ago_is_no_gap(begins: int, is_told: bool) -
     """Where lines of the shard are there that come after what was dropped and before the period, all of it is there."""
     first = decided(shard="s-1", sequence=begins)
     dropped = own("audit_retention", dropped={"shard": "s-1", "first": 0, "last": 9}, shard="s-2", sequence=5)
-    assert bool(gather_activity([first, dropped], RITA, since=NOON).gaps) == is_told
-    assert gather_activity([first, dropped], RITA).gaps
+    assert bool(aggregate_activity([first, dropped], RITA, since=NOON).gaps) == is_told
+    assert aggregate_activity([first, dropped], RITA).gaps
 
 
 @pytest.mark.parametrize("listed", ["redacted", "truncated", "dropped", "pseudonymised"])
@@ -201,7 +201,7 @@ def test_what_was_masked_is_taken_for_nothing(listed: str) -> None:
         decided(**{listed: ["/userIdentity/arn"]}),
         decided(**{listed: ["/userAgent"]}),
     ]
-    activity = gather_activity(records, RITA)
+    activity = aggregate_activity(records, RITA)
     assert activity.unreadable == {"the action or the resource was masked or cut": 1}
     assert (activity.unattributed, counted(activity), activity.is_complete) == (1, 1, False)
 
@@ -209,13 +209,13 @@ def test_what_was_masked_is_taken_for_nothing(listed: str) -> None:
 @pytest.mark.parametrize("place", ["/userIdentity/userName", "/userIdentity/accessKeyId", "/userIdentity/credentialId"])
 def test_what_is_not_needed_may_be_kept_out(place: str) -> None:
     """The name of a user, say, whose ARN is there."""
-    activity = gather_activity([decided(pseudonymised=[place])], RITA)
+    activity = aggregate_activity([decided(pseudonymised=[place])], RITA)
     assert (activity.unattributed, counted(activity), activity.is_complete) == (0, 1, True)
 
 
 @pytest.mark.parametrize("place", ["/userIdentity/sessionContext", "/userIdentity/sessionContext/sessionIssuer/arn"])
 def test_a_session_whose_role_is_not_told_is_nobodys(place: str) -> None:
-    activity = gather_activity([decided(who=session(), dropped=[place])], ROLE)
+    activity = aggregate_activity([decided(who=session(), dropped=[place])], ROLE)
     assert (activity.unattributed, activity.is_complete) == (1, False)
 
 
@@ -223,9 +223,9 @@ def test_a_session_whose_role_is_not_told_is_nobodys(place: str) -> None:
 def test_by_whose_leave_is_never_guessed(place: str) -> None:
     """A mask in its place would be taken for the policy of the resource."""
     reasons = [{"policyType": "[redacted]", "effect": "Allow"}]
-    activity = gather_activity([decided(reasons=reasons, redacted=[place])], RITA)
+    activity = aggregate_activity([decided(reasons=reasons, redacted=[place])], RITA)
     assert activity.unreadable == {"by whose leave it was allowed was masked or cut": 1}
-    assert gather_activity([decided(redacted=["/iamGuard/reasons/0/policy"])], RITA).is_complete
+    assert aggregate_activity([decided(redacted=["/iamGuard/reasons/0/policy"])], RITA).is_complete
 
 
 @pytest.mark.parametrize(
@@ -240,7 +240,7 @@ def test_by_whose_leave_is_never_guessed(place: str) -> None:
 )
 def test_odd_records_are_counted(record: dict[str, Any], problem: str) -> None:
     """An action with a wildcard in it would be one in a policy."""
-    activity = gather_activity([record], RITA)
+    activity = aggregate_activity([record], RITA)
     assert (activity.unreadable, counted(activity)) == ({problem: 1}, 0)
 
 
@@ -256,7 +256,7 @@ def test_odd_records_are_counted(record: dict[str, Any], problem: str) -> None:
     ],
 )
 def test_what_tells_no_decision_is_not_added_up(record: dict[str, Any]) -> None:
-    assert gather_activity([record], RITA).actions == {}
+    assert aggregate_activity([record], RITA).actions == {}
 
 
 def test_memory_is_bounded() -> None:
@@ -266,22 +266,22 @@ def test_memory_is_bounded() -> None:
     other = f"arn:aws:docs:us-east-1:{ACME}:thing/"
     records = [decided(resource=document(number), conditions=[{"key": f"docs:k{number}"}]) for number in range(1500)]
     records += [decided(resource=f"{other}{number}") for number in range(30)]
-    activity = gather_activity(records, RITA, templates=ArnTemplates([docs]), most_resources=100)
+    activity = aggregate_activity(records, RITA, templates=ArnTemplates([docs]), most_resources=100)
     get = activity.actions["docs:get"]
-    assert (len(get.resources), len(get.keys)) == (100, MOST_NAMES)
+    assert (len(get.resources), len(get.keys)) == (100, MAX_NAMES)
     [pattern] = get.patterns
-    assert (pattern, get.patterns[pattern].by_leave[Leave.IDENTITY].count) == (document("*"), 1400)
+    assert (pattern, get.patterns[pattern].by_leave[GrantSource.IDENTITY].count) == (document("*"), 1400)
     assert (get.left_out.count, activity.is_complete) == (30, False)
 
 
 def test_names_of_actions_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("iam_guard.analysis.activity.aggregation.MOST_ACTIONS", 3)
-    activity = gather_activity([decided(f"docs:A{number}") for number in range(5)], RITA)
+    monkeypatch.setattr("iam_guard.analysis.activity.aggregation.MAX_ACTIONS", 3)
+    activity = aggregate_activity([decided(f"docs:A{number}") for number in range(5)], RITA)
     assert (len(activity.actions), activity.left_out.count, activity.is_complete) == (3, 2, False)
 
 
 def test_other_accounts_own_what_they_own() -> None:
-    activity = gather_activity([decided(resource=document(1, GLOBEX))], RITA)
+    activity = aggregate_activity([decided(resource=document(1, GLOBEX))], RITA)
     assert activity.actions["docs:get"].resources[document(1, GLOBEX)].owners == {GLOBEX}
 
 
@@ -304,38 +304,38 @@ def test_what_was_refused_for_want_of_its_record_is_an_attempt_and_no_use(is_lat
     """Wherever the record stands that says so: it may be in another file, which is read first."""
     late = gotten("e2", time="2026-11-25T12:00:00Z")
     records = [gotten("e1"), late, refused("e2")] if is_later else [refused("e2"), gotten("e1"), late]
-    activity = gather_activity(records, RITA)
+    activity = aggregate_activity(records, RITA)
     assert counts(activity) == (1, 0, 1)
     get = activity.actions["iam:getuser"]
     assert (get.allowed.last, get.refused.first) == ("2026-11-24T12:00:00Z", "2026-11-25T12:00:00Z")
-    assert set(get.resources[GET_USER].by_leave) == {Leave.IDENTITY, Leave.REFUSED}
+    assert set(get.resources[GET_USER].by_leave) == {GrantSource.IDENTITY, GrantSource.REFUSED}
     assert activity.is_complete
 
 
 def test_a_record_that_is_read_twice_was_refused_both_times() -> None:
     records = [gotten("e1"), gotten("e1"), refused("e1"), gotten("e1")]
-    assert counts(gather_activity(records, RITA)) == (0, 0, 3)
+    assert counts(aggregate_activity(records, RITA)) == (0, 0, 3)
 
 
 def test_a_refusal_beyond_the_period_counts_and_one_of_somebody_else_takes_nothing() -> None:
     records = [gotten("e1"), gotten("e2"), gotten("e3", who=session()), refused("e3"), refused("e1"), refused("e9")]
-    activity = gather_activity(records, RITA, until=datetime(2026, 11, 24, 12, 0, 1, tzinfo=UTC))
+    activity = aggregate_activity(records, RITA, until=datetime(2026, 11, 24, 12, 0, 1, tzinfo=UTC))
     assert counts(activity) == (1, 0, 1)
     assert activity.is_complete
 
 
 def test_a_denial_stays_one() -> None:
     records = [gotten("e1", outcome="ImplicitlyDenied"), refused("e1")]
-    assert counts(gather_activity(records, RITA)) == (0, 1, 0)
+    assert counts(aggregate_activity(records, RITA)) == (0, 1, 0)
 
 
 def test_beyond_the_room_for_waiting_it_is_told_that_too_much_may_be_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("iam_guard.analysis.activity.aggregation.MOST_WAITING", 2)
+    monkeypatch.setattr("iam_guard.analysis.activity.aggregation.MAX_WAITING", 2)
     records = [gotten(f"e{number}") for number in range(4)]
-    assert gather_activity(records, RITA).is_complete
-    activity = gather_activity([*records, refused("e3")], RITA)
+    assert aggregate_activity(records, RITA).is_complete
+    activity = aggregate_activity([*records, refused("e3")], RITA)
     assert counts(activity) == (3, 0, 1)
     assert activity.is_complete
-    activity = gather_activity([*records, refused("e0")], RITA)
+    activity = aggregate_activity([*records, refused("e0")], RITA)
     assert counts(activity) == (4, 0, 0)
     assert activity.gaps == ["the request of the record e0 was refused, and may be counted as allowed"]

@@ -24,7 +24,7 @@ from iam_guard.cli import main
 from iam_guard.errors import StoreUnavailable
 from iam_guard.factory import open_guard
 from iam_guard.model.principal import Credential, Principal
-from iam_guard.store.last_used import Uses
+from iam_guard.store.last_used import LastUsedTracker
 from iam_guard.store.last_used_rows import ApiKeyUse, KeyUse, ServiceUse, Use
 from iam_guard.store.schema import access_key_uses, api_keys, service_uses
 from tests.analysis.activity.records import (
@@ -146,7 +146,7 @@ def test_what_a_record_tells(record: Record, uses: list[Use]) -> None:
 
 def written(folder: Path, records: Sequence[Mapping[str, Any]]) -> None:
     writer = SegmentWriter(folder, KEY, service="docs")
-    writer.append([write(dict(each)).encode() + b"\n" for each in records])
+    writer.append([write(dict(record)).encode() + b"\n" for record in records])
     writer.close()
 
 
@@ -198,7 +198,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 def answers() -> dict[str, Any]:
     """Ask the API what was used last; asking itself is no use, or it would be told too."""
     guard = open_guard(STORE)
-    with mock.patch.object(Uses, "_note"), serving(aws_api(guard)) as url:
+    with mock.patch.object(LastUsedTracker, "_note"), serving(aws_api(guard)) as url:
         iam = client(url)
         role, admin = iam.get_role(RoleName="reader")["Role"], iam.get_user(UserName="admin")["User"]
         found = {
@@ -249,7 +249,7 @@ def use_everything() -> None:
         client(url).get_user()
     reader = Principal.from_arn(f"arn:aws:sts::{ACME}:assumed-role/reader/s")
     robot = replace(Principal.from_arn(f"arn:aws:iam::{ACME}:user/robot"), credential=Credential("api-key", "ROBOT1"))
-    guard.uses.note_key(robot.credential)
+    guard.uses.track_key(robot.credential)
     guard.decide(robot, "docs:Get", document())
     guard.decide(reader, "docs:Get", document())
     guard.decide(reader, "mail:Send", "*")

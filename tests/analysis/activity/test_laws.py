@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iam_guard import AccessRequest, compile_policies
-from iam_guard.analysis.activity import ArnTemplates, Generalising, gather_activity, generate_policy
+from iam_guard.analysis.activity import ArnTemplates, Generalising, aggregate_activity, generate_policy
 from iam_guard.analysis.activity.policy_generation import GeneratedPolicy
 from iam_guard.audit.sinks import ListSink
 from iam_guard.audit.trail import Trail
@@ -67,7 +67,7 @@ SEED = {
 
 
 def open_to_all(arn: str) -> dict[str, Any]:
-    """Give what lets another account's caller in, so that its own policies decide."""
+    """Return what lets another account's caller in, so that its own policies decide."""
     statement = {"Effect": "Allow", "Principal": {"AWS": [ACME, GLOBEX, OTHER]}, "Action": "*", "Resource": arn}
     return {"Version": "2012-10-17", "Statement": [statement]}
 
@@ -130,7 +130,7 @@ CALLERS = {
 
 def allows(generated: GeneratedPolicy, who: Principal, action: str, arn: str) -> bool:
     owner = ACME if arn == "*" else arn.split(":")[4]
-    documents = [each.to_dict() for each in generated.documents]
+    documents = [document.to_dict() for document in generated.documents]
     foreign = None if owner == ACME else open_to_all("*")
     request = AccessRequest(who, action, arn, {"aws:ResourceAccount": owner}, resource_account=owner)
     return compile_policies(identity=documents, resource=foreign).decide(request).allowed
@@ -144,13 +144,15 @@ def test_what_was_allowed_stays_allowed_and_nothing_of_others_comes_in(
     """Replaying the activity against the generated policy allows all of it that identity policies allowed."""
     who = CALLERS[principal]
     records = house.records(who, asked)
-    activity = gather_activity(records, principal, templates=TEMPLATES, most_resources=room)
+    activity = aggregate_activity(records, principal, templates=TEMPLATES, most_resources=room)
     generated = generate_policy(activity, TEMPLATES, way)
     has_left_out = any(note.about == "left out" for note in generated.notes)
     seen = set()
     for record, (action, arn) in zip(records, asked, strict=True):
         reasons = record["iamGuard"]["reasons"]
-        if any((each["policyType"], each.get("effect")) == ("identity-based policy", "Allow") for each in reasons):
+        if any(
+            (reason["policyType"], reason.get("effect")) == ("identity-based policy", "Allow") for reason in reasons
+        ):
             assert record["iamGuard"]["outcome"] == "Allowed"
             assert has_left_out or allows(generated, who, action, arn), (action, arn, generated.documents)
             seen.add((action.lower(), arn))
@@ -167,7 +169,7 @@ def test_what_was_allowed_stays_allowed_and_nothing_of_others_comes_in(
 @settings(max_examples=60)
 def test_documents_pass_the_house_own_checks(house: House, asked: list[tuple[str, str]], way: Generalising) -> None:
     """No finding, no wildcard in an action, and each within the quota of a managed policy."""
-    generated = generate_policy(gather_activity(house.records(CALLERS[USER], asked), USER), TEMPLATES, way)
+    generated = generate_policy(aggregate_activity(house.records(CALLERS[USER], asked), USER), TEMPLATES, way)
     for document in generated.documents:
         text = document.to_json()
         assert check(parse(text, PolicyType.IDENTITY)) == ()
@@ -180,7 +182,7 @@ def test_documents_pass_the_house_own_checks(house: House, asked: list[tuple[str
 @settings(max_examples=40)
 def test_exact_policy_allows_no_other_resource(house: House, asked: list[tuple[str, str]]) -> None:
     records = house.records(CALLERS[USER], asked)
-    generated = generate_policy(gather_activity(records, USER), TEMPLATES, Generalising(is_off=True))
+    generated = generate_policy(aggregate_activity(records, USER), TEMPLATES, Generalising(is_off=True))
     asked_of_all = {action.lower() for action, arn in asked if arn == "*"}
     for action, arn in asked:
         if action.lower() not in asked_of_all:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from iam_guard.analysis.activity import ArnTemplates, Generalising, gather_activity, generate_policy
+from iam_guard.analysis.activity import ArnTemplates, Generalising, aggregate_activity, generate_policy
 from iam_guard.analysis.activity.policy_generation import GeneratedPolicy
 from iam_guard.errors import InvalidInput
 from iam_guard.model.catalogue import Catalogue
@@ -32,7 +32,7 @@ EXACT = Generalising(is_off=True)
 
 
 def made(*records: dict[str, Any], way: Generalising | None = None, who: str = RITA) -> GeneratedPolicy:
-    return generate_policy(gather_activity(records, who), TEMPLATES, way)
+    return generate_policy(aggregate_activity(records, who), TEMPLATES, way)
 
 
 def statements(generated: GeneratedPolicy) -> list[dict[str, Any]]:
@@ -87,7 +87,7 @@ def test_template_does_not_cover_what_was_denied() -> None:
         decided("docs:Put", document(1)),
         decided("docs:Put", document(1), outcome="ImplicitlyDenied"),
     )
-    assert {each["Action"]: each["Resource"] for each in statements(generated)} == {
+    assert {statement["Action"]: statement["Resource"] for statement in statements(generated)} == {
         "docs:Get": document(1),
         "docs:Put": document("*"),
     }
@@ -102,7 +102,7 @@ def test_only_what_an_identity_policy_allowed_is_in_it() -> None:
         decided("docs:C", reasons=[{"policyType": "identity-based policy", "note": "no permission is needed"}]),
         decided("docs:D", reasons=[RESOURCE, {"policyType": "identity-based policy", "effect": "Allow"}]),
     )
-    assert [each["Action"] for each in statements(generated)] == ["docs:D"]
+    assert [statement["Action"] for statement in statements(generated)] == ["docs:D"]
     assert [told(generated, about) for about in ("denied", "resource policy", "no policy")] == [
         ["attempted and denied, so not in here for that: docs:A"],
         ["allowed by the policy of the resource alone, so not in here for that: docs:B"],
@@ -145,7 +145,7 @@ def test_what_changes_our_own_services_is_not_widened_unasked() -> None:
 
 def test_resource_without_an_account_is_not_widened() -> None:
     generated = made(decided(resource="arn:aws:docs:::document/1"))
-    assert [each["Resource"] for each in statements(generated)] == ["arn:aws:docs:::document/1"]
+    assert [statement["Resource"] for statement in statements(generated)] == ["arn:aws:docs:::document/1"]
 
 
 def test_everything_of_another_account_stays_with_that_account() -> None:
@@ -158,7 +158,7 @@ def test_what_no_policy_can_name_is_left_out_and_told() -> None:
     """An ARN of few fields, or one longer than a policy may be."""
     asked = ["arn:aws:docs", document("x" * 7000), document(1)]
     generated = made(*(decided(resource=arn) for arn in asked), way=EXACT)
-    assert [each["Resource"] for each in statements(generated)] == [document(1)]
+    assert [statement["Resource"] for statement in statements(generated)] == [document(1)]
     [note] = told(generated, "left out")
     assert note.count("docs:Get on `arn:aws:docs") == 2
 
@@ -168,10 +168,10 @@ def test_documents_are_cut_at_the_quota() -> None:
     records = [decided(action, document(number)) for number in range(300) for action in ("docs:Get", "docs:Put")]
     generated = made(*records, *(decided(f"docs:{'A' * 100}{number}", "*") for number in range(90)), way=EXACT)
     assert len(generated.documents) > 5
-    found = [each for each in statements(generated) if each["Resource"] != "*"]
+    found = [statement for statement in statements(generated) if statement["Resource"] != "*"]
     assert {arn for each in found for arn in each["Resource"]} == {document(number) for number in range(300)}
     assert all(each["Action"] == ["docs:Get", "docs:Put"] for each in found)
-    sids = [each["Sid"] for each in statements(generated)]
+    sids = [statement["Sid"] for statement in statements(generated)]
     assert len(set(sids)) == len(sids)
     assert told(generated, "quota")
 
@@ -202,13 +202,13 @@ def test_what_the_trail_lacks_is_told_first() -> None:
 
 def test_beyond_the_room_only_templates_can_stand_for_what_was_done() -> None:
     records = [decided(resource=document(number)) for number in range(9)]
-    activity = gather_activity(records, RITA, templates=TEMPLATES, most_resources=3)
+    activity = aggregate_activity(records, RITA, templates=TEMPLATES, most_resources=3)
     generated = generate_policy(activity, TEMPLATES)
     assert statements(generated)[0]["Resource"] == document("*")
     assert not told(generated, "left out")
     assert told(generate_policy(activity, TEMPLATES, EXACT), "left out")
     refused = [*records, decided(resource=document("no"), outcome="ImplicitlyDenied")]
-    activity = gather_activity(refused, RITA, templates=TEMPLATES, most_resources=3)
+    activity = aggregate_activity(refused, RITA, templates=TEMPLATES, most_resources=3)
     assert told(generate_policy(activity, TEMPLATES), "left out")
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from iam_guard.analysis.activity import gather_activity, unused_access
-from iam_guard.analysis.activity.attached_policies import held_policies_of
+from iam_guard.analysis.activity import aggregate_activity, unused_access
+from iam_guard.analysis.activity.attached_policies import attached_policies_of
 from iam_guard.analysis.activity.unused_access import UnusedAccess
 from iam_guard.errors import NoSuchEntity
 from iam_guard.model.decision import PolicyRef, PolicyType
@@ -24,18 +24,20 @@ KNOWN = ["docs:Get", "docs:Put", "docs:Drop", "mail:Send"]
 
 
 def stored(*statements: dict[str, object], name: str = "P") -> StoredPolicy:
-    text = json.dumps({"Version": "2012-10-17", "Statement": [{"Resource": "*", **each} for each in statements]})
+    text = json.dumps(
+        {"Version": "2012-10-17", "Statement": [{"Resource": "*", **statement} for statement in statements]}
+    )
     return StoredPolicy(PolicyRef(name, PolicyType.IDENTITY), text)
 
 
 def unused(*statements: dict[str, object]) -> UnusedAccess:
     """Compare with what somebody did who got documents and was denied to drop one."""
-    activity = gather_activity([decided(), decided("docs:Drop", outcome="ImplicitlyDenied")], RITA)
+    activity = aggregate_activity([decided(), decided("docs:Drop", outcome="ImplicitlyDenied")], RITA)
     return unused_access(activity, [stored(*statements)], KNOWN)
 
 
 def test_an_attempt_counts_that_was_refused_for_want_of_its_record() -> None:
-    activity = gather_activity([decided("iam:GetUser", "*", event="e1"), refused("e1")], RITA)
+    activity = aggregate_activity([decided("iam:GetUser", "*", event="e1"), refused("e1")], RITA)
     grant = stored({"Effect": "Allow", "Action": "iam:GetUser"})
     assert unused_access(activity, [grant], KNOWN).is_empty
 
@@ -49,7 +51,7 @@ def test_wildcard_is_told_action_by_action() -> None:
     """A service that was used and the actions of it that were not; one that was not used at all."""
     found = unused({"Effect": "Allow", "Action": ["docs:*", "mail:*"], "Sid": "All"})
     assert (found.services, found.actions) == (("mail",), ("docs:Put",))
-    assert [tuple(each) for each in found.grants] == [("P", "All", "mail:*")]
+    assert [tuple(grant) for grant in found.grants] == [("P", "All", "mail:*")]
 
 
 def test_everything_is_our_own_services_and_those_that_are_known() -> None:
@@ -101,14 +103,16 @@ accounts:
     ],
 )
 def test_policies_are_found_by_arn_and_by_unique_id(store: SqlStore, principal: str, names: list[str]) -> None:
-    assert [each.ref.name for each in held_policies_of(gather_activity([], principal), store)] == names
+    assert [
+        attached_policy.ref.name for attached_policy in attached_policies_of(aggregate_activity([], principal), store)
+    ] == names
     with store.viewing() as records:
         ids = {row["name"]: row["id"] for row in records.all(identities)}
-    by_id = gather_activity([], ids["rita" if principal == RITA else "auditor"])
-    assert [each.ref.name for each in held_policies_of(by_id, store)] == names
+    by_id = aggregate_activity([], ids["rita" if principal == RITA else "auditor"])
+    assert [attached_policy.ref.name for attached_policy in attached_policies_of(by_id, store)] == names
 
 
 @pytest.mark.parametrize("principal", [f"{RITA}x", f"{ROLE}x", "AIDAEXAMPLENOBODY001"])
 def test_who_is_not_there_is_told(store: SqlStore, principal: str) -> None:
     with pytest.raises(NoSuchEntity, match="in the store"):
-        held_policies_of(gather_activity([], principal), store)
+        attached_policies_of(aggregate_activity([], principal), store)

@@ -48,7 +48,7 @@ def found(
 
 
 def codes(findings: Iterable[LintFinding]) -> list[str]:
-    return [each.code for each in findings]
+    return [finding.code for finding in findings]
 
 
 def condition(operator: str, key: str, value: Any) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def linted(text: str, name: str = "x.json", **more: PolicyType) -> list[LintFind
 
 
 def places(findings: list[LintFinding]) -> list[tuple[int, int, str]]:
-    return [(each.line, each.column, each.code) for each in findings]
+    return [(finding.line, finding.column, finding.code) for finding in findings]
 
 
 def test_every_policy_of_a_seed_is_found_at_its_place(tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_what_cannot_be_read_is_told_with_its_place(text: str, name: str, line: 
     findings = linted(text, name)
     assert findings
     assert findings[-1].line == line
-    assert all(each.level == "ERROR" for each in findings)
+    assert all(finding.level == "ERROR" for finding in findings)
 
 
 def test_a_list_without_a_policy_has_none() -> None:
@@ -199,4 +199,4 @@ def test_a_file_that_a_seed_names_and_that_is_not_there(tmp_path: Path) -> None:
     seed = "accounts:\n  - id: '1'\n    policies:\n      - {name: R, document: {file: none.json}}\n"
     (tmp_path / "iam.yaml").write_text(seed)
     findings = [each for file in read_sources(tmp_path / "iam.yaml") for each in Linter().lint(file)]
-    assert [(each.line, each.code) for each in findings] == [(4, "JSON_SYNTAX_ERROR")]
+    assert [(finding.line, finding.code) for finding in findings] == [(4, "JSON_SYNTAX_ERROR")]

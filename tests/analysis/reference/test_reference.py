@@ -20,7 +20,7 @@ GOLDEN = Path(__file__).parent / "golden"
 
 
 def declared() -> ServiceReference:
-    """Give a reference with something of everything, markup in its words included."""
+    """Return a reference with something of everything, markup in its words included."""
     docs = Service("docs", title="Documents <of> acme & co")
     docs.declare_resource_type("document", "document/{document_id}", condition_keys=["aws:ResourceTag/team"])
     docs.declare_condition_key("docs:Kind", description="The kind | of a *document*")
@@ -99,7 +99,7 @@ AWS_FILE = """{"Name": "s3", "Actions": [
 def test_a_file_of_aws_is_read() -> None:
     """What it has beyond is passed over; a type that came later is none."""
     [s3] = read_references(AWS_FILE)
-    assert [(each.name, each.level) for each in s3.actions] == [
+    assert [(action.name, action.level) for action in s3.actions] == [
         ("CreateJob", AccessLevel.PERMISSIONS_MANAGEMENT),
         ("GetObject", AccessLevel.READ),
         ("ListAllMyBuckets", None),
@@ -129,22 +129,22 @@ def test_what_is_no_reference_is_refused(text: str) -> None:
 def test_every_operation_of_ours_is_an_action() -> None:
     """The references of IAM and STS are those of the tables."""
     iam, sts = own_references()
-    assert {each.name for each in iam.actions} >= set(IAM.operations)
-    assert {each.name for each in sts.actions} >= set(STS.operations) | set(STS.not_supported)
+    assert {action.name for action in iam.actions} >= set(IAM.operations)
+    assert {action.name for action in sts.actions} >= set(STS.operations) | set(STS.not_supported)
 
 
 def test_permissions_that_are_no_operations_are_there() -> None:
     """R-15, S-20: what policies must name beside."""
     iam, sts = own_references()
-    assert "PassRole" in {each.name for each in iam.actions}
-    assert {"TagSession", "SetSourceIdentity"} <= {each.name for each in sts.actions}
+    assert "PassRole" in {action.name for action in iam.actions}
+    assert {"TagSession", "SetSourceIdentity"} <= {action.name for action in sts.actions}
 
 
 def test_every_action_of_ours_says_what_it_is() -> None:
     """A level and a description; types that are declared."""
     for reference in own_references():
-        types = {each.name for each in reference.resource_types}
+        types = {resource_type.name for resource_type in reference.resource_types}
         for action in reference.actions:
             assert action.level is not None
             assert action.description
-            assert {each.name for each in action.resources} <= types
+            assert {resource.name for resource in action.resources} <= types

@@ -270,7 +270,7 @@ def test_what_flips_is_grouped_with_the_statement_that_did_it(house: House) -> N
     house.ask("ada", "docs:Delete")
     deny = document(statement("Deny", "docs:Get", "Closed"), statement("Allow", "docs:Delete", "Delete"))
     result = house.replayed(users({"name": "ada", "tags": {"team": "red"}, "inline": {"Docs": deny}}))
-    found = [(each.count, each.action, each.was, each.becomes, each.before, each.after) for each in result.flips]
+    found = [(flip.count, flip.action, flip.was, flip.becomes, flip.before, flip.after) for flip in result.flips]
     [(count, action, was, becomes, before, after), put] = found
     assert (count, action, was, becomes) == (3, "docs:Get", "Allowed", "ExplicitlyDenied")
     assert before[0].startswith("Allow by Team of user/ada/Docs (identity-based policy")
@@ -294,7 +294,7 @@ def test_change_of_a_tag_counts(house: House) -> None:
     house.ask(session(tags={"team": "red"}), "docs:Get", **RED)
     change = users({"name": "ada", "tags": {"team": "green"}, "inline": SEED["accounts"][1]["users"][0]["inline"]})
     result = house.replayed(change)
-    assert [each.principal for each in result.flips] == [f"arn:aws:iam::{ACME}:user/ada"]
+    assert [flip.principal for flip in result.flips] == [f"arn:aws:iam::{ACME}:user/ada"]
 
 
 def test_change_after_the_record_is_drift_and_not_laid_to_the_change(house: House) -> None:
@@ -337,7 +337,7 @@ def test_key_that_only_the_change_asks_for_is_unknown(house: House) -> None:
     assert list(result.incomparable) == ["it asks for `docs:class`, whose value was not recorded"]
     change = document(statement("Allow", "docs:Put", "A", Bool={"aws:SecureTransport": "false"}))
     result = house.replayed(users({"name": "ada", "inline": {"Docs": change}}))
-    assert [each.becomes for each in result.flips] == ["ImplicitlyDenied"]  # this follows from the rest of the record
+    assert [flip.becomes for flip in result.flips] == ["ImplicitlyDenied"]  # this follows from the rest of the record
 
 
 def test_what_no_store_has_is_not_guessed(house: House) -> None:
@@ -410,7 +410,7 @@ def test_record_that_is_not_enough_is_counted_with_the_reason(
 
 
 def pointers_of(value: Any, pointer: str = "") -> set[str]:
-    """Give pointers to all that is in a record, with `*` for elements."""
+    """Return pointers to all that is in a record, with `*` for elements."""
     inside = (
         value.items() if isinstance(value, dict) else (("*", each) for each in value) if isinstance(value, list) else ()
     )
@@ -432,7 +432,7 @@ def test_what_an_operator_keeps_out_is_never_guessed(house: House, tmp_path: Pat
             except ConfigurationError:
                 continue
             tried += 1
-            kept = [json.loads(to_line(each, rules)) for each in house.records]
+            kept = [json.loads(to_line(record, rules)) for record in house.records]
             result = compare_decisions(kept, present)
             assert (result.flips, result.contradictions, result.drifted) == ([], [], 0), (treatment, pointer)
             assert result.compared + result.incomparable.total() == len(kept)
@@ -445,7 +445,7 @@ def test_a_pseudonym_cannot_be_compared(house: House, tmp_path: Path, pointer: s
     house.ask("ada", "docs:Put")
     make_pseudonym_key(tmp_path / "keys", ACME)
     rules = PrivacyRules({treatment: (pointer,)}, PseudonymKeys(tmp_path / "keys"))
-    kept = [json.loads(to_line(each, rules)) for each in house.records]
+    kept = [json.loads(to_line(record, rules)) for record in house.records]
     result = compare_decisions(kept, Replayer(house.store, SETTINGS))
     assert dict(result.incomparable) == {SPOILT: 1}
 
@@ -465,7 +465,7 @@ def test_the_names_of_keys_are_not_needed(house: House) -> None:
     """Without them a decision is compared as with them."""
     house.ask("ada", "docs:Put")
     rules = PrivacyRules({Treatment.DROP: ("/userIdentity/accessKeyId", "/userIdentity/userName", "/userAgent")})
-    kept = [json.loads(to_line(each, rules)) for each in house.records]
+    kept = [json.loads(to_line(record, rules)) for record in house.records]
     assert kept[0]["iamGuard"]["dropped"]
     assert compare_decisions(kept, Replayer(house.store, SETTINGS)).compared == 1
 

@@ -84,7 +84,7 @@ def error_of(call: Callable[..., Any], **given: Any) -> tuple[str, int, str]:
 
 
 def repeats(sentence: str, text: str) -> bool:
-    """Tell whether a sentence has a line of a text in it."""
+    """Return whether a sentence has a line of a text in it."""
     return any(line in sentence for line in text.splitlines() if len(line) > 8)
 
 

@@ -47,5 +47,5 @@ def join(server: Running, user: str, group: str) -> None:
 
 
 def of(kind: str, name: str = "holder") -> Mapping[str, str]:
-    """Give the parameter that names a user, group or role."""
+    """Return the parameter that names a user, group or role."""
     return {f"{kind.capitalize()}Name": name}

@@ -36,7 +36,7 @@ def entry(name: str, *values: str, type: str = "string") -> dict[str, Any]:
 
 
 def sources(result: Mapping[str, Any]) -> list[str]:
-    """Give the ids of the policies whose statements a result names."""
+    """Return the ids of the policies whose statements a result names."""
     return [statement["SourcePolicyId"] for statement in result["MatchedStatements"]]
 
 

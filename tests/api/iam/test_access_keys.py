@@ -160,14 +160,19 @@ def test_the_root_user_has_keys_too(root: Client, server: Running) -> None:
     """Two at most; they are the root user's, no user's, and nobody but the root user reaches them (R-3)."""
     key = new_key(root)
     assert server.client(key, "sts").get_caller_identity()["Arn"] == f"arn:aws:iam::{ACCOUNT}:root"
-    assert {each["AccessKeyId"] for each in root.list_access_keys()["AccessKeyMetadata"]} == {key[0], ROOT_KEY[0]}
+    assert {list_access_key["AccessKeyId"] for list_access_key in root.list_access_keys()["AccessKeyMetadata"]} == {
+        key[0],
+        ROOT_KEY[0],
+    }
     with refusal("LimitExceeded"):
         root.create_access_key()
     with refusal("NoSuchEntity"):
         server.client(ADMIN_KEY).delete_access_key(AccessKeyId=key[0])
     root.update_access_key(AccessKeyId=key[0], Status="Inactive")
     root.delete_access_key(AccessKeyId=key[0])
-    assert [each["AccessKeyId"] for each in root.list_access_keys()["AccessKeyMetadata"]] == [ROOT_KEY[0]]
+    assert [list_access_key["AccessKeyId"] for list_access_key in root.list_access_keys()["AccessKeyMetadata"]] == [
+        ROOT_KEY[0]
+    ]
 
 
 # --- last use ----------------------------------------------------------------------------------------------------

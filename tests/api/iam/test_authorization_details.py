@@ -223,7 +223,7 @@ def test_pages_survive_writes_in_between(account: Client, server: Running) -> No
 
 @contextmanager
 def statements(server: Running) -> Iterator[list[str]]:
-    """Note what this thread asks of the database; others write down meanwhile what was used."""
+    """Record what this thread asks of the database; others write down meanwhile what was used."""
     asked: list[str] = []
     me = threading.get_ident()
 

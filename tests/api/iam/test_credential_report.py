@@ -154,10 +154,10 @@ def test_passwords(iam: Any, server: Running) -> None:
     )
     columns = ("password_enabled", "password_last_used", "password_last_changed", "password_next_rotation")
     lines = report(iam)
-    assert [lines["ada"][each] for each in columns] == ["true", told(NOW + 5), told(NOW + 1), "N/A"]
-    assert [lines["bob"][each] for each in columns] == ["true", "no_information", told(NOW + 1), "N/A"]
-    assert [lines["<root_account>"][each] for each in columns] == ["true", told(NOW), told(NOW), "not_supported"]
-    assert [lines["admin"][each] for each in columns] == ["false", "N/A", "N/A", "N/A"]
+    assert [lines["ada"][column] for column in columns] == ["true", told(NOW + 5), told(NOW + 1), "N/A"]
+    assert [lines["bob"][column] for column in columns] == ["true", "no_information", told(NOW + 1), "N/A"]
+    assert [lines["<root_account>"][column] for column in columns] == ["true", told(NOW), told(NOW), "not_supported"]
+    assert [lines["admin"][column] for column in columns] == ["false", "N/A", "N/A", "N/A"]
 
     iam.update_account_password_policy(MaxPasswordAge=90)
     age(server, LIFE)
@@ -221,7 +221,7 @@ def test_devices_and_certificates(iam: Any, server: Running) -> None:
     lines = report(iam)
     assert [name for name, line in lines.items() if line["mfa_active"] == "true"] == ["ada"]
     columns = ("cert_1_active", "cert_1_last_rotated", "cert_2_active", "cert_2_last_rotated")
-    assert [lines["ada"][each] for each in columns] == ["true", told(NOW), "false", told(NOW + 1)]
+    assert [lines["ada"][column] for column in columns] == ["true", told(NOW), "false", told(NOW + 1)]
     assert lines["ada"]["additional_credentials_info"] == "1 more signing certificates, see ListSigningCertificates"
     assert lines["admin"]["additional_credentials_info"] == "N/A"
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from iam_guard.api.call import ServiceCall
-from iam_guard.api.iam.login_profiles import MOST_FORMER, own_password
+from iam_guard.api.iam.login_profiles import MAX_FORMER, own_password
 from iam_guard.api.iam.passwords import is_password
 from iam_guard.model.principal import Principal
 from iam_guard.store.schema import former_passwords, login_profiles
@@ -309,10 +309,10 @@ def test_former_passwords_are_kept_as_long_as_a_policy_can_ask_for(iam: Client, 
     """The 24 latest; with the profile they go (R-20)."""
     iam.create_user(UserName="jane")
     iam.create_login_profile(UserName="jane", Password="Password-0")
-    for number in range(1, MOST_FORMER + 4):
+    for number in range(1, MAX_FORMER + 4):
         iam.update_login_profile(UserName="jane", Password=f"Password-{number}")
     with server.store.viewing() as records:
-        assert records.count(former_passwords) == MOST_FORMER
+        assert records.count(former_passwords) == MAX_FORMER
     iam.update_account_password_policy(PasswordReusePrevention=24)
     with refusal("PasswordPolicyViolation"):
         iam.update_login_profile(UserName="jane", Password="Password-4")

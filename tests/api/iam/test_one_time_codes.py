@@ -32,7 +32,7 @@ def device(seed: str = SEED, **columns: Any) -> Any:
 
 
 def code(offset: int) -> str:
-    """Give the code so many steps from now."""
+    """Return the code so many steps from now."""
     return code_at(SEED, STEP + offset)
 
 

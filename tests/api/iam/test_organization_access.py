@@ -72,7 +72,7 @@ def report(client: Any, path: str, policy_id: str | None = None) -> dict[str, di
     assert (answer["JobStatus"], answer["IsTruncated"]) == ("COMPLETED", False)
     assert list(details) == sorted(details)
     assert answer["NumberOfServicesAccessible"] == len(details)
-    assert answer["NumberOfServicesNotAccessed"] == sum("Region" not in each for each in details.values())
+    assert answer["NumberOfServicesNotAccessed"] == sum("Region" not in detail for detail in details.values())
     return details
 
 

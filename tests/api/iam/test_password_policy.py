@@ -111,7 +111,7 @@ def test_each_account_has_its_own(iam: Client, other_account: Client) -> None:
 
 
 def lacks(iam: Client, password: str) -> str:
-    """Tell what a password of a user lacks; empty when it is taken."""
+    """Return what a password of a user lacks; empty when it is taken."""
     iam.create_user(UserName="probe")
     message = ""
     try:

@@ -43,7 +43,10 @@ def test_a_new_version_decides_nothing_unless_it_is_made_the_default(iam: Client
     made = iam.create_policy_version(PolicyArn=arn, PolicyDocument=GETS, SetAsDefault=True)["PolicyVersion"]
     assert (made["VersionId"], made["IsDefaultVersion"]) == ("v3", True)
     assert list(versions(iam, arn).items()) == [("v3", True), ("v2", False), ("v1", False)], "newest first"
-    assert all("Document" not in each for each in iam.list_policy_versions(PolicyArn=arn)["Versions"])
+    assert all(
+        "Document" not in list_policy_version
+        for list_policy_version in iam.list_policy_versions(PolicyArn=arn)["Versions"]
+    )
     assert iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"] == "v3"
     got = iam.get_policy_version(PolicyArn=arn, VersionId="v1")["PolicyVersion"]
     assert got["Document"]["Statement"][0]["Action"] == "iam:ListPolicies"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iam_guard.api.iam.saml_metadata import MOST_ELEMENTS, MOST_LEVELS, read_metadata
+from iam_guard.api.iam.saml_metadata import MAX_ELEMENTS, MAX_LEVELS, read_metadata
 from iam_guard.errors import InvalidInput
 from tests.api.iam.identity_parts import certificate, metadata
 
@@ -80,8 +80,8 @@ REFUSED = [
     ("outside document", metadata(before='<!DOCTYPE x SYSTEM "file:///etc/hostname">'), "a document type is not"),
     ("entity", metadata(before='<!DOCTYPE x [<!ENTITY e "1">]>', inside="&e;"), "a document type is not allowed"),
     ("entity of nobody", metadata(inside="&e;"), "not well-formed"),
-    ("deep", metadata(inside="<a>" * MOST_LEVELS + "</a>" * MOST_LEVELS), "nested too deeply"),
-    ("wide", metadata(inside="<a/>" * MOST_ELEMENTS), "too many elements"),
+    ("deep", metadata(inside="<a>" * MAX_LEVELS + "</a>" * MAX_LEVELS), "nested too deeply"),
+    ("wide", metadata(inside="<a/>" * MAX_ELEMENTS), "too many elements"),
     ("control character", metadata(inside="\x01"), "not well-formed"),
     ("half a surrogate", metadata(inside="\ud800"), "not well-formed"),
 ]

@@ -114,7 +114,10 @@ def test_certificates_are_listed_page_by_page(iam: Client, jane: str) -> None:
 def test_the_root_user_has_its_own(root: Client, iam: Client) -> None:
     """Without a name they are the caller's (R-3)."""
     id = upload(root)
-    assert [each["UserName"] for each in root.list_signing_certificates()["Certificates"]] == ["acme"]
+    assert [
+        list_signing_certificate["UserName"]
+        for list_signing_certificate in root.list_signing_certificates()["Certificates"]
+    ] == ["acme"]
     assert iam.list_signing_certificates()["Certificates"] == []
     with refusal("NoSuchEntity"):
         iam.delete_signing_certificate(CertificateId=id)

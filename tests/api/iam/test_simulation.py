@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from iam_guard.api.iam.simulation import policy_simulator, simulator
-from iam_guard.api.iam.simulation.documents import MOST_CHARACTERS
+from iam_guard.api.iam.simulation.documents import MAX_CHARACTERS
 from iam_guard.errors import InvalidInput
 from tests.api.conftest import ACCOUNT, OTHER_ACCOUNT, Client, refusal
 from tests.api.iam.simulation_parts import (
@@ -718,13 +718,13 @@ def test_simulation_of_a_million_pairs_is_bounded() -> None:
 def test_a_simulation_of_too_much_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Policies times resources, and the characters of all policies together, have an end."""
     store = store_with_admin()
-    monkeypatch.setattr(simulator, "MOST_READ", 2_000)
+    monkeypatch.setattr(simulator, "MAX_READ", 2_000)
     given: dict[str, Any] = {"ActionNames": ["s3:GetObject"], "PolicyInputList": [READ]}
     assert asked(store, "SimulateCustomPolicy", ResourceArns=[OBJECT], **given)["EvaluationResults"]
     for more in ({"ResourceArns": [OBJECT] * 3}, {"PolicyInputList": [READ, READ + " " * 2_000]}):
         with pytest.raises(InvalidInput, match="too large"):
             asked(store, "SimulateCustomPolicy", **{**given, **more})
-    long = "x" * (MOST_CHARACTERS // 2 + 1)
+    long = "x" * (MAX_CHARACTERS // 2 + 1)
     with pytest.raises(InvalidInput, match="characters together"):
         asked(store, "SimulateCustomPolicy", **{**given, "PolicyInputList": [long], "ResourcePolicy": long})
     store.close()

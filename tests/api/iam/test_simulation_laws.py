@@ -42,7 +42,7 @@ def simulated(store: SqlStore, case: Case) -> str:
     request, policies = case["request"], case["policies"]
     levels = policies.get("scps")
     given: Case = {
-        "PolicyInputList": [json.dumps(each) for each in policies["identity"]],
+        "PolicyInputList": [json.dumps(policy) for policy in policies["identity"]],
         "ActionNames": [request["action"]],
         "ResourceArns": [request["resource"]],
         "ResourceOwner": f"arn:aws:iam::{request['resource_account']}:root",
@@ -66,7 +66,7 @@ def simulated(store: SqlStore, case: Case) -> str:
 
 
 def entries_of(request: Case) -> Iterator[Case]:
-    """Give the context of a case, and the unique id that the simulator cannot know, as entries."""
+    """Return the context of a case, and the unique id that the simulator cannot know, as entries."""
     known = {"aws:userid": request["principal"].get("userid")} | request["context"]
     for key, value in known.items():
         if isinstance(value, list):
@@ -84,7 +84,7 @@ def caller_of(case: Case) -> str:
 
 
 def can_be_asked(case: Case) -> bool:
-    """Tell whether the simulator can be asked this: about a user or role, with policies of the types that it takes.
+    """Return whether the simulator can be asked this: about a user or role, with policies of the types that it takes.
 
     It does not know unique ids and session names, does not take a resource-based policy for `*`, and takes no level of
     control policies without a policy.

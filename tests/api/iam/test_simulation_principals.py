@@ -288,7 +288,7 @@ def test_wildcards_in_the_name_of_a_holder(people: Running) -> None:
     for holder, decision in (("a*", "implicitDeny"), ("?d?", "implicitDeny"), ("b*", "allowed")):
         entries = [inline("Writing", "user", holder)]
         results = tried(people, ADA, "s3:PutObject", "s3:DeleteObject", PolicyExclusionList=entries)
-        assert [each["EvalDecision"] for each in results] == [decision, "allowed"]
+        assert [result["EvalDecision"] for result in results] == [decision, "allowed"]
 
 
 def test_what_comes_with_the_call_is_never_left_out(iam: Client, people: Running) -> None:
@@ -430,7 +430,7 @@ def test_a_simulation_and_a_real_call_agree(server: Running, client_for: Callabl
         ActionNames=["iam:GetUser"],
         ResourceArns=[arn, f"arn:aws:iam::{ACCOUNT}:user/admin"],
     )
-    decisions = [each["EvalResourceDecision"] for each in results[0]["ResourceSpecificResults"]]
+    decisions = [result["EvalResourceDecision"] for result in results[0]["ResourceSpecificResults"]]
     assert decisions == ["allowed", "implicitDeny"]
     assert rita.get_user(UserName="rita")["User"]["Arn"] == arn
     with refusal("AccessDenied"):

@@ -114,7 +114,7 @@ def test_it_is_kept_as_written_with_digest_and_bindings(iam: Client, server: Run
     save(iam, document)
     with server.store.viewing() as records:
         row = records.one(identities, kind="role")
-        ids = {each["account"]: each["id"] for each in records.all(identities, kind="user", name="admin")}
+        ids = {record["account"]: record["id"] for record in records.all(identities, kind="user", name="admin")}
     assert row is not None
     assert row["trust_text"] == document
     assert row["trust_digest"] == parse(document, PolicyType.TRUST).digest

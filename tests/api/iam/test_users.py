@@ -26,7 +26,7 @@ def test_a_user_is_described_with_everything(iam: Client) -> None:
     assert made["Tags"] == [TAG, {"Key": "b", "Value": "2"}]
     assert made["CreateDate"].timestamp() == CLOCK.seconds()
     assert iam.get_user(UserName="ann")["User"] == made
-    listed = next(each for each in iam.list_users()["Users"] if each["UserName"] == "ann")
+    listed = next(list_user for list_user in iam.list_users()["Users"] if list_user["UserName"] == "ann")
     assert listed == {name: made[name] for name in ("Path", "UserName", "UserId", "Arn", "CreateDate")}
 
 

@@ -23,7 +23,7 @@ def service_model(service: str) -> ServiceModel:
 
 
 def operation_model(service: str, operation: str) -> OperationModel:
-    """Give one operation as boto3 knows it."""
+    """Return one operation as boto3 knows it."""
     return service_model(service).operation_model(operation)
 
 
@@ -34,12 +34,12 @@ def request(method: str = "POST", path: str = "/", query: str = "", body: bytes 
 
 
 def sent(service: str, operation: str, parameters: dict[str, Any]) -> WireRequest:
-    """Give what botocore sends to a service of AWS, down to the bytes."""
+    """Return what botocore sends to a service of AWS, down to the bytes."""
     return sent_by(service_model(service), operation, parameters)
 
 
 def sent_by(model: ServiceModel, operation: str, parameters: dict[str, Any]) -> WireRequest:
-    """Give what botocore sends by this model, down to the bytes."""
+    """Return what botocore sends by this model, down to the bytes."""
     serializer = create_serializer(model.protocol, include_validation=False)
     serialized = serializer.serialize_to_request(parameters, model.operation_model(operation))
     prepare_request_dict(serialized, "https://iam.example.test")
@@ -55,12 +55,12 @@ def _bytes(value: str | bytes) -> bytes:
 
 
 def received(service: str, answer: WireAnswer, shape: Any) -> dict[str, Any]:
-    """Give what botocore reads from an answer of a service of AWS, with its metadata."""
+    """Return what botocore reads from an answer of a service of AWS, with its metadata."""
     return received_by(service_model(service), answer, shape)
 
 
 def received_by(model: ServiceModel, answer: WireAnswer, shape: Any) -> dict[str, Any]:
-    """Give what botocore reads from an answer by this model, with its metadata."""
+    """Return what botocore reads from an answer by this model, with its metadata."""
     response = {"status_code": answer.status, "headers": HeadersDict(answer.headers), "body": answer.body}
     parsed: dict[str, Any] = create_parser(model.protocol).parse(response, shape)
     return parsed

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from iam_guard.api.protocol.audit_fields import SECRET, UNREAD, told_input, told_output
+from iam_guard.api.protocol.audit_fields import SECRET, UNREAD, audited_input, audited_output
 from iam_guard.api.protocol.dispatch import SERVED
 from iam_guard.api.protocol.service_model import Operation, Shape, load_api
 from iam_guard.audit.record.privacy import MASK
@@ -28,7 +28,7 @@ HARMLESS = frozenset(
 
 
 def inside(shape: Shape | None, seen: frozenset[str] = frozenset()) -> Iterator[tuple[str, Shape]]:
-    """Give all members of a shape, at any depth."""
+    """Return all members of a shape, at any depth."""
     if shape is None or shape.name in seen:
         return
     seen |= {shape.name}
@@ -85,8 +85,8 @@ def test_no_secret_of_any_operation_is_told(name: str) -> None:
     """Neither what the model marks, nor bytes, nor what the table names, at any depth."""
     operation: Operation = OPERATIONS[name]
     for shape, told, secret in (
-        (operation.input, told_input, SECRET | UNREAD),
-        (operation.output, told_output, SECRET),
+        (operation.input, audited_input, SECRET | UNREAD),
+        (operation.output, audited_output, SECRET),
     ):
         if shape is None:
             continue
@@ -107,7 +107,7 @@ def planted(shape: Shape, values: Any, secret: frozenset[str]) -> Any:
                 for name, each in values.items()
             }
         case list():
-            return [planted(shape.element, each, secret) for each in values]
+            return [planted(shape.element, value, secret) for value in values]
         case dict():
             return {key: planted(shape.value, each, secret) for key, each in values.items()}
     return values
@@ -121,12 +121,12 @@ def at(members: Any, pointer: str) -> Any:
 
 def test_names_and_moments_are_written_as_cloudtrail_names_them() -> None:
     shape = OPERATIONS["iam:CreateSAMLProvider"].input
-    members, _ = told_input(
+    members, _ = audited_input(
         shape, {"SAMLMetadataDocument": "<x/>", "Name": "corp", "Tags": [{"Key": "a", "Value": "b"}]}
     )
     assert members == {"sAMLMetadataDocument": "<x/>", "name": "corp", "tags": [{"key": "a", "value": "b"}]}
     made = datetime(2026, 5, 4, 3, 2, 1, 5, tzinfo=UTC)
-    members, _ = told_output(OPERATIONS["iam:CreateUser"].output, {"User": {"UserName": "eve", "CreateDate": made}})
+    members, _ = audited_output(OPERATIONS["iam:CreateUser"].output, {"User": {"UserName": "eve", "CreateDate": made}})
     assert members == {"user": {"userName": "eve", "createDate": "2026-05-04T03:02:01Z"}}
 
 
@@ -134,14 +134,14 @@ def test_what_the_model_does_not_know_is_not_told() -> None:
     """And a value of another kind than it says is masked."""
     shape = OPERATIONS["iam:CreateUser"].input
     odd: Any = {"UserName": object(), "Unknown": "hunter2", "Path": None}
-    assert told_input(shape, odd) == ({"userName": MASK}, ("/requestParameters/userName",))
-    assert told_output(None, {"X": "hunter2"}) == ({}, ())
+    assert audited_input(shape, odd) == ({"userName": MASK}, ("/requestParameters/userName",))
+    assert audited_output(None, {"X": "hunter2"}) == ({}, ())
 
 
 def test_a_key_that_was_given_for_a_certificate_is_not_told() -> None:
     """What was accepted is told where it is given back."""
     operation = OPERATIONS["iam:UploadSigningCertificate"]
-    given = told_input(operation.input, {"UserName": "eve", "CertificateBody": "whatever it is"})
+    given = audited_input(operation.input, {"UserName": "eve", "CertificateBody": "whatever it is"})
     assert given == ({"userName": "eve", "certificateBody": MASK}, ("/requestParameters/certificateBody",))
-    gave = told_output(operation.output, {"Certificate": {"CertificateBody": "a certificate"}})
+    gave = audited_output(operation.output, {"Certificate": {"CertificateBody": "a certificate"}})
     assert gave == ({"certificate": {"certificateBody": "a certificate"}}, ())

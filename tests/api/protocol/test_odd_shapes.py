@@ -70,7 +70,7 @@ def description(protocol: str) -> dict[str, Any]:
 
 
 def both(protocol: str) -> tuple[Any, ServiceModel]:
-    """Give our codec and botocore's model of the odd service."""
+    """Return our codec and botocore's model of the odd service."""
     return CODECS[protocol](api_of("odd", description(protocol), {})), ServiceModel(description(protocol), "odd")
 
 

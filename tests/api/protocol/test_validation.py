@@ -12,7 +12,7 @@ from iam_guard.api.protocol.protocol_errors import ValidationFailure
 from iam_guard.api.protocol.protocols import SERVICES
 from iam_guard.api.protocol.service_model import Shape, load_api
 from iam_guard.api.protocol.traversal import HIDDEN, masked
-from iam_guard.api.protocol.validation import MOST_FAILURES, validate
+from iam_guard.api.protocol.validation import MAX_FAILURES, validate
 
 NAME = r"Member must satisfy regular expression pattern: [\w+=,.@-]+"
 TAG = r"Member must satisfy regular expression pattern: [\p{L}\p{Z}\p{N}_.:/=+\-@]*"
@@ -75,7 +75,7 @@ def test_several_failures_are_told_together() -> None:
 def test_no_more_than_ten_failures_are_told() -> None:
     """A request of thousands of faults gets a short answer."""
     told = failure("iam", "TagUser", {"UserName": "u", "Tags": [{"Key": "(", "Value": "("}] * 40})
-    assert told.count("failed to satisfy") == MOST_FAILURES
+    assert told.count("failed to satisfy") == MAX_FAILURES
 
 
 def test_what_keeps_the_limits_passes() -> None:

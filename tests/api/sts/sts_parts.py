@@ -68,7 +68,7 @@ def admin_sts(server: Running) -> Client:
 
 
 def give_device(iam: Client, user: str = "admin", name: str = "phone") -> tuple[str, str]:
-    """Give a user a device whose codes before this minute are used up; give its serial number and seed."""
+    """Return a user a device whose codes before this minute are used up; give its serial number and seed."""
     device = iam.create_virtual_mfa_device(VirtualMFADeviceName=name)["VirtualMFADevice"]
     seed = device["Base32StringSeed"].decode()
     codes = codes_at(seed, step_now() - 2)

@@ -24,7 +24,7 @@ from starlette.testclient import TestClient
 from iam_guard import GuardMiddleware, Resource, Service
 from iam_guard.model.decision import Decision
 from iam_guard.model.principal import Principal
-from iam_guard.store.sealed_messages import MOST_CHARACTERS, read_message, write_message
+from iam_guard.store.sealed_messages import MAX_CHARACTERS, read_message, write_message
 from iam_guard.store.sealing import Sealer, new_key
 from iam_guard.web.refusal import problem_with_message
 from tests.api.conftest import ACCOUNT, OTHER_ACCOUNT, OTHER_KEY, Client, Running, allow, refusal
@@ -149,7 +149,7 @@ def test_a_message_is_never_too_long_to_be_decoded(server: Running, client_for: 
         context = {"docs:noise": noise[:length]}
         message = server.guard.encoded_message(refuse(server, "jane", SECRET_THING, context))
         assert message is not None
-        assert len(message) <= MOST_CHARACTERS
+        assert len(message) <= MAX_CHARACTERS
         found = decoded(admin_sts(server), message)
         assert ("docs:noise" in values(found)) is kept
         assert found["explicitDeny"]

@@ -52,7 +52,7 @@ def users(iam: Client, client_for: Callable[..., Client]) -> dict[str, Client]:
 
 
 def becomes(server: Running, iam: Client, sts: Client, seen: set[str]) -> bool:
-    """Tell whether somebody, or anybody whom they can become, may list users; note in `seen` whom they can."""
+    """Return whether somebody, or anybody whom they can become, may list users; note in `seen` whom they can."""
     able = _lists(iam)
     for name in ROLES:
         if name not in seen:
@@ -81,7 +81,7 @@ def test_every_chain_that_is_told_can_be_gone_and_no_other(server: Running, user
         assert found[USER + name].verdict is (AccessVerdict.ALLOWED if able else AccessVerdict.DENIED), name
         told = what_can(server.store, USER + name, through_roles=True)
         assert {each.steps[-1].role for each in told if each.steps} == {role_arn(each) for each in seen}, name
-    assert [each.role for each in found[USER + "far"].steps] == [
+    assert [step.role for step in found[USER + "far"].steps] == [
         role_arn("Circle"),
         role_arn("Deployer"),
         role_arn("Lister"),
@@ -99,4 +99,4 @@ def test_root_users_and_strangers_assume_no_role_here_as_there(server: Running, 
             client.assume_role(RoleArn=role_arn("Open"), RoleSessionName="shift")
     assert not any(each.steps for each in what_can(server.store, ROOT_ARN, through_roles=True))
     chains = [each for each in who_can(server.store, "docs:Get", through_roles=True) if each.steps]
-    assert {each.kind for each in chains} == {"other accounts"}
+    assert {chain.kind for chain in chains} == {"other accounts"}

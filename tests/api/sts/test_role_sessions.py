@@ -319,13 +319,13 @@ def test_a_session_tag_overrides_the_role_s(server: Running, iam: Client, sts: C
 
 
 def may_on_tag(server: Running, iam: Client, made: Any, value: str) -> bool:
-    """Tell whether a session's tag `team` has a value."""
+    """Return whether a session's tag `team` has a value."""
     statement = allow("iam:ListUsers", "*", StringEquals={"aws:PrincipalTag/team": value})
     return may_with(server, iam, made, statement)
 
 
 def may_with(server: Running, iam: Client, made: Any, statement: dict[str, Any], role: str = "worker") -> bool:
-    """Tell whether a session may list users when its role has this one policy."""
+    """Return whether a session may list users when its role has this one policy."""
     iam.detach_role_policy(RoleName=role, PolicyArn="arn:aws:iam::aws:policy/AdministratorAccess")
     iam.put_role_policy(RoleName=role, PolicyName="probe", PolicyDocument=policy(statement))
     try:

@@ -69,7 +69,7 @@ class World:
         return self.sts.assume_role_with_web_identity(RoleArn=arn, RoleSessionName=name, WebIdentityToken=token, **more)
 
     def told(self, token: str, arn: str = ARN, **more: Any) -> tuple[str, str]:
-        """Give code and sentence of a refusal."""
+        """Return code and sentence of a refusal."""
         with pytest.raises(ClientError) as caught:
             self.assume(token, arn, **more)
         return caught.value.response["Error"]["Code"], caught.value.response["Error"]["Message"]
@@ -481,9 +481,9 @@ def test_what_the_trail_says(world: World) -> None:
     world.told(world.issuer.token(sub="eve"))
     world.told(world.issuer.token(aud="other"))
     records = [json.loads(line) for line in world.sink.lines]
-    records = [each for each in records if each["eventName"] == "AssumeRoleWithWebIdentity"]
-    assert [each.get("errorCode") for each in records] == [None, None, "AccessDenied", "InvalidIdentityToken"]
-    assert [each["iamGuard"]["kind"] for each in records[:2]] == ["decision", "session_issue"]
+    records = [record for record in records if record["eventName"] == "AssumeRoleWithWebIdentity"]
+    assert [record.get("errorCode") for record in records] == [None, None, "AccessDenied", "InvalidIdentityToken"]
+    assert [record["iamGuard"]["kind"] for record in records[:2]] == ["decision", "session_issue"]
     assert records[1]["userIdentity"] == records[0]["userIdentity"]
     assert records[1]["requestParameters"]["webIdentityToken"] == "[redacted]"
     assert records[1]["responseElements"]["credentials"]["sessionToken"] == "[redacted]"

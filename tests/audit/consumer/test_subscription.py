@@ -38,7 +38,7 @@ def is_decision(record: dict[str, object]) -> bool:
 
 
 def ids(deliveries: list[Delivery]) -> list[str]:
-    return [each.record["eventID"] for each in deliveries if is_decision(each.record)]
+    return [delivery.record["eventID"] for delivery in deliveries if is_decision(delivery.record)]
 
 
 def wanted(count: int, begin: int = 0) -> list[str]:

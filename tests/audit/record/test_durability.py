@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from iam_guard import compile_policies
 from iam_guard.audit import trail as trail_module
-from iam_guard.audit.record.durability import MAX_KEPT, Certainty
+from iam_guard.audit.record.durability import MAX_KEPT, Durability
 from iam_guard.audit.record.line import decision_line
 from iam_guard.audit.record.record import Stamp
 from iam_guard.audit.trail import Trail
@@ -36,8 +36,8 @@ def allow(principal: Principal = ADA, reason: Reason = WHY) -> Decision:
     return Decision(Outcome.ALLOWED, AccessRequest(principal, "docs:PutDocument", DOCUMENT), (reason,), epoch=7)
 
 
-def known(*decisions: Decision) -> Certainty:
-    certainty = Certainty()
+def known(*decisions: Decision) -> Durability:
+    certainty = Durability()
     for each in decisions or (allow(),):
         certainty.made(each)
     return certainty
@@ -48,7 +48,7 @@ def known(*decisions: Decision) -> Certainty:
 
 def test_a_decision_of_known_parts_is_certain() -> None:
     """Whatever the action, the resource, the trace: these are text."""
-    assert not Certainty().covers(allow(), CALL)
+    assert not Durability().covers(allow(), CALL)
     assert known().covers(allow(), CALL)
     assert known().covers(allow(), None)
     other = Decision(Outcome.ALLOWED, AccessRequest(ADA, "x:Y", "*", {"aws:a": ["b", 7]}), (WHY,), epoch=None)
@@ -99,7 +99,7 @@ def test_a_service_is_written_by_the_record_and_never_certain() -> None:
 
 
 def test_what_is_known_has_a_bound() -> None:
-    certainty = Certainty()
+    certainty = Durability()
     for number in range(MAX_KEPT * 2):
         certainty.made(allow(principal=Principal.from_arn(f"arn:aws:iam::111122223333:user/u{number}")))
         assert len(certainty._made) <= MAX_KEPT + 1

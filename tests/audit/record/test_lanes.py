@@ -17,7 +17,7 @@ from iam_guard.audit.record.lanes import ALLOWED, DENIED, DURABLE, LANES, UNAUTH
 from iam_guard.audit.record.record_classes import ADMIN, CHANGE, CLASSES, DENIAL, READ, WRITE, lane_of
 from iam_guard.audit.trail import Trail
 from iam_guard.audit.writer.pipeline import Pipeline
-from iam_guard.audit.writer.record_queue import Ring
+from iam_guard.audit.writer.record_queue import RecordQueue
 from iam_guard.errors import InvalidClientTokenId, StoreUnavailable
 from iam_guard.model.decision import Decision, Outcome
 from iam_guard.model.principal import Principal
@@ -74,7 +74,7 @@ def test_records_belong_to_a_lane_by_class_and_caller() -> None:
 def test_the_page_has_the_lanes() -> None:
     rows = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("| **")]
     assert rows == [
-        f"| **{lane.name}** | {lane.holds} | {'`audit_ring`' if lane.part == 1 else f'`audit_ring` / {lane.part}'} |"
+        f"| **{lane.name}** | {lane.holds} | `audit_queue_size`{f' / {lane.part}' if lane.part > 1 else ''} |"
         f" {'as many places as are still free' if lane.is_fair else 'all'} |"
         for lane in LANES
     ]
@@ -83,14 +83,14 @@ def test_the_page_has_the_lanes() -> None:
 def test_sessions_of_a_role_share_its_places() -> None:
     """A caller that opens session after session has no more of a lane."""
     sessions = [Principal.from_arn(f"arn:aws:sts::{ACCOUNT}:assumed-role/work/{name}") for name in ("a", "b")]
-    assert len({caller_of(each, None) for each in sessions}) == 1
+    assert len({caller_of(session, None) for session in sessions}) == 1
     assert caller_of(ADA, None) != caller_of(EVE, None)
     assert caller_of(None, from_address(3)) == caller_of(Principal.anonymous(), from_address(3)) == "198.51.100.3"
 
 
 def test_a_flood_in_one_lane_leaves_the_others_their_places() -> None:
     for flooded in LANES:
-        ring, number = Ring(8), 0
+        ring, number = RecordQueue(8), 0
         while ring.put(b"", wait=0.0, lane=flooded, caller=str(number)):
             number += 1
         for other in LANES:
@@ -99,7 +99,7 @@ def test_a_flood_in_one_lane_leaves_the_others_their_places() -> None:
 
 def test_a_caller_that_floods_has_half_of_a_fair_lane() -> None:
     """Two have a third each, and there is room for the next; what is taken out makes room again."""
-    ring = Ring(120)
+    ring = RecordQueue(120)
 
     def flood(caller: str) -> int:
         count = 0
@@ -117,7 +117,7 @@ def test_a_caller_that_floods_has_half_of_a_fair_lane() -> None:
 
 
 def test_a_batch_has_what_requests_wait_for_and_then_the_oldest() -> None:
-    ring = Ring(100)
+    ring = RecordQueue(100)
     for number, lane in enumerate((UNAUTHENTICATED, ALLOWED, DENIED, UNAUTHENTICATED, DURABLE, ALLOWED)):
         assert ring.put(b"%d" % number, wait=0.0, lane=lane, caller=str(number))
     assert [[waiting.line for waiting in ring.take(3, 0.0)[0]] for _ in range(3)] == [
@@ -128,7 +128,7 @@ def test_a_batch_has_what_requests_wait_for_and_then_the_oldest() -> None:
 
 
 def test_a_batch_for_which_a_request_waits_is_short() -> None:
-    ring = Ring(4000)
+    ring = RecordQueue(4000)
     for _ in range(2000):
         assert ring.put(b"", wait=0.0)
     assert ring.put(b"", wait=0.0, lane=DURABLE)
@@ -143,7 +143,7 @@ def test_durable_records_succeed_during_a_flood(tmp_path: Path, monkeypatch: pyt
     def flood(number: int) -> None:
         while not stop.is_set():
             for _ in range(50):
-                trail.note_authentication(InvalidClientTokenId(), from_address(number, LONG), credential_id=LONG)
+                trail.record_authentication(InvalidClientTokenId(), from_address(number, LONG), credential_id=LONG)
             time.sleep(0.001)
 
     with slow_disk(monkeypatch, 0.05):
@@ -159,13 +159,13 @@ def test_durable_records_succeed_during_a_flood(tmp_path: Path, monkeypatch: pyt
             thread.join()
     pipeline.close()
     facts = facts_in(tmp_path)
-    kept = [each["eventName"] for each in facts if each["iamGuard"]["kind"] == "decision"]
+    kept = [fact["eventName"] for fact in facts if fact["iamGuard"]["kind"] == "decision"]
     assert sorted(kept) == ["CreateUser"] * 5 + ["GetDocument"] * 5
     usage, gaps = pipeline.usage(), gaps_in(tmp_path)
     assert usage.refused == 0
     assert sum(gap["lost"] for gap in gaps) == sum(gap["unauthenticated"] for gap in gaps) == usage.dropped
     assert usage.dropped == usage.dropped_unauthenticated
-    assert max(len(str(each)) for each in facts) < 10_000
+    assert max(len(str(fact)) for fact in facts) < 10_000
 
 
 def test_a_flood_of_own_denials_is_recorded_and_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,7 +175,7 @@ def test_a_flood_of_own_denials_is_recorded_and_counted(tmp_path: Path, monkeypa
     with slow_disk(monkeypatch, 30.0) as goes:
         held(pipeline)
         for _ in range(500):
-            trail.note_error(InvalidClientTokenId(), from_address(1))  # to hide what follows
+            trail.record_error(InvalidClientTokenId(), from_address(1))  # to hide what follows
         for _ in range(500):
             trail.note(decision(EVE, "docs:GetDocument", allowed=False), None, started=0.0)
         trail.note(decision(ADA, "docs:GetDocument", allowed=False), None, started=0.0)
@@ -198,7 +198,7 @@ def test_requests_without_a_caller_never_wait_for_a_place(tmp_path: Path, monkey
         held(pipeline)
         began = time.monotonic()
         for number in range(20):
-            trail.note_authentication(InvalidClientTokenId(), from_address(number))
+            trail.record_authentication(InvalidClientTokenId(), from_address(number))
         assert time.monotonic() - began < 10
         assert len(made) == 1
         goes.set()
@@ -222,9 +222,9 @@ def test_no_record_that_waits_holds_its_request(tmp_path: Path, monkeypatch: pyt
     pipeline = pipeline_in(tmp_path)
     trail = Trail(pipeline)
     notes: list[Callable[[StoreUnavailable, Call], None]] = [
-        lambda error, call: trail.note_authentication(error, call),
-        lambda error, call: trail.note_error(error, call),
-        lambda error, call: trail.note_error(error, call, EVE),
+        lambda error, call: trail.record_authentication(error, call),
+        lambda error, call: trail.record_error(error, call),
+        lambda error, call: trail.record_error(error, call, EVE),
         lambda error, call: trail.note(decision(EVE, "docs:Get", allowed=False), call, started=0.0),
         lambda error, call: trail.note(decision(Principal.anonymous(), "docs:Get", allowed=False), call, started=0.0),
         lambda error, call: trail.note(decision(Principal.anonymous(), "docs:Get", allowed=True), call, started=0.0),
@@ -248,7 +248,9 @@ def test_long_texts_of_unknown_callers_are_cut_and_masked(tmp_path: Path) -> Non
     key = "Zx9/Qw3+Er7Ty1Ui5Op2As6Df0Gh4Jk8Lz3Xc7Vb"
     pipeline = pipeline_in(tmp_path)
     trail = Trail(pipeline)
-    trail.note_authentication(InvalidClientTokenId(), from_address(1, "-" * 490 + f" {key} {LONG}"), credential_id=LONG)
+    trail.record_authentication(
+        InvalidClientTokenId(), from_address(1, "-" * 490 + f" {key} {LONG}"), credential_id=LONG
+    )
     path = Call("request-2", "http", "GET", "/" + "p" * 30_000, "h" * 30_000, "198.51.100.1", secure=True)
     trail.note(decision(Principal.anonymous(), "docs:GetDocument", allowed=False), path, started=0.0)
     pipeline.close()
@@ -261,7 +263,7 @@ def test_long_texts_of_unknown_callers_are_cut_and_masked(tmp_path: Path) -> Non
 
 def test_short_records_of_unknown_callers_are_whole(tmp_path: Path, call: Call) -> None:
     pipeline = pipeline_in(tmp_path)
-    Trail(pipeline).note_authentication(InvalidClientTokenId(), replace(call, user_agent="a" * 1500))
+    Trail(pipeline).record_authentication(InvalidClientTokenId(), replace(call, user_agent="a" * 1500))
     pipeline.close()
     [kept] = [each for each in facts_in(tmp_path) if each["iamGuard"]["kind"] == "authentication"]
     assert kept["userAgent"] == "a" * 1500

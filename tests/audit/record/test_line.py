@@ -17,7 +17,7 @@ from iam_guard.audit.record.line import decision_line
 from iam_guard.audit.record.record import MAX_REASONS, Stamp, decision_record
 from iam_guard.audit.record.redaction import to_line
 from iam_guard.evaluation.authorizer import compile_policies
-from iam_guard.evaluation.explainer import WithoutPolicies
+from iam_guard.evaluation.explainer import NoPoliciesExplainer
 from iam_guard.model.decision import Decision, Outcome, PolicyRef, PolicyType, Reason
 from iam_guard.model.principal import Credential, Issued, Principal, PrincipalType
 from iam_guard.model.request import AccessRequest, Call
@@ -110,7 +110,7 @@ def decisions(texts: st.SearchStrategy[str]) -> st.SearchStrategy[Decision]:
             outcome, request, why, epoch, stale, None if outcome is Outcome.ALLOWED else error, made_by
         ),
         *(st.sampled_from(Outcome), requests, reasons(texts), numbers, st.booleans(), errors),
-        st.sampled_from((None, WithoutPolicies(), compile_policies(), compile_policies(session=[]))),
+        st.sampled_from((None, NoPoliciesExplainer(), compile_policies(), compile_policies(session=[]))),
     )
 
 

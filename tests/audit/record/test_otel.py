@@ -49,7 +49,7 @@ def spans() -> Iterator[Spans]:
 
 
 def points(reader: InMemoryMetricReader, name: str) -> list[tuple[dict[str, Any], Any]]:
-    """Give (attributes, data point) of a metric."""
+    """Return (attributes, data point) of a metric."""
     data = reader.get_metrics_data()
     assert data is not None
     metrics = data.resource_metrics[0].scope_metrics[0].metrics

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from iam_guard.audit.record.permission_query_record import asked_record
+from iam_guard.audit.record.permission_query_record import permission_query_record
 from iam_guard.audit.record.record import (
     MAX_REASONS,
     Stamp,
@@ -249,7 +249,7 @@ RECORDS |= {
     ),
 }
 
-RECORDS["permissions-asked"] = asked_record(
+RECORDS["permissions-asked"] = permission_query_record(
     ALICE,
     [decision(ALLOWED, ALICE, BY_IDENTITY), decision(IMPLICIT, ALICE, resource=f"{DOCUMENT}/of/alice")],
     CALL,
@@ -368,6 +368,6 @@ def test_only_the_first_reasons_are_recorded() -> None:
 def test_what_somebody_asked_about_is_recorded_however_much_it_is() -> None:
     """Else whoever asks with long names would leave no record."""
     asked = [decision(IMPLICIT, ALICE, resource=f"{DOCUMENT}/{'x' * 1900}", action=f"docs:{'a' * 100}")] * 150
-    said = json.loads(to_line(asked_record(ALICE, asked, CALL, STAMP)))["iamGuard"]
+    said = json.loads(to_line(permission_query_record(ALICE, asked, CALL, STAMP)))["iamGuard"]
     assert 0 < len(said["answers"]) < 100
     assert len(said["answers"]) + said["omittedAnswers"] == 150

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iam_guard.audit.record.permission_query_record import asked_record
+from iam_guard.audit.record.permission_query_record import permission_query_record
 from iam_guard.audit.record.record import Stamp, authentication_record, decision_record, error_record
 from iam_guard.audit.record.redaction import MAX_LINE, mask, to_line
 from iam_guard.audit.record.result_record import result_record
@@ -80,7 +80,7 @@ PLANTS: dict[str, Callable[[str, Call, Stamp], Record]] = {
         stamp,
         Principal.service("docs"),
     ),
-    "what was asked": lambda text, call, stamp: asked_record(
+    "what was asked": lambda text, call, stamp: permission_query_record(
         _tagged(""), [_decide(action=f"docs:{text}", resource=_arn(text))], call, stamp
     ),
     "context": lambda text, call, stamp: decision_record(_decide(context={"aws:RequestTag/x": text}), call, stamp),

@@ -20,7 +20,7 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture
 def batch(tmp_path: Path) -> Sequence[Delivery]:
-    """Give the records of a small trail."""
+    """Return the records of a small trail."""
     written(tmp_path / "trail", 10)
     with AuditReader(tmp_path / "trail", ring=RING).subscribe(follow=False) as subscription:
         return list(subscription)

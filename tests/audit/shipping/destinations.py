@@ -11,7 +11,7 @@ from iam_guard.audit.consumer.subscription import Delivery
 from iam_guard.audit.shipping.destination import NotDelivered
 from iam_guard.audit.shipping.destinations import FollowingSink
 from iam_guard.audit.shipping.pace import Pace
-from iam_guard.audit.shipping.shipper import Manner
+from iam_guard.audit.shipping.shipper import ShipperOptions
 from iam_guard.audit.shipping.shippers import Shippers
 from iam_guard.audit.shipping.sink_url import SinkUrl
 from iam_guard.audit.verify.signed_note import KeyRing
@@ -20,8 +20,8 @@ from tests.audit.trails import RING
 QUICK = Pace(
     poll=0.01, first_pause=0.005, longest_pause=0.02, standby=0.02, stopped=0.02, measure=0.0, drain=5.0, closing=10.0
 )
-ONCE = Manner(is_once=True, is_patient=False)
-PATIENT = Manner()
+ONCE = ShipperOptions(is_once=True, is_patient=False)
+PATIENT = ShipperOptions()
 
 Answer = Callable[[Sequence[Delivery]], NotDelivered | None]
 
@@ -53,7 +53,7 @@ class Obedient:
 
     @property
     def ids(self) -> list[str]:
-        """Give the ids of what it took, but for the trail's own records."""
+        """Return the ids of what it took, but for the trail's own records."""
         return [each.record["eventID"] for each in self.taken if "filler" in each.record]
 
 
@@ -64,7 +64,7 @@ def sink_to(destination: Obedient, text: str = "-#name=fake") -> FollowingSink:
 def shippers_to(
     trail: Path,
     *sinks: FollowingSink,
-    manner: Manner = ONCE,
+    manner: ShipperOptions = ONCE,
     ring: KeyRing | None = RING,
     pace: Pace = QUICK,
 ) -> Shippers:

@@ -64,11 +64,11 @@ class Place:
         self.stream = f"TEST_{secrets.token_hex(6)}"
 
     def sink(self, options: str = "", **parts: str) -> str:
-        """Give the URL of a sink that publishes here, and makes the stream."""
+        """Return the URL of a sink that publishes here, and makes the stream."""
         return f"{self.url}/{self.prefix}#name=nats&create={self.stream}&max_bytes=50000000{options}"
 
     def messages(self, **login: Any) -> list[Message]:
-        """Give all that the stream has, in its order."""
+        """Return all that the stream has, in its order."""
 
         async def fetch(stream: JetStreamContext) -> list[Message]:
             count = (await stream.stream_info(self.stream)).state.messages
@@ -143,7 +143,7 @@ def own_server(folder: Path, *, config: str = "") -> Iterator[Server]:
 
 
 def usual_server() -> str:
-    """Give the URL of the server that is there."""
+    """Return the URL of the server that is there."""
     url = os.environ.get(VARIABLE) or USUAL
 
     async def answers(stream: JetStreamContext) -> None:

@@ -60,7 +60,7 @@ def around(secret: str, depth: int) -> str:
 
 
 def principals_named(secret: str) -> list[Principal]:
-    """Give principals of every kind; what is no name of a session is none here either."""
+    """Return principals of every kind; what is no name of a session is none here either."""
     role = "arn:aws:iam::111122223333:role/Auditor"
     made = [
         Principal.from_arn(f"arn:aws:iam::111122223333:user/{secret}", userid=secret, tags={secret: secret}),
@@ -74,7 +74,7 @@ def principals_named(secret: str) -> list[Principal]:
 
 
 def plant(trail: Trail, secret: str) -> None:
-    """Note everything there is to note, with the secret in each field."""
+    """Record everything there is to note, with the secret in each field."""
     call = Call(
         request_id=secret,
         kind="http",
@@ -97,8 +97,8 @@ def plant(trail: Trail, secret: str) -> None:
             trail.note(Decision(outcome, request, (reason,), epoch=7), call, started=0.0)
             trail.note(Decision(outcome, request, (reason,), epoch=7, error=secret), call, started=0.0)
     refusal = InvalidClientTokenId(f"no key {secret}", place=secret)
-    trail.note_authentication(refusal, call, kind=secret, credential_id=secret)
-    trail.note_error(
+    trail.record_authentication(refusal, call, kind=secret, credential_id=secret)
+    trail.record_error(
         StoreUnavailable(secret, place=secret), call, principals[0], action=f"docs:{secret}", resource=secret
     )
 
@@ -134,7 +134,7 @@ def test_no_sink_gets_a_planted_secret(tmp_path: Path, place: Place, form: str) 
             f"otlp+{collector.url}#name=otlp",
             place.sink(f"&form={form}"),
         ]
-        sinks = open_sinks([SinkUrl.parse(each) for each in urls], webhook_secrets=[WEBHOOK_SECRET])
+        sinks = open_sinks([SinkUrl.parse(url) for url in urls], webhook_secrets=[WEBHOOK_SECRET])
         shippers = ship_once(trail, *sinks, ring=KeyRing([read_signing_keys(tmp_path / "key")[0].verifier]))
         assert {each.state for each in shippers.usage().values()} == {"ended"}
         delivered = {each.delivered for each in shippers.usage().values()}
@@ -142,7 +142,7 @@ def test_no_sink_gets_a_planted_secret(tmp_path: Path, place: Place, form: str) 
             "file": out.read_bytes(),
             "webhook": b"".join(repr(each).encode() + each.body for each in hook.accepted),
             "collector": b"".join(repr(each).encode() + each.body for each in collector.accepted),
-            "nats": b"".join(repr(each).encode() + each.data for each in place.messages()),
+            "nats": b"".join(repr(message).encode() + message.data for message in place.messages()),
         }
     [count] = delivered
     assert count > len(PLANTED) * 3 * 20

@@ -19,7 +19,7 @@ from iam_guard.audit.consumer.offsets import FOLDER
 from iam_guard.audit.consumer.subscription import AuditReader, Delivery, Offset
 from iam_guard.audit.shipping.destination import Gone, NotDelivered, Refused, Unreachable
 from iam_guard.audit.shipping.pace import LONGEST_RETRY_AFTER, Backoff
-from iam_guard.audit.shipping.shipper import MOST_HELD
+from iam_guard.audit.shipping.shipper import MAX_HELD
 from iam_guard.audit.verify.shard import segments_of
 from iam_guard.audit.writer.segment_limits import SegmentLimits
 from iam_guard.errors import GroupIsTaken
@@ -197,12 +197,12 @@ def test_many_refused_in_a_row_wait_for_one_that_arrives(tmp_path: Path) -> None
     writer = writer_in(tmp_path, SegmentLimits())
     writer.append([record(number) for number in range(30)])
     writer.close()
-    bad = wanted(5 + MOST_HELD + 1, 5)
+    bad = wanted(5 + MAX_HELD + 1, 5)
     shippers = ship_once(tmp_path, sink_to(Obedient(refusing(*bad))))  # type: ignore[arg-type]
     assert shippers.usage()["fake"].state == "failing"
     assert refused_in(tmp_path) == []
     shippers = ship_once(tmp_path, sink_to(Obedient(refusing(*bad[:-1]))))  # type: ignore[arg-type]
-    assert shippers.usage()["fake"].refused == MOST_HELD
+    assert shippers.usage()["fake"].refused == MAX_HELD
 
 
 def test_the_last_record_waits_for_the_one_after_it(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_a_made_name_stays_while_the_password_the_query_and_the_options_change()
     assert SinkUrl.parse("nats://broker/other").name not in names
     hooks = {SinkUrl.parse(f"https://hooks.example.com/{each}").name for each in "ab"}
     assert len(hooks) == 2
-    assert all(each.startswith("webhook-hooks.example.com-") for each in hooks)
+    assert all(hook.startswith("webhook-hooks.example.com-") for hook in hooks)
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_a_mistake_in_a_file_of_ours_is_not_taken_for_a_missing_driver(monkeypat
 def test_sinks_are_settings() -> None:
     environment = {"IAM_GUARD_AUDIT_SINKS": "nats://broker#create=A, -#filter=kind=a%2Cb"}
     chosen = load({}, environment)
-    assert [SinkUrl.parse(each).kind for each in chosen.audit_sinks] == ["nats", "stdout"]
+    assert [SinkUrl.parse(audit_sink).kind for audit_sink in chosen.audit_sinks] == ["nats", "stdout"]
     assert SinkUrl.parse(chosen.audit_sinks[1]).filters == ("kind=a,b",)
 
 

@@ -34,7 +34,7 @@ def test_the_lines_of_the_trail_byte_for_byte(tmp_path: Path) -> None:
     trail, out = tmp_path / "trail", tmp_path / "out.jsonl"
     written(trail, 40)
     ship_once(trail, *open_sinks([SinkUrl.parse(f"file:{out}")]))
-    assert out.read_bytes() == b"".join(each.lines.read_bytes() for each in segments_of(only_shard(trail)))
+    assert out.read_bytes() == b"".join(segment.lines.read_bytes() for segment in segments_of(only_shard(trail)))
     assert out.stat().st_mode & 0o777 == 0o600
 
 

@@ -57,8 +57,8 @@ def wanted(count: int, begin: int = 0) -> list[str]:
 
 
 def ids(place: Place, **login: Any) -> list[str]:
-    """Give the ids of the decisions in the stream, in its order."""
-    found = [json.loads(each.data) for each in place.messages(**login)]
+    """Return the ids of the decisions in the stream, in its order."""
+    found = [json.loads(message.data) for message in place.messages(**login)]
     return [each["eventID"] for each in found if "filler" in each]
 
 
@@ -375,7 +375,7 @@ def token_of(signer: nkeys.KeyPair, subject: bytes, claims: dict[str, Any]) -> s
         "sub": subject.decode(),
     }
     parts = [{"typ": "JWT", "alg": "ed25519-nkey"}, made | {"nats": claims | {"version": 2}}]
-    signed = ".".join(urlsafe_b64encode(json.dumps(each).encode()).decode().rstrip("=") for each in parts)
+    signed = ".".join(urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts)
     return f"{signed}.{urlsafe_b64encode(signer.sign(signed.encode())).decode().rstrip('=')}"
 
 
@@ -383,8 +383,8 @@ def test_a_file_of_credentials_lets_us_in(tmp_path: Path, batch: Sequence[Delive
     """As `nsc` makes it: a signed token of the user, and the seed that answers the server's challenge."""
     of_account = nkeys.PREFIX_BYTE_ACCOUNT
     kinds = (nkeys.PREFIX_BYTE_OPERATOR, of_account, of_account, nkeys.PREFIX_BYTE_USER)
-    seeds = [nkeys.encode_seed(os.urandom(32), each) for each in kinds]
-    operator, system, account, user = (nkeys.from_seed(bytearray(each)) for each in seeds)
+    seeds = [nkeys.encode_seed(os.urandom(32), kind) for kind in kinds]
+    operator, system, account, user = (nkeys.from_seed(bytearray(seed)) for seed in seeds)
     names = "subs data payload imports exports conn leaf mem_storage disk_storage streams consumer".split()
     limits = dict.fromkeys(names, -1) | {"wildcards": True}
     system_token = token_of(operator, system.public_key, {"type": "account"})

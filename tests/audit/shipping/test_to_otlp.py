@@ -36,7 +36,7 @@ def events(requests: Sequence[Request]) -> list[LogRecord]:
 
 
 def plain(value: AnyValue) -> Any:
-    """Give what a value of OTLP stands for."""
+    """Return what a value of OTLP stands for."""
     kind = value.WhichOneof("value")
     if kind == "kvlist_value":
         return {each.key: plain(each.value) for each in value.kvlist_value.values}
@@ -65,7 +65,7 @@ def test_a_batch_is_one_request_of_the_protocol(receiver: Receiver, batch: Seque
         assert event.event_name == wanted["eventName"]
         assert str(event.time_unix_nano) == wanted["timeUnixNano"]
         assert event.severity_number == wanted["severityNumber"]
-        assert {each.key for each in event.attributes} == {each["key"] for each in wanted["attributes"]}
+        assert {attribute.key for attribute in event.attributes} == {each["key"] for each in wanted["attributes"]}
 
 
 def test_the_trace_of_a_record_is_that_of_its_event(receiver: Receiver, batch: Sequence[Delivery]) -> None:
@@ -164,9 +164,9 @@ def test_nobody_there_and_a_timeout_are_told_without_the_address(
             made.send(batch)
         made.close()
         assert "127.0.0.1" not in str(failure.value)
-    ours = [each.getMessage() for each in caplog.records if not each.name.startswith("urllib3")]
+    ours = [record.getMessage() for record in caplog.records if not record.name.startswith("urllib3")]
     assert ours
-    assert not any("pl4nted" in each for each in ours)
+    assert not any("pl4nted" in our for our in ours)
 
 
 def test_a_connection_that_was_kept_and_is_closed_is_no_failure(batch: Sequence[Delivery]) -> None:
@@ -187,7 +187,7 @@ def test_a_collector_that_fails_now_and_then_gets_everything(receiver: Receiver,
     receiver.answers = [Answer(503), Answer(302)]
     receiver.decide = lambda request: rejecting(1) if b"id-7" in request.body.replace(b"id-7x", b"") else None
     shippers = ship_once(trail, *open_sinks([SinkUrl.parse(f"otlp+{receiver.url}#name=otlp&batch=25")]))
-    found = [plain(each.body) for each in events(receiver.accepted)]
+    found = [plain(event.body) for event in events(receiver.accepted)]
     ids = [each["eventID"] for each in found if "filler" in each]
     assert ids == [f"id-{number}" for number in range(40) if number != 7]
     assert shippers.usage()["otlp"][:5] == ("ended", 0, len(found), 2, 1)

@@ -34,7 +34,7 @@ def webhook(receiver: Receiver, options: str = "") -> Webhook:
 
 
 def posted(requests: Sequence[Request]) -> list[dict[str, Any]]:
-    return [each for request in requests for each in json.loads(request.body)]
+    return [load for request in requests for load in json.loads(request.body)]
 
 
 def test_a_batch_is_one_signed_array(receiver: Receiver, batch: Sequence[Delivery]) -> None:
@@ -63,7 +63,7 @@ def test_the_same_message_keeps_its_id_and_is_signed_anew(receiver: Receiver, ba
     with pytest.raises(Unreachable):
         made.send(batch)
     made.send(batch)
-    first, second = (each.headers for each in receiver.requests)
+    first, second = (request.headers for request in receiver.requests)
     assert first["webhook-id"] == second["webhook-id"]
     assert (first["webhook-timestamp"], second["webhook-timestamp"]) == ("1000", "2000")
 
@@ -72,7 +72,7 @@ def test_a_large_batch_goes_in_several_messages(receiver: Receiver, batch: Seque
     big = [replace_filler(each, "x" * 50_000) for each in batch] * 4
     webhook(receiver).send(big)
     assert len(receiver.requests) > 1
-    assert max(len(each.body) for each in receiver.requests) <= LARGEST_BODY + 60_000
+    assert max(len(request.body) for request in receiver.requests) <= LARGEST_BODY + 60_000
     assert posted(receiver.requests) == [each.record for each in big]
 
 
@@ -116,7 +116,7 @@ def test_what_every_status_means(
         assert str(status) in str(told.value)
         if isinstance(told.value, Unreachable):
             assert told.value.retry_after == 7.0
-    assert [each.path for each in receiver.requests] == ["/in?tenant=7"]
+    assert [request.path for request in receiver.requests] == ["/in?tenant=7"]
 
 
 def test_an_endpoint_that_does_not_answer_in_time_is_tried_again(receiver: Receiver, batch: Sequence[Delivery]) -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from iam_guard.audit.record.record import Stamp
 from iam_guard.audit.verify import peer_checkpoints
 from iam_guard.audit.verify.merkle import Tree, leaf_hashes
-from iam_guard.audit.verify.peer_checkpoints import NEWEST, PAUSE, OtherShards
+from iam_guard.audit.verify.peer_checkpoints import NEWEST, PAUSE, PeerCheckpoints
 from iam_guard.audit.verify.shard import opening_facts, segments_of, shards_of
 from iam_guard.audit.verify.shard_claims import claims_in
 from iam_guard.audit.verify.signed_note import KeyRing
@@ -70,7 +70,7 @@ def test_a_shard_that_is_gone_is_told_once_though_it_is_signed_elsewhere_too(tra
     note = segments_of(shard)[-1].checkpoints.read_bytes()
     shutil.rmtree(shard)
     report = verify_trail(trail, RING, since=read_anchors(note, RING, place="kept"))
-    assert [each.verdict for each in report.findings] == [Verdict.MISSING]
+    assert [finding.verdict for finding in report.findings] == [Verdict.MISSING]
 
 
 def test_the_last_shard_is_named_by_nobody(trail: Path) -> None:
@@ -116,7 +116,7 @@ def test_a_shard_that_is_written_is_named_as_far_as_the_disk_has_it(
         synced.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")).suffix)
 
     monkeypatch.setattr(peer_checkpoints.os, "fsync", sync)
-    [other] = OtherShards(tmp_path, RING, lambda: 0.0).named("own")
+    [other] = PeerCheckpoints(tmp_path, RING, lambda: 0.0).named("own")
     assert other.checkpoint is not None
     assert other.checkpoint.size == 5
     assert synced == [".jsonl", ".hashes", ".checkpoints"]
@@ -131,7 +131,7 @@ def test_what_does_not_get_to_the_disk_is_named_without_a_checkpoint(
 
     going = written(trail, 5, is_ended=False)
     monkeypatch.setattr(peer_checkpoints.os, "fsync", fail)
-    named = OtherShards(trail, RING, lambda: 0.0).named("own")
+    named = PeerCheckpoints(trail, RING, lambda: 0.0).named("own")
     assert [each.name for each in named if each.checkpoint is None] == [going.name]
 
 
@@ -148,7 +148,7 @@ def test_a_shard_of_an_unknown_key_is_named_without_its_checkpoint(tmp_path: Pat
 def test_only_what_is_signed_is_believed(trail: Path) -> None:
     """Who has no key cannot make a shard seem missing."""
     first = shards_of(trail)[0]
-    line = segment_line(Stamp(NOON, "id"), (), None, [peer_checkpoints.OtherShard("docs-gone-1-x")])
+    line = segment_line(Stamp(NOON, "id"), (), None, [peer_checkpoints.PeerCheckpoint("docs-gone-1-x")])
     forged = trail / "docs-forged-1-20261124T120000.000000Z"
     forged.mkdir()
     (forged / "000000000000.jsonl").write_bytes(
@@ -197,7 +197,7 @@ def test_the_newest_are_named_and_such_as_are_still_written(tmp_path: Path) -> N
         shard.mkdir()
         if number == 3:
             (shard / "lock").touch()
-    named = OtherShards(tmp_path, RING, lambda: 0.0).named("own")
+    named = PeerCheckpoints(tmp_path, RING, lambda: 0.0).named("own")
     numbers = sorted(int(each.name.split("-")[2]) for each in named)
     assert numbers == [3, *range(20, NEWEST + 20)]
 
@@ -207,11 +207,11 @@ def test_a_folder_that_cannot_be_listed_stops_nobody(tmp_path: Path, monkeypatch
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(peer_checkpoints, "shards_of", fail)
-    assert OtherShards(tmp_path, RING, lambda: 0.0).named("own") == ()
+    assert PeerCheckpoints(tmp_path, RING, lambda: 0.0).named("own") == ()
 
 
 def odd_values() -> st.SearchStrategy[Any]:
-    """Give JSON of every kind, with names that mean something."""
+    """Return JSON of every kind, with names that mean something."""
     names = st.sampled_from(["shard", "size", "root", "x"])
     plain = st.none() | st.booleans() | st.integers() | st.text(max_size=5)
     return st.recursive(plain, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=4))

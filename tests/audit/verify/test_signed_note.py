@@ -254,7 +254,10 @@ def test_after_a_rotation_the_new_key_signs_and_the_old_one_verifies(tmp_path: P
     create_signing_key_file(path, "trail.example/audit")
     [old] = read_signing_keys(path)
     new = rotate_signing_key(path)
-    assert [str(each.verifier) for each in read_signing_keys(path)] == [str(new.verifier), str(old.verifier)]
+    assert [str(read_signing_key.verifier) for read_signing_key in read_signing_keys(path)] == [
+        str(new.verifier),
+        str(old.verifier),
+    ]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert new.name == old.name
     ring = key_ring(Settings(), path)
@@ -266,7 +269,7 @@ def test_keys_come_from_the_settings_and_the_file(tmp_path: Path) -> None:
     path = tmp_path / "a.audit-key"
     create_signing_key_file(path)
     settings = Settings(audit_verifier_keys=(GO_VKEY, C2SP_VKEY), audit_key_file=str(path))
-    assert [each.name for each in key_ring(settings, audit_key_file(settings, None)).keys][:2] == [
+    assert [key.name for key in key_ring(settings, audit_key_file(settings, None)).keys][:2] == [
         *("PeterNeumann", "example.com/foo"),
     ]
     assert len(key_ring(settings, path).keys) == 3

@@ -98,7 +98,7 @@ def test_several_shards_are_verified(tmp_path: Path) -> None:
     going.checkpoint()
     report = verify_trail(tmp_path, RING)
     assert report.is_ok
-    assert sorted(each.has_ended for each in report.shards) == [False, True, True, True]
+    assert sorted(shard.has_ended for shard in report.shards) == [False, True, True, True]
     going.close()
 
 
@@ -136,7 +136,7 @@ def test_every_changed_byte_of_a_line_is_found(
     )
     by = data.draw(st.integers(0, 255).filter(lambda value: value != content[at]))
     findings = changed(name, lambda whole: whole[:at] + bytes([by]) + whole[at + 1 :])
-    assert [each.verdict for each in findings] == [MODIFIED]
+    assert [finding.verdict for finding in findings] == [MODIFIED]
     assert (findings[0].file, findings[0].line) == (name, content.count(b"\n", 0, at) + 1)
 
 
@@ -159,7 +159,7 @@ def test_every_deleted_byte_of_a_line_is_found(
 
 
 def permuted(*order: int) -> Callable[[bytes], bytes]:
-    """Give a file with other lines of its own."""
+    """Return a file with other lines of its own."""
     return lambda whole: b"".join(whole_lines(whole)[index] for index in order)
 
 
@@ -177,7 +177,7 @@ def test_swapped_lines_are_found(
     order = list(range(count))
     order[one], order[other] = order[other], order[one]
     findings = changed(name, permuted(*order))
-    assert [each.verdict for each in findings] == [REORDERED]
+    assert [finding.verdict for finding in findings] == [REORDERED]
     assert findings[0].line in (one + 1, other + 1)
 
 
@@ -209,7 +209,7 @@ def test_lines_that_were_put_in_are_found(
     put_in = data.draw(st.sampled_from([*lines, *lines_of(shard), record(7), b"\n", b"{}\n"]))
     at = data.draw(st.integers(0, len(lines)))
     findings = changed(name, lambda _: b"".join([*lines[:at], put_in, *lines[at:]]))
-    assert [each.verdict for each in findings] == [MODIFIED]
+    assert [finding.verdict for finding in findings] == [MODIFIED]
     copies = {at + 1} | {index + 1 for index, line in enumerate([*lines[:at], put_in, *lines[at:]]) if line == put_in}
     assert findings[0].line in copies
 
@@ -226,7 +226,7 @@ def test_lines_that_were_replaced_are_found(
     others = [record(9), *lines_of(next(original.iterdir())), lines[at].replace(b"Allowed", b"Denied")]
     other = data.draw(st.sampled_from([each for each in others if each not in lines] or [record(9)]))
     findings = changed(name, lambda _: b"".join([*lines[:at], other, *lines[at + 1 :]]))
-    assert [(each.verdict, each.line) for each in findings] == [(MODIFIED, at + 1)]
+    assert [(finding.verdict, finding.line) for finding in findings] == [(MODIFIED, at + 1)]
     assert findings[0].sequence == int(name.partition(".")[0]) + at
 
 
@@ -289,7 +289,7 @@ def test_every_changed_byte_of_a_hash_is_found(
     at = data.draw(st.integers(0, len(content) - 1))
     by = data.draw(st.integers(0, 255).filter(lambda value: value != content[at]))
     findings = changed(name, lambda whole: whole[:at] + bytes([by]) + whole[at + 1 :])
-    assert [(each.verdict, each.file, each.line) for each in findings] == [(MODIFIED, name, at // 32 + 1)]
+    assert [(finding.verdict, finding.file, finding.line) for finding in findings] == [(MODIFIED, name, at // 32 + 1)]
 
 
 @LAW
@@ -312,8 +312,8 @@ def test_lines_and_hashes_that_were_changed_together_are_found(
     path.with_suffix(".hashes").write_bytes(b"".join(leaf_hashes(lines)))
     [finding, *others] = verify_trail(copy, RING).findings
     assert (finding.verdict, finding.file) == (MODIFIED, name)
-    assert {each.verdict for each in others} <= {MODIFIED}
-    assert all(each.file is not None and each.file <= name for each in others), "the next segments are judged alone"
+    assert {other.verdict for other in others} <= {MODIFIED}
+    assert all(other.file is not None and other.file <= name for other in others), "the next segments are judged alone"
 
 
 @pytest.mark.parametrize("verdict", [REORDERED, MISSING, TRUNCATED_TAIL, MODIFIED])
@@ -353,7 +353,7 @@ def several(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def sealed(trail: Path) -> list[Path]:
-    """Give every file of a trail of which every byte is signed or says who signed."""
+    """Return every file of a trail of which every byte is signed or says who signed."""
     return sorted(path for path in trail.glob("*/*") if path.suffix in (".jsonl", ".hashes", ".checkpoints"))
 
 
@@ -401,7 +401,7 @@ def overwrite(path: Path, content: bytes) -> None:
 
 
 def is_open_end(path: Path, at: int) -> bool:
-    """Tell whether this is the line break that ends the last note of a shard that is written."""
+    """Return whether this is the line break that ends the last note of a shard that is written."""
     is_last = path.name == names_of(path.parent, ".checkpoints")[-1]
     return is_last and (path.parent / "lock").exists() and at >= path.stat().st_size - 2
 
@@ -434,7 +434,7 @@ def test_every_file_that_is_cut_is_found(several: Path, altered: Altered, data: 
 
 
 def is_covered(path: Path, keep: int) -> bool:
-    """Tell whether what is left are whole notes, and the lines are signed all the same; or the end of an open one."""
+    """Return whether what is left are whole notes, and the lines are signed all the same; or the end of an open one."""
     is_whole = path.read_bytes()[:keep].count(b"\n\n") % 2 == 0 and path.read_bytes()[:keep][-2:] in (b"", b"\n\n")
     is_followed = path.name != names_of(path.parent, ".checkpoints")[-1]
     return (is_whole and is_followed) or (path.parent / "lock").exists()
@@ -503,7 +503,7 @@ def test_a_whole_segment_that_is_not_there_is_found(trail: Path, number: int) ->
     for path in (segment.lines, segment.hashes, segment.checkpoints):
         path.unlink()
     findings = verify_trail(trail, RING).findings
-    assert [(each.verdict, each.sequence) for each in findings] == [(MISSING, segment.first)]
+    assert [(finding.verdict, finding.sequence) for finding in findings] == [(MISSING, segment.first)]
     later = segments_of(next(trail.iterdir()))[-1]
     later.lines.write_bytes(later.lines.read_bytes().replace(b"Allowed", b"Denied", 1))
     assert verdicts(trail) == [MISSING, MODIFIED]
@@ -528,9 +528,9 @@ def test_a_shard_under_another_name_is_found(trail: Path) -> None:
 def test_a_trail_of_an_unknown_key_is_found(original: Path) -> None:
     """UNKNOWN_KEY for every checkpoint; nothing is signed."""
     report = verify_trail(original, KeyRing([STRANGER.verifier]))
-    assert {each.verdict for each in report.findings} == {UNKNOWN_KEY, UNSIGNED_TAIL}
+    assert {finding.verdict for finding in report.findings} == {UNKNOWN_KEY, UNSIGNED_TAIL}
     assert report.shards[0].signed == 0
-    [tail] = [each for each in report.findings if each.verdict is UNSIGNED_TAIL]
+    [tail] = [finding for finding in report.findings if finding.verdict is UNSIGNED_TAIL]
     assert tail.detail.startswith(f"{report.shards[0].lines} lines")
 
 
@@ -542,12 +542,12 @@ def test_a_shard_that_was_written_anew_with_the_key_contradicts_what_is_kept_els
     forged = rewritten(shard, [line.replace(b"id-3", b"id-x") for line in original_lines])
     assert verdicts(forged.parent) == []
     report = verify_trail(forged.parent, RING, since=read_anchors(kept, RING, place="kept"))
-    assert [each.verdict for each in report.findings] == [FORKED]
+    assert [finding.verdict for finding in report.findings] == [FORKED]
 
 
 def last_segment_note(shard: Path) -> bytes:
-    """Give the last checkpoint but one of the last segment that has two, as somebody would have kept it."""
-    blocks = b"".join(each.checkpoints.read_bytes() for each in segments_of(shard)).split(b"\n\n")
+    """Return the last checkpoint but one of the last segment that has two, as somebody would have kept it."""
+    blocks = b"".join(segment.checkpoints.read_bytes() for segment in segments_of(shard)).split(b"\n\n")
     return blocks[-3] + b"\n\n" + blocks[-2] + b"\n"
 
 
@@ -650,7 +650,7 @@ def test_since_a_checkpoint_only_what_comes_after_is_read(trail: Path) -> None:
 @pytest.mark.parametrize("note", range(8))
 def test_every_checkpoint_is_one_to_go_on_from(original: Path, note: int) -> None:
     shard = next(original.iterdir())
-    blocks = b"".join(each.checkpoints.read_bytes() for each in segments_of(shard)).split(b"\n\n")[:-1]
+    blocks = b"".join(segment.checkpoints.read_bytes() for segment in segments_of(shard)).split(b"\n\n")[:-1]
     kept = b"\n\n".join(blocks[note * 2 : note * 2 + 2]) + b"\n"
     assert verify_trail(original, RING, since=read_anchors(kept, RING, place="kept")).is_ok
 
@@ -667,9 +667,11 @@ def test_a_shard_that_is_shorter_than_what_is_kept_elsewhere_was_cut(tmp_path: P
     writer.abandon()
     anchors = read_anchors(late.encode(), RING, place="kept")
     assert verify_trail(tmp_path / "early", RING).is_ok
-    assert [each.verdict for each in verify_trail(tmp_path / "early", RING, since=anchors).findings] == [TRUNCATED_TAIL]
+    assert [finding.verdict for finding in verify_trail(tmp_path / "early", RING, since=anchors).findings] == [
+        TRUNCATED_TAIL
+    ]
     shutil.rmtree(tmp_path / "early" / shard.name)
-    assert [each.verdict for each in verify_trail(tmp_path / "early", RING, since=anchors).findings] == [MISSING]
+    assert [finding.verdict for finding in verify_trail(tmp_path / "early", RING, since=anchors).findings] == [MISSING]
     assert read_anchors(f"{early}\n{late}\n".encode(), RING, place="kept") == anchors
 
 
@@ -717,7 +719,7 @@ def test_whatever_stands_in_the_files_there_is_an_answer(
     cut = data.draw(st.integers(0, 400))
     findings = changed(name, lambda whole: whole[:at] + garbage + whole[at + cut :])
     assert findings or not garbage
-    assert all(each.detail.isprintable() for each in findings)
+    assert all(finding.detail.isprintable() for finding in findings)
 
 
 LIVE = """

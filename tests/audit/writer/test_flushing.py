@@ -141,4 +141,4 @@ def test_a_flush_that_fails_leaves_the_segment_and_loses_no_line(
     assert len(segments_of(shard)) == 2
     assert [b'"SyncFailed"' in line for line in lines_of(shard)].count(True) == 1
     assert sum(b'"id-' in line for line in lines_of(shard)) == 2
-    assert [each.value for each in verdicts(tmp_path)] == ["GAP"]
+    assert [verdict.value for verdict in verdicts(tmp_path)] == ["GAP"]

@@ -219,8 +219,8 @@ def test_the_trail_has_the_lines_that_a_sink_would_have(
         trail.note(decide(), spied, started=100.0)
         trail.note(decide(Outcome.EXPLICITLY_DENIED), spied, started=100.0)
         trail.note(replace(decide(), request=AccessRequest(Principal.from_arn(ADA), "docs:Put", "*")), call, started=99)
-        trail.note_authentication(InvalidClientTokenId(), spied, kind="sigv4", credential_id="igk_hunter2.hunter2")
-        trail.note_error(StoreUnavailable("gone"), spied, action="docs:X")
+        trail.record_authentication(InvalidClientTokenId(), spied, kind="sigv4", credential_id="igk_hunter2.hunter2")
+        trail.record_error(StoreUnavailable("gone"), spied, action="docs:X")
 
     same: Any = {"clock": lambda: NOON, "new_id": lambda: "event-1", "timer": lambda: 100.25}
     sink = ListSink()
@@ -331,7 +331,7 @@ def test_a_durable_record_that_waits_too_long_is_refused_and_withdrawn(
 
 def corrections_in(trail: Path) -> list[str]:
     facts = [each["iamGuard"] for each in facts_in(trail)]
-    return [each["refusedEventID"] for each in facts if each["kind"] == "audit_refused"]
+    return [fact["refusedEventID"] for fact in facts if fact["kind"] == "audit_refused"]
 
 
 def correction(number: int) -> bytes:

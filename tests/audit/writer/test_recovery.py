@@ -82,7 +82,7 @@ def test_a_killed_process_loses_nothing_that_it_acknowledged(tmp_path: Path, att
     assert kept == [f"id-{number}" for number in range(len(kept))]
     assert len(kept) >= acknowledged
     report = verify_trail(tmp_path, RING)
-    assert [each.verdict for each in report.findings] == [GAP]
+    assert [finding.verdict for finding in report.findings] == [GAP]
     assert report.shards[0].has_ended
     assert recover(tmp_path, KEY, RING) == []
 

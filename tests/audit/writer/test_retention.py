@@ -15,7 +15,7 @@ from unittest import mock
 
 import pytest
 
-from iam_guard.analysis.activity import gather_activity
+from iam_guard.analysis.activity import aggregate_activity
 from iam_guard.audit.append_file import AppendFile
 from iam_guard.audit.consumer.offsets import FOLDER
 from iam_guard.audit.consumer.subscription import AuditReader, Offset
@@ -101,7 +101,7 @@ def read_by(trail: Path, group: str, records: int) -> None:
 
 def test_what_is_too_old_goes_and_the_trail_verifies(trail: Path, shard: Path) -> None:
     """All segments of a shard that has ended; the lines of the record about it are of today."""
-    sizes = [each.lines.stat().st_size for each in segments_of(shard)]
+    sizes = [segment.lines.stat().st_size for segment in segments_of(shard)]
     sweep = swept(trail)
     assert [each.segment for each in sweep.dropped] == segments_of(shard)
     assert [each.size for each in sweep.dropped] == sizes
@@ -256,7 +256,7 @@ def test_nothing_goes_of_which_the_record_is_not_on_the_disk(trail: Path, shard:
     with pytest.raises(OSError, match="No space"):
         Sweep(trail, RULE, lambda: writer, now=LATER).run()
     writer.abandon()
-    assert all(each.lines.exists() for each in segments_of(shard))
+    assert all(segment.lines.exists() for segment in segments_of(shard))
 
 
 # --- what was dropped is said once ------------------------------------------------------------------------------------
@@ -272,8 +272,8 @@ def swept_then(trail: Path) -> Sweep:
 
 
 def said_in(shard: Path) -> list[tuple[str, int]]:
-    facts = [json.loads(each)["iamGuard"] for each in lines_of(shard)]
-    return [(each["dropped"]["shard"], each["dropped"]["first"]) for each in facts if each["kind"] == "audit_retention"]
+    facts = [json.loads(line)["iamGuard"] for line in lines_of(shard)]
+    return [(fact["dropped"]["shard"], fact["dropped"]["first"]) for fact in facts if fact["kind"] == "audit_retention"]
 
 
 @pytest.fixture
@@ -312,12 +312,12 @@ def test_what_was_dropped_is_known_to_be_missing_from_an_activity(trail: Path, d
     """Though it was said in a segment that is dropped itself: whatever that held is later than what it spoke of."""
     with AuditReader(trail, ring=RING).subscribe(follow=False) as subscription:
         records = [record for _, record in subscription]
-    assert not gather_activity(records, "mailer.example.com").is_complete
-    assert not gather_activity(records, "mailer.example.com", since=NOON).is_complete
+    assert not aggregate_activity(records, "mailer.example.com").is_complete
+    assert not aggregate_activity(records, "mailer.example.com", since=NOON).is_complete
 
 
 def only_retained(trail: Path, shard: Path) -> Path:
-    """Give the file that says that the segments of a shard were dropped."""
+    """Return the file that says that the segments of a shard were dropped."""
     [path] = [path for path in trail.rglob("*.retained") if shard.name.encode() in path.read_bytes()]
     return path
 
@@ -362,7 +362,7 @@ def test_a_trail_in_which_it_was_said_again_stays_right(trail: Path, shard: Path
     [teller] = [each for each in shards_of(trail) if each != shard]
     writer = SegmentWriter(trail, KEY, service="docs", limits=SMALL, clock=moment)
     counts = {each.segment: each.lines for each in sweep.dropped}
-    counts |= {each: len(whole_lines(each.lines.read_bytes())) for each in segments_of(teller)}
+    counts |= {segment: len(whole_lines(segment.lines.read_bytes())) for segment in segments_of(teller)}
     for each, lines in counts.items():
         writer.append(
             [
@@ -375,8 +375,8 @@ def test_a_trail_in_which_it_was_said_again_stays_right(trail: Path, shard: Path
             ]
         )
     writer.close()
-    for each in segments_of(teller):
-        each.lines.unlink()
+    for segment in segments_of(teller):
+        segment.lines.unlink()
     assert verdicts(trail) == []
     assert swept_then(trail).dropped
     assert verdicts(trail) == []
@@ -452,7 +452,7 @@ def test_without_any_room_nothing_goes(trail: Path, shard: Path, full: Callable[
         room.write(b"x")  # nobody gives it back
         with pytest.raises(OSError, match="No space"):
             drop_segments(trail, writer_in(trail), LATER)
-    assert all(each.lines.exists() for each in segments_of(shard))
+    assert all(segment.lines.exists() for segment in segments_of(shard))
 
 
 def test_what_says_too_much_of_earlier_ones_stays_and_the_others_go(

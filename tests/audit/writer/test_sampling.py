@@ -41,7 +41,7 @@ def noted(trail: Trail, decision: Decision, count: int = 1, **more: Any) -> None
 
 
 def kinds(records: list[dict[str, Any]]) -> list[str]:
-    return [each["iamGuard"]["kind"] for each in records]
+    return [record["iamGuard"]["kind"] for record in records]
 
 
 def test_what_is_left_out_is_counted_and_declared(decide: Decide) -> None:
@@ -105,7 +105,7 @@ def test_a_sink_hears_of_it_in_time(decide: Decide, monkeypatch: pytest.MonkeyPa
     sink = ListSink()
     trail = Trail(sink, sampling=Sampling(0.5, chance=lambda: 0.99))
     noted(trail, decide(), 2)
-    assert [each["iamGuard"]["sampledOut"] for each in sink.records] == [1, 1]
+    assert [record["iamGuard"]["sampledOut"] for record in sink.records] == [1, 1]
 
 
 def test_a_child_counts_its_own(decide: Decide) -> None:
@@ -135,7 +135,7 @@ for _ in range(3):
     (tmp_path / "iam.yaml").write_text("{version: 1, accounts: [{id: '111122223333'}]}")
     subprocess.run([sys.executable, "-c", script.replace("WHERE", repr(where))], cwd=tmp_path, check=True, timeout=300)
     records = [json.loads(line) for path in tmp_path.rglob("*.jsonl") for line in path.read_text().splitlines()]
-    assert [each["iamGuard"]["sampledOut"] for each in records if "sampledOut" in each["iamGuard"]] == [3]
+    assert [record["iamGuard"]["sampledOut"] for record in records if "sampledOut" in record["iamGuard"]] == [3]
 
 
 @pytest.mark.parametrize("kept", ["sink", "segments"])

@@ -179,7 +179,7 @@ def test_a_checkpoint_comes_with_every_so_many_records(tmp_path: Path, portion: 
     for number in range(0, 50, portion):
         writer.append([record(each) for each in range(number, min(50, number + portion))])
         writer.commit()
-    assert [each.size for each in checkpoints_of(only_shard(tmp_path))] == list(range(4, 52, 4))
+    assert [checkpoint.size for checkpoint in checkpoints_of(only_shard(tmp_path))] == list(range(4, 52, 4))
     writer.close()
 
 
@@ -198,11 +198,11 @@ def test_a_checkpoint_comes_after_so_long(tmp_path: Path) -> None:
     assert writer.due_in() == pytest.approx(0.6)
     now = 101.0
     writer.commit()
-    assert [each.size for each in checkpoints_of(shard)] == [2]
+    assert [checkpoint.size for checkpoint in checkpoints_of(shard)] == [2]
     assert writer.due_in() is None
     now = 200.0
     writer.commit()
-    assert [each.size for each in checkpoints_of(shard)] == [2]
+    assert [checkpoint.size for checkpoint in checkpoints_of(shard)] == [2]
     writer.close()
 
 
@@ -410,9 +410,9 @@ def test_on_a_full_disk_the_gap_is_declared_from_the_reserve(tmp_path: Path, is_
     kept, _ = json.loads(done.stdout)
     assert kept > 100
     facts = [json.loads(line) for line in lines_of(only_shard(copy))]
-    ids = [each["eventID"] for each in facts if each["iamGuard"]["kind"] == "decision"]
+    ids = [fact["eventID"] for fact in facts if fact["iamGuard"]["kind"] == "decision"]
     assert ids == [f"id-{number}" for number in range(kept + (10 if is_freed else 0))]
-    [gap] = [each["iamGuard"] for each in facts if each["iamGuard"]["kind"] == "audit_gap"]
+    [gap] = [fact["iamGuard"] for fact in facts if fact["iamGuard"]["kind"] == "audit_gap"]
     assert (gap["reason"], gap["lost"]) == ("DiskFull", 1)
     assert verdicts(copy) == [GAP]
 

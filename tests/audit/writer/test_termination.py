@@ -194,7 +194,7 @@ def test_sigterm_that_is_ignored_stays_ignored(tmp_path: Path) -> None:
 
 
 HUNG = """
-from iam_guard.audit import termination
+from iam_guard.audit.writer import termination
 from iam_guard.audit.append_file import AppendFile
 termination.SECONDS = 0.2
 pipeline = pipeline_in(trail)

@@ -364,7 +364,7 @@ def test_a_known_certificate_touches_no_store(house: House, monkeypatch: pytest.
         monkeypatch.setattr(house.store, name, lambda *_: pytest.fail("asked the store"))
     monkeypatch.setattr("iam_guard.authn.certificate.TrustedAuthorities.verify", lambda *_: pytest.fail("verified"))
     assert cold.who() is caller
-    assert guard._doors._certificates.is_warm(_credential(), None)
+    assert guard._authenticators._certificates.is_warm(_credential(), None)
 
 
 def _credential() -> Any:

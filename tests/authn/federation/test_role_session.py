@@ -12,7 +12,7 @@ import pytest
 
 from iam_guard import Guard, Principal, open_guard
 from iam_guard.authn.federation.role_session import (
-    Proved,
+    FederatedIdentity,
     Question,
     Role,
     admit,
@@ -64,7 +64,7 @@ def seed(*statements: dict[str, Any], rcp: Any = None, max_seconds: int = 3600) 
 TRUSTING = statement({"Federated": PROVIDER}, StringEquals={"id.example.com:sub": "ann", "id.example.com:aud": "app"})
 
 
-def proved(**more: Any) -> Proved:
+def proved(**more: Any) -> FederatedIdentity:
     facts: dict[str, Any] = {
         "principal": Principal.federated(PROVIDER, userid=f"{PROVIDER}:app:ann", keys={"id.example.com:sub": "ann"}),
         "action": WEB,
@@ -72,7 +72,7 @@ def proved(**more: Any) -> Proved:
         "keys": {"id.example.com:sub": "ann", "id.example.com:aud": "app"},
         "kept": {"id.example.com:sub": "ann", "aws:FederatedProvider": PROVIDER},
     }
-    return Proved(**(facts | more))
+    return FederatedIdentity(**(facts | more))
 
 
 class World:
@@ -89,9 +89,9 @@ class World:
         with self.guard.store.viewing() as records:
             return find_role(records, "aws", arn)
 
-    def admits(self, identity: Proved, arn: str = ROLE) -> bool:
+    def admits(self, identity: FederatedIdentity, arn: str = ROLE) -> bool:
         role = self.find(arn)
-        if all(self.decide(identity.principal, each).allowed for each in questions(identity, arn, role)):
+        if all(self.decide(identity.principal, question).allowed for question in questions(identity, arn, role)):
             assert admit(identity, arn, role, self.decide) is role
             return True
         with pytest.raises(AccessDenied, match=f"^Not authorized to perform {identity.action}$"):

@@ -29,7 +29,7 @@ def is_met(operator: str, policy: list[str], value: Any, key: str = "docs:Key") 
 
 
 def a_value(operator: str) -> str:
-    """Give a text that means something to the operator."""
+    """Return a text that means something to the operator."""
     return next((value for begin, value in A_VALUE.items() if operator.startswith(begin)), "true")
 
 

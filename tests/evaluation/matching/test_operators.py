@@ -240,7 +240,7 @@ def test_an_operator_compares_a_value(operator: str, policy: list[str] | str, va
 
 
 def _readable(operator: str, policy: list[str] | str, value: Any) -> bool:
-    """Tell whether both sides mean something, so that the negated form is the opposite."""
+    """Return whether both sides mean something, so that the negated form is the opposite."""
     values = [policy] if isinstance(policy, str) else policy
     row = OPERATORS[operator]
     if row.wildcards:

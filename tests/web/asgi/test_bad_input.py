@@ -78,7 +78,7 @@ def status(answer: bytes) -> int:
 
 
 def waited_for(audit_file: Path, number: int) -> list[str]:
-    """Give the error codes of the trail once it has so many records."""
+    """Return the error codes of the trail once it has so many records."""
     for _ in range(3000):
         if audit_file.exists() and audit_file.read_bytes().count(b"\n") >= number:
             break

@@ -229,7 +229,7 @@ def test_what_answers_inside_of_the_guard_is_told_where_it_belongs(
     app = Starlette(routes=ROUTES, middleware=[Middleware(GuardMiddleware, guard=guard, check_routes=False), cors])
     preflight = {"origin": "https://elsewhere.example", "access-control-request-method": "GET"}
     assert TestClient(app).options("/documents/7", headers=preflight).status_code == 500
-    assert [record.getMessage() for record in caplog.records if record.name == "iam_guard.web.asgi"] == [
+    assert [record.getMessage() for record in caplog.records if record.name == "iam_guard.web"] == [
         "OPTIONS /documents/7: something that is no known endpoint answered without a decision; "
         "CORS and the like belong outside of the guard"
     ]
@@ -384,12 +384,12 @@ def test_what_comes_before_an_answer_is_no_answer(guard: Guard, sign: Sign) -> N
     app = Starlette(routes=[Route("/list", page), Route("/undecided", undecided)], exception_handlers={404: not_found})
     client = TestClient(GuardMiddleware(app, guard=guard, check_routes=False))
     answers = [client.get(path, headers=sign(ADA, "GET", path)) for path in ("/list", "/nowhere", "/undecided")]
-    assert [(each.status_code, "x-amzn-requestid" in each.headers) for each in answers] == [
+    assert [(answer.status_code, "x-amzn-requestid" in answer.headers) for answer in answers] == [
         (200, True),
         (404, True),
         (500, True),
     ]
-    assert [each.text for each in answers[:2]] == ["page", "no such page"]
+    assert [answer.text for answer in answers[:2]] == ["page", "no such page"]
 
 
 def test_websockets_are_guarded(client: TestClient, sign: Sign) -> None:

@@ -25,7 +25,7 @@ from iam_guard.audit.export.otel_event import log_record
 from iam_guard.errors import InvalidInput
 from iam_guard.settings import Settings
 from iam_guard.web import permissions
-from iam_guard.web.permissions import MOST_QUESTIONS, PermissionQuestions
+from iam_guard.web.permissions import MAX_QUESTIONS, PermissionQuestions
 from tests.conftest import ACME, ADA, RITA, Sign
 
 docs = Service("docs")
@@ -177,8 +177,8 @@ def test_nothing_is_read_of_the_body_of_a_stranger(guard: Guard) -> None:
         ({"questions": [{"action": "docs:GetDocument", "resource": "x" * 3000}]}, "expected a text"),
         ({"resources": ["folder/7"]}, "no action is declared for `folder/7`"),
         ({"questions": [{"action": "docs:GetDocument", "resource": "document/\ud83d"}]}, "a text"),
-        ({"resources": ["document/7"] * MOST_QUESTIONS}, f"at most {MOST_QUESTIONS} questions"),
-        ({"resources": ["document/7"] * (MOST_QUESTIONS + 1)}, f"a list of at most {MOST_QUESTIONS}"),
+        ({"resources": ["document/7"] * MAX_QUESTIONS}, f"at most {MAX_QUESTIONS} questions"),
+        ({"resources": ["document/7"] * (MAX_QUESTIONS + 1)}, f"a list of at most {MAX_QUESTIONS}"),
         (b'"' + b"x" * 300_000 + b'"', "bytes"),
     ],
 )
@@ -195,7 +195,7 @@ def test_what_is_too_much_costs_no_more_than_what_is_enough(monkeypatch: pytest.
     many = Service("many")
     for number in range(60):
         many.requirement(f"Do{number}", resource=f"thing/{number}/{{name}}")
-    ada, document = Principal.from_arn(f"arn:aws:iam::{ACME}:user/ada"), {"resources": ["thing/1/x"] * MOST_QUESTIONS}
+    ada, document = Principal.from_arn(f"arn:aws:iam::{ACME}:user/ada"), {"resources": ["thing/1/x"] * MAX_QUESTIONS}
     with pytest.raises(InvalidInput, match="at most"):
         PermissionQuestions([many]).read(document, ada, Settings())
     assert len(compared) == 120

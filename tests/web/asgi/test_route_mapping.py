@@ -199,13 +199,13 @@ def test_decorator_and_row_both_decide(guard: Guard, sign: Sign) -> None:
 def test_condition_keys_may_stand_in_a_row_as_they_are(guard: Guard, sign: Sign) -> None:
     """As in a decorator: a mapping, and no loader only."""
     seen: list[Any] = []
-    decide = guard.decide_at_hand
+    decide = guard.decide_from_cache
 
     def noted(*args: Any, **more: Any) -> Any:
         seen.append(args[3])
         return decide(*args, **more)
 
-    guard.decide_at_hand = noted  # type: ignore[method-assign]
+    guard.decide_from_cache = noted  # type: ignore[method-assign]
     routes = RouteMap()
     routes.requires("GET", "/one", "docs:GetDocument", context={"docs:kind": "report"})
     before = [Middleware(GuardMiddleware, guard=guard, routes=routes)]

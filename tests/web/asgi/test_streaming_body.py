@@ -33,7 +33,7 @@ ENDED: list[bool] = []
 
 
 async def _store(request: Request) -> Response:
-    """Note every part as it comes, and whether the end came."""
+    """Record every part as it comes, and whether the end came."""
     SEEN.clear()
     ENDED.clear()
     async for part in request.stream():

@@ -290,8 +290,8 @@ def test_unknown_keys_beyond_eight_lookups_get_503(
 
     clients, known = asyncio.run(run())
     assert known.status == 200
-    assert sorted(each.status for each in clients) == [401] * 8 + [503] * 12
-    assert {each.headers.get("retry-after") for each in clients if each.status == 503} == {"1"}
+    assert sorted(client.status for client in clients) == [401] * 8 + [503] * 12
+    assert {client.headers.get("retry-after") for client in clients if client.status == 503} == {"1"}
     codes = [each.get("errorCode") for each in read(audit_file)]
     assert codes.count("ServiceUnavailable") == 12
 

@@ -111,6 +111,6 @@ def application(environ: Any, start_response: Any) -> Iterable[bytes]:
 
 
 def served() -> GuardWsgiMiddleware:
-    """Give the application with a guard on the seed that the environment names; for servers in other processes."""
+    """Return the application with a guard on the seed that the environment names; for servers in other processes."""
     guard = open_guard(os.environ["IAM_GUARD_TEST_SEED"], max_body=1024 * 16)
     return GuardWsgiMiddleware(application, guard=guard)

@@ -109,7 +109,7 @@ def guarded(guard: Guard, app: Any = application, **options: Any) -> Any:
 
 def noted(path: Path) -> list[str]:
     records = list(read(path)) if path.exists() else []
-    return [f"{each['eventName']} {each.get('errorCode') or each['iamGuard']['outcome']}" for each in records]
+    return [f"{record['eventName']} {record.get('errorCode') or record['iamGuard']['outcome']}" for record in records]
 
 
 # --- who gets in ---

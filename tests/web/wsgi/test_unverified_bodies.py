@@ -147,13 +147,13 @@ def test_unknown_keys_beyond_eight_lookups_get_503(
         statuses.append(put(guard, b"", (f"AKIAUNKNOWN{number:09}", "x" * 40))[0])
 
     threads = [threading.Thread(target=unknown, args=(number,)) for number in range(key_lookups.MAX_LOOKUPS)]
-    for each in threads:
-        each.start()
+    for thread in threads:
+        thread.start()
         assert began.acquire(timeout=10)
     unknown(99)
     assert statuses == [503]
     assert put(guard, b"abc")[0] == 200
     go.set()
-    for each in threads:
-        each.join()
+    for thread in threads:
+        thread.join()
     assert statuses[1:] == [401] * key_lookups.MAX_LOOKUPS

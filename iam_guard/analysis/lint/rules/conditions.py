@@ -91,7 +91,7 @@ def _that_ask_for_a_value(subject: Subject) -> Iterator[Tested]:
 
 
 def _is_of_every_request(key: str) -> bool:
-    """Tell whether a key has nothing to do with the action. Tags that a request sets are the action's to supply."""
+    """Return whether a key has nothing to do with the action. Tags that a request sets are the action's to supply."""
     row = row_of(key)
     if row is None:
         return False

@@ -20,7 +20,7 @@ _SOURCES = frozenset({"aws:sourcearn", "aws:sourceaccount", "aws:sourceorgid", "
 
 def _allows(subject: Subject) -> Iterator[Statement]:
     if subject.grants:
-        yield from (each for each in subject.document.statements if each.effect is Effect.ALLOW)
+        yield from (statement for statement in subject.document.statements if statement.effect is Effect.ALLOW)
 
 
 def allow_everything(subject: Subject) -> Iterator[Fault]:
@@ -108,7 +108,7 @@ def _star(subject: Subject, action: str, key: str, prefix: str, message: str) ->
 
 
 def _how(statement: Statement, action: str) -> str | None:
-    """Say how a statement is about an action: by its name, by a pattern, or by leaving it out of `NotAction`."""
+    """Return how a statement is about an action: by its name, by a pattern, or by leaving it out of `NotAction`."""
     if statement.not_actions is not None:
         return None if _mean(statement.not_actions, action) else "not"
     written = [each.lower() for each in statement.actions or ()]

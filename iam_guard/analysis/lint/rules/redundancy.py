@@ -33,7 +33,11 @@ def covered_resource(subject: Subject) -> Iterator[Fault]:
         for element, values in (("Resource", statement.resources), ("NotResource", statement.not_resources)):
             written = values or ()
             readings = [open_patterns(each, version) for each in written] if len(written) > 1 else []
-            if readings and not any("${" in each for each in written) and all(len(each) == 1 for each in readings):
+            if (
+                readings
+                and not any("${" in each for each in written)
+                and all(len(reading) == 1 for reading in readings)
+            ):
                 patterns = [only for (only,) in readings]
                 for index, wide in _covered(written, patterns):
                     message = f"{quoted(written[index])} is among {quoted(written[wide])}"
@@ -41,7 +45,7 @@ def covered_resource(subject: Subject) -> Iterator[Fault]:
 
 
 def _covered(texts: Sequence[str], patterns: Sequence[Pattern]) -> Iterator[tuple[int, int]]:
-    """Give the entries that another one covers, and which; equal ones are left to the language's own check."""
+    """Return the entries that another one covers, and which; equal ones are left to the language's own check."""
     wide = [(index, literal_prefix(text)) for index, text in enumerate(texts) if WILDCARD.search(text)]
     for index, narrow in enumerate(patterns):
         for other, beginning in wide:
@@ -82,7 +86,7 @@ def denied_statement(subject: Subject) -> Iterator[Fault]:
 
 
 def _says_all(subject: Subject, wide: Statement, narrow: Statement) -> bool:
-    """Tell whether `wide` applies wherever `narrow` does, as far as that can be seen."""
+    """Return whether `wide` applies wherever `narrow` does, as far as that can be seen."""
     if not set(map(_comparable, wide.conditions)) <= set(map(_comparable, narrow.conditions)):
         return False
     return _has_principals(wide, narrow) and _has_actions(wide, narrow) and _has_resources(subject, wide, narrow)
@@ -103,9 +107,9 @@ def _has_principals(wide: Statement, narrow: Statement) -> bool:
 def _has_actions(wide: Statement, narrow: Statement) -> bool:
     if wide.actions is None or narrow.actions is None:
         return wide.actions == narrow.actions and wide.not_actions == narrow.not_actions
-    listed = {each.lower() for each in wide.actions}
+    listed = {action.lower() for action in wide.actions}
     patterns = [(literal_prefix(each), read_wildcards(each)) for each in listed if WILDCARD.search(each)]
-    return all(each.lower() in listed or _among(patterns, each.lower()) for each in narrow.actions)
+    return all(action.lower() in listed or _among(patterns, action.lower()) for action in narrow.actions)
 
 
 def _among(wide: Sequence[tuple[str, Pattern]], narrow: str) -> bool:
@@ -120,7 +124,7 @@ def _has_resources(subject: Subject, wide: Statement, narrow: Statement) -> bool
     if any("${" in each for each in (*wide.resources, *narrow.resources)) or "*" in narrow.resources:
         return False
     version = subject.document.version
-    patterns = [pattern for each in wide.resources for pattern in open_patterns(each, version)]
+    patterns = [pattern for resource in wide.resources for pattern in open_patterns(resource, version)]
     return all(
         any(covers(each, pattern) for each in patterns)
         for entry in narrow.resources

@@ -16,7 +16,7 @@ from iam_guard.policy.fault import Fault, place
 from iam_guard.policy.grammar import quoted
 
 _EVERYTHING = "*"
-_MOST_NAMED = 3
+_MAX_NAMED = 3
 
 
 def resource_not_taken(subject: Subject) -> Iterator[Fault]:
@@ -52,7 +52,7 @@ def action_without_resource(subject: Subject) -> Iterator[Fault]:
 
 
 def _with_resources(subject: Subject) -> Iterator[Statement]:
-    return (each for each in subject.document.statements if each.resources and each.actions)
+    return (statement for statement in subject.document.statements if statement.resources and statement.actions)
 
 
 def _is_used(subject: Subject, statement: Statement, entry: str) -> bool:
@@ -71,20 +71,20 @@ def _takes(subject: Subject, action: KnownAction, entry: str) -> bool:
 
 
 def _named(known: Sequence[KnownAction]) -> str:
-    names = [quoted(str(each)) for each in known[:_MOST_NAMED]]
-    return ", ".join(names) + (f" and {len(known) - _MOST_NAMED} more" if len(known) > _MOST_NAMED else "")
+    names = [quoted(str(each)) for each in known[:_MAX_NAMED]]
+    return ", ".join(names) + (f" and {len(known) - _MAX_NAMED} more" if len(known) > _MAX_NAMED else "")
 
 
 def _taken(known: Known, actions: Sequence[KnownAction]) -> str:
-    """Say which ARNs the actions take; nothing where there are none."""
+    """Return which ARNs the actions take; nothing where there are none."""
     formats = dict.fromkeys(
         arn
         for action in actions
-        for each in action.service.resource_types
-        if each.name in {target.name for target in action.entry.resources}
-        for arn in each.arn_formats
+        for resource_type in action.service.resource_types
+        if resource_type.name in {target.name for target in action.entry.resources}
+        for arn in resource_type.arn_formats
     )
     if not formats:
         return ""
-    shown = ", ".join(quoted(each) for each in list(formats)[:_MOST_NAMED])
+    shown = ", ".join(quoted(each) for each in list(formats)[:_MAX_NAMED])
     return f", which {'takes' if len(actions) == 1 else 'take'} {shown}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from iam_guard.api.call import Input, Output, ServiceCall
-from iam_guard.api.iam.attached_policies import held_boundary, held_policies, the_source
+from iam_guard.api.iam.attached_policies import attached_boundary, attached_policies, the_source
 from iam_guard.api.iam.simulation.documents import read_for_keys, require_readable_size, stored_policies
 from iam_guard.evaluation.matching.referenced_keys import keys_of_document
 from iam_guard.model.decision import PolicyType
@@ -24,8 +24,8 @@ def get_context_keys_for_custom_policy(call: ServiceCall, given: Input) -> Outpu
 def get_context_keys_for_principal_policy(call: ServiceCall, given: Input) -> Output:
     """List the keys of the policies that a user, group or role has, boundary included, and of others in the call."""
     source = the_source(call, given["PolicySourceArn"])
-    boundary = held_boundary(call, source)
-    held = [*held_policies(call, source), *([] if boundary is None else [boundary])]
+    boundary = attached_boundary(call, source)
+    held = [*attached_policies(call, source), *([] if boundary is None else [boundary])]
     stored = [policy.content.document for policy in stored_policies(held, PolicyType.IDENTITY)]
     return _keys([*stored, *_given(given)])
 

@@ -1,7 +1,7 @@
 """The policies of a simulation, compiled: those that come with the call, and those that are stored.
 
 What comes with a call is compiled for that call alone: remembering it would let callers fill the memory. Must not live
-here: finding stored policies (`held_policies`), deciding (`simulator`).
+here: finding stored policies (`attached_policies`), deciding (`simulator`).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from iam_guard.api.iam.attached_policies import HeldPolicy
+from iam_guard.api.iam.attached_policies import AttachedPolicy
 from iam_guard.api.iam.iam_errors import PolicyEvaluation
 from iam_guard.errors import InvalidInput, PolicyError
 from iam_guard.evaluation.compiler import CompiledDocument, CompiledPolicy, compile_policy
@@ -17,7 +17,7 @@ from iam_guard.model.decision import PolicyRef, PolicyType
 from iam_guard.policy.document import Document
 from iam_guard.policy.parser import parse, read
 
-MOST_CHARACTERS = 4 * 1024 * 1024
+MAX_CHARACTERS = 4 * 1024 * 1024
 """Of all policies that come with a call: 32 of the longest."""
 
 
@@ -69,11 +69,11 @@ def require_readable_size(given: Mapping[str, Any]) -> None:
     texts += [given.get("ResourcePolicy", "")]
     for level in given.get("OrderedOrganizationPolicyInputList", ()):
         texts += level.get("ServiceControlPolicyInputList", ())
-    if sum(map(len, texts)) > MOST_CHARACTERS:
-        raise InvalidInput(f"The policies of one call may have {MOST_CHARACTERS} characters together.")
+    if sum(map(len, texts)) > MAX_CHARACTERS:
+        raise InvalidInput(f"The policies of one call may have {MAX_CHARACTERS} characters together.")
 
 
-def stored_policies(held: Iterable[HeldPolicy], type: PolicyType) -> list[CompiledPolicy]:
+def stored_policies(held: Iterable[AttachedPolicy], type: PolicyType) -> list[CompiledPolicy]:
     """Compile stored policies. Raises `PolicyEvaluation` for one that cannot be read."""
     try:
         return [compile_policy(policy.text, PolicyRef(policy.id, type, policy.arn)) for policy in held]
@@ -82,7 +82,7 @@ def stored_policies(held: Iterable[HeldPolicy], type: PolicyType) -> list[Compil
 
 
 def delegating_policy(account: str) -> CompiledPolicy:
-    """Give the resource-based policy that leaves everything to an account's own policies (rule E-30.3)."""
+    """Return the resource-based policy that leaves everything to an account's own policies (rule E-30.3)."""
     statement = {"Effect": "Allow", "Principal": {"AWS": account}, "Action": "*"}
     return compile_policy({"Statement": [statement]}, PolicyRef(DELEGATING, PolicyType.RESOURCE))
 

@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from iam_guard.api.iam.attached_policies import HeldPolicy
+from iam_guard.api.iam.attached_policies import AttachedPolicy
 from iam_guard.errors import InvalidInput
 from iam_guard.evaluation.matching.pattern import Matcher, compile_glob
 from iam_guard.model.arn import Arn, is_account_id
 from iam_guard.store.identifiers import AWS_MANAGED
 
-_IsLeftOut: TypeAlias = Callable[[HeldPolicy], bool]
+_IsLeftOut: TypeAlias = Callable[[AttachedPolicy], bool]
 
 _OF_TYPE: Mapping[str, _IsLeftOut] = {
     "inline": lambda policy: policy.arn is None,
@@ -36,8 +36,8 @@ class Exclusions:
     boundary: bool = False
     controls: bool = False
 
-    def keep(self, policies: Iterable[HeldPolicy]) -> list[HeldPolicy]:
-        """Give what is not left out of an identity's policies."""
+    def keep(self, policies: Iterable[AttachedPolicy]) -> list[AttachedPolicy]:
+        """Return what is not left out of an identity's policies."""
         return [policy for policy in policies if not any(test(policy) for test in self.tests)]
 
 
@@ -68,7 +68,7 @@ def _test(entry: Mapping[str, Any]) -> _IsLeftOut:
 def _inline_test(inline: Mapping[str, str]) -> _IsLeftOut:
     name, kind, is_holder = inline["PolicyName"], inline["AttachmentType"], _pattern(inline["AttachmentName"])
 
-    def is_left_out(policy: HeldPolicy) -> bool:
+    def is_left_out(policy: AttachedPolicy) -> bool:
         return (
             policy.holder is not None
             and policy.name == name

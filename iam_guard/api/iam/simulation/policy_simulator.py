@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from iam_guard.api.call import Input, Output, ServiceCall
-from iam_guard.api.iam.attached_policies import held_boundary, held_policies, service_control_levels, the_source
+from iam_guard.api.iam.attached_policies import attached_boundary, attached_policies, service_control_levels, the_source
 from iam_guard.api.iam.simulation.documents import (
     passed_boundary,
     passed_controls,
@@ -48,7 +48,7 @@ def simulate_principal_policy(call: ServiceCall, given: Input) -> Output:
     require_readable_size(given)
     source = the_source(call, given["PolicySourceArn"])
     excluded = read_exclusions(given.get("PolicyExclusionList", ()))
-    stored = stored_policies(excluded.keep(held_policies(call, source)), PolicyType.IDENTITY)
+    stored = stored_policies(excluded.keep(attached_policies(call, source)), PolicyType.IDENTITY)
     caller = _caller(given, source)
     simulation = suppose(
         given,
@@ -62,13 +62,13 @@ def simulate_principal_policy(call: ServiceCall, given: Input) -> Output:
 
 
 def _caller(given: Input, source: Row) -> SimulatedCaller:
-    """Give the caller, which is the source of the policies if nobody else is named; only of that more is known."""
+    """Return the caller, which is the source of the policies if nobody else is named; only of that more is known."""
     arn = given.get("CallerArn", given["PolicySourceArn"])
     return caller_by_arn(arn, unique_id=source["id"] if arn == given["PolicySourceArn"] else None)
 
 
 def _boundary(call: ServiceCall, source: Row, excluded: Exclusions) -> list[CompiledPolicy] | None:
-    boundary = None if excluded.boundary else held_boundary(call, source)
+    boundary = None if excluded.boundary else attached_boundary(call, source)
     return None if boundary is None else stored_policies([boundary], PolicyType.BOUNDARY)
 
 

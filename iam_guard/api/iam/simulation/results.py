@@ -100,7 +100,7 @@ _DECIDING = {Outcome.ALLOWED: Effect.ALLOW, Outcome.EXPLICITLY_DENIED: Effect.DE
 
 
 def _is_shown(found: Survey) -> bool:
-    """Tell whether anything is said but the decision: where organizations do not allow, that is all."""
+    """Return whether anything is said but the decision: where organizations do not allow, that is all."""
     return found.organization in (None, Outcome.ALLOWED)
 
 
@@ -121,7 +121,7 @@ def _boundary(found: Survey) -> Output | None:
 
 def _organization(surveys: Iterable[Survey]) -> Output | None:
     says = [found.organization for found in surveys if found.organization is not None]
-    return {"AllowedByOrganizations": all(each is Outcome.ALLOWED for each in says)} if says else None
+    return {"AllowedByOrganizations": all(say is Outcome.ALLOWED for say in says)} if says else None
 
 
 # --- of several resources ----------------------------------------------------------------------------------------
@@ -133,7 +133,7 @@ def _together(specific: list[Output]) -> Output:
         each for each in specific if decision != "explicitDeny" or each["EvalResourceDecision"] == "explicitDeny"
     ]
     boundaries = [each["PermissionsBoundaryDecisionDetail"] for each in specific]
-    given = [each["AllowedByPermissionsBoundary"] for each in boundaries if each is not None]
+    given = [boundary["AllowedByPermissionsBoundary"] for boundary in boundaries if boundary is not None]
     missing = {key.lower(): key for each in reversed(specific) for key in reversed(each["MissingContextValues"])}
     return {
         "EvalDecision": decision,
@@ -152,7 +152,7 @@ def _distinct(statements: Iterable[Output]) -> list[Output]:
 
 
 def _details_together(specific: list[Output]) -> dict[str, str]:
-    """Give the most restrictive of each type; empty within an account."""
+    """Return the most restrictive of each type; empty within an account."""
     together: dict[str, str] = {}
     for each in specific:
         for type, decision in (each["EvalDecisionDetails"] or {}).items():

@@ -32,14 +32,14 @@ class SimulatedCaller:
 
 
 def nobody(call: ServiceCall) -> SimulatedCaller:
-    """Give a caller of the account of whom nothing else is said."""
+    """Return a caller of the account of whom nothing else is said."""
     arn = iam_arn(call.partition, call.account, "user", "/", _NOBODY)
     principal = Principal(PrincipalType.USER, arn, call.account, userid=_NOBODY)
     return SimulatedCaller(principal, {"aws:principalaccount": call.account, "aws:userid": _NOBODY})
 
 
 def caller_by_arn(arn: str, *, unique_id: str | None = None) -> SimulatedCaller:
-    """Give the caller that an ARN means; raise `InvalidInput` for one that is no user, group or role."""
+    """Return the caller that an ARN means; raise `InvalidInput` for one that is no user, group or role."""
     try:
         parsed = Arn.parse(arn)
     except InvalidInput:

@@ -27,7 +27,7 @@ from iam_guard.model.arn import Arn, account_of, is_account_id
 from iam_guard.model.context import Context, Value
 from iam_guard.model.request import AccessRequest
 
-MOST_READ = 20_000_000
+MAX_READ = 20_000_000
 """Characters of policy that one action may read: resources, times all policies; one to two seconds of CPU time."""
 MAX_READ_A_PAGE = 4_000_000
 """Characters that the actions of one page may read; a page of several actions ends before."""
@@ -41,7 +41,7 @@ class SimulatedRequest(AccessRequest):
     """A request of which nothing is known but its context: its principal supplies no keys."""
 
     def value(self, folded_key: str) -> Value | None:
-        """Give the value of a condition key (lower case), as supposed."""
+        """Return the value of a condition key (lower case), as supposed."""
         return self.context.value(folded_key)
 
 
@@ -65,7 +65,7 @@ class Simulation:
         )
 
     def crosses_accounts(self, resource: str) -> bool:
-        """Tell whether caller and resource are of different accounts."""
+        """Return whether caller and resource are of different accounts."""
         return self._owner_of(resource) != self.caller.principal.account
 
     @property
@@ -74,7 +74,7 @@ class Simulation:
         policies = self.policies
         layers = (policies.identity, policies.resource, policies.boundary or (), *(policies.scps or ()))
         documents = [policy.content.document for layer in layers for policy in layer]
-        read = sum(len(each.text) + _EACH_STATEMENT * len(each.statements) for each in documents)
+        read = sum(len(document.text) + _EACH_STATEMENT * len(document.statements) for document in documents)
         return len(self.resources) * (_EACH_DECISION + read)
 
     def _owner_of(self, resource: str) -> str | None:
@@ -117,7 +117,7 @@ def suppose(
         owner=owner,
         has_resource_policy=policy is not None,
     )
-    if simulation.cost > MOST_READ:
+    if simulation.cost > MAX_READ:
         raise InvalidInput("The simulation is too large: give fewer resources, or shorter policies, in one call.")
     return simulation
 

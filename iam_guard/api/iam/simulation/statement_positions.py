@@ -30,8 +30,10 @@ class Span(NamedTuple):
 
 
 def spans(document: Document) -> list[Span]:
-    """Give the place of each statement in the text of a document that was read from text."""
-    return list(_spans(document.text, [each.position.offset for each in document.statements if each.position]))
+    """Return the place of each statement in the text of a document that was read from text."""
+    return list(
+        _spans(document.text, [statement.position.offset for statement in document.statements if statement.position])
+    )
 
 
 def _spans(text: str, braces: list[int]) -> Iterator[Span]:
@@ -52,6 +54,6 @@ class Lines:
         self._starts = [0, *(found.end() for found in _LINE_END.finditer(text))]
 
     def position(self, offset: int) -> Output:
-        """Give line and column, both from 1."""
+        """Return line and column, both from 1."""
         line = bisect_right(self._starts, offset)
         return {"Line": line, "Column": offset - self._starts[line - 1] + 1}

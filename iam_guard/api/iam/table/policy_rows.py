@@ -39,7 +39,7 @@ _NEW_POLICY = created("policy", "PolicyName")
 
 
 def _policies_of(kind: Kind) -> dict[str, Operation]:
-    """Give the rows that users, groups and roles each have; a group has no boundary (G-38)."""
+    """Return the rows that users, groups and roles each have; a group has no boundary (G-38)."""
     word, holder = kind.value.capitalize(), named(kind)
     inline, attached = inline_document(kind), attached_document(kind)
     boundary: tuple[KeySource, ...] = () if kind is Kind.GROUP else (boundary_of(kind),)
