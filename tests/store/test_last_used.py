@@ -418,8 +418,8 @@ from iam_guard.store import last_used as uses
 from iam_guard.store.open_store import open_database
 
 store = open_database(sys.argv[1], load())
-noting = uses.Uses(store, region="us-east-1", clock=lambda: 1_800_000_000.0)
-noting.note_key(Credential("sigv4", "AKIAALICE", "parent", "docs"))
+noting = uses.LastUsedTracker(store, region="us-east-1", clock=lambda: 1_800_000_000.0)
+noting.track_key(Credential("sigv4", "AKIAALICE", "parent", "docs"))
 assert noting._writer is not None
 noting._lock.acquire()
 noting._writing.acquire()
@@ -428,8 +428,8 @@ with warnings.catch_warnings():
     child = os.fork()
 if child == 0:
     store.engine.dispose(close=False)
-    noting.note_key(Credential("sigv4", "AKIAALICE", "child", "docs"))
-    noting.note_key(Credential("sigv4", "AKIAOLD", "child", "docs"))
+    noting.track_key(Credential("sigv4", "AKIAALICE", "child", "docs"))
+    noting.track_key(Credential("sigv4", "AKIAOLD", "child", "docs"))
     deadline = time.monotonic() + 60
     while noting._writer is not None and time.monotonic() < deadline:
         time.sleep(0.02)
