@@ -20,7 +20,7 @@ from iam_guard.authn.api_key import digest_of
 from iam_guard.authn.caller_cache import Callers
 from iam_guard.authn.credential_verifier import Authenticator, TokenCredential
 from iam_guard.authn.federation.bearer_tokens import BearerTokens
-from iam_guard.authn.federation.role_session import Question
+from iam_guard.authn.federation.role_session import TrustQuestion
 from iam_guard.authn.http_request import HttpRequest
 from iam_guard.authn.token_verifier import TokenVerifier
 from iam_guard.factory import guard_on
@@ -97,7 +97,7 @@ def token_rows() -> Iterator[Row]:
     guard, cached = guard_on(store, settings), CachedStore(store, settings)
     tokens = TokenVerifier(settings, lambda url, issuer: published[url].encode())
 
-    def decide(principal: Principal, asked: Question) -> Decision:
+    def decide(principal: Principal, asked: TrustQuestion) -> Decision:
         return guard.decide(principal, asked.action, asked.resource, asked.context)
 
     def entering(bearers: BearerTokens | None) -> Call:

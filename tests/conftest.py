@@ -17,6 +17,7 @@ from botocore.credentials import Credentials
 
 from iam_guard import Guard, open_guard
 from iam_guard.settings import Settings
+from iam_guard.store import sqlite
 from iam_guard.web import key_lookups
 
 pytest.register_assert_rewrite("tests.integrations.contract")  # it asserts like a test, and says what came instead
@@ -38,6 +39,7 @@ def wait_longer_for_stores(seconds: float = 20.0) -> None:
 
 wait_longer_for_stores()
 key_lookups.MAX_WAIT, key_lookups.LONGEST_WAIT = 20.0, 60.0  # type: ignore[misc]  # and how long a key takes to be found
+sqlite.BUSY_SECONDS = 60.0  # type: ignore[misc]  # and how long threads wait for the one connection to memory
 
 Item = TypeVar("Item")
 

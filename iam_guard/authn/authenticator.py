@@ -21,7 +21,7 @@ from iam_guard.authn.credential_verifier import (
 )
 from iam_guard.authn.federation.bearer_tokens import BearerTokens
 from iam_guard.authn.federation.certificate_session import CertificateSessions
-from iam_guard.authn.federation.role_session import Question
+from iam_guard.authn.federation.role_session import TrustQuestion
 from iam_guard.authn.http_request import HttpRequest
 from iam_guard.authn.presented_credentials import AnyCredential, ApiKeyCredential, SigV4Credential
 from iam_guard.authn.token_verifier import TokenVerifier
@@ -33,7 +33,7 @@ from iam_guard.settings import Settings
 from iam_guard.store.cached_store import CachedStore
 from iam_guard.store.protocol import Answers
 
-Decide = Callable[[Call | None, Principal, Question], Decision]
+Decide = Callable[[Call | None, Principal, TrustQuestion], Decision]
 """Asks a role's trust policy about somebody whose identity was proved outside."""
 
 

@@ -19,15 +19,13 @@ from iam_guard.audit.record.redaction import loggable
 from iam_guard.audit.trail import Trail
 from iam_guard.authn.authenticator import Authenticators
 from iam_guard.authn.credential_verifier import AnyCredential, ChunkedBody, credential_of
-from iam_guard.authn.federation.role_session import Question as TrustQuestion
+from iam_guard.authn.federation.role_session import TrustQuestion
 from iam_guard.authn.http_request import HttpRequest
 from iam_guard.errors import AccessDenied, CacheMiss, DecisionUnavailable, IamGuardError, InvalidInput, StoreUnavailable
 from iam_guard.evaluation.authorization_message import authorization_message
-from iam_guard.evaluation.explainer import NoPoliciesExplainer
 from iam_guard.evaluation.explanation import Explanation
 from iam_guard.guard.api_keys import ApiKeys
-from iam_guard.guard.loader import Loaded, Loader, ResourceLoader, of_application, refused_without_policies
-from iam_guard.guard.request_context import RequestContext, RequestFacts
+from iam_guard.guard.loader import NO_POLICIES, Loader, Question, ResourceLoader, load_resource
 from iam_guard.guard.shadow_mode import ShadowMode
 from iam_guard.model.catalogue import Catalogue
 from iam_guard.model.context import Given, Lazy
@@ -150,7 +148,7 @@ class Guard:
         those that call, principal, resource and clock supply. When no decision can be made the answer is a denial with
         `error` set. Raises `DecisionUnavailable` only when an Allow could not be written to the audit trail.
         """
-        return self._answer(principal, action, resource, context, call, cache_only=False)
+        return self._decide_and_record(self._question(principal, action, resource, context, call), self._store)
 
     def decide_from_cache(
         self,
@@ -161,15 +159,16 @@ class Guard:
         *,
         call: Call | None = None,
     ) -> Decision | None:
-        """Decide as `decide` does where nobody has to be waited for, neither the store nor the disk nor the loader of
-        resources; None where somebody has, and then nothing has happened.
+        """Decide like `decide`, if that takes no wait for the store, the disk or the resource loader; otherwise return
+        None, without effect.
         """
         if self.trail.may_wait(action):
             return None
         if self._resources is not None and not isinstance(resource, Resource) and resource != "*":
-            return None  # the application is asked, and may ask its own tables
+            return None  # the application's loader may query its own tables
+        question = self._question(principal, action, resource, context, call)
         try:
-            return self._answer(principal, action, resource, context, call, cache_only=True)
+            return self._decide_and_record(question, self._store.cache_only)
         except CacheMiss:
             return None
 
@@ -206,12 +205,10 @@ class Guard:
         call: Call | None = None,
     ) -> list[Decision]:
         """Decide what is asked about and not attempted: noted as one, or `DecisionUnavailable`; nothing was used."""
-        asked = [
-            self._decide(principal, action, resource, context, call, self._store)
-            for action, resource in _pairs(questions)
-        ]
-        self.trail.record_questions(principal, asked, call)
-        return asked
+        asked = [self._question(principal, action, resource, context, call) for action, resource in _pairs(questions)]
+        decisions = [self._decide(question, self._store)[0] for question in asked]
+        self.trail.record_questions(principal, decisions, call)
+        return decisions
 
     def explain(
         self,
@@ -229,7 +226,7 @@ class Guard:
         """
         store = self._store.behind
         store.refresh()
-        decision = self._decide(principal, action, resource, context, call, store)
+        decision, _ = self._decide(self._question(principal, action, resource, context, call), store)
         return replace(cast(Explanation, decision.explain()), stale=False)
 
     def encoded_message(self, decision: Decision) -> str | None:
@@ -274,105 +271,55 @@ class Guard:
         """Ask a role's trust policy about somebody whose identity was proved outside; it is noted."""
         return self.decide(outsider, question.action, question.resource, question.context, call=call)
 
-    # --- the way of one decision ---------------------------------------------------------------------------------
+    # --- one decision ----------------------------------------------------------------------------------------------
 
-    def _answer(
+    def _question(
         self,
         principal: Principal,
         action: str,
         resource: str | Resource,
         context: Mapping[str, Given | Lazy] | None,
         call: Call | None,
-        *,
-        cache_only: bool,
-    ) -> Decision:
-        """Decide and note. Raises `CacheMiss`, before anything is noted, where only what is at hand may be asked."""
+    ) -> Question:
+        described = resource if isinstance(resource, Resource) else Resource(resource)
+        own_service = action.partition(":")[0].lower() in self._own_services
+        is_described = described is resource or self._resources is None or described.arn == "*"
+        return Question(principal, action, described, own_service, context, call, is_described)
+
+    def _decide_and_record(self, question: Question, store: Answers) -> Decision:
+        """Decide and record. Raises `CacheMiss` before anything is recorded, if `store` is the cache alone."""
         started = time.perf_counter()
-        store: Answers = self._store.cache_only if cache_only else self._store
-        decision = self._decide(principal, action, resource, context, call, store)
-        shadow = (
-            None
-            if self._shadow is None
-            else self._shadow_decision(self._shadow, decision, principal, resource, cache_only)
-        )
+        decision, question = self._decide(question, store)
+        shadow = None
+        if self._shadow is not None:
+            shadow = self._shadow.difference(decision, question, cache_only=store is not self._store)
         if decision.error is None:
-            self.uses.track_action(decision.request.principal, action)
-        self.trail.note(decision, call, started=started, shadow=shadow)
+            self.uses.track_action(decision.request.principal, question.action)
+        self.trail.note(decision, question.call, started=started, shadow=shadow)
         return decision
 
-    def _decide(
-        self,
-        principal: Principal,
-        action: str,
-        resource: str | Resource,
-        context: Mapping[str, Given | Lazy] | None,
-        call: Call | None,
-        store: Answers,
-    ) -> Decision:
-        wanted = _wanted(resource)
+    def _decide(self, question: Question, store: Answers) -> tuple[Decision, Question]:
+        """Decide a question; return it with its resource as the application's loader describes it."""
         try:
-            wanted = self._found(resource)
-            loaded = self._loader.load(principal, wanted, store, own_service=self._is_own(action))
-            decision = self._evaluate(loaded, wanted, action, context, call)
+            if not question.is_described and self._resources is not None:
+                question = question._replace(resource=load_resource(self._resources, question.resource))
+            loaded = self._loader.load(question, store)
+            request = loaded.request(self.clock(), self.settings.region)
+            decision = loaded.decide(request, stale=self._store.stale)
             if decision.error is not None:
                 _log.error("no decision could be made: %s", loggable(decision.error))
-            return decision
         except CacheMiss:
             raise
-        except Exception as doubt:  # noqa: BLE001  doubt must become Deny (E-6); the trail notes it
-            expected = isinstance(doubt, IamGuardError)
-            if not isinstance(doubt, StoreUnavailable):
-                _log.error("no decision could be made: %s", loggable(doubt) if expected else type(doubt).__name__)
-            error = str(doubt) if expected else f"unexpected {type(doubt).__name__}"
-            bare = AccessRequest(principal, action, wanted.arn, resource_account=wanted.account)
-            return Decision(
-                Outcome.IMPLICITLY_DENIED, bare, (), error=error, stale=self._store.stale, explainer=_WITHOUT_POLICIES
-            )
-
-    def _found(self, resource: str | Resource) -> Resource:
-        """Return what is known of a resource by the application, as far as it did not say so itself."""
-        wanted = _wanted(resource)
-        if self._resources is not None and wanted is not resource and wanted.arn != "*":
-            return of_application(self._resources(wanted.arn), wanted)
-        return wanted
-
-    def _is_own(self, action: str) -> bool:
-        return action.partition(":")[0].lower() in self._own_services
-
-    def _shadow_decision(
-        self, shadow: ShadowMode, decision: Decision, principal: Principal, resource: str | Resource, cache_only: bool
-    ) -> Decision | None:
-        own = self._is_own(decision.request.action)
-        return shadow.difference(
-            decision, principal, lambda: self._found(resource), own_service=own, cache_only=cache_only
-        )
-
-    def _evaluate(
-        self,
-        loaded: Loaded,
-        wanted: Resource,
-        action: str,
-        context: Mapping[str, Given | Lazy] | None,
-        call: Call | None,
-    ) -> Decision:
-        principal = loaded.caller.principal
-        owner = loaded.owner.id if loaded.owner else None
-        around = RequestFacts(
-            now=self.clock(),
-            principal=principal,
-            call=call,
-            principal_organization=loaded.account.organization if loaded.account else None,
-            resource_account=owner,
-            resource_organization=loaded.owner.organization if loaded.owner else None,
-            resource_tags=loaded.tags,
-            region=self.settings.region,
-        )
-        request = AccessRequest(principal, action, wanted.arn, RequestContext(context, around), resource_account=owner)
-        epoch, stale = loaded.epoch, self._store.stale
-        refused = refused_without_policies(loaded, wanted)
-        if refused is None:
-            return loaded.authorizer.decide(request, epoch=epoch, stale=stale)
-        return Decision(Outcome.IMPLICITLY_DENIED, request, (refused,), epoch, stale, explainer=_WITHOUT_POLICIES)
+        except Exception as error:  # noqa: BLE001  an error while deciding is a denial, and it is recorded (E-6)
+            expected = isinstance(error, IamGuardError)
+            if not isinstance(error, StoreUnavailable):
+                _log.error("no decision could be made: %s", loggable(error) if expected else type(error).__name__)
+            text = str(error) if expected else f"unexpected {type(error).__name__}"
+            principal, action, resource, *_ = question
+            request = AccessRequest(principal, action, resource.arn, resource_account=resource.account)
+            stale = self._store.stale
+            decision = Decision(Outcome.IMPLICITLY_DENIED, request, (), error=text, stale=stale, explainer=NO_POLICIES)
+        return decision, question
 
 
 def _pairs(questions: Iterable[ActionOnResource]) -> list[ActionOnResource]:
@@ -383,10 +330,6 @@ def _pairs(questions: Iterable[ActionOnResource]) -> list[ActionOnResource]:
     return asked
 
 
-def _wanted(resource: str | Resource) -> Resource:
-    return resource if isinstance(resource, Resource) else Resource(resource)
-
-
 def require_allowed(decision: Decision) -> Decision:
     """Return the decision back when it allows; raise what a refusal is made from otherwise."""
     if decision.allowed:
@@ -394,6 +337,3 @@ def require_allowed(decision: Decision) -> Decision:
     if decision.error is not None:
         raise DecisionUnavailable("no decision can be made, so the request is denied")
     raise AccessDenied(decision.message(), decision=decision)
-
-
-_WITHOUT_POLICIES = NoPoliciesExplainer()

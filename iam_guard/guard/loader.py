@@ -1,9 +1,9 @@
-"""What one decision needs from the store: all of one epoch (rule T-9), and compiled.
+"""Load a question: everything that deciding it needs from the store, compiled, of one epoch (rule T-9).
 
-A caller's own share (itself as stored, its account, its policies compiled and indexed) is prepared once and kept for as
-long as the epoch stands; so is the authorizer that joins it with the owner's and the resource's. Callers with the same
-policies share the index over them. What is kept is found by the object that it was made for, and holds on to it: a
-caller whose credentials say something else is another object.
+A caller's part (its record, its account, its policies compiled and indexed) is prepared once and cached until the epoch
+changes; so is the authorizer that joins it with the policies of the owner and the resource. Callers with the same
+policies share their index. The caches are keyed by the identity of the `Principal` object, which they keep alive:
+other credentials make another object.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import NamedTuple
 
 from cachetools import LRUCache
@@ -19,27 +20,48 @@ from iam_guard.errors import CacheMiss, ConfigurationError, StoreUnavailable
 from iam_guard.evaluation.authorizer import Authorizer
 from iam_guard.evaluation.bundle import Bundle, Levels
 from iam_guard.evaluation.compiler import CompiledPolicy, compile_policy
+from iam_guard.evaluation.explainer import NoPoliciesExplainer
 from iam_guard.evaluation.policy_layer import NO_POLICY, Layer
 from iam_guard.forking import fork_safe_lock
+from iam_guard.guard.request_context import RequestContext, RequestFacts
 from iam_guard.model.arn import account_of, is_of_our_own
-from iam_guard.model.decision import PolicyRef, PolicyType, Reason
+from iam_guard.model.context import Context, Given, Lazy
+from iam_guard.model.decision import Decision, Outcome, PolicyRef, PolicyType, Reason
 from iam_guard.model.principal import Principal, PrincipalType
-from iam_guard.model.request import Resource
+from iam_guard.model.request import AccessRequest, Call, Resource
 from iam_guard.model.usage import CacheUsage
 from iam_guard.store.cached_store import CachedStore
 from iam_guard.store.protocol import AccountRecord, Answers, PrincipalRecord, ResourceRecord, StoredPolicy
 
 _STORED = frozenset({PrincipalType.USER, PrincipalType.ASSUMED_ROLE, PrincipalType.FEDERATED_USER, PrincipalType.ROOT})
-_AUTHORIZERS = 64
+_MAX_AUTHORIZERS = 64
 """Authorizers of one caller: it needs another one for each owner and each resource with a policy."""
+NO_POLICIES = NoPoliciesExplainer()
 
 ResourceLoader = Callable[[str], "Resource | None"]
 """Returns the application's own data of a resource, such as its policy, by ARN, or None."""
 
 
-class Loaded(NamedTuple):
-    """What one decision needs. `owner` owns the resource; None where nobody says who does."""
+class Question(NamedTuple):
+    """May the principal do the action on the resource?
 
+    `own_service`: the application declares the action's service (rule E-16). `context` adds condition keys to those
+    that call, principal, resource and clock supply. `is_described`: the resource needs no loader of the application.
+    """
+
+    principal: Principal
+    action: str
+    resource: Resource
+    own_service: bool
+    context: Mapping[str, Given | Lazy] | None = None
+    call: Call | None = None
+    is_described: bool = True
+
+
+class LoadedQuestion(NamedTuple):
+    """A question with everything that deciding it needs. `owner` owns the resource; None if its owner is unknown."""
+
+    question: Question
     epoch: int
     caller: PrincipalRecord
     account: AccountRecord | None
@@ -47,11 +69,50 @@ class Loaded(NamedTuple):
     tags: Mapping[str, str]
     authorizer: Authorizer
 
+    def facts(self, now: datetime, region: str = "us-east-1") -> RequestFacts:
+        """Return what the condition keys of the request are made from."""
+        return RequestFacts(
+            now=now,
+            principal=self.caller.principal,
+            call=self.question.call,
+            principal_organization=self.account.organization if self.account else None,
+            resource_account=self.owner.id if self.owner else None,
+            resource_organization=self.owner.organization if self.owner else None,
+            resource_tags=self.tags,
+            region=region,
+        )
+
+    def request(self, now: datetime, region: str = "us-east-1") -> AccessRequest:
+        """Return the request that the evaluator decides."""
+        context = RequestContext(self.question.context, self.facts(now, region))
+        return self.with_context(context)
+
+    def with_context(self, context: Context) -> AccessRequest:
+        """Return the request with a context that was made elsewhere."""
+        owner = self.owner.id if self.owner else None
+        question = self.question
+        return AccessRequest(self.caller.principal, question.action, question.resource.arn, context, owner)
+
+    def decide(self, request: AccessRequest, *, stale: bool = False) -> Decision:
+        """Decide a request of this question."""
+        refusal = self.refusal()
+        if refusal is None:
+            return self.authorizer.decide(request, epoch=self.epoch, stale=stale)
+        return Decision(Outcome.IMPLICITLY_DENIED, request, (refusal,), self.epoch, stale, explainer=NO_POLICIES)
+
+    def refusal(self) -> Reason | None:
+        """Return the reason to deny whatever the policies allow: a deleted principal, a resource without owner."""
+        if not self.caller.exists:
+            return Reason(PolicyType.IDENTITY, note="the principal does not exist (any more)")  # P-6, S-51
+        if self.owner is None and self.question.resource.arn != "*":
+            return Reason(PolicyType.RESOURCE, note="nobody says which account owns the resource")
+        return None
+
 
 class _Caller(NamedTuple):
-    """A caller's own share. `epoch` is None where the store has none."""
+    """A caller's part. `epoch` is None where the store has none."""
 
-    given: Principal
+    principal: Principal
     epoch: int | None
     record: PrincipalRecord
     account: AccountRecord | None
@@ -71,20 +132,19 @@ class Loader:
         self._hits = Counter[str]()
         self._misses = Counter[str]()
 
-    def load(self, principal: Principal, wanted: Resource, store: Answers, *, own_service: bool) -> Loaded:
-        """Load everything at one epoch; where a write came in between, again in one transaction.
+    def load(self, question: Question, store: Answers) -> LoadedQuestion:
+        """Load a question at one epoch; if a write came in between, again in one transaction.
 
-        `store` is asked: the remembering one, what it has at hand, or the one behind it. `own_service`: the application
-        declares the action's service (rule E-16). Raises `StoreUnavailable`, `PolicyError` for a policy that cannot be
-        read, and `CacheMiss` where only what is at hand is asked, and that is not enough.
+        `store` is the caching store, its cache alone, or the store behind it. Raises `StoreUnavailable`, `PolicyError`
+        for a policy that cannot be parsed, and `CacheMiss` if the cache alone is not enough.
         """
-        loaded = self._gather(principal, wanted, store, own_service)
+        loaded = self._load(question, store)
         if loaded is None:
             if store is self._store.cache_only:
                 raise CacheMiss
-            behind = self._store.behind  # what is remembered may be of another epoch than the transaction
+            behind = self._store.behind  # cached answers may be of another epoch than the transaction
             with behind.at_once():
-                loaded = self._gather(principal, wanted, behind, own_service)
+                loaded = self._load(question, behind)
         if loaded is None:
             raise StoreUnavailable("the policies change faster than they can be read")
         return loaded
@@ -97,14 +157,15 @@ class Loader:
 
     # --- one epoch -----------------------------------------------------------------------------------------------
 
-    def _gather(self, principal: Principal, wanted: Resource, store: Answers, own_service: bool) -> Loaded | None:
-        """Ask for everything; None where the answers are of several epochs."""
+    def _load(self, question: Question, store: Answers) -> LoadedQuestion | None:
+        """Load a question; None if the answers are of several epochs."""
+        wanted = question.resource
         arn = wanted.arn if wanted.arn != "*" and not is_of_our_own(wanted.arn) else None
-        caller = self._caller(principal, wanted, arn, store)
+        caller = self._caller(question.principal, wanted, arn, store)
         if caller is None:
             return None
         resource = None if arn is None else store.resource(arn)
-        owner_id = wanted.account or (resource and resource.account) or _owner_of(wanted, principal)
+        owner_id = wanted.account or (resource and resource.account) or _owner_of(wanted, question.principal)
         owner, epoch = caller.account, caller.epoch
         if owner is None or owner_id != owner.id:
             owner = store.account(owner_id) if owner_id else None
@@ -113,20 +174,21 @@ class Loader:
             epoch = store.epoch() if record is None else record.epoch
         if (resource is not None and epoch != resource.epoch) or (owner is not None and epoch != owner.epoch):
             return None
-        return Loaded(
+        return LoadedQuestion(
+            question,
             epoch,
             caller.record,
             caller.account,
             owner,
             wanted.tags or (resource.tags if resource else {}),
-            self._authorizer(caller, wanted, resource, owner, own_service),
+            self._authorizer(caller, question, resource, owner),
         )
 
     def _caller(self, principal: Principal, wanted: Resource, arn: str | None, store: Answers) -> _Caller | None:
         if store is self._store.behind:
             return self._prepare(principal, store)
         known = self._callers.get(id(principal))
-        if known is not None and known.given is principal and (known.epoch is None or known.epoch == store.epoch()):
+        if known is not None and known.principal is principal and (known.epoch is None or known.epoch == store.epoch()):
             self._hits["caller"] += 1
             return known
         self._misses["caller"] += 1
@@ -163,11 +225,11 @@ class Loader:
     def _authorizer(
         self,
         caller: _Caller,
-        wanted: Resource,
+        question: Question,
         resource: ResourceRecord | None,
         owner: AccountRecord | None,
-        own_service: bool,
     ) -> Authorizer:
+        wanted, own_service = question.resource, question.own_service
         attached = resource.policy if resource and wanted.policy is None else None
         key = (id(owner), id(attached), wanted.policy_required, own_service)
         known = caller.authorizers.get(key) if wanted.policy is None else None
@@ -182,7 +244,7 @@ class Loader:
         )
         authorizer = Authorizer(policies)
         if wanted.policy is None:
-            if len(caller.authorizers) >= _AUTHORIZERS:
+            if len(caller.authorizers) >= _MAX_AUTHORIZERS:
                 caller.authorizers.clear()
             caller.authorizers[key] = owner, attached, authorizer
         return authorizer
@@ -208,17 +270,8 @@ class Loader:
         return known
 
 
-def refused_without_policies(loaded: Loaded, wanted: Resource) -> Reason | None:
-    """Refuse what no policy may allow: a principal that is no more, a resource that nobody owns."""
-    if not loaded.caller.exists:
-        return Reason(PolicyType.IDENTITY, note="the principal does not exist (any more)")  # P-6, S-51
-    if loaded.owner is None and wanted.arn != "*":
-        return Reason(PolicyType.RESOURCE, note="nobody says which account owns the resource")
-    return None
-
-
 def _owner_of(wanted: Resource, principal: Principal) -> str | None:
-    """The account that owns a resource, as far as its ARN says; `*` is a matter of the caller's own account."""
+    """Return the account in a resource's ARN, or the caller's for `*`."""
     return principal.account if wanted.arn == "*" else wanted.account or account_of(wanted.arn)
 
 
@@ -226,10 +279,11 @@ def _session_policy(text: str) -> CompiledPolicy:
     return compile_policy(text, PolicyRef("session policy", PolicyType.SESSION))
 
 
-def of_application(loaded: Resource | None, wanted: Resource) -> Resource:
-    """Take what the application's loader gave. Raises `ConfigurationError` where that is another resource."""
+def load_resource(loader: ResourceLoader, wanted: Resource) -> Resource:
+    """Return a resource as the application's loader describes it. Raises `ConfigurationError` for another resource."""
+    loaded = loader(wanted.arn)
     if loaded is None:
         return wanted
     if not isinstance(loaded, Resource) or loaded.arn != wanted.arn:
-        raise ConfigurationError("the loader of resources gave something else than the resource that it was asked for")
+        raise ConfigurationError("expected the requested resource from the resource loader, got another value")
     return loaded

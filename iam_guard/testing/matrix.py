@@ -107,7 +107,8 @@ def _outcome(
     context: Mapping[str, Given | Lazy] | None,
 ) -> Outcome:
     if isinstance(decider, Guard):  # as `decide` does, but for the note
-        decision = decider._decide(principal, action, resource, context, None, decider._store)
+        question = decider._question(principal, action, resource, context, None)
+        decision, _ = decider._decide(question, decider._store)
     else:
         decision = decider.decide(AccessRequest(principal, action, resource, context))
     if decision.error is not None:

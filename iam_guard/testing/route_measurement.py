@@ -90,7 +90,7 @@ def watching_calls(
     note_decision: Callable[[CurrentCall, Decision], None], note_app: Callable[[Any, RouteMap | None], None]
 ) -> Iterator[None]:
     """Tell `note_decision` of every decision of a guard in a call to an application, `note_app` of the application."""
-    answer, serve, leave = Guard._answer, GuardMiddleware.__call__, GuardedRequest.leave
+    answer, serve, leave = Guard._decide_and_record, GuardMiddleware.__call__, GuardedRequest.leave
 
     @wraps(answer)
     def watched_answer(self: Guard, *args: Any, **kwargs: Any) -> Decision:
@@ -117,12 +117,12 @@ def watching_calls(
                 note_decision(call, decision)
         return leave(self, status, headers)
 
-    Guard._answer = watched_answer  # type: ignore[method-assign]
+    Guard._decide_and_record = watched_answer  # type: ignore[method-assign]
     GuardMiddleware.__call__ = watched_serve  # type: ignore[method-assign, assignment]
     GuardedRequest.leave = watched_leave  # type: ignore[method-assign]
     try:
         yield
     finally:
-        Guard._answer = answer  # type: ignore[method-assign]
+        Guard._decide_and_record = answer  # type: ignore[method-assign]
         GuardMiddleware.__call__ = serve  # type: ignore[method-assign]
         GuardedRequest.leave = leave  # type: ignore[method-assign]

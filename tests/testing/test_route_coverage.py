@@ -175,10 +175,10 @@ def test_what_several_processes_saw_is_joined(guard: Guard, measured: RouteMeasu
 
 def test_nothing_is_watched_when_nobody_measures() -> None:
     """The methods are the product's own, before and after."""
-    before = Guard._answer, GuardMiddleware.__call__
+    before = Guard._decide_and_record, GuardMiddleware.__call__
     with RouteMeasurement():
-        assert Guard._answer is not before[0]
-    assert (Guard._answer, GuardMiddleware.__call__) == before
+        assert Guard._decide_and_record is not before[0]
+    assert (Guard._decide_and_record, GuardMiddleware.__call__) == before
 
 
 def test_an_application_may_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,8 +16,7 @@ from iam_guard.errors import PolicyError
 from iam_guard.evaluation.bounds import Bounds, PartialEvaluator
 from iam_guard.evaluation.compiler import compile_policy
 from iam_guard.evaluation.matching.pattern import Pattern
-from iam_guard.guard.loader import Loader, refused_without_policies
-from iam_guard.guard.request_context import RequestContext, RequestFacts
+from iam_guard.guard.loader import Loader, Question
 from iam_guard.model.context import Given
 from iam_guard.model.credential import AccessKey, ApiKey
 from iam_guard.model.decision import Decision, Outcome, PolicyRef, PolicyType
@@ -76,25 +75,15 @@ class AccessEvaluator:
         self._records[caller.arn] = principal
         own = action.partition(":")[0].lower() not in OWN_PREFIXES
         try:
-            loaded = self._loader.load(caller, wanted, self, own_service=own)
+            loaded = self._loader.load(Question(caller, action, wanted, own, context), self)
         except PolicyError as doubt:  # the guard would deny it too
             bare = AccessRequest(caller, action, wanted.arn, resource_account=wanted.account)
             decision = Decision(Outcome.IMPLICITLY_DENIED, bare, (), self.at, error=str(doubt))
             return Bounds(decision, decision)
         owner = None if loaded.owner is None else loaded.owner.id
-        around = RequestFacts(
-            now=self.now,
-            principal=caller,
-            principal_organization=loaded.account.organization if loaded.account else None,
-            resource_account=owner,
-            resource_organization=loaded.owner.organization if loaded.owner else None,
-            resource_tags=loaded.tags,
-            region=self.settings.region,
-        )
-        request = AccessRequest(caller, action, wanted.arn, RequestContext(context, around), resource_account=owner)
-        refused = refused_without_policies(loaded, wanted)
-        if refused is not None:
-            decision = Decision(Outcome.IMPLICITLY_DENIED, request, (refused,), loaded.epoch)
+        request = loaded.request(self.now, self.settings.region)
+        if loaded.refusal() is not None:
+            decision = loaded.decide(request)
             return Bounds(decision, decision)
         settled = KnownKeys(
             request,

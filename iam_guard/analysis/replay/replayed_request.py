@@ -14,8 +14,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from iam_guard.analysis.replay.recorded_requests import RecordedDecision
-from iam_guard.guard.loader import Loaded
-from iam_guard.guard.request_context import RequestContext, RequestFacts
+from iam_guard.guard.loader import LoadedQuestion
 from iam_guard.model.context import Value
 from iam_guard.model.principal import PrincipalType
 from iam_guard.model.request import AccessRequest
@@ -53,24 +52,11 @@ class _Answer(NamedTuple):
 class ReplayedRequest(AccessRequest):
     """A request that is decided again; `before` is the same one as the store of the first decision has it."""
 
-    def __init__(self, recorded: RecordedDecision, loaded: Loaded, before: ReplayedRequest | None = None) -> None:
-        principal, owner = loaded.caller.principal, loaded.owner
-        around = RequestFacts(
-            now=recorded.time,
-            principal=principal,
-            call=recorded.call,
-            principal_organization=loaded.account.organization if loaded.account else None,
-            resource_account=owner.id if owner else None,
-            resource_organization=owner.organization if owner else None,
-            resource_tags=loaded.tags,
-        )
-        super().__init__(
-            principal,
-            recorded.action,
-            recorded.resource,
-            RequestContext(None, around),
-            resource_account=owner.id if owner else None,
-        )
+    def __init__(
+        self, recorded: RecordedDecision, loaded: LoadedQuestion, before: ReplayedRequest | None = None
+    ) -> None:
+        request = loaded.request(recorded.time)
+        super().__init__(request.principal, request.action, request.resource, request.context, request.resource_account)
         fields = self.__dict__
         fields["unknown"] = set()
         fields["_recorded"] = recorded

@@ -9,17 +9,14 @@ from iam_guard.analysis.replay.recorded_requests import RecordedDecision
 from iam_guard.analysis.replay.replayed_request import ReplayedRequest
 from iam_guard.authn.federation.role_session import Role, find_role
 from iam_guard.errors import PolicyError, ValidationError
-from iam_guard.evaluation.explainer import NoPoliciesExplainer
 from iam_guard.evaluation.special_actions import is_role_trust
-from iam_guard.guard.loader import Loaded, Loader, refused_without_policies
-from iam_guard.model.decision import Decision, Outcome
+from iam_guard.guard.loader import LoadedQuestion, Loader, Question
+from iam_guard.model.decision import Decision
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import Resource
 from iam_guard.settings import Settings
 from iam_guard.store.cached_store import CachedStore
 from iam_guard.store.protocol import SourceStore
-
-_WITHOUT_POLICIES = NoPoliciesExplainer()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +49,14 @@ class Replayer:
             return Redecided(problem=wanted)
         own = recorded.policies is not None and recorded.policies.own_service
         try:
-            loaded = self._loader.load(principal, wanted, self._store, own_service=own)
+            question = Question(principal, recorded.action, wanted, own, call=recorded.call)
+            loaded = self._loader.load(question, self._store)
             if not loaded.caller.exists and recorded.policies is not None:  # another store has other unique ids
                 by_name = replace(principal, userid=None)
-                loaded = self._loader.load(by_name, wanted, self._store, own_service=own)
+                loaded = self._loader.load(question._replace(principal=by_name), self._store)
         except PolicyError:
             return Redecided(problem="a policy of the store cannot be read")
-        return _decided(recorded, wanted, loaded, None if before is None else before.request)
+        return _decided(recorded, loaded, None if before is None else before.request)
 
     def _caller(self, recorded: RecordedDecision) -> Principal | None:
         """Return the caller, the same object for all its requests; None where its session policies are not known."""
@@ -95,13 +93,11 @@ class Replayer:
             return None
 
 
-def _decided(recorded: RecordedDecision, wanted: Resource, loaded: Loaded, before: ReplayedRequest | None) -> Redecided:
+def _decided(recorded: RecordedDecision, loaded: LoadedQuestion, before: ReplayedRequest | None) -> Redecided:
     request = ReplayedRequest(recorded, loaded, before)
-    refused = refused_without_policies(loaded, wanted)
-    if refused is not None:
-        decision = Decision(Outcome.IMPLICITLY_DENIED, request, (refused,), explainer=_WITHOUT_POLICIES)
+    decision = loaded.decide(request)
+    if loaded.refusal() is not None:
         return Redecided(decision, request)
-    decision = loaded.authorizer.decide(request, epoch=loaded.epoch)
     if decision.error is not None:
         return Redecided(decision, request, "the action or the resource cannot be read")
     return Redecided(decision, request, _in_words(request.unknown) if request.unknown else None)

@@ -24,8 +24,8 @@ from iam_guard.authn.certificate import TrustedAuthorities, VerifiedCertificate
 from iam_guard.authn.certificate_names import certificate_tags, common_name, session_name
 from iam_guard.authn.federation.role_session import (
     FederatedIdentity,
-    Question,
     Role,
+    TrustQuestion,
     admit,
     find_role,
     session_principal,
@@ -66,7 +66,7 @@ class CertificateSessions:
     def __init__(
         self,
         store: CachedStore,
-        decide: Callable[[Call | None, Principal, Question], Decision],
+        decide: Callable[[Call | None, Principal, TrustQuestion], Decision],
         *,
         region: str,
         clock: Callable[[], datetime],

@@ -78,7 +78,7 @@ class Role:
     """The longest that a session of it may last (R-13)."""
 
 
-class Question(NamedTuple):
+class TrustQuestion(NamedTuple):
     """One thing that the trust policy must allow `FederatedIdentity.principal`."""
 
     action: str
@@ -86,7 +86,7 @@ class Question(NamedTuple):
     context: Mapping[str, Given]
 
 
-Decide: TypeAlias = Callable[[Principal, Question], Decision]
+Decide: TypeAlias = Callable[[Principal, TrustQuestion], Decision]
 
 
 def read_role_arn(text: str) -> Arn:
@@ -118,7 +118,7 @@ def _arn(partition: str, row: Row) -> str:
     return iam_arn(partition, row["account"], row["kind"], row["path"], row["name"])
 
 
-def questions(proved: FederatedIdentity, arn: str, role: Role | None) -> list[Question]:
+def questions(proved: FederatedIdentity, arn: str, role: Role | None) -> list[TrustQuestion]:
     """Return what must be allowed for a session of the role with this ARN; `role` is None where there is none."""
     account = read_role_arn(arn).account
     resource = Resource(arn, account=account)
@@ -131,7 +131,7 @@ def questions(proved: FederatedIdentity, arn: str, role: Role | None) -> list[Qu
         actions.append("sts:SetSourceIdentity")
     tags = {} if role is None else role.tags
     keys = {**_condition_keys(proved), **{f"iam:ResourceTag/{key}": value for key, value in tags.items()}}  # K-33
-    return [Question(action, resource, keys) for action in actions]
+    return [TrustQuestion(action, resource, keys) for action in actions]
 
 
 def session_principal(proved: FederatedIdentity, role: Role, partition: str, issued: datetime) -> Principal:

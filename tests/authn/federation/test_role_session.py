@@ -13,8 +13,8 @@ import pytest
 from iam_guard import Guard, Principal, open_guard
 from iam_guard.authn.federation.role_session import (
     FederatedIdentity,
-    Question,
     Role,
+    TrustQuestion,
     admit,
     find_role,
     questions,
@@ -82,7 +82,7 @@ class World:
         path.write_text(seed(*statements, **more))
         self.guard: Guard = open_guard(str(path))
 
-    def decide(self, principal: Principal, question: Question) -> Decision:
+    def decide(self, principal: Principal, question: TrustQuestion) -> Decision:
         return self.guard.decide(principal, question.action, question.resource, question.context)
 
     def find(self, arn: str = ROLE) -> Role | None:
@@ -222,7 +222,7 @@ def test_doubt_denies(world: Any) -> None:
     """A decision that could not be made is no admission, and no denial either."""
     made = world(TRUSTING)
 
-    def undecided(principal: Principal, question: Question) -> Decision:
+    def undecided(principal: Principal, question: TrustQuestion) -> Decision:
         allowed = made.decide(principal, question)
         request = AccessRequest(principal, question.action, ROLE)
         return Decision(allowed.outcome, request, allowed.reasons, error="the store cannot be reached")
