@@ -25,7 +25,6 @@ ALLOWED: Mapping[str, str] = {
     "policy": "the builder's verb, and the target of operations on a managed policy",
     "read": "the verb of a document and of the audit trail",
     "upgrade": "Alembic asks every migration for it",
-    "downgrade": "Alembic asks every migration for it",
 }
 
 

@@ -20,7 +20,7 @@ from iam_guard.cli import main
 from iam_guard.errors import ConfigurationError, IamGuardError
 from iam_guard.settings import Settings
 from iam_guard.store.engine import make_engine, writing
-from iam_guard.store.migrations import upgrade, upgrade_by_steps
+from iam_guard.store.migrations import upgrade
 from iam_guard.store.open_store import init_store, open_database
 from iam_guard.store.seed import seed_reader
 from tests.store.databases import SEALING_KEY, Server
@@ -168,7 +168,6 @@ def test_future_schema_is_refused_everywhere(folder: Path, database: str) -> Non
         lambda: open_database(database, settings),
         lambda: init_store(database, settings),
         lambda: upgrade(engine),
-        lambda: upgrade_by_steps(engine),
         lambda: open_guard(database),
         lambda: open_guard(folder / "seed.yaml", shadow=database),
     ]

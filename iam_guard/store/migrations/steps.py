@@ -1,12 +1,8 @@
-"""Walking the steps in `versions/`, by Alembic; imported by `migrations` when there are some to walk.
-
-Alembic takes a while to import, and a store that is new or up to date has no need of it.
-"""
+"""Run the migrations in `versions/` with Alembic, which takes a while to import: only for a store that needs one."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,17 +13,18 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
 _one_at_a_time = threading.Lock()
-"""For what Alembic takes for the present connection is the whole process's."""
+"""Alembic's current connection belongs to the whole process."""
 
 
 def climb(connection: Connection) -> None:
-    """Walk all steps up to the present schema."""
-    _walk(connection, lambda revision, _: _script()._upgrade_revs("head", revision))
+    """Run all migrations up to the current schema."""
+    with _one_at_a_time, EnvironmentContext(Config(), _script(), fn=_to_head) as environment:
+        environment.configure(connection=connection, transactional_ddl=True)
+        environment.run_migrations()
 
 
-def descend(connection: Connection, target: str) -> None:
-    """Walk back to an older schema."""
-    _walk(connection, lambda revision, _: _script()._downgrade_revs(target, revision))
+def _to_head(revision: Any, _: Any) -> Any:
+    return _script()._upgrade_revs("head", revision)
 
 
 @cache
@@ -35,9 +32,3 @@ def _script() -> ScriptDirectory:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     return ScriptDirectory.from_config(config)
-
-
-def _walk(connection: Connection, steps: Callable[[Any, Any], Any]) -> None:
-    with _one_at_a_time, EnvironmentContext(Config(), _script(), fn=steps) as environment:
-        environment.configure(connection=connection, transactional_ddl=True)
-        environment.run_migrations()
