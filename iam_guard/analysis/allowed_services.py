@@ -10,16 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from iam_guard.model.own_services import SERVICES
 from iam_guard.policy.document import Document, Effect, Statement
 
-SERVICE_NAMES: Final[Mapping[str, str]] = {
-    "access-analyzer": "AWS IAM Access Analyzer",
-    "iam": "AWS Identity and Access Management",
-    "identitystore": "AWS Identity Store",
-    "organizations": "AWS Organizations",
-    "sso": "AWS IAM Identity Center",
-    "sts": "AWS Security Token Service",
-}
+SERVICE_NAMES: Final[Mapping[str, str]] = {service.prefix: service.name for service in SERVICES if service.name}
 """Our own services; one of an application has its namespace as its name."""
 
 _ALL = "*"

@@ -18,13 +18,14 @@ import click
 import uvicorn
 
 from iam_guard.api.protocol.app import aws_api
-from iam_guard.api.protocol.dispatch import SERVED, destination_of
+from iam_guard.api.protocol.dispatch import destination_of
 from iam_guard.api.protocol.reset import Resettable
 from iam_guard.cli.change_recording import change_recorder_of, seed_applied
 from iam_guard.cli.gc_tuning import relaxed_gc
 from iam_guard.cli.options import STORE
 from iam_guard.errors import ConfigurationError
 from iam_guard.factory import guard_on
+from iam_guard.model.own_services import SERVED
 from iam_guard.model.result import CallResult
 from iam_guard.settings import Settings, load
 from iam_guard.store.engine import is_in_memory

@@ -282,7 +282,7 @@ class Guard:
         call: Call | None,
     ) -> Question:
         described = resource if isinstance(resource, Resource) else Resource(resource)
-        own_service = action.partition(":")[0].lower() in self._own_services
+        own_service = isinstance(action, str) and action.partition(":")[0].lower() in self._own_services
         is_described = described is resource or self._resources is None or described.arn == "*"
         return Question(principal, action, described, own_service, context, call, is_described)
 

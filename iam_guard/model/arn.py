@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from iam_guard.errors import InvalidInput
+from iam_guard.model.own_services import SERVED
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,8 @@ def is_of_our_own(arn: str) -> bool:
 
     The trust policy of a role is the only resource-based policy among them, and comes with the role.
     """
-    return arn.split(":", 3)[2:3] in (["iam"], ["sts"])
+    fields = arn.split(":", 3)
+    return len(fields) > 2 and fields[2] in SERVED
 
 
 def is_service_linked_role(arn: str) -> bool:

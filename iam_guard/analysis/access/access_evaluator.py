@@ -20,6 +20,7 @@ from iam_guard.guard.loader import Loader, Question
 from iam_guard.model.context import Given
 from iam_guard.model.credential import AccessKey, ApiKey
 from iam_guard.model.decision import Decision, Outcome, PolicyRef, PolicyType
+from iam_guard.model.own_services import SERVED
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import AccessRequest, Resource
 from iam_guard.model.trust import CertificateTrust
@@ -27,8 +28,6 @@ from iam_guard.settings import Settings
 from iam_guard.store.cached_store import CachedStore
 from iam_guard.store.protocol import AccountRecord, PrincipalRecord, ResourceRecord, SourceStore
 from iam_guard.store.stored_principals import StoredPrincipal, StoredPrincipals, read_population
-
-OWN_PREFIXES = frozenset({"iam", "sts"})
 
 
 @dataclass(slots=True)
@@ -73,7 +72,7 @@ class AccessEvaluator:
         """
         caller = principal.principal
         self._records[caller.arn] = principal
-        own = action.partition(":")[0].lower() not in OWN_PREFIXES
+        own = action.partition(":")[0].lower() not in SERVED
         try:
             loaded = self._loader.load(Question(caller, action, wanted, own, context), self)
         except PolicyError as doubt:  # the guard would deny it too

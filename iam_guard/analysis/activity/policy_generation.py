@@ -24,11 +24,12 @@ from iam_guard.analysis.activity.aggregation import ActionActivity, Activity, Re
 from iam_guard.analysis.activity.escalation_risks import caveat_of
 from iam_guard.analysis.activity.observations import GrantSource
 from iam_guard.analysis.activity.resource_patterns import ArnTemplates
-from iam_guard.audit.record.record import AWS_SERVICES, action_facts
+from iam_guard.audit.record.record import action_facts
 from iam_guard.errors import InvalidInput, PolicyError
 from iam_guard.evaluation.matching.pattern import ARN_FIELDS
 from iam_guard.model.arn import account_of
 from iam_guard.model.decision import PolicyType
+from iam_guard.model.own_services import PREFIXES
 from iam_guard.policy.builder import PolicyDocument, PolicyStatement, allow, literal, policy
 from iam_guard.policy.quota import MANAGED
 from iam_guard.policy.saving import validate_for_write
@@ -229,7 +230,7 @@ def _can_name(action: str, pattern: str) -> bool:
 
 def changes_our_own(action: str) -> bool:
     """Return whether an action changes anything in the services that we are ourselves."""
-    return action.partition(":")[0].lower() in AWS_SERVICES and not action_facts(action).read_only
+    return action.partition(":")[0].lower() in PREFIXES and not action_facts(action).read_only
 
 
 def _about_the_trail(activity: Activity) -> Iterator[PolicyNote]:

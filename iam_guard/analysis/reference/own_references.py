@@ -10,14 +10,13 @@ from functools import cache
 from importlib.resources import files
 
 from iam_guard.analysis.reference.json_form import read_references
+from iam_guard.model.own_services import SERVED
 from iam_guard.model.reference import ServiceReference
-
-OWN_SERVICES = ("iam", "sts")
 
 
 @cache
 def own_references() -> tuple[ServiceReference, ...]:
     """Return the references of IAM and STS."""
     folder = files("iam_guard.analysis.reference")
-    texts = [(folder / f"{name}.json").read_text(encoding="utf-8") for name in OWN_SERVICES]
+    texts = [(folder / f"{name}.json").read_text(encoding="utf-8") for name in SERVED]
     return tuple(reference for text in texts for reference in read_references(text))

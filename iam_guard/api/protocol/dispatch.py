@@ -8,33 +8,18 @@ asked for, so that a server starts at once.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from typing import NamedTuple
 
 from iam_guard.api.operation import Service
 from iam_guard.api.protocol.messages import WireRequest
 from iam_guard.api.protocol.protocols import Codec, codec_of
 from iam_guard.authn.credential_verifier import AnyCredential, signed_service
 from iam_guard.errors import SignatureDoesNotMatch
+from iam_guard.model.own_services import SERVED, SERVICES
 
-
-class ServedRow(NamedTuple):
-    """One service: the module that has its table of operations, and the table's name there."""
-
-    module: str
-    table: str
-
-
-SERVED: Mapping[str, ServedRow] = {
-    "iam": ServedRow("iam_guard.api.iam.operations", "IAM"),
-    "sts": ServedRow("iam_guard.api.sts.operations", "STS"),
-}
-"""The services that there are, by the name that clients sign for; here it is boto3's name too."""
-
-_BY_VERSION = {"2010-05-08": "iam", "2011-06-15": "sts"}
+_BY_VERSION = {service.version: service.prefix for service in SERVICES if service.version}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +33,8 @@ class Destination:
 @cache
 def destination_of(name: str) -> Destination:
     """Return a service by the name in `SERVED`."""
-    row = SERVED[name]
-    service: Service = getattr(import_module(row.module), row.table)
+    module, table = SERVED[name]
+    service: Service = getattr(import_module(module), table)
     return Destination(service, codec_of(name))
 
 

@@ -19,8 +19,6 @@ from iam_guard.api.protocol.restjson import RestJsonCodec
 from iam_guard.api.protocol.service_model import Api, Operation, load_api
 from iam_guard.errors import IamGuardError
 
-SERVICES = ("iam", "sts", "organizations", "sso-admin", "identitystore", "accessanalyzer")
-
 
 class Codec(Protocol):
     """What every protocol offers, for one service."""

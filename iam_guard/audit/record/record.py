@@ -29,6 +29,7 @@ from iam_guard.audit.record.identity import present, unknown_identity, user_iden
 from iam_guard.audit.record.redaction import clipped, mask
 from iam_guard.errors import AccessDenied, DecisionUnavailable, IamGuardError
 from iam_guard.model.decision import Decision, Outcome, PolicySet, PolicyType, Reason
+from iam_guard.model.own_services import PREFIXES
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.request import Call
 from iam_guard.settings import Settings
@@ -43,9 +44,6 @@ MAX_REASONS = 8
 """Reasons of one decision that are recorded; the one that AWS reports comes first (rule E-90)."""
 MAX_SHADOW_REASONS = 2
 """The same of a candidate's decision."""
-
-AWS_SERVICES = frozenset({"iam", "sts", "organizations", "access-analyzer", "sso", "sso-directory", "identitystore"})
-"""Action prefixes of the AWS services that iam_guard itself provides."""
 
 READ_ONLY_VERBS = (
     "BatchDescribe",
@@ -269,7 +267,7 @@ def action_facts(action: str) -> ActionFacts:
     """Return whose action it is, its name, whether it changes anything and whether it is about AWS's own services."""
     masked = mask(action)
     service, _, name = masked.partition(":")
-    is_aws = service in AWS_SERVICES
+    is_aws = service in PREFIXES
     return ActionFacts(
         source=f"{service}.amazonaws.com" if is_aws else service,
         name=name,

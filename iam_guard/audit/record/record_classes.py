@@ -12,8 +12,9 @@ from enum import Enum
 from functools import lru_cache
 
 from iam_guard.audit.record.lanes import ALLOWED, DENIED, DURABLE, UNAUTHENTICATED, Lane
-from iam_guard.audit.record.record import AWS_SERVICES, action_facts
+from iam_guard.audit.record.record import action_facts
 from iam_guard.errors import ConfigurationError
+from iam_guard.model.own_services import PREFIXES
 
 
 class OnFailure(Enum):
@@ -79,7 +80,7 @@ TO_CHOOSE = frozenset({WRITE.name, READ.name})
 @lru_cache(maxsize=4096)
 def class_of_allow(action: str) -> RecordClass:
     """Return the class of an Allow by the name of the action; what a name does not say is taken for a change."""
-    if action.partition(":")[0].lower() in AWS_SERVICES:
+    if action.partition(":")[0].lower() in PREFIXES:
         return ADMIN
     return READ if action_facts(action).read_only else WRITE
 

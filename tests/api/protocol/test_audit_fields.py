@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from iam_guard.api.protocol.audit_fields import SECRET, UNREAD, audited_input, audited_output
-from iam_guard.api.protocol.dispatch import SERVED
 from iam_guard.api.protocol.service_model import Operation, Shape, load_api
 from iam_guard.audit.record.privacy import MASK
+from iam_guard.model.own_services import SERVED
 
 OPERATIONS = {f"{service}:{name}": each for service in SERVED for name, each in load_api(service).operations.items()}
 

@@ -9,7 +9,8 @@ import pytest
 
 from iam_guard import errors
 from iam_guard.api.protocol.protocol_errors import MalformedQuery, ValidationFailure
-from iam_guard.api.protocol.protocols import SERVICES, codec_of
+from iam_guard.api.protocol.protocols import codec_of
+from iam_guard.model.own_services import MODELS
 from tests.api.protocol.client import received
 
 SAID: list[tuple[Callable[[str], errors.IamGuardError], dict[str, tuple[str, int]]]] = [
@@ -45,7 +46,7 @@ SAID: list[tuple[Callable[[str], errors.IamGuardError], dict[str, tuple[str, int
     (errors.InvalidInput, {"iam": ("InvalidInput", 400), "organizations": ("InvalidInputException", 400)}),
     (MalformedQuery, {"iam": ("MalformedQueryString", 404)}),
     (errors.RequestTooLarge, dict.fromkeys(("iam", "organizations"), ("RequestEntityTooLarge", 413))),
-    (errors.StoreUnavailable, dict.fromkeys(SERVICES, ("ServiceUnavailable", 503))),
+    (errors.StoreUnavailable, dict.fromkeys(MODELS, ("ServiceUnavailable", 503))),
 ]
 
 
@@ -69,7 +70,7 @@ def test_a_validation_failure_has_what_its_model_requires() -> None:
     assert json.loads(answer.body) == {"message": "x", "reason": "fieldValidationFailed"}
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("service", MODELS)
 def test_our_own_mistakes_are_told_in_general_words(service: str) -> None:
     """What happened inside stays inside."""
     for error in (errors.ConfigurationError("secret one"), errors.StoreUnavailable("secret two")):

@@ -11,9 +11,10 @@ import pytest
 from botocore.model import ServiceModel
 
 from iam_guard.api.protocol.messages import Parameters
-from iam_guard.api.protocol.protocols import CODECS, SERVICES, codec_of
+from iam_guard.api.protocol.protocols import CODECS, codec_of
 from iam_guard.api.protocol.service_model import api_of, load_api
 from iam_guard.errors import ConfigurationError
+from iam_guard.model.own_services import MODELS
 from tests.api.protocol.client import received_by, sent_by
 from tests.api.protocol.generate import Maker
 
@@ -166,6 +167,6 @@ def test_a_model_tells_more_than_shapes() -> None:
     create = load_api("accessanalyzer").operations["CreateAnalyzer"].input
     assert create is not None
     assert create.members["clientToken"].is_idempotency_token
-    assert [load_api(service).signing_name for service in SERVICES][2:5] == ["organizations", "sso", "identitystore"]
+    assert [load_api(service).signing_name for service in MODELS][2:5] == ["organizations", "sso", "identitystore"]
     with pytest.raises(ConfigurationError, match="expected a service of AWS, got `nosuch`"):
         codec_of("nosuch")

@@ -19,8 +19,9 @@ from iam_guard.api.protocol.protocol_errors import (
     UnknownOperation,
     WireFault,
 )
-from iam_guard.api.protocol.protocols import SERVICES, codec_of
+from iam_guard.api.protocol.protocols import codec_of
 from iam_guard.api.protocol.validation import validate
+from iam_guard.model.own_services import MODELS
 from tests.api.protocol.client import received, request, sent, service_model
 from tests.api.protocol.generate import ATTACKS, Maker
 
@@ -252,7 +253,7 @@ def test_the_body_does_not_overrule_the_path() -> None:
 # --- attacks ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("service", MODELS)
 @pytest.mark.parametrize("text", [each for each in ATTACKS if each.strip()])
 def test_a_message_stays_a_message(service: str, text: str) -> None:
     """Whatever a message quotes is neither markup nor another member."""
@@ -290,7 +291,7 @@ def test_nothing_secret_is_shown() -> None:
     assert "hunter2" not in repr(codec.answer(codec.api.operations["CreateAccessKey"], key, "r"))
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("service", MODELS)
 def test_nothing_but_a_refusal_comes_of_noise(service: str) -> None:
     """Requests of every operation with bytes changed, cut or doubled are read or refused, never an accident."""
     dice = random.Random(service)

@@ -8,17 +8,18 @@ from urllib.parse import unquote
 
 import pytest
 
-from iam_guard.api.protocol.protocols import SERVICES, codec_of
+from iam_guard.api.protocol.protocols import codec_of
 from iam_guard.api.protocol.query import QueryCodec
 from iam_guard.api.protocol.service_model import Api, Operation, load_api
 from iam_guard.errors import IamGuardError
+from iam_guard.model.own_services import MODELS
 from tests.api.protocol.client import operation_model, received, request, sent, service_model
 from tests.api.protocol.generate import Maker
 
 SEEDS = range(6)
 REQUEST_ID = "4a1c0e2e-b206-47b1-8e5c-0123456789ab"
-OPERATIONS = [(service, name) for service in SERVICES for name in load_api(service).operations]
-ERRORS = [(service, code) for service in SERVICES for code in load_api(service).errors]
+OPERATIONS = [(service, name) for service in MODELS for name in load_api(service).operations]
+ERRORS = [(service, code) for service in MODELS for code in load_api(service).errors]
 
 
 def operation_of(service: str, name: str) -> Operation:
@@ -31,7 +32,7 @@ def maker_of(api: Api, seed: object) -> Maker:
 
 def test_all_operations_of_the_models_are_there() -> None:
     """The six services have some four hundred operations."""
-    assert len(OPERATIONS) == sum(len(service_model(service).operation_names) for service in SERVICES)
+    assert len(OPERATIONS) == sum(len(service_model(service).operation_names) for service in MODELS)
     assert len(OPERATIONS) > 380
     assert len(ERRORS) > 120
 

@@ -9,10 +9,10 @@ import pytest
 
 from iam_guard.api.protocol.model_patterns import compiled, matches
 from iam_guard.api.protocol.protocol_errors import ValidationFailure
-from iam_guard.api.protocol.protocols import SERVICES
 from iam_guard.api.protocol.service_model import Shape, load_api
 from iam_guard.api.protocol.traversal import HIDDEN, masked
 from iam_guard.api.protocol.validation import MAX_FAILURES, validate
+from iam_guard.model.own_services import MODELS
 
 NAME = r"Member must satisfy regular expression pattern: [\w+=,.@-]+"
 TAG = r"Member must satisfy regular expression pattern: [\p{L}\p{Z}\p{N}_.:/=+\-@]*"
@@ -134,7 +134,7 @@ def patterns_of(shape: Shape, seen: set[str]) -> set[str]:
     return own.union(*(patterns_of(part, seen) for part in parts))
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("service", MODELS)
 def test_every_pattern_of_the_models_is_understood(service: str) -> None:
     """Java's expressions compile here, without a warning."""
     seen: set[str] = set()

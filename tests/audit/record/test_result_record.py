@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from iam_guard.api.iam.operations import IAM
 from iam_guard.api.sts.operations import STS
 from iam_guard.audit.record.call_kinds import POLICY_CHANGES, RESULT_KINDS, SESSIONS, kind_of
-from iam_guard.audit.record.record import AWS_SERVICES, Stamp
+from iam_guard.audit.record.record import Stamp
 from iam_guard.audit.record.redaction import MAX_LINE, to_line
 from iam_guard.audit.record.result_record import MAX_ELEMENTS, MAX_PARAMETERS, result_record
 from iam_guard.errors import NoSuchEntity
+from iam_guard.model.own_services import PREFIXES
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import Call
 from iam_guard.model.result import CallResult
@@ -134,4 +135,4 @@ def test_the_most_that_fits_is_a_line(call: Call, stamp: Stamp) -> None:
 
 
 def test_all_our_services_are_known_to_the_table() -> None:
-    assert {IAM.prefix, STS.prefix} <= AWS_SERVICES
+    assert {IAM.prefix, STS.prefix} <= PREFIXES

@@ -9,6 +9,7 @@ from iam_guard.analysis.lint.subject import Subject
 from iam_guard.evaluation.matching.condition_keys import row_of
 from iam_guard.evaluation.matching.referenced_keys import keys_of_resource
 from iam_guard.evaluation.matching.variables import written_keys
+from iam_guard.model.own_services import SERVED
 from iam_guard.model.reference import KeyType
 from iam_guard.policy.document import Document, Effect
 from iam_guard.policy.fault import Fault, Tested, conditions, resources
@@ -95,7 +96,7 @@ def _is_of_every_request(key: str) -> bool:
     row = row_of(key)
     if row is None:
         return False
-    return row.supplier not in ("iam", "sts") and row.name not in ("aws:RequestTag/", "aws:TagKeys", "aws:ResourceTag/")
+    return row.supplier not in SERVED and row.name not in ("aws:RequestTag/", "aws:TagKeys", "aws:ResourceTag/")
 
 
 def wrong_operator(subject: Subject) -> Iterator[Fault]:
