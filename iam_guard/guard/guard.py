@@ -304,7 +304,7 @@ class Guard:
             if not question.is_described and self._resources is not None:
                 question = question._replace(resource=load_resource(self._resources, question.resource))
             loaded = self._loader.load(question, store)
-            request = loaded.request(self.clock(), self.settings.region)
+            request = loaded.request(loaded.context(self.clock(), self.settings.region))
             decision = loaded.decide(request, stale=self._store.stale)
             if decision.error is not None:
                 _log.error("no decision could be made: %s", loggable(decision.error))

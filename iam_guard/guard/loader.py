@@ -69,44 +69,39 @@ class LoadedQuestion(NamedTuple):
     tags: Mapping[str, str]
     authorizer: Authorizer
 
-    def facts(self, now: datetime, region: str = "us-east-1") -> RequestFacts:
-        """Return what the condition keys of the request are made from."""
-        return RequestFacts(
+    def context(self, now: datetime, region: str = "us-east-1") -> RequestContext:
+        """Return the condition keys of the request, those of the question and those that are derived from it."""
+        owner = self.owner
+        facts = RequestFacts(
             now=now,
             principal=self.caller.principal,
             call=self.question.call,
             principal_organization=self.account.organization if self.account else None,
-            resource_account=self.owner.id if self.owner else None,
-            resource_organization=self.owner.organization if self.owner else None,
+            resource_account=owner.id if owner else None,
+            resource_organization=owner.organization if owner else None,
             resource_tags=self.tags,
             region=region,
         )
+        return RequestContext(self.question.context, facts)
 
-    def request(self, now: datetime, region: str = "us-east-1") -> AccessRequest:
+    def request(self, context: Context) -> AccessRequest:
         """Return the request that the evaluator decides."""
-        context = RequestContext(self.question.context, self.facts(now, region))
-        return self.with_context(context)
-
-    def with_context(self, context: Context) -> AccessRequest:
-        """Return the request with a context that was made elsewhere."""
-        owner = self.owner.id if self.owner else None
-        question = self.question
+        question, owner = self.question, self.owner.id if self.owner else None
         return AccessRequest(self.caller.principal, question.action, question.resource.arn, context, owner)
 
     def decide(self, request: AccessRequest, *, stale: bool = False) -> Decision:
         """Decide a request of this question."""
-        refusal = self.refusal()
-        if refusal is None:
+        if self.is_decidable:
             return self.authorizer.decide(request, epoch=self.epoch, stale=stale)
-        return Decision(Outcome.IMPLICITLY_DENIED, request, (refusal,), self.epoch, stale, explainer=NO_POLICIES)
-
-    def refusal(self) -> Reason | None:
-        """Return the reason to deny whatever the policies allow: a deleted principal, a resource without owner."""
+        reason = Reason(PolicyType.RESOURCE, note="the owner of the resource is unknown")
         if not self.caller.exists:
-            return Reason(PolicyType.IDENTITY, note="the principal does not exist (any more)")  # P-6, S-51
-        if self.owner is None and self.question.resource.arn != "*":
-            return Reason(PolicyType.RESOURCE, note="nobody says which account owns the resource")
-        return None
+            reason = Reason(PolicyType.IDENTITY, note="the principal does not exist (any more)")  # P-6, S-51
+        return Decision(Outcome.IMPLICITLY_DENIED, request, (reason,), self.epoch, stale, explainer=NO_POLICIES)
+
+    @property
+    def is_decidable(self) -> bool:
+        """Whether policies count at all: not for a deleted principal, nor for a resource of unknown owner."""
+        return self.caller.exists and (self.owner is not None or self.question.resource.arn == "*")
 
 
 class _Caller(NamedTuple):
@@ -125,6 +120,7 @@ class Loader:
 
     def __init__(self, store: CachedStore, *, size: int) -> None:
         self._store = store
+        self._behind = store.behind
         self._lock = fork_safe_lock()
         self._size = max(size, 1)
         self._callers: dict[int, _Caller] = {}
@@ -142,9 +138,8 @@ class Loader:
         if loaded is None:
             if store is self._store.cache_only:
                 raise CacheMiss
-            behind = self._store.behind  # cached answers may be of another epoch than the transaction
-            with behind.at_once():
-                loaded = self._load(question, behind)
+            with self._behind.at_once():  # cached answers may be of another epoch than the transaction
+                loaded = self._load(question, self._behind)
         if loaded is None:
             raise StoreUnavailable("the policies change faster than they can be read")
         return loaded
@@ -185,7 +180,7 @@ class Loader:
         )
 
     def _caller(self, principal: Principal, wanted: Resource, arn: str | None, store: Answers) -> _Caller | None:
-        if store is self._store.behind:
+        if store is self._behind:
             return self._prepare(principal, store)
         known = self._callers.get(id(principal))
         if known is not None and known.principal is principal and (known.epoch is None or known.epoch == store.epoch()):

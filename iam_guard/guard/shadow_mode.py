@@ -80,7 +80,7 @@ class ShadowMode:
             loaded = self._loader.load(question, store)
         if not loaded.caller.exists and decision.policy_set is not None:  # another store has other unique ids
             loaded = self._loader.load(question._replace(principal=self._named(question.principal)), store)
-        return loaded.decide(loaded.with_context(decision.request.context))
+        return loaded.decide(loaded.request(decision.request.context))
 
     def _named(self, principal: Principal) -> Principal:
         """Return the principal without its unique id: the same object each time, since the loader caches by object."""

@@ -78,7 +78,7 @@ def test_policies_without_a_guard_make_one_too() -> None:
     [
         ({"principals": [f"{ACCOUNT}:user/nobody"]}, "does not exist"),
         ({"actions": ["GetDocument"]}, "no decision could be made"),
-        ({"resources": ["arn:aws:s3:::bucket"]}, "nobody says which account owns the resource"),
+        ({"resources": ["arn:aws:s3:::bucket"]}, "the owner of the resource is unknown"),
         ({"actions": "docs:Get"}, "got one text"),
         ({"resources": DOCUMENT}, "got one text"),
         ({"actions": []}, "needs a principal, an action and a resource"),

@@ -80,8 +80,8 @@ class AccessEvaluator:
             decision = Decision(Outcome.IMPLICITLY_DENIED, bare, (), self.at, error=str(doubt))
             return Bounds(decision, decision)
         owner = None if loaded.owner is None else loaded.owner.id
-        request = loaded.request(self.now, self.settings.region)
-        if loaded.refusal() is not None:
+        request = loaded.request(loaded.context(self.now, self.settings.region))
+        if not loaded.is_decidable:
             decision = loaded.decide(request)
             return Bounds(decision, decision)
         settled = KnownKeys(

@@ -56,7 +56,7 @@ def question(
     record = asker.resource(resource)
     owner = owner or record.account
     if owner is None:
-        message = "nobody says which account owns the resource, and without one everybody is denied"
+        message = "the owner of the resource is unknown, so every request is denied"
         raise InvalidInput(message, place=resource)
     policy = None if record.policy is None else record.policy.text
     return AccessQuestion(action, Resource(resource, owner), context, policy=policy)

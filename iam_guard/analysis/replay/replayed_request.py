@@ -55,7 +55,7 @@ class ReplayedRequest(AccessRequest):
     def __init__(
         self, recorded: RecordedDecision, loaded: LoadedQuestion, before: ReplayedRequest | None = None
     ) -> None:
-        request = loaded.request(recorded.time)
+        request = loaded.request(loaded.context(recorded.time))
         super().__init__(request.principal, request.action, request.resource, request.context, request.resource_account)
         fields = self.__dict__
         fields["unknown"] = set()

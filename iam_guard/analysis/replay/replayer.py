@@ -96,7 +96,7 @@ class Replayer:
 def _decided(recorded: RecordedDecision, loaded: LoadedQuestion, before: ReplayedRequest | None) -> Redecided:
     request = ReplayedRequest(recorded, loaded, before)
     decision = loaded.decide(request)
-    if loaded.refusal() is not None:
+    if not loaded.is_decidable:
         return Redecided(decision, request)
     if decision.error is not None:
         return Redecided(decision, request, "the action or the resource cannot be read")
