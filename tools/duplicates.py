@@ -22,7 +22,6 @@ ALLOWED: Mapping[str, str] = {
     "decide": "the command of `cli` has the name of what it runs",
     "instant": "text -> instant in a policy, stored seconds -> instant in an output",
     "parse": "text -> value, of a policy and of an API key; each is read with its module's name",
-    "policy": "the builder's verb, and the target of operations on a managed policy",
     "read": "the verb of a document and of the audit trail",
     "upgrade": "Alembic asks every migration for it",
 }

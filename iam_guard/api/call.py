@@ -1,4 +1,4 @@
-"""What an operation works with: who calls, in which account, when, and the rows in one transaction."""
+"""The context of one API operation: caller, account, time, and the store's records in one transaction."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from iam_guard.store.records import Records
 from iam_guard.store.sealing import Sealer
 
 Input: TypeAlias = Mapping[str, Any]
-"""The members of an operation's input, by the model's names; what was not given has no key."""
+"""Input members of an operation by the model's names. Absent members have no key."""
 Output: TypeAlias = dict[str, Any]
-"""The members of its output. None stands for a member that is absent; instants are aware datetimes."""
+"""Output members of an operation by the model's names. None marks an absent member; times are aware datetimes."""
 
 
 class SealSession(Protocol):
-    """Makes the session token of temporary credentials, of so many characters or more."""
+    """Seals a session into a session token of at least `at_least` characters."""
 
     def __call__(self, session: Session, *, at_least: int = 0) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceCall:
-    """One call of one operation. `account` is the one operated on, the caller's; `now` is in whole seconds."""
+    """One call of one operation. `account` is the caller's account; `now` is in whole seconds since 1970."""
 
     caller: Principal
     account: str
@@ -39,21 +39,21 @@ class ServiceCall:
     ids: UniqueIds = field(repr=False)
     seal_session: SealSession = field(repr=False)
     issuer_url: str = ""
-    """Below which the issuers of identity tokens are; empty where nobody said."""
-    vouched: VerifiedToken | None = field(default=None, repr=False)
-    """The token that the call shows instead of a signature, verified; of the operations that take one."""
+    """Base URL of the identity token issuers; empty if the setting is not set."""
+    verified_token: VerifiedToken | None = field(default=None, repr=False)
+    """The verified web identity token of an unsigned call."""
     app_services: frozenset[str] = frozenset()
-    """The prefixes of the services that the application declares."""
+    """The service prefixes that the application declares."""
 
     @property
     def is_root(self) -> bool:
         return self.caller.type is PrincipalType.ROOT
 
     def new_id(self, kind: str, names: str) -> str:
-        """Make a unique id with the prefix of a kind (rule P-4); `names` is what a derived id is made from."""
+        """Return a new unique id with the prefix of `kind` (P-4). A derived id is computed from `names`."""
         return self.ids(PREFIXES[kind], f"{self.account}/{kind}/{names}")
 
 
 def instant(seconds: int | None) -> datetime | None:
-    """Return what an output says for a stored instant; None stays None."""
+    """Convert stored seconds since 1970 to an aware datetime; None stays None."""
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)

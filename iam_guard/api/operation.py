@@ -1,10 +1,9 @@
-"""A row of a service's table of operations, and how it is run: resolve, authorize, change.
+"""A row of a service's operation table, and how an operation runs: resolve, authorize, execute.
 
-The strategy. What an operation is done to is looked up first, so that the decision is about the entity as it is: its
-ARN with path, its tags, its boundary. The decision is made outside of the transaction that changes, for deciding reads
-the store too. Inside it the same is looked up again; if it has become another meanwhile (renamed, tagged, given a
-boundary), everything starts anew. So nothing is done to anything but what was decided about, and every call is one
-transaction.
+The target is resolved first, so that the decision sees the stored entity: its ARN with path, its tags, its boundary.
+Authorization reads the store as well, so it happens outside the transaction that writes. Inside that transaction the
+target is resolved again; if the required permissions differ (the entity was renamed, tagged or bounded in between), the
+call starts over. An operation therefore changes only what was authorized, in one transaction.
 """
 
 from __future__ import annotations
@@ -15,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
 from iam_guard.api.call import Input, Output, ServiceCall
-from iam_guard.api.paging import stamped, unstamped
-from iam_guard.api.session_limits import refuse_out_of_reach
+from iam_guard.api.paging import add_marker_checksum, remove_marker_checksum
+from iam_guard.api.session_limits import check_session_limits
 from iam_guard.authn.federation.role_session import not_admitted
 from iam_guard.authn.federation.web_identity import VerifiedToken
 from iam_guard.authn.token_verifier import TokenVerifier
@@ -39,15 +38,15 @@ MAX_TRIES = 5
 Keys: TypeAlias = Mapping[str, Given]
 Handler: TypeAlias = Callable[[ServiceCall, Input], "Output | None"]
 Target: TypeAlias = Callable[[ServiceCall, Input], Resource]
-"""Finds what the operation is done to; of what does not exist it gives the ARN that it would have."""
+"""Returns the resource that the operation acts on; for a missing entity, the ARN that it would have."""
 KeySource: TypeAlias = Callable[[ServiceCall, Input], Keys]
 """Returns condition keys of the request."""
 
 
 class Permission(NamedTuple):
-    """One question that must be answered with yes before the operation is run.
+    """A permission that the call requires.
 
-    It is about the caller, or about `principal`: whom a token vouches for, where the call is not signed.
+    `principal` is the subject of a verified web identity token; None means the caller.
     """
 
     action: str
@@ -56,68 +55,68 @@ class Permission(NamedTuple):
     principal: Principal | None = None
 
 
-class Proving(NamedTuple):
-    """What it takes to find out for whom a call is that nobody signed."""
+class VerificationContext(NamedTuple):
+    """What an operation needs to verify the token of an unsigned call."""
 
     store: RecordStore
     tokens: TokenVerifier
     now: int
 
 
-DigestOf: TypeAlias = Callable[[ServiceCall, Input], str | None]
-"""Returns the digest of a policy document as it stands; None where there is none."""
+DigestSource: TypeAlias = Callable[[ServiceCall, Input], str | None]
+"""Returns the digest of the stored policy document; None if there is none."""
 
 
 class Digests(NamedTuple):
-    """Finds the document that a call changes: what it replaces or removes, and what it wrote."""
+    """Find the policy document of a call, before and after the change."""
 
-    before: DigestOf
-    after: DigestOf
+    before: DigestSource
+    after: DigestSource
 
 
 Further: TypeAlias = Callable[[ServiceCall, Input], "Sequence[Permission]"]
-"""Returns what else a call needs permission for: `iam:PassRole`, `iam:TagUser`."""
+"""Returns additional permissions that the call requires, such as `iam:PassRole` or `iam:TagUser`."""
 Authorize: TypeAlias = Callable[[Permission], object]
-"""Raises `AccessDenied` unless the caller may."""
+"""Raises `AccessDenied` if the permission is denied."""
 
 
-def everything(call: ServiceCall, given: Input) -> Resource:
-    """Return `*`: the operation has no resource."""
+def all_resources(call: ServiceCall, parameters: Input) -> Resource:
+    """Return `*`, for operations without a resource."""
     return Resource("*", account=call.account)
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One row: what is done, to what, with which condition keys.
+    """One row of an operation table: handler, target and condition keys.
 
-    `reads` says that nothing is changed; `writes` tells it from the input, where that differs. Without `gives_reasons`
-    a refusal does not tell which policy it comes from, and so nothing about the resource.
+    `reads` marks a read-only operation; `writes` overrides it depending on the input. If `explains_denials` is False,
+    a denial doesn't name the denying policy, so that it reveals nothing about the resource.
     """
 
     handle: Handler
-    target: Target = everything
+    target: Target = all_resources
     keys: tuple[KeySource, ...] = ()
     further: tuple[Further, ...] = ()
     reads: bool = False
     writes: Callable[[Input], bool] | None = None
-    gives_reasons: bool = True
-    prove: Callable[[Proving, Input], VerifiedToken] | None = None
-    """Of an operation that is not signed: verifies the token that is shown, before there is a transaction."""
-    asks: Further | None = None
-    """Returns all questions, in the place of those that follow from `target`, `keys` and `further`."""
+    explains_denials: bool = True
+    verify_token: Callable[[VerificationContext, Input], VerifiedToken] | None = None
+    """For unsigned operations: verifies the token of the call, before the transaction begins."""
+    permissions: Further | None = None
+    """Returns all required permissions, instead of those from `target`, `keys` and `further`."""
     digests: Digests | None = None
-    """Of an operation that is about a policy document: finds it, for the audit record."""
+    """For operations on a policy document: finds its digests for the audit record."""
 
-    def changes(self, given: Input) -> bool:
-        """Return whether a call may change rows."""
-        return not self.reads if self.writes is None else self.writes(given)
+    def changes(self, parameters: Input) -> bool:
+        """Return whether a call may write to the store."""
+        return not self.reads if self.writes is None else self.writes(parameters)
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A service of ours: the prefix of its actions, and its table of operations by the model's names.
+    """A served AWS service: its action prefix, and its operations by the model's names.
 
-    `not_supported` says why for operations that everybody is told about, without credentials and unasked.
+    `not_supported` has the reasons of unsupported operations, which callers get without authorization.
     """
 
     prefix: str
@@ -125,7 +124,7 @@ class Service:
     not_supported: Mapping[str, str] = field(default_factory=dict)
 
     def operation(self, name: str) -> Operation:
-        """Return a row. Raises `NotSupported`, with the reason where there is one."""
+        """Return an operation. Raises `NotSupported`, with the reason if there is one."""
         found = self.operations.get(name)
         if found is None:
             reason = self.not_supported.get(name)
@@ -133,8 +132,8 @@ class Service:
         return found
 
 
-class Performed(NamedTuple):
-    """What came of an operation. `document` is what `Operation.digests` found, `epoch` of the state with the change."""
+class OperationResult(NamedTuple):
+    """The result of an operation. `epoch` is the store's epoch after the change."""
 
     output: Output
     changed: bool
@@ -145,7 +144,7 @@ class Performed(NamedTuple):
 def run(
     service: Service,
     name: str,
-    given: Input,
+    parameters: Input,
     *,
     caller: Principal,
     store: RecordStore,
@@ -154,93 +153,93 @@ def run(
     issuer_url: str = "",
     tokens: TokenVerifier | None = None,
     app_services: frozenset[str] = frozenset(),
-    is_recorded: bool = False,
-) -> Performed:
-    """Run an operation for a caller who may; raise what it is refused with, and then nothing has changed.
+    with_digests: bool = False,
+) -> OperationResult:
+    """Authorize and execute an operation. Raises the error of a rejected call; the store is then unchanged.
 
-    `is_recorded` says that somebody wants to know what became of the policy document that it is about.
+    `with_digests` asks for the digests of the policy document, for the audit record.
     """
     operation = service.operation(name)
-    vouched = None
-    if operation.prove is not None and tokens is not None:
-        vouched = operation.prove(Proving(store, tokens, now), given)
-    account = caller.account if vouched is None else vouched.account
+    token = None
+    if operation.verify_token is not None and tokens is not None:
+        token = operation.verify_token(VerificationContext(store, tokens, now), parameters)
+    account = caller.account if token is None else token.account
     if account is None:
         raise MissingAuthenticationToken("Request is missing Authentication Token")
-    refuse_out_of_reach(caller, service.prefix, name)
+    check_session_limits(caller, service.prefix, name)
     purpose = f"{account} {service.prefix}:{name}"
-    given = unstamped(given, purpose)
+    parameters = remove_marker_checksum(parameters, purpose)
 
     def call_with(records: Records) -> ServiceCall:
-        sealing, more = (store.sealer, store.ids, store.seal_session), (issuer_url, vouched, app_services)
+        sealing, more = (store.sealer, store.ids, store.seal_session), (issuer_url, token, app_services)
         return ServiceCall(caller, account, store.partition, now, records, *sealing, *more)
 
-    def wanted_by(call: ServiceCall) -> list[Permission]:
-        return _permissions(f"{service.prefix}:{name}", operation, call, given)
+    def required_permissions(call: ServiceCall) -> list[Permission]:
+        return _permissions(f"{service.prefix}:{name}", operation, call, parameters)
 
     def transaction() -> AbstractContextManager[Records]:
-        return store.changing() if operation.changes(given) else store.viewing()
+        return store.changing() if operation.changes(parameters) else store.viewing()
 
-    decided: list[Permission] | None = None
+    authorized: list[Permission] | None = None
     for _ in range(MAX_TRIES):
         with store.viewing() as records:
-            wanted = wanted_by(call_with(records))
-        if wanted != decided:
-            for permission in wanted:
-                _ask(authorize, permission, caller, gives_reasons=operation.gives_reasons)
-            decided = wanted
+            required = required_permissions(call_with(records))
+        if required != authorized:
+            for permission in required:
+                _authorize(authorize, permission, caller, explains_denials=operation.explains_denials)
+            authorized = required
         with transaction() as records:
             call = call_with(records)
-            is_as_decided = wanted_by(call) == decided
-            if is_as_decided:
-                digests = operation.digests if is_recorded else None
-                before = None if digests is None else _digest(digests.before, call, given)
-                output = stamped(operation.handle(call, given) or {}, purpose)
-                after = None if digests is None else _digest(digests.after, call, given)
-        if is_as_decided:
+            is_unchanged = required_permissions(call) == authorized
+            if is_unchanged:
+                digests = operation.digests if with_digests else None
+                before = None if digests is None else _digest(digests.before, call, parameters)
+                output = add_marker_checksum(operation.handle(call, parameters) or {}, purpose)
+                after = None if digests is None else _digest(digests.after, call, parameters)
+        if is_unchanged:
             document = None if digests is None else ChangedDocument(before, after)
-            return Performed(output, records.changed, records.epoch, document)
+            return OperationResult(output, records.changed, records.epoch, document)
     raise ConcurrentModification("The entity was changed by another request at the same time, try again.")
 
 
 def not_authorized(caller: Principal, action: str, resource: str, decision: object = None) -> AccessDenied:
-    """Make the refusal that gives no reason (rule S-11)."""
+    """Return a denial without the reason (S-11)."""
     sentence = f"User: {caller.arn} is not authorized to perform: {action} on resource: {resource}"
     return AccessDenied(sentence, decision=decision)
 
 
-def _ask(authorize: Authorize, wanted: Permission, caller: Principal, *, gives_reasons: bool) -> None:
+def _authorize(authorize: Authorize, permission: Permission, caller: Principal, *, explains_denials: bool) -> None:
     try:
-        authorize(wanted)
-    except AccessDenied as refusal:
-        if wanted.principal is not None:
-            raise not_admitted(wanted.action, refusal.decision) from None
-        if gives_reasons:
+        authorize(permission)
+    except AccessDenied as denial:
+        if permission.principal is not None:
+            raise not_admitted(permission.action, denial.decision) from None
+        if explains_denials:
             raise
-        raise not_authorized(caller, wanted.action, wanted.resource.arn, refusal.decision) from None
+        raise not_authorized(caller, permission.action, permission.resource.arn, denial.decision) from None
 
 
-def _digest(find: DigestOf, call: ServiceCall, given: Input) -> str | None:
-    """Find a document for the record. What the call itself is refused for, it is told by the call."""
+def _digest(find: DigestSource, call: ServiceCall, parameters: Input) -> str | None:
+    """Return a document's digest for the audit record; None if it can't be found (the handler raises that error)."""
     try:
-        return find(call, given)
+        return find(call, parameters)
     except IamGuardError:
         return None
 
 
-def _permissions(action: str, operation: Operation, call: ServiceCall, given: Input) -> list[Permission]:
-    if operation.asks is not None:
-        return list(operation.asks(call, given))
-    resource = operation.target(call, given)
+def _permissions(action: str, operation: Operation, call: ServiceCall, parameters: Input) -> list[Permission]:
+    if operation.permissions is not None:
+        return list(operation.permissions(call, parameters))
+    resource = operation.target(call, parameters)
     context: dict[str, Given] = {}
     for source in operation.keys:
-        context.update(source(call, given))
-    further = [permission for more in operation.further for permission in more(call, given)]
-    return [_with_tag_keys(each) for each in (Permission(action, resource, context), *further)]
+        context.update(source(call, parameters))
+    further = [permission for permissions in operation.further for permission in permissions(call, parameters)]
+    return [_with_tag_keys(permission) for permission in (Permission(action, resource, context), *further)]
 
 
 def _with_tag_keys(permission: Permission) -> Permission:
-    """Add the tags of the resource under the service's own name for them (K-33); `aws:ResourceTag` has them anyway."""
+    """Add the resource's tags under the service's own key (K-33); the guard adds `aws:ResourceTag` itself."""
     if not permission.resource.tags or not permission.action.startswith(("iam:", "sts:")):
         return permission
     tags = {f"iam:ResourceTag/{key}": value for key, value in permission.resource.tags.items()}

@@ -1,12 +1,10 @@
-"""An account as an issuer of identity tokens: its keys, one ring for each algorithm, kept sealed (rule S-37).
+"""An account as an issuer of identity tokens: its sealed signing keys, one series per algorithm (S-37).
 
-Keys are made when the account enables outbound federation, and go when it disables it. A ring turns by itself: when its
-newest key is `TURNS_AFTER` old, a token that is asked for has a new one made; that is published at once and signs
-`PUBLISHED_BEFORE` later, so that whoever fetches the keys now and then has it before the first token. The one before
-stays published until the next turn, long after its last token has expired. INVARIANT: what is published is read from
-the seal, which is bound to issuer and key: who can write to the database alone cannot have a key published. Must not
-live here: JOSE (`token_signing`), what tokens say (`sts/identity_tokens`), how the keys are fetched
-(`api/protocol/issuer_endpoints`).
+Keys are created when the account enables outbound federation, and deleted when it disables it. Rotation: when the
+newest key is `ROTATION_SECONDS` old, the next token request creates a new one. It is published at once and signs
+`PUBLISH_LEAD_SECONDS` later, so that verifiers that cache the key set have it before its first token. Its predecessor
+stays published until the next rotation, long after its last token has expired. INVARIANT: published keys are read from
+sealed values, which are bound to issuer and key id, so write access to the database alone can't publish a key.
 """
 
 from __future__ import annotations
@@ -24,18 +22,18 @@ from iam_guard.store.schema import accounts, issuer_keys
 from iam_guard.store.sealing import Sealer
 
 ALGORITHMS: Final = ("RS256", "ES384")
-TURNS_AFTER: Final = 90 * 86400
-PUBLISHED_BEFORE: Final = 86400
+ROTATION_SECONDS: Final = 90 * 86400
+PUBLISH_LEAD_SECONDS: Final = 86400
 
-_NO_ADDRESS = (
-    "Outbound web identity federation is not supported here: nobody has set issuer_url, the address at which services "
-    "elsewhere find this API."
+_NO_ISSUER_URL = (
+    "Outbound web identity federation is not supported here: the setting issuer_url, the public address of this API, "
+    "is not set."
 )
 _NO_LIBRARY = "Outbound web identity federation is not supported here: the extra iam-guard[oidc] is not installed."
 
 
 class IdentityTokenKey(NamedTuple):
-    """A key that signs. Its private half never shows."""
+    """A signing key. Its representation leaves out the private half."""
 
     id: str
     algorithm: str
@@ -46,15 +44,15 @@ class IdentityTokenKey(NamedTuple):
 
 
 def issuer_of(call: ServiceCall) -> str | None:
-    """Return the account's issuer; None where it has not enabled outbound federation."""
+    """Return the account's issuer; None if outbound federation is disabled."""
     account = call.records.one(accounts, id=call.account)
     return None if account is None else account["outbound_issuer"]
 
 
-def open_issuer(call: ServiceCall) -> str:
-    """Make the account an issuer, each time another one. Raises `NotSupported` where nobody could verify its tokens."""
+def enable_issuer(call: ServiceCall) -> str:
+    """Create an issuer with a new random name. Raises `NotSupported` if `issuer_url` or the library is missing."""
     if not call.issuer_url:
-        raise NotSupported(_NO_ADDRESS)
+        raise NotSupported(_NO_ISSUER_URL)
     issuer = f"{call.issuer_url}/{uuid.uuid4()}"
     call.records.update(accounts, {"outbound_issuer": issuer}, id=call.account)
     for algorithm in ALGORITHMS:
@@ -62,33 +60,33 @@ def open_issuer(call: ServiceCall) -> str:
     return issuer
 
 
-def close_issuer(call: ServiceCall) -> None:
-    """Take its keys from the account: no token that it signed is good any more."""
+def disable_issuer(call: ServiceCall) -> None:
+    """Delete the account's issuer and keys; tokens signed with them become invalid."""
     call.records.update(accounts, {"outbound_issuer": None}, id=call.account)
     call.records.delete(issuer_keys, account=call.account)
 
 
-def key_that_signs(call: ServiceCall, issuer: str, algorithm: str) -> IdentityTokenKey:
-    """Return the key that signs now, and turn the ring where it is time."""
-    rows = _ring(call.records, issuer, algorithm)
-    if not rows or rows[-1]["created"] <= call.now - TURNS_AFTER:
+def current_signing_key(call: ServiceCall, issuer: str, algorithm: str) -> IdentityTokenKey:
+    """Return the current signing key; rotate the keys when due."""
+    rows = _key_rows(call.records, issuer, algorithm)
+    if not rows or rows[-1]["created"] <= call.now - ROTATION_SECONDS:
         for row in rows[:-1]:
             call.records.delete(issuer_keys, id=row["id"])
         _add_key(call, issuer, algorithm)
-        rows = _ring(call.records, issuer, algorithm)
-    known = [row for row in rows if row["created"] <= call.now - PUBLISHED_BEFORE]
-    row = known[-1] if known else rows[0]
-    return IdentityTokenKey(row["id"], algorithm, _opened(call.sealer, row)["private"])
+        rows = _key_rows(call.records, issuer, algorithm)
+    published = [row for row in rows if row["created"] <= call.now - PUBLISH_LEAD_SECONDS]
+    row = published[-1] if published else rows[0]
+    return IdentityTokenKey(row["id"], algorithm, _unsealed(call.sealer, row)["private"])
 
 
 def published_keys(records: Records, sealer: Sealer, issuer: str) -> list[Mapping[str, Any]]:
-    """Return the public halves of an issuer's keys as JSON Web Keys; none where there is no such issuer."""
+    """Return the public halves of an issuer's keys as JSON Web Keys; empty for an unknown issuer."""
     rows = records.all(issuer_keys, order=("created", "id"), issuer=issuer)
-    return [_opened(sealer, row)["public"] for row in rows]
+    return [_unsealed(sealer, row)["public"] for row in rows]
 
 
 def token_library() -> Any:
-    """Return `signed_tokens`. Raises `NotSupported` where the extra is missing."""
+    """Import `token_signing`. Raises `NotSupported` if the extra is missing."""
     try:
         return import_module("iam_guard.api.token_signing")
     except ModuleNotFoundError as missing:
@@ -97,7 +95,7 @@ def token_library() -> Any:
         raise NotSupported(_NO_LIBRARY) from None
 
 
-def _ring(records: Records, issuer: str, algorithm: str) -> Sequence[Row]:
+def _key_rows(records: Records, issuer: str, algorithm: str) -> Sequence[Row]:
     return records.all(issuer_keys, order=("created", "id"), issuer=issuer, algorithm=algorithm)
 
 
@@ -115,12 +113,12 @@ def _add_key(call: ServiceCall, issuer: str, algorithm: str) -> None:
     )
 
 
-def _opened(sealer: Sealer, row: Row) -> Mapping[str, Any]:
-    opened = sealer.open(row["sealed"], _context(row["issuer"], row["algorithm"], row["id"]))
+def _unsealed(sealer: Sealer, row: Row) -> Mapping[str, Any]:
+    content = sealer.open(row["sealed"], _context(row["issuer"], row["algorithm"], row["id"]))
     try:
-        halves: Mapping[str, Any] = json.loads(opened)
+        halves: Mapping[str, Any] = json.loads(content)
     except ValueError:
-        raise StoreUnavailable("a key of an issuer cannot be read") from None
+        raise StoreUnavailable("expected an issuer key in JSON, got something else") from None
     return halves
 
 

@@ -1,6 +1,6 @@
-"""JSON Web Tokens that we sign, and the keys for it: the one file that speaks JOSE for the issuer (RFC 7515 to 7519).
+"""Signing of JSON Web Tokens, and the keys for it (RFC 7515 to 7519).
 
-Imported when a key is made or a token signed, for the library is an extra.
+Imported only when a key is created or a token is signed, since the library is an extra.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _RSA_BITS: Final = 2048
 
 
 class KeyPair(NamedTuple):
-    """A key as JSON Web Keys: whole, and the half that everybody may know. `id` is its thumbprint (RFC 7638)."""
+    """A key pair as JSON Web Keys. `id` is its thumbprint (RFC 7638)."""
 
     id: str
     private: Mapping[str, Any]
@@ -23,7 +23,7 @@ class KeyPair(NamedTuple):
 
 
 def new_key_pair(algorithm: str) -> KeyPair:
-    """Make a key for `RS256` or `ES384`."""
+    """Generate a key pair for `RS256` or `ES384`."""
     key = RSAKey.generate_key(_RSA_BITS) if algorithm == "RS256" else ECKey.generate_key("P-384")
     id = key.thumbprint()
     also = {"kid": id, "alg": algorithm, "use": "sig"}
@@ -31,7 +31,7 @@ def new_key_pair(algorithm: str) -> KeyPair:
 
 
 def sign(claims: Mapping[str, Any], private: Mapping[str, Any], *, algorithm: str, key_id: str) -> str:
-    """Sign claims with the private half of a key."""
+    """Return a signed token with these claims."""
     key = RSAKey.import_key(dict(private)) if algorithm == "RS256" else ECKey.import_key(dict(private))
     header = {"typ": "JWT", "alg": algorithm, "kid": key_id}
     return jwt.encode(header, dict(claims), key, algorithms=[algorithm])

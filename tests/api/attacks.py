@@ -1,4 +1,4 @@
-"""Texts that break what builds SQL, XML, JSON, paths, logs or patterns out of them; from lists that attackers use."""
+"""Attack strings against SQL, XML, JSON, paths, logs and patterns, from public lists."""
 
 from __future__ import annotations
 
@@ -148,13 +148,13 @@ ARNS = [
 
 
 def encoded(text: str) -> str:
-    """Write a text as our markers are written."""
+    """Encode a text as a pagination marker."""
     return base64.urlsafe_b64encode(text.encode()).decode("ascii").rstrip("=")
 
 
 MARKERS = [
-    encoded(each)
-    for each in (
+    encoded(text)
+    for text in (
         "[]",
         "[1]",
         "[null]",
@@ -168,8 +168,8 @@ MARKERS = [
     )
 ]
 FORGED_MARKERS = [
-    encoded(each)
-    for each in (
+    encoded(text)
+    for text in (
         '["admin"]',
         '["x","y"]',
         '["x","y","z"]',
@@ -178,7 +178,7 @@ FORGED_MARKERS = [
         "[\"' OR '1'='1\"]",
     )
 ]
-"""Written as ours may be, but by nobody of us."""
+"""Encoded like markers, but not issued by the API."""
 ATTACKS = [*SQL, *XML, *JSON, *PATHS, *OTHERS, *UNICODE, *LONG, *ARNS, *MARKERS, *FORGED_MARKERS]
 PIECES = [each for each in [*SQL, *XML, *PATHS, *OTHERS, *UNICODE, *ARNS] if len(each) < 100]
 SENDABLE = st.characters(exclude_categories=["Cs"])

@@ -1,4 +1,4 @@
-"""The time of the AWS API in tests: it stands still during a test, however long the test takes."""
+"""The clock of the AWS API in tests: it is stopped during a test, however long the test takes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 
 class StoppableClock:
-    """Returns the present time or, while it is stopped, the time of `stop`."""
+    """Returns the current time or, while it is stopped, the time of `stop`."""
 
     def __init__(self) -> None:
         self._stopped: datetime | None = None

@@ -1,7 +1,7 @@
-"""Our API over a real connection, on a store in memory, and boto3 signed in as whoever a test needs.
+"""The AWS API over a real connection, on a store in memory, with boto3 clients.
 
-The server runs in a thread of this process, so that a test can look at the store behind it. Before each test the store
-goes back to its beginning: account 111122223333 with a root key, and a user `admin` with every permission.
+The server runs in a thread of this process, so that tests can read its store. Before each test the store is reset:
+account 111122223333 with a root key, and a user `admin` with every permission.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ Client = Any
 
 @dataclass(frozen=True)
 class Running:
-    """The server: its address, and what is behind it."""
+    """The server: its address, guard and store."""
 
     url: str
     guard: Guard
@@ -66,7 +66,7 @@ class Running:
     snapshot: Snapshot
 
     def client(self, key: tuple[str, str], service: str = "iam", region: str = "us-east-1") -> Client:
-        """Sign in with a key; nothing is tried twice, so that a test sees what happened."""
+        """Return a client with a key, without retries."""
         return boto3.client(
             service,
             endpoint_url=self.url,
@@ -77,7 +77,7 @@ class Running:
         )
 
     def reset(self) -> None:
-        """Go back to the beginning."""
+        """Restore the initial state."""
         self.snapshot.restore()
         self.guard.refresh()
         self.guard.uses.forget()
@@ -85,7 +85,7 @@ class Running:
 
 @pytest.fixture(scope="session")
 def running() -> Iterator[Running]:
-    """The server of the whole run; tests ask for `server`, which is reset."""
+    """The server of the whole session; tests use `server`, which is reset."""
     settings = Settings()
     store = init_store("sqlite://", settings)
     apply_seed(store, load_seed_text(SEED))
@@ -101,7 +101,7 @@ def running() -> Iterator[Running]:
 
 @pytest.fixture
 def server(running: Running) -> Iterator[Running]:
-    """The server, as it was at the beginning; its clock is stopped."""
+    """The server in its initial state, with a stopped clock."""
     running.reset()
     CLOCK.stop()
     yield running
@@ -134,7 +134,7 @@ def other_account(server: Running) -> Client:
 
 @pytest.fixture
 def client_for(server: Running) -> Callable[..., Client]:
-    """Make a user who may do what the statements say, and sign in as that user."""
+    """Create a user with these statements, and return a client with its key."""
 
     def make(name: str, *statements: dict[str, Any]) -> Client:
         document = json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
@@ -150,20 +150,20 @@ def client_for(server: Running) -> Callable[..., Client]:
 
 
 def allow(action: str | list[str], resource: str | list[str] = "*", **condition: Any) -> dict[str, Any]:
-    """Write a statement that allows; `condition` is operator -> key -> values."""
+    """Return an Allow statement; `condition` is operator -> key -> values."""
     statement: dict[str, Any] = {"Effect": "Allow", "Action": action, "Resource": resource}
     return statement | ({"Condition": condition} if condition else {})
 
 
 @pytest.fixture
 def refused() -> Callable[..., AbstractContextManager[None]]:
-    """Expect an error by its code, and by a part of its sentence."""
+    """Expect an error by its code and a part of its message."""
     return refusal
 
 
 @contextmanager
 def refusal(code: str, sentence: str = "", status: int | None = None) -> Iterator[None]:
-    """Expect an error by its code, a part of its sentence and its status."""
+    """Expect an error by its code, a part of its message and its status."""
     with pytest.raises(ClientError) as caught:
         yield
     answer = caught.value.response

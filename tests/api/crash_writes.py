@@ -1,7 +1,7 @@
-"""Writes of many kinds for one account, and what the account must show once each was acknowledged.
+"""Writes of many kinds for one account, and the facts that must be true after each is acknowledged.
 
-A family of eight writes makes a policy, a user, a group and a role that hang on each other. What is there is described
-by facts, from `GetAccountAuthorizationDetails`.
+A family of eight writes creates a policy, a user, a group and a role that refer to each other. Facts are derived from
+`GetAccountAuthorizationDetails`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Fact = tuple[str, ...]
 
 
 class Write(NamedTuple):
-    """One write: what is called, with what, and the fact that it makes true; a key's id is known to its answer."""
+    """One write: operation, parameters, and the resulting fact; an access key's id is in its response."""
 
     action: str
     fields: Mapping[str, str]
@@ -29,7 +29,7 @@ class Write(NamedTuple):
 
 
 def document(name: str) -> str:
-    """Write a policy that is no other's, and long enough to span pages of the file."""
+    """Return a unique policy document, long enough to span pages of the file."""
     resources = [f"arn:aws:docs:us-east-1:111122223333:{name}/{number:040}" for number in range(8)]
     return json.dumps(
         {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": resources}]}
@@ -37,7 +37,7 @@ def document(name: str) -> str:
 
 
 def family(account: str, name: str) -> Iterator[Write]:
-    """Make the writes of one family, each of which needs some of those before it."""
+    """Return the writes of one family, each of which needs some of the previous ones."""
     arn, text, tag = f"arn:aws:iam::{account}:policy/crash/{name}", document(name), {"Key": "n", "Value": name}
     tags = {f"Tags.member.1.{part}": each for part, each in tag.items()}
     path, user = {"Path": "/crash/"}, {"UserName": name}
@@ -64,7 +64,7 @@ def family(account: str, name: str) -> Iterator[Write]:
 
 
 def facts(client: Any) -> set[Fact]:
-    """Return what is in the account of a client of boto3, but for access keys."""
+    """Return the facts of an account, without its access keys."""
     found: set[Fact] = set()
     pages = client.get_paginator("get_account_authorization_details").paginate(
         Filter=["User", "Group", "Role", "LocalManagedPolicy"], PaginationConfig={"PageSize": 1000}

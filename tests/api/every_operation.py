@@ -1,8 +1,7 @@
-"""Every operation of IAM: parameters that the model takes, and what AWS decides it about.
+"""Every operation of IAM: valid parameters, and the resource that AWS authorizes.
 
-The second is written from AWS's service authorization reference (for what is not in it, from the operation's
-documentation; for lists, from AWS's refusals, which name the path), not from our table. The names are those of what
-`belongings` makes.
+The resources are written from AWS's service authorization reference (otherwise from the operation's documentation; for
+lists, from AWS's denials, which name the path), not from our table. The names are those of `sample_entities`.
 """
 
 from __future__ import annotations
@@ -133,34 +132,34 @@ NEW_NAMES: Mapping[str, str] = {
 
 
 def resource_of(operation: str, caller: str) -> str:
-    """Return the ARN that AWS decides an operation about, or `*`."""
+    """Return the ARN that AWS authorizes an operation on, or `*`."""
     resource = RESOURCES[operation]
     return resource if resource == "*" else caller if resource == CALLER else ARN + resource
 
 
 def parameters_of(operation: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parameters that an operation requires, and the user's name wherever it may be said.
+    """Return the required parameters of an operation, and the user's name where possible.
 
-    `given` has values by the members' names, or by `Operation.member`; what is not in it is made from the model.
+    `given` has values by member name, or by `Operation.member`; all others are generated from the model.
     """
     shape = OPERATIONS[operation].input
     if shape is None:
         return {}
-    wanted = [name for name in shape.members if name in shape.required or name == "UserName"]
-    parameters = {name: value_of(shape.members[name], name, operation, given) for name in wanted}
+    names = [name for name in shape.members if name in shape.required or name == "UserName"]
+    parameters = {name: value_of(shape.members[name], name, operation, given) for name in names}
     if operation in NEW_NAMES:
         parameters[NEW_NAMES[operation]] = "new"
     return parameters
 
 
-def names_user_if_it_likes(operation: Operation) -> bool:
-    """Return whether an operation is about the caller where it names no user."""
+def user_name_is_optional(operation: Operation) -> bool:
+    """Return whether an operation without a user name is about the caller."""
     shape = operation.input
     return shape is not None and "UserName" in shape.members and "UserName" not in shape.required
 
 
 def value_of(shape: Shape, name: str, operation: str, given: Mapping[str, Any]) -> Any:
-    """Return a value of a shape that the model takes."""
+    """Return a valid value of a shape."""
     for key in (f"{operation}.{name}", name):
         if key in given:
             return given[key]
@@ -170,7 +169,7 @@ def value_of(shape: Shape, name: str, operation: str, given: Mapping[str, Any]) 
         case "list":
             return [value_of(shape.element, f"{name}.member", operation, given)]
         case "integer":
-            return shape.limits.least or 1
+            return shape.limits.minimum or 1
         case "boolean":
             return False
     return _text(shape)
@@ -180,7 +179,7 @@ def _text(shape: Shape) -> str:
     limits = shape.limits
     if limits.enum:
         return limits.enum[0]
-    least = limits.least or 1
+    least = limits.minimum or 1
     samples = (sample * least if len(sample) == 1 else sample for sample in ("given", "0", "v1", "/given/"))
     fitting = (each for each in samples if len(each) >= least and matches(limits.pattern or ".*", each))
     return next(fitting)

@@ -1,4 +1,4 @@
-"""Requests to our API byte by byte, signed by botocore, and their answers as XML: what boto3 would not send or show."""
+"""Raw requests to the API, signed by botocore, and their XML responses: what boto3 can't send or show."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class RawRequest:
-    """What is sent; the headers are those that the signature covers, and it."""
+    """A request; its headers are the signed ones and the signature."""
 
     method: str
     target: str
@@ -30,7 +30,7 @@ class RawRequest:
 
 @dataclass(frozen=True, slots=True)
 class RawAnswer:
-    """What came back."""
+    """A response."""
 
     status: int
     headers: Mapping[str, str]
@@ -38,28 +38,28 @@ class RawAnswer:
 
     @property
     def root(self) -> ElementTree.Element:
-        """Read the XML. Raises `ParseError` where it is not well-formed."""
+        """Parse the XML. Raises `ParseError`."""
         return ElementTree.fromstring(self.body)  # noqa: S314  our own server's answer
 
     def texts(self, name: str) -> list[str]:
-        """Return the texts of all elements of a name."""
+        """Return the texts of all elements with a name."""
         return [each.text or "" for each in self.root.iter(f"{{{NAMESPACE}}}{name}")]
 
     def text(self, name: str) -> str:
-        """Return the text of the only element of a name."""
+        """Return the text of the only element with a name."""
         (only,) = self.texts(name)
         return only
 
     @property
     def code(self) -> str:
-        """Return the code of an error; empty where it is none."""
+        """Return the error code; empty for a success."""
         return self.text("Code") if self.status >= 400 else ""
 
 
 def form(action: str, fields: Mapping[str, str] | Iterable[tuple[str, str]] = (), version: str = VERSION) -> bytes:
-    """Write a form as botocore does."""
-    given = list(fields.items()) if isinstance(fields, Mapping) else list(fields)
-    pairs = [("Action", action), ("Version", version), *given]
+    """Return a form as botocore serializes it."""
+    parameters = list(fields.items()) if isinstance(fields, Mapping) else list(fields)
+    pairs = [("Action", action), ("Version", version), *parameters]
     return "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in pairs).encode("ascii")
 
 
@@ -73,22 +73,24 @@ def signed(
     headers: Mapping[str, str] | None = None,
     service: str = "iam",
 ) -> RawRequest:
-    """Sign a request; without headers it says that its body is a form."""
-    given = {"Content-Type": FORM} if headers is None else dict(headers)
-    request = AWSRequest(method=method, url=url + target, data=body, headers={**given, "Host": urlsplit(url).netloc})
+    """Sign a request, by default with a form as its body."""
+    parameters = {"Content-Type": FORM} if headers is None else dict(headers)
+    request = AWSRequest(
+        method=method, url=url + target, data=body, headers={**parameters, "Host": urlsplit(url).netloc}
+    )
     SigV4Auth(Credentials(*key), service, "us-east-1").add_auth(request)
     return RawRequest(method, target, {str(name): str(value) for name, value in request.headers.items()}, body)
 
 
 class Connection:
-    """A connection that is kept; opened anew after an error or when the server closes it."""
+    """A persistent connection; reopened after an error or when the server closes it."""
 
     def __init__(self, url: str, timeout: float = 30.0) -> None:
         self.url = url
         self._connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=timeout)
 
     def send(self, request: RawRequest) -> RawAnswer:
-        """Send a request and read the answer. Raises `OSError`, `HTTPException`."""
+        """Send a request and read the response. Raises `OSError`, `HTTPException`."""
         try:
             self._connection.request(request.method, request.target, request.body, dict(request.headers))
             answer = self._connection.getresponse()
@@ -99,7 +101,7 @@ class Connection:
             raise
 
     def call(self, key: Key, action: str, fields: Mapping[str, str] | Iterable[tuple[str, str]] = ()) -> RawAnswer:
-        """Call an operation with these fields of its form, whatever they are."""
+        """Call an operation with arbitrary form fields."""
         return self.send(signed(self.url, key, form(action, fields)))
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Where clients write texts of their own, and which operations return them."""
+"""Where clients write free text, and the operations that return it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from tests.api.conftest import Client
 from tests.api.every_operation import ARN
-from tests.api.furnished import GIVEN_POLICY
+from tests.api.sample_server import GIVEN_POLICY
 
 Given = Mapping[str, Any]
 
 
 class Texts(NamedTuple):
-    """Texts for a place: one that is accepted there, and others that have a chance."""
+    """Texts for a place: an accepted one, and random candidates."""
 
     usual: str
     others: st.SearchStrategy[str]
@@ -46,7 +46,7 @@ URLS = Texts("https://idp.example/a", st.text("abz019.-~/_%:", max_size=30).map(
 
 
 class RoundTrip(NamedTuple):
-    """A place for a text: texts that have a chance there, how it is written, and all that reads it again."""
+    """A place for a text: candidates, how to write it, and how to read it back."""
 
     name: str
     texts: Texts
@@ -56,32 +56,32 @@ class RoundTrip(NamedTuple):
 
 
 def document(text: str) -> str:
-    """Write a policy with a text where any may stand."""
+    """Return a policy with a text in every possible place."""
     statement = {"Effect": "Allow", "Action": "*", "Resource": "*", "Condition": {"StringEquals": {"aws:userid": text}}}
     return json.dumps({"Version": "2012-10-17", "Statement": statement})
 
 
 def trust(text: str) -> str:
-    """Write a trust policy with a text where any may stand."""
+    """Return a trust policy with a text in every possible place."""
     condition = {"StringEquals": {"sts:ExternalId": text}}
     statement = {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}
     return json.dumps({"Version": "2012-10-17", "Statement": {**statement, "Condition": condition}})
 
 
 def in_document(read: Mapping[str, Any]) -> object:
-    """Return the text of a document that boto3 read."""
+    """Return the text of a document that boto3 parsed."""
     (value,) = read["Statement"]["Condition"]["StringEquals"].values()
     return value
 
 
 def metadata(given: Given, text: str) -> str:
-    """Write the metadata of a SAML provider with a text in it."""
+    """Return SAML metadata with a text in it."""
     whole: str = given["SAMLMetadataDocument"]
     return whole.replace('entityID="https://idp.example"', f'entityID="https://idp.example" ID={quoteattr(text)}')
 
 
 def found(answer: Iterable[Mapping[str, Any]], member: str, text: str) -> object:
-    """Find in a list what has the text, and give it; None where nothing has."""
+    """Return the list entry that contains the text; None if there is none."""
     return next((each[member] for each in answer if each[member] == text), None)
 
 
@@ -158,7 +158,7 @@ def _made(noun: str, part: str) -> RoundTrip:
 
 OF_NAMES = [_made(noun, part) for noun in MADE for part in ("name", "path")]
 
-# --- everything else ---------------------------------------------------------------------------------------------
+# --- other texts -------------------------------------------------------------------------------------------------
 
 
 def _inline(client: Client, name: str) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""Calls of the IAM API with a trail in a folder: on the disk before the answer, many at once, or refused."""
+"""Calls of the IAM API with a trail in a folder: durable before the response, concurrent, rejected."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def users_named_in(trail: Path) -> list[str]:
     return [each["resources"][0]["ARN"].rpartition("/")[2] for each in created]
 
 
-def test_concurrent_changes_are_in_the_trail_when_they_are_answered(audited: Running, tmp_path: Path) -> None:
+def test_concurrent_changes_are_recorded_before_the_response(audited: Running, tmp_path: Path) -> None:
     client = audited.client(ADMIN_KEY)
 
     def create(number: int) -> bool:
@@ -61,8 +61,8 @@ def test_concurrent_changes_are_in_the_trail_when_they_are_answered(audited: Run
         assert all(pool.map(create, range(24)))
 
 
-def test_what_is_not_on_the_disk_is_not_done(audited: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """503 and no user; once the disk is back, the gap is declared and the same call goes."""
+def test_unrecordable_change_is_rejected(audited: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """503 and no user; once the disk works again, the gap is declared and the call succeeds."""
     client: Any = audited.client(ADMIN_KEY)
     client.list_users()
 
@@ -79,7 +79,7 @@ def test_what_is_not_on_the_disk_is_not_done(audited: Running, tmp_path: Path, m
     assert [gap["reason"] for gap in gaps_in(tmp_path / "trail")] == ["SyncFailed", "NotRecorded"]
 
 
-# --- what a call came to ---------------------------------------------------------------------------------------------
+# --- results ---------------------------------------------------------------------------------------------------------
 
 ALLOW_ALL = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}'
 TRUST = json.dumps(
@@ -94,14 +94,14 @@ def results_in(trail: Path) -> list[dict[str, Any]]:
     return [each for each in facts_in(trail) if each["iamGuard"]["kind"] in RESULT_KINDS]
 
 
-def test_a_change_is_in_the_trail_when_it_is_answered(audited: Running, tmp_path: Path) -> None:
-    """After the decision that let it through, with its input and output, under the same request id."""
+def test_change_is_recorded_before_the_response(audited: Running, tmp_path: Path) -> None:
+    """After its decision, with input and output and the same request id."""
     audited.client(ADMIN_KEY).create_user(UserName="eve", Path="/staff/", Tags=[{"Key": "team", "Value": "red"}])
     [decided, _, result] = facts_in(tmp_path / "trail")[1:]
     assert decided["iamGuard"]["kind"] == "decision"
     assert result["requestID"] == decided["requestID"]
-    asked = {"path": "/staff/", "userName": "eve", "tags": [{"key": "team", "value": "red"}]}
-    assert result["requestParameters"] == asked
+    expected = {"path": "/staff/", "userName": "eve", "tags": [{"key": "team", "value": "red"}]}
+    assert result["requestParameters"] == expected
     made = result["responseElements"]["user"]
     assert made["arn"] == f"arn:aws:iam::{ACCOUNT}:user/staff/eve" == result["resources"][0]["ARN"]
     assert result["userIdentity"]["userName"] == "admin"
@@ -110,8 +110,8 @@ def test_a_change_is_in_the_trail_when_it_is_answered(audited: Running, tmp_path
     assert "errorCode" not in result
 
 
-def test_an_allowed_call_that_fails_is_recorded_as_failed(audited: Running, tmp_path: Path) -> None:
-    """Of calls that read as well; and a denial has its decision and no more."""
+def test_allowed_but_failed_call_is_recorded(audited: Running, tmp_path: Path) -> None:
+    """Read calls too; a denial has only its decision."""
     client = audited.client(ADMIN_KEY)
     with pytest.raises(ClientError, match="EntityAlreadyExists"):
         client.create_user(UserName="admin")
@@ -125,7 +125,7 @@ def test_an_allowed_call_that_fails_is_recorded_as_failed(audited: Running, tmp_
     assert (second["eventName"], second["errorCode"], second["readOnly"]) == ("GetUser", "NoSuchEntity", True)
 
 
-def test_a_denied_call_has_its_decision_and_no_more(audited: Running, tmp_path: Path) -> None:
+def test_denied_call_has_only_its_decision(audited: Running, tmp_path: Path) -> None:
     client = audited.client(ADMIN_KEY)
     client.create_user(UserName="eve")
     key = client.create_access_key(UserName="eve")["AccessKey"]
@@ -135,8 +135,8 @@ def test_a_denied_call_has_its_decision_and_no_more(audited: Running, tmp_path: 
     assert len(results_in(tmp_path / "trail")) == before
 
 
-def test_a_change_of_policies_tells_what_was_replaced_by_what(audited: Running, tmp_path: Path) -> None:
-    """By the digests that decisions name."""
+def test_policy_change_record_has_digests(audited: Running, tmp_path: Path) -> None:
+    """Before and after, as decisions have them."""
     client = audited.client(ADMIN_KEY)
     second = ALLOW_ALL.replace('"Action":"*"', '"Action":"docs:Get"')
     arn = client.create_policy(PolicyName="P", PolicyDocument=ALLOW_ALL)["Policy"]["Arn"]
@@ -156,8 +156,8 @@ def test_a_change_of_policies_tells_what_was_replaced_by_what(audited: Running, 
     client.update_assume_role_policy(RoleName="R", PolicyDocument=TRUST.replace(ACCOUNT, OTHER_ACCOUNT))
     client.delete_role(RoleName="R")
     client.delete_policy(PolicyArn=arn)
-    told = [each for each in results_in(tmp_path / "trail") if each["iamGuard"]["kind"] == "policy_change"]
-    documents = [each["iamGuard"]["document"] for each in told]
+    changes = [each for each in results_in(tmp_path / "trail") if each["iamGuard"]["kind"] == "policy_change"]
+    documents = [each["iamGuard"]["document"] for each in changes]
     one, two = documents[0]["after"], documents[1]["after"]
     trust, changed = documents[12]["after"], documents[13]["after"]
     assert len({one, two, trust, changed}) == 4
@@ -179,11 +179,11 @@ def test_a_change_of_policies_tells_what_was_replaced_by_what(audited: Running, 
         {"before": changed},
         {"before": two},
     ]
-    assert [each["iamGuard"]["changed"] for each in told].count(False) == 1
+    assert [each["iamGuard"]["changed"] for each in changes].count(False) == 1
 
 
-def test_an_issued_session_is_recorded_without_its_secrets(audited: Running, tmp_path: Path) -> None:
-    """The id of its key finds what it is used for; nothing of it can be used."""
+def test_issued_session_record_has_no_secrets(audited: Running, tmp_path: Path) -> None:
+    """Its key id finds its use."""
     client, sts = audited.client(ADMIN_KEY), audited.client(ADMIN_KEY, "sts")
     client.create_role(RoleName="R", AssumeRolePolicyDocument=TRUST)
     role = f"arn:aws:iam::{ACCOUNT}:role/R"
@@ -194,9 +194,9 @@ def test_an_issued_session_is_recorded_without_its_secrets(audited: Running, tmp
     assert [each["eventName"] for each in issued] == ["AssumeRole", "GetSessionToken"]
     record = issued[0]
     assert record["requestParameters"] == {"roleArn": role, "roleSessionName": "eve", "durationSeconds": 900}
-    told = record["responseElements"]["credentials"]
-    assert told["accessKeyId"] == made["AccessKeyId"]
-    assert told["secretAccessKey"] == told["sessionToken"] == "[redacted]"
+    credentials = record["responseElements"]["credentials"]
+    assert credentials["accessKeyId"] == made["AccessKeyId"]
+    assert credentials["secretAccessKey"] == credentials["sessionToken"] == "[redacted]"
     assert record["responseElements"]["assumedRoleUser"]["arn"].endswith(":assumed-role/R/eve")
     assert record["iamGuard"]["changed"] is False
     trail = b"".join(path.read_bytes() for path in (tmp_path / "trail").rglob("*.jsonl"))
@@ -204,8 +204,8 @@ def test_an_issued_session_is_recorded_without_its_secrets(audited: Running, tmp
     assert made["SessionToken"].encode() not in trail
 
 
-def test_no_password_key_or_code_is_in_the_trail(audited: Running, tmp_path: Path) -> None:
-    """Whatever a call was given or gave."""
+def test_trail_has_no_passwords_keys_or_codes(audited: Running, tmp_path: Path) -> None:
+    """Neither of inputs nor of outputs."""
     client = audited.client(ADMIN_KEY)
     client.create_user(UserName="eve")
     client.create_login_profile(UserName="eve", Password="Sup3r-Secret!pw")
@@ -224,10 +224,10 @@ def test_no_password_key_or_code_is_in_the_trail(audited: Running, tmp_path: Pat
     ]
 
 
-def test_what_was_done_and_cannot_be_recorded_is_said(
+def test_executed_but_unrecorded_change_is_reported(
     audited: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """503 with a sentence; the user is there, and the record comes when the disk is back."""
+    """503 with a message; the user exists, and the record follows when the disk works again."""
     client: Any = boto3.client(
         "iam",
         endpoint_url=audited.url,

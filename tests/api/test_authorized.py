@@ -1,7 +1,7 @@
-"""Every operation of IAM asks for permission first: who has none is told AWS's sentence, and nothing has changed.
+"""Every operation of IAM is authorized: a denied caller gets AWS's message, and nothing changes.
 
-The tests walk over botocore's current model, so that an operation which AWS adds is red here until it is built. Which
-condition keys each supplies: `test_authorized_keys`. Rules F.4, X-1 to X-9, P-1.
+The tests iterate over botocore's current model, so a new operation of AWS fails here until it is implemented. Condition
+keys: `test_authorized_keys`. Rules F.4, X-1 to X-9, P-1.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from botocore.exceptions import ClientError
 
 from iam_guard.api.iam.operations import IAM
 from iam_guard.audit.record.call_kinds import kind_of
-from tests.api.belongings import key_of
 from tests.api.conftest import ACCOUNT, OTHER_ACCOUNT, Client, allow
 from tests.api.every_operation import (
     ARN,
     FURTHER,
     OPERATIONS,
     RESOURCES,
-    names_user_if_it_likes,
     parameters_of,
     resource_of,
+    user_name_is_optional,
 )
-from tests.api.furnished import House, furnished
+from tests.api.sample_entities import key_of
+from tests.api.sample_server import SampleServer, sample_server
 
 every_operation = pytest.mark.parametrize("operation", sorted(OPERATIONS))
 IDENTITY = "because no identity-based policy allows the {action} action"
@@ -35,24 +35,24 @@ ANONYMOUS = "Request is missing Authentication Token"
 
 
 @pytest.fixture(scope="module")
-def filled() -> Iterator[House]:
-    """The server of all tests here; `house` is reset."""
-    with furnished() as house:
-        yield house
+def sample_session() -> Iterator[SampleServer]:
+    """The server of all tests in this module; `sample` is reset."""
+    with sample_server() as sample:
+        yield sample
 
 
 @pytest.fixture(scope="module")
-def clients(filled: House) -> Mapping[str, Client]:
-    """Clients by the names of the users."""
+def clients(sample_session: SampleServer) -> Mapping[str, Client]:
+    """Clients by user name."""
     users = ("nobody", "denied", "asker", "member")
-    return {user: filled.client(key_of(user)) for user in users} | {"anonymous": filled.anonymous()}
+    return {user: sample_session.client(key_of(user)) for user in users} | {"anonymous": sample_session.anonymous()}
 
 
 @pytest.fixture
-def house(filled: House) -> House:
-    """The server, as it was at the beginning."""
-    filled.reset()
-    return filled
+def sample(sample_session: SampleServer) -> SampleServer:
+    """The server in its initial state."""
+    sample_session.reset()
+    return sample_session
 
 
 def arn_of(user: str, account: str = ACCOUNT) -> str:
@@ -60,14 +60,14 @@ def arn_of(user: str, account: str = ACCOUNT) -> str:
 
 
 def sentence(caller: str, operation: str, resource: str, why: str) -> str:
-    """Write AWS's sentence; where there is no resource, it names none (X-9)."""
+    """Return AWS's denial message; without a resource, it has none (X-9)."""
     action = f"iam:{operation}"
     on = "" if resource == "*" else f" on resource: {resource}"
     return f"User: {caller} is not authorized to perform: {action}{on} {why.format(action=action)}"
 
 
 def answered(client: Client, operation: str, parameters: Mapping[str, Any]) -> tuple[str, str, int, str]:
-    """Call, and give code, message and status of the answer, and its request's id; the code is empty for a success."""
+    """Call, and return code (empty for a success), message, status and request id of the response."""
     try:
         answer = getattr(client, xform_name(operation))(**parameters)
     except ClientError as error:
@@ -76,27 +76,27 @@ def answered(client: Client, operation: str, parameters: Mapping[str, Any]) -> t
     return error["Code"], error["Message"], about["HTTPStatusCode"], about["RequestId"]
 
 
-def test_the_table_has_every_operation_of_the_model() -> None:
-    """No more, no less; and so have the tests here."""
+def test_iam_table_has_every_operation_of_the_model() -> None:
+    """Exactly; and so have these tests."""
     assert IAM.operations.keys() == OPERATIONS.keys()
     assert RESOURCES.keys() == OPERATIONS.keys()
 
 
-# --- refused -----------------------------------------------------------------------------------------------------
+# --- denied ------------------------------------------------------------------------------------------------------
 
 
 @every_operation
-def test_who_has_no_permission_is_refused(house: House, clients: Mapping[str, Client], operation: str) -> None:
-    """F.4, X-2: in AWS's sentence, about AWS's resource; nothing is changed, and the audit trail has one record."""
-    before, told = house.rows(), []
-    parameters = parameters_of(operation, house.given)
-    noted = house.noted(lambda: told.append(answered(clients["nobody"], operation, parameters)))
-    code, message, status, request_id = told[0]
+def test_iam_missing_permission_is_denied(sample: SampleServer, clients: Mapping[str, Client], operation: str) -> None:
+    """F.4, X-2: with AWS's message and resource; nothing changes, and one record is written."""
+    before, answers = sample.rows(), []
+    parameters = parameters_of(operation, sample.parameters)
+    recorded = sample.recorded(lambda: answers.append(answered(clients["nobody"], operation, parameters)))
+    code, message, status, request_id = answers[0]
     resource = resource_of(operation, arn_of("nobody"))
     assert (code, status) == ("AccessDenied", 403)
     assert message == sentence(arn_of("nobody"), operation, resource, IDENTITY)
-    assert house.rows() == before
-    assert one_decision(noted) == {
+    assert sample.rows() == before
+    assert one_decision(recorded) == {
         "eventSource": "iam.amazonaws.com",
         "eventName": operation,
         "requestID": request_id,
@@ -108,9 +108,9 @@ def test_who_has_no_permission_is_refused(house: House, clients: Mapping[str, Cl
     }
 
 
-def one_decision(noted: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return of the only record what tells who asked for what, and what became of it."""
-    (record,) = noted
+def one_decision(recorded: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the request and the decision of the only record."""
+    (record,) = recorded
     members = ("eventSource", "eventName", "requestID", "errorCode", "errorMessage", "resources")
     own = record["iamGuard"]
     assert own["kind"] == "decision"
@@ -119,37 +119,39 @@ def one_decision(noted: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 @every_operation
-def test_who_does_not_sign_is_refused(house: House, clients: Mapping[str, Client], operation: str) -> None:
-    """No operation of IAM is unsigned; the record says which was called."""
-    before, told = house.rows(), []
-    parameters = parameters_of(operation, house.given)
-    noted = house.noted(lambda: told.append(answered(clients["anonymous"], operation, parameters)))
-    assert told[0][:3] == ("MissingAuthenticationToken", ANONYMOUS, 403)
-    assert house.rows() == before
-    (record,) = noted
+def test_iam_unsigned_call_is_rejected(sample: SampleServer, clients: Mapping[str, Client], operation: str) -> None:
+    """No operation is unsigned; the record has the action."""
+    before, answers = sample.rows(), []
+    parameters = parameters_of(operation, sample.parameters)
+    recorded = sample.recorded(lambda: answers.append(answered(clients["anonymous"], operation, parameters)))
+    assert answers[0][:3] == ("MissingAuthenticationToken", ANONYMOUS, 403)
+    assert sample.rows() == before
+    (record,) = recorded
     named = (record["eventName"], record["errorCode"], record["requestID"], record["iamGuard"]["outcome"])
-    assert named == (operation, "MissingAuthenticationToken", told[0][3], "ImplicitlyDenied")
+    assert named == (operation, "MissingAuthenticationToken", answers[0][3], "ImplicitlyDenied")
 
 
 @every_operation
-def test_an_explicit_deny_wins(house: House, clients: Mapping[str, Client], operation: str) -> None:
-    """F.4: over `AdministratorAccess`; X-5: an inline policy has no ARN to be told."""
-    before = house.rows()
-    code, message, status, _ = answered(clients["denied"], operation, parameters_of(operation, house.given))
+def test_iam_explicit_deny_wins(sample: SampleServer, clients: Mapping[str, Client], operation: str) -> None:
+    """F.4: over `AdministratorAccess`; X-5: an inline policy has no ARN to report."""
+    before = sample.rows()
+    code, message, status, _ = answered(clients["denied"], operation, parameters_of(operation, sample.parameters))
     assert (code, status) == ("AccessDenied", 403)
     assert message == sentence(arn_of("denied"), operation, resource_of(operation, arn_of("denied")), DENIED)
-    assert house.rows() == before
+    assert sample.rows() == before
 
 
-CALLERS_OWN = sorted(name for name, operation in OPERATIONS.items() if names_user_if_it_likes(operation))
+CALLERS_OWN = sorted(name for name, operation in OPERATIONS.items() if user_name_is_optional(operation))
 
 
 @pytest.mark.parametrize("operation", CALLERS_OWN)
-def test_without_a_user_name_it_is_about_the_caller(
-    house: House, clients: Mapping[str, Client], operation: str
+def test_iam_user_name_defaults_to_the_caller(
+    sample: SampleServer, clients: Mapping[str, Client], operation: str
 ) -> None:
-    """Of the API: `if you do not specify a user name, IAM determines the user name implicitly`."""
-    parameters = {name: value for name, value in parameters_of(operation, house.given).items() if name != "UserName"}
+    """API reference: `if you do not specify a user name, IAM determines the user name implicitly`."""
+    parameters = {
+        name: value for name, value in parameters_of(operation, sample.parameters).items() if name != "UserName"
+    }
     _, message, _, _ = answered(clients["nobody"], operation, parameters)
     assert message == sentence(arn_of("nobody"), operation, arn_of("nobody"), IDENTITY)
 
@@ -164,11 +166,13 @@ BY_NAME = sorted(
 
 
 @pytest.mark.parametrize("operation", BY_NAME)
-def test_letter_case_is_no_way_around_a_deny(house: House, clients: Mapping[str, Client], operation: str) -> None:
-    """P-16: a name is found in any letter case, and what is decided about is what is found."""
+def test_iam_letter_case_does_not_bypass_a_deny(
+    sample: SampleServer, clients: Mapping[str, Client], operation: str
+) -> None:
+    """P-16: names are case-insensitive, and the found entity is authorized."""
     denied = {"Effect": "Deny", "Action": "iam:*", "Resource": f"{ARN}{RESOURCES[operation]}"}
-    house.let(allow("*"), denied)
-    given = parameters_of(operation, house.given)
+    sample.set_permissions(allow("*"), denied)
+    given = parameters_of(operation, sample.parameters)
     loud = {name: value.upper() if value == "given" else value for name, value in given.items()}
     code, message, _, _ = answered(clients["asker"], operation, loud)
     resource = resource_of(operation, arn_of("asker"))
@@ -184,26 +188,26 @@ BY_ARN = sorted(
 
 
 @pytest.mark.parametrize(("operation", "member"), BY_ARN)
-def test_an_arn_means_itself_letter_by_letter(house: House, operation: str, member: str) -> None:
-    """P-1: so that no other spelling leads to something that a policy denies by its ARN."""
-    before, given = house.rows(), parameters_of(operation, house.given)
+def test_iam_arn_is_compared_exactly(sample: SampleServer, operation: str, member: str) -> None:
+    """P-1: no other spelling reaches a denied resource."""
+    before, given = sample.rows(), parameters_of(operation, sample.parameters)
     arn: str = given[member]
     end = arn.rpartition("/")[2]
     for other in (arn.replace(end, end.upper()), arn.replace("team", "TEAM"), f"{arn}/", arn.replace("/", "//", 1)):
         if other != arn:
-            code, message, status, _ = answered(house.admin, operation, given | {member: other})
+            code, message, status, _ = answered(sample.admin, operation, given | {member: other})
             assert code in ("NoSuchEntity", "InvalidInput", "ValidationError"), (other, message, status)
-    assert house.rows() == before
+    assert sample.rows() == before
 
 
 LISTS = {resource: operation for operation, resource in RESOURCES.items() if resource.endswith("/")}
 
 
 @pytest.mark.parametrize(("kind", "operation"), LISTS.items())
-def test_a_list_below_a_path_is_about_the_path(
-    house: House, clients: Mapping[str, Client], kind: str, operation: str
+def test_iam_list_is_authorized_on_its_path(
+    sample: SampleServer, clients: Mapping[str, Client], kind: str, operation: str
 ) -> None:
-    """AWS's refusals name an ARN that ends with the path; MFA devices are listed without one."""
+    """AWS's denials have an ARN that ends with the path; MFA devices are listed without one."""
     parameters = {} if kind == "mfa/" else {"PathPrefix": "/team/"}
     path = "team/" if parameters else ""
     _, message, _, _ = answered(clients["nobody"], operation, parameters)
@@ -223,10 +227,14 @@ SOME = [
 
 
 @pytest.mark.parametrize(("operation", "parameters", "resource"), SOME)
-def test_a_service_control_policy_binds_an_administrator(
-    house: House, clients: Mapping[str, Client], operation: str, parameters: dict[str, Any], resource: str | None
+def test_iam_service_control_policy_limits_administrators(
+    sample: SampleServer,
+    clients: Mapping[str, Client],
+    operation: str,
+    parameters: dict[str, Any],
+    resource: str | None,
 ) -> None:
-    """E-12, X-5: the sentence names the policy, which is of the same organization; the other account is not bound."""
+    """E-12, X-5: the message names the policy of the same organization; the other account is not limited."""
     code, message, _, _ = answered(clients["member"], operation, parameters)
     target = "*" if resource is None else f"arn:aws:iam::{OTHER_ACCOUNT}:{resource}"
     why = "with an explicit deny in a service control policy"
@@ -235,16 +243,22 @@ def test_a_service_control_policy_binds_an_administrator(
 
 
 @pytest.mark.parametrize(("operation", "parameters", "resource"), SOME)
-def test_a_boundary_that_lacks_the_action_binds_an_administrator(
-    house: House, clients: Mapping[str, Client], operation: str, parameters: dict[str, Any], resource: str | None
+def test_iam_boundary_limits_administrators(
+    sample: SampleServer,
+    clients: Mapping[str, Client],
+    operation: str,
+    parameters: dict[str, Any],
+    resource: str | None,
 ) -> None:
-    """G-38: the boundary allows everything but IAM; with a boundary that allows IAM the same call is let through."""
+    """G-38: with a boundary that allows IAM the same call succeeds."""
     document = '{"Version":"2012-10-17","Statement":{"Effect":"Allow","NotAction":"%s","Resource":"*"}}'
     parameters = {name: "asker" if value == "member" else value for name, value in parameters.items()}
-    house.let(allow("*"))
+    sample.set_permissions(allow("*"))
     for forbidden in ("iam:*", "docs:*"):
-        made = house.admin.create_policy(PolicyName=forbidden[:3], PolicyDocument=document % forbidden)["Policy"]["Arn"]
-        house.admin.put_user_permissions_boundary(UserName="asker", PermissionsBoundary=made)
+        made = sample.admin.create_policy(PolicyName=forbidden[:3], PolicyDocument=document % forbidden)["Policy"][
+            "Arn"
+        ]
+        sample.admin.put_user_permissions_boundary(UserName="asker", PermissionsBoundary=made)
         code, message, _, _ = answered(clients["asker"], operation, parameters)
         if forbidden == "docs:*":
             assert code != "AccessDenied"
@@ -254,38 +268,38 @@ def test_a_boundary_that_lacks_the_action_binds_an_administrator(
         assert (code, message) == ("AccessDenied", sentence(arn_of("asker"), operation, target, why))
 
 
-# --- let through -------------------------------------------------------------------------------------------------
+# --- allowed -----------------------------------------------------------------------------------------------------
 
 
 @every_operation
-def test_exactly_the_resource_may_be_allowed(house: House, clients: Mapping[str, Client], operation: str) -> None:
-    """A policy on the ARN that a denial names lets the call through, one on another ARN does not (B.2)."""
-    client, parameters = clients["asker"], parameters_of(operation, house.given)
-    house.let(allow("docs:GetDocument"))
+def test_iam_exact_resource_can_be_allowed(sample: SampleServer, clients: Mapping[str, Client], operation: str) -> None:
+    """On the ARN in a denial; another ARN doesn't suffice (B.2)."""
+    client, parameters = clients["asker"], parameters_of(operation, sample.parameters)
+    sample.set_permissions(allow("docs:GetDocument"))
     named = answered(client, operation, parameters)[1].partition(" on resource: ")[2].split(" ")[0]
-    house.let(allow(f"iam:{operation}", f"{named}x" if named else arn_of("team/given")))
+    sample.set_permissions(allow(f"iam:{operation}", f"{named}x" if named else arn_of("team/given")))
     assert answered(client, operation, parameters)[0] == "AccessDenied"
-    house.let(allow(f"iam:{operation}", named or "*"))
-    told: list[tuple[str, str, int, str]] = []
-    everything = house.noted(lambda: told.append(answered(client, operation, parameters)))
+    sample.set_permissions(allow(f"iam:{operation}", named or "*"))
+    answers: list[tuple[str, str, int, str]] = []
+    everything = sample.recorded(lambda: answers.append(answered(client, operation, parameters)))
     if operation in FURTHER:
-        assert told.pop()[1].startswith(
+        assert answers.pop()[1].startswith(
             f"User: {arn_of('asker')} is not authorized to perform: {FURTHER[operation][0]} "
         )
-        house.let(allow(f"iam:{operation}", named), allow(list(FURTHER[operation])))
-        everything = house.noted(lambda: told.append(answered(client, operation, parameters)))
-    noted = [each for each in everything if each["iamGuard"]["kind"] == "decision"]
-    code, message, status, request_id = told[0]
+        sample.set_permissions(allow(f"iam:{operation}", named), allow(list(FURTHER[operation])))
+        everything = sample.recorded(lambda: answers.append(answered(client, operation, parameters)))
+    recorded = [each for each in everything if each["iamGuard"]["kind"] == "decision"]
+    code, message, status, request_id = answers[0]
     assert code != "AccessDenied"
     assert status < 500, message
-    assert names_of(noted) == [f"iam:{operation}", *FURTHER.get(operation, ())]
-    assert {(each["requestID"], each["iamGuard"]["outcome"]) for each in noted} == {(request_id, "Allowed")}
-    came_to = everything[len(noted) :]
+    assert names_of(recorded) == [f"iam:{operation}", *FURTHER.get(operation, ())]
+    assert {(each["requestID"], each["iamGuard"]["outcome"]) for each in recorded} == {(request_id, "Allowed")}
+    came_to = everything[len(recorded) :]
     assert [each["iamGuard"]["kind"] for each in came_to] in ([], [kind_of(f"iam:{operation}")])
     assert {(each["requestID"], each.get("errorCode", "")) for each in came_to} <= {(request_id, code)}
     assert len(came_to) == (code != "" or not IAM.operations[operation].reads)
 
 
-def names_of(noted: list[dict[str, Any]]) -> list[str]:
+def names_of(recorded: list[dict[str, Any]]) -> list[str]:
     """Return the actions of decisions."""
-    return [f"{each['eventSource'].removesuffix('.amazonaws.com')}:{each['eventName']}" for each in noted]
+    return [f"{each['eventSource'].removesuffix('.amazonaws.com')}:{each['eventName']}" for each in recorded]

@@ -1,7 +1,7 @@
-"""The condition keys that each operation of IAM supplies, and what else it asks for, by policies that rest on them.
+"""The condition keys and further permissions of each IAM operation, tested by policies.
 
-The tables are AWS's service authorization reference, written down here. Keys of security keys (FIDO) are left out, for
-there are none. That every operation asks at all: `test_authorized`. Rules K-33, R-15, C.
+The tables are AWS's service authorization reference. Keys of FIDO security keys are left out, since there are none.
+Authorization as such: `test_authorized`. Rules K-33, R-15, T-1.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import pytest
 from botocore import xform_name
 from botocore.exceptions import ClientError
 
-from tests.api.belongings import key_of
 from tests.api.conftest import ACCOUNT, Client, allow
 from tests.api.every_operation import ARN, OPERATIONS, RESOURCES, parameters_of
-from tests.api.furnished import GIVEN_POLICY, OTHER_POLICY, House, furnished
+from tests.api.sample_entities import key_of
+from tests.api.sample_server import GIVEN_POLICY, OTHER_POLICY, SampleServer, sample_server
 
 TAGGING = {
     "CreateInstanceProfile": "TagInstanceProfile",
@@ -34,7 +34,7 @@ CREDENTIALS = [f"{verb}ServiceSpecificCredential" for verb in ("Create", "Delete
 
 
 class Row(NamedTuple):
-    """A key: an operator, a value that is true of the calls here, one that is not, and the operations."""
+    """A key: an operator, a matching value, another value, and the operations."""
 
     operator: str
     value: str
@@ -86,7 +86,7 @@ OPTIONAL: Mapping[str, Any] = {
     "OrganizationsPolicyId": "p-given123",
     "OwnerId": f"{ARN}user/team/given",
 }
-"""What the operations are given besides what they require, so that they have all their keys."""
+"""Optional parameters of the operations, for all their condition keys."""
 
 HAVE_TAGS = (
     "instance-profile",
@@ -107,41 +107,41 @@ TAGGED = sorted(
 
 
 @pytest.fixture(scope="module")
-def filled() -> Iterator[House]:
-    """The server of all tests here; `house` is reset."""
-    with furnished() as house:
-        yield house
+def sample_session() -> Iterator[SampleServer]:
+    """The server of all tests in this module; `sample` is reset."""
+    with sample_server() as sample:
+        yield sample
 
 
 @pytest.fixture(scope="module")
-def asker(filled: House) -> Client:
-    """The user whose permissions the tests write."""
-    return filled.client(key_of("asker"))
+def asker(sample_session: SampleServer) -> Client:
+    """The user whose permissions each test sets."""
+    return sample_session.client(key_of("asker"))
 
 
 @pytest.fixture
-def house(filled: House) -> House:
-    """The server, as it was at the beginning."""
-    filled.reset()
-    return filled
+def sample(sample_session: SampleServer) -> SampleServer:
+    """The server in its initial state."""
+    sample_session.reset()
+    return sample_session
 
 
-def whole(operation: str, house: House) -> dict[str, Any]:
+def whole(operation: str, sample: SampleServer) -> dict[str, Any]:
     """Return the parameters of an operation, with those that lead to condition keys."""
     shape = OPERATIONS[operation].input
     optional = {} if shape is None else {name: each for name, each in OPTIONAL.items() if name in shape.members}
-    return parameters_of(operation, house.given) | optional
+    return parameters_of(operation, sample.parameters) | optional
 
 
 def refused_for(client: Client, operation: str, parameters: Mapping[str, Any]) -> str | None:
-    """Call, and give the action that there is no permission for; None where the call is let through."""
+    """Call, and return the action without permission; None for a success."""
     try:
         getattr(client, xform_name(operation))(**parameters)
     except ClientError as error:
-        told, status = error.response["Error"], error.response["ResponseMetadata"]["HTTPStatusCode"]
-        assert status < 500, told
-        if told["Code"] == "AccessDenied":
-            return str(told["Message"]).partition("perform: ")[2].split(" ")[0]
+        details, status = error.response["Error"], error.response["ResponseMetadata"]["HTTPStatusCode"]
+        assert status < 500, details
+        if details["Code"] == "AccessDenied":
+            return str(details["Message"]).partition("perform: ")[2].split(" ")[0]
     return None
 
 
@@ -152,65 +152,67 @@ def but_for(operation: str, **condition: Any) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(("key", "operation"), [(key, each) for key, row in KEYS.items() for each in row.operations])
-def test_a_key_is_supplied_where_aws_supplies_it(house: House, asker: Client, key: str, operation: str) -> None:
-    """K-33: a permission under the true value of the key lets the call through, one under another value does not."""
-    row, parameters = KEYS[key], whole(operation, house)
-    house.let(*but_for(operation, **{row.operator: {key: row.other}}))
+def test_key_is_supplied_where_aws_supplies_it(sample: SampleServer, asker: Client, key: str, operation: str) -> None:
+    """K-33: its matching value allows the call, another one doesn't."""
+    row, parameters = KEYS[key], whole(operation, sample)
+    sample.set_permissions(*but_for(operation, **{row.operator: {key: row.other}}))
     assert refused_for(asker, operation, parameters) == f"iam:{operation}"
-    house.let(*but_for(operation, **{row.operator: {key: row.value}}))
+    sample.set_permissions(*but_for(operation, **{row.operator: {key: row.value}}))
     assert refused_for(asker, operation, parameters) is None
 
 
 @pytest.mark.parametrize("operation", sorted(OPERATIONS))
-def test_no_key_is_supplied_where_aws_supplies_none(house: House, asker: Client, operation: str) -> None:
-    """So that a Deny under `Null` or a negated operator hits what it hits with AWS."""
+def test_key_is_absent_where_aws_supplies_none(sample: SampleServer, asker: Client, operation: str) -> None:
+    """So that a Deny with `Null` or a negated operator has AWS's effect."""
     absent = {key: "true" for key, row in KEYS.items() if operation not in row.operations}
-    house.let(*but_for(operation, Null=absent))
-    assert refused_for(asker, operation, whole(operation, house)) is None
+    sample.set_permissions(*but_for(operation, Null=absent))
+    assert refused_for(asker, operation, whole(operation, sample)) is None
 
 
 @pytest.mark.parametrize("operation", TAGGED)
-def test_the_tags_of_what_it_is_about_decide(house: House, asker: Client, operation: str) -> None:
-    """K-33: `aws:ResourceTag` of all that has tags, under the service's own name too of users and roles."""
-    parameters = whole(operation, house)
+def test_resource_tags_are_supplied(sample: SampleServer, asker: Client, operation: str) -> None:
+    """K-33: `aws:ResourceTag`, and for users and roles the service's own key too."""
+    parameters = whole(operation, sample)
     own = ["iam:ResourceTag/team"] if RESOURCES[operation].split("/")[0] in ("user", "role") else []
     keys = ["aws:ResourceTag/team", *own]
     for key in keys:
-        house.let(*but_for(operation, StringEquals={key: "blue"}))
+        sample.set_permissions(*but_for(operation, StringEquals={key: "blue"}))
         assert refused_for(asker, operation, parameters) == f"iam:{operation}", key
-    house.let(*but_for(operation, StringEquals=dict.fromkeys(keys, "red")))
+    sample.set_permissions(*but_for(operation, StringEquals=dict.fromkeys(keys, "red")))
     assert refused_for(asker, operation, parameters) is None
 
 
-def test_new_tags_decide_at_once(house: House, asker: Client) -> None:
-    """T-1: the tags are those that the role has when it is asked about."""
-    house.let(allow("iam:GetRole", StringEquals={"aws:ResourceTag/team": "blue"}))
+def test_new_tags_take_effect_at_once(sample: SampleServer, asker: Client) -> None:
+    """T-1."""
+    sample.set_permissions(allow("iam:GetRole", StringEquals={"aws:ResourceTag/team": "blue"}))
     assert refused_for(asker, "GetRole", {"RoleName": "given"}) == "iam:GetRole"
-    house.admin.tag_role(RoleName="given", Tags=[{"Key": "TEAM", "Value": "blue"}])
+    sample.admin.tag_role(RoleName="given", Tags=[{"Key": "TEAM", "Value": "blue"}])
     assert refused_for(asker, "GetRole", {"RoleName": "given"}) is None
-    house.admin.untag_role(RoleName="given", TagKeys=["team"])
+    sample.admin.untag_role(RoleName="given", TagKeys=["team"])
     assert refused_for(asker, "GetRole", {"RoleName": "given"}) == "iam:GetRole"
 
 
-# --- what else is asked for --------------------------------------------------------------------------------------
+# --- further permissions -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("operation", "tagging"), TAGGING.items())
-def test_making_with_tags_needs_permission_to_tag(house: House, asker: Client, operation: str, tagging: str) -> None:
-    """Of the user guide: creating with tags needs both; without tags the one suffices. A refusal makes nothing."""
-    parameters = whole(operation, house)
-    house.let(allow(f"iam:{operation}"))
-    before = house.rows()
+def test_tagged_creation_needs_both_permissions(
+    sample: SampleServer, asker: Client, operation: str, tagging: str
+) -> None:
+    """User guide; without tags one suffices. A denial creates nothing."""
+    parameters = whole(operation, sample)
+    sample.set_permissions(allow(f"iam:{operation}"))
+    before = sample.rows()
     assert refused_for(asker, operation, parameters) == f"iam:{tagging}"
-    assert house.rows() == before
-    house.let(allow(f"iam:{tagging}"))
+    assert sample.rows() == before
+    sample.set_permissions(allow(f"iam:{tagging}"))
     assert refused_for(asker, operation, parameters) == f"iam:{operation}"
-    house.let(allow([f"iam:{operation}", f"iam:{tagging}"], StringEquals={"aws:RequestTag/color": "red"}))
+    sample.set_permissions(allow([f"iam:{operation}", f"iam:{tagging}"], StringEquals={"aws:RequestTag/color": "red"}))
     assert refused_for(asker, operation, parameters) == f"iam:{operation}"
-    house.let(allow([f"iam:{operation}", f"iam:{tagging}"], StringEquals={"aws:RequestTag/color": "blue"}))
+    sample.set_permissions(allow([f"iam:{operation}", f"iam:{tagging}"], StringEquals={"aws:RequestTag/color": "blue"}))
     assert refused_for(asker, operation, parameters) is None
-    house.reset()
-    house.let(allow(f"iam:{operation}"))
+    sample.reset()
+    sample.set_permissions(allow(f"iam:{operation}"))
     assert (
         refused_for(
             asker, operation, {parameter: parameters[parameter] for parameter in parameters if parameter != "Tags"}
@@ -228,9 +230,9 @@ def test_making_with_tags_needs_permission_to_tag(house: House, asker: Client, o
     ],
 )
 def test_renaming_needs_permission_on_both_arns(
-    house: House, asker: Client, operation: str, name: str, kind: str
+    sample: SampleServer, asker: Client, operation: str, name: str, kind: str
 ) -> None:
-    """Of the API: on the source and on the target, whether name or path changes."""
+    """API reference: for a new name or path."""
     action = f"iam:{operation}"
     changes = {
         f"{kind}/team/new": {f"New{name}": "new"},
@@ -239,11 +241,11 @@ def test_renaming_needs_permission_on_both_arns(
     }
     for target, change in changes.items():
         parameters = {name: "given", **change}
-        house.reset()
+        sample.reset()
         for lacking in ([f"{ARN}{kind}/team/given"], [f"{ARN}{target}"]):
-            house.let(allow(action, lacking))
+            sample.set_permissions(allow(action, lacking))
             assert refused_for(asker, operation, parameters) == action
-        house.let(allow(action, [f"{ARN}{kind}/team/given", f"{ARN}{target}"]))
+        sample.set_permissions(allow(action, [f"{ARN}{kind}/team/given", f"{ARN}{target}"]))
         assert refused_for(asker, operation, parameters) is None
 
 
@@ -261,20 +263,22 @@ PASSING: list[tuple[dict[str, Any], bool]] = [
 
 
 @pytest.mark.parametrize(("statement", "passes"), PASSING)
-def test_a_role_is_passed_to_an_instance(house: House, asker: Client, statement: dict[str, Any], passes: bool) -> None:
-    """R-15: `iam:PassRole` on the role, with what it is passed to."""
+def test_adding_a_role_to_a_profile_needs_pass_role(
+    sample: SampleServer, asker: Client, statement: dict[str, Any], passes: bool
+) -> None:
+    """R-15: `iam:PassRole` on the role, with the service and the resource."""
     parameters = {"InstanceProfileName": "given", "RoleName": "given"}
-    house.let(allow("iam:AddRoleToInstanceProfile", f"{ARN}instance-profile/team/given"), statement)
+    sample.set_permissions(allow("iam:AddRoleToInstanceProfile", f"{ARN}instance-profile/team/given"), statement)
     assert refused_for(asker, "AddRoleToInstanceProfile", parameters) == (None if passes else "iam:PassRole")
-    roles = house.admin.get_instance_profile(InstanceProfileName="given")["InstanceProfile"]["Roles"]
+    roles = sample.admin.get_instance_profile(InstanceProfileName="given")["InstanceProfile"]["Roles"]
     assert [role["RoleName"] for role in roles] == ["given"] * passes
 
 
-def test_a_boundary_may_be_demanded_of_new_users(house: House, asker: Client) -> None:
-    """The delegation that AWS describes: users may be made, but with the boundary only, and never lose it."""
+def test_boundary_can_be_required_for_new_users(sample: SampleServer, asker: Client) -> None:
+    """AWS's delegation example: users have the boundary, and never lose it."""
     needs = {"StringEquals": {"iam:PermissionsBoundary": GIVEN_POLICY}}
     actions = ["iam:CreateUser", "iam:PutUserPermissionsBoundary", "iam:AttachUserPolicy", "iam:PutUserPolicy"]
-    house.let(allow(actions, **needs))
+    sample.set_permissions(allow(actions, **needs))
     assert refused_for(asker, "CreateUser", {"UserName": "zoe"}) == "iam:CreateUser"
     for boundary, refused in ((OTHER_POLICY, "iam:CreateUser"), (GIVEN_POLICY, None)):
         assert refused_for(asker, "CreateUser", {"UserName": "zoe", "PermissionsBoundary": boundary}) == refused

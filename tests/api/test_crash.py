@@ -1,7 +1,7 @@
-"""A server that is killed in the middle of writing loses nothing that it acknowledged, and leaves nothing half-written.
+"""A server that is killed while writing loses no acknowledged write, and leaves no partial one.
 
-Ten times in a row on one SQLite file, each time in an account of its own, so that no quota is met; in the end all of
-them are read once more. What is written, and how it is told: `crash_writes`.
+Ten rounds on one SQLite file, each in its own account because of the quotas; at the end all accounts are read again.
+The writes: `crash_writes`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def root_key(account: str) -> Key:
 
 
 class Writer(threading.Thread):
-    """One client: sends its writes one after the other over one connection, until nobody answers."""
+    """A client that sends its writes over one connection until the server is gone."""
 
     def __init__(self, url: str, account: str, number: int) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class Writer(threading.Thread):
 
 
 class Survivors:
-    """What one round had acknowledged in its account, and what may or may not be there."""
+    """The acknowledged writes of one round, and those that may exist."""
 
     def __init__(self, account: str, writers: Sequence[Writer]) -> None:
         self.account = account
@@ -82,11 +82,11 @@ class Survivors:
         self.keys = {user: key for writer in writers for user, key in writer.keys.items()}
 
     def check(self, served: Served) -> None:
-        """Find everything that was acknowledged whole, and nothing else but what was under way."""
+        """Check that all acknowledged writes are complete, and that only pending ones are added."""
         seen = facts(served.client(root_key(self.account)))
         expected = {fact for fact in self.facts if fact[0] != "key"}
         assert expected - seen == set(), "lost, or not whole"
-        assert seen - expected <= self.open, "nobody asked for this"
+        assert seen - expected <= self.open, "an unexpected fact"
         url, form_of = served.url, form("GetUser")
         connection = Connection(url)
         for user, key in self.keys.items():
@@ -97,18 +97,18 @@ class Survivors:
 
 @pytest.fixture
 def servers() -> Iterator[list[Served]]:
-    """The servers that were started; all end with the test."""
+    """The started servers, which end with the test."""
     started: list[Served] = []
     yield started
-    for each in started:
-        if each.process.poll() is None:
-            each.process.kill()
-        each.process.communicate()
+    for served in started:
+        if served.process.poll() is None:
+            served.process.kill()
+        served.process.communicate()
 
 
 @pytest.mark.slow
-def test_nothing_acknowledged_is_lost_and_nothing_is_half_written(servers: list[Served], tmp_path: Path) -> None:
-    """A kill in the middle of a thousand writes, ten times in a row."""
+def test_killed_server_loses_no_acknowledged_write(servers: list[Served], tmp_path: Path) -> None:
+    """Within a thousand writes, ten times."""
     url = f"sqlite:///{tmp_path}/iam.db"
     rounds: list[Survivors] = []
     served = start(servers, url, seed_file(tmp_path))
@@ -118,13 +118,13 @@ def test_nothing_acknowledged_is_lost_and_nothing_is_half_written(servers: list[
         rounds[-1].check(served)
         check_file(tmp_path / "iam.db", at_least=sum(len(each.facts) for each in rounds))
     check_keys(url, rounds)
-    for each in rounds:
-        each.check(served)
-    assert sum(len(each.facts) for each in rounds) > ROUNDS * 50, "too little was written to tell anything"
+    for survivors in rounds:
+        survivors.check(served)
+    assert sum(len(each.facts) for each in rounds) > ROUNDS * 50, "too few writes for a meaningful test"
 
 
 def seed_file(folder: Path) -> Path:
-    """Write a seed with an account for each round, in which nothing is but the root user's key."""
+    """Write a seed with an account for each round, which has only a root key."""
     accounts = [
         {"id": account, "name": f"round-{account}", "root": {"email": f"root@{account}.example", "access_keys": [key]}}
         for account in ACCOUNTS
@@ -142,7 +142,7 @@ def start(servers: list[Served], url: str, seed: Path | None = None) -> Served:
 
 
 def written_and_killed(served: Served, account: str) -> Survivors:
-    """Let clients write, kill the server after a random number of answers, and give what it had acknowledged."""
+    """Run clients, kill the server after a random number of responses, and return the acknowledged writes."""
     writers = [Writer(served.url, account, number) for number in range(CLIENTS)]
     last = random.randint(WRITES // 10, WRITES * 7 // 10)
     for writer in writers:
@@ -158,7 +158,7 @@ def written_and_killed(served: Served, account: str) -> Survivors:
 
 
 def check_file(path: Path, *, at_least: int) -> None:
-    """Look into the file itself: its pages, its references, its JSON, its epoch."""
+    """Check the file itself: pages, references, JSON, epoch."""
     with sqlite3.connect(path) as file:
         assert file.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert file.execute("PRAGMA foreign_key_check").fetchall() == []
@@ -177,7 +177,7 @@ def check_file(path: Path, *, at_least: int) -> None:
 
 
 def check_keys(url: str, rounds: Sequence[Survivors]) -> None:
-    """Open every access key with the sealing key; each belongs to a user, and none is there that nobody asked for."""
+    """Unseal every access key; each belongs to a user and was requested."""
     store = open_database(url, Settings())
     with store.viewing() as records:
         names = {row["id"]: (row["account"], row["name"]) for row in records.all(identities, kind="user")}

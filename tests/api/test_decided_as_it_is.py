@@ -1,4 +1,4 @@
-"""Nothing is done to anything but what was decided about: what has become another meanwhile is decided about anew."""
+"""An entity that changes between decision and execution is authorized again."""
 
 from __future__ import annotations
 
@@ -50,44 +50,44 @@ def is_there(store: SqlStore) -> bool:
         return records.one(identities, folded="ann") is not None
 
 
-def test_what_became_another_is_decided_about_anew(store: SqlStore) -> None:
-    """The tags that let the caller in are gone before the deed: it is asked again, and refused."""
-    asked: list[str] = []
+def test_changed_entity_is_authorized_again(store: SqlStore) -> None:
+    """Its tags change before the execution, and the second decision denies."""
+    teams: list[str] = []
 
-    def authorize(wanted: Permission) -> None:
-        asked.append(wanted.resource.tags["team"])
-        if asked[-1] != "docs":
+    def authorize(permission: Permission) -> None:
+        teams.append(permission.resource.tags["team"])
+        if teams[-1] != "docs":
             raise AccessDenied("no")
         tag(store, "board")
 
     with pytest.raises(AccessDenied):
         delete_ann(store, authorize)
-    assert asked == ["docs", "board"]
+    assert teams == ["docs", "board"]
     assert is_there(store)
 
 
-def test_what_became_another_may_still_be_allowed(store: SqlStore) -> None:
-    asked: list[str] = []
+def test_changed_entity_may_still_be_allowed(store: SqlStore) -> None:
+    teams: list[str] = []
 
-    def authorize(wanted: Permission) -> None:
-        asked.append(wanted.resource.tags["team"])
-        if len(asked) == 1:
+    def authorize(permission: Permission) -> None:
+        teams.append(permission.resource.tags["team"])
+        if len(teams) == 1:
             tag(store, "board")
 
     delete_ann(store, authorize)
-    assert asked == ["docs", "board"]
+    assert teams == ["docs", "board"]
     assert not is_there(store)
 
 
-def test_what_changes_all_the_time_is_left_alone(store: SqlStore) -> None:
-    """A handful of tries, then the caller is told to come again."""
-    asked: list[str] = []
+def test_constantly_changing_entity_is_given_up(store: SqlStore) -> None:
+    """After a few tries, with ConcurrentModification."""
+    teams: list[str] = []
 
-    def authorize(wanted: Permission) -> None:
-        asked.append(wanted.resource.tags["team"])
-        tag(store, f"team-{len(asked)}")
+    def authorize(permission: Permission) -> None:
+        teams.append(permission.resource.tags["team"])
+        tag(store, f"team-{len(teams)}")
 
     with pytest.raises(ConcurrentModification):
         delete_ann(store, authorize)
-    assert len(asked) == MAX_TRIES
+    assert len(teams) == MAX_TRIES
     assert is_there(store)

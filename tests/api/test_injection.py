@@ -1,8 +1,7 @@
-"""Hostile texts in every parameter of every operation: never a failure of ours, and never half of what was asked.
+"""Hostile texts in every parameter of every operation: no server error, no partial effect.
 
-Each answer is well-formed XML of the right shape. A refusal changes nothing; what is accepted is read back as it was
-written, by what describes one thing and by what lists all. What is not even a parameter: `test_odd_requests`. Rules
-G-77 to G-79, P-16.
+Each response is well-formed XML of the right shape. A rejected call changes nothing; accepted texts are returned
+unchanged by get and list operations. Malformed requests: `test_odd_requests`.
 """
 
 from __future__ import annotations
@@ -18,12 +17,12 @@ from hypothesis import strategies as st
 from iam_guard.api.iam.operations import IAM
 from iam_guard.api.protocol.service_model import Shape
 from tests.api.attacks import ATTACKS, TEXTS
-from tests.api.belongings import key_of
 from tests.api.conftest import OTHER_ACCOUNT
 from tests.api.every_operation import OPERATIONS, parameters_of, value_of
-from tests.api.furnished import THEIR_SECRET, House, furnished
 from tests.api.protocol.client import sent
 from tests.api.raw import NAMESPACE, Connection, RawAnswer, signed
+from tests.api.sample_entities import key_of
+from tests.api.sample_server import THEIR_SECRET, SampleServer, sample_server
 
 ATTACKS_EACH = 3
 """Attacks from the list on each parameter; which, follows from its name, so that each is used somewhere."""
@@ -43,7 +42,7 @@ class Place(NamedTuple):
 
 
 def places() -> Iterator[Place]:
-    """Walk over all texts and numbers that any operation takes."""
+    """Return all texts and numbers in the parameters of all operations."""
     for name, operation in sorted(OPERATIONS.items()):
         if operation.input is not None:
             for path, put in _texts(operation.input, name, name):
@@ -51,7 +50,7 @@ def places() -> Iterator[Place]:
 
 
 def _texts(shape: Shape, name: str, operation: str) -> Iterator[tuple[str, Callable[[Any, str], Any]]]:
-    """Walk over the texts in a shape: where each is, and what makes a value of the shape with another text there."""
+    """Return the texts in a shape: their paths, and functions that replace them."""
     match shape.kind:
         case "string" | "integer":
             yield "", lambda base, text: text
@@ -91,25 +90,25 @@ PLACES = list(places())
 
 
 @pytest.fixture(scope="module")
-def filled() -> Iterator[House]:
-    """The server of all tests here, as it was at the beginning whenever a test begins."""
-    with furnished() as house:
-        yield house
+def sample_session() -> Iterator[SampleServer]:
+    """The server of all tests in this module, reset before each test."""
+    with sample_server() as sample:
+        yield sample
 
 
 @pytest.fixture(scope="module")
-def connection(filled: House) -> Iterator[Connection]:
-    opened = Connection(filled.url)
+def connection(sample_session: SampleServer) -> Iterator[Connection]:
+    opened = Connection(sample_session.url)
     yield opened
     opened.close()
 
 
 def checked(answer: RawAnswer, operation: str) -> RawAnswer:
-    """Look at what every answer must be."""
+    """Check what every response must have."""
     assert answer.status < 500, answer
     assert answer.headers["content-type"] == "text/xml"
-    root, told = answer.root, answer.headers["x-amzn-requestid"]
-    assert answer.text("RequestId") == told
+    root, request_id = answer.root, answer.headers["x-amzn-requestid"]
+    assert answer.text("RequestId") == request_id
     assert THEIR_SECRET.encode() not in answer.body
     if answer.status == 200:
         assert root.tag == f"{{{NAMESPACE}}}{operation}Response"
@@ -129,32 +128,32 @@ def theirs(rows: Mapping[str, list[tuple[Any, ...]]]) -> list[str]:
 
 
 class Sender:
-    """Puts texts into parameters, and sees to it that what is refused changes nothing."""
+    """Inserts texts into parameters, and checks that rejected calls change nothing."""
 
-    def __init__(self, house: House, connection: Connection) -> None:
-        self._house = house
+    def __init__(self, sample: SampleServer, connection: Connection) -> None:
+        self._sample = sample
         self._connection = connection
-        self._house.reset()
-        self._rows = house.rows()
+        self._sample.reset()
+        self._rows = sample.rows()
 
     def send(self, place: Place, text: str) -> RawAnswer:
-        parameters = place.with_text(parameters_of(place.operation, self._house.given), text)
-        request = signed(self._house.url, ADMIN, sent("iam", place.operation, parameters).body)
+        parameters = place.with_text(parameters_of(place.operation, self._sample.parameters), text)
+        request = signed(self._sample.url, ADMIN, sent("iam", place.operation, parameters).body)
         answer = checked(self._connection.send(request), place.operation)
-        now = self._house.rows()
+        now = self._sample.rows()
         if answer.status != 200 or IAM.operations[place.operation].reads:
             assert now == self._rows, (place.name, text)
         elif now != self._rows:
             assert theirs(now) == theirs(self._rows), (place.name, text)
-            self._house.reset()
-            self._rows = self._house.rows()
+            self._sample.reset()
+            self._rows = self._sample.rows()
         return answer
 
 
 @pytest.mark.parametrize("operation", sorted({place.operation for place in PLACES}))
-def test_an_attack_in_any_parameter_is_a_text(filled: House, connection: Connection, operation: str) -> None:
-    """From the list of attacks, into each parameter in turn."""
-    sender = Sender(filled, connection)
+def test_attack_strings_are_plain_text(sample_session: SampleServer, connection: Connection, operation: str) -> None:
+    """Each in every parameter."""
+    sender = Sender(sample_session, connection)
     for place in PLACES:
         if place.operation == operation:
             start = zlib.crc32(place.name.encode())
@@ -162,9 +161,9 @@ def test_an_attack_in_any_parameter_is_a_text(filled: House, connection: Connect
                 sender.send(place, ATTACKS[(start + step * 47) % len(ATTACKS)])
 
 
-def test_any_text_in_any_parameter_is_a_text(filled: House, connection: Connection) -> None:
-    """What nobody had thought of."""
-    sender = Sender(filled, connection)
+def test_random_strings_are_plain_text(sample_session: SampleServer, connection: Connection) -> None:
+    """In every parameter."""
+    sender = Sender(sample_session, connection)
 
     @thorough
     @given(st.sampled_from(PLACES), TEXTS)
@@ -185,15 +184,15 @@ FOREIGN = [place.name.split(".") for place in PLACES if place.name.partition("."
 
 
 @pytest.mark.parametrize(("operation", "member"), FOREIGN)
-def test_what_another_account_has_is_not_found(
-    filled: House, connection: Connection, operation: str, member: str
+def test_foreign_entities_are_not_found(
+    sample_session: SampleServer, connection: Connection, operation: str, member: str
 ) -> None:
-    """By its ARN or its unique id: refused, nothing is told of it, nothing is changed there or here."""
-    filled.reset()
-    before, given_here = filled.rows(), parameters_of(operation, filled.given)
-    assert filled.theirs[member] != given_here.get(member)
-    parameters = given_here | {member: filled.theirs[member]}
-    request = signed(filled.url, ADMIN, sent("iam", operation, parameters).body)
+    """By ARN or unique id: rejected, revealing and changing nothing in either account."""
+    sample_session.reset()
+    before, given_here = sample_session.rows(), parameters_of(operation, sample_session.parameters)
+    assert sample_session.other_parameters[member] != given_here.get(member)
+    parameters = given_here | {member: sample_session.other_parameters[member]}
+    request = signed(sample_session.url, ADMIN, sent("iam", operation, parameters).body)
     answer = checked(connection.send(request), operation)
     assert answer.code in ("NoSuchEntity", "InvalidInput", "AccessDenied"), answer
-    assert filled.rows() == before
+    assert sample_session.rows() == before

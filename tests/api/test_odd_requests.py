@@ -1,7 +1,7 @@
-"""Requests that no client of AWS makes: broken forms, other methods, other services, lies about the length.
+"""Requests that no AWS client sends: broken forms, other methods, other services, wrong lengths.
 
-Each is answered in the shape of an AWS error or by the server's own refusal, changes nothing, and the next request is
-answered as ever. Hostile texts within well-formed requests: `test_injection`.
+Each gets an AWS error or the server's own rejection, changes nothing, and the next request succeeds. Hostile texts in
+well-formed requests: `test_injection`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.api.belongings import key_of
-from tests.api.furnished import House, furnished
 from tests.api.raw import FORM, NAMESPACE, VERSION, Connection, RawAnswer, RawRequest, signed
+from tests.api.sample_entities import key_of
+from tests.api.sample_server import SampleServer, sample_server
 
 ADMIN = key_of("admin")
 STS = "https://sts.amazonaws.com/doc/2011-06-15/"
@@ -26,32 +26,32 @@ MULTIPART = b'--x\r\nContent-Disposition: form-data; name="Action"\r\n\r\nCreate
 
 
 @pytest.fixture(scope="module")
-def house() -> Iterator[House]:
-    """The server of all tests here, in which nothing is ever changed."""
-    with furnished() as house:
-        yield house
+def sample() -> Iterator[SampleServer]:
+    """The server of all tests in this module; none of them changes it."""
+    with sample_server() as sample:
+        yield sample
 
 
 @pytest.fixture
-def connection(house: House) -> Iterator[Connection]:
-    """A connection; after the test nothing has changed, and an honest request over another one is answered."""
-    before = house.rows()
-    opened = Connection(house.url)
+def connection(sample: SampleServer) -> Iterator[Connection]:
+    """A connection; afterwards nothing has changed, and a valid request over another one succeeds."""
+    before = sample.rows()
+    opened = Connection(sample.url)
     yield opened
     opened.close()
-    assert house.rows() == before
-    assert house.admin.get_user()["User"]["UserName"] == "admin"
+    assert sample.rows() == before
+    assert sample.admin.get_user()["User"]["UserName"] == "admin"
 
 
 def error_of(answer: RawAnswer, namespace: str = NAMESPACE) -> tuple[str, int]:
-    """Look at the shape of an error, and give its code and status."""
+    """Check the format of an error, and return its code and status."""
     assert answer.headers["content-type"] == "text/xml"
     assert answer.root.tag == f"{{{namespace}}}ErrorResponse"
     assert [each.tag for each in answer.root] == [f"{{{namespace}}}Error", f"{{{namespace}}}RequestId"]
-    told = {each.tag.removeprefix(f"{{{namespace}}}"): each.text for each in answer.root[0]}
-    assert told["Type"] == "Sender"
+    members = {each.tag.removeprefix(f"{{{namespace}}}"): each.text for each in answer.root[0]}
+    assert members["Type"] == "Sender"
     assert answer.root[1].text == answer.headers["x-amzn-requestid"]
-    return str(told["Code"]), answer.status
+    return str(members["Code"]), answer.status
 
 
 MALFORMED = ("MalformedQueryString", 404)
@@ -102,16 +102,14 @@ BODIES: Mapping[str, tuple[bytes, tuple[str, int]]] = {
 
 @pytest.mark.parametrize("body", BODIES)
 @pytest.mark.parametrize("key", [ADMIN, None], ids=["signed", "unsigned"])
-def test_a_broken_form_is_an_error_of_the_sender(
-    connection: Connection, body: str, key: tuple[str, str] | None
-) -> None:
-    """Of whoever sends it; who does not sign hears of the missing signature, or of what cannot be read."""
+def test_broken_form_is_a_client_error(connection: Connection, body: str, key: tuple[str, str] | None) -> None:
+    """Unsigned callers get the missing signature, or the parse error."""
     content, expected = BODIES[body]
     if key is None:
         headers = {"Content-Type": FORM}
         namespace = STS if b"Version=2011-06-15" in content else NAMESPACE  # all that says which service is meant
-        told = error_of(connection.send(RawRequest("POST", "/", headers, content)), namespace)
-        assert told in (expected, ("MissingAuthenticationToken", 403))
+        error = error_of(connection.send(RawRequest("POST", "/", headers, content)), namespace)
+        assert error in (expected, ("MissingAuthenticationToken", 403))
     else:
         assert error_of(connection.send(signed(connection.url, key, content))) == expected
 
@@ -123,7 +121,7 @@ HEADERS: Mapping[str, tuple[dict[str, str], bytes, tuple[str, int]]] = {
     "a form called text": ({"Content-Type": "text/plain"}, MAKE, WRONG_FORM),
     "a form called XML": ({"Content-Type": "text/xml"}, MAKE, WRONG_FORM),
     "nonsense": ({"Content-Type": ";;;=/"}, MAKE, WRONG_FORM),
-    "a target of nobody": (
+    "an unknown target": (
         {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": "Nobody_20300101.CreateUser"},
         b'{"UserName":"zoe"}',
         WRONG_FORM,
@@ -137,16 +135,16 @@ HEADERS: Mapping[str, tuple[dict[str, str], bytes, tuple[str, int]]] = {
 
 
 @pytest.mark.parametrize("case", HEADERS)
-def test_what_is_no_form_is_not_read_as_one(connection: Connection, case: str) -> None:
-    """JSON to the query endpoint, and whatever else is sent to it."""
+def test_other_content_types_are_rejected(connection: Connection, case: str) -> None:
+    """JSON and others at the query endpoint."""
     headers, body, expected = HEADERS[case]
     assert error_of(connection.send(signed(connection.url, ADMIN, body, headers=headers))) == expected
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "HEAD", "TRACE", "PROPFIND", "X"])
 @pytest.mark.parametrize("where", ["body", "query"])
-def test_another_method_does_nothing(connection: Connection, method: str, where: str) -> None:
-    """Signed or not, with the parameters in the body or in the query string."""
+def test_other_methods_do_nothing(connection: Connection, method: str, where: str) -> None:
+    """Signed or not, with parameters in the body or in the query string."""
     target, body = ("/", MAKE) if where == "body" else (f"/?{MAKE.decode()}", b"")
     for key in (ADMIN, None):
         request = RawRequest(method, target, {"Content-Type": FORM}, body)
@@ -158,8 +156,8 @@ def test_another_method_does_nothing(connection: Connection, method: str, where:
             assert error_of(answer)[0] in ("InvalidAction", "MissingAuthenticationToken", "MissingAction")
 
 
-def test_a_query_string_is_a_form_too(connection: Connection) -> None:
-    """Of the wire API: GET with the same parameters; and a parameter may be in one of the two places only."""
+def test_query_string_is_a_form(connection: Connection) -> None:
+    """GET with the same parameters; a parameter is in one of both places."""
     target = f"/?{GET.decode()}&UserName=given"
     answer = connection.send(signed(connection.url, ADMIN, method="GET", target=target, headers={}))
     assert (answer.status, answer.text("UserName")) == (200, "given")
@@ -173,10 +171,10 @@ def test_a_query_string_is_a_form_too(connection: Connection) -> None:
     assert answer.status in (200, 404)
 
 
-def test_a_body_over_the_limit_is_not_read(house: House, connection: Connection) -> None:
-    """With its length or in chunks; the server may close the connection while the client still writes."""
+def test_too_large_body_is_not_read(sample: SampleServer, connection: Connection) -> None:
+    """With a length or chunked; the server may close the connection meanwhile."""
     for chunked in (False, True):
-        with raw(house) as stream:
+        with raw(sample) as stream:
             size = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: %d" % (LIMIT + 1)
             stream.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\n%s\r\n\r\n" % (FORM.encode(), size))
             block = b"A" * 65536
@@ -210,16 +208,16 @@ def sent_until_answered(stream: Stream, parts: list[bytes]) -> bytes:
         ("iam", b"Action=GetCallerIdentity&Version=2011-06-15", NAMESPACE, ("InvalidAction", 400)),
     ],
 )
-def test_a_signature_for_another_service_opens_nothing(
+def test_signature_for_another_service_is_rejected(
     connection: Connection, service: str, body: bytes, namespace: str, expected: tuple[str, int] | None
 ) -> None:
-    """The service is that of the credential scope."""
-    told = error_of(connection.send(signed(connection.url, ADMIN, body, service=service)), namespace)
-    assert told == expected or (expected is None and told[1] in (400, 403))
+    """By its credential scope."""
+    error = error_of(connection.send(signed(connection.url, ADMIN, body, service=service)), namespace)
+    assert error == expected or (expected is None and error[1] in (400, 403))
 
 
-def test_what_was_signed_cannot_be_changed(connection: Connection) -> None:
-    """Another body, path, query or method under a good signature is refused."""
+def test_signed_request_cannot_be_changed(connection: Connection) -> None:
+    """Body, path, query or method."""
     good = signed(connection.url, ADMIN, GET)
     changed = [
         RawRequest("POST", "/", good.headers, MAKE),
@@ -237,7 +235,7 @@ def test_what_was_signed_cannot_be_changed(connection: Connection) -> None:
 
 
 class Stream:
-    """A bare connection."""
+    """A raw connection."""
 
     def __init__(self, url: str) -> None:
         place = urlsplit(url)
@@ -256,7 +254,7 @@ class Stream:
         self._socket.shutdown(socket.SHUT_WR)
 
     def read(self) -> bytes:
-        """Read until the server closes, or says nothing for a while."""
+        """Read until the server closes the connection, or pauses."""
         parts = []
         try:
             while part := self._socket.recv(65536):
@@ -267,12 +265,12 @@ class Stream:
         return b"".join(parts)
 
 
-def raw(house: House) -> Stream:
-    return Stream(house.url)
+def raw(sample: SampleServer) -> Stream:
+    return Stream(sample.url)
 
 
 def in_bytes(request: RawRequest, *more: bytes, without: tuple[str, ...] = ()) -> bytes:
-    """Write the head of a request, with further lines."""
+    """Return the head of a request, with further lines."""
     lines = [f"{name}: {value}".encode() for name, value in request.headers.items() if name not in without]
     return b"\r\n".join([f"{request.method} {request.target} HTTP/1.1".encode(), *lines, *more, b"", b""])
 
@@ -299,21 +297,21 @@ LENGTHS: Mapping[str, tuple[tuple[bytes, ...], bytes]] = {
 
 
 @pytest.mark.parametrize("case", LENGTHS)
-def test_a_lie_about_the_length_does_nothing(house: House, connection: Connection, case: str) -> None:
-    """Nothing is done for a body that is not the one that was signed, and no second request is hidden in it."""
+def test_wrong_content_length_does_nothing(sample: SampleServer, connection: Connection, case: str) -> None:
+    """Neither an unsigned body nor a smuggled request is executed."""
     lines, body = LENGTHS[case]
-    request = signed(house.url, ADMIN, MAKE)
-    with raw(house) as stream:
+    request = signed(sample.url, ADMIN, MAKE)
+    with raw(sample) as stream:
         stream.write(in_bytes(request, *lines) + body)
         stream.end()
         answer = stream.read()
     assert all(400 <= status < 500 for status in statuses(answer)), answer
 
 
-def test_a_body_in_chunks_is_read(house: House, connection: Connection) -> None:
-    """Its hash is what was signed, however it came."""
-    request = signed(house.url, ADMIN, GET)
-    with raw(house) as stream:
+def test_chunked_body_is_read(sample: SampleServer, connection: Connection) -> None:
+    """Its hash is signed."""
+    request = signed(sample.url, ADMIN, GET)
+    with raw(sample) as stream:
         head = in_bytes(request, b"Transfer-Encoding: chunked", b"Connection: close")
         stream.write(head + b"".join(b"1\r\n%c\r\n" % each for each in GET) + b"0\r\n\r\n")
         answer = stream.read()
@@ -337,10 +335,10 @@ ODD_HEADS: Mapping[str, bytes] = {
 
 
 @pytest.mark.parametrize("case", ODD_HEADS)
-def test_an_odd_head_is_no_failure_of_ours(house: House, connection: Connection, case: str) -> None:
-    """It is answered, or refused, but never with a status of 500 or more."""
-    request = signed(house.url, ADMIN, GET)
-    with raw(house) as stream:
+def test_odd_headers_are_no_server_error(sample: SampleServer, connection: Connection, case: str) -> None:
+    """No status of 500 or more."""
+    request = signed(sample.url, ADMIN, GET)
+    with raw(sample) as stream:
         length = b"Content-Length: %d" % len(GET)
         stream.write(in_bytes(request, length, b"Connection: close", ODD_HEADS[case]) + GET)
         answer = stream.read()
@@ -369,9 +367,9 @@ def test_an_odd_head_is_no_failure_of_ours(house: House, connection: Connection,
     ],
     ids=lambda line: repr(line[:24]),
 )
-def test_an_odd_first_line_is_no_failure_of_ours(house: House, connection: Connection, line: bytes) -> None:
-    """Paths, targets and versions that nobody serves."""
-    with raw(house) as stream:
+def test_odd_request_line_is_no_server_error(sample: SampleServer, connection: Connection, line: bytes) -> None:
+    """Unknown paths, targets and versions."""
+    with raw(sample) as stream:
         stream.write(line + b"\r\nHost: x\r\nConnection: close\r\n\r\n")
         stream.end()
         answer = stream.read()

@@ -1,4 +1,4 @@
-"""Every operation once on PostgreSQL, on a full account: the same answers as on SQLite."""
+"""Every operation on PostgreSQL, on a full account: the same responses as on SQLite."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from iam_guard.settings import Settings
 from tests.api.every_operation import OPERATIONS, parameters_of
-from tests.api.furnished import House, furnished
+from tests.api.sample_server import SampleServer, sample_server
 from tests.store.databases import SEALING_KEY, Server, do_without, find_server
 
 _OWN = re.compile(r"\b[A-Z0-9]{16,64}\b|[0-9a-f]{8}-[0-9a-f-]{27}|[0-9a-f]{32,}|\d{10}")
@@ -31,7 +31,7 @@ LAST = ("DeleteUser", "DeleteRole", "DeleteGroup", "DeletePolicy", "DeleteInstan
 
 @contextmanager
 def on_postgresql() -> Iterator[str]:
-    """Return the URL of a database; without a server, the test is left out."""
+    """Return the URL of a database; skip without a server."""
     server = find_server()
     if isinstance(server, str):
         do_without(server)
@@ -42,10 +42,10 @@ def on_postgresql() -> Iterator[str]:
         server.close()
 
 
-def outcome(house: House, operation: str) -> Any:
-    """Call an operation, and give what of its answer is the same in every account."""
+def outcome(sample: SampleServer, operation: str) -> Any:
+    """Call an operation, and return what is the same in every account."""
     try:
-        answer = getattr(house.admin, xform_name(operation))(**parameters_of(operation, house.given))
+        answer = getattr(sample.admin, xform_name(operation))(**parameters_of(operation, sample.parameters))
     except ClientError as refused:
         error = refused.response["Error"]
         return error["Code"], error["Type"], _OWN.sub("…", error["Message"])
@@ -54,7 +54,7 @@ def outcome(house: House, operation: str) -> Any:
 
 
 def outline(value: Any) -> Any:
-    """Return the names and kinds of what was answered, and texts without what is made anew."""
+    """Return the names and types of a response, and texts that are not generated."""
     match value:
         case dict():
             return {key: outline(each) for key, each in value.items() if key not in _SECRET + _NOTED_LATER}
@@ -67,10 +67,14 @@ def outline(value: Any) -> Any:
     return type(value).__name__
 
 
-def test_every_operation_answers_alike() -> None:
-    """In the same order, so that each finds what those before it left; nothing is a failure of ours."""
+def test_every_operation_responds_alike_on_postgresql() -> None:
+    """In the same order, so that each sees the previous ones' effects; no server errors."""
     order = [*(each for each in sorted(OPERATIONS) if each not in LAST), *LAST]
-    with on_postgresql() as url, furnished(url, Settings(sealing_keys=(SEALING_KEY,))) as there, furnished() as here:
+    with (
+        on_postgresql() as url,
+        sample_server(url, Settings(sealing_keys=(SEALING_KEY,))) as there,
+        sample_server() as here,
+    ):
         answers = {name: (outcome(here, name), outcome(there, name)) for name in order}
         assert {name: both for name, both in answers.items() if both[0] != both[1]} == {}
         assert [

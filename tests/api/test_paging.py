@@ -1,10 +1,10 @@
-"""Pages end where they are full: of rows, or of the documents in them."""
+"""Pages end at their maximum of rows, or of characters in documents."""
 
 from __future__ import annotations
 
 import json
 
-from iam_guard.api.paging import CHUNK, MAX_CHARACTERS
+from iam_guard.api.paging import CHUNK_ROWS, MAX_CHARACTERS
 from iam_guard.store.schema import identities
 from tests.api.conftest import Client, Running
 
@@ -14,18 +14,18 @@ TRUST = {
 }
 
 
-def test_white_space_does_not_make_a_page_without_end(iam: Client, server: Running) -> None:
-    """Documents at the raw limit end a page early; the pages together have everything once (G-74)."""
+def test_white_space_ends_pages_early(iam: Client, server: Running) -> None:
+    """Documents at the raw limit; together the pages are complete (G-74)."""
     padded = json.dumps(TRUST) + " " * 130_000
-    names = [f"role-{number:03}" for number in range(2 * CHUNK + 20)]
+    names = [f"role-{number:03}" for number in range(2 * CHUNK_ROWS + 20)]
     iam.create_role(RoleName=names[0], AssumeRolePolicyDocument=padded)
     with server.store.changing() as records:
         row = records.one(identities, folded=names[0])
         assert row is not None
         for name in names[1:]:
             records.insert(identities, **{**row, "id": f"AROA{name.upper()}", "name": name, "folded": name})
-    assert CHUNK * len(padded) > MAX_CHARACTERS
+    assert CHUNK_ROWS * len(padded) > MAX_CHARACTERS
     for operation, member in (("list_roles", "Roles"), ("get_account_authorization_details", "RoleDetailList")):
         pages = list(iam.get_paginator(operation).paginate(PaginationConfig={"PageSize": 1000}))
-        assert max(len(page[member]) for page in pages) < CHUNK
+        assert max(len(page[member]) for page in pages) < CHUNK_ROWS
         assert [role["RoleName"] for page in pages for role in page[member]] == names

@@ -1,7 +1,7 @@
-"""What is remembered across changes is what the store would say (rule T-9): every answer, after every operation.
+"""The cached store agrees with the store behind it after every operation (T-9).
 
-Operations of the API are run one after the other on a store that remembers and never looks at the epoch by itself;
-after each, whatever can be asked is asked of it and of the store behind. Some changes are made behind its back.
+API operations run one after the other on a cached store that never polls the epoch; after each, all queries are
+compared with the store behind. Some changes are made behind its back.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ TAKEN_AWAY = ("Delete", "Detach", "Remove", "Untag")
 
 
 def choices() -> list[tuple[str, dict[str, Any]]]:
-    """Every operation that is tried, with parameters."""
+    """All operations that are tried, with parameters."""
     found: list[tuple[str, dict[str, Any]]] = []
     for kind, names in NAMES.items():
         for name in names:
@@ -101,7 +101,7 @@ def choices() -> list[tuple[str, dict[str, Any]]]:
 
 @dataclass
 class World:
-    """A store that remembers, what is behind it, and all principals and keys that there ever were."""
+    """A cached store, the store behind, and all principals and keys that ever existed."""
 
     behind: SqlStore
     snapshot: Snapshot
@@ -192,7 +192,7 @@ def through(operation: str, parameters: dict[str, Any]) -> Step:
 
 
 def elsewhere(operation: str, parameters: dict[str, Any]) -> Step:
-    """Change something behind its back; the next change that is made through it tells that there was one."""
+    """Change something behind the cache; the next change through it reveals the gap."""
 
     def step(world: World) -> None:
         world.run(operation, parameters, world.behind)
@@ -202,7 +202,7 @@ def elsewhere(operation: str, parameters: dict[str, Any]) -> Step:
 
 
 def shared(arn: str, n: int | None) -> Step:
-    """Put or remove the policy of a resource."""
+    """Put or delete a resource policy."""
 
     def step(world: World) -> None:
         policies = ResourcePolicies(world.cached)
@@ -216,7 +216,7 @@ def shared(arn: str, n: int | None) -> Step:
 
 
 def keyed(what: str, n: int) -> Step:
-    """Make an API key of somebody, or do something to one of those that are there."""
+    """Create an API key, or change an existing one."""
 
     def step(world: World) -> None:
         keys = ApiKeys(world.cached)
@@ -248,16 +248,16 @@ STEPS = st.one_of(
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(STEPS, min_size=5, max_size=25))
-def test_answers_are_those_of_the_store(world: World, steps: list[Step]) -> None:
-    """Whatever was changed: nothing that is remembered differs from what the store says at the present epoch."""
+def test_cache_agrees_with_the_store_after_every_change(world: World, steps: list[Step]) -> None:
+    """Every cached value equals the store's at the current epoch."""
     world.begin()
     for step in steps:
         step(world)
         world.compare()
 
 
-def test_no_operation_is_always_refused(world: World) -> None:
-    """Each of them changes something in some state, or the law above would say nothing about it."""
+def test_no_operation_is_always_rejected(world: World) -> None:
+    """Otherwise the test above would prove nothing about it."""
     world.begin()
     order = random.Random(6)
     wanting = {name for name, _ in CHOICES}

@@ -1,4 +1,4 @@
-"""Another session holds the lock that writers need, or the server hangs: what the clients of the API hear, and when."""
+"""Calls of the API while another session holds the write lock, or the database server hangs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ENDS = 12.0
 
 @contextmanager
 def api_on(url: str) -> Iterator[Client]:
-    """Serve the API on a database, and sign in as its administrator."""
+    """Serve the API on a database, and return its administrator's client."""
     settings = Settings(sealing_keys=(SEALING_KEY,), epoch_poll=0.1, store_timeout=2.0)
     with closing(init_store(url, settings)) as store:
         apply_seed(store, load_seed_text(SEED))
@@ -51,7 +51,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 
 def refusal_of(client: Client, name: str) -> tuple[str, float]:
-    """Create a user; return the code of the refusal, empty for none, and how long it took."""
+    """Create a user; return the error code (empty for a success), and the duration."""
     began = time.monotonic()
     try:
         client.create_user(UserName=name)
@@ -60,10 +60,10 @@ def refusal_of(client: Client, name: str) -> tuple[str, float]:
     return "", time.monotonic() - began
 
 
-def test_writers_give_up_and_readers_do_not_wait(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ten writers wait for a lock and are refused; readers are answered meanwhile; afterwards all is as before."""
+def test_blocked_writers_fail_and_readers_do_not_wait(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten writers get an error; readers are served; afterwards all works as before."""
     monkeypatch.setattr("iam_guard.store.engine.BUSY_SECONDS", 1.0)
-    monkeypatch.setattr("iam_guard.api.protocol.app.WRITER_SECONDS", 1.0)
+    monkeypatch.setattr("iam_guard.api.protocol.app.MAX_WRITER_WAIT", 1.0)
     with api_on(database) as client, ThreadPoolExecutor(10) as threads:
         client.get_user(UserName="admin")
         engine = make_engine(database)
@@ -79,8 +79,8 @@ def test_writers_give_up_and_readers_do_not_wait(database: str, monkeypatch: pyt
         assert refusal_of(client, "afterwards")[0] == ""
 
 
-def test_calls_end_while_the_server_hangs() -> None:
-    """Reading and changing are refused in AWS's words, and work again when the server does."""
+def test_calls_fail_while_the_database_hangs() -> None:
+    """Reads and writes get AWS's error, and work again afterwards."""
     with on_postgresql() as url, closing(Proxy(url)) as proxy, api_on(proxy.url) as client:
         client.get_user(UserName="admin")
         proxy.hang()
@@ -98,8 +98,8 @@ def test_calls_end_while_the_server_hangs() -> None:
             assert time.monotonic() < until
 
 
-def test_wait_for_a_place_shortens_the_wait_for_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A call gives up after one limit in all, not after one for its place and another one for the store."""
+def test_writer_slot_wait_counts_towards_the_lock_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One time limit in all."""
     monkeypatch.setattr("iam_guard.store.engine.BUSY_SECONDS", 60.0)
     engine = make_engine(f"sqlite:///{tmp_path}/store.db")
     began = time.monotonic()
@@ -115,7 +115,7 @@ def test_wait_for_a_place_shortens_the_wait_for_the_lock(tmp_path: Path, monkeyp
     assert time.monotonic() - began < 30
 
 
-def test_call_that_waits_for_a_place_tells_the_store() -> None:
+def test_writer_slot_wait_is_passed_to_the_store() -> None:
     with closing(init_store("sqlite://", Settings(sealing_keys=(SEALING_KEY,)))) as store:
         api = aws_api(guard_on(store, Settings(sealing_keys=(SEALING_KEY,))))
 

@@ -1,6 +1,6 @@
-"""What clients write is read back as they wrote it, through XML both ways, or is refused and changes nothing.
+"""Texts of clients are returned unchanged, through XML both ways, or rejected without an effect.
 
-boto3 writes and reads, with its own checks turned off. Rules G-77 to G-79.
+By boto3, without its own validation. Rules G-77 to G-79.
 """
 
 from __future__ import annotations
@@ -14,30 +14,30 @@ from hypothesis import strategies as st
 
 from tests.api.attacks import ATTACKS, TEXTS
 from tests.api.conftest import Client
-from tests.api.furnished import House, furnished
 from tests.api.round_trips import ROUND_TRIPS, RoundTrip
+from tests.api.sample_server import SampleServer, sample_server
 
 EXAMPLES = 25
 
 
 @pytest.fixture(scope="module")
-def house() -> Iterator[House]:
-    """The server of all tests here, as it was at the beginning whenever something is written."""
-    with furnished() as house:
-        yield house
+def sample() -> Iterator[SampleServer]:
+    """The server of all tests in this module, reset before each write."""
+    with sample_server() as sample:
+        yield sample
 
 
 @pytest.fixture(scope="module")
-def careless(house: House) -> Client:
-    """A client of boto3 that lets everything through."""
-    return house.careless()
+def unvalidated(sample: SampleServer) -> Client:
+    """A boto3 client without parameter validation."""
+    return sample.unvalidated()
 
 
 @pytest.mark.parametrize("trip", ROUND_TRIPS, ids=lambda trip: trip.name.replace(" ", "-"))
-def test_a_text_is_read_as_it_was_written(house: House, careless: Client, trip: RoundTrip) -> None:
-    """Whatever it is; and a usual one is accepted."""
-    house.reset()
-    before, accepted = house.rows(), 0
+def test_text_is_returned_unchanged(sample: SampleServer, unvalidated: Client, trip: RoundTrip) -> None:
+    """Any text; a usual one is accepted."""
+    sample.reset()
+    before, accepted = sample.rows(), 0
 
     @settings(deadline=None, max_examples=EXAMPLES)
     @example(trip.texts.usual)
@@ -45,21 +45,21 @@ def test_a_text_is_read_as_it_was_written(house: House, careless: Client, trip: 
     def holds(text: str) -> None:
         nonlocal before, accepted
         try:
-            trip.write(careless, house.given, text)
+            trip.write(unvalidated, sample.parameters, text)
         except ClientError as refused:
             answer = refused.response
             assert 400 <= answer["ResponseMetadata"]["HTTPStatusCode"] < 500, answer
             assert answer["Error"]["Type"] == "Sender", answer
-            assert house.rows() == before
+            assert sample.rows() == before
             return
         try:
-            read = list(trip.read(careless, house.given, text))
+            read = list(trip.read(unvalidated, sample.parameters, text))
             assert read
             assert read == [text] * len(read)
             accepted += 1
         finally:
-            house.reset()
-            before = house.rows()
+            sample.reset()
+            before = sample.rows()
 
     holds()
     assert accepted > 0

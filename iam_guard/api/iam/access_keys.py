@@ -1,7 +1,7 @@
-"""Access keys of users and of the root user, and when they were last used (rules R-3, R-30, R-31, R-33).
+"""Access keys of users and of the root user, and their last use (R-3, R-30, R-31, R-33).
 
-A secret is shown once, in the answer that makes the key, and kept sealed, for a signature can only be checked with the
-secret itself.
+A secret is returned once, at creation. It is stored sealed, not hashed, since verifying a signature needs the secret
+itself.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import secrets
 
 from iam_guard.api.call import Input, Output, ServiceCall, instant
 from iam_guard.api.iam.credential_owners import owner_id, owner_name, settable_status
-from iam_guard.api.iam.entities import identity_arn, owner_of_credentials, require_room, the_access_key
+from iam_guard.api.iam.entities import identity_arn, load_access_key, owner_of_credentials, require_quota
 from iam_guard.api.paging import page_of_rows
 from iam_guard.errors import AccessDenied
 from iam_guard.model.request import Resource
@@ -25,12 +25,12 @@ _SECRET_BYTES = 30  # 40 base-64 characters
 _NEVER = "N/A"
 
 
-def create_access_key(call: ServiceCall, given: Input) -> Output:
-    """Make a key, which is good at once; a user has at most two, whatever their status."""
-    owner = owner_of_credentials(call, given)
-    held = call.records.count(access_keys, account=call.account, user_id=owner_id(owner))
+def create_access_key(call: ServiceCall, parameters: Input) -> Output:
+    """Create an active key; a user has at most two, whatever their status."""
+    owner = owner_of_credentials(call, parameters)
+    current = call.records.count(access_keys, account=call.account, user_id=owner_id(owner))
     quota = "access keys per root user" if owner is None else "access keys per user"
-    require_room(quota, "AccessKeysPerUser", held)
+    require_quota(quota, "AccessKeysPerUser", current)
     key_id = "AKIA" + base64.b32encode(secrets.token_bytes(_ID_BYTES)).decode("ascii")
     secret = base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode("ascii")
     call.records.insert(
@@ -42,47 +42,47 @@ def create_access_key(call: ServiceCall, given: Input) -> Output:
         status="Active",
         created=call.now,
     )
-    row = the_access_key(call, owner, key_id)
-    return {"AccessKey": _described(row, owner_name(call, owner)) | {"SecretAccessKey": secret}}
+    row = load_access_key(call, owner, key_id)
+    return {"AccessKey": _describe(row, owner_name(call, owner)) | {"SecretAccessKey": secret}}
 
 
-def list_access_keys(call: ServiceCall, given: Input) -> Output:
-    """List the keys of one owner, by id."""
-    owner = owner_of_credentials(call, given)
+def list_access_keys(call: ServiceCall, parameters: Input) -> Output:
+    """List the keys of one owner, sorted by id."""
+    owner = owner_of_credentials(call, parameters)
     order = ("id",)
     page = page_of_rows(
-        given,
+        parameters,
         order,
         lambda after, limit: call.records.page(
             access_keys, order=order, after=after, limit=limit, account=call.account, user_id=owner_id(owner)
         ),
     )
     name = owner_name(call, owner)
-    return {"AccessKeyMetadata": [_described(row, name) for row in page.rows], **page.members}
+    return {"AccessKeyMetadata": [_describe(row, name) for row in page.rows], **page.members}
 
 
-def update_access_key(call: ServiceCall, given: Input) -> None:
-    """Turn a key on or off; an inactive one is refused at once."""
-    row = the_access_key(call, owner_of_credentials(call, given), given["AccessKeyId"])
-    call.records.update(access_keys, {"status": settable_status(given)}, id=row["id"])
+def update_access_key(call: ServiceCall, parameters: Input) -> None:
+    """Activate or deactivate a key; a deactivated key is rejected at once."""
+    row = load_access_key(call, owner_of_credentials(call, parameters), parameters["AccessKeyId"])
+    call.records.update(access_keys, {"status": settable_status(parameters)}, id=row["id"])
 
 
-def delete_access_key(call: ServiceCall, given: Input) -> None:
-    """Remove a key for good."""
-    row = the_access_key(call, owner_of_credentials(call, given), given["AccessKeyId"])
+def delete_access_key(call: ServiceCall, parameters: Input) -> None:
+    """Delete a key."""
+    row = load_access_key(call, owner_of_credentials(call, parameters), parameters["AccessKeyId"])
     call.records.delete(access_keys, id=row["id"])
 
 
-def get_access_key_last_used(call: ServiceCall, given: Input) -> Output:
-    """Return whose a key is, and when, where and for what it was last used.
+def get_access_key_last_used(call: ServiceCall, parameters: Input) -> Output:
+    """Return the owner of a key, and the time, region and service of its last use.
 
-    A key that the account does not have gives AWS's `AccessDenied`, for whoever has every permission too.
+    Raises AWS's `AccessDenied` for a key of another account, whatever the caller's permissions.
     """
-    row = _key_of_account(call, given)
+    row = _key_of_account(call, parameters)
     if row is None:
         raise AccessDenied(
             f"User: {call.caller.arn} is not authorized to perform iam:GetAccessKeyLastUsed on resource: "
-            f"access key {given['AccessKeyId']}"
+            f"access key {parameters['AccessKeyId']}"
         )
     owner = None if row["user_id"] is None else call.records.one(identities, id=row["user_id"])
     use = call.records.one(access_key_uses, access_key_id=row["id"])
@@ -96,9 +96,9 @@ def get_access_key_last_used(call: ServiceCall, given: Input) -> Output:
     }
 
 
-def owner_of_key(call: ServiceCall, given: Input) -> Resource:
-    """Return whose the key is, as the resource to be decided about; of a key that is nobody's, everything."""
-    row = _key_of_account(call, given)
+def owner_of_key(call: ServiceCall, parameters: Input) -> Resource:
+    """Return the owner of the key as the resource; `*` for an unknown key."""
+    row = _key_of_account(call, parameters)
     if row is None:
         return Resource("*", account=call.account)
     owner = None if row["user_id"] is None else call.records.one(identities, id=row["user_id"])
@@ -107,11 +107,11 @@ def owner_of_key(call: ServiceCall, given: Input) -> Resource:
     return Resource(identity_arn(call, owner), account=call.account, tags=owner["tags"])
 
 
-def _key_of_account(call: ServiceCall, given: Input) -> Row | None:
-    return call.records.one(access_keys, id=given["AccessKeyId"], account=call.account)
+def _key_of_account(call: ServiceCall, parameters: Input) -> Row | None:
+    return call.records.one(access_keys, id=parameters["AccessKeyId"], account=call.account)
 
 
-def _described(row: Row, name: str) -> Output:
+def _describe(row: Row, name: str) -> Output:
     return {
         "UserName": name,
         "AccessKeyId": row["id"],

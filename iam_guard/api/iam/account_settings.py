@@ -1,45 +1,45 @@
-"""What an account has set for itself: STS tokens, outbound federation, properties."""
+"""Account settings: STS token version, outbound federation, account properties."""
 
 from __future__ import annotations
 
 from iam_guard.api.call import Input, Output, ServiceCall
 from iam_guard.api.iam.iam_errors import FeatureDisabled, FeatureEnabled
-from iam_guard.api.token_issuer import close_issuer, issuer_of, open_issuer
+from iam_guard.api.token_issuer import disable_issuer, enable_issuer, issuer_of
 from iam_guard.errors import InvalidInput
 from iam_guard.store.records import Row
 from iam_guard.store.schema import accounts
 
 MAX_PROPERTIES = 100
-"""Of one account; AWS knows which there are, we keep what is given."""
+"""Properties of one account. AWS has a fixed set of keys; here every key is accepted."""
 
 
-def set_security_token_service_preferences(call: ServiceCall, given: Input) -> None:
-    """Choose the version of the tokens that the global endpoint gives out."""
-    call.records.update(accounts, {"sts_token_version": given["GlobalEndpointTokenVersion"]}, id=call.account)
+def set_security_token_service_preferences(call: ServiceCall, parameters: Input) -> None:
+    """Set the version of the session tokens from the global endpoint."""
+    call.records.update(accounts, {"sts_token_version": parameters["GlobalEndpointTokenVersion"]}, id=call.account)
 
 
 # --- outbound federation -----------------------------------------------------------------------------------------
 
 
-def enable_outbound_federation(call: ServiceCall, given: Input) -> Output:
-    """Let the account have tokens for services elsewhere; each time it is enabled, its issuer is another one."""
+def enable_outbound_federation(call: ServiceCall, parameters: Input) -> Output:
+    """Enable identity tokens for the account; each time, it gets a new issuer. Raises `FeatureEnabled`."""
     if issuer_of(call) is not None:
         raise FeatureEnabled("Outbound web identity federation is already enabled for your account.")
-    return {"IssuerIdentifier": open_issuer(call)}
+    return {"IssuerIdentifier": enable_issuer(call)}
 
 
-def disable_outbound_federation(call: ServiceCall, given: Input) -> None:
-    """Let it have none."""
-    _the_issuer(call)
-    close_issuer(call)
+def disable_outbound_federation(call: ServiceCall, parameters: Input) -> None:
+    """Disable identity tokens for the account. Raises `FeatureDisabled`."""
+    _load_issuer(call)
+    disable_issuer(call)
 
 
-def get_outbound_federation(call: ServiceCall, given: Input) -> Output:
-    """Tell the account's issuer. Raises `FeatureDisabled`."""
-    return {"IssuerIdentifier": _the_issuer(call), "JwtVendingEnabled": True}
+def get_outbound_federation(call: ServiceCall, parameters: Input) -> Output:
+    """Return the account's issuer. Raises `FeatureDisabled`."""
+    return {"IssuerIdentifier": _load_issuer(call), "JwtVendingEnabled": True}
 
 
-def _the_issuer(call: ServiceCall) -> str:
+def _load_issuer(call: ServiceCall) -> str:
     issuer = issuer_of(call)
     if issuer is None:
         raise FeatureDisabled("Outbound web identity federation is not enabled for your account.")
@@ -49,18 +49,18 @@ def _the_issuer(call: ServiceCall) -> str:
 # --- properties --------------------------------------------------------------------------------------------------
 
 
-def get_account_properties(call: ServiceCall, given: Input) -> Output:
+def get_account_properties(call: ServiceCall, parameters: Input) -> Output:
     """Return all properties."""
     return {"Properties": _properties(call)}
 
 
-def put_account_properties(call: ServiceCall, given: Input) -> None:
-    """Set properties of one namespace; those that are not named stay. Raises `InvalidInput`."""
-    wanted: dict[str, str] = given["Properties"]
-    namespaces = {_namespace(key) for key in wanted}
+def put_account_properties(call: ServiceCall, parameters: Input) -> None:
+    """Set properties of one namespace; all others stay. Raises `InvalidInput`."""
+    changes: dict[str, str] = parameters["Properties"]
+    namespaces = {_namespace(key) for key in changes}
     if len(namespaces) != 1:
         raise InvalidInput("All properties must belong to the same namespace.", place="Properties")
-    properties = {**_properties(call), **wanted}
+    properties = {**_properties(call), **changes}
     if len(properties) > MAX_PROPERTIES:
         raise InvalidInput(f"An account can have at most {MAX_PROPERTIES} properties.", place="Properties")
     call.records.update(accounts, {"properties": properties}, id=call.account)

@@ -1,4 +1,4 @@
-"""How much there is in an account, and how much there may be: `GetAccountSummary` (rules A.6)."""
+"""`GetAccountSummary`: the entities in an account, and its quotas (A.6)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from iam_guard.store.schema import (
 
 _TOKEN_VERSIONS: Final = {"v1Token": 1, "v2Token": 2}
 _POLICY_VERSIONS_IN_USE: Final = 10_000
-"""AWS's quota; nothing reaches it here, where policies and attachments have theirs."""
+"""AWS's quota. It can't be reached here, where policies and attachments have quotas."""
 
 _QUOTAS: Final[Mapping[str, int]] = {
     "AccessKeysPerUserQuota": QUOTAS["access keys per user"],
@@ -51,8 +51,8 @@ _QUOTAS: Final[Mapping[str, int]] = {
 }
 
 
-def get_account_summary(call: ServiceCall, given: Input) -> Output:
-    """Count what there is, and give the quotas."""
+def get_account_summary(call: ServiceCall, parameters: Input) -> Output:
+    """Return the entity counts, the quotas and settings."""
     return {"SummaryMap": {**_QUOTAS, **_counts(call), **_of_the_root_user(call), **_settings(call)}}
 
 
@@ -75,22 +75,22 @@ def _counts(call: ServiceCall) -> dict[str, int]:
 
 
 def _policies_in_use(call: ServiceCall) -> int:
-    """Count the managed policies, AWS's too, that somebody of the account has; of each one version is in use."""
-    mine = call.records.values_of(identities, "id", account=call.account)
-    return len(call.records.counts(attachments, "policy_id", identity_id=mine))
+    """Count the managed policies, AWS's included, that are attached in the account; one version of each is in use."""
+    identity_ids = call.records.values_of(identities, "id", account=call.account)
+    return len(call.records.counts(attachments, "policy_id", identity_id=identity_ids))
 
 
 def _of_the_root_user(call: ServiceCall) -> dict[str, int]:
-    has, root = call.records.count, {"account": call.account, "user_id": None}
+    count, root = call.records.count, {"account": call.account, "user_id": None}
     return {
-        "AccountAccessKeysPresent": int(has(access_keys, **root) > 0),
-        "AccountMFAEnabled": int(has(mfa_devices, account=call.account, for_root=True) > 0),
-        "AccountPasswordPresent": int(has(login_profiles, owner=call.account) > 0),
-        "AccountSigningCertificatesPresent": int(has(signing_certificates, **root) > 0),
+        "AccountAccessKeysPresent": int(count(access_keys, **root) > 0),
+        "AccountMFAEnabled": int(count(mfa_devices, account=call.account, for_root=True) > 0),
+        "AccountPasswordPresent": int(count(login_profiles, owner=call.account) > 0),
+        "AccountSigningCertificatesPresent": int(count(signing_certificates, **root) > 0),
     }
 
 
 def _settings(call: ServiceCall) -> dict[str, int]:
     account = call.records.one(accounts, id=call.account)
-    chosen = None if account is None else account["sts_token_version"]
-    return {"GlobalEndpointTokenVersion": _TOKEN_VERSIONS.get(chosen or "v1Token", 1)}
+    version = None if account is None else account["sts_token_version"]
+    return {"GlobalEndpointTokenVersion": _TOKEN_VERSIONS.get(version or "v1Token", 1)}

@@ -1,6 +1,6 @@
-"""The policies that a user, group or role of the account has, and the account's service control policies.
+"""The policies of a user, group or role of the account, and the account's service control policies.
 
-The same that a decision about the identity is made with (`store/sql_store`), read in the transaction of the call. Rules
+They are those that decisions about the identity use (`store/sql_store`), read in the transaction of the call. Rules
 E-4, E-10, E-12, E-15.
 """
 
@@ -31,12 +31,12 @@ from iam_guard.store.schema import (
 )
 
 _MAX_LEVELS = 16
-"""Units that are followed upwards, as for a decision; an organization has five at most."""
+"""Maximum depth of units, as for a decision; AWS allows five levels."""
 
 
 @dataclass(frozen=True, slots=True)
 class AttachedPolicy:
-    """A policy of an identity. A managed one has an `arn`; an inline one is within a `holder`: kind and name."""
+    """A policy of an identity. A managed policy has an `arn`; an inline one has a `holder` (kind and name)."""
 
     name: str
     text: str
@@ -45,18 +45,18 @@ class AttachedPolicy:
 
     @property
     def id(self) -> str:
-        """What AWS's simulator calls it: a managed one by its name, an inline one after what it is within."""
+        """The id in AWS's simulator: the name of a managed policy; holder and name of an inline one."""
         return self.name if self.holder is None else f"{self.holder[0]}_{self.holder[1]}_{self.name}"
 
     @property
-    def is_of_aws(self) -> bool:
+    def is_aws_managed(self) -> bool:
         return self.arn is not None and f":iam::{AWS_MANAGED}:" in self.arn
 
 
-def the_source(call: ServiceCall, arn: str) -> Row:
-    """Find the user, group or role whose policies a call asks about, by its ARN, letter by letter.
+def load_policy_source(call: ServiceCall, arn: str) -> Row:
+    """Find a user, group or role of the account by its exact ARN.
 
-    Raises `InvalidInput` for another ARN and for another account's, `NoSuchEntity`.
+    Raises `InvalidInput` for another kind of ARN or another account's, `NoSuchEntity`.
     """
     try:
         parsed = Arn.parse(arn)
@@ -79,15 +79,15 @@ def the_source(call: ServiceCall, arn: str) -> Row:
 
 
 def attached_policies(call: ServiceCall, row: Row) -> list[AttachedPolicy]:
-    """Return an identity's policies, then those of the groups a user is in, each managed policy once."""
+    """Return an identity's policies, then those of a user's groups, each managed policy once."""
     groups = call.records.values_of(memberships, "group_id", user_id=row["id"])
     holders = [row, *call.records.all(identities, id=groups, order=("folded",))]
     by_id = {holder["id"]: holder for holder in holders}
     inline = call.records.all(inline_policies, identity_id=list(by_id), order=("identity_id", "folded"))
-    place = {id: number for number, id in enumerate(by_id)}
+    position = {id: number for number, id in enumerate(by_id)}
     own = [
-        AttachedPolicy(each["name"], each["text"], holder=_holder(by_id[each["identity_id"]]))
-        for each in sorted(inline, key=lambda each: place[each["identity_id"]])
+        AttachedPolicy(policy["name"], policy["text"], holder=_holder(by_id[policy["identity_id"]]))
+        for policy in sorted(inline, key=lambda policy: position[policy["identity_id"]])
     ]
     attached = call.records.all(
         policies,
@@ -118,7 +118,7 @@ def _managed(call: ServiceCall, rows: Sequence[Row]) -> list[AttachedPolicy]:
 
 
 def service_control_levels(call: ServiceCall) -> list[list[AttachedPolicy]] | None:
-    """Return the account's service control policies level by level, root first; None where none limit it (E-10)."""
+    """Return the account's service control policies by level, root first; None if none apply (E-10)."""
     placement = call.records.one(placements, account=call.account)
     unit = None if placement is None else call.records.one(units, id=placement["unit_id"])
     if unit is None:
@@ -130,10 +130,10 @@ def service_control_levels(call: ServiceCall) -> list[list[AttachedPolicy]] | No
     while unit is not None and len(targets) <= _MAX_LEVELS:
         targets.append(unit["id"])
         unit = None if unit["parent_id"] is None else call.records.one(units, id=unit["parent_id"])
-    return [_controls_at(call, target) for target in reversed(targets)]
+    return [_service_control_policies(call, target) for target in reversed(targets)]
 
 
-def _controls_at(call: ServiceCall, target: str) -> list[AttachedPolicy]:
-    here = call.records.values_of(control_attachments, "policy_id", target=target)
-    rows = call.records.all(control_policies, id=here, type="SCP", order=("name",))
+def _service_control_policies(call: ServiceCall, target: str) -> list[AttachedPolicy]:
+    ids = call.records.values_of(control_attachments, "policy_id", target=target)
+    rows = call.records.all(control_policies, id=ids, type="SCP", order=("name",))
     return [AttachedPolicy(row["name"], row["text"]) for row in rows]

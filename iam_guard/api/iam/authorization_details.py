@@ -1,8 +1,7 @@
-"""The whole account in pages: users, groups, roles, managed policies, each with everything that decides.
+"""GetAccountAuthorizationDetails: users, groups, roles and managed policies with everything that decides.
 
-One sequence over five sections; a marker names the section and the last name in it. What hangs on the entities of a
-page is looked up for all of them at once, so that a page takes the same number of statements however long it is. Must
-not live here: how single entities are described (`output_members`).
+The list is one sequence over five sections; a marker has the section and the last name in it. Related rows are loaded
+for all entities of a page at once, so that the number of statements doesn't depend on the page's length.
 """
 
 from __future__ import annotations
@@ -12,14 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from iam_guard.api.call import Input, Output, ServiceCall, instant
-from iam_guard.api.iam.attachments import attached_policy
+from iam_guard.api.iam.attachments import describe_attachment
 from iam_guard.api.iam.entities import identity_arn
-from iam_guard.api.iam.instance_profiles import described_profiles
+from iam_guard.api.iam.instance_profiles import describe_profiles
 from iam_guard.api.iam.output_members import (
     attached_boundaries,
-    brief_roles,
-    described_policies,
-    described_version,
+    describe_brief_roles,
+    describe_policies,
+    describe_version,
     last_uses,
     tag_list,
 )
@@ -40,7 +39,7 @@ Rows: TypeAlias = Sequence[Row]
 
 
 class Section(NamedTuple):
-    """One kind of entity: what a filter calls it, its rows, the member of the output and what it says of them."""
+    """One kind of entity: its name in filters, its rows, its output member, and how to describe it."""
 
     filter: str
     table: Table
@@ -49,10 +48,10 @@ class Section(NamedTuple):
     describe: Callable[[ServiceCall, Rows], list[Output]]
 
 
-def get_account_authorization_details(call: ServiceCall, given: Input) -> Output:
-    """Describe the account, section after section."""
-    wanted = given.get("Filter") or [section.filter for section in SECTIONS]
-    sections = {str(number): section for number, section in enumerate(SECTIONS) if section.filter in wanted}
+def get_account_authorization_details(call: ServiceCall, parameters: Input) -> Output:
+    """Describe the account, section by section."""
+    filters = parameters.get("Filter") or [section.filter for section in SECTIONS]
+    sections = {str(number): section for number, section in enumerate(SECTIONS) if section.filter in filters}
 
     def fetch(after: Key | None, limit: int) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
@@ -65,13 +64,13 @@ def get_account_authorization_details(call: ServiceCall, given: Input) -> Output
                 break
         return found
 
-    def weigh(entries: Sequence[Mapping[str, Any]]) -> int:
-        ids = [entry["row"]["id"] for entry in entries]  # of identities and policies alike, which share none
+    def count_characters(entries: Sequence[Mapping[str, Any]]) -> int:
+        ids = [entry["row"]["id"] for entry in entries]  # of identities and policies, whose ids are disjoint
         inline = call.records.characters(inline_policies, "text", identity_id=ids)
         trust = call.records.characters(identities, "trust_text", id=ids)
         return inline + trust + call.records.characters(policy_versions, "text", policy_id=ids)
 
-    page = page_of_heavy_rows(given, ("section", "folded"), fetch, weigh)
+    page = page_of_heavy_rows(parameters, ("section", "folded"), fetch, count_characters)
     output: Output = {section.member: [] for section in SECTIONS}
     for number, section in sections.items():
         rows = [entry["row"] for entry in page.rows if entry["section"] == number]
@@ -132,14 +131,14 @@ def _roles(call: ServiceCall, rows: Rows) -> list[Output]:
             "Tags": tag_list(row["tags"]),
             "RoleLastUsed": uses.get(row["id"], {}),
         }
-        for row, identity, brief in zip(rows, _identities(call, rows), brief_roles(call, rows), strict=True)
+        for row, identity, brief in zip(rows, _identities(call, rows), describe_brief_roles(call, rows), strict=True)
     ]
 
 
 def _profiles(call: ServiceCall, roles: Rows) -> dict[str, list[Output]]:
     rows = call.records.all(instance_profiles, role_id=_ids(roles), order=("folded",))
     found: dict[str, list[Output]] = defaultdict(list)
-    for row, profile in zip(rows, described_profiles(call, rows), strict=True):
+    for row, profile in zip(rows, describe_profiles(call, rows), strict=True):
         found[row["role_id"]].append({**profile, "Tags": tag_list(row["tags"])})
     return found
 
@@ -158,7 +157,7 @@ def _attached(call: ServiceCall, rows: Rows) -> dict[str, list[Output]]:
     found: dict[str, list[Output]] = defaultdict(list)
     for policy in call.records.all(policies, id=list(holders), order=("folded", "account")):
         for holder in holders[policy["id"]]:
-            found[holder].append(attached_policy(call, policy))
+            found[holder].append(describe_attachment(call, policy))
     return found
 
 
@@ -181,14 +180,14 @@ def _policies(call: ServiceCall, rows: Rows) -> list[Output]:
     versions: dict[str, list[Output]] = {id: [] for id in policies}
     for version in call.records.all(policy_versions, policy_id=_ids(rows), order=("version",)):
         policy = policies[version["policy_id"]]
-        versions[policy["id"]].insert(0, described_version(policy, version, with_document=True))
+        versions[policy["id"]].insert(0, describe_version(policy, version, with_document=True))
     return [
         {
             **described,
             "Description": row["description"] or None,
             "PolicyVersionList": versions[row["id"]],
         }
-        for row, described in zip(rows, described_policies(call, rows), strict=True)
+        for row, described in zip(rows, describe_policies(call, rows), strict=True)
     ]
 
 
@@ -207,4 +206,4 @@ SECTIONS = (
     Section("LocalManagedPolicy", policies, lambda call: {"account": call.account}, "Policies", _policies),
     Section("AWSManagedPolicy", policies, lambda call: {"account": AWS_MANAGED}, "Policies", _policies),
 )
-"""In the order in which they come."""
+"""In the order of the output."""

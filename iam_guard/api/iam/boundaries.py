@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from iam_guard.api.call import Input, ServiceCall
 from iam_guard.api.iam.entities import find_policy
-from iam_guard.api.iam.protected_entities import the_modifiable
+from iam_guard.api.iam.protected_entities import load_modifiable
 from iam_guard.api.operation import Handler
 from iam_guard.errors import InvalidInput, NoSuchEntity
 from iam_guard.store.identifiers import Kind
 from iam_guard.store.schema import identities
 
 
-def given_boundary(call: ServiceCall, given: Input) -> str | None:
-    """Find the policy that is to be a boundary, None where the call says nothing of one.
+def requested_boundary(call: ServiceCall, parameters: Input) -> str | None:
+    """Return the id of the requested boundary policy; None if the call has none.
 
     Raises `InvalidInput`, `NoSuchEntity`.
     """
-    if "PermissionsBoundary" not in given:
+    if "PermissionsBoundary" not in parameters:
         return None
-    arn: str = given["PermissionsBoundary"]
+    arn: str = parameters["PermissionsBoundary"]
     row = find_policy(call, arn)
     if row is not None:
         id: str = row["id"]
@@ -29,20 +29,20 @@ def given_boundary(call: ServiceCall, given: Input) -> str | None:
 
 
 def put_boundary_handler(kind: Kind) -> Handler:
-    """Make the operation that sets a user's or role's boundary, in the place of any other."""
+    """Return the handler that sets or replaces a user's or role's boundary."""
 
-    def put_boundary(call: ServiceCall, given: Input) -> None:
-        row = the_modifiable(call, kind, given)
-        call.records.update(identities, {"boundary_id": given_boundary(call, given)}, id=row["id"])
+    def put_boundary(call: ServiceCall, parameters: Input) -> None:
+        row = load_modifiable(call, kind, parameters)
+        call.records.update(identities, {"boundary_id": requested_boundary(call, parameters)}, id=row["id"])
 
     return put_boundary
 
 
 def delete_boundary_handler(kind: Kind) -> Handler:
-    """Make the operation that takes a user's or role's boundary away."""
+    """Return the handler that removes a user's or role's boundary."""
 
-    def delete_boundary(call: ServiceCall, given: Input) -> None:
-        row = the_modifiable(call, kind, given)
+    def delete_boundary(call: ServiceCall, parameters: Input) -> None:
+        row = load_modifiable(call, kind, parameters)
         if row["boundary_id"] is None:
             raise NoSuchEntity(f"{kind.value.capitalize()} {row['name']} does not have a permissions boundary.")
         call.records.update(identities, {"boundary_id": None}, id=row["id"])

@@ -1,7 +1,7 @@
-"""Trusted identity propagation of SAML and OIDC providers: which claims become context, for which Identity Center.
+"""Trusted identity propagation of SAML and OIDC providers: claims that become context, for an Identity Center.
 
-It is kept and described; whether the instance of Identity Center exists cannot be told here, so its ARN must have the
-form of one and no more. Both kinds of provider have it in the same two columns.
+The settings are stored and described only. The ARN of the Identity Center instance is checked for its form, since its
+existence can't be checked here. Both kinds of provider have the same two columns.
 """
 
 from __future__ import annotations
@@ -21,66 +21,66 @@ _KEY = re.compile(rf"{_WORD}(?: {_WORD})*")
 _INSTANCE = re.compile(r"arn:[a-z0-9-]+:sso:::instance/(?:sso)?ins-[a-zA-Z0-9.-]{16}")
 
 
-def new_propagation(given: Input) -> dict[str, Any]:
-    """Return what is stored with a new provider. Raises `InvalidInput`."""
-    if "IdentityCenterInstanceArn" in given and "ContextProvider" not in given:
+def new_propagation(parameters: Input) -> dict[str, Any]:
+    """Return the columns of a new provider. Raises `InvalidInput`."""
+    if "IdentityCenterInstanceArn" in parameters and "ContextProvider" not in parameters:
         raise InvalidInput("IdentityCenterInstanceArn requires ContextProvider.", place="IdentityCenterInstanceArn")
-    return {"context_provider": _provider(given), "identity_center": _instance(given)}
+    return {"context_provider": _provider(parameters), "identity_center": _instance(parameters)}
 
 
-def changed_propagation(row: Row, given: Input) -> dict[str, Any]:
-    """Return what is stored after a change; empty where the call is about neither. Raises `InvalidInput`."""
-    _refuse_both(given, "ContextProvider", "RemoveContextProvider")
-    _refuse_both(given, "IdentityCenterInstanceArn", "RemoveIdentityCenterInstance")
-    if changes_context(given) and changes_association(given):
+def changed_propagation(row: Row, parameters: Input) -> dict[str, Any]:
+    """Return the changed columns; empty for a call without such a change. Raises `InvalidInput`."""
+    _refuse_both(parameters, "ContextProvider", "RemoveContextProvider")
+    _refuse_both(parameters, "IdentityCenterInstanceArn", "RemoveIdentityCenterInstance")
+    if changes_context(parameters) and changes_association(parameters):
         raise InvalidInput("A request can change either the context provider or the Identity Center instance.")
-    if changes_context(given):
-        if given.get("RemoveContextProvider") and row["identity_center"] is not None:
+    if changes_context(parameters):
+        if parameters.get("RemoveContextProvider") and row["identity_center"] is not None:
             raise InvalidInput("The Identity Center instance must be removed before the context provider.")
-        return {"context_provider": _provider(given)}
-    if changes_association(given):
-        if "IdentityCenterInstanceArn" in given and row["context_provider"] is None:
+        return {"context_provider": _provider(parameters)}
+    if changes_association(parameters):
+        if "IdentityCenterInstanceArn" in parameters and row["context_provider"] is None:
             raise InvalidInput("IdentityCenterInstanceArn requires ContextProvider.", place="IdentityCenterInstanceArn")
-        return {"identity_center": _instance(given)}
+        return {"identity_center": _instance(parameters)}
     return {}
 
 
-def changes_context(given: Input) -> bool:
+def changes_context(parameters: Input) -> bool:
     """Return whether a call changes the context provider."""
-    return "ContextProvider" in given or bool(given.get("RemoveContextProvider"))
+    return "ContextProvider" in parameters or bool(parameters.get("RemoveContextProvider"))
 
 
-def changes_association(given: Input) -> bool:
-    """Return whether a call changes which Identity Center a provider belongs to."""
-    return "IdentityCenterInstanceArn" in given or bool(given.get("RemoveIdentityCenterInstance"))
+def changes_association(parameters: Input) -> bool:
+    """Return whether a call changes the provider's Identity Center instance."""
+    return "IdentityCenterInstanceArn" in parameters or bool(parameters.get("RemoveIdentityCenterInstance"))
 
 
-def described_propagation(row: Row) -> Output:
-    """Describe what a provider propagates."""
+def describe_propagation(row: Row) -> Output:
+    """Describe the propagation settings of a provider."""
     return {"ContextProvider": row["context_provider"], "IdentityCenterInstanceArn": row["identity_center"]}
 
 
-def propagation_given(issuers: Callable[[Input], Sequence[str]]) -> KeySource:
-    """Return the condition keys of what a call asks for; `issuers` finds who vouches, as the call says."""
+def requested_propagation_keys(issuers: Callable[[Input], Sequence[str]]) -> KeySource:
+    """Return the condition keys of the requested settings; `issuers` finds the issuers in the call."""
 
-    def keys(call: ServiceCall, given: Input) -> Keys:
+    def keys(call: ServiceCall, parameters: Input) -> Keys:
         found: dict[str, Given] = {
-            "iam:EnableIdentityPropagation": "ContextProvider" in given,
-            "iam:EnableIdentityCenterAssociation": "IdentityCenterInstanceArn" in given,
-            "iam:RequestIdentityCenterInstanceArn": given.get("IdentityCenterInstanceArn"),
+            "iam:EnableIdentityPropagation": "ContextProvider" in parameters,
+            "iam:EnableIdentityCenterAssociation": "IdentityCenterInstanceArn" in parameters,
+            "iam:RequestIdentityCenterInstanceArn": parameters.get("IdentityCenterInstanceArn"),
         }
-        return {**found, "iam:RequestIdentityProviderIssuers": list(issuers(given)) or None}
+        return {**found, "iam:RequestIdentityProviderIssuers": list(issuers(parameters)) or None}
 
     return keys
 
 
-def propagation_stored(
+def stored_propagation_keys(
     find: Callable[[ServiceCall, Input], Row | None], issuers: Callable[[Row], Sequence[str]]
 ) -> KeySource:
-    """Return the condition keys of what a provider has."""
+    """Return the condition keys of the provider's settings."""
 
-    def keys(call: ServiceCall, given: Input) -> Keys:
-        row = find(call, given)
+    def keys(call: ServiceCall, parameters: Input) -> Keys:
+        row = find(call, parameters)
         if row is None:
             return {}
         return {
@@ -91,20 +91,20 @@ def propagation_stored(
     return keys
 
 
-def _refuse_both(given: Input, value: str, removal: str) -> None:
-    if value in given and given.get(removal):
+def _refuse_both(parameters: Input, value: str, removal: str) -> None:
+    if value in parameters and parameters.get(removal):
         raise InvalidInput(f"{value} and {removal} exclude each other.", place=removal)
 
 
-def _instance(given: Input) -> str | None:
-    arn: str | None = given.get("IdentityCenterInstanceArn")
+def _instance(parameters: Input) -> str | None:
+    arn: str | None = parameters.get("IdentityCenterInstanceArn")
     if arn is not None and not _INSTANCE.fullmatch(arn):
         raise InvalidInput(f"ARN {arn} is not valid.", place="IdentityCenterInstanceArn")
     return arn
 
 
-def _provider(given: Input) -> dict[str, Any] | None:
-    provider: dict[str, Any] | None = given.get("ContextProvider")
+def _provider(parameters: Input) -> dict[str, Any] | None:
+    provider: dict[str, Any] | None = parameters.get("ContextProvider")
     if provider is None:
         return None
     if "SubjectTypeValue" in provider and "SubjectTypeSourceKey" in provider:

@@ -1,13 +1,13 @@
-"""Whose credentials an operation is about: a user, or the root user, who is None here (rules R-3, R-10).
+"""The owner of credentials: a user, or the root user, which is None here (R-3, R-10).
 
-The root user has no row among the identities, so whatever is kept for it has NULL for a user.
+The root user has no row among the identities, so its credentials have NULL as user id.
 """
 
 from __future__ import annotations
 
 from iam_guard.api.call import Input, ServiceCall
 from iam_guard.api.iam.authorization_targets import USER
-from iam_guard.api.iam.entities import find_identity, means_root, the_user
+from iam_guard.api.iam.entities import find_identity, is_about_root, load_user
 from iam_guard.errors import InvalidInput
 from iam_guard.model.request import Resource
 from iam_guard.store.identifiers import Kind, fold, root_arn
@@ -16,12 +16,12 @@ from iam_guard.store.schema import accounts
 
 
 def owner_id(owner: Row | None) -> str | None:
-    """Return what stands in `user_id`: the user's unique id, None for the root user."""
+    """Return the value for `user_id`: the user's unique id, None for the root user."""
     return None if owner is None else owner["id"]
 
 
 def owner_name(call: ServiceCall, owner: Row | None) -> str:
-    """Return what outputs say as `UserName`; the root user is called like the account."""
+    """Return the output's `UserName`; for the root user, the account's name."""
     if owner is not None:
         name: str = owner["name"]
         return name
@@ -29,36 +29,36 @@ def owner_name(call: ServiceCall, owner: Row | None) -> str:
     return "" if account is None else account["name"]
 
 
-def settable_status(given: Input) -> str:
-    """Return the status to be set. Raises `InvalidInput` for `Expired`, which time alone brings (R-30)."""
-    status: str = given["Status"]
+def settable_status(parameters: Input) -> str:
+    """Return the requested status. Raises `InvalidInput` for `Expired`, which can't be set (R-30)."""
+    status: str = parameters["Status"]
     if status == "Expired":
         raise InvalidInput("The status Expired cannot be set.", place="Status")
     return status
 
 
-# --- where the model demands a user name, of the root user too ---------------------------------------------------
+# --- operations whose model requires a user name, even for the root user -------------------------------------------
 
 
-def device_owner(call: ServiceCall, given: Input) -> Row | None:
-    """Find whose MFA device a call is about. Raises `NoSuchEntity`.
+def device_owner(call: ServiceCall, parameters: Input) -> Row | None:
+    """Return the owner of the call's MFA device. Raises `NoSuchEntity`.
 
-    The model demands `UserName` where a device is enabled or synchronised, though the root user has none. The root user
-    alone may name itself there: `root`, the account's id, or its name; a user of that name goes first.
+    The model requires `UserName` to enable or resynchronize a device, though the root user has none. Only the root user
+    can name itself: `root`, the account's id, or its name, unless a user has that name.
     """
-    return None if _names_root(call, given) else the_user(call, given)
+    return None if _names_root(call, parameters) else load_user(call, parameters)
 
 
-def device_owner_target(call: ServiceCall, given: Input) -> Resource:
-    """Return whose MFA device a call is about, as a resource."""
-    if _names_root(call, given):
+def device_owner_target(call: ServiceCall, parameters: Input) -> Resource:
+    """Return the owner of the call's MFA device as a resource."""
+    if _names_root(call, parameters):
         return Resource(root_arn(call.partition, call.account), account=call.account)
-    return USER(call, given)
+    return USER(call, parameters)
 
 
-def _names_root(call: ServiceCall, given: Input) -> bool:
-    if not call.is_root or means_root(call, given):
+def _names_root(call: ServiceCall, parameters: Input) -> bool:
+    if not call.is_root or is_about_root(call, parameters):
         return call.is_root
-    name: str = given["UserName"]
-    names = {fold(each) for each in ("root", call.account, owner_name(call, None))}
+    name: str = parameters["UserName"]
+    names = {fold(alias) for alias in ("root", call.account, owner_name(call, None))}
     return fold(name) in names and find_identity(call, Kind.USER, name) is None

@@ -1,7 +1,7 @@
-"""The credential report: what everybody of an account can sign in with, as a CSV file (rules R-33, R-35).
+"""The credential report: the credentials of all users of an account, as a CSV file (R-33, R-35).
 
-It is made when it is asked for and kept; for four hours it is what everybody gets. `true` and `false` are written
-small, as AWS writes them and as the tools that read the report expect them, though its guide has them large.
+A report is generated on request and stored; for four hours it is returned to all callers. `true` and `false` are in
+lower case, as AWS writes them and tools expect them, although AWS's guide has upper case.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from iam_guard.store.schema import (
     signing_certificates,
 )
 
-LIFE: Final = 4 * 60 * 60
-"""Seconds for which a report is the one (R-35)."""
+MAX_AGE: Final = 4 * 60 * 60
+"""Seconds for which a report is valid (R-35)."""
 COLUMNS: Final = (
     "user arn user_creation_time password_enabled password_last_used password_last_changed password_next_rotation "
     "mfa_active access_key_1_active access_key_1_last_rotated access_key_1_last_used_date "
@@ -42,22 +42,22 @@ COLUMNS: Final = (
 _ROOT: Final = "<root_account>"
 _NOTHING: Final = "N/A"
 _DAY: Final = 24 * 60 * 60
-_SHOWN: Final = 2
-"""Access keys and certificates that have columns of their own."""
+_COLUMN_SETS: Final = 2
+"""Number of access keys, and of certificates, that have their own columns."""
 
 
-def generate_credential_report(call: ServiceCall, given: Input) -> Output:
-    """Make a report, unless there is one of the last four hours."""
+def generate_credential_report(call: ServiceCall, parameters: Input) -> Output:
+    """Generate a report, unless there is one from the last four hours."""
     stored = call.records.one(credential_reports, account=call.account)
     if stored is not None and not _is_old(call, stored):
         return {"State": "COMPLETE"}
     call.records.delete(credential_reports, account=call.account)
-    call.records.insert(credential_reports, account=call.account, content=_written(call), created=call.now)
+    call.records.insert(credential_reports, account=call.account, content=_report(call), created=call.now)
     description = "No report exists. Starting a new report generation task" if stored is None else None
     return {"State": "STARTED", "Description": description}
 
 
-def get_credential_report(call: ServiceCall, given: Input) -> Output:
+def get_credential_report(call: ServiceCall, parameters: Input) -> Output:
     """Return the report. Raises `ReportNotPresent`, `ReportExpired`."""
     stored = call.records.one(credential_reports, account=call.account)
     if stored is None:
@@ -72,15 +72,15 @@ def get_credential_report(call: ServiceCall, given: Input) -> Output:
 
 
 def _is_old(call: ServiceCall, stored: Row) -> bool:
-    return bool(call.now - stored["created"] >= LIFE)
+    return bool(call.now - stored["created"] >= MAX_AGE)
 
 
-# --- the file ----------------------------------------------------------------------------------------------------
+# --- CSV file ----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class _Facts:
-    """What is known of the credentials of an account, by owner: a user's unique id, None for the root user."""
+class _Credentials:
+    """The credentials of an account, by owner: a user's unique id, None for the root user."""
 
     profiles: Mapping[str | None, list[Row]]
     devices: Mapping[str | None, list[Row]]
@@ -90,24 +90,24 @@ class _Facts:
     password_days: int | None
 
 
-def _written(call: ServiceCall) -> str:
+def _report(call: ServiceCall) -> str:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(COLUMNS)
-    facts = _gathered(call)
+    credentials = _load_credentials(call)
     account = call.records.one(accounts, id=call.account)
     created = account["created"] if account else 0
-    writer.writerow(_line(facts, None, _ROOT, root_arn(call.partition, call.account), created))
+    writer.writerow(_fields(credentials, None, _ROOT, root_arn(call.partition, call.account), created))
     for user in call.records.all(identities, account=call.account, kind="user", order=("folded",)):
-        writer.writerow(_line(facts, user["id"], user["name"], identity_arn(call, user), user["created"]))
+        writer.writerow(_fields(credentials, user["id"], user["name"], identity_arn(call, user), user["created"]))
     return file.getvalue()
 
 
-def _gathered(call: ServiceCall) -> _Facts:
+def _load_credentials(call: ServiceCall) -> _Credentials:
     key_ids = call.records.values_of(access_keys, "id", account=call.account)
     uses = call.records.all(access_key_uses, access_key_id=key_ids)
     policy = call.records.one(password_policies, account=call.account)
-    return _Facts(
+    return _Credentials(
         profiles=_by_owner(call, login_profiles),
         devices=_devices(call),
         keys=_by_owner(call, access_keys, order=("created", "id")),
@@ -125,29 +125,29 @@ def _by_owner(call: ServiceCall, table: Table, order: Sequence[str] = ()) -> dic
 
 
 def _devices(call: ServiceCall) -> dict[str | None, list[Row]]:
-    """Return the MFA devices that are in use; those of nobody look like the root user's."""
-    everybody = _by_owner(call, mfa_devices)
-    of_root = [row for row in everybody.get(None, ()) if row["for_root"]]
-    return {**everybody, None: of_root}
+    """Return the enabled MFA devices; unassigned ones have no user id, like the root user's."""
+    devices = _by_owner(call, mfa_devices)
+    of_root = [row for row in devices.get(None, ()) if row["for_root"]]
+    return {**devices, None: of_root}
 
 
-def _line(facts: _Facts, owner: str | None, name: str, arn: str, created: int) -> list[str]:
-    keys, certificates = facts.keys.get(owner, []), facts.certificates.get(owner, [])
+def _fields(credentials: _Credentials, owner: str | None, name: str, arn: str, created: int) -> list[str]:
+    keys, certificates = credentials.keys.get(owner, []), credentials.certificates.get(owner, [])
     return [
         name,
         arn,
         _time(created),
-        *_password(facts, owner),
-        _truth(bool(facts.devices.get(owner))),
-        *(field for number in range(_SHOWN) for field in _key(facts, keys[number : number + 1])),
-        *(field for number in range(_SHOWN) for field in _certificate(certificates[number : number + 1])),
+        *_password(credentials, owner),
+        _boolean(bool(credentials.devices.get(owner))),
+        *(field for number in range(_COLUMN_SETS) for field in _key(credentials, keys[number : number + 1])),
+        *(field for number in range(_COLUMN_SETS) for field in _certificate(certificates[number : number + 1])),
         _additional(keys, certificates),
     ]
 
 
-def _password(facts: _Facts, owner: str | None) -> Iterator[str]:
-    profile = next(iter(facts.profiles.get(owner, ())), None)
-    yield _truth(profile is not None)
+def _password(credentials: _Credentials, owner: str | None) -> Iterator[str]:
+    profile = next(iter(credentials.profiles.get(owner, ())), None)
+    yield _boolean(profile is not None)
     if profile is None:
         yield from (_NOTHING, _NOTHING)
     else:
@@ -155,41 +155,41 @@ def _password(facts: _Facts, owner: str | None) -> Iterator[str]:
         yield _time(profile["changed"])
     if owner is None:
         yield "not_supported"
-    elif profile is None or not facts.password_days:
+    elif profile is None or not credentials.password_days:
         yield _NOTHING
     else:
-        yield _time(profile["changed"] + facts.password_days * _DAY)
+        yield _time(profile["changed"] + credentials.password_days * _DAY)
 
 
-def _key(facts: _Facts, keys: Sequence[Row]) -> Iterator[str]:
-    yield _truth(any(key["status"] == "Active" for key in keys))
+def _key(credentials: _Credentials, keys: Sequence[Row]) -> Iterator[str]:
+    yield _boolean(any(key["status"] == "Active" for key in keys))
     yield _time(keys[0]["created"]) if keys else _NOTHING
-    use = facts.uses.get(keys[0]["id"]) if keys else None
+    use = credentials.uses.get(keys[0]["id"]) if keys else None
     yield from (_NOTHING,) * 3 if use is None else (_time(use["at"]), use["region"], use["service"])
 
 
 def _certificate(certificates: Sequence[Row]) -> Iterator[str]:
-    yield _truth(any(certificate["status"] == "Active" for certificate in certificates))
+    yield _boolean(any(certificate["status"] == "Active" for certificate in certificates))
     yield _time(certificates[0]["created"]) if certificates else _NOTHING
 
 
 def _additional(keys: Sequence[Row], certificates: Sequence[Row]) -> str:
-    """Return how many have no columns, and how to list them; a seed may declare more than the API creates."""
+    """Return the number of credentials without columns, and how to list them; a seed may declare more than AWS."""
     more = [
-        f"{len(rows) - _SHOWN} more {what}, see {operation}"
-        for rows, what, operation in (
+        f"{len(rows) - _COLUMN_SETS} more {noun}, see {operation}"
+        for rows, noun, operation in (
             (keys, "access keys", "ListAccessKeys"),
             (certificates, "signing certificates", "ListSigningCertificates"),
         )
-        if len(rows) > _SHOWN
+        if len(rows) > _COLUMN_SETS
     ]
     return "; ".join(more) or _NOTHING
 
 
 def _time(seconds: int) -> str:
-    made = instant(seconds)
-    return _NOTHING if made is None else made.isoformat()
+    time = instant(seconds)
+    return _NOTHING if time is None else time.isoformat()
 
 
-def _truth(value: bool) -> str:
+def _boolean(value: bool) -> str:
     return "true" if value else "false"

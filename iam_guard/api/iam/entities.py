@@ -1,6 +1,6 @@
-"""Finding entities of the caller's account by the names that a call gives, and AWS's sentences where there is none.
+"""Find entities of the caller's account by name or ARN; raise AWS's errors for missing ones.
 
-Names are found without regard to case (rule P-16).
+Names are case-insensitive (P-16).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def find_identity(call: ServiceCall, kind: Kind, name: str) -> Row | None:
     return call.records.one(identities, account=call.account, kind=kind.value, folded=fold(name))
 
 
-def the_identity(call: ServiceCall, kind: Kind, name: str) -> Row:
+def load_identity(call: ServiceCall, kind: Kind, name: str) -> Row:
     """Find a user, group or role. Raises `NoSuchEntity`."""
     row = find_identity(call, kind, name)
     if row is None:
@@ -30,43 +30,43 @@ def the_identity(call: ServiceCall, kind: Kind, name: str) -> Row:
     return row
 
 
-def the_user(call: ServiceCall, given: Input) -> Row:
-    """Find the user that a call names in `UserName`; without a name, the caller. Raises `NoSuchEntity`."""
-    return the_identity(call, Kind.USER, user_name(call, given))
+def load_user(call: ServiceCall, parameters: Input) -> Row:
+    """Find the user in `UserName`, or by default the caller. Raises `NoSuchEntity`."""
+    return load_identity(call, Kind.USER, user_name(call, parameters))
 
 
-def the_group(call: ServiceCall, given: Input) -> Row:
-    """Find the group that a call names in `GroupName`. Raises `NoSuchEntity`."""
-    return the_identity(call, Kind.GROUP, given["GroupName"])
+def load_group(call: ServiceCall, parameters: Input) -> Row:
+    """Find the group in `GroupName`. Raises `NoSuchEntity`."""
+    return load_identity(call, Kind.GROUP, parameters["GroupName"])
 
 
-def the_role(call: ServiceCall, given: Input) -> Row:
-    """Find the role that a call names in `RoleName`. Raises `NoSuchEntity`."""
-    return the_identity(call, Kind.ROLE, given["RoleName"])
+def load_role(call: ServiceCall, parameters: Input) -> Row:
+    """Find the role in `RoleName`. Raises `NoSuchEntity`."""
+    return load_identity(call, Kind.ROLE, parameters["RoleName"])
 
 
-def user_name(call: ServiceCall, given: Input) -> str:
-    """Return the name of the user that a call is about. Raises `ValidationError` where it must be said and is not."""
-    if "UserName" in given:
-        name: str = given["UserName"]
+def user_name(call: ServiceCall, parameters: Input) -> str:
+    """Return the name of the call's user. Raises `ValidationError` if it is missing and the caller is no user."""
+    if "UserName" in parameters:
+        name: str = parameters["UserName"]
         return name
     if call.caller.type is not PrincipalType.USER:
         raise ValidationError("Must specify userName when calling with non-User credentials")
     return call.caller.name
 
 
-def means_root(call: ServiceCall, given: Input) -> bool:
-    """Return whether a call without `UserName` is about the root user, who makes it."""
-    return "UserName" not in given and call.is_root
+def is_about_root(call: ServiceCall, parameters: Input) -> bool:
+    """Return whether a call without `UserName` is about the root user, who is the caller."""
+    return "UserName" not in parameters and call.is_root
 
 
-def owner_of_credentials(call: ServiceCall, given: Input) -> Row | None:
-    """Find whose credentials a call is about: a user, or None for the root user. Raises `NoSuchEntity`."""
-    return None if means_root(call, given) else the_user(call, given)
+def owner_of_credentials(call: ServiceCall, parameters: Input) -> Row | None:
+    """Find the owner of the credentials: a user, or None for the root user. Raises `NoSuchEntity`."""
+    return None if is_about_root(call, parameters) else load_user(call, parameters)
 
 
 def find_policy(call: ServiceCall, arn: str) -> Row | None:
-    """Find a managed policy by its ARN, letter by letter: one of the account, or of AWS."""
+    """Find a managed policy of the account or of AWS by its exact ARN."""
     try:
         parsed = Arn.parse(arn)
     except InvalidInput:
@@ -77,8 +77,8 @@ def find_policy(call: ServiceCall, arn: str) -> Row | None:
     return row if row is not None and policy_arn(call, row) == arn else None
 
 
-def the_policy(call: ServiceCall, arn: str) -> Row:
-    """Find a managed policy. Raises `InvalidInput` for what is no ARN of one, `NoSuchEntity`."""
+def load_policy(call: ServiceCall, arn: str) -> Row:
+    """Find a managed policy. Raises `InvalidInput` for another kind of ARN, `NoSuchEntity`."""
     row = find_policy(call, arn)
     if row is None:
         if not arn.startswith(f"arn:{call.partition}:iam::") or ":policy/" not in arn:
@@ -88,17 +88,17 @@ def the_policy(call: ServiceCall, arn: str) -> Row:
 
 
 def policy_arn(call: ServiceCall, row: Row) -> str:
-    """Write the ARN of a managed policy."""
+    """Return the ARN of a managed policy."""
     return iam_arn(call.partition, row["account"], "policy", row["path"], row["name"])
 
 
 def identity_arn(call: ServiceCall, row: Row) -> str:
-    """Write the ARN of a user, group or role."""
+    """Return the ARN of a user, group or role."""
     return iam_arn(call.partition, row["account"], row["kind"], row["path"], row["name"])
 
 
-def the_access_key(call: ServiceCall, owner: Row | None, key_id: str) -> Row:
-    """Find a key of a user, or of the root user for None. Raises `NoSuchEntity`."""
+def load_access_key(call: ServiceCall, owner: Row | None, key_id: str) -> Row:
+    """Find an access key of a user, or of the root user (None). Raises `NoSuchEntity`."""
     user_id = None if owner is None else owner["id"]
     row = call.records.one(access_keys, id=key_id, account=call.account, user_id=user_id)
     if row is None:
@@ -106,8 +106,8 @@ def the_access_key(call: ServiceCall, owner: Row | None, key_id: str) -> Row:
     return row
 
 
-def require_room(quota: str, name: str, have: int) -> None:
-    """Raise `LimitExceeded` with AWS's sentence when there may not be one more; `quota` names a row of the quotas."""
+def require_quota(quota: str, name: str, current: int) -> None:
+    """Raise `LimitExceeded` with AWS's message if the quota is used up; `quota` is a key of `QUOTAS`."""
     limit = QUOTAS[quota]
-    if have >= limit:
+    if current >= limit:
         raise LimitExceeded(f"Cannot exceed quota for {name}: {limit}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from iam_guard.api.call import Input, Output, ServiceCall
-from iam_guard.api.iam.entities import the_group
+from iam_guard.api.iam.entities import load_group
 from iam_guard.api.iam.identities import (
     POLICIES_IN_USE,
     InUse,
@@ -14,7 +14,7 @@ from iam_guard.api.iam.identities import (
     page_of_identities,
     rename,
 )
-from iam_guard.api.iam.output_members import described_group
+from iam_guard.api.iam.output_members import describe_group
 from iam_guard.store.identifiers import Kind
 from iam_guard.store.schema import memberships
 
@@ -22,25 +22,25 @@ _IN_USE: Sequence[InUse] = (
     (memberships, "group_id", "Cannot delete entity, must remove users from group first."),
     *POLICIES_IN_USE,
 )
-"""What must be gone before a group is deleted (R-11)."""
+"""What must be removed before a group is deleted (R-11)."""
 
 
-def create_group(call: ServiceCall, given: Input) -> Output:
-    """Make a group."""
-    return {"Group": described_group(call, create_identity(call, Kind.GROUP, given))}
+def create_group(call: ServiceCall, parameters: Input) -> Output:
+    """Create a group."""
+    return {"Group": describe_group(call, create_identity(call, Kind.GROUP, parameters))}
 
 
-def list_groups(call: ServiceCall, given: Input) -> Output:
-    """List the groups below a path, by name."""
-    page = page_of_identities(call, given, Kind.GROUP)
-    return {"Groups": [described_group(call, row) for row in page.rows], **page.members}
+def list_groups(call: ServiceCall, parameters: Input) -> Output:
+    """List the groups below a path, sorted by name."""
+    page = page_of_identities(call, parameters, Kind.GROUP)
+    return {"Groups": [describe_group(call, row) for row in page.rows], **page.members}
 
 
-def update_group(call: ServiceCall, given: Input) -> None:
+def update_group(call: ServiceCall, parameters: Input) -> None:
     """Rename a group, or move it to another path."""
-    rename(call, the_group(call, given), path=given.get("NewPath"), name=given.get("NewGroupName"))
+    rename(call, load_group(call, parameters), path=parameters.get("NewPath"), name=parameters.get("NewGroupName"))
 
 
-def delete_group(call: ServiceCall, given: Input) -> None:
-    """Delete a group that has no users and no policies any more."""
-    delete_unused(call, the_group(call, given), _IN_USE)
+def delete_group(call: ServiceCall, parameters: Input) -> None:
+    """Delete a group without users and policies."""
+    delete_unused(call, load_group(call, parameters), _IN_USE)

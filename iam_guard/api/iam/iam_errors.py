@@ -1,4 +1,4 @@
-"""Errors that the IAM API alone raises: AWS's codes, with the statuses of the model."""
+"""Errors that only the IAM API raises: AWS's codes, with the model's statuses."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from iam_guard.errors import Fault, IamGuardError
 
 
 class IamFault(IamGuardError):
-    """A request that IAM refuses; never raised itself."""
+    """Base class of the IAM errors."""
 
     code = "InvalidInput"
     status = 400
@@ -16,11 +16,11 @@ class IamFault(IamGuardError):
     fault: ClassVar[Fault] = "sender"
 
 
-# --- what one signs in with --------------------------------------------------------------------------------------
+# --- credentials -------------------------------------------------------------------------------------------------
 
 
 class PasswordPolicyViolation(IamFault):
-    """A password is not as the account's password policy demands (rules R-20 to R-23)."""
+    """A password violates the account's password policy (R-20 to R-23)."""
 
     code = "PasswordPolicyViolation"
 
@@ -32,7 +32,7 @@ class InvalidUserType(IamFault):
 
 
 class InvalidAuthenticationCode(IamFault):
-    """The codes of an MFA device are wrong, not consecutive, too old, or were used before (rule R-32)."""
+    """The codes of an MFA device are wrong, not consecutive, too old, or used before (R-32)."""
 
     code = "InvalidAuthenticationCode"
     status = 403
@@ -40,7 +40,7 @@ class InvalidAuthenticationCode(IamFault):
 
 
 class NotSupportedService(IamFault):
-    """There are no service-specific credentials for this service."""
+    """The service has no service-specific credentials."""
 
     code = "NotSupportedService"
     status = 404
@@ -51,25 +51,25 @@ class NotSupportedService(IamFault):
 
 
 class MalformedCertificate(IamFault):
-    """A certificate, its chain or its private key cannot be read, or does not hold now."""
+    """A certificate, its chain or its private key can't be parsed, or isn't valid now."""
 
     code = "MalformedCertificate"
 
 
 class KeyPairMismatch(IamFault):
-    """The private key is not the certificate's."""
+    """The private key doesn't belong to the certificate."""
 
     code = "KeyPairMismatch"
 
 
 class InvalidCertificate(IamFault):
-    """A certificate can be read, but is not good for signing."""
+    """A certificate can be parsed, but can't be used for signing."""
 
     code = "InvalidCertificate"
 
 
 class DuplicateCertificate(IamFault):
-    """Somebody in the account has the same signing certificate."""
+    """A user of the account has the same signing certificate."""
 
     code = "DuplicateCertificate"
     status = 409
@@ -77,7 +77,7 @@ class DuplicateCertificate(IamFault):
 
 
 class InvalidPublicKey(IamFault):
-    """A public key cannot be read, or is of a kind or size that is not taken."""
+    """A public key can't be parsed, or its kind or size is not supported."""
 
     code = "InvalidPublicKey"
 
@@ -89,16 +89,16 @@ class DuplicateSSHPublicKey(IamFault):
 
 
 class UnrecognizedPublicKeyEncoding(IamFault):
-    """A public key is neither in the form of OpenSSH nor in PEM."""
+    """A public key is neither in OpenSSH format nor in PEM."""
 
     code = "UnrecognizedPublicKeyEncoding"
 
 
-# --- the account: reports, features, its organization --------------------------------------------------------------
+# --- account: reports, features, organization ----------------------------------------------------------------------
 
 
 class ReportNotPresent(IamFault):
-    """No credential report was ever generated (rule R-35)."""
+    """The account has no credential report (R-35)."""
 
     code = "ReportNotPresent"
     status = 410
@@ -106,7 +106,7 @@ class ReportNotPresent(IamFault):
 
 
 class ReportExpired(IamFault):
-    """The credential report is older than four hours (rule R-35)."""
+    """The credential report is older than four hours (R-35)."""
 
     code = "ReportExpired"
     status = 410
@@ -114,7 +114,7 @@ class ReportExpired(IamFault):
 
 
 class FeatureEnabled(IamFault):
-    """What is to be enabled is enabled already."""
+    """The feature is enabled already."""
 
     code = "FeatureEnabled"
     status = 409
@@ -122,7 +122,7 @@ class FeatureEnabled(IamFault):
 
 
 class FeatureDisabled(IamFault):
-    """What is asked for or to be disabled is not enabled."""
+    """The feature is not enabled."""
 
     code = "FeatureDisabled"
     status = 404
@@ -142,7 +142,7 @@ class CallerIsNotManagementAccount(IamFault):
 
 
 class NotManagementOrDelegatedAdministrator(IamFault):
-    """The account neither manages its organization nor was root access of its members delegated to it."""
+    """The account is neither the management account nor a delegated administrator of its organization."""
 
     code = "AccountNotManagementOrDelegatedAdministratorException"
 
@@ -151,6 +151,6 @@ class NotManagementOrDelegatedAdministrator(IamFault):
 
 
 class PolicyEvaluation(IamGuardError):
-    """A policy that we store ourselves could not be evaluated: a fault of ours, not of the simulation that asked."""
+    """A stored policy can't be evaluated: a server error, not the simulation's."""
 
     code = "PolicyEvaluation"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 from iam_guard.api.call import Input, ServiceCall
-from iam_guard.api.iam.entities import NAME_MEMBER, find_identity, require_room, the_identity
+from iam_guard.api.iam.entities import NAME_MEMBER, find_identity, load_identity, require_quota
 from iam_guard.api.paging import Page, page_of_heavy_rows
 from iam_guard.errors import DeleteConflict, EntityAlreadyExists
 from iam_guard.store.identifiers import Kind, fold
@@ -14,7 +14,7 @@ from iam_guard.store.records import Row, Table
 from iam_guard.store.schema import attachments, identities, inline_policies
 
 InUse: TypeAlias = tuple[Table, str, str]
-"""A table, its column that points at an entity, and what AWS says while a row does."""
+"""A table, its column that references an entity, and AWS's message while such a row exists."""
 
 POLICIES_IN_USE: Sequence[InUse] = (
     (attachments, "identity_id", "Cannot delete entity, must detach all policies first."),
@@ -22,17 +22,17 @@ POLICIES_IN_USE: Sequence[InUse] = (
 )
 
 
-def create_identity(call: ServiceCall, kind: Kind, given: Input, **columns: Any) -> Row:
-    """Make a user, group or role as a call wants it. Raises `EntityAlreadyExists`, `LimitExceeded`."""
-    name: str = given[NAME_MEMBER[kind]]
+def create_identity(call: ServiceCall, kind: Kind, parameters: Input, **columns: Any) -> Row:
+    """Create a user, group or role. Raises `EntityAlreadyExists`, `LimitExceeded`."""
+    name: str = parameters[NAME_MEMBER[kind]]
     require_free(call, kind, name)
-    held = call.records.count(identities, account=call.account, kind=kind.value)
-    require_room(f"{kind.value}s per account", f"{kind.value.capitalize()}sPerAccount", held)
-    return insert_identity(call, kind, given.get("Path", "/"), name, **columns)
+    current = call.records.count(identities, account=call.account, kind=kind.value)
+    require_quota(f"{kind.value}s per account", f"{kind.value.capitalize()}sPerAccount", current)
+    return insert_identity(call, kind, parameters.get("Path", "/"), name, **columns)
 
 
 def insert_identity(call: ServiceCall, kind: Kind, path: str, name: str, **columns: Any) -> Row:
-    """Put in a user, group or role, and give the row that it has now."""
+    """Insert a user, group or role, and return its row."""
     common = {"description": "", "tags": {}, "trust_bindings": {}}
     call.records.insert(
         identities,
@@ -45,27 +45,27 @@ def insert_identity(call: ServiceCall, kind: Kind, path: str, name: str, **colum
         created=call.now,
         **(common | columns),
     )
-    return the_identity(call, kind, name)
+    return load_identity(call, kind, name)
 
 
 def require_free(call: ServiceCall, kind: Kind, name: str) -> None:
-    """Raise `EntityAlreadyExists` when somebody has the name, in any letter case (P-16)."""
+    """Raise `EntityAlreadyExists` if the name is taken, in any letter case (P-16)."""
     if find_identity(call, kind, name) is not None:
         raise EntityAlreadyExists(f"{kind.value.capitalize()} with name {name} already exists.")
 
 
-def page_of_identities(call: ServiceCall, given: Input, kind: Kind, **where: Any) -> Page:
-    """Make a page of users, groups or roles by name: those below the path of the call, and within `where`."""
+def page_of_identities(call: ServiceCall, parameters: Input, kind: Kind, **where: Any) -> Page:
+    """Return a page of users, groups or roles below the call's path and within `where`, sorted by name."""
     order = ("folded",)
     return page_of_heavy_rows(
-        given,
+        parameters,
         order,
         lambda after, limit: call.records.page(
             identities,
             order=order,
             after=after,
             limit=limit,
-            path_prefix=given.get("PathPrefix"),
+            path_prefix=parameters.get("PathPrefix"),
             account=call.account,
             kind=kind.value,
             **where,
@@ -75,7 +75,7 @@ def page_of_identities(call: ServiceCall, given: Input, kind: Kind, **where: Any
 
 
 def rename(call: ServiceCall, row: Row, *, path: str | None, name: str | None) -> None:
-    """Return a user or group another path or name; the unique id stays (P-10). Raises `EntityAlreadyExists`."""
+    """Change the path or name of a user or group; the unique id stays (P-10). Raises `EntityAlreadyExists`."""
     name = row["name"] if name is None else name
     if fold(name) != row["folded"]:
         require_free(call, Kind(row["kind"]), name)
@@ -84,8 +84,8 @@ def rename(call: ServiceCall, row: Row, *, path: str | None, name: str | None) -
 
 
 def delete_unused(call: ServiceCall, row: Row, in_use: Sequence[InUse]) -> None:
-    """Delete a user, group or role. Raises `DeleteConflict` for the first table that still has something of it."""
-    for table, column, sentence in in_use:
+    """Delete a user, group or role. Raises `DeleteConflict` for the first table that still references it."""
+    for table, column, message in in_use:
         if call.records.count(table, **{column: row["id"]}):
-            raise DeleteConflict(sentence)
+            raise DeleteConflict(message)
     call.records.delete(identities, id=row["id"])

@@ -1,6 +1,6 @@
-"""Jobs: reports that AWS makes in the background, made at once here and kept as they were.
+"""Jobs: reports that AWS generates in the background. Here they are generated at once, and stored unchanged.
 
-A job is found by whom it belongs to only: an account.
+Only the account that a job belongs to can find it.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from iam_guard.store.schema import jobs
 
 
 class JobKind(StrEnum):
-    """What a job is about."""
+    """The kind of a job."""
 
     SERVICE_ACCESS = "service-access"
     ORGANIZATION_ACCESS = "organization-access"
 
 
-def keep_job(call: ServiceCall, kind: JobKind, parameters: Mapping[str, Any], result: Mapping[str, Any]) -> Output:
-    """Keep the result of a job, and give what leads to it; where an account has too many, its oldest goes."""
+def store_job(call: ServiceCall, kind: JobKind, parameters: Mapping[str, Any], result: Mapping[str, Any]) -> Output:
+    """Store the result of a job, and return the job id; beyond the quota, the account's oldest job is deleted."""
     if call.records.count(jobs, account=call.account) >= QUOTAS["jobs kept per account"]:
         oldest = call.records.page(jobs, order=("created", "id"), after=None, limit=1, account=call.account)
         call.records.delete(jobs, id=oldest[0]["id"])
@@ -43,21 +43,21 @@ def keep_job(call: ServiceCall, kind: JobKind, parameters: Mapping[str, Any], re
     return {"JobId": id}
 
 
-def the_job(call: ServiceCall, kind: JobKind, given: Input) -> Row:
+def load_job(call: ServiceCall, kind: JobKind, parameters: Input) -> Row:
     """Find a job of the account. Raises `NoSuchEntity`."""
-    row = call.records.one(jobs, id=given["JobId"], account=call.account, kind=kind.value)
+    row = call.records.one(jobs, id=parameters["JobId"], account=call.account, kind=kind.value)
     if row is None:
-        raise NoSuchEntity(f"The job with id {given['JobId']} cannot be found.")
+        raise NoSuchEntity(f"The job with id {parameters['JobId']} cannot be found.")
     return row
 
 
-def described_job(job: Row) -> Output:
-    """Return the members that the answers about all jobs have."""
-    made = instant(job["created"])
-    return {"JobStatus": "COMPLETED", "JobCreationDate": made, "JobCompletionDate": made}
+def describe_job(job: Row) -> Output:
+    """Return the members that the responses about all jobs have."""
+    created = instant(job["created"])
+    return {"JobStatus": "COMPLETED", "JobCreationDate": created, "JobCompletionDate": created}
 
 
-def page_of_result(given: Input, items: Sequence[Any]) -> Page:
-    """Make a page of a list in an order of its own; it does not change, so a place in it is marker enough."""
-    page = page_of_list(given, enumerate(items), lambda item: (f"{item[0]:08}",))
+def page_of_result(parameters: Input, items: Sequence[Any]) -> Page:
+    """Return a page of an immutable list, whose markers are list positions."""
+    page = page_of_list(parameters, enumerate(items), lambda item: (f"{item[0]:08}",))
     return Page([item for _, item in page.rows], page.members)

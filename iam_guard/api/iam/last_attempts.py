@@ -1,4 +1,4 @@
-"""What users and roles attempted: rows of uses as, for each service, the latest attempt of whom (rule R-34)."""
+"""The latest attempts of users and roles to use services, aggregated from stored uses (R-34)."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Final, NamedTuple
 
 from iam_guard.store.records import Row
 
-TRACKED: Final = 400 * 24 * 60 * 60
-"""Seconds for which an attempt is told."""
+TRACKING_SECONDS: Final = 400 * 24 * 60 * 60
+"""Seconds for which an attempt is reported."""
 
 
 class Attempt(NamedTuple):
-    """One attempt: when, where, by whom. `who` is a unique id, or whatever the attempts are gathered by."""
+    """One attempt: time, region, and the identity's unique id (or another key to aggregate by)."""
 
     at: int
     region: str
@@ -21,7 +21,7 @@ class Attempt(NamedTuple):
 
 
 class ActionAttempt(NamedTuple):
-    """The latest attempt of an action; its name is as it was written then."""
+    """The latest attempt of an action, with the action's name as it was written."""
 
     action: str
     latest: Attempt
@@ -33,25 +33,26 @@ class Attempts:
 
     latest: Attempt
     last: dict[str, int] = field(default_factory=dict)
-    """Who attempted, and when last."""
+    """The time of the last attempt, by identity."""
     actions: dict[str, ActionAttempt] = field(default_factory=dict)
-    """By the name of the action in lower case."""
+    """By the action's name in lower case."""
 
 
-def gathered(rows: Iterable[Row], *, since: int, who: str | None = None) -> dict[str, Attempts]:
-    """Gather rows by service; `who` stands for all of them, else each is its own user's or role's."""
-    found: dict[str, Attempts] = {}
+def attempts_by_service(rows: Iterable[Row], *, since: int, who: str | None = None) -> dict[str, Attempts]:
+    """Aggregate rows by service; `who` replaces the rows' own identities."""
+    attempts: dict[str, Attempts] = {}
     for row in rows:
         if row["at"] >= since:
-            add(found, row["service"], row["action"], Attempt(row["at"], row["region"], who or row["identity_id"]))
-    return found
+            attempt = Attempt(row["at"], row["region"], who or row["identity_id"])
+            add_attempt(attempts, row["service"], row["action"], attempt)
+    return attempts
 
 
-def add(found: dict[str, Attempts], service: str, action: str, attempt: Attempt) -> None:
-    """Add one attempt to those that are known."""
-    known = found.setdefault(service, Attempts(attempt))
-    known.latest = max(known.latest, attempt)
-    known.last[attempt.who] = max(known.last.get(attempt.who, 0), attempt.at)
+def add_attempt(attempts: dict[str, Attempts], service: str, action: str, attempt: Attempt) -> None:
+    """Add one attempt to the aggregate."""
+    of_service = attempts.setdefault(service, Attempts(attempt))
+    of_service.latest = max(of_service.latest, attempt)
+    of_service.last[attempt.who] = max(of_service.last.get(attempt.who, 0), attempt.at)
     folded = action.lower()
-    if folded not in known.actions or known.actions[folded].latest < attempt:
-        known.actions[folded] = ActionAttempt(action, attempt)
+    if folded not in of_service.actions or of_service.actions[folded].latest < attempt:
+        of_service.actions[folded] = ActionAttempt(action, attempt)

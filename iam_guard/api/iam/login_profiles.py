@@ -1,7 +1,6 @@
-"""Login profiles: the passwords of users and of the root user for the console (rules R-3, R-10, R-20 to R-25).
+"""Login profiles: console passwords of users and of the root user (R-3, R-10, R-20 to R-25).
 
-Of a password its digest is kept, and those of its predecessors for the prevention of reuse; they go away with the
-profile.
+Passwords are stored as digests. Digests of former passwords prevent their reuse, and are deleted with the profile.
 """
 
 from __future__ import annotations
@@ -11,11 +10,11 @@ from typing import Any
 from iam_guard.api.call import Input, Output, ServiceCall, instant
 from iam_guard.api.iam.authorization_targets import USER
 from iam_guard.api.iam.credential_owners import owner_id, owner_name
-from iam_guard.api.iam.entities import owner_of_credentials, the_user
+from iam_guard.api.iam.entities import load_user, owner_of_credentials
 from iam_guard.api.iam.iam_errors import InvalidUserType, PasswordPolicyViolation
 from iam_guard.api.iam.password_policy import granted_to_users, require_good_password, reuse_prevention
-from iam_guard.api.iam.passwords import is_one_of, is_password, password_digest
-from iam_guard.api.operation import everything
+from iam_guard.api.iam.passwords import matches_any, matches_digest, password_digest
+from iam_guard.api.operation import all_resources
 from iam_guard.errors import AccessDenied, EntityAlreadyExists, InvalidInput, NoSuchEntity, ValidationError
 from iam_guard.model.principal import PrincipalType
 from iam_guard.model.request import Resource
@@ -23,79 +22,79 @@ from iam_guard.store.records import Row
 from iam_guard.store.schema import former_passwords, login_profiles
 
 MAX_FORMER = 24
-"""Former passwords that are remembered: as many as a policy can ask for (R-20)."""
+"""Former passwords that are stored: as many as a password policy can require (R-20)."""
 
 
-def create_login_profile(call: ServiceCall, given: Input) -> Output:
-    """Return a password to a user, or to the root user who calls without a name."""
-    owner = owner_of_credentials(call, given)
+def create_login_profile(call: ServiceCall, parameters: Input) -> Output:
+    """Create a login profile for a user; without a user name, for the calling root user."""
+    owner = owner_of_credentials(call, parameters)
     if _find(call, owner) is not None:
         raise EntityAlreadyExists(f"Login Profile for user {owner_name(call, owner)} already exists.")
-    if "Password" not in given:
+    if "Password" not in parameters:
         raise ValidationError("Must specify password.", place="Password")
-    if owner is None and "MaxSigninSessionDuration" in given:
+    if owner is None and "MaxSigninSessionDuration" in parameters:
         raise InvalidInput("MaxSigninSessionDuration is not supported for the root user.")
-    require_good_password(call, owner, given["Password"])
+    require_good_password(call, owner, parameters["Password"])
     call.records.insert(
         login_profiles,
         owner=_key(call, owner),
         account=call.account,
         user_id=owner_id(owner),
-        digest=password_digest(given["Password"]),
-        reset_required=given.get("PasswordResetRequired", False),
-        max_signin_session_duration=given.get("MaxSigninSessionDuration"),
+        digest=password_digest(parameters["Password"]),
+        reset_required=parameters.get("PasswordResetRequired", False),
+        max_signin_session_duration=parameters.get("MaxSigninSessionDuration"),
         created=call.now,
         changed=call.now,
     )
-    return {"LoginProfile": _described(call, owner, _the_profile(call, owner))}
+    return {"LoginProfile": _describe(call, owner, _load_profile(call, owner))}
 
 
-def get_login_profile(call: ServiceCall, given: Input) -> Output:
-    """Tell that a user has a password, since when, and whether it must be changed."""
-    owner = owner_of_credentials(call, given)
-    return {"LoginProfile": _described(call, owner, _the_profile(call, owner))}
+def get_login_profile(call: ServiceCall, parameters: Input) -> Output:
+    """Describe a user's login profile: creation time, and whether the password must be changed."""
+    owner = owner_of_credentials(call, parameters)
+    return {"LoginProfile": _describe(call, owner, _load_profile(call, owner))}
 
 
-def update_login_profile(call: ServiceCall, given: Input) -> None:
-    """Set what is given of a user's profile; the rest stays."""
-    owner = the_user(call, given)
-    profile = _the_profile(call, owner)
-    is_reset = given.get("ResetMaxSigninSessionDuration", False)
-    if is_reset and "MaxSigninSessionDuration" in given:
+def update_login_profile(call: ServiceCall, parameters: Input) -> None:
+    """Update a user's login profile; absent members stay unchanged."""
+    owner = load_user(call, parameters)
+    profile = _load_profile(call, owner)
+    is_reset = parameters.get("ResetMaxSigninSessionDuration", False)
+    if is_reset and "MaxSigninSessionDuration" in parameters:
         raise InvalidInput("MaxSigninSessionDuration cannot be set and reset in the same request.")
     values: dict[str, Any] = {}
-    if "PasswordResetRequired" in given:
-        values["reset_required"] = given["PasswordResetRequired"]
-    if is_reset or "MaxSigninSessionDuration" in given:
-        values["max_signin_session_duration"] = given.get("MaxSigninSessionDuration")
+    if "PasswordResetRequired" in parameters:
+        values["reset_required"] = parameters["PasswordResetRequired"]
+    if is_reset or "MaxSigninSessionDuration" in parameters:
+        values["max_signin_session_duration"] = parameters.get("MaxSigninSessionDuration")
     if values:
         call.records.update(login_profiles, values, owner=profile["owner"])
-    if "Password" in given:
-        _set_password(call, owner, profile, given["Password"])
+    if "Password" in parameters:
+        _set_password(call, owner, profile, parameters["Password"])
 
 
-def delete_login_profile(call: ServiceCall, given: Input) -> None:
-    """Take the password away, and forget the former ones."""
-    profile = _the_profile(call, owner_of_credentials(call, given))
+def delete_login_profile(call: ServiceCall, parameters: Input) -> None:
+    """Delete the password, and the former ones."""
+    profile = _load_profile(call, owner_of_credentials(call, parameters))
     call.records.delete(login_profiles, owner=profile["owner"])
 
 
-def change_password(call: ServiceCall, given: Input) -> None:
-    """Let a user who knows the present password set another, be it expired or not (R-25)."""
+def change_password(call: ServiceCall, parameters: Input) -> None:
+    """Change the caller's password, which may have expired; requires the old password (R-25)."""
     if call.caller.type is not PrincipalType.USER:
         raise InvalidUserType("Only IAM Users can change their own password.")
-    owner = the_user(call, {})
-    profile = _the_profile(call, owner)
-    if not is_password(given["OldPassword"], profile["digest"]):
+    owner = load_user(call, {})
+    profile = _load_profile(call, owner)
+    if not matches_digest(parameters["OldPassword"], profile["digest"]):
         raise AccessDenied("The old password was incorrect.")
-    _set_password(call, owner, profile, given["NewPassword"])
+    _set_password(call, owner, profile, parameters["NewPassword"])
     call.records.update(login_profiles, {"reset_required": False}, owner=profile["owner"])
 
 
-def own_password(call: ServiceCall, given: Input) -> Resource:
-    """Return the user who calls; the policy of the account may let all users change their own password."""
+def own_password_target(call: ServiceCall, parameters: Input) -> Resource:
+    """Return the calling user; the account's password policy may allow all users to change their own password."""
     if call.caller.type is not PrincipalType.USER:
-        return everything(call, given)  # refused in any case
+        return all_resources(call, parameters)  # rejected in any case
     return granted_to_users(call, USER(call, {}), "iam:ChangePassword")
 
 
@@ -110,7 +109,7 @@ def _find(call: ServiceCall, owner: Row | None) -> Row | None:
     return call.records.one(login_profiles, owner=_key(call, owner))
 
 
-def _the_profile(call: ServiceCall, owner: Row | None) -> Row:
+def _load_profile(call: ServiceCall, owner: Row | None) -> Row:
     profile = _find(call, owner)
     if profile is None:
         raise NoSuchEntity(f"Login Profile for User {owner_name(call, owner)} cannot be found.")
@@ -122,9 +121,9 @@ def _set_password(call: ServiceCall, owner: Row, profile: Row, password: str) ->
     key: str = profile["owner"]
     former = call.records.all(former_passwords, order=("number",), owner=key)
     latest = [*(row["digest"] for row in former), profile["digest"]]
-    digest = password_digest(password, beside=profile["digest"])
+    digest = password_digest(password, same_salt_as=profile["digest"])
     prevented = reuse_prevention(call, owner)
-    if prevented and is_one_of(password, digest, latest[-prevented:]):
+    if prevented and matches_any(password, digest, latest[-prevented:]):
         raise PasswordPolicyViolation(
             "Policy constraint violation with password reuse prevention during password change.", place="Password"
         )
@@ -135,7 +134,7 @@ def _set_password(call: ServiceCall, owner: Row, profile: Row, password: str) ->
     call.records.update(login_profiles, {"digest": digest, "changed": call.now}, owner=key)
 
 
-def _described(call: ServiceCall, owner: Row | None, profile: Row) -> Output:
+def _describe(call: ServiceCall, owner: Row | None, profile: Row) -> Output:
     return {
         "UserName": owner_name(call, owner),
         "CreateDate": instant(profile["created"]),

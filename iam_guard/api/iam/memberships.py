@@ -1,46 +1,46 @@
-"""Who is in which group (rules R-10, R-12, G-77)."""
+"""Group memberships (R-10, R-12, G-77)."""
 
 from __future__ import annotations
 
 from iam_guard.api.call import Input, Output, ServiceCall
-from iam_guard.api.iam.entities import require_room, the_group, the_user
+from iam_guard.api.iam.entities import load_group, load_user, require_quota
 from iam_guard.api.iam.identities import page_of_identities
-from iam_guard.api.iam.output_members import described_group, described_users
+from iam_guard.api.iam.output_members import describe_group, describe_users
 from iam_guard.store.identifiers import Kind
 from iam_guard.store.schema import memberships
 
 
-def get_group(call: ServiceCall, given: Input) -> Output:
-    """Describe a group, and list its users by name."""
-    group = the_group(call, given)
+def get_group(call: ServiceCall, parameters: Input) -> Output:
+    """Describe a group, and list its users, sorted by name."""
+    group = load_group(call, parameters)
     members = call.records.values_of(memberships, "user_id", group_id=group["id"])
-    page = page_of_identities(call, given, Kind.USER, id=members)
-    return {"Group": described_group(call, group), "Users": described_users(call, page.rows), **page.members}
+    page = page_of_identities(call, parameters, Kind.USER, id=members)
+    return {"Group": describe_group(call, group), "Users": describe_users(call, page.rows), **page.members}
 
 
-def list_groups_for_user(call: ServiceCall, given: Input) -> Output:
-    """List the groups that a user is in, by name."""
-    user = the_user(call, given)
+def list_groups_for_user(call: ServiceCall, parameters: Input) -> Output:
+    """List the groups of a user, sorted by name."""
+    user = load_user(call, parameters)
     groups = call.records.values_of(memberships, "group_id", user_id=user["id"])
-    page = page_of_identities(call, given, Kind.GROUP, id=groups)
-    return {"Groups": [described_group(call, row) for row in page.rows], **page.members}
+    page = page_of_identities(call, parameters, Kind.GROUP, id=groups)
+    return {"Groups": [describe_group(call, row) for row in page.rows], **page.members}
 
 
-def add_user_to_group(call: ServiceCall, given: Input) -> None:
-    """Put a user into a group; one who is in it already stays there."""
-    pair = _pair(call, given)
+def add_user_to_group(call: ServiceCall, parameters: Input) -> None:
+    """Add a user to a group; an existing membership is no error."""
+    pair = _pair(call, parameters)
     if call.records.count(memberships, **pair):
         return
-    held = call.records.count(memberships, user_id=pair["user_id"])
-    require_room("groups per user", "GroupsPerUser", held)
+    current = call.records.count(memberships, user_id=pair["user_id"])
+    require_quota("groups per user", "GroupsPerUser", current)
     call.records.insert(memberships, **pair)
 
 
-def remove_user_from_group(call: ServiceCall, given: Input) -> None:
-    """Take a user out of a group; one who is not in it is no error."""
-    call.records.delete(memberships, **_pair(call, given))
+def remove_user_from_group(call: ServiceCall, parameters: Input) -> None:
+    """Remove a user from a group; a missing membership is no error."""
+    call.records.delete(memberships, **_pair(call, parameters))
 
 
-def _pair(call: ServiceCall, given: Input) -> dict[str, str]:
-    user, group = the_user(call, given), the_group(call, given)
+def _pair(call: ServiceCall, parameters: Input) -> dict[str, str]:
+    user, group = load_user(call, parameters), load_group(call, parameters)
     return {"user_id": user["id"], "group_id": group["id"]}

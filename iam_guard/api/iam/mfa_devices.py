@@ -1,7 +1,7 @@
-"""Virtual MFA devices: made, enabled for a user or the root user, synchronised, listed (rules R-3, R-10, R-32).
+"""Virtual MFA devices: created, enabled for a user or the root user, resynchronized, listed (R-3, R-10, R-32).
 
-A device is nobody's until it is enabled with two consecutive codes; its seed is shown once, in the answer that makes
-it. Its serial number is its ARN. The step of its last code stays when it is deactivated, so that no code is good twice.
+A device is unassigned until it is enabled with two consecutive codes; its seed is returned once, at creation. Its
+serial number is its ARN. The step of its last code survives deactivation, so that no code is accepted twice.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import Any
 from iam_guard.api.call import Input, Output, ServiceCall, instant
 from iam_guard.api.iam.authorization_targets import find_mfa_device
 from iam_guard.api.iam.credential_owners import device_owner, owner_id, owner_name
-from iam_guard.api.iam.entities import require_room
+from iam_guard.api.iam.entities import require_quota
 from iam_guard.api.iam.iam_errors import InvalidAuthenticationCode
-from iam_guard.api.iam.one_time_codes import Pair, check_pair, new_seed, seed_context
-from iam_guard.api.iam.output_members import described_users, tag_list
+from iam_guard.api.iam.one_time_codes import CodePair, check_pair, new_seed, seed_context
+from iam_guard.api.iam.output_members import describe_users, tag_list
 from iam_guard.api.iam.qr_code import provisioning_uri, qr_code
-from iam_guard.api.iam.tags import given_tags
+from iam_guard.api.iam.tags import new_tags
 from iam_guard.api.iam.users import root_user
 from iam_guard.api.paging import page_of_rows
 from iam_guard.errors import DeleteConflict, EntityAlreadyExists, NoSuchEntity, ValidationError
@@ -33,12 +33,12 @@ _ASSIGNED: dict[str, dict[str, Any]] = {
 }
 
 
-def create_virtual_mfa_device(call: ServiceCall, given: Input) -> Output:
-    """Make a device for anybody to enable."""
-    name: str = given["VirtualMFADeviceName"]
-    path = given.get("Path", "/")
+def create_virtual_mfa_device(call: ServiceCall, parameters: Input) -> Output:
+    """Create an unassigned device."""
+    name: str = parameters["VirtualMFADeviceName"]
+    path = parameters.get("Path", "/")
     serial = iam_arn(call.partition, call.account, "mfa", path, name)
-    if _SERIAL.fullmatch(serial) is None:  # no operation could name it ever after
+    if _SERIAL.fullmatch(serial) is None:  # no operation could name it
         raise ValidationError(
             "The specified value for path is invalid. It must begin and end with / and contain only alphanumeric "
             "characters and/or / characters.",
@@ -46,10 +46,10 @@ def create_virtual_mfa_device(call: ServiceCall, given: Input) -> Output:
         )
     if call.records.one(mfa_devices, account=call.account, folded=fold(name)) is not None:
         raise EntityAlreadyExists("MFA device already exists.")
-    held = call.records.count(mfa_devices, account=call.account)
-    require_room("virtual MFA devices per account", "VirtualMFADevicesPerAccount", held)
+    current = call.records.count(mfa_devices, account=call.account)
+    require_quota("virtual MFA devices per account", "VirtualMFADevicesPerAccount", current)
     seed = new_seed()
-    tags = given_tags(given)
+    tags = new_tags(parameters)
     call.records.insert(
         mfa_devices,
         serial=serial,
@@ -72,71 +72,71 @@ def create_virtual_mfa_device(call: ServiceCall, given: Input) -> Output:
     }
 
 
-def delete_virtual_mfa_device(call: ServiceCall, given: Input) -> None:
-    """Remove a device that nobody has enabled."""
-    row = the_mfa_device(call, given)
+def delete_virtual_mfa_device(call: ServiceCall, parameters: Input) -> None:
+    """Delete an unassigned device."""
+    row = load_mfa_device(call, parameters)
     if row["enabled"] is not None:
         raise DeleteConflict("MFA VirtualDevice in use. Must deactivate first.")
     call.records.delete(mfa_devices, serial=row["serial"])
 
 
-def enable_mfa_device(call: ServiceCall, given: Input) -> None:
-    """Return a device to a user, or to the root user (who is named as `device_owner` says)."""
-    owner = device_owner(call, given)
-    row = the_mfa_device(call, given)
+def enable_mfa_device(call: ServiceCall, parameters: Input) -> None:
+    """Enable a device for a user, or for the root user (whose name `device_owner` explains)."""
+    owner = device_owner(call, parameters)
+    row = load_mfa_device(call, parameters)
     if row["enabled"] is not None:
         raise EntityAlreadyExists("MFA Device is already in use.")
-    require_room("MFA devices per user", "MFADevicesPerUser", call.records.count(mfa_devices, **_of(call, owner)))
+    require_quota("MFA devices per user", "MFADevicesPerUser", call.records.count(mfa_devices, **_of(call, owner)))
     values = {"user_id": owner_id(owner), "for_root": owner is None, "enabled": call.now}
-    _take(call, row, given, values)
+    _consume_codes(call, row, parameters, values)
 
 
-def resync_mfa_device(call: ServiceCall, given: Input) -> None:
-    """Find anew how far a device's clock is ahead."""
-    _take(call, _device_of(call, device_owner(call, given), given), given, {})
+def resync_mfa_device(call: ServiceCall, parameters: Input) -> None:
+    """Measure the drift of a device's clock again."""
+    _consume_codes(call, _device_of(call, device_owner(call, parameters), parameters), parameters, {})
 
 
-def deactivate_mfa_device(call: ServiceCall, given: Input) -> None:
-    """Take a device from its owner; it can be enabled again, or deleted."""
-    row = _device_of(call, device_owner(call, given), given)
+def deactivate_mfa_device(call: ServiceCall, parameters: Input) -> None:
+    """Deactivate a device; it can be enabled again, or deleted."""
+    row = _device_of(call, device_owner(call, parameters), parameters)
     values = {"user_id": None, "for_root": False, "enabled": None}
     call.records.update(mfa_devices, values, serial=row["serial"])
 
 
-def get_mfa_device(call: ServiceCall, given: Input) -> Output:
-    """Describe a device of a user. AWS takes security keys alone here, of which there are none; so do virtual ones."""
-    owner = device_owner(call, given)
-    return _described(_device_of(call, owner, given), owner_name(call, owner))
+def get_mfa_device(call: ServiceCall, parameters: Input) -> Output:
+    """Describe a device of a user. AWS accepts only security keys here; this API has only virtual devices."""
+    owner = device_owner(call, parameters)
+    return _describe(_device_of(call, owner, parameters), owner_name(call, owner))
 
 
-def list_mfa_devices(call: ServiceCall, given: Input) -> Output:
-    """List the devices of one owner, by serial number."""
-    owner = device_owner(call, given)
+def list_mfa_devices(call: ServiceCall, parameters: Input) -> Output:
+    """List the devices of one owner, sorted by serial number."""
+    owner = device_owner(call, parameters)
     order = ("serial",)
     page = page_of_rows(
-        given,
+        parameters,
         order,
         lambda after, limit: call.records.page(mfa_devices, order=order, after=after, limit=limit, **_of(call, owner)),
     )
     name = owner_name(call, owner)
-    return {"MFADevices": [_described(row, name) for row in page.rows], **page.members}
+    return {"MFADevices": [_describe(row, name) for row in page.rows], **page.members}
 
 
-def list_virtual_mfa_devices(call: ServiceCall, given: Input) -> Output:
-    """List the devices of the account, those of users, those of nobody, or all; without tags and seeds."""
+def list_virtual_mfa_devices(call: ServiceCall, parameters: Input) -> Output:
+    """List the account's devices: all, assigned or unassigned ones; without tags and seeds."""
     order = ("serial",)
-    wanted = _ASSIGNED[given.get("AssignmentStatus", "Any")]
+    where = _ASSIGNED[parameters.get("AssignmentStatus", "Any")]
     page = page_of_rows(
-        given,
+        parameters,
         order,
         lambda after, limit: call.records.page(
-            mfa_devices, order=order, after=after, limit=limit, account=call.account, **wanted
+            mfa_devices, order=order, after=after, limit=limit, account=call.account, **where
         ),
     )
     ids = [row["user_id"] for row in page.rows if row["user_id"] is not None]
     users = {
         described_user["UserId"]: described_user
-        for described_user in described_users(call, call.records.all(identities, id=ids))
+        for described_user in describe_users(call, call.records.all(identities, id=ids))
     }
     devices = [
         {
@@ -149,16 +149,16 @@ def list_virtual_mfa_devices(call: ServiceCall, given: Input) -> Output:
     return {"VirtualMFADevices": devices, **page.members}
 
 
-def the_mfa_device(call: ServiceCall, given: Input) -> Row:
+def load_mfa_device(call: ServiceCall, parameters: Input) -> Row:
     """Find a device of the account. Raises `NoSuchEntity`."""
-    row = find_mfa_device(call, given["SerialNumber"])
+    row = find_mfa_device(call, parameters["SerialNumber"])
     if row is None:
-        raise NoSuchEntity(f"MFA Device with serial number {given['SerialNumber']} does not exist.")
+        raise NoSuchEntity(f"MFA Device with serial number {parameters['SerialNumber']} does not exist.")
     return row
 
 
-def _device_of(call: ServiceCall, owner: Row | None, given: Input) -> Row:
-    row = the_mfa_device(call, given)
+def _device_of(call: ServiceCall, owner: Row | None, parameters: Input) -> Row:
+    row = load_mfa_device(call, parameters)
     is_owners = row["for_root"] if owner is None else row["user_id"] == owner["id"]
     if row["enabled"] is None or not is_owners:
         raise NoSuchEntity("MFA Device invalid for user.")
@@ -169,15 +169,15 @@ def _of(call: ServiceCall, owner: Row | None) -> dict[str, Any]:
     return {"account": call.account, "enabled": PRESENT, "user_id": owner_id(owner), "for_root": owner is None}
 
 
-def _take(call: ServiceCall, row: Row, given: Input, values: dict[str, Any]) -> None:
-    """Take two codes, each of which is then used up. Raises `InvalidAuthenticationCode`."""
-    codes = given["AuthenticationCode1"], given["AuthenticationCode2"]
-    found: Pair | None = check_pair(row, codes, call.now, call.sealer)
-    if found is None:
+def _consume_codes(call: ServiceCall, row: Row, parameters: Input, values: dict[str, Any]) -> None:
+    """Verify two codes and mark them as used. Raises `InvalidAuthenticationCode`."""
+    codes = parameters["AuthenticationCode1"], parameters["AuthenticationCode2"]
+    pair: CodePair | None = check_pair(row, codes, call.now, call.sealer)
+    if pair is None:
         raise InvalidAuthenticationCode("Authentication code for device is not valid.")
-    taken = {"last_step": found.step, "drift": found.drift}
-    call.records.update(mfa_devices, {**values, **taken}, serial=row["serial"])
+    clock = {"last_step": pair.step, "drift": pair.drift}
+    call.records.update(mfa_devices, {**values, **clock}, serial=row["serial"])
 
 
-def _described(row: Row, name: str) -> Output:
+def _describe(row: Row, name: str) -> Output:
     return {"UserName": name, "SerialNumber": row["serial"], "EnableDate": instant(row["enabled"])}

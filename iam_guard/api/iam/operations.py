@@ -1,7 +1,7 @@
-"""THE table of IAM: what each operation is done to, which condition keys it supplies, who carries it out.
+"""The operation table of IAM: handler, target and condition keys per operation.
 
-The action is `iam:` and the operation's name; the shapes are those of the model. Assembled from one part for each
-theme, since there are 180 of them. Rules K-33, R-15.
+The action is `iam:` and the operation's name; the shapes are the model's. The 180 rows are split by subject. Rules
+K-33, R-15.
 """
 
 from __future__ import annotations

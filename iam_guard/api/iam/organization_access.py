@@ -1,7 +1,7 @@
-"""What an organization's service control policies let its accounts reach, and when that was last attempted (R-34).
+"""Organizations access reports: services that control policies allow to accounts, and their last use (R-34).
 
-The report is made for the management account, on a root, a unit or an account that is named by its path, or on one
-policy there; it is made when it is asked for and kept as it is.
+A report is generated for the management account, about a root, a unit or an account (named by its path), or about one
+policy there. It is generated on request and stored unchanged.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any
 
 from iam_guard.analysis.allowed_services import known_services, named_services, reached_services, service_name
 from iam_guard.api.call import Input, Output, ServiceCall, instant
-from iam_guard.api.iam.jobs import JobKind, described_job, keep_job, page_of_result, the_job
-from iam_guard.api.iam.last_attempts import TRACKED, Attempts, add, gathered
+from iam_guard.api.iam.jobs import JobKind, describe_job, load_job, page_of_result, store_job
+from iam_guard.api.iam.last_attempts import TRACKING_SECONDS, Attempts, add_attempt, attempts_by_service
 from iam_guard.api.iam.organization_features import own_organization, require_management
 from iam_guard.api.operation import Permission
 from iam_guard.errors import InvalidInput, NoSuchEntity
@@ -24,7 +24,7 @@ from iam_guard.policy.parser import parse
 from iam_guard.store.records import Row
 from iam_guard.store.schema import control_attachments, control_policies, identities, placements, service_uses, units
 
-_NEEDED = (
+_ORGANIZATIONS_ACTIONS = (
     "DescribePolicy",
     "ListChildren",
     "ListParents",
@@ -32,7 +32,7 @@ _NEEDED = (
     "ListRoots",
     "ListTargetsForPolicy",
 )
-"""What else a caller must be allowed to do in Organizations, for the report tells of all that."""
+"""Further required permissions in Organizations, since the report contains that information."""
 
 _ORDERS: Mapping[str, Any] = {
     "SERVICE_NAMESPACE_ASCENDING": (lambda detail: detail["service"], False),
@@ -42,54 +42,54 @@ _ORDERS: Mapping[str, Any] = {
 }
 
 
-def access_report(call: ServiceCall, given: Input) -> Resource:
-    """Return the ARN of a report, which is what a caller needs permission for."""
-    arn = f"arn:{call.partition}:iam::{call.account}:access-report/{given['EntityPath']}"
+def access_report(call: ServiceCall, parameters: Input) -> Resource:
+    """Return the ARN of the report."""
+    arn = f"arn:{call.partition}:iam::{call.account}:access-report/{parameters['EntityPath']}"
     return Resource(arn, account=call.account)
 
 
-def reading_the_organization(call: ServiceCall, given: Input) -> list[Permission]:
-    """Ask for the permissions to see the organization."""
-    everything = Resource("*", account=call.account)
-    return [Permission(f"organizations:{action}", everything, {}) for action in _NEEDED]
+def organizations_permissions(call: ServiceCall, parameters: Input) -> list[Permission]:
+    """Require the permissions to view the organization."""
+    resource = Resource("*", account=call.account)
+    return [Permission(f"organizations:{action}", resource, {}) for action in _ORGANIZATIONS_ACTIONS]
 
 
-def generate_organizations_access_report(call: ServiceCall, given: Input) -> Output:
-    """Make the report on an entity, or on a policy there. Raises `NoSuchEntity`, `InvalidInput`."""
+def generate_organizations_access_report(call: ServiceCall, parameters: Input) -> Output:
+    """Generate a report on an entity, or on a policy there. Raises `NoSuchEntity`, `InvalidInput`."""
     organization = _managed(call)
-    entity = _Tree(call, organization).entity(given["EntityPath"])
-    policy_id = None if entity.is_management else given.get("OrganizationsPolicyId")
-    accounts = entity.accounts if policy_id is None else _bound_by(call, entity, policy_id)
+    entity = _Tree(call, organization).entity(parameters["EntityPath"])
+    policy_id = None if entity.is_management else parameters.get("OrganizationsPolicyId")
+    accounts = entity.accounts if policy_id is None else _affected_accounts(call, entity, policy_id)
     attempts = _attempts(call, accounts)
     known = known_services(attempts)
     if entity.is_management:
-        reached = set(known)
+        services = set(known)
     elif policy_id is None:
-        reached = _reached(call, entity.levels, known)
+        services = _allowed_services(call, entity.levels, known)
     else:
-        reached = reached_services([_document(_the_policy(call, organization, policy_id))], known)
-    details = [_kept(service, attempts.get(service), accounts) for service in sorted(reached)]
-    return keep_job(call, JobKind.ORGANIZATION_ACCESS, dict(given), {"details": details})
+        services = reached_services([_document(_load_policy(call, organization, policy_id))], known)
+    details = [_detail(service, attempts.get(service), accounts) for service in sorted(services)]
+    return store_job(call, JobKind.ORGANIZATION_ACCESS, dict(parameters), {"details": details})
 
 
-def get_organizations_access_report(call: ServiceCall, given: Input) -> Output:
+def get_organizations_access_report(call: ServiceCall, parameters: Input) -> Output:
     """Return a report. Raises `NoSuchEntity`."""
     _managed(call)
-    job = the_job(call, JobKind.ORGANIZATION_ACCESS, given)
+    job = load_job(call, JobKind.ORGANIZATION_ACCESS, parameters)
     details = job["result"]["details"]
-    key, is_reversed = _ORDERS[given.get("SortKey", "SERVICE_NAMESPACE_ASCENDING")]
-    page = page_of_result(given, sorted(details, key=key, reverse=is_reversed))
+    key, is_reversed = _ORDERS[parameters.get("SortKey", "SERVICE_NAMESPACE_ASCENDING")]
+    page = page_of_result(parameters, sorted(details, key=key, reverse=is_reversed))
     return {
-        **described_job(job),
+        **describe_job(job),
         "NumberOfServicesAccessible": len(details),
         "NumberOfServicesNotAccessed": sum(detail["at"] is None for detail in details),
-        "AccessDetails": [_told(detail) for detail in page.rows],
+        "AccessDetails": [_describe(detail) for detail in page.rows],
         **page.members,
     }
 
 
 def _managed(call: ServiceCall) -> Row:
-    """Find the organization that the account manages, in which control policies must be in use."""
+    """Return the organization that the account manages. Raises `InvalidInput` if control policies are disabled."""
     organization = own_organization(call)
     require_management(call, organization)
     if not organization["scps_enabled"]:
@@ -102,7 +102,7 @@ def _managed(call: ServiceCall) -> Row:
 
 @dataclass(frozen=True, slots=True)
 class _Entity:
-    """A root, unit or account. `levels` leads to it from the root, `accounts` are those below with their paths."""
+    """A root, unit or account: its levels from the root, and the paths of the accounts below."""
 
     levels: tuple[str, ...]
     accounts: Mapping[str, str]
@@ -110,39 +110,39 @@ class _Entity:
 
 
 class _Tree:
-    """The units of an organization and the accounts in them."""
+    """The units and accounts of an organization."""
 
     def __init__(self, call: ServiceCall, organization: Row) -> None:
         self._organization: str = organization["id"]
         self._management: str = organization["management_account"]
         rows = call.records.all(units, organization_id=organization["id"])
         self._parents: dict[str, str | None] = {row["id"]: row["parent_id"] for row in rows}
-        mine = call.records.values_of(units, "id", organization_id=organization["id"])
-        self._places: dict[str, str] = {
-            row["account"]: row["unit_id"] for row in call.records.all(placements, unit_id=mine)
+        unit_ids = call.records.values_of(units, "id", organization_id=organization["id"])
+        self._units: dict[str, str] = {
+            row["account"]: row["unit_id"] for row in call.records.all(placements, unit_id=unit_ids)
         }
 
     def entity(self, path: str) -> _Entity:
-        """Find an entity by its path, from the organization to it. Raises `NoSuchEntity`."""
-        wanted = path.removesuffix("/")
-        last = wanted.rpartition("/")[2]
-        is_there = last in self._parents or last in self._places
-        if not is_there or self._path(last) != wanted:
+        """Find an entity by its path from the organization. Raises `NoSuchEntity`."""
+        expected = path.removesuffix("/")
+        last = expected.rpartition("/")[2]
+        exists = last in self._parents or last in self._units
+        if not exists or self._path(last) != expected:
             raise NoSuchEntity(f"The entity with path {path} cannot be found.")
         if last == self._management:
             return _Entity(self._levels(last), {last: self._path(last)}, is_management=True)
-        below = {account: self._path(account) for account in self._places if last in self._levels(account)}
-        below.pop(self._management, None)  # no control policy limits it
+        below = {account: self._path(account) for account in self._units if last in self._levels(account)}
+        below.pop(self._management, None)  # control policies don't apply to it
         return _Entity(self._levels(last), below, is_management=False)
 
     def _levels(self, id: str) -> tuple[str, ...]:
-        """Lead from the root to a unit or account."""
-        found: list[str] = []
-        each: str | None = id
-        while each is not None and each not in found:
-            found.append(each)
-            each = self._places.get(each) or self._parents.get(each)
-        return tuple(reversed(found))
+        """Return the levels from the root to a unit or account."""
+        levels: list[str] = []
+        level: str | None = id
+        while level is not None and level not in levels:
+            levels.append(level)
+            level = self._units.get(level) or self._parents.get(level)
+        return tuple(reversed(levels))
 
     def _path(self, id: str) -> str:
         return "/".join((self._organization, *self._levels(id)))
@@ -151,8 +151,8 @@ class _Tree:
 # --- its policies ------------------------------------------------------------------------------------------------
 
 
-def _reached(call: ServiceCall, levels: Sequence[str], known: frozenset[str]) -> set[str]:
-    """Return the services that the policies of every level allow (rule E-12)."""
+def _allowed_services(call: ServiceCall, levels: Sequence[str], known: frozenset[str]) -> set[str]:
+    """Return the services that the policies of every level allow (E-12)."""
     documents = [[_document(row) for row in _attached(call, level)] for level in levels]
     known |= named_services(document for level in documents for document in level)
     return set.intersection(*(reached_services(level, known) for level in documents))
@@ -163,14 +163,14 @@ def _attached(call: ServiceCall, target: str) -> list[Row]:
     return call.records.all(control_policies, id=ids, type="SCP")
 
 
-def _the_policy(call: ServiceCall, organization: Row, policy_id: str) -> Row:
+def _load_policy(call: ServiceCall, organization: Row, policy_id: str) -> Row:
     row = call.records.one(control_policies, id=policy_id, type="SCP")
     if row is None or row["organization_id"] not in (None, organization["id"]):
         raise NoSuchEntity(f"The policy with id {policy_id} cannot be found.")
     return row
 
 
-def _bound_by(call: ServiceCall, entity: _Entity, policy_id: str) -> dict[str, str]:
+def _affected_accounts(call: ServiceCall, entity: _Entity, policy_id: str) -> dict[str, str]:
     """Return the accounts of an entity to which a policy applies."""
     targets = {row["target"] for row in call.records.all(control_attachments, policy_id=policy_id)}
     return {account: path for account, path in entity.accounts.items() if not targets.isdisjoint(path.split("/")[1:])}
@@ -180,28 +180,29 @@ def _document(policy: Row) -> Document:
     return parse(policy["text"], PolicyType.SCP)
 
 
-# --- what was attempted ------------------------------------------------------------------------------------------
+# --- attempts ----------------------------------------------------------------------------------------------------
 
 
 def _attempts(call: ServiceCall, accounts: Iterable[str]) -> dict[str, Attempts]:
-    """Gather what the users and roles of accounts attempted, by account."""
-    found: dict[str, Attempts] = {}
+    """Aggregate the attempts of the accounts' users and roles, by account."""
+    attempts: dict[str, Attempts] = {}
     for account in accounts:
-        theirs = call.records.values_of(identities, "id", account=account)
-        rows = call.records.all(service_uses, identity_id=theirs)
-        for service, attempts in gathered(rows, since=call.now - TRACKED, who=account).items():
-            add(found, service, "", attempts.latest)
-    return found
+        identity_ids = call.records.values_of(identities, "id", account=account)
+        rows = call.records.all(service_uses, identity_id=identity_ids)
+        since = call.now - TRACKING_SECONDS
+        for service, of_account in attempts_by_service(rows, since=since, who=account).items():
+            add_attempt(attempts, service, "", of_account.latest)
+    return attempts
 
 
-def _kept(service: str, attempts: Attempts | None, accounts: Mapping[str, str]) -> dict[str, Any]:
+def _detail(service: str, attempts: Attempts | None, accounts: Mapping[str, str]) -> dict[str, Any]:
     if attempts is None:
         return {"service": service, "at": None}
     at, region, account = attempts.latest
     return {"service": service, "at": at, "region": region, "path": accounts[account], "total": len(attempts.last)}
 
 
-def _told(detail: Mapping[str, Any]) -> Output:
+def _describe(detail: Mapping[str, Any]) -> Output:
     return {
         "ServiceName": service_name(detail["service"]),
         "ServiceNamespace": detail["service"],

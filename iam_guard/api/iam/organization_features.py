@@ -1,4 +1,4 @@
-"""Root access of member accounts, managed from the management account (rule R-3): which features are on."""
+"""Centralized root access: the organization's features for root users of member accounts (R-3)."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ CREDENTIALS = "RootCredentialsManagement"
 SESSIONS = "RootSessions"
 
 
-def enabling(feature: str) -> Handler:
-    """Make the operation that turns a feature on; one that is on stays on."""
+def enable_feature_handler(feature: str) -> Handler:
+    """Return the handler that enables a feature; an enabled one stays enabled."""
 
-    def enable(call: ServiceCall, given: Input) -> Output:
+    def enable(call: ServiceCall, parameters: Input) -> Output:
         organization = own_organization(call)
         require_management(call, organization)
-        return _turn(call, organization, {*_enabled(organization), feature})
+        return _update(call, organization, {*_enabled(organization), feature})
 
     return enable
 
 
-def disabling(feature: str) -> Handler:
-    """Make the operation that turns a feature off."""
+def disable_feature_handler(feature: str) -> Handler:
+    """Return the handler that disables a feature."""
 
-    def disable(call: ServiceCall, given: Input) -> Output:
+    def disable(call: ServiceCall, parameters: Input) -> Output:
         organization = _administered(call)
-        return _turn(call, organization, {*_enabled(organization)} - {feature})
+        return _update(call, organization, {*_enabled(organization)} - {feature})
 
     return disable
 
 
-def list_organizations_features(call: ServiceCall, given: Input) -> Output:
-    """List the features that are on."""
+def list_organizations_features(call: ServiceCall, parameters: Input) -> Output:
+    """List the enabled features."""
     organization = _administered(call)
-    return _told(organization["id"], _enabled(organization))
+    return _describe(organization["id"], _enabled(organization))
 
 
 def own_organization(call: ServiceCall) -> Row:
-    """Find the organization that the account is in. Raises `OrganizationNotFound`."""
-    place = call.records.one(placements, account=call.account)
-    unit = None if place is None else call.records.one(units, id=place["unit_id"])
+    """Return the account's organization. Raises `OrganizationNotFound`."""
+    placement = call.records.one(placements, account=call.account)
+    unit = None if placement is None else call.records.one(units, id=placement["unit_id"])
     organization = None if unit is None else call.records.one(organizations, id=unit["organization_id"])
     if organization is None:
         raise OrganizationNotFound("Your account is not a member of an organization.")
@@ -54,7 +54,7 @@ def own_organization(call: ServiceCall) -> Row:
 
 
 def require_management(call: ServiceCall, organization: Row) -> None:
-    """Raise `CallerIsNotManagementAccount` for an account that does not manage its organization."""
+    """Raise `CallerIsNotManagementAccount` if the account doesn't manage its organization."""
     if organization["management_account"] != call.account:
         raise CallerIsNotManagementAccount("Your account is not the management account of its organization.")
 
@@ -72,12 +72,12 @@ def _enabled(organization: Row) -> list[str]:
     return list(organization["root_features"] or ())
 
 
-def _turn(call: ServiceCall, organization: Row, features: set[str]) -> Output:
+def _update(call: ServiceCall, organization: Row, features: set[str]) -> Output:
     enabled = sorted(features)
     if enabled != _enabled(organization):
         call.records.update(organizations, {"root_features": enabled or None}, id=organization["id"])
-    return _told(organization["id"], enabled)
+    return _describe(organization["id"], enabled)
 
 
-def _told(organization_id: str, enabled: list[str]) -> Output:
+def _describe(organization_id: str, enabled: list[str]) -> Output:
     return {"OrganizationId": organization_id, "EnabledFeatures": enabled}

@@ -1,4 +1,4 @@
-"""What outputs say of entities: rows of the store as the members that the model has for them."""
+"""Conversion of the store's rows to output members of the model."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from iam_guard.store.schema import attachments, identities, login_profiles, poli
 
 
 def tag_list(tags: Mapping[str, str]) -> list[dict[str, str]]:
-    """Return tags as AWS lists them."""
+    """Return tags in AWS's list form, sorted by key."""
     return [{"Key": key, "Value": value} for key, value in sorted(tags.items())]
 
 
-def described_users(call: ServiceCall, rows: Sequence[Row]) -> list[Output]:
+def describe_users(call: ServiceCall, rows: Sequence[Row]) -> list[Output]:
     """Describe users as lists do: without tags and boundary."""
     profiles = call.records.all(login_profiles, owner=[row["id"] for row in rows])
     used = {profile["owner"]: profile["used"] for profile in profiles}
@@ -35,12 +35,12 @@ def described_users(call: ServiceCall, rows: Sequence[Row]) -> list[Output]:
     ]
 
 
-def whole_user(call: ServiceCall, row: Row) -> Output:
-    """Describe a user with everything."""
-    return {**described_users(call, [row])[0], **tags_and_boundary(call, row)}
+def describe_full_user(call: ServiceCall, row: Row) -> Output:
+    """Describe a user with all members."""
+    return {**describe_users(call, [row])[0], **tags_and_boundary(call, row)}
 
 
-def described_group(call: ServiceCall, row: Row) -> Output:
+def describe_group(call: ServiceCall, row: Row) -> Output:
     """Describe a group."""
     return {
         "Path": row["path"],
@@ -51,8 +51,8 @@ def described_group(call: ServiceCall, row: Row) -> Output:
     }
 
 
-def brief_roles(call: ServiceCall, rows: Sequence[Row]) -> list[Output]:
-    """Describe roles as their creation and instance profiles do: what names them, and whom they trust."""
+def describe_brief_roles(call: ServiceCall, rows: Sequence[Row]) -> list[Output]:
+    """Describe roles as CreateRole and instance profiles do: names and trust policy."""
     trusts = trust_documents(call, rows)
     return [
         {
@@ -67,7 +67,7 @@ def brief_roles(call: ServiceCall, rows: Sequence[Row]) -> list[Output]:
     ]
 
 
-def described_roles(call: ServiceCall, rows: Sequence[Row]) -> list[Output]:
+def describe_roles(call: ServiceCall, rows: Sequence[Row]) -> list[Output]:
     """Describe roles as lists do: without tags, boundary and last use."""
     return [
         {
@@ -76,22 +76,22 @@ def described_roles(call: ServiceCall, rows: Sequence[Row]) -> list[Output]:
             "MaxSessionDuration": row["max_session_duration"] or MAX_SESSION_DURATION[0],  # R-13
             "MaxSigninSessionDuration": row["max_signin_session_duration"],
         }
-        for row, brief in zip(rows, brief_roles(call, rows), strict=True)
+        for row, brief in zip(rows, describe_brief_roles(call, rows), strict=True)
     ]
 
 
-def whole_role(call: ServiceCall, row: Row) -> Output:
-    """Describe a role with everything."""
-    return {**described_roles(call, [row])[0], **tags_and_boundary(call, row), "RoleLastUsed": last_use(call, row)}
+def describe_full_role(call: ServiceCall, row: Row) -> Output:
+    """Describe a role with all members."""
+    return {**describe_roles(call, [row])[0], **tags_and_boundary(call, row), "RoleLastUsed": last_use(call, row)}
 
 
 def trust_document(call: ServiceCall, row: Row) -> str | None:
-    """Return a role's trust policy as of now: principals that are no more show their unique ids (P-6)."""
+    """Return a role's current trust policy; deleted principals are shown by their unique ids (P-6)."""
     return trust_documents(call, [row])[row["id"]]
 
 
 def trust_documents(call: ServiceCall, rows: Sequence[Row]) -> dict[str, str | None]:
-    """Return the trust policies of several roles, by the roles' ids, for one look at the principals in them."""
+    """Return the trust policies of several roles, by role id; their principals are loaded all at once."""
     bound = {id for row in rows for id in row["trust_bindings"].values()}
     arns = (
         {record["id"]: identity_arn(call, record) for record in call.records.all(identities, id=bound)} if bound else {}
@@ -103,18 +103,18 @@ def trust_documents(call: ServiceCall, rows: Sequence[Row]) -> dict[str, str | N
 
 
 def last_use(call: ServiceCall, row: Row) -> Output:
-    """Return when and where a role's sessions were last used; empty for never (R-33)."""
+    """Return time and region of the last use of a role's sessions; empty if never used (R-33)."""
     return last_uses(call, [row]).get(row["id"], {})
 
 
 def last_uses(call: ServiceCall, rows: Sequence[Row]) -> dict[str, Output]:
-    """Tell the same of several roles, by their ids; what was never used is left out."""
+    """Return the last uses of several roles, by role id; unused roles are left out."""
     uses = call.records.all(service_uses, identity_id=[row["id"] for row in rows], order=("at",))
     return {use["identity_id"]: {"LastUsedDate": instant(use["at"]), "Region": use["region"]} for use in uses}
 
 
 def tags_and_boundary(call: ServiceCall, row: Row) -> Output:
-    """Return the members that only whole descriptions of users and roles have."""
+    """Return the members that only full descriptions of users and roles have."""
     return {
         "Tags": tag_list(row["tags"]) if row["tags"] else None,
         "PermissionsBoundary": attached_boundaries(call, [row]).get(row["id"]),
@@ -122,11 +122,10 @@ def tags_and_boundary(call: ServiceCall, row: Row) -> Output:
 
 
 def attached_boundaries(call: ServiceCall, rows: Sequence[Row]) -> dict[str, Output]:
-    """Describe the permissions boundaries of several users and roles, by their ids; who has none is left out."""
-    wanted = {row["boundary_id"] for row in rows} - {None}
-    arns = (
-        {record["id"]: policy_arn(call, record) for record in call.records.all(policies, id=wanted)} if wanted else {}
-    )
+    """Describe the permissions boundaries of several users and roles, by id; those without one are left out."""
+    boundary_ids = {row["boundary_id"] for row in rows} - {None}
+    bounding = call.records.all(policies, id=boundary_ids) if boundary_ids else []
+    arns = {policy["id"]: policy_arn(call, policy) for policy in bounding}
     return {
         row["id"]: {"PermissionsBoundaryType": "Policy", "PermissionsBoundaryArn": arns[row["boundary_id"]]}
         for row in rows
@@ -134,8 +133,8 @@ def attached_boundaries(call: ServiceCall, rows: Sequence[Row]) -> dict[str, Out
     }
 
 
-def described_policies(call: ServiceCall, rows: Sequence[Row], *, whole: bool = False) -> list[dict[str, Any]]:
-    """Describe managed policies; `whole` with tags and description, which lists leave out."""
+def describe_policies(call: ServiceCall, rows: Sequence[Row], *, whole: bool = False) -> list[dict[str, Any]]:
+    """Describe managed policies; `whole` adds tags and description, which lists leave out."""
     ids = [row["id"] for row in rows]
     attached = _attachment_counts(call, rows)
     bounding = call.records.counts(identities, "boundary_id", boundary_id=ids, account=call.account)
@@ -158,18 +157,18 @@ def described_policies(call: ServiceCall, rows: Sequence[Row], *, whole: bool = 
 
 
 def _attachment_counts(call: ServiceCall, rows: Sequence[Row]) -> dict[str, int]:
-    """Count, by policy, who has it in the account: others have AWS's policies too, which is none of its business.
+    """Count the account's attachments by policy. AWS's policies are attached in other accounts too.
 
-    Either index of the table is good for one of the two conditions; both at once are looked up pair by pair.
+    Each of the two conditions can use one index of the table; both at once would be looked up pair by pair.
     """
     if all(row["account"] == call.account for row in rows):
         return call.records.counts(attachments, "policy_id", policy_id=[row["id"] for row in rows])
-    ours = call.records.values_of(identities, "id", account=call.account)
-    return call.records.counts(attachments, "policy_id", identity_id=ours)
+    identity_ids = call.records.values_of(identities, "id", account=call.account)
+    return call.records.counts(attachments, "policy_id", identity_id=identity_ids)
 
 
-def described_version(policy: Row, version: Row, *, with_document: bool) -> Output:
-    """Describe a version of a managed policy; lists leave the document out."""
+def describe_version(policy: Row, version: Row, *, with_document: bool) -> Output:
+    """Describe a version of a managed policy; lists leave out the document."""
     return {
         "Document": version["text"] if with_document else None,
         "VersionId": f"v{version['version']}",

@@ -1,8 +1,8 @@
-"""The password policy of an account, and whether a password is as it demands (rules R-20 to R-25).
+"""The account's password policy, and the validation of new passwords (R-20 to R-25).
 
-An account without a policy has AWS's default, which is another thing than a policy without settings: eight characters
-of three kinds. The root user's password is held to the default always (R-24). Only what was given is stored beside the
-defaults, for an answer leaves out the rest.
+An account without a policy has AWS's default policy, which differs from a policy without settings: eight characters of
+three kinds. The root user's password is always validated by the default (R-24). Explicit settings are stored with the
+defaults only; absent ones are left out of responses.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from iam_guard.api.call import Input, Output, ServiceCall
 from iam_guard.api.iam.iam_errors import PasswordPolicyViolation
-from iam_guard.api.operation import everything
+from iam_guard.api.operation import all_resources
 from iam_guard.errors import NoSuchEntity
 from iam_guard.model.principal import PrincipalType
 from iam_guard.model.request import Resource
@@ -28,7 +28,7 @@ DEFAULTS: Mapping[str, Any] = {
     "RequireLowercaseCharacters": False,
     "AllowUsersToChangePassword": False,
 }
-"""What a policy says where the call that set it did not (R-21)."""
+"""Settings of a policy that the call did not set (R-21)."""
 
 DEFAULT_LENGTH = 8
 DEFAULT_KINDS = 3
@@ -36,11 +36,11 @@ SYMBOLS = "!@#$%^&*()_+-=[]{}|'"  # R-22
 
 
 class _Kind(NamedTuple):
-    """A kind of character: the setting that demands it, its characters, AWS's sentence."""
+    """A kind of character: the setting that requires it, its characters, AWS's message."""
 
     setting: str
     characters: str
-    sentence: str
+    message: str
 
 
 _KINDS = (
@@ -59,40 +59,40 @@ _KINDS = (
 )
 
 
-# --- the operations ----------------------------------------------------------------------------------------------
+# --- operations --------------------------------------------------------------------------------------------------
 
 
-def get_account_password_policy(call: ServiceCall, given: Input) -> Output:
-    """Tell the account's own policy. Raises `NoSuchEntity` where the default holds."""
+def get_account_password_policy(call: ServiceCall, parameters: Input) -> Output:
+    """Return the account's own policy. Raises `NoSuchEntity` if it has none."""
     policy = stored_policy(call)
     if policy is None:
         raise NoSuchEntity(f"The Password Policy with domain name {call.account} cannot be found.")
     return {"PasswordPolicy": {**policy, "ExpirePasswords": policy.get("MaxPasswordAge", 0) > 0}}
 
 
-def update_account_password_policy(call: ServiceCall, given: Input) -> None:
-    """Set the whole policy: what is not given gets its default (R-21)."""
+def update_account_password_policy(call: ServiceCall, parameters: Input) -> None:
+    """Replace the whole policy: absent settings get their defaults (R-21)."""
     call.records.delete(password_policies, account=call.account)
-    call.records.insert(password_policies, account=call.account, policy={**DEFAULTS, **given})
+    call.records.insert(password_policies, account=call.account, policy={**DEFAULTS, **parameters})
 
 
-def delete_account_password_policy(call: ServiceCall, given: Input) -> None:
-    """Go back to the default."""
+def delete_account_password_policy(call: ServiceCall, parameters: Input) -> None:
+    """Delete the policy, so that AWS's default applies again."""
     if not call.records.delete(password_policies, account=call.account):
         raise NoSuchEntity("The account policy with name PasswordPolicy cannot be found.")
 
 
-def password_policy_target(call: ServiceCall, given: Input) -> Resource:
-    """Return `*`, which every user may read where all may change their own password."""
-    return granted_to_users(call, everything(call, given), "iam:GetAccountPasswordPolicy")
+def password_policy_target(call: ServiceCall, parameters: Input) -> Resource:
+    """Return `*`, readable by all users if the policy allows them to change their own password."""
+    return granted_to_users(call, all_resources(call, parameters), "iam:GetAccountPasswordPolicy")
 
 
 def granted_to_users(call: ServiceCall, resource: Resource, action: str) -> Resource:
-    """Let the caller do this on the resource if the policy has `AllowUsersToChangePassword`.
+    """Allow the caller this action on the resource if the policy has `AllowUsersToChangePassword`.
 
-    AWS gives that permission for the whole account, without a policy attached to anybody. Here it is a policy of the
-    resource for this one caller, so that every Deny still wins. A caller with a permissions boundary or with session
-    policies is left to its own policies, for such a grant would go past them.
+    AWS grants that permission for the whole account, without an attached policy. Here it is a resource policy for this
+    caller, so that a Deny still applies. A caller with a permissions boundary or session policies gets no such grant,
+    since it would bypass them.
     """
     policy, caller = stored_policy(call), call.caller
     is_limited = caller.has_boundary or caller.session_policies is not None
@@ -104,45 +104,45 @@ def granted_to_users(call: ServiceCall, resource: Resource, action: str) -> Reso
     return Resource(resource.arn, account=resource.account, tags=resource.tags, policy=document)
 
 
-# --- what it demands ---------------------------------------------------------------------------------------------
+# --- validation --------------------------------------------------------------------------------------------------
 
 
 def stored_policy(call: ServiceCall) -> Mapping[str, Any] | None:
-    """Find the account's own policy."""
+    """Return the account's own policy."""
     row = call.records.one(password_policies, account=call.account)
     return None if row is None else row["policy"]
 
 
 def reuse_prevention(call: ServiceCall, owner: Row | None) -> int:
-    """Return how many of a user's latest passwords, the present one among them, may not come again."""
+    """Return how many of a user's latest passwords, including the current one, can't be reused."""
     policy = None if owner is None else stored_policy(call)
     number: int = 0 if policy is None else policy.get("PasswordReusePrevention", 0)
     return number
 
 
 def require_good_password(call: ServiceCall, owner: Row | None, password: str) -> None:
-    """Raise `PasswordPolicyViolation` with everything that a new password lacks; the password itself is never told."""
+    """Raise `PasswordPolicyViolation` with all violations of a new password, without the password itself."""
     policy = None if owner is None else stored_policy(call)
-    lacks = list(_lacks_by_default(call, password) if policy is None else _lacks(policy, password))
-    if lacks:
-        raise PasswordPolicyViolation(", ".join(lacks), place="Password")
+    violations = list(_default_violations(call, password) if policy is None else _violations(policy, password))
+    if violations:
+        raise PasswordPolicyViolation(", ".join(violations), place="Password")
 
 
-def _lacks(policy: Mapping[str, Any], password: str) -> Iterator[str]:
+def _violations(policy: Mapping[str, Any], password: str) -> Iterator[str]:
     if len(password) < policy["MinimumPasswordLength"]:
         yield f"Password should have a minimum length of {policy['MinimumPasswordLength']}"
-    yield from (kind.sentence for kind in _missing(password) if policy[kind.setting])
+    yield from (kind.message for kind in _missing(password) if policy[kind.setting])
 
 
-def _lacks_by_default(call: ServiceCall, password: str) -> Iterator[str]:
-    """R-23: the length, three kinds of characters, and neither the account's name nor its e-mail address."""
+def _default_violations(call: ServiceCall, password: str) -> Iterator[str]:
+    """Check the default policy (R-23): length, three kinds of characters, no account name or e-mail address."""
     if len(password) < DEFAULT_LENGTH:
         yield f"Password should have a minimum length of {DEFAULT_LENGTH}"
     missing = _missing(password)
     more = len(missing) - (len(_KINDS) - DEFAULT_KINDS)
     if more > 0:
-        sentences = ", ".join(kind.sentence for kind in missing)
-        yield f"Password should meet {more} more of the following requirements: {sentences}"
+        messages = ", ".join(kind.message for kind in missing)
+        yield f"Password should meet {more} more of the following requirements: {messages}"
     account = call.records.one(accounts, id=call.account)
     names = (account["name"], account["email"]) if account is not None else ()
     if password.lower() in {name.lower() for name in names if name}:

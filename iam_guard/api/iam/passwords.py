@@ -1,11 +1,11 @@
-"""Digests of passwords: argon2id, and the one place where its cost is chosen. Pure but for the salt.
+"""Password digests: argon2id, with its cost parameters. Pure except for the salt.
 
-A password is what people invent, so guessing it must cost something each time: 19 MiB and two passes, the least that
-OWASP advises, take about 25 ms. Writers wait for each other meanwhile, and more would be paid by all of them.
+People choose guessable passwords, so each guess must be expensive: 19 MiB and two passes, OWASP's minimum, take about
+25 ms. More would delay all writers, which wait for each other.
 
-All passwords that one owner ever had share one salt. So the digest of a new one is computed once and compared with all
-former ones, instead of 24 times; it tells nobody anything, for salts of different owners differ. Where the cost was
-chosen anew since, what is older is compared at its own cost.
+All passwords of one owner share one salt. So the digest of a new password is computed once and compared with all former
+ones, instead of 24 times; it reveals nothing, since salts of different owners differ. Former digests with other cost
+parameters are compared at their own cost.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ _HEADER = re.compile(
 )
 
 
-def password_digest(password: str, *, beside: str | None = None) -> str:
-    """Make what is kept of a password, in PHC form; `beside` is the owner's present digest, whose salt it takes."""
-    salt = secrets.token_bytes(SALT_BYTES) if beside is None else _salt_of(_read(beside))
+def password_digest(password: str, *, same_salt_as: str | None = None) -> str:
+    """Return a password's digest in PHC form; `same_salt_as` is the owner's current digest, whose salt is reused."""
+    salt = secrets.token_bytes(SALT_BYTES) if same_salt_as is None else _salt_of(_parsed(same_salt_as))
     return _derive(password, salt, MEMORY_KIB, PASSES, LANES)
 
 
-def is_password(password: str, digest: str) -> bool:
-    """Return whether a digest was made from this password."""
-    _read(digest)
+def matches_digest(password: str, digest: str) -> bool:
+    """Return whether a digest belongs to this password."""
+    _parsed(digest)
     try:
         Argon2id.verify_phc_encoded(password.encode(), digest)
     except InvalidKey:
@@ -50,15 +50,15 @@ def is_password(password: str, digest: str) -> bool:
     return True
 
 
-def is_one_of(password: str, digest: str, former: Collection[str]) -> bool:
-    """Return whether one of the former digests was made from this password; `digest` is its own, made beside them."""
-    own = _read(digest)["header"]
-    others = {found["header"]: found for found in map(_read, former) if found["header"] != own}
+def matches_any(password: str, digest: str, former: Collection[str]) -> bool:
+    """Return whether one of the former digests belongs to this password; `digest` is the new one, with their salt."""
+    own = _parsed(digest)["header"]
+    differing = {match["header"]: match for match in map(_parsed, former) if match["header"] != own}
     computed = [digest] + [
-        _derive(password, _salt_of(found), int(found["memory"]), int(found["passes"]), int(found["lanes"]))
-        for found in others.values()
+        _derive(password, _salt_of(match), int(match["memory"]), int(match["passes"]), int(match["lanes"]))
+        for match in differing.values()
     ]
-    return sum(same(each, other) for each in computed for other in former) > 0  # all of them, found or not
+    return sum(same(new, old) for new in computed for old in former) > 0  # compares all, for a constant time
 
 
 def _derive(password: str, salt: bytes, memory: int, passes: int, lanes: int) -> str:
@@ -66,16 +66,16 @@ def _derive(password: str, salt: bytes, memory: int, passes: int, lanes: int) ->
     return kdf.derive_phc_encoded(password.encode())
 
 
-def _read(digest: str) -> re.Match[str]:
-    found = _HEADER.fullmatch(digest)
-    if found is None:
-        raise StoreUnavailable("the stored digest of a password cannot be read")
-    return found
+def _parsed(digest: str) -> re.Match[str]:
+    match = _HEADER.fullmatch(digest)
+    if match is None:
+        raise StoreUnavailable("expected a password digest in PHC form, got something else")
+    return match
 
 
-def _salt_of(found: re.Match[str]) -> bytes:
-    text = found["salt"]
+def _salt_of(match: re.Match[str]) -> bytes:
+    text = match["salt"]
     try:
         return base64.b64decode(text + "=" * (-len(text) % 4))
     except binascii.Error:
-        raise StoreUnavailable("the stored digest of a password cannot be read") from None
+        raise StoreUnavailable("expected a password digest in PHC form, got something else") from None

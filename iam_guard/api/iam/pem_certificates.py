@@ -1,7 +1,7 @@
-"""Reading certificates and private keys in PEM: what is kept is made from what was understood, never the text given.
+"""Parsing of certificates and private keys in PEM. Stored text is serialized from the parsed objects, never the input.
 
-So nothing that stood beside a certificate is stored or shown, be it a private key in the same file. No error repeats
-anything of a text, for people mistake a private key for its certificate. Pure.
+So no other content of the input is stored or returned, such as a private key in the same file. No error quotes the
+input, since users may paste a private key instead of its certificate. Pure.
 """
 
 from __future__ import annotations
@@ -23,33 +23,33 @@ from iam_guard.api.iam.iam_errors import KeyPairMismatch, MalformedCertificate
 
 _NO_CERTIFICATE = "Unable to parse certificate. Please ensure the certificate is in PEM format."
 _UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm, InvalidVersion, InternalError)
-"""What the library raises for texts that are almost right; damaged ones of each kind were tried by the ten thousand."""
+"""Exceptions of the library for malformed input, found by fuzzing each kind ten thousand times."""
 
 
 def read_certificate(text: str) -> Certificate:
-    """Read the one certificate of a text. Raises `MalformedCertificate`."""
-    found = read_certificates(text)
-    if len(found) != 1:
+    """Parse a text with exactly one certificate. Raises `MalformedCertificate`."""
+    certificates = read_certificates(text)
+    if len(certificates) != 1:
         raise MalformedCertificate("Unable to parse certificate. Please ensure that it is one certificate alone.")
-    return found[0]
+    return certificates[0]
 
 
 def read_certificates(text: str) -> list[Certificate]:
-    """Read all certificates of a text, at least one. Raises `MalformedCertificate`."""
+    """Parse a text with at least one certificate. Raises `MalformedCertificate`."""
     try:
-        found = load_pem_x509_certificates(text.encode())
-        for each in found:
-            each.public_key()
+        certificates = load_pem_x509_certificates(text.encode())
+        for certificate in certificates:
+            certificate.public_key()
     except _UNREADABLE:
         raise MalformedCertificate(_NO_CERTIFICATE) from None
-    return found
+    return certificates
 
 
 def read_private_key(text: str) -> PrivateKeyTypes:
-    """Read a private key that no password protects. Raises `MalformedCertificate`.
+    """Parse a private key without a password. Raises `MalformedCertificate`.
 
-    Whether an RSA key is well made is not looked into: it takes a third of a second for 4,096 bits, minutes for what
-    the limit of its length allows, and nothing here computes with it.
+    RSA keys are not checked for validity: that takes a third of a second for 4,096 bits, minutes for the longest
+    possible key, and the key is never used here.
     """
     if "ENCRYPTED" in text:
         raise MalformedCertificate("Unable to parse key; the body is encrypted.")
@@ -60,13 +60,13 @@ def read_private_key(text: str) -> PrivateKeyTypes:
 
 
 def require_pair(certificate: Certificate, key: PrivateKeyTypes) -> None:
-    """Raise `KeyPairMismatch` unless the key is the certificate's."""
+    """Raise `KeyPairMismatch` unless the key belongs to the certificate."""
     if _public_form(certificate.public_key()) != _public_form(key.public_key()):
         raise KeyPairMismatch("Public key certificate and private key doesn't match.")
 
 
 def require_chain(certificate: Certificate, chain: Sequence[Certificate]) -> None:
-    """Raise `MalformedCertificate` unless each certificate is signed by the next, beginning with the first one."""
+    """Raise `MalformedCertificate` unless each certificate is issued by the next one."""
     signed = [certificate, *chain]
     for index, issuer in enumerate(chain):
         try:
@@ -79,18 +79,18 @@ def require_chain(certificate: Certificate, chain: Sequence[Certificate]) -> Non
             ) from None
 
 
-def holds(certificate: Certificate, now: int) -> bool:
-    """Return whether a certificate is in its time."""
+def is_valid_at(certificate: Certificate, now: int) -> bool:
+    """Return whether a certificate's validity period includes a time."""
     return certificate.not_valid_before_utc.timestamp() <= now <= certificate.not_valid_after_utc.timestamp()
 
 
 def in_pem(certificates: Sequence[Certificate]) -> str:
-    """Write certificates, one below the other."""
+    """Serialize certificates, one after the other."""
     return "".join(certificate.public_bytes(Encoding.PEM).decode("ascii") for certificate in certificates)
 
 
 def key_in_pem(key: PrivateKeyTypes) -> bytes:
-    """Write a private key, unprotected: only for sealing."""
+    """Serialize a private key without encryption, for sealing only."""
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 

@@ -1,39 +1,42 @@
-"""The policy document that a call changes, by its digest: as it was before, and as it is afterwards.
+"""Digests of the policy document that a call changes, before and after the change.
 
-For the audit record alone. Asked within the transaction of the call, before and after, with as few questions as that
-takes; what is not there has no digest.
+Used for audit records only, within the transaction of the call, with as few queries as possible. A missing document has
+no digest.
 """
 
 from __future__ import annotations
 
 from iam_guard.api.call import Input, ServiceCall
-from iam_guard.api.iam.entities import NAME_MEMBER, find_policy, the_identity
-from iam_guard.api.operation import DigestOf
+from iam_guard.api.iam.entities import NAME_MEMBER, find_policy, load_identity
+from iam_guard.api.operation import DigestSource
 from iam_guard.store.identifiers import Kind, fold
 from iam_guard.store.records import Row
 from iam_guard.store.schema import attachments, inline_policies, policies, policy_versions
 
 
-def no_document(call: ServiceCall, given: Input) -> None:
-    """Say that there is none: before what makes one, and after what removes it."""
+def no_digest(call: ServiceCall, parameters: Input) -> None:
+    """Return None: before a document is created, and after it is deleted."""
 
 
-def inline_document(kind: Kind) -> DigestOf:
-    """Find the inline policy that a call names."""
+def inline_digest(kind: Kind) -> DigestSource:
+    """Return the digest of the call's inline policy."""
 
-    def find(call: ServiceCall, given: Input) -> str | None:
-        holder = the_identity(call, kind, given[NAME_MEMBER[kind]])
-        row = call.records.one(inline_policies, identity_id=holder["id"], folded=fold(given["PolicyName"]))
+    def find(call: ServiceCall, parameters: Input) -> str | None:
+        holder = load_identity(call, kind, parameters[NAME_MEMBER[kind]])
+        row = call.records.one(inline_policies, identity_id=holder["id"], folded=fold(parameters["PolicyName"]))
         return None if row is None else str(row["digest"])
 
     return find
 
 
-def attached_document(kind: Kind) -> DigestOf:
-    """Find what the policy of a call says, as far as it is attached."""
+def attached_digest(kind: Kind) -> DigestSource:
+    """Return the digest of the call's managed policy if it is attached."""
 
-    def find(call: ServiceCall, given: Input) -> str | None:
-        holder, policy = the_identity(call, kind, given[NAME_MEMBER[kind]]), find_policy(call, given["PolicyArn"])
+    def find(call: ServiceCall, parameters: Input) -> str | None:
+        holder, policy = (
+            load_identity(call, kind, parameters[NAME_MEMBER[kind]]),
+            find_policy(call, parameters["PolicyArn"]),
+        )
         if policy is None or not call.records.count(attachments, identity_id=holder["id"], policy_id=policy["id"]):
             return None
         return _version(call, policy, policy["default_version"])
@@ -41,46 +44,46 @@ def attached_document(kind: Kind) -> DigestOf:
     return find
 
 
-def boundary_document(kind: Kind) -> DigestOf:
-    """Find what the boundary of a user or role says."""
+def boundary_digest(kind: Kind) -> DigestSource:
+    """Return the digest of a user's or role's permissions boundary."""
 
-    def find(call: ServiceCall, given: Input) -> str | None:
-        holder = the_identity(call, kind, given[NAME_MEMBER[kind]])
+    def find(call: ServiceCall, parameters: Input) -> str | None:
+        holder = load_identity(call, kind, parameters[NAME_MEMBER[kind]])
         policy = call.records.one(policies, id=holder["boundary_id"]) if holder["boundary_id"] else None
         return None if policy is None else _version(call, policy, policy["default_version"])
 
     return find
 
 
-def role_trust_document(call: ServiceCall, given: Input) -> str | None:
-    """Find whom the role of a call trusts."""
-    digest: str | None = the_identity(call, Kind.ROLE, given["RoleName"])["trust_digest"]
+def role_trust_digest(call: ServiceCall, parameters: Input) -> str | None:
+    """Return the digest of a role's trust policy."""
+    digest: str | None = load_identity(call, Kind.ROLE, parameters["RoleName"])["trust_digest"]
     return digest
 
 
-def default_document(call: ServiceCall, given: Input) -> str | None:
-    """Find the version of a policy that decides."""
-    policy = find_policy(call, given["PolicyArn"])
+def default_digest(call: ServiceCall, parameters: Input) -> str | None:
+    """Return the digest of a managed policy's default version."""
+    policy = find_policy(call, parameters["PolicyArn"])
     return None if policy is None else _version(call, policy, policy["default_version"])
 
 
-def newest_document(call: ServiceCall, given: Input) -> str | None:
-    """Find the version of a policy that was added last."""
-    policy = find_policy(call, given["PolicyArn"])
+def newest_digest(call: ServiceCall, parameters: Input) -> str | None:
+    """Return the digest of a managed policy's newest version."""
+    policy = find_policy(call, parameters["PolicyArn"])
     versions = [] if policy is None else call.records.all(policy_versions, policy_id=policy["id"])
     return str(max(versions, key=lambda row: int(row["version"]))["digest"]) if versions else None
 
 
-def named_document(call: ServiceCall, given: Input) -> str | None:
-    """Find the version that a call names."""
-    policy = find_policy(call, given["PolicyArn"])
-    number = given["VersionId"].removeprefix("v")
+def named_digest(call: ServiceCall, parameters: Input) -> str | None:
+    """Return the digest of the version that a call names."""
+    policy = find_policy(call, parameters["PolicyArn"])
+    number = parameters["VersionId"].removeprefix("v")
     return None if policy is None or not number.isdecimal() else _version(call, policy, int(number))
 
 
-def created_document(call: ServiceCall, given: Input) -> str | None:
-    """Find the policy of the name that a call makes."""
-    policy = call.records.one(policies, account=call.account, folded=fold(given["PolicyName"]))
+def created_digest(call: ServiceCall, parameters: Input) -> str | None:
+    """Return the digest of the policy that a call creates."""
+    policy = call.records.one(policies, account=call.account, folded=fold(parameters["PolicyName"]))
     return None if policy is None else _version(call, policy, policy["default_version"])
 
 

@@ -1,4 +1,4 @@
-"""The picture from which an authenticator app takes the seed of an MFA device: the one file that draws."""
+"""The QR code from which an authenticator app reads the seed of an MFA device."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _PIXELS = 4
 
 
 def provisioning_uri(device: str, account: str, seed: str) -> str:
-    """Write the URI that the picture holds. It is as secret as the seed."""
+    """Return the URI for the QR code. It contains the seed, and is as secret."""
     label = f"{quote(ISSUER)}:{quote(device)}@{account}"
     return f"otpauth://totp/{label}?{urlencode({'secret': seed, 'issuer': ISSUER}, quote_via=quote)}"
 
 
 def qr_code(text: str) -> bytes:
-    """Draw a QR code as PNG."""
-    picture = io.BytesIO()
-    segno.make(text, micro=False).save(picture, kind="png", scale=_PIXELS)
-    return picture.getvalue()
+    """Return a QR code as PNG."""
+    png = io.BytesIO()
+    segno.make(text, micro=False).save(png, kind="png", scale=_PIXELS)
+    return png.getvalue()

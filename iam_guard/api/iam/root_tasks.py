@@ -1,7 +1,4 @@
-"""What only the root user of an account can do, as data (rules R-2, R-3).
-
-AWS's list, with what of it there is here.
-"""
+"""Tasks that only the root user of an account can do, from AWS's list, and their equivalents here (R-2, R-3)."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ from typing import NamedTuple
 
 
 class RootTask(NamedTuple):
-    """A task, and how it is done here; None where there is nothing of the kind outside of AWS."""
+    """A task, and how it is done here; None if it exists only at AWS."""
 
     task: str
     here: str | None
@@ -21,14 +18,14 @@ ROOT_TASKS = (
     RootTask("change the root user's password", "`CreateLoginProfile`, `UpdateLoginProfile` without a user name"),
     RootTask("manage the root user's access keys", "`CreateAccessKey` and its like without a user name"),
     RootTask("manage the root user's MFA devices", "`EnableMFADevice` and its like for the user name `root`"),
-    RootTask("close a standalone account", "taking the account out of a seed that is applied with `--prune`"),
-    RootTask("give permissions back to administrators who locked themselves out", "the whole IAM API"),
-    RootTask("mend a resource-based policy that denies everybody", "`iam-guard resource-policy`"),
-    RootTask("let IAM users see the bills", None),
-    RootTask("look at some tax invoices", None),
-    RootTask("sell in the Reserved Instance Marketplace", None),
-    RootTask("turn on MFA delete for an S3 bucket", None),
-    RootTask("ask for root keys of GovCloud", None),
-    RootTask("recover a KMS key that nobody can manage", None),
+    RootTask("close a standalone account", "remove the account from a seed that is applied with `--prune`"),
+    RootTask("restore the permissions of administrators who locked themselves out", "the whole IAM API"),
+    RootTask("fix a resource-based policy that denies all principals", "`iam-guard resource-policy`"),
+    RootTask("give IAM users access to billing", None),
+    RootTask("view certain tax invoices", None),
+    RootTask("register as a seller in the Reserved Instance Marketplace", None),
+    RootTask("enable MFA delete for an S3 bucket", None),
+    RootTask("request root access keys for GovCloud", None),
+    RootTask("recover a KMS key that no principal can manage", None),
 )
-"""In the order in which they come up, what is here first."""
+"""Supported tasks first."""

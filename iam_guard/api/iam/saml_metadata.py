@@ -1,9 +1,8 @@
-"""What the metadata document of a SAML identity provider says: who it is, until when, which keys it signs with.
+"""The metadata document of a SAML identity provider: its entity id, validity and signing keys.
 
-The document comes from outside, so it is read as a stream of events with nothing but elements, attributes and text: no
-document type, hence no entities and nothing to fetch; a limit for depth and for the number of elements. Signatures in
-it are not looked at: whoever uploads it vouches for it. AWS neither checks nor heeds when its certificates expire. Must
-not live here: the providers (`saml_providers`), assertions.
+The document is untrusted, so it is parsed as a stream of elements, attributes and text only: no document type, hence no
+entities and nothing to fetch; limits for depth and number of elements. Signatures in it are not verified: the uploading
+caller vouches for it. As at AWS, the expiry of its certificates is ignored.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from iam_guard.errors import InvalidInput
 
 MAX_ELEMENTS = 10_000
 MAX_LEVELS = 32
-LEAST_KEY_BITS = 1024
+MIN_KEY_BITS = 1024
 MAX_ENTITY_ID = 1024
 
 _SEPARATOR = " "
@@ -34,7 +33,7 @@ _LATEST = int(datetime.max.replace(tzinfo=UTC).timestamp()) - 1
 
 @dataclass(frozen=True, slots=True)
 class SamlMetadata:
-    """An identity provider: its entity id, the instant until which it says to hold, its signing certificates (DER)."""
+    """An identity provider: its entity id, the end of its validity, its signing certificates (DER)."""
 
     entity_id: str
     valid_until: int | None
@@ -42,24 +41,24 @@ class SamlMetadata:
 
 
 def read_metadata(text: str) -> SamlMetadata:
-    """Read a metadata document. Raises `InvalidInput`."""
+    """Parse a metadata document. Raises `InvalidInput`."""
     reader = _Reader()
     try:
         reader.parser.Parse(text, True)
     except (expat.ExpatError, UnicodeEncodeError):
-        raise _refusal("it is not well-formed XML") from None
+        raise _invalid("it is not well-formed XML") from None
     if not reader.certificates:
-        raise _refusal("expected an IDPSSODescriptor for SAML 2.0 with a certificate to sign with")
+        raise _invalid("expected an IDPSSODescriptor for SAML 2.0 with a signing certificate")
     certificates = tuple(dict.fromkeys(map(_certificate, reader.certificates)))
     return SamlMetadata(reader.entity_id, reader.valid_until, certificates)
 
 
-def _refusal(reason: str) -> InvalidInput:
+def _invalid(reason: str) -> InvalidInput:
     return InvalidInput(f"Could not parse metadata: {reason}", place="SAMLMetadataDocument")
 
 
 class _Reader:
-    """Takes the parser's events; knows at each moment which elements are open."""
+    """Handles the parser's events, with a stack of the open elements."""
 
     def __init__(self) -> None:
         self.entity_id = ""
@@ -76,12 +75,12 @@ class _Reader:
         self.parser.StartDoctypeDeclHandler = self._doctype
 
     def _doctype(self, *_: object) -> None:
-        raise _refusal("a document type is not allowed")
+        raise _invalid("a document type is not allowed")
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         self._elements += 1
         if self._elements > MAX_ELEMENTS or len(self._open) >= MAX_LEVELS:
-            raise _refusal("it has too many elements, or they are nested too deeply")
+            raise _invalid("it has too many elements, or they are nested too deeply")
         if not self._open:
             self._root(name, attributes)
         self._open.append(name)
@@ -91,15 +90,15 @@ class _Reader:
 
     def _root(self, name: str, attributes: dict[str, str]) -> None:
         if name != _METADATA + "EntityDescriptor":
-            raise _refusal("expected an EntityDescriptor")
+            raise _invalid("expected an EntityDescriptor")
         self.entity_id = attributes.get("entityID", "").strip()
         if not 1 <= len(self.entity_id) <= MAX_ENTITY_ID:
-            raise _refusal(f"expected an entityID of 1 to {MAX_ENTITY_ID} characters")
+            raise _invalid(f"expected an entityID of 1 to {MAX_ENTITY_ID} characters")
         if "validUntil" in attributes:
             self.valid_until = _seconds(attributes["validUntil"])
 
     def _may_sign(self, name: str, attributes: dict[str, str]) -> bool:
-        """Return whether a certificate in this element is one that assertions are signed with."""
+        """Return whether this element contains certificates for signing assertions."""
         match len(self._open):
             case 2:
                 protocols = attributes.get("protocolSupportEnumeration", "").split()
@@ -130,7 +129,7 @@ def _seconds(text: str) -> int:
     except (ValueError, OverflowError):
         seconds = -1
     if not 0 <= seconds <= _LATEST:
-        raise _refusal("expected a date and time as validUntil")
+        raise _invalid("expected a date and time as validUntil")
     return seconds
 
 
@@ -139,7 +138,7 @@ def _certificate(text: str) -> bytes:
         der = base64.b64decode("".join(text.split()), validate=True)
         key = x509.load_der_x509_certificate(der).public_key()
     except (binascii.Error, ValueError, x509.InvalidVersion, UnsupportedAlgorithm):
-        raise _refusal("a certificate in it cannot be read") from None
-    if isinstance(key, RSAPublicKey) and key.key_size < LEAST_KEY_BITS:
-        raise _refusal(f"a certificate in it has a key of less than {LEAST_KEY_BITS} bits")
+        raise _invalid("a certificate in it cannot be parsed") from None
+    if isinstance(key, RSAPublicKey) and key.key_size < MIN_KEY_BITS:
+        raise _invalid(f"a certificate in it has a key of less than {MIN_KEY_BITS} bits")
     return der

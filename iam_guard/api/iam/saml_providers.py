@@ -1,7 +1,7 @@
-"""SAML providers: identity providers whose assertions roles may trust (rules G-77, P-1).
+"""SAML providers: identity providers whose assertions roles can trust (G-77, P-1).
 
-The metadata document is stored as it came, once it can be read. Private keys open encrypted assertions: they are sealed
-and never shown again; a provider has up to two, so that they can be changed one after the other.
+The metadata document is stored unchanged if it can be parsed. Private keys decrypt assertions: they are sealed and
+never returned; a provider has up to two, for key rotation.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from iam_guard.api.iam.context_providers import (
     changed_propagation,
     changes_association,
     changes_context,
-    described_propagation,
+    describe_propagation,
     new_propagation,
 )
-from iam_guard.api.iam.entities import require_room
+from iam_guard.api.iam.entities import require_quota
 from iam_guard.api.iam.output_members import tag_list
 from iam_guard.api.iam.saml_metadata import SamlMetadata, read_metadata
-from iam_guard.api.iam.tags import given_tags
+from iam_guard.api.iam.tags import new_tags
 from iam_guard.errors import EntityAlreadyExists, InvalidInput, NoSuchEntity
 from iam_guard.store.identifiers import fold, iam_arn
 from iam_guard.store.records import Row
 from iam_guard.store.schema import saml_private_keys, saml_providers
 
 VALIDITY = 36_524 * 24 * 3600
-"""Seconds for which a provider is valid whose metadata does not say: a hundred years, as AWS has it."""
+"""Seconds of validity for metadata without `validUntil`: a hundred years, as at AWS."""
 
 _METADATA_MEMBERS = ("SAMLMetadataDocument", "AssertionEncryptionMode", "AddPrivateKey", "RemovePrivateKey")
 
@@ -41,47 +41,51 @@ def _arn(call: ServiceCall, name: str) -> str:
 
 
 def find_saml_provider(call: ServiceCall, arn: str) -> Row | None:
-    """Find a provider of the account by its ARN, letter by letter."""
+    """Find a provider of the account by its exact ARN."""
     name = arn.rpartition("/")[2]
     row = call.records.one(saml_providers, account=call.account, folded=fold(name))
     return row if row is not None and _arn(call, row["name"]) == arn else None
 
 
-def the_saml_provider(call: ServiceCall, given: Input) -> Row:
-    """Find the provider that a call names. Raises `NoSuchEntity`."""
-    arn: str = given["SAMLProviderArn"]
+def load_saml_provider(call: ServiceCall, parameters: Input) -> Row:
+    """Find the call's provider. Raises `NoSuchEntity`."""
+    arn: str = parameters["SAMLProviderArn"]
     row = find_saml_provider(call, arn)
     if row is None:
         raise NoSuchEntity(f"Manifest not found for arn {arn}")
     return row
 
 
-def issuers_given(given: Input) -> list[str]:
-    """Return who vouches, by the metadata of a call; nobody where it cannot be read, for then it is refused anyway."""
+def requested_issuers(parameters: Input) -> list[str]:
+    """Return the issuer in a call's metadata; empty if it can't be parsed, since the handler rejects it."""
     try:
-        return [read_metadata(given["SAMLMetadataDocument"]).entity_id] if "SAMLMetadataDocument" in given else []
+        return (
+            [read_metadata(parameters["SAMLMetadataDocument"]).entity_id]
+            if "SAMLMetadataDocument" in parameters
+            else []
+        )
     except InvalidInput:
         return []
 
 
-def issuers_stored(row: Row) -> list[str]:
-    """Return who vouches, by the metadata of a provider."""
+def stored_issuers(row: Row) -> list[str]:
+    """Return the issuer in a provider's metadata."""
     return [read_metadata(row["document"]).entity_id]
 
 
 def private_key_context(key_id: str) -> bytes:
-    """Return what a private key is sealed to."""
+    """Return the sealing context of a private key."""
     return b"saml-private-key:" + key_id.encode()
 
 
-def create_saml_provider(call: ServiceCall, given: Input) -> Output:
-    """Make a provider."""
-    name: str = given["Name"]
+def create_saml_provider(call: ServiceCall, parameters: Input) -> Output:
+    """Create a provider."""
+    name: str = parameters["Name"]
     if call.records.one(saml_providers, account=call.account, folded=fold(name)) is not None:
         raise EntityAlreadyExists(f"SAMLProvider with name {name} already exists.")
-    held = call.records.count(saml_providers, account=call.account)
-    require_room("SAML providers per account", "SAMLProvidersPerAccount", held)
-    tags, id = given_tags(given), call.new_id("saml-provider", fold(name))
+    current = call.records.count(saml_providers, account=call.account)
+    require_quota("SAML providers per account", "SAMLProvidersPerAccount", current)
+    tags, id = new_tags(parameters), call.new_id("saml-provider", fold(name))
     call.records.insert(
         saml_providers,
         id=id,
@@ -90,16 +94,16 @@ def create_saml_provider(call: ServiceCall, given: Input) -> Output:
         folded=fold(name),
         tags=tags,
         created=call.now,
-        **_metadata_columns(call, given),
-        **new_propagation(given),
+        **_metadata_columns(call, parameters),
+        **new_propagation(parameters),
     )
-    _change_keys(call, id, given, given.get("AssertionEncryptionMode"))
+    _change_keys(call, id, parameters, parameters.get("AssertionEncryptionMode"))
     return {"SAMLProviderArn": _arn(call, name), "Tags": tag_list(tags) or None}
 
 
-def get_saml_provider(call: ServiceCall, given: Input) -> Output:
-    """Describe a provider; of its private keys, the ids."""
-    row = the_saml_provider(call, given)
+def get_saml_provider(call: ServiceCall, parameters: Input) -> Output:
+    """Describe a provider, with the ids of its private keys."""
+    row = load_saml_provider(call, parameters)
     return {
         "SAMLProviderUUID": row["id"],
         "SAMLMetadataDocument": row["document"],
@@ -112,7 +116,7 @@ def get_saml_provider(call: ServiceCall, given: Input) -> Output:
             {"KeyId": key["id"], "Timestamp": instant(key["created"])}
             for key in call.records.all(saml_private_keys, provider_id=row["id"], order=("created", "id"))
         ],
-        **described_propagation(row),
+        **describe_propagation(row),
     }
 
 
@@ -121,8 +125,8 @@ def _key_hashes(metadata: SamlMetadata) -> Output:
     return {"IssuerURL": metadata.entity_id, "KeyHashes": hashes}
 
 
-def list_saml_providers(call: ServiceCall, given: Input) -> Output:
-    """List the providers, by name."""
+def list_saml_providers(call: ServiceCall, parameters: Input) -> Output:
+    """List the providers, sorted by name."""
     columns = ("name", "valid_until", "created", "identity_center")
     rows = call.records.all(saml_providers, account=call.account, order=("folded",), columns=columns)
     return {
@@ -138,42 +142,42 @@ def list_saml_providers(call: ServiceCall, given: Input) -> Output:
     }
 
 
-def update_saml_provider(call: ServiceCall, given: Input) -> Output:
+def update_saml_provider(call: ServiceCall, parameters: Input) -> Output:
     """Change a provider's metadata, encryption mode, keys and Identity Center, or else its context provider."""
-    row = the_saml_provider(call, given)
-    changes_metadata = changes_association(given) or any(name in given for name in _METADATA_MEMBERS)
-    if changes_context(given) and changes_metadata:
+    row = load_saml_provider(call, parameters)
+    changes_metadata = changes_association(parameters) or any(name in parameters for name in _METADATA_MEMBERS)
+    if changes_context(parameters) and changes_metadata:
         raise InvalidInput("A request can change either the context provider or the provider metadata.")
-    values = {**_metadata_columns(call, given), **changed_propagation(row, given)}
+    values = {**_metadata_columns(call, parameters), **changed_propagation(row, parameters)}
     if values:
         call.records.update(saml_providers, values, id=row["id"])
-    _change_keys(call, row["id"], given, given.get("AssertionEncryptionMode", row["encryption_mode"]))
+    _change_keys(call, row["id"], parameters, parameters.get("AssertionEncryptionMode", row["encryption_mode"]))
     return {"SAMLProviderArn": _arn(call, row["name"])}
 
 
-def _metadata_columns(call: ServiceCall, given: Input) -> dict[str, Any]:
+def _metadata_columns(call: ServiceCall, parameters: Input) -> dict[str, Any]:
     columns: dict[str, Any] = {}
-    if "SAMLMetadataDocument" in given:
-        valid_until = read_metadata(given["SAMLMetadataDocument"]).valid_until
-        columns["document"] = given["SAMLMetadataDocument"]
+    if "SAMLMetadataDocument" in parameters:
+        valid_until = read_metadata(parameters["SAMLMetadataDocument"]).valid_until
+        columns["document"] = parameters["SAMLMetadataDocument"]
         columns["valid_until"] = call.now + VALIDITY if valid_until is None else valid_until
-    if "AssertionEncryptionMode" in given:
-        columns["encryption_mode"] = given["AssertionEncryptionMode"]
+    if "AssertionEncryptionMode" in parameters:
+        columns["encryption_mode"] = parameters["AssertionEncryptionMode"]
     return columns
 
 
-def _change_keys(call: ServiceCall, provider_id: str, given: Input, encryption_mode: str | None) -> None:
-    """Remove a key, then add one; where encryption is required there must be one in the end."""
-    if "RemovePrivateKey" in given:
-        id = given["RemovePrivateKey"]
+def _change_keys(call: ServiceCall, provider_id: str, parameters: Input, encryption_mode: str | None) -> None:
+    """Remove a key, then add one. Raises `InvalidInput` if encryption is required and no key remains."""
+    if "RemovePrivateKey" in parameters:
+        id = parameters["RemovePrivateKey"]
         if not call.records.delete(saml_private_keys, id=id, provider_id=provider_id):
             raise NoSuchEntity(f"The private key with id {id} cannot be found.")
-    held = call.records.count(saml_private_keys, provider_id=provider_id)
-    if "AddPrivateKey" in given:
-        require_room("private keys per SAML provider", "PrivateKeysPerSAMLProvider", held)
-        _add_key(call, provider_id, given["AddPrivateKey"])
-        held += 1
-    if encryption_mode == "Required" and not held:
+    number = call.records.count(saml_private_keys, provider_id=provider_id)
+    if "AddPrivateKey" in parameters:
+        require_quota("private keys per SAML provider", "PrivateKeysPerSAMLProvider", number)
+        _add_key(call, provider_id, parameters["AddPrivateKey"])
+        number += 1
+    if encryption_mode == "Required" and not number:
         message = "A private key is required when the assertion encryption mode is Required."
         raise InvalidInput(message, place="AssertionEncryptionMode")
 
@@ -195,6 +199,6 @@ def _add_key(call: ServiceCall, provider_id: str, pem: str) -> None:
     )
 
 
-def delete_saml_provider(call: ServiceCall, given: Input) -> None:
-    """Delete a provider with its keys; roles that trust it stay as they are."""
-    call.records.delete(saml_providers, id=the_saml_provider(call, given)["id"])
+def delete_saml_provider(call: ServiceCall, parameters: Input) -> None:
+    """Delete a provider with its keys; roles that trust it stay unchanged."""
+    call.records.delete(saml_providers, id=load_saml_provider(call, parameters)["id"])

@@ -1,17 +1,17 @@
-"""Server certificates of an account, with their chains and private keys (rule G-77).
+"""Server certificates of an account, with their chains and private keys (G-77).
 
-A private key is sealed and never shown again.
+A private key is sealed and never returned.
 """
 
 from __future__ import annotations
 
 from iam_guard.api.call import Input, Output, ServiceCall, instant
-from iam_guard.api.iam.entities import require_room
+from iam_guard.api.iam.entities import require_quota
 from iam_guard.api.iam.iam_errors import MalformedCertificate
 from iam_guard.api.iam.output_members import tag_list
 from iam_guard.api.iam.pem_certificates import (
-    holds,
     in_pem,
+    is_valid_at,
     key_in_pem,
     read_certificate,
     read_certificates,
@@ -19,7 +19,7 @@ from iam_guard.api.iam.pem_certificates import (
     require_chain,
     require_pair,
 )
-from iam_guard.api.iam.tags import given_tags
+from iam_guard.api.iam.tags import new_tags
 from iam_guard.api.paging import page_of_rows
 from iam_guard.errors import EntityAlreadyExists, NoSuchEntity
 from iam_guard.store.identifiers import fold, iam_arn
@@ -28,30 +28,30 @@ from iam_guard.store.schema import server_certificates
 
 
 def server_key_context(certificate_id: str) -> bytes:
-    """Return what the private key of a server certificate is sealed to."""
+    """Return the sealing context of a server certificate's private key."""
     return b"server-certificate:" + certificate_id.encode()
 
 
-def upload_server_certificate(call: ServiceCall, given: Input) -> Output:
-    """Take a certificate that holds now, its chain in order, and its private key."""
-    name: str = given["ServerCertificateName"]
+def upload_server_certificate(call: ServiceCall, parameters: Input) -> Output:
+    """Upload a currently valid certificate, its chain in order, and its private key."""
+    name: str = parameters["ServerCertificateName"]
     _require_free(call, name)
-    held = call.records.count(server_certificates, account=call.account)
-    require_room("server certificates per account", "ServerCertificatesPerAccount", held)
-    tags = given_tags(given)
-    certificate = read_certificate(given["CertificateBody"])
-    chain = read_certificates(given["CertificateChain"]) if "CertificateChain" in given else []
-    key = read_private_key(given["PrivateKey"])
+    current = call.records.count(server_certificates, account=call.account)
+    require_quota("server certificates per account", "ServerCertificatesPerAccount", current)
+    tags = new_tags(parameters)
+    certificate = read_certificate(parameters["CertificateBody"])
+    chain = read_certificates(parameters["CertificateChain"]) if "CertificateChain" in parameters else []
+    key = read_private_key(parameters["PrivateKey"])
     require_pair(certificate, key)
     require_chain(certificate, chain)
-    if not holds(certificate, call.now):
+    if not is_valid_at(certificate, call.now):
         raise MalformedCertificate("The certificate must be valid at the time of upload.")
     id = call.new_id("server-certificate", fold(name))
     call.records.insert(
         server_certificates,
         id=id,
         account=call.account,
-        path=given.get("Path", "/"),
+        path=parameters.get("Path", "/"),
         name=name,
         folded=fold(name),
         body=in_pem([certificate]),
@@ -61,16 +61,16 @@ def upload_server_certificate(call: ServiceCall, given: Input) -> Output:
         tags=tags,
         created=call.now,
     )
-    metadata = _described(call, the_server_certificate(call, given))
+    metadata = _describe(call, load_server_certificate(call, parameters))
     return {"ServerCertificateMetadata": metadata, "Tags": tag_list(tags) if tags else None}
 
 
-def get_server_certificate(call: ServiceCall, given: Input) -> Output:
-    """Describe a certificate with everything but its private key."""
-    row = the_server_certificate(call, given)
+def get_server_certificate(call: ServiceCall, parameters: Input) -> Output:
+    """Describe a certificate without its private key."""
+    row = load_server_certificate(call, parameters)
     return {
         "ServerCertificate": {
-            "ServerCertificateMetadata": _described(call, row),
+            "ServerCertificateMetadata": _describe(call, row),
             "CertificateBody": row["body"],
             "CertificateChain": row["chain"],
             "Tags": tag_list(row["tags"]),
@@ -78,42 +78,42 @@ def get_server_certificate(call: ServiceCall, given: Input) -> Output:
     }
 
 
-def list_server_certificates(call: ServiceCall, given: Input) -> Output:
-    """List the certificates below a path, by name."""
+def list_server_certificates(call: ServiceCall, parameters: Input) -> Output:
+    """List the certificates below a path, sorted by name."""
     order = ("folded",)
     page = page_of_rows(
-        given,
+        parameters,
         order,
         lambda after, limit: call.records.page(
             server_certificates,
             order=order,
             after=after,
             limit=limit,
-            path_prefix=given.get("PathPrefix"),
+            path_prefix=parameters.get("PathPrefix"),
             account=call.account,
         ),
     )
-    return {"ServerCertificateMetadataList": [_described(call, row) for row in page.rows], **page.members}
+    return {"ServerCertificateMetadataList": [_describe(call, row) for row in page.rows], **page.members}
 
 
-def update_server_certificate(call: ServiceCall, given: Input) -> None:
+def update_server_certificate(call: ServiceCall, parameters: Input) -> None:
     """Rename a certificate, or move it to another path; its id stays."""
-    row = the_server_certificate(call, given)
-    name: str = given.get("NewServerCertificateName", row["name"])
+    row = load_server_certificate(call, parameters)
+    name: str = parameters.get("NewServerCertificateName", row["name"])
     if fold(name) != row["folded"]:
         _require_free(call, name)
-    values = {"path": given.get("NewPath", row["path"]), "name": name, "folded": fold(name)}
+    values = {"path": parameters.get("NewPath", row["path"]), "name": name, "folded": fold(name)}
     call.records.update(server_certificates, values, id=row["id"])
 
 
-def delete_server_certificate(call: ServiceCall, given: Input) -> None:
-    """Remove a certificate and its private key."""
-    call.records.delete(server_certificates, id=the_server_certificate(call, given)["id"])
+def delete_server_certificate(call: ServiceCall, parameters: Input) -> None:
+    """Delete a certificate and its private key."""
+    call.records.delete(server_certificates, id=load_server_certificate(call, parameters)["id"])
 
 
-def the_server_certificate(call: ServiceCall, given: Input) -> Row:
-    """Find the certificate that a call names. Raises `NoSuchEntity`."""
-    name: str = given["ServerCertificateName"]
+def load_server_certificate(call: ServiceCall, parameters: Input) -> Row:
+    """Find the call's certificate. Raises `NoSuchEntity`."""
+    name: str = parameters["ServerCertificateName"]
     row = call.records.one(server_certificates, account=call.account, folded=fold(name))
     if row is None:
         raise NoSuchEntity(f"The Server Certificate with name {name} cannot be found.")
@@ -125,7 +125,7 @@ def _require_free(call: ServiceCall, name: str) -> None:
         raise EntityAlreadyExists(f"The Server Certificate with name {name} already exists.")
 
 
-def _described(call: ServiceCall, row: Row) -> Output:
+def _describe(call: ServiceCall, row: Row) -> Output:
     return {
         "Path": row["path"],
         "ServerCertificateName": row["name"],

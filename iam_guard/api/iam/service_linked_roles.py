@@ -1,8 +1,8 @@
-"""Service-linked roles: made for one service, trusted by that service alone, deleted by a task (rules R-14, P-14).
+"""Service-linked roles: created for one service, trusted by it alone, deleted by a task (R-14, P-14).
 
-The service is whoever signs in as a service principal of that name; nothing here knows what it needs, so the role has
-no policies until they are seeded. A deletion is done at once; its task remains, for clients ask how it went. Such roles
-may exceed the quota of roles, as with AWS.
+The service assumes the role as a service principal of that name. The role has no policies until they are seeded, since
+the permissions that a service needs are unknown here. A deletion is executed at once; its task remains, for clients
+that poll its status. As at AWS, such roles may exceed the quota of roles.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import uuid
 from collections.abc import Mapping
 
 from iam_guard.api.call import Input, Output, ServiceCall
-from iam_guard.api.iam.entities import find_identity, the_role
+from iam_guard.api.iam.entities import find_identity, load_role
 from iam_guard.api.iam.identities import insert_identity
-from iam_guard.api.iam.output_members import brief_roles
+from iam_guard.api.iam.output_members import describe_brief_roles
 from iam_guard.api.iam.protected_entities import SERVICE_LINKED
 from iam_guard.api.iam.trust_policies import trust_columns
 from iam_guard.errors import InvalidInput, NoSuchEntity
@@ -70,25 +70,25 @@ _NAMES: Mapping[str, str] = {
     "transitgateway": "VPCTransitGateway",
     "trustedadvisor": "TrustedAdvisor",
 }
-"""What AWS's services call their role, after `AWSServiceRoleFor`, by what stands before `.amazonaws.com`."""
+"""Role names of AWS's services, after `AWSServiceRoleFor`, by the service name without `.amazonaws.com`."""
 
 _WITHOUT_SUFFIX = frozenset(_NAMES) - {"autoscaling", "connect", "lexv2"}
 
 
-def linked_role(call: ServiceCall, given: Input) -> Resource:
-    """Return the role that a service is to have, at the place that it will have."""
-    service: str = given["AWSServiceName"]
-    arn = iam_arn(call.partition, call.account, "role", f"{SERVICE_LINKED}{service}/", _name(given))
+def linked_role(call: ServiceCall, parameters: Input) -> Resource:
+    """Return the new role of a service, at its reserved path."""
+    service: str = parameters["AWSServiceName"]
+    arn = iam_arn(call.partition, call.account, "role", f"{SERVICE_LINKED}{service}/", _name(parameters))
     return Resource(arn, account=call.account)
 
 
-def create_service_linked_role(call: ServiceCall, given: Input) -> Output:
-    """Make the role of a service."""
-    service: str = given["AWSServiceName"]
-    name = _name(given)
+def create_service_linked_role(call: ServiceCall, parameters: Input) -> Output:
+    """Create the role of a service."""
+    service: str = parameters["AWSServiceName"]
+    name = _name(parameters)
     if not _SERVICE.fullmatch(service) or len(name) > NAME_LENGTHS["role"]:
         raise InvalidInput(f"{service} is not the name of a service that can have a role.", place="AWSServiceName")
-    if "CustomSuffix" in given and _own_part(service) in _WITHOUT_SUFFIX:
+    if "CustomSuffix" in parameters and _short_name(service) in _WITHOUT_SUFFIX:
         raise InvalidInput(f"Custom suffix is not allowed for {service}", place="CustomSuffix")
     if find_identity(call, Kind.ROLE, name) is not None:
         message = f"Service role name {name} has been taken in this account, please try a different suffix."
@@ -99,27 +99,27 @@ def create_service_linked_role(call: ServiceCall, given: Input) -> Output:
         Kind.ROLE,
         f"{SERVICE_LINKED}{service}/",
         name,
-        description=given.get("Description", ""),
+        description=parameters.get("Description", ""),
         **trust_columns(call, json.dumps({"Version": "2012-10-17", "Statement": [statement]})),
     )
-    return {"Role": brief_roles(call, [row])[0]}
+    return {"Role": describe_brief_roles(call, [row])[0]}
 
 
-def _name(given: Input) -> str:
-    """Write the role's name, as AWS has it or of the service's words: `AWSServiceRoleForJobsMyAppExample`."""
-    own = _own_part(given["AWSServiceName"])
-    words = _NAMES.get(own) or "".join(word.capitalize() for word in re.split(r"[^A-Za-z0-9]+", own))
-    suffix = f"_{given['CustomSuffix']}" if "CustomSuffix" in given else ""
+def _name(parameters: Input) -> str:
+    """Return AWS's name of the role, or one from the service's name: `AWSServiceRoleForJobsMyAppExample`."""
+    short = _short_name(parameters["AWSServiceName"])
+    words = _NAMES.get(short) or "".join(word.capitalize() for word in re.split(r"[^A-Za-z0-9]+", short))
+    suffix = f"_{parameters['CustomSuffix']}" if "CustomSuffix" in parameters else ""
     return f"AWSServiceRoleFor{words}{suffix}"
 
 
-def _own_part(service: str) -> str:
+def _short_name(service: str) -> str:
     return re.sub(r"(?:\.amazonaws)?\.com(?:\.cn)?$", "", service)
 
 
-def delete_service_linked_role(call: ServiceCall, given: Input) -> Output:
-    """Delete the role of a service with everything that hangs on it, and give the task that did it."""
-    row = the_role(call, given)
+def delete_service_linked_role(call: ServiceCall, parameters: Input) -> Output:
+    """Delete a service's role with its policies, and return the id of a completed task."""
+    row = load_role(call, parameters)
     if not row["path"].startswith(SERVICE_LINKED):
         raise NoSuchEntity(f"The service-linked role with name {row['name']} cannot be found.")
     task = f"task{row['path']}{row['name']}/{uuid.uuid4()}"
@@ -130,18 +130,18 @@ def delete_service_linked_role(call: ServiceCall, given: Input) -> Output:
     return {"DeletionTaskId": task}
 
 
-def role_of_task(call: ServiceCall, given: Input) -> Resource:
-    """Return the role that a deletion task is about. Raises `InvalidInput` for what names no task."""
-    task = _TASK.fullmatch(given["DeletionTaskId"])
+def role_of_task(call: ServiceCall, parameters: Input) -> Resource:
+    """Return the role of a deletion task. Raises `InvalidInput` for an invalid task id."""
+    task = _TASK.fullmatch(parameters["DeletionTaskId"])
     if task is None:
         raise InvalidInput("Invalid deletion task id.", place="DeletionTaskId")
     arn = iam_arn(call.partition, call.account, "role", f"{SERVICE_LINKED}{task['service']}/", task["role"])
     return Resource(arn, account=call.account)
 
 
-def get_service_linked_role_deletion_status(call: ServiceCall, given: Input) -> Output:
-    """Return how a deletion went."""
-    task: str = given["DeletionTaskId"]
+def get_service_linked_role_deletion_status(call: ServiceCall, parameters: Input) -> Output:
+    """Return the status of a deletion."""
+    task: str = parameters["DeletionTaskId"]
     row = call.records.one(jobs, id=task, account=call.account, kind=_JOB)
     if row is None:
         raise NoSuchEntity(f"The deletion task {task} cannot be found.")

@@ -1,6 +1,6 @@
-"""SSH public keys of users (rules R-11, G-77): RSA keys, taken in the form of OpenSSH or in PEM, given in either.
+"""SSH public keys of users: RSA keys, accepted and returned in OpenSSH format or PEM (R-11, G-77).
 
-What is kept is the key itself in the form of OpenSSH, without the comment that may stand behind it.
+Keys are stored in OpenSSH format, without a comment.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from iam_guard.api.call import Input, Output, ServiceCall, instant
 from iam_guard.api.iam.credential_owners import settable_status
-from iam_guard.api.iam.entities import require_room, the_user
+from iam_guard.api.iam.entities import load_user, require_quota
 from iam_guard.api.iam.iam_errors import DuplicateSSHPublicKey, InvalidPublicKey, UnrecognizedPublicKeyEncoding
 from iam_guard.api.paging import page_of_rows
 from iam_guard.errors import NoSuchEntity
@@ -27,25 +27,25 @@ from iam_guard.store.records import Row
 from iam_guard.store.schema import ssh_keys
 
 RSA_BITS = range(2048, 16384 + 1)
-_FORMS = {
+_LOADERS = {
     "ssh-rsa ": load_ssh_public_key,
     "-----BEGIN PUBLIC KEY-----": load_pem_public_key,
     "-----BEGIN RSA PUBLIC KEY-----": load_pem_public_key,
 }
 
 
-# --- the operations ----------------------------------------------------------------------------------------------
+# --- operations --------------------------------------------------------------------------------------------------
 
 
-def upload_ssh_public_key(call: ServiceCall, given: Input) -> Output:
-    """Take an RSA key that the user has not yet."""
-    owner = the_user(call, given)
-    key = read_public_key(given["SSHPublicKeyBody"])
+def upload_ssh_public_key(call: ServiceCall, parameters: Input) -> Output:
+    """Upload an RSA key that is new to the user."""
+    owner = load_user(call, parameters)
+    key = read_public_key(parameters["SSHPublicKeyBody"])
     body = key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode("ascii")
-    held = call.records.all(ssh_keys, user_id=owner["id"])
-    if body in {row["body"] for row in held}:
+    rows = call.records.all(ssh_keys, user_id=owner["id"])
+    if body in {row["body"] for row in rows}:
         raise DuplicateSSHPublicKey("The SSH public key is already associated with the specified IAM user.")
-    require_room("SSH keys per user", "SSHPublicKeysPerUser", len(held))
+    require_quota("SSH keys per user", "SSHPublicKeysPerUser", len(rows))
     id = call.new_id("ssh-key", body)
     call.records.insert(
         ssh_keys,
@@ -56,38 +56,38 @@ def upload_ssh_public_key(call: ServiceCall, given: Input) -> Output:
         status="Active",
         created=call.now,
     )
-    return {"SSHPublicKey": _described(owner, _the_key(call, owner, id), body)}
+    return {"SSHPublicKey": _describe(owner, _load_key(call, owner, id), body)}
 
 
-def get_ssh_public_key(call: ServiceCall, given: Input) -> Output:
-    """Return a key in the form that is asked for."""
-    owner = the_user(call, given)
-    row = _the_key(call, owner, given["SSHPublicKeyId"])
-    body = row["body"] if given["Encoding"] == "SSH" else _in_pem(row["body"])
-    return {"SSHPublicKey": _described(owner, row, body)}
+def get_ssh_public_key(call: ServiceCall, parameters: Input) -> Output:
+    """Return a key in the requested encoding."""
+    owner = load_user(call, parameters)
+    row = _load_key(call, owner, parameters["SSHPublicKeyId"])
+    body = row["body"] if parameters["Encoding"] == "SSH" else _in_pem(row["body"])
+    return {"SSHPublicKey": _describe(owner, row, body)}
 
 
-def list_ssh_public_keys(call: ServiceCall, given: Input) -> Output:
-    """List the keys of a user, by id, without the keys themselves."""
-    owner = the_user(call, given)
+def list_ssh_public_keys(call: ServiceCall, parameters: Input) -> Output:
+    """List the keys of a user, sorted by id, without their bodies."""
+    owner = load_user(call, parameters)
     order = ("id",)
     page = page_of_rows(
-        given,
+        parameters,
         order,
         lambda after, limit: call.records.page(ssh_keys, order=order, after=after, limit=limit, user_id=owner["id"]),
     )
     return {"SSHPublicKeys": [_metadata(owner, row) for row in page.rows], **page.members}
 
 
-def update_ssh_public_key(call: ServiceCall, given: Input) -> None:
-    """Turn a key on or off."""
-    row = _the_key(call, the_user(call, given), given["SSHPublicKeyId"])
-    call.records.update(ssh_keys, {"status": settable_status(given)}, id=row["id"])
+def update_ssh_public_key(call: ServiceCall, parameters: Input) -> None:
+    """Activate or deactivate a key."""
+    row = _load_key(call, load_user(call, parameters), parameters["SSHPublicKeyId"])
+    call.records.update(ssh_keys, {"status": settable_status(parameters)}, id=row["id"])
 
 
-def delete_ssh_public_key(call: ServiceCall, given: Input) -> None:
-    """Remove a key."""
-    row = _the_key(call, the_user(call, given), given["SSHPublicKeyId"])
+def delete_ssh_public_key(call: ServiceCall, parameters: Input) -> None:
+    """Delete a key."""
+    row = _load_key(call, load_user(call, parameters), parameters["SSHPublicKeyId"])
     call.records.delete(ssh_keys, id=row["id"])
 
 
@@ -95,9 +95,9 @@ def delete_ssh_public_key(call: ServiceCall, given: Input) -> None:
 
 
 def read_public_key(text: str) -> RSAPublicKey:
-    """Read an RSA key. Raises `UnrecognizedPublicKeyEncoding`, `InvalidPublicKey`; nothing of the text is repeated."""
+    """Parse an RSA key. Raises `UnrecognizedPublicKeyEncoding`, `InvalidPublicKey`, without quoting the text."""
     text = text.strip()
-    load = next((load for beginning, load in _FORMS.items() if text.startswith(beginning)), None)
+    load = next((load for prefix, load in _LOADERS.items() if text.startswith(prefix)), None)
     if load is None:
         raise UnrecognizedPublicKeyEncoding("The public key encoding format is unsupported or unrecognized.")
     try:
@@ -110,7 +110,7 @@ def read_public_key(text: str) -> RSAPublicKey:
 
 
 def fingerprint(body: str) -> str:
-    """Return the MD5 of a key in the form of OpenSSH, as `ssh-keygen -l -E md5` shows it."""
+    """Return the MD5 fingerprint of a key in OpenSSH format, as `ssh-keygen -l -E md5` shows it."""
     digest = hashlib.md5(base64.b64decode(body.split(" ")[1]), usedforsecurity=False).digest()
     return digest.hex(":")
 
@@ -120,7 +120,7 @@ def _in_pem(body: str) -> str:
     return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode("ascii")
 
 
-def _the_key(call: ServiceCall, owner: Row, id: str) -> Row:
+def _load_key(call: ServiceCall, owner: Row, id: str) -> Row:
     row = call.records.one(ssh_keys, id=id, user_id=owner["id"])
     if row is None:
         raise NoSuchEntity(f"The Public Key with id {id} cannot be found.")
@@ -136,5 +136,5 @@ def _metadata(owner: Row, row: Row) -> Output:
     }
 
 
-def _described(owner: Row, row: Row, body: str) -> Output:
+def _describe(owner: Row, row: Row, body: str) -> Output:
     return {**_metadata(owner, row), "Fingerprint": row["fingerprint"], "SSHPublicKeyBody": body}

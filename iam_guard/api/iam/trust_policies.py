@@ -1,8 +1,6 @@
-"""Trust policies: what a role may be saved with, and to whom the principals in it are bound (rules G-31 to G-33, G-42,
-G-71, P-5, P-8).
+"""Trust policies: validation, and binding of their principals (G-31 to G-33, G-42, G-71, P-5, P-8).
 
-Every user, role and session is looked up, whichever account it is of; one that does not exist is refused. Accounts may
-be named without being in the store.
+Users, roles and sessions of every account must exist. Accounts may be outside the store.
 """
 
 from __future__ import annotations
@@ -26,12 +24,12 @@ _ACTIONS = (
     "sts:setsourceidentity",
     "sts:tagsession",
 )
-"""What a trust policy can be about, in lower case."""
+"""The actions of trust policies, in lower case."""
 
 
 def trust_columns(call: ServiceCall, text: str) -> dict[str, Any]:
-    """Return what is stored of a trust policy. Raises `PolicyError`, `LimitExceeded`."""
-    document = _read(call, text)
+    """Return the columns of a trust policy. Raises `PolicyError`, `LimitExceeded`."""
+    document = _validated(call, text)
     return {
         "trust_text": document.text,
         "trust_digest": document.digest,
@@ -39,7 +37,7 @@ def trust_columns(call: ServiceCall, text: str) -> dict[str, Any]:
     }
 
 
-def _read(call: ServiceCall, text: str) -> Document:
+def _validated(call: ServiceCall, text: str) -> Document:
     try:
         document = validate_for_write(text, PolicyType.TRUST, partition=call.partition)
     except PolicyError as error:
@@ -47,13 +45,13 @@ def _read(call: ServiceCall, text: str) -> Document:
             error.sentence = "This policy contains invalid Json"
         raise
     for statement in document.statements:
-        if not all(map(_is_about_roles, statement.actions or ())):
-            message = "expected actions that have to do with assuming a role"
+        if not all(map(_is_trust_action, statement.actions or ())):
+            message = "expected actions for assuming a role"
             sentence = "AssumeRole policy may only specify STS AssumeRole actions."
             raise PolicyError(message, place=f"/Statement/{statement.index}/Action", sentence=sentence)
     return document
 
 
-def _is_about_roles(action: str) -> bool:
+def _is_trust_action(action: str) -> bool:
     folded = action.lower()
     return folded.startswith("sts:") and any(map(compile_glob(folded), _ACTIONS))

@@ -1,6 +1,6 @@
-"""Operations that make sense inside AWS only: each with the reason, which its caller and the documentation are told.
+"""Operations that exist only inside AWS, with the reasons for callers and the documentation.
 
-They are authorized like all others, so that nobody without the permission hears more than that.
+They are authorized like all others, so that a denied caller doesn't get the reason.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from iam_guard.model.context import Given
 from iam_guard.model.request import Resource
 
 _DELEGATION: Final = (
-    "a delegation request is made by a partner that Amazon has onboarded, on permissions that are registered there, "
-    "and its token is handed out by AWS's own console and notification service"
+    "a delegation request is made by a partner that Amazon has onboarded, for permissions that are registered there, "
+    "and its token is issued by AWS's own console and notification service"
 )
-_TEMPLATES: Final = "role templates are made and managed by services of AWS, and none of them is here"
+_TEMPLATES: Final = "role templates are created and managed by AWS services, none of which exists here"
 
 NOT_SUPPORTED: Final[Mapping[str, str]] = {
     "AcceptDelegationRequest": _DELEGATION,
@@ -37,29 +37,29 @@ NOT_SUPPORTED: Final[Mapping[str, str]] = {
 
 
 def unsupported(name: str) -> Handler:
-    """Make the handler of an operation that is not supported."""
+    """Return the handler of an unsupported operation."""
 
-    def refuse(call: ServiceCall, given: Input) -> NoReturn:
+    def refuse(call: ServiceCall, parameters: Input) -> NoReturn:
         raise NotSupported(f"The operation {name} is not supported: {NOT_SUPPORTED[name]}.")
 
     return refuse
 
 
 def delegation_request(member: str | None) -> Target:
-    """Return a delegation request by its id, or all that could be."""
+    """Return a delegation request by its id, or all of them."""
 
-    def target(call: ServiceCall, given: Input) -> Resource:
-        id = given[member] if member else "*"
+    def target(call: ServiceCall, parameters: Input) -> Resource:
+        id = parameters[member] if member else "*"
         return Resource(f"arn:{call.partition}:iam::{call.account}:delegation-request/{id}", account=call.account)
 
     return target
 
 
-def delegation_keys(call: ServiceCall, given: Input) -> Keys:
-    """Return the condition keys that the making of a delegation request has."""
+def delegation_keys(call: ServiceCall, parameters: Input) -> Keys:
+    """Return the condition keys of a new delegation request."""
     keys: dict[str, Given] = {
-        "iam:DelegationDuration": given["SessionDuration"],
-        "iam:NotificationChannel": given["NotificationChannel"],
+        "iam:DelegationDuration": parameters["SessionDuration"],
+        "iam:NotificationChannel": parameters["NotificationChannel"],
     }
-    template = given["Permissions"].get("PolicyTemplateArn")
+    template = parameters["Permissions"].get("PolicyTemplateArn")
     return keys if template is None else {**keys, "iam:TemplateArn": template}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from iam_guard.api.call import Input, Output, ServiceCall, instant
-from iam_guard.api.iam.boundaries import given_boundary
-from iam_guard.api.iam.entities import means_root, the_user
+from iam_guard.api.iam.boundaries import requested_boundary
+from iam_guard.api.iam.entities import is_about_root, load_user
 from iam_guard.api.iam.identities import (
     POLICIES_IN_USE,
     InUse,
@@ -15,8 +15,8 @@ from iam_guard.api.iam.identities import (
     page_of_identities,
     rename,
 )
-from iam_guard.api.iam.output_members import described_users, whole_user
-from iam_guard.api.iam.tags import given_tags
+from iam_guard.api.iam.output_members import describe_full_user, describe_users
+from iam_guard.api.iam.tags import new_tags
 from iam_guard.store.identifiers import Kind, root_arn
 from iam_guard.store.schema import (
     access_keys,
@@ -39,24 +39,26 @@ _IN_USE: Sequence[InUse] = (
     (memberships, "user_id", "Cannot delete entity, must remove users from group first."),
     *POLICIES_IN_USE,
 )
-"""What must be gone before a user is deleted (R-11)."""
+"""What must be removed before a user is deleted (R-11)."""
 
 
-def create_user(call: ServiceCall, given: Input) -> Output:
-    """Make a user."""
-    row = create_identity(call, Kind.USER, given, boundary_id=given_boundary(call, given), tags=given_tags(given))
-    return {"User": whole_user(call, row)}
+def create_user(call: ServiceCall, parameters: Input) -> Output:
+    """Create a user."""
+    row = create_identity(
+        call, Kind.USER, parameters, boundary_id=requested_boundary(call, parameters), tags=new_tags(parameters)
+    )
+    return {"User": describe_full_user(call, row)}
 
 
-def get_user(call: ServiceCall, given: Input) -> Output:
+def get_user(call: ServiceCall, parameters: Input) -> Output:
     """Describe a user; without a name, the caller, who may be the root user."""
-    if means_root(call, given):
+    if is_about_root(call, parameters):
         return {"User": root_user(call)}
-    return {"User": whole_user(call, the_user(call, given))}
+    return {"User": describe_full_user(call, load_user(call, parameters))}
 
 
 def root_user(call: ServiceCall) -> Output:
-    """Describe the root user as far as it is like a user (R-3)."""
+    """Describe the root user, with the members of a user that it has (R-3)."""
     account = call.records.one(accounts, id=call.account)
     profile = call.records.one(login_profiles, owner=call.account)
     return {
@@ -69,17 +71,17 @@ def root_user(call: ServiceCall) -> Output:
     }
 
 
-def list_users(call: ServiceCall, given: Input) -> Output:
-    """List the users below a path, by name."""
-    page = page_of_identities(call, given, Kind.USER)
-    return {"Users": described_users(call, page.rows), **page.members}
+def list_users(call: ServiceCall, parameters: Input) -> Output:
+    """List the users below a path, sorted by name."""
+    page = page_of_identities(call, parameters, Kind.USER)
+    return {"Users": describe_users(call, page.rows), **page.members}
 
 
-def update_user(call: ServiceCall, given: Input) -> None:
+def update_user(call: ServiceCall, parameters: Input) -> None:
     """Rename a user, or move it to another path."""
-    rename(call, the_user(call, given), path=given.get("NewPath"), name=given.get("NewUserName"))
+    rename(call, load_user(call, parameters), path=parameters.get("NewPath"), name=parameters.get("NewUserName"))
 
 
-def delete_user(call: ServiceCall, given: Input) -> None:
-    """Delete a user on whom nothing hangs any more."""
-    delete_unused(call, the_user(call, given), _IN_USE)
+def delete_user(call: ServiceCall, parameters: Input) -> None:
+    """Delete a user without credentials, groups and policies."""
+    delete_unused(call, load_user(call, parameters), _IN_USE)

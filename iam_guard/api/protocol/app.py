@@ -1,10 +1,10 @@
-"""Our services behind HTTP, as one ASGI application: `app.mount("/iam", aws_api(guard))`, or served alone.
+"""The AWS-compatible API as one ASGI application: `app.mount("/iam", aws_api(guard))`, or served alone.
 
-Strategy. Per request: (1) read the beginning of the body; (2) find the service that is meant, for its protocol is the
-one to answer in; (3) sign in the caller, and read the rest of the body once its key is known; (4) parse and validate;
-(5) run the operation in a worker thread, which asks the guard for each permission; (6) answer. Whatever goes wrong is
-answered in the service's own protocol; what nobody expected is an internal failure that tells nothing. The application
-signs in its callers itself, so a guard around it lets its requests through unasked.
+Per request: (1) read the beginning of the body; (2) find the service, whose protocol is used for the response;
+(3) authenticate the caller, and read the rest of the body once its signing key is known; (4) parse and validate;
+(5) run the operation in a worker thread, which authorizes each permission; (6) send the response. Errors are returned
+in the service's own protocol; an unexpected exception becomes an internal failure without details. The application
+authenticates its callers itself, so a guard around it passes its requests through.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from typing import Any, Final, TypeVar
 import anyio
 import anyio.to_thread
 
-from iam_guard.api.operation import Performed, Permission, run
+from iam_guard.api.operation import OperationResult, Permission, run
 from iam_guard.api.protocol.audit_fields import audited_input, audited_output
 from iam_guard.api.protocol.dispatch import DEFAULT, Destination, destination, destination_of
-from iam_guard.api.protocol.issuer_endpoints import answer_for_issuer, issuer_document
-from iam_guard.api.protocol.messages import Parameters, WireAnswer, WireCall, WireRequest
+from iam_guard.api.protocol.issuer_endpoints import issuer_document, issuer_response
+from iam_guard.api.protocol.messages import Parameters, WireCall, WireRequest, WireResponse
 from iam_guard.api.protocol.protocol_errors import MalformedBody
 from iam_guard.api.protocol.validation import validate
 from iam_guard.api.protocol.xml_body import NOT_IN_XML
@@ -65,26 +65,26 @@ Send = Callable[[Message], Awaitable[None]]
 _log = logging.getLogger("iam_guard.api")
 
 WORKERS: Final = 8
-"""Calls that are run at the same time."""
+"""Calls that run at the same time."""
 WRITERS: Final = 4
-"""Those of them that may change something, and so wait for each other and for other processes that write; the other
-threads are left for calls that only read."""
-WRITER_SECONDS: Final = 5.0
-"""Seconds that a call waits for one of these places; what it has waited shortens its wait for the lock of the store."""
+"""Calls of these that may write. Writers wait for each other and for other processes; the remaining threads serve
+calls that only read."""
+MAX_WRITER_WAIT: Final = 5.0
+"""Seconds that a call waits for a writer slot; they count towards its wait for the store's write lock."""
 MAX_ANONYMOUS_FIELDS: Final = 100
-"""Fields of a call that needs no credential; the operations that there are have far fewer."""
-MAX_PARSED_HERE: Final = 4 * 1024
-"""Bytes of a call that are parsed on the event loop; longer ones are parsed in a worker thread."""
+"""Form fields of a call without credentials; the existing operations have far fewer."""
+MAX_PARSED_INLINE: Final = 4 * 1024
+"""Bytes of a call that are parsed on the event loop; longer calls are parsed in a worker thread."""
 _POLICY_VIOLATION: Final = 1008
 
 
 def aws_api(guard: Guard) -> AwsApi:
-    """Make the AWS-compatible API of a guard's store, to be mounted or served: IAM and STS."""
+    """Return the AWS-compatible API (IAM and STS) of a guard's store, to be mounted or served."""
     return AwsApi(guard)
 
 
 class AwsApi:
-    """The ASGI application. It guards itself: whatever is around it needs to know nothing."""
+    """The ASGI application. It authenticates and authorizes its callers itself."""
 
     def __init__(self, guard: Guard) -> None:
         setattr(self, MARK, OWN_GUARD)
@@ -96,105 +96,105 @@ class AwsApi:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         match scope["type"]:
             case "http":
-                await _send(await self._answer(scope, receive), send)
+                await _send(await self._respond(scope, receive), send)
             case "websocket":
                 await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
             case "lifespan":
-                await _live(receive, send, self.guard)
+                await _serve_lifespan(receive, send, self.guard)
             case other:
                 raise ConfigurationError(f"expected an http scope, got `{other}`")
 
-    async def _answer(self, scope: Scope, receive: Receive) -> WireAnswer:
+    async def _respond(self, scope: Scope, receive: Receive) -> WireResponse:
         facts = self._connection.facts(scope)
-        one = _OneCall(self.guard, facts)
+        call = _ApiCall(self.guard, facts)
         document = issuer_document(scope["path"]) if scope["method"] in ("GET", "HEAD") else None
         try:
             if document is not None:
-                return await self._in_worker(answer_for_issuer, self.guard, *document)
-            return await self._serve(one, scope, receive)
-        except IamGuardError as error:
-            refusal = error
-        except Exception as surprise:  # noqa: BLE001  a client hears of an internal failure, and nothing else
-            _log.error("%s %s: unexpected %s", facts.method, loggable(facts.path), type(surprise).__name__)
-            refusal = ConfigurationError(f"unexpected {type(surprise).__name__}")
+                return await self._in_worker(issuer_response, self.guard, *document)
+            return await self._serve(call, scope, receive)
+        except IamGuardError as iam_guard_error:
+            error = iam_guard_error
+        except Exception as unexpected:  # noqa: BLE001  clients get an internal failure without details
+            _log.error("%s %s: unexpected %s", facts.method, loggable(facts.path), type(unexpected).__name__)
+            error = ConfigurationError(f"unexpected {type(unexpected).__name__}")
         finally:
-            if one.body is not None:
-                one.body.release()
-        one.report(refusal)
-        return one.destination.codec.refusal(refusal, facts.request_id)
+            if call.body is not None:
+                call.body.release()
+        call.report(error)
+        return call.destination.codec.error_response(error, facts.request_id)
 
-    async def _serve(self, one: _OneCall, scope: Scope, receive: Receive) -> WireAnswer:
+    async def _serve(self, call: _ApiCall, scope: Scope, receive: Receive) -> WireResponse:
         request = self._connection.request(scope)
-        principal, body = await self._sign_in(one, request, receive)
-        if body.size + len(request.query_string) > MAX_PARSED_HERE:
-            wanted = await self._in_worker(one.understand, request, body, principal)
+        principal, body = await self._authenticate(call, request, receive)
+        if body.size + len(request.query_string) > MAX_PARSED_INLINE:
+            wire_call = await self._in_worker(call.parse, request, body, principal)
         else:
-            wanted = one.understand(request, body, principal)
-        row = one.destination.service.operations.get(wanted.operation.name)
-        changes = row is not None and row.changes(wanted.parameters)
-        return await (self._in_writer if changes else self._in_worker)(one.answer, wanted, principal)
+            wire_call = call.parse(request, body, principal)
+        row = call.destination.service.operations.get(wire_call.operation.name)
+        changes = row is not None and row.changes(wire_call.parameters)
+        return await (self._in_writer if changes else self._in_worker)(call.respond, wire_call, principal)
 
     async def _in_worker(self, work: Callable[..., T], *arguments: object) -> T:
         if self._workers is None:
-            self._workers = anyio.CapacityLimiter(WORKERS)  # belongs to the event loop that runs
+            self._workers = anyio.CapacityLimiter(WORKERS)  # belongs to the running event loop
         return await anyio.to_thread.run_sync(work, *arguments, limiter=self._workers)
 
     async def _in_writer(self, work: Callable[..., T], *arguments: object) -> T:
-        """Run what may change something, when it has a place among the writers. Raises `StoreUnavailable` without."""
+        """Run a call that may write, in a writer slot. Raises `StoreUnavailable` if none becomes free in time."""
         if self._writers is None:
             self._writers = anyio.Semaphore(WRITERS)
         since = time.monotonic()
         try:
-            with anyio.fail_after(WRITER_SECONDS):
+            with anyio.fail_after(MAX_WRITER_WAIT):
                 await self._writers.acquire()
         except TimeoutError:
-            raise StoreUnavailable("too many changes wait for the store") from None
+            raise StoreUnavailable("too many writes are waiting for the store") from None
         try:
             return await self._in_worker(_after_waiting, time.monotonic() - since, work, *arguments)
         finally:
             self._writers.release()
 
-    async def _sign_in(self, one: _OneCall, request: HttpRequest, receive: Receive) -> tuple[Principal, ReadBody]:
-        """Find out who calls which service; errors about that are noted as refused credentials."""
+    async def _authenticate(self, call: _ApiCall, request: HttpRequest, receive: Receive) -> tuple[Principal, ReadBody]:
+        """Authenticate the caller and find the service; audit rejected credentials."""
         credential: AnyCredential | None = None
         try:
             credential = extract(request, max_header=self.guard.settings.max_header)
-            body = await self._begun(one, request, credential, receive)
+            body = await self._read_beginning(call, request, credential, receive)
             if isinstance(credential, SigV4Credential):
                 await read_signed(self.guard, request, credential, body, stated_payload(request, credential))
         except IamGuardError as error:
             if isinstance(error, CredentialError):
                 claim = credential_of(request) if credential is None else claim_of(credential)
-                self.guard.trail.record_authentication(error, one.facts, kind=claim.kind, credential_id=claim.id)
-                one.is_noted = True
+                self.guard.trail.record_authentication(error, call.facts, kind=claim.kind, credential_id=claim.id)
+                call.is_audited = True
             raise
-        one.is_noted = True  # by the guard, if it refuses
-        principal = await verified(self.guard, request, credential, body, one.facts, any_scope=True)
-        one.is_noted = False
-        one.principal = principal
+        call.is_audited = True  # by the guard, if it rejects the credential
+        principal = await verified(self.guard, request, credential, body, call.facts, any_scope=True)
+        call.is_audited = False
+        call.principal = principal
         if not isinstance(credential, SigV4Credential):
-            await self._read_on(principal, request, body)
+            await self._read_rest(principal, request, body)
         if body.size > self.guard.settings.max_body:
             raise too_large(self.guard.settings.max_body)
         return principal, body
 
-    async def _begun(
-        self, one: _OneCall, request: HttpRequest, credential: AnyCredential, receive: Receive
+    async def _read_beginning(
+        self, call: _ApiCall, request: HttpRequest, credential: AnyCredential, receive: Receive
     ) -> ReadBody:
-        """Read the beginning of the body, and find the service that is meant."""
-        most = self.guard.settings.max_body
+        """Read the beginning of the body, and find the service."""
+        max_body = self.guard.settings.max_body
         try:
-            check_announced(request, most)
-            body = one.body = ReadBody(receive, request, self.guard.settings)
-            await body.read(min(MAX_UNVERIFIED, most))
+            check_announced(request, max_body)
+            body = call.body = ReadBody(receive, request, self.guard.settings)
+            await body.read(min(MAX_UNVERIFIED, max_body))
         except IamGuardError:
-            one.destination = destination(WireRequest(request), credential)
+            call.destination = destination(WireRequest(request), credential)
             raise
-        one.destination = destination(WireRequest(request, body.content()), credential)
+        call.destination = destination(WireRequest(request, body.content()), credential)
         return body
 
-    async def _read_on(self, principal: Principal, request: HttpRequest, body: ReadBody) -> None:
-        """Read what is left of a body that is not signed; no call without a credential is long."""
+    async def _read_rest(self, principal: Principal, request: HttpRequest, body: ReadBody) -> None:
+        """Read the rest of an unsigned body. Raises `MissingAuthenticationToken` for a long anonymous call."""
         if principal.type is PrincipalType.ANONYMOUS:
             fields = request.query_string.count(b"&") + body.content().count(b"&")
             if not body.is_whole or fields > MAX_ANONYMOUS_FIELDS:
@@ -202,20 +202,20 @@ class AwsApi:
         await body.read(self.guard.settings.max_body)
 
 
-class _OneCall:
-    """What is known so far of one call, for its answer and for the audit trail."""
+class _ApiCall:
+    """The state of one call, for its response and its audit record."""
 
     __slots__ = (
         "action",
         "body",
         "destination",
         "facts",
-        "first",
         "guard",
-        "is_noted",
-        "is_refused",
+        "is_audited",
+        "is_denied",
+        "primary",
         "principal",
-        "wanted",
+        "wire_call",
     )
 
     def __init__(self, guard: Guard, facts: Call) -> None:
@@ -225,36 +225,36 @@ class _OneCall:
         self.destination: Destination = destination_of(DEFAULT)
         self.principal: Principal | None = None
         self.action = "iam-guard:Decide"
-        self.wanted: WireCall | None = None
-        self.first: Permission | None = None
-        """What was asked about the operation itself, the last time that it was tried."""
-        self.is_refused = False
-        """Whether the last decision was no, or could not be made; then its record says all there is."""
-        self.is_noted = False
+        self.wire_call: WireCall | None = None
+        self.primary: Permission | None = None
+        """The permission for the operation itself, as last required."""
+        self.is_denied = False
+        """Whether the last decision was a denial, or failed; its record is then the only one."""
+        self.is_audited = False
 
-    def understand(self, request: HttpRequest, body: ReadBody, principal: Principal) -> WireCall:
-        """Parse and validate the call of a caller who has signed in, or may be anonymous for it."""
-        wanted = self.destination.codec.parse(WireRequest(request, body.content()))
-        _refuse_unsayable(wanted.parameters)
-        self.action = f"{self.destination.service.prefix}:{wanted.operation.name}"
-        if principal.type is PrincipalType.ANONYMOUS and not wanted.operation.is_unsigned:
+    def parse(self, request: HttpRequest, body: ReadBody, principal: Principal) -> WireCall:
+        """Parse and validate the call. Raises `MissingAuthenticationToken` if it needs a signature."""
+        wire_call = self.destination.codec.parse(WireRequest(request, body.content()))
+        _reject_control_characters(wire_call.parameters)
+        self.action = f"{self.destination.service.prefix}:{wire_call.operation.name}"
+        if principal.type is PrincipalType.ANONYMOUS and not wire_call.operation.is_unsigned:
             raise MissingAuthenticationToken("Request is missing Authentication Token")
-        validate(wanted.operation, wanted.parameters)
-        return wanted
+        validate(wire_call.operation, wire_call.parameters)
+        return wire_call
 
-    def answer(self, wanted: WireCall, principal: Principal) -> WireAnswer:
-        """Run the operation, and write its answer, which may be long; called in a worker thread."""
-        output = self.run(wanted, principal)
-        return self.destination.codec.answer(wanted.operation, output, self.facts.request_id)
+    def respond(self, wire_call: WireCall, principal: Principal) -> WireResponse:
+        """Run the operation and serialize its output, which may be long; runs in a worker thread."""
+        output = self.run(wire_call, principal)
+        return self.destination.codec.response(wire_call.operation, output, self.facts.request_id)
 
-    def run(self, wanted: WireCall, principal: Principal) -> Parameters:
-        """Run the operation for its caller, and note what it came to."""
-        self.wanted = wanted
-        is_recorded = self.guard.trail.is_recording
-        performed = run(
+    def run(self, wire_call: WireCall, principal: Principal) -> Parameters:
+        """Run the operation, and record its result."""
+        self.wire_call = wire_call
+        is_recording = self.guard.trail.is_recording
+        result = run(
             self.destination.service,
-            wanted.operation.name,
-            wanted.parameters,
+            wire_call.operation.name,
+            wire_call.parameters,
             caller=principal,
             store=self.guard.store,
             authorize=lambda permission: self._authorize(principal, permission),
@@ -262,52 +262,56 @@ class _OneCall:
             issuer_url=self.guard.settings.issuer_url,
             tokens=self.guard.tokens,
             app_services=frozenset(catalogue.service for catalogue in self.guard.catalogues),
-            is_recorded=is_recorded,
+            with_digests=is_recording,
         )
-        row = self.destination.service.operation(wanted.operation.name)
-        if is_recorded and (row.changes(wanted.parameters) or kind_of(self.action) == SESSION_ISSUE):
-            self.is_noted = True
-            self._note(wanted, principal, performed)
-        return performed.output
+        row = self.destination.service.operation(wire_call.operation.name)
+        if is_recording and (row.changes(wire_call.parameters) or kind_of(self.action) == SESSION_ISSUE):
+            self.is_audited = True
+            self._record(wire_call, principal, result)
+        return result.output
 
-    def _authorize(self, principal: Principal, wanted: Permission) -> None:
-        if self.first is None or wanted.action == self.action:
-            self.first = wanted
-        self.is_refused = True
-        asking = wanted.principal or principal
-        self.guard.authorize(asking, wanted.action, wanted.resource, wanted.context, call=self.facts)
-        self.is_refused = False
+    def _authorize(self, principal: Principal, permission: Permission) -> None:
+        if self.primary is None or permission.action == self.action:
+            self.primary = permission
+        self.is_denied = True
+        subject = permission.principal or principal
+        self.guard.authorize(subject, permission.action, permission.resource, permission.context, call=self.facts)
+        self.is_denied = False
 
-    def _note(
-        self, wanted: WireCall, principal: Principal, performed: Performed | None, error: IamGuardError | None = None
+    def _record(
+        self,
+        wire_call: WireCall,
+        principal: Principal,
+        performed: OperationResult | None,
+        error: IamGuardError | None = None,
     ) -> None:
-        """Record what an allowed call came to: what it did, or that it failed."""
-        first = self.first
-        given = audited_input(wanted.operation.input, wanted.parameters)
-        gave = audited_output(wanted.operation.output, performed.output if performed else {})
+        """Record the result of an authorized call: its changes, or its error."""
+        primary = self.primary
+        inputs = audited_input(wire_call.operation.input, wire_call.parameters)
+        outputs = audited_output(wire_call.operation.output, performed.output if performed else {})
         result = CallResult(
             action=self.action,
-            resource="*" if first is None else first.resource.arn,
-            owner=None if first is None else first.resource.account,
-            parameters=given.members,
-            elements=gave.members,
-            masked=(*given.masked, *gave.masked),
+            resource="*" if primary is None else primary.resource.arn,
+            owner=None if primary is None else primary.resource.account,
+            parameters=inputs.members,
+            elements=outputs.members,
+            masked=(*inputs.masked, *outputs.masked),
             document=performed.document if performed else None,
             changed=performed is not None and performed.changed,
             epoch=performed.epoch if performed else None,
             error=error,
         )
-        asking = principal if first is None else first.principal or principal
-        self.guard.trail.record_result(result, self.facts, asking)
+        subject = principal if primary is None else primary.principal or principal
+        self.guard.trail.record_result(result, self.facts, subject)
 
     def report(self, error: IamGuardError) -> None:
-        """Record what no decision noted: that there was none, or that the call was allowed and failed."""
+        """Record an error that has no record yet: the call failed before a decision, or after being allowed."""
         if error.fault == "receiver" and not isinstance(error, DecisionUnavailable | ServerBusy):
             _log.error("%s: %s", loggable(self.action), loggable(error))
-        if self.is_noted or self.is_refused:
+        if self.is_audited or self.is_denied:
             return
-        if self.first is not None and self.wanted is not None and self.principal is not None:
-            self._note(self.wanted, self.principal, None, error)
+        if self.primary is not None and self.wire_call is not None and self.principal is not None:
+            self._record(self.wire_call, self.principal, None, error)
         else:
             self.guard.trail.record_error(error, self.facts, action=self.action, resource="*", principal=self.principal)
 
@@ -317,29 +321,29 @@ def _after_waiting(seconds: float, work: Callable[..., T], *arguments: object) -
         return work(*arguments)
 
 
-def _refuse_unsayable(value: object) -> None:
-    """Refuse text with a character that XML cannot carry (U+0000 among them), for nobody could read it back."""
+def _reject_control_characters(value: object) -> None:
+    """Raise `MalformedBody` for a character that XML can't carry, since no response could return it."""
     match value:
         case str() if NOT_IN_XML.search(value):
             raise MalformedBody("expected text without control characters")
         case Mapping():
-            for key, each in value.items():
-                _refuse_unsayable(key)
-                _refuse_unsayable(each)
+            for key, element in value.items():
+                _reject_control_characters(key)
+                _reject_control_characters(element)
         case list():
-            for each in value:
-                _refuse_unsayable(each)
+            for element in value:
+                _reject_control_characters(element)
 
 
-async def _send(answer: WireAnswer, send: Send) -> None:
-    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers]
-    headers.append((b"content-length", str(len(answer.body)).encode("ascii")))
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": answer.body})
+async def _send(response: WireResponse, send: Send) -> None:
+    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers]
+    headers.append((b"content-length", str(len(response.body)).encode("ascii")))
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": response.body})
 
 
-async def _live(receive: Receive, send: Send, guard: Guard) -> None:
-    """Answer a server that asks an application served alone whether it has started; sign the trail at the end."""
+async def _serve_lifespan(receive: Receive, send: Send, guard: Guard) -> None:
+    """Answer the server's lifespan messages; at shutdown, close and sign the audit trail's shard."""
     while (message := await receive())["type"] != "lifespan.shutdown":
         await send({"type": f"{message['type']}.complete"})
     await anyio.to_thread.run_sync(guard.trail.end_shard)

@@ -1,8 +1,8 @@
-"""What the audit record tells of a call: its input and its output in CloudTrail's names, with every secret masked.
+"""The input and output of a call for the audit record: CloudTrail's names, with every secret masked.
 
-CloudTrail writes a member's name with its first letter small: `userName`, `sAMLProviderArn`. A moment is written in
-ISO 8601. Masked is, with a pointer to its place: what the model marks as sensitive, whatever is bytes, and what
-`SECRET` names, for the model forgets some. What the model does not know is not told.
+CloudTrail writes member names with a lower-case first letter (`userName`, `sAMLProviderArn`) and times in ISO 8601.
+Masked are, with a pointer: members that the model marks as sensitive, all blobs, and the members in `SECRET`, which the
+model misses. Members that the model doesn't have are left out.
 """
 
 from __future__ import annotations
@@ -19,37 +19,36 @@ SECRET: Final = frozenset(
     " EncodedMessage NewPassword OldPassword Password PrivateKey QRCodePNG SAMLAssertion SecretAccessKey"
     " ServiceCredentialSecret ServicePassword SessionToken TokenCode TradeInToken WebIdentityToken".split()
 )
-"""Members that are never told, of whatever structure. Codes of MFA devices are good for a while."""
+"""Members that are always masked, in every structure. Codes of MFA devices stay valid for a while."""
 
-UNREAD: Final = frozenset("CertificateBody CertificateChain SSHPublicKeyBody".split())
-"""Members of inputs that are public, unless somebody gave a private key by mistake: what was accepted of them stands in
-outputs, and there it is told."""
+MASKED_IN_INPUTS: Final = frozenset("CertificateBody CertificateChain SSHPublicKeyBody".split())
+"""Input members that are public, but may contain a private key by mistake. Outputs show what was accepted of them."""
 
 
 class AuditFields(NamedTuple):
-    """Members, and pointers to what was masked in them."""
+    """Members, and pointers to the masked ones."""
 
     members: dict[str, Any]
     masked: tuple[str, ...]
 
 
 def audited_input(shape: Shape | None, values: Mapping[str, object]) -> AuditFields:
-    """Tell an input, as `requestParameters` has it."""
-    return _told(shape, values, "/requestParameters", SECRET | UNREAD)
+    """Return an input as the record's `requestParameters`."""
+    return _redacted(shape, values, "/requestParameters", SECRET | MASKED_IN_INPUTS)
 
 
 def audited_output(shape: Shape | None, values: Mapping[str, object]) -> AuditFields:
-    """Tell an output, as `responseElements` has it."""
-    return _told(shape, values, "/responseElements", SECRET)
+    """Return an output as the record's `responseElements`."""
+    return _redacted(shape, values, "/responseElements", SECRET)
 
 
-def _told(shape: Shape | None, values: Mapping[str, object], pointer: str, secret: frozenset[str]) -> AuditFields:
-    teller = _Teller(secret)
-    return AuditFields({} if shape is None else teller.members(shape, values, pointer), tuple(teller.masked))
+def _redacted(shape: Shape | None, values: Mapping[str, object], pointer: str, secret: frozenset[str]) -> AuditFields:
+    redactor = _Redactor(secret)
+    return AuditFields({} if shape is None else redactor.members(shape, values, pointer), tuple(redactor.masked))
 
 
-class _Teller:
-    """Goes through one input or output, and remembers what it masked where."""
+class _Redactor:
+    """Walks one input or output, and collects pointers to what it masks."""
 
     def __init__(self, secret: frozenset[str]) -> None:
         self._secret = secret
@@ -59,10 +58,11 @@ class _Teller:
         members: dict[str, Any] = {}
         for name, value in values.items():
             if value is not None and name in shape.members:
-                small = name[0].lower() + name[1:]
-                place = f"{pointer}/{small}"
+                record_name = name[0].lower() + name[1:]
+                place = f"{pointer}/{record_name}"
                 is_secret = name in self._secret
-                members[small] = self._mask(place) if is_secret else self._value(shape.members[name], value, place)
+                masked_or_value = self._mask(place) if is_secret else self._value(shape.members[name], value, place)
+                members[record_name] = masked_or_value
         return members
 
     def _value(self, shape: Shape, value: Any, pointer: str) -> Any:
@@ -73,17 +73,19 @@ class _Teller:
                 return self.members(shape, value, pointer)
             case Mapping() if shape.kind == "map":
                 return {
-                    str(key): self._value(shape.value, each, f"{pointer}/{key}")
-                    for key, each in value.items()
-                    if each is not None
+                    str(key): self._value(shape.value, element, f"{pointer}/{key}")
+                    for key, element in value.items()
+                    if element is not None
                 }
             case list() | tuple() if shape.kind == "list":
-                return [self._value(shape.element, each, f"{pointer}/{index}") for index, each in enumerate(value)]
+                return [
+                    self._value(shape.element, element, f"{pointer}/{index}") for index, element in enumerate(value)
+                ]
             case datetime():
                 return value.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
             case str() | bool() | int() | float():
                 return value
-        return self._mask(pointer)  # of a kind that the model does not say
+        return self._mask(pointer)  # of an unknown kind
 
     def _mask(self, pointer: str) -> str:
         self.masked.append(pointer)

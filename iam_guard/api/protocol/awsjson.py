@@ -1,12 +1,12 @@
-"""AWS's JSON protocol 1.1 (Organizations, IAM Identity Center): `X-Amz-Target` says what, the body is one object."""
+"""AWS's JSON protocol 1.1 (Organizations, IAM Identity Center): `X-Amz-Target` and a JSON object as body."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from iam_guard.api.protocol.error_codes import WireError, spoken
+from iam_guard.api.protocol.error_codes import WireError, wire_error
 from iam_guard.api.protocol.json_body import JsonGrammar, read_object, write_object
-from iam_guard.api.protocol.messages import Parameters, WireAnswer, WireCall, WireRequest
+from iam_guard.api.protocol.messages import Parameters, WireCall, WireRequest, WireResponse
 from iam_guard.api.protocol.protocol_errors import MalformedBody, UnknownOperation
 from iam_guard.api.protocol.service_model import Api, Operation
 from iam_guard.api.protocol.traversal import read, write
@@ -18,12 +18,12 @@ _GRAMMAR = JsonGrammar("unixtimestamp")
 
 @dataclass(frozen=True, slots=True)
 class JsonCodec:
-    """Reads requests to one service, writes its answers."""
+    """Parses requests to one service, and serializes its responses."""
 
     api: Api
 
     def parse(self, request: WireRequest) -> WireCall:
-        """Read which operation is called, and with what. Raises `WireFault`."""
+        """Parse the operation and its parameters. Raises `WireFault`."""
         operation = self._operation(request)
         if request.media_type() != _JSON:
             raise MalformedBody(f"expected the content type `{_JSON}`")
@@ -37,22 +37,22 @@ class JsonCodec:
             raise UnknownOperation(f"expected POST with an operation of `{self.api.target_prefix}` in `X-Amz-Target`")
         return operation
 
-    def answer(self, operation: Operation, result: Parameters, request_id: str) -> WireAnswer:
-        """Write what an operation gives."""
+    def response(self, operation: Operation, result: Parameters, request_id: str) -> WireResponse:
+        """Serialize the output of an operation."""
         body = {} if operation.output is None else write(operation.output, result, _GRAMMAR)
-        return WireAnswer(operation.status, _headers(request_id), write_object(body))
+        return WireResponse(operation.status, _headers(request_id), write_object(body))
 
-    def refusal(self, error: IamGuardError, request_id: str, details: Parameters | None = None) -> WireAnswer:
-        """Write an error; `details` are further members that the model has for it."""
-        said = spoken(error, self.api)
-        members = {message_name(said, self.api): said.message, **said.body(details or {}, request_id)}
-        written = members if said.shape is None else write(said.shape, members, _GRAMMAR)
-        return WireAnswer(said.status, _headers(request_id), write_object({"__type": said.code, **written}))
+    def error_response(self, error: IamGuardError, request_id: str, details: Parameters | None = None) -> WireResponse:
+        """Serialize an error; `details` are the error's further members in the model."""
+        wire = wire_error(error, self.api)
+        members = {message_name(wire, self.api): wire.message, **wire.body(details or {}, request_id)}
+        written = members if wire.shape is None else write(wire.shape, members, _GRAMMAR)
+        return WireResponse(wire.status, _headers(request_id), write_object({"__type": wire.code, **written}))
 
 
-def message_name(said: WireError, api: Api) -> str:
-    """Return the member that carries the message: the error's own, or the one that the service's errors have."""
-    shapes = [said.shape] if said.shape else [error.shape for error in api.errors.values()]
+def message_name(wire: WireError, api: Api) -> str:
+    """Return the name of the message member: the error's own, or the one that the service's errors have."""
+    shapes = [wire.shape] if wire.shape else [error.shape for error in api.errors.values()]
     return "Message" if any("Message" in shape.members for shape in shapes) else "message"
 
 

@@ -1,8 +1,7 @@
-"""Which of our services a request is meant for, and which codec speaks to its client.
+"""Find the service of a request, and the codec for its protocol.
 
-The service is the one in the credential scope of the signature; of requests without a signature, the one that has the
-API version, or the prefix of `X-Amz-Target`. What a service can do is imported, and its model read, when it is first
-asked for, so that a server starts at once.
+The service is the one in the signature's credential scope; for unsigned requests, the one with the API version. A
+service's operations and model are loaded on first use, so that a server starts quickly.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ _BY_VERSION = {service.version: service.prefix for service in SERVICES if servic
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """A service, and the codec that speaks to its clients."""
+    """A service, and the codec for its protocol."""
 
     service: Service
     codec: Codec
@@ -32,29 +31,29 @@ class Destination:
 
 @cache
 def destination_of(name: str) -> Destination:
-    """Return a service by the name in `SERVED`."""
+    """Return a served service by its prefix."""
     module, table = SERVED[name]
     service: Service = getattr(import_module(module), table)
     return Destination(service, codec_of(name))
 
 
 DEFAULT = "iam"
-"""Whose words are used for a request that nobody can place."""
+"""The service whose protocol is used for a request without a known service."""
 
 
 def destination(request: WireRequest, credential: AnyCredential | None) -> Destination:
-    """Find the service that a request is meant for. Raises `SignatureDoesNotMatch` for a signature for another one."""
+    """Return the service of a request. Raises `SignatureDoesNotMatch` if it is signed for an unknown service."""
     signed_for = signed_service(credential)
     if signed_for is None:
         return destination_of(_BY_VERSION.get(_version(request), DEFAULT))
     if signed_for not in SERVED:
-        meant = _BY_VERSION.get(_version(request), DEFAULT)
-        raise SignatureDoesNotMatch(f"Credential should be scoped to correct service: '{meant}'. ")
+        expected = _BY_VERSION.get(_version(request), DEFAULT)
+        raise SignatureDoesNotMatch(f"Credential should be scoped to correct service: '{expected}'. ")
     return destination_of(signed_for)
 
 
 def _version(request: WireRequest) -> str:
-    """Find the version at a glance, for nothing is known of who asks: the form may be of any size and shape."""
+    """Find the version without parsing, since the caller is not authenticated yet and the form may be huge."""
     for text in (request.head.query_string, request.body):
         for found in _VERSION.finditer(text):
             if found.start() == 0 or text[found.start() - 1 : found.start()] == b"&":

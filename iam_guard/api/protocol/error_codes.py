@@ -1,8 +1,8 @@
-"""How an error is said on the wire: its code, status and sentence in the protocol of a service.
+"""Errors in the protocol of a service: code, status and message.
 
-A code that the service's model names has the model's status. The others are AWS's common errors, whose codes differ
-between the query protocol (ours, in `iam_guard.errors`) and the JSON protocols: one table. Errors of our own making
-that no model names are told in a general sentence; what happened stays in the log.
+A code that the service's model names has the model's status. All others are AWS's common errors, whose codes differ
+between the query protocol (`iam_guard.errors`) and the JSON protocols: one table. Our own errors that no model names
+get a general message; the details are only logged.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from iam_guard.errors import Fault, IamGuardError, PolicyError, RecordUnavailabl
 
 
 class CommonCode(NamedTuple):
-    """One row: the code in the JSON protocols, and the status in rest-json where it is not the error's own."""
+    """One row: the code in the JSON protocols, and the status in rest-json if it differs from the error's own."""
 
     json: str
     rest_status: int | None = None
@@ -47,7 +47,7 @@ _GENERAL = {
 
 @dataclass(frozen=True, slots=True)
 class WireError:
-    """An error as the clients of one service hear it. `shape` is the model's, if the model names the error."""
+    """An error as one service sends it. `shape` is the model's, if the model names the error."""
 
     code: str
     status: int
@@ -57,30 +57,31 @@ class WireError:
     details: Mapping[str, object]
 
     def body(self, details: Mapping[str, object], request_id: str) -> dict[str, object]:
-        """Return the members that the model has for this error, besides code and message."""
-        known: Mapping[str, object] = {} if self.shape is None else self.shape.members
-        given = {"RequestId": request_id, **self.details, **details}
-        return {name: value for name, value in given.items() if name in known}
+        """Return the members that the model has for this error, without code and message."""
+        members: Mapping[str, object] = {} if self.shape is None else self.shape.members
+        values = {"RequestId": request_id, **self.details, **details}
+        return {name: value for name, value in values.items() if name in members}
 
 
-def spoken(error: IamGuardError, api: Api) -> WireError:
-    """Say an error in the words of a service."""
+def wire_error(error: IamGuardError, api: Api) -> WireError:
+    """Convert an error to the protocol of a service."""
     code = error.code if api.protocol == "query" else _json_code(error.code, api)
     modelled = api.errors.get(code)
     return WireError(
         code=code,
         status=(modelled.status if modelled else None) or _status(error, api),
         fault=modelled.fault if modelled else error.fault,
-        message=_sentence(error, is_modelled=modelled is not None),
+        message=_message(error, is_modelled=modelled is not None),
         shape=modelled.shape if modelled else None,
         details=error.details if isinstance(error, ValidationFailure) else {},
     )
 
 
 def _json_code(code: str, api: Api) -> str:
-    """Take the first that the model names, or else the common word."""
+    """Return the first code that the model names, or else the common one."""
     common = COMMON_CODES[code].json if code in COMMON_CODES else code
-    return next((each for each in (code, f"{code}Exception", common) if each in api.errors), common)
+    candidates = (code, f"{code}Exception", common)
+    return next((candidate for candidate in candidates if candidate in api.errors), common)
 
 
 def _status(error: IamGuardError, api: Api) -> int:
@@ -90,7 +91,7 @@ def _status(error: IamGuardError, api: Api) -> int:
     return (common.rest_status if common and api.protocol == "rest-json" else None) or error.wire_status
 
 
-def _sentence(error: IamGuardError, *, is_modelled: bool) -> str:
+def _message(error: IamGuardError, *, is_modelled: bool) -> str:
     if isinstance(error, PolicyError):
         return error.sentence
     if error.fault == "sender" or is_modelled or isinstance(error, RecordUnavailable):

@@ -1,7 +1,7 @@
-"""Forms and query strings: `name=value` pairs, and how the query protocol lays out a value in dotted names.
+"""Forms and query strings: `name=value` pairs, and the query protocol's dotted names.
 
-The names are split into a tree (`Tags.member.1.Key` -> Tags, member, 1, Key) before any shape is looked at, so that
-what is made is never larger than what came: an index of a thousand million is one key.
+Names are split into a tree (`Tags.member.1.Key` -> Tags, member, 1, Key) before any shape is applied, so the result is
+never larger than the input: a list index of a thousand million is one key.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FormTree: TypeAlias = str | dict[str, "FormTree"]
 
 
 def read_pairs(text: bytes) -> Iterator[tuple[str, str]]:
-    """Read a form or a query string. Raises `MalformedQuery`."""
+    """Parse a form or a query string. Raises `MalformedQuery`."""
     fields = text.split(b"&", MAX_FIELDS)
     if len(fields) > MAX_FIELDS:
         raise MalformedQuery(f"expected at most {MAX_FIELDS} parameters")
@@ -35,7 +35,7 @@ def read_pairs(text: bytes) -> Iterator[tuple[str, str]]:
 
 
 def read_fields(*texts: bytes) -> dict[str, str]:
-    """Read forms and query strings together; no name may stand twice. Raises `MalformedQuery`."""
+    """Parse forms and query strings together. Raises `MalformedQuery`, also for a repeated name."""
     fields: dict[str, str] = {}
     for name, value in (pair for text in texts for pair in read_pairs(text)):
         if name in fields:
@@ -45,7 +45,7 @@ def read_fields(*texts: bytes) -> dict[str, str]:
 
 
 def percent_decoded(text: bytes) -> str:
-    """Read percent-encoded UTF-8, in which a `+` is a plus. Raises `MalformedQuery`."""
+    """Decode percent-encoded UTF-8, in which `+` is a plus sign. Raises `MalformedQuery`."""
     decoded = strictly_unescaped(text)
     if decoded is None:
         raise MalformedQuery(f"expected {_UTF_8}, got a `%` without two hexadecimal digits")
@@ -56,7 +56,7 @@ def percent_decoded(text: bytes) -> str:
 
 
 def tree_of(fields: Mapping[str, str], names: Collection[str]) -> dict[str, FormTree]:
-    """Split the names of those fields that begin with one of `names`. Raises `MalformedBody`."""
+    """Split the names of the fields that start with one of `names`. Raises `MalformedBody`."""
     tree: dict[str, FormTree] = {}
     for name, value in fields.items():
         parts = name.split(".", MAX_PARTS)
@@ -64,11 +64,11 @@ def tree_of(fields: Mapping[str, str], names: Collection[str]) -> dict[str, Form
             continue
         if len(parts) > MAX_PARTS:
             raise MalformedBody(f"nested deeper than {MAX_PARTS} levels")
-        _put(tree, parts, value)
+        _insert(tree, parts, value)
     return tree
 
 
-def _put(tree: dict[str, FormTree], parts: Sequence[str], value: str) -> None:
+def _insert(tree: dict[str, FormTree], parts: Sequence[str], value: str) -> None:
     for part in parts[:-1]:
         branch = tree.setdefault(part, {})
         if isinstance(branch, str):
@@ -80,7 +80,7 @@ def _put(tree: dict[str, FormTree], parts: Sequence[str], value: str) -> None:
 
 
 class FormGrammar:
-    """Lists are numbered from 1 under `member`, maps under `entry`; an empty list or map is an empty value."""
+    """Lists are numbered from 1 below `member`, maps below `entry`; an empty list or map is an empty value."""
 
     def name(self, shape: Shape, member: str) -> str:
         return shape.name_in_query(member)
@@ -91,11 +91,11 @@ class FormGrammar:
         return node
 
     def elements(self, shape: Shape, node: FormTree, place: Place) -> Sequence[FormTree]:
-        return _numbered(node, None if shape.flattened else shape.element.wire_name or "member", place)
+        return _numbered_nodes(node, None if shape.flattened else shape.element.wire_name or "member", place)
 
     def entries(self, shape: Shape, node: FormTree, place: Place) -> Sequence[tuple[str, FormTree]]:
         names = (shape.key.wire_name or "key", shape.value.wire_name or "value")
-        entries = _numbered(node, None if shape.flattened else "entry", place)
+        entries = _numbered_nodes(node, None if shape.flattened else "entry", place)
         pairs = [_pair(entry, names, place) for entry in entries]
         if len({key for key, _ in pairs}) < len(pairs):
             raise malformed("each key once", place)
@@ -105,7 +105,7 @@ class FormGrammar:
         return scalar_of("text", shape, "iso8601")
 
 
-def _numbered(node: FormTree, name: str | None, place: Place) -> Sequence[FormTree]:
+def _numbered_nodes(node: FormTree, name: str | None, place: Place) -> Sequence[FormTree]:
     if node == "":
         return ()
     if name is not None:

@@ -1,7 +1,6 @@
-"""What everybody may fetch of an account that issues identity tokens: its discovery document and its keys (S-37).
+"""The public endpoints of an identity token issuer: its OpenID Connect discovery document and its keys (S-37).
 
-Two addresses below `issuer_url`, without credentials, as OpenID Connect has it: nothing there is secret, and an issuer
-is known by a random name alone.
+Both are below `issuer_url` and need no credentials: they contain nothing secret, and issuer names are random.
 """
 
 from __future__ import annotations
@@ -10,33 +9,33 @@ import json
 import re
 from typing import Any, Final
 
-from iam_guard.api.protocol.messages import WireAnswer
+from iam_guard.api.protocol.messages import WireResponse
 from iam_guard.api.token_issuer import ALGORITHMS, published_keys
 from iam_guard.guard.guard import Guard
 
 DISCOVERY, KEYS = "openid-configuration", "jwks.json"
-_WANTED = re.compile(
+_PATH = re.compile(
     r"(?:.*/)?([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/\.well-known/(openid-configuration|jwks\.json)"
 )
-_SECONDS: Final = 3600
-"""For which an answer may be kept; a key is published longer than that before it signs."""
+_CACHE_SECONDS: Final = 3600
+"""How long clients may cache a response; a new key is published longer than that before it signs."""
 
 
 def issuer_document(path: str) -> tuple[str, str] | None:
-    """Return which document of which issuer a path asks for; None for every other path."""
-    found = _WANTED.fullmatch(path)
+    """Return the issuer name and document of a path; None for every other path."""
+    found = _PATH.fullmatch(path)
     return (found[1], found[2]) if found else None
 
 
-def answer_for_issuer(guard: Guard, name: str, document: str) -> WireAnswer:
-    """Return a document of an issuer; 404 where there is none of the name."""
+def issuer_response(guard: Guard, name: str, document: str) -> WireResponse:
+    """Return a document of an issuer; 404 for an unknown issuer."""
     issuer = f"{guard.settings.issuer_url}/{name}"
     with guard.store.viewing() as records:
         keys = published_keys(records, guard.store.sealer, issuer) if guard.settings.issuer_url else []
     if not keys:
         return _json(404, {"error": "not_found"}, "no-store")
     content = {"keys": keys} if document == KEYS else _discovery(issuer)
-    return _json(200, content, f"public, max-age={_SECONDS}")
+    return _json(200, content, f"public, max-age={_CACHE_SECONDS}")
 
 
 def _discovery(issuer: str) -> dict[str, Any]:
@@ -50,6 +49,10 @@ def _discovery(issuer: str) -> dict[str, Any]:
     }
 
 
-def _json(status: int, content: object, kept: str) -> WireAnswer:
-    headers = (("content-type", "application/json"), ("cache-control", kept), ("access-control-allow-origin", "*"))
-    return WireAnswer(status, headers, json.dumps(content).encode())
+def _json(status: int, content: object, cache_control: str) -> WireResponse:
+    headers = (
+        ("content-type", "application/json"),
+        ("cache-control", cache_control),
+        ("access-control-allow-origin", "*"),
+    )
+    return WireResponse(status, headers, json.dumps(content).encode())

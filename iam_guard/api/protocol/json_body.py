@@ -1,7 +1,7 @@
-"""JSON bodies: text to a tree and back, and how the JSON protocols lay out a value.
+"""JSON bodies: parsing and serializing, and the layout of values in the JSON protocols.
 
-Strict where the standard library is not: UTF-8 only, no key twice, no NaN, no half surrogate, limited nesting. Must not
-live here: policy documents, which need positions (`iam_guard.policy.json_text`), and the protocols themselves.
+Stricter than the standard library: UTF-8 only, no repeated keys, no NaN, no lone surrogates, limited nesting. Policy
+documents need positions and have their own parser (`iam_guard.policy.json_text`).
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def read_object(body: bytes) -> dict[str, Any]:
-    """Read a body that is one JSON object; an empty body is an empty object. Raises `MalformedBody`."""
+    """Parse a body that is one JSON object; an empty body is an empty object. Raises `MalformedBody`."""
     if not body:
         return {}
     try:
-        tree = json.loads(body.decode(), object_pairs_hook=_once_each, parse_constant=_infinite, parse_float=_finite)
+        tree = json.loads(body.decode(), object_pairs_hook=_unique_keys, parse_constant=_infinite, parse_float=_finite)
     except UnicodeDecodeError as error:
         raise MalformedBody(f"expected UTF-8, got something else at byte {error.start}") from None
     except json.JSONDecodeError as error:
@@ -43,12 +43,12 @@ def read_object(body: bytes) -> dict[str, Any]:
 
 
 def write_object(tree: Mapping[str, Any]) -> bytes:
-    """Write a body. A half surrogate, which no client could read, becomes a question mark."""
+    """Serialize a body. A lone surrogate, which no client could read, becomes a question mark."""
     text = json.dumps(tree, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.encode(errors="replace")
 
 
-def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) < len(pairs):
         raise MalformedBody("expected each key once in an object")
@@ -56,7 +56,7 @@ def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _infinite(_name: str) -> NoReturn:
-    raise MalformedBody("expected numbers, got one that is none or infinite")
+    raise MalformedBody("expected finite numbers, got NaN or infinity")
 
 
 def _finite(text: str) -> float:
@@ -65,7 +65,7 @@ def _finite(text: str) -> float:
 
 
 def _check_tree(tree: Any) -> None:
-    """Look at every node without recursion, for the tree may be as deep as a text is long."""
+    """Check every node without recursion, since the tree may be arbitrarily deep."""
     level = [tree]
     for _ in range(MAX_LEVELS + 1):
         level = [part for node in level for part in _parts_of(node)]
@@ -77,7 +77,7 @@ def _check_tree(tree: Any) -> None:
 def _parts_of(node: Any) -> Sequence[Any]:
     if isinstance(node, str):
         if _SURROGATE.search(node):
-            raise MalformedBody("a half surrogate is no character")
+            raise MalformedBody("expected UTF-8 text, got a lone surrogate")
         return ()
     if isinstance(node, dict):
         return [*node, *node.values()]
@@ -90,7 +90,7 @@ def _too_deep() -> MalformedBody:
 
 @dataclass(frozen=True, slots=True)
 class JsonGrammar:
-    """Structures and maps are objects, lists are arrays; a member that is null is absent."""
+    """Structures and maps are objects, lists are arrays; a null member is absent."""
 
     timestamp_format: str
 

@@ -1,4 +1,4 @@
-"""What goes over the wire, as values: a request with its body, the call that it makes, and the answer."""
+"""The messages of the protocols: a request with its body, the parsed call, and the response."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from iam_guard.api.protocol.service_model import Operation
 from iam_guard.authn.http_request import HttpRequest
 
 Parameters: TypeAlias = Mapping[str, object]
-"""What an operation is given, and what it gives: member names of the model -> str, int, float, bool, an aware datetime,
-bytes, lists and dicts of them. An absent member has no key."""
+"""Input or output of an operation: member names of the model -> str, int, float, bool, aware datetime, bytes, or lists
+and dicts of these. An absent member has no key."""
 
 
 @dataclass(frozen=True, slots=True)
 class WireRequest:
-    """One request: what credentials speak about, and the body, which is not longer than the caller allows."""
+    """One request: the head, and the body, whose length the caller limits."""
 
     head: HttpRequest
     body: bytes = field(default=b"", repr=False)
 
     def header(self, name: str) -> str | None:
-        """Return a header that may stand once only; `name` in lower case."""
+        """Return a header, by its lower-case name. Raises `MalformedBody` if it is repeated."""
         values = self.head.values(name.encode())
         if len(values) > 1:
             raise MalformedBody(f"expected one header `{name}`, got {len(values)}")
@@ -36,15 +36,15 @@ class WireRequest:
 
 
 class WireCall(NamedTuple):
-    """A request that was understood; the parameters are of the right types, but not yet validated."""
+    """A parsed request; the parameters have the right types, but are not validated."""
 
     operation: Operation
     parameters: dict[str, object]
 
 
 @dataclass(frozen=True, slots=True)
-class WireAnswer:
-    """What is sent. Header names in lower case."""
+class WireResponse:
+    """One response. Header names are in lower case."""
 
     status: int
     headers: tuple[tuple[str, str], ...]

@@ -1,7 +1,7 @@
-"""The regular expressions of AWS's models, which are Java's, for Python.
+"""Translation of the regular expressions in AWS's models, which are Java's, to Python.
 
-They differ in three things that matter: Java's `\\w`, `\\d`, `\\s` and `\\b` know ASCII only, `\\p{L}` names a Unicode
-category, and the dot stops at more line ends. AWS matches the whole value.
+Three differences matter: Java's `\\w`, `\\d`, `\\s` and `\\b` are ASCII only, `\\p{L}` names a Unicode category, and
+the dot excludes more line ends. AWS matches the whole value.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ _ASSIGNED = (range(0x32000), range(0xE0000, 0xE1000))  # the planes between and 
 
 
 def matches(pattern: str, value: str) -> bool:
-    """Return whether the whole value has the form of a pattern of a model."""
+    """Return whether the whole value matches a pattern of a model."""
     return compiled(pattern).fullmatch(value) is not None
 
 
 @cache
 def compiled(pattern: str) -> re.Pattern[str]:
-    """Translate a pattern of Java's."""
+    """Translate and compile a Java pattern."""
     return re.compile("".join(_translated(pattern)), re.ASCII)
 
 
@@ -43,7 +43,7 @@ def _translated(pattern: str) -> Iterator[str]:
 
 @cache
 def _categories() -> Mapping[str, str]:
-    """List the characters of each Unicode category's first letter, as the inside of a character class."""
+    """Return the characters of each general category (its first letter), as the inside of a character class."""
     ranges: dict[str, list[str]] = {}
     for letter, run in groupby(chain(*_ASSIGNED), lambda code: unicodedata.category(chr(code))[0]):
         codes = list(run)

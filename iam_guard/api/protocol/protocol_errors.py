@@ -1,8 +1,8 @@
-"""What a request over the wire can be refused for before any service sees it.
+"""Errors of requests that are rejected before they reach a service.
 
-The codes are those of the query protocol; `error_codes` says what the other protocols call them. Messages name places
-and kinds, never values, for a value may be a password; only `validation` quotes values, and not those that the model
-marks as sensitive.
+The codes are those of the query protocol; `error_codes` maps them to the other protocols. Messages contain places and
+kinds, never values, which may be passwords; only `validation` quotes values, except those that the model marks as
+sensitive.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from iam_guard.errors import IamGuardError
 
 
 class WireFault(IamGuardError):
-    """The root of this room's faults: the request cannot be understood."""
+    """Base class of the protocol errors: the request can't be parsed."""
 
     status = 400
     wire_status = 400
@@ -21,19 +21,19 @@ class WireFault(IamGuardError):
 
 
 class UnknownOperation(WireFault):
-    """No such action, target or route in this service and version."""
+    """The service has no such action, target or route in this version."""
 
     code = "InvalidAction"
 
 
 class MissingAction(WireFault):
-    """A query request without `Action`."""
+    """A query request has no `Action`."""
 
     code = "MissingAction"
 
 
 class MalformedQuery(WireFault):
-    """A form or query string that is not percent-encoded UTF-8, or says something twice."""
+    """A form or query string is not percent-encoded UTF-8, or repeats a name."""
 
     code = "MalformedQueryString"
     status = 404
@@ -41,15 +41,15 @@ class MalformedQuery(WireFault):
 
 
 class MalformedBody(WireFault):
-    """A body or parameter that does not have the shape of the model: no JSON, a wrong type, a list with gaps."""
+    """A body or parameter doesn't match the model's shape: no JSON, a wrong type, a list with gaps."""
 
     code = "MalformedInput"
 
 
 class ValidationFailure(WireFault):
-    """Parameters of the right types that break the model's limits; the message is AWS's sentence.
+    """Parameters of the right types violate the model's limits; the message is AWS's.
 
-    `details` are further members of the answer, for the services whose model has them.
+    `details` are further members of the response, for services whose model has them.
     """
 
     code = "ValidationError"

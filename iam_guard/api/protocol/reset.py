@@ -1,6 +1,6 @@
-"""`POST /-/reset`: back to the state at the start, for people who test client code against the API.
+"""`POST /-/reset`: restore the initial state, for tests of client code against the API.
 
-Anybody who reaches the port may ask for it; so it exists only where it was asked for, on a store in memory.
+The endpoint needs no credentials, so it exists only if requested, for a store in memory.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ PATH: Final = "/-/reset"
 
 
 class Resettable:
-    """The API, with the way back."""
+    """The API with the reset endpoint."""
 
     def __init__(self, api: AwsApi, restore: Callable[[], None], guard: Guard) -> None:
         self._api = api
@@ -31,13 +31,13 @@ class Resettable:
             return
         status = 405
         if scope["method"] == "POST":
-            await anyio.to_thread.run_sync(self._go_back)
+            await anyio.to_thread.run_sync(self._reset)
             status = 204
         headers: list[Any] = [(b"allow", b"POST")] if status == 405 else []
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b""})
 
-    def _go_back(self) -> None:
+    def _reset(self) -> None:
         self._restore()
         self._guard.refresh()
         self._guard.uses.forget()

@@ -1,8 +1,8 @@
-"""AWS's REST-JSON protocol (IAM Access Analyzer): method and path say what, the body is one object.
+"""AWS's REST-JSON protocol (IAM Access Analyzer): method and path name the operation, the body is a JSON object.
 
-Members travel in the path, the query string, headers or the body, as the model says. What no model that we serve has is
-not here: payload members, greedy labels, maps of headers. Paths are matched while still percent-encoded, so that a `/`
-in a name is a character.
+Members are in the path, the query string, headers or the body, as the model defines. Payload members, greedy labels and
+header maps are not supported, since no served model has them. Paths are matched while percent-encoded, so that an
+encoded `/` is part of a name.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from iam_guard.api.protocol.awsjson import message_name
-from iam_guard.api.protocol.error_codes import spoken
+from iam_guard.api.protocol.error_codes import wire_error
 from iam_guard.api.protocol.form import percent_decoded, read_pairs
 from iam_guard.api.protocol.json_body import JsonGrammar, read_object, write_object
-from iam_guard.api.protocol.messages import Parameters, WireAnswer, WireCall, WireRequest
+from iam_guard.api.protocol.messages import Parameters, WireCall, WireRequest, WireResponse
 from iam_guard.api.protocol.protocol_errors import MalformedBody, UnknownOperation
 from iam_guard.api.protocol.scalars import scalar_of
 from iam_guard.api.protocol.service_model import Api, Operation, Shape
@@ -31,7 +31,7 @@ _TIMES = {"uri": "iso8601", "querystring": "iso8601", "header": "rfc822"}
 
 @dataclass(frozen=True, slots=True)
 class _TextGrammar(JsonGrammar):
-    """Values in a path, a query string or a header are text; a list is its name, repeated."""
+    """Values in a path, a query string or a header are text; a list repeats its name."""
 
     def scalar(self, shape: Shape) -> Any:
         return scalar_of("text", shape, self.timestamp_format)
@@ -39,14 +39,14 @@ class _TextGrammar(JsonGrammar):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One operation's method and path; the pattern is of the percent-encoded path."""
+    """One operation's method and path; the pattern matches the percent-encoded path."""
 
     operation: Operation
     pattern: re.Pattern[str]
 
     @classmethod
     def of(cls, operation: Operation) -> Route:
-        """Make a route of the template in the model."""
+        """Return the route for the model's URI template."""
         pieces = _LABEL.split(operation.uri)
         labels = [f"(?P<{piece}>[^/]+)" if index % 2 else re.escape(piece) for index, piece in enumerate(pieces)]
         return cls(operation, re.compile("".join(labels)))
@@ -54,7 +54,7 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class RestJsonCodec:
-    """Reads requests to one service, writes its answers."""
+    """Parses requests to one service, and serializes its responses."""
 
     api: Api
     _routes: Sequence[Route] = field(init=False, repr=False)
@@ -64,7 +64,7 @@ class RestJsonCodec:
         object.__setattr__(self, "_routes", routes)
 
     def parse(self, request: WireRequest) -> WireCall:
-        """Read which operation is called, and with what. Raises `WireFault`."""
+        """Parse the operation and its parameters. Raises `WireFault`."""
         operation, labels = self._route(request)
         if operation.input is None:
             return WireCall(operation, {})
@@ -80,15 +80,15 @@ class RestJsonCodec:
                 return route.operation, match.groupdict()
         raise UnknownOperation(f"expected the method and path of an operation of `{self.api.signing_name}`")
 
-    def answer(self, operation: Operation, result: Parameters, request_id: str) -> WireAnswer:
-        """Write what an operation gives."""
-        return _answer(operation.output, operation.status, result, request_id)
+    def response(self, operation: Operation, result: Parameters, request_id: str) -> WireResponse:
+        """Serialize the output of an operation."""
+        return _response(operation.output, operation.status, result, request_id)
 
-    def refusal(self, error: IamGuardError, request_id: str, details: Parameters | None = None) -> WireAnswer:
-        """Write an error; `details` are further members that the model has for it."""
-        said = spoken(error, self.api)
-        members = {message_name(said, self.api): said.message, **said.body(details or {}, request_id)}
-        return _answer(said.shape, said.status, members, request_id, ("x-amzn-errortype", said.code))
+    def error_response(self, error: IamGuardError, request_id: str, details: Parameters | None = None) -> WireResponse:
+        """Serialize an error; `details` are the error's further members in the model."""
+        wire = wire_error(error, self.api)
+        members = {message_name(wire, self.api): wire.message, **wire.body(details or {}, request_id)}
+        return _response(wire.shape, wire.status, members, request_id, ("x-amzn-errortype", wire.code))
 
 
 def _outside_body(shape: Shape, request: WireRequest, labels: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
@@ -127,15 +127,15 @@ def _body(shape: Shape, request: WireRequest, names: Collection[str]) -> dict[st
     return parameters
 
 
-def _answer(
-    shape: Shape | None, status: int, members: Mapping[str, Any], request_id: str, *more: tuple[str, str]
-) -> WireAnswer:
-    in_header = {} if shape is None else {name: each for name, each in shape.members.items() if each.location}
+def _response(
+    shape: Shape | None, status: int, members: Mapping[str, Any], request_id: str, *more_headers: tuple[str, str]
+) -> WireResponse:
+    in_header = {} if shape is None else {name: member for name, member in shape.members.items() if member.location}
     body = {name: value for name, value in members.items() if name not in in_header}
-    headers = [("content-type", _JSON), ("x-amzn-requestid", request_id), *more]
+    headers = [("content-type", _JSON), ("x-amzn-requestid", request_id), *more_headers]
     for name, member in in_header.items():
         if members.get(name) is not None:
             text = write(member, members[name], _TextGrammar(_TIMES["header"]), (name,))
             headers.append(((member.wire_name or name).lower(), text))
     written = body if shape is None else write(shape, body, _GRAMMAR)
-    return WireAnswer(status, tuple(headers), write_object(written))
+    return WireResponse(status, tuple(headers), write_object(written))

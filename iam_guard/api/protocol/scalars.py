@@ -1,8 +1,8 @@
-"""The values that have no parts, on the wire and in Python, as one table: medium, type and timestamp format -> row.
+"""Conversion of values without parts, as one table: medium, type and timestamp format -> row.
 
 Two media: `text` (query forms, XML, URIs, headers) and `json`. Each row reads and writes; both raise ValueError,
-TypeError or OverflowError for what they do not take, and `expected` is what to tell then. Strict on purpose: no
-`1_000`, no `True`, no time without zone.
+TypeError or OverflowError for an invalid value, and `expected` is for the error message. Strict on purpose: no `1_000`,
+no `True`, no time without a zone.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _BOOLEANS = {"true": True, "false": False}
 
 @dataclass(frozen=True, slots=True)
 class ScalarRow:
-    """One row: what is expected, how it is read from its medium, how it is written."""
+    """One row: a description of valid values, and the conversions from and to the medium."""
 
     expected: str
     read: Convert
@@ -41,7 +41,7 @@ class ScalarRow:
 
 
 def scalar_of(medium: Medium, shape: Shape, timestamp_format: str) -> ScalarRow:
-    """Find the row of a shape; `timestamp_format` is the protocol's, where the shape has none of its own."""
+    """Return the row of a shape; `timestamp_format` is the protocol's default."""
     kind = shape.kind if shape.kind != "timestamp" else f"timestamp {shape.timestamp_format or timestamp_format}"
     return SCALARS[medium, kind]
 
@@ -115,7 +115,7 @@ def _from_number_text(text: str) -> float:
 
 def _to_number_text(value: object) -> str:
     number = _number(value)
-    return next((name for name, odd in _NOT_FINITE.items() if repr(odd) == repr(number)), repr(number))
+    return next((name for name, special in _NOT_FINITE.items() if repr(special) == repr(number)), repr(number))
 
 
 def _from_boolean_text(text: str) -> bool:

@@ -1,8 +1,7 @@
-"""The service models of AWS, as botocore ships them, in the words that the codecs need.
+"""AWS's service models, as botocore ships them, in the terms of the codecs.
 
-A model is read when its service is first asked for, and kept; botocore is imported no sooner, for that takes longer.
-Only botocore's own copy is read: models that a user keeps in a folder for the AWS command line change no server. Must
-not live here: any protocol.
+A model is loaded on the first use of its service, and cached; botocore is imported only then, since that is slow. Only
+botocore's own data are read: models in a user's folder for the AWS CLI don't change a server.
 """
 
 from __future__ import annotations
@@ -34,22 +33,22 @@ Kind = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the model says about a value beyond its type. `least` and `most` are of lengths or of numbers."""
+    """The model's constraints on a value. `minimum` and `maximum` are of lengths or of numbers."""
 
-    least: int | None
-    most: int | None
+    minimum: int | None
+    maximum: int | None
     pattern: str | None
     enum: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class Shape:
-    """A shape as the member that refers to it sees it. What it contains is resolved when asked, for shapes recur."""
+    """A shape as the referring member sees it. Its parts are resolved lazily, since shapes can be recursive."""
 
     name: str
     kind: Kind
     wire_name: str | None
-    """The member's name on the wire, if it is not the member's own."""
+    """The member's name on the wire, if it differs from the member's own."""
     location: str | None
     """`uri`, `querystring` or `header`; None for the body."""
     flattened: bool
@@ -63,7 +62,7 @@ class Shape:
 
     @classmethod
     def of(cls, source: Any) -> Shape:
-        """Take over a shape of botocore."""
+        """Convert a shape of botocore."""
         traits, wire = source.metadata, source.serialization
         return cls(
             name=source.name,
@@ -87,40 +86,40 @@ class Shape:
 
     @cached_property
     def element(self) -> Shape:
-        """Return what a list holds."""
+        """Return the shape of a list's elements."""
         return Shape.of(self.source.member)
 
     @cached_property
     def key(self) -> Shape:
-        """Return what a map is keyed by."""
+        """Return the shape of a map's keys."""
         return Shape.of(self.source.key)
 
     @cached_property
     def value(self) -> Shape:
-        """Return what a map holds."""
+        """Return the shape of a map's values."""
         return Shape.of(self.source.value)
 
     def name_on_wire(self, member: str) -> str:
-        """Return the name under which a member of this structure travels."""
+        """Return the wire name of a member of this structure."""
         return self.members[member].wire_name or member
 
     def name_in_query(self, member: str) -> str:
-        """Return that name in the query protocol, where the element of a flattened list may lend its own."""
+        """Return the wire name in the query protocol, where a flattened list's element may define it."""
         return self._names_in_query[member]
 
     @cached_property
     def _names_in_query(self) -> Mapping[str, str]:
-        lent = {
+        element_names = {
             name: shape.element.wire_name
             for name, shape in self.members.items()
             if shape.kind == "list" and shape.flattened
         }
-        return {name: lent.get(name) or self.name_on_wire(name) for name in self.members}
+        return {name: element_names.get(name) or self.name_on_wire(name) for name in self.members}
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorShape:
-    """An error that the model names. `status` is None where the model gives none."""
+    """An error in the model. `status` is None if the model has none."""
 
     code: str
     status: int | None
@@ -130,7 +129,7 @@ class ErrorShape:
 
 @dataclass(frozen=True, slots=True)
 class Pagination:
-    """The members that carry pages: `input_token` takes what `output_token` gave, `limit` is the size of a page."""
+    """The pagination members: `input_token` takes the last `output_token`, `limit` is the page size."""
 
     input_token: str
     output_token: str
@@ -141,7 +140,7 @@ class Pagination:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One operation. `errors` are the codes that its model names; `result_wrapper` is the query protocol's."""
+    """One operation. `errors` are its error codes; `result_wrapper` is for the query protocol."""
 
     name: str
     method: str
@@ -157,7 +156,7 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """One service in its newest version: what it is called on the wire, its operations by name, its errors by code."""
+    """One service in its newest version: names on the wire, operations by name, errors by code."""
 
     service: str
     signing_name: str
@@ -171,7 +170,7 @@ class Api:
 
 @cache
 def load_api(service: str) -> Api:
-    """Read the model of a service, by its name in boto3. Raises `ConfigurationError` for a name that AWS has not."""
+    """Load a service model, by its name in boto3. Raises `ConfigurationError` for an unknown service."""
     loaders, exceptions = import_module("botocore.loaders"), import_module("botocore.exceptions")
     own_data = loaders.Loader.BUILTIN_DATA_PATH
     loader = loaders.Loader(extra_search_paths=[own_data], include_default_search_paths=False)
@@ -179,12 +178,12 @@ def load_api(service: str) -> Api:
         description = loader.load_service_model(service, "service-2")
         pages = loader.load_service_model(service, "paginators-1")["pagination"]
     except exceptions.UnknownServiceError:
-        raise ConfigurationError(f"expected a service of AWS, got `{service}`") from None
+        raise ConfigurationError(f"expected an AWS service, got `{service}`") from None
     return api_of(service, description, pages)
 
 
 def api_of(service: str, description: Mapping[str, Any], pages: Mapping[str, Mapping[str, Any]]) -> Api:
-    """Take over a service description in botocore's format, with its paginators."""
+    """Convert a service description in botocore's format, with its paginators."""
     model = import_module("botocore.model").ServiceModel(description, service)
     return Api(
         service=model.service_name,
@@ -216,7 +215,7 @@ def _operation(source: Any, page: Mapping[str, Any] | None) -> Operation:
 
 def _error(source: Any, description: Mapping[str, Any]) -> ErrorShape:
     status: int | None = description.get("error", {}).get("httpStatusCode")
-    is_receiver = description.get("fault") or (status or 400) >= 500  # botocore's shapes forget `fault`
+    is_receiver = description.get("fault") or (status or 400) >= 500  # botocore's shapes lack `fault`
     return ErrorShape(source.error_code, status, "receiver" if is_receiver else "sender", Shape.of(source))
 
 
@@ -226,9 +225,9 @@ def _pagination(page: Mapping[str, Any]) -> Pagination:
         output_token=page["output_token"],
         limit=page.get("limit_key"),
         more_results=page.get("more_results"),
-        result_keys=tuple(_words(page.get("result_key", ()))),
+        result_keys=tuple(_as_tuple(page.get("result_key", ()))),
     )
 
 
-def _words(value: str | Iterable[str]) -> Iterable[str]:
+def _as_tuple(value: str | Iterable[str]) -> Iterable[str]:
     return (value,) if isinstance(value, str) else value

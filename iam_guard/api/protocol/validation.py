@@ -1,9 +1,9 @@
-"""Parameters against the limits of the model: required, lengths, ranges, patterns, enumerations, in AWS's sentences.
+"""Validation of parameters by the model: required members, lengths, ranges, patterns, enumerations; AWS's messages.
 
-All failures are told at once, as AWS does, up to ten of them. The place is AWS's too: `tags.1.member.key`. A value that
-the model marks as sensitive, or `audit_fields` names as a secret, is not quoted, for the sentence stands in the audit
-record; nor is one that holds structures; a long one is cut. A value that is too long is not matched against its
-pattern, which bounds the time that matching takes.
+Up to ten failures are reported at once, as AWS does, with AWS's place: `tags.1.member.key`. The message is part of the
+audit record, so it doesn't quote a value that the model marks as sensitive, that `audit_fields` lists as a secret, or
+that contains structures; a long value is cut. A value that is too long is not matched against its pattern, which limits
+the time of the matching.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _NUMBERS = frozenset({"integer", "long", "float", "double"})
 
 
 def validate(operation: Operation, parameters: Mapping[str, Any]) -> None:
-    """Check what `parse` gave. Raises `ValidationFailure` with AWS's sentence."""
+    """Validate parsed parameters. Raises `ValidationFailure` with AWS's message."""
     if operation.input is None:
         return
     failures = list(islice(_failures(operation.input, parameters, ""), MAX_FAILURES))
@@ -35,9 +35,9 @@ def validate(operation: Operation, parameters: Mapping[str, Any]) -> None:
 
 
 def _failures(shape: Shape, value: Any, place: str, *, is_secret: bool = False) -> Iterator[str]:
-    for constraint in _broken(shape, value):
+    for constraint in _violations(shape, value):
         quoted = None if is_secret else _quoted(shape, value)
-        yield _sentence(quoted, place, constraint)
+        yield _message(quoted, place, constraint)
     match shape.kind:
         case "structure":
             yield from _failures_of_members(shape, value, f"{place}." if place else "")
@@ -58,10 +58,9 @@ def _failures_of_members(shape: Shape, value: Mapping[str, Any], prefix: str) ->
             yield f"Value null at '{place}' failed to satisfy constraint: Member must not be null"
 
 
-def _broken(shape: Shape, value: Any) -> Iterator[str]:
-    """Name the constraints that a value breaks itself, and those that its scalar parts break."""
-    kept = dict(_constraints(shape))
-    yield from (f"Member must {text}" for text, is_kept in kept.items() if not is_kept(value))
+def _violations(shape: Shape, value: Any) -> Iterator[str]:
+    """Return the constraints that a value violates itself, and those that its scalar parts violate."""
+    yield from (f"Member must {text}" for text, is_met in _constraints(shape) if not is_met(value))
     match shape.kind:
         case "list":
             parts = [("Member must", shape.element, value)]
@@ -69,23 +68,23 @@ def _broken(shape: Shape, value: Any) -> Iterator[str]:
             parts = [("Map keys must", shape.key, value), ("Map value must", shape.value, value.values())]
         case _:
             return
-    for words, part, values in parts:
+    for subject, part, values in parts:
         constraints = dict(_constraints(part)) if part.kind in _SCALARS else {}
-        if not all(is_kept(each) for each in values for is_kept in constraints.values()):
-            yield f"{words} satisfy constraint: [{', '.join(f'Member must {text}' for text in constraints)}]"
+        if not all(is_met(element) for element in values for is_met in constraints.values()):
+            yield f"{subject} satisfy constraint: [{', '.join(f'Member must {text}' for text in constraints)}]"
 
 
 def _constraints(shape: Shape) -> Iterator[tuple[str, Any]]:
-    """List what the model demands: AWS's words after `Member must`, and whether a value keeps it."""
+    """Return the model's constraints: AWS's text after `Member must`, and a predicate."""
     limits, measure, noun = shape.limits, _measure_of(shape), "value" if shape.kind in _NUMBERS else "length"
-    if limits.most is not None:
-        most = limits.most
-        yield f"have {noun} less than or equal to {most}", lambda value: measure(value) <= most
-    if limits.least is not None:
-        least = limits.least
-        yield f"have {noun} greater than or equal to {least}", lambda value: measure(value) >= least
+    if limits.maximum is not None:
+        maximum = limits.maximum
+        yield f"have {noun} less than or equal to {maximum}", lambda value: measure(value) <= maximum
+    if limits.minimum is not None:
+        minimum = limits.minimum
+        yield f"have {noun} greater than or equal to {minimum}", lambda value: measure(value) >= minimum
     if limits.pattern is not None:
-        yield f"satisfy regular expression pattern: {limits.pattern}", lambda value: _has_form(limits, value)
+        yield f"satisfy regular expression pattern: {limits.pattern}", lambda value: _matches_pattern(limits, value)
     if limits.enum:
         yield f"satisfy enum value set: [{', '.join(limits.enum)}]", lambda value: value in limits.enum
 
@@ -94,14 +93,14 @@ def _measure_of(shape: Shape) -> Any:
     return (lambda value: value) if shape.kind in _NUMBERS else len
 
 
-def _has_form(limits: Limits, value: str) -> bool:
-    is_too_long = limits.most is not None and len(value) > limits.most
+def _matches_pattern(limits: Limits, value: str) -> bool:
+    is_too_long = limits.maximum is not None and len(value) > limits.maximum
     return is_too_long or matches(limits.pattern or "", value)
 
 
-def _sentence(quoted: str | None, place: str, constraint: str) -> str:
-    told = "" if quoted is None else f" '{quoted}'"
-    return f"Value{told} at '{place}' failed to satisfy constraint: {constraint}"
+def _message(quoted: str | None, place: str, constraint: str) -> str:
+    value = "" if quoted is None else f" '{quoted}'"
+    return f"Value{value} at '{place}' failed to satisfy constraint: {constraint}"
 
 
 def _quoted(shape: Shape, value: Any) -> str | None:
@@ -109,13 +108,13 @@ def _quoted(shape: Shape, value: Any) -> str | None:
         case "list" if _may_be_quoted(shape, shape.element):
             text = f"[{', '.join(map(str, value))}]"
         case "map" if _may_be_quoted(shape, shape.key, shape.value):
-            text = f"{{{', '.join(f'{key}={each}' for key, each in value.items())}}}"
+            text = f"{{{', '.join(f'{key}={element}' for key, element in value.items())}}}"
         case _ if _may_be_quoted(shape) and shape.kind != "blob":
             text = str(value)
         case _:
             return None
     if _PEM in text:
-        return None  # somebody may have pasted a private key where a certificate belongs
+        return None  # may be a private key, pasted instead of a certificate
     return text if len(text) <= MAX_QUOTED else f"{text[:MAX_QUOTED]}..."
 
 

@@ -1,7 +1,7 @@
-"""XML answers of the query protocol: text, elements, and how a value is laid out in them.
+"""XML responses of the query protocol: text, elements, and the layout of values.
 
-Written as text, never read: nothing in this house parses XML of a client here. Characters that XML 1.0 cannot carry are
-replaced by U+FFFD, so that one odd name does not make a whole list unreadable.
+XML is only written here, never parsed. Characters that XML 1.0 can't carry are replaced by U+FFFD, so that one such
+name doesn't make a whole list unreadable.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from iam_guard.api.protocol.service_model import Shape
 
 NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _NOT_PLAIN = re.compile('[\x00-\x08\x0b-\x1f"&<>\ud800-\udfff\ufffe\uffff]')
-"""What is not written as it is; most texts have none of it."""
+"""Characters that need escaping or replacement; most texts have none."""
 _ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\r": "&#xD;"})
 
 
 def xml_text(text: str) -> str:
-    """Escape text for an element or an attribute; a bare carriage return would be read as a line feed."""
+    """Escape text for an element or an attribute; a bare carriage return would be parsed as a line feed."""
     if _NOT_PLAIN.search(text) is None:
         return text
     return NOT_IN_XML.sub("\ufffd", text).translate(_ESCAPES)
 
 
 def element(name: str, inside: str, namespace: str = "") -> str:
-    """Make an element of XML that is already written."""
+    """Return an element with content that is XML already."""
     attribute = f' xmlns="{xml_text(namespace)}"' if namespace else ""
     return f"<{name}{attribute}>{inside}</{name}>"
 
 
 @dataclass(frozen=True, slots=True)
 class XmlGrammar:
-    """Each value is written as the inside of its element; lists and maps as lists of such, for their structure to wrap.
+    """Each value is written as the content of its element; lists and maps stay lists, for their structure to wrap.
 
     Shapes named in `percent_encoded` are percent-encoded (RFC 3986): the policy documents of IAM.
     """
@@ -68,11 +68,11 @@ _HAVE_PARTS = frozenset({"structure", "list", "map"})
 
 
 def _wrapped(name: str, shape: Shape, written: Any) -> str:
-    """Write a value with its tags; what a flattened list or map holds repeats the member's own."""
+    """Write a value with its tags; elements of a flattened list or map repeat the member's own."""
     match shape.kind:
         case "list":
             item = name if shape.flattened else shape.element.wire_name or "member"
-            inside = "".join(_wrapped(item, shape.element, each) for each in written)
+            inside = "".join(_wrapped(item, shape.element, part) for part in written)
         case "map":
             item = name if shape.flattened else "entry"
             inside = "".join(element(item, _entry(shape, key, value)) for key, value in written)

@@ -1,4 +1,4 @@
-"""DecodeAuthorizationMessage: what a refusal meant, for who may know it (rule S-36)."""
+"""DecodeAuthorizationMessage: the details of a denial, for callers with permission to see them (S-36)."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from iam_guard.api.sts.sts_errors import InvalidAuthorizationMessage
 from iam_guard.store.sealed_messages import read_message
 
 
-def decode_authorization_message(call: ServiceCall, given: Input) -> Output:
-    """Open a message that belongs to the caller's account. Raises `InvalidAuthorizationMessage`."""
-    message = read_message(given["EncodedMessage"], call.account, call.sealer)
+def decode_authorization_message(call: ServiceCall, parameters: Input) -> Output:
+    """Decrypt a message of the caller's account. Raises `InvalidAuthorizationMessage`."""
+    message = read_message(parameters["EncodedMessage"], call.account, call.sealer)
     if message is None:
         raise InvalidAuthorizationMessage("Message is not valid")
     return {"DecodedMessage": message}

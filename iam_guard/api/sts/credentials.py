@@ -1,7 +1,7 @@
-"""Temporary credentials: made, sealed into their token, and what an answer says of them (rules S-1, S-17, S-40).
+"""Temporary credentials: creating, sealing and describing them (S-1, S-17, S-40).
 
-Nothing of them is stored. An access key id tells its account, as AWS's do: sixteen base-32 characters are ten bytes;
-the highest bit is set, the next forty are the account, the rest is random.
+They are not stored. As at AWS, an access key id contains its account: of ten bytes (sixteen base-32 characters) the
+highest bit is set, the next forty bits are the account, the rest is random.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _ACCOUNT_BITS = 40
 _SECRET_BYTES = 30  # 40 base-64 characters
 
 
-class Terms(NamedTuple):
-    """On which terms a session is made, beside the caller that it makes."""
+class SessionTerms(NamedTuple):
+    """The terms of a session, besides its principal."""
 
     seconds: int
     parent_key_id: str | None = None
@@ -38,22 +38,22 @@ class Terms(NamedTuple):
     has_mfa: bool = False
 
 
-def frozen_keys(call: ServiceCall, more: Mapping[str, Given]) -> dict[str, Given]:
-    """Return the condition keys that are fixed in a session; what is None is absent (K-21)."""
+def session_keys(call: ServiceCall, more: Mapping[str, Given]) -> dict[str, Given]:
+    """Return the condition keys that are fixed in a session (K-21); None values are left out."""
     present = {key: value for key, value in more.items() if value is not None}
     return {"aws:TokenIssueTime": datetime.fromtimestamp(call.now, UTC), **present}
 
 
-class Made(NamedTuple):
-    """Credentials that were made: the members of the output that tell them, and how large policies and tags are."""
+class IssuedCredentials(NamedTuple):
+    """Issued credentials: the output members for them, and the packed size of policies and tags."""
 
     members: Output
     packed_size: int | None
-    """In percent; None where the session has neither policies nor tags."""
+    """In percent; None for a session without policies and tags."""
 
 
-def issue(call: ServiceCall, given: Input, principal: Principal, terms: Terms) -> Made:
-    """Make credentials. Raises `PackedPolicyTooLarge`."""
+def issue(call: ServiceCall, parameters: Input, principal: Principal, terms: SessionTerms) -> IssuedCredentials:
+    """Issue credentials. Raises `PackedPolicyTooLarge`."""
     now = datetime.fromtimestamp(call.now, UTC)
     expires = datetime.fromtimestamp(call.now + terms.seconds, UTC)
     session = Session(
@@ -71,7 +71,7 @@ def issue(call: ServiceCall, given: Input, principal: Principal, terms: Terms) -
     percent = packed_size(session)
     if percent > 100:
         raise PackedPolicyTooLarge(_too_large(principal, percent))
-    token = call.seal_session(session, at_least=given.get("MinimumSessionTokenSize", 0))
+    token = call.seal_session(session, at_least=parameters.get("MinimumSessionTokenSize", 0))
     members: Output = {
         "Credentials": {
             "AccessKeyId": session.access_key_id,
@@ -82,12 +82,12 @@ def issue(call: ServiceCall, given: Input, principal: Principal, terms: Terms) -
         "SessionTokenUtilization": -(-100 * len(token) // TOKEN_LIMIT),
         "SessionTokenSize": len(token),
     }
-    return Made(members, percent if principal.session_policies or principal.tags else None)
+    return IssuedCredentials(members, percent if principal.session_policies or principal.tags else None)
 
 
-def get_access_key_info(call: ServiceCall, given: Input) -> Output:
-    """Tell the account that a key belongs to, whatever its state; of temporary ones the id itself tells it."""
-    key_id: str = given["AccessKeyId"]
+def get_access_key_info(call: ServiceCall, parameters: Input) -> Output:
+    """Return the account of a key, whatever its status; a temporary key's id contains it."""
+    key_id: str = parameters["AccessKeyId"]
     account = _account_in(key_id) if key_id.startswith(TEMPORARY) else None
     row = call.records.one(access_keys, id=key_id) if account is None else call.records.one(accounts, id=account)
     if row is None:

@@ -1,9 +1,8 @@
-"""GetWebIdentityToken: a JSON Web Token by which services elsewhere know the caller (rule S-37).
+"""GetWebIdentityToken: a JSON Web Token that identifies the caller to other services (S-37).
 
-The token says who calls, as AWS's says it: the principal (of a session its role) as `sub`, and under one name of AWS's
-its account, organization, tags, and what the session froze about where it came from. It is no credential here. Must not
-live here: keys (`issuer`), how tokens are signed (`signed_tokens`), how they are verified (nobody's business but the
-receiver's).
+Its claims are AWS's: the principal (the role, for a session) as `sub`, and below AWS's namespace the account,
+organization, tags, and the session's frozen condition keys. The token is no credential for this API. Keys and signing
+are in `token_issuer` and `token_signing`.
 """
 
 from __future__ import annotations
@@ -17,28 +16,28 @@ from typing import Any, Final
 from iam_guard.api.call import Input, Output, ServiceCall, instant
 from iam_guard.api.iam.entities import find_identity
 from iam_guard.api.operation import Permission
-from iam_guard.api.organization_position import find_place
-from iam_guard.api.session_limits import issued_to
+from iam_guard.api.organization_position import find_position
+from iam_guard.api.session_limits import session_issuance
 from iam_guard.api.sts.session_tags import passed_tags, tag_keys
 from iam_guard.api.sts.sts_errors import (
     JWTPayloadSizeExceeded,
     OutboundWebIdentityFederationDisabled,
     SessionDurationEscalation,
 )
-from iam_guard.api.token_issuer import ALGORITHMS, issuer_of, key_that_signs, token_library
+from iam_guard.api.token_issuer import ALGORITHMS, current_signing_key, issuer_of, token_library
 from iam_guard.errors import AccessDenied, ValidationError
 from iam_guard.model.context import Given
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.request import Resource
 from iam_guard.store.identifiers import Kind
 
-USUAL_SECONDS: Final = 300
+DEFAULT_SECONDS: Final = 300
 MAX_BYTES: Final = 5760
-"""Of the claims as JSON: the signed token then fits into a header that proxies let through."""
+"""Of the claims as JSON, so that the signed token fits into a header that proxies accept."""
 CLAIMS: Final = "https://sts.amazonaws.com/"
-"""The name under which AWS's own claims are; receivers look for them there."""
+"""The claim that contains AWS's own claims."""
 
-FROZEN: Final[Mapping[str, str]] = {
+SESSION_CLAIMS: Final[Mapping[str, str]] = {
     "federated_provider": "aws:FederatedProvider",
     "identity_store_user_id": "identitystore:UserId",
     "identity_store_arn": "identitystore:IdentityStoreArn",
@@ -50,51 +49,51 @@ FROZEN: Final[Mapping[str, str]] = {
     "lambda_source_function_arn": "lambda:SourceFunctionArn",
     "glue_credential_issuing_service": "glue:CredentialIssuingService",
 }
-"""Claim -> the condition key of the session that it tells."""
+"""Claim -> the session's condition key with its value."""
 
 
-def own_identity(call: ServiceCall, given: Input) -> Resource:
-    """Return what the token is about: the caller itself. Raises `ValidationError` for what no token may be."""
-    if given["SigningAlgorithm"] not in ALGORITHMS:
+def own_identity(call: ServiceCall, parameters: Input) -> Resource:
+    """Return the caller as the token's resource. Raises `ValidationError` for unsupported options."""
+    if parameters["SigningAlgorithm"] not in ALGORITHMS:
         raise ValidationError(
             f"The signing algorithm must be one of {', '.join(ALGORITHMS)}.", place="SigningAlgorithm"
         )
-    if given.get("SubjectMode", "AWSIdentity") != "AWSIdentity":
+    if parameters.get("SubjectMode", "AWSIdentity") != "AWSIdentity":
         raise ValidationError("The calling session has no origin identity.", place="SubjectMode")
-    if "Scope" in given:
+    if "Scope" in parameters:
         raise ValidationError("Scope can be specified only with the subject mode OriginIdentity.", place="Scope")
     return Resource(f"arn:{call.partition}:sts::{call.account}:self", account=call.account)
 
 
-def identity_keys(call: ServiceCall, given: Input) -> dict[str, Given]:
-    """Return the condition keys of what is asked for."""
+def identity_keys(call: ServiceCall, parameters: Input) -> dict[str, Given]:
+    """Return the condition keys of the requested token."""
     keys: dict[str, Given] = {
-        "sts:IdentityTokenAudience": list(given["Audience"]),
-        "sts:DurationSeconds": given.get("DurationSeconds", USUAL_SECONDS),
-        "sts:SigningAlgorithm": given["SigningAlgorithm"],
-        "sts:SubjectMode": given.get("SubjectMode", "AWSIdentity"),
+        "sts:IdentityTokenAudience": list(parameters["Audience"]),
+        "sts:DurationSeconds": parameters.get("DurationSeconds", DEFAULT_SECONDS),
+        "sts:SigningAlgorithm": parameters["SigningAlgorithm"],
+        "sts:SubjectMode": parameters.get("SubjectMode", "AWSIdentity"),
     }
-    return keys | tag_keys(given)
+    return keys | tag_keys(parameters)
 
 
-def identity_further(call: ServiceCall, given: Input) -> list[Permission]:
-    """Ask for the permission to put tags into the token."""
-    if not given.get("Tags"):
+def identity_further(call: ServiceCall, parameters: Input) -> list[Permission]:
+    """Require the permission to tag the token."""
+    if not parameters.get("Tags"):
         return []
-    return [Permission("sts:TagGetWebIdentityToken", own_identity(call, given), identity_keys(call, given))]
+    return [Permission("sts:TagGetWebIdentityToken", own_identity(call, parameters), identity_keys(call, parameters))]
 
 
-def get_web_identity_token(call: ServiceCall, given: Input) -> Output:
-    """Sign a token that says who calls."""
+def get_web_identity_token(call: ServiceCall, parameters: Input) -> Output:
+    """Return a signed token that identifies the caller."""
     issuer = issuer_of(call)
     if issuer is None:
         raise OutboundWebIdentityFederationDisabled("Outbound web identity federation is not enabled for your account.")
-    expires = call.now + given.get("DurationSeconds", USUAL_SECONDS)
-    issued = issued_to(call.caller)
+    expires = call.now + parameters.get("DurationSeconds", DEFAULT_SECONDS)
+    issued = session_issuance(call.caller)
     if issued is not None and issued.expires.timestamp() < expires:
         raise SessionDurationEscalation("The requested token would outlive the calling session.")
     subject = _subject(call.caller)
-    audience: list[str] = list(given["Audience"])
+    audience: list[str] = list(parameters["Audience"])
     claims: dict[str, Any] = {
         "iss": issuer,
         "aud": audience[0] if len(audience) == 1 else audience,
@@ -102,42 +101,42 @@ def get_web_identity_token(call: ServiceCall, given: Input) -> Output:
         "iat": call.now,
         "exp": expires,
         "jti": str(uuid.uuid4()),
-        CLAIMS: {name: value for name, value in _about(call, given, subject).items() if value},
+        CLAIMS: {name: value for name, value in _aws_claims(call, parameters, subject).items() if value},
     }
     if len(json.dumps(claims).encode()) > MAX_BYTES:
         raise JWTPayloadSizeExceeded("The token would be too large: pass fewer or shorter tags.")
-    key = key_that_signs(call, issuer, given["SigningAlgorithm"])
+    key = current_signing_key(call, issuer, parameters["SigningAlgorithm"])
     token = token_library().sign(claims, key.private, algorithm=key.algorithm, key_id=key.id)
     return {"WebIdentityToken": token, "Expiration": instant(expires)}
 
 
 def _subject(caller: Principal) -> str:
-    """Return the principal that a policy elsewhere would name: of a session its role."""
+    """Return the ARN that a policy would name: the role's for a role session."""
     if caller.type is PrincipalType.ASSUMED_ROLE:
-        if caller.role_arn is None:  # INVARIANT: whoever signs in as a session has its role
+        if caller.role_arn is None:  # INVARIANT: an authenticated role session has its role
             raise AccessDenied("The role of the calling session is not known.")
         return caller.role_arn
     return caller.arn
 
 
-def _about(call: ServiceCall, given: Input, subject: str) -> dict[str, Any]:
-    caller, place = call.caller, find_place(call, call.account)
+def _aws_claims(call: ServiceCall, parameters: Input, subject: str) -> dict[str, Any]:
+    caller, position = call.caller, find_position(call, call.account)
     region = None if caller.credential is None else caller.credential.region
     return {
         "aws_account": call.account,
         "source_region": region,
-        "org_id": place and place.organization["id"],
-        "ou_path": place and [place.path],
+        "org_id": position and position.organization["id"],
+        "ou_path": position and [position.path],
         "principal_id": subject,
         "principal_tags": _principal_tags(call),
         "original_session_exp": _session_end(caller),
-        **{claim: caller.key(key.lower()) for claim, key in FROZEN.items()},
-        "request_tags": passed_tags(given),
+        **{claim: caller.key(key.lower()) for claim, key in SESSION_CLAIMS.items()},
+        "request_tags": passed_tags(parameters),
     }
 
 
 def _principal_tags(call: ServiceCall) -> dict[str, str]:
-    """Return the tags of the user or role, and over them those of the session (S-21)."""
+    """Return the tags of the user or role, overridden by those of the session (S-21)."""
     caller = call.caller
     row = None
     if caller.type is PrincipalType.USER:
@@ -150,7 +149,7 @@ def _principal_tags(call: ServiceCall) -> dict[str, str]:
 
 
 def _session_end(caller: Principal) -> str | None:
-    issued = issued_to(caller)
+    issued = session_issuance(caller)
     if issued is None or caller.type is not PrincipalType.ASSUMED_ROLE:
         return None
     return datetime.fromtimestamp(issued.expires.timestamp(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,7 +1,7 @@
-"""How often wrong MFA codes may be shown: a device that was guessed at too often takes no code for a while.
+"""Rate limit for wrong MFA codes, per device.
 
-A code has six digits, and whoever has a stolen key could try them all within minutes. Kept in memory by each process:
-it is a brake, and what it forgets at a restart gives a guesser a handful of tries.
+A code has six digits, so a client with a stolen key could try them all within minutes. The counters are kept in the
+memory of each process; a restart gives an attacker a few more tries.
 """
 
 from __future__ import annotations
@@ -11,35 +11,35 @@ from typing import Final
 from iam_guard.forking import fork_safe_lock
 
 MAX_WRONG: Final = 5
-SPAN: Final = 300
-"""Seconds within which so many wrong codes are counted, and for which the device then takes none."""
+WINDOW_SECONDS: Final = 300
+"""Seconds within which wrong codes are counted, and for which a blocked device accepts no code."""
 MAX_DEVICES: Final = 10_000
 
 
 class WrongCodes:
-    """Counts wrong codes by device. Safe to share between threads."""
+    """Counts wrong codes by device. Thread-safe."""
 
     def __init__(self) -> None:
         self._wrong: dict[str, list[int]] = {}
         self._lock = fork_safe_lock()
 
     def is_blocked(self, serial: str, now: int) -> bool:
-        """Return whether the device takes no code at the moment, right or wrong."""
+        """Return whether the device currently accepts no code, right or wrong."""
         with self._lock:
             return len(self._recent(serial, now)) >= MAX_WRONG
 
-    def note(self, serial: str, now: int) -> None:
+    def record(self, serial: str, now: int) -> None:
         """Count one wrong code."""
         with self._lock:
             recent = [*self._recent(serial, now), now]
-            self._wrong.pop(serial, None)  # the oldest stand first, and are the first to be forgotten
+            self._wrong.pop(serial, None)  # keeps the oldest first, which are evicted first
             self._wrong[serial] = recent
             if len(self._wrong) > MAX_DEVICES:
                 del self._wrong[next(iter(self._wrong))]
 
     def _recent(self, serial: str, now: int) -> list[int]:
-        return [each for each in self._wrong.get(serial, ()) if now - SPAN < each]
+        return [time for time in self._wrong.get(serial, ()) if now - WINDOW_SECONDS < time]
 
 
 WRONG_CODES: Final = WrongCodes()
-"""Those of this process."""
+"""The counters of this process."""

@@ -1,7 +1,7 @@
-"""MFA codes that are shown with a call of STS: whose device, and the step that is used up (rules S-15, R-32).
+"""MFA codes in calls of STS: verification against the caller's device (S-15, R-32).
 
-A code is used up by the call that succeeds with it. A call that is refused, for whatever reason, changes nothing, as
-everywhere: what was not given for a code may be asked for with it again, until the code is too old.
+A code is consumed by the call that succeeds with it. A rejected call changes nothing, so its code can be used again
+until it expires.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from iam_guard.store.schema import mfa_devices
 
 _INCOMPLETE = "must provide both MFA serial number and one time pass code."
 _UNKNOWN = "unable to validate MFA code.  Please verify your MFA serial number is valid and associated with this user."
-_TOO_OFTEN = "too many wrong one time pass codes were shown for this device, try again in some minutes."
+_BLOCKED = "too many wrong one time pass codes were shown for this device, try again in some minutes."
 
 
-class ShownCode(NamedTuple):
-    """A code that is right: of which device, at which step."""
+class MfaCode(NamedTuple):
+    """A verified code: its device and step."""
 
     serial: str
     step: int
 
 
-def shows_code(given: Input) -> bool:
-    """Return whether a call shows a code, and so changes something."""
-    return "TokenCode" in given
+def has_mfa_code(parameters: Input) -> bool:
+    """Return whether a call has a code, and so writes to the store."""
+    return "TokenCode" in parameters
 
 
-def shown_code(call: ServiceCall, given: Input) -> ShownCode | None:
-    """Check the code that a call shows; None where it shows none. Raises `AccessDenied`."""
-    serial, code = given.get("SerialNumber"), given.get("TokenCode")
+def verified_mfa_code(call: ServiceCall, parameters: Input) -> MfaCode | None:
+    """Verify the code of a call; None if it has none. Raises `AccessDenied`."""
+    serial, code = parameters.get("SerialNumber"), parameters.get("TokenCode")
     if serial is None and code is None:
         return None
     if serial is None or code is None:
@@ -46,28 +46,28 @@ def shown_code(call: ServiceCall, given: Input) -> ShownCode | None:
     if row is None:
         raise AccessDenied(f"MultiFactorAuthentication failed, {_UNKNOWN}")
     if WRONG_CODES.is_blocked(serial, call.now):
-        raise AccessDenied(f"MultiFactorAuthentication failed, {_TOO_OFTEN}")
+        raise AccessDenied(f"MultiFactorAuthentication failed, {_BLOCKED}")
     step = check_code(row, code, call.now, call.sealer)
     if step is None:
-        WRONG_CODES.note(serial, call.now)
+        WRONG_CODES.record(serial, call.now)
         raise AccessDenied("MultiFactorAuthentication failed with invalid MFA one time pass code. ")
-    return ShownCode(serial, step)
+    return MfaCode(serial, step)
 
 
-def use_up(call: ServiceCall, shown: ShownCode) -> None:
-    """Take a code, so that it is good for nothing any more."""
-    call.records.update(mfa_devices, {"last_step": shown.step}, serial=shown.serial)
+def consume_mfa_code(call: ServiceCall, code: MfaCode) -> None:
+    """Mark a code as used, so that it can't be used again."""
+    call.records.update(mfa_devices, {"last_step": code.step}, serial=code.serial)
 
 
-def mfa_keys(call: ServiceCall, given: Input) -> dict[str, Given]:
-    """Return the condition keys that a right code supplies to the evaluation of the call itself."""
-    if shown_code(call, given) is None:
+def mfa_keys(call: ServiceCall, parameters: Input) -> dict[str, Given]:
+    """Return the condition keys that a valid code adds to the call's own evaluation."""
+    if verified_mfa_code(call, parameters) is None:
         return {}
     return {"aws:MultiFactorAuthPresent": True, "aws:MultiFactorAuthAge": 0}
 
 
 def _own_device(call: ServiceCall, serial: str) -> Row | None:
-    """Find an enabled device of the caller, who is a user or the root user."""
+    """Return an enabled device of the caller: a user or the root user."""
     row = find_mfa_device(call, serial)
     if row is None or row["enabled"] is None:
         return None

@@ -1,4 +1,4 @@
-"""The table of STS: who the caller is, and temporary credentials (rules H)."""
+"""The operation table of STS: caller identity and temporary credentials (H)."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from iam_guard.api.sts.identity_tokens import (
     identity_keys,
     own_identity,
 )
-from iam_guard.api.sts.mfa_codes import mfa_keys, shows_code
-from iam_guard.api.sts.role_sessions import assume_role, assuming_further, assuming_keys, role_to_assume
+from iam_guard.api.sts.mfa_codes import has_mfa_code, mfa_keys
+from iam_guard.api.sts.role_sessions import assume_role, assume_role_further, assume_role_keys, role_to_assume
 from iam_guard.api.sts.root_sessions import assume_root, root_keys, root_to_assume
 from iam_guard.api.sts.unsupported_operations import NOT_SUPPORTED
 from iam_guard.api.sts.user_sessions import (
@@ -26,13 +26,13 @@ from iam_guard.api.sts.user_sessions import (
 )
 from iam_guard.api.sts.web_identities import (
     assume_role_with_web_identity,
-    prove_web_identity,
+    verify_web_identity,
     web_identity_permissions,
 )
 
 
-def get_caller_identity(call: ServiceCall, given: Input) -> Output:
-    """Return who calls; nobody needs permission for that, and nobody can be denied it (rules E-66, K-11)."""
+def get_caller_identity(call: ServiceCall, parameters: Input) -> Output:
+    """Return the caller's identity; needs no permission and can't be denied (E-66, K-11)."""
     return {"UserId": call.caller.userid or call.account, "Account": call.account, "Arn": call.caller.arn}
 
 
@@ -42,18 +42,18 @@ STS = Service(
         "AssumeRole": Operation(
             assume_role,
             role_to_assume,
-            keys=(assuming_keys,),
-            further=(assuming_further,),
-            writes=shows_code,
-            gives_reasons=False,
+            keys=(assume_role_keys,),
+            further=(assume_role_further,),
+            writes=has_mfa_code,
+            explains_denials=False,
         ),
         "AssumeRoleWithWebIdentity": Operation(
             assume_role_with_web_identity,
             reads=True,
-            prove=prove_web_identity,
-            asks=web_identity_permissions,
+            verify_token=verify_web_identity,
+            permissions=web_identity_permissions,
         ),
-        "AssumeRoot": Operation(assume_root, root_to_assume, keys=(root_keys,), reads=True, gives_reasons=False),
+        "AssumeRoot": Operation(assume_root, root_to_assume, keys=(root_keys,), reads=True, explains_denials=False),
         "DecodeAuthorizationMessage": Operation(decode_authorization_message, reads=True),
         "GetAccessKeyInfo": Operation(get_access_key_info, reads=True),
         "GetCallerIdentity": Operation(get_caller_identity, reads=True),
@@ -67,7 +67,7 @@ STS = Service(
         "GetWebIdentityToken": Operation(
             get_web_identity_token, own_identity, keys=(identity_keys,), further=(identity_further,)
         ),
-        "GetSessionToken": Operation(get_session_token, own_session, keys=(mfa_keys,), writes=shows_code),
+        "GetSessionToken": Operation(get_session_token, own_session, keys=(mfa_keys,), writes=has_mfa_code),
     },
     NOT_SUPPORTED,
 )

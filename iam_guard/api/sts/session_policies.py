@@ -1,6 +1,6 @@
-"""Session policies: the document that a call passes, and the managed policies that it names (rules G-30, G-73, S-41).
+"""Session policies: the inline document of a call, and the managed policies that it names (G-30, G-73, S-41).
 
-The default versions of managed policies are frozen in the session as they are now.
+The default versions of managed policies are frozen in the session.
 """
 
 from __future__ import annotations
@@ -19,14 +19,13 @@ from iam_guard.store.schema import policy_versions
 MAX_MANAGED = 10
 
 
-def given_policies(call: ServiceCall, given: Input) -> tuple[str, ...] | None:
-    """Return the session policies of a call as texts; None where it passes none.
+def requested_policies(call: ServiceCall, parameters: Input) -> tuple[str, ...] | None:
+    """Return the documents of the requested session policies; None if there are none.
 
-    `call.account` is the account whose managed policies can be named. Raises `PolicyError`, `PackedPolicyTooLarge`,
-    `ValidationError`.
+    Managed policies are those of `call.account`. Raises `PolicyError`, `PackedPolicyTooLarge`, `ValidationError`.
     """
-    inline: str | None = given.get("Policy")
-    arns = _named(given)
+    inline: str | None = parameters.get("Policy")
+    arns = _policy_arns(parameters)
     if inline is None and not arns:
         return None
     size = SESSION.size(inline or "") + sum(map(len, arns))
@@ -37,8 +36,8 @@ def given_policies(call: ServiceCall, given: Input) -> tuple[str, ...] | None:
     return (*texts, *(default_text(call, arn) for arn in arns))
 
 
-def _named(given: Input) -> Sequence[str]:
-    arns = list(dict.fromkeys(each.get("arn", "") for each in given.get("PolicyArns", ())))
+def _policy_arns(parameters: Input) -> Sequence[str]:
+    arns = list(dict.fromkeys(descriptor.get("arn", "") for descriptor in parameters.get("PolicyArns", ())))
     if len(arns) > MAX_MANAGED:
         raise ValidationError(
             "1 validation error detected: Value at 'policyArns' failed to satisfy constraint: Member must have length "
@@ -52,7 +51,7 @@ def _checked(call: ServiceCall, text: str) -> str:
 
 
 def default_text(call: ServiceCall, arn: str) -> str:
-    """Return the document of a managed policy as it is now. Raises `ValidationError`."""
+    """Return the default version's document of a managed policy. Raises `ValidationError`."""
     row = find_policy(call, arn)
     version = row and call.records.one(policy_versions, policy_id=row["id"], version=row["default_version"])
     if not version:

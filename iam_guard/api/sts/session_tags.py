@@ -1,6 +1,6 @@
-"""Session tags: those that a call passes and those that a chained session inherits (rules S-20 to S-23).
+"""Session tags: those of a call and those inherited by role chaining (S-20 to S-23).
 
-Keys are the same without regard to case.
+Keys are case-insensitive.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from iam_guard.api.call import Input
-from iam_guard.api.session_limits import issued_to
+from iam_guard.api.session_limits import session_issuance
 from iam_guard.api.sts.sts_errors import InvalidParameterValue
 from iam_guard.errors import ValidationError
 from iam_guard.model.context import Given
@@ -25,31 +25,31 @@ _INHERITED = (
 
 
 class SessionTags(NamedTuple):
-    """The tags of a session to be made, and which of their keys are transitive."""
+    """The tags of a new session, and the keys of the transitive ones."""
 
     tags: Mapping[str, str]
     transitive: tuple[str, ...]
 
 
-def session_tags(caller: Principal, given: Input) -> SessionTags:
+def session_tags(caller: Principal, parameters: Input) -> SessionTags:
     """Return the tags of a new session. Raises `InvalidParameterValue`, `ValidationError`."""
-    passed = passed_tags(given)
+    passed = passed_tags(parameters)
     inherited = inherited_tags(caller)
     if _folded(passed) & _folded(inherited):
         raise InvalidParameterValue(_INHERITED)
-    wanted = {key.lower() for key in given.get("TransitiveTagKeys", ())}
-    if not wanted <= _folded(passed):
+    transitive = {key.lower() for key in parameters.get("TransitiveTagKeys", ())}
+    if not transitive <= _folded(passed):
         raise InvalidParameterValue(_NOT_PASSED)
     tags = {**inherited, **passed}
     if len(tags) > MAX_TAGS:
-        raise ValidationError(f"expected at most {MAX_TAGS} session tags, those that are inherited among them")
-    return SessionTags(tags, (*inherited, *(key for key in passed if key.lower() in wanted)))
+        raise ValidationError(f"expected at most {MAX_TAGS} session tags including inherited ones, got {len(tags)}")
+    return SessionTags(tags, (*inherited, *(key for key in passed if key.lower() in transitive)))
 
 
-def passed_tags(given: Input) -> dict[str, str]:
+def passed_tags(parameters: Input) -> dict[str, str]:
     """Return the tags that a call passes."""
     tags: dict[str, str] = {}
-    for tag in given.get("Tags", ()):
+    for tag in parameters.get("Tags", ()):
         key = tag["Key"]
         if key.lower().startswith("aws:"):
             raise ValidationError("System tags cannot be added, updated or deleted by a customer.", place="Tags")
@@ -60,20 +60,20 @@ def passed_tags(given: Input) -> dict[str, str]:
 
 
 def inherited_tags(caller: Principal) -> dict[str, str]:
-    """Return the tags that the caller's session hands on: the transitive ones (S-22)."""
-    issued = issued_to(caller)
+    """Return the transitive tags of the caller's session, which a chained session inherits (S-22)."""
+    issued = session_issuance(caller)
     transitive = set() if issued is None else {key.lower() for key in issued.transitive_tag_keys}
     return {key: value for key, value in caller.tags.items() if key.lower() in transitive}
 
 
-def tag_keys(given: Input) -> dict[str, Given]:
+def tag_keys(parameters: Input) -> dict[str, Given]:
     """Return the condition keys of the tags that a call passes (S-23)."""
-    passed = passed_tags(given)
+    passed = passed_tags(parameters)
     keys: dict[str, Given] = {f"aws:RequestTag/{key}": value for key, value in passed.items()}
     if passed:
         keys["aws:TagKeys"] = list(passed)
-    if given.get("TransitiveTagKeys"):
-        keys["sts:TransitiveTagKeys"] = list(given["TransitiveTagKeys"])
+    if parameters.get("TransitiveTagKeys"):
+        keys["sts:TransitiveTagKeys"] = list(parameters["TransitiveTagKeys"])
     return keys
 
 

@@ -1,4 +1,4 @@
-"""Errors that STS alone raises: AWS's codes, with the statuses of the model."""
+"""Errors that only STS raises: AWS's codes, with the model's statuses."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from iam_guard.errors import IamGuardError
 
 
 class InvalidParameterValue(IamGuardError):
-    """Session tags do not go together: with one another, or with those that are inherited (rules S-20, S-22)."""
+    """Session tags conflict with one another, or with inherited ones (S-20, S-22)."""
 
     code = "InvalidParameterValue"
     status = 400
@@ -15,7 +15,7 @@ class InvalidParameterValue(IamGuardError):
 
 
 class InvalidAuthorizationMessage(IamGuardError):
-    """An encoded message is none of ours, or belongs to another account (rule S-36)."""
+    """An encoded message is invalid, or belongs to another account (S-36)."""
 
     code = "InvalidAuthorizationMessageException"
     status = 400
@@ -24,7 +24,7 @@ class InvalidAuthorizationMessage(IamGuardError):
 
 
 class JWTPayloadSizeExceeded(IamGuardError):
-    """An identity token would say too much (rule S-37)."""
+    """The claims of an identity token are too large (S-37)."""
 
     code = "JWTPayloadSizeExceededException"
     status = 400
@@ -33,7 +33,7 @@ class JWTPayloadSizeExceeded(IamGuardError):
 
 
 class OutboundWebIdentityFederationDisabled(IamGuardError):
-    """The account issues no identity tokens (rule S-37)."""
+    """Outbound federation is disabled for the account (S-37)."""
 
     code = "OutboundWebIdentityFederationDisabledException"
     status = 403
@@ -42,7 +42,7 @@ class OutboundWebIdentityFederationDisabled(IamGuardError):
 
 
 class PackedPolicyTooLarge(IamGuardError):
-    """Session policies and session tags together are too large for a session token (rules G-73, S-40)."""
+    """Session policies and session tags are too large for a session token (G-73, S-40)."""
 
     code = "PackedPolicyTooLarge"
     status = 400
@@ -51,7 +51,7 @@ class PackedPolicyTooLarge(IamGuardError):
 
 
 class SessionDurationEscalation(IamGuardError):
-    """An identity token would be good for longer than the session that asks for it (rule S-37)."""
+    """An identity token would outlive the calling session (S-37)."""
 
     code = "SessionDurationEscalationException"
     status = 403

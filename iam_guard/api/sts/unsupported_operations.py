@@ -1,4 +1,4 @@
-"""Operations of STS that are not supported, each with the reason, which its caller and the documentation are told."""
+"""Unsupported operations of STS, with the reasons for callers and the documentation."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from typing import Final
 
 NOT_SUPPORTED: Final[Mapping[str, str]] = {
-    "AssumeRoleWithSAML": "assertions of SAML providers are not checked here",
+    "AssumeRoleWithSAML": "SAML assertions are not validated here",
     "GetDelegatedAccessToken": (
-        "the token that it takes is handed out by AWS's own console, for a delegation request of a partner that Amazon "
-        "has onboarded"
+        "its token is issued by AWS's own console, for a delegation request of a partner that Amazon has onboarded"
     ),
     "GetScopedCredentials": (
-        "a session has one set of session policies here, and a further layer would have to be intersected with it: "
-        "pass them when the session is made"
+        "a session has one set of session policies here, and a further set would have to be intersected with it: "
+        "pass the policies when the session is created"
     ),
 }
 """Operation -> why it is not supported."""

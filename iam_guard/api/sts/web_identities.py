@@ -1,7 +1,7 @@
-"""AssumeRoleWithWebIdentity: a role session for whoever shows a token of a registered OIDC provider (rules S-3, S-30).
+"""AssumeRoleWithWebIdentity: a role session for a token of a registered OIDC provider (S-3, S-30).
 
-Nobody signs this call. The token is verified before there is a transaction, for that may ask the issuer for its keys;
-what may have changed since, the provider and its audiences, is looked up again with the role.
+The call is unsigned. Its token is verified before the transaction, since that may fetch the issuer's keys; the provider
+and its audiences, which may have changed since, are loaded again with the role.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from iam_guard.api.call import Input, Output, ServiceCall
-from iam_guard.api.operation import Permission, Proving
-from iam_guard.api.sts.credentials import Terms, issue
-from iam_guard.api.sts.session_policies import given_policies
+from iam_guard.api.operation import Permission, VerificationContext
+from iam_guard.api.sts.credentials import SessionTerms, issue
+from iam_guard.api.sts.session_policies import requested_policies
 from iam_guard.authn.federation.role_session import (
     FederatedIdentity,
     find_role,
@@ -25,72 +25,71 @@ from iam_guard.authn.federation.web_identity import ACTION, VerifiedToken, audie
 from iam_guard.errors import MissingAuthenticationToken, NotSupported
 
 
-def prove_web_identity(proving: Proving, given: Input) -> VerifiedToken:
-    """Verify the token of a call. Raises what a bad one is refused with."""
-    if "ProviderId" in given:
-        raise NotSupported(
-            "The parameter ProviderId is not supported: access tokens of OAuth 2.0 are not checked here."
-        )
-    account = read_role_arn(given["RoleArn"]).account
-    token = proving.tokens.read(given["WebIdentityToken"])
-    with proving.store.viewing() as records:
-        audience_of(token, find_provider(records, proving.store.partition, account, token.issuer))
-    proving.tokens.verify(token, proving.now)
+def verify_web_identity(context: VerificationContext, parameters: Input) -> VerifiedToken:
+    """Verify the token of a call. Raises the error for an invalid one."""
+    if "ProviderId" in parameters:
+        raise NotSupported("The parameter ProviderId is not supported: OAuth 2.0 access tokens are not validated here.")
+    account = read_role_arn(parameters["RoleArn"]).account
+    token = context.tokens.read(parameters["WebIdentityToken"])
+    with context.store.viewing() as records:
+        audience_of(token, find_provider(records, context.store.partition, account, token.issuer))
+    context.tokens.verify(token, context.now)
     return VerifiedToken(account, token)
 
 
-def web_identity_permissions(call: ServiceCall, given: Input) -> list[Permission]:
-    """Ask the trust policy of the role, or of none in its place."""
-    arn, proved = given["RoleArn"], _proved(call, given)
+def web_identity_permissions(call: ServiceCall, parameters: Input) -> list[Permission]:
+    """Return the permissions by the role's trust policy; a missing role is like one without a trust policy."""
+    arn, identity = parameters["RoleArn"], _federated_identity(call, parameters)
     role = find_role(call.records, call.partition, arn)
-    return [Permission(*question, proved.principal) for question in questions(proved, arn, role)]
+    return [Permission(*question, identity.principal) for question in questions(identity, arn, role)]
 
 
-def assume_role_with_web_identity(call: ServiceCall, given: Input) -> Output:
-    """Make a session of a role for whom its trust policy lets in."""
-    vouched, proved = _vouched(call), _proved(call, given)
-    role = find_role(call.records, call.partition, given["RoleArn"])
-    if role is None:  # INVARIANT: what does not exist has no trust policy, so nobody gets here
+def assume_role_with_web_identity(call: ServiceCall, parameters: Input) -> Output:
+    """Issue a session of a role for a federated identity that its trust policy allows."""
+    token = _verified_token(call).token
+    role = find_role(call.records, call.partition, parameters["RoleArn"])
+    if role is None:  # INVARIANT: a missing role has no trust policy, so its call was denied
         raise not_admitted(ACTION)
-    policies = given_policies(call, given)
-    proved = _proved(call, given, policies)
-    principal = session_principal(proved, role, call.partition, datetime.fromtimestamp(call.now, UTC))
-    terms = Terms(
-        session_seconds(role, given.get("DurationSeconds")),
-        transitive_tag_keys=proved.transitive_tag_keys,
-        source_identity=proved.source_identity,
+    identity = _federated_identity(call, parameters, requested_policies(call, parameters))
+    principal = session_principal(identity, role, call.partition, datetime.fromtimestamp(call.now, UTC))
+    terms = SessionTerms(
+        session_seconds(role, parameters.get("DurationSeconds")),
+        transitive_tag_keys=identity.transitive_tag_keys,
+        source_identity=identity.source_identity,
     )
-    made = issue(call, given, principal, terms)
+    issued = issue(call, parameters, principal, terms)
     return {
-        **made.members,
-        "SubjectFromWebIdentityToken": vouched.token.subject,
+        **issued.members,
+        "SubjectFromWebIdentityToken": token.subject,
         "AssumedRoleUser": {"Arn": principal.arn, "AssumedRoleId": principal.userid},
-        "PackedPolicySize": made.packed_size,
-        "Provider": vouched.token.issuer,
+        "PackedPolicySize": issued.packed_size,
+        "Provider": token.issuer,
         "Audience": _audience(call),
-        "SourceIdentity": proved.source_identity,
+        "SourceIdentity": identity.source_identity,
     }
 
 
-def _proved(call: ServiceCall, given: Input, policies: tuple[str, ...] | None = None) -> FederatedIdentity:
-    vouched = _vouched(call)
-    provider = find_provider(call.records, call.partition, vouched.account, vouched.token.issuer)
+def _federated_identity(
+    call: ServiceCall, parameters: Input, policies: tuple[str, ...] | None = None
+) -> FederatedIdentity:
+    verified = _verified_token(call)
+    provider = find_provider(call.records, call.partition, verified.account, verified.token.issuer)
     return proved_by(
-        vouched.token,
+        verified.token,
         provider,
-        given["RoleArn"],
-        session_name=given["RoleSessionName"],
+        parameters["RoleArn"],
+        session_name=parameters["RoleSessionName"],
         session_policies=policies,
     )
 
 
 def _audience(call: ServiceCall) -> str:
-    vouched = _vouched(call)
-    provider = find_provider(call.records, call.partition, vouched.account, vouched.token.issuer)
-    return audience_of(vouched.token, provider)
+    verified = _verified_token(call)
+    provider = find_provider(call.records, call.partition, verified.account, verified.token.issuer)
+    return audience_of(verified.token, provider)
 
 
-def _vouched(call: ServiceCall) -> VerifiedToken:
-    if call.vouched is None:
+def _verified_token(call: ServiceCall) -> VerifiedToken:
+    if call.verified_token is None:
         raise MissingAuthenticationToken("Request is missing Authentication Token")
-    return call.vouched
+    return call.verified_token

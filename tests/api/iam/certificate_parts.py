@@ -1,4 +1,4 @@
-"""Keys and certificates for tests: made once, small curves, so that they cost nothing."""
+"""Keys and certificates for tests: cached, with small curves, so that they are fast."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ FOREVER = 36_500
 
 @cache
 def key_of(name: str) -> ec.EllipticCurvePrivateKey:
-    """Make the key of somebody; the same name has the same key."""
+    """Return an owner's key; the same name has the same key."""
     return ec.generate_private_key(ec.SECP256R1())
 
 
 @cache
 def rsa_key(name: str, bits: int) -> rsa.RSAPrivateKey:
-    """Make an RSA key; the same name has the same key."""
+    """Return an RSA key; the same name has the same key."""
     return rsa.generate_private_key(65537, bits)
 
 
 def private_pem(name: str, password: bytes | None = None) -> str:
-    """Write somebody's private key."""
+    """Return an owner's private key in PEM."""
     how = NoEncryption() if password is None else BestAvailableEncryption(password)
     return key_of(name).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, how).decode()
 
@@ -48,9 +48,9 @@ def private_pem(name: str, password: bytes | None = None) -> str:
 def certificate_pem(
     name: str, issuer: str | None = None, *, begins: int = -1, ends: int = FOREVER, key: str | None = None
 ) -> str:
-    """Certify somebody's key, by whom is said or by the owner; it holds from so many days after `TODAY` to so many.
+    """Return a certificate for an owner, self-signed or by an issuer; it is valid between days relative to `TODAY`.
 
-    `key` says whose key it is where that is another one's, who then signs what nobody else does.
+    `key` names another owner whose key is certified.
     """
     issuer = issuer or name
     builder = (
@@ -66,25 +66,25 @@ def certificate_pem(
 
 
 def ssh_text(name: str, bits: int = 2048) -> str:
-    """Write a public RSA key in the form of OpenSSH."""
+    """Return a public RSA key in OpenSSH format."""
     return rsa_key(name, bits).public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
 
 
 def public_pem(name: str) -> str:
-    """Write the same public RSA key in PEM."""
+    """Return the same public RSA key in PEM."""
     return rsa_key(name, 2048).public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
 
-def error_of(call: Callable[..., Any], **given: Any) -> tuple[str, int, str]:
-    """Call what must be refused; give code, status and sentence."""
+def error_of(call: Callable[..., Any], **parameters: Any) -> tuple[str, int, str]:
+    """Call a function that must fail, and return code, message and status."""
     with pytest.raises(ClientError) as caught:
-        call(**given)
+        call(**parameters)
     answer = caught.value.response
     return answer["Error"]["Code"], answer["ResponseMetadata"]["HTTPStatusCode"], answer["Error"]["Message"]
 
 
-def repeats(sentence: str, text: str) -> bool:
-    """Return whether a sentence has a line of a text in it."""
+def quotes(sentence: str, text: str) -> bool:
+    """Return whether a message contains a line of a text."""
     return any(line in sentence for line in text.splitlines() if len(line) > 8)
 
 

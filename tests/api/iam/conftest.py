@@ -1,4 +1,4 @@
-"""What tests of single themes share."""
+"""Fixtures of the IAM tests."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ import pytest
 
 @pytest.fixture
 def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the digest of a password cost next to nothing, for nobody guesses here."""
+    """Reduce the cost of password digests."""
     monkeypatch.setattr("iam_guard.api.iam.passwords.MEMORY_KIB", 64)
     monkeypatch.setattr("iam_guard.api.iam.passwords.PASSES", 1)

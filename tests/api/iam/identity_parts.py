@@ -1,4 +1,4 @@
-"""What the tests of identities and their providers share: trust policies, and metadata of a SAML identity provider."""
+"""Shared parts of the tests of identities and identity providers: trust policies, SAML metadata."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ EC2 = {"Service": "ec2.amazonaws.com"}
 
 
 def trusting(principal: Any, action: Any = "sts:AssumeRole", **more: Any) -> str:
-    """Write a trust policy."""
+    """Return a trust policy."""
     statement = {"Effect": "Allow", "Principal": principal, "Action": action, **more}
     return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
@@ -36,8 +36,8 @@ def user_arn(name: str, account: str = ACCOUNT) -> str:
     return f"arn:aws:iam::{account}:user/{name}"
 
 
-def unchecked(server: Running) -> Client:
-    """A client that sends what it is given."""
+def unvalidated(server: Running) -> Client:
+    """A client without parameter validation."""
     config = Config(parameter_validation=False, retries={"max_attempts": 1, "mode": "standard"})
     return boto3.client(
         "iam",
@@ -58,7 +58,7 @@ def rsa_key() -> rsa.RSAPrivateKey:
 
 
 def pem(password: bytes | None = None) -> str:
-    """Write a private key as PEM."""
+    """Return a private key in PEM."""
     how: KeySerializationEncryption = NoEncryption() if password is None else BestAvailableEncryption(password)
     return rsa_key().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, how).decode()
 
@@ -70,9 +70,9 @@ def ec_pem() -> str:
 
 @cache
 def certificate(name: str = "idp", bits: int = 2048) -> bytes:
-    """Make a certificate that has expired long ago, as DER."""
+    """Return an expired certificate in DER."""
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-    small = rsa.RSAPublicNumbers(65537, 2 ** (bits - 1) + 1)  # nobody makes a small key any more
+    small = rsa.RSAPublicNumbers(65537, 2 ** (bits - 1) + 1)  # small keys are no longer generated
     builder = x509.CertificateBuilder(
         issuer_name=subject,
         subject_name=subject,
@@ -95,7 +95,7 @@ def metadata(
     inside: str = "",
     before: str = '<?xml version="1.0" encoding="UTF-8"?>',
 ) -> str:
-    """Write a metadata document of at least 1,000 characters, the least that AWS takes."""
+    """Return a metadata document of at least 1,000 characters, AWS's minimum."""
     shown = base64.b64encode(certificate()).decode() if key is None else key
     document = f"""{before}
 <md:{root} xmlns:md="urn:oasis:names:tc:SAML:2.0:metadata" entityID="{entity_id}" {attributes}>

@@ -1,4 +1,4 @@
-"""An organization around the accounts of the tests: 111122223333 manages it, and others are its members."""
+"""An organization for tests: 111122223333 manages it, the other accounts are members."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def document(*statements: dict[str, Any]) -> dict[str, Any]:
 
 
 def make_organization(server: Running, **more: Any) -> None:
-    """Make it: the other account is in the unit `tenants`, the third in `gold` below it."""
+    """Create it: the other account is in the unit `tenants`, the third one in `gold` below it."""
     gold: dict[str, Any] = {"name": "gold", "id": GOLD, "accounts": [THIRD_ACCOUNT], **more.pop("gold", {})}
     tenants: dict[str, Any] = {
         "name": "tenants",

@@ -1,4 +1,4 @@
-"""What the tests of policies share: documents, and groups, roles and policies that are there before a test begins."""
+"""Shared parts of the policy tests: documents, and existing groups, roles and policies."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ KINDS = ("user", "group", "role")
 
 
 def allowing(action: str, **more: Any) -> str:
-    """Write a document that allows one action."""
+    """Return a document that allows one action."""
     statement = {"Effect": "Allow", "Action": action, "Resource": "*", **more}
     return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
 
 def prepare(server: Running, account: str = ACCOUNT, **parts: list[dict[str, Any]]) -> None:
-    """Put users, groups, roles and policies into an account as a seed declares them; a role needs no trust policy."""
+    """Seed users, groups, roles and policies into an account; roles get a default trust policy."""
     for role in parts.get("roles", []):
         role.setdefault("trust", TRUST)
     declared = {"id": account, "name": account, **parts}
@@ -33,13 +33,13 @@ def prepare(server: Running, account: str = ACCOUNT, **parts: list[dict[str, Any
 
 
 def holders(server: Running, name: str = "holder", path: str = "/") -> None:
-    """Make a user, a group and a role of one name."""
+    """Create a user, a group and a role with one name."""
     one: list[dict[str, Any]] = [{"name": name, "path": path}]
     prepare(server, users=one, groups=one, roles=[dict(each) for each in one])
 
 
 def join(server: Running, user: str, group: str) -> None:
-    """Put a user into a group; a seed that says so would have to declare the user's keys too."""
+    """Add a user to a group; a seed would have to declare the user's keys too."""
     with server.store.changing() as records:
         ids = [records.one(identities, account=ACCOUNT, folded=name)["id"] for name in (user, group)]
         records.insert(memberships, user_id=ids[0], group_id=ids[1])

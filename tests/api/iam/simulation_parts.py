@@ -1,4 +1,4 @@
-"""What the tests of simulations share: documents, context entries, and calls without HTTP."""
+"""Shared parts of the simulation tests: documents, context entries, and calls without HTTP."""
 
 from __future__ import annotations
 
@@ -21,38 +21,38 @@ OTHER_OBJECT = "arn:aws:s3:::bucket/other"
 
 
 def document(*statements: Mapping[str, Any]) -> str:
-    """Write a policy on one line, its statements in a list."""
+    """Return a policy on one line, its statements in a list."""
     return json.dumps({"Version": "2012-10-17", "Statement": list(statements)}, separators=(",", ":"))
 
 
 def saying(effect: str, action: str | list[str], resource: str | list[str] = "*", **more: Any) -> dict[str, Any]:
-    """Write a statement."""
+    """Return a statement."""
     return {"Effect": effect, "Action": action, "Resource": resource, **more}
 
 
 def entry(name: str, *values: str, type: str = "string") -> dict[str, Any]:
-    """Write one of the context entries."""
+    """Return a context entry."""
     return {"ContextKeyName": name, "ContextKeyValues": list(values), "ContextKeyType": type}
 
 
 def sources(result: Mapping[str, Any]) -> list[str]:
-    """Return the ids of the policies whose statements a result names."""
+    """Return the ids of the policies of a result's statements."""
     return [statement["SourcePolicyId"] for statement in result["MatchedStatements"]]
 
 
 def store_with_admin() -> SqlStore:
-    """Make a store in memory, with the accounts that the tests of services begin with."""
+    """Return a store in memory with the accounts of the API tests."""
     store = init_store("sqlite://", Settings())
     apply_seed(store, load_seed_text(SEED))
     return store
 
 
-def asked(store: SqlStore, operation: str, **given: Any) -> dict[str, Any]:
-    """Run an operation as `admin`, who may, without HTTP: what has no limits in the model is taken as it is."""
+def run_as_admin(store: SqlStore, operation: str, **parameters: Any) -> dict[str, Any]:
+    """Run an operation as `admin` without HTTP, hence without the model's limits."""
     return run(
         Service("iam", ROWS),
         operation,
-        given,
+        parameters,
         caller=ADMIN,
         store=store,
         authorize=lambda permission: None,

@@ -1,4 +1,4 @@
-"""Access keys through boto3: rules R-3, R-30, R-31, R-33, G-77."""
+"""Access keys by boto3: R-3, R-30, R-31, R-33, G-77."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def jane(iam: Client) -> str:
     return "jane"
 
 
-def test_a_new_key_signs_at_once(iam: Client, server: Running, jane: str) -> None:
-    """An id of 20 characters and a secret of 40; who has them is the user, from the next request on (R-30)."""
+def test_new_access_key_authenticates_at_once(iam: Client, server: Running, jane: str) -> None:
+    """An id of 20 characters and a secret of 40 identify the user from the next request on (R-30)."""
     made = iam.create_access_key(UserName=jane)["AccessKey"]
     assert made["UserName"] == jane
     assert made["Status"] == "Active"
@@ -33,14 +33,14 @@ def test_a_new_key_signs_at_once(iam: Client, server: Running, jane: str) -> Non
     assert caller["Arn"] == f"arn:aws:iam::{ACCOUNT}:user/jane"
 
 
-def test_keys_differ(iam: Client, jane: str) -> None:
+def test_access_keys_are_unique(iam: Client, jane: str) -> None:
     """No two keys have the same id or secret."""
     first, second = new_key(iam, UserName=jane), new_key(iam, UserName=jane)
     assert len({*first, *second}) == 4
 
 
-def test_a_secret_is_kept_sealed_and_shown_once(iam: Client, server: Running, jane: str) -> None:
-    """The list does not have it, and the store's row does not hold it in any readable form."""
+def test_secret_is_stored_sealed_and_returned_once(iam: Client, server: Running, jane: str) -> None:
+    """Lists don't contain it, and the row only has it sealed."""
     id, secret = new_key(iam, UserName=jane)
     (listed,) = iam.list_access_keys(UserName=jane)["AccessKeyMetadata"]
     assert set(listed) == {"UserName", "AccessKeyId", "Status", "CreateDate"}
@@ -51,8 +51,8 @@ def test_a_secret_is_kept_sealed_and_shown_once(iam: Client, server: Running, ja
     assert secret not in repr(dict(row))
 
 
-def test_an_inactive_key_is_refused_at_once_and_comes_back(iam: Client, server: Running, jane: str) -> None:
-    """Turned off it is as unknown (R-31); turned on again it is good again."""
+def test_inactive_key_is_rejected_until_reactivated(iam: Client, server: Running, jane: str) -> None:
+    """An inactive key is like an unknown one (R-31)."""
     key = new_key(iam, UserName=jane)
     sts = server.client(key, "sts")
     sts.get_caller_identity()
@@ -64,8 +64,8 @@ def test_an_inactive_key_is_refused_at_once_and_comes_back(iam: Client, server: 
     sts.get_caller_identity()
 
 
-def test_a_deleted_key_is_refused_at_once(iam: Client, server: Running, jane: str) -> None:
-    """Nothing of it stays (R-31)."""
+def test_deleted_key_is_rejected_at_once(iam: Client, server: Running, jane: str) -> None:
+    """It is removed completely (R-31)."""
     key = new_key(iam, UserName=jane)
     sts = server.client(key, "sts")
     sts.get_caller_identity()
@@ -75,8 +75,8 @@ def test_a_deleted_key_is_refused_at_once(iam: Client, server: Running, jane: st
     assert iam.list_access_keys(UserName=jane)["AccessKeyMetadata"] == []
 
 
-def test_two_keys_are_all(iam: Client, jane: str) -> None:
-    """Inactive ones count (R-30)."""
+def test_third_key_exceeds_the_quota(iam: Client, jane: str) -> None:
+    """Inactive keys count (R-30)."""
     id, _ = new_key(iam, UserName=jane)
     new_key(iam, UserName=jane)
     iam.update_access_key(UserName=jane, AccessKeyId=id, Status="Inactive")
@@ -86,16 +86,16 @@ def test_two_keys_are_all(iam: Client, jane: str) -> None:
     new_key(iam, UserName=jane)
 
 
-def test_expired_cannot_be_set(iam: Client, jane: str) -> None:
-    """`Expired` is in the model, and nothing that one may set (R-30)."""
+def test_status_expired_is_rejected(iam: Client, jane: str) -> None:
+    """`Expired` is in the model, but can't be set (R-30)."""
     id, _ = new_key(iam, UserName=jane)
     with refusal("InvalidInput", status=400):
         iam.update_access_key(UserName=jane, AccessKeyId=id, Status="Expired")
 
 
 @pytest.mark.parametrize("operation", ["delete_access_key", "update_access_key"])
-def test_a_key_of_another_user_is_not_found(iam: Client, jane: str, operation: str) -> None:
-    """An id is looked for among the keys of the user that is named."""
+def test_key_of_another_user_is_not_found(iam: Client, jane: str, operation: str) -> None:
+    """Only the keys of the named user are searched."""
     iam.create_user(UserName="joe")
     id, _ = new_key(iam, UserName="joe")
     more = {"Status": "Inactive"} if operation == "update_access_key" else {}
@@ -113,14 +113,14 @@ def test_a_key_of_another_user_is_not_found(iam: Client, jane: str, operation: s
         ("update_access_key", {"AccessKeyId": "AKIAIOSFODNN7EXAMPLE", "Status": "Active"}),
     ],
 )
-def test_of_nobody(iam: Client, operation: str, more: dict[str, str]) -> None:
+def test_keys_of_an_unknown_user_raise_no_such_entity(iam: Client, operation: str, more: dict[str, str]) -> None:
     """A user who does not exist has no keys."""
     with refusal("NoSuchEntity", "The user with name nobody cannot be found.", 404):
         getattr(iam, operation)(UserName="nobody", **more)
 
 
-def test_keys_are_listed_page_by_page(iam: Client, jane: str) -> None:
-    """A marker leads on although what came before it is gone."""
+def test_key_list_pages_survive_deletions(iam: Client, jane: str) -> None:
+    """A marker stays valid if earlier entries are deleted."""
     ids = sorted(new_key(iam, UserName=jane)[0] for _ in range(2))
     page = iam.list_access_keys(UserName=jane, MaxItems=1)
     assert [key["AccessKeyId"] for key in page["AccessKeyMetadata"]] == ids[:1]
@@ -131,7 +131,7 @@ def test_keys_are_listed_page_by_page(iam: Client, jane: str) -> None:
     assert rest["IsTruncated"] is False
 
 
-def test_a_renamed_user_keeps_the_keys(iam: Client, server: Running, jane: str) -> None:
+def test_renamed_user_keeps_its_keys(iam: Client, server: Running, jane: str) -> None:
     """A key belongs to the unique id (P-10)."""
     key = new_key(iam, UserName=jane)
     iam.update_user(UserName=jane, NewUserName="janet")
@@ -139,11 +139,11 @@ def test_a_renamed_user_keeps_the_keys(iam: Client, server: Running, jane: str) 
     assert server.client(key, "sts").get_caller_identity()["Arn"].endswith("user/janet")
 
 
-# --- one's own keys ----------------------------------------------------------------------------------------------
+# --- own keys ----------------------------------------------------------------------------------------------------
 
 
-def test_without_a_name_it_is_the_caller(client_for: Callable[..., Client]) -> None:
-    """A user may be allowed to rotate its own keys, and nobody else's."""
+def test_user_name_defaults_to_the_caller(client_for: Callable[..., Client]) -> None:
+    """A user may be allowed to rotate only its own keys."""
     own = f"arn:aws:iam::{ACCOUNT}:user/${{aws:username}}"
     jane = client_for("jane", allow("iam:*AccessKey*", own))
     id, _ = new_key(jane)
@@ -156,8 +156,8 @@ def test_without_a_name_it_is_the_caller(client_for: Callable[..., Client]) -> N
         jane.get_access_key_last_used(AccessKeyId=ADMIN_KEY[0])
 
 
-def test_the_root_user_has_keys_too(root: Client, server: Running) -> None:
-    """Two at most; they are the root user's, no user's, and nobody but the root user reaches them (R-3)."""
+def test_root_user_keys_are_reached_by_the_root_user_only(root: Client, server: Running) -> None:
+    """At most two; they belong to no user (R-3)."""
     key = new_key(root)
     assert server.client(key, "sts").get_caller_identity()["Arn"] == f"arn:aws:iam::{ACCOUNT}:root"
     assert {list_access_key["AccessKeyId"] for list_access_key in root.list_access_keys()["AccessKeyMetadata"]} == {
@@ -178,16 +178,16 @@ def test_the_root_user_has_keys_too(root: Client, server: Running) -> None:
 # --- last use ----------------------------------------------------------------------------------------------------
 
 
-def test_a_key_that_was_never_used(iam: Client, jane: str) -> None:
-    """`N/A` where there is nothing to tell (R-33)."""
+def test_unused_key_has_no_last_use(iam: Client, jane: str) -> None:
+    """AWS returns `N/A` (R-33)."""
     id, _ = new_key(iam, UserName=jane)
     answer = iam.get_access_key_last_used(AccessKeyId=id)
     assert answer["UserName"] == jane
     assert answer["AccessKeyLastUsed"] == {"ServiceName": "N/A", "Region": "N/A"}
 
 
-def test_a_key_that_was_used(iam: Client, server: Running, jane: str) -> None:
-    """When, where and for which service (R-33)."""
+def test_used_key_has_date_region_and_service(iam: Client, server: Running, jane: str) -> None:
+    """R-33."""
     id, _ = new_key(iam, UserName=jane)
     with server.store.changing() as records:
         records.insert(access_key_uses, access_key_id=id, at=1_700_000_000, region="eu-west-1", service="docs")
@@ -196,23 +196,23 @@ def test_a_key_that_was_used(iam: Client, server: Running, jane: str) -> None:
     assert (used["ServiceName"], used["Region"]) == ("docs", "eu-west-1")
 
 
-def test_the_last_use_of_a_root_key(root: Client, iam: Client) -> None:
+def test_last_use_of_a_root_key_names_the_account(root: Client, iam: Client) -> None:
     """A root key is the account's."""
     assert root.get_access_key_last_used(AccessKeyId=ROOT_KEY[0])["UserName"] == "acme"
     assert iam.get_access_key_last_used(AccessKeyId=ROOT_KEY[0])["UserName"] == "acme"
 
 
-def test_the_last_use_of_a_key_of_nobody_or_of_another_account(iam: Client, other_account: Client, jane: str) -> None:
-    """Both are denied alike, with every permission: so nobody learns which ids there are elsewhere."""
+def test_last_use_of_unknown_and_foreign_keys_is_denied_alike(iam: Client, other_account: Client, jane: str) -> None:
+    """Despite every permission, so that callers can't tell which ids exist elsewhere."""
     id, _ = new_key(iam, UserName=jane)
-    for asked in (id, "AKIAIOSFODNN7EXAMPLE"):
-        sentence = f"is not authorized to perform iam:GetAccessKeyLastUsed on resource: access key {asked}"
+    for key_id in (id, "AKIAIOSFODNN7EXAMPLE"):
+        sentence = f"is not authorized to perform iam:GetAccessKeyLastUsed on resource: access key {key_id}"
         with refusal("AccessDenied", sentence, 403):
-            other_account.get_access_key_last_used(AccessKeyId=asked)
+            other_account.get_access_key_last_used(AccessKeyId=key_id)
 
 
-def test_another_account_reaches_no_key(iam: Client, other_account: Client, jane: str) -> None:
-    """Neither by its id with a user of the same name, nor in a list."""
+def test_other_account_cannot_reach_keys(iam: Client, other_account: Client, jane: str) -> None:
+    """Neither by id with a user of the same name, nor in a list."""
     id, _ = new_key(iam, UserName=jane)
     other_account.create_user(UserName=jane)
     assert other_account.list_access_keys(UserName=jane)["AccessKeyMetadata"] == []
@@ -222,8 +222,8 @@ def test_another_account_reaches_no_key(iam: Client, other_account: Client, jane
         other_account.update_access_key(UserName=jane, AccessKeyId=id, Status="Inactive")
 
 
-def test_a_user_with_keys_is_not_deleted(iam: Client, jane: str) -> None:
-    """The keys go first (R-11)."""
+def test_deleting_a_user_with_keys_raises_delete_conflict(iam: Client, jane: str) -> None:
+    """R-11."""
     id, _ = new_key(iam, UserName=jane)
     with refusal("DeleteConflict", "must delete access keys first"):
         iam.delete_user(UserName=jane)

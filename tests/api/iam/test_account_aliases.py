@@ -1,4 +1,4 @@
-"""The alias of an account: one, replaced by the next, and nobody else's (G-77, G-79; account_aliases.py)."""
+"""Account aliases: one per account, replaceable, unique (G-77, G-79)."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def aliases(client: Any) -> list[str]:
     return found
 
 
-def test_an_account_has_no_alias_at_first_and_one_at_most(iam: Any) -> None:
-    """G-77: a second alias takes the place of the first."""
+def test_second_alias_replaces_the_first(iam: Any) -> None:
+    """G-77."""
     assert aliases(iam) == []
     iam.create_account_alias(AccountAlias="acme")
     assert aliases(iam) == ["acme"]
@@ -27,33 +27,33 @@ def test_an_account_has_no_alias_at_first_and_one_at_most(iam: Any) -> None:
 
 
 @pytest.mark.parametrize("alias", ["acme", "abc", "a" * 63, "a-1-b", "123"])
-def test_an_alias_is_as_dns_has_it(iam: Any, alias: str) -> None:
+def test_alias_accepts_dns_labels(iam: Any, alias: str) -> None:
     """G-79."""
     iam.create_account_alias(AccountAlias=alias)
     assert aliases(iam) == [alias]
 
 
 @pytest.mark.parametrize("alias", ["Acme", "-acme", "acme-", "ac--me", "a" * 64, "ac.me", "ac me", "acmé", "acme\n"])
-def test_an_alias_of_another_form_is_refused(iam: Any, refused: Refused, alias: str) -> None:
+def test_malformed_alias_is_rejected(iam: Any, refused: Refused, alias: str) -> None:
     """G-79, by the model's pattern and lengths."""
     with refused("ValidationError", status=400):
         iam.create_account_alias(AccountAlias=alias)
     assert aliases(iam) == []
 
 
-def test_an_alias_that_is_too_short_is_refused_by_the_client_already(iam: Any) -> None:
+def test_too_short_alias_is_rejected_by_the_client(iam: Any) -> None:
     with pytest.raises(ParamValidationError):
         iam.create_account_alias(AccountAlias="ab")
 
 
-def test_an_alias_is_no_account_id(iam: Any, refused: Refused) -> None:
-    """G-79: it would be taken for that account."""
+def test_alias_must_not_be_an_account_id(iam: Any, refused: Refused) -> None:
+    """G-79: it would be mistaken for that account."""
     with refused("ValidationError", "must not be an account ID"):
         iam.create_account_alias(AccountAlias="123456789012")
 
 
-def test_an_alias_that_is_taken_is_refused(iam: Any, other_account: Any, refused: Refused) -> None:
-    """By another account, and by the account itself; the sentence does not tell by whom."""
+def test_taken_alias_is_rejected(iam: Any, other_account: Any, refused: Refused) -> None:
+    """By another account or by the account itself; the message doesn't say which."""
     other_account.create_account_alias(AccountAlias="acme")
     with refused("EntityAlreadyExists", "The account alias acme already exists.", 409):
         iam.create_account_alias(AccountAlias="acme")
@@ -63,14 +63,14 @@ def test_an_alias_that_is_taken_is_refused(iam: Any, other_account: Any, refused
     assert aliases(other_account) == ["acme"]
 
 
-def test_an_alias_can_be_taken_once_it_is_given_up(iam: Any, other_account: Any) -> None:
+def test_released_alias_can_be_reused(iam: Any, other_account: Any) -> None:
     other_account.create_account_alias(AccountAlias="acme")
     other_account.create_account_alias(AccountAlias="globex")
     iam.create_account_alias(AccountAlias="acme")
     assert (aliases(iam), aliases(other_account)) == (["acme"], ["globex"])
 
 
-def test_only_the_own_alias_is_deleted(iam: Any, other_account: Any, refused: Refused) -> None:
+def test_foreign_alias_cannot_be_deleted(iam: Any, other_account: Any, refused: Refused) -> None:
     other_account.create_account_alias(AccountAlias="globex")
     iam.create_account_alias(AccountAlias="acme")
     for alias in ("globex", "nobody"):
@@ -82,7 +82,7 @@ def test_only_the_own_alias_is_deleted(iam: Any, other_account: Any, refused: Re
         iam.delete_account_alias(AccountAlias="acme")
 
 
-def test_it_is_listed_in_pages(iam: Any, refused: Refused) -> None:
+def test_alias_list_is_paged(iam: Any, refused: Refused) -> None:
     iam.create_account_alias(AccountAlias="acme")
     answer = iam.list_account_aliases(MaxItems=1)
     assert (answer["AccountAliases"], answer["IsTruncated"]) == (["acme"], False)

@@ -1,4 +1,4 @@
-"""What an account sets for itself: tokens, outbound federation, properties (services/iam/account_settings.py)."""
+"""Account settings: STS tokens, outbound federation, properties."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from tests.api.conftest import Running
 Refused = Callable[..., AbstractContextManager[None]]
 
 
-def test_tokens_have_one_of_two_versions(iam: Any, refused: Refused) -> None:
-    """What is set shows in GetAccountSummary, which has its own tests."""
+def test_token_version_accepts_two_values(iam: Any, refused: Refused) -> None:
+    """The version is in GetAccountSummary, which has its own tests."""
     iam.set_security_token_service_preferences(GlobalEndpointTokenVersion="v2Token")
     with refused("ValidationError", "globalEndpointTokenVersion", 400):
         iam.set_security_token_service_preferences(GlobalEndpointTokenVersion="v3Token")
     assert iam.get_account_summary()["SummaryMap"]["GlobalEndpointTokenVersion"] == 2
 
 
-def test_outbound_federation_is_off_until_it_is_enabled(iam: Any, refused: Refused) -> None:
+def test_outbound_federation_is_disabled_by_default(iam: Any, refused: Refused) -> None:
     with refused("FeatureDisabled", "not enabled", 404):
         iam.get_outbound_web_identity_federation_info()
     with refused("FeatureDisabled", "not enabled", 404):
         iam.disable_outbound_web_identity_federation()
 
 
-def test_outbound_federation_has_an_issuer_of_the_account_alone(
+def test_outbound_federation_issuer_is_unique_per_account(
     iam: Any, other_account: Any, refused: Refused, server: Running
 ) -> None:
-    """The issuer is told as long as the feature is on; another account has another."""
+    """It is returned while the feature is enabled."""
     issuer = iam.enable_outbound_web_identity_federation()["IssuerIdentifier"]
     assert issuer.startswith(f"{server.url}/")
     answer = iam.get_outbound_web_identity_federation_info()
@@ -52,7 +52,7 @@ def properties(client: Any) -> dict[str, str]:
     return found
 
 
-def test_properties_are_kept_beside_those_that_are_there(iam: Any, other_account: Any) -> None:
+def test_new_properties_keep_existing_ones(iam: Any, other_account: Any) -> None:
     assert properties(iam) == {}
     iam.put_account_properties(Properties={"RoleManager/Enabled": "true", "RoleManager/Most": "5"})
     iam.put_account_properties(Properties={"RoleManager/Enabled": "false"})
@@ -62,7 +62,7 @@ def test_properties_are_kept_beside_those_that_are_there(iam: Any, other_account
 
 
 @pytest.mark.parametrize(
-    ("given", "code", "sentence"),
+    ("parameters", "code", "sentence"),
     [
         ({}, "ValidationError", ""),
         ({"A/x": "1", "B/x": "1"}, "InvalidInput", "same namespace"),
@@ -77,17 +77,17 @@ def test_properties_are_kept_beside_those_that_are_there(iam: Any, other_account
     ],
     ids=str,
 )
-def test_properties_of_another_form_change_nothing(
-    iam: Any, refused: Refused, given: dict[str, str], code: str, sentence: str
+def test_malformed_properties_change_nothing(
+    iam: Any, refused: Refused, parameters: dict[str, str], code: str, sentence: str
 ) -> None:
     """One namespace, one slash, the model's lengths and characters."""
     iam.put_account_properties(Properties={"A/kept": "1"})
     with refused(code, sentence, 400):
-        iam.put_account_properties(Properties=given)
+        iam.put_account_properties(Properties=parameters)
     assert properties(iam) == {"A/kept": "1"}
 
 
-def test_properties_are_not_without_number(iam: Any, refused: Refused) -> None:
+def test_number_of_properties_is_limited(iam: Any, refused: Refused) -> None:
     for number in range(0, 100, 50):
         iam.put_account_properties(Properties={f"A/p{each}": "1" for each in range(number, number + 50)})
     iam.put_account_properties(Properties={"A/p0": "2"})

@@ -1,4 +1,4 @@
-"""GetAccountSummary: every key of the model, counted for the own account (A.6; services/iam/account_summary.py)."""
+"""GetAccountSummary: every key of the model, counted for the caller's account (A.6)."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def summary(client: Any) -> dict[str, int]:
     return found
 
 
-def test_it_has_every_key_of_the_model(iam: Any) -> None:
-    """And no other: prowler and Cloud Custodian read them by name."""
+def test_summary_has_exactly_the_keys_of_the_model(iam: Any) -> None:
+    """Prowler and Cloud Custodian read them by name."""
     output = load_api("iam").operations["GetAccountSummary"].output
     assert output is not None
     assert set(summary(iam)) == set(output.members["SummaryMap"].key.limits.enum)
 
 
-def test_quotas_are_those_of_the_rules(iam: Any) -> None:
+def test_summary_quotas_match_the_rules(iam: Any) -> None:
     """G-70, G-71, G-75 to G-77."""
     found = summary(iam)
     assert {key: found[key] for key in found if key.endswith("Quota")} == {
@@ -56,8 +56,8 @@ def test_quotas_are_those_of_the_rules(iam: Any) -> None:
     }
 
 
-def test_an_account_is_counted_without_its_neighbours(iam: Any, other_account: Any) -> None:
-    """Each count goes up by what is made, and another account's stay."""
+def test_summary_counts_only_the_own_account(iam: Any, other_account: Any) -> None:
+    """Each count increases with a new entity; another account's doesn't."""
     before, others = summary(iam), summary(other_account)
     iam.create_user(UserName="ada")
     iam.create_group(GroupName="readers")
@@ -83,7 +83,7 @@ def test_an_account_is_counted_without_its_neighbours(iam: Any, other_account: A
     assert summary(other_account) == others
 
 
-def test_the_root_users_credentials_are_told(iam: Any, root: Any) -> None:
+def test_summary_reports_root_credentials(iam: Any, root: Any) -> None:
     """R-3: 1 for present, 0 for absent."""
     found = summary(iam)
     keys = ("AccountAccessKeysPresent", "AccountMFAEnabled", "AccountPasswordPresent")
@@ -94,15 +94,15 @@ def test_the_root_users_credentials_are_told(iam: Any, root: Any) -> None:
     assert summary(iam)["AccountAccessKeysPresent"] == 0
 
 
-def test_the_version_of_tokens_is_told(iam: Any) -> None:
+def test_summary_reports_the_token_version(iam: Any) -> None:
     assert summary(iam)["GlobalEndpointTokenVersion"] == 1
     for version, number in (("v2Token", 2), ("v1Token", 1)):
         iam.set_security_token_service_preferences(GlobalEndpointTokenVersion=version)
         assert summary(iam)["GlobalEndpointTokenVersion"] == number
 
 
-def test_devices_in_use_are_counted_once(iam: Any, server: Running) -> None:
-    """A user's and the root user's; one of nobody is not in use."""
+def test_summary_counts_assigned_devices_once(iam: Any, server: Running) -> None:
+    """A user's and the root user's; an unassigned one is not in use."""
     ada = iam.create_user(UserName="ada")["User"]["UserId"]
     with server.store.changing() as records:
         for number, (user_id, for_root) in enumerate(((ada, False), (None, True), (None, False))):

@@ -1,4 +1,4 @@
-"""Attaching managed policies through boto3: rules G-76, K-33, R-14."""
+"""Attaching managed policies by boto3: G-76, K-33, R-14."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def attached(iam: Client, kind: str, name: str = "holder", **more: Any) -> list[
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_policy_is_attached_and_detached(iam: Client, server: Running, kind: str) -> None:
-    """Attaching twice is no error; detaching what is not attached is one; names are found in any letter case."""
+def test_policy_attaches_and_detaches(iam: Client, server: Running, kind: str) -> None:
+    """Attaching twice is no error, detaching twice is one; names are case-insensitive."""
     holders(server)
     arn = make(iam, "Reader")
     for name in ("holder", "HOLDER"):
@@ -55,8 +55,10 @@ def test_a_policy_is_attached_and_detached(iam: Client, server: Running, kind: s
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_there_is_no_attaching_to_nobody(iam: Client, other_account: Client, server: Running, kind: str) -> None:
-    """Nor to somebody of another account."""
+def test_attaching_to_an_unknown_entity_is_rejected(
+    iam: Client, other_account: Client, server: Running, kind: str
+) -> None:
+    """An entity of another account is unknown too."""
     holders(server)
     arn = make(other_account, "Reader")
     sentence = f"The {kind} with name holder cannot be found."
@@ -68,8 +70,8 @@ def test_there_is_no_attaching_to_nobody(iam: Client, other_account: Client, ser
 
 
 @pytest.mark.parametrize(("kind", "most"), [("user", 10), ("group", 10), ("role", 20)])
-def test_so_many_policies_can_be_attached(iam: Client, server: Running, kind: str, most: int) -> None:
-    """G-76; one that is attached already needs no room."""
+def test_attachment_quota_is_enforced(iam: Client, server: Running, kind: str, most: int) -> None:
+    """G-76; a policy that is attached already doesn't count again."""
     assert QUOTAS[f"policies attached to a {kind}"] == most
     names = [f"P{number:02}" for number in range(most + 1)]
     declared = [{"name": name, "document": allowing("docs:Read")} for name in names]
@@ -85,8 +87,8 @@ def test_so_many_policies_can_be_attached(iam: Client, server: Running, kind: st
 
 
 @pytest.mark.parametrize("path", ["/aws-service-role/es.amazonaws.com/", "/aws-reserved/sso.amazonaws.com/"])
-def test_a_protected_role_keeps_its_policies(iam: Client, server: Running, path: str) -> None:
-    """R-14, P-14: its service alone may change it; users and groups of such a path are like others."""
+def test_protected_role_attachments_are_unmodifiable(iam: Client, server: Running, path: str) -> None:
+    """R-14, P-14: only its service can change it; paths don't protect users and groups."""
     one = {"name": "holder", "path": path, "attached": ["ReadOnlyAccess"]}
     prepare(server, users=[dict(one)], groups=[dict(one)], roles=[dict(one)])
     arn = make(iam, "Reader")
@@ -102,8 +104,8 @@ def test_a_protected_role_keeps_its_policies(iam: Client, server: Running, path:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_attached_policies_have_pages_and_a_path(iam: Client, server: Running, kind: str) -> None:
-    """A policy of AWS and one of the account with the same name are two."""
+def test_attached_policies_are_paged_and_filtered_by_path(iam: Client, server: Running, kind: str) -> None:
+    """Policies of AWS and of the account with one name are two."""
     holders(server)
     ours = [make(iam, "a", path="/x/"), make(iam, "ReadOnlyAccess", path="/x/"), make(iam, "z", path="/x/y/")]
     for arn in (*ours, READ_ONLY):
@@ -120,10 +122,10 @@ def test_attached_policies_have_pages_and_a_path(iam: Client, server: Running, k
 
 
 @pytest.mark.parametrize(("kind", "name"), [("user", "ada"), ("group", "team")])
-def test_what_is_attached_decides_from_the_next_call_on(
+def test_attachment_takes_effect_at_once(
     iam: Client, server: Running, client_for: Callable[..., Client], kind: str, name: str
 ) -> None:
-    """To a user, or to a group that the user is in; detached, it is over (rules M)."""
+    """For a user or its group; detached, it has no effect any more (M)."""
     arn = make(iam, "Lister", "iam:ListPolicies")
     ada = client_for("ada")
     prepare(server, groups=[{"name": "team"}])
@@ -143,10 +145,10 @@ def test_what_is_attached_decides_from_the_next_call_on(
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("way", [attach, detach])
-def test_the_policys_arn_is_a_condition_key(
+def test_attachment_supplies_the_policy_arn_key(
     iam: Client, server: Running, client_for: Callable[..., Client], kind: str, way: Callable[..., None]
 ) -> None:
-    """K-33: `iam:PolicyARN` lets somebody hand out some policies and not others."""
+    """K-33: `iam:PolicyARN` limits which policies a caller can attach."""
     holders(server)
     arns = [make(iam, "Given", path="/given/"), make(iam, "Kept")]
     if way is detach:
@@ -165,10 +167,10 @@ def test_the_policys_arn_is_a_condition_key(
 
 @pytest.mark.parametrize("kind", ["user", "role"])
 @pytest.mark.parametrize("way", [attach, detach])
-def test_the_holders_boundary_is_a_condition_key(
+def test_attachment_supplies_the_boundary_key(
     iam: Client, server: Running, client_for: Callable[..., Client], kind: str, way: Callable[..., None]
 ) -> None:
-    """K-33: `iam:PermissionsBoundary` lets somebody give permissions to those alone who have that boundary."""
+    """K-33: `iam:PermissionsBoundary` limits the entities by their boundary."""
     boundary, arn = make(iam, "Boundary"), make(iam, "Reader")
     bounded: list[dict[str, Any]] = [{"name": "bounded", "boundary": "Boundary"}, {"name": "free"}]
     for holder in bounded if way is detach else ():
@@ -183,14 +185,14 @@ def test_the_holders_boundary_is_a_condition_key(
     assert attached(iam, kind, "bounded") == ([arn] if way is attach else [])
 
 
-# --- who has a policy --------------------------------------------------------------------------------------------
+# --- entities with a policy --------------------------------------------------------------------------------------
 
 EVERYBODY = {"PolicyGroups": ["team"], "PolicyRoles": ["app", "bounded"], "PolicyUsers": ["ada", "Both"]}
 
 
 @pytest.fixture
 def arn(iam: Client, server: Running) -> str:
-    """A policy that some have, some are bounded by, and one both."""
+    """A policy that is attached to some entities, bounds some, and both for one."""
     found = make(iam, "Reader")
     has: dict[str, Any] = {"attached": ["Reader"]}
     prepare(
@@ -211,7 +213,7 @@ def entities(answer: dict[str, Any]) -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"),
+    ("parameters", "expected"),
     [
         ({}, EVERYBODY),
         ({"EntityFilter": "User"}, {"PolicyUsers": ["ada", "Both"]}),
@@ -229,23 +231,23 @@ def entities(answer: dict[str, Any]) -> dict[str, list[str]]:
         ({"PolicyUsageFilter": "PermissionsBoundary", "EntityFilter": "Group"}, {}),
     ],
 )
-def test_entities_are_listed_as_the_filters_say(
-    iam: Client, arn: str, given: dict[str, str], expected: dict[str, list[str]]
+def test_policy_entities_match_the_filters(
+    iam: Client, arn: str, parameters: dict[str, str], expected: dict[str, list[str]]
 ) -> None:
-    """Who has a policy in both ways is listed once."""
-    assert entities(iam.list_entities_for_policy(PolicyArn=arn, **given)) == expected
+    """An entity that uses the policy in both ways is listed once."""
+    assert entities(iam.list_entities_for_policy(PolicyArn=arn, **parameters)) == expected
 
 
-def test_entities_are_listed_with_their_ids(iam: Client, arn: str) -> None:
-    """Names alone may come again."""
+def test_policy_entities_have_ids(iam: Client, arn: str) -> None:
+    """Names can be reused."""
     answer = iam.list_entities_for_policy(PolicyArn=arn)
     ids = [answer["PolicyGroups"][0]["GroupId"], answer["PolicyRoles"][0]["RoleId"], answer["PolicyUsers"][0]["UserId"]]
     assert [id[:4] for id in ids] == ["AGPA", "AROA", "AIDA"]
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4])
-def test_entities_are_one_sequence_of_pages(iam: Client, arn: str, size: int) -> None:
-    """Over groups, roles and users; each comes once, in pages that are full."""
+def test_policy_entities_are_paged_across_kinds(iam: Client, arn: str, size: int) -> None:
+    """Groups, roles and users, each once, in full pages."""
     pages = list(
         iam.get_paginator("list_entities_for_policy").paginate(PolicyArn=arn, PaginationConfig={"PageSize": size})
     )
@@ -257,8 +259,8 @@ def test_entities_are_one_sequence_of_pages(iam: Client, arn: str, size: int) ->
     assert [sum(map(len, entities(page).values())) for page in pages[:-1]] == [size] * (len(pages) - 1)
 
 
-def test_entities_are_those_of_ones_own_account(iam: Client, server: Running) -> None:
-    """Another tenant's use of a policy of AWS is not told."""
+def test_policy_entities_are_of_the_own_account(iam: Client, server: Running) -> None:
+    """Another account's use of an AWS policy is not listed."""
     prepare(
         server, OTHER_ACCOUNT, users=[{"name": "spy", "attached": ["ReadOnlyAccess"], "boundary": "ReadOnlyAccess"}]
     )

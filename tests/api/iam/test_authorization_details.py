@@ -1,4 +1,4 @@
-"""GetAccountAuthorizationDetails through boto3: all of an account that decides, in pages, for few statements."""
+"""GetAccountAuthorizationDetails by boto3: everything that decides, in pages, with few statements."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sqlalchemy import event
 
 from iam_guard.api.iam.operations import IAM
 from iam_guard.api.operation import run
-from iam_guard.api.paging import CHUNK
+from iam_guard.api.paging import CHUNK_ROWS
 from iam_guard.model.principal import Principal
 from iam_guard.store.schema import identities, instance_profiles, service_uses
 from tests.api.conftest import ACCOUNT, OTHER_ACCOUNT, Client, Running, allow, refusal
@@ -42,7 +42,7 @@ def document(action: str) -> Any:
 
 @pytest.fixture
 def account(iam: Client, server: Running) -> Client:
-    """Something of everything, and another account that has the same names."""
+    """An account with one of each, and another account with the same names."""
     for account, tag in ((OTHER_ACCOUNT, "theirs"), (ACCOUNT, "ours")):
         has = {"attached": ["ReadOnlyAccess", "Reader"], "inline": {"Writer": document(f"{tag}:Write")}}
         whole = {**has, "path": "/x/", "tags": {"whose": tag}, "boundary": "Reader"}
@@ -93,16 +93,14 @@ EVERYTHING = {
         (["LocalManagedPolicy", "AWSManagedPolicy"], {"Policies": EVERYTHING["Policies"]}),
     ],
 )
-def test_a_filter_says_which_kinds_there_are(
-    account: Client, filters: list[str], expected: dict[str, list[str]]
-) -> None:
-    """None means all; an unknown one is refused."""
+def test_details_filter_selects_kinds(account: Client, filters: list[str], expected: dict[str, list[str]]) -> None:
+    """No filter selects all; an unknown one is rejected."""
     assert names(account.get_account_authorization_details(Filter=filters)) == expected
     with refusal("ValidationError", status=400):
         account.get_account_authorization_details(Filter=["Everything"])
 
 
-def test_a_user_is_there_with_all_that_decides(account: Client) -> None:
+def test_user_details_are_complete(account: Client) -> None:
     """Inline policies, attached ones, groups, boundary, tags."""
     ada, admin = account.get_account_authorization_details(Filter=["User"])["UserDetailList"]
     got = account.get_user(UserName="ada")["User"]
@@ -121,7 +119,7 @@ def test_a_user_is_there_with_all_that_decides(account: Client) -> None:
     assert "PermissionsBoundary" not in admin
 
 
-def test_a_group_is_there_with_all_that_decides(account: Client) -> None:
+def test_group_details_are_complete(account: Client) -> None:
     """Inline policies and attached ones."""
     empty, team = account.get_account_authorization_details(Filter=["Group"])["GroupDetailList"]
     assert (team["Path"], team["Arn"]) == ("/", f"arn:aws:iam::{ACCOUNT}:group/Team")
@@ -131,8 +129,8 @@ def test_a_group_is_there_with_all_that_decides(account: Client) -> None:
     assert (empty["GroupPolicyList"], empty["AttachedManagedPolicies"]) == ([], [])
 
 
-def test_a_role_is_there_with_all_that_decides(account: Client) -> None:
-    """Beside what users have: trust policy, instance profiles, its last use (R-33)."""
+def test_role_details_are_complete(account: Client) -> None:
+    """Those of users, and trust policy, instance profiles, last use (R-33)."""
     app, plain = account.get_account_authorization_details(Filter=["Role"])["RoleDetailList"]
     assert app["Arn"] == f"arn:aws:iam::{ACCOUNT}:role/x/App"
     assert app["AssumeRolePolicyDocument"] == TRUST
@@ -151,8 +149,8 @@ def test_a_role_is_there_with_all_that_decides(account: Client) -> None:
     assert (plain["InstanceProfileList"], plain["RoleLastUsed"], plain["Tags"]) == ([], {}, [])
 
 
-def test_a_trust_policy_shows_the_id_of_a_principal_that_is_gone(account: Client, server: Running) -> None:
-    """P-6: so an auditor sees that nobody is let in by it."""
+def test_trust_policy_shows_the_id_of_a_deleted_principal(account: Client, server: Running) -> None:
+    """P-6: so an auditor sees that it admits no principal."""
     ada = account.get_user(UserName="ada")["User"]
     trust = json.loads(json.dumps(TRUST))
     trust["Statement"]["Principal"] = {"AWS": ada["Arn"]}
@@ -170,8 +168,8 @@ def test_a_trust_policy_shows_the_id_of_a_principal_that_is_gone(account: Client
     assert trusted() == ada["UserId"]
 
 
-def test_a_managed_policy_is_there_with_all_its_versions(account: Client) -> None:
-    """Newest first, with their documents; uses are counted in one's own account."""
+def test_managed_policy_details_have_all_versions(account: Client) -> None:
+    """Newest first, with documents; uses are counted in the own account."""
     account.create_policy_version(PolicyArn=READER, PolicyDocument=allowing("ours:Other"), SetAsDefault=True)
     reader, *of_aws = account.get_account_authorization_details(Filter=["LocalManagedPolicy", "AWSManagedPolicy"])[
         "Policies"
@@ -189,16 +187,16 @@ def test_a_managed_policy_is_there_with_all_its_versions(account: Client) -> Non
     assert counts == dict.fromkeys(AWS, 0) | {"AdministratorAccess": 1, "ReadOnlyAccess": 3}
 
 
-def test_nothing_is_told_of_another_account(account: Client) -> None:
-    """Neither a name, an id nor a document of it."""
+def test_details_exclude_other_accounts(account: Client) -> None:
+    """No name, id or document of them."""
     answer = json.dumps(account.get_account_authorization_details(), default=str)
     assert OTHER_ACCOUNT not in answer
     assert "theirs" not in answer
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 15, 16])
-def test_pages_are_one_sequence(account: Client, size: int) -> None:
-    """They are full, whatever kinds come in them, and together they are the whole."""
+def test_details_pages_form_one_sequence(account: Client, size: int) -> None:
+    """Pages are full, and together complete."""
     paginator = account.get_paginator("get_account_authorization_details")
     pages = list(paginator.paginate(PaginationConfig={"PageSize": size}))
     whole = account.get_account_authorization_details()
@@ -209,8 +207,8 @@ def test_pages_are_one_sequence(account: Client, size: int) -> None:
     assert set(sizes[:-1]) <= {size}
 
 
-def test_pages_survive_writes_in_between(account: Client, server: Running) -> None:
-    """What was there all the time comes once; a filter may change too."""
+def test_details_pages_survive_writes(account: Client, server: Running) -> None:
+    """Entries that exist all the time are listed once; a filter may change too."""
     first = account.get_account_authorization_details(MaxItems=3)
     assert names(first) == {"UserDetailList": ["ada", "admin"], "GroupDetailList": ["empty"]}
     prepare(server, users=[{"name": "aaron"}], groups=[{"name": "aaa"}, {"name": "new"}])
@@ -223,23 +221,23 @@ def test_pages_survive_writes_in_between(account: Client, server: Running) -> No
 
 @contextmanager
 def statements(server: Running) -> Iterator[list[str]]:
-    """Record what this thread asks of the database; others write down meanwhile what was used."""
-    asked: list[str] = []
+    """Record the statements of this thread; other threads write last uses meanwhile."""
+    executed: list[str] = []
     me = threading.get_ident()
 
     def note(*call: Any) -> None:
         if threading.get_ident() == me:
-            asked.append(call[2])
+            executed.append(call[2])
 
     event.listen(server.store.engine, "before_cursor_execute", note)
     try:
-        yield asked
+        yield executed
     finally:
         event.remove(server.store.engine, "before_cursor_execute", note)
 
 
-def test_a_page_takes_as_many_statements_however_long_it_is(account: Client, server: Running) -> None:
-    """The list operations too: nothing is looked up entity by entity. The whole account is weighed chunk by chunk."""
+def test_statements_per_page_do_not_depend_on_its_length(account: Client, server: Running) -> None:
+    """Nor in the list operations. The size of documents is computed chunk by chunk."""
     admin = Principal.from_arn(f"arn:aws:iam::{ACCOUNT}:user/admin")
     operations: dict[str, dict[str, Any]] = {
         "GetAccountAuthorizationDetails": {},
@@ -251,11 +249,11 @@ def test_a_page_takes_as_many_statements_however_long_it_is(account: Client, ser
 
     def counted() -> dict[str, int]:
         found = {}
-        for operation, given in operations.items():
-            with statements(server) as asked:
-                whole = {"MaxItems": 1000, **given}
+        for operation, parameters in operations.items():
+            with statements(server) as executed:
+                whole = {"MaxItems": 1000, **parameters}
                 run(IAM, operation, whole, caller=admin, store=server.store, authorize=lambda _: None, now=0)
-            found[operation] = len(asked)
+            found[operation] = len(executed)
         return found
 
     trust = json.loads(json.dumps(TRUST))
@@ -274,13 +272,13 @@ def test_a_page_takes_as_many_statements_however_long_it_is(account: Client, ser
     whole = account.get_account_authorization_details(MaxItems=1000)
     assert sum(len(whole[member]) for member in MEMBERS) == 16 + 4 * 40
     after = counted()
-    chunks = 4 * 40 // CHUNK + 1
+    chunks = 4 * 40 // CHUNK_ROWS + 1
     assert after.pop("GetAccountAuthorizationDetails") <= before.pop("GetAccountAuthorizationDetails") + 4 * chunks
     assert after == before
 
 
-def test_the_account_as_a_whole_is_decided_about(server: Running, client_for: Any) -> None:
-    """The operation has no resource: permission on some entities is none."""
+def test_details_need_permission_on_everything(server: Running, client_for: Any) -> None:
+    """The operation has no resource."""
     with refusal("AccessDenied", "to perform: iam:GetAccountAuthorizationDetails because"):
         client_for("ada", allow("iam:*", f"arn:aws:iam::{ACCOUNT}:*")).get_account_authorization_details()
     bob = client_for("bob", allow("iam:GetAccountAuthorizationDetails"))

@@ -1,4 +1,4 @@
-"""Permissions boundaries of users and roles (rule G-38)."""
+"""Permissions boundaries of users and roles (G-38)."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ READ = "arn:aws:iam::aws:policy/ReadOnlyAccess"
 kinds = pytest.mark.parametrize("kind", ["user", "role"])
 
 
-def make(iam: Client, kind: str, **given: Any) -> dict[str, str]:
-    """Make somebody, and give how calls name it."""
+def make(iam: Client, kind: str, **parameters: Any) -> dict[str, str]:
+    """Create an entity, and return how calls name it."""
     name = {f"{kind.capitalize()}Name": "x"}
     trust = {"AssumeRolePolicyDocument": trusting(EC2)} if kind == "role" else {}
-    getattr(iam, f"create_{kind}")(**name, **trust, **given)
+    getattr(iam, f"create_{kind}")(**name, **trust, **parameters)
     return name
 
 
@@ -31,7 +31,7 @@ def boundary(iam: Client, kind: str, name: dict[str, str]) -> str | None:
 
 
 @kinds
-def test_a_boundary_is_put_replaced_and_removed(kind: str, iam: Client) -> None:
+def test_boundary_is_set_replaced_and_removed(kind: str, iam: Client) -> None:
     """There is one at a time, of the account or of AWS."""
     name = make(iam, kind)
     put, remove = getattr(iam, f"put_{kind}_permissions_boundary"), getattr(iam, f"delete_{kind}_permissions_boundary")
@@ -55,10 +55,10 @@ BAD = [
 
 @kinds
 @pytest.mark.parametrize(("arn", "code", "sentence"), BAD)
-def test_what_is_no_policy_is_no_boundary(
+def test_boundary_that_is_no_policy_is_rejected(
     kind: str, arn: str, code: str, sentence: str, iam: Client, server: Running
 ) -> None:
-    """AWS's sentences, and nothing has changed; policies of other accounts do not exist for us."""
+    """With AWS's messages, and nothing changes; policies of other accounts don't exist."""
     with server.store.changing() as records:
         theirs = {"id": "ANPATHEIRS", "account": OTHER_ACCOUNT, "path": "/", "name": "theirs", "folded": "theirs"}
         records.insert(schema.policies, **theirs, description="", default_version=1, tags={}, created=1)
@@ -74,8 +74,8 @@ def test_what_is_no_policy_is_no_boundary(
 
 
 @kinds
-def test_nobody_has_no_boundary(kind: str, iam: Client) -> None:
-    """NoSuchEntity names the user or role."""
+def test_boundary_of_an_unknown_entity_raises_no_such_entity(kind: str, iam: Client) -> None:
+    """The message names the user or role."""
     name = {f"{kind.capitalize()}Name": "absent"}
     with refusal("NoSuchEntity", f"The {kind} with name absent cannot be found."):
         getattr(iam, f"put_{kind}_permissions_boundary")(**name, PermissionsBoundary=POWER)
@@ -83,8 +83,8 @@ def test_nobody_has_no_boundary(kind: str, iam: Client) -> None:
         getattr(iam, f"delete_{kind}_permissions_boundary")(**name)
 
 
-def test_a_boundary_limits_at_once(iam: Client, client_for: Any) -> None:
-    """E-74: the next request is decided with it."""
+def test_boundary_limits_the_next_request(iam: Client, client_for: Any) -> None:
+    """E-74."""
     ann = client_for("ann", allow("iam:*"))
     ann.list_users()
     iam.put_user_permissions_boundary(UserName="ann", PermissionsBoundary=POWER)
@@ -92,8 +92,8 @@ def test_a_boundary_limits_at_once(iam: Client, client_for: Any) -> None:
         ann.list_users()
 
 
-def test_taking_a_boundary_away_is_decided_by_what_it_is(iam: Client, client_for: Any) -> None:
-    """K-33: for a removal `iam:PermissionsBoundary` is the boundary that is there."""
+def test_boundary_removal_is_authorized_by_the_current_boundary(iam: Client, client_for: Any) -> None:
+    """K-33: `iam:PermissionsBoundary` is then the stored one."""
     keeper = client_for(
         "keeper", allow("iam:Delete*PermissionsBoundary", StringNotEquals={"iam:PermissionsBoundary": POWER})
     )

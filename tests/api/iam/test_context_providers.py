@@ -1,4 +1,4 @@
-"""Trusted identity propagation: the form of what providers keep about it."""
+"""Trusted identity propagation: validation of the providers' settings."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ INSTANCE = "arn:aws:sso:::instance/ssoins-1234567890abcdef"
 SUBJECT = {"SubjectSourceKey": "sub"}
 
 
-def make(iam: Client, **given: Any) -> None:
-    iam.create_open_id_connect_provider(Url="https://id.example.com", **given)
+def make(iam: Client, **parameters: Any) -> None:
+    iam.create_open_id_connect_provider(Url="https://id.example.com", **parameters)
 
 
 BAD: list[dict[str, Any]] = [
@@ -32,16 +32,15 @@ BAD: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("given", BAD)
-def test_bad_context_is_refused(given: dict[str, Any], iam: Client) -> None:
+@pytest.mark.parametrize("parameters", BAD)
+def test_malformed_context_provider_is_rejected(parameters: dict[str, Any], iam: Client) -> None:
     """Keys have letters, numbers, single spaces and a few signs; a subject has one type."""
     with refusal("InvalidInput", status=400):
-        make(iam, **given)
+        make(iam, **parameters)
     assert iam.list_open_id_connect_providers()["OpenIDConnectProviderList"] == []
 
 
-def test_good_context_is_kept(iam: Client) -> None:
-    """As it was given."""
+def test_valid_context_provider_is_stored_unchanged(iam: Client) -> None:
     context = SUBJECT | {
         "SubjectTypeValue": "user",
         "KeyDefinitionList": [{"SourceKey": "a b_.:/=+-@#", "TargetKey": "c"}, {"SourceKey": "d"}],
@@ -51,8 +50,8 @@ def test_good_context_is_kept(iam: Client) -> None:
     assert iam.get_open_id_connect_provider(OpenIDConnectProviderArn=arn)["ContextProvider"] == context
 
 
-def test_propagation_can_be_denied(client_for: Callable[..., Client], iam: Client) -> None:
-    """The condition keys of the call and of the provider are there for policies to speak of."""
+def test_propagation_keys_can_deny(client_for: Callable[..., Client], iam: Client) -> None:
+    """The condition keys of the call and of the provider."""
     deny = {"Effect": "Deny", "Action": "*", "Resource": "*"}
     member = client_for(
         "member",
@@ -61,9 +60,9 @@ def test_propagation_can_be_denied(client_for: Callable[..., Client], iam: Clien
         deny | {"Condition": {"Bool": {"iam:EnableIdentityCenterAssociation": "true"}}},
         deny | {"Condition": {"StringEquals": {"iam:ResourceIdentityCenterInstanceArn": INSTANCE}}},
     )
-    for given in ({"ContextProvider": SUBJECT}, {"IdentityCenterInstanceArn": INSTANCE}):
+    for parameters in ({"ContextProvider": SUBJECT}, {"IdentityCenterInstanceArn": INSTANCE}):
         with refusal("AccessDenied", "explicit deny"):
-            make(member, **given)
+            make(member, **parameters)
     make(member)
     arn = iam.list_open_id_connect_providers()["OpenIDConnectProviderList"][0]["Arn"]
     member.update_open_id_connect_provider(OpenIDConnectProviderArn=arn, RemoveContextProvider=True)

@@ -1,4 +1,4 @@
-"""The credential report: its columns, its values, its four hours (R-33, R-35; services/iam/credential_report.py)."""
+"""The credential report: columns, values, four hours of validity (R-33, R-35)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from iam_guard.api.iam.credential_report import LIFE
+from iam_guard.api.iam.credential_report import MAX_AGE
 from iam_guard.store.schema import credential_reports, login_profiles, mfa_devices, signing_certificates
 from tests.api.conftest import ACCOUNT, ADMIN_KEY, ROOT_KEY, Running
 
@@ -28,12 +28,12 @@ NOW = 1_800_000_000
 DAY = 24 * 60 * 60
 
 
-def told(seconds: int) -> str:
+def iso_time(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S+00:00")
 
 
 def report(client: Any) -> dict[str, dict[str, str]]:
-    """Generate, get and read: the lines by user."""
+    """Generate and fetch a report; return its rows by user."""
     client.generate_credential_report()
     text = client.get_credential_report()["Content"].decode()
     assert text.splitlines()[0] == HEADER
@@ -43,7 +43,7 @@ def report(client: Any) -> dict[str, dict[str, str]]:
 
 
 def add(server: Running, table: Any, **values: Any) -> None:
-    """Put a row in, as other operations would."""
+    """Insert a row, as other operations would."""
     with server.store.changing() as records:
         records.insert(table, account=ACCOUNT, **values)
     server.guard.refresh()
@@ -58,11 +58,11 @@ def age(server: Running, seconds: int) -> None:
     server.guard.refresh()
 
 
-# --- its life ---
+# --- lifetime ---
 
 
-def test_it_is_started_and_then_complete(iam: Any, now: int) -> None:
-    """R-35: as prowler waits for it."""
+def test_report_generation_starts_and_completes(iam: Any, now: int) -> None:
+    """R-35: Prowler polls it."""
     assert iam.generate_credential_report()["State"] == "STARTED"
     assert "Description" not in iam.generate_credential_report()
     assert iam.generate_credential_report()["State"] == "COMPLETE"
@@ -71,25 +71,25 @@ def test_it_is_started_and_then_complete(iam: Any, now: int) -> None:
     assert answer["GeneratedTime"].timestamp() == now
 
 
-def test_the_first_is_described(iam: Any) -> None:
+def test_first_report_has_a_description(iam: Any) -> None:
     """In AWS's words."""
     answer = iam.generate_credential_report()
     assert answer["Description"] == "No report exists. Starting a new report generation task"
 
 
-def test_there_is_none_before_it_is_generated(iam: Any, other_account: Any, refused: Refused) -> None:
-    """And another account's is not one."""
+def test_report_is_missing_before_generation(iam: Any, other_account: Any, refused: Refused) -> None:
+    """Another account's report doesn't count."""
     other_account.generate_credential_report()
     with refused("ReportNotPresent", "does not exist", 410):
         iam.get_credential_report()
 
 
-def test_it_stays_as_it_was_for_four_hours(iam: Any, server: Running, refused: Refused) -> None:
-    """R-35: then it has expired, and the next is made from the present state."""
+def test_report_is_unchanged_for_four_hours(iam: Any, server: Running, refused: Refused) -> None:
+    """R-35: then it expires, and the next one has the current state."""
     assert "ada" not in report(iam)
     iam.create_user(UserName="ada")
     assert "ada" not in report(iam)
-    age(server, LIFE - 60)
+    age(server, MAX_AGE - 60)
     assert "ada" not in report(iam)
     age(server, 60)
     with refused("ReportExpired", "has expired", 410):
@@ -99,11 +99,11 @@ def test_it_stays_as_it_was_for_four_hours(iam: Any, server: Running, refused: R
     assert "ada" in report(iam)
 
 
-# --- what it says ---
+# --- content ---
 
 
-def test_users_are_in_order_after_the_root_user(iam: Any) -> None:
-    """Names of all kinds come through, a comma too; other accounts' users are not there."""
+def test_report_lists_the_root_user_and_sorted_users(iam: Any) -> None:
+    """With any names, even with a comma; other accounts' users are missing."""
     names = ["Zoe", "=1+1", "a,b", "bob@acme.example", "carol"]
     for name in names:
         iam.create_user(UserName=name, Path="/staff/")
@@ -114,11 +114,11 @@ def test_users_are_in_order_after_the_root_user(iam: Any) -> None:
     assert [line for line in lines.values() if f"::{ACCOUNT}:" not in line["arn"]] == []
 
 
-def test_a_user_without_credentials(iam: Any) -> None:
-    """R-35: what does not apply is `N/A`, what is not there is not active."""
+def test_report_of_a_user_without_credentials(iam: Any) -> None:
+    """R-35: `N/A` for what doesn't apply, inactive for missing credentials."""
     created = iam.create_user(UserName="ada")["User"]["CreateDate"]
     line = report(iam)["ada"]
-    assert line.pop("user_creation_time") == told(int(created.timestamp()))
+    assert line.pop("user_creation_time") == iso_time(int(created.timestamp()))
     truths = {name: value for name, value in line.items() if name.endswith(("_active", "_enabled"))}
     assert set(truths.values()) == {"false"}
     assert len(truths) == 6
@@ -126,8 +126,8 @@ def test_a_user_without_credentials(iam: Any) -> None:
     assert rest == {"N/A"}
 
 
-def test_passwords(iam: Any, server: Running) -> None:
-    """Used or never used, and when the next is due where the account's policy says so (R-20)."""
+def test_report_of_passwords(iam: Any, server: Running) -> None:
+    """Used or unused, and the next rotation by the password policy (R-20)."""
     ids = {name: iam.create_user(UserName=name)["User"]["UserId"] for name in ("ada", "bob")}
     for name, used in (("ada", NOW + 5), ("bob", None)):
         add(
@@ -154,21 +154,26 @@ def test_passwords(iam: Any, server: Running) -> None:
     )
     columns = ("password_enabled", "password_last_used", "password_last_changed", "password_next_rotation")
     lines = report(iam)
-    assert [lines["ada"][column] for column in columns] == ["true", told(NOW + 5), told(NOW + 1), "N/A"]
-    assert [lines["bob"][column] for column in columns] == ["true", "no_information", told(NOW + 1), "N/A"]
-    assert [lines["<root_account>"][column] for column in columns] == ["true", told(NOW), told(NOW), "not_supported"]
+    assert [lines["ada"][column] for column in columns] == ["true", iso_time(NOW + 5), iso_time(NOW + 1), "N/A"]
+    assert [lines["bob"][column] for column in columns] == ["true", "no_information", iso_time(NOW + 1), "N/A"]
+    assert [lines["<root_account>"][column] for column in columns] == [
+        "true",
+        iso_time(NOW),
+        iso_time(NOW),
+        "not_supported",
+    ]
     assert [lines["admin"][column] for column in columns] == ["false", "N/A", "N/A", "N/A"]
 
     iam.update_account_password_policy(MaxPasswordAge=90)
-    age(server, LIFE)
+    age(server, MAX_AGE)
     lines = report(iam)
-    assert lines["bob"]["password_next_rotation"] == told(NOW + 1 + 90 * DAY)
+    assert lines["bob"]["password_next_rotation"] == iso_time(NOW + 1 + 90 * DAY)
     assert lines["admin"]["password_next_rotation"] == "N/A"
     assert lines["<root_account>"]["password_next_rotation"] == "not_supported"
 
 
-def test_access_keys_with_their_last_use(iam: Any, root: Any, server: Running) -> None:
-    """R-33: date, region and service of the latest use; an inactive key keeps its dates; the oldest comes first."""
+def test_report_of_access_keys_has_last_use(iam: Any, root: Any, server: Running) -> None:
+    """R-33: date, region and service of the last use; inactive keys keep their dates; oldest first."""
     iam.create_user(UserName="ada")
     for _ in range(2):
         key = iam.create_access_key(UserName="ada")["AccessKey"]
@@ -190,8 +195,8 @@ def test_access_keys_with_their_last_use(iam: Any, root: Any, server: Running) -
         assert lines[name]["access_key_2_active"] == "false"
 
 
-def test_devices_and_certificates(iam: Any, server: Running) -> None:
-    """A device of nobody is nobody's; a third certificate is told as a number."""
+def test_report_of_devices_and_certificates(iam: Any, server: Running) -> None:
+    """An unassigned device is left out; a third certificate is only counted."""
     ada = iam.create_user(UserName="ada")["User"]["UserId"]
     for number, (user_id, for_root) in enumerate(((ada, False), (None, False))):
         add(
@@ -221,13 +226,13 @@ def test_devices_and_certificates(iam: Any, server: Running) -> None:
     lines = report(iam)
     assert [name for name, line in lines.items() if line["mfa_active"] == "true"] == ["ada"]
     columns = ("cert_1_active", "cert_1_last_rotated", "cert_2_active", "cert_2_last_rotated")
-    assert [lines["ada"][column] for column in columns] == ["true", told(NOW), "false", told(NOW + 1)]
+    assert [lines["ada"][column] for column in columns] == ["true", iso_time(NOW), "false", iso_time(NOW + 1)]
     assert lines["ada"]["additional_credentials_info"] == "1 more signing certificates, see ListSigningCertificates"
     assert lines["admin"]["additional_credentials_info"] == "N/A"
 
 
 @pytest.mark.parametrize("secret", [ADMIN_KEY[1], ROOT_KEY[1], ADMIN_KEY[0]])
-def test_it_has_no_secrets(iam: Any, secret: str) -> None:
+def test_report_has_no_secrets(iam: Any, secret: str) -> None:
     """Not even the ids of access keys."""
     iam.generate_credential_report()
     assert secret.encode() not in iam.get_credential_report()["Content"]

@@ -1,7 +1,7 @@
-"""No secret of the control plane shows where it must not: in rows, in the audit trail, in logs, errors and reprs.
+"""No secret of the control plane appears in rows, the audit trail, logs, errors or representations.
 
-Every operation that takes or gives a secret is called, with success and without; then everything that was written down
-anywhere meanwhile is searched for each of them.
+Every operation with a secret is called, with success and without; then everything that was written meanwhile is
+searched for each secret.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ FIRST, SECOND, WEAK = "Kj7-first-password", "Kj7-second-password", "weakpasswd"
 
 
 class Watched:
-    """A server whose audit trail and store can be read, and the secrets that went through it."""
+    """A server with readable audit trail and store, and the secrets that were used."""
 
     def __init__(self, running: Running, audit: Path) -> None:
         self.iam, self.root = running.client(ADMIN_KEY), running.client(ROOT_KEY)
@@ -41,17 +41,17 @@ class Watched:
         self.secrets: list[str] = []
         self.errors: list[str] = []
 
-    def try_(self, call: Callable[..., Any], **given: Any) -> dict[str, Any]:
-        """Call; keep what an error says."""
+    def try_(self, call: Callable[..., Any], **parameters: Any) -> dict[str, Any]:
+        """Call a function, and collect its error."""
         try:
-            answer: dict[str, Any] = call(**given)
+            answer: dict[str, Any] = call(**parameters)
         except ClientError as error:
             self.errors.append(f"{error} {error.response}")
             return {}
         return answer
 
     def rows(self) -> str:
-        """Write out all rows of all tables; bytes as they are and in base 64."""
+        """Return all rows of all tables as text; bytes unchanged and in base 64."""
         texts = []
         with self.running.store.viewing() as records:
             for table in metadata.sorted_tables:
@@ -113,8 +113,8 @@ def devices(watched: Watched) -> None:
 def certificates(watched: Watched) -> None:
     iam, key = watched.iam, private_pem("leaf")
     watched.secrets += key.splitlines()[1:-1]
-    given = {"ServerCertificateName": "web", "CertificateBody": certificate_pem("leaf"), "PrivateKey": key}
-    iam.upload_server_certificate(**given)
+    parameters = {"ServerCertificateName": "web", "CertificateBody": certificate_pem("leaf"), "PrivateKey": key}
+    iam.upload_server_certificate(**parameters)
     for change in (
         {},
         {"CertificateBody": key},
@@ -123,7 +123,7 @@ def certificates(watched: Watched) -> None:
         {"PrivateKey": key[:-60]},
         {"PrivateKey": key + "\u20ac"},
     ):
-        watched.try_(iam.upload_server_certificate, **given | {"ServerCertificateName": "other"} | change)
+        watched.try_(iam.upload_server_certificate, **parameters | {"ServerCertificateName": "other"} | change)
         iam.delete_server_certificate(ServerCertificateName="other") if not change else None
     watched.try_(iam.upload_signing_certificate, CertificateBody=key)
     watched.try_(iam.upload_ssh_public_key, UserName="jane", SSHPublicKeyBody=key)
@@ -141,7 +141,7 @@ def service_credentials(watched: Watched) -> None:
 
 
 def read_everything(client: Client) -> str:
-    """Ask for all that the operations give away afterwards."""
+    """Call all operations that return credentials."""
     whose = {"UserName": "jane"}
     return str(
         [
@@ -155,8 +155,8 @@ def read_everything(client: Client) -> str:
     )
 
 
-def test_secrets_stay_secret(watched: Watched, caplog: pytest.LogCaptureFixture, capfd: Any) -> None:
-    """Whatever is kept, noted, logged, printed or told later has none of them."""
+def test_secrets_appear_nowhere(watched: Watched, caplog: pytest.LogCaptureFixture, capfd: Any) -> None:
+    """Nothing stored, recorded, logged, printed or returned later contains one."""
     caplog.set_level(logging.DEBUG, "iam_guard")
     watched.iam.create_user(UserName="jane")
     for work in (keys_and_passwords, devices, certificates, service_credentials):

@@ -1,4 +1,4 @@
-"""ListPoliciesGrantingServiceAccess through boto3."""
+"""ListPoliciesGrantingServiceAccess by boto3."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def statements(*many: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture
 def people(server: Running) -> Running:
-    """ada, her team and a role; the role is bounded by a policy that it does not have."""
+    """ada, her team and a role; the role's boundary is not attached."""
     prepare(
         server,
         policies=[
@@ -76,14 +76,14 @@ def within(name: str, kind: str, holder: str) -> dict[str, str]:
         ("role/worker", "s3", []),
     ],
 )
-def test_policies_are_listed_with_what_they_are_attached_to(
+def test_granting_policies_name_their_attachments(
     iam: Client, people: Running, source: str, service: str, expected: list[dict[str, str]]
 ) -> None:
-    """The API reference: a user's own and its groups', each once; never a boundary; each policy by itself."""
+    """API reference: own and group policies, each once; no boundary; each policy by itself."""
     assert granting(iam, source, service) == {service: expected}
 
 
-def test_services_come_in_the_order_they_are_asked_for(iam: Client, people: Running) -> None:
+def test_granting_services_keep_the_requested_order(iam: Client, people: Running) -> None:
     """Each once."""
     assert list(granting(iam, "user/ada", "sqs", "s3", "iam", "s3")) == ["sqs", "s3", "iam"]
 
@@ -105,22 +105,22 @@ def test_services_come_in_the_order_they_are_asked_for(iam: Client, people: Runn
         ([saying("Allow", "*"), saying("Deny", "s3:*", "arn:aws:s3:::secret/*")], True),
     ],
 )
-def test_a_policy_grants_where_it_allows_some_action(
+def test_granting_policy_allows_an_action(
     iam: Client, server: Running, many: list[dict[str, Any]], grants: bool
 ) -> None:
-    """R-34: an Allow that can match an action of the service, unless the policy itself denies all of it."""
+    """R-34: an Allow that can match an action of the service, unless the policy denies all of it."""
     prepare(server, users=[{"name": "eve", "inline": {"One": statements(*many)}}])
     assert granting(iam, "user/eve", "s3") == {"s3": [within("One", "USER", "eve")] if grants else []}
 
 
-def test_services_come_in_pages(iam: Client, people: Running) -> None:
+def test_granting_services_are_paged(iam: Client, people: Running) -> None:
     """A hundred at a time; there is no parameter for it."""
-    asked = [f"service-{number}" for number in range(150)]
+    namespaces = [f"service-{number}" for number in range(150)]
     arn = f"arn:aws:iam::{ACCOUNT}:user/ada"
-    first = iam.list_policies_granting_service_access(Arn=arn, ServiceNamespaces=asked)
-    second = iam.list_policies_granting_service_access(Arn=arn, ServiceNamespaces=asked, Marker=first["Marker"])
+    first = iam.list_policies_granting_service_access(Arn=arn, ServiceNamespaces=namespaces)
+    second = iam.list_policies_granting_service_access(Arn=arn, ServiceNamespaces=namespaces, Marker=first["Marker"])
     assert (first["IsTruncated"], second["IsTruncated"]) == (True, False)
     shown = [each["ServiceNamespace"] for page in (first, second) for each in page["PoliciesGrantingServiceAccess"]]
-    assert shown == asked
+    assert shown == namespaces
     with refusal("ValidationError", "Invalid Marker."):
-        iam.list_policies_granting_service_access(Arn=arn, ServiceNamespaces=asked, Marker="none of ours")
+        iam.list_policies_granting_service_access(Arn=arn, ServiceNamespaces=namespaces, Marker="none of ours")

@@ -1,4 +1,4 @@
-"""Groups: what is particular to them (rules R-11, R-12)."""
+"""Groups: their specific behaviour (R-11, R-12)."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from iam_guard.store import schema
 from tests.api.conftest import ACCOUNT, Client, Running, refusal
 
 
-def test_a_group_is_described_alike_everywhere(iam: Client) -> None:
-    """CreateGroup, GetGroup and ListGroups tell the same five members; R-12: no tags, no boundary."""
+def test_group_has_five_members_in_all_responses(iam: Client) -> None:
+    """CreateGroup, GetGroup and ListGroups; R-12: no tags, no boundary."""
     made = iam.create_group(GroupName="staff", Path="/a/")["Group"]
     assert set(made) == {"Path", "GroupName", "GroupId", "Arn", "CreateDate"}
     assert made["Arn"] == f"arn:aws:iam::{ACCOUNT}:group/a/staff"
@@ -15,7 +15,7 @@ def test_a_group_is_described_alike_everywhere(iam: Client) -> None:
     assert iam.list_groups()["Groups"] == [made]
 
 
-def test_a_group_with_users_is_not_deleted(iam: Client) -> None:
+def test_deleting_a_group_with_users_raises_delete_conflict(iam: Client) -> None:
     """R-11."""
     iam.create_group(GroupName="staff")
     iam.add_user_to_group(GroupName="staff", UserName="admin")
@@ -26,8 +26,8 @@ def test_a_group_with_users_is_not_deleted(iam: Client) -> None:
     assert iam.list_groups()["Groups"] == []
 
 
-def test_a_group_with_policies_is_not_deleted(iam: Client, server: Running) -> None:
-    """R-11: attached ones first, then those within it."""
+def test_deleting_a_group_with_policies_raises_delete_conflict(iam: Client, server: Running) -> None:
+    """R-11: attached ones first, then inline ones."""
     id = iam.create_group(GroupName="staff")["Group"]["GroupId"]
     with server.store.changing() as records:
         records.insert(schema.attachments, identity_id=id, policy_id="ANPAIWMBCKSKIEE64ZLYK")
@@ -40,7 +40,7 @@ def test_a_group_with_policies_is_not_deleted(iam: Client, server: Running) -> N
         iam.delete_group(GroupName="staff")
 
 
-def test_a_user_and_a_group_may_have_one_name(iam: Client) -> None:
-    """G-78: names are unique among users, among groups, among roles."""
+def test_user_and_group_may_share_a_name(iam: Client) -> None:
+    """G-78: names are unique per kind."""
     iam.create_group(GroupName="admin")
     assert iam.get_group(GroupName="admin")["Users"] == []

@@ -1,4 +1,4 @@
-"""What users, groups, roles, instance profiles and identity providers have in common: names, pages, accounts."""
+"""Common behaviour of users, groups, roles, instance profiles and identity providers: names, pages, accounts."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import pytest
 
 from iam_guard.store import quotas
 from tests.api.conftest import ACCOUNT, Client, Running, allow, refusal
-from tests.api.iam.identity_parts import EC2, trusting, unchecked
+from tests.api.iam.identity_parts import EC2, trusting, unvalidated
 
 
 class Thing(NamedTuple):
-    """A kind of entity with name and path: how it is made, got, listed and deleted."""
+    """A kind of entity with name and path: how to create, get, list and delete it."""
 
     kind: str
     word: str
@@ -24,8 +24,8 @@ class Thing(NamedTuple):
     def member(self) -> str:
         return f"{self.word}Name"
 
-    def create(self, iam: Client, name: str, **given: Any) -> dict[str, Any]:
-        made: dict[str, Any] = getattr(iam, f"create_{self.kind}")(**{self.member: name}, **self.more, **given)
+    def create(self, iam: Client, name: str, **parameters: Any) -> dict[str, Any]:
+        made: dict[str, Any] = getattr(iam, f"create_{self.kind}")(**{self.member: name}, **self.more, **parameters)
         return made[self.word]
 
     def get(self, iam: Client, name: str) -> dict[str, Any]:
@@ -35,12 +35,12 @@ class Thing(NamedTuple):
     def delete(self, iam: Client, name: str) -> None:
         getattr(iam, f"delete_{self.kind}")(**{self.member: name})
 
-    def page(self, iam: Client, **given: Any) -> dict[str, Any]:
-        found: dict[str, Any] = getattr(iam, f"list_{self.kind}s")(**given)
+    def page(self, iam: Client, **parameters: Any) -> dict[str, Any]:
+        found: dict[str, Any] = getattr(iam, f"list_{self.kind}s")(**parameters)
         return found
 
-    def names(self, iam: Client, **given: Any) -> list[str]:
-        return [each[self.member] for each in self.page(iam, **given)[self.plural]]
+    def names(self, iam: Client, **parameters: Any) -> list[str]:
+        return [each[self.member] for each in self.page(iam, **parameters)[self.plural]]
 
 
 USER = Thing("user", "User", "Users", {})
@@ -52,8 +52,8 @@ things = pytest.mark.parametrize("thing", [USER, GROUP, ROLE, PROFILE], ids=lamb
 
 
 @things
-def test_what_was_made_is_found_in_any_letter_case(thing: Thing, iam: Client) -> None:
-    """P-1, P-4, P-16: ARN with path, unique id with its prefix; names are found without regard to case."""
+def test_entity_is_found_in_any_letter_case(thing: Thing, iam: Client) -> None:
+    """P-1, P-4, P-16: ARN with path, unique id with its prefix; names are case-insensitive."""
     made = thing.create(iam, "Some.Name", Path="/a/b/")
     found = thing.get(iam, "some.NAME")
     assert found["Arn"] == f"arn:aws:iam::{ACCOUNT}:{thing.kind.replace('_', '-')}/a/b/Some.Name"
@@ -64,8 +64,8 @@ def test_what_was_made_is_found_in_any_letter_case(thing: Thing, iam: Client) ->
 
 
 @things
-def test_a_name_is_taken_in_every_letter_case(thing: Thing, iam: Client) -> None:
-    """G-78: names are unique in the account without regard to case."""
+def test_entity_names_are_unique_in_any_letter_case(thing: Thing, iam: Client) -> None:
+    """G-78."""
     thing.create(iam, "taken")
     with refusal("EntityAlreadyExists", "TAKEN already exists.", 409):
         thing.create(iam, "TAKEN", Path="/elsewhere/")
@@ -73,8 +73,8 @@ def test_a_name_is_taken_in_every_letter_case(thing: Thing, iam: Client) -> None
 
 
 @things
-def test_what_is_gone_is_not_found(thing: Thing, iam: Client) -> None:
-    """A deleted entity is gone, and one that never was cannot be deleted; AWS's sentences differ."""
+def test_deleted_entity_is_not_found(thing: Thing, iam: Client) -> None:
+    """Deleting a deleted or unknown entity has AWS's different messages."""
     thing.create(iam, "brief")
     thing.delete(iam, "BRIEF")
     word = "Instance Profile brief" if thing is PROFILE else f"The {thing.kind} with name brief"
@@ -84,16 +84,16 @@ def test_what_is_gone_is_not_found(thing: Thing, iam: Client) -> None:
 
 
 @things
-def test_the_same_name_again_is_somebody_else(thing: Thing, iam: Client) -> None:
-    """P-6: a re-created entity has a new unique id."""
+def test_recreated_entity_has_a_new_id(thing: Thing, iam: Client) -> None:
+    """P-6."""
     first = thing.create(iam, "again")
     thing.delete(iam, "again")
     assert thing.create(iam, "again")[f"{thing.word}Id"] != first[f"{thing.word}Id"]
 
 
 @things
-def test_other_accounts_are_out_of_reach(thing: Thing, iam: Client, other_account: Client) -> None:
-    """The caller's account is the one operated on: a name of another account is neither taken nor found."""
+def test_entities_of_other_accounts_are_unreachable(thing: Thing, iam: Client, other_account: Client) -> None:
+    """A name in another account is neither taken nor found."""
     thing.create(other_account, "theirs")
     assert "theirs" not in thing.names(iam)
     with refusal("NoSuchEntity"):
@@ -106,8 +106,8 @@ def test_other_accounts_are_out_of_reach(thing: Thing, iam: Client, other_accoun
 
 
 @things
-def test_pages_come_in_order_and_survive_changes(thing: Thing, iam: Client) -> None:
-    """Markers are opaque; what is made or deleted between two pages moves nothing that was there before."""
+def test_entity_pages_are_sorted_and_survive_writes(thing: Thing, iam: Client) -> None:
+    """Writes between pages don't move existing entries."""
     for name in ("B", "d", "a", "c", "E"):
         thing.create(iam, name, Path="/p/")
     page = thing.page(iam, MaxItems=2, PathPrefix="/p/")
@@ -126,8 +126,8 @@ def test_pages_come_in_order_and_survive_changes(thing: Thing, iam: Client) -> N
 
 @things
 @pytest.mark.parametrize("marker", ["x", "W10", "WyJhIiwiYiJd", "bnVsbA", "ÿ", "{}"])
-def test_a_marker_of_nobody_is_refused(thing: Thing, marker: str, iam: Client) -> None:
-    """What is no marker of ours gives AWS's code and no internal failure."""
+def test_invalid_marker_is_rejected(thing: Thing, marker: str, iam: Client) -> None:
+    """With AWS's code, not an internal failure."""
     with refusal("ValidationError", "Invalid Marker.", 400):
         thing.page(iam, Marker=marker)
 
@@ -137,16 +137,16 @@ def test_a_marker_of_nobody_is_refused(thing: Thing, marker: str, iam: Client) -
     ("prefix", "expected"),
     [("/", {"root", "x1", "x2", "other"}), ("/x/", {"x1", "x2"}), ("/x/y", {"x2"}), ("/X/", set()), ("/%/", set())],
 )
-def test_a_path_prefix_is_a_prefix_and_no_pattern(thing: Thing, prefix: str, expected: set[str], iam: Client) -> None:
-    """Lists below a path compare letter by letter, and `_` and `%` are characters."""
+def test_path_prefix_is_no_pattern(thing: Thing, prefix: str, expected: set[str], iam: Client) -> None:
+    """It is case-sensitive, and `_` and `%` are plain characters."""
     for name, path in (("root", "/"), ("x1", "/x/"), ("x2", "/x/y/"), ("other", "/_/")):
         thing.create(iam, name, Path=path)
     assert set(thing.names(iam, PathPrefix=prefix)) - {"admin"} == expected
 
 
 @things
-def test_a_quota_is_kept(thing: Thing, iam: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """G-77: AWS's sentence names the quota."""
+def test_entity_quota_is_enforced(thing: Thing, iam: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """G-77: AWS's message names the quota."""
     monkeypatch.setitem(quotas.QUOTAS, f"{thing.kind.replace('_', ' ')}s per account", 2)
     with refusal("LimitExceeded", f"Cannot exceed quota for {thing.word}sPerAccount: 2", 409):
         for name in ("q1", "q2", "q3"):
@@ -158,17 +158,17 @@ ODD_NAMES = ["", "a b", "a/b", "ä", "a'b", 'a"; DROP TABLE identities; --', "a%
 
 @things
 @pytest.mark.parametrize("name", ODD_NAMES)
-def test_odd_names_are_refused_by_the_model(thing: Thing, name: str, server: Running) -> None:
-    """G-78: a name that is none is a ValidationError, whoever asks for what."""
-    client = unchecked(server)
+def test_malformed_names_are_rejected_by_the_model(thing: Thing, name: str, server: Running) -> None:
+    """G-78: ValidationError, whatever the caller's permissions."""
+    client = unvalidated(server)
     for use in (thing.create, thing.get, thing.delete):
         with refusal("ValidationError", "validation error", 400):
             use(client, name)
 
 
 @pytest.mark.parametrize("thing", [USER, GROUP], ids=lambda thing: thing.kind)
-def test_renaming_keeps_the_unique_id(thing: Thing, iam: Client) -> None:
-    """P-10: a new name or path is a new ARN and the same id; the letter case alone may change too."""
+def test_renamed_entity_keeps_its_id(thing: Thing, iam: Client) -> None:
+    """P-10: another ARN with the same id; the letter case alone may change too."""
     rename: Callable[..., Any] = getattr(iam, f"update_{thing.kind}")
     id = thing.create(iam, "before", Path="/p/")[f"{thing.word}Id"]
     rename(**{thing.member: "before", f"New{thing.member}": "After"})
@@ -181,7 +181,7 @@ def test_renaming_keeps_the_unique_id(thing: Thing, iam: Client) -> None:
 
 
 @pytest.mark.parametrize("thing", [USER, GROUP], ids=lambda thing: thing.kind)
-def test_a_new_name_must_be_free(thing: Thing, iam: Client) -> None:
+def test_new_name_must_be_free(thing: Thing, iam: Client) -> None:
     """G-78."""
     thing.create(iam, "one")
     thing.create(iam, "two")
@@ -193,14 +193,14 @@ def test_a_new_name_must_be_free(thing: Thing, iam: Client) -> None:
 
 
 @pytest.mark.parametrize("thing", [USER, GROUP], ids=lambda thing: thing.kind)
-def test_renaming_takes_permission_for_both_names(thing: Thing, iam: Client, client_for: Callable[..., Client]) -> None:
-    """UpdateUser and UpdateGroup are decided on the old ARN and on the new one."""
+def test_renaming_is_authorized_on_both_arns(thing: Thing, iam: Client, client_for: Callable[..., Client]) -> None:
+    """UpdateUser and UpdateGroup need the old and the new ARN."""
     thing.create(iam, "old")
     start = f"arn:aws:iam::{ACCOUNT}:{thing.kind}/"
     one = client_for("one", allow(f"iam:Update{thing.word}", [start + "old"]))
     both = client_for("both", allow(f"iam:Update{thing.word}", [start + "old", start + "new"]))
-    given = {thing.member: "old", f"New{thing.member}": "new"}
+    parameters = {thing.member: "old", f"New{thing.member}": "new"}
     with refusal("AccessDenied", f"iam:Update{thing.word} on resource: {start}new"):
-        getattr(one, f"update_{thing.kind}")(**given)
-    getattr(both, f"update_{thing.kind}")(**given)
+        getattr(one, f"update_{thing.kind}")(**parameters)
+    getattr(both, f"update_{thing.kind}")(**parameters)
     assert thing.get(iam, "new")

@@ -1,4 +1,4 @@
-"""Policies within users, groups and roles through boto3: rules G-12, G-13, G-18, G-19, G-70, R-14, K-33."""
+"""Inline policies of users, groups and roles by boto3: G-12, G-13, G-18, G-19, G-70, R-14, K-33."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def listed(iam: Client, kind: str, holder: str = "holder", **more: Any) -> list[
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_policy_is_put_replaced_and_deleted(iam: Client, server: Running, kind: str) -> None:
-    """Its name is unique within its entity without regard to case, and other entities have names of their own."""
+def test_inline_policy_is_put_replaced_and_deleted(iam: Client, server: Running, kind: str) -> None:
+    """Its name is unique within its entity, in any letter case."""
     holders(server)
     put(iam, kind)
     put(iam, kind, "Writer")
@@ -56,7 +56,7 @@ def test_a_policy_is_put_replaced_and_deleted(iam: Client, server: Running, kind
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_document_is_given_exactly_as_written(iam: Client, server: Running, kind: str) -> None:
+def test_inline_document_is_returned_as_written(iam: Client, server: Running, kind: str) -> None:
     """Blanks, line ends, letters up to U+00FF; percent-encoded by RFC 3986."""
     holders(server)
     text = '\r\n{"Statement":\t{"Effect":"Deny","Action":"docs:*","Resource":"arn:aws:docs:::é+%20ÿ"}} \n'
@@ -68,8 +68,10 @@ def test_a_document_is_given_exactly_as_written(iam: Client, server: Running, ki
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_nobody_has_no_policies(iam: Client, other_account: Client, server: Running, kind: str) -> None:
-    """Who is not there, or in another account, is not found."""
+def test_inline_policies_of_an_unknown_entity_are_not_found(
+    iam: Client, other_account: Client, server: Running, kind: str
+) -> None:
+    """An entity of another account is unknown too."""
     holders(server)
     put(iam, kind)
     for operation in (put, get, delete, listed):
@@ -88,7 +90,7 @@ def test_nobody_has_no_policies(iam: Client, other_account: Client, server: Runn
     ],
 )
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_bad_document_is_refused_and_the_old_one_stays(
+def test_invalid_inline_document_keeps_the_old_one(
     iam: Client, server: Running, kind: str, document: str, sentence: str
 ) -> None:
     """G-13, G-19."""
@@ -103,10 +105,8 @@ def test_a_bad_document_is_refused_and_the_old_one_stays(
 
 
 @pytest.mark.parametrize(("kind", "quota"), [("user", 2048), ("group", 5120), ("role", 10240)])
-def test_all_policies_of_an_entity_have_room_for_so_many_characters(
-    iam: Client, server: Running, kind: str, quota: int
-) -> None:
-    """G-70: together, without white space; what is replaced does not count."""
+def test_inline_policies_of_an_entity_have_a_total_size(iam: Client, server: Running, kind: str, quota: int) -> None:
+    """G-70: without white space; a replaced policy doesn't count."""
     holders(server)
     bare = len(allowing("docs:Read", Resource="arn:aws:docs:::").replace(" ", ""))
 
@@ -128,7 +128,7 @@ def test_all_policies_of_an_entity_have_room_for_so_many_characters(
 
 
 @pytest.mark.parametrize("path", ["/aws-service-role/es.amazonaws.com/", "/aws-reserved/sso.amazonaws.com/"])
-def test_a_protected_role_keeps_its_policies(iam: Client, server: Running, path: str) -> None:
+def test_protected_role_inline_policies_are_unmodifiable(iam: Client, server: Running, path: str) -> None:
     """R-14, P-14; they can be read."""
     prepare(server, roles=[{"name": "holder", "path": path, "inline": {"Reader": json.loads(DOCUMENT)}}])
     sentence = "Cannot perform the operation on the protected role 'holder'"
@@ -140,8 +140,8 @@ def test_a_protected_role_keeps_its_policies(iam: Client, server: Running, path:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_names_have_pages(iam: Client, server: Running, kind: str) -> None:
-    """In the order of their folded names, with a policy put and one deleted in between."""
+def test_inline_policy_names_are_paged(iam: Client, server: Running, kind: str) -> None:
+    """Sorted, with writes between pages."""
     declared = {name: json.loads(DOCUMENT) for name in ("a", "B", "c" * 128, "D", "e")}
     prepare(server, **{f"{kind}s": [{"name": "holder", "inline": declared}]})
     list_policies = getattr(iam, f"list_{kind}_policies")
@@ -155,10 +155,10 @@ def test_names_have_pages(iam: Client, server: Running, kind: str) -> None:
 
 
 @pytest.mark.parametrize(("kind", "holder"), [("user", "ada"), ("group", "team")])
-def test_a_policy_decides_from_the_next_call_on(
+def test_inline_policy_takes_effect_at_once(
     iam: Client, server: Running, client_for: Callable[..., Client], kind: str, holder: str
 ) -> None:
-    """Put, replaced by one that says otherwise, deleted (rules M)."""
+    """Put, replaced, deleted (M)."""
     ada = client_for("ada")
     prepare(server, groups=[{"name": "team"}])
     join(server, "ada", "team")
@@ -176,10 +176,10 @@ def test_a_policy_decides_from_the_next_call_on(
 
 @pytest.mark.parametrize("kind", ["user", "role"])
 @pytest.mark.parametrize("way", [put, delete])
-def test_the_holders_boundary_is_a_condition_key(
+def test_inline_policy_supplies_the_boundary_key(
     iam: Client, server: Running, client_for: Callable[..., Client], kind: str, way: Callable[..., None]
 ) -> None:
-    """K-33: `iam:PermissionsBoundary` lets somebody write the policies of those alone who have that boundary."""
+    """K-33: `iam:PermissionsBoundary` limits the entities by their boundary."""
     boundary = iam.create_policy(PolicyName="Boundary", PolicyDocument=DOCUMENT)["Policy"]["Arn"]
     inline = {"Reader": json.loads(DOCUMENT)} if way is delete else {}
     bounded = [{"name": "bounded", "boundary": "Boundary", "inline": inline}, {"name": "free", "inline": inline}]
@@ -193,10 +193,10 @@ def test_the_holders_boundary_is_a_condition_key(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_operations_are_decided_about_the_entity_at_its_path(
+def test_inline_operations_are_authorized_on_the_stored_path(
     server: Running, client_for: Callable[..., Client], kind: str
 ) -> None:
-    """P-1: the resource has the path that is stored, in whatever letter case the name was given."""
+    """P-1: in whatever letter case the name is written."""
     prepare(server, **{f"{kind}s": [{"name": "In", "path": "/team/"}, {"name": "Out"}]})
     actions = [f"iam:{verb}{kind.capitalize()}Policy" for verb in ("Put", "Get", "Delete")]
     resource = f"arn:aws:iam::{ACCOUNT}:{kind}/team/*"

@@ -1,4 +1,4 @@
-"""Instance profiles: what is particular to them (rules R-11, R-15, G-77)."""
+"""Instance profiles: their specific behaviour (R-11, R-15, G-77)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tests.api.iam.identity_parts import EC2, trusting
 PROFILE = {"InstanceProfileName": "p"}
 
 
-def role(iam: Client, name: str = "r", **given: Any) -> dict[str, Any]:
-    made: dict[str, Any] = iam.create_role(RoleName=name, AssumeRolePolicyDocument=trusting(EC2), **given)["Role"]
+def role(iam: Client, name: str = "r", **parameters: Any) -> dict[str, Any]:
+    made: dict[str, Any] = iam.create_role(RoleName=name, AssumeRolePolicyDocument=trusting(EC2), **parameters)["Role"]
     return made
 
 
@@ -22,8 +22,8 @@ def both(name: str = "p", role: str = "r") -> dict[str, str]:
     return {"InstanceProfileName": name, "RoleName": role}
 
 
-def test_what_a_profile_is(iam: Client) -> None:
-    """GetInstanceProfile always tells the tags, CreateInstanceProfile where there are some, lists never."""
+def test_instance_profile_members_depend_on_the_operation(iam: Client) -> None:
+    """GetInstanceProfile always has tags, CreateInstanceProfile if there are any, lists never."""
     made = iam.create_instance_profile(**PROFILE, Path="/x/")["InstanceProfile"]
     assert made["Arn"] == f"arn:aws:iam::{ACCOUNT}:instance-profile/x/p"
     assert made["Roles"] == []
@@ -35,7 +35,7 @@ def test_what_a_profile_is(iam: Client) -> None:
     assert tagged["Tags"] == tags
 
 
-def test_a_role_goes_in_and_out(iam: Client) -> None:
+def test_role_is_added_and_removed(iam: Client) -> None:
     """The role is described briefly: without description and session duration."""
     iam.create_instance_profile(**PROFILE)
     made = role(iam, Description="d", MaxSessionDuration=7200)
@@ -47,8 +47,8 @@ def test_a_role_goes_in_and_out(iam: Client) -> None:
     assert iam.list_instance_profiles_for_role(RoleName="r")["InstanceProfiles"] == []
 
 
-def test_a_profile_has_one_role(iam: Client) -> None:
-    """Not the same one twice either."""
+def test_instance_profile_has_one_role(iam: Client) -> None:
+    """Adding the same role again fails too."""
     iam.create_instance_profile(**PROFILE)
     role(iam)
     role(iam, "other")
@@ -60,7 +60,7 @@ def test_a_profile_has_one_role(iam: Client) -> None:
         iam.remove_role_from_instance_profile(**both(role="other"))
 
 
-def test_a_role_may_be_in_several_profiles(iam: Client) -> None:
+def test_role_may_be_in_several_profiles(iam: Client) -> None:
     """ListInstanceProfilesForRole pages them by name."""
     role(iam)
     for name in ("c", "A", "b"):
@@ -73,7 +73,7 @@ def test_a_role_may_be_in_several_profiles(iam: Client) -> None:
     assert names == [["A", "b"], ["c"]]
 
 
-def test_whoever_is_not_there_is_named(iam: Client) -> None:
+def test_missing_profile_and_role_are_named(iam: Client) -> None:
     """The profile first, then the role."""
     iam.create_instance_profile(**PROFILE)
     for change in (iam.add_role_to_instance_profile, iam.remove_role_from_instance_profile):
@@ -85,7 +85,7 @@ def test_whoever_is_not_there_is_named(iam: Client) -> None:
         iam.list_instance_profiles_for_role(RoleName="none")
 
 
-def test_a_profile_with_a_role_is_not_deleted(iam: Client) -> None:
+def test_deleting_a_profile_with_a_role_raises_delete_conflict(iam: Client) -> None:
     """R-11."""
     iam.create_instance_profile(**PROFILE)
     role(iam)
@@ -128,10 +128,10 @@ PASS = {
     ],
     ids=["no PassRole", "PassRole alone", "another role", "another service", "both"],
 )
-def test_adding_a_role_takes_permission_to_pass_it(
+def test_adding_a_role_needs_pass_role(
     statements: list[Any], missing: str | None, iam: Client, client_for: Callable[..., Client]
 ) -> None:
-    """R-15: whoever hands a role to EC2 must be allowed to."""
+    """R-15."""
     iam.create_instance_profile(**PROFILE)
     role(iam, Path="/x/")
     passer = client_for("passer", *statements)

@@ -1,4 +1,4 @@
-"""Managed policies through boto3: rules G-12, G-13, G-18, G-19, G-70, G-74, G-75, G-77, R-11."""
+"""Managed policies by boto3: G-12, G-13, G-18, G-19, G-70, G-74, G-75, G-77, R-11."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def names(iam: Client, **more: Any) -> list[str]:
     return [policy["PolicyName"] for policy in iam.list_policies(**more)["Policies"]]
 
 
-# --- making ------------------------------------------------------------------------------------------------------
+# --- creation ----------------------------------------------------------------------------------------------------
 
 
-def test_a_policy_is_made_with_its_first_version(iam: Client) -> None:
-    """What CreatePolicy answers is what GetPolicy gives afterwards."""
+def test_policy_is_created_with_its_first_version(iam: Client) -> None:
+    """CreatePolicy and GetPolicy return the same."""
     tags = [{"Key": "team", "Value": "red"}]
     made = iam.create_policy(
         PolicyName="Reader", PolicyDocument=DOCUMENT, Path="/docs/", Description="reads", Tags=tags
@@ -51,8 +51,8 @@ def test_a_policy_is_made_with_its_first_version(iam: Client) -> None:
     assert got == made | {"Description": "reads", "Tags": tags}
 
 
-def test_a_document_is_kept_and_given_exactly_as_written(iam: Client, server: Running) -> None:
-    """Blanks, line ends and letters up to U+00FF stay; the answer is percent-encoded by RFC 3986."""
+def test_document_is_returned_as_written(iam: Client, server: Running) -> None:
+    """Blanks, line ends and letters up to U+00FF; percent-encoded by RFC 3986."""
     text = (
         '\t{ "Version":"2012-10-17",\r\n\n"Statement" : {"Effect":"Allow", '
         '"Action":"docs:Re\\u0061d","Resource":"arn:aws:docs:::é+ %2B/ÿ"} } '
@@ -67,8 +67,8 @@ def test_a_document_is_kept_and_given_exactly_as_written(iam: Client, server: Ru
     assert unquote(encoded) == text
 
 
-def test_a_name_is_unique_in_its_account_without_regard_to_case(iam: Client, other_account: Client) -> None:
-    """G-78; another path makes no difference, another account does."""
+def test_policy_name_is_unique_in_its_account(iam: Client, other_account: Client) -> None:
+    """G-78: in any letter case and path; not among accounts."""
     make(iam, "Reader")
     sentence = "A policy called READER already exists. Duplicate names are not allowed."
     with refusal("EntityAlreadyExists", sentence, 409):
@@ -90,8 +90,8 @@ def test_a_name_is_unique_in_its_account_without_regard_to_case(iam: Client, oth
         (allowing("docs:*", Condition={"Like": {"aws:userid": "x"}}), "Syntax errors in policy."),
     ],
 )
-def test_a_bad_document_is_refused_in_words_of_aws(iam: Client, document: str, sentence: str) -> None:
-    """G-13, G-18, G-19; nothing is made, and no version is added."""
+def test_invalid_document_is_rejected_with_awss_message(iam: Client, document: str, sentence: str) -> None:
+    """G-13, G-18, G-19; no policy and no version is created."""
     with refusal("MalformedPolicyDocument", sentence, 400):
         iam.create_policy(PolicyName="Bad", PolicyDocument=document)
     assert names(iam, Scope="Local") == []
@@ -101,15 +101,15 @@ def test_a_bad_document_is_refused_in_words_of_aws(iam: Client, document: str, s
     assert iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"] == "v1"
 
 
-def test_characters_beyond_latin_1_are_refused(iam: Client) -> None:
+def test_characters_beyond_latin_1_are_rejected(iam: Client) -> None:
     """G-12."""
     with refusal("ValidationError", "'policyDocument' failed to satisfy constraint", 400):
         iam.create_policy(PolicyName="Wide", PolicyDocument=allowing("docs:Read", Resource="☃").replace(r"\u2603", "☃"))
     assert names(iam, Scope="Local") == []
 
 
-def test_a_document_has_6144_characters_without_white_space(iam: Client) -> None:
-    """G-70: the last character that fits, the first that does not, and as many blanks as one likes (G-74)."""
+def test_document_size_excludes_white_space(iam: Client) -> None:
+    """G-70, G-74: 6,144 characters, and any number of blanks."""
     bare = len(allowing("docs:Read", Resource="arn:aws:docs:::").replace(" ", ""))
     longest = allowing("docs:Read", Resource="arn:aws:docs:::" + "x" * (6144 - bare))
     arn = iam.create_policy(PolicyName="Long", PolicyDocument=longest + " " * 100_000)["Policy"]["Arn"]
@@ -119,10 +119,8 @@ def test_a_document_has_6144_characters_without_white_space(iam: Client) -> None
         iam.create_policy_version(PolicyArn=arn, PolicyDocument=DOCUMENT + " " * 131_072)
 
 
-def test_an_account_has_a_quota_of_policies(
-    iam: Client, other_account: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """G-77; those of other accounts and of AWS do not count."""
+def test_policy_quota_is_enforced(iam: Client, other_account: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """G-77; policies of other accounts and of AWS don't count."""
     monkeypatch.setitem(QUOTAS, "policies per account", 2)
     make(other_account, "Elsewhere")
     make(iam, "One")
@@ -131,16 +129,16 @@ def test_an_account_has_a_quota_of_policies(
         make(iam, "Three")
 
 
-def test_making_is_decided_about_the_arn_to_be(client_for: Callable[..., Client]) -> None:
-    """K-33: the resource is the policy at its path."""
+def test_policy_creation_is_authorized_on_the_new_arn(client_for: Callable[..., Client]) -> None:
+    """K-33: the policy at its path."""
     ada = client_for("ada", allow("iam:CreatePolicy", arn_of("*", "/team/")))
     make(ada, "Ours", Path="/team/")
     with refusal("AccessDenied", f"iam:CreatePolicy on resource: {arn_of('Theirs')}"):
         make(ada, "Theirs")
 
 
-def test_making_with_tags_needs_the_permission_to_tag(client_for: Callable[..., Client], iam: Client) -> None:
-    """Both are asked with the tags of the request; nothing is made when one is refused."""
+def test_policy_creation_with_tags_needs_tag_permission(client_for: Callable[..., Client], iam: Client) -> None:
+    """Both are authorized with the request's tags; nothing is created if one is denied."""
     tags = [{"Key": "team", "Value": "red"}]
     with refusal("AccessDenied", "iam:TagPolicy"):
         make(client_for("ada", allow("iam:CreatePolicy")), "Tagged", Tags=tags)
@@ -155,8 +153,8 @@ def test_making_with_tags_needs_the_permission_to_tag(client_for: Callable[..., 
 # --- finding -----------------------------------------------------------------------------------------------------
 
 
-def test_policies_of_aws_can_be_read(iam: Client) -> None:
-    """They belong to nobody's account."""
+def test_aws_policies_are_readable(iam: Client) -> None:
+    """They belong to no account."""
     policy = iam.get_policy(PolicyArn=ADMINISTRATOR)["Policy"]
     assert (policy["PolicyName"], policy["AttachmentCount"]) == ("AdministratorAccess", 1)
     version = iam.get_policy_version(PolicyArn=ADMINISTRATOR, VersionId=policy["DefaultVersionId"])["PolicyVersion"]
@@ -190,8 +188,8 @@ ATTACHING: tuple[tuple[str, dict[str, str]], ...] = (
 
 
 @pytest.mark.parametrize(("operation", "more"), CHANGING)
-def test_policies_of_aws_cannot_be_changed(iam: Client, operation: str, more: dict[str, Any]) -> None:
-    """Not even by an administrator."""
+def test_aws_policies_are_unmodifiable(iam: Client, operation: str, more: dict[str, Any]) -> None:
+    """Even for an administrator."""
     with refusal("UnmodifiableEntity", status=400):
         getattr(iam, operation)(PolicyArn=ADMINISTRATOR, **more)
     assert iam.get_policy(PolicyArn=ADMINISTRATOR)["Policy"]["DefaultVersionId"] == "v1"
@@ -220,10 +218,10 @@ INVALID = (
 
 
 @pytest.mark.parametrize(("operation", "more"), [*READING, *CHANGING, *ATTACHING])
-def test_a_policy_is_found_by_its_arn_letter_by_letter(
+def test_policy_is_found_by_its_exact_arn(
     iam: Client, other_account: Client, server: Running, operation: str, more: dict[str, Any]
 ) -> None:
-    """P-16. One of another account can be neither read, changed nor attached; nothing odd is an internal failure."""
+    """P-16. A foreign one can't be read, changed or attached; a malformed one is no internal failure."""
     make(other_account, "Theirs")
     make(iam, "Mine", Path="/p/")
     holders(server)
@@ -240,7 +238,7 @@ def test_a_policy_is_found_by_its_arn_letter_by_letter(
 
 @pytest.fixture
 def listed(iam: Client, server: Running) -> Client:
-    """Policies that are used in every way; another account uses one of AWS that this one does not."""
+    """Policies in every kind of use; another account uses an AWS policy that this one doesn't."""
     for name in ("attached", "bounding", "both", "unused"):
         make(iam, name, Path="/team/" if name == "unused" else "/")
     user = {"name": "holder", "attached": ["attached", "both", "ReadOnlyAccess"], "boundary": "bounding"}
@@ -264,7 +262,7 @@ AWS = [
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"),
+    ("parameters", "expected"),
     [
         ({}, ["attached", "both", "bounding", "unused", *AWS]),
         ({"Scope": "All"}, ["attached", "both", "bounding", "unused", *AWS]),
@@ -280,13 +278,13 @@ AWS = [
         ({"PolicyUsageFilter": "PermissionsBoundary", "Scope": "AWS"}, []),
     ],
 )
-def test_a_list_has_what_the_filters_say(listed: Client, given: dict[str, Any], expected: list[str]) -> None:
+def test_policy_list_matches_the_filters(listed: Client, parameters: dict[str, Any], expected: list[str]) -> None:
     """By name, the account's own first."""
-    assert names(listed, **given) == expected
+    assert names(listed, **parameters) == expected
 
 
-def test_uses_are_counted_in_ones_own_account(listed: Client, other_account: Client) -> None:
-    """How often another tenant uses a policy of AWS is not told."""
+def test_policy_uses_are_counted_in_the_own_account(listed: Client, other_account: Client) -> None:
+    """Other accounts' uses of an AWS policy are not counted."""
     counts = {
         policy["PolicyName"]: (policy["AttachmentCount"], policy["PermissionsBoundaryUsageCount"])
         for policy in listed.list_policies()["Policies"]
@@ -297,15 +295,15 @@ def test_uses_are_counted_in_ones_own_account(listed: Client, other_account: Cli
     assert (theirs["AttachmentCount"], theirs["PermissionsBoundaryUsageCount"]) == (1, 1)
 
 
-def test_a_list_leaves_out_tags_and_description(iam: Client) -> None:
-    """As the model says."""
+def test_policy_list_has_no_tags_and_descriptions(iam: Client) -> None:
+    """As in the model."""
     make(iam, "Described", Description="long", Tags=[{"Key": "a", "Value": "b"}])
     (policy,) = iam.list_policies(Scope="Local")["Policies"]
     assert not {"Tags", "Description"} & policy.keys()
 
 
-def test_pages_survive_writes_in_between(iam: Client) -> None:
-    """Nothing that was there all the time is left out or shown twice."""
+def test_policy_list_pages_survive_writes(iam: Client) -> None:
+    """No existing entry is left out or repeated."""
     for name in ("b", "d", "f", "h"):
         make(iam, name)
     first = iam.list_policies(Scope="Local", MaxItems=2)
@@ -321,8 +319,8 @@ def test_pages_survive_writes_in_between(iam: Client) -> None:
     assert "Marker" not in third
 
 
-def test_a_marker_fits_into_a_request(iam: Client) -> None:
-    """The longest names give markers that the model takes back."""
+def test_marker_of_long_names_is_accepted(iam: Client) -> None:
+    """Within the model's limit."""
     for letter in "xyz":
         make(iam, letter * 128)
     pages = list(iam.get_paginator("list_policies").paginate(Scope="Local", PaginationConfig={"PageSize": 1}))
@@ -330,8 +328,8 @@ def test_a_marker_fits_into_a_request(iam: Client) -> None:
 
 
 @pytest.mark.parametrize("marker", ["x", "é", "bnVsbA", "WyJhIl0", "WzEsMl0", "W1tbW1tbW1tb" * 20])
-def test_a_marker_of_somebody_else_is_refused(iam: Client, marker: str) -> None:
-    """It is no internal failure."""
+def test_foreign_marker_is_rejected(iam: Client, marker: str) -> None:
+    """Not as an internal failure."""
     with refusal("ValidationError", "Invalid Marker.", 400):
         iam.list_policies(Marker=marker)
 
@@ -339,8 +337,8 @@ def test_a_marker_of_somebody_else_is_refused(iam: Client, marker: str) -> None:
 # --- deleting ----------------------------------------------------------------------------------------------------
 
 
-def test_a_deleted_policy_is_gone_with_its_version(iam: Client, server: Running) -> None:
-    """A new one of that name has another id, and begins with v1 again."""
+def test_deleted_policy_loses_its_versions(iam: Client, server: Running) -> None:
+    """A new one of that name has another id, and starts at v1."""
     arn = make(iam, "Reader")
     id = iam.get_policy(PolicyArn=arn)["Policy"]["PolicyId"]
     iam.delete_policy(PolicyArn=arn)
@@ -364,8 +362,8 @@ def test_a_deleted_policy_is_gone_with_its_version(iam: Client, server: Running)
         ("roles", "boundary"),
     ],
 )
-def test_a_policy_in_use_is_not_deleted(iam: Client, server: Running, kind: str, use: str) -> None:
-    """R-11, G-38: neither one that somebody has nor one that is a boundary, which would vanish with it."""
+def test_deleting_a_used_policy_raises_delete_conflict(iam: Client, server: Running, kind: str, use: str) -> None:
+    """R-11, G-38: attached, or used as a boundary."""
     arn = make(iam, "Used")
     prepare(server, **{kind: [{"name": "holder", use: ["Used"] if use == "attached" else "Used"}]})
     with refusal("DeleteConflict", "Cannot delete a policy attached to entities.", 409):
@@ -373,7 +371,7 @@ def test_a_policy_in_use_is_not_deleted(iam: Client, server: Running, kind: str,
     assert iam.get_policy(PolicyArn=arn)
 
 
-def test_a_policy_with_several_versions_is_not_deleted(iam: Client) -> None:
+def test_deleting_a_policy_with_versions_raises_delete_conflict(iam: Client) -> None:
     """R-11."""
     arn = make(iam, "Reader")
     iam.create_policy_version(PolicyArn=arn, PolicyDocument=DOCUMENT)
@@ -387,8 +385,8 @@ def test_a_policy_with_several_versions_is_not_deleted(iam: Client) -> None:
 # --- tags --------------------------------------------------------------------------------------------------------
 
 
-def test_tags_are_laid_over_those_that_are_there(iam: Client) -> None:
-    """Keys are the same without regard to case; the list is in order and has pages."""
+def test_policy_tags_are_merged(iam: Client) -> None:
+    """Keys are case-insensitive; the list is sorted and paged."""
     arn = make(iam, "Reader", Tags=[{"Key": "team", "Value": "red"}])
     iam.tag_policy(PolicyArn=arn, Tags=[{"Key": "Team", "Value": "blue"}, {"Key": "cost", "Value": ""}])
     assert iam.list_policy_tags(PolicyArn=arn)["Tags"] == [
@@ -403,8 +401,8 @@ def test_tags_are_laid_over_those_that_are_there(iam: Client) -> None:
     assert iam.get_policy(PolicyArn=arn)["Policy"]["Tags"] == [{"Key": "cost", "Value": ""}]
 
 
-def test_tags_have_their_limits(iam: Client) -> None:
-    """G-77, G-79: fifty of them, none twice, none of AWS's; a refused call changes nothing."""
+def test_policy_tags_are_limited(iam: Client) -> None:
+    """G-77, G-79: fifty, no duplicates, no system tags; a rejected call changes nothing."""
     arn = make(iam, "Reader", Tags=[{"Key": f"k{number}", "Value": ""} for number in range(50)])
     with refusal("LimitExceeded", status=409):
         iam.tag_policy(PolicyArn=arn, Tags=[{"Key": "k0", "Value": "new"}, {"Key": "one more", "Value": ""}])
@@ -417,8 +415,8 @@ def test_tags_have_their_limits(iam: Client) -> None:
     assert len(tags) == 50
 
 
-def test_a_policys_tags_are_condition_keys(iam: Client, client_for: Callable[..., Client]) -> None:
-    """K-33: `iam:ResourceTag` and `aws:ResourceTag` are those of the policy that a call is about."""
+def test_policy_tags_are_condition_keys(iam: Client, client_for: Callable[..., Client]) -> None:
+    """K-33: `iam:ResourceTag` and `aws:ResourceTag`."""
     red = make(iam, "Red", Tags=[{"Key": "team", "Value": "red"}])
     plain = make(iam, "Plain")
     for key in ("iam:ResourceTag/team", "aws:ResourceTag/team"):
@@ -428,7 +426,7 @@ def test_a_policys_tags_are_condition_keys(iam: Client, client_for: Callable[...
             ada.get_policy(PolicyArn=plain)
 
 
-def test_tagging_is_decided_with_the_tags_of_the_request(iam: Client, client_for: Callable[..., Client]) -> None:
+def test_tagging_supplies_the_request_tags(iam: Client, client_for: Callable[..., Client]) -> None:
     """`aws:RequestTag` for TagPolicy, `aws:TagKeys` for both."""
     arn = make(iam, "Reader")
     only_cost = {"ForAllValues:StringEquals": {"aws:TagKeys": "cost"}}
@@ -442,8 +440,8 @@ def test_tagging_is_decided_with_the_tags_of_the_request(iam: Client, client_for
     assert iam.list_policy_tags(PolicyArn=arn)["Tags"] == []
 
 
-def test_a_denial_tells_nothing_of_what_exists(iam: Client, client_for: Callable[..., Client]) -> None:
-    """Somebody without permissions hears the same about a policy that is there and one that is not."""
+def test_denial_does_not_reveal_existence(iam: Client, client_for: Callable[..., Client]) -> None:
+    """A caller without permissions gets the same error for existing and missing policies."""
     arn = make(iam, "There")
     ada = client_for("ada")
     for operation, more in (*READING, *CHANGING):

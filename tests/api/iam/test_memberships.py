@@ -1,4 +1,4 @@
-"""Who is in which group (rules R-10, G-77)."""
+"""Group memberships (R-10, G-77)."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def people(iam: Client, *names: str) -> None:
         iam.add_user_to_group(GroupName="staff", UserName=name)
 
 
-def test_users_come_and_go(iam: Client) -> None:
-    """Adding twice and removing who is not there are no errors, as with AWS."""
+def test_users_are_added_and_removed(iam: Client) -> None:
+    """As at AWS, adding twice and removing a non-member are no errors."""
     iam.create_group(GroupName="Staff")
     people(iam, "ann", "Bob")
     iam.add_user_to_group(GroupName="STAFF", UserName="ANN")
@@ -32,8 +32,8 @@ def test_users_come_and_go(iam: Client) -> None:
     }
 
 
-def test_whoever_is_not_there_is_named(iam: Client) -> None:
-    """AWS looks for the user first."""
+def test_missing_user_and_group_are_named(iam: Client) -> None:
+    """As at AWS, the user first."""
     iam.create_group(GroupName="staff")
     for change in (iam.add_user_to_group, iam.remove_user_from_group):
         with refusal("NoSuchEntity", "The user with name nobody cannot be found.", 404):
@@ -46,18 +46,18 @@ def test_whoever_is_not_there_is_named(iam: Client) -> None:
         iam.list_groups_for_user(UserName="nobody")
 
 
-def pages(ask: Callable[..., Any], member: str, name: str, **given: Any) -> list[list[str]]:
+def pages(ask: Callable[..., Any], member: str, name: str, **parameters: Any) -> list[list[str]]:
     found = []
-    page = ask(MaxItems=2, **given)
+    page = ask(MaxItems=2, **parameters)
     while True:
         found.append([each[name] for each in page[member]])
         if not page["IsTruncated"]:
             return found
-        page = ask(MaxItems=2, Marker=page["Marker"], **given)
+        page = ask(MaxItems=2, Marker=page["Marker"], **parameters)
 
 
-def test_the_users_of_a_group_come_in_pages(iam: Client) -> None:
-    """GetGroup pages its users by name, and tells the group on each page."""
+def test_group_users_are_paged(iam: Client) -> None:
+    """GetGroup pages its users by name, and repeats the group on each page."""
     iam.create_group(GroupName="staff")
     people(iam, "e", "a", "D", "b", "c")
     assert pages(iam.get_group, "Users", "UserName", GroupName="staff") == [["a", "b"], ["c", "D"], ["e"]]
@@ -68,7 +68,7 @@ def test_the_users_of_a_group_come_in_pages(iam: Client) -> None:
     assert rest["Group"] == page["Group"]
 
 
-def test_the_groups_of_a_user_come_in_pages(iam: Client) -> None:
+def test_user_groups_are_paged(iam: Client) -> None:
     """ListGroupsForUser pages by name."""
     for name in ("g3", "G1", "g2"):
         iam.create_group(GroupName=name)
@@ -77,7 +77,7 @@ def test_the_groups_of_a_user_come_in_pages(iam: Client) -> None:
     assert pages(iam.list_groups_for_user, "Groups", "GroupName", UserName="admin") == [["G1", "g2"], ["g3"]]
 
 
-def test_a_user_is_in_ten_groups_at_most(iam: Client) -> None:
+def test_user_is_in_ten_groups_at_most(iam: Client) -> None:
     """G-77."""
     for number in range(11):
         iam.create_group(GroupName=f"g{number}")
@@ -88,8 +88,8 @@ def test_a_user_is_in_ten_groups_at_most(iam: Client) -> None:
         iam.add_user_to_group(GroupName="g10", UserName="admin")
 
 
-def test_membership_counts_at_once(iam: Client, client_for: Callable[..., Client], server: Running) -> None:
-    """What a group allows, its users may from the next request on, and no longer once they are out."""
+def test_membership_takes_effect_at_once(iam: Client, client_for: Callable[..., Client], server: Running) -> None:
+    """From the next request on."""
     ann = client_for("ann")
     id = iam.create_group(GroupName="readers")["Group"]["GroupId"]
     text = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"iam:ListUsers","Resource":"*"}]}'
@@ -104,8 +104,8 @@ def test_membership_counts_at_once(iam: Client, client_for: Callable[..., Client
         ann.list_users()
 
 
-def test_members_are_decided_about_by_their_group(client_for: Callable[..., Client], iam: Client) -> None:
-    """AddUserToGroup and RemoveUserFromGroup are decided on the group, ListGroupsForUser on the user."""
+def test_membership_is_authorized_on_the_group(client_for: Callable[..., Client], iam: Client) -> None:
+    """AddUserToGroup and RemoveUserFromGroup on the group, ListGroupsForUser on the user."""
     for name in ("mine", "theirs"):
         iam.create_group(GroupName=name, Path="/p/")
     group = f"arn:aws:iam::{ACCOUNT}:group/p/mine"
@@ -120,7 +120,7 @@ def test_members_are_decided_about_by_their_group(client_for: Callable[..., Clie
         keeper.list_groups_for_user(UserName="admin")
 
 
-def test_a_user_of_another_account_does_not_get_in(iam: Client, other_account: Client, server: Running) -> None:
+def test_user_of_another_account_cannot_be_added(iam: Client, other_account: Client, server: Running) -> None:
     """Users and groups are found in the caller's account only."""
     iam.create_group(GroupName="staff")
     other_account.create_user(UserName="stranger")

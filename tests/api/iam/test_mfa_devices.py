@@ -1,4 +1,4 @@
-"""Virtual MFA devices through boto3: rules R-3, R-10, R-11, R-32."""
+"""Virtual MFA devices by boto3: R-3, R-10, R-11, R-32."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ INVALID = "Authentication code for device is not valid."
 
 
 def new_device(iam: Client, name: str = "phone", **more: Any) -> str:
-    """Make a device, and give its seed."""
+    """Create a device, and return its seed."""
     seed: bytes = iam.create_virtual_mfa_device(VirtualMFADeviceName=name, **more)["VirtualMFADevice"][
         "Base32StringSeed"
     ]
@@ -32,7 +32,7 @@ def serial_of(name: str) -> str:
 
 
 def enable(iam: Client, seed: str, name: str = "phone", user: str = "jane", step: int | None = None) -> int:
-    """Enable a device; give the first step whose code is not used up."""
+    """Enable a device, and return the first unused step."""
     step = step_now() - 1 if step is None else step
     iam.enable_mfa_device(UserName=user, SerialNumber=serial_of(name), **codes_at(seed, step))
     return step + 2
@@ -55,11 +55,11 @@ def jane(iam: Client) -> str:
     return "jane"
 
 
-# --- devices of nobody -------------------------------------------------------------------------------------------
+# --- unassigned devices -----------------------------------------------------------------------------------------
 
 
-def test_a_new_device_is_shown_once(iam: Client, server: Running) -> None:
-    """Serial number, seed and picture; later neither the list nor the row gives the seed away (R-32)."""
+def test_new_device_is_returned_once(iam: Client, server: Running) -> None:
+    """Serial number, seed and QR code; neither lists nor the row reveal the seed later (R-32)."""
     made = iam.create_virtual_mfa_device(VirtualMFADeviceName="phone", Path="/team/")["VirtualMFADevice"]
     assert made["SerialNumber"] == f"arn:aws:iam::{ACCOUNT}:mfa/team/phone"
     seed = made["Base32StringSeed"]
@@ -77,8 +77,8 @@ def test_a_new_device_is_shown_once(iam: Client, server: Running) -> None:
     assert base64.b32decode(seed) not in row["sealed"]
 
 
-def test_a_name_is_taken_once(iam: Client) -> None:
-    """Names are the same without regard to case and path."""
+def test_device_name_is_unique(iam: Client) -> None:
+    """In any letter case and path."""
     new_device(iam)
     for again in ({"VirtualMFADeviceName": "Phone"}, {"VirtualMFADeviceName": "phone", "Path": "/a/"}):
         with refusal("EntityAlreadyExists", "MFA device already exists.", 409):
@@ -86,32 +86,32 @@ def test_a_name_is_taken_once(iam: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "given", [{"Path": "/a!b/"}, {"Path": "/" + "a" * 300 + "/"}, {"VirtualMFADeviceName": "x" * 300}]
+    "parameters", [{"Path": "/a!b/"}, {"Path": "/" + "a" * 300 + "/"}, {"VirtualMFADeviceName": "x" * 300}]
 )
-def test_what_could_not_be_named_later_is_not_made(iam: Client, given: dict[str, str]) -> None:
-    """A serial number has 256 characters at most, and of those that its pattern has."""
+def test_device_with_invalid_serial_number_is_rejected(iam: Client, parameters: dict[str, str]) -> None:
+    """A serial number has at most 256 characters, of those in its pattern."""
     with refusal("ValidationError", status=400):
-        iam.create_virtual_mfa_device(**{"VirtualMFADeviceName": "phone", **given})
+        iam.create_virtual_mfa_device(**{"VirtualMFADeviceName": "phone", **parameters})
     assert iam.list_virtual_mfa_devices()["VirtualMFADevices"] == []
 
 
-def test_the_longest_name(iam: Client) -> None:
+def test_longest_device_name_is_usable(iam: Client) -> None:
     """226 characters, and it can be deleted again."""
     name = "x" * (256 - len(serial_of("")))
     new_device(iam, name)
     iam.delete_virtual_mfa_device(SerialNumber=serial_of(name))
 
 
-def test_an_account_has_so_many_devices(iam: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Devices of nobody count too."""
+def test_device_quota_is_enforced(iam: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unassigned devices count too."""
     monkeypatch.setitem(QUOTAS, "virtual MFA devices per account", 1)
     new_device(iam)
     with refusal("LimitExceeded", status=409):
         iam.create_virtual_mfa_device(VirtualMFADeviceName="other")
 
 
-def test_a_deleted_device_is_gone(iam: Client) -> None:
-    """Its name is free again, and another device has another seed."""
+def test_deleted_device_is_gone(iam: Client) -> None:
+    """Its name is free again, and a new device has another seed."""
     seed = new_device(iam)
     iam.delete_virtual_mfa_device(SerialNumber=ARN)
     with refusal("NoSuchEntity", f"MFA Device with serial number {ARN} does not exist.", 404):
@@ -120,8 +120,8 @@ def test_a_deleted_device_is_gone(iam: Client) -> None:
 
 
 @pytest.mark.parametrize("serial", ["GAHT12345678", "arn:aws:iam::", f"arn:aws:iam::{OTHER_ACCOUNT}:mfa/phone"])
-def test_serial_numbers_of_nothing(iam: Client, jane: str, serial: str) -> None:
-    """Whatever the model lets through is no device, and no ARN where that is what is decided about."""
+def test_invalid_serial_numbers_are_not_found(iam: Client, jane: str, serial: str) -> None:
+    """Those that the model accepts; no ARN is rejected before authorization."""
     codes = {"AuthenticationCode1": "123456", "AuthenticationCode2": "123456"}
     of_device: list[Callable[[], Any]] = [
         lambda: iam.delete_virtual_mfa_device(SerialNumber=serial),
@@ -144,8 +144,8 @@ def test_serial_numbers_of_nothing(iam: Client, jane: str, serial: str) -> None:
 # --- enabling ----------------------------------------------------------------------------------------------------
 
 
-def test_a_device_is_enabled_with_two_consecutive_codes(iam: Client, jane: str) -> None:
-    """Then it is the user's, in every list (R-32)."""
+def test_device_is_enabled_by_two_consecutive_codes(iam: Client, jane: str) -> None:
+    """Then all lists show its owner (R-32)."""
     enable(iam, new_device(iam))
     (own,) = iam.list_mfa_devices(UserName=jane)["MFADevices"]
     assert (own["UserName"], own["SerialNumber"]) == (jane, ARN)
@@ -157,8 +157,8 @@ def test_a_device_is_enabled_with_two_consecutive_codes(iam: Client, jane: str) 
 
 
 @pytest.mark.parametrize("pair", [(0, 0), (1, 0), (0, 2), (-100, -99)])
-def test_other_codes_enable_nothing(iam: Client, jane: str, pair: tuple[int, int]) -> None:
-    """The same twice, in the wrong order, with one left out, too old (R-32)."""
+def test_other_codes_do_not_enable_a_device(iam: Client, jane: str, pair: tuple[int, int]) -> None:
+    """Repeated, reversed, with a gap, too old (R-32)."""
     seed, step = new_device(iam), step_now()
     first, second = (code_at(seed, step + offset) for offset in pair)
     with refusal("InvalidAuthenticationCode", INVALID, 403):
@@ -166,8 +166,8 @@ def test_other_codes_enable_nothing(iam: Client, jane: str, pair: tuple[int, int
     assert iam.list_mfa_devices(UserName=jane)["MFADevices"] == []
 
 
-def test_a_device_in_use_is_neither_enabled_nor_deleted(iam: Client, jane: str) -> None:
-    """Not even with good codes."""
+def test_enabled_device_is_neither_enabled_nor_deleted(iam: Client, jane: str) -> None:
+    """Not even with valid codes."""
     seed = new_device(iam)
     step = enable(iam, seed)
     with refusal("EntityAlreadyExists", "MFA Device is already in use.", 409):
@@ -176,8 +176,8 @@ def test_a_device_in_use_is_neither_enabled_nor_deleted(iam: Client, jane: str) 
         iam.delete_virtual_mfa_device(SerialNumber=ARN)
 
 
-def test_codes_are_used_up_for_good(iam: Client, server: Running, jane: str) -> None:
-    """Deactivating a device and enabling it again makes no code new (R-32)."""
+def test_used_codes_stay_used_after_deactivation(iam: Client, server: Running, jane: str) -> None:
+    """R-32."""
     seed, step = new_device(iam), step_now() - 1
     enable(iam, seed, step=step)
     iam.deactivate_mfa_device(UserName=jane, SerialNumber=ARN)
@@ -187,8 +187,8 @@ def test_codes_are_used_up_for_good(iam: Client, server: Running, jane: str) -> 
     enable(iam, seed, step=step + 2)
 
 
-def test_a_single_code_is_checked_against_the_row(iam: Client, server: Running, jane: str) -> None:
-    """What sign-in will ask: the step of a good code, once (R-32)."""
+def test_single_code_is_accepted_once(iam: Client, server: Running, jane: str) -> None:
+    """R-32."""
     seed = new_device(iam)
     step = enable(iam, seed)
     row, now = row_of(server), step * STEP_SECONDS
@@ -196,8 +196,8 @@ def test_a_single_code_is_checked_against_the_row(iam: Client, server: Running, 
     assert check_code(row, code_at(seed, step - 1), now, server.store.sealer) is None
 
 
-def test_a_clock_that_is_ahead_is_found_and_found_again(iam: Client, server: Running, jane: str) -> None:
-    """Synchronising does for a device what enabling did, and uses up the codes."""
+def test_clock_drift_is_measured_again(iam: Client, server: Running, jane: str) -> None:
+    """Resynchronizing uses up the codes, like enabling."""
     seed, step = new_device(iam), step_now()
     enable(iam, seed, step=step)
     assert row_of(server)["drift"] == 0
@@ -211,8 +211,8 @@ def test_a_clock_that_is_ahead_is_found_and_found_again(iam: Client, server: Run
     assert row_of(server) == row
 
 
-def test_a_user_has_eight_devices(iam: Client, jane: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No more (R-10)."""
+def test_user_has_eight_devices_at_most(iam: Client, jane: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """R-10."""
     assert QUOTAS["MFA devices per user"] == 8
     monkeypatch.setitem(QUOTAS, "MFA devices per user", 2)
     for name in ("one", "two"):
@@ -224,8 +224,8 @@ def test_a_user_has_eight_devices(iam: Client, jane: str, monkeypatch: pytest.Mo
     enable(iam, seed, "three")
 
 
-def test_a_user_with_a_device_is_not_deleted(iam: Client, jane: str) -> None:
-    """The device is deactivated first (R-11), and is then nobody's."""
+def test_deleting_a_user_with_a_device_raises_delete_conflict(iam: Client, jane: str) -> None:
+    """R-11; a deactivated device is unassigned."""
     enable(iam, new_device(iam))
     with refusal("DeleteConflict", "must delete MFA device first"):
         iam.delete_user(UserName=jane)
@@ -235,8 +235,8 @@ def test_a_user_with_a_device_is_not_deleted(iam: Client, jane: str) -> None:
 
 
 @pytest.mark.parametrize("operation", ["deactivate_mfa_device", "get_mfa_device", "resync_mfa_device"])
-def test_a_device_of_another_user(iam: Client, jane: str, operation: str) -> None:
-    """A device is reached through its owner alone."""
+def test_device_of_another_user_is_not_found(iam: Client, jane: str, operation: str) -> None:
+    """A device is reached only through its owner."""
     iam.create_user(UserName="joe")
     seed = new_device(iam)
     step = enable(iam, seed)
@@ -246,8 +246,8 @@ def test_a_device_of_another_user(iam: Client, jane: str, operation: str) -> Non
     assert serials(iam.list_mfa_devices(UserName=jane)) == ["phone"]
 
 
-def test_nobody_has_a_device_that_was_not_enabled(iam: Client, jane: str) -> None:
-    """It can neither be deactivated nor synchronised."""
+def test_unassigned_device_has_no_owner(iam: Client, jane: str) -> None:
+    """It can neither be deactivated nor resynchronized."""
     seed = new_device(iam)
     with refusal("NoSuchEntity", "MFA Device invalid for user.", 404):
         iam.deactivate_mfa_device(UserName=jane, SerialNumber=ARN)
@@ -255,7 +255,7 @@ def test_nobody_has_a_device_that_was_not_enabled(iam: Client, jane: str) -> Non
         iam.resync_mfa_device(UserName=jane, SerialNumber=ARN, **codes_at(seed, step_now()))
 
 
-def test_of_a_user_who_is_not_there(iam: Client) -> None:
+def test_devices_of_an_unknown_user_raise_no_such_entity(iam: Client) -> None:
     """AWS's sentence."""
     seed = new_device(iam)
     with refusal("NoSuchEntity", "The user with name nobody cannot be found.", 404):
@@ -264,12 +264,12 @@ def test_of_a_user_who_is_not_there(iam: Client) -> None:
         iam.list_mfa_devices(UserName="nobody")
 
 
-# --- whose -------------------------------------------------------------------------------------------------------
+# --- owners ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["root", "Root", ACCOUNT, "acme"])
-def test_the_root_user_names_itself(root: Client, iam: Client, name: str) -> None:
-    """Where the model demands a user name; without one it is the root user anyway (R-3)."""
+def test_root_user_can_name_itself(root: Client, iam: Client, name: str) -> None:
+    """Where the model requires a user name (R-3)."""
     seed = new_device(root)
     step = enable(root, seed, user=name)
     (device,) = root.list_mfa_devices()["MFADevices"]
@@ -283,8 +283,8 @@ def test_the_root_user_names_itself(root: Client, iam: Client, name: str) -> Non
     assert iam.list_virtual_mfa_devices()["VirtualMFADevices"] == [{"SerialNumber": ARN}]
 
 
-def test_nobody_else_names_the_root_user(root: Client, iam: Client) -> None:
-    """To everybody else these are names of users."""
+def test_only_the_root_user_can_name_the_root_user(root: Client, iam: Client) -> None:
+    """For other callers these are user names."""
     seed = new_device(root)
     enable(root, seed, user="root")
     for name in ("root", ACCOUNT, "acme"):
@@ -295,16 +295,15 @@ def test_nobody_else_names_the_root_user(root: Client, iam: Client) -> None:
     assert serials(root.list_mfa_devices()) == ["phone"]
 
 
-def test_a_user_of_that_name_goes_first(root: Client) -> None:
-    """Whoever has a user `root` means it."""
+def test_user_named_root_takes_precedence(root: Client) -> None:
     root.create_user(UserName="root")
     enable(root, new_device(root), user="root")
     assert serials(root.list_mfa_devices(UserName="root")) == ["phone"]
     assert root.list_mfa_devices()["MFADevices"] == []
 
 
-def test_a_user_manages_the_own_devices_only(client_for: Callable[..., Client], iam: Client) -> None:
-    """The device is decided about by its ARN, enabling it by the user's (K-33)."""
+def test_user_manages_only_its_own_devices(client_for: Callable[..., Client], iam: Client) -> None:
+    """A device is authorized by its ARN, enabling it by the user's (K-33)."""
     own = [f"arn:aws:iam::{ACCOUNT}:user/${{aws:username}}", f"arn:aws:iam::{ACCOUNT}:mfa/${{aws:username}}"]
     jane = client_for("jane", allow(["iam:*MFADevice", "iam:ListMFADevices"], own))
     iam.create_user(UserName="joe")
@@ -321,8 +320,8 @@ def test_a_user_manages_the_own_devices_only(client_for: Callable[..., Client], 
         jane.list_virtual_mfa_devices()
 
 
-def test_another_account_reaches_no_device(iam: Client, other_account: Client, jane: str) -> None:
-    """Not with a user of the same name, not with a good code."""
+def test_other_account_cannot_reach_devices(iam: Client, other_account: Client, jane: str) -> None:
+    """Not with a user of the same name, not with a valid code."""
     seed = new_device(iam)
     other_account.create_user(UserName=jane)
     for call in (
@@ -339,8 +338,8 @@ def test_another_account_reaches_no_device(iam: Client, other_account: Client, j
 # --- lists and tags ----------------------------------------------------------------------------------------------
 
 
-def test_lists_come_page_by_page(iam: Client, jane: str) -> None:
-    """By serial number, with what is gone in between left out."""
+def test_device_lists_are_paged(iam: Client, jane: str) -> None:
+    """By serial number; deleted devices are left out."""
     for name in ("c", "a", "b"):
         enable(iam, new_device(iam, name), name)
     new_device(iam, "d")
@@ -358,8 +357,8 @@ def test_lists_come_page_by_page(iam: Client, jane: str) -> None:
         iam.list_virtual_mfa_devices(Marker="invalid-marker-value")
 
 
-def test_tags(iam: Client) -> None:
-    """Given when it is made, added, replaced, removed; in lists of devices they are not."""
+def test_device_tags_are_managed(iam: Client) -> None:
+    """Set at creation, added, replaced, removed; device lists don't have them."""
     tags = [{"Key": "team", "Value": "a"}, {"Key": "floor", "Value": "1"}]
     made = iam.create_virtual_mfa_device(VirtualMFADeviceName="phone", Tags=tags)["VirtualMFADevice"]
     assert made["Tags"] == sorted(tags, key=lambda tag: tag["Key"])
@@ -372,8 +371,8 @@ def test_tags(iam: Client) -> None:
     assert [tag["Key"] for page in pages for tag in page["Tags"]] == ["Team", "k0", "k1", "k2"]
 
 
-def test_tags_are_decided_on(client_for: Callable[..., Client], iam: Client) -> None:
-    """Those that a device has, those that it is to have, and the permission to tag (K-33)."""
+def test_device_tags_are_condition_keys(client_for: Callable[..., Client], iam: Client) -> None:
+    """Stored tags, requested tags, and the permission to tag (K-33)."""
     jane = client_for(
         "jane",
         allow("iam:CreateVirtualMFADevice"),

@@ -1,4 +1,4 @@
-"""OIDC providers (rule G-77)."""
+"""OIDC providers (G-77)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from iam_guard.store import quotas
 from tests.api.clock import CLOCK
 from tests.api.conftest import ACCOUNT, OTHER_ACCOUNT, Client, Running, allow, refusal
-from tests.api.iam.identity_parts import unchecked
+from tests.api.iam.identity_parts import unvalidated
 
 URL = "https://id.example.com/tenant"
 ARN = f"arn:aws:iam::{ACCOUNT}:oidc-provider/id.example.com/tenant"
@@ -18,8 +18,8 @@ PRINT = "ab" * 20
 INSTANCE = "arn:aws:sso:::instance/ssoins-1234567890abcdef"
 
 
-def make(iam: Client, url: str = URL, **given: Any) -> dict[str, Any]:
-    made: dict[str, Any] = iam.create_open_id_connect_provider(Url=url, **given)
+def make(iam: Client, url: str = URL, **parameters: Any) -> dict[str, Any]:
+    made: dict[str, Any] = iam.create_open_id_connect_provider(Url=url, **parameters)
     return made
 
 
@@ -29,8 +29,8 @@ def got(iam: Client) -> dict[str, Any]:
     return found
 
 
-def test_a_provider_is_made_and_described(iam: Client) -> None:
-    """The URL comes back without its scheme, as in the ARN; a client id given twice is one."""
+def test_oidc_provider_is_created_and_described(iam: Client) -> None:
+    """The URL has no scheme, as in the ARN; repeated client ids count once."""
     tags = [{"Key": "a", "Value": "1"}]
     made = make(iam, ClientIDList=["b", "a", "b"], ThumbprintList=[PRINT], Tags=tags)
     assert (made["OpenIDConnectProviderArn"], made["Tags"]) == (ARN, tags)
@@ -44,7 +44,7 @@ def test_a_provider_is_made_and_described(iam: Client) -> None:
     }
 
 
-def test_nothing_is_asked_of_the_issuer(iam: Client) -> None:
+def test_oidc_issuer_is_not_contacted(iam: Client) -> None:
     """Without thumbprints the list stays empty; AWS would fetch one."""
     made = make(iam)
     assert "Tags" not in made
@@ -52,7 +52,7 @@ def test_nothing_is_asked_of_the_issuer(iam: Client) -> None:
     assert (found["ThumbprintList"], found["ClientIDList"], found["Tags"]) == ([], [], [])
 
 
-def test_providers_are_listed(iam: Client) -> None:
+def test_oidc_providers_are_listed_by_url(iam: Client) -> None:
     """By URL."""
     for url in ("https://b.example.com", "https://a.example.com"):
         make(iam, url)
@@ -61,8 +61,8 @@ def test_providers_are_listed(iam: Client) -> None:
     assert [entry["IsTrustedIdentityPropagationEnabled"] for entry in entries] == [False, False]
 
 
-def test_a_url_is_taken_once(iam: Client, other_account: Client) -> None:
-    """Letter by letter, in one account."""
+def test_oidc_url_is_unique_in_an_account(iam: Client, other_account: Client) -> None:
+    """Letter by letter."""
     make(iam)
     make(other_account)
     make(iam, URL + "/")
@@ -104,22 +104,22 @@ BAD = [
 
 
 @pytest.mark.parametrize("url", GOOD)
-def test_what_is_a_provider_s_url(url: str, iam: Client) -> None:
-    """`https://`, a host, perhaps a path."""
+def test_valid_oidc_urls_are_accepted(url: str, iam: Client) -> None:
+    """`https://`, a host, optionally a path."""
     arn = make(iam, url)["OpenIDConnectProviderArn"]
     assert arn == f"arn:aws:iam::{ACCOUNT}:oidc-provider/{url.removeprefix('https://')}"
     assert iam.get_open_id_connect_provider(OpenIDConnectProviderArn=arn)
 
 
 @pytest.mark.parametrize("url", BAD)
-def test_what_is_none(url: str, iam: Client) -> None:
-    """No port, no query, no other scheme, nothing that is odd in an ARN."""
+def test_invalid_oidc_urls_are_rejected(url: str, iam: Client) -> None:
+    """No port, no query, no other scheme, nothing that is special in an ARN."""
     with refusal("ValidationError", "Invalid Open ID Connect Provider URL", 400):
         make(iam, url)
     assert iam.list_open_id_connect_providers()["OpenIDConnectProviderList"] == []
 
 
-def test_client_ids_come_and_go(iam: Client) -> None:
+def test_client_ids_are_added_and_removed(iam: Client) -> None:
     """Neither adding twice nor removing twice is an error."""
     make(iam, ClientIDList=["a"])
     name = {"OpenIDConnectProviderArn": ARN}
@@ -131,8 +131,8 @@ def test_client_ids_come_and_go(iam: Client) -> None:
     assert got(iam)["ClientIDList"] == ["a", "B"]
 
 
-def test_there_are_a_hundred_client_ids_at_most(iam: Client) -> None:
-    """AWS's sentence names the quota; the hundred-and-first is refused, one that is there is not."""
+def test_client_id_quota_is_enforced(iam: Client) -> None:
+    """A hundred; AWS's message names the quota; an existing one can be added again."""
     ids = [f"c{number}" for number in range(101)]
     sentence = "Cannot exceed quota for ClientIdsPerOpenIdConnectProvider: 100"
     with refusal("LimitExceeded", sentence, 409):
@@ -146,8 +146,8 @@ def test_there_are_a_hundred_client_ids_at_most(iam: Client) -> None:
 
 
 @pytest.mark.parametrize("id", ["a\x7f", "a\nb", "\u2028"])
-def test_a_client_id_is_printable(id: str, iam: Client) -> None:
-    """What cannot be told in an answer is not kept."""
+def test_client_id_must_be_printable(id: str, iam: Client) -> None:
+    """Otherwise no response could return it."""
     with refusal("InvalidInput", "must be printable", 400):
         make(iam, ClientIDList=[id])
     make(iam)
@@ -167,8 +167,8 @@ def test_thumbprints_are_replaced(iam: Client) -> None:
     ("prints", "sentence"),
     [([PRINT] * 6, "Thumbprint list must contain fewer than 5 entries."), (["z" * 40], "Invalid thumbprint")],
 )
-def test_bad_thumbprints_are_refused(prints: list[str], sentence: str, iam: Client) -> None:
-    """Five at most (AWS's sentence says fewer), of 40 hexadecimal digits."""
+def test_invalid_thumbprints_are_rejected(prints: list[str], sentence: str, iam: Client) -> None:
+    """At most five (AWS's message says fewer), of 40 hexadecimal digits."""
     with refusal("InvalidInput", sentence, 400):
         make(iam, ThumbprintList=prints)
     make(iam, ThumbprintList=[PRINT] * 5)
@@ -177,15 +177,15 @@ def test_bad_thumbprints_are_refused(prints: list[str], sentence: str, iam: Clie
     assert got(iam)["ThumbprintList"] == [PRINT] * 5
 
 
-def test_lengths_are_the_model_s(server: Running) -> None:
-    """All that is too long is told at once, as AWS does."""
+def test_too_long_members_are_reported_at_once(server: Running) -> None:
+    """As AWS does."""
     sentence = "3 validation errors detected: Value"
     with refusal("ValidationError", sentence, 400):
-        make(unchecked(server), "https://" + "x" * 250, ClientIDList=["x" * 256], ThumbprintList=["x"])
+        make(unvalidated(server), "https://" + "x" * 250, ClientIDList=["x" * 256], ThumbprintList=["x"])
 
 
-def test_a_provider_is_deleted(iam: Client) -> None:
-    """A second time it is not there, in AWS's other sentence."""
+def test_oidc_provider_is_deleted_once(iam: Client) -> None:
+    """The second call has AWS's other message."""
     make(iam)
     iam.delete_open_id_connect_provider(OpenIDConnectProviderArn=ARN)
     with refusal("NoSuchEntity", f"OpenId connect Provider {ARN} cannot be found.", 404):
@@ -204,8 +204,8 @@ NOT_HERE = [
 
 
 @pytest.mark.parametrize(("arn", "code"), NOT_HERE)
-def test_what_is_not_there(arn: str, code: str, iam: Client, other_account: Client) -> None:
-    """By no operation, whoever has one in another account."""
+def test_missing_oidc_provider_is_not_found(arn: str, code: str, iam: Client, other_account: Client) -> None:
+    """By no operation, nor one of another account."""
     make(other_account)
     make(iam, "https://x.example.com")
     name = {"OpenIDConnectProviderArn": arn}
@@ -223,7 +223,7 @@ def test_what_is_not_there(arn: str, code: str, iam: Client, other_account: Clie
     assert len(other_account.list_open_id_connect_providers()["OpenIDConnectProviderList"]) == 1
 
 
-def test_a_quota_is_kept(iam: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_oidc_provider_quota_is_enforced(iam: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """G-77: 100 in an account."""
     assert quotas.QUOTAS["OIDC providers per account"] == 100
     monkeypatch.setitem(quotas.QUOTAS, "OIDC providers per account", 1)
@@ -232,8 +232,8 @@ def test_a_quota_is_kept(iam: Client, monkeypatch: pytest.MonkeyPatch) -> None:
         make(iam, "https://second.example.com")
 
 
-def test_what_is_propagated_is_changed_apart_from_the_instance(iam: Client) -> None:
-    """A request changes the context provider or the Identity Center instance; the latter goes first."""
+def test_context_provider_and_instance_change_separately(iam: Client) -> None:
+    """The instance must be removed first."""
     context = {"SubjectSourceKey": "sub"}
     make(iam)
     name = {"OpenIDConnectProviderArn": ARN}
@@ -244,21 +244,21 @@ def test_what_is_propagated_is_changed_apart_from_the_instance(iam: Client) -> N
     found = got(iam)
     assert (found["ContextProvider"], found["IdentityCenterInstanceArn"]) == (context, INSTANCE)
     assert iam.list_open_id_connect_providers()["OpenIDConnectProviderList"][0]["IsTrustedIdentityPropagationEnabled"]
-    for given in (
+    for parameters in (
         {"ContextProvider": context, "IdentityCenterInstanceArn": INSTANCE},
         {"ContextProvider": context, "RemoveContextProvider": True},
         {"RemoveContextProvider": True},
     ):
         with refusal("InvalidInput", status=400):
-            iam.update_open_id_connect_provider(**name, **given)
+            iam.update_open_id_connect_provider(**name, **parameters)
     assert got(iam) == found
     iam.update_open_id_connect_provider(**name, RemoveIdentityCenterInstance=True)
     iam.update_open_id_connect_provider(**name, RemoveContextProvider=True, RemoveIdentityCenterInstance=False)
     assert {"ContextProvider", "IdentityCenterInstanceArn"}.isdisjoint(got(iam))
 
 
-def test_what_is_decided_about(client_for: Callable[..., Client]) -> None:
-    """The provider's ARN, for one that is to be made too; who vouches is a condition key."""
+def test_oidc_operations_are_authorized_on_the_arn(client_for: Callable[..., Client]) -> None:
+    """Also for a new provider; the issuer is a condition key."""
     member = client_for(
         "member",
         allow("iam:*OpenIDConnectProvider*", ARN, StringEqualsIfExists={"iam:RequestIdentityProviderIssuers": URL}),

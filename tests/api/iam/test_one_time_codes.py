@@ -1,4 +1,4 @@
-"""One-time codes: RFC 6238, the windows around the present step, and that no step is taken twice (R-32)."""
+"""One-time codes: RFC 6238, the windows around the current step, single use of each step (R-32)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def device(seed: str = SEED, **columns: Any) -> Any:
 
 
 def code(offset: int) -> str:
-    """Return the code so many steps from now."""
+    """Return the code of a step relative to now."""
     return code_at(SEED, STEP + offset)
 
 
@@ -47,29 +47,29 @@ def code(offset: int) -> str:
         (20000000000, "353130"),
     ],
 )
-def test_the_codes_of_the_rfc(now: int, expected: str) -> None:
+def test_rfc_6238_codes_are_verified(now: int, expected: str) -> None:
     """Appendix B, the last six of its eight digits."""
     assert check_code(device(), expected, now, SEALER) == now // STEP_SECONDS
     assert check_code(device(), f"{(int(expected) + 1) % 10**6:06}", now, SEALER) is None
 
 
 @pytest.mark.parametrize("offset", range(-CODE_WINDOW - 2, CODE_WINDOW + 3))
-def test_a_code_is_good_one_step_around(offset: int) -> None:
-    """Neither an old one nor one that is to come."""
+def test_code_is_accepted_within_one_step(offset: int) -> None:
+    """Neither older nor later."""
     found = check_code(device(), code(offset), NOW, SEALER)
     assert found == (STEP + offset if abs(offset) <= CODE_WINDOW else None)
 
 
 @pytest.mark.parametrize("drift", [-15, 4, 20])
-def test_a_code_is_looked_for_where_the_device_is(drift: int) -> None:
-    """A clock that is known to be ahead or behind moves the window; our own time is none any more."""
+def test_code_window_follows_the_drift(drift: int) -> None:
+    """The window moves with the device's clock."""
     row = device(drift=drift)
     assert check_code(row, code(drift), NOW, SEALER) == STEP + drift
     assert check_code(row, code(0), NOW, SEALER) is None
 
 
-def test_no_code_is_good_twice() -> None:
-    """Nor one from before the last that was taken."""
+def test_code_is_accepted_once() -> None:
+    """Nor one from before the last accepted step."""
     row = device(last_step=STEP)
     assert check_code(row, code(0), NOW, SEALER) is None
     assert check_code(row, code(-1), NOW, SEALER) is None
@@ -77,15 +77,15 @@ def test_no_code_is_good_twice() -> None:
 
 
 @pytest.mark.parametrize("wrong", ["", "0", "abcdef", "١٢٣٤٥٦", code(0) + "0", " " + code(0)])
-def test_what_is_no_code_is_wrong(wrong: str) -> None:
-    """No text of another form is taken, and none is an error."""
+def test_malformed_codes_are_wrong(wrong: str) -> None:
+    """Without an exception."""
     assert check_code(device(), wrong, NOW, SEALER) is None
     assert check_pair(device(), (wrong, code(1)), NOW, SEALER) is None
 
 
 @pytest.mark.parametrize("first", [-PAIR_WINDOW - 1, -PAIR_WINDOW, -5, -1, 0, 5, PAIR_WINDOW, PAIR_WINDOW + 1])
-def test_two_consecutive_codes(first: int) -> None:
-    """They may be minutes away, for then the device's clock is."""
+def test_consecutive_codes_are_accepted_with_drift(first: int) -> None:
+    """Up to minutes away."""
     found = check_pair(device(), (code(first), code(first + 1)), NOW, SEALER)
     if abs(first) > PAIR_WINDOW:
         assert found is None
@@ -97,21 +97,21 @@ def test_two_consecutive_codes(first: int) -> None:
 @pytest.mark.parametrize(
     "codes", [(0, 0), (1, 0), (0, 2), (0, -1)], ids=["the same", "backwards", "with a gap", "before"]
 )
-def test_codes_that_are_not_consecutive(codes: tuple[int, int]) -> None:
-    """Two codes that somebody saw once are not enough."""
+def test_nonconsecutive_codes_are_rejected(codes: tuple[int, int]) -> None:
+    """Two codes that were observed once don't suffice."""
     assert check_pair(device(), (code(codes[0]), code(codes[1])), NOW, SEALER) is None
 
 
 @pytest.mark.parametrize(("later", "drift"), [(-5, -5), (-4, -4), (-3, 0), (0, 0), (1, 0), (2, 2), (9, 9)])
-def test_typing_takes_its_time(later: int, drift: int) -> None:
-    """Codes that are a minute old are those of somebody slow, not of a device whose clock is behind."""
+def test_slow_typing_is_no_drift(later: int, drift: int) -> None:
+    """Codes that are a minute old don't mean that the clock is late."""
     found = check_pair(device(), (code(later - 1), code(later)), NOW, SEALER)
     assert found is not None
     assert found.drift == drift
 
 
-def test_a_device_that_was_just_enabled_works() -> None:
-    """The code after the two is good when its time comes, whatever the clock of the device."""
+def test_enabled_device_accepts_the_next_code() -> None:
+    """Whatever its clock."""
     for later in range(-8, 9):
         found = check_pair(device(), (code(later - 1), code(later)), NOW, SEALER)
         assert found is not None
@@ -121,20 +121,20 @@ def test_a_device_that_was_just_enabled_works() -> None:
         assert check_code(row, code(5 + ahead), soon, SEALER) == STEP + 5 + ahead
 
 
-def test_pairs_count_from_the_last_step_too() -> None:
-    """The first of two codes must be newer than the last that was taken."""
+def test_pair_must_be_newer_than_the_last_step() -> None:
+    """The first code of the pair."""
     row = device(last_step=STEP)
     assert check_pair(row, (code(0), code(1)), NOW, SEALER) is None
     assert check_pair(row, (code(1), code(2)), NOW, SEALER) is not None
 
 
-def test_two_codes_are_looked_for_within_ten_minutes() -> None:
-    """A wider window would make them easier to guess."""
+def test_pair_window_is_ten_minutes() -> None:
+    """A wider window would make guessing easier."""
     assert PAIR_WINDOW * STEP_SECONDS == 600
 
 
-def test_seeds() -> None:
-    """64 base-32 characters, new each time."""
+def test_seeds_are_random() -> None:
+    """64 base-32 characters."""
     first, second = new_seed(), new_seed()
     assert len(first) == len(second) == 64
     assert len(base64.b32decode(first)) == 40

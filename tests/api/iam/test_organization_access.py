@@ -1,4 +1,4 @@
-"""What an organization's accounts could reach, and when they last attempted it (R-34; organization_access.py)."""
+"""Organizations access reports: allowed services and last attempts (R-34)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from iam_guard.analysis.allowed_services import SERVICE_NAMES
-from iam_guard.api.iam.organization_access import _NEEDED
+from iam_guard.api.iam.organization_access import _ORGANIZATIONS_ACTIONS
 from iam_guard.store.schema import control_policies, identities, service_uses
 from tests.api.conftest import ACCOUNT, OTHER_ACCOUNT, Running, allow
 from tests.api.iam.organization_parts import (
@@ -38,7 +38,7 @@ POLICIES = [
 
 @pytest.fixture
 def organization(server: Running) -> Running:
-    """`tenants` may use docs, iam and wiki; `gold` below it everything but iam, so docs and wiki."""
+    """`tenants` may use docs, iam and wiki; `gold` below it everything except iam, hence docs and wiki."""
     make_organization(server, policies=POLICIES, tenants={"scps": ["OnlyDocs"]}, gold={"scps": ["NoIam"]})
     return server
 
@@ -66,7 +66,7 @@ def job_of(client: Any, path: str, policy_id: str | None = None) -> str:
 
 
 def report(client: Any, path: str, policy_id: str | None = None) -> dict[str, dict[str, Any]]:
-    """Make a report and read it: what is said of each service."""
+    """Generate and fetch a report; return the details by service."""
     answer = client.get_organizations_access_report(JobId=job_of(client, path, policy_id))
     details = {each["ServiceNamespace"]: each for each in answer["AccessDetails"]}
     assert (answer["JobStatus"], answer["IsTruncated"]) == ("COMPLETED", False)
@@ -79,8 +79,8 @@ def report(client: Any, path: str, policy_id: str | None = None) -> dict[str, di
 # --- entities ---
 
 
-def test_an_entitys_services_are_those_that_every_level_allows(iam: Any, organization: Running) -> None:
-    """E-12: what a unit above does not allow, no unit below has; a service denied as a whole is not there."""
+def test_services_are_allowed_by_every_level(iam: Any, organization: Running) -> None:
+    """E-12: a unit can't allow what its parent doesn't; a denied service is missing."""
     assert set(report(iam, TENANTS_PATH)) == {"docs", "iam", "wiki"}
     assert set(report(iam, GOLD_PATH)) == {"docs", "wiki"}
     assert set(report(iam, THIRD_PATH)) == {"docs", "wiki"}
@@ -88,8 +88,8 @@ def test_an_entitys_services_are_those_that_every_level_allows(iam: Any, organiz
     assert set(report(iam, f"{GOLD_PATH}/")) == {"docs", "wiki"}
 
 
-def test_attempts_are_those_of_the_accounts_below(iam: Any, organization: Running, now: int) -> None:
-    """The latest with its account's path; how many accounts attempted; the management account counts nowhere else."""
+def test_attempts_are_those_of_member_accounts(iam: Any, organization: Running, now: int) -> None:
+    """The latest with its account's path, and the number of accounts; never the management account's."""
     use(organization, OTHER_ACCOUNT, "admin", "docs", now - 30)
     use(organization, THIRD_ACCOUNT, "tess", "docs", now - 20, "us-west-2")
     use(organization, ACCOUNT, "admin", "docs", now - 10)
@@ -113,8 +113,8 @@ def test_attempts_are_those_of_the_accounts_below(iam: Any, organization: Runnin
     }
 
 
-def test_the_management_account_is_not_limited(iam: Any, organization: Running, now: int) -> None:
-    """E-10: everything that is known, its own attempts alone; a policy is ignored."""
+def test_management_account_has_all_services(iam: Any, organization: Running, now: int) -> None:
+    """E-10: with its own attempts only; a policy is ignored."""
     use(organization, ACCOUNT, "admin", "archive", now - 10)
     use(organization, OTHER_ACCOUNT, "admin", "docs", now - 10)
     path = f"{ROOT_PATH}/{ACCOUNT}"
@@ -126,8 +126,8 @@ def test_the_management_account_is_not_limited(iam: Any, organization: Running, 
 # --- policies ---
 
 
-def test_a_policys_services_are_those_that_it_allows(iam: Any, organization: Running, now: int) -> None:
-    """With the attempts of the accounts of the entity to which it applies."""
+def test_policy_report_has_the_allowed_services(iam: Any, organization: Running, now: int) -> None:
+    """With the attempts of the accounts to which it applies."""
     use(organization, OTHER_ACCOUNT, "admin", "docs", now - 10)
     use(organization, THIRD_ACCOUNT, "tess", "docs", now - 20)
     only_docs, no_iam, idle = (scp(organization, name) for name in ("OnlyDocs", "NoIam", "Idle"))
@@ -141,14 +141,14 @@ def test_a_policys_services_are_those_that_it_allows(iam: Any, organization: Run
     }
 
 
-def test_a_policy_must_be_the_organizations(iam: Any, organization: Running, refused: Refused) -> None:
+def test_foreign_policy_is_not_found(iam: Any, organization: Running, refused: Refused) -> None:
     with refused("NoSuchEntity", "p-doesnotexist", 404):
         job_of(iam, ROOT_PATH, "p-doesnotexist")
     with refused("ValidationError"):
         job_of(iam, ROOT_PATH, "nonsense")
 
 
-# --- who, and what is not there ---
+# --- callers and missing entities ---
 
 
 @pytest.mark.parametrize(
@@ -165,13 +165,13 @@ def test_a_policy_must_be_the_organizations(iam: Any, organization: Running, ref
         f"{ROOT_PATH}/-",
     ],
 )
-def test_a_path_must_lead_to_what_is_there(iam: Any, organization: Running, refused: Refused, path: str) -> None:
-    """From the organization over every unit; nothing else leads anywhere."""
+def test_unknown_path_is_not_found(iam: Any, organization: Running, refused: Refused, path: str) -> None:
+    """Only the full path from the organization is valid."""
     with refused("NoSuchEntity", status=404):
         job_of(iam, path)
 
 
-def test_the_management_account_alone_may_ask(iam: Any, other_account: Any, server: Running, refused: Refused) -> None:
+def test_report_needs_the_management_account(iam: Any, other_account: Any, server: Running, refused: Refused) -> None:
     with refused("OrganizationNotFoundException"):
         job_of(iam, ROOT_PATH)
     make_organization(server, policies=POLICIES)
@@ -184,17 +184,17 @@ def test_the_management_account_alone_may_ask(iam: Any, other_account: Any, serv
         iam.get_service_last_accessed_details(JobId=job)
 
 
-def test_control_policies_must_be_in_use(iam: Any, server: Running, refused: Refused) -> None:
+def test_report_needs_enabled_control_policies(iam: Any, server: Running, refused: Refused) -> None:
     make_organization(server)
     with refused("InvalidInput", "must be enabled", 400):
         job_of(iam, ROOT_PATH)
 
 
-def test_it_needs_the_permissions_to_see_the_organization(
+def test_report_needs_organizations_permissions(
     client_for: Callable[..., Any], organization: Running, refused: Refused
 ) -> None:
-    """The dependent actions of the service authorization reference, and the report as the resource."""
-    reading = [f"organizations:{action}" for action in _NEEDED]
+    """The dependent actions of the service authorization reference, and the report as resource."""
+    reading = [f"organizations:{action}" for action in _ORGANIZATIONS_ACTIONS]
     mine = client_for(
         "mine",
         allow("iam:GenerateOrganizationsAccessReport", f"arn:aws:iam::{ACCOUNT}:access-report/{TENANTS_PATH}"),
@@ -213,8 +213,8 @@ def test_it_needs_the_permissions_to_see_the_organization(
 # --- pages ---
 
 
-def test_it_comes_in_pages_in_four_orders(iam: Any, organization: Running, now: int) -> None:
-    """By namespace or by time; what was never attempted is the oldest."""
+def test_report_is_paged_in_four_orders(iam: Any, organization: Running, now: int) -> None:
+    """By namespace or by time; a missing time is the oldest."""
     use(organization, OTHER_ACCOUNT, "admin", "iam", now - 30)
     use(organization, OTHER_ACCOUNT, "admin", "wiki", now - 10)
     job = job_of(iam, TENANTS_PATH)

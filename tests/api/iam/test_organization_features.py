@@ -1,4 +1,4 @@
-"""Root access of member accounts: its features, for the management account (R-3; organization_features.py)."""
+"""Features of centralized root access, for the management account (R-3)."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def features(client: Any) -> list[str]:
     return found
 
 
-def test_features_are_turned_on_and_off(iam: Any, server: Running) -> None:
-    """Each answer tells those that are on; what is on stays on, what is off stays off."""
+def test_features_are_enabled_and_disabled(iam: Any, server: Running) -> None:
+    """Each response lists the enabled ones; repetition changes nothing."""
     make_organization(server)
     assert features(iam) == []
     on: set[str] = set()
@@ -43,8 +43,8 @@ def test_features_are_turned_on_and_off(iam: Any, server: Running) -> None:
         assert getattr(iam, name)()["EnabledFeatures"] == sorted(on) == features(iam)
 
 
-def test_a_seed_leaves_the_features_as_they_are(iam: Any, server: Running) -> None:
-    """The seed does not name them, so applying it again with another unit does not turn them off."""
+def test_seed_keeps_the_features(iam: Any, server: Running) -> None:
+    """Applying it again, with another unit, doesn't disable them."""
     make_organization(server)
     iam.enable_organizations_root_sessions()
     make_organization(server, tenants={"name": "renamed"})
@@ -52,16 +52,16 @@ def test_a_seed_leaves_the_features_as_they_are(iam: Any, server: Running) -> No
 
 
 @pytest.mark.parametrize("operation", [*ENABLE.values(), *DISABLE.values(), LIST])
-def test_an_account_without_organization_has_none(iam: Any, refused: Refused, operation: str) -> None:
+def test_account_without_organization_has_no_features(iam: Any, refused: Refused, operation: str) -> None:
     with refused("OrganizationNotFoundException", "not a member of an organization", 400):
         getattr(iam, operation)()
 
 
 @pytest.mark.parametrize("operation", [*ENABLE.values(), *DISABLE.values(), LIST])
-def test_a_member_account_may_not(
+def test_member_account_is_rejected(
     iam: Any, other_account: Any, server: Running, refused: Refused, operation: str
 ) -> None:
-    """Whatever its policies say; the codes are those that the model has for each operation."""
+    """Whatever its policies; each operation has the model's code."""
     make_organization(server)
     iam.enable_organizations_root_sessions()
     code = (

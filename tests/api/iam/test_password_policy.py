@@ -1,4 +1,4 @@
-"""The password policy of an account through boto3: rules R-20 to R-24."""
+"""The account's password policy by boto3: R-20 to R-24."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ def policy_of(iam: Client) -> dict[str, Any]:
     return policy
 
 
-def test_an_account_begins_without_a_policy(iam: Client) -> None:
-    """The default is none that could be read or deleted (R-23)."""
+def test_account_has_no_policy_at_first(iam: Client) -> None:
+    """The default policy can't be read or deleted (R-23)."""
     with refusal("NoSuchEntity", "The Password Policy with domain name 111122223333 cannot be found.", 404):
         iam.get_account_password_policy()
     with refusal("NoSuchEntity", "The account policy with name PasswordPolicy cannot be found.", 404):
         iam.delete_account_password_policy()
 
 
-def test_a_policy_without_settings_has_defaults(iam: Client) -> None:
-    """What has no default is left out (R-20, R-21)."""
+def test_policy_without_settings_has_defaults(iam: Client) -> None:
+    """Members without a default are left out (R-20, R-21)."""
     iam.update_account_password_policy()
     assert policy_of(iam) == {**DEFAULTS, "ExpirePasswords": False}
 
 
-def test_all_settings(iam: Client) -> None:
-    """Each is told as it was set; that passwords expire follows from their age (R-20)."""
-    given = {
+def test_all_settings_are_returned(iam: Client) -> None:
+    """`ExpirePasswords` follows from the maximum age (R-20)."""
+    parameters = {
         "MinimumPasswordLength": 10,
         "RequireSymbols": True,
         "RequireNumbers": True,
@@ -57,47 +57,47 @@ def test_all_settings(iam: Client) -> None:
         "PasswordReusePrevention": 3,
         "HardExpiry": True,
     }
-    iam.update_account_password_policy(**given)
-    assert policy_of(iam) == {**given, "ExpirePasswords": True}
+    iam.update_account_password_policy(**parameters)
+    assert policy_of(iam) == {**parameters, "ExpirePasswords": True}
 
 
-def test_one_day_is_an_age(iam: Client) -> None:
-    """Any age lets passwords expire (R-20)."""
+def test_any_maximum_age_expires_passwords(iam: Client) -> None:
+    """R-20."""
     iam.update_account_password_policy(MaxPasswordAge=1)
     assert policy_of(iam) == {**DEFAULTS, "MaxPasswordAge": 1, "ExpirePasswords": True}
 
 
-def test_an_update_is_not_partial(iam: Client) -> None:
-    """What is not given falls back to its default (R-21)."""
+def test_policy_update_resets_absent_settings(iam: Client) -> None:
+    """R-21."""
     iam.update_account_password_policy(MinimumPasswordLength=20, RequireNumbers=True, MaxPasswordAge=60)
     iam.update_account_password_policy(RequireSymbols=True)
     assert policy_of(iam) == {**DEFAULTS, "RequireSymbols": True, "ExpirePasswords": False}
 
 
-def test_a_deleted_policy_is_gone(iam: Client) -> None:
-    """The default holds again (R-23)."""
+def test_deleted_policy_restores_the_default(iam: Client) -> None:
+    """R-23."""
     iam.update_account_password_policy(MinimumPasswordLength=6)
     iam.delete_account_password_policy()
     with refusal("NoSuchEntity"):
         iam.get_account_password_policy()
-    assert lacks(iam, "simple") != ""
+    assert violations(iam, "simple") != ""
 
 
 @pytest.mark.parametrize(
-    "given",
+    "parameters",
     [
         {"MinimumPasswordLength": 129},
         {"MaxPasswordAge": 1096},
         {"PasswordReusePrevention": 25},
     ],
 )
-def test_settings_have_limits(iam: Client, given: dict[str, int]) -> None:
-    """Those of the model (R-20)."""
+def test_settings_have_the_limits_of_the_model(iam: Client, parameters: dict[str, int]) -> None:
+    """R-20."""
     with refusal("ValidationError", status=400):
-        iam.update_account_password_policy(**given)
+        iam.update_account_password_policy(**parameters)
 
 
-def test_each_account_has_its_own(iam: Client, other_account: Client) -> None:
+def test_policy_is_per_account(iam: Client, other_account: Client) -> None:
     """One account's policy is not another's."""
     iam.update_account_password_policy()
     with refusal("NoSuchEntity"):
@@ -107,11 +107,11 @@ def test_each_account_has_its_own(iam: Client, other_account: Client) -> None:
     assert policy_of(iam)
 
 
-# --- what it demands ---------------------------------------------------------------------------------------------
+# --- validation --------------------------------------------------------------------------------------------------
 
 
-def lacks(iam: Client, password: str) -> str:
-    """Return what a password of a user lacks; empty when it is taken."""
+def violations(iam: Client, password: str) -> str:
+    """Return the violations of a user's password; empty if it is accepted."""
     iam.create_user(UserName="probe")
     message = ""
     try:
@@ -140,14 +140,14 @@ def lacks(iam: Client, password: str) -> str:
         ("Root@Acme.Example", "Password should not be the name or the e-mail address of the account"),
     ],
 )
-def test_the_default(iam: Client, password: str, expected: str) -> None:
-    """Eight characters, three kinds out of four, and not the account's name or e-mail address (R-23)."""
-    assert lacks(iam, password) == expected
+def test_default_policy_violations(iam: Client, password: str, expected: str) -> None:
+    """Eight characters, three of four kinds, not the account's name or e-mail address (R-23)."""
+    assert violations(iam, password) == expected
     assert password not in expected
 
 
 @pytest.mark.parametrize(
-    ("given", "bad", "expected", "good"),
+    ("parameters", "bad", "expected", "good"),
     [
         ({}, "five5", "Password should have a minimum length of 6", "sixsix"),
         ({"MinimumPasswordLength": 12}, "elevenchars", "Password should have a minimum length of 12", "twelve chars"),
@@ -158,20 +158,20 @@ def test_the_default(iam: Client, password: str, expected: str) -> None:
         ({"RequireSymbols": True, "RequireNumbers": True}, "Letters", f"{NUMBER}, {SYMBOL}", "Letters2'"),
     ],
 )
-def test_what_a_policy_demands(iam: Client, given: dict[str, Any], bad: str, expected: str, good: str) -> None:
-    """Each setting for itself; everything that is missing is told at once (R-20)."""
-    iam.update_account_password_policy(**given)
-    assert lacks(iam, bad) == expected
-    assert lacks(iam, good) == ""
+def test_custom_policy_violations(iam: Client, parameters: dict[str, Any], bad: str, expected: str, good: str) -> None:
+    """Each setting, and all violations at once (R-20)."""
+    iam.update_account_password_policy(**parameters)
+    assert violations(iam, bad) == expected
+    assert violations(iam, good) == ""
 
 
 @pytest.mark.parametrize("symbol", SYMBOLS)
-def test_every_symbol_counts(iam: Client, symbol: str) -> None:
-    """Those that the documentation lists, no more (R-22)."""
+def test_documented_symbols_are_accepted(iam: Client, symbol: str) -> None:
+    """Exactly those in the documentation (R-22)."""
     iam.update_account_password_policy(RequireSymbols=True)
-    assert lacks(iam, f"Letters{symbol}") == ""
+    assert violations(iam, f"Letters{symbol}") == ""
 
 
-def test_the_symbols_are_those_of_the_documentation() -> None:
-    """Twenty of them (R-22)."""
+def test_symbols_match_the_documentation() -> None:
+    """Twenty (R-22)."""
     assert sorted(SYMBOLS) == sorted("! @ # $ % ^ & * ( ) _ + - = [ ] { } | '".split())

@@ -1,4 +1,4 @@
-"""Reading certificates and keys: what is taken, what is refused, and that nothing of a text comes back in an error."""
+"""Parsing certificates and keys: accepted and rejected input, and errors without input."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from iam_guard.api.iam.iam_errors import KeyPairMismatch, MalformedCertificate
 from iam_guard.api.iam.pem_certificates import (
-    holds,
     in_pem,
+    is_valid_at,
     key_in_pem,
     read_certificate,
     read_certificates,
@@ -22,15 +22,15 @@ from iam_guard.api.iam.pem_certificates import (
 from tests.api.iam.certificate_parts import TODAY, certificate_pem, key_of, private_pem, rsa_key
 
 
-def test_a_certificate_is_kept_as_it_was_given() -> None:
-    """Where it was in the usual form; line ends and texts around it are left out."""
+def test_certificate_is_normalized() -> None:
+    """Line ends and surrounding text are left out."""
     text = certificate_pem("leaf")
     assert in_pem([read_certificate(text)]) == text
     assert in_pem([read_certificate("subject=leaf\n" + text.replace("\n", "\r\n") + "\n\n")]) == text
 
 
-def test_a_private_key_beside_a_certificate_is_not_kept() -> None:
-    """Many a file holds both; the certificate alone is read."""
+def test_private_key_in_the_same_file_is_dropped() -> None:
+    """Only the certificate is parsed."""
     for text in (certificate_pem("leaf") + private_pem("leaf"), private_pem("leaf") + certificate_pem("leaf")):
         assert "PRIVATE" not in in_pem([read_certificate(text)])
         assert "PRIVATE" not in in_pem(read_certificates(text))
@@ -49,8 +49,8 @@ def test_a_private_key_beside_a_certificate_is_not_kept() -> None:
         "é" * 100,
     ],
 )
-def test_what_is_no_certificate(text: str) -> None:
-    """Refused with AWS's code, and without a word of the text."""
+def test_invalid_certificate_is_rejected(text: str) -> None:
+    """With AWS's code, and without quoting the text."""
     with pytest.raises(MalformedCertificate) as caught:
         read_certificate(text)
     assert "leaf" not in str(caught.value)
@@ -58,8 +58,8 @@ def test_what_is_no_certificate(text: str) -> None:
     assert caught.value.__cause__ is None
 
 
-def test_a_certificate_for_a_key_of_no_known_kind() -> None:
-    """It can be read, but nothing can be done with it."""
+def test_certificate_with_unknown_key_kind_is_rejected() -> None:
+    """It can be parsed, but not used."""
     lines = certificate_pem("leaf").splitlines()
     der = base64.b64decode("".join(lines[1:-1]))
     curve = bytes.fromhex("2a8648ce3d030107")
@@ -79,30 +79,30 @@ def test_a_certificate_for_a_key_of_no_known_kind() -> None:
         ("-----BEGIN RSA PRIVATE KEY-----\nMC0CAQACAQ\n-----END RSA PRIVATE KEY-----\n", "ensure the key is in PEM"),
     ],
 )
-def test_what_is_no_private_key(text: str, sentence: str) -> None:
-    """An encrypted one too, for its password would have to be kept as well."""
+def test_invalid_private_key_is_rejected(text: str, sentence: str) -> None:
+    """Also an encrypted one, since its password would have to be stored."""
     with pytest.raises(MalformedCertificate, match=sentence) as caught:
         read_private_key(text)
     assert not any(line in repr(caught.value) for line in text.splitlines() if len(line) > 20)
 
 
-def test_keys_in_all_forms() -> None:
-    """PKCS #8, and the older form of OpenSSL."""
+def test_private_key_formats_are_accepted() -> None:
+    """PKCS #8, and OpenSSL's older format."""
     for key in (key_of("leaf"), rsa_key("ssh", 2048)):
         for form in (PrivateFormat.PKCS8, PrivateFormat.TraditionalOpenSSL):
             read = read_private_key(key.private_bytes(Encoding.PEM, form, NoEncryption()).decode())
             assert key_in_pem(read) == key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
-def test_a_key_belongs_to_its_certificate() -> None:
+def test_key_must_match_its_certificate() -> None:
     """And to no other one."""
     require_pair(read_certificate(certificate_pem("leaf")), read_private_key(private_pem("leaf")))
     with pytest.raises(KeyPairMismatch):
         require_pair(read_certificate(certificate_pem("leaf")), read_private_key(private_pem("other")))
 
 
-def test_a_chain_leads_from_each_certificate_to_the_next() -> None:
-    """In order, beginning with whoever signed the first; AWS tells the place."""
+def test_chain_must_be_in_order() -> None:
+    """AWS's message has the index."""
     leaf = read_certificate(certificate_pem("leaf", "middle"))
     middle = read_certificate(certificate_pem("middle", "authority"))
     authority = read_certificate(certificate_pem("authority"))
@@ -113,8 +113,7 @@ def test_a_chain_leads_from_each_certificate_to_the_next() -> None:
             require_chain(leaf, chain)
 
 
-def test_a_name_alone_makes_no_issuer() -> None:
-    """Whoever only calls itself as the issuer did not sign."""
+def test_issuer_name_without_signature_is_rejected() -> None:
     leaf = read_certificate(certificate_pem("leaf", "middle"))
     impostor = read_certificate(certificate_pem("middle", key="impostor"))
     assert impostor.subject == leaf.issuer
@@ -123,15 +122,16 @@ def test_a_name_alone_makes_no_issuer() -> None:
 
 
 @pytest.mark.parametrize(("begins", "ends", "expected"), [(-2, 2, True), (1, 2, False), (-2, -1, False)])
-def test_a_certificate_holds_in_its_time(begins: int, ends: int, expected: bool) -> None:
+def test_certificate_validity_period_is_checked(begins: int, ends: int, expected: bool) -> None:
     """Neither before nor after."""
     assert (
-        holds(read_certificate(certificate_pem("leaf", begins=begins, ends=ends)), int(TODAY.timestamp())) is expected
+        is_valid_at(read_certificate(certificate_pem("leaf", begins=begins, ends=ends)), int(TODAY.timestamp()))
+        is expected
     )
 
 
-def test_damaged_texts_are_refused_and_nothing_else() -> None:
-    """Whatever a library says of a certificate or key that is almost right, it becomes an error of ours."""
+def test_damaged_input_raises_only_our_errors() -> None:
+    """Whatever the library raises for almost valid input."""
     random_ = random.Random(7)
     sources = [certificate_pem("leaf"), private_pem("leaf")]
     old = PrivateFormat.TraditionalOpenSSL

@@ -1,4 +1,4 @@
-"""The versions of managed policies through boto3: rule G-75, and that the default version is what decides."""
+"""The versions of managed policies by boto3: G-75, and the default version's effect."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def versions(iam: Client, arn: str) -> dict[str, bool]:
     }
 
 
-def test_a_new_version_decides_nothing_unless_it_is_made_the_default(iam: Client, arn: str) -> None:
-    """The answers say which one is the default, and have the document only where the model says so."""
+def test_new_version_is_not_the_default(iam: Client, arn: str) -> None:
+    """Responses name the default version, and have documents only as in the model."""
     made = iam.create_policy_version(PolicyArn=arn, PolicyDocument=GETS)["PolicyVersion"]
     assert made.keys() == {"VersionId", "IsDefaultVersion", "CreateDate"}
     assert (made["VersionId"], made["IsDefaultVersion"]) == ("v2", False)
@@ -53,10 +53,8 @@ def test_a_new_version_decides_nothing_unless_it_is_made_the_default(iam: Client
     assert got["IsDefaultVersion"] is False
 
 
-def test_the_default_version_decides_from_the_next_call_on(
-    iam: Client, arn: str, client_for: Callable[..., Client]
-) -> None:
-    """A call becomes allowed, and what the former version allowed is refused (rules M)."""
+def test_default_version_takes_effect_at_once(iam: Client, arn: str, client_for: Callable[..., Client]) -> None:
+    """M."""
     ada = client_for("ada")
     iam.attach_user_policy(UserName="ada", PolicyArn=arn)
     add(iam, arn)
@@ -73,7 +71,7 @@ def test_the_default_version_decides_from_the_next_call_on(
         ada.get_policy(PolicyArn=arn)
 
 
-def test_there_are_five_versions_at_most(iam: Client, arn: str) -> None:
+def test_sixth_version_exceeds_the_quota(iam: Client, arn: str) -> None:
     """G-75."""
     for _ in range(4):
         add(iam, arn)
@@ -88,8 +86,7 @@ def test_there_are_five_versions_at_most(iam: Client, arn: str) -> None:
     assert add(iam, arn) == "v6"
 
 
-def test_a_number_never_comes_again(iam: Client, arn: str) -> None:
-    """Whoever noted `v3` does not find another text under it."""
+def test_version_numbers_are_never_reused(iam: Client, arn: str) -> None:
     add(iam, arn)
     add(iam, arn)
     iam.delete_policy_version(PolicyArn=arn, VersionId="v3")
@@ -101,8 +98,8 @@ def test_a_number_never_comes_again(iam: Client, arn: str) -> None:
     assert add(iam, arn) == "v6"
 
 
-def test_the_default_version_is_not_deleted(iam: Client, arn: str) -> None:
-    """G-75; once it is not the default any more it can be."""
+def test_default_version_cannot_be_deleted(iam: Client, arn: str) -> None:
+    """G-75; a former default version can."""
     add(iam, arn)
     with refusal("DeleteConflict", "Cannot delete the default version of a policy.", 409):
         iam.delete_policy_version(PolicyArn=arn, VersionId="v1")
@@ -112,8 +109,8 @@ def test_the_default_version_is_not_deleted(iam: Client, arn: str) -> None:
 
 
 @pytest.mark.parametrize("operation", ["get_policy_version", "set_default_policy_version", "delete_policy_version"])
-def test_a_version_that_is_not_there_is_not_found(iam: Client, arn: str, operation: str) -> None:
-    """No form that the model lets through is an internal failure, or means another version."""
+def test_missing_version_is_not_found(iam: Client, arn: str, operation: str) -> None:
+    """For every form that the model accepts."""
     for version in ("v2", "v1.", "v1.x", "v10", "v999999999", "v2147483648", "v" + "9" * 100):
         with refusal("NoSuchEntity", f"Policy {arn} version {version} does not exist or is not attachable.", 404):
             getattr(iam, operation)(PolicyArn=arn, VersionId=version)
@@ -123,8 +120,8 @@ def test_a_version_that_is_not_there_is_not_found(iam: Client, arn: str, operati
     assert versions(iam, arn) == {"v1": True}
 
 
-def test_a_policy_is_updated_when_a_version_is_made(iam: Client, arn: str, server: Running) -> None:
-    """`UpdateDate` is that of the newest version, as the model says."""
+def test_new_version_sets_the_update_date(iam: Client, arn: str, server: Running) -> None:
+    """As in the model."""
     with server.store.changing() as records:
         records.update(policies, {"created": 1}, folded="reader")
         records.update(policy_versions, {"created": 1}, policy_id=records.one(policies, folded="reader")["id"])
@@ -138,8 +135,8 @@ def test_a_policy_is_updated_when_a_version_is_made(iam: Client, arn: str, serve
     assert first["CreateDate"] == datetime.fromtimestamp(1, UTC)
 
 
-def test_versions_have_pages(iam: Client, arn: str) -> None:
-    """One after the other, newest first, with a version deleted in between."""
+def test_version_list_pages_survive_writes(iam: Client, arn: str) -> None:
+    """Newest first, with a version deleted between pages."""
     for _ in range(4):
         add(iam, arn)
     first = iam.list_policy_versions(PolicyArn=arn, MaxItems=2)

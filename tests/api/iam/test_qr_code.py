@@ -1,4 +1,4 @@
-"""The picture for authenticator apps holds what they need."""
+"""The QR code for authenticator apps."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from iam_guard.api.iam.qr_code import ISSUER, provisioning_uri, qr_code
 
 
 @pytest.mark.parametrize("device", ["phone", "jane+1=a,b.c@d-e", "x" * 226])
-def test_the_uri(device: str) -> None:
-    """Label, secret and issuer come through whatever name a device may have."""
+def test_uri_has_label_secret_and_issuer(device: str) -> None:
+    """For every device name."""
     seed = new_seed()
     parts = urlsplit(provisioning_uri(device, "111122223333", seed))
     assert (parts.scheme, parts.netloc) == ("otpauth", "totp")
@@ -21,7 +21,7 @@ def test_the_uri(device: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["short", "x" * 500])
-def test_the_picture(text: str) -> None:
+def test_qr_code_is_a_png(text: str) -> None:
     """A PNG, from its first bytes to its last."""
     picture = qr_code(text)
     assert picture.startswith(b"\x89PNG\r\n\x1a\n")

@@ -1,4 +1,4 @@
-"""Roles: what is particular to them (rules R-11, R-13, R-14, P-14)."""
+"""Roles: their specific behaviour (R-11, R-13, R-14, P-14)."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from sqlalchemy import event
 
 from iam_guard.store import schema
 from tests.api.conftest import ACCOUNT, Client, Running, allow, refusal
-from tests.api.iam.identity_parts import EC2, trusting, unchecked
+from tests.api.iam.identity_parts import EC2, trusting, unvalidated
 
 POWER = "arn:aws:iam::aws:policy/PowerUserAccess"
 BRIEF = {"Path", "RoleName", "RoleId", "Arn", "CreateDate", "AssumeRolePolicyDocument"}
 
 
-def make(iam: Client, name: str = "r", **given: Any) -> dict[str, Any]:
-    made: dict[str, Any] = iam.create_role(RoleName=name, AssumeRolePolicyDocument=trusting(EC2), **given)["Role"]
+def make(iam: Client, name: str = "r", **parameters: Any) -> dict[str, Any]:
+    made: dict[str, Any] = iam.create_role(RoleName=name, AssumeRolePolicyDocument=trusting(EC2), **parameters)["Role"]
     return made
 
 
-def test_each_operation_tells_what_aws_tells(iam: Client) -> None:
-    """CreateRole leaves out the settings, ListRoles tags, boundary and last use, GetRole nothing."""
+def test_role_members_depend_on_the_operation(iam: Client) -> None:
+    """CreateRole has no settings, ListRoles no tags, boundary and last use, GetRole everything."""
     tags = [{"Key": "a", "Value": "1"}]
     made = make(iam, Path="/p/", Description="what for", MaxSessionDuration=7200, PermissionsBoundary=POWER, Tags=tags)
     assert set(made) == BRIEF | {"PermissionsBoundary", "Tags"}
@@ -34,16 +34,16 @@ def test_each_operation_tells_what_aws_tells(iam: Client) -> None:
     assert listed == [{name: got[name] for name in got if name not in ("PermissionsBoundary", "Tags", "RoleLastUsed")}]
 
 
-def test_a_plain_role_has_the_defaults(iam: Client) -> None:
-    """R-13: an hour; what was never said is absent."""
+def test_plain_role_has_defaults(iam: Client) -> None:
+    """R-13: an hour; unset members are absent."""
     assert set(make(iam)) == BRIEF
     got = iam.get_role(RoleName="r")["Role"]
     assert set(got) == BRIEF | {"MaxSessionDuration", "RoleLastUsed"}
     assert got["MaxSessionDuration"] == 3600
 
 
-def test_last_use_is_told(iam: Client, server: Running) -> None:
-    """R-33: when and where a role's session last did something."""
+def test_role_has_its_last_use(iam: Client, server: Running) -> None:
+    """R-33."""
     id = make(iam)["RoleId"]
     with server.store.changing() as records:
         for at, region in ((1_700_000_000, "eu-west-1"), (1_600_000_000, "us-east-1")):
@@ -52,7 +52,7 @@ def test_last_use_is_told(iam: Client, server: Running) -> None:
     assert (used["LastUsedDate"].timestamp(), used["Region"]) == (1_700_000_000, "eu-west-1")
 
 
-def test_update_role_changes_what_is_given_and_nothing_else(iam: Client) -> None:
+def test_update_role_keeps_absent_settings(iam: Client) -> None:
     """AWS leaves alone what a call does not name."""
     make(iam, Description="first")
     iam.update_role(RoleName="r", MaxSessionDuration=7200, MaxSigninSessionDuration=9000)
@@ -69,8 +69,8 @@ def test_update_role_changes_what_is_given_and_nothing_else(iam: Client) -> None
     iam.update_role(RoleName="r", MaxSigninSessionDuration=3600, ResetMaxSigninSessionDuration=False)
 
 
-def test_update_role_description_tells_the_role(iam: Client) -> None:
-    """UpdateRoleDescription gives the role with its description, without its other settings."""
+def test_update_role_description_returns_the_role(iam: Client) -> None:
+    """With its description, without its other settings."""
     make(iam, MaxSessionDuration=7200)
     role = iam.update_role_description(RoleName="R", Description="new")["Role"]
     assert (set(role), role["Description"]) == (BRIEF | {"Description"}, "new")
@@ -85,13 +85,13 @@ def test_update_role_description_tells_the_role(iam: Client) -> None:
         ("MaxSigninSessionDuration", 7_776_001),
     ],
 )
-def test_durations_have_bounds(member: str, value: int, server: Running) -> None:
+def test_session_durations_have_limits(member: str, value: int, server: Running) -> None:
     """R-13."""
-    iam = unchecked(server)
+    iam = unvalidated(server)
     make(iam)
     for use in (
-        lambda **given: make(iam, "other", **given),
-        lambda **given: iam.update_role(RoleName="r", **given),
+        lambda **parameters: make(iam, "other", **parameters),
+        lambda **parameters: iam.update_role(RoleName="r", **parameters),
     ):
         with refusal("ValidationError", f"Value '{value}' at '{member[0].lower()}{member[1:]}' failed to satisfy"):
             use(**{member: value})
@@ -106,15 +106,15 @@ RESERVED = [
 
 
 @pytest.mark.parametrize("path", RESERVED)
-def test_nobody_makes_a_role_that_passes_for_a_service_linked_one(path: str, iam: Client) -> None:
-    """P-14, E-10: SCPs do not limit service-linked roles, which are told by their path."""
+def test_reserved_paths_are_rejected(path: str, iam: Client) -> None:
+    """P-14, E-10: SCPs don't limit service-linked roles, which are recognized by their path."""
     with refusal("InvalidInput", "can only be used for AWS Service linked Roles", 400):
         make(iam, Path=path)
     assert iam.list_roles()["Roles"] == []
 
 
-def test_a_role_in_use_is_not_deleted(iam: Client, server: Running) -> None:
-    """R-11: instance profiles, attached policies, policies within it."""
+def test_deleting_a_used_role_raises_delete_conflict(iam: Client, server: Running) -> None:
+    """R-11: instance profiles, attached policies, inline policies."""
     id = make(iam)["RoleId"]
     iam.create_instance_profile(InstanceProfileName="p")
     iam.add_role_to_instance_profile(InstanceProfileName="p", RoleName="r")
@@ -139,8 +139,8 @@ def test_a_role_in_use_is_not_deleted(iam: Client, server: Running) -> None:
         iam.get_role(RoleName="r")
 
 
-def test_what_a_role_is_decided_by(iam: Client, client_for: Callable[..., Client]) -> None:
-    """K-33: the changes of a role are decided with the boundary that it has."""
+def test_role_operations_supply_the_boundary_key(iam: Client, client_for: Callable[..., Client]) -> None:
+    """K-33: changes are authorized with the role's boundary."""
     make(iam, "bound", PermissionsBoundary=POWER)
     make(iam, "free")
     keeper = client_for("keeper", allow("iam:*Role*", StringEquals={"iam:PermissionsBoundary": POWER}))
@@ -160,25 +160,25 @@ def test_what_a_role_is_decided_by(iam: Client, client_for: Callable[..., Client
     make(keeper, "new", PermissionsBoundary=POWER)
 
 
-def test_a_refused_role_leaves_nothing(iam: Client, server: Running) -> None:
+def test_rejected_role_leaves_nothing(iam: Client, server: Running) -> None:
     """T-3: every call is atomic."""
     with server.store.viewing() as records:
         before = records.count(schema.identities)
-    for given in (
+    for parameters in (
         {"PermissionsBoundary": "arn:aws:iam::aws:policy/None"},
         {"Tags": [{"Key": "aws:a", "Value": ""}]},
         {"AssumeRolePolicyDocument": "[]"},
     ):
         with pytest.raises(iam.exceptions.ClientError):
-            iam.create_role(**{"RoleName": "r", "AssumeRolePolicyDocument": trusting(EC2), **given})
+            iam.create_role(**{"RoleName": "r", "AssumeRolePolicyDocument": trusting(EC2), **parameters})
     with server.store.viewing() as records:
         assert records.count(schema.identities) == before
 
 
-def test_a_list_takes_the_same_number_of_statements_however_long_it_is(iam: Client, server: Running) -> None:
-    """No question for each role: the principals in the trust policies of a page are looked up together.
+def test_list_statements_do_not_depend_on_its_length(iam: Client, server: Running) -> None:
+    """The principals of all trust policies are loaded together.
 
-    Looks at the epoch, and the thread that writes what was used, come when their time has come, and are not counted.
+    Epoch polling and the thread that writes last uses run periodically, and are not counted.
     """
     seen: list[str] = []
 

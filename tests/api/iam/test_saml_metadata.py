@@ -1,4 +1,4 @@
-"""What metadata documents say, and which are refused: hostile ones above all."""
+"""SAML metadata documents: valid, invalid and hostile ones."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def shown(der: bytes) -> str:
     return base64.b64encode(der).decode()
 
 
-def test_a_document_tells_who_and_with_which_key() -> None:
-    """Entity id, certificate, and no end where it names none; an expired certificate is a certificate."""
+def test_metadata_has_entity_id_and_certificate() -> None:
+    """No validity if it has none; an expired certificate is accepted."""
     found = read_metadata(metadata())
     assert found.entity_id == "https://idp.example.com/saml"
     assert found.certificates == (certificate(),)
@@ -35,22 +35,22 @@ def test_a_document_tells_who_and_with_which_key() -> None:
         ("1999-01-01T00:00:00Z", datetime(1999, 1, 1, tzinfo=UTC)),
     ],
 )
-def test_it_tells_until_when(text: str, expected: datetime) -> None:
-    """`validUntil` is an instant, in UTC where it does not say."""
+def test_metadata_has_its_validity(text: str, expected: datetime) -> None:
+    """`validUntil` is UTC by default."""
     assert read_metadata(metadata(attributes=f'validUntil="{text}"')).valid_until == expected.timestamp()
 
 
 @pytest.mark.parametrize(
     "text", ["", "soon", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "1969-12-31T23:59:59Z", "9" * 400]
 )
-def test_no_instant_is_refused(text: str) -> None:
-    """Also what no calendar here can show again."""
+def test_invalid_validity_is_rejected(text: str) -> None:
+    """Also times that can't be represented."""
     with pytest.raises(InvalidInput, match="expected a date and time as validUntil"):
         read_metadata(metadata(attributes=f'validUntil="{text}"'))
 
 
-def test_keys_to_sign_with_are_told_and_others_not() -> None:
-    """A key without `use` signs too; one to encrypt to does not, nor one of another role or place."""
+def test_only_signing_keys_are_used() -> None:
+    """A key without `use` signs too; an encryption key doesn't, nor one of another role or place."""
     second, third = certificate("second"), certificate("third")
     key = '<md:KeyDescriptor {}><x xmlns:d="http://www.w3.org/2000/09/xmldsig#"><d:X509Certificate>{}</d:X509Certificate></x></md:KeyDescriptor>'
     inside = (
@@ -73,9 +73,9 @@ REFUSED = [
     ("SAML 1.1", metadata(protocol="urn:oasis:names:tc:SAML:1.1:protocol"), "expected an IDPSSODescriptor"),
     ("a service provider", metadata().replace("IDPSSO", "SPSSO"), "expected an IDPSSODescriptor"),
     ("no key to sign with", metadata(use='use="encryption"'), "expected an IDPSSODescriptor"),
-    ("no certificate", metadata(key="AAAA"), "a certificate in it cannot be read"),
-    ("no base64", metadata(key="!"), "a certificate in it cannot be read"),
-    ("half a certificate", metadata(key=shown(certificate()[:-9])), "a certificate in it cannot be read"),
+    ("no certificate", metadata(key="AAAA"), "a certificate in it cannot be parsed"),
+    ("no base64", metadata(key="!"), "a certificate in it cannot be parsed"),
+    ("half a certificate", metadata(key=shown(certificate()[:-9])), "a certificate in it cannot be parsed"),
     ("document type", metadata(before="<!DOCTYPE x>"), "a document type is not allowed"),
     ("outside document", metadata(before='<!DOCTYPE x SYSTEM "file:///etc/hostname">'), "a document type is not"),
     ("entity", metadata(before='<!DOCTYPE x [<!ENTITY e "1">]>', inside="&e;"), "a document type is not allowed"),
@@ -88,15 +88,15 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("document", "reason"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
-def test_what_is_no_metadata_is_refused(document: str, reason: str) -> None:
-    """One error, whatever was sent; no entity is ever resolved."""
+def test_invalid_metadata_is_rejected(document: str, reason: str) -> None:
+    """With one error; no entity is ever resolved."""
     with pytest.raises(InvalidInput, match=f"^Could not parse metadata: .*{reason}"):
         read_metadata(document)
 
 
 @given(st.text() | st.text().map(lambda text: metadata(inside=text)) | st.text().map(lambda text: metadata(key=text)))
-def test_any_text_is_read_or_refused(text: str) -> None:
-    """Nothing else comes out of reading than metadata or InvalidInput."""
+def test_any_text_is_parsed_or_rejected(text: str) -> None:
+    """Only metadata or InvalidInput."""
     try:
         found = read_metadata(text)
     except InvalidInput:
@@ -104,8 +104,8 @@ def test_any_text_is_read_or_refused(text: str) -> None:
     assert found.certificates
 
 
-def test_small_keys_are_refused() -> None:
-    """AWS takes keys of 1,024 bits and more."""
+def test_small_keys_are_rejected() -> None:
+    """As at AWS, below 1,024 bits."""
     assert read_metadata(metadata(key=shown(certificate(bits=1024)))).certificates
     with pytest.raises(InvalidInput, match="less than 1024 bits"):
         read_metadata(metadata(key=shown(certificate(bits=1023))))

@@ -1,4 +1,4 @@
-"""SAML providers (rule G-77)."""
+"""SAML providers (G-77)."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ INSTANCE = "arn:aws:sso:::instance/ssoins-1234567890abcdef"
 CONTEXT = {"SubjectSourceKey": "sub", "KeyDefinitionList": [{"SourceKey": "a b", "TargetKey": "c"}]}
 
 
-def make(iam: Client, **given: Any) -> dict[str, Any]:
-    made: dict[str, Any] = iam.create_saml_provider(**{"Name": "idp", "SAMLMetadataDocument": metadata(), **given})
+def make(iam: Client, **parameters: Any) -> dict[str, Any]:
+    made: dict[str, Any] = iam.create_saml_provider(**{"Name": "idp", "SAMLMetadataDocument": metadata(), **parameters})
     return made
 
 
@@ -29,8 +29,8 @@ def got(iam: Client) -> dict[str, Any]:
     return found
 
 
-def test_a_provider_is_made_and_described(iam: Client) -> None:
-    """The document comes back as it was; without `validUntil` it is valid for a hundred years."""
+def test_saml_provider_is_created_and_described(iam: Client) -> None:
+    """The document is unchanged; without `validUntil` it is valid for a hundred years."""
     made = make(iam, Tags=[{"Key": "a", "Value": "1"}])
     assert (made["SAMLProviderArn"], made["Tags"]) == (ARN, [{"Key": "a", "Value": "1"}])
     found = got(iam)
@@ -47,8 +47,8 @@ def test_a_provider_is_made_and_described(iam: Client) -> None:
     assert "Tags" not in make(iam, Name="other")
 
 
-def test_providers_are_listed(iam: Client) -> None:
-    """By name, without what they hold."""
+def test_saml_providers_are_listed_by_name(iam: Client) -> None:
+    """Without their documents."""
     for name in ("b", "A"):
         make(iam, Name=name)
     entries = iam.list_saml_providers()["SAMLProviderList"]
@@ -56,16 +56,16 @@ def test_providers_are_listed(iam: Client) -> None:
     assert set(entries[0]) == {"Arn", "ValidUntil", "CreateDate", "IsTrustedIdentityPropagationEnabled"}
 
 
-def test_a_name_is_taken_once(iam: Client, other_account: Client) -> None:
-    """In any letter case, in one account."""
+def test_saml_name_is_unique_in_an_account(iam: Client, other_account: Client) -> None:
+    """In any letter case."""
     make(iam)
     make(other_account)
     with refusal("EntityAlreadyExists", status=409):
         make(iam, Name="IDP")
 
 
-def test_metadata_is_replaced(iam: Client) -> None:
-    """With the instant until which it is valid; what was not given stays."""
+def test_metadata_is_replaced_with_its_validity(iam: Client) -> None:
+    """Absent members stay unchanged."""
     make(iam, AssertionEncryptionMode="Allowed", Tags=[{"Key": "a", "Value": "1"}])
     document = metadata(entity_id="https://new.example.com", attributes='validUntil="2040-01-01T00:00:00Z"')
     answer = iam.update_saml_provider(SAMLProviderArn=ARN, SAMLMetadataDocument=document)
@@ -77,8 +77,8 @@ def test_metadata_is_replaced(iam: Client) -> None:
     assert found["Tags"]
 
 
-def test_bad_metadata_changes_nothing(iam: Client) -> None:
-    """InvalidInput for what cannot be read, a document type first of all."""
+def test_invalid_metadata_changes_nothing(iam: Client) -> None:
+    """InvalidInput, above all for a document type."""
     bad = metadata(before='<!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/hostname">]>', inside="&e;")
     with refusal("InvalidInput", "Could not parse metadata", 400):
         make(iam, SAMLMetadataDocument=bad)
@@ -89,8 +89,8 @@ def test_bad_metadata_changes_nothing(iam: Client) -> None:
     assert got(iam) == before
 
 
-def test_private_keys_are_sealed_and_never_shown(iam: Client, server: Running) -> None:
-    """What opens assertions can be opened by us, and stands nowhere in the clear."""
+def test_private_keys_are_sealed_and_never_returned(iam: Client, server: Running) -> None:
+    """They can be unsealed, and are stored nowhere in plain text."""
     make(iam, AddPrivateKey=pem(), AssertionEncryptionMode="Required")
     found = got(iam)
     key = found["PrivateKeyList"][0]
@@ -104,7 +104,7 @@ def test_private_keys_are_sealed_and_never_shown(iam: Client, server: Running) -
 
 
 def test_private_keys_are_rotated(iam: Client) -> None:
-    """Two at most; an added one is there beside the old one until that is removed."""
+    """At most two; the old one stays until it is removed."""
     make(iam, AddPrivateKey=pem())
     iam.update_saml_provider(SAMLProviderArn=ARN, AddPrivateKey=pem())
     old, new = (key["KeyId"] for key in got(iam)["PrivateKeyList"])
@@ -116,8 +116,8 @@ def test_private_keys_are_rotated(iam: Client) -> None:
         iam.update_saml_provider(SAMLProviderArn=ARN, RemovePrivateKey=old)
 
 
-def test_a_private_key_is_its_provider_s(iam: Client, other_account: Client) -> None:
-    """The key of another provider, or of another account's, is not removed."""
+def test_private_key_of_another_provider_is_not_found(iam: Client, other_account: Client) -> None:
+    """Nor one of another account."""
     make(iam)
     make(iam, Name="second", AddPrivateKey=pem())
     make(other_account, AddPrivateKey=pem())
@@ -128,8 +128,7 @@ def test_a_private_key_is_its_provider_s(iam: Client, other_account: Client) -> 
             iam.update_saml_provider(SAMLProviderArn=ARN, RemovePrivateKey=provider["PrivateKeyList"][0]["KeyId"])
 
 
-def test_required_encryption_takes_a_key(iam: Client) -> None:
-    """Without a key nobody could sign in any more."""
+def test_required_encryption_needs_a_key(iam: Client) -> None:
     with refusal("InvalidInput", "A private key is required", 400):
         make(iam, AssertionEncryptionMode="Required")
     make(iam)
@@ -148,16 +147,15 @@ def test_required_encryption_takes_a_key(iam: Client) -> None:
     ["x", pem(b"password"), ec_pem(), pem()[:-60], pem().replace("PRIVATE", "PUBLIC"), "\xff" * 100],
     ids=["no PEM", "with password", "no RSA", "cut off", "public", "letters"],
 )
-def test_what_is_no_private_key_is_refused_and_not_repeated(key: str, iam: Client) -> None:
-    """The error tells what was expected, never what came."""
+def test_invalid_private_key_is_rejected_without_quoting(key: str, iam: Client) -> None:
     with pytest.raises(iam.exceptions.InvalidInputException) as caught:
         make(iam, AddPrivateKey=key)
     assert caught.value.response["Error"]["Message"].startswith("The private key must be an RSA key in PEM")
     assert iam.list_saml_providers()["SAMLProviderList"] == []
 
 
-def test_a_provider_is_deleted_with_its_keys(iam: Client, server: Running) -> None:
-    """Roles that trust it are no hindrance."""
+def test_saml_provider_is_deleted_with_its_keys(iam: Client, server: Running) -> None:
+    """Even if roles trust it."""
     make(iam, AddPrivateKey=pem())
     iam.delete_saml_provider(SAMLProviderArn=ARN)
     with server.store.viewing() as records:
@@ -177,8 +175,10 @@ NOT_HERE = [
 
 
 @pytest.mark.parametrize(("arn", "code", "sentence"), NOT_HERE)
-def test_what_is_not_there(arn: str, code: str, sentence: str, iam: Client, other_account: Client) -> None:
-    """An ARN is compared letter by letter; those of other accounts are nobody's, whoever is there."""
+def test_missing_saml_provider_is_not_found(
+    arn: str, code: str, sentence: str, iam: Client, other_account: Client
+) -> None:
+    """ARNs are compared exactly; those of other accounts don't exist."""
     make(other_account)
     make(iam, Name="x")
     uses: list[Callable[..., Any]] = [iam.get_saml_provider, iam.update_saml_provider, iam.delete_saml_provider]
@@ -188,7 +188,7 @@ def test_what_is_not_there(arn: str, code: str, sentence: str, iam: Client, othe
     assert len(other_account.list_saml_providers()["SAMLProviderList"]) == 1
 
 
-def test_a_quota_is_kept(iam: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_saml_provider_quota_is_enforced(iam: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """G-77: 100 in an account."""
     assert quotas.QUOTAS["SAML providers per account"] == 100
     monkeypatch.setitem(quotas.QUOTAS, "SAML providers per account", 1)
@@ -197,8 +197,8 @@ def test_a_quota_is_kept(iam: Client, monkeypatch: pytest.MonkeyPatch) -> None:
         make(iam, Name="second")
 
 
-def test_the_context_provider_changes_apart_from_the_metadata(iam: Client) -> None:
-    """A request changes the one or the other; Identity Center belongs to the metadata and needs the former."""
+def test_context_provider_and_metadata_change_separately(iam: Client) -> None:
+    """Identity Center belongs to the metadata, and needs the context provider."""
     make(iam, ContextProvider=CONTEXT, IdentityCenterInstanceArn=INSTANCE)
     found = got(iam)
     assert (found["ContextProvider"], found["IdentityCenterInstanceArn"]) == (CONTEXT, INSTANCE)
@@ -221,8 +221,8 @@ def test_the_context_provider_changes_apart_from_the_metadata(iam: Client) -> No
         iam.update_saml_provider(SAMLProviderArn=ARN, IdentityCenterInstanceArn=INSTANCE)
 
 
-def test_who_vouches_is_a_condition_key(client_for: Callable[..., Client]) -> None:
-    """A policy can say for which issuers providers are made and changed."""
+def test_saml_issuer_is_a_condition_key(client_for: Callable[..., Client]) -> None:
+    """A policy can limit the issuers of providers."""
     key = "ForAllValues:StringEquals"
     ours = "https://idp.example.com/saml"
     member = client_for(

@@ -1,4 +1,4 @@
-"""Server certificates through boto3: rules G-77, G-78, K-33."""
+"""Server certificates by boto3: G-77, G-78, K-33."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from iam_guard.api.iam.server_certificates import server_key_context
 from iam_guard.store.quotas import QUOTAS
 from iam_guard.store.schema import server_certificates
 from tests.api.conftest import ACCOUNT, Client, Running, allow, refusal
-from tests.api.iam.certificate_parts import FOREVER, TODAY, certificate_pem, error_of, private_pem, repeats
+from tests.api.iam.certificate_parts import FOREVER, TODAY, certificate_pem, error_of, private_pem, quotes
 
 BODY, KEY = certificate_pem("leaf", "middle"), private_pem("leaf")
 CHAIN = certificate_pem("middle", "authority") + certificate_pem("authority")
 
 
 def upload(iam: Client, name: str = "web", **more: Any) -> dict[str, Any]:
-    given = {"ServerCertificateName": name, "CertificateBody": BODY, "PrivateKey": KEY} | more
-    answer: dict[str, Any] = iam.upload_server_certificate(**given)
+    parameters = {"ServerCertificateName": name, "CertificateBody": BODY, "PrivateKey": KEY} | more
+    answer: dict[str, Any] = iam.upload_server_certificate(**parameters)
     return answer
 
 
@@ -28,8 +28,8 @@ def names(answer: dict[str, Any]) -> list[str]:
     return [each["ServerCertificateName"] for each in answer["ServerCertificateMetadataList"]]
 
 
-def test_a_certificate_from_beginning_to_end(iam: Client) -> None:
-    """Uploaded, listed, got, deleted."""
+def test_server_certificate_lifecycle(iam: Client) -> None:
+    """Uploaded, listed, returned, deleted."""
     metadata = upload(iam, Path="/site/", CertificateChain=CHAIN)["ServerCertificateMetadata"]
     assert metadata["Arn"] == f"arn:aws:iam::{ACCOUNT}:server-certificate/site/web"
     assert re.fullmatch(r"ASCA[A-Z2-7]{17}", metadata["ServerCertificateId"])
@@ -46,8 +46,8 @@ def test_a_certificate_from_beginning_to_end(iam: Client) -> None:
         iam.get_server_certificate(ServerCertificateName="web")
 
 
-def test_the_private_key_is_sealed_and_never_shown(iam: Client, server: Running) -> None:
-    """It opens with the store's key, in the place where it is."""
+def test_server_private_key_is_sealed_and_never_returned(iam: Client, server: Running) -> None:
+    """The store's key unseals it only in its row."""
     upload(iam)
     assert "CertificateChain" not in iam.get_server_certificate(ServerCertificateName="web")["ServerCertificate"]
     assert "PRIVATE" not in str(iam.get_server_certificate(ServerCertificateName="web"))
@@ -59,7 +59,7 @@ def test_the_private_key_is_sealed_and_never_shown(iam: Client, server: Running)
 
 
 @pytest.mark.parametrize(
-    ("given", "code"),
+    ("parameters", "code"),
     [
         ({"CertificateBody": "nothing"}, "MalformedCertificate"),
         ({"CertificateBody": KEY}, "MalformedCertificate"),
@@ -73,23 +73,23 @@ def test_the_private_key_is_sealed_and_never_shown(iam: Client, server: Running)
         ({"CertificateBody": certificate_pem("leaf", begins=FOREVER - 1)}, "MalformedCertificate"),
     ],
 )
-def test_what_is_not_taken(iam: Client, given: dict[str, str], code: str) -> None:
-    """What cannot be read, does not belong together, or does not hold now; no error repeats what was given."""
-    answer = error_of(upload, iam=iam, **given)
+def test_invalid_server_certificate_is_rejected(iam: Client, parameters: dict[str, str], code: str) -> None:
+    """Malformed, mismatched or expired; no error quotes the input."""
+    answer = error_of(upload, iam=iam, **parameters)
     assert answer[:2] == (code, 400)
-    assert not repeats(answer[2], "\n".join(given.values()))
+    assert not quotes(answer[2], "\n".join(parameters.values()))
     assert names(iam.list_server_certificates()) == []
 
 
-def test_a_name_is_taken_once(iam: Client) -> None:
+def test_server_certificate_name_is_unique(iam: Client) -> None:
     """In any letter case (G-78)."""
     upload(iam)
     with refusal("EntityAlreadyExists", "The Server Certificate with name Web already exists.", 409):
         upload(iam, "Web")
 
 
-def test_an_account_has_twenty(iam: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No more (G-77)."""
+def test_server_certificate_quota_is_enforced(iam: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twenty (G-77)."""
     assert QUOTAS["server certificates per account"] == 20
     monkeypatch.setitem(QUOTAS, "server certificates per account", 1)
     upload(iam)
@@ -97,8 +97,8 @@ def test_an_account_has_twenty(iam: Client, monkeypatch: pytest.MonkeyPatch) -> 
         upload(iam, "other")
 
 
-def test_a_certificate_is_renamed_and_moved(iam: Client) -> None:
-    """Its id stays; the name of another one is refused."""
+def test_server_certificate_is_renamed_and_moved(iam: Client) -> None:
+    """Its id stays; a taken name is rejected."""
     before = upload(iam)["ServerCertificateMetadata"]
     upload(iam, "other")
     iam.update_server_certificate(ServerCertificateName="web", NewServerCertificateName="site", NewPath="/a/")
@@ -122,16 +122,18 @@ def test_a_certificate_is_renamed_and_moved(iam: Client) -> None:
         ("untag_server_certificate", {"TagKeys": ["a"]}),
     ],
 )
-def test_what_is_not_there(iam: Client, other_account: Client, operation: str, more: dict[str, Any]) -> None:
-    """Nor to another account, which cannot reach one by its name."""
+def test_missing_server_certificate_is_not_found(
+    iam: Client, other_account: Client, operation: str, more: dict[str, Any]
+) -> None:
+    """Nor one of another account."""
     upload(iam)
     for client, name in ((iam, "absent"), (other_account, "web")):
         with refusal("NoSuchEntity", f"The Server Certificate with name {name} cannot be found.", 404):
             getattr(client, operation)(ServerCertificateName=name, **more)
 
 
-def test_certificates_are_listed_page_by_page(iam: Client, other_account: Client) -> None:
-    """By name, below a path, with what is gone in between left out."""
+def test_server_certificates_are_paged(iam: Client, other_account: Client) -> None:
+    """By name, below a path; deleted ones are left out."""
     for name, path in (("c", "/x/"), ("a", "/x/y/"), ("b", "/"), ("d", "/x/")):
         upload(iam, name, Path=path)
     page = iam.list_server_certificates(PathPrefix="/x/", MaxItems=1)
@@ -143,8 +145,8 @@ def test_certificates_are_listed_page_by_page(iam: Client, other_account: Client
     assert names(other_account.list_server_certificates()) == []
 
 
-def test_tags(iam: Client) -> None:
-    """Given at the upload, added, replaced, removed, listed page by page; in the list of certificates they are not."""
+def test_server_certificate_tags_are_managed(iam: Client) -> None:
+    """Set at upload, added, replaced, removed, paged; lists of certificates don't have them."""
     answer = upload(iam, Tags=[{"Key": "team", "Value": "a"}, {"Key": "floor", "Value": "1"}])
     assert answer["Tags"] == [{"Key": "floor", "Value": "1"}, {"Key": "team", "Value": "a"}]
     iam.tag_server_certificate(ServerCertificateName="web", Tags=[{"Key": "Team", "Value": "b"}])
@@ -163,8 +165,8 @@ def test_tags(iam: Client) -> None:
         upload(iam, "other", Tags=[{"Key": "a", "Value": "1"}, {"Key": "A", "Value": "2"}])
 
 
-def test_permissions(client_for: Callable[..., Client], iam: Client) -> None:
-    """Of the path and the tags; a new name needs the permission for itself (K-33)."""
+def test_server_certificate_permissions(client_for: Callable[..., Client], iam: Client) -> None:
+    """By path and tags; a new name needs its own permission (K-33)."""
     mine = f"arn:aws:iam::{ACCOUNT}:server-certificate/mine/*"
     jane = client_for("jane", allow("iam:*ServerCertificate", mine))
     upload(jane, Path="/mine/")

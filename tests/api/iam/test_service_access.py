@@ -1,4 +1,4 @@
-"""What somebody could reach, and when it was last attempted (R-33, R-34; services/iam/service_access.py)."""
+"""Service last accessed reports (R-33, R-34)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from iam_guard.analysis.allowed_services import SERVICE_NAMES
 from iam_guard.api.iam.jobs import QUOTAS
-from iam_guard.api.iam.last_attempts import TRACKED
+from iam_guard.api.iam.last_attempts import TRACKING_SECONDS
 from iam_guard.model.principal import Principal
 from iam_guard.store.schema import jobs, service_uses
 from tests.api.conftest import ACCOUNT, ADMIN_KEY, OTHER_ACCOUNT, Running, allow
@@ -29,7 +29,7 @@ def policy(*actions: str) -> str:
 
 
 def use(server: Running, identity_id: str, service: str, action: str, at: int, region: str = "eu-west-1") -> None:
-    """Have something been attempted."""
+    """Insert an attempt."""
     with server.store.changing() as records:
         records.insert(service_uses, identity_id=identity_id, service=service, action=action, at=at, region=region)
     server.guard.refresh()
@@ -41,7 +41,7 @@ def job_of(client: Any, arn: str, granularity: str = "SERVICE_LEVEL") -> str:
 
 
 def services(client: Any, arn: str, granularity: str = "SERVICE_LEVEL") -> dict[str, dict[str, Any]]:
-    """Make a report and read it: what is said of each service."""
+    """Generate and fetch a report; return the entries by service."""
     answer = client.get_service_last_accessed_details(JobId=job_of(client, arn, granularity))
     assert (answer["JobStatus"], answer["JobType"], answer["IsTruncated"]) == ("COMPLETED", granularity, False)
     assert answer["JobCreationDate"] == answer["JobCompletionDate"]
@@ -59,7 +59,7 @@ def entities(client: Any, arn: str, service: str) -> list[tuple[str, int | None]
 
 @pytest.fixture
 def ada(iam: Any) -> dict[str, Any]:
-    """A user in the group `readers`, with a policy of her own."""
+    """A user in the group `readers`, with an own policy."""
     made: dict[str, Any] = iam.create_user(UserName="ada", Path="/staff/")["User"]
     iam.put_user_policy(UserName="ada", PolicyName="Own", PolicyDocument=policy("wiki:Edit*"))
     iam.create_group(GroupName="readers")
@@ -68,13 +68,11 @@ def ada(iam: Any) -> dict[str, Any]:
     return made
 
 
-# --- about whom ---
+# --- subjects ---
 
 
-def test_a_users_services_are_those_of_all_her_policies(
-    iam: Any, ada: dict[str, Any], server: Running, now: int
-) -> None:
-    """Her own and her groups'; what was not attempted is listed without a date, what she can't reach is not."""
+def test_user_report_has_the_services_of_all_policies(iam: Any, ada: dict[str, Any], server: Running, now: int) -> None:
+    """Own and group policies; unused services have no date, forbidden ones are missing."""
     use(server, ada["UserId"], "docs", "GetDocument", now - 20)
     use(server, ada["UserId"], "docs", "DeleteDocument", now - 10, "us-west-2")
     use(server, ada["UserId"], "iam", "GetUser", now - 5)
@@ -89,7 +87,7 @@ def test_a_users_services_are_those_of_all_her_policies(
     assert found["wiki"] == {"ServiceName": "wiki", "ServiceNamespace": "wiki", "TotalAuthenticatedEntities": 0}
 
 
-def test_actions_are_told_where_they_are_asked_for(iam: Any, ada: dict[str, Any], server: Running, now: int) -> None:
+def test_actions_are_returned_on_request(iam: Any, ada: dict[str, Any], server: Running, now: int) -> None:
     use(server, ada["UserId"], "docs", "GetDocument", now - 20)
     use(server, ada["UserId"], "docs", "ListDocuments", now - 10, "us-west-2")
     tracked = services(iam, ada["Arn"], "ACTION_LEVEL")["docs"]["TrackedActionsLastAccessed"]
@@ -99,8 +97,8 @@ def test_actions_are_told_where_they_are_asked_for(iam: Any, ada: dict[str, Any]
     assert {each["LastAccessedEntity"] for each in tracked} == {ada["Arn"]}
 
 
-def test_a_groups_attempts_are_its_members(iam: Any, ada: dict[str, Any], server: Running, now: int) -> None:
-    """The group's policies alone; whoever of its members was last."""
+def test_group_report_has_the_attempts_of_members(iam: Any, ada: dict[str, Any], server: Running, now: int) -> None:
+    """The group's policies only, and the latest member."""
     bob = iam.create_user(UserName="bob")["User"]
     iam.add_user_to_group(GroupName="readers", UserName="bob")
     carol = iam.create_user(UserName="carol")["User"]
@@ -114,10 +112,8 @@ def test_a_groups_attempts_are_its_members(iam: Any, ada: dict[str, Any], server
     assert entities(iam, group, "docs") == [("bob", now - 20), ("ada", now - 30)]
 
 
-def test_a_policys_attempts_are_those_of_whoever_has_it(
-    iam: Any, ada: dict[str, Any], server: Running, now: int
-) -> None:
-    """Directly or by a group, users and roles; its default version counts."""
+def test_policy_report_has_the_attempts_of_its_users(iam: Any, ada: dict[str, Any], server: Running, now: int) -> None:
+    """Attached directly or to a group; the default version counts."""
     arn = iam.create_policy(PolicyName="P", PolicyDocument=policy("old:*"))["Policy"]["Arn"]
     iam.create_policy_version(PolicyArn=arn, PolicyDocument=policy("docs:*"), SetAsDefault=True)
     iam.attach_group_policy(GroupName="readers", PolicyArn=arn)
@@ -151,10 +147,8 @@ def make_role(iam: Any, name: str) -> dict[str, Any]:
     return made
 
 
-def test_a_policy_of_aws_tells_nothing_of_other_accounts(
-    iam: Any, other_account: Any, server: Running, now: int
-) -> None:
-    """Both admins have it; each account hears of its own alone, and of the services that were used there."""
+def test_aws_policy_report_excludes_other_accounts(iam: Any, other_account: Any, server: Running, now: int) -> None:
+    """Both accounts use it; each sees only its own attempts."""
     theirs = other_account.get_user(UserName="admin")["User"]
     use(server, theirs["UserId"], "secretwiki", "Read", now - 1)
     iam.get_user()
@@ -168,10 +162,10 @@ def test_a_policy_of_aws_tells_nothing_of_other_accounts(
     assert theirs_found["secretwiki"]["LastAuthenticatedEntity"] == theirs["Arn"]
 
 
-def test_what_is_long_ago_is_not_told(iam: Any, ada: dict[str, Any], server: Running, now: int) -> None:
+def test_old_attempts_are_not_reported(iam: Any, ada: dict[str, Any], server: Running, now: int) -> None:
     """R-33: 400 days, to the second."""
-    use(server, ada["UserId"], "docs", "GetDocument", now - TRACKED - 1)
-    use(server, ada["UserId"], "wiki", "EditPage", now - TRACKED)
+    use(server, ada["UserId"], "docs", "GetDocument", now - TRACKING_SECONDS - 1)
+    use(server, ada["UserId"], "wiki", "EditPage", now - TRACKING_SECONDS)
     found = services(iam, ada["Arn"], "ACTION_LEVEL")
     assert "LastAuthenticated" not in found["docs"]
     assert "LastAuthenticated" in found["wiki"]
@@ -191,13 +185,13 @@ def test_what_is_long_ago_is_not_told(iam: Any, ada: dict[str, Any], server: Run
         ("arn:aws:iam:::::::::::user", "InvalidInput"),
     ],
 )
-def test_there_is_no_report_on_what_is_not_there(iam: Any, refused: Refused, arn: str, code: str) -> None:
-    """Another account's user is not there either."""
+def test_report_on_a_missing_entity_is_rejected(iam: Any, refused: Refused, arn: str, code: str) -> None:
+    """Also on another account's user."""
     with refused(code):
         iam.generate_service_last_accessed_details(Arn=arn)
 
 
-def test_a_service_that_cannot_be_reached_has_no_entities(iam: Any, ada: dict[str, Any]) -> None:
+def test_forbidden_service_has_no_entities(iam: Any, ada: dict[str, Any]) -> None:
     assert entities(iam, ada["Arn"], "iam") == []
     assert entities(iam, ada["Arn"], "DOCS") == [("ada", None)]
 
@@ -205,7 +199,7 @@ def test_a_service_that_cannot_be_reached_has_no_entities(iam: Any, ada: dict[st
 # --- jobs ---
 
 
-def test_a_report_stays_as_it_was_made(iam: Any, ada: dict[str, Any], server: Running, now: int) -> None:
+def test_report_is_immutable(iam: Any, ada: dict[str, Any], server: Running, now: int) -> None:
     job = job_of(iam, ada["Arn"])
     use(server, ada["UserId"], "docs", "GetDocument", now)
     iam.remove_user_from_group(GroupName="readers", UserName="ada")
@@ -215,8 +209,10 @@ def test_a_report_stays_as_it_was_made(iam: Any, ada: dict[str, Any], server: Ru
     assert list(services(iam, ada["Arn"])) == ["wiki"]
 
 
-def test_a_job_is_its_accounts(iam: Any, root: Any, other_account: Any, ada: dict[str, Any], refused: Refused) -> None:
-    """And the services of a report are for the user who had it made, as AWS says."""
+def test_job_belongs_to_its_account(
+    iam: Any, root: Any, other_account: Any, ada: dict[str, Any], refused: Refused
+) -> None:
+    """The services of a report belong to its caller, as AWS says."""
     job = job_of(iam, ada["Arn"])
     for client in (other_account, root):
         with refused("NoSuchEntity", job, 404):
@@ -231,7 +227,7 @@ def test_a_job_is_its_accounts(iam: Any, root: Any, other_account: Any, ada: dic
         iam.get_organizations_access_report(JobId=job)
 
 
-def test_reports_come_in_pages(iam: Any, ada: dict[str, Any], refused: Refused) -> None:
+def test_reports_are_paged(iam: Any, ada: dict[str, Any], refused: Refused) -> None:
     """Services by namespace, entities by date."""
     iam.put_user_policy(UserName="ada", PolicyName="More", PolicyDocument=policy(*(f"s{n}:Get" for n in range(10, 33))))
     job = job_of(iam, ada["Arn"])
@@ -260,10 +256,10 @@ def test_reports_come_in_pages(iam: Any, ada: dict[str, Any], refused: Refused) 
     assert (first["IsTruncated"], rest["IsTruncated"]) == (True, False)
 
 
-def test_an_account_keeps_so_many_jobs(
+def test_number_of_stored_jobs_is_limited(
     iam: Any, other_account: Any, server: Running, refused: Refused, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The oldest goes; another account's stay."""
+    """The oldest is deleted; another account's stay."""
     monkeypatch.setitem(QUOTAS, "jobs kept per account", 3)
     theirs = job_of(other_account, f"arn:aws:iam::{OTHER_ACCOUNT}:user/admin")
     made = []
@@ -279,7 +275,7 @@ def test_an_account_keeps_so_many_jobs(
     other_account.get_service_last_accessed_details(JobId=theirs)
 
 
-def test_it_is_decided_about_whom_it_is_about(
+def test_report_is_authorized_on_its_subject(
     iam: Any, ada: dict[str, Any], client_for: Callable[..., Any], refused: Refused
 ) -> None:
     mine = client_for("mine", allow("iam:GenerateServiceLastAccessedDetails", ada["Arn"]))
@@ -288,10 +284,10 @@ def test_it_is_decided_about_whom_it_is_about(
         job_of(mine, ADMINISTRATOR)
 
 
-# --- from the request to the report ---
+# --- recording attempts ---
 
 
-def test_a_signed_call_shows_as_the_keys_last_use(iam: Any, server: Running) -> None:
+def test_signed_call_updates_the_keys_last_use(iam: Any, server: Running) -> None:
     """R-33: date, region and service, once it is written; `N/A` before."""
     before = int(time.time())
     key = iam.create_access_key(UserName="admin")["AccessKey"]
@@ -305,8 +301,8 @@ def test_a_signed_call_shows_as_the_keys_last_use(iam: Any, server: Running) -> 
     assert before <= used["AccessKeyLastUsed"]["LastUsedDate"].timestamp() <= time.time()
 
 
-def test_a_decision_shows_as_the_roles_last_use(iam: Any, server: Running) -> None:
-    """R-33, for a principal that is written by hand: the store knows the unique id; denied or not."""
+def test_decision_updates_the_roles_last_use(iam: Any, server: Running) -> None:
+    """R-33, for a principal built by hand, whose id the store finds; denied or not."""
     before = int(time.time())
     role = make_role(iam, "Reader")
     assert not role.get("RoleLastUsed")
@@ -319,7 +315,7 @@ def test_a_decision_shows_as_the_roles_last_use(iam: Any, server: Running) -> No
 
 
 def test_denied_attempts_count(iam: Any, client_for: Callable[..., Any], server: Running, refused: Refused) -> None:
-    """R-34: attempted, whatever was decided; in the region of the signature."""
+    """R-34: in the region of the signature."""
     client_for("bob", allow("iam:GetUser"), allow("iam:List*", "arn:aws:iam::111122223333:user/none"))
     bob = server.client((f"AKIA{'BOB':0>16}", "secret-of-bob"), region="ap-south-1")
     with refused("AccessDenied"):
@@ -331,8 +327,7 @@ def test_denied_attempts_count(iam: Any, client_for: Callable[..., Any], server:
     assert tracked == {"GetUser": "ap-south-1", "ListUsers": "ap-south-1"}
 
 
-def test_explaining_is_no_attempt(iam: Any, server: Running) -> None:
-    """Nothing is asked for, so nothing is noted."""
+def test_explaining_a_decision_is_no_attempt(iam: Any, server: Running) -> None:
     ada = iam.create_user(UserName="ada")["User"]
     server.guard.explain(Principal.from_arn(ada["Arn"]), "docs:GetDocument", DOCUMENT)
     server.guard.uses.flush()
@@ -340,7 +335,7 @@ def test_explaining_is_no_attempt(iam: Any, server: Running) -> None:
         assert records.count(service_uses, identity_id=ada["UserId"]) == 0
 
 
-def test_a_bad_signature_is_no_use_of_the_key(iam: Any, server: Running, refused: Refused) -> None:
+def test_invalid_signature_does_not_update_last_use(iam: Any, server: Running, refused: Refused) -> None:
     key = iam.create_access_key(UserName="admin")["AccessKey"]
     with refused("SignatureDoesNotMatch"):
         server.client((key["AccessKeyId"], ADMIN_KEY[1])).get_user()

@@ -1,4 +1,4 @@
-"""Service-specific credentials through boto3: rules R-11, K-33."""
+"""Service-specific credentials by boto3: R-11, K-33."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def digest_of(server: Running, id: str) -> str:
     return digest
 
 
-def test_a_name_and_a_password(iam: Client, server: Running, jane: str) -> None:
-    """Shown once; a digest is kept."""
+def test_password_credential_is_returned_once(iam: Client, server: Running, jane: str) -> None:
+    """A digest is stored."""
     made = create(iam)
     assert re.fullmatch(r"ACCA[A-Z2-7]{17}", made["ServiceSpecificCredentialId"])
     assert (made["UserName"], made["ServiceName"], made["Status"]) == (jane, GIT, "Active")
@@ -56,8 +56,10 @@ def test_a_name_and_a_password(iam: Client, server: Running, jane: str) -> None:
 
 
 @pytest.mark.parametrize(("service", "prefix"), [(BEDROCK, "ABSK"), ("logs.amazonaws.com", "ACWL")])
-def test_an_api_key(iam: Client, server: Running, jane: str, service: str, prefix: str) -> None:
-    """One secret that carries its alias, which alone is told later."""
+def test_api_key_credential_contains_its_alias(
+    iam: Client, server: Running, jane: str, service: str, prefix: str
+) -> None:
+    """Only the alias is returned later."""
     made = create(iam, service)
     alias, secret = made["ServiceCredentialAlias"], made["ServiceCredentialSecret"]
     assert alias == f"jane-at-{ACCOUNT}"
@@ -71,8 +73,8 @@ def test_an_api_key(iam: Client, server: Running, jane: str, service: str, prefi
 
 
 @pytest.mark.parametrize("service", ["s3.amazonaws.com", "CodeCommit.amazonaws.com", "codecommit.amazonaws.com "])
-def test_other_services_are_not_supported(iam: Client, jane: str, service: str) -> None:
-    """Letter by letter, as conditions on the service's name compare."""
+def test_unsupported_services_are_rejected(iam: Client, jane: str, service: str) -> None:
+    """Names are exact, as in conditions."""
     sentence = f"No such service {service} is supported for Service Specific Credentials"
     with refusal("NotSupportedService", sentence, 404):
         create(iam, service)
@@ -80,8 +82,8 @@ def test_other_services_are_not_supported(iam: Client, jane: str, service: str) 
         iam.list_service_specific_credentials(UserName=jane, ServiceName=service)
 
 
-def test_two_for_each_service_are_all(iam: Client, jane: str) -> None:
-    """Inactive ones count; another service counts for itself; names do not come twice."""
+def test_third_credential_for_a_service_exceeds_the_quota(iam: Client, jane: str) -> None:
+    """Inactive ones count; services count separately; names are unique."""
     first = create(iam)
     second = create(iam)
     assert second["ServiceUserName"] == f"jane+1-at-{ACCOUNT}"
@@ -94,8 +96,8 @@ def test_two_for_each_service_are_all(iam: Client, jane: str) -> None:
     assert create(iam)["ServiceUserName"] == f"jane-at-{ACCOUNT}"
 
 
-def test_names_stay_when_the_user_is_renamed(iam: Client, jane: str) -> None:
-    """Clients have them configured; another user of the old name gets another one."""
+def test_credential_name_survives_renaming(iam: Client, jane: str) -> None:
+    """Clients are configured with it; another user of the old name gets another one."""
     create(iam)
     iam.update_user(UserName=jane, NewUserName="janet")
     (listed,) = iam.list_service_specific_credentials(UserName="janet")["ServiceSpecificCredentials"]
@@ -104,8 +106,8 @@ def test_names_stay_when_the_user_is_renamed(iam: Client, jane: str) -> None:
     assert create(iam)["ServiceUserName"] == f"jane+1-at-{ACCOUNT}"
 
 
-def test_an_age_ends_a_credential(iam: Client, server: Running, jane: str) -> None:
-    """Its status is then `Expired`, whatever it was set to."""
+def test_credential_expires_by_age(iam: Client, server: Running, jane: str) -> None:
+    """Its status is then `Expired`, whatever was set."""
     made = create(iam, BEDROCK, CredentialAgeDays=30)
     assert (made["ExpirationDate"] - made["CreateDate"]).total_seconds() == 30 * DAY
     id = made["ServiceSpecificCredentialId"]
@@ -117,8 +119,8 @@ def test_an_age_ends_a_credential(iam: Client, server: Running, jane: str) -> No
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_a_reset_makes_another_secret(iam: Client, server: Running, jane: str, service: str) -> None:
-    """The one before is good no more; all else stays."""
+def test_reset_replaces_the_secret(iam: Client, server: Running, jane: str, service: str) -> None:
+    """The old one becomes invalid; all else stays."""
     made = create(iam, service, CredentialAgeDays=3)
     id = made["ServiceSpecificCredentialId"]
     answer = iam.reset_service_specific_credential(UserName=jane, ServiceSpecificCredentialId=id)
@@ -129,8 +131,8 @@ def test_a_reset_makes_another_secret(iam: Client, server: Running, jane: str, s
     assert digest_of(server, id) == secret_digest(reset[member])
 
 
-def test_a_credential_is_turned_off_and_deleted(iam: Client, jane: str) -> None:
-    """And `Expired` cannot be set."""
+def test_credential_is_deactivated_and_deleted(iam: Client, jane: str) -> None:
+    """`Expired` can't be set."""
     id = create(iam)["ServiceSpecificCredentialId"]
     iam.update_service_specific_credential(UserName=jane, ServiceSpecificCredentialId=id, Status="Inactive")
     (listed,) = iam.list_service_specific_credentials(UserName=jane)["ServiceSpecificCredentials"]
@@ -149,10 +151,10 @@ def test_a_credential_is_turned_off_and_deleted(iam: Client, jane: str) -> None:
         ("delete_service_specific_credential", {}),
     ],
 )
-def test_a_credential_of_another_user(
+def test_credential_of_another_user_is_not_found(
     iam: Client, other_account: Client, server: Running, jane: str, operation: str, more: dict[str, str]
 ) -> None:
-    """An id is looked for among those of the user who is named, in the caller's account."""
+    """Only those of the named user in the caller's account are searched."""
     made = create(iam)
     id = made["ServiceSpecificCredentialId"]
     iam.create_user(UserName="joe")
@@ -168,8 +170,8 @@ def test_a_credential_of_another_user(
 # --- lists -------------------------------------------------------------------------------------------------------
 
 
-def test_lists_come_page_by_page(iam: Client, other_account: Client, jane: str) -> None:
-    """Of one user or of all users of the account, for one service or for all."""
+def test_credential_lists_are_paged(iam: Client, other_account: Client, jane: str) -> None:
+    """Of one user or all users, for one service or all."""
     iam.create_user(UserName="joe")
     made = {
         (user, service): create(iam, service, user)["ServiceSpecificCredentialId"]
@@ -193,8 +195,8 @@ def test_lists_come_page_by_page(iam: Client, other_account: Client, jane: str) 
     assert ids(other_account.list_service_specific_credentials(AllUsers=True)) == []
 
 
-def test_all_users_and_one_user_are_not_asked_for_together(iam: Client, jane: str) -> None:
-    """As the documentation says."""
+def test_all_users_and_user_name_are_exclusive(iam: Client, jane: str) -> None:
+    """As documented."""
     with refusal("InvalidInput", status=400):
         iam.list_service_specific_credentials(AllUsers=True, UserName=jane)
 
@@ -202,8 +204,8 @@ def test_all_users_and_one_user_are_not_asked_for_together(iam: Client, jane: st
 # --- permissions -------------------------------------------------------------------------------------------------
 
 
-def test_one_user_is_not_all_users(client_for: Callable[..., Client]) -> None:
-    """Whoever may list the own credentials, or those of every user one by one, may not list them all at once."""
+def test_permission_for_users_does_not_cover_all_users(client_for: Callable[..., Client]) -> None:
+    """Permission on each user is not permission for `AllUsers`."""
     own = f"arn:aws:iam::{ACCOUNT}:user/"
     jane = client_for("jane", allow("iam:ListServiceSpecificCredentials", [f"{own}${{aws:username}}", f"{own}*"]))
     jane.list_service_specific_credentials()
@@ -212,8 +214,8 @@ def test_one_user_is_not_all_users(client_for: Callable[..., Client]) -> None:
         jane.list_service_specific_credentials(AllUsers=True)
 
 
-def test_conditions_on_the_service_and_the_age(client_for: Callable[..., Client], iam: Client) -> None:
-    """`iam:ServiceSpecificCredentialServiceName` for each operation, the age where one is made (K-33)."""
+def test_credential_condition_keys(client_for: Callable[..., Client], iam: Client) -> None:
+    """`iam:ServiceSpecificCredentialServiceName` for each operation, the age at creation (K-33)."""
     key = "iam:ServiceSpecificCredentialServiceName"
     jane = client_for(
         "jane",
@@ -241,8 +243,8 @@ def test_conditions_on_the_service_and_the_age(client_for: Callable[..., Client]
             getattr(jane, operation)(ServiceSpecificCredentialId=key_id, **more)
 
 
-def test_a_user_with_credentials_is_not_deleted(iam: Client, jane: str) -> None:
-    """They go first (R-11)."""
+def test_deleting_a_user_with_credentials_raises_delete_conflict(iam: Client, jane: str) -> None:
+    """R-11."""
     create(iam)
     with refusal("DeleteConflict", "must delete service specific credentials first"):
         iam.delete_user(UserName=jane)

@@ -1,4 +1,4 @@
-"""Service-linked roles (rules R-14, P-14)."""
+"""Service-linked roles (R-14, P-14)."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ NAMES = [
 
 
 @pytest.mark.parametrize(("service", "name"), NAMES)
-def test_a_service_gets_its_role(service: str, name: str, iam: Client) -> None:
-    """P-14: at the service's path, trusted by that service alone."""
+def test_service_gets_its_role(service: str, name: str, iam: Client) -> None:
+    """P-14: at the service's path, trusted by that service only."""
     made = iam.create_service_linked_role(AWSServiceName=service, Description="for the service")["Role"]
     assert made["Arn"] == f"arn:aws:iam::{ACCOUNT}:role/aws-service-role/{service}/{name}"
     got = iam.get_role(RoleName=name)["Role"]
@@ -32,8 +32,8 @@ def test_a_service_gets_its_role(service: str, name: str, iam: Client) -> None:
     ]
 
 
-def test_there_is_one_for_each_suffix(iam: Client) -> None:
-    """A second one takes a suffix; several services take none."""
+def test_second_role_needs_a_suffix(iam: Client) -> None:
+    """Some services allow none."""
     iam.create_service_linked_role(AWSServiceName="autoscaling.amazonaws.com")
     sentence = "Service role name AWSServiceRoleForAutoScaling has been taken in this account, please try"
     with refusal("InvalidInput", sentence, 400):
@@ -44,21 +44,21 @@ def test_there_is_one_for_each_suffix(iam: Client) -> None:
         iam.create_service_linked_role(AWSServiceName="es.amazonaws.com", CustomSuffix="blue")
 
 
-@pytest.mark.parametrize("given", [{"AWSServiceName": "ec2"}, {"AWSServiceName": "EC2.amazonaws.com"}])
-def test_what_is_no_service_gets_none(given: dict[str, str], iam: Client) -> None:
-    """G-47: service principals are written in lower case, with a dot."""
+@pytest.mark.parametrize("parameters", [{"AWSServiceName": "ec2"}, {"AWSServiceName": "EC2.amazonaws.com"}])
+def test_invalid_service_name_is_rejected(parameters: dict[str, str], iam: Client) -> None:
+    """G-47: lower case, with a dot."""
     with refusal("InvalidInput", "is not the name of a service", 400):
-        iam.create_service_linked_role(**given)
+        iam.create_service_linked_role(**parameters)
 
 
-def test_a_name_has_a_length(iam: Client) -> None:
-    """G-78: role names have 64 characters at most."""
+def test_role_name_length_is_limited(iam: Client) -> None:
+    """G-78: 64 characters."""
     with refusal("InvalidInput"):
         iam.create_service_linked_role(AWSServiceName="autoscaling.amazonaws.com", CustomSuffix="x" * 64)
 
 
-def test_nobody_changes_it_by_hand(iam: Client) -> None:
-    """R-14: all but its description and its tags."""
+def test_service_linked_role_is_unmodifiable(iam: Client) -> None:
+    """R-14: except its description and tags."""
     iam.create_service_linked_role(AWSServiceName="ecs.amazonaws.com")
     iam.create_instance_profile(InstanceProfileName="p")
     name = {"RoleName": "AWSServiceRoleForECS"}
@@ -86,8 +86,8 @@ def test_nobody_changes_it_by_hand(iam: Client) -> None:
     assert iam.get_role(**name)["Role"]["Description"] == "second"
 
 
-def test_a_deletion_is_a_task_that_is_done(iam: Client) -> None:
-    """The task has the documented form and remains when the role is gone."""
+def test_deletion_task_succeeds_at_once(iam: Client) -> None:
+    """Its id has the documented form, and stays valid."""
     iam.create_service_linked_role(AWSServiceName="ecs.amazonaws.com")
     task = iam.delete_service_linked_role(RoleName="awsserviceroleforecs")["DeletionTaskId"]
     assert task.startswith("task/aws-service-role/ecs.amazonaws.com/AWSServiceRoleForECS/")
@@ -97,7 +97,7 @@ def test_a_deletion_is_a_task_that_is_done(iam: Client) -> None:
     iam.create_service_linked_role(AWSServiceName="ecs.amazonaws.com")
 
 
-def test_only_service_linked_roles_are_deleted_that_way(iam: Client) -> None:
+def test_only_service_linked_roles_are_deleted_by_task(iam: Client) -> None:
     """An ordinary role is kept."""
     iam.create_role(RoleName="mine", AssumeRolePolicyDocument=trusting(EC2))
     for name in ("mine", "none"):
@@ -106,8 +106,8 @@ def test_only_service_linked_roles_are_deleted_that_way(iam: Client) -> None:
     assert iam.get_role(RoleName="mine")
 
 
-def test_tasks_are_the_account_s_own(iam: Client, other_account: Client) -> None:
-    """What is no task, and another account's task."""
+def test_tasks_belong_to_their_account(iam: Client, other_account: Client) -> None:
+    """Invalid ids and another account's tasks."""
     with refusal("InvalidInput", status=400):
         iam.get_service_linked_role_deletion_status(DeletionTaskId="task/nothing")
     other_account.create_service_linked_role(AWSServiceName="ecs.amazonaws.com")
@@ -116,8 +116,8 @@ def test_tasks_are_the_account_s_own(iam: Client, other_account: Client) -> None
         iam.get_service_linked_role_deletion_status(DeletionTaskId=task)
 
 
-def test_it_may_exceed_the_quota_of_roles(iam: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As with AWS: it counts, and is made all the same."""
+def test_service_linked_role_may_exceed_the_quota(iam: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As at AWS: it counts, but is created."""
     monkeypatch.setitem(quotas.QUOTAS, "roles per account", 1)
     iam.create_service_linked_role(AWSServiceName="ecs.amazonaws.com")
     with refusal("LimitExceeded", "Cannot exceed quota for RolesPerAccount: 1"):
@@ -125,7 +125,7 @@ def test_it_may_exceed_the_quota_of_roles(iam: Client, monkeypatch: pytest.Monke
     iam.create_service_linked_role(AWSServiceName="eks.amazonaws.com")
 
 
-def test_it_is_decided_by_service_and_place(iam: Client, client_for: Callable[..., Client]) -> None:
+def test_service_linked_role_authorization(iam: Client, client_for: Callable[..., Client]) -> None:
     """K-33: `iam:AWSServiceName`; the resource is the role at its path, for the task too."""
     maker = client_for(
         "maker",

@@ -1,4 +1,4 @@
-"""Signing certificates through boto3: rules R-3, R-11, G-77."""
+"""Signing certificates by boto3: R-3, R-11, G-77."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from iam_guard.store.quotas import QUOTAS
 from tests.api.conftest import ACCOUNT, Client, allow, refusal
-from tests.api.iam.certificate_parts import FOREVER, certificate_pem, error_of, private_pem, repeats
+from tests.api.iam.certificate_parts import FOREVER, certificate_pem, error_of, private_pem, quotes
 
 
 @pytest.fixture
@@ -19,14 +19,14 @@ def jane(iam: Client) -> str:
 
 
 def upload(client: Client, name: str = "signer", **whose: str) -> str:
-    """Upload a new certificate, and give its id."""
+    """Upload a new certificate, and return its id."""
     made = client.upload_signing_certificate(CertificateBody=certificate_pem(name), **whose)["Certificate"]
     id: str = made["CertificateId"]
     return id
 
 
-def test_a_certificate_from_beginning_to_end(iam: Client, jane: str) -> None:
-    """Uploaded, listed, turned off and on, deleted."""
+def test_signing_certificate_lifecycle(iam: Client, jane: str) -> None:
+    """Uploaded, listed, deactivated, activated, deleted."""
     body = certificate_pem("signer")
     made = iam.upload_signing_certificate(UserName=jane, CertificateBody=body)["Certificate"]
     assert (made["UserName"], made["CertificateBody"], made["Status"]) == (jane, body, "Active")
@@ -48,15 +48,15 @@ def test_a_certificate_from_beginning_to_end(iam: Client, jane: str) -> None:
         (certificate_pem("signer", begins=FOREVER - 1), "InvalidCertificate"),
     ],
 )
-def test_what_is_not_taken(iam: Client, jane: str, body: str, code: str) -> None:
-    """What cannot be read, and what does not hold now. A private key that was mistaken for it is not repeated."""
+def test_invalid_signing_certificate_is_rejected(iam: Client, jane: str, body: str, code: str) -> None:
+    """Malformed or expired; a private key is not quoted."""
     answer = error_of(iam.upload_signing_certificate, UserName=jane, CertificateBody=body)
     assert answer[:2] == (code, 400)
-    assert not repeats(answer[2], body)
+    assert not quotes(answer[2], body)
 
 
-def test_a_certificate_is_one_owners(iam: Client, other_account: Client, jane: str) -> None:
-    """Nobody in the account has the same one; another account may."""
+def test_signing_certificate_is_unique_in_its_account(iam: Client, other_account: Client, jane: str) -> None:
+    """Another account may have the same."""
     body = certificate_pem("signer")
     iam.upload_signing_certificate(UserName=jane, CertificateBody=body)
     iam.create_user(UserName="joe")
@@ -66,8 +66,8 @@ def test_a_certificate_is_one_owners(iam: Client, other_account: Client, jane: s
     other_account.upload_signing_certificate(CertificateBody=body)
 
 
-def test_a_user_has_two(iam: Client, jane: str) -> None:
-    """No more (G-77)."""
+def test_third_signing_certificate_exceeds_the_quota(iam: Client, jane: str) -> None:
+    """G-77."""
     assert QUOTAS["signing certificates per user"] == 2
     for name in ("one", "two"):
         upload(iam, name, UserName=jane)
@@ -75,8 +75,7 @@ def test_a_user_has_two(iam: Client, jane: str) -> None:
         upload(iam, "three", UserName=jane)
 
 
-def test_expired_cannot_be_set(iam: Client, jane: str) -> None:
-    """It is no status that one may give."""
+def test_status_expired_cannot_be_set(iam: Client, jane: str) -> None:
     id = upload(iam, UserName=jane)
     with refusal("InvalidInput", status=400):
         iam.update_signing_certificate(UserName=jane, CertificateId=id, Status="Expired")
@@ -85,10 +84,10 @@ def test_expired_cannot_be_set(iam: Client, jane: str) -> None:
 @pytest.mark.parametrize(
     ("operation", "more"), [("update_signing_certificate", {"Status": "Inactive"}), ("delete_signing_certificate", {})]
 )
-def test_a_certificate_of_another_user(
+def test_signing_certificate_of_another_user_is_not_found(
     iam: Client, other_account: Client, jane: str, operation: str, more: dict[str, str]
 ) -> None:
-    """An id is looked for among those of the user who is named, in the caller's account."""
+    """Only those of the named user in the caller's account are searched."""
     id = upload(iam, UserName=jane)
     iam.create_user(UserName="joe")
     other_account.create_user(UserName="jane")
@@ -100,7 +99,7 @@ def test_a_certificate_of_another_user(
     assert iam.list_signing_certificates(UserName=jane)["Certificates"][0]["Status"] == "Active"
 
 
-def test_certificates_are_listed_page_by_page(iam: Client, jane: str) -> None:
+def test_signing_certificate_pages_survive_deletions(iam: Client, jane: str) -> None:
     """A marker leads on although what came before it is gone."""
     ids = sorted(upload(iam, name, UserName=jane) for name in ("one", "two"))
     page = iam.list_signing_certificates(UserName=jane, MaxItems=1)
@@ -111,8 +110,8 @@ def test_certificates_are_listed_page_by_page(iam: Client, jane: str) -> None:
     assert rest["IsTruncated"] is False
 
 
-def test_the_root_user_has_its_own(root: Client, iam: Client) -> None:
-    """Without a name they are the caller's (R-3)."""
+def test_root_user_has_signing_certificates(root: Client, iam: Client) -> None:
+    """Without a user name, they are the caller's (R-3)."""
     id = upload(root)
     assert [
         list_signing_certificate["UserName"]
@@ -125,16 +124,16 @@ def test_the_root_user_has_its_own(root: Client, iam: Client) -> None:
     root.delete_signing_certificate(CertificateId=id)
 
 
-def test_permissions(client_for: Callable[..., Client]) -> None:
-    """Decided about by the user's ARN."""
+def test_signing_certificate_permissions(client_for: Callable[..., Client]) -> None:
+    """Authorized on the user's ARN."""
     jane = client_for("jane", allow("iam:*SigningCertificate*", f"arn:aws:iam::{ACCOUNT}:user/${{aws:username}}"))
     upload(jane)
     with refusal("AccessDenied", "user/admin", 403):
         upload(jane, "other", UserName="admin")
 
 
-def test_a_user_with_certificates_is_not_deleted(iam: Client, jane: str) -> None:
-    """They go first (R-11)."""
+def test_deleting_a_user_with_certificates_raises_conflict(iam: Client, jane: str) -> None:
+    """R-11."""
     upload(iam, UserName=jane)
     with refusal("DeleteConflict", "must delete signing certificates first"):
         iam.delete_user(UserName=jane)

@@ -1,4 +1,4 @@
-"""SimulateCustomPolicy through boto3: decisions, statements with positions, missing keys, details, refusals, pages."""
+"""SimulateCustomPolicy by boto3: decisions, statement positions, missing keys, details, errors, pages."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from tests.api.conftest import ACCOUNT, OTHER_ACCOUNT, Client, refusal
 from tests.api.iam.simulation_parts import (
     OBJECT,
     OTHER_OBJECT,
-    asked,
     document,
     entry,
+    run_as_admin,
     saying,
     sources,
     store_with_admin,
@@ -31,7 +31,7 @@ KEY = f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/1"
 
 
 def simulate_one(iam: Client, *policies: str, action: str = "s3:GetObject", **more: Any) -> dict[str, Any]:
-    """Simulate one action, and give its result."""
+    """Simulate one action, and return its result."""
     (result,) = iam.simulate_custom_policy(PolicyInputList=list(policies), ActionNames=[action], **more)[
         "EvaluationResults"
     ]
@@ -55,8 +55,8 @@ def place(line: int, column: int) -> dict[str, int]:
         ([], "implicitDeny", []),
     ],
 )
-def test_policies_decide_together(iam: Client, policies: list[str], decision: str, named: list[str]) -> None:
-    """E-2, E-4: one Deny is enough, one Allow too; the statements that determine the result are named."""
+def test_policies_are_combined(iam: Client, policies: list[str], decision: str, named: list[str]) -> None:
+    """E-2, E-4: one Deny or one Allow suffices; the deciding statements are listed."""
     result = simulate_one(iam, *policies)
     assert (result["EvalDecision"], sources(result)) == (decision, named)
     assert {statement["SourcePolicyType"] for statement in result["MatchedStatements"]} <= {"IAM Policy"}
@@ -64,8 +64,8 @@ def test_policies_decide_together(iam: Client, policies: list[str], decision: st
     assert (result["EvalActionName"], result["EvalResourceName"]) == ("s3:GetObject", "*")
 
 
-def test_without_resources_there_are_no_results_for_them(iam: Client) -> None:
-    """The API reference: a simulation of `*` has neither ResourceSpecificResults nor EvalDecisionDetails."""
+def test_star_has_no_resource_results(iam: Client) -> None:
+    """API reference: neither ResourceSpecificResults nor EvalDecisionDetails."""
     result = simulate_one(iam, READ)
     assert result.keys() == {
         "EvalActionName",
@@ -77,8 +77,8 @@ def test_without_resources_there_are_no_results_for_them(iam: Client) -> None:
     assert simulate_one(iam, READ, ResourceArns=["*"]) == result
 
 
-def test_one_resource_gives_its_own_result(iam: Client) -> None:
-    """The API reference: within an account EvalDecisionDetails is there and empty."""
+def test_one_resource_has_its_own_result(iam: Client) -> None:
+    """API reference: within an account EvalDecisionDetails is empty."""
     result = simulate_one(iam, READ, ResourceArns=[OBJECT])
     (specific,) = result["ResourceSpecificResults"]
     assert (result["EvalResourceName"], result["EvalDecisionDetails"]) == (OBJECT, {})
@@ -90,8 +90,8 @@ def test_one_resource_gives_its_own_result(iam: Client) -> None:
     }
 
 
-def test_several_resources_give_one_result_for_an_action(iam: Client) -> None:
-    """The API reference: the most restrictive decision, the union of the statements, and a result for each resource."""
+def test_several_resources_are_combined_per_action(iam: Client) -> None:
+    """API reference: the most restrictive decision, all statements, and a result per resource."""
     first, second = document(saying("Allow", "s3:*", OBJECT)), document(saying("Deny", "s3:PutObject", OTHER_OBJECT))
     answer = iam.simulate_custom_policy(
         PolicyInputList=[first, second],
@@ -112,19 +112,19 @@ def test_several_resources_give_one_result_for_an_action(iam: Client) -> None:
     ]
 
 
-def test_an_action_is_compared_without_regard_to_case_and_shown_as_it_was_given(iam: Client) -> None:
+def test_action_is_case_insensitive_and_returned_unchanged(iam: Client) -> None:
     """M-3."""
     result = simulate_one(iam, READ, action="S3:gEtObJeCt")
     assert (result["EvalDecision"], result["EvalActionName"]) == ("allowed", "S3:gEtObJeCt")
 
 
 @pytest.mark.parametrize("action", ["s3:*", "s3:Get?bject", "made-up:Action", "s3:", "s3:Get Object", "a:b:c"])
-def test_an_action_that_is_none_is_no_pattern(iam: Client, action: str) -> None:
-    """M-21: what a policy does not allow by that very name is not allowed."""
+def test_wildcard_in_the_action_is_no_pattern(iam: Client, action: str) -> None:
+    """M-21."""
     assert simulate_one(iam, READ, action=action)["EvalDecision"] == "implicitDeny"
 
 
-def test_a_wildcard_in_a_resource_is_a_character(iam: Client) -> None:
+def test_wildcard_in_a_resource_is_a_character(iam: Client) -> None:
     """M-21."""
     policy = document(saying("Allow", "s3:GetObject", OBJECT))
     assert simulate_one(iam, policy, ResourceArns=["arn:aws:s3:::bucket/*"])["EvalDecision"] == "implicitDeny"
@@ -160,8 +160,8 @@ def test_a_wildcard_in_a_resource_is_a_character(iam: Client) -> None:
         pytest.param(json.dumps(json.loads(READ), indent=2).replace("\n", "\r"), place(3, 17), place(8, 6), id="CR"),
     ],
 )
-def test_a_statement_stands_where_aws_says(iam: Client, text: str, start: object, end: object) -> None:
-    """Lines and columns as in AWS's own examples."""
+def test_statement_positions_match_aws(iam: Client, text: str, start: object, end: object) -> None:
+    """Lines and columns of AWS's examples."""
     actions = ["s3:GetObject", "s3:PutObject", "dynamodb:CreateBackup"]
     answer = iam.simulate_custom_policy(
         PolicyInputList=[text],
@@ -173,8 +173,8 @@ def test_a_statement_stands_where_aws_says(iam: Client, text: str, start: object
     assert [[(each["StartPosition"], each["EndPosition"]) for each in one] for one in found] == [[(start, end)]]
 
 
-def test_a_later_statement_begins_behind_the_one_before_it(iam: Client) -> None:
-    """The comma belongs to it, as with AWS."""
+def test_later_statement_starts_after_the_previous_one(iam: Client) -> None:
+    """As at AWS, it includes the comma."""
     policy = document(saying("Allow", "s3:PutObject"), saying("Allow", "s3:GetObject", Sid="é"))
     (statement,) = simulate_one(iam, policy)["MatchedStatements"]
     between = policy[statement["StartPosition"]["Column"] - 1 : statement["EndPosition"]["Column"] - 1]
@@ -189,7 +189,7 @@ def conditional(operator: str, key: str, *values: str, effect: str = "Allow") ->
 
 
 @pytest.mark.parametrize(
-    ("operator", "value", "given"),
+    ("operator", "value", "parameters"),
     [
         ("StringEquals", "red", entry("docs:Key", "red")),
         ("StringEquals", "red", entry("DOCS:KEY", "red")),
@@ -207,15 +207,15 @@ def conditional(operator: str, key: str, *values: str, effect: str = "Allow") ->
         ("ForAnyValue:DateLessThan", "2030-01-01", entry("docs:Key", "2026-11-24", type="dateList")),
     ],
 )
-def test_a_key_has_the_value_that_is_given(iam: Client, operator: str, value: str, given: dict[str, Any]) -> None:
-    """Every type of context key reaches the operators that are made for it; its name is any letter case (C-3)."""
+def test_context_entry_has_its_value(iam: Client, operator: str, value: str, parameters: dict[str, Any]) -> None:
+    """Each type works with its operators; names are case-insensitive (C-3)."""
     policy = conditional(operator, "docs:Key", value)
     assert simulate_one(iam, policy)["EvalDecision"] != "allowed" or operator.startswith("ForAllValues")
-    result = simulate_one(iam, policy, ContextEntries=[given])
+    result = simulate_one(iam, policy, ContextEntries=[parameters])
     assert (result["EvalDecision"], result["MissingContextValues"]) == ("allowed", [])
 
 
-def test_several_values_are_none_to_a_plain_operator(iam: Client) -> None:
+def test_list_value_fails_single_valued_operators(iam: Client) -> None:
     """C-7, N-10."""
     policy = conditional("StringEquals", "docs:Key", "red")
     one, two = entry("docs:Key", "red", type="stringList"), entry("docs:Key", "red", "red", type="stringList")
@@ -224,7 +224,7 @@ def test_several_values_are_none_to_a_plain_operator(iam: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "sentence"),
+    ("parameters", "sentence"),
     [
         ([entry("docs:Key", "a", "b")], "Context key string expected a single value, but received 2."),
         ([entry("docs:Key")], "Context values for context key docs:Key cannot be null or empty."),
@@ -245,13 +245,13 @@ def test_several_values_are_none_to_a_plain_operator(iam: Client) -> None:
         ([{"ContextKeyValues": ["a"], "ContextKeyType": "string"}], "ContextKeyName cannot be null or empty."),
     ],
 )
-def test_a_bad_context_entry_is_refused(iam: Client, given: list[dict[str, Any]], sentence: str) -> None:
+def test_invalid_context_entry_is_rejected(iam: Client, parameters: list[dict[str, Any]], sentence: str) -> None:
     """A value that is not of its type would be a key without meaning."""
     with refusal("InvalidInput", sentence, 400):
-        simulate_one(iam, READ, ContextEntries=given)
+        simulate_one(iam, READ, ContextEntries=parameters)
 
 
-def test_an_unknown_type_of_context_is_refused(iam: Client) -> None:
+def test_unknown_context_type_is_rejected(iam: Client) -> None:
     """The model lists them."""
     with refusal("ValidationError", "contextEntries.1.member.contextKeyType", 400):
         simulate_one(iam, READ, ContextEntries=[entry("docs:Key", "a", type="text")])
@@ -279,16 +279,16 @@ def test_an_unknown_type_of_context_is_refused(iam: Client) -> None:
         (saying("Allow", "s3:*", Condition={"StringEquals": {"docs:given": "x"}}), []),
     ],
 )
-def test_a_missing_key_is_told_where_it_matters(iam: Client, statement: dict[str, Any], missing: list[str]) -> None:
-    """Keys and variables of the statements about the action and the resource, as the policy spells them, each once."""
-    given = [entry("docs:Given", "x")]
-    result = simulate_one(iam, document(statement), ResourceArns=[OBJECT], ContextEntries=given)
+def test_missing_keys_are_reported(iam: Client, statement: dict[str, Any], missing: list[str]) -> None:
+    """Keys and variables of the matching statements, as the policy writes them, each once."""
+    parameters = [entry("docs:Given", "x")]
+    result = simulate_one(iam, document(statement), ResourceArns=[OBJECT], ContextEntries=parameters)
     assert result["MissingContextValues"] == missing
     assert result["ResourceSpecificResults"][0]["MissingContextValues"] == missing
 
 
-def test_missing_keys_of_several_resources_are_told_together(iam: Client) -> None:
-    """The API reference: deduplicated at the top, each where it is missing below."""
+def test_missing_keys_of_several_resources_are_merged(iam: Client) -> None:
+    """API reference: deduplicated at the top."""
     policy = document(
         saying("Allow", "s3:*", OBJECT, Condition={"StringEquals": {"docs:A": "x"}}),
         saying("Allow", "s3:*", "*", Condition={"StringEquals": {"docs:B": "x"}}),
@@ -301,7 +301,7 @@ def test_missing_keys_of_several_resources_are_told_together(iam: Client) -> Non
     assert sorted(result["MissingContextValues"]) == ["docs:A", "docs:B"]
 
 
-def test_an_old_policy_has_no_variables(iam: Client) -> None:
+def test_old_policy_version_has_no_variables(iam: Client) -> None:
     """G-5."""
     text = json.dumps({"Statement": saying("Allow", "s3:*", "arn:aws:s3:::bucket/${aws:username}")})
     assert simulate_one(iam, text, ResourceArns=[OBJECT])["MissingContextValues"] == []
@@ -319,8 +319,8 @@ def test_an_old_policy_has_no_variables(iam: Client) -> None:
         ("group", {"aws:PrincipalArn", "aws:PrincipalAccount", "aws:userid"}),
     ],
 )
-def test_keys_follow_from_the_caller(iam: Client, kind: str | None, present: set[str]) -> None:
-    """K-10, as far as a caller is known that is nothing but an ARN."""
+def test_caller_supplies_its_keys(iam: Client, kind: str | None, present: set[str]) -> None:
+    """K-10, as far as they follow from an ARN."""
     keys = ["aws:PrincipalArn", "aws:PrincipalAccount", "aws:PrincipalType", "aws:userid", "aws:username"]
     policy = document(saying("Deny", "s3:*", Condition={"Null": dict.fromkeys(keys, "false")}))
     caller = {} if kind is None else {"CallerArn": f"arn:aws:iam::{ACCOUNT}:{kind}/staff/ada"}
@@ -337,16 +337,16 @@ def test_keys_follow_from_the_caller(iam: Client, kind: str | None, present: set
         ("aws:userid", ADA),
     ],
 )
-def test_a_key_of_the_caller_can_be_given_otherwise(iam: Client, key: str, value: str) -> None:
-    """What is given wins; of a user whose entity is not looked up, the ARN stands for the unique id, as with AWS."""
+def test_context_entry_overrides_the_callers_key(iam: Client, key: str, value: str) -> None:
+    """As at AWS, the ARN replaces the unique id of a user without a stored entity."""
     policy = conditional("StringEquals", key, value)
     assert simulate_one(iam, policy, CallerArn=ADA)["EvalDecision"] == "allowed"
     other = [entry(key, "other")]
     assert simulate_one(iam, policy, CallerArn=ADA, ContextEntries=other)["EvalDecision"] == "implicitDeny"
 
 
-def test_only_what_is_passed_counts(iam: Client) -> None:
-    """The caller's own policies, tags and unique id are not looked up by SimulateCustomPolicy."""
+def test_custom_simulation_uses_only_its_input(iam: Client) -> None:
+    """The caller's own policies, tags and unique id are not loaded."""
     iam.tag_user(UserName="admin", Tags=[{"Key": "team", "Value": "red"}])
     admin = iam.get_user()["User"]
     policy = conditional("StringEquals", "aws:userid", admin["UserId"])
@@ -368,8 +368,8 @@ def test_only_what_is_passed_counts(iam: Client) -> None:
         "ada",
     ],
 )
-def test_a_caller_is_a_user_a_group_or_a_role(iam: Client, arn: str) -> None:
-    """The API reference: no session, no service, and not the root user."""
+def test_caller_must_be_a_user_group_or_role(iam: Client, arn: str) -> None:
+    """API reference: no session, no service, not the root user."""
     with refusal("InvalidInput", "Caller must be an IAM user, role or group", 400):
         simulate_one(iam, READ, CallerArn=arn)
 
@@ -385,8 +385,10 @@ def test_a_caller_is_a_user_a_group_or_a_role(iam: Client, arn: str) -> None:
         (REFUSE, "explicitDeny", False, ["PermissionsBoundaryPolicyInputList.1"]),
     ],
 )
-def test_a_boundary_limits(iam: Client, boundary: str, decision: str, allows: bool, named: list[str]) -> None:
-    """G-38, E-30: what it says by itself is told, at the top and for each resource; its Deny is shown."""
+def test_boundary_limits_the_simulation(
+    iam: Client, boundary: str, decision: str, allows: bool, named: list[str]
+) -> None:
+    """G-38, E-30: its own decision is reported, at the top and per resource; its Deny is shown."""
     result = simulate_one(iam, READ, PermissionsBoundaryPolicyInputList=[boundary], ResourceArns=[OBJECT])
     assert (result["EvalDecision"], sources(result)) == (decision, named)
     assert result["PermissionsBoundaryDecisionDetail"] == {"AllowedByPermissionsBoundary": allows}
@@ -397,15 +399,15 @@ def test_a_boundary_limits(iam: Client, boundary: str, decision: str, allows: bo
         assert result["MatchedStatements"][0]["SourcePolicyType"] == "Permissions Boundary Policy"
 
 
-def test_a_boundary_asks_for_keys_too(iam: Client) -> None:
-    """Its conditions need values like those of other policies."""
+def test_boundary_keys_can_be_missing(iam: Client) -> None:
+    """Like those of other policies."""
     boundary = conditional("StringEquals", "docs:Limit", "x")
     result = simulate_one(iam, READ, PermissionsBoundaryPolicyInputList=[boundary])
     assert result["MissingContextValues"] == ["docs:Limit"]
 
 
-def test_there_is_one_boundary(iam: Client) -> None:
-    """The API reference."""
+def test_second_boundary_is_rejected(iam: Client) -> None:
+    """API reference."""
     with refusal("InvalidInput", "The list of Permissions Boundary policies cannot exceed 1 items.", 400):
         simulate_one(iam, READ, PermissionsBoundaryPolicyInputList=[READ, READ])
 
@@ -420,8 +422,8 @@ def test_there_is_one_boundary(iam: Client) -> None:
         ([[ALL], [conditional("StringEquals", "docs:Key", "x")]], "implicitDeny"),
     ],
 )
-def test_organizations_limit_level_by_level(iam: Client, levels: list[list[str]], decision: str) -> None:
-    """E-12: where they do not allow, the simulation ends: no statement, no missing key, no details."""
+def test_organization_levels_limit_the_simulation(iam: Client, levels: list[list[str]], decision: str) -> None:
+    """E-12: a denial ends the simulation: no statements, no missing keys, no details."""
     result = simulate_one(
         iam,
         READ,
@@ -439,8 +441,8 @@ def test_organizations_limit_level_by_level(iam: Client, levels: list[list[str]]
     assert "OrganizationsDecisionDetail" not in result["ResourceSpecificResults"][0]
 
 
-def test_a_level_of_an_organization_has_a_policy(iam: Client) -> None:
-    """G-76: at least one is attached everywhere."""
+def test_empty_organization_level_is_rejected(iam: Client) -> None:
+    """G-76."""
     with refusal(
         "InvalidInput", "Organization policy at index 2 must contain at least one service control policy", 400
     ):
@@ -471,20 +473,20 @@ def shared_with(principal: str, action: str = "s3:GetObject", effect: str = "All
         (f"arn:aws:iam::{ACCOUNT}:user/rita", [], "implicitDeny", []),
     ],
 )
-def test_a_resource_based_policy_is_part_of_it(
+def test_resource_policy_is_evaluated(
     iam: Client, principal: str, identity: list[str], decision: str, named: list[str]
 ) -> None:
-    """E-30 to E-36: within an account, whom it names directly needs nothing else."""
+    """E-30 to E-36: within an account, a directly named caller needs no other policy."""
     result = simulate_one(iam, *identity, ResourcePolicy=shared_with(principal), CallerArn=ADA, ResourceArns=[OBJECT])
     assert (result["EvalDecision"], sources(result), result["EvalDecisionDetails"]) == (decision, named, {})
 
 
-def test_a_role_is_named_by_its_own_arn(iam: Client) -> None:
-    """E-20, P-3: as the role of whatever session uses it, so that a boundary still limits it."""
+def test_resource_policy_names_a_role_by_its_arn(iam: Client) -> None:
+    """E-20, P-3: as the role of any session, so that a boundary still limits it."""
     role = f"arn:aws:iam::{ACCOUNT}:role/app/worker"
-    given = {"ResourcePolicy": shared_with(role), "CallerArn": role, "ResourceArns": [OBJECT]}
-    assert simulate_one(iam, **given)["EvalDecision"] == "allowed"
-    limited = simulate_one(iam, PermissionsBoundaryPolicyInputList=[WRITE], **given)
+    parameters = {"ResourcePolicy": shared_with(role), "CallerArn": role, "ResourceArns": [OBJECT]}
+    assert simulate_one(iam, **parameters)["EvalDecision"] == "allowed"
+    limited = simulate_one(iam, PermissionsBoundaryPolicyInputList=[WRITE], **parameters)
     assert limited["EvalDecision"] == "implicitDeny"
 
 
@@ -497,10 +499,10 @@ def test_a_role_is_named_by_its_own_arn(iam: Client) -> None:
         ([REFUSE], ADA, "explicitDeny", {"IAM Policy": "explicitDeny", "Resource Policy": "allowed"}),
     ],
 )
-def test_across_accounts_both_sides_must_allow(
+def test_cross_account_access_needs_both_sides(
     iam: Client, identity: list[str], resource: str, decision: str, details: dict[str, str]
 ) -> None:
-    """E-50: what each side says is told, at the top and for each resource."""
+    """E-50: each side's decision is reported, at the top and per resource."""
     result = simulate_one(
         iam,
         *identity,
@@ -513,8 +515,8 @@ def test_across_accounts_both_sides_must_allow(
     assert result["ResourceSpecificResults"][0]["EvalDecisionDetails"] == details
 
 
-def test_details_across_accounts_have_the_boundary_and_the_most_restrictive(iam: Client) -> None:
-    """The API reference: the most restrictive decision of each type across all resources."""
+def test_cross_account_details_are_the_most_restrictive(iam: Client) -> None:
+    """API reference: per policy type across all resources, with the boundary."""
     result = simulate_one(
         iam,
         document(saying("Allow", "s3:GetObject", OBJECT)),
@@ -532,26 +534,26 @@ def test_details_across_accounts_have_the_boundary_and_the_most_restrictive(iam:
     assert result["ResourceSpecificResults"][0]["EvalResourceDecision"] == "allowed"
 
 
-def test_whose_a_resource_is_follows_from_its_arn(iam: Client) -> None:
-    """E-54: the account in the ARN, where a policy of the resource is given and nobody says otherwise."""
+def test_resource_owner_follows_from_its_arn(iam: Client) -> None:
+    """E-54: with a resource policy and without ResourceOwner."""
     queue = f"arn:aws:sqs:eu-west-1:{OTHER_ACCOUNT}:jobs"
     policy = document(saying("Allow", "sqs:*", queue, Principal={"AWS": ADA}))
-    given: dict[str, Any] = {"action": "sqs:SendMessage", "ResourceArns": [queue], "CallerArn": ADA}
-    assert simulate_one(iam, ResourcePolicy=policy, **given)["EvalDecision"] == "implicitDeny"
+    parameters: dict[str, Any] = {"action": "sqs:SendMessage", "ResourceArns": [queue], "CallerArn": ADA}
+    assert simulate_one(iam, ResourcePolicy=policy, **parameters)["EvalDecision"] == "implicitDeny"
     own = f"arn:aws:iam::{ACCOUNT}:root"
-    assert simulate_one(iam, ResourcePolicy=policy, ResourceOwner=own, **given)["EvalDecision"] == "allowed"
+    assert simulate_one(iam, ResourcePolicy=policy, ResourceOwner=own, **parameters)["EvalDecision"] == "allowed"
 
 
-def test_without_a_resource_policy_the_callers_own_policies_are_asked(iam: Client) -> None:
-    """A policy of the resource is never looked up: who gives none and names no owner asks about the caller's side."""
+def test_missing_resource_policy_delegates_to_the_caller(iam: Client) -> None:
+    """Resource policies are not loaded."""
     foreign = f"arn:aws:sqs:eu-west-1:{OTHER_ACCOUNT}:jobs"
     assert simulate_one(iam, ALL, action="sqs:SendMessage", ResourceArns=[foreign])["EvalDecision"] == "allowed"
     assert simulate_one(iam, ALL, action="kms:Decrypt", ResourceArns=[KEY])["EvalDecision"] == "allowed"
     assert sources(simulate_one(iam, ALL, action="kms:Decrypt", ResourceArns=[KEY])) == ["PolicyInputList.1"]
 
 
-def test_who_names_the_owner_is_told_what_a_resource_without_policy_comes_to(iam: Client) -> None:
-    """E-40, E-53: a key that lets nobody in, a resource of another account that shares nothing."""
+def test_explicit_owner_without_resource_policy(iam: Client) -> None:
+    """E-40, E-53: a key that admits no principal, a foreign resource that is not shared."""
     own, other = (f"arn:aws:iam::{account}:root" for account in (ACCOUNT, OTHER_ACCOUNT))
     key = simulate_one(iam, ALL, action="kms:Decrypt", ResourceArns=[KEY], ResourceOwner=own, CallerArn=ADA)
     assert key["EvalDecision"] == "implicitDeny"
@@ -561,14 +563,14 @@ def test_who_names_the_owner_is_told_what_a_resource_without_policy_comes_to(iam
     assert simulate_one(iam, ALL, ResourceArns=[OBJECT], ResourceOwner=own)["EvalDecision"] == "allowed"
 
 
-def test_a_resource_policy_needs_a_caller(iam: Client) -> None:
-    """Its Principal element has to be compared with somebody."""
+def test_resource_policy_requires_a_caller(iam: Client) -> None:
+    """For its Principal element."""
     with refusal("InvalidInput", "Invalid caller - Caller cannot be null or empty.", 400):
         simulate_one(iam, READ, ResourcePolicy=shared_with(ADA), ResourceArns=[OBJECT])
 
 
 @pytest.mark.parametrize("resources", [None, ["*"]])
-def test_a_resource_policy_needs_a_resource(iam: Client, resources: list[str] | None) -> None:
+def test_resource_policy_requires_a_resource(iam: Client, resources: list[str] | None) -> None:
     """It belongs to one."""
     named = {} if resources is None else {"ResourceArns": resources}
     with refusal("InvalidInput", "Invalid Entity Arn: * does not clearly define entity type and name.", 400):
@@ -576,20 +578,20 @@ def test_a_resource_policy_needs_a_resource(iam: Client, resources: list[str] | 
 
 
 @pytest.mark.parametrize("owner", ["ada", "1234", ADA, f"arn:aws:s3::{ACCOUNT}:root", "arn:aws:iam::12:root"])
-def test_an_owner_is_an_account(iam: Client, owner: str) -> None:
+def test_resource_owner_must_be_an_account(iam: Client, owner: str) -> None:
     """The root user's ARN, or the account's id."""
     with refusal("InvalidInput", f"'{owner}' is not a valid as a Resource Owner.", 400):
         simulate_one(iam, READ, ResourceOwner=owner)
 
 
-# --- refusals ------------------------------------------------------------------------------------------------------
+# --- errors --------------------------------------------------------------------------------------------------------
 
 BROKEN = ["{", "[]", '{"Version":"2099-01-01","Statement":[]}', '{"Statement":{"Effect":"Maybe"}}', "é", '"\\ud800"']
 
 
 @pytest.mark.parametrize("text", [*BROKEN, document(saying("Allow", "s3:*", Principal="*"))])
-def test_a_policy_that_cannot_be_read_is_refused(iam: Client, text: str) -> None:
-    """N-9, G-30: refused with its place in the list, and with what is wrong."""
+def test_invalid_policy_is_rejected_with_its_index(iam: Client, text: str) -> None:
+    """N-9, G-30."""
     with refusal("InvalidInput", "Policy input list item 2 has invalid content", 400):
         simulate_one(iam, READ, text)
 
@@ -603,32 +605,31 @@ def test_a_policy_that_cannot_be_read_is_refused(iam: Client, text: str) -> None
         ("ResourcePolicy", "Resource policy has invalid content"),
     ],
 )
-def test_every_kind_of_policy_is_refused_in_its_own_name(iam: Client, text: str, member: str, sentence: str) -> None:
-    """Who sends five policies must be told which is bad."""
-    given: dict[str, Any] = {
+def test_invalid_policy_error_names_its_kind(iam: Client, text: str, member: str, sentence: str) -> None:
+    parameters: dict[str, Any] = {
         "PermissionsBoundaryPolicyInputList": [text],
         "OrderedOrganizationPolicyInputList": [{"ServiceControlPolicyInputList": [text]}],
         "ResourcePolicy": text,
     }
     with refusal("InvalidInput", sentence, 400):
-        simulate_one(iam, READ, CallerArn=ADA, ResourceArns=[OBJECT], **{member: given[member]})
+        simulate_one(iam, READ, CallerArn=ADA, ResourceArns=[OBJECT], **{member: parameters[member]})
 
 
 @pytest.mark.parametrize("arn", ["not-an-arn", "arn:aws:s3", "arn:aws:s3:::", "arn::s3:::bucket", "aws:arn:s3:::b:k"])
-def test_a_resource_is_an_arn(iam: Client, arn: str) -> None:
+def test_resource_must_be_an_arn(iam: Client, arn: str) -> None:
     """Or `*` alone."""
     with refusal("InvalidInput", f"ResourceNames are not in a valid ARN format: {arn}.", 400):
         simulate_one(iam, READ, ResourceArns=[arn])
 
 
-def test_everything_is_no_resource_among_others(iam: Client) -> None:
-    """`*` stands for no resource at all (M-11)."""
+def test_star_among_other_resources_is_rejected(iam: Client) -> None:
+    """M-11."""
     with refusal("InvalidInput", "ResourceNames are not in a valid ARN format: *.", 400):
         simulate_one(iam, READ, ResourceArns=[OBJECT, "*"])
 
 
-def test_an_action_has_a_service(iam: Client) -> None:
-    """G-60: also one that is not on the page."""
+def test_action_needs_a_service(iam: Client) -> None:
+    """G-60: also beyond the first page."""
     with refusal("InvalidInput", "The action is invalid since it is missing names", 400):
         iam.simulate_custom_policy(PolicyInputList=[READ], ActionNames=["s3:GetObject", "GetObject"], MaxItems=1)
 
@@ -643,27 +644,33 @@ def test_an_action_has_a_service(iam: Client) -> None:
         ("EC2-VPC-EBS-Subnet", ["instance", "image", "security-group", "network-interface", "subnet", "volume"], None),
     ],
 )
-def test_a_scenario_has_its_resources(iam: Client, option: str, types: list[str], sentence: str | None) -> None:
-    """The API reference: the resources that must be defined to run each scenario."""
-    given = {
+def test_resource_handling_option_requires_its_resources(
+    iam: Client, option: str, types: list[str], sentence: str | None
+) -> None:
+    """API reference."""
+    parameters = {
         "ResourceArns": [f"arn:aws:ec2:eu-west-1:{ACCOUNT}:{type}/1" for type in types],
         "ResourceHandlingOption": option,
     }
     if sentence is None:
-        assert simulate_one(iam, ALL, action="ec2:RunInstances", **given)["EvalDecision"] == "allowed"
+        assert simulate_one(iam, ALL, action="ec2:RunInstances", **parameters)["EvalDecision"] == "allowed"
         return
     with refusal("InvalidInput", sentence, 400):
-        simulate_one(iam, ALL, action="ec2:RunInstances", **given)
+        simulate_one(iam, ALL, action="ec2:RunInstances", **parameters)
 
 
 # --- pages and limits ----------------------------------------------------------------------------------------------
 
 
-def test_actions_come_in_pages_in_their_order(iam: Client) -> None:
-    """Also one that is asked for twice; each page has all resources of its actions."""
+def test_actions_are_paged_in_order(iam: Client) -> None:
+    """Repeated ones too; each page has all resources of its actions."""
     actions = ["s3:PutObject", "iam:GetUser", "s3:PutObject", "s3:GetObject", "a:b"]
-    given: dict[str, Any] = {"PolicyInputList": [READ], "ActionNames": actions, "ResourceArns": [OBJECT, OTHER_OBJECT]}
-    pages = list(iam.get_paginator("simulate_custom_policy").paginate(**given, PaginationConfig={"PageSize": 2}))
+    parameters: dict[str, Any] = {
+        "PolicyInputList": [READ],
+        "ActionNames": actions,
+        "ResourceArns": [OBJECT, OTHER_OBJECT],
+    }
+    pages = list(iam.get_paginator("simulate_custom_policy").paginate(**parameters, PaginationConfig={"PageSize": 2}))
     assert [len(page["EvaluationResults"]) for page in pages] == [2, 2, 1]
     results = [result for page in pages for result in page["EvaluationResults"]]
     assert [result["EvalActionName"] for result in results] == actions
@@ -671,70 +678,76 @@ def test_actions_come_in_pages_in_their_order(iam: Client) -> None:
     assert [page["IsTruncated"] for page in pages] == [True, True, False]
 
 
-def test_a_marker_is_a_place_in_whatever_actions_are_given_next(iam: Client) -> None:
-    """As with AWS: the second half of another list, nothing of a shorter one."""
-    given: dict[str, Any] = {"PolicyInputList": [READ], "MaxItems": 1}
-    marker = iam.simulate_custom_policy(ActionNames=["a:b", "c:d"], **given)["Marker"]
-    other = iam.simulate_custom_policy(ActionNames=["e:f", "g:h"], Marker=marker, **given)
+def test_marker_is_an_index(iam: Client) -> None:
+    """As at AWS, in whatever actions the next call has."""
+    parameters: dict[str, Any] = {"PolicyInputList": [READ], "MaxItems": 1}
+    marker = iam.simulate_custom_policy(ActionNames=["a:b", "c:d"], **parameters)["Marker"]
+    other = iam.simulate_custom_policy(ActionNames=["e:f", "g:h"], Marker=marker, **parameters)
     assert [each["EvalActionName"] for each in other["EvaluationResults"]] == ["g:h"]
-    shorter = iam.simulate_custom_policy(ActionNames=["a:b"], Marker=marker, **given)
+    shorter = iam.simulate_custom_policy(ActionNames=["a:b"], Marker=marker, **parameters)
     assert (shorter["EvaluationResults"], shorter["IsTruncated"]) == ([], False)
 
 
 @pytest.mark.parametrize("marker", ["x", "WyJhIl0", "WyItMSJd", "WyI5OTk5OTk5OTk5OTk5OTk5OTk5OSJd", "WzFd", "bnVsbA"])
-def test_a_marker_that_is_none_of_ours_is_refused(iam: Client, marker: str) -> None:
-    """Whatever it decodes to: `["a"]`, `["-1"]`, a number beyond any list, `[1]`, `null`."""
+def test_invalid_simulation_marker_is_rejected(iam: Client, marker: str) -> None:
+    """Whatever it decodes to: `["a"]`, `["-1"]`, a too large number, `[1]`, `null`."""
     with refusal("ValidationError", "Invalid Marker.", 400):
         iam.simulate_custom_policy(PolicyInputList=[READ], ActionNames=["a:b"], Marker=marker)
 
 
-def test_a_page_ends_where_it_would_take_too_long(iam: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """AWS reserves that for itself as well; going on by the marker gives every action once."""
-    monkeypatch.setattr(policy_simulator, "MAX_READ_A_PAGE", 4)
+def test_page_ends_at_its_maximum_cost(iam: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As AWS reserves; the next pages have all other actions once."""
+    monkeypatch.setattr(policy_simulator, "MAX_PAGE_COST", 4)
     actions = [f"s3:Action{number}" for number in range(5)]
-    given: dict[str, Any] = {"PolicyInputList": [READ], "ActionNames": actions, "ResourceArns": [OBJECT, OTHER_OBJECT]}
-    pages = list(iam.get_paginator("simulate_custom_policy").paginate(**given))
+    parameters: dict[str, Any] = {
+        "PolicyInputList": [READ],
+        "ActionNames": actions,
+        "ResourceArns": [OBJECT, OTHER_OBJECT],
+    }
+    pages = list(iam.get_paginator("simulate_custom_policy").paginate(**parameters))
     assert [len(page["EvaluationResults"]) for page in pages] == [1, 1, 1, 1, 1]
     assert [page["EvaluationResults"][0]["EvalActionName"] for page in pages] == actions
 
 
 def test_simulation_of_a_million_pairs_is_bounded() -> None:
-    """A page has so many actions as half a second allows, whatever is asked for; statements count as well as text."""
+    """A page has as many actions as fit into half a second; statements count, too."""
     store = store_with_admin()
-    given: dict[str, Any] = {
+    parameters: dict[str, Any] = {
         "ActionNames": [f"s3:Get{number}" for number in range(1_000)],
         "ResourceArns": [f"{OBJECT}{number}" for number in range(1_000)],
         "MaxItems": 1_000,
     }
-    output = asked(store, "SimulateCustomPolicy", PolicyInputList=[READ], **given)
+    output = run_as_admin(store, "SimulateCustomPolicy", PolicyInputList=[READ], **parameters)
     assert output["IsTruncated"]
     assert sum(len(each["ResourceSpecificResults"]) for each in output["EvaluationResults"]) < 8_000
     many = document(*[saying("Deny", "s3:*")] * 1_000)
     with pytest.raises(InvalidInput, match="too large"):
-        asked(store, "SimulateCustomPolicy", PolicyInputList=[many], **{**given, "ResourceArns": [OBJECT] * 100})
+        run_as_admin(
+            store, "SimulateCustomPolicy", PolicyInputList=[many], **{**parameters, "ResourceArns": [OBJECT] * 100}
+        )
     store.close()
 
 
-def test_a_simulation_of_too_much_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Policies times resources, and the characters of all policies together, have an end."""
+def test_too_large_simulation_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Policies times resources, and the characters of all policies, are limited."""
     store = store_with_admin()
-    monkeypatch.setattr(simulator, "MAX_READ", 2_000)
-    given: dict[str, Any] = {"ActionNames": ["s3:GetObject"], "PolicyInputList": [READ]}
-    assert asked(store, "SimulateCustomPolicy", ResourceArns=[OBJECT], **given)["EvaluationResults"]
+    monkeypatch.setattr(simulator, "MAX_COST", 2_000)
+    parameters: dict[str, Any] = {"ActionNames": ["s3:GetObject"], "PolicyInputList": [READ]}
+    assert run_as_admin(store, "SimulateCustomPolicy", ResourceArns=[OBJECT], **parameters)["EvaluationResults"]
     for more in ({"ResourceArns": [OBJECT] * 3}, {"PolicyInputList": [READ, READ + " " * 2_000]}):
         with pytest.raises(InvalidInput, match="too large"):
-            asked(store, "SimulateCustomPolicy", **{**given, **more})
+            run_as_admin(store, "SimulateCustomPolicy", **{**parameters, **more})
     long = "x" * (MAX_CHARACTERS // 2 + 1)
     with pytest.raises(InvalidInput, match="characters together"):
-        asked(store, "SimulateCustomPolicy", **{**given, "PolicyInputList": [long], "ResourcePolicy": long})
+        run_as_admin(store, "SimulateCustomPolicy", **{**parameters, "PolicyInputList": [long], "ResourcePolicy": long})
     store.close()
 
 
-# --- who may -------------------------------------------------------------------------------------------------------
+# --- permissions ---------------------------------------------------------------------------------------------------
 
 
-def test_who_may_not_is_refused(client_for: Any) -> None:
-    """SimulateCustomPolicy has no resource, and needs its own permission."""
+def test_simulation_needs_permission(client_for: Any) -> None:
+    """SimulateCustomPolicy has no resource."""
     nobody = client_for("nobody")
     with refusal("AccessDenied", "is not authorized to perform: iam:SimulateCustomPolicy", 403):
         nobody.simulate_custom_policy(PolicyInputList=[READ], ActionNames=["s3:GetObject"])

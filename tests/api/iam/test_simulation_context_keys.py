@@ -1,4 +1,4 @@
-"""GetContextKeysForCustomPolicy and GetContextKeysForPrincipalPolicy through boto3."""
+"""GetContextKeysForCustomPolicy and GetContextKeysForPrincipalPolicy by boto3."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def keys(iam: Client, *policies: str) -> list[str]:
     return list(iam.get_context_keys_for_custom_policy(PolicyInputList=list(policies))["ContextKeyNames"])
 
 
-def test_the_example_of_the_command_lines_reference(iam: Client) -> None:
-    """The keys of variables and of conditions, in the order of the policy."""
+def test_context_keys_of_the_cli_example(iam: Client) -> None:
+    """Keys of variables and of conditions, in the policy's order."""
     policy = (
         '{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"dynamodb:*","Resource":"' + TABLE + '",'
         '"Condition":{"DateGreaterThan":{"aws:CurrentTime":"2015-08-16T12:00:00Z"}}}}'
@@ -48,25 +48,25 @@ def test_the_example_of_the_command_lines_reference(iam: Client) -> None:
         ({"Effect": "Allow", "Condition": {"Bool": {"aws:PrincipalTag/team": "true"}}}, ["aws:PrincipalTag/team"]),
     ],
 )
-def test_keys_are_those_that_mean_something(iam: Client, statement: dict[str, Any], expected: list[str]) -> None:
-    """V-3 to V-5: variables where they are variables; a policy of any type, and one that nobody could store."""
+def test_context_keys_ignore_invalid_variables(iam: Client, statement: dict[str, Any], expected: list[str]) -> None:
+    """V-3 to V-5; a policy of any type, even one that can't be stored."""
     assert keys(iam, document(statement)) == expected
 
 
-def test_each_key_is_told_once(iam: Client) -> None:
-    """C-3: in the letter case of the policy that names it first."""
+def test_context_key_is_listed_once(iam: Client) -> None:
+    """C-3: in its first letter case."""
     first = document(saying("Allow", "s3:*", Condition={"StringEquals": {"docs:Owner": "x"}}))
     second = document(saying("Allow", "s3:*", Condition={"StringEquals": {"DOCS:owner": "x", "docs:Kind": "y"}}))
     assert keys(iam, first, second) == ["docs:Owner", "docs:Kind"]
 
 
-def test_an_old_policy_has_no_variables(iam: Client) -> None:
+def test_old_policy_has_no_variable_keys(iam: Client) -> None:
     """G-4, G-5."""
     assert keys(iam, json.dumps({"Statement": saying("Allow", "dynamodb:*", TABLE)})) == []
 
 
 @pytest.mark.parametrize("text", ["{", '{"Statement":1}', '{"Version":"1","Statement":[]}', '{"Statement":[{}]}'])
-def test_what_is_no_policy_is_refused(iam: Client, text: str) -> None:
+def test_invalid_policy_is_rejected_with_its_index(iam: Client, text: str) -> None:
     """With its place in the list."""
     with refusal("InvalidInput", "Policy input list item 2 has invalid content", 400):
         keys(iam, document(), text)
@@ -74,7 +74,7 @@ def test_what_is_no_policy_is_refused(iam: Client, text: str) -> None:
 
 @pytest.fixture
 def people(server: Running) -> Running:
-    """ada with one policy within her and one by her group; a role with a boundary. Each policy asks for its own key."""
+    """ada with an inline policy and a group policy; a role with a boundary. Each policy refers to its own key."""
 
     def asking(key: str) -> dict[str, Any]:
         return json.loads(document(saying("Allow", "s3:*", Condition={"StringEquals": {key: "x"}})))  # type: ignore[no-any-return]
@@ -98,8 +98,8 @@ def people(server: Running) -> Running:
         ("role/worker", {"docs:Role", "docs:Limit"}),
     ],
 )
-def test_keys_of_everything_that_an_entity_has(iam: Client, people: Running, source: str, expected: set[str]) -> None:
-    """Its own policies, its groups' and its boundary; and those that come with the call."""
+def test_context_keys_of_a_principal(iam: Client, people: Running, source: str, expected: set[str]) -> None:
+    """Own, group and boundary policies, and those in the call."""
     arn = f"arn:aws:iam::{ACCOUNT}:{source}"
     stored = iam.get_context_keys_for_principal_policy(PolicySourceArn=arn)["ContextKeyNames"]
     assert (len(stored), set(stored)) == (len(expected), expected)
@@ -110,7 +110,7 @@ def test_keys_of_everything_that_an_entity_has(iam: Client, people: Running, sou
     }
 
 
-def test_who_may_not_is_refused(client_for: Callable[..., Client]) -> None:
+def test_context_keys_need_permission(client_for: Callable[..., Client]) -> None:
     """GetContextKeysForCustomPolicy needs its own permission."""
     with refusal("AccessDenied", "is not authorized to perform: iam:GetContextKeysForCustomPolicy", 403):
         keys(client_for("nobody"), document())

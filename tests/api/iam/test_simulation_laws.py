@@ -1,4 +1,4 @@
-"""Laws of simulations: what is simulated is what would be decided; a statement stands where it is said to stand."""
+"""Properties of simulations: they agree with decisions, and statement positions are exact."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from iam_guard.model.decision import Outcome, PolicyType
 from iam_guard.policy.parser import parse
 from iam_guard.store.sql_store import SqlStore
 from iam_guard.testing.cases import decide_case, read_case
-from tests.api.iam.simulation_parts import asked, store_with_admin
+from tests.api.iam.simulation_parts import run_as_admin, store_with_admin
 from tests.oracle.generate import generate_case
 
 CASES = Path(__file__).parents[2] / "cases"
@@ -28,17 +28,17 @@ Case = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def store() -> Iterator[SqlStore]:
-    """A store in which nobody is whom the cases are about: everything is passed."""
+    """A store without the entities of the cases, whose policies are all in the call."""
     opened = store_with_admin()
     yield opened
     opened.close()
 
 
-# --- simulated as decided ----------------------------------------------------------------------------------------
+# --- agreement with decisions ------------------------------------------------------------------------------------
 
 
 def simulated(store: SqlStore, case: Case) -> str:
-    """Simulate a case, and give its outcome in the words of the cases."""
+    """Simulate a case, and return its outcome in the cases' terms."""
     request, policies = case["request"], case["policies"]
     levels = policies.get("scps")
     given: Case = {
@@ -58,7 +58,7 @@ def simulated(store: SqlStore, case: Case) -> str:
             {"ServiceControlPolicyInputList": [json.dumps(each) for each in level]} for level in levels
         ]
     try:
-        answer = asked(store, "SimulateCustomPolicy", **given)
+        answer = run_as_admin(store, "SimulateCustomPolicy", **given)
     except InvalidInput:
         return "error"
     (result,) = answer["EvaluationResults"]
@@ -66,7 +66,7 @@ def simulated(store: SqlStore, case: Case) -> str:
 
 
 def entries_of(request: Case) -> Iterator[Case]:
-    """Return the context of a case, and the unique id that the simulator cannot know, as entries."""
+    """Return the context of a case, and the unique id that the simulator can't know, as entries."""
     known = {"aws:userid": request["principal"].get("userid")} | request["context"]
     for key, value in known.items():
         if isinstance(value, list):
@@ -84,10 +84,10 @@ def caller_of(case: Case) -> str:
 
 
 def can_be_asked(case: Case) -> bool:
-    """Return whether the simulator can be asked this: about a user or role, with policies of the types that it takes.
+    """Return whether the simulator supports a case: a user or role, with policies of the types that it accepts.
 
-    It does not know unique ids and session names, does not take a resource-based policy for `*`, and takes no level of
-    control policies without a policy.
+    It knows no unique ids and session names, and rejects resource policies for `*` and empty levels of control
+    policies.
     """
     request, policies = case["request"], case["policies"]
     principal, text = request["principal"], json.dumps([policies.get("resource"), request["context"]])
@@ -113,8 +113,8 @@ def cases() -> list[Case]:
 ASKED = cases()
 
 
-def test_most_kinds_of_cases_can_be_asked() -> None:
-    """The law below is about something: every outcome, both sorts of callers, each type of policy."""
+def test_most_kinds_of_cases_are_supported() -> None:
+    """The tests below cover every outcome, both kinds of callers, each type of policy."""
     assert len(ASKED) > 400
     assert {case["expected"] for case in ASKED} >= {outcome.value for outcome in Outcome}
     assert {case["request"]["principal"]["type"] for case in ASKED} == {"User", "AssumedRole"}
@@ -123,15 +123,15 @@ def test_most_kinds_of_cases_can_be_asked() -> None:
 
 
 @pytest.mark.parametrize("case", ASKED, ids=lambda case: case["id"])
-def test_a_case_is_simulated_as_it_is_expected(case: Case, store: SqlStore) -> None:
-    """Section N: the conformance cases come out of the simulator as they come out of a decision."""
+def test_simulated_case_has_the_expected_outcome(case: Case, store: SqlStore) -> None:
+    """Section N: the simulator and decisions agree on the conformance cases."""
     assert simulated(store, case) == case["expected"]
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(min_value=0))
-def test_what_is_simulated_is_what_would_be_decided(seed: int, store: SqlStore) -> None:
-    """Rules A to F: for policies and requests made at random, the simulator and a decision say the same."""
+def test_simulation_agrees_with_the_decision(seed: int, store: SqlStore) -> None:
+    """Rules A to F: for random policies and requests."""
     rng = random.Random(seed)
     while not can_be_asked(case := _reduced(generate_case(rng))):
         pass
@@ -144,12 +144,12 @@ def test_what_is_simulated_is_what_would_be_decided(seed: int, store: SqlStore) 
 
 
 def _reduced(case: Case) -> Case:
-    """Take away the types of policies that the simulator does not know."""
+    """Remove the types of policies that the simulator doesn't support."""
     kept = ("identity", "resource", "permissions_boundary", "scps")
     return case | {"policies": {name: policy for name, policy in case["policies"].items() if name in kept}}
 
 
-# --- found where it stands ---------------------------------------------------------------------------------------
+# --- statement positions ----------------------------------------------------------------------------------------
 
 SPACES = st.text(alphabet=" \t\r\n", max_size=3)
 TEXTS = st.text(alphabet='ab "\\{}[],:é\u2028\n', max_size=8)
@@ -170,7 +170,7 @@ def statements(draw: st.DrawFn) -> dict[str, Any]:
 
 @st.composite
 def written(draw: st.DrawFn, value: Any) -> str:
-    """Write JSON with white space wherever it may stand, and characters escaped or not."""
+    """Serialize JSON with random white space and escapes."""
     match value:
         case dict():
             members = [f"{draw(written(key))}{draw(SPACES)}:{draw(written(each))}" for key, each in value.items()]
@@ -185,7 +185,7 @@ def written(draw: st.DrawFn, value: Any) -> str:
 
 @st.composite
 def policies(draw: st.DrawFn) -> tuple[str, list[dict[str, Any]]]:
-    """Write a policy with its statements in a list, or with one that is in none."""
+    """Return a policy with its statements in a list, or with a single statement."""
     listed = draw(st.lists(statements(), min_size=1, max_size=4))
     whole: Any = listed if len(listed) > 1 or draw(st.booleans()) else listed[0]
     members = {"Statement": whole} | ({"Version": "2012-10-17"} if draw(st.booleans()) else {})
@@ -195,8 +195,8 @@ def policies(draw: st.DrawFn) -> tuple[str, list[dict[str, Any]]]:
 
 @settings(max_examples=60, deadline=None)
 @given(policies())
-def test_a_statement_is_what_stands_between_its_positions(policy: tuple[str, list[dict[str, Any]]]) -> None:
-    """From behind what comes before it to behind its closing brace, there is the statement and nothing else."""
+def test_statement_positions_enclose_the_statement(policy: tuple[str, list[dict[str, Any]]]) -> None:
+    """From the end of what precedes it to its closing brace."""
     text, listed = policy
     document = parse(text, PolicyType.IDENTITY)
     places = spans(document)
@@ -209,12 +209,12 @@ def test_a_statement_is_what_stands_between_its_positions(policy: tuple[str, lis
 
 
 def offset_of(text: str, position: dict[str, int]) -> int:
-    """Find a place again by line and column, as a reader of the answer would."""
+    """Convert line and column to an offset."""
     return sum(map(len, split_lines(text)[: position["Line"] - 1])) + position["Column"] - 1
 
 
 def split_lines(text: str) -> list[str]:
-    """Split at CR, LF and both together, and at nothing else."""
+    """Split at CR, LF and CRLF only."""
     lines, line = [], ""
     for number, char in enumerate(text):
         line += char

@@ -1,4 +1,4 @@
-"""SimulatePrincipalPolicy through boto3: whose policies are simulated, which are left out, who may ask."""
+"""SimulatePrincipalPolicy by boto3: simulated policies, exclusions, permissions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from iam_guard.store.schema import identities, inline_policies
 from iam_guard.store.seed import apply_seed, load_seed_text
 from tests.api.conftest import ACCOUNT, OTHER_ACCOUNT, Client, Running, allow, refusal
 from tests.api.iam.policy_parts import TRUST, join, prepare
-from tests.api.iam.simulation_parts import OBJECT, asked, document, entry, saying, sources
+from tests.api.iam.simulation_parts import OBJECT, document, entry, run_as_admin, saying, sources
 
 ADA = f"arn:aws:iam::{ACCOUNT}:user/staff/ada"
 TEAM = f"arn:aws:iam::{ACCOUNT}:group/staff/team"
@@ -31,7 +31,7 @@ def statements(action: str) -> dict[str, Any]:
 
 @pytest.fixture
 def people(server: Running) -> Running:
-    """ada with a policy within her, one attached, and a group that has one within it and two attached; a role too."""
+    """ada with an inline policy, an attached one, and a group with one inline and two attached policies; and a role."""
     prepare(
         server,
         policies=[
@@ -69,13 +69,13 @@ def people(server: Running) -> Running:
 
 
 def simulated(iam: Client, source: str = ADA, **more: Any) -> list[dict[str, Any]]:
-    given = {"PolicySourceArn": source, "ActionNames": ACTIONS} | more
-    return list(iam.simulate_principal_policy(**given)["EvaluationResults"])
+    parameters = {"PolicySourceArn": source, "ActionNames": ACTIONS} | more
+    return list(iam.simulate_principal_policy(**parameters)["EvaluationResults"])
 
 
 def tried(server: Running, source: str, *actions: str, **more: Any) -> list[dict[str, Any]]:
-    """Simulate without HTTP: what limits the simulated may limit the caller too."""
-    answer = asked(server.store, "SimulatePrincipalPolicy", PolicySourceArn=source, ActionNames=actions, **more)
+    """Simulate without HTTP, since the simulated policies may limit the caller too."""
+    answer = run_as_admin(server.store, "SimulatePrincipalPolicy", PolicySourceArn=source, ActionNames=actions, **more)
     return list(answer["EvaluationResults"])
 
 
@@ -83,7 +83,7 @@ def decided(results: list[dict[str, Any]]) -> DECIDED:
     return {result["EvalActionName"]: (result["EvalDecision"], sources(result)) for result in results}
 
 
-# --- whose policies ------------------------------------------------------------------------------------------------
+# --- policies of a principal ---------------------------------------------------------------------------------------
 
 NO = ("implicitDeny", [])
 
@@ -120,31 +120,31 @@ NO = ("implicitDeny", [])
         ),
     ],
 )
-def test_everything_an_entity_has_is_simulated(iam: Client, people: Running, source: str, expected: DECIDED) -> None:
-    """E-15: a user's own policies and its groups', each managed one once, under the names that AWS's simulator uses."""
+def test_all_policies_of_an_entity_are_simulated(iam: Client, people: Running, source: str, expected: DECIDED) -> None:
+    """E-15: own and group policies, managed ones once, with AWS's ids."""
     results = simulated(iam, source)
     assert decided(results) == expected
     kinds = {statement["SourcePolicyType"] for result in results for statement in result["MatchedStatements"]}
     assert kinds == {"IAM Policy"}
 
 
-def test_further_policies_come_with_the_call(iam: Client, people: Running) -> None:
-    """They are named by their place in the call, and replace nothing."""
+def test_passed_policies_are_added(iam: Client, people: Running) -> None:
+    """Their ids are positions in the call."""
     more = document(saying("Deny", "s3:PutObject"), saying("Allow", "s3:GetObject"))
     result = decided(simulated(iam, PolicyInputList=[more]))
     assert result["s3:GetObject"] == ("allowed", ["Reader", "PolicyInputList.1"])
     assert result["s3:PutObject"] == ("explicitDeny", ["PolicyInputList.1"])
 
 
-def test_the_default_version_counts(iam: Client, people: Running) -> None:
-    """G-75: as it is now."""
+def test_default_version_is_simulated(iam: Client, people: Running) -> None:
+    """G-75."""
     newer = json.dumps(statements("s3:ListBucket"))
     iam.create_policy_version(PolicyArn=READER, PolicyDocument=newer, SetAsDefault=True)
     assert decided(simulated(iam))["s3:GetObject"] == NO
 
 
-def test_positions_are_those_of_the_stored_text(iam: Client, people: Running) -> None:
-    """The managed policy of AWS as it is stored, and what AWS answers for its own."""
+def test_statement_positions_are_of_the_stored_text(iam: Client, people: Running) -> None:
+    """As AWS's for its own managed policy."""
     iam.attach_user_policy(UserName="ada", PolicyArn="arn:aws:iam::aws:policy/AdministratorAccess")
     (result,) = simulated(iam, ActionNames=["docs:Anything"])
     assert result["MatchedStatements"] == [
@@ -160,8 +160,8 @@ def test_positions_are_those_of_the_stored_text(iam: Client, people: Running) ->
 # --- boundary and organization -------------------------------------------------------------------------------------
 
 
-def test_the_stored_boundary_limits_unless_another_is_passed(iam: Client, people: Running) -> None:
-    """G-38: one boundary is in effect."""
+def test_passed_boundary_replaces_the_stored_one(iam: Client, people: Running) -> None:
+    """G-38."""
     (stored,) = simulated(iam, WORKER, ActionNames=["iam:ListUsers"], PolicyInputList=[document(saying("Allow", "*"))])
     assert stored["EvalDecision"] == "implicitDeny"
     assert stored["PermissionsBoundaryDecisionDetail"] == {"AllowedByPermissionsBoundary": False}
@@ -176,7 +176,7 @@ def test_the_stored_boundary_limits_unless_another_is_passed(iam: Client, people
     assert passed["PermissionsBoundaryDecisionDetail"] == {"AllowedByPermissionsBoundary": True}
 
 
-def test_a_deny_in_the_stored_boundary_is_named_after_it(iam: Client, people: Running) -> None:
+def test_deny_of_the_stored_boundary_has_its_id(iam: Client, people: Running) -> None:
     """E-33."""
     text = json.dumps({"Version": "2012-10-17", "Statement": [saying("Deny", "s3:GetObject"), saying("Allow", "*")]})
     iam.create_policy_version(PolicyArn=LIMIT, PolicyDocument=text, SetAsDefault=True)
@@ -224,10 +224,10 @@ FULL = ["FullAWSAccess"]
         (FULL, FULL, ["NoTidying"], {"s3:DeleteObject": "explicitDeny", "iam:ListUsers": "allowed"}),
     ],
 )
-def test_the_accounts_organization_limits(
+def test_organization_limits_the_principal(
     people: Running, root: list[str], unit: list[str], account: list[str], expected: dict[str, str]
 ) -> None:
-    """E-12: root, unit and account must each allow; what they say is told apart from the rest."""
+    """E-12: root, unit and account must each allow; their decision is reported separately."""
     in_organization(people, OTHER_ACCOUNT, root=root, account=account, unit=unit)
     results = {each["EvalActionName"]: each for each in tried(people, ADA, *expected)}
     assert {action: results[action]["EvalDecision"] for action in expected} == expected
@@ -237,20 +237,20 @@ def test_the_accounts_organization_limits(
         assert bool(results[action]["MatchedStatements"]) is allowed
 
 
-def test_the_management_account_is_not_limited(iam: Client, people: Running) -> None:
-    """E-10: and nothing is said of organizations."""
+def test_management_account_has_no_organization_detail(iam: Client, people: Running) -> None:
+    """E-10."""
     in_organization(people, ACCOUNT, root=["OnlyS3"], account=FULL, unit=FULL)
     (result,) = simulated(iam, ActionNames=["iam:ListUsers"])
     assert result["EvalDecision"] == "allowed"
     assert "OrganizationsDecisionDetail" not in result
 
 
-def test_outside_of_an_organization_nothing_is_said_of_it(iam: Client, people: Running) -> None:
-    """The API reference: only if the account is part of one."""
+def test_account_without_organization_has_no_detail(iam: Client, people: Running) -> None:
+    """API reference."""
     assert "OrganizationsDecisionDetail" not in simulated(iam)[0]
 
 
-# --- left out ------------------------------------------------------------------------------------------------------
+# --- exclusions ----------------------------------------------------------------------------------------------------
 
 
 def inline(name: str, kind: str, holder: str) -> dict[str, Any]:
@@ -277,21 +277,21 @@ def inline(name: str, kind: str, holder: str) -> dict[str, Any]:
         ([{"PolicyType": "inline"}, {"PolicyArn": READER}], {"s3:PutObject", "s3:DeleteObject", "s3:GetObject"}),
     ],
 )
-def test_policies_can_be_left_out(iam: Client, people: Running, entries: list[dict[str, Any]], gone: set[str]) -> None:
-    """Of the principal's own only; what matches nothing is ignored."""
+def test_policies_are_excluded(iam: Client, people: Running, entries: list[dict[str, Any]], gone: set[str]) -> None:
+    """Only the principal's own; entries without a match are ignored."""
     result = decided(simulated(iam, PolicyExclusionList=entries))
     assert {action for action, (decision, _) in result.items() if decision != "allowed"} == gone
 
 
-def test_wildcards_in_the_name_of_a_holder(people: Running) -> None:
-    """The API reference: one `*`, any number of `?`."""
+def test_exclusion_wildcards_match_the_holder(people: Running) -> None:
+    """API reference: one `*`, any number of `?`."""
     for holder, decision in (("a*", "implicitDeny"), ("?d?", "implicitDeny"), ("b*", "allowed")):
         entries = [inline("Writing", "user", holder)]
         results = tried(people, ADA, "s3:PutObject", "s3:DeleteObject", PolicyExclusionList=entries)
         assert [result["EvalDecision"] for result in results] == [decision, "allowed"]
 
 
-def test_what_comes_with_the_call_is_never_left_out(iam: Client, people: Running) -> None:
+def test_passed_policies_are_never_excluded(iam: Client, people: Running) -> None:
     """The list is about the policies that are attached."""
     types = ["inline", "user-managed", "aws-managed", "permission-boundary"]
     (result,) = simulated(
@@ -306,8 +306,8 @@ def test_what_comes_with_the_call_is_never_left_out(iam: Client, people: Running
     assert result["PermissionsBoundaryDecisionDetail"] == {"AllowedByPermissionsBoundary": False}
 
 
-def test_boundary_and_organization_can_be_left_out(iam: Client, people: Running) -> None:
-    """By their types alone: the ARN of the boundary leaves out what is attached under it."""
+def test_boundary_and_organization_are_excluded_by_type(iam: Client, people: Running) -> None:
+    """The ARN of the boundary excludes only attachments."""
     in_organization(people, OTHER_ACCOUNT, root=FULL, account=["OnlyS3"], unit=FULL)
     everything = [document(saying("Allow", "*"))]
 
@@ -339,8 +339,8 @@ def test_boundary_and_organization_can_be_left_out(iam: Client, people: Running)
         ({"PolicyType": "inline", "PolicyArn": READER}, "must have exactly one of"),
     ],
 )
-def test_a_malformed_identifier_is_refused(people: Running, identifier: dict[str, str], sentence: str) -> None:
-    """The API reference: malformed ARNs and wildcards in disallowed positions cause the request to fail."""
+def test_malformed_exclusion_is_rejected(people: Running, identifier: dict[str, str], sentence: str) -> None:
+    """API reference: malformed ARNs and misplaced wildcards."""
     with pytest.raises(InvalidInput) as caught:
         tried(people, ADA, "s3:GetObject", PolicyExclusionList=[identifier])
     assert sentence in caught.value.message
@@ -353,10 +353,8 @@ def test_a_malformed_identifier_is_refused(people: Running, identifier: dict[str
     ("source", "table", "pattern"),
     [(ADA, "ada", "{id}"), (WORKER, "worker", "{id}:*"), (TEAM, "team", "{id}")],
 )
-def test_the_source_calls_unless_somebody_else_is_named(
-    iam: Client, people: Running, source: str, table: str, pattern: str
-) -> None:
-    """K-10: the caller's keys are its own, with the unique id that decisions know."""
+def test_source_is_the_default_caller(iam: Client, people: Running, source: str, table: str, pattern: str) -> None:
+    """K-10: with its own keys, including its unique id."""
     with people.store.viewing() as records:
         row = records.one(identities, account=ACCOUNT, folded=table)
     assert row is not None
@@ -365,23 +363,23 @@ def test_the_source_calls_unless_somebody_else_is_named(
         "StringEquals": {"aws:PrincipalArn": source},
     }
     policy = document(saying("Allow", "docs:Get", Condition=conditions))
-    given: dict[str, Any] = {"ActionNames": ["docs:Get"], "PolicyInputList": [policy]}
-    given["PermissionsBoundaryPolicyInputList"] = [document(saying("Allow", "*"))]
-    assert simulated(iam, source, **given)[0]["EvalDecision"] == "allowed"
+    parameters: dict[str, Any] = {"ActionNames": ["docs:Get"], "PolicyInputList": [policy]}
+    parameters["PermissionsBoundaryPolicyInputList"] = [document(saying("Allow", "*"))]
+    assert simulated(iam, source, **parameters)[0]["EvalDecision"] == "allowed"
     other = f"arn:aws:iam::{ACCOUNT}:user/bob"
-    assert simulated(iam, source, CallerArn=other, **given)[0]["EvalDecision"] == "implicitDeny"
+    assert simulated(iam, source, CallerArn=other, **parameters)[0]["EvalDecision"] == "implicitDeny"
 
 
-def test_somebody_else_calls_with_the_sources_policies(iam: Client, people: Running) -> None:
-    """The API reference: as if Bob had David's policies."""
+def test_other_caller_has_the_sources_policies(iam: Client, people: Running) -> None:
+    """API reference: as if Bob had David's policies."""
     bob = f"arn:aws:iam::{ACCOUNT}:user/bob"
     policy = document(saying("Allow", "docs:Get", Condition={"StringEquals": {"aws:username": "bob"}}))
     results = simulated(iam, CallerArn=bob, ActionNames=["docs:Get", "s3:GetObject"], PolicyInputList=[policy])
     assert [result["EvalDecision"] for result in results] == ["allowed", "allowed"]
 
 
-def test_a_resource_policy_names_the_source(iam: Client, people: Running) -> None:
-    """Without CallerArn the entity itself calls."""
+def test_resource_policy_can_name_the_source(iam: Client, people: Running) -> None:
+    """Without CallerArn, the entity itself calls."""
     policy = document(saying("Allow", "docs:Get", Resource=OBJECT, Principal={"AWS": WORKER})).replace(
         '"Resource":"*",', ""
     )
@@ -396,22 +394,22 @@ def test_a_resource_policy_names_the_source(iam: Client, people: Running) -> Non
     assert (result["EvalDecision"], sources(result)) == ("allowed", ["ResourcePolicy"])
 
 
-def test_tags_are_given_as_context(iam: Client, people: Running) -> None:
-    """As with AWS: what the entity is tagged with is told as missing."""
+def test_tags_are_passed_as_context(iam: Client, people: Running) -> None:
+    """As at AWS, the entity's stored tags are missing keys."""
     iam.tag_user(UserName="ada", Tags=[{"Key": "team", "Value": "red"}])
     condition = {"StringEquals": {"aws:PrincipalTag/team": "red"}}
-    given: dict[str, Any] = {
+    parameters: dict[str, Any] = {
         "ActionNames": ["docs:Get"],
         "PolicyInputList": [document(saying("Allow", "docs:Get", Condition=condition))],
     }
-    (untold,) = simulated(iam, **given)
-    assert (untold["EvalDecision"], untold["MissingContextValues"]) == ("implicitDeny", ["aws:PrincipalTag/team"])
-    (told,) = simulated(iam, ContextEntries=[entry("aws:PrincipalTag/team", "red")], **given)
-    assert told["EvalDecision"] == "allowed"
+    (untagged,) = simulated(iam, **parameters)
+    assert (untagged["EvalDecision"], untagged["MissingContextValues"]) == ("implicitDeny", ["aws:PrincipalTag/team"])
+    (tagged,) = simulated(iam, ContextEntries=[entry("aws:PrincipalTag/team", "red")], **parameters)
+    assert tagged["EvalDecision"] == "allowed"
 
 
-def test_a_simulation_and_a_real_call_agree(server: Running, client_for: Callable[..., Client], iam: Client) -> None:
-    """The simulator is asked about operations of IAM itself, which are then called."""
+def test_simulation_agrees_with_the_real_call(server: Running, client_for: Callable[..., Client], iam: Client) -> None:
+    """For operations of IAM itself."""
     document_of_rita = [
         allow("iam:GetUser", f"arn:aws:iam::{ACCOUNT}:user/${{aws:username}}"),
         allow("iam:ListUsers"),
@@ -444,7 +442,7 @@ def test_a_simulation_and_a_real_call_agree(server: Running, client_for: Callabl
         rita.list_roles()
 
 
-# --- refusals ------------------------------------------------------------------------------------------------------
+# --- errors --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -473,10 +471,10 @@ def test_a_simulation_and_a_real_call_agree(server: Running, client_for: Callabl
     ],
 )
 @pytest.mark.parametrize("operation", ["simulate", "keys", "services"])
-def test_a_source_is_an_entity_of_the_account(
+def test_source_must_be_an_entity_of_the_account(
     iam: Client, people: Running, operation: str, arn: str, code: str, sentence: str
 ) -> None:
-    """It is found by its whole ARN, so that what is asked about is what the permission is about."""
+    """Found by its exact ARN, which is also the authorized resource."""
     with refusal(code, sentence):
         match operation:
             case "simulate":
@@ -488,8 +486,8 @@ def test_a_source_is_an_entity_of_the_account(
 
 
 @pytest.mark.parametrize("operation", ["simulate", "keys", "services"])
-def test_a_stored_policy_that_cannot_be_read_is_our_fault(iam: Client, people: Running, operation: str) -> None:
-    """PolicyEvaluation is for what no caller can mend."""
+def test_invalid_stored_policy_is_a_server_error(iam: Client, people: Running, operation: str) -> None:
+    """PolicyEvaluation, since the caller can't fix it."""
     with people.store.changing() as records:
         records.update(inline_policies, {"text": "{"}, folded="writing")
     with refusal("PolicyEvaluation", "a stored policy could not be evaluated", 500):
@@ -502,11 +500,11 @@ def test_a_stored_policy_that_cannot_be_read_is_our_fault(iam: Client, people: R
                 iam.list_policies_granting_service_access(Arn=ADA, ServiceNamespaces=["s3"])
 
 
-# --- who may -------------------------------------------------------------------------------------------------------
+# --- permissions ---------------------------------------------------------------------------------------------------
 
 
-def test_a_permission_is_about_whose_policies_are_shown(people: Running, client_for: Callable[..., Client]) -> None:
-    """K-33: the resource is the entity, by its ARN and its tags."""
+def test_simulation_is_authorized_on_its_source(people: Running, client_for: Callable[..., Client]) -> None:
+    """K-33: the entity's ARN and tags."""
     one = client_for("one", allow("iam:*", ADA))
     assert simulated(one)
     assert one.get_context_keys_for_principal_policy(PolicySourceArn=ADA)["ContextKeyNames"] == []
@@ -523,8 +521,8 @@ def test_a_permission_is_about_whose_policies_are_shown(people: Running, client_
             call()
 
 
-def test_a_service_linked_role_is_not_limited_by_organizations(people: Running) -> None:
-    """E-10: so nothing is said of them."""
+def test_service_linked_role_is_not_limited_by_organizations(people: Running) -> None:
+    """E-10."""
     in_organization(people, OTHER_ACCOUNT, root=FULL, account=["OnlyS3"], unit=FULL)
     with people.store.changing() as records:
         records.update(
@@ -535,8 +533,8 @@ def test_a_service_linked_role_is_not_limited_by_organizations(people: Running) 
     assert (result["EvalDecision"], result["OrganizationsDecisionDetail"]) == ("allowed", None)
 
 
-def test_what_is_simulated_is_what_the_guard_would_load(people: Running) -> None:
-    """E-4, E-15: the policies are those that the store gives for a decision about the same user."""
+def test_simulated_policies_match_the_stores(people: Running) -> None:
+    """E-4, E-15: the same policies as for a decision."""
     stored = people.store.principal(Principal.from_arn(ADA))
     named = {name for result in tried(people, ADA, *ACTIONS) for name in sources(result)}
     assert len({policy.text for policy in stored.identity}) == len(named) == 4

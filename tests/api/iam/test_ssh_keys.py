@@ -1,4 +1,4 @@
-"""SSH public keys through boto3: rules R-11, G-77."""
+"""SSH public keys by boto3: R-11, G-77."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from iam_guard.api.iam.ssh_keys import RSA_BITS
 from iam_guard.store.quotas import QUOTAS
 from tests.api.conftest import ACCOUNT, Client, allow, refusal
-from tests.api.iam.certificate_parts import certificate_pem, error_of, private_pem, public_pem, repeats, ssh_text
+from tests.api.iam.certificate_parts import certificate_pem, error_of, private_pem, public_pem, quotes, ssh_text
 
 KEYS = ["one", "two", "three"]
 ED25519 = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKzvfE+qS09w+okgrO0gY7jryF0lSCxdEO/O0UaUhuZe"
@@ -26,13 +26,13 @@ def jane(iam: Client) -> str:
 
 
 def upload(iam: Client, text: str, user: str = "jane") -> str:
-    """Upload a key, and give its id."""
+    """Upload a key, and return its id."""
     id: str = iam.upload_ssh_public_key(UserName=user, SSHPublicKeyBody=text)["SSHPublicKey"]["SSHPublicKeyId"]
     return id
 
 
-def test_a_key_from_beginning_to_end(iam: Client, jane: str) -> None:
-    """Uploaded, listed, turned off, got, deleted."""
+def test_ssh_key_lifecycle(iam: Client, jane: str) -> None:
+    """Uploaded, listed, deactivated, returned, deleted."""
     made = iam.upload_ssh_public_key(UserName=jane, SSHPublicKeyBody=ssh_text("one"))["SSHPublicKey"]
     assert (made["UserName"], made["Status"], made["SSHPublicKeyBody"]) == (jane, "Active", ssh_text("one"))
     assert re.fullmatch(r"APKA[A-Z2-7]{17}", made["SSHPublicKeyId"])
@@ -46,17 +46,17 @@ def test_a_key_from_beginning_to_end(iam: Client, jane: str) -> None:
     assert iam.list_ssh_public_keys(UserName=jane)["SSHPublicKeys"] == []
 
 
-@pytest.mark.parametrize("given", [ssh_text("one"), f"  {ssh_text('one')} jane@laptop\n", public_pem("one")])
-def test_a_key_is_taken_and_given_in_both_forms(iam: Client, jane: str, given: str) -> None:
-    """It is the same key; a comment is left out."""
-    id = upload(iam, given)
+@pytest.mark.parametrize("parameters", [ssh_text("one"), f"  {ssh_text('one')} jane@laptop\n", public_pem("one")])
+def test_ssh_key_has_two_encodings(iam: Client, jane: str, parameters: str) -> None:
+    """Of the same key; a comment is left out."""
+    id = upload(iam, parameters)
     for encoding, expected in (("SSH", ssh_text("one")), ("PEM", public_pem("one"))):
         got = iam.get_ssh_public_key(UserName=jane, SSHPublicKeyId=id, Encoding=encoding)["SSHPublicKey"]
         assert got["SSHPublicKeyBody"] == expected
 
 
-def test_the_fingerprint_is_that_of_ssh_keygen(iam: Client, jane: str, tmp_path: Path) -> None:
-    """MD5 of the key's own bytes, with colons."""
+def test_ssh_fingerprint_matches_ssh_keygen(iam: Client, jane: str, tmp_path: Path) -> None:
+    """MD5 of the key's bytes, with colons."""
     made = iam.upload_ssh_public_key(UserName=jane, SSHPublicKeyBody=public_pem("one"))["SSHPublicKey"]
     assert re.fullmatch(r"(?:[0-9a-f]{2}:){15}[0-9a-f]{2}", made["Fingerprint"])
     keygen = shutil.which("ssh-keygen")
@@ -83,21 +83,21 @@ def test_the_fingerprint_is_that_of_ssh_keygen(iam: Client, jane: str, tmp_path:
         (ssh_text("small", 1024), "InvalidPublicKey"),
     ],
 )
-def test_what_is_not_taken(iam: Client, jane: str, text: str, code: str) -> None:
-    """Other kinds, broken keys, small ones; a private key that was mistaken for it is not repeated."""
+def test_invalid_ssh_key_is_rejected(iam: Client, jane: str, text: str, code: str) -> None:
+    """Other kinds, broken or small keys; a private key is not quoted."""
     answer = error_of(upload, iam=iam, text=text)
     assert answer[:2] == (code, 400)
-    assert not repeats(answer[2], text)
+    assert not quotes(answer[2], text)
     assert iam.list_ssh_public_keys(UserName=jane)["SSHPublicKeys"] == []
 
 
-def test_sizes() -> None:
-    """2,048 to 16,384 bits, as the documentation has it."""
+def test_ssh_key_sizes_match_the_documentation() -> None:
+    """2,048 to 16,384 bits."""
     assert (RSA_BITS[0], RSA_BITS[-1]) == (2048, 16384)
 
 
-def test_a_user_has_a_key_once(iam: Client, jane: str) -> None:
-    """In whatever form it comes; another user may have it too."""
+def test_ssh_key_is_unique_per_user(iam: Client, jane: str) -> None:
+    """In any encoding; another user may have it too."""
     upload(iam, ssh_text("one"))
     for again in (f"{ssh_text('one')} other comment", public_pem("one")):
         with refusal("DuplicateSSHPublicKey", status=400):
@@ -106,8 +106,8 @@ def test_a_user_has_a_key_once(iam: Client, jane: str) -> None:
     upload(iam, ssh_text("one"), "joe")
 
 
-def test_a_user_has_five(iam: Client, jane: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No more (G-77)."""
+def test_sixth_ssh_key_exceeds_the_quota(iam: Client, jane: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """G-77."""
     assert QUOTAS["SSH keys per user"] == 5
     monkeypatch.setitem(QUOTAS, "SSH keys per user", 1)
     upload(iam, ssh_text("one"))
@@ -115,8 +115,7 @@ def test_a_user_has_five(iam: Client, jane: str, monkeypatch: pytest.MonkeyPatch
         upload(iam, ssh_text("two"))
 
 
-def test_expired_cannot_be_set(iam: Client, jane: str) -> None:
-    """It is no status that one may give."""
+def test_ssh_status_expired_cannot_be_set(iam: Client, jane: str) -> None:
     id = upload(iam, ssh_text("one"))
     with refusal("InvalidInput", status=400):
         iam.update_ssh_public_key(UserName=jane, SSHPublicKeyId=id, Status="Expired")
@@ -130,10 +129,10 @@ def test_expired_cannot_be_set(iam: Client, jane: str) -> None:
         ("delete_ssh_public_key", {}),
     ],
 )
-def test_a_key_of_another_user(
+def test_ssh_key_of_another_user_is_not_found(
     iam: Client, other_account: Client, jane: str, operation: str, more: dict[str, str]
 ) -> None:
-    """An id is looked for among those of the user who is named, in the caller's account."""
+    """Only those of the named user in the caller's account are searched."""
     id = upload(iam, ssh_text("one"))
     iam.create_user(UserName="joe")
     other_account.create_user(UserName="jane")
@@ -145,14 +144,14 @@ def test_a_key_of_another_user(
     assert iam.list_ssh_public_keys(UserName=jane)["SSHPublicKeys"][0]["Status"] == "Active"
 
 
-def test_an_encoding_is_one_of_two(iam: Client, jane: str) -> None:
+def test_unknown_encoding_is_rejected(iam: Client, jane: str) -> None:
     """The model's."""
     id = upload(iam, ssh_text("one"))
     with refusal("ValidationError", status=400):
         iam.get_ssh_public_key(UserName=jane, SSHPublicKeyId=id, Encoding="DER")
 
 
-def test_keys_are_listed_page_by_page(iam: Client, jane: str) -> None:
+def test_ssh_key_pages_survive_deletions(iam: Client, jane: str) -> None:
     """A marker leads on although what came before it is gone."""
     ids = sorted(upload(iam, ssh_text(name)) for name in KEYS)
     page = iam.list_ssh_public_keys(UserName=jane, MaxItems=1)
@@ -162,14 +161,14 @@ def test_keys_are_listed_page_by_page(iam: Client, jane: str) -> None:
     assert [key["SSHPublicKeyId"] for key in rest["SSHPublicKeys"]] == ids[1:]
 
 
-def test_the_root_user_has_no_ssh_keys(root: Client) -> None:
-    """Without a name it would be the caller, who must be a user."""
+def test_root_user_has_no_ssh_keys(root: Client) -> None:
+    """The default caller must be a user."""
     with refusal("ValidationError", "Must specify userName when calling with non-User credentials", 400):
         root.list_ssh_public_keys()
 
 
-def test_without_a_name_it_is_the_caller(client_for: Callable[..., Client]) -> None:
-    """Of the operations the list alone does without one."""
+def test_ssh_key_list_defaults_to_the_caller(client_for: Callable[..., Client]) -> None:
+    """The only such operation."""
     jane = client_for("jane", allow("iam:*SSHPublicKey*", f"arn:aws:iam::{ACCOUNT}:user/${{aws:username}}"))
     upload(jane, ssh_text("one"))
     assert len(jane.list_ssh_public_keys()["SSHPublicKeys"]) == 1
@@ -177,8 +176,8 @@ def test_without_a_name_it_is_the_caller(client_for: Callable[..., Client]) -> N
         jane.list_ssh_public_keys(UserName="admin")
 
 
-def test_a_user_with_keys_is_not_deleted(iam: Client, jane: str) -> None:
-    """They go first (R-11)."""
+def test_deleting_a_user_with_ssh_keys_raises_delete_conflict(iam: Client, jane: str) -> None:
+    """R-11."""
     upload(iam, ssh_text("one"))
     with refusal("DeleteConflict", "must delete SSH public keys first"):
         iam.delete_user(UserName=jane)

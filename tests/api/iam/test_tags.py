@@ -1,4 +1,4 @@
-"""Tags of everything here that has them (rule G-79)."""
+"""Tags of all entities that have them (G-79)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.api.iam.identity_parts import EC2, metadata, trusting
 
 
 class Tagged(NamedTuple):
-    """What can be tagged: its word in the operations, how it is made, and how calls name it."""
+    """A kind of taggable entity: its name in operations, how to create it, and how calls name it."""
 
     word: str
     create: str
@@ -20,11 +20,11 @@ class Tagged(NamedTuple):
     named: dict[str, str]
     absent: dict[str, str]
 
-    def call(self, iam: Client, verb: str, **given: Any) -> Any:
-        return getattr(iam, f"{verb}_{self.word}{'_tags' if verb == 'list' else ''}")(**self.named, **given)
+    def call(self, iam: Client, verb: str, **parameters: Any) -> Any:
+        return getattr(iam, f"{verb}_{self.word}{'_tags' if verb == 'list' else ''}")(**self.named, **parameters)
 
-    def make(self, iam: Client, **given: Any) -> None:
-        getattr(iam, self.create)(**self.made_with, **given)
+    def make(self, iam: Client, **parameters: Any) -> None:
+        getattr(iam, self.create)(**self.made_with, **parameters)
 
     def tags(self, iam: Client) -> dict[str, str]:
         return {tag["Key"]: tag["Value"] for tag in self.call(iam, "list")["Tags"]}
@@ -74,8 +74,8 @@ def listed(**tags: str) -> list[dict[str, str]]:
 
 
 @tagged
-def test_tags_are_put_replaced_and_removed(thing: Tagged, iam: Client) -> None:
-    """A new value replaces the old one, an empty one is a value, and removing what is not there is no error."""
+def test_tags_are_added_replaced_and_removed(thing: Tagged, iam: Client) -> None:
+    """An empty value is valid; removing a missing key is no error."""
     thing.make(iam, Tags=listed(b="1", a=""))
     assert thing.call(iam, "list") | {"ResponseMetadata": 0} == {
         "Tags": listed(a="", b="1"),
@@ -91,8 +91,8 @@ def test_tags_are_put_replaced_and_removed(thing: Tagged, iam: Client) -> None:
 
 
 @tagged
-def test_keys_are_the_same_in_any_letter_case(thing: Tagged, iam: Client) -> None:
-    """A key that differs by case only replaces the other one; twice in one call it is refused."""
+def test_tag_keys_are_case_insensitive(thing: Tagged, iam: Client) -> None:
+    """Another letter case replaces; duplicates in one call are rejected."""
     thing.make(iam, Tags=listed(Team="a"))
     thing.call(iam, "tag", Tags=listed(TEAM="b"))
     assert thing.tags(iam) == {"TEAM": "b"}
@@ -102,8 +102,8 @@ def test_keys_are_the_same_in_any_letter_case(thing: Tagged, iam: Client) -> Non
 
 
 @tagged
-def test_bad_tags_make_nothing(thing: Tagged, iam: Client) -> None:
-    """If any of the tags is invalid, the entity is not made; and it can be made afterwards."""
+def test_invalid_tags_create_nothing(thing: Tagged, iam: Client) -> None:
+    """The entity can be created afterwards."""
     for tags in (listed(a="1", A="1"), [{"Key": "aws:x", "Value": "1"}], [{"Key": "AWS:x", "Value": "1"}]):
         with refusal("InvalidInput"):
             thing.make(iam, Tags=tags)
@@ -112,8 +112,8 @@ def test_bad_tags_make_nothing(thing: Tagged, iam: Client) -> None:
 
 
 @tagged
-def test_system_tags_are_not_ours(thing: Tagged, iam: Client) -> None:
-    """Keys that begin with `aws:`, in any letter case, are neither put nor removed."""
+def test_system_tags_are_rejected(thing: Tagged, iam: Client) -> None:
+    """Keys with `aws:`, in any letter case, are neither set nor removed."""
     thing.make(iam)
     sentence = "System tags cannot be added, updated or deleted by a customer."
     with refusal("InvalidInput", sentence):
@@ -123,8 +123,8 @@ def test_system_tags_are_not_ours(thing: Tagged, iam: Client) -> None:
 
 
 @tagged
-def test_there_are_fifty_tags_at_most(thing: Tagged, iam: Client) -> None:
-    """G-77."""
+def test_tag_quota_is_enforced(thing: Tagged, iam: Client) -> None:
+    """G-77: fifty."""
     thing.make(iam, Tags=listed(**{f"k{number}": "" for number in range(50)}))
     thing.call(iam, "tag", Tags=listed(K1="other"))
     with refusal("LimitExceeded", "The number of tags has reached the maximum limit.", 409):
@@ -136,8 +136,8 @@ LONG = "語" * 127
 
 
 @tagged
-def test_tags_come_in_pages(thing: Tagged, iam: Client) -> None:
-    """In order of the keys, with a marker that fits its 320 characters however long the keys are."""
+def test_tags_are_paged(thing: Tagged, iam: Client) -> None:
+    """Sorted by key; the marker fits 320 characters, however long the keys."""
     keys = sorted(["a", "b", "Z", *(LONG + last for last in "abc"), "語" * 48])
     thing.make(iam, Tags=listed(**dict.fromkeys(keys, "")))
     found: list[str] = []
@@ -153,17 +153,17 @@ def test_tags_come_in_pages(thing: Tagged, iam: Client) -> None:
 
 
 @tagged
-def test_what_is_not_there_has_no_tags(thing: Tagged, iam: Client) -> None:
-    """NoSuchEntity for each of the three."""
+def test_tags_of_a_missing_entity_are_not_found(thing: Tagged, iam: Client) -> None:
+    """By each of the three operations."""
     absent = thing._replace(named=thing.absent)
-    for verb, given in (("list", {}), ("tag", {"Tags": listed(a="")}), ("untag", {"TagKeys": ["a"]})):
+    for verb, parameters in (("list", {}), ("tag", {"Tags": listed(a="")}), ("untag", {"TagKeys": ["a"]})):
         with refusal("NoSuchEntity", status=404):
-            absent.call(iam, verb, **given)
+            absent.call(iam, verb, **parameters)
 
 
 @tagged
-def test_tags_decide(thing: Tagged, iam: Client, client_for: Callable[..., Client]) -> None:
-    """`aws:ResourceTag` is what the entity has, `aws:RequestTag` and `aws:TagKeys` what the call says."""
+def test_tags_are_condition_keys(thing: Tagged, iam: Client, client_for: Callable[..., Client]) -> None:
+    """`aws:ResourceTag` of the entity, `aws:RequestTag` and `aws:TagKeys` of the call."""
     thing.make(iam, Tags=listed(team="a"))
     own = {"StringEquals": {"aws:ResourceTag/team": "a"}, "ForAllValues:StringEquals": {"aws:TagKeys": ["color"]}}
     member = client_for("member", allow(["iam:Tag*", "iam:Untag*"], **own))
@@ -179,8 +179,8 @@ def test_tags_decide(thing: Tagged, iam: Client, client_for: Callable[..., Clien
 
 
 @tagged
-def test_making_with_tags_takes_permission_to_tag(thing: Tagged, client_for: Callable[..., Client]) -> None:
-    """The Create of each asks for its Tag as well, only where there are tags."""
+def test_creation_with_tags_needs_tag_permission(thing: Tagged, client_for: Callable[..., Client]) -> None:
+    """Only if there are tags."""
     maker = client_for("maker", allow("iam:Create*"))
     with refusal("AccessDenied", "to perform: iam:Tag"):
         thing.make(maker, Tags=listed(a="1"))

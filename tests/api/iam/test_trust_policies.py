@@ -1,4 +1,4 @@
-"""Trust policies: what is refused, and to whom they are bound (rules G-31 to G-33, G-71, P-5 to P-10)."""
+"""Trust policies: validation, and binding of principals (G-31 to G-33, G-71, P-5 to P-10)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.api.iam.identity_parts import EC2, trusting, user_arn
 
 
 def save(iam: Client, document: str, name: str = "r") -> None:
-    """Write a trust policy with the one operation and then with the other."""
+    """Save a trust policy by both operations."""
     iam.create_role(RoleName=name, AssumeRolePolicyDocument=document)
     iam.update_assume_role_policy(RoleName=name, PolicyDocument=document)
 
@@ -66,8 +66,8 @@ REFUSED: list[tuple[str, str, str]] = [
 
 
 @pytest.mark.parametrize(("document", "sentence"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
-def test_what_aws_refuses_is_refused_in_its_words(document: str, sentence: str, iam: Client) -> None:
-    """P-8, G-19: Terraform waits where it reads `Invalid principal in policy`; and nothing was made or changed."""
+def test_invalid_trust_policy_is_rejected_with_awss_message(document: str, sentence: str, iam: Client) -> None:
+    """P-8, G-19: Terraform waits for `Invalid principal in policy`; nothing is created or changed."""
     with refusal("MalformedPolicyDocument", sentence, 400):
         iam.create_role(RoleName="r", AssumeRolePolicyDocument=document)
     assert iam.list_roles()["Roles"] == []
@@ -93,14 +93,14 @@ ACCEPTED: list[tuple[str, Any, Any]] = [
 
 
 @pytest.mark.parametrize(("principal", "action"), [row[1:] for row in ACCEPTED], ids=[row[0] for row in ACCEPTED])
-def test_what_may_be_trusted(principal: Any, action: Any, iam: Client) -> None:
-    """G-33, G-42, P-8: accounts may be named without being there, and everything is shown as it was written."""
+def test_valid_principals_are_accepted(principal: Any, action: Any, iam: Client) -> None:
+    """G-33, G-42, P-8: accounts needn't exist; documents are returned as written."""
     save(iam, trusting(principal, action))
     assert shown(iam) == principal
 
 
-def test_a_trust_policy_has_a_size(iam: Client) -> None:
-    """G-71: 2,048 characters, white space not counted."""
+def test_trust_policy_size_is_limited(iam: Client) -> None:
+    """G-71: 2,048 characters, without white space."""
     document = json.loads(trusting(EC2))
     fitting = json.dumps(document | {"Id": "x" * 1900}, indent=200)
     save(iam, fitting)
@@ -108,8 +108,8 @@ def test_a_trust_policy_has_a_size(iam: Client) -> None:
         save(iam, json.dumps(document | {"Id": "x" * 2048}), "other")
 
 
-def test_it_is_kept_as_written_with_digest_and_bindings(iam: Client, server: Running) -> None:
-    """P-5: what the API stores is what a seed stores."""
+def test_trust_policy_is_stored_with_digest_and_bindings(iam: Client, server: Running) -> None:
+    """P-5: as a seed stores it."""
     document = "\n" + trusting({"AWS": [user_arn("admin"), user_arn("admin", OTHER_ACCOUNT), ACCOUNT]})
     save(iam, document)
     with server.store.viewing() as records:
@@ -122,8 +122,8 @@ def test_it_is_kept_as_written_with_digest_and_bindings(iam: Client, server: Run
     assert row["trust_bindings"] == expected
 
 
-def test_a_deleted_principal_shows_its_id_for_ever(iam: Client) -> None:
-    """P-6: the id stays when the principal is gone, and when its name is given to somebody else; saving binds anew."""
+def test_deleted_principal_is_shown_by_its_id(iam: Client) -> None:
+    """P-6: even if its name is reused; saving binds anew."""
     id = iam.create_user(UserName="bob")["User"]["UserId"]
     document = trusting({"AWS": [user_arn("bob"), ACCOUNT]})
     save(iam, document)
@@ -137,8 +137,8 @@ def test_a_deleted_principal_shows_its_id_for_ever(iam: Client) -> None:
     assert shown(iam) == {"AWS": [user_arn("bob"), ACCOUNT]}
 
 
-def test_what_shows_an_id_can_be_saved_again(iam: Client) -> None:
-    """A policy with an id left behind reads and writes (G-42), and the id stays an id."""
+def test_trust_policy_with_an_id_can_be_saved_again(iam: Client) -> None:
+    """G-42."""
     iam.create_user(UserName="bob")
     save(iam, trusting({"AWS": user_arn("bob")}))
     iam.delete_user(UserName="bob")
@@ -148,8 +148,8 @@ def test_what_shows_an_id_can_be_saved_again(iam: Client) -> None:
     assert shown(iam) == document["Statement"][0]["Principal"]
 
 
-def test_a_deleted_role_shows_its_id(iam: Client) -> None:
-    """P-6, for roles."""
+def test_deleted_role_is_shown_by_its_id(iam: Client) -> None:
+    """P-6."""
     id = iam.create_role(RoleName="first", AssumeRolePolicyDocument=trusting(EC2))["Role"]["RoleId"]
     save(iam, trusting({"AWS": f"arn:aws:iam::{ACCOUNT}:role/first"}))
     iam.delete_role(RoleName="first")
@@ -159,7 +159,7 @@ def test_a_deleted_role_shows_its_id(iam: Client) -> None:
 
 
 def test_trust_follows_a_renamed_user(iam: Client) -> None:
-    """P-10, P-9: the principal is the new ARN, an ARN in a condition stays; the old name is nobody's."""
+    """P-10, P-9: the principal has the new ARN, an ARN in a condition stays; the old name is unbound."""
     iam.create_user(UserName="bob")
     condition = {"ArnEquals": {"aws:PrincipalArn": user_arn("bob")}}
     save(iam, trusting({"AWS": user_arn("bob")}, Condition=condition))
@@ -170,8 +170,8 @@ def test_trust_follows_a_renamed_user(iam: Client) -> None:
     assert statement["Condition"] == condition
 
 
-def test_renaming_a_group_touches_no_trust(iam: Client) -> None:
-    """Groups are no principals; a user of a group's name is another."""
+def test_renamed_group_changes_no_trust(iam: Client) -> None:
+    """Groups are no principals; a user with a group's name is another entity."""
     iam.create_group(GroupName="admin")
     save(iam, trusting({"AWS": user_arn("admin")}))
     iam.update_group(GroupName="admin", NewGroupName="administrators")

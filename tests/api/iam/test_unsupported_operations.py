@@ -1,4 +1,4 @@
-"""Operations that make sense inside AWS only: authorized, then refused with the reason (not_supported.py)."""
+"""Unsupported operations: authorized, then rejected with the reason."""
 
 from __future__ import annotations
 
@@ -39,22 +39,24 @@ def call(client: Any, operation: str) -> None:
 
 
 @pytest.mark.parametrize("operation", NOT_SUPPORTED)
-def test_it_is_refused_with_the_reason(iam: Any, refused: Refused, operation: str) -> None:
+def test_unsupported_operation_has_its_reason(iam: Any, refused: Refused, operation: str) -> None:
     with refused("NotSupported", f"The operation {operation} is not supported: {NOT_SUPPORTED[operation]}.", 400):
         call(iam, operation)
 
 
 @pytest.mark.parametrize("operation", NOT_SUPPORTED)
-def test_it_is_authorized_first(client_for: Callable[..., Any], refused: Refused, operation: str) -> None:
-    """Whoever lacks the permission hears of nothing else; whoever has this one alone hears the reason."""
+def test_unsupported_operation_is_authorized_first(
+    client_for: Callable[..., Any], refused: Refused, operation: str
+) -> None:
+    """A denied caller doesn't get the reason."""
     with refused("AccessDenied", f"iam:{operation}", 403):
         call(client_for("nobody"), operation)
     with refused("NotSupported"):
         call(client_for("somebody", allow(f"iam:{operation}")), operation)
 
 
-def test_it_is_decided_about_a_request(client_for: Callable[..., Any], refused: Refused) -> None:
-    """The service authorization reference names the delegation request as the resource, and keys for making one."""
+def test_delegation_request_is_the_resource(client_for: Callable[..., Any], refused: Refused) -> None:
+    """As in the service authorization reference, with the keys for creating one."""
     for operation in NOT_SUPPORTED:
         if operation not in PARAMETERS:
             with refused("AccessDenied", f"iam:{operation} on resource: {REQUEST} "):
@@ -68,6 +70,6 @@ def test_it_is_decided_about_a_request(client_for: Callable[..., Any], refused: 
 
 
 def test_every_reason_has_a_row() -> None:
-    """And every row that refuses has a reason."""
+    """And vice versa."""
     assert set(NOT_SUPPORTED) == set(account_rows._NOT_SUPPORTED)
     assert set(NOT_SUPPORTED) <= set(account_rows.ROWS)

@@ -1,4 +1,4 @@
-"""Users: what is particular to them (rules R-10, R-11, P-10, G-38)."""
+"""Users: their specific behaviour (R-10, R-11, P-10, G-38)."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from tests.api.iam.identity_parts import user_arn
 BOUNDARY = "arn:aws:iam::aws:policy/PowerUserAccess"
 
 
-def test_a_user_is_described_with_everything(iam: Client) -> None:
-    """CreateUser and GetUser tell tags and boundary, lists leave them out."""
+def test_user_members_depend_on_the_operation(iam: Client) -> None:
+    """CreateUser and GetUser have tags and boundary, lists don't."""
     made = iam.create_user(
         UserName="ann", Path="/staff/", PermissionsBoundary=BOUNDARY, Tags=[{"Key": "b", "Value": "2"}, TAG]
     )["User"]
@@ -42,29 +42,28 @@ def test_new_user_gets_its_date_from_the_guards_clock(
     assert iam.create_user(UserName="ann")["User"]["CreateDate"] == later
 
 
-def test_a_user_without_tags_and_boundary_has_neither_member(iam: Client) -> None:
-    """As AWS: no empty list, no empty boundary."""
+def test_user_without_tags_and_boundary_has_no_such_members(iam: Client) -> None:
+    """As at AWS: no empty list, no empty boundary."""
     made = iam.create_user(UserName="ann")["User"]
     assert set(made) == {"Path", "UserName", "UserId", "Arn", "CreateDate"}
     assert iam.get_user(UserName="ann")["User"] == made
 
 
-def test_without_a_name_a_user_asks_about_itself(client_for: Callable[..., Client]) -> None:
-    """GetUser without a name is about the caller, and is decided on the caller's ARN."""
+def test_get_user_defaults_to_the_caller(client_for: Callable[..., Client]) -> None:
+    """And is authorized on the caller's ARN."""
     ann = client_for("ann", allow("iam:GetUser", user_arn("ann")))
     assert ann.get_user()["User"]["UserName"] == "ann"
     with refusal("AccessDenied", f"iam:GetUser on resource: {user_arn('admin')}", 403):
         ann.get_user(UserName="admin")
 
 
-def test_the_root_user_asks_about_itself(root: Client) -> None:
-    """GetUser of the root user tells the account."""
+def test_get_user_of_the_root_user_describes_the_account(root: Client) -> None:
     user = root.get_user()["User"]
     assert (user["UserId"], user["Arn"]) == (ACCOUNT, f"arn:aws:iam::{ACCOUNT}:root")
 
 
-def test_a_renamed_user_goes_on_with_its_key(iam: Client, client_for: Callable[..., Client]) -> None:
-    """P-10: the access key is the user's, whatever it is called; permissions by name are not."""
+def test_renamed_user_keeps_its_access_key(iam: Client, client_for: Callable[..., Client]) -> None:
+    """P-10; permissions by name don't follow."""
     ann = client_for("ann", allow("iam:GetUser", user_arn("beth")))
     iam.update_user(UserName="ann", NewUserName="beth")
     assert ann.get_user()["User"]["Arn"] == user_arn("beth")
@@ -110,8 +109,8 @@ HANGS: list[tuple[Hang, str]] = [
 
 
 @pytest.mark.parametrize(("hang", "sentence"), HANGS, ids=[sentence for _, sentence in HANGS])
-def test_a_user_in_use_is_not_deleted(hang: Hang, sentence: str, iam: Client, server: Running) -> None:
-    """R-11: everything that hangs on a user must be gone first."""
+def test_deleting_a_used_user_raises_delete_conflict(hang: Hang, sentence: str, iam: Client, server: Running) -> None:
+    """R-11."""
     iam.create_user(UserName="ann")
     hang(iam, server)
     with refusal("DeleteConflict", f"Cannot delete entity, {sentence}" if "must" in sentence else sentence, 409):
@@ -119,15 +118,15 @@ def test_a_user_in_use_is_not_deleted(hang: Hang, sentence: str, iam: Client, se
     assert iam.get_user(UserName="ann")
 
 
-def test_boundary_and_tags_do_not_keep_a_user(iam: Client) -> None:
-    """R-11: boundaries do not block a deletion."""
+def test_boundary_and_tags_do_not_block_deletion(iam: Client) -> None:
+    """R-11."""
     iam.create_user(UserName="ann", PermissionsBoundary=BOUNDARY, Tags=[TAG])
     iam.delete_user(UserName="ann")
     with refusal("NoSuchEntity"):
         iam.get_user(UserName="ann")
 
 
-def test_a_deleted_user_is_nobody_at_once(iam: Client, client_for: Callable[..., Client], server: Running) -> None:
+def test_deleted_user_cannot_authenticate(iam: Client, client_for: Callable[..., Client], server: Running) -> None:
     """The key of a deleted user opens nothing."""
     ann = client_for("ann")
     user_id = iam.get_user(UserName="ann")["User"]["UserId"]
@@ -138,8 +137,8 @@ def test_a_deleted_user_is_nobody_at_once(iam: Client, client_for: Callable[...,
         ann.get_user()
 
 
-def test_making_a_user_with_tags_takes_permission_to_tag(client_for: Callable[..., Client]) -> None:
-    """CreateUser with tags asks for iam:TagUser as well, and gives both the tags as condition keys."""
+def test_user_creation_with_tags_needs_tag_permission(client_for: Callable[..., Client]) -> None:
+    """Both are authorized with the tags as condition keys."""
     maker = client_for("maker", allow("iam:CreateUser"))
     with refusal("AccessDenied", f"iam:TagUser on resource: {user_arn('new')}"):
         maker.create_user(UserName="new", Tags=[TAG])
@@ -151,13 +150,13 @@ def test_making_a_user_with_tags_takes_permission_to_tag(client_for: Callable[..
     tagger.create_user(UserName="new", Tags=[TAG])
 
 
-def test_a_boundary_can_be_demanded(client_for: Callable[..., Client]) -> None:
-    """K-33: `iam:PermissionsBoundary` is the boundary that a call sets, so delegated administrators can be bound."""
+def test_boundary_of_a_new_user_can_be_required(client_for: Callable[..., Client]) -> None:
+    """K-33: `iam:PermissionsBoundary` limits delegated administrators."""
     condition = {"StringEquals": {"iam:PermissionsBoundary": BOUNDARY}}
     maker = client_for("maker", allow(["iam:CreateUser", "iam:PutUserPermissionsBoundary"], **condition))
-    for given in ({}, {"PermissionsBoundary": "arn:aws:iam::aws:policy/AdministratorAccess"}):
+    for parameters in ({}, {"PermissionsBoundary": "arn:aws:iam::aws:policy/AdministratorAccess"}):
         with refusal("AccessDenied", "iam:CreateUser"):
-            maker.create_user(UserName="free", **given)
+            maker.create_user(UserName="free", **parameters)
     maker.create_user(UserName="bound", PermissionsBoundary=BOUNDARY)
     with refusal("AccessDenied", "iam:PutUserPermissionsBoundary"):
         maker.put_user_permissions_boundary(
@@ -165,8 +164,7 @@ def test_a_boundary_can_be_demanded(client_for: Callable[..., Client]) -> None:
         )
 
 
-def test_whoever_may_nothing_learns_nothing(client_for: Callable[..., Client]) -> None:
-    """A denial does not tell whether the user exists."""
+def test_denied_caller_cannot_probe_existence(client_for: Callable[..., Client]) -> None:
     nobody = client_for("nobody")
     sentences = []
     for name in ("admin", "absent"):

@@ -1,4 +1,4 @@
-"""Values made from shapes, the same for the same seed; strings are mostly nasty."""
+"""Values generated from shapes, by a seed; most strings are hostile."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ DEEPEST = 6
 
 
 class Maker:
-    """Makes values of shapes. `has_empty` says whether the protocol can carry empty structures and maps."""
+    """Generates values of shapes. `has_empty` says whether the protocol supports empty structures and maps."""
 
     def __init__(self, seed: str, *, has_empty: bool, fill: float = 0.7) -> None:
         self.random = random.Random(seed)
@@ -47,7 +47,7 @@ class Maker:
         self.fill = fill
 
     def value(self, shape: Shape, depth: int = 0) -> Any:
-        """Make one value."""
+        """Generate one value."""
         match shape.kind:
             case "structure":
                 return self.structure(shape, depth)

@@ -1,4 +1,4 @@
-"""What the audit record tells of a call: CloudTrail's names, and never a secret, whatever the model forgets."""
+"""Audit fields: CloudTrail's names, and every secret masked, even if the model doesn't mark it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from iam_guard.api.protocol.audit_fields import SECRET, UNREAD, audited_input, audited_output
+from iam_guard.api.protocol.audit_fields import MASKED_IN_INPUTS, SECRET, audited_input, audited_output
 from iam_guard.api.protocol.service_model import Operation, Shape, load_api
 from iam_guard.audit.record.privacy import MASK
 from iam_guard.model.own_services import SERVED
@@ -44,7 +44,7 @@ def inside(shape: Shape | None, seen: frozenset[str] = frozenset()) -> Iterator[
 
 
 def filled(shape: Shape, seen: frozenset[str] = frozenset()) -> Any:
-    """Make a value in which every text says where it stands."""
+    """Return a value in which every text is its own path."""
     match shape.kind:
         case "structure":
             return {
@@ -67,8 +67,8 @@ def filled(shape: Shape, seen: frozenset[str] = frozenset()) -> Any:
     return 7
 
 
-def test_every_member_that_sounds_secret_is_masked_or_known_to_be_harmless() -> None:
-    """A new one in the model fails here until somebody has looked at it."""
+def test_members_with_secret_names_are_masked_or_reviewed() -> None:
+    """A new member in the model fails here until it is reviewed."""
     found = {
         name
         for operation in OPERATIONS.values()
@@ -81,16 +81,16 @@ def test_every_member_that_sounds_secret_is_masked_or_known_to_be_harmless() -> 
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_no_secret_of_any_operation_is_told(name: str) -> None:
-    """Neither what the model marks, nor bytes, nor what the table names, at any depth."""
+def test_secrets_of_all_operations_are_masked(name: str) -> None:
+    """Sensitive members, blobs and the table's names, at any depth."""
     operation: Operation = OPERATIONS[name]
-    for shape, told, secret in (
-        (operation.input, audited_input, SECRET | UNREAD),
+    for shape, audited, secret in (
+        (operation.input, audited_input, SECRET | MASKED_IN_INPUTS),
         (operation.output, audited_output, SECRET),
     ):
         if shape is None:
             continue
-        members, masked = told(shape, planted(shape, filled(shape), secret))
+        members, masked = audited(shape, planted(shape, filled(shape), secret))
         written = json.dumps(members)
         assert "hunter2" not in written
         assert written.count(MASK) == len(masked)
@@ -99,7 +99,7 @@ def test_no_secret_of_any_operation_is_told(name: str) -> None:
 
 
 def planted(shape: Shape, values: Any, secret: frozenset[str]) -> Any:
-    """Put a secret where the table says that there is one."""
+    """Insert a secret into each member that the table names."""
     match values:
         case dict() if shape.kind == "structure":
             return {
@@ -119,7 +119,7 @@ def at(members: Any, pointer: str) -> Any:
     return members
 
 
-def test_names_and_moments_are_written_as_cloudtrail_names_them() -> None:
+def test_names_and_times_are_written_as_in_cloudtrail() -> None:
     shape = OPERATIONS["iam:CreateSAMLProvider"].input
     members, _ = audited_input(
         shape, {"SAMLMetadataDocument": "<x/>", "Name": "corp", "Tags": [{"Key": "a", "Value": "b"}]}
@@ -130,18 +130,18 @@ def test_names_and_moments_are_written_as_cloudtrail_names_them() -> None:
     assert members == {"user": {"userName": "eve", "createDate": "2026-05-04T03:02:01Z"}}
 
 
-def test_what_the_model_does_not_know_is_not_told() -> None:
-    """And a value of another kind than it says is masked."""
+def test_unknown_members_are_left_out() -> None:
+    """A value of another kind than the model's is masked."""
     shape = OPERATIONS["iam:CreateUser"].input
     odd: Any = {"UserName": object(), "Unknown": "hunter2", "Path": None}
     assert audited_input(shape, odd) == ({"userName": MASK}, ("/requestParameters/userName",))
     assert audited_output(None, {"X": "hunter2"}) == ({}, ())
 
 
-def test_a_key_that_was_given_for_a_certificate_is_not_told() -> None:
-    """What was accepted is told where it is given back."""
+def test_private_key_instead_of_a_certificate_is_masked() -> None:
+    """Accepted certificates are in the output."""
     operation = OPERATIONS["iam:UploadSigningCertificate"]
-    given = audited_input(operation.input, {"UserName": "eve", "CertificateBody": "whatever it is"})
-    assert given == ({"userName": "eve", "certificateBody": MASK}, ("/requestParameters/certificateBody",))
+    parameters = audited_input(operation.input, {"UserName": "eve", "CertificateBody": "whatever it is"})
+    assert parameters == ({"userName": "eve", "certificateBody": MASK}, ("/requestParameters/certificateBody",))
     gave = audited_output(operation.output, {"Certificate": {"CertificateBody": "a certificate"}})
     assert gave == ({"certificate": {"certificateBody": "a certificate"}}, ())

@@ -1,4 +1,4 @@
-"""Errors are said as each protocol says them: code, status, sentence."""
+"""Errors in each protocol: code, status, message."""
 
 from __future__ import annotations
 
@@ -54,35 +54,37 @@ SAID: list[tuple[Callable[[str], errors.IamGuardError], dict[str, tuple[str, int
     ("make", "service", "code", "status"),
     [(make, service, *said) for make, services in SAID for service, said in services.items()],
 )
-def test_a_common_error_has_the_code_of_the_protocol(
+def test_common_error_has_the_protocols_code(
     make: Callable[[str], errors.IamGuardError], service: str, code: str, status: int
 ) -> None:
-    """AWS's common errors are called differently by protocol; statuses too."""
-    answer = codec_of(service).refusal(make("because"), "r-1")
+    """Codes and statuses of AWS's common errors differ by protocol."""
+    answer = codec_of(service).error_response(make("because"), "r-1")
     parsed = received(service, answer, None)
     assert (parsed["Error"]["Code"], answer.status) == (code, status)
     assert dict(answer.headers)["x-amzn-requestid"] == "r-1"
 
 
-def test_a_validation_failure_has_what_its_model_requires() -> None:
-    """Access Analyzer's clients look at the reason."""
-    answer = codec_of("accessanalyzer").refusal(ValidationFailure("x"), "r")
+def test_validation_failure_has_required_members() -> None:
+    """Access Analyzer's clients read the reason."""
+    answer = codec_of("accessanalyzer").error_response(ValidationFailure("x"), "r")
     assert json.loads(answer.body) == {"message": "x", "reason": "fieldValidationFailed"}
 
 
 @pytest.mark.parametrize("service", MODELS)
-def test_our_own_mistakes_are_told_in_general_words(service: str) -> None:
+def test_internal_errors_have_a_general_message(service: str) -> None:
     """What happened inside stays inside."""
     for error in (errors.ConfigurationError("secret one"), errors.StoreUnavailable("secret two")):
-        answer = codec_of(service).refusal(error, "r")
+        answer = codec_of(service).error_response(error, "r")
         assert answer.status >= 500
         assert b"secret" not in answer.body
         assert received(service, answer, None)["Error"]["Message"].startswith("The request")
 
 
-def test_a_policy_is_refused_in_awss_sentence() -> None:
-    """Clients wait for that text; our own finding is for people."""
-    answer = codec_of("iam").refusal(errors.PolicyError("expected `{`", sentence="Syntax errors in policy."), "r")
+def test_policy_error_has_awss_message() -> None:
+    """Clients rely on it; our own finding is for people."""
+    answer = codec_of("iam").error_response(
+        errors.PolicyError("expected `{`", sentence="Syntax errors in policy."), "r"
+    )
     assert received("iam", answer, None)["Error"] == {
         "Type": "Sender",
         "Code": "MalformedPolicyDocument",

@@ -1,4 +1,4 @@
-"""Our API within an application: `app.mount("/iam", aws_api(guard))`, with the guard around everything (design 4.2)."""
+"""The API within an application: `app.mount("/iam", aws_api(guard))`, with a guard around it (design 4.2)."""
 
 from __future__ import annotations
 
@@ -80,13 +80,13 @@ def url(request: pytest.FixtureRequest, guard: Guard) -> Iterator[str]:
             app = Starlette(routes=[Mount("/iam", api), Mount("/", inner)])
     with serving(app) as address:
         if request.param == "behind a map":
-            assert httpx2.get(f"{address}/health").status_code == 200  # now the map stands before the mount
+            assert httpx2.get(f"{address}/health").status_code == 200  # the map is now before the mount
         yield address
 
 
 @pytest.fixture(params=["", "/"])
 def api_url(request: pytest.FixtureRequest, url: str) -> str:
-    """The API's address as a client may be told it."""
+    """The API's address as configured in clients."""
     if not request.param and "without a guard" in request.node.name:
         pytest.skip("Starlette redirects from the path of a mount, and no guard is there to know better")
     return f"{url}/iam{request.param}"
@@ -98,15 +98,15 @@ def client(url: str, key: tuple[str, str]) -> Any:
     )
 
 
-def test_boto3_manages_the_users_of_the_application(api_url: str) -> None:
-    """The path of the mount is a part of what is signed, and nothing else knows of it."""
+def test_boto3_manages_the_applications_users(api_url: str) -> None:
+    """The mount path is part of the signed path."""
     made = client(api_url, ADA).create_user(UserName="zoe")["User"]
     assert made["Arn"] == "arn:aws:iam::111122223333:user/zoe"
     assert client(api_url, ADA).get_user(UserName="zoe")["User"]["UserId"] == made["UserId"]
 
 
-def test_refusals_are_those_of_aws(url: str) -> None:
-    """Bad credentials and denials are told in the API's own protocol, not in the application's."""
+def test_mounted_api_returns_errors_of_aws(url: str) -> None:
+    """Invalid credentials and denials have the API's protocol, not the application's."""
     with pytest.raises(ClientError, match=r"InvalidClientTokenId.*security token included in the request is invalid"):
         client(f"{url}/iam/", ("AKIANOBODY", "x")).get_user()
     with pytest.raises(ClientError, match=r"SignatureDoesNotMatch"):
@@ -118,14 +118,14 @@ def test_refusals_are_those_of_aws(url: str) -> None:
     assert "<Code>MissingAuthenticationToken</Code>" in answer.text
 
 
-def test_the_rest_of_the_application_is_guarded_as_before(url: str) -> None:
-    """Without credentials, the application's endpoints ask for some in the application's form."""
+def test_application_around_the_mount_is_guarded(url: str) -> None:
+    """Its endpoints answer unauthenticated requests in the application's format."""
     answer = httpx2.get(f"{url}/documents/7")
     assert (answer.status_code, answer.headers["content-type"]) == (401, "application/problem+json")
 
 
-def test_each_call_is_noted_once(url: str, guard: Guard, audit_file: Path) -> None:
-    """One decision, one record, and one of what it came to: the guard around it does not note the API's calls too."""
+def test_mounted_call_is_recorded_once(url: str, guard: Guard, audit_file: Path) -> None:
+    """One decision record and one result record; the guard around adds none."""
     client(f"{url}/iam/", ADA).create_user(UserName="zoe")
     with pytest.raises(ClientError):
         client(f"{url}/iam/", (ADA[0], "wrong")).get_user()
@@ -137,15 +137,15 @@ def test_each_call_is_noted_once(url: str, guard: Guard, audit_file: Path) -> No
     ]
 
 
-def test_the_api_counts_as_guarded(guard: Guard) -> None:
-    """An application with the API mounted starts, and `iam-guard routes` says what guards it."""
+def test_mounted_api_counts_as_guarded(guard: Guard) -> None:
+    """The application starts, and `iam-guard routes` lists the API."""
     app = Starlette(routes=[Mount("/iam", aws_api(guard))])
     assert unguarded(app) == []
     assert [endpoint.guards for endpoint in inventory(app)] == [("a guard of its own",)]
 
 
-def test_a_route_in_front_of_the_mount_is_guarded(guard: Guard) -> None:
-    """What decides is the route that takes the request, not that its path begins like the mount's."""
+def test_route_before_the_mount_is_guarded(guard: Guard) -> None:
+    """The route that handles the request counts, not its path prefix."""
 
     @docs.requires("GetDocument", resource="document/{document_id}")
     async def shadow(request: Request) -> Response:
@@ -157,8 +157,8 @@ def test_a_route_in_front_of_the_mount_is_guarded(guard: Guard) -> None:
         assert client(f"{url}/iam/", ADA).get_user()["User"]["UserName"] == "ada"
 
 
-def test_a_rewritten_path_opens_nothing(guard: Guard) -> None:
-    """A middleware that sends the API's requests to somewhere else gets nothing out: nobody decided."""
+def test_rewritten_path_is_not_exposed(guard: Guard) -> None:
+    """A middleware that rewrites the API's requests gets no response without a decision."""
 
     async def secret(request: Request) -> Response:
         return PlainTextResponse("secret")
@@ -181,8 +181,8 @@ def test_a_rewritten_path_opens_nothing(guard: Guard) -> None:
         assert (answer.status_code, "secret" in answer.text) == (500, False)
 
 
-def test_an_issuer_is_found_below_the_mount(url: str, guard: Guard) -> None:
-    """S-37: the documents of an issuer are public, whatever guard is around; the address is that of the mount."""
+def test_issuer_documents_are_public_below_the_mount(url: str, guard: Guard) -> None:
+    """S-37: whatever guard is around."""
     guard.settings = replace(guard.settings, issuer_url=f"{url}/iam")
     issuer = client(f"{url}/iam/", ADA).enable_outbound_web_identity_federation()["IssuerIdentifier"]
     assert issuer.startswith(f"{url}/iam/")

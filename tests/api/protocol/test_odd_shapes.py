@@ -1,6 +1,5 @@
-"""What the protocols allow and the six services do not use: flattened lists and maps, names of elements, floats, longs,
-blobs, every format of time. A model of our own, with botocore at the other end.
-"""
+"""Protocol features that the six services don't use: flattened lists and maps, element names, floats, longs, blobs, all
+timestamp formats. A synthetic model, with botocore as the client."""
 
 from __future__ import annotations
 
@@ -24,7 +23,7 @@ SCALARS = ("string", "integer", "long", "float", "double", "boolean", "blob", "t
 
 
 def description(protocol: str) -> dict[str, Any]:
-    """Describe a service with one operation whose input and output are the same structure of everything."""
+    """Return a service with one operation whose input and output are the same structure with all features."""
     shapes: dict[str, Any] = {kind.capitalize(): {"type": kind} for kind in SCALARS}
     shapes |= {f"Time{index}": {"type": "timestamp", "timestampFormat": each} for index, each in enumerate(TIMES)}
     shapes |= {
@@ -71,19 +70,19 @@ def description(protocol: str) -> dict[str, Any]:
 
 
 def both(protocol: str) -> tuple[Any, ServiceModel]:
-    """Return our codec and botocore's model of the odd service."""
+    """Return our codec and botocore's model of the synthetic service."""
     return CODECS[protocol](api_of("odd", description(protocol), {})), ServiceModel(description(protocol), "odd")
 
 
 def without_empty_flat(value: Parameters) -> dict[str, Any]:
-    """Leave out empty flattened lists and maps, which XML cannot tell from absent ones."""
+    """Remove empty flattened lists and maps, which XML can't represent."""
     flat = ("MFlat", "MFlatNamed", "MFlatMap")
     return {name: each for name, each in value.items() if name not in flat or each}
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_odd_shapes_are_read(protocol: str) -> None:
-    """Parameters of every kind that botocore serialises come out equal."""
+def test_unusual_shapes_are_parsed(protocol: str) -> None:
+    """As botocore serializes them."""
     codec, model = both(protocol)
     operation = codec.api.operations["Try"]
     for seed in range(60):
@@ -92,37 +91,37 @@ def test_odd_shapes_are_read(protocol: str) -> None:
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_odd_shapes_are_written(protocol: str) -> None:
-    """Results of every kind come out of botocore's parser equal."""
+def test_unusual_shapes_are_serialized(protocol: str) -> None:
+    """As botocore parses them."""
     codec, model = both(protocol)
     operation = codec.api.operations["Try"]
     for seed in range(60):
         result = without_empty_flat(Maker(str(seed), has_empty=protocol != "query").value(operation.output))
-        parsed = received_by(model, codec.answer(operation, result, "r"), model.operation_model("Try").output_shape)
+        parsed = received_by(model, codec.response(operation, result, "r"), model.operation_model("Try").output_shape)
         parsed.pop("ResponseMetadata")
         assert parsed == result
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan")])
-def test_numbers_that_are_none_have_names(protocol: str, value: float) -> None:
-    """NaN and the infinities travel as the words that the protocols give them, never as bare JSON."""
+def test_nan_and_infinity_have_names(protocol: str, value: float) -> None:
+    """As in the protocols, never as bare JSON."""
     codec, model = both(protocol)
     operation = codec.api.operations["Try"]
     assert repr(codec.parse(sent_by(model, "Try", {"MFloat": value})).parameters) == repr({"MFloat": value})
     word = {"inf": b"Infinity", "-inf": b"-Infinity", "nan": b"NaN"}[str(value)]
-    body = codec.answer(operation, {"MFloat": value}, "r").body
+    body = codec.response(operation, {"MFloat": value}, "r").body
     assert (b'"' + word + b'"' if protocol != "query" else b">" + word + b"<") in body
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_parts_of_seconds_survive(protocol: str) -> None:
-    """A time with microseconds is written with them, where its format has room."""
+def test_microseconds_survive(protocol: str) -> None:
+    """If the format has them."""
     codec, model = both(protocol)
     moment = datetime(2026, 11, 24, 14, 1, 46, 250000, tzinfo=UTC)
     result = {"MTime0": moment, "MTime2": moment, "MTimestamp": moment}
     shape = model.operation_model("Try").output_shape
-    parsed = received_by(model, codec.answer(codec.api.operations["Try"], result, "r"), shape)
+    parsed = received_by(model, codec.response(codec.api.operations["Try"], result, "r"), shape)
     assert {name: parsed[name] for name in result} == result
 
 
@@ -143,15 +142,15 @@ def test_parts_of_seconds_survive(protocol: str) -> None:
         {"MTree": []},
     ],
 )
-def test_a_result_that_the_model_does_not_know_is_our_mistake(protocol: str, result: dict[str, Any]) -> None:
-    """A handler's slip is told in words, and never sent."""
+def test_result_outside_the_model_raises_configuration_error(protocol: str, result: dict[str, Any]) -> None:
+    """And is never sent."""
     codec, _ = both(protocol)
     with pytest.raises(ConfigurationError, match="expected"):
-        codec.answer(codec.api.operations["Try"], result, "r")
+        codec.response(codec.api.operations["Try"], result, "r")
 
 
-def test_a_model_tells_more_than_shapes() -> None:
-    """Unsigned operations, pages and idempotency tokens are known; services of no AWS are not."""
+def test_model_has_traits_beyond_shapes() -> None:
+    """Unsigned operations, pagination and idempotency tokens; unknown services are rejected."""
     sts = load_api("sts").operations
     unsigned = {name for name, operation in sts.items() if operation.is_unsigned}
     assert unsigned == {"AssumeRoleWithSAML", "AssumeRoleWithWebIdentity"}
@@ -168,5 +167,5 @@ def test_a_model_tells_more_than_shapes() -> None:
     assert create is not None
     assert create.members["clientToken"].is_idempotency_token
     assert [load_api(service).signing_name for service in MODELS][2:5] == ["organizations", "sso", "identitystore"]
-    with pytest.raises(ConfigurationError, match="expected a service of AWS, got `nosuch`"):
+    with pytest.raises(ConfigurationError, match="expected an AWS service, got `nosuch`"):
         codec_of("nosuch")

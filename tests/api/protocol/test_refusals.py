@@ -1,4 +1,4 @@
-"""Requests that cannot be understood are refused in words, whatever they are."""
+"""Malformed requests are rejected with a proper error."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def target(name: str, body: str | bytes = b"{}", **headers: str) -> WireRequest:
     return request(body=data, **({"content_type": "application/x-amz-json-1.1", "x_amz_target": name} | headers))
 
 
-def refused(service: str, asked: WireRequest) -> WireFault:
+def refused(service: str, wire_request: WireRequest) -> WireFault:
     with pytest.raises(WireFault) as caught:
-        codec_of(service).parse(asked)
+        codec_of(service).parse(wire_request)
     return caught.value
 
 
@@ -50,7 +50,7 @@ def refused(service: str, asked: WireRequest) -> WireFault:
 
 
 @pytest.mark.parametrize(
-    ("text", "fault", "told"),
+    ("text", "fault", "expected"),
     [
         ("", MissingAction, "Missing Action"),
         ("Version=2010-05-08", MissingAction, "Missing Action"),
@@ -88,41 +88,41 @@ def refused(service: str, asked: WireRequest) -> WireFault:
         (f"{USER}&Tags{'.member' * 100}=x", MalformedBody, "nested deeper"),
     ],
 )
-def test_a_form_that_is_wrong_is_refused(text: str | bytes, fault: type[WireFault], told: str) -> None:
-    """Missing, unknown, twice, badly encoded, badly numbered, of a wrong type."""
+def test_malformed_form_is_rejected(text: str | bytes, fault: type[WireFault], expected: str) -> None:
+    """Missing, unknown, repeated, badly encoded, badly numbered, wrong type."""
     error = refused("iam", form(text))
     assert type(error) is fault
-    assert told in error.message
+    assert expected in error.message
 
 
-def test_a_form_needs_its_method_and_type() -> None:
-    """A form in the clothes of JSON is refused, and so is another method; an absent type is taken as a form."""
+def test_form_requires_its_method_and_content_type() -> None:
+    """A missing content type is accepted."""
     text = "Action=ListUsers&Version=2010-05-08"
     assert isinstance(refused("iam", form(text, content_type="application/json")), MalformedBody)
     assert isinstance(refused("iam", request("PUT", body=text.encode())), UnknownOperation)
     assert codec_of("iam").parse(request(body=text.encode())).operation.name == "ListUsers"
 
 
-def test_query_string_and_form_are_one() -> None:
-    """Both may carry parameters, but a name stands once, so that no part of the house reads another value."""
+def test_query_string_and_form_are_combined() -> None:
+    """Repeated names are rejected, so that no component reads another value."""
     both = request(query="Action=ListUsers", body=b"Version=2010-05-08", content_type=FORM)
     assert codec_of("iam").parse(both).operation.name == "ListUsers"
     twice = request(query="Action=ListUsers", body=b"Action=GetUser&Version=2010-05-08", content_type=FORM)
     assert isinstance(refused("iam", twice), MalformedQuery)
 
 
-def test_what_is_not_known_is_passed_over() -> None:
-    """As AWS does: parameters of presigning, and members that the model does not have."""
+def test_unknown_parameters_are_ignored() -> None:
+    """As at AWS: those of presigning, and members outside the model."""
     text = f"{USER}&Tags.member.1.Key=a&Tags.member.1.Value=&Tags.member.1.Colour=x&X-Amz-Date=1&Foo.bar=1"
     assert codec_of("iam").parse(form(text)).parameters == {"UserName": "u", "Tags": [{"Key": "a", "Value": ""}]}
 
 
-def test_an_index_costs_no_memory() -> None:
+def test_huge_list_index_uses_no_memory() -> None:
     """A list that claims a thousand million elements is not made."""
-    asked = form("&".join([USER, *(f"Tags.member.{10**9 + index}.Key=x" for index in range(1000))]))
+    wire_request = form("&".join([USER, *(f"Tags.member.{10**9 + index}.Key=x" for index in range(1000))]))
     tracemalloc.start()
     try:
-        refused("iam", asked)
+        refused("iam", wire_request)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -133,7 +133,7 @@ def test_an_index_costs_no_memory() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "expected"),
     [
         ("[]", "a JSON object"),
         ("null", "a JSON object"),
@@ -143,12 +143,12 @@ def test_an_index_costs_no_memory() -> None:
         (b'{"Name": "\xff"}', "expected UTF-8"),
         ('{"Name": "a", "Name": "b"}', "each key once"),
         ('{"x": {"a": 1, "a": 2}}', "each key once"),
-        ('{"x": NaN}', "none or infinite"),
-        ('{"x": -Infinity}', "none or infinite"),
-        ('{"x": 1e999}', "none or infinite"),
+        ('{"x": NaN}', "NaN or infinity"),
+        ('{"x": -Infinity}', "NaN or infinity"),
+        ('{"x": 1e999}', "NaN or infinity"),
         ('{"x": ' + "9" * 10_000 + "}", "reasonable size"),
-        ('{"x": "\\ud800"}', "half surrogate"),
-        ('{"\\udfff": 1}', "half surrogate"),
+        ('{"x": "\\ud800"}', "lone surrogate"),
+        ('{"\\udfff": 1}', "lone surrogate"),
         ('{"x": ' + "[" * 65 + "]" * 65 + "}", "nested deeper than 64"),
         ('{"x": ' + "[" * 500_000 + "]" * 500_000 + "}", "nested deeper than 64"),
         ('{"Name": 1}', "a string at `Name`"),
@@ -159,32 +159,32 @@ def test_an_index_costs_no_memory() -> None:
         ('{"Tags": [{"Key": true}]}', "a string at `Tags.1.Key`"),
     ],
 )
-def test_json_that_is_wrong_is_refused(body: str | bytes, told: str) -> None:
-    """No JSON, not UTF-8, keys twice, NaN, half surrogates, depth, wrong types: SerializationException."""
+def test_malformed_json_is_rejected(body: str | bytes, expected: str) -> None:
+    """Not JSON, not UTF-8, repeated keys, NaN, lone surrogates, depth, wrong types: SerializationException."""
     error = refused("organizations", target(f"{TARGET}CreatePolicy", body))
     assert isinstance(error, MalformedBody)
-    assert told in error.message
-    answer = codec_of("organizations").refusal(error, "r")
+    assert expected in error.message
+    answer = codec_of("organizations").error_response(error, "r")
     assert (answer.status, json.loads(answer.body)["__type"]) == (400, "SerializationException")
 
 
 @pytest.mark.parametrize("body", ['{"MaxResults": 1.0}', '{"MaxResults": "1"}', '{"MaxResults": true}'])
-def test_an_integer_is_an_integer(body: str) -> None:
-    """Neither a fraction, nor text, nor a truth value."""
+def test_integer_rejects_other_types(body: str) -> None:
+    """No fraction, no text, no boolean."""
     assert "an integer" in refused("organizations", target(f"{TARGET}ListAccounts", body)).message
 
 
 @pytest.mark.parametrize("name", ["", "Nope", "ListRoots", f"{TARGET}Nope", "Other.ListRoots", f"x{TARGET}ListRoots"])
-def test_a_target_that_is_unknown_is_refused(name: str) -> None:
-    """The prefix counts as much as the name."""
+def test_unknown_target_is_rejected(name: str) -> None:
+    """By prefix or name."""
     error = refused("organizations", target(name))
     assert isinstance(error, UnknownOperation)
-    answer = codec_of("organizations").refusal(error, "r")
+    answer = codec_of("organizations").error_response(error, "r")
     assert (answer.status, json.loads(answer.body)["__type"]) == (400, "UnknownOperationException")
 
 
-def test_json_needs_its_method_and_type() -> None:
-    """What a browser's form could send is refused; an empty body is an empty object; null is absent."""
+def test_json_requires_its_method_and_content_type() -> None:
+    """A browser's form is rejected; an empty body is an empty object; null is absent."""
     name = f"{TARGET}ListRoots"
     assert isinstance(refused("organizations", target(name, content_type="text/plain")), MalformedBody)
     assert isinstance(refused("organizations", request("GET", x_amz_target=name)), UnknownOperation)
@@ -210,22 +210,22 @@ def test_json_needs_its_method_and_type() -> None:
         ("OPTIONS", "/analyzer"),
     ],
 )
-def test_a_route_that_is_unknown_is_refused(method: str, path: str) -> None:
-    """Method and path are matched whole and as they are."""
+def test_unknown_route_is_rejected(method: str, path: str) -> None:
+    """Method and path must match exactly."""
     error = refused("accessanalyzer", request(method, path))
     assert isinstance(error, UnknownOperation)
-    answer = codec_of("accessanalyzer").refusal(error, "r")
+    answer = codec_of("accessanalyzer").error_response(error, "r")
     assert (answer.status, dict(answer.headers)["x-amzn-errortype"]) == (404, "UnknownOperationException")
 
 
-def test_a_slash_in_a_name_is_a_character() -> None:
-    """Paths are matched before they are decoded; a plus in a path is a plus."""
+def test_encoded_slash_is_part_of_a_name() -> None:
+    """Paths are matched before decoding; `+` is a plus sign."""
     call = codec_of("accessanalyzer").parse(request("GET", "/tags/arn%3Aaws%3Ax%2F..%2Fa+b"))
     assert call.parameters == {"resourceArn": "arn:aws:x/../a+b"}
 
 
 @pytest.mark.parametrize(
-    ("asked", "fault"),
+    ("wire_request", "fault"),
     [
         (request("GET", "/analyzer", "maxResults=ten"), MalformedBody),
         (request("GET", "/analyzer", "maxResults=1&maxResults=2"), MalformedBody),
@@ -236,18 +236,18 @@ def test_a_slash_in_a_name_is_a_character() -> None:
         (request("PUT", "/analyzer", body=b"[]", content_type="application/json"), MalformedBody),
     ],
 )
-def test_a_rest_request_that_is_wrong_is_refused(asked: WireRequest, fault: type[WireFault]) -> None:
-    """SerializationException with 400, wherever the mistake stands."""
-    error = refused("accessanalyzer", asked)
+def test_malformed_rest_request_is_rejected(wire_request: WireRequest, fault: type[WireFault]) -> None:
+    """SerializationException with 400."""
+    error = refused("accessanalyzer", wire_request)
     assert type(error) is fault
-    answer = codec_of("accessanalyzer").refusal(error, "r")
+    answer = codec_of("accessanalyzer").error_response(error, "r")
     assert (answer.status, dict(answer.headers)["x-amzn-errortype"]) == (400, "SerializationException")
 
 
-def test_the_body_does_not_overrule_the_path() -> None:
-    """A member that travels in the path is read from there alone."""
-    asked = request("PUT", "/analyzer/real", body=b'{"analyzerName": "other"}', content_type="application/json")
-    assert codec_of("accessanalyzer").parse(asked).parameters == {"analyzerName": "real"}
+def test_body_does_not_override_the_path() -> None:
+    """A path member is read from the path only."""
+    wire_request = request("PUT", "/analyzer/real", body=b'{"analyzerName": "other"}', content_type="application/json")
+    assert codec_of("accessanalyzer").parse(wire_request).parameters == {"analyzerName": "real"}
 
 
 # --- attacks ------------------------------------------------------------------------------------------------------
@@ -255,45 +255,45 @@ def test_the_body_does_not_overrule_the_path() -> None:
 
 @pytest.mark.parametrize("service", MODELS)
 @pytest.mark.parametrize("text", [each for each in ATTACKS if each.strip()])
-def test_a_message_stays_a_message(service: str, text: str) -> None:
+def test_error_message_is_escaped(service: str, text: str) -> None:
     """Whatever a message quotes is neither markup nor another member."""
-    answer = codec_of(service).refusal(errors.AccessDenied(text), text)
+    answer = codec_of(service).error_response(errors.AccessDenied(text), text)
     error = received(service, answer, None)["Error"]
     assert error["Message"] == text
     assert error["Code"].startswith("AccessDenied")
 
 
 @pytest.mark.parametrize("character", ["\x00", "\x08", "\x1f", "\ud800", "\ufffe", "\uffff"])
-def test_what_xml_cannot_carry_is_replaced(character: str) -> None:
+def test_invalid_xml_characters_are_replaced(character: str) -> None:
     """One odd name does not make a list unreadable."""
     codec = codec_of("iam")
     result = {"AccountAliases": [f"a{character}b"], "IsTruncated": False}
-    body = codec.answer(codec.api.operations["ListAccountAliases"], result, "r").body
+    body = codec.response(codec.api.operations["ListAccountAliases"], result, "r").body
     root = ElementTree.fromstring(body)  # noqa: S314 our own
     assert [node.text for node in root.iter() if node.text] == ["a\ufffdb", "false", "r"]
 
 
 @pytest.mark.parametrize("service", ["organizations", "accessanalyzer"])
-def test_what_utf_8_cannot_carry_is_replaced(service: str) -> None:
+def test_lone_surrogates_are_replaced(service: str) -> None:
     """A half surrogate does not end in a traceback."""
-    answer = codec_of(service).refusal(errors.AccessDenied("a\ud800b"), "r")
+    answer = codec_of(service).error_response(errors.AccessDenied("a\ud800b"), "r")
     assert received(service, answer, None)["Error"]["Message"] == "a?b"
 
 
-def test_nothing_secret_is_shown() -> None:
-    """A request's repr shows neither body nor headers nor query; a fault tells the place, not the value."""
-    asked = request(query="X-Amz-Security-Token=hunter2", body=b"hunter2", authorization="hunter2")
-    assert "hunter2" not in repr(asked)
+def test_representations_show_nothing_secret() -> None:
+    """No body, headers or query; an error has the place, not the value."""
+    wire_request = request(query="X-Amz-Security-Token=hunter2", body=b"hunter2", authorization="hunter2")
+    assert "hunter2" not in repr(wire_request)
     error = refused("iam", form("Action=CreateLoginProfile&Version=2010-05-08&PasswordResetRequired=hunter2"))
     assert "hunter2" not in f"{error} {error!r}"
     codec = codec_of("iam")
     key = {"AccessKey": {"SecretAccessKey": "hunter2"}}
-    assert "hunter2" not in repr(codec.answer(codec.api.operations["CreateAccessKey"], key, "r"))
+    assert "hunter2" not in repr(codec.response(codec.api.operations["CreateAccessKey"], key, "r"))
 
 
 @pytest.mark.parametrize("service", MODELS)
-def test_nothing_but_a_refusal_comes_of_noise(service: str) -> None:
-    """Requests of every operation with bytes changed, cut or doubled are read or refused, never an accident."""
+def test_random_bytes_raise_only_our_errors(service: str) -> None:
+    """Requests of all operations, with bytes changed, cut or repeated."""
     dice = random.Random(service)
     for name in service_model(service).operation_names[:40]:
         good = sent(service, name, sample(service, name))
@@ -305,11 +305,11 @@ def test_nothing_but_a_refusal_comes_of_noise(service: str) -> None:
             assert status_of(service, changed) in (200, 400, 404)
 
 
-def status_of(service: str, asked: WireRequest) -> int:
+def status_of(service: str, wire_request: WireRequest) -> int:
     try:
-        validate(*codec_of(service).parse(asked))
+        validate(*codec_of(service).parse(wire_request))
     except WireFault as fault:
-        return codec_of(service).refusal(fault, "r").status
+        return codec_of(service).error_response(fault, "r").status
     return 200
 
 

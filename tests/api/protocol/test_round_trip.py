@@ -1,4 +1,4 @@
-"""Every operation and every error of six services, with botocore at the other end of the wire."""
+"""Every operation and every error of six services, with botocore as the client."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ def maker_of(api: Api, seed: object) -> Maker:
     return Maker(str(seed), has_empty=api.protocol != "query")
 
 
-def test_all_operations_of_the_models_are_there() -> None:
-    """The six services have some four hundred operations."""
+def test_models_have_all_operations() -> None:
+    """Some four hundred."""
     assert len(OPERATIONS) == sum(len(service_model(service).operation_names) for service in MODELS)
     assert len(OPERATIONS) > 380
     assert len(ERRORS) > 120
 
 
 @pytest.mark.parametrize(("service", "name"), OPERATIONS)
-def test_what_botocore_sends_is_read(service: str, name: str) -> None:
-    """Parameters that botocore serialises come out equal."""
+def test_botocores_requests_are_parsed(service: str, name: str) -> None:
+    """Parameters are equal."""
     operation = operation_of(service, name)
     for seed in SEEDS:
         maker = maker_of(load_api(service), (name, seed))
@@ -50,8 +50,8 @@ def test_what_botocore_sends_is_read(service: str, name: str) -> None:
 
 
 @pytest.mark.parametrize(("service", "name"), [pair for pair in OPERATIONS if pair[0] in ("iam", "sts")])
-def test_a_query_string_does_as_well_as_a_form(service: str, name: str) -> None:
-    """GET with the parameters in the query string, as presigned and by curl, is the same call."""
+def test_query_string_is_equivalent_to_a_form(service: str, name: str) -> None:
+    """GET, as with presigned URLs and curl."""
     operation = operation_of(service, name)
     parameters = {} if operation.input is None else maker_of(load_api(service), name).value(operation.input)
     form = sent(service, name, parameters).body.decode()
@@ -72,13 +72,13 @@ def decoded(shape: Any, value: Any) -> Any:
 
 
 @pytest.mark.parametrize(("service", "name"), OPERATIONS)
-def test_what_is_answered_is_read_by_botocore(service: str, name: str) -> None:
-    """Results that we write come out of botocore's parser equal, with the request id."""
+def test_botocore_parses_our_responses(service: str, name: str) -> None:
+    """Results are equal, with the request id."""
     operation, shape = operation_of(service, name), operation_model(service, name).output_shape
     for seed in SEEDS:
         maker = maker_of(load_api(service), (name, seed, "out"))
         result = {} if operation.output is None else maker.value(operation.output)
-        parsed = received(service, codec_of(service).answer(operation, result, REQUEST_ID), shape)
+        parsed = received(service, codec_of(service).response(operation, result, REQUEST_ID), shape)
         metadata = parsed.pop("ResponseMetadata")
         assert metadata["RequestId"] == REQUEST_ID
         assert metadata["HTTPStatusCode"] == 200
@@ -86,14 +86,14 @@ def test_what_is_answered_is_read_by_botocore(service: str, name: str) -> None:
 
 
 @pytest.mark.parametrize(("service", "code"), ERRORS)
-def test_every_error_of_the_models_is_read_by_botocore(service: str, code: str) -> None:
-    """Code, message, status, fault and the error's further members arrive."""
+def test_botocore_parses_every_error_of_the_models(service: str, code: str) -> None:
+    """Code, message, status, fault and further members."""
     model = load_api(service).errors[code]
     error = type("Raised", (IamGuardError,), {"code": code, "fault": model.fault, "wire_status": 500})
     message = "no <such> & \"entity\" '日本'"
     others = {name for name in model.shape.members if name.lower() not in ("message", "requestid")}
     details = {name: maker_of(load_api(service), (code, name)).value(model.shape.members[name]) for name in others}
-    answer = codec_of(service).refusal(error(message), REQUEST_ID, details)
+    answer = codec_of(service).error_response(error(message), REQUEST_ID, details)
     parsed = received(service, answer, None)
     shape = service_model(service).shape_for_error_code(code)
     assert parsed["Error"]["Code"] == code
@@ -107,13 +107,13 @@ def test_every_error_of_the_models_is_read_by_botocore(service: str, code: str) 
         assert modelled["RequestId"] == REQUEST_ID
 
 
-def test_policy_documents_of_iam_go_out_percent_encoded() -> None:
-    """RFC 3986: a space is %20, never a plus, so that both kinds of decoder read the same (rule of the wire API)."""
+def test_iam_policy_documents_are_percent_encoded() -> None:
+    """RFC 3986: a space is %20, so that both kinds of decoders work."""
     codec = codec_of("iam")
     assert isinstance(codec, QueryCodec)
     document = '{"a": "+ /~é"}'
     result = {"RoleName": "r", "PolicyName": "p", "PolicyDocument": document}
-    body = codec.answer(codec.api.operations["GetRolePolicy"], result, REQUEST_ID).body.decode()
+    body = codec.response(codec.api.operations["GetRolePolicy"], result, REQUEST_ID).body.decode()
     written = re.search(r"<PolicyDocument>(.*)</PolicyDocument>", body)
     assert written
     assert written[1] == "%7B%22a%22%3A%20%22%2B%20%2F~%C3%A9%22%7D"

@@ -1,4 +1,4 @@
-"""The limits of the models, in AWS's sentences."""
+"""The limits of the models, with AWS's messages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import pytest
 from iam_guard.api.protocol.model_patterns import compiled, matches
 from iam_guard.api.protocol.protocol_errors import ValidationFailure
 from iam_guard.api.protocol.service_model import Shape, load_api
-from iam_guard.api.protocol.traversal import HIDDEN, masked
 from iam_guard.api.protocol.validation import MAX_FAILURES, validate
 from iam_guard.model.own_services import MODELS
 
@@ -25,7 +24,7 @@ def failure(service: str, operation: str, parameters: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize(
-    ("operation", "parameters", "told"),
+    ("operation", "parameters", "violation"),
     [
         ("CreateUser", {}, "Value null at 'userName' failed to satisfy constraint: Member must not be null"),
         ("CreateUser", {"UserName": "a b"}, f"Value 'a b' at 'userName' failed to satisfy constraint: {NAME}"),
@@ -60,35 +59,35 @@ def failure(service: str, operation: str, parameters: dict[str, Any]) -> str:
         ),
     ],
 )
-def test_a_limit_is_told_in_awss_sentence(operation: str, parameters: dict[str, Any], told: str) -> None:
-    """Rules of the wire API: `1 validation error detected: …`."""
-    assert failure("iam", operation, parameters) == f"1 validation error detected: {told}"
+def test_violation_has_awss_message(operation: str, parameters: dict[str, Any], violation: str) -> None:
+    """`1 validation error detected: …`."""
+    assert failure("iam", operation, parameters) == f"1 validation error detected: {violation}"
 
 
-def test_several_failures_are_told_together() -> None:
-    """They are counted and joined by `; `."""
-    told = failure("iam", "CreateUser", {"UserName": "a b", "Path": "x"})
-    assert told.startswith("2 validation errors detected: Value 'x' at 'path' failed")
-    assert "; Value 'a b' at 'userName' failed" in told
+def test_several_violations_are_joined() -> None:
+    """With their number, by `; `."""
+    violation = failure("iam", "CreateUser", {"UserName": "a b", "Path": "x"})
+    assert violation.startswith("2 validation errors detected: Value 'x' at 'path' failed")
+    assert "; Value 'a b' at 'userName' failed" in violation
 
 
-def test_no_more_than_ten_failures_are_told() -> None:
+def test_at_most_ten_violations_are_reported() -> None:
     """A request of thousands of faults gets a short answer."""
-    told = failure("iam", "TagUser", {"UserName": "u", "Tags": [{"Key": "(", "Value": "("}] * 40})
-    assert told.count("failed to satisfy") == MAX_FAILURES
+    violation = failure("iam", "TagUser", {"UserName": "u", "Tags": [{"Key": "(", "Value": "("}] * 40})
+    assert violation.count("failed to satisfy") == MAX_FAILURES
 
 
-def test_what_keeps_the_limits_passes() -> None:
-    """Letters and digits of any script are letters and digits in a tag."""
+def test_valid_values_pass() -> None:
+    """Tags may have letters and digits of any script."""
     tags = [{"Key": "zażółć 日本", "Value": ""}]
     validate(load_api("iam").operations["CreateUser"], {"UserName": "anna+1@x.y", "Path": "/a/", "Tags": tags})
 
 
-def test_secrets_are_not_quoted() -> None:
-    """A member that the model marks as sensitive is named, its value is not."""
-    told = failure("iam", "CreateLoginProfile", {"UserName": "u", "Password": "\u4e00hunter2"})
-    assert "Value at 'password' failed to satisfy constraint" in told
-    assert "hunter2" not in told
+def test_sensitive_values_are_not_quoted() -> None:
+    """The member is named."""
+    violation = failure("iam", "CreateLoginProfile", {"UserName": "u", "Password": "\u4e00hunter2"})
+    assert "Value at 'password' failed to satisfy constraint" in violation
+    assert "hunter2" not in violation
 
 
 @pytest.mark.parametrize(
@@ -99,26 +98,15 @@ def test_secrets_are_not_quoted() -> None:
         ("sts", "GetSessionToken", "TokenCode", {}),
     ],
 )
-def test_a_code_of_a_device_is_not_quoted(service: str, operation: str, member: str, others: dict[str, Any]) -> None:
-    """It is good for a while, with a blank in it too, and the sentence stands in the audit trail."""
-    told = failure(service, operation, {**others, member: "123 456"})
-    assert f"Value at '{member[0].lower()}{member[1:]}' failed" in told
-    assert "123 456" not in told
+def test_device_codes_are_not_quoted(service: str, operation: str, member: str, others: dict[str, Any]) -> None:
+    """They stay valid for a while, and messages are audited."""
+    violation = failure(service, operation, {**others, member: "123 456"})
+    assert f"Value at '{member[0].lower()}{member[1:]}' failed" in violation
+    assert "123 456" not in violation
 
-    told = failure("sts", "AssumeRoleWithWebIdentity", {"WebIdentityToken": "tok", "RoleArn": "x"})
-    assert "Value at 'webIdentityToken'" in told
-    assert "tok'" not in told
-
-
-def test_secrets_are_masked() -> None:
-    """The same value with what is sensitive hidden, for logs and the audit trail."""
-    create = load_api("iam").operations["CreateLoginProfile"]
-    access_key = load_api("iam").operations["CreateAccessKey"]
-    assert create.input is not None
-    assert access_key.output is not None
-    assert masked(create.input, {"UserName": "u", "Password": "p"}) == {"UserName": "u", "Password": HIDDEN}
-    key = {"AccessKey": {"AccessKeyId": "AKIA", "SecretAccessKey": "s"}}
-    assert masked(access_key.output, key) == {"AccessKey": {"AccessKeyId": "AKIA", "SecretAccessKey": HIDDEN}}
+    violation = failure("sts", "AssumeRoleWithWebIdentity", {"WebIdentityToken": "tok", "RoleArn": "x"})
+    assert "Value at 'webIdentityToken'" in violation
+    assert "tok'" not in violation
 
 
 def patterns_of(shape: Shape, seen: set[str]) -> set[str]:
@@ -135,8 +123,8 @@ def patterns_of(shape: Shape, seen: set[str]) -> set[str]:
 
 
 @pytest.mark.parametrize("service", MODELS)
-def test_every_pattern_of_the_models_is_understood(service: str) -> None:
-    """Java's expressions compile here, without a warning."""
+def test_all_patterns_of_the_models_compile(service: str) -> None:
+    """Java's expressions, without a warning."""
     seen: set[str] = set()
     inputs = [operation.input for operation in load_api(service).operations.values() if operation.input]
     patterns = set().union(*(patterns_of(shape, seen) for shape in inputs))
@@ -164,13 +152,13 @@ def test_every_pattern_of_the_models_is_understood(service: str) -> None:
         (r"a[.]b", "axb", False),
     ],
 )
-def test_patterns_mean_what_they_mean_in_java(pattern: str, value: str, expected: bool) -> None:
-    """ASCII classes, Unicode categories, the whole value, and a dot that stops at line ends."""
+def test_patterns_have_javas_meaning(pattern: str, value: str, expected: bool) -> None:
+    """ASCII classes, Unicode categories, the whole value, and the dot's line ends."""
     assert matches(pattern, value) is expected
 
 
-def test_a_pasted_key_is_not_quoted() -> None:
-    """A private key where a certificate belongs is refused, and neither the answer nor the audit trail repeats it."""
+def test_pasted_private_key_is_not_quoted() -> None:
+    """Neither in the response nor in the audit trail."""
     operation = load_api("iam").operations["UploadSigningCertificate"]
     body = "-----BEGIN RSA PRIVATE KEY-----\nsecret\n\u2603"
     with pytest.raises(ValidationFailure) as refused:

@@ -1,4 +1,4 @@
-"""Each test begins with no wrong code shown: devices have the same names in all of them."""
+"""Fixtures of the STS tests: each test starts without counted wrong codes, since all use the same device names."""
 
 from __future__ import annotations
 

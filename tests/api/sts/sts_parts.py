@@ -1,4 +1,4 @@
-"""Roles to assume, and clients that are signed in with what STS gave."""
+"""Roles to assume, and clients with credentials from STS."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def role_arn(name: str = "worker", account: str = ACCOUNT) -> str:
 
 
 def trusting(principal: str = ROOT_ARN, *actions: str, **condition: Any) -> dict[str, Any]:
-    """Write a trust policy."""
+    """Return a trust policy."""
     statement: dict[str, Any] = {
         "Effect": "Allow",
         "Principal": {"AWS": principal},
@@ -33,7 +33,7 @@ def trusting(principal: str = ROOT_ARN, *actions: str, **condition: Any) -> dict
 
 
 def make_role(iam: Client, name: str = "worker", trust: dict[str, Any] | None = None, **more: Any) -> str:
-    """Make a role that may do everything; by default everybody in the account with the permission may assume it."""
+    """Create a role with every permission; by default all permitted principals of the account can assume it."""
     document = json.dumps(trust or trusting())
     arn: str = iam.create_role(RoleName=name, AssumeRolePolicyDocument=document, **more)["Role"]["Arn"]
     iam.attach_role_policy(RoleName=name, PolicyArn="arn:aws:iam::aws:policy/AdministratorAccess")
@@ -45,21 +45,21 @@ def policy(*statements: dict[str, Any]) -> str:
 
 
 def with_session(server: Running, made: Mapping[str, Any], service: str = "sts") -> Client:
-    """Sign in with temporary credentials."""
+    """Return a client with temporary credentials."""
     credentials = made["Credentials"]
     key = credentials["AccessKeyId"], credentials["SecretAccessKey"], credentials["SessionToken"]
     return _client(server, key, service)
 
 
 def _client(server: Running, key: tuple[str, ...], service: str) -> Client:
-    """Nothing is tried twice, and the server alone says which parameters are good."""
+    """Return a client without retries and parameter validation."""
     config = Config(retries={"max_attempts": 1, "mode": "standard"}, parameter_validation=False)
     return boto3.client(service, "us-east-1", None, True, None, server.url, *key, config=config)
 
 
 def sts_of(server: Running, iam: Client) -> Client:
-    """Sign in at STS as whoever an IAM client is."""
-    key = iam._request_signer._credentials  # botocore tells it nowhere else
+    """Return an STS client with the credentials of an IAM client."""
+    key = iam._request_signer._credentials  # botocore has it nowhere else
     return _client(server, (key.access_key, key.secret_key), "sts")
 
 
@@ -68,7 +68,7 @@ def admin_sts(server: Running) -> Client:
 
 
 def give_device(iam: Client, user: str = "admin", name: str = "phone") -> tuple[str, str]:
-    """Return a user a device whose codes before this minute are used up; give its serial number and seed."""
+    """Assign a device to a user, with past codes used up; return its serial number and seed."""
     device = iam.create_virtual_mfa_device(VirtualMFADeviceName=name)["VirtualMFADevice"]
     seed = device["Base32StringSeed"].decode()
     codes = codes_at(seed, step_now() - 2)

@@ -1,4 +1,4 @@
-"""DecodeAuthorizationMessage, and the messages that refusals carry on demand (S-36, X-7)."""
+"""DecodeAuthorizationMessage, and the encoded messages of denials (S-36, X-7)."""
 
 from __future__ import annotations
 
@@ -58,11 +58,11 @@ def values(message: dict[str, Any]) -> dict[str, list[str]]:
     return {item["key"]: [each["value"] for each in item["values"]["items"]] for item in items}
 
 
-# --- what it says ------------------------------------------------------------------------------------------------
+# --- content -----------------------------------------------------------------------------------------------------
 
 
-def test_it_tells_who_asked_for_what_and_the_statement_that_denied(server: Running, client_for: ClientFor) -> None:
-    """In the shape of AWS's own example."""
+def test_message_has_request_and_denying_statement(server: Running, client_for: ClientFor) -> None:
+    """In the format of AWS's example."""
     condition = {"StringEquals": {"docs:Class": ["secret", "top secret"]}}
     client_for("jane", allow("docs:*"), deny("docs:Get", SECRET_THING, Condition=condition))
     message = server.guard.encoded_message(refuse(server, "jane", SECRET_THING, {"docs:Class": "secret"}))
@@ -100,7 +100,7 @@ def test_it_tells_who_asked_for_what_and_the_statement_that_denied(server: Runni
     }
 
 
-def test_an_implicit_denial_names_no_statement(server: Running, client_for: ClientFor) -> None:
+def test_implicit_denial_has_no_statement(server: Running, client_for: ClientFor) -> None:
     client_for("jane", allow("docs:Put"))
     found = decoded(admin_sts(server), server.guard.encoded_message(refuse(server, "jane", SECRET_THING)))
     assert (found["explicitDeny"], found["matchedStatements"]) == (False, {"items": []})
@@ -108,8 +108,8 @@ def test_an_implicit_denial_names_no_statement(server: Running, client_for: Clie
     assert values(found)["aws:username"] == ["jane"]
 
 
-def test_what_is_another_accounts_is_not_told(server: Running, client_for: ClientFor) -> None:
-    """X-7: neither that its policy denies, nor the statement, nor the resource's tags and the application's keys."""
+def test_message_excludes_other_accounts_details(server: Running, client_for: ClientFor) -> None:
+    """X-7: neither their policies and statements, nor the resource's tags and the application's keys."""
     client_for("jane", allow("docs:*"))
     policy = {"Version": "2012-10-17", "Statement": [{**deny("docs:*"), "Principal": "*"}]}
     theirs = Resource(THEIRS, account=OTHER_ACCOUNT, tags={"class": "secret"}, policy=policy)
@@ -124,15 +124,14 @@ def test_what_is_another_accounts_is_not_told(server: Running, client_for: Clien
     assert values(found)["aws:ResourceTag/class"] == ["secret"]
 
 
-def test_nothing_to_tell(server: Running) -> None:
-    """Of what was allowed, and of callers whose account nobody knows."""
+def test_no_message_without_denial_or_account(server: Running) -> None:
     admin = Principal.from_arn(ADMIN_ARN)
     assert server.guard.encoded_message(server.guard.decide(admin, "docs:Get", SECRET_THING)) is None
     for nobody in (Principal.anonymous(), Principal.service("events.amazonaws.com")):
         assert server.guard.encoded_message(server.guard.decide(nobody, "docs:Get", SECRET_THING)) is None
 
 
-def test_a_decision_that_was_not_one_tells_as_much(server: Running) -> None:
+def test_failed_decision_has_a_message(server: Running) -> None:
     gone = Principal.from_arn(f"arn:aws:iam::{ACCOUNT}:user/gone")
     found = decoded(
         admin_sts(server), server.guard.encoded_message(server.guard.decide(gone, "docs:Get", SECRET_THING))
@@ -141,8 +140,8 @@ def test_a_decision_that_was_not_one_tells_as_much(server: Running) -> None:
     assert not found["allowed"]
 
 
-def test_a_message_is_never_too_long_to_be_decoded(server: Running, client_for: ClientFor) -> None:
-    """Condition values go first, then statements; a request too long for any message has none."""
+def test_message_never_exceeds_the_decodable_length(server: Running, client_for: ClientFor) -> None:
+    """Condition values are cut first, then statements; a too long request has no message."""
     client_for("jane", deny("docs:*", Condition={"StringLike": {"docs:noise": "*"}}))
     noise = base64.b64encode(Random(1).randbytes(30000)).decode()
     for length, kept in ((100, True), (40000, False)):
@@ -158,8 +157,8 @@ def test_a_message_is_never_too_long_to_be_decoded(server: Running, client_for: 
     assert server.guard.encoded_message(refuse(server, "jane", long)) is None
 
 
-def test_values_that_nobody_asked_for_are_not_asked_for_now(server: Running, client_for: ClientFor) -> None:
-    """An application's function may be slow, or fail; the refusal stands."""
+def test_message_does_not_compute_unused_values(server: Running, client_for: ClientFor) -> None:
+    """An application's function may be slow or fail."""
     client_for("jane")
     context = {"docs:Broken": lambda: 1 / 0, "docs:Owner": "ada"}
     found = values(
@@ -169,7 +168,7 @@ def test_values_that_nobody_asked_for_are_not_asked_for_now(server: Running, cli
     assert "docs:broken" not in found
 
 
-# --- who may decode it -------------------------------------------------------------------------------------------
+# --- permissions -------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -180,27 +179,27 @@ def message(server: Running, client_for: ClientFor) -> str:
     return encoded
 
 
-def test_it_needs_the_permission(server: Running, message: str, client_for: ClientFor) -> None:
+def test_decoding_needs_permission(server: Running, message: str, client_for: ClientFor) -> None:
     with refusal("AccessDenied", "to perform: sts:DecodeAuthorizationMessage because", 403):
         sts_of(server, client_for("nobody")).decode_authorization_message(EncodedMessage=message)
     support = sts_of(server, client_for("support", allow("sts:DecodeAuthorizationMessage")))
     assert decoded(support, message)["context"]["action"] == "docs:Get"
 
 
-def test_another_account_cannot(server: Running, message: str) -> None:
-    """Its administrator neither, not even the owner of the resource that was asked for."""
+def test_other_account_cannot_decode(server: Running, message: str) -> None:
+    """Not even the owner of the resource."""
     with refusal("InvalidAuthorizationMessageException", "Message is not valid", 400):
         server.client(OTHER_KEY, "sts").decode_authorization_message(EncodedMessage=message)
 
 
 @pytest.mark.parametrize("text", ["x", "xyz", "é", "A" * 100, "a b", "=" * 8])
-def test_what_is_no_message(server: Running, text: str) -> None:
+def test_invalid_message_is_rejected(server: Running, text: str) -> None:
     with refusal("InvalidAuthorizationMessageException", "Message is not valid", 400):
         admin_sts(server).decode_authorization_message(EncodedMessage=text)
 
 
-def test_other_sealed_things_are_no_messages(server: Running) -> None:
-    """Neither session tokens nor secrets of the store open as one."""
+def test_other_sealed_values_are_no_messages(server: Running) -> None:
+    """Neither session tokens nor stored secrets."""
     sts = admin_sts(server)
     token = sts.get_session_token()["Credentials"]["SessionToken"]
     for text in (token, token.removeprefix("igst_")):
@@ -214,7 +213,8 @@ SEALED = write_message(CONTENT, ACCOUNT, SEALER) or ""
 
 
 @given(st.integers(0), st.integers(0, 6))
-def test_a_message_altered_in_one_bit_is_refused(place: int, bit: int) -> None:
+def test_altered_message_is_rejected(place: int, bit: int) -> None:
+    """In any bit."""
     sealed = bytearray(base64.urlsafe_b64decode(SEALED + "=" * (-len(SEALED) % 4)))
     sealed[place % len(sealed)] ^= 1 << bit
     text = base64.urlsafe_b64encode(sealed).rstrip(b"=").decode()
@@ -222,11 +222,11 @@ def test_a_message_altered_in_one_bit_is_refused(place: int, bit: int) -> None:
 
 
 @given(st.text(max_size=60))
-def test_no_text_makes_decoding_fail(text: str) -> None:
+def test_arbitrary_text_is_rejected(text: str) -> None:
     assert read_message(text, ACCOUNT, SEALER) is None
 
 
-def test_the_ring_and_the_account_count() -> None:
+def test_message_is_bound_to_key_and_account() -> None:
     assert read_message(SEALED, ACCOUNT, SEALER) is not None
     assert read_message(SEALED, OTHER_ACCOUNT, SEALER) is None
     assert read_message(SEALED, ACCOUNT, Sealer([new_key()])) is None
@@ -242,8 +242,8 @@ async def get_document(request: Request) -> Response:
     return PlainTextResponse("here")
 
 
-def test_a_guarded_application_sends_it_where_it_is_asked_to(server: Running, client_for: ClientFor) -> None:
-    """By another form of refusals; without it, refusals stay as they are."""
+def test_application_sends_messages_on_request(server: Running, client_for: ClientFor) -> None:
+    """By another error format; by default, errors are unchanged."""
     client_for("jane", deny("docs:*"))
     key = (f"AKIA{'JANE':0>16}", "secret-of-jane")
     routes = [Route("/documents/{id}", get_document)]
@@ -265,9 +265,9 @@ def test_a_guarded_application_sends_it_where_it_is_asked_to(server: Running, cl
         middleware=[Middleware(GuardMiddleware, guard=server.guard, refusal=problem_with_message(server.guard))],
     )
     with TestClient(app) as client:
-        stranger = client.get("/documents/7")
-    assert stranger.status_code == 401
-    assert "encodedMessage" not in stranger.json()
+        unauthenticated = client.get("/documents/7")
+    assert unauthenticated.status_code == 401
+    assert "encodedMessage" not in unauthenticated.json()
 
 
 def signature(key: tuple[str, str]) -> dict[str, str]:

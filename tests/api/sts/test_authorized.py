@@ -1,7 +1,7 @@
-"""Every operation of STS asks for permission first, about exactly its resource (rules F.4, X-2, E-66).
+"""Every operation of STS is authorized, on exactly its resource (F.4, X-2, E-66).
 
-The table is written from AWS's service authorization reference, and the tests walk over botocore's current model, so
-that an operation which AWS adds is red here until it is built or says why it is not.
+The table is written from AWS's service authorization reference. The tests iterate over botocore's current model, so a
+new operation of AWS fails here until it is implemented or listed as unsupported.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from tests.api.sts.sts_parts import make_role, policy, role_arn, sts_of
 ClientFor = Callable[..., Client]
 
 
-class Asked(NamedTuple):
-    """Parameters, what AWS decides about, a resource that is another, and the actions that the call needs."""
+class Case(NamedTuple):
+    """Parameters, AWS's resource, another resource, and the required actions."""
 
     parameters: dict[str, Any]
     resource: str
@@ -35,13 +35,13 @@ SELF = f"arn:aws:sts::{ACCOUNT}:self"
 MEMBER = f"arn:aws:iam::{OTHER_ACCOUNT}:root"
 TAGS = [{"Key": "team", "Value": "blue"}]
 TABLE = {
-    "AssumeRole": Asked(
+    "AssumeRole": Case(
         {"RoleArn": role_arn(), "RoleSessionName": "xx", "Tags": TAGS, "SourceIdentity": "ada"},
         role_arn(),
         role_arn("other"),
         ("sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"),
     ),
-    "AssumeRoot": Asked(
+    "AssumeRoot": Case(
         {
             "TargetPrincipal": OTHER_ACCOUNT,
             "TaskPolicyArn": {"arn": "arn:aws:iam::aws:policy/root-task/IAMAuditRootUserCredentials"},
@@ -50,15 +50,15 @@ TABLE = {
         f"arn:aws:iam::{ACCOUNT}:root",
         ("sts:AssumeRoot",),
     ),
-    "DecodeAuthorizationMessage": Asked({}, "*", None, ("sts:DecodeAuthorizationMessage",)),
-    "GetAccessKeyInfo": Asked({"AccessKeyId": ADMIN_KEY[0]}, "*", None, ("sts:GetAccessKeyInfo",)),
-    "GetFederationToken": Asked(
+    "DecodeAuthorizationMessage": Case({}, "*", None, ("sts:DecodeAuthorizationMessage",)),
+    "GetAccessKeyInfo": Case({"AccessKeyId": ADMIN_KEY[0]}, "*", None, ("sts:GetAccessKeyInfo",)),
+    "GetFederationToken": Case(
         {"Name": "app", "Policy": policy(allow("docs:*")), "Tags": TAGS},
         f"arn:aws:sts::{ACCOUNT}:federated-user/app",
         f"arn:aws:sts::{ACCOUNT}:federated-user/other",
         ("sts:GetFederationToken", "sts:TagSession"),
     ),
-    "GetWebIdentityToken": Asked(
+    "GetWebIdentityToken": Case(
         {"Audience": ["a"], "SigningAlgorithm": "ES384", "Tags": TAGS},
         SELF,
         f"arn:aws:sts::{OTHER_ACCOUNT}:self",
@@ -66,7 +66,7 @@ TABLE = {
     ),
 }
 WITHOUT_PERMISSION = {"GetCallerIdentity", "GetSessionToken"}
-"""Nobody needs permission, and nobody can be denied it (E-66)."""
+"""Operations that need no permission, and can't be denied (E-66)."""
 UNSIGNED = {name for name, operation in load_api("sts").operations.items() if operation.is_unsigned}
 
 every_operation = pytest.mark.parametrize("operation", TABLE)
@@ -74,7 +74,7 @@ every_operation = pytest.mark.parametrize("operation", TABLE)
 
 @pytest.fixture
 def ready(server: Running, iam: Client) -> Running:
-    """A role that trusts the account, a member account whose root user may be assumed, an issuer."""
+    """A role that trusts the account, a member account with root sessions, an issuer."""
     make_role(iam)
     make_organization(server)
     iam.enable_organizations_root_sessions()
@@ -90,56 +90,58 @@ def call(server: Running, iam: Client, operation: str) -> Any:
     return getattr(sts_of(server, iam), xform_name(operation))(**parameters)
 
 
-def test_the_table_has_every_operation_of_the_model() -> None:
+def test_sts_table_has_every_operation_of_the_model() -> None:
     assert set(load_api("sts").operations) - UNSIGNED == set(TABLE) | WITHOUT_PERMISSION | (
         set(NOT_SUPPORTED) - UNSIGNED
     )
 
 
 @every_operation
-def test_who_may_do_exactly_that_is_let_in(ready: Running, client_for: ClientFor, operation: str) -> None:
-    asked = TABLE[operation]
-    assert call(ready, client_for("asker", allow(list(asked.actions), asked.resource)), operation)
+def test_sts_exact_permission_suffices(ready: Running, client_for: ClientFor, operation: str) -> None:
+    case = TABLE[operation]
+    assert call(ready, client_for("asker", allow(list(case.actions), case.resource)), operation)
 
 
 @every_operation
-def test_who_has_no_permission_is_refused(ready: Running, client_for: ClientFor, operation: str) -> None:
-    asked = TABLE[operation]
-    on = "" if asked.resource == "*" else f" on resource: {asked.resource}"
+def test_sts_missing_permission_is_denied(ready: Running, client_for: ClientFor, operation: str) -> None:
+    case = TABLE[operation]
+    on = "" if case.resource == "*" else f" on resource: {case.resource}"
     with refusal("AccessDenied", f"user/nobody is not authorized to perform: sts:{operation}{on}", 403):
         call(ready, client_for("nobody"), operation)
 
 
 @every_operation
-def test_permission_on_another_resource_is_none(ready: Running, client_for: ClientFor, operation: str) -> None:
-    asked = TABLE[operation]
-    other = asked.other or "arn:aws:sts:::x"
+def test_sts_permission_on_another_resource_is_denied(ready: Running, client_for: ClientFor, operation: str) -> None:
+    case = TABLE[operation]
+    other = case.other or "arn:aws:sts:::x"
     with refusal("AccessDenied", f"perform: sts:{operation}", 403):
         call(ready, client_for("asker", allow("sts:*", other)), operation)
 
 
 @every_operation
-def test_an_explicit_deny_wins(ready: Running, client_for: ClientFor, operation: str) -> None:
-    asked = TABLE[operation]
-    denied = {"Effect": "Deny", "Action": asked.actions[0], "Resource": asked.resource}
+def test_sts_explicit_deny_wins(ready: Running, client_for: ClientFor, operation: str) -> None:
+    case = TABLE[operation]
+    denied = {"Effect": "Deny", "Action": case.actions[0], "Resource": case.resource}
     with refusal("AccessDenied", f"perform: sts:{operation}", 403):
         call(ready, client_for("denied", allow("*"), denied), operation)
 
 
 @pytest.mark.parametrize(
-    ("operation", "action"), [(name, action) for name, asked in TABLE.items() for action in asked.actions]
+    ("operation", "action"), [(name, action) for name, case in TABLE.items() for action in case.actions]
 )
-def test_each_permission_is_needed(ready: Running, client_for: ClientFor, operation: str, action: str) -> None:
-    """All but one are not enough, and the refusal names that one."""
-    asked = TABLE[operation]
-    others = [each for each in asked.actions if each != action]
-    statements = [allow(others, asked.resource)] if others else [allow("docs:*")]
+def test_sts_each_permission_is_required(ready: Running, client_for: ClientFor, operation: str, action: str) -> None:
+    """The denial names the missing one."""
+    case = TABLE[operation]
+    others = [each for each in case.actions if each != action]
+    statements = [allow(others, case.resource)] if others else [allow("docs:*")]
     with refusal("AccessDenied", f"is not authorized to perform: {action}", 403):
         call(ready, client_for("asker", *statements), operation)
 
 
 @pytest.mark.parametrize("operation", sorted(WITHOUT_PERMISSION))
-def test_what_needs_no_permission(ready: Running, client_for: ClientFor, operation: str) -> None:
-    """E-66: not even an explicit deny takes it away."""
+def test_sts_operations_without_permission_cannot_be_denied(
+    ready: Running, client_for: ClientFor, operation: str
+) -> None:
+    """E-66."""
     denied = client_for("denied", {"Effect": "Deny", "Action": "*", "Resource": "*"})
     assert getattr(sts_of(ready, denied), xform_name(operation))()

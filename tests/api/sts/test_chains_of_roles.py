@@ -1,4 +1,4 @@
-"""What `who-can --through-roles` answers is what STS does: every role is tried from everywhere, and its session."""
+"""`who-can --through-roles` agrees with STS: every role is tried from every principal and session."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ROLES = {
 
 @pytest.fixture
 def users(iam: Client, client_for: Callable[..., Client]) -> dict[str, Client]:
-    """Users who may assume this or that, besides roles that may."""
+    """Users with different AssumeRole permissions, and roles with others."""
     for name, (_, statements) in ROLES.items():
         iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trusting(ROOT_ARN, "sts:AssumeRole")))
         if statements:
@@ -52,7 +52,7 @@ def users(iam: Client, client_for: Callable[..., Client]) -> dict[str, Client]:
 
 
 def becomes(server: Running, iam: Client, sts: Client, seen: set[str]) -> bool:
-    """Return whether somebody, or anybody whom they can become, may list users; note in `seen` whom they can."""
+    """Return whether a principal, or one that it can become, may list users; collect the principals in `seen`."""
     able = _lists(iam)
     for name in ROLES:
         if name not in seen:
@@ -73,14 +73,14 @@ def _lists(iam: Client) -> bool:
     return True
 
 
-def test_every_chain_that_is_told_can_be_gone_and_no_other(server: Running, users: dict[str, Client]) -> None:
+def test_reported_chains_match_sts_exactly(server: Running, users: dict[str, Client]) -> None:
     found = {each.principal: each for each in who_can(server.store, "iam:ListUsers", through_roles=True)}
     for name, iam in users.items():
         seen: set[str] = set()
         able = becomes(server, iam, sts_of(server, iam), seen)
         assert found[USER + name].verdict is (AccessVerdict.ALLOWED if able else AccessVerdict.DENIED), name
-        told = what_can(server.store, USER + name, through_roles=True)
-        assert {each.steps[-1].role for each in told if each.steps} == {role_arn(each) for each in seen}, name
+        reported = what_can(server.store, USER + name, through_roles=True)
+        assert {each.steps[-1].role for each in reported if each.steps} == {role_arn(each) for each in seen}, name
     assert [step.role for step in found[USER + "far"].steps] == [
         role_arn("Circle"),
         role_arn("Deployer"),
@@ -88,8 +88,8 @@ def test_every_chain_that_is_told_can_be_gone_and_no_other(server: Running, user
     ]
 
 
-def test_root_users_and_strangers_assume_no_role_here_as_there(server: Running, iam: Client) -> None:
-    """S-12; and who has not signed in is nobody to STS, though the trust policy says `*`."""
+def test_root_and_anonymous_callers_assume_no_role(server: Running, iam: Client) -> None:
+    """S-12; STS rejects unauthenticated callers, even if the trust policy allows `*`."""
     iam.create_role(RoleName="Open", AssumeRolePolicyDocument=json.dumps(trusting("*", "sts:AssumeRole")))
     iam.put_role_policy(RoleName="Open", PolicyName="Own", PolicyDocument=policy(allow("docs:Get")))
     config = Config(signature_version=UNSIGNED, retries={"max_attempts": 1})

@@ -1,6 +1,6 @@
-"""GetWebIdentityToken: what the token says, and that a stranger can trust it (S-37; identity_tokens, issuer, wire).
+"""GetWebIdentityToken: claims, signatures and keys (S-37).
 
-The stranger is joserfc with the keys that the issuer publishes: nothing of ours verifies.
+Tokens are verified by joserfc with the published keys, independent of our code.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from joserfc.jwt import JWTClaimsRegistry
 
 from iam_guard.api import token_issuer as issuers
 from iam_guard.api.operation import run
-from iam_guard.api.sts.identity_tokens import CLAIMS, FROZEN
+from iam_guard.api.sts.identity_tokens import CLAIMS, SESSION_CLAIMS
 from iam_guard.api.sts.operations import STS
 from iam_guard.model.principal import Principal
 from iam_guard.store.schema import issuer_keys
@@ -51,7 +51,7 @@ def fetch(url: str) -> Any:
 
 
 def verified(token: str, issuer: str, audience: str = AUDIENCE) -> dict[str, Any]:
-    """Verify a token as a stranger does, who knows the issuer's address and nothing else."""
+    """Verify a token with the issuer's address only, as a third party does."""
     discovery = fetch(f"{issuer}/.well-known/openid-configuration")
     assert discovery["issuer"] == issuer
     keys = KeySet.import_key_set(fetch(discovery["jwks_uri"]))
@@ -64,7 +64,7 @@ def verified(token: str, issuer: str, audience: str = AUDIENCE) -> dict[str, Any
 
 @pytest.fixture
 def issuer(server: Running, iam: Client) -> str:
-    """The issuer of the account, enabled."""
+    """The account's issuer, enabled."""
     enabled: str = iam.enable_outbound_web_identity_federation()["IssuerIdentifier"]
     return enabled
 
@@ -74,11 +74,11 @@ def sts(server: Running, issuer: str) -> Client:
     return admin_sts(server)
 
 
-# --- a stranger trusts it ----------------------------------------------------------------------------------------
+# --- verification by a third party ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_a_stranger_verifies_it(iam: Client, sts: Client, issuer: str, algorithm: str) -> None:
+def test_third_party_verifies_the_token(iam: Client, sts: Client, issuer: str, algorithm: str) -> None:
     assert iam.get_outbound_web_identity_federation_info()["IssuerIdentifier"] == issuer
     answer = sts.get_web_identity_token(Audience=[AUDIENCE], SigningAlgorithm=algorithm)
     claims = verified(answer["WebIdentityToken"], issuer)
@@ -89,8 +89,8 @@ def test_a_stranger_verifies_it(iam: Client, sts: Client, issuer: str, algorithm
     assert claims[CLAIMS] == {"aws_account": ACCOUNT, "source_region": "us-east-1", "principal_id": ADMIN_ARN}
 
 
-def test_the_keys_are_public_halves_with_names(sts: Client, issuer: str) -> None:
-    """RFC 7517: of each algorithm one, and nothing private."""
+def test_published_keys_are_public_halves(sts: Client, issuer: str) -> None:
+    """RFC 7517: one per algorithm, and nothing private."""
     keys = fetch(f"{issuer}/.well-known/jwks.json")["keys"]
     assert {key["alg"] for key in keys} == set(ALGORITHMS)
     for key in keys:
@@ -101,14 +101,14 @@ def test_the_keys_are_public_halves_with_names(sts: Client, issuer: str) -> None
 
 @pytest.fixture
 def signed(sts: Client, issuer: str) -> tuple[dict[str, str], KeySet]:
-    """A token for each algorithm, and the keys."""
+    """A token per algorithm, and the keys."""
     return {name: ask(sts, name) for name in ALGORITHMS}, KeySet.import_key_set(
         fetch(f"{issuer}/.well-known/jwks.json")
     )
 
 
-def test_a_token_altered_in_one_bit_is_refused(signed: tuple[dict[str, str], KeySet]) -> None:
-    """Of header, claims or signature, in any character."""
+def test_altered_identity_token_is_rejected(signed: tuple[dict[str, str], KeySet]) -> None:
+    """Header, claims or signature, in any character."""
     tokens, keys = signed
 
     @settings(max_examples=150, deadline=None)
@@ -128,12 +128,12 @@ def test_a_token_altered_in_one_bit_is_refused(signed: tuple[dict[str, str], Key
     refused()
 
 
-def test_each_token_is_another(sts: Client, issuer: str) -> None:
+def test_identity_tokens_are_unique(sts: Client, issuer: str) -> None:
     first, second = (verified(ask(sts), issuer) for _ in range(2))
     assert first["jti"] != second["jti"]
 
 
-def test_an_issuer_signs_for_its_account_alone(server: Running, sts: Client, issuer: str) -> None:
+def test_issuer_signs_for_its_account_only(server: Running, sts: Client, issuer: str) -> None:
     """Another account has another issuer with other keys."""
     other = server.client(OTHER_KEY).enable_outbound_web_identity_federation()["IssuerIdentifier"]
     token = ask(server.client(OTHER_KEY, "sts"))
@@ -142,7 +142,7 @@ def test_an_issuer_signs_for_its_account_alone(server: Running, sts: Client, iss
         verified(token, issuer)
 
 
-# --- what it says ------------------------------------------------------------------------------------------------
+# --- content -----------------------------------------------------------------------------------------------------
 
 
 def test_several_audiences_are_a_list(sts: Client, issuer: str) -> None:
@@ -152,8 +152,8 @@ def test_several_audiences_are_a_list(sts: Client, issuer: str) -> None:
     assert claims["exp"] - claims["iat"] == 60
 
 
-def test_a_role_session_is_its_role(server: Running, iam: Client, sts: Client, issuer: str) -> None:
-    """The role with its path is the subject; tags of the session win over the role's; S-16, S-21."""
+def test_role_session_has_the_role_as_subject(server: Running, iam: Client, sts: Client, issuer: str) -> None:
+    """With its path; session tags override the role's; S-16, S-21."""
     make_role(iam, "deployer", Path="/ci/", Tags=[{"Key": "Team", "Value": "red"}, {"Key": "tier", "Value": "1"}])
     arn = f"arn:aws:iam::{ACCOUNT}:role/ci/deployer"
     made = sts.assume_role(
@@ -166,7 +166,7 @@ def test_a_role_session_is_its_role(server: Running, iam: Client, sts: Client, i
     assert claims[CLAIMS]["original_session_exp"] == made["Credentials"]["Expiration"].strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def test_a_session_of_a_user_is_the_user(server: Running, iam: Client, sts: Client, issuer: str) -> None:
+def test_user_session_has_the_user_as_subject(server: Running, iam: Client, sts: Client, issuer: str) -> None:
     iam.tag_user(UserName="admin", Tags=[{"Key": "team", "Value": "blue"}])
     claims = verified(ask(with_session(server, sts.get_session_token())), issuer)
     assert claims["sub"] == ADMIN_ARN
@@ -174,11 +174,11 @@ def test_a_session_of_a_user_is_the_user(server: Running, iam: Client, sts: Clie
     assert "original_session_exp" not in claims[CLAIMS]
 
 
-def test_the_root_user_has_one_too(server: Running, root: Client, sts: Client, issuer: str) -> None:
+def test_root_user_gets_a_token(server: Running, root: Client, sts: Client, issuer: str) -> None:
     assert verified(ask(sts_of(server, root)), issuer)["sub"] == f"arn:aws:iam::{ACCOUNT}:root"
 
 
-def test_the_organization_is_told(server: Running, sts: Client, issuer: str) -> None:
+def test_token_has_the_organization(server: Running, sts: Client, issuer: str) -> None:
     make_organization(server)
     claims = verified(ask(sts), issuer)[CLAIMS]
     assert (claims["org_id"], claims["ou_path"]) == (ORGANIZATION, [f"{ROOT_PATH}/"])
@@ -186,7 +186,7 @@ def test_the_organization_is_told(server: Running, sts: Client, issuer: str) -> 
     assert verified(ask(sts), issuer)[CLAIMS]["ou_path"] == [f"{GOLD_PATH}/"]
 
 
-def test_tags_of_the_request_are_told(sts: Client, issuer: str) -> None:
+def test_token_has_the_request_tags(sts: Client, issuer: str) -> None:
     tags = [{"Key": "job", "Value": "42"}, {"Key": "empty", "Value": ""}]
     assert verified(ask(sts, Tags=tags), issuer)[CLAIMS]["request_tags"] == {"job": "42", "empty": ""}
 
@@ -198,21 +198,23 @@ def direct(server: Running, caller: Principal, *, now: int = 1_900_000_000, **mo
     return run(STS, operation, given, caller=caller, store=server.store, authorize=lambda _: None, now=now).output
 
 
-def test_what_a_session_froze_is_told(server: Running, issuer: str) -> None:
-    """Each claim from the condition key that AWS's table names for it."""
-    frozen = {key: f"value of {key}" for key in FROZEN.values()}
+def test_token_has_the_sessions_frozen_keys(server: Running, issuer: str) -> None:
+    """Each claim of AWS's table."""
+    frozen = {key: f"value of {key}" for key in SESSION_CLAIMS.values()}
     caller = Principal.from_arn(f"arn:aws:sts::{ACCOUNT}:assumed-role/gone/s1")
     token = direct(server, replace(caller, session=frozen))["WebIdentityToken"]
     keys = KeySet.import_key_set(fetch(f"{issuer}/.well-known/jwks.json"))
     claims = jwt.decode(token, keys, algorithms=["ES384"]).claims[CLAIMS]
-    assert {claim: claims[claim] for claim in FROZEN} == {claim: f"value of {key}" for claim, key in FROZEN.items()}
+    assert {claim: claims[claim] for claim in SESSION_CLAIMS} == {
+        claim: f"value of {key}" for claim, key in SESSION_CLAIMS.items()
+    }
 
 
-# --- who may, and what is refused --------------------------------------------------------------------------------
+# --- permissions and errors --------------------------------------------------------------------------------------
 
 
-def test_the_permission_has_conditions(server: Running, sts: Client, client_for: ClientFor) -> None:
-    """Audience, duration, algorithm: of a request that says no duration, the usual one."""
+def test_token_permission_has_conditions(server: Running, sts: Client, client_for: ClientFor) -> None:
+    """Audience, duration (with its default), algorithm."""
     conditions = {
         "ForAllValues:StringEquals": {"sts:IdentityTokenAudience": AUDIENCE},
         "NumericLessThanEquals": {"sts:DurationSeconds": 300},
@@ -220,16 +222,16 @@ def test_the_permission_has_conditions(server: Running, sts: Client, client_for:
     }
     worker = sts_of(server, client_for("worker", allow("sts:GetWebIdentityToken", SELF, **conditions)))
     assert ask(worker)
-    for asked in (
+    for options in (
         {"Audience": [AUDIENCE, "https://other.example"]},
         {"DurationSeconds": 301},
         {"algorithm": "RS256"},
     ):
         with refusal("AccessDenied", f"to perform: sts:GetWebIdentityToken on resource: {SELF} because", 403):
-            ask(worker, **asked)
+            ask(worker, **options)
 
 
-def test_tags_need_a_permission_of_their_own(server: Running, sts: Client, client_for: ClientFor) -> None:
+def test_token_tags_need_permission(server: Running, sts: Client, client_for: ClientFor) -> None:
     may = allow("sts:GetWebIdentityToken", SELF)
     tags = [{"Key": "scope", "Value": "read"}]
     plain = sts_of(server, client_for("plain", may))
@@ -247,8 +249,7 @@ def test_tags_need_a_permission_of_their_own(server: Running, sts: Client, clien
             ask(tagging, Tags=other)
 
 
-def test_an_account_that_issues_none(server: Running, iam: Client, issuer: str) -> None:
-    """Disabled again: no token, and nobody finds the issuer or its keys."""
+def test_disabled_issuer_has_no_tokens_and_keys(server: Running, iam: Client, issuer: str) -> None:
     sts = admin_sts(server)
     assert ask(sts)
     iam.disable_outbound_web_identity_federation()
@@ -261,7 +262,7 @@ def test_an_account_that_issues_none(server: Running, iam: Client, issuer: str) 
         assert records.all(issuer_keys) == []
 
 
-def test_a_token_does_not_outlive_the_session(server: Running, issuer: str, iam: Client) -> None:
+def test_token_does_not_outlive_its_session(server: Running, issuer: str, iam: Client) -> None:
     make_role(iam)
     made = admin_sts(server).assume_role(
         RoleArn=f"arn:aws:iam::{ACCOUNT}:role/worker", RoleSessionName="xx", DurationSeconds=900
@@ -271,8 +272,8 @@ def test_a_token_does_not_outlive_the_session(server: Running, issuer: str, iam:
         ask(with_session(server, made), DurationSeconds=901)
 
 
-def test_a_token_does_not_grow_too_large(sts: Client) -> None:
-    """50 tags are allowed, but not of any length; a token that is given fits into a header."""
+def test_token_size_is_limited(sts: Client) -> None:
+    """50 tags are allowed, but not of any length; a token fits into a header."""
     tags = [{"Key": f"key{number}", "Value": "x" * 80} for number in range(50)]
     assert len(ask(sts, "RS256", Tags=tags)) < 8192
     with refusal("JWTPayloadSizeExceededException", "too large", 400):
@@ -296,26 +297,26 @@ def test_a_token_does_not_grow_too_large(sts: Client) -> None:
     ],
     ids=str,
 )
-def test_what_no_token_may_be(sts: Client, given: dict[str, Any], sentence: str) -> None:
+def test_unsupported_token_options_are_rejected(sts: Client, given: dict[str, Any], sentence: str) -> None:
     with refusal("ValidationError", sentence, 400):
         ask(sts, given.pop("SigningAlgorithm", "ES384"), **given)
 
 
-def test_federated_users_get_none(server: Running, sts: Client) -> None:
+def test_federated_users_get_no_token(server: Running, sts: Client) -> None:
     made = sts.get_federation_token(Name="app", Policy=policy(allow("*")))
     with refusal("AccessDenied", "Cannot call GetWebIdentityToken with session credentials"):
         ask(with_session(server, made))
 
 
-def test_it_is_no_credential_here(server: Running, sts: Client) -> None:
-    """A bearer token of our own API is an API key or nothing."""
+def test_identity_token_is_no_credential_here(server: Running, sts: Client) -> None:
+    """Bearer tokens of our own API are API keys."""
     request = urllib.request.Request(f"{server.url}/", b"Action=GetCallerIdentity&Version=2011-06-15")  # noqa: S310
     request.add_header("Authorization", f"Bearer {ask(sts)}")
     with pytest.raises(HTTPError, match=r"40[013]"):
         urllib.request.urlopen(request)  # noqa: S310
 
 
-# --- the keys ----------------------------------------------------------------------------------------------------
+# --- keys --------------------------------------------------------------------------------------------------------
 
 
 def ring(server: Running, algorithm: str = "ES384") -> list[tuple[str, int]]:
@@ -329,32 +330,32 @@ def key_of(token: str) -> str:
     return str(json.loads(base64.urlsafe_b64decode(head + "=" * (-len(head) % 4)))["kid"])
 
 
-def test_the_ring_turns_by_itself(server: Running, issuer: str) -> None:
-    """A new key is published a day before it signs, and the one before stays until the next turn."""
+def test_signing_keys_are_rotated(server: Running, issuer: str) -> None:
+    """A new key is published a day before it signs, and its predecessor until the next rotation."""
     caller = Principal.from_arn(ADMIN_ARN)
 
     def key_at(now: int) -> str:
         return key_of(direct(server, caller, now=now)["WebIdentityToken"])
 
     ((first, begun),) = ring(server)
-    turn = begun + issuers.TURNS_AFTER
+    turn = begun + issuers.ROTATION_SECONDS
     assert key_at(begun) == key_at(turn - 1) == first
     assert [each for each, _ in ring(server)] == [first]
     assert key_at(turn) == first
     (_, (second, made)) = ring(server)
     assert made == turn
     assert {key["kid"] for key in fetch(f"{issuer}/.well-known/jwks.json")["keys"]} >= {first, second}
-    assert key_at(turn + issuers.PUBLISHED_BEFORE - 1) == first
-    assert key_at(turn + issuers.PUBLISHED_BEFORE) == key_at(turn + issuers.TURNS_AFTER - 1) == second
+    assert key_at(turn + issuers.PUBLISH_LEAD_SECONDS - 1) == first
+    assert key_at(turn + issuers.PUBLISH_LEAD_SECONDS) == key_at(turn + issuers.ROTATION_SECONDS - 1) == second
     assert [each for each, _ in ring(server)] == [first, second]
-    assert key_at(turn + issuers.TURNS_AFTER) == second
+    assert key_at(turn + issuers.ROTATION_SECONDS) == second
     assert first not in {each for each, _ in ring(server)}
     assert len(ring(server)) == 2
     assert len(ring(server, "RS256")) == 1
 
 
 def test_private_halves_are_sealed(server: Running, issuer: str) -> None:
-    """No row shows one, nor does a repr."""
+    """No row and no representation shows one."""
     with server.store.viewing() as records:
         rows = records.all(issuer_keys)
     for row in rows:
@@ -364,8 +365,8 @@ def test_private_halves_are_sealed(server: Running, issuer: str) -> None:
     assert "private" not in repr(issuers.IdentityTokenKey("id", "ES384", {"d": "private"}))
 
 
-def test_who_writes_to_the_database_alone_publishes_nothing(server: Running, issuer: str) -> None:
-    """A row that was moved, renamed or altered in one bit does not open: no key is given, and no token signed."""
+def test_database_access_alone_publishes_no_key(server: Running, issuer: str) -> None:
+    """A moved, renamed or altered row can't be unsealed: no key is published, no token signed."""
     with server.store.viewing() as records:
         row = dict(records.all(issuer_keys, algorithm="ES384")[0])
     altered = bytearray(row["sealed"])
@@ -392,23 +393,23 @@ def test_who_writes_to_the_database_alone_publishes_nothing(server: Running, iss
         "/00000000-0000-0000-0000-000000000000/.well-known/jwks.json",
     ],
 )
-def test_nothing_else_is_public(server: Running, issuer: str, path: str) -> None:
+def test_other_issuer_paths_are_not_public(server: Running, issuer: str, path: str) -> None:
     name = issuer.rpartition("/")[2]
     with pytest.raises(HTTPError):
         fetch(server.url + path.format(name=name, upper=name.upper()))
 
 
-# --- without what it needs ---------------------------------------------------------------------------------------
+# --- missing prerequisites ---------------------------------------------------------------------------------------
 
 
-def test_without_an_address_nobody_could_verify(server: Running, iam: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_outbound_federation_needs_an_issuer_url(server: Running, iam: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server.guard, "settings", replace(server.guard.settings, issuer_url=""))
-    with refusal("NotSupported", "set issuer_url", 400):
+    with refusal("NotSupported", "setting issuer_url", 400):
         iam.enable_outbound_web_identity_federation()
 
 
-def test_without_the_extra_it_says_so(server: Running, iam: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And nothing is enabled by half."""
+def test_outbound_federation_needs_the_extra(server: Running, iam: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And is not half enabled."""
     monkeypatch.delitem(sys.modules, "iam_guard.api.token_signing", raising=False)
     monkeypatch.setitem(sys.modules, "joserfc", None)
     with refusal("NotSupported", "the extra iam-guard[oidc] is not installed", 400):

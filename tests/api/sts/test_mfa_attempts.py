@@ -1,25 +1,25 @@
-"""A device that was guessed at too often takes no code for a while."""
+"""Rate limit for wrong MFA codes."""
 
 from __future__ import annotations
 
-from iam_guard.api.sts.mfa_attempts import MAX_DEVICES, MAX_WRONG, SPAN, WrongCodes
+from iam_guard.api.sts.mfa_attempts import MAX_DEVICES, MAX_WRONG, WINDOW_SECONDS, WrongCodes
 
 
-def test_a_handful_of_guesses_blocks_one_device_for_a_while() -> None:
-    """Others are not blocked; after the span it takes codes again."""
+def test_wrong_codes_block_one_device_for_a_while() -> None:
+    """Other devices are not blocked."""
     wrong = WrongCodes()
     for number in range(MAX_WRONG):
         assert not wrong.is_blocked("mine", 1000 + number)
-        wrong.note("mine", 1000 + number)
+        wrong.record("mine", 1000 + number)
     assert wrong.is_blocked("mine", 1010)
     assert not wrong.is_blocked("other", 1010)
-    assert not wrong.is_blocked("mine", 1000 + MAX_WRONG + SPAN)
+    assert not wrong.is_blocked("mine", 1000 + MAX_WRONG + WINDOW_SECONDS)
 
 
-def test_what_is_counted_is_bounded() -> None:
-    """Whoever makes up devices does not fill the memory, and the oldest counts go first."""
+def test_wrong_code_counters_are_bounded() -> None:
+    """The oldest are evicted first."""
     wrong = WrongCodes()
     for number in range(MAX_DEVICES + 10):
-        wrong.note(str(number), 1000)
+        wrong.record(str(number), 1000)
     assert len(wrong._wrong) == MAX_DEVICES
     assert str(MAX_DEVICES + 9) in wrong._wrong

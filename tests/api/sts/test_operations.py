@@ -1,4 +1,4 @@
-"""The rest of STS: whose a key is, and what is not supported (credentials, not_supported)."""
+"""Other operations of STS: owners of keys, unsupported operations."""
 
 from __future__ import annotations
 
@@ -45,39 +45,39 @@ PARAMETERS: dict[str, dict[str, Any]] = {
 
 
 def unsigned(server: Running) -> Client:
-    """Nobody."""
+    """An unsigned client."""
     return boto3.client("sts", "us-east-1", endpoint_url=server.url, config=Config(signature_version=UNSIGNED))
 
 
-def test_every_operation_is_there_or_says_why_not() -> None:
+def test_every_operation_is_implemented_or_unsupported() -> None:
     assert set(load_api("sts").operations) == set(STS.operations) | set(NOT_SUPPORTED)
     assert not set(STS.operations) & set(NOT_SUPPORTED)
 
 
 @pytest.mark.parametrize("operation", NOT_SUPPORTED)
-def test_what_is_not_supported_says_why(server: Running, operation: str) -> None:
+def test_unsupported_sts_operation_has_its_reason(server: Running, operation: str) -> None:
     reason = f"The operation {operation} is not supported: {NOT_SUPPORTED[operation]}."
     with refusal("NotSupported", reason, 400):
         getattr(admin_sts(server), xform_name(operation))(**PARAMETERS[operation])
 
 
 @pytest.mark.parametrize("operation", NOT_SUPPORTED)
-def test_who_needs_no_credentials_hears_it_without(server: Running, operation: str) -> None:
-    """The model says which operations are not signed; for the others credentials are asked first."""
+def test_unsigned_unsupported_operation_has_its_reason(server: Running, operation: str) -> None:
+    """All others require credentials first."""
     is_open = load_api("sts").operations[operation].is_unsigned
     with refusal("NotSupported" if is_open else "MissingAuthenticationToken"):
         getattr(unsigned(server), xform_name(operation))(**PARAMETERS[operation])
 
 
 @pytest.mark.parametrize("operation", ["AssumeRole", "GetSessionToken", "GetFederationToken", "GetCallerIdentity"])
-def test_everything_else_needs_credentials(server: Running, operation: str) -> None:
+def test_signed_operations_need_credentials(server: Running, operation: str) -> None:
     parameters = {"AssumeRole": {"RoleArn": role_arn(), "RoleSessionName": "xx"}, "GetFederationToken": {"Name": "xx"}}
     with refusal("MissingAuthenticationToken", "", 403):
         getattr(unsigned(server), xform_name(operation))(**parameters.get(operation, {}))
 
 
-def test_whose_a_key_is(server: Running, iam: Client) -> None:
-    """Any account's here; a temporary one tells its account itself, that of the role."""
+def test_access_key_info_has_the_account(server: Running, iam: Client) -> None:
+    """Of any account; a temporary key's id contains its account, the role's."""
     sts = admin_sts(server)
     theirs = server.client(OTHER_KEY)
     make_role(theirs, "theirs", trusting(f"arn:aws:iam::{ACCOUNT}:root"))
@@ -98,20 +98,20 @@ def test_whose_a_key_is(server: Running, iam: Client) -> None:
 @pytest.mark.parametrize(
     "key", ["AKIAMISSING000000001", "ASIA" + "A" * 16, "ASIA" + "1" * 16, "ASIA" + "A" * 24, "ASIA" * 30]
 )
-def test_keys_that_are_nobodys(server: Running, key: str) -> None:
+def test_unknown_keys_have_no_account(server: Running, key: str) -> None:
     with refusal("ValidationError", "The specified access key ID does not exist.", 400):
         admin_sts(server).get_access_key_info(AccessKeyId=key)
 
 
-def test_asking_whose_a_key_is_needs_the_permission(server: Running, client_for: Callable[..., Client]) -> None:
+def test_access_key_info_needs_permission(server: Running, client_for: Callable[..., Client]) -> None:
     with refusal("AccessDenied", "sts:GetAccessKeyInfo"):
         sts_of(server, client_for("nobody")).get_access_key_info(AccessKeyId=ADMIN_KEY[0])
     asking = sts_of(server, client_for("asking", allow("sts:GetAccessKeyInfo")))
     assert asking.get_access_key_info(AccessKeyId=ADMIN_KEY[0])["Account"] == ACCOUNT
 
 
-def test_a_token_is_as_long_as_is_asked_for(server: Running) -> None:
-    """S-17: so that a program is tried with long tokens; its use of the space says so, and it signs in."""
+def test_session_token_has_the_minimum_size(server: Running) -> None:
+    """S-17: for tests with long tokens; they authenticate."""
     sts = admin_sts(server)
     usual = sts.get_session_token(MinimumSessionTokenSize=10)
     long = sts.get_session_token(MinimumSessionTokenSize=4096)

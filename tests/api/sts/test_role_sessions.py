@@ -1,4 +1,4 @@
-"""AssumeRole: who may, on which terms, and what the session is (role_sessions.py)."""
+"""AssumeRole: permissions, terms, and sessions."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ ClientFor = Callable[..., Client]
 
 @pytest.fixture
 def sts(server: Running) -> Client:
-    """The administrator, at STS."""
+    """The administrator's STS client."""
     return admin_sts(server)
 
 
@@ -53,11 +53,11 @@ def denied(action: str, arn: str, who: str = ADMIN_ARN) -> str:
     return f"User: {who} is not authorized to perform: {action} on resource: {arn}"
 
 
-# --- what comes out ----------------------------------------------------------------------------------------------
+# --- sessions ----------------------------------------------------------------------------------------------------
 
 
-def test_a_session_of_the_role_is_made(server: Running, iam: Client, sts: Client) -> None:
-    """S-17, P-2, P-13: the role's name without path in the ARN, its unique id before the session's name."""
+def test_role_session_is_issued(server: Running, iam: Client, sts: Client) -> None:
+    """S-17, P-2, P-13: the ARN has the role's name without path, the id its unique id."""
     arn = make_role(iam, Path="/team/")
     made = assume(sts, arn)
     session = f"arn:aws:sts::{ACCOUNT}:assumed-role/worker/shift"
@@ -73,8 +73,8 @@ def test_a_session_of_the_role_is_made(server: Running, iam: Client, sts: Client
     assert (identity["Arn"], identity["UserId"], identity["Account"]) == (session, f"{role_id}:shift", ACCOUNT)
 
 
-def test_the_session_may_what_the_role_may(server: Running, iam: Client, client_for: ClientFor) -> None:
-    """S-18: the role's permissions, not the caller's."""
+def test_role_session_has_the_roles_permissions(server: Running, iam: Client, client_for: ClientFor) -> None:
+    """S-18: not the caller's."""
     make_role(iam)
     caller = client_for("jane", allow("sts:AssumeRole"))
     with refusal("AccessDenied"):
@@ -83,14 +83,14 @@ def test_the_session_may_what_the_role_may(server: Running, iam: Client, client_
     assert with_session(server, made, "iam").list_users()["Users"]
 
 
-def test_the_secret_and_the_token_are_new_each_time(iam: Client, sts: Client) -> None:
+def test_role_credentials_are_new_each_time(iam: Client, sts: Client) -> None:
     make_role(iam)
     made = [assume(sts)["Credentials"] for _ in range(3)]
     for member in ("AccessKeyId", "SecretAccessKey", "SessionToken"):
         assert len({each[member] for each in made}) == 3
 
 
-def test_deleting_the_role_ends_its_sessions(server: Running, iam: Client, sts: Client) -> None:
+def test_deleted_role_ends_its_sessions(server: Running, iam: Client, sts: Client) -> None:
     """S-51."""
     make_role(iam)
     made = assume(sts)
@@ -112,27 +112,29 @@ def test_older_sessions_can_be_revoked(server: Running, iam: Client, sts: Client
         with_session(server, made, "iam").list_users()
 
 
-# --- who may -----------------------------------------------------------------------------------------------------
+# --- permissions -------------------------------------------------------------------------------------------------
 
 
-def test_a_trust_policy_that_names_the_caller_is_enough(server: Running, iam: Client, client_for: ClientFor) -> None:
+def test_trust_policy_that_names_the_caller_suffices(server: Running, iam: Client, client_for: ClientFor) -> None:
     """E-43."""
     caller = client_for("jane")
     make_role(iam, trust=trusting(f"arn:aws:iam::{ACCOUNT}:user/jane"))
     assert assume(sts_of(server, caller))
 
 
-def test_a_trust_policy_that_names_the_account_is_not(server: Running, iam: Client, client_for: ClientFor) -> None:
-    """E-43: the caller needs the permission too, and hears no reason (S-11)."""
+def test_trust_policy_that_names_the_account_does_not_suffice(
+    server: Running, iam: Client, client_for: ClientFor
+) -> None:
+    """E-43: the caller needs permission too; the denial has no reason (S-11)."""
     caller = sts_of(server, client_for("jane"))
     arn = make_role(iam)
     with pytest.raises(ClientError) as existing:
         assume(caller, arn)
     with pytest.raises(ClientError) as missing:
         assume(caller, role_arn("missing"))
-    told = str(existing.value)
-    assert told.endswith(denied("sts:AssumeRole", arn, f"arn:aws:iam::{ACCOUNT}:user/jane"))
-    assert str(missing.value) == told.replace("role/worker", "role/missing")
+    message = str(existing.value)
+    assert message.endswith(denied("sts:AssumeRole", arn, f"arn:aws:iam::{ACCOUNT}:user/jane"))
+    assert str(missing.value) == message.replace("role/worker", "role/missing")
 
 
 @pytest.mark.parametrize(
@@ -147,14 +149,14 @@ def test_a_trust_policy_that_names_the_account_is_not(server: Running, iam: Clie
         f"arn:aws-cn:iam::{ACCOUNT}:role/worker",
     ],
 )
-def test_what_does_not_exist_is_refused_as_what_is_forbidden(iam: Client, sts: Client, arn: str) -> None:
-    """S-11: found letter by letter; an administrator hears the same sentence."""
+def test_missing_role_is_denied_like_a_forbidden_one(iam: Client, sts: Client, arn: str) -> None:
+    """S-11: by the exact ARN; an administrator gets the same message."""
     make_role(iam)
     with refusal("AccessDenied", denied("sts:AssumeRole", arn), 403):
         assume(sts, arn)
 
 
-def test_an_explicit_deny_in_the_trust_policy_does_not_show(iam: Client, sts: Client) -> None:
+def test_explicit_deny_in_the_trust_policy_is_not_shown(iam: Client, sts: Client) -> None:
     trust = trusting()
     trust["Statement"] = [trust["Statement"], trusting(ADMIN_ARN)["Statement"] | {"Effect": "Deny"}]
     arn = make_role(iam, trust=trust)
@@ -163,26 +165,26 @@ def test_an_explicit_deny_in_the_trust_policy_does_not_show(iam: Client, sts: Cl
     assert str(caught.value).endswith(denied("sts:AssumeRole", arn))
 
 
-def test_across_accounts_both_must_allow(server: Running, iam: Client, client_for: ClientFor) -> None:
+def test_cross_account_role_needs_both_sides(server: Running, iam: Client, client_for: ClientFor) -> None:
     """E-44."""
-    stranger = server.client(OTHER_KEY, "sts")
-    who = f"arn:aws:iam::{OTHER_ACCOUNT}:user/admin"
+    other_sts = server.client(OTHER_KEY, "sts")
+    foreign_user = f"arn:aws:iam::{OTHER_ACCOUNT}:user/admin"
     arn = make_role(iam)
-    for each in (arn, role_arn("missing")):
-        with refusal("AccessDenied", denied("sts:AssumeRole", each, who)):
-            assume(stranger, each)
-    trusted = make_role(iam, "trusted", trusting(who))
-    made = assume(stranger, trusted)
+    for denied_arn in (arn, role_arn("missing")):
+        with refusal("AccessDenied", denied("sts:AssumeRole", denied_arn, foreign_user)):
+            assume(other_sts, denied_arn)
+    trusted = make_role(iam, "trusted", trusting(foreign_user))
+    made = assume(other_sts, trusted)
     assert with_session(server, made).get_caller_identity()["Account"] == ACCOUNT
-    theirs = server.client(OTHER_KEY)
-    back = make_role(theirs, "back", trusting(f"arn:aws:iam::{ACCOUNT}:root"))
+    other_iam = server.client(OTHER_KEY)
+    back = make_role(other_iam, "back", trusting(f"arn:aws:iam::{ACCOUNT}:root"))
     with refusal("AccessDenied", denied("sts:AssumeRole", back, f"arn:aws:iam::{ACCOUNT}:user/jane")):
         assume(sts_of(server, client_for("jane")), back)
     assert assume(sts_of(server, client_for("joe", allow("sts:AssumeRole", back))), back)
 
 
-def test_a_user_of_the_same_name_made_anew_is_not_trusted(server: Running, iam: Client, client_for: ClientFor) -> None:
-    """P-6: the trust policy means the user that there was."""
+def test_recreated_user_is_not_trusted(server: Running, iam: Client, client_for: ClientFor) -> None:
+    """P-6: the trust policy names the deleted user."""
     client_for("jane")
     make_role(iam, trust=trusting(f"arn:aws:iam::{ACCOUNT}:user/jane"))
     for key in iam.list_access_keys(UserName="jane")["AccessKeyMetadata"]:
@@ -192,8 +194,8 @@ def test_a_user_of_the_same_name_made_anew_is_not_trusted(server: Running, iam: 
         assume(sts_of(server, client_for("jane", allow("sts:AssumeRole"))))
 
 
-def test_the_root_user_may_not(server: Running, iam: Client) -> None:
-    """S-12, whichever role it names."""
+def test_root_user_cannot_assume_roles(server: Running, iam: Client) -> None:
+    """S-12."""
     for arn in (make_role(iam), role_arn("missing")):
         with refusal("AccessDenied", "Roles may not be assumed by root accounts.", 403):
             assume(server.client(ROOT_KEY, "sts"), arn)
@@ -209,7 +211,7 @@ def test_the_root_user_may_not(server: Running, iam: Client) -> None:
         (f"arn:aws:iam:us-east-1:{ACCOUNT}:role/worker", "Request ARN is invalid"),
     ],
 )
-def test_what_is_no_role_is_invalid(sts: Client, arn: str, sentence: str) -> None:
+def test_invalid_role_arn_is_rejected(sts: Client, arn: str, sentence: str) -> None:
     with refusal("ValidationError", sentence, 400):
         assume(sts, arn)
 
@@ -248,7 +250,7 @@ CONDITIONS = [
 @pytest.mark.parametrize(
     ("condition", "good", "bad"), [row[1:] for row in CONDITIONS], ids=[row[0] for row in CONDITIONS]
 )
-def test_a_trust_policy_can_rest_on(
+def test_trust_policy_conditions(
     iam: Client, sts: Client, condition: dict[str, Any], good: dict[str, Any], bad: dict[str, Any]
 ) -> None:
     """K-32, S-14, S-16, S-23."""
@@ -258,10 +260,8 @@ def test_a_trust_policy_can_rest_on(
         assume(sts, arn, **bad)
 
 
-def test_tags_and_source_identity_need_permissions_of_their_own(
-    server: Running, iam: Client, client_for: ClientFor
-) -> None:
-    """S-16, S-23: in the trust policy, and where that names the account alone, in the caller's policy too."""
+def test_tags_and_source_identity_need_permissions(server: Running, iam: Client, client_for: ClientFor) -> None:
+    """S-16, S-23: in the trust policy, and if it names the account, in the caller's policy too."""
     more = {"Tags": [{"Key": "team", "Value": "red"}]}, {"SourceIdentity": "jane"}
     half = make_role(iam, "half", trusting(f"arn:aws:iam::{ACCOUNT}:root", "sts:AssumeRole"))
     whole = make_role(iam, "whole")
@@ -274,10 +274,10 @@ def test_tags_and_source_identity_need_permissions_of_their_own(
                 assume(client, arn, **parameters)
 
 
-# --- how long ----------------------------------------------------------------------------------------------------
+# --- duration ----------------------------------------------------------------------------------------------------
 
 
-def test_the_role_says_how_long_at_most(iam: Client, sts: Client) -> None:
+def test_role_limits_the_duration(iam: Client, sts: Client) -> None:
     """S-3."""
     make_role(iam, MaxSessionDuration=7200)
     made = assume(sts, DurationSeconds=7200)
@@ -290,8 +290,8 @@ def test_the_role_says_how_long_at_most(iam: Client, sts: Client) -> None:
             assume(sts, DurationSeconds=seconds)
 
 
-def test_a_chained_session_is_short(server: Running, iam: Client, sts: Client) -> None:
-    """S-13: one hour, whatever the role says."""
+def test_chained_session_lasts_one_hour_at_most(server: Running, iam: Client, sts: Client) -> None:
+    """S-13: whatever the role allows."""
     make_role(iam, MaxSessionDuration=43200)
     chained = with_session(server, assume(sts))
     assert assume(chained, name="again", DurationSeconds=3600)
@@ -308,8 +308,8 @@ def tag(key: str, value: str = "red") -> dict[str, str]:
     return {"Key": key, "Value": value}
 
 
-def test_a_session_tag_overrides_the_role_s(server: Running, iam: Client, sts: Client) -> None:
-    """S-21, without regard to case."""
+def test_session_tag_overrides_the_roles(server: Running, iam: Client, sts: Client) -> None:
+    """S-21: in any letter case."""
     make_role(iam, Tags=[tag("Team", "blue")])
     made = assume(sts, Tags=[tag("team")])
     assert made["PackedPolicySize"] > 0
@@ -325,7 +325,7 @@ def may_on_tag(server: Running, iam: Client, made: Any, value: str) -> bool:
 
 
 def may_with(server: Running, iam: Client, made: Any, statement: dict[str, Any], role: str = "worker") -> bool:
-    """Return whether a session may list users when its role has this one policy."""
+    """Return whether a session may list users if its role has only this policy."""
     iam.detach_role_policy(RoleName=role, PolicyArn="arn:aws:iam::aws:policy/AdministratorAccess")
     iam.put_role_policy(RoleName=role, PolicyName="probe", PolicyDocument=policy(statement))
     try:
@@ -350,15 +350,15 @@ BAD_TAGS = [
 
 
 @pytest.mark.parametrize(("parameters", "code", "sentence"), BAD_TAGS)
-def test_tags_that_are_refused(iam: Client, sts: Client, parameters: Any, code: str, sentence: str) -> None:
+def test_invalid_session_tags_are_rejected(iam: Client, sts: Client, parameters: Any, code: str, sentence: str) -> None:
     """S-20, S-22."""
     make_role(iam)
     with refusal(code, sentence, 400):
         assume(sts, **parameters)
 
 
-def test_transitive_tags_are_inherited_and_stay(server: Running, iam: Client, sts: Client) -> None:
-    """S-22: they pass on through every chain; others end with their session."""
+def test_transitive_tags_are_inherited(server: Running, iam: Client, sts: Client) -> None:
+    """S-22: through every chain; other tags end with their session."""
     make_role(iam)
     first = assume(sts, Tags=[tag("team"), tag("shift")], TransitiveTagKeys=["TEAM"])
     second = assume(with_session(server, first), name="second", Tags=[tag("shift", "late")])
@@ -374,7 +374,7 @@ def test_transitive_tags_are_inherited_and_stay(server: Running, iam: Client, st
             assume(with_session(server, session), name="fourth", Tags=[tag("Team", "blue")])
 
 
-def test_inherited_tags_need_the_permission_to_tag(server: Running, iam: Client, sts: Client) -> None:
+def test_inherited_tags_need_tag_permission(server: Running, iam: Client, sts: Client) -> None:
     make_role(iam)
     bare = make_role(iam, "bare", trusting(f"arn:aws:iam::{ACCOUNT}:root", "sts:AssumeRole"))
     assert assume(with_session(server, assume(sts, Tags=[tag("team")])), bare)
@@ -383,8 +383,8 @@ def test_inherited_tags_need_the_permission_to_tag(server: Running, iam: Client,
         assume(with_session(server, tagged), bare)
 
 
-def test_a_source_identity_stays(server: Running, iam: Client, sts: Client) -> None:
-    """S-16: through the chain, and cannot be changed."""
+def test_source_identity_is_inherited(server: Running, iam: Client, sts: Client) -> None:
+    """S-16: through the chain, and can't be changed."""
     make_role(iam)
     bare = make_role(iam, "bare", trusting(f"arn:aws:iam::{ACCOUNT}:root", "sts:AssumeRole"))
     first = assume(sts, SourceIdentity="jane")
@@ -407,8 +407,8 @@ def test_a_source_identity_stays(server: Running, iam: Client, sts: Client) -> N
 WITH_MFA = {"Bool": {"aws:MultiFactorAuthPresent": "true"}}
 
 
-def test_a_code_lets_in_once(server: Running, iam: Client, sts: Client) -> None:
-    """S-15: the trust policy demands MFA; a code is good for one call."""
+def test_mfa_code_is_accepted_once(server: Running, iam: Client, sts: Client) -> None:
+    """S-15: the trust policy requires MFA."""
     serial, seed = give_device(iam)
     recent = {"NumericLessThan": {"aws:MultiFactorAuthAge": "60"}}
     arn = make_role(iam, trust=trusting(ADMIN_ARN, **WITH_MFA, **recent))
@@ -422,8 +422,8 @@ def test_a_code_lets_in_once(server: Running, iam: Client, sts: Client) -> None:
     assert may_with(server, iam, made, statement)  # the session carries none
 
 
-def test_a_code_is_good_for_one_of_many_at_once(server: Running, iam: Client) -> None:
-    """The step is written where it was read: who comes second finds it used up."""
+def test_concurrent_mfa_code_is_accepted_once(server: Running, iam: Client) -> None:
+    """The step is written in the transaction that reads it."""
     serial, seed = give_device(iam)
     make_role(iam)
     code = code_now(seed)
@@ -436,12 +436,12 @@ def test_a_code_is_good_for_one_of_many_at_once(server: Running, iam: Client) ->
         return "made"
 
     with ThreadPoolExecutor(6) as threads:
-        told = sorted(threads.map(attempt, range(6)))
-    assert told == ["AccessDenied"] * 5 + ["made"]
+        outcomes = sorted(threads.map(attempt, range(6)))
+    assert outcomes == ["AccessDenied"] * 5 + ["made"]
 
 
-def test_a_code_of_a_refused_call_is_not_used_up(iam: Client, sts: Client) -> None:
-    """Nothing is changed by a call that is refused."""
+def test_mfa_code_of_a_rejected_call_stays_valid(iam: Client, sts: Client) -> None:
+    """A rejected call changes nothing."""
     serial, seed = give_device(iam)
     arn = make_role(iam, trust=trusting(ADMIN_ARN, **WITH_MFA, StringEquals={"sts:ExternalId": "x-1"}))
     code = code_now(seed)
@@ -450,8 +450,8 @@ def test_a_code_of_a_refused_call_is_not_used_up(iam: Client, sts: Client) -> No
     assert assume(sts, arn, SerialNumber=serial, TokenCode=code, ExternalId="x-1")
 
 
-def test_wrong_codes_and_devices(server: Running, iam: Client, sts: Client, client_for: ClientFor) -> None:
-    """Also where the trust policy demands none, and the same whether the role exists."""
+def test_wrong_codes_and_devices_are_rejected(server: Running, iam: Client, sts: Client, client_for: ClientFor) -> None:
+    """Even if the trust policy requires none; the same for missing roles."""
     serial, seed = give_device(iam)
     client_for("jane")
     others, others_seed = give_device(iam, "jane", "tablet")
@@ -481,18 +481,18 @@ def test_wrong_codes_and_devices(server: Running, iam: Client, sts: Client, clie
             assume(sts, SerialNumber=serial, TokenCode=odd)
 
 
-# --- the rest ----------------------------------------------------------------------------------------------------
+# --- other parameters --------------------------------------------------------------------------------------------
 
 
-def test_what_is_not_supported(iam: Client, sts: Client) -> None:
+def test_unsupported_parameters_are_rejected(iam: Client, sts: Client) -> None:
     make_role(iam)
     context = {"ProviderArn": "arn:aws:iam::aws:contextProvider/IdentityCenter", "ContextAssertion": "abcd"}
     with refusal("NotSupported", "ProvidedContexts", 400):
         assume(sts, ProvidedContexts=[context])
 
 
-def test_it_works_on_a_store_that_is_read_only(server: Running, iam: Client, sts: Client, monkeypatch: Any) -> None:
-    """Nothing is written where no code is shown."""
+def test_role_session_works_on_a_read_only_store(server: Running, iam: Client, sts: Client, monkeypatch: Any) -> None:
+    """Without a code nothing is written."""
     make_role(iam)
 
     def never() -> None:

@@ -1,4 +1,4 @@
-"""AssumeRoot: who may have a session of a member account's root user, and what it can do (S-35, R-3, root_sessions)."""
+"""AssumeRoot: permissions, and the root session's limits (S-35, R-3)."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ def assume(sts: Client, name: str = AUDIT, target: str = OTHER_ACCOUNT, **more: 
 
 @pytest.fixture
 def sts(server: Running, iam: Client) -> Client:
-    """The administrator of the management account, with root sessions enabled."""
+    """The management account's administrator, with root sessions enabled."""
     make_organization(server)
     iam.enable_organizations_root_sessions()
     return admin_sts(server)
 
 
-# --- who may -----------------------------------------------------------------------------------------------------
+# --- permissions -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("target", [OTHER_ACCOUNT, TARGET])
-def test_the_session_is_the_root_user_of_the_member(server: Running, sts: Client, target: str) -> None:
+def test_root_session_is_the_members_root_user(server: Running, sts: Client, target: str) -> None:
     made = assume(sts, target=target)
     identity = with_session(server, made).get_caller_identity()
     assert (identity["Arn"], identity["Account"], identity["UserId"]) == (TARGET, OTHER_ACCOUNT, OTHER_ACCOUNT)
@@ -53,8 +53,8 @@ def test_the_session_is_the_root_user_of_the_member(server: Running, sts: Client
     assert "SourceIdentity" not in made
 
 
-def test_how_long(server: Running, sts: Client) -> None:
-    """S-35: 900 seconds at most; of none at all, credentials that have expired."""
+def test_root_session_duration(server: Running, sts: Client) -> None:
+    """S-35: at most 900 seconds."""
     over = assume(sts, DurationSeconds=0)
     with refusal("ExpiredToken"):
         with_session(server, over).get_caller_identity()
@@ -62,10 +62,8 @@ def test_how_long(server: Running, sts: Client) -> None:
         assume(sts, DurationSeconds=901)
 
 
-def test_the_permission_is_about_the_root_user_and_the_task(
-    server: Running, sts: Client, client_for: ClientFor
-) -> None:
-    """Of the reference: the resource is the root user, the key `sts:TaskPolicyArn`."""
+def test_root_permission_has_resource_and_task(server: Running, sts: Client, client_for: ClientFor) -> None:
+    """The root user is the resource, `sts:TaskPolicyArn` the key."""
     for_task = {"ArnEquals": {"sts:TaskPolicyArn": task(AUDIT)["arn"]}}
     auditor = sts_of(server, client_for("auditor", allow("sts:AssumeRoot", TARGET, **for_task)))
     assert assume(auditor)
@@ -89,36 +87,36 @@ def refused_for(sts: Client, target: str) -> str:
     return message.replace(f"{target}:root", "TARGET:root")
 
 
-def test_the_refusal_is_the_same_whatever_account_it_is(server: Running, iam: Client, client_for: ClientFor) -> None:
-    """A member, another, one that does not exist, one's own, before the feature is on: nothing is told."""
+def test_root_denial_is_the_same_for_all_accounts(server: Running, iam: Client, client_for: ClientFor) -> None:
+    """Members, others, missing ones, the own account, disabled feature."""
     make_organization(server)
     sts, nobody = admin_sts(server), sts_of(server, client_for("nobody"))
-    told = {refused_for(sts, target) for target in (OTHER_ACCOUNT, THIRD_ACCOUNT, "999988887777", ACCOUNT)}
+    denials = {refused_for(sts, target) for target in (OTHER_ACCOUNT, THIRD_ACCOUNT, "999988887777", ACCOUNT)}
     iam.enable_organizations_root_credentials_management()
-    told |= {refused_for(sts, OTHER_ACCOUNT)}
+    denials |= {refused_for(sts, OTHER_ACCOUNT)}
     iam.enable_organizations_root_sessions()
-    told |= {refused_for(sts, target) for target in ("999988887777", ACCOUNT)}
-    assert told == {
+    denials |= {refused_for(sts, target) for target in ("999988887777", ACCOUNT)}
+    assert denials == {
         f"User: {ADMIN_ARN} is not authorized to perform: sts:AssumeRoot on resource: arn:aws:iam::TARGET:root"
     }
     of_nobody = {refused_for(nobody, target) for target in (OTHER_ACCOUNT, "999988887777", ACCOUNT)}
-    assert {each.replace("user/nobody", "user/admin") for each in of_nobody} == told
+    assert {each.replace("user/nobody", "user/admin") for each in of_nobody} == denials
 
 
-def test_members_may_not(server: Running, sts: Client) -> None:
-    """Neither among themselves nor into the management account."""
+def test_members_cannot_assume_root(server: Running, sts: Client) -> None:
+    """Neither of members nor of the management account."""
     member = server.client(OTHER_KEY, "sts")
     for target in (THIRD_ACCOUNT, ACCOUNT, OTHER_ACCOUNT):
         refused_for(member, target)
 
 
-def test_the_root_user_of_the_management_account_may_not(server: Running, sts: Client, root: Client) -> None:
+def test_root_user_cannot_assume_root(server: Running, sts: Client, root: Client) -> None:
     with refusal("AccessDenied", "Root users may not call AssumeRoot.", 403):
         assume(sts_of(server, root))
 
 
-def test_a_control_policy_of_the_member_denies(server: Running, iam: Client) -> None:
-    """E-11: resource control policies of the account that is entered apply."""
+def test_control_policy_of_the_member_denies(server: Running, iam: Client) -> None:
+    """E-11: resource control policies of the target account apply."""
     denied = {"Effect": "Deny", "Principal": "*", "Action": "sts:AssumeRoot", "Resource": "*"}
     rcp = {"name": "no-root", "type": "RCP", "document": {"Version": "2012-10-17", "Statement": [denied]}}
     make_organization(server, policies=[rcp], tenants={"rcps": ["RCPFullAWSAccess", "no-root"]})
@@ -126,8 +124,8 @@ def test_a_control_policy_of_the_member_denies(server: Running, iam: Client) -> 
     refused_for(admin_sts(server), OTHER_ACCOUNT)
 
 
-def test_a_role_session_may_and_its_source_identity_stays(server: Running, iam: Client, sts: Client) -> None:
-    """S-16: whoever is behind the role is behind the root session."""
+def test_root_session_inherits_the_source_identity(server: Running, iam: Client, sts: Client) -> None:
+    """S-16: from a role session."""
     make_role(iam)
     role = with_session(server, sts.assume_role(RoleArn=role_arn(), RoleSessionName="xx", SourceIdentity="ada"))
     made = assume(role)
@@ -137,8 +135,8 @@ def test_a_role_session_may_and_its_source_identity_stays(server: Running, iam: 
     assert (session.source_identity, session.principal.session["aws:SourceIdentity"]) == ("ada", "ada")
 
 
-def test_sessions_of_users_may_not(server: Running, sts: Client) -> None:
-    """The table of rule H.1."""
+def test_user_sessions_cannot_assume_root(server: Running, sts: Client) -> None:
+    """Table of rule H.1."""
     own = with_session(server, sts.get_session_token())
     federated = with_session(server, sts.get_federation_token(Name="app", Policy=policy(allow("*"))))
     for session in (own, federated):
@@ -159,7 +157,7 @@ def test_sessions_of_users_may_not(server: Running, sts: Client) -> None:
         "arn:aws:iam::*:root",
     ],
 )
-def test_targets_that_are_none(sts: Client, target: str) -> None:
+def test_invalid_targets_are_rejected(sts: Client, target: str) -> None:
     with refusal("ValidationError", "The target must be an account", 400):
         assume(sts, target=target)
 
@@ -176,7 +174,7 @@ def test_targets_that_are_none(sts: Client, target: str) -> None:
     ],
 )
 def test_other_policies_are_no_task(iam: Client, sts: Client, arn: str) -> None:
-    """One of the five of AWS, letter by letter; nobody brings a policy of one's own."""
+    """Only AWS's five, by their exact ARNs."""
     document = policy(allow("*"))
     iam.create_policy(PolicyName="IAMAuditRootUserCredentialsOfOurs", Path="/root-task/", PolicyDocument=document)
     with refusal("ValidationError", "must be one of AWS's policies for root tasks", 400):
@@ -185,7 +183,7 @@ def test_other_policies_are_no_task(iam: Client, sts: Client, arn: str) -> None:
         sts.assume_root(TargetPrincipal=OTHER_ACCOUNT, TaskPolicyArn={})
 
 
-# --- what it can do ----------------------------------------------------------------------------------------------
+# --- limits ------------------------------------------------------------------------------------------------------
 
 ACTIONS = {
     AUDIT: {
@@ -219,7 +217,7 @@ def may(server: Running, made: Any, action: str, resource: str | Resource) -> bo
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_a_session_may_do_its_task_and_nothing_else(server: Running, sts: Client, name: str) -> None:
+def test_root_session_can_do_only_its_task(server: Running, sts: Client, name: str) -> None:
     """Of all actions of all tasks, and some others."""
     made = assume(sts, name)
     found = {
@@ -231,23 +229,23 @@ def test_a_session_may_do_its_task_and_nothing_else(server: Running, sts: Client
 
 
 @pytest.mark.parametrize("name", [AUDIT, CREATE, DELETE])
-def test_credentials_of_users_are_not_its_task(server: Running, sts: Client, name: str) -> None:
-    """The root user's own alone; a virtual device has an ARN of its own, and nobody's is nobody's."""
+def test_root_session_cannot_change_users_credentials(server: Running, sts: Client, name: str) -> None:
+    """Only the root user's; unassigned devices belong to no owner."""
     made, user = assume(sts, name), f"arn:aws:iam::{OTHER_ACCOUNT}:user/admin"
     of_users = {action for action in ACTIONS[name] if may(server, made, action, user)}
     assert of_users <= {"iam:GetAccountSummary", "iam:DeleteVirtualMFADevice"}
 
 
-def test_what_a_resource_grants_it_is_denied_all_the_same(server: Running, sts: Client) -> None:
-    """The task policies deny: a resource-based policy that names the root user opens nothing."""
+def test_resource_policy_cannot_extend_a_root_session(server: Running, sts: Client) -> None:
+    """The task policies deny."""
     thing = f"arn:aws:docs:us-east-1:{OTHER_ACCOUNT}:document/7"
     granted = json.loads(policy({**allow("docs:Get", thing), "Principal": {"AWS": TARGET}}))
     made = assume(sts)
     assert not may(server, made, "docs:Get", Resource(thing, account=OTHER_ACCOUNT, policy=granted))
 
 
-def test_it_calls_iam_for_its_task(server: Running, iam: Client, sts: Client) -> None:
-    """Through the API: the root user's credentials are looked at and deleted, and no user's are."""
+def test_root_session_calls_iam_for_its_task(server: Running, iam: Client, sts: Client) -> None:
+    """It reads and deletes the root user's credentials only."""
     audit = with_session(server, assume(sts), "iam")
     assert audit.list_access_keys()["AccessKeyMetadata"] == []
     assert audit.get_account_summary()["SummaryMap"]["Users"] == 1
@@ -267,18 +265,18 @@ def test_it_calls_iam_for_its_task(server: Running, iam: Client, sts: Client) ->
 
 
 @pytest.mark.parametrize("operation", ["assume_role", "get_session_token", "get_federation_token", "assume_root"])
-def test_it_calls_sts_for_nothing_but_who_it_is(server: Running, sts: Client, operation: str) -> None:
-    given = {
+def test_root_session_calls_only_get_caller_identity_of_sts(server: Running, sts: Client, operation: str) -> None:
+    parameters = {
         "assume_role": {"RoleArn": role_arn(), "RoleSessionName": "xx"},
         "get_federation_token": {"Name": "app"},
         "assume_root": {"TargetPrincipal": THIRD_ACCOUNT, "TaskPolicyArn": task(AUDIT)},
     }
     with refusal("AccessDenied", "with session credentials"):
-        getattr(with_session(server, assume(sts)), operation)(**given.get(operation, {}))
+        getattr(with_session(server, assume(sts)), operation)(**parameters.get(operation, {}))
 
 
-def test_it_shows_in_policies_and_in_the_audit_trail(server: Running, sts: Client) -> None:
-    """E.2: `aws:AssumedRoot`; and no MFA, whatever was shown."""
+def test_root_session_is_visible_to_policies_and_audit(server: Running, sts: Client) -> None:
+    """E.2: `aws:AssumedRoot`, and no MFA."""
     session = server.store.open_session(assume(sts)["Credentials"]["SessionToken"])
     assert session is not None
     assert session.principal.key("aws:assumedroot") == "true"
@@ -289,16 +287,16 @@ def test_it_shows_in_policies_and_in_the_audit_trail(server: Running, sts: Clien
 # --- the policies ------------------------------------------------------------------------------------------------
 
 
-def test_every_store_has_the_policies(iam: Client) -> None:
-    """With AWS's names and path; they are read as any other policy, and change nothing for who has them attached."""
+def test_every_store_has_the_task_policies(iam: Client) -> None:
+    """With AWS's names and path; attached to an entity they grant nothing."""
     found = iam.list_policies(Scope="AWS", PathPrefix="/root-task/")["Policies"]
     assert {each["PolicyName"] for each in found} == set(EVERY) == set(TASK_POLICIES)
-    for each in found:
-        assert each["Arn"] == task(each["PolicyName"])["arn"]
-        document = iam.get_policy_version(PolicyArn=each["Arn"], VersionId="v1")["PolicyVersion"]["Document"]
+    for listed in found:
+        assert listed["Arn"] == task(listed["PolicyName"])["arn"]
+        document = iam.get_policy_version(PolicyArn=listed["Arn"], VersionId="v1")["PolicyVersion"]["Document"]
         assert {statement["Effect"] for statement in document["Statement"]} == {"Deny"}
 
 
-def test_the_ids_of_managed_policies_are_all_their_own() -> None:
+def test_managed_policy_ids_are_unique() -> None:
     assert len({each.id for each in MANAGED.values()}) == len(MANAGED)
     assert parse(policy(*MANAGED[AUDIT].statements))

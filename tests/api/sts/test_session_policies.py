@@ -1,4 +1,4 @@
-"""Session policies of role sessions and federated users: checked, frozen, limiting (session_policies.py)."""
+"""Session policies of role sessions and federated users: validated, frozen, limiting."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def assume(sts: Client, **more: Any) -> Any:
 
 @pytest.fixture
 def sts(server: Running, iam: Client) -> Client:
-    """The administrator, and a role that may do everything."""
+    """The administrator, and a role with every permission."""
     make_role(iam)
     return admin_sts(server)
 
 
-def test_they_limit(server: Running, sts: Client) -> None:
-    """E-32: what the role may, and the session policy says."""
+def test_session_policies_limit(server: Running, sts: Client) -> None:
+    """E-32: the intersection with the role's permissions."""
     made = assume(sts, Policy=policy(allow("iam:ListUsers")))
     assert 0 < made["PackedPolicySize"] <= 100
     limited = with_session(server, made, "iam")
@@ -34,15 +34,15 @@ def test_they_limit(server: Running, sts: Client) -> None:
         limited.list_roles()
 
 
-def test_they_grant_nothing(server: Running, iam: Client, sts: Client) -> None:
+def test_session_policies_grant_nothing(server: Running, iam: Client, sts: Client) -> None:
     """S-41."""
     iam.detach_role_policy(RoleName="worker", PolicyArn="arn:aws:iam::aws:policy/AdministratorAccess")
     with refusal("AccessDenied"):
         with_session(server, assume(sts, Policy=policy(allow("*"))), "iam").list_users()
 
 
-def test_managed_ones_add_up_and_are_frozen(server: Running, iam: Client, sts: Client) -> None:
-    """E-34; the documents of the default versions, as they were."""
+def test_managed_session_policies_are_frozen(server: Running, iam: Client, sts: Client) -> None:
+    """E-34; their default versions at the time of issue."""
     document = policy(allow("iam:CreateUser"))
     own = iam.create_policy(PolicyName="own", PolicyDocument=document)["Policy"]["Arn"]
     made = assume(sts, PolicyArns=[{"arn": READ_ONLY}, {"arn": own}])
@@ -54,7 +54,7 @@ def test_managed_ones_add_up_and_are_frozen(server: Running, iam: Client, sts: C
         limited.delete_user(UserName="zoe")
 
 
-def test_managed_ones_are_of_the_role_s_account_or_of_aws(other_account: Client, sts: Client) -> None:
+def test_managed_session_policies_are_the_roles_accounts_or_awss(other_account: Client, sts: Client) -> None:
     theirs = other_account.create_policy(PolicyName="theirs", PolicyDocument=policy(allow("*")))["Policy"]["Arn"]
     assert theirs.split(":")[4] == OTHER_ACCOUNT
     for arn in (theirs, f"arn:aws:iam::{ACCOUNT}:policy/missing", "x" * 20):
@@ -74,7 +74,7 @@ def test_managed_ones_are_of_the_role_s_account_or_of_aws(other_account: Client,
         policy(allow("no-colon")),
     ],
 )
-def test_malformed_ones_are_refused(sts: Client, document: str) -> None:
+def test_malformed_session_policies_are_rejected(sts: Client, document: str) -> None:
     """G-30."""
     for call in (
         lambda: assume(sts, Policy=document),
@@ -84,8 +84,8 @@ def test_malformed_ones_are_refused(sts: Client, document: str) -> None:
             call()
 
 
-def test_too_large_ones_are_refused(sts: Client) -> None:
-    """G-73: the document and the ARNs together, white space included."""
+def test_too_large_session_policies_are_rejected(sts: Client) -> None:
+    """G-73: the document and the ARNs together, with white space."""
     document = policy(allow("iam:ListUsers"))
     fitting = document + " " * (2048 - len(document))
     assert assume(sts, Policy=fitting)
@@ -96,8 +96,8 @@ def test_too_large_ones_are_refused(sts: Client) -> None:
         assume(sts, Policy=fitting, PolicyArns=[{"arn": READ_ONLY}])
 
 
-def test_too_many_tags_are_refused(sts: Client) -> None:
-    """S-40: each within its limit, together more than a token takes."""
+def test_too_large_session_tags_are_rejected(sts: Client) -> None:
+    """S-40: together larger than a token."""
     letters = random.Random(1)
     tags = [{"Key": f"k{n}", "Value": f"{letters.getrandbits(1024):0256x}"} for n in range(50)]
     with refusal("PackedPolicyTooLarge", "Packed size of session tags consumes ", 400):

@@ -1,4 +1,4 @@
-"""GetSessionToken and GetFederationToken, and what their sessions may not call (user_sessions, session_limits)."""
+"""GetSessionToken and GetFederationToken, and the limits of their sessions."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ SESSION = "with session credentials"
 
 @pytest.fixture
 def sts(server: Running) -> Client:
-    """The administrator, at STS."""
+    """The administrator's STS client."""
     return admin_sts(server)
 
 
@@ -52,8 +52,8 @@ def hours_left(made: Any) -> float:
 # --- GetSessionToken ---------------------------------------------------------------------------------------------
 
 
-def test_the_session_is_the_user(server: Running, iam: Client, client_for: ClientFor) -> None:
-    """S-33, E-66: no permission is needed, and no policy can deny it."""
+def test_user_session_is_the_user(server: Running, iam: Client, client_for: ClientFor) -> None:
+    """S-33, E-66: needs no permission, and can't be denied."""
     jane = client_for("jane", allow("*") | {"Effect": "Deny"})
     made = sts_of(server, jane).get_session_token()
     identity = with_session(server, made).get_caller_identity()
@@ -61,7 +61,7 @@ def test_the_session_is_the_user(server: Running, iam: Client, client_for: Clien
     assert identity["UserId"] == iam.get_user(UserName="jane")["User"]["UserId"]
 
 
-def test_how_long(server: Running, sts: Client) -> None:
+def test_user_session_duration(server: Running, sts: Client) -> None:
     """S-3: 12 hours, at most 36; the root user's one hour, silently."""
     assert hours_left(sts.get_session_token()) == 12
     assert hours_left(sts.get_session_token(DurationSeconds=129600)) == 36
@@ -75,7 +75,7 @@ def test_how_long(server: Running, sts: Client) -> None:
             sts.get_session_token(DurationSeconds=seconds)
 
 
-def test_without_mfa_it_may_not_call_iam(server: Running, iam: Client, sts: Client) -> None:
+def test_user_session_without_mfa_cannot_call_iam(server: Running, iam: Client, sts: Client) -> None:
     """H.1."""
     made = sts.get_session_token()
     with refusal("AccessDenied", f"Cannot call ListUsers {SESSION}", 403):
@@ -85,8 +85,8 @@ def test_without_mfa_it_may_not_call_iam(server: Running, iam: Client, sts: Clie
     assert with_session(server, made, "iam").list_users()["Users"]
 
 
-def test_mfa_shows_in_its_calls(server: Running, iam: Client, sts: Client) -> None:
-    """E.2: a role that demands MFA lets it in; without MFA the key is there and false."""
+def test_user_session_has_the_mfa_key(server: Running, iam: Client, sts: Client) -> None:
+    """E.2: true with MFA, else false."""
     serial, seed = give_device(iam)
     arn = make_role(iam, trust=trusting(ADMIN_ARN, Bool={"aws:MultiFactorAuthPresent": "true"}))
     make_role(iam, "unsafe", trusting(ADMIN_ARN, Bool={"aws:MultiFactorAuthPresent": "false"}))
@@ -100,8 +100,8 @@ def test_mfa_shows_in_its_calls(server: Running, iam: Client, sts: Client) -> No
         sts.assume_role(RoleArn=role_arn("unsafe"), RoleSessionName="shift")
 
 
-def test_a_code_is_good_once(iam: Client, sts: Client) -> None:
-    """S-15, across operations."""
+def test_user_session_mfa_code_is_accepted_once(iam: Client, sts: Client) -> None:
+    """S-15: across operations."""
     serial, seed = give_device(iam)
     make_role(iam)
     code = code_now(seed)
@@ -116,7 +116,7 @@ def test_a_code_is_good_once(iam: Client, sts: Client) -> None:
             call()
 
 
-def test_the_root_user_has_devices_too(server: Running, root: Client) -> None:
+def test_root_user_session_accepts_mfa(server: Running, root: Client) -> None:
     serial, seed = give_device(root, "root")
     sts = server.client(ROOT_KEY, "sts")
     made = sts.get_session_token(SerialNumber=serial, TokenCode=code_now(seed))
@@ -127,7 +127,7 @@ def test_the_root_user_has_devices_too(server: Running, root: Client) -> None:
         with_session(server, made).assume_role(RoleArn=role_arn(), RoleSessionName="shift")
 
 
-def test_it_ends_with_its_key(server: Running, iam: Client, client_for: ClientFor) -> None:
+def test_user_session_ends_with_its_key(server: Running, iam: Client, client_for: ClientFor) -> None:
     """S-51."""
     jane = sts_of(server, client_for("jane", allow("sts:*")))
     sessions = [jane.get_session_token(), jane.get_federation_token(Name="app", Policy=policy(allow("*")))]
@@ -140,8 +140,8 @@ def test_it_ends_with_its_key(server: Running, iam: Client, client_for: ClientFo
             with_session(server, made).get_caller_identity()
 
 
-def test_the_sessions_of_a_renamed_user_go_on(server: Running, iam: Client, client_for: ClientFor) -> None:
-    """S-51, P-10: users are known by their unique id; so are those who federate."""
+def test_renamed_users_sessions_continue(server: Running, iam: Client, client_for: ClientFor) -> None:
+    """S-51, P-10: users have unique ids; federated users too."""
     jane = sts_of(server, client_for("jane", allow("*")))
     federated = jane.get_federation_token(Name="app", Policy=policy(allow("docs:*")))
     own = jane.get_session_token()
@@ -152,10 +152,8 @@ def test_the_sessions_of_a_renamed_user_go_on(server: Running, iam: Client, clie
     assert not signed_in_may(server, federated, "other:Read")
 
 
-def test_the_sessions_of_a_user_do_not_come_back_with_the_name(
-    server: Running, iam: Client, client_for: ClientFor
-) -> None:
-    """P-6: even where a new user of the name has a key with the old id, which an administrator may bring along."""
+def test_recreated_user_does_not_revive_sessions(server: Running, iam: Client, client_for: ClientFor) -> None:
+    """P-6: even if the new user's key has the old id."""
     jane = sts_of(server, client_for("jane", allow("*")))
     sessions = [jane.get_session_token(), jane.get_federation_token(Name="app", Policy=policy(allow("docs:*")))]
     iam.update_user(UserName="jane", NewUserName="joan")
@@ -168,7 +166,7 @@ def test_the_sessions_of_a_user_do_not_come_back_with_the_name(
 
 
 def signed_in_may(server: Running, made: Any, action: str) -> bool:
-    """Ask an application's guard about a caller who signs in with a session."""
+    """Ask an application's guard about a caller with a session."""
     credentials = made["Credentials"]
     request = AWSRequest("GET", "http://localhost/", data=b"")
     key = Credentials(credentials["AccessKeyId"], credentials["SecretAccessKey"], credentials["SessionToken"])
@@ -182,7 +180,7 @@ def signed_in_may(server: Running, made: Any, action: str) -> bool:
 # --- GetFederationToken ------------------------------------------------------------------------------------------
 
 
-def test_a_federated_user_is_made(server: Running, sts: Client) -> None:
+def test_federated_user_is_issued(server: Running, sts: Client) -> None:
     """P-12."""
     made = sts.get_federation_token(Name="app", Policy=policy(allow("iam:ListUsers")))
     arn = f"arn:aws:sts::{ACCOUNT}:federated-user/app"
@@ -200,7 +198,7 @@ def decide(server: Running, made: Any, action: str) -> bool:
     return server.guard.decide(session.principal, action, f"arn:aws:docs::{ACCOUNT}:document/1").allowed
 
 
-def test_it_may_what_user_and_session_policy_both_allow(server: Running, client_for: ClientFor) -> None:
+def test_federated_user_has_the_intersection(server: Running, client_for: ClientFor) -> None:
     """S-32, E-32: without a session policy nothing."""
     jane = sts_of(server, client_for("jane", allow(["sts:GetFederationToken", "docs:Read", "docs:Write"])))
     made = jane.get_federation_token(Name="app", Policy=policy(allow(["docs:Read", "docs:Delete"])))
@@ -210,8 +208,8 @@ def test_it_may_what_user_and_session_policy_both_allow(server: Running, client_
     assert not decide(server, bare, "docs:Read")
 
 
-def test_it_needs_the_permission(server: Running, client_for: ClientFor) -> None:
-    """On the ARN of the federated user; tags need one more."""
+def test_federation_needs_permission(server: Running, client_for: ClientFor) -> None:
+    """On the federated user's ARN; tags need one more."""
     arn = f"arn:aws:sts::{ACCOUNT}:federated-user/app"
     tags = [{"Key": "team", "Value": "red"}]
     with refusal("AccessDenied", f"sts:GetFederationToken on resource: {arn} because no identity-based policy"):
@@ -234,7 +232,7 @@ def test_it_needs_the_permission(server: Running, client_for: ClientFor) -> None
         jim.get_federation_token(Name="app", Tags=[*tags, {"Key": "TEAM", "Value": "blue"}])
 
 
-# --- who has no long-term key ------------------------------------------------------------------------------------
+# --- other credentials -------------------------------------------------------------------------------------------
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 NO_KEYS = [
@@ -248,29 +246,27 @@ NO_KEYS = [
 
 @pytest.mark.parametrize("credential", NO_KEYS)
 @pytest.mark.parametrize("operation", ["GetSessionToken", "GetFederationToken"])
-def test_only_a_long_term_access_key_makes_a_session(
-    server: Running, operation: str, credential: Credential | None
-) -> None:
-    """An API key may be limited to less than its user, and a session would not be; GetSessionToken asks no policy."""
+def test_only_long_term_keys_create_sessions(server: Running, operation: str, credential: Credential | None) -> None:
+    """An API key may be limited to less than its user; GetSessionToken has no policy check."""
     caller = replace(Principal.from_arn(ADMIN_ARN, session_policies=()), credential=credential)
-    asked: list[Any] = []
+    authorized: list[Any] = []
     with pytest.raises(AccessDenied, match=f"Cannot call {operation} {SESSION}"):
-        run(STS, operation, {"Name": "app"}, caller=caller, store=server.store, authorize=asked.append, now=0)
-    assert not asked
+        run(STS, operation, {"Name": "app"}, caller=caller, store=server.store, authorize=authorized.append, now=0)
+    assert not authorized
 
 
-def test_a_role_s_api_key_is_a_session_of_the_role(server: Running) -> None:
-    """H.1, although nothing was issued."""
+def test_api_key_of_a_role_is_a_role_session(server: Running) -> None:
+    """H.1, although no credentials were issued."""
     caller = Principal.from_arn(f"arn:aws:sts::{ACCOUNT}:assumed-role/worker/KEY1")
     with pytest.raises(AccessDenied, match="Cannot call GetSessionToken"):
         run(STS, "GetSessionToken", {}, caller=caller, store=server.store, authorize=lambda _: None, now=0)
 
 
-# --- what sessions may not call ----------------------------------------------------------------------------------
+# --- session limits ----------------------------------------------------------------------------------------------
 
 
-def test_the_table_of_what_sessions_may_not_call(server: Running, iam: Client, sts: Client) -> None:
-    """H.1: kind of session -> calls that are refused, and that are not."""
+def test_session_limits_table(server: Running, iam: Client, sts: Client) -> None:
+    """H.1: kind of session -> rejected and accepted calls."""
     arn = make_role(iam)
     assumed = sts.assume_role(RoleArn=arn, RoleSessionName="shift")
     federated = sts.get_federation_token(Name="app", Policy=policy(allow("*")))

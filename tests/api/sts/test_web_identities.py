@@ -1,4 +1,4 @@
-"""AssumeRoleWithWebIdentity: boto3, unsigned, against a running API and an issuer of our own (web_identities.py)."""
+"""AssumeRoleWithWebIdentity: boto3, unsigned, against a running API and a local issuer."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ DENIED = "Not authorized to perform sts:AssumeRoleWithWebIdentity"
 
 @dataclass
 class World:
-    """A running API, an issuer that it can reach, and what the audit trail says."""
+    """A running API, a reachable issuer, and the audit trail."""
 
     server: Running
     issuer: Issuer
@@ -61,15 +61,15 @@ class World:
 
     @property
     def sts(self) -> Client:
-        """Nobody, at STS."""
+        """An unsigned STS client."""
         config = Config(signature_version=UNSIGNED, retries={"max_attempts": 1, "mode": "standard"})
         return boto3.client("sts", "us-east-1", endpoint_url=self.server.url, config=config)
 
     def assume(self, token: str, arn: str = ARN, name: str = "run-7", **more: Any) -> Any:
         return self.sts.assume_role_with_web_identity(RoleArn=arn, RoleSessionName=name, WebIdentityToken=token, **more)
 
-    def told(self, token: str, arn: str = ARN, **more: Any) -> tuple[str, str]:
-        """Return code and sentence of a refusal."""
+    def error_of(self, token: str, arn: str = ARN, **more: Any) -> tuple[str, str]:
+        """Return code and message of an error."""
         with pytest.raises(ClientError) as caught:
             self.assume(token, arn, **more)
         return caught.value.response["Error"]["Code"], caught.value.response["Error"]["Message"]
@@ -114,7 +114,7 @@ def running_world() -> Iterator[World]:
 
 @pytest.fixture
 def world(running_world: World) -> Iterator[World]:
-    """The world as it was at the beginning; nothing is known of the issuer."""
+    """The initial state; nothing of the issuer is cached."""
     made = running_world
     made.server.reset()
     made.server.guard.tokens = TokenVerifier(made.settings)
@@ -127,17 +127,19 @@ def world(running_world: World) -> Iterator[World]:
     CLOCK.resume()
 
 
-# --- what comes out ----------------------------------------------------------------------------------------------
+# --- sessions ----------------------------------------------------------------------------------------------------
 
 
-def test_a_session_is_made(world: World) -> None:
-    """S-17, S-30: without a signature, without an account, with the token alone."""
+def test_web_identity_session_is_issued(world: World) -> None:
+    """S-17, S-30: without signature and account, by the token."""
     made = world.assume(world.issuer.token())
     role_id = world.iam.get_role(RoleName="deploy")["Role"]["RoleId"]
     session = f"arn:aws:sts::{ACCOUNT}:assumed-role/deploy/run-7"
     assert made["AssumedRoleUser"] == {"Arn": session, "AssumedRoleId": f"{role_id}:run-7"}
-    told = {name: made.get(name) for name in ("SubjectFromWebIdentityToken", "Audience", "Provider", "SourceIdentity")}
-    assert told == {
+    members = {
+        name: made.get(name) for name in ("SubjectFromWebIdentityToken", "Audience", "Provider", "SourceIdentity")
+    }
+    assert members == {
         "SubjectFromWebIdentityToken": "ann",
         "Audience": "app",
         "Provider": world.issuer.name,
@@ -150,29 +152,29 @@ def test_a_session_is_made(world: World) -> None:
 
 
 @pytest.mark.parametrize("algorithm", ["RS384", "RS512", "ES256", "ES384", "ES512"])
-def test_algorithms_of_the_api(world: World, algorithm: str) -> None:
-    """S-30: these, and no others unless somebody asks for them."""
+def test_default_algorithms_are_accepted(world: World, algorithm: str) -> None:
+    """S-30."""
     world.issuer.keys = [SigningKey(algorithm)]
     assert world.assume(world.issuer.token())["Audience"] == "app"
 
 
 @pytest.mark.parametrize("algorithm", ["PS256", "EdDSA"])
-def test_other_algorithms_are_refused(world: World, algorithm: str) -> None:
+def test_other_algorithms_are_rejected(world: World, algorithm: str) -> None:
     world.issuer.keys = [SigningKey(algorithm)]
-    assert world.told(world.issuer.token())[0] == "InvalidIdentityToken"
+    assert world.error_of(world.issuer.token())[0] == "InvalidIdentityToken"
 
 
-def test_key_rotation(world: World) -> None:
-    """A new key is found, an old one is good no more once it is withdrawn."""
+def test_issuer_keys_are_rotated(world: World) -> None:
+    """A new key is fetched, a withdrawn one becomes invalid."""
     old = world.issuer.token()
     assert world.assume(old)
     world.issuer.rotate()
     assert world.assume(world.issuer.token())
-    assert world.told(old)[0] == "InvalidIdentityToken"
+    assert world.error_of(old)[0] == "InvalidIdentityToken"
 
 
-def test_what_stays_in_the_session(world: World) -> None:
-    """K-34: `aud`, `sub`, `amr` and the provider; the other claims are for the trust policy alone."""
+def test_session_keeps_some_claims(world: World) -> None:
+    """K-34: `aud`, `sub`, `amr` and the provider; other claims are for the trust policy only."""
     keys = [f"{HOST}:{claim}" for claim in ("aud", "sub", "amr")] + ["aws:FederatedProvider"]
     present = dict.fromkeys(keys, "false")
     absent = {f"{HOST}:{claim}": "true" for claim in ("email", "oaud", "iss")} | {"aws:MultiFactorAuthPresent": "true"}
@@ -185,20 +187,20 @@ def test_what_stays_in_the_session(world: World) -> None:
         with_session(world.server, world.assume(world.issuer.token()), "iam").list_users()  # without `amr`
 
 
-@pytest.mark.parametrize(("asked", "minutes"), [(900, 15), (7200, 120)])
-def test_how_long_it_lasts(world: World, asked: int, minutes: int) -> None:
-    """S-3: as long as the role allows; the token itself may end before."""
+@pytest.mark.parametrize(("seconds", "minutes"), [(900, 15), (7200, 120)])
+def test_web_identity_session_duration(world: World, seconds: int, minutes: int) -> None:
+    """S-3: as the role allows; the token itself may expire before."""
     token = world.issuer.token(exp=CLOCK.seconds() + 30)
-    ends = world.assume(token, DurationSeconds=asked)["Credentials"]["Expiration"]
+    ends = world.assume(token, DurationSeconds=seconds)["Credentials"]["Expiration"]
     assert ends == CLOCK() + timedelta(minutes=minutes)
-    code, sentence = world.told(token, DurationSeconds=7201)
+    code, sentence = world.error_of(token, DurationSeconds=7201)
     assert (code, sentence) == (
         "ValidationError",
         "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.",
     )
 
 
-def test_session_policies_limit(world: World) -> None:
+def test_web_identity_session_policies_limit(world: World) -> None:
     """S-41: inline and managed."""
     only = policy({"Effect": "Allow", "Action": "iam:ListRoles", "Resource": "*"})
     made = world.assume(world.issuer.token(), Policy=only)
@@ -207,11 +209,11 @@ def test_session_policies_limit(world: World) -> None:
     assert session.list_roles()["Roles"]
     with refusal("AccessDenied", "because no session policy allows"):
         session.list_users()
-    assert world.told(world.issuer.token(), Policy="{")[0] == "MalformedPolicyDocument"
+    assert world.error_of(world.issuer.token(), Policy="{")[0] == "MalformedPolicyDocument"
 
 
-def test_an_sdk_does_it_by_two_variables(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in a pod: botocore reads the token from its file, exchanges it, and signs with what it is given."""
+def test_sdk_uses_two_environment_variables(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a pod: botocore reads the token file, exchanges the token, and signs."""
     (tmp_path / "token").write_text(world.issuer.token())
     for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
         monkeypatch.delenv(variable, raising=False)
@@ -224,7 +226,7 @@ def test_an_sdk_does_it_by_two_variables(world: World, tmp_path: Path, monkeypat
     assert session.client("iam").list_users()["Users"]
 
 
-# --- through the trust policy ------------------------------------------------------------------------------------
+# --- trust policy ------------------------------------------------------------------------------------------------
 
 CLAIMS: list[Any] = [
     pytest.param(ANN, {}, True, id="subject and audience"),
@@ -265,7 +267,7 @@ CLAIMS: list[Any] = [
         True,
         id="roles in a text",
     ),
-    # claims cannot speak for somebody else
+    # claims cannot name another provider
     pytest.param(
         trusting(StringEquals={"aws:SourceIp": "8.8.8.8"}), {"aws:SourceIp": "8.8.8.8"}, False, id="aws: claim"
     ),
@@ -278,7 +280,9 @@ CLAIMS: list[Any] = [
 
 
 @pytest.mark.parametrize(("trust", "claims", "expected"), CLAIMS)
-def test_the_trust_policy_decides(world: World, trust: dict[str, Any], claims: dict[str, Any], expected: bool) -> None:
+def test_web_identity_trust_policy_decides(
+    world: World, trust: dict[str, Any], claims: dict[str, Any], expected: bool
+) -> None:
     """S-30, K-32, K-34, G-48."""
     if trust["Principal"] == {"AWS": ACCOUNT}:
         trust = {**trust, "Action": ["sts:AssumeRole*"]}
@@ -287,34 +291,34 @@ def test_the_trust_policy_decides(world: World, trust: dict[str, Any], claims: d
     if expected:
         assert world.assume(token)
     else:
-        assert world.told(token) == ("AccessDenied", DENIED)
+        assert world.error_of(token) == ("AccessDenied", DENIED)
 
 
-def test_a_deny_counts(world: World) -> None:
+def test_web_identity_deny_wins(world: World) -> None:
     world.trust(ANN, trusting("sts:*", effect="Deny", principal="*", StringLike={f"{HOST}:sub": "a*"}))
-    assert world.told(world.issuer.token()) == ("AccessDenied", DENIED)
+    assert world.error_of(world.issuer.token()) == ("AccessDenied", DENIED)
 
 
-def test_nobody_learns_which_roles_there_are(world: World) -> None:
-    """S-11: the same for a role that does not trust and for one that is not there."""
+def test_web_identity_denial_does_not_reveal_roles(world: World) -> None:
+    """S-11: the same for untrusting and missing roles."""
     token = world.issuer.token(sub="eve")
     for arn in (ARN, role_arn("nobody"), role_arn("Deploy"), role_arn("x/deploy"), ARN.replace("aws:", "aws-cn:", 1)):
-        assert world.told(token, arn) == ("AccessDenied", DENIED)
+        assert world.error_of(token, arn) == ("AccessDenied", DENIED)
 
 
-def test_a_role_of_another_account_needs_a_provider_there(world: World) -> None:
-    """A provider vouches for roles of the account that registered it."""
+def test_provider_is_for_its_own_account(world: World) -> None:
+    """Only for roles of the account that registered it."""
     other = world.server.client(OTHER_KEY)
     trust = policy(ANN, trusting(principal={"Federated": PROVIDER.replace(ACCOUNT, OTHER_ACCOUNT)}))
     other.create_role(RoleName="theirs", AssumeRolePolicyDocument=trust)
     arn = role_arn("theirs", OTHER_ACCOUNT)
     refused = ("InvalidIdentityToken", f"No OpenIDConnect provider found in your account for {world.issuer.name}")
-    assert world.told(world.issuer.token(), arn) == refused
+    assert world.error_of(world.issuer.token(), arn) == refused
     other.create_open_id_connect_provider(Url=world.issuer.name, ClientIDList=["app"])
     assert world.assume(world.issuer.token(), arn)["AssumedRoleUser"]["Arn"].startswith(
         f"arn:aws:sts::{OTHER_ACCOUNT}:"
     )
-    assert world.told(world.issuer.token(), role_arn("theirs", "999999999999")) == refused
+    assert world.error_of(world.issuer.token(), role_arn("theirs", "999999999999")) == refused
 
 
 # --- tags and source identity ------------------------------------------------------------------------------------
@@ -330,12 +334,12 @@ BOTH = trusting("sts:AssumeRoleWithWebIdentity", "sts:TagSession", "sts:SetSourc
 
 
 @pytest.mark.parametrize("claims", [{TAGS: TAGGED}, FLAT], ids=["one claim", "several"])
-def test_session_tags_come_from_the_token(world: World, claims: dict[str, Any]) -> None:
-    """S-24, E-47, S-22: in both forms; the transitive ones go on."""
-    assert world.told(world.issuer.token(**claims)) == ("AccessDenied", "Not authorized to perform sts:TagSession")
-    wanted = {"aws:RequestTag/team": "blue", "aws:RequestTag/cost": "7"}
+def test_token_supplies_session_tags(world: World, claims: dict[str, Any]) -> None:
+    """S-24, E-47, S-22: in both forms; transitive ones are inherited."""
+    assert world.error_of(world.issuer.token(**claims)) == ("AccessDenied", "Not authorized to perform sts:TagSession")
+    required = {"aws:RequestTag/team": "blue", "aws:RequestTag/cost": "7"}
     passed_on = {"ForAllValues:StringEquals": {"sts:TransitiveTagKeys": "team"}}
-    world.trust(ANN, trusting("sts:TagSession", StringEquals=wanted, **passed_on))
+    world.trust(ANN, trusting("sts:TagSession", StringEquals=required, **passed_on))
     made = world.assume(world.issuer.token(**claims))
     assert made["PackedPolicySize"] > 0
     other = {"Effect": "Allow", "Principal": {"AWS": ACCOUNT}, "Action": ["sts:AssumeRole", "sts:TagSession"]}
@@ -344,10 +348,10 @@ def test_session_tags_come_from_the_token(world: World, claims: dict[str, Any]) 
     assert with_session(world.server, made).assume_role(RoleArn=role_arn("next"), RoleSessionName="next")
 
 
-def test_a_source_identity_comes_from_the_token(world: World) -> None:
-    """S-16, E-47: and is said in the answer, and kept."""
+def test_token_supplies_the_source_identity(world: World) -> None:
+    """S-16, E-47: returned and kept."""
     claims = {"https://aws.amazon.com/source_identity": "ann@example.com"}
-    assert world.told(world.issuer.token(**claims)) == (
+    assert world.error_of(world.issuer.token(**claims)) == (
         "AccessDenied",
         "Not authorized to perform sts:SetSourceIdentity",
     )
@@ -382,14 +386,14 @@ BAD_CLAIMS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("claims", BAD_CLAIMS.values(), ids=BAD_CLAIMS.keys())
-def test_claims_that_no_session_may_have(world: World, claims: dict[str, Any]) -> None:
-    """S-20, S-16, S-30, C-4: whatever the trust policy says."""
+def test_invalid_claims_are_rejected(world: World, claims: dict[str, Any]) -> None:
+    """S-20, S-16, S-30, C-4: whatever the trust policy."""
     world.trust(BOTH)
     assert world.assume(world.issuer.token())
-    assert world.told(world.issuer.token(**claims))[0] == "InvalidIdentityToken"
+    assert world.error_of(world.issuer.token(**claims))[0] == "InvalidIdentityToken"
 
 
-# --- bad tokens --------------------------------------------------------------------------------------------------
+# --- invalid tokens ----------------------------------------------------------------------------------------------
 
 
 def bad_tokens(issuer: Issuer) -> dict[str, tuple[str, str]]:
@@ -401,7 +405,7 @@ def bad_tokens(issuer: Issuer) -> dict[str, tuple[str, str]]:
         "expired": (issuer.token(exp=now - 61), "ExpiredTokenException"),
         "not valid yet": (issuer.token(nbf=now + 120), "InvalidIdentityToken"),
         "from the future": (issuer.token(iat=now + 120), "InvalidIdentityToken"),
-        "signed by somebody else": (signed(other, issuer.claims()), "InvalidIdentityToken"),
+        "signed with another key": (signed(other, issuer.claims()), "InvalidIdentityToken"),
         "an unknown key": (issuer.token({"kid": "other"}), "InvalidIdentityToken"),
         "without signature": (f"{head}.{body}.", "InvalidIdentityToken"),
         "another body": (f"{head}.{issuer.token(sub='root').split('.')[1]}.{signature}", "InvalidIdentityToken"),
@@ -424,62 +428,62 @@ def bad_tokens(issuer: Issuer) -> dict[str, tuple[str, str]]:
 
 
 @pytest.mark.parametrize("name", bad_tokens(Issuer()))
-def test_bad_tokens(world: World, name: str) -> None:
-    """S-4, S-30: with the code of AWS, whatever the role trusts."""
+def test_invalid_tokens_are_rejected(world: World, name: str) -> None:
+    """S-4, S-30: with AWS's code, whatever the role trusts."""
     world.trust(trusting())
     assert world.assume(world.issuer.token())
     token, code = bad_tokens(world.issuer)[name]
-    assert world.told(token)[0] == code
+    assert world.error_of(token)[0] == code
 
 
-def test_only_registered_issuers_are_asked(world: World) -> None:
-    """Nothing in a token makes us speak to anybody."""
+def test_only_registered_issuers_are_contacted(world: World) -> None:
+    """Nothing in a token causes a request elsewhere."""
     world.iam.delete_open_id_connect_provider(OpenIDConnectProviderArn=PROVIDER)
-    assert world.told(world.issuer.token())[0] == "InvalidIdentityToken"
+    assert world.error_of(world.issuer.token())[0] == "InvalidIdentityToken"
     assert world.issuer.asked == {}
 
 
-def test_an_audience_is_registered_or_not(world: World) -> None:
+def test_unregistered_audience_is_rejected_at_once(world: World) -> None:
     """At once, though the token was good before."""
     token = world.issuer.token()
     assert world.assume(token)
     world.iam.remove_client_id_from_open_id_connect_provider(OpenIDConnectProviderArn=PROVIDER, ClientID="app")
-    assert world.told(token) == ("InvalidIdentityToken", "Incorrect token audience")
+    assert world.error_of(token) == ("InvalidIdentityToken", "Incorrect token audience")
 
 
-def test_an_issuer_that_is_away(world: World) -> None:
-    """S-4: the code says that one may try again; a token that was never good is told so without asking."""
+def test_unreachable_issuer_is_retryable(world: World) -> None:
+    """S-4: by its code; a malformed token is rejected without a request."""
     world.issuer.is_down = True
-    assert world.told(world.issuer.token())[0] == "IDPCommunicationError"
-    assert world.told(world.issuer.token(exp=1))[0] == "ExpiredTokenException"
+    assert world.error_of(world.issuer.token())[0] == "IDPCommunicationError"
+    assert world.error_of(world.issuer.token(exp=1))[0] == "ExpiredTokenException"
     world.issuer.is_down = False
     assert world.assume(world.issuer.token())
 
 
-def test_access_tokens_of_oauth_are_not_supported(world: World) -> None:
-    assert world.told(world.issuer.token(), ProviderId="graph.facebook.com")[0] == "NotSupported"
+def test_oauth_access_tokens_are_not_supported(world: World) -> None:
+    assert world.error_of(world.issuer.token(), ProviderId="graph.facebook.com")[0] == "NotSupported"
 
 
 @pytest.mark.parametrize("arn", [f"arn:aws:iam::{ACCOUNT}:user/admin", "arn:aws:iam::12:role/deploy", "x" * 20])
-def test_what_names_no_role(world: World, arn: str) -> None:
-    assert world.told(world.issuer.token(), arn)[0] == "ValidationError"
+def test_invalid_web_identity_role_is_rejected(world: World, arn: str) -> None:
+    assert world.error_of(world.issuer.token(), arn)[0] == "ValidationError"
 
 
 @pytest.mark.parametrize("url", ["https://aws", "https://sts", "https://id.example.com/a:b"])
-def test_a_provider_is_not_called_like_somebody_else(world: World, url: str) -> None:
-    """A host `aws` would make the claim `SourceIp` a key of AWS; a colon would do the like between providers."""
+def test_provider_names_cannot_collide_with_keys(world: World, url: str) -> None:
+    """A host `aws` would make the claim `SourceIp` an AWS key; a colon could confuse providers."""
     world.iam.create_open_id_connect_provider(Url=url, ClientIDList=["app"])
     world.trust(trusting(principal={"Federated": f"arn:aws:iam::{ACCOUNT}:oidc-provider/{url[8:]}"}))
-    code, sentence = world.told(world.issuer.token(iss=url, SourceIp="127.0.0.1"))
+    code, sentence = world.error_of(world.issuer.token(iss=url, SourceIp="127.0.0.1"))
     assert (code, sentence[:33]) == ("InvalidIdentityToken", "No OpenIDConnect provider found i")
 
 
-def test_what_the_trail_says(world: World) -> None:
-    """CloudTrail: `WebIdentityUser`, the provider and the subject, and never the token."""
+def test_web_identity_audit_record(world: World) -> None:
+    """CloudTrail: `WebIdentityUser`, the provider and the subject, never the token."""
     token = world.issuer.token()
     world.assume(token)
-    world.told(world.issuer.token(sub="eve"))
-    world.told(world.issuer.token(aud="other"))
+    world.error_of(world.issuer.token(sub="eve"))
+    world.error_of(world.issuer.token(aud="other"))
     records = [json.loads(line) for line in world.sink.lines]
     records = [record for record in records if record["eventName"] == "AssumeRoleWithWebIdentity"]
     assert [record.get("errorCode") for record in records] == [None, None, "AccessDenied", "InvalidIdentityToken"]

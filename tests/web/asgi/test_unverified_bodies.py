@@ -378,7 +378,7 @@ def test_api_parses_and_writes_long_calls_in_a_thread(
 
     guard = opened()
     threads: dict[str, threading.Thread] = {}
-    for name in ("parse", "answer"):
+    for name in ("parse", "response"):
         original = getattr(QueryCodec, name)
 
         def noting(self: Any, *given: Any, name: str = name, original: Any = original) -> Any:
@@ -390,4 +390,4 @@ def test_api_parses_and_writes_long_calls_in_a_thread(
     found = api(guard, signed("/", body, service="sts", method="POST", **FORM), [body])
     assert found.status == 200, found.body
     assert threading.main_thread() not in threads.values()
-    assert set(threads) == {"parse", "answer"}
+    assert set(threads) == {"parse", "response"}

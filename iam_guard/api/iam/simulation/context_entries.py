@@ -1,4 +1,4 @@
-"""`ContextEntries`: the condition keys that a simulation supposes, checked by the type that they are given with."""
+"""`ContextEntries`: the condition keys of a simulation, validated by their types."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LIST = "List"
 _Readable: TypeAlias = Callable[[str], object]
 
 _TYPES: Mapping[str, tuple[str, _Readable] | None] = {
-    # type: what AWS calls its form, and how a value of the request is read, None where it cannot be
+    # type: AWS's name of the format and the parser of a request value, None if every text is valid
     "string": None,
     "boolean": None,
     "numeric": ("numeric format", value_parsing.number),
@@ -25,7 +25,7 @@ _TYPES: Mapping[str, tuple[str, _Readable] | None] = {
 
 
 def read_context(entries: Iterable[Mapping[str, Any]]) -> dict[str, Value]:
-    """Read the entries into values by key in lower case (rule C-3). Raises `InvalidInput` in AWS's words."""
+    """Return the values by lower-case key (C-3). Raises `InvalidInput` with AWS's messages."""
     context: dict[str, Value] = {}
     for entry in entries:
         name = entry.get("ContextKeyName")
@@ -37,24 +37,24 @@ def read_context(entries: Iterable[Mapping[str, Any]]) -> dict[str, Value]:
     return context
 
 
-def _value(name: str, type: str | None, given: Sequence[str]) -> Value:
+def _value(name: str, type: str | None, texts: Sequence[str]) -> Value:
     kind = "" if type is None else type
     scalar, is_list = kind.removesuffix(_LIST), kind.endswith(_LIST)
     if scalar not in _TYPES:
         raise InvalidInput(f"Context key {name} has invalid type {kind or 'null'}.", place="ContextEntries")
-    if not given:
+    if not texts:
         raise InvalidInput(f"Context values for context key {name} cannot be null or empty.", place="ContextEntries")
-    if not is_list and len(given) != 1:
+    if not is_list and len(texts) != 1:
         raise InvalidInput(
-            f"Context key {kind} expected a single value, but received {len(given)}.", place="ContextEntries"
+            f"Context key {kind} expected a single value, but received {len(texts)}.", place="ContextEntries"
         )
-    read = tuple(_text(name, scalar, text) for text in given)
-    return read if is_list else read[0]
+    values = tuple(_text(name, scalar, text) for text in texts)
+    return values if is_list else values[0]
 
 
 def _text(name: str, scalar: str, text: str) -> str:
     if scalar == "boolean":
-        return "true" if text.lower() == "true" else "false"  # to AWS too, whatever is not true is false
+        return "true" if text.lower() == "true" else "false"  # as AWS: every other value is false
     form = _TYPES[scalar]
     if form is not None and form[1](text) is None:
         raise InvalidInput(f"Invalid context value for key {name}: expected {form[0]}.", place="ContextEntries")

@@ -1,7 +1,6 @@
-"""The policies of a simulation, compiled: those that come with the call, and those that are stored.
+"""The compiled policies of a simulation: those in the call, and stored ones.
 
-What comes with a call is compiled for that call alone: remembering it would let callers fill the memory. Must not live
-here: finding stored policies (`attached_policies`), deciding (`simulator`).
+Policies in a call are compiled for that call only, since caching them would let callers fill the memory.
 """
 
 from __future__ import annotations
@@ -18,15 +17,15 @@ from iam_guard.policy.document import Document
 from iam_guard.policy.parser import parse, read
 
 MAX_CHARACTERS = 4 * 1024 * 1024
-"""Of all policies that come with a call: 32 of the longest."""
+"""Of all policies in one call: 32 of maximum length."""
 
 
-def passed_policies(given: Mapping[str, Any], member: str) -> list[CompiledPolicy]:
+def passed_policies(parameters: Mapping[str, Any], member: str) -> list[CompiledPolicy]:
     """Compile `PolicyInputList` or `PermissionsBoundaryPolicyInputList`. Raises `InvalidInput`."""
-    type, words = _MEMBERS[member]
+    type, label = _MEMBERS[member]
     return [
-        _compiled(text, PolicyRef(f"{member}.{number}", type), f"{words} {number}")
-        for number, text in enumerate(given.get(member, ()), 1)
+        _compiled(text, PolicyRef(f"{member}.{number}", type), f"{label} {number}")
+        for number, text in enumerate(parameters.get(member, ()), 1)
     ]
 
 
@@ -36,9 +35,9 @@ _MEMBERS = {
 }
 
 
-def passed_boundary(given: Mapping[str, Any]) -> list[CompiledPolicy] | None:
-    """Compile the boundary that comes with a call; None where none does. Raises `InvalidInput`, also for a second."""
-    boundaries = passed_policies(given, "PermissionsBoundaryPolicyInputList")
+def passed_boundary(parameters: Mapping[str, Any]) -> list[CompiledPolicy] | None:
+    """Compile the boundary in a call; None if it has none. Raises `InvalidInput`, also for more than one."""
+    boundaries = passed_policies(parameters, "PermissionsBoundaryPolicyInputList")
     if len(boundaries) > 1:
         raise InvalidInput("The list of Permissions Boundary policies cannot exceed 1 items.")
     return boundaries or None
@@ -50,7 +49,7 @@ def passed_resource_policy(text: str) -> CompiledPolicy:
 
 
 def passed_controls(levels: Sequence[Mapping[str, Any]]) -> list[list[CompiledPolicy]] | None:
-    """Compile `OrderedOrganizationPolicyInputList`; None for no level. Raises `InvalidInput`, for an empty one too."""
+    """Compile `OrderedOrganizationPolicyInputList`; None if empty. Raises `InvalidInput`, also for an empty level."""
     compiled = []
     for number, level in enumerate(levels, 1):
         texts = level.get("ServiceControlPolicyInputList", ())
@@ -63,48 +62,48 @@ def passed_controls(levels: Sequence[Mapping[str, Any]]) -> list[list[CompiledPo
     return compiled or None
 
 
-def require_readable_size(given: Mapping[str, Any]) -> None:
-    """Raise `InvalidInput` when the policies that come with a call are too long together."""
-    texts = [text for member in _MEMBERS for text in given.get(member, ())]
-    texts += [given.get("ResourcePolicy", "")]
-    for level in given.get("OrderedOrganizationPolicyInputList", ()):
+def require_readable_size(parameters: Mapping[str, Any]) -> None:
+    """Raise `InvalidInput` if the policies in a call are too long together."""
+    texts = [text for member in _MEMBERS for text in parameters.get(member, ())]
+    texts += [parameters.get("ResourcePolicy", "")]
+    for level in parameters.get("OrderedOrganizationPolicyInputList", ()):
         texts += level.get("ServiceControlPolicyInputList", ())
     if sum(map(len, texts)) > MAX_CHARACTERS:
         raise InvalidInput(f"The policies of one call may have {MAX_CHARACTERS} characters together.")
 
 
-def stored_policies(held: Iterable[AttachedPolicy], type: PolicyType) -> list[CompiledPolicy]:
-    """Compile stored policies. Raises `PolicyEvaluation` for one that cannot be read."""
+def stored_policies(policies: Iterable[AttachedPolicy], type: PolicyType) -> list[CompiledPolicy]:
+    """Compile stored policies. Raises `PolicyEvaluation` for an invalid one."""
     try:
-        return [compile_policy(policy.text, PolicyRef(policy.id, type, policy.arn)) for policy in held]
+        return [compile_policy(policy.text, PolicyRef(policy.id, type, policy.arn)) for policy in policies]
     except PolicyError as error:
         raise PolicyEvaluation(f"a stored policy could not be evaluated: {error}") from error
 
 
 def delegating_policy(account: str) -> CompiledPolicy:
-    """Return the resource-based policy that leaves everything to an account's own policies (rule E-30.3)."""
+    """Return a resource-based policy that delegates to the account's own policies (E-30.3)."""
     statement = {"Effect": "Allow", "Principal": {"AWS": account}, "Action": "*"}
     return compile_policy({"Statement": [statement]}, PolicyRef(DELEGATING, PolicyType.RESOURCE))
 
 
 DELEGATING = "delegation"
-"""The name of the policy that stands in where a call says nothing of the resource's own."""
+"""The name of the policy that replaces a missing resource policy."""
 
 
 def read_for_keys(text: str, number: int) -> Document:
-    """Read a document of any type for the keys in it. Raises `InvalidInput` for what is none."""
+    """Parse a document of any type for its keys. Raises `InvalidInput`."""
     try:
         return read(text, PolicyType.RESOURCE).document
     except PolicyError as error:
         raise _unreadable(f"Policy input list item {number}", error) from None
 
 
-def _compiled(text: str, ref: PolicyRef, words: str) -> CompiledPolicy:
+def _compiled(text: str, ref: PolicyRef, label: str) -> CompiledPolicy:
     try:
         return CompiledPolicy(ref, CompiledDocument(parse(text, ref.type)))
     except PolicyError as error:
-        raise _unreadable(words, error) from None
+        raise _unreadable(label, error) from None
 
 
-def _unreadable(words: str, error: PolicyError) -> InvalidInput:
-    return InvalidInput(f"{words} has invalid content: {error}")
+def _unreadable(label: str, error: PolicyError) -> InvalidInput:
+    return InvalidInput(f"{label} has invalid content: {error}")

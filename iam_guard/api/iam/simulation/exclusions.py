@@ -1,9 +1,9 @@
-"""`PolicyExclusionList`: which of a principal's own policies a simulation leaves out.
+"""`PolicyExclusionList`: the principal's own policies that a simulation excludes.
 
-An entry names a type of policy, a managed policy by its ARN, or an inline policy by its name and what it is within. Of
-an ARN the name may have wildcards, of an inline policy the name of its holder: one `*` and any number of `?`. What
-matches nothing is ignored, and so are resource control policies, which simulations do not know. Policies that come with
-the call are never left out.
+An entry names a policy type, a managed policy by its ARN, or an inline policy by its name and holder. The name in an
+ARN and the name of an inline policy's holder may have wildcards: one `*` and any number of `?`. Entries without a match
+are ignored, and so are resource control policies, which simulations don't support. Policies in the call are never
+excluded.
 """
 
 from __future__ import annotations
@@ -18,31 +18,31 @@ from iam_guard.evaluation.matching.pattern import Matcher, compile_glob
 from iam_guard.model.arn import Arn, is_account_id
 from iam_guard.store.identifiers import AWS_MANAGED
 
-_IsLeftOut: TypeAlias = Callable[[AttachedPolicy], bool]
+_IsExcluded: TypeAlias = Callable[[AttachedPolicy], bool]
 
-_OF_TYPE: Mapping[str, _IsLeftOut] = {
+_BY_TYPE: Mapping[str, _IsExcluded] = {
     "inline": lambda policy: policy.arn is None,
-    "aws-managed": lambda policy: policy.is_of_aws,
-    "user-managed": lambda policy: policy.arn is not None and not policy.is_of_aws,
+    "aws-managed": lambda policy: policy.is_aws_managed,
+    "user-managed": lambda policy: policy.arn is not None and not policy.is_aws_managed,
 }
-"""Types of identity-based policies; `permission-boundary` and `scp` are no policies of an identity."""
+"""Types of identity-based policies; `permission-boundary` and `scp` are handled apart."""
 
 
 @dataclass(frozen=True, slots=True)
 class Exclusions:
-    """What is left out. `boundary` and `controls`: the boundary, and all service control policies."""
+    """The exclusions: predicates for an identity's policies, the boundary, and all service control policies."""
 
-    tests: tuple[_IsLeftOut, ...] = ()
+    tests: tuple[_IsExcluded, ...] = ()
     boundary: bool = False
     controls: bool = False
 
     def keep(self, policies: Iterable[AttachedPolicy]) -> list[AttachedPolicy]:
-        """Return what is not left out of an identity's policies."""
+        """Return the policies of an identity that are not excluded."""
         return [policy for policy in policies if not any(test(policy) for test in self.tests)]
 
 
 def read_exclusions(entries: Iterable[Mapping[str, Any]]) -> Exclusions:
-    """Read `PolicyExclusionList`. Raises `InvalidInput` for an entry that names nothing, or two things at once."""
+    """Parse `PolicyExclusionList`. Raises `InvalidInput` for an entry without exactly one identifier."""
     entries = list(entries)
     types = {entry["PolicyType"] for entry in entries if "PolicyType" in entry}
     return Exclusions(
@@ -50,14 +50,14 @@ def read_exclusions(entries: Iterable[Mapping[str, Any]]) -> Exclusions:
     )
 
 
-def _test(entry: Mapping[str, Any]) -> _IsLeftOut:
+def _test(entry: Mapping[str, Any]) -> _IsExcluded:
     match entry:
-        case {"PolicyType": type, **others} if not others:
-            return _OF_TYPE.get(type, lambda _: False)
-        case {"PolicyArn": arn, **others} if not others:
+        case {"PolicyType": type, **rest} if not rest:
+            return _BY_TYPE.get(type, lambda _: False)
+        case {"PolicyArn": arn, **rest} if not rest:
             matches = _arn_pattern(arn)
             return lambda policy: policy.arn is not None and matches(policy.arn)
-        case {"InlinePolicyIdentifier": inline, **others} if not others:
+        case {"InlinePolicyIdentifier": inline, **rest} if not rest:
             return _inline_test(inline)
     raise InvalidInput(
         "A policy identifier must have exactly one of PolicyType, PolicyArn and InlinePolicyIdentifier.",
@@ -65,18 +65,18 @@ def _test(entry: Mapping[str, Any]) -> _IsLeftOut:
     )
 
 
-def _inline_test(inline: Mapping[str, str]) -> _IsLeftOut:
-    name, kind, is_holder = inline["PolicyName"], inline["AttachmentType"], _pattern(inline["AttachmentName"])
+def _inline_test(inline: Mapping[str, str]) -> _IsExcluded:
+    name, kind, matches_holder = inline["PolicyName"], inline["AttachmentType"], _pattern(inline["AttachmentName"])
 
-    def is_left_out(policy: AttachedPolicy) -> bool:
+    def is_excluded(policy: AttachedPolicy) -> bool:
         return (
             policy.holder is not None
             and policy.name == name
             and policy.holder[0] == kind
-            and is_holder(policy.holder[1])
+            and matches_holder(policy.holder[1])
         )
 
-    return is_left_out
+    return is_excluded
 
 
 def _arn_pattern(arn: str) -> Matcher:

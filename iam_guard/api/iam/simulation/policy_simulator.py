@@ -1,8 +1,7 @@
-"""SimulateCustomPolicy and SimulatePrincipalPolicy: what would be decided, with which policies, and why.
+"""SimulateCustomPolicy and SimulatePrincipalPolicy: the decision, the deciding policies and the reasons.
 
-The former knows nothing but what it is given. The latter takes the stored policies of a user, group or role, its
-boundary and the account's service control policies too; a boundary that comes with the call takes the stored one's
-place.
+The former uses only the policies in the call. The latter adds the stored policies of a user, group or role, its
+boundary and the account's service control policies; a boundary in the call replaces the stored one.
 """
 
 from __future__ import annotations
@@ -10,7 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from iam_guard.api.call import Input, Output, ServiceCall
-from iam_guard.api.iam.attached_policies import attached_boundary, attached_policies, service_control_levels, the_source
+from iam_guard.api.iam.attached_policies import (
+    attached_boundary,
+    attached_policies,
+    load_policy_source,
+    service_control_levels,
+)
 from iam_guard.api.iam.simulation.documents import (
     passed_boundary,
     passed_controls,
@@ -20,8 +24,8 @@ from iam_guard.api.iam.simulation.documents import (
 )
 from iam_guard.api.iam.simulation.exclusions import Exclusions, read_exclusions
 from iam_guard.api.iam.simulation.results import Results
-from iam_guard.api.iam.simulation.simulated_caller import SimulatedCaller, caller_by_arn, nobody
-from iam_guard.api.iam.simulation.simulator import MAX_READ_A_PAGE, Simulation, suppose
+from iam_guard.api.iam.simulation.simulated_caller import SimulatedCaller, caller_by_arn, default_caller
+from iam_guard.api.iam.simulation.simulator import MAX_PAGE_COST, Simulation, build_simulation
 from iam_guard.api.paging import DEFAULT_ITEMS, page_of_rows
 from iam_guard.errors import InvalidInput, ValidationError
 from iam_guard.evaluation.compiler import CompiledPolicy
@@ -29,62 +33,62 @@ from iam_guard.model.decision import PolicyType
 from iam_guard.store.records import Row
 
 
-def simulate_custom_policy(call: ServiceCall, given: Input) -> Output:
-    """Simulate policies that come with the call."""
-    require_readable_size(given)
-    simulation = suppose(
-        given,
-        caller_by_arn(given["CallerArn"]) if "CallerArn" in given else None,
-        fallback=nobody(call),
-        identity=passed_policies(given, "PolicyInputList"),
-        boundary=passed_boundary(given),
-        controls=passed_controls(given.get("OrderedOrganizationPolicyInputList", ())),
+def simulate_custom_policy(call: ServiceCall, parameters: Input) -> Output:
+    """Simulate the policies in the call."""
+    require_readable_size(parameters)
+    simulation = build_simulation(
+        parameters,
+        caller_by_arn(parameters["CallerArn"]) if "CallerArn" in parameters else None,
+        fallback=default_caller(call),
+        identity=passed_policies(parameters, "PolicyInputList"),
+        boundary=passed_boundary(parameters),
+        controls=passed_controls(parameters.get("OrderedOrganizationPolicyInputList", ())),
     )
-    return _simulated(given, simulation)
+    return _results(parameters, simulation)
 
 
-def simulate_principal_policy(call: ServiceCall, given: Input) -> Output:
-    """Simulate the policies of a user, group or role, and others that come with the call."""
-    require_readable_size(given)
-    source = the_source(call, given["PolicySourceArn"])
-    excluded = read_exclusions(given.get("PolicyExclusionList", ()))
-    stored = stored_policies(excluded.keep(attached_policies(call, source)), PolicyType.IDENTITY)
-    caller = _caller(given, source)
-    simulation = suppose(
-        given,
+def simulate_principal_policy(call: ServiceCall, parameters: Input) -> Output:
+    """Simulate the policies of a user, group or role, and those in the call."""
+    require_readable_size(parameters)
+    source = load_policy_source(call, parameters["PolicySourceArn"])
+    exclusions = read_exclusions(parameters.get("PolicyExclusionList", ()))
+    stored = stored_policies(exclusions.keep(attached_policies(call, source)), PolicyType.IDENTITY)
+    caller = _caller(parameters, source)
+    simulation = build_simulation(
+        parameters,
         caller,
         fallback=caller,
-        identity=[*stored, *passed_policies(given, "PolicyInputList")],
-        boundary=passed_boundary(given) or _boundary(call, source, excluded),
-        controls=_controls(call, excluded),
+        identity=[*stored, *passed_policies(parameters, "PolicyInputList")],
+        boundary=passed_boundary(parameters) or _boundary(call, source, exclusions),
+        controls=_controls(call, exclusions),
     )
-    return _simulated(given, simulation)
+    return _results(parameters, simulation)
 
 
-def _caller(given: Input, source: Row) -> SimulatedCaller:
-    """Return the caller, which is the source of the policies if nobody else is named; only of that more is known."""
-    arn = given.get("CallerArn", given["PolicySourceArn"])
-    return caller_by_arn(arn, unique_id=source["id"] if arn == given["PolicySourceArn"] else None)
+def _caller(parameters: Input, source: Row) -> SimulatedCaller:
+    """Return the caller, by default the policy source, whose unique id is known."""
+    arn = parameters.get("CallerArn", parameters["PolicySourceArn"])
+    return caller_by_arn(arn, unique_id=source["id"] if arn == parameters["PolicySourceArn"] else None)
 
 
-def _boundary(call: ServiceCall, source: Row, excluded: Exclusions) -> list[CompiledPolicy] | None:
-    boundary = None if excluded.boundary else attached_boundary(call, source)
+def _boundary(call: ServiceCall, source: Row, exclusions: Exclusions) -> list[CompiledPolicy] | None:
+    boundary = None if exclusions.boundary else attached_boundary(call, source)
     return None if boundary is None else stored_policies([boundary], PolicyType.BOUNDARY)
 
 
-def _controls(call: ServiceCall, excluded: Exclusions) -> list[list[CompiledPolicy]] | None:
-    levels = None if excluded.controls else service_control_levels(call)
+def _controls(call: ServiceCall, exclusions: Exclusions) -> list[list[CompiledPolicy]] | None:
+    levels = None if exclusions.controls else service_control_levels(call)
     return None if levels is None else [stored_policies(level, PolicyType.SCP) for level in levels]
 
 
-def _simulated(given: Input, simulation: Simulation) -> Output:
-    """Simulate the actions of one page; a page ends early where more would take too long, as AWS's may."""
-    actions: Sequence[str] = given["ActionNames"]
+def _results(parameters: Input, simulation: Simulation) -> Output:
+    """Simulate the actions of one page; like AWS's, a page may end early, to limit its time."""
+    actions: Sequence[str] = parameters["ActionNames"]
     for action in actions:
         if ":" not in action:
             raise InvalidInput("The action is invalid since it is missing names", place="ActionNames")
-    affordable = max(MAX_READ_A_PAGE // simulation.cost, 1)
-    limited = {**given, "MaxItems": min(given.get("MaxItems", DEFAULT_ITEMS), affordable)}
+    max_actions = max(MAX_PAGE_COST // simulation.cost, 1)
+    limited = {**parameters, "MaxItems": min(parameters.get("MaxItems", DEFAULT_ITEMS), max_actions)}
 
     def fetch(after: Sequence[str] | None, limit: int) -> list[dict[str, str]]:
         start = 0 if after is None else _number(after[0]) + 1
@@ -99,7 +103,7 @@ def _simulated(given: Input, simulation: Simulation) -> Output:
 
 
 def _number(text: str) -> int:
-    """Read a place in the list of actions, which alone decides where the next page begins."""
+    """Parse the index in the list of actions, which is the marker's content."""
     if not (text.isascii() and text.isdigit() and len(text) < 10):
         raise ValidationError("Invalid Marker.", place="Marker")
     return int(text)

@@ -1,8 +1,8 @@
-"""What a simulation answers: a result for each action, with one for each resource in it, as in AWS's API reference.
+"""Results of a simulation: one per action, with one per resource in it, as in AWS's API reference.
 
-The result of an action is the most restrictive of its resources, its statements and missing keys are theirs together.
-Statements of service control policies are not shown, and where those deny, nothing else is looked at: no statements, no
-missing keys, no boundary.
+An action's result is the most restrictive one of its resources, with the statements and missing keys of all of them.
+Statements of service control policies are not shown, and if those deny, nothing else is: no statements, no missing
+keys, no boundary.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from iam_guard.api.call import Output
 from iam_guard.api.iam.simulation.documents import DELEGATING
-from iam_guard.api.iam.simulation.simulator import EVERYTHING_THERE_IS, Simulation
+from iam_guard.api.iam.simulation.simulator import ALL_RESOURCES, Simulation
 from iam_guard.api.iam.simulation.statement_positions import Lines, spans
 from iam_guard.evaluation.decision_survey import Survey
 from iam_guard.model.decision import Outcome, PolicyType
@@ -23,20 +23,20 @@ DECISIONS: Mapping[Outcome, str] = {
     Outcome.IMPLICITLY_DENIED: "implicitDeny",
     Outcome.ALLOWED: "allowed",
 }
-"""In AWS's words, the most restrictive first."""
+"""AWS's names, the most restrictive first."""
 
 SOURCES: Mapping[PolicyType, str] = {
     PolicyType.IDENTITY: "IAM Policy",
     PolicyType.RESOURCE: "Resource Policy",
     PolicyType.BOUNDARY: "Permissions Boundary Policy",
 }
-"""`SourcePolicyType`, and the names in `EvalDecisionDetails`. The service says so; its model has other words."""
+"""`SourcePolicyType`, and the names in `EvalDecisionDetails`, as the service returns them; its model has others."""
 
 _RESTRICTIVE = list(DECISIONS.values())
 
 
 class Results:
-    """Makes the results of one simulation; remembers where statements stand."""
+    """Builds the results of one simulation, and caches the positions of statements."""
 
     def __init__(self, simulation: Simulation) -> None:
         self._simulation = simulation
@@ -46,100 +46,105 @@ class Results:
         """Simulate an action on all resources."""
         simulation = self._simulation
         surveys = [(resource, simulation.survey(action, resource)) for resource in simulation.resources]
-        specific = [self._of_resource(resource, found) for resource, found in surveys]
-        shown = [_is_shown(found) for _, found in surveys]
-        names_resources = simulation.resources != EVERYTHING_THERE_IS
+        specific = [self._of_resource(resource, survey) for resource, survey in surveys]
+        shown = [_is_shown(survey) for _, survey in surveys]
+        names_resources = simulation.resources != ALL_RESOURCES
         return {
             "EvalActionName": action,
             "EvalResourceName": simulation.resources[0] if len(simulation.resources) == 1 else "*",
-            **_together(specific),
-            "OrganizationsDecisionDetail": _organization(found for _, found in surveys),
-            "EvalDecisionDetails": _details_together(specific) if names_resources and any(shown) else None,
+            **_combined(specific),
+            "OrganizationsDecisionDetail": _organization(survey for _, survey in surveys),
+            "EvalDecisionDetails": _combined_details(specific) if names_resources and any(shown) else None,
             "ResourceSpecificResults": specific if names_resources else None,
         }
 
-    def _of_resource(self, resource: str, found: Survey) -> Output:
-        outcome = found.decision.outcome
+    def _of_resource(self, resource: str, survey: Survey) -> Output:
+        outcome = survey.decision.outcome
         crosses = self._simulation.crosses_accounts(resource)
-        is_shown = _is_shown(found)
+        is_shown = _is_shown(survey)
         return {
             "EvalResourceName": resource,
             "EvalResourceDecision": DECISIONS[outcome],
-            "MatchedStatements": self._statements(found) if is_shown else [],
-            "MissingContextValues": list(found.unanswered) if is_shown else [],
-            "EvalDecisionDetails": _details(found) if is_shown and crosses else None,
-            "PermissionsBoundaryDecisionDetail": _boundary(found) if is_shown else None,
+            "MatchedStatements": self._statements(survey) if is_shown else [],
+            "MissingContextValues": list(survey.unanswered) if is_shown else [],
+            "EvalDecisionDetails": _details(survey) if is_shown and crosses else None,
+            "PermissionsBoundaryDecisionDetail": _boundary(survey) if is_shown else None,
         }
 
-    def _statements(self, found: Survey) -> list[Output]:
-        effect = _DECIDING.get(found.decision.outcome)
+    def _statements(self, survey: Survey) -> list[Output]:
+        effect = _DECIDING.get(survey.decision.outcome)
         shown = []
-        for hit in found.hits:
+        for hit in survey.hits:
             policy, statement = hit.candidate.policy, hit.candidate.statement.statement
             type = policy.ref.type
             grants = effect is Effect.DENY or type is not PolicyType.BOUNDARY  # a boundary never grants
             if statement.effect is effect and grants and policy.ref.name != DELEGATING:
-                span = self._places(policy.content.document)[statement.index]
-                shown.append({"SourcePolicyId": policy.ref.name, "SourcePolicyType": SOURCES[type], **span})
+                positions = self._statement_positions(policy.content.document)[statement.index]
+                shown.append({"SourcePolicyId": policy.ref.name, "SourcePolicyType": SOURCES[type], **positions})
         return shown
 
-    def _places(self, document: Document) -> list[Output]:
-        known = self._positions.get(id(document))
-        if known is None:
+    def _statement_positions(self, document: Document) -> list[Output]:
+        cached = self._positions.get(id(document))
+        if cached is None:
             lines = Lines(document.text)
-            places = [
+            positions = [
                 {"StartPosition": lines.position(span.start), "EndPosition": lines.position(span.end)}
                 for span in spans(document)
             ]
-            known = self._positions[id(document)] = document, places  # kept, so that no other has its id
-        return known[1]
+            cached = self._positions[id(document)] = (
+                document,
+                positions,
+            )  # keeps the document alive, so its id is unique
+        return cached[1]
 
 
 _DECIDING = {Outcome.ALLOWED: Effect.ALLOW, Outcome.EXPLICITLY_DENIED: Effect.DENY}
-"""Whose statements determine the result; of an implicit denial, nobody's."""
+"""The effect of the deciding statements; an implicit denial has none."""
 
 
-def _is_shown(found: Survey) -> bool:
-    """Return whether anything is said but the decision: where organizations do not allow, that is all."""
-    return found.organization in (None, Outcome.ALLOWED)
+def _is_shown(survey: Survey) -> bool:
+    """Return whether details are shown: if the organization doesn't allow, only the decision is."""
+    return survey.organization in (None, Outcome.ALLOWED)
 
 
-def _details(found: Survey) -> dict[str, str]:
-    says = {
-        PolicyType.IDENTITY: found.identity,
-        PolicyType.RESOURCE: found.resource,
-        PolicyType.BOUNDARY: found.boundary,
+def _details(survey: Survey) -> dict[str, str]:
+    outcomes = {
+        PolicyType.IDENTITY: survey.identity,
+        PolicyType.RESOURCE: survey.resource,
+        PolicyType.BOUNDARY: survey.boundary,
     }
-    return {SOURCES[type]: DECISIONS[outcome] for type, outcome in says.items() if outcome is not None}
+    return {SOURCES[type]: DECISIONS[outcome] for type, outcome in outcomes.items() if outcome is not None}
 
 
-def _boundary(found: Survey) -> Output | None:
-    if found.boundary is None:
+def _boundary(survey: Survey) -> Output | None:
+    if survey.boundary is None:
         return None
-    return {"AllowedByPermissionsBoundary": found.boundary is Outcome.ALLOWED}
+    return {"AllowedByPermissionsBoundary": survey.boundary is Outcome.ALLOWED}
 
 
 def _organization(surveys: Iterable[Survey]) -> Output | None:
-    says = [found.organization for found in surveys if found.organization is not None]
-    return {"AllowedByOrganizations": all(say is Outcome.ALLOWED for say in says)} if says else None
+    outcomes = [survey.organization for survey in surveys if survey.organization is not None]
+    if not outcomes:
+        return None
+    return {"AllowedByOrganizations": all(outcome is Outcome.ALLOWED for outcome in outcomes)}
 
 
-# --- of several resources ----------------------------------------------------------------------------------------
+# --- combined results --------------------------------------------------------------------------------------------
 
 
-def _together(specific: list[Output]) -> Output:
-    decision = min((each["EvalResourceDecision"] for each in specific), key=_RESTRICTIVE.index)
+def _combined(specific: list[Output]) -> Output:
+    decision = min((result["EvalResourceDecision"] for result in specific), key=_RESTRICTIVE.index)
     deciding = [
-        each for each in specific if decision != "explicitDeny" or each["EvalResourceDecision"] == "explicitDeny"
+        result for result in specific if decision != "explicitDeny" or result["EvalResourceDecision"] == "explicitDeny"
     ]
-    boundaries = [each["PermissionsBoundaryDecisionDetail"] for each in specific]
-    given = [boundary["AllowedByPermissionsBoundary"] for boundary in boundaries if boundary is not None]
-    missing = {key.lower(): key for each in reversed(specific) for key in reversed(each["MissingContextValues"])}
+    boundaries = [result["PermissionsBoundaryDecisionDetail"] for result in specific]
+    allowed = [boundary["AllowedByPermissionsBoundary"] for boundary in boundaries if boundary is not None]
+    missing = {key.lower(): key for result in reversed(specific) for key in reversed(result["MissingContextValues"])}
     return {
         "EvalDecision": decision,
-        "MatchedStatements": _distinct(statement for each in deciding for statement in each["MatchedStatements"]),
+        "MatchedStatements": _distinct(statement for result in deciding for statement in result["MatchedStatements"]),
         "MissingContextValues": list(reversed(missing.values())),
-        "PermissionsBoundaryDecisionDetail": {"AllowedByPermissionsBoundary": all(given)} if given else None,
+        "PermissionsBoundaryDecisionDetail": {"AllowedByPermissionsBoundary": all(allowed)} if allowed else None,
     }
 
 
@@ -151,10 +156,10 @@ def _distinct(statements: Iterable[Output]) -> list[Output]:
     return list(found.values())
 
 
-def _details_together(specific: list[Output]) -> dict[str, str]:
-    """Return the most restrictive of each type; empty within an account."""
-    together: dict[str, str] = {}
-    for each in specific:
-        for type, decision in (each["EvalDecisionDetails"] or {}).items():
-            together[type] = min(decision, together.get(type, decision), key=_RESTRICTIVE.index)
-    return together
+def _combined_details(specific: list[Output]) -> dict[str, str]:
+    """Return the most restrictive decision of each policy type; empty within an account."""
+    details: dict[str, str] = {}
+    for result in specific:
+        for type, decision in (result["EvalDecisionDetails"] or {}).items():
+            details[type] = min(decision, details.get(type, decision), key=_RESTRICTIVE.index)
+    return details

@@ -1,12 +1,11 @@
-"""A simulation: what is supposed of caller, context, policies and resources, and what our evaluator says to it.
+"""The simulation: compiled input of a call, decided by the evaluator of real requests.
 
-Strategy. Everything that a call supposes is compiled once into a `Simulation`; each action is then decided for each
-resource by the evaluator that decides real requests. The context is all that is known of a request: keys follow from
-the caller as far as AWS's simulator lets them, and nothing is asked of a connection or a clock.
+The input is compiled once into a `Simulation`; then each action is decided for each resource. The context has only the
+given keys and those of the caller, as far as AWS's simulator supplies them; nothing comes from a connection or a clock.
 
-Whose the resource is: `ResourceOwner`'s; else, where a resource-based policy is given, that of the ARN's account;
-else the caller's. A call that neither gives the resource's policy nor says whose it is asks what the caller's own
-policies say: the resource is supposed to leave it to them, a KMS key or a role too (E-40, E-53 would deny).
+The owner of a resource is `ResourceOwner`; else, with a resource-based policy, the account in the ARN; else the
+caller's account. Without both, the question is what the caller's own policies allow: the resource is assumed to
+delegate to them, even a KMS key or a role (which E-40 and E-53 would deny).
 """
 
 from __future__ import annotations
@@ -27,27 +26,27 @@ from iam_guard.model.arn import Arn, account_of, is_account_id
 from iam_guard.model.context import Context, Value
 from iam_guard.model.request import AccessRequest
 
-MAX_READ = 20_000_000
-"""Characters of policy that one action may read: resources, times all policies; one to two seconds of CPU time."""
-MAX_READ_A_PAGE = 4_000_000
-"""Characters that the actions of one page may read; a page of several actions ends before."""
-_EACH_DECISION = 500
-_EACH_STATEMENT = 300
-"""What a decision costs, and a statement that is reported of it, as if it were so many characters of policies."""
-EVERYTHING_THERE_IS = ("*",)
+MAX_COST = 20_000_000
+"""Maximum cost of one action, in characters of policy (policies times resources): one to two seconds of CPU time."""
+MAX_PAGE_COST = 4_000_000
+"""Maximum cost of the actions of one page; a page of several actions ends before."""
+_DECISION_COST = 500
+_STATEMENT_COST = 300
+"""Costs of a decision and of a reported statement, as characters of policy."""
+ALL_RESOURCES = ("*",)
 
 
 class SimulatedRequest(AccessRequest):
-    """A request of which nothing is known but its context: its principal supplies no keys."""
+    """A request with only a context: its principal supplies no keys."""
 
     def value(self, folded_key: str) -> Value | None:
-        """Return the value of a condition key (lower case), as supposed."""
+        """Return the value of a condition key (lower case) in the context."""
         return self.context.value(folded_key)
 
 
 @dataclass(frozen=True, slots=True)
 class Simulation:
-    """What is supposed. `owner` is the account that the call says owns the resources; None where it says nothing."""
+    """The compiled input. `owner` is the explicit owner of the resources; None if the call has none."""
 
     caller: SimulatedCaller
     context: Context
@@ -65,27 +64,27 @@ class Simulation:
         )
 
     def crosses_accounts(self, resource: str) -> bool:
-        """Return whether caller and resource are of different accounts."""
+        """Return whether caller and resource belong to different accounts."""
         return self._owner_of(resource) != self.caller.principal.account
 
     @property
     def cost(self) -> int:
-        """How many characters are read for one action: a statement takes as long as its lists and patterns are."""
+        """Return the cost of one action, in characters of policy."""
         policies = self.policies
         layers = (policies.identity, policies.resource, policies.boundary or (), *(policies.scps or ()))
         documents = [policy.content.document for layer in layers for policy in layer]
-        read = sum(len(document.text) + _EACH_STATEMENT * len(document.statements) for document in documents)
-        return len(self.resources) * (_EACH_DECISION + read)
+        characters = sum(len(document.text) + _STATEMENT_COST * len(document.statements) for document in documents)
+        return len(self.resources) * (_DECISION_COST + characters)
 
     def _owner_of(self, resource: str) -> str | None:
         if self.owner is not None:
             return self.owner
-        of_arn = account_of(resource) if self.has_resource_policy else None
-        return of_arn or self.caller.principal.account
+        arn_account = account_of(resource) if self.has_resource_policy else None
+        return arn_account or self.caller.principal.account
 
 
-def suppose(
-    given: Mapping[str, Any],
+def build_simulation(
+    parameters: Mapping[str, Any],
     caller: SimulatedCaller | None,
     *,
     fallback: SimulatedCaller,
@@ -93,23 +92,23 @@ def suppose(
     boundary: Sequence[CompiledPolicy] | None,
     controls: Sequence[Sequence[CompiledPolicy]] | None,
 ) -> Simulation:
-    """Put a simulation together. `caller` is None where the call names nobody: `fallback` is supposed then.
+    """Build a simulation. If `caller` is None, because the call has no `CallerArn`, `fallback` is used.
 
     Raises `InvalidInput`.
     """
-    policy = given.get("ResourcePolicy")
+    policy = parameters.get("ResourcePolicy")
     if policy is not None and caller is None:
         raise InvalidInput("Invalid caller - Caller cannot be null or empty.", place="CallerArn")
-    supposed = caller or fallback
-    resources = _resources(given.get("ResourceArns"), has_policy=policy is not None)
-    owner = _owner(given.get("ResourceOwner"))
-    _check_handling(given.get("ResourceHandlingOption"), resources)
+    simulated = caller or fallback
+    resources = _resources(parameters.get("ResourceArns"), has_policy=policy is not None)
+    owner = _owner(parameters.get("ResourceOwner"))
+    _check_handling(parameters.get("ResourceHandlingOption"), resources)
     simulation = Simulation(
-        caller=supposed,
-        context=Context({**supposed.keys, **read_context(given.get("ContextEntries", ()))}),
+        caller=simulated,
+        context=Context({**simulated.keys, **read_context(parameters.get("ContextEntries", ()))}),
         policies=Bundle(
             identity=Layer(identity),
-            resource=_resource_layer(policy, owner, supposed),
+            resource=_resource_layer(policy, owner, simulated),
             boundary=None if boundary is None else Layer(boundary),
             scps=None if controls is None else tuple(Layer(level) for level in controls),
         ),
@@ -117,7 +116,7 @@ def suppose(
         owner=owner,
         has_resource_policy=policy is not None,
     )
-    if simulation.cost > MAX_READ:
+    if simulation.cost > MAX_COST:
         raise InvalidInput("The simulation is too large: give fewer resources, or shorter policies, in one call.")
     return simulation
 
@@ -128,15 +127,15 @@ def _resource_layer(policy: str | None, owner: str | None, caller: SimulatedCall
     return Layer() if owner is not None else Layer([delegating_policy(str(caller.principal.account))])
 
 
-# --- what the resources are --------------------------------------------------------------------------------------
+# --- resources ---------------------------------------------------------------------------------------------------
 
 
 def _resources(arns: Sequence[str] | None, *, has_policy: bool) -> tuple[str, ...]:
-    resources = tuple(arns or EVERYTHING_THERE_IS)
+    resources = tuple(arns or ALL_RESOURCES)
     for resource in resources:
         if resource == "*" and has_policy:
             raise InvalidInput("Invalid Entity Arn: * does not clearly define entity type and name.")
-        if not _is_arn(resource) and resources != EVERYTHING_THERE_IS:
+        if not _is_arn(resource) and resources != ALL_RESOURCES:
             raise InvalidInput(f"ResourceNames are not in a valid ARN format: {resource}.", place="ResourceArns")
     return resources
 
@@ -146,16 +145,16 @@ def _is_arn(resource: str) -> bool:
     return len(fields) == 6 and fields[0] == "arn" and all((fields[1], fields[2], fields[5]))
 
 
-def _owner(given: str | None) -> str | None:
-    """Read `ResourceOwner`: the ARN of an account's root user, or the account's id."""
-    if given is None or is_account_id(given):
-        return given
+def _owner(text: str | None) -> str | None:
+    """Parse `ResourceOwner`: the ARN of an account's root user, or the account's id."""
+    if text is None or is_account_id(text):
+        return text
     try:
-        arn = Arn.parse(given)
+        arn = Arn.parse(text)
     except InvalidInput:
         arn = None
     if arn is None or arn.service != "iam" or not is_account_id(arn.account) or arn.resource != "root":
-        raise InvalidInput(f"'{given}' is not a valid as a Resource Owner.", place="ResourceOwner")  # AWS's own words
+        raise InvalidInput(f"'{text}' is not a valid as a Resource Owner.", place="ResourceOwner")  # AWS's message
     return arn.account
 
 
@@ -166,7 +165,7 @@ HANDLING: Mapping[str, tuple[str, ...]] = {
     "EC2-VPC-EBS": (*_INSTANCE, "volume"),
     "EC2-VPC-EBS-Subnet": (*_INSTANCE, "subnet", "volume"),
 }
-"""`ResourceHandlingOption` -> the types of resources that must be among those simulated."""
+"""`ResourceHandlingOption` -> the resource types that the simulation must include."""
 
 
 def _check_handling(option: str | None, resources: Sequence[str]) -> None:

@@ -1,8 +1,8 @@
-"""Where the statements of a policy stand in its text, in the way of AWS's simulator.
+"""Positions of statements in a policy's text, as AWS's simulator reports them.
 
-Lines and columns begin at 1; CR, LF and both together end a line. A statement ends behind its closing brace. It begins
-behind what its reader has passed before: behind the `[` of the list, behind the statement before it, and where
-`Statement` is no list, behind its own opening brace. The examples of the API reference are so, and so is the service.
+Lines and columns start at 1; CR, LF and CRLF end a line. A statement ends after its closing brace. It starts after what
+the parser consumed before: the `[` of the list, or the previous statement; if `Statement` is no list, after its own
+opening brace. The examples of the API reference and the service agree on that.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from iam_guard.policy.document import Document
 _LINE_END = re.compile(r"\r\n?|\n")
 _SPACE = " \t\r\n"
 _DECODER = json.JSONDecoder(parse_int=str, parse_float=str)
-"""Finds the end of a value; numbers of any length are as good as another."""
+"""Finds the end of a value; parses numbers of any length as text."""
 
 
 class Span(NamedTuple):
-    """From where to where a statement stands, in characters."""
+    """The start and end of a statement, in characters."""
 
     start: int
     end: int
 
 
 def spans(document: Document) -> list[Span]:
-    """Return the place of each statement in the text of a document that was read from text."""
+    """Return the span of each statement of a document that was parsed from text."""
     return list(
         _spans(document.text, [statement.position.offset for statement in document.statements if statement.position])
     )
@@ -48,12 +48,12 @@ def _spans(text: str, braces: list[int]) -> Iterator[Span]:
 
 
 class Lines:
-    """The lines of a text, to tell line and column of a place in it."""
+    """The lines of a text, for converting offsets to positions."""
 
     def __init__(self, text: str) -> None:
-        self._starts = [0, *(found.end() for found in _LINE_END.finditer(text))]
+        self._starts = [0, *(match.end() for match in _LINE_END.finditer(text))]
 
     def position(self, offset: int) -> Output:
-        """Return line and column, both from 1."""
+        """Return line and column of an offset, both from 1."""
         line = bisect_right(self._starts, offset)
         return {"Line": line, "Column": offset - self._starts[line - 1] + 1}

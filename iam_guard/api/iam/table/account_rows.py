@@ -1,4 +1,4 @@
-"""The rows of the account: alias, settings, summary, reports, its organization, and of what is not supported."""
+"""Operations on the account: alias, settings, summary, reports, organization; and unsupported operations."""
 
 from __future__ import annotations
 
@@ -13,46 +13,50 @@ from iam_guard.api.iam import (
     organization_features,
     service_access,
 )
-from iam_guard.api.iam.authorization_targets import given_as, principal_by_arn
+from iam_guard.api.iam.authorization_targets import key_from_member, principal_target
 from iam_guard.api.iam.unsupported_operations import delegation_keys, delegation_request, unsupported
-from iam_guard.api.operation import KeySource, Operation, Target, everything
+from iam_guard.api.operation import KeySource, Operation, Target, all_resources
 
 _CREDENTIALS, _SESSIONS = organization_features.CREDENTIALS, organization_features.SESSIONS
 
 _DELEGATION = delegation_request("DelegationRequestId")
 _NOT_SUPPORTED: Mapping[str, tuple[Target, tuple[KeySource, ...]]] = {
     "AcceptDelegationRequest": (_DELEGATION, ()),
-    "AcquireRole": (everything, ()),
+    "AcquireRole": (all_resources, ()),
     "AssociateDelegationRequest": (_DELEGATION, ()),
     "CreateDelegationRequest": (delegation_request(None), (delegation_keys,)),
     "GetDelegationRequest": (_DELEGATION, ()),
-    "GetHumanReadableSummary": (principal_by_arn("EntityArn"), ()),
-    "GetRoleTemplateVersion": (everything, ()),
-    "ListDelegationRequests": (everything, (given_as("iam:DelegationRequestOwner", "OwnerId"),)),
+    "GetHumanReadableSummary": (principal_target("EntityArn"), ()),
+    "GetRoleTemplateVersion": (all_resources, ()),
+    "ListDelegationRequests": (all_resources, (key_from_member("iam:DelegationRequestOwner", "OwnerId"),)),
     "RejectDelegationRequest": (_DELEGATION, ()),
     "SendDelegationToken": (_DELEGATION, ()),
     "UpdateDelegationRequest": (_DELEGATION, ()),
 }
-"""What is decided about, of the operations that are not supported."""
+"""Target and condition keys of the unsupported operations."""
 
 ROWS: Mapping[str, Operation] = {
     "CreateAccountAlias": Operation(account_aliases.create_account_alias),
     "DeleteAccountAlias": Operation(account_aliases.delete_account_alias),
-    "DisableOrganizationsRootCredentialsManagement": Operation(organization_features.disabling(_CREDENTIALS)),
-    "DisableOrganizationsRootSessions": Operation(organization_features.disabling(_SESSIONS)),
+    "DisableOrganizationsRootCredentialsManagement": Operation(
+        organization_features.disable_feature_handler(_CREDENTIALS)
+    ),
+    "DisableOrganizationsRootSessions": Operation(organization_features.disable_feature_handler(_SESSIONS)),
     "DisableOutboundWebIdentityFederation": Operation(account_settings.disable_outbound_federation),
-    "EnableOrganizationsRootCredentialsManagement": Operation(organization_features.enabling(_CREDENTIALS)),
-    "EnableOrganizationsRootSessions": Operation(organization_features.enabling(_SESSIONS)),
+    "EnableOrganizationsRootCredentialsManagement": Operation(
+        organization_features.enable_feature_handler(_CREDENTIALS)
+    ),
+    "EnableOrganizationsRootSessions": Operation(organization_features.enable_feature_handler(_SESSIONS)),
     "EnableOutboundWebIdentityFederation": Operation(account_settings.enable_outbound_federation),
     "GenerateCredentialReport": Operation(credential_report.generate_credential_report),
     "GenerateOrganizationsAccessReport": Operation(
         organization_access.generate_organizations_access_report,
         organization_access.access_report,
-        (given_as("iam:OrganizationsPolicyId", "OrganizationsPolicyId"),),
-        further=(organization_access.reading_the_organization,),
+        (key_from_member("iam:OrganizationsPolicyId", "OrganizationsPolicyId"),),
+        further=(organization_access.organizations_permissions,),
     ),
     "GenerateServiceLastAccessedDetails": Operation(
-        service_access.generate_service_last_accessed, principal_by_arn("Arn")
+        service_access.generate_service_last_accessed, principal_target("Arn")
     ),
     "GetAccountProperties": Operation(account_settings.get_account_properties, reads=True),
     "GetAccountSummary": Operation(account_summary.get_account_summary, reads=True),

@@ -1,4 +1,4 @@
-"""The rows of what one signs in with: keys, passwords, MFA devices, certificates, credentials of single services."""
+"""Operations on credentials: keys, passwords, MFA devices, certificates, service-specific credentials."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from iam_guard.api.iam.authorization_targets import (
     MFA_DEVICE,
     SERVER_CERTIFICATE,
     USER,
-    created,
-    given_as,
-    listed,
-    renaming,
+    key_from_member,
+    new_entity_target,
+    path_target,
+    rename_permission,
     request_tags,
-    tagging,
+    tag_permission,
 )
 from iam_guard.api.iam.credential_owners import device_owner_target
 from iam_guard.api.operation import Operation
 from iam_guard.store import schema
 
-_NEW_DEVICE = created("mfa", "VirtualMFADeviceName")
-_NEW_CERTIFICATE = created("server-certificate", "ServerCertificateName")
+_NEW_DEVICE = new_entity_target("mfa", "VirtualMFADeviceName")
+_NEW_CERTIFICATE = new_entity_target("server-certificate", "ServerCertificateName")
 _SERVICE = service_credentials.service_of_credential
 
 _KEYS_AND_PASSWORDS: Mapping[str, Operation] = {
-    "ChangePassword": Operation(login_profiles.change_password, login_profiles.own_password),
+    "ChangePassword": Operation(login_profiles.change_password, login_profiles.own_password_target),
     "CreateAccessKey": Operation(access_keys.create_access_key, USER),
     "CreateLoginProfile": Operation(login_profiles.create_login_profile, USER),
     "DeleteAccessKey": Operation(access_keys.delete_access_key, USER),
@@ -57,23 +57,23 @@ _MFA_DEVICES: Mapping[str, Operation] = {
         mfa_devices.create_virtual_mfa_device,
         _NEW_DEVICE,
         (request_tags,),
-        further=(tagging("iam:TagMFADevice", _NEW_DEVICE),),
+        further=(tag_permission("iam:TagMFADevice", _NEW_DEVICE),),
     ),
     "DeactivateMFADevice": Operation(mfa_devices.deactivate_mfa_device, device_owner_target),
     "DeleteVirtualMFADevice": Operation(mfa_devices.delete_virtual_mfa_device, MFA_DEVICE),
     "EnableMFADevice": Operation(mfa_devices.enable_mfa_device, device_owner_target),
     "GetMFADevice": Operation(mfa_devices.get_mfa_device, device_owner_target, reads=True),
-    "ListMFADeviceTags": Operation(tags.list_handler(mfa_devices.the_mfa_device), MFA_DEVICE, reads=True),
+    "ListMFADeviceTags": Operation(tags.list_handler(mfa_devices.load_mfa_device), MFA_DEVICE, reads=True),
     "ListMFADevices": Operation(mfa_devices.list_mfa_devices, device_owner_target, reads=True),
-    "ListVirtualMFADevices": Operation(mfa_devices.list_virtual_mfa_devices, listed("mfa"), reads=True),
+    "ListVirtualMFADevices": Operation(mfa_devices.list_virtual_mfa_devices, path_target("mfa"), reads=True),
     "ResyncMFADevice": Operation(mfa_devices.resync_mfa_device, device_owner_target),
     "TagMFADevice": Operation(
-        tags.tag_handler(schema.mfa_devices, "serial", mfa_devices.the_mfa_device),
+        tags.tag_handler(schema.mfa_devices, "serial", mfa_devices.load_mfa_device),
         MFA_DEVICE,
         (request_tags,),
     ),
     "UntagMFADevice": Operation(
-        tags.untag_handler(schema.mfa_devices, "serial", mfa_devices.the_mfa_device),
+        tags.untag_handler(schema.mfa_devices, "serial", mfa_devices.load_mfa_device),
         MFA_DEVICE,
         (request_tags,),
     ),
@@ -84,19 +84,19 @@ _CERTIFICATES: Mapping[str, Operation] = {
     "DeleteSigningCertificate": Operation(signing_certificates.delete_signing_certificate, USER),
     "GetServerCertificate": Operation(server_certificates.get_server_certificate, SERVER_CERTIFICATE, reads=True),
     "ListServerCertificateTags": Operation(
-        tags.list_handler(server_certificates.the_server_certificate), SERVER_CERTIFICATE, reads=True
+        tags.list_handler(server_certificates.load_server_certificate), SERVER_CERTIFICATE, reads=True
     ),
     "ListServerCertificates": Operation(
-        server_certificates.list_server_certificates, listed("server-certificate"), reads=True
+        server_certificates.list_server_certificates, path_target("server-certificate"), reads=True
     ),
     "ListSigningCertificates": Operation(signing_certificates.list_signing_certificates, USER, reads=True),
     "TagServerCertificate": Operation(
-        tags.tag_handler(schema.server_certificates, "id", server_certificates.the_server_certificate),
+        tags.tag_handler(schema.server_certificates, "id", server_certificates.load_server_certificate),
         SERVER_CERTIFICATE,
         (request_tags,),
     ),
     "UntagServerCertificate": Operation(
-        tags.untag_handler(schema.server_certificates, "id", server_certificates.the_server_certificate),
+        tags.untag_handler(schema.server_certificates, "id", server_certificates.load_server_certificate),
         SERVER_CERTIFICATE,
         (request_tags,),
     ),
@@ -104,7 +104,7 @@ _CERTIFICATES: Mapping[str, Operation] = {
         server_certificates.update_server_certificate,
         SERVER_CERTIFICATE,
         further=(
-            renaming(
+            rename_permission(
                 "server-certificate", "ServerCertificateName", "NewServerCertificateName", schema.server_certificates
             ),
         ),
@@ -114,7 +114,7 @@ _CERTIFICATES: Mapping[str, Operation] = {
         server_certificates.upload_server_certificate,
         _NEW_CERTIFICATE,
         (request_tags,),
-        further=(tagging("iam:TagServerCertificate", _NEW_CERTIFICATE),),
+        further=(tag_permission("iam:TagServerCertificate", _NEW_CERTIFICATE),),
     ),
     "UploadSigningCertificate": Operation(signing_certificates.upload_signing_certificate, USER),
 }
@@ -132,8 +132,8 @@ _SERVICE_CREDENTIALS: Mapping[str, Operation] = {
         service_credentials.create_service_specific_credential,
         USER,
         (
-            given_as("iam:ServiceSpecificCredentialServiceName", "ServiceName"),
-            given_as("iam:ServiceSpecificCredentialAgeDays", "CredentialAgeDays"),
+            key_from_member("iam:ServiceSpecificCredentialServiceName", "ServiceName"),
+            key_from_member("iam:ServiceSpecificCredentialAgeDays", "CredentialAgeDays"),
         ),
     ),
     "DeleteServiceSpecificCredential": Operation(

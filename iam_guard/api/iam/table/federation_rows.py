@@ -1,33 +1,33 @@
-"""The rows of identity providers: SAML and OIDC."""
+"""Operations on identity providers: SAML and OIDC."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from iam_guard.api.iam import oidc_providers, saml_providers, tags
-from iam_guard.api.iam.authorization_targets import by_arn, created, request_tags, tagging
-from iam_guard.api.iam.context_providers import propagation_given, propagation_stored
-from iam_guard.api.iam.oidc_providers import find_oidc_provider, new_oidc_provider, the_oidc_provider
+from iam_guard.api.iam.authorization_targets import arn_target, new_entity_target, request_tags, tag_permission
+from iam_guard.api.iam.context_providers import requested_propagation_keys, stored_propagation_keys
+from iam_guard.api.iam.oidc_providers import find_oidc_provider, load_oidc_provider, new_oidc_provider
 from iam_guard.api.iam.saml_providers import (
     find_saml_provider,
-    issuers_given,
-    issuers_stored,
-    the_saml_provider,
+    load_saml_provider,
+    requested_issuers,
+    stored_issuers,
 )
 from iam_guard.api.operation import Operation
 from iam_guard.store import schema
 
-_NEW_SAML = created("saml-provider", "Name")
-_SAML = by_arn("SAMLProviderArn", find_saml_provider)
-_SAML_GIVEN = propagation_given(issuers_given)
-_SAML_STORED = propagation_stored(
-    lambda call, given: find_saml_provider(call, given["SAMLProviderArn"]), issuers_stored
+_NEW_SAML = new_entity_target("saml-provider", "Name")
+_SAML = arn_target("SAMLProviderArn", find_saml_provider)
+_SAML_REQUESTED = requested_propagation_keys(requested_issuers)
+_SAML_STORED = stored_propagation_keys(
+    lambda call, parameters: find_saml_provider(call, parameters["SAMLProviderArn"]), stored_issuers
 )
 
-_OIDC = by_arn("OpenIDConnectProviderArn", find_oidc_provider)
-_OIDC_GIVEN = propagation_given(lambda given: [given["Url"]] if "Url" in given else [])
-_OIDC_STORED = propagation_stored(
-    lambda call, given: find_oidc_provider(call, given["OpenIDConnectProviderArn"]),
+_OIDC = arn_target("OpenIDConnectProviderArn", find_oidc_provider)
+_OIDC_REQUESTED = requested_propagation_keys(lambda parameters: [parameters["Url"]] if "Url" in parameters else [])
+_OIDC_STORED = stored_propagation_keys(
+    lambda call, parameters: find_oidc_provider(call, parameters["OpenIDConnectProviderArn"]),
     lambda row: [f"https://{row['url']}"],
 )
 
@@ -35,20 +35,20 @@ _SAML_PROVIDERS: Mapping[str, Operation] = {
     "CreateSAMLProvider": Operation(
         saml_providers.create_saml_provider,
         _NEW_SAML,
-        (request_tags, _SAML_GIVEN),
-        further=(tagging("iam:TagSAMLProvider", _NEW_SAML),),
+        (request_tags, _SAML_REQUESTED),
+        further=(tag_permission("iam:TagSAMLProvider", _NEW_SAML),),
     ),
     "DeleteSAMLProvider": Operation(saml_providers.delete_saml_provider, _SAML),
     "GetSAMLProvider": Operation(saml_providers.get_saml_provider, _SAML, reads=True),
-    "ListSAMLProviderTags": Operation(tags.list_handler(the_saml_provider), _SAML, reads=True),
+    "ListSAMLProviderTags": Operation(tags.list_handler(load_saml_provider), _SAML, reads=True),
     "ListSAMLProviders": Operation(saml_providers.list_saml_providers, reads=True),
     "TagSAMLProvider": Operation(
-        tags.tag_handler(schema.saml_providers, "id", the_saml_provider), _SAML, (request_tags,)
+        tags.tag_handler(schema.saml_providers, "id", load_saml_provider), _SAML, (request_tags,)
     ),
     "UntagSAMLProvider": Operation(
-        tags.untag_handler(schema.saml_providers, "id", the_saml_provider), _SAML, (request_tags,)
+        tags.untag_handler(schema.saml_providers, "id", load_saml_provider), _SAML, (request_tags,)
     ),
-    "UpdateSAMLProvider": Operation(saml_providers.update_saml_provider, _SAML, (_SAML_GIVEN, _SAML_STORED)),
+    "UpdateSAMLProvider": Operation(saml_providers.update_saml_provider, _SAML, (_SAML_REQUESTED, _SAML_STORED)),
 }
 
 _OIDC_PROVIDERS: Mapping[str, Operation] = {
@@ -56,21 +56,23 @@ _OIDC_PROVIDERS: Mapping[str, Operation] = {
     "CreateOpenIDConnectProvider": Operation(
         oidc_providers.create_oidc_provider,
         new_oidc_provider,
-        (request_tags, _OIDC_GIVEN),
-        further=(tagging("iam:TagOpenIDConnectProvider", new_oidc_provider),),
+        (request_tags, _OIDC_REQUESTED),
+        further=(tag_permission("iam:TagOpenIDConnectProvider", new_oidc_provider),),
     ),
     "DeleteOpenIDConnectProvider": Operation(oidc_providers.delete_oidc_provider, _OIDC),
     "GetOpenIDConnectProvider": Operation(oidc_providers.get_oidc_provider, _OIDC, reads=True),
-    "ListOpenIDConnectProviderTags": Operation(tags.list_handler(the_oidc_provider), _OIDC, reads=True),
+    "ListOpenIDConnectProviderTags": Operation(tags.list_handler(load_oidc_provider), _OIDC, reads=True),
     "ListOpenIDConnectProviders": Operation(oidc_providers.list_oidc_providers, reads=True),
     "RemoveClientIDFromOpenIDConnectProvider": Operation(oidc_providers.remove_client_id, _OIDC),
     "TagOpenIDConnectProvider": Operation(
-        tags.tag_handler(schema.oidc_providers, "id", the_oidc_provider), _OIDC, (request_tags,)
+        tags.tag_handler(schema.oidc_providers, "id", load_oidc_provider), _OIDC, (request_tags,)
     ),
     "UntagOpenIDConnectProvider": Operation(
-        tags.untag_handler(schema.oidc_providers, "id", the_oidc_provider), _OIDC, (request_tags,)
+        tags.untag_handler(schema.oidc_providers, "id", load_oidc_provider), _OIDC, (request_tags,)
     ),
-    "UpdateOpenIDConnectProvider": Operation(oidc_providers.update_oidc_provider, _OIDC, (_OIDC_GIVEN, _OIDC_STORED)),
+    "UpdateOpenIDConnectProvider": Operation(
+        oidc_providers.update_oidc_provider, _OIDC, (_OIDC_REQUESTED, _OIDC_STORED)
+    ),
     "UpdateOpenIDConnectProviderThumbprint": Operation(oidc_providers.update_thumbprints, _OIDC),
 }
 

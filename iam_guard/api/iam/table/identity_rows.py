@@ -1,4 +1,4 @@
-"""The rows of users, groups and roles."""
+"""Operations on users, groups and roles."""
 
 from __future__ import annotations
 
@@ -9,93 +9,98 @@ from iam_guard.api.iam.authorization_targets import (
     GROUP,
     ROLE,
     USER,
-    boundary_given,
-    boundary_of,
-    created,
-    given_as,
-    listed,
-    renaming,
+    current_boundary_key,
+    key_from_member,
+    new_entity_target,
+    path_target,
+    rename_permission,
     request_tags,
-    tagging,
+    requested_boundary_key,
+    tag_permission,
 )
-from iam_guard.api.iam.entities import the_role, the_user
-from iam_guard.api.iam.policy_digests import boundary_document, no_document, role_trust_document
+from iam_guard.api.iam.entities import load_role, load_user
+from iam_guard.api.iam.policy_digests import boundary_digest, no_digest, role_trust_digest
 from iam_guard.api.iam.service_linked_roles import linked_role, role_of_task
 from iam_guard.api.operation import Digests, Operation
 from iam_guard.store.identifiers import Kind
 from iam_guard.store.schema import identities
 
-_NEW_USER, _NEW_ROLE = created("user", "UserName"), created("role", "RoleName")
-_USERS_BOUNDARY, _ROLES_BOUNDARY = boundary_document(Kind.USER), boundary_document(Kind.ROLE)
-_OF_USER, _OF_ROLE = boundary_of(Kind.USER), boundary_of(Kind.ROLE)
+_NEW_USER, _NEW_ROLE = new_entity_target("user", "UserName"), new_entity_target("role", "RoleName")
+_USERS_BOUNDARY, _ROLES_BOUNDARY = boundary_digest(Kind.USER), boundary_digest(Kind.ROLE)
+_OF_USER, _OF_ROLE = current_boundary_key(Kind.USER), current_boundary_key(Kind.ROLE)
 
 _USERS: Mapping[str, Operation] = {
     "CreateUser": Operation(
-        users.create_user, _NEW_USER, (boundary_given, request_tags), further=(tagging("iam:TagUser", _NEW_USER),)
+        users.create_user,
+        _NEW_USER,
+        (requested_boundary_key, request_tags),
+        further=(tag_permission("iam:TagUser", _NEW_USER),),
     ),
     "DeleteUser": Operation(users.delete_user, USER),
     "DeleteUserPermissionsBoundary": Operation(
-        boundaries.delete_boundary_handler(Kind.USER), USER, (_OF_USER,), digests=Digests(_USERS_BOUNDARY, no_document)
+        boundaries.delete_boundary_handler(Kind.USER), USER, (_OF_USER,), digests=Digests(_USERS_BOUNDARY, no_digest)
     ),
     "GetUser": Operation(users.get_user, USER, reads=True),
-    "ListUserTags": Operation(tags.list_handler(the_user), USER, reads=True),
-    "ListUsers": Operation(users.list_users, listed("user"), reads=True),
+    "ListUserTags": Operation(tags.list_handler(load_user), USER, reads=True),
+    "ListUsers": Operation(users.list_users, path_target("user"), reads=True),
     "PutUserPermissionsBoundary": Operation(
         boundaries.put_boundary_handler(Kind.USER),
         USER,
-        (boundary_given,),
+        (requested_boundary_key,),
         digests=Digests(_USERS_BOUNDARY, _USERS_BOUNDARY),
     ),
-    "TagUser": Operation(tags.tag_handler(identities, "id", the_user), USER, (request_tags,)),
-    "UntagUser": Operation(tags.untag_handler(identities, "id", the_user), USER, (request_tags,)),
-    "UpdateUser": Operation(users.update_user, USER, further=(renaming("user", "UserName", "NewUserName"),)),
+    "TagUser": Operation(tags.tag_handler(identities, "id", load_user), USER, (request_tags,)),
+    "UntagUser": Operation(tags.untag_handler(identities, "id", load_user), USER, (request_tags,)),
+    "UpdateUser": Operation(users.update_user, USER, further=(rename_permission("user", "UserName", "NewUserName"),)),
 }
 
 _GROUPS: Mapping[str, Operation] = {
     "AddUserToGroup": Operation(memberships.add_user_to_group, GROUP),
-    "CreateGroup": Operation(groups.create_group, created("group", "GroupName")),
+    "CreateGroup": Operation(groups.create_group, new_entity_target("group", "GroupName")),
     "DeleteGroup": Operation(groups.delete_group, GROUP),
     "GetGroup": Operation(memberships.get_group, GROUP, reads=True),
-    "ListGroups": Operation(groups.list_groups, listed("group"), reads=True),
+    "ListGroups": Operation(groups.list_groups, path_target("group"), reads=True),
     "ListGroupsForUser": Operation(memberships.list_groups_for_user, USER, reads=True),
     "RemoveUserFromGroup": Operation(memberships.remove_user_from_group, GROUP),
-    "UpdateGroup": Operation(groups.update_group, GROUP, further=(renaming("group", "GroupName", "NewGroupName"),)),
+    "UpdateGroup": Operation(
+        groups.update_group, GROUP, further=(rename_permission("group", "GroupName", "NewGroupName"),)
+    ),
 }
 
 _ROLES: Mapping[str, Operation] = {
     "CreateRole": Operation(
         roles.create_role,
         _NEW_ROLE,
-        (boundary_given, request_tags),
-        further=(tagging("iam:TagRole", _NEW_ROLE),),
-        digests=Digests(no_document, role_trust_document),
+        (requested_boundary_key, request_tags),
+        further=(tag_permission("iam:TagRole", _NEW_ROLE),),
+        digests=Digests(no_digest, role_trust_digest),
     ),
     "CreateServiceLinkedRole": Operation(
         service_linked_roles.create_service_linked_role,
         linked_role,
-        (given_as("iam:AWSServiceName", "AWSServiceName"),),
+        (key_from_member("iam:AWSServiceName", "AWSServiceName"),),
     ),
-    "DeleteRole": Operation(roles.delete_role, ROLE, (_OF_ROLE,), digests=Digests(role_trust_document, no_document)),
+    "DeleteRole": Operation(roles.delete_role, ROLE, (_OF_ROLE,), digests=Digests(role_trust_digest, no_digest)),
     "DeleteRolePermissionsBoundary": Operation(
-        boundaries.delete_boundary_handler(Kind.ROLE), ROLE, (_OF_ROLE,), digests=Digests(_ROLES_BOUNDARY, no_document)
+        boundaries.delete_boundary_handler(Kind.ROLE), ROLE, (_OF_ROLE,), digests=Digests(_ROLES_BOUNDARY, no_digest)
     ),
     "DeleteServiceLinkedRole": Operation(service_linked_roles.delete_service_linked_role, ROLE),
     "GetRole": Operation(roles.get_role, ROLE, (_OF_ROLE,), reads=True),
     "GetServiceLinkedRoleDeletionStatus": Operation(
         service_linked_roles.get_service_linked_role_deletion_status, role_of_task, reads=True
     ),
-    "ListRoleTags": Operation(tags.list_handler(the_role), ROLE, reads=True),
-    "ListRoles": Operation(roles.list_roles, listed("role"), reads=True),
+    "ListRoleTags": Operation(tags.list_handler(load_role), ROLE, reads=True),
+    "ListRoles": Operation(roles.list_roles, path_target("role"), reads=True),
     "PutRolePermissionsBoundary": Operation(
         boundaries.put_boundary_handler(Kind.ROLE),
         ROLE,
-        (boundary_given,),
+        (requested_boundary_key,),
         digests=Digests(_ROLES_BOUNDARY, _ROLES_BOUNDARY),
     ),
-    "TagRole": Operation(tags.tag_handler(identities, "id", the_role), ROLE, (request_tags,)),
-    "UntagRole": Operation(tags.untag_handler(identities, "id", the_role), ROLE, (request_tags,)),
+    "TagRole": Operation(tags.tag_handler(identities, "id", load_role), ROLE, (request_tags,)),
+    "UntagRole": Operation(tags.untag_handler(identities, "id", load_role), ROLE, (request_tags,)),
     "UpdateAssumeRolePolicy": Operation(
-        roles.update_assume_role_policy, ROLE, (_OF_ROLE,), digests=Digests(role_trust_document, role_trust_document)
+        roles.update_assume_role_policy, ROLE, (_OF_ROLE,), digests=Digests(role_trust_digest, role_trust_digest)
     ),
     "UpdateRole": Operation(roles.update_role, ROLE, (_OF_ROLE,)),
     "UpdateRoleDescription": Operation(roles.update_role_description, ROLE, (_OF_ROLE,)),

@@ -1,4 +1,4 @@
-"""The rows of policies: managed ones and their versions, attachments, inline ones, the account as a whole."""
+"""Operations on policies: managed policies, versions, attachments, inline policies, authorization details."""
 
 from __future__ import annotations
 
@@ -13,51 +13,51 @@ from iam_guard.api.iam import (
     tags,
 )
 from iam_guard.api.iam.authorization_targets import (
-    boundary_of,
-    created,
-    listed,
-    named,
-    policy,
-    policy_arn_given,
+    current_boundary_key,
+    identity_target,
+    new_entity_target,
+    path_target,
+    policy_arn_key,
+    policy_target,
     request_tags,
-    tagging,
+    tag_permission,
 )
 from iam_guard.api.iam.policy_digests import (
-    attached_document,
-    created_document,
-    default_document,
-    inline_document,
-    named_document,
-    newest_document,
-    no_document,
+    attached_digest,
+    created_digest,
+    default_digest,
+    inline_digest,
+    named_digest,
+    newest_digest,
+    no_digest,
 )
 from iam_guard.api.operation import Digests, KeySource, Operation
 from iam_guard.store.identifiers import Kind
 from iam_guard.store.schema import policies
 
-_NEW_POLICY = created("policy", "PolicyName")
+_NEW_POLICY = new_entity_target("policy", "PolicyName")
 
 
 def _policies_of(kind: Kind) -> dict[str, Operation]:
-    """Return the rows that users, groups and roles each have; a group has no boundary (G-38)."""
-    word, holder = kind.value.capitalize(), named(kind)
-    inline, attached = inline_document(kind), attached_document(kind)
-    boundary: tuple[KeySource, ...] = () if kind is Kind.GROUP else (boundary_of(kind),)
+    """Return the operations that users, groups and roles each have; a group has no boundary (G-38)."""
+    word, holder = kind.value.capitalize(), identity_target(kind)
+    inline, attached = inline_digest(kind), attached_digest(kind)
+    boundary: tuple[KeySource, ...] = () if kind is Kind.GROUP else (current_boundary_key(kind),)
     return {
         f"Attach{word}Policy": Operation(
             attachments.attach_handler(kind),
             holder,
-            (policy_arn_given, *boundary),
-            digests=Digests(attached, default_document),
+            (policy_arn_key, *boundary),
+            digests=Digests(attached, default_digest),
         ),
         f"Delete{word}Policy": Operation(
-            inline_policies.delete_inline_handler(kind), holder, boundary, digests=Digests(inline, no_document)
+            inline_policies.delete_inline_handler(kind), holder, boundary, digests=Digests(inline, no_digest)
         ),
         f"Detach{word}Policy": Operation(
             attachments.detach_handler(kind),
             holder,
-            (policy_arn_given, *boundary),
-            digests=Digests(attached, no_document),
+            (policy_arn_key, *boundary),
+            digests=Digests(attached, no_digest),
         ),
         f"Get{word}Policy": Operation(inline_policies.get_inline_handler(kind), holder, reads=True),
         f"List{word}Policies": Operation(inline_policies.list_inline_handler(kind), holder, reads=True),
@@ -73,28 +73,34 @@ ROWS: Mapping[str, Operation] = {
         managed_policies.create_policy,
         _NEW_POLICY,
         (request_tags,),
-        further=(tagging("iam:TagPolicy", _NEW_POLICY),),
-        digests=Digests(no_document, created_document),
+        further=(tag_permission("iam:TagPolicy", _NEW_POLICY),),
+        digests=Digests(no_digest, created_digest),
     ),
     "CreatePolicyVersion": Operation(
-        policy_versions.create_policy_version, policy, digests=Digests(default_document, newest_document)
+        policy_versions.create_policy_version, policy_target, digests=Digests(default_digest, newest_digest)
     ),
-    "DeletePolicy": Operation(managed_policies.delete_policy, policy, digests=Digests(default_document, no_document)),
+    "DeletePolicy": Operation(
+        managed_policies.delete_policy, policy_target, digests=Digests(default_digest, no_digest)
+    ),
     "DeletePolicyVersion": Operation(
-        policy_versions.delete_policy_version, policy, digests=Digests(named_document, no_document)
+        policy_versions.delete_policy_version, policy_target, digests=Digests(named_digest, no_digest)
     ),
     "GetAccountAuthorizationDetails": Operation(authorization_details.get_account_authorization_details, reads=True),
-    "GetPolicy": Operation(managed_policies.get_policy, policy, reads=True),
-    "GetPolicyVersion": Operation(policy_versions.get_policy_version, policy, reads=True),
-    "ListEntitiesForPolicy": Operation(attachments.list_entities_for_policy, policy, reads=True),
-    "ListPolicies": Operation(managed_policies.list_policies, listed("policy"), reads=True),
-    "ListPolicyTags": Operation(tags.list_handler(managed_policies.attachable_policy), policy, reads=True),
-    "ListPolicyVersions": Operation(policy_versions.list_policy_versions, policy, reads=True),
+    "GetPolicy": Operation(managed_policies.get_policy, policy_target, reads=True),
+    "GetPolicyVersion": Operation(policy_versions.get_policy_version, policy_target, reads=True),
+    "ListEntitiesForPolicy": Operation(attachments.list_entities_for_policy, policy_target, reads=True),
+    "ListPolicies": Operation(managed_policies.list_policies, path_target("policy"), reads=True),
+    "ListPolicyTags": Operation(tags.list_handler(managed_policies.attachable_policy), policy_target, reads=True),
+    "ListPolicyVersions": Operation(policy_versions.list_policy_versions, policy_target, reads=True),
     "SetDefaultPolicyVersion": Operation(
-        policy_versions.set_default_policy_version, policy, digests=Digests(default_document, default_document)
+        policy_versions.set_default_policy_version, policy_target, digests=Digests(default_digest, default_digest)
     ),
-    "TagPolicy": Operation(tags.tag_handler(policies, "id", managed_policies.own_policy), policy, (request_tags,)),
-    "UntagPolicy": Operation(tags.untag_handler(policies, "id", managed_policies.own_policy), policy, (request_tags,)),
+    "TagPolicy": Operation(
+        tags.tag_handler(policies, "id", managed_policies.own_policy), policy_target, (request_tags,)
+    ),
+    "UntagPolicy": Operation(
+        tags.untag_handler(policies, "id", managed_policies.own_policy), policy_target, (request_tags,)
+    ),
     **_policies_of(Kind.USER),
     **_policies_of(Kind.GROUP),
     **_policies_of(Kind.ROLE),

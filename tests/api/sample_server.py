@@ -1,8 +1,7 @@
-"""A server with two accounts that each have one of everything (`belongings`), and a trail that is kept in memory.
+"""A server with two accounts that each have one of each entity (`sample_entities`), and an audit trail in memory.
 
-The first account manages an organization, in which the second is bound by a service control policy. In the first there
-are users with every permission, with none, with none that wins, and one whose permissions a test writes. Must not live
-here: what is asked of it (`test_…`).
+The first account manages an organization, in which a service control policy limits the second. The first has users with
+every permission, with none, with an explicit Deny, and one whose permissions each test sets.
 """
 
 from __future__ import annotations
@@ -29,15 +28,15 @@ from iam_guard.store.open_store import init_store
 from iam_guard.store.schema import access_key_uses, metadata, service_uses
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.snapshot import Snapshot
-from tests.api.belongings import NONE_OF_IAM, furnish, key_of, seeded_account, seeded_user
 from tests.api.conftest import ACCOUNT, OTHER_ACCOUNT, Client, Running
 from tests.api.every_operation import ARN
+from tests.api.sample_entities import NONE_OF_IAM, create_entities, key_of, seeded_account, seeded_user
 from tests.serving import serving
 
 GIVEN_POLICY = f"{ARN}policy/team/given"
 OTHER_POLICY = f"{ARN}policy/other"
 THEIR_SECRET = "known-to-globex-alone"
-"""Stands in what the other account has; the first account must never be told."""
+"""In the other account's entities; the first account must never see it."""
 
 _ADMINISTRATOR: Mapping[str, Any] = {"attached": ["AdministratorAccess"]}
 ACME = ("acme", "red")
@@ -66,15 +65,12 @@ ORGANIZATION = {
 
 
 @dataclass(frozen=True)
-class House(Running):
-    """The server. `given` are parameters by the names of their members, for `parameters_of`.
-
-    `theirs` are those of the same things in the other account.
-    """
+class SampleServer(Running):
+    """The server. `parameters` are by member name, for `parameters_of`; `other_parameters` are the other account's."""
 
     sink: ListSink
-    given: Mapping[str, Any]
-    theirs: Mapping[str, Any]
+    parameters: Mapping[str, Any]
+    other_parameters: Mapping[str, Any]
 
     @cached_property
     def admin(self) -> Client:
@@ -82,24 +78,24 @@ class House(Running):
         return self.client(key_of("admin"))
 
     def anonymous(self) -> Client:
-        """Return a client that does not sign."""
+        """Return an unsigned client."""
         config = Config(signature_version=UNSIGNED, retries={"max_attempts": 1})
         return boto3.client("iam", endpoint_url=self.url, region_name="us-east-1", config=config)
 
-    def careless(self) -> Client:
-        """Return a client of the user with every permission that sends whatever it is given."""
+    def unvalidated(self) -> Client:
+        """Return an administrator's client without parameter validation."""
         config = Config(retries={"max_attempts": 1}, parameter_validation=False)
         id, secret = key_of("admin")
         keys = {"aws_access_key_id": id, "aws_secret_access_key": secret}
         return boto3.client("iam", endpoint_url=self.url, region_name="us-east-1", config=config, **keys)
 
-    def let(self, *statements: Mapping[str, Any]) -> None:
-        """Let the user `asker` do what the statements say, and nothing else."""
+    def set_permissions(self, *statements: Mapping[str, Any]) -> None:
+        """Set the statements of the user `asker`, its only permissions."""
         document = json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
         self.admin.put_user_policy(UserName="asker", PolicyName="asked", PolicyDocument=document)
 
     def rows(self) -> dict[str, list[tuple[Any, ...]]]:
-        """Return all that is stored, but what was used last, which a refused request is noted in too (R-34)."""
+        """Return all rows, except last uses, which denied requests update too (R-34)."""
         with self.store.engine.connect() as connection:
             return {
                 table.name: sorted((tuple(row) for row in connection.execute(select(table))), key=repr)
@@ -107,38 +103,38 @@ class House(Running):
                 if table not in (access_key_uses, service_uses)
             }
 
-    def noted(self, act: Callable[[], object]) -> list[dict[str, Any]]:
-        """Do something, and give what the audit trail has of it."""
+    def recorded(self, act: Callable[[], object]) -> list[dict[str, Any]]:
+        """Run a function, and return the audit records that it causes."""
         before = len(self.sink.lines)
         act()
         return [json.loads(line) for line in self.sink.lines[before:]]
 
 
 class NoSnapshot:
-    """For a database that cannot be reset."""
+    """The snapshot of a database that can't be reset."""
 
     def close(self) -> None: ...
 
 
 @contextmanager
-def furnished(url: str = "sqlite://", settings: Settings | None = None) -> Iterator[House]:
-    """Serve it; on a store in memory, `reset` goes back to the beginning."""
+def sample_server(url: str = "sqlite://", settings: Settings | None = None) -> Iterator[SampleServer]:
+    """Run the server; `reset` needs a store in memory."""
     settings, sink = settings or Settings(), ListSink()
     store = init_store(url, settings)
     take: Callable[..., Any] = Snapshot if url == "sqlite://" else lambda engine: NoSnapshot()
     apply_seed(store, load_seed_text(json.dumps({"version": 1, "accounts": ACCOUNTS})))
     guard = Guard(CachedStore(store, settings), Trail(sink), settings)
     with serving(aws_api(guard)) as address:
-        bare = House(address, guard, store, take(store.engine), sink, {}, {})
-        theirs = furnish(bare.client(key_of("member")), OTHER_ACCOUNT, *GLOBEX)
-        given = furnish(bare.admin, ACCOUNT, *ACME)
+        bare = SampleServer(address, guard, store, take(store.engine), sink, {}, {})
+        theirs = create_entities(bare.client(key_of("member")), OTHER_ACCOUNT, *GLOBEX)
+        given = create_entities(bare.admin, ACCOUNT, *ACME)
         bare.snapshot.close()
         organized = {"version": 1, "accounts": ACCOUNTS, "organization": ORGANIZATION}
         apply_seed(store, load_seed_text(json.dumps(organized)))
         guard.refresh()
         report = bare.admin.generate_organizations_access_report(EntityPath=given["EntityPath"])
         given["GetOrganizationsAccessReport.JobId"] = report["JobId"]
-        house = House(address, guard, store, take(store.engine), sink, given, theirs)
-        yield house
-    house.snapshot.close()
+        sample = SampleServer(address, guard, store, take(store.engine), sink, given, theirs)
+        yield sample
+    sample.snapshot.close()
     guard.close()

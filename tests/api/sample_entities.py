@@ -1,6 +1,6 @@
-"""An account that has one of everything that IAM has, each named `given`, below `/team/` where it can be.
+"""An account with one of each IAM entity, all named `given`, below `/team/` where they have a path.
 
-What a seed can say is a seed, the rest is made by an administrator.
+A seed declares what it can; an administrator creates the rest.
 """
 
 from __future__ import annotations
@@ -30,33 +30,33 @@ SERVICE = "codecommit.amazonaws.com"
 
 
 def key_of(user: str) -> tuple[str, str]:
-    """Return the access key of a user that a seed declares."""
+    """Return the access key of a seeded user."""
     return f"AKIA{user.upper():0>16.16}", f"secret-of-{user}"
 
 
 def seeded_user(name: str, key: str | None = None, **more: Any) -> dict[str, Any]:
-    """Declare a user with a key; ids of keys are unique in all accounts."""
+    """Return a seeded user with a key; key ids are unique in all accounts."""
     id, secret = key_of(key or name)
     return {"name": name, "access_keys": [{"id": id, "secret": secret}], **more}
 
 
 def seeded_account(account: str, name: str, team: str, *users: dict[str, Any]) -> dict[str, Any]:
-    """Declare an account with users and what a seed can say; `team` tells everywhere whose it is."""
+    """Return a seeded account with users and entities; `team` marks the entities of the account."""
     policy, shared = f"arn:aws:iam::{account}:policy/team/given", {"name": "given", "path": "/team/"}
-    attached, told = {**shared, "attached": [policy]}, {"description": f"of {team}", "tags": {"team": team}}
+    attached, described = {**shared, "attached": [policy]}, {"description": f"of {team}", "tags": {"team": team}}
     bound = {**attached, "boundary": policy}
     return {
         "id": account,
         "name": name,
-        "policies": [{**shared, **told, "document": ALL}, {"name": "other", "document": ALL}],
-        "users": [*users, seeded_user(**bound, key=f"given{name}", tags=told["tags"])],
+        "policies": [{**shared, **described, "document": ALL}, {"name": "other", "document": ALL}],
+        "users": [*users, seeded_user(**bound, key=f"given{name}", tags=described["tags"])],
         "groups": [attached],
-        "roles": [{**bound, **told, "trust": TRUST}],
+        "roles": [{**bound, **described, "trust": TRUST}],
     }
 
 
-def furnish(admin: Client, account: str, name: str, team: str) -> dict[str, Any]:
-    """Make what a seed cannot say, and give the parameters that name everything, by the members' names."""
+def create_entities(admin: Client, account: str, name: str, team: str) -> dict[str, Any]:
+    """Create what a seed can't declare, and return parameters that name all entities, by the members' names."""
     arn, tags = f"arn:aws:iam::{account}:", [{"Key": "team", "Value": team}]
     key, certificate = _certificate(1)
     for kind in ("User", "Group", "Role"):
@@ -137,7 +137,7 @@ PARAMETERS: Mapping[str, Any] = {
 
 @cache
 def _certificate(number: int) -> tuple[str, str]:
-    """Make a private key and a certificate of its own, in PEM."""
+    """Generate a private key and its certificate, in PEM."""
     key = rsa.generate_private_key(65537, 2048)
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, f"given{number}.example")])
     now = datetime.now(UTC)
