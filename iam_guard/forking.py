@@ -1,10 +1,10 @@
-"""What has to hold when a process forks: one place for locks and for state that a child must not inherit.
+"""Fork safety: locks that are free in a forked child, and state that a child must not inherit.
 
-The child has a copy of the memory and of the forking thread, and of no other thread. A lock that another thread holds
-at that instant would stay locked in the child for ever, and what it guards may be half changed. So the forking thread
-acquires every `fork_safe_lock` first, and releases them on both sides. Such a lock is held for a moment only, and never
-while the store or the network is waited for. State that belongs to the parent alone (connections, threads, requests in
-flight) is dropped in the child by `begin_in_child` of its owner.
+The child has a copy of the memory and of the forking thread only. A lock that another thread holds at that instant
+would stay locked in the child, and the data it guards may be inconsistent. So the forking thread acquires every
+`fork_safe_lock` first, and releases them in parent and child. Such a lock is held briefly, never during store or
+network calls. State of the parent alone (connections, threads, requests in flight) is dropped in the child by its
+owner's `begin_in_child`.
 """
 
 from __future__ import annotations
@@ -18,48 +18,48 @@ from typing import Any, Final, Protocol, TypeVar
 T = TypeVar("T")
 
 _LOCK_SECONDS: Final = 1.0
-"""Seconds to wait for a lock; a thread that holds one and waits for another must not keep the process from forking."""
+"""Maximum seconds to wait for a lock, so that a thread that holds one and waits for another can't block a fork."""
 
 
 class ForkSafe(Protocol):
     """An object with state that belongs to one process."""
 
     def begin_in_child(self) -> None:
-        """Drop what belongs to the parent. Only the forking thread exists, and no lock is to be relied on."""
+        """Drop the parent's state. Only the forking thread exists, and other locks may be held forever."""
 
 
 _locks: weakref.WeakSet[Any] = weakref.WeakSet()
 _owners: weakref.WeakSet[ForkSafe] = weakref.WeakSet()
 _acquired: dict[int, list[Any]] = {}
-"""A thread that forks -> the locks that it has acquired for that."""
+"""Forking thread -> the locks that it acquired before the fork."""
 
 
 def fork_safe_lock() -> threading.Lock:
-    """Return a lock that is free in a forked child, with what it guards in one piece."""
+    """Return a lock that is free in a forked child, with the data it guards consistent."""
     lock = threading.Lock()
     _locks.add(lock)
     return lock
 
 
 def hold_at_fork(lock: Any) -> None:
-    """Have a reentrant lock of another library held across a fork.
+    """Hold a reentrant lock of another library during forks.
 
-    What the threads of the parent had borrowed is given back in the child by finalizers, before anything else runs.
+    Reentrant because finalizers that run first in the child acquire it to return what the parent's threads borrowed.
     """
     _locks.add(lock)
 
 
 def on_fork(owner: ForkSafe) -> None:
-    """Call `begin_in_child` of the owner in every process that is forked from now on, for as long as it lives."""
+    """Call the owner's `begin_in_child` in every child forked while the owner exists."""
     _owners.add(owner)
 
 
 def copied(objects: Iterable[T]) -> list[T]:
-    """Return the objects of a weak set or mapping, to which other threads may add meanwhile."""
+    """Return the objects of a weak set or mapping, which other threads may change meanwhile."""
     while True:
         try:
             return list(objects)
-        except RuntimeError:  # it changed its size
+        except RuntimeError:  # changed size during iteration
             continue
 
 

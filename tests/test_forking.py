@@ -1,4 +1,4 @@
-"""What happens to locks and lists when a process forks while other threads make objects."""
+"""Locks and weak sets during a fork, while other threads create objects."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from iam_guard.store.engine import make_engine
 
 
 class _Growing(weakref.WeakSet[Any]):
-    """A set to which another thread adds something during the first iteration."""
+    """A set to which another thread adds an object during the first iteration."""
 
     is_first = True
 
@@ -28,7 +28,7 @@ class _Growing(weakref.WeakSet[Any]):
         return super().__iter__()
 
 
-def test_fork_acquires_locks_while_others_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fork_acquires_locks_while_more_are_created(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(forking, "_locks", _Growing())
     lock = forking.fork_safe_lock()
     forking._acquire_all()
@@ -37,8 +37,8 @@ def test_fork_acquires_locks_while_others_are_made(monkeypatch: pytest.MonkeyPat
     assert not lock.locked()
 
 
-def test_fork_keeps_locks_while_another_thread_forks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The end of one thread's fork releases nothing that another thread, which is about to fork, has acquired."""
+def test_fork_keeps_locks_of_another_forking_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end of one thread's fork releases no lock that another thread acquired for its own fork."""
     monkeypatch.setattr(forking, "_locks", weakref.WeakSet())
     lock = forking.fork_safe_lock()
     forking._acquire_all()
@@ -55,7 +55,7 @@ def test_fork_keeps_locks_while_another_thread_forks(monkeypatch: pytest.MonkeyP
 
 
 def test_fork_waits_for_connections_of_replaced_pools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A thread that wanted a connection during one fork has it from the pool before, and the next fork waits for it."""
+    """A connection taken during one fork belongs to the replaced pool, and the next fork waits for it."""
     for name in ("_files", "_replaced"):
         monkeypatch.setattr(sqlite, name, weakref.WeakSet())
     engine = make_engine(f"sqlite:///{tmp_path}/store.db")

@@ -1,8 +1,8 @@
-"""How a connection to another server is made: until a moment, to an address that was looked at.
+"""Outgoing connections with a deadline, to checked addresses.
 
-`Dialling` is a network backend of httpcore2, which follows no redirect, reads no proxy from the environment and keeps
-no cookie. It resolves the name itself and connects to what it looked at, so that a name cannot mean something else a
-moment later; and whatever comes how slowly, all is over at its end.
+`Dialling` is a network backend of httpcore2. It follows no redirects, ignores proxy variables and keeps no cookies.
+It resolves the name itself and connects to the checked address, which prevents DNS rebinding. It ends at the deadline,
+however slowly data arrives.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from iam_guard.net.trusted_addresses import is_public
 
 
 class Dialling(httpcore2.SyncBackend):
-    """Connects until a moment, to addresses that anybody on the internet may connect to, or to all."""
+    """Connects with a deadline (of `time.monotonic`), to any address or to public ones only."""
 
-    def __init__(self, end: float, *, only_public: bool) -> None:
+    def __init__(self, deadline: float, *, only_public: bool) -> None:
         super().__init__()
-        self._end = end
+        self._deadline = deadline
         self._only_public = only_public
 
     def connect_tcp(
@@ -34,34 +34,35 @@ class Dialling(httpcore2.SyncBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore2.NetworkStream:
-        """Resolve the name, and connect to what was found."""
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        addresses = list(dict.fromkeys(str(each[4][0]) for each in found))
+        """Resolve the name, check its addresses, and connect to the first that answers."""
+        results = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        addresses = list(dict.fromkeys(str(result[4][0]) for result in results))
         if self._only_public and not all(map(is_public, addresses)):
             raise httpcore2.ConnectError("not a public address")
         for address in addresses[:-1]:
             try:
-                return self._connected(address, port, socket_options)
+                return self._connect(address, port, socket_options)
             except (httpcore2.ConnectError, httpcore2.ConnectTimeout):
-                continue  # a name may have addresses of two kinds, and a machine a way to one of them
-        return self._connected(addresses[-1], port, socket_options)
+                continue  # a name may have IPv4 and IPv6 addresses, and the machine a route to one of them
+        return self._connect(addresses[-1], port, socket_options)
 
-    def _connected(self, address: str, port: int, options: Iterable[Any] | None) -> httpcore2.NetworkStream:
-        return _Timed(super().connect_tcp(address, port, _left(self._end), None, options), self._end)
+    def _connect(self, address: str, port: int, options: Iterable[Any] | None) -> httpcore2.NetworkStream:
+        stream = super().connect_tcp(address, port, _seconds_left(self._deadline), None, options)
+        return _DeadlineStream(stream, self._deadline)
 
 
-class _Timed(httpcore2.NetworkStream):
-    """A connection that is over at a moment, however little comes at a time."""
+class _DeadlineStream(httpcore2.NetworkStream):
+    """A connection with a deadline for all its reads and writes together."""
 
-    def __init__(self, stream: httpcore2.NetworkStream, end: float) -> None:
+    def __init__(self, stream: httpcore2.NetworkStream, deadline: float) -> None:
         self._stream = stream
-        self._end = end
+        self._deadline = deadline
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max_bytes, _left(self._end))
+        return self._stream.read(max_bytes, _seconds_left(self._deadline))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._stream.write(buffer, _left(self._end))
+        self._stream.write(buffer, _seconds_left(self._deadline))
 
     def close(self) -> None:
         self._stream.close()
@@ -69,15 +70,16 @@ class _Timed(httpcore2.NetworkStream):
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore2.NetworkStream:
-        return _Timed(self._stream.start_tls(ssl_context, server_hostname, _left(self._end)), self._end)
+        stream = self._stream.start_tls(ssl_context, server_hostname, _seconds_left(self._deadline))
+        return _DeadlineStream(stream, self._deadline)
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
 
 
-def _left(end: float) -> float:
-    """Return the seconds that are left. Raises `httpcore2.ReadTimeout` for none."""
-    left = end - time.monotonic()
+def _seconds_left(deadline: float) -> float:
+    """Return the seconds until the deadline; raise `httpcore2.ReadTimeout` after it."""
+    left = deadline - time.monotonic()
     if left <= 0:
-        raise httpcore2.ReadTimeout("it takes too long")
+        raise httpcore2.ReadTimeout("deadline exceeded")
     return left

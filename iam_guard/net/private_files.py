@@ -1,4 +1,4 @@
-"""Files that hold keys: made whole or not at all, for their owner only, and never in the place of another."""
+"""Key files: created atomically, readable by their owner only, never overwriting an existing file by accident."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ logger = logging.getLogger("iam_guard")
 
 
 def create_private_file(path: Path, content: bytes) -> bool:
-    """Create a file with mode 0600; False if there is one, which stays as it is."""
+    """Create a file with mode 0600; return False if it exists already."""
     draft = _draft(path, content)
     try:
-        os.link(draft, path)  # whole or not at all, and never over another process's key
+        os.link(draft, path)  # atomic, and never overwrites another process's key
     except FileExistsError:
         return False
     except OSError as error:
@@ -27,7 +27,7 @@ def create_private_file(path: Path, content: bytes) -> bool:
 
 
 def replace_private_file(path: Path, content: bytes) -> None:
-    """Put a file with mode 0600 in the place of the one that is there."""
+    """Replace a file atomically by one with mode 0600."""
     draft = _draft(path, content)
     try:
         draft.replace(path)
@@ -37,16 +37,16 @@ def replace_private_file(path: Path, content: bytes) -> None:
 
 
 def read_private_file(path: Path, what: str, remedy: str, *, place: str) -> list[str]:
-    """Return the lines of a file that are neither empty nor a comment; `what` and `remedy` are for the error.
+    """Return the lines of a file that are neither empty nor a comment.
 
-    Warns when other users of the machine can read it.
+    `what` and `remedy` are parts of the error message. Logs a warning if other users of the machine can read the file.
     """
     try:
         text = path.read_text("ascii")
         if os.name == "posix" and path.stat().st_mode & 0o077:
             logger.warning("the %s file `%s` can be read by other users of this machine", what, path)
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        reason = error.strerror if isinstance(error, OSError) else "not ASCII text"
         raise ConfigurationError(f"cannot read the {what} file `{path}` ({reason}): {remedy}", place=place) from None
     lines = [line.strip() for line in text.splitlines()]
     return [line for line in lines if line and not line.startswith("#")]

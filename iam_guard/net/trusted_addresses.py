@@ -1,4 +1,4 @@
-"""Which servers are which: this machine, anybody's on the internet, and those whose certificate is believed."""
+"""Classification of server addresses (loopback, public), and the TLS context that verifies servers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def is_loopback(host: str | None) -> bool:
-    """Return whether a host is this very machine."""
+    """Return whether a host is the local machine."""
     try:
         return host == "localhost" or ipaddress.ip_address(host or "").is_loopback
     except ValueError:
@@ -21,22 +21,22 @@ def is_loopback(host: str | None) -> bool:
 
 
 def trusting(ca_file: str, *, place: str) -> ssl.SSLContext:
-    """Check certificates against the authorities of the system, and those of a file; `place` names it in an error."""
+    """Return a TLS context that trusts the system's authorities and those of a file; `place` names the setting."""
     context = ssl.create_default_context()
     if ca_file:
         try:
             context.load_verify_locations(cafile=ca_file)
         except (OSError, ssl.SSLError):
-            message = f"expected a file of certificates in PEM, got `{ca_file}`"
+            message = f"expected a file of PEM certificates, got `{ca_file}`"
             raise ConfigurationError(message, place=place) from None
     return context
 
 
 def is_public(address: str) -> bool:
-    """Return whether anybody on the internet may connect to an address."""
+    """Return whether an address is public: routable on the internet."""
     ip: _Address = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
         if ip.sixtofour is not None or ip.teredo is not None or ip in _NAT64:
-            return False  # an IPv4 address of whoever wrote it is inside
+            return False  # embeds an IPv4 address of the sender's choice
         ip = ip.ipv4_mapped or ip
     return ip.is_global and not ip.is_multicast

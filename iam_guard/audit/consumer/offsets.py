@@ -1,14 +1,13 @@
-"""How far a group of consumers has come in each shard, kept in one file that is replaced whole.
+"""The offsets of a consumer group, one per shard, in a file that is replaced atomically.
 
     {"format": 1, "shards": {"docs-web1-4711-…": {"next": 1204, "size": 2000, "root": "<hex>"}}}
 
-`next` is the sequence of the first record that is not acknowledged. `size` and `root` are those of the last checkpoint
-that was verified in the shard: whoever reads on demands that the shard has grown out of it, so a trail that is cut or
-written anew between two runs is found. A shard that the file does not know is read from its beginning.
+`next` is the sequence of the first unacknowledged record. `size` and `root` are those of the last verified checkpoint
+of the shard: the shard must be consistent with it on the next read, which reveals a trail that was truncated or
+rewritten between two runs. A shard that is not in the file is read from its beginning.
 
-One process at a time works for a group: it holds a lock as long as it lives. The system hands the lock of a process to
-what it forks off, so a child lets go of it at once: else a group would be taken for as long as a child lives that knows
-nothing of it.
+One process at a time consumes for a group: it holds a file lock as long as it lives. A forked child inherits the lock
+and closes it at once; else the group would stay locked as long as the child lives.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from iam_guard.audit.verify.merkle import HASH_BYTES
 from iam_guard.errors import ConfigurationError, GroupIsTaken, InvalidInput
 
 FOLDER = ".consumers"
-"""Beside the shards of a trail; no shard has such a name."""
+"""The folder next to the shards of a trail; no shard has such a name."""
 
 FORMAT = 1
 _GROUP = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", re.ASCII)
@@ -45,27 +44,27 @@ class Anchor:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a group has come in a shard."""
+    """The offset of a group in a shard."""
 
     next: int
     anchor: Anchor | None = None
     is_ended: bool = False
-    """Whether all of it is acknowledged and nothing comes any more."""
+    """Whether the shard has ended and all of it is acknowledged."""
 
 
 class GroupOffsets:
-    """The offsets of one group; without a `folder` they are kept in memory only."""
+    """The offsets of one group; in memory only if `folder` is None."""
 
     def __init__(self, folder: Path | None, group: str) -> None:
-        """Read what is kept; raise `GroupIsTaken` where another process works for the group."""
+        """Lock the group and load its offsets; raise `GroupIsTaken` if another process has locked it."""
         if not _GROUP.fullmatch(group):
-            raise InvalidInput("expected a name of letters, digits, `_`, `.` and `-` for the group", place="group")
+            raise InvalidInput("expected a group name of letters, digits, `_`, `.` and `-`", place="group")
         self._path = None if folder is None else folder / f"{group}.json"
         self._lock = -1
-        self._is_left = False
+        self._is_inherited = False
         self._shards: dict[str, Progress] = {}
         self.is_new = True
-        """Whether nothing is kept of this group yet."""
+        """Whether no offsets of this group are stored yet."""
         if self._path is not None:
             self._open(self._path)
 
@@ -77,9 +76,9 @@ class GroupOffsets:
         return self._shards
 
     def put(self, changed: Mapping[str, Progress]) -> None:
-        """Keep how far the group has come; when this returns, the disk has it."""
-        if self._is_left:
-            raise ConfigurationError("expected a subscription that was made after the fork", place=str(self._path))
+        """Store changed offsets; they are synced to disk when this returns."""
+        if self._is_inherited:
+            raise ConfigurationError("expected a subscription created after the fork", place=str(self._path))
         if not self.is_new and all(self._shards.get(shard) == progress for shard, progress in changed.items()):
             return
         self._shards.update(changed)
@@ -88,7 +87,7 @@ class GroupOffsets:
             replace_file(self._path, json.dumps(_as_dict(self._shards), indent=1).encode("ascii") + b"\n")
 
     def close(self) -> None:
-        """Let another process work for the group."""
+        """Release the lock of the group."""
         if self._lock >= 0:
             descriptor, self._lock = self._lock, -1
             os.close(descriptor)
@@ -109,14 +108,14 @@ class GroupOffsets:
             self.close()
             raise
 
-    def _leave_in_child(self) -> None:
-        """Let go of the lock, which is the parent's; nothing more can be kept here."""
-        self._is_left = self._lock >= 0
+    def _begin_in_child(self) -> None:
+        """Close the parent's lock; offsets can't be stored in the child."""
+        self._is_inherited = self._lock >= 0
         self.close()
 
 
 _FORKING = threading.Lock()
-"""Held while a lock is opened and while a process forks, so that no child has one that it does not know of."""
+"""Held while a lock file is opened and while a process forks, so that a child never inherits an unregistered one."""
 
 _LOCKED: weakref.WeakSet[GroupOffsets] = weakref.WeakSet()
 
@@ -124,21 +123,21 @@ _LOCKED: weakref.WeakSet[GroupOffsets] = weakref.WeakSet()
 def _begin_in_child() -> None:
     _FORKING.release()
     for offsets in list(_LOCKED):
-        offsets._leave_in_child()
+        offsets._begin_in_child()
 
 
 os.register_at_fork(before=_FORKING.acquire, after_in_parent=_FORKING.release, after_in_child=_begin_in_child)
 
 
 def read_groups(folder: Path) -> dict[str, Mapping[str, Progress] | None]:
-    """Return how far each group has come that keeps its offsets in a folder; None for one whose file cannot be read."""
-    found: dict[str, Mapping[str, Progress] | None] = {}
+    """Return the offsets of each group with a file in the folder; None for a group whose file can't be read."""
+    groups: dict[str, Mapping[str, Progress] | None] = {}
     for path in sorted(folder.glob("*.json")):
         try:
-            found[path.stem] = _read(path)
+            groups[path.stem] = _read(path)
         except (InvalidInput, OSError):
-            found[path.stem] = None
-    return found
+            groups[path.stem] = None
+    return groups
 
 
 def _as_dict(shards: Mapping[str, Progress]) -> dict[str, Any]:
@@ -153,16 +152,16 @@ def _as_dict(shards: Mapping[str, Progress]) -> dict[str, Any]:
 
 
 def _read(path: Path) -> dict[str, Progress]:
-    """Read the file; one that cannot be read is an error, for to begin anew would be to forget what was seen."""
+    """Read an offsets file; a malformed one raises, because starting over would lose the verified checkpoints."""
     try:
-        kept = json.loads(path.read_bytes())
-        if kept["format"] != FORMAT:
+        content = json.loads(path.read_bytes())
+        if content["format"] != FORMAT:
             raise ValueError
-        return {str(shard): _progress(row) for shard, row in kept["shards"].items()}
+        return {str(shard): _progress(row) for shard, row in content["shards"].items()}
     except FileNotFoundError:
         return {}
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise InvalidInput("expected the offsets of a group of consumers", place=str(path)) from None
+        raise InvalidInput("expected the offsets of a consumer group", place=str(path)) from None
 
 
 def _progress(row: Mapping[str, Any]) -> Progress:

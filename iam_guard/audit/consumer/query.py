@@ -1,10 +1,9 @@
-"""Questions to a trail in SQL, by DuckDB: the one file that knows it (extra `query`).
+"""SQL queries over a trail with DuckDB; the only module that imports it (extra `query`).
 
-`open_trail` gives a connection with the view `records`, a row for each line (`COLUMNS`). Segments that are closed are
-first written to Parquet files in `.columns` beside the shards, once; those are a tenth of the size and many times as
-fast to ask. The last segment of a shard that is being written is read as it stands. Given keys, a shard is verified
-before any of it is compacted, and what is not as it was signed raises; only lines that have no checkpoint yet are
-believed. Compacted files are a copy for asking, never the trail.
+`open_trail` returns a trail with the view `records`, a row for each line (`COLUMNS`). Closed segments are compacted
+once into Parquet files in `.columns` next to the shards, a tenth of the size and many times faster to query. The last
+segment of an open shard is read directly. With keys, a shard is verified before it is compacted, and damage raises;
+lines without a checkpoint yet are accepted. Compacted files are only a copy for queries.
 """
 
 from __future__ import annotations
@@ -49,10 +48,10 @@ COLUMNS = {
     "sequence": "try_cast(json ->> '$.iamGuard.sequence' AS BIGINT)",
     "record": "json",
 }
-"""Columns of `records`, and how each is read from a line; `refused` is one besides."""
+"""The columns of `records` and their expressions over a line; `refused` is an additional column."""
 
 REFUSALS = "SELECT record ->> '$.iamGuard.refusedEventID' AS event_id FROM lines WHERE kind = 'audit_refused'"
-"""Which records are of requests that were refused for want of them, though they say what was decided."""
+"""Selects the records of requests that were allowed, then refused because the record could not be written."""
 
 QUESTIONS = {
     "who-used": "SELECT role, principal, action, count(*) AS calls, min(time) AS first, max(time) AS last FROM records"
@@ -68,35 +67,35 @@ QUESTIONS = {
     " WHERE kind IN ('policy_change', 'admin_call', 'session_issue') AND (NOT read_only OR kind = 'session_issue')"
     " ORDER BY time DESC, shard, sequence DESC",
 }
-"""Ready-made questions; `$asked` is what they are about."""
+"""Predefined queries; `$asked` is the role or principal."""
 
 
 ORDER = "ORDER BY role, principal, time"
 FORM = "FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 8192"
-"""How a compacted file is laid out: what is asked about a role or a principal lies together, and the rest is passed."""
+"""The layout of a compacted file: sorted, so that a query for a role or principal skips most row groups."""
 
 _MEMBER = re.compile(r"json ->> '([^']+)'")
 
 
 class Answer(NamedTuple):
-    """What came of a question."""
+    """The result of a query."""
 
     columns: tuple[str, ...]
     rows: list[tuple[Any, ...]]
 
 
 class OpenTrail:
-    """A trail that can be asked."""
+    """A trail open for queries."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
 
     def ask(self, sql: str, asked: str | None = None) -> Answer:
-        """Run one question; `asked` is its `$asked`. Raises `InvalidInput` with DuckDB's own words."""
+        """Run a query with the parameter `$asked`; raise `InvalidInput` with DuckDB's message."""
         try:
-            found = self._connection.execute(sql, None if asked is None else {"asked": asked})
-            columns = tuple(each[0] for each in found.description or ())
-            return Answer(columns, found.fetchall())
+            result = self._connection.execute(sql, None if asked is None else {"asked": asked})
+            columns = tuple(column[0] for column in result.description or ())
+            return Answer(columns, result.fetchall())
         except duckdb.Error as error:
             raise InvalidInput(" ".join(str(error).split()), place="SQL") from None
 
@@ -107,7 +106,7 @@ class OpenTrail:
 def open_trail(
     trail: Path, ring: KeyRing | None, *, columns: Path | None = None, progress: Progress = lambda _: None
 ) -> OpenTrail:
-    """Compact what is closed, and open the whole trail; `columns` is another folder for the compacted files."""
+    """Compact closed segments and open the whole trail; `columns` is an alternative folder for the compacted files."""
     connection = duckdb.connect(config={"autoinstall_known_extensions": False, "autoload_known_extensions": False})
     try:
         compacted, live = _compact(connection, trail, ring, columns or trail / COLUMNS_FOLDER, progress)
@@ -126,42 +125,39 @@ def open_trail(
 
 
 def _refused(connection: duckdb.DuckDBPyConnection) -> str:
-    """Return the expression for whether a request was refused for want of its record.
-
-    Hardly any trail has such a one. Where there is none, no question has to look at the ids of all records.
-    """
+    """Return the expression of the column `refused`: a constant if the trail has no refusals, as almost all trails."""
     connection.execute(f"CREATE TEMP TABLE refusals AS {REFUSALS}")
-    found = connection.execute("SELECT count(*) FROM refusals").fetchone()
-    return "coalesce(event_id IN (SELECT event_id FROM refusals), false)" if found and found[0] else "false"
+    row = connection.execute("SELECT count(*) FROM refusals").fetchone()
+    return "coalesce(event_id IN (SELECT event_id FROM refusals), false)" if row and row[0] else "false"
 
 
 def _compact(
     connection: duckdb.DuckDBPyConnection, trail: Path, ring: KeyRing | None, columns: Path, progress: Progress
 ) -> tuple[list[Path], list[Path]]:
-    """Return the compacted files, and the segments that are to be read as they stand."""
+    """Return the compacted files, and the line files to read directly."""
     compacted: list[Path] = []
     live: list[Path] = []
     for shard in shards_of(trail):
         closed, still_open = _segments(shard)
-        wanted = {columns / shard.name / f"{each.name}.parquet": each for each in closed}
-        fresh = [path for path in wanted if not path.exists()]
-        if ring is not None and (fresh or still_open):
+        copies = {columns / shard.name / f"{segment.name}.parquet": segment for segment in closed}
+        missing = [path for path in copies if not path.exists()]
+        if ring is not None and (missing or still_open):
             _verify(shard, ring, progress)
-        for path in fresh:
-            _write(connection, wanted[path], path)
-        compacted += wanted
-        live += [each.lines for each in still_open]
+        for path in missing:
+            _write(connection, copies[path], path)
+        compacted += copies
+        live += [segment.lines for segment in still_open]
     for path in set(columns.glob("*/*.parquet")) - set(compacted):
-        path.unlink(missing_ok=True)  # of what retention dropped no copy stays
+        path.unlink(missing_ok=True)  # a copy of a segment that retention dropped
     return compacted, live
 
 
 def _segments(shard: Path) -> tuple[list[Segment], list[Segment]]:
-    """Return the segments that are closed, and those that are not; of what was dropped there is nothing to ask."""
+    """Return the closed and the open segments, without dropped ones."""
     segments = segments_of(shard)
-    cut = len(segments) - 1 if (shard / LOCK).exists() else len(segments)
-    there = [[each for each in part if each.lines.exists()] for part in (segments[:cut], segments[cut:])]
-    return there[0], there[1]
+    closed = len(segments) - 1 if (shard / LOCK).exists() else len(segments)
+    present = [[each for each in part if each.lines.exists()] for part in (segments[:closed], segments[closed:])]
+    return present[0], present[1]
 
 
 def _verify(shard: Path, ring: KeyRing, progress: Progress) -> None:
@@ -173,7 +169,7 @@ def _verify(shard: Path, ring: KeyRing, progress: Progress) -> None:
 
 
 def _write(connection: duckdb.DuckDBPyConnection, segment: Segment, path: Path) -> None:
-    """Make one compacted file, whole or not at all."""
+    """Write one compacted file, atomically."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
@@ -185,25 +181,26 @@ def _write(connection: duckdb.DuckDBPyConnection, segment: Segment, path: Path) 
 
 
 def _lines(paths: Sequence[Path]) -> str:
-    """Read lines into columns; half a line at the end of a live segment is no row.
+    """Return the SQL that reads lines into columns; an incomplete last line is ignored.
 
-    All members are taken out of a line in one go: each on its own would read the line again.
+    All members are extracted at once: extracting them one by one would parse the line each time.
     """
-    members = list(dict.fromkeys(found for expression in COLUMNS.values() for found in _MEMBER.findall(expression)))
-    places = {member: f"members[{place}]" for place, member in enumerate(members, 1)}
-    chosen = ", ".join(
-        f"{_MEMBER.sub(lambda found: places[found[1]], expression)} AS {name}" for name, expression in COLUMNS.items()
+    members = list(dict.fromkeys(path for expression in COLUMNS.values() for path in _MEMBER.findall(expression)))
+    positions = {member: f"members[{position}]" for position, member in enumerate(members, 1)}
+    columns = ", ".join(
+        f"{_MEMBER.sub(lambda match: positions[match[1]], expression)} AS {name}"
+        for name, expression in COLUMNS.items()
     )
-    taken = f"json_extract_string(json, [{', '.join(_text(member) for member in members)}]) AS members"
+    extracted = f"json_extract_string(json, [{', '.join(_text(member) for member in members)}]) AS members"
     options = f"ignore_errors = true, maximum_object_size = {MAX_LINE}"
-    lines = f"SELECT json, {taken} FROM read_ndjson_objects({_texts(paths)}, {options}) WHERE json IS NOT NULL"  # noqa: S608 - quoted
-    return f"SELECT {chosen} FROM ({lines})"  # noqa: S608 - quoted
+    lines = f"SELECT json, {extracted} FROM read_ndjson_objects({_texts(paths)}, {options}) WHERE json IS NOT NULL"  # noqa: S608 - quoted
+    return f"SELECT {columns} FROM ({lines})"  # noqa: S608 - quoted
 
 
 def _texts(paths: Sequence[Path]) -> str:
-    """Write paths as a list of SQL, in which a glob's characters stand for themselves."""
-    escaped = ["".join(f"[{each}]" if each in "*?[" else each for each in str(path)) for path in paths]
-    return f"[{', '.join(_text(each) for each in escaped)}]"
+    """Return paths as an SQL list, with glob characters escaped."""
+    escaped = ["".join(f"[{char}]" if char in "*?[" else char for char in str(path)) for path in paths]
+    return f"[{', '.join(_text(path) for path in escaped)}]"
 
 
 def _text(text: str) -> str:

@@ -1,10 +1,8 @@
-"""Reading a trail's file back, line by line.
+"""Reading the records of a trail file, line by line.
 
-Nothing is skipped silently: a line that is no record raises with its number, or is handed to whoever wants to read on.
-An empty line holds nothing (see `sinks`).
-
-Versions are compared as CloudTrail asks for: another major version is refused, a higher minor version is read and its
-unknown members are kept.
+No line is skipped silently: a malformed one raises with its number, or is passed to a callback. An empty line is no
+record (see `sinks`). As CloudTrail specifies, another major version is rejected, a higher minor version is accepted,
+and unknown members are kept.
 """
 
 from __future__ import annotations
@@ -18,14 +16,14 @@ from iam_guard.audit.record.record import EVENT_VERSION
 from iam_guard.errors import InvalidInput
 
 MAX_READ = 1024 * 1024
-"""Bytes of a line that are read at most; our own are far shorter."""
+"""Maximum bytes of a line; the writer's lines are far shorter."""
 
 
 def read(path: str | Path, *, on_broken: Callable[[InvalidInput], None] | None = None) -> Iterator[dict[str, Any]]:
-    """Return the records of a file in their order.
+    """Yield the records of a file in order.
 
-    A broken line raises `InvalidInput` with `path:number` as its place; with `on_broken` the error is handed over
-    instead and reading goes on.
+    A malformed line raises `InvalidInput` with `path:number` as its place; with `on_broken` the error is passed to that
+    callback and reading continues.
     """
     with open(path, "rb") as file:
         for number, line in enumerate(_lines(file), 1):
@@ -41,7 +39,7 @@ def read(path: str | Path, *, on_broken: Callable[[InvalidInput], None] | None =
 
 
 def _lines(file: BinaryIO) -> Iterator[bytes]:
-    """Return line by line with a limit; of a longer line the beginning only, without line break."""
+    """Yield line by line; of a longer line than `MAX_READ` only the beginning, without line break."""
     while line := file.readline(MAX_READ):
         yield line
         while not line.endswith(b"\n") and (line := file.readline(MAX_READ)):
@@ -49,18 +47,17 @@ def _lines(file: BinaryIO) -> Iterator[bytes]:
 
 
 def parse_record(line: bytes) -> dict[str, Any]:
-    """Read one line; raise `ValueError` that says what is wrong with it."""
+    """Parse one line; raise `ValueError` with the reason for a malformed one."""
     if not line.endswith(b"\n"):
-        raise ValueError(
-            f"the line is longer than {MAX_READ} bytes" if len(line) == MAX_READ else "the last line is torn"
-        )
+        too_long = len(line) == MAX_READ
+        raise ValueError(f"expected a line of at most {MAX_READ} bytes" if too_long else "the last line is incomplete")
     try:
         record = json.loads(line, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
-        raise ValueError("the line is broken: no JSON") from None
+        raise ValueError("expected a record in JSON") from None
     version = record.get("eventVersion") if isinstance(record, dict) else None
     if not isinstance(version, str):
-        raise ValueError("the line is broken: no record with an eventVersion")
+        raise ValueError("expected a record with an eventVersion")
     if version.partition(".")[0] != EVENT_VERSION.partition(".")[0]:
         raise ValueError(f"expected a record of version {EVENT_VERSION}, got `{version[:20]}`")
     return dict(record)

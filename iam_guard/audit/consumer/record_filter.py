@@ -1,7 +1,7 @@
-"""Filters of records as text: `outcome=*Denied`, `action=docs:Delete*`, `userIdentity.type=Root`, `source!=10.*`.
+"""Record filters: `outcome=*Denied`, `action=docs:Delete*`, `userIdentity.type=Root`, `source!=10.*`.
 
-A name is one of `NAMES` or the path of a member, with dots; a pattern has `*` and `?` as wildcards, and `!=` turns it
-around. Several filters must all hold. A member that is not there is the empty text.
+A name is one of `NAMES` or the dotted path of a member; a pattern has the wildcards `*` and `?`, and `!=` negates it.
+Several filters must all match. A missing member is the empty string.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ def action_of(record: Mapping[str, Any]) -> str:
 
 
 def principal_of(record: Mapping[str, Any]) -> str:
-    """Return the ARN of who asked or, where nobody knows that, the id of what they presented."""
+    """Return the ARN of the caller, else the service, the id of the credential, or the type of the identity."""
     for path in ("userIdentity.arn", "userIdentity.invokedBy", "userIdentity.accessKeyId", "userIdentity.credentialId"):
-        if found := member(record, path):
-            return found
+        if principal := member(record, path):
+            return principal
     return member(record, "userIdentity.type")
 
 
@@ -35,16 +35,16 @@ def resource_of(record: Mapping[str, Any]) -> str:
 
 
 def member(record: Mapping[str, Any], path: str) -> str:
-    """Return a member as text."""
-    found: object = record
+    """Return the member at a dotted path as a string; empty if it is missing."""
+    value: object = record
     for name in path.split("."):
-        found = found.get(name) if isinstance(found, dict) else None
-    match found:
+        value = value.get(name) if isinstance(value, dict) else None
+    match value:
         case None:
             return ""
         case bool():
-            return "true" if found else "false"
-    return str(found)
+            return "true" if value else "false"
+    return str(value)
 
 
 NAMES: dict[str, Callable[[Mapping[str, Any]], str]] = {
@@ -59,19 +59,19 @@ NAMES: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "account": lambda record: member(record, "recipientAccountId"),
 }
 
-_FORM = re.compile(r"([A-Za-z][A-Za-z0-9.]*)(!?=)(.*)", re.ASCII | re.DOTALL)
+_FILTER = re.compile(r"([A-Za-z][A-Za-z0-9.]*)(!?=)(.*)", re.ASCII | re.DOTALL)
 
 
 def record_filter(texts: Iterable[str]) -> Callable[[Mapping[str, Any]], bool]:
-    """Make a filter of texts that must all hold; raise `InvalidInput` for one that is none."""
+    """Return the conjunction of filters; raise `InvalidInput` for a malformed one."""
     tests = [_test(text) for text in texts]
     return lambda record: all(test(record) for test in tests)
 
 
 def _test(text: str) -> Callable[[Mapping[str, Any]], bool]:
-    found = _FORM.fullmatch(text)
-    if found is None:
+    match = _FILTER.fullmatch(text)
+    if match is None:
         raise InvalidInput(f"expected a filter such as `outcome=*Denied`, got `{text[:80]}`", place="--filter")
-    name, is_wanted, pattern = found[1], found[2] == "=", re.compile(translate(found[3].replace("[", "[[]")))
-    read = NAMES.get(name) or (lambda record: member(record, name))
-    return lambda record: (pattern.fullmatch(read(record)) is not None) is is_wanted
+    name, is_positive, pattern = match[1], match[2] == "=", re.compile(translate(match[3].replace("[", "[[]")))
+    value_of = NAMES.get(name) or (lambda record: member(record, name))
+    return lambda record: (pattern.fullmatch(value_of(record)) is not None) is is_positive

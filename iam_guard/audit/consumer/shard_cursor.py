@@ -1,14 +1,12 @@
-"""Reading one shard from some record on, while it is written, and no further than it is signed.
+"""A cursor that reads a shard from a given record on, while it is being written, up to its last checkpoint.
 
-The cursor goes from checkpoint to checkpoint. It reads checkpoints first and lines afterwards, since a writer writes
-them the other way round; so the lines that a checkpoint signs must be there. It hashes them into the tree that it
-carries along, and hands them out only when the root is the checkpoint's. What has no checkpoint yet is read anew the
-next time: until it is signed, a recovery or a full disk may take it back. A cursor begins at the head of the segment in
-which its record lies, whose first line brings the signed state of all before it.
+The cursor moves from checkpoint to checkpoint. It reads a checkpoint before its lines, because the writer writes them
+in the opposite order; so the signed lines must exist. It hashes them into its tree and returns them only if the root is
+the checkpoint's. Lines without a checkpoint are read again the next time: until they are signed, a recovery or a full
+disk may remove them. A cursor starts at the first line of its record's segment, which has the signed state before it.
 
-Where something is not right, the verifier of the trail (`shard_check`) is asked what it is, and the cursor raises with
-its verdict; its own state stays, so asking again raises again. Given no keys, it verifies nothing and hands out every
-whole line that says the right number of itself.
+On damage the verifier (`shard_check`) finds the verdict, and the cursor raises `TrailDamaged` without moving, so the
+next read raises again. Without keys, nothing is verified, and every complete line with the right sequence is returned.
 """
 
 from __future__ import annotations
@@ -22,41 +20,41 @@ from iam_guard.audit.consumer.offsets import Anchor
 from iam_guard.audit.consumer.start_position import lines_of
 from iam_guard.audit.verify.checkpoint import Checkpoint, notes_of
 from iam_guard.audit.verify.merkle import Tree, leaf_hashes
-from iam_guard.audit.verify.segment_reader import judge
-from iam_guard.audit.verify.shard import Segment, own_facts, place_of, read_opening, segments_of
+from iam_guard.audit.verify.segment_reader import check_checkpoint
+from iam_guard.audit.verify.shard import Segment, place_of, read_opening, segments_of, trail_event_facts
 from iam_guard.audit.verify.shard_check import ShardCheck
 from iam_guard.audit.verify.signed_note import KeyRing
 from iam_guard.audit.verify.verdicts import TrailFinding, Verdict
 from iam_guard.errors import TrailDamaged
 
 MAX_LINE = 256 * 1024
-"""Bytes of a line that are read at most; ours are far shorter."""
+"""Maximum bytes of a line; the writer's lines are far shorter."""
 
 UNVERIFIED_LINES = 1000
-"""How many lines are handed out at once where no checkpoint says it."""
+"""Number of lines per read without verification."""
 
 Line = tuple[int, bytes]
-"""A sequence and the line."""
+"""A sequence and its line."""
 
 _HARMLESS = (Verdict.GAP, Verdict.UNSIGNED_TAIL)
 
 
 class ShardCursor:
-    """Reads one shard; `position` is the sequence of the next line that is handed out."""
+    """Reads one shard; `position` is the sequence of the next line to return."""
 
     def __init__(self, shard: Path, position: int, ring: KeyRing | None, anchor: Anchor | None = None) -> None:
-        """Stand before the record `position`; with an `anchor`, the shard must have grown out of that checkpoint."""
+        """Start at the sequence `position`; with an `anchor`, the shard must be consistent with that checkpoint."""
         self.shard = shard.name
         self.position = position
         self.is_ended = False
-        """Whether the last line was handed out after which nothing comes."""
+        """Whether the shard has ended and its last line was returned."""
         self._path = shard
         self._ring = ring
-        self._given = self._wanted = anchor
+        self._anchor = self._unchecked_anchor = anchor
         self._tree = Tree()
         self._bytes = 0
         self._note_bytes = 0
-        self._due: list[Checkpoint] = []
+        self._pending: list[Checkpoint] = []
         self._segment: Segment | None = None
         self._next_line = 0
         self._is_closed = False
@@ -64,71 +62,71 @@ class ShardCursor:
 
     @property
     def anchor(self) -> Anchor | None:
-        """The last checkpoint that was verified: that from which the shard must have grown when it is read again."""
+        """The last verified checkpoint, with which the shard must be consistent when it is read again."""
         if self._ring is None:
-            return self._given
-        if self._wanted is not None and self._wanted.size > self._tree.size:
-            return self._wanted
+            return self._anchor
+        if self._unchecked_anchor is not None and self._unchecked_anchor.size > self._tree.size:
+            return self._unchecked_anchor
         return Anchor(self._tree.size, self._tree.root()) if self._tree.size else None
 
     def read(self) -> list[Line]:
-        """Return the next lines, which are some at most; none where there are no more yet. Raises `TrailDamaged`."""
+        """Return the next lines up to a checkpoint; none if there are no more yet. Raises `TrailDamaged`."""
         while not self.is_ended:
             lines = self._step()
             if lines is None:
                 break
-            given = [line for line in lines if line[0] >= self.position]
+            new = [line for line in lines if line[0] >= self.position]
             if lines:
                 self._last = lines[-1][1]
-            if given:
-                self.position = given[-1][0] + 1
-                return given
+            if new:
+                self.position = new[-1][0] + 1
+                return new
         return []
 
     def _step(self) -> list[Line] | None:
-        """Take one step: lines that are not all to be handed out, or None where there is no step to take."""
+        """Return the next lines, some possibly before `position`; empty after a change of segment, None at the end."""
         if self._segment is None and not self._begin():
             return None
-        segment = self._here
-        following = self._following() if not self._due else None
+        segment = self._current
+        following = self._following() if not self._pending else None
         if self._ring is None:
             lines = self._unverified(segment)
         else:
-            if not self._due:
-                self._due = self._signed(self._ring, segment, following)
-            if self._due:
-                return self._verified(segment, self._due[0])
+            if not self._pending:
+                self._pending = self._signed(self._ring, segment, following)
+            if self._pending:
+                return self._verified(segment, self._pending[0])
             lines = []
         if lines:
             return lines
         if following is not None:
             self._enter(segment, following)
             return []
-        self._see_end()
+        self._check_end()
         return None
 
     # --- segments ------------------------------------------------------------------------------------------------
 
     @property
-    def _here(self) -> Segment:
+    def _current(self) -> Segment:
         if self._segment is None:
-            raise AssertionError("the cursor has not begun")
+            raise AssertionError("the cursor has not started")
         return self._segment
 
     def _begin(self) -> bool:
-        """Go to the head of the segment of `position`; False where there is no segment yet."""
+        """Go to the first line of the segment of `position`; return False if there is no segment yet."""
         segments = segments_of(self._path) if self._path.is_dir() else []
-        wanted = [each for each in segments if each.first <= self.position]
-        if not wanted:
-            if segments or self._given is not None or not self._path.is_dir():
-                self._damaged(Verdict.MISSING, "the segment of the next record is not there")
+        candidates = [segment for segment in segments if segment.first <= self.position]
+        if not candidates:
+            if segments or self._anchor is not None or not self._path.is_dir():
+                self._damaged(Verdict.MISSING, "the segment of the next record is missing")
             return False
-        segment = wanted[-1]
+        segment = candidates[-1]
         opening = read_opening(segment)
         if not segment.lines.exists():
             if self.position < lines_of(self._path):
                 self._dropped(segment)
-            self.is_ended = True  # only of a shard that has ended the last segment is dropped
+            self.is_ended = True  # the last segment is dropped only if the shard has ended
             return False
         if self._ring is not None:
             self._tree = self._signed_state(self._ring, segment)
@@ -142,87 +140,84 @@ class ShardCursor:
         if opening is not None and segment.first == 0 and not opening.previous:
             return opening.tree
         if opening is None:
-            self._damaged(Verdict.MODIFIED, "the segment does not open", segment)
-        found = judge(opening.previous, self.shard, ring)
-        if not isinstance(found, Checkpoint):
-            self._damaged(*found, segment)
-        if (found.size, found.root) != (opening.tree.size, opening.tree.root()):
-            self._damaged(Verdict.MODIFIED, "the segment opens with another state than was signed", segment)
-        if self._wanted is not None and self._wanted.size == found.size and self._wanted.root != found.root:
-            self._damaged(Verdict.FORKED, "the shard did not grow out of the checkpoint that was verified", segment)
+            self._damaged(Verdict.MODIFIED, "the first line of the segment is malformed", segment)
+        previous = check_checkpoint(opening.previous, self.shard, ring)
+        if not isinstance(previous, Checkpoint):
+            self._damaged(*previous, segment)
+        if (previous.size, previous.root) != (opening.tree.size, opening.tree.root()):
+            self._damaged(Verdict.MODIFIED, "the state in the first line is not what was signed", segment)
+        anchor = self._unchecked_anchor
+        if anchor is not None and anchor.size == previous.size and anchor.root != previous.root:
+            self._damaged(Verdict.FORKED, "the shard is not consistent with its last verified checkpoint", segment)
         return opening.tree.copy()
 
     def _open(self, segment: Segment) -> None:
-        self._segment, self._bytes, self._note_bytes, self._due = segment, 0, 0, []
+        self._segment, self._bytes, self._note_bytes, self._pending = segment, 0, 0, []
         self._next_line, self._is_closed = segment.first, False
 
     def _following(self) -> Segment | None:
-        later = (
-            [segment for segment in segments_of(self._path) if segment.first > self._here.first]
-            if self._path.is_dir()
-            else []
-        )
-        return later[0] if later else None
+        segments = segments_of(self._path) if self._path.is_dir() else []
+        return next((segment for segment in segments if segment.first > self._current.first), None)
 
     def _enter(self, segment: Segment, following: Segment) -> None:
         count = self._tree.size if self._ring is not None else self._next_line
-        bytes_there = segment.lines.stat().st_size if segment.lines.exists() else self._bytes
-        if count != following.first or bytes_there != self._bytes:
+        size = segment.lines.stat().st_size if segment.lines.exists() else self._bytes
+        if count != following.first or size != self._bytes:
             self._damaged(Verdict.MODIFIED, "the segment does not end where the next one begins", segment)
         if not following.lines.exists():
             self._dropped(following)
         self._open(following)
 
-    def _see_end(self) -> None:
-        facts = own_facts(self._last)
+    def _check_end(self) -> None:
+        facts = trail_event_facts(self._last)
         self.is_ended = facts is not None and facts["kind"] == "audit_end"
 
     # --- lines ---------------------------------------------------------------------------------------------------
 
     def _signed(self, ring: KeyRing, segment: Segment, following: Segment | None) -> list[Checkpoint]:
-        """Return the checkpoints that nobody has looked at yet, with the one that the next segment opens with."""
-        found, read = self._new_notes(ring, segment)
+        """Return the new checkpoints, including the one in the next segment's first line and the anchor."""
+        checkpoints, read = self._new_notes(ring, segment)
         if following is not None and not self._is_closed:
             opening = read_opening(following)
             if opening is None and not following.lines.exists():
                 self._dropped(following)
             if opening is None:
-                self._damaged(Verdict.MODIFIED, "the segment does not open", following)
-            closing = judge(opening.previous, self.shard, ring)
+                self._damaged(Verdict.MODIFIED, "the first line of the segment is malformed", following)
+            closing = check_checkpoint(opening.previous, self.shard, ring)
             if not isinstance(closing, Checkpoint):
                 self._damaged(*closing, following)
-            found.append(closing)
-        wanted = self._wanted
-        if wanted is not None and (following is None or wanted.size <= following.first):
-            if wanted.size > self._tree.size:
-                found.append(Checkpoint(f"/{self.shard}", wanted.size, wanted.root))
-            self._wanted = None
+            checkpoints.append(closing)
+        anchor = self._unchecked_anchor
+        if anchor is not None and (following is None or anchor.size <= following.first):
+            if anchor.size > self._tree.size:
+                checkpoints.append(Checkpoint(f"/{self.shard}", anchor.size, anchor.root))
+            self._unchecked_anchor = None
         self._note_bytes += read
         self._is_closed = following is not None
-        return sorted(found, key=lambda each: each.size)
+        return sorted(checkpoints, key=lambda checkpoint: checkpoint.size)
 
     def _new_notes(self, ring: KeyRing, segment: Segment) -> tuple[list[Checkpoint], int]:
-        """Return the whole notes that were not read yet, and how many bytes they take."""
+        """Return the checkpoints of complete notes that were not read yet, and their length in bytes."""
         try:
             with segment.checkpoints.open("rb") as file:
                 file.seek(self._note_bytes)
                 content = file.read()
         except FileNotFoundError:
             return [], 0
-        found: list[Checkpoint] = []
+        checkpoints: list[Checkpoint] = []
         read = 0
-        for place in notes_of(content):
-            if place.torn:
+        for entry in notes_of(content):
+            if entry.torn:
                 break
-            judged = judge(place.note, self.shard, ring)
-            if not isinstance(judged, Checkpoint):
-                self._damaged(*judged, segment)
-            found.append(judged)
-            read = place.begin + len(place.note) + 1
-        return found, read
+            checked = check_checkpoint(entry.note, self.shard, ring)
+            if not isinstance(checked, Checkpoint):
+                self._damaged(*checked, segment)
+            checkpoints.append(checked)
+            read = entry.begin + len(entry.note) + 1
+        return checkpoints, read
 
     def _verified(self, segment: Segment, checkpoint: Checkpoint) -> list[Line]:
-        """Return the lines up to a checkpoint if it matches their root; otherwise the cursor does not move."""
+        """Return the lines up to a checkpoint if their root matches; otherwise raise without moving the cursor."""
         begin, tree = self._tree.size, self._tree.copy()
         lines = list(islice(self._lines(segment), max(0, checkpoint.size - begin)))
         tree.extend(leaf_hashes(lines))
@@ -230,21 +225,21 @@ class ShardCursor:
             self._damaged(Verdict.MODIFIED, f"the first {checkpoint.size} lines are not what was signed", segment)
         self._tree = tree
         self._bytes += sum(map(len, lines))
-        del self._due[0]
+        del self._pending[0]
         return list(enumerate(lines, begin))
 
     def _unverified(self, segment: Segment) -> list[Line]:
         lines = list(islice(self._lines(segment), UNVERIFIED_LINES))
-        for number, line in enumerate(lines, self._next_line):
-            if place_of(line) != (self.shard, number):
-                self._damaged(Verdict.MODIFIED, f"expected the line with sequence {number}", segment)
-        found = list(enumerate(lines, self._next_line))
+        numbered = list(enumerate(lines, self._next_line))
+        for sequence, line in numbered:
+            if place_of(line) != (self.shard, sequence):
+                self._damaged(Verdict.MODIFIED, f"expected the line with sequence {sequence}", segment)
         self._next_line += len(lines)
         self._bytes += sum(map(len, lines))
-        return found
+        return numbered
 
     def _lines(self, segment: Segment) -> Iterator[bytes]:
-        """Return whole lines from where the cursor stands."""
+        """Yield complete lines from the cursor's byte offset on."""
         try:
             file = segment.lines.open("rb")
         except FileNotFoundError:
@@ -254,14 +249,14 @@ class ShardCursor:
             while (line := file.readline(MAX_LINE)).endswith(b"\n"):
                 yield line
 
-    # --- what is wrong -------------------------------------------------------------------------------------------
+    # --- damage --------------------------------------------------------------------------------------------------
 
     def _dropped(self, segment: Segment) -> NoReturn:
-        detail = "the lines were dropped or taken away before they were read; `seek` to go on after them"
+        detail = "the lines were dropped or removed before they were read; `seek` continues after them"
         raise TrailDamaged(detail, verdict=Verdict.MISSING.value, place=f"{self.shard}/{segment.lines.name}")
 
     def _damaged(self, verdict: Verdict, detail: str, segment: Segment | None = None) -> NoReturn:
-        """Raise with what the verifier finds from the last checkpoint on, else with what was seen here."""
+        """Raise `TrailDamaged` with the verifier's first finding, else with the given verdict and detail."""
         place = self.shard if segment is None else f"{self.shard}/{segment.lines.name}"
         if self._ring is not None and self._path.is_dir():
             finding = self._diagnosis(self._ring)
@@ -270,9 +265,9 @@ class ShardCursor:
         raise TrailDamaged(detail, verdict=verdict.value, place=place)
 
     def _diagnosis(self, ring: KeyRing) -> TrailFinding | None:
-        """Ask the verifier, from the last line that was good on, and then from the checkpoint that was given."""
+        """Return the verifier's first finding since the last verified line, else since the given anchor."""
         verified = Anchor(self._tree.size, self._tree.root()) if self._tree.size else None
-        for anchor in dict.fromkeys([verified, self._given]):
+        for anchor in dict.fromkeys([verified, self._anchor]):
             since = None if anchor is None else Checkpoint(f"/{self.shard}", anchor.size, anchor.root)
             check = ShardCheck(self._path, ring, since, lambda _: None)
             check.run()

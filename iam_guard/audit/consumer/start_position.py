@@ -1,7 +1,6 @@
-"""Where a consumer starts in a shard: at its earliest line, after its last one, at a sequence, at a moment.
+"""The start position of a consumer in a shard: the earliest line, the latest, a sequence, or a time.
 
-What is dropped on purpose is no line to start at; that it was dropped must stand in the trail, signed, or the trail is
-damaged.
+Dropped segments are skipped; a signed record must declare the drop, or the trail is damaged.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ import json
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import takewhile
 from pathlib import Path
 from typing import Literal
 
@@ -27,16 +27,16 @@ _TAIL = 256 * 1024
 
 
 def moment(text: str, *, place: str = "--since") -> datetime:
-    """Read a time; one without a zone is UTC. Raises `InvalidInput`."""
+    """Parse a time, by default in UTC; raise `InvalidInput` for a malformed one."""
     try:
-        found = datetime.fromisoformat(text)
+        time = datetime.fromisoformat(text)
     except ValueError:
         raise InvalidInput("expected a time such as `2026-11-25T04:00:00Z`", place=place) from None
-    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+    return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
 
 
 def start_in(shard: Path, start: Start) -> int:
-    """Return the sequence to start at."""
+    """Return the sequence to start at; raise `InvalidInput` for an invalid start."""
     match start:
         case "earliest":
             return next((segment.first for segment in segments_of(shard) if segment.lines.exists()), lines_of(shard))
@@ -44,7 +44,7 @@ def start_in(shard: Path, start: Start) -> int:
             return lines_of(shard)
         case datetime():
             if start.tzinfo is None:
-                raise InvalidInput("expected a time with its zone", place="start")
+                raise InvalidInput("expected a time with a time zone", place="start")
             return _first_since(shard, event_time(start.astimezone(UTC)))
         case int() if start >= 0 and start is not True and start is not False:
             return start
@@ -52,7 +52,7 @@ def start_in(shard: Path, start: Start) -> int:
 
 
 def lines_of(shard: Path) -> int:
-    """Return how many lines a shard has, those before its first segment that is left included."""
+    """Return the number of lines of a shard, dropped ones included."""
     for segment in reversed(segments_of(shard)):
         if segment.lines.exists():
             with segment.lines.open("rb") as file:
@@ -67,42 +67,37 @@ def lines_of(shard: Path) -> int:
 
 
 def refuse_undeclared_drops(shards: Sequence[Path], ring: KeyRing) -> None:
-    """Raise `TrailDamaged` where the first segments of a shard are not there, and nothing signed says why."""
-    gone = [(shard, segment) for shard in shards for segment in _leading_drops(shard)]
-    if not gone:
+    """Raise `TrailDamaged` if leading segments of a shard have no lines and no signed record declares the drop."""
+    dropped = [(shard, segment) for shard in shards for segment in takewhile(_has_no_lines, segments_of(shard))]
+    if not dropped:
         return
-    claims: set[tuple[str, int]] = set()
+    declared: set[tuple[str, int]] = set()
     for shard in shards:
         check = ShardCheck(shard, ring, None, lambda _: None)
         check.run()
-        claims.update(check.claims)
-    for shard, segment in gone:
-        if (shard.name, segment.first) not in claims:
+        declared.update(check.declared_drops)
+    for shard, segment in dropped:
+        if (shard.name, segment.first) not in declared:
             place = f"{shard.name}/{segment.lines.name}"
-            detail = "the lines of the segment are not there, and nothing says why"
+            detail = "the lines of the segment are missing, and no record declares it"
             raise TrailDamaged(detail, verdict=Verdict.MISSING.value, place=place)
 
 
-def _leading_drops(shard: Path) -> list[Segment]:
-    found = []
-    for segment in segments_of(shard):
-        if segment.lines.exists():
-            break
-        found.append(segment)
-    return found
+def _has_no_lines(segment: Segment) -> bool:
+    return not segment.lines.exists()
 
 
-def _first_since(shard: Path, moment: str) -> int:
-    """Return the first line that is not before a moment, to the second as records have it."""
-    there = [each for each in segments_of(shard) if each.lines.exists()]
+def _first_since(shard: Path, time: str) -> int:
+    """Return the sequence of the first line at or after a time in `eventTime`'s format, to the second."""
+    segments = [segment for segment in segments_of(shard) if segment.lines.exists()]
     later = 0
-    while later < len(there) and _time_of(_first_line(there[later])) < moment:
+    while later < len(segments) and _time_of(_first_line(segments[later])) < time:
         later += 1
-    for segment in there[max(0, later - 1) :]:
+    for segment in segments[max(0, later - 1) :]:
         with segment.lines.open("rb") as file:
-            for number, line in enumerate(file, segment.first):
-                if line.endswith(b"\n") and _time_of(line) >= moment:
-                    return number
+            for sequence, line in enumerate(file, segment.first):
+                if line.endswith(b"\n") and _time_of(line) >= time:
+                    return sequence
     return lines_of(shard)
 
 
@@ -113,7 +108,7 @@ def _first_line(segment: Segment) -> bytes:
 
 def _time_of(line: bytes) -> str:
     try:
-        moment = json.loads(line)["eventTime"]
+        time = json.loads(line)["eventTime"]
     except (ValueError, KeyError, TypeError, RecursionError):
         return ""
-    return moment if isinstance(moment, str) else ""
+    return time if isinstance(time, str) else ""

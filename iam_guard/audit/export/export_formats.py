@@ -1,4 +1,4 @@
-"""The forms that a record leaves in, each as a text on one line; `record` is the line of the trail, byte for byte."""
+"""The export formats of a record, each a single line; `record` is the line of the trail, byte for byte."""
 
 from __future__ import annotations
 

@@ -1,14 +1,13 @@
-"""From a record to an event of the Open Cybersecurity Schema Framework, version 1.9.0 (schema.ocsf.io).
+"""Export of records as events of the Open Cybersecurity Schema Framework, version 1.9.0 (schema.ocsf.io).
 
 - A refused credential is Authentication (3002).
-- What a call for a session came to (`session_issue`) is Authorize Session (3003): that class is about what a new
-  session may do.
-- Everything else is API Activity (6003) with the profile `security_control`: `action_id` says what the control did,
-  `authorizations` which policies spoke, `status_id` whether the call succeeded. The last is unknown for a decision that
-  allowed, since its record is made before anything is done; the record of what a call came to knows it.
+- The result of a call for a session (`session_issue`) is Authorize Session (3003), the class for the privileges of a
+  new session.
+- Everything else is API Activity (6003) with the profile `security_control`: `action_id` is what the control did,
+  `authorizations` are the policies that decided, `status_id` is whether the call succeeded. It is unknown in the record
+  of an allowed decision, which is written before the call runs; the record of the call's result has it.
 
-What has no place there stands in `unmapped`. Pure: a record goes in as it was read, nothing is looked up. Must not live
-here: the record's own shape (`record`), reading a trail (`subscription`), masking, which was done before.
+Members without an equivalent go into `unmapped`. Pure; redaction was applied when the record was written.
 """
 
 from __future__ import annotations
@@ -30,13 +29,13 @@ ACTIVITIES = {
     **dict.fromkeys(("Update", "Put", "Set", "Attach", "Add", "Change", "Modify", "Enable", "Tag", "Write"), UPDATE),
     **dict.fromkeys(("Delete", "Remove", "Detach", "Deactivate", "Disable", "Untag", "Revoke", "Deregister"), DELETE),
 }
-"""First word of the name of an action that changes something -> activity of class 6003."""
+"""First word of the name of a writing action -> activity of class 6003."""
 
 USER_TYPES = {"IAMUser": 1, "Root": 2, "AWSService": 4, "Unknown": 0}
-"""`userIdentity.type` -> `user.type_id`: user, admin, service, unknown; others are 99."""
+"""`userIdentity.type` -> `user.type_id`: user, admin, service, unknown; all other types are 99."""
 
 HTTP_METHODS = frozenset("CONNECT DELETE GET HEAD OPTIONS PATCH POST PUT TRACE".split())
-"""What every version of the schema takes for `http_method`; another one stands in `unmapped`."""
+"""The values of `http_method` in every version of the schema; another method goes into `unmapped`."""
 
 INFORMATIONAL, LOW, MEDIUM, HIGH = 1, 2, 3, 4
 
@@ -44,7 +43,7 @@ Json = dict[str, Any]
 
 
 def ocsf_event(record: Mapping[str, Any]) -> Json:
-    """Return the event that a record is in OCSF."""
+    """Return a record as an OCSF event."""
     kind = _facts(record).get("kind")
     if kind == "authentication":
         return _authentication(record)
@@ -109,7 +108,7 @@ def _authorize_session(record: Mapping[str, Any]) -> Json:
     )
 
 
-# --- what the classes have in common -----------------------------------------------------------------------------
+# --- parts of the classes ----------------------------------------------------------------------------------------
 
 
 def _event(record: Mapping[str, Any], class_uid: int, activity: int, profiles: list[str]) -> Json:
@@ -148,14 +147,14 @@ def _event(record: Mapping[str, Any], class_uid: int, activity: int, profiles: l
                 "eventCategory": record.get("eventCategory"),
                 "sharedEventID": record.get("sharedEventID"),
                 "tlsDetails": record.get("tlsDetails"),
-                **_without_place(record),
+                **_unmapped(record),
             }
         ),
     }
 
 
-def _without_place(record: Mapping[str, Any]) -> Json:
-    """Return what has a place in other records: a method that is none of those, the input of a call without an id."""
+def _unmapped(record: Mapping[str, Any]) -> Json:
+    """Return members that OCSF takes in other records only: an unknown method, the input of a call without an id."""
     method = _http_parameters(record).get("method")
     is_call = _is_result(record) and record.get("requestID") is None
     return {
@@ -224,10 +223,10 @@ def _session(record: Mapping[str, Any]) -> Json | None:
 
 
 def _new_session(record: Mapping[str, Any]) -> Json:
-    """Describe the session that a call gave, as far as its answer is told."""
-    gave = _mapping(record.get("responseElements"))
-    credentials = _mapping(gave.get("credentials"))
-    user = _mapping(gave.get("assumedRoleUser") or gave.get("federatedUser"))
+    """Return the session that a call issued, as far as its response is recorded."""
+    response = _mapping(record.get("responseElements"))
+    credentials = _mapping(response.get("credentials"))
+    user = _mapping(response.get("assumedRoleUser") or response.get("federatedUser"))
     return present(
         {
             "uid_alt": user.get("arn"),
@@ -244,36 +243,36 @@ def _session_issuer(record: Mapping[str, Any]) -> Json:
 
 def _api(record: Mapping[str, Any]) -> Json:
     code, is_result = record.get("errorCode"), _is_result(record)
-    asked = record.get("requestParameters") if is_result else None
-    gave = record.get("responseElements") if is_result else None
+    request = record.get("requestParameters") if is_result else None
+    response = record.get("responseElements") if is_result else None
     failure = {} if code is None else {"error": code, "error_message": record.get("errorMessage")}
     return present(
         {
             "operation": str(record.get("eventName")),
             "service": {"name": str(record.get("eventSource"))},
-            "request": present({"uid": record["requestID"], "data": asked}) if record.get("requestID") else None,
-            "response": present({**failure, "data": gave}) or None,
+            "request": present({"uid": record["requestID"], "data": request}) if record.get("requestID") else None,
+            "response": present({**failure, "data": response}) or None,
         }
     )
 
 
 def _http_request(record: Mapping[str, Any]) -> Json | None:
-    """Describe the request; a URL is none without its path."""
+    """Return the HTTP request; without a path it has no URL."""
     parameters = _http_parameters(record)
     method, path = parameters.get("method"), parameters.get("path")
     if not method:
         return None
-    told = {
+    request = {
         "http_method": method if method in HTTP_METHODS else None,
         "url": None if path is None else present({"hostname": parameters.get("host"), "path": path}),
         "user_agent": record.get("userAgent"),
         "uid": record.get("requestID"),
     }
-    return present(told) or None
+    return present(request) or None
 
 
 def _src_endpoint(record: Mapping[str, Any]) -> Json:
-    """Return where the call came from; one that came from no network is the service's own."""
+    """Return the source of the call: an address, or a service if it is not one."""
     source = record.get("sourceIPAddress")
     try:
         address, _, zone = str(ipaddress.ip_address(str(source))).partition("%")
@@ -286,16 +285,16 @@ def _resources(record: Mapping[str, Any]) -> list[Json] | None:
     rows = [
         present({"uid": each["ARN"], "owner": {"account": {"uid": each["accountId"]}} if "accountId" in each else None})
         for each in record.get("resources") or []
-        if each.get("ARN") is not None  # a resource has a name at least
+        if each.get("ARN") is not None  # OCSF requires a uid or name
     ]
     return rows or None
 
 
 def _security_control(record: Mapping[str, Any]) -> Json:
-    """Return what the control did: 1 allowed, 2 denied (blocked), or let pass and noted, where it only watches."""
+    """Return what the control did: allowed (1), denied and blocked (2), or denied but let pass (1, 17)."""
     facts, outcome = _facts(record), _outcome(record)
     if _is_result(record) and record.get("eventType") == "AwsApiCall":
-        return {"action_id": 1, "disposition_id": 1}  # it was allowed, whatever it came to
+        return {"action_id": 1, "disposition_id": 1}  # the call was allowed, whether or not it succeeded
     if outcome is None:
         return {"action_id": 0, "disposition_id": 0}
     if outcome == "Allowed":
@@ -325,8 +324,8 @@ def _authorization(reason: Mapping[str, Any], outcome: str) -> Json:
 
 
 def _trace(record: Mapping[str, Any]) -> Json | None:
-    found = _facts(record).get("traceId")
-    return None if found is None else {"uid": found}
+    trace_id = _facts(record).get("traceId")
+    return None if trace_id is None else {"uid": trace_id}
 
 
 def _named(arn: str) -> Json:
@@ -339,12 +338,12 @@ def _facts(record: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _is_result(record: Mapping[str, Any]) -> bool:
-    """Return whether a record says what a call came to; then its parameters are the call's own."""
+    """Return whether a record is the result of a call; then its parameters are those of the call."""
     return _facts(record).get("kind") in RESULT_KINDS
 
 
 def _http_parameters(record: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return method, path and host."""
+    """Return method, path and host of a request that was decided."""
     return {} if _is_result(record) else _mapping(record.get("requestParameters"))
 
 
@@ -357,9 +356,9 @@ def _outcome(record: Mapping[str, Any]) -> str | None:
     return outcome if isinstance(outcome, str) else None
 
 
-def _milliseconds(moment: object) -> int | None:
-    """Return milliseconds since 1970; None for what is no moment, such as a mask or a pseudonym in its place."""
+def _milliseconds(time: object) -> int | None:
+    """Return milliseconds since 1970; None for another value, such as a mask or a pseudonym."""
     try:
-        return round(datetime.fromisoformat(str(moment)).timestamp() * 1000)
+        return round(datetime.fromisoformat(str(time)).timestamp() * 1000)
     except ValueError:
         return None

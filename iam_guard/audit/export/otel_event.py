@@ -1,8 +1,7 @@
-"""From a record to a log event of OpenTelemetry, in the JSON of OTLP.
+"""Export of records as OpenTelemetry log events, in OTLP JSON.
 
-`log_event` gives it as values, `log_record` as a LogRecord; `otlp_line` what stands on a line of a file that a
-collector reads (its receiver `otlpjsonfile`). The body is the whole record; the attributes are what one filters by.
-Pure.
+`log_event` returns values, `log_record` a LogRecord in JSON, `otlp_line` a line for a collector's receiver
+`otlpjsonfile`. The body is the whole record; the attributes are for filters. Pure.
 """
 
 from __future__ import annotations
@@ -20,10 +19,10 @@ SCOPE = "iam_guard.audit"
 INFO, WARN, ERROR = (9, "INFO"), (13, "WARN"), (17, "ERROR")
 
 _EVENT_NAMES = {"decision": "iam_guard.authorization.decision"}
-"""Kind of a record -> name of the event; others are `iam_guard.<kind>`."""
+"""Kind of a record -> name of the event; all other kinds are `iam_guard.<kind>`."""
 
 _TRACE_ID, _SPAN_ID = re.compile("[0-9a-f]{32}"), re.compile("[0-9a-f]{16}")
-"""A mask in the place of an id would make collectors refuse all that comes with it."""
+"""Checked because collectors reject a whole batch for a malformed id, such as a mask."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -31,7 +30,7 @@ Json = dict[str, Any]
 
 
 class LogEvent(NamedTuple):
-    """The log event that a record is, but for its body: that is the whole record."""
+    """A record as a log event, without the body, which is the record itself."""
 
     name: str
     nanoseconds: int
@@ -43,7 +42,7 @@ class LogEvent(NamedTuple):
 
 
 def log_event(record: Mapping[str, Any]) -> LogEvent:
-    """Return the log event that a record is."""
+    """Return a record as a log event."""
     facts = _mapping(record.get("iamGuard"))
     kind = str(facts.get("kind", "record"))
     attributes = {key: value for key, value in _attributes(record, facts).items() if value is not None}
@@ -59,12 +58,12 @@ def log_event(record: Mapping[str, Any]) -> LogEvent:
 
 
 def log_record(record: Mapping[str, Any]) -> Json:
-    """Return it as a LogRecord in the JSON of OTLP."""
+    """Return a record as a LogRecord in OTLP JSON."""
     event = log_event(record)
-    moment = str(event.nanoseconds)
-    made: Json = {
-        "timeUnixNano": moment,
-        "observedTimeUnixNano": moment,
+    time = str(event.nanoseconds)
+    entry: Json = {
+        "timeUnixNano": time,
+        "observedTimeUnixNano": time,
         "severityNumber": event.severity_number,
         "severityText": event.severity_text,
         "eventName": event.name,
@@ -72,21 +71,21 @@ def log_record(record: Mapping[str, Any]) -> Json:
         "attributes": [{"key": key, "value": any_value(value)} for key, value in event.attributes.items()],
     }
     if event.trace_id is not None:
-        made["traceId"] = event.trace_id
+        entry["traceId"] = event.trace_id
     if event.span_id is not None:
-        made["spanId"] = event.span_id
-    return made
+        entry["spanId"] = event.span_id
+    return entry
 
 
 def otlp_line(record: Mapping[str, Any]) -> str:
-    """Return the event as a line of OTLP JSON."""
+    """Return a record as a line of OTLP JSON."""
     scope = {"scope": {"name": SCOPE}, "logRecords": [log_record(record)]}
     resource = {"attributes": [{"key": "service.name", "value": any_value(str(record.get("eventSource")))}]}
     return write({"resourceLogs": [{"resource": resource, "scopeLogs": [scope]}]})
 
 
 def any_value(value: object) -> Json:
-    """Write a value as OTLP does; null is a value without a kind."""
+    """Return a value as an OTLP AnyValue; null is an empty one."""
     match value:
         case bool():
             return {"boolValue": value}
@@ -127,7 +126,7 @@ def _attributes(record: Mapping[str, Any], facts: Mapping[str, Any]) -> Json:
         "http.request.method": parameters.get("method"),
         "url.path": parameters.get("path"),
         "server.address": parameters.get("host"),
-        "iam_guard.audit.verify.shard": facts.get("shard"),
+        "iam_guard.audit.shard": facts.get("shard"),
         "iam_guard.audit.sequence": facts.get("sequence"),
     }
 
@@ -138,10 +137,10 @@ def _severity(record: Mapping[str, Any], facts: Mapping[str, Any]) -> tuple[int,
     return INFO if record.get("errorCode") is None else WARN
 
 
-def _nanoseconds(moment: object) -> int:
-    if not isinstance(moment, str):
+def _nanoseconds(time: object) -> int:
+    if not isinstance(time, str):
         return 0
-    return round((datetime.fromisoformat(moment) - _EPOCH).total_seconds()) * 1_000_000_000
+    return round((datetime.fromisoformat(time) - _EPOCH).total_seconds()) * 1_000_000_000
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

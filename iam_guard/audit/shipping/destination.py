@@ -1,4 +1,4 @@
-"""What a destination is: it takes records, and says when they have arrived or why they have not."""
+"""The interface of a sink's destination: it takes batches of records and confirms or rejects them."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Any, Protocol, TypeVar
 
 from iam_guard.audit.consumer.subscription import Delivery
 
-Formed = TypeVar("Formed")
+Formatted = TypeVar("Formatted")
 
 
 class SinkDestination(Protocol):
-    """Takes batches of records, one at a time and from one thread. Connects when it is first given one."""
+    """Takes batches of records, one at a time and from one thread. Connects at the first batch."""
 
     def send(self, batch: Sequence[Delivery]) -> None:
-        """Return when the other side has confirmed every record of the batch, in its order.
+        """Send a batch in order and return once every record is confirmed.
 
-        Raises `Unreachable`, `Refused` or `Gone` when it has not; a part of the batch may have arrived all the same.
+        Raises `Unreachable`, `Refused` or `Gone` otherwise; a part of the batch may have been delivered.
         """
         ...
 
@@ -24,11 +24,11 @@ class SinkDestination(Protocol):
 
 
 class NotDelivered(Exception):
-    """A batch did not arrive. The message goes into logs: nothing of a record and nothing of a credential is in it."""
+    """A batch was not delivered. The message is logged, so it contains nothing of a record or credential."""
 
 
 class Unreachable(NotDelivered):
-    """The other side cannot take anything now, whatever it is; try again, not before `retry_after` seconds."""
+    """The destination takes no records at present; retry after at least `retry_after` seconds."""
 
     def __init__(self, message: str, *, retry_after: float = 0.0) -> None:
         super().__init__(message)
@@ -36,16 +36,16 @@ class Unreachable(NotDelivered):
 
 
 class Refused(NotDelivered):
-    """The other side does not take something in this batch, and will not take it later either."""
+    """The destination permanently refuses a record of this batch."""
 
 
 class Gone(NotDelivered):
-    """The other side wants nothing any more; somebody must look at it."""
+    """The destination permanently takes no records; an operator has to act."""
 
 
-def formed(form: Callable[[Mapping[str, Any]], Formed], record: Mapping[str, Any]) -> Formed:
-    """Return a record in another form; raise `Refused` where it has none, so that it does not stop those behind it."""
+def format_record(form: Callable[[Mapping[str, Any]], Formatted], record: Mapping[str, Any]) -> Formatted:
+    """Format a record; raise `Refused` on failure, so that it doesn't block the records after it."""
     try:
         return form(record)
-    except Exception as error:  # noqa: BLE001  its text may hold a part of the record
-        raise Refused(f"the record has no such form ({type(error).__name__})") from None
+    except Exception as error:  # noqa: BLE001  its text may contain a part of the record
+        raise Refused(f"the record cannot be formatted ({type(error).__name__})") from None

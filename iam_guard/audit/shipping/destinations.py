@@ -1,7 +1,6 @@
-"""From the URL of a sink to what opens its destination; a driver is loaded here, when it is chosen.
+"""Factories of sink destinations by URL; the driver of a kind is imported when a sink of that kind is configured.
 
-`ROWS` is the table of kinds. Everything that can be wrong about a sink without asking the other side is found here,
-when the trail is opened, and not in a thread later.
+`SINK_KINDS` is the table of kinds. Configuration errors are raised when the trail is opened, not later in a thread.
 """
 
 from __future__ import annotations
@@ -15,51 +14,52 @@ from iam_guard.audit.shipping.sink_url import SinkUrl
 from iam_guard.errors import ConfigurationError
 
 Connect = Callable[[], SinkDestination]
-"""Makes a destination, in the thread that ships to it; it is connected when something is sent."""
+"""Creates a destination, in the thread that ships to it; it connects at the first batch."""
 
 
 class FollowingSink(NamedTuple):
-    """A sink that can be shipped to."""
+    """A sink and the factory of its destination."""
 
     url: SinkUrl
     connect: Connect
 
 
-class KindRow(NamedTuple):
-    """One kind of sink: the module with its `connector`, the extra that it needs, and what that brings."""
+class SinkKind(NamedTuple):
+    """One kind of sink: the module with its `connector`, the required extra, and the packages of that extra."""
 
     module: str
     extra: str = ""
     drivers: frozenset[str] = frozenset()
 
 
-ROWS: Mapping[str, KindRow] = {
-    "stdout": KindRow("to_stdout"),
-    "file": KindRow("to_file"),
-    "webhook": KindRow("to_webhook", "webhook", frozenset({"httpcore2"})),
-    "otlp": KindRow("to_otlp", "otlp", frozenset({"opentelemetry", "requests", "google"})),
-    "nats": KindRow("to_nats", "nats", frozenset({"nats"})),
+SINK_KINDS: Mapping[str, SinkKind] = {
+    "stdout": SinkKind("to_stdout"),
+    "file": SinkKind("to_file"),
+    "webhook": SinkKind("to_webhook", "webhook", frozenset({"httpcore2"})),
+    "otlp": SinkKind("to_otlp", "otlp", frozenset({"opentelemetry", "requests", "google"})),
+    "nats": SinkKind("to_nats", "nats", frozenset({"nats"})),
 }
 
 
 def open_sinks(urls: Iterable[SinkUrl], *, webhook_secrets: Sequence[str] = ()) -> list[FollowingSink]:
-    """Load what the sinks need; raise `ConfigurationError` for one that cannot be, and for a name that comes twice."""
+    """Load the drivers of the sinks; raise `ConfigurationError` for an invalid sink and for a duplicate name."""
     sinks = [FollowingSink(url, _connector(url, webhook_secrets)) for url in urls]
     names = [sink.url.name for sink in sinks]
     for name in names:
         if names.count(name) > 1:
-            raise ConfigurationError(f"two sinks have the name `{name}`, give one a `name`", place="audit_sinks")
+            message = f"expected unique names, got two sinks named `{name}`: set the option `name` of one"
+            raise ConfigurationError(message, place="audit_sinks")
     return sinks
 
 
 def _connector(url: SinkUrl, webhook_secrets: Sequence[str]) -> Connect:
-    row = ROWS[url.kind]
+    row = SINK_KINDS[url.kind]
     try:
         module = import_module(f"iam_guard.audit.shipping.{row.module}")
     except ModuleNotFoundError as missing:
         if str(missing.name).partition(".")[0] not in row.drivers:
             raise
-        message = f"a sink `{url.kind}` needs the extra `{row.extra}`: pip install 'iam-guard[{row.extra}]'"
+        message = f"a sink `{url.kind}` requires the extra `{row.extra}`: pip install 'iam-guard[{row.extra}]'"
         raise ConfigurationError(message, place="audit_sinks") from None
     connect: Connect = module.connector(url, webhook_secrets) if url.kind == "webhook" else module.connector(url)
     return connect

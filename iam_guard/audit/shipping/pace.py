@@ -1,4 +1,4 @@
-"""How fast a shipper looks, waits and gives up; and how its pauses grow while the other side is away."""
+"""The intervals and timeouts of a shipper, and its exponential back-off."""
 
 from __future__ import annotations
 
@@ -6,46 +6,48 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-LONGEST_RETRY_AFTER = 900.0
-"""Seconds that another side may make us wait at most."""
+MAX_RETRY_AFTER = 900.0
+"""Maximum seconds to wait at a destination's request."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Seconds, but for `attempts`."""
+    """Intervals and timeouts in seconds, and `attempts`."""
 
     poll: float = 0.5
-    """Between two looks at a trail in which nothing new was signed."""
+    """Between two reads of a trail without new signed records."""
     first_pause: float = 0.5
-    longest_pause: float = 60.0
+    """The back-off after the first failure."""
+    max_pause: float = 60.0
+    """The maximum back-off."""
     standby: float = 3.0
-    """Until a process that does not have the group asks for it again."""
+    """Between two attempts to take over a group that another process has."""
     stopped: float = 60.0
-    """Until a sink that stopped for damage looks whether somebody has gone on behind it."""
+    """Between two checks whether an operator moved a sink past damage."""
     measure: float = 5.0
-    """Between two counts of how much waits."""
+    """Between two measurements of the lag."""
     drain: float = 5.0
-    """For what is left when the process ends."""
+    """For the remaining records when the process ends."""
     closing: float = 10.0
-    """For closing as a whole."""
+    """For closing in total."""
     attempts: int = 5
-    """How often a run that ends (`once`) tries a destination that is away."""
+    """The number of attempts in a one-off run (`is_once`)."""
 
 
 class Backoff:
-    """Pauses that double up to a limit, each shortened by chance to its half at most."""
+    """Exponential back-off up to a limit, with a random jitter of up to half of it."""
 
-    def __init__(self, first: float, longest: float, chance: Callable[[], float] = random.random) -> None:
+    def __init__(self, first: float, longest: float, jitter: Callable[[], float] = random.random) -> None:
         self._first = first
         self._longest = longest
-        self._chance = chance
+        self._jitter = jitter
         self.tries = 0
 
     def next(self, at_least: float = 0.0) -> float:
-        """Return the seconds to wait after one more failure; `at_least` is what the other side asked for."""
+        """Return the seconds to wait after one more failure; `at_least` is the destination's `Retry-After`."""
         pause = min(self._longest, self._first * 2.0 ** min(self.tries, 32))
         self.tries += 1
-        return max(pause * (0.5 + self._chance() / 2), min(at_least, LONGEST_RETRY_AFTER))
+        return max(pause * (0.5 + self._jitter() / 2), min(at_least, MAX_RETRY_AFTER))
 
     def reset(self) -> None:
         self.tries = 0

@@ -1,8 +1,8 @@
-"""The list of what a destination refused for good: which record, why and when. The records themselves are in the trail.
+"""The list of records that a destination refused permanently; the records themselves are in the trail.
 
     {"time": "…", "shard": "docs-…", "sequence": 17, "eventID": "…", "why": "status 413"}
 
-It lies beside the offsets of the sink's group, and the disk has an entry before the record counts as worked through.
+The file is next to the offsets of the sink's group. An entry is synced before its record is acknowledged.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ def _now() -> datetime:
 
 
 class RefusedRecords:
-    """One sink's list; the file is made with the first entry."""
+    """One sink's list of refused records; the file is created with the first entry."""
 
     def __init__(self, path: Path, *, clock: Callable[[], datetime] = _now) -> None:
         self._path = path
         self._clock = clock
 
-    def note(self, delivery: Delivery, why: str) -> None:
-        """Keep that a record was given up; raise `OSError` when that cannot be kept."""
+    def add(self, delivery: Delivery, why: str) -> None:
+        """Append an entry and sync it; raise `OSError` on failure."""
         entry = {
             "time": event_time(self._clock()),
             "shard": delivery.offset.shard,

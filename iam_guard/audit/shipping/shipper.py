@@ -1,17 +1,14 @@
-"""One sink's shipping: records out of the trail, to the destination, acknowledged only when that has confirmed them.
+"""The shipping loop of one sink: it reads records from the trail, sends them, and acknowledges confirmed ones.
 
-**At least once.** The trail is the buffer. A batch that did not arrive is sent again, after pauses that grow, for as
-long as it takes; meanwhile nothing is dropped and the lag is told. What was confirmed and not yet acknowledged when the
-process died comes again.
+**At least once.** The trail is the buffer. A failed batch is retried without limit, with exponential back-off; nothing
+is dropped, and the lag is reported. Records confirmed but not acknowledged when the process died are sent again.
 
-**A record that is refused for good** must not stop the others for ever, and others must not be given up because
-everything is refused. A batch that is refused is halved until the record stands alone; that one is held back and the
-next ones are sent. As soon as one of them arrives, the record is given up: noted in the list of `refused_records`,
-logged and counted. Where none arrives it is the destination that is wrong, and all are tried again, like whatever does
-not arrive.
+**A permanently refused record** must not block the others, and no record may be given up while the destination refuses
+everything. A refused batch is halved until the record is alone; that record is deferred and the next ones are sent.
+Once one of them is confirmed, the deferred record is given up: added to `refused_records`, logged and counted. If none
+is confirmed, the destination is at fault, and all are retried with back-off.
 
-**Damage** of the trail stops the sink: nothing behind the damage is sent, until somebody has looked and gone on behind
-it (`seek`).
+**Damage** of the trail stops the sink: no record after the damage is sent until an operator moves past it (`seek`).
 """
 
 from __future__ import annotations
@@ -32,24 +29,24 @@ from iam_guard.model.usage import SinkState, SinkUsage
 
 logger = logging.getLogger("iam_guard.audit")
 
-MAX_HELD = 10
-"""Refused records in a row that are held back while the next one is tried."""
+MAX_DEFERRED = 10
+"""Maximum refused records in a row that are deferred while the next one is tried."""
 
 
 @dataclass(frozen=True, slots=True)
 class ShipperOptions:
-    """How a shipper ends, and what it leaves to others."""
+    """When a shipper ends, and whether it is throttled."""
 
     is_once: bool = False
-    """End when all that is signed has arrived; give up where the destination stays away."""
+    """End when all signed records are delivered, or after `Pace.attempts` failures in a row."""
     is_patient: bool = True
-    """After damage, look again later; else end."""
-    is_guest: bool = False
-    """Leave half of the time to the other threads of the process."""
+    """After damage, check again later; else end."""
+    is_throttled: bool = False
+    """Use at most half of the CPU time, for the other threads of the process."""
 
 
 class Shipper:
-    """Ships for one sink. `run` is for one thread; `usage` may be asked from any."""
+    """Ships the records of one sink. `run` is for one thread; `usage` is thread-safe."""
 
     def __init__(
         self,
@@ -67,18 +64,18 @@ class Shipper:
         self._refused = refused
         self._options = manner
         self._pace = pace
-        self._backoff = Backoff(pace.first_pause, pace.longest_pause)
+        self._backoff = Backoff(pace.first_pause, pace.max_pause)
         self._usage = SinkUsage("waiting")
         self._success: float | None = None
         self._measured = 0.0
 
     def usage(self) -> SinkUsage:
-        """Return how the sink fares, as of now."""
+        """Return the sink's current state and counters."""
         usage, success = self._usage, self._success
         return usage if success is None else usage._replace(success_age=time.monotonic() - success)
 
     def run(self, stop: Stop) -> None:
-        """Ship until asked to stop, or as the manner says; raise nothing."""
+        """Ship until a stop is requested or the options end the run; never raise."""
         while not stop.is_requested or self._usage.state == "waiting":
             pause = self._attempt(stop)
             if pause is None:
@@ -87,26 +84,26 @@ class Shipper:
                 break
         self._end()
 
-    # --- from the beginning to the end of a subscription -------------------------------------------------------------
+    # --- one subscription ----------------------------------------------------------------------------------------
 
     def _attempt(self, stop: Stop) -> float | None:
-        """Ship until something is in the way; give the seconds after which to try again, None for never."""
+        """Ship until an error or the end; return the seconds to wait before the next attempt, None to end."""
         try:
             return self._ship(stop)
         except GroupIsTaken as taken:
             if self._options.is_once:
                 return self._halt(str(taken))
-            self._become("standby", lag=None, problem=None)
+            self._set_state("standby", lag=None, problem=None)
             self._success = None
             return self._pace.standby
         except (TrailDamaged, Gone) as stopping:
             return self._halt(str(stopping))
         except IamGuardError as error:
             return self._halt(str(error))
-        except OSError as error:  # the trail, the offsets or the list of refused records cannot be read or kept
+        except OSError as error:  # in reading or writing the trail, the offsets or the list of refused records
             self._fail(f"{error.strerror or 'failure'} ({type(error).__name__})")
             return self._after_failure(0.0)
-        except Exception as error:  # noqa: BLE001 - a thread that ends unseen would ship nothing for ever
+        except Exception as error:  # noqa: BLE001 - otherwise the thread would end silently and ship nothing more
             self._fail(f"unexpected {type(error).__name__}")
             return self._after_failure(0.0)
 
@@ -114,8 +111,8 @@ class Shipper:
         with self._subscribe() as subscription:
             destination = self._connect()
             try:
-                if self._usage.state in ("waiting", "standby"):  # what went wrong before stands until it goes well
-                    self._become("shipping")
+                if self._usage.state in ("waiting", "standby"):  # failing and stopped stay until a success
+                    self._set_state("shipping")
                 self._success = self._success or time.monotonic()
                 self._measure(subscription, is_due=True)
                 return self._follow(subscription, destination, stop)
@@ -130,10 +127,10 @@ class Shipper:
                 if not self._deliver(subscription, destination, batch, stop):
                     return None
                 self._measure(subscription)
-                if self._options.is_guest:
+                if self._options.is_throttled:
                     stop.wait(time.thread_time() - began)
                 continue
-            self._is_well()
+            self._succeed()
             if self._options.is_once or stop.is_requested:
                 self._measure(subscription, is_due=True)
                 break
@@ -143,21 +140,21 @@ class Shipper:
         return None
 
     def _measure(self, subscription: Subscription, *, is_due: bool = False) -> None:
-        """Count what waits, now and then; and keep how far the filter has let pass what nobody wants."""
+        """Measure the lag, if due; and store the offsets of filtered records."""
         now = time.monotonic()
         if is_due or now >= self._measured + self._pace.measure:
             self._measured = now
             subscription.ack()
-            self._become(self._usage.state, lag=subscription.lag())
+            self._set_state(self._usage.state, lag=subscription.lag())
 
     # --- one batch -----------------------------------------------------------------------------------------------
 
     def _deliver(
         self, subscription: Subscription, destination: SinkDestination, batch: Sequence[Delivery], stop: Stop
     ) -> bool:
-        """Bring every record of a batch to its end; False where there is no more time, or no more patience."""
+        """Deliver or give up every record of a batch; return False if the run ends before."""
         parts = deque([batch])
-        held: list[tuple[Delivery, str]] = []
+        deferred: list[tuple[Delivery, str]] = []
         while parts:
             part = parts[0]
             try:
@@ -169,66 +166,66 @@ class Shipper:
                     continue
                 if len(parts) == 1 and (more := subscription.poll()):
                     parts.append(more)
-                if len(parts) > 1 and len(held) < MAX_HELD:
-                    held.append((part[0], str(refusal)))
+                if len(parts) > 1 and len(deferred) < MAX_DEFERRED:
+                    deferred.append((part[0], str(refusal)))
                     parts.popleft()
                 elif self._wait(str(refusal), 0.0, subscription, stop):
-                    parts.extendleft([each] for each, _ in reversed(held))
-                    held.clear()
+                    parts.extendleft([delivery] for delivery, _ in reversed(deferred))
+                    deferred.clear()
                 else:
                     return False
             except Unreachable as failure:
                 if not self._wait(str(failure), failure.retry_after, subscription, stop):
                     return False
             else:
-                self._confirm(subscription, part, held)
-                held.clear()
+                self._confirm(subscription, part, deferred)
+                deferred.clear()
                 parts.popleft()
         return True
 
     def _confirm(
-        self, subscription: Subscription, part: Sequence[Delivery], held: Sequence[tuple[Delivery, str]]
+        self, subscription: Subscription, part: Sequence[Delivery], deferred: Sequence[tuple[Delivery, str]]
     ) -> None:
-        """Acknowledge what has arrived; what was held back before it is given up."""
-        for delivery, why in held:
+        """Acknowledge delivered records, and give up the deferred ones before them."""
+        for delivery, why in deferred:
             self._give_up(delivery, why)
-        subscription.ack(*(each.offset for each, _ in held), *(each.offset for each in part))
-        self._is_well()
+        subscription.ack(*(each.offset for each, _ in deferred), *(each.offset for each in part))
+        self._succeed()
         usage = self._usage
-        lag = None if usage.lag is None else max(0, usage.lag - len(part) - len(held))
-        self._become("shipping", delivered=usage.delivered + len(part), lag=lag)
+        lag = None if usage.lag is None else max(0, usage.lag - len(part) - len(deferred))
+        self._set_state("shipping", delivered=usage.delivered + len(part), lag=lag)
 
     def _give_up(self, delivery: Delivery, why: str) -> None:
-        """See to it that the disk has that a record will never be taken, before it counts as worked through."""
-        self._refused.note(delivery, why)
+        """List a refused record, durably, before it is acknowledged."""
+        self._refused.add(delivery, why)
         shard, sequence = delivery.offset
-        logger.error("the audit sink %s refused the record %s:%s for good: %s", self.name, shard, sequence, why)
-        self._become(self._usage.state, refused=self._usage.refused + 1)
+        logger.error("audit sink %s refused record %s:%s permanently: %s", self.name, shard, sequence, why)
+        self._set_state(self._usage.state, refused=self._usage.refused + 1)
 
     def _wait(self, problem: str, at_least: float, subscription: Subscription, stop: Stop) -> bool:
-        """Wait before the next try; False where there is to be none."""
+        """Wait before the next attempt; return False if there is none."""
         self._fail(problem)
         self._measure(subscription)
         pause = self._after_failure(at_least)
         return pause is not None and not stop.wait(pause)
 
-    # --- what is told ----------------------------------------------------------------------------------------------
+    # --- state -----------------------------------------------------------------------------------------------------
 
-    def _become(self, state: SinkState, **changed: int | str | None) -> None:
+    def _set_state(self, state: SinkState, **changed: int | str | None) -> None:
         self._usage = self._usage._replace(state=state, **changed)  # type: ignore[arg-type]
 
-    def _is_well(self) -> None:
-        """Know that something was confirmed, or that nothing is left."""
+    def _succeed(self) -> None:
+        """Record a success: a batch was confirmed, or no records are left."""
         self._success = time.monotonic()
         self._backoff.reset()
         if self._usage.state in ("failing", "stopped"):
-            logger.info("the audit sink %s takes records again", self.name)
-            self._become("shipping", problem=None)
+            logger.info("audit sink %s accepts records again", self.name)
+            self._set_state("shipping", problem=None)
 
     def _fail(self, problem: str) -> None:
         if self._usage.state != "failing" or self._usage.problem != problem:
-            logger.warning("the audit sink %s does not take records now: %s", self.name, problem)
-        self._become("failing", failures=self._usage.failures + 1, problem=problem)
+            logger.warning("audit sink %s accepts no records: %s", self.name, problem)
+        self._set_state("failing", failures=self._usage.failures + 1, problem=problem)
 
     def _after_failure(self, at_least: float) -> float | None:
         pause = self._backoff.next(at_least)
@@ -236,10 +233,10 @@ class Shipper:
 
     def _halt(self, problem: str) -> float | None:
         if self._usage.state != "stopped" or self._usage.problem != problem:
-            logger.error("the audit sink %s has stopped: %s", self.name, problem)
-        self._become("stopped", problem=problem)
+            logger.error("audit sink %s stopped: %s", self.name, problem)
+        self._set_state("stopped", problem=problem)
         return self._pace.stopped if self._options.is_patient else None
 
     def _end(self) -> None:
         if self._usage.state in ("waiting", "standby", "shipping"):
-            self._become("ended")
+            self._set_state("ended")

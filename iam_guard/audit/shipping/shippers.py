@@ -1,9 +1,9 @@
-"""The threads that ship for the sinks of one trail, one for each sink.
+"""The shipping threads of a trail, one for each sink.
 
-In a service every process has them, and one process at a time ships for a sink: the others ask for its group again
-every few seconds, so that another goes on when that process dies. They start with the process's first record, like the
-pipeline's thread, so that a process forks freely: a child has none, and begins its own when it writes. Nothing here is
-waited for by a request.
+In a service every process has these threads, and one process at a time ships for a sink: the others retry to acquire
+its group every few seconds, so that one takes over if that process dies. The threads start with the process's first
+record, like the writer thread, so that a process can fork: the child starts its own threads with its first record. No
+request waits for these threads.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from iam_guard.model.usage import SinkUsage
 
 logger = logging.getLogger("iam_guard.audit")
 
-SERVICE = ShipperOptions(is_guest=True)
+SERVICE = ShipperOptions(is_throttled=True)
 
 
 class Shippers:
-    """Follows one trail for several sinks. Safe to share between threads, and to fork with."""
+    """Ships one trail to several sinks. Thread-safe and fork-safe."""
 
     def __init__(
         self,
@@ -45,23 +45,23 @@ class Shippers:
         manner: ShipperOptions = SERVICE,
         pace: Pace = Pace(),
     ) -> None:
-        """Get ready; without a `ring` nothing is verified."""
+        """Prepare the shippers; without a `ring` nothing is verified."""
         self._trail = Path(trail)
         self._ring = ring
         self._sinks = tuple(sinks)
         self._options = manner
         self._pace = pace
-        self._begin()
-        _FOLLOWING.add(self)
+        self._reset()
+        _INSTANCES.add(self)
 
-    def _begin(self) -> None:
+    def _reset(self) -> None:
         self._stop = Stop()
         self._shippers = [self._shipper(sink) for sink in self._sinks]
         self._threads: list[threading.Thread] = []
         self._starting = threading.Lock()
 
     def start(self) -> None:
-        """Start the threads of this process, unless they are there or it is too late."""
+        """Start the threads of this process, unless they are running or a stop was requested."""
         with self._starting:
             if self._threads or self._stop.is_requested:
                 return
@@ -70,23 +70,23 @@ class Shippers:
                 thread = threading.Thread(target=shipper.run, args=(self._stop,), name=name, daemon=True)
                 try:
                     thread.start()
-                except RuntimeError:  # the interpreter ends, or there are too many
-                    logger.error("the audit sink %s has no thread in this process", shipper.name)
+                except RuntimeError:  # at interpreter shutdown, or at the limit of threads
+                    logger.error("audit sink %s could not start its thread in this process", shipper.name)
                     continue
                 self._threads.append(thread)
             self._finalizer = weakref.finalize(self, _end, self._stop, self._threads, self._pace)
 
     def usage(self) -> dict[str, SinkUsage]:
-        """Return how each sink fares in this process, by its name."""
+        """Return the state and counters of each sink in this process, by name."""
         return {shipper.name: shipper.usage() for shipper in self._shippers}
 
     @property
     def is_running(self) -> bool:
-        """Whether any of the threads has something to do."""
+        """Whether any of the threads is running."""
         return any(thread.is_alive() for thread in self._threads)
 
     def close(self) -> None:
-        """Ship for a while what is left, and end; what does not arrive in time comes at the next start."""
+        """Ship the remaining records for a limited time, then stop; undelivered ones are shipped at the next start."""
         with self._starting:
             _end(self._stop, self._threads, self._pace)
 
@@ -102,24 +102,23 @@ class Shippers:
         )
 
     def _begin_in_child(self) -> None:
-        """Leave the threads to the parent, and its groups."""
+        """Drop the parent's threads and groups."""
         was_closed = self._stop.is_requested
         if self._threads:
             self._finalizer.detach()
-        self._begin()
+        self._reset()
         if was_closed:
             self._stop.request(0.0)
 
 
 def _subscriber(trail: Path, ring: KeyRing | None, sink: FollowingSink) -> Callable[[], Subscription]:
-    """Return what subscribes for a sink, and holds on to nobody who has gone without closing."""
+    """Return a factory of the sink's subscription without a reference to `Shippers`, so that those can be finalized."""
     url = sink.url
-    wanted = record_filter(url.filters) if url.filters else None
     return partial(
         AuditReader(trail, ring=ring).subscribe,
         url.group,
         url.since,
-        filter=wanted,
+        filter=record_filter(url.filters) if url.filters else None,
         batch=url.batch,
         verify=ring is not None,
     )
@@ -127,17 +126,17 @@ def _subscriber(trail: Path, ring: KeyRing | None, sink: FollowingSink) -> Calla
 
 def _end(stop: Stop, threads: Sequence[threading.Thread], pace: Pace) -> None:
     stop.request(pace.drain)
-    until = time.monotonic() + pace.closing
+    deadline = time.monotonic() + pace.closing
     for thread in threads:
         if thread is not threading.current_thread():
-            thread.join(max(0.0, until - time.monotonic()))
+            thread.join(max(0.0, deadline - time.monotonic()))
 
 
-_FOLLOWING: weakref.WeakSet[Shippers] = weakref.WeakSet()
+_INSTANCES: weakref.WeakSet[Shippers] = weakref.WeakSet()
 
 
 def _begin_in_child() -> None:
-    for shippers in list(_FOLLOWING):
+    for shippers in list(_INSTANCES):
         shippers._begin_in_child()
 
 

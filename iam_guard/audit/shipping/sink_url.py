@@ -1,4 +1,4 @@
-"""A sink as people write it: a URL, and after `#` what is for us and not for the other side.
+"""Sink URLs: the URL of the destination, and our options after `#`.
 
     nats://broker:4222/iam-guard.audit#name=siem&create=AUDIT
     https://hooks.example.com/audit?tenant=7#form=ocsf&filter=outcome=*Denied
@@ -6,8 +6,7 @@
     file:/var/log/docs/audit.jsonl#form=ocsf
     -
 
-A URL may hold a password, and its path a secret, so neither is in a name, an error or a repr: what is told is the
-scheme, the host and the port.
+A URL may contain a password, and its path a secret, so names, errors and reprs show only scheme, host and port.
 """
 
 from __future__ import annotations
@@ -32,10 +31,10 @@ KINDS: Mapping[str, tuple[str, frozenset[str]]] = {
     "nats": ("nats", frozenset("create max_bytes max_age replicas creds token_file timeout".split())),
     "nats+tls": ("nats", frozenset("create max_bytes max_age replicas creds token_file ca_file timeout".split())),
 }
-"""Scheme -> the kind of sink, and the options that it has besides those that all have."""
+"""Scheme -> the kind of sink, and its options in addition to the common ones."""
 
 COMMON = frozenset({"name", "form", "filter", "since", "batch"})
-MAX_OF_A_BATCH = 5000
+MAX_BATCH = 5000
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 _PLACE = "audit_sinks"
@@ -43,15 +42,15 @@ _PLACE = "audit_sinks"
 
 @dataclass(frozen=True, slots=True)
 class SinkUrl:
-    """One sink, read and checked as far as that can be done without its driver."""
+    """One sink, parsed and validated as far as possible without its driver."""
 
     kind: str
     name: str
-    """What its group of consumers, its metrics and its log lines are called."""
+    """The name in its consumer group, metrics and log lines."""
     place: str
-    """Where it is, as far as that may be told."""
+    """The location without secrets."""
     url: SplitResult = field(repr=False)
-    """Without what stands after `#`."""
+    """The URL without the part after `#`."""
     filters: tuple[str, ...] = ()
     form: str = "record"
     since: Start = "earliest"
@@ -60,40 +59,39 @@ class SinkUrl:
 
     @classmethod
     def parse(cls, text: str, *, defaults: Mapping[str, str] | None = None, filters: tuple[str, ...] = ()) -> SinkUrl:
-        """Read a sink; raise `ConfigurationError` for one that is none.
+        """Parse a sink URL; raise `ConfigurationError` for an invalid one.
 
-        `defaults` are options that count where the URL does not say them; `filters` count besides its own.
+        `defaults` are options that the URL may override; `filters` apply in addition to its own.
         """
-        url, given = _split(text)
-        kind, own = KINDS[url.scheme]
-        pairs = _options(given, COMMON | own, kind)
-        chosen: dict[str, str] = dict(defaults or {}) | {name: value for name, value in pairs if name != "filter"}
-        wanted = (*filters, *(value for name, value in pairs if name == "filter"))
-        if kind == "otlp" and chosen.pop("form", "otel") != "otel":
-            raise ConfigurationError("a sink `otlp` has no form but `otel`", place=_PLACE)
-        place = _place_of(url)
+        url, fragment = _split(text)
+        kind, specific = KINDS[url.scheme]
+        pairs = _options(fragment, COMMON | specific, kind)
+        options: dict[str, str] = dict(defaults or {}) | {name: value for name, value in pairs if name != "filter"}
+        if kind == "otlp" and options.pop("form", "otel") != "otel":
+            raise ConfigurationError("expected the form `otel` for a sink `otlp`", place=_PLACE)
+        place = _place_without_secrets(url)
         return cls(
             kind=kind,
-            name=_name(chosen.pop("name", "") or _made_name(kind, url, place)),
+            name=_name(options.pop("name", "") or _default_name(kind, url, place)),
             place=place,
             url=url,
-            filters=wanted,
-            form=_form(chosen.pop("form", "record")),
-            since=_since(chosen.pop("since", "earliest")),
-            batch=whole_number(chosen.pop("batch", "256"), "batch", most=MAX_OF_A_BATCH),
-            options=chosen,
+            filters=(*filters, *(value for name, value in pairs if name == "filter")),
+            form=_form(options.pop("form", "record")),
+            since=_since(options.pop("since", "earliest")),
+            batch=whole_number(options.pop("batch", "256"), "batch", maximum=MAX_BATCH),
+            options=options,
         )
 
     @property
     def group(self) -> str:
-        """The group of consumers that follows the trail for this sink."""
+        """The consumer group of this sink."""
         return f"ship-{self.name}"
 
-    def seconds(self, option: str, otherwise: float) -> float:
-        """Return an option that is a number of seconds."""
+    def seconds(self, option: str, default: float) -> float:
+        """Return an option in seconds; raise `ConfigurationError` unless it is above 0 and at most 3600."""
         text = self.options.get(option)
         if text is None:
-            return otherwise
+            return default
         try:
             value = float(text)
         except ValueError:
@@ -103,51 +101,53 @@ class SinkUrl:
         return value
 
 
-def whole_number(text: str, option: str, *, most: int) -> int:
-    """Read an option that counts something; raise `ConfigurationError` for what is no number from 1 to `most`."""
-    if not re.fullmatch(r"[0-9]{1,18}", text) or not 0 < int(text) <= most:
-        raise ConfigurationError(f"expected a number from 1 to {most} for `{option}`", place=_PLACE)
+def whole_number(text: str, option: str, *, maximum: int) -> int:
+    """Parse an integer option; raise `ConfigurationError` unless it is from 1 to `maximum`."""
+    if not re.fullmatch(r"[0-9]{1,18}", text) or not 0 < int(text) <= maximum:
+        raise ConfigurationError(f"expected a number from 1 to {maximum} for `{option}`", place=_PLACE)
     return int(text)
 
 
 def _split(text: str) -> tuple[SplitResult, str]:
-    """Tell the URL from what is for us."""
-    address, _, given = ("stdout:" + text[1:] if re.match(r"-(#|$)", text) else text).partition("#")
+    """Return the URL of the destination, and our options after `#`."""
+    address, _, fragment = ("stdout:" + text[1:] if re.match(r"-(#|$)", text) else text).partition("#")
     try:
         url = urlsplit(address)
-        is_whole = bool(url.path) if url.scheme == "file" else url.scheme == "stdout" or bool(url.hostname)
-        _ = url.port  # read now, since it raises
+        is_complete = bool(url.path) if url.scheme == "file" else url.scheme == "stdout" or bool(url.hostname)
+        _ = url.port  # raises if invalid
     except ValueError:
         raise ConfigurationError("expected the URL of a sink", place=_PLACE) from None
     if url.scheme not in KINDS or not re.match(r"[a-z+]+:", address):
-        known = ", ".join(sorted(KINDS))
-        raise ConfigurationError(f"expected `-` or a URL with one of the schemes {known} for a sink", place=_PLACE)
-    if not is_whole or not address.isascii() or re.search(r"[\x00-\x20\x7f]", address):
-        raise ConfigurationError(f"expected a whole URL of the scheme `{url.scheme}`", place=_PLACE)
+        schemes = ", ".join(sorted(KINDS))
+        raise ConfigurationError(f"expected `-` or a URL with one of the schemes {schemes} for a sink", place=_PLACE)
+    if not is_complete or not address.isascii() or re.search(r"[\x00-\x20\x7f]", address):
+        raise ConfigurationError(f"expected a complete URL of the scheme `{url.scheme}`", place=_PLACE)
     if url.query and url.scheme not in ("http", "https"):
-        raise ConfigurationError(f"options of a sink `{url.scheme}` stand after `#`, not after `?`", place=_PLACE)
-    return url, given
+        raise ConfigurationError(
+            f"expected the options of a sink `{url.scheme}` after `#`, got them after `?`", place=_PLACE
+        )
+    return url, fragment
 
 
-def _options(given: str, known: frozenset[str], kind: str) -> list[tuple[str, str]]:
+def _options(fragment: str, known: frozenset[str], kind: str) -> list[tuple[str, str]]:
     try:
-        pairs = parse_qsl(given, keep_blank_values=True, strict_parsing=True) if given else []
+        pairs = parse_qsl(fragment, keep_blank_values=True, strict_parsing=True) if fragment else []
     except ValueError:
         raise ConfigurationError(
-            "expected `name=value` after the `#` of a sink, with `&` between", place=_PLACE
+            "expected `name=value` pairs joined by `&` after `#` in a sink", place=_PLACE
         ) from None
     for name, _ in pairs:
         if name not in known:
-            told = name[:40] if re.fullmatch(r"[a-z_]+", name) else "?"
-            message = f"a sink `{kind}` has no option `{told}`, it has {', '.join(sorted(known))}"
+            shown = name[:40] if re.fullmatch(r"[a-z_]+", name) else "?"
+            message = f"expected options of a sink `{kind}` ({', '.join(sorted(known))}), got `{shown}`"
             raise ConfigurationError(message, place=_PLACE)
     names = [name for name, _ in pairs if name != "filter"]
     if len(set(names)) < len(names):
-        raise ConfigurationError("an option of a sink is given twice", place=_PLACE)
+        raise ConfigurationError("expected each option of a sink once, got one twice", place=_PLACE)
     return pairs
 
 
-def _place_of(url: SplitResult) -> str:
+def _place_without_secrets(url: SplitResult) -> str:
     if url.scheme == "stdout":
         return "standard output"
     if url.scheme == "file":
@@ -156,18 +156,18 @@ def _place_of(url: SplitResult) -> str:
     return f"{url.scheme}://{host}" + ("" if url.port is None else f":{url.port}")
 
 
-def _made_name(kind: str, url: SplitResult, place: str) -> str:
-    """Make a name that stays while the password, the query and the options change."""
+def _default_name(kind: str, url: SplitResult, place: str) -> str:
+    """Return a name that doesn't depend on the password, the query and the options."""
     if kind == "stdout":
         return kind
-    told = unquote(url.path).rpartition("/")[2] if kind == "file" else place.partition("://")[2]
+    target = unquote(url.path).rpartition("/")[2] if kind == "file" else place.partition("://")[2]
     digest = hashlib.sha256(f"{place} {url.path}".encode()).hexdigest()[:8]
-    return f"{kind}-{re.sub(r'[^A-Za-z0-9.-]+', '-', told).strip('-')[:40]}-{digest}"
+    return f"{kind}-{re.sub(r'[^A-Za-z0-9.-]+', '-', target).strip('-')[:40]}-{digest}"
 
 
 def _name(text: str) -> str:
     if not _NAME.fullmatch(text):
-        raise ConfigurationError("expected letters, digits, `.`, `_` and `-` for the name of a sink", place=_PLACE)
+        raise ConfigurationError("expected a sink name of letters, digits, `.`, `_` and `-`", place=_PLACE)
     return text
 
 

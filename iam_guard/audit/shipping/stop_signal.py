@@ -1,4 +1,4 @@
-"""Saying when to stop, to threads that wait: at once where nothing is left to do, else after a while."""
+"""A stop signal for waiting threads, with a time limit for draining."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import time
 
 
 class Stop:
-    """One for all threads that stop together."""
+    """A signal shared by all threads that stop together."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
-        self._until = math.inf
+        self._deadline = math.inf
 
     def request(self, drain: float) -> None:
-        """Ask to stop: what can be done in `drain` seconds is done before."""
-        self._until = min(self._until, time.monotonic() + drain)
+        """Request a stop; threads may continue for `drain` seconds to finish their work."""
+        self._deadline = min(self._deadline, time.monotonic() + drain)
         self._event.set()
 
     @property
@@ -25,9 +25,9 @@ class Stop:
 
     @property
     def is_over(self) -> bool:
-        """Whether there is no time left for anything."""
-        return self._event.is_set() and time.monotonic() >= self._until
+        """Whether a stop was requested and the time for draining is over."""
+        return self._event.is_set() and time.monotonic() >= self._deadline
 
     def wait(self, seconds: float) -> bool:
-        """Wait, and no longer once asked to stop; tell whether it was asked."""
+        """Wait, or until a stop is requested; return whether it was."""
         return self._event.wait(seconds)

@@ -1,8 +1,7 @@
-"""Records to a file, a line each; a batch has arrived when the disk has it.
+"""The sink `file`: appends a line for each record; a batch is confirmed when it is synced to disk.
 
-The file is made for its owner only and is followed when it is rotated away. After a half line that a crash or a full
-disk has left it goes on with a line break: then one line is broken, which is what readers of such files can bear.
-Cutting it off instead would make them begin anew, as they do with a file that became shorter.
+The file is readable by its owner only, and reopened after rotation. After an incomplete line, left by a crash or a full
+disk, writing continues with a line break: readers tolerate one malformed line, but start over if a file is truncated.
 """
 
 from __future__ import annotations
@@ -14,14 +13,14 @@ from urllib.parse import unquote
 from iam_guard.audit.append_file import sync_folder
 from iam_guard.audit.consumer.subscription import Delivery
 from iam_guard.audit.export.export_formats import FORMS, Form
-from iam_guard.audit.shipping.destination import Unreachable, formed
+from iam_guard.audit.shipping.destination import Unreachable, format_record
 from iam_guard.audit.shipping.sink_url import SinkUrl
 from iam_guard.audit.sinks import FileSink
 from iam_guard.errors import ConfigurationError
 
 
 class LineFile:
-    """Appends to one file, which is opened with the first batch."""
+    """Appends to one file, opened with the first batch."""
 
     def __init__(self, path: Path, form: Form) -> None:
         self._path = path
@@ -29,14 +28,14 @@ class LineFile:
         self._file: FileSink | None = None
 
     def send(self, batch: Sequence[Delivery]) -> None:
-        """Write the batch and wait for the disk."""
-        lines = "".join(f"{formed(self._form, each.record)}\n" for each in batch).encode("ascii")
+        """Write the batch and sync it to disk."""
+        lines = "".join(f"{format_record(self._form, each.record)}\n" for each in batch).encode("ascii")
         try:
             if self._file is None:
                 self._file = FileSink(self._path)
             self._file.write(lines)
             self._file.sync()
-            sync_folder(self._path.parent)  # it may have been rotated away, and be a new one
+            sync_folder(self._path.parent)  # the file may be new after a rotation
         except OSError as error:
             self.close()
             raise Unreachable(f"the file cannot be written: {error.strerror or type(error).__name__}") from None
@@ -48,8 +47,8 @@ class LineFile:
 
 
 def connector(url: SinkUrl) -> Callable[[], LineFile]:
-    """Return what opens the file; raise `ConfigurationError` where its folder is not there."""
+    """Return a factory of the destination; raise `ConfigurationError` if the file's folder doesn't exist."""
     path, form = Path(unquote(url.url.path)), FORMS[url.form]
     if url.url.netloc or path.is_dir() or not path.parent.is_dir():
-        raise ConfigurationError("expected `file:` and a path in a folder that is there", place="audit_sinks")
+        raise ConfigurationError("expected `file:` and a path in an existing folder", place="audit_sinks")
     return lambda: LineFile(path, form)

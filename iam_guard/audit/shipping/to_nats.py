@@ -1,15 +1,13 @@
-"""Records to NATS JetStream: a message each, confirmed by the server's acknowledgement that the stream has it.
+"""The sink `nats`: publishes each record to NATS JetStream, confirmed by the server's acknowledgement.
 
-The subject is `<prefix>.<account>.<service>.<action>.<outcome>`, always with as many parts, so that a consumer takes
-what it wants: `iam-guard.audit.*.*.*.*Denied` is two subscriptions, `iam-guard.audit.*.iam.>` all administration. A
-record without outcome has its kind there (`authentication`, `audit_gap`). What is no letter, digit, `_` or `-` becomes
-`_`. `Nats-Msg-Id` names the line of the trail, so a stream keeps what is sent again once, within its window.
+The subject is `<prefix>.<account>.<service>.<action>.<outcome>`, always with the same number of tokens, so that
+consumers can filter: `iam-guard.audit.*.iam.>` is all administration. A record without outcome has its kind there
+(`authentication`, `audit_gap`). Characters other than letters, digits, `_` and `-` become `_`. `Nats-Msg-Id` identifies
+the line of the trail, so that a stream drops duplicates within its window.
 
-Messages of a batch are all under way at once. A stream that is full (and discards what is new), a subject that no
-stream takes, a server that is away: all of these are tried again. A message larger than the server or the stream takes
-is refused for good. The client of NATS is asynchronous: it has an event loop of its own here, which runs only while
-something is sent; so a connection that was left alone for a while is asked first whether it is there. Must not live
-here: the forms (`audit/export/export_formats`).
+The messages of a batch are published concurrently. A full stream, a subject without a stream and an unreachable server
+are retried; a message larger than the limit of the server or stream is refused permanently. The client is asynchronous:
+its event loop runs only during `send`, so an idle connection is checked before it is used again.
 """
 
 from __future__ import annotations
@@ -34,7 +32,7 @@ from nats.js.errors import APIError, NoStreamResponseError, NotFoundError
 from iam_guard.audit.consumer.record_filter import action_of, member
 from iam_guard.audit.consumer.subscription import Delivery
 from iam_guard.audit.export.export_formats import FORMS, Form
-from iam_guard.audit.shipping.destination import NotDelivered, Refused, Unreachable, formed
+from iam_guard.audit.shipping.destination import NotDelivered, Refused, Unreachable, format_record
 from iam_guard.audit.shipping.sink_url import SinkUrl, whole_number
 from iam_guard.errors import ConfigurationError
 from iam_guard.net.private_files import read_private_file
@@ -43,16 +41,16 @@ from iam_guard.net.trusted_addresses import is_loopback, trusting
 PREFIX = "iam-guard.audit"
 TIMEOUT = 10.0
 IDLE = 30.0
-"""Seconds after which a connection is asked whether it is there."""
+"""Seconds after which a connection is checked before use."""
 
 MAX_BYTES = 1024**3
 MAX_AGE = 7 * 86_400
 DUPLICATE_WINDOW = 120
 HEADERS_SIZE = 512
-"""Bytes that the headers of a message have at most."""
+"""Maximum bytes of a message's headers."""
 
 _MESSAGE_TOO_LARGE = 10054
-"""The server's code for a message that is larger than its stream takes."""
+"""The server's error code for a message above the limit of its stream."""
 
 _SUBJECT = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", re.ASCII)
 _PLACE = "audit_sinks"
@@ -66,8 +64,8 @@ class _Login(TypedDict, total=False):
 
 
 @dataclass(frozen=True, slots=True)
-class StreamWish:
-    """The stream that is made where it is not there."""
+class StreamSpec:
+    """The stream to create if it doesn't exist."""
 
     name: str
     max_bytes: int = MAX_BYTES
@@ -75,7 +73,7 @@ class StreamWish:
     replicas: int = 1
 
     def config(self, prefix: str) -> StreamConfig:
-        """Return the stream: on disk, with limits, and refusing what is new when it is full."""
+        """Return the configuration: stored on disk, with limits, discarding new messages when full."""
         return StreamConfig(
             name=self.name,
             description="audit records of iam-guard",
@@ -92,7 +90,7 @@ class StreamWish:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where the server is, and how one gets in."""
+    """The server's URL, credentials and TLS context."""
 
     url: str
     login: _Login = field(default_factory=_Login, repr=False)
@@ -103,11 +101,11 @@ class Server:
 class JetStream:
     """Publishes to one server."""
 
-    def __init__(self, server: Server, prefix: str, form: Form, wish: StreamWish | None = None) -> None:
+    def __init__(self, server: Server, prefix: str, form: Form, stream: StreamSpec | None = None) -> None:
         self._server = server
         self._prefix = prefix
         self._form = form
-        self._wish = wish
+        self._stream = stream
         self._runner: asyncio.Runner | None = None
         self._client: Client | None = None
         self._lost = asyncio.Event()
@@ -122,12 +120,12 @@ class JetStream:
         except NotDelivered:
             raise
         except (nats.errors.Error, OSError, TimeoutError, EOFError) as error:
-            self._leave()
-            raise Unreachable(f"the server cannot be reached: {_in_words(error)}") from None
+            self._disconnect()
+            raise Unreachable(f"the server cannot be reached: {_describe(error)}") from None
         self._used = time.monotonic()
 
     def close(self) -> None:
-        self._leave()
+        self._disconnect()
         if self._runner is not None:
             self._runner.close()
             self._runner = None
@@ -138,7 +136,7 @@ class JetStream:
         client = await self._connected()
         stream = client.jetstream(timeout=self._server.timeout)
         publishing = asyncio.gather(*(self._publish_one(client, stream, each) for each in batch))
-        failures = [each for each in await self._while_connected(publishing) if each is not None]
+        failures = [failure for failure in await self._while_connected(publishing) if failure is not None]
         for failure in failures:
             if not isinstance(failure, Refused):
                 raise failure
@@ -148,33 +146,33 @@ class JetStream:
     async def _while_connected(
         self, publishing: asyncio.Future[list[NotDelivered | None]]
     ) -> list[NotDelivered | None]:
-        """Wait for all acknowledgements, and no longer than they can come."""
+        """Wait for all acknowledgements, or raise `Unreachable` as soon as the connection is lost."""
         lost = asyncio.ensure_future(self._lost.wait())
         try:
-            both: list[asyncio.Future[Any]] = [publishing, lost]
-            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            futures: list[asyncio.Future[Any]] = [publishing, lost]
+            await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
             if publishing.done():
                 return publishing.result()
             raise Unreachable("the connection was lost")
         finally:
-            for each in (publishing, lost):
-                each.cancel()
+            for future in (publishing, lost):
+                future.cancel()
             await asyncio.gather(publishing, lost, return_exceptions=True)
 
     async def _publish_one(self, client: Client, stream: JetStreamContext, delivery: Delivery) -> NotDelivered | None:
-        body = formed(self._form, delivery.record).encode("ascii")
+        body = format_record(self._form, delivery.record).encode("ascii")
         if len(body) + HEADERS_SIZE > client.max_payload:
-            return Refused("the record is larger than the server takes")
+            return Refused("the record is larger than the server's limit")
         headers = {"Nats-Msg-Id": message_id(delivery), "Content-Type": "application/json"}
-        expected = None if self._wish is None else self._wish.name
+        expected = None if self._stream is None else self._stream.name
         try:
             await stream.publish(subject_of(self._prefix, delivery.record), body, headers=headers, stream=expected)
         except NoStreamResponseError:
-            return Unreachable("no stream takes the subject")
+            return Unreachable("no stream has the subject")
         except APIError as error:
             if error.err_code == _MESSAGE_TOO_LARGE:
-                return Refused("the record is larger than the stream takes")
-            return Unreachable(f"the stream does not take records: {error.description} ({error.err_code})")
+                return Refused("the record is larger than the stream's limit")
+            return Unreachable(f"the stream accepts no records: {error.description} ({error.err_code})")
         return None
 
     # --- the connection ------------------------------------------------------------------------------------------
@@ -189,58 +187,58 @@ class JetStream:
                 client = None
         if client is None or not client.is_connected:
             self._lost = asyncio.Event()
-            client = self._client = Client()  # known before it is connected, so that it is closed whatever comes
+            client = self._client = Client()  # assigned before it connects, so that it is closed on any error
             await self._connect(client)
         return client
 
     async def _connect(self, client: Client) -> None:
         server, lost = self._server, self._lost
 
-        async def note() -> None:
+        async def on_closed() -> None:
             lost.set()
 
         await client.connect(
             server.url,
             name="iam-guard",
             tls=server.trust,
-            error_cb=_say_nothing,
-            closed_cb=note,
+            error_cb=_ignore,
+            closed_cb=on_closed,
             allow_reconnect=False,
             max_reconnect_attempts=1,
             reconnect_time_wait=0,
             connect_timeout=math.ceil(server.timeout),
             **server.login,
         )
-        if self._wish is not None:
+        if self._stream is not None:
             stream = client.jetstream(timeout=server.timeout)
             try:
-                await stream.stream_info(self._wish.name)
+                await stream.stream_info(self._stream.name)
             except NotFoundError:
-                await stream.add_stream(self._wish.config(self._prefix))
+                await stream.add_stream(self._stream.config(self._prefix))
 
     async def _close(self, client: Client) -> None:
         try:
             await asyncio.wait_for(client.close(), 2 if client.is_connected else 0.2)
         except (nats.errors.Error, OSError, TimeoutError):
-            return  # it is gone, which is what was wanted
+            return  # the connection is closed already
 
-    def _leave(self) -> None:
+    def _disconnect(self) -> None:
         client, self._client = self._client, None
         if client is not None and self._runner is not None:
             self._runner.run(self._close(client))
 
 
-async def _say_nothing(error: Exception) -> None:
-    """Keep the client from logging a traceback: what went wrong is raised as well."""
+async def _ignore(error: Exception) -> None:
+    """Keep the client from logging a traceback; the error is raised as well."""
 
 
-def _in_words(error: BaseException) -> str:
-    """Return what went wrong without the address, which may have a password in it."""
+def _describe(error: BaseException) -> str:
+    """Return a description without the address, which may contain a password."""
     if isinstance(error, APIError):
         return f"{error.description} ({error.err_code})"
     text = str(error)
     if "Authorization" in text or "authentication" in text.lower():
-        return "it does not let us in"
+        return "authentication failed"
     return type(error).__name__
 
 
@@ -249,16 +247,16 @@ def subject_of(prefix: str, record: Mapping[str, Any]) -> str:
     service, _, action = action_of(record).partition(":")
     account = member(record, "recipientAccountId") or member(record, "userIdentity.accountId")
     outcome = member(record, "iamGuard.outcome") or member(record, "iamGuard.kind")
-    return ".".join([prefix, *map(_part, (account, service, action, outcome))])
+    return ".".join([prefix, *map(_token, (account, service, action, outcome))])
 
 
 def message_id(delivery: Delivery) -> str:
-    """Return the id that is the same whenever the same line of a trail is sent, and never that of another line."""
+    """Return the message id: unique for a line of a trail, and the same each time it is sent."""
     shard, sequence = delivery.offset
-    return f"{_part(member(delivery.record, 'eventID'))}/{shard}/{sequence}"
+    return f"{_token(member(delivery.record, 'eventID'))}/{shard}/{sequence}"
 
 
-def _part(text: str) -> str:
+def _token(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]", "_", text[:80]) or "_"
 
 
@@ -266,18 +264,19 @@ def _part(text: str) -> str:
 
 
 def connector(url: SinkUrl) -> Callable[[], JetStream]:
-    """Return what opens the server; raise `ConfigurationError` for options that cannot be."""
+    """Return a factory of the destination; raise `ConfigurationError` for invalid options."""
     parts = url.url
     prefix = unquote(parts.path).strip("/") or PREFIX
     if not _SUBJECT.fullmatch(prefix) or len(prefix) > 200:
         raise ConfigurationError("expected a subject such as `iam-guard.audit` as the path of the URL", place=_PLACE)
-    is_secret = parts.scheme == "nats+tls"
-    trust = trusting(url.options.get("ca_file", ""), place="ca_file") if is_secret else None
+    is_tls = parts.scheme == "nats+tls"
+    trust = trusting(url.options.get("ca_file", ""), place="ca_file") if is_tls else None
     server = Server(_address(url), _login(url), trust, url.seconds("timeout", TIMEOUT))
-    if server.login and not is_secret and not is_loopback(parts.hostname):
-        raise ConfigurationError("credentials for NATS are sent over `nats+tls` only, but at loopback", place=_PLACE)
-    form, wish = FORMS[url.form], _wish(url)
-    return lambda: JetStream(server, prefix, form, wish)
+    if server.login and not is_tls and not is_loopback(parts.hostname):
+        message = "expected `nats+tls` for NATS credentials to a server that is not on the loopback"
+        raise ConfigurationError(message, place=_PLACE)
+    form, stream = FORMS[url.form], _stream_spec(url)
+    return lambda: JetStream(server, prefix, form, stream)
 
 
 def _address(url: SinkUrl) -> str:
@@ -286,12 +285,12 @@ def _address(url: SinkUrl) -> str:
 
 
 def _login(url: SinkUrl) -> _Login:
-    """Return the one way to get in that the URL names: user and password, a token, or a file with either kind."""
+    """Return the credentials: user and password or a token in the URL, or a file with either; at most one of them."""
     parts, creds, token_file = url.url, url.options.get("creds"), url.options.get("token_file")
     if sum(each is not None for each in (parts.username, creds, token_file)) > 1:
-        raise ConfigurationError("expected one of a user, `creds` and `token_file` for NATS", place=_PLACE)
+        raise ConfigurationError("expected one of a user, `creds` and `token_file` for NATS, got several", place=_PLACE)
     if creds is not None:
-        read_private_file(Path(creds), "NATS credentials", "give the file that `nsc` made", place="creds")
+        read_private_file(Path(creds), "NATS credentials", "use the file that `nsc` created", place="creds")
         return {"user_credentials": creds}
     if token_file is not None:
         lines = read_private_file(Path(token_file), "NATS token", "write the token into it", place="token_file")
@@ -305,17 +304,18 @@ def _login(url: SinkUrl) -> _Login:
     return {"user": unquote(parts.username), "password": unquote(parts.password)}
 
 
-def _wish(url: SinkUrl) -> StreamWish | None:
+def _stream_spec(url: SinkUrl) -> StreamSpec | None:
     options, name = url.options, url.options.get("create")
     if name is None:
         if options.keys() & {"max_bytes", "max_age", "replicas"}:
-            raise ConfigurationError("expected `create` with the name of the stream that is to have it", place=_PLACE)
+            message = "expected `create` with a stream name for `max_bytes`, `max_age` and `replicas`"
+            raise ConfigurationError(message, place=_PLACE)
         return None
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,255}", name):
-        raise ConfigurationError("expected letters, digits, `_` and `-` for the name of a stream", place=_PLACE)
-    return StreamWish(
+        raise ConfigurationError("expected a stream name of letters, digits, `_` and `-`", place=_PLACE)
+    return StreamSpec(
         name,
-        whole_number(options.get("max_bytes", str(MAX_BYTES)), "max_bytes", most=2**62),
-        whole_number(options.get("max_age", str(MAX_AGE)), "max_age", most=10**9),
-        whole_number(options.get("replicas", "1"), "replicas", most=5),
+        whole_number(options.get("max_bytes", str(MAX_BYTES)), "max_bytes", maximum=2**62),
+        whole_number(options.get("max_age", str(MAX_AGE)), "max_age", maximum=10**9),
+        whole_number(options.get("replicas", "1"), "replicas", maximum=5),
     )

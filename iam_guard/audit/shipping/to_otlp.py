@@ -1,10 +1,9 @@
-"""Records to an OpenTelemetry collector: OTLP over HTTP, with the SDK's own exporter.
+"""The sink `otlp`: sends records to an OpenTelemetry collector by OTLP over HTTP, with the SDK's exporter.
 
-The exporter says no more than that it failed, takes a redirect for a success, and does not look whether the collector
-rejected some of the records. So the session that it is given looks at every answer: only 2xx without rejected records
-confirms a batch. It also takes no proxy and no password from the environment, and keeps URLs out of the exporter's log.
-What the SDK reads from the environment counts here as well, the headers with a collector's credentials above all
-(`OTEL_EXPORTER_OTLP_HEADERS`).
+The exporter reports failures without a reason, counts a redirect as success, and ignores records that the collector
+rejected. So its HTTP session checks every response: only 2xx without rejected records confirms a batch. The session
+ignores proxies and passwords in the environment, and keeps URLs out of the exporter's log. The SDK's own environment
+variables apply, such as `OTEL_EXPORTER_OTLP_HEADERS` for a collector's credentials.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_s
 
 from iam_guard.audit.consumer.subscription import Delivery
 from iam_guard.audit.export.otel_event import SCOPE, LogEvent, log_event
-from iam_guard.audit.shipping.destination import NotDelivered, Refused, Unreachable, formed
+from iam_guard.audit.shipping.destination import NotDelivered, Refused, Unreachable, format_record
 from iam_guard.audit.shipping.retry_after import retry_after
 from iam_guard.audit.shipping.sink_url import SinkUrl
 from iam_guard.errors import ConfigurationError
@@ -57,7 +56,7 @@ class Collector:
 
 
 class _Session(requests.Session):
-    """Looks at every answer before the exporter does."""
+    """Checks every response before the exporter sees it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,11 +64,11 @@ class _Session(requests.Session):
         self.outcome: NotDelivered | None = None
 
     def begin(self) -> None:
-        """Know nothing yet: where nothing is even asked, the exporter could not write what it was given."""
-        self.outcome = Refused("the records cannot be written as OTLP")
+        """Reset the outcome; if no request follows, the exporter could not encode the records."""
+        self.outcome = Refused("the records cannot be encoded as OTLP")
 
     def request(self, *arguments: Any, **options: Any) -> requests.Response:
-        """Ask once more where a connection that was kept has been closed meanwhile; raise what came of it."""
+        """Send a request, once more if a kept-alive connection was closed; raise unless the batch is confirmed."""
         try:
             try:
                 response = super().request(*arguments, **options)
@@ -77,39 +76,39 @@ class _Session(requests.Session):
                 if isinstance(error, requests.Timeout):
                     raise
                 response = super().request(*arguments, **options)
-            self.outcome = _judge(response)
-        except (OSError, ValueError) as error:  # all of requests' own are of the first
+            self.outcome = _check(response)
+        except (OSError, ValueError) as error:  # errors of requests are OSErrors
             self.outcome = Unreachable(f"the collector does not answer ({type(error).__name__})")
         if self.outcome is not None:
-            raise self.outcome  # the exporter logs its text, and does not try again
+            raise self.outcome  # the exporter logs its text, and does not retry
         return response
 
 
-def _judge(response: requests.Response) -> NotDelivered | None:
-    """Return None where the collector has confirmed everything."""
+def _check(response: requests.Response) -> NotDelivered | None:
+    """Return why the batch is not confirmed; None if it is."""
     status = response.status_code
     if 200 <= status < 300:
         rejected = _rejected(response.content)
         return None if not rejected else Refused(f"the collector rejected {rejected} records")
     if status in (400, 413, 422):
         return Refused(f"status {status}")
-    wanted = response.headers.get("retry-after", "")
-    return Unreachable(f"status {status}", retry_after=retry_after(wanted, time.time()))
+    header = response.headers.get("retry-after", "")
+    return Unreachable(f"status {status}", retry_after=retry_after(header, time.time()))
 
 
 def _rejected(content: bytes) -> int:
-    """Return how many records a collector says it did not take; what is no answer of OTLP says nothing of that."""
-    answer = ExportLogsServiceResponse()
+    """Return the number of rejected records in a response; 0 if it is not an OTLP message."""
+    message = ExportLogsServiceResponse()
     try:
-        answer.ParseFromString(content)
+        message.ParseFromString(content)
     except DecodeError:
         return 0
-    return int(answer.partial_success.rejected_log_records)
+    return int(message.partial_success.rejected_log_records)
 
 
 def _readable(record: Mapping[str, Any]) -> ReadableLogRecord:
-    event = formed(log_event, record)
-    made = LogRecord(
+    event = format_record(log_event, record)
+    log_record = LogRecord(
         timestamp=event.nanoseconds,
         observed_timestamp=event.nanoseconds,
         context=_context(event),
@@ -120,11 +119,11 @@ def _readable(record: Mapping[str, Any]) -> ReadableLogRecord:
         attributes=event.attributes,
     )
     resource = Resource({"service.name": str(record.get("eventSource"))})
-    return ReadableLogRecord(made, resource, InstrumentationScope(SCOPE))
+    return ReadableLogRecord(log_record, resource, InstrumentationScope(SCOPE))
 
 
 def _context(event: LogEvent) -> Context:
-    """Return the trace in which the record was made."""
+    """Return the trace context of the recorded request."""
     try:
         trace, span = int(event.trace_id or "0", 16), int(event.span_id or "0", 16)
     except ValueError:
@@ -133,10 +132,10 @@ def _context(event: LogEvent) -> Context:
 
 
 def connector(url: SinkUrl) -> Callable[[], Collector]:
-    """Return what opens the collector; where the URL has no path, it is the usual one."""
+    """Return a factory of the destination; the default path of the URL is `/v1/logs`."""
     parts = url.url
     if parts.username is not None or parts.password is not None:
-        message = "a collector's credentials stand in the variable `OTEL_EXPORTER_OTLP_HEADERS`"
+        message = "expected the collector's credentials in the variable `OTEL_EXPORTER_OTLP_HEADERS`, not in the URL"
         raise ConfigurationError(message, place="audit_sinks")
     path = parts.path if parts.path not in ("", "/") else "/v1/logs"
     endpoint = parts._replace(scheme=parts.scheme.removeprefix("otlp+"), path=path).geturl()

@@ -1,4 +1,4 @@
-"""Records to standard output, a line each."""
+"""The sink `stdout`: writes a line for each record."""
 
 from __future__ import annotations
 
@@ -6,33 +6,33 @@ from collections.abc import Callable, Sequence
 
 from iam_guard.audit.consumer.subscription import Delivery
 from iam_guard.audit.export.export_formats import FORMS, Form
-from iam_guard.audit.shipping.destination import Gone, formed
+from iam_guard.audit.shipping.destination import Gone, format_record
 from iam_guard.audit.shipping.sink_url import SinkUrl
 from iam_guard.audit.sinks import StreamSink
 from iam_guard.errors import ConfigurationError
 
 
 class StandardOutput:
-    """Writes lines; they have arrived when the other end of a pipe can have them."""
+    """Writes lines to standard output; a batch is confirmed when it is written."""
 
     def __init__(self, form: Form, stream: StreamSink | None = None) -> None:
         self._form = form
         self._stream = stream or StreamSink()
 
     def send(self, batch: Sequence[Delivery]) -> None:
-        """Write the batch; `Gone` where nobody reads any more."""
+        """Write the batch; raise `Gone` if the pipe is broken or the stream closed."""
         try:
-            self._stream.write("".join(f"{formed(self._form, each.record)}\n" for each in batch).encode("ascii"))
-        except (OSError, ValueError) as error:  # the pipe is broken, the stream is closed
+            self._stream.write("".join(f"{format_record(self._form, each.record)}\n" for each in batch).encode("ascii"))
+        except (OSError, ValueError) as error:  # a broken pipe, a closed stream
             raise Gone(f"standard output is closed ({type(error).__name__})") from None
 
     def close(self) -> None:
-        """Leave the stream to its owner."""
+        """Do nothing: the stream belongs to the process."""
 
 
 def connector(url: SinkUrl) -> Callable[[], StandardOutput]:
-    """Return what opens standard output."""
+    """Return a factory of the destination."""
     if url.url.path or url.url.netloc:
-        raise ConfigurationError("expected nothing but options after `stdout:`", place="audit_sinks")
+        raise ConfigurationError("expected only options after `stdout:`", place="audit_sinks")
     form = FORMS[url.form]
     return lambda: StandardOutput(form)

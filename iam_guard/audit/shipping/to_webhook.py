@@ -1,8 +1,7 @@
-"""Records to somebody's HTTPS endpoint: a POST of a JSON array, signed as Standard Webhooks says.
+"""The sink `webhook`: posts records as a JSON array to an HTTPS endpoint, signed by Standard Webhooks.
 
-A status of 2xx confirms the batch. 410 stops the sink, as that standard asks. 413 refuses what was sent for its size,
-400 and 422 for its content. Everything else is a matter of the endpoint and not of a record, and is tried again: other
-statuses, redirects (none is followed), timeouts. `Retry-After` is waited for.
+A status of 2xx confirms the batch. 410 stops the sink, as the standard requires. 400, 413 and 422 refuse the batch for
+its content or size. Other statuses, redirects (not followed) and timeouts are retried, after `Retry-After` if present.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import httpcore2
 
 from iam_guard.audit.consumer.subscription import Delivery
 from iam_guard.audit.export.export_formats import FORMS, Form
-from iam_guard.audit.shipping.destination import Gone, Refused, Unreachable, formed
+from iam_guard.audit.shipping.destination import Gone, Refused, Unreachable, format_record
 from iam_guard.audit.shipping.retry_after import retry_after
 from iam_guard.audit.shipping.sink_url import SinkUrl
 from iam_guard.audit.shipping.webhook_signature import WebhookSecrets, signed_headers
@@ -26,15 +25,15 @@ from iam_guard.net.connections import Dialling
 from iam_guard.net.private_files import read_private_file
 from iam_guard.net.trusted_addresses import is_loopback, trusting
 
-LARGEST_BODY = 1024 * 1024
-"""Bytes of one message; a batch that is larger goes as several."""
+MAX_BODY = 1024 * 1024
+"""Maximum bytes of one message; a larger batch is split."""
 
-LARGEST_ANSWER = 64 * 1024
+MAX_RESPONSE = 64 * 1024
 TIMEOUT = 10.0
 
 
 class Webhook:
-    """Posts to one endpoint; each message has a connection of its own."""
+    """Posts to one endpoint, with a new connection for each message."""
 
     def __init__(
         self,
@@ -54,21 +53,21 @@ class Webhook:
         self._clock = clock
 
     def send(self, batch: Sequence[Delivery]) -> None:
-        """Post the batch in one message or several."""
+        """Post the batch in one or more messages."""
         for part in self._messages(batch):
             body = f"[{','.join(part)}]".encode("ascii")
             status, headers = self._post(body)
-            _judge(status, headers, self._clock())
+            _check(status, headers, self._clock())
 
     def close(self) -> None:
-        """Nothing is open between messages."""
+        """Do nothing: no connection is open between messages."""
 
     def _messages(self, batch: Sequence[Delivery]) -> Iterator[list[str]]:
         part: list[str] = []
         size = 0
         for delivery in batch:
-            text = formed(self._form, delivery.record)
-            if part and size + len(text) > LARGEST_BODY:
+            text = format_record(self._form, delivery.record)
+            if part and size + len(text) > MAX_BODY:
                 yield part
                 part, size = [], 0
             part.append(text)
@@ -88,29 +87,29 @@ class Webhook:
         try:
             with (
                 httpcore2.ConnectionPool(self._trust, network_backend=backend) as pool,
-                pool.stream("POST", self._url, headers=headers, content=body) as answer,
+                pool.stream("POST", self._url, headers=headers, content=body) as response,
             ):
-                _drain(answer)
-                return answer.status, {name.lower(): value for name, value in answer.headers}
+                _drain(response)
+                return response.status, {name.lower(): value for name, value in response.headers}
         except (httpcore2.NetworkError, httpcore2.TimeoutException, httpcore2.ProtocolError, OSError) as error:
             raise Unreachable(f"the endpoint does not answer ({type(error).__name__})") from None
 
 
-def _drain(answer: httpcore2.Response) -> None:
-    """Read what comes with the status, as far as it is short; only then has the other side answered."""
+def _drain(response: httpcore2.Response) -> None:
+    """Read the body, up to a limit; a response counts once it is complete."""
     size = 0
-    for part in answer.iter_stream():
+    for part in response.iter_stream():
         size += len(part)
-        if size > LARGEST_ANSWER:
+        if size > MAX_RESPONSE:
             return
 
 
-def _judge(status: int, headers: Mapping[bytes, bytes], now: float) -> None:
-    """Return where the endpoint has confirmed."""
+def _check(status: int, headers: Mapping[bytes, bytes], now: float) -> None:
+    """Return if the endpoint has confirmed the batch, else raise `Gone`, `Refused` or `Unreachable`."""
     if 200 <= status < 300:
         return
     if status == 410:
-        raise Gone("the endpoint wants no webhooks any more (status 410)")
+        raise Gone("the endpoint accepts no more webhooks (status 410)")
     if status in (400, 413, 422):
         raise Refused(f"status {status}")
     raise Unreachable(
@@ -119,18 +118,19 @@ def _judge(status: int, headers: Mapping[bytes, bytes], now: float) -> None:
 
 
 def connector(url: SinkUrl, secrets: Sequence[str] = ()) -> Callable[[], Webhook]:
-    """Return what opens the endpoint; `secrets` are those of the settings, where the URL names no file."""
+    """Return a factory of the destination; `secrets` are those of the settings, if the URL names no file."""
     parts = url.url
     if parts.username is not None or parts.password is not None:
-        raise ConfigurationError("a webhook has no user and password, it is signed", place="audit_sinks")
+        raise ConfigurationError("expected a webhook URL without user and password", place="audit_sinks")
     if parts.scheme != "https" and not is_loopback(parts.hostname):
-        raise ConfigurationError("expected https for a webhook that is not at loopback", place="audit_sinks")
+        raise ConfigurationError("expected https for a webhook that is not on the loopback", place="audit_sinks")
     file = url.options.get("secret_file")
     if file is not None:
         remedy = "write one with `whsec_` and base64 of 32 random bytes"
-        ring = WebhookSecrets(read_private_file(Path(file), "webhook secret", remedy, place="secret_file"), place=file)
+        lines = read_private_file(Path(file), "webhook secret", remedy, place="secret_file")
+        signers = WebhookSecrets(lines, place=file)
     else:
-        ring = WebhookSecrets(secrets, place="audit_webhook_secrets")
+        signers = WebhookSecrets(secrets, place="audit_webhook_secrets")
     trust, form = trusting(url.options.get("ca_file", ""), place="ca_file"), FORMS[url.form]
     timeout, target = url.seconds("timeout", TIMEOUT), parts._replace(path=parts.path or "/").geturl()
-    return lambda: Webhook(target, form, ring, trust=trust, timeout=timeout)
+    return lambda: Webhook(target, form, signers, trust=trust, timeout=timeout)

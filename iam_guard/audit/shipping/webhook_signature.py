@@ -1,12 +1,11 @@
-"""Signing and verifying webhooks as Standard Webhooks says (standardwebhooks.com), with HMAC-SHA256.
+"""Webhook signatures by Standard Webhooks (standardwebhooks.com), with HMAC-SHA256: signing and verification.
 
     webhook-id: msg_…                 the same when the same body is sent again
     webhook-timestamp: 1764043869     seconds since 1970, of this attempt
-    webhook-signature: v1,<base64> v1,<base64>     one for each secret of the ring
+    webhook-signature: v1,<base64> v1,<base64>     one for each secret
 
-What is signed is `id.timestamp.body`. A secret is written `whsec_` and base64 of 24 to 64 bytes. A ring has several
-while one takes the place of another: all of them sign, and a receiver believes any that it knows. Pure: time is an
-argument.
+The signed text is `id.timestamp.body`. A secret is `whsec_` followed by base64 of 24 to 64 bytes. During a rotation
+there are several: all of them sign, and a receiver accepts any that it knows. Pure: time is an argument.
 """
 
 from __future__ import annotations
@@ -20,22 +19,22 @@ from hashlib import sha256
 from iam_guard.errors import ConfigurationError, SignatureDoesNotMatch
 
 TOLERANCE = 300
-"""Seconds by which the sender's clock may differ from the receiver's, either way."""
+"""Maximum difference of the sender's and receiver's clocks, in seconds."""
 
 _PREFIX = "whsec_"
 _VERSION = "v1"
 
 
 class WebhookSecrets:
-    """A ring of secrets; nothing prints them."""
+    """Webhook secrets, without a repr that shows them."""
 
     __slots__ = ("_keys",)
 
     def __init__(self, texts: Iterable[str], *, place: str = "secrets") -> None:
-        """Read the secrets; raise `ConfigurationError` for one that is none, and for none at all."""
+        """Parse the secrets; raise `ConfigurationError` for a malformed one, or if there is none."""
         self._keys = [_key(text, place) for text in texts]
         if not self._keys:
-            raise ConfigurationError("expected a secret to sign webhooks with", place=place)
+            raise ConfigurationError("expected at least one webhook secret", place=place)
 
     def signatures(self, message_id: str, timestamp: int, body: bytes) -> list[bytes]:
         """Return the signature of a message with each secret."""
@@ -45,32 +44,33 @@ class WebhookSecrets:
 
 def signed_headers(secrets: WebhookSecrets, message_id: str, timestamp: int, body: bytes) -> list[tuple[str, str]]:
     """Return the three headers of a message."""
-    found = secrets.signatures(message_id, timestamp, body)
-    written = " ".join(f"{_VERSION},{base64.b64encode(each).decode()}" for each in found)
-    return [("webhook-id", message_id), ("webhook-timestamp", str(timestamp)), ("webhook-signature", written)]
+    signatures = secrets.signatures(message_id, timestamp, body)
+    header = " ".join(f"{_VERSION},{base64.b64encode(each).decode()}" for each in signatures)
+    return [("webhook-id", message_id), ("webhook-timestamp", str(timestamp)), ("webhook-signature", header)]
 
 
 def verify_webhook(headers: Mapping[str, str], body: bytes, secrets: Sequence[str], *, now: float) -> str:
-    """Verify a webhook that was received, and give its id; raise `SignatureDoesNotMatch` for one that is not good.
+    """Verify a received webhook and return its id; raise `SignatureDoesNotMatch` for an invalid one.
 
-    `headers` may be written in any case, `secrets` are as the sender has them, `now` is `time.time()`.
+    Header names are case-insensitive, `secrets` are those of the sender, `now` is `time.time()`.
     """
-    given = {name.lower(): value for name, value in headers.items()}
-    message_id, moment = given.get("webhook-id", ""), given.get("webhook-timestamp", "")
-    if not message_id or not moment.isascii() or not moment.isdigit() or len(moment) > 12:
+    received = {name.lower(): value for name, value in headers.items()}
+    message_id, timestamp = received.get("webhook-id", ""), received.get("webhook-timestamp", "")
+    if not message_id or not timestamp.isascii() or not timestamp.isdigit() or len(timestamp) > 12:
         raise SignatureDoesNotMatch("expected the headers webhook-id and webhook-timestamp", place="webhook-timestamp")
-    if abs(now - int(moment)) > TOLERANCE:
-        raise SignatureDoesNotMatch("the webhook is too old, or of the future", place="webhook-timestamp")
-    wanted = WebhookSecrets(secrets).signatures(message_id, int(moment), body)
-    for signature in _signatures(given.get("webhook-signature", "")):
-        if any(hmac.compare_digest(signature, each) for each in wanted):
+    if abs(now - int(timestamp)) > TOLERANCE:
+        message = f"expected a timestamp within {TOLERANCE} seconds of the current time"
+        raise SignatureDoesNotMatch(message, place="webhook-timestamp")
+    expected = WebhookSecrets(secrets).signatures(message_id, int(timestamp), body)
+    for signature in _signatures(received.get("webhook-signature", "")):
+        if any(hmac.compare_digest(signature, each) for each in expected):
             return message_id
-    raise SignatureDoesNotMatch("no signature of the webhook is of a secret that is known", place="webhook-signature")
+    raise SignatureDoesNotMatch("expected a signature with a known secret", place="webhook-signature")
 
 
 def _signatures(header: str) -> Iterable[bytes]:
-    for each in header.split(" "):
-        version, _, text = each.partition(",")
+    for part in header.split(" "):
+        version, _, text = part.partition(",")
         if version == _VERSION:
             try:
                 yield base64.b64decode(text, validate=True)

@@ -1,10 +1,8 @@
 """Checkpoints (c2sp.org/tlog-checkpoint): the size and the root of a shard's tree, in a signed note.
 
-The text has three lines: the origin, which says whose tree it is, the number of leaves, the root in base64. The origin
-is the name of the key, a slash, the shard. (The specification would have key and origin share one name. Shards come and
-go with processes while the key stays; so one key signs for the shards below its name.)
-
-A file of checkpoints is notes one after the other, each with an empty line after it.
+The text has three lines: the origin, the number of leaves, the root in base64. The origin is `<key name>/<shard>`: the
+specification uses one name for key and origin, but one key signs for every shard here.
+A checkpoint file is a sequence of notes, each followed by an empty line.
 """
 
 from __future__ import annotations
@@ -27,7 +25,7 @@ _END = b"\n\n"
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Whose tree it is, how many leaves it has, and its root."""
+    """The origin, size (number of leaves) and root of a tree."""
 
     origin: str
     size: int
@@ -43,7 +41,7 @@ class Checkpoint:
 
     @classmethod
     def parse(cls, text: str) -> Checkpoint:
-        """Read the text of a note; lines after the third are another's affair, as the specification has it."""
+        """Parse the text of a note; as the specification requires, ignore lines after the third."""
         lines = text.removesuffix("\n").split("\n")
         origin, size, encoded = lines[:3] if len(lines) >= 3 else ("", "", "")
         try:
@@ -52,15 +50,15 @@ class Checkpoint:
             root = b""
         if not all(lines) or not _SIZE.fullmatch(size) or len(root) != HASH_BYTES:
             raise InvalidInput("expected a checkpoint: origin, size, root")
-        found = cls(origin, int(size), root)
-        if not text.startswith(found.text):
+        checkpoint = cls(origin, int(size), root)
+        if not text.startswith(checkpoint.text):
             raise InvalidInput("expected a checkpoint with its root in canonical base64")
-        return found
+        return checkpoint
 
 
 @dataclass(frozen=True, slots=True)
 class SignedCheckpoint:
-    """A checkpoint with what its signatures are worth."""
+    """A checkpoint with its note and the result of the signature check."""
 
     checkpoint: Checkpoint
     trust: Trust
@@ -68,23 +66,23 @@ class SignedCheckpoint:
 
 
 def origin_of(shard: str, key: SignerKey) -> str:
-    """Name the tree of a shard whose checkpoints this key signs."""
+    """Return the origin of a shard's checkpoints that this key signs."""
     return f"{key.name}/{shard}"
 
 
 def sign_checkpoint(shard: str, size: int, root: bytes, key: SignerKey) -> str:
-    """Make the note that says how the tree of a shard is now."""
+    """Return the signed note for a shard's tree of this size and root."""
     return sign_note(Checkpoint(origin_of(shard, key), size, root).text, (key,))
 
 
 def open_checkpoint(note: bytes, ring: KeyRing) -> SignedCheckpoint:
-    """Read a note and judge its signatures; raise `InvalidInput` where it is no checkpoint."""
+    """Parse a note and check its signatures; raise `InvalidInput` if it is not a checkpoint."""
     parsed = parse_note(note)
     return SignedCheckpoint(Checkpoint.parse(parsed.text), ring.trust(parsed), parsed)
 
 
-class NotePlace(NamedTuple):
-    """A note of a file: its number from 1, the byte where it begins, its bytes; `torn` where it has no end."""
+class NoteSlice(NamedTuple):
+    """A note in a file: its number from 1, its byte offset, its bytes; `torn` if it is incomplete."""
 
     number: int
     begin: int
@@ -92,8 +90,8 @@ class NotePlace(NamedTuple):
     torn: bool = False
 
 
-def notes_of(content: bytes) -> Iterator[NotePlace]:
-    """Take a file of checkpoints apart; what is no note is given too, for whoever reads it to refuse it."""
+def notes_of(content: bytes) -> Iterator[NoteSlice]:
+    """Split a checkpoint file into notes; malformed parts are yielded too, so that parsing them fails."""
     begin, number, text = 0, 0, b""
     text_begin = 0
     while begin < len(content):
@@ -103,14 +101,14 @@ def notes_of(content: bytes) -> Iterator[NotePlace]:
         if block.startswith(_SIGNATURE_BLOCK) or end < 0:
             number += 1
             start = text_begin if text else begin
-            yield NotePlace(number, start, text + block + (b"" if end < 0 else b"\n"), torn=end < 0)
+            yield NoteSlice(number, start, text + block + (b"" if end < 0 else b"\n"), torn=end < 0)
             text = b""
         elif text:
             number += 1
-            yield NotePlace(number, text_begin, text)
+            yield NoteSlice(number, text_begin, text)
             text, text_begin = block + _END, begin
         else:
             text, text_begin = block + _END, begin
         begin = next_begin
-    if text:  # half a note has no signature; one whose parts run together was changed
-        yield NotePlace(number + 1, text_begin, text, torn=_SIGNATURE_BLOCK not in text)
+    if text:  # an incomplete note has no signature; a note with merged parts was modified
+        yield NoteSlice(number + 1, text_begin, text, torn=_SIGNATURE_BLOCK not in text)

@@ -1,9 +1,8 @@
-"""What happened to the lines of a segment that do not bear its checkpoints.
+"""Classify the lines of a segment that do not match its checkpoints: modified, moved, missing or inserted.
 
-The leaf hashes that stand beside a segment are signed too: they make the root that a checkpoint signs. So they say
-which line ought to be where, and a line is known by its hash. Where they were changed as well, only the sequences are
-left that lines say of themselves: what is missing and what is out of order can still be told, but of a line that was
-changed no more is known than the two checkpoints between which it stands.
+A segment's stored leaf hashes make the root that a checkpoint signs, so they identify each expected line. If the hashes
+were changed as well, only the sequence numbers in the lines remain: missing and reordered lines are still found, but a
+modified line can only be located between two checkpoints.
 
 Pure.
 """
@@ -19,8 +18,8 @@ from iam_guard.audit.verify.verdicts import Verdict
 
 
 @dataclass(frozen=True, slots=True)
-class Signed:
-    """A checkpoint that is believed, and where it stands."""
+class TrustedCheckpoint:
+    """A checkpoint with a valid signature, and its location: file and number of the note or line."""
 
     size: int
     root: bytes
@@ -30,103 +29,106 @@ class Signed:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Something about some lines; `place` counts the lines of the segment from 0, `index` those that ought to be."""
+    """A verdict about some lines: `position` of the first in the file, `index` among the signed lines, both from 0."""
 
     verdict: Verdict
-    place: int
+    position: int
     index: int
     detail: str
 
 
-def borne(start: Tree, leaves: Sequence[bytes], checkpoints: Sequence[Signed]) -> list[bool]:
-    """Tell of each checkpoint, in the order of their sizes, whether these leaves make its root."""
-    tree, found = start.copy(), []
+def root_matches(start: Tree, leaves: Sequence[bytes], checkpoints: Sequence[TrustedCheckpoint]) -> list[bool]:
+    """Return for each checkpoint, sorted by size, whether these leaves make its root."""
+    tree, results = start.copy(), []
     for checkpoint in checkpoints:
         if checkpoint.size - start.size > len(leaves):
-            found.append(False)
+            results.append(False)
             continue
         tree.extend(leaves[tree.size - start.size : checkpoint.size - start.size])
-        found.append(tree.root() == checkpoint.root)
-    return found
+        results.append(tree.root() == checkpoint.root)
+    return results
 
 
-def places_by_hash(present: Sequence[bytes], wanted: Sequence[bytes]) -> list[int | None]:
-    """Say of each line which of the wanted ones it is."""
-    places = {leaf: index for index, leaf in enumerate(wanted)}
-    return [places.get(leaf) for leaf in present]
+def indexes_by_hash(present: Sequence[bytes], expected: Sequence[bytes]) -> list[int | None]:
+    """Return for each present line its index among the expected ones; None for an unknown line."""
+    indexes = {leaf: index for index, leaf in enumerate(expected)}
+    return [indexes.get(leaf) for leaf in present]
 
 
-def compare(found: Sequence[int | None], wanted: int, *, is_last: bool) -> list[Difference]:
-    """Return what became of lines 0 to `wanted`, given which of them each present line is.
+def compare_lines(indexes: Sequence[int | None], expected: int, *, is_last: bool) -> list[Difference]:
+    """Return the differences from the lines 0 to `expected`; `indexes` has the index of each present line.
 
-    In the last segment of a shard, lines that are missing at its end are a tail that was cut off. Unknown lines after
-    the last known one are left out: they may not be signed yet, which is for others to say.
+    Lines missing at the end of the shard's last segment are a truncated tail. Unknown lines after the last known one
+    are left out: they may be unsigned yet, which the caller checks.
     """
-    kept = _longest_rise(found)
-    moved, strangers = _sort_out(found, kept)
-    there = {index for index in found if index is not None}
+    ordered = _longest_increasing_subsequence(indexes)
+    moved, unknown = _split_moved_and_unknown(indexes, ordered)
+    present = {index for index in indexes if index is not None}
     differences = []
     if moved:
-        detail = f"{len(moved)} lines are not in their order" if len(moved) > 1 else "a line is not in its order"
-        differences = [Difference(Verdict.REORDERED, moved[0], found[moved[0]] or 0, detail)]
-    last_place = last_index = -1
-    for place, index in [*((place, found[place] or 0) for place in kept), (len(found), wanted)]:
-        unknown = [each for each in range(last_place + 1, place) if each in strangers]
-        gone = [each for each in range(last_index + 1, index) if each not in there]
-        differences += _between(unknown, gone, last_place + 1, is_tail=is_last and place == len(found))
-        last_place, last_index = place, index
-    return sorted(differences, key=lambda each: each.place)
+        detail = f"{len(moved)} lines are out of order" if len(moved) > 1 else "a line is out of order"
+        differences = [Difference(Verdict.REORDERED, moved[0], indexes[moved[0]] or 0, detail)]
+    last_position = last_index = -1
+    for position, index in [*((position, indexes[position] or 0) for position in ordered), (len(indexes), expected)]:
+        unknown_here = [each for each in range(last_position + 1, position) if each in unknown]
+        missing = [each for each in range(last_index + 1, index) if each not in present]
+        is_tail = is_last and position == len(indexes)
+        differences += _differences_between(unknown_here, missing, last_position + 1, is_tail=is_tail)
+        last_position, last_index = position, index
+    return sorted(differences, key=lambda difference: difference.position)
 
 
-def _longest_rise(found: Sequence[int | None]) -> list[int]:
-    """Return the places of the longest rising part: the lines that kept their order."""
-    tops: list[int] = []
-    ends: list[int] = []
-    before: list[int] = [-1] * len(found)
-    for place, index in enumerate(found):
+def _longest_increasing_subsequence(indexes: Sequence[int | None]) -> list[int]:
+    """Return the positions of the lines that kept their order, in O(n log n)."""
+    smallest_ends: list[int] = []
+    end_positions: list[int] = []
+    predecessors: list[int] = [-1] * len(indexes)
+    for position, index in enumerate(indexes):
         if index is None:
             continue
-        length = bisect_left(tops, index)
-        before[place] = ends[length - 1] if length else -1
-        if length == len(tops):
-            tops.append(index)
-            ends.append(place)
-        elif tops[length] != index:  # of two that are the same the first
-            tops[length], ends[length] = index, place
-    rise: list[int] = []
-    place = ends[-1] if ends else -1
-    while place >= 0:
-        rise.append(place)
-        place = before[place]
-    return rise[::-1]
+        length = bisect_left(smallest_ends, index)
+        predecessors[position] = end_positions[length - 1] if length else -1
+        if length == len(smallest_ends):
+            smallest_ends.append(index)
+            end_positions.append(position)
+        elif smallest_ends[length] != index:  # of duplicates keep the first
+            smallest_ends[length], end_positions[length] = index, position
+    subsequence: list[int] = []
+    position = end_positions[-1] if end_positions else -1
+    while position >= 0:
+        subsequence.append(position)
+        position = predecessors[position]
+    return subsequence[::-1]
 
 
-def _sort_out(found: Sequence[int | None], kept: Sequence[int]) -> tuple[list[int], set[int]]:
-    """Tell, of the places of the other lines, those that moved from those that belong nowhere."""
-    held, accounted = set(kept), {found[place] for place in kept}
-    moved, strangers = [], set()
-    for place, index in enumerate(found):
-        if place in held:
+def _split_moved_and_unknown(indexes: Sequence[int | None], ordered: Sequence[int]) -> tuple[list[int], set[int]]:
+    """Return the positions of moved lines, and of those that are unknown or duplicates."""
+    in_order, seen = set(ordered), {indexes[position] for position in ordered}
+    moved, unknown = [], set()
+    for position, index in enumerate(indexes):
+        if position in in_order:
             continue
-        if index is None or index in accounted:
-            strangers.add(place)
+        if index is None or index in seen:
+            unknown.add(position)
         else:
-            moved.append(place)
-            accounted.add(index)
-    return moved, strangers
+            moved.append(position)
+            seen.add(index)
+    return moved, unknown
 
 
-def _between(unknown: Sequence[int], gone: Sequence[int], place: int, *, is_tail: bool) -> list[Difference]:
-    """Return what happened between two lines that kept their order, or after the last of them."""
-    if unknown and gone:
-        return [Difference(Verdict.MODIFIED, unknown[0], gone[0], _lines_are("not what was signed", len(gone)))]
-    if gone:
+def _differences_between(
+    unknown: Sequence[int], missing: Sequence[int], position: int, *, is_tail: bool
+) -> list[Difference]:
+    """Return the differences between two lines that kept their order, or after the last of them."""
+    if unknown and missing:
+        return [Difference(Verdict.MODIFIED, unknown[0], missing[0], _lines_are("not what was signed", len(missing)))]
+    if missing:
         verdict = Verdict.TRUNCATED_TAIL if is_tail else Verdict.MISSING
-        return [Difference(verdict, place, gone[0], _lines_are("signed and not there", len(gone)))]
+        return [Difference(verdict, position, missing[0], _lines_are("signed but missing", len(missing)))]
     if unknown and not is_tail:
-        return [Difference(Verdict.MODIFIED, unknown[0], -1, _lines_are("put in", len(unknown)))]
+        return [Difference(Verdict.MODIFIED, unknown[0], -1, _lines_are("inserted", len(unknown)))]
     return []
 
 
-def _lines_are(what: str, count: int) -> str:
-    return f"a line is {what}" if count == 1 else f"{count} lines are {what}"
+def _lines_are(state: str, count: int) -> str:
+    return f"a line is {state}" if count == 1 else f"{count} lines are {state}"

@@ -1,10 +1,9 @@
-"""The Merkle tree of RFC 6962 (section 2.1) over SHA-256: roots, and the proofs of inclusion and of consistency.
+"""The Merkle tree of RFC 6962 (section 2.1) over SHA-256: roots, inclusion proofs and consistency proofs.
 
-A tree that only grows needs few hashes to go on: the roots of the perfect subtrees that its size is made of, one for
-each bit that is set. `Tree` keeps those and nothing else. A proof needs more, the hashes of whole ranges: whoever makes
-one gives a function from a range of leaves to its hash, such as `Subtrees`, which knows the leaves from some place on
-and, of all before, the tree's state at that place. So a proof about a record reads the leaves of one segment, never
-those of the whole shard.
+An append-only tree needs few hashes to continue: the roots of its perfect subtrees, one for each bit set in its size.
+`Tree` keeps only those. A proof needs the hashes of whole ranges: its caller passes a function from a range of leaves
+to a hash, such as `Subtrees`, which has the leaves from some index on and the tree's state at that index. So proving a
+record reads the leaves of one segment, not of the whole shard.
 
 Pure: no file, no key, no clock.
 """
@@ -22,27 +21,27 @@ _NODE = b"\x01"
 
 
 def leaf_hash(data: bytes) -> bytes:
-    """Hash what a leaf holds."""
+    """Return the hash of one leaf."""
     return sha256(_LEAF + data).digest()
 
 
 def leaf_hashes(entries: Iterable[bytes]) -> list[bytes]:
-    """Hash what many leaves hold."""
+    """Return the hashes of many leaves."""
     return [sha256(_LEAF + data).digest() for data in entries]
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:
-    """Hash two subtrees into the one above them."""
+    """Return the hash of the parent of two subtrees."""
     return sha256(_NODE + left + right).digest()
 
 
 class Tree:
-    """A tree that grows at its right end, known by its size and the roots of its perfect subtrees."""
+    """An append-only tree, stored as its size and the roots of its perfect subtrees."""
 
     __slots__ = ("_levels", "size")
 
     def __init__(self, size: int = 0, state: Sequence[bytes] = ()) -> None:
-        """Go on from a `state`: the roots of the perfect subtrees, the largest first."""
+        """Continue from a `state`, the roots of the perfect subtrees, largest first; raise `ValueError` for others."""
         if size < 0 or len(state) != size.bit_count() or any(len(each) != HASH_BYTES for each in state):
             raise ValueError(f"expected {max(size, 0).bit_count()} hashes as the state of {size} leaves")
         rest = list(state)
@@ -51,20 +50,20 @@ class Tree:
 
     @property
     def state(self) -> tuple[bytes, ...]:
-        """The roots of the perfect subtrees, the largest first."""
+        """The roots of the perfect subtrees, largest first."""
         return tuple(level for level in reversed(self._levels) if level)
 
     def copy(self) -> Tree:
-        twin = Tree()
-        twin.size, twin._levels = self.size, self._levels.copy()
-        return twin
+        tree = Tree()
+        tree.size, tree._levels = self.size, self._levels.copy()
+        return tree
 
     def append(self, leaf: bytes) -> None:
-        """Add one leaf, by its hash."""
+        """Append the hash of one leaf."""
         self.extend((leaf,))
 
     def extend(self, leaves: Sequence[bytes]) -> None:
-        """Add leaves, by their hashes: level by level, which takes half the time of one by one."""
+        """Append the hashes of leaves, level by level: twice as fast as one by one."""
         self.size += len(leaves)
         nodes, level = list(leaves), 0
         while nodes:
@@ -89,36 +88,36 @@ class Tree:
 # --- ranges ------------------------------------------------------------------------------------------------------
 
 RangeHash = Callable[[int, int], bytes]
-"""The hash of the leaves from the first number to before the second."""
+"""Returns the hash of the leaves from the first index up to, not including, the second."""
 
 
 class Subtrees:
-    """Hashes of ranges, from the leaves from `first` on and the state of the tree of the `first` leaves before them."""
+    """Hashes of ranges, computed from the leaves at `first` and after, and the tree's state before them."""
 
     def __init__(self, leaves: Sequence[bytes], first: int = 0, state: Sequence[bytes] = ()) -> None:
-        Tree(first, state)  # refuses a state that is none
+        Tree(first, state)  # validates the state
         self._leaves = leaves
         self._first = first
-        self._known: dict[tuple[int, int], bytes] = {}
+        self._prefix: dict[tuple[int, int], bytes] = {}
         begin = 0
         for root in state:
             end = begin + _highest_bit(first - begin)
-            self._known[begin, end] = root
+            self._prefix[begin, end] = root
             begin = end
 
     def __call__(self, begin: int, end: int) -> bytes:
-        """Return the hash of a range; raise `ValueError` where it lies before what is known."""
-        known = self._known.get((begin, end))
+        """Return the hash of a range; raise `ValueError` if its leaves are not available."""
+        known = self._prefix.get((begin, end))
         if known is not None:
             return known
         if begin >= self._first:
             tree = Tree()
             tree.extend(self._leaves[begin - self._first : end - self._first])
             if tree.size != end - begin or not tree.size:
-                raise ValueError(f"the leaves {begin} to {end} are not known")
+                raise ValueError(f"leaves {begin} to {end} are not available")
             return tree.root()
         if end - begin < 2:
-            raise ValueError(f"leaf {begin} is not known")
+            raise ValueError(f"leaf {begin} is not available")
         middle = begin + _split(end - begin)
         return node_hash(self(begin, middle), self(middle, end))
 
@@ -144,9 +143,9 @@ def inclusion_proof(index: int, size: int, hash_of: RangeHash) -> list[bytes]:
 
 
 def consistency_proof(old: int, new: int, hash_of: RangeHash) -> list[bytes]:
-    """Prove that the tree of size `old` is the beginning of the tree of size `new` (RFC 6962, 2.1.2)."""
+    """Prove that the tree of size `old` is a prefix of the tree of size `new` (RFC 6962, 2.1.2)."""
     if not 0 < old <= new:
-        raise ValueError(f"a tree of {old} leaves is not the beginning of one of {new}")
+        raise ValueError(f"expected an old size from 1 to {new}, got {old}")
     proof: list[bytes] = []
     begin, end = 0, new
     while end != old:
@@ -163,25 +162,25 @@ def consistency_proof(old: int, new: int, hash_of: RangeHash) -> list[bytes]:
 
 
 def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes], root: bytes) -> bool:
-    """Return whether the proof shows that the leaf stands at this place of the tree with this root."""
+    """Return whether the proof shows that the leaf is at this index of the tree with this root (RFC 9162, 2.1.3.2)."""
     if not 0 <= index < size:
         return False
-    below, above, found = index, size - 1, leaf
-    for beside in proof:
-        if above == 0 or len(beside) != HASH_BYTES:
+    node, last, computed = index, size - 1, leaf
+    for sibling in proof:
+        if last == 0 or len(sibling) != HASH_BYTES:
             return False
-        if below & 1 or below == above:
-            found = node_hash(beside, found)
-            while not below & 1 and below:
-                below, above = below >> 1, above >> 1
+        if node & 1 or node == last:
+            computed = node_hash(sibling, computed)
+            while not node & 1 and node:
+                node, last = node >> 1, last >> 1
         else:
-            found = node_hash(found, beside)
-        below, above = below >> 1, above >> 1
-    return above == 0 and found == root
+            computed = node_hash(computed, sibling)
+        node, last = node >> 1, last >> 1
+    return last == 0 and computed == root
 
 
 def verify_consistency(old: int, new: int, proof: Sequence[bytes], old_root: bytes, new_root: bytes) -> bool:
-    """Return whether the proof shows that the tree with the old root is the beginning of that with the new one."""
+    """Return whether the proof shows that the old tree is a prefix of the new one (RFC 9162, 2.1.4.2)."""
     if not 0 < old <= new or any(len(each) != HASH_BYTES for each in proof):
         return False
     if old == new:
@@ -189,25 +188,25 @@ def verify_consistency(old: int, new: int, proof: Sequence[bytes], old_root: byt
     path = [old_root, *proof] if old.bit_count() == 1 else list(proof)
     if not path:
         return False
-    below, above = old - 1, new - 1
-    while below & 1:
-        below, above = below >> 1, above >> 1
+    node, last = old - 1, new - 1
+    while node & 1:
+        node, last = node >> 1, last >> 1
     first = second = path[0]
-    for beside in path[1:]:
-        if above == 0:
+    for sibling in path[1:]:
+        if last == 0:
             return False
-        if below & 1 or below == above:
-            first, second = node_hash(beside, first), node_hash(beside, second)
-            while not below & 1 and below:
-                below, above = below >> 1, above >> 1
+        if node & 1 or node == last:
+            first, second = node_hash(sibling, first), node_hash(sibling, second)
+            while not node & 1 and node:
+                node, last = node >> 1, last >> 1
         else:
-            second = node_hash(second, beside)
-        below, above = below >> 1, above >> 1
-    return above == 0 and first == old_root and second == new_root
+            second = node_hash(second, sibling)
+        node, last = node >> 1, last >> 1
+    return last == 0 and first == old_root and second == new_root
 
 
 def _split(size: int) -> int:
-    """Return how many of so many leaves are in the left subtree: the largest power of two below."""
+    """Return the number of leaves in the left subtree: the largest power of two below `size`."""
     return 1 << (size - 1).bit_length() - 1
 
 

@@ -1,8 +1,7 @@
-"""Proofs about a single record, for somebody who has neither the trail nor a reason to believe us.
+"""Inclusion proofs for single records, which an auditor can check without the trail.
 
-A proof holds the line as it is stored, where it stands, the hashes that lead from it to a root, and the checkpoint that
-signs this root. Whoever has the public key can check it alone: the line hashes into the leaf, leaf and hashes into the
-root, the root is the one that was signed. Making one reads the segment of the record and no other.
+A proof has the stored line, its shard and sequence, the hashes on the path to a root, and the checkpoint that signs
+that root. Checking it needs only the public key. Creating it reads only the segment of the record.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from iam_guard.audit.record.redaction import write
 from iam_guard.audit.verify.checkpoint import Checkpoint, notes_of
 from iam_guard.audit.verify.merkle import Subtrees, inclusion_proof, leaf_hash, leaf_hashes, verify_inclusion
 from iam_guard.audit.verify.peer_checkpoints import durable_checkpoint
-from iam_guard.audit.verify.segment_reader import judge
+from iam_guard.audit.verify.segment_reader import check_checkpoint
 from iam_guard.audit.verify.shard import Segment, place_of, read_opening, segments_of, shards_of, whole_lines
 from iam_guard.audit.verify.signed_note import KeyRing
 from iam_guard.errors import InvalidInput
@@ -29,7 +28,7 @@ FORMAT = "iam-guard-audit-proof/1"
 
 @dataclass(frozen=True, slots=True)
 class InclusionProof:
-    """That a line is in the tree of a shard."""
+    """The proof that a line is in the tree of a shard."""
 
     shard: str
     sequence: int
@@ -38,7 +37,7 @@ class InclusionProof:
     checkpoint: bytes
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the proof as what JSON is made of."""
+        """Return the proof as a dictionary for JSON."""
         return {
             "format": FORMAT,
             "shard": self.shard,
@@ -49,14 +48,14 @@ class InclusionProof:
         }
 
     @classmethod
-    def from_dict(cls, given: Mapping[str, Any]) -> InclusionProof:
-        """Read one back; raise `InvalidInput` for what is none."""
+    def from_dict(cls, proof: Mapping[str, Any]) -> InclusionProof:
+        """Parse the result of `to_dict`; raise `InvalidInput` for anything else."""
         try:
-            if given["format"] != FORMAT or type(given["sequence"]) is not int:
+            if proof["format"] != FORMAT or type(proof["sequence"]) is not int:
                 raise ValueError
-            path = tuple(base64.b64decode(each, validate=True) for each in given["path"])
-            line, note = given["line"].encode("ascii"), given["checkpoint"].encode()
-            return cls(str(given["shard"]), given["sequence"], line, path, note)
+            path = tuple(base64.b64decode(each, validate=True) for each in proof["path"])
+            line, note = proof["line"].encode("ascii"), proof["checkpoint"].encode()
+            return cls(str(proof["shard"]), proof["sequence"], line, path, note)
         except (KeyError, TypeError, ValueError, AttributeError, binascii.Error):
             raise InvalidInput(f"expected a proof in the form `{FORMAT}`") from None
 
@@ -64,22 +63,22 @@ class InclusionProof:
 def prove(trail: Path, event_id: str, ring: KeyRing) -> InclusionProof:
     """Prove that the record with this `eventID` is in the trail.
 
-    Raises `InvalidInput` where there is none, where it has no checkpoint yet, or where the trail does not bear it.
+    Raises `InvalidInput` if the record doesn't exist, has no checkpoint yet, or doesn't match its checkpoint.
     """
-    segment, place, lines = _find(trail, event_id)
+    segment, position, lines = _find(trail, event_id)
     shard = segment.folder.name
-    covering = _covering(segment, place, ring)
+    covering = _covering_checkpoint(segment, position, ring)
     opening = read_opening(segment)
     if covering is None or opening is None:
-        raise InvalidInput(f"the record `{event_id}` has no checkpoint yet, or none that can be believed")
+        raise InvalidInput(f"the record `{event_id}` has no checkpoint yet, or none with a valid signature")
     note, checkpoint = covering
-    index = segment.first + place
+    index = segment.first + position
     hashes = Subtrees(leaf_hashes(lines), segment.first, opening.tree.state)
     try:
         path = tuple(inclusion_proof(index, checkpoint.size, hashes))
     except ValueError:
         path = ()
-    proof = InclusionProof(shard, index, lines[place], path, note)
+    proof = InclusionProof(shard, index, lines[position], path, note)
     problem = problem_of(proof, ring)
     if problem is not None:
         raise InvalidInput(f"the record `{event_id}` cannot be proved, run `iam-guard audit verify`: {problem}")
@@ -87,29 +86,29 @@ def prove(trail: Path, event_id: str, ring: KeyRing) -> InclusionProof:
 
 
 def problem_of(proof: InclusionProof, ring: KeyRing) -> str | None:
-    """Return why a proof proves nothing; None where it does."""
-    checkpoint = judge(proof.checkpoint, proof.shard, ring)
+    """Return why a proof is invalid; None if it is valid."""
+    checkpoint = check_checkpoint(proof.checkpoint, proof.shard, ring)
     if not isinstance(checkpoint, Checkpoint):
         return checkpoint[1]
     if place_of(proof.line) != (proof.shard, proof.sequence):
-        return "the line says of itself that it stands elsewhere"
+        return "the shard and sequence in the line differ from the proof's"
     leaf = leaf_hash(proof.line)
     if not verify_inclusion(leaf, proof.sequence, checkpoint.size, proof.path, checkpoint.root):
-        return "the line and the hashes do not make the root that was signed"
+        return "the line and the hashes do not lead to the signed root"
     return None
 
 
 def _find(trail: Path, event_id: str) -> tuple[Segment, int, list[bytes]]:
-    """Return the segment of a record, its place there, and the lines of that segment."""
+    """Return the segment of a record, its position there from 0, and the lines of that segment."""
     needle = f'"eventID":{write(event_id)}'.encode("ascii")
     for segment in _segments(trail):
         content = segment.lines.read_bytes()
         if needle in content:
             lines = whole_lines(content)
-            for place, line in enumerate(lines):
+            for position, line in enumerate(lines):
                 if needle in line and _event_id(line) == event_id:
-                    return segment, place, lines
-    raise InvalidInput(f"there is no record `{event_id}` in the trail", place=str(trail))
+                    return segment, position, lines
+    raise InvalidInput(f"expected a record `{event_id}` in the trail, found none", place=str(trail))
 
 
 def _segments(trail: Path) -> Iterator[Segment]:
@@ -127,26 +126,26 @@ def _event_id(line: bytes) -> object:
     return record.get("eventID") if isinstance(record, dict) else None
 
 
-def _covering(segment: Segment, place: int, ring: KeyRing) -> tuple[bytes, Checkpoint] | None:
-    """Return the last believed checkpoint of the segment, if it signs the line at that place."""
+def _covering_checkpoint(segment: Segment, position: int, ring: KeyRing) -> tuple[bytes, Checkpoint] | None:
+    """Return the last trusted checkpoint of the segment, with its note, if it signs the line at that position."""
     shard = segment.folder.name
     content = segment.checkpoints.read_bytes() if segment.checkpoints.exists() else b""
-    notes = [each.note for each in notes_of(content) if not each.torn]
-    later = [each for each in segments_of(segment.folder) if each.first > segment.first]
+    notes = [entry.note for entry in notes_of(content) if not entry.torn]
+    later = [other for other in segments_of(segment.folder) if other.first > segment.first]
     if later and (opening := read_opening(later[0])) is not None:
         notes.append(opening.previous)
     for note in reversed(notes):
-        checkpoint = judge(note, shard, ring)
+        checkpoint = check_checkpoint(note, shard, ring)
         if isinstance(checkpoint, Checkpoint):
-            return (note, checkpoint) if checkpoint.size > segment.first + place else None
+            return (note, checkpoint) if checkpoint.size > segment.first + position else None
     return None
 
 
 def latest_checkpoints(trail: Path, ring: KeyRing) -> list[bytes]:
-    """Return the last believed checkpoint of each shard, as a note.
+    """Return the last trusted checkpoint of each shard, as a note.
 
-    What a checkpoint signs is on the disk before it is given away: the power may go at any time, and whoever keeps it
-    elsewhere must never find the trail shorter for that.
+    The data under a checkpoint is synced first, so that a power failure never leaves a trail shorter than its published
+    checkpoint.
     """
     shards = shards_of(trail) if trail.is_dir() else []
     return [found[0] for shard in shards if (found := durable_checkpoint(shard, ring)) is not None]

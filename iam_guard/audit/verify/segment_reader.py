@@ -1,6 +1,6 @@
-"""Reading what stands in the files of a segment, for verifying it: hashes of lines, checkpoints that are believed.
+"""Reading the files of a segment for verification: line hashes, trail events, trusted checkpoints.
 
-Nothing of a file is believed before it is verified, not even how long its lines are.
+File content is untrusted until verified, including the length of its lines.
 """
 
 from __future__ import annotations
@@ -12,34 +12,34 @@ from pathlib import Path
 from typing import Any
 
 from iam_guard.audit.verify.checkpoint import Checkpoint, notes_of, open_checkpoint
-from iam_guard.audit.verify.diagnosis import Signed
+from iam_guard.audit.verify.diagnosis import TrustedCheckpoint
 from iam_guard.audit.verify.merkle import leaf_hash
-from iam_guard.audit.verify.shard import OWN_KIND, Segment, own_facts, place_of
+from iam_guard.audit.verify.shard import TRAIL_EVENT_MARK, Segment, place_of, trail_event_facts
 from iam_guard.audit.verify.signed_note import KeyRing, Trust
 from iam_guard.audit.verify.verdicts import TrailFinding, Verdict
 from iam_guard.errors import InvalidInput
 
 CHUNK = 1024 * 1024
-MAX_KEPT_LINE = 1024 * 1024
-"""Bytes that are kept of a line without end; ours are far shorter, so it is not ours."""
+MAX_INCOMPLETE_LINE = 1024 * 1024
+"""Maximum bytes kept of an incomplete line; the writer's lines are far shorter."""
 
 Progress = Callable[[int], None]
-"""Told how many bytes more were read."""
+"""Called with the number of bytes read since the last call."""
 
 
 @dataclass(slots=True)
 class SegmentLines:
-    """The lines of a segment as far as verifying needs them."""
+    """The parts of a segment's lines that verification needs."""
 
     hashes: list[bytes] = field(default_factory=list)
     own: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
-    """Those that the trail wrote about itself: place in the segment, `iamGuard`."""
+    """The trail's own records: position in the segment, `iamGuard`."""
     rest: bytes = b""
-    """What comes after the last line break."""
+    """The bytes after the last line break."""
 
 
 def read_lines(path: Path, progress: Progress) -> SegmentLines | None:
-    """Hash every line of a file; None where there is no file."""
+    """Hash every line of a file; return None if the file doesn't exist."""
     read = SegmentLines()
     try:
         for portion in reading_lines(path, progress):
@@ -50,41 +50,41 @@ def read_lines(path: Path, progress: Progress) -> SegmentLines | None:
 
 
 def reading_lines(path: Path, progress: Progress = lambda _: None) -> Iterator[SegmentLines]:
-    """Hash every line of a file, a portion at each step; what is given is the same each time, and grows."""
+    """Hash every line of a file, chunk by chunk; yields the same growing object after each chunk."""
     read = SegmentLines()
     with path.open("rb") as file:
         while chunk := file.read(CHUNK):
             progress(len(chunk))
             whole = read.rest + chunk
             parts = whole.split(b"\n")
-            read.rest = parts.pop()[:MAX_KEPT_LINE]
-            if OWN_KIND in whole:
-                _note_own(read, parts)
+            read.rest = parts.pop()[:MAX_INCOMPLETE_LINE]
+            if TRAIL_EVENT_MARK in whole:
+                _collect_trail_events(read, parts)
             read.hashes += [sha256(b"\x00%b\n" % part).digest() for part in parts]
             yield read
 
 
-def _note_own(read: SegmentLines, parts: list[bytes]) -> None:
-    for place, part in enumerate(parts, len(read.hashes)):
-        if OWN_KIND in part and (facts := own_facts(part)) is not None:
-            read.own.append((place, facts))
+def _collect_trail_events(read: SegmentLines, parts: list[bytes]) -> None:
+    for position, part in enumerate(parts, len(read.hashes)):
+        if TRAIL_EVENT_MARK in part and (facts := trail_event_facts(part)) is not None:
+            read.own.append((position, facts))
 
 
 def read_sequences(path: Path, shard: str, begin: int = 0) -> list[int | None]:
-    """Return what each line from some place on says of its own number; None where it says none, or another shard."""
-    found: list[int | None] = []
+    """Return the sequence in each line from `begin` on; None for a line without one, or of another shard."""
+    sequences: list[int | None] = []
     rest = b""
     with path.open("rb") as file:
         while chunk := file.read(CHUNK):
             parts = (rest + chunk).split(b"\n")
-            rest = parts.pop()[:MAX_KEPT_LINE]
+            rest = parts.pop()[:MAX_INCOMPLETE_LINE]
             places = [place_of(part + b"\n") for part in parts]
-            found += [place[1] if place is not None and place[0] == shard else None for place in places]
-    return found[begin:]
+            sequences += [place[1] if place is not None and place[0] == shard else None for place in places]
+    return sequences[begin:]
 
 
 def read_hashes(path: Path) -> bytes | None:
-    """Return the leaf hashes that stand beside a segment; None where there is no file."""
+    """Return the stored leaf hashes of a segment; None if the file doesn't exist."""
     try:
         return path.read_bytes()
     except FileNotFoundError:
@@ -92,60 +92,60 @@ def read_hashes(path: Path) -> bytes | None:
 
 
 def read_retained(segment: Segment, leaves: Sequence[bytes]) -> list[tuple[int, dict[str, Any]] | None]:
-    """Return sequence and `iamGuard` of the lines that are kept of a segment that was dropped.
+    """Return sequence and `iamGuard` of the lines that are retained of a dropped segment.
 
-    Each has a place among the hashes of those that were there; None for one that has not.
+    None for a line whose hash is not the segment's leaf hash at its sequence.
     """
     try:
         content = segment.retained.read_bytes()
     except FileNotFoundError:
         return []
-    found: list[tuple[int, dict[str, Any]] | None] = []
+    retained: list[tuple[int, dict[str, Any]] | None] = []
     for line in content.splitlines(keepends=True):
-        place, facts = place_of(line), own_facts(line)
+        place, facts = place_of(line), trail_event_facts(line)
         index = -1 if place is None else place[1] - segment.first
-        is_there = facts is not None and 0 <= index < len(leaves) and leaf_hash(line) == leaves[index]
-        found.append((segment.first + index, facts) if is_there and facts is not None else None)
-    return found
+        is_leaf = 0 <= index < len(leaves) and leaf_hash(line) == leaves[index]
+        retained.append((segment.first + index, facts) if is_leaf and facts is not None else None)
+    return retained
 
 
 def read_checkpoints(
     path: Path, shard: str, ring: KeyRing, *, is_open: bool
-) -> tuple[list[Signed], list[TrailFinding]]:
-    """Return the checkpoints of a file that are believed, and what is wrong with the others.
+) -> tuple[list[TrustedCheckpoint], list[TrailFinding]]:
+    """Return the trusted checkpoints of a file, and a finding for each of the rest.
 
-    In a file that is being written the last may be half there, which says nothing.
+    In a file that is still being written, an incomplete last note is ignored.
     """
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        return [], [] if is_open else [TrailFinding(Verdict.MISSING, shard, "the file is not there", path.name)]
-    believed: list[Signed] = []
+        return [], [] if is_open else [TrailFinding(Verdict.MISSING, shard, "the file is missing", path.name)]
+    trusted: list[TrustedCheckpoint] = []
     findings: list[TrailFinding] = []
-    for place in notes_of(content):
-        if place.torn and is_open:
+    for entry in notes_of(content):
+        if entry.torn and is_open:
             continue
-        judged = judge(place.note, shard, ring)
-        if isinstance(judged, Checkpoint) and not place.torn:
-            believed.append(Signed(judged.size, judged.root, path.name, place.number))
+        checked = check_checkpoint(entry.note, shard, ring)
+        if isinstance(checked, Checkpoint) and not entry.torn:
+            trusted.append(TrustedCheckpoint(checked.size, checked.root, path.name, entry.number))
             continue
-        cut = Verdict.BAD_SIGNATURE, "the note is cut off"
-        verdict, detail = cut if isinstance(judged, Checkpoint) else judged
-        findings.append(TrailFinding(verdict, shard, detail, path.name, place.number))
-    return believed, findings
+        truncated = Verdict.BAD_SIGNATURE, "the note is truncated"
+        verdict, detail = truncated if isinstance(checked, Checkpoint) else checked
+        findings.append(TrailFinding(verdict, shard, detail, path.name, entry.number))
+    return trusted, findings
 
 
-def judge(note: bytes, shard: str, ring: KeyRing) -> Checkpoint | tuple[Verdict, str]:
-    """Return a checkpoint that is believed about this shard, or say why it is not."""
+def check_checkpoint(note: bytes, shard: str, ring: KeyRing) -> Checkpoint | tuple[Verdict, str]:
+    """Return the checkpoint in the note if it is trusted and about this shard, else the verdict and the reason."""
     try:
         opened = open_checkpoint(note, ring)
     except InvalidInput as error:
         return Verdict.BAD_SIGNATURE, f"the checkpoint cannot be read: {error.message}"
     if opened.trust is Trust.BAD_SIGNATURE:
-        return Verdict.BAD_SIGNATURE, "the signature of the checkpoint is wrong"
+        return Verdict.BAD_SIGNATURE, "the signature of the checkpoint is invalid"
     if opened.trust is Trust.UNKNOWN_KEY:
         names = ", ".join(f"{signature.name}+{signature.key_id.hex()}" for signature in opened.note.signatures)
-        return Verdict.UNKNOWN_KEY, f"the checkpoint is signed by `{names}` only"
+        return Verdict.UNKNOWN_KEY, f"the checkpoint is signed only by unknown keys: `{names}`"
     if opened.checkpoint.shard != shard:
-        return Verdict.BAD_SIGNATURE, f"the checkpoint is about another shard, `{opened.checkpoint.shard}`"
+        return Verdict.BAD_SIGNATURE, f"the checkpoint belongs to another shard: `{opened.checkpoint.shard}`"
     return opened.checkpoint

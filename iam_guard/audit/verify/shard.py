@@ -1,17 +1,16 @@
-"""Where a trail lies: a folder for each shard, and in it three files for each segment.
+"""The file layout of a trail: a folder for each shard, with three files for each segment.
 
     trail/
-      docs-web1-4711-20261125T031000.123456Z/   a shard: what one process wrote
+      docs-web1-4711-20261125T031000.123456Z/   a shard: the records of one process
         000000000000.jsonl                      a segment: records, one a line, each a leaf of the shard's tree
         000000000000.hashes                     their leaf hashes, 32 bytes each
-        000000000000.checkpoints                signed notes, each with an empty line after it
-        000000000000.retained                   of a segment whose lines are dropped: those that say what was before
-        000000084211.jsonl  …                   the next one; a segment is named by the sequence of its first line
-        lock                                    held by the process that writes; gone once the shard has ended
-        reserve                                 room for the last record when the disk is full
+        000000000000.checkpoints                signed notes, each followed by an empty line
+        000000000000.retained                   of a dropped segment: its lines that record earlier drops
+        000000084211.jsonl  …                   the next segment, named by the sequence of its first line
+        lock                                    locked by the writing process; removed when the shard ends
+        reserve                                 disk space for the last record when the disk is full
 
-The lines of a shard's segments, one after the other, are the leaves of its tree; the number of a line in the shard is
-its sequence. Everything that looks at a trail uses the names here.
+The lines of a shard's segments, in order, are the leaves of its tree; the index of a line in the shard is its sequence.
 """
 
 from __future__ import annotations
@@ -30,41 +29,41 @@ from iam_guard.audit.verify.merkle import Tree
 
 LINES, HASHES, CHECKPOINTS = ".jsonl", ".hashes", ".checkpoints"
 RETAINED = ".retained"
-"""Beside what was dropped: the lines in it that say what was dropped before, as they stood there (`retention`)."""
+"""The unchanged lines of a dropped segment that record earlier drops (`retention`)."""
 LOCK = "lock"
 RESERVE = "reserve"
 UNFINISHED = ".new"
-"""End of the name of a shard that is just being made."""
+"""Suffix of a shard folder that is being created."""
 
 COLUMNS_FOLDER = ".columns"
-"""Beside the shards: the copies of closed segments that questions are put to (`query`)."""
+"""Folder next to the shards: columnar copies of closed segments (`query`)."""
 
-OWN_KIND = b'"kind":"audit_'
-"""What is in every line that the trail writes about itself, and in no other: quotes inside a string are escaped."""
+TRAIL_EVENT_MARK = b'"kind":"audit_'
+"""Occurs in every trail event (the trail's own records) and in no other line: quotes inside a string are escaped."""
 
 LINE_END = b"}}\n"
-"""How a line ends: with `iamGuard`, the last member of the record."""
+"""The end of every line: `iamGuard` is the last member of the record."""
 
 _DIGITS = 12
 _SEGMENT = re.compile(rf"[0-9]{{{_DIGITS}}}", re.ASCII)
 _SHARD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*", re.ASCII)
-_UNFIT = re.compile(r"[^A-Za-z0-9._-]+", re.ASCII)
+_DISALLOWED = re.compile(r"[^A-Za-z0-9._-]+", re.ASCII)
 _PLACE = re.compile(rb',"shard":"([A-Za-z0-9._-]+)","sequence":([0-9]+)}}\n\Z')
 
 
 def shard_id(service: str, host: str, pid: int, start: datetime) -> str:
-    """Name what one process writes."""
+    """Return the name of the shard of one process."""
     moment = start.astimezone(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-    return f"{_fit(service)}-{_fit(host)}-{pid}-{moment}"
+    return f"{_sanitize(service)}-{_sanitize(host)}-{pid}-{moment}"
 
 
-def _fit(name: str) -> str:
-    return _UNFIT.sub("_", name)[:60].lstrip(".-") or "_"
+def _sanitize(name: str) -> str:
+    return _DISALLOWED.sub("_", name)[:60].lstrip(".-") or "_"
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """The files of one segment, whether they are there or not."""
+    """The paths of one segment's files, which may not exist."""
 
     folder: Path
     first: int
@@ -73,8 +72,8 @@ class Segment:
     def name(self) -> str:
         return f"{self.first:0{_DIGITS}}"
 
-    def path(self, ending: str) -> Path:
-        return self.folder / f"{self.name}{ending}"
+    def path(self, suffix: str) -> Path:
+        return self.folder / f"{self.name}{suffix}"
 
     @property
     def lines(self) -> Path:
@@ -94,16 +93,16 @@ class Segment:
 
 
 def shards_of(trail: Path) -> list[Path]:
-    """List the shards of a trail by name; of one that is just being made nobody knows yet."""
-    found = (path for path in trail.iterdir() if not path.name.endswith(UNFINISHED))
-    return sorted(path for path in found if _SHARD.fullmatch(path.name) and path.is_dir())
+    """List the shards of a trail by name, without those being created."""
+    finished = (path for path in trail.iterdir() if not path.name.endswith(UNFINISHED))
+    return sorted(path for path in finished if _SHARD.fullmatch(path.name) and path.is_dir())
 
 
 def segments_of(shard: Path) -> list[Segment]:
-    """List the segments of which there is any file, in the order of their lines.
+    """List the segments that have at least one file, in the order of their lines.
 
-    A listing may miss a file that is made meanwhile and have one that is made after it. So there are two: up to the
-    last of the first, the second misses nothing.
+    A directory listing may miss a file that is created meanwhile and include one created later. So the folder is listed
+    twice: up to the last segment of the first listing, the second is complete.
     """
     before = _names(shard)
     names = before | {name for name in _names(shard) if name < max(before, default="")}
@@ -116,25 +115,25 @@ def _names(shard: Path) -> set[str]:
 
 
 def is_line(line: bytes) -> bool:
-    """Return whether this is one record on one line, with `iamGuard` as its last member."""
+    """Return whether this is one record on one line, with `iamGuard` as its last member, at most `MAX_LINE` long."""
     return line[-3:] == LINE_END and line.find(b"\n") == len(line) - 1 and len(line) <= MAX_LINE
 
 
 def numbered_lines(lines: Iterable[bytes], shard: str, first: int) -> list[bytes]:
-    """Put shard and sequence into each line, at the end of `iamGuard`; `first` is the sequence of the first of them."""
+    """Append shard and sequence to `iamGuard` in each line; `first` is the sequence of the first line."""
     middle = b',"shard":"%b","sequence":' % shard.encode("ascii")
     return [b"%b%b%d}}\n" % (line[:-3], middle, number) for number, line in enumerate(lines, first)]
 
 
 def place_of(line: bytes) -> tuple[str, int] | None:
-    """Return shard and sequence that a line says of itself."""
-    found = _PLACE.search(line)
-    return None if found is None else (found[1].decode("ascii"), int(found[2]))
+    """Return the shard and sequence at the end of a line; None if it has none."""
+    match = _PLACE.search(line)
+    return None if match is None else (match[1].decode("ascii"), int(match[2]))
 
 
-def own_facts(line: bytes) -> dict[str, Any] | None:
-    """Return `iamGuard` of a line that the trail wrote about itself; None for any other line."""
-    if OWN_KIND not in line:
+def trail_event_facts(line: bytes) -> dict[str, Any] | None:
+    """Return `iamGuard` of a trail event; None for any other line."""
+    if TRAIL_EVENT_MARK not in line:
         return None
     try:
         facts = json.loads(line)["iamGuard"]
@@ -145,7 +144,7 @@ def own_facts(line: bytes) -> dict[str, Any] | None:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """What the first line of a segment says about all before it."""
+    """The tree before a segment, from the segment's first line."""
 
     tree: Tree
     previous: bytes
@@ -153,22 +152,22 @@ class Opening:
 
 
 def opening_facts(segment: Segment) -> dict[str, Any] | None:
-    """Return `iamGuard` of the first line of a segment, as it stands there; None where it opens none."""
+    """Return `iamGuard` of the first line of a segment; None if that is not a segment record."""
     try:
         with segment.lines.open("rb") as file:
-            facts = own_facts(file.readline(1024 * 1024))
+            facts = trail_event_facts(file.readline(1024 * 1024))
     except FileNotFoundError:
         return None
     return facts if facts is not None and facts.get("kind") == "audit_segment" else None
 
 
 def read_opening(segment: Segment) -> Opening | None:
-    """Read the first line of a segment; None where it is not there or says nothing that can be gone on from."""
+    """Parse the first line of a segment; None if it is missing or malformed."""
     facts = opening_facts(segment)
     if facts is None:
         return None
     try:
-        tree = Tree(segment.first, [bytes.fromhex(fact) for fact in facts["state"]])
+        tree = Tree(segment.first, [bytes.fromhex(root) for root in facts["state"]])
         previous = facts["previous"]
         return Opening(tree, b"" if previous is None else previous.encode())
     except (KeyError, TypeError, ValueError, AttributeError):
@@ -176,15 +175,15 @@ def read_opening(segment: Segment) -> Opening | None:
 
 
 def is_ended(shard: Path) -> bool:
-    """Return whether the last line of a shard is its end."""
+    """Return whether the last line of a shard is its end record."""
     segments = segments_of(shard)
     line = last_line(segments[-1].lines) if segments else b""
-    facts = own_facts(line)
+    facts = trail_event_facts(line)
     return facts is not None and facts["kind"] == "audit_end"
 
 
 def last_line(path: Path) -> bytes:
-    """Return the last line of a file; empty where there is none, or it is torn."""
+    """Return the last line of a file; empty if there is none, or it is incomplete."""
     try:
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
@@ -198,5 +197,5 @@ def last_line(path: Path) -> bytes:
 
 
 def whole_lines(content: bytes) -> list[bytes]:
-    """Take lines apart, each with its line break; what comes after the last break is left out."""
+    """Split into lines, each with its line break, without the incomplete last line."""
     return [line + b"\n" for line in content.split(b"\n")[:-1]]

@@ -1,12 +1,12 @@
-"""The walk through one shard: which tree its lines make, and whether that is what was signed.
+"""Verification of one shard, segment by segment: whether its lines make the signed tree.
 
-The state of the walk is the tree of all lines so far, or nothing where it was lost: then the next segment whose first
-line brings a signed state is the place to go on. What is read of a segment is in `segment_reader`, what is to be said
-about lines that are not right in `diagnosis`.
+The state is the tree of all lines so far, or None after lines were lost: then verification continues at the next
+segment whose first line has a signed state. `segment_reader` reads the files, `diagnosis` classifies wrong lines.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +14,12 @@ from typing import Any
 
 from iam_guard.audit.record.redaction import write
 from iam_guard.audit.verify.checkpoint import Checkpoint
-from iam_guard.audit.verify.diagnosis import Difference, Signed, borne, compare, places_by_hash
+from iam_guard.audit.verify.diagnosis import Difference, TrustedCheckpoint, compare_lines, indexes_by_hash, root_matches
 from iam_guard.audit.verify.merkle import HASH_BYTES, Tree, leaf_hash
 from iam_guard.audit.verify.segment_reader import (
     Progress,
     SegmentLines,
-    judge,
+    check_checkpoint,
     read_checkpoints,
     read_hashes,
     read_lines,
@@ -27,26 +27,28 @@ from iam_guard.audit.verify.segment_reader import (
     read_sequences,
 )
 from iam_guard.audit.verify.shard import Segment, read_opening, segments_of
-from iam_guard.audit.verify.shard_claims import Growth, ShardClaim, claims_in
+from iam_guard.audit.verify.shard_claims import ClaimCheck, ShardClaim, claims_in
 from iam_guard.audit.verify.signed_note import KeyRing
 from iam_guard.audit.verify.verdicts import ShardReport, TrailFinding, Verdict
 
 MAX_FINDINGS = 1000
-"""Of one shard; more are counted only."""
+"""Per shard; further findings are only counted."""
 
 ANCHOR = "the given checkpoint"
 
 
 @dataclass(frozen=True, slots=True)
-class _Here:
-    """A segment with all that is known about it but its lines."""
+class _Context:
+    """A segment with everything that its lines are checked against."""
 
     segment: Segment
     start: Tree
+    """The tree before the segment."""
     end: int | None
-    """How many lines it has to have, by the name of the next segment; None in the last one."""
-    checkpoints: list[Signed]
+    """The required number of lines, from the name of the next segment; None in the last segment."""
+    checkpoints: list[TrustedCheckpoint]
     stored: bytes | None
+    """The stored leaf hashes."""
 
     @property
     def is_last(self) -> bool:
@@ -54,10 +56,9 @@ class _Here:
 
     @property
     def signed(self) -> int:
-        """How many of its lines are signed."""
-        return (
-            max([checkpoint.size for checkpoint in self.checkpoints], default=self.segment.first) - self.segment.first
-        )
+        """The number of its lines that are signed."""
+        first = self.segment.first
+        return max([checkpoint.size for checkpoint in self.checkpoints], default=first) - first
 
 
 class ShardCheck:
@@ -71,7 +72,7 @@ class ShardCheck:
         progress: Progress,
         claims: Sequence[ShardClaim] = (),
     ) -> None:
-        """Get ready; `claims` are what other shards say of this one."""
+        """Prepare; `claims` are the claims of other shards about this one."""
         self._path = shard
         self._shard = shard.name
         self._ring = ring
@@ -82,297 +83,297 @@ class ShardCheck:
         self._signed = 0
         self._end: int | None = None
         self._findings: list[TrailFinding] = []
-        self._unsaid = 0
-        self.dropped: list[tuple[Segment, int, bool]] = []
-        """Segments without lines: which, up to where, whether the last of the shard."""
-        self._claims: list[tuple[int, str, int]] = []
-        self._others: list[ShardClaim] = []
-        self._growth = Growth(claims)
+        self._omitted = 0
+        self._dropped: list[tuple[Segment, int, bool]] = []
+        """Segments without lines: segment, sequence after its last line, whether it is the shard's last."""
+        self._declared_drops: list[tuple[int, str, int]] = []
+        """Sequence of the declaring line, shard and first line of the dropped segment."""
+        self._peer_claims: list[ShardClaim] = []
+        self._claim_check = ClaimCheck(claims)
 
     def run(self) -> None:
-        """Walk through the shard."""
-        segments = self._begin(segments_of(self._path))
+        """Verify the shard's segments in order."""
+        segments = self._skip_to_anchor(segments_of(self._path))
         for segment, following in zip(segments, [*segments[1:], None], strict=True):
-            self._segment(segment, following)
+            self._check_segment(segment, following)
         if self._since is not None and self._since.size > self._next and not segments:
-            self._say(Verdict.TRUNCATED_TAIL, "a checkpoint signs lines, and there are none")
+            self._report(Verdict.TRUNCATED_TAIL, "a checkpoint signs lines, and there are none")
 
     @property
     def _has_ended(self) -> bool:
         return self._end is not None and self._end < self._signed
 
     @property
-    def claims(self) -> list[tuple[str, int]]:
-        """Shard and first line of segments of which the shard says, signed, that they were dropped."""
-        return [(shard, first) for sequence, shard, first in self._claims if sequence < self._signed]
+    def declared_drops(self) -> list[tuple[str, int]]:
+        """Shard and first line of the segments that signed lines of this shard declare dropped."""
+        return [(shard, first) for sequence, shard, first in self._declared_drops if sequence < self._signed]
 
     @property
-    def others(self) -> set[ShardClaim]:
-        """What the shard says, signed, of other shards."""
-        return {other for other in self._others if other.sequence < self._signed}
+    def signed_claims(self) -> set[ShardClaim]:
+        """The claims about other shards in signed lines of this shard."""
+        return {claim for claim in self._peer_claims if claim.sequence < self._signed}
 
     def report(self) -> ShardReport:
-        """Return what was found; what `dropped` and `claims` have to do with each other is seen with all shards."""
+        """Return the result for this shard."""
         findings = self._findings
-        if self._unsaid:
-            findings = [*findings, TrailFinding(findings[-1].verdict, self._shard, f"and {self._unsaid} findings more")]
-        dropped = sum(end - segment.first for segment, end, _ in self.dropped)
+        if self._omitted:
+            detail = f"and {self._omitted} more findings"
+            findings = [*findings, TrailFinding(findings[-1].verdict, self._shard, detail)]
+        dropped = sum(end - segment.first for segment, end, _ in self._dropped)
         return ShardReport(self._shard, self._next, self._signed, self._has_ended, dropped, tuple(findings))
 
-    def settle(self, claimed: set[tuple[str, int]]) -> None:
-        """Find those dropped segments of which no shard says so."""
-        for segment, end, is_last in self.dropped:
-            if (self._shard, segment.first) not in claimed:
+    def report_undeclared_drops(self, declared: set[tuple[str, int]]) -> None:
+        """Report dropped segments that no shard declares; `declared` has the `declared_drops` of all shards."""
+        for segment, end, is_last in self._dropped:
+            if (self._shard, segment.first) not in declared:
                 verdict = Verdict.TRUNCATED_TAIL if is_last else Verdict.MISSING
-                detail = f"the {end - segment.first} lines of the segment are not there, and nothing says why"
-                self._say(verdict, detail, segment.lines.name, None, segment.first)
+                detail = f"the {end - segment.first} lines of the segment are missing, and no record declares it"
+                self._report(verdict, detail, segment.lines.name, None, segment.first)
 
-    def compare_with_claims(self, believed: set[ShardClaim]) -> None:
-        """Find where the shard is not what the others say of it."""
-        last = self._growth.longest(believed)
-        is_cut = any(finding.verdict is Verdict.TRUNCATED_TAIL for finding in self._findings)
-        if last is not None and last.size > self._next and not is_cut:
-            detail = f"the shard `{last.by}` says that there are {last.size} lines at least"
-            self._say(Verdict.TRUNCATED_TAIL, detail, None, None, self._next)
-        wrong = next((each for each in self._growth.wrong if each in believed), None)
+    def compare_with_claims(self, signed: set[ShardClaim]) -> None:
+        """Report where the shard contradicts the signed claims of other shards."""
+        largest = self._claim_check.largest(signed)
+        is_truncated = any(finding.verdict is Verdict.TRUNCATED_TAIL for finding in self._findings)
+        if largest is not None and largest.size > self._next and not is_truncated:
+            detail = f"the shard `{largest.by}` claims at least {largest.size} lines"
+            self._report(Verdict.TRUNCATED_TAIL, detail, sequence=self._next)
+        wrong = next((claim for claim in self._claim_check.mismatches if claim in signed), None)
         if wrong is not None:
             verdict = Verdict.FORKED if wrong.size <= self._signed else Verdict.MODIFIED
-            self._say(verdict, f"the first {wrong.size} lines have another root than the shard `{wrong.by}` says")
+            self._report(verdict, f"the root of the first {wrong.size} lines is not the one in the shard `{wrong.by}`")
 
     # --- segments ------------------------------------------------------------------------------------------------
 
-    def _begin(self, segments: list[Segment]) -> list[Segment]:
-        """Leave out the segments before the given checkpoint, whose root stands for them."""
+    def _skip_to_anchor(self, segments: list[Segment]) -> list[Segment]:
+        """Leave out the segments before the external checkpoint, if there is one."""
         since = self._since
         if since is None:
             return segments
         for number in range(len(segments) - 1, -1, -1):
-            if 0 < segments[number].first <= since.size and (opening := read_opening(segments[number])) is not None:
-                self._tree, self._next = opening.tree, segments[number].first
+            segment = segments[number]
+            if 0 < segment.first <= since.size and (opening := read_opening(segment)) is not None:
+                self._tree, self._next = opening.tree, segment.first
                 if since.size == self._next and opening.tree.root() != since.root:
-                    self._say(Verdict.FORKED, f"{ANCHOR} has another root", segments[number].lines.name, 1, self._next)
+                    self._report(Verdict.FORKED, f"{ANCHOR} has a different root", segment.lines.name, 1, self._next)
                 return segments[number:]
         return segments
 
-    def _segment(self, segment: Segment, following: Segment | None) -> None:
+    def _check_segment(self, segment: Segment, following: Segment | None) -> None:
         if segment.first < self._next:
-            self._say(Verdict.MODIFIED, "a segment was put in", segment.lines.name, None, segment.first)
+            self._report(Verdict.MODIFIED, "a segment was inserted", segment.lines.name, None, segment.first)
             return
         if segment.first > self._next:
-            detail = f"{segment.first - self._next} lines before this segment are not there"
-            self._say(Verdict.MISSING, detail, segment.lines.name, 1, self._next)
+            count = segment.first - self._next
+            self._report(Verdict.MISSING, f"{count} preceding lines are missing", segment.lines.name, 1, self._next)
             self._tree, self._next = None, segment.first
         start = self._tree or self._signed_state(segment)
         if start is None:
-            detail = "the segment cannot be verified: what stood before it is not known"
-            self._say(Verdict.MODIFIED, detail, segment.lines.name, 1, segment.first)
+            self._report(Verdict.MODIFIED, "the preceding lines are unknown", segment.lines.name, 1, segment.first)
             self._next = following.first if following is not None else self._next
             return
         end = None if following is None else following.first - segment.first
-        checkpoints = self._checkpoints(segment, following)  # before the lines, of which there may be more by then
-        here = _Here(segment, start, end, checkpoints, read_hashes(segment.hashes))
+        checkpoints = self._checkpoints(segment, following)  # before the lines, which may grow meanwhile
+        context = _Context(segment, start, end, checkpoints, read_hashes(segment.hashes))
         lines = read_lines(segment.lines, self._progress)
         if lines is None:
-            self._without_lines(here)
+            self._check_missing_lines(context)
         else:
-            self._with_lines(here, lines)
+            self._check_lines(context, lines)
 
     def _signed_state(self, segment: Segment) -> Tree | None:
-        """Return the tree before a segment if the first line brings its checkpoint."""
+        """Return the tree before a segment if the first line has a trusted checkpoint of it."""
         opening = read_opening(segment)
-        found = None if opening is None else judge(opening.previous, self._shard, self._ring)
-        if opening is None or not isinstance(found, Checkpoint):
+        previous = None if opening is None else check_checkpoint(opening.previous, self._shard, self._ring)
+        if opening is None or not isinstance(previous, Checkpoint):
             return None
-        return opening.tree if (found.size, found.root) == (opening.tree.size, opening.tree.root()) else None
+        return opening.tree if (previous.size, previous.root) == (opening.tree.size, opening.tree.root()) else None
 
-    def _checkpoints(self, segment: Segment, following: Segment | None) -> list[Signed]:
-        """Collect what is signed about the lines of a segment, by size."""
-        found, findings = read_checkpoints(segment.checkpoints, self._shard, self._ring, is_open=following is None)
+    def _checkpoints(self, segment: Segment, following: Segment | None) -> list[TrustedCheckpoint]:
+        """Return the trusted checkpoints of a segment, sorted by size."""
+        trusted, findings = read_checkpoints(segment.checkpoints, self._shard, self._ring, is_open=following is None)
         for finding in findings:
             self._add(finding)
-        end = None if following is None else following.first
-        for each in found:
-            if not segment.first < each.size <= (each.size if end is None else end):
-                self._say(Verdict.REORDERED, "the checkpoint belongs to another segment", each.file, each.number)
+        end = math.inf if following is None else following.first
+        for entry in trusted:
+            if not segment.first < entry.size <= end:
+                self._report(Verdict.REORDERED, "the checkpoint belongs to another segment", entry.file, entry.number)
         if following is not None and (opening := read_opening(following)) is not None and opening.previous:
-            closing = judge(opening.previous, self._shard, self._ring)
+            closing = check_checkpoint(opening.previous, self._shard, self._ring)
             if isinstance(closing, Checkpoint):
-                found.append(Signed(closing.size, closing.root, following.lines.name, 1))
+                trusted.append(TrustedCheckpoint(closing.size, closing.root, following.lines.name, 1))
         since = self._since
         if since is not None:
-            found.append(Signed(since.size, since.root, ANCHOR, None))
-        return sorted(
-            (each for each in found if segment.first < each.size <= (each.size if end is None else end)),
-            key=lambda each: each.size,
-        )
+            trusted.append(TrustedCheckpoint(since.size, since.root, ANCHOR, None))
+        return sorted((each for each in trusted if segment.first < each.size <= end), key=lambda each: each.size)
 
     # --- lines ---------------------------------------------------------------------------------------------------
 
-    def _with_lines(self, here: _Here, lines: SegmentLines) -> None:
+    def _check_lines(self, context: _Context, lines: SegmentLines) -> None:
         present = lines.hashes
-        if lines.rest and not here.is_last:
-            present.append(b"")  # a line that is none
-        if len(present) == (here.end or len(present)) and all(borne(here.start, present, here.checkpoints)):
-            found: Sequence[int | None] = range(len(present))
-            self._go_on(here, present)
-            self._check_hashes(here, present, len(present))
+        if lines.rest and not context.is_last:
+            present.append(b"")  # an incomplete line
+        is_whole = context.end in (None, len(present))
+        if is_whole and all(root_matches(context.start, present, context.checkpoints)):
+            indexes: Sequence[int | None] = range(len(present))
+            self._advance(context, present)
+            self._check_hashes(context, present, len(present))
         else:
-            found = self._diagnose(here, lines)
-        self._note_own(here, lines, found)
-        if here.is_last:
-            self._check_tail(here, lines, found)
-        if here.is_last and self._has_ended:
-            self._check_remains(here)
+            indexes = self._diagnose(context, lines)
+        self._collect_events(context, lines, indexes)
+        if context.is_last:
+            self._check_tail(context, lines, indexes)
+        if context.is_last and self._has_ended:
+            self._check_incomplete_data(context)
 
-    def _diagnose(self, here: _Here, lines: SegmentLines) -> Sequence[int | None]:
-        """Return what became of the lines; give which of those that are signed each of them is."""
-        present, first = lines.hashes, here.segment.first
-        known = self._known(here, present)
-        wanted = here.signed if here.end is None else here.end
-        if here.is_last and lines.rest and leaf_hash(lines.rest[:-1] + b"\n") in known:
-            present.append(b"")  # a line whose line break was changed, and not cut off
-        found = places_by_hash(present, known)
-        if len(known) < wanted:
-            sequences = [*read_sequences(here.segment.lines, self._shard), None]
-            found = [
+    def _diagnose(self, context: _Context, lines: SegmentLines) -> Sequence[int | None]:
+        """Report the wrong lines; return for each present line its index among the signed ones."""
+        present, first = lines.hashes, context.segment.first
+        signed = self._signed_hashes(context, present)
+        expected = context.signed if context.end is None else context.end
+        if context.is_last and lines.rest and leaf_hash(lines.rest[:-1] + b"\n") in signed:
+            present.append(b"")  # a line whose line break was changed, not removed
+        indexes = indexes_by_hash(present, signed)
+        if len(signed) < expected:
+            sequences = [*read_sequences(context.segment.lines, self._shard), None]
+            indexes = [
                 sequence - first
-                if index is None and sequence is not None and len(known) <= sequence - first < wanted
+                if index is None and sequence is not None and len(signed) <= sequence - first < expected
                 else index
-                for index, sequence in zip(found, sequences, strict=False)
+                for index, sequence in zip(indexes, sequences, strict=False)
             ]
-        differences = compare(found, wanted, is_last=here.is_last)
-        if len(known) < wanted and not any(difference.index >= len(known) for difference in differences):
-            detail = f"lines up to sequence {first + wanted - 1} are not what was signed"
-            differences.append(Difference(Verdict.MODIFIED, len(known), len(known), detail))
+        differences = compare_lines(indexes, expected, is_last=context.is_last)
+        if len(signed) < expected and not any(difference.index >= len(signed) for difference in differences):
+            detail = f"lines up to sequence {first + expected - 1} are not what was signed"
+            differences.append(Difference(Verdict.MODIFIED, len(signed), len(signed), detail))
+        name = context.segment.lines.name
         for difference in differences:
             sequence = None if difference.index < 0 else first + difference.index
-            self._say(difference.verdict, difference.detail, here.segment.lines.name, difference.place + 1, sequence)
-        if len(known) < wanted:
-            self._lose(first + wanted)
+            self._report(difference.verdict, difference.detail, name, difference.position + 1, sequence)
+        if len(signed) < expected:
+            self._tree, self._next = None, first + expected
         else:
-            self._go_on(here, known)
-            self._check_hashes(here, known, len(present))
-        return found
+            self._advance(context, signed)
+            self._check_hashes(context, signed, len(present))
+        return indexes
 
-    def _known(self, here: _Here, present: list[bytes]) -> list[bytes]:
-        """Return the hashes of the lines that ought to be there, as far as a checkpoint bears them out."""
-        first, best, verdicts = here.segment.first, list[bytes](), [False] * len(here.checkpoints)
-        for leaves in (_apart(here.stored or b""), present):
-            held = borne(here.start, leaves, here.checkpoints)
-            sizes = [each.size - first for each, is_borne in zip(here.checkpoints, held, strict=True) if is_borne]
+    def _signed_hashes(self, context: _Context, present: list[bytes]) -> list[bytes]:
+        """Return the hashes of the signed lines, as far as stored or present hashes match a checkpoint."""
+        first, best, best_matches = context.segment.first, list[bytes](), [False] * len(context.checkpoints)
+        for leaves in (_split_hashes(context.stored or b""), present):
+            matching = root_matches(context.start, leaves, context.checkpoints)
+            sizes = [
+                each.size - first for each, is_match in zip(context.checkpoints, matching, strict=True) if is_match
+            ]
             if sizes and sizes[-1] > len(best):
-                best, verdicts = leaves[: sizes[-1]], held
-        for each, is_borne in zip(here.checkpoints, verdicts, strict=True):
-            if not is_borne and each.size - first <= len(best):
-                detail = "the checkpoint contradicts another one that is good as well"
-                self._say(Verdict.FORKED, detail, each.file, each.number, each.size)
+                best, best_matches = leaves[: sizes[-1]], matching
+        for checkpoint, is_match in zip(context.checkpoints, best_matches, strict=True):
+            if not is_match and checkpoint.size - first <= len(best):
+                detail = "the checkpoint contradicts another valid checkpoint"
+                self._report(Verdict.FORKED, detail, checkpoint.file, checkpoint.number, checkpoint.size)
         return best
 
-    def _without_lines(self, here: _Here) -> None:
-        """Take the hashes for the lines: those were dropped, or taken away."""
-        first, name = here.segment.first, here.segment.lines.name
-        wanted = here.signed if here.end is None else here.end
-        known = self._known(here, [])
-        if known and len(known) >= wanted:
-            self._go_on(here, known)
-            self._check_hashes(here, known, len(here.stored or b"") // HASH_BYTES)
-            self._note_retained(here, known)
-            self._end = first + wanted - 1 if here.is_last else None
-            self.dropped.append((here.segment, first + wanted, here.is_last))
+    def _check_missing_lines(self, context: _Context) -> None:
+        """Verify a segment without lines (dropped or removed) by its stored hashes."""
+        first, name = context.segment.first, context.segment.lines.name
+        expected = context.signed if context.end is None else context.end
+        signed = self._signed_hashes(context, [])
+        if signed and len(signed) >= expected:
+            self._advance(context, signed)
+            self._check_hashes(context, signed, len(context.stored or b"") // HASH_BYTES)
+            self._check_retained(context, signed)
+            self._end = first + expected - 1 if context.is_last else None
+            self._dropped.append((context.segment, first + expected, context.is_last))
             return
-        verdict = Verdict.TRUNCATED_TAIL if here.is_last else Verdict.MISSING
-        self._say(verdict, f"the {wanted} lines of the segment are not there, nor what stands for them", name, 1, first)
-        self._lose(first + wanted)
+        verdict = Verdict.TRUNCATED_TAIL if context.is_last else Verdict.MISSING
+        self._report(verdict, f"the {expected} lines of the segment and their hashes are missing", name, 1, first)
+        self._tree, self._next = None, first + expected
 
-    def _note_retained(self, here: _Here, leaves: Sequence[bytes]) -> None:
-        """See what the dropped lines said of drops before them."""
-        for number, found in enumerate(read_retained(here.segment, leaves), 1):
-            if found is None:
-                detail = "the line is none of those that were dropped"
-                self._say(Verdict.MODIFIED, detail, here.segment.retained.name, number)
+    def _check_retained(self, context: _Context, leaves: Sequence[bytes]) -> None:
+        """Collect the earlier drops that the retained lines of a dropped segment declare."""
+        for number, retained in enumerate(read_retained(context.segment, leaves), 1):
+            if retained is None:
+                self._report(Verdict.MODIFIED, "the line is not a dropped one", context.segment.retained.name, number)
             else:
-                self._note_claim(*found)
+                self._collect_drop(*retained)
 
-    def _go_on(self, here: _Here, leaves: Sequence[bytes]) -> None:
-        tree = here.start.copy()
-        self._growth.extend(tree, leaves)
+    def _advance(self, context: _Context, leaves: Sequence[bytes]) -> None:
+        tree = context.start.copy()
+        self._claim_check.extend(tree, leaves)
         self._tree, self._next = tree, tree.size
-        self._signed = max([self._signed, *(checkpoint.size for checkpoint in here.checkpoints)])
+        self._signed = max([self._signed, *(checkpoint.size for checkpoint in context.checkpoints)])
 
-    def _lose(self, following: int) -> None:
-        self._tree, self._next = None, following
-
-    def _check_hashes(self, here: _Here, leaves: Sequence[bytes], present: int) -> None:
-        """Compare the hashes that stand beside the lines, of which in a shard that is written the last may lack."""
-        name, first = here.segment.hashes.name, here.segment.first
-        stored, wanted = here.stored or b"", b"".join(leaves)
+    def _check_hashes(self, context: _Context, leaves: Sequence[bytes], present: int) -> None:
+        """Compare the stored hashes with the lines; in an open shard the last hashes may not be written yet."""
+        name, first = context.segment.hashes.name, context.segment.first
+        stored, expected = context.stored or b"", b"".join(leaves)
         count = len(stored) // HASH_BYTES - max(len(leaves), present)
-        if here.is_last and count > 0:
-            self._say(Verdict.TRUNCATED_TAIL, f"{count} hashes are of lines that are not there", name, len(leaves) + 1)
-        least = here.signed if here.is_last else len(leaves)
-        if here.stored is None or len(stored) < least * HASH_BYTES:
-            if least:
-                self._say(Verdict.MISSING, "hashes of lines are not there", name, len(stored) // HASH_BYTES + 1)
+        if context.is_last and count > 0:
+            self._report(Verdict.TRUNCATED_TAIL, f"{count} hashes have no line", name, len(leaves) + 1)
+        required = context.signed if context.is_last else len(leaves)
+        if context.stored is None or len(stored) < required * HASH_BYTES:
+            if required:
+                self._report(Verdict.MISSING, "hashes of lines are missing", name, len(stored) // HASH_BYTES + 1)
             stored = stored[: len(stored) // HASH_BYTES * HASH_BYTES]
-        common = min(len(stored), len(wanted))
-        if stored[:common] != wanted[:common] or (not here.is_last and len(stored) > len(wanted)):
-            pairs = zip(_apart(stored), [*leaves, b""], strict=False)
-            place = next((place for place, (one, other) in enumerate(pairs) if one != other), len(leaves))
-            self._say(Verdict.MODIFIED, "the hash is not that of its line", name, place + 1, first + place)
+        common = min(len(stored), len(expected))
+        if stored[:common] != expected[:common] or (not context.is_last and len(stored) > len(expected)):
+            pairs = zip(_split_hashes(stored), [*leaves, b""], strict=False)
+            index = next((index for index, (one, other) in enumerate(pairs) if one != other), len(leaves))
+            self._report(Verdict.MODIFIED, "the hash does not match its line", name, index + 1, first + index)
 
-    def _check_tail(self, here: _Here, lines: SegmentLines, found: Sequence[int | None]) -> None:
-        """Look at what comes after the last line that is signed."""
-        first, name, signed = here.segment.first, here.segment.lines.name, here.signed
-        last = max((place for place, index in enumerate(found) if index is not None and index < signed), default=-1)
-        gone = signed - 1 - (found[last] or 0) if last >= 0 else signed
-        begin = last + 1 + gone
+    def _check_tail(self, context: _Context, lines: SegmentLines, indexes: Sequence[int | None]) -> None:
+        """Check the lines after the last signed one."""
+        first, name, signed = context.segment.first, context.segment.lines.name, context.signed
+        last = max((line for line, index in enumerate(indexes) if index is not None and index < signed), default=-1)
+        missing = signed - 1 - (indexes[last] or 0) if last >= 0 else signed
+        begin = last + 1 + missing
         count = len(lines.hashes) - begin
-        if gone or (count <= 0 and not lines.rest):
+        if missing or (count <= 0 and not lines.rest):
             return
         if self._has_ended:
-            self._say(Verdict.MODIFIED, "lines were put in after the end", name, begin + 1)
+            self._report(Verdict.MODIFIED, "lines were inserted after the end", name, begin + 1)
             return
-        for place, sequence in enumerate(read_sequences(here.segment.lines, self._shard)[begin : begin + count], begin):
-            if sequence != first + signed + place - begin:
-                self._say(Verdict.MODIFIED, "a line without a checkpoint was put in", name, place + 1)
+        sequences = read_sequences(context.segment.lines, self._shard)[begin : begin + count]
+        for line, sequence in enumerate(sequences, begin):
+            if sequence != first + signed + line - begin:
+                self._report(Verdict.MODIFIED, "a line without a checkpoint was inserted", name, line + 1)
                 return
         half = " and half a line" if lines.rest else ""
-        before = 0 if here.checkpoints else first - self._signed  # in earlier segments
+        before = 0 if context.checkpoints else first - self._signed  # in earlier segments
         detail = f"{before + count} lines{half} have no checkpoint"
-        self._say(Verdict.UNSIGNED_TAIL, detail, name, begin + 1, first + signed - before)
+        self._report(Verdict.UNSIGNED_TAIL, detail, name, begin + 1, first + signed - before)
 
-    def _check_remains(self, here: _Here) -> None:
-        """In a shard that has ended nothing is half written: what looks so was put in."""
-        segment, whole = here.segment, len(here.stored or b"") // HASH_BYTES
-        if here.stored is not None and len(here.stored) > whole * HASH_BYTES:
-            self._say(Verdict.MODIFIED, "half a hash was put in", segment.hashes.name, whole + 1)
+    def _check_incomplete_data(self, context: _Context) -> None:
+        """Report incomplete hashes and checkpoints, which an ended shard cannot have."""
+        segment, complete = context.segment, len(context.stored or b"") // HASH_BYTES
+        if context.stored is not None and len(context.stored) > complete * HASH_BYTES:
+            self._report(Verdict.MODIFIED, "half a hash was inserted", segment.hashes.name, complete + 1)
         for finding in read_checkpoints(segment.checkpoints, self._shard, self._ring, is_open=False)[1]:
             if finding not in self._findings:
                 self._add(finding)
 
-    def _note_own(self, here: _Here, lines: SegmentLines, found: Sequence[int | None]) -> None:
-        """See what the trail says about itself; what it says of drops and its end is believed once it is signed."""
-        for place, facts in lines.own:
-            index = found[place] if place < len(found) else None
-            sequence = here.segment.first + (place if index is None else index)
+    def _collect_events(self, context: _Context, lines: SegmentLines, indexes: Sequence[int | None]) -> None:
+        """Report gaps; collect declared drops, claims and the end, which count once they are signed."""
+        for line, facts in lines.own:
+            index = indexes[line] if line < len(indexes) else None
+            sequence = context.segment.first + (line if index is None else index)
             if facts["kind"] == "audit_gap":
-                self._say(Verdict.GAP, _gap_in_words(facts), here.segment.lines.name, place + 1, sequence)
+                self._report(Verdict.GAP, _describe_gap(facts), context.segment.lines.name, line + 1, sequence)
             if index is None:
                 continue
-            self._note_claim(sequence, facts)
+            self._collect_drop(sequence, facts)
             if facts["kind"] == "audit_segment":
-                self._others += claims_in(facts, self._shard, sequence)
+                self._peer_claims += claims_in(facts, self._shard, sequence)
             if facts["kind"] == "audit_end":
                 self._end = sequence
 
-    def _note_claim(self, sequence: int, facts: Mapping[str, Any]) -> None:
+    def _collect_drop(self, sequence: int, facts: Mapping[str, Any]) -> None:
         match facts:
             case {"kind": "audit_retention", "dropped": {"shard": str(shard), "first": int(first)}}:
-                self._claims.append((sequence, shard, first))
+                self._declared_drops.append((sequence, shard, first))
 
     # --- findings ------------------------------------------------------------------------------------------------
 
-    def _say(
+    def _report(
         self,
         verdict: Verdict,
         detail: str,
@@ -386,15 +387,14 @@ class ShardCheck:
         if len(self._findings) < MAX_FINDINGS:
             self._findings.append(finding)
         else:
-            self._unsaid += 1
+            self._omitted += 1
 
 
-def _apart(content: bytes) -> list[bytes]:
-    """Take a file of hashes apart."""
-    whole = len(content) // HASH_BYTES * HASH_BYTES
-    return [content[begin : begin + HASH_BYTES] for begin in range(0, whole, HASH_BYTES)]
+def _split_hashes(content: bytes) -> list[bytes]:
+    complete = len(content) // HASH_BYTES * HASH_BYTES
+    return [content[begin : begin + HASH_BYTES] for begin in range(0, complete, HASH_BYTES)]
 
 
-def _gap_in_words(facts: dict[str, Any]) -> str:
-    said = {name: value for name, value in facts.items() if name not in ("version", "kind", "shard", "sequence")}
-    return "a gap is declared: " + ", ".join(f"{name} {write(value)}" for name, value in said.items())  # in ASCII
+def _describe_gap(facts: dict[str, Any]) -> str:
+    shown = {name: value for name, value in facts.items() if name not in ("version", "kind", "shard", "sequence")}
+    return "a gap is declared: " + ", ".join(f"{name} {write(value)}" for name, value in shown.items())  # in ASCII

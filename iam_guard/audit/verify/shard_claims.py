@@ -1,7 +1,7 @@
-"""What the segments of a trail say of the other shards, compared with what these are.
+"""Claims: the checkpoints of other shards in the first lines of segments (`peer_checkpoints`), and their verification.
 
-What is said is read before any shard is walked through: what is said later may be about lines that came later. It is
-believed once a checkpoint signs the line in which it stands.
+Claims are read before any shard is verified, because a claim written during verification may be about later lines. A
+claim counts once a checkpoint signs the line that contains it.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from iam_guard.audit.verify.verdicts import TrailFinding, Verdict
 
 
 class ShardClaim(NamedTuple):
-    """That a shard is there and, where there is a `root`, of how many lines that is the root."""
+    """The claim that a shard exists and, with a `root`, that its first `size` lines have this root."""
 
     by: str
-    """The shard in which it stands, and the sequence of the line."""
+    """The shard that contains the claim, in the line `sequence`."""
     sequence: int
     shard: str
     size: int = 0
@@ -27,16 +27,16 @@ class ShardClaim(NamedTuple):
 
 
 def claims_in(facts: dict[str, Any], by: str, sequence: int) -> list[ShardClaim]:
-    """Read what the first line of a segment says of other shards; what is in no order says nothing."""
-    found = []
-    said = facts.get("others")
-    for each in said if isinstance(said, list) else []:
-        match each:
+    """Parse the claims in the first line of a segment; malformed ones are ignored."""
+    claims = []
+    others = facts.get("others")
+    for other in others if isinstance(others, list) else []:
+        match other:
             case {"shard": str(shard), "size": int(size), "root": str(root)} if size > 0:
-                found.append(ShardClaim(by, sequence, shard, size, _root(root)))
+                claims.append(ShardClaim(by, sequence, shard, size, _root(root)))
             case {"shard": str(shard)}:
-                found.append(ShardClaim(by, sequence, shard))
-    return [each for each in found if each.shard != by]
+                claims.append(ShardClaim(by, sequence, shard))
+    return [claim for claim in claims if claim.shard != by]
 
 
 def _root(text: str) -> bytes:
@@ -48,7 +48,7 @@ def _root(text: str) -> bytes:
 
 
 def read_claims(trail: Path) -> list[ShardClaim]:
-    """Read what all segments say, whether or not it can be believed."""
+    """Read the claims of all segments, signed or not."""
     return [
         claim
         for shard in shards_of(trail)
@@ -58,35 +58,35 @@ def read_claims(trail: Path) -> list[ShardClaim]:
     ]
 
 
-class Growth:
-    """Lets a shard's tree grow past what is said of it, and keeps what is not so."""
+class ClaimCheck:
+    """Compares a shard's growing tree with the claims about it, and collects those that don't match."""
 
     def __init__(self, claims: Iterable[ShardClaim]) -> None:
-        self.claims = sorted((claim for claim in claims if claim.root), key=lambda each: each.size)
-        self.wrong: list[ShardClaim] = []
+        self.claims = sorted((claim for claim in claims if claim.root), key=lambda claim: claim.size)
+        self.mismatches: list[ShardClaim] = []
 
     def extend(self, tree: Tree, leaves: Sequence[bytes]) -> None:
-        """Add leaves to a tree, and look at its root wherever somebody said one."""
+        """Append leaves to a tree, and compare its root at the size of each claim."""
         begin = tree.size
         for claim in self.claims:
             if begin < claim.size <= begin + len(leaves):
                 tree.extend(leaves[tree.size - begin : claim.size - begin])
                 if tree.root() != claim.root:
-                    self.wrong.append(claim)
+                    self.mismatches.append(claim)
         tree.extend(leaves[tree.size - begin :])
 
-    def longest(self, believed: set[ShardClaim]) -> ShardClaim | None:
-        """Return the claim of the most lines."""
-        return next((claim for claim in reversed(self.claims) if claim in believed), None)
+    def largest(self, signed: set[ShardClaim]) -> ShardClaim | None:
+        """Return the signed claim with the largest size."""
+        return next((claim for claim in reversed(self.claims) if claim in signed), None)
 
 
-def absent_shards(believed: Iterable[ShardClaim], there: set[str]) -> list[TrailFinding]:
-    """Find shards that others name and that are not there."""
-    namers: dict[str, str] = {}
-    for claim in sorted(believed):
-        if claim.shard not in there:
-            namers.setdefault(claim.shard, claim.by)
+def missing_shards(signed: Iterable[ShardClaim], present: set[str]) -> list[TrailFinding]:
+    """Return a finding for each shard that a signed claim names and that doesn't exist."""
+    claimants: dict[str, str] = {}
+    for claim in sorted(signed):
+        if claim.shard not in present:
+            claimants.setdefault(claim.shard, claim.by)
     return [
-        TrailFinding(Verdict.MISSING, shard, f"the shard `{by}` names this one, and it is not there")
-        for shard, by in sorted(namers.items())
+        TrailFinding(Verdict.MISSING, shard, f"the shard is missing, but the shard `{by}` lists it")
+        for shard, by in sorted(claimants.items())
     ]

@@ -1,12 +1,11 @@
 """Signed notes (c2sp.org/signed-note): text, a blank line, and a line for each signature.
 
-A signature names its key by a name and four bytes, so one note may carry several: of the key before a rotation and of
-the one after, of witnesses. Those of keys that nobody here knows are passed over; at least one must be known and good,
-and one that is known and not good spoils the note. Only Ed25519 (type 1) is spoken. Keys are written as Go's note
-package writes them: `name+id+base64` the public one, `PRIVATE+KEY+name+id+base64` the private one.
+A signature names its key by a name and four bytes, so one note may have several: of the keys before and after a
+rotation, of cosigners. Signatures by unknown keys are ignored; at least one must be by a known key and valid, and one
+invalid signature by a known key invalidates the note. Only Ed25519 (type 1) is supported. Keys have the format of Go's
+note package: `name+id+base64` for a public key, `PRIVATE+KEY+name+id+base64` for a private one.
 
-Reading is strict: whatever is not exactly as it would be written is refused, so that no byte of a note can change
-without being seen.
+Parsing is strict: only the canonical encoding is accepted, so that no byte of a note can change undetected.
 """
 
 from __future__ import annotations
@@ -25,16 +24,16 @@ from iam_guard.errors import ConfigurationError, InvalidInput
 
 MAX_NOTE = 1024 * 1024
 MAX_SIGNATURES = 64
-"""More than the 16 that everybody must take; a note of more is refused."""
+"""The specification requires support for 16; a note with more than this is rejected."""
 
 _ED25519 = b"\x01"
 _KEY_ID = 4
 _PRIVATE = "PRIVATE+KEY+"
-_MARK = "— "
+_SIGNATURE_MARK = "— "
 
 
 class Trust(StrEnum):
-    """What the signatures of a note are worth."""
+    """The result of checking the signatures of a note."""
 
     GOOD = "good"
     UNKNOWN_KEY = "unknown key"
@@ -51,7 +50,7 @@ class VerifierKey:
 
     @classmethod
     def parse(cls, text: str, *, place: str = "audit_verifier_keys") -> VerifierKey:
-        """Read `name+id+base64`; raise `ConfigurationError` for anything else."""
+        """Parse `name+id+base64`; raise `ConfigurationError` for anything else."""
         name, id_, encoded = ([*text.split("+", 2), "", ""])[:3]
         key = cls._of(name, _decode(encoded) or b"")
         if key is None or key.id.hex() != id_:
@@ -67,18 +66,18 @@ class VerifierKey:
 
     @classmethod
     def of_public(cls, name: str, public: bytes) -> VerifierKey:
-        """Name a public key."""
+        """Return the verifier key for a public key; raise `ConfigurationError` for an invalid name or length."""
         key = cls._of(name, _ED25519 + public)
         if key is None:
             raise ConfigurationError("expected a name without spaces and `+` for a key of 32 bytes", place="name")
         return key
 
     def __str__(self) -> str:
-        """Write the key as `name+id+base64`."""
+        """Return the key as `name+id+base64`."""
         return f"{self.name}+{self.id.hex()}+{_encode(_ED25519 + self.public)}"
 
     def is_signed(self, text: bytes, signature: bytes) -> bool:
-        """Return whether the signature over the text is of this key."""
+        """Return whether the signature over the text is valid for this key."""
         try:
             Ed25519PublicKey.from_public_bytes(self.public).verify(signature, text)
         except (InvalidSignature, ValueError):
@@ -87,7 +86,7 @@ class VerifierKey:
 
 
 class SignerKey:
-    """A private key with its name; shows neither in its repr nor anywhere else what it is."""
+    """A private key with its name; its repr does not contain the key."""
 
     __slots__ = ("_private", "_seed", "verifier")
 
@@ -100,12 +99,12 @@ class SignerKey:
 
     @classmethod
     def new(cls, name: str) -> SignerKey:
-        """Make a random key."""
+        """Generate a random key."""
         return cls(name, Ed25519PrivateKey.generate().private_bytes_raw())
 
     @classmethod
     def parse(cls, text: str, *, place: str = "audit_key_file") -> SignerKey:
-        """Read `PRIVATE+KEY+name+id+base64`; raise `ConfigurationError`, which never repeats it."""
+        """Parse `PRIVATE+KEY+name+id+base64`; raise `ConfigurationError`, whose message never contains the input."""
         name, id_, encoded = ([*text.removeprefix(_PRIVATE).split("+", 2), "", ""])[:3]
         decoded = _decode(encoded) or b""
         if text.startswith(_PRIVATE) and is_key_name(name) and len(decoded) == 33 and decoded.startswith(_ED25519):
@@ -119,12 +118,12 @@ class SignerKey:
         return self.verifier.name
 
     def secret_text(self) -> str:
-        """Write the key as its file has it."""
+        """Return the private key as the key file stores it."""
         return f"{_PRIVATE}{self.name}+{self.verifier.id.hex()}+{_encode(_ED25519 + self._seed)}"
 
     def signature_line(self, text: str) -> str:
-        """Sign a text: the line that belongs below it."""
-        return f"{_MARK}{self.name} {_encode(self.verifier.id + self._private.sign(text.encode()))}\n"
+        """Sign a text and return the signature line to append."""
+        return f"{_SIGNATURE_MARK}{self.name} {_encode(self.verifier.id + self._private.sign(text.encode()))}\n"
 
     def __repr__(self) -> str:
         return f"SignerKey(<{self.name}, {self.verifier.id.hex()}>)"
@@ -132,7 +131,7 @@ class SignerKey:
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """One signature of a note, of whatever key."""
+    """One signature of a note, not yet checked."""
 
     name: str
     key_id: bytes
@@ -141,7 +140,7 @@ class Signature:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A note that was read, and not yet believed."""
+    """A parsed note, whose signatures are not yet checked."""
 
     text: str
     signatures: tuple[Signature, ...]
@@ -149,19 +148,19 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class KeyRing:
-    """The keys that are believed, found by name and id together."""
+    """The trusted keys, found by name and id together."""
 
     keys: tuple[VerifierKey, ...]
-    _found: dict[tuple[str, bytes], VerifierKey] = field(init=False, repr=False, compare=False)
+    _by_id: dict[tuple[str, bytes], VerifierKey] = field(init=False, repr=False, compare=False)
 
     def __init__(self, keys: Iterable[VerifierKey]) -> None:
         object.__setattr__(self, "keys", tuple(keys))
-        object.__setattr__(self, "_found", {(key.name, key.id): key for key in self.keys})
+        object.__setattr__(self, "_by_id", {(key.name, key.id): key for key in self.keys})
 
     def trust(self, note: Note) -> Trust:
-        """Judge the signatures of a note."""
+        """Check the signatures of a note."""
         known = [
-            (key, each.signature) for each in note.signatures if (key := self._found.get((each.name, each.key_id)))
+            (key, each.signature) for each in note.signatures if (key := self._by_id.get((each.name, each.key_id)))
         ]
         text = note.text.encode()
         if not all(key.is_signed(text, signature) for key, signature in known):
@@ -170,25 +169,25 @@ class KeyRing:
 
 
 def is_key_name(name: str) -> bool:
-    """Return whether a key may have this name."""
-    return bool(name) and name.isprintable() and not any(each == "+" or each.isspace() for each in name)
+    """Return whether this is a valid key name: printable, without spaces and `+`."""
+    return bool(name) and name.isprintable() and not any(char == "+" or char.isspace() for char in name)
 
 
 def sign_note(text: str, signers: Sequence[SignerKey]) -> str:
-    """Put signatures below a text."""
+    """Return the text with a signature by each signer; raise `ValueError` for an unsignable text or no signer."""
     if not text.endswith("\n") or not _is_clean(text) or not signers:
-        raise ValueError("expected a text that ends with a line break, and a key")
+        raise ValueError("expected a text that ends with a line break, and at least one signer")
     return text + "\n" + "".join(signer.signature_line(text) for signer in signers)
 
 
 def parse_note(note: bytes) -> Note:
-    """Take a note apart; raise `InvalidInput` for what is not exactly one."""
+    """Parse a note without checking its signatures; raise `InvalidInput` for anything else."""
     if len(note) > MAX_NOTE:
-        raise InvalidInput(f"the signed note is longer than {MAX_NOTE} bytes")
+        raise InvalidInput(f"expected a signed note of at most {MAX_NOTE} bytes, got {len(note)}")
     try:
         whole = note.decode()
     except UnicodeDecodeError:
-        raise InvalidInput("the signed note is not UTF-8") from None
+        raise InvalidInput("expected a signed note in UTF-8") from None
     text, _, below = whole.rpartition("\n\n")
     lines = below.removesuffix("\n").split("\n")
     if not text or not below.endswith("\n") or not _is_clean(whole) or len(lines) > MAX_SIGNATURES:
@@ -197,15 +196,15 @@ def parse_note(note: bytes) -> Note:
 
 
 def _signature(line: str) -> Signature:
-    name, _, encoded = line.removeprefix(_MARK).partition(" ")
+    name, _, encoded = line.removeprefix(_SIGNATURE_MARK).partition(" ")
     decoded = _decode(encoded)
-    if not line.startswith(_MARK) or not is_key_name(name) or decoded is None or len(decoded) <= _KEY_ID:
+    if not line.startswith(_SIGNATURE_MARK) or not is_key_name(name) or decoded is None or len(decoded) <= _KEY_ID:
         raise InvalidInput("expected a signature line: `— name base64`")
     return Signature(name, decoded[:_KEY_ID], decoded[_KEY_ID:])
 
 
 def _is_clean(text: str) -> bool:
-    return all(each >= " " or each == "\n" for each in text)
+    return all(char >= " " or char == "\n" for char in text)
 
 
 def _encode(data: bytes) -> str:
@@ -213,7 +212,7 @@ def _encode(data: bytes) -> str:
 
 
 def _decode(text: str) -> bytes | None:
-    """Read base64 that is written in the one way that it is written; None for anything else."""
+    """Decode canonical base64; return None for anything else."""
     try:
         data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):

@@ -1,8 +1,7 @@
-"""The files and settings that the keys of the audit trail come from.
+"""The audit trail's keys, loaded from the key file and the settings.
 
-As with the keys that seal secrets: the first key of the file signs, every key of it verifies, and so do the public keys
-of the setting `audit_verifier_keys`. A rotation puts a new key first; once nobody needs the old private key, its line
-leaves the file and its public key goes into the setting.
+The first key of the file signs; all keys of the file, and the public keys in the setting `audit_verifier_keys`, verify.
+A rotation puts a new key first. To retire an old private key, remove its line and add its public key to the setting.
 """
 
 from __future__ import annotations
@@ -19,24 +18,24 @@ _REMEDY = "run `iam-guard init`, or set `IAM_GUARD_AUDIT_KEY_FILE`"
 
 
 def audit_key_file(settings: Settings, database: Path | None) -> Path | None:
-    """Return the place of the key file: as set, else `<file>.audit-key` beside an SQLite store, else nowhere."""
+    """Return the path of the key file: the setting, else `<database>.audit-key` for an SQLite store, else None."""
     if settings.audit_key_file:
         return Path(settings.audit_key_file)
     return None if database is None else database.with_name(database.name + ".audit-key")
 
 
 def default_key_name() -> str:
-    """Make a name that no other installation has, and that tells nothing about this one."""
+    """Generate a unique key name that reveals nothing about the installation."""
     return f"iam-guard.audit/{secrets.token_hex(4)}"
 
 
 def create_signing_key_file(path: Path, name: str | None = None) -> bool:
-    """Create a file with one new key, readable by its owner only; False if there is one, which stays as it is."""
+    """Create a file with one new key, readable by its owner only; return False if the file exists already."""
     return create_private_file(path, _line(SignerKey.new(name or default_key_name())))
 
 
 def rotate_signing_key(path: Path) -> SignerKey:
-    """Put a new key of the same name before the others of the file; it signs from the next start on."""
+    """Insert a new key of the same name at the top of the file; it signs from the next start on."""
     keys = read_signing_keys(path)
     new = SignerKey.new(keys[0].name)
     replace_private_file(path, b"".join(_line(each) for each in (new, *keys)))
@@ -44,7 +43,7 @@ def rotate_signing_key(path: Path) -> SignerKey:
 
 
 def read_signing_keys(path: Path) -> list[SignerKey]:
-    """Read the keys of a file, the one that signs first."""
+    """Read the keys of a file; the first is the one that signs."""
     lines = read_private_file(path, "audit key", _REMEDY, place="audit_key_file")
     if not lines:
         raise ConfigurationError("expected at least one signing key", place=str(path))
@@ -52,11 +51,11 @@ def read_signing_keys(path: Path) -> list[SignerKey]:
 
 
 def key_ring(settings: Settings, key_file: Path | None = None) -> KeyRing:
-    """Return the keys that are believed: those of the settings, and of a key file where there is one."""
-    given = [VerifierKey.parse(text) for text in settings.audit_verifier_keys]
+    """Return the trusted keys: those of the settings, and of the key file if there is one."""
+    keys = [VerifierKey.parse(text) for text in settings.audit_verifier_keys]
     if key_file is not None and (settings.audit_key_file or key_file.exists()):
-        given += [read_signing_key.verifier for read_signing_key in read_signing_keys(key_file)]
-    return KeyRing(dict.fromkeys(given))
+        keys += [key.verifier for key in read_signing_keys(key_file)]
+    return KeyRing(dict.fromkeys(keys))
 
 
 def _line(key: SignerKey) -> bytes:

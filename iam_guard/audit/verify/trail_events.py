@@ -1,8 +1,7 @@
-"""The records that a trail writes about itself: where a segment begins, a gap, what was dropped or left out, the end.
+"""Trail events, the trail's own records: start of a segment, gap, retention, refused request, sampling, end.
 
-They have CloudTrail's shape like all others, so whoever reads a trail reads them too, and they are leaves of the tree
-like all others, so nobody can take a declared gap back. What they say is ours alone, nothing of a caller's, so they are
-written as they are: what looks for secrets would take a signature for one.
+They have CloudTrail's shape like all records, and are leaves of the tree, so a declared gap can't be removed. They
+contain no caller input and are written without redaction, which would take a signature for a secret.
 """
 
 from __future__ import annotations
@@ -18,11 +17,11 @@ from iam_guard.audit.record.redaction import write
 from iam_guard.audit.verify.peer_checkpoints import PeerCheckpoint
 
 FORMAT = 1
-"""Of segments and what stands beside them."""
+"""The version of the segment file format."""
 
-OwnKind = Literal["segment", "gap", "retention", "end", "refused", "sampled"]
+TrailEventKind = Literal["segment", "gap", "retention", "end", "refused", "sampled"]
 RETENTION_KIND = "audit_retention"
-_EVENT_NAME: Mapping[OwnKind, str] = {
+_EVENT_NAME: Mapping[TrailEventKind, str] = {
     "segment": "AuditSegment",
     "gap": "AuditGap",
     "retention": "AuditRetention",
@@ -35,43 +34,44 @@ _EVENT_NAME: Mapping[OwnKind, str] = {
 def segment_line(
     stamp: Stamp, state: Sequence[bytes], previous: str | None, others: Sequence[PeerCheckpoint] = ()
 ) -> bytes:
-    """Open a segment: the roots that all lines before it make, the checkpoint that signs them, the other shards."""
-    members: dict[str, object] = {"format": FORMAT, "previous": previous, "state": [each.hex() for each in state]}
+    """Return the first line of a segment: the tree's state before it, the checkpoint of that tree, the other shards."""
+    members: dict[str, object] = {"format": FORMAT, "previous": previous, "state": [root.hex() for root in state]}
     if others:
-        members["others"] = [_other(other) for other in others]
-    return _own_line("segment", stamp, members)
+        members["others"] = [_peer(peer) for peer in others]
+    return _event_line("segment", stamp, members)
 
 
-def _other(shard: PeerCheckpoint) -> dict[str, object]:
-    known = shard.checkpoint
-    return {"shard": shard.name} | ({} if known is None else {"size": known.size, "root": known.root.hex()})
+def _peer(peer: PeerCheckpoint) -> dict[str, object]:
+    checkpoint = peer.checkpoint
+    size_and_root = {} if checkpoint is None else {"size": checkpoint.size, "root": checkpoint.root.hex()}
+    return {"shard": peer.name, **size_and_root}
 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Records that should be here and are not."""
+    """Records that are missing from the trail."""
 
     reason: str
     """A word: `DiskFull`, `SegmentAltered`, `SyncFailed`, `ProcessEnded`, `ShardDamaged`, or the caller's own."""
     lost: int | None = None
-    """Their number, where it is known."""
+    """The number of lost records, if known."""
     refused: int | None = None
-    """How many requests were refused besides, because their record could not be kept."""
+    """The number of requests refused in addition, because their record could not be written."""
     unauthenticated: int | None = None
-    """How many of those that are lost were of callers that were not signed in."""
+    """The number of lost records of unauthenticated callers."""
     first: datetime | None = None
-    """When the first of them came."""
+    """The time of the first lost record."""
     last: datetime | None = None
     cut_bytes: int | None = None
-    """The half line that was cut off."""
+    """The length of an incomplete last line that was removed."""
     unsigned: int | None = None
-    """How many of the lines before had no checkpoint yet and were taken as they were found."""
+    """The number of preceding lines that had no checkpoint yet and were accepted unverified."""
     about: str | None = None
-    """The shard that is meant, where it is another one."""
+    """The shard with the gap, if it is another one."""
 
 
 def gap_line(stamp: Stamp, gap: Gap) -> bytes:
-    """Declare a gap."""
+    """Return the line that declares a gap."""
     members: dict[str, object] = {
         "reason": gap.reason,
         "lost": gap.lost,
@@ -83,56 +83,56 @@ def gap_line(stamp: Stamp, gap: Gap) -> bytes:
         "unsigned": gap.unsigned,
         "about": gap.about,
     }
-    return _own_line("gap", stamp, present(members))
+    return _event_line("gap", stamp, present(members))
 
 
 def retention_line(stamp: Stamp, shard: str, first: int, last: int) -> bytes:
-    """Say that the lines of a segment are dropped on purpose; their hashes and checkpoints stay."""
-    return _own_line("retention", stamp, {"dropped": {"shard": shard, "first": first, "last": last}})
+    """Return the line that declares a segment's lines dropped by retention; its hashes and checkpoints stay."""
+    return _event_line("retention", stamp, {"dropped": {"shard": shard, "first": first, "last": last}})
 
 
 def refused_line(stamp: Stamp, event_id: str) -> bytes:
-    """Say that a request was refused for want of its record, which stands in the trail all the same."""
-    return _own_line("refused", stamp, {"refusedEventID": event_id})
+    """Return the line that declares a request refused, though its decision was recorded as allowed."""
+    return _event_line("refused", stamp, {"refusedEventID": event_id})
 
 
 def refused_event(record: Mapping[str, Any]) -> str | None:
-    """Return the id of the decision that such a record names: it allowed, and nothing was done; None for any other."""
-    said = record.get("iamGuard")
-    if not isinstance(said, dict) or said.get("kind") != "audit_refused":
+    """Return the event id that a `refused_line` names; None for any other record."""
+    facts = record.get("iamGuard")
+    if not isinstance(facts, dict) or facts.get("kind") != "audit_refused":
         return None
-    named = said.get("refusedEventID")
-    return named if isinstance(named, str) else None
+    event_id = facts.get("refusedEventID")
+    return event_id if isinstance(event_id, str) else None
 
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """Records that were left out on purpose: of requests that only read, and were allowed."""
+    """The records of allowed read requests that sampling left out."""
 
     fraction: float
-    """The share that is kept."""
+    """The fraction that is kept."""
     count: int
     first: datetime
     last: datetime
 
 
 def sampled_line(stamp: Stamp, left_out: LeftOut) -> bytes:
-    """Declare what was left out since the last such line of the process."""
+    """Return the line that declares the records left out since the last such line of the process."""
     members = {
         "fraction": left_out.fraction,
         "sampledOut": left_out.count,
         "firstTime": event_time(left_out.first),
         "lastTime": event_time(left_out.last),
     }
-    return _own_line("sampled", stamp, members)
+    return _event_line("sampled", stamp, members)
 
 
 def end_line(stamp: Stamp) -> bytes:
-    """Say that nothing comes after this in the shard."""
-    return _own_line("end", stamp, {})
+    """Return the last line of a shard."""
+    return _event_line("end", stamp, {})
 
 
-def _own_line(kind: OwnKind, stamp: Stamp, members: Mapping[str, object]) -> bytes:
+def _event_line(kind: TrailEventKind, stamp: Stamp, members: Mapping[str, object]) -> bytes:
     record = {
         "eventVersion": EVENT_VERSION,
         "userIdentity": {"type": "AWSService", "invokedBy": "iam-guard"},

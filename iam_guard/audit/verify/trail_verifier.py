@@ -1,18 +1,15 @@
-"""Verifying a trail: is every line what was signed, is every line there, and in its order?
+"""Verification of a trail: every signed line is present, unchanged and in order.
 
-A shard is read once, segment by segment. Its lines are hashed, the hashes make the tree, and at the size of each
-checkpoint the tree's root must be the checkpoint's. The first line of a segment says the tree's state before it and
-brings the checkpoint that signs it; so every segment ends at a checkpoint too, verification can begin at any segment
-(`since` a checkpoint that somebody kept elsewhere), and goes on after one that is lost. Only where a root is not right
-is it asked what happened (`diagnosis`). Memory: the hashes of one segment.
+Each shard is read once, segment by segment. The hashes of its lines make the tree, whose root is compared at the size
+of each checkpoint. The first line of a segment has the tree's state before it and the checkpoint that signs that state,
+so verification can start at any segment (`since` an external checkpoint) and continue after a lost one. Only if a root
+differs are the lines compared (`diagnosis`). Memory: the hashes of one segment.
 
-A checkpoint that is in no order or signed by nobody who is known counts as none; so does one of another shard. Two that
-are good and contradict each other are a fork: then the shard was written anew by somebody who has its key.
+A checkpoint that is malformed, of another shard, or signed only by unknown keys is ignored. Two valid checkpoints that
+contradict each other are a fork: the shard was rewritten with its key. The first line of a segment also lists the other
+shards with their sizes, which reveals shards that were removed or truncated together with their checkpoints.
 
-The first line of a segment also says which other shards there are, and how far they were; a shard that is gone as a
-whole, or was cut together with its checkpoints, is found by that.
-
-Reads files and changes none.
+Reads files only.
 """
 
 from __future__ import annotations
@@ -24,7 +21,7 @@ from iam_guard.audit.verify.checkpoint import Checkpoint, notes_of, open_checkpo
 from iam_guard.audit.verify.segment_reader import Progress
 from iam_guard.audit.verify.shard import segments_of, shards_of
 from iam_guard.audit.verify.shard_check import ShardCheck
-from iam_guard.audit.verify.shard_claims import ShardClaim, absent_shards, read_claims
+from iam_guard.audit.verify.shard_claims import ShardClaim, missing_shards, read_claims
 from iam_guard.audit.verify.signed_note import KeyRing, Trust
 from iam_guard.audit.verify.verdicts import Report, TrailFinding, Verdict
 from iam_guard.errors import InvalidInput
@@ -35,54 +32,53 @@ def verify_trail(
 ) -> Report:
     """Verify every shard of a trail.
 
-    `since` has a checkpoint for some of the shards, as `read_anchors` reads them: such a shard is verified from the
-    segment on in which its checkpoint lies, and must have grown out of it. Raises `InvalidInput` for a folder without
-    any shard, for of such a one nothing can be said.
+    `since` maps shards to external checkpoints (`read_anchors`): such a shard is verified from the segment of its
+    checkpoint on, and must be consistent with it. Raises `InvalidInput` for a folder without shards.
     """
     anchors = dict(since or {})
-    said: dict[str, list[ShardClaim]] = {}
+    claims: dict[str, list[ShardClaim]] = {}
     for claim in read_claims(trail) if trail.is_dir() else []:
-        said.setdefault(claim.shard, []).append(claim)
+        claims.setdefault(claim.shard, []).append(claim)
     shards = shards_of(trail) if trail.is_dir() else []
     if not shards and not anchors:
         raise InvalidInput("expected the folder of an audit trail, found no shard", place=str(trail))
     checks = []
     for shard in shards:
-        check = ShardCheck(shard, ring, anchors.pop(shard.name, None), progress, said.get(shard.name, ()))
+        check = ShardCheck(shard, ring, anchors.pop(shard.name, None), progress, claims.get(shard.name, ()))
         check.run()
         checks.append(check)
-    claimed = {claim for check in checks for claim in check.claims}
-    believed = {claim for check in checks for claim in check.others}
+    declared_drops = {drop for check in checks for drop in check.declared_drops}
+    signed_claims = {claim for check in checks for claim in check.signed_claims}
     for check in checks:
-        check.settle(claimed)
-        check.compare_with_claims(believed)
-    absent = (
-        TrailFinding(Verdict.MISSING, shard, "a checkpoint signs this shard, and it is not there") for shard in anchors
+        check.report_undeclared_drops(declared_drops)
+        check.compare_with_claims(signed_claims)
+    anchored = (
+        TrailFinding(Verdict.MISSING, shard, "the shard is missing, but a checkpoint signs it") for shard in anchors
     )
-    unseen = absent_shards(believed, {shard.name for shard in shards} | (since or {}).keys())
-    return Report(tuple(check.report() for check in checks), (*absent, *unseen))
+    claimed = missing_shards(signed_claims, {shard.name for shard in shards} | (since or {}).keys())
+    return Report(tuple(check.report() for check in checks), (*anchored, *claimed))
 
 
 def trail_bytes(trail: Path) -> int:
-    """Return how many bytes of lines a trail has, for whoever shows progress."""
+    """Return the total size of a trail's lines in bytes, for progress bars."""
     segments = [segment for shard in shards_of(trail) for segment in segments_of(shard)] if trail.is_dir() else []
     return sum(segment.lines.stat().st_size for segment in segments if segment.lines.exists())
 
 
 def read_anchors(content: bytes, ring: KeyRing, *, place: str) -> dict[str, Checkpoint]:
-    """Read checkpoints that were kept elsewhere, of each shard the largest.
+    """Read external checkpoints and return the largest of each shard.
 
-    Raises `InvalidInput` for one that is not good: it would be no ground to stand on.
+    Raises `InvalidInput` if one is malformed or not trusted, or if there is none.
     """
-    found: dict[str, Checkpoint] = {}
-    for note in notes_of(content):
-        whole = note.note if note.note.endswith(b"\n") else note.note + b"\n"
-        opened = open_checkpoint(whole, ring)
+    anchors: dict[str, Checkpoint] = {}
+    for entry in notes_of(content):
+        note = entry.note if entry.note.endswith(b"\n") else entry.note + b"\n"
+        opened = open_checkpoint(note, ring)
         if opened.trust is not Trust.GOOD:
-            raise InvalidInput(f"the checkpoint cannot be relied on: {opened.trust.value}", place=place)
+            raise InvalidInput(f"expected a checkpoint with a valid signature, got {opened.trust.value}", place=place)
         checkpoint = opened.checkpoint
-        if checkpoint.shard not in found or found[checkpoint.shard].size < checkpoint.size:
-            found[checkpoint.shard] = checkpoint
-    if not found:
-        raise InvalidInput("expected a checkpoint", place=place)
-    return found
+        if checkpoint.shard not in anchors or anchors[checkpoint.shard].size < checkpoint.size:
+            anchors[checkpoint.shard] = checkpoint
+    if not anchors:
+        raise InvalidInput("expected at least one checkpoint", place=place)
+    return anchors

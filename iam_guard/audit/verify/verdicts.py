@@ -1,4 +1,4 @@
-"""What verifying a trail finds, and where."""
+"""The results of verifying a trail: verdicts, findings and reports."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Verdict(StrEnum):
-    """What is found about a place of a trail. `MEANINGS` says it in a sentence."""
+    """The kind of a finding; `MEANINGS` has a sentence for each."""
 
     OK = "OK"
     MODIFIED = "MODIFIED"
@@ -23,28 +23,28 @@ class Verdict(StrEnum):
 
 MEANINGS = {
     Verdict.OK: "every line is what a checkpoint signed",
-    Verdict.MODIFIED: "a line is not what was signed, or was put in where none belongs",
-    Verdict.REORDERED: "lines are as they were signed, but not in their order",
-    Verdict.MISSING: "lines that were signed are not there, or a file is not",
+    Verdict.MODIFIED: "a line is not what was signed, or was inserted",
+    Verdict.REORDERED: "lines are unchanged, but out of order",
+    Verdict.MISSING: "signed lines or files are missing",
     Verdict.TRUNCATED_TAIL: "a checkpoint signs more lines than the shard has",
-    Verdict.FORKED: "two checkpoints were signed that contradict each other: the shard was written anew with its key",
-    Verdict.BAD_SIGNATURE: "a checkpoint cannot be read, or its signature is wrong",
-    Verdict.UNKNOWN_KEY: "a checkpoint is signed by nobody who is known",
-    Verdict.UNSIGNED_TAIL: "the last lines have no checkpoint yet, or have it no more",
-    Verdict.GAP: "the trail itself says that records are missing",
+    Verdict.FORKED: "two valid checkpoints contradict each other: the shard was rewritten with its key",
+    Verdict.BAD_SIGNATURE: "a checkpoint cannot be parsed, or its signature is invalid",
+    Verdict.UNKNOWN_KEY: "a checkpoint is signed only by unknown keys",
+    Verdict.UNSIGNED_TAIL: "the last lines have no checkpoint yet, or no longer",
+    Verdict.GAP: "the trail declares that records are missing",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class TrailFinding:
-    """One thing that is not as it should be."""
+    """One problem in a trail, and where it is."""
 
     verdict: Verdict
     shard: str
     detail: str
     file: str | None = None
     line: int | None = None
-    """In the file, from 1; of a file of checkpoints the number of the note, of hashes the number of the hash."""
+    """The line in the file, from 1; in a checkpoint file the number of the note, in a hash file that of the hash."""
     sequence: int | None = None
 
     @property
@@ -55,27 +55,27 @@ class TrailFinding:
 
 @dataclass(frozen=True, slots=True)
 class ShardReport:
-    """What was found about one shard."""
+    """The result for one shard."""
 
     shard: str
     lines: int
-    """The sequence that its next line would have."""
+    """The number of lines, which is the sequence of the next one."""
     signed: int
-    """How many of them a good checkpoint covers."""
+    """The number of lines under a valid checkpoint."""
     has_ended: bool
-    """Whether its process closed it; else it is being written, or was left so by a process that was killed."""
+    """Whether its process closed it; else it is being written, or its process was killed."""
     dropped: int
-    """Lines whose segments were dropped on purpose; their hashes are verified all the same."""
+    """The number of lines dropped by retention; their hashes are verified."""
     findings: tuple[TrailFinding, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was found about a trail."""
+    """The result for a trail."""
 
     shards: tuple[ShardReport, ...]
     others: tuple[TrailFinding, ...] = ()
-    """What is about no shard that is there."""
+    """Findings about shards that don't exist."""
 
     @property
     def findings(self) -> tuple[TrailFinding, ...]:

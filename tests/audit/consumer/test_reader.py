@@ -1,4 +1,4 @@
-"""Reading back: every record, or an error that names the line."""
+"""Reading a trail file: every record, or an error with the line number."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from iam_guard.errors import InvalidInput
 
 GOOD = b'{"eventVersion":"1.11","eventID":"1"}\n'
 
-BROKEN = {
-    "no JSON": (b"{\n", "no JSON"),
-    "two records on a line": (GOOD[:-1] + GOOD, "no JSON"),
-    "no object": (b"[]\n", "no record"),
-    "no version": (b'{"eventID":"1"}\n', "no record"),
-    "a version that is no text": (b'{"eventVersion":1.11}\n', "no record"),
+MALFORMED = {
+    "not JSON": (b"{\n", "in JSON"),
+    "two records on a line": (GOOD[:-1] + GOOD, "in JSON"),
+    "not an object": (b"[]\n", "with an eventVersion"),
+    "no version": (b'{"eventID":"1"}\n', "with an eventVersion"),
+    "version not a string": (b'{"eventVersion":1.11}\n', "with an eventVersion"),
     "another major version": (b'{"eventVersion":"2.0"}\n', "expected a record of version 1.11, got `2.0`"),
-    "not a number": (b'{"eventVersion":"1.11","x":NaN}\n', "no JSON"),
-    "no UTF-8": (b'{"eventVersion":"1.11","x":"\xff"}\n', "no JSON"),
-    "nested without end": (b"[" * 200_000 + b"\n", "no JSON"),
-    "too long": (b'{"eventVersion":"1.11","x":"' + b"x" * (3 * MAX_READ) + b'"}\n', "longer than"),
+    "not a number": (b'{"eventVersion":"1.11","x":NaN}\n', "in JSON"),
+    "not UTF-8": (b'{"eventVersion":"1.11","x":"\xff"}\n', "in JSON"),
+    "deeply nested": (b"[" * 200_000 + b"\n", "in JSON"),
+    "too long": (b'{"eventVersion":"1.11","x":"' + b"x" * (3 * MAX_READ) + b'"}\n', "a line of at most"),
 }
 
 
-@pytest.mark.parametrize("name", BROKEN)
-def test_broken_line_raises_with_its_number(name: str, tmp_path: Path) -> None:
-    """The records before a broken line are given, then its number is told."""
-    text, message = BROKEN[name]
+@pytest.mark.parametrize("name", MALFORMED)
+def test_malformed_line_raises_with_its_number(name: str, tmp_path: Path) -> None:
+    """After the records before it."""
+    text, message = MALFORMED[name]
     file = tmp_path / "audit.jsonl"
     file.write_bytes(GOOD + text + GOOD)
     records = read(file)
@@ -38,10 +38,10 @@ def test_broken_line_raises_with_its_number(name: str, tmp_path: Path) -> None:
     assert caught.value.place == f"{file}:2"
 
 
-@pytest.mark.parametrize("name", BROKEN)
-def test_reader_goes_on_after_a_broken_line_when_asked(name: str, tmp_path: Path) -> None:
-    """With `on_broken` each broken line is told once and all other records are given."""
-    text, _ = BROKEN[name]
+@pytest.mark.parametrize("name", MALFORMED)
+def test_malformed_line_with_callback_is_reported_and_skipped(name: str, tmp_path: Path) -> None:
+    """`on_broken` is called once for each, and all other records are returned."""
+    text, _ = MALFORMED[name]
     file = tmp_path / "audit.jsonl"
     file.write_bytes(GOOD + text + GOOD + text + GOOD)
     broken: list[InvalidInput] = []
@@ -50,24 +50,24 @@ def test_reader_goes_on_after_a_broken_line_when_asked(name: str, tmp_path: Path
 
 
 @pytest.mark.parametrize("cut", range(1, len(GOOD)))
-def test_torn_last_line_is_told_as_such(cut: int, tmp_path: Path) -> None:
-    """A last line without its line break is torn, also when what is there is whole JSON."""
+def test_incomplete_last_line_raises(cut: int, tmp_path: Path) -> None:
+    """Even if it is complete JSON without its line break."""
     file = tmp_path / "audit.jsonl"
     file.write_bytes(GOOD + GOOD[:cut])
     records = read(file)
     next(records)
-    with pytest.raises(InvalidInput, match="the last line is torn"):
+    with pytest.raises(InvalidInput, match="the last line is incomplete"):
         next(records)
 
 
 def test_higher_minor_version_and_unknown_members_are_kept(tmp_path: Path) -> None:
-    """CloudTrail's rule: same major version, any minor; what is not known stays."""
+    """CloudTrail's rule: same major version, any minor."""
     file = tmp_path / "audit.jsonl"
     file.write_bytes(b'{"eventVersion":"1.42","new":{"x":1}}\n')
     assert list(read(file)) == [{"eventVersion": "1.42", "new": {"x": 1}}]
 
 
-def test_empty_file_and_empty_lines_hold_nothing(tmp_path: Path) -> None:
+def test_empty_file_and_empty_lines_have_no_records(tmp_path: Path) -> None:
     file = tmp_path / "audit.jsonl"
     file.write_bytes(b"")
     assert list(read(file)) == []

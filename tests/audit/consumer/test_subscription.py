@@ -1,4 +1,4 @@
-"""Consumers: at least once, in order, never beyond what is signed, across rotation, new shards, crashes and kills."""
+"""Consumers: at least once, in order, signed records only, across segments, new shards, crashes and kills."""
 
 from __future__ import annotations
 
@@ -41,30 +41,30 @@ def ids(deliveries: list[Delivery]) -> list[str]:
     return [delivery.record["eventID"] for delivery in deliveries if is_decision(delivery.record)]
 
 
-def wanted(count: int, begin: int = 0) -> list[str]:
+def expected_ids(count: int, begin: int = 0) -> list[str]:
     return [f"id-{number}" for number in range(begin, count)]
 
 
 def drain(subscription: Subscription, found: list[Delivery] | None = None) -> list[Delivery]:
-    """Take everything that is there now."""
+    """Poll until nothing is left."""
     found = [] if found is None else found
     while batch := subscription.poll():
         found += batch
     return found
 
 
-def at_noon(trail: Path) -> SegmentWriter:
-    """Begin a shard whose own records are not later than those that are written into it."""
-    moments = (NOON + timedelta(microseconds=number) for number in itertools.count())
-    return SegmentWriter(trail, KEY, service="docs", limits=SMALL, clock=lambda: next(moments))
+def writer_at_noon(trail: Path) -> SegmentWriter:
+    """Return a writer whose trail events are not later than the written records."""
+    times = (NOON + timedelta(microseconds=number) for number in itertools.count())
+    return SegmentWriter(trail, KEY, service="docs", limits=SMALL, clock=lambda: next(times))
 
 
-# --- what is handed out ----------------------------------------------------------------------------------------------
+# --- delivery --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("batch", [1, 3, 500])
 @pytest.mark.parametrize("verify", [True, False])
-def test_every_line_once_and_in_order_through_all_segments(tmp_path: Path, batch: int, verify: bool) -> None:
+def test_subscription_delivers_every_line_once_in_order(tmp_path: Path, batch: int, verify: bool) -> None:
     shard = written(tmp_path, 40)
     assert len(segments_of(shard)) > 3
     with reader(tmp_path).subscribe(batch=batch, verify=verify, follow=False) as subscription:
@@ -73,15 +73,15 @@ def test_every_line_once_and_in_order_through_all_segments(tmp_path: Path, batch
     assert [each.record for each in found] == [json.loads(line) for line in lines_of(shard)]
 
 
-def test_no_record_beyond_the_last_checkpoint_unless_told(tmp_path: Path) -> None:
+def test_unsigned_records_are_delivered_only_unverified(tmp_path: Path) -> None:
     written(tmp_path, 20, is_ended=False, unsigned=3)
     with reader(tmp_path).subscribe(follow=False) as signed, reader(tmp_path).subscribe(verify=False) as all_of_it:
-        assert ids(list(signed)) == wanted(17)
-        assert ids(drain(all_of_it)) == wanted(20)
+        assert ids(list(signed)) == expected_ids(17)
+        assert ids(drain(all_of_it)) == expected_ids(20)
 
 
-def test_records_come_when_they_are_signed_while_the_trail_is_written(tmp_path: Path) -> None:
-    """Through a checkpoint, a rotation, half a line, a new shard, and the end of a shard."""
+def test_records_are_delivered_once_signed(tmp_path: Path) -> None:
+    """Through checkpoints, new segments, half a line, a new shard, and the end of a shard."""
     first = writer_in(tmp_path)
     with reader(tmp_path).subscribe(filter=is_decision) as subscription:
         assert subscription.poll() == []
@@ -92,7 +92,7 @@ def test_records_come_when_they_are_signed_while_the_trail_is_written(tmp_path: 
                 first.checkpoint()
                 assert ids(drain(subscription))[-1] == f"id-{number}"
         first.checkpoint()
-        assert ids(drain(subscription)) == wanted(40, 36)
+        assert ids(drain(subscription)) == expected_ids(40, 36)
         shard = tmp_path / str(first.shard)
         with segments_of(shard)[-1].lines.open("ab") as file:
             file.write(b'{"half":')
@@ -106,28 +106,28 @@ def test_records_come_when_they_are_signed_while_the_trail_is_written(tmp_path: 
     first.abandon()
 
 
-def test_of_several_shards_the_oldest_record_comes_first(tmp_path: Path) -> None:
-    writers = [at_noon(tmp_path) for _ in range(3)]
+def test_shards_are_merged_by_time(tmp_path: Path) -> None:
+    writers = [writer_at_noon(tmp_path) for _ in range(3)]
     for number in range(30):
         line = record(number).replace(b"12:00:00Z", b"12:00:%02dZ" % number)
         writers[number % 3].append([line])
     for writer in writers:
         writer.close()
     with reader(tmp_path).subscribe(follow=False, filter=is_decision) as subscription:
-        assert ids(list(subscription)) == wanted(30)
+        assert ids(list(subscription)) == expected_ids(30)
 
 
-def test_iteration_goes_on_after_a_break(tmp_path: Path) -> None:
-    """What was fetched and not taken is not lost."""
+def test_iteration_after_break_continues(tmp_path: Path) -> None:
+    """Fetched records that were not taken are not lost."""
     written(tmp_path, 10)
     with reader(tmp_path).subscribe("group", follow=False, filter=is_decision) as subscription:
         for delivery in subscription:
             subscription.ack(delivery.offset)
             break
-        assert ids(list(subscription)) == wanted(10, 1)
+        assert ids(list(subscription)) == expected_ids(10, 1)
 
 
-def test_a_filter_that_fails_loses_no_record(tmp_path: Path) -> None:
+def test_filter_that_raises_loses_no_record(tmp_path: Path) -> None:
     written(tmp_path, 10)
     is_failing = True
 
@@ -137,14 +137,14 @@ def test_a_filter_that_fails_loses_no_record(tmp_path: Path) -> None:
         return is_decision(each)
 
     with reader(tmp_path).subscribe(follow=False, filter=sometimes) as subscription:
-        assert ids(subscription.poll()) == wanted(5)
+        assert ids(subscription.poll()) == expected_ids(5)
         with pytest.raises(ZeroDivisionError):
             subscription.poll()
         is_failing = False
-        assert ids(drain(subscription)) == wanted(10, 5)
+        assert ids(drain(subscription)) == expected_ids(10, 5)
 
 
-def test_asynchronously_while_another_thread_writes(tmp_path: Path) -> None:
+def test_async_iteration_while_another_thread_writes(tmp_path: Path) -> None:
     writer = writer_in(tmp_path)
 
     def write() -> None:
@@ -167,11 +167,11 @@ def test_asynchronously_while_another_thread_writes(tmp_path: Path) -> None:
 
     thread = threading.Thread(target=write)
     thread.start()
-    assert ids(asyncio.run(consume())) == wanted(60)
+    assert ids(asyncio.run(consume())) == expected_ids(60)
     thread.join()
 
 
-def test_what_was_fetched_for_a_cancelled_task_is_handed_to_the_next(tmp_path: Path) -> None:
+def test_records_fetched_by_cancelled_task_are_delivered(tmp_path: Path) -> None:
     written(tmp_path, 30)
 
     async def consume() -> list[str]:
@@ -192,24 +192,24 @@ def test_what_was_fetched_for_a_cancelled_task_is_handed_to_the_next(tmp_path: P
                     return ids(found)
         return []
 
-    assert asyncio.run(consume()) == wanted(30)
+    assert asyncio.run(consume()) == expected_ids(30)
 
 
 # --- offsets ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_group_goes_on_after_what_it_acknowledged(tmp_path: Path) -> None:
+def test_group_continues_after_acknowledged_records(tmp_path: Path) -> None:
     written(tmp_path, 20)
     with reader(tmp_path).subscribe("one", filter=is_decision, batch=12) as subscription:
         found = subscription.poll()
         subscription.ack(found[4].offset)
     with reader(tmp_path).subscribe("one", filter=is_decision) as subscription:
-        assert ids(drain(subscription)) == wanted(20, 5)
+        assert ids(drain(subscription)) == expected_ids(20, 5)
     with reader(tmp_path).subscribe("two", filter=is_decision) as subscription:
-        assert ids(drain(subscription)) == wanted(20)
+        assert ids(drain(subscription)) == expected_ids(20)
 
 
-def test_what_the_filter_does_not_want_is_passed_with_the_next_acknowledgement(tmp_path: Path) -> None:
+def test_filtered_records_are_acknowledged_with_the_next_ack(tmp_path: Path) -> None:
     written(tmp_path, 20)
     with reader(tmp_path).subscribe("one", filter=lambda each: each["eventID"] == "id-3") as subscription:
         [delivery] = drain(subscription)
@@ -220,7 +220,7 @@ def test_what_the_filter_does_not_want_is_passed_with_the_next_acknowledgement(t
         assert subscription.poll() == []
 
 
-def test_only_what_was_handed_out_can_be_acknowledged(tmp_path: Path) -> None:
+def test_ack_of_undelivered_offset_raises(tmp_path: Path) -> None:
     shard = written(tmp_path, 5)
     with reader(tmp_path).subscribe("one") as subscription:
         for offset in (Offset(shard.name, 0), Offset("no-shard", 0)):
@@ -228,7 +228,7 @@ def test_only_what_was_handed_out_can_be_acknowledged(tmp_path: Path) -> None:
                 subscription.ack(offset)
 
 
-def test_one_process_at_a_time_works_for_a_group(tmp_path: Path) -> None:
+def test_group_in_use_raises(tmp_path: Path) -> None:
     written(tmp_path, 5)
     with reader(tmp_path).subscribe("one"):
         with pytest.raises(ConfigurationError, match="another process"):
@@ -238,8 +238,8 @@ def test_one_process_at_a_time_works_for_a_group(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b'{"format":1,"shards":{"a":{"next":-1}}}', b"\xff", b"[]"])
-def test_offsets_that_cannot_be_read_are_an_error(tmp_path: Path, content: bytes) -> None:
-    """To begin anew would hand out everything again, and forget what was verified."""
+def test_malformed_offsets_file_raises(tmp_path: Path, content: bytes) -> None:
+    """Starting over would deliver all records again and lose the verified checkpoints."""
     written(tmp_path / "trail", 5)
     offsets = tmp_path / "offsets"
     offsets.mkdir()
@@ -248,7 +248,7 @@ def test_offsets_that_cannot_be_read_are_an_error(tmp_path: Path, content: bytes
         AuditReader(tmp_path / "trail", ring=RING, offsets=offsets).subscribe("one")
 
 
-def test_what_is_refused(tmp_path: Path) -> None:
+def test_subscribe_with_invalid_arguments_raises(tmp_path: Path) -> None:
     written(tmp_path, 5)
     for group in ("", "../up", "a b", "."):
         with pytest.raises(InvalidInput):
@@ -258,14 +258,14 @@ def test_what_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput):
         reader(tmp_path).subscribe("one", batch=0)
     with pytest.raises(InvalidInput):
-        reader(tmp_path).subscribe("one", start=datetime(2026, 1, 1))  # noqa: DTZ001 - that is what is refused
+        reader(tmp_path).subscribe("one", start=datetime(2026, 1, 1))  # noqa: DTZ001 - under test
 
 
-# --- where to start --------------------------------------------------------------------------------------------------
+# --- start position --------------------------------------------------------------------------------------------------
 
 
-def test_latest_begins_after_what_is_there_and_misses_nothing_after_that(tmp_path: Path) -> None:
-    """Also what came while the consumer was away, and shards that began then."""
+def test_start_latest_delivers_all_later_records(tmp_path: Path) -> None:
+    """Including records and shards written while no consumer was running."""
     writer = writer_in(tmp_path)
     writer.append([record(0)])
     writer.checkpoint()
@@ -278,7 +278,7 @@ def test_latest_begins_after_what_is_there_and_misses_nothing_after_that(tmp_pat
         assert ids(drain(subscription)) == ["id-1", "id-0"]
 
 
-def test_a_sequence_and_a_time(tmp_path: Path) -> None:
+def test_start_at_sequence_or_time(tmp_path: Path) -> None:
     number = 0
     clock = lambda: NOON + timedelta(seconds=number)  # noqa: E731 - it reads the number as it is then
     writer = SegmentWriter(tmp_path, KEY, service="docs", limits=SMALL, clock=clock)
@@ -288,30 +288,30 @@ def test_a_sequence_and_a_time(tmp_path: Path) -> None:
     writer.close()
     at = datetime(2026, 11, 24, 12, 0, 17, tzinfo=UTC)
     with reader(tmp_path).subscribe(start=at, filter=is_decision) as subscription:
-        assert ids(drain(subscription)) == wanted(30, 17)
+        assert ids(drain(subscription)) == expected_ids(30, 17)
     [sequence] = [n for n, line in enumerate(lines_of(only_shard(tmp_path))) if b'"id-21"' in line]
     with reader(tmp_path).subscribe(start=sequence, filter=is_decision) as subscription:
-        assert ids(drain(subscription)) == wanted(30, 21)
+        assert ids(drain(subscription)) == expected_ids(30, 21)
 
 
-def test_seek_goes_anywhere_and_is_kept(tmp_path: Path) -> None:
+def test_seek_moves_and_is_stored(tmp_path: Path) -> None:
     shard = written(tmp_path, 20)
     with reader(tmp_path).subscribe("one", filter=is_decision) as subscription:
         found = drain(subscription)
         subscription.ack(found[-1].offset)
         subscription.seek(found[15].offset)
-        assert ids(drain(subscription)) == wanted(20, 15)
+        assert ids(drain(subscription)) == expected_ids(20, 15)
         subscription.seek("latest")
         assert drain(subscription) == []
         subscription.seek("earliest")
         with pytest.raises(InvalidInput):
             subscription.seek(Offset("no-shard", 0))
     with reader(tmp_path).subscribe("one", filter=is_decision) as subscription:
-        assert ids(drain(subscription)) == wanted(20)
+        assert ids(drain(subscription)) == expected_ids(20)
         assert subscription.lag() == len(lines_of(shard))
 
 
-def test_a_record_that_was_handed_out_can_be_proved(tmp_path: Path) -> None:
+def test_reader_proves_record(tmp_path: Path) -> None:
     written(tmp_path, 20)
     proof = reader(tmp_path).prove("id-7")
     assert json.loads(proof.line)["eventID"] == "id-7"
@@ -373,12 +373,12 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
     "lines deleted": (delete_lines, "MISSING"),
     "tail cut": (cut_tail, "TRUNCATED_TAIL"),
     "signature": (spoil_signature, "BAD_SIGNATURE"),
-    "put in": (insert_after_end, "MODIFIED"),
+    "inserted": (insert_after_end, "MODIFIED"),
 }
 
 
 @pytest.mark.parametrize("name", DAMAGES)
-def test_a_damaged_place_raises_with_its_verdict_and_nothing_of_it_is_handed_out(tmp_path: Path, name: str) -> None:
+def test_damage_raises_verdict_before_delivery(tmp_path: Path, name: str) -> None:
     shard = written(tmp_path, 40)
     good = [json.loads(line) for line in lines_of(shard)]
     damage, verdict = DAMAGES[name]
@@ -390,11 +390,11 @@ def test_a_damaged_place_raises_with_its_verdict_and_nothing_of_it_is_handed_out
         assert raised.value.verdict == verdict
         assert (raised.value.place or "").startswith(shard.name)
         assert [each.record for each in found] == good[: len(found)]
-        with pytest.raises(TrailDamaged):  # it does not heal by asking again
+        with pytest.raises(TrailDamaged):  # again
             subscription.poll()
 
 
-def test_after_damage_seek_goes_on_in_the_next_segment(tmp_path: Path) -> None:
+def test_seek_after_damage_continues(tmp_path: Path) -> None:
     shard = written(tmp_path, 40)
     change(shard)
     with reader(tmp_path).subscribe("one") as subscription:
@@ -405,7 +405,7 @@ def test_after_damage_seek_goes_on_in_the_next_segment(tmp_path: Path) -> None:
         assert [each.offset.sequence for each in drain(subscription)] == list(range(following, len(lines_of(shard))))
 
 
-def test_any_change_of_any_byte_is_seen_before_the_record_is_handed_out(tmp_path: Path) -> None:
+def test_changed_byte_raises_before_delivery(tmp_path: Path) -> None:
     shard = written(tmp_path, 16)
     good = [json.loads(line) for line in lines_of(shard)]
     chosen = random.Random(7)
@@ -422,7 +422,7 @@ def test_any_change_of_any_byte_is_seen_before_the_record_is_handed_out(tmp_path
         segment.lines.write_bytes(content)
 
 
-def test_a_stranger_signed_it(tmp_path: Path) -> None:
+def test_trail_signed_by_unknown_key_raises(tmp_path: Path) -> None:
     written(tmp_path, 10)
     with (
         reader(tmp_path, KeyRing([STRANGER.verifier])).subscribe() as subscription,
@@ -437,8 +437,8 @@ def consumed(trail: Path) -> None:
             subscription.ack(delivery.offset)
 
 
-def test_between_two_runs_nothing_that_was_read_may_go(tmp_path: Path) -> None:
-    """The kept offset says up to which checkpoint the shard was verified; the trail alone would look whole."""
+def test_shard_truncated_between_runs_raises(tmp_path: Path) -> None:
+    """The stored offsets have the last verified checkpoint; the truncated trail itself is consistent."""
     shard = written(tmp_path, 20, is_ended=False)
     consumed(tmp_path)
     segment = segments_of(shard)[-1]
@@ -450,7 +450,7 @@ def test_between_two_runs_nothing_that_was_read_may_go(tmp_path: Path) -> None:
         subscription.poll()
 
 
-def test_a_shard_that_was_written_anew_by_the_owner_of_the_key_is_a_fork(tmp_path: Path) -> None:
+def test_shard_rewritten_with_key_between_runs_is_forked(tmp_path: Path) -> None:
     trail = tmp_path / "trail"
     shard = written(trail, 20, is_ended=False)
     consumed(trail)
@@ -465,25 +465,24 @@ def test_a_shard_that_was_written_anew_by_the_owner_of_the_key_is_a_fork(tmp_pat
 
 
 def rewrite(source: Path, target: Path) -> None:
-    """Write the records of a shard anew under the name of another, as whoever has the key can."""
-    writer = writer_in(target.parent / "drafts", replace(SMALL, segment_bytes=10**6))
-    moment = target.name
+    """Write the records of a shard under the name of another, as an attacker with the key can."""
+    drafts = target.parent / "drafts"
+    writer = writer_in(drafts, replace(SMALL, segment_bytes=10**6))
     writer._begun()
-    begun = target.parent / "drafts" / str(writer.shard)
-    begun.rename(target.parent / "drafts" / moment)
-    writer._shard = target.parent / "drafts" / moment
+    (drafts / str(writer.shard)).rename(drafts / target.name)
+    writer._shard = drafts / target.name
     for number, _ in enumerate(lines_of(source)):
         writer.append([record(number, filler="another")])
         writer.commit()
     writer.checkpoint()
     writer.abandon()
-    for path in (target.parent / "drafts" / moment).iterdir():
+    for path in (drafts / target.name).iterdir():
         path.rename(target / path.name)
-    (target.parent / "drafts" / moment).rmdir()
-    (target.parent / "drafts").rmdir()
+    (drafts / target.name).rmdir()
+    drafts.rmdir()
 
 
-def test_a_shard_that_is_gone_is_missing(tmp_path: Path) -> None:
+def test_shard_removed_between_runs_is_missing(tmp_path: Path) -> None:
     shard = written(tmp_path, 5)
     consumed(tmp_path)
     shard.rename(tmp_path / ".away")
@@ -494,7 +493,7 @@ def test_a_shard_that_is_gone_is_missing(tmp_path: Path) -> None:
 # --- retention -------------------------------------------------------------------------------------------------------
 
 
-def test_earliest_is_the_first_that_is_left_when_the_trail_says_what_it_dropped(tmp_path: Path) -> None:
+def test_start_earliest_skips_declared_drops(tmp_path: Path) -> None:
     written(tmp_path, 20)
     writer = writer_in(tmp_path)
     dropped = drop_segments(tmp_path, writer, datetime(2026, 11, 24, tzinfo=UTC) + timedelta(days=1))
@@ -505,14 +504,14 @@ def test_earliest_is_the_first_that_is_left_when_the_trail_says_what_it_dropped(
         assert ids(list(subscription))[-1] == "id-100"
 
 
-def test_what_was_taken_away_without_a_word_is_missing(tmp_path: Path) -> None:
+def test_undeclared_drop_is_missing(tmp_path: Path) -> None:
     shard = written(tmp_path, 20)
     segments_of(shard)[0].lines.unlink()
     with pytest.raises(TrailDamaged, match="MISSING"):
         reader(tmp_path).subscribe()
 
 
-def test_a_consumer_that_retention_overtook_is_told(tmp_path: Path) -> None:
+def test_consumer_behind_retention_raises_until_seek(tmp_path: Path) -> None:
     shard = written(tmp_path, 20)
     with reader(tmp_path).subscribe("slow", batch=2) as subscription:
         subscription.ack(subscription.poll()[-1].offset)
@@ -554,10 +553,10 @@ with reader.subscribe("killed", filter=lambda each: "filler" in each, poll_secon
 
 
 @pytest.mark.slow
-def test_a_consumer_that_is_killed_at_any_moment_skips_nothing(tmp_path: Path) -> None:
-    """SIGKILL, again and again, while three shards are written one after the other, with recovery of nothing.
+def test_killed_consumer_skips_nothing(tmp_path: Path) -> None:
+    """SIGKILL, repeatedly, while shards are written one after the other.
 
-    Every record comes; between two acknowledgements a record comes once a run; what was acknowledged comes never again.
+    Every record is delivered; each run delivers a record at most once; acknowledged records are not delivered again.
     """
     trail, out = tmp_path / "trail", tmp_path / "out"
     stop = threading.Event()
@@ -596,7 +595,7 @@ def test_a_consumer_that_is_killed_at_any_moment_skips_nothing(tmp_path: Path) -
     with reader(trail).subscribe("killed", filter=is_decision) as subscription:
         runs.append(ids(drain(subscription)))
     got = [[line for line in run if not line.startswith("ack")] for run in runs]
-    assert {each for run in got for each in run} == set(wanted(total))
+    assert {each for run in got for each in run} == set(expected_ids(total))
     acked: set[str] = set()
     for run in runs:
         fresh: list[str] = []
@@ -611,7 +610,7 @@ def test_a_consumer_that_is_killed_at_any_moment_skips_nothing(tmp_path: Path) -
     assert any(len(run) > 7 for run in runs)
 
 
-def test_offsets_lie_beside_the_trail_and_no_shard_is_made_of_them(tmp_path: Path) -> None:
+def test_offsets_folder_is_private_and_no_shard(tmp_path: Path) -> None:
     written(tmp_path, 5)
     consumed(tmp_path)
     assert (tmp_path / FOLDER / "one.json").stat().st_mode & 0o777 == 0o600

@@ -1,4 +1,4 @@
-"""What the tests of the destinations share: a receiver, and batches of a trail."""
+"""Fixtures of the destination tests: an HTTP receiver, and a batch of records."""
 
 from __future__ import annotations
 

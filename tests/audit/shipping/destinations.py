@@ -1,4 +1,4 @@
-"""Destinations for tests: one that does what it is told, and shippers that do not wait long."""
+"""A fake destination, and shippers with short intervals."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from iam_guard.audit.verify.signed_note import KeyRing
 from tests.audit.trails import RING
 
 QUICK = Pace(
-    poll=0.01, first_pause=0.005, longest_pause=0.02, standby=0.02, stopped=0.02, measure=0.0, drain=5.0, closing=10.0
+    poll=0.01, first_pause=0.005, max_pause=0.02, standby=0.02, stopped=0.02, measure=0.0, drain=5.0, closing=10.0
 )
 ONCE = ShipperOptions(is_once=True, is_patient=False)
 PATIENT = ShipperOptions()
@@ -26,16 +26,16 @@ PATIENT = ShipperOptions()
 Answer = Callable[[Sequence[Delivery]], NotDelivered | None]
 
 
-def take_all(batch: Sequence[Delivery]) -> NotDelivered | None:
+def accept_all(batch: Sequence[Delivery]) -> NotDelivered | None:
     return None
 
 
-class Obedient:
-    """Keeps what it takes; `answer` says what it does not take, and why."""
+class FakeDestination:
+    """Stores the records it accepts; `answer` returns the failure for a batch, or None."""
 
-    def __init__(self, answer: Answer = take_all) -> None:
+    def __init__(self, answer: Answer = accept_all) -> None:
         self.answer = answer
-        self.taken: list[Delivery] = []
+        self.received: list[Delivery] = []
         self.calls = 0
         self.closed = 0
         self.threads: set[str] = set()
@@ -46,34 +46,34 @@ class Obedient:
         failure = self.answer(batch)
         if failure is not None:
             raise failure
-        self.taken += batch
+        self.received += batch
 
     def close(self) -> None:
         self.closed += 1
 
     @property
     def ids(self) -> list[str]:
-        """Return the ids of what it took, but for the trail's own records."""
-        return [each.record["eventID"] for each in self.taken if "filler" in each.record]
+        """Return the ids of the received records, without trail events."""
+        return [each.record["eventID"] for each in self.received if "filler" in each.record]
 
 
-def sink_to(destination: Obedient, text: str = "-#name=fake") -> FollowingSink:
+def sink_to(destination: FakeDestination, text: str = "-#name=fake") -> FollowingSink:
     return FollowingSink(SinkUrl.parse(text), lambda: destination)
 
 
 def shippers_to(
     trail: Path,
     *sinks: FollowingSink,
-    manner: ShipperOptions = ONCE,
+    options: ShipperOptions = ONCE,
     ring: KeyRing | None = RING,
     pace: Pace = QUICK,
 ) -> Shippers:
-    return Shippers(trail, ring, sinks, manner=manner, pace=pace)
+    return Shippers(trail, ring, sinks, manner=options, pace=pace)
 
 
-def ship_once(trail: Path, *sinks: FollowingSink, **options: Any) -> Shippers:
-    """Ship all there is, or as far as it goes; then the threads are gone."""
-    shippers = shippers_to(trail, *sinks, **options)
+def ship_once(trail: Path, *sinks: FollowingSink, **keywords: Any) -> Shippers:
+    """Ship until the threads end."""
+    shippers = shippers_to(trail, *sinks, **keywords)
     shippers.start()
     for thread in list(shippers._threads):
         thread.join(30)

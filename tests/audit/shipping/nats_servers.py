@@ -1,8 +1,7 @@
-"""The NATS servers of the tests: one that is there, and others that a test may kill and start again.
+"""The NATS servers of the tests: a shared one, and private ones that a test may kill and restart.
 
-`IAM_GUARD_TEST_NATS` is the URL of a server with JetStream; unset, it is the one that usually listens on this machine.
-Where there is none, the tests that need it are left out; in CI, that is a failure. Each test has subjects and streams
-of its own.
+`IAM_GUARD_TEST_NATS` is the URL of the shared server with JetStream, by default the standard port on this machine.
+Without it the tests that need it are skipped; in CI they fail. Each test has its own subjects and streams.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ import pytest
 from nats.js import JetStreamContext
 
 VARIABLE = "IAM_GUARD_TEST_NATS"
-USUAL = "nats://127.0.0.1:4222"
+DEFAULT_URL = "nats://127.0.0.1:4222"
 
 _T = TypeVar("_T")
 
@@ -35,15 +34,15 @@ class Message(NamedTuple):
     data: bytes
 
 
-def do_without(reason: str) -> None:
-    """Leave a test out; in CI, fail it."""
+def skip_or_fail(reason: str) -> None:
+    """Skip a test; in CI, fail it."""
     if os.environ.get("CI"):
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
 
 
-def ask(url: str, question: Callable[[JetStreamContext], Awaitable[_T]], **login: Any) -> _T:
-    """Connect, ask JetStream something, and leave."""
+def query_jetstream(url: str, question: Callable[[JetStreamContext], Awaitable[_T]], **login: Any) -> _T:
+    """Connect, call a function with JetStream, and disconnect."""
 
     async def run() -> _T:
         client = await nats.connect(url, allow_reconnect=False, max_reconnect_attempts=1, connect_timeout=5, **login)
@@ -55,8 +54,8 @@ def ask(url: str, question: Callable[[JetStreamContext], Awaitable[_T]], **login
     return asyncio.run(asyncio.wait_for(run(), 60))
 
 
-class Place:
-    """A prefix and the name of a stream that no other test has, on some server."""
+class UniqueStream:
+    """A subject prefix and a stream name that no other test has, on a server."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -64,11 +63,11 @@ class Place:
         self.stream = f"TEST_{secrets.token_hex(6)}"
 
     def sink(self, options: str = "", **parts: str) -> str:
-        """Return the URL of a sink that publishes here, and makes the stream."""
+        """Return the URL of a sink that creates the stream and publishes to it."""
         return f"{self.url}/{self.prefix}#name=nats&create={self.stream}&max_bytes=50000000{options}"
 
     def messages(self, **login: Any) -> list[Message]:
-        """Return all that the stream has, in its order."""
+        """Return the messages of the stream, in order."""
 
         async def fetch(stream: JetStreamContext) -> list[Message]:
             count = (await stream.stream_info(self.stream)).state.messages
@@ -76,23 +75,23 @@ class Place:
             found = [await subscription.next_msg(timeout=10) for _ in range(count)]
             return [Message(each.subject, dict(each.headers or {}), each.data) for each in found]
 
-        return ask(self.url, fetch, **login)
+        return query_jetstream(self.url, fetch, **login)
 
     def make(self, **config: Any) -> None:
         async def make(stream: JetStreamContext) -> None:
             await stream.add_stream(name=self.stream, subjects=[f"{self.prefix}.>"], **config)
 
-        ask(self.url, make)
+        query_jetstream(self.url, make)
 
     def drop(self) -> None:
         async def drop(stream: JetStreamContext) -> None:
             await stream.delete_stream(self.stream)
 
-        ask(self.url, drop)
+        query_jetstream(self.url, drop)
 
 
 class Server:
-    """A server of one's own, which can be killed and started again on what it had."""
+    """A private server, which can be killed and restarted with its data."""
 
     def __init__(self, folder: Path, *, config: str = "") -> None:
         self._folder = folder
@@ -130,10 +129,10 @@ class Server:
 
 
 @contextmanager
-def own_server(folder: Path, *, config: str = "") -> Iterator[Server]:
-    """Run a server of one's own; leave the test out where the program is not there."""
+def private_server(folder: Path, *, config: str = "") -> Iterator[Server]:
+    """Run a private server; skip the test if `nats-server` is not installed."""
     if shutil.which("nats-server") is None:
-        do_without("no nats-server to start")
+        skip_or_fail("no nats-server to start")
     folder.mkdir()
     server = Server(folder, config=config)
     try:
@@ -142,15 +141,15 @@ def own_server(folder: Path, *, config: str = "") -> Iterator[Server]:
         server.kill()
 
 
-def usual_server() -> str:
-    """Return the URL of the server that is there."""
-    url = os.environ.get(VARIABLE) or USUAL
+def shared_server() -> str:
+    """Return the URL of the shared server; skip the test if it doesn't answer."""
+    url = os.environ.get(VARIABLE) or DEFAULT_URL
 
     async def answers(stream: JetStreamContext) -> None:
         await stream.account_info()
 
     try:
-        ask(url, answers)
+        query_jetstream(url, answers)
     except (OSError, nats.errors.Error, TimeoutError) as error:
-        do_without(f"no NATS with JetStream for the tests, set {VARIABLE} to its URL: {type(error).__name__}")
+        skip_or_fail(f"no NATS with JetStream for the tests, set {VARIABLE} to its URL: {type(error).__name__}")
     return url

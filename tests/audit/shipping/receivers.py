@@ -1,4 +1,4 @@
-"""A little HTTP server for tests: keeps what is posted to it, and answers as it is told."""
+"""An HTTP server for tests that stores posted requests and returns configured responses."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ class Answer(NamedTuple):
 
 @dataclass
 class Receiver:
-    """What was received, and what the next answers are; when there are none left, 200."""
+    """The received requests, and the next responses; 200 if there are none left."""
 
     url: str = ""
     requests: list[Request] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
     decide: Callable[[Request], Answer | None] = lambda _: None
-    """Asked where no answer is waiting; None for 200, whose request is then among the `accepted`."""
+    """Called if no answer is queued; returns None for 200, which adds the request to `accepted`."""
     accepted: list[Request] = field(default_factory=list)
     gate: threading.Event = field(default_factory=threading.Event)
-    """Answers wait until it is set."""
+    """Responses are delayed until it is set."""
 
 
 @contextmanager
 def receiving(certificate: Path | None = None) -> Iterator[Receiver]:
-    """Run a receiver at a free port of loopback, with TLS if there is a file with a key and a certificate."""
+    """Run a receiver on a free loopback port, with TLS if a file with a key and a certificate is given."""
     receiver = Receiver()
     receiver.gate.set()
 
@@ -62,13 +62,13 @@ def receiving(certificate: Path | None = None) -> Iterator[Receiver]:
             self.wfile.write(answer.body)
 
         def log_message(self, format: str, *args: Any) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     class Server(ThreadingHTTPServer):
         daemon_threads = True
 
         def handle_error(self, request: Any, client_address: Any) -> None:
-            """Say nothing: whoever posted has gone."""
+            """Ignore that the client disconnected."""
 
     server = Server(("127.0.0.1", 0), Handler)
     scheme = "http"

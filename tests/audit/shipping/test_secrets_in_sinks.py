@@ -1,8 +1,8 @@
 """A planted secret never appears in any sink, at any nesting, in any field.
 
-Secrets of every kind that the masking knows are put into every field of calls, principals, resources, policies and
-decisions that a caller or an administrator can fill; the guard notes them; and what a file, a webhook, a collector and
-a NATS server were given, in every form, is searched as bytes.
+Secrets of every kind that redaction detects are put into every field of calls, principals, resources, policies and
+decisions that a caller or an administrator can fill. The guard records them, and the bytes that a file, a webhook, a
+collector and a NATS server received, in every format, are searched.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from iam_guard.model.principal import Principal
 from iam_guard.model.request import AccessRequest, Call
 from iam_guard.settings import Settings
 from tests.audit.shipping.destinations import ship_once
-from tests.audit.shipping.nats_servers import Place, usual_server
+from tests.audit.shipping.nats_servers import UniqueStream, shared_server
 from tests.audit.shipping.receivers import receiving
 
 WEBHOOK_SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
@@ -51,8 +51,8 @@ PLANTED = {
 MARKS = [b"pl4nted", b"PL4NTED", b"cGw0bnRlZ", b"eyJwbDRudGVkI", b"wJalrXUtnFEMIaK7MDENG"]
 
 
-def around(secret: str, depth: int) -> str:
-    """Put a secret into text, and that into JSON in a text, as deep as is asked for."""
+def nested(secret: str, depth: int) -> str:
+    """Embed a secret in text, and that in JSON strings, `depth` levels deep."""
     text = f"before {secret} after"
     for _ in range(depth):
         text = json.dumps({"nested": [text, {"deeper": text}]})
@@ -60,21 +60,21 @@ def around(secret: str, depth: int) -> str:
 
 
 def principals_named(secret: str) -> list[Principal]:
-    """Return principals of every kind; what is no name of a session is none here either."""
+    """Return principals of every kind; a session only if the secret is a valid session name."""
     role = "arn:aws:iam::111122223333:role/Auditor"
-    made = [
+    principals = [
         Principal.from_arn(f"arn:aws:iam::111122223333:user/{secret}", userid=secret, tags={secret: secret}),
         Principal.anonymous(),
         Principal.service(secret),
     ]
     with suppress(InvalidInput):
         session = f"arn:aws:sts::111122223333:assumed-role/Auditor/{secret}"
-        made.append(Principal.from_arn(session, role_arn=role, userid=f"AROA:{secret}"))
-    return made
+        principals.append(Principal.from_arn(session, role_arn=role, userid=f"AROA:{secret}"))
+    return principals
 
 
 def plant(trail: Trail, secret: str) -> None:
-    """Record everything there is to note, with the secret in each field."""
+    """Write records of every kind, with the secret in each field."""
     call = Call(
         request_id=secret,
         kind="http",
@@ -103,8 +103,8 @@ def plant(trail: Trail, secret: str) -> None:
     )
 
 
-def noted(folder: Path, secrets: list[str]) -> Path:
-    """Make a trail with secrets in every field."""
+def recorded_trail(folder: Path, secrets: list[str]) -> Path:
+    """Write a trail with secrets in every field."""
     create_signing_key_file(folder / "key")
     chosen = Settings(audit=f"{folder}/trail/", audit_key_file=str(folder / "key"), audit_wait=30.0)
     log = open_log(chosen, None)
@@ -117,40 +117,40 @@ def noted(folder: Path, secrets: list[str]) -> Path:
 
 
 @pytest.fixture
-def place() -> Iterator[Place]:
-    found = Place(usual_server())
+def stream() -> Iterator[UniqueStream]:
+    found = UniqueStream(shared_server())
     yield found
     found.drop()
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_no_sink_gets_a_planted_secret(tmp_path: Path, place: Place, form: str) -> None:
-    trail = noted(tmp_path, [around(secret, depth) for secret in PLANTED.values() for depth in (0, 1, 2)])
+def test_sinks_receive_no_planted_secret(tmp_path: Path, stream: UniqueStream, form: str) -> None:
+    trail = recorded_trail(tmp_path, [nested(secret, depth) for secret in PLANTED.values() for depth in (0, 1, 2)])
     out = tmp_path / "out.jsonl"
     with receiving() as hook, receiving() as collector:
         urls = [
             f"file:{out}#name=file&form={form}",
             f"{hook.url}/in#name=hook&form={form}",
             f"otlp+{collector.url}#name=otlp",
-            place.sink(f"&form={form}"),
+            stream.sink(f"&form={form}"),
         ]
         sinks = open_sinks([SinkUrl.parse(url) for url in urls], webhook_secrets=[WEBHOOK_SECRET])
         shippers = ship_once(trail, *sinks, ring=KeyRing([read_signing_keys(tmp_path / "key")[0].verifier]))
         assert {each.state for each in shippers.usage().values()} == {"ended"}
         delivered = {each.delivered for each in shippers.usage().values()}
-        given = {
+        contents = {
             "file": out.read_bytes(),
             "webhook": b"".join(repr(each).encode() + each.body for each in hook.accepted),
             "collector": b"".join(repr(each).encode() + each.body for each in collector.accepted),
-            "nats": b"".join(repr(message).encode() + message.data for message in place.messages()),
+            "nats": b"".join(repr(message).encode() + message.data for message in stream.messages()),
         }
     [count] = delivered
     assert count > len(PLANTED) * 3 * 20
-    for where, content in given.items():
+    for sink, content in contents.items():
         assert len(content) > 100_000
-        assert [mark for mark in MARKS if mark in content] == [], where
-    beside = b"".join(path.read_bytes() for path in (trail / ".consumers").iterdir())
-    assert not any(mark in beside for mark in MARKS)
+        assert [mark for mark in MARKS if mark in content] == [], sink
+    offsets = b"".join(path.read_bytes() for path in (trail / ".consumers").iterdir())
+    assert not any(mark in offsets for mark in MARKS)
 
 
 @settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
@@ -160,10 +160,10 @@ def test_no_sink_gets_a_planted_secret(tmp_path: Path, place: Place, form: str) 
     after=st.text(max_size=30),
     depth=st.integers(0, 3),
 )
-def test_whatever_stands_around_a_secret_no_form_has_it(
+def test_formats_contain_no_planted_secret(
     tmp_path_factory: pytest.TempPathFactory, secret: str, before: str, after: str, depth: int
 ) -> None:
-    trail = noted(tmp_path_factory.mktemp("planted"), [around(f"{before} {secret} {after}", depth)])
+    trail = recorded_trail(tmp_path_factory.mktemp("planted"), [nested(f"{before} {secret} {after}", depth)])
     with AuditReader(trail).subscribe(verify=False, follow=False) as subscription:
         for _, record in subscription:
             for form in FORMS.values():

@@ -1,4 +1,4 @@
-"""The threads in a service: one process ships, another goes on when it dies, forks and closing harm nobody."""
+"""The shipping threads in a service: takeover between processes, forks, closing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from iam_guard.audit.shipping.shippers import SERVICE
 from iam_guard.audit.shipping.sink_url import SinkUrl
 from iam_guard.audit.verify.signing_keys import create_signing_key_file
 from tests.audit.pipelines import ROOT, eventually, pipeline_in
-from tests.audit.shipping.destinations import PATIENT, QUICK, Obedient, shippers_to, sink_to
+from tests.audit.shipping.destinations import PATIENT, QUICK, FakeDestination, shippers_to, sink_to
 from tests.audit.shipping.test_to_webhook import SECRET
 from tests.audit.trails import record, written
 from tests.conftest import SEED
@@ -44,14 +44,14 @@ def guard_with(folder: Path, *sinks: str, **settings: Any) -> Guard:
 # --- one at a time ---------------------------------------------------------------------------------------------------
 
 
-def test_one_ships_and_the_other_goes_on_when_it_ends(tmp_path: Path) -> None:
-    """Two of one process here, as two processes are; nothing comes twice."""
+def test_standby_takes_over_when_shipper_closes(tmp_path: Path) -> None:
+    """Two `Shippers` in one process behave like two processes; no record is sent twice."""
     written(tmp_path, 20)
-    first, second = Obedient(), Obedient()
-    one = shippers_to(tmp_path, sink_to(first), manner=PATIENT)
+    first, second = FakeDestination(), FakeDestination()
+    one = shippers_to(tmp_path, sink_to(first), options=PATIENT)
     one.start()
     eventually(lambda: one.usage()["fake"].lag == 0)
-    other = shippers_to(tmp_path, sink_to(second), manner=PATIENT)
+    other = shippers_to(tmp_path, sink_to(second), options=PATIENT)
     other.start()
     eventually(lambda: other.usage()["fake"].state == "standby")
     assert other.usage()["fake"].lag is None
@@ -67,8 +67,8 @@ def test_one_ships_and_the_other_goes_on_when_it_ends(tmp_path: Path) -> None:
 SHIPS = """
 import sys, time
 from pathlib import Path
-from tests.audit.shipping.destinations import PATIENT, Obedient, shippers_to, sink_to
-shippers = shippers_to(Path(sys.argv[1]), sink_to(Obedient()), manner=PATIENT)
+from tests.audit.shipping.destinations import PATIENT, FakeDestination, shippers_to, sink_to
+shippers = shippers_to(Path(sys.argv[1]), sink_to(FakeDestination()), options=PATIENT)
 shippers.start()
 while True:
     print(shippers.usage()["fake"].state, flush=True)
@@ -76,15 +76,15 @@ while True:
 """
 
 
-def test_another_process_goes_on_when_the_one_that_ships_is_killed(tmp_path: Path) -> None:
+def test_standby_takes_over_when_process_is_killed(tmp_path: Path) -> None:
     written(tmp_path, 5)
     command = [sys.executable, "-c", SHIPS, str(tmp_path)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         while process.stdout.readline().strip() != "shipping":
             assert process.poll() is None
-        destination = Obedient()
-        shippers = shippers_to(tmp_path, sink_to(destination), manner=PATIENT)
+        destination = FakeDestination()
+        shippers = shippers_to(tmp_path, sink_to(destination), options=PATIENT)
         shippers.start()
         eventually(lambda: shippers.usage()["fake"].state == "standby")
         process.send_signal(signal.SIGKILL)
@@ -110,26 +110,26 @@ from tests.audit.trails import record
 warnings.simplefilter("ignore", DeprecationWarning)  # a process with threads forks
 trail, out = Path(sys.argv[1]), sys.argv[2]
 sinks = open_sinks([SinkUrl.parse(f"file:{out}#name=file")])
-shippers = shippers_to(trail, *sinks, manner=PATIENT)
+shippers = shippers_to(trail, *sinks, options=PATIENT)
 pipeline = pipeline_in(trail, followers=shippers)
-def fares():
+def state_of_sink():
     return pipeline.usage().sinks["file"]
 if sys.argv[3] == "after":
     assert pipeline.put(record("parent-0"), ADMIN)
-    eventually(lambda: fares().state == "shipping")
+    eventually(lambda: state_of_sink().state == "shipping")
 reading, writing = os.pipe()
 child = os.fork()
 if child == 0:
-    assert fares().state == "waiting", fares()
+    assert state_of_sink().state == "waiting", state_of_sink()
     assert pipeline.put(record("child-0"), ADMIN)
-    eventually(lambda: fares().state in ("standby", "shipping"))
-    os.read(reading, 1)  # the parent has gone, or is about to
-    eventually(lambda: fares().state == "shipping")
+    eventually(lambda: state_of_sink().state in ("standby", "shipping"))
+    os.read(reading, 1)  # the parent has closed its pipeline
+    eventually(lambda: state_of_sink().state == "shipping")
     pipeline.put(record("child-1"), ADMIN)
     pipeline.close()
     os._exit(0)
 assert pipeline.put(record("parent-1"), ADMIN)
-eventually(lambda: fares().state in ("standby", "shipping"))
+eventually(lambda: state_of_sink().state in ("standby", "shipping"))
 pipeline.close()
 os.write(writing, b"x")
 assert os.waitpid(child, 0)[1] == 0
@@ -137,8 +137,8 @@ assert os.waitpid(child, 0)[1] == 0
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_child_has_threads_of_its_own_and_takes_over(tmp_path: Path, when: str) -> None:
-    """Forked before the first record or while the parent ships; everything arrives once."""
+def test_forked_child_starts_threads_and_takes_over(tmp_path: Path, when: str) -> None:
+    """Forked before the first record or while the parent ships; all records are delivered once."""
     out = tmp_path / "out.jsonl"
     command = [sys.executable, "-c", FORKED, str(tmp_path / "trail"), str(out), when]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
@@ -149,7 +149,7 @@ def test_a_child_has_threads_of_its_own_and_takes_over(tmp_path: Path, when: str
     assert sorted(ids) == sorted(expected)
 
 
-HELD = """
+INHERITED_LOCK = """
 import os, sys
 from iam_guard.audit.consumer.subscription import AuditReader
 from iam_guard.errors import ConfigurationError, GroupIsTaken
@@ -181,10 +181,10 @@ except GroupIsTaken:
 """
 
 
-def test_a_child_does_not_hold_the_group_of_its_parent(tmp_path: Path) -> None:
-    """The system hands on the lock; a child that knows nothing of it must not keep it when the parent ends."""
+def test_forked_child_releases_the_parents_group(tmp_path: Path) -> None:
+    """A child inherits the file lock and must not keep it when the parent ends."""
     written(tmp_path, 3)
-    command = [sys.executable, "-c", HELD, str(tmp_path)]
+    command = [sys.executable, "-c", INHERITED_LOCK, str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
     assert done.stdout.strip() == "free", done.stderr
 
@@ -192,8 +192,8 @@ def test_a_child_does_not_hold_the_group_of_its_parent(tmp_path: Path) -> None:
 # --- with a guard ----------------------------------------------------------------------------------------------------
 
 
-def test_a_guard_ships_what_it_notes_up_to_the_last(tmp_path: Path) -> None:
-    """The setting is all it takes; what a short life noted has arrived when the guard is closed."""
+def test_guard_ships_all_records_before_close(tmp_path: Path) -> None:
+    """The setting suffices; also in a short-lived process."""
     out = tmp_path / "out.jsonl"
     guard = guard_with(tmp_path, f"file:{out}#name=copy&filter=kind=decision")
     assert guard.audit_usage().sinks["copy"].state == "waiting"
@@ -207,7 +207,7 @@ def test_a_guard_ships_what_it_notes_up_to_the_last(tmp_path: Path) -> None:
     assert not [each for each in threading.enumerate() if each.name.startswith("iam-guard-copy")]
 
 
-def test_a_process_that_ends_without_closing_ships_too(tmp_path: Path) -> None:
+def test_process_exit_without_close_ships(tmp_path: Path) -> None:
     script = """
 import sys
 from pathlib import Path
@@ -221,8 +221,8 @@ guard.decide(Principal.anonymous(), "docs:GetDocument", DOCUMENT)
     assert names == ["AuditSegment", "GetDocument", "AuditEnd"]
 
 
-def test_closing_takes_a_bounded_time_whatever_the_destination_does(tmp_path: Path) -> None:
-    """One that hangs is left; what it did not confirm comes at the next start."""
+def test_close_with_hanging_destination_is_bounded(tmp_path: Path) -> None:
+    """A hanging thread is abandoned; unconfirmed records are shipped at the next start."""
     written(tmp_path, 20)
     begun, release = threading.Event(), threading.Event()
 
@@ -232,7 +232,7 @@ def test_closing_takes_a_bounded_time_whatever_the_destination_does(tmp_path: Pa
         return Unreachable("it hung")
 
     pace = Pace(drain=0.1, closing=0.3)
-    shippers = shippers_to(tmp_path, sink_to(Obedient(hang)), manner=SERVICE, pace=pace)
+    shippers = shippers_to(tmp_path, sink_to(FakeDestination(hang)), options=SERVICE, pace=pace)
     shippers.start()
     assert begun.wait(60)
     began = time.monotonic()
@@ -240,24 +240,24 @@ def test_closing_takes_a_bounded_time_whatever_the_destination_does(tmp_path: Pa
     assert time.monotonic() - began < 60
     release.set()
     eventually(lambda: not shippers.is_running)
-    second = Obedient()
+    second = FakeDestination()
     later = shippers_to(tmp_path, sink_to(second))
     later.start()
     eventually(lambda: not later.is_running)
     assert len(second.ids) == 20
 
 
-def test_a_sink_that_hangs_holds_up_no_request(tmp_path: Path) -> None:
-    """Records are taken and written while nothing can be shipped."""
+def test_hanging_sink_blocks_no_request(tmp_path: Path) -> None:
+    """Records are accepted and written while no record can be shipped."""
     release = threading.Event()
 
     def hang(batch: Sequence[Delivery]) -> NotDelivered | None:
         release.wait(300)
         return None
 
-    destination = Obedient(hang)
+    destination = FakeDestination(hang)
     pace = Pace(poll=0.01, drain=0.1, closing=0.2)
-    shippers = shippers_to(tmp_path, sink_to(destination), manner=SERVICE, pace=pace)
+    shippers = shippers_to(tmp_path, sink_to(destination), options=SERVICE, pace=pace)
     pipeline = pipeline_in(tmp_path, followers=shippers)
     for number in range(50):
         assert pipeline.put(record(number), ADMIN)
@@ -270,9 +270,9 @@ def test_a_sink_that_hangs_holds_up_no_request(tmp_path: Path) -> None:
     pipeline.close()
 
 
-def test_after_closing_nothing_begins_again(tmp_path: Path) -> None:
+def test_start_after_close_does_nothing(tmp_path: Path) -> None:
     written(tmp_path, 5)
-    destination = Obedient()
+    destination = FakeDestination()
     shippers = shippers_to(tmp_path, sink_to(destination))
     shippers.close()
     shippers.start()
@@ -281,12 +281,12 @@ def test_after_closing_nothing_begins_again(tmp_path: Path) -> None:
     shippers.close()
 
 
-def test_several_sinks_have_offsets_of_their_own(tmp_path: Path) -> None:
-    """One that is away does not hold up the others."""
+def test_sinks_have_separate_offsets(tmp_path: Path) -> None:
+    """An unreachable one doesn't block the others."""
     trail = tmp_path / "trail"
     written(trail, 20)
-    good, bad = Obedient(), Obedient(lambda _: Unreachable("status 500"))
-    shippers = shippers_to(trail, sink_to(good, "-#name=good"), sink_to(bad, "-#name=bad"), manner=PATIENT, pace=QUICK)
+    good, bad = FakeDestination(), FakeDestination(lambda _: Unreachable("status 500"))
+    shippers = shippers_to(trail, sink_to(good, "-#name=good"), sink_to(bad, "-#name=bad"), options=PATIENT, pace=QUICK)
     shippers.start()
     eventually(lambda: len(good.ids) == 20 and shippers.usage()["bad"].failures > 2)
     shippers.close()
@@ -294,9 +294,9 @@ def test_several_sinks_have_offsets_of_their_own(tmp_path: Path) -> None:
     assert shippers.usage()["bad"].delivered == 0
 
 
-def test_a_trail_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
-    destination = Obedient()
-    shippers = shippers_to(tmp_path / "trail", sink_to(destination), manner=PATIENT)
+def test_missing_trail_is_waited_for(tmp_path: Path) -> None:
+    destination = FakeDestination()
+    shippers = shippers_to(tmp_path / "trail", sink_to(destination), options=PATIENT)
     shippers.start()
     eventually(lambda: shippers.usage()["fake"].state == "shipping")
     written(tmp_path / "trail", 5)
@@ -312,7 +312,7 @@ def test_a_trail_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
         ("nats+tls://broker.example.com", "httpcore2 requests google.protobuf opentelemetry.sdk"),
     ],
 )
-def test_a_sink_needs_the_driver_of_its_own_extra_and_no_other(url: str, others: str) -> None:
+def test_sink_needs_only_its_own_driver(url: str, others: str) -> None:
     script = f"""
 import sys
 sys.modules.update(dict.fromkeys({others.split()!r}))  # as if they were not installed
@@ -324,8 +324,8 @@ sink.connect().close()
     subprocess.run([sys.executable, "-c", script], check=True, timeout=300)
 
 
-def test_what_is_in_every_installation_needs_no_driver() -> None:
-    """Files and standard output load nothing that an extra brings."""
+def test_builtin_sinks_import_no_driver() -> None:
+    """The sinks `file` and `stdout` import no package of an extra."""
     script = """
 import sys
 from iam_guard.audit.shipping.destinations import open_sinks

@@ -1,4 +1,4 @@
-"""The URL of a sink: what it says, what is refused, and that nothing secret in it is ever told."""
+"""Sink URLs: parsing, validation, and secrecy."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SECRET = "pl4nted"
 WHSEC = "whsec_" + "bm9ib2R5IGtub3dzIHRoaXMgc2VjcmV0IGJ1dCB1cyE="
 
 
-def test_a_url_says_where_and_what_stands_after_it_how() -> None:
+def test_sink_url_parses_options_after_hash() -> None:
     url = SinkUrl.parse(
         "nats://broker:4223/audit.docs#name=siem&form=ocsf&filter=outcome=*Denied&filter=action=docs:*"
         "&since=2026-11-25T04:00:00Z&batch=10&create=AUDIT"
@@ -33,7 +33,7 @@ def test_a_url_says_where_and_what_stands_after_it_how() -> None:
     assert url.options == {"create": "AUDIT"}
 
 
-def test_what_is_not_said_is_the_commands_or_the_usual() -> None:
+def test_sink_url_defaults_apply() -> None:
     url = SinkUrl.parse("-#form=otel", defaults={"form": "ocsf", "name": "screen"}, filters=("kind=decision",))
     assert (url.form, url.name, url.filters, url.since, url.place) == (
         *("otel", "screen", ("kind=decision",), "earliest"),
@@ -43,7 +43,7 @@ def test_what_is_not_said_is_the_commands_or_the_usual() -> None:
     assert SinkUrl.parse("https://hooks.example.com/a?tenant=7#form=ocsf").url.query == "tenant=7"
 
 
-def test_a_made_name_stays_while_the_password_the_query_and_the_options_change() -> None:
+def test_default_name_ignores_password_query_and_options() -> None:
     names = {
         SinkUrl.parse(each).name
         for each in (
@@ -69,8 +69,8 @@ def test_a_made_name_stays_while_the_password_the_query_and_the_options_change()
         f"nats://broker#create={SECRET}",
     ],
 )
-def test_nothing_secret_of_a_url_is_told(text: str) -> None:
-    """Neither in its name, nor its place, nor its repr, nor that of the settings."""
+def test_sink_url_shows_no_secret(text: str) -> None:
+    """Not in its name, place or repr, nor in the repr of the settings."""
     url = SinkUrl.parse(text)
     assert SECRET not in f"{url!r} {url.name} {url.group} {url.place}"
     assert SECRET not in repr(Settings(audit_sinks=(text,), audit_webhook_secrets=(SECRET,)))
@@ -101,7 +101,7 @@ def test_nothing_secret_of_a_url_is_told(text: str) -> None:
         "file:",
     ],
 )
-def test_what_is_no_sink_is_refused_and_not_repeated(text: str) -> None:
+def test_malformed_sink_url_raises_without_secret(text: str) -> None:
     with pytest.raises(IamGuardError) as refusal:
         SinkUrl.parse(text)
     assert SECRET not in str(refusal.value)
@@ -109,19 +109,19 @@ def test_what_is_no_sink_is_refused_and_not_repeated(text: str) -> None:
 
 
 @given(st.text(max_size=60))
-def test_any_text_is_a_sink_or_an_error_of_ours(text: str) -> None:
-    for each in (text, f"nats://{text}", f"-#{text}", f"https://host/{text}"):
+def test_any_text_parses_or_raises_our_error(text: str) -> None:
+    for url in (text, f"nats://{text}", f"-#{text}", f"https://host/{text}"):
         try:
-            SinkUrl.parse(each)
+            SinkUrl.parse(url)
         except IamGuardError:
             continue
 
 
 @pytest.mark.parametrize(
-    ("text", "secrets", "told"),
+    ("text", "secrets", "message"),
     [
         ("http://hooks.example.com/in", (WHSEC,), "https"),
-        ("https://user@hooks.example.com/in", (WHSEC,), "signed"),
+        ("https://user@hooks.example.com/in", (WHSEC,), "without user and password"),
         ("https://hooks.example.com/in", (), "secret"),
         ("https://hooks.example.com/in", ("whsec_short",), "24 to 64"),
         ("https://hooks.example.com/in#timeout=0", (WHSEC,), "timeout"),
@@ -135,7 +135,7 @@ def test_any_text_is_a_sink_or_an_error_of_ours(text: str) -> None:
         ("nats://127.0.0.1/a.*", (), "subject"),
         ("nats://127.0.0.1#max_bytes=10", (), "create"),
         ("nats://127.0.0.1#create=A&max_bytes=0", (), "max_bytes"),
-        ("nats://127.0.0.1#create=a.b", (), "name of a stream"),
+        ("nats://127.0.0.1#create=a.b", (), "a stream name"),
         ("nats://token@127.0.0.1#token_file=x", (), "one of"),
         ("nats://127.0.0.1#creds=nowhere", (), "nowhere"),
         ("file:nowhere/audit.jsonl", (), "folder"),
@@ -143,16 +143,16 @@ def test_any_text_is_a_sink_or_an_error_of_ours(text: str) -> None:
         ("stdout:x", (), "stdout"),
     ],
 )
-def test_what_cannot_be_shipped_to_is_found_when_the_trail_is_opened(
-    text: str, secrets: tuple[str, ...], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_invalid_sink_raises_when_the_trail_is_opened(
+    text: str, secrets: tuple[str, ...], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ConfigurationError, match=re.escape(told)):
+    with pytest.raises(ConfigurationError, match=re.escape(message)):
         open_sinks([SinkUrl.parse(text)], webhook_secrets=secrets)
 
 
-def test_two_sinks_of_one_name_are_refused() -> None:
-    with pytest.raises(ConfigurationError, match="two sinks have the name `stdout`"):
+def test_sinks_with_duplicate_name_raise() -> None:
+    with pytest.raises(ConfigurationError, match="two sinks named `stdout`"):
         open_sinks([SinkUrl.parse("-"), SinkUrl.parse("-#form=ocsf")])
 
 
@@ -164,7 +164,7 @@ def test_two_sinks_of_one_name_are_refused() -> None:
         ("nats://127.0.0.1", "nats", "nats"),
     ],
 )
-def test_a_missing_driver_names_its_extra(text: str, driver: str, extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_driver_names_its_extra(text: str, driver: str, extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> None:
         raise ModuleNotFoundError(f"No module named {driver!r}", name=driver)
 
@@ -173,7 +173,7 @@ def test_a_missing_driver_names_its_extra(text: str, driver: str, extra: str, mo
         open_sinks([SinkUrl.parse(text)], webhook_secrets=(WHSEC,))
 
 
-def test_a_mistake_in_a_file_of_ours_is_not_taken_for_a_missing_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_module_of_ours_is_not_a_missing_driver(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> None:
         raise ModuleNotFoundError("No module named 'other'", name="other")
 
@@ -185,20 +185,20 @@ def test_a_mistake_in_a_file_of_ours_is_not_taken_for_a_missing_driver(monkeypat
 # --- settings --------------------------------------------------------------------------------------------------------
 
 
-def test_sinks_are_settings() -> None:
+def test_sinks_are_read_from_settings() -> None:
     environment = {"IAM_GUARD_AUDIT_SINKS": "nats://broker#create=A, -#filter=kind=a%2Cb"}
     chosen = load({}, environment)
-    assert [SinkUrl.parse(audit_sink).kind for audit_sink in chosen.audit_sinks] == ["nats", "stdout"]
+    assert [SinkUrl.parse(sink).kind for sink in chosen.audit_sinks] == ["nats", "stdout"]
     assert SinkUrl.parse(chosen.audit_sinks[1]).filters == ("kind=a,b",)
 
 
-def test_sinks_need_a_trail_in_a_folder(tmp_path: Path) -> None:
+def test_sinks_without_trail_folder_raise(tmp_path: Path) -> None:
     for audit in ("", "-", str(tmp_path / "audit.jsonl")):
         with pytest.raises(ConfigurationError, match="sinks follow a trail in a folder"):
             open_log(Settings(audit=audit, audit_sinks=("-",)), None)
 
 
-def test_a_wrong_sink_keeps_the_guard_from_opening(tmp_path: Path) -> None:
+def test_invalid_sink_prevents_opening_the_log(tmp_path: Path) -> None:
     create_signing_key_file(tmp_path / "key")
     settings = Settings(audit=f"{tmp_path}/trail/", audit_key_file=str(tmp_path / "key"), audit_sinks=("nonsense",))
     with pytest.raises(ConfigurationError, match="audit_sinks"):
@@ -223,5 +223,5 @@ def test_a_wrong_sink_keeps_the_guard_from_opening(tmp_path: Path) -> None:
         ("9" * 400, 999_999_999.0),
     ],
 )
-def test_retry_after_is_seconds_or_a_date(text: str, seconds: float) -> None:
+def test_retry_after_parses_seconds_or_date(text: str, seconds: float) -> None:
     assert retry_after(text, datetime(2026, 11, 25, 4, tzinfo=UTC).timestamp()) == seconds

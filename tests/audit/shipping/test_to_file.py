@@ -1,4 +1,4 @@
-"""A file and standard output: whole lines, on the disk before they count, whatever a crash has left."""
+"""The sinks `file` and `stdout`: complete lines, synced before they are confirmed, also after a crash."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def file_at(path: Path, options: str = "") -> LineFile:
     return connector(SinkUrl.parse(f"file:{path}#name=file{options}"))()
 
 
-def test_the_lines_of_the_trail_byte_for_byte(tmp_path: Path) -> None:
-    """So whoever has the file can hash its lines, and find them in the trail."""
+def test_file_sink_copies_lines_byte_for_byte(tmp_path: Path) -> None:
+    """So the lines of the file have the hashes of the trail."""
     trail, out = tmp_path / "trail", tmp_path / "out.jsonl"
     written(trail, 40)
     ship_once(trail, *open_sinks([SinkUrl.parse(f"file:{out}")]))
@@ -39,32 +39,30 @@ def test_the_lines_of_the_trail_byte_for_byte(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("form", "mark"), [("ocsf", "class_uid"), ("otel", "resourceLogs")])
-def test_the_form_is_chosen(tmp_path: Path, batch: Sequence[Delivery], form: str, mark: str) -> None:
+def test_file_sink_form_is_configurable(tmp_path: Path, batch: Sequence[Delivery], form: str, mark: str) -> None:
     path = tmp_path / "out.jsonl"
-    made = file_at(path, f"&form={form}")
-    made.send(batch)
-    made.close()
+    sink = file_at(path, f"&form={form}")
+    sink.send(batch)
+    sink.close()
     found = [json.loads(line) for line in path.read_text().splitlines()]
     assert len(found) == len(batch)
     assert all(mark in each for each in found)
 
 
-def test_a_record_that_has_no_such_form_is_refused_and_nothing_of_it_is_told(
-    tmp_path: Path, batch: Sequence[Delivery]
-) -> None:
-    """Whatever is wrong with it, it must not stop all that come after it."""
+def test_unformattable_record_is_refused_without_content(tmp_path: Path, batch: Sequence[Delivery]) -> None:
+    """It must not block the records after it."""
 
     def form(record: Mapping[str, Any]) -> str:
         raise KeyError(record["eventID"])
 
-    made = LineFile(tmp_path / "out.jsonl", form)
+    sink = LineFile(tmp_path / "out.jsonl", form)
     with pytest.raises(Refused, match="KeyError") as refused:
-        made.send(batch)
-    made.close()
+        sink.send(batch)
+    sink.close()
     assert batch[0].record["eventID"] not in str(refused.value)
 
 
-def test_the_disk_has_a_batch_before_it_counts(
+def test_file_sink_syncs_before_confirming(
     tmp_path: Path, batch: Sequence[Delivery], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced: list[int] = []
@@ -75,68 +73,70 @@ def test_the_disk_has_a_batch_before_it_counts(
         real(descriptor)
 
     monkeypatch.setattr("os.fsync", sync)
-    made = file_at(tmp_path / "out.jsonl")
-    made.send(batch)
-    made.close()
+    sink = file_at(tmp_path / "out.jsonl")
+    sink.send(batch)
+    sink.close()
     assert (tmp_path / "out.jsonl").stat().st_size in synced
 
 
-def test_a_half_line_of_a_crash_is_one_broken_line(tmp_path: Path, batch: Sequence[Delivery]) -> None:
+def test_file_sink_after_half_line_breaks_one_line(tmp_path: Path, batch: Sequence[Delivery]) -> None:
     path = tmp_path / "out.jsonl"
     path.write_bytes(b'{"eventVersion":"1.11"}\n{"eventVersion":"1.')
-    made = file_at(path)
-    made.send(batch)
-    made.close()
+    sink = file_at(path)
+    sink.send(batch)
+    sink.close()
     broken: list[object] = []
     records = list(read(path, on_broken=broken.append))
     assert len(broken) == 1
     assert records[1:] == [each.record for each in batch]
 
 
-def test_a_full_disk_is_tried_again(tmp_path: Path, batch: Sequence[Delivery], monkeypatch: pytest.MonkeyPatch) -> None:
-    """The half line that it took is broken, and the batch comes whole after it."""
+def test_file_sink_on_full_disk_is_retried(
+    tmp_path: Path, batch: Sequence[Delivery], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The incomplete line is malformed, and the complete batch follows."""
     path = tmp_path / "out.jsonl"
-    made, real = file_at(path), os.write
+    sink, real = file_at(path), os.write
     monkeypatch.setattr("os.write", lambda descriptor, data: real(descriptor, bytes(data)[:100]))
     with pytest.raises(Unreachable, match="cannot be written"):
-        made.send(batch)
+        sink.send(batch)
     monkeypatch.undo()
-    made.send(batch)
-    made.close()
+    sink.send(batch)
+    sink.close()
     broken: list[object] = []
     assert list(read(path, on_broken=broken.append)) == [each.record for each in batch]
     assert len(broken) == 1
 
 
-def test_a_file_that_is_rotated_away_is_followed(tmp_path: Path, batch: Sequence[Delivery]) -> None:
+def test_file_sink_follows_rotation(tmp_path: Path, batch: Sequence[Delivery]) -> None:
     path = tmp_path / "out.jsonl"
-    made = file_at(path)
-    made.send(batch[:3])
+    sink = file_at(path)
+    sink.send(batch[:3])
     path.rename(tmp_path / "out.jsonl.1")
-    made.send(batch[3:])
-    made.close()
+    sink.send(batch[3:])
+    sink.close()
     assert [each["eventID"] for each in read(path)] == [each.record["eventID"] for each in batch[3:]]
 
 
-def test_a_folder_that_is_gone_is_tried_again(tmp_path: Path, batch: Sequence[Delivery]) -> None:
+def test_file_sink_without_folder_is_retried(tmp_path: Path, batch: Sequence[Delivery]) -> None:
     folder = tmp_path / "logs"
     folder.mkdir()
-    made = file_at(folder / "out.jsonl")
+    sink = file_at(folder / "out.jsonl")
     folder.rmdir()
     with pytest.raises(Unreachable, match="No such file"):
-        made.send(batch)
+        sink.send(batch)
     folder.mkdir()
-    made.send(batch)
-    made.close()
+    sink.send(batch)
+    sink.close()
 
 
-def test_standard_output_is_lines(batch: Sequence[Delivery]) -> None:
+def test_stdout_sink_writes_lines(batch: Sequence[Delivery]) -> None:
     stream = io.BytesIO()
     StandardOutput(FORMS["record"], StreamSink(stream)).send(batch)
     assert [json.loads(line) for line in stream.getvalue().splitlines()] == [each.record for each in batch]
 
 
-def test_a_closed_pipe_ends_the_sink(batch: Sequence[Delivery]) -> None:
+def test_stdout_sink_with_closed_pipe_is_gone(batch: Sequence[Delivery]) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     with open(writing, "wb", buffering=0) as stream, pytest.raises(Gone, match="closed"):

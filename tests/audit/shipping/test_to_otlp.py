@@ -1,4 +1,4 @@
-"""OTLP: a collector that reads the protobuf gets every record, and only what it confirms counts."""
+"""The sink `otlp`: a collector that parses protobuf gets every record, and only confirmed batches count."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def events(requests: Sequence[Request]) -> list[LogRecord]:
 
 
 def plain(value: AnyValue) -> Any:
-    """Return what a value of OTLP stands for."""
+    """Return an OTLP value as a plain one."""
     kind = value.WhichOneof("value")
     if kind == "kvlist_value":
         return {each.key: plain(each.value) for each in value.kvlist_value.values}
@@ -51,46 +51,46 @@ def rejecting(count: int) -> Answer:
     return Answer(200, (("content-type", "application/x-protobuf"),), answer.SerializeToString())
 
 
-def test_a_batch_is_one_request_of_the_protocol(receiver: Receiver, batch: Sequence[Delivery]) -> None:
-    made = collector(receiver)
-    made.send(batch)
-    made.close()
+def test_otlp_batch_is_one_request(receiver: Receiver, batch: Sequence[Delivery]) -> None:
+    sink = collector(receiver)
+    sink.send(batch)
+    sink.close()
     [request] = receiver.requests
     assert request.path == "/v1/logs"
     assert request.headers["content-type"] == "application/x-protobuf"
     sent = sorted(events([request]), key=lambda each: plain(each.body)["iamGuard"]["sequence"])  # by resource, there
     assert [plain(each.body) for each in sent] == [each.record for each in batch]
     for event, delivery in zip(sent, batch, strict=True):
-        wanted = log_record(delivery.record)
-        assert event.event_name == wanted["eventName"]
-        assert str(event.time_unix_nano) == wanted["timeUnixNano"]
-        assert event.severity_number == wanted["severityNumber"]
-        assert {attribute.key for attribute in event.attributes} == {each["key"] for each in wanted["attributes"]}
+        expected = log_record(delivery.record)
+        assert event.event_name == expected["eventName"]
+        assert str(event.time_unix_nano) == expected["timeUnixNano"]
+        assert event.severity_number == expected["severityNumber"]
+        assert {attribute.key for attribute in event.attributes} == {each["key"] for each in expected["attributes"]}
 
 
-def test_the_trace_of_a_record_is_that_of_its_event(receiver: Receiver, batch: Sequence[Delivery]) -> None:
+def test_otlp_event_has_trace_of_record(receiver: Receiver, batch: Sequence[Delivery]) -> None:
     trace, span = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
     offset, record = batch[1]
     facts = record["iamGuard"] | {"traceId": trace, "spanId": span}
-    made = collector(receiver)
-    made.send(
+    sink = collector(receiver)
+    sink.send(
         [Delivery(offset, record | {"iamGuard": facts}), Delivery(offset, record | {"iamGuard": {"traceId": "?"}})]
     )
-    made.close()
+    sink.close()
     first, second = events(receiver.requests)
     assert (first.trace_id.hex(), first.span_id.hex()) == (trace, span)
     assert (second.trace_id, second.span_id) == (b"", b"")
 
 
-def test_another_path_and_the_headers_of_the_environment(
+def test_otlp_uses_url_path_and_environment_headers(
     receiver: Receiver, batch: Sequence[Delivery], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Credentials of a collector come as the SDK takes them; a proxy does not."""
+    """The SDK's variable for credentials applies; proxy variables don't."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "api-key=pl4nted")
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
-    made = collector(receiver, "/tenant/v1/logs")
-    made.send(batch)
-    made.close()
+    sink = collector(receiver, "/tenant/v1/logs")
+    sink.send(batch)
+    sink.close()
     [request] = receiver.requests
     assert request.path == "/tenant/v1/logs"
     assert request.headers["api-key"] == "pl4nted"
@@ -113,75 +113,75 @@ def test_another_path_and_the_headers_of_the_environment(
         (503, Unreachable),
     ],
 )
-def test_what_every_status_means(
+def test_otlp_status_maps_to_outcome(
     receiver: Receiver, batch: Sequence[Delivery], status: int, kind: type[NotDelivered] | None
 ) -> None:
-    """One request, whatever comes: when to try again is ours to say, and a redirect confirms nothing."""
+    """One request each: the exporter doesn't retry, and a redirect confirms nothing."""
     receiver.answers = [Answer(status, (("retry-after", "7"), ("location", f"{receiver.url}/elsewhere")))]
-    made = collector(receiver)
+    sink = collector(receiver)
     if kind is None:
-        made.send(batch)
+        sink.send(batch)
     else:
-        with pytest.raises(kind) as told:
-            made.send(batch)
-        assert str(status) in str(told.value)
-        if isinstance(told.value, Unreachable):
-            assert told.value.retry_after == 7.0
-    made.close()
+        with pytest.raises(kind) as caught:
+            sink.send(batch)
+        assert str(status) in str(caught.value)
+        if isinstance(caught.value, Unreachable):
+            assert caught.value.retry_after == 7.0
+    sink.close()
     assert len(receiver.requests) == 1
 
 
-def test_records_that_a_collector_rejects_are_not_confirmed(receiver: Receiver, batch: Sequence[Delivery]) -> None:
-    """The exporter of the SDK takes this for a success."""
+def test_otlp_rejected_records_are_refused(receiver: Receiver, batch: Sequence[Delivery]) -> None:
+    """The SDK's exporter counts this as success."""
     receiver.answers = [rejecting(2), rejecting(0), Answer(200, (), b"no protobuf \xff")]
-    made = collector(receiver)
+    sink = collector(receiver)
     with pytest.raises(Refused, match="rejected 2 records"):
-        made.send(batch)
-    made.send(batch)
-    made.send(batch)
-    made.close()
+        sink.send(batch)
+    sink.send(batch)
+    sink.send(batch)
+    sink.close()
 
 
-def test_what_cannot_be_written_as_otlp_is_refused(receiver: Receiver, batch: Sequence[Delivery]) -> None:
+def test_otlp_unencodable_record_is_refused(receiver: Receiver, batch: Sequence[Delivery]) -> None:
     offset, record = batch[1]
-    made = collector(receiver)
-    with pytest.raises(Refused, match="cannot be written"):
-        made.send([Delivery(offset, record | {"huge": 2**70})])
-    made.send(batch)
-    made.close()
+    sink = collector(receiver)
+    with pytest.raises(Refused, match="cannot be encoded"):
+        sink.send([Delivery(offset, record | {"huge": 2**70})])
+    sink.send(batch)
+    sink.close()
 
 
-def test_nobody_there_and_a_timeout_are_told_without_the_address(
+def test_otlp_unreachable_error_has_no_address(
     receiver: Receiver, batch: Sequence[Delivery], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Neither by us nor by the exporter's log."""
+    """Neither do the log lines of the exporter."""
     caplog.set_level(logging.DEBUG)
-    with receiving() as gone:
-        away = collector(gone, "/pl4nted")
+    with receiving() as stopped:
+        away = collector(stopped, "/pl4nted")
     receiver.gate.clear()
-    for made, told in ((away, "ConnectionError"), (collector(receiver, "/pl4nted", "&timeout=0.2"), "ReadTimeout")):
-        with pytest.raises(Unreachable, match=told) as failure:
-            made.send(batch)
-        made.close()
+    for sink, error in ((away, "ConnectionError"), (collector(receiver, "/pl4nted", "&timeout=0.2"), "ReadTimeout")):
+        with pytest.raises(Unreachable, match=error) as failure:
+            sink.send(batch)
+        sink.close()
         assert "127.0.0.1" not in str(failure.value)
     ours = [record.getMessage() for record in caplog.records if not record.name.startswith("urllib3")]
     assert ours
     assert not any("pl4nted" in our for our in ours)
 
 
-def test_a_connection_that_was_kept_and_is_closed_is_no_failure(batch: Sequence[Delivery]) -> None:
+def test_otlp_closed_keepalive_connection_is_retried(batch: Sequence[Delivery]) -> None:
     with receiving() as receiver:
-        made = collector(receiver)
-        made.send(batch)
+        sink = collector(receiver)
+        sink.send(batch)
         receiver.answers = [Answer(200, (("connection", "close"),))]
-        made.send(batch)
-        made.send(batch)
+        sink.send(batch)
+        sink.send(batch)
         assert len(receiver.requests) == 3
-        made.close()
+        sink.close()
 
 
-def test_a_collector_that_fails_now_and_then_gets_everything(receiver: Receiver, tmp_path: Path) -> None:
-    """At least once, through outages; the record that it always rejects is listed, and stops nobody."""
+def test_otlp_delivers_all_through_outages(receiver: Receiver, tmp_path: Path) -> None:
+    """At least once, through outages; a permanently rejected record is listed and blocks no other."""
     trail = tmp_path / "trail"
     written(trail, 40)
     receiver.answers = [Answer(503), Answer(302)]

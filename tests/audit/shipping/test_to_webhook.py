@@ -1,4 +1,4 @@
-"""Webhooks: what is posted, what confirms it, what every status means, and that nobody is followed."""
+"""The sink `webhook`: requests, confirmation, statuses, retries; redirects are not followed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from iam_guard.audit.consumer.subscription import Delivery
 from iam_guard.audit.shipping.destination import Gone, NotDelivered, Refused, Unreachable
 from iam_guard.audit.shipping.destinations import open_sinks
 from iam_guard.audit.shipping.sink_url import SinkUrl
-from iam_guard.audit.shipping.to_webhook import LARGEST_BODY, Webhook, connector
+from iam_guard.audit.shipping.to_webhook import MAX_BODY, Webhook, connector
 from iam_guard.audit.shipping.webhook_signature import verify_webhook
 from tests.audit.shipping.destinations import ship_once
 from tests.audit.shipping.receivers import Answer, Receiver, Request, receiving
@@ -37,7 +37,7 @@ def posted(requests: Sequence[Request]) -> list[dict[str, Any]]:
     return [load for request in requests for load in json.loads(request.body)]
 
 
-def test_a_batch_is_one_signed_array(receiver: Receiver, batch: Sequence[Delivery]) -> None:
+def test_webhook_batch_is_one_signed_array(receiver: Receiver, batch: Sequence[Delivery]) -> None:
     webhook(receiver).send(batch)
     [request] = receiver.requests
     assert request.path == "/in?tenant=7"
@@ -47,32 +47,32 @@ def test_a_batch_is_one_signed_array(receiver: Receiver, batch: Sequence[Deliver
 
 
 @pytest.mark.parametrize(("form", "mark"), [("ocsf", "class_uid"), ("otel", "resourceLogs")])
-def test_the_form_is_chosen(receiver: Receiver, batch: Sequence[Delivery], form: str, mark: str) -> None:
+def test_webhook_form_is_configurable(receiver: Receiver, batch: Sequence[Delivery], form: str, mark: str) -> None:
     webhook(receiver, f"&form={form}").send(batch)
     found = posted(receiver.requests)
     assert len(found) == len(batch)
     assert all(mark in each for each in found)
 
 
-def test_the_same_message_keeps_its_id_and_is_signed_anew(receiver: Receiver, batch: Sequence[Delivery]) -> None:
-    """So a receiver knows what it has seen, and a signature of long ago is not sent again."""
-    moments = iter([1000.0, 1000.0, 2000.0, 2000.0, 2000.0])
+def test_webhook_retry_keeps_id_and_is_signed_again(receiver: Receiver, batch: Sequence[Delivery]) -> None:
+    """So a receiver can deduplicate, and the timestamp is that of the attempt."""
+    times = iter([1000.0, 1000.0, 2000.0, 2000.0, 2000.0])
     receiver.answers = [Answer(503)]
-    made = webhook(receiver)
-    made._clock = lambda: next(moments)
+    sink = webhook(receiver)
+    sink._clock = lambda: next(times)
     with pytest.raises(Unreachable):
-        made.send(batch)
-    made.send(batch)
+        sink.send(batch)
+    sink.send(batch)
     first, second = (request.headers for request in receiver.requests)
     assert first["webhook-id"] == second["webhook-id"]
     assert (first["webhook-timestamp"], second["webhook-timestamp"]) == ("1000", "2000")
 
 
-def test_a_large_batch_goes_in_several_messages(receiver: Receiver, batch: Sequence[Delivery]) -> None:
+def test_webhook_large_batch_is_split(receiver: Receiver, batch: Sequence[Delivery]) -> None:
     big = [replace_filler(each, "x" * 50_000) for each in batch] * 4
     webhook(receiver).send(big)
     assert len(receiver.requests) > 1
-    assert max(len(request.body) for request in receiver.requests) <= LARGEST_BODY + 60_000
+    assert max(len(request.body) for request in receiver.requests) <= MAX_BODY + 60_000
     assert posted(receiver.requests) == [each.record for each in big]
 
 
@@ -103,38 +103,38 @@ def replace_filler(delivery: Delivery, filler: str) -> Delivery:
         (503, Unreachable),
     ],
 )
-def test_what_every_status_means(
+def test_webhook_status_maps_to_outcome(
     receiver: Receiver, batch: Sequence[Delivery], status: int, kind: type[NotDelivered] | None
 ) -> None:
-    """A redirect is not followed, wherever it points."""
+    """A redirect is not followed."""
     receiver.answers = [Answer(status, (("location", f"{receiver.url}/elsewhere"), ("retry-after", "7")))]
     if kind is None:
         webhook(receiver).send(batch)
     else:
-        with pytest.raises(kind) as told:
+        with pytest.raises(kind) as caught:
             webhook(receiver).send(batch)
-        assert str(status) in str(told.value)
-        if isinstance(told.value, Unreachable):
-            assert told.value.retry_after == 7.0
+        assert str(status) in str(caught.value)
+        if isinstance(caught.value, Unreachable):
+            assert caught.value.retry_after == 7.0
     assert [request.path for request in receiver.requests] == ["/in?tenant=7"]
 
 
-def test_an_endpoint_that_does_not_answer_in_time_is_tried_again(receiver: Receiver, batch: Sequence[Delivery]) -> None:
+def test_webhook_timeout_is_unreachable(receiver: Receiver, batch: Sequence[Delivery]) -> None:
     receiver.gate.clear()
     with pytest.raises(Unreachable, match="ReadTimeout"):
         webhook(receiver, "&timeout=0.2").send(batch)
 
 
-def test_nobody_there_is_told_without_the_address(batch: Sequence[Delivery]) -> None:
-    with receiving() as gone:
-        made = webhook(gone)
-    with pytest.raises(Unreachable) as told:
-        made.send(batch)
-    assert "127.0.0.1" not in str(told.value)
-    assert "tenant" not in str(told.value)
+def test_webhook_unreachable_error_has_no_address(batch: Sequence[Delivery]) -> None:
+    with receiving() as stopped:
+        sink = webhook(stopped)
+    with pytest.raises(Unreachable) as caught:
+        sink.send(batch)
+    assert "127.0.0.1" not in str(caught.value)
+    assert "tenant" not in str(caught.value)
 
 
-def test_a_proxy_of_the_environment_is_not_used(
+def test_webhook_ignores_proxy_variables(
     receiver: Receiver, batch: Sequence[Delivery], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "ALL_PROXY"):
@@ -143,8 +143,8 @@ def test_a_proxy_of_the_environment_is_not_used(
     assert receiver.requests
 
 
-def test_certificates_are_checked(batch: Sequence[Delivery], tmp_path: Path) -> None:
-    """An authority of one's own is believed where it is named, and nowhere else."""
+def test_webhook_verifies_certificates(batch: Sequence[Delivery], tmp_path: Path) -> None:
+    """A private authority is trusted only if `ca_file` names it."""
     pem = self_signed(tmp_path)
     with receiving(pem) as receiver:
         with pytest.raises(Unreachable):
@@ -192,8 +192,8 @@ def self_signed(folder: Path) -> Path:
     return path
 
 
-def test_secrets_come_from_a_file_too(receiver: Receiver, batch: Sequence[Delivery], tmp_path: Path) -> None:
-    """The first and all others sign; a file that others can read is warned of elsewhere."""
+def test_webhook_secrets_are_read_from_file(receiver: Receiver, batch: Sequence[Delivery], tmp_path: Path) -> None:
+    """All secrets of the file sign."""
     path = tmp_path / "secrets"
     path.write_text(f"# new\n{SECRET}\n")
     path.chmod(0o600)
@@ -203,8 +203,8 @@ def test_secrets_come_from_a_file_too(receiver: Receiver, batch: Sequence[Delive
     verify_webhook(request.headers, request.body, [SECRET], now=time.time())
 
 
-def test_a_receiver_that_fails_now_and_then_gets_everything(receiver: Receiver, tmp_path: Path) -> None:
-    """Through an outage, a redirect and what is too large for it; the one that it never takes is listed."""
+def test_webhook_delivers_all_through_outages(receiver: Receiver, tmp_path: Path) -> None:
+    """Through an outage, a redirect and a size limit; a permanently refused record is listed."""
     trail = tmp_path / "trail"
     written(trail, 40)
     receiver.answers = [Answer(503), Answer(302), Answer(500)]

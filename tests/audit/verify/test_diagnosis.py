@@ -1,4 +1,4 @@
-"""What became of lines, told from which of the signed ones each present line is."""
+"""Comparison of present lines with signed lines."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iam_guard.audit.verify.diagnosis import compare
+from iam_guard.audit.verify.diagnosis import compare_lines
 from iam_guard.audit.verify.verdicts import Verdict
 
 MODIFIED, REORDERED, MISSING = Verdict.MODIFIED, Verdict.REORDERED, Verdict.MISSING
@@ -35,28 +35,30 @@ TRUNCATED_TAIL = Verdict.TRUNCATED_TAIL
         ([0, 1, 2, 3, 4, None, None], []),
     ],
 )
-def test_what_became_of_five_lines(found: list[int | None], expected: list[tuple[Verdict, int, int]]) -> None:
-    """Verdict, place, index; unknown lines after the last one are not signed yet."""
-    assert [(each.verdict, each.place, each.index) for each in compare(found, 5, is_last=True)] == expected
+def test_compare_lines_of_five_returns_verdicts(
+    found: list[int | None], expected: list[tuple[Verdict, int, int]]
+) -> None:
+    """Verdict, position, index; unknown lines after the last one are not signed yet."""
+    assert [(each.verdict, each.position, each.index) for each in compare_lines(found, 5, is_last=True)] == expected
 
 
-def test_in_the_middle_of_a_shard_no_tail_is_cut_and_no_line_is_unsigned() -> None:
-    """What is missing there is missing; what is too much was put in."""
-    assert [each.verdict for each in compare([0, 1, 2], 5, is_last=False)] == [MISSING]
-    assert [each.verdict for each in compare([0, 1, 2, 3, 4, None], 5, is_last=False)] == [MODIFIED]
+def test_compare_lines_not_last_reports_no_tail() -> None:
+    """Missing lines are missing, additional lines are inserted."""
+    assert [each.verdict for each in compare_lines([0, 1, 2], 5, is_last=False)] == [MISSING]
+    assert [each.verdict for each in compare_lines([0, 1, 2, 3, 4, None], 5, is_last=False)] == [MODIFIED]
 
 
 @given(st.lists(st.one_of(st.none(), st.integers(0, 7)), max_size=12), st.booleans())
-def test_there_is_a_difference_if_and_only_if_the_lines_are_others(found: list[int | None], is_last: bool) -> None:
-    """But for unknown lines at the end of the last segment."""
+def test_compare_lines_reports_iff_lines_differ(found: list[int | None], is_last: bool) -> None:
+    """Except for unknown lines at the end of the last segment."""
     core = list(found)
     while is_last and core and (core[-1] is None or core.count(core[-1]) > 1):
         core.pop()
-    assert bool(compare(found, 8, is_last=is_last)) == (core != list(range(8)))
+    assert bool(compare_lines(found, 8, is_last=is_last)) == (core != list(range(8)))
 
 
 @given(st.permutations(range(40)))
-def test_lines_in_another_order_are_only_that(order: list[int]) -> None:
-    """Each is there; it is said once."""
-    verdicts = [each.verdict for each in compare(order, 40, is_last=False)]
+def test_compare_lines_permuted_reports_reordered_once(order: list[int]) -> None:
+    """All lines are present."""
+    verdicts = [each.verdict for each in compare_lines(order, 40, is_last=False)]
     assert verdicts == ([] if order == list(range(40)) else [REORDERED])

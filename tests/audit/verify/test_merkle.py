@@ -1,4 +1,4 @@
-"""The Merkle tree of RFC 6962: published vectors, a twin written from the RFC's recursion, and laws of the proofs.
+"""The Merkle tree of RFC 6962: published vectors, a reference written from the RFC's recursion, and laws of the proofs.
 
 The vectors are data of transparency-dev/merkle (Apache-2.0), `testonly/constants.go` and `testonly/reference_test.go`.
 """
@@ -42,7 +42,7 @@ def tree_of(leaves: Sequence[bytes]) -> Tree:
 
 
 @lru_cache(None)
-def twin(begin: int, end: int) -> bytes:
+def reference(begin: int, end: int) -> bytes:
     """MTH of the RFC, word for word, over `MANY`."""
     if begin == end:
         return sha256(b"").digest()
@@ -51,25 +51,25 @@ def twin(begin: int, end: int) -> bytes:
     k = 1
     while k * 2 < end - begin:
         k *= 2
-    return sha256(b"\x01" + twin(begin, begin + k) + twin(begin + k, end)).digest()
+    return sha256(b"\x01" + reference(begin, begin + k) + reference(begin + k, end)).digest()
 
 
 # --- published vectors -----------------------------------------------------------------------------------------------
 
 
-def test_the_hash_of_a_leaf_is_the_published_one() -> None:
+def test_leaf_hash_matches_published_vectors() -> None:
     """RFC 6962, 2.1."""
     assert [each.hex() for each in HASHES] == VECTORS["leaf_hashes"]
 
 
 @pytest.mark.parametrize("size", range(len(VECTORS["roots"])))
-def test_the_root_is_the_published_one(size: int) -> None:
+def test_root_matches_published_vectors(size: int) -> None:
     """RFC 6962, 2.1: for each number of leaves, the empty tree included."""
     assert tree_of(HASHES[:size]).root().hex() == VECTORS["roots"][size]
 
 
 @pytest.mark.parametrize("vector", VECTORS["inclusion"], ids=lambda each: f"{each['index']}-of-{each['size']}")
-def test_the_proof_of_inclusion_is_the_published_one(vector: dict[str, Any]) -> None:
+def test_inclusion_proof_matches_published_vectors(vector: dict[str, Any]) -> None:
     """RFC 6962, 2.1.1."""
     index, size = vector["index"], vector["size"]
     proof = inclusion_proof(index, size, Subtrees(HASHES))
@@ -78,7 +78,7 @@ def test_the_proof_of_inclusion_is_the_published_one(vector: dict[str, Any]) -> 
 
 
 @pytest.mark.parametrize("vector", VECTORS["consistency"], ids=lambda each: f"{each['old']}-to-{each['new']}")
-def test_the_proof_of_consistency_is_the_published_one(vector: dict[str, Any]) -> None:
+def test_consistency_proof_matches_published_vectors(vector: dict[str, Any]) -> None:
     """RFC 6962, 2.1.2."""
     old, new = vector["old"], vector["new"]
     roots = [bytes.fromhex(each) for each in VECTORS["roots"]]
@@ -91,14 +91,13 @@ def test_the_proof_of_consistency_is_the_published_one(vector: dict[str, Any]) -
 
 
 @pytest.mark.parametrize("size", [*range(70), 127, 128, 129, 255, 256, 257, 300])
-def test_the_root_is_that_of_the_twin(size: int) -> None:
-    """The recursion of the RFC gives the same."""
-    assert tree_of(MANY[:size]).root() == twin(0, size)
+def test_root_matches_rfc_recursion(size: int) -> None:
+    assert tree_of(MANY[:size]).root() == reference(0, size)
 
 
 @given(st.lists(st.integers(0, 40), max_size=12))
-def test_it_does_not_matter_in_which_portions_a_tree_grows(portions: list[int]) -> None:
-    """One by one, all at once, and going on from a state give the same tree."""
+def test_tree_grown_in_any_portions_is_equal(portions: list[int]) -> None:
+    """One by one, all at once, and continued from a state."""
     grown, begin = Tree(), 0
     for portion in portions:
         grown = Tree(grown.size, grown.state)
@@ -109,23 +108,23 @@ def test_it_does_not_matter_in_which_portions_a_tree_grows(portions: list[int]) 
         single.append(leaf)
     assert grown.size == single.size == begin
     assert grown.state == single.state
-    assert grown.root() == single.root() == twin(0, begin)
+    assert grown.root() == single.root() == reference(0, begin)
 
 
-def test_a_copy_goes_its_own_way() -> None:
+def test_tree_copy_is_independent() -> None:
     tree = tree_of(MANY[:5])
     other = tree.copy()
     other.append(MANY[5])
-    assert (tree.size, tree.root()) == (5, twin(0, 5))
-    assert (other.size, other.root()) == (6, twin(0, 6))
+    assert (tree.size, tree.root()) == (5, reference(0, 5))
+    assert (other.size, other.root()) == (6, reference(0, 6))
 
 
-def test_the_empty_tree_has_a_root() -> None:
+def test_empty_tree_has_empty_root() -> None:
     assert Tree().root() == EMPTY_ROOT
 
 
 @pytest.mark.parametrize(("size", "state"), [(1, []), (0, [MANY[0]]), (3, [MANY[0]]), (1, [b"short"]), (-1, [MANY[0]])])
-def test_a_state_that_is_none_is_refused(size: int, state: list[bytes]) -> None:
+def test_tree_with_malformed_state_raises(size: int, state: list[bytes]) -> None:
     """A state has a hash for each bit of the size."""
     with pytest.raises(ValueError, match="hashes as the state"):
         Tree(size, state)
@@ -135,32 +134,32 @@ def test_a_state_that_is_none_is_refused(size: int, state: list[bytes]) -> None:
 
 
 @given(SIZES, st.data())
-def test_a_proof_needs_the_leaves_from_some_place_on_and_the_state_before(size: int, data: st.DataObject) -> None:
-    """Proofs about what comes later are the same, whether all leaves are known or only the later ones."""
+def test_proof_from_later_leaves_and_state_is_equal(size: int, data: st.DataObject) -> None:
+    """Proofs about later leaves are equal, whether all leaves or only the later ones are available."""
     first = data.draw(st.integers(0, size - 1))
     index = data.draw(st.integers(first, size - 1))
     later = Subtrees(MANY[first:size], first, tree_of(MANY[:first]).state)
     proof = inclusion_proof(index, size, later)
-    assert proof == inclusion_proof(index, size, twin)
-    assert verify_inclusion(MANY[index], index, size, proof, twin(0, size))
+    assert proof == inclusion_proof(index, size, reference)
+    assert verify_inclusion(MANY[index], index, size, proof, reference(0, size))
     old = data.draw(st.integers(max(first, 1), size))
-    assert consistency_proof(old, size, later) == consistency_proof(old, size, twin)
+    assert consistency_proof(old, size, later) == consistency_proof(old, size, reference)
 
 
-def test_what_is_not_known_is_not_guessed() -> None:
-    """A range before what is known, or after, raises."""
+def test_subtrees_outside_available_leaves_raises() -> None:
+    """A range before or after the available leaves raises."""
     known = Subtrees(MANY[5:9], 5, tree_of(MANY[:5]).state)
-    assert known(0, 4) == twin(0, 4)
+    assert known(0, 4) == reference(0, 4)
     for begin, end in ((0, 1), (2, 4), (6, 10), (7, 7)):
-        with pytest.raises(ValueError, match="not known"):
+        with pytest.raises(ValueError, match="not available"):
             known(begin, end)
 
 
 @given(SIZES, st.data())
-def test_no_other_leaf_place_or_root_is_proved(size: int, data: st.DataObject) -> None:
-    """A proof of inclusion holds for one leaf, at one place, in one tree."""
+def test_inclusion_proof_changed_is_invalid(size: int, data: st.DataObject) -> None:
+    """An inclusion proof is valid for one leaf, at one index, in one tree."""
     index = data.draw(st.integers(0, size - 1))
-    proof, root = inclusion_proof(index, size, twin), twin(0, size)
+    proof, root = inclusion_proof(index, size, reference), reference(0, size)
     assert not verify_inclusion(leaf_hash(b"other"), index, size, proof, root)
     assert not verify_inclusion(MANY[index], index, size, proof, leaf_hash(b"other"))
     assert not verify_inclusion(MANY[index], index, size, [*proof, root], root)
@@ -174,30 +173,30 @@ def test_no_other_leaf_place_or_root_is_proved(size: int, data: st.DataObject) -
 
 
 @given(SIZES, st.data())
-def test_no_other_tree_is_proved_to_be_the_beginning(new: int, data: st.DataObject) -> None:
-    """A proof of consistency holds for two roots and two sizes."""
+def test_consistency_proof_changed_is_invalid(new: int, data: st.DataObject) -> None:
+    """A consistency proof is valid for two roots and two sizes."""
     old = data.draw(st.integers(1, new))
-    proof = consistency_proof(old, new, twin)
-    assert verify_consistency(old, new, proof, twin(0, old), twin(0, new))
+    proof = consistency_proof(old, new, reference)
+    assert verify_consistency(old, new, proof, reference(0, old), reference(0, new))
     wrong = leaf_hash(b"other")
-    assert not verify_consistency(old, new, proof, wrong, twin(0, new))
-    assert not verify_consistency(old, new, proof, twin(0, old), wrong)
-    assert not verify_consistency(old, new, [*proof, wrong], twin(0, old), twin(0, new))
+    assert not verify_consistency(old, new, proof, wrong, reference(0, new))
+    assert not verify_consistency(old, new, proof, reference(0, old), wrong)
+    assert not verify_consistency(old, new, [*proof, wrong], reference(0, old), reference(0, new))
     if proof:
         place = data.draw(st.integers(0, len(proof) - 1))
         changed = [*proof[:place], wrong, *proof[place + 1 :]]
-        assert not verify_consistency(old, new, changed, twin(0, old), twin(0, new))
-        assert not verify_consistency(old, new, proof[:-1], twin(0, old), twin(0, new))
+        assert not verify_consistency(old, new, changed, reference(0, old), reference(0, new))
+        assert not verify_consistency(old, new, proof[:-1], reference(0, old), reference(0, new))
 
 
 @pytest.mark.parametrize(("old", "new"), [(0, 5), (-1, 5), (6, 5)])
-def test_a_tree_that_cannot_be_the_beginning_is_refused(old: int, new: int) -> None:
-    assert not verify_consistency(old, new, [], EMPTY_ROOT, twin(0, 5))
-    with pytest.raises(ValueError, match="not the beginning"):
-        consistency_proof(old, new, twin)
+def test_consistency_with_invalid_sizes_is_rejected(old: int, new: int) -> None:
+    assert not verify_consistency(old, new, [], EMPTY_ROOT, reference(0, 5))
+    with pytest.raises(ValueError, match="expected an old size"):
+        consistency_proof(old, new, reference)
 
 
 @pytest.mark.parametrize(("index", "size"), [(0, 0), (5, 5), (-1, 5)])
-def test_a_leaf_outside_of_the_tree_has_no_proof(index: int, size: int) -> None:
+def test_inclusion_proof_of_index_outside_tree_raises(index: int, size: int) -> None:
     with pytest.raises(ValueError, match="not in a tree"):
-        inclusion_proof(index, size, twin)
+        inclusion_proof(index, size, reference)

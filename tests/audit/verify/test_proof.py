@@ -1,4 +1,4 @@
-"""Proofs about a record, the checkpoints that are given away, and what retention leaves of both."""
+"""Inclusion proofs, published checkpoints, and both after retention."""
 
 from __future__ import annotations
 
@@ -39,18 +39,17 @@ def trail(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("number", [*range(40), *range(100, 110)])
-def test_every_record_is_proved(trail: Path, number: int) -> None:
-    """And the proof survives being written as JSON."""
+def test_prove_every_record_survives_json(trail: Path, number: int) -> None:
     proof = prove(trail, f"id-{number}", RING)
-    again = InclusionProof.from_dict(json.loads(json.dumps(proof.to_dict())))
-    assert again == proof
-    assert problem_of(again, RING) is None
-    assert json.loads(again.line)["eventID"] == f"id-{number}"
+    parsed = InclusionProof.from_dict(json.loads(json.dumps(proof.to_dict())))
+    assert parsed == proof
+    assert problem_of(parsed, RING) is None
+    assert json.loads(parsed.line)["eventID"] == f"id-{number}"
 
 
 @given(number=st.integers(0, 39), data=st.data())
-def test_a_proof_proves_one_line_at_one_place(trail: Path, number: int, data: st.DataObject) -> None:
-    """Whatever is changed in it, it proves nothing any more."""
+def test_proof_changed_in_any_part_is_invalid(trail: Path, number: int, data: st.DataObject) -> None:
+    """A proof is valid for one line at one position."""
     proof = prove(trail, f"id-{number}", RING)
     at = data.draw(st.integers(0, len(proof.line) - 2))
     line = proof.line[:at] + bytes([proof.line[at] ^ 1]) + proof.line[at + 1 :]
@@ -67,25 +66,25 @@ def test_a_proof_proves_one_line_at_one_place(trail: Path, number: int, data: st
     assert problem_of(proof, KeyRing([STRANGER.verifier])) is not None
 
 
-def test_what_is_not_there_has_no_proof(trail: Path, tmp_path: Path) -> None:
-    """Neither has what stands in another member, nor what is not signed yet."""
+def test_prove_missing_or_unsigned_record_raises(trail: Path, tmp_path: Path) -> None:
+    """An event id in another member is not a match."""
     for event_id in ("none", "id-1000", 'id-1"', "id"):
-        with pytest.raises(InvalidInput, match="there is no record"):
+        with pytest.raises(InvalidInput, match="expected a record"):
             prove(trail, event_id, RING)
-    with pytest.raises(InvalidInput, match="there is no record"):
+    with pytest.raises(InvalidInput, match="expected a record"):
         prove(tmp_path / "none", "id-1", RING)
     writer = writer_in(tmp_path)
     writer.append([record(1, filler='"eventID":"id-2"')])
     writer.commit()
     with pytest.raises(InvalidInput, match="no checkpoint yet"):
         prove(tmp_path, "id-1", RING)
-    with pytest.raises(InvalidInput, match="there is no record"):
+    with pytest.raises(InvalidInput, match="expected a record"):
         prove(tmp_path, "id-2", RING)
     writer.close()
     assert problem_of(prove(tmp_path, "id-1", RING), RING) is None
 
 
-def test_a_record_that_was_changed_has_no_proof(tmp_path: Path) -> None:
+def test_prove_modified_record_raises(tmp_path: Path) -> None:
     shard = written(tmp_path, 10)
     segment = segments_of(shard)[0]
     segment.lines.write_bytes(segment.lines.read_bytes().replace(b"Allowed", b"Denied", 1))
@@ -106,14 +105,14 @@ def test_a_record_that_was_changed_has_no_proof(tmp_path: Path) -> None:
         {"checkpoint": 7},
     ],
 )
-def test_what_is_no_proof_is_refused(trail: Path, change: dict[str, Any]) -> None:
+def test_proof_from_malformed_dict_raises(trail: Path, change: dict[str, Any]) -> None:
     with pytest.raises(InvalidInput, match="expected a proof"):
         InclusionProof.from_dict(prove(trail, "id-1", RING).to_dict() | change)
     with pytest.raises(InvalidInput, match="expected a proof"):
         InclusionProof.from_dict({})
 
 
-def test_the_latest_checkpoint_of_each_shard_is_given(trail: Path) -> None:
+def test_latest_checkpoints_has_one_per_shard(trail: Path) -> None:
     notes = latest_checkpoints(trail, RING)
     sizes = {
         open_checkpoint(note, RING).checkpoint.shard: open_checkpoint(note, RING).checkpoint.size for note in notes
@@ -125,8 +124,8 @@ def test_the_latest_checkpoint_of_each_shard_is_given(trail: Path) -> None:
 # --- retention -------------------------------------------------------------------------------------------------------
 
 
-def test_dropped_segments_are_gone_on_purpose(tmp_path: Path) -> None:
-    """The trail stays OK, what is left can be proved, and a line that was kept elsewhere too."""
+def test_trail_with_dropped_segments_verifies(tmp_path: Path) -> None:
+    """The remaining lines can be proved, and so can a dropped line that was stored elsewhere."""
     shard = written(tmp_path, 40, is_ended=False)
     (shard / "lock").touch()
     kept = prove(tmp_path, "id-1", RING)
@@ -150,8 +149,8 @@ def test_dropped_segments_are_gone_on_purpose(tmp_path: Path) -> None:
     writer.close()
 
 
-def test_what_was_dropped_stays_said_when_the_record_of_it_is_dropped(tmp_path: Path) -> None:
-    """The line is kept beside the hashes of its segment, and is proved by them."""
+def test_drop_declared_in_dropped_segment_stays_declared(tmp_path: Path) -> None:
+    """The declaring line is retained, and verified by the hashes of its segment."""
     written(tmp_path, 10)
     for _ in range(4):
         writer = writer_in(tmp_path)
@@ -161,7 +160,7 @@ def test_what_was_dropped_stays_said_when_the_record_of_it_is_dropped(tmp_path: 
     assert [shard for shard in shards_of(tmp_path) if lines_of(shard)] == shards_of(tmp_path)[-1:]
 
 
-def test_whole_shards_that_have_ended_are_dropped(tmp_path: Path) -> None:
+def test_drop_segments_of_ended_shard_drops_all(tmp_path: Path) -> None:
     written(tmp_path, 10)
     writer = writer_in(tmp_path)
     assert len(drop_segments(tmp_path, writer, LATER)) > 1
@@ -169,15 +168,15 @@ def test_whole_shards_that_have_ended_are_dropped(tmp_path: Path) -> None:
     assert verdicts(tmp_path) == []
 
 
-def test_lines_that_are_not_old_stay(tmp_path: Path) -> None:
+def test_drop_segments_without_old_lines_drops_none(tmp_path: Path) -> None:
     written(tmp_path, 10)
     writer = writer_in(tmp_path)
     assert drop_segments(tmp_path, writer, datetime(2000, 1, 1, tzinfo=UTC)) == []
     assert writer.shard is None
 
 
-def test_the_hashes_of_dropped_lines_are_verified(tmp_path: Path) -> None:
-    """They stand for the lines now; a segment whose hashes are gone as well is missing."""
+def test_hashes_of_dropped_segment_modified_are_found(tmp_path: Path) -> None:
+    """Without lines, the hashes are verified; a segment whose hashes are removed too is missing."""
     shard = written(tmp_path, 20)
     writer = writer_in(tmp_path)
     drop_segments(tmp_path, writer, LATER)
@@ -190,8 +189,8 @@ def test_the_hashes_of_dropped_lines_are_verified(tmp_path: Path) -> None:
     assert Verdict.MISSING in verdicts(tmp_path)
 
 
-def test_the_excuse_must_be_signed(tmp_path: Path) -> None:
-    """A record of retention that somebody put behind the last checkpoint is none."""
+def test_drop_declared_by_unsigned_line_is_missing(tmp_path: Path) -> None:
+    """A retention record after the last checkpoint is not trusted."""
     shard = written(tmp_path, 20)
     open_shard = written(tmp_path, 3, is_ended=False)
     segment = segments_of(shard)[1]
@@ -209,8 +208,8 @@ def test_the_excuse_must_be_signed(tmp_path: Path) -> None:
     assert verdicts(tmp_path) == [Verdict.MISSING, Verdict.UNSIGNED_TAIL]
 
 
-def test_a_segment_that_is_not_as_it_was_written_is_not_dropped(tmp_path: Path) -> None:
-    """Only its lines can tell what happened to it."""
+def test_drop_segments_keeps_modified_segment(tmp_path: Path) -> None:
+    """Its lines are needed for the diagnosis."""
     shard = written(tmp_path, 20)
     segment = segments_of(shard)[1]
     segment.lines.write_bytes(segment.lines.read_bytes().replace(b"Allowed", b"Denied", 1))
@@ -221,8 +220,8 @@ def test_a_segment_that_is_not_as_it_was_written_is_not_dropped(tmp_path: Path) 
     assert verdicts(tmp_path) == [Verdict.MODIFIED]
 
 
-def test_a_proof_is_for_those_who_have_a_few_lines_of_code(trail: Path) -> None:
-    """Its form is plain: base64 of hashes, the line, the note."""
-    given = prove(trail, "id-7", RING).to_dict()
-    assert set(given) == {"format", "shard", "sequence", "line", "path", "checkpoint"}
-    assert all(len(base64.b64decode(each)) == 32 for each in given["path"])
+def test_proof_dict_has_documented_members(trail: Path) -> None:
+    """Base64 of hashes, the line, the note: easy to check without this library."""
+    proof = prove(trail, "id-7", RING).to_dict()
+    assert set(proof) == {"format", "shard", "sequence", "line", "path", "checkpoint"}
+    assert all(len(base64.b64decode(each)) == 32 for each in proof["path"])

@@ -1,4 +1,4 @@
-"""Signed notes and checkpoints: published vectors, strict reading, several signatures, rotation, secrecy (C2SP)."""
+"""Signed notes and checkpoints (C2SP): published vectors, strict parsing, several signatures, rotation, secrecy."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ NOTE = sign_checkpoint("docs-a-1-x", 20852163, bytes(range(32)), KEY)
 # --- published vectors -----------------------------------------------------------------------------------------------
 
 
-def test_the_published_key_signs_the_published_note() -> None:
+def test_published_key_signs_published_note() -> None:
     key = SignerKey.parse(GO_SKEY)
     assert str(key.verifier) == GO_VKEY
     assert key.secret_text() == GO_SKEY
@@ -58,14 +58,14 @@ def test_the_published_key_signs_the_published_note() -> None:
 
 
 @pytest.mark.parametrize(("vkey", "note"), [(GO_VKEY, GO_NOTE), (C2SP_VKEY, C2SP_NOTE)])
-def test_the_published_notes_are_believed(vkey: str, note: str) -> None:
+def test_published_notes_are_trusted(vkey: str, note: str) -> None:
     assert KeyRing([VerifierKey.parse(vkey)]).trust(parse_note(note.encode())) is Trust.GOOD
 
 
 # --- signatures ------------------------------------------------------------------------------------------------------
 
 
-def test_unknown_signatures_are_passed_over_and_one_known_is_needed() -> None:
+def test_note_needs_one_signature_by_known_key() -> None:
     """Also when they share the name or the id of a known key; C2SP, "Signatures"."""
     text = "x\n"
     other = SignerKey.new("witness.example")
@@ -77,7 +77,7 @@ def test_unknown_signatures_are_passed_over_and_one_known_is_needed() -> None:
     assert KeyRing([]).trust(both) is Trust.UNKNOWN_KEY
 
 
-def test_one_known_signature_that_is_wrong_spoils_the_note() -> None:
+def test_note_with_one_invalid_known_signature_is_bad() -> None:
     other = SignerKey.new("witness.example")
     wrong = other.signature_line("y\n")
     note = parse_note((sign_note("x\n", (KEY,)) + wrong).encode())
@@ -86,8 +86,8 @@ def test_one_known_signature_that_is_wrong_spoils_the_note() -> None:
 
 
 @given(st.data())
-def test_no_byte_of_a_note_can_change(data: st.DataObject) -> None:
-    """It is refused, or no longer believed."""
+def test_note_with_changed_byte_is_not_trusted(data: st.DataObject) -> None:
+    """It is rejected, or no longer trusted."""
     whole = NOTE.encode()
     at = data.draw(st.integers(0, len(whole) - 1))
     by = data.draw(st.integers(0, 255).filter(lambda value: value != whole[at]))
@@ -127,30 +127,30 @@ LINE = KEY.signature_line("x\n")
         b"x" * 2**20 + f"\n\n{LINE}".encode(),
     ],
 )
-def test_what_is_no_note_is_refused(note: bytes) -> None:
+def test_parse_note_malformed_raises(note: bytes) -> None:
     with pytest.raises(InvalidInput):
         parse_note(note)
 
 
-def test_base64_that_could_be_written_otherwise_is_refused() -> None:
-    """The last letter before `=` has bits that say nothing."""
+def test_parse_note_noncanonical_base64_raises() -> None:
+    """The last letter before `=` has unused bits."""
     line = LINE.removesuffix("=\n")
     letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-    twin = letters[letters.index(line[-1]) ^ 1]
+    other = letters[letters.index(line[-1]) ^ 1]
     with pytest.raises(InvalidInput):
-        parse_note(f"x\n\n{line[:-1]}{twin}=\n".encode())
+        parse_note(f"x\n\n{line[:-1]}{other}=\n".encode())
 
 
-def test_a_text_may_have_empty_lines() -> None:
+def test_note_text_may_have_empty_lines() -> None:
     note = sign_note("a\n\nb\n", (KEY,))
     assert parse_note(note.encode()).text == "a\n\nb\n"
 
 
 @pytest.mark.parametrize("text", ["", "x", "x\r\n", "\x7f\x01\n"])
-def test_what_cannot_be_a_text_is_not_signed(text: str) -> None:
+def test_sign_note_invalid_text_or_no_signer_raises(text: str) -> None:
     with pytest.raises(ValueError, match="expected a text"):
         sign_note(text, (KEY,))
-    with pytest.raises(ValueError, match="and a key"):
+    with pytest.raises(ValueError, match="at least one signer"):
         sign_note("x\n", ())
 
 
@@ -169,14 +169,14 @@ def test_what_cannot_be_a_text_is_not_signed(text: str) -> None:
         "a/b\n99999999999999999999\nROOT\n",
     ],
 )
-def test_what_is_no_checkpoint_is_refused(text: str) -> None:
+def test_parse_checkpoint_malformed_raises(text: str) -> None:
     root = base64.b64encode(bytes(32)).decode()
     with pytest.raises(InvalidInput, match="expected a checkpoint"):
         Checkpoint.parse(text.replace("ROOT", root))
 
 
-def test_a_checkpoint_is_read_as_it_was_written() -> None:
-    """Extension lines are another's affair."""
+def test_checkpoint_round_trips_as_text() -> None:
+    """Extension lines are ignored."""
     checkpoint = Checkpoint("a/docs-1", 0, bytes(32))
     assert Checkpoint.parse(checkpoint.text) == checkpoint
     assert Checkpoint.parse(checkpoint.text + "extension\n") == checkpoint
@@ -185,8 +185,8 @@ def test_a_checkpoint_is_read_as_it_was_written() -> None:
 
 
 @given(st.integers(0, 4), st.integers(0, 400))
-def test_a_file_of_checkpoints_is_taken_apart(count: int, cut: int) -> None:
-    """What is cut off is torn; what is whole is given as it is, with the place where it begins."""
+def test_split_of_truncated_checkpoint_file_finds_notes(count: int, cut: int) -> None:
+    """A truncated note is torn; complete ones are returned unchanged, with their offset."""
     content = (NOTE + "\n").encode() * count
     kept = content[: max(0, len(content) - cut)]
     found = list(notes_of(kept))
@@ -200,7 +200,7 @@ def test_a_file_of_checkpoints_is_taken_apart(count: int, cut: int) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a+b", "a\u00a0b", "a\nb", "a\x00"])
-def test_a_key_needs_a_name_without_spaces(name: str) -> None:
+def test_key_name_with_space_or_plus_is_rejected(name: str) -> None:
     assert not is_key_name(name)
     with pytest.raises(ConfigurationError):
         SignerKey.new(name)
@@ -217,7 +217,7 @@ def test_a_key_needs_a_name_without_spaces(name: str) -> None:
         C2SP_VKEY + "=",
     ],
 )
-def test_a_wrong_verifier_key_is_refused(text: str) -> None:
+def test_parse_verifier_key_malformed_raises(text: str) -> None:
     with pytest.raises(ConfigurationError, match="expected a verifier key"):
         VerifierKey.parse(text)
 
@@ -225,20 +225,20 @@ def test_a_wrong_verifier_key_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     "text", ["", GO_VKEY, GO_SKEY[:-4], GO_SKEY.replace("c74f", "c74e"), GO_SKEY.replace("AYEK", "BYEK")]
 )
-def test_a_wrong_signing_key_is_refused_without_telling_it(text: str) -> None:
+def test_parse_signing_key_malformed_raises_without_key(text: str) -> None:
     with pytest.raises(ConfigurationError, match="expected a signing key") as caught:
         SignerKey.parse(text)
     assert "EKFALVFGyN" not in str(caught.value)
 
 
-def test_no_repr_shows_a_key() -> None:
+def test_signer_key_repr_has_no_secret() -> None:
     """Design, section 5."""
     key = SignerKey.parse(GO_SKEY)
     assert repr(key) == "SignerKey(<PeterNeumann, c74f20a3>)"
     assert GO_SKEY[-30:] not in f"{key!r} {key} {vars(type(key))!r}"
 
 
-def test_a_key_file_is_made_once_and_for_its_owner(tmp_path: Path) -> None:
+def test_key_file_is_created_once_and_private(tmp_path: Path) -> None:
     path = tmp_path / "a.audit-key"
     assert create_signing_key_file(path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -249,15 +249,12 @@ def test_a_key_file_is_made_once_and_for_its_owner(tmp_path: Path) -> None:
     assert key.name.startswith("iam-guard.audit/")
 
 
-def test_after_a_rotation_the_new_key_signs_and_the_old_one_verifies(tmp_path: Path) -> None:
+def test_rotated_key_signs_and_old_key_verifies(tmp_path: Path) -> None:
     path = tmp_path / "a.audit-key"
     create_signing_key_file(path, "trail.example/audit")
     [old] = read_signing_keys(path)
     new = rotate_signing_key(path)
-    assert [str(read_signing_key.verifier) for read_signing_key in read_signing_keys(path)] == [
-        str(new.verifier),
-        str(old.verifier),
-    ]
+    assert [str(key.verifier) for key in read_signing_keys(path)] == [str(new.verifier), str(old.verifier)]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert new.name == old.name
     ring = key_ring(Settings(), path)
@@ -265,7 +262,7 @@ def test_after_a_rotation_the_new_key_signs_and_the_old_one_verifies(tmp_path: P
         assert open_checkpoint(sign_checkpoint("s", 1, bytes(32), key).encode(), ring).trust is Trust.GOOD
 
 
-def test_keys_come_from_the_settings_and_the_file(tmp_path: Path) -> None:
+def test_key_ring_has_keys_of_settings_and_file(tmp_path: Path) -> None:
     path = tmp_path / "a.audit-key"
     create_signing_key_file(path)
     settings = Settings(audit_verifier_keys=(GO_VKEY, C2SP_VKEY), audit_key_file=str(path))
@@ -279,7 +276,7 @@ def test_keys_come_from_the_settings_and_the_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "# nothing\n", "not a key\n", GO_VKEY])
-def test_a_bad_key_file_is_refused(tmp_path: Path, content: str) -> None:
+def test_malformed_key_file_raises(tmp_path: Path, content: str) -> None:
     path = tmp_path / "a.audit-key"
     path.write_text(content)
     path.chmod(0o600)
@@ -289,9 +286,7 @@ def test_a_bad_key_file_is_refused(tmp_path: Path, content: str) -> None:
         read_signing_keys(tmp_path / "none")
 
 
-def test_a_key_file_that_others_can_read_is_told_without_the_key(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_key_file_readable_by_others_warns_without_key(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "a.audit-key"
     path.write_text(GO_SKEY)
     path.chmod(0o644)

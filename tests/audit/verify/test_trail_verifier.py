@@ -1,4 +1,4 @@
-"""Verifying: every change to a trail is found, with the right verdict, at the right place."""
+"""Verification: every change to a trail is found, with the right verdict, at the right place."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ BAD_SIGNATURE, UNKNOWN_KEY, UNSIGNED_TAIL = Verdict.BAD_SIGNATURE, Verdict.UNKNO
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A trail of one shard that has ended, of several segments."""
+    """Return a trail of one ended shard with several segments."""
     trail = tmp_path_factory.mktemp("original")
     shard = written(trail)
     assert len(segments_of(shard)) > 3
@@ -47,8 +47,7 @@ def trail(original: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def changed(original: Path, tmp_path: Path) -> Callable[[str, Callable[[bytes], bytes]], list[TrailFinding]]:
-    """Change one file of a copy, verify it, and change it back."""
-
+    """Return a function that changes one file of a copy, verifies the copy, and restores the file."""
     copy = Path(shutil.copytree(original, tmp_path / "copy"))
 
     def change(name: str, how: Callable[[bytes], bytes]) -> list[TrailFinding]:
@@ -69,7 +68,7 @@ def names(trail: Path, ending: str) -> list[str]:
 # --- what is as it was written ---------------------------------------------------------------------------------------
 
 
-def test_a_trail_that_nobody_touched_is_ok(original: Path) -> None:
+def test_unmodified_trail_is_ok(original: Path) -> None:
     report = verify_trail(original, RING)
     [shard] = report.shards
     assert report.is_ok
@@ -80,7 +79,7 @@ def test_a_trail_that_nobody_touched_is_ok(original: Path) -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 5, 7, 8, 9])
-def test_trails_of_every_small_size_are_ok(tmp_path: Path, count: int) -> None:
+def test_small_trails_are_ok(tmp_path: Path, count: int) -> None:
     writer = writer_in(tmp_path)
     writer.append([record(number) for number in range(count)])
     writer.checkpoint()
@@ -89,34 +88,32 @@ def test_trails_of_every_small_size_are_ok(tmp_path: Path, count: int) -> None:
     assert verdicts(tmp_path) == []
 
 
-def test_several_shards_are_verified(tmp_path: Path) -> None:
-    """A writer that stopped and one that goes on."""
+def test_trail_with_open_and_ended_shards_is_ok(tmp_path: Path) -> None:
     for _ in range(3):
         written(tmp_path, 10)
-    going = writer_in(tmp_path)
-    going.append([record(1)])
-    going.checkpoint()
+    writer = writer_in(tmp_path)
+    writer.append([record(1)])
+    writer.checkpoint()
     report = verify_trail(tmp_path, RING)
     assert report.is_ok
     assert sorted(shard.has_ended for shard in report.shards) == [False, True, True, True]
-    going.close()
+    writer.close()
 
 
-def test_progress_is_told(original: Path) -> None:
-    """The bytes that are read are those that there are."""
-    told: list[int] = []
-    verify_trail(original, RING, progress=told.append)
-    assert sum(told) == trail_bytes(original) == sum(path.stat().st_size for path in original.glob("*/*.jsonl"))
+def test_progress_reports_all_bytes(original: Path) -> None:
+    progress: list[int] = []
+    verify_trail(original, RING, progress=progress.append)
+    assert sum(progress) == trail_bytes(original) == sum(path.stat().st_size for path in original.glob("*/*.jsonl"))
 
 
-def test_a_folder_without_shards_is_no_trail(tmp_path: Path) -> None:
-    """An empty folder is not OK: whoever removes everything must not be told so."""
+def test_folder_without_shards_raises(tmp_path: Path) -> None:
+    """An empty folder is not OK: removing everything must be found."""
     for folder in (tmp_path, tmp_path / "none"):
         with pytest.raises(InvalidInput, match="found no shard"):
             verify_trail(folder, RING)
 
 
-def test_every_verdict_has_its_meaning() -> None:
+def test_every_verdict_has_a_meaning() -> None:
     assert set(MEANINGS) == set(Verdict)
 
 
@@ -125,10 +122,10 @@ def test_every_verdict_has_its_meaning() -> None:
 
 @LAW
 @given(data=st.data())
-def test_every_changed_byte_of_a_line_is_found(
+def test_changed_byte_of_line_is_modified(
     original: Path, changed: Callable[[str, Callable[[bytes], bytes]], list[TrailFinding]], data: st.DataObject
 ) -> None:
-    """MODIFIED, at the line in which the byte stands; line breaks and the first and last lines included."""
+    """MODIFIED, at the line of the byte; line breaks and the first and last lines included."""
     name = data.draw(st.sampled_from(names(original, ".jsonl")))
     content = next(original.glob(f"*/{name}")).read_bytes()
     at = data.draw(
@@ -142,10 +139,10 @@ def test_every_changed_byte_of_a_line_is_found(
 
 @LAW
 @given(data=st.data())
-def test_every_deleted_byte_of_a_line_is_found(
+def test_deleted_byte_of_line_is_found(
     original: Path, changed: Callable[[str, Callable[[bytes], bytes]], list[TrailFinding]], data: st.DataObject
 ) -> None:
-    """MODIFIED; the last byte of the shard is a tail that was cut off."""
+    """MODIFIED; the last byte of the shard is a truncated tail."""
     name = data.draw(st.sampled_from(names(original, ".jsonl")))
     content = next(original.glob(f"*/{name}")).read_bytes()
     at = data.draw(st.integers(0, len(content) - 1))
@@ -159,13 +156,13 @@ def test_every_deleted_byte_of_a_line_is_found(
 
 
 def permuted(*order: int) -> Callable[[bytes], bytes]:
-    """Return a file with other lines of its own."""
+    """Return a function that reorders the lines of a file."""
     return lambda whole: b"".join(whole_lines(whole)[index] for index in order)
 
 
 @LAW
 @given(data=st.data())
-def test_swapped_lines_are_found(
+def test_swapped_lines_are_reordered(
     original: Path, changed: Callable[[str, Callable[[bytes], bytes]], list[TrailFinding]], data: st.DataObject
 ) -> None:
     """REORDERED, once, at one of the two."""
@@ -183,7 +180,7 @@ def test_swapped_lines_are_found(
 
 @LAW
 @given(data=st.data())
-def test_deleted_lines_are_found(
+def test_deleted_lines_are_missing(
     original: Path, changed: Callable[[str, Callable[[bytes], bytes]], list[TrailFinding]], data: st.DataObject
 ) -> None:
     """MISSING with the sequence of the first; at the end of the shard TRUNCATED_TAIL."""
@@ -199,27 +196,29 @@ def test_deleted_lines_are_found(
 
 @LAW
 @given(data=st.data())
-def test_lines_that_were_put_in_are_found(
+def test_inserted_line_is_modified(
     original: Path, changed: Callable[[str, Callable[[bytes], bytes]], list[TrailFinding]], data: st.DataObject
 ) -> None:
-    """MODIFIED at that line, be it a copy of another of the segment or of the shard, or one that was made up."""
+    """MODIFIED at that line: a copy of a line of the segment or shard, or an invented one."""
     name = data.draw(st.sampled_from(names(original, ".jsonl")))
     lines = whole_lines(next(original.glob(f"*/{name}")).read_bytes())
     shard = next(original.iterdir())
-    put_in = data.draw(st.sampled_from([*lines, *lines_of(shard), record(7), b"\n", b"{}\n"]))
+    inserted = data.draw(st.sampled_from([*lines, *lines_of(shard), record(7), b"\n", b"{}\n"]))
     at = data.draw(st.integers(0, len(lines)))
-    findings = changed(name, lambda _: b"".join([*lines[:at], put_in, *lines[at:]]))
+    findings = changed(name, lambda _: b"".join([*lines[:at], inserted, *lines[at:]]))
     assert [finding.verdict for finding in findings] == [MODIFIED]
-    copies = {at + 1} | {index + 1 for index, line in enumerate([*lines[:at], put_in, *lines[at:]]) if line == put_in}
+    copies = {at + 1} | {
+        index + 1 for index, line in enumerate([*lines[:at], inserted, *lines[at:]]) if line == inserted
+    }
     assert findings[0].line in copies
 
 
 @LAW
 @given(data=st.data())
-def test_lines_that_were_replaced_are_found(
+def test_replaced_line_is_modified(
     original: Path, changed: Callable[[str, Callable[[bytes], bytes]], list[TrailFinding]], data: st.DataObject
 ) -> None:
-    """MODIFIED, be the other line from another shard, another segment, or made up with the right sequence."""
+    """MODIFIED: by a line of another shard or segment, or an invented one with the right sequence."""
     name = data.draw(st.sampled_from(names(original, ".jsonl")))
     lines = whole_lines(next(original.glob(f"*/{name}")).read_bytes())
     at = data.draw(st.integers(0, len(lines) - 1))
@@ -232,21 +231,21 @@ def test_lines_that_were_replaced_are_found(
 
 @LAW
 @given(data=st.data())
-def test_a_tail_that_was_cut_off_is_found(
+def test_truncated_file_is_truncated_tail(
     original: Path, changed: Callable[[str, Callable[[bytes], bytes]], list[TrailFinding]], data: st.DataObject
 ) -> None:
-    """TRUNCATED_TAIL, wherever the cut is, as long as the checkpoints are left."""
+    """TRUNCATED_TAIL at any length, if the checkpoints are unchanged."""
     name = names(original, ".jsonl")[-1]
     size = next(original.glob(f"*/{name}")).stat().st_size
     keep = data.draw(st.integers(0, size - 1))
     assert [each.verdict for each in changed(name, lambda whole: whole[:keep])] == [TRUNCATED_TAIL]
 
 
-# --- laws: what stands beside the lines ------------------------------------------------------------------------------
+# --- laws: checkpoints and hashes ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("place", [0, 1])
-def test_a_last_note_whose_parts_run_together_is_no_half_note(
+def test_last_note_with_merged_parts_is_bad_signature(
     original: Path, changed: Callable[[str, Callable[[bytes], bytes]], list[TrailFinding]], place: int
 ) -> None:
     """The line breaks before its signature are part of what is signed."""
@@ -261,12 +260,12 @@ def test_a_last_note_whose_parts_run_together_is_no_half_note(
 
 @LAW
 @given(data=st.data())
-def test_every_changed_byte_of_a_checkpoint_is_found(
+def test_changed_byte_of_checkpoint_is_found(
     original: Path, changed: Callable[[str, Callable[[bytes], bytes]], list[TrailFinding]], data: st.DataObject
 ) -> None:
-    """BAD_SIGNATURE, or UNKNOWN_KEY where the byte names the key; lines that a later one signs are none the worse.
+    """BAD_SIGNATURE, or UNKNOWN_KEY if the byte is in the key's name; lines under a later checkpoint stay signed.
 
-    Without the line breaks that end it, the last note is half a note, as a killed process leaves: UNSIGNED_TAIL.
+    Without its final line breaks the last note is incomplete, as after a killed process: UNSIGNED_TAIL.
     """
     name = data.draw(st.sampled_from(names(original, ".checkpoints")))
     content = next(original.glob(f"*/{name}")).read_bytes()
@@ -280,10 +279,10 @@ def test_every_changed_byte_of_a_checkpoint_is_found(
 
 @LAW
 @given(data=st.data())
-def test_every_changed_byte_of_a_hash_is_found(
+def test_changed_byte_of_hash_is_modified(
     original: Path, changed: Callable[[str, Callable[[bytes], bytes]], list[TrailFinding]], data: st.DataObject
 ) -> None:
-    """MODIFIED at that hash; the lines themselves are as they were."""
+    """MODIFIED at that hash; the lines are unchanged."""
     name = data.draw(st.sampled_from(names(original, ".hashes")))
     content = next(original.glob(f"*/{name}")).read_bytes()
     at = data.draw(st.integers(0, len(content) - 1))
@@ -294,10 +293,8 @@ def test_every_changed_byte_of_a_hash_is_found(
 
 @LAW
 @given(data=st.data())
-def test_lines_and_hashes_that_were_changed_together_are_found(
-    original: Path, tmp_path: Path, data: st.DataObject
-) -> None:
-    """Whoever has no key can make the hashes fit the lines, and nothing more: the checkpoints do not."""
+def test_line_and_hash_changed_together_are_modified(original: Path, tmp_path: Path, data: st.DataObject) -> None:
+    """Without the key an attacker can make the hashes match the lines, but not the checkpoints."""
     copy = tmp_path / "together"
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(original, copy)
@@ -313,12 +310,14 @@ def test_lines_and_hashes_that_were_changed_together_are_found(
     [finding, *others] = verify_trail(copy, RING).findings
     assert (finding.verdict, finding.file) == (MODIFIED, name)
     assert {other.verdict for other in others} <= {MODIFIED}
-    assert all(other.file is not None and other.file <= name for other in others), "the next segments are judged alone"
+    assert all(other.file is not None and other.file <= name for other in others), (
+        "later segments are verified independently"
+    )
 
 
 @pytest.mark.parametrize("verdict", [REORDERED, MISSING, TRUNCATED_TAIL, MODIFIED])
-def test_without_hashes_the_sequences_tell(trail: Path, verdict: Verdict) -> None:
-    """What the lines say of themselves tells what is missing and what is out of order."""
+def test_changes_without_hashes_are_found_by_sequence(trail: Path, verdict: Verdict) -> None:
+    """The sequences in the lines show what is missing and what is out of order."""
     segments = segments_of(next(trail.iterdir()))
     segment = segments[-1] if verdict is TRUNCATED_TAIL else segments[1]
     lines = whole_lines(segment.lines.read_bytes())
@@ -341,7 +340,7 @@ def test_without_hashes_the_sequences_tell(trail: Path, verdict: Verdict) -> Non
 
 @pytest.fixture(scope="module")
 def several(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A trail of several shards: two that have ended, one that was killed and recovered, one that is still written."""
+    """Return a trail of several shards: two ended, one killed and recovered, one still being written."""
     trail = tmp_path_factory.mktemp("several")
     written(trail, 12)
     written(trail, 9, is_ended=False, unsigned=1)
@@ -352,20 +351,20 @@ def several(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return trail
 
 
-def sealed(trail: Path) -> list[Path]:
-    """Return every file of a trail of which every byte is signed or says who signed."""
+def protected_files(trail: Path) -> list[Path]:
+    """Return the files of a trail whose every byte is signed or identifies the signer."""
     return sorted(path for path in trail.glob("*/*") if path.suffix in (".jsonl", ".hashes", ".checkpoints"))
 
 
 @pytest.fixture
 def altered(several: Path, tmp_path: Path) -> Callable[[Callable[[Path], None]], set[Verdict]]:
-    """Do something to a copy of the trail; give what is found besides the gap that it declares."""
+    """Return a function that changes a copy of the trail and returns the verdicts, without the declared gap."""
 
-    def alter(what: Callable[[Path], None]) -> set[Verdict]:
+    def alter(change: Callable[[Path], None]) -> set[Verdict]:
         copy = tmp_path / "altered"
         shutil.rmtree(copy, ignore_errors=True)
         shutil.copytree(several, copy)
-        what(copy)
+        change(copy)
         return set(verdicts(copy)) - {GAP}
 
     return alter
@@ -377,20 +376,20 @@ EXPECTED = {
     ".hashes": {MODIFIED},
     ".checkpoints": {BAD_SIGNATURE, UNKNOWN_KEY, UNSIGNED_TAIL, TRUNCATED_TAIL},
 }
-"""What a changed byte of a file is found as; where a checkpoint is none any more, lines have none."""
+"""The possible verdicts for a changed byte; an invalid checkpoint leaves its lines unsigned."""
 
 
 @THOROUGH
 @given(data=st.data())
-def test_every_changed_byte_of_every_file_is_found(several: Path, altered: Altered, data: st.DataObject) -> None:
-    """Lines, hashes, checkpoints, of shards in every state; the lock and the reserve hold nothing."""
-    path = data.draw(st.sampled_from(sealed(several))).relative_to(several)
+def test_changed_byte_in_trail_of_several_is_found(several: Path, altered: Altered, data: st.DataObject) -> None:
+    """Lines, hashes, checkpoints, of shards in every state; the lock and the reserve have no content."""
+    path = data.draw(st.sampled_from(protected_files(several))).relative_to(several)
     content = (several / path).read_bytes()
     at = data.draw(st.integers(0, len(content) - 1))
     by = data.draw(st.integers(0, 255).filter(lambda value: value != content[at]))
     found = altered(lambda trail: overwrite(trail / path, content[:at] + bytes([by]) + content[at + 1 :]))
     if is_open_end(several / path, at):
-        assert found <= EXPECTED[path.suffix], "half a checkpoint at the end of what is written says nothing"
+        assert found <= EXPECTED[path.suffix], "an incomplete checkpoint at the end of an open shard is ignored"
         return
     assert found
     assert found <= EXPECTED[path.suffix]
@@ -401,7 +400,7 @@ def overwrite(path: Path, content: bytes) -> None:
 
 
 def is_open_end(path: Path, at: int) -> bool:
-    """Return whether this is the line break that ends the last note of a shard that is written."""
+    """Return whether this is the line break at the end of the last note of an open shard."""
     is_last = path.name == names_of(path.parent, ".checkpoints")[-1]
     return is_last and (path.parent / "lock").exists() and at >= path.stat().st_size - 2
 
@@ -412,12 +411,12 @@ def names_of(shard: Path, ending: str) -> list[str]:
 
 @THOROUGH
 @given(data=st.data())
-def test_every_file_that_is_cut_is_found(several: Path, altered: Altered, data: st.DataObject) -> None:
-    """Wherever: a tail after a checkpoint, a part of the hashes, the last notes.
+def test_truncated_file_in_trail_of_several_is_found(several: Path, altered: Altered, data: st.DataObject) -> None:
+    """At any length: lines after a checkpoint, a part of the hashes, the last notes.
 
-    Of a shard that is written, hashes and notes of the last lines may not be there yet: then lines are unsigned.
+    An open shard may not have the hashes and notes of its last lines yet: then these lines are unsigned.
     """
-    path = data.draw(st.sampled_from(sealed(several))).relative_to(several)
+    path = data.draw(st.sampled_from(protected_files(several))).relative_to(several)
     content = (several / path).read_bytes()
     keep = data.draw(st.integers(0, len(content) - 1))
     found = altered(lambda trail: overwrite(trail / path, content[:keep]))
@@ -427,14 +426,14 @@ def test_every_file_that_is_cut_is_found(several: Path, altered: Altered, data: 
         ".checkpoints": {BAD_SIGNATURE, UNSIGNED_TAIL},
     }[path.suffix]
     if path.suffix == ".checkpoints" and not found:
-        assert is_covered(several / path, keep), "nothing is lost: the next segment opens with what was cut"
+        assert is_covered(several / path, keep), "nothing is lost: the next segment has the removed checkpoint"
         return
     assert found
     assert found <= expected
 
 
 def is_covered(path: Path, keep: int) -> bool:
-    """Return whether what is left are whole notes, and the lines are signed all the same; or the end of an open one."""
+    """Return whether the remaining notes are complete and the lines still signed, or the shard is open."""
     is_whole = path.read_bytes()[:keep].count(b"\n\n") % 2 == 0 and path.read_bytes()[:keep][-2:] in (b"", b"\n\n")
     is_followed = path.name != names_of(path.parent, ".checkpoints")[-1]
     return (is_whole and is_followed) or (path.parent / "lock").exists()
@@ -442,10 +441,10 @@ def is_covered(path: Path, keep: int) -> bool:
 
 @LAW
 @given(data=st.data())
-def test_lines_spliced_in_from_another_shard_are_found(several: Path, altered: Altered, data: st.DataObject) -> None:
-    """MODIFIED, though they are signed where they come from; whole files that changed places are found too."""
+def test_content_of_another_shard_is_found(several: Path, altered: Altered, data: st.DataObject) -> None:
+    """MODIFIED, though the lines are signed in their own shard; swapped files are found too."""
     ending = data.draw(st.sampled_from([".jsonl", ".hashes", ".checkpoints"]))
-    paths = [path.relative_to(several) for path in sealed(several) if path.suffix == ending]
+    paths = [path.relative_to(several) for path in protected_files(several) if path.suffix == ending]
     one, other = data.draw(st.lists(st.sampled_from(paths), min_size=2, max_size=2, unique=True))
     kept = (several / one).read_bytes(), (several / other).read_bytes()
     if kept[0] == kept[1]:
@@ -468,8 +467,8 @@ def test_lines_spliced_in_from_another_shard_are_found(several: Path, altered: A
 
 
 @pytest.mark.parametrize("number", range(3))
-def test_a_shard_that_is_removed_from_a_trail_of_several_is_found(several: Path, altered: Altered, number: int) -> None:
-    """All but the last to begin, which nobody has named."""
+def test_removed_shard_of_several_is_missing(several: Path, altered: Altered, number: int) -> None:
+    """All but the newest, which no shard lists."""
     name = shards_of(several)[number].name
     assert altered(lambda trail: shutil.rmtree(trail / name)) == {MISSING}
 
@@ -490,15 +489,15 @@ def test_a_shard_that_is_removed_from_a_trail_of_several_is_found(several: Path,
         (".checkpoints", -1, [UNSIGNED_TAIL]),
     ],
 )
-def test_a_file_that_is_not_there_is_found(trail: Path, ending: str, number: int, expected: list[Verdict]) -> None:
+def test_removed_file_is_found(trail: Path, ending: str, number: int, expected: list[Verdict]) -> None:
     [*paths] = sorted(trail.glob(f"*/*{ending}"))
     paths[number].unlink()
     assert verdicts(trail) == expected
 
 
 @pytest.mark.parametrize("number", [0, 1, 2])
-def test_a_whole_segment_that_is_not_there_is_found(trail: Path, number: int) -> None:
-    """MISSING with the sequence from which on; the segments after it are verified all the same."""
+def test_removed_segment_is_missing_and_later_verified(trail: Path, number: int) -> None:
+    """MISSING with the first missing sequence; the segments after it are still verified."""
     segment = segments_of(next(trail.iterdir()))[number]
     for path in (segment.lines, segment.hashes, segment.checkpoints):
         path.unlink()
@@ -509,13 +508,13 @@ def test_a_whole_segment_that_is_not_there_is_found(trail: Path, number: int) ->
     assert verdicts(trail) == [MISSING, MODIFIED]
 
 
-def test_a_segment_that_was_put_in_is_found(trail: Path) -> None:
+def test_inserted_segment_is_found(trail: Path) -> None:
     segment = segments_of(next(trail.iterdir()))[1]
     shutil.copy(segment.lines, segment.folder / f"{segment.first + 1:012}.jsonl")
     assert MODIFIED in verdicts(trail) or MISSING in verdicts(trail)
 
 
-def test_a_shard_under_another_name_is_found(trail: Path) -> None:
+def test_renamed_shard_is_bad_signature(trail: Path) -> None:
     """The checkpoints name the shard."""
     shard = next(trail.iterdir())
     shard.rename(trail / "docs-other-1-20260101T000000.000000Z")
@@ -525,7 +524,7 @@ def test_a_shard_under_another_name_is_found(trail: Path) -> None:
 # --- signatures ------------------------------------------------------------------------------------------------------
 
 
-def test_a_trail_of_an_unknown_key_is_found(original: Path) -> None:
+def test_trail_signed_by_unknown_key_is_reported(original: Path) -> None:
     """UNKNOWN_KEY for every checkpoint; nothing is signed."""
     report = verify_trail(original, KeyRing([STRANGER.verifier]))
     assert {finding.verdict for finding in report.findings} == {UNKNOWN_KEY, UNSIGNED_TAIL}
@@ -534,8 +533,8 @@ def test_a_trail_of_an_unknown_key_is_found(original: Path) -> None:
     assert tail.detail.startswith(f"{report.shards[0].lines} lines")
 
 
-def test_a_shard_that_was_written_anew_with_the_key_contradicts_what_is_kept_elsewhere(trail: Path) -> None:
-    """FORKED: the trail alone is consistent, and a checkpoint that somebody kept tells it apart."""
+def test_rewritten_shard_with_anchor_is_forked(trail: Path) -> None:
+    """FORKED: the rewritten trail is consistent, but not with an external checkpoint."""
     shard = next(trail.iterdir())
     kept = last_segment_note(shard)
     original_lines = lines_of(shard)
@@ -546,13 +545,13 @@ def test_a_shard_that_was_written_anew_with_the_key_contradicts_what_is_kept_els
 
 
 def last_segment_note(shard: Path) -> bytes:
-    """Return the last checkpoint but one of the last segment that has two, as somebody would have kept it."""
+    """Return the last but one checkpoint of the shard, as an external checkpoint."""
     blocks = b"".join(segment.checkpoints.read_bytes() for segment in segments_of(shard)).split(b"\n\n")
     return blocks[-3] + b"\n\n" + blocks[-2] + b"\n"
 
 
 def rewritten(shard: Path, lines: list[bytes]) -> Path:
-    """Write the shard anew, as whoever has the key can."""
+    """Rewrite the shard, as an attacker with the key can."""
     from iam_guard.audit.verify.merkle import Tree, leaf_hashes
 
     for path in shard.iterdir():
@@ -566,8 +565,8 @@ def rewritten(shard: Path, lines: list[bytes]) -> Path:
     return shard
 
 
-def test_two_checkpoints_that_contradict_each_other_are_a_fork(trail: Path) -> None:
-    """FORKED at the note that is not what the lines make."""
+def test_contradicting_checkpoints_are_forked(trail: Path) -> None:
+    """FORKED at the note that doesn't match the lines."""
     shard = next(trail.iterdir())
     segment = segments_of(shard)[-1]
     note = sign_checkpoint(shard.name, segment.first + 1, b"x" * 32, KEY)
@@ -576,14 +575,14 @@ def test_two_checkpoints_that_contradict_each_other_are_a_fork(trail: Path) -> N
     assert (finding.verdict, finding.sequence) == (FORKED, segment.first + 1)
 
 
-def test_a_checkpoint_of_another_segment_is_found(trail: Path) -> None:
+def test_checkpoint_of_another_segment_is_reordered(trail: Path) -> None:
     first, second, *_ = segments_of(next(trail.iterdir()))
     second.checkpoints.write_bytes(first.checkpoints.read_bytes() + second.checkpoints.read_bytes())
     assert verdicts(trail) == [REORDERED]
 
 
-def test_a_checkpoint_of_another_shard_signs_nothing(tmp_path: Path) -> None:
-    """BAD_SIGNATURE: what it says is true of another tree."""
+def test_checkpoint_of_another_shard_is_bad_signature(tmp_path: Path) -> None:
+    """BAD_SIGNATURE: it signs another tree."""
     one, other = written(tmp_path, 3), written(tmp_path, 3)
     target = segments_of(one)[-1].checkpoints
     target.write_bytes(segments_of(other)[-1].checkpoints.read_bytes())
@@ -594,8 +593,8 @@ def test_a_checkpoint_of_another_shard_signs_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("unsigned", [1, 2, 3])
-def test_lines_without_a_checkpoint_are_told(tmp_path: Path, unsigned: int) -> None:
-    """UNSIGNED_TAIL, with their number, and the place of the first."""
+def test_lines_without_checkpoint_are_unsigned_tail(tmp_path: Path, unsigned: int) -> None:
+    """UNSIGNED_TAIL, with their number and the sequence of the first."""
     shard = written(tmp_path, 6, is_ended=False, unsigned=unsigned)
     [finding] = verify_trail(tmp_path, RING).findings
     assert finding.verdict is UNSIGNED_TAIL
@@ -603,8 +602,8 @@ def test_lines_without_a_checkpoint_are_told(tmp_path: Path, unsigned: int) -> N
     assert finding.sequence == len(lines_of(shard)) - unsigned
 
 
-def test_half_a_line_is_told(tmp_path: Path) -> None:
-    """What a killed process leaves."""
+def test_half_line_is_unsigned_tail(tmp_path: Path) -> None:
+    """A killed process leaves such a line."""
     shard = written(tmp_path, 6, is_ended=False)
     segment = segments_of(shard)[-1]
     segment.lines.write_bytes(segment.lines.read_bytes() + record(7)[:30])
@@ -613,8 +612,8 @@ def test_half_a_line_is_told(tmp_path: Path) -> None:
     assert "half a line" in finding.detail
 
 
-def test_a_copied_line_at_an_open_end_is_found(tmp_path: Path) -> None:
-    """It says of itself that it stands elsewhere."""
+def test_copied_line_at_open_end_is_modified(tmp_path: Path) -> None:
+    """The sequence in the line is another one."""
     shard = written(tmp_path, 6, is_ended=False)
     segment = segments_of(shard)[-1]
     content = segment.lines.read_bytes()
@@ -622,8 +621,8 @@ def test_a_copied_line_at_an_open_end_is_found(tmp_path: Path) -> None:
     assert verdicts(tmp_path) == [MODIFIED]
 
 
-def test_a_declared_gap_is_told(tmp_path: Path) -> None:
-    """GAP, with what was declared."""
+def test_declared_gap_is_reported(tmp_path: Path) -> None:
+    """GAP, with the declared facts."""
     writer = writer_in(tmp_path)
     writer.gap(Gap("RingFull", lost=3))
     writer.close()
@@ -635,28 +634,28 @@ def test_a_declared_gap_is_told(tmp_path: Path) -> None:
 # --- since a checkpoint ----------------------------------------------------------------------------------------------
 
 
-def test_since_a_checkpoint_only_what_comes_after_is_read(trail: Path) -> None:
-    """Segments before it are left out, whatever stands in them."""
+def test_since_checkpoint_reads_only_later_segments(trail: Path) -> None:
+    """Earlier segments are skipped, even if modified."""
     shard = next(trail.iterdir())
     anchors = read_anchors(last_segment_note(shard), RING, place="kept")
     first = segments_of(shard)[0]
     first.lines.write_bytes(first.lines.read_bytes().replace(b"Allowed", b"Denied", 1))
     assert verdicts(trail) == [MODIFIED]
-    told: list[int] = []
-    assert verify_trail(trail, RING, since=anchors, progress=told.append).is_ok
-    assert 0 < sum(told) < trail_bytes(trail) / 2
+    progress: list[int] = []
+    assert verify_trail(trail, RING, since=anchors, progress=progress.append).is_ok
+    assert 0 < sum(progress) < trail_bytes(trail) / 2
 
 
 @pytest.mark.parametrize("note", range(8))
-def test_every_checkpoint_is_one_to_go_on_from(original: Path, note: int) -> None:
+def test_since_any_checkpoint_is_ok(original: Path, note: int) -> None:
     shard = next(original.iterdir())
     blocks = b"".join(segment.checkpoints.read_bytes() for segment in segments_of(shard)).split(b"\n\n")[:-1]
     kept = b"\n\n".join(blocks[note * 2 : note * 2 + 2]) + b"\n"
     assert verify_trail(original, RING, since=read_anchors(kept, RING, place="kept")).is_ok
 
 
-def test_a_shard_that_is_shorter_than_what_is_kept_elsewhere_was_cut(tmp_path: Path) -> None:
-    """TRUNCATED_TAIL, though lines, hashes and checkpoints were cut alike; MISSING when the whole shard is away."""
+def test_shard_shorter_than_anchor_is_truncated(tmp_path: Path) -> None:
+    """TRUNCATED_TAIL, though lines, hashes and checkpoints were cut alike; MISSING if the whole shard is removed."""
     writer = writer_in(tmp_path / "trail")
     writer.append([record(number) for number in range(3)])
     early = writer.checkpoint()
@@ -676,12 +675,12 @@ def test_a_shard_that_is_shorter_than_what_is_kept_elsewhere_was_cut(tmp_path: P
 
 
 @pytest.mark.parametrize("content", [b"", b"x", b"a\n1\nb\n\n\xe2\x80\x94 a b\n"])
-def test_what_is_no_checkpoint_is_no_ground_to_stand_on(content: bytes) -> None:
+def test_read_anchors_malformed_raises(content: bytes) -> None:
     with pytest.raises(InvalidInput):
         read_anchors(content, RING, place="kept")
 
 
-def test_a_checkpoint_of_a_stranger_is_no_ground_to_stand_on() -> None:
+def test_read_anchors_signed_by_unknown_key_raises() -> None:
     note = sign_checkpoint("docs-a-1-x", 1, b"x" * 32, STRANGER).encode()
     with pytest.raises(InvalidInput, match="unknown key"):
         read_anchors(note, RING, place="kept")
@@ -703,10 +702,10 @@ ODD = [
 
 @LAW
 @given(data=st.data())
-def test_whatever_stands_in_the_files_there_is_an_answer(
+def test_verification_of_arbitrary_content_never_fails(
     original: Path, changed: Callable[[str, Callable[[bytes], bytes]], list[TrailFinding]], data: st.DataObject
 ) -> None:
-    """Nothing in a file makes verifying fail, and nothing of it reaches a terminal as it is."""
+    """No content raises an exception, and details are printable."""
     name = data.draw(
         st.sampled_from([*names(original, ".jsonl"), *names(original, ".hashes"), *names(original, ".checkpoints")])
     )
@@ -736,8 +735,8 @@ while True:
 """
 
 
-def test_a_trail_is_verified_while_it_is_written(tmp_path: Path) -> None:
-    """Nothing but lines without a checkpoint is found, through rotations."""
+def test_trail_being_written_has_only_unsigned_tail(tmp_path: Path) -> None:
+    """Through several segments."""
     root = Path(__file__).resolve().parents[3]
     with subprocess.Popen([sys.executable, "-c", LIVE, str(tmp_path)], cwd=root, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -759,8 +758,8 @@ def test_a_trail_is_verified_while_it_is_written(tmp_path: Path) -> None:
 # --- limits ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_line_without_end_fills_no_memory(tmp_path: Path) -> None:
-    """A file of some MiB without a line break is read with a bounded rest."""
+def test_endless_line_is_read_with_bounded_memory(tmp_path: Path) -> None:
+    """A file of some MiB without a line break is one unsigned half line."""
     shard = written(tmp_path, 3, is_ended=False)
     segment = segments_of(shard)[-1]
     with segment.lines.open("ab") as file:
@@ -768,8 +767,8 @@ def test_a_line_without_end_fills_no_memory(tmp_path: Path) -> None:
     assert verdicts(tmp_path) == [UNSIGNED_TAIL]
 
 
-def test_findings_of_a_shard_are_bounded(tmp_path: Path) -> None:
-    """A thousand are told, the rest is counted."""
+def test_findings_per_shard_are_limited(tmp_path: Path) -> None:
+    """A thousand are reported, the rest is counted."""
     limits = SegmentLimits(checkpoint_records=10_000, segment_bytes=10**9)
     writer = writer_in(tmp_path, limits)
     writer.append([record(number) for number in range(3000)])
@@ -781,9 +780,9 @@ def test_findings_of_a_shard_are_bounded(tmp_path: Path) -> None:
     segment.lines.write_bytes(b"".join(lines))
     findings = verify_trail(tmp_path, RING).findings
     assert len(findings) == 1001
-    assert findings[-1].detail == "and 500 findings more"
+    assert findings[-1].detail == "and 500 more findings"
 
 
-def test_small_limits_are_small() -> None:
+def test_small_limits_make_several_checkpoints() -> None:
     """The fixtures above have several checkpoints in each of several segments."""
     assert SMALL.checkpoint_records < 5

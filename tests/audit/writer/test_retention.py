@@ -331,7 +331,7 @@ def test_without_the_line_that_said_so_the_lines_are_missing(
         (Verdict.MISSING, shard.name),
         (Verdict.TRUNCATED_TAIL, shard.name),
     }
-    with pytest.raises(TrailDamaged, match="nothing says why"):
+    with pytest.raises(TrailDamaged, match="no record declares it"):
         AuditReader(trail, ring=RING).subscribe()
 
 
