@@ -1,7 +1,6 @@
-"""Notes what the application itself or its operator changes, past the API: nobody was asked, so no decision is noted.
+"""Record changes that the application or its operator makes outside the API; there is no decision to record for these.
 
-Whoever did it is a program: `userIdentity` names the service, and for the command line `iamGuard.operator` the user of
-the machine.
+`userIdentity` is the service; for the command line, `iamGuard.operator` is the user of the machine.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from iam_guard.model.result import CallResult
 
 
 class TrailChangeRecorder:
-    """A `ChangeRecorder` that notes in a trail. Safe to share between threads."""
+    """A `ChangeRecorder` that writes to a trail. Safe to share between threads."""
 
     def __init__(self, trail: Trail, service: str = "iam-guard", *, operator: str | None = None) -> None:
         self._trail = trail
@@ -20,10 +19,10 @@ class TrailChangeRecorder:
         self._operator = operator
 
     def prepare(self) -> None:
-        """Raise `DecisionUnavailable` where nothing would get to the disk: on an event loop, after the end."""
+        """Raise `DecisionUnavailable` if a record could not be written now: on an event loop, or after `close`."""
         self._trail.require_ready()
 
     def note(self, result: CallResult) -> None:
-        """Record what was done. Raises `RecordUnavailable`."""
+        """Record the change. Raises `RecordUnavailable`."""
         if self._trail.is_recording:
             self._trail.record_result(result, None, self._principal, operator=self._operator)

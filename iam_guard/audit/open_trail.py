@@ -1,6 +1,6 @@
-"""From the settings to what takes records: nothing, a sink, or the pipeline into a trail; and to what is left out.
+"""Create from the settings what receives records (nothing, a sink, or a trail's pipeline), privacy rules and sampling.
 
-A path that ends with a slash, or is a folder, is a trail.
+The setting `audit` names a trail if it ends with a slash or is a folder.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from iam_guard.settings import Settings
 
 
 def open_log(settings: Settings, database: Path | None, *, service: str = "iam-guard") -> Sink | Pipeline | None:
-    """Open what the setting `audit` names; `database` is the SQLite file beside which the key is looked for.
+    """Open the sink or trail that the setting `audit` names; the key may be next to `database`, the SQLite file.
 
     Raises `ConfigurationError` when it cannot be opened.
     """
@@ -40,27 +40,27 @@ def open_log(settings: Settings, database: Path | None, *, service: str = "iam-g
 
 
 def open_rules(settings: Settings, database: Path | None) -> PrivacyRules | None:
-    """Return what is kept out of records; None where nothing is. Raises `ConfigurationError`."""
-    chosen: dict[Treatment, tuple[str, ...]] = {
+    """Return the rules that keep data out of records; None if there are none. Raises `ConfigurationError`."""
+    pointers: dict[Treatment, tuple[str, ...]] = {
         Treatment.DROP: settings.audit_drop,
         Treatment.MASK: settings.audit_mask,
         Treatment.PSEUDONYMS: settings.audit_pseudonyms,
     }
-    if not any(chosen.values()):
+    if not any(pointers.values()):
         return None
     path = pseudonym_key_file(settings, database) if settings.audit_pseudonyms else None
-    return PrivacyRules(chosen, None if path is None else PseudonymKeys(path))
+    return PrivacyRules(pointers, None if path is None else PseudonymKeys(path))
 
 
 def open_sampling(settings: Settings) -> Sampling | None:
-    """Return what leaves records out; None where all are kept. Raises `ConfigurationError`."""
+    """Return the sampling of read records; None if all are kept. Raises `ConfigurationError`."""
     sampling = Sampling(settings.audit_sample_reads)
     return None if settings.audit_sample_reads == 1.0 else sampling
 
 
-def is_trail(where: str) -> bool:
-    """Return whether the setting `audit` names a folder."""
-    return where.endswith("/") or (bool(where) and Path(where).is_dir())
+def is_trail(path: str) -> bool:
+    """Return whether the setting `audit` names a trail's folder."""
+    return path.endswith("/") or (bool(path) and Path(path).is_dir())
 
 
 def _pipeline(settings: Settings, database: Path | None, service: str) -> Pipeline:
@@ -68,35 +68,35 @@ def _pipeline(settings: Settings, database: Path | None, service: str) -> Pipeli
     if key_file is None:
         message = "expected the file of the key that signs the audit trail, set `IAM_GUARD_AUDIT_KEY_FILE`"
         raise ConfigurationError(message, place="audit_key_file")
-    key, known = read_signing_keys(key_file)[0], key_ring(settings, key_file)
+    key, known_keys = read_signing_keys(key_file)[0], key_ring(settings, key_file)
     folder = _folder(settings.audit)
     return Pipeline(
         TrailPlace(
             folder,
             key,
-            known,
+            known_keys,
             service=service,
             region=settings.region,
             limits=SegmentLimits(flush_seconds=settings.audit_flush_seconds),
             retention=retention_rule(settings),
         ),
-        ring=settings.audit_queue_size,
+        queue_size=settings.audit_queue_size,
         wait=settings.audit_wait,
         durable_wait=settings.audit_durable_wait,
         fail_open=settings.audit_fail_open,
-        followers=_shippers(settings, folder, known),
+        followers=_shippers(settings, folder, known_keys),
     )
 
 
-def _shippers(settings: Settings, folder: Path, ring: KeyRing) -> Shippers | None:
+def _shippers(settings: Settings, folder: Path, known_keys: KeyRing) -> Shippers | None:
     if not settings.audit_sinks:
         return None
     urls = [SinkUrl.parse(audit_sink) for audit_sink in settings.audit_sinks]
-    return Shippers(folder, ring, open_sinks(urls, webhook_secrets=settings.audit_webhook_secrets))
+    return Shippers(folder, known_keys, open_sinks(urls, webhook_secrets=settings.audit_webhook_secrets))
 
 
 def retention_rule(settings: Settings) -> RetentionRule | None:
-    """Return how long lines are kept as it is set; None for ever."""
+    """Return the retention rule from the settings; None to keep lines forever."""
     try:
         keep, grace = timedelta(days=settings.audit_retention_days), timedelta(days=settings.audit_retention_grace_days)
     except OverflowError:
@@ -104,13 +104,13 @@ def retention_rule(settings: Settings) -> RetentionRule | None:
     return RetentionRule(keep, grace) if keep else None
 
 
-def _folder(where: str) -> Path:
-    """Return the folder, which is made for its owner only. Raises `ConfigurationError` where nobody may write there."""
-    folder = Path(where)
+def _folder(path: str) -> Path:
+    """Return the trail's folder, created with mode 0700. Raises `ConfigurationError` if it is not writable."""
+    folder = Path(path)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigurationError(f"the audit folder cannot be made: {error.strerror}", place=where) from error
+        raise ConfigurationError(f"the audit folder cannot be created: {error.strerror}", place=path) from error
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise ConfigurationError("the audit folder cannot be written to", place=where)
+        raise ConfigurationError("the audit folder cannot be written to", place=path)
     return folder

@@ -1,12 +1,9 @@
-"""Where lines go: a file, a stream, a list.
+"""Sinks for audit lines: a file, a stream, a list. A sink stores whole lines or raises; it never swallows a failure.
 
-A sink takes whole lines and either keeps them or raises; it never swallows a failure.
-
-Writing to a file from several processes: the file is opened for appending and each call is one `write`, which the
-system carries out as a whole; so there is no lock between processes. A disk that fills up or a process that is killed
-can still leave half a line at the end. Whoever writes next looks at the last byte and begins with a line break if it is
-not one. Then exactly one line is broken, and `reader` names it. (Seen by a process in the middle of another's write,
-this makes an empty line, which holds nothing.)
+Several processes may write to one file without a lock: it is opened with `O_APPEND`, and each call is a single `write`,
+which the system performs atomically. A full disk or a killed process can leave a partial line at the end. The next
+write checks the last byte and starts with a line break if it is not one, so exactly one line is broken, and `reader`
+reports it. (If the check runs in the middle of another process's write, the result is an empty line, which is ignored.)
 """
 
 from __future__ import annotations
@@ -23,32 +20,32 @@ from iam_guard.forking import fork_safe_lock
 
 
 class Sink(Protocol):
-    """Takes lines, each with its line break at the end. Called from several threads at once."""
+    """Store lines, each ending in a line break. Called from several threads at once."""
 
     def write(self, lines: bytes) -> None:
-        """Keep whole lines; raise when that cannot be promised."""
+        """Store whole lines; raise if that fails."""
         ...
 
     def close(self) -> None: ...
 
 
-def open_sink(where: str) -> Sink | None:
-    """Open what the setting `audit` names: empty for nowhere, `-` for standard output, else a file path.
+def open_sink(target: str) -> Sink | None:
+    """Open the sink that the setting `audit` names: empty for none, `-` for standard output, else a file path.
 
     Raises `ConfigurationError` when the file cannot be opened.
     """
-    if not where:
+    if not target:
         return None
-    if where == "-":
+    if target == "-":
         return StreamSink()
     try:
-        return FileSink(where)
+        return FileSink(target)
     except OSError as error:
-        raise ConfigurationError(f"the audit file cannot be opened: {error.strerror}", place=where) from error
+        raise ConfigurationError(f"the audit file cannot be opened: {error.strerror}", place=target) from error
 
 
 class FileSink:
-    """Appends to a file that it creates for its owner only, and follows when the file is rotated away."""
+    """Append to a file, created with mode 0600, and reopen it when it is rotated."""
 
     def __init__(self, path: str | Path) -> None:
         self._path = os.fspath(path)
@@ -64,11 +61,11 @@ class FileSink:
             if self._ends_torn(size):
                 lines = b"\n" + lines
             if os.write(self._file, lines) != len(lines):
-                raise OSError(errno.ENOSPC, "the audit file took a part of a line only")
-            self._whole = size + len(lines)
+                raise OSError(errno.ENOSPC, "the audit file accepted only part of a line")
+            self._written_size = size + len(lines)
 
     def sync(self) -> None:
-        """Wait until the disk has what was written."""
+        """Flush the written data to the disk."""
         with self._lock:
             os.fsync(self._file)
 
@@ -80,28 +77,28 @@ class FileSink:
 
     def _open(self) -> os.stat_result:
         self._file = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY, 0o600)
-        self._whole = 0
+        self._written_size = 0
         return os.fstat(self._file)
 
     def _follow_rotation(self) -> int:
-        """Open the file anew when its name has come to mean another file, or none; give its size."""
+        """Reopen the file if its path now names another file or none; return its size."""
         try:
             named = os.stat(self._path)
         except FileNotFoundError:
             named = None
         if named is None or not os.path.samestat(named, self._opened):
-            before = self._file
+            previous = self._file
             named = self._opened = self._open()
-            os.close(before)
+            os.close(previous)
         return named.st_size
 
     def _ends_torn(self, size: int) -> bool:
-        """Return whether the last byte is no line break. A file of the size that our last line left ends with that."""
-        return size not in (0, self._whole) and os.pread(self._file, 1, size - 1) != b"\n"
+        """Return whether the file ends in a partial line; reads only if another process has written since."""
+        return size not in (0, self._written_size) and os.pread(self._file, 1, size - 1) != b"\n"
 
 
 class StreamSink:
-    """Writes to a binary stream that belongs to somebody else, standard output by default; flushes after each call."""
+    """Write to a binary stream that it does not own, by default standard output; flush after each call."""
 
     def __init__(self, stream: BinaryIO | None = None) -> None:
         self._stream = sys.stdout.buffer if stream is None else stream
@@ -113,11 +110,11 @@ class StreamSink:
             self._stream.flush()
 
     def close(self) -> None:
-        """Leave the stream to its owner."""
+        """Leave the stream open."""
 
 
 class ListSink:
-    """Keeps the lines in memory, for tests."""
+    """Collect the lines in memory, for tests."""
 
     def __init__(self) -> None:
         self.lines: list[bytes] = []
@@ -126,9 +123,9 @@ class ListSink:
         self.lines.append(lines)
 
     def close(self) -> None:
-        """Keep what was written."""
+        """Keep the lines."""
 
     @property
     def records(self) -> list[dict[str, object]]:
-        """The lines, read back."""
-        return [json.loads(line) for written in self.lines for line in written.splitlines()]
+        """Return the lines, parsed."""
+        return [json.loads(line) for lines in self.lines for line in lines.splitlines()]

@@ -56,6 +56,6 @@ def pseudonym_command(account: str, value: str, store: str, as_json: bool) -> No
 def _file(store: str) -> Path:
     path = pseudonym_key_file(load(), database_file(store))
     if path is None:
-        message = "expected the file of the keys of pseudonyms, set `IAM_GUARD_AUDIT_PSEUDONYM_KEY_FILE`"
+        message = "expected a file of pseudonym keys, set `IAM_GUARD_AUDIT_PSEUDONYM_KEY_FILE`"
         raise ConfigurationError(message, place="audit_pseudonym_key_file")
     return path

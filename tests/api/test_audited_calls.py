@@ -252,7 +252,7 @@ def test_executed_but_unrecorded_change_is_reported(
         with pytest.raises(ClientError) as caught:
             client.create_user(UserName="eve")
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 503
-    assert "The request was carried out, but what it came to could not be recorded" in str(caught.value)
+    assert "The request was carried out, but its result could not be recorded" in str(caught.value)
     assert "eve" in [user["UserName"] for user in client.list_users()["Users"]]
     eventually(lambda: [each["eventName"] for each in results_in(tmp_path / "trail")] == ["CreateUser"])
     assert gaps_in(tmp_path / "trail") == []

@@ -1,4 +1,4 @@
-"""Values that the tests of the audit room share."""
+"""Fixtures shared by the audit tests."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def call() -> Call:
 
 @pytest.fixture
 def decide() -> Callable[..., Decision]:
-    """Make a decision of an everyday kind; the arguments change it."""
+    """Return a factory of ordinary decisions, changed by its arguments."""
 
     def make(
         outcome: Outcome = Outcome.ALLOWED, *, principal: Principal | None = None, resource: str = DOCUMENT
@@ -47,8 +47,8 @@ def decide() -> Callable[..., Decision]:
         effect = {"Allowed": "Allow", "ExplicitlyDenied": "Deny"}.get(outcome.value)
         policy = PolicyRef("ReadDocuments", PolicyType.IDENTITY, digest="ab" * 32) if effect else None
         reason = Reason(PolicyType.IDENTITY, effect, policy, statement=0 if effect else None)
-        asker = principal or Principal.from_arn(ALICE, userid="AIDAEXAMPLEALICE00001")
-        return Decision(outcome, AccessRequest(asker, "docs:GetDocument", resource), (reason,), epoch=7)
+        caller = principal or Principal.from_arn(ALICE, userid="AIDAEXAMPLEALICE00001")
+        return Decision(outcome, AccessRequest(caller, "docs:GetDocument", resource), (reason,), epoch=7)
 
     return make
 

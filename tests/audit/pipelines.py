@@ -1,4 +1,4 @@
-"""Pipelines for tests: into a folder, with the key of `trails`; and what came of it."""
+"""Pipelines for tests that write to a folder with the key of `trails`, and what they wrote."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def pipeline_in(trail: Path, limits: SegmentLimits = SegmentLimits(), key: SignerKey = KEY, **options: Any) -> Pipeline:
-    patient = {"durable_wait": 30.0}  # a disk that others use may take longer than a request would wait
+    defaults = {"durable_wait": 30.0}  # a busy disk may take longer than a request would wait
     return Pipeline(
-        TrailPlace(trail, key, KeyRing([key.verifier]), service="docs", limits=limits), **(patient | options)
+        TrailPlace(trail, key, KeyRing([key.verifier]), service="docs", limits=limits), **(defaults | options)
     )
 
 
@@ -31,17 +31,17 @@ def facts_in(trail: Path) -> list[dict[str, Any]]:
 
 
 def ids_in(trail: Path) -> list[str]:
-    """Return the ids of the decisions in it."""
-    return [each["eventID"] for each in facts_in(trail) if each["iamGuard"]["kind"] == "decision"]
+    """Return the ids of the decisions in a trail."""
+    return [fact["eventID"] for fact in facts_in(trail) if fact["iamGuard"]["kind"] == "decision"]
 
 
 def gaps_in(trail: Path) -> list[dict[str, Any]]:
-    return [each["iamGuard"] for each in facts_in(trail) if each["iamGuard"]["kind"] == "audit_gap"]
+    return [fact["iamGuard"] for fact in facts_in(trail) if fact["iamGuard"]["kind"] == "audit_gap"]
 
 
-def eventually(holds: Callable[[], object], seconds: float = 60.0) -> None:
-    """Wait until something holds."""
-    until = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < until, "it never came"
+def eventually(condition: Callable[[], object], seconds: float = 60.0) -> None:
+    """Wait until the condition is true."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not become true"
         time.sleep(0.005)

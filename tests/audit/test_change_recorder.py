@@ -1,4 +1,4 @@
-"""Changes past the API: what the application's own code and its operator's commands do is in the trail too."""
+"""Changes outside the API, by the application's own code and the operator's commands, are recorded too."""
 
 from __future__ import annotations
 
@@ -50,20 +50,20 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 @pytest.fixture
 def guard(run: Run, tmp_path: Path) -> Iterator[Guard]:
     create_signing_key_file(tmp_path / "key")
-    opened = open_guard(STORE, services=[Service("docs")], audit=f"{tmp_path}/trail/", audit_key_file=f"{tmp_path}/key")
-    yield opened
-    opened.close()
+    guard = open_guard(STORE, services=[Service("docs")], audit=f"{tmp_path}/trail/", audit_key_file=f"{tmp_path}/key")
+    yield guard
+    guard.close()
 
 
 def changes_in(trail: Path) -> list[dict[str, Any]]:
-    return [each for each in facts_in(trail) if not each["iamGuard"]["kind"].startswith(("audit_", "decision"))]
+    return [fact for fact in facts_in(trail) if not fact["iamGuard"]["kind"].startswith(("audit_", "decision"))]
 
 
 # --- the application -------------------------------------------------------------------------------------------------
 
 
-def test_policies_of_resources_are_noted_with_what_they_replaced(guard: Guard, tmp_path: Path) -> None:
-    """When the call returns, under the name of the application's service."""
+def test_resource_policy_change_records_both_documents(guard: Guard, tmp_path: Path) -> None:
+    """Synchronously, under the name of the application's service."""
     guard.resource_policies.put(DOCUMENT, SHARE)
     guard.resource_policies.put(DOCUMENT, json.dumps(SHARE).replace("docs:Get", "docs:Put"))
     guard.resource_policies.delete(DOCUMENT)
@@ -73,33 +73,38 @@ def test_policies_of_resources_are_noted_with_what_they_replaced(guard: Guard, t
     assert (first["eventType"], first["requestID"]) == ("AwsServiceEvent", None)
     assert first["resources"] == [{"ARN": DOCUMENT, "accountId": ACME}]
     assert json.loads(first["requestParameters"]["policy"]) == SHARE
-    assert [each["iamGuard"]["kind"] for each in (first, second, third)] == ["policy_change"] * 3
+    assert [change["iamGuard"]["kind"] for change in (first, second, third)] == ["policy_change"] * 3
     one, two = first["iamGuard"]["document"]["after"], second["iamGuard"]["document"]["after"]
     assert second["iamGuard"]["document"]["before"] == one != two
     assert third["iamGuard"]["document"] == {"before": two}
     assert third["iamGuard"]["epoch"] > second["iamGuard"]["epoch"] > first["iamGuard"]["epoch"]
 
 
-def test_api_keys_are_noted_without_their_text(guard: Guard, tmp_path: Path) -> None:
-    made = guard.api_keys.create(ADA)
-    rotated = guard.api_keys.rotate(made.id, overlap=timedelta(hours=1))
-    guard.api_keys.update(made.id, "Inactive")
-    guard.api_keys.delete(made.id)
-    told = changes_in(tmp_path / "trail")
-    assert [each["eventName"] for each in told] == ["CreateApiKey", "RotateApiKey", "UpdateApiKey", "DeleteApiKey"]
-    assert {each["iamGuard"]["kind"] for each in told} == {"admin_call"}
-    assert {each["resources"][0]["ARN"] for each in told} == {ADA}
-    assert told[0]["responseElements"] == {"apiKey": {"id": made.id}}
-    assert told[1]["requestParameters"] == {"apiKeyId": made.id, "overlapSeconds": 3600}
-    assert told[2]["requestParameters"] == {"apiKeyId": made.id, "status": "Inactive"}
+def test_api_key_change_is_recorded_without_the_key(guard: Guard, tmp_path: Path) -> None:
+    created = guard.api_keys.create(ADA)
+    rotated = guard.api_keys.rotate(created.id, overlap=timedelta(hours=1))
+    guard.api_keys.update(created.id, "Inactive")
+    guard.api_keys.delete(created.id)
+    changes = changes_in(tmp_path / "trail")
+    assert [change["eventName"] for change in changes] == [
+        "CreateApiKey",
+        "RotateApiKey",
+        "UpdateApiKey",
+        "DeleteApiKey",
+    ]
+    assert {change["iamGuard"]["kind"] for change in changes} == {"admin_call"}
+    assert {change["resources"][0]["ARN"] for change in changes} == {ADA}
+    assert changes[0]["responseElements"] == {"apiKey": {"id": created.id}}
+    assert changes[1]["requestParameters"] == {"apiKeyId": created.id, "overlapSeconds": 3600}
+    assert changes[2]["requestParameters"] == {"apiKeyId": created.id, "status": "Inactive"}
     trail = b"".join(path.read_bytes() for path in (tmp_path / "trail").rglob("*.jsonl"))
-    for key in (made, rotated):
+    for key in (created, rotated):
         assert key.text.encode() not in trail
         assert key.text.rpartition("_")[2].encode() not in trail
 
 
-def test_what_is_refused_is_not_noted(guard: Guard, tmp_path: Path) -> None:
-    """Nothing was done, and nobody was denied anything."""
+def test_failed_change_is_not_recorded(guard: Guard, tmp_path: Path) -> None:
+    """Nothing was done, and no caller was denied."""
     with pytest.raises(NoSuchEntity):
         guard.resource_policies.delete(DOCUMENT)
     with pytest.raises(NoSuchEntity):
@@ -107,11 +112,11 @@ def test_what_is_refused_is_not_noted(guard: Guard, tmp_path: Path) -> None:
     assert not (tmp_path / "trail").exists() or changes_in(tmp_path / "trail") == []
 
 
-def test_on_an_event_loop_nothing_is_done_that_cannot_be_noted(guard: Guard, tmp_path: Path) -> None:
-    """It is refused before, and goes in a worker thread."""
+def test_change_on_an_event_loop_is_refused(guard: Guard, tmp_path: Path) -> None:
+    """Before it is made; it succeeds in a worker thread."""
 
     async def main() -> None:
-        with pytest.raises(DecisionUnavailable, match="it is not done: call it in a worker thread"):
+        with pytest.raises(DecisionUnavailable, match="cannot be recorded here and was not made"):
             guard.resource_policies.put(DOCUMENT, SHARE)
         with pytest.raises(DecisionUnavailable):
             guard.api_keys.create(ADA)
@@ -119,10 +124,10 @@ def test_on_an_event_loop_nothing_is_done_that_cannot_be_noted(guard: Guard, tmp
         await asyncio.to_thread(guard.resource_policies.put, DOCUMENT, SHARE)
 
     asyncio.run(main())
-    assert [each["eventName"] for each in changes_in(tmp_path / "trail")] == ["PutResourcePolicy"]
+    assert [change["eventName"] for change in changes_in(tmp_path / "trail")] == ["PutResourcePolicy"]
 
 
-def test_a_change_that_cannot_be_noted_is_said_and_stays(
+def test_change_with_failing_record_stays_and_raises(
     guard: Guard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(self: AppendFile, data: bytes) -> None:
@@ -138,14 +143,14 @@ def test_a_change_that_cannot_be_noted_is_said_and_stays(
     assert gaps_in(tmp_path / "trail") == []
 
 
-def test_after_the_end_nothing_is_done(guard: Guard) -> None:
+def test_change_after_close_is_refused(guard: Guard) -> None:
     guard.trail.close()
     with pytest.raises(DecisionUnavailable):
         guard.resource_policies.put(DOCUMENT, SHARE)
     assert guard.resource_policies.get(DOCUMENT) is None
 
 
-def test_without_a_trail_all_is_done_unnoted(run: Run) -> None:
+def test_change_without_trail_succeeds_unrecorded(run: Run) -> None:
     guard = open_guard(STORE)
 
     async def main() -> None:
@@ -159,8 +164,8 @@ def test_without_a_trail_all_is_done_unnoted(run: Run) -> None:
 # --- the operator ----------------------------------------------------------------------------------------------------
 
 
-def test_a_seed_is_noted_with_what_it_changed(run: Run, tmp_path: Path) -> None:
-    """By whom, and nothing where nothing was changed; the secrets of the seed are no part of it."""
+def test_seed_records_operator_and_changes(run: Run, tmp_path: Path) -> None:
+    """Only if it changed something, and without the secrets of the seed."""
     Path("more.yaml").write_text(SEED.replace("name: rita", "name: zoe").replace("TESTRITA", "TESTZOE"))
     for _ in range(2):
         assert run("apply", "more.yaml", "--store", STORE, audit="audit.jsonl").exit_code == 0
@@ -173,33 +178,33 @@ def test_a_seed_is_noted_with_what_it_changed(run: Run, tmp_path: Path) -> None:
     assert "secret" not in (tmp_path / "audit.jsonl").read_text()
 
 
-def test_a_seed_that_changes_very_much_is_told_in_part(run: Run, tmp_path: Path) -> None:
+def test_large_seed_is_recorded_in_part(run: Run, tmp_path: Path) -> None:
     users = "\n".join(f"      - {{name: user-{number:04}}}" for number in range(300))
     Path("many.yaml").write_text(f"version: 1\naccounts:\n  - id: '{ACME}'\n    users:\n{users}\n")
     assert run("apply", "many.yaml", "--store", STORE, audit="audit.jsonl").exit_code == 0
     [record] = read(tmp_path / "audit.jsonl")
-    told = record["responseElements"]
-    assert len(told["changes"]) + told["omittedChanges"] == 301  # and the name of the account
+    elements = record["responseElements"]
+    assert len(elements["changes"]) + elements["omittedChanges"] == 301  # and the name of the account
 
 
-def test_commands_that_change_policies_and_keys_are_noted_in_a_trail(run: Run, tmp_path: Path) -> None:
-    """In a shard of their own, which ends with the command; with the key beside the store."""
+def test_commands_record_changes_in_their_own_shard(run: Run, tmp_path: Path) -> None:
+    """Which ends with the command; the key is next to the store."""
     done = run("resource-policy", "put", DOCUMENT, "-", "--store", STORE, stdin=json.dumps(SHARE), audit="trail/")
     assert done.exit_code == 0, done.output
     made = json.loads(run("api-key", "create", ADA, "--json", "--store", STORE, audit="trail/").output)
-    assert [each["eventName"] for each in changes_in(tmp_path / "trail")] == ["PutResourcePolicy", "CreateApiKey"]
+    assert [change["eventName"] for change in changes_in(tmp_path / "trail")] == ["PutResourcePolicy", "CreateApiKey"]
     assert changes_in(tmp_path / "trail")[1]["responseElements"]["apiKey"]["id"] == made["id"]
     verified = run("audit", "verify", "trail", "--store", STORE)
     assert verified.exit_code == 0, verified.output
 
 
-def test_a_command_keeps_its_standard_output(run: Run) -> None:
+def test_command_with_audit_to_stdout_keeps_its_output(run: Run) -> None:
     done = run("api-key", "create", ADA, "--json", "--store", STORE, audit="-")
     assert set(json.loads(done.stdout)) == {"id", "key"}
     assert json.loads(done.stderr)["eventName"] == "CreateApiKey"
 
 
-def test_a_command_whose_trail_cannot_be_opened_changes_nothing(run: Run) -> None:
+def test_command_with_unopenable_trail_changes_nothing(run: Run) -> None:
     done = run("api-key", "create", ADA, "--store", STORE, audit="nowhere/audit.jsonl")
     assert done.exit_code == 2
     assert json.loads(run("api-key", "list", "--json", "--store", STORE).output) == []
@@ -210,12 +215,12 @@ def test_a_command_whose_trail_cannot_be_opened_changes_nothing(run: Run) -> Non
 # --- pseudonyms ------------------------------------------------------------------------------------------------------
 
 
-def test_the_commands_of_pseudonyms(run: Run, tmp_path: Path) -> None:
-    """Make, find, rotate, destroy; beside the store, for nobody else to read."""
+def test_pseudonym_commands_create_find_rotate_and_destroy(run: Run, tmp_path: Path) -> None:
+    """With a private key file next to the store."""
     assert run("audit", "pseudonym-key", ACME, "--store", STORE).exit_code == 0
     assert (tmp_path / "iam.db.audit-pseudonym-keys").stat().st_mode & 0o777 == 0o600
-    chosen = {"audit": "audit.jsonl", "audit_pseudonyms": "/resources/*/ARN,/requestParameters/principalArn"}
-    assert run("api-key", "create", ADA, "--store", STORE, **chosen).exit_code == 0
+    options = {"audit": "audit.jsonl", "audit_pseudonyms": "/resources/*/ARN,/requestParameters/principalArn"}
+    assert run("api-key", "create", ADA, "--store", STORE, **options).exit_code == 0
     [record] = read(tmp_path / "audit.jsonl")
     [found] = run("audit", "pseudonym", ACME, ADA, "--store", STORE).output.splitlines()
     assert record["resources"][0]["ARN"] == record["requestParameters"]["principalArn"] == found
@@ -237,7 +242,7 @@ def test_the_commands_of_pseudonyms(run: Run, tmp_path: Path) -> None:
         ("audit", "pseudonym-key", ACME, "--store", "postgresql+psycopg://nowhere/x"),
     ],
 )
-def test_a_wrong_command_about_pseudonyms_is_refused(run: Run, arguments: tuple[str, ...]) -> None:
+def test_invalid_pseudonym_command_fails(run: Run, arguments: tuple[str, ...]) -> None:
     done = run(*arguments, store=STORE)
     assert done.exit_code == 2
     assert "Traceback" not in done.output

@@ -1,4 +1,4 @@
-"""Exporters: golden files made from the golden records, and what the classes of OCSF 1.9.0 demand.
+"""Exporters: golden files made from the golden records, and the requirements of the OCSF 1.9.0 classes.
 
 The facts of `CLASSES` and `ONE_OF` are those of ocsf/ocsf-schema at v1.9.0: `events/iam/authentication.json` and
 `authorize_session.json`, `events/application/api_activity.json`, `events/base_event.json`, `objects/*.json`
@@ -34,11 +34,11 @@ RECORDS: dict[str, dict[str, Any]] = {
 
 
 def session(name: str, resource: str | None, outcome: str = "Allowed") -> dict[str, Any]:
-    """Make the record of a call of STS out of a real one."""
-    made = json.loads(json.dumps(RECORDS["user-allowed"])) | {"eventSource": "sts.amazonaws.com", "eventName": name}
-    made["resources"] = [] if resource is None else [{"ARN": resource, "accountId": "444455556666"}]
-    made["iamGuard"]["outcome"] = outcome
-    return made
+    """Return the record of an STS call, derived from a golden record."""
+    record = json.loads(json.dumps(RECORDS["user-allowed"])) | {"eventSource": "sts.amazonaws.com", "eventName": name}
+    record["resources"] = [] if resource is None else [{"ARN": resource, "accountId": "444455556666"}]
+    record["iamGuard"]["outcome"] = outcome
+    return record
 
 
 ROLE = "arn:aws:iam::444455556666:role/security/Auditor"
@@ -69,12 +69,12 @@ def at(event: Any, path: str) -> Any:
 
 
 @pytest.mark.parametrize("name", RECORDS)
-def test_an_ocsf_event_is_as_its_golden_file_says(name: str) -> None:
+def test_ocsf_event_equals_its_golden_file(name: str) -> None:
     assert ocsf_event(RECORDS[name]) == json.loads((GOLDEN / f"{name}.ocsf.json").read_text())
 
 
 @pytest.mark.parametrize("name", RECORDS)
-def test_a_log_event_is_as_its_golden_file_says(name: str) -> None:
+def test_otel_log_record_equals_its_golden_file(name: str) -> None:
     assert log_record(RECORDS[name]) == json.loads((GOLDEN / f"{name}.otel.json").read_text())
 
 
@@ -84,10 +84,10 @@ def test_every_golden_file_is_used() -> None:
 
 
 @pytest.mark.parametrize("name", RECORDS)
-def test_an_ocsf_event_has_what_its_class_demands(name: str) -> None:
+def test_ocsf_event_has_the_required_attributes_of_its_class(name: str) -> None:
     event = ocsf_event(RECORDS[name])
     number = event["class_uid"]
-    assert [each for each in CLASSES[number] if each not in event] == []
+    assert [attribute for attribute in CLASSES[number] if attribute not in event] == []
     for path, members in ONE_OF[number]:
         assert set(members) & set(at(event, path)), path
     assert event["category_uid"] == number // 1000
@@ -100,46 +100,49 @@ def test_an_ocsf_event_has_what_its_class_demands(name: str) -> None:
     if number == 6003:
         assert event["api"]["operation"]
         assert event["action_id"] in (0, 1, 2)
-        assert all(set(each["policy"]) & {"name", "uid"} for each in event.get("authorizations", []))
+        assert all(set(entry["policy"]) & {"name", "uid"} for entry in event.get("authorizations", []))
     if "http_request" in event and "url" in event["http_request"]:
         assert event["http_request"]["http_method"]
 
 
-def test_which_class_a_record_becomes() -> None:
+def test_ocsf_class_of_each_record() -> None:
     classes = {name: ocsf_event(record)["class_uid"] for name, record in RECORDS.items()}
     sessions = dict.fromkeys(("session-issued", "session-failed", "session-with-masked-parts"), 3003)
     others = {"authentication-refused": 3002, **sessions}
     assert classes == {name: others.get(name, 6003) for name in RECORDS}
     denied = session("AssumeRole", ROLE, "ImplicitlyDenied")
-    assert ocsf_event(denied)["class_uid"] == 6003  # no session came of it
-    assert ocsf_event(RECORDS["role-assumed"])["class_uid"] == 6003  # what it came to has a record of its own
+    assert ocsf_event(denied)["class_uid"] == 6003  # no session was issued
+    assert ocsf_event(RECORDS["role-assumed"])["class_uid"] == 6003  # the result has a record of its own
     assert ocsf_event(RECORDS["session-issued"])["iam_roles"] == [{"name": "Auditor", "uid": ROLE}]
 
 
-def test_an_event_tells_the_session_that_was_given() -> None:
-    """Whose later calls are found by the id of its key."""
-    given = ocsf_event(RECORDS["session-issued"])["session"]
-    assert given["credential_uid"] == "ASIAIOSFODNN7EXAMPLE"
-    assert given["uid_alt"] == "arn:aws:sts::444455556666:assumed-role/Auditor/carol"
-    assert given["expiration_time"] == 1777867321000
+def test_session_issue_event_identifies_the_session() -> None:
+    """Its later calls are found by the access key id."""
+    issued = ocsf_event(RECORDS["session-issued"])["session"]
+    assert issued["credential_uid"] == "ASIAIOSFODNN7EXAMPLE"
+    assert issued["uid_alt"] == "arn:aws:sts::444455556666:assumed-role/Auditor/carol"
+    assert issued["expiration_time"] == 1777867321000
 
 
-def test_an_event_says_whether_a_call_succeeded_where_that_is_known() -> None:
-    """A decision cannot know; what a call came to does: 1 success, 2 failure."""
-    told = {name: ocsf_event(RECORDS[name])["status_id"] for name in ("iam-action-allowed", "user-allowed")}
-    assert set(told.values()) == {0}
+def test_status_id_is_set_for_results_only() -> None:
+    """0 unknown for decisions; 1 success or 2 failure for results."""
+    statuses = {name: ocsf_event(RECORDS[name])["status_id"] for name in ("iam-action-allowed", "user-allowed")}
+    assert set(statuses.values()) == {0}
     names = ("policy-changed", "session-issued", "session-failed", "call-failed", "changed-by-operator")
     assert [ocsf_event(RECORDS[name])["status_id"] for name in names] == [1, 1, 2, 2, 1]
 
 
-def test_what_the_schema_has_no_place_for_is_not_mapped() -> None:
-    """A method that it does not know, a URL without its path, a resource without its name, the input of no request."""
-    made = json.loads(json.dumps(RECORDS["user-allowed"]))
-    made |= {"requestParameters": {"method": "PROPFIND", "host": "docs.example.org"}, "sourceIPAddress": "fe80::1%eth0"}
-    made["resources"] = [{"accountId": "111122223333"}, {"ARN": ROLE}]
-    made["iamGuard"]["reasons"] = [{"effect": "Allow"}]
-    event = ocsf_event(made)
-    assert event["http_request"] == {"user_agent": made["userAgent"], "uid": made["requestID"]}
+def test_values_outside_of_the_schema_are_unmapped() -> None:
+    """An unknown method, a URL without path, a resource without name, parameters without a request."""
+    record = json.loads(json.dumps(RECORDS["user-allowed"]))
+    record |= {
+        "requestParameters": {"method": "PROPFIND", "host": "docs.example.org"},
+        "sourceIPAddress": "fe80::1%eth0",
+    }
+    record["resources"] = [{"accountId": "111122223333"}, {"ARN": ROLE}]
+    record["iamGuard"]["reasons"] = [{"effect": "Allow"}]
+    event = ocsf_event(record)
+    assert event["http_request"] == {"user_agent": record["userAgent"], "uid": record["requestID"]}
     assert event["unmapped"]["httpMethod"] == "PROPFIND"
     assert event["resources"] == [{"uid": ROLE}]
     assert event["src_endpoint"] == {"ip": "fe80::1", "interface_name": "eth0"}
@@ -149,12 +152,12 @@ def test_what_the_schema_has_no_place_for_is_not_mapped() -> None:
     assert "request" not in operator["api"]
 
 
-def test_the_parameters_of_a_call_are_no_facts_of_http() -> None:
+def test_call_parameters_are_not_mapped_to_http_attributes() -> None:
     """A user has a path, too."""
     event, log = ocsf_event(RECORDS["call-failed"]), log_record(RECORDS["call-failed"])
     assert "http_request" not in event
     assert event["api"]["request"]["data"] == {"path": "/staff/", "userName": "eve"}
-    assert "url.path" not in {each["key"] for each in log["attributes"]}
+    assert "url.path" not in {attribute["key"] for attribute in log["attributes"]}
 
 
 @pytest.mark.parametrize(
@@ -166,10 +169,12 @@ def test_the_parameters_of_a_call_are_no_facts_of_http() -> None:
         ("ExplicitlyDenied", False, 1, 17),
     ],
 )
-def test_what_the_control_did(outcome: str, enforced: bool, action: int, disposition: int) -> None:
-    made = json.loads(json.dumps(RECORDS["user-allowed"]))
-    made["iamGuard"] |= {"outcome": outcome, "enforced": enforced}
-    event = ocsf_event(made)
+def test_action_and_disposition_depend_on_the_outcome(
+    outcome: str, enforced: bool, action: int, disposition: int
+) -> None:
+    record = json.loads(json.dumps(RECORDS["user-allowed"]))
+    record["iamGuard"] |= {"outcome": outcome, "enforced": enforced}
+    event = ocsf_event(record)
     assert (event["action_id"], event["disposition_id"]) == (action, disposition)
 
 
@@ -180,18 +185,18 @@ def test_what_the_control_did(outcome: str, enforced: bool, action: int, disposi
         ("DetachRolePolicy", 4), ("Creation", 99),
     ],
 )  # fmt: skip
-def test_the_activity_by_the_first_word_of_the_action(name: str, activity: int) -> None:
+def test_activity_depends_on_the_first_word_of_the_action(name: str, activity: int) -> None:
     assert ocsf_event(RECORDS["iam-action-allowed"] | {"eventName": name})["activity_id"] == activity
 
 
 @pytest.mark.parametrize("broken", [{}, {"iamGuard": None, "userIdentity": None}, {"iamGuard": {"reasons": None}}])
-def test_a_record_that_lacks_members_is_exported_all_the_same(broken: dict[str, Any]) -> None:
+def test_record_with_missing_members_is_exported(broken: dict[str, Any]) -> None:
     assert ocsf_event(broken)["class_uid"] == 6003
     assert log_record(broken)["timeUnixNano"] == "0"
 
 
-def test_otlp_json_of_every_kind_of_value() -> None:
-    """Integers of 64 bits are strings in OTLP JSON, and a boolean is no integer."""
+def test_otlp_json_of_every_value_type() -> None:
+    """64-bit integers are strings in OTLP JSON, and a boolean is not an integer."""
     assert any_value({"a": [True, 1, 1.5, "x", None]}) == {
         "kvlistValue": {
             "values": [
@@ -214,7 +219,7 @@ def test_otlp_json_of_every_kind_of_value() -> None:
     }
 
 
-def test_a_line_of_otlp_holds_one_event() -> None:
+def test_otlp_line_contains_one_event() -> None:
     line = otlp_line(RECORDS["user-allowed"])
     assert "\n" not in line
     [resource] = json.loads(line)["resourceLogs"]
@@ -223,37 +228,37 @@ def test_a_line_of_otlp_holds_one_event() -> None:
     assert event["traceId"] == RECORDS["user-allowed"]["iamGuard"]["traceId"]
 
 
-def test_what_was_masked_stays_masked() -> None:
-    """Exporters look nothing up: what is not in the record is in no export."""
+def test_masked_value_stays_masked_in_exports() -> None:
+    """Exporters use only the record."""
     masked = RECORDS["masked-and-cut"]
     assert b"abc.def" not in to_line(ocsf_event(masked))
     assert "abc.def" not in otlp_line(masked)
 
 
 def pointers(value: Any, place: str = "") -> Iterator[str]:
-    """Return the place of everything in a record, as a rule of privacy names it."""
-    members = value.items() if isinstance(value, dict) else [("*", each) for each in value]
-    for name, each in members:
+    """Yield the JSON pointer of every value in a record, as privacy rules name it."""
+    members = value.items() if isinstance(value, dict) else [("*", element) for element in value]
+    for name, member in members:
         yield f"{place}/{name}"
-        if isinstance(each, dict | list):
-            yield from pointers(each, f"{place}/{name}")
+        if isinstance(member, dict | list):
+            yield from pointers(member, f"{place}/{name}")
 
 
-def kept_out_of(record: dict[str, Any], treatment: Treatment) -> Iterator[bytes]:
-    """Write a record again and again, each time with another member kept out, if it may be chosen."""
+def treated_variants(record: dict[str, Any], treatment: Treatment) -> Iterator[bytes]:
+    """Yield the record once per selectable member, with that member treated."""
     for pointer in dict.fromkeys(pointers(record)):
         try:
             rules = PrivacyRules({treatment: [pointer]})
         except ConfigurationError:
-            continue  # it cannot be chosen
+            continue  # a required member
         yield to_line(record, rules)
 
 
 @pytest.mark.parametrize("name", RECORDS)
 @pytest.mark.parametrize("treatment", [Treatment.MASK, Treatment.DROP])
-def test_what_an_operator_keeps_out_of_a_record_stops_no_exporter(name: str, treatment: Treatment) -> None:
-    """Whichever member it is: else a sink would come to such a record and go no further."""
-    for line in kept_out_of(RECORDS[name], treatment):
+def test_record_under_privacy_rules_is_exported(name: str, treatment: Treatment) -> None:
+    """For every selectable member: otherwise a sink would get stuck at the record."""
+    for line in treated_variants(RECORDS[name], treatment):
         record = json.loads(line)
         for form in FORMS.values():
             form(record)

@@ -1,4 +1,4 @@
-"""Every event that the exporter makes is one of OCSF, by the schema of OCSF and not by ours."""
+"""Every exported event is valid by the schema of OCSF."""
 
 from __future__ import annotations
 
@@ -32,23 +32,23 @@ from iam_guard.model.request import Call
 from iam_guard.model.result import CallResult
 from tests.audit.ocsf_schema import problems, schema
 from tests.audit.record.test_line import callers, calls, decisions, odd, stamps, tame
-from tests.audit.test_export import RECORDS, kept_out_of
+from tests.audit.test_export import RECORDS, treated_variants
 from tests.audit.trails import NOON
 
 Record = dict[str, Any]
 
 
 def check(record: object) -> dict[str, Any]:
-    """Validate what is exported of a record, as it is read from a trail."""
-    read = json.loads(to_line(record)) if isinstance(record, dict) else json.loads(str(record))
-    event = ocsf_event(read)
+    """Export a record as read from a trail, and validate the event."""
+    parsed = json.loads(to_line(record)) if isinstance(record, dict) else json.loads(str(record))
+    event = ocsf_event(parsed)
     assert problems(event) == []
     json.dumps(event, allow_nan=False)
     return event
 
 
 @pytest.mark.parametrize("name", RECORDS)
-def test_golden_records_are_events_of_the_schema(name: str) -> None:
+def test_golden_record_is_exported_as_valid_event(name: str) -> None:
     check(RECORDS[name])
 
 
@@ -63,7 +63,7 @@ def test_golden_records_are_events_of_the_schema(name: str) -> None:
         end_line(Stamp(NOON, "id")),
     ],
 )
-def test_records_of_the_trail_about_itself_are_events_of_the_schema(line: bytes) -> None:
+def test_trail_event_is_exported_as_valid_event(line: bytes) -> None:
     assert check(line.decode())["class_uid"] == 6003
 
 
@@ -76,11 +76,11 @@ sources = st.sampled_from(
 requests = st.builds(
     Call, texts, st.just("http"), methods, st.none() | texts, st.none() | hosts, st.none() | sources, st.none() | texts
 )
-asked = st.none() | calls(texts) | requests
+any_calls = st.none() | calls(texts) | requests
 
 
-@given(decisions(texts), asked, stamps(texts), st.none() | decisions(texts))
-def test_any_decision_is_an_event_of_the_schema(
+@given(decisions(texts), any_calls, stamps(texts), st.none() | decisions(texts))
+def test_any_decision_is_exported_as_valid_event(
     decision: Decision, call: Call | None, stamp: Stamp, shadow: Decision | None
 ) -> None:
     event = check(decision_record(decision, call, stamp, duration=0.1, shadow=shadow))
@@ -88,15 +88,15 @@ def test_any_decision_is_an_event_of_the_schema(
     assert event["metadata"]["profiles"][0] == "security_control"
 
 
-@given(asked, stamps(texts), texts, st.none() | texts, callers(texts), st.lists(decisions(tame), max_size=3))
-def test_any_refusal_and_any_question_is_an_event_of_the_schema(
-    call: Call | None, stamp: Stamp, kind: str, credential: str | None, who: Principal, answers: list[Decision]
+@given(any_calls, stamps(texts), texts, st.none() | texts, callers(texts), st.lists(decisions(tame), max_size=3))
+def test_any_refusal_or_permission_query_is_exported_as_valid_event(
+    call: Call | None, stamp: Stamp, kind: str, credential: str | None, principal: Principal, answers: list[Decision]
 ) -> None:
     refused = authentication_record(InvalidClientTokenId(), call, stamp, kind=kind, credential_id=credential)
     assert check(refused)["class_uid"] == 3002
-    check(error_record(StoreUnavailable("away"), call, stamp, principal=who, action="docs:X"))
+    check(error_record(StoreUnavailable("away"), call, stamp, principal=principal, action="docs:X"))
     check(error_record(StoreUnavailable("away"), call, stamp))
-    check(permission_query_record(who, answers, call, stamp))
+    check(permission_query_record(principal, answers, call, stamp))
 
 
 results = st.builds(
@@ -121,32 +121,32 @@ results = st.builds(
 )
 
 
-@given(results, asked, stamps(texts), callers(texts), st.none() | texts)
-def test_anything_that_a_call_comes_to_is_an_event_of_the_schema(
-    result: CallResult, call: Call | None, stamp: Stamp, who: Principal, operator: str | None
+@given(results, any_calls, stamps(texts), callers(texts), st.none() | texts)
+def test_any_call_result_is_exported_as_valid_event(
+    result: CallResult, call: Call | None, stamp: Stamp, principal: Principal, operator: str | None
 ) -> None:
-    event = check(result_record(result, call, stamp, who, operator=operator))
+    event = check(result_record(result, call, stamp, principal, operator=operator))
     assert event["class_uid"] == (3003 if result.action.startswith("sts:") else 6003)
 
 
 @pytest.mark.parametrize("name", RECORDS)
 @pytest.mark.parametrize("treatment", [Treatment.MASK, Treatment.DROP])
-def test_whatever_an_operator_keeps_out_the_rest_is_an_event_of_the_schema(name: str, treatment: Treatment) -> None:
-    for line in kept_out_of(RECORDS[name], treatment):
+def test_record_under_privacy_rules_is_exported_as_valid_event(name: str, treatment: Treatment) -> None:
+    for line in treated_variants(RECORDS[name], treatment):
         check(line.decode())
 
 
-# --- that the check can fail -----------------------------------------------------------------------------------------
+# --- the check can fail ---------------------------------------------------------------------------------------------
 
 
 def changed(name: str, **members: Any) -> list[str]:
     event = ocsf_event(RECORDS[name])
-    given = {member: value for member, value in members.items() if value is not None}
-    return problems({member: value for member, value in event.items() if member not in members} | given)
+    replaced = {member: value for member, value in members.items() if value is not None}
+    return problems({member: value for member, value in event.items() if member not in members} | replaced)
 
 
 @pytest.mark.parametrize(
-    ("name", "members", "said"),
+    ("name", "members", "message"),
     [
         ("user-allowed", {"api": None}, "'api' is a required property"),
         ("user-allowed", {"time": "noon"}, "/time: 'noon' is not of type 'integer'"),
@@ -154,18 +154,18 @@ def changed(name: str, **members: Any) -> list[str]:
         ("user-allowed", {"colour": "red"}, "'colour' was unexpected"),
         ("user-allowed", {"src_endpoint": {}}, "/src_endpoint: {} is not valid under any"),
         ("user-allowed", {"actor": {"user": {"name": "a", "colour": "red"}}}, "/actor/user: Additional properties"),
-        ("user-allowed", {"activity_id": 4}, "/type_uid: it is not that"),
+        ("user-allowed", {"activity_id": 4}, "/type_uid: expected the value"),
         ("iam-action-allowed", {"activity_id": 99, "type_uid": 600399, "activity_name": None}, "`activity_name`"),
         ("authentication-refused", {"user": None}, "'user' is a required property"),
         ("session-issued", {"iam_roles": None, "privileges": None}, "is not valid under any of the given schemas"),
         ("session-issued", {"iam_roles": [{"colour": "red"}]}, "/iam_roles/0"),
     ],
 )
-def test_what_is_none_of_the_schema_is_found(name: str, members: dict[str, Any], said: str) -> None:
-    assert any(said in each for each in changed(name, **members)), changed(name, **members)
+def test_invalid_event_is_reported(name: str, members: dict[str, Any], message: str) -> None:
+    assert any(message in problem for problem in changed(name, **members)), changed(name, **members)
 
 
-def test_the_schema_is_that_of_the_classes_that_we_export() -> None:
+def test_schema_has_the_exported_classes() -> None:
     classes = schema()["classes"]
     assert {classes[name]["uid"] for name in ("api_activity", "authentication", "authorize_session")} == {
         6003,

@@ -1,4 +1,4 @@
-"""What happens to whole processes: killed, forked, on a full disk, without the permission to write."""
+"""Pipelines of whole processes: killed, forked, on a full disk, without permission to write."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ for life in range(int(sys.argv[2])):
         time.sleep(60)
         os._exit(1)
     os.close(writing)
-    is_early = life % 4 == 3  # perhaps before its first record, while it recovers the shard of the one before
+    is_early = life % 4 == 3  # possibly before its first record, while it recovers the previous shard
     first = b"" if is_early else os.read(reading, 1)
     time.sleep(randomness.random() * (0.02 if is_early else 0.05))
     os.kill(child, signal.SIGKILL)
@@ -75,11 +75,11 @@ print(json.dumps(acknowledged))
 """
 
 
-def lives_are_ended(trail: Path, count: int, seed: int) -> int:
-    """Kill so many processes, each at another moment; every record whose request had its answer is there.
+def kill_processes(trail: Path, count: int, seed: int) -> int:
+    """Kill so many processes at different moments; every record whose request was answered is stored.
 
-    A quarter is killed while it starts: then it may have no shard yet, or leave a shard half recovered, which the next
-    one recovers once more and says so.
+    A quarter is killed while starting: it may have no shard yet, or leave a partly recovered shard, which the next one
+    recovers again and declares.
     """
     done = run(KILLED, trail, count, seed)
     acknowledged = json.loads(done.stdout)
@@ -95,14 +95,14 @@ def lives_are_ended(trail: Path, count: int, seed: int) -> int:
     return len(acknowledged)
 
 
-def test_a_kill_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
-    """The trail verifies after it, with a gap that is declared: each start recovered the one before."""
-    lives_are_ended(tmp_path, 15, seed=7)
+def test_killed_processes_lose_no_acknowledged_record(tmp_path: Path) -> None:
+    """The trail verifies, with declared gaps: each start recovered the previous shard."""
+    kill_processes(tmp_path, 15, seed=7)
 
 
 @pytest.mark.slow
-def test_two_hundred_kills_lose_nothing_that_was_acknowledged(tmp_path: Path) -> None:
-    lives_are_ended(tmp_path, 200, seed=8)
+def test_two_hundred_kills_lose_no_acknowledged_record(tmp_path: Path) -> None:
+    kill_processes(tmp_path, 200, seed=8)
 
 
 # --- forks -----------------------------------------------------------------------------------------------------------
@@ -129,17 +129,17 @@ pipeline.close()
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_child_has_a_writer_and_a_shard_of_its_own(tmp_path: Path, when: str) -> None:
-    """Forked before the first record or after it, as servers do; what waited is written once, by the parent."""
+def test_forked_child_has_its_own_writer_and_shard(tmp_path: Path, when: str) -> None:
+    """Forked before or after the first record, as servers do; the parent writes the records queued before the fork."""
     run(FORKED, tmp_path, when)
     waited = [f"id-parent-waiting-{number}" for number in range(3)] if when == "after" else []
     expected = [*waited, "id-parent-1", *(["id-parent-0"] if when == "after" else [])]
     expected += [f"id-child-{number}{end}" for number in range(3) for end in ("", "-late")]
     assert sorted(ids_in(tmp_path)) == sorted(expected)
     shards: dict[str, set[str]] = {}
-    for each in facts_in(tmp_path):
-        if each["iamGuard"]["kind"] == "decision":
-            shards.setdefault(each["iamGuard"]["shard"], set()).add(each["eventID"].split("-late")[0])
+    for fact in facts_in(tmp_path):
+        if fact["iamGuard"]["kind"] == "decision":
+            shards.setdefault(fact["iamGuard"]["shard"], set()).add(fact["eventID"].split("-late")[0])
     children = [{f"id-child-{number}"} for number in range(3)]
     assert all(ids in shards.values() for ids in children)
     assert len(shards) == 4
@@ -173,8 +173,8 @@ pipeline.close()
 """
 
 
-def test_a_fork_in_the_midst_of_writing_hangs_nobody(tmp_path: Path) -> None:
-    """Whatever locks other threads held at the moment."""
+def test_fork_during_writes_does_not_deadlock(tmp_path: Path) -> None:
+    """For any locks that other threads have at that moment."""
     run(FORKED_AMID, tmp_path)
     kept = ids_in(tmp_path)
     assert {f"id-child-{number}" for number in range(10)} <= set(kept)
@@ -188,49 +188,49 @@ pipeline.put(record(1), WRITE)
 """
 
 
-def test_a_process_that_ends_without_closing_loses_nothing(tmp_path: Path) -> None:
+def test_process_exit_without_close_loses_nothing(tmp_path: Path) -> None:
     run(AT_EXIT, tmp_path)
     assert ids_in(tmp_path) == ["id-1"]
     assert verdicts(tmp_path) == []
 
 
-# --- the disk is full ------------------------------------------------------------------------------------------------
+# --- full disk -------------------------------------------------------------------------------------------------------
 
 FULL = """
 limits = SegmentLimits(checkpoint_records=50, reserve_bytes=32768)
-pipeline = pipeline_in(trail, limits, ring=20, wait=0.2)
+pipeline = pipeline_in(trail, limits, queue_size=20, wait=0.2)
 kept, outcomes, number = [], {}, 0
-def ask(row):
+def put(row):
     global number
     number += 1
     try:
-        fate = "kept" if pipeline.put(record(number, filler="x" * 900), row) else "dropped"
+        result = "kept" if pipeline.put(record(number, filler="x" * 900), row) else "dropped"
     except NotRecordedError:
-        fate = "refused"
-    if fate == "kept":
+        result = "refused"
+    if result == "kept":
         kept.append(f"id-{number}")
-    outcomes.setdefault(row.name, []).append(fate)
-    return fate
-while ask(ADMIN) == "kept":
+    outcomes.setdefault(row.name, []).append(result)
+    return result
+while put(ADMIN) == "kept":
     pass
-while ask(WRITE) == "kept":
+while put(WRITE) == "kept":
     pass
-while ask(DENIAL) == "kept":
+while put(DENIAL) == "kept":
     pass
 for row in (ADMIN, WRITE, READ):
-    ask(row)
+    put(row)
 full = pipeline.usage()
 (trail.parent / "hog").unlink()
 eventually(lambda: not pipeline.usage().is_failing)
-after = {row.name: ask(row) for row in (ADMIN, WRITE, READ, DENIAL)}
+after = {row.name: put(row) for row in (ADMIN, WRITE, READ, DENIAL)}
 pipeline.close()
-last = {name: fates[-2] for name, fates in outcomes.items()}
+last = {name: results[-2] for name, results in outcomes.items()}
 print(json.dumps([kept, last, after, full, pipeline.usage()]))
 """
 
 
-def test_on_a_full_disk_each_class_has_its_way_until_there_is_room(tmp_path: Path) -> None:
-    """Everything that was answered is written when there is room; the gap has the numbers."""
+def test_full_disk_applies_class_rules_until_space_is_free(tmp_path: Path) -> None:
+    """Every answered request is written later; the gap record has the numbers."""
     disk, copy = tmp_path / "disk", tmp_path / "copy"
     command = small_disk(disk)
     script = (
@@ -254,24 +254,24 @@ def test_on_a_full_disk_each_class_has_its_way_until_there_is_room(tmp_path: Pat
     assert verdicts(copy) == [Verdict.GAP]
 
 
-# --- the permission is lost ------------------------------------------------------------------------------------------
+# --- missing permission ----------------------------------------------------------------------------------------------
 
 PERMISSION = """
 if os.geteuid() == 0:
     os.seteuid(65534)
-pipeline = pipeline_in(trail, ring=3)
+pipeline = pipeline_in(trail, queue_size=3)
 trail.chmod(0o500)
-def ask(number, row):
+def put(number, row):
     try:
         return pipeline.put(record(number), row)
     except NotRecordedError:
         return None
-assert ask(0, ADMIN) is None
-assert [ask(number, WRITE) for number in (1, 2, 3, 4)] == [True, True, True, None]
-assert [ask(number, row) for number, row in ((5, READ), (6, DENIAL), (7, DENIAL))] == [False, True, False]
+assert put(0, ADMIN) is None
+assert [put(number, WRITE) for number in (1, 2, 3, 4)] == [True, True, True, None]
+assert [put(number, row) for number, row in ((5, READ), (6, DENIAL), (7, DENIAL))] == [False, True, False]
 trail.chmod(0o700)
 eventually(lambda: not pipeline.usage().is_failing)
-assert ask(8, ADMIN)
+assert put(8, ADMIN)
 pipeline.close()
 for shard in trail.iterdir():
     shard.chmod(0o755)
@@ -280,7 +280,7 @@ for shard in trail.iterdir():
 """
 
 
-def test_without_the_permission_to_write_each_class_has_its_way_until_it_is_back(tmp_path: Path) -> None:
+def test_missing_permission_applies_class_rules_until_restored(tmp_path: Path) -> None:
     trail = tmp_path / "trail"
     trail.mkdir()
     for folder in trail.parents:

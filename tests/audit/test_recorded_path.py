@@ -1,4 +1,4 @@
-"""The path of a request in its record: whole, over ASGI and WSGI, and without the query."""
+"""The recorded path of a request: complete over ASGI and WSGI, and without the query string."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ async def get(request: Request) -> PlainTextResponse:
 
 @pytest.mark.parametrize("kind", ["asgi", "wsgi"])
 def test_recorded_path_has_encoded_question_marks(kind: str, tmp_path: Path) -> None:
-    """What follows one can be what was read; a query may hold a token."""
+    """The path after an encoded question mark may identify the resource; a query string may contain a token."""
     (tmp_path / "iam.yaml").write_text(SEED)
     guard = open_guard(tmp_path / "iam.yaml", services=[docs], audit=str(tmp_path / "audit.jsonl"))
     target = "/documents/a%3Fb%3Ftoken?password=hunter2"

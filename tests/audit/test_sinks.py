@@ -1,4 +1,4 @@
-"""Sinks: whole lines or an error, several processes at once, rotation, full disks, torn lines."""
+"""Sinks: whole lines or an error, several processes at once, rotation, full disks, partial lines."""
 
 from __future__ import annotations
 
@@ -44,32 +44,30 @@ def numbers(file: Path) -> list[int]:
 
 
 @pytest.fixture(params=["file", "stream", "list"])
-def kept(request: pytest.FixtureRequest, file: Path) -> Iterator[tuple[Sink, Callable[[], bytes]]]:
-    """A sink of each kind, with a way to look at what it has kept."""
-    beneath = io.BytesIO()
-    stream = io.BufferedWriter(beneath)
+def sink_and_content(request: pytest.FixtureRequest, file: Path) -> Iterator[tuple[Sink, Callable[[], bytes]]]:
+    """A sink of each kind, with a function that returns its content."""
+    raw = io.BytesIO()
+    stream = io.BufferedWriter(raw)
     memory = ListSink()
     sinks: dict[str, Callable[[], tuple[Sink, Callable[[], bytes]]]] = {
         "file": lambda: (FileSink(file), file.read_bytes),
-        "stream": lambda: (StreamSink(stream), beneath.getvalue),
+        "stream": lambda: (StreamSink(stream), raw.getvalue),
         "list": lambda: (memory, lambda: b"".join(memory.lines)),
     }
-    made, look = sinks[request.param]()
-    yield made, look
-    made.close()
+    sink, content = sinks[request.param]()
+    yield sink, content
+    sink.close()
 
 
-def test_sink_keeps_lines_in_order_at_once(kept: tuple[Sink, Callable[[], bytes]]) -> None:
-    """When `write` returns the lines are kept, as they are and in their order."""
-    sink, look = kept
+def test_write_stores_lines_in_order_before_it_returns(sink_and_content: tuple[Sink, Callable[[], bytes]]) -> None:
+    sink, content = sink_and_content
     for number in range(3):
         sink.write(line(number))
-        assert look() == b"".join(line(each) for each in range(number + 1))
+        assert content() == b"".join(line(index) for index in range(number + 1))
 
 
-def test_sink_keeps_lines_whole_between_threads(kept: tuple[Sink, Callable[[], bytes]]) -> None:
-    """Threads that write at the same moment do not mix their lines."""
-    sink, look = kept
+def test_concurrent_writes_do_not_mix_lines(sink_and_content: tuple[Sink, Callable[[], bytes]]) -> None:
+    sink, content = sink_and_content
 
     def work(first: int) -> None:
         for number in range(first, first + 200):
@@ -80,12 +78,12 @@ def test_sink_keeps_lines_whole_between_threads(kept: tuple[Sink, Callable[[], b
         thread.start()
     for thread in threads:
         thread.join()
-    found = [json.loads(splitline)["number"] for splitline in look().splitlines()]
-    assert sorted(found) == list(range(1600))
+    written = [json.loads(splitline)["number"] for splitline in content().splitlines()]
+    assert sorted(written) == list(range(1600))
 
 
-def test_closing_twice_is_harmless(kept: tuple[Sink, Callable[[], bytes]]) -> None:
-    sink, _ = kept
+def test_second_close_does_nothing(sink_and_content: tuple[Sink, Callable[[], bytes]]) -> None:
+    sink, _ = sink_and_content
     sink.close()
     sink.close()
 
@@ -103,8 +101,8 @@ for number in range(first, first + 500):
 """
 
 
-def test_processes_do_not_mix_their_lines(file: Path) -> None:
-    """Four processes append lines of up to 20 kB to one file; every line is whole and none is lost."""
+def test_processes_do_not_mix_lines(file: Path) -> None:
+    """Four processes append lines of up to 20 kB to one file; every line is complete and none is lost."""
     writers = [
         subprocess.Popen([sys.executable, "-c", WRITER, str(file), str(first)]) for first in (0, 500, 1000, 1500)
     ]
@@ -112,13 +110,11 @@ def test_processes_do_not_mix_their_lines(file: Path) -> None:
     assert sorted(numbers(file)) == list(range(2000))
 
 
-def test_file_belongs_to_its_owner_only(sink: FileSink, file: Path) -> None:
-    """The file is made with mode 0600."""
+def test_file_is_created_with_mode_0600(sink: FileSink, file: Path) -> None:
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
-def test_existing_lines_are_kept(file: Path) -> None:
-    """Opening a file appends to it."""
+def test_opening_an_existing_file_appends(file: Path) -> None:
     file.write_bytes(line(1))
     sink = FileSink(file)
     sink.write(line(2))
@@ -126,8 +122,8 @@ def test_existing_lines_are_kept(file: Path) -> None:
     assert numbers(file) == [1, 2]
 
 
-def test_rotation_is_followed(sink: FileSink, file: Path) -> None:
-    """After the file was renamed away, lines go to a new file of the old name; nothing is lost."""
+def test_renamed_file_is_reopened(sink: FileSink, file: Path) -> None:
+    """Lines go to a new file of the old name; nothing is lost."""
     sink.write(line(1))
     old = file.rename(file.with_suffix(".1"))
     sink.write(line(2))
@@ -136,8 +132,8 @@ def test_rotation_is_followed(sink: FileSink, file: Path) -> None:
     assert numbers(file) == [2, 3]
 
 
-def test_another_file_of_the_same_name_is_followed(sink: FileSink, file: Path) -> None:
-    """A rotation that puts a new file in the place (`create`) is followed as well."""
+def test_replaced_file_is_reopened(sink: FileSink, file: Path) -> None:
+    """As with `logrotate create`."""
     sink.write(line(1))
     file.rename(file.with_suffix(".1"))
     file.touch()
@@ -145,8 +141,7 @@ def test_another_file_of_the_same_name_is_followed(sink: FileSink, file: Path) -
     assert numbers(file) == [2]
 
 
-def test_rotation_leaks_no_descriptor(sink: FileSink, file: Path) -> None:
-    """Following a rotation closes the file that is left."""
+def test_rotation_closes_the_previous_file(sink: FileSink, file: Path) -> None:
     before = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else pytest.skip("needs /proc")
     for number in range(20):
         file.unlink()
@@ -154,8 +149,8 @@ def test_rotation_leaks_no_descriptor(sink: FileSink, file: Path) -> None:
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-def test_vanished_folder_is_a_failure(tmp_path: Path) -> None:
-    """When the file cannot be made anew, `write` raises; nothing is written to a file that nobody can find."""
+def test_write_to_deleted_folder_raises(tmp_path: Path) -> None:
+    """Nothing is written to an unreachable file."""
     folder = tmp_path / "log"
     folder.mkdir()
     sink = FileSink(folder / "audit.jsonl")
@@ -169,8 +164,8 @@ def test_vanished_folder_is_a_failure(tmp_path: Path) -> None:
     sink.close()
 
 
-def test_closed_file_is_a_failure(sink: FileSink, file: Path) -> None:
-    """A line after `close` raises instead of opening the file again."""
+def test_write_after_close_raises(sink: FileSink, file: Path) -> None:
+    """It does not reopen the file."""
     sink.close()
     with pytest.raises(OSError, match="closed"):
         sink.write(line(1))
@@ -178,8 +173,7 @@ def test_closed_file_is_a_failure(sink: FileSink, file: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_full_disk_is_a_failure() -> None:
-    """A disk without room raises ENOSPC."""
+def test_full_disk_raises_enospc() -> None:
     sink = FileSink("/dev/full")
     with pytest.raises(OSError, match="No space left") as caught:
         sink.write(line(1))
@@ -187,8 +181,8 @@ def test_full_disk_is_a_failure() -> None:
     sink.close()
 
 
-def test_line_cut_short_by_a_full_disk_spoils_no_other(file: Path) -> None:
-    """A write that the disk takes in part raises; the next line begins anew, and the reader names the broken one."""
+def test_partial_write_breaks_only_one_line(file: Path) -> None:
+    """The write raises; the next line starts on a new line, and the reader reports the broken one."""
     script = (
         "import resource, signal, sys\n"
         "from iam_guard.audit.sinks import FileSink\n"
@@ -211,8 +205,7 @@ def test_line_cut_short_by_a_full_disk_spoils_no_other(file: Path) -> None:
     assert [error.place for error in broken] == [f"{file}:2"]
 
 
-def test_half_a_line_of_a_killed_process_spoils_no_other(file: Path) -> None:
-    """A torn last line that another process left stays the only broken one."""
+def test_partial_line_of_killed_process_stays_the_only_broken_one(file: Path) -> None:
     file.write_bytes(line(1) + line(2)[:20])
     sink = FileSink(file)
     sink.write(line(3))
@@ -222,11 +215,11 @@ def test_half_a_line_of_a_killed_process_spoils_no_other(file: Path) -> None:
     assert len(broken) == 1
 
 
-# --- choosing ------------------------------------------------------------------------------------------------------
+# --- settings ------------------------------------------------------------------------------------------------------
 
 
-def test_setting_chooses_the_sink(file: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    """Empty is nowhere, `-` standard output, all else a file."""
+def test_setting_selects_the_sink(file: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    """Empty for none, `-` for standard output, else a file."""
     assert open_sink("") is None
     stream = open_sink("-")
     assert isinstance(stream, StreamSink)
@@ -238,14 +231,14 @@ def test_setting_chooses_the_sink(file: Path, capfdbinary: pytest.CaptureFixture
     opened.close()
 
 
-def test_file_that_cannot_be_opened_is_a_wrong_setting(tmp_path: Path) -> None:
-    """The error comes at the start and names the file."""
+def test_unopenable_file_is_a_configuration_error(tmp_path: Path) -> None:
+    """Raised at the start, with the file name."""
     with pytest.raises(ConfigurationError, match="cannot be opened: No such file") as caught:
         open_sink(str(tmp_path / "missing" / "audit.jsonl"))
     assert caught.value.place == str(tmp_path / "missing" / "audit.jsonl")
 
 
-def test_list_gives_its_records_back() -> None:
+def test_list_sink_returns_its_records() -> None:
     sink = ListSink()
     sink.write(line(1) + line(2))
     sink.write(line(3))

@@ -1,4 +1,4 @@
-"""The door: what is noted, and what happens when it cannot be."""
+"""The audit trail: what is recorded, and what happens if recording fails."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ DENIED = (Outcome.IMPLICITLY_DENIED, Outcome.EXPLICITLY_DENIED)
 
 
 class BrokenSink:
-    """Fails with whatever it is given."""
+    """A sink whose writes raise the error."""
 
     def __init__(self, error: Exception) -> None:
         self.error = error
@@ -47,20 +47,20 @@ class BrokenSink:
         raise self.error
 
     def close(self) -> None:
-        """Nothing to close."""
+        """Do nothing."""
 
 
 def trail(sink: Sink | None, **options: Any) -> Trail:
-    moments = {
+    defaults = {
         "clock": lambda: datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC),
         "new_id": lambda: "event-1",
         "timer": lambda: 100.000_012,
     }
-    return Trail(sink, **(moments | options))
+    return Trail(sink, **(defaults | options))
 
 
-def test_decision_is_noted_when_note_returns(decide: Decide, call: Call) -> None:
-    """One decision makes one record, with the time, id and duration that the trail was given."""
+def test_decision_is_recorded_synchronously(decide: Decide, call: Call) -> None:
+    """One decision makes one record, with the trail's time, id and duration."""
     sink = ListSink()
     trail(sink).note(decide(), call, started=100.0)
     (record,) = sink.records
@@ -71,15 +71,15 @@ def test_decision_is_noted_when_note_returns(decide: Decide, call: Call) -> None
     assert (extension["kind"], extension["outcome"], extension["durationMicros"]) == ("decision", "Allowed", 12)
 
 
-def test_refused_credentials_and_errors_are_noted(call: Call) -> None:
-    """A refused authentication and a failure to decide make one record each."""
+def test_refused_credentials_and_errors_are_recorded(call: Call) -> None:
+    """One record each."""
     sink = ListSink()
-    door = trail(sink)
-    door.record_authentication(InvalidClientTokenId(), call, kind="sigv4", credential_id="AKIANOSUCHKEYEXAMPLE")
-    door.record_error(StoreUnavailable("the store is gone"), call, Principal.anonymous(), action="docs:X")
-    door.record_error(StoreUnavailable("the store is gone"), call)
-    kinds: list[Any] = [record["iamGuard"] for record in sink.records]
-    assert [kind["kind"] for kind in kinds] == ["authentication", "error", "error"]
+    audit = trail(sink)
+    audit.record_authentication(InvalidClientTokenId(), call, kind="sigv4", credential_id="AKIANOSUCHKEYEXAMPLE")
+    audit.record_error(StoreUnavailable("the store is gone"), call, Principal.anonymous(), action="docs:X")
+    audit.record_error(StoreUnavailable("the store is gone"), call)
+    extensions: list[Any] = [record["iamGuard"] for record in sink.records]
+    assert [extension["kind"] for extension in extensions] == ["authentication", "error", "error"]
     assert [record["errorCode"] for record in sink.records] == [
         "InvalidClientTokenId",
         "ServiceUnavailable",
@@ -87,23 +87,21 @@ def test_refused_credentials_and_errors_are_noted(call: Call) -> None:
     ]
 
 
-def test_without_call_the_region_is_the_trails(decide: Decide) -> None:
-    """A plain function call has no region of its own."""
+def test_record_without_call_has_the_trails_region(decide: Decide) -> None:
+    """A function call has no region."""
     sink = ListSink()
     trail(sink, region="eu-central-1").note(decide(), None, started=0)
     assert sink.records[0]["awsRegion"] == "eu-central-1"
 
 
-def test_without_sink_nothing_fails(decide: Decide, call: Call) -> None:
-    """A guard without audit decides all the same."""
-    door = trail(None)
-    door.note(decide(), call, started=0)
-    door.record_authentication(InvalidClientTokenId(), call)
-    door.close()
+def test_trail_without_sink_records_nothing(decide: Decide, call: Call) -> None:
+    audit = trail(None)
+    audit.note(decide(), call, started=0)
+    audit.record_authentication(InvalidClientTokenId(), call)
+    audit.close()
 
 
-def test_record_carries_the_current_trace(decide: Decide, call: Call) -> None:
-    """Trace and span id of the current span join the record with the trace."""
+def test_record_has_ids_of_the_current_trace(decide: Decide, call: Call) -> None:
     sink = ListSink()
     provider = TracerProvider()
     with provider.get_tracer("test").start_as_current_span("request") as span:
@@ -114,27 +112,27 @@ def test_record_carries_the_current_trace(decide: Decide, call: Call) -> None:
     provider.shutdown()
 
 
-def test_every_record_has_an_id_of_its_own(decide: Decide, call: Call) -> None:
-    """`eventID` is the key by which consumers drop duplicates."""
+def test_every_record_has_a_different_id(decide: Decide, call: Call) -> None:
+    """Consumers deduplicate by `eventID`."""
     sink = ListSink()
-    door = Trail(sink)
+    audit = Trail(sink)
     for _ in range(100):
-        door.note(decide(), call, started=0)
+        audit.note(decide(), call, started=0)
     assert len({record["eventID"] for record in sink.records}) == 100
 
 
 @given(st.binary(min_size=16, max_size=16))
-def test_id_is_a_random_uuid(random: bytes) -> None:
-    """An `eventID` has 122 bits of the system's randomness and the form of a UUID of version 4 (RFC 9562)."""
-    with patch("os.urandom", return_value=random) as asked:
-        made = UUID(new_id())
-    asked.assert_called_once_with(16)
-    assert str(made) == str(UUID(bytes=random, version=4))
-    assert (made.version, made.variant) == (4, RFC_4122)
+def test_new_id_is_a_random_uuid(random: bytes) -> None:
+    """122 random bits in the form of a version 4 UUID (RFC 9562)."""
+    with patch("os.urandom", return_value=random) as urandom:
+        uuid = UUID(new_id())
+    urandom.assert_called_once_with(16)
+    assert str(uuid) == str(UUID(bytes=random, version=4))
+    assert (uuid.version, uuid.variant) == (4, RFC_4122)
 
 
-def test_processes_that_part_have_ids_of_their_own() -> None:
-    """A child goes on with other ids than its parent: no randomness is kept for later."""
+def test_forked_processes_have_different_ids() -> None:
+    """No randomness is cached."""
     script = (
         "import os\n"
         "from iam_guard.audit.trail import new_id\n"
@@ -147,8 +145,7 @@ def test_processes_that_part_have_ids_of_their_own() -> None:
     assert len(set(done.stdout.split())) == 2
 
 
-def test_noted_line_is_the_line_of_the_record(decide: Decide, call: Call) -> None:
-    """What a sink gets for a decision is its record, whichever way it was written."""
+def test_recorded_line_is_the_line_of_the_record(decide: Decide, call: Call) -> None:
     sink = ListSink()
     for outcome in Outcome:
         trail(sink).note(decide(outcome), call, started=100.0)
@@ -165,7 +162,6 @@ FAILURES = [OSError(28, "No space left on device"), ValueError("x"), RuntimeErro
 
 @pytest.mark.parametrize("failure", FAILURES)
 def test_allow_that_cannot_be_recorded_is_refused(failure: Exception, decide: Decide, call: Call) -> None:
-    """An Allow never goes unrecorded."""
     with pytest.raises(DecisionUnavailable, match="the audit record cannot be written") as caught:
         trail(BrokenSink(failure)).note(decide(), call, started=0)
     assert caught.value.__cause__ is failure
@@ -173,44 +169,43 @@ def test_allow_that_cannot_be_recorded_is_refused(failure: Exception, decide: De
 
 @pytest.mark.parametrize("outcome", DENIED)
 @pytest.mark.parametrize("on_failure", ["deny", "ignore"])
-def test_denial_stays_a_denial(
+def test_denial_with_broken_sink_stays_a_denial(
     outcome: Outcome, on_failure: Literal["deny", "ignore"], decide: Decide, call: Call
 ) -> None:
-    """A denial, a refused credential and an error are answered as such when the log is down."""
-    door = trail(BrokenSink(FAILURES[0]), on_failure=on_failure)
-    door.note(decide(outcome), call, started=0)
-    door.record_authentication(InvalidClientTokenId(), call)
-    door.record_error(StoreUnavailable("gone"), call)
+    """Also refused credentials and errors."""
+    audit = trail(BrokenSink(FAILURES[0]), on_failure=on_failure)
+    audit.note(decide(outcome), call, started=0)
+    audit.record_authentication(InvalidClientTokenId(), call)
+    audit.record_error(StoreUnavailable("gone"), call)
 
 
-def test_allow_goes_on_when_told_to_ignore(decide: Decide, call: Call) -> None:
+def test_allow_with_on_failure_ignore_succeeds(decide: Decide, call: Call) -> None:
     trail(BrokenSink(FAILURES[0]), on_failure="ignore").note(decide(), call, started=0)
 
 
 def test_allow_after_close_is_refused(tmp_path: Path, decide: Decide, call: Call) -> None:
-    """A closed trail records nothing and so allows nothing."""
-    door = trail(FileSink(tmp_path / "audit.jsonl"))
-    door.close()
+    """A closed trail records nothing."""
+    audit = trail(FileSink(tmp_path / "audit.jsonl"))
+    audit.close()
     with pytest.raises(DecisionUnavailable):
-        door.note(decide(), call, started=0)
+        audit.note(decide(), call, started=0)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_full_disk_refuses_allows_and_recovers(tmp_path: Path, decide: Decide, call: Call) -> None:
-    """With a disk that is full an Allow is refused; once there is room it is given and recorded."""
-    place = tmp_path / "audit.jsonl"
-    place.symlink_to("/dev/full")
-    door = trail(FileSink(place))
+def test_full_disk_refuses_allows_until_space_is_free(tmp_path: Path, decide: Decide, call: Call) -> None:
+    file = tmp_path / "audit.jsonl"
+    file.symlink_to("/dev/full")
+    audit = trail(FileSink(file))
     with pytest.raises(DecisionUnavailable):
-        door.note(decide(), call, started=0)
-    place.unlink()
-    door.note(decide(), call, started=0)
-    assert len(list(read(place))) == 1
-    door.close()
+        audit.note(decide(), call, started=0)
+    file.unlink()
+    audit.note(decide(), call, started=0)
+    assert len(list(read(file))) == 1
+    audit.close()
 
 
-def test_record_that_cannot_be_made_counts_as_not_written(decide: Decide, call: Call) -> None:
-    """An error while describing an Allow refuses it as well (E-6)."""
+def test_allow_whose_record_cannot_be_made_is_refused(decide: Decide, call: Call) -> None:
+    """As if it could not be written (E-6)."""
 
     def no_id() -> str:
         raise OSError("no randomness")
@@ -225,12 +220,12 @@ def test_failure_is_logged_and_counted_without_the_record(
     caplog: pytest.LogCaptureFixture,
     metric_reader: tuple[InMemoryMetricReader, MeterProvider],
 ) -> None:
-    """The log says that and why a record is missing; the record itself, or a sink's words, are not in it."""
+    """The log has neither the record nor the sink's error message."""
     reader, provider = metric_reader
     telemetry = Telemetry(meter=provider.get_meter("test"))
-    door = trail(BrokenSink(RuntimeError("line was: igk_hunter2")), telemetry=telemetry)
+    audit = trail(BrokenSink(RuntimeError("line was: igk_hunter2")), telemetry=telemetry)
     with caplog.at_level(logging.ERROR, logger="iam_guard.audit"):
-        door.note(decide(Outcome.EXPLICITLY_DENIED), replace(call, user_agent="Bearer hunter2"), started=0)
+        audit.note(decide(Outcome.EXPLICITLY_DENIED), replace(call, user_agent="Bearer hunter2"), started=0)
     assert "an audit record cannot be written" in caplog.text
     assert "RuntimeError" in caplog.text
     assert "hunter2" not in caplog.text
@@ -243,20 +238,19 @@ def test_failure_is_logged_and_counted_without_the_record(
     assert [point.value for point in points] == [1]
 
 
-def test_threads_note_at_the_same_moment(tmp_path: Path, decide: Decide, call: Call) -> None:
-    """No record is lost or mixed when many threads note."""
-    door = Trail(FileSink(tmp_path / "audit.jsonl"))
+def test_concurrent_threads_lose_and_mix_no_record(tmp_path: Path, decide: Decide, call: Call) -> None:
+    audit = Trail(FileSink(tmp_path / "audit.jsonl"))
     decision = decide()
 
     def work() -> None:
         for _ in range(250):
-            door.note(decision, call, started=0)
+            audit.note(decision, call, started=0)
 
     threads = [threading.Thread(target=work) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    door.close()
+    audit.close()
     records = list(read(tmp_path / "audit.jsonl"))
     assert len({record["eventID"] for record in records}) == len(records) == 2000

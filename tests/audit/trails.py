@@ -1,4 +1,4 @@
-"""Trails for tests: small segments, small checkpoints, a key, and ways to change what lies on the disk."""
+"""Trails for tests: small segments and checkpoints, a key, and helpers to read the files."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ moment = clock_from(NOON)
 
 
 def record(number: int, *, filler: str = "") -> bytes:
-    """Make a line such as the trail gets."""
-    made = {
+    """Return a line like those that the trail receives."""
+    members = {
         "eventVersion": "1.11",
         "eventTime": f"{NOON:%Y-%m-%dT%H:%M:%SZ}",
         "eventName": "GetDocument",
@@ -45,7 +45,7 @@ def record(number: int, *, filler: str = "") -> bytes:
         "filler": filler,
         "iamGuard": {"version": "1.0", "kind": "decision", "outcome": "Allowed"},
     }
-    return json.dumps(made, separators=(",", ":")).encode() + b"\n"
+    return json.dumps(members, separators=(",", ":")).encode() + b"\n"
 
 
 def writer_in(
@@ -77,7 +77,7 @@ def written(trail: Path, count: int = 40, *, is_ended: bool = True, unsigned: in
 
 
 def verdicts(trail: Path, ring: KeyRing = RING) -> list[Verdict]:
-    """Verify a trail: what is found, without repetition, in order."""
+    """Verify a trail and return the distinct verdicts in order."""
     return list(dict.fromkeys(finding.verdict for finding in verify_trail(trail, ring).findings))
 
 
@@ -86,8 +86,8 @@ def last_segment(shard: Path) -> Segment:
 
 
 def lines_of(shard: Path) -> list[bytes]:
-    there = (segment.lines for segment in segments_of(shard) if segment.lines.exists())
-    return [line for path in there for line in whole_lines(path.read_bytes())]
+    files = (segment.lines for segment in segments_of(shard) if segment.lines.exists())
+    return [line for path in files for line in whole_lines(path.read_bytes())]
 
 
 def only_shard(trail: Path) -> Path:

@@ -66,7 +66,7 @@ def test_what_has_to_stay_is_told(run: Run, trail: Path) -> None:
     (trail / "HOLD").touch()
     told = run("--older-than", "57w")
     assert told.exit_code == 1
-    assert "holds it" in told.output
+    assert "legal hold by" in told.output
     assert json.loads(run("--older-than", "57w", "--json").output)["dropped"] == []
 
 
@@ -83,7 +83,7 @@ def test_a_group_that_is_behind_is_waited_for_unless_told_otherwise(run: Run, tr
         main, ["audit", "drop", "trail", "--older-than", older], env={"IAM_GUARD_AUDIT_RETENTION_GRACE_DAYS": "99999"}
     )
     assert told.exit_code == 1, told.output
-    assert "the group `alerts` has not read it" in told.output
+    assert "consumer group `alerts` has not read it" in told.output
     assert run("--older-than", older, "--even-unread").exit_code == 0
 
 

@@ -1,7 +1,6 @@
-"""Which of our own calls issue a session, and which change who may do what: one table of their actions.
+"""Which of our own API calls issue a session and which change policies; any other change is an `admin_call`.
 
-Every other call that changes something is an `admin_call`. The actions of `iam-guard` are those of the application and
-its operator, which nobody calls over the wire.
+The actions of `iam-guard` are changes by the application and its operator, not calls over the wire.
 """
 
 from __future__ import annotations
@@ -17,12 +16,14 @@ SESSIONS: Final = frozenset(
     "AssumeRole AssumeRoleWithWebIdentity AssumeRoleWithSAML AssumeRoot GetSessionToken GetFederationToken"
     " GetWebIdentityToken".split()
 )
-"""Calls of STS that give credentials, or a token."""
+"""STS calls that return credentials or a token."""
 
-_HELD = [f"{verb}{kind}Policy" for verb in ("Put", "Delete", "Attach", "Detach") for kind in ("User", "Group", "Role")]
-_BOUNDARIES = [f"{verb}{kind}PermissionsBoundary" for verb in ("Put", "Delete") for kind in ("User", "Role")]
-_PRINCIPAL_TAGS = [f"{verb}{kind}" for verb in ("Tag", "Untag") for kind in ("User", "Role")]
-_OTHERS = (
+_POLICY_CALLS = [
+    f"{verb}{kind}Policy" for verb in ("Put", "Delete", "Attach", "Detach") for kind in ("User", "Group", "Role")
+]
+_BOUNDARY_CALLS = [f"{verb}{kind}PermissionsBoundary" for verb in ("Put", "Delete") for kind in ("User", "Role")]
+_TAG_CALLS = [f"{verb}{kind}" for verb in ("Tag", "Untag") for kind in ("User", "Role")]
+_OTHER_CALLS = (
     "CreatePolicy CreatePolicyVersion SetDefaultPolicyVersion DeletePolicyVersion DeletePolicy"
     " CreateRole UpdateAssumeRolePolicy DeleteRole CreateServiceLinkedRole DeleteServiceLinkedRole"
     " AddUserToGroup RemoveUserFromGroup".split()
@@ -30,16 +31,17 @@ _OTHERS = (
 
 POLICY_CHANGES: Final = frozenset(
     [
-        *(f"iam:{name}" for name in (*_HELD, *_BOUNDARIES, *_PRINCIPAL_TAGS, *_OTHERS)),
+        *(f"iam:{name}" for name in (*_POLICY_CALLS, *_BOUNDARY_CALLS, *_TAG_CALLS, *_OTHER_CALLS)),
         *(f"iam-guard:{name}" for name in ("PutResourcePolicy", "DeleteResourcePolicy", "ApplySeed")),
     ]
 )
-"""Calls that change policies and where they apply: documents, attachments, boundaries, trust, groups, and the tags of
-principals, which conditions ask for."""
+"""Calls that change policies or where they apply: documents, attachments, boundaries, trust, groups, and the tags of
+principals, which conditions may test.
+"""
 
 
 def kind_of(action: str) -> str:
-    """Return the kind of the record of what a call came to."""
+    """Return the record kind for the result of a call."""
     service, _, name = action.partition(":")
     if service == "sts" and name in SESSIONS:
         return SESSION_ISSUE

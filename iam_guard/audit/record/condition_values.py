@@ -1,8 +1,7 @@
-"""Which condition keys a decision read, as `iamGuard.conditions` tells them: enough to decide the same request again.
+"""Serialize the condition keys that a decision read as `iamGuard.conditions`, so that the request can be decided again.
 
-A key that was absent is told as missing. A value is told where the setting `audit_condition_keys` lists its key; of
-others stands there that they were read, and no more. What is too long or too many is told of the same way, or counted.
-The members are written here once, and read back where a record is wanted as values.
+An absent key is recorded as missing. A value is recorded if the setting `audit_condition_keys` lists its key; other
+keys are recorded without the value, as withheld. Values over the limits are withheld too; further keys are counted.
 """
 
 from __future__ import annotations
@@ -16,65 +15,65 @@ from iam_guard.model.context import Value
 from iam_guard.model.request import UNREADABLE, KeysRead
 
 MAX_KEYS = 32
-"""Keys of one record; those beyond are counted."""
+"""Keys in one record; further keys are counted."""
 MAX_VALUES = 32
-"""Values of one record; a key with more than are left is withheld."""
-MAX_LENGTH = 1024
-"""Letters of the values of one key; longer ones are withheld."""
-MAX_LETTERS = 8192
-"""Letters of all keys and values, as written; what does not fit is counted."""
-MAX_KEPT = 4096
-"""Keys whose names are kept written."""
+"""Values in one record; a key with more than remain is withheld."""
+MAX_VALUE_CHARACTERS = 1024
+"""Characters of the values of one key; longer values are withheld."""
+MAX_CHARACTERS = 8192
+"""Characters of all keys and values, as serialized; further keys are counted."""
+MAX_CACHED = 4096
+"""Cached key names."""
 
 _WITHHELD = '"withheld":true', 0
 _ONLY_BY_NAME = frozenset({"aws:referer"})
-"""Keys that no pattern reaches: a page's address may carry what opens it."""
+"""Keys that no pattern matches: a referring URL may contain a secret."""
 
 
 class ListedKeys:
-    """The keys whose values a record tells: names and patterns with `*`, in any letter case."""
+    """The keys whose values are recorded: names and patterns with `*`, case-insensitive."""
 
     def __init__(self, patterns: Iterable[str]) -> None:
         self._patterns = tuple(pattern.lower() for pattern in patterns)
-        self._known: dict[str, tuple[str, bool]] = {}
+        self._cached: dict[str, tuple[str, bool]] = {}
 
-    def written(self, read: KeysRead) -> str:
-        """Write what was read as members of an object, with a comma before each; empty where nothing was read."""
+    def serialize(self, read: KeysRead) -> str:
+        """Serialize the keys as object members, each preceded by a comma; return an empty string for no keys."""
         if not read:
             return ""
         pieces: list[str] = []
-        values, letters = MAX_VALUES, MAX_LETTERS
-        for key, value in tuple(read.items()):  # at once: another thread may put the same question again
-            name, is_listed = self._known.get(key) or self._learn(key)
-            told, count = _WITHHELD
+        values_left, characters_left = MAX_VALUES, MAX_CHARACTERS
+        for key, value in tuple(read.items()):  # copy: another thread may repeat the same request
+            name, is_listed = self._cached.get(key) or self._cache(key)
+            member, count = _WITHHELD
             if value is None:
-                told = '"missing":true'
+                member = '"missing":true'
             elif value is not UNREADABLE and is_listed:
-                told, count = _told(value)
-                if count > values:
-                    told, count = _WITHHELD
-            values -= count
-            piece = f'{{"key":{name},{told}}}'
-            letters -= len(piece)
-            if letters < 0 or len(pieces) == MAX_KEYS:
+                member, count = _member(value)
+                if count > values_left:
+                    member, count = _WITHHELD
+            values_left -= count
+            piece = f'{{"key":{name},{member}}}'
+            characters_left -= len(piece)
+            if characters_left < 0 or len(pieces) == MAX_KEYS:
                 break
             pieces.append(piece)
         omitted = len(read) - len(pieces)
-        counted = f',"omittedConditions":{omitted}' if omitted else ""
-        return f',"conditions":[{",".join(pieces)}]{counted}'
+        omission = f',"omittedConditions":{omitted}' if omitted else ""
+        return f',"conditions":[{",".join(pieces)}]{omission}'
 
-    def _learn(self, key: str) -> tuple[str, bool]:
-        if len(self._known) >= MAX_KEPT:
-            self._known.clear()  # the simplest that several threads may do at once
-        by_pattern = key not in _ONLY_BY_NAME and any(fnmatchcase(key, pattern) for pattern in self._patterns)
-        found = self._known[key] = encode_basestring_ascii(spelled(key)), by_pattern or key in self._patterns
-        return found
+    def _cache(self, key: str) -> tuple[str, bool]:
+        if len(self._cached) >= MAX_CACHED:
+            self._cached.clear()  # safe from several threads
+        matches = key not in _ONLY_BY_NAME and any(fnmatchcase(key, pattern) for pattern in self._patterns)
+        entry = self._cached[key] = encode_basestring_ascii(spelled(key)), matches or key in self._patterns
+        return entry
 
 
-def _told(value: Value) -> tuple[str, int]:
-    """Write a value as a member, and count the values in it."""
+def _member(value: Value) -> tuple[str, int]:
+    """Serialize a value as a member; return it with the number of values."""
     if isinstance(value, str):
-        return (f'"value":{encode_basestring_ascii(value)}', 1) if len(value) <= MAX_LENGTH else _WITHHELD
-    if sum(map(len, value)) > MAX_LENGTH:
+        return (f'"value":{encode_basestring_ascii(value)}', 1) if len(value) <= MAX_VALUE_CHARACTERS else _WITHHELD
+    if sum(map(len, value)) > MAX_VALUE_CHARACTERS:
         return _WITHHELD
     return f'"values":[{",".join(map(encode_basestring_ascii, value))}]', len(value)

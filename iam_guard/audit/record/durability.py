@@ -1,16 +1,15 @@
-"""Whether the line of a decision can be made for certain, so that its request may be answered before it is.
+"""Predict whether making the line of a decision cannot fail, so that the response need not wait for it.
 
-An Allow that changes something is refused where its record cannot be made. Making it to find out takes twice the time
-of all the rest, so it is asked for less: what could fail? A record is text and whole numbers. Its time and its id are
-there before it waits; everything else is made by us or was looked at before: action, resource and account by
-`AccessRequest`, the values of condition keys by `Context`, the length by the limits of each part. What is left is what
-an application hands in as it likes:
+An Allow that changes something is refused if its record cannot be made, and making the line takes twice the time of
+everything else. So check only what could fail. A record consists of strings and integers. Its time and id exist before
+it is queued; everything else is created here or was validated before: action, resource and account by `AccessRequest`,
+condition values by `Context`, lengths by the limit of each part. That leaves what an application passes in unvalidated:
 
-- the facts of the call (`Call`), of which any may be of another kind than text: looked at each time;
-- callers and reasons, which come again and again: certain are those of which a line was made before, and no others;
-- the policies, which are told by a digest: computed here, once for each authorizer.
+- the facts of the call (`Call`), of any type: checked each time;
+- principals and reasons, which repeat: safe are those that were part of a line before;
+- the policies, recorded by a digest: computed here, once per authorizer.
 
-A decision that fails (`error`), and whatever is not known here, is made at once, as ever.
+The line of a failed decision (`error`), and of anything not seen before, is made immediately.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from iam_guard.model.decision import Decision
 from iam_guard.model.principal import PrincipalType
 from iam_guard.model.request import Call
 
-MAX_KEPT = 4096
+MAX_CACHED = 4096
 
 _TEXT = frozenset({str})
 _TEXT_OR_NONE = frozenset({str, type(None)})
@@ -27,34 +26,34 @@ _NUMBER_OR_NONE = frozenset({int, type(None)})
 
 
 class Durability:
-    """Remembers callers and reasons of which a line was made. Safe to share between threads."""
+    """Remember the principals and reasons that were serialized before. Safe to share between threads."""
 
     def __init__(self) -> None:
-        self._made: dict[int, object] = {}
+        self._recorded: dict[int, object] = {}
 
-    def covers(self, decision: Decision, call: Call | None) -> bool:
-        """Return whether making the line of this decision cannot fail, but for want of memory."""
-        made, principal = self._made, decision.request.principal
-        if made.get(id(principal)) is not principal or decision.error is not None:
+    def is_guaranteed(self, decision: Decision, call: Call | None) -> bool:
+        """Return whether making the line of this decision cannot fail, except for lack of memory."""
+        record_success, principal = self._recorded, decision.request.principal
+        if record_success.get(id(principal)) is not principal or decision.error is not None:
             return False
         for reason in decision.reasons:
-            if made.get(id(reason)) is not reason:
+            if record_success.get(id(reason)) is not reason:
                 return False
         try:
             _ = decision.policy_set
-        except Exception:  # noqa: BLE001  whatever it is, it is for whoever makes the line
+        except Exception:  # noqa: BLE001  raised again when the line is made
             return False
         return type(decision.epoch) in _NUMBER_OR_NONE and (call is None or _is_plain(call))
 
-    def made(self, decision: Decision) -> None:
-        """Say that a line of this decision was made."""
+    def record_success(self, decision: Decision) -> None:
+        """Remember that a line of this decision was made."""
         principal = decision.request.principal
         if principal.type is PrincipalType.SERVICE:
             return
-        if len(self._made) >= MAX_KEPT:
-            self._made.clear()  # the simplest that several threads may do at once
-        for each in (principal, *decision.reasons):
-            self._made[id(each)] = each  # held, so that no other has its identity
+        if len(self._recorded) >= MAX_CACHED:
+            self._recorded.clear()  # safe from several threads
+        for part in (principal, *decision.reasons):
+            self._recorded[id(part)] = part  # the reference keeps the id unique
 
 
 def _is_plain(call: Call) -> bool:

@@ -1,7 +1,7 @@
-"""The `userIdentity` member of a record: a principal in CloudTrail's words.
+"""The `userIdentity` member of a record: a principal as CloudTrail describes it.
 
-CloudTrail has a word of its own for each kind of caller and leaves out what a kind does not have. A member that is not
-known is absent. Rules K-10, P-1, P-13, S-1.
+CloudTrail has its own terms for each kind of caller and leaves out the members that a kind lacks. Unknown members are
+absent. Rules K-10, P-1, P-13, S-1.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ _TYPE = {
 }
 
 _CREDENTIAL_MEMBER = {"sigv4": "accessKeyId", "sts": "accessKeyId"}
-"""Credential kind -> where CloudTrail puts its id; bearer credentials of every kind stand in `credentialId`."""
+"""Credential kind -> CloudTrail's member for its id; bearer credentials of every kind use `credentialId`."""
 
 
 def user_identity(principal: Principal) -> dict[str, object]:
-    """Describe the caller as CloudTrail's `userIdentity`."""
+    """Return the caller as CloudTrail's `userIdentity`."""
     if principal.type is PrincipalType.ANONYMOUS:
         return {"type": "AWSAccount", "principalId": "", "accountId": "anonymous"}  # as for anonymous S3 requests
     if principal.type is PrincipalType.SERVICE:
@@ -43,7 +43,7 @@ def user_identity(principal: Principal) -> dict[str, object]:
 
 
 def _web_identity(principal: Principal) -> dict[str, object]:
-    """Describe whom an OIDC provider vouches for, as CloudTrail does for AssumeRoleWithWebIdentity."""
+    """Return the identity that an OIDC provider vouches for, as in CloudTrail's AssumeRoleWithWebIdentity records."""
     provider = principal.arn.partition(":oidc-provider/")[2]
     return present(
         {
@@ -56,12 +56,12 @@ def _web_identity(principal: Principal) -> dict[str, object]:
 
 
 def unknown_identity(kind: str, credential_id: str | None) -> dict[str, object]:
-    """Describe a caller whose credentials were refused: nobody knows who it is, only what it presented."""
+    """Return the identity for refused credentials: the caller is unknown, except for the credential id."""
     return present({"type": "Unknown", _CREDENTIAL_MEMBER.get(kind, "credentialId"): credential_id})
 
 
 def present(members: dict[str, object]) -> dict[str, object]:
-    """Leave out what is not known."""
+    """Return the members whose value is not None."""
     return {name: value for name, value in members.items() if value is not None}
 
 

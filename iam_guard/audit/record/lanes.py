@@ -1,9 +1,9 @@
-"""The lanes of the queue before the writer: which there are, what each holds, and what a caller may have of it.
+"""The lanes of the record queue: which records each contains, its size, and the share of one caller.
 
-A lane that is full takes no place from another, so that no flood of requests keeps out the records of others: callers
-that are not signed in cannot fill the lane of administration, nor a caller's refusals those of the next. In a lane that
-is shared fairly, a caller may have only as many places as are still free: one that floods gets half of the lane, two
-that do get a third each, and there is room for the next.
+A full lane takes no capacity from another, so a flood of requests cannot displace other records: unauthenticated
+callers cannot fill the lane of administrative calls, and one caller's denials cannot displace those of the next. In a
+fair lane, a caller may use only as many places as are still free: one flooding caller gets half of the lane, two get a
+third each, and the next caller still finds a place.
 """
 
 from __future__ import annotations
@@ -19,119 +19,119 @@ from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.request import Call
 
 Line: TypeAlias = bytes | Callable[[], bytes]
-"""A line, or what makes it in the thread of the writer: from values that do not change any more."""
+"""A line, or a function that makes it in the writer thread from values that no longer change."""
 NEVER = sys.maxsize
 
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """One row: the lane has one of `part` parts of the setting `audit_queue_size`."""
+    """One lane; its capacity is the setting `audit_queue_size` divided by `part`."""
 
     name: str
     number: int
-    holds: str
+    description: str
     part: int = 1
     is_fair: bool = False
-    """Whether a caller may have only as many places as are free."""
+    """Whether a caller may use only as many places as are free."""
     waits: bool = True
-    """Whether a request waits for a place."""
+    """Whether a request waits for capacity."""
 
 
 DURABLE = Lane("durable", 0, "`admin` and `change`")
-ALLOWED = Lane("allowed", 1, "`write` and `read` of callers that are signed in")
-DENIED = Lane("denied", 2, "`denial` of callers that are signed in", part=2, is_fair=True)
+ALLOWED = Lane("allowed", 1, "`write` and `read` of authenticated callers")
+DENIED = Lane("denied", 2, "`denial` of authenticated callers", part=2, is_fair=True)
 UNAUTHENTICATED = Lane(
-    "unauthenticated", 3, "all of callers that are not signed in, by their address", part=4, is_fair=True, waits=False
+    "unauthenticated", 3, "all records of unauthenticated callers, by their address", part=4, is_fair=True, waits=False
 )
 
 LANES = (DURABLE, ALLOWED, DENIED, UNAUTHENTICATED)
 
 
-def is_known(principal: Principal | None) -> bool:
-    """Return whether a caller is signed in."""
+def is_authenticated(principal: Principal | None) -> bool:
+    """Return whether the caller is authenticated."""
     return principal is not None and principal.type is not PrincipalType.ANONYMOUS
 
 
 def caller_of(principal: Principal | None, call: Call | None) -> str | None:
-    """Return who shares a fair lane: the user or role behind a session; without one, the address."""
+    """Return the key that shares a fair lane: the user or role behind a session; without one, the source address."""
     if principal is None or principal.type is PrincipalType.ANONYMOUS:
         return None if call is None else call.source_ip
     return principal.user_arn or principal.role_arn or principal.arn
 
 
 class Ticket:
-    """Tells a request that waits how its record fared: on the disk, or not."""
+    """The pending result of a durable record, for the request that waits for it."""
 
-    __slots__ = ("_answered", "error", "is_out", "stays")
+    __slots__ = ("_answered", "error", "is_kept", "is_withdrawn")
 
-    def __init__(self, *, stays: bool = False) -> None:
+    def __init__(self, *, is_kept: bool = False) -> None:
         self._answered = threading.Event()
-        self.stays = stays
+        self.is_kept = is_kept
         self.error: BaseException | None = None
-        self.is_out = False
-        """Whether the record is certainly not in the trail, and will not come."""
+        self.is_withdrawn = False
+        """Whether the record is certainly not in the trail, and will not be written."""
 
     def answer(self, error: BaseException | None) -> None:
         self.error = error
         self._answered.set()
 
-    def is_answered_in(self, seconds: float) -> bool:
+    def wait(self, seconds: float) -> bool:
         return self._answered.wait(seconds)
 
 
-class Waiting:
-    """A record that waits: its line, or what makes it."""
+class QueuedRecord:
+    """A queued record: its line, or the function that makes it."""
 
-    __slots__ = ("caller", "came", "line", "queue", "ticket")
+    __slots__ = ("caller", "line", "queue", "queued_at", "ticket")
 
     def __init__(
-        self, line: Line, came: float, ticket: Ticket | None, queue: LaneQueue, caller: str | None = None
+        self, line: Line, queued_at: float, ticket: Ticket | None, queue: LaneQueue, caller: str | None = None
     ) -> None:
         self.line = line
-        self.came = came
+        self.queued_at = queued_at
         self.ticket = ticket
         self.queue = queue
         self.caller = caller
 
 
 class LaneQueue:
-    """The records of one lane, the oldest first. Its ring has the lock."""
+    """The records of one lane, oldest first. Guarded by the lock of its `RecordQueue`."""
 
-    __slots__ = ("callers", "limit", "waiting", "wakes_at")
+    __slots__ = ("callers", "limit", "waiting", "wake_threshold")
 
     def __init__(self, lane: Lane, places: int) -> None:
         self.limit = max(1, places // lane.part)
-        self.waiting: deque[Waiting] = deque()
-        self.wakes_at = NEVER
-        """How many records wake the writer."""
+        self.waiting: deque[QueuedRecord] = deque()
+        self.wake_threshold = NEVER
+        """Number of records that wakes the writer."""
         self.callers: dict[str | None, int] | None = {} if lane.is_fair else None
-        """How many records each caller has here, where that counts."""
+        """Number of records of each caller; None if the lane is not fair."""
 
     @property
     def is_half_full(self) -> bool:
         return len(self.waiting) * 2 >= self.limit
 
-    def has_place(self, caller: str | None) -> bool:
-        """Return whether another record of the caller has a place."""
+    def has_capacity(self, caller: str | None) -> bool:
+        """Return whether the lane has capacity for another record of the caller."""
         free = self.limit - len(self.waiting)
         return free > (0 if self.callers is None else self.callers.get(caller, 0))
 
-    def add(self, record: Waiting) -> None:
-        """Add the newest record."""
+    def add(self, record: QueuedRecord) -> None:
+        """Append the newest record."""
         self.waiting.append(record)
         if self.callers is not None:
             self.callers[record.caller] = self.callers.get(record.caller, 0) + 1
 
-    def take(self, count: int) -> list[Waiting]:
-        """Take the oldest records."""
+    def take(self, count: int) -> list[QueuedRecord]:
+        """Remove and return the oldest records."""
         taken = [self.waiting.popleft() for _ in range(count)]
         if self.callers is not None:
             for record in taken:
                 self._subtract(self.callers, record.caller)
         return taken
 
-    def put_back(self, record: Waiting) -> None:
-        """Add the oldest record."""
+    def put_back(self, record: QueuedRecord) -> None:
+        """Prepend a record, as the oldest."""
         self.waiting.appendleft(record)
         if self.callers is not None:
             self.callers[record.caller] = self.callers.get(record.caller, 0) + 1

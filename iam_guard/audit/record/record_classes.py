@@ -1,6 +1,6 @@
-"""What kinds of records there are, and what becomes of a request whose record the trail cannot take: one table.
+"""The record classes, and what happens to a request whose record cannot be written: one table.
 
-Only where `audit` names a folder. A file and standard output have no classes: there an Allow that cannot be written is
+Applies only if `audit` names a folder. A file and standard output have no classes: an Allow that cannot be written is
 refused. `docs/explanation/audit-failures.md` has the same table, and a test compares the two.
 """
 
@@ -18,20 +18,20 @@ from iam_guard.model.own_services import PREFIXES
 
 
 class OnFailure(Enum):
-    """What becomes of the request."""
+    """What happens to the request."""
 
     REFUSE = "503, nothing is done"
-    GO_ON = "goes on; a gap is counted"
+    CONTINUE = "proceeds; a gap is counted"
     STAY_DENIED = "stays denied; a gap is counted"
-    TELL = "503, though it is done; the record is written when it can be, else a gap is counted"
+    REPORT = "503, though it is done; the record is written as soon as possible, or a gap is counted"
 
 
 @dataclass(frozen=True, slots=True)
 class RecordClass:
-    """One row. `waits` says for what the answer waits, `on_failure` what follows when that does not come in time."""
+    """One row: `waits` is what the response waits for, `on_failure` what happens if it times out."""
 
     name: str
-    holds: str
+    description: str
     is_durable: bool
     on_failure: OnFailure
 
@@ -42,62 +42,62 @@ class RecordClass:
 
 ADMIN = RecordClass(
     "admin",
-    "allowed calls of our own services, reading or not: administration, policy changes, session issue",
+    "allowed calls to our own services, read-only or not: administration, policy changes, session issue",
     is_durable=True,
     on_failure=OnFailure.REFUSE,
 )
 WRITE = RecordClass(
     "write",
-    "allowed actions of the application that change something, and all whose name does not say",
+    "allowed actions of the application that change something, and all with an unrecognized name",
     is_durable=False,
     on_failure=OnFailure.REFUSE,
 )
 READ = RecordClass(
     "read",
-    "allowed actions of the application whose name says that they only read, and what was only asked about",
+    "allowed actions of the application with a read-only name, and permission queries",
     is_durable=False,
-    on_failure=OnFailure.GO_ON,
+    on_failure=OnFailure.CONTINUE,
 )
 CHANGE = RecordClass(
     "change",
-    "what a call of our own services, or the application or its operator, changed or issued, once it is done",
+    "completed changes and issued sessions: by calls to our own services, the application or its operator",
     is_durable=True,
-    on_failure=OnFailure.TELL,
+    on_failure=OnFailure.REPORT,
 )
 DENIAL = RecordClass(
     "denial",
-    "denials, refused credentials, requests that were refused before a decision, calls of our own services that failed"
+    "denials, refused credentials, requests that were refused before a decision, calls to our own services that failed"
     " or changed nothing",
     is_durable=False,
     on_failure=OnFailure.STAY_DENIED,
 )
 
 CLASSES = (ADMIN, WRITE, READ, CHANGE, DENIAL)
-TO_CHOOSE = frozenset({WRITE.name, READ.name})
-"""Classes of which the setting `audit_fail_open` says whether their requests go on."""
+CONFIGURABLE = frozenset({WRITE.name, READ.name})
+"""Classes for which the setting `audit_fail_open` can be set."""
 
 
 @lru_cache(maxsize=4096)
 def class_of_allow(action: str) -> RecordClass:
-    """Return the class of an Allow by the name of the action; what a name does not say is taken for a change."""
+    """Return the class of an Allow by the name of its action; an unrecognized name counts as a change."""
     if action.partition(":")[0].lower() in PREFIXES:
         return ADMIN
     return READ if action_facts(action).read_only else WRITE
 
 
-def lane_of(row: RecordClass, *, is_signed_in: bool) -> Lane:
-    """Return the lane of a record: by its class, and whether its caller is signed in."""
-    if row.is_durable:
+def lane_of(record_class: RecordClass, *, is_signed_in: bool) -> Lane:
+    """Return the lane of a record by its class and whether its caller is authenticated."""
+    if record_class.is_durable:
         return DURABLE
     if not is_signed_in:
         return UNAUTHENTICATED
-    return DENIED if row is DENIAL else ALLOWED
+    return DENIED if record_class is DENIAL else ALLOWED
 
 
-def classes_that_refuse(fail_open: Iterable[str]) -> frozenset[str]:
-    """Name the classes whose requests are refused. Raises `ConfigurationError` for a name that is none to choose."""
-    open_ones = frozenset(fail_open)
-    if strange := open_ones - TO_CHOOSE:
-        message = f"expected classes of {', '.join(sorted(TO_CHOOSE))}, got `{min(strange)}`"
+def refusing_classes(fail_open: Iterable[str]) -> frozenset[str]:
+    """Return the names of the classes whose requests are refused. Raises `ConfigurationError` for an unknown name."""
+    names = frozenset(fail_open)
+    if unknown := names - CONFIGURABLE:
+        message = f"expected classes of {', '.join(sorted(CONFIGURABLE))}, got `{min(unknown)}`"
         raise ConfigurationError(message, place="audit_fail_open")
-    return frozenset({ADMIN.name, CHANGE.name}) | (TO_CHOOSE - open_ones)
+    return frozenset({ADMIN.name, CHANGE.name}) | (CONFIGURABLE - names)

@@ -1,19 +1,16 @@
-"""From a record to the line that leaves: the one place where text is masked and cut.
+"""Serialize a record to its line, masking secrets and truncating long strings; the only place that does so.
 
-Every string of every record, at any depth, passes here; no sink sees anything else. Secrets are recognised by how they
-look (`_ROWS`, and secret access keys by their randomness), since callers put them where nobody expects them: into a
-path, a user agent, the place of an access key id. What was masked or cut is named in `iamGuard.redacted` and
-`iamGuard.truncated` as JSON pointers.
+Every string of every record, at any depth, passes through here before any sink. Secrets are recognized by their form
+(`_ROWS`; secret access keys by their randomness), because callers put them in unexpected places: a path, a user agent,
+an access key id. `iamGuard.redacted` and `iamGuard.truncated` list the affected members as JSON pointers.
 
-Two steps, so that an ordinary record costs one search: the line is written and searched for the markers of all rows;
-only when there is one, or the line is long, is the record gone through string by string. This is sound because JSON
-writes every character of a marker as itself. What is masked is a matter of one string alone, never of its neighbours or
-its place: so the parts of a line can be searched one by one, and a part that stays the same need be searched only once
-(`line`).
+Two steps, so that an ordinary record costs one search: serialize the line and search it for the markers of all rows;
+only if one is found, or the line is long, process the record string by string. This is sound because JSON writes every
+character of a marker unchanged. Masking depends on a single string only, not on its neighbours or position, so the
+parts of a line can be searched separately, and unchanged parts only once (`line`).
 
-The line is pure ASCII: all else is written as escapes, so that no text can forge a line, move a terminal's cursor or
-turn the direction of reading. What an operator chose to keep out (`privacy`) goes first, for what is hashed and kept is
-what leaves here.
+The line is pure ASCII with escapes, so that no input can forge a line, move a terminal's cursor or reverse the reading
+direction. Privacy rules (`privacy`) are applied first, because the line is what is hashed and stored.
 """
 
 from __future__ import annotations
@@ -29,26 +26,26 @@ from iam_guard.audit.record.privacy import MASK, PrivacyRules
 from iam_guard.policy.grammar import shown
 
 MAX_LINE = 60 * 1024
-"""Bytes of one line; a later Merkle tree has room for 65,535."""
+"""Bytes of one line; a Merkle tree entry allows 65,535."""
 
 MAX_TEXT = 4096
 """Bytes of one string in the line."""
 
 _TEXT_LIMITS = (MAX_TEXT, 1024, 512)
-"""SegmentLimits of one string, tried in turn until the line fits; with the last it always does."""
+"""Bytes of one string, tried in turn until the line fits; with the last limit it always does."""
 
 MAX_BRIEF_TEXT = 512
-"""The same of a record whose line would be longer than `MAX_TEXT`, where its caller is not signed in."""
+"""Bytes of one string in a record of an unauthenticated caller whose line would be longer than `MAX_TEXT`."""
 
 _MARGIN = 256
-"""Characters after a cut that are read to recognise a secret, and never kept: the last may be the half of one."""
+"""Characters after a cut that are searched for secrets but never stored: a cut may split a secret."""
 
 _VALUE = r"""[^\s&;,"'<>]+"""
 
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """A look of secrets. `marker` and `also`, in lower case, are in every text that `pattern` changes."""
+    """A form of secrets. `marker` and `also`, in lower case, occur in every string that `pattern` matches."""
 
     marker: str
     pattern: re.Pattern[str]
@@ -63,7 +60,7 @@ _ROWS = (
     _Row("igst_", re.compile(r"igst_[\w-]{16,}", _SHAPE)),  # our session tokens
     _Row("authorization", re.compile(r"(authorization[\"']?\s*[:=])[^\r\n]*", _SHAPE), rf"\1{MASK}"),
     _Row("bearer", re.compile(rf"(bearer(?:[\s:=+\"']|%20)+){_VALUE}", _SHAPE), rf"\1{MASK}"),
-    # JSON Web Tokens, which are base64 of `{"`; in another case, as condition keys have them, only with their dot
+    # JSON Web Tokens: base64 of `{"`; in another case, as in condition keys, only with their dot
     _Row("eyj", re.compile(r"(?:eyJ[\w-]{8,}|(?i:eyj)[\w-]{8,}\.[\w-]+)(?:\.[\w-]*)*", re.ASCII)),
     _Row(
         "=",
@@ -88,37 +85,37 @@ _KEY = re.compile(r"(?<![A-Za-z0-9])(?=([A-Za-z0-9+/]{40})(?![A-Za-z0-9]))")
 _KEY_LETTERS = (string.ascii_letters + string.digits + "+/").encode()
 _FLATTEN = bytes.maketrans(_KEY_LETTERS, b"A" * len(_KEY_LETTERS))
 _KEY_RUN = b"A" * _KEY_LENGTH
-_DIGEST_MEMBER = '"digest":"'  # a quote inside a string is escaped: no text can look like this
+_DIGEST_MEMBER = '"digest":"'  # quotes inside strings are escaped, so no string can contain this
 _DIGEST = re.compile(rf'{_DIGEST_MEMBER}[0-9a-f]{{64}}"')
 
 write = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False).encode
-"""Write a value as JSON on one line, in ASCII."""
+"""Serialize a value as JSON on one line, in ASCII."""
 
 
 def to_line(record: dict[str, object], rules: PrivacyRules | None = None, *, is_brief: bool = False) -> bytes:
-    """Write a record as one line of JSON that is safe to keep, at most `MAX_LINE` bytes with its line break.
+    """Serialize a record as one line of masked JSON, at most `MAX_LINE` bytes including its line break.
 
-    `rules` say what is dropped, masked and made a pseudonym besides. `is_brief` cuts strings shorter.
+    `rules` drop, mask or pseudonymise further members. `is_brief` truncates strings earlier.
     """
     if rules is not None:
-        record = rules.applied(record)
+        record = rules.apply(record)
     line = write(record)
     if len(line) < MAX_TEXT and not is_suspect(line):
-        return line.encode("ascii") + b"\n"  # INVARIANT: a line shorter than the limit of one string has none over it
+        return line.encode("ascii") + b"\n"  # INVARIANT: no string is longer than its line
     for limit in (MAX_BRIEF_TEXT,) if is_brief and len(line) >= MAX_TEXT else _TEXT_LIMITS:
         line = write(_Scrubber(limit).record(record))
         if len(line) < MAX_LINE:
             return line.encode("ascii") + b"\n"
-    raise ValueError("an audit record has more strings than its line has room for")
+    raise ValueError(f"expected an audit record of at most {MAX_LINE} bytes, got a longer one")
 
 
-def clipped(text: str) -> str:
-    """Return as much of a text as a record is made from: what is left out would be cut, and is searched for nothing."""
+def clip(text: str) -> str:
+    """Return the part of a string that can affect the line; the rest would be cut and is not searched."""
     return text[: MAX_TEXT + _MARGIN + 1]
 
 
 def mask(text: str) -> str:
-    """Replace what looks like a secret; the rest of the text stays."""
+    """Replace what looks like a secret; keep the rest of the string."""
     lowered = text.lower()
     for row in _ROWS:
         if row.marker in lowered and row.also in lowered:
@@ -127,12 +124,12 @@ def mask(text: str) -> str:
 
 
 def loggable(text: object) -> str:
-    """Return a text as a log may have it: in one line, and without what looks like a secret."""
+    """Return a value for a log message: on one line, with secrets masked."""
     return shown(mask(str(text)))
 
 
 def is_suspect(written: str) -> bool:
-    """Return whether a line, or whole strings of one, may hold something that must not leave as it is."""
+    """Return whether a line, or complete strings of one, may need masking."""
     lowered = written.lower()
     for marker, also in _MARKERS:
         if marker in lowered and also in lowered:
@@ -147,23 +144,23 @@ def is_suspect(written: str) -> bool:
 def _mask_secret_keys(text: str) -> str:
     """Replace what looks like a secret access key by a fingerprint.
 
-    The fingerprint keeps a name that was taken for a key comparable with itself, and tells nothing about a key: nobody
-    can try out 240 random bits.
+    The fingerprint keeps a name that was mistaken for a key distinguishable, and reveals nothing about a real key,
+    whose 240 random bits cannot be guessed.
     """
     parts: list[str] = []
     end = 0
-    for found in _KEY.finditer(text):
-        if found.start() >= end and _is_random(found[1]):
-            fingerprint = hashlib.sha256(found[1].encode()).hexdigest()[:12]
-            parts += text[end : found.start()], f"[redacted:{fingerprint}]"
-            end = found.start() + _KEY_LENGTH
+    for match in _KEY.finditer(text):
+        if match.start() >= end and _is_random(match[1]):
+            fingerprint = hashlib.sha256(match[1].encode()).hexdigest()[:12]
+            parts += text[end : match.start()], f"[redacted:{fingerprint}]"
+            end = match.start() + _KEY_LENGTH
     return "".join([*parts, text[end:]])
 
 
 def _is_random(text: str) -> bool:
-    """Tell a random key from words, digests and paths of its length: it changes its kind of letter all the time.
+    """Return whether a string is random, unlike words, digests and paths: its character class changes often.
 
-    A random key does so at 25 of 39 places on average, and at fewer than 14 once in ten thousand keys.
+    A random key changes class at 25 of 39 places on average, and at fewer than 14 once in ten thousand keys.
     """
     kinds = ["a" if c.islower() else "A" if c.isupper() else "0" if c.isdigit() else c for c in text]
     changes = sum(one != other for one, other in pairwise(kinds))
@@ -172,7 +169,7 @@ def _is_random(text: str) -> bool:
 
 @dataclass(slots=True)
 class _Scrubber:
-    """Goes through one record and remembers where it masked and cut."""
+    """Mask and truncate the strings of one record and collect the affected pointers."""
 
     limit: int
     redacted: list[str] = field(default_factory=list)
@@ -182,9 +179,9 @@ class _Scrubber:
         clean = {name: self._value(value, f"/{name}") for name, value in record.items()}
         marks = {"redacted": self.redacted, "truncated": self.truncated}
         extension = clean.get("iamGuard")
-        known = extension if isinstance(extension, dict) else {}
-        found = {name: [*known.get(name, ()), *places] for name, places in marks.items() if places}
-        return clean | {"iamGuard": known | found} if found else clean
+        members = extension if isinstance(extension, dict) else {}
+        extended = {name: [*members.get(name, ()), *places] for name, places in marks.items() if places}
+        return clean | {"iamGuard": members | extended} if extended else clean
 
     def _value(self, value: object, pointer: str) -> object:
         match value:
@@ -198,11 +195,11 @@ class _Scrubber:
                 return value
 
     def _members(self, members: dict[str, object], pointer: str) -> dict[str, object]:
-        """Clean the names as well: where the members are a map, they are a caller's."""
+        """Clean the names too: in a map, they come from the caller."""
         clean: dict[str, object] = {}
         for name, member in members.items():
-            told = self._text(name, pointer)
-            clean[told] = self._value(member, f"{pointer}/{told}")
+            clean_name = self._text(name, pointer)
+            clean[clean_name] = self._value(member, f"{pointer}/{clean_name}")
         return clean
 
     def _text(self, text: str, pointer: str) -> str:
@@ -210,13 +207,14 @@ class _Scrubber:
         masked = mask(window)
         if masked != window:
             self.redacted.append(pointer)
-        masked = _SURROGATE.sub("\ufffd", masked)  # half a character is no text: strict readers refuse the whole line
-        whole = len(window) == len(text)
-        if whole and _size(masked) <= self.limit:
+        masked = _SURROGATE.sub("\ufffd", masked)  # strict readers reject a line with a lone surrogate
+        is_whole = len(window) == len(text)
+        if is_whole and _size(masked) <= self.limit:
             return masked
         self.truncated.append(pointer)
-        kept = masked[: self.limit] if whole else masked[:-_MARGIN][: self.limit]
-        return kept if _size(kept) <= self.limit else kept[: self.limit // 12]  # an escape has up to 12 bytes
+        kept = masked[: self.limit] if is_whole else masked[:-_MARGIN][: self.limit]
+        # an escaped character has up to 12 bytes
+        return kept if _size(kept) <= self.limit else kept[: self.limit // 12]
 
 
 def _size(text: str) -> int:

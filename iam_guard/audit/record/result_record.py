@@ -1,11 +1,11 @@
-"""From what a call came to, to one CloudTrail-shaped record: `session_issue`, `policy_change`, `admin_call`.
+"""Convert the result of a call to a CloudTrail-shaped record: `session_issue`, `policy_change`, `admin_call`.
 
-Such a record stands beside those of the decisions that let the call through, which were written before anything was
-done: `requestID` joins them. `requestParameters` is the input of the call and
-`responseElements` what it gave, as in CloudTrail; with an `errorCode` nothing was done. Pure, like `record`.
+It complements the decision records of the call, which were written before it was carried out; `requestID` joins them.
+`requestParameters` is the input of the call and `responseElements` its output, as in CloudTrail; with an `errorCode`,
+nothing was done. Pure, like `record`.
 
-Odd at first sight: what is long is left out member by member, as CloudTrail does it, with `{"omitted": true}` in its
-place; a record of what was done must never fail for want of room.
+Long members are replaced one by one by `{"omitted": true}`, as in CloudTrail: a record of a completed change must never
+fail because of its size.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from iam_guard.model.result import CallResult
 
 MAX_PARAMETERS = 16 * 1024
 MAX_ELEMENTS = 12 * 1024
-"""Letters of all members together, each text counted as far as it is kept."""
+"""Characters of all members together; each string counts only up to the stored length."""
 
 OMITTED: Mapping[str, Any] = {"omitted": True}
 
@@ -31,7 +31,7 @@ OMITTED: Mapping[str, Any] = {"omitted": True}
 def result_record(
     result: CallResult, call: Call | None, stamp: Stamp, principal: Principal, *, operator: str | None = None
 ) -> dict[str, object]:
-    """Describe what a call of `principal` came to; `operator` is who sat at the command line."""
+    """Return the record of the result of a call by `principal`; `operator` is the user at the command line."""
     record = envelope(result.action, call, stamp)
     record["userIdentity"] = user_identity(principal)
     record["requestParameters"] = _bounded(result.parameters, MAX_PARAMETERS)
@@ -51,21 +51,21 @@ def result_record(
             "document": None if document is None else present({"before": document.before, "after": document.after}),
             "epoch": result.epoch,
             "operator": operator,
-            "redacted": [each for each in result.masked if _is_there(record, each)] or None,
+            "redacted": [pointer for pointer in result.masked if _is_there(record, pointer)] or None,
         },
     )
     return record
 
 
-def _bounded(members: Mapping[str, Any] | None, room: int) -> dict[str, Any] | None:
-    """Leave out what there is no room for. A text is cut later (`redaction`), and counts as far as it is kept."""
+def _bounded(members: Mapping[str, Any] | None, limit: int) -> dict[str, Any] | None:
+    """Replace the members that do not fit. Strings are truncated later (`redaction`) and count up to that length."""
     if not members:
         return None
     kept: dict[str, Any] = {}
     for name, value in members.items():
         size = len(name) + (min(len(value), MAX_TEXT) if isinstance(value, str) else len(write(value)))
-        kept[name] = value if size <= room else OMITTED
-        room -= size if size <= room else 0
+        kept[name] = value if size <= limit else OMITTED
+        limit -= size if size <= limit else 0
     return kept
 
 

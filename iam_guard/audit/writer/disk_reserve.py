@@ -1,8 +1,8 @@
-"""Room that is set aside on the disk, so that what must be said finds place when there is no more.
+"""Disk space that is reserved so that essential records can be written to a full disk.
 
-Each shard that is written has a reserve for its last record; the trail has room for saying what retention drops, which
-gives more back. Where the disk is full it is given back, and set aside again as soon as there is room for it. It is
-filled with noise, for of zeros a file system that compresses keeps nothing.
+Each open shard reserves space for its last record; the trail reserves space for the records of retention, whose
+deletions free more. On a full disk the space is released, and reserved again as soon as possible. It is filled with
+random bytes, because a compressing file system stores zeros in no space.
 """
 
 from __future__ import annotations
@@ -14,41 +14,41 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from iam_guard.audit.append_file import NO_ROOM
+from iam_guard.audit.append_file import DISK_FULL_ERRORS
 from iam_guard.audit.verify.shard import RESERVE
 
 logger = logging.getLogger("iam_guard.audit")
 
-PAUSE = 0.1
-"""Seconds between two attempts to set room aside on a full disk."""
+RETRY_DELAY = 0.1
+"""Seconds between two attempts to reserve space on a full disk."""
 
 
 class Reserve:
-    """The reserve of the shard that is being written."""
+    """The reserve of the open shard."""
 
     def __init__(self, size: int, timer: Callable[[], float]) -> None:
         self._size = size
         self._timer = timer
-        self._try_again = -math.inf
-        self.is_there = False
-        self.is_spent = False
-        """Whether it was given back because the disk was full, and nothing was written since."""
+        self._retry_at = -math.inf
+        self.is_allocated = False
+        self.is_released = False
+        """Whether it was released because the disk was full, and nothing was written since."""
 
-    def make(self, shard: Path) -> bool:
-        """Set room aside, if there is; not looked for at every commit. False where there is none."""
+    def allocate(self, shard: Path) -> bool:
+        """Reserve the space if possible, with a pause between attempts; return whether it is reserved."""
         now = self._timer()
-        if not self.is_there and now >= self._try_again:
-            self._try_again = now + PAUSE
-            self.is_there = _make(shard / RESERVE, self._size)
-        return self.is_there
+        if not self.is_allocated and now >= self._retry_at:
+            self._retry_at = now + RETRY_DELAY
+            self.is_allocated = _allocate(shard / RESERVE, self._size)
+        return self.is_allocated
 
-    def spend(self, shard: Path) -> None:
-        """Return the room back that was set aside."""
-        self.is_there, self.is_spent, self._try_again = False, True, -math.inf
+    def release(self, shard: Path) -> None:
+        """Release the reserved space."""
+        self.is_allocated, self.is_released, self._retry_at = False, True, -math.inf
         (shard / RESERVE).unlink(missing_ok=True)
 
 
-def _make(path: Path, size: int) -> bool:
+def _allocate(path: Path, size: int) -> bool:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -56,7 +56,7 @@ def _make(path: Path, size: int) -> bool:
         finally:
             os.close(descriptor)
     except OSError as error:
-        logger.warning("no room can be set aside for the last audit record: %s", error.strerror)
+        logger.warning("disk space cannot be reserved for the last audit record: %s", error.strerror)
         path.unlink(missing_ok=True)
         return False
     return True
@@ -67,33 +67,33 @@ def _fill(descriptor: int, size: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-LENT = 128 * 1024
-"""Room for a new shard with its first lines, and for what a segment says of earlier ones."""
+LOCK_FILE_RESERVE_BYTES = 128 * 1024
+"""Space for a new shard with its first lines, and for the retention records that a segment contained."""
 
 
-class LentRoom:
-    """Room in a file that is open, which whoever has its lock lends to what must be said."""
+class LockFileReserve:
+    """Space reserved inside the retention lock file, for the process that has the lock."""
 
     def __init__(self, descriptor: int) -> None:
-        """Set it aside, if there is room and it is not."""
+        """Reserve the space, if possible and not done."""
         self._descriptor = descriptor
-        self.make()
+        self.allocate()
 
-    def make(self) -> None:
-        """Set it aside again, if there is room."""
+    def allocate(self) -> None:
+        """Reserve the space again, if possible."""
         try:
-            if os.fstat(self._descriptor).st_size < LENT:
-                _fill(self._descriptor, LENT)
+            if os.fstat(self._descriptor).st_size < LOCK_FILE_RESERVE_BYTES:
+                _fill(self._descriptor, LOCK_FILE_RESERVE_BYTES)
         except OSError as error:
-            logger.warning("no room can be set aside for dropping old audit segments: %s", error.strerror)
+            logger.warning("disk space cannot be reserved for dropping old audit segments: %s", error.strerror)
             os.ftruncate(self._descriptor, 0)
 
-    def lend(self, act: Callable[[], object]) -> None:
-        """Do something; where there is no room for it, give back what was set aside and do it once more."""
+    def run_with_space(self, write: Callable[[], object]) -> None:
+        """Run `write`; if the disk is full, release the reserved space and run it again."""
         try:
-            act()
+            write()
         except OSError as error:
-            if error.errno not in NO_ROOM:
+            if error.errno not in DISK_FULL_ERRORS:
                 raise
             os.ftruncate(self._descriptor, 0)
-            act()
+            write()

@@ -1,9 +1,9 @@
-"""When the disk is to have what was written, though no request waits for it.
+"""Schedule flushes to the disk of lines for which no request waits.
 
-The system writes a file to the disk when it sees fit, half a minute later say; when the power goes before, it is gone.
-So the writer asks for it at most so many seconds after the first line that the disk may lack. Asking takes time, in
-which records gather: on a disk where it takes long it is asked less often, so that the writer waits for a fifth of its
-time at most. Pure.
+The operating system writes a file to the disk at its discretion, for example after half a minute; a power failure
+before that loses it. So the writer flushes at most so many seconds after the first line that may not be on the disk.
+Records queue up during a flush, so slow disks are flushed less often: the writer spends at most a fifth of its time
+flushing. Pure.
 """
 
 from __future__ import annotations
@@ -11,32 +11,32 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-REST = 4.0
-"""How many times as long as a flush took the next one stays away."""
+BACKOFF_FACTOR = 4.0
+"""The pause after a flush, as a multiple of its duration."""
 
 
-class Flushing:
-    """Knows since when something is written that the disk may lack."""
+class FlushSchedule:
+    """Track since when written lines may not be on the disk."""
 
     def __init__(self, seconds: float, timer: Callable[[], float]) -> None:
-        """Ask after so many seconds; 0 for never."""
+        """Flush after so many seconds; 0 for never."""
         self._seconds = seconds or math.inf
         self._timer = timer
         self._since: float | None = None
         self._not_before = -math.inf
 
-    def written(self) -> None:
-        """Say that something was written."""
+    def record_write(self) -> None:
+        """Record that lines were written."""
         if self._since is None:
             self._since = self._timer()
 
-    def done(self, took: float = 0.0) -> None:
-        """Say that the disk was asked for all of it, and how many seconds that took."""
+    def record_flush(self, took: float = 0.0) -> None:
+        """Record that everything was flushed, and how many seconds that took."""
         self._since = None
-        self._not_before = self._timer() + took * REST
+        self._not_before = self._timer() + took * BACKOFF_FACTOR
 
     def due_in(self) -> float | None:
-        """Return the seconds until the disk is to be asked; None when there is nothing to ask for."""
+        """Return the seconds until the next flush; None if there is nothing to flush."""
         if self._since is None or math.isinf(self._seconds):
             return None
         return max(0.0, max(self._since + self._seconds, self._not_before) - self._timer())

@@ -1,11 +1,11 @@
-"""The way of a record into a trail that can be proved: from the thread of a request, through the ring, to the scribe.
+"""The path of a record into a verifiable trail: from a request's thread through the queue to the writer thread.
 
-Each process has a thread of its own, which starts with its first record, so that a process forks freely: the child has
-an empty ring, no thread, and begins its own shard. Nothing here waits on a thread that runs an event loop: there an
-ordinary record finds a place at once or is treated as one for which there is none, and one that must be on the disk
-before the answer is refused, for it has to be asked for in a worker thread (`may_wait` tells beforehand).
+Each process starts its writer thread with its first record, so forking is safe: the child has an empty queue and no
+thread, and starts its own shard. Nothing here blocks a thread that runs an event loop. There, an ordinary record is
+queued immediately or handled as for a full queue; a record that must be on the disk before the response is refused, and
+the caller has to use a worker thread (`may_wait` reports this in advance).
 
-Whoever follows the trail in the same process (`Followers`) begins with its first record too, and ends after it.
+`Followers` of the trail in the same process start with its first record, and end after its last.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from iam_guard.audit.record.lanes import ALLOWED, DURABLE, Line, Ticket
-from iam_guard.audit.record.record_classes import OnFailure, RecordClass, class_of_allow, classes_that_refuse, lane_of
+from iam_guard.audit.record.record_classes import OnFailure, RecordClass, class_of_allow, lane_of, refusing_classes
 from iam_guard.audit.verify.shard import is_line
 from iam_guard.audit.writer.record_queue import Declare, RecordQueue
 from iam_guard.audit.writer.termination import end_shards_on_sigterm, register
 from iam_guard.audit.writer.trail_writer import TrailPlace, TrailWriter
 from iam_guard.model.usage import AuditUsage, SinkUsage
 
-_ON_LOOP = "a record that must be on the disk was asked for on an event loop"
-CLOSING = 30.0
-"""Seconds for which closing waits for the disk at most."""
+_ON_EVENT_LOOP = "a durable record cannot be written on an event loop"
+CLOSE_TIMEOUT = 30.0
+"""Maximum seconds for which `close` waits for the disk."""
 
 
 class NotRecordedError(Exception):
-    """The record is not in the trail, and its class wants the request refused. The message is for the log."""
+    """The record is not in the trail, and its class requires refusing the request. The message is for the log."""
 
 
 class Followers(Protocol):
-    """Read the trail that a pipeline writes; none of this waits for anybody else but `close`, for a while."""
+    """Read the trail that a pipeline writes. Only `close` may block, for a limited time."""
 
     def start(self) -> None: ...
 
@@ -47,203 +47,207 @@ class Followers(Protocol):
 
 
 class Pipeline:
-    """Takes lines for one trail. Safe to share between threads, and to fork with."""
+    """Accept lines for one trail. Safe to share between threads, and across forks."""
 
     def __init__(
         self,
         place: TrailPlace,
         *,
-        ring: int = 10_000,
+        queue_size: int = 10_000,
         wait: float = 0.1,
         durable_wait: float = 5.0,
         fail_open: Iterable[str] = ("read",),
         followers: Followers | None = None,
     ) -> None:
         self._place = place
-        self._limit = max(1, ring)
+        self._limit = max(1, queue_size)
         self._wait = wait
         self._durable_wait = durable_wait
-        self._refusing = classes_that_refuse(fail_open)
+        self._refusing_classes = refusing_classes(fail_open)
         self._followers = followers
         self._declare: Declare | None = None
-        self._begin()
+        self._reset()
         _PIPELINES.add(self)
         register(self)
         end_shards_on_sigterm()
 
-    def _begin(self) -> None:
-        self._ring = RecordQueue(self._limit)
-        self._ring.declare = self._declare
-        self._scribe = TrailWriter(self._place, self._ring)
+    def _reset(self) -> None:
+        self._queue = RecordQueue(self._limit)
+        self._queue.declare = self._declare
+        self._writer = TrailWriter(self._place, self._queue)
         self._thread: threading.Thread | None = None
-        self._starting = threading.Lock()
+        self._start_lock = threading.Lock()
 
-    # --- the door ------------------------------------------------------------------------------------------------
+    # --- records -------------------------------------------------------------------------------------------------
 
     def put(
         self,
         line: Line,
-        row: RecordClass,
+        record_class: RecordClass,
         *,
         correction: Line | None = None,
         caller: str | None = None,
         is_signed_in: bool = True,
     ) -> bool:
-        """Keep a line as its class says; False where it was dropped and counted.
+        """Store a line as its class requires; return False if it was dropped and counted.
 
-        It may be made later, by the writer, where its request may go on without it (`may_go_without`). `correction` is
-        what is to follow the line where its request is refused for it, and it may stand in the trail all the same.
-        `caller` names whose record it is, where lanes are shared fairly.
+        Instead of the line, a function that makes it may be passed if the request does not depend on it
+        (`is_fail_open`). `correction` is appended if the request is refused because of the record, which may be in the
+        trail nevertheless. `caller` identifies whose record it is in fair lanes.
 
-        Raises `NotRecordedError` where the request must be refused.
+        Raises `NotRecordedError` if the request must be refused.
         """
         if isinstance(line, bytes) and not is_line(line):
-            return self.miss(row, "a record cannot be written", is_signed_in=is_signed_in)
-        if row.is_durable:
-            return self._put_durably(line, row, correction)
+            return self.miss(record_class, "an audit record is not a line", is_signed_in=is_signed_in)
+        if record_class.is_durable:
+            return self._put_durably(line, record_class, correction)
         if self._is_started():
-            ring, lane = self._ring, lane_of(row, is_signed_in=is_signed_in)
-            if ring.put(line, wait=0.0, lane=lane, caller=caller):
+            queue, lane = self._queue, lane_of(record_class, is_signed_in=is_signed_in)
+            if queue.put(line, wait=0.0, lane=lane, caller=caller):
                 return True
-            if lane.waits and not _on_event_loop() and ring.put(line, wait=self._wait, lane=lane, caller=caller):
+            if lane.waits and not _on_event_loop() and queue.put(line, wait=self._wait, lane=lane, caller=caller):
                 return True
-        return self.miss(row, "no place for a record", is_signed_in=is_signed_in)
+        return self.miss(record_class, "the queue is full", is_signed_in=is_signed_in)
 
-    def has_place(self, row: RecordClass, caller: str | None) -> bool:
-        """Return whether a record of a caller that is not signed in would find a place, now or by waiting for it."""
-        lane = lane_of(row, is_signed_in=False)
-        return lane.waits or self._ring.has_place(lane, caller)
+    def has_capacity(self, record_class: RecordClass, caller: str | None) -> bool:
+        """Return whether a record of an unauthenticated caller can be queued, now or after a wait."""
+        lane = lane_of(record_class, is_signed_in=False)
+        return lane.waits or self._queue.has_capacity(lane, caller)
 
-    def miss(self, row: RecordClass, why: str, *, is_signed_in: bool = True) -> bool:
-        """Count a record that is not kept. Raises `NotRecordedError` where the class wants that."""
-        is_allow = row.on_failure is not OnFailure.STAY_DENIED
-        is_refused = is_allow and (self._ring.is_closed or not self.may_go_without(row))
-        is_counted_refused = is_refused and row.on_failure is not OnFailure.TELL  # of what is done, it is lost
-        self._ring.miss(is_refused=is_counted_refused, is_unauthenticated=not is_signed_in)
+    def miss(self, record_class: RecordClass, why: str, *, is_signed_in: bool = True) -> bool:
+        """Count a record that is not stored. Raises `NotRecordedError` if its class requires it."""
+        is_allow = record_class.on_failure is not OnFailure.STAY_DENIED
+        is_refused = is_allow and (self._queue.is_closed or not self.is_fail_open(record_class))
+        # the record of a completed change counts as lost
+        is_counted_refused = is_refused and record_class.on_failure is not OnFailure.REPORT
+        self._queue.miss(is_refused=is_counted_refused, is_unauthenticated=not is_signed_in)
         if is_refused:
             raise NotRecordedError(why)
         return False
 
-    def may_go_without(self, row: RecordClass) -> bool:
-        """Return whether a request of a class is answered as it would be when its record cannot be kept."""
-        return row.name not in self._refusing
+    def is_fail_open(self, record_class: RecordClass) -> bool:
+        """Return whether requests of a class proceed when their record cannot be stored."""
+        return record_class.name not in self._refusing_classes
 
     def may_wait(self, action: str) -> bool:
-        """Return whether noting an Allow of this action would wait: for the disk, or perhaps for a place."""
-        return class_of_allow(action).is_durable or self._ring.is_lane_half_full(ALLOWED)
+        """Return whether recording an Allow of this action may block: for the disk, or for queue capacity."""
+        return class_of_allow(action).is_durable or self._queue.is_lane_half_full(ALLOWED)
 
     def usage(self) -> AuditUsage:
-        """Return how the pipeline fares, as of now."""
-        ring = self._ring
+        """Return the current usage of the pipeline."""
+        queue = self._queue
         return AuditUsage(
-            waiting=len(ring),
-            limit=ring.limit,
-            oldest_age=ring.oldest_age(),
-            checkpoint_age=self._scribe.checkpoint_age(),
-            dropped=ring.dropped,
-            refused=ring.refused,
-            is_failing=ring.is_failing,
+            waiting=len(queue),
+            limit=queue.limit,
+            oldest_age=queue.oldest_age(),
+            checkpoint_age=self._writer.checkpoint_age(),
+            dropped=queue.dropped,
+            refused=queue.refused,
+            is_failing=queue.is_failing,
             sinks={} if self._followers is None else self._followers.usage(),
-            dropped_unauthenticated=ring.dropped_unauthenticated,
+            dropped_unauthenticated=queue.dropped_unauthenticated,
         )
 
     def declare_with(self, due: Declare) -> None:
-        """Let the writer ask for a line that is due, some times a minute and at the end."""
-        self._declare = self._ring.declare = due
+        """Set the function that returns a pending declaration; the writer calls it periodically and at the end."""
+        self._declare = self._queue.declare = due
 
     def may_declare(self) -> bool:
-        """Return whether what is left out now will be declared: there is a writer, which starts for that too."""
-        return not self._ring.is_closed and self._is_started()
+        """Return whether records that are sampled out now will be declared; starts the writer for that."""
+        return not self._queue.is_closed and self._is_started()
 
     def require_thread(self) -> None:
-        """Raise `NotRecordedError` where a record that must be on the disk will certainly not get there."""
-        if self._ring.is_closed:
+        """Raise `NotRecordedError` if a durable record could not be written now."""
+        if self._queue.is_closed:
             raise NotRecordedError("the audit trail is closed")
         if _on_event_loop():
-            raise NotRecordedError(_ON_LOOP)
+            raise NotRecordedError(_ON_EVENT_LOOP)
 
     def end_shard(self, seconds: float, *, is_terminating: bool = False) -> bool:
-        """Write and sign what waits and end the shard, in so many seconds; tell whether there is nothing unsigned now.
+        """Write and sign pending records and end the shard within `seconds`; return whether nothing is unsigned.
 
-        The next record begins another shard. `is_terminating` says that the process is about to end: then what comes
-        meanwhile is signed and ended as soon as nothing more waits.
+        The next record starts another shard. `is_terminating` means that the process is about to end: records that
+        arrive meanwhile are signed, and their shard ended, as soon as the queue is empty.
         """
         thread = self._thread
         if thread is None or not thread.is_alive():
-            return len(self._ring) == 0
+            return len(self._queue) == 0
         if is_terminating:
-            self._ring.is_terminating = True
-        return self._ring.end_shard(seconds)
+            self._queue.is_terminating = True
+        return self._queue.end_shard(seconds)
 
     def close(self) -> None:
-        """Write and sign what waits; take nothing from now on."""
-        with self._starting:
-            _end(self._ring, self._thread)
+        """Write and sign pending records; accept no more."""
+        with self._start_lock:
+            _end(self._queue, self._thread)
         if self._followers is not None:
             self._followers.close()
 
-    # --- waiting for the disk ------------------------------------------------------------------------------------
+    # --- durable records -----------------------------------------------------------------------------------------
 
-    def _put_durably(self, line: Line, row: RecordClass, correction: Line | None) -> bool:
+    def _put_durably(self, line: Line, record_class: RecordClass, correction: Line | None) -> bool:
         if _on_event_loop():
-            return self.miss(row, _ON_LOOP)
-        ticket, until = Ticket(stays=row.on_failure is OnFailure.TELL), time.monotonic() + self._durable_wait
-        if not self._is_started() or not self._ring.put(line, ticket, wait=self._durable_wait, lane=DURABLE):
-            return self.miss(row, "no place for a record")
-        why = "a record did not get to the disk"
-        if not ticket.is_answered_in(until - time.monotonic()):
-            self._ring.withdraw(ticket)
-            why = "a record was not on the disk in time"
+            return self.miss(record_class, _ON_EVENT_LOOP)
+        ticket, deadline = (
+            Ticket(is_kept=record_class.on_failure is OnFailure.REPORT),
+            time.monotonic() + self._durable_wait,
+        )
+        if not self._is_started() or not self._queue.put(line, ticket, wait=self._durable_wait, lane=DURABLE):
+            return self.miss(record_class, "the queue is full")
+        why = "an audit record could not be written to the disk"
+        if not ticket.wait(deadline - time.monotonic()):
+            self._queue.withdraw(ticket)
+            why = "an audit record was not on the disk in time"
         elif ticket.error is None:
             return True
-        if ticket.stays:
-            raise NotRecordedError(f"{why}; it is written when it can be")
-        if correction is not None and not ticket.is_out:
-            self._ring.correct(correction)
-        return self.miss(row, why)
+        if ticket.is_kept:
+            raise NotRecordedError(f"{why}; it is written as soon as possible")
+        if correction is not None and not ticket.is_withdrawn:
+            self._queue.correct(correction)
+        return self.miss(record_class, why)
 
-    # --- the thread ----------------------------------------------------------------------------------------------
+    # --- writer thread -------------------------------------------------------------------------------------------
 
     def _is_started(self) -> bool:
         return self._thread is not None or self._start()
 
     def _start(self) -> bool:
-        """Start the thread, which holds on to nobody who has gone without closing; False where none is to be had."""
-        with self._starting:
-            if self._thread is None and not self._ring.is_closed:
-                thread = threading.Thread(target=self._scribe.run, name="iam-guard-audit", daemon=True)
+        """Start the thread, without a reference to this pipeline; return False if no thread can be started."""
+        with self._start_lock:
+            if self._thread is None and not self._queue.is_closed:
+                thread = threading.Thread(target=self._writer.run, name="iam-guard-audit", daemon=True)
                 try:
                     thread.start()
                 except RuntimeError:  # the interpreter ends, or there are too many
                     return False
                 if self._followers is not None:
-                    self._followers.start()  # before the next line: who began first ends last
-                self._finalizer = weakref.finalize(self, _end, self._ring, thread)
-                _end_with_multiprocessing(self._ring, thread)
+                    self._followers.start()  # before the finalizer: exit handlers run in reverse order
+                self._finalizer = weakref.finalize(self, _end, self._queue, thread)
+                _end_with_multiprocessing(self._queue, thread)
                 self._thread = thread
-                end_shards_on_sigterm()  # once more: a server may have set its own, or forked
+                end_shards_on_sigterm()  # again: a server may have set its own handler, or forked
         return self._thread is not None
 
-    def _begin_in_child(self) -> None:
-        """Leave what waits to the parent: its thread is not here, and its shard is its own."""
-        was_closed = self._ring.is_closed
+    def _reset_in_child(self) -> None:
+        """Reset after a fork: pending records, the thread and the shard belong to the parent."""
+        was_closed = self._queue.is_closed
         if self._thread is not None:
             self._finalizer.detach()
-        self._begin()
-        self._ring.is_closed = was_closed
+        self._reset()
+        self._queue.is_closed = was_closed
 
 
-def _end(ring: RecordQueue, thread: threading.Thread | None) -> None:
-    ring.close()
+def _end(queue: RecordQueue, thread: threading.Thread | None) -> None:
+    queue.close()
     if thread is not None and thread is not threading.current_thread():
-        thread.join(CLOSING)
+        thread.join(CLOSE_TIMEOUT)
 
 
-def _end_with_multiprocessing(ring: RecordQueue, thread: threading.Thread) -> None:
-    """Do the same at the end of a child of `multiprocessing`, which runs no exit handlers of the interpreter."""
+def _end_with_multiprocessing(queue: RecordQueue, thread: threading.Thread) -> None:
+    """Run `_end` in a `multiprocessing` child, which runs no exit handlers of the interpreter."""
     process, util = (sys.modules.get(f"multiprocessing.{name}") for name in ("process", "util"))
     if process is not None and util is not None and process.parent_process() is not None:
-        util.Finalize(None, _end, args=(ring, thread), exitpriority=0)
+        util.Finalize(None, _end, args=(queue, thread), exitpriority=0)
 
 
 def _on_event_loop() -> bool:
@@ -257,9 +261,9 @@ def _on_event_loop() -> bool:
 _PIPELINES: weakref.WeakSet[Pipeline] = weakref.WeakSet()
 
 
-def _begin_in_child() -> None:
+def _reset_in_child() -> None:
     for pipeline in list(_PIPELINES):
-        pipeline._begin_in_child()
+        pipeline._reset_in_child()
 
 
-os.register_at_fork(after_in_child=_begin_in_child)
+os.register_at_fork(after_in_child=_reset_in_child)

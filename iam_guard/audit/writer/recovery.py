@@ -1,16 +1,15 @@
-"""What a start does about processes that did not end their shard: killed, or cut off by the power.
+"""Recover shards whose process was killed or lost power before it ended them.
 
-A shard with a lock file that nobody holds has no writer any more and has not ended. Its last segment is read from its
-first line on. A torn last line is cut off, as are half a checkpoint and half a hash; hashes that are missing are made
-from the lines. Then the tree goes on: a gap is declared, which says that what the process had not written yet is not
-here, and the shard ends with a checkpoint. A checkpoint that was signed stays true.
+A shard with an unlocked lock file has no writer and has not ended. Its last segment is read from the start. A partial
+last line, checkpoint or hash is truncated; missing hashes are computed from the lines. Then the tree continues: a gap
+record declares that unwritten records are missing, and the shard ends with a checkpoint. Signed checkpoints stay valid.
 
-Lines that no checkpoint covered are taken as they are found, and the gap says how many; only checkpoints of keys that
-are known count. When the lines do not bear them (the power went, and the disk had the later checkpoint but not the
-earlier line; or somebody changed something), nothing of the shard is touched, for it is evidence now, and a signature
-over it would contradict one that was given. That gap is declared in the shard of whoever found it (`declare`).
+Lines that no checkpoint covers are accepted as found, and the gap record counts them; only checkpoints by known keys
+count. If the lines do not match the checkpoints (a power failure kept a later checkpoint but lost an earlier line, or
+the files were altered), the shard is evidence and stays unchanged: a new signature would contradict an existing one.
+The recovering process declares that gap in its own shard (`declare`).
 
-Several processes may recover at once, each shard is locked by one.
+Several processes may recover at once; each shard is locked by one of them.
 """
 
 from __future__ import annotations
@@ -42,21 +41,21 @@ from iam_guard.errors import InvalidInput
 
 logger = logging.getLogger("iam_guard.audit")
 
-_OLD_DRAFT = 3600.0
+MAX_DRAFT_AGE = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """What was found about one shard."""
+    """The result for one shard."""
 
     shard: str
     cut_bytes: int = 0
     is_continued: bool = True
-    """False where the lines do not bear the checkpoints, so that nothing could be added."""
+    """False if the lines do not match the checkpoints, so that nothing could be added."""
 
 
-def recover(trail: Path, key: SignerKey, ring: KeyRing, *, region: str = "us-east-1") -> list[Recovered]:
-    """End every shard whose process is gone; say what was found. The ring knows the keys that signed before."""
+def recover(trail: Path, key: SignerKey, known_keys: KeyRing, *, region: str = "us-east-1") -> list[Recovered]:
+    """End every shard whose process is gone and return the results; `known_keys` has the keys that may have signed."""
     if not trail.is_dir():
         return []
     _remove_old_drafts(trail)
@@ -66,7 +65,7 @@ def recover(trail: Path, key: SignerKey, ring: KeyRing, *, region: str = "us-eas
         if lock is None:
             continue
         try:
-            found += _recover_shard(shard, lock, SegmentWriter(trail, key, region=region), ring)
+            found += _recover_shard(shard, lock, SegmentWriter(trail, key, region=region), known_keys)
         except OSError as error:
             logger.error("the shard `%s` of the audit trail cannot be recovered: %s", shard.name, error.strerror)
         finally:
@@ -75,8 +74,8 @@ def recover(trail: Path, key: SignerKey, ring: KeyRing, *, region: str = "us-eas
 
 
 def declare(trail: Path, writer: SegmentWriter, found: list[Recovered]) -> None:
-    """Declare in a writer's own shard, durably, what could not be declared in the shards that were found."""
-    damaged = [each.shard for each in found if not each.is_continued]
+    """Declare durably, in the writer's own shard, the damaged shards to which nothing could be added."""
+    damaged = [result.shard for result in found if not result.is_continued]
     for shard in damaged:
         writer.gap(Gap("ShardDamaged", about=shard))
     writer.commit(durable=bool(damaged))
@@ -84,20 +83,20 @@ def declare(trail: Path, writer: SegmentWriter, found: list[Recovered]) -> None:
         end_shard(trail / shard)
 
 
-def _recover_shard(shard: Path, lock: int, writer: SegmentWriter, ring: KeyRing) -> list[Recovered]:
+def _recover_shard(shard: Path, lock: int, writer: SegmentWriter, known_keys: KeyRing) -> list[Recovered]:
     try:
-        state = _read_state(shard, ring)
+        state = _read_state(shard, known_keys)
     except InvalidInput as error:
-        logger.error("a checkpoint of the audit shard `%s` cannot be read: %s", shard.name, error)
+        logger.error("a checkpoint of the audit shard `%s` cannot be parsed: %s", shard.name, error)
         state = None
     if state is None:
-        logger.error("the lines of the audit shard `%s` do not bear its checkpoints; it is left as it is", shard.name)
+        logger.error("the lines of the audit shard `%s` do not match its checkpoints; it is left unchanged", shard.name)
         return [Recovered(shard.name, is_continued=False)]
     try:
-        _cut(state)
+        _truncate_partial_writes(state)
         segment = OpenSegment(state.segment, time.monotonic())
         writer.resume(shard, os.dup(lock), segment, state.tree, signed=state.signed, hashes=state.missing_hashes)
-        if is_ended(shard):  # killed after its last record: nothing is missing but perhaps the signature
+        if is_ended(shard):  # killed after its last record: only the signature may be missing
             writer.checkpoint()
             end_shard(shard)
             return []
@@ -111,7 +110,7 @@ def _recover_shard(shard: Path, lock: int, writer: SegmentWriter, ring: KeyRing)
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """How a shard was left."""
+    """The files of a shard as they were found."""
 
     segment: Segment
     tree: Tree
@@ -119,90 +118,91 @@ class _State:
     line_bytes: int
     cut_bytes: int
     hash_bytes: int
-    """Of its file of hashes, as much as is right."""
+    """Valid length of the hash file."""
     missing_hashes: list[bytes]
     checkpoint_bytes: int
 
 
-def _read_state(shard: Path, ring: KeyRing) -> _State | None:
-    """Read the last segment; None where its lines do not bear what was signed."""
+def _read_state(shard: Path, known_keys: KeyRing) -> _State | None:
+    """Read the last segment; return None if its lines do not match what was signed."""
     segments = segments_of(shard)
     opening = read_opening(segments[-1]) if segments else None
-    if opening is None or not _bears(opening.tree, opening.previous, shard.name, ring):
+    if opening is None or not _matches_checkpoint(opening.tree, opening.previous, shard.name, known_keys):
         return None
     segment = segments[-1]
     content = segment.lines.read_bytes()
     line_bytes = content.rfind(b"\n") + 1
     hashes = leaf_hashes(whole_lines(content))
-    checkpoints, checkpoint_bytes = _checkpoints(segment, ring)
+    checkpoints, checkpoint_bytes = _checkpoints(segment, known_keys)
     tree, signed = opening.tree, opening.tree.size
     for checkpoint in checkpoints:
-        wanted = checkpoint.checkpoint.size - segment.first
+        line_count = checkpoint.checkpoint.size - segment.first
         if checkpoint.trust is Trust.UNKNOWN_KEY:
             continue
         if checkpoint.trust is Trust.BAD_SIGNATURE or checkpoint.checkpoint.shard != shard.name:
             return None
-        if not tree.size - segment.first <= wanted <= len(hashes):
+        if not tree.size - segment.first <= line_count <= len(hashes):
             return None
-        tree.extend(hashes[tree.size - segment.first : wanted])
+        tree.extend(hashes[tree.size - segment.first : line_count])
         if tree.size != checkpoint.checkpoint.size or tree.root() != checkpoint.checkpoint.root:
             return None
         signed = tree.size
     tree.extend(hashes[tree.size - segment.first :])
     stored = segment.hashes.read_bytes() if segment.hashes.exists() else b""
-    known = len(stored) // 32
-    if known > len(hashes) or b"".join(hashes[:known]) != stored[: known * 32]:
+    stored_count = len(stored) // 32
+    if stored_count > len(hashes) or b"".join(hashes[:stored_count]) != stored[: stored_count * 32]:
         return None
     cut = len(content) - line_bytes
-    return _State(segment, tree, signed, line_bytes, cut, known * 32, hashes[known:], checkpoint_bytes)
+    hash_bytes, missing_hashes = stored_count * 32, hashes[stored_count:]
+    return _State(segment, tree, signed, line_bytes, cut, hash_bytes, missing_hashes, checkpoint_bytes)
 
 
-def _bears(tree: Tree, previous: bytes, shard: str, ring: KeyRing) -> bool:
-    """Return whether the beginning of a segment is what the checkpoint in it says."""
+def _matches_checkpoint(tree: Tree, previous: bytes, shard: str, known_keys: KeyRing) -> bool:
+    """Return whether the start of a segment matches the checkpoint recorded in it."""
     if not previous:
         return tree.size == 0
     try:
-        signed = open_checkpoint(previous, ring)
+        signed = open_checkpoint(previous, known_keys)
     except InvalidInput:
         return False
-    found = signed.checkpoint
-    said = (found.shard, found.size, found.root)
-    return signed.trust is Trust.GOOD and said == (shard, tree.size, tree.root())
+    checkpoint = signed.checkpoint
+    recorded = (checkpoint.shard, checkpoint.size, checkpoint.root)
+    return signed.trust is Trust.GOOD and recorded == (shard, tree.size, tree.root())
 
 
-def _checkpoints(segment: Segment, ring: KeyRing) -> tuple[list[SignedCheckpoint], int]:
-    """Read the checkpoints of a segment, and how many bytes of the file are whole notes."""
+def _checkpoints(segment: Segment, known_keys: KeyRing) -> tuple[list[SignedCheckpoint], int]:
+    """Read the checkpoints of a segment, and the length of the complete notes in its file."""
     content = segment.checkpoints.read_bytes() if segment.checkpoints.exists() else b""
-    found: list[SignedCheckpoint] = []
+    checkpoints: list[SignedCheckpoint] = []
     for place in notes_of(content):
         if place.torn:
-            return found, place.begin
-        found.append(open_checkpoint(place.note, ring))
-    return found, len(content)
+            return checkpoints, place.begin
+        checkpoints.append(open_checkpoint(place.note, known_keys))
+    return checkpoints, len(content)
 
 
-def _cut(state: _State) -> None:
-    """Cut off what is half written."""
-    wanted = {
+def _truncate_partial_writes(state: _State) -> None:
+    """Truncate partial writes."""
+    sizes = {
         state.segment.lines: state.line_bytes,
         state.segment.hashes: state.hash_bytes,
         state.segment.checkpoints: state.checkpoint_bytes,
     }
-    for path, size in wanted.items():
+    for path, size in sizes.items():
         if path.exists():
             os.truncate(path, size)
 
 
 def _remove_old_drafts(trail: Path) -> None:
-    """Remove what nobody finishes any more; a draft is also gone once its process has given it its name."""
+    """Remove abandoned drafts of shards; a draft also disappears when its process renames it."""
     for draft in trail.glob(f"*{UNFINISHED}"):
         try:
-            if time.time() - draft.stat().st_mtime > _OLD_DRAFT and _is_free(draft):
+            if time.time() - draft.stat().st_mtime > MAX_DRAFT_AGE and _is_free(draft):
                 remove_draft(draft)
         except FileNotFoundError:
             continue
         except OSError as error:
-            logger.warning("an audit shard that was never finished cannot be removed: %s", error.strerror)
+            logger.warning("the draft of an audit shard cannot be removed: %s", error.strerror)
 
 
 def _is_free(draft: Path) -> bool:

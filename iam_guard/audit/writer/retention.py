@@ -1,21 +1,21 @@
-"""Dropping what is too old: whole segments, and of them the lines only.
+"""Drop old segments: their lines only.
 
-Their leaf hashes and checkpoints stay, a twentieth of the size. So the tree stays whole: later records can be proved as
-before, and whoever kept a line elsewhere can still show that it stood here. A record says what was dropped, once, and
-is on the disk and signed before anything goes; lines that are missing without one are a finding. When such a record
-goes itself, its line is kept in a small file beside the hashes of its segment (`.retained`): the tree proves that it
-stood there, so nothing is said again. The compacted copy that questions made of a segment goes with it.
+Leaf hashes and checkpoints stay, a twentieth of the size. So the tree is complete: later records can be proved, and a
+copy of a line can be proved to have been part of the trail. A record declares each drop, once, and is signed and on
+the disk before the lines are deleted; missing lines without such a record are a finding. When that record is dropped
+itself, its line is kept in a small file next to the hashes of its segment (`.retained`), where the tree proves it, so
+the drop is not declared again. The compacted copy of a segment that queries use is deleted with it.
 
-Three things keep a segment that is old. A file `HOLD` in the trail or in its shard (a legal hold). A group of consumers
-that has not acknowledged all of it, for so long as the `grace` of the rule; after that it goes unread. And that its
-hashes are not those of its lines, for without the lines nobody could tell any more what happened to it.
+An old segment is kept in three cases: the trail or its shard has a file `HOLD` (a legal hold); a consumer group has not
+acknowledged all of it, until the `grace` of the rule is over; or its hashes do not match its lines, which are needed to
+investigate.
 
-On a full disk the record has no place, and nothing could ever go. So the file of the lock is filled with room for it,
-while there is some; that room is given back, the record is written, the segment goes, and the room is set aside again.
+On a full disk the record could not be written, and nothing could be dropped. So the lock file reserves space for it
+in advance; that space is released, the record written, the lines deleted, and the space reserved again.
 
-A `Sweep` goes in small steps, since it reads all that it drops, and the writer that takes them has batches to write.
-One process at a time sweeps a trail, by a lock that ends with its process and that no child inherits. Must not live
-here: when to do it (`retention_schedule`, `cli.audit_drop`).
+A `Sweep` runs in small steps, because it reads all that it drops while its writer has batches to write. One process at
+a time sweeps a trail; the lock ends with its process and is not inherited. The schedule is in `retention_schedule`,
+the command in `cli.audit_drop`.
 """
 
 from __future__ import annotations
@@ -32,28 +32,28 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 
-from iam_guard.audit.append_file import NO_ROOM, replace_file, sync_folder
+from iam_guard.audit.append_file import DISK_FULL_ERRORS, replace_file, sync_folder
 from iam_guard.audit.consumer.offsets import FOLDER, Progress, read_groups
 from iam_guard.audit.record.record import Stamp
 from iam_guard.audit.verify.segment_reader import SegmentLines, read_hashes, reading_lines
 from iam_guard.audit.verify.shard import COLUMNS_FOLDER, LOCK, Segment, last_line, place_of, segments_of, shards_of
 from iam_guard.audit.verify.trail_events import RETENTION_KIND, retention_line
-from iam_guard.audit.writer.disk_reserve import LentRoom
+from iam_guard.audit.writer.disk_reserve import LockFileReserve
 from iam_guard.audit.writer.segment_writer import SegmentWriter
 from iam_guard.errors import ConfigurationError
 
 logger = logging.getLogger("iam_guard.audit")
 
 HOLD = "HOLD"
-"""A file of this name, whatever is in it, keeps all that stands beside and below it."""
+"""A file of this name, with any content, keeps everything in its folder and below."""
 
 SWEEP_LOCK = ".retention"
-"""Who has the lock of this file drops; what is in it is room for saying so on a full disk."""
+"""The lock of the sweeping process; its content is the disk space reserved for retention records."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetentionRule:
-    """How long lines are kept, and how much longer where a group of consumers has not read them."""
+    """How long lines are kept, and how much longer if a consumer group has not read them."""
 
     keep: timedelta
     grace: timedelta = timedelta(days=7)
@@ -61,7 +61,7 @@ class RetentionRule:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A segment that is old and stays, and why."""
+    """An old segment that is kept, and the reason."""
 
     segment: Segment
     why: str
@@ -69,7 +69,7 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """A segment whose lines are gone, or would be; how many lines and bytes."""
+    """A segment whose lines were or would be dropped, with their number and size in bytes."""
 
     segment: Segment
     lines: int
@@ -77,7 +77,7 @@ class Dropped:
 
 
 class Sweep:
-    """One passage through a trail; `dropped` and `kept` grow with its steps."""
+    """One pass through a trail; `dropped` and `kept` grow with its steps."""
 
     def __init__(
         self,
@@ -87,20 +87,20 @@ class Sweep:
         *,
         now: datetime | None = None,
     ) -> None:
-        """Get ready. The writer notes in its own shard what is dropped; without one nothing is, only looked for."""
+        """Prepare a sweep. The writer declares the drops in its own shard; without one, it is a dry run."""
         self._trail = trail
         self._writer = writer
         self._now = now or datetime.now(UTC)
-        self._before = _minus(self._now, rule.keep)
-        self._unread_before = _minus(self._before, rule.grace)
-        self._room: LentRoom | None = None
+        self._before = _subtract(self._now, rule.keep)
+        self._unread_before = _subtract(self._before, rule.grace)
+        self._reserve: LockFileReserve | None = None
         self.dropped: list[Dropped] = []
         self.kept: list[Kept] = []
 
     def steps(self) -> Iterator[None]:
-        """Go through the trail, a small step each time; raise `ConfigurationError` where another process does so."""
-        with _alone(self._trail, is_needed=self._writer is not None) as lock:
-            self._room = None if lock is None else LentRoom(lock)
+        """Sweep in small steps. Raises `ConfigurationError` if another process sweeps."""
+        with _sweep_lock(self._trail, is_needed=self._writer is not None) as lock:
+            self._reserve = None if lock is None else LockFileReserve(lock)
             groups = read_groups(self._trail / FOLDER)
             for shard in shards_of(self._trail):
                 yield
@@ -108,7 +108,7 @@ class Sweep:
                     yield from self._segment(segment, groups)
 
     def run(self) -> None:
-        """Take all steps at once."""
+        """Run all steps."""
         for _ in self.steps():
             pass
 
@@ -120,78 +120,78 @@ class Sweep:
             self.kept.append(Kept(segment, why))
             return
         lines = SegmentLines()
-        for read in reading_lines(segment.lines):
+        for lines_so_far in reading_lines(segment.lines):
             yield
-            lines = read
+            lines = lines_so_far
         if lines.rest or not lines.hashes or b"".join(lines.hashes) != read_hashes(segment.hashes):
-            logger.error("the audit segment `%s` is not dropped: it is not as it was written", segment.lines)
-            self.kept.append(Kept(segment, "it is not as it was written"))
+            logger.error("the audit segment `%s` is not dropped: its lines do not match its hashes", segment.lines)
+            self.kept.append(Kept(segment, "its lines do not match its hashes"))
             return
-        found = Dropped(segment, len(lines.hashes), segment.lines.stat().st_size)
-        if self._writer is not None and self._room is not None:
-            if not self._retain(self._room, segment, lines):
-                self.kept.append(Kept(segment, "there is no room for what it says of earlier ones"))
+        candidate = Dropped(segment, len(lines.hashes), segment.lines.stat().st_size)
+        if self._writer is not None and self._reserve is not None:
+            if not self._retain(self._reserve, segment, lines):
+                self.kept.append(Kept(segment, "there is no disk space for its retention records"))
                 return
-            self._drop(self._writer, self._room, found)
-        self.dropped.append(found)
+            self._drop(self._writer, self._reserve, candidate)
+        self.dropped.append(candidate)
 
     def _reason_to_keep(
         self, segment: Segment, moment: datetime, last: bytes, groups: Mapping[str, Mapping[str, Progress] | None]
     ) -> str | None:
         for folder in (self._trail, segment.folder):
-            if _is_held(folder):
-                return f"`{folder / HOLD}` holds it"
+            if _has_hold(folder):
+                return f"legal hold by `{folder / HOLD}`"
         behind = _groups_behind(segment, last, groups)
         if behind and moment >= self._unread_before:
-            return f"the group `{behind[0]}` has not read it"
+            return f"consumer group `{behind[0]}` has not read it"
         if behind and self._writer is not None:
             logger.warning(
-                "the audit segment `%s` is dropped, and the group `%s` has not read it", segment.lines, behind[0]
+                "the audit segment `%s` is dropped unread by the consumer group `%s`", segment.lines, behind[0]
             )
         return None
 
-    def _retain(self, room: LentRoom, segment: Segment, lines: SegmentLines) -> bool:
-        """Keep what the lines that go say of earlier ones; False where there is no room for it."""
+    def _retain(self, reserve: LockFileReserve, segment: Segment, lines: SegmentLines) -> bool:
+        """Keep the retention records among the dropped lines; return False if the disk has no space for them."""
         (self._trail / COLUMNS_FOLDER / segment.folder.name / f"{segment.name}.parquet").unlink(missing_ok=True)
-        said = _said_before(segment, lines)
+        retained = _earlier_retention_lines(segment, lines)
         try:
-            if said:
-                room.lend(lambda: replace_file(segment.retained, said))
+            if retained:
+                reserve.run_with_space(lambda: replace_file(segment.retained, retained))
         except OSError as error:
-            if error.errno not in NO_ROOM:
+            if error.errno not in DISK_FULL_ERRORS:
                 raise
             return False
         return True
 
-    def _drop(self, writer: Callable[[], SegmentWriter], room: LentRoom, found: Dropped) -> None:
-        segment = found.segment
+    def _drop(self, writer: Callable[[], SegmentWriter], reserve: LockFileReserve, dropped: Dropped) -> None:
+        segment = dropped.segment
         stamp = Stamp(self._now, str(uuid.uuid4()))
-        line = retention_line(stamp, segment.folder.name, segment.first, segment.first + found.lines - 1)
-        room.lend(lambda: writer().declare(line))
+        line = retention_line(stamp, segment.folder.name, segment.first, segment.first + dropped.lines - 1)
+        reserve.run_with_space(lambda: writer().declare(line))
         segment.lines.unlink(missing_ok=True)
         sync_folder(segment.folder)
-        room.make()
+        reserve.allocate()
 
 
 def drop_segments(
     trail: Path, writer: SegmentWriter, older_than: datetime, *, now: datetime | None = None
 ) -> list[Segment]:
-    """Drop the lines of every segment whose last record is older than that; say which.
+    """Drop the lines of every segment whose last record is older than `older_than`; return the segments.
 
-    The writer notes it in its own shard. Of a shard that has not ended, the last segment stays. Whoever calls this
-    decides for the consumers: none is waited for. Raises `ConfigurationError` where another process drops.
+    The writer declares it in its own shard. The last segment of an open shard stays. Consumer groups are not
+    considered. Raises `ConfigurationError` if another process sweeps.
     """
     moment = now or datetime.now(UTC)
     sweep = Sweep(trail, RetentionRule(moment - older_than, timedelta(0)), lambda: writer, now=moment)
     sweep.run()
-    return [each.segment for each in sweep.dropped]
+    return [dropped.segment for dropped in sweep.dropped]
 
 
-# --- what keeps a segment --------------------------------------------------------------------------------------------
+# --- reasons to keep a segment ---------------------------------------------------------------------------------------
 
 
-def _is_held(folder: Path) -> bool:
-    """Return whether there is a `HOLD`; where that cannot be told, there is."""
+def _has_hold(folder: Path) -> bool:
+    """Return whether the folder has a `HOLD` file; True if that cannot be checked."""
     try:
         (folder / HOLD).lstat()
     except FileNotFoundError:
@@ -202,21 +202,21 @@ def _is_held(folder: Path) -> bool:
 
 
 def _groups_behind(segment: Segment, last: bytes, groups: Mapping[str, Mapping[str, Progress] | None]) -> list[str]:
-    """Name the groups that have not acknowledged the last line of a segment; of one that cannot be read, say so."""
+    """Return the groups that have not acknowledged the last line of a segment, or whose progress cannot be read."""
     place = place_of(last)
-    wanted = segment.first if place is None else place[1] + 1
+    end = segment.first if place is None else place[1] + 1
     behind = []
     for name, shards in groups.items():
         progress = None if shards is None else shards.get(segment.folder.name, Progress(0))
-        if progress is None or (progress.next < wanted and not progress.is_ended):
+        if progress is None or (progress.next < end and not progress.is_ended):
             behind.append(name)
     return behind
 
 
 def _closed(shard: Path) -> list[Segment]:
     segments = segments_of(shard)
-    there = segments[:-1] if (shard / LOCK).exists() else segments
-    return [segment for segment in there if segment.lines.exists()]
+    closed = segments[:-1] if (shard / LOCK).exists() else segments
+    return [segment for segment in closed if segment.lines.exists()]
 
 
 def _time_of(line: bytes) -> datetime | None:
@@ -227,15 +227,15 @@ def _time_of(line: bytes) -> datetime | None:
     return moment if moment.tzinfo is not None else None
 
 
-def _minus(moment: datetime, span: timedelta) -> datetime:
+def _subtract(moment: datetime, span: timedelta) -> datetime:
     try:
         return moment - span
     except OverflowError:
         return datetime.min.replace(tzinfo=UTC)
 
 
-def _said_before(segment: Segment, lines: SegmentLines) -> bytes:
-    """Return those of the lines that go now that say of others that they went before."""
+def _earlier_retention_lines(segment: Segment, lines: SegmentLines) -> bytes:
+    """Return the dropped lines that declare earlier drops."""
     places = {place for place, facts in lines.own if facts["kind"] == RETENTION_KIND}
     if not places:
         return b""
@@ -244,8 +244,8 @@ def _said_before(segment: Segment, lines: SegmentLines) -> bytes:
 
 
 @contextmanager
-def _alone(trail: Path, *, is_needed: bool) -> Iterator[int | None]:
-    """Keep other processes from sweeping the trail meanwhile; give the descriptor of the lock."""
+def _sweep_lock(trail: Path, *, is_needed: bool) -> Iterator[int | None]:
+    """Lock the trail against sweeps by other processes; yield the descriptor of the lock."""
     if not is_needed:
         yield None
         return

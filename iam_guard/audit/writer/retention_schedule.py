@@ -1,9 +1,7 @@
-"""When the writer of a process looks for what is too old: at its start and every hour, in steps between its batches.
+"""Schedule retention in the writer thread: at its start and every hour, in steps between batches.
 
-And at once where the disk is full: then a segment that is old enough goes before the batch is tried again, and nothing
-goes that would not have gone within the hour.
-
-Whatever goes wrong is logged and tried again the next hour; no batch waits for it.
+On a full disk it runs immediately, dropping an old segment before the batch is retried; it drops nothing that would not
+have been dropped within the hour. Failures are logged and retried the next hour; no batch waits for them.
 """
 
 from __future__ import annotations
@@ -20,15 +18,15 @@ from iam_guard.errors import ConfigurationError
 
 logger = logging.getLogger("iam_guard.audit")
 
-EVERY = 3600.0
-STEP = 0.01
-"""Seconds between two steps, for requests to have the processor in."""
-PAUSE = 30.0
-"""Seconds between two looks for what could go from a full disk, where there was nothing."""
+SWEEP_INTERVAL = 3600.0
+STEP_DELAY = 0.01
+"""Seconds between two steps, to leave the processor to requests."""
+FREE_SPACE_DELAY = 30.0
+"""Seconds between two attempts to free space on a full disk after one that freed none."""
 
 
-class Sweeping:
-    """Lives in the writer's thread."""
+class RetentionSchedule:
+    """Runs sweeps step by step in the writer thread."""
 
     def __init__(
         self,
@@ -37,7 +35,7 @@ class Sweeping:
         writer: Callable[[], SegmentWriter],
         timer: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Begin at once; without a rule never."""
+        """Start immediately; never without a rule."""
         self._trail = trail
         self._rule = rule
         self._writer = writer
@@ -45,36 +43,36 @@ class Sweeping:
         self._next = timer()
         self._sweep: Sweep | None = None
         self._steps: Iterator[None] = iter(())
-        self._look_again = -math.inf
+        self._retry_at = -math.inf
 
     def due_in(self) -> float | None:
-        """Return the seconds until the next step; None where nothing is ever dropped."""
+        """Return the seconds until the next step; None without a rule."""
         return None if self._rule is None else max(0.0, self._next - self._timer())
 
     def step(self) -> None:
-        """Take a step if one is due."""
+        """Run a step if one is due."""
         if self._rule is not None and self._timer() >= self._next:
-            self._step(self._sweep or self._begin(self._rule))
+            self._step(self._sweep or self._start_sweep(self._rule))
 
-    def free_room(self) -> bool:
-        """Drop the next segment that is too old; False where there is none, or there was none a moment ago."""
-        if self._rule is None or self._timer() < self._look_again:
+    def free_space(self) -> bool:
+        """Drop the next old segment; return False if there is none, or there was none within the last seconds."""
+        if self._rule is None or self._timer() < self._retry_at:
             return False
-        is_freed = self._sweep is not None and self._drops_more(self._sweep)
-        if not is_freed:  # one that has begun does not see what was closed since
-            is_freed = self._drops_more(self._begin(self._rule))
+        is_freed = self._sweep is not None and self._drop_next(self._sweep)
+        if not is_freed:  # a running sweep does not see segments closed since its start
+            is_freed = self._drop_next(self._start_sweep(self._rule))
         if not is_freed:
-            self._look_again = self._timer() + PAUSE
+            self._retry_at = self._timer() + FREE_SPACE_DELAY
         return is_freed
 
-    def _drops_more(self, sweep: Sweep) -> bool:
-        """Go on until something more is dropped; False where there is nothing more."""
-        before = len(sweep.dropped)
-        while self._sweep is sweep and len(sweep.dropped) == before:
+    def _drop_next(self, sweep: Sweep) -> bool:
+        """Continue until one more segment is dropped; return False at the end of the sweep."""
+        count = len(sweep.dropped)
+        while self._sweep is sweep and len(sweep.dropped) == count:
             self._step(sweep)
-        return len(sweep.dropped) > before
+        return len(sweep.dropped) > count
 
-    def _begin(self, rule: RetentionRule) -> Sweep:
+    def _start_sweep(self, rule: RetentionRule) -> Sweep:
         self._sweep = Sweep(self._trail, rule, self._writer)
         self._steps = self._sweep.steps()
         return self._sweep
@@ -87,26 +85,26 @@ class Sweeping:
                 break
         except ConfigurationError:
             logger.info("another process drops old segments of the audit trail")
-        except Exception as error:  # noqa: BLE001  whatever it is, records are written
+        except Exception as error:  # noqa: BLE001  records must still be written
             detail = error.strerror if isinstance(error, OSError) else None
             logger.error("old segments of the audit trail cannot be dropped: %s", detail or type(error).__name__)
-        self._next = self._timer() + STEP
+        self._next = self._timer() + STEP_DELAY
         if is_over:
-            self._tell(sweep)
+            self._log_result(sweep)
             self.stop()
 
     def stop(self) -> None:
-        """Leave the rest for the next time."""
+        """Leave the rest to the next sweep."""
         if self._sweep is not None:
-            self._next = self._timer() + EVERY
+            self._next = self._timer() + SWEEP_INTERVAL
             self._sweep, steps, self._steps = None, self._steps, iter(())
-            del steps  # lets go of the lock
+            del steps  # releases the lock
 
-    def _tell(self, sweep: Sweep) -> None:
+    def _log_result(self, sweep: Sweep) -> None:
         if sweep.dropped:
-            lines = sum(each.lines for each in sweep.dropped)
-            logger.info("%d old segments of the audit trail are dropped, of %d lines", len(sweep.dropped), lines)
+            lines = sum(dropped.lines for dropped in sweep.dropped)
+            logger.info("dropped %d old segments of the audit trail with %d lines", len(sweep.dropped), lines)
         if sweep.kept:
             count, first = len(sweep.kept), sweep.kept[0]
             place = f"{first.segment.folder.name}/{first.segment.lines.name}"
-            logger.warning("%d old segments of the audit trail are kept; `%s`: %s", count, place, first.why)
+            logger.warning("kept %d old segments of the audit trail; `%s`: %s", count, place, first.why)

@@ -1,4 +1,4 @@
-"""The bounds of a shard's segments: when a checkpoint is signed, when the disk has it, when the next segment begins."""
+"""The limits of a shard's segments."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class SegmentLimits:
-    """When a checkpoint is signed, the disk is asked for what was written, and a segment is full."""
+    """When to sign a checkpoint, flush to the disk, and start the next segment."""
 
     checkpoint_records: int = 1000
     checkpoint_seconds: float = 1.0
     flush_seconds: float = 1.0
-    """After how long the disk has a line for which nobody waits; 0 for when the system sees fit."""
+    """Seconds until a line is flushed to the disk for which no request waits; 0 leaves it to the operating system."""
     segment_bytes: int = 64 * 1024 * 1024
     segment_seconds: float = 3600.0
     reserve_bytes: int = 128 * 1024
-    """Room for the last gap record, its hash and its checkpoint."""
+    """Disk space for the last gap record, its hash and its checkpoint."""

@@ -1,19 +1,18 @@
 """The writer of a shard: numbered lines into segments, their hashes into a Merkle tree, its roots into checkpoints.
 
-One thread of a process owns a writer and calls nothing but `append`, `commit`, `checkpoint`, `gap`, `declare` and
-`close`. Lines wait from `append` to `commit`, which writes all of them with one write and, where asked to, waits for
-the disk: the more callers wait for the same commit, the cheaper it is for each. Either all of them are kept, or
-`commit` raises `OSError` and keeps none; so the tree is only told of what stands in the file. What is lost that way is
-the caller's to declare (`gap`). Only that the disk is full the writer says itself, for which it has a reserve; then it
-takes nothing more until there is room for the reserve again, but what is declared (`declare`).
+One thread of a process owns a writer and calls only `append`, `commit`, `checkpoint`, `gap`, `declare` and `close`.
+Lines wait from `append` to `commit`, which writes all of them with one write and, on request, flushes to the disk: the
+more callers share a commit, the cheaper it is for each. `commit` keeps all of them, or raises `OSError` and keeps none;
+so the tree contains only what is in the file. Declaring lines that are lost that way is up to the caller (`gap`). Only
+a full disk is declared by the writer itself, using a reserve; after that it accepts only `declare` until the reserve
+can be allocated again.
 
-A line says which shard it stands in and as which number: `append` takes lines whose last member is `iamGuard`, as all
-of ours are, and the two members are put before their end. What is hashed is the line as it stands in the file, its line
-break included.
+Each line states its shard and number: `append` takes lines whose last member is `iamGuard`, and the two members are
+inserted before its end. The hash covers the line as stored, including its line break.
 
-Order on the disk: lines, then their hashes, then the checkpoint. So a checkpoint never signs what is not written, and
-what is there after a kill can be gone on from (`recovery`). In a child that was forked off, a writer forgets the shard
-of its parent, and begins one of its own when it is used.
+Write order: lines, then their hashes, then the checkpoint. So a checkpoint never signs unwritten lines, and a killed
+process can be recovered (`recovery`). In a forked child, a writer drops the shard of its parent and starts its own when
+it is used.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from iam_guard.audit.append_file import NO_ROOM
+from iam_guard.audit.append_file import DISK_FULL_ERRORS
 from iam_guard.audit.record.record import Stamp
 from iam_guard.audit.verify.checkpoint import sign_checkpoint
 from iam_guard.audit.verify.merkle import Tree, leaf_hashes
@@ -39,7 +38,7 @@ from iam_guard.audit.verify.shard import Segment, is_line, numbered_lines, shard
 from iam_guard.audit.verify.signed_note import KeyRing, SignerKey
 from iam_guard.audit.verify.trail_events import Gap, end_line, gap_line, segment_line
 from iam_guard.audit.writer.disk_reserve import Reserve
-from iam_guard.audit.writer.flushing import Flushing
+from iam_guard.audit.writer.flushing import FlushSchedule
 from iam_guard.audit.writer.segment_limits import SegmentLimits
 from iam_guard.audit.writer.shard_files import OpenSegment, begin_shard, end_shard
 
@@ -51,7 +50,7 @@ def _now() -> datetime:
 
 
 class SegmentWriter:
-    """Writes one shard. Not to be used from two threads at once."""
+    """Writes one shard. Not thread-safe."""
 
     def __init__(
         self,
@@ -66,10 +65,10 @@ class SegmentWriter:
         timer: Callable[[], float] = time.monotonic,
         is_retried: bool = False,
     ) -> None:
-        """Get ready to write below the folder `trail`; the shard begins with the first commit.
+        """Prepare to write below the folder `trail`; the shard starts with the first commit.
 
-        `known` are the keys whose checkpoints in other shards are believed. `is_retried` says that lines of a failed
-        commit come again: then a full disk is no number of lost lines.
+        `known` are the keys whose checkpoints in other shards are trusted. With `is_retried`, lines of a failed commit
+        are submitted again, so a full disk loses no known number of lines.
         """
         self._trail = trail
         self._key = key
@@ -80,13 +79,13 @@ class SegmentWriter:
         self._timer = timer
         self._is_retried = is_retried
         self._known = known or KeyRing([key.verifier])
-        self.checkpointed: float | None = None
-        """When, by the timer, a checkpoint was last written."""
+        self.checkpointed_at: float | None = None
+        """Time of the last written checkpoint, by the timer."""
         self._is_closed = False
-        self._forget()
+        self._reset()
         _WRITERS.add(self)
 
-    def _forget(self) -> None:
+    def _reset(self) -> None:
         self._shard: Path | None = None
         self._open: OpenSegment | None = None
         self._lock = -1
@@ -98,21 +97,21 @@ class SegmentWriter:
         self._signed = 0
         self._unsigned_since: float | None = None
         self._reserve = Reserve(self._limits.reserve_bytes, self._timer)
-        self._flushing = Flushing(self._limits.flush_seconds, self._timer)
-        self._others = PeerCheckpoints(self._trail, self._known, self._timer)
-        self._leave_for: str | None = None
-        self._try_again = -math.inf
+        self._flush_schedule = FlushSchedule(self._limits.flush_seconds, self._timer)
+        self._peers = PeerCheckpoints(self._trail, self._known, self._timer)
+        self._leave_reason: str | None = None
+        self._retry_at = -math.inf
 
-    # --- the door ------------------------------------------------------------------------------------------------
+    # --- public interface ------------------------------------------------------------------------------------------
 
     @property
     def shard(self) -> str | None:
-        """The shard's name, once it has begun."""
+        """The name of the shard, once it has started."""
         return None if self._shard is None else self._shard.name
 
     @property
     def size(self) -> int:
-        """How many lines the shard has."""
+        """Number of lines in the shard."""
         return self._tree.size
 
     def append(self, lines: Sequence[bytes]) -> None:
@@ -121,57 +120,57 @@ class SegmentWriter:
             raise OSError(errno.EBADF, "the audit trail is closed")
         for line in lines:
             if not is_line(line):
-                raise ValueError("expected a record on one line, with iamGuard as its last member")
+                raise ValueError("expected a record on one line with `iamGuard` as its last member")
         self._pending += lines
 
     def gap(self, gap: Gap) -> None:
-        """Add a record to the next commit that declares that others are not here."""
+        """Add a record to the next commit that declares missing records."""
         self.append([gap_line(self._stamp(), gap)])
 
     def commit(self, durable: bool = False) -> None:
-        """Write what was appended, all of it or nothing, and wait for the disk if `durable`; then see what is due.
+        """Write all appended lines or none, flush if `durable`, then run due tasks.
 
-        Raises `OSError` when the lines are not kept, or not known to be on the disk.
+        Raises `OSError` if the lines are not stored, or may not be on the disk.
         """
         lines, self._pending = self._pending, []
         if lines or self._open is not None:
-            segment = self._begun()
+            segment = self._current_segment()
             if lines:
                 segment = self._write(lines)
             if durable:
                 self._sync(segment)
-            self._do_what_is_due()
+            self._run_due_tasks()
 
     def due_in(self) -> float | None:
-        """Return the seconds until a checkpoint or a sync is due; None when none is."""
-        found = self._flushing.due_in()
+        """Return the seconds until a checkpoint or a flush is due; None if none is."""
+        next_due = self._flush_schedule.due_in()
         if self._unsigned_since is not None or self._notes:
             since = self._unsigned_since
-            at = self._try_again if since is None else since + self._limits.checkpoint_seconds
+            at = self._retry_at if since is None else since + self._limits.checkpoint_seconds
             due = max(0.0, at - self._timer())
-            found = due if found is None else min(due, found)
-        return found
+            next_due = due if next_due is None else min(due, next_due)
+        return next_due
 
     def checkpoint(self) -> str:
-        """Commit, sign all there is, wait until the disk has it, and give the note; raise `OSError` otherwise."""
+        """Commit, sign everything, flush it, and return the note; raise `OSError` otherwise."""
         self.commit()
-        segment = self._begun()
+        segment = self._current_segment()
         note = self._sign_all()
-        self._put(segment)
+        self._write_checkpoints(segment)
         segment.sync()
         return note
 
     def declare(self, line: bytes) -> None:
-        """Write a record of the trail about itself at once, signed and on the disk; raise `OSError` otherwise.
+        """Write a record about the trail itself immediately, signed and flushed; raise `OSError` otherwise.
 
-        It may take what room is left when the reserve is spent, which commits leave alone.
+        Unlike commits, it may use the remaining disk space after the reserve was released.
         """
         self.append([line])
         lines, self._pending = self._pending, []
-        self._say(self._fit_to_write(lines), lines)
+        self._write_signed(self._writable_segment(lines), lines)
 
     def close(self) -> None:
-        """End the shard with a last record and a checkpoint; where that fails, the next start recovers the shard."""
+        """End the shard with a last record and a checkpoint; if that fails, the next start recovers the shard."""
         if self._is_closed:
             return
         self._is_closed = True
@@ -179,65 +178,65 @@ class SegmentWriter:
             if self._open is not None or self._pending:
                 self._pending.append(end_line(self._stamp()))
                 self.checkpoint()
-                end_shard(self._begun().segment.folder)
+                end_shard(self._current_segment().segment.folder)
         finally:
             self.abandon()
 
     def abandon(self) -> None:
-        """Let go of all files as they are, as a process does that is killed."""
+        """Close all files as they are, like a process that is killed."""
         self._is_closed = True
-        self._let_go()
+        self._release()
 
     # --- lines ---------------------------------------------------------------------------------------------------
 
     def _write(self, lines: list[bytes]) -> OpenSegment:
-        segment = self._begun()
-        if self._reserve.is_spent and not self._reserve.make(segment.segment.folder):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # what room is left is for what must be said
-        self._reserve.is_spent = False
-        segment = self._fit_to_write(lines)
+        segment = self._current_segment()
+        if self._reserve.is_released and not self._reserve.allocate(segment.segment.folder):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # the remaining space is for declarations
+        self._reserve.is_released = False
+        segment = self._writable_segment(lines)
         numbered = self._numbered(lines)
         try:
             segment.lines.append(b"".join(numbered))
         except OSError as error:
-            if error.errno in NO_ROOM:
-                self._try_again = -math.inf  # what could not be written either is tried with the next that is
-                self._declare_full(segment, len(lines))
+            if error.errno in DISK_FULL_ERRORS:
+                self._retry_at = -math.inf  # retry failed checkpoints with the next commit
+                self._declare_disk_full(segment, len(lines))
             elif error.errno == errno.EFBIG:
-                self._leave_for = "FileTooLarge"
+                self._leave_reason = "FileTooLarge"
             raise
-        self._flushing.written()
-        self._grow(numbered)
+        self._flush_schedule.record_write()
+        self._extend_tree(numbered)
         return segment
 
-    def _fit_to_write(self, lines: list[bytes]) -> OpenSegment:
-        """Return the open segment; where that is not to be relied on, the next one, and `lines` begin by saying so."""
-        segment = self._begun()
-        if self._leave_for is None and not segment.lines.is_as_left():
-            self._leave_for = "SegmentAltered"
-        return segment if self._leave_for is None else self._leave(segment, lines)
+    def _writable_segment(self, lines: list[bytes]) -> OpenSegment:
+        """Return the open segment, or the next one if it is unreliable; `lines` then starts with a gap record."""
+        segment = self._current_segment()
+        if self._leave_reason is None and not segment.lines.is_unchanged():
+            self._leave_reason = "SegmentAltered"
+        return segment if self._leave_reason is None else self._leave_segment(segment, lines)
 
-    def _say(self, segment: OpenSegment, lines: list[bytes]) -> None:
-        """Write lines that may be the last word: sign them, and wait for the disk."""
+    def _write_signed(self, segment: OpenSegment, lines: list[bytes]) -> None:
+        """Write lines that may be the last ones: sign and flush them."""
         numbered = self._numbered(lines)
         segment.lines.append(b"".join(numbered))
-        self._grow(numbered)
+        self._extend_tree(numbered)
         self._sign_all()
-        self._put(segment)
+        self._write_checkpoints(segment)
         segment.sync()
 
     def _numbered(self, lines: Sequence[bytes]) -> list[bytes]:
         return numbered_lines(lines, self.shard or "", self._tree.size)
 
-    def _grow(self, numbered: Sequence[bytes]) -> None:
-        """Tell the tree of lines that are written, and sign whenever enough have come."""
+    def _extend_tree(self, numbered: Sequence[bytes]) -> None:
+        """Add written lines to the tree, and sign at every limit of records."""
         hashes = leaf_hashes(numbered)
         while hashes:
-            room = max(1, self._limits.checkpoint_records - (self._tree.size - self._signed))
-            part, hashes = hashes[:room], hashes[room:]
+            count = max(1, self._limits.checkpoint_records - (self._tree.size - self._signed))
+            part, hashes = hashes[:count], hashes[count:]
             self._tree.extend(part)
             self._hashes += part
-            if len(part) == room:
+            if len(part) == count:
                 self._sign_all()
         if self._unsigned_since is None and self._tree.size > self._signed:
             self._unsigned_since = self._timer()
@@ -247,26 +246,26 @@ class SegmentWriter:
         try:
             segment.lines.sync()
         except OSError:
-            self._leave_for = "SyncFailed"  # what the disk has of this file nobody can know any more
+            self._leave_reason = "SyncFailed"  # the state of the file on the disk is unknown now
             raise
         finally:
-            self._flushing.done(self._timer() - begun)
+            self._flush_schedule.record_flush(self._timer() - begun)
 
-    def _declare_full(self, segment: OpenSegment, lost: int) -> None:
-        """Use the reserve to say that from here on records may be missing."""
-        if not self._reserve.is_there:
+    def _declare_disk_full(self, segment: OpenSegment, lost: int) -> None:
+        """Use the reserve to declare that records may be missing from here on."""
+        if not self._reserve.is_allocated:
             return
         try:
-            self._reserve.spend(segment.segment.folder)
+            self._reserve.release(segment.segment.folder)
             gap = Gap("DiskFull", lost=None if self._is_retried else lost)
-            self._say(segment, [gap_line(self._stamp(), gap)])
+            self._write_signed(segment, [gap_line(self._stamp(), gap)])
         except OSError as error:
-            logger.error("the gap in the audit trail cannot be declared: %s", error.strerror)
+            logger.error("a gap in the audit trail cannot be declared: %s", error.strerror)
 
     # --- checkpoints ---------------------------------------------------------------------------------------------
 
     def _sign_all(self) -> str:
-        """Return the checkpoint of all that is written, signing it if it is not."""
+        """Return the checkpoint of everything written, signing it if necessary."""
         if self._note is None or self._signed != self._tree.size:
             self._note = sign_checkpoint(self.shard or "", self._tree.size, self._tree.root(), self._key)
             self._notes.append(self._note)
@@ -274,36 +273,36 @@ class SegmentWriter:
             self._unsigned_since = None
         return self._note
 
-    def _put(self, segment: OpenSegment) -> None:
-        """Write the checkpoints that are signed and, before them, the hashes that they are about."""
+    def _write_checkpoints(self, segment: OpenSegment) -> None:
+        """Write the signed checkpoints, after the hashes that they cover."""
         if self._notes:
             segment.hashes.append(b"".join(self._hashes))
             self._hashes = []
             segment.checkpoints.append("".join(f"{note}\n" for note in self._notes).encode())
             self._notes = []
-            self.checkpointed = self._timer()
+            self.checkpointed_at = self._timer()
 
-    def _do_what_is_due(self) -> None:
-        """Flush, sign, rotate, set room aside; a failure is logged, for the lines are kept all the same."""
-        segment, now = self._begun(), self._timer()
-        if self._flushing.due_in() == 0.0:
+    def _run_due_tasks(self) -> None:
+        """Flush, sign, rotate and reserve space as due; log failures, because the lines are stored already."""
+        segment, now = self._current_segment(), self._timer()
+        if self._flush_schedule.due_in() == 0.0:
             try:
                 self._sync(segment)
             except OSError as error:
-                logger.error("the audit trail does not get to the disk: %s", error.strerror)
+                logger.error("the audit trail cannot be flushed to the disk: %s", error.strerror)
         if self._unsigned_since is not None and now - self._unsigned_since >= self._limits.checkpoint_seconds:
             self._sign_all()
-        if now < self._try_again:
+        if now < self._retry_at:
             return
         try:
-            self._put(segment)
+            self._write_checkpoints(segment)
             if self._is_full(segment, now) and not self._is_closed:
                 self._rotate()
         except OSError as error:
             logger.error("a checkpoint or a new segment of the audit trail cannot be written: %s", error.strerror)
             self._notes = self._notes[-1:]
-            self._try_again = now + 1.0
-        self._reserve.make(self._begun().segment.folder)
+            self._retry_at = now + 1.0
+        self._reserve.allocate(self._current_segment().segment.folder)
 
     # --- segments ------------------------------------------------------------------------------------------------
 
@@ -314,85 +313,85 @@ class SegmentWriter:
         return has_records and now - segment.opened >= self._limits.segment_seconds
 
     def _rotate(self) -> None:
-        segment = self._begun()
+        segment = self._current_segment()
         self._sign_all()
-        self._put(segment)
+        self._write_checkpoints(segment)
         segment.sync()
-        self._enter_next(segment)
+        self._open_next_segment(segment)
 
-    def _leave(self, segment: OpenSegment, lines: list[bytes]) -> OpenSegment:
-        """Go on in a new segment, because the present one is not to be relied on; say so in its first record."""
-        reason = self._leave_for or ""
-        logger.error("a segment of the audit trail is left: %s", reason)
+    def _leave_segment(self, segment: OpenSegment, lines: list[bytes]) -> OpenSegment:
+        """Continue in a new segment because the current one is unreliable; declare that in its first record."""
+        reason = self._leave_reason or ""
+        logger.error("a segment of the audit trail is abandoned: %s", reason)
         self._sign_all()
         try:
-            self._put(segment)
+            self._write_checkpoints(segment)
             segment.sync()
         except OSError as error:
             logger.error("the last checkpoint of the segment cannot be written: %s", error.strerror)
         try:
-            entered = self._enter_next(segment)
-        except FileNotFoundError:  # the whole folder is gone: the next commit begins another shard
-            self._let_go()
+            entered = self._open_next_segment(segment)
+        except FileNotFoundError:  # the folder is gone: the next commit starts another shard
+            self._release()
             raise
-        self._leave_for = None
+        self._leave_reason = None
         lines.insert(0, gap_line(self._stamp(), Gap(reason)))
         return entered
 
-    def _enter_next(self, segment: OpenSegment) -> OpenSegment:
-        others = self._others.named(self.shard or "")
-        opening = self._numbered([segment_line(self._stamp(), self._tree.state, self._note, others)])
+    def _open_next_segment(self, segment: OpenSegment) -> OpenSegment:
+        peers = self._peers.named(self.shard or "")
+        opening = self._numbered([segment_line(self._stamp(), self._tree.state, self._note, peers)])
         following = Segment(segment.segment.folder, self._tree.size)
         self._open = OpenSegment.create(following, opening[0], self._timer())
         segment.close()
-        self._flushing.done()  # what is left unsynced is left for good
+        self._flush_schedule.record_flush()  # the previous segment is not flushed any more
         self._hashes, self._notes = [], []
-        self._grow(opening)
+        self._extend_tree(opening)
         return self._open
 
-    def _begun(self) -> OpenSegment:
-        """Return the open segment; the first time, make the shard."""
+    def _current_segment(self) -> OpenSegment:
+        """Return the open segment; create the shard the first time."""
         while self._open is None:
             start = self._clock()
             name = shard_id(self._service, socket.gethostname(), os.getpid(), start)
             self._shard = self._trail / name
-            opening = self._numbered([segment_line(self._stamp(), (), None, self._others.named(name))])
+            opening = self._numbered([segment_line(self._stamp(), (), None, self._peers.named(name))])
             try:
                 self._lock, self._open = begin_shard(self._trail, name, opening[0], self._timer())
             except FileExistsError:
-                time.sleep(0.000_01)  # another of this process began in the same microsecond
+                time.sleep(0.000_01)  # another writer of this process started in the same microsecond
                 continue
-            self._grow(opening)
-            self._reserve.make(self._open.segment.folder)
+            self._extend_tree(opening)
+            self._reserve.allocate(self._open.segment.folder)
         return self._open
 
     def resume(
         self, shard: Path, lock: int, segment: OpenSegment, tree: Tree, *, signed: int, hashes: list[bytes]
     ) -> None:
-        """Go on in a shard whose process is gone; `hashes` are those that its file of hashes lacks."""
-        self._forget()
+        """Continue a shard whose process is gone; `hashes` are those missing from its hash file."""
+        self._reset()
         self._shard, self._lock, self._open, self._tree = shard, lock, segment, tree
         self._signed, self._hashes = signed, hashes
-        self._reserve.is_there = True  # whether or not it is still there: releasing it does no harm
+        self._reserve.is_allocated = True  # releasing it is harmless if it is gone
 
     def _stamp(self) -> Stamp:
         return Stamp(self._clock(), str(uuid.uuid4()), self._region)
 
-    def _let_go(self) -> None:
+    def _release(self) -> None:
         if self._open is not None:
             self._open.close()
         if self._lock >= 0:
             os.close(self._lock)
-        self._forget()
+        self._reset()
 
 
 _WRITERS: weakref.WeakSet[SegmentWriter] = weakref.WeakSet()
 
 
-def _let_go_in_child() -> None:
-    """Let go of the shards of the parent: they are its alone, and its locks must end with it."""
+def _release_in_child() -> None:
+    """Release the parent's shards: only the parent writes them, and their locks must end with it."""
     for writer in list(_WRITERS):
-        writer._let_go()
+        writer._release()
 
 
-os.register_at_fork(after_in_child=_let_go_in_child)
+os.register_at_fork(after_in_child=_release_in_child)

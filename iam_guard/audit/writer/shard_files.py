@@ -1,8 +1,7 @@
-"""The files of the shard that is being written: the segment's three, the lock.
+"""The files of an open shard: the three of its segment, and the lock.
 
-The lock is the system's (`flock`), so it ends with its process, however that ends. A shard is made under another name
-and renamed when it has its lock and its first line, and so is a segment: whoever finds one finds it whole. Must not
-live here: what is written, and when (`segment_writer`), the reserve (`disk_reserve`).
+The lock is the operating system's (`flock`), so it ends with its process. Shards and segments are created under another
+name and renamed when complete, so no reader sees a partial one.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ class OpenSegment:
     __slots__ = ("checkpoints", "hashes", "lines", "opened", "segment")
 
     def __init__(self, segment: Segment, opened: float) -> None:
-        """Open the files of a segment that is there; `opened` is for whoever asks about its age."""
+        """Open the files of an existing segment; `opened` is the time that its age is measured from."""
         self.segment = segment
         self.opened = opened
         self.lines = AppendFile(segment.lines)
@@ -38,19 +37,19 @@ class OpenSegment:
 
     @classmethod
     def create(cls, segment: Segment, opening: bytes, opened: float) -> OpenSegment:
-        """Make a segment that begins with this line."""
+        """Create a segment that starts with this line."""
         draft = segment.lines.with_name(segment.lines.name + UNFINISHED)
         try:
             write_synced(draft, opening)
-            os.link(draft, segment.lines)  # never over a segment that is there
+            os.link(draft, segment.lines)  # never replaces an existing segment
         finally:
             draft.unlink(missing_ok=True)
-        made = cls(segment, opened)
+        created = cls(segment, opened)
         sync_folder(segment.folder)
-        return made
+        return created
 
     def sync(self) -> None:
-        """Wait until the disk has all three: the lines first, for the others are about them."""
+        """Flush all three, the lines first, because the others describe them."""
         for file in (self.lines, self.hashes, self.checkpoints):
             file.sync()
 
@@ -60,7 +59,7 @@ class OpenSegment:
 
 
 def lock_shard(shard: Path) -> int | None:
-    """Take the lock of a shard: its descriptor, or None where another process has it or the shard has ended."""
+    """Lock a shard; return the descriptor, or None if another process has the lock or the shard has ended."""
     path = shard / LOCK
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
@@ -77,7 +76,7 @@ def lock_shard(shard: Path) -> int | None:
 
 
 def begin_shard(trail: Path, name: str, opening: bytes, opened: float) -> tuple[int, OpenSegment]:
-    """Make a shard with its lock and its first segment; raise `FileExistsError` where there is one of the name."""
+    """Create a shard with its lock and first segment. Raises `FileExistsError` if the name exists."""
     draft, shard = trail / f"{name}{UNFINISHED}", trail / name
     draft.mkdir(mode=0o700, parents=True)
     lock = os.open(draft / LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -98,7 +97,7 @@ def begin_shard(trail: Path, name: str, opening: bytes, opened: float) -> tuple[
 
 
 def remove_draft(draft: Path) -> None:
-    """Remove a shard that was never finished; nobody knows of it, and it holds nothing."""
+    """Remove a shard that was never completed; it contains no records."""
     if draft.exists():
         for path in draft.iterdir():
             path.unlink(missing_ok=True)
@@ -106,7 +105,7 @@ def remove_draft(draft: Path) -> None:
 
 
 def end_shard(shard: Path) -> None:
-    """Mark a shard as one that nobody writes any more."""
+    """Mark a shard as ended."""
     (shard / RESERVE).unlink(missing_ok=True)
     (shard / LOCK).unlink(missing_ok=True)
     sync_folder(shard)

@@ -1,14 +1,13 @@
-"""SIGTERM ends the shards of the audit trail, signed, before it ends the process.
+"""End the shards of the audit trail, signed, when SIGTERM ends the process.
 
-An interpreter that exits closes its trails by itself. Two kinds of process never get there: those that SIGTERM kills
-because nothing handles it (`wsgiref`, `waitress`, a script), and servers that shut down and then raise the signal once
-more, to die of it (`uvicorn`). So a handler stands before the one that it finds: it ends the shards, for a few seconds
-at most, then does what would have been done without it. What is recorded while a server shuts down begins another
-shard, which is ended as soon as nothing waits; the ASGI middleware ends it once more when the lifespan is over.
+An interpreter that exits closes its trails. Two kinds of process never do: those killed by an unhandled SIGTERM
+(`wsgiref`, `waitress`, a script), and servers that shut down and then raise the signal again to die of it (`uvicorn`).
+So a handler is chained before the existing one: it ends the shards, within a few seconds, and then does what would have
+happened without it. Records written while a server shuts down start another shard, which is ended as soon as the queue
+is empty; the ASGI middleware ends it once more after the lifespan.
 
-Only the main thread may set a handler, so a guard that is opened in another has none; a handler that ignores the
-signal, or was not set from Python, is left alone. A child that was forked has no writer yet and nothing to end, and
-never touches its parent's shard.
+Only the main thread can set a handler, so a guard opened in another thread has none; a handler that ignores the signal,
+or was not set from Python, is left unchanged. A forked child has no writer yet and never touches its parent's shard.
 """
 
 from __future__ import annotations
@@ -26,60 +25,60 @@ from iam_guard.forking import copied
 
 logger = logging.getLogger("iam_guard.audit")
 
-SECONDS = 5.0
-"""For which a process that is told to end waits for the disk at most."""
+END_SHARD_TIMEOUT = 5.0
+"""Maximum seconds for which a terminating process waits for the disk."""
 
 _Handler: TypeAlias = Callable[[int, FrameType | None], object]
 
 
-class EndsShard(Protocol):
-    """What writes a shard."""
+class ShardOwner(Protocol):
+    """An object that writes a shard."""
 
     def end_shard(self, seconds: float, *, is_terminating: bool = False) -> bool: ...
 
 
-_WRITING: weakref.WeakSet[EndsShard] = weakref.WeakSet()
+_SHARD_OWNERS: weakref.WeakSet[ShardOwner] = weakref.WeakSet()
 _installed: list[_Handler] = []
 """The handler that was set last."""
 
 
-def register(writing: EndsShard) -> None:
-    """Have something end its shard at SIGTERM, as long as it lives."""
-    _WRITING.add(writing)
+def register(writing: ShardOwner) -> None:
+    """End the object's shard at SIGTERM, while the object lives."""
+    _SHARD_OWNERS.add(writing)
 
 
 def end_shards_on_sigterm() -> None:
-    """Set the handler, where it is not set and may be."""
+    """Set the handler unless it is set already or cannot be set."""
     if threading.current_thread() is not threading.main_thread():
         return
-    found = signal.getsignal(signal.SIGTERM)
-    if found is None or found is signal.SIG_IGN or found in _installed:
+    previous = signal.getsignal(signal.SIGTERM)
+    if previous is None or previous is signal.SIG_IGN or previous in _installed:
         return
-    handler = _handler_before(found)
+    handler = _chained_handler(previous)
     try:
         signal.signal(signal.SIGTERM, handler)
-    except ValueError:  # an interpreter inside of another program, whose signals they are
+    except ValueError:  # an embedded interpreter, whose host handles the signals
         return
     _installed[:] = [handler]
 
 
 def end_shards(seconds: float) -> None:
     """End every shard of this process."""
-    until = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds
     try:
-        for writing in copied(_WRITING):
-            writing.end_shard(max(0.0, until - time.monotonic()), is_terminating=True)
-    except Exception as error:  # noqa: BLE001  whatever it is, the process ends as it was told to
+        for writing in copied(_SHARD_OWNERS):
+            writing.end_shard(max(0.0, deadline - time.monotonic()), is_terminating=True)
+    except Exception as error:  # noqa: BLE001  the process must still terminate
         logger.error("a shard of the audit trail cannot be ended: %s", type(error).__name__)
 
 
-def _handler_before(found: _Handler | int | signal.Handlers) -> _Handler:
+def _chained_handler(previous: _Handler | int | signal.Handlers) -> _Handler:
     def end_shards_first(number: int, frame: FrameType | None) -> None:
-        end_shards(SECONDS)
-        if callable(found):
-            found(number, frame)
+        end_shards(END_SHARD_TIMEOUT)
+        if callable(previous):
+            previous(number, frame)
         else:
-            signal.signal(number, found)
+            signal.signal(number, previous)
             signal.raise_signal(number)
 
     return end_shards_first

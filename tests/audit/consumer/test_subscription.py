@@ -468,7 +468,7 @@ def rewrite(source: Path, target: Path) -> None:
     """Write the records of a shard under the name of another, as an attacker with the key can."""
     drafts = target.parent / "drafts"
     writer = writer_in(drafts, replace(SMALL, segment_bytes=10**6))
-    writer._begun()
+    writer._current_segment()
     (drafts / str(writer.shard)).rename(drafts / target.name)
     writer._shard = drafts / target.name
     for number, _ in enumerate(lines_of(source)):

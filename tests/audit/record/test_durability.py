@@ -1,4 +1,4 @@
-"""A record that is made for certain may be made later; whatever is not certain is made before the answer."""
+"""A line whose creation cannot fail may be made after the response; any other is made before."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from iam_guard import compile_policies
 from iam_guard.audit import trail as trail_module
-from iam_guard.audit.record.durability import MAX_KEPT, Durability
+from iam_guard.audit.record.durability import MAX_CACHED, Durability
 from iam_guard.audit.record.line import decision_line
 from iam_guard.audit.record.record import Stamp
 from iam_guard.audit.trail import Trail
@@ -36,23 +36,23 @@ def allow(principal: Principal = ADA, reason: Reason = WHY) -> Decision:
     return Decision(Outcome.ALLOWED, AccessRequest(principal, "docs:PutDocument", DOCUMENT), (reason,), epoch=7)
 
 
-def known(*decisions: Decision) -> Durability:
-    certainty = Durability()
-    for each in decisions or (allow(),):
-        certainty.made(each)
-    return certainty
+def recorded(*decisions: Decision) -> Durability:
+    durability = Durability()
+    for decision in decisions or (allow(),):
+        durability.record_success(decision)
+    return durability
 
 
-# --- what is certain -------------------------------------------------------------------------------------------------
+# --- guaranteed lines ------------------------------------------------------------------------------------------------
 
 
-def test_a_decision_of_known_parts_is_certain() -> None:
-    """Whatever the action, the resource, the trace: these are text."""
-    assert not Durability().covers(allow(), CALL)
-    assert known().covers(allow(), CALL)
-    assert known().covers(allow(), None)
+def test_decision_of_recorded_parts_is_guaranteed() -> None:
+    """Any action, resource and trace: these are strings."""
+    assert not Durability().is_guaranteed(allow(), CALL)
+    assert recorded().is_guaranteed(allow(), CALL)
+    assert recorded().is_guaranteed(allow(), None)
     other = Decision(Outcome.ALLOWED, AccessRequest(ADA, "x:Y", "*", {"aws:a": ["b", 7]}), (WHY,), epoch=None)
-    assert known().covers(other, CALL)
+    assert recorded().is_guaranteed(other, CALL)
 
 
 @pytest.mark.parametrize(
@@ -65,24 +65,24 @@ def test_a_decision_of_known_parts_is_certain() -> None:
         Decision(Outcome.ALLOWED, allow().request, (WHY, replace(WHY))),
     ],
 )
-def test_what_is_not_known_is_not_certain(decision: Decision) -> None:
-    """Another caller that is equal is not known either: its parts that count for nothing may be of any kind."""
-    assert not known().covers(decision, CALL)
+def test_decision_with_new_parts_is_not_guaranteed(decision: Decision) -> None:
+    """An equal caller is new too: its ignored fields may have any type."""
+    assert not recorded().is_guaranteed(decision, CALL)
 
 
 @pytest.mark.parametrize("name", ["request_id", "region", "method", "path", "host", "source_ip", "user_agent"])
 @pytest.mark.parametrize("value", [7, b"x", object(), ["x"], type("Text", (str,), {})("x")])
-def test_a_fact_of_the_call_that_is_no_text_is_not_certain(name: str, value: Any) -> None:
+def test_call_with_non_string_fact_is_not_guaranteed(name: str, value: Any) -> None:
     facts = {**vars(CALL), name: value}
-    assert not known().covers(allow(), Call(**facts))
+    assert not recorded().is_guaranteed(allow(), Call(**facts))
 
 
 @pytest.mark.parametrize("name", ["request_id", "region"])
-def test_what_every_call_has_must_be_there(name: str) -> None:
-    assert not known().covers(allow(), Call(**{**vars(CALL), name: None}))
+def test_call_without_required_fact_is_not_guaranteed(name: str) -> None:
+    assert not recorded().is_guaranteed(allow(), Call(**{**vars(CALL), name: None}))
 
 
-def test_policies_that_cannot_be_told_are_not_certain() -> None:
+def test_failing_policy_set_is_not_guaranteed() -> None:
     class Broken:
         @property
         def policy_set(self) -> Any:
@@ -90,19 +90,19 @@ def test_policies_that_cannot_be_told_are_not_certain() -> None:
 
         def explain_again(self, decision: Decision) -> Any: ...
 
-    assert not known().covers(replace(allow(), explainer=Broken()), CALL)
+    assert not recorded().is_guaranteed(replace(allow(), explainer=Broken()), CALL)
 
 
-def test_a_service_is_written_by_the_record_and_never_certain() -> None:
+def test_service_caller_is_never_guaranteed() -> None:
     service = allow(principal=Principal.service("cloudtrail.amazonaws.com"))
-    assert not known(service).covers(service, CALL)
+    assert not recorded(service).is_guaranteed(service, CALL)
 
 
-def test_what_is_known_has_a_bound() -> None:
-    certainty = Durability()
-    for number in range(MAX_KEPT * 2):
-        certainty.made(allow(principal=Principal.from_arn(f"arn:aws:iam::111122223333:user/u{number}")))
-        assert len(certainty._made) <= MAX_KEPT + 1
+def test_recorded_parts_have_a_maximum_number() -> None:
+    durability = Durability()
+    for number in range(MAX_CACHED * 2):
+        durability.record_success(allow(principal=Principal.from_arn(f"arn:aws:iam::111122223333:user/u{number}")))
+        assert len(durability._recorded) <= MAX_CACHED + 1
 
 
 @settings(max_examples=200, deadline=None)
@@ -113,16 +113,16 @@ def test_what_is_known_has_a_bound() -> None:
     context=st.dictionaries(st.text(max_size=20), st.one_of(st.text(max_size=2000), st.lists(st.text())), max_size=40),
     trace=st.one_of(st.none(), st.text(max_size=100)),
 )
-def test_the_line_of_what_is_certain_can_be_made(
+def test_guaranteed_line_never_fails(
     texts: list[str | None], resource: str, action: str, context: dict[str, Any], trace: str | None
 ) -> None:
-    """INVARIANT: surrogates, length, secrets, marks: nothing of it fails."""
+    """INVARIANT: surrogates, length, secrets and quotes do not make it fail."""
     method, path, host, source_ip, user_agent = texts
     call = Call("r" * 70_000, "http", method, path, host, source_ip, user_agent, secure=True, region="\ud800")
     request = AccessRequest(ADA, action, resource)
     request.read.update({key: tuple(value) if isinstance(value, list) else value for key, value in context.items()})
     decision = Decision(Outcome.ALLOWED, request, (WHY,))
-    assert known().covers(decision, call)
+    assert recorded().is_guaranteed(decision, call)
     line = decision_line(decision, call, replace(STAMP, trace_id=trace, span_id=trace), duration=1.0)
     assert line.endswith(b"}}\n")
     assert len(line) <= 60 * 1024
@@ -133,15 +133,15 @@ def test_the_line_of_what_is_certain_can_be_made(
 
 @pytest.fixture
 def makers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The threads in which lines are made."""
-    found: list[str] = []
+    """The threads that make lines."""
+    thread_names: list[str] = []
 
     def make(*arguments: Any, **options: Any) -> bytes:
-        found.append(threading.current_thread().name)
+        thread_names.append(threading.current_thread().name)
         return decision_line(*arguments, **options)
 
     monkeypatch.setattr(trail_module, "decision_line", make)
-    return found
+    return thread_names
 
 
 @pytest.fixture
@@ -149,9 +149,7 @@ def pipeline(tmp_path: Path) -> Pipeline:
     return pipeline_in(tmp_path)
 
 
-def test_the_first_line_of_a_caller_is_made_at_once_and_the_next_by_the_writer(
-    tmp_path: Path, pipeline: Pipeline, makers: list[str]
-) -> None:
+def test_second_line_of_a_caller_is_made_by_the_writer(tmp_path: Path, pipeline: Pipeline, makers: list[str]) -> None:
     trail = Trail(pipeline)
     for _ in range(3):
         trail.note(allow(), CALL, started=0.0)
@@ -161,8 +159,8 @@ def test_the_first_line_of_a_caller_is_made_at_once_and_the_next_by_the_writer(
     assert len(set(ids_in(tmp_path))) == 3
 
 
-def test_what_a_writer_made_is_no_reason_to_be_certain(pipeline: Pipeline, makers: list[str]) -> None:
-    """Of a request that goes on without its record nobody has waited to see whether it can be made."""
+def test_line_made_by_the_writer_gives_no_guarantee(pipeline: Pipeline, makers: list[str]) -> None:
+    """The request proceeds without its record, so whether the line could be made was not checked."""
     trail = Trail(pipeline)
     reading = replace(allow(), request=AccessRequest(ADA, "docs:GetDocument", DOCUMENT))
     trail.note(reading, CALL, started=0.0)
@@ -171,8 +169,8 @@ def test_what_a_writer_made_is_no_reason_to_be_certain(pipeline: Pipeline, maker
     assert sorted(makers) == sorted(["iam-guard-audit", threading.current_thread().name])
 
 
-def test_a_change_whose_record_cannot_be_made_is_refused(pipeline: Pipeline) -> None:
-    """Also when the caller is known: the refusal comes before the answer."""
+def test_change_with_failing_record_is_refused(pipeline: Pipeline) -> None:
+    """Even for a recorded caller: before the response."""
     trail = Trail(pipeline)
     for _ in range(2):
         trail.note(allow(), CALL, started=0.0)
@@ -182,8 +180,8 @@ def test_a_change_whose_record_cannot_be_made_is_refused(pipeline: Pipeline) -> 
     assert pipeline.usage().refused == 2
 
 
-def test_the_line_says_when_the_request_came_and_what_it_read(tmp_path: Path, pipeline: Pipeline) -> None:
-    """Not when the writer came to it, nor what somebody asked for since."""
+def test_deferred_line_has_the_time_and_keys_of_its_request(tmp_path: Path, pipeline: Pipeline) -> None:
+    """Not the time of the writer, nor keys read by later questions."""
     moments = iter([datetime(2026, 5, 4, 3, 2, second, tzinfo=UTC) for second in range(3)])
     trail = Trail(pipeline, clock=lambda: next(moments))
     condition = {"StringEquals": {"aws:SourceVpc": "vpc-1"}}
@@ -199,6 +197,6 @@ def test_the_line_says_when_the_request_came_and_what_it_read(tmp_path: Path, pi
         decision.explain()
         assert decision.request.read == read
     pipeline.close()
-    assert [each["eventTime"] for each in facts_in(tmp_path) if each["iamGuard"]["kind"] == "decision"] == [
+    assert [fact["eventTime"] for fact in facts_in(tmp_path) if fact["iamGuard"]["kind"] == "decision"] == [
         f"2026-05-04T03:02:0{second}Z" for second in range(3)
     ]

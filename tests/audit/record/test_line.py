@@ -1,4 +1,4 @@
-"""The joined line of a decision is the record's line, byte for byte, whatever stands in it."""
+"""The joined line of a decision equals the record's line, byte for byte, for any content."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ FEDERATED = Principal.from_arn(f"arn:aws:sts::{ACCOUNT}:federated-user/dave")
 STAMP = Stamp(datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC), "e-1")
 ISSUED = Issued(datetime(2026, 5, 4, 3, tzinfo=UTC), datetime(2026, 5, 4, 4, tzinfo=UTC))
 
-# --- everything that a decision can be made of ---------------------------------------------------------------------
+# --- strategies for every part of a decision -----------------------------------------------------------------------
 
 KEY = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 PIECES = (
@@ -57,7 +57,7 @@ PIECES = (
     *(KEY, KEY[:20], KEY[20:], '"digest":"', '","digest":"', "0a" * 32, '"', "\\", "/", "?", "-", " "),
     *("\x00", "\n", "\x7f", "\u2028", "\u202e", "\xe9", "\u212a", "\U0001f600", "\ud83d", "\ude00"),
 )
-"""Secrets, halves of them, what could be taken for a part of the line, and characters that have to be escaped."""
+"""Secrets, halves of them, strings that resemble parts of the line, and characters that must be escaped."""
 
 tame = st.text('aZ9 "\\/-?\n\x00\x7f\xe9\u2028', max_size=8) | st.sampled_from((ACCOUNT, OTHER, "docs", "GET", "Get"))
 odd = st.one_of(
@@ -90,9 +90,9 @@ def reasons(texts: st.SearchStrategy[str]) -> st.SearchStrategy[tuple[Reason, ..
     some, kinds = st.none() | texts, st.sampled_from(PolicyType)
     digests = st.sampled_from((None, "0a" * 32)) | texts
     policies = st.none() | st.builds(PolicyRef, texts, kinds, some, digests)
-    each = st.builds(Reason, kinds, st.sampled_from((None, "Allow", "Deny")), policies, numbers, some, numbers, some)
+    one = st.builds(Reason, kinds, st.sampled_from((None, "Allow", "Deny")), policies, numbers, some, numbers, some)
     many = st.integers(0, MAX_REASONS + 2).map(lambda count: [Reason(PolicyType.IDENTITY)] * count)
-    return (st.lists(each, max_size=2) | many).map(tuple)
+    return (st.lists(one, max_size=2) | many).map(tuple)
 
 
 def decisions(texts: st.SearchStrategy[str]) -> st.SearchStrategy[Decision]:
@@ -140,19 +140,19 @@ def agree(decision: Decision, call: Call | None, stamp: Stamp = STAMP, duration:
 
 
 @given(decisions(odd), calls(odd), stamps(odd), durations)
-def test_line_is_the_records_line_with_any_text_in_any_place(
+def test_line_equals_the_record_for_any_string(
     decision: Decision, call: Call | None, stamp: Stamp, duration: float | None
 ) -> None:
-    """Whatever stands where, it is masked, cut and written as in the record, the first time and from then on."""
+    """Masked, truncated and written as in the record, uncached and cached."""
     agree(decision, call, stamp, duration)
     agree(decision, call, stamp, duration)
 
 
 @given(decisions(tame), calls(tame), stamps(tame), durations)
-def test_joined_line_is_the_records_line(
+def test_joined_line_equals_the_record(
     decision: Decision, call: Call | None, stamp: Stamp, duration: float | None
 ) -> None:
-    """With texts that are nothing to be masked, so that most lines are joined, each is the record's."""
+    """With strings that need no masking, so that most lines are joined."""
     agree(decision, call, stamp, duration)
     agree(decision, call, stamp, duration)
 
@@ -171,7 +171,7 @@ IN_DECISION: dict[str, Callable[[str], Decision]] = {
     "resource of a denial": lambda text: replace(_with(resource=text), outcome=Outcome.IMPLICITLY_DENIED),
     "owner": lambda text: _with(resource_account=text),
     "action": lambda text: _with(action=f"docs:{text}"),
-    "account of a stranger": lambda text: _with(principal=replace(Principal.anonymous(), account=text)),
+    "account of an anonymous caller": lambda text: _with(principal=replace(Principal.anonymous(), account=text)),
     "name of the caller": lambda text: _with(principal=replace(ADA, arn=ADA.arn + text)),
     "credential id": lambda text: _with(principal=replace(ADA, credential=Credential("sigv4", text))),
     "session": lambda text: _with(principal=replace(SESSION, session={"aws:SourceIdentity": text})),
@@ -183,9 +183,9 @@ IN_DECISION: dict[str, Callable[[str], Decision]] = {
 PLACES = (*IN_CALL, *IN_STAMP, *IN_DECISION)
 
 
-def planted(place: str, given: str) -> tuple[Decision, Call | None, Stamp]:
-    """Put a text into one place of what a record is made from."""
-    text: Any = given
+def planted(place: str, value: str) -> tuple[Decision, Call | None, Stamp]:
+    """Put a string into one of the places that a record is made from."""
+    text: Any = value
     if place in IN_CALL:
         return PLAIN, replace(CALL, **{place: text}), STAMP
     if place in IN_STAMP:
@@ -201,15 +201,15 @@ def _with(**changes: Any) -> Decision:
 @pytest.mark.parametrize(
     "text", ["igk_hunter2", f"Bearer {KEY}", "x token=hunter2", KEY, "\ud800", "x" * 5000, "", "é?x"]
 )
-def test_odd_text_in_one_place_of_an_ordinary_decision(place: str, text: str) -> None:
-    """A text that is masked or cut in the record is masked or cut in the line, also when all else is everyday."""
+def test_one_unusual_string_gives_the_records_line(place: str, text: str) -> None:
+    """A string that is masked or truncated in the record is treated the same in the line."""
     agree(*planted(place, text))
     agree(*planted(place, text))
 
 
 @given(st.sampled_from(PLACES), odd)
-def test_any_text_in_one_place_of_an_ordinary_decision(place: str, text: str) -> None:
-    """The same with any text, halves of secrets and what looks like a part of the line among them."""
+def test_any_string_in_one_place_gives_the_records_line(place: str, text: str) -> None:
+    """With any string, including halves of secrets and parts of lines."""
     agree(*planted(place, text))
     agree(*planted(place, text))
 
@@ -218,16 +218,16 @@ fragments = st.text("abcXYZ019+/", min_size=1, max_size=39)
 
 
 @given(st.builds(Call, fragments, fragments, *[fragments] * 6, st.booleans(), fragments))
-def test_strings_that_only_together_look_like_a_secret_stay(call: Call) -> None:
-    """A secret is in one string: JSON puts something between two of them that no secret has."""
+def test_strings_that_form_a_secret_only_jointly_are_kept(call: Call) -> None:
+    """A secret is within one string: JSON separates two strings by characters that no secret has."""
     decision = Decision(Outcome.ALLOWED, AccessRequest(ADA, "docs:GetDocument", "*"), ())
     agree(decision, call)
     assert b"redacted" not in decision_line(decision, call, STAMP)
 
 
 @pytest.mark.parametrize("first", ["token", "igk_", "Bearer", "://", "AKIA/", KEY[:20]])
-def test_secret_that_is_halved_between_two_fields_agrees(first: str, decide: Decide, call: Call) -> None:
-    """Where one field ends with the beginning of a secret, and the next begins with its end, the two ways agree."""
+def test_secret_split_between_two_fields_gives_the_records_line(first: str, decide: Decide, call: Call) -> None:
+    """One field ends with the start of a secret, and the next starts with its end."""
     for second in ("=hunter2", "hunter2", " hunter2", "a:pw@", KEY[20:]):
         agree(decide(), replace(call, source_ip=first, user_agent=second))
         agree(decide(), replace(call, method=first, path=second, host=second))
@@ -235,22 +235,22 @@ def test_secret_that_is_halved_between_two_fields_agrees(first: str, decide: Dec
 
 
 @pytest.mark.parametrize("count", [0, 1, MAX_REASONS, MAX_REASONS + 1])
-def test_any_number_of_reasons_agrees(count: int) -> None:
-    """The reasons that are too many to be recorded are counted in both."""
+def test_any_number_of_reasons_gives_the_records_line(count: int) -> None:
+    """Surplus reasons are counted in both."""
     agree(replace(PLAIN, reasons=PLAIN.reasons * count), CALL)
 
 
-def test_what_is_thought_to_be_text_and_is_none_agrees(decide: Decide, call: Call) -> None:
-    """A number in the place of a text is written as the record writes it, and what JSON lacks is refused by both."""
+def test_non_string_value_gives_the_records_line(decide: Decide, call: Call) -> None:
+    """A number instead of a string is written as in the record; both reject what JSON lacks."""
     number: Any = 7
     agree(decide(), replace(call, request_id=number))
     agree(decide(), replace(call, source_ip=number))
-    unknown: Any = object()
+    unserializable: Any = object()
     with pytest.raises(TypeError, match="not JSON serializable"):
-        decision_line(decide(), replace(call, host=unknown), STAMP)
+        decision_line(decide(), replace(call, host=unserializable), STAMP)
 
 
-# --- what is joined ------------------------------------------------------------------------------------------------
+# --- joined lines --------------------------------------------------------------------------------------------------
 
 
 ORDINARY: dict[str, Decision] = {
@@ -277,21 +277,23 @@ ORDINARY: dict[str, Decision] = {
 
 @pytest.mark.parametrize("name", ORDINARY)
 @pytest.mark.parametrize("with_call", [True, False])
-def test_ordinary_decision_is_joined(name: str, with_call: bool, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ordinary_decision_is_joined_without_a_record(
+    name: str, with_call: bool, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """For everyday decisions no record is made, and the line is that of the record."""
-    wanted = call if with_call else None
-    agree(ORDINARY[name], wanted, replace(STAMP, trace_id="0a" * 16, span_id="0b" * 8), 12e-6)
+    facts = call if with_call else None
+    agree(ORDINARY[name], facts, replace(STAMP, trace_id="0a" * 16, span_id="0b" * 8), 12e-6)
     monkeypatch.setattr(line, "decision_record", lambda *_, **__: pytest.fail("a record was made"))
-    assert decision_line(ORDINARY[name], wanted, STAMP)
+    assert decision_line(ORDINARY[name], facts, STAMP)
 
 
-# --- what is kept --------------------------------------------------------------------------------------------------
+# --- cached parts --------------------------------------------------------------------------------------------------
 
 
-def test_callers_that_differ_in_one_thing_have_lines_of_their_own(call: Call) -> None:
-    """A caller's part is given to nobody who differs in anything that it tells."""
+def test_callers_with_one_difference_have_different_lines(call: Call) -> None:
+    """A cached part is reused only for a caller whose serialized values are all equal."""
     plain = replace(ADA, credential=Credential("sigv4", "AKIAIOSFODNN7EXAMPLE"))
-    others = [
+    callers = [
         plain,
         replace(plain, type=PrincipalType.ROOT),
         replace(plain, arn=f"arn:aws:iam::{ACCOUNT}:user/eve"),
@@ -306,8 +308,8 @@ def test_callers_that_differ_in_one_thing_have_lines_of_their_own(call: Call) ->
         replace(FEDERATED, user_arn=f"arn:aws:iam::{ACCOUNT}:user/a"),
         replace(FEDERATED, user_arn=f"arn:aws:iam::{ACCOUNT}:user/b"),
         *(
-            replace(each, session={}, credential=Credential("sts", "ASIAIOSFODNN7EXAMPLE", issued=issued))
-            for each in (plain, SESSION, FEDERATED)
+            replace(caller, session={}, credential=Credential("sts", "ASIAIOSFODNN7EXAMPLE", issued=issued))
+            for caller in (plain, SESSION, FEDERATED)
             for issued in (None, ISSUED, replace(ISSUED, source_identity="carol"), replace(ISSUED, mfa_at=STAMP.time))
         ),
         SESSION,
@@ -317,39 +319,38 @@ def test_callers_that_differ_in_one_thing_have_lines_of_their_own(call: Call) ->
         replace(SESSION, role_arn=f"arn:aws:iam::{ACCOUNT}:role/Writer"),
     ]
     line._CALLERS._parts.clear()
-    for caller in others * 2:
+    for caller in callers * 2:
         agree(Decision(Outcome.ALLOWED, AccessRequest(caller, "docs:GetDocument", "*"), ()), call)
 
 
-def test_part_of_what_is_gone_is_given_to_nobody(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sessions and reasons that come and go, and so get the identity of earlier ones, have lines of their own."""
-    monkeypatch.setattr(line, "MAX_KEPT", 3)
+def test_part_of_a_deleted_object_is_not_reused(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sessions and reasons that get the `id` of deleted ones have their own lines."""
+    monkeypatch.setattr(line, "MAX_CACHED", 3)
     for number in range(500):
         caller = replace(SESSION, session={"aws:SourceIdentity": str(number)})
         reasons = (Reason(PolicyType.IDENTITY, "Allow", statement=number),)
         agree(Decision(Outcome.ALLOWED, AccessRequest(caller, "docs:GetDocument", "*"), reasons), call)
 
 
-def test_number_of_parts_has_a_limit(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many callers come, no more than a fixed number of parts is kept."""
-    monkeypatch.setattr(line, "MAX_KEPT", 10)
-    kept: line._Kept[object] = line._Kept(lambda thing: {"id": id(thing)})
+def test_part_cache_has_a_maximum_size(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(line, "MAX_CACHED", 10)
+    cache: line._PartCache[object] = line._PartCache(lambda thing: {"id": id(thing)})
     things = [object() for _ in range(35)]
-    assert [kept.text(thing) for thing in things] == [f'{{"id":{id(thing)}}}' for thing in things]
-    assert len(kept._parts) <= 10
+    assert [cache.text(thing) for thing in things] == [f'{{"id":{id(thing)}}}' for thing in things]
+    assert len(cache._parts) <= 10
 
 
 @pytest.mark.parametrize("text", ["igk_hunter2", KEY, "Bearer hunter2", "\ud800", "- " * 3000])
-def test_part_that_is_long_or_suspicious_is_not_kept(text: str) -> None:
-    """What has to be masked or cut is never given as it is, and takes no room."""
-    kept: line._Kept[str] = line._Kept(lambda thing: {"x": thing})
-    assert kept.text(text) is None
-    assert [part for _, part in kept._parts.values()] == [None]
+def test_long_or_suspicious_part_is_not_cached(text: str) -> None:
+    """It must be masked or truncated each time."""
+    cache: line._PartCache[str] = line._PartCache(lambda thing: {"x": thing})
+    assert cache.text(text) is None
+    assert [part for _, part in cache._parts.values()] == [None]
 
 
 def test_threads_get_the_lines_of_their_own_callers(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Threads that fill and empty what is kept at the same moment do not get each other's parts."""
-    monkeypatch.setattr(line, "MAX_KEPT", 5)
+    """Concurrent filling and clearing of the cache does not mix parts."""
+    monkeypatch.setattr(line, "MAX_CACHED", 5)
     wrong: list[str] = []
 
     def work(first: int) -> None:

@@ -1,4 +1,4 @@
-"""OpenTelemetry with the real SDK: attributes on the current span, counters, the histogram."""
+"""OpenTelemetry signals with the real SDK: attributes on the current span, counters, the histogram."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Metrics = tuple[InMemoryMetricReader, MeterProvider]
 
 
 class Spans:
-    """Runs a function inside a span and gives the span's attributes."""
+    """Run a function inside a span and return the span's attributes."""
 
     def __init__(self) -> None:
         self.exporter = InMemorySpanExporter()
@@ -43,9 +43,9 @@ class Spans:
 
 @pytest.fixture
 def spans() -> Iterator[Spans]:
-    made = Spans()
-    yield made
-    made.provider.shutdown()
+    instance = Spans()
+    yield instance
+    instance.provider.shutdown()
 
 
 def points(reader: InMemoryMetricReader, name: str) -> list[tuple[dict[str, Any], Any]]:
@@ -61,9 +61,9 @@ def points(reader: InMemoryMetricReader, name: str) -> list[tuple[dict[str, Any]
     ]
 
 
-def test_decision_describes_itself_on_the_current_span(spans: Spans, decide: Decide) -> None:
-    """The span tells action, outcome, reason, policy and kind of principal, and nobody's name."""
-    assert spans.attributes(lambda: Telemetry().decided(decide(), 0.1)) == {
+def test_decision_sets_attributes_of_the_current_span(spans: Spans, decide: Decide) -> None:
+    """Action, outcome, reason, policy and principal type, but no names."""
+    assert spans.attributes(lambda: Telemetry().record_decision(decide(), 0.1)) == {
         "iam_guard.action": "docs:GetDocument",
         "iam_guard.outcome": "Allowed",
         "iam_guard.reason": "AllowIdentity",
@@ -73,41 +73,38 @@ def test_decision_describes_itself_on_the_current_span(spans: Spans, decide: Dec
     }
 
 
-def test_implicit_denial_names_no_policy(spans: Spans, decide: Decide) -> None:
-    attributes = spans.attributes(lambda: Telemetry().decided(decide(Outcome.IMPLICITLY_DENIED), 0.1))
+def test_implicit_denial_sets_no_policy_attribute(spans: Spans, decide: Decide) -> None:
+    attributes = spans.attributes(lambda: Telemetry().record_decision(decide(Outcome.IMPLICITLY_DENIED), 0.1))
     assert attributes["iam_guard.reason"] == "ImplicitDenyIdentity"
     assert "iam_guard.policy" not in attributes
 
 
-def test_names_are_told_on_request_only_and_masked(spans: Spans, decide: Decide) -> None:
-    """With `ids` principal and resource are on the span; a secret in them is not."""
+def test_ids_option_adds_masked_names_to_the_span(spans: Spans, decide: Decide) -> None:
     decision = decide(resource="arn:aws:docs:us-east-1:111122223333:document/igk_hunter2")
-    attributes = spans.attributes(lambda: Telemetry(ids=True).decided(decision, 0.1))
+    attributes = spans.attributes(lambda: Telemetry(ids=True).record_decision(decision, 0.1))
     assert attributes["iam_guard.principal.arn"] == "arn:aws:iam::111122223333:user/staff/alice"
     assert attributes["iam_guard.resource.arn"] == "arn:aws:docs:us-east-1:111122223333:document/[redacted]"
 
 
-def test_refusals_without_decision_are_on_the_span(spans: Spans) -> None:
-    """Bad credentials and failures to decide tell their code as `error.type`."""
-    refused = spans.attributes(lambda: Telemetry().authenticated("sigv4", InvalidClientTokenId()))
+def test_refusal_without_decision_sets_error_type(spans: Spans) -> None:
+    refused = spans.attributes(lambda: Telemetry().record_authentication("sigv4", InvalidClientTokenId()))
     assert refused == {"iam_guard.credential.kind": "sigv4", "error.type": "InvalidClientTokenId"}
-    undecided = spans.attributes(lambda: Telemetry().undecided(StoreUnavailable("gone"), "docs:GetDocument"))
-    assert undecided["error.type"] == "ServiceUnavailable"
-    assert undecided["iam_guard.outcome"] == "ImplicitlyDenied"
+    failed = spans.attributes(lambda: Telemetry().record_error(StoreUnavailable("gone"), "docs:GetDocument"))
+    assert failed["error.type"] == "ServiceUnavailable"
+    assert failed["iam_guard.outcome"] == "ImplicitlyDenied"
 
 
-def test_span_that_does_not_record_costs_no_description(decide: Decide, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a recording span no attribute is made."""
-    monkeypatch.setattr(otel, "reason_word", lambda _: pytest.fail("described for nobody"))
-    Telemetry(ids=True).decided(decide(), 0.1)
+def test_non_recording_span_gets_no_attributes(decide: Decide, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(otel, "reason_code", lambda _: pytest.fail("attributes were computed"))
+    Telemetry(ids=True).record_decision(decide(), 0.1)
 
 
 def test_decisions_are_counted_by_outcome_and_service(metric_reader: Metrics, decide: Decide) -> None:
     reader, provider = metric_reader
     telemetry = Telemetry(meter=provider.get_meter("test"))
     for outcome in (Outcome.ALLOWED, Outcome.ALLOWED, Outcome.EXPLICITLY_DENIED):
-        telemetry.decided(decide(outcome), 0.000_003)
-    telemetry.undecided(StoreUnavailable("gone"), "docs:GetDocument")
+        telemetry.record_decision(decide(outcome), 0.000_003)
+    telemetry.record_error(StoreUnavailable("gone"), "docs:GetDocument")
     counted = [(attributes, point.value) for attributes, point in points(reader, "iam_guard.decisions")]
     docs = {"iam_guard.service": "docs"}
     assert sorted(counted, key=str) == sorted(
@@ -120,13 +117,12 @@ def test_decisions_are_counted_by_outcome_and_service(metric_reader: Metrics, de
     )
 
 
-def test_duration_is_in_seconds_with_buckets_for_microseconds(metric_reader: Metrics, decide: Decide) -> None:
-    """Durations from a microsecond to seconds fall into different buckets."""
+def test_duration_has_buckets_from_microseconds_to_seconds(metric_reader: Metrics, decide: Decide) -> None:
     reader, provider = metric_reader
     telemetry = Telemetry(meter=provider.get_meter("test"))
     durations = (0.000_002, 0.000_040, 0.003, 0.7)
     for duration in durations:
-        telemetry.decided(decide(), duration)
+        telemetry.record_decision(decide(), duration)
     ((_, point),) = points(reader, "iam_guard.decision.duration")
     assert point.count == 4
     assert point.sum == pytest.approx(sum(durations))
@@ -136,16 +132,16 @@ def test_duration_is_in_seconds_with_buckets_for_microseconds(metric_reader: Met
 def test_authentications_are_counted_by_kind_and_result(metric_reader: Metrics) -> None:
     reader, provider = metric_reader
     telemetry = Telemetry(meter=provider.get_meter("test"))
-    telemetry.authenticated("sigv4")
-    telemetry.authenticated("sigv4", InvalidClientTokenId())
+    telemetry.record_authentication("sigv4")
+    telemetry.record_authentication("sigv4", InvalidClientTokenId())
     counted = {
         attributes["iam_guard.result"]: point.value for attributes, point in points(reader, "iam_guard.authentications")
     }
     assert counted == {"Accepted": 1, "InvalidClientTokenId": 1}
 
 
-def test_caches_and_staleness_are_told_when_metrics_are_collected(metric_reader: Metrics) -> None:
-    """Nothing is told of a store that was never reached: there is no number for that."""
+def test_cache_usage_and_staleness_are_observed(metric_reader: Metrics) -> None:
+    """A store that was never reached has no staleness value."""
     reader, provider = metric_reader
     telemetry = Telemetry(meter=provider.get_meter("test"))
     age = inf
@@ -159,23 +155,23 @@ def test_caches_and_staleness_are_told_when_metrics_are_collected(metric_reader:
     assert [point.value for _, point in points(reader, "iam_guard.store.staleness")] == [2.5]
 
 
-def test_how_the_trail_fares_is_told_when_metrics_are_collected(metric_reader: Metrics) -> None:
-    """Before the first checkpoint there is no age of one."""
+def test_trail_usage_is_observed(metric_reader: Metrics) -> None:
+    """Before the first checkpoint, its age is not reported."""
     reader, provider = metric_reader
     telemetry = Telemetry(meter=provider.get_meter("test"))
-    fares: AuditUsage | None = AuditUsage(7, 10, 1.5, None, dropped=3, refused=2, is_failing=True)
-    telemetry.watch_audit(lambda: fares)
+    current: AuditUsage | None = AuditUsage(7, 10, 1.5, None, dropped=3, refused=2, is_failing=True)
+    telemetry.watch_audit(lambda: current)
     names = ["waiting", "oldest_age", "dropped", "refused"]
     assert [points(reader, f"iam_guard.audit.{name}")[0][1].value for name in names] == [7, 1.5, 3, 2]
     assert points(reader, "iam_guard.audit.checkpoint_age") == []
-    fares = AuditUsage(7, 10, 1.5, 0.25, dropped=3, refused=2, is_failing=True)
+    current = AuditUsage(7, 10, 1.5, 0.25, dropped=3, refused=2, is_failing=True)
     assert [point.value for _, point in points(reader, "iam_guard.audit.checkpoint_age")] == [0.25]
-    fares = None
+    current = None
     assert reader.get_metrics_data() is None
 
 
-def test_how_the_sinks_fare_is_told_by_the_process_that_ships(metric_reader: Metrics) -> None:
-    """What only that process knows is told once; failures and refusals add up over all of them."""
+def test_sink_usage_is_observed_in_the_shipping_process(metric_reader: Metrics) -> None:
+    """Values that only this process has are reported once; failures and refusals are summed over all processes."""
     reader, provider = metric_reader
     telemetry = Telemetry(meter=provider.get_meter("test"))
     sinks = {
@@ -185,29 +181,29 @@ def test_how_the_sinks_fare_is_told_by_the_process_that_ships(metric_reader: Met
     }
     telemetry.watch_audit(lambda: AuditUsage(0, 10, 0.0, None, dropped=0, refused=0, is_failing=False, sinks=sinks))
 
-    def told(name: str) -> dict[str, float]:
-        found = points(reader, f"iam_guard.audit.sink.{name}")
-        return {attributes["iam_guard.audit.sink.name"]: point.value for attributes, point in found}
+    def values(name: str) -> dict[str, float]:
+        observed = points(reader, f"iam_guard.audit.sink.{name}")
+        return {attributes["iam_guard.audit.sink.name"]: point.value for attributes, point in observed}
 
-    assert told("lag") == {"siem": 7}
-    assert told("success_age") == {"siem": 2.5}
-    assert told("delivered") == {"siem": 5, "lake": 9, "hook": 0}
-    assert told("failures") == {"siem": 3, "lake": 0, "hook": 0}
-    assert told("refused") == {"siem": 1, "lake": 0, "hook": 0}
-    assert told("stopped") == {"siem": 0, "lake": 0, "hook": 1}
+    assert values("lag") == {"siem": 7}
+    assert values("success_age") == {"siem": 2.5}
+    assert values("delivered") == {"siem": 5, "lake": 9, "hook": 0}
+    assert values("failures") == {"siem": 3, "lake": 0, "hook": 0}
+    assert values("refused") == {"siem": 1, "lake": 0, "hook": 0}
+    assert values("stopped") == {"siem": 0, "lake": 0, "hook": 1}
 
 
-def test_attributes_of_metrics_have_few_values(metric_reader: Metrics, decide: Decide) -> None:
-    """A thousand principals and resources make one series, not a thousand."""
+def test_metric_attributes_have_low_cardinality(metric_reader: Metrics, decide: Decide) -> None:
+    """A thousand principals and resources make one series."""
     reader, provider = metric_reader
     telemetry = Telemetry(meter=provider.get_meter("test"), ids=True)
     for number in range(1000):
-        somebody = Principal.from_arn(f"arn:aws:iam::111122223333:user/u{number}")
-        decision = decide(principal=somebody, resource=f"arn:aws:docs:us-east-1:111122223333:document/{number}")
-        telemetry.decided(replace(decision, epoch=number), 0.1)
+        principal = Principal.from_arn(f"arn:aws:iam::111122223333:user/u{number}")
+        decision = decide(principal=principal, resource=f"arn:aws:docs:us-east-1:111122223333:document/{number}")
+        telemetry.record_decision(replace(decision, epoch=number), 0.1)
     assert len(points(reader, "iam_guard.decisions")) == 1
     assert len(points(reader, "iam_guard.decision.duration")) == 1
 
 
-def test_outside_a_trace_there_are_no_ids() -> None:
+def test_trace_ids_outside_a_trace_are_none() -> None:
     assert trace_ids() == (None, None)

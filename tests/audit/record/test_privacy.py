@@ -1,4 +1,4 @@
-"""What an operator keeps out of records: dropped, masked, pseudonyms; what cannot be chosen; keys."""
+"""Privacy rules: dropped, masked and pseudonymised members; members that rules cannot select; pseudonym keys."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from iam_guard.audit.open_trail import open_rules
 from iam_guard.audit.record import pseudonyms
 from iam_guard.audit.record.line import decision_line
-from iam_guard.audit.record.privacy import MASK, NEEDED, PrivacyRules, Treatment
+from iam_guard.audit.record.privacy import MASK, REQUIRED_MEMBERS, PrivacyRules, Treatment
 from iam_guard.audit.record.pseudonyms import (
     OTHER,
     PREFIX,
@@ -45,18 +45,20 @@ def key_file(tmp_path: Path) -> Path:
     return path
 
 
-def applied(record: dict[str, Any], keys: PseudonymKeys | None = None, **chosen: tuple[str, ...]) -> dict[str, Any]:
-    """Write a record under rules, by the names of the settings."""
-    rules = PrivacyRules({Treatment[name.upper()]: pointers for name, pointers in chosen.items()}, keys)
+def apply(
+    record: dict[str, Any], keys: PseudonymKeys | None = None, **pointers_by_name: tuple[str, ...]
+) -> dict[str, Any]:
+    """Serialize a record under rules named like the settings."""
+    rules = PrivacyRules({Treatment[name.upper()]: pointers for name, pointers in pointers_by_name.items()}, keys)
     line: dict[str, Any] = json.loads(to_line(record, rules))
     return line
 
 
-# --- what is done ----------------------------------------------------------------------------------------------------
+# --- treatments ------------------------------------------------------------------------------------------------------
 
 
-def test_a_member_is_dropped_and_named() -> None:
-    record = applied(RECORD, drop=("/userAgent", "/userIdentity/accessKeyId", "/iamGuard/reasons/*/sid", "/nowhere/x"))
+def test_dropped_member_is_removed_and_listed() -> None:
+    record = apply(RECORD, drop=("/userAgent", "/userIdentity/accessKeyId", "/iamGuard/reasons/*/sid", "/nowhere/x"))
     assert "userAgent" not in record
     assert "accessKeyId" not in record["userIdentity"]
     assert "sid" not in record["iamGuard"]["reasons"][0]
@@ -65,23 +67,22 @@ def test_a_member_is_dropped_and_named() -> None:
     ]
 
 
-def test_a_member_is_masked_with_all_that_is_in_it() -> None:
-    """What is null has nothing to mask, and lists and objects stay what they are."""
-    record = applied(RECORD, mask=("/sourceIPAddress", "/requestParameters", "/iamGuard/conditions/*/value"))
+def test_masked_member_masks_every_value_in_it() -> None:
+    """Null stays null, and lists and objects keep their structure."""
+    record = apply(RECORD, mask=("/sourceIPAddress", "/requestParameters", "/iamGuard/conditions/*/value"))
     assert record["sourceIPAddress"] == MASK
     assert set(record["requestParameters"].values()) == {MASK}
     assert record["responseElements"] is None
-    values = [each["value"] for each in record["iamGuard"]["conditions"] if "value" in each]
+    values = [entry["value"] for entry in record["iamGuard"]["conditions"] if "value" in entry]
     assert values
     assert set(values) == {MASK}
     assert "/requestParameters/method" in record["iamGuard"]["redacted"]
 
 
-def test_pseudonyms_join_and_tell_nothing(key_file: Path) -> None:
-    """The same text has the same pseudonym in every place and record of an account."""
+def test_pseudonym_is_equal_in_all_records_of_an_account(key_file: Path) -> None:
     keys = PseudonymKeys(key_file)
     places = ("/userIdentity/userName", "/userIdentity/arn", "/sourceIPAddress", "/resources/*/ARN")
-    one, other = (applied(RECORD, keys, pseudonyms=places) for _ in range(2))
+    one, other = (apply(RECORD, keys, pseudonyms=places) for _ in range(2))
     assert one == other
     assert one["userIdentity"]["userName"].startswith(PREFIX)
     assert len(one["userIdentity"]["userName"]) == len(PREFIX) + 32
@@ -92,36 +93,35 @@ def test_pseudonyms_join_and_tell_nothing(key_file: Path) -> None:
     assert "redacted" not in one["iamGuard"]
 
 
-def test_accounts_have_pseudonyms_of_their_own(key_file: Path) -> None:
+def test_pseudonyms_of_two_accounts_differ(key_file: Path) -> None:
     make_pseudonym_key(key_file, OTHER_ACCOUNT)
     keys = PseudonymKeys(key_file)
     assert keys.pseudonym(ACCOUNT, "alice") != keys.pseudonym(OTHER_ACCOUNT, "alice")
 
 
-def test_the_key_is_that_of_the_callers_account(key_file: Path) -> None:
-    """A caller of another account has the pseudonym of that account; whoever has none, that of `other`."""
+def test_pseudonym_key_is_that_of_the_callers_account(key_file: Path) -> None:
+    """A caller of another account gets that account's pseudonym; without an account, that of `other`."""
     make_pseudonym_key(key_file, OTHER_ACCOUNT)
     make_pseudonym_key(key_file, OTHER)
     keys = PseudonymKeys(key_file)
     foreign: Any = json.loads(to_line(RECORDS["role-session-cross-account-allowed"]))
-    made = applied(foreign, keys, pseudonyms=("/sourceIPAddress",))
+    made = apply(foreign, keys, pseudonyms=("/sourceIPAddress",))
     assert made["sourceIPAddress"] == keys.pseudonym(OTHER_ACCOUNT, "203.0.113.7")
     refused: Any = json.loads(to_line(RECORDS["authentication-refused"]))
-    made = applied(refused, keys, pseudonyms=("/sourceIPAddress",))
+    made = apply(refused, keys, pseudonyms=("/sourceIPAddress",))
     assert made["sourceIPAddress"] == keys.pseudonym(OTHER, "203.0.113.7")
 
 
-def test_without_a_key_it_is_masked(key_file: Path) -> None:
-    """Never told as it is."""
+def test_pseudonym_without_key_is_masked(key_file: Path) -> None:
     destroy_pseudonym_keys(key_file, ACCOUNT)
-    record = applied(RECORD, PseudonymKeys(key_file), pseudonyms=("/userIdentity/userName",))
+    record = apply(RECORD, PseudonymKeys(key_file), pseudonyms=("/userIdentity/userName",))
     assert record["userIdentity"]["userName"] == MASK
     assert record["iamGuard"]["redacted"] == ["/userIdentity/userName"]
 
 
-def test_the_stronger_of_two_rules_holds(key_file: Path) -> None:
+def test_strongest_of_several_rules_applies(key_file: Path) -> None:
     keys = PseudonymKeys(key_file)
-    record = applied(
+    record = apply(
         RECORD,
         keys,
         drop=("/requestParameters/host",),
@@ -133,20 +133,20 @@ def test_the_stronger_of_two_rules_holds(key_file: Path) -> None:
     assert record["requestParameters"]["method"].startswith(PREFIX)
 
 
-def test_what_looks_like_a_secret_is_masked_besides() -> None:
-    record = applied(RECORD | {"userAgent": "token=hunter2"}, mask=("/sourceIPAddress",))
+def test_secret_is_masked_in_addition_to_rules() -> None:
+    record = apply(RECORD | {"userAgent": "token=hunter2"}, mask=("/sourceIPAddress",))
     assert record["userAgent"] == f"token={MASK}"
     assert record["iamGuard"]["redacted"] == ["/sourceIPAddress", "/userAgent"]
 
 
-def test_the_place_of_a_name_with_a_slash_is_a_pointer() -> None:
+def test_member_name_with_slash_is_escaped_in_pointers() -> None:
     odd = RECORD | {"requestParameters": {"a/b~c": "x"}}
-    assert applied(odd, drop=("/requestParameters/a~1b~0c",))["iamGuard"]["dropped"] == ["/requestParameters/a~1b~0c"]
+    assert apply(odd, drop=("/requestParameters/a~1b~0c",))["iamGuard"]["dropped"] == ["/requestParameters/a~1b~0c"]
 
 
 @pytest.mark.parametrize("name", RECORDS)
-def test_the_rules_of_the_page_leave_no_person_in_any_record(name: str, key_file: Path) -> None:
-    """docs/how-to/keep-personal-data-out.md: whoever sets what it says finds no name and no address."""
+def test_documented_rules_remove_personal_data_from_every_record(name: str, key_file: Path) -> None:
+    """The settings in docs/how-to/keep-personal-data-out.md leave no name and no address."""
     page = (Path(__file__).resolve().parents[3] / "docs/how-to/keep-personal-data-out.md").read_text()
     block = page.split('```bash title="privacy.env"\n')[1].split("```")[0]
     chosen = dict(line.removeprefix("export IAM_GUARD_AUDIT_").split("=", 1) for line in block.strip().splitlines())
@@ -155,8 +155,8 @@ def test_the_rules_of_the_page_leave_no_person_in_any_record(name: str, key_file
         RECORDS[name],
         PrivacyRules({Treatment[key.upper()]: value for key, value in pointers.items()}, PseudonymKeys(key_file)),
     )
-    for told in (b"alice", b"carol", b"dave", b"203.0.113.7", b"Botocore"):
-        assert told not in line
+    for personal in (b"alice", b"carol", b"dave", b"203.0.113.7", b"Botocore"):
+        assert personal not in line
 
 
 names = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=6)
@@ -168,17 +168,16 @@ trees: st.SearchStrategy[Any] = st.recursive(
 
 
 @given(st.dictionaries(names, trees, max_size=4), st.sampled_from((Treatment.MASK, DROP)))
-def test_nothing_below_a_chosen_member_is_told(tree: dict[str, Any], treatment: Treatment) -> None:
-    """Whatever stands there, at whatever depth."""
+def test_values_below_a_selected_member_are_removed(tree: dict[str, Any], treatment: Treatment) -> None:
+    """At any depth."""
     record = RECORD | {"requestParameters": tree}
     rules = PrivacyRules({treatment: ("/requestParameters",)})
-    assert "planted" not in json.dumps(rules.applied(record))
+    assert "planted" not in json.dumps(rules.apply(record))
 
 
-def test_a_line_under_rules_is_the_records_line_under_rules(
+def test_joined_line_with_rules_equals_the_record(
     decide: Callable[..., Decision], call: Call, stamp: Stamp, key_file: Path
 ) -> None:
-    """The quick way gives way: both are the same, byte for byte."""
     rules = PrivacyRules({Treatment.PSEUDONYMS: ("/userIdentity/arn",), DROP: ("/userAgent",)}, PseudonymKeys(key_file))
     for decision in (decide(), decide(Outcome.IMPLICITLY_DENIED), decide(resource="*")):
         joined = decision_line(decision, call, stamp, rules=rules)
@@ -186,14 +185,14 @@ def test_a_line_under_rules_is_the_records_line_under_rules(
         assert b"user/staff/alice" not in joined.replace(b"not authorized", b"").split(b'"errorMessage"')[0]
 
 
-# --- what can be chosen ----------------------------------------------------------------------------------------------
+# --- selectable members ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("treatment", Treatment)
 @pytest.mark.parametrize(
     "pointer",
     [
-        *sorted(NEEDED),
+        *sorted(REQUIRED_MEMBERS),
         *(
             "/userIdentity",
             "/iamGuard",
@@ -205,40 +204,40 @@ def test_a_line_under_rules_is_the_records_line_under_rules(
         ),
     ],
 )
-def test_what_consumers_need_cannot_be_chosen(treatment: Treatment, pointer: str, key_file: Path) -> None:
-    with pytest.raises(ConfigurationError, match="expected a member that can be done without") as caught:
+def test_required_member_cannot_be_selected(treatment: Treatment, pointer: str, key_file: Path) -> None:
+    with pytest.raises(ConfigurationError, match="expected a member that is not required") as caught:
         PrivacyRules({treatment: (pointer,)}, PseudonymKeys(key_file))
     assert caught.value.place == f"audit_{treatment.name.lower()}"
 
 
 @pytest.mark.parametrize("pointer", ["", "userAgent", "/", "//x", "/userIdentity/", "$.userAgent"])
-def test_what_is_no_pointer_is_refused(pointer: str) -> None:
+def test_invalid_pointer_is_rejected(pointer: str) -> None:
     with pytest.raises(ConfigurationError, match="expected a JSON pointer"):
         PrivacyRules({Treatment.MASK: (pointer,)})
 
 
 @pytest.mark.parametrize("pointer", ["/resources/0", "/resources/*", "/requestParameters/*"])
-def test_elements_are_not_dropped(pointer: str) -> None:
-    """The places of the others would be others then."""
-    with pytest.raises(ConfigurationError, match="elements are not dropped"):
+def test_dropping_a_list_element_is_rejected(pointer: str) -> None:
+    """It would shift the positions of the other elements."""
+    with pytest.raises(ConfigurationError, match="elements cannot be dropped"):
         PrivacyRules({DROP: (pointer,)})
 
 
-def test_the_settings_open_the_rules(key_file: Path, tmp_path: Path) -> None:
+def test_settings_create_the_rules(key_file: Path, tmp_path: Path) -> None:
     assert open_rules(Settings(), None) is None
     assert open_rules(Settings(audit_mask=("/userAgent",)), None) is not None
-    chosen = Settings(audit_pseudonyms=("/userAgent",))
+    settings = Settings(audit_pseudonyms=("/userAgent",))
     with pytest.raises(ConfigurationError, match="IAM_GUARD_AUDIT_PSEUDONYM_KEY_FILE"):
-        open_rules(chosen, None)
+        open_rules(settings, None)
     with pytest.raises(ConfigurationError, match="iam-guard audit pseudonym-key"):
-        open_rules(chosen, tmp_path / "iam.db")
-    assert open_rules(replace(chosen, audit_pseudonym_key_file=str(key_file)), None) is not None
+        open_rules(settings, tmp_path / "iam.db")
+    assert open_rules(replace(settings, audit_pseudonym_key_file=str(key_file)), None) is not None
 
 
 # --- keys ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_file_of_keys_is_private_and_keeps_what_was_rotated_out(key_file: Path) -> None:
+def test_key_file_is_private_and_keeps_rotated_keys(key_file: Path) -> None:
     assert key_file.stat().st_mode & 0o777 == 0o600
     [first] = pseudonyms_of(key_file, ACCOUNT, "alice")
     make_pseudonym_key(key_file, ACCOUNT, rotate=True)
@@ -252,8 +251,8 @@ def test_a_file_of_keys_is_private_and_keeps_what_was_rotated_out(key_file: Path
     assert set(read_pseudonym_keys(key_file)) == {OTHER_ACCOUNT}
 
 
-def test_a_key_is_not_made_twice_by_mistake(key_file: Path) -> None:
-    with pytest.raises(InvalidInput, match="has a key already"):
+def test_creating_an_existing_key_requires_rotate(key_file: Path) -> None:
+    with pytest.raises(InvalidInput, match="already has a key"):
         make_pseudonym_key(key_file, ACCOUNT)
     with pytest.raises(NoSuchEntity):
         make_pseudonym_key(key_file, OTHER_ACCOUNT, rotate=True)
@@ -262,22 +261,22 @@ def test_a_key_is_not_made_twice_by_mistake(key_file: Path) -> None:
 
 
 @pytest.mark.parametrize("account", ["", "1234", "acme", "../x", f"{ACCOUNT} {ACCOUNT}"])
-def test_what_is_no_account_has_no_key(key_file: Path, account: str) -> None:
+def test_key_for_an_invalid_account_is_rejected(key_file: Path, account: str) -> None:
     with pytest.raises(InvalidInput, match="expected an account of 12 digits"):
         make_pseudonym_key(key_file, account)
 
 
 @pytest.mark.parametrize("line", ["111122223333", "111122223333 AAAA", "acme QUFB", "111122223333 ****"])
-def test_a_file_that_is_none_is_refused(tmp_path: Path, line: str) -> None:
+def test_invalid_key_file_is_rejected(tmp_path: Path, line: str) -> None:
     (tmp_path / "bad").write_text(line)
     (tmp_path / "bad").chmod(0o600)
     with pytest.raises(ConfigurationError, match="expected lines of an account and a key"):
         PseudonymKeys(tmp_path / "bad")
 
 
-def test_a_running_process_sees_that_a_key_is_destroyed(key_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Within a second; and where the file is gone, there are no pseudonyms."""
-    monkeypatch.setattr(pseudonyms, "LOOKS_EVERY", -1.0)
+def test_destroyed_key_stops_pseudonyms_in_running_process(key_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within a second, also if the file was deleted."""
+    monkeypatch.setattr(pseudonyms, "CHECK_INTERVAL", -1.0)
     keys = PseudonymKeys(key_file)
     assert keys.pseudonym(ACCOUNT, "alice")
     destroy_pseudonym_keys(key_file, ACCOUNT)

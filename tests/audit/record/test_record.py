@@ -1,4 +1,4 @@
-"""The shape of records: golden files for every kind of caller, outcome and event, and the small tables behind them."""
+"""The shape of records: golden files for every kind of caller, outcome and event, and the tables behind them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from iam_guard.audit.record.record import (
     decision_record,
     error_record,
     event_time,
-    reason_word,
+    reason_code,
 )
 from iam_guard.audit.record.redaction import to_line
 from iam_guard.audit.record.result_record import result_record
@@ -101,7 +101,7 @@ def decision(
 
 
 def conditional() -> Decision:
-    """Make a decision that read keys of every kind."""
+    """Return a decision that read condition keys of every kind."""
     condition = {
         "IpAddress": {"aws:SourceIp": "203.0.113.0/24"},
         "StringEqualsIfExists": {"aws:PrincipalTag/team": "red"},
@@ -166,7 +166,7 @@ RECORDS: dict[str, dict[str, object]] = {
     ),
 }
 
-ASKED = replace(CALL, method="POST", path="/", host="iam.example.org")
+API_CALL = replace(CALL, method="POST", path="/", host="iam.example.org")
 RECORDS |= {
     "policy-changed": result_record(
         CallResult(
@@ -177,7 +177,7 @@ RECORDS |= {
             document=ChangedDocument("0a" * 32, "1b" * 32),
             epoch=43,
         ),
-        ASKED,
+        API_CALL,
         TRACED,
         ALICE,
     ),
@@ -205,7 +205,7 @@ RECORDS |= {
             ),
             changed=False,
         ),
-        ASKED,
+        API_CALL,
         STAMP,
         ALICE,
     ),
@@ -217,7 +217,7 @@ RECORDS |= {
             parameters={"name": "dave"},
             error=LimitExceeded("too large"),
         ),
-        ASKED,
+        API_CALL,
         STAMP,
         ALICE,
     ),
@@ -229,7 +229,7 @@ RECORDS |= {
             parameters={"path": "/staff/", "userName": "eve"},
             error=EntityAlreadyExists("User with name eve already exists."),
         ),
-        ASKED,
+        API_CALL,
         STAMP,
         ALICE,
     ),
@@ -272,8 +272,8 @@ ALWAYS = {
 
 
 @pytest.mark.parametrize("name", RECORDS)
-def test_record_is_as_its_golden_file_says(name: str) -> None:
-    """A record has exactly the members and values of its golden file (design 4.4)."""
+def test_record_equals_its_golden_file(name: str) -> None:
+    """All members and values (design 4.4)."""
     assert json.loads(to_line(RECORDS[name])) == json.loads((GOLDEN / f"{name}.json").read_text())
 
 
@@ -282,15 +282,15 @@ def test_every_golden_file_is_used() -> None:
 
 
 @pytest.mark.parametrize("name", RECORDS)
-def test_record_has_cloudtrails_members_and_iam_guard(name: str) -> None:
-    """Top-level names are CloudTrail's, plus one; what CloudTrail always has is there."""
+def test_record_has_cloudtrail_members_and_iam_guard(name: str) -> None:
+    """Top-level names are CloudTrail's and `iamGuard`; the mandatory ones are present."""
     names = set(RECORDS[name])
     assert names - CLOUDTRAIL_1_11 == {"iamGuard"}
     assert names >= ALWAYS
 
 
 def test_every_kind_of_caller_has_a_golden_record() -> None:
-    """CloudTrail's words for our six kinds of principal, and for a caller whom nobody knows."""
+    """CloudTrail's types for the six kinds of principal, and for an unknown caller."""
     identities: list[Any] = [record["userIdentity"] for record in RECORDS.values()]
     kinds = {identity["type"] for identity in identities}
     assert kinds == {"Root", "IAMUser", "AssumedRole", "FederatedUser", "AWSService", "AWSAccount", "Unknown"}
@@ -309,10 +309,10 @@ def test_every_kind_of_caller_has_a_golden_record() -> None:
         ("sts:AssumeRole", "sts.amazonaws.com", "AssumeRole", False, "Management"),
     ],
 )
-def test_action_says_source_name_read_only_and_category(
+def test_action_determines_source_name_read_only_and_category(
     action: str, source: str, name: str, read_only: bool, category: str
 ) -> None:
-    """The application's services keep their prefix, AWS's have AWS's name; verbs that change nothing are read-only."""
+    """The application's services keep their prefix, AWS's have AWS's name; read-only verbs set `readOnly`."""
     record = decision_record(decision(ALLOWED, ALICE, action=action), CALL, STAMP)
     assert (record["eventSource"], record["eventName"], record["readOnly"]) == (source, name, read_only)
     assert record["eventCategory"] == category
@@ -324,25 +324,24 @@ def test_action_says_source_name_read_only_and_category(
     ("outcome", "effect", "verdict"),
     [(ALLOWED, "Allow", "Allow"), (IMPLICIT, None, "ImplicitDeny"), (EXPLICIT, "Deny", "ExplicitDeny")],
 )
-def test_reason_word_names_verdict_and_layer(
+def test_reason_code_names_verdict_and_policy_type(
     policy_type: PolicyType, outcome: Outcome, effect: str | None, verdict: str
 ) -> None:
-    """Every policy type and outcome has a word of its own."""
-    word = reason_word(decision(outcome, ALICE, Reason(policy_type, effect)))
-    assert word.startswith(verdict)
-    assert len(word) > len(verdict)
-    assert "Default" not in word
+    code = reason_code(decision(outcome, ALICE, Reason(policy_type, effect)))
+    assert code.startswith(verdict)
+    assert len(code) > len(verdict)
+    assert "Default" not in code
 
 
-def test_reason_word_tells_errors_and_allows_without_statement() -> None:
-    """An error is `Error`; the root user's Allow, which no statement gave, is `AllowDefault` (E-5)."""
-    assert reason_word(decision(IMPLICIT, ALICE, error="broken")) == "Error"
-    assert reason_word(decision(ALLOWED, ROOT)) == "AllowDefault"
-    assert reason_word(decision(ALLOWED, ROOT, Reason(PolicyType.IDENTITY, note="root"))) == "AllowDefault"
+def test_reason_code_of_error_and_of_allow_without_statement() -> None:
+    """An error is `Error`; the root user's Allow without a statement is `AllowDefault` (E-5)."""
+    assert reason_code(decision(IMPLICIT, ALICE, error="broken")) == "Error"
+    assert reason_code(decision(ALLOWED, ROOT)) == "AllowDefault"
+    assert reason_code(decision(ALLOWED, ROOT, Reason(PolicyType.IDENTITY, note="root"))) == "AllowDefault"
 
 
-def test_time_is_written_in_utc_seconds() -> None:
-    """`eventTime` is UTC whatever zone the clock has."""
+def test_event_time_is_in_utc_seconds() -> None:
+    """In any time zone of the clock."""
     stamp = Stamp(datetime(2026, 1, 1, 1, 30, tzinfo=timezone(timedelta(hours=2))), "id")
     assert decision_record(decision(ALLOWED, ALICE), None, stamp)["eventTime"] == "2025-12-31T23:30:00Z"
 
@@ -350,24 +349,24 @@ def test_time_is_written_in_utc_seconds() -> None:
 @given(st.datetimes(timezones=st.none() | st.timezones()), st.integers(0, 1))
 @example(datetime(2026, 10, 25, 2, 30, tzinfo=ZoneInfo("Europe/Vienna")), 0)
 @example(datetime(2026, 10, 25, 2, 30, tzinfo=ZoneInfo("Europe/Vienna")), 1)
-def test_time_is_that_of_its_own_moment(moment: datetime, fold: int) -> None:
-    """What was written for one moment is never given to another, the hour that the clocks repeat included."""
+def test_event_time_is_correct_for_any_moment(moment: datetime, fold: int) -> None:
+    """Including the repeated hour at the end of daylight saving time."""
     moment = moment.replace(fold=fold)
     with suppress(OverflowError):  # outside of the years 1 to 9999 in UTC
         assert event_time(moment) == moment.astimezone(UTC).isoformat()[:19] + "Z"
 
 
-def test_only_the_first_reasons_are_recorded() -> None:
-    """A decision with very many reasons keeps the reported one and says how many are left out (E-90)."""
+def test_surplus_reasons_are_counted() -> None:
+    """The reported reason is kept (E-90)."""
     reasons = [Reason(PolicyType.IDENTITY, "Allow", READERS, statement=index) for index in range(MAX_REASONS + 3)]
     extension: Any = decision_record(decision(ALLOWED, ALICE, *reasons), CALL, STAMP)["iamGuard"]
     assert [reason["statement"] for reason in extension["reasons"]] == list(range(MAX_REASONS))
     assert extension["omittedReasons"] == 3
 
 
-def test_what_somebody_asked_about_is_recorded_however_much_it_is() -> None:
-    """Else whoever asks with long names would leave no record."""
-    asked = [decision(IMPLICIT, ALICE, resource=f"{DOCUMENT}/{'x' * 1900}", action=f"docs:{'a' * 100}")] * 150
-    said = json.loads(to_line(permission_query_record(ALICE, asked, CALL, STAMP)))["iamGuard"]
-    assert 0 < len(said["answers"]) < 100
-    assert len(said["answers"]) + said["omittedAnswers"] == 150
+def test_permission_query_of_any_size_is_recorded() -> None:
+    """Otherwise long names would prevent a record."""
+    decisions = [decision(IMPLICIT, ALICE, resource=f"{DOCUMENT}/{'x' * 1900}", action=f"docs:{'a' * 100}")] * 150
+    extension = json.loads(to_line(permission_query_record(ALICE, decisions, CALL, STAMP)))["iamGuard"]
+    assert 0 < len(extension["answers"]) < 100
+    assert len(extension["answers"]) + extension["omittedAnswers"] == 150

@@ -1,4 +1,4 @@
-"""The table of classes: what belongs where, and that the documentation has the same table."""
+"""The table of record classes, and its copy in the documentation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from iam_guard.audit.record.record_classes import (
     OnFailure,
     RecordClass,
     class_of_allow,
-    classes_that_refuse,
+    refusing_classes,
 )
 from iam_guard.errors import ConfigurationError
 
@@ -28,7 +28,7 @@ PAGE = Path(__file__).resolve().parents[3] / "docs/explanation/audit-failures.md
         ("IAM:PutUserPolicy", ADMIN),
         ("iam:ListUsers", ADMIN),
         ("sts:AssumeRole", ADMIN),
-        ("sts:GetSessionToken", ADMIN),  # a name that seems to read, and issues a session
+        ("sts:GetSessionToken", ADMIN),  # the name looks read-only, but it issues a session
         ("sts:AssumeRoleWithWebIdentity", ADMIN),
         ("organizations:AttachPolicy", ADMIN),
         ("docs:GetDocument", READ),
@@ -41,29 +41,28 @@ PAGE = Path(__file__).resolve().parents[3] / "docs/explanation/audit-failures.md
         ("nonsense", WRITE),
     ],
 )
-def test_an_allow_belongs_to_the_class_that_its_action_names(action: str, row: RecordClass) -> None:
-    """In doubt it changes something."""
+def test_class_of_allow_depends_on_the_action_name(action: str, row: RecordClass) -> None:
+    """An unrecognized name counts as a change."""
     assert class_of_allow(action) is row
 
 
-def test_only_what_reads_may_go_on_by_default() -> None:
-    assert classes_that_refuse(("read",)) == {"admin", "change", "write"}
-    assert classes_that_refuse(()) == {"admin", "change", "write", "read"}
-    assert classes_that_refuse(("read", "write")) == {"admin", "change"}
+def test_fail_open_excludes_classes_from_refusal() -> None:
+    assert refusing_classes(("read",)) == {"admin", "change", "write"}
+    assert refusing_classes(()) == {"admin", "change", "write", "read"}
+    assert refusing_classes(("read", "write")) == {"admin", "change"}
 
 
 @pytest.mark.parametrize("name", ["admin", "change", "denial", "reads", ""])
-def test_no_other_class_can_be_chosen(name: str) -> None:
-    """Least of all that administration goes on unrecorded."""
+def test_fail_open_with_other_class_is_rejected(name: str) -> None:
+    """Administrative calls, above all, never proceed unrecorded."""
     with pytest.raises(ConfigurationError, match="expected classes of read, write"):
-        classes_that_refuse([name])
+        refusing_classes([name])
 
 
-def test_the_page_has_the_table() -> None:
-    """A class, what it holds, for what the answer waits, and what follows."""
+def test_documentation_lists_the_record_classes() -> None:
     lines = PAGE.read_text(encoding="utf-8").splitlines()
     rows = [line for line in lines if line.startswith("| `")]
     assert rows[: len(CLASSES)] == [
-        f"| `{row.name}` | {row.holds} | {row.waits} | {row.on_failure.value} |" for row in CLASSES
+        f"| `{row.name}` | {row.description} | {row.waits} | {row.on_failure.value} |" for row in CLASSES
     ]
-    assert [row.on_failure for row in CLASSES if row.is_durable] == [OnFailure.REFUSE, OnFailure.TELL]
+    assert [row.on_failure for row in CLASSES if row.is_durable] == [OnFailure.REFUSE, OnFailure.REPORT]

@@ -1,4 +1,4 @@
-"""What leaves: no secret, no control character, no line over the limit, whatever a caller sends."""
+"""The line of a record has no secret, no control character, and no more bytes than the limit, for any input."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ WORD = "hunter2hunter2"
 
 
 def secret_key(seed: int) -> str:
-    """Make a secret access key as AWS does: 30 random bytes in base64."""
+    """Return a secret access key like those of AWS: 30 random bytes in base64."""
     return base64.b64encode(hashlib.sha256(str(seed).encode()).digest()[:30]).decode()
 
 
@@ -49,7 +49,7 @@ SECRETS = {
     **{f"secret access key {seed}": (secret_key(seed),) * 2 for seed in range(40)},
 }
 
-# Every place of a record that carries text of the caller.
+# Every place of a record that contains strings of the caller.
 PLANTS: dict[str, Callable[[str, Call, Stamp], Record]] = {
     "user agent": lambda text, call, stamp: decision_record(_decide(), replace(call, user_agent=text), stamp),
     "path": lambda text, call, stamp: decision_record(_decide(), replace(call, path="/" + text), stamp),
@@ -80,7 +80,7 @@ PLANTS: dict[str, Callable[[str, Call, Stamp], Record]] = {
         stamp,
         Principal.service("docs"),
     ),
-    "what was asked": lambda text, call, stamp: permission_query_record(
+    "permission query": lambda text, call, stamp: permission_query_record(
         _tagged(""), [_decide(action=f"docs:{text}", resource=_arn(text))], call, stamp
     ),
     "context": lambda text, call, stamp: decision_record(_decide(context={"aws:RequestTag/x": text}), call, stamp),
@@ -108,10 +108,10 @@ PLANTS: dict[str, Callable[[str, Call, Stamp], Record]] = {
 }
 
 
-def _decide(outcome: Outcome = Outcome.ALLOWED, *, action: str = "docs:GetDocument", **given: Any) -> Decision:
-    principal = given.pop("principal", Principal.from_arn("arn:aws:iam::111122223333:user/alice"))
-    resource = given.pop("resource", _arn("7"))
-    return Decision(outcome, AccessRequest(principal, action, resource, **given), (Reason(PolicyType.IDENTITY),))
+def _decide(outcome: Outcome = Outcome.ALLOWED, *, action: str = "docs:GetDocument", **changes: Any) -> Decision:
+    principal = changes.pop("principal", Principal.from_arn("arn:aws:iam::111122223333:user/alice"))
+    resource = changes.pop("resource", _arn("7"))
+    return Decision(outcome, AccessRequest(principal, action, resource, **changes), (Reason(PolicyType.IDENTITY),))
 
 
 def _having_read(context: dict[str, Any]) -> Decision:
@@ -137,7 +137,7 @@ def _session(text: str) -> Principal:
 @pytest.mark.parametrize("secret", SECRETS)
 @pytest.mark.parametrize("place", PLANTS)
 def test_planted_secret_never_appears(place: str, secret: str, stamp: Stamp, call: Call) -> None:
-    """Whatever caller's text a secret stands in, alone or between others, it does not reach a sink."""
+    """In any string of the caller, alone or within other text."""
     planted, hidden = SECRETS[secret]
     for text in (planted, f"before {planted} after", f"x/{planted}"):
         line = to_line(PLANTS[place](text, call, stamp))
@@ -152,10 +152,10 @@ def test_planted_secret_never_appears(place: str, secret: str, stamp: Stamp, cal
     padding=st.sampled_from((0, 400, 990, 3900, 4040, 4080, 4300, 9000)),
     more=st.integers(0, 70),
 )
-def test_planted_secret_never_appears_wherever_the_cut_falls(
+def test_planted_secret_never_appears_at_a_truncation_point(
     place: str, secret: str, before: str, after: str, padding: int, more: int
 ) -> None:
-    """Not a half of a secret is left where a long text is cut, whatever stands around it."""
+    """No part of a secret stays where a long string is truncated."""
     planted, hidden = SECRETS[secret]
     call, stamp = Call("r-1", method="GET", path="/"), Stamp(datetime(2026, 5, 4, tzinfo=UTC), "e-1")
     text = "-" * (padding + more) + f"{before} {planted} {after}"
@@ -164,31 +164,31 @@ def test_planted_secret_never_appears_wherever_the_cut_falls(
 
 
 @pytest.mark.parametrize("more", range(0, 120, 3))
-def test_masking_before_the_cut_brings_no_half_secret_in(more: int, stamp: Stamp, call: Call) -> None:
-    """A mask that shortens a long text moves its unread end into what is kept; that end may be half a secret."""
+def test_masking_does_not_pull_in_half_a_secret(more: int, stamp: Stamp, call: Call) -> None:
+    """A mask that shortens a long string moves unsearched text into the limit; it may contain half a secret."""
     key = secret_key(3)
     agent = "igk_" + "x" * 300 + " " + "-" * (3985 + more) + " " + key + " " + "-" * 1000
     assert key[:8].encode() not in to_line(decision_record(_decide(), replace(call, user_agent=agent), stamp))
 
 
-def test_ordinary_record_is_not_gone_through(stamp: Stamp, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A record without anything suspicious costs one search, its policy digest notwithstanding."""
+def test_ordinary_record_is_searched_only_once(stamp: Stamp, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its policy digest does not look suspicious."""
     policy = PolicyRef("P", PolicyType.IDENTITY, "arn:aws:iam::111122223333:policy/P", "0a" * 32)
     decision = replace(_decide(), reasons=(Reason(PolicyType.IDENTITY, "Allow", policy),))
-    monkeypatch.setattr("iam_guard.audit.record.redaction._Scrubber", lambda _: pytest.fail("gone through"))
+    monkeypatch.setattr("iam_guard.audit.record.redaction._Scrubber", lambda _: pytest.fail("processed"))
     assert to_line(decision_record(decision, call, stamp))
 
 
-def test_innocent_text_is_cut_at_the_limit_of_one_string(stamp: Stamp, call: Call) -> None:
-    """A text over 4,096 bytes is cut there, also when the whole line would still fit."""
+def test_long_string_is_truncated_at_4096_bytes(stamp: Stamp, call: Call) -> None:
+    """Even if the whole line would fit."""
     line = to_line(decision_record(_decide(), replace(call, user_agent="- " * 3000), stamp))
     record = json.loads(line)
     assert 3500 < len(record["userAgent"]) <= 4096
     assert record["iamGuard"]["truncated"] == ["/userAgent"]
 
 
-def test_almost_every_random_key_is_recognised() -> None:
-    """Of 20,000 random secret access keys at least 99.9 % are masked, at the end of a path too."""
+def test_random_secret_keys_are_masked() -> None:
+    """At least 99.9 % of 20,000, also at the end of a path."""
     keys = [secret_key(seed) for seed in range(20_000)]
     assert sum(key not in mask(f"/documents/{key}") for key in keys) >= 19_980
 
@@ -207,28 +207,27 @@ def test_almost_every_random_key_is_recognised() -> None:
         "0a" * 32,
     ],
 )
-def test_ordinary_text_stays(text: str) -> None:
-    """Names, digests and user agents are evidence and are not masked."""
+def test_ordinary_string_is_not_masked(text: str) -> None:
+    """Names, digests and user agents are evidence."""
     assert mask(text) == text
 
 
-def test_masked_name_stays_comparable(stamp: Stamp, call: Call) -> None:
-    """Two resources that were taken for keys remain two resources, and the same one remains the same."""
+def test_masked_names_stay_distinguishable(stamp: Stamp, call: Call) -> None:
+    """Two resources that look like keys have different masks; the same one has the same mask."""
     one, again, other = (mask(_arn(secret_key(seed))) for seed in (1, 1, 2))
     assert one == again != other
     assert one.startswith(_arn("[redacted:"))
 
 
 @given(st.text() | st.from_regex(r"(?s)(igk_|bearer |token=|eyJ|://|authorization:).{0,40}", fullmatch=False))
-def test_quick_search_sees_all_that_masking_would_change(text: str) -> None:
-    """A line that passes without being gone through holds nothing that `mask` changes, in value or in fingerprint."""
+def test_quick_search_finds_everything_that_mask_changes(text: str) -> None:
     written = json.loads(to_line({"userAgent": text}))
     assert written["userAgent"] == mask(text)
     assert ("iamGuard" in written) is (mask(text) != text)
 
 
-def test_policy_digest_does_not_hide_a_key(stamp: Stamp, call: Call) -> None:
-    """The digest of a policy is let through; a key beside it, or dressed up as a digest, is not."""
+def test_key_next_to_a_policy_digest_is_masked(stamp: Stamp, call: Call) -> None:
+    """Also if it imitates a digest."""
     policy = PolicyRef("P", PolicyType.IDENTITY, digest=hashlib.sha256(b"").hexdigest())
     plain = replace(_decide(), reasons=(Reason(PolicyType.IDENTITY, "Allow", policy),))
     assert policy.digest is not None
@@ -243,8 +242,8 @@ HOSTILE = "\x00\x07\n\r\x1b[2J\x7f\x85\x9b\u2028\u2029\u202e\ud800\U0001f600\"\\
 
 
 @pytest.mark.parametrize("place", PLANTS)
-def test_control_characters_forge_no_line(place: str, stamp: Stamp, call: Call) -> None:
-    """A record is one line of printable ASCII and reads back as valid UTF-8, whatever the text (log injection)."""
+def test_control_characters_cannot_forge_a_line(place: str, stamp: Stamp, call: Call) -> None:
+    """A record is one line of printable ASCII and parses as valid UTF-8 for any string (log injection)."""
     line = to_line(PLANTS[place](HOSTILE, call, stamp))
     assert line.endswith(b"\n")
     assert all(0x20 <= byte < 0x80 for byte in line[:-1])
@@ -253,21 +252,20 @@ def test_control_characters_forge_no_line(place: str, stamp: Stamp, call: Call) 
 
 @pytest.mark.parametrize("place", PLANTS)
 @pytest.mark.parametrize("letter", ["a", '"', "\x00", "\U0001f600", "\ud800", " igk_x", "://a@", "A/b1"])
-def test_megabyte_of_text_is_cut_and_named(place: str, letter: str, stamp: Stamp, call: Call) -> None:
-    """A line stays within its limit and says what was cut."""
+def test_megabyte_string_is_truncated_and_listed(place: str, letter: str, stamp: Stamp, call: Call) -> None:
     line = to_line(PLANTS[place](letter * (1024 * 1024 // len(letter)), call, stamp))
     assert len(line) <= MAX_LINE
-    said = json.loads(line)["iamGuard"]
+    extension = json.loads(line)["iamGuard"]
     if place in ("condition key that was read", "list that was read", "name of a condition key"):
-        assert said.get("omittedConditions") or said["conditions"][0]["withheld"]
+        assert extension.get("omittedConditions") or extension["conditions"][0]["withheld"]
     elif place in ("parameters", "name of a parameter"):
         assert json.loads(line)["requestParameters"] == {"things": {"omitted": True}}
     else:
-        assert place in ("referer", "context", "tag") or said["truncated"]
+        assert place in ("referer", "context", "tag") or extension["truncated"]
 
 
-def test_everything_overlong_at_once_still_fits(stamp: Stamp) -> None:
-    """With every text of a record a megabyte of escapes, the line fits and its facts are there."""
+def test_record_with_only_long_strings_fits_the_limit(stamp: Stamp) -> None:
+    """Every string is 100,000 escaped characters; the facts are still present."""
     flood = "\U0001f600" * 100_000
     policy = PolicyRef(flood, PolicyType.IDENTITY, flood, "0a" * 32)
     reasons = tuple(Reason(PolicyType.IDENTITY, "Deny", policy, 0, flood, 1, flood) for _ in range(500))
@@ -290,8 +288,8 @@ def test_everything_overlong_at_once_still_fits(stamp: Stamp) -> None:
     assert "/userAgent" in record["iamGuard"]["truncated"]
 
 
-def test_number_that_is_none_is_refused(stamp: Stamp) -> None:
-    """NaN and infinity are no JSON."""
+def test_nan_is_rejected(stamp: Stamp) -> None:
+    """NaN and infinity are not JSON."""
     with pytest.raises(ValueError, match="JSON compliant"):
         to_line({"x": float("nan")})
 
@@ -299,6 +297,6 @@ def test_number_that_is_none_is_refused(stamp: Stamp) -> None:
 @pytest.mark.parametrize(
     "text", ["AIDAEYJ7K2ABCDEFGHIJ", "arn:aws:iam::111122223333:user/eyjafjallajokull", "EYJAFJALLA-2010"]
 )
-def test_names_that_begin_like_a_token_in_another_case_stay(text: str) -> None:
-    """Base64 knows upper and lower case; unique ids are random letters, and a masked one is nobody's any more."""
+def test_name_like_a_token_in_another_case_is_not_masked(text: str) -> None:
+    """Base64 is case-sensitive; unique ids are random letters, and a masked id could not be attributed."""
     assert mask(text) == text

@@ -1,4 +1,4 @@
-"""Records of what a call came to: their kind, what there is no room for, and the table of kinds."""
+"""Result records of calls: their kind, omitted members, and the table of kinds."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ ADA = Principal.from_arn("arn:aws:iam::111122223333:user/ada")
 RESULT = CallResult(action="iam:TagUser", resource="arn:aws:iam::111122223333:user/eve", owner="111122223333")
 
 
-def said(result: CallResult, call: Call, stamp: Stamp) -> dict[str, Any]:
+def parsed_record(result: CallResult, call: Call, stamp: Stamp) -> dict[str, Any]:
     line = to_line(result_record(result, call, stamp, ADA))
     assert len(line) <= MAX_LINE
-    read: dict[str, Any] = json.loads(line)
-    return read
+    parsed: dict[str, Any] = json.loads(line)
+    return parsed
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def said(result: CallResult, call: Call, stamp: Stamp) -> dict[str, Any]:
         ("iam:PutRolePolicy", "policy_change"),
         ("iam:AddUserToGroup", "policy_change"),
         ("iam:UpdateAssumeRolePolicy", "policy_change"),
-        ("iam:TagRole", "policy_change"),  # conditions ask for the tags of principals
+        ("iam:TagRole", "policy_change"),  # conditions may test the tags of principals
         ("iam:CreateUser", "admin_call"),
         ("iam:CreateAccessKey", "admin_call"),
         ("iam-guard:PutResourcePolicy", "policy_change"),
@@ -52,60 +52,60 @@ def said(result: CallResult, call: Call, stamp: Stamp) -> dict[str, Any]:
         ("iam-guard:CreateApiKey", "admin_call"),
     ],
 )
-def test_a_call_has_a_kind(action: str, kind: str) -> None:
+def test_kind_of_call(action: str, kind: str) -> None:
     assert kind_of(action) == kind
     assert kind in RESULT_KINDS
 
 
-def test_the_table_of_kinds_names_real_operations_that_change_something() -> None:
-    """A name that is misspelt would leave a change of policies among all the others."""
-    ours = {each.removeprefix("iam:") for each in POLICY_CHANGES if each.startswith("iam:")}
-    assert {name for name in ours if name not in IAM.operations or IAM.operations[name].reads} == set()
-    known = STS.operations.keys() | STS.not_supported.keys()
-    assert {name for name in SESSIONS if name not in known} == set()
+def test_kinds_table_lists_existing_mutating_operations() -> None:
+    """A misspelt name would record a policy change as an ordinary call."""
+    names = {action.removeprefix("iam:") for action in POLICY_CHANGES if action.startswith("iam:")}
+    assert {name for name in names if name not in IAM.operations or IAM.operations[name].reads} == set()
+    operations = STS.operations.keys() | STS.not_supported.keys()
+    assert {name for name in SESSIONS if name not in operations} == set()
 
 
-def test_whatever_is_about_a_policy_is_a_change_of_policies() -> None:
-    """New operations are noticed: those of passwords and tags of policies are the exceptions."""
-    others = {
+def test_mutating_policy_operation_is_a_policy_change() -> None:
+    """Catches new operations; the exceptions are the password policy and the tags of policies."""
+    exceptions = {
         *("UpdateAccountPasswordPolicy", "DeleteAccountPasswordPolicy", "TagPolicy", "UntagPolicy"),
     }
-    named = {
+    policy_operations = {
         name
         for name, row in IAM.operations.items()
         if not row.reads and ("Policy" in name or "Boundary" in name or row.digests is not None)
     }
-    assert {name for name in named - others if kind_of(f"iam:{name}") != "policy_change"} == set()
+    assert {name for name in policy_operations - exceptions if kind_of(f"iam:{name}") != "policy_change"} == set()
 
 
-def test_what_failed_has_changed_nothing(call: Call, stamp: Stamp) -> None:
-    record = said(replace(RESULT, error=NoSuchEntity("The user with name eve cannot be found.")), call, stamp)
+def test_failed_call_is_recorded_as_unchanged(call: Call, stamp: Stamp) -> None:
+    record = parsed_record(replace(RESULT, error=NoSuchEntity("The user with name eve cannot be found.")), call, stamp)
     assert record["errorCode"] == "NoSuchEntity"
     assert record["iamGuard"]["changed"] is False
     assert record["requestID"] == call.request_id
 
 
-def test_what_there_is_no_room_for_is_left_out_by_member(call: Call, stamp: Stamp) -> None:
-    """As CloudTrail does; the rest is told."""
+def test_members_over_the_limit_are_omitted_one_by_one(call: Call, stamp: Stamp) -> None:
+    """As in CloudTrail; the other members are kept."""
     tags = [{"key": f"k{number}", "value": "v" * 200} for number in range(500)]
     result = replace(RESULT, parameters={"userName": "eve", "tags": tags}, elements={"tags": tags, "size": 7})
-    record = said(result, call, stamp)
+    record = parsed_record(result, call, stamp)
     assert record["requestParameters"] == {"userName": "eve", "tags": {"omitted": True}}
     assert record["responseElements"] == {"tags": {"omitted": True}, "size": 7}
 
 
-def test_a_long_document_is_cut_and_said_to_be(call: Call, stamp: Stamp) -> None:
-    record = said(replace(RESULT, parameters={"policyDocument": "- " * 3000}), call, stamp)
+def test_long_document_is_truncated_and_listed(call: Call, stamp: Stamp) -> None:
+    record = parsed_record(replace(RESULT, parameters={"policyDocument": "- " * 3000}), call, stamp)
     assert len(record["requestParameters"]["policyDocument"]) == 4096
     assert record["iamGuard"]["truncated"] == ["/requestParameters/policyDocument"]
 
 
-def test_what_was_masked_is_named_with_what_looks_like_a_secret(call: Call, stamp: Stamp) -> None:
-    """Masks of the table and of looks are told in one list; of a member that was left out nothing is told."""
+def test_redacted_lists_table_masks_and_recognized_secrets(call: Call, stamp: Stamp) -> None:
+    """In one list, without pointers into omitted members."""
     many = [{"key": "x" * 100}] * 300
     parameters = {"password": "[redacted]", "description": "token=hunter2", "list": many}
     masked = ("/requestParameters/password", "/requestParameters/list/0/secret")
-    record = said(replace(RESULT, parameters=parameters, masked=masked), call, stamp)
+    record = parsed_record(replace(RESULT, parameters=parameters, masked=masked), call, stamp)
     assert "hunter2" not in json.dumps(record)
     assert record["iamGuard"]["redacted"] == ["/requestParameters/password", "/requestParameters/description"]
 
@@ -120,19 +120,19 @@ members = st.none() | st.dictionaries(st.text("abcXYZ", min_size=1, max_size=12)
 
 
 @given(members, members)
-def test_whatever_a_call_was_given_and_gave_its_record_can_be_made(given: Any, gave: Any) -> None:
-    """It is made when everything is done: nothing may be too long or too many for it."""
-    record = result_record(replace(RESULT, parameters=given, elements=gave), CALL, STAMP, ADA)
+def test_result_record_fits_for_any_input_and_output(parameters: Any, elements: Any) -> None:
+    """The call is carried out already, so its record must not fail."""
+    record = result_record(replace(RESULT, parameters=parameters, elements=elements), CALL, STAMP, ADA)
     assert len(to_line(record)) <= MAX_LINE
 
 
-def test_the_most_that_fits_is_a_line(call: Call, stamp: Stamp) -> None:
+def test_largest_members_fit_into_a_line(call: Call, stamp: Stamp) -> None:
     full = [{"k": "x" * 500}] * 15
     parameters = {"a": full, **{f"m{number}": "\U0001f600" * 4000 for number in range(3)}}
     elements = {"b": full, "c": "é" * 4000}
     assert MAX_PARAMETERS + MAX_ELEMENTS < MAX_LINE
-    said(replace(RESULT, parameters=parameters, elements=elements), call, stamp)
+    parsed_record(replace(RESULT, parameters=parameters, elements=elements), call, stamp)
 
 
-def test_all_our_services_are_known_to_the_table() -> None:
+def test_aws_services_table_includes_our_services() -> None:
     assert {IAM.prefix, STS.prefix} <= PREFIXES

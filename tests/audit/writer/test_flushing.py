@@ -1,4 +1,4 @@
-"""The disk is asked for what nobody waits for: so often, and no more often than it bears."""
+"""Lines for which no request waits are flushed to the disk on schedule, and slow disks less often."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import pytest
 
 from iam_guard.audit import append_file
 from iam_guard.audit.verify.shard import segments_of, shards_of
-from iam_guard.audit.writer.flushing import REST, Flushing
+from iam_guard.audit.writer.flushing import BACKOFF_FACTOR, FlushSchedule
 from iam_guard.audit.writer.segment_limits import SegmentLimits
 from iam_guard.audit.writer.segment_writer import SegmentWriter
 from tests.audit.trails import KEY, lines_of, only_shard, record, verdicts
 
 
 class Clock:
-    """Stands still until it is told otherwise."""
+    """A clock that tests set."""
 
     now = 100.0
 
@@ -25,44 +25,44 @@ class Clock:
         return self.now
 
 
-def test_what_is_written_is_due_after_so_long() -> None:
-    """From the first line on that the disk may lack, not from the last."""
+def test_flush_is_due_after_the_interval() -> None:
+    """Counted from the first unflushed line, not from the last."""
     clock = Clock()
-    flushing = Flushing(1.0, clock)
-    assert flushing.due_in() is None
-    flushing.written()
+    schedule = FlushSchedule(1.0, clock)
+    assert schedule.due_in() is None
+    schedule.record_write()
     clock.now += 0.75
-    flushing.written()
-    assert flushing.due_in() == 0.25
+    schedule.record_write()
+    assert schedule.due_in() == 0.25
     clock.now += 5
-    assert flushing.due_in() == 0.0
-    flushing.done()
-    assert flushing.due_in() is None
+    assert schedule.due_in() == 0.0
+    schedule.record_flush()
+    assert schedule.due_in() is None
 
 
-def test_never_is_never() -> None:
+def test_flush_interval_zero_is_never_due() -> None:
     clock = Clock()
-    flushing = Flushing(0.0, clock)
-    flushing.written()
+    schedule = FlushSchedule(0.0, clock)
+    schedule.record_write()
     clock.now += 1e9
-    assert flushing.due_in() is None
+    assert schedule.due_in() is None
 
 
-def test_a_slow_disk_is_asked_less_often() -> None:
-    """A fifth of the time is spent waiting at most."""
+def test_slow_disk_is_flushed_less_often() -> None:
+    """At most a fifth of the time is spent flushing."""
     clock = Clock()
-    flushing = Flushing(1.0, clock)
-    flushing.written()
-    flushing.done(took=2.0)
-    flushing.written()
-    assert flushing.due_in() == 2.0 * REST
+    schedule = FlushSchedule(1.0, clock)
+    schedule.record_write()
+    schedule.record_flush(took=2.0)
+    schedule.record_write()
+    assert schedule.due_in() == 2.0 * BACKOFF_FACTOR
 
 
 @pytest.fixture
 def syncs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    asked: list[int] = []
-    monkeypatch.setattr(append_file, "_sync", lambda descriptor: asked.append(os.fstat(descriptor).st_ino))
-    return asked
+    inodes: list[int] = []
+    monkeypatch.setattr(append_file, "_sync", lambda descriptor: inodes.append(os.fstat(descriptor).st_ino))
+    return inodes
 
 
 def opened(trail: Path, clock: Clock, seconds: float = 1.0) -> SegmentWriter:
@@ -70,8 +70,8 @@ def opened(trail: Path, clock: Clock, seconds: float = 1.0) -> SegmentWriter:
     return SegmentWriter(trail, KEY, service="docs", limits=limits, timer=clock)
 
 
-def test_ordinary_lines_are_on_the_disk_after_so_long(tmp_path: Path, syncs: list[int]) -> None:
-    """One sync for all that came; the writer knows when it has to be woken for it."""
+def test_ordinary_lines_are_flushed_together_on_schedule(tmp_path: Path, syncs: list[int]) -> None:
+    """`due_in` returns when the writer must wake up."""
     clock = Clock()
     writer = opened(tmp_path, clock)
     writer.append([record(0)])
@@ -88,11 +88,11 @@ def test_ordinary_lines_are_on_the_disk_after_so_long(tmp_path: Path, syncs: lis
     assert syncs == [segments_of(only_shard(tmp_path))[0].lines.stat().st_ino]
     clock.now += 10
     writer.commit()
-    assert len(syncs) == 1, "there was nothing more to ask for"
+    assert len(syncs) == 1, "there was nothing more to flush"
     writer.close()
 
 
-def test_a_durable_commit_is_a_flush_too(tmp_path: Path, syncs: list[int]) -> None:
+def test_durable_commit_counts_as_a_flush(tmp_path: Path, syncs: list[int]) -> None:
     clock = Clock()
     writer = opened(tmp_path, clock)
     writer.append([record(0)])
@@ -104,7 +104,7 @@ def test_a_durable_commit_is_a_flush_too(tmp_path: Path, syncs: list[int]) -> No
     writer.close()
 
 
-def test_without_the_setting_nobody_asks(tmp_path: Path, syncs: list[int]) -> None:
+def test_flush_seconds_zero_never_flushes(tmp_path: Path, syncs: list[int]) -> None:
     clock = Clock()
     writer = opened(tmp_path, clock, seconds=0.0)
     writer.append([record(0)])
@@ -116,10 +116,10 @@ def test_without_the_setting_nobody_asks(tmp_path: Path, syncs: list[int]) -> No
     writer.close()
 
 
-def test_a_flush_that_fails_leaves_the_segment_and_loses_no_line(
+def test_failed_flush_starts_a_new_segment_and_loses_no_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """As with a sync that a request waits for: what the disk has nobody knows, and the gap says so."""
+    """As for a durable commit: the state of the disk is unknown, and the gap record declares that."""
     clock = Clock()
     writer = opened(tmp_path, clock)
     writer.append([record(0)])
@@ -132,8 +132,8 @@ def test_a_flush_that_fails_leaves_the_segment_and_loses_no_line(
     with monkeypatch.context() as patched:
         patched.setattr(append_file, "_sync", fail)
         writer.commit()
-    assert "does not get to the disk" in caplog.text
-    assert writer.due_in() is None or writer.due_in() != 0.0, "it is not asked again for the same"
+    assert "cannot be flushed to the disk" in caplog.text
+    assert writer.due_in() is None or writer.due_in() != 0.0, "it is not flushed again for the same lines"
     writer.append([record(1)])
     writer.commit()
     writer.close()

@@ -1,4 +1,4 @@
-"""The way of a record into the trail: in groups, durably, with checkpoints; and what a full ring does."""
+"""The path of a record into the trail: in batches, durably, with checkpoints; and the handling of a full queue."""
 
 from __future__ import annotations
 
@@ -41,34 +41,34 @@ ADA = "arn:aws:iam::111122223333:user/ada"
 
 @pytest.fixture
 def opened(tmp_path: Path) -> Iterator[Callable[..., Pipeline]]:
-    """Make pipelines that are closed at the end."""
-    made: list[Pipeline] = []
+    """Return a factory of pipelines that are closed at the end."""
+    pipelines: list[Pipeline] = []
 
     def make(**options: Any) -> Pipeline:
-        made.append(pipeline_in(tmp_path, **options))
-        return made[-1]
+        pipelines.append(pipeline_in(tmp_path, **options))
+        return pipelines[-1]
 
     yield make
-    for each in made:
-        each.close()
+    for pipeline in pipelines:
+        pipeline.close()
 
 
 class Disk:
-    """Stands in the way of every write of lines to a segment: broken, or held up until told otherwise."""
+    """Intercept every write to a segment: let it fail, or block it until released."""
 
     def __init__(self) -> None:
         self.error: OSError | None = None
-        self.goes = threading.Event()
-        self.goes.set()
+        self.released = threading.Event()
+        self.released.set()
         self.has_begun = threading.Event()
-        self.may_give_up = threading.Event()
-        """Requests wait for the disk until both have happened, and then as long as the pipeline says."""
-        self.may_give_up.set()
+        self.may_time_out = threading.Event()
+        """Requests wait for the disk until both are set, and then as long as the pipeline's timeout."""
+        self.may_time_out.set()
         self.syncs: list[str] = []
 
     def append(self, file: AppendFile, data: bytes) -> None:
         self.has_begun.set()
-        assert self.goes.wait(300)
+        assert self.released.wait(300)
         if self.error is not None:
             raise self.error
         _APPEND(file, data)
@@ -86,41 +86,41 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
     one = Disk()
     monkeypatch.setattr(AppendFile, "append", lambda file, data: one.append(file, data))
     monkeypatch.setattr(append_file, "_sync", one.sync)
-    answered = Ticket.is_answered_in
+    answered = Ticket.wait
 
     def answered_in(ticket: Ticket, seconds: float) -> bool:
-        assert one.has_begun.wait(60), "the writer never came to the disk"
-        assert one.may_give_up.wait(60)
+        assert one.has_begun.wait(60), "the writer never wrote"
+        assert one.may_time_out.wait(60)
         return answered(ticket, seconds)
 
-    monkeypatch.setattr(Ticket, "is_answered_in", answered_in)
+    monkeypatch.setattr(Ticket, "wait", answered_in)
     return one
 
 
 @contextmanager
-def held(disk: Disk) -> Iterator[None]:
-    disk.goes.clear()
+def blocked(disk: Disk) -> Iterator[None]:
+    disk.released.clear()
     try:
         yield
     finally:
-        disk.goes.set()
+        disk.released.set()
 
 
 def fill(pipeline: Pipeline, disk: Disk, row: RecordClass = READ) -> int:
-    """Have one record in the hand of the writer, which cannot write, and a full lane behind it; return its places."""
+    """Block the writer on one record, fill the lane behind it, and return the lane's capacity."""
     pipeline.put(record(0), READ)
     eventually(lambda: pipeline.usage().waiting == 0 and pipeline.usage().oldest_age > 0)
     lane, number = lane_of(row, is_signed_in=True), 0
-    while pipeline._ring.put(record(number + 1), wait=0.0, lane=lane, caller=str(number)):
+    while pipeline._queue.put(record(number + 1), wait=0.0, lane=lane, caller=str(number)):
         number += 1
     return number
 
 
-# --- all is well -----------------------------------------------------------------------------------------------------
+# --- normal operation -------------------------------------------------------------------------------------------------
 
 
-def test_records_come_in_their_order_and_verify(tmp_path: Path, opened: Callable[..., Pipeline]) -> None:
-    """`close` drains, signs everything and ends the shard."""
+def test_records_are_stored_in_order_and_verify(tmp_path: Path, opened: Callable[..., Pipeline]) -> None:
+    """`close` writes pending records, signs everything and ends the shard."""
     pipeline = opened()
     for number in range(2500):
         assert pipeline.put(record(number), (READ, WRITE, DENIAL)[number % 3])
@@ -131,8 +131,8 @@ def test_records_come_in_their_order_and_verify(tmp_path: Path, opened: Callable
     assert pipeline.usage()[4:7] == (0, 0, False)
 
 
-def test_nothing_is_made_before_the_first_record(tmp_path: Path, opened: Callable[..., Pipeline]) -> None:
-    """So a process may fork before it."""
+def test_pipeline_without_records_creates_no_thread_or_file(tmp_path: Path, opened: Callable[..., Pipeline]) -> None:
+    """So a process may fork before the first record."""
     threads = threading.active_count()
     pipeline = opened()
     assert (list(tmp_path.iterdir()), threading.active_count()) == ([], threads)
@@ -140,7 +140,7 @@ def test_nothing_is_made_before_the_first_record(tmp_path: Path, opened: Callabl
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_durable_record_is_in_the_file_and_synced_when_put_returns(
+def test_durable_record_is_flushed_when_put_returns(
     tmp_path: Path, opened: Callable[..., Pipeline], disk: Disk
 ) -> None:
     pipeline = opened()
@@ -151,12 +151,12 @@ def test_a_durable_record_is_in_the_file_and_synced_when_put_returns(
         assert disk.syncs[before:][-1:] == ["iam-guard-audit"]
 
 
-def test_concurrent_durable_records_share_a_sync(tmp_path: Path, opened: Callable[..., Pipeline], disk: Disk) -> None:
-    """Those that come while the disk is busy are written and synced together."""
+def test_concurrent_durable_records_share_a_flush(tmp_path: Path, opened: Callable[..., Pipeline], disk: Disk) -> None:
+    """Records that arrive while the disk is busy are written and flushed together."""
     pipeline = opened()
     pipeline.put(record(0), ADMIN)
     before = len(disk.syncs)
-    with held(disk):
+    with blocked(disk):
         pipeline.put(record(1), READ)
         eventually(lambda: pipeline.usage().waiting == 0)
         threads = [threading.Thread(target=pipeline.put, args=(record(number), ADMIN)) for number in range(2, 22)]
@@ -169,8 +169,7 @@ def test_concurrent_durable_records_share_a_sync(tmp_path: Path, opened: Callabl
     assert len(disk.syncs) - before == 1
 
 
-def test_a_checkpoint_comes_while_nothing_does(tmp_path: Path, opened: Callable[..., Pipeline]) -> None:
-    """The thread signs in time by itself."""
+def test_idle_pipeline_signs_a_checkpoint(tmp_path: Path, opened: Callable[..., Pipeline]) -> None:
     pipeline = opened(limits=SegmentLimits(checkpoint_seconds=0.1))
     pipeline.put(record(1), READ)
     eventually(lambda: pipeline.usage().checkpoint_age is not None)
@@ -182,25 +181,25 @@ def test_a_checkpoint_comes_while_nothing_does(tmp_path: Path, opened: Callable[
     assert age >= 0
 
 
-def test_threads_lose_nothing(tmp_path: Path, opened: Callable[..., Pipeline]) -> None:
-    """Not even where the ring is small, for they wait."""
-    pipeline = opened(ring=50, wait=20.0, durable_wait=20.0)
+def test_concurrent_threads_lose_no_record(tmp_path: Path, opened: Callable[..., Pipeline]) -> None:
+    """Even with a small queue, because they wait."""
+    pipeline = opened(queue_size=50, wait=20.0, durable_wait=20.0)
 
     def work(thread: int) -> None:
         for number in range(300):
             assert pipeline.put(record(thread * 1000 + number), ADMIN if number % 100 == 0 else WRITE)
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
-    for each in threads:
-        each.start()
-    for each in threads:
-        each.join()
+    for started in threads:
+        started.start()
+    for started in threads:
+        started.join()
     pipeline.close()
     assert len(set(ids_in(tmp_path))) == len(ids_in(tmp_path)) == 2400
     assert verdicts(tmp_path) == []
 
 
-def test_what_killed_processes_left_is_recovered_at_the_start(tmp_path: Path, opened: Callable[..., Pipeline]) -> None:
+def test_shard_of_killed_process_is_recovered_at_start(tmp_path: Path, opened: Callable[..., Pipeline]) -> None:
     from tests.audit.trails import written
 
     left = written(tmp_path, 10, is_ended=False)
@@ -209,45 +208,47 @@ def test_what_killed_processes_left_is_recovered_at_the_start(tmp_path: Path, op
     assert [gap["reason"] for gap in gaps_in(tmp_path)] == ["ProcessEnded"]
 
 
-def test_the_trail_has_the_lines_that_a_sink_would_have(
+def test_trail_and_sink_get_the_same_records(
     tmp_path: Path, opened: Callable[..., Pipeline], decide: Callable[..., Decision], call: Call
 ) -> None:
-    """Of every kind, masked alike, whoever makes the line; shard and sequence come to it."""
-    spied = replace(call, user_agent="Bearer hunter2-hunter2")
+    """Every kind, masked alike, whether made by the request or by the writer; the trail adds shard and sequence."""
+    with_secret = replace(call, user_agent="Bearer hunter2-hunter2")
 
-    def note(trail: Trail) -> None:
-        trail.note(decide(), spied, started=100.0)
-        trail.note(decide(Outcome.EXPLICITLY_DENIED), spied, started=100.0)
+    def record_all(trail: Trail) -> None:
+        trail.note(decide(), with_secret, started=100.0)
+        trail.note(decide(Outcome.EXPLICITLY_DENIED), with_secret, started=100.0)
         trail.note(replace(decide(), request=AccessRequest(Principal.from_arn(ADA), "docs:Put", "*")), call, started=99)
-        trail.record_authentication(InvalidClientTokenId(), spied, kind="sigv4", credential_id="igk_hunter2.hunter2")
-        trail.record_error(StoreUnavailable("gone"), spied, action="docs:X")
+        trail.record_authentication(
+            InvalidClientTokenId(), with_secret, kind="sigv4", credential_id="igk_hunter2.hunter2"
+        )
+        trail.record_error(StoreUnavailable("gone"), with_secret, action="docs:X")
 
     same: Any = {"clock": lambda: NOON, "new_id": lambda: "event-1", "timer": lambda: 100.25}
     sink = ListSink()
     pipeline = opened()
-    note(Trail(sink, **same))
-    note(Trail(pipeline, **same))
+    record_all(Trail(sink, **same))
+    record_all(Trail(pipeline, **same))
     pipeline.close()
-    kept = [each for each in facts_in(tmp_path) if not each["iamGuard"]["kind"].startswith("audit_")]
-    for number, each in enumerate(kept, 1):
-        assert each["iamGuard"].pop("shard") == only_shard(tmp_path).name
-        assert each["iamGuard"].pop("sequence") == number
+    kept = [fact for fact in facts_in(tmp_path) if not fact["iamGuard"]["kind"].startswith("audit_")]
+    for number, fact in enumerate(kept, 1):
+        assert fact["iamGuard"].pop("shard") == only_shard(tmp_path).name
+        assert fact["iamGuard"].pop("sequence") == number
     assert kept == sink.records
     assert "hunter2" not in str(kept)
 
 
-# --- the ring is full, or the disk is slow ---------------------------------------------------------------------------
+# --- full queue or slow disk -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("row", [READ, WRITE, DENIAL])
-def test_a_full_ring_holds_back_as_long_as_it_is_told(
+def test_full_queue_blocks_until_capacity_is_free(
     row: RecordClass, tmp_path: Path, opened: Callable[..., Pipeline], disk: Disk
 ) -> None:
-    """A place that comes in time is taken."""
-    pipeline = opened(ring=4, wait=10.0)
-    with held(disk):
+    """Up to the setting's timeout."""
+    pipeline = opened(queue_size=4, wait=10.0)
+    with blocked(disk):
         fill(pipeline, disk, row)
-        threading.Timer(0.2, disk.goes.set).start()
+        threading.Timer(0.2, disk.released.set).start()
         began = time.monotonic()
         assert pipeline.put(record(99), row)
         assert time.monotonic() - began >= 0.1
@@ -267,7 +268,7 @@ def test_a_full_ring_holds_back_as_long_as_it_is_told(
         (ADMIN, ("read", "write"), True),
     ],
 )
-def test_on_a_slow_disk_each_class_has_its_way_and_the_gap_is_declared(
+def test_slow_disk_applies_class_rule_and_declares_the_gap(
     row: RecordClass,
     fail_open: tuple[str, ...],
     is_refused: bool,
@@ -275,9 +276,9 @@ def test_on_a_slow_disk_each_class_has_its_way_and_the_gap_is_declared(
     opened: Callable[..., Pipeline],
     disk: Disk,
 ) -> None:
-    """The wait is bounded; what was dropped and what was refused is counted in the trail once it goes on."""
-    pipeline = opened(ring=4, wait=0.05, durable_wait=0.05, fail_open=fail_open)
-    with held(disk):
+    """The wait is bounded; dropped and refused records are counted in the trail afterwards."""
+    pipeline = opened(queue_size=4, wait=0.05, durable_wait=0.05, fail_open=fail_open)
+    with blocked(disk):
         places = fill(pipeline, disk, row)
         began = time.monotonic()
         for _ in range(3):
@@ -300,26 +301,26 @@ def test_on_a_slow_disk_each_class_has_its_way_and_the_gap_is_declared(
     assert verdicts(tmp_path) == [Verdict.GAP]
 
 
-def test_a_slow_disk_delays_the_durable_only(tmp_path: Path, opened: Callable[..., Pipeline], disk: Disk) -> None:
+def test_slow_disk_delays_only_durable_records(tmp_path: Path, opened: Callable[..., Pipeline], disk: Disk) -> None:
     pipeline = opened(durable_wait=300.0)
     pipeline.put(record(0), ADMIN)
-    with ThreadPoolExecutor(1) as pool, held(disk):
+    with ThreadPoolExecutor(1) as pool, blocked(disk):
         for number in range(1, 100):
             assert pipeline.put(record(number), WRITE)
         durable = pool.submit(pipeline.put, record(100), ADMIN)
         with pytest.raises(TimeoutError):
             durable.result(timeout=0.2)
-        disk.goes.set()
+        disk.released.set()
         assert durable.result()
     assert len(ids_in(tmp_path)) == 101
 
 
-def test_a_durable_record_that_waits_too_long_is_refused_and_withdrawn(
+def test_durable_record_after_timeout_is_refused_and_withdrawn(
     tmp_path: Path, opened: Callable[..., Pipeline], disk: Disk
 ) -> None:
-    """Behind a disk that hangs; the record does not turn up later, for the answer was no."""
+    """The record is not written later, because the request was denied."""
     pipeline = opened(durable_wait=0.1)
-    with held(disk):
+    with blocked(disk):
         pipeline.put(record(0), READ)
         eventually(lambda: pipeline.usage().waiting == 0)
         with pytest.raises(NotRecordedError, match="in time"):
@@ -330,7 +331,7 @@ def test_a_durable_record_that_waits_too_long_is_refused_and_withdrawn(
 
 
 def corrections_in(trail: Path) -> list[str]:
-    facts = [each["iamGuard"] for each in facts_in(trail)]
+    facts = [record["iamGuard"] for record in facts_in(trail)]
     return [fact["refusedEventID"] for fact in facts if fact["kind"] == "audit_refused"]
 
 
@@ -338,12 +339,12 @@ def correction(number: int) -> bytes:
     return refused_line(Stamp(NOON, f"correction-{number}"), f"id-{number}")
 
 
-def test_a_record_that_turns_up_although_its_request_was_refused_is_corrected(
+def test_written_record_of_refused_request_is_corrected(
     tmp_path: Path, opened: Callable[..., Pipeline], disk: Disk
 ) -> None:
-    """It was being written when its request stopped waiting; of one that was withdrawn there is nothing to correct."""
+    """It was being written when its request timed out; a withdrawn record needs no correction."""
     pipeline = opened(durable_wait=0.1)
-    with held(disk):
+    with blocked(disk):
         with pytest.raises(NotRecordedError, match="in time"):
             pipeline.put(record(0), ADMIN, correction=correction(0))
         with pytest.raises(NotRecordedError, match="in time"):
@@ -354,18 +355,16 @@ def test_a_record_that_turns_up_although_its_request_was_refused_is_corrected(
     assert gaps_in(tmp_path)[0]["refused"] == 2
 
 
-def test_a_correction_finds_its_place_where_there_is_none(
-    tmp_path: Path, opened: Callable[..., Pipeline], disk: Disk
-) -> None:
-    """The ring is full just when the disk hangs; without the correction the trail would say Allowed for ever."""
-    pipeline = opened(ring=2, durable_wait=0.1)
-    disk.may_give_up.clear()
-    with held(disk), ThreadPoolExecutor() as other:
+def test_correction_ignores_the_queue_limit(tmp_path: Path, opened: Callable[..., Pipeline], disk: Disk) -> None:
+    """The queue is full just when the disk hangs; without the correction the trail would permanently show an Allow."""
+    pipeline = opened(queue_size=2, durable_wait=0.1)
+    disk.may_time_out.clear()
+    with blocked(disk), ThreadPoolExecutor() as other:
         refused = other.submit(pipeline.put, record(0), ADMIN, correction=correction(0))
         eventually(lambda: pipeline.usage().waiting == 0 and pipeline.usage().oldest_age > 0)
         assert pipeline.put(record(1), READ)
         assert pipeline.put(record(2), READ)
-        disk.may_give_up.set()
+        disk.may_time_out.set()
         with pytest.raises(NotRecordedError, match="in time"):
             refused.result()
     pipeline.close()
@@ -373,27 +372,27 @@ def test_a_correction_finds_its_place_where_there_is_none(
     assert corrections_in(tmp_path) == ["id-0"]
 
 
-def test_where_requests_go_on_without_their_records_none_is_called_refused(
+def test_on_failure_ignore_writes_no_correction(
     tmp_path: Path, opened: Callable[..., Pipeline], disk: Disk, decide: Callable[..., Decision]
 ) -> None:
     pipeline = opened(durable_wait=0.1)
     trail = Trail(pipeline, on_failure="ignore")
     call = replace(decide().request, action="iam:GetUser")
-    with held(disk):
+    with blocked(disk):
         trail.note(replace(decide(), request=call), None, started=0.0)
     pipeline.close()
     assert len(ids_in(tmp_path)) == 1
     assert corrections_in(tmp_path) == []
 
 
-def test_what_is_done_is_told_and_comes_when_it_can(
+def test_record_of_completed_change_is_written_after_timeout(
     tmp_path: Path, opened: Callable[..., Pipeline], disk: Disk
 ) -> None:
-    """Whether it waited or was being written: what it says has happened, so nothing is missing."""
+    """Whether it was queued or being written: the change has happened, so nothing is missing."""
     pipeline = opened(durable_wait=0.1)
-    with held(disk):
+    with blocked(disk):
         for number in range(2):
-            with pytest.raises(NotRecordedError, match="written when it can be"):
+            with pytest.raises(NotRecordedError, match="written as soon as possible"):
                 pipeline.put(record(number), CHANGE)
         assert pipeline.usage().waiting == 1
     pipeline.close()
@@ -402,14 +401,14 @@ def test_what_is_done_is_told_and_comes_when_it_can(
     assert verdicts(tmp_path) == []
 
 
-def test_what_is_done_and_finds_no_place_is_lost_not_refused(
+def test_completed_change_with_full_queue_counts_as_lost(
     tmp_path: Path, opened: Callable[..., Pipeline], disk: Disk
 ) -> None:
-    """The gap says that something happened of which nothing is known."""
-    pipeline = opened(ring=1, durable_wait=0.05)
-    with held(disk):
+    """The gap record declares a change without a record."""
+    pipeline = opened(queue_size=1, durable_wait=0.05)
+    with blocked(disk):
         fill(pipeline, disk, CHANGE)
-        with pytest.raises(NotRecordedError, match="no place"):
+        with pytest.raises(NotRecordedError, match="queue is full"):
             pipeline.put(record(9), CHANGE)
     pipeline.close()
     [gap] = gaps_in(tmp_path)
@@ -417,15 +416,15 @@ def test_what_is_done_and_finds_no_place_is_lost_not_refused(
     assert "refused" not in gap
 
 
-# --- the disk is broken ----------------------------------------------------------------------------------------------
+# --- broken disk -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("code", [errno.EIO, errno.EACCES, errno.EROFS])
-def test_a_disk_that_fails_refuses_at_once_and_keeps_what_it_took(
+def test_failing_disk_refuses_at_once_and_keeps_queued_records(
     code: int, tmp_path: Path, opened: Callable[..., Pipeline], disk: Disk, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What was answered is written once it can be; what must be durable is refused without waiting."""
-    pipeline = opened(ring=4, wait=300.0, durable_wait=300.0)
+    """Queued records are written later; durable ones are refused without waiting."""
+    pipeline = opened(queue_size=4, wait=300.0, durable_wait=300.0)
     pipeline.put(record(0), ADMIN)
     disk.error = OSError(code, os.strerror(code))
     assert pipeline.put(record(1), WRITE)
@@ -448,17 +447,17 @@ def test_a_disk_that_fails_refuses_at_once_and_keeps_what_it_took(
     [gap] = gaps_in(tmp_path)
     assert (gap["lost"], gap["refused"]) == (1, 2)
     assert caplog.text.count("the audit trail cannot be written") == 1
-    assert "the audit trail is written again" in caplog.text
+    assert "the audit trail can be written again" in caplog.text
 
 
-def test_a_disk_that_fails_keeps_what_is_done_and_corrects_nothing(
+def test_failing_disk_keeps_completed_changes_uncorrected(
     tmp_path: Path, opened: Callable[..., Pipeline], disk: Disk
 ) -> None:
-    """A decision that was refused is not in the trail; what a call came to is written as soon as it can be."""
+    """A refused decision is not in the trail; the result of a call is written as soon as possible."""
     pipeline = opened()
     pipeline.put(record(0), ADMIN)
     disk.error = OSError(errno.EIO, "Input/output error")
-    with pytest.raises(NotRecordedError, match="written when it can be"):
+    with pytest.raises(NotRecordedError, match="written as soon as possible"):
         pipeline.put(record(1), CHANGE)
     with pytest.raises(NotRecordedError):
         pipeline.put(record(2), ADMIN, correction=correction(2))
@@ -468,7 +467,7 @@ def test_a_disk_that_fails_keeps_what_is_done_and_corrects_nothing(
     assert corrections_in(tmp_path) == []
 
 
-def test_what_a_failed_sync_leaves_in_the_file_is_corrected(
+def test_record_after_failed_flush_is_corrected(
     tmp_path: Path, opened: Callable[..., Pipeline], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pipeline = opened()
@@ -479,13 +478,13 @@ def test_what_a_failed_sync_leaves_in_the_file_is_corrected(
 
     with monkeypatch.context() as patched:
         patched.setattr(append_file, "_sync", fail)
-        with pytest.raises(NotRecordedError, match="did not get to the disk"):
+        with pytest.raises(NotRecordedError, match="could not be written to the disk"):
             pipeline.put(record(1), ADMIN, correction=correction(1))
     pipeline.close()
     assert corrections_in(tmp_path) == ["id-1"]
 
 
-def test_a_sync_that_fails_refuses_and_writes_nothing_twice(
+def test_failed_flush_refuses_and_writes_nothing_twice(
     tmp_path: Path, opened: Callable[..., Pipeline], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pipeline = opened()
@@ -496,7 +495,7 @@ def test_a_sync_that_fails_refuses_and_writes_nothing_twice(
 
     with monkeypatch.context() as patched:
         patched.setattr(append_file, "_sync", fail)
-        with pytest.raises(NotRecordedError, match="did not get to the disk"):
+        with pytest.raises(NotRecordedError, match="could not be written to the disk"):
             pipeline.put(record(1), ADMIN)
     pipeline.put(record(2), ADMIN)
     pipeline.close()
@@ -504,10 +503,8 @@ def test_a_sync_that_fails_refuses_and_writes_nothing_twice(
     assert [gap["reason"] for gap in gaps_in(tmp_path)] == ["SyncFailed", "NotRecorded"]
 
 
-def test_the_unexpected_leaves_the_shard_and_goes_on(
-    tmp_path: Path, opened: Callable[..., Pipeline], disk: Disk
-) -> None:
-    """A thread that died would leave every request waiting."""
+def test_unexpected_error_starts_a_new_shard(tmp_path: Path, opened: Callable[..., Pipeline], disk: Disk) -> None:
+    """If the thread died, every request would wait."""
     pipeline = opened()
     pipeline.put(record(0), ADMIN)
     disk.error = ValueError("boom")  # type: ignore[assignment]
@@ -521,7 +518,7 @@ def test_the_unexpected_leaves_the_shard_and_goes_on(
 
 
 @pytest.mark.parametrize("line", [b"", b"{}\n", b'{"a":{}}\n{"b":{}}\n', b"x" * 70_000 + b"}}\n"])
-def test_what_is_no_line_is_refused_before_it_can_stand_in_the_way(
+def test_invalid_line_is_refused_before_it_is_queued(
     line: bytes, tmp_path: Path, opened: Callable[..., Pipeline]
 ) -> None:
     pipeline = opened()
@@ -532,12 +529,12 @@ def test_what_is_no_line_is_refused_before_it_can_stand_in_the_way(
     assert ids_in(tmp_path) == ["id-1"]
 
 
-def test_a_line_may_be_made_by_the_writer(tmp_path: Path, opened: Callable[..., Pipeline], disk: Disk) -> None:
-    """Once, in its thread, however often the batch is tried; the order stays."""
-    made: list[str] = []
+def test_line_can_be_made_by_the_writer(tmp_path: Path, opened: Callable[..., Pipeline], disk: Disk) -> None:
+    """Once, in its thread, however often the batch is retried; in order."""
+    threads: list[str] = []
 
     def make() -> bytes:
-        made.append(threading.current_thread().name)
+        threads.append(threading.current_thread().name)
         return record(1)
 
     pipeline = opened()
@@ -550,14 +547,14 @@ def test_a_line_may_be_made_by_the_writer(tmp_path: Path, opened: Callable[..., 
     disk.error = None
     pipeline.close()
     assert ids_in(tmp_path) == ["id-0", "id-1", "id-2"]
-    assert made == ["iam-guard-audit"]
+    assert threads == ["iam-guard-audit"]
 
 
 @pytest.mark.parametrize("row", [READ, DENIAL])
-def test_a_line_that_the_writer_cannot_make_is_missing_and_the_others_are_kept(
+def test_failing_line_is_counted_and_others_are_kept(
     row: RecordClass, tmp_path: Path, opened: Callable[..., Pipeline], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The gap has the number, the log has nothing of the record."""
+    """The gap record has the number; the log contains nothing of the record."""
 
     def fail() -> bytes:
         raise ValueError("token=hunter2")
@@ -572,11 +569,11 @@ def test_a_line_that_the_writer_cannot_make_is_missing_and_the_others_are_kept(
     assert verdicts(tmp_path) == [Verdict.GAP]
 
 
-# --- the end ---------------------------------------------------------------------------------------------------------
+# --- closing ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("row", [READ, WRITE, ADMIN, CHANGE])
-def test_after_the_close_every_allow_is_refused(row: RecordClass, opened: Callable[..., Pipeline]) -> None:
+def test_allow_after_close_is_refused(row: RecordClass, opened: Callable[..., Pipeline]) -> None:
     pipeline = opened()
     pipeline.put(record(0), READ)
     pipeline.close()
@@ -586,10 +583,10 @@ def test_after_the_close_every_allow_is_refused(row: RecordClass, opened: Callab
     assert pipeline.put(record(1), DENIAL) is False
 
 
-def test_closing_on_a_broken_disk_ends_and_says_what_is_lost(
+def test_close_on_broken_disk_logs_lost_records(
     tmp_path: Path, opened: Callable[..., Pipeline], disk: Disk, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The next start finds the shard without its end and declares the gap."""
+    """The next start finds the open shard and declares the gap."""
     pipeline = opened()
     pipeline.put(record(0), ADMIN)
     disk.error = OSError(errno.EIO, "Input/output error")
@@ -601,7 +598,7 @@ def test_closing_on_a_broken_disk_ends_and_says_what_is_lost(
     assert [gap["reason"] for gap in gaps_in(tmp_path)] == ["ProcessEnded"]
 
 
-def test_a_pipeline_that_nobody_holds_writes_what_it_took_and_its_thread_ends(tmp_path: Path) -> None:
+def test_collected_pipeline_writes_records_and_ends_thread(tmp_path: Path) -> None:
     pipeline = pipeline_in(tmp_path)
     pipeline.put(record(1), READ)
     thread = pipeline._thread
@@ -615,9 +612,9 @@ def test_a_pipeline_that_nobody_holds_writes_what_it_took_and_its_thread_ends(tm
 # --- event loops -----------------------------------------------------------------------------------------------------
 
 
-def test_nothing_waits_on_an_event_loop(tmp_path: Path, opened: Callable[..., Pipeline], disk: Disk) -> None:
-    """A full ring is full at once there; what must be durable is refused, and `may_wait` says so beforehand."""
-    pipeline = opened(ring=4, wait=300.0)
+def test_event_loop_is_never_blocked(tmp_path: Path, opened: Callable[..., Pipeline], disk: Disk) -> None:
+    """A full queue drops at once; durable records are refused, and `may_wait` reports that in advance."""
+    pipeline = opened(queue_size=4, wait=300.0)
     assert (pipeline.may_wait("docs:GetDocument"), pipeline.may_wait("iam:GetUser")) == (False, True)
 
     async def put(row: RecordClass) -> bool:
@@ -627,7 +624,7 @@ def test_nothing_waits_on_an_event_loop(tmp_path: Path, opened: Callable[..., Pi
     with pytest.raises(NotRecordedError, match="event loop"):
         asyncio.run(put(ADMIN))
     pipeline.put(record(0), ADMIN)
-    with held(disk):
+    with blocked(disk):
         fill(pipeline, disk)
         assert pipeline.may_wait("docs:GetDocument")
         began = time.monotonic()

@@ -1,6 +1,6 @@
-"""Recovery: what is left of a killed process is gone on from, and nothing that was acknowledged is lost.
+"""Recovery: the shard of a killed process is continued, and no acknowledged record is lost.
 
-`IAM_GUARD_KILLS` says how often a process is killed (20 times by default).
+`IAM_GUARD_KILLS` is the number of kills (default 20).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from iam_guard.audit.writer.segment_limits import SegmentLimits
 writer = writer_in(Path(sys.argv[1]), SegmentLimits(checkpoint_records=7, checkpoint_seconds=0.01, segment_bytes=20000))
 number = 0
 while True:
-    writer.append([record(each, filler="x" * (each * 37 % 600)) for each in range(number, number + 1 + number % 5)])
+    writer.append([record(index, filler="x" * (index * 37 % 600)) for index in range(number, number + 1 + number % 5)])
     number += 1 + number % 5
     is_durable = number % 3 == 0
     writer.commit(durable=is_durable)
@@ -49,7 +49,7 @@ while True:
 
 
 def killed(trail: Path, seconds: float) -> int:
-    """Let a process write for so long, kill it; give up to which record it had acknowledged."""
+    """Run a writing process for so long, kill it, and return the number of records that it acknowledged."""
     command = [sys.executable, "-c", WRITER, str(trail)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -66,18 +66,18 @@ def killed(trail: Path, seconds: float) -> int:
 
 def ids(trail: Path) -> list[str]:
     records = [json.loads(line) for shard in shards_of(trail) for line in lines_of(shard)]
-    return [each["eventID"] for each in records if each["iamGuard"]["kind"] == "decision"]
+    return [entry["eventID"] for entry in records if entry["iamGuard"]["kind"] == "decision"]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("attempt", range(KILLS))
-def test_a_killed_process_loses_nothing_that_it_acknowledged(tmp_path: Path, attempt: int) -> None:
-    """Killed at any moment: records are there in their order and without holes, the trail verifies, the gap is told."""
+def test_killed_process_loses_no_acknowledged_record(tmp_path: Path, attempt: int) -> None:
+    """Killed at any moment: records are in order without holes, the trail verifies, the gap is declared."""
     acknowledged = killed(tmp_path, random.Random(attempt).uniform(0.0, 0.25))
     before = verdicts(tmp_path)
     assert set(before) <= {UNSIGNED_TAIL}
     found = recover(tmp_path, KEY, RING)
-    assert [each.is_continued for each in found] == [True]
+    assert [result.is_continued for result in found] == [True]
     kept = ids(tmp_path)
     assert kept == [f"id-{number}" for number in range(len(kept))]
     assert len(kept) >= acknowledged
@@ -89,14 +89,14 @@ def test_a_killed_process_loses_nothing_that_it_acknowledged(tmp_path: Path, att
 
 @pytest.mark.parametrize("ending", [".jsonl", ".hashes", ".checkpoints"])
 @pytest.mark.parametrize("left", range(0, 700, 50))
-def test_whatever_a_kill_leaves_of_the_last_write_is_gone_on_from(tmp_path: Path, ending: str, left: int) -> None:
-    """The writes come in the order lines, hashes, checkpoint; of one there may be a part, of those after it nothing."""
+def test_shard_after_partial_write_is_continued(tmp_path: Path, ending: str, left: int) -> None:
+    """Write order is lines, hashes, checkpoint: one of them may be partial, those after it missing."""
     writer = writer_in(tmp_path, SegmentLimits(checkpoint_records=3, segment_bytes=10**9))
     writer.append([record(number) for number in range(5)])
     writer.commit()
     shard = only_shard(tmp_path)
     order = [".jsonl", ".hashes", ".checkpoints"]
-    paths = [segments_of(shard)[0].path(each) for each in order]
+    paths = [segments_of(shard)[0].path(suffix) for suffix in order]
     before = [path.stat().st_size for path in paths]
     writer.append([record(number) for number in range(5, 8)])
     writer.commit()
@@ -114,7 +114,7 @@ def test_whatever_a_kill_leaves_of_the_last_write_is_gone_on_from(tmp_path: Path
     assert len(ids(tmp_path)) >= 5
 
 
-def test_the_gap_says_what_was_cut_off_and_what_was_not_signed(tmp_path: Path) -> None:
+def test_gap_counts_truncated_bytes_and_unsigned_records(tmp_path: Path) -> None:
     shard = written(tmp_path, 6, is_ended=False, unsigned=2)
     with last_segment(shard).lines.open("ab") as file:
         file.write(b'{"half')
@@ -125,8 +125,8 @@ def test_the_gap_says_what_was_cut_off_and_what_was_not_signed(tmp_path: Path) -
     assert is_ended(shard)
 
 
-def test_a_shard_that_is_written_is_left_alone(tmp_path: Path) -> None:
-    """Its lock is held; also by the parent of a process that was forked off and has ended."""
+def test_shard_with_running_writer_is_not_recovered(tmp_path: Path) -> None:
+    """Its lock is taken, also after a forked child of the writer has ended."""
     writer = writer_in(tmp_path)
     writer.append([record(1)])
     writer.commit()
@@ -141,8 +141,8 @@ def test_a_shard_that_is_written_is_left_alone(tmp_path: Path) -> None:
     assert verdicts(tmp_path) == []
 
 
-def test_a_child_that_lives_on_does_not_keep_the_lock_of_its_parent(tmp_path: Path) -> None:
-    """A worker that was forked off, and whose parent was killed, is no reason to leave the parent's shard as it is."""
+def test_living_child_does_not_keep_the_lock_of_its_parent(tmp_path: Path) -> None:
+    """A forked worker does not prevent recovery of its killed parent's shard."""
     script = (
         "import os, sys, time\n"
         "from pathlib import Path\n"
@@ -168,8 +168,8 @@ def test_a_child_that_lives_on_does_not_keep_the_lock_of_its_parent(tmp_path: Pa
             os.kill(child, signal.SIGKILL)
 
 
-def test_killed_after_the_last_record_nothing_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The end is signed, and no gap is declared."""
+def test_shard_killed_after_its_last_record_has_no_gap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end is signed."""
     shard = written(tmp_path, 6)
     segment = last_segment(shard)
     (shard / "lock").touch()
@@ -184,9 +184,9 @@ def test_killed_after_the_last_record_nothing_is_missing(tmp_path: Path, monkeyp
 # --- evidence --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("what", ["line", "tail", "checkpoint", "hash", "opening", "lines file"])
-def test_a_shard_that_does_not_bear_its_checkpoints_is_left_as_it_is(tmp_path: Path, what: str) -> None:
-    """Nothing is signed over; the gap is declared in the shard of whoever found it."""
+@pytest.mark.parametrize("damage", ["line", "tail", "checkpoint", "hash", "opening", "lines file"])
+def test_shard_not_matching_its_checkpoints_stays_unchanged(tmp_path: Path, damage: str) -> None:
+    """Nothing is signed over it; the recovering process declares the gap in its own shard."""
     shard = written(tmp_path, 20, is_ended=False)
     segment = last_segment(shard)
     content = segment.lines.read_bytes()
@@ -198,26 +198,26 @@ def test_a_shard_that_does_not_bear_its_checkpoints_is_left_as_it_is(tmp_path: P
         "opening": (segment.lines, content.replace(b"audit_segment", b"audit_segmenx")),
         "lines file": (segment.lines, b""),
     }
-    path, changed = changes[what]
+    path, changed = changes[damage]
     path.write_bytes(changed)
-    kept = {each.name: each.read_bytes() for each in shard.iterdir()}
+    kept = {file.name: file.read_bytes() for file in shard.iterdir()}
     found = recover(tmp_path, KEY, RING)
-    if what == "checkpoint":  # of a key that nobody knows: as if there were none
-        assert [each.is_continued for each in found] == [True]
+    if damage == "checkpoint":  # by an unknown key: ignored
+        assert [result.is_continued for result in found] == [True]
         return
     assert found == [Recovered(shard.name, is_continued=False)]
-    assert {each.name: each.read_bytes() for each in shard.iterdir()} == kept
+    assert {file.name: file.read_bytes() for file in shard.iterdir()} == kept
     writer = writer_in(tmp_path)
     declare(tmp_path, writer, found)
     writer.close()
-    own = next(each for each in shards_of(tmp_path) if each != shard)
+    own = next(folder for folder in shards_of(tmp_path) if folder != shard)
     [gap] = [json.loads(line)["iamGuard"] for line in lines_of(own) if b"audit_gap" in line]
     assert (gap["reason"], gap["about"]) == ("ShardDamaged", shard.name)
     assert recover(tmp_path, KEY, RING) == []
 
 
-def test_power_that_went_makes_no_second_truth(tmp_path: Path) -> None:
-    """The disk has the checkpoint and not its lines: no other checkpoint of that size is ever signed."""
+def test_power_failure_leads_to_no_conflicting_checkpoint(tmp_path: Path) -> None:
+    """The disk has the checkpoint without its lines: no other checkpoint of that size is ever signed."""
     shard = written(tmp_path, 20, is_ended=False)
     segment = last_segment(shard)
     os.truncate(segment.lines, segment.lines.stat().st_size - 10)
@@ -226,8 +226,8 @@ def test_power_that_went_makes_no_second_truth(tmp_path: Path) -> None:
     assert verdicts(tmp_path) == [TRUNCATED_TAIL]
 
 
-def test_checkpoints_of_the_key_before_a_rotation_are_believed(tmp_path: Path) -> None:
-    """The ring knows it; the shard ends with the new key's."""
+def test_checkpoints_by_rotated_key_are_trusted(tmp_path: Path) -> None:
+    """The key ring has it; the shard ends with the new key's checkpoint."""
     new = SignerKey.new("trail.example/audit")
     written(tmp_path, 20, is_ended=False)
     [found] = recover(tmp_path, new, KeyRing([new.verifier, KEY.verifier]))
@@ -235,8 +235,8 @@ def test_checkpoints_of_the_key_before_a_rotation_are_believed(tmp_path: Path) -
     assert verdicts(tmp_path, KeyRing([new.verifier, KEY.verifier])) == [GAP]
 
 
-def test_drafts_of_shards_are_removed_when_they_are_old(tmp_path: Path) -> None:
-    """One that another process is just making is left alone."""
+def test_old_draft_is_removed(tmp_path: Path) -> None:
+    """A draft that another process has just created stays."""
     written(tmp_path, 3)
     old, young = tmp_path / "docs-a-1-x.new", tmp_path / "docs-b-1-x.new"
     for draft in (old, young):
@@ -252,12 +252,12 @@ def test_drafts_of_shards_are_removed_when_they_are_old(tmp_path: Path) -> None:
     shutil.rmtree(young)
 
 
-def test_a_draft_that_is_gone_before_it_is_looked_at_is_passed_over(tmp_path: Path) -> None:
-    """Another process gives its shard its name between the listing and the look: a name that leads nowhere is alike."""
+def test_vanished_draft_is_skipped(tmp_path: Path) -> None:
+    """Another process may rename it between listing and access; a dangling link behaves alike."""
     written(tmp_path, 3)
     (tmp_path / "docs-a-1-x.new").symlink_to("nowhere")
     assert recover(tmp_path, KEY, RING) == []
 
 
-def test_a_trail_that_is_not_there_needs_no_recovery(tmp_path: Path) -> None:
+def test_missing_trail_needs_no_recovery(tmp_path: Path) -> None:
     assert recover(tmp_path / "none", KEY, RING) == []

@@ -1,4 +1,4 @@
-"""Retention: what is dropped, what keeps a segment that is old, who does it when. Its proofs are in `test_proof`."""
+"""Retention: what is dropped, what keeps an old segment, and the schedule. Its proofs are in `test_proof`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import errno
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -27,7 +28,7 @@ from iam_guard.audit.verify.trail_events import retention_line
 from iam_guard.audit.verify.trail_verifier import verify_trail
 from iam_guard.audit.verify.verdicts import Verdict
 from iam_guard.audit.writer import retention_schedule
-from iam_guard.audit.writer.disk_reserve import LENT
+from iam_guard.audit.writer.disk_reserve import LOCK_FILE_RESERVE_BYTES
 from iam_guard.audit.writer.pipeline import Pipeline
 from iam_guard.audit.writer.retention import HOLD, SWEEP_LOCK, RetentionRule, Sweep, drop_segments
 from iam_guard.audit.writer.segment_limits import SegmentLimits
@@ -54,12 +55,12 @@ from tests.audit.writer.test_segment_writer import small_disk
 DAY = timedelta(days=1)
 RULE = RetentionRule(30 * DAY, 7 * DAY)
 LATER = NOON + 31 * DAY
-"""All that `record` makes is older than the rule, and within its grace."""
+"""All records are older than the rule's `keep`, but within its grace."""
 MUCH_LATER = NOON + 40 * DAY
 
 
 def swept(trail: Path, now: datetime = LATER, rule: RetentionRule = RULE) -> Sweep:
-    """Sweep at `now`, by a writer of the same time."""
+    """Sweep at `now`, with a writer of the same time."""
     writer = writer_in(trail, clock=clock_from(now))
     sweep = Sweep(trail, rule, lambda: writer, now=now)
     sweep.run()
@@ -79,7 +80,7 @@ def shard(trail: Path) -> Path:
 
 
 def old_shard(trail: Path, records: int) -> Path:
-    """Write a shard all of which is of one noon, its name too, in several segments."""
+    """Write an ended shard of several segments in which everything has the same old time."""
     writer = SegmentWriter(trail, KEY, service="docs", limits=SMALL, clock=moment, timer=lambda: 0.0)
     for number in range(records):
         writer.append([record(number)])
@@ -90,34 +91,33 @@ def old_shard(trail: Path, records: int) -> Path:
 
 
 def read_by(trail: Path, group: str, records: int) -> None:
-    """Let a group acknowledge so many records."""
+    """Acknowledge so many records for a consumer group."""
     with AuditReader(trail, ring=RING).subscribe(group, follow=False, batch=1) as subscription:
         offsets: list[Offset] = [offset for _, (offset, _) in zip(range(records), subscription, strict=False)]
         subscription.ack(*offsets)
 
 
-# --- what is dropped, what stays -------------------------------------------------------------------------------------
+# --- age ------------------------------------------------------------------------------------------------------------
 
 
-def test_what_is_too_old_goes_and_the_trail_verifies(trail: Path, shard: Path) -> None:
-    """All segments of a shard that has ended; the lines of the record about it are of today."""
+def test_old_segments_are_dropped_and_the_trail_verifies(trail: Path, shard: Path) -> None:
+    """All segments of an ended shard."""
     sizes = [segment.lines.stat().st_size for segment in segments_of(shard)]
     sweep = swept(trail)
-    assert [each.segment for each in sweep.dropped] == segments_of(shard)
-    assert [each.size for each in sweep.dropped] == sizes
+    assert [dropped.segment for dropped in sweep.dropped] == segments_of(shard)
+    assert [dropped.size for dropped in sweep.dropped] == sizes
     assert sweep.kept == []
     assert lines_of(shard) == []
     assert verdicts(trail) == []
 
 
-def test_what_is_not_too_old_stays(trail: Path, shard: Path) -> None:
-    """The lines of the trail itself are of today, and so is the last one."""
+def test_recent_segments_are_kept(trail: Path, shard: Path) -> None:
     sweep = swept(trail, now=NOON + 29 * DAY)
     assert (sweep.dropped, sweep.kept) == ([], [])
     assert len(lines_of(shard)) > 20
 
 
-def test_looking_for_it_changes_nothing(trail: Path) -> None:
+def test_dry_run_changes_nothing(trail: Path) -> None:
     before = {path: path.read_bytes() for path in trail.rglob("*") if path.is_file()}
     sweep = Sweep(trail, RULE, None, now=LATER)
     sweep.run()
@@ -125,8 +125,8 @@ def test_looking_for_it_changes_nothing(trail: Path) -> None:
     assert {path: path.read_bytes() for path in trail.rglob("*") if path.is_file()} == before
 
 
-def test_copies_for_questions_go_with_the_lines(trail: Path, shard: Path) -> None:
-    """What a person has a right to have erased is not left beside."""
+def test_compacted_copies_are_deleted_with_the_lines(trail: Path, shard: Path) -> None:
+    """Erased personal data must not remain in them."""
     copies = trail / COLUMNS_FOLDER / shard.name
     copies.mkdir(parents=True)
     for segment in segments_of(shard):
@@ -135,7 +135,7 @@ def test_copies_for_questions_go_with_the_lines(trail: Path, shard: Path) -> Non
     assert list(copies.iterdir()) == []
 
 
-def test_a_span_beyond_all_time_drops_nothing(trail: Path) -> None:
+def test_keep_longer_than_all_time_drops_nothing(trail: Path) -> None:
     assert swept(trail, rule=RetentionRule(timedelta(days=999_999_999))).dropped == []
 
 
@@ -143,66 +143,66 @@ def test_a_span_beyond_all_time_drops_nothing(trail: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [lambda path: path.touch(), lambda path: path.symlink_to("nowhere"), Path.mkdir])
-def test_a_hold_on_the_trail_keeps_everything(trail: Path, make: Callable[[Path], None]) -> None:
-    """Whatever it is; and it says so."""
+def test_legal_hold_on_the_trail_keeps_everything(trail: Path, make: Callable[[Path], None]) -> None:
+    """With any kind of file, and the reason is reported."""
     make(trail / HOLD)
     sweep = swept(trail)
     assert sweep.dropped == []
-    assert {each.why for each in sweep.kept} == {f"`{trail / HOLD}` holds it"}
+    assert {kept.why for kept in sweep.kept} == {f"legal hold by `{trail / HOLD}`"}
     (trail / HOLD).rmdir() if (trail / HOLD).is_dir() else (trail / HOLD).unlink()
     assert swept(trail).dropped
 
 
-def test_a_hold_on_a_shard_keeps_that_shard_and_is_no_finding(trail: Path, shard: Path) -> None:
+def test_legal_hold_on_a_shard_keeps_only_that_shard(trail: Path, shard: Path) -> None:
     other = old_shard(trail, 5)
     (shard / HOLD).write_text("case 4711")
     sweep = swept(trail)
-    assert {each.segment.folder for each in sweep.kept} == {shard}
-    assert {each.segment.folder for each in sweep.dropped} == {other}
+    assert {kept.segment.folder for kept in sweep.kept} == {shard}
+    assert {dropped.segment.folder for dropped in sweep.dropped} == {other}
     assert verdicts(trail) == []
 
 
 # --- consumers -------------------------------------------------------------------------------------------------------
 
 
-def test_retention_waits_for_a_group_that_is_behind_and_no_longer_than_its_grace(trail: Path, shard: Path) -> None:
-    """What the group has read goes; the rest goes a week later, unread, and the log says so."""
+def test_unread_segment_is_kept_until_the_grace_is_over(trail: Path, shard: Path) -> None:
+    """Segments that the group has read are dropped; the others a week later, with a log line."""
     second = segments_of(shard)[1]
     read_by(trail, "alerts", second.first + 1)
     sweep = swept(trail)
-    assert [each.segment.first for each in sweep.dropped] == [0]
-    assert {each.why for each in sweep.kept} == {"the group `alerts` has not read it"}
+    assert [dropped.segment.first for dropped in sweep.dropped] == [0]
+    assert {kept.why for kept in sweep.kept} == {"consumer group `alerts` has not read it"}
     assert not swept(trail, now=MUCH_LATER).kept
     assert verdicts(trail) == []
 
 
-def test_what_goes_unread_is_told(trail: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_dropping_unread_segment_is_logged(trail: Path, caplog: pytest.LogCaptureFixture) -> None:
     read_by(trail, "alerts", 1)
     swept(trail, now=MUCH_LATER)
-    assert "the group `alerts` has not read it" in caplog.text
+    assert "dropped unread by the consumer group `alerts`" in caplog.text
 
 
-def test_a_group_that_has_read_everything_holds_nothing(trail: Path) -> None:
+def test_group_that_has_read_everything_keeps_nothing(trail: Path) -> None:
     with AuditReader(trail, ring=RING).subscribe("alerts", follow=False) as subscription:
         subscription.ack(*(offset for offset, _ in subscription))
     assert swept(trail).kept == []
 
 
-def test_a_shard_that_a_group_has_not_seen_is_unread(trail: Path) -> None:
-    """It begins with its first record."""
+def test_shard_unknown_to_a_group_is_unread(trail: Path) -> None:
+    """The group has to start with its first record."""
     with AuditReader(trail, ring=RING).subscribe("alerts", follow=False) as subscription:
         subscription.ack(*(offset for offset, _ in subscription))
     new = old_shard(trail, 5)
-    assert {each.segment.folder for each in swept(trail).kept} == {new}
+    assert {kept.segment.folder for kept in swept(trail).kept} == {new}
 
 
-def test_a_group_whose_offsets_cannot_be_read_is_behind(trail: Path) -> None:
+def test_group_with_unreadable_offsets_keeps_segments(trail: Path) -> None:
     (trail / FOLDER).mkdir()
     (trail / FOLDER / "alerts.json").write_text("{")
     assert swept(trail).dropped == []
 
 
-# --- one at a time ---------------------------------------------------------------------------------------------------
+# --- concurrency -----------------------------------------------------------------------------------------------------
 
 HOLDER = """
 import sys
@@ -217,8 +217,8 @@ sys.stdin.read()
 """
 
 
-def test_one_process_at_a_time_drops(trail: Path) -> None:
-    """The lock ends with its process, however that ends."""
+def test_only_one_process_sweeps_at_a_time(trail: Path) -> None:
+    """The lock ends with its process, even if killed."""
     command = [sys.executable, "-c", HOLDER, str(trail)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stdin=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -233,8 +233,8 @@ def test_one_process_at_a_time_drops(trail: Path) -> None:
     assert verdicts(trail) == []
 
 
-def test_a_kill_between_the_record_and_the_deed_is_made_good(trail: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The lines are there and said to be dropped; the next sweep drops them."""
+def test_kill_between_declaration_and_deletion_is_repaired(trail: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lines still exist but are declared as dropped; the next sweep drops them."""
 
     def killed(path: Path, missing_ok: bool = False) -> None:
         raise KeyboardInterrupt
@@ -250,7 +250,7 @@ def test_a_kill_between_the_record_and_the_deed_is_made_good(trail: Path, monkey
     assert verdicts(trail) == []
 
 
-def test_nothing_goes_of_which_the_record_is_not_on_the_disk(trail: Path, shard: Path) -> None:
+def test_failed_declaration_deletes_nothing(trail: Path, shard: Path) -> None:
     writer = writer_in(trail)
     writer.declare = lambda line: (_ for _ in ()).throw(OSError(28, os.strerror(28)))  # type: ignore[method-assign]
     with pytest.raises(OSError, match="No space"):
@@ -259,11 +259,11 @@ def test_nothing_goes_of_which_the_record_is_not_on_the_disk(trail: Path, shard:
     assert all(segment.lines.exists() for segment in segments_of(shard))
 
 
-# --- what was dropped is said once ------------------------------------------------------------------------------------
+# --- one declaration per drop -----------------------------------------------------------------------------------------
 
 
 def swept_then(trail: Path) -> Sweep:
-    """Sweep by a writer of the same noon as all else, so that what it says is old for the next one."""
+    """Sweep with a writer of the same old time, so that its declarations are old for the next sweep."""
     writer = SegmentWriter(trail, KEY, service="docs", limits=SMALL, clock=moment)
     sweep = Sweep(trail, RULE, lambda: writer, now=LATER)
     sweep.run()
@@ -271,45 +271,43 @@ def swept_then(trail: Path) -> Sweep:
     return sweep
 
 
-def said_in(shard: Path) -> list[tuple[str, int]]:
+def declared_in(shard: Path) -> list[tuple[str, int]]:
     facts = [json.loads(line)["iamGuard"] for line in lines_of(shard)]
     return [(fact["dropped"]["shard"], fact["dropped"]["first"]) for fact in facts if fact["kind"] == "audit_retention"]
 
 
 @pytest.fixture
 def dropped_again(trail: Path) -> list[int]:
-    """Let each of several sweeps drop what the one before said; give how many records each of them wrote about it."""
+    """Sweep repeatedly, dropping the previous declarations; return how many records each sweep wrote."""
     counts = []
     for _ in range(6):
         before = shards_of(trail)
         sweep = swept_then(trail)
         [new] = set(shards_of(trail)) - set(before)
-        assert said_in(new) == [(each.segment.folder.name, each.segment.first) for each in sweep.dropped]
+        assert declared_in(new) == [(dropped.segment.folder.name, dropped.segment.first) for dropped in sweep.dropped]
         counts.append(len(sweep.dropped))
     return counts
 
 
-def test_what_was_dropped_is_said_once_however_often_something_is_dropped(
-    trail: Path, shard: Path, dropped_again: list[int]
-) -> None:
-    """The line that says so is kept when its segment goes, and the tree proves that it stood there."""
+def test_drop_is_declared_only_once_over_many_sweeps(trail: Path, shard: Path, dropped_again: list[int]) -> None:
+    """The declaration is kept when its segment is dropped, and the tree proves it."""
     assert dropped_again[0] == len(segments_of(shard))
-    assert max(dropped_again[2:]) <= 2, "what a sweep itself wrote"
+    assert max(dropped_again[2:]) <= 2, "only what a sweep itself wrote"
     report = verify_trail(trail, RING)
     assert report.findings == ()
-    assert sum(each.dropped for each in report.shards) > 20
+    assert sum(checked.dropped for checked in report.shards) > 20
     kept = [line for path in trail.rglob("*.retained") for line in path.read_bytes().splitlines()]
     assert len(kept) == sum(dropped_again[:-1])
     assert len({json.loads(line)["eventID"] for line in kept}) == len(kept)
 
 
-def test_a_consumer_begins_behind_what_was_dropped(trail: Path, dropped_again: list[int]) -> None:
+def test_consumer_starts_after_dropped_segments(trail: Path, dropped_again: list[int]) -> None:
     with AuditReader(trail, ring=RING).subscribe(follow=False) as subscription:
         assert [record["iamGuard"]["kind"] for _, record in subscription][-1] == "audit_end"
 
 
-def test_what_was_dropped_is_known_to_be_missing_from_an_activity(trail: Path, dropped_again: list[int]) -> None:
-    """Though it was said in a segment that is dropped itself: whatever that held is later than what it spoke of."""
+def test_dropped_segments_make_activity_incomplete(trail: Path, dropped_again: list[int]) -> None:
+    """Even if the declaration was dropped too: its segment is later than the records it is about."""
     with AuditReader(trail, ring=RING).subscribe(follow=False) as subscription:
         records = [record for _, record in subscription]
     assert not aggregate_activity(records, "mailer.example.com").is_complete
@@ -317,17 +315,15 @@ def test_what_was_dropped_is_known_to_be_missing_from_an_activity(trail: Path, d
 
 
 def only_retained(trail: Path, shard: Path) -> Path:
-    """Return the file that says that the segments of a shard were dropped."""
+    """Return the file of kept declarations about the shard."""
     [path] = [path for path in trail.rglob("*.retained") if shard.name.encode() in path.read_bytes()]
     return path
 
 
-def test_without_the_line_that_said_so_the_lines_are_missing(
-    trail: Path, shard: Path, dropped_again: list[int]
-) -> None:
+def test_lines_without_declaration_are_reported_missing(trail: Path, shard: Path, dropped_again: list[int]) -> None:
     only_retained(trail, shard).unlink()
     found = verify_trail(trail, RING).findings
-    assert {(each.verdict, each.shard) for each in found} == {
+    assert {(finding.verdict, finding.shard) for finding in found} == {
         (Verdict.MISSING, shard.name),
         (Verdict.TRUNCATED_TAIL, shard.name),
     }
@@ -346,36 +342,33 @@ FORGERIES: dict[str, Callable[[bytes, str], bytes]] = {
 
 
 @pytest.mark.parametrize("name", FORGERIES)
-def test_a_line_that_was_not_there_says_nothing(trail: Path, shard: Path, dropped_again: list[int], name: str) -> None:
+def test_forged_declaration_is_ignored_and_reported(
+    trail: Path, shard: Path, dropped_again: list[int], name: str
+) -> None:
     path = only_retained(trail, shard)
     changed = FORGERIES[name](path.read_bytes(), shard.name)
     assert changed != path.read_bytes()
     path.write_bytes(changed)
     found = verify_trail(trail, RING).findings
-    assert (Verdict.MODIFIED, path.name) in {(each.verdict, each.file) for each in found}
-    assert {each.verdict for each in found if each.shard == shard.name} <= {Verdict.MISSING, Verdict.TRUNCATED_TAIL}
+    assert (Verdict.MODIFIED, path.name) in {(finding.verdict, finding.file) for finding in found}
+    assert {finding.verdict for finding in found if finding.shard == shard.name} <= {
+        Verdict.MISSING,
+        Verdict.TRUNCATED_TAIL,
+    }
 
 
-def test_a_trail_in_which_it_was_said_again_stays_right(trail: Path, shard: Path) -> None:
-    """As it was done before: whoever dropped the record said again what it had said, and kept no line of it."""
+def test_trail_with_repeated_declarations_verifies(trail: Path, shard: Path) -> None:
+    """As written by earlier versions, which repeated the declarations and kept no line of them."""
     sweep = swept_then(trail)
-    [teller] = [each for each in shards_of(trail) if each != shard]
+    [declaring] = [folder for folder in shards_of(trail) if folder != shard]
     writer = SegmentWriter(trail, KEY, service="docs", limits=SMALL, clock=moment)
-    counts = {each.segment: each.lines for each in sweep.dropped}
-    counts |= {segment: len(whole_lines(segment.lines.read_bytes())) for segment in segments_of(teller)}
-    for each, lines in counts.items():
-        writer.append(
-            [
-                retention_line(
-                    Stamp(LATER, f"{each.folder.name}-{each.first}"),
-                    each.folder.name,
-                    each.first,
-                    each.first + lines - 1,
-                )
-            ]
-        )
+    counts = {dropped.segment: dropped.lines for dropped in sweep.dropped}
+    counts |= {segment: len(whole_lines(segment.lines.read_bytes())) for segment in segments_of(declaring)}
+    for segment, lines in counts.items():
+        stamp = Stamp(LATER, f"{segment.folder.name}-{segment.first}")
+        writer.append([retention_line(stamp, segment.folder.name, segment.first, segment.first + lines - 1)])
     writer.close()
-    for segment in segments_of(teller):
+    for segment in segments_of(declaring):
         segment.lines.unlink()
     assert verdicts(trail) == []
     assert swept_then(trail).dropped
@@ -385,10 +378,8 @@ def test_a_trail_in_which_it_was_said_again_stays_right(trail: Path, shard: Path
 
 
 @pytest.mark.parametrize("moment", ["unlink", "replace", "declare"])
-def test_a_kill_anywhere_leaves_a_trail_that_verifies(
-    trail: Path, monkeypatch: pytest.MonkeyPatch, moment: str
-) -> None:
-    """While the segment goes that says what went before: the next sweep does it."""
+def test_kill_at_any_step_leaves_a_verifiable_trail(trail: Path, monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
+    """While a segment with declarations is dropped; the next sweep completes it."""
     swept_then(trail)
 
     def killed(*_: object, **__: object) -> None:
@@ -405,73 +396,69 @@ def test_a_kill_anywhere_leaves_a_trail_that_verifies(
     assert verdicts(trail) == []
 
 
-# --- a full disk -----------------------------------------------------------------------------------------------------
+# --- full disk -------------------------------------------------------------------------------------------------------
 
 
-def test_room_is_kept_in_the_file_of_the_lock(trail: Path) -> None:
+def test_lock_file_reserves_disk_space(trail: Path) -> None:
     swept(trail)
-    assert (trail / SWEEP_LOCK).stat().st_size == LENT
+    assert (trail / SWEEP_LOCK).stat().st_size == LOCK_FILE_RESERVE_BYTES
 
 
 @pytest.fixture
 def full(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
-    """Make the disk full: there is place only while the room of the sweep is given back, and then for little."""
+    """Fill the disk: writes succeed only while the sweep's reserve is released, up to its size."""
 
     def fill(trail: Path) -> None:
         append = AppendFile.append
-        left = {"room": LENT}
+        left = {"bytes": LOCK_FILE_RESERVE_BYTES}
 
         def limited(file: AppendFile, data: bytes) -> None:
-            if (trail / SWEEP_LOCK).stat().st_size or len(data) > left["room"]:
+            if (trail / SWEEP_LOCK).stat().st_size or len(data) > left["bytes"]:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             append(file, data)
-            left["room"] -= len(data)
+            left["bytes"] -= len(data)
 
         monkeypatch.setattr(AppendFile, "append", limited)
 
     return fill
 
 
-def test_on_a_full_disk_the_room_of_the_sweep_says_what_goes(
-    trail: Path, shard: Path, full: Callable[[Path], None]
-) -> None:
-    """And is set aside again afterwards, for what goes next."""
+def test_full_disk_drop_is_declared_from_the_reserve(trail: Path, shard: Path, full: Callable[[Path], None]) -> None:
+    """Which is reserved again afterwards."""
     swept(trail, now=NOON)
     full(trail)
     writer = writer_in(trail)
     assert drop_segments(trail, writer, LATER)[0].folder == shard
-    assert (trail / SWEEP_LOCK).stat().st_size == LENT
+    assert (trail / SWEEP_LOCK).stat().st_size == LOCK_FILE_RESERVE_BYTES
     writer.abandon()
     assert UNDECLARED.isdisjoint(verdicts(trail))
 
 
-def test_without_any_room_nothing_goes(trail: Path, shard: Path, full: Callable[[Path], None]) -> None:
+def test_full_disk_without_reserve_deletes_nothing(trail: Path, shard: Path, full: Callable[[Path], None]) -> None:
     swept(trail, now=NOON)
     full(trail)
-    with (trail / SWEEP_LOCK).open("ab") as room, mock.patch("os.ftruncate"):
-        room.write(b"x")  # nobody gives it back
+    with (trail / SWEEP_LOCK).open("ab") as reserve, mock.patch("os.ftruncate"):
+        reserve.write(b"x")  # never released
         with pytest.raises(OSError, match="No space"):
             drop_segments(trail, writer_in(trail), LATER)
     assert all(segment.lines.exists() for segment in segments_of(shard))
 
 
-def test_what_says_too_much_of_earlier_ones_stays_and_the_others_go(
-    trail: Path, shard: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Nothing goes that would be undeclared then."""
+def test_segment_with_unsaved_declarations_is_kept(trail: Path, shard: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise earlier drops would be undeclared."""
     swept_then(trail)
-    [teller] = [each for each in shards_of(trail) if each != shard]
+    [declaring] = [folder for folder in shards_of(trail) if folder != shard]
     other = old_shard(trail, 5)
 
-    def no_room(path: Path, content: bytes) -> None:
+    def disk_full(path: Path, content: bytes) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("iam_guard.audit.writer.retention.replace_file", no_room)
+    monkeypatch.setattr("iam_guard.audit.writer.retention.replace_file", disk_full)
     sweep = swept_then(trail)
-    assert {(each.segment.folder, each.why) for each in sweep.kept} == {
-        (teller, "there is no room for what it says of earlier ones")
+    assert {(kept.segment.folder, kept.why) for kept in sweep.kept} == {
+        (declaring, "there is no disk space for its retention records")
     }
-    assert other in {each.segment.folder for each in sweep.dropped}
+    assert other in {dropped.segment.folder for dropped in sweep.dropped}
     assert verdicts(trail) == []
 
 
@@ -494,7 +481,7 @@ SMALL = SegmentLimits(checkpoint_records=50, segment_bytes=100_000)
 def opened(days):
     rule = RetentionRule(timedelta(days=days), timedelta(0))
     return Pipeline(TrailPlace(trail, KEY, RING, service="docs", limits=SMALL, retention=rule), durable_wait=30.0)
-def ask(pipeline, number, date):
+def put(pipeline, number, date):
     try:
         return pipeline.put(record(number, filler="x" * 2000).replace(b"2026-11-24", date), ADMIN)
     except NotRecordedError:
@@ -502,7 +489,7 @@ def ask(pipeline, number, date):
 is_restarted = sys.argv[2] == "restarted"
 old = opened(9_999_999 if is_restarted else 400)
 kept = 0
-while kept < 600 and ask(old, kept, b"2020-01-01"):
+while kept < 600 and put(old, kept, b"2020-01-01"):
     kept += 1
 assert old.usage().is_failing if is_restarted else kept == 600
 if is_restarted:
@@ -517,9 +504,9 @@ if is_restarted:
 refused, until = 0, time.monotonic() + 120
 for number in range(20_000, 20_150):
     today = f"{datetime.now(UTC):%Y-%m-%d}".encode()
-    if not ask(old, number, today):
+    if not put(old, number, today):
         refused += 1
-        while not ask(old, number, today):
+        while not put(old, number, today):
             time.sleep(0.05)
             assert time.monotonic() < until
 print(json.dumps([kept, refused, old.usage().is_failing]))
@@ -528,8 +515,8 @@ old.close()
 
 
 @pytest.mark.parametrize("life", ["running", "restarted"])
-def test_a_full_disk_is_freed_by_what_is_old_enough(tmp_path: Path, life: str) -> None:
-    """A disk of 1 MiB, filled by the trail itself: while its process runs, and by the next one. Requests wait."""
+def test_full_disk_is_freed_by_dropping_old_segments(tmp_path: Path, life: str) -> None:
+    """A 1 MiB disk filled by the trail itself, while its process runs and after a restart. Requests wait."""
     disk, copy = tmp_path / "disk", tmp_path / "copy"
     command = small_disk(disk)
     script = f'"{sys.executable}" -c "$0" {disk}/trail {life} && cp -r {disk}/trail {copy}'
@@ -540,12 +527,12 @@ def test_a_full_disk_is_freed_by_what_is_old_enough(tmp_path: Path, life: str) -
     assert kept > 100
     assert not is_failing
     new = [f"id-{number}" for number in range(20_000, 20_150)]
-    assert [each for each in ids_in(copy) if each in set(new)] == new
+    assert [event_id for event_id in ids_in(copy) if event_id in set(new)] == new
     assert UNDECLARED.isdisjoint(verdicts(copy))
     assert refused < 10
 
 
-# --- by the writer of a process --------------------------------------------------------------------------------------
+# --- schedule --------------------------------------------------------------------------------------------------------
 
 
 def pipeline(trail: Path, rule: RetentionRule | None) -> Pipeline:
@@ -557,37 +544,38 @@ def running(trail: Path) -> Pipeline:
     return pipeline(trail, RetentionRule(timedelta(hours=1), timedelta(0)))
 
 
-def test_the_writer_drops_at_its_start_between_batches(
+def test_writer_drops_old_segments_between_batches(
     trail: Path, shard: Path, running: Pipeline, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Records go on meanwhile, and what is dropped is noted in the shard of this process."""
-    monkeypatch.setattr(retention_schedule, "STEP", 0.0)
+    """Records are still written, and the drops are declared in the shard of this process."""
+    monkeypatch.setattr(retention_schedule, "STEP_DELAY", 0.0)
     caplog.set_level(logging.INFO, "iam_guard.audit")
     old = segments_of(shard)
     for number in range(100, 120):
         assert running.put(record(number), ADMIN)
-    eventually(lambda: not any(each.lines.exists() for each in old) or not running.put(record(120), WRITE))
+    eventually(lambda: not any(segment.lines.exists() for segment in old) or not running.put(record(120), WRITE))
     running.close()
-    assert [f"id-{each}" for each in range(100, 120)] == [each for each in ids_in(trail) if len(each) == 6][:20]
+    new = [f"id-{number}" for number in range(100, 120)]
+    assert new == [event_id for event_id in ids_in(trail) if len(event_id) == 6][:20]
     assert "id-0" not in ids_in(trail)
-    dropped = [each["iamGuard"]["dropped"] for each in facts_in(trail) if each["eventName"] == "AuditRetention"]
-    assert {each["shard"] for each in dropped} == {shard.name}
-    assert "old segments of the audit trail are dropped" in caplog.text
+    dropped = [fact["iamGuard"]["dropped"] for fact in facts_in(trail) if fact["eventName"] == "AuditRetention"]
+    assert {facts["shard"] for facts in dropped} == {shard.name}
+    assert re.search("dropped [0-9]+ old segments of the audit trail", caplog.text)
     assert verdicts(trail) == []
 
 
-def test_what_is_kept_is_told_once_a_sweep(
+def test_kept_segments_are_logged_once_per_sweep(
     trail: Path, running: Pipeline, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(retention_schedule, "STEP", 0.0)
+    monkeypatch.setattr(retention_schedule, "STEP_DELAY", 0.0)
     (trail / HOLD).touch()
     running.put(record(100), ADMIN)
-    eventually(lambda: "holds it" in caplog.text)
+    eventually(lambda: "legal hold" in caplog.text)
     running.close()
-    assert caplog.text.count("holds it") == 1
+    assert caplog.text.count("legal hold") == 1
 
 
-def test_a_sweep_that_fails_harms_no_record(
+def test_failed_sweep_loses_no_record(
     trail: Path, running: Pipeline, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(folder: Path) -> None:
@@ -602,31 +590,33 @@ def test_a_sweep_that_fails_harms_no_record(
     assert running.usage().dropped == 0
 
 
-def test_a_sweep_comes_every_hour(trail: Path) -> None:
-    """And its steps are apart, so that requests have the processor in between."""
+def test_sweep_runs_every_hour(trail: Path) -> None:
+    """With pauses between its steps, so that requests get the processor."""
     now = 0.0
     writer = writer_in(trail)
-    one = retention_schedule.Sweeping(trail, RetentionRule(timedelta(days=9_999)), lambda: writer, lambda: now)
+    schedule = retention_schedule.RetentionSchedule(
+        trail, RetentionRule(timedelta(days=9_999)), lambda: writer, lambda: now
+    )
     waits = []
     for _ in range(50):
-        waits.append(round(one.due_in() or 0.0, 6))
-        now += one.due_in() or 0.0
-        one.step()
-    assert set(waits) == {0.0, retention_schedule.STEP, retention_schedule.EVERY}
-    assert waits.count(retention_schedule.EVERY) > 5
+        waits.append(round(schedule.due_in() or 0.0, 6))
+        now += schedule.due_in() or 0.0
+        schedule.step()
+    assert set(waits) == {0.0, retention_schedule.STEP_DELAY, retention_schedule.SWEEP_INTERVAL}
+    assert waits.count(retention_schedule.SWEEP_INTERVAL) > 5
 
 
-def test_without_a_rule_nothing_is_ever_due(trail: Path) -> None:
-    one = retention_schedule.Sweeping(trail, None, lambda: writer_in(trail))
-    assert one.due_in() is None
-    one.step()
+def test_schedule_without_rule_is_never_due(trail: Path) -> None:
+    schedule = retention_schedule.RetentionSchedule(trail, None, lambda: writer_in(trail))
+    assert schedule.due_in() is None
+    schedule.step()
     assert not (trail / ".retention").exists()
 
 
 # --- settings --------------------------------------------------------------------------------------------------------
 
 
-def test_the_settings_say_how_long() -> None:
+def test_retention_rule_comes_from_the_settings() -> None:
     assert retention_rule(load({}, {})) is None
     rule = retention_rule(load({}, {"IAM_GUARD_AUDIT_RETENTION_DAYS": "400"}))
     assert rule == RetentionRule(timedelta(days=400), timedelta(days=7))
@@ -637,7 +627,7 @@ def test_the_settings_say_how_long() -> None:
         retention_rule(load({"audit_retention_days": 10**12}, {}))
 
 
-def test_small_segments_are_what_the_trail_is_made_of(shard: Path) -> None:
+def test_fixture_trail_has_several_segments(shard: Path) -> None:
     assert len(segments_of(shard)) > 2
-    assert SegmentLimits().segment_seconds <= retention_schedule.EVERY
+    assert SegmentLimits().segment_seconds <= retention_schedule.SWEEP_INTERVAL
     assert shards_of(shard.parent) == [shard]

@@ -1,4 +1,4 @@
-"""Sampling: only of what reads and was allowed, declared to the last, and off unless it is set."""
+"""Sampling: only of allowed reads, declared completely, and off unless it is set."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def half() -> Callable[[], float]:
     return lambda: next(chance)
 
 
-def noted(trail: Trail, decision: Decision, count: int = 1, **more: Any) -> None:
+def record_decisions(trail: Trail, decision: Decision, count: int = 1, **more: Any) -> None:
     for _ in range(count):
         trail.note(decision, None, started=time.perf_counter(), **more)
 
@@ -44,21 +44,21 @@ def kinds(records: list[dict[str, Any]]) -> list[str]:
     return [record["iamGuard"]["kind"] for record in records]
 
 
-def test_what_is_left_out_is_counted_and_declared(decide: Decide) -> None:
+def test_sampled_out_records_are_counted_and_declared(decide: Decide) -> None:
     sink = ListSink()
     trail = Trail(sink, sampling=Sampling(0.5, chance=half()))
-    noted(trail, decide(), 10)
+    record_decisions(trail, decide(), 10)
     assert kinds(sink.records) == ["decision"] * 5
     trail.close()
     [*_, declared] = sink.records
     assert declared["eventName"] == "AuditSampled"
-    said = declared["iamGuard"]
-    assert (said["kind"], said["fraction"], said["sampledOut"]) == ("audit_sampled", 0.5, 5)
-    assert said["firstTime"] <= said["lastTime"]
+    extension = declared["iamGuard"]
+    assert (extension["kind"], extension["fraction"], extension["sampledOut"]) == ("audit_sampled", 0.5, 5)
+    assert extension["firstTime"] <= extension["lastTime"]
 
 
-def test_nothing_else_is_ever_left_out(decide: Decide, call: Call) -> None:
-    """Denials, what writes, our own API, and what a candidate decides otherwise, all stay."""
+def test_other_records_are_never_sampled_out(decide: Decide, call: Call) -> None:
+    """Denials, writes, our own API, and decisions that differ in shadow mode."""
     sink = ListSink()
     trail = Trail(sink, sampling=Sampling(0.5, chance=lambda: 0.99))
     allowed = decide()
@@ -68,50 +68,49 @@ def test_nothing_else_is_ever_left_out(decide: Decide, call: Call) -> None:
         return Decision(Outcome.ALLOWED, request, allowed.reasons)
 
     for decision in (decide(Outcome.IMPLICITLY_DENIED), decide(Outcome.EXPLICITLY_DENIED), of("docs:PutDocument")):
-        noted(trail, decision)
+        record_decisions(trail, decision)
     for action in ("docs:Frobnicate", "iam:ListUsers", "sts:GetCallerIdentity"):
-        noted(trail, of(action))
-    noted(trail, allowed, shadow=decide(Outcome.IMPLICITLY_DENIED))
+        record_decisions(trail, of(action))
+    record_decisions(trail, allowed, shadow=decide(Outcome.IMPLICITLY_DENIED))
     assert len(sink.records) == 7
-    noted(trail, allowed)
+    record_decisions(trail, allowed)
     assert len(sink.records) == 7
     trail.close()
     assert sink.records[-1]["iamGuard"]["sampledOut"] == 1
 
 
-def test_a_trail_of_segments_declares_it_too(decide: Decide, tmp_path: Path) -> None:
-    """Also where nothing else was ever written."""
+def test_trail_folder_declares_sampled_out_records(decide: Decide, tmp_path: Path) -> None:
+    """Even if nothing else was written."""
     trail = Trail(pipeline_in(tmp_path), sampling=Sampling(0.5, chance=lambda: 0.99))
-    noted(trail, decide(), 3)
+    record_decisions(trail, decide(), 3)
     trail.close()
     assert kinds(facts_in(tmp_path)) == ["audit_segment", "audit_sampled", "audit_end"]
 
 
-def test_it_is_declared_while_nothing_more_happens(
+def test_idle_trail_declares_sampled_out_records(
     decide: Decide, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The writer asks for it."""
-    monkeypatch.setattr(sampling, "DECLARED_EVERY", 0.0)
-    monkeypatch.setattr(record_queue, "LONGEST_SLEEP", 0.05)
+    monkeypatch.setattr(sampling, "DECLARATION_INTERVAL", 0.0)
+    monkeypatch.setattr(record_queue, "MAX_SLEEP", 0.05)
     trail = Trail(pipeline_in(tmp_path), sampling=Sampling(0.5, chance=half()))
-    noted(trail, decide(), 2)
+    record_decisions(trail, decide(), 2)
     eventually(lambda: "audit_sampled" in kinds(facts_in(tmp_path)))
     trail.close()
     assert kinds(facts_in(tmp_path)).count("audit_sampled") == 1
 
 
-def test_a_sink_hears_of_it_in_time(decide: Decide, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sampling, "DECLARED_EVERY", 0.0)
+def test_sink_gets_declarations_periodically(decide: Decide, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampling, "DECLARATION_INTERVAL", 0.0)
     sink = ListSink()
     trail = Trail(sink, sampling=Sampling(0.5, chance=lambda: 0.99))
-    noted(trail, decide(), 2)
+    record_decisions(trail, decide(), 2)
     assert [record["iamGuard"]["sampledOut"] for record in sink.records] == [1, 1]
 
 
-def test_a_child_counts_its_own(decide: Decide) -> None:
+def test_forked_child_counts_separately(decide: Decide) -> None:
     sink = ListSink()
     trail = Trail(sink, sampling=Sampling(0.5, chance=lambda: 0.99))
-    noted(trail, decide(), 3)
+    record_decisions(trail, decide(), 3)
     child = os.fork()
     if child == 0:
         trail.close()
@@ -122,8 +121,8 @@ def test_a_child_counts_its_own(decide: Decide) -> None:
 
 
 @pytest.mark.parametrize("where", ["trail/", "audit.jsonl"])
-def test_a_process_that_ends_without_closing_declares_it(where: str, tmp_path: Path) -> None:
-    """Also one that left out everything."""
+def test_process_exit_without_close_declares_sampled_out(where: str, tmp_path: Path) -> None:
+    """Even if all records were left out."""
     script = """
 from iam_guard import Principal, open_guard
 guard = open_guard("iam.yaml", audit=WHERE, audit_key_file="key", audit_sample_reads=1e-9)
@@ -139,22 +138,22 @@ for _ in range(3):
 
 
 @pytest.mark.parametrize("kept", ["sink", "segments"])
-def test_nothing_is_left_out_once_the_trail_is_closed(kept: str, decide: Decide, tmp_path: Path) -> None:
-    """It could not be declared any more: an Allow is refused, as ever."""
+def test_closed_trail_samples_out_nothing(kept: str, decide: Decide, tmp_path: Path) -> None:
+    """It could not be declared any more; an Allow is refused."""
     sink = FileSink(tmp_path / "audit.jsonl") if kept == "sink" else pipeline_in(tmp_path)
     trail = Trail(sink, sampling=Sampling(0.5, chance=lambda: 0.99))
     trail.close()
     with pytest.raises(DecisionUnavailable):
-        noted(trail, decide())
+        record_decisions(trail, decide())
 
 
-def test_without_the_setting_nothing_is_left_out() -> None:
+def test_sampling_is_off_by_default() -> None:
     assert open_sampling(Settings()) is None
     assert open_sampling(Settings(audit_sample_reads=0.1)) is not None
 
 
-@pytest.mark.parametrize("share", [0.0, 1.0001, 2, 100])
-def test_a_share_that_is_none_is_refused(share: float) -> None:
-    with pytest.raises(ConfigurationError, match="expected a share above 0 and up to 1") as caught:
-        open_sampling(Settings(audit_sample_reads=share))
+@pytest.mark.parametrize("fraction", [0.0, 1.0001, 2, 100])
+def test_invalid_fraction_is_rejected(fraction: float) -> None:
+    with pytest.raises(ConfigurationError, match="expected a fraction above 0 and up to 1") as caught:
+        open_sampling(Settings(audit_sample_reads=fraction))
     assert caught.value.place == "audit_sample_reads"

@@ -1,4 +1,4 @@
-"""The writer of a shard: what it writes, when it signs and rotates, what becomes of failures, of forks, of the disk."""
+"""The writer of a shard: content, checkpoints, rotation, failures, forks, full disks."""
 
 from __future__ import annotations
 
@@ -37,32 +37,32 @@ LARGE = SegmentLimits(segment_bytes=10**9)
 
 
 def checkpoints_of(shard: Path) -> list[Checkpoint]:
-    """All that are signed, in their order, each verified."""
+    """Return the signed checkpoints in order, each verified."""
     contents = [segment.checkpoints.read_bytes() for segment in segments_of(shard)]
     return [open_checkpoint(place.note, RING).checkpoint for content in contents for place in notes_of(content)]
 
 
-# --- what is written -------------------------------------------------------------------------------------------------
+# --- content ---------------------------------------------------------------------------------------------------------
 
 
-def test_every_line_says_where_it_stands(tmp_path: Path) -> None:
-    """`iamGuard` gets shard and sequence, and nothing else of a record changes; readers read all of it."""
+def test_line_states_its_shard_and_number(tmp_path: Path) -> None:
+    """`iamGuard` gets `shard` and `sequence`; the rest of the record is unchanged."""
     writer = writer_in(tmp_path)
     writer.append([record(number) for number in range(30)])
     writer.close()
     shard = only_shard(tmp_path)
     lines = lines_of(shard)
     assert [place_of(line) for line in lines] == [(shard.name, number) for number in range(len(lines))]
-    records = [each for segment in segments_of(shard) for each in read(segment.lines)]
-    ours = [each for each in records if each["iamGuard"]["kind"] == "decision"]
-    for number, each in enumerate(ours):
-        facts = each["iamGuard"]
+    records = [entry for segment in segments_of(shard) for entry in read(segment.lines)]
+    decisions = [entry for entry in records if entry["iamGuard"]["kind"] == "decision"]
+    for number, decision in enumerate(decisions):
+        facts = decision["iamGuard"]
         facts.pop("shard"), facts.pop("sequence")
-        assert each == json.loads(record(number))
+        assert decision == json.loads(record(number))
 
 
-def test_the_root_of_all_lines_is_what_is_signed(tmp_path: Path) -> None:
-    """The lines of all segments, one after the other, make each checkpoint's root."""
+def test_checkpoint_signs_the_root_of_all_lines(tmp_path: Path) -> None:
+    """Over all segments of the shard."""
     writer = writer_in(tmp_path)
     for number in range(30):
         writer.append([record(number)])
@@ -78,8 +78,8 @@ def test_the_root_of_all_lines_is_what_is_signed(tmp_path: Path) -> None:
     assert b"".join(segment.hashes.read_bytes() for segment in segments_of(shard)) == b"".join(hashes)
 
 
-def test_a_segment_opens_with_the_state_and_the_checkpoint_before(tmp_path: Path) -> None:
-    """So verification can begin at any of them."""
+def test_segment_starts_with_tree_state_and_last_checkpoint(tmp_path: Path) -> None:
+    """So verification can start at any segment."""
     writer = writer_in(tmp_path)
     for number in range(30):
         writer.append([record(number)])
@@ -99,10 +99,10 @@ def test_a_segment_opens_with_the_state_and_the_checkpoint_before(tmp_path: Path
             assert (previous.size, previous.root) == (segment.first, tree.root())
 
 
-def test_every_kind_of_record_can_be_taken(tmp_path: Path, stamp: Stamp, decide: Callable[..., Decision]) -> None:
-    """`iamGuard` is the last member of all of them, also of those that were masked and cut."""
+def test_every_kind_of_record_can_be_appended(tmp_path: Path, stamp: Stamp, decide: Callable[..., Decision]) -> None:
+    """`iamGuard` is the last member in all of them, also after masking and truncation."""
 
-    class Kept:
+    class MemorySink:
         def __init__(self) -> None:
             self.lines: list[bytes] = []
 
@@ -111,12 +111,12 @@ def test_every_kind_of_record_can_be_taken(tmp_path: Path, stamp: Stamp, decide:
 
         def close(self) -> None: ...
 
-    kept = Kept()
-    trail = Trail(kept)
+    sink = MemorySink()
+    trail = Trail(sink)
     trail.note(decide(), None, started=0.0)
     error = SignatureDoesNotMatch("token=secret " + "x" * 9000)
     lines = [
-        *kept.lines,
+        *sink.lines,
         to_line(authentication_record(error, None, stamp)),
         to_line(error_record(DecisionUnavailable("no"), None, stamp)),
     ]
@@ -129,14 +129,14 @@ def test_every_kind_of_record_can_be_taken(tmp_path: Path, stamp: Stamp, decide:
 
 
 @pytest.mark.parametrize("line", [b"", b"\n", b"{}\n", b'{"a":{}}', b'{"a":{}}\n{"b":{}}\n', b"x" * 70_000 + LINE_END])
-def test_what_is_no_line_is_refused(tmp_path: Path, line: bytes) -> None:
+def test_appending_an_invalid_line_is_rejected(tmp_path: Path, line: bytes) -> None:
     writer = writer_in(tmp_path)
     with pytest.raises(ValueError, match="expected a record on one line"):
         writer.append([record(1), line])
     assert writer.shard is None
 
 
-def test_files_are_their_owner_s_only(tmp_path: Path) -> None:
+def test_files_are_readable_by_the_owner_only(tmp_path: Path) -> None:
     writer = writer_in(tmp_path / "trail")
     writer.append([record(1)])
     writer.checkpoint()
@@ -149,15 +149,15 @@ def test_files_are_their_owner_s_only(tmp_path: Path) -> None:
     ]
 
 
-def test_a_shard_is_named_by_its_process() -> None:
-    """Service, host, process, start; what does not belong into a name is replaced."""
+def test_shard_id_contains_service_host_process_and_start() -> None:
+    """Characters that are not allowed in a name are replaced."""
     start = datetime(2026, 11, 24, 12, 0, 0, 5, tzinfo=UTC)
     assert shard_id("docs", "web-1", 4711, start) == "docs-web-1-4711-20261124T120000.000005Z"
     assert shard_id("../a b", "", 1, start) == "_a_b-_-1-20261124T120000.000005Z"
 
 
-def test_two_writers_never_share_a_shard(tmp_path: Path) -> None:
-    """Not even two of one process that begin at the same moment."""
+def test_two_writers_have_different_shards(tmp_path: Path) -> None:
+    """Even in one process at the same moment."""
     moments = iter([NOON, NOON, NOON, NOON.replace(microsecond=1), *[NOON.replace(microsecond=2)] * 20])
     writers = [SegmentWriter(tmp_path, KEY, limits=SMALL, clock=lambda: next(moments)) for _ in range(2)]
     for writer in writers:
@@ -169,22 +169,22 @@ def test_two_writers_never_share_a_shard(tmp_path: Path) -> None:
     assert verdicts(tmp_path) == []
 
 
-# --- when ------------------------------------------------------------------------------------------------------------
+# --- schedule --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("portion", [1, 3, 4, 5, 50])
-def test_a_checkpoint_comes_with_every_so_many_records(tmp_path: Path, portion: int) -> None:
-    """However they come: no more than the limit is ever without one, within one commit as well."""
+def test_checkpoint_is_signed_after_the_limit_of_records(tmp_path: Path, portion: int) -> None:
+    """Also within one commit."""
     writer = writer_in(tmp_path, SegmentLimits(checkpoint_records=4, checkpoint_seconds=1e9))
     for number in range(0, 50, portion):
-        writer.append([record(each) for each in range(number, min(50, number + portion))])
+        writer.append([record(index) for index in range(number, min(50, number + portion))])
         writer.commit()
     assert [checkpoint.size for checkpoint in checkpoints_of(only_shard(tmp_path))] == list(range(4, 52, 4))
     writer.close()
 
 
-def test_a_checkpoint_comes_after_so_long(tmp_path: Path) -> None:
-    """`due_in` says when the next commit will sign."""
+def test_checkpoint_is_signed_after_the_time_limit(tmp_path: Path) -> None:
+    """`due_in` returns when the next commit will sign."""
     now = 100.0
     writer = SegmentWriter(tmp_path, KEY, limits=SegmentLimits(checkpoint_seconds=1.0), timer=lambda: now)
     assert writer.due_in() is None
@@ -206,8 +206,8 @@ def test_a_checkpoint_comes_after_so_long(tmp_path: Path) -> None:
     writer.close()
 
 
-def test_a_segment_is_full_after_so_long(tmp_path: Path) -> None:
-    """But not one that holds nothing."""
+def test_segment_is_rotated_after_the_time_limit(tmp_path: Path) -> None:
+    """Unless it has no records."""
     now = 0.0
     writer = SegmentWriter(tmp_path, KEY, limits=SegmentLimits(segment_seconds=60.0), timer=lambda: now)
     writer.append([record(1)])
@@ -219,7 +219,7 @@ def test_a_segment_is_full_after_so_long(tmp_path: Path) -> None:
     assert verdicts(tmp_path) == []
 
 
-def test_the_checkpoint_that_is_asked_for_signs_everything(tmp_path: Path) -> None:
+def test_explicit_checkpoint_signs_everything(tmp_path: Path) -> None:
     writer = writer_in(tmp_path, LARGE)
     writer.append([record(1), record(2)])
     note = writer.checkpoint()
@@ -228,7 +228,7 @@ def test_the_checkpoint_that_is_asked_for_signs_everything(tmp_path: Path) -> No
     writer.close()
 
 
-def test_nothing_is_written_before_the_commit(tmp_path: Path) -> None:
+def test_append_without_commit_writes_nothing(tmp_path: Path) -> None:
     writer = writer_in(tmp_path)
     writer.append([record(1)])
     assert list(tmp_path.iterdir()) == []
@@ -237,7 +237,7 @@ def test_nothing_is_written_before_the_commit(tmp_path: Path) -> None:
     writer.close()
 
 
-def test_what_was_appended_is_written_at_the_close(tmp_path: Path) -> None:
+def test_close_writes_appended_lines(tmp_path: Path) -> None:
     writer = writer_in(tmp_path)
     writer.append([record(1)])
     writer.close()
@@ -249,7 +249,7 @@ def test_what_was_appended_is_written_at_the_close(tmp_path: Path) -> None:
         writer.append([record(2)])
 
 
-def test_a_writer_that_was_never_used_leaves_nothing(tmp_path: Path) -> None:
+def test_unused_writer_creates_no_files(tmp_path: Path) -> None:
     writer = writer_in(tmp_path)
     writer.commit(durable=True)
     writer.close()
@@ -259,8 +259,8 @@ def test_a_writer_that_was_never_used_leaves_nothing(tmp_path: Path) -> None:
 # --- failures --------------------------------------------------------------------------------------------------------
 
 
-def test_a_segment_that_vanished_is_left(tmp_path: Path) -> None:
-    """What comes is written to a new one, which declares it; verifying finds the old one missing."""
+def test_deleted_segment_is_followed_by_a_new_one(tmp_path: Path) -> None:
+    """The new one declares it; verification finds the old one missing."""
     writer = writer_in(tmp_path, LARGE)
     writer.append([record(1)])
     writer.checkpoint()
@@ -278,8 +278,8 @@ MISSING, GAP = Verdict.MISSING, Verdict.GAP
 
 
 @pytest.mark.parametrize("size", [0, 300])
-def test_a_segment_that_was_cut_while_it_is_written_is_left(tmp_path: Path, size: int) -> None:
-    """As by a rotation that copies and truncates."""
+def test_truncated_segment_is_followed_by_a_new_one(tmp_path: Path, size: int) -> None:
+    """Truncated for example by `logrotate copytruncate`."""
     writer = writer_in(tmp_path, LARGE)
     writer.append([record(1), record(2)])
     writer.checkpoint()
@@ -291,8 +291,7 @@ def test_a_segment_that_was_cut_while_it_is_written_is_left(tmp_path: Path, size
     assert record(3)[:-3] in b"".join(lines_of(only_shard(tmp_path)))
 
 
-def test_a_folder_that_vanished_is_a_failure_and_then_another_shard(tmp_path: Path) -> None:
-    """The commit that finds it raises; the next one begins anew."""
+def test_deleted_shard_folder_raises_then_starts_a_new_shard(tmp_path: Path) -> None:
     trail = tmp_path / "trail"
     writer = writer_in(trail)
     writer.append([record(1)])
@@ -311,10 +310,8 @@ def test_a_folder_that_vanished_is_a_failure_and_then_another_shard(tmp_path: Pa
     assert verdicts(trail) == []
 
 
-def test_a_next_segment_that_found_no_room_begins_as_soon_as_there_is_some(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """And not a second later: else the present one takes all the room that is made, and nothing of it can go."""
+def test_rotation_after_full_disk_happens_with_next_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not a second later: otherwise the current segment would use all freed space, and it cannot be dropped."""
     writer = SegmentWriter(tmp_path, KEY, service="docs", limits=SMALL, timer=lambda: 0.0)
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     writer.append([record(0)])
@@ -336,8 +333,8 @@ def test_a_next_segment_that_found_no_room_begins_as_soon_as_there_is_some(
     assert verdicts(tmp_path) == []
 
 
-def test_a_disk_that_does_not_take_it_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`commit(durable=True)` raises when the disk cannot say that it has it, and the segment is left."""
+def test_failed_flush_raises_and_starts_a_new_segment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`commit(durable=True)` raises if the flush fails."""
     writer = writer_in(tmp_path, LARGE)
     writer.append([record(1)])
     writer.commit(durable=True)
@@ -384,7 +381,7 @@ print(json.dumps([kept, writer.shard]))
 
 
 def small_disk(folder: Path) -> list[str]:
-    """Make a folder; give the command that runs another one with a disk of 1 MiB there, or skip where there is none."""
+    """Create a folder, and return a command prefix that mounts a 1 MiB disk there; skip if that is impossible."""
     folder.mkdir()
     mount = f"mount -t tmpfs -o size=1m tmpfs '{folder}'"
     for prefix in (["unshare", "--mount"], ["unshare", "--map-root-user", "--mount"]):
@@ -392,12 +389,12 @@ def small_disk(folder: Path) -> list[str]:
         with suppress(FileNotFoundError):
             if subprocess.run([*command, "true"], capture_output=True, check=False).returncode == 0:
                 return command
-    pytest.skip("needs a file system of its own")
+    pytest.skip("needs permission to mount a file system")
 
 
 @pytest.mark.parametrize("is_freed", [False, True])
-def test_on_a_full_disk_the_gap_is_declared_from_the_reserve(tmp_path: Path, is_freed: bool) -> None:
-    """What was acknowledged is kept; the last record tells, and is signed. Once there is room, it goes on."""
+def test_full_disk_gap_is_declared_from_the_reserve(tmp_path: Path, is_freed: bool) -> None:
+    """Acknowledged records are kept; the last record declares the gap, signed. Writing continues when space is free."""
     disk, copy = tmp_path / "disk", tmp_path / "copy"
     command = small_disk(disk)
     hog = f"head -c 300000 /dev/zero > {disk}/hog && " if is_freed else ""
@@ -437,8 +434,8 @@ print(failures)
 """
 
 
-def test_a_write_that_is_taken_in_part_leaves_no_part(tmp_path: Path) -> None:
-    """A file that may not grow: half a line is cut off again, and comes whole in the next segment."""
+def test_partial_write_is_truncated_and_repeated(tmp_path: Path) -> None:
+    """With a limited file size: a partial line is truncated, and written completely to the next segment."""
     root = Path(__file__).resolve().parents[3]
     command = [sys.executable, "-c", RLIMIT, str(tmp_path)]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
@@ -465,7 +462,7 @@ for number in range(1, 30):
     writer.append([record(number)])
     writer.commit()
 shard.chmod(0o700)
-writer._try_again = 0.0
+writer._retry_at = 0.0
 writer.commit()
 assert len(list(shard.glob("*.jsonl"))) == 2
 writer.close()
@@ -475,8 +472,8 @@ for path in shard.iterdir():
 """
 
 
-def test_without_the_permission_to_make_files_the_segment_goes_on(tmp_path: Path) -> None:
-    """No line is lost for a rotation that cannot be done; it is done when it can be."""
+def test_failed_rotation_loses_no_line_and_is_retried(tmp_path: Path) -> None:
+    """Without permission to create files."""
     tmp_path.chmod(0o777)
     trail = tmp_path / "trail"
     trail.mkdir()
@@ -493,11 +490,11 @@ def test_without_the_permission_to_make_files_the_segment_goes_on(tmp_path: Path
     assert verdicts(trail) == []
 
 
-# --- what is declared at once ----------------------------------------------------------------------------------------
+# --- declarations ----------------------------------------------------------------------------------------------------
 
 
-def test_what_is_declared_is_signed_and_on_the_disk_after_all_that_waits(tmp_path: Path) -> None:
-    """In a segment that is to be relied on; and not after the end."""
+def test_declare_signs_and_flushes_after_pending_lines(tmp_path: Path) -> None:
+    """In an intact segment; rejected after `close`."""
     writer = writer_in(tmp_path)
     writer.append([record(0)])
     writer.declare(record(1))
@@ -505,7 +502,7 @@ def test_what_is_declared_is_signed_and_on_the_disk_after_all_that_waits(tmp_pat
     segment.lines.write_bytes(segment.lines.read_bytes()[:-1])
     writer.append([record(2)])
     writer.declare(record(3))
-    assert writer.size == 7, "two segments begin, one gap is declared"
+    assert writer.size == 7, "two segments start, one gap is declared"
     last = open_checkpoint([*notes_of(last_segment(only_shard(tmp_path)).checkpoints.read_bytes())][-1].note, RING)
     assert last.checkpoint.size == 7
     writer.close()
@@ -519,8 +516,8 @@ def test_what_is_declared_is_signed_and_on_the_disk_after_all_that_waits(tmp_pat
 # --- forks -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_child_begins_a_shard_of_its_own(tmp_path: Path) -> None:
-    """What the parent had appended is the parent's; both shards are whole."""
+def test_forked_child_starts_its_own_shard(tmp_path: Path) -> None:
+    """Lines appended by the parent belong to the parent; both shards are complete."""
     writer = writer_in(tmp_path)
     writer.append([record(1)])
     writer.commit()
@@ -542,17 +539,17 @@ def test_a_child_begins_a_shard_of_its_own(tmp_path: Path) -> None:
 
 def ids(shard: Path) -> list[str]:
     records = [json.loads(line) for line in lines_of(shard)]
-    return [each["eventID"] for each in records if each["iamGuard"]["kind"] == "decision"]
+    return [entry["eventID"] for entry in records if entry["iamGuard"]["kind"] == "decision"]
 
 
-def test_a_gap_is_declared_as_it_is_told(tmp_path: Path) -> None:
+def test_gap_record_has_the_given_numbers(tmp_path: Path) -> None:
     writer = writer_in(tmp_path)
-    writer.gap(Gap("RingFull", lost=3, first=NOON, last=NOON))
+    writer.gap(Gap("NotRecorded", lost=3, first=NOON, last=NOON))
     writer.close()
     [facts] = [
-        each["iamGuard"]
-        for each in map(json.loads, lines_of(only_shard(tmp_path)))
-        if b"gap" in json.dumps(each).encode()
+        entry["iamGuard"]
+        for entry in map(json.loads, lines_of(only_shard(tmp_path)))
+        if b"gap" in json.dumps(entry).encode()
     ]
     assert facts["lost"] == 3
     assert facts["firstTime"] == facts["lastTime"] == "2026-11-24T12:00:00Z"

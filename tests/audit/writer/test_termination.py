@@ -1,4 +1,4 @@
-"""What SIGTERM leaves of a trail whose guard is never closed: every shard signed and ended, whichever server it is."""
+"""SIGTERM with a guard that is never closed: every server leaves all shards signed and ended."""
 
 from __future__ import annotations
 
@@ -42,46 +42,46 @@ accounts:
         api_keys: [{id: RITA, secret: ritasecret0123456789abcdefghijklmnopqrst}]
 """
 RITA = {"authorization": "Bearer " + format_key("RITA", "ritasecret0123456789abcdefghijklmnopqrst")}
-SECONDS = 60
+TIMEOUT = 60
 UVICORN = ["-m", "uvicorn", "--factory", "--log-level", "warning", "--port", "{port}"]
 GUNICORN = ["-m", "gunicorn", "--no-control-socket", "--log-level", "warning", "-b", "127.0.0.1:{port}"]
 HYPERCORN = ["-m", "hypercorn", "-b", "127.0.0.1:{port}"]
-SERVED = "tests.audit.served"
+APPS = "tests.audit.server_apps"
 
 SERVERS: dict[str, tuple[list[str], bool]] = {
-    "uvicorn": ([*UVICORN, f"{SERVED}:asgi"], True),
-    "uvicorn, two workers": ([*UVICORN, "--workers", "2", f"{SERVED}:asgi"], False),
-    "uvicorn, no lifespan": ([*UVICORN, "--lifespan", "off", f"{SERVED}:asgi"], False),
-    "uvicorn, Django": ([*UVICORN, f"{SERVED}:django"], False),
-    "gunicorn": ([*GUNICORN, f"{SERVED}:wsgi()"], False),
-    "gunicorn, preload, two workers": ([*GUNICORN, "--preload", "-w", "2", f"{SERVED}:wsgi()"], False),
-    "gunicorn, threads": ([*GUNICORN, "-k", "gthread", "--threads", "2", f"{SERVED}:wsgi()"], False),
-    "hypercorn": ([*HYPERCORN, f"{SERVED}:asgi()"], False),
-    "waitress": (["-m", "waitress", "--port", "{port}", "--call", f"{SERVED}:wsgi"], False),
-    "wsgiref": (["-m", SERVED, "{port}"], False),
+    "uvicorn": ([*UVICORN, f"{APPS}:asgi"], True),
+    "uvicorn, two workers": ([*UVICORN, "--workers", "2", f"{APPS}:asgi"], False),
+    "uvicorn, no lifespan": ([*UVICORN, "--lifespan", "off", f"{APPS}:asgi"], False),
+    "uvicorn, Django": ([*UVICORN, f"{APPS}:django"], False),
+    "gunicorn": ([*GUNICORN, f"{APPS}:wsgi()"], False),
+    "gunicorn, preload, two workers": ([*GUNICORN, "--preload", "-w", "2", f"{APPS}:wsgi()"], False),
+    "gunicorn, threads": ([*GUNICORN, "-k", "gthread", "--threads", "2", f"{APPS}:wsgi()"], False),
+    "hypercorn": ([*HYPERCORN, f"{APPS}:asgi()"], False),
+    "waitress": (["-m", "waitress", "--port", "{port}", "--call", f"{APPS}:wsgi"], False),
+    "wsgiref": (["-m", APPS, "{port}"], False),
 }
-"""A server -> its command, and whether a request is to be under way while it ends."""
+"""Server -> its command, and whether a request is in progress when it is terminated."""
 
 
-def ask(port: int, document: str) -> int:
-    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=SECONDS)) as connection:
+def request_document(port: int, document: str) -> int:
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)) as connection:
         connection.request("GET", f"/documents/{document}", headers=RITA)
         return connection.getresponse().status
 
 
-def first_answer(port: int, server: subprocess.Popen[str]) -> int:
-    until = time.monotonic() + SECONDS
+def wait_for_server(port: int, server: subprocess.Popen[str]) -> int:
+    deadline = time.monotonic() + TIMEOUT
     while True:
         try:
-            return ask(port, "first")
+            return request_document(port, "first")
         except OSError:
             assert server.poll() is None
-            assert time.monotonic() < until, "it never served"
+            assert time.monotonic() < deadline, "the server did not start"
             time.sleep(0.1)
 
 
-def serve_and_end(command: Sequence[str], folder: Path, *, is_asked_late: bool) -> None:
-    """Serve some requests, and end the server as an operator would."""
+def serve_and_end(command: Sequence[str], folder: Path, *, has_late_request: bool) -> None:
+    """Serve some requests, and terminate the server."""
     folder.mkdir()
     (folder / "iam.yaml").write_text(SEED)
     create_signing_key_file(folder / "key")
@@ -93,37 +93,37 @@ def serve_and_end(command: Sequence[str], folder: Path, *, is_asked_late: bool) 
     words = [sys.executable, *(word.format(port=port) for word in command)]
     with subprocess.Popen(words, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as server:
         try:
-            assert first_answer(port, server) == 200
-            assert [ask(port, str(number)) for number in range(20)] == [200] * 20
-            late = threading.Thread(target=ask, args=(port, "late"))
-            if is_asked_late:
+            assert wait_for_server(port, server) == 200
+            assert [request_document(port, str(number)) for number in range(20)] == [200] * 20
+            late = threading.Thread(target=request_document, args=(port, "late"))
+            if has_late_request:
                 late.start()
                 lines = list((folder / "trail").glob("*/*.jsonl"))
-                eventually(lambda: any(b"document/late" in path.read_bytes() for path in lines), SECONDS)
+                eventually(lambda: any(b"document/late" in path.read_bytes() for path in lines), TIMEOUT)
             server.terminate()
-            _, said = server.communicate(timeout=SECONDS)
-            if is_asked_late:
+            _, output = server.communicate(timeout=TIMEOUT)
+            if has_late_request:
                 late.join()
         finally:
             server.kill()
-    assert "Traceback" not in said, said
+    assert "Traceback" not in output, output
 
 
-def test_servers_leave_a_signed_and_ended_trail(tmp_path: Path, subtests: pytest.Subtests) -> None:
-    """No line without a signature, no shard without its end, and the next start declares no gap."""
-    there = {name: row for name, row in SERVERS.items() if importlib.util.find_spec(row[0][1].partition(".")[0])}
-    with ThreadPoolExecutor(6) as together:
-        folders = {name: tmp_path / str(number) for number, name in enumerate(there)}
+def test_terminated_servers_leave_a_signed_and_ended_trail(tmp_path: Path, subtests: pytest.Subtests) -> None:
+    """Every line is signed, every shard ended, and the next start declares no gap."""
+    installed = {name: row for name, row in SERVERS.items() if importlib.util.find_spec(row[0][1].partition(".")[0])}
+    with ThreadPoolExecutor(6) as pool:
+        folders = {name: tmp_path / str(number) for number, name in enumerate(installed)}
         running = {
-            name: together.submit(serve_and_end, command, folders[name], is_asked_late=is_asked_late)
-            for name, (command, is_asked_late) in there.items()
+            name: pool.submit(serve_and_end, command, folders[name], has_late_request=has_late_request)
+            for name, (command, has_late_request) in installed.items()
         }
     for name, done in running.items():
         with subtests.test(server=name):
             done.result()
             trail, key = folders[name] / "trail", folders[name] / "key"
-            decided = [each for each in facts_in(trail) if each["iamGuard"]["kind"] == "decision"]
-            assert len(decided) == (23 if there[name][1] else 21)
+            decisions = [fact for fact in facts_in(trail) if fact["iamGuard"]["kind"] == "decision"]
+            assert len(decisions) == (23 if installed[name][1] else 21)
             assert [shard.name for shard in shards_of(trail) if not is_ended(shard)] == []
             settings = Settings(audit=f"{trail}/", audit_key_file=str(key))
             assert verdicts(trail, key_ring(settings, key)) == []
@@ -141,7 +141,7 @@ def terminated(script: str, trail: Path, returncode: int = -signal.SIGTERM) -> s
     return done.stdout
 
 
-def test_sigterm_signs_and_still_kills(tmp_path: Path) -> None:
+def test_sigterm_signs_the_shard_and_kills_the_process(tmp_path: Path) -> None:
     terminated("pipeline = pipeline_in(trail); pipeline.put(record(1), WRITE); os.kill(os.getpid(), 15)", tmp_path)
     assert ids_in(tmp_path) == ["id-1"]
     assert all(is_ended(shard) for shard in shards_of(tmp_path))
@@ -149,16 +149,16 @@ def test_sigterm_signs_and_still_kills(tmp_path: Path) -> None:
 
 
 CHAINED = """
-def theirs(number, frame):
-    print("theirs", number, flush=True)
-signal.signal(signal.SIGTERM, theirs)
+def previous(number, frame):
+    print("previous", number, flush=True)
+signal.signal(signal.SIGTERM, previous)
 pipeline = pipeline_in(trail)
 first = signal.getsignal(signal.SIGTERM)
-assert first is not theirs
+assert first is not previous
 other = pipeline_in(trail)
 assert signal.getsignal(signal.SIGTERM) is first  # set once
 pipeline.put(record(1), WRITE)
-with pipeline._ring._lock:  # wherever the main thread is interrupted
+with pipeline._queue._lock:  # wherever the main thread is interrupted
     signal.raise_signal(signal.SIGTERM)
 assert ids_in(trail) == ["id-1"]
 pipeline.put(record(2), WRITE)
@@ -167,9 +167,9 @@ sys.exit(3)
 """
 
 
-def test_sigterm_signs_before_the_handler_that_was_there(tmp_path: Path) -> None:
-    """And what comes while the process shuts down is signed as soon as nothing waits."""
-    assert terminated(CHAINED, tmp_path, 3) == "theirs 15\n"
+def test_sigterm_signs_before_calling_the_previous_handler(tmp_path: Path) -> None:
+    """Records written during the shutdown are signed as soon as the queue is empty."""
+    assert terminated(CHAINED, tmp_path, 3) == "previous 15\n"
     assert sorted(ids_in(tmp_path)) == ["id-1", "id-2"]
     assert len(shards_of(tmp_path)) == 2
     assert verdicts(tmp_path) == []
@@ -188,15 +188,15 @@ sys.exit(3)
 """
 
 
-def test_sigterm_that_is_ignored_stays_ignored(tmp_path: Path) -> None:
-    """And where no handler can be set, in another thread, a guard opens all the same."""
+def test_ignored_sigterm_stays_ignored(tmp_path: Path) -> None:
+    """A guard can also be opened in another thread, where no handler can be set."""
     terminated(LEFT_ALONE, tmp_path, 3)
 
 
 HUNG = """
 from iam_guard.audit.writer import termination
 from iam_guard.audit.append_file import AppendFile
-termination.SECONDS = 0.2
+termination.END_SHARD_TIMEOUT = 0.2
 pipeline = pipeline_in(trail)
 pipeline.put(record(1), ADMIN)
 AppendFile.append = lambda file, data: time.sleep(60)
@@ -205,7 +205,7 @@ os.kill(os.getpid(), 15)
 """
 
 
-def test_sigterm_waits_for_a_hung_disk_only_so_long(tmp_path: Path) -> None:
+def test_sigterm_with_hung_disk_ends_after_the_timeout(tmp_path: Path) -> None:
     began = time.monotonic()
     terminated(HUNG, tmp_path)
     assert time.monotonic() - began < 30
@@ -231,8 +231,8 @@ sys.exit(3)
 """
 
 
-def test_forked_children_sign_their_own_shard_only(tmp_path: Path) -> None:
-    """One that is killed has nothing to sign; one of `multiprocessing` ends its own, and loses nothing."""
+def test_forked_children_sign_only_their_own_shard(tmp_path: Path) -> None:
+    """A killed one has nothing to sign; one of `multiprocessing` ends its own shard and loses nothing."""
     terminated(FORKED, tmp_path, 3)
     assert sorted(ids_in(tmp_path)) == ["id-1", "id-2", "id-3"]
     assert len(shards_of(tmp_path)) == 2
@@ -243,7 +243,7 @@ def test_forked_children_sign_their_own_shard_only(tmp_path: Path) -> None:
 # --- ending a shard --------------------------------------------------------------------------------------------------
 
 
-def test_end_shard_signs_and_goes_on_in_another(tmp_path: Path) -> None:
+def test_end_shard_signs_and_starts_another_shard(tmp_path: Path) -> None:
     pipeline = pipeline_in(tmp_path)
     for number in range(3):
         assert pipeline.end_shard(30.0)
@@ -256,15 +256,15 @@ def test_end_shard_signs_and_goes_on_in_another(tmp_path: Path) -> None:
     assert verdicts(tmp_path) == []
 
 
-def test_end_shard_takes_the_whole_backlog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    goes = threading.Event()
+def test_end_shard_writes_the_whole_backlog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    released = threading.Event()
     append = AppendFile.append
-    monkeypatch.setattr(AppendFile, "append", lambda file, data: (goes.wait(20), append(file, data)))
+    monkeypatch.setattr(AppendFile, "append", lambda file, data: (released.wait(20), append(file, data)))
     pipeline = pipeline_in(tmp_path)
     for number in range(2500):
         pipeline.put(record(number), READ)
     assert not pipeline.end_shard(0.05)
-    goes.set()
+    released.set()
     assert pipeline.end_shard(30.0)
     assert len(ids_in(tmp_path)) == 2500
     assert all(is_ended(shard) for shard in shards_of(tmp_path))
@@ -272,7 +272,7 @@ def test_end_shard_takes_the_whole_backlog(tmp_path: Path, monkeypatch: pytest.M
     assert verdicts(tmp_path) == []
 
 
-def test_end_shard_on_a_broken_disk_fails_at_once(
+def test_end_shard_on_broken_disk_returns_false(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     pipeline = pipeline_in(tmp_path)
@@ -295,7 +295,7 @@ def test_end_shard_on_a_broken_disk_fails_at_once(
 
 
 def test_lifespan_end_signs_and_leaves_the_guard_open(tmp_path: Path) -> None:
-    """A guard may serve several applications, and several lives of one."""
+    """A guard may serve several applications, and several lifespans of one."""
     from iam_guard_litestar import GuardPlugin
     from litestar import Litestar
     from litestar import get as litestar_get
@@ -321,12 +321,12 @@ def test_lifespan_end_signs_and_leaves_the_guard_open(tmp_path: Path) -> None:
     guard = open_guard(tmp_path / "iam.yaml", services=[docs], audit=f"{trail}/", audit_key_file=str(tmp_path / "key"))
     app = GuardMiddleware(Starlette(routes=[Route("/documents/{document_id}", get)]), guard=guard)
     litestar = Litestar([read], plugins=[GuardPlugin(guard)], openapi_config=None, logging_config=None)
-    asking = "/?Action=GetCallerIdentity&Version=2011-06-15"
-    served = {app: "/documents/7", aws_api(guard): asking, litestar: "/documents/7"}
+    identity_query = "/?Action=GetCallerIdentity&Version=2011-06-15"
+    paths = {app: "/documents/7", aws_api(guard): identity_query, litestar: "/documents/7"}
     for life in range(2):
-        for number, (each, path) in enumerate(served.items(), 1):
-            with TestClient(each) as client:
-                assert client.get(path, headers={} if path == asking else RITA).status_code in (200, 403)
-            assert [is_ended(shard) for shard in shards_of(trail)] == [True] * (life * len(served) + number)
+        for number, (application, path) in enumerate(paths.items(), 1):
+            with TestClient(application) as client:
+                assert client.get(path, headers={} if path == identity_query else RITA).status_code in (200, 403)
+            assert [is_ended(shard) for shard in shards_of(trail)] == [True] * (life * len(paths) + number)
     guard.close()
     assert gaps_in(trail) == []

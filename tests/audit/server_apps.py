@@ -1,6 +1,6 @@
-"""Applications whose guard keeps a trail and that never close it: for servers that are told to end.
+"""Applications whose guard keeps a trail and is never closed, for tests that terminate servers.
 
-`IAM_GUARD_TEST_SEED` names the seed file, the environment variables of the settings name trail and key.
+`IAM_GUARD_TEST_SEED` is the seed file; the settings' environment variables name trail and key.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def guard() -> Guard:
 
 
 async def decide_later(document_id: str) -> None:
-    """For `late`, decide once more after a while."""
+    """For the document `late`, decide once more after a delay."""
     if document_id == "late":
         await asyncio.sleep(0.5)
         arn = "arn:aws:docs:us-east-1:111122223333:document/after"
@@ -73,7 +73,7 @@ def wsgi() -> Any:
 
 
 def django() -> Any:
-    """Open the guard with the first request, in whichever thread that has."""
+    """Open the guard with the first request, in the thread that serves it."""
     from django.conf import settings
 
     settings.configure(
@@ -84,9 +84,9 @@ def django() -> Any:
         ROOT_URLCONF=__name__,
         SECRET_KEY="x",
     )
-    import django as installed
+    import django as django_framework
 
-    installed.setup()
+    django_framework.setup()
     from django.core.asgi import get_asgi_application
     from django.urls import path
 
