@@ -1,4 +1,4 @@
-"""Which types of policy apply to a caller and a resource, and why the others do not (the table of F.2, E-10, E-11)."""
+"""The policy types that apply to a caller and a resource, and why others do not (the table of F.2, E-10, E-11)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from iam_guard.model.request import AccessRequest
 _WITHOUT_IDENTITY = {
     PrincipalType.ROOT: "the root user has no policies of its own",
     PrincipalType.SERVICE: "a service principal has no policies of its own",
-    PrincipalType.FEDERATED: "whom an identity provider vouches for has no policies of its own",
+    PrincipalType.FEDERATED: "a caller of an identity provider has no policies of its own",
     PrincipalType.ANONYMOUS: "an anonymous caller has no policies of its own",
 }
 _WITHOUT_SCPS = {
@@ -25,8 +25,8 @@ _WITHOUT_SCPS = {
 }
 
 
-def applying(request: AccessRequest, action: str, policies: Bundle) -> Bundle:
-    """Keep the policy types that apply to this kind of caller; `action` is in lower case."""
+def applicable_policies(request: AccessRequest, action: str, policies: Bundle) -> Bundle:
+    """Return the bundle without the policy types that do not apply to this caller; `action` is in lower case."""
     principal = request.principal
     has_identity = principal.type not in _WITHOUT_IDENTITY
     scps, rcps = policies.scps, policies.rcps
@@ -44,29 +44,29 @@ def applying(request: AccessRequest, action: str, policies: Bundle) -> Bundle:
 
 
 def is_bounded(request: AccessRequest, policies: Bundle) -> bool:
-    """Return whether the caller has a permissions boundary, among the policies that apply or elsewhere (rule E-74)."""
+    """Return whether the caller has a permissions boundary, in the bundle or by its principal (rule E-74)."""
     return policies.boundary is not None or request.principal.has_boundary
 
 
 def without_identity(principal: Principal) -> str | None:
-    """Return why a caller has neither identity-based policies nor a boundary; None where it may."""
+    """Return why a caller cannot have identity-based policies or a boundary; None if it can."""
     return _WITHOUT_IDENTITY.get(principal.type)
 
 
 def without_session(principal: Principal) -> str | None:
-    """Return why a caller has no session policies; None where it may, as the session of AssumeRoot does (S-35)."""
+    """Return why a caller cannot have session policies; None if it can, as an AssumeRoot session (S-35)."""
     return None if principal.is_assumed_root else _WITHOUT_IDENTITY.get(principal.type)
 
 
 def spared_by_scps(principal: Principal) -> str | None:
-    """Return why SCPs do not limit this caller; None where they do (rule E-10)."""
+    """Return why SCPs do not limit this caller; None if they do (rule E-10)."""
     if principal.is_service_linked:
         return "service control policies do not limit service-linked roles"
     return _WITHOUT_SCPS.get(principal.type)
 
 
 def spared_by_rcps(request: AccessRequest, action: str, *, own: bool) -> str | None:
-    """Return why RCPs do not limit this request; None where they do (rule E-11)."""
+    """Return why RCPs do not limit this request; None if they do (rule E-11)."""
     if request.principal.is_service_linked:
         return "resource control policies do not limit service-linked roles"
     if action == "kms:retiregrant":

@@ -1,8 +1,7 @@
-"""A refusal as its own account may read it: the message that DecodeAuthorizationMessage gives back (rule S-36).
+"""The message of a denial that DecodeAuthorizationMessage returns (rule S-36).
 
-It has AWS's members: whether an explicit deny decided, the statement that did, who asked for what, and the values of
-condition keys. What belongs to another account than the caller's is not in it: neither its policies nor what is known
-of its resource, nor whether it denies (X-7).
+It has AWS's members: whether an explicit deny decided, the matching statements, principal, action, resource and
+condition values. It omits another account's policies, resource data and whether that account denies (X-7).
 """
 
 from __future__ import annotations
@@ -17,20 +16,20 @@ from iam_guard.model.decision import Decision, Outcome, PolicyType, Reason
 from iam_guard.model.request import AccessRequest
 from iam_guard.policy.document import Statement
 
-_OF_THE_OWNER = frozenset({PolicyType.RESOURCE, PolicyType.TRUST, PolicyType.RCP, PolicyType.VPC_ENDPOINT})
-_OF_THE_RESOURCE = ("aws:resource", "iam:resourcetag/")
+_OWNER_POLICY_TYPES = frozenset({PolicyType.RESOURCE, PolicyType.TRUST, PolicyType.RCP, PolicyType.VPC_ENDPOINT})
+_RESOURCE_KEY_PREFIXES = ("aws:resource", "iam:resourcetag/")
 
 
 def authorization_message(decision: Decision) -> dict[str, Any]:
     """Return the message of a decision as JSON values."""
     request = decision.request
     is_own = request.owner is None or request.owner == request.principal.account
-    shown = [reason for reason in decision.reasons if is_own or reason.policy_type not in _OF_THE_OWNER]
-    denies = decision.outcome is Outcome.EXPLICITLY_DENIED and any(each.effect == "Deny" for each in shown)
+    reasons = [reason for reason in decision.reasons if is_own or reason.policy_type not in _OWNER_POLICY_TYPES]
+    denies = decision.outcome is Outcome.EXPLICITLY_DENIED and any(reason.effect == "Deny" for reason in reasons)
     return {
         "allowed": decision.allowed,
         "explicitDeny": denies,
-        "matchedStatements": _items(_statements(decision, shown)),
+        "matchedStatements": _items(_statements(decision, reasons)),
         "failures": _items([]),
         "context": {
             "principal": _principal(request),
@@ -51,8 +50,8 @@ def _values(texts: Iterable[str]) -> dict[str, list[object]]:
 
 def _principal(request: AccessRequest) -> dict[str, str]:
     userid = request.principal.key("aws:userid")
-    known = {"id": userid if isinstance(userid, str) else None, "arn": request.principal.arn}
-    return {name: value for name, value in known.items() if value is not None}
+    members = {"id": userid if isinstance(userid, str) else None, "arn": request.principal.arn}
+    return {name: value for name, value in members.items() if value is not None}
 
 
 def _statements(decision: Decision, reasons: Iterable[Reason]) -> Iterator[dict[str, object]]:
@@ -77,12 +76,12 @@ def _statement(statement: Statement, reason: Reason) -> dict[str, object]:
 
 
 def _conditions(request: AccessRequest, *, is_own: bool) -> Iterator[dict[str, object]]:
-    found: dict[str, Value] = {**request.principal.condition_keys, **request.context.known()}
-    for key, value in sorted(found.items()):
+    values: dict[str, Value] = {**request.principal.condition_keys, **request.context.known()}
+    for key, value in sorted(values.items()):
         if is_own or _is_callers(key):
             yield {"key": spelled(key), "values": _values(value if isinstance(value, tuple) else (value,))}
 
 
 def _is_callers(folded_key: str) -> bool:
-    """Return whether a key says nothing about a resource; what an application supplies may."""
-    return folded_key.startswith("aws:") and not folded_key.startswith(_OF_THE_RESOURCE)
+    """Return whether a key does not describe a resource; a key of an application may."""
+    return folded_key.startswith("aws:") and not folded_key.startswith(_RESOURCE_KEY_PREFIXES)

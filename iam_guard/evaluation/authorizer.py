@@ -1,11 +1,11 @@
-"""Policies compiled once, decided with many times: the evaluator without a guard (design 4.2)."""
+"""The evaluator without a guard: policies are compiled once for many decisions (design 4.2)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from iam_guard.evaluation.bounds import Bounds, PartialEvaluator, Settles
+from iam_guard.evaluation.bounds import Bounds, IsKnown, PartialEvaluator
 from iam_guard.evaluation.bundle import Bundle, bundle
 from iam_guard.evaluation.compiler import PolicySource
 from iam_guard.evaluation.evaluator import decide
@@ -13,7 +13,7 @@ from iam_guard.evaluation.explainer import explain
 from iam_guard.evaluation.explanation import Explanation
 from iam_guard.evaluation.matching.pattern import Pattern
 from iam_guard.evaluation.policy_set import policy_set
-from iam_guard.evaluation.statement_coverage import Exercised, exercise
+from iam_guard.evaluation.statement_coverage import StatementResult, evaluate_statements
 from iam_guard.model.decision import Decision, PolicySet, Reason
 from iam_guard.model.request import AccessRequest
 from iam_guard.policy.document import Statement
@@ -30,7 +30,7 @@ class Authorizer:
 
     @property
     def policy_set(self) -> PolicySet:
-        """Return which policies these are; computed once."""
+        """Return the description of the policies; computed once."""
         if self._policy_set is None:
             self._policy_set = policy_set(self._policies)
         return self._policy_set
@@ -38,45 +38,45 @@ class Authorizer:
     def decide(self, request: AccessRequest, *, epoch: int | None = None, stale: bool = False) -> Decision:
         """Decide one request; never raises for a denial. The decision can explain itself.
 
-        `epoch` and `stale` say of which state of the store the policies are; they go into the decision as they are.
+        `epoch` and `stale` describe the store state of the policies; they are copied into the decision.
         """
         return decide(request, self._policies, self, epoch, stale)
 
     def bounds(
-        self, request: AccessRequest, opening: PartialEvaluator, settles: Settles, *, asked: Pattern | None = None
+        self, request: AccessRequest, evaluator: PartialEvaluator, is_known: IsKnown, *, asked: Pattern | None = None
     ) -> Bounds:
-        """Decide one request as far as can be told where some condition keys are open."""
-        return opening.bounds(request, self._policies, settles, asked=asked)
+        """Return the bounds of the decision while some condition keys are open; `asked` is a pattern of resources."""
+        return evaluator.bounds(request, self._policies, is_known, resources=asked)
 
     def explain(self, request: AccessRequest) -> Explanation:
-        """Decide one request, and say why it comes out so, statement by statement."""
+        """Decide one request and explain the decision statement by statement."""
         return explain(request, self._policies)
 
     def explain_again(self, decision: Decision) -> Explanation:
-        """Explain a decision of this authorizer: its request is decided afresh, with the same policies.
+        """Explain a decision of this authorizer by deciding its request again with the same policies.
 
-        By a request of its own: what this one asks for is none of what the decision read, and of what its record says.
+        The explanation uses a copy of the request, so that the keys it reads are not recorded as read by the decision.
         """
-        was = decision.request
-        again = AccessRequest(was.principal, was.action, was.resource, was.context, was.resource_account)
-        return replace(self.explain(again), epoch=decision.epoch, stale=decision.stale)
+        return replace(self.explain(_copy(decision.request)), epoch=decision.epoch, stale=decision.stale)
 
-    def exercised(self, decision: Decision) -> Iterator[Exercised]:
-        """Return what the request of a decision makes true and false in the policies."""
-        asked = decision.request
+    def exercised(self, decision: Decision) -> Iterator[StatementResult]:
+        """Return the result of every statement of the policies for the request of a decision."""
         if decision.error is None:
-            again = AccessRequest(asked.principal, asked.action, asked.resource, asked.context, asked.resource_account)
-            yield from exercise(again, self._policies)
+            yield from evaluate_statements(_copy(decision.request), self._policies)
 
     def statement_of(self, reason: Reason) -> Statement | None:
-        """Return the statement that a reason of a decision names; None where it names none of these policies."""
-        named = (reason.statement, reason.effect, reason.sid)
+        """Return the statement of a decision's reason; None if it is in none of the policies."""
+        identity = (reason.statement, reason.effect, reason.sid)
         for policy in self._policies:
             if policy.ref == reason.policy:
                 for statement in policy.content.document.statements:
-                    if (statement.index, statement.effect.value, statement.sid) == named:
+                    if (statement.index, statement.effect.value, statement.sid) == identity:
                         return statement
         return None
+
+
+def _copy(request: AccessRequest) -> AccessRequest:
+    return AccessRequest(request.principal, request.action, request.resource, request.context, request.resource_account)
 
 
 def compile_policies(

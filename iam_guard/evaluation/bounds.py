@@ -1,13 +1,13 @@
-"""What a request comes to whatever the condition keys are that nobody gave: two decisions of the same evaluator.
+"""Partial evaluation: the bounds of a decision while some condition keys are open (have no value yet).
 
-The strategy. Every test of an open key can come out either way. So the request is decided twice: once with policies in
-which each Allow that depends on an open key applies and no such Deny does, once the other way round. What the second
-allows is allowed in any event; what the first denies is denied in any event; between the two it depends. A policy is
-changed where it depends on an open key, and nowhere else: a loose statement loses the tests that are open, a tight one
-is left out. Nothing here decides: both outcomes are `evaluator`'s.
+Any condition on an open key can be met or not. So the request is decided twice: once with permissive policies, in which
+every Allow that depends on an open key applies and no such Deny does, and once with restrictive policies, the other way
+round. A request that the restrictive policies allow is always allowed; one that the permissive policies deny is always
+denied; otherwise it depends on the open keys. Only statements that depend on an open key change: a loose statement is
+stripped of its open conditions, a strict one is removed. The decisions themselves are the evaluator's.
 
-A question may be about all the resources that a pattern means, instead of one: then an entry counts loosely where it
-matches some of them, and tightly where it matches all.
+The request can be about all resources that match a pattern. Then an entry matches loosely if it matches some of them,
+and strictly if it matches all.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from iam_guard.evaluation.matching.pattern import ARN_FIELDS, Pattern, Wildcard
 from iam_guard.evaluation.matching.pattern_coverage import covers, open_patterns, overlaps
 from iam_guard.evaluation.matching.referenced_keys import keys_of_conditions, keys_of_document, keys_of_resource
 from iam_guard.evaluation.matching.resource import EVERYTHING, read_resource
-from iam_guard.evaluation.matching.variables import Template, TemplatePiece, Variable, with_runs
+from iam_guard.evaluation.matching.variables import Template, TemplatePiece, Variable, replace_variables
 from iam_guard.evaluation.matching_statements import hit_of
 from iam_guard.evaluation.policy_layer import Layer
 from iam_guard.model.decision import Decision
 from iam_guard.model.request import AccessRequest
 from iam_guard.policy.document import ConditionTest, Effect, Statement
 
-Settles: TypeAlias = Callable[[str], bool]
-"""Is it known whether a request has this condition key (lower case), and with which value?"""
+IsKnown: TypeAlias = Callable[[str], bool]
+"""Return whether the presence and the value of a condition key (lower case) are known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """The two decisions. `open_keys` are those that stand between them, each once, as a policy writes it."""
+    """The two decisions. `open_keys` are the keys that make them differ, each once, in the spelling of a policy."""
 
     least: Decision
     most: Decision
@@ -50,59 +50,58 @@ class Bounds:
 
 
 class PartialEvaluator:
-    """Finds bounds, and remembers the changed policies of many questions whose callers share policies.
-
-    For one thread.
-    """
+    """Computes bounds, and caches the changed policies for callers that share policies. Not thread-safe."""
 
     def __init__(self) -> None:
         self._keys: dict[str, frozenset[str]] = {}
         self._changed: dict[tuple[Layer, bool, frozenset[str]], Layer] = {}
 
     def bounds(
-        self, request: AccessRequest, policies: Bundle, settles: Settles, *, asked: Pattern | None = None
+        self, request: AccessRequest, policies: Bundle, is_known: IsKnown, *, resources: Pattern | None = None
     ) -> Bounds:
-        """Decide twice; once where nothing is open. `asked` is the pattern that stands for the resources, if any."""
-        open_of = {id(each): self._open_keys(each, settles) for each in _layers(policies)}
-        if asked is None and not any(open_of.values()):
+        """Decide with permissive and with restrictive policies; `resources` is a pattern in place of the resource."""
+        open_of = {id(layer): self._open_keys(layer, is_known) for layer in _layers(policies)}
+        if resources is None and not any(open_of.values()):
             decision = decide(request, policies)
             return Bounds(decision, decision)
 
-        def changed(layer: Layer, *, generous: bool) -> Layer:
+        def changed(layer: Layer, *, permissive: bool) -> Layer:
             keys = open_of[id(layer)]
-            if asked is not None:
-                return Layer(_Change(keys, generous, request, asked).policy(each) for each in layer)
-            return self._remembered(layer, keys, request, generous=generous)
+            if resources is not None:
+                return Layer(_PolicyChange(keys, permissive, request, resources).policy(policy) for policy in layer)
+            return self._cached_change(layer, keys, request, permissive=permissive)
 
-        most_policies = _each_layer(policies, lambda layer: changed(layer, generous=True))
+        most_policies = _each_layer(policies, lambda layer: changed(layer, permissive=True))
         most = decide(request, most_policies)
-        least = decide(request, _each_layer(policies, lambda layer: changed(layer, generous=False)))
-        keys = () if most.allowed == least.allowed else tuple(self._between(policies, request, open_of, asked))
+        least = decide(request, _each_layer(policies, lambda layer: changed(layer, permissive=False)))
+        keys = (
+            () if most.allowed == least.allowed else tuple(self._deciding_keys(policies, request, open_of, resources))
+        )
         return Bounds(least, most, _once(keys))
 
-    def _open_keys(self, layer: Layer, settles: Settles) -> frozenset[str]:
-        found: set[str] = set()
+    def _open_keys(self, layer: Layer, is_known: IsKnown) -> frozenset[str]:
+        open_keys: set[str] = set()
         for policy in layer:
             document = policy.content.document
             keys = self._keys.get(document.digest)
             if keys is None:
                 keys = self._keys[document.digest] = frozenset(key.lower() for key in keys_of_document(document))
-            found.update(key for key in keys if not settles(key))
-        return frozenset(found)
+            open_keys.update(key for key in keys if not is_known(key))
+        return frozenset(open_keys)
 
-    def _remembered(self, layer: Layer, keys: frozenset[str], request: AccessRequest, *, generous: bool) -> Layer:
+    def _cached_change(self, layer: Layer, keys: frozenset[str], request: AccessRequest, *, permissive: bool) -> Layer:
         if not keys:
             return layer
-        name = (layer, generous, keys)
-        if name not in self._changed:
-            change = _Change(keys, generous, request, None)
-            self._changed[name] = Layer(change.policy(each) for each in layer)
-        return self._changed[name]
+        cache_key = (layer, permissive, keys)
+        if cache_key not in self._changed:
+            change = _PolicyChange(keys, permissive, request, None)
+            self._changed[cache_key] = Layer(change.policy(policy) for policy in layer)
+        return self._changed[cache_key]
 
-    def _between(
-        self, policies: Bundle, request: AccessRequest, open_of: dict[int, frozenset[str]], asked: Pattern | None
+    def _deciding_keys(
+        self, policies: Bundle, request: AccessRequest, open_of: dict[int, frozenset[str]], resources: Pattern | None
     ) -> Iterator[str]:
-        """Return the open keys of the statements about the action that would apply if every open test came out so."""
+        """Yield the open keys of the statements about the action that apply for some values of these keys."""
         action = request.action.lower()
         for layer in _layers(policies):
             keys = open_of[id(layer)]
@@ -110,16 +109,20 @@ class PartialEvaluator:
                 version = policy.content.document.version
                 for compiled in policy.content.about(action):
                     statement = compiled.statement
-                    mine = [key for key in _keys_of(statement, version) if key.lower() in keys]
-                    if mine and _could_apply(policy, statement, request, keys, asked):
-                        yield from mine
+                    open_keys = [key for key in _keys_of(statement, version) if key.lower() in keys]
+                    if open_keys and _could_apply(policy, statement, request, keys, resources):
+                        yield from open_keys
 
 
 def _could_apply(
-    policy: CompiledPolicy, statement: Statement, request: AccessRequest, keys: frozenset[str], asked: Pattern | None
+    policy: CompiledPolicy,
+    statement: Statement,
+    request: AccessRequest,
+    keys: frozenset[str],
+    resources: Pattern | None,
 ) -> bool:
-    generous = statement.effect is Effect.ALLOW
-    changed = _Change(keys, generous, request, asked).statement(statement, policy.content.document.version)
+    permissive = statement.effect is Effect.ALLOW
+    changed = _PolicyChange(keys, permissive, request, resources).statement(statement, policy.content.document.version)
     if changed is None:
         return False
     document = replace(policy.content.document, statements=(changed,))
@@ -137,26 +140,29 @@ def _keys_of(statement: Statement, version: str) -> Iterator[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Change:
-    """`generous`: an Allow applies where it could, a Deny only where it must; else the other way round."""
+class _PolicyChange:
+    """Changes policies that depend on open keys.
+
+    If `permissive`, an Allow applies if it can and a Deny only if it must; otherwise the other way round.
+    """
 
     keys: frozenset[str]
-    generous: bool
+    permissive: bool
     request: AccessRequest
-    asked: Pattern | None
+    resources: Pattern | None
 
     def policy(self, policy: CompiledPolicy) -> CompiledPolicy:
-        """Change a policy; one that depends on nothing open stays the same object."""
+        """Return the changed policy; the same object if it does not depend on an open key."""
         document = policy.content.document
         changed = [self.statement(statement, document.version) for statement in document.statements]
         if all(one is other for one, other in zip(changed, document.statements, strict=True)):
             return policy
-        kept = tuple(each for each in changed if each is not None)
+        kept = tuple(statement for statement in changed if statement is not None)
         return CompiledPolicy(policy.ref, CompiledDocument(replace(document, statements=kept)))
 
     def statement(self, statement: Statement, version: str) -> Statement | None:
-        """Change a statement; None for one that does not apply."""
-        loose = self.generous == (statement.effect is Effect.ALLOW)
+        """Return the changed statement; None if it does not apply."""
+        loose = self.permissive == (statement.effect is Effect.ALLOW)
         kept = tuple(test for test in statement.conditions if not self._is_open(test, version))
         if not loose and len(kept) < len(statement.conditions):
             return None
@@ -178,34 +184,34 @@ class _Change:
         if statement.not_resources is None:
             return statement
         kept = self._entries(statement.not_resources, version, loose=not loose)
-        if self.asked is not None and kept:
-            return None  # all of what is asked about is left out, or some of it
+        if self.resources is not None and kept:
+            return None  # all resources of the pattern are excluded, or some of them
         return statement if kept == statement.not_resources else replace(statement, not_resources=kept)
 
     def _entries(self, entries: tuple[str, ...], version: str, *, loose: bool) -> tuple[str, ...]:
-        if self.asked is not None:
-            return (EVERYTHING,) if any(self._is_about(each, version, loose) for each in entries) else ()
-        return tuple(each for entry in entries for each in self._entry(entry, version, loose))
+        if self.resources is not None:
+            return (EVERYTHING,) if any(self._matches_resources(entry, version, loose) for entry in entries) else ()
+        return tuple(changed for entry in entries for changed in self._entry(entry, version, loose))
 
     def _entry(self, entry: str, version: str, loose: bool) -> Sequence[str]:
-        """Keep an entry, or open it: whatever an open variable holds, a run of any characters is no less."""
+        """Return the entry with a wildcard for each open variable; nothing if the match must be strict."""
         keys = {key.lower() for key in keys_of_resource(entry, version)} & self.keys
-        if not any(not is_multivalued(key) for key in keys):  # V-6: of the others no variable ever has a value
+        if not any(not is_multivalued(key) for key in keys):  # V-6: a multivalued key never fills a variable
             return (entry,)
         if not loose:
             return ()
         *early, last = entry.split(":", ARN_FIELDS - 1)
-        return (":".join((*early, with_runs(last, version, keys))),)
+        return (":".join((*early, replace_variables(last, version, keys))),)
 
-    def _is_about(self, entry: str, version: str, loose: bool) -> bool:
-        """Return whether an entry matches some of what is asked about (loose), or all of it."""
-        if self.asked is None:
-            raise RuntimeError("expected the resource that is asked about")
+    def _matches_resources(self, entry: str, version: str, loose: bool) -> bool:
+        """Return whether an entry matches some (loose) or all resources of the pattern."""
+        if self.resources is None:
+            raise RuntimeError("expected a pattern of resources, got None")
         if entry == EVERYTHING:
             return True
         if loose:
-            return any(overlaps(each, self.asked) for each in self._filled(entry, version, loose))
-        return any(covers(each, self.asked) for each in self._filled(entry, version, loose))
+            return any(overlaps(pattern, self.resources) for pattern in self._filled(entry, version, loose))
+        return any(covers(pattern, self.resources) for pattern in self._filled(entry, version, loose))
 
     def _filled(self, entry: str, version: str, loose: bool) -> Iterator[Pattern]:
         if "${" not in entry:
@@ -230,8 +236,8 @@ class _Change:
 
 
 def _layers(policies: Bundle) -> Iterator[Layer]:
-    alone = (policies.resource, policies.identity, policies.boundary, policies.session, policies.vpc_endpoint)
-    for layer in (*(policies.scps or ()), *(policies.rcps or ()), *alone):
+    single = (policies.resource, policies.identity, policies.boundary, policies.session, policies.vpc_endpoint)
+    for layer in (*(policies.scps or ()), *(policies.rcps or ()), *single):
         if layer is not None:
             yield layer
 
@@ -240,8 +246,8 @@ def _each_layer(policies: Bundle, change: Callable[[Layer], Layer]) -> Bundle:
     def optional(layer: Layer | None) -> Layer | None:
         return None if layer is None else change(layer)
 
-    def levels(given: Levels | None) -> Levels | None:
-        return None if given is None else tuple(change(each) for each in given)
+    def levels(layers: Levels | None) -> Levels | None:
+        return None if layers is None else tuple(change(layer) for layer in layers)
 
     return replace(
         policies,

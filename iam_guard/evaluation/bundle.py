@@ -1,4 +1,4 @@
-"""All policies that apply to one request, compiled, from one state (rules E-4, F.2, T-9)."""
+"""The compiled policies of one request, from one store state (rules E-4, F.2, T-9)."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ Levels = tuple[Layer, ...]
 class Bundle:
     """The policies of one decision.
 
-    None means that there is no policy of the type, which is no constraint (rules E-14, S-42); an empty layer is a
-    constraint that nothing satisfies. `scps` and `rcps` are levels, root first (rule E-12). `policy_required`:
-    identity policies count only where the resource-based policy lets the account in (rule E-42). `own_service`: the
-    action's prefix is declared by the application, so RCPs reach it whatever its name (rule E-16).
+    None means that the policy type does not restrict the request (rules E-14, S-42); an empty layer allows nothing.
+    `scps` and `rcps` are levels, root first (rule E-12). `policy_required`: identity policies count only if the
+    resource-based policy allows the account (rule E-42). `own_service`: the application declares the action's prefix,
+    so RCPs apply to it (rule E-16).
     """
 
     identity: Layer = NO_POLICY
@@ -33,19 +33,19 @@ class Bundle:
     vpc_endpoint: Layer | None = None
     policy_required: bool = False
     own_service: bool = False
-    denying: Levels = field(init=False, compare=False, repr=False)
-    """What has a Deny at all, in the order in which one is reported (rule E-90)."""
+    layers_with_denies: Levels = field(init=False, compare=False, repr=False)
+    """The layers with at least one Deny, in the order in which a Deny is reported (rule E-90)."""
 
     def __post_init__(self) -> None:
-        alone = (self.resource, self.identity, self.boundary, self.session, self.vpc_endpoint)
-        in_order = (*(self.scps or ()), *(self.rcps or ()), *alone)
-        denying = tuple([layer for layer in in_order if layer is not None and layer.has_denies])
-        object.__setattr__(self, "denying", denying)
+        single = (self.resource, self.identity, self.boundary, self.session, self.vpc_endpoint)
+        in_order = (*(self.scps or ()), *(self.rcps or ()), *single)
+        layers_with_denies = tuple([layer for layer in in_order if layer is not None and layer.has_denies])
+        object.__setattr__(self, "layers_with_denies", layers_with_denies)
 
     def __iter__(self) -> Iterator[CompiledPolicy]:
-        """Return all policies, of whatever type."""
-        alone = (self.resource, self.identity, self.boundary, self.session, self.vpc_endpoint)
-        for layer in (*(self.scps or ()), *(self.rcps or ()), *alone):
+        """Iterate over the policies of all types."""
+        single = (self.resource, self.identity, self.boundary, self.session, self.vpc_endpoint)
+        for layer in (*(self.scps or ()), *(self.rcps or ()), *single):
             yield from layer or ()
 
 
@@ -59,7 +59,7 @@ def bundle(
     rcps: Sequence[Sequence[PolicySource]] | None = None,
     vpc_endpoint: PolicySource | None = None,
 ) -> Bundle:
-    """Compile documents handed in by hand; raise `PolicyError` for a refused one, `InvalidInput` for a wrong shape."""
+    """Compile policy documents; raise `PolicyError` for an invalid one, `InvalidInput` for a wrong shape."""
     return Bundle(
         identity=_layer(identity, PolicyType.IDENTITY),
         resource=_layer(_one(resource) or (), PolicyType.RESOURCE),
@@ -92,7 +92,7 @@ def _numbered(type: PolicyType, level: str, number: int) -> PolicyRef:
 
 
 def _levels(levels: Sequence[Sequence[PolicySource]] | None, type: PolicyType) -> Levels | None:
-    """Compile levels; a flat list is refused, since its meaning (one level, or many?) would be a guess."""
+    """Compile levels; a flat list is refused as ambiguous: it could be one level or many."""
     if levels is None:
         return None
     if not isinstance(levels, (list, tuple)):

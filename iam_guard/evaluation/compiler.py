@@ -1,8 +1,7 @@
-"""Document -> compiled, remembered by content and shared by everybody (style, "one datum, few forms").
+"""Compile policy documents, and cache them by content.
 
-A compiled document answers one question fast: which of its statements can speak about this action. Literal actions are
-found by dictionary; wildcards are tried once per action and the result is remembered. A compiled document depends on
-its text alone, so it is never stale.
+A compiled document finds the statements about an action quickly: literal actions by a dictionary; wildcards are
+matched once per action, and the result is cached. It depends on the document's text alone, so it is never stale.
 """
 
 from __future__ import annotations
@@ -21,16 +20,16 @@ from iam_guard.policy.document import Document
 from iam_guard.policy.parser import parse
 
 PolicySource: TypeAlias = Mapping[str, Any] | str | bytes
-"""A policy document as callers hand it in: decoded, or JSON text."""
+"""A policy document as decoded JSON or JSON text."""
 
-_DOCUMENTS = 4096
+_MAX_DOCUMENTS = 4096
 MAX_ACTIONS = 4096
-"""Actions whose statements are remembered, of one document or one layer."""
+"""Maximum number of actions whose statements are cached, per document or layer."""
 
 _MAX_VALUES = 100_000
-"""Of a tree whose compiled form is remembered."""
-_WITHOUT_REFERENCES = 2
-"""The version of the image in which equal values have equal images."""
+"""Maximum number of values of a decoded document that is cached."""
+_MARSHAL_VERSION = 2
+"""The last version without references: equal values have equal bytes."""
 
 
 class CompiledDocument:
@@ -41,7 +40,7 @@ class CompiledDocument:
     def __init__(self, document: Document) -> None:
         self.document = document
         self.statements = tuple(
-            compile_statement(each, document.version, document.type) for each in document.statements
+            compile_statement(statement, document.version, document.type) for statement in document.statements
         )
         self._literal: dict[str, list[CompiledStatement]] = {}
         self._wild: list[CompiledStatement] = []
@@ -54,68 +53,68 @@ class CompiledDocument:
 
     def about(self, action: str) -> tuple[CompiledStatement, ...]:
         """Return the statements whose action element matches `action` (lower case), in document order."""
-        found = self._by_action.get(action)
-        return self._resolve(action) if found is None else found
+        cached = self._by_action.get(action)
+        return self._resolve(action) if cached is None else cached
 
     def _resolve(self, action: str) -> tuple[CompiledStatement, ...]:
-        matching = self._literal.get(action, []) + [each for each in self._wild if each.matches_action(action)]
-        matching.sort(key=lambda each: each.statement.index)
-        found = tuple(matching)
-        if len(self._by_action) >= MAX_ACTIONS:  # actions may come from callers: forget rather than grow
+        matching = self._literal.get(action, []) + [wild for wild in self._wild if wild.matches_action(action)]
+        matching.sort(key=lambda compiled: compiled.statement.index)
+        statements = tuple(matching)
+        if len(self._by_action) >= MAX_ACTIONS:  # actions may come from callers: bound the cache
             self._by_action.clear()
-        self._by_action[action] = found
-        return found
+        self._by_action[action] = statements
+        return statements
 
 
 @dataclass(frozen=True, slots=True)
 class CompiledPolicy:
-    """A compiled document under the name by which a decision names it."""
+    """A compiled document and the reference that decisions report it by."""
 
     ref: PolicyRef
     content: CompiledDocument
 
 
-_remembered: LRUCache[tuple[PolicyType, str | bytes], CompiledDocument] = LRUCache(_DOCUMENTS)
+_cache: LRUCache[tuple[PolicyType, str | bytes], CompiledDocument] = LRUCache(_MAX_DOCUMENTS)
 _lock = fork_safe_lock()
 
 
 def compile_policy(source: PolicySource, ref: PolicyRef) -> CompiledPolicy:
-    """Parse and compile a document, once per content; raise `PolicyError` when it is refused (rule N-9)."""
+    """Parse and compile a document, once per content; raise `PolicyError` if it is refused (rule N-9)."""
     content = _content(source)
     if content is None:
         return CompiledPolicy(ref, CompiledDocument(parse(source, ref.type)))
     key = ref.type, content
     with _lock:
-        found = _remembered.get(key)
-    if found is None:
-        found = CompiledDocument(parse(source, ref.type))
+        compiled = _cache.get(key)
+    if compiled is None:
+        compiled = CompiledDocument(parse(source, ref.type))
         with _lock:
-            _remembered[key] = found
-    return CompiledPolicy(ref, found)
+            _cache[key] = compiled
+    return CompiledPolicy(ref, compiled)
 
 
 def _content(source: Any) -> str | bytes | None:
-    """Return what stands for the content of a source: the text, or the image of what was handed in decoded.
+    """Return the cache key of a source: its text, or the marshalled bytes of decoded JSON; None if it is not cached.
 
-    Text and tree are kept apart: a tree has no lines to point at. The image is the fastest that tells every two values
-    apart, 1 from `true` and 1.0 too; None for what is no plain dict, list or scalar, and for bytes.
+    Text and decoded JSON have different keys, because only text has positions. `marshal` is the fastest serializer
+    that distinguishes all values, also 1, 1.0 and `true`. Bytes, and values that are not plain JSON, are not cached.
     """
     if isinstance(source, (str, bytes)):
         return source if isinstance(source, str) else None
     try:
-        return marshal.dumps(source, _WITHOUT_REFERENCES) if _is_finite(source) else None
+        return marshal.dumps(source, _MARSHAL_VERSION) if _is_finite(source) else None
     except ValueError:
         return None
 
 
 def _is_finite(source: Any) -> bool:
-    """Return whether a tree has a sensible number of values; one that contains itself has no end."""
+    """Return whether a tree has at most `_MAX_VALUES` values; one that contains itself has not."""
     pending, left = [source], _MAX_VALUES
     while pending and left:
         left -= 1
-        each = pending.pop()
-        if isinstance(each, dict):
-            pending.extend(each.values())
-        elif isinstance(each, list):
-            pending.extend(each)
+        value = pending.pop()
+        if isinstance(value, dict):
+            pending.extend(value.values())
+        elif isinstance(value, list):
+            pending.extend(value)
     return not pending

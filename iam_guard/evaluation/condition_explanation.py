@@ -1,6 +1,6 @@
-"""One condition against one request, in words: met or not, both sides' values, a missing key apart from a false one.
+"""Explain one condition: whether it is met, the values of policy and request, and whether the key is missing.
 
-Whether it is met is the compiled condition's own answer; what a single value would do is asked of the same functions.
+Whether it is met is the result of the compiled condition; single values are tested with the same functions.
 """
 
 from __future__ import annotations
@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from iam_guard.evaluation.explanation import Element, FilledVariable, Wanted, either
+from iam_guard.evaluation.explanation import Element, ExplainedEntry, FilledVariable, either
 from iam_guard.evaluation.matching.condition import Condition, compile_condition
 from iam_guard.evaluation.matching.operators import OPERATORS, compile_operands
 from iam_guard.evaluation.matching.variables import read_template
 from iam_guard.model.request import AccessRequest
 from iam_guard.policy.document import ConditionTest
 from iam_guard.policy.grammar import OperatorName, quoted, split_operator
-from iam_guard.policy.value_parsing import truth
+from iam_guard.policy.value_parsing import boolean
 
 RELATIONS = {
     "StringEquals": "=",
@@ -45,14 +45,14 @@ RELATIONS = {
     "ArnNotEquals": "not like",
     "ArnNotLike": "not like",
 }
-"""How a value of the request has to stand to those of the policy. Every base operator but `Null`."""
+"""The relation between the request's value and the policy's, for every base operator except `Null`."""
 
-_ENUMERATED = 20
+_MAX_LISTED = 20
 _UNMEETABLE = "no request meets this condition; it would have to be written otherwise"
 
 
 def explain_condition(test: ConditionTest, condition: Condition, request: AccessRequest, version: str) -> Element:
-    """Explain one condition; raises whatever evaluating it raises."""
+    """Explain one condition; errors of its evaluation are raised."""
     name = split_operator(test.operator)
     value = request.value(test.key.lower())
     members = value if isinstance(value, tuple) else () if value is None else (value,)
@@ -60,7 +60,7 @@ def explain_condition(test: ConditionTest, condition: Condition, request: Access
     explained = Element(
         "Condition",
         is_met,
-        tuple(_wanted(test, name, each, request, version) for each in test.values),
+        tuple(_entry(test, name, value, request, version) for value in test.values),
         members,
         operator=test.operator,
         key=test.key,
@@ -70,9 +70,9 @@ def explain_condition(test: ConditionTest, condition: Condition, request: Access
     return explained if is_met else replace(explained, change=_change(test, name, members))
 
 
-def _wanted(test: ConditionTest, name: OperatorName, value: str, request: AccessRequest, version: str) -> Wanted:
-    alone = compile_condition(replace(test, values=(value,)), version)
-    return Wanted(value, alone(request), _filled(name, value, request, version))
+def _entry(test: ConditionTest, name: OperatorName, value: str, request: AccessRequest, version: str) -> ExplainedEntry:
+    condition = compile_condition(replace(test, values=(value,)), version)
+    return ExplainedEntry(value, condition(request), _filled(name, value, request, version))
 
 
 def _filled(name: OperatorName, value: str, request: AccessRequest, version: str) -> tuple[FilledVariable, ...]:
@@ -104,30 +104,30 @@ def _note(
         meets = compile_operands(OPERATORS[name.base], test.values, version).test_for(request)
         return f"{has}; what does not meet it is {_all([member for member in members if not meets(member)])}"
     if name.prefix == "ForAnyValue" and not any(members):
-        return f"{has}, which is no value"  # C-37
+        return f"{has}, which counts as no value"  # C-37
     return has
 
 
 def _all(texts: Sequence[str]) -> str:
-    more = f" and {len(texts) - _ENUMERATED} more" if len(texts) > _ENUMERATED else ""
-    return ", ".join(map(quoted, texts[:_ENUMERATED])) + more
+    more = f" and {len(texts) - _MAX_LISTED} more" if len(texts) > _MAX_LISTED else ""
+    return ", ".join(map(quoted, texts[:_MAX_LISTED])) + more
 
 
 # --- what would have to change -----------------------------------------------------------------------------------
 
 
 def _change(test: ConditionTest, name: OperatorName, members: tuple[str, ...]) -> str:
-    """Return what would meet a condition that is not met."""
+    """Return the change that would make the condition met."""
     key = quoted(test.key)
     if name.base == "Null":
         return _presence(name, key, test.values)
     if not test.values:
         return f"the request would need to have no {key}" if _is_met_when_absent(name) else _UNMEETABLE  # C-42
-    wish = _wish(test, name, key, members)
-    return f"{wish}, or no {key} at all" if _is_met_when_absent(name) else wish
+    change = _required_value(test, name, key, members)
+    return f"{change}, or no {key} at all" if _is_met_when_absent(name) else change
 
 
-def _wish(test: ConditionTest, name: OperatorName, key: str, members: tuple[str, ...]) -> str:
+def _required_value(test: ConditionTest, name: OperatorName, key: str, members: tuple[str, ...]) -> str:
     """Return which value would meet the condition."""
     unreadable = _unreadable(name, test.values)
     if unreadable:
@@ -145,10 +145,10 @@ def _wish(test: ConditionTest, name: OperatorName, key: str, members: tuple[str,
 
 
 def _presence(name: OperatorName, key: str, values: tuple[str, ...]) -> str:
-    wanted = {truth(value) for value in values} - {None}
-    if name.prefix or not wanted:
+    is_null = {boolean(value) for value in values} - {None}
+    if name.prefix or not is_null:
         return _UNMEETABLE  # C-34
-    return f"the request would need {key}" if wanted == {False} else f"the request would need to have no {key}"
+    return f"the request would need {key}" if is_null == {False} else f"the request would need to have no {key}"
 
 
 def _is_met_when_absent(name: OperatorName) -> bool:
@@ -159,9 +159,9 @@ def _is_met_when_absent(name: OperatorName) -> bool:
 
 
 def _unreadable(name: OperatorName, values: tuple[str, ...]) -> list[str]:
-    """List the policy's values that keep the condition from ever being met by a value (rules C-13, C-17, N-10)."""
+    """Return the invalid policy values that prevent any value from meeting the condition (rules C-13, C-17, N-10)."""
     row = OPERATORS[name.base]
     if row.variables:
         return []
-    found = [value for value in values if row.operand(value) is None]
-    return found if row.negated or len(found) == len(values) else []
+    invalid = [value for value in values if row.operand(value) is None]
+    return invalid if row.negated or len(invalid) == len(values) else []

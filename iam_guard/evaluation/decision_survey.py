@@ -1,8 +1,7 @@
-"""A decision, and beside it what each type of policy says by itself and which keys the request left open.
+"""A decision, the outcome of each policy type on its own, and the condition keys that the request lacks.
 
-For simulations: whoever tries policies out wants to know more than the outcome. Nothing here decides: the outcome is
-`evaluator`'s, whether a statement applies is `matching_statements`'s. A statement is a candidate when everything about
-it matches but what a missing key keeps from matching. Rules E-2, E-12, F, V-9.
+For policy simulations. The outcome is the evaluator's, and `matching_statements` decides whether a statement applies. A
+statement is a candidate if everything matches except what depends on a missing key. Rules E-2, E-12, F, V-9.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from iam_guard.evaluation.applicable_types import applying, is_bounded
+from iam_guard.evaluation.applicable_types import applicable_policies, is_bounded
 from iam_guard.evaluation.bundle import Bundle, Levels
 from iam_guard.evaluation.evaluator import decide
 from iam_guard.evaluation.matching.pattern import Wildcard, match_pattern
@@ -18,7 +17,7 @@ from iam_guard.evaluation.matching.referenced_keys import keys_of_conditions, ke
 from iam_guard.evaluation.matching.resource import EVERYTHING, read_resource
 from iam_guard.evaluation.matching.statement import CompiledStatement
 from iam_guard.evaluation.matching.variables import NoValue, Template, TemplatePiece, Variable, join
-from iam_guard.evaluation.matching_statements import Hit, find_allow, find_deny, hit_of, reaches
+from iam_guard.evaluation.matching_statements import Hit, deny_names_caller, find_allow, find_deny, hit_of
 from iam_guard.evaluation.policy_layer import Layer
 from iam_guard.model.decision import Decision, Outcome
 from iam_guard.model.request import AccessRequest
@@ -27,12 +26,12 @@ from iam_guard.policy.grammar import WITH_PRINCIPAL
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What was found.
+    """The result of a survey.
 
-    `identity`, `resource`, `boundary` and `organization` (the service control policies) are what that type says by
-    itself; None for one that the request has not. `hits` are the statements that apply, of identity-based,
-    resource-based and boundary policies. `unanswered` are the keys that candidates among those ask for and the request
-    has no value for, each once, in the letter case of the first policy that names it.
+    `identity`, `resource`, `boundary` and `organization` (the service control policies) are the outcomes of each type
+    on its own; None for a type without policies. `hits` are the statements of identity-based, resource-based and
+    boundary policies that apply. `unanswered` are the keys that candidates among these statements use and the request
+    lacks, each once, in the spelling of the first policy that names it.
     """
 
     decision: Decision
@@ -45,38 +44,38 @@ class Survey:
 
 
 def survey(request: AccessRequest, policies: Bundle) -> Survey:
-    """Decide a request, and say how it stands with each type of policy; never raises for a denial."""
+    """Decide a request, and evaluate each policy type on its own; never raises for a denial."""
     decision = decide(request, policies)
-    silent = Outcome.IMPLICITLY_DENIED
+    denied = Outcome.IMPLICITLY_DENIED
     action = request.action.lower()
-    policies = applying(request, action, policies)
-    if decision.error is not None:  # there is no telling what such a request would match
+    policies = applicable_policies(request, action, policies)
+    if decision.error is not None:  # the request is invalid: no statement is evaluated
         return Survey(
             decision,
-            silent,
-            silent,
-            None if policies.boundary is None else silent,
-            None if policies.scps is None else silent,
+            denied,
+            denied,
+            None if policies.boundary is None else denied,
+            None if policies.scps is None else denied,
         )
     bounded = is_bounded(request, policies)
 
-    def says(levels: Levels) -> Outcome:
-        return _verdict(levels, request, action, bounded=bounded)
+    def outcome_of(levels: Levels) -> Outcome:
+        return _outcome(levels, request, action, bounded=bounded)
 
     layers = [policies.identity, policies.resource, *(() if policies.boundary is None else (policies.boundary,))]
     return Survey(
         decision,
-        identity=says((policies.identity,)),
-        resource=says((policies.resource,)),
-        boundary=None if policies.boundary is None else says((policies.boundary,)),
-        organization=None if policies.scps is None else says(policies.scps),
+        identity=outcome_of((policies.identity,)),
+        resource=outcome_of((policies.resource,)),
+        boundary=None if policies.boundary is None else outcome_of((policies.boundary,)),
+        organization=None if policies.scps is None else outcome_of(policies.scps),
         hits=tuple(hit for layer in layers for hit in _hits(layer, request, action, bounded)),
         unanswered=_once(key for layer in layers for key in _unanswered(layer, request, action, bounded)),
     )
 
 
-def _verdict(levels: Levels, request: AccessRequest, action: str, *, bounded: bool) -> Outcome:
-    """Return what the policies of one type come to by themselves: a Deny anywhere, or an Allow at each level (E-12)."""
+def _outcome(levels: Levels, request: AccessRequest, action: str, *, bounded: bool) -> Outcome:
+    """Return the outcome of one policy type on its own: a Deny anywhere, or an Allow at each level (E-12)."""
     if any(find_deny(layer, request, action, bounded=bounded) is not None for layer in levels):
         return Outcome.EXPLICITLY_DENIED
     if levels and all(find_allow(layer, request, action) is not None for layer in levels):
@@ -91,7 +90,7 @@ def _hits(layer: Layer, request: AccessRequest, action: str, bounded: bool) -> I
             yield hit
 
 
-# --- what the request left open ----------------------------------------------------------------------------------
+# --- keys that the request lacks ---------------------------------------------------------------------------------
 
 
 def _unanswered(layer: Layer, request: AccessRequest, action: str, bounded: bool) -> Iterator[str]:
@@ -110,7 +109,7 @@ def _unanswered(layer: Layer, request: AccessRequest, action: str, bounded: bool
 
 def _names(compiled: CompiledStatement, request: AccessRequest, bounded: bool) -> bool:
     if compiled.denies:
-        return reaches(compiled, request, bounded=bounded)
+        return deny_names_caller(compiled, request, bounded=bounded)
     return compiled.kinship(request.principal) is not None
 
 
@@ -127,7 +126,7 @@ def _could_match(entry: str, version: str, request: AccessRequest) -> bool:
 
 
 def _matches_when_open(template: Template, request: AccessRequest) -> bool:
-    """Match with a run of any characters in the place of each key that is missing."""
+    """Match with a `*` in place of each missing key."""
     pieces = join(_open(piece, request) for piece in template.pieces).pieces
     pattern = tuple(piece for piece in pieces if isinstance(piece, (str, Wildcard)))
     return len(pattern) == len(pieces) and match_pattern(pattern, request.resource)
@@ -138,7 +137,7 @@ def _open(piece: TemplatePiece, request: AccessRequest) -> TemplatePiece:
         return piece
     if request.value(piece.key) is None:
         return Wildcard.RUN
-    return piece.value(request) or NoValue(piece.key)  # V-16: a list, or an empty text, is no value
+    return piece.value(request) or NoValue(piece.key)  # V-16: a list or an empty string counts as no value
 
 
 def _missing(keys: Iterator[str] | list[str], request: AccessRequest) -> Iterator[str]:

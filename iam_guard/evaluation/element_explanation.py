@@ -1,7 +1,7 @@
-"""One statement against one request, element by element: what it wants, what the request has, what had to change.
+"""Explain one statement element by element: the policy's entries, the request's value, the change it would need.
 
-Nothing is matched in a second way here: each answer is the compiled statement's own, or that of the same functions for
-a single entry of an element.
+Matching is not implemented again: each result comes from the compiled statement, or from the same functions for a
+single entry of an element.
 """
 
 from __future__ import annotations
@@ -11,23 +11,23 @@ from functools import partial
 
 from iam_guard.evaluation.compiler import CompiledPolicy
 from iam_guard.evaluation.condition_explanation import explain_condition
-from iam_guard.evaluation.explanation import Element, FilledVariable, Wanted, either
+from iam_guard.evaluation.explanation import Element, ExplainedEntry, FilledVariable, either
 from iam_guard.evaluation.matching.pattern import compile_glob
 from iam_guard.evaluation.matching.principal import Kinship, Principals
 from iam_guard.evaluation.matching.resource import EVERYTHING, compile_resources, read_resource
 from iam_guard.evaluation.matching.statement import CompiledStatement
-from iam_guard.evaluation.matching_statements import reaches
+from iam_guard.evaluation.matching_statements import deny_names_caller
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import AccessRequest
 from iam_guard.policy.document import PrincipalEntry
 from iam_guard.policy.grammar import WITH_PRINCIPAL, quoted
 
 _NAMED = {
-    Kinship.DIRECT: "it names the caller itself, or everybody",
+    Kinship.DIRECT: "it names the caller itself, or every principal",
     Kinship.PARENT: "it names the caller's role, or the user that federated it",
     Kinship.ACCOUNT: "it names the caller's account",
 }
-_NOBODY = "it names nobody"
+_NO_PRINCIPAL = "it names no principal"
 
 
 def explain_elements(
@@ -35,7 +35,7 @@ def explain_elements(
 ) -> tuple[Element, ...]:
     """Explain the elements in AWS's order: principal, action, resource, then each condition as written.
 
-    An element that is absent and so matches everything is left out.
+    An absent element that matches everything is omitted.
     """
     return tuple(_elements(policy, compiled, request, bounded))
 
@@ -62,11 +62,11 @@ def _elements(
 def _guarded(
     name: str, explain: Callable[[], Element], *, operator: str | None = None, key: str | None = None
 ) -> Element:
-    """Explain an element; one that cannot be evaluated says so, and only which kind of fault it was (rule C-45)."""
+    """Explain an element; if it cannot be evaluated, report only the class of the error (rule C-45)."""
     try:
         return explain()
-    except Exception as doubt:  # noqa: BLE001  a Deny applies on doubt, an Allow does not; the tree must show why
-        kind = type(doubt).__name__
+    except Exception as error:  # noqa: BLE001  a Deny applies on an error, an Allow does not; the tree must show why
+        kind = type(error).__name__
         return Element(name, False, operator=operator, key=key, note=f"it could not be evaluated: {kind}", error=kind)
 
 
@@ -76,7 +76,7 @@ def _guarded(
 def _principal(compiled: CompiledStatement, request: AccessRequest) -> Element:
     entries = compiled.statement.principals or ()
     kinship = compiled.kinship(request.principal)
-    note, change = _NOBODY, "the statement would have to name the caller"
+    note, change = _NO_PRINCIPAL, "the statement would have to name the caller"
     if kinship is not None:
         note = _NAMED[kinship]
     elif entries:
@@ -85,7 +85,7 @@ def _principal(compiled: CompiledStatement, request: AccessRequest) -> Element:
     return Element(
         "Principal",
         kinship is not None,
-        tuple(Wanted(_written(entry), _names(entry, request.principal)) for entry in entries),
+        tuple(ExplainedEntry(_written(entry), _names(entry, request.principal)) for entry in entries),
         _names_of(request.principal),
         note=note,
         change=None if kinship is not None else change,
@@ -94,7 +94,7 @@ def _principal(compiled: CompiledStatement, request: AccessRequest) -> Element:
 
 def _not_principal(compiled: CompiledStatement, request: AccessRequest, bounded: bool) -> Element:
     entries = compiled.statement.not_principals or ()
-    is_reached = compiled.denies and reaches(compiled, request, bounded=bounded)
+    is_reached = compiled.denies and deny_names_caller(compiled, request, bounded=bounded)
     note = "the caller is exempt: it is listed, with all that it belongs to"
     if is_reached and bounded:
         note = "a caller with a permissions boundary is never exempt"
@@ -103,7 +103,7 @@ def _not_principal(compiled: CompiledStatement, request: AccessRequest, bounded:
     return Element(
         "NotPrincipal",
         is_reached,
-        tuple(Wanted(_written(entry), _names(entry, request.principal)) for entry in entries),
+        tuple(ExplainedEntry(_written(entry), _names(entry, request.principal)) for entry in entries),
         _names_of(request.principal),
         note=note,
         change=None if is_reached else "the caller would have to be one that is not exempt",
@@ -120,7 +120,7 @@ def _names(entry: PrincipalEntry, principal: Principal) -> bool:
 
 
 def _names_of(principal: Principal) -> tuple[str, ...]:
-    """Return the names by which a policy could mean this caller; nothing of its credentials."""
+    """Return the names by which a policy can refer to the caller; nothing of its credentials."""
     names = (principal.arn, principal.role_arn, principal.user_arn, principal.userid, principal.account)
     return tuple(dict.fromkeys(name for name in names if name is not None))
 
@@ -132,41 +132,44 @@ def _action(compiled: CompiledStatement, action: str) -> Element:
     statement, folded = compiled.statement, action.lower()  # M-3
     is_negated = statement.not_actions is not None
     entries = (statement.not_actions if is_negated else statement.actions) or ()
-    wanted = [Wanted(entry, compile_glob(entry.lower())(folded) is not is_negated) for entry in entries]
-    return _compared("NotAction" if is_negated else "Action", compiled.matches_action(folded), wanted, "action", action)
+    explained = [ExplainedEntry(entry, compile_glob(entry.lower())(folded) is not is_negated) for entry in entries]
+    name = "NotAction" if is_negated else "Action"
+    return _compared(name, compiled.matches_action(folded), explained, "action", action)
 
 
 def _resource(name: str, compiled: CompiledStatement, request: AccessRequest, version: str) -> Element:
     statement, is_negated = compiled.statement, name == "NotResource"
     entries = (statement.not_resources if is_negated else statement.resources) or ()
-    wanted = [
-        Wanted(entry, compile_resources([entry], version)(request) is not is_negated, _filled(entry, request, version))
+    explained = [
+        ExplainedEntry(
+            entry, compile_resources([entry], version)(request) is not is_negated, _filled(entry, request, version)
+        )
         for entry in entries
     ]
-    return _compared(name, compiled.matches_resource(request), wanted, "resource", request.resource)
+    return _compared(name, compiled.matches_resource(request), explained, "resource", request.resource)
 
 
-def _compared(name: str, is_matched: bool, wanted: Sequence[Wanted], word: str, seen: str) -> Element:
+def _compared(name: str, is_matched: bool, entries: Sequence[ExplainedEntry], word: str, seen: str) -> Element:
     note = "" if is_matched else f"the request has {quoted(seen)}"
     if not is_matched and word == "resource" and seen == EVERYTHING:
         note = "the request has no resource of its own"  # M-11
     return Element(
         name,
         is_matched,
-        tuple(wanted),
+        tuple(entries),
         (seen,),
-        note=note if wanted else "it lists nothing",
-        change=None if is_matched else _wish(word, wanted, is_negated=name.startswith("Not")),
+        note=note if entries else "it lists nothing",
+        change=None if is_matched else _required_change(word, entries, is_negated=name.startswith("Not")),
     )
 
 
-def _wish(word: str, wanted: Sequence[Wanted], *, is_negated: bool) -> str:
-    if not wanted:
+def _required_change(word: str, entries: Sequence[ExplainedEntry], *, is_negated: bool) -> str:
+    if not entries:
         return f"the statement would have to name the {word}"
     if is_negated:
-        failing = [each.written for each in wanted if not each.matched]
+        failing = [entry.written for entry in entries if not entry.matched]
         return f"the {word} would have to be other than {either(failing)}"
-    return f"the {word} would have to match {either([each.written for each in wanted])}"
+    return f"the {word} would have to match {either([entry.written for entry in entries])}"
 
 
 def _filled(entry: str, request: AccessRequest, version: str) -> tuple[FilledVariable, ...]:

@@ -1,18 +1,18 @@
-"""The order of evaluation: all policies that apply, one Decision (rules F). Pure: values in, a value out.
+"""Evaluate the policies that apply to a request into one Decision (rules F). A pure function.
 
-The strategy, in the order of the code:
-1. Explicit denies first, in every policy that applies, in the order of rule E-90. One is enough (E-2).
+The steps, in the order of the code:
+1. Explicit denies, in every policy that applies, in the order of rule E-90. One is enough (E-2).
 2. Filters that never grant: RCP, SCP and VPC endpoint policy must each allow (E-12, E-13, E-80).
-3. The grant, which depends on the caller and on whose the resource is: `grants`.
-Nothing in this file allows by falling through: each Allow is an explicit return with its reason. What a single
-statement means is `matching`; an error in a statement is a match for Deny and none for Allow (C-45, E-6).
+3. The grant, which depends on the caller and on the owner of the resource: `grants`.
+No path allows by default: each Allow is an explicit return with its reason. `matching` evaluates a single statement;
+a statement with an error applies if it is a Deny and does not if it is an Allow (C-45, E-6).
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
 
-from iam_guard.evaluation.applicable_types import applying, is_bounded
+from iam_guard.evaluation.applicable_types import applicable_policies, is_bounded
 from iam_guard.evaluation.bundle import Bundle, Levels
 from iam_guard.evaluation.grants import Grant, grant
 from iam_guard.evaluation.matching_statements import Hit, find_allow, find_deny, reason_of
@@ -31,41 +31,41 @@ def decide(
 ) -> Decision:
     """Decide one request; never raises for a denial. A request that cannot be decided is denied, with `error` set.
 
-    `explainer`, `epoch` and `stale` go into the decision as they are.
+    `explainer`, `epoch` and `stale` are copied into the decision.
     """
-    problem = _unreadable(request)
+    problem = _problem(request)
     if problem is not None:
         return Decision(Outcome.IMPLICITLY_DENIED, request, (), epoch, stale, problem, explainer)
-    outcome, reasons = _verdict(request, request.action.lower(), policies)  # M-3
+    outcome, reasons = _outcome(request, request.action.lower(), policies)  # M-3
     return Decision(outcome, request, reasons, epoch, stale, None, explainer)
 
 
-def _verdict(request: AccessRequest, action: str, policies: Bundle) -> tuple[Outcome, tuple[Reason, ...]]:
+def _outcome(request: AccessRequest, action: str, policies: Bundle) -> tuple[Outcome, tuple[Reason, ...]]:
     if needs_no_permission(action, request.principal):
         return Outcome.ALLOWED, (_NO_PERMISSION_NEEDED,)  # E-66
-    policies = applying(request, action, policies)
+    policies = applicable_policies(request, action, policies)
     denial = _explicit_denial(request, action, policies)
     if denial is not None:
         return Outcome.EXPLICITLY_DENIED, (reason_of(denial),)  # E-2
-    granted, lacking = weigh(request, action, policies)
-    if granted and not lacking:
+    granted, missing = evaluate_allows(request, action, policies)
+    if granted and not missing:
         return Outcome.ALLOWED, granted
-    return Outcome.IMPLICITLY_DENIED, tuple(map(_LACKING.__getitem__, lacking))  # E-1, E-5
+    return Outcome.IMPLICITLY_DENIED, tuple(map(_MISSING_ALLOW.__getitem__, missing))  # E-1, E-5
 
 
-def weigh(request: AccessRequest, action: str, policies: Bundle) -> Grant:
-    """Return who grants, and which policy types have no Allow where one is needed, in the order of rule E-90.
+def evaluate_allows(request: AccessRequest, action: str, policies: Bundle) -> Grant:
+    """Return the grant, and the policy types that lack a needed Allow in the order of rule E-90.
 
-    `policies` are those that apply, `action` is in lower case; whether a Deny matches is not asked.
+    `policies` are those that apply, `action` is in lower case; Deny statements are not evaluated.
     """
-    blocked = _filters(request, action, policies)
-    found = grant(request, action, policies)
-    if not blocked and len(found.missing) <= 1:
-        return found
-    return Grant(found.reasons, tuple(sorted({*blocked, *found.missing}, key=_IMPLICIT_ORDER.index)))
+    blocking = _blocking_filters(request, action, policies)
+    granted = grant(request, action, policies)
+    if not blocking and len(granted.missing) <= 1:
+        return granted
+    return Grant(granted.reasons, tuple(sorted({*blocking, *granted.missing}, key=_IMPLICIT_ORDER.index)))
 
 
-_LACKING = {each: Reason(each) for each in PolicyType}
+_MISSING_ALLOW = {type: Reason(type) for type in PolicyType}
 _NO_PERMISSION_NEEDED = Reason(PolicyType.IDENTITY, note="no permission is needed, and no policy can deny it")
 
 _IMPLICIT_ORDER = [
@@ -78,11 +78,11 @@ _IMPLICIT_ORDER = [
     PolicyType.SESSION,
     PolicyType.VPC_ENDPOINT,
 ]
-"""E-90. The VPC endpoint, which the rule does not place, comes last."""
+"""E-90. The VPC endpoint policy, which the rule does not list, is last."""
 
 
-def _unreadable(request: AccessRequest) -> str | None:
-    """Return why a request cannot be decided; deny on doubt, since `*` in a policy would match any text."""
+def _problem(request: AccessRequest) -> str | None:
+    """Return why a request is invalid, and so denied: a `*` in a policy would match any text."""
     if not _is_action(request.action):
         return f"expected an action such as `service:Name`, got `{request.action[:200]}`"
     if request.resource != "*" and (request.resource.count(":") < 5 or not request.resource.startswith("arn:")):
@@ -97,28 +97,28 @@ def _is_action(text: str) -> bool:
 
 
 def _explicit_denial(request: AccessRequest, action: str, policies: Bundle) -> Hit | None:
-    """Find the explicit deny to report: SCP, RCP, resource, identity, boundary, session, VPC endpoint (rule E-90)."""
-    for layer in policies.denying:
+    """Return the explicit deny to report: SCP, RCP, resource, identity, boundary, session, VPC endpoint (rule E-90)."""
+    for layer in policies.layers_with_denies:
         hit = find_deny(layer, request, action, bounded=is_bounded(request, policies))
         if hit is not None:
             return hit
     return None
 
 
-def _filters(request: AccessRequest, action: str, policies: Bundle) -> list[PolicyType]:
-    """Name the filters without an Allow: each level of SCPs and RCPs needs one, the VPC endpoint policy too."""
-    lacking = []
+def _blocking_filters(request: AccessRequest, action: str, policies: Bundle) -> list[PolicyType]:
+    """Return the filters without an Allow: each level of SCPs and RCPs needs one, and so does the VPC endpoint."""
+    blocking = []
     if policies.rcps is not None and not _each_level_allows(policies.rcps, request, action):
-        lacking.append(PolicyType.RCP)  # E-13
+        blocking.append(PolicyType.RCP)  # E-13
     if policies.scps is not None and not _each_level_allows(policies.scps, request, action):
-        lacking.append(PolicyType.SCP)  # E-12
+        blocking.append(PolicyType.SCP)  # E-12
     if policies.vpc_endpoint is not None and not _allows(policies.vpc_endpoint, request, action):
-        lacking.append(PolicyType.VPC_ENDPOINT)  # E-80
-    return lacking
+        blocking.append(PolicyType.VPC_ENDPOINT)  # E-80
+    return blocking
 
 
 def _each_level_allows(levels: Levels, request: AccessRequest, action: str) -> bool:
-    """No level at all allows nothing: whoever knows of none says None."""
+    """Return whether each level allows. No levels allow nothing: None is passed where the type does not apply."""
     return bool(levels) and all(_allows(level, request, action) for level in levels)
 
 

@@ -1,7 +1,7 @@
-"""Why a request comes out as it does: every policy type, policy and statement, evaluated afresh (rules F, I).
+"""Explain a decision: every policy type, policy and statement is evaluated again (rules F, I).
 
-Nothing here decides: the outcome is `evaluator`'s, whether a statement applies is `matching_statements`'s, an element
-the compiled statement's. Nothing is remembered either.
+The outcome is the evaluator's, `matching_statements` decides whether a statement applies, and the compiled statement
+whether an element matches. Nothing is cached.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from iam_guard.evaluation.applicable_types import (
-    applying,
+    applicable_policies,
     is_bounded,
     spared_by_rcps,
     spared_by_scps,
@@ -20,7 +20,7 @@ from iam_guard.evaluation.applicable_types import (
 from iam_guard.evaluation.bundle import Bundle, Levels
 from iam_guard.evaluation.compiler import CompiledPolicy
 from iam_guard.evaluation.element_explanation import explain_elements
-from iam_guard.evaluation.evaluator import decide, weigh
+from iam_guard.evaluation.evaluator import decide, evaluate_allows
 from iam_guard.evaluation.explanation import (
     ExplainedLevel,
     ExplainedPolicy,
@@ -44,18 +44,18 @@ from iam_guard.policy.grammar import quoted
 
 
 def explain(request: AccessRequest, policies: Bundle) -> Explanation:
-    """Decide the request afresh and say why it comes out so; never raises for a denial."""
+    """Decide the request again and explain the decision; never raises for a denial."""
     decision = decide(request, policies)
-    bare = explain_bare(decision)
+    explanation = explain_without_policies(decision)
     action = request.action.lower()
     if decision.error is not None or needs_no_permission(action, request.principal):
-        return bare
-    types = _Tree(request, action, policies, decision).types()
-    return replace(bare, types=types, nearest=nearest(request, policies, types, decision.outcome))
+        return explanation
+    types = _TreeBuilder(request, action, policies, decision).types()
+    return replace(explanation, types=types, nearest=nearest(request, policies, types, decision.outcome))
 
 
-def explain_bare(decision: Decision) -> Explanation:
-    """Explain a decision that no policy had a part in."""
+def explain_without_policies(decision: Decision) -> Explanation:
+    """Explain a decision that no policy was evaluated for."""
     request = decision.request
     return Explanation(
         outcome=decision.outcome,
@@ -73,13 +73,13 @@ def explain_bare(decision: Decision) -> Explanation:
 
 
 class NoPoliciesExplainer:
-    """Explains decisions that were made before any policy was asked."""
+    """Explains decisions that were made before any policy was evaluated."""
 
     policy_set = None
 
     def explain_again(self, decision: Decision) -> Explanation:
-        """Return what the decision says."""
-        return explain_bare(decision)
+        """Return the decision as an explanation."""
+        return explain_without_policies(decision)
 
 
 def _sentence(reason: Reason) -> str:
@@ -103,24 +103,24 @@ _ABSENT = {
 }
 
 
-class _Tree:
-    """The making of one tree: what does not change from statement to statement."""
+class _TreeBuilder:
+    """Builds the tree of one explanation."""
 
     def __init__(self, request: AccessRequest, action: str, policies: Bundle, decision: Decision) -> None:
         self._request = request
         self._action = action
-        self._given = policies
-        self._policies = applying(request, action, policies)
+        self._all_policies = policies
+        self._policies = applicable_policies(request, action, policies)
         self._bounded = is_bounded(request, self._policies)
-        self._owed = frozenset(weigh(request, action, self._policies).missing)
+        self._missing = frozenset(evaluate_allows(request, action, self._policies).missing)
         self._deciding = {(reason.policy, reason.statement, reason.effect) for reason in decision.reasons}
 
     def types(self) -> tuple[ExplainedType, ...]:
         """Explain each policy type, in the order of rule E-90."""
-        request, given, policies = self._request, self._given, self._policies
+        request, policies = self._request, self._policies
         resource_type = resource_policy_type(self._action, request.resource)
         no_scps = spared_by_scps(request.principal)
-        no_rcps = spared_by_rcps(request, self._action, own=given.own_service)
+        no_rcps = spared_by_rcps(request, self._action, own=self._all_policies.own_service)
         no_identity = without_identity(request.principal)
         return (
             self._type(PolicyType.SCP, policies.scps, no_scps),
@@ -141,7 +141,7 @@ class _Tree:
     def _standing(
         self, type: PolicyType, levels: Levels | None, explained: tuple[ExplainedLevel, ...]
     ) -> tuple[Standing, str | None]:
-        applying_effects = {
+        effects = {
             statement.effect
             for level in explained
             for policy in level.policies
@@ -149,25 +149,25 @@ class _Tree:
             if statement.applies
         }
         why = None if any(level.policies for level in explained) else self._absence(type, levels)
-        if Effect.DENY in applying_effects:
+        if Effect.DENY in effects:
             return Standing.DENIES, why
-        if type in self._owed:
-            return Standing.OWES, why
+        if type in self._missing:
+            return Standing.LACKS_ALLOW, why
         if why is not None:
             return Standing.ABSENT, why
-        return (Standing.ALLOWS if all(level.allows for level in explained) else Standing.SILENT), None
+        return (Standing.ALLOWS if all(level.allows for level in explained) else Standing.NEUTRAL), None
 
     def _absence(self, type: PolicyType, levels: Levels | None) -> str:
         if levels is not None and type not in (PolicyType.IDENTITY, PolicyType.RESOURCE, PolicyType.TRUST):
             return "the list is empty, and so allows nothing"
         if type is PolicyType.SESSION and self._request.principal.type is PrincipalType.FEDERATED_USER:
-            return "none was passed, and without one a federated user may do nothing"
+            return "none was passed, and without one a federated user has no permissions"
         return _ABSENT[type]
 
     def _levels(self, type: PolicyType, levels: Levels) -> Iterator[ExplainedLevel]:
         has_levels = type in (PolicyType.SCP, PolicyType.RCP)
         for number, layer in enumerate(levels, 1):
-            policies = tuple(self._policy(each) for each in layer)
+            policies = tuple(self._policy(policy) for policy in layer)
             allows = any(
                 statement.applies and statement.effect == Effect.ALLOW
                 for policy in policies
@@ -197,7 +197,7 @@ class _Tree:
         owner = self._request.owner
         is_own = owner is None or owner == self._request.principal.account
         if hit.kinship is Kinship.ACCOUNT and is_own and hit.candidate.policy.ref.type in _DELEGATING:
-            return "it names the account, and so only lets the account's own policies decide"  # E-30.3
+            return "it names the account, and so only delegates to the account's own policies"  # E-30.3
         return hit.note
 
 

@@ -1,7 +1,6 @@
-"""An explanation as values: a tree from the outcome down to the single entry of an element, as text and as JSON.
+"""An explanation as a tree of values, from the outcome to the single entry of an element, as text and as JSON.
 
-The tree is made of plain values only, so that its JSON form is the tree itself: the field names are the keys. In its
-text everything that a request or a policy brought in is shown without control characters.
+The JSON form is the tree itself: the field names are the keys. The text form escapes control characters in all input.
 """
 
 from __future__ import annotations
@@ -14,34 +13,34 @@ from iam_guard.model.decision import Outcome, PolicyType
 from iam_guard.policy.grammar import quoted, shown
 
 YES, NO, NEITHER = "✓", "✗", "–"
-"""Matched, not matched, not asked."""
+"""Matched, not matched, not evaluated."""
 
 _INDENT = "    "
-_ENUMERATED = 5
+_MAX_LISTED = 5
 
 
 class Standing(StrEnum):
-    """What a type of policy says to the request."""
+    """The effect of a policy type on the request."""
 
     DENIES = "a Deny applies"
     ALLOWS = "an Allow applies"
-    OWES = "no Allow applies, and one is needed"
-    SILENT = "no Allow applies, and none is needed"
+    LACKS_ALLOW = "no Allow applies, and one is needed"
+    NEUTRAL = "no Allow applies, and none is needed"
     ABSENT = "says nothing"
     EXEMPT = "does not apply"
 
 
 @dataclass(frozen=True, slots=True)
 class FilledVariable:
-    """A policy variable and the text in its place; `value` is None for no value (rules V-8, V-9)."""
+    """A policy variable and its value; None for no value (rules V-8, V-9)."""
 
     name: str
     value: str | None
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """One entry of an element as written. `matched`: the element would match if this were its only entry."""
+class ExplainedEntry:
+    """One entry of an element, as written. `matched`: the element would match if this were its only entry."""
 
     written: str
     matched: bool
@@ -52,14 +51,14 @@ class Wanted:
 class Element:
     """One element of a statement, or one condition of it.
 
-    `name` is the element's, `Condition` for a condition, which has `operator` and `key` too. `seen` is what the request
-    has; `missing` says that it does not have the condition key at all. `error` is the kind of a fault in evaluating.
-    `change` says what would have to be different for the element to match, None where it does.
+    `name` is the element's; a condition has the name `Condition`, and `operator` and `key`. `wanted` are the policy's
+    entries, `seen` the request's values; `missing`: the request lacks the condition key. `error` is the class of an
+    evaluation error. `change` is the change that would make the element match; None if it matches.
     """
 
     name: str
     matched: bool
-    wanted: tuple[Wanted, ...] = ()
+    wanted: tuple[ExplainedEntry, ...] = ()
     seen: tuple[str, ...] = ()
     operator: str | None = None
     key: str | None = None
@@ -71,7 +70,7 @@ class Element:
 
 @dataclass(frozen=True, slots=True)
 class ExplainedStatement:
-    """One statement: `applies` when all its elements match; `decides` when the decision names it."""
+    """One statement: `applies` if all its elements match; `decides` if the decision reports it."""
 
     index: int
     sid: str | None
@@ -92,7 +91,7 @@ class ExplainedPolicy:
 
 @dataclass(frozen=True, slots=True)
 class ExplainedLevel:
-    """Policies that are attached to one place. `number` counts the levels of SCPs and RCPs from 1, the root's first."""
+    """The policies of one level. `number` is the level of SCPs and RCPs, from 1, the root first; otherwise None."""
 
     number: int | None
     allows: bool
@@ -101,7 +100,7 @@ class ExplainedLevel:
 
 @dataclass(frozen=True, slots=True)
 class ExplainedType:
-    """One type of policy. `why` says why it is absent or does not apply, or what else there is to know."""
+    """One policy type. `why` explains why it is absent or does not apply, or why it allows nothing."""
 
     type: PolicyType
     standing: Standing
@@ -110,10 +109,10 @@ class ExplainedType:
 
 
 @dataclass(frozen=True, slots=True)
-class Miss:
-    """A statement that one change would have made apply, or a Deny that applies and would have to go.
+class NearMiss:
+    """A statement that would apply after one change, or a Deny that applies.
 
-    `element` is what failed, None for a Deny that applies. `outcome` is the outcome if that change alone were made.
+    `element` is the element that failed; None for a Deny that applies. `outcome` is the outcome after that change.
     """
 
     type: PolicyType
@@ -132,8 +131,8 @@ class Miss:
 class Explanation:
     """Why a request is allowed or denied. For administrators: it shows policies and condition values.
 
-    `reasons` are sentences. `types` is empty where no policy was asked. `nearest` has the most promising first; it ends
-    after a fixed number (`misses.MOST`).
+    `reasons` are sentences. `types` is empty if no policy was evaluated. `nearest` has at most `near_misses.MAX_MISSES`
+    entries, the most promising first.
     """
 
     outcome: Outcome
@@ -146,7 +145,7 @@ class Explanation:
     reasons: tuple[str, ...]
     error: str | None
     types: tuple[ExplainedType, ...] = ()
-    nearest: tuple[Miss, ...] = ()
+    nearest: tuple[NearMiss, ...] = ()
     epoch: int | None = None
     stale: bool = False
 
@@ -155,15 +154,19 @@ class Explanation:
         return {name: _plain(getattr(self, name)) for name in _names(self)}
 
     def text(self) -> str:
-        """Show the tree, indented, one element a line; no line break at the end."""
+        """Return the tree as indented text, one element per line, without a final line break."""
         return "\n".join(_explanation(self))
 
 
 def without_organization(whole: Explanation) -> Explanation:
-    """Leave out what the organization's policies say, which is the management account's; how they stand stays."""
-    types = tuple(replace(each, levels=()) if each.type in _ORGANIZATION else each for each in whole.types)
-    decides = any(each.type in _ORGANIZATION and each.standing in (Standing.DENIES, Standing.OWES) for each in types)
-    nearest = tuple(each for each in whole.nearest if each.type not in _ORGANIZATION)
+    """Return the explanation without the organization's policies, which belong to the management account.
+
+    The standing of these policy types is kept.
+    """
+    types = tuple(replace(type, levels=()) if type.type in _ORGANIZATION else type for type in whole.types)
+    denying = (Standing.DENIES, Standing.LACKS_ALLOW)
+    decides = any(type.type in _ORGANIZATION and type.standing in denying for type in types)
+    nearest = tuple(miss for miss in whole.nearest if miss.type not in _ORGANIZATION)
     return replace(whole, types=types, nearest=nearest, reasons=() if decides else whole.reasons)
 
 
@@ -171,7 +174,7 @@ _ORGANIZATION = frozenset({PolicyType.SCP, PolicyType.RCP, PolicyType.VPC_ENDPOI
 
 
 def _names(value: object) -> Iterator[str]:
-    return (field.name for field in fields(value))  # type: ignore[arg-type]  # asked for dataclasses only
+    return (field.name for field in fields(value))  # type: ignore[arg-type]  # called for dataclasses only
 
 
 def _plain(value: object) -> object:
@@ -193,12 +196,12 @@ def _explanation(whole: Explanation) -> Iterator[str]:
     yield f"{_INDENT}resource: {shown(whole.resource)}{owner}"
     yield from (f"{_INDENT}because {shown(reason)}" for reason in whole.reasons)
     if whole.error is not None:
-        yield f"{_INDENT}no proper decision could be made: {shown(whole.error)}"
+        yield f"{_INDENT}the request could not be decided: {shown(whole.error)}"
     if whole.stale:
-        yield f"{_INDENT}the store could not be reached; decided with what was remembered"
-    for each in whole.types:
+        yield f"{_INDENT}the store could not be reached; decided with cached policies"
+    for type in whole.types:
         yield ""
-        yield from _type(each)
+        yield from _type(type)
     if whole.nearest:
         yield ""
         yield "Nearest misses"
@@ -206,7 +209,7 @@ def _explanation(whole: Explanation) -> Iterator[str]:
             yield from _miss(number, miss)
 
 
-_TYPE_MARKS = {Standing.ALLOWS: YES, Standing.DENIES: NO, Standing.OWES: NO}
+_TYPE_MARKS = {Standing.ALLOWS: YES, Standing.DENIES: NO, Standing.LACKS_ALLOW: NO}
 
 
 def _type(type: ExplainedType) -> Iterator[str]:
@@ -216,8 +219,8 @@ def _type(type: ExplainedType) -> Iterator[str]:
         depth = 1
         if level.number is not None:
             depth = 2
-            says = "" if level.allows else ": no Allow applies here"
-            yield f"{_INDENT}{_mark(level.allows)} level {level.number}{says}"
+            result = "" if level.allows else ": no Allow applies here"
+            yield f"{_INDENT}{_mark(level.allows)} level {level.number}{result}"
         for policy in level.policies:
             yield from (_INDENT * depth + line for line in _policy(policy))
 
@@ -225,22 +228,22 @@ def _type(type: ExplainedType) -> Iterator[str]:
 def _policy(policy: ExplainedPolicy) -> Iterator[str]:
     yield shown(policy.name) + (f" ({shown(policy.arn)})" if policy.arn else "")
     for statement in policy.statements:
-        says = "applies" if statement.applies else "does not apply"
+        result = "applies" if statement.applies else "does not apply"
         decides = ", and decides" if statement.decides else ""
         note = f" ({statement.note})" if statement.note else ""
         name = statement_name(statement.effect, statement.index, statement.sid, statement.line)
-        yield f"{_INDENT}{_mark(statement.applies)} {name}: {says}{decides}{note}"
+        yield f"{_INDENT}{_mark(statement.applies)} {name}: {result}{decides}{note}"
         yield from (_INDENT * 2 + _element(element) for element in statement.elements)
 
 
 def _element(element: Element) -> str:
     name = element.name if element.operator is None else f"{element.operator} {shown(str(element.key))}"
-    wanted = f" {_list(element.wanted)}" if element.wanted else ""
-    return f"{_mark(element.matched)} {name}{wanted}" + (f": {element.note}" if element.note else "")
+    entries = f" {_list(element.wanted)}" if element.wanted else ""
+    return f"{_mark(element.matched)} {name}{entries}" + (f": {element.note}" if element.note else "")
 
 
-def _list(wanted: Sequence[Wanted]) -> str:
-    return ", ".join(quoted(each.written) + _variables(each.variables) for each in wanted)
+def _list(entries: Sequence[ExplainedEntry]) -> str:
+    return ", ".join(quoted(entry.written) + _variables(entry.variables) for entry in entries)
 
 
 def _variables(variables: Sequence[FilledVariable]) -> str:
@@ -252,7 +255,7 @@ def _value(value: str | None) -> str:
     return "has no value" if value is None else f"is {quoted(value)}"
 
 
-def _miss(number: int, miss: Miss) -> Iterator[str]:
+def _miss(number: int, miss: NearMiss) -> Iterator[str]:
     level = "" if miss.level is None else f" at level {miss.level}"
     name = statement_name(miss.effect, miss.statement, miss.sid, miss.line)
     yield f"{_INDENT}{number}. {name} of {shown(miss.policy)} ({miss.type}{level})"
@@ -261,16 +264,16 @@ def _miss(number: int, miss: Miss) -> Iterator[str]:
 
 
 def statement_name(effect: str, index: int, sid: str | None, line: int | None) -> str:
-    """Name a statement for people: `Deny Statement[2] `NoSecrets`, line 7`; the index counts from 0."""
-    named = f" {quoted(sid)}" if sid else ""
-    return f"{effect} Statement[{index}]{named}" + ("" if line is None else f", line {line}")
+    """Return the display name of a statement: `Deny Statement[2] `NoSecrets`, line 7`; the index counts from 0."""
+    name = f" {quoted(sid)}" if sid else ""
+    return f"{effect} Statement[{index}]{name}" + ("" if line is None else f", line {line}")
 
 
 def either(texts: Sequence[str]) -> str:
-    """Enumerate texts of a policy or a request: `a`, `b` or `c`; a long list is cut short."""
-    quotes = [quoted(text) for text in texts[:_ENUMERATED]]
-    if len(texts) > _ENUMERATED:
-        return f"{', '.join(quotes)} or {len(texts) - _ENUMERATED} more"
+    """Return a list of texts as a phrase: `a`, `b` or `c`; a long list is shortened."""
+    quotes = [quoted(text) for text in texts[:_MAX_LISTED]]
+    if len(texts) > _MAX_LISTED:
+        return f"{', '.join(quotes)} or {len(texts) - _MAX_LISTED} more"
     return " or ".join(filter(None, [", ".join(quotes[:-1]), *quotes[-1:]]))
 
 

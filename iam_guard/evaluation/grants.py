@@ -1,7 +1,6 @@
-"""Who grants: the caller's side, the resource's side, or both (rules F.3 to F.7).
+"""Determine whether the caller's policies, the resource's policy, or both grant access (rules F.3 to F.7).
 
-`grant` answers with the reasons of the grant and the policy types that had no Allow where one was needed. It assumes
-that no Deny matched; the filters (SCP, RCP, VPC endpoint) are `evaluator`'s.
+`grant` assumes that no Deny matched; `evaluator` applies the filters (SCP, RCP, VPC endpoint).
 """
 
 from __future__ import annotations
@@ -18,14 +17,14 @@ from iam_guard.model.request import AccessRequest
 
 
 class Grant(NamedTuple):
-    """What was found: `reasons` of an Allow, and the types without the Allow that they owed. Allowed iff none owed."""
+    """The reasons of a grant, and the policy types that lack a needed Allow: allowed only if none is missing."""
 
     reasons: tuple[Reason, ...]
     missing: tuple[PolicyType, ...]
 
 
 def grant(request: AccessRequest, action: str, policies: Bundle) -> Grant:
-    """Find out whether access is granted, once no Deny matched."""
+    """Return the grant of a request that no Deny matches."""
     principal = request.principal
     resource_side = find_allow(policies.resource, request, action) if policies.resource else None
     if principal.type in _WITHOUT_POLICIES:
@@ -40,14 +39,14 @@ def grant(request: AccessRequest, action: str, policies: Bundle) -> Grant:
 
 
 def _by_resource_alone(request: AccessRequest, action: str, resource_side: Hit | None) -> Grant:
-    """Services, federated and anonymous callers have no policies of their own (rules E-60, E-62, G-48)."""
+    """Grant to services, federated and anonymous callers, which have no own policies (rules E-60, E-62, G-48)."""
     if resource_side is None:
         return Grant((), (resource_policy_type(action, request.resource),))
     return Grant((reason_of(resource_side),), ())
 
 
 def _across_accounts(request: AccessRequest, action: str, policies: Bundle, resource_side: Hit | None) -> Grant:
-    """Both sides must allow; a direct grant bypasses nothing (rules E-50 to E-53, E-44)."""
+    """Grant if both sides allow; a direct grant bypasses nothing (rules E-50 to E-53, E-44)."""
     identity, missing = _caller_side(request, action, policies)
     if resource_side is None:
         return Grant((), (resource_policy_type(action, request.resource), *missing))
@@ -55,7 +54,7 @@ def _across_accounts(request: AccessRequest, action: str, policies: Bundle, reso
 
 
 def _within_account(request: AccessRequest, action: str, policies: Bundle, resource_side: Hit | None) -> Grant:
-    """Caller and resource are of one account (rules E-30 to E-36, E-63)."""
+    """Grant within the caller's account (rules E-30 to E-36, E-63)."""
     if request.principal.type is PrincipalType.ROOT:
         return Grant((_ROOT,), _session(request, action, policies))  # E-63, S-35
     if resource_side is not None and _grants_directly(request, policies, resource_side):
@@ -68,15 +67,15 @@ def _within_account(request: AccessRequest, action: str, policies: Bundle, resou
 def _mandatory(
     request: AccessRequest, action: str, policies: Bundle, resource_side: Hit | None, why: Mandatory
 ) -> Grant:
-    """The resource's own policy must let the caller or its account in, even root (rules E-40 to E-48)."""
+    """Grant if the resource's own policy allows the caller or its account, even root (rules E-40 to E-48)."""
     if resource_side is None:
         return Grant((), (resource_policy_type(action, request.resource),))
     reason = reason_of(resource_side)
     if request.principal.type is PrincipalType.ROOT:
         return Grant((reason,), _session(request, action, policies))  # E-40: root needs no identity policy
     if _grants_directly(request, policies, resource_side):
-        owed = _boundary(request, action, policies) if why is Mandatory.TRUST else ()  # E-48
-        return Grant((reason,), owed)
+        missing = _boundary(request, action, policies) if why is Mandatory.TRUST else ()  # E-48
+        return Grant((reason,), missing)
     if resource_side.kinship is not Kinship.ACCOUNT:
         return Grant((reason,), _limits(request, action, policies))
     identity, missing = _caller_side(request, action, policies)
@@ -84,17 +83,17 @@ def _mandatory(
 
 
 def _grants_directly(request: AccessRequest, policies: Bundle, resource_side: Hit) -> bool:
-    """A direct grant, which the caller's implicit denies do not limit.
+    """Return whether the resource grants directly, so that the caller's implicit denies do not apply.
 
-    A user whose credential is scoped down by session policies is treated as its parent here: the scope was given to
-    limit the credential, and nothing in AWS has this shape, so doubt restricts.
+    A user whose credential is limited by session policies is excluded. AWS has no such case, so the strict reading
+    applies.
     """
     scoped_user = request.principal.type is PrincipalType.USER and policies.session is not None
     return resource_side.kinship is Kinship.DIRECT and not scoped_user
 
 
 def _caller_side(request: AccessRequest, action: str, policies: Bundle) -> Grant:
-    """Identity policies, boundary and session policies must all allow; root has every right (E-32, E-50, E-55)."""
+    """Grant if identity, boundary and session policies all allow; root is always allowed (E-32, E-50, E-55)."""
     if request.principal.type is PrincipalType.ROOT:
         return Grant((_ROOT,), _session(request, action, policies))
     identity = find_allow(policies.identity, request, action)
@@ -105,7 +104,7 @@ def _caller_side(request: AccessRequest, action: str, policies: Bundle) -> Grant
 
 
 def _limits(request: AccessRequest, action: str, policies: Bundle) -> tuple[PolicyType, ...]:
-    """Name which of boundary and session policies do not allow."""
+    """Return which of boundary and session policies do not allow."""
     if policies.boundary is None and policies.session is None and request.principal.type is not _FEDERATED:
         return ()
     return (*_boundary(request, action, policies), *_session(request, action, policies))

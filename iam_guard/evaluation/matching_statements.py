@@ -1,4 +1,4 @@
-"""Which statement of a layer of policies speaks for a request (rules M-1, C-45, E-4)."""
+"""Find the statements of a layer that apply to a request (rules M-1, C-45, E-4)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _log = logging.getLogger("iam_guard.evaluation")
 
 
 class Hit(NamedTuple):
-    """A statement that speaks, and how it names the caller (None where the policy type names nobody)."""
+    """A statement that applies, and how it names the caller (None for a policy type without principals)."""
 
     candidate: Candidate
     kinship: Kinship | None = None
@@ -25,13 +25,13 @@ class Hit(NamedTuple):
 
 
 def reason_of(hit: Hit) -> Reason:
-    """Turn a hit into the reason that the decision carries."""
+    """Return the decision's reason for a hit."""
     reason = hit.candidate.reason
     return reason if hit.note is None else replace(reason, note=hit.note)
 
 
 def find_deny(layer: Layer, request: AccessRequest, action: str, *, bounded: bool) -> Hit | None:
-    """Find the first Deny that applies. A Deny that cannot be evaluated applies (rule C-45)."""
+    """Return the first Deny that applies. A Deny that cannot be evaluated applies (rule C-45)."""
     for candidate in layer.denies(action, request.resource):
         hit = _deny(candidate, request, bounded)
         if hit is not None:
@@ -40,7 +40,7 @@ def find_deny(layer: Layer, request: AccessRequest, action: str, *, bounded: boo
 
 
 def find_allow(layer: Layer, request: AccessRequest, action: str) -> Hit | None:
-    """Find the Allow that names the caller most directly (rule E-22), the first of those in order."""
+    """Return the Allow that names the caller most directly (rule E-22); the first one if there are several."""
     best: Hit | None = None
     for candidate in layer.allows(action, request.resource):
         hit = _allow(candidate, request)
@@ -56,7 +56,7 @@ def find_allow(layer: Layer, request: AccessRequest, action: str) -> Hit | None:
 def hit_of(
     policy: CompiledPolicy, statement: CompiledStatement, request: AccessRequest, action: str, *, bounded: bool
 ) -> Hit | None:
-    """Return the hit of one statement of any effect; None when it does not apply."""
+    """Return the hit of one statement with any effect; None if it does not apply."""
     if not statement.matches_action(action):
         return None
     candidate = Candidate(policy, statement)
@@ -66,11 +66,11 @@ def hit_of(
 def _deny(candidate: Candidate, request: AccessRequest, bounded: bool) -> Hit | None:
     statement = candidate.statement
     try:
-        is_reached = not candidate.names_principals or reaches(statement, request, bounded=bounded)
-        if is_reached and statement.matches_resource(request) and statement.matches_conditions(request):
+        names_caller = not candidate.names_principals or deny_names_caller(statement, request, bounded=bounded)
+        if names_caller and statement.matches_resource(request) and statement.matches_conditions(request):
             return Hit(candidate)
-    except Exception as doubt:  # noqa: BLE001  doubt must become Deny; the decision says so
-        return Hit(candidate, note=_doubt(candidate, doubt))
+    except Exception as error:  # noqa: BLE001  an error must deny; the decision reports it
+        return Hit(candidate, note=_log_error(candidate, error))
     return None
 
 
@@ -85,20 +85,20 @@ def _allow(candidate: Candidate, request: AccessRequest) -> Hit | None:
                 return None  # G-31
         if statement.matches_resource(request) and statement.matches_conditions(request):
             return Hit(candidate, kinship)
-    except Exception as doubt:  # noqa: BLE001  doubt must become Deny
-        _doubt(candidate, doubt)
+    except Exception as error:  # noqa: BLE001  an error must deny
+        _log_error(candidate, error)
     return None
 
 
-def reaches(statement: CompiledStatement, request: AccessRequest, *, bounded: bool) -> bool:
-    """Return whether a Deny that names principals applies to a caller with a permissions boundary (`bounded`)."""
+def deny_names_caller(statement: CompiledStatement, request: AccessRequest, *, bounded: bool) -> bool:
+    """Return whether a Deny names the caller; `bounded` callers have a permissions boundary."""
     if bounded and statement.statement.not_principals is not None:
         return True  # E-74
     return statement.kinship(request.principal) is not None
 
 
-def _doubt(candidate: Candidate, doubt: Exception) -> str:
-    """Report a statement that could not be evaluated; the error's text may hold caller's values, so only its kind."""
+def _log_error(candidate: Candidate, error: Exception) -> str:
+    """Log an evaluation error and return its note; only its class, because its text may contain the caller's values."""
     index, name = candidate.statement.statement.index, candidate.policy.ref.name
-    _log.error("statement %d of %s could not be evaluated: %s", index, name, type(doubt).__name__)
-    return f"could not be evaluated: {type(doubt).__name__}"
+    _log.error("statement %d of %s could not be evaluated: %s", index, name, type(error).__name__)
+    return f"could not be evaluated: {type(error).__name__}"

@@ -1,8 +1,8 @@
-"""The nearest misses: statements that ONE change would have made apply, and Denies that would have to go.
+"""Find the nearest misses: statements that would apply after one change, and Denies to remove.
 
-For a denial: the Denies that apply, and the Allow statements with exactly one element that fails, where an Allow was
-needed or would have been enough. For an Allow: the Deny statements with exactly one element that fails. What would come
-of the change is not guessed: the changed policies are decided with.
+For a denial: the Denies that apply, and the Allow statements with exactly one failing element where an Allow is needed
+or would be sufficient. For an Allow: the Deny statements with exactly one failing element. The outcome of each change
+is decided with the changed policies.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from dataclasses import replace
 from itertools import chain, islice
 from typing import Any, NamedTuple
 
-from iam_guard.evaluation.applicable_types import applying
+from iam_guard.evaluation.applicable_types import applicable_policies
 from iam_guard.evaluation.bundle import Bundle, Levels
 from iam_guard.evaluation.compiler import CompiledDocument, CompiledPolicy
-from iam_guard.evaluation.evaluator import decide, weigh
-from iam_guard.evaluation.explanation import Element, ExplainedStatement, ExplainedType, Miss
+from iam_guard.evaluation.evaluator import decide, evaluate_allows
+from iam_guard.evaluation.explanation import Element, ExplainedStatement, ExplainedType, NearMiss
 from iam_guard.evaluation.policy_layer import Layer
 from iam_guard.model.decision import Outcome, PolicyType
 from iam_guard.model.request import AccessRequest
 from iam_guard.policy.document import Effect, Statement
 
-MOST = 20
-"""So many misses are shown."""
-_CONSIDERED = 500
-"""So many are decided with to find the nearest; a policy may have thousands of statements about other actions."""
+MAX_MISSES = 20
+"""Maximum number of misses in an explanation."""
+_MAX_CANDIDATES = 500
+"""Maximum number of candidates that are decided; a policy may have thousands of statements about other actions."""
 
 _LEVELS = {PolicyType.SCP: "scps", PolicyType.RCP: "rcps"}
 _LAYERS = {
@@ -37,13 +37,13 @@ _LAYERS = {
     PolicyType.VPC_ENDPOINT: "vpc_endpoint",
 }
 _BYPASSED = {PolicyType.IDENTITY, PolicyType.BOUNDARY, PolicyType.SESSION}
-"""What a resource-based Allow can make unnecessary (rule E-30)."""
+"""The policy types that a resource-based Allow can make unnecessary (rule E-30)."""
 
 _RANKS = {name: rank for rank, name in enumerate(("Condition", "Resource", "NotResource", "Action", "NotAction"))}
 
 
 class _Place(NamedTuple):
-    """One statement and where it stands in the bundle; `level` and `policy` count from 0."""
+    """One statement and its place in the bundle; `level` and `policy` count from 0."""
 
     type: PolicyType
     level: int
@@ -54,15 +54,15 @@ class _Place(NamedTuple):
 
 def nearest(
     request: AccessRequest, policies: Bundle, types: tuple[ExplainedType, ...], outcome: Outcome
-) -> tuple[Miss, ...]:
-    """Find the nearest misses, the most promising first: what changes the outcome, then what is easiest to change."""
+) -> tuple[NearMiss, ...]:
+    """Return the nearest misses; first those that change the outcome, then by the ease of the change."""
     if outcome is Outcome.ALLOWED:
-        found = _near_denies(types)
+        candidates = _near_denies(types)
     else:
-        found = chain(_applying_denies(types), _near_allows(request, policies, types))
-    misses = [_miss(request, policies, place, failing) for place, failing in islice(found, _CONSIDERED)]
+        candidates = chain(_applying_denies(types), _near_allows(request, policies, types))
+    misses = [_miss(request, policies, place, failing) for place, failing in islice(candidates, _MAX_CANDIDATES)]
     misses.sort(key=lambda miss: (miss.outcome is outcome, _RANKS.get(miss.element or "Condition", len(_RANKS))))
-    return tuple(misses[:MOST])
+    return tuple(misses[:MAX_MISSES])
 
 
 # --- candidates --------------------------------------------------------------------------------------------------
@@ -95,25 +95,25 @@ def _applying_denies(types: tuple[ExplainedType, ...]) -> Iterator[tuple[_Place,
 def _near_allows(
     request: AccessRequest, policies: Bundle, types: tuple[ExplainedType, ...]
 ) -> Iterator[tuple[_Place, Element | None]]:
-    """Return the Allow statements one step away that would fill a gap, or make that it is none."""
+    """Yield the Allow statements one change away that would supply a missing Allow, or make it unnecessary."""
     action = request.action.lower()
-    owed = weigh(request, action, applying(request, action, policies)).missing
+    missing = evaluate_allows(request, action, applicable_policies(request, action, policies)).missing
     for place, failing in _one_step_away(types, Effect.ALLOW):
-        if place.type in owed:
+        if place.type in missing:
             if not place.level_allows:
                 yield place, failing
-        elif _LAYERS.get(place.type) == "resource" and _BYPASSED.intersection(owed):
-            changed = applying(request, action, _with_the_change(policies, place, failing))
-            if len(weigh(request, action, changed).missing) < len(owed):
+        elif _LAYERS.get(place.type) == "resource" and _BYPASSED.intersection(missing):
+            changed = applicable_policies(request, action, _with_the_change(policies, place, failing))
+            if len(evaluate_allows(request, action, changed).missing) < len(missing):
                 yield place, failing
 
 
-# --- what would come of it ---------------------------------------------------------------------------------------
+# --- the outcome after the change --------------------------------------------------------------------------------
 
 
-def _miss(request: AccessRequest, policies: Bundle, place: _Place, failing: Element | None) -> Miss:
+def _miss(request: AccessRequest, policies: Bundle, place: _Place, failing: Element | None) -> NearMiss:
     statement = place.statement
-    return Miss(
+    return NearMiss(
         type=place.type,
         level=place.level + 1 if place.type in _LEVELS else None,
         policy=_layer(policies, place)[place.policy].ref.name,
@@ -122,13 +122,13 @@ def _miss(request: AccessRequest, policies: Bundle, place: _Place, failing: Elem
         line=statement.line,
         effect=statement.effect,
         element=None if failing is None else failing.name,
-        change=(failing and failing.change) or "this Deny would have to go, or be about something else",
+        change=(failing and failing.change) or "this Deny would have to be removed, or be about something else",
         outcome=decide(request, _with_the_change(policies, place, failing)).outcome,
     )
 
 
 def _with_the_change(policies: Bundle, place: _Place, failing: Element | None) -> Bundle:
-    """Let the statement apply, which is to add it without what failed; take it away where nothing failed."""
+    """Return the bundle in which the statement applies, without the failing element; without it if none failed."""
     layer = _layer(policies, place)
     policy = layer[place.policy]
     document = policy.content.document
@@ -144,12 +144,12 @@ def _with_the_change(policies: Bundle, place: _Place, failing: Element | None) -
 
 
 def _without(written: Statement, explained: ExplainedStatement, failing: Element) -> Statement:
-    """Take out what failed: a condition, or what another element asks for."""
+    """Return the statement without the failing condition, or with a `*` for the failing element."""
     match failing.name:
         case "Condition":
             conditions = [element for element in explained.elements if element.name == "Condition"]
             kept = zip(written.conditions, conditions, strict=True)
-            return replace(written, conditions=tuple(test for test, each in kept if each is not failing))
+            return replace(written, conditions=tuple(test for test, element in kept if element is not failing))
         case "Action" | "NotAction":
             return replace(written, actions=("*",), not_actions=None)
         case "Resource" | "NotResource":
@@ -159,8 +159,8 @@ def _without(written: Statement, explained: ExplainedStatement, failing: Element
 
 
 def _layer(policies: Bundle, place: _Place) -> Layer:
-    found = getattr(policies, _LEVELS.get(place.type) or _LAYERS[place.type])
-    layer: Layer = found[place.level] if place.type in _LEVELS else found
+    value = getattr(policies, _LEVELS.get(place.type) or _LAYERS[place.type])
+    layer: Layer = value[place.level] if place.type in _LEVELS else value
     return layer
 
 

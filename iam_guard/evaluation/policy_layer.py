@@ -1,11 +1,10 @@
-"""The policies of one type that are attached to one place, and which of their statements can speak about a request.
+"""A layer: the policies of one type at one attachment point, indexed by action and resource.
 
-The statements are found by action, then by resource, so that a decision costs the same with ten statements or a hundred
-thousand. By action: each document's own index, asked once per action and remembered here. By resource, where many
-statements are about one action: a resource written out in full is looked up in a dictionary; one with a wildcard or a
-variable is looked up by the text before it, once for each length that occurs; the rest (`*`, `NotResource`, no resource
-element) always speaks. An index finds every statement that could apply and some that do not: whether one does apply is
-`matching_statements`'s to say.
+The index keeps the cost of a decision the same for ten statements or a hundred thousand. By action: each document's own
+index, queried once per action and cached here. By resource, if many statements are about one action: a full ARN is
+found in a dictionary; one with a wildcard or a variable by its literal prefix, one lookup for each prefix length; other
+statements (`*`, `NotResource`, no resource element) are always candidates. The index returns every statement that could
+apply and some that do not; `matching_statements` decides.
 """
 
 from __future__ import annotations
@@ -20,14 +19,14 @@ from iam_guard.evaluation.matching.statement import CompiledStatement
 from iam_guard.model.decision import Reason
 from iam_guard.policy.grammar import WITH_PRINCIPAL
 
-_FEW = 8
-"""Statements that are tried one after the other sooner than looked up."""
+_MAX_SCANNED = 8
+"""Up to this number of statements a scan is faster than the index."""
 
 
 class Candidate:
-    """A statement that is about the action of a request, and its policy. `place` is its place among the others.
+    """A statement about the action of a request, and its policy. `place` is its position in the layer.
 
-    `names_principals`: the policy's statements say whom they are about, and one that does not is about nobody (G-31).
+    `names_principals`: the policy type has principals; a statement without any matches no caller (G-31).
     """
 
     __slots__ = ("_reason", "names_principals", "place", "policy", "statement")
@@ -41,7 +40,7 @@ class Candidate:
 
     @property
     def reason(self) -> Reason:
-        """The reason that a decision carries when the statement speaks; made once."""
+        """The decision's reason if the statement applies; computed once."""
         if self._reason is None:
             self._reason = _reason(self.policy, self.statement)
         return self._reason
@@ -73,7 +72,7 @@ class Layer(tuple[CompiledPolicy, ...]):
     """The policies, in order. Safe to share between threads."""
 
     has_denies: bool
-    """Whether any of its statements is a Deny, whatever it is about."""
+    """Whether any of its statements is a Deny, for any action."""
     _by_action: dict[str, MatchingStatements]
 
     def __init__(self, policies: Iterable[CompiledPolicy] = ()) -> None:  # `policies` are what the tuple is made of
@@ -82,36 +81,36 @@ class Layer(tuple[CompiledPolicy, ...]):
 
     def denies(self, action: str, resource: str) -> Candidates:
         """Return the Deny statements that can apply, in order; `action` is in lower case."""
-        found = (self._by_action.get(action) or self._resolve(action)).denies
-        return found if isinstance(found, tuple) else found.find(resource)
+        denies = (self._by_action.get(action) or self._resolve(action)).denies
+        return denies if isinstance(denies, tuple) else denies.find(resource)
 
     def allows(self, action: str, resource: str) -> Candidates:
         """Return the Allow statements that can apply, in order; `action` is in lower case."""
-        found = (self._by_action.get(action) or self._resolve(action)).allows
-        return found if isinstance(found, tuple) else found.find(resource)
+        allows = (self._by_action.get(action) or self._resolve(action)).allows
+        return allows if isinstance(allows, tuple) else allows.find(resource)
 
     def _resolve(self, action: str) -> MatchingStatements:
         about = [(policy, statement) for policy in self for statement in policy.content.about(action)]
         candidates = [Candidate(policy, statement, place) for place, (policy, statement) in enumerate(about)]
-        found = MatchingStatements(
+        matching = MatchingStatements(
             denies=_indexed(tuple(candidate for candidate in candidates if candidate.statement.denies)),
             allows=_indexed(tuple(candidate for candidate in candidates if not candidate.statement.denies)),
         )
-        if len(self._by_action) >= MAX_ACTIONS:  # actions may come from callers: forget rather than grow
+        if len(self._by_action) >= MAX_ACTIONS:  # actions may come from callers: bound the cache
             self._by_action.clear()
-        self._by_action[action] = found
-        return found
+        self._by_action[action] = matching
+        return matching
 
 
 NO_POLICY = Layer()
 
 
 def _indexed(candidates: Candidates) -> Candidates | ResourceIndex:
-    return candidates if len(candidates) <= _FEW else ResourceIndex(candidates)
+    return candidates if len(candidates) <= _MAX_SCANNED else ResourceIndex(candidates)
 
 
 class ResourceIndex:
-    """Many statements about one action, by resource."""
+    """An index of many statements about one action, by resource."""
 
     __slots__ = ("_exact", "_lengths", "_prefixes")
 
@@ -134,21 +133,21 @@ class ResourceIndex:
         for length in self._lengths:
             if length > longest:
                 break
-            beginning = prefixes.get(resource[:length])
-            if beginning is not None:
-                found.append(beginning)
+            with_prefix = prefixes.get(resource[:length])
+            if with_prefix is not None:
+                found.append(with_prefix)
         if len(found) <= 1:
             return found[0] if found else ()
-        distinct = {each.place: each for some in found for each in some}
+        distinct = {candidate.place: candidate for candidates in found for candidate in candidates}
         return tuple(sorted(distinct.values(), key=attrgetter("place")))
 
 
 _ALWAYS = "", False
-"""The key of a statement that can apply to whatever the resource begins with."""
+"""The key of a statement that can apply to any resource."""
 
 
 def _keys(statement: CompiledStatement) -> Iterator[tuple[str, bool]]:
-    """Return what a matching resource begins with, or is; nothing to begin with is for statements that always speak."""
+    """Yield each literal prefix of a matching resource, and whether it is the whole resource."""
     entries = statement.statement.resources
     if entries is None:
         yield _ALWAYS

@@ -1,4 +1,4 @@
-"""What stands for all the policies of one decision: a digest, and what else somebody must know to decide again."""
+"""The identity of the policies of one decision: their digest, and what else is needed to decide again."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from iam_guard.model.decision import PolicySet
 
 
 def policy_set(policies: Bundle) -> PolicySet:
-    """Describe the policies. Their order within a layer does not count; no policy of a type is not an empty layer."""
+    """Return the identity of the policies. Order within a layer does not count; None differs from an empty layer."""
     written = ";".join(
         (
             f"scps={_levels(policies.scps)}",
@@ -25,7 +25,7 @@ def policy_set(policies: Bundle) -> PolicySet:
     return PolicySet(
         digest=hashlib.sha256(written.encode()).hexdigest(),
         sessions=0 if policies.session is None else len(policies.session),
-        given=any(each.ref.digest is None for each in policies.resource),  # a store names its policies with a digest
+        given=any(policy.ref.digest is None for policy in policies.resource),  # policies of a store have a digest
         policy_required=policies.policy_required,
         own_service=policies.own_service,
     )
@@ -36,4 +36,4 @@ def _levels(levels: Levels | None) -> str:
 
 
 def _layer(layer: Layer | None) -> str:
-    return "none" if layer is None else ",".join(sorted(each.content.document.digest for each in layer))
+    return "none" if layer is None else ",".join(sorted(policy.content.document.digest for policy in layer))

@@ -1,8 +1,7 @@
-"""Which services a resource control policy reaches, as data (rules E-16, N-10).
+"""The services that resource control policies apply to (rules E-16, N-10).
 
-Both lists grow with AWS's editions: change the data, not the code. `AWS` holds the service prefixes that the SDK's
-models carry (signing names and endpoint prefixes); every other prefix is an application's own, which an RCP always
-reaches.
+Both lists follow AWS's documentation. `AWS` has the service prefixes of the SDK's models (signing names and endpoint
+prefixes); every other prefix belongs to an application, and RCPs always apply to it.
 """
 
 from __future__ import annotations

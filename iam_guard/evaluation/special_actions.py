@@ -1,4 +1,4 @@
-"""Actions and resources with rules of their own, as data (rules E-42, E-66)."""
+"""Actions and resources with special rules (rules E-42, E-66)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Mandatory(Enum):
 
 
 def needs_no_permission(action: str, principal: Principal) -> bool:
-    """Return whether the caller may always do this action (lower case), explicit denies or not (rule E-66)."""
+    """Return whether the action (lower case) is always allowed, even with an explicit deny (rule E-66)."""
     return action in _NO_PERMISSION and principal.type is not PrincipalType.ANONYMOUS
 
 
@@ -31,12 +31,12 @@ def is_role_trust(action: str, resource: str) -> bool:
 
 
 def resource_policy_type(action: str, resource: str) -> PolicyType:
-    """Return what the policy of this resource is called for this action (rule X-3)."""
+    """Return the type of the resource's policy for this action (rule X-3)."""
     return PolicyType.TRUST if is_role_trust(action, resource) else PolicyType.RESOURCE
 
 
 def mandatory(action: str, resource: str, *, declared: bool) -> Mandatory | None:
-    """Return why the resource's own policy must allow; None where it need not (rule E-42)."""
+    """Return why the resource's own policy must allow; None if it need not (rule E-42)."""
     if is_role_trust(action, resource):
         return Mandatory.TRUST
     if action.startswith("kms:") and _is_of(resource, "kms", "key/"):

@@ -1,9 +1,8 @@
-"""What one request makes true and false, statement by statement: the raw material of policy coverage.
+"""The results of every statement and element for one request: the data of policy coverage.
 
-An element counts only where those before it matched, in the order principal, action, resource, conditions: a condition
-on a key of documents is not tried by a request about users. The conditions of one statement count each by itself. Only
-policies are looked at that apply to this kind of caller. Nothing is matched in a second way here: whether a statement
-applies is `matching_statements`'s answer, an element's the compiled statement's own.
+An element counts only if those before it matched, in the order principal, action, resource, conditions: a request about
+users does not cover a condition on documents. Each condition counts separately. Only policies that apply to the caller
+count. `matching_statements` decides whether a statement applies, and the compiled statement whether an element matches.
 """
 
 from __future__ import annotations
@@ -12,24 +11,24 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple
 
-from iam_guard.evaluation.applicable_types import applying, is_bounded
+from iam_guard.evaluation.applicable_types import applicable_policies, is_bounded
 from iam_guard.evaluation.bundle import Bundle
 from iam_guard.evaluation.compiler import CompiledDocument, CompiledPolicy
 from iam_guard.evaluation.matching.statement import CompiledStatement
-from iam_guard.evaluation.matching_statements import hit_of, reaches
+from iam_guard.evaluation.matching_statements import deny_names_caller, hit_of
 from iam_guard.evaluation.special_actions import needs_no_permission
 from iam_guard.model.decision import PolicyRef
 from iam_guard.model.request import AccessRequest
 from iam_guard.policy.grammar import ACTIONS, WITH_PRINCIPAL
 
 CONDITION = "Condition"
-"""What the name of a condition begins with; its place among those of its statement follows: `Condition/0`."""
+"""The name of a condition is this and its index in the statement: `Condition/0`."""
 
 
-class Exercised(NamedTuple):
-    """One statement that a request was held against.
+class StatementResult(NamedTuple):
+    """The result of one statement.
 
-    `elements` are those that were asked, each with its answer; one that could not be evaluated has none (rule C-45).
+    `elements` are those that were evaluated, each with its result; one with an error is omitted (rule C-45).
     """
 
     policy: PolicyRef
@@ -39,23 +38,23 @@ class Exercised(NamedTuple):
     elements: tuple[tuple[str, bool], ...]
 
 
-def exercise(request: AccessRequest, policies: Bundle) -> Iterator[Exercised]:
-    """Hold a request that can be decided against every statement of the policies that apply to its caller."""
+def evaluate_statements(request: AccessRequest, policies: Bundle) -> Iterator[StatementResult]:
+    """Evaluate a valid request against every statement of the policies that apply to its caller."""
     action = request.action.lower()  # M-3
     if needs_no_permission(action, request.principal):
-        return  # E-66: no policy was asked
-    policies = applying(request, action, policies)
+        return  # E-66: no policy is evaluated
+    policies = applicable_policies(request, action, policies)
     bounded = is_bounded(request, policies)
     for policy in policies:
         names_principals = policy.ref.type in WITH_PRINCIPAL
         for compiled in policy.content.statements:
             if not names_principals and not compiled.matches_action(action):  # nearly all of a long policy
                 name = "Action" if compiled.statement.not_actions is None else "NotAction"
-                yield Exercised(policy.ref, policy.content, compiled.statement.index, False, _NOT_ABOUT[name])
+                yield StatementResult(policy.ref, policy.content, compiled.statement.index, False, _NOT_ABOUT[name])
                 continue
             hit = hit_of(policy, compiled, request, action, bounded=bounded)
             elements = tuple(_elements(policy, compiled, request, bounded=bounded))
-            yield Exercised(policy.ref, policy.content, compiled.statement.index, hit is not None, elements)
+            yield StatementResult(policy.ref, policy.content, compiled.statement.index, hit is not None, elements)
 
 
 _NOT_ABOUT = {name: ((name, False),) for name in ACTIONS}
@@ -64,17 +63,17 @@ _NOT_ABOUT = {name: ((name, False),) for name in ACTIONS}
 def _elements(
     policy: CompiledPolicy, compiled: CompiledStatement, request: AccessRequest, *, bounded: bool
 ) -> Iterator[tuple[str, bool]]:
-    """Ask one element after the other; nothing after one that does not match, or cannot be evaluated."""
-    for name, ask in _in_order(policy, compiled, request, bounded=bounded):
-        answer = _answer(ask)
-        if answer is not None:
-            yield name, answer
-        if not answer:
+    """Yield the result of each element, up to the first that does not match or cannot be evaluated."""
+    for name, test in _in_order(policy, compiled, request, bounded=bounded):
+        result = _result(test)
+        if result is not None:
+            yield name, result
+        if not result:
             return
     for number, condition in enumerate(compiled.conditions):
-        answer = _answer(partial(condition, request))
-        if answer is not None:
-            yield f"{CONDITION}/{number}", answer
+        result = _result(partial(condition, request))
+        if result is not None:
+            yield f"{CONDITION}/{number}", result
 
 
 def _in_order(
@@ -92,13 +91,13 @@ def _in_order(
 
 def _names(compiled: CompiledStatement, request: AccessRequest, *, bounded: bool) -> bool:
     if compiled.denies:
-        return reaches(compiled, request, bounded=bounded)
+        return deny_names_caller(compiled, request, bounded=bounded)
     return compiled.kinship(request.principal) is not None
 
 
-def _answer(ask: Callable[[], bool]) -> bool | None:
-    """Ask one element; None for a fault in evaluating it, which `hits` has told of and turned into a denial."""
+def _result(test: Callable[[], bool]) -> bool | None:
+    """Return the result of one element; None if it raises, which `matching_statements` logs and denies."""
     try:
-        return ask()
+        return test()
     except Exception:  # noqa: BLE001  nothing is decided here
         return None

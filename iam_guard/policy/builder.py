@@ -1,10 +1,9 @@
 """Policies written in Python: `policy(allow("docs:Get*").on("document/*"), …)` (rules A, D).
 
-A statement begins with `allow` or `deny` and grows by `.on`, `.to`, `.when`, `.sid`; `policy` makes a document of some.
-Every step gives a new value and is refused at once where no type of policy could take the statement; `policy` refuses
-as `parser` does. The words follow the language: `NotAction` is `allow_all_but`, `NotResource` is `on_all_but`. Must not
-live here: any rule of the grammar (a step renders what it has and asks `parser`'s own table, `document_refusals`), and
-how a Python value becomes the text of a condition value (`model/context`).
+A statement starts with `allow` or `deny` and is extended with `.on`, `.to`, `.when` and `.sid`; `policy` makes a
+document of statements. Every step returns a new value, and raises as soon as no policy type could accept the
+statement; `policy` raises as `parse` does. No grammar rules here: a step renders the statement and runs the parser's
+own table (`document_refusals`).
 """
 
 from __future__ import annotations
@@ -33,10 +32,10 @@ ConditionValue: TypeAlias = Scalar | IPv4Network | IPv6Network
 ConditionValues: TypeAlias = ConditionValue | Sequence[ConditionValue]
 """One value, or a list of alternatives."""
 
-_RELATIVE = re.compile(r"[A-Za-z0-9_-]+/.*", re.DOTALL)  # a resource type; what is anything else, the grammar judges
+_RELATIVE = re.compile(r"[A-Za-z0-9_-]+/.*", re.DOTALL)  # starts with a resource type
 _SPECIAL = re.compile(r"[*?$]")
 
-_OF_ONE_STATEMENT: tuple[Rule, ...] = (
+_STATEMENT_RULES: tuple[Rule, ...] = (
     elements.empty_action,
     elements.empty_resource,
     elements.empty_principal,
@@ -45,42 +44,42 @@ _OF_ONE_STATEMENT: tuple[Rule, ...] = (
     conditions.addresses,
     conditions.arns,
 )
-"""What only a write refuses, as far as it can be seen in a statement that is not finished (rules G-27, N-10)."""
+"""The rules of a write that can be checked on an unfinished statement (rules G-27, N-10)."""
 
 
 # --- a statement -------------------------------------------------------------------------------------------------
 
 
 def allow(*actions: str) -> PolicyStatement:
-    """Begin a statement that allows actions (`docs:Get*`)."""
+    """Start a statement that allows actions (`docs:Get*`)."""
     return _checked(Statement(0, Effect.ALLOW, actions=actions))
 
 
 def deny(*actions: str) -> PolicyStatement:
-    """Begin a statement that denies actions."""
+    """Start a statement that denies actions."""
     return _checked(Statement(0, Effect.DENY, actions=actions))
 
 
 def allow_all_but(*actions: str) -> PolicyStatement:
-    """Begin a statement that allows every action of every service but these: `NotAction`."""
+    """Start a statement that allows every action of every service except these: `NotAction`."""
     return _checked(Statement(0, Effect.ALLOW, not_actions=actions))
 
 
 def deny_all_but(*actions: str) -> PolicyStatement:
-    """Begin a statement that denies every action of every service but these: `NotAction`."""
+    """Start a statement that denies every action of every service except these: `NotAction`."""
     return _checked(Statement(0, Effect.DENY, not_actions=actions))
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyStatement:
-    """A statement, finished or not. Every method gives a new one, and raises `PolicyError` where it is refused."""
+    """A statement, finished or not. Every method returns a new one, or raises `PolicyError` if it is invalid."""
 
     content: Statement
 
     def on(self, *resources: str, partition: str = "aws", region: str = "*", account: str = "*") -> PolicyStatement:
         """Add resources: ARNs, `*`, or `type/name` (`document/*`) of the one service that the actions belong to.
 
-        The other arguments complete `type/name` to an ARN. A statement without one literal service takes ARNs only.
+        The other arguments complete `type/name` to an ARN. A statement without one literal service accepts ARNs only.
         """
         arns = self._completed(resources, partition, region, account)
         return self._with(resources=(*(self.content.resources or ()), *arns))
@@ -88,21 +87,21 @@ class PolicyStatement:
     def on_all_but(
         self, *resources: str, partition: str = "aws", region: str = "*", account: str = "*"
     ) -> PolicyStatement:
-        """Add resources that the statement does not speak of: `NotResource`. They are given as for `on`."""
+        """Exclude resources from the statement: `NotResource`. The arguments are those of `on`."""
         arns = self._completed(resources, partition, region, account)
         return self._with(not_resources=(*(self.content.not_resources or ()), *arns))
 
     def to(
         self, *aws: str, service: Strings = (), federated: Strings = (), canonical_user: Strings = ()
     ) -> PolicyStatement:
-        """Add principals: ARNs, account ids or unique ids; `*` is everyone, anonymous callers too (rule G-45)."""
+        """Add principals: ARNs, account ids or unique ids; `*` is every caller, also an anonymous one (rule G-45)."""
         entries = _entries(aws, service, federated, canonical_user)
         return self._with(principals=(*(self.content.principals or ()), *entries))
 
     def to_all_but(
         self, *aws: str, service: Strings = (), federated: Strings = (), canonical_user: Strings = ()
     ) -> PolicyStatement:
-        """Add principals that the statement does not speak of: `NotPrincipal`, with `deny` only (rule G-34)."""
+        """Exclude principals from the statement: `NotPrincipal`, with `deny` only (rule G-34)."""
         entries = _entries(aws, service, federated, canonical_user)
         return self._with(not_principals=(*(self.content.not_principals or ()), *entries))
 
@@ -116,22 +115,22 @@ class PolicyStatement:
     ) -> PolicyStatement:
         """Add a condition: `when("StringEquals", {"aws:ResourceTag/team": ["red", "blue"]})`.
 
-        Values of one key are alternatives; keys, and further calls, must all hold (rule C-1). `if_exists` also holds
-        where the key is absent (C-30); `set_operator` is for keys with many values (C-35). A value is written as its
-        operator reads it: `True` as `true`, an instant as `2026-01-31T00:00:00Z`, bytes as base64.
+        Values of one key are alternatives; all keys, and all calls, must match (rule C-1). `if_exists` also matches
+        an absent key (C-30); `set_operator` is for keys with many values (C-35). A value is written as its operator
+        reads it: `True` as `true`, a datetime as `2026-01-31T00:00:00Z`, bytes as base64.
         """
         name = str(OperatorName(operator, set_operator, if_exists))
         if not (isinstance(tests, Mapping) and tests):
             raise self._refusal(f"expected condition keys under {quoted(name)}", name, finding="EMPTY_OBJECT_CONDITION")
-        added = tuple(ConditionTest(name, key, self._texts(values, name, key)) for key, values in tests.items())
+        added = tuple(ConditionTest(name, key, self._value_texts(values, name, key)) for key, values in tests.items())
         for test in added:
             if any((condition.operator, condition.key) == (name, test.key) for condition in self.content.conditions):
-                message = f"the key {quoted(test.key)} stands twice under {quoted(name)}"
+                message = f"duplicate key {quoted(test.key)} under {quoted(name)}"
                 raise self._refusal(message, name, test.key, finding=SYNTAX)  # G-10
         return self._with(conditions=self.content.conditions + added)
 
     def sid(self, sid: str) -> PolicyStatement:
-        """Name the statement: letters and digits, or in a resource-based policy any text (rule G-24)."""
+        """Set the statement's id: letters and digits, or any text in a resource-based policy (rule G-24)."""
         return self._with(sid=sid)
 
     def _with(self, **changes: Any) -> PolicyStatement:
@@ -144,11 +143,11 @@ class PolicyStatement:
             is_relative = service != "*" and isinstance(resource, str) and _RELATIVE.fullmatch(resource)
             yield str(Arn(partition, service, region, account, resource)) if is_relative else resource
 
-    def _texts(self, values: ConditionValues, operator: str, key: str) -> tuple[str, ...]:
+    def _value_texts(self, values: ConditionValues, operator: str, key: str) -> tuple[str, ...]:
         networks = (IPv4Network, IPv6Network)
         try:
             return tuple(
-                str(each) if isinstance(each, networks) else scalar_text(each, key) for each in _listed(values)
+                str(value) if isinstance(value, networks) else scalar_text(value, key) for value in _listed(values)
             )
         except ContextError as error:
             raise self._refusal(error.message, operator, key, finding="DATA_TYPE_MISMATCH") from None
@@ -158,9 +157,9 @@ class PolicyStatement:
 
 
 def literal(text: str) -> str:
-    """Write a text so that each character of it means itself, in a resource and in a condition value (rule V-14).
+    """Escape wildcards and variables in a text, for a resource or a condition value (rule V-14).
 
-    For parts that come from elsewhere: `on("document/" + literal(name))`. Needs the version `2012-10-17`.
+    For parts that come from input: `on("document/" + literal(name))`. Requires the version `2012-10-17`.
     """
     return _SPECIAL.sub(r"${\g<0>}", text)
 
@@ -177,15 +176,15 @@ def _listed(values: object) -> Sequence[Any]:
 
 
 def _checked(content: Statement) -> PolicyStatement:
-    """Refuse a statement that no type of policy takes, for what it has so far.
+    """Raise `PolicyError` if no policy type accepts the statement as far as it is built.
 
-    Where a principal is, a resource-based policy takes the most; where resources are, an identity-based one does (it
-    has short ARNs, G-64); where neither is yet, a resource-based one does, for it may lack both.
+    The most permissive type is checked: with resources and no principal an identity-based policy (it has short ARNs,
+    G-64), otherwise a resource-based one.
     """
     has_principal = content.principals is not None or content.not_principals is not None
     has_resource = content.resources is not None or content.not_resources is not None
     reading = _read([content], PolicyType.IDENTITY if has_resource and not has_principal else PolicyType.RESOURCE)
-    _refuse_also(_OF_ONE_STATEMENT, reading)
+    _refuse_faults(_STATEMENT_RULES, reading)
     return PolicyStatement(reading.document.statements[0])
 
 
@@ -198,18 +197,18 @@ def policy(
     version: PolicyVersion | None = LATEST,
     id: str | None = None,
 ) -> PolicyDocument:
-    """Make a document of statements; raise `PolicyError` where `parse` refuses it for the type of policy."""
+    """Create a document of statements; raise `PolicyError` where `parse` does for the policy type."""
     reading = _read([statement.content for statement in statements], type, version, id)
-    _refuse_also([elements.no_statement], reading)  # G-8
+    _refuse_faults([elements.no_statement], reading)  # G-8
     return PolicyDocument(reading.document)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PolicyDocument(Mapping[str, Any]):
-    """A policy document that is also the mapping which its JSON decodes to, so that it goes wherever a dict goes.
+    """A policy document that is also a mapping: that of its decoded JSON. It can be passed wherever a dict can.
 
-    `PolicyDocument(parse(text, type))` is a policy that was read, and its `statements` are material for a new one.
-    Two are equal, also to a dict, where their JSON is.
+    `PolicyDocument(parse(text, type))` wraps a parsed policy; its `statements` can be used in a new one. Documents,
+    and dicts, are equal if their JSON is.
     """
 
     document: Document
@@ -219,11 +218,11 @@ class PolicyDocument(Mapping[str, Any]):
         return tuple(PolicyStatement(statement) for statement in self.document.statements)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what the JSON decodes to, as a copy that is the caller's."""
+        """Return the decoded JSON as a new dict."""
         return render(self.document)
 
     def to_json(self, indent: int | None = None) -> str:
-        """Write JSON text."""
+        """Serialize to JSON text."""
         return to_json(self.document, indent)
 
     def __getitem__(self, element: str) -> Any:
@@ -239,13 +238,13 @@ class PolicyDocument(Mapping[str, Any]):
 def _read(
     statements: Sequence[Statement], type: PolicyType, version: PolicyVersion | None = LATEST, id: str | None = None
 ) -> Reading:
-    unread = Document(type, version or LEGACY, tuple(statements), digest="", text="", written_version=version, id=id)
-    reading = read(render(unread), type)
+    draft = Document(type, version or LEGACY, tuple(statements), digest="", text="", written_version=version, id=id)
+    reading = read(render(draft), type)
     refuse(reading, {Scope.ALWAYS})
     return reading
 
 
-def _refuse_also(rules: Sequence[Rule], reading: Reading) -> None:
+def _refuse_faults(rules: Sequence[Rule], reading: Reading) -> None:
     for rule in rules:
         for fault in rule(reading):
             raise reading.refusal(fault)

@@ -1,7 +1,7 @@
-"""A policy as a checked tree: Document, Statement, ConditionTest, with the positions they were read from (rules A).
+"""A parsed policy: Document, Statement and ConditionTest, with their positions in the source (rules A).
 
-Three forms, one direction: text -> Document -> compiled. A Document is what `parser` makes and what matching, checking
-and analysis read.
+A policy has three forms, in this order: text, Document, compiled policy. `parser` creates a Document; evaluation,
+checks and analysis read it.
 """
 
 from __future__ import annotations
@@ -67,10 +67,10 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A whole policy. `version` is what decides evaluation (rule G-4); `written_version` is None where absent.
+    """A whole policy. `version` controls evaluation (rule G-4); `written_version` is None where it is absent.
 
-    `text` is what was read (canonical JSON where a mapping was given); `digest` is the hex SHA-256 of the canonical
-    form. The type is no part of the digest.
+    `text` is the source (canonical JSON if the source was a mapping); `digest` is the hex SHA-256 of the canonical
+    JSON, without the type.
     """
 
     type: PolicyType

@@ -1,6 +1,6 @@
-"""What can be said about a document: the linter's side of the rules, as one table (rules AA-20 to AA-26).
+"""Checks of one policy document, as a table (rules AA-20 to AA-26).
 
-A finding has the name that IAM Access Analyzer gives it. To add a check, write a rule in `checks/` and a row here.
+A finding has the code of IAM Access Analyzer. To add a check, write a rule in `checks/` and a row here.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from iam_guard.policy.parser import parse
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One remark. `place` is a JSON pointer; `position` is None where the document was not text (rule AA-26)."""
+    """One finding. `place` is a JSON pointer; `position` is None if the source was not text (rule AA-26)."""
 
     level: Level
     code: str
@@ -31,7 +31,7 @@ class Finding:
 
 
 STORED: tuple[Rule, ...] = (elements.unstorable_characters, elements.unsupported_sid, elements.too_long)
-"""What matters only where IAM stores the document (rules G-12, G-24, G-70)."""
+"""Checks for documents that IAM stores (rules G-12, G-24, G-70)."""
 
 CHECKS: tuple[Rule, ...] = (
     elements.missing_version,
@@ -48,7 +48,7 @@ CHECKS: tuple[Rule, ...] = (
     elements.empty_condition,
     elements.repeated_entry,
     principals.wildcard_in_arn,
-    principals.everybody_in_trust,
+    principals.any_principal_in_trust,
     principals.group_or_profile,
     principals.unknown_form,
     principals.federated,
@@ -72,7 +72,7 @@ CHECKS: tuple[Rule, ...] = (
     conditions.several_booleans,
     conditions.several_bounds,
     conditions.null_with_set_prefix,
-    conditions.wildcards_as_letters,
+    conditions.literal_wildcards,
     conditions.no_values,
     conditions.host_bits,
     conditions.private_source,
@@ -80,9 +80,9 @@ CHECKS: tuple[Rule, ...] = (
 
 
 def check(document: Document, *, stored: bool = True, partition: str = "aws") -> tuple[Finding, ...]:
-    """Find what a write would refuse and what is unwise in a document, in the order of the table.
+    """Return what a write would refuse and what is unwise in a document, in the order of the table.
 
-    `stored` adds what IAM asks of documents that it keeps. `partition` is the one of our own ARNs.
+    `stored` adds the requirements on documents that IAM stores. `partition` is that of the deployment's own ARNs.
     """
     reading = Reading(document, read_json(document.text), partition)
     has_places = any(statement.position for statement in document.statements)
@@ -98,7 +98,7 @@ def _finding(fault: Fault, reading: Reading, has_places: bool) -> Finding:
 def check_source(
     source: str | bytes | Mapping[str, Any], type: PolicyType = PolicyType.IDENTITY, *, stored: bool = True
 ) -> tuple[Finding, ...]:
-    """Check what may not even be a policy: where `parse` refuses, the refusal is the one finding."""
+    """Check a source that may not be a policy: if `parse` raises, the error is the only finding."""
     try:
         return check(parse(source, type), stored=stored)
     except PolicyError as error:

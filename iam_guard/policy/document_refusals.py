@@ -1,8 +1,8 @@
-"""For what a document is refused, in AWS's order, as one table (rules N-9, G-13, G-19).
+"""The reasons to refuse a document, in AWS's order, as a table (rules N-9, G-13, G-19).
 
-Some refusals hold always, for such a document has no meaning. The others hold when it is written only: stored
-documents, AWS's own policies and test cases have it, and it is legal to evaluate. `document_shape` has refused before
-what has no place in a Document at all.
+Some always apply, because such a document has no meaning. The others apply to writes only: stored documents, AWS's own
+policies and test cases may break them and can be evaluated. Errors of structure are raised earlier, by
+`document_shape`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from enum import Enum
 from functools import cache
 
 from iam_guard.policy.checks import conditions, elements, forms, principals
-from iam_guard.policy.fault import Fault, Reading, Rule
+from iam_guard.policy.fault import Reading, Rule
 
 
 class Scope(Enum):
@@ -26,7 +26,7 @@ class Scope(Enum):
 
 @dataclass(frozen=True, slots=True)
 class RefusalRow:
-    """One row: the rule number, when it refuses, what finds it, and the sentence if it is not the fault's own."""
+    """One row: the rule number, when it applies, the rule, and AWS's sentence if it differs from the fault's."""
 
     number: str
     scope: Scope
@@ -71,16 +71,12 @@ REFUSALS = (
 
 
 def refuse(reading: Reading, scopes: Collection[Scope]) -> None:
-    """Raise `PolicyError` for the first fault of the table, in the order in which AWS looks."""
-    for refusal in _rows_of(frozenset(scopes)):
-        for fault in refusal.rule(reading):
-            raise reading.refusal(_worded(fault, refusal))
+    """Raise `PolicyError` for the first fault in the order of the table."""
+    for row in _rows_of(frozenset(scopes)):
+        for fault in row.rule(reading):
+            raise reading.refusal(fault if row.sentence is None else replace(fault, sentence=row.sentence))
 
 
 @cache
 def _rows_of(scopes: frozenset[Scope]) -> tuple[RefusalRow, ...]:
     return tuple(row for row in REFUSALS if row.scope in scopes)
-
-
-def _worded(fault: Fault, refusal: RefusalRow) -> Fault:
-    return fault if refusal.sentence is None else replace(fault, sentence=refusal.sentence)

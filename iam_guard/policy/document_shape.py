@@ -1,8 +1,8 @@
-"""From a JSON tree to a Document: the grammar's skeleton, and nothing about the strings in it (rules G-1 to G-17).
+"""Convert a JSON tree to a Document: its structure, not the form of its strings (rules G-1 to G-17).
 
-What cannot stand in a Document at all is refused here: an unknown element, a wrong JSON type, an unknown `Effect` or
-operator, two elements that exclude each other. What a string must look like, and what a type of policy requires, is in
-`document_refusals`. Null is a wrong type, never "absent" (G-17).
+Raises for what a Document cannot represent: an unknown element, a wrong JSON type, an unknown `Effect` or operator, two
+elements that exclude each other. `document_refusals` checks the form of strings and the requirements of a policy type.
+Null is a wrong type, never "absent" (G-17).
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ _EFFECTS = {effect.value: effect for effect in Effect}  # G-21
 
 
 def read_document(source: JsonText, type: PolicyType) -> Document:
-    """Make a Document; raise `PolicyError` at the first thing that has no place in one."""
-    return _Shape(source).document(type)
+    """Create a Document; raise `PolicyError` at the first error of structure."""
+    return _DocumentReader(source).document(type)
 
 
-class _Shape:
+class _DocumentReader:
     """Reads the parts of one document; every method gets a value and the path to it."""
 
     __slots__ = ("source",)
@@ -55,7 +55,7 @@ class _Shape:
         return Document(
             type=type,
             version=written or LEGACY,  # G-4
-            statements=tuple(self.statement(each, index) for index, each in enumerate(statements)),
+            statements=tuple(self.statement(value, index) for index, value in enumerate(statements)),
             digest=hashlib.sha256(self.source.canonical().encode()).hexdigest(),
             text=self.source.text,
             written_version=written,
@@ -111,7 +111,7 @@ class _Shape:
             return
         path = (*path, "Condition")
         for operator, block in self.members(members["Condition"], path).items():
-            self.known_operator(operator, (*path, operator))
+            self.check_operator(operator, (*path, operator))
             spellings: dict[str, str] = {}
             for key, written in self.members(block, (*path, operator)).items():
                 if key.casefold() in spellings:
@@ -123,7 +123,7 @@ class _Shape:
                 values = self.condition_values(written, place)
                 yield ConditionTest(operator, key, values, self.source.position(place, name=True))
 
-    def known_operator(self, operator: str, path: Path) -> None:
+    def check_operator(self, operator: str, path: Path) -> None:
         try:
             split_operator(operator)  # G-66
         except PolicyError as error:
@@ -132,7 +132,7 @@ class _Shape:
     def condition_values(self, value: Value, path: Path) -> tuple[str, ...]:
         if not isinstance(value, list):
             return (self.condition_value(value, path),)  # G-14
-        return tuple(self.condition_value(each, (*path, index)) for index, each in enumerate(value))
+        return tuple(self.condition_value(element, (*path, index)) for index, element in enumerate(value))
 
     def condition_value(self, value: Value, path: Path) -> str:
         match value:
@@ -140,8 +140,8 @@ class _Shape:
                 return text
             case Number(text):
                 return text
-            case bool() as truth:
-                return "true" if truth else "false"  # G-15
+            case bool():
+                return "true" if value else "false"  # G-15
         raise self.mismatch("a string, a number or a boolean", value, path)
 
     def strings(self, members: dict[str, Value], element: str, path: Path) -> tuple[str, ...] | None:
@@ -152,10 +152,10 @@ class _Shape:
             return (value,)  # G-14
         if not isinstance(value, list):
             raise self.mismatch("a string or a list of strings", value, (*path, element))
-        strings = [each for each in value if isinstance(each, str)]
+        strings = [item for item in value if isinstance(item, str)]
         if len(strings) < len(value):
-            index, other = next((index, each) for index, each in enumerate(value) if not isinstance(each, str))
-            raise self.mismatch("a string", other, (*path, element, index))  # G-16
+            index, item = next((index, item) for index, item in enumerate(value) if not isinstance(item, str))
+            raise self.mismatch("a string", item, (*path, element, index))  # G-16
         return tuple(strings)
 
     def optional_string(self, members: dict[str, Value], element: str, path: Path) -> str | None:
@@ -167,13 +167,13 @@ class _Shape:
         return value
 
     def members(
-        self, value: Value, path: Path, known: frozenset[str] | None = None, finding: str = "INVALID_POLICY_ELEMENT"
+        self, value: Value, path: Path, names: frozenset[str] | None = None, finding: str = "INVALID_POLICY_ELEMENT"
     ) -> dict[str, Value]:
         if not isinstance(value, dict):
             raise self.mismatch("an object", value, path)
-        if known is not None and not value.keys() <= known:
-            name = next(each for each in value if each not in known)
-            message = f"expected one of {', '.join(f'`{each}`' for each in sorted(known))}, got {quoted(name)}"
+        if names is not None and not value.keys() <= names:
+            name = next(name for name in value if name not in names)
+            message = f"expected one of {', '.join(f'`{each}`' for each in sorted(names))}, got {quoted(name)}"
             raise self.source.refusal(message, (*path, name), finding=finding, name=True)
         return value
 

@@ -1,6 +1,6 @@
-"""What the rules find in a document: a Fault, and the walks over a document that find them (rule G-19).
+"""Faults of a document, and the iterators over its parts that the rules use (rule G-19).
 
-Every rule of `document_refusals` and every check of `checks/` is a function from a `Reading` to Faults.
+Every row of `document_refusals` and every check of `checks/` is a function from a `Reading` to Faults.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ LEGACY_PARSING = "The policy failed legacy parsing"
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that is wrong or unwise, by the name that IAM Access Analyzer gives it (rules AA-22 to AA-25)."""
+    """One thing that is wrong or unwise, with the code of IAM Access Analyzer (rules AA-22 to AA-25)."""
 
     code: str
     message: str
     path: Path
     sentence: str = SYNTAX_ERRORS
-    """What AWS's API says when it refuses a document for this (rule G-19)."""
+    """The message of AWS's API for this fault (rule G-19)."""
     name: bool = False
-    """It is the name of the member at `path` that is at fault, not its value."""
+    """Whether the fault is in the name of the member at `path`, not in its value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A Document beside the JSON that it was read from, and the partition that is ours."""
+    """A Document, the JSON that it was read from, and the partition of the deployment's own ARNs."""
 
     document: Document
     source: JsonText
     partition: str = "aws"
 
     def refusal(self, fault: Fault) -> PolicyError:
-        """Make the error that refuses the document for `fault`."""
+        """Return the error that refuses the document because of `fault`."""
         return self.source.refusal(
             fault.message, fault.path, finding=fault.code, sentence=fault.sentence, name=fault.name
         )
@@ -55,24 +55,24 @@ def place(statement: Statement, *steps: str | int) -> Path:
 
 
 class Entry(NamedTuple):
-    """One string of a list: an action, a resource or a principal, and where it stands."""
+    """One string of a list: an action, a resource or a principal, and its place in the document."""
 
     value: str
     statement: Statement
     element: str
-    place_in_list: int
+    index_in_list: int
     kind: str = ""
     """For a principal: `AWS`, `Federated`, `Service` or `CanonicalUser`."""
 
     @property
     def path(self) -> Path:
-        """The path to it."""
+        """The path to the string."""
         kind = (self.kind,) if self.kind else ()
-        return place(self.statement, self.element, *kind, self.place_in_list)
+        return place(self.statement, self.element, *kind, self.index_in_list)
 
 
 def actions(document: Document) -> Iterator[Entry]:
-    """Walk over the values of `Action` and `NotAction`."""
+    """Iterate over the values of `Action` and `NotAction`."""
     for statement in document.statements:
         for element, values in (("Action", statement.actions), ("NotAction", statement.not_actions)):
             for index, value in enumerate(values or ()):
@@ -80,7 +80,7 @@ def actions(document: Document) -> Iterator[Entry]:
 
 
 def resources(document: Document) -> Iterator[Entry]:
-    """Walk over the values of `Resource` and `NotResource`."""
+    """Iterate over the values of `Resource` and `NotResource`."""
     for statement in document.statements:
         for element, values in (("Resource", statement.resources), ("NotResource", statement.not_resources)):
             for index, value in enumerate(values or ()):
@@ -88,18 +88,18 @@ def resources(document: Document) -> Iterator[Entry]:
 
 
 def principals(document: Document) -> Iterator[Entry]:
-    """Walk over the entries of `Principal` and `NotPrincipal`."""
+    """Iterate over the entries of `Principal` and `NotPrincipal`."""
     for statement in document.statements:
         for element, entries in (("Principal", statement.principals), ("NotPrincipal", statement.not_principals)):
-            before: dict[str, int] = {}
+            counts: dict[str, int] = {}
             for kind, value in entries or ():
-                index = before.get(kind, 0)
-                before[kind] = index + 1
+                index = counts.get(kind, 0)
+                counts[kind] = index + 1
                 yield Entry(value, statement, element, index, kind)
 
 
 class Tested(NamedTuple):
-    """One condition test with its operator taken apart, and where it stands."""
+    """One condition test with its parsed operator and its place in the document."""
 
     operator: OperatorName
     test: ConditionTest
@@ -107,13 +107,13 @@ class Tested(NamedTuple):
     path: Path
 
     def values(self) -> Iterator[tuple[str, Path]]:
-        """Walk over its values."""
+        """Iterate over the values and their paths."""
         for index, value in enumerate(self.test.values):
             yield value, (*self.path, index)
 
 
 def conditions(document: Document) -> Iterator[Tested]:
-    """Walk over the condition tests."""
+    """Iterate over the condition tests."""
     for statement in document.statements:
         for test in statement.conditions:
             path = place(statement, "Condition", test.operator, test.key)

@@ -1,7 +1,4 @@
-"""The codes of findings and how loud each is, exactly as IAM Access Analyzer spells them (rules AA-21 to AA-25).
-
-Not all of them can be found yet.
-"""
+"""The finding codes of IAM Access Analyzer and their levels (rules AA-21 to AA-25). Some are not implemented."""
 
 from __future__ import annotations
 

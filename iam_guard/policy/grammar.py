@@ -1,7 +1,4 @@
-"""The words of the policy language, as data: elements, principal keys, condition operators, A.3 per type (rules A, D).
-
-Everybody who needs to know what a name may be reads it here.
-"""
+"""The vocabulary of the policy language: elements, principal keys, condition operators, A.3 per type (rules A, D)."""
 
 from __future__ import annotations
 
@@ -28,17 +25,17 @@ PRINCIPALS = ("Principal", "NotPrincipal")
 EXCLUSIVE_ELEMENTS = (ACTIONS, RESOURCES, PRINCIPALS)  # G-22, G-23
 PRINCIPAL_KEYS = frozenset({"AWS", "Federated", "Service", "CanonicalUser"})  # G-40
 
-# --- A.3: what a type of policy has ----------------------------------------------------------------------------------
+# --- A.3: the elements of each policy type ---------------------------------------------------------------------------
 
 
 class Use(StrEnum):
-    """How a type of policy has an element."""
+    """Whether a policy type supports or requires an element."""
 
     OPTIONAL = "optional"
     REQUIRED = "required"
     EITHER = "one of the two"
     DENY = "`Deny` only"
-    EVERYBODY = '`"*"` only'
+    ANY_PRINCIPAL = '`"*"` only'
     LATEST = "`2012-10-17` only"
     PROHIBITED = "no"
 
@@ -48,7 +45,7 @@ def _uses(*columns: Use) -> Mapping[PolicyType, Use]:
 
 
 _O, _R, _E, _D, _L, _N = Use.OPTIONAL, Use.REQUIRED, Use.EITHER, Use.DENY, Use.LATEST, Use.PROHIBITED
-_EVERYBODY = Use.EVERYBODY
+_ANY = Use.ANY_PRINCIPAL
 
 USES: Mapping[str, Mapping[PolicyType, Use]] = MappingProxyType(
     {  # in the order of PolicyType: identity, resource, boundary, session, SCP, RCP, VPC endpoint, trust
@@ -56,7 +53,7 @@ USES: Mapping[str, Mapping[PolicyType, Use]] = MappingProxyType(
         "Id": _uses(_N, _O, _N, _N, _N, _N, _O, _O),  # G-6
         "Sid": _uses(_O, _O, _O, _O, _O, _O, _O, _O),
         "Effect": _uses(_R, _R, _R, _R, _R, _D, _R, _R),  # G-21, G-37
-        "Principal": _uses(_N, _E, _N, _N, _N, _EVERYBODY, _E, _R),  # G-30, G-31, G-37
+        "Principal": _uses(_N, _E, _N, _N, _N, _ANY, _E, _R),  # G-30, G-31, G-37
         "NotPrincipal": _uses(_N, _D, _N, _N, _N, _N, _D, _N),  # G-32, G-34, G-37
         "Action": _uses(_E, _E, _E, _E, _E, _R, _E, _E),  # G-22
         "NotAction": _uses(_E, _E, _E, _E, _E, _N, _E, _E),  # G-37
@@ -65,7 +62,7 @@ USES: Mapping[str, Mapping[PolicyType, Use]] = MappingProxyType(
         "Condition": _uses(_O, _O, _O, _O, _O, _O, _O, _O),
     }
 )
-"""The table of A.3, which the rules below read, and the reference page; a test asks the checks about every cell."""
+"""The table of A.3: the source of the sets below and of the reference page; a test covers every cell."""
 
 
 def _types(element: str, *uses: Use) -> frozenset[PolicyType]:
@@ -84,7 +81,7 @@ OF_OTHER_SERVICES = frozenset({PolicyType.RESOURCE, PolicyType.VPC_ENDPOINT})  #
 # --- A.5: forms of strings -------------------------------------------------------------------------------------------
 
 ACTION = re.compile(r"\*|[A-Za-z0-9.-]+:[^:]*")  # G-60, G-61
-CONDITION_KEY = re.compile(r"[^:\s]+:\S.*", re.DOTALL)  # G-67; the prefix of an OIDC key holds dots and slashes
+CONDITION_KEY = re.compile(r"[^:\s]+:\S.*", re.DOTALL)  # G-67; the prefix of an OIDC key has dots and slashes
 STORABLE = re.compile(r"[\t\n\r\x20-\xff]*")  # G-12
 PARTITIONS = frozenset(
     {"aws", "aws-cn", "aws-us-gov", "aws-iso", "aws-iso-b", "aws-iso-e", "aws-iso-f", "aws-eusc"}
@@ -133,12 +130,12 @@ ConditionOperator: TypeAlias = Literal[
     "Null",
 ]
 OPERATORS: frozenset[str] = frozenset(get_args(ConditionOperator))
-"""The base operators; each but `Null` takes the suffix `IfExists`, each takes a set prefix (rules C-30, C-34, C-35)."""
+"""The base operators. All take a set prefix, and all except `Null` the suffix `IfExists` (rules C-30, C-34, C-35)."""
 
 
 @dataclass(frozen=True, slots=True)
 class OperatorName:
-    """An operator as it stands in a policy, taken apart."""
+    """The parts of an operator name in a policy."""
 
     base: str
     prefix: SetPrefix | None = None
@@ -159,36 +156,36 @@ _OPERATOR_NAMES = MappingProxyType(
 )
 
 
-_LONGEST_OPERATOR = max(map(len, _OPERATOR_NAMES)) + 2
+_MAX_TYPO_LENGTH = max(map(len, _OPERATOR_NAMES)) + 2
 
 
 def split_operator(name: str) -> OperatorName:
-    """Take an operator name apart; raise `PolicyError` for one that does not exist, letter by letter (rule G-66)."""
-    known = _OPERATOR_NAMES.get(name)
-    if known is not None:
-        return known
+    """Split an operator name; raise `PolicyError` for an unknown one. Names are case-sensitive (rule G-66)."""
+    operator = _OPERATOR_NAMES.get(name)
+    if operator is not None:
+        return operator
     if name in {f"{prefix}Null{IF_EXISTS}" for prefix in ("", *(f"{each}:" for each in SET_PREFIXES))}:
         raise PolicyError(f"the operator `Null` does not take `{IF_EXISTS}`", finding="NULL_WITH_IF_EXISTS")  # C-30
-    meant = _nearest_operator(name)
-    hint = "" if meant is None else f", did you mean {quoted(meant)}?"
+    nearest = _nearest_operator(name)
+    hint = "" if nearest is None else f", did you mean {quoted(nearest)}?"
     raise PolicyError(f"unknown condition operator {quoted(name)}{hint}", finding="INVALID_CONDITION_OPERATOR")  # G-66
 
 
 def _nearest_operator(name: str) -> str | None:
-    """Return the operator that somebody may have meant; nothing that long was a slip."""
-    if len(name) > _LONGEST_OPERATOR:
+    """Return the operator that a misspelled name is closest to; None for a name too long to be a typo."""
+    if len(name) > _MAX_TYPO_LENGTH:
         return None
-    by_case = {each.lower(): each for each in _OPERATOR_NAMES}
-    nearest = get_close_matches(name.lower(), by_case, 1, 0.8)
-    return by_case[nearest[0]] if nearest else None
+    by_lower_case = {operator.lower(): operator for operator in _OPERATOR_NAMES}
+    nearest = get_close_matches(name.lower(), by_lower_case, 1, 0.8)
+    return by_lower_case[nearest[0]] if nearest else None
 
 
 def quoted(text: str) -> str:
-    """Show somebody's text in a message: in backticks, short, without control characters and line breaks."""
+    """Format user input for a message: in backticks, shortened, control characters and line breaks escaped."""
     return f"`{shown(text, 100)}`"
 
 
 def shown(text: str, limit: int = 2048) -> str:
-    """Show somebody's text inside a sentence: no longer than `limit`, without control characters and line breaks."""
+    """Format user input for a sentence: at most `limit` characters, control characters and line breaks escaped."""
     start = text if len(text) <= limit else text[:limit] + "…"
-    return "".join(each if each.isprintable() else f"\\u{ord(each):04x}" for each in start)
+    return "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in start)

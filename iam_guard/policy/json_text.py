@@ -1,10 +1,8 @@
-"""JSON text read strictly into a tree with places (rule G-10).
+"""A strict JSON parser that records the position of every value (rule G-10).
 
-The standard library's reader is not used because it keeps the last of two equal keys, accepts NaN and half surrogates,
-and forgets positions.
-
-How it works: one regular expression per kind of token, each with possessive repeats, so that every character is looked
-at once; nesting is limited, so that recursion is.
+The standard library's parser is not used: it keeps the last of two equal keys, accepts NaN and unpaired surrogates, and
+drops positions. There is one regular expression per kind of token, with possessive repeats, so that each character is
+scanned once; nesting, and with it recursion, is limited.
 """
 
 from __future__ import annotations
@@ -44,7 +42,7 @@ _SHORT_ESCAPES = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n
 
 
 def read_json(source: str | bytes, limit: int = MAX_CHARACTERS) -> JsonText:
-    """Read one JSON text of at most `limit` characters; raise `PolicyError` with line and column for anything else."""
+    """Parse one JSON text of at most `limit` characters; raise `PolicyError` with line and column if it is invalid."""
     text = _decode(source, limit) if isinstance(source, bytes) else source
     if len(text) > limit:
         raise size_refusal(limit, f", got {len(text)}")
@@ -58,7 +56,7 @@ def _decode(source: bytes, limit: int) -> str:
     try:
         return source.decode("utf-8")
     except UnicodeDecodeError as error:
-        message = f"expected UTF-8, got something else at byte {error.start}"
+        message = f"expected UTF-8, got an invalid byte at offset {error.start}"
         raise PolicyError(message, place="", finding=SYNTAX) from None
 
 
@@ -67,7 +65,7 @@ def _line_starts(text: str) -> tuple[int, ...]:
 
 
 class _Reader:
-    """Reads one text from left to right; `path` is where it is, `places` is what it has passed."""
+    """Parses one text from left to right; `path` is the current path, `places` has the values parsed so far."""
 
     __slots__ = ("path", "places", "text")
 
@@ -79,7 +77,7 @@ class _Reader:
     def whole(self) -> Value:
         surrogate = SURROGATE.search(self.text)
         if surrogate:
-            raise self.fault("a half surrogate is no character", surrogate.start())
+            raise self.fault("expected Unicode text, got an unpaired surrogate", surrogate.start())
         value, end = self.element(Place(self.space(0)), 0)
         after = self.space(end)
         if after < len(self.text):
@@ -118,7 +116,7 @@ class _Reader:
         while True:
             name, value_at = self.name(name_at)
             if name in members:
-                raise self.fault(f"the key {quoted(name)} stands twice in one object", name_at)  # G-10
+                raise self.fault(f"duplicate key {quoted(name)} in an object", name_at)  # G-10
             self.path.append(name)
             members[name], end = self.element(Place(value_at, name_at), depth)
             self.path.pop()
@@ -165,18 +163,18 @@ class _Reader:
         end = inside.end() if inside else at + 1
         match self.text[end : end + 1]:
             case "":
-                raise self.fault("the string that begins here is not closed", at)
+                raise self.fault("unterminated string", at)
             case "\\":
-                raise self.fault(f"expected an escape of JSON, got {quoted(self.text[end : end + 2])}", end)
+                raise self.fault(f"expected a JSON escape sequence, got {quoted(self.text[end : end + 2])}", end)
             case character:
-                raise self.fault(f"expected \\u{ord(character):04x}, got the bare control character", end)
+                raise self.fault(f"expected \\u{ord(character):04x}, got an unescaped control character", end)
 
     def unescape(self, inside: str, at: int) -> str:
         if "\\" not in inside:
             return inside
         plain = _ESCAPED.sub(_unescaped, inside)
         if SURROGATE.search(plain):
-            raise self.fault("a half surrogate is no character", at)
+            raise self.fault("expected Unicode text, got an unpaired surrogate", at)
         return plain
 
     def expected(self, what: str, at: int) -> PolicyError:

@@ -1,7 +1,7 @@
-"""A JSON document as a tree of values, and the places of all of them (rules AA-26, G-15).
+"""A JSON document as a tree of values with their positions (rules AA-26, G-15).
 
-`read_json` (in `json_text`) makes one from text, `from_mapping` from what somebody has decoded already; `canonical`
-writes its content as the one text that the digest is taken of. A number keeps its source text: `1.50` is not `1.5`.
+`read_json` (in `json_text`) creates one from text, `from_mapping` from decoded JSON; `canonical` serializes it for the
+digest. A number keeps its source text: `1.50` is not `1.5`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from iam_guard.policy.document import Position
 from iam_guard.policy.grammar import quoted
 
 MAX_CHARACTERS = 1_048_576
-"""So many are read at all. What is written has a limit of its own, which AWS's own policies pass: `quota.RAW_LIMIT`."""
+"""The limit for any document that is read. Writes have a lower limit: `quota.RAW_LIMIT`."""
 MAX_DEPTH = 64
 SYNTAX = "JSON_SYNTAX_ERROR"
 NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?")
@@ -30,7 +30,7 @@ Path: TypeAlias = tuple[str | int, ...]
 @final
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A JSON number as it was written."""
+    """A JSON number as its source text."""
 
     text: str
 
@@ -39,7 +39,7 @@ Value: TypeAlias = "str | Number | bool | list[Value] | dict[str, Value] | None"
 
 
 class Place(NamedTuple):
-    """Where a value begins; `name` is where its name begins, if it is a member of an object."""
+    """The offset of a value, and of its name if it is a member of an object."""
 
     value: int
     name: int | None = None
@@ -47,9 +47,9 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class JsonText:
-    """A whole JSON text, its tree, and the places of all that is in it.
+    """A JSON text, its tree, and the places of its values.
 
-    Where the tree was not read from text, there are no places, and the text is the canonical one.
+    A tree that was not parsed from text has no places, and canonical JSON as its text.
     """
 
     text: str
@@ -58,25 +58,25 @@ class JsonText:
     line_starts: tuple[int, ...]
 
     def locate(self, path: Path, *, name: bool = False) -> tuple[str, Position | None]:
-        """Find the JSON pointer and the position of what `path` leads to, or of its name.
+        """Return the JSON pointer and the position of the value at `path`, or of its name.
 
-        An index into a scalar that stands for a one-element list (rule G-14) is the scalar; a step to what is not
-        there ends at its parent.
+        An index into a scalar that represents a one-element list (rule G-14) leads to the scalar; a step to a missing
+        value leads to its parent.
         """
         _, steps = self._walk(path)
         return pointer(steps), self._position(steps, name=name)
 
     def position(self, path: Path, *, name: bool = False) -> Position | None:
-        """Find the position of what `path` leads to, or of its name (rule AA-26)."""
+        """Return the position of the value at `path`, or of its name (rule AA-26)."""
         return self._position(self._walk(path)[1], name=name) if self.places else None
 
     def find(self, path: Path) -> Value:
-        """Return what `path` leads to; None where its last step leads nowhere."""
+        """Return the value at `path`; None if its last step does not exist."""
         value, steps = self._walk(path)
         return value if steps[-1:] == path[-1:] else None
 
     def canonical(self) -> str:
-        """Write the content as the one text that the digest is taken of; a tree that was no text has it already."""
+        """Return the canonical JSON, which the digest is computed from."""
         return canonical(self.root) if self.places else self.text
 
     def _walk(self, path: Path) -> tuple[Value, Path]:
@@ -103,38 +103,38 @@ class JsonText:
     def refusal(
         self, message: str, path: Path, *, finding: str, sentence: str = "Syntax errors in policy.", name: bool = False
     ) -> PolicyError:
-        """Make the error that refuses what stands at `path`."""
+        """Return the error that refuses the value at `path`."""
         place, position = self.locate(path, name=name)
         line, column = (position.line, position.column) if position else (None, None)
         return PolicyError(message, place=place, line=line, column=column, sentence=sentence, finding=finding)
 
 
 def pointer(steps: Sequence[str | int]) -> str:
-    """Write a path as a JSON pointer (RFC 6901)."""
+    """Return a path as a JSON pointer (RFC 6901)."""
     return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in steps)
 
 
-# --- from what is decoded already ------------------------------------------------------------------------------------
+# --- from decoded JSON -----------------------------------------------------------------------------------------------
 
 
 def from_mapping(source: Mapping[str, Any], limit: int = MAX_CHARACTERS) -> JsonText:
-    """Take a decoded document; raise `PolicyError` for what no JSON text decodes to. Its text is the canonical one."""
-    root = _Taking(limit).value(source, ())
-    text = _CANONICAL(source)  # the tree has been made, so there is nothing in the source that is no JSON
+    """Convert a decoded document; raise `PolicyError` for a value that is not JSON. Its text is the canonical JSON."""
+    root = _TreeBuilder(limit).value(source, ())
+    text = _CANONICAL(source)  # cannot fail: the source was converted to a tree
     if len(text) > limit:
         raise size_refusal(limit, f", got {len(text)}")
     return JsonText(text, root, {}, (0,))
 
 
 def size_refusal(limit: int, got: str = "") -> PolicyError:
-    """Make the error that refuses a document for its length."""
+    """Return the error for a document that is too long."""
     return PolicyError(f"expected at most {limit} characters{got}", place="", finding=SYNTAX)
 
 
-class _Taking:
-    """The taking of one document; `left` is how many values it may still have, for each needs a character at least.
+class _TreeBuilder:
+    """Converts one document; `left` is the number of values it may still have: each takes at least one character.
 
-    So a list that stands in itself, or in another many times over, is not followed for ever.
+    This bounds the work for a list that contains itself, or another list many times.
     """
 
     __slots__ = ("left", "limit")
@@ -145,17 +145,17 @@ class _Taking:
     def value(self, value: Any, path: Path) -> Value:
         match value:
             case str():
-                return _taken_string(value, path)
+                return _string(value, path)
             case list() | tuple() if len(path) < MAX_DEPTH:
                 self.count(len(value))
-                return [self.value(each, (*path, index)) for index, each in enumerate(value)]
+                return [self.value(element, (*path, index)) for index, element in enumerate(value)]
             case dict() | Mapping() if len(path) < MAX_DEPTH:
                 self.count(len(value))
-                return {_taken_name(name, path): self.value(each, (*path, name)) for name, each in value.items()}
+                return {_name(name, path): self.value(member, (*path, name)) for name, member in value.items()}
             case bool() | None:
                 return value
             case int() | float():
-                return _taken_number(value, path)
+                return _number(value, path)
             case list() | tuple() | Mapping():
                 raise PolicyError(f"nested deeper than {MAX_DEPTH} levels", place=pointer(path), finding=SYNTAX)
         message = f"expected a JSON value, got {quoted(type(value).__name__)}"
@@ -167,25 +167,25 @@ class _Taking:
             raise size_refusal(self.limit)
 
 
-def _taken_name(name: Any, path: Path) -> str:
+def _name(name: Any, path: Path) -> str:
     if isinstance(name, str):
-        return _taken_string(name, path)
+        return _string(name, path)
     message = f"expected a string as key, got {quoted(type(name).__name__)}"
     raise PolicyError(message, place=pointer(path), finding="DATA_TYPE_MISMATCH")
 
 
-def _taken_string(value: str, path: Path) -> str:
+def _string(value: str, path: Path) -> str:
     if value.isascii() or not SURROGATE.search(value):
         return str.__str__(value)
-    raise PolicyError("a half surrogate is no character", place=pointer(path), finding=SYNTAX)
+    raise PolicyError("expected Unicode text, got an unpaired surrogate", place=pointer(path), finding=SYNTAX)
 
 
-def _taken_number(value: float, path: Path) -> Number:
+def _number(value: float, path: Path) -> Number:
     if isinstance(value, int) and value.bit_length() > 1024:
         raise PolicyError("expected a number of at most 308 digits", place=pointer(path), finding=SYNTAX)
     text = int.__repr__(value) if isinstance(value, int) else float.__repr__(value)
     if not NUMBER.fullmatch(text):
-        raise PolicyError(f"expected a number of JSON, got {quoted(text)}", place=pointer(path), finding=SYNTAX)
+        raise PolicyError(f"expected a JSON number, got {quoted(text)}", place=pointer(path), finding=SYNTAX)
     return Number(text)
 
 
@@ -197,11 +197,11 @@ def _as_dict(value: Mapping[str, Any]) -> dict[str, Any]:
 
 
 _CANONICAL = JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=_as_dict).encode
-"""Writes what `canonical` writes of the same content, from what `_taken` has found to be JSON."""
+"""Serializes decoded JSON to the same text as `canonical` does a tree."""
 
 
 def canonical(value: Value) -> str:
-    """Write a tree as the one JSON text of its content: keys sorted, no white space, numbers as they were written."""
+    """Serialize a tree as canonical JSON: keys sorted, no white space, numbers as their source text."""
     match value:
         case str() as text:
             return encode_basestring(text)

@@ -1,11 +1,11 @@
-"""From text to Document: the one way in (rules A, N-9).
+"""Parse policy text into a Document (rules A, N-9).
 
-`parser` refuses what cannot be read as a policy, and gives everything else. It refuses
+`parse` refuses
 
-- text that is not exactly one JSON value of at most 1,048,576 characters and 64 levels, or has a key twice (G-10);
-- what is no object, and every unknown element, statement element or principal key, letter by letter (G-1, G-2, G-20,
-  G-40); a wrong JSON type, null included (G-16, G-17);
-- a `Version` that does not exist, no `Statement`, no or an unknown `Effect` (G-3, G-7, G-21);
+- text that is not exactly one JSON value of at most 1,048,576 characters and 64 levels, or has a duplicate key (G-10);
+- a value that is not an object; an unknown (case-sensitive) element, statement element or principal key (G-1, G-2,
+  G-20, G-40); a wrong JSON type, null included (G-16, G-17);
+- an unknown `Version`, a missing `Statement`, a missing or unknown `Effect` (G-3, G-7, G-21);
 - both or neither of `Action` and `NotAction` (G-22); both of `Resource` and `NotResource`, both of `Principal` and
   `NotPrincipal` (G-23); neither of `Resource` and `NotResource` where the type of policy requires one (A.3);
 - a principal in an identity-based, boundary, session or service control policy (G-30); `Resource`, `NotResource` or
@@ -17,7 +17,7 @@
 - an unknown operator, `NullIfExists` (G-66, C-30); a condition key that is not `prefix:name` (G-67); two keys of one
   operator that differ by letter case (G-11).
 
-What only a write refuses is legal to evaluate (`saving`).
+Everything else can be evaluated; a write refuses more (`saving`).
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ from iam_guard.policy.json_tree import MAX_CHARACTERS, from_mapping
 
 
 def parse(source: str | bytes | Mapping[str, Any], type: PolicyType = PolicyType.IDENTITY) -> Document:
-    """Read a policy of a type from JSON text or from what it decodes to; raise `PolicyError` when it is refused.
+    """Parse a policy of a type from JSON text or decoded JSON; raise `PolicyError` if it is refused.
 
-    The error has a JSON pointer as `place`, line and column where the source is text, AWS's `sentence` and the code
-    of the `finding`. A document from a mapping has no positions, and canonical JSON as its text.
+    The error has a JSON pointer as `place`, line and column if the source is text, AWS's `sentence` and the code of
+    the `finding`. A document from a mapping has no positions, and canonical JSON as its text.
     """
     reading = read(source, type)
     refuse(reading, {Scope.ALWAYS})
@@ -52,6 +52,6 @@ def read(
     partition: str = "aws",
     limit: int = MAX_CHARACTERS,
 ) -> Reading:
-    """Read a document of at most `limit` characters beside its JSON, before any rule of `refusals` was asked."""
+    """Parse a document of at most `limit` characters, without applying the rules of `document_refusals`."""
     tree = read_json(source, limit) if isinstance(source, (str, bytes)) else from_mapping(source, limit)
     return Reading(read_document(tree, type), tree, partition)

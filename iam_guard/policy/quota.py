@@ -1,4 +1,4 @@
-"""How long a policy document may be (rules G-70 to G-74)."""
+"""Size quotas of policy documents (rules G-70 to G-74)."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from iam_guard.errors import LimitExceeded
 from iam_guard.model.decision import PolicyType
 
 RAW_LIMIT = 131_072
-"""Characters of a document that somebody sends, white space included (rule G-74)."""
+"""The maximum length of a document in a request, white space included (rule G-74)."""
 
 EntityKind = Literal["user", "role", "group"]
 
 
 @dataclass(frozen=True, slots=True)
 class SizeQuota:
-    """A number of characters, by AWS's name for it; white space counts or does not."""
+    """A maximum number of characters, with AWS's name for it; `counts_space` includes white space."""
 
     name: str
     characters: int
     counts_space: bool = False
 
     def size(self, text: str) -> int:
-        """Count the characters of a document as this quota does."""
+        """Return the size of a document as this quota counts it."""
         return len(text) if self.counts_space else policy_size(text)
 
     def check(self, size: int) -> None:
-        """Raise `LimitExceeded`, in the words of IAM, when `size` is over the quota."""
+        """Raise `LimitExceeded` with IAM's message if `size` is over the quota."""
         if size > self.characters:
             raise LimitExceeded(f"Cannot exceed quota for {self.name}: {self.characters}")
 
@@ -44,7 +44,7 @@ SCP = SizeQuota("ServiceControlPolicySize", 10240, counts_space=True)  # G-72
 RCP = SizeQuota("ResourceControlPolicySize", 5120, counts_space=True)  # G-72
 SESSION = SizeQuota("SessionPolicySize", 2048, counts_space=True)  # G-73: with the ARNs of passed managed policies
 RESOURCE = SizeQuota("ResourcePolicySize", 20_480, counts_space=True)
-"""Services decide for themselves; ours is that of an S3 bucket policy. Asked where one is put, not in seeds."""
+"""In AWS each service sets its own; this is that of an S3 bucket policy. Checked on writes, not in seeds."""
 
 _OF_TYPE = {
     PolicyType.BOUNDARY: MANAGED,  # G-38
@@ -56,7 +56,7 @@ _OF_TYPE = {
 
 
 def size_quota(type: PolicyType, *, managed: bool = False) -> SizeQuota | None:
-    """Return the quota for one document; None where only the sum of several has one, or the service decides."""
+    """Return the quota for one document; None if the quota is for several together, or set by the service."""
     return MANAGED if managed else _OF_TYPE.get(type)
 
 
@@ -64,5 +64,5 @@ _WHITE_SPACE = str.maketrans("", "", " \t\n\r")
 
 
 def policy_size(text: str) -> int:
-    """Count the characters of a document without white space (rules G-70, G-71)."""
+    """Return the number of characters of a document without white space (rules G-70, G-71)."""
     return len(text.translate(_WHITE_SPACE))

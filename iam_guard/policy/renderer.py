@@ -1,8 +1,8 @@
-"""From a Document back to JSON (rules G-7, G-14, G-45): `parse(render(document))` means what `document` means.
+"""Render a Document as JSON (rules G-7, G-14, G-45): `parse(render(document))` is equivalent to `document`.
 
-The normal form: elements in the order in which AWS prints them, `Statement` always a list, a list of exactly one string
-as the string, everybody as `"Principal": "*"`, tests grouped by operator, an empty `Condition` left out. Must not live
-here: the text as somebody wrote it (`Document.text`, returned as it is), the canonical text (`json_tree`).
+The normal form: elements in AWS's order, `Statement` always a list, a list of exactly one string as the string, every
+principal as `"Principal": "*"`, tests grouped by operator, no empty `Condition`. The source text is `Document.text`;
+canonical JSON is in `json_tree`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from iam_guard.policy.document import ConditionTest, Document, PrincipalEntry, S
 
 
 def render(document: Document) -> dict[str, Any]:
-    """Return the document as what JSON decodes to."""
+    """Return the document as decoded JSON."""
     return _without_absent(
         Version=document.written_version,
         Id=document.id,
@@ -24,7 +24,7 @@ def render(document: Document) -> dict[str, Any]:
 
 
 def to_json(document: Document, indent: int | None = None) -> str:
-    """Write the document as JSON text."""
+    """Serialize the document to JSON text."""
     return json.dumps(render(document), indent=indent, ensure_ascii=False)
 
 

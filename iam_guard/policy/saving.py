@@ -1,4 +1,4 @@
-"""What may be written: `parser`, and all that AWS refuses besides when a document is saved (G-12, G-18, G-19, G-74)."""
+"""Validate a document for a write: `parse`, and what AWS refuses in addition on writes (G-12, G-18, G-19, G-74)."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from iam_guard.policy.quota import RAW_LIMIT, size_quota
 def validate_for_write(
     source: str | Mapping[str, Any], type: PolicyType, *, managed: bool = False, partition: str = "aws"
 ) -> Document:
-    """Read a document that somebody wants to save; raise `PolicyError` with AWS's `sentence` when it is refused.
+    """Parse a document for a write; raise `PolicyError` with AWS's `sentence` if it is refused.
 
-    `partition` is the one of our own ARNs, known beside AWS's. Raises `LimitExceeded` for a document over its quota.
+    `partition` is that of the deployment's own ARNs, accepted in addition to AWS's. Raises `LimitExceeded` for a
+    document over its quota.
     """
     reading = read(source, type, partition=partition, limit=RAW_LIMIT)
     refuse(reading, {Scope.ALWAYS, Scope.WRITE, *({Scope.MANAGED} if managed else ())})

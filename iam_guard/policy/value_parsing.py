@@ -1,7 +1,6 @@
-"""What a text means as a number, an instant, an address, a truth value, bytes (rules C-13, C-15 to C-23, C-44).
+"""Parse condition values as numbers, instants, addresses, booleans and bytes (rules C-13, C-15 to C-23, C-44).
 
-Every reader gives None for a text that means nothing to it, and never raises. What it gives can be compared with what
-the reader of the other side gives.
+Every function returns None for an invalid text and never raises. The values of policy and request can be compared.
 """
 
 from __future__ import annotations
@@ -28,18 +27,18 @@ _DATE = re.compile(
 )
 _BEGINNING = datetime(1970, 1, 1)  # noqa: DTZ001  both sides of the subtraction are UTC by construction
 _EXACT = Context(prec=30)
-"""For sums: the calling thread's own context may be set to round."""
+"""For sums: the decimal context of the calling thread may round."""
 _OCTETS = {str(octet): octet for octet in range(256)}
 _PREFIX_LENGTH = re.compile(r"[0-9]{1,3}")
 _IS_IPV6 = 1 << 128
 
 
 def folded(text: str) -> str:
-    """Fold the case of a text, character by character (rule C-44: simple folding)."""
-    return text.lower() if text.isascii() else "".join(map(_folded, text))
+    """Return a text in folded case, character by character (rule C-44: simple folding)."""
+    return text.lower() if text.isascii() else "".join(map(_folded_character, text))
 
 
-def _folded(char: str) -> str:
+def _folded_character(char: str) -> str:
     for form in (char.casefold(), char.lower()):
         if len(form) == 1:
             return form
@@ -47,17 +46,17 @@ def _folded(char: str) -> str:
 
 
 def number(text: str) -> Number | None:
-    """Read an integer or a decimal with an optional sign (rule C-13)."""
+    """Parse an integer or a decimal with an optional sign (rule C-13)."""
     return Decimal(text) if _NUMBER.fullmatch(text) else None
 
 
 def instant(text: str) -> Number | None:
-    """Read an instant in a policy as seconds since the epoch; digits alone are epoch seconds (rules C-15, C-16)."""
+    """Parse a date in a policy as seconds since the epoch; digits alone are epoch seconds (rules C-15, C-16)."""
     return Decimal(text) if _EPOCH.fullmatch(text) else _date(text)
 
 
 def instant_in_request(text: str) -> Number | None:
-    """Read an instant in a request as seconds since the epoch; epoch seconds may have a fraction (rule C-13)."""
+    """Parse a date in a request as seconds since the epoch; epoch seconds may have a fraction (rule C-13)."""
     return Decimal(text) if _EPOCH_WITH_FRACTION.fullmatch(text) else _date(text)
 
 
@@ -78,8 +77,8 @@ def _date(text: str) -> Number | None:
     return _EXACT.add(seconds, Decimal(f"0.{fraction}")) if fraction else seconds
 
 
-def truth(text: str) -> bool | None:
-    """Read `true` or `false` in any letter case (rule C-18)."""
+def boolean(text: str) -> bool | None:
+    """Parse `true` or `false` in any letter case (rule C-18)."""
     return _TRUTH.get(text.lower())
 
 
@@ -87,19 +86,19 @@ _TRUTH = {"true": True, "false": False}
 
 
 def octets(text: str) -> bytes | None:
-    """Read base64 (rule C-19)."""
+    """Decode base64 (rule C-19)."""
     try:
         return base64.b64decode(text, validate=True)
     except ValueError:
         return None
 
 
-# --- addresses: one integer, in which bit 128 tells IPv6 from IPv4, so that the families never meet (C-22) -------
+# --- addresses: integers in which bit 128 marks IPv6, so that IPv4 and IPv6 never match each other (C-22) -------
 
 
-@lru_cache(maxsize=4096)  # a caller comes again from where it came
+@lru_cache(maxsize=4096)  # callers mostly repeat their addresses
 def address(text: str) -> int | None:
-    """Read an IPv4 or IPv6 address (rules C-20, C-23)."""
+    """Parse an IPv4 or IPv6 address (rules C-20, C-23)."""
     try:
         first, second, third, fourth = text.split(".")
         return _OCTETS[first] << 24 | _OCTETS[second] << 16 | _OCTETS[third] << 8 | _OCTETS[fourth]
@@ -115,9 +114,9 @@ def _ipv6(text: str) -> int | None:
 
 
 def block(text: str) -> tuple[int, int] | None:
-    """Read an address or CIDR block as (mask, network); bits behind the prefix are ignored (rules C-20, C-21)."""
+    """Parse an address or CIDR block as (mask, network); bits after the prefix are ignored (rules C-20, C-21)."""
     written, slash, prefix = text.partition("/")
-    network = None if "%" in written else address(written)  # a zone belongs to one machine, never to a block
+    network = None if "%" in written else address(written)  # a zone index is local to one machine
     if network is None or (slash and not _PREFIX_LENGTH.fullmatch(prefix)):
         return None
     width = 128 if network & _IS_IPV6 else 32

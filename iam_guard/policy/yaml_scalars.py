@@ -1,8 +1,7 @@
-"""What a plain scalar of YAML is in JSON: one rule for all who read policies in YAML, or digests would differ.
+"""Convert YAML scalars to JSON, the same way for every reader of policies in YAML, so that digests agree.
 
-A plain text is null, a boolean or a number where JSON knows it as one (`~` and an empty one are null besides), and a
-text everywhere else: an account id keeps its zeros, `no` is not false, `2012-10-17` is no date. What stands in quotes
-is a text.
+A plain scalar is null, a boolean or a number if JSON has it as one (`~` and an empty one are null too), and otherwise a
+string: an account id keeps its zeros, `no` is not false, `2012-10-17` is not a date. A quoted scalar is a string.
 """
 
 from __future__ import annotations
@@ -16,12 +15,12 @@ _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
 
 
 def is_null(text: str, *, is_plain: bool) -> bool:
-    """Return whether a scalar stands for nothing."""
+    """Return whether a scalar is null."""
     return is_plain and text in _NULLS
 
 
 def scalar_as_json(text: str, *, is_plain: bool) -> str:
-    """Write a scalar as JSON."""
+    """Return a scalar as JSON."""
     if is_null(text, is_plain=is_plain):
         return "null"
     if is_plain and text in _BOOLEANS:
@@ -30,5 +29,5 @@ def scalar_as_json(text: str, *, is_plain: bool) -> str:
 
 
 def text_as_json(text: str) -> str:
-    """Write a text as JSON, its letters as they are."""
+    """Return a string as JSON, non-ASCII characters unescaped."""
     return json.dumps(text, ensure_ascii=False)

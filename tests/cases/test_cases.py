@@ -1,4 +1,4 @@
-"""The conformance cases, as data: every one is decided as its rule says, and every rule has its cases."""
+"""The conformance cases: each has the outcome that its rule requires, and every rule has cases."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ def outcome(case: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_every_case_is_decided_as_its_rule_says(path: Path) -> None:
-    """N-7: the expected outcome of each case."""
+def test_every_case_has_its_expected_outcome(path: Path) -> None:
+    """N-7."""
     wrong = [f"{case['id']}: {outcome(case)}" for case in cases(path) if outcome(case) != case["expected"]]
     assert wrong == []
 
 
-def test_cases_keep_their_schema() -> None:
+def test_cases_match_their_schema() -> None:
     """N-1 to N-5: the shape of a case, and unique ids."""
     validator = jsonschema.Draft202012Validator(json.loads((HERE / "schema.json").read_text(encoding="utf-8")))
     everything = [case for path in FILES for case in cases(path)]
@@ -56,7 +56,7 @@ def test_cases_keep_their_schema() -> None:
     assert len({case["id"] for case in everything}) == len(everything) >= 600
 
 
-def test_every_rule_has_cases_that_allow_and_cases_that_refuse() -> None:
+def test_every_rule_has_allowed_and_denied_cases() -> None:
     """Sections B, C, D, F and G of the rules: at least one of each, or a reason why not."""
     outcomes: dict[str, set[bool]] = defaultdict(set)
     for path in FILES:

@@ -1,6 +1,6 @@
-// What a program on @aws-sdk/client-iam does with us, by the name of the scenario; it prints what it saw as JSON.
+// Scenarios with @aws-sdk/client-iam: run the scenario of the given name, and print the result as JSON.
 //
-// test_javascript.py gives it to node from the folder where the SDK is installed, with names of its own to use.
+// test_javascript.py runs it with node in the folder where the SDK is installed, with the parameters of the scenario.
 
 import {
   CreateRoleCommand,
@@ -73,14 +73,14 @@ const SCENARIOS = {
 
   async errors({ name }) {
     await iam.send(new CreateUserCommand({ UserName: name }));
-    const stranger = new IAMClient({
+    const withUnknownKey = new IAMClient({
       endpoint: process.env.AWS_ENDPOINT_URL_IAM,
       credentials: { accessKeyId: "AKIATESTNOBODY000001", secretAccessKey: "secret" },
     });
     return [
       await failure(iam.send(new GetUserCommand({ UserName: `no-${name}` })), NoSuchEntityException),
       await failure(iam.send(new CreateUserCommand({ UserName: name })), EntityAlreadyExistsException),
-      await failure(stranger.send(new GetUserCommand({})), IAMServiceException),
+      await failure(withUnknownKey.send(new GetUserCommand({})), IAMServiceException),
     ];
   },
 };
@@ -95,5 +95,5 @@ async function failure(sent, kind) {
   return "did not fail";
 }
 
-const [scenario, given] = process.argv.slice(-2);
-console.log(JSON.stringify(await SCENARIOS[scenario](JSON.parse(given))));
+const [scenario, parameters] = process.argv.slice(-2);
+console.log(JSON.stringify(await SCENARIOS[scenario](JSON.parse(parameters))));

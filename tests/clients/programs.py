@@ -1,7 +1,7 @@
-"""The clients: where they are installed, what they find around them, and the `aws` command.
+"""The clients: where they are installed, their environment variables, and the `aws` command.
 
-`IAM_GUARD_TEST_CLIENTS` is the folder of their environment, by default `.venv-clients` beside `pyproject.toml`, which
-`make test` fills. A test whose client is missing is left out; in CI, that is a failure.
+`IAM_GUARD_TEST_CLIENTS` is the folder of their virtual environment, by default `.venv-clients` next to
+`pyproject.toml`, which `make test` installs. A test without its client is skipped; in CI it fails.
 """
 
 from __future__ import annotations
@@ -23,36 +23,36 @@ VARIABLE = "IAM_GUARD_TEST_CLIENTS"
 REGION = "us-east-1"
 TIMEOUT = 300
 REFUSED = 255
-"""How the first version of `aws` ends when the service refuses."""
+"""The exit code of version 1 of `aws` after an error of the service."""
 
 Json = Any
 Javascript = Callable[..., Json]
 
 
 def clients_folder() -> Path:
-    """Return the folder of the clients' environment."""
-    usual = Path(__file__).parents[2] / ".venv-clients"
-    return Path(os.environ.get(VARIABLE) or usual)
+    """Return the folder of the clients' virtual environment."""
+    default = Path(__file__).parents[2] / ".venv-clients"
+    return Path(os.environ.get(VARIABLE) or default)
 
 
 def installed(name: str) -> str:
-    """Return the path of a program of the clients' environment; without it, the test is left out."""
+    """Return the path of a program of the clients' environment; skip the test without it."""
     path = clients_folder() / "bin" / name
     if not path.exists():
         do_without(f"no `{name}` in {clients_folder()}: `make test` installs it, or set {VARIABLE}")
     return str(path)
 
 
-def on_machine(name: str) -> str:
-    """Return the path of a program of the machine; without it, the test is left out."""
+def installed_on_machine(name: str) -> str:
+    """Return the path of a program of the machine; skip the test without it."""
     path = shutil.which(name)
     if path is None:
         do_without(f"no `{name}` on this machine")
     return str(path)
 
 
-def surroundings(server: Server, home: Path) -> dict[str, str]:
-    """Return all the variables that a client sees: our server's, and nothing of who runs the tests."""
+def client_environment(server: Server, home: Path) -> dict[str, str]:
+    """Return the environment variables of a client: those of the server, without the developer's AWS settings."""
     return {
         "PATH": os.pathsep.join([str(clients_folder() / "bin"), os.environ["PATH"]]),
         "HOME": str(home),
@@ -72,12 +72,12 @@ def surroundings(server: Server, home: Path) -> dict[str, str]:
 
 
 def run(
-    command: list[str], variables: Mapping[str, str], *, typed: str = "", folder: Path | None = None
+    command: list[str], variables: Mapping[str, str], *, stdin: str = "", folder: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a client to its end."""
+    """Run a client and return its result."""
     return subprocess.run(
         command,
-        input=typed,
+        input=stdin,
         cwd=folder,
         env=dict(variables),
         capture_output=True,
@@ -87,66 +87,66 @@ def run(
     )
 
 
-_AT_A_TERMINAL = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"
+_RUN_IN_PTY = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"
 
 
 def run_at_terminal(command: list[str], variables: Mapping[str, str], *, prompt: str, answer: str) -> str:
-    """Run a client that asks for something at its terminal; give what it showed there.
+    """Run a client that prompts at its terminal; return its output after the prompt.
 
-    What is asked for must not be typed before, for programs throw away what was.
+    The answer is sent only after the prompt, because programs discard earlier input.
     """
-    started = [sys.executable, "-c", _AT_A_TERMINAL, *command]
+    command_in_pty = [sys.executable, "-c", _RUN_IN_PTY, *command]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    with subprocess.Popen(started, env=dict(variables), **pipes) as process:  # type: ignore[call-overload]
-        shown = b""
-        while not shown.endswith(prompt.encode()):
-            more = process.stdout.read(1)
-            assert more, shown.decode()
-            shown += more
+    with subprocess.Popen(command_in_pty, env=dict(variables), **pipes) as process:  # type: ignore[call-overload]
+        output = b""
+        while not output.endswith(prompt.encode()):
+            byte = process.stdout.read(1)
+            assert byte, output.decode()
+            output += byte
         rest, _ = process.communicate(f"{answer}\n".encode(), timeout=TIMEOUT)
-        assert process.returncode == 0, (shown + rest).decode()
+        assert process.returncode == 0, (output + rest).decode()
         return str(rest.decode())
 
 
-def play(program: Path, package: str, variables: Mapping[str, str]) -> Javascript:
-    """Return what plays a scenario of a program on a package of AWS's SDK for JavaScript, and gives what it printed."""
-    node = on_machine("node")
+def scenario_runner(program: Path, package: str, variables: Mapping[str, str]) -> Javascript:
+    """Return a function that runs a scenario of a program with AWS's SDK for JavaScript and returns its JSON output."""
+    node = installed_on_machine("node")
     folder = clients_folder() / "node"
     if not (folder / "node_modules" / "@aws-sdk" / package).exists():
         do_without(f"no `@aws-sdk/{package}` in {folder}: `make test` installs it where `npm` is")
 
-    def played(scenario: str, **given: Json) -> Json:
-        command = [node, "--input-type=module", "-", scenario, json.dumps(given)]
-        ended = run(command, variables, typed=program.read_text(), folder=folder)
-        assert ended.returncode == 0, ended.stderr
-        return json.loads(ended.stdout)
+    def run_scenario(scenario: str, **parameters: Json) -> Json:
+        command = [node, "--input-type=module", "-", scenario, json.dumps(parameters)]
+        completed = run(command, variables, stdin=program.read_text(), folder=folder)
+        assert completed.returncode == 0, completed.stderr
+        return json.loads(completed.stdout)
 
-    return played
+    return run_scenario
 
 
 @dataclass(frozen=True, slots=True)
 class Aws:
-    """The `aws iam` command, or that of another service, as somebody."""
+    """The `aws iam` command, or that of another service, with credentials."""
 
     program: str
     variables: Mapping[str, str]
     service: str = "iam"
 
     def __call__(self, operation: str, *options: str, **parameters: Json) -> Json:
-        """Return the answer of an operation; a parameter that is no text is passed as JSON."""
-        ended = self._run(operation, options, parameters)
-        assert ended.returncode == 0, ended.stderr
-        return json.loads(ended.stdout) if ended.stdout.strip() else None
+        """Return the response of an operation; a parameter that is not a string is passed as JSON."""
+        completed = self._run(operation, options, parameters)
+        assert completed.returncode == 0, completed.stderr
+        return json.loads(completed.stdout) if completed.stdout.strip() else None
 
     def refused(self, operation: str, *options: str, **parameters: Json) -> str:
-        """Return what the command says of an operation that the service refuses."""
-        ended = self._run(operation, options, parameters)
-        assert ended.returncode == REFUSED, ended.stdout + ended.stderr
-        assert ended.stdout == ""
-        return ended.stderr.strip()
+        """Return the error output of an operation that the service refuses."""
+        completed = self._run(operation, options, parameters)
+        assert completed.returncode == REFUSED, completed.stdout + completed.stderr
+        assert completed.stdout == ""
+        return completed.stderr.strip()
 
     def as_key(self, access_key: Mapping[str, str]) -> Aws:
-        """Return the command as the owner of an access key that the service answered."""
+        """Return the command with an access key of a response."""
         key = {name: access_key[field] for name, field in _KEY_FIELDS.items()}
         return replace(self, variables=dict(self.variables) | key)
 

@@ -1,7 +1,7 @@
-"""The server that the clients manage: ours, in a process of its own, or one that runs already.
+"""The server that the clients use: `iam-guard serve` in its own process, or an external server.
 
-`IAM_GUARD_TEST_ENDPOINT` names one that runs already, as `http://ACCESSKEY:SECRET@HOST:PORT/ACCOUNT`; what the tests
-make stays in it.
+`IAM_GUARD_TEST_ENDPOINT` is the external server, as `http://ACCESSKEY:SECRET@HOST:PORT/ACCOUNT`; the tests leave their
+resources in it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _POLL_SECONDS = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where a server listens, and a key of its account that may do everything."""
+    """The address of a server, and the administrator's key of its account."""
 
     url: str
     account: str
@@ -44,8 +44,8 @@ class Server:
         return f"arn:aws:iam::{self.account}:{resource}"
 
 
-def running(endpoint: str) -> Server:
-    """Read the value of `IAM_GUARD_TEST_ENDPOINT`."""
+def external_server(endpoint: str) -> Server:
+    """Parse the value of `IAM_GUARD_TEST_ENDPOINT`."""
     parts = urlsplit(endpoint)
     account = parts.path.strip("/") or ACCOUNT
     url = f"{parts.scheme}://{parts.hostname}:{parts.port}"
@@ -53,15 +53,15 @@ def running(endpoint: str) -> Server:
 
 
 @contextmanager
-def started(folder: Path) -> Iterator[Server]:
-    """Start our server on a store in `folder`, and stop it; it must have said one line, and no traceback."""
+def start_server(folder: Path) -> Iterator[Server]:
+    """Start a server on a store in `folder`, and stop it; its output must be one line without a traceback."""
     command = [sys.executable, "-m", "iam_guard", "serve", "--store", f"sqlite:///{folder}/iam.db", "--port", "0"]
     command += ["--root-access-key", ":".join(ROOT_KEY), "--account", ACCOUNT]
-    said, complained = folder / "stdout", folder / "stderr"
-    with said.open("wb") as stdout, complained.open("wb") as stderr:
+    stdout_file, stderr_file = folder / "stdout", folder / "stderr"
+    with stdout_file.open("wb") as stdout, stderr_file.open("wb") as stderr:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr)
     try:
-        yield Server(_address(process, said, complained), ACCOUNT, *ROOT_KEY)
+        yield Server(_address(process, stdout_file, stderr_file), ACCOUNT, *ROOT_KEY)
     finally:
         process.terminate()
         try:
@@ -69,22 +69,22 @@ def started(folder: Path) -> Iterator[Server]:
         except subprocess.TimeoutExpired:
             process.kill()
             code = process.wait()
-    told = _told(said, complained)
-    assert code in (0, -signal.SIGTERM), f"the server ended with {code}:\n{told}"
-    assert _ADDRESS.match(said.read_text()), f"the server said more than its address:\n{told}"
-    assert "Traceback" not in told, f"the server failed meanwhile:\n{told}"
+    output = _output(stdout_file, stderr_file)
+    assert code in (0, -signal.SIGTERM), f"the server ended with {code}:\n{output}"
+    assert _ADDRESS.match(stdout_file.read_text()), f"the server printed more than its address:\n{output}"
+    assert "Traceback" not in output, f"the server failed during the tests:\n{output}"
 
 
-def _address(process: subprocess.Popen[bytes], said: Path, complained: Path) -> str:
+def _address(process: subprocess.Popen[bytes], stdout_file: Path, stderr_file: Path) -> str:
     deadline = time.monotonic() + START_SECONDS
-    while not (line := _ADDRESS.match(said.read_text())):
+    while not (line := _ADDRESS.match(stdout_file.read_text())):
         if process.poll() is not None:
-            raise AssertionError(f"the server ended with {process.returncode}:\n{_told(said, complained)}")
+            raise AssertionError(f"the server ended with {process.returncode}:\n{_output(stdout_file, stderr_file)}")
         if time.monotonic() > deadline:
-            raise AssertionError(f"no address after {START_SECONDS} s:\n{_told(said, complained)}")
+            raise AssertionError(f"no address after {START_SECONDS} s:\n{_output(stdout_file, stderr_file)}")
         time.sleep(_POLL_SECONDS)
     return line[1]
 
 
-def _told(said: Path, complained: Path) -> str:
-    return said.read_text() + complained.read_text()
+def _output(stdout_file: Path, stderr_file: Path) -> str:
+    return stdout_file.read_text() + stderr_file.read_text()

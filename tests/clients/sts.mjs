@@ -1,6 +1,6 @@
-// What a program on @aws-sdk/client-sts does with us, by the name of the scenario; it prints what it saw as JSON.
+// Scenarios with @aws-sdk/client-sts: run the scenario of the given name, and print the result as JSON.
 //
-// test_sts.py gives it to node from the folder where the SDK is installed, with what it is to use.
+// test_sts.py runs it with node in the folder where the SDK is installed, with the parameters of the scenario.
 
 import {
   AssumeRoleCommand,
@@ -52,14 +52,14 @@ const SCENARIOS = {
   },
 
   async federation({ policy }) {
-    const made = await own.send(new GetFederationTokenCommand({ Name: "app", Policy: policy }));
-    return { arn: await identity(as(made)), user: made.FederatedUser };
+    const response = await own.send(new GetFederationTokenCommand({ Name: "app", Policy: policy }));
+    return { arn: await identity(as(response)), user: response.FederatedUser };
   },
 
   async identityToken() {
-    const wanted = { Audience: ["https://api.example.com"], SigningAlgorithm: "ES384", DurationSeconds: 60 };
-    const made = await own.send(new GetWebIdentityTokenCommand(wanted));
-    return { token: made.WebIdentityToken, expires: made.Expiration.getTime() / 1000 };
+    const input = { Audience: ["https://api.example.com"], SigningAlgorithm: "ES384", DurationSeconds: 60 };
+    const response = await own.send(new GetWebIdentityTokenCommand(input));
+    return { token: response.WebIdentityToken, expires: response.Expiration.getTime() / 1000 };
   },
 
   async errors({ role }) {
@@ -74,5 +74,5 @@ const SCENARIOS = {
   },
 };
 
-const [scenario, given] = process.argv.slice(-2);
-console.log(JSON.stringify(await SCENARIOS[scenario](JSON.parse(given))));
+const [scenario, parameters] = process.argv.slice(-2);
+console.log(JSON.stringify(await SCENARIOS[scenario](JSON.parse(parameters))));

@@ -1,4 +1,4 @@
-"""Ansible's modules for IAM make a small company, find nothing to change in it, and remove it (`playbook/`)."""
+"""Ansible's modules for IAM create the identities of a small company, and remove them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tests.clients.programs import Aws, Json, clients_folder, installed, run
 from tests.clients.serving import Server
 
 PLAYBOOKS = Path(__file__).with_name("playbook")
-GIVEN = yaml.safe_load((PLAYBOOKS / "names.yml").read_text())
+NAMES = yaml.safe_load((PLAYBOOKS / "names.yml").read_text())
 
-Play = Callable[[str], "Played"]
+Play = Callable[[str], "PlaybookResult"]
 
 
-class Played:
-    """What Ansible says of a playbook."""
+class PlaybookResult:
+    """The results of the tasks of a playbook."""
 
     def __init__(self, output: Json) -> None:
         [play] = output["plays"]
@@ -35,31 +35,31 @@ def token() -> str:
 
 @pytest.fixture
 def play(variables: dict[str, str], token: str) -> Play:
-    """Play one of the playbooks to its end."""
+    """Return a function that runs one of the playbooks."""
     program = installed("ansible-playbook")
     settings = {
         "ANSIBLE_CONFIG": str(PLAYBOOKS / "ansible.cfg"),
         "ANSIBLE_PYTHON_INTERPRETER": str(clients_folder() / "bin" / "python"),
     }
 
-    def played(name: str) -> Played:
+    def run_playbook(name: str) -> PlaybookResult:
         command = [program, "--extra-vars", json.dumps({"token": token}), str(PLAYBOOKS / f"{name}.yml")]
-        ended = run(command, variables | settings)
-        assert ended.stdout.startswith("{"), ended.stdout + ended.stderr
-        result = Played(json.loads(ended.stdout))
-        assert ended.returncode == 0, (name, *result.results.popitem())  # it stops where something fails
+        completed = run(command, variables | settings)
+        assert completed.stdout.startswith("{"), completed.stdout + completed.stderr
+        result = PlaybookResult(json.loads(completed.stdout))
+        assert completed.returncode == 0, (name, *result.results.popitem())  # the last task failed
         return result
 
-    return played
+    return run_playbook
 
 
-def test_a_company(play: Play, aws: Aws, server: Server, token: str) -> None:
-    """Applied twice, the second time changes nothing; the modules that ask see it all; removed, nothing is left."""
+def test_modules_create_query_and_remove_identities(play: Play, aws: Aws, server: Server, token: str) -> None:
+    """The second run changes nothing; the info modules return everything; after removal nothing is left."""
     first = play("present")
-    assert set(first.results) - set(first.changed) == {"access keys"}  # which only asks
+    assert set(first.results) - set(first.changed) == {"access keys"}  # a query
     assert play("present").changed == []
 
-    assert_told(play("told").results, server, token)
+    assert_info(play("info").results, server, token)
 
     assert set(play("absent").changed) == {
         "inline policy",
@@ -75,18 +75,18 @@ def test_a_company(play: Play, aws: Aws, server: Server, token: str) -> None:
     assert "(NoSuchEntity)" in aws.refused("get-account-password-policy")
 
 
-def assert_told(told: dict[str, Json], server: Server, token: str) -> None:
+def assert_info(info: dict[str, Json], server: Server, token: str) -> None:
     path = f"ansible-{token}"
     boundary = server.arn(f"policy/limit-{token}")
-    [user] = told["user"]["iam_users"]
+    [user] = info["user"]["iam_users"]
     assert user["arn"] == server.arn(f"user/{path}/ada-{token}")
     assert user["tags"] == {"team": "docs", "odd": "a+b c/é"}
     assert user["permissions_boundary"]["permissions_boundary_arn"] == boundary
     assert user["login_profile"]["password_reset_required"] is False
-    assert [member["user_id"] for member in told["members"]["iam_users"]] == [user["user_id"]]
+    assert [member["user_id"] for member in info["members"]["iam_users"]] == [user["user_id"]]
 
-    [role] = told["role"]["iam_roles"]
-    assert role["assume_role_policy_document"] == GIVEN["trust"]
+    [role] = info["role"]["iam_roles"]
+    assert role["assume_role_policy_document"] == NAMES["trust"]
     assert {policy["policy_arn"] for policy in role["managed_policies"]} == {
         "arn:aws:iam::aws:policy/AdministratorAccess",
         server.arn(f"policy/{path}/edit-{token}"),
@@ -94,11 +94,11 @@ def assert_told(told: dict[str, Json], server: Server, token: str) -> None:
     assert (role["inline_policies"], role["tags"]) == (["Inline"], {"team": "docs"})
     assert role["max_session_duration"] == 7200
     assert role["permissions_boundary"]["permissions_boundary_arn"] == boundary
-    [profile] = told["instance profiles"]["iam_instance_profiles"]
-    assert [held["role_id"] for held in profile["roles"]] == [role["role_id"]]
+    [profile] = info["instance profiles"]["iam_instance_profiles"]
+    assert [role_of_profile["role_id"] for role_of_profile in profile["roles"]] == [role["role_id"]]
 
-    [policy] = told["inline policies"]["policies"]
-    assert policy["policy_document"] == GIVEN["may_edit"]
-    [key] = told["access keys"]["access_keys"]
+    [policy] = info["inline policies"]["policies"]
+    assert policy["policy_document"] == NAMES["may_edit"]
+    [key] = info["access keys"]["access_keys"]
     assert (key["user_name"], key["status"]) == (f"ada-{token}", "Active")
-    assert told["MFA devices"]["mfa_devices"] == []
+    assert info["MFA devices"]["mfa_devices"] == []

@@ -1,4 +1,4 @@
-"""The `aws` command manages our identities as it manages AWS's: what it prints, how it ends, what it says of errors."""
+"""The `aws` command manages identities as in AWS: its output, exit codes and error messages."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ TRUST = {
 }
 
 
-def test_users(aws: Aws, server: Server, name: Name) -> None:
-    """A user is created, waited for, read, renamed without becoming another, and deleted."""
+def test_user_lifecycle(aws: Aws, server: Server, name: Name) -> None:
+    """A user is created, waited for, fetched, renamed with the same id, and deleted."""
     ada, eve = name("ada"), name("eve")
     tags = [{"Key": "empty", "Value": ""}, {"Key": "team", "Value": "docs"}]  # lists of tags are sorted by key
     created = aws("create-user", user_name=ada, path="/staff/", tags=tags)["User"]
@@ -48,15 +48,15 @@ def test_users(aws: Aws, server: Server, name: Name) -> None:
     assert (renamed["UserId"], renamed["Arn"]) == (created["UserId"], server.arn(f"user/{eve}"))
 
     aws("delete-user", user_name=eve)
-    for gone in (ada, eve):
-        assert aws.refused("get-user", user_name=gone) == (
+    for deleted in (ada, eve):
+        assert aws.refused("get-user", user_name=deleted) == (
             "An error occurred (NoSuchEntity) when calling the GetUser operation: "
-            f"The user with name {gone} cannot be found."
+            f"The user with name {deleted} cannot be found."
         )
 
 
-def test_users_by_the_page(aws: Aws, name: Name) -> None:
-    """A list comes in pages of the size asked for, whoever cuts them, and a token goes on where a page ended."""
+def test_users_are_listed_in_pages(aws: Aws, name: Name) -> None:
+    """Pages of the requested size, of client and server; a token continues after a page."""
     path = f"/{name('paged')}/"
     users = [name(word) for word in ("a", "b", "c", "d", "e")]
     for user in users:
@@ -76,8 +76,8 @@ def test_users_by_the_page(aws: Aws, name: Name) -> None:
     assert aws("list-users", "--query", "Users[].Path", path_prefix=path) == [path] * 5
 
 
-def test_groups(aws: Aws, server: Server, name: Name) -> None:
-    """A group has members, and cannot go while it has."""
+def test_group_lifecycle(aws: Aws, server: Server, name: Name) -> None:
+    """A group with members cannot be deleted."""
     ada, editors = name("ada"), name("editors")
     user = aws("create-user", user_name=ada)["User"]
     group = aws("create-group", group_name=editors)["Group"]
@@ -86,8 +86,8 @@ def test_groups(aws: Aws, server: Server, name: Name) -> None:
     assert "(EntityAlreadyExists)" in aws.refused("create-group", group_name=editors)
 
     aws("add-user-to-group", user_name=ada, group_name=editors)
-    got = aws("get-group", group_name=editors)
-    assert (got["Group"], [member["UserId"] for member in got["Users"]]) == (group, [user["UserId"]])
+    fetched = aws("get-group", group_name=editors)
+    assert (fetched["Group"], [member["UserId"] for member in fetched["Users"]]) == (group, [user["UserId"]])
     assert aws("list-groups-for-user", user_name=ada)["Groups"] == [group]
     assert group in aws("list-groups")["Groups"]
 
@@ -99,8 +99,8 @@ def test_groups(aws: Aws, server: Server, name: Name) -> None:
     assert "(NoSuchEntity)" in aws.refused("get-group", group_name=editors)
 
 
-def test_roles(aws: Aws, server: Server, name: Name) -> None:
-    """A role has a trust policy, policies and tags; each is read as it was written."""
+def test_role_lifecycle(aws: Aws, server: Server, name: Name) -> None:
+    """Trust policy, policies and tags of a role are returned as they were written."""
     auditor, policy = name("auditor"), name("read-docs")
     created = aws("create-role", role_name=auditor, assume_role_policy_document=TRUST, description="reads")["Role"]
     assert re.fullmatch("AROA[A-Z2-7]{17}", created["RoleId"])
@@ -128,9 +128,9 @@ def test_roles(aws: Aws, server: Server, name: Name) -> None:
     wrong = dict(TRUST, Statement=[{"Effect": "Perhaps"}])
     refused = aws.refused("update-assume-role-policy", role_name=auditor, policy_document=wrong)
     assert "(MalformedPolicyDocument) when calling the UpdateAssumeRolePolicy operation" in refused
-    stranger = {"Effect": "Allow", "Principal": {"AWS": server.arn("user/nobody")}, "Action": "sts:AssumeRole"}
+    unknown_principal = {"Effect": "Allow", "Principal": {"AWS": server.arn("user/nobody")}, "Action": "sts:AssumeRole"}
     refused = aws.refused(
-        "update-assume-role-policy", role_name=auditor, policy_document=dict(TRUST, Statement=stranger)
+        "update-assume-role-policy", role_name=auditor, policy_document=dict(TRUST, Statement=unknown_principal)
     )
     assert "(MalformedPolicyDocument)" in refused
     assert "Invalid principal in policy" in refused
@@ -142,8 +142,8 @@ def test_roles(aws: Aws, server: Server, name: Name) -> None:
     assert "(NoSuchEntity)" in aws.refused("get-policy", policy_arn=arn)
 
 
-def test_managed_policies(aws: Aws, server: Server, name: Name) -> None:
-    """A managed policy has up to five versions, one of them in force, which alone cannot be deleted."""
+def test_managed_policy_versions(aws: Aws, server: Server, name: Name) -> None:
+    """A managed policy has up to five versions; only the default version cannot be deleted."""
     policy, path = name("docs"), f"/{name('team')}/"
     created = aws("create-policy", policy_name=policy, path=path, policy_document=READ_DOCS)["Policy"]
     arn = server.arn(f"policy{path}{policy}")
@@ -154,8 +154,8 @@ def test_managed_policies(aws: Aws, server: Server, name: Name) -> None:
     second = aws("create-policy-version", "--set-as-default", policy_arn=arn, policy_document=ODD_DOCUMENT)
     assert (second["PolicyVersion"]["VersionId"], second["PolicyVersion"]["IsDefaultVersion"]) == ("v2", True)
     for version, document in (("v1", READ_DOCS), ("v2", ODD_DOCUMENT)):
-        got = aws("get-policy-version", policy_arn=arn, version_id=version)["PolicyVersion"]
-        assert (got["Document"], got["IsDefaultVersion"]) == (document, version == "v2")
+        fetched = aws("get-policy-version", policy_arn=arn, version_id=version)["PolicyVersion"]
+        assert (fetched["Document"], fetched["IsDefaultVersion"]) == (document, version == "v2")
     assert aws("get-policy", policy_arn=arn)["Policy"]["DefaultVersionId"] == "v2"
 
     for _ in range(3):
@@ -180,14 +180,14 @@ def test_managed_policies(aws: Aws, server: Server, name: Name) -> None:
     assert full["PolicyName"] == "AdministratorAccess"
 
 
-def test_inline_policies(aws: Aws, name: Name) -> None:
-    """An inline policy is one with its user: the document comes back as it was, and the user cannot go before it."""
+def test_inline_policy_lifecycle(aws: Aws, name: Name) -> None:
+    """The document is returned unchanged, and the user cannot be deleted before its policy."""
     ada = name("ada")
     aws("create-user", user_name=ada)
     aws("put-user-policy", user_name=ada, policy_name="Docs", policy_document=READ_DOCS)
     aws("put-user-policy", user_name=ada, policy_name="Docs", policy_document=ODD_DOCUMENT)
-    got = aws("get-user-policy", user_name=ada, policy_name="Docs")
-    assert got == {"UserName": ada, "PolicyName": "Docs", "PolicyDocument": ODD_DOCUMENT}
+    fetched = aws("get-user-policy", user_name=ada, policy_name="Docs")
+    assert fetched == {"UserName": ada, "PolicyName": "Docs", "PolicyDocument": ODD_DOCUMENT}
     assert aws("list-user-policies", user_name=ada)["PolicyNames"] == ["Docs"]
 
     assert "(DeleteConflict)" in aws.refused("delete-user", user_name=ada)
@@ -197,8 +197,8 @@ def test_inline_policies(aws: Aws, name: Name) -> None:
     aws("delete-user", user_name=ada)
 
 
-def test_access_keys(aws: Aws, name: Name) -> None:
-    """An access key speaks for its user from the beginning, is refused while inactive, and is the third at no time."""
+def test_access_key_lifecycle(aws: Aws, name: Name) -> None:
+    """A key authenticates its user immediately, is refused while inactive, and a third one cannot be created."""
     ada = name("ada")
     aws("create-user", user_name=ada)
     key = aws("create-access-key", user_name=ada)["AccessKey"]
@@ -234,8 +234,8 @@ def test_access_keys(aws: Aws, name: Name) -> None:
     assert "(NoSuchEntity)" in aws.refused("delete-access-key", **which)
 
 
-def test_who_has_no_permission(aws: Aws, server: Server, name: Name) -> None:
-    """A user may do what a policy allows, and the refusal of all else is AWS's sentence."""
+def test_user_without_permission_is_denied(aws: Aws, server: Server, name: Name) -> None:
+    """A user can do what a policy allows; all other operations return AWS's error message."""
     rita, ada = name("rita"), name("ada")
     aws("create-user", user_name=rita)
     aws("create-user", user_name=ada)
@@ -257,8 +257,8 @@ def test_who_has_no_permission(aws: Aws, server: Server, name: Name) -> None:
     assert "(AccessDenied)" in as_rita.refused("get-user", user_name=ada)
 
 
-def test_the_account(aws: Aws, server: Server, name: Name) -> None:
-    """The account counts what it has, has one alias at most, and a password policy with AWS's defaults."""
+def test_account_summary_alias_and_password_policy(aws: Aws, server: Server, name: Name) -> None:
+    """The summary counts users; an account has at most one alias, and a password policy with AWS's defaults."""
     before = aws("get-account-summary")["SummaryMap"]
     aws("create-user", user_name=name("ada"))
     after = aws("get-account-summary")["SummaryMap"]
@@ -290,46 +290,46 @@ def test_the_account(aws: Aws, server: Server, name: Name) -> None:
     assert refused.endswith(f"The Password Policy with domain name {server.account} cannot be found.")
 
 
-def test_instance_profiles(aws: Aws, server: Server, name: Name) -> None:
-    """An instance profile holds one role, which cannot go while it is held."""
+def test_instance_profile_lifecycle(aws: Aws, server: Server, name: Name) -> None:
+    """A role in an instance profile cannot be deleted."""
     web = name("web")
     role = aws("create-role", role_name=web, assume_role_policy_document=TRUST)["Role"]
     created = aws("create-instance-profile", instance_profile_name=web)["InstanceProfile"]
     assert (created["Arn"], created["Roles"]) == (server.arn(f"instance-profile/{web}"), [])
     aws("add-role-to-instance-profile", instance_profile_name=web, role_name=web)
     aws("wait", "instance-profile-exists", instance_profile_name=web)
-    got = aws("get-instance-profile", instance_profile_name=web)["InstanceProfile"]
-    assert [held["Arn"] for held in got["Roles"]] == [role["Arn"]]
+    fetched = aws("get-instance-profile", instance_profile_name=web)["InstanceProfile"]
+    assert [role_of_profile["Arn"] for role_of_profile in fetched["Roles"]] == [role["Arn"]]
     assert "(DeleteConflict)" in aws.refused("delete-role", role_name=web)
     aws("remove-role-from-instance-profile", instance_profile_name=web, role_name=web)
     aws("delete-instance-profile", instance_profile_name=web)
     aws("delete-role", role_name=web)
 
 
-def test_simulation(aws: Aws, name: Name) -> None:
-    """A simulation decides as the evaluator would, and names the policies that spoke."""
+def test_simulation_agrees_with_the_evaluator(aws: Aws, name: Name) -> None:
+    """And returns the matched policies."""
     ada = name("ada")
     user = aws("create-user", user_name=ada)["User"]
     secret = {"Effect": "Deny", "Action": "docs:*", "Resource": "arn:aws:docs:::secret"}
     document = dict(READ_DOCS, Statement=[*READ_DOCS["Statement"], secret])
     aws("put-user-policy", user_name=ada, policy_name="Docs", policy_document=document)
-    for action, resource, decision, spoke in (
+    for action, resource, decision, matched_policies in (
         ("docs:GetDocument", "arn:aws:docs:::plan", "allowed", [f"user_{ada}_Docs"]),
         ("docs:GetDocument", "arn:aws:docs:::secret", "explicitDeny", [f"user_{ada}_Docs"]),
         ("docs:PutDocument", "arn:aws:docs:::plan", "implicitDeny", []),
     ):
-        asked: dict[str, Any] = {"action_names": [action], "resource_arns": [resource]}
-        simulated = aws("simulate-principal-policy", policy_source_arn=user["Arn"], **asked)
+        parameters: dict[str, Any] = {"action_names": [action], "resource_arns": [resource]}
+        simulated = aws("simulate-principal-policy", policy_source_arn=user["Arn"], **parameters)
         [result] = simulated["EvaluationResults"]
         assert (result["EvalActionName"], result["EvalResourceName"]) == (action, resource)
         assert result["EvalDecision"] == decision
-        assert sorted({statement["SourcePolicyId"] for statement in result["MatchedStatements"]}) == spoke
+        assert sorted({statement["SourcePolicyId"] for statement in result["MatchedStatements"]}) == matched_policies
 
 
-def test_simulation_of_a_document(aws: Aws) -> None:
-    """A document alone is simulated too, with the context given, and tells which context it missed.
+def test_simulation_of_a_document_reports_missing_keys(aws: Aws) -> None:
+    """A document alone can be simulated with a context; the result has the missing keys.
 
-    A position is just behind the bracket that opens the first statement, and just behind the one that closes it.
+    Positions are after the bracket that opens the first statement, and after the one that closes it.
     """
     owned = {"StringEquals": {"docs:Owner": "ada"}}
     document = {
@@ -337,11 +337,11 @@ def test_simulation_of_a_document(aws: Aws) -> None:
         "Statement": {"Effect": "Allow", "Action": "docs:*", "Resource": "*", "Condition": owned},
     }
     text = json.dumps(document)
-    asked: dict[str, Any] = {"policy_input_list": [text], "action_names": ["docs:GetDocument"]}
-    [result] = aws("simulate-custom-policy", **asked)["EvaluationResults"]
+    parameters: dict[str, Any] = {"policy_input_list": [text], "action_names": ["docs:GetDocument"]}
+    [result] = aws("simulate-custom-policy", **parameters)["EvaluationResults"]
     assert (result["EvalDecision"], result["MissingContextValues"]) == ("implicitDeny", ["docs:Owner"])
     ada = {"ContextKeyName": "docs:Owner", "ContextKeyType": "string", "ContextKeyValues": ["ada"]}
-    [result] = aws("simulate-custom-policy", context_entries=[ada], **asked)["EvaluationResults"]
+    [result] = aws("simulate-custom-policy", context_entries=[ada], **parameters)["EvaluationResults"]
     assert (result["EvalDecision"], result["MissingContextValues"]) == ("allowed", [])
     [matched] = result["MatchedStatements"]
     assert matched == {

@@ -1,4 +1,4 @@
-"""`@aws-sdk/client-iam` takes us for AWS: its paginators, waiters, dates and error classes work (`iam.mjs`)."""
+"""`@aws-sdk/client-iam` works as with AWS: its paginators, waiters, dates and error classes (`iam.mjs`)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.clients.conftest import Name
-from tests.clients.programs import Javascript, play
+from tests.clients.programs import Javascript, scenario_runner
 from tests.clients.serving import Server
 
 PROGRAM = Path(__file__).with_name("iam.mjs")
@@ -22,48 +22,48 @@ TRUST = (
 
 @pytest.fixture
 def javascript(variables: dict[str, str]) -> Javascript:
-    """Play a scenario of `iam.mjs`, and give what it printed."""
-    return play(PROGRAM, "client-iam", variables)
+    """Return a function that runs a scenario of `iam.mjs` and returns its output."""
+    return scenario_runner(PROGRAM, "client-iam", variables)
 
 
-def test_a_user(javascript: Javascript, server: Server, name: Name) -> None:
-    """A user is created, waited for, read and deleted; its date is a date, and the answer tells the request's id."""
+def test_user_lifecycle(javascript: Javascript, server: Server, name: Name) -> None:
+    """A user is created, waited for, fetched and deleted; dates are parsed, and the response has a request id."""
     ada = name("ada")
-    seen = javascript("user", name=ada)
-    assert seen["created"]["Arn"] == server.arn(f"user/js/{ada}")
-    assert seen["got"] == seen["created"]
-    assert seen["isDate"] is True
-    assert abs(seen["age"]) < 300_000
-    assert (seen["waited"], seen["status"]) == ("SUCCESS", 200)
-    assert seen["requestId"]
+    result = javascript("user", name=ada)
+    assert result["created"]["Arn"] == server.arn(f"user/js/{ada}")
+    assert result["got"] == result["created"]
+    assert result["isDate"] is True
+    assert abs(result["age"]) < 300_000
+    assert (result["waited"], result["status"]) == ("SUCCESS", 200)
+    assert result["requestId"]
 
 
-def test_pages(javascript: Javascript, name: Name) -> None:
-    """A paginator of two a page meets each user once, in the order of names."""
+def test_paginator_returns_each_user_once(javascript: Javascript, name: Name) -> None:
+    """Two users per page, in the order of names."""
     users = [name(word) for word in ("a", "b", "c", "d", "e")]
     pages = javascript("pages", path=f"/{name('js')}/", names=users)
     assert pages == [users[:2], users[2:4], users[4:]]
 
 
-def test_a_document(javascript: Javascript, name: Name) -> None:
-    """A policy document, decoded, is to the letter what was written."""
+def test_document_is_returned_unchanged(javascript: Javascript, name: Name) -> None:
+    """A policy document, decoded, equals the one that was written."""
     assert javascript("document", name=name("ada"), document=DOCUMENT) == {"policy": "Docs", "document": DOCUMENT}
 
 
-def test_tags(javascript: Javascript, name: Name) -> None:
-    """Tags keep their letters, a tag set again is replaced, and a role's trust policy comes back as written."""
+def test_tags_and_trust_policy_are_returned_unchanged(javascript: Javascript, name: Name) -> None:
+    """A tag set again is replaced."""
     odd = {"Key": "ünï / a@b", "Value": ""}
-    seen = javascript("tags", name=name("ada"), trust=TRUST)
-    assert seen["user"] == [{"Key": "team", "Value": "a+b c"}, odd]
-    assert seen["left"] == [odd]
-    assert seen["role"] == [{"Key": "team", "Value": "docs"}, odd]
-    assert seen["trust"] == TRUST
+    result = javascript("tags", name=name("ada"), trust=TRUST)
+    assert result["user"] == [{"Key": "team", "Value": "a+b c"}, odd]
+    assert result["left"] == [odd]
+    assert result["role"] == [{"Key": "team", "Value": "docs"}, odd]
+    assert result["trust"] == TRUST
 
 
-def test_errors(javascript: Javascript, name: Name) -> None:
-    """Errors come as the SDK's own classes, with AWS's sentence and status."""
+def test_errors_are_the_classes_of_the_sdk(javascript: Javascript, name: Name) -> None:
+    """With AWS's message and status."""
     ada = name("ada")
-    missing, there, stranger = javascript("errors", name=ada)
+    missing, existing, unknown_key = javascript("errors", name=ada)
     assert missing == {
         "isKind": True,
         "name": "NoSuchEntityException",
@@ -71,11 +71,11 @@ def test_errors(javascript: Javascript, name: Name) -> None:
         "fault": "client",
         "status": 404,
     }
-    assert there == {
+    assert existing == {
         "isKind": True,
         "name": "EntityAlreadyExistsException",
         "message": f"User with name {ada} already exists.",
         "fault": "client",
         "status": 409,
     }
-    assert (stranger["isKind"], stranger["name"], stranger["status"]) == (True, "InvalidClientTokenId", 403)
+    assert (unknown_key["isKind"], unknown_key["name"], unknown_key["status"]) == (True, "InvalidClientTokenId", 403)

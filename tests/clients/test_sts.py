@@ -1,4 +1,4 @@
-"""`aws` and `@aws-sdk/client-sts` take temporary credentials from us: profiles with MFA, chains, identity tokens."""
+"""`aws` and `@aws-sdk/client-sts` use temporary credentials: profiles with MFA, chains, identity tokens."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import pytest
 
 from tests.api.iam.mfa_parts import code_at, codes_at, step_now
 from tests.clients.conftest import Name
-from tests.clients.programs import Aws, Javascript, play, run, run_at_terminal
+from tests.clients.programs import Aws, Javascript, run, run_at_terminal, scenario_runner
 from tests.clients.serving import Server
 
 PROGRAM = Path(__file__).with_name("sts.mjs")
 ADMINISTRATOR = "arn:aws:iam::aws:policy/AdministratorAccess"
 
 
-class Person(NamedTuple):
-    """A user who may do everything, with a key."""
+class User(NamedTuple):
+    """A user with administrator permissions and an access key."""
 
     name: str
     key: dict[str, str]
@@ -28,16 +28,16 @@ class Person(NamedTuple):
 
 
 @pytest.fixture
-def ada(aws: Aws, name: Name) -> Person:
+def ada(aws: Aws, name: Name) -> User:
     user = name("ada")
     aws("create-user", user_name=user)
     aws("attach-user-policy", user_name=user, policy_arn=ADMINISTRATOR)
     key = aws("create-access-key", user_name=user)["AccessKey"]
-    return Person(user, key, aws.as_key(key))
+    return User(user, key, aws.as_key(key))
 
 
 def make_role(aws: Aws, server: Server, name: str, **condition: Any) -> str:
-    """Make a role that everybody in the account may assume who has the permission, and meets the condition."""
+    """Create a role whose trust policy delegates to the account, with a condition."""
     statement = {
         "Effect": "Allow",
         "Principal": {"AWS": server.arn("root")},
@@ -53,8 +53,8 @@ def make_role(aws: Aws, server: Server, name: str, **condition: Any) -> str:
 # --- aws ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_profile_assumes_a_role_with_mfa(server: Server, ada: Person, name: Name, tmp_path: Path) -> None:
-    """The command asks for the code at its terminal, once; then it signs with the session that it keeps."""
+def test_profile_assumes_a_role_with_mfa(server: Server, ada: User, name: Name, tmp_path: Path) -> None:
+    """The command prompts for the code once, and caches the session."""
     seed_file = tmp_path / "seed"
     device = ada.aws(
         "create-virtual-mfa-device",
@@ -93,8 +93,8 @@ def _options(parameters: dict[str, str]) -> dict[str, str]:
     return {f"authentication_code{number}": value for number, value in enumerate(parameters.values(), 1)}
 
 
-def test_a_profile_assumes_a_role_from_a_role(server: Server, ada: Person, name: Name, tmp_path: Path) -> None:
-    """`source_profile` may be such a profile itself: a chain, of which each link is a call of ours."""
+def test_profile_assumes_a_role_from_a_role(server: Server, ada: User, name: Name, tmp_path: Path) -> None:
+    """`source_profile` can be such a profile too: a chain of AssumeRole calls."""
     first, second = (make_role(ada.aws, server, name(word)) for word in ("First", "Second"))
     config = tmp_path / "config"
     config.write_text(
@@ -107,41 +107,43 @@ def test_a_profile_assumes_a_role_from_a_role(server: Server, ada: Person, name:
         key: value for key, value in ada.aws.variables.items() if not key.startswith(("AWS_ACCESS", "AWS_SECRET"))
     }
     variables["AWS_CONFIG_FILE"] = str(config)
-    ended = run([ada.aws.program, "--profile", "second", "sts", "get-caller-identity"], variables)
-    assert ended.returncode == 0, ended.stderr
-    assert json.loads(ended.stdout)["Arn"].endswith(f"assumed-role/{name('Second')}/chained")
+    completed = run([ada.aws.program, "--profile", "second", "sts", "get-caller-identity"], variables)
+    assert completed.returncode == 0, completed.stderr
+    assert json.loads(completed.stdout)["Arn"].endswith(f"assumed-role/{name('Second')}/chained")
 
 
 # --- @aws-sdk/client-sts -----------------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def javascript(ada: Person) -> Javascript:
-    """Play a scenario of `sts.mjs` as a user, and give what it printed."""
-    return play(PROGRAM, "client-sts", ada.aws.variables)
+def javascript(ada: User) -> Javascript:
+    """Return a function that runs a scenario of `sts.mjs` as a user and returns its output."""
+    return scenario_runner(PROGRAM, "client-sts", ada.aws.variables)
 
 
-def test_a_chain(javascript: Javascript, server: Server, ada: Person, name: Name) -> None:
-    """The source identity goes along, the expiration is a date, and a chain has its limit (S-13, S-16)."""
+def test_role_chain_keeps_identity_and_limits_duration(
+    javascript: Javascript, server: Server, ada: User, name: Name
+) -> None:
+    """The source identity is kept, the expiration is a date, and a chain is limited to one hour (S-13, S-16)."""
     first, second = (make_role(ada.aws, server, name(word)) for word in ("First", "Second"))
-    seen = javascript("chain", first=first, second=second)
+    result = javascript("chain", first=first, second=second)
     sessions = f"arn:aws:sts::{server.account}:assumed-role"
-    assert seen["arns"] == [f"{sessions}/{name('First')}/js", f"{sessions}/{name('Second')}/chained"]
-    assert (seen["sourceIdentity"], seen["isDate"]) == ("ada", True)
-    over = seen["over"]
+    assert result["arns"] == [f"{sessions}/{name('First')}/js", f"{sessions}/{name('Second')}/chained"]
+    assert (result["sourceIdentity"], result["isDate"]) == ("ada", True)
+    over = result["over"]
     assert (over["isKind"], over["name"], over["status"]) == (True, "ValidationError", 400)
     assert "1 hour session limit for roles assumed by role chaining" in over["message"]
 
 
-def test_a_federated_user(javascript: Javascript, server: Server) -> None:
+def test_federated_user_has_its_arn(javascript: Javascript, server: Server) -> None:
     policy = '{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "docs:*", "Resource": "*"}}'
-    seen = javascript("federation", policy=policy)
-    assert seen["arn"] == f"arn:aws:sts::{server.account}:federated-user/app"
-    assert seen["user"] == {"Arn": seen["arn"], "FederatedUserId": f"{server.account}:app"}
+    result = javascript("federation", policy=policy)
+    assert result["arn"] == f"arn:aws:sts::{server.account}:federated-user/app"
+    assert result["user"] == {"Arn": result["arn"], "FederatedUserId": f"{server.account}:app"}
 
 
-def test_errors_and_an_identity_token(javascript: Javascript, server: Server, ada: Person, name: Name) -> None:
-    """Errors come as the SDK's own classes; once the account issues tokens, there is one."""
+def test_errors_of_the_sdk_and_an_identity_token(javascript: Javascript, server: Server, ada: User, name: Name) -> None:
+    """Errors are the SDK's own classes; an account that issues tokens returns one."""
     disabled, message, missing = javascript("errors", role=server.arn(f"role/{name('None')}"))
     assert disabled == {
         "isKind": True,
@@ -160,10 +162,10 @@ def test_errors_and_an_identity_token(javascript: Javascript, server: Server, ad
     assert (missing["isKind"], missing["name"], missing["status"]) == (True, "AccessDenied", 403)
     issuer = ada.aws("enable-outbound-web-identity-federation")["IssuerIdentifier"]
     try:
-        seen = javascript("identityToken")
-        claims = json.loads(base64.urlsafe_b64decode(seen["token"].split(".")[1] + "=="))
+        result = javascript("identityToken")
+        claims = json.loads(base64.urlsafe_b64decode(result["token"].split(".")[1] + "=="))
         assert (claims["iss"], claims["sub"]) == (issuer, server.arn(f"user/{ada.name}"))
-        assert claims["exp"] == seen["expires"]
+        assert claims["exp"] == result["expires"]
         assert 50 < claims["exp"] - time.time() <= 60
     finally:
         ada.aws("disable-outbound-web-identity-federation")

@@ -1,4 +1,4 @@
-"""Which policy types apply to whom, and the sentences that say why the others do not."""
+"""The policy types that apply to a caller, and the sentences that explain why others do not."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from iam_guard import AccessRequest, Principal
 from iam_guard.evaluation.applicable_types import (
-    applying,
+    applicable_policies,
     spared_by_rcps,
     spared_by_scps,
     without_identity,
@@ -25,7 +25,7 @@ A = "111122223333"
 ADA = Principal.from_arn(f"arn:aws:iam::{A}:user/ada")
 ROOT = Principal.from_arn(f"arn:aws:iam::{A}:root")
 SERVICE = Principal.service("events.amazonaws.com")
-NOBODY = Principal.anonymous()
+ANONYMOUS = Principal.anonymous()
 LINKED = Principal.from_arn(
     f"arn:aws:sts::{A}:assumed-role/Linked/s1", role_arn=f"arn:aws:iam::{A}:role/aws-service-role/x/Linked"
 )
@@ -55,13 +55,13 @@ EVERYTHING_FOR_ALL, NOTHING_FOR_ALL = policy(Principal="*"), policy(action="a:B"
             "service control policies do not limit service principals",
         ),
         (
-            NOBODY,
+            ANONYMOUS,
             "an anonymous caller has no policies of its own",
             "service control policies do not limit anonymous callers",
         ),
     ],
 )
-def test_a_caller_without_policies_is_told_why(principal: Principal, of_its_own: str | None, scps: str | None) -> None:
+def test_exempt_caller_has_a_reason(principal: Principal, of_its_own: str | None, scps: str | None) -> None:
     """F.2, E-10: the whole sentence."""
     assert without_identity(principal) == of_its_own
     assert spared_by_scps(principal) == scps
@@ -85,39 +85,39 @@ def test_a_caller_without_policies_is_told_why(principal: Principal, of_its_own:
         (ADA, "iam:getrole", LINKED_ROLE, "resource control policies do not reach this service"),
     ],
 )
-def test_a_request_that_rcps_spare_is_told_why(
+def test_request_exempt_from_rcps_has_a_reason(
     principal: Principal, action: str, resource: str, why: str | None
 ) -> None:
     """E-11, E-16: the whole sentence."""
     assert spared_by_rcps(AccessRequest(principal, action, resource), action, own=False) == why
 
 
-def test_rcps_reach_an_application_that_declares_the_prefix_of_an_aws_service() -> None:
-    """E-16: `own_service` makes an unsupported prefix reachable, for the decision and for its explanation alike."""
+def test_rcps_apply_to_an_own_service_with_an_aws_prefix() -> None:
+    """E-16: with `own_service` RCPs apply to an unsupported prefix, for the decision and for its explanation."""
     request = AccessRequest(ADA, "ec2:RunInstances", INSTANCE)
     policies = bundle(identity=[EVERYTHING], rcps=[[NOTHING_FOR_ALL]])
     assert decide(request, policies).allowed
     own = replace(policies, own_service=True)
     assert not decide(request, own).allowed
     (rcps,) = (each for each in explain(request, own).types if each.type is PolicyType.RCP)
-    assert rcps.standing is Standing.OWES
+    assert rcps.standing is Standing.LACKS_ALLOW
 
 
-def test_what_applies_in_full_is_not_copied() -> None:
+def test_bundle_that_applies_in_full_is_not_copied() -> None:
     """Most requests need no bundle of their own."""
     full = bundle(identity=[EVERYTHING], scps=[[EVERYTHING]], rcps=[[EVERYTHING_FOR_ALL]])
-    assert applying(AccessRequest(ADA, "docs:Get", "*"), "docs:get", full) is full
+    assert applicable_policies(AccessRequest(ADA, "docs:Get", "*"), "docs:get", full) is full
 
 
 @pytest.mark.parametrize("type", ["identity", "session", "permissions_boundary"])
-def test_callers_without_policies_of_their_own_are_not_denied_by_any(type: str) -> None:
-    """F.2: what was handed in by mistake for a root user, a service or an anonymous caller says nothing."""
-    given: dict[str, Any] = {type: DENY if type == "permissions_boundary" else [DENY]}
-    for principal in (ROOT, SERVICE, NOBODY):
+def test_identity_policies_of_exempt_callers_are_ignored(type: str) -> None:
+    """F.2: identity policies passed for a root user, a service or an anonymous caller have no effect."""
+    documents: dict[str, Any] = {type: DENY if type == "permissions_boundary" else [DENY]}
+    for principal in (ROOT, SERVICE, ANONYMOUS):
         request = AccessRequest(principal, "docs:Get", f"arn:aws:docs:us-east-1:{A}:document/7")
-        assert decide(request, bundle(resource=EVERYTHING_FOR_ALL, **given)).allowed
+        assert decide(request, bundle(resource=EVERYTHING_FOR_ALL, **documents)).allowed
     request = AccessRequest(ADA, "docs:Get", f"arn:aws:docs:us-east-1:{A}:document/7")
-    assert not decide(request, bundle(resource=EVERYTHING_FOR_ALL, **given)).allowed
+    assert not decide(request, bundle(resource=EVERYTHING_FOR_ALL, **documents)).allowed
 
 
 ASSUMED = replace(ROOT, session={"aws:AssumedRoot": "true"})
@@ -127,8 +127,8 @@ def of_root(caller: Principal, session: list[dict[str, Any]], **more: Any) -> bo
     return decide(AccessRequest(caller, "a:B", INSTANCE), bundle(session=session, **more)).allowed
 
 
-def test_the_session_policies_of_assume_root_limit_it() -> None:
-    """S-35: the root user has none, but for the session that AssumeRoot gave."""
+def test_session_policies_limit_assume_root() -> None:
+    """S-35: only the root session of AssumeRoot has session policies."""
     for caller, limited in ((ROOT, False), (ASSUMED, True)):
         assert (without_session(caller) is None) is limited
         for session in ([], [policy(action="c:D")], [EVERYTHING, policy("Deny", "a:*")], [DENY]):
@@ -137,8 +137,8 @@ def test_the_session_policies_of_assume_root_limit_it() -> None:
         assert of_root(caller, [EVERYTHING])
 
 
-def test_the_session_policies_of_assume_root_limit_it_where_the_resource_must_let_it_in() -> None:
-    """E-40 and E-50 as well: a key's own policy, and a resource of another account."""
+def test_session_policies_limit_assume_root_with_resource_policies() -> None:
+    """E-40 and E-50: with a key policy, and with a resource of another account."""
     for caller, limited in ((ROOT, False), (ASSUMED, True)):
         for resource, action in ((KEY, "kms:Decrypt"), (KEY.replace(A, "444455556666"), "kms:Decrypt")):
             request = AccessRequest(caller, action, resource)
@@ -150,7 +150,7 @@ def test_the_session_policies_of_assume_root_limit_it_where_the_resource_must_le
             assert decide(request, bundle(session=[EVERYTHING], resource=EVERYTHING_FOR_ALL)).allowed
 
 
-def test_an_explanation_shows_the_session_policies_of_assume_root() -> None:
+def test_explanation_shows_the_session_policies_of_assume_root() -> None:
     shown = {}
     for caller in (ROOT, ASSUMED):
         explained = explain(AccessRequest(caller, "a:B", INSTANCE), bundle(session=[DENY]))

@@ -1,6 +1,6 @@
-"""Two decisions around every request that a question leaves open: whatever the keys are, the decision lies between.
+"""Bounds of a decision while keys are open: for any values of the keys, the decision is between them.
 
-The law compares with the evaluator itself: each open key is tried with every value that matters, and without one.
+The law compares with the evaluator: each open key is tested with every relevant value, and without one.
 """
 
 from __future__ import annotations
@@ -34,65 +34,65 @@ def policy(*statements: Mapping[str, Any]) -> dict[str, Any]:
     return {"Version": "2012-10-17", "Statement": list(statements)}
 
 
-def asked(policies: Bundle, context: Mapping[str, str] | None = None, resource: str = THING) -> Bounds:
-    """Ask with everything open but what the context has and what the principal supplies."""
+def bounds_of(policies: Bundle, context: Mapping[str, str] | None = None, resource: str = THING) -> Bounds:
+    """Return the bounds with all keys open except those of the context and the principal."""
     known = {key.lower() for key in context or {}}
     request = AccessRequest(ANN, "docs:Get", resource, context)
 
-    def settles(key: str) -> bool:
+    def is_known(key: str) -> bool:
         return key in known or request.value(key) is not None
 
-    return PartialEvaluator().bounds(request, policies, settles)
+    return PartialEvaluator().bounds(request, policies, is_known)
 
 
-def test_without_an_open_key_it_is_one_decision() -> None:
-    """Nothing is decided twice."""
-    found = asked(bundle(identity=[policy(statement())]))
+def test_without_open_keys_the_bounds_are_one_decision() -> None:
+    """The request is not decided twice."""
+    found = bounds_of(bundle(identity=[policy(statement())]))
     assert found.least is found.most
     assert found.least.allowed
     assert found.is_certain
 
 
-def test_an_allow_that_asks_for_an_open_key_is_neither_yes_nor_no() -> None:
-    """Between the two decisions stands the key, as the policy writes it."""
+def test_allow_with_an_open_key_is_uncertain() -> None:
+    """The bounds report the key in the spelling of the policy."""
     condition = {"StringEquals": {"docs:Kind": "a"}}
-    found = asked(bundle(identity=[policy(statement(Condition=condition))]))
+    found = bounds_of(bundle(identity=[policy(statement(Condition=condition))]))
     assert (found.least.allowed, found.most.allowed, found.open_keys) == (False, True, ("docs:Kind",))
 
 
-def test_a_deny_that_asks_for_an_open_key_is_neither_yes_nor_no() -> None:
-    """A Deny counts in the least decision alone."""
+def test_deny_with_an_open_key_is_uncertain() -> None:
+    """A Deny counts in the least decision only."""
     deny = statement(Effect="Deny", Condition={"StringEquals": {"docs:Kind": "a"}})
-    found = asked(bundle(identity=[policy(statement(), deny)]))
+    found = bounds_of(bundle(identity=[policy(statement(), deny)]))
     assert (found.least.allowed, found.most.allowed, found.open_keys) == (False, True, ("docs:Kind",))
 
 
-def test_a_condition_that_fails_already_leaves_nothing_open() -> None:
-    """A known test that is not met decides, whatever the open one says."""
+def test_failed_condition_leaves_no_key_open() -> None:
+    """A condition on a known key that is not met decides, for any value of the open key."""
     condition = {"StringEquals": {"docs:Kind": "a", "aws:PrincipalTag/team": "red"}}
-    found = asked(bundle(identity=[policy(statement(Condition=condition))]))
+    found = bounds_of(bundle(identity=[policy(statement(Condition=condition))]))
     assert found.is_certain
     assert not found.most.allowed
     assert found.open_keys == ()
 
 
-def test_a_variable_of_an_open_key_may_be_anything() -> None:
-    """V-9: loosely it stands for any text, tightly its entry is not there."""
+def test_variable_of_an_open_key_matches_any_text() -> None:
+    """V-9: a loose match accepts any text, a strict match has no such entry."""
     entry = "arn:aws:docs:*:*:document/${docs:Kind}/plan"
-    found = asked(bundle(identity=[policy(statement(Resource=entry))]))
+    found = bounds_of(bundle(identity=[policy(statement(Resource=entry))]))
     assert (found.least.allowed, found.most.allowed, found.open_keys) == (False, True, ("docs:Kind",))
-    other = asked(bundle(identity=[policy(statement(Resource="arn:aws:docs:*:*:folder/${docs:Kind}"))]))
+    other = bounds_of(bundle(identity=[policy(statement(Resource="arn:aws:docs:*:*:folder/${docs:Kind}"))]))
     assert not other.most.allowed
 
 
-def test_a_variable_of_a_key_that_is_known_is_filled() -> None:
-    """The principal's own keys are no question."""
+def test_variable_of_a_known_key_is_filled() -> None:
+    """The principal's own keys are not open."""
     entry = "arn:aws:docs:*:*:document/${aws:username}/*"
-    assert asked(bundle(identity=[policy(statement(Resource=entry))])).least.allowed
+    assert bounds_of(bundle(identity=[policy(statement(Resource=entry))])).least.allowed
 
 
-def test_every_type_of_policy_is_opened() -> None:
-    """A boundary, an SCP and a resource-based policy with open keys make it depend as well."""
+def test_open_keys_count_in_every_policy_type() -> None:
+    """A boundary, an SCP and a resource-based policy with open keys make the decision uncertain too."""
     condition = {"StringEquals": {"docs:Kind": "a"}}
     open_one, plain = policy(statement(Condition=condition)), policy(statement())
     shared = policy(statement(Principal="*", Condition=condition))
@@ -102,7 +102,7 @@ def test_every_type_of_policy_is_opened() -> None:
         bundle(identity=[plain], session=[open_one]),
         bundle(resource=shared),
     ):
-        found = asked(policies)
+        found = bounds_of(policies)
         assert (found.least.allowed, found.most.allowed, found.open_keys) == (False, True, ("docs:Kind",))
 
 
@@ -165,9 +165,9 @@ _bundles = st.builds(
 
 @given(_bundles)
 @settings(max_examples=300, deadline=None)
-def test_whatever_the_open_keys_are_the_decision_lies_between(policies: Bundle) -> None:
-    """What the least decision allows is always allowed, and what the most denies always denied."""
-    found = asked(policies)
+def test_decision_is_within_its_bounds_for_any_values(policies: Bundle) -> None:
+    """If the least decision allows, all do; if the most permissive denies, all do."""
+    found = bounds_of(policies)
     outcomes = set()
     for values in itertools.product(*KEYS.values()):
         context = {key: value for key, value in zip(KEYS, values, strict=True) if value is not None}
@@ -184,19 +184,19 @@ RESOURCES = [
     f"arn:aws:docs:us-east-1:111122223333:{rest}"
     for rest in ("document/ann/plan", "document/a", "document/bo/x", "folder/a", "document/", "document/ann/")
 ]
-_asked = st.sampled_from(
+_resource_patterns = st.sampled_from(
     ["arn:aws:docs:*:111122223333:document/*", "arn:aws:docs:*:*:document/ann/*", "arn:aws:docs:*:*:*", RESOURCES[0]]
 )
 
 
-@given(_bundles, _asked)
+@given(_bundles, _resource_patterns)
 @settings(max_examples=300, deadline=None)
-def test_a_pattern_stands_for_all_its_resources(policies: Bundle, text: str) -> None:
-    """What is allowed on a pattern is on each resource that it means; what is denied is on none."""
+def test_pattern_covers_all_its_resources(policies: Bundle, text: str) -> None:
+    """What is allowed for a pattern is allowed for each of its resources; what is denied is denied for each."""
     pattern, is_meant = arn_pattern(text), compile_pattern(arn_pattern(text))
     request = AccessRequest(ANN, "docs:Get", text, resource_account="111122223333")
     found = PartialEvaluator().bounds(
-        request, policies, lambda key: key in ("aws:username", "aws:principaltag/team"), asked=pattern
+        request, policies, lambda key: key in ("aws:username", "aws:principaltag/team"), resources=pattern
     )
     for resource in filter(is_meant, RESOURCES):
         for values in itertools.product(*KEYS.values()):
@@ -216,10 +216,10 @@ def test_a_pattern_stands_for_all_its_resources(policies: Bundle, text: str) -> 
         ("arn:aws:docs:*:*:folder/*", False, True),  # M-12: of a document with `:x:folder/` in its name
     ],
 )
-def test_an_entry_that_means_some_of_a_pattern(entry: str, least: bool, most: bool) -> None:
+def test_entry_matches_all_some_or_no_resources_of_a_pattern(entry: str, least: bool, most: bool) -> None:
     """All of it, some of it, none of it."""
     text = "arn:aws:docs:*:111122223333:document/*"
     request = AccessRequest(ANN, "docs:Get", text, resource_account="111122223333")
     policies = bundle(identity=[policy(statement(Resource=entry))])
-    found = PartialEvaluator().bounds(request, policies, lambda _: True, asked=arn_pattern(text))
+    found = PartialEvaluator().bounds(request, policies, lambda _: True, resources=arn_pattern(text))
     assert (found.least.allowed, found.most.allowed) == (least, most)

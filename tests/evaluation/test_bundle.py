@@ -1,4 +1,4 @@
-"""Policies handed in by hand: what each is called, and what is said about a wrong shape."""
+"""Policies passed as documents: their names, and the errors for a wrong shape."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ALLOW_ALL = {
 }
 
 
-def test_policies_are_named_by_type_level_and_place() -> None:
+def test_policies_are_named_by_type_level_and_index() -> None:
     """X-3: levels and documents count from 1, the organization's root first."""
     found = bundle(
         identity=[ALLOW, ALLOW], resource=ALLOW_ALL, session=[ALLOW], scps=[[ALLOW], [ALLOW, ALLOW]], rcps=[[ALLOW_ALL]]
@@ -39,7 +39,7 @@ def test_policies_are_named_by_type_level_and_place() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("documents", "message"),
     [
         (
             {"identity": ALLOW},
@@ -58,15 +58,15 @@ def test_policies_are_named_by_type_level_and_place() -> None:
         ),
     ],
 )
-def test_a_wrong_shape_is_named(given: dict[str, Any], message: str) -> None:
-    """N-2: what was expected, for which type, and what came."""
+def test_wrong_shape_is_refused(documents: dict[str, Any], message: str) -> None:
+    """N-2: the message has the type, what was expected and what it got."""
     with pytest.raises(InvalidInput) as refused:
-        bundle(**given)
+        bundle(**documents)
     assert str(refused.value) == message
 
 
-def test_a_resource_may_require_a_policy_of_its_own() -> None:
-    """E-42: identity policies alone are not enough for a resource that is declared so."""
+def test_policy_required_needs_a_resource_based_policy() -> None:
+    """E-42: identity policies alone are not sufficient for such a resource."""
     request = AccessRequest(ADA, "docs:GetDocument", DOCUMENT)
     assert decide(request, bundle(identity=[ALLOW])).allowed
     decision = decide(request, replace(bundle(identity=[ALLOW]), policy_required=True))

@@ -1,4 +1,4 @@
-"""What is compiled is remembered by its content: shared where it is the same, never taken for another."""
+"""The cache of compiled documents: shared for equal content, separate for different content."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def compiled(source: PolicySource, name: str = "one", type: PolicyType = PolicyT
 
 @pytest.mark.parametrize("form", [json.dumps, dict], ids=["text", "decoded"])
 def test_equal_documents_are_compiled_once(form: Any) -> None:
-    """T-9: under whatever name, and however their values came to be equal."""
-    given = document("docs:Once")
-    assert compiled(form(given), "one") is compiled(form(json.loads(json.dumps(given))), "another")
+    """T-9: under any name, and for equal values of any origin."""
+    source_document = document("docs:Once")
+    assert compiled(form(source_document), "one") is compiled(form(json.loads(json.dumps(source_document))), "another")
 
 
-def test_equal_parts_need_not_be_the_same() -> None:
+def test_equal_parts_need_not_be_identical() -> None:
     """A tree that shares its parts has the same content as one that repeats them."""
     names = ["docs:Shared1", "docs:Shared2"]
     statement = {"Effect": "Allow", "Action": names, "Resource": "*"}
@@ -44,15 +44,15 @@ def test_equal_parts_need_not_be_the_same() -> None:
     assert compiled(sharing) is compiled(json.loads(json.dumps(sharing)))
 
 
-def test_different_documents_are_kept_apart() -> None:
-    """Another type has other rules, text has lines to point at, and `true` is not `1`."""
-    given = document("docs:Apart")
+def test_different_documents_are_compiled_separately() -> None:
+    """Another type has other rules, only text has positions, and `true` is not `1`."""
+    source_document = document("docs:Apart")
     flag = {"Condition": {"Bool": {"docs:Flag": True}}}
     one = {"Condition": {"Bool": {"docs:Flag": 1}}}
     forms = [
-        compiled(given),
-        compiled(given, type=PolicyType.SESSION),
-        compiled(json.dumps(given)),
+        compiled(source_document),
+        compiled(source_document, type=PolicyType.SESSION),
+        compiled(json.dumps(source_document)),
         compiled(document("docs:Other")),
         compiled(document("docs:Apart", **flag)),
         compiled(document("docs:Apart", **one)),
@@ -60,10 +60,10 @@ def test_different_documents_are_kept_apart() -> None:
     assert len({id(form) for form in forms}) == len(forms)
 
 
-def test_what_has_no_image_is_compiled_all_the_same() -> None:
-    """A mapping of another kind, and text as bytes: read, named and decided with like any."""
-    given = document("docs:NoImage")
-    for source in (MappingProxyType(given), json.dumps(given).encode()):
+def test_source_that_is_not_cached_is_compiled() -> None:
+    """Another mapping type, and text as bytes: parsed, named and evaluated like others."""
+    source_document = document("docs:NoImage")
+    for source in (MappingProxyType(source_document), json.dumps(source_document).encode()):
         decision = compile_policies(identity=[source]).decide(AccessRequest(ADA, "docs:NoImage", "*"))
         assert decision.allowed
         assert decision.reasons[0].policy == PolicyRef("identity-based policy #1", PolicyType.IDENTITY)
@@ -74,26 +74,24 @@ def test_what_has_no_image_is_compiled_all_the_same() -> None:
             compile_policies(identity=[MappingProxyType(refused)])
 
 
-def test_bytes_are_never_taken_for_the_image_of_a_tree() -> None:
-    """N-9: bytes that are no JSON text are refused, whatever was compiled before."""
-    given = document("docs:Image")
-    compiled(given)
+def test_bytes_are_never_taken_for_a_cache_key() -> None:
+    """N-9: bytes that are not JSON text are refused, even after an equal cache key."""
+    source_document = document("docs:Image")
+    compiled(source_document)
     for version in range(5):
         with pytest.raises(PolicyError):
-            compiled(marshal.dumps(given, version))
+            compiled(marshal.dumps(source_document, version))
 
 
 @pytest.mark.parametrize(("most", "is_remembered"), [(10, True), (9, False)])
-def test_a_tree_of_very_many_values_is_not_remembered(
-    most: int, is_remembered: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It may contain itself and have no end; it is read, and refused or compiled, each time."""
+def test_very_large_tree_is_not_cached(most: int, is_remembered: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may contain itself; it is parsed, and refused or compiled, each time."""
     monkeypatch.setattr(compiling, "_MAX_VALUES", most)
     ten_values = document("docs:Many", Sid=f"Many{most}")
     assert (compiled(ten_values) is compiled(ten_values)) is is_remembered
 
 
-def test_a_tree_that_contains_itself_is_refused() -> None:
+def test_tree_that_contains_itself_is_refused() -> None:
     """N-9."""
     endless: dict[str, Any] = document("docs:Endless")
     endless["Statement"].append(endless["Statement"])

@@ -1,4 +1,4 @@
-"""Explained conditions, where variables, several values and `Null` meet."""
+"""Explained conditions with variables, several values and `Null`."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ ADA = Principal.from_arn("arn:aws:iam::111122223333:user/ada")
 KIND = "docs:Kind"
 
 
-def condition(operator: str, wanted: list[str], value: Any, version: str = "2012-10-17") -> Element:
-    statement = {"Effect": "Allow", "Action": "*", "Resource": "*", "Condition": {operator: {KIND: wanted}}}
+def condition(operator: str, values: list[str], value: Any, version: str = "2012-10-17") -> Element:
+    statement = {"Effect": "Allow", "Action": "*", "Resource": "*", "Condition": {operator: {KIND: values}}}
     policies = bundle(identity=[{"Version": version, "Statement": statement}])
     explained = explain(AccessRequest(ADA, "docs:Get", "*", {KIND: value}), policies)
     (identity,) = (each for each in explained.types if each.type is PolicyType.IDENTITY)
@@ -31,22 +31,22 @@ def condition(operator: str, wanted: list[str], value: Any, version: str = "2012
         ("2008-10-17", [False, False], "the request has `ada`, `bob`; what does not meet it is `ada`, `bob`"),
     ],
 )
-def test_values_with_variables_are_read_as_the_version_says(version: str, matched: list[bool], note: str) -> None:
-    """V-2, G-5: which value of the request fails, and which value of the policy would be met, by the same reading."""
+def test_values_with_variables_follow_the_version(version: str, matched: list[bool], note: str) -> None:
+    """V-2, G-5: both the failing request value and the matching policy value."""
     assert condition("ForAllValues:StringEquals", ["${aws:username}", "x"], ["ada", "bob"], version).note == note
     alone = condition("StringEquals", ["${aws:username}", "x"], "ada", version)
     assert [each.matched for each in alone.wanted] == matched
 
 
-def test_a_null_condition_does_not_count_values() -> None:
-    """C-7, C-32: `Null` asks for presence; several values are no fault of the request."""
+def test_null_condition_does_not_count_values() -> None:
+    """C-7, C-32: `Null` tests presence; several values are valid."""
     found = condition("Null", ["true"], ["a", "b"])
     assert (found.matched, found.note) == (False, "the request has `a`, `b`")
 
 
 @pytest.mark.parametrize(("count", "end"), [(20, "`19`"), (21, "`19` and 1 more")])
-def test_what_the_request_has_is_cut_after_twenty(count: int, end: str) -> None:
-    """Neither one too early nor one too late."""
+def test_request_values_are_cut_after_twenty(count: int, end: str) -> None:
+    """Exactly at the limit."""
     found = condition("ForAnyValue:StringEquals", ["x"], [str(number) for number in range(count)])
     assert found.note.endswith(end)
 
@@ -63,15 +63,15 @@ def test_what_the_request_has_is_cut_after_twenty(count: int, end: str) -> None:
     ],
 )
 def test_only_operators_with_variables_show_them(operator: str, filled: list[str]) -> None:
-    """V-3, V-5; wildcards beside a variable are none of it."""
-    (wanted,) = condition(operator, ["*${aws:username}?${*}"], "x").wanted
-    assert [variable.value for variable in wanted.variables] == filled
+    """V-3, V-5; wildcards next to a variable are not part of it."""
+    (entry,) = condition(operator, ["*${aws:username}?${*}"], "x").wanted
+    assert [variable.value for variable in entry.variables] == filled
 
 
-def test_a_variable_without_a_value_is_shown_by_its_name() -> None:
-    """V-6, V-7, V-9: a key of the multivalued kind never has one, another may be missing."""
-    (wanted,) = condition("StringLike", ["${aws:TagKeys}-${docs:None}"], "x").wanted
-    assert [(variable.name, variable.value) for variable in wanted.variables] == [
+def test_variable_without_a_value_is_shown_by_its_name() -> None:
+    """V-6, V-7, V-9: a multivalued key never has one, another may be missing."""
+    (entry,) = condition("StringLike", ["${aws:TagKeys}-${docs:None}"], "x").wanted
+    assert [(variable.name, variable.value) for variable in entry.variables] == [
         ("${aws:tagkeys}", None),
         ("${docs:none}", None),
     ]

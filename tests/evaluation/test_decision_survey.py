@@ -1,4 +1,4 @@
-"""What each type of policy says by itself, beside the decision; whatever a simulation shows is tested there."""
+"""The outcome of each policy type on its own; other tests cover the output of simulations."""
 
 from __future__ import annotations
 
@@ -17,48 +17,50 @@ from tests.oracle.generate import generate_case
 
 ADA = Principal.from_arn("arn:aws:iam::111122223333:user/ada")
 PAGE = "arn:aws:docs:eu-west-1:111122223333:page/ada"
-ALLOWED, DENIED, SILENT = Outcome.ALLOWED, Outcome.EXPLICITLY_DENIED, Outcome.IMPLICITLY_DENIED
+ALLOWED, DENIED, IMPLICIT = Outcome.ALLOWED, Outcome.EXPLICITLY_DENIED, Outcome.IMPLICITLY_DENIED
 
 
 def policy(*statements: dict[str, Any]) -> dict[str, Any]:
     return {"Version": "2012-10-17", "Statement": list(statements)}
 
 
-def saying(effect: str, action: str = "docs:*", **more: Any) -> dict[str, Any]:
+def statement_with(effect: str, action: str = "docs:*", **more: Any) -> dict[str, Any]:
     return {"Effect": effect, "Action": action, "Resource": "*", **more}
 
 
-ALLOW, DENY, OTHER = policy(saying("Allow")), policy(saying("Deny")), policy(saying("Allow", "other:*"))
+ALLOW, DENY, OTHER = (
+    policy(statement_with("Allow")),
+    policy(statement_with("Deny")),
+    policy(statement_with("Allow", "other:*")),
+)
 
 
-def named(kind: str, document: dict[str, Any]) -> dict[str, Any]:
-    """Add a principal where the type of policy has one."""
+def with_principal(kind: str, document: dict[str, Any]) -> dict[str, Any]:
+    """Add a principal if the policy type has one."""
     return policy(*({**each, "Principal": "*"} for each in document["Statement"])) if kind == "resource" else document
 
 
 @pytest.mark.parametrize(
-    ("kind", "says"), [("identity", "identity"), ("resource", "resource"), ("permissions_boundary", "boundary")]
+    ("kind", "member"), [("identity", "identity"), ("resource", "resource"), ("permissions_boundary", "boundary")]
 )
-@pytest.mark.parametrize(("document", "outcome"), [(ALLOW, ALLOWED), (DENY, DENIED), (OTHER, SILENT)])
-def test_a_type_says_what_its_policies_come_to(
-    kind: str, says: str, document: dict[str, Any], outcome: Outcome
-) -> None:
-    """E-2, E-4: whatever the others say."""
-    given = named(kind, document)
-    found = survey(AccessRequest(ADA, "docs:Get", PAGE), bundle(**{kind: [given] if kind == "identity" else given}))
-    assert getattr(found, says) is outcome
+@pytest.mark.parametrize(("document", "outcome"), [(ALLOW, ALLOWED), (DENY, DENIED), (OTHER, IMPLICIT)])
+def test_policy_type_has_its_own_outcome(kind: str, member: str, document: dict[str, Any], outcome: Outcome) -> None:
+    """E-2, E-4: independent of other types."""
+    source = with_principal(kind, document)
+    found = survey(AccessRequest(ADA, "docs:Get", PAGE), bundle(**{kind: [source] if kind == "identity" else source}))
+    assert getattr(found, member) is outcome
     types = {hit.candidate.policy.ref.type for hit in found.hits}
-    assert len(types) == (0 if outcome is SILENT else 1)
+    assert len(types) == (0 if outcome is IMPLICIT else 1)
 
 
 @pytest.mark.parametrize(
     ("levels", "outcome"),
     [
         (None, None),
-        ([], SILENT),
+        ([], IMPLICIT),
         ([[ALLOW], [ALLOW]], ALLOWED),
-        ([[ALLOW], []], SILENT),
-        ([[ALLOW], [OTHER]], SILENT),
+        ([[ALLOW], []], IMPLICIT),
+        ([[ALLOW], [OTHER]], IMPLICIT),
         ([[DENY, ALLOW], [ALLOW]], DENIED),
     ],
 )
@@ -68,22 +70,22 @@ def test_organizations_need_an_allow_at_each_level(levels: Any, outcome: Outcome
     assert (found.organization, found.hits) == (outcome, ())
 
 
-def test_a_type_that_the_request_has_not_says_nothing() -> None:
-    """No boundary is no constraint."""
+def test_absent_policy_type_has_no_outcome() -> None:
+    """A missing boundary does not restrict."""
     assert survey(AccessRequest(ADA, "docs:Get", PAGE), bundle()).boundary is None
 
 
-def test_a_request_that_cannot_be_decided_matches_nothing() -> None:
-    """Whatever `*` would take it for."""
-    policies = bundle(identity=[policy(saying("Allow", "*"))], permissions_boundary=ALLOW, scps=[[ALLOW]])
+def test_invalid_request_matches_nothing() -> None:
+    """Even a `*` in a policy does not."""
+    policies = bundle(identity=[policy(statement_with("Allow", "*"))], permissions_boundary=ALLOW, scps=[[ALLOW]])
     found = survey(AccessRequest(ADA, "docs:", PAGE), policies)
     assert found.decision.error
-    assert (found.identity, found.resource, found.boundary, found.organization) == (SILENT,) * 4
+    assert (found.identity, found.resource, found.boundary, found.organization) == (IMPLICIT,) * 4
     assert (found.hits, found.unanswered) == ((), ())
 
 
-def test_the_decision_is_the_one_of_the_evaluator_and_agrees_with_what_each_type_says() -> None:
-    """For cases made at random: nothing is allowed past a Deny, a boundary's or an organization's silence."""
+def test_survey_agrees_with_the_decision() -> None:
+    """For generated cases: nothing is allowed despite a Deny, or without an Allow of a boundary or an organization."""
     rng = random.Random(7)
     seen = set()
     for _ in range(700):
@@ -105,24 +107,24 @@ def test_the_decision_is_the_one_of_the_evaluator_and_agrees_with_what_each_type
             assert found.organization in (None, ALLOWED)
             assert ALLOWED in (found.identity, found.resource)
         effects = {(hit.candidate.policy.ref.type, hit.candidate.statement.statement.effect) for hit in found.hits}
-        for type, says in ((PolicyType.IDENTITY, found.identity), (PolicyType.RESOURCE, found.resource)):
-            assert (says is DENIED) is ((type, "Deny") in effects)
+        for type, member in ((PolicyType.IDENTITY, found.identity), (PolicyType.RESOURCE, found.resource)):
+            assert (member is DENIED) is ((type, "Deny") in effects)
     assert seen == set(Outcome)
 
 
 @pytest.mark.parametrize(
     ("statement", "unanswered"),
     [
-        (saying("Allow", Condition={"StringEquals": {"docs:Kind": "x", "docs:Given": "y"}}), ("docs:Kind",)),
-        (saying("Allow", Condition={"StringEquals": {"docs:Empty": "x"}}), ("docs:Empty",)),
-        (saying("Allow", Resource="arn:aws:docs:*:*:page/${docs:Owner}"), ("docs:Owner",)),
-        (saying("Allow", Resource="arn:aws:docs:*:*:page/a?${docs:Owner}"), ("docs:Owner",)),
-        (saying("Allow", Resource="arn:aws:docs:*:*:page/b${docs:Owner}"), ()),
-        (saying("Allow", Resource="arn:aws:docs:*:*:page/${docs:Given}${docs:Owner}"), ()),
-        (saying("Allow", Resource="arn:aws:docs:*:*:page/${aws:username}${docs:Owner}"), ("docs:Owner",)),
-        (saying("Allow", Resource="arn:aws:docs:*:*:page/${aws:TagKeys}${docs:Owner}"), ()),
-        (saying("Allow", Resource="arn:aws:docs:*:*:page/${docs:Empty}${docs:Owner}"), ()),
-        (saying("Allow", "other:*", Condition={"StringEquals": {"docs:Kind": "x"}}), ()),
+        (statement_with("Allow", Condition={"StringEquals": {"docs:Kind": "x", "docs:Given": "y"}}), ("docs:Kind",)),
+        (statement_with("Allow", Condition={"StringEquals": {"docs:Empty": "x"}}), ("docs:Empty",)),
+        (statement_with("Allow", Resource="arn:aws:docs:*:*:page/${docs:Owner}"), ("docs:Owner",)),
+        (statement_with("Allow", Resource="arn:aws:docs:*:*:page/a?${docs:Owner}"), ("docs:Owner",)),
+        (statement_with("Allow", Resource="arn:aws:docs:*:*:page/b${docs:Owner}"), ()),
+        (statement_with("Allow", Resource="arn:aws:docs:*:*:page/${docs:Given}${docs:Owner}"), ()),
+        (statement_with("Allow", Resource="arn:aws:docs:*:*:page/${aws:username}${docs:Owner}"), ("docs:Owner",)),
+        (statement_with("Allow", Resource="arn:aws:docs:*:*:page/${aws:TagKeys}${docs:Owner}"), ()),
+        (statement_with("Allow", Resource="arn:aws:docs:*:*:page/${docs:Empty}${docs:Owner}"), ()),
+        (statement_with("Allow", "other:*", Condition={"StringEquals": {"docs:Kind": "x"}}), ()),
         (
             {
                 "Effect": "Deny",
@@ -134,8 +136,8 @@ def test_the_decision_is_the_one_of_the_evaluator_and_agrees_with_what_each_type
         ),
     ],
 )
-def test_what_is_missing_is_asked_for_by_a_candidate(statement: dict[str, Any], unanswered: tuple[str, ...]) -> None:
-    """V-9, N-10: a statement that could apply if a missing key had some value."""
+def test_missing_keys_of_candidates_are_reported(statement: dict[str, Any], unanswered: tuple[str, ...]) -> None:
+    """V-9, N-10: of a statement that would apply for some value of a missing key."""
     context = {"docs:Given": "z", "docs:Empty": []}
     found = survey(AccessRequest(ADA, "docs:Get", PAGE, context), bundle(identity=[policy(statement)]))
     assert found.unanswered == unanswered
@@ -150,10 +152,10 @@ def test_what_is_missing_is_asked_for_by_a_candidate(statement: dict[str, Any], 
         ({"NotPrincipal": {"AWS": "arn:aws:iam::111122223333:user/rita"}}, "Deny", ("docs:Kind",)),
     ],
 )
-def test_a_statement_about_somebody_else_asks_for_nothing(
+def test_statement_about_another_caller_reports_no_keys(
     principal: dict[str, Any], effect: str, unanswered: tuple[str, ...]
 ) -> None:
     """M-1: the principal must match too."""
-    statement = {**saying(effect, Condition={"StringEquals": {"docs:Kind": "x"}}), **principal}
+    statement = {**statement_with(effect, Condition={"StringEquals": {"docs:Kind": "x"}}), **principal}
     found = survey(AccessRequest(ADA, "docs:Get", PAGE), bundle(resource=policy(statement)))
     assert found.unanswered == unanswered

@@ -1,4 +1,4 @@
-"""The elements of an explained statement: which are shown, how each entry is judged, what doubt looks like."""
+"""The elements of an explained statement: which are shown, the result of each entry, and errors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import pytest
 from iam_guard import AccessRequest, Principal
 from iam_guard.evaluation.bundle import bundle
 from iam_guard.evaluation.element_explanation import explain_elements
-from iam_guard.evaluation.explanation import Element, Wanted
+from iam_guard.evaluation.explanation import Element, ExplainedEntry
+from iam_guard.evaluation.matching.statement import CompiledStatement
 
 A = "111122223333"
 ADA = Principal.from_arn(f"arn:aws:iam::{A}:user/ada", userid="AIDAADA")
@@ -20,14 +21,14 @@ KIND = "docs:Kind"
 def elements(
     statement: dict[str, Any], *, type: str = "resource", bounded: bool = False, breaking: str | None = None
 ) -> list[Element]:
-    """Explain one statement; `breaking` names the part of it that fails when it is asked."""
+    """Explain one statement; `breaking` is the matcher that raises."""
     document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **statement}]}
-    given: dict[str, Any] = {type: [document] if type == "identity" else document}
-    policies = bundle(**given)
+    documents: dict[str, Any] = {type: [document] if type == "identity" else document}
+    policies = bundle(**documents)
     (policy,) = getattr(policies, type)
     (compiled,) = policy.content.statements
     request = AccessRequest(ADA, "docs:GetDocument", DOCUMENT, {KIND: "memo"})
-    with pytest.MonkeyPatch.context() as patch:  # what is compiled is shared by everybody
+    with pytest.MonkeyPatch.context() as patch:  # compiled statements are shared
         if breaking is not None:
             patch.setitem(vars(compiled), breaking, failing)
         return list(explain_elements(policy, compiled, request, bounded=bounded))
@@ -57,12 +58,12 @@ def failing(*_: object) -> Any:
     ],
 )
 def test_elements_are_shown_as_written(statement: dict[str, Any], shown: list[str]) -> None:
-    """M-1: matched or not, each element that is there and no other; one that is absent is left out (M-26)."""
+    """M-1: each present element, matched or not; an absent one is omitted (M-26)."""
     assert [element.name for element in elements(statement)] == shown
 
 
-def test_an_identity_based_statement_has_no_principal() -> None:
-    """G-31: its caller is whom it is attached to."""
+def test_identity_based_statement_has_no_principal() -> None:
+    """G-31: its caller is the one it is attached to."""
     found = elements({"Action": "docs:*", "Resource": "*"}, type="identity")
     assert [each.name for each in found] == ["Action", "Resource"]
 
@@ -70,23 +71,27 @@ def test_an_identity_based_statement_has_no_principal() -> None:
 @pytest.mark.parametrize(
     ("breaking", "statement", "name"),
     [
-        ("kinship", {"Principal": "*", "Action": "a:B"}, "Principal"),
-        ("kinship", {"Effect": "Deny", "NotPrincipal": {"AWS": A}, "Action": "a:B"}, "NotPrincipal"),
+        (CompiledStatement.kinship.__name__, {"Principal": "*", "Action": "a:B"}, "Principal"),
+        (
+            CompiledStatement.kinship.__name__,
+            {"Effect": "Deny", "NotPrincipal": {"AWS": A}, "Action": "a:B"},
+            "NotPrincipal",
+        ),
         ("matches_action", {"Principal": "*", "Action": "a:B"}, "Action"),
         ("matches_action", {"Principal": "*", "NotAction": "a:B"}, "NotAction"),
         ("matches_resource", {"Principal": "*", "Action": "a:B", "Resource": "*"}, "Resource"),
         ("matches_resource", {"Principal": "*", "Action": "a:B", "NotResource": "*"}, "NotResource"),
     ],
 )
-def test_an_element_in_doubt_says_which_it_is(breaking: str, statement: dict[str, Any], name: str) -> None:
-    """C-45: it does not match, and only the kind of the fault is told; the others are explained all the same."""
+def test_element_with_an_error_reports_its_class(breaking: str, statement: dict[str, Any], name: str) -> None:
+    """C-45: it does not match, only the class of the error is reported, and other elements are explained."""
     found = elements(statement, breaking=breaking)
-    doubtful = Element(name, False, note="it could not be evaluated: RuntimeError", error="RuntimeError")
-    assert [each for each in found if each.error is not None] == [doubtful]
+    failed = Element(name, False, note="it could not be evaluated: RuntimeError", error="RuntimeError")
+    assert [each for each in found if each.error is not None] == [failed]
     assert len(found) > 1
 
 
-def test_a_condition_in_doubt_says_which_it_is() -> None:
+def test_condition_with_an_error_reports_operator_and_key() -> None:
     """C-45: by operator and key, as written."""
     statement = {"Effect": "Allow", "Action": "a:B", "Resource": "*", "Condition": {"StringEquals": {KIND: "memo"}}}
     (policy,) = bundle(identity=[{"Version": "2012-10-17", "Statement": statement}]).identity
@@ -98,7 +103,7 @@ def test_a_condition_in_doubt_says_which_it_is() -> None:
 
 
 @pytest.mark.parametrize(
-    ("statement", "judged"),
+    ("statement", "results"),
     [
         ({"Resource": [DOCUMENT, "arn:aws:docs:*:*:folder/*"]}, [True, False]),
         ({"Resource": [f"arn:aws:docs:*:{A}:document/*", "*"]}, [True, True]),
@@ -108,17 +113,17 @@ def test_a_condition_in_doubt_says_which_it_is() -> None:
         ({"NotResource": ["arn:aws:docs:*:*:folder/*"]}, [True]),
     ],
 )
-def test_each_resource_is_judged_alone(statement: dict[str, Any], judged: list[bool]) -> None:
+def test_each_resource_entry_has_its_own_result(statement: dict[str, Any], results: list[bool]) -> None:
     """M-2, V-9: would the element match if this were its only entry?"""
     found = elements({"Action": "docs:*", **statement}, type="identity")[-1]
-    assert [each.matched for each in found.wanted] == judged
+    assert [each.matched for each in found.wanted] == results
 
 
-def test_each_action_is_judged_alone() -> None:
+def test_each_action_entry_has_its_own_result() -> None:
     """M-2, M-3: in any letter case."""
-    for name, judged in [("Action", [True, False]), ("NotAction", [False, True])]:
+    for name, results in [("Action", [True, False]), ("NotAction", [False, True])]:
         found = elements({name: ["DOCS:get*", "docs:Put*"], "Resource": "*"}, type="identity")[0]
-        assert [each.matched for each in found.wanted] == judged
+        assert [each.matched for each in found.wanted] == results
 
 
 # --- who ---------------------------------------------------------------------------------------------------------
@@ -128,7 +133,7 @@ BOB = f"arn:aws:iam::{A}:user/bob"
 
 
 @pytest.mark.parametrize(
-    ("names", "bounded", "matched", "judged", "note", "change"),
+    ("names", "bounded", "matched", "results", "note", "change"),
     [
         (
             [ADA.arn, A, BOB],
@@ -156,36 +161,36 @@ BOB = f"arn:aws:iam::{A}:user/bob"
         ),
     ],
 )
-def test_not_principal_says_who_is_exempt_and_who_could_be(
-    names: list[str], bounded: bool, matched: bool, judged: list[tuple[str, bool]], note: str, change: str | None
+def test_not_principal_explains_exemptions(
+    names: list[str], bounded: bool, matched: bool, results: list[tuple[str, bool]], note: str, change: str | None
 ) -> None:
-    """E-70 to E-74: each entry alone, the caller's names, and what would have to change."""
+    """E-70 to E-74: each entry, the caller's names, and the required change."""
     statement = {"Effect": "Deny", "NotPrincipal": {"AWS": names}, "Action": "docs:*"}
     found = elements(statement, bounded=bounded)[0]
     assert (found.name, found.matched, found.note, found.change) == ("NotPrincipal", matched, note, change)
-    assert [(each.written, each.matched) for each in found.wanted] == judged
+    assert [(each.written, each.matched) for each in found.wanted] == results
     assert found.seen == (ADA.arn, "AIDAADA", A)
 
 
-def test_a_principal_of_another_kind_shows_its_kind() -> None:
-    """G-40: `AWS` goes without saying."""
+def test_principal_of_another_kind_shows_its_kind() -> None:
+    """G-40: `AWS` is omitted."""
     named = {"Service": "s3.amazonaws.com", "AWS": A, "Federated": "idp.example"}
     found = elements({"Principal": named, "Action": "docs:*"})[0]
     written = {each.written: each.matched for each in found.wanted}
     assert written == {"Service: s3.amazonaws.com": False, A: True, "Federated: idp.example": False}
 
 
-def test_a_principal_element_that_names_nobody_would_have_to_name_the_caller() -> None:
+def test_empty_principal_would_have_to_name_the_caller() -> None:
     """G-31."""
     found = elements({"Principal": {}, "Action": "docs:*"})[0]
-    assert (found.matched, found.note) == (False, "it names nobody")
+    assert (found.matched, found.note) == (False, "it names no principal")
     assert found.change == "the statement would have to name the caller"
 
 
-def test_an_element_that_matches_says_no_more_than_it_must() -> None:
-    """What is wanted and what the request has; nothing to note, nothing to change."""
+def test_matching_element_has_no_note_or_change() -> None:
+    """Only the entries and the request's value."""
     found = elements({"Action": "docs:*", "Resource": "arn:aws:docs:*"}, type="identity")
     assert found == [
-        Element("Action", True, (Wanted("docs:*", True),), ("docs:GetDocument",)),
-        Element("Resource", True, (Wanted("arn:aws:docs:*", True),), (DOCUMENT,)),
+        Element("Action", True, (ExplainedEntry("docs:*", True),), ("docs:GetDocument",)),
+        Element("Resource", True, (ExplainedEntry("arn:aws:docs:*", True),), (DOCUMENT,)),
     ]

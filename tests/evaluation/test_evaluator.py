@@ -1,4 +1,4 @@
-"""What cases cannot say: which reason is reported, what doubt does, what a decision carries (E-6, E-90, C-45)."""
+"""What cases do not cover: the reported reason, errors, and the members of a decision (E-6, E-90, C-45)."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def policy(*statements: dict[str, Any]) -> dict[str, Any]:
     return {"Version": "2012-10-17", "Statement": list(statements)}
 
 
-def for_everybody(effect: str, **more: Any) -> dict[str, Any]:
+def for_every_principal(effect: str, **more: Any) -> dict[str, Any]:
     return policy(statement(effect, Principal="*", **more))
 
 
 ALLOW, DENY = policy(statement("Allow", Sid="Yes")), policy(statement("Deny", Sid="No"))
 NOTHING = policy(statement("Allow", action="other:*"))
-NOTHING_FOR_ALL = for_everybody("Allow", Condition={"Bool": {"docs:Never": "true"}})
+NOTHING_FOR_ALL = for_every_principal("Allow", Condition={"Bool": {"docs:Never": "true"}})
 
 
 def decided(principal: Principal = ADA, **policies: Any) -> Decision:
@@ -42,18 +42,18 @@ def decided(principal: Principal = ADA, **policies: Any) -> Decision:
 
 LAYERS = [
     ({"scps": [[DENY]]}, PolicyType.SCP),
-    ({"rcps": [[for_everybody("Deny")]]}, PolicyType.RCP),
-    ({"resource": for_everybody("Deny")}, PolicyType.RESOURCE),
+    ({"rcps": [[for_every_principal("Deny")]]}, PolicyType.RCP),
+    ({"resource": for_every_principal("Deny")}, PolicyType.RESOURCE),
     ({"identity": [DENY]}, PolicyType.IDENTITY),
     ({"permissions_boundary": DENY}, PolicyType.BOUNDARY),
     ({"session": [DENY]}, PolicyType.SESSION),
-    ({"vpc_endpoint": for_everybody("Deny")}, PolicyType.VPC_ENDPOINT),
+    ({"vpc_endpoint": for_every_principal("Deny")}, PolicyType.VPC_ENDPOINT),
 ]
 
 
 @pytest.mark.parametrize("first", range(len(LAYERS)))
 def test_explicit_denies_are_reported_in_the_order_of_the_rule(first: int) -> None:
-    """E-90: of several explicit denies the first type in the order is named, and only that one (X-6)."""
+    """E-90: of several explicit denies only the first type in the order is reported (X-6)."""
     policies: dict[str, Any] = {}
     for layer, _ in reversed(LAYERS[first:]):
         policies.update(layer)
@@ -84,21 +84,21 @@ def test_explicit_denies_are_reported_in_the_order_of_the_rule(first: int) -> No
         ),
     ],
 )
-def test_an_implicit_denial_names_every_type_that_owed_an_allow(policies: Any, lacking: list[PolicyType]) -> None:
-    """E-90, E-3: implicit, in the order RCP, SCP, resource, identity, boundary, session."""
+def test_implicit_denial_reports_every_type_without_an_allow(policies: Any, lacking: list[PolicyType]) -> None:
+    """E-90, E-3: in the order RCP, SCP, resource, identity, boundary, session."""
     decision = decided(**policies)
     assert decision.outcome is Outcome.IMPLICITLY_DENIED
     assert [reason.policy_type for reason in decision.reasons] == lacking
 
 
-def test_across_accounts_the_resource_side_is_missed_first() -> None:
+def test_cross_account_denial_reports_the_resource_side_first() -> None:
     """E-50, E-90."""
     gus = Principal.from_arn(f"arn:aws:iam::{B}:user/gus")
     assert [reason.policy_type for reason in decided(gus).reasons] == [PolicyType.RESOURCE, PolicyType.IDENTITY]
 
 
-def test_an_allow_names_its_statement() -> None:
-    """A decision carries the policy, the index, the Sid and the line of the statement that spoke."""
+def test_allow_reports_its_statement() -> None:
+    """The decision has the policy, the index, the Sid and the line of the statement."""
     text = (
         '{"Version": "2012-10-17",\n "Statement": [\n  {"Sid": "One", "Effect": "Allow", "Action": "other:*",'
         ' "Resource": "*"},\n  {"Sid": "Two", "Effect": "Allow", "Action": "docs:*", "Resource": "*"}]}'
@@ -118,11 +118,11 @@ def _failing(self: CompiledStatement, request: AccessRequest) -> bool:
     [
         ({"identity": [ALLOW]}, Outcome.IMPLICITLY_DENIED),
         ({"identity": [ALLOW, DENY]}, Outcome.EXPLICITLY_DENIED),
-        ({"identity": [ALLOW], "resource": for_everybody("Deny")}, Outcome.EXPLICITLY_DENIED),
+        ({"identity": [ALLOW], "resource": for_every_principal("Deny")}, Outcome.EXPLICITLY_DENIED),
     ],
 )
-def test_doubt_denies(policies: Any, outcome: Outcome, caplog: pytest.LogCaptureFixture) -> None:
-    """C-45, E-6: a statement that cannot be evaluated allows nothing, and denies when it is a Deny."""
+def test_statement_with_an_error_denies(policies: Any, outcome: Outcome, caplog: pytest.LogCaptureFixture) -> None:
+    """C-45, E-6: an Allow that cannot be evaluated does not apply, a Deny does."""
     compiled = bundle(**policies)
     layers = [*compiled.identity, *compiled.resource]
     broken = [each for layer in layers for each in layer.content.statements]
@@ -151,8 +151,8 @@ def test_doubt_denies(policies: Any, outcome: Outcome, caplog: pytest.LogCapture
         ("docs:Get", "arn:aws:docs"),
     ],
 )
-def test_a_request_that_cannot_be_read_is_denied(action: str, resource: str) -> None:
-    """E-6: `*` would match any text, so what is no action and no ARN is refused before."""
+def test_invalid_request_is_denied(action: str, resource: str) -> None:
+    """E-6: a `*` would match any text, so an invalid action or ARN is denied before."""
     decision = compile_policies(identity=[policy(statement("Allow", action="*"))]).decide(
         AccessRequest(ADA, action, resource)
     )
@@ -164,21 +164,21 @@ def test_a_request_that_cannot_be_read_is_denied(action: str, resource: str) -> 
     "policies",
     [{"identity": ALLOW}, {"identity": "{}"}, {"session": DENY}, {"scps": [ALLOW]}, {"rcps": ["{}"]}],
 )
-def test_a_document_in_place_of_a_list_is_refused(policies: Any) -> None:
-    """A flat list of SCPs could be one level or many; nobody guesses."""
+def test_document_in_place_of_a_list_is_refused(policies: Any) -> None:
+    """A flat list of SCPs is ambiguous: it could be one level or many."""
     with pytest.raises(InvalidInput, match="expected a list of policy documents"):
         compile_policies(**policies)
 
 
 @pytest.mark.parametrize("document", ["", "[]", "{", b"\xff", {"Statement": {"Effect": "allow"}}, {"a": object()}])
-def test_a_refused_document_raises(document: Any) -> None:
-    """N-9: a refused document is never passed over."""
+def test_refused_document_raises(document: Any) -> None:
+    """N-9: it is never skipped."""
     with pytest.raises(PolicyError):
         compile_policies(identity=[document])
 
 
-def test_a_scoped_user_is_limited_in_everything() -> None:
-    """A user's credential with session policies is never freed from them by a direct grant; doubt restricts."""
+def test_user_with_session_policies_is_always_limited() -> None:
+    """Session policies on a user's credential also limit a direct grant."""
     direct = policy(statement("Allow", resource=None, Principal={"AWS": ADA.arn}))
     request = AccessRequest(ADA, "docs:GetDocument", DOCUMENT)
     assert compile_policies(resource=direct).decide(request).allowed
@@ -186,21 +186,21 @@ def test_a_scoped_user_is_limited_in_everything() -> None:
 
 
 @pytest.mark.parametrize("type", ["scps", "rcps"])
-def test_no_level_at_all_allows_nothing(type: str) -> None:
-    """E-12, E-14: only None means that control policies do not apply; an empty list is no Allow."""
+def test_empty_list_of_levels_allows_nothing(type: str) -> None:
+    """E-12, E-14: only None means that control policies do not apply."""
     assert not decided(identity=[ALLOW], **{type: []}).allowed
     assert decided(identity=[ALLOW], **{type: None}).allowed
 
 
 @pytest.mark.parametrize("levels", [{}, "", b"", 5, [5], [None], {1: 2}])
 def test_levels_of_another_shape_are_refused(levels: Any) -> None:
-    """What is no list of lists is a mistake, not an absence."""
+    """They are not treated as absent."""
     with pytest.raises(InvalidInput):
         compile_policies(identity=[ALLOW], scps=levels)
 
 
-def test_what_cannot_be_read_is_shown_in_part() -> None:
-    """E-6: two hundred characters of what a caller sent are enough to see what is wrong with it."""
+def test_invalid_value_is_shortened_in_the_error() -> None:
+    """E-6: two hundred characters of the caller's value are shown."""
     for action, resource, error in [
         ("x" * 201, "*", f"expected an action such as `service:Name`, got `{'x' * 200}`"),
         ("docs:Get", "y" * 201, f"expected a resource ARN or `*`, got `{'y' * 200}`"),
@@ -209,10 +209,10 @@ def test_what_cannot_be_read_is_shown_in_part() -> None:
 
 
 @pytest.mark.parametrize("action", ["docs:GetDocument", "unreadable"])
-def test_a_decision_says_of_which_state_the_policies_are(action: str) -> None:
-    """T-9: epoch and staleness go into the decision as they were given, decided or not."""
+def test_decision_has_the_state_of_the_policies(action: str) -> None:
+    """T-9: epoch and staleness are copied into the decision, valid or not."""
     authorizer, request = compile_policies(identity=[ALLOW]), AccessRequest(ADA, action, DOCUMENT)
-    told, untold = authorizer.decide(request, epoch=7, stale=True), authorizer.decide(request)
-    assert (told.epoch, told.stale, untold.epoch, untold.stale) == (7, True, None, False)
+    with_state, without_state = authorizer.decide(request, epoch=7, stale=True), authorizer.decide(request)
+    assert (with_state.epoch, with_state.stale, without_state.epoch, without_state.stale) == (7, True, None, False)
     bare = decide(request, bundle(identity=[ALLOW]))
-    assert (bare.epoch, bare.stale, bare.outcome) == (None, False, told.outcome)
+    assert (bare.epoch, bare.stale, bare.outcome) == (None, False, with_state.outcome)

@@ -26,15 +26,15 @@ def run(*arguments: str, stdin: str = "") -> Result:
 
 @pytest.mark.parametrize("indent", [None, 2])
 @pytest.mark.parametrize(("action", "code"), [("docs:GetDocument", 0), ("docs:PutDocument", 1), ("nonsense", 2)])
-def test_a_case_from_standard_input(action: str, code: int, indent: int | None) -> None:
-    """The exit code is the answer; the case may span lines."""
+def test_case_from_standard_input_is_explained(action: str, code: int, indent: int | None) -> None:
+    """The exit code is the outcome; the case can have several lines."""
     done = run(stdin=json.dumps(case(action=action), indent=indent))
     assert done.exit_code == code, done.output
     assert done.stdout.startswith("Allowed" if code == 0 else "ImplicitlyDenied")
 
 
-def test_the_answer_as_json() -> None:
-    """`--json` gives the tree as one object."""
+def test_json_option_prints_the_tree() -> None:
+    """`--json` prints the tree as one object."""
     done = run("--json", stdin=json.dumps(case(action="docs:PutDocument")))
     answer = json.loads(done.stdout)
     assert answer["outcome"] == "ImplicitlyDenied"
@@ -42,8 +42,8 @@ def test_the_answer_as_json() -> None:
 
 
 @pytest.mark.parametrize("name", ["cases.jsonl", "cases.yaml"])
-def test_one_of_many(tmp_path: Path, name: str) -> None:
-    """`--id` chooses a case of a file; what is no case does not keep it from being found."""
+def test_id_option_selects_a_case(tmp_path: Path, name: str) -> None:
+    """`--id` selects a case of a file; invalid lines before it are skipped."""
     cases = [case("one"), case("two", "docs:PutDocument")]
     file = tmp_path / name
     lines = "\n".join([json.dumps(cases[0]), "no case", json.dumps(cases[1])])
@@ -66,8 +66,8 @@ def test_one_of_many(tmp_path: Path, name: str) -> None:
         (("nowhere.json",), "", "nowhere.json"),
     ],
 )
-def test_what_cannot_be_explained_is_refused(arguments: tuple[str, ...], stdin: str, message: str) -> None:
-    """Exit code 2 and a sentence, never a traceback, never a guess."""
+def test_invalid_input_is_refused(arguments: tuple[str, ...], stdin: str, message: str) -> None:
+    """Exit code 2 and a message, never a traceback."""
     done = run(*arguments, stdin=stdin)
     assert done.exit_code == 2
     assert message in done.stderr

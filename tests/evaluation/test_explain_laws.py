@@ -1,4 +1,4 @@
-"""The truth of explanations, on generated cases: what is shown as matched matches, and each miss is one change away."""
+"""Laws of explanations on generated cases: elements shown as matched match, and each miss is one change away."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from iam_guard.errors import IamGuardError
 from iam_guard.evaluation.bundle import Bundle, Layer, bundle
 from iam_guard.evaluation.evaluator import decide
 from iam_guard.evaluation.explainer import explain
-from iam_guard.evaluation.explanation import ExplainedStatement, Explanation, Miss, Standing
+from iam_guard.evaluation.explanation import ExplainedStatement, Explanation, NearMiss, Standing
 from iam_guard.evaluation.matching.statement import CompiledStatement
-from iam_guard.evaluation.near_misses import MOST
+from iam_guard.evaluation.near_misses import MAX_MISSES
 from iam_guard.model.decision import Outcome, PolicyType
 from iam_guard.model.principal import PrincipalType
 from iam_guard.model.request import AccessRequest
@@ -44,19 +44,19 @@ LAYERS = {
 
 @cache
 def explained_cases(shard: int) -> list[tuple[dict[str, Any], AccessRequest, Bundle, Explanation]]:
-    """Draw cases, and explain those whose documents can be read."""
+    """Draw cases, and explain those whose documents are valid."""
     rng = random.Random(f"explain {shard}")
     found = []
     for _ in range(CASES // SHARDS):
-        given = generate_case(rng)
+        case_json = generate_case(rng)
         with suppress(IamGuardError):
-            request, policies = asked(given)
-            found.append((given, request, policies, explain(request, policies)))
+            request, policies = read_generated(case_json)
+            found.append((case_json, request, policies, explain(request, policies)))
     return found
 
 
-def asked(given: dict[str, Any]) -> tuple[AccessRequest, Bundle]:
-    case = read_case(given)
+def read_generated(case_json: dict[str, Any]) -> tuple[AccessRequest, Bundle]:
+    case = read_case(case_json)
     return case.request, bundle(**{**case.policies, "identity": case.policies["identity"] or ()})
 
 
@@ -68,7 +68,7 @@ def levels_of(policies: Bundle, type: PolicyType) -> tuple[Layer, ...]:
 def statements_of(
     explanation: Explanation, policies: Bundle
 ) -> Iterator[tuple[PolicyType, ExplainedStatement, CompiledStatement]]:
-    """Pair each explained statement with the compiled one at the same place."""
+    """Pair each explained statement with the compiled one."""
     for type in explanation.types:
         if not type.levels:
             continue
@@ -79,7 +79,7 @@ def statements_of(
                 yield from ((compiled.ref.type, *pair) for pair in pairs)
 
 
-def really_applies(type: PolicyType, statement: CompiledStatement, request: AccessRequest, bounded: bool) -> bool:
+def is_expected_to_apply(type: PolicyType, statement: CompiledStatement, request: AccessRequest, bounded: bool) -> bool:
     is_named = type not in WITH_PRINCIPAL or statement.kinship(request.principal) is not None
     if statement.denies and bounded and statement.statement.not_principals is not None:
         is_named = True  # E-74
@@ -87,69 +87,70 @@ def really_applies(type: PolicyType, statement: CompiledStatement, request: Acce
 
 
 @pytest.mark.parametrize("shard", range(SHARDS))
-def test_an_explanation_tells_the_truth(shard: int) -> None:
-    """F, M-1: the outcome is the decision's; a statement applies iff the compiled one does, iff all of it matches."""
-    for given, request, policies, explanation in explained_cases(shard):
+def test_explanation_agrees_with_the_evaluation(shard: int) -> None:
+    """F, M-1: the outcome is the decision's; a statement applies iff the compiled one does."""
+    for case_json, request, policies, explanation in explained_cases(shard):
         decision = decide(request, policies)
-        assert explanation.outcome is decision.outcome, given
-        assert explanation.error == decision.error, given
+        assert explanation.outcome is decision.outcome, case_json
+        assert explanation.error == decision.error, case_json
         has_own = request.principal.type not in (PrincipalType.SERVICE, PrincipalType.ANONYMOUS, PrincipalType.ROOT)
         bounded = (has_own and policies.boundary is not None) or request.principal.has_boundary
         deciding = []
         for type, explained, compiled in statements_of(explanation, policies):
-            assert explained.applies is really_applies(type, compiled, request, bounded), (given, compiled)
-            assert explained.applies is all(element.matched for element in explained.elements), (given, compiled)
-            assert all((element.change is None) is element.matched for element in explained.elements), (given, compiled)
+            shown = case_json, compiled
+            assert explained.applies is is_expected_to_apply(type, compiled, request, bounded), shown
+            assert explained.applies is all(element.matched for element in explained.elements), shown
+            assert all((element.change is None) is element.matched for element in explained.elements), shown
             deciding += [explained] if explained.decides else []
         if any(reason.policy for reason in decision.reasons):
-            assert deciding, given
+            assert deciding, case_json
         for explained in deciding:
-            assert explained.applies, given
-            assert (explained.effect == "Deny") is (decision.outcome is Outcome.EXPLICITLY_DENIED), given
+            assert explained.applies, case_json
+            assert (explained.effect == "Deny") is (decision.outcome is Outcome.EXPLICITLY_DENIED), case_json
 
 
 @pytest.mark.parametrize("shard", range(SHARDS))
-def test_a_policy_type_stands_as_the_decision_says(shard: int) -> None:
+def test_standing_of_a_type_agrees_with_the_decision(shard: int) -> None:
     """E-2, E-90: the types without an Allow are the decision's reasons; a Deny is shown iff the outcome is explicit."""
-    for given, request, policies, explanation in explained_cases(shard):
+    for case_json, request, policies, explanation in explained_cases(shard):
         decision = decide(request, policies)
         standing = {LAYERS[each.type]: each.standing for each in explanation.types}
         if not standing:
             continue
-        owing = {type for type, each in standing.items() if each is Standing.OWES}
+        owing = {type for type, each in standing.items() if each is Standing.LACKS_ALLOW}
         if decision.outcome is Outcome.EXPLICITLY_DENIED:
-            assert standing[LAYERS[decision.reasons[0].policy_type]] is Standing.DENIES, given
+            assert standing[LAYERS[decision.reasons[0].policy_type]] is Standing.DENIES, case_json
             continue
-        assert Standing.DENIES not in standing.values(), given
+        assert Standing.DENIES not in standing.values(), case_json
         expected = set() if decision.allowed else {LAYERS[reason.policy_type] for reason in decision.reasons}
-        assert owing == expected, given
+        assert owing == expected, case_json
 
 
 @pytest.mark.parametrize("shard", range(SHARDS))
-def test_a_nearest_miss_is_one_change_away(shard: int) -> None:
-    """Take out of the document what a miss names, and the statement applies, and the outcome is the one foretold."""
+def test_nearest_miss_is_one_change_away(shard: int) -> None:
+    """With the change of a miss the statement applies, and the outcome is the one that the miss has."""
     seen = 0
-    for given, _, _, explanation in explained_cases(shard):
-        assert len(explanation.nearest) <= MOST
+    for case_json, _, _, explanation in explained_cases(shard):
+        assert len(explanation.nearest) <= MAX_MISSES
         for miss in explanation.nearest:
             seen += 1
-            changed = copy.deepcopy(given)
-            make_the_change(explanation, changed["policies"], miss)
-            after = explain(*asked(changed))
-            assert after.outcome is miss.outcome, (given, miss)
-            assert located(after, miss).applies is (miss.element is not None), (given, miss)
+            changed = copy.deepcopy(case_json)
+            apply_change(explanation, changed["policies"], miss)
+            after = explain(*read_generated(changed))
+            assert after.outcome is miss.outcome, (case_json, miss)
+            assert located(after, miss).applies is (miss.element is not None), (case_json, miss)
             assert not located(after, miss).applies or after.outcome is not Outcome.ALLOWED or miss.effect == "Allow"
     assert seen > CASES // SHARDS // 2
 
 
-def located(explanation: Explanation, miss: Miss) -> ExplainedStatement:
+def located(explanation: Explanation, miss: NearMiss) -> ExplainedStatement:
     (type,) = (each for each in explanation.types if each.type is miss.type)
     level = type.levels[0 if miss.level is None else miss.level - 1]
     (policy,) = (each for each in level.policies if each.name == miss.policy)
     return policy.statements[miss.statement]
 
 
-def make_the_change(explanation: Explanation, policies: dict[str, Any], miss: Miss) -> None:
+def apply_change(explanation: Explanation, policies: dict[str, Any], miss: NearMiss) -> None:
     name = "permissions_boundary" if miss.type is PolicyType.BOUNDARY else LAYERS[miss.type]
     found = policies[name]
     if miss.level is not None:
@@ -174,8 +175,8 @@ def make_the_change(explanation: Explanation, policies: dict[str, Any], miss: Mi
 
 
 @pytest.mark.parametrize("shard", range(SHARDS))
-def test_an_absent_key_meets_what_says_so(shard: int) -> None:
-    """C-5, C-30, C-36: a change `or no key at all` is true, and where it is not offered an absent key does not help."""
+def test_change_to_no_key_is_correct(shard: int) -> None:
+    """C-5, C-30, C-36: where a change offers `or no key at all` an absent key meets the condition, and only there."""
     for _, request, policies, explanation in explained_cases(shard):
         for _, explained, compiled in statements_of(explanation, policies):
             conditions = [each for each in explained.elements if each.name == "Condition"]
@@ -188,8 +189,8 @@ def test_an_absent_key_meets_what_says_so(shard: int) -> None:
                 assert condition(without) is offers, (element, request.context)
 
 
-def test_an_explanation_is_json() -> None:
-    """`to_dict` gives JSON values and nothing else, `text` one line per element."""
+def test_explanation_is_json() -> None:
+    """`to_dict` returns only JSON values, `text` one line per element."""
     for _, _, policies, explanation in explained_cases(0):
         assert json.loads(json.dumps(explanation.to_dict())) == explanation.to_dict()
         elements = [element for _, one, _ in statements_of(explanation, policies) for element in one.elements]

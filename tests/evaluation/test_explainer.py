@@ -1,4 +1,4 @@
-"""What an explanation says: which element failed and why, what is missing, what is near, what applies to whom."""
+"""Explanations: which element failed and why, missing keys, nearest misses, policy types of each caller."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from iam_guard.evaluation.explanation import (
     statement_name,
 )
 from iam_guard.evaluation.matching.operators import OPERATORS
-from iam_guard.evaluation.near_misses import MOST
+from iam_guard.evaluation.near_misses import MAX_MISSES
 from iam_guard.model.decision import PolicyType
 from iam_guard.model.principal import Credential, PrincipalType
 
@@ -36,8 +36,8 @@ LINKED = Principal.from_arn(
 )
 ROOT = Principal.from_arn(f"arn:aws:iam::{A}:root")
 SERVICE = Principal.service("events.amazonaws.com")
-VOUCHED_FOR = Principal.federated(f"arn:aws:iam::{A}:oidc-provider/id.example.com", userid="ann", keys={})
-NOBODY = Principal.anonymous()
+WEB_IDENTITY = Principal.federated(f"arn:aws:iam::{A}:oidc-provider/id.example.com", userid="ann", keys={})
+ANONYMOUS = Principal.anonymous()
 DOCUMENT = f"arn:aws:docs:us-east-1:{A}:document/7"
 
 
@@ -142,7 +142,7 @@ CONDITIONS = [
         "ForAnyValue:StringEquals",
         [""],
         [""],
-        "the request has ``, which is no value",
+        "the request has ``, which counts as no value",
         f"the request would need some value of `{KIND}` = ``",
     ),
     ("Null", ["true"], "memo", "the request has `memo`", f"the request would need to have no `{KIND}`"),
@@ -173,21 +173,21 @@ CONDITIONS = [
 ]
 
 
-@pytest.mark.parametrize(("operator", "wanted", "value", "note", "change"), CONDITIONS)
-def test_a_condition_says_why_it_is_not_met(operator: str, wanted: Any, value: Any, note: str, change: str) -> None:
-    """C-1 to C-42: what the request has, and what it would need."""
-    one = statement(Condition={operator: {KIND: wanted}})
+@pytest.mark.parametrize(("operator", "values", "value", "note", "change"), CONDITIONS)
+def test_unmet_condition_has_reason_and_change(operator: str, values: Any, value: Any, note: str, change: str) -> None:
+    """C-1 to C-42: the request's value, and the value it would need."""
+    one = statement(Condition={operator: {KIND: values}})
     found = element(explained(context={KIND: value}, identity=[policy(one)]), "Condition")
     assert not found.matched
     assert (found.operator, found.key) == (operator, KIND)
-    assert [each.written for each in found.wanted] == wanted
+    assert [each.written for each in found.wanted] == values
     assert found.note == note
     assert found.change is not None
     assert found.change.startswith(change)
 
 
-def test_a_missing_key_is_told_apart_from_a_false_one() -> None:
-    """C-5: the one has no value, the other has another."""
+def test_missing_key_differs_from_an_unmet_one() -> None:
+    """C-5: the former has no value, the latter another one."""
     one = policy(statement(Condition={"StringEquals": {KIND: "report"}}))
     missing, false = explained(identity=[one]), explained(context={KIND: "memo"}, identity=[one])
     assert element(missing, "Condition").missing
@@ -198,7 +198,7 @@ def test_a_missing_key_is_told_apart_from_a_false_one() -> None:
     assert "the key is missing" not in false.text()
 
 
-def test_a_missing_key_may_meet_a_condition() -> None:
+def test_missing_key_can_meet_a_condition() -> None:
     """C-5, C-30."""
     found = element(explained(identity=[policy(statement(Condition={"StringNotEquals": {KIND: "x"}}))]), "Condition")
     assert found.matched
@@ -206,24 +206,24 @@ def test_a_missing_key_may_meet_a_condition() -> None:
     assert found.note == "the key is missing from the request, which meets the condition"
 
 
-def test_each_value_of_a_condition_is_judged_alone() -> None:
-    """C-1, C-2: which value meets a positive operator, and which keeps a negated one from being met."""
+def test_each_condition_value_has_its_own_result() -> None:
+    """C-1, C-2: the values that meet a positive operator, and those that prevent a negated one."""
     for operator, matched in [("StringLike", [True, False]), ("StringNotLike", [False, True])]:
         one = policy(statement(Condition={operator: {KIND: ["re*", "plan"]}}))
         found = element(explained(context={KIND: "report"}, identity=[one]), "Condition")
         assert [each.matched for each in found.wanted] == matched
 
 
-def test_a_flood_of_values_is_cut_short() -> None:
-    """What a caller sends does not fill the screen; the tree has it all."""
+def test_text_shortens_long_lists_of_values() -> None:
+    """The tree has all values."""
     one = policy(statement(Condition={"ForAnyValue:StringEquals": {KIND: "x"}}))
     found = element(explained(context={KIND: [str(number) for number in range(5000)]}, identity=[one]), "Condition")
     assert found.note.endswith("`19` and 4980 more")
     assert len(found.seen) == 5000
 
 
-def test_every_operator_has_words() -> None:
-    """A new row of the table of operators must say how a value has to stand to it."""
+def test_every_operator_has_a_relation() -> None:
+    """A new row of the table of operators needs an entry in `RELATIONS`."""
     assert set(RELATIONS) == set(OPERATORS)
 
 
@@ -231,19 +231,19 @@ def test_every_operator_has_words() -> None:
 
 
 def test_variables_are_shown_with_their_values() -> None:
-    """V-8, V-9: what stands in the place of a variable, or that nothing does."""
+    """V-8, V-9: or that they have no value."""
     resource = "arn:aws:docs:*:*:${aws:PrincipalTag/team}/${aws:username}/${docs:Missing}/${docs:Other, 'none'}"
     one = statement(Resource=resource, Condition={"StringLike": {KIND: "${aws:PrincipalTag/team}-${aws:TagKeys}"}})
     explanation = explained(context={"aws:TagKeys": ["x"]}, identity=[policy(one)])
-    (wanted,) = element(explanation, "Resource").wanted
-    assert [(variable.name, variable.value) for variable in wanted.variables] == [
+    (entry,) = element(explanation, "Resource").wanted
+    assert [(variable.name, variable.value) for variable in entry.variables] == [
         ("${aws:principaltag/team}", "blue"),
         ("${aws:username}", "ada"),
         ("${docs:missing}", None),
         ("${docs:other}", "none"),
     ]
-    (wanted,) = element(explanation, "Condition").wanted
-    assert [variable.value for variable in wanted.variables] == ["blue", None]
+    (entry,) = element(explanation, "Condition").wanted
+    assert [variable.value for variable in entry.variables] == ["blue", None]
     assert "${aws:username} is `ada`" in explanation.text()
     assert "${docs:missing} has no value" in explanation.text()
 
@@ -255,10 +255,10 @@ def test_variables_are_shown_with_their_values() -> None:
         statement(Condition={"NumericEquals": {KIND: "${docs:n}"}}),
     ],
 )
-def test_text_that_only_looks_like_a_variable_is_none(one: dict[str, Any]) -> None:
-    """V-4, V-5: outside of the sixth field and beside other operators `${` is a character."""
+def test_text_that_resembles_a_variable_is_not_shown_as_one(one: dict[str, Any]) -> None:
+    """V-4, V-5: outside of the sixth field and under other operators `${` is literal."""
     for each in only_statement(explained(identity=[policy(one)])).elements:
-        assert all(wanted.variables == () for wanted in each.wanted)
+        assert all(entry.variables == () for entry in each.wanted)
 
 
 def test_old_policies_have_no_variables() -> None:
@@ -301,13 +301,13 @@ def test_old_policies_have_no_variables() -> None:
         (statement(Resource=[]), "Resource", "it lists nothing", "the statement would have to name the resource"),
     ],
 )
-def test_an_element_says_why_it_does_not_match(one: dict[str, Any], name: str, note: str, change: str) -> None:
+def test_unmatched_element_has_reason_and_change(one: dict[str, Any], name: str, note: str, change: str) -> None:
     """M-1, M-2, G-27."""
     found = element(explained(identity=[policy(one)]), name)
     assert (found.matched, found.note, found.change) == (False, note, change)
 
 
-def test_a_request_without_a_resource_says_so() -> None:
+def test_request_without_a_resource_is_explained() -> None:
     """M-11: only `*` matches it."""
     explanation = explained(on="*", identity=[policy(statement(Resource=DOCUMENT))])
     assert element(explanation, "Resource").note == "the request has no resource of its own"
@@ -316,19 +316,19 @@ def test_a_request_without_a_resource_says_so() -> None:
 @pytest.mark.parametrize(
     ("principal", "named", "note"),
     [
-        (ADA, {"AWS": ADA.arn}, "itself, or everybody"),
-        (ADA, "*", "itself, or everybody"),
+        (ADA, {"AWS": ADA.arn}, "itself, or every principal"),
+        (ADA, "*", "itself, or every principal"),
         (ADA, {"AWS": A}, "the caller's account"),
         (ROLE, {"AWS": ROLE.role_arn}, "the caller's role"),
         (FEDERATED, {"AWS": ADA.arn}, "the user that federated it"),
         (ADA, {"AWS": "arn:aws:iam::111122223333:user/bob"}, f"it does not name `{ADA.arn}`"),
         (SERVICE, {"Service": "s3.amazonaws.com"}, "it does not name `events.amazonaws.com`"),
-        (VOUCHED_FOR, {"Federated": VOUCHED_FOR.arn}, "itself, or everybody"),
-        (VOUCHED_FOR, {"AWS": A}, f"it does not name `{VOUCHED_FOR.arn}`"),
-        (ADA, {}, "it names nobody"),
+        (WEB_IDENTITY, {"Federated": WEB_IDENTITY.arn}, "itself, or every principal"),
+        (WEB_IDENTITY, {"AWS": A}, f"it does not name `{WEB_IDENTITY.arn}`"),
+        (ADA, {}, "it names no principal"),
     ],
 )
-def test_a_principal_element_says_how_it_names_the_caller(principal: Principal, named: Any, note: str) -> None:
+def test_principal_element_explains_its_match(principal: Principal, named: Any, note: str) -> None:
     """E-20, G-31."""
     explanation = explained(principal, resource=for_(named))
     found = element(explanation, "Principal", PolicyType.RESOURCE)
@@ -341,8 +341,8 @@ def for_(principal: Any, effect: str = "Allow", **more: Any) -> dict[str, Any]:
     return policy({"Effect": effect, "Principal": principal, "Action": "docs:*", **more})
 
 
-def test_a_caller_that_is_not_named_would_have_to_be_another() -> None:
-    """E-20: the change that would have made a principal element match."""
+def test_unmatched_principal_has_a_change() -> None:
+    """E-20: the change that would make a principal element match."""
     bob = f"arn:aws:iam::{A}:user/bob"
     found = element(explained(resource=for_({"AWS": [bob, B]})), "Principal", PolicyType.RESOURCE)
     assert found.change == f"the caller would have to be `{bob}` or `{B}`"
@@ -354,8 +354,8 @@ def except_(*names: str, **more: Any) -> dict[str, Any]:
     return policy({"Effect": "Deny", "NotPrincipal": {"AWS": list(names)}, "Action": "docs:*", **more})
 
 
-def test_not_principal_says_who_is_exempt() -> None:
-    """E-70 to E-74: listed with its account, not listed, listed and with a boundary all the same."""
+def test_not_principal_explains_the_exemption() -> None:
+    """E-70 to E-74: listed with its account, not listed, listed but with a boundary."""
     exempt = explained(resource=except_(ADA.arn, A))
     assert "is exempt" in element(exempt, "NotPrincipal", PolicyType.RESOURCE).note
     reached = explained(resource=except_(ADA.arn))
@@ -370,13 +370,13 @@ def test_not_principal_says_who_is_exempt() -> None:
     ]
 
 
-def test_an_allow_for_the_account_says_that_it_only_delegates() -> None:
-    """E-30.3: it applies, and yet grants nothing in the same account; across accounts it grants."""
+def test_allow_for_the_account_only_delegates() -> None:
+    """E-30.3: it applies and grants nothing in the same account; across accounts it grants."""
     delegating = explained(resource=for_({"AWS": A}))
     assert delegating.outcome is Outcome.IMPLICITLY_DENIED
     found = only_statement(delegating, PolicyType.RESOURCE)
     assert found.applies
-    assert "only lets the account's own policies decide" in str(found.note)
+    assert "only delegates to the account's own policies" in str(found.note)
     gus = Principal.from_arn(f"arn:aws:iam::{B}:user/gus")
     across = explained(gus, resource=for_({"AWS": B}), identity=[policy(statement())])
     assert across.outcome is Outcome.ALLOWED
@@ -409,12 +409,12 @@ OWN = {PolicyType.IDENTITY, PolicyType.BOUNDARY, PolicyType.SESSION}
         (LINKED, {PolicyType.SCP, PolicyType.RCP}),
         (ROOT, OWN),
         (SERVICE, OWN | {PolicyType.SCP}),
-        (VOUCHED_FOR, OWN | {PolicyType.SCP}),
-        (NOBODY, OWN | {PolicyType.SCP}),
+        (WEB_IDENTITY, OWN | {PolicyType.SCP}),
+        (ANONYMOUS, OWN | {PolicyType.SCP}),
     ],
 )
-def test_types_that_do_not_apply_say_why(principal: Principal, exempt: set[PolicyType]) -> None:
-    """F.2: which policy types say nothing to which caller; the others are shown."""
+def test_exempt_policy_types_have_a_reason(principal: Principal, exempt: set[PolicyType]) -> None:
+    """F.2: for each kind of caller; the other types are shown."""
     explanation = explained(principal, **ALL_TYPES)
     found = {each.type for each in explanation.types if each.standing is Standing.EXEMPT}
     assert found == exempt
@@ -431,47 +431,47 @@ def test_types_that_do_not_apply_say_why(principal: Principal, exempt: set[Polic
         ("ec2:RunInstances", f"arn:aws:ec2:us-east-1:{A}:instance/1"),
     ],
 )
-def test_requests_that_rcps_spare_say_why(action: str, on: str) -> None:
+def test_requests_exempt_from_rcps_have_a_reason(action: str, on: str) -> None:
     """E-11, E-16."""
     found = type_of(explained(action=action, on=on, **ALL_TYPES), PolicyType.RCP)
     assert found.standing is Standing.EXEMPT
     assert str(found.why).startswith("resource control policies do not")
 
 
-def test_types_without_policies_say_so() -> None:
-    """E-14, S-42: nothing attached is no constraint; an empty list allows nothing."""
+def test_types_without_policies_have_a_reason() -> None:
+    """E-14, S-42: no policy does not restrict; an empty list allows nothing."""
     nothing = explained()
     assert [each.standing for each in nothing.types] == [
         Standing.ABSENT,
         Standing.ABSENT,
         Standing.ABSENT,
-        Standing.OWES,
+        Standing.LACKS_ALLOW,
         Standing.ABSENT,
         Standing.ABSENT,
         Standing.ABSENT,
     ]
     assert all(each.why for each in nothing.types)
     empty = type_of(explained(identity=[EVERYTHING], session=[]), PolicyType.SESSION)
-    assert (empty.standing, empty.why) == (Standing.OWES, "the list is empty, and so allows nothing")
+    assert (empty.standing, empty.why) == (Standing.LACKS_ALLOW, "the list is empty, and so allows nothing")
     federated = type_of(explained(FEDERATED, identity=[EVERYTHING]), PolicyType.SESSION)
-    assert federated.standing is Standing.OWES
-    assert "a federated user may do nothing" in str(federated.why)
+    assert federated.standing is Standing.LACKS_ALLOW
+    assert "a federated user has no permissions" in str(federated.why)
 
 
-def test_the_trust_policy_is_called_by_its_name() -> None:
+def test_trust_policy_has_its_own_type() -> None:
     """X-3, E-42; for a service too."""
     role = f"arn:aws:iam::{A}:role/Reader"
     for principal in (ADA, SERVICE):
         explanation = explained(principal, action="sts:AssumeRole", on=role)
-        assert type_of(explanation, PolicyType.TRUST).standing is Standing.OWES
+        assert type_of(explanation, PolicyType.TRUST).standing is Standing.LACKS_ALLOW
         assert explanation.reasons == ("no role trust policy allows it",)
 
 
 def test_levels_are_shown_from_the_root() -> None:
-    """E-12: which level has no Allow."""
+    """E-12: and which level has no Allow."""
     explanation = explained(identity=[EVERYTHING], scps=[[EVERYTHING], [policy(statement(Action="iam:*"))]])
     scps = type_of(explanation, PolicyType.SCP)
-    assert scps.standing is Standing.OWES
+    assert scps.standing is Standing.LACKS_ALLOW
     assert [(level.number, level.allows) for level in scps.levels] == [(1, True), (2, False)]
     assert "✗ level 2: no Allow applies here" in explanation.text()
 
@@ -479,7 +479,7 @@ def test_levels_are_shown_from_the_root() -> None:
 # --- the outcome and what decides --------------------------------------------------------------------------------
 
 
-def test_the_deciding_statement_is_marked() -> None:
+def test_deciding_statement_is_marked() -> None:
     """X: policy, type, Sid and line of what decides."""
     text = (
         '{"Version": "2012-10-17", "Statement": [\n'
@@ -497,29 +497,29 @@ def test_the_deciding_statement_is_marked() -> None:
     assert f"✓ {name}: applies, and decides" in explanation.text()
 
 
-def test_what_needs_no_permission_asks_no_policy() -> None:
-    """E-66: not even a Deny is looked at."""
+def test_action_without_permission_evaluates_no_policy() -> None:
+    """E-66: not even a Deny."""
     explanation = explained(action="sts:GetCallerIdentity", on="*", identity=[policy(statement("Deny", Action="*"))])
     assert explanation.outcome is Outcome.ALLOWED
     assert explanation.types == ()
     assert explanation.reasons == ("no permission is needed, and no policy can deny it",)
 
 
-def test_a_request_that_cannot_be_read_says_so() -> None:
+def test_invalid_request_is_explained() -> None:
     """E-6."""
     explanation = explained(action="GetDocument", **ALL_TYPES)
     assert explanation.outcome is Outcome.IMPLICITLY_DENIED
     assert explanation.types == ()
     assert "expected an action such as `service:Name`" in str(explanation.error)
-    assert "no proper decision could be made: expected an action" in explanation.text()
+    assert "the request could not be decided: expected an action" in explanation.text()
 
 
 def failing() -> str:
     raise RuntimeError("a caller's secret")
 
 
-def test_doubt_is_shown_and_not_what_it_holds() -> None:
-    """C-45: a Deny in doubt applies, an Allow does not; only the kind of the fault is told."""
+def test_evaluation_error_is_shown_without_its_text() -> None:
+    """C-45: a Deny with an error applies, an Allow does not; only the class of the error is shown."""
     doubtful = {"StringEquals": {KIND: "x"}}
     both = policy(statement("Deny", Condition=doubtful), statement(Condition=doubtful))
     explanation = explained(context={KIND: failing}, identity=[both])
@@ -536,39 +536,39 @@ def test_doubt_is_shown_and_not_what_it_holds() -> None:
 # --- a decision explains itself ----------------------------------------------------------------------------------
 
 
-def test_a_decision_explains_itself() -> None:
-    """An authorizer's decision evaluates afresh, and keeps its epoch through `replace`."""
+def test_decision_explains_itself() -> None:
+    """An authorizer's decision is evaluated again, and keeps its epoch through `replace`."""
     authorizer = compile_policies(identity=[EVERYTHING])
     request = AccessRequest(ADA, "docs:GetDocument", DOCUMENT)
     decision = replace(authorizer.decide(request), epoch=7, stale=True)
     found = decision.explain()
     assert isinstance(found, Explanation)
     assert (found.outcome, found.epoch, found.stale) == (Outcome.ALLOWED, 7, True)
-    assert "decided with what was remembered" in found.text()
+    assert "decided with cached policies" in found.text()
     assert replace(found, epoch=None, stale=False) == authorizer.explain(request)
     assert decision == replace(decision, explainer=None)
     assert "explainer" not in repr(decision)
 
 
-def test_a_decision_from_elsewhere_has_no_explanation() -> None:
-    """There is nothing to explain from, and nothing is made up."""
+def test_decision_without_an_explainer_has_no_explanation() -> None:
+    """Nothing is made up."""
     request = AccessRequest(ADA, "docs:GetDocument", DOCUMENT)
     for decision in (Decision(Outcome.ALLOWED, request, ()), decide(request, bundle())):
         with pytest.raises(ConfigurationError, match="does not know the policies"):
             decision.explain()
 
 
-def test_a_decision_without_policies_explains_its_error() -> None:
-    """E-6: the explanation of a failure is the failure."""
+def test_decision_without_policies_explains_its_error() -> None:
+    """E-6: the explanation of a failure is its error."""
     request = AccessRequest(ADA, "docs:GetDocument", DOCUMENT)
     failed = Decision(
         Outcome.IMPLICITLY_DENIED, request, (), error="the store is away", explainer=NoPoliciesExplainer()
     )
-    assert "no proper decision could be made: the store is away" in failed.explain().text()
+    assert "the request could not be decided: the store is away" in failed.explain().text()
 
 
-def test_nothing_of_the_credential_is_shown() -> None:
-    """An explanation names the caller, and not what it signed in with."""
+def test_explanation_shows_no_credential() -> None:
+    """It names the caller, but not the credential."""
     principal = replace(ADA, credential=Credential("sigv4", "AKIAEXAMPLE"), session={"aws:SourceIdentity": "hidden"})
     explanation = explained(principal, resource=for_("*"), identity=[EVERYTHING])
     for shown_ in (explanation.text(), str(explanation.to_dict()), repr(explanation)):
@@ -576,8 +576,8 @@ def test_nothing_of_the_credential_is_shown() -> None:
         assert "hidden" not in shown_
 
 
-def test_a_request_cannot_write_to_the_terminal() -> None:
-    """Control characters of a request or a policy are shown as such, and make no line of their own."""
+def test_control_characters_are_escaped_in_the_text() -> None:
+    """Those of a request or a policy do not start a new line."""
     evil = "x\x1b[2J\nAllowed: all"
     one = for_("*", Sid=evil, Condition={"StringEquals": {"aws:UserAgent": f"y{evil}"}})
     explanation = explained(context={"aws:UserAgent": evil}, on=f"{DOCUMENT}{evil}", resource=one)
@@ -589,8 +589,8 @@ def test_a_request_cannot_write_to_the_terminal() -> None:
 # --- nearest misses ----------------------------------------------------------------------------------------------
 
 
-def test_the_nearest_misses_of_an_implicit_denial() -> None:
-    """Allows one step away where one was needed; a condition before a resource before an action."""
+def test_nearest_misses_of_an_implicit_denial() -> None:
+    """Allows one change away where one is needed; a condition before a resource before an action."""
     near = policy(
         statement(Sid="Action", Action="docs:Put*"),
         statement(Sid="Resource", Resource="arn:aws:docs:*:*:folder/*"),
@@ -607,8 +607,8 @@ def test_the_nearest_misses_of_an_implicit_denial() -> None:
     assert explanation.nearest[0].change == f"the request would need `{KIND}` = `report`"
 
 
-def test_a_miss_says_what_would_come_of_it() -> None:
-    """E-30.2: what would change the outcome comes first; another gap stays a gap."""
+def test_nearest_miss_has_the_outcome_after_the_change() -> None:
+    """E-30.2: those that change the outcome are first."""
     far, near = statement(Sid="Far", Action="docs:Put*"), statement(Sid="Near", Resource="arn:aws:docs:*:*:x")
     one_gap = explained(identity=[policy(near)], permissions_boundary=EVERYTHING)
     assert [(each.sid, each.outcome) for each in one_gap.nearest] == [("Near", Outcome.ALLOWED)]
@@ -619,8 +619,8 @@ def test_a_miss_says_what_would_come_of_it() -> None:
     }
 
 
-def test_a_deny_has_to_go_first() -> None:
-    """E-2: the Denies that apply, and the Allows that would be needed besides."""
+def test_applying_denies_are_the_first_misses() -> None:
+    """E-2: then the Allows that would be needed too."""
     deny = policy(statement("Deny", Sid="No"))
     alone = explained(identity=[EVERYTHING, deny])
     assert [(each.sid, each.element, each.outcome) for each in alone.nearest] == [("No", None, Outcome.ALLOWED)]
@@ -631,8 +631,8 @@ def test_a_deny_has_to_go_first() -> None:
     }
 
 
-def test_the_nearest_misses_of_an_allow_are_denies() -> None:
-    """What would have denied it; Denies that are two steps away are not near."""
+def test_nearest_misses_of_an_allow_are_denies() -> None:
+    """Denies that are two changes away are not included."""
     denies = [
         statement("Deny", Sid="Secret", Condition={"StringEquals": {KIND: "secret"}}),
         statement("Deny", Sid="Two", Action="iam:*", Condition={"StringEquals": {KIND: "secret"}}),
@@ -642,15 +642,15 @@ def test_the_nearest_misses_of_an_allow_are_denies() -> None:
     assert (miss.type, miss.level, miss.sid, miss.outcome) == (PolicyType.SCP, 2, "Secret", Outcome.EXPLICITLY_DENIED)
 
 
-def test_only_the_level_without_an_allow_is_near() -> None:
+def test_misses_are_only_at_levels_without_an_allow() -> None:
     """E-12: another Allow at a level that has one changes nothing."""
     near = statement(Resource="arn:aws:docs:*:*:x")
     explanation = explained(identity=[EVERYTHING], scps=[[policy(statement(), near)], [policy(near)]])
     assert [(each.level, each.outcome) for each in explanation.nearest] == [(2, Outcome.ALLOWED)]
 
 
-def test_a_resource_based_allow_may_be_the_nearest() -> None:
-    """E-30.1: where the caller's own policies do not allow, a direct grant would be enough; the account's is not."""
+def test_resource_based_allow_can_be_the_nearest_miss() -> None:
+    """E-30.1: a direct grant is sufficient if the caller's own policies do not allow; one to the account is not."""
     condition = {"StringEquals": {KIND: "report"}}
     direct = for_({"AWS": ADA.arn}, Condition=condition)
     (miss,) = explained(resource=direct).nearest
@@ -658,11 +658,11 @@ def test_a_resource_based_allow_may_be_the_nearest() -> None:
     assert explained(resource=for_({"AWS": A}, Condition=condition)).nearest == ()
 
 
-def test_misses_end() -> None:
-    """A policy of very many statements is explained all the same."""
+def test_number_of_misses_is_limited() -> None:
+    """A policy of very many statements is explained too."""
     many = policy(*[statement(Action=f"docs:Put{number}") for number in range(700)])
     explanation = explained(identity=[many])
-    assert len(explanation.nearest) == MOST
+    assert len(explanation.nearest) == MAX_MISSES
     assert len(type_of(explanation, PolicyType.IDENTITY).levels[0].policies[0].statements) == 700
 
 
@@ -679,18 +679,18 @@ def test_misses_end() -> None:
         (["a", "b", "c", "d", "e", "f", "g"], "`a`, `b`, `c`, `d`, `e` or 2 more"),
     ],
 )
-def test_enumerations(texts: list[str], words: str) -> None:
+def test_long_enumeration_is_shortened(texts: list[str], words: str) -> None:
     """A long list is cut short."""
     assert either(texts) == words
 
 
-def test_statements_have_names() -> None:
-    """The index counts from 0, as everywhere; Sid and line where there are any."""
+def test_statement_name_has_index_sid_and_line() -> None:
+    """The index counts from 0; Sid and line if present."""
     assert statement_name("Deny", 2, "No", 7) == "Deny Statement[2] `No`, line 7"
     assert statement_name("Allow", 0, None, None) == "Allow Statement[0]"
 
 
-def test_every_kind_of_caller_is_explained() -> None:
-    """F.2: the table above knows all kinds."""
-    kinds = {each.type for each in (ADA, ROLE, FEDERATED, ROOT, SERVICE, VOUCHED_FOR, NOBODY)}
+def test_every_kind_of_caller_is_in_the_table() -> None:
+    """F.2."""
+    kinds = {each.type for each in (ADA, ROLE, FEDERATED, ROOT, SERVICE, WEB_IDENTITY, ANONYMOUS)}
     assert kinds == set(PrincipalType)

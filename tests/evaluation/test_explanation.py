@@ -1,4 +1,4 @@
-"""How an explanation reads: the whole text, line by line, and the whole JSON."""
+"""The text and the JSON of an explanation, completely."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import replace
 
 from iam_guard.evaluation.explanation import (
     Element,
+    ExplainedEntry,
     ExplainedLevel,
     ExplainedPolicy,
     ExplainedStatement,
     ExplainedType,
     Explanation,
     FilledVariable,
-    Miss,
+    NearMiss,
     Standing,
-    Wanted,
     either,
 )
 from iam_guard.model.decision import Outcome, PolicyType
@@ -23,7 +23,10 @@ from iam_guard.model.decision import Outcome, PolicyType
 CONDITION = Element(
     "Condition",
     False,
-    (Wanted("re*", False), Wanted("${aws:username}", False, (FilledVariable("${aws:username}", "ada"),))),
+    (
+        ExplainedEntry("re*", False),
+        ExplainedEntry("${aws:username}", False, (FilledVariable("${aws:username}", "ada"),)),
+    ),
     ("memo",),
     operator="StringLike",
     key="docs:Kind",
@@ -38,7 +41,7 @@ DENY = ExplainedStatement(
     effect="Deny",
     applies=True,
     decides=True,
-    elements=(Element("Action", True, (Wanted("docs:*", True),), ("docs:Get",)),),
+    elements=(Element("Action", True, (ExplainedEntry("docs:*", True),), ("docs:Get",)),),
     note="could not be evaluated: RuntimeError",
 )
 ALLOW = ExplainedStatement(
@@ -49,7 +52,7 @@ ALLOW = ExplainedStatement(
     applies=False,
     decides=False,
     elements=(
-        Element("Resource", True, (Wanted("arn:aws:docs:::${docs:n}${docs:m}", True, TWO_VARIABLES),), ("*",)),
+        Element("Resource", True, (ExplainedEntry("arn:aws:docs:::${docs:n}${docs:m}", True, TWO_VARIABLES),), ("*",)),
         Element("Action", False, (), ("docs:Get",), note="it lists nothing"),
         CONDITION,
     ),
@@ -57,7 +60,7 @@ ALLOW = ExplainedStatement(
 TYPES = (
     ExplainedType(
         PolicyType.SCP,
-        Standing.OWES,
+        Standing.LACKS_ALLOW,
         None,
         (
             ExplainedLevel(1, True, (ExplainedPolicy("Full", "arn:aws:organizations::aws:policy/p-1", ()),)),
@@ -77,12 +80,12 @@ TYPES = (
         None,
         (ExplainedLevel(None, True, (ExplainedPolicy("b", None, (replace(DENY, decides=False, note=None),)),)),),
     ),
-    ExplainedType(PolicyType.SESSION, Standing.SILENT, None),
+    ExplainedType(PolicyType.SESSION, Standing.NEUTRAL, None),
     ExplainedType(PolicyType.VPC_ENDPOINT, Standing.ABSENT, "there is none"),
 )
 MISSES = (
-    Miss(PolicyType.IDENTITY, None, "ada", 2, "No", 7, "Deny", None, "it would have to go", Outcome.ALLOWED),
-    Miss(PolicyType.SCP, 2, "Part", 0, None, None, "Allow", "Action", "name it", Outcome.EXPLICITLY_DENIED),
+    NearMiss(PolicyType.IDENTITY, None, "ada", 2, "No", 7, "Deny", None, "it would have to go", Outcome.ALLOWED),
+    NearMiss(PolicyType.SCP, 2, "Part", 0, None, None, "Allow", "Action", "name it", Outcome.EXPLICITLY_DENIED),
 )
 WHOLE = Explanation(
     outcome=Outcome.EXPLICITLY_DENIED,
@@ -106,8 +109,8 @@ ExplicitlyDenied: it is denied
     resource: * (account 111122223333)
     because first reason
     because second reason
-    no proper decision could be made: something failed
-    the store could not be reached; decided with what was remembered
+    the request could not be decided: something failed
+    the store could not be reached; decided with cached policies
 
 ✗ service control policy: no Allow applies, and one is needed
     ✓ level 1
@@ -144,13 +147,13 @@ Nearest misses
         then: ExplicitlyDenied"""
 
 
-def test_the_whole_text_reads_so() -> None:
+def test_text_of_a_full_explanation() -> None:
     """Every kind of line, its mark and its depth; no line break at the end."""
     assert WHOLE.text() == TEXT
 
 
-def test_the_shortest_text_reads_so() -> None:
-    """What there is not leaves no trace: no account, no error, no types, no misses."""
+def test_text_of_a_minimal_explanation() -> None:
+    """Absent parts are omitted: no account, no error, no types, no misses."""
     bare = replace(WHOLE, resource_account=None, reasons=(), error=None, types=(), nearest=(), stale=False)
     assert bare.text().splitlines() == [
         "ExplicitlyDenied: it is denied",
@@ -160,7 +163,7 @@ def test_the_shortest_text_reads_so() -> None:
     ]
 
 
-def test_the_json_is_the_tree_itself() -> None:
+def test_json_is_the_tree_itself() -> None:
     """The field names are the keys; lists for tuples."""
     tree = replace(WHOLE, types=TYPES[1:2], nearest=MISSES[1:]).to_dict()
     assert tree == {
@@ -211,11 +214,11 @@ def values(tree: object) -> Iterator[object]:
         yield tree
 
 
-def test_the_json_is_plain() -> None:
-    """No enumeration is left for a serializer to stumble over."""
+def test_json_has_only_plain_values() -> None:
+    """No enumeration members."""
     assert {type(value) for value in values(WHOLE.to_dict())} == {str, int, bool, type(None)}
 
 
-def test_an_enumeration_of_five_is_whole() -> None:
-    """Only a longer one is cut."""
+def test_enumeration_of_five_is_not_shortened() -> None:
+    """Only a longer one is."""
     assert either(list("abcde")) == "`a`, `b`, `c`, `d` or `e`"

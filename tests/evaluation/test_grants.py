@@ -1,4 +1,4 @@
-"""Limits of a grant by a role trust policy, in cases where the boundary has something to say about the request."""
+"""The boundary of a caller limits a grant by a role trust policy."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def policy(**statement: Any) -> dict[str, Any]:
         (policy(Resource="*", Condition={"StringEquals": {"sts:ExternalId": "y"}}), Outcome.IMPLICITLY_DENIED),
     ],
 )
-def test_a_boundary_limits_what_a_trust_policy_grants_directly(boundary: dict[str, Any], outcome: Outcome) -> None:
-    """E-48: it is asked about this very request, resource and context included."""
+def test_boundary_limits_a_direct_grant_by_a_trust_policy(boundary: dict[str, Any], outcome: Outcome) -> None:
+    """E-48: evaluated for this request, with its resource and context."""
     trust = policy(Principal={"AWS": ADA.arn})
     request = AccessRequest(ADA, "sts:AssumeRole", ROLE, {"sts:ExternalId": "x"})
     assert compile_policies(resource=trust, permissions_boundary=boundary).decide(request).outcome is outcome

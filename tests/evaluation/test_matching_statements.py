@@ -1,4 +1,4 @@
-"""A statement in doubt: what is reported, and nothing that a caller sent (rule C-45)."""
+"""Statements that cannot be evaluated: what is reported, without the caller's values (rule C-45)."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def failing() -> str:
         ("Allow", Outcome.IMPLICITLY_DENIED, [None]),
     ],
 )
-def test_doubt_is_reported_with_its_place(
+def test_evaluation_error_is_logged_with_its_statement(
     effect: str, outcome: Outcome, notes: list[str | None], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """C-45: a Deny applies and says so; which statement it was stands in the log, once, as an error."""
+    """C-45: a Deny applies and has a note; the log has the statement once, as an error."""
     statements = [
         {"Effect": "Allow", "Action": "other:*", "Resource": "*"},
         {"Effect": effect, "Action": "docs:*", "Resource": "*", "Condition": {"StringEquals": {"docs:Kind": "x"}}},
@@ -38,8 +38,8 @@ def test_doubt_is_reported_with_its_place(
     assert caplog.record_tuples == [("iam_guard.evaluation", logging.ERROR, place)]
 
 
-def test_a_deny_without_doubt_has_nothing_to_note(caplog: pytest.LogCaptureFixture) -> None:
-    """C-45: a fault of ours that denies by doubt would not be seen in the outcome."""
+def test_deny_without_an_error_has_no_note(caplog: pytest.LogCaptureFixture) -> None:
+    """C-45: an internal error that denies would not be visible in the outcome."""
     statement = {"Effect": "Deny", "Action": "docs:*", "Resource": "*"}
     authorizer = compile_policies(identity=[{"Version": "2012-10-17", "Statement": statement}])
     (reason,) = authorizer.decide(AccessRequest(ADA, "docs:Get", "*")).reasons
@@ -47,8 +47,8 @@ def test_a_deny_without_doubt_has_nothing_to_note(caplog: pytest.LogCaptureFixtu
     assert caplog.record_tuples == []
 
 
-def test_doubt_about_somebody_elses_deny_denies_nobody(caplog: pytest.LogCaptureFixture) -> None:
-    """C-45 asks for a Deny that may be about the caller; one that names another user is not even evaluated."""
+def test_error_in_a_deny_for_another_user_does_not_deny(caplog: pytest.LogCaptureFixture) -> None:
+    """C-45 requires a Deny that can be about the caller; one that names another user is not evaluated."""
     statements = [
         {"Effect": "Allow", "Principal": "*", "Action": "docs:*", "Resource": "*"},
         {
@@ -80,8 +80,8 @@ ACCOUNT, PARENT, SELF = "111122223333", str(ROLE.role_arn), ROLE.arn
         (["444455556666", ACCOUNT, ACCOUNT], 1),
     ],
 )
-def test_the_allow_that_names_the_caller_most_directly_is_the_reason(named: list[str], first: int) -> None:
-    """E-22: of equals the first in order."""
+def test_reason_is_the_most_direct_allow(named: list[str], first: int) -> None:
+    """E-22: of equal ones the first in order."""
     statements = [{"Effect": "Allow", "Principal": {"AWS": each}, "Action": "docs:*"} for each in named]
     authorizer = compile_policies(
         resource={"Version": "2012-10-17", "Statement": statements},

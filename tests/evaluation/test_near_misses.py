@@ -1,4 +1,4 @@
-"""The nearest misses: what a change of each element would bring, and the words for it."""
+"""The nearest misses: the outcome after a change of each element, and its text."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from iam_guard import AccessRequest, Outcome, Principal
 from iam_guard.evaluation.bundle import bundle
 from iam_guard.evaluation.explainer import explain
-from iam_guard.evaluation.explanation import Miss
+from iam_guard.evaluation.explanation import NearMiss
 
 A = "111122223333"
 ADA = Principal.from_arn(f"arn:aws:iam::{A}:user/ada")
@@ -21,7 +21,7 @@ def policy(*statements: dict[str, Any]) -> dict[str, Any]:
     return {"Version": "2012-10-17", "Statement": list(statements)}
 
 
-def nearest(**policies: Any) -> tuple[Miss, ...]:
+def nearest(**policies: Any) -> tuple[NearMiss, ...]:
     return explain(AccessRequest(ADA, "docs:GetDocument", DOCUMENT), bundle(**policies)).nearest
 
 
@@ -47,8 +47,8 @@ def nearest(**policies: Any) -> tuple[Miss, ...]:
         ),
     ],
 )
-def test_a_change_of_any_one_element_is_foretold(statement: dict[str, Any], element: str, change: str) -> None:
-    """M-1, M-2: for an Allow that is needed, and for a Deny that would have been in the way."""
+def test_miss_of_each_element_has_its_outcome(statement: dict[str, Any], element: str, change: str) -> None:
+    """M-1, M-2: for a needed Allow, and for a Deny."""
     (allow,) = nearest(identity=[policy({"Effect": "Allow", **statement})])
     assert (allow.element, allow.change, allow.outcome) == (element, change, Outcome.ALLOWED)
     everything = {"Effect": "Allow", "Action": "*", "Resource": "*"}
@@ -56,18 +56,18 @@ def test_a_change_of_any_one_element_is_foretold(statement: dict[str, Any], elem
     assert (deny.element, deny.change, deny.outcome) == (element, change, Outcome.EXPLICITLY_DENIED)
 
 
-def test_a_change_of_the_principal_is_foretold() -> None:
+def test_miss_of_the_principal_has_its_outcome() -> None:
     """E-20, E-70: another caller would be allowed, a caller that is not exempt would be denied."""
     (allow,) = nearest(resource=policy({"Effect": "Allow", "Principal": {"AWS": "444455556666"}, "Action": "*"}))
     assert (allow.element, allow.outcome) == ("Principal", Outcome.ALLOWED)
     everything = {"Effect": "Allow", "Principal": "*", "Action": "*"}
-    spared = {"Effect": "Deny", "NotPrincipal": {"AWS": [ADA.arn, A]}, "Action": "*"}
-    (deny,) = nearest(resource=policy(everything, spared))
+    exempt = {"Effect": "Deny", "NotPrincipal": {"AWS": [ADA.arn, A]}, "Action": "*"}
+    (deny,) = nearest(resource=policy(everything, exempt))
     assert (deny.element, deny.outcome) == ("NotPrincipal", Outcome.EXPLICITLY_DENIED)
 
 
-def test_a_miss_names_its_statement() -> None:
-    """By policy, index, Sid and line; a Deny that applies says that it would have to go."""
+def test_miss_identifies_its_statement() -> None:
+    """By policy, index, Sid and line; a Deny that applies would have to be removed."""
     text = json.dumps(
         policy(
             {"Effect": "Allow", "Action": "iam:*", "Resource": "*"},
@@ -79,7 +79,7 @@ def test_a_miss_names_its_statement() -> None:
     assert (miss.policy, miss.statement, miss.sid) == ("identity-based policy #1", 1, "No")
     assert miss.line == text[: text.index('"No"')].count("\n")
     assert miss.element is None
-    assert miss.change == "this Deny would have to go, or be about something else"
+    assert miss.change == "this Deny would have to be removed, or be about something else"
 
 
 def allow(sid: str, **statement: Any) -> dict[str, Any]:
@@ -89,8 +89,8 @@ def allow(sid: str, **statement: Any) -> dict[str, Any]:
 CONDITION = {"Bool": {"docs:Open": "true"}}
 
 
-def test_what_changes_the_outcome_comes_first() -> None:
-    """E-30.1: a direct grant would be enough, an identity-based Allow would leave the boundary, whatever is easier."""
+def test_misses_that_change_the_outcome_are_first() -> None:
+    """E-30.1: a direct grant is sufficient; an identity-based Allow would leave the boundary missing."""
     direct = {"Sid": "Direct", "Effect": "Allow", "Principal": {"AWS": ADA.arn}, "Action": "docs:Put*"}
     found = nearest(
         identity=[policy(allow("Own", Condition=CONDITION))],
@@ -103,8 +103,8 @@ def test_what_changes_the_outcome_comes_first() -> None:
     ]
 
 
-def test_denies_that_apply_come_before_allows_that_are_wanting() -> None:
-    """E-2: with two of them no single change helps; the one that has to go is named before what else is missing."""
+def test_applying_denies_come_before_missing_allows() -> None:
+    """E-2: with two of them no single change helps; the Deny to remove is first."""
     deny = {"Sid": "No", "Effect": "Deny", "Action": "docs:*", "Resource": "*"}
     found = nearest(
         scps=[[policy(allow("Full"), deny)]], identity=[policy(allow("Near", Resource="arn:aws:docs:::x"), deny)]
@@ -113,8 +113,8 @@ def test_denies_that_apply_come_before_allows_that_are_wanting() -> None:
     assert [each.sid for each in found] == ["No", "No", "Near"]
 
 
-def test_not_every_statement_of_a_flood_is_weighed() -> None:
-    """To decide afresh for each costs time that a policy's author must not command; five hundred are enough."""
+def test_number_of_candidates_is_limited() -> None:
+    """Each candidate costs a decision, and the author of a policy must not control the total."""
     many = [allow(f"A{number}", Action=f"docs:Put{number}") for number in range(500)]
     assert "Last" not in [each.sid for each in nearest(identity=[policy(*many, allow("Last", Condition=CONDITION))])]
     assert "Last" in [each.sid for each in nearest(identity=[policy(*many[1:], allow("Last", Condition=CONDITION))])]

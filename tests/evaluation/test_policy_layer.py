@@ -1,4 +1,4 @@
-"""Many statements together are decided as each alone would be: no index loses one, and none comes out of order."""
+"""Many statements are decided as each would be alone: the index loses none and keeps the order."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ WRITTEN = [
 ]
 SHORT = ["arn:aws:docs", "arn:aws:docs:*", "arn:aws:docs:us-east-1", DOCS]
 """Completed with `:*` where they are allowed (rule G-64)."""
-ASKED = [
+RESOURCES = [
     "*",
     f"{DOCS}:document/7",
     f"{DOCS}:document/77",
@@ -61,19 +61,19 @@ def statements(rng: random.Random, type: str, number: int) -> list[dict[str, Any
 
 def decided(type: str, resource: str, *documents: list[dict[str, Any]]) -> Decision:
     policies = [{"Version": "2012-10-17", "Statement": document} for document in documents]
-    given: dict[str, Any] = {"identity": policies} if type == "identity" else {"resource": policies[0]}
-    return compile_policies(**given).decide(AccessRequest(ADA, "docs:Get", resource))
+    documents: dict[str, Any] = {"identity": policies} if type == "identity" else {"resource": policies[0]}
+    return compile_policies(**documents).decide(AccessRequest(ADA, "docs:Get", resource))
 
 
 @pytest.mark.parametrize("number", [2, 8, 9, 24])
 @pytest.mark.parametrize("type", ["identity", "resource"])
-def test_many_statements_are_decided_as_each_alone(type: str, number: int) -> None:
-    """M-1, E-2, E-90: a Deny if any alone denies, else an Allow if any alone allows; the first that does is named."""
+def test_indexed_statements_are_decided_as_each_alone(type: str, number: int) -> None:
+    """M-1, E-2, E-90: a Deny if any alone denies, else an Allow if any alone allows; the first one is reported."""
     rng = random.Random(f"{type} {number}")
     outcomes = set()
     for _ in range(8):
         drawn = statements(rng, type, number)
-        for resource in ASKED:
+        for resource in RESOURCES:
             alone = [decided(type, resource, [each]).outcome for each in drawn]
             together = decided(type, resource, drawn)
             expected = min(alone, key=[Outcome.EXPLICITLY_DENIED, Outcome.ALLOWED, Outcome.IMPLICITLY_DENIED].index)
@@ -85,12 +85,12 @@ def test_many_statements_are_decided_as_each_alone(type: str, number: int) -> No
 
 
 def test_statements_of_many_policies_keep_their_order() -> None:
-    """E-90: the first policy with a statement that applies is named, however its resource is written."""
+    """E-90: the first policy with an applying statement is reported, for any form of its resource."""
     rng = random.Random("order")
     for _ in range(30):
         drawn = [[{"Effect": "Deny", "Action": "docs:Get", "Resource": text}] for text in WRITTEN]
         rng.shuffle(drawn)
-        for resource in ASKED:
+        for resource in RESOURCES:
             denying = [
                 number
                 for number, each in enumerate(drawn, 1)
@@ -101,17 +101,17 @@ def test_statements_of_many_policies_keep_their_order() -> None:
 
 
 FILLERS = [{"Resource": f"arn:aws:docs:::filler/{number}"} for number in range(12)]
-SILENT = {"NotResource": "*"}
-"""It can speak about any resource, and never does."""
+NEVER_MATCHING = {"NotResource": "*"}
+"""A candidate for any resource that matches none."""
 
 
-@pytest.mark.parametrize("first", [[], [SILENT]], ids=["", "behind one that never speaks"])
+@pytest.mark.parametrize("first", [[], [NEVER_MATCHING]], ids=["", "after one that never matches"])
 @pytest.mark.parametrize("effect", ["Allow", "Deny"])
 @pytest.mark.parametrize("written", WRITTEN + SHORT)
-def test_one_statement_among_many_is_found(written: str, effect: str, first: list[dict[str, Any]]) -> None:
-    """M-10 to M-12, G-64, V-4: a lost Deny would be a wrong Allow; every way to write a resource, in many positions."""
+def test_index_finds_one_statement_among_many(written: str, effect: str, first: list[dict[str, Any]]) -> None:
+    """M-10 to M-12, G-64, V-4: a lost Deny would be a wrong Allow; every form of a resource, in many positions."""
     one = {"Resource": [written, "arn:aws:docs:::filler/0"]}
-    for resource in ASKED:
+    for resource in RESOURCES:
         alone = decided("identity", resource, [{"Effect": effect, "Action": "docs:Get", **one}]).outcome
         for place in (0, 6, 12):
             drawn = [*first, *FILLERS[:place], one, *FILLERS[place:]]
@@ -120,8 +120,8 @@ def test_one_statement_among_many_is_found(written: str, effect: str, first: lis
 
 
 @pytest.mark.parametrize(("limit", "is_remembered"), [(2, True), (1, False)])
-def test_actions_are_remembered_up_to_a_limit(limit: int, is_remembered: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What callers ask about does not fill the memory; what is asked again is not found anew."""
+def test_number_of_cached_actions_is_limited(limit: int, is_remembered: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Actions from callers do not fill the memory; a cached action is not resolved again."""
     for module in (policy_layer, compiling):
         monkeypatch.setattr(module, "MAX_ACTIONS", limit)
     statement = {"Sid": f"Limit{limit}", "Effect": "Allow", "Action": "docs:*", "Resource": "*"}  # compiled here first

@@ -1,4 +1,4 @@
-"""The digest of all policies of a decision: equal for equal policies, another for anything that is otherwise."""
+"""The digest of all policies of a decision: equal for equal policies, and different otherwise."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def test_equal_policies_have_one_digest_in_any_order() -> None:
     assert compile_policies(identity=[TWO, ONE], scps=[[ONE], [TWO]]).policy_set == first
 
 
-def test_anything_else_has_another() -> None:
-    """Another document, type, level or place, and no policy beside an empty list of them (E-14)."""
+def test_different_policies_have_different_digests() -> None:
+    """Another document, type, level or position, and no policy as opposed to an empty list (E-14)."""
     sets = [
         compile_policies(),
         compile_policies(identity=[ONE]),
@@ -40,8 +40,8 @@ def test_anything_else_has_another() -> None:
     assert len({each.policy_set.digest for each in sets}) == len(sets)
 
 
-def test_session_policies_are_counted_and_a_given_policy_is_known() -> None:
+def test_policy_set_counts_sessions_and_marks_given_policies() -> None:
     share = {"Version": "2012-10-17", "Statement": [{**ONE["Statement"][0], "Principal": "*"}]}
-    told = compile_policies(session=[ONE, TWO], resource=share).policy_set
-    assert (told.sessions, told.given) == (2, True)
+    described = compile_policies(session=[ONE, TWO], resource=share).policy_set
+    assert (described.sessions, described.given) == (2, True)
     assert (compile_policies().policy_set.sessions, compile_policies().policy_set.given) == (0, False)

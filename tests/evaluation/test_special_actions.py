@@ -1,4 +1,4 @@
-"""Which resources have a policy that must allow, by action and ARN."""
+"""The resources whose own policy must allow, by action and ARN."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ ROLE, KEY = "arn:aws:iam::111122223333:role/", "arn:aws:kms:us-east-1:1111222233
         ("kms:decrypt", f"{ROLE}Reader", None),
     ],
 )
-def test_keys_and_roles_decide_for_themselves(action: str, resource: str, why: Mandatory | None) -> None:
-    """E-42, X-3: the sixth field may hold colons; everything else may be declared so by the application."""
+def test_keys_and_roles_need_their_own_policy(action: str, resource: str, why: Mandatory | None) -> None:
+    """E-42, X-3: the sixth field can contain colons; an application can declare other actions so."""
     assert mandatory(action, resource, declared=False) is why
     assert mandatory(action, resource, declared=True) is (why or Mandatory.DECLARED)
     is_trust = why is Mandatory.TRUST

@@ -1,4 +1,4 @@
-"""What a request makes true and false of each statement: what the explanation says, as far as elements are asked."""
+"""The results of each statement for a request agree with the explanation, for the evaluated elements."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 from iam_guard import AccessRequest, Principal, compile_policies
 from iam_guard.errors import IamGuardError
 from iam_guard.evaluation.explainer import explain
-from iam_guard.evaluation.statement_coverage import exercise
-from tests.evaluation.test_explain_laws import asked
+from iam_guard.evaluation.statement_coverage import evaluate_statements
+from tests.evaluation.test_explain_laws import read_generated
 from tests.oracle.generate import generate_case
 
 ANN = Principal.from_arn("arn:aws:iam::111122223333:user/ann")
@@ -44,14 +44,14 @@ def of(statement: dict[str, Any], action: str = "docs:Get", resource: str = DOCU
         ),
     ],
 )
-def test_an_element_is_asked_where_those_before_it_matched(
+def test_element_is_evaluated_if_those_before_it_matched(
     statement: dict[str, Any], action: str, context: dict[str, str], applies: bool, elements: dict[str, bool]
 ) -> None:
-    """A request about something else tries no condition; the conditions count each by itself."""
+    """A request about something else covers no condition; each condition counts separately."""
     assert of(statement, action, **context) == (applies, elements)
 
 
-def test_a_condition_that_cannot_be_evaluated_is_neither() -> None:
+def test_condition_with_an_error_has_no_result() -> None:
     """C-45."""
     document = {
         "Version": "2012-10-17",
@@ -65,15 +65,15 @@ def test_a_condition_that_cannot_be_evaluated_is_neither() -> None:
     assert (found.applies, dict(found.elements)) == (True, {"Action": True, "Resource": True})
 
 
-def test_a_decision_that_could_not_be_made_exercises_nothing() -> None:
-    """Nor does one that no policy was asked for (E-66)."""
+def test_invalid_request_covers_nothing() -> None:
+    """Nor does one that no policy is evaluated for (E-66)."""
     authorizer = compile_policies(identity=[{"Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}])
     assert list(authorizer.exercised(authorizer.decide(AccessRequest(ANN, "docs", DOCUMENT)))) == []
     assert list(authorizer.exercised(authorizer.decide(AccessRequest(ANN, "sts:GetCallerIdentity", "*")))) == []
 
 
-def test_the_decision_stays_as_it_is() -> None:
-    """What it has read is what the audit trail tells, whoever looks on."""
+def test_coverage_does_not_change_the_decision() -> None:
+    """The keys that the decision has read, and its record, are the same afterwards."""
     conditions = {"StringEquals": {"docs:A": "1"}}
     statement = {"Effect": "Allow", "Action": "docs:Put", "Resource": "*", "Condition": conditions}
     authorizer = compile_policies(identity=[{"Statement": [statement, {**statement, "Action": "docs:Get"}]}])
@@ -83,14 +83,14 @@ def test_the_decision_stays_as_it_is() -> None:
 
 
 @pytest.mark.parametrize("shard", range(2))
-def test_it_says_what_the_explanation_says(shard: int) -> None:
-    """On generated cases: which policies apply, which statements, and each element that was asked."""
+def test_coverage_agrees_with_the_explanation(shard: int) -> None:
+    """On generated cases: which policies and statements apply, and each evaluated element."""
     rng = random.Random(f"exercised {shard}")
     seen = 0
     for _ in range(150):
-        given = generate_case(rng)
+        case_json = generate_case(rng)
         with suppress(IamGuardError):
-            request, policies = asked(json.loads(json.dumps(given)))
+            request, policies = read_generated(json.loads(json.dumps(case_json)))
             explained = explain(request, policies)
             shown = [
                 statement
@@ -99,17 +99,17 @@ def test_it_says_what_the_explanation_says(shard: int) -> None:
                 for policy in level.policies
                 for statement in policy.statements
             ]
-            found = [] if explained.error else list(exercise(request, policies))
+            found = [] if explained.error else list(evaluate_statements(request, policies))
             assert sorted(each.applies for each in found) == sorted(each.applies for each in shown)
             for each in found:
                 same = [other for other in shown if _agrees(each, other)]
-                assert same, (given, each)
+                assert same, (case_json, each)
                 seen += 1
     assert seen > 200
 
 
 def _agrees(found: Any, shown: Any) -> bool:
-    """Return whether an explained statement is this one: same answers, element by element."""
+    """Return whether an explained statement has the same results, element by element."""
     conditions = [element.matched for element in shown.elements if element.name == "Condition"]
     others = {element.name: element.matched for element in shown.elements if element.name != "Condition"}
     if (found.statement, found.applies) != (shown.index, shown.applies):

@@ -1,7 +1,7 @@
-"""What is odd, and what is nearly right: strategies for tests that nothing crashes.
+"""Strategies for odd and nearly valid values, for tests that no input crashes.
 
-`TEXTS` are texts that mean something somewhere, `ODD_VALUES` values of every kind, `nearly(whole, odd)` is something
-right of which a part or two are wrong.
+`TEXTS` are texts with special parts, `ODD_VALUES` values of every type, `nearly(whole, odd)` draws valid values with up
+to two invalid parts.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ ODD_VALUES = st.sampled_from(ODD) | TEXTS | json_values() | st.integers() | st.f
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Walk over the paths to all parts of a value."""
+    """Iterate over the paths of all parts of a value."""
     yield path
     members = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, member in members:
@@ -59,18 +59,18 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 @st.composite
 def nearly(draw: st.DrawFn, whole: st.SearchStrategy[Any], odd: st.SearchStrategy[Any]) -> Any:
-    """Draw something right of which up to two parts were replaced, renamed, taken out or doubled."""
+    """Draw a valid value with up to two parts replaced, renamed, removed or doubled."""
     changed = {"": copy.deepcopy(draw(whole))}
     for _ in range(draw(st.integers(0, 2))):
         paths = [path for path in places(changed) if path]
-        *above, last = draw(st.sampled_from(paths))
+        *ancestors, last = draw(st.sampled_from(paths))
         parent: Any = changed
-        for step in above:
+        for step in ancestors:
             parent = parent[step]
         match draw(st.sampled_from(["replace", "replace", "rename", "remove", "wrap"])):
-            case "rename" if isinstance(parent, dict) and above:
+            case "rename" if isinstance(parent, dict) and ancestors:
                 parent[draw(TEXTS | st.sampled_from([1, None, "Sid", "Principal", "Condition"]))] = parent.pop(last)
-            case "remove" if above:
+            case "remove" if ancestors:
                 parent.pop(last)
             case "wrap":
                 parent[last] = [parent[last], parent[last]]

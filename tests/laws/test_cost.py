@@ -1,7 +1,7 @@
-"""However a document was contrived, a decision stays short: no pattern makes matching explode.
+"""The cost of a decision with a worst-case document is limited: no pattern takes exponential time.
 
-Limits are some ten times what is needed, and count work (`effort`): what fails here is no slow machine but a cost that
-grows out of proportion. The figures themselves are `make bench`'s.
+Limits are about ten times the measured effort, and count work (`effort`), so a slow machine does not fail them.
+`make bench` measures the times.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from iam_guard.model.request import AccessRequest
 from tests.effort import effort
 from tests.laws.worst import CHARACTERS, WORST, Worst
 
-MOST = 150
-"""Effort of a warm decision."""
+MAX_WARM = 150
+"""Maximum effort of a decision with a compiled document."""
 
-MAX_OF_THE_FIRST = 3000
-"""Effort of a decision that compiles the document."""
+MAX_COLD = 3000
+"""Maximum effort of a decision that compiles the document."""
 
 
 @pytest.fixture(autouse=True)
-def the_rest_of_the_suite_does_not_count() -> Iterator[None]:
-    """Let no collection go through what other tests hold; nor is it looked through here, which takes longer still."""
+def exclude_objects_of_other_tests_from_gc() -> Iterator[None]:
+    """Freeze the objects of other tests, so that no garbage collection during the measurement traverses them."""
     gc.freeze()
     yield
     gc.unfreeze()
@@ -40,42 +40,42 @@ def _effort(worst: Worst, authorizer: Authorizer, *, rounds: int) -> float:
 
 
 @pytest.mark.parametrize("name", WORST)
-def test_a_document_at_the_size_limit_is_decided_soon(name: str) -> None:
+def test_document_at_the_size_limit_has_a_limited_cost(name: str) -> None:
     """Rules G-74, M-4: the first decision compiles, every other one is short."""
     worst = WORST[name]
     authorizer = compile_policies(identity=[worst.text])
-    assert _effort(worst, authorizer, rounds=1) < MAX_OF_THE_FIRST
-    assert _effort(worst, authorizer, rounds=3) < MOST
+    assert _effort(worst, authorizer, rounds=1) < MAX_COLD
+    assert _effort(worst, authorizer, rounds=3) < MAX_WARM
 
 
 @pytest.mark.parametrize("name", WORST)
-def test_the_documents_are_as_long_as_they_may_be(name: str) -> None:
-    """A short document would prove nothing; but one of them needs a text that its pattern fits."""
+def test_documents_are_near_the_size_limit(name: str) -> None:
+    """Except for one, which needs a text that its pattern matches."""
     assert name == "ones that fit: *a?a?a" or 0.7 * CHARACTERS < len(WORST[name].text) <= CHARACTERS
 
 
-@pytest.mark.parametrize("made", ["*a", "*a?", "a?*", "*?a*", "?*"])
-def test_no_way_is_tried_twice(made: str) -> None:
-    """Ten times a pattern against ten times the text is at most a hundred times the work: no way is tried twice."""
+@pytest.mark.parametrize("pattern", ["*a", "*a?", "a?*", "*?a*", "?*"])
+def test_matching_cost_is_at_most_quadratic(pattern: str) -> None:
+    """Ten times the pattern with ten times the text takes at most a hundred times the work (no backtracking)."""
 
     def seconds(size: int) -> float:
-        matches, text = compile_glob(made * size + "b"), "a" * size * len(made)
-        taken = []
+        matches, text = compile_glob(pattern * size + "b"), "a" * size * len(pattern)
+        durations = []
         for _ in range(3):
-            begin = time.thread_time()
+            start = time.thread_time()
             matches(text)
-            taken.append(time.thread_time() - begin)
-        return min(taken)
+            durations.append(time.thread_time() - start)
+        return min(durations)
 
     assert seconds(2000) < 200 * seconds(200) + 0.01
 
 
-def test_a_caller_cannot_make_a_variable_slow() -> None:
-    """Rule M-22: what fills a variable is literal text, however long, and nothing is compiled for it."""
+def test_long_variable_value_has_a_limited_cost() -> None:
+    """Rule M-22: the value of a variable is literal text, and nothing is compiled for it."""
     statement = {"Effect": "Allow", "Action": "*", "Resource": ["arn:aws:docs:::*${aws:UserAgent}?*${aws:UserAgent}*"]}
     authorizer = compile_policies(identity=[json.dumps({"Version": "2012-10-17", "Statement": [statement]})])
     caller = WORST["suffixes"].request().principal
     context = {"aws:UserAgent": "a" * 4000}
     request = AccessRequest(caller, "docs:Get", "arn:aws:docs:::" + "a" * 8000, context)
     assert not authorizer.decide(request).allowed
-    assert effort(lambda: authorizer.decide(request)) < MOST
+    assert effort(lambda: authorizer.decide(request)) < MAX_WARM

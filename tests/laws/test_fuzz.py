@@ -1,7 +1,7 @@
-"""Whatever comes in, what comes out is an answer or an error of our own: documents, requests, cases, YAML, the builder.
+"""Any input returns a result or raises an error of `iam_guard`: documents, requests, cases, YAML, the builder.
 
-Each law draws things that are nearly right, since what is plainly wrong is refused at the door. The examples are the
-same on each run; `IAM_GUARD_FUZZ=20` tries twenty times as many, and others each time.
+Each law draws nearly valid input, because plainly invalid input is refused early. The examples are the same on each
+run; `IAM_GUARD_FUZZ=20` runs twenty times as many, and different ones each time.
 """
 
 from __future__ import annotations
@@ -53,13 +53,13 @@ def fuzz(examples: int) -> settings:
     )
 
 
-# --- what is drawn -----------------------------------------------------------------------------------------------
+# --- strategies --------------------------------------------------------------------------------------------------
 
 ACCOUNT = "111122223333"
 
 
 def failing() -> str:
-    raise LookupError("somebody else's")
+    raise LookupError("an error of the application")
 
 
 LAZY: list[Any] = [failing, lambda: 10**4000, lambda: float("nan"), lambda: object(), lambda: None, lambda: ["a", 1]]
@@ -80,7 +80,7 @@ CALLERS = st.sampled_from(
         {"type": "Anonymous", "arn": "anonymous", "account": None},
     ]
 )
-CARRIED = st.dictionaries(TEXTS | st.sampled_from(["aws:PrincipalTag/Team", "Team"]), TEXTS, max_size=2)
+TAGS = st.dictionaries(TEXTS | st.sampled_from(["aws:PrincipalTag/Team", "Team"]), TEXTS, max_size=2)
 KEYS = st.sampled_from(["aws:SourceIp", "aws:PrincipalTag/Team", "docs:Owner", "accounts.google.com:aud", "s3:prefix"])
 ACTIONS = st.sampled_from(["docs:Get", "s3:List*", "iam:PassRole", "execute-api:Get", "sts:AssumeRole"]) | TEXTS
 RESOURCES = st.just("*") | st.builds("arn:aws:{}:eu:111122223333:{}".format, st.sampled_from(["s3", "iam"]), TEXTS)
@@ -88,7 +88,7 @@ REQUESTS = nearly(
     st.fixed_dictionaries(
         {
             "principal": st.builds(
-                lambda who, tags, session: {**who, "tags": tags, "session": session}, CALLERS, CARRIED, CARRIED
+                lambda who, tags, session: {**who, "tags": tags, "session": session}, CALLERS, TAGS, TAGS
             ),
             "action": ACTIONS | ACTIONS.filter(lambda action: ":" in action),
             "resource": RESOURCES,
@@ -100,19 +100,19 @@ REQUESTS = nearly(
 )
 
 
-def request_of(given: Any) -> AccessRequest:
-    """Make a request of what was drawn; what is of the wrong kind stays so."""
-    given = given if isinstance(given, dict) else {}
-    who = given.get("principal")
-    known = {field.name for field in fields(Principal) if field.init}
-    is_caller = isinstance(who, dict) and {"type", "arn", "account"} <= who.keys() <= known
-    principal = Principal(**who) if is_caller else who
-    rest = {name: given[name] for name in ("context", "resource_account") if name in given}
-    return AccessRequest(principal, given.get("action"), given.get("resource"), **rest)
+def request_of(drawn: Any) -> AccessRequest:
+    """Create a request from a drawn value, also with members of the wrong type."""
+    members = drawn if isinstance(drawn, dict) else {}
+    caller = members.get("principal")
+    parameters = {field.name for field in fields(Principal) if field.init}
+    is_caller = isinstance(caller, dict) and {"type", "arn", "account"} <= caller.keys() <= parameters
+    principal = Principal(**caller) if is_caller else caller
+    rest = {name: members[name] for name in ("context", "resource_account") if name in members}
+    return AccessRequest(principal, members.get("action"), members.get("resource"), **rest)
 
 
 def own_errors_only(make: Callable[[], Any]) -> Any:
-    """Return what is made, or None where it is refused by an error of our own, which can be shown."""
+    """Return the result of `make`; None if it raises an `IamGuardError`, which must have a message."""
     try:
         return make()
     except IamGuardError as error:
@@ -127,7 +127,7 @@ def check_error(error: IamGuardError) -> None:
 
 
 def check_reading(source: Any, type: PolicyType) -> None:
-    """Read a source in every way that there is."""
+    """Parse, validate and check a source."""
     document = own_errors_only(lambda: parse(source, type))
     assert document is None or isinstance(document, Document)
     if document is not None:
@@ -139,7 +139,7 @@ def check_reading(source: Any, type: PolicyType) -> None:
 
 @st.composite
 def near_json(draw: st.DrawFn, values: st.SearchStrategy[Any]) -> str:
-    """Draw JSON text that was cut or stirred."""
+    """Draw JSON text, possibly with a part replaced."""
     text = json.dumps(draw(values), ensure_ascii=draw(st.booleans()))
     if not draw(st.booleans()):
         return text
@@ -150,7 +150,7 @@ def near_json(draw: st.DrawFn, values: st.SearchStrategy[Any]) -> str:
 @pytest.mark.parametrize("type", PolicyType)
 @fuzz(25)
 @given(data=st.data())
-def test_any_text_is_a_document_or_refused(type: PolicyType, data: st.DataObject) -> None:
+def test_any_text_is_parsed_or_refused(type: PolicyType, data: st.DataObject) -> None:
     """G-10, N-9: as text and as bytes."""
     text = data.draw(TEXTS | near_json(documents(type)) | near_json(json_values()))
     check_reading(text, type)
@@ -160,8 +160,8 @@ def test_any_text_is_a_document_or_refused(type: PolicyType, data: st.DataObject
 @pytest.mark.parametrize("type", PolicyType)
 @fuzz(25)
 @given(data=st.data())
-def test_any_value_is_a_document_or_refused(type: PolicyType, data: st.DataObject) -> None:
-    """G-16, N-9: what JSON decodes to, what is nearly a policy, and what no JSON text decodes to."""
+def test_any_value_is_parsed_or_refused(type: PolicyType, data: st.DataObject) -> None:
+    """G-16, N-9: JSON values, nearly valid policies, and values that are not JSON."""
     check_reading(data.draw(json_values() | NEAR_DOCUMENTS[type] | ODD_VALUES), type)
 
 
@@ -192,20 +192,20 @@ def check_deciding(authorizer: Authorizer, request: AccessRequest) -> None:
 @fuzz(100)
 @given(data=st.data())
 def test_any_request_is_decided_and_explained(type: PolicyType, data: st.DataObject) -> None:
-    """C-45, E-6: a decision with a message and an explanation, whatever the policy and the request say."""
+    """C-45, E-6: a decision with a message and an explanation, for any policy and request."""
     document = data.draw(documents(type) | NEAR_DOCUMENTS[type])
     authorizer = own_errors_only(lambda: compile_policies(**ARGUMENTS[type](document)))
     for _ in range(3):
-        given = data.draw(REQUESTS)
-        request = own_errors_only(lambda: request_of(given))  # noqa: B023
+        drawn = data.draw(REQUESTS)
+        request = own_errors_only(lambda: request_of(drawn))  # noqa: B023
         if authorizer is not None and request is not None:
             check_deciding(authorizer, request)
 
 
 @pytest.mark.parametrize("lazy", [failing, lambda: 10**4000, lambda: float("nan"), object])
 @pytest.mark.parametrize("effect", ["Allow", "Deny"])
-def test_a_value_that_cannot_be_had_denies(lazy: Any, effect: str) -> None:
-    """C-45: an Allow does not apply, a Deny does; nobody sees the exception of somebody else."""
+def test_value_that_raises_denies(lazy: Any, effect: str) -> None:
+    """C-45: an Allow does not apply, a Deny does; the error of the application is not shown."""
     statement = {"Effect": effect, "Action": "*", "Resource": "*", "Condition": {"StringEquals": {"docs:Kind": "a"}}}
     authorizer = compile_policies(identity=[{"Statement": statement}, *([EVERYTHING] if effect == "Deny" else [])])
     ada = Principal.from_arn(f"arn:aws:iam::{ACCOUNT}:user/ada")
@@ -217,7 +217,7 @@ def test_a_value_that_cannot_be_had_denies(lazy: Any, effect: str) -> None:
 @fuzz(150)
 @given(st.sampled_from(sorted(ARGUMENTS)), ODD_VALUES, st.booleans())
 def test_any_argument_is_compiled_or_refused(type: PolicyType, value: Any, is_bare: bool) -> None:
-    """N-9: also where a list of documents, or of levels, should stand."""
+    """N-9: also in place of a list of documents or levels."""
     arguments = ARGUMENTS[type](value)
     if is_bare:
         arguments = dict.fromkeys(arguments, value)
@@ -245,7 +245,7 @@ CASES = nearly(st.just(PLAIN), JSON_ODD)
 @fuzz(120)
 @given(st.lists(near_json(CASES) | TEXTS | st.just("{" * 9000) | st.just(" \t\r"), max_size=6))
 def test_each_line_has_an_answer(lines: list[str]) -> None:
-    """N-9: one for each line that is not empty, in order, and the same from the command; each is JSON in one line."""
+    """N-9: one for each non-empty line, in order, and the same from the command; each is JSON in one line."""
     octets = "\n".join(lines).encode("utf-8", "surrogatepass")
     lines = [line for line in octets.decode("utf-8", "surrogateescape").split("\n") if line and not line.isspace()]
     run = CliRunner().invoke(main, ["decide"], input=octets)
@@ -253,15 +253,15 @@ def test_each_line_has_an_answer(lines: list[str]) -> None:
     answers = run.stdout.splitlines()
     decoder = CaseDecoder()
     assert answers == [json.dumps(answer(decoder.decode(line, "x")), allow_nan=False) for line in lines]
-    for each in answers:
-        given = json.loads(each)
-        assert given.keys() in ({"id", "outcome"}, {"id", "error"})
-        assert "error" not in given or given["error"].isprintable()
+    for line in answers:
+        result = json.loads(line)
+        assert result.keys() in ({"id", "outcome"}, {"id", "error"})
+        assert "error" not in result or result["error"].isprintable()
 
 
 @st.composite
 def near_yaml(draw: st.DrawFn) -> str:
-    """Draw YAML text of cases that was cut or stirred."""
+    """Draw YAML text of cases, possibly with a part replaced."""
     cases = draw(
         st.lists(nearly(st.just(PLAIN), JSON_ODD | st.sampled_from([{1: 2}, {None: []}, {1.5: "a"}])), max_size=2)
     )
@@ -329,25 +329,25 @@ STEPS: dict[str, st.SearchStrategy[tuple[list[Any], dict[str, Any]]]] = {
 
 @fuzz(200)
 @given(data=st.data())
-def test_the_builder_makes_documents_or_refuses(data: st.DataObject) -> None:
-    """G-13: whatever it makes is read again as the same."""
-    begin = data.draw(st.sampled_from([allow, deny, allow_all_but, deny_all_but]))
-    statement = own_errors_only(lambda: begin(*data.draw(ITEMS | st.just(["docs:Get"]))))
+def test_builder_creates_valid_documents_or_refuses(data: st.DataObject) -> None:
+    """G-13: parsing a built document returns an equal one."""
+    start = data.draw(st.sampled_from([allow, deny, allow_all_but, deny_all_but]))
+    statement = own_errors_only(lambda: start(*data.draw(ITEMS | st.just(["docs:Get"]))))
     for name in data.draw(st.lists(st.sampled_from(sorted(STEPS)), max_size=4)):
         arguments, named = data.draw(STEPS[name])
-        taken = statement and own_errors_only(lambda: getattr(statement, name)(*arguments, **named))  # noqa: B023
-        statement = taken or statement
+        extended = statement and own_errors_only(lambda: getattr(statement, name)(*arguments, **named))  # noqa: B023
+        statement = extended or statement
     if statement is None:
         return
     type = data.draw(st.sampled_from(PolicyType))
-    made = own_errors_only(lambda: policy(statement, type=type, id=data.draw(st.none() | TEXTS)))
-    if made is not None:
-        assert parse(made.to_json(), type).digest == made.document.digest
+    built = own_errors_only(lambda: policy(statement, type=type, id=data.draw(st.none() | TEXTS)))
+    if built is not None:
+        assert parse(built.to_json(), type).digest == built.document.digest
 
 
 @fuzz(50)
 @given(TEXTS)
-def test_any_text_can_be_taken_literally(text: str) -> None:
+def test_any_text_can_be_a_literal(text: str) -> None:
     """V-14."""
     with contextlib.suppress(IamGuardError):
         allow("docs:Get").on("document/" + literal(text)).when("StringLike", {"docs:Name": literal(text)})

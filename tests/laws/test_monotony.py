@@ -1,4 +1,4 @@
-"""Laws of decisions, on generated cases: what must hold whatever the policies say."""
+"""Laws of decisions on generated cases, for any policies."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CASES = 1500
 
 
 def decided(case: Case) -> Decision | None:
-    """Return the decision; None where a document is refused."""
+    """Return the decision; None if a document is refused."""
     try:
         decision = decide_case(read_case(case))
     except IamGuardError:
@@ -39,21 +39,21 @@ def generated(seed: int) -> Iterator[tuple[random.Random, Case, Decision]]:
 
 
 def documents(policies: Any) -> Iterator[dict[str, Any]]:
-    """Walk over all documents of a case."""
+    """Iterate over all documents of a case."""
     if isinstance(policies, dict) and "Statement" in policies:
         yield policies
     elif isinstance(policies, (dict, list)):
-        for each in policies.values() if isinstance(policies, dict) else policies:
-            yield from documents(each)
+        for member in policies.values() if isinstance(policies, dict) else policies:
+            yield from documents(member)
 
 
 def with_statement(document: dict[str, Any], statement: dict[str, Any]) -> None:
-    present = document["Statement"]
-    document["Statement"] = [*(present if isinstance(present, list) else [present]), statement]
+    statements = document["Statement"]
+    document["Statement"] = [*(statements if isinstance(statements, list) else [statements]), statement]
 
 
 def test_adding_a_deny_never_allows_more() -> None:
-    """E-2: a Deny only takes away, in whatever policy it stands."""
+    """E-2: a Deny in any policy only restricts."""
     tried = 0
     for rng, case, before in generated(1):
         changed = copy.deepcopy(case)
@@ -77,8 +77,8 @@ def test_adding_a_deny_never_allows_more() -> None:
     assert tried > CASES / 2
 
 
-def test_adding_an_allow_to_the_identity_policies_never_denies() -> None:
-    """E-4: an Allow only adds, and defeats no explicit Deny."""
+def test_adding_an_identity_allow_never_denies() -> None:
+    """E-4: an Allow only grants, and overrides no explicit Deny."""
     everything = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
     changes = 0
     for _, case, before in generated(2):
@@ -106,7 +106,7 @@ def test_removing_a_boundary_never_denies() -> None:
 
 
 def _shuffled(value: Any, rng: random.Random) -> Any:
-    """Turn everything round whose order means nothing: keys, lists of values, statements, policies of one place."""
+    """Shuffle everything whose order is irrelevant: keys, lists of values, statements, policies of one level."""
     if isinstance(value, dict):
         items = [(key, _shuffled(member, rng)) for key, member in value.items()]
         rng.shuffle(items)
@@ -142,8 +142,8 @@ def _twice(document: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("rewrite", [_as_lists, _twice])
-def test_equal_writings_are_decided_alike(rewrite: Callable[[dict[str, Any]], None]) -> None:
-    """G-7, G-14: a scalar is a list of one; saying a thing twice changes nothing."""
+def test_equivalent_documents_have_the_same_outcome(rewrite: Callable[[dict[str, Any]], None]) -> None:
+    """G-7, G-14: a scalar is a list of one; repetition changes nothing."""
     for _, case, before in generated(5):
         changed = copy.deepcopy(case)
         for document in documents(changed["policies"]):
@@ -153,8 +153,8 @@ def test_equal_writings_are_decided_alike(rewrite: Callable[[dict[str, Any]], No
         assert after.outcome is before.outcome, changed
 
 
-def test_a_decision_names_who_decided() -> None:
-    """E-90: an explicit deny names a Deny, an Allow an Allow or a rule, an implicit deny a type without an Allow."""
+def test_decision_reports_its_reasons() -> None:
+    """E-90: an explicit deny has a Deny, an Allow an Allow or a rule, an implicit deny a type without an Allow."""
     seen: set[Outcome] = set()
     for _, _, decision in generated(6):
         seen.add(decision.outcome)
@@ -171,8 +171,8 @@ def test_a_decision_names_who_decided() -> None:
     assert seen == set(Outcome)
 
 
-def test_the_index_finds_what_a_linear_scan_finds() -> None:
-    """The index by action is a way to find statements, never a reason to miss one."""
+def test_index_finds_what_a_linear_scan_finds() -> None:
+    """The index by action loses no statement."""
     compared = 0
     for _, case, decision in generated(7):
         policies = bundle(identity=case["policies"]["identity"] or ())

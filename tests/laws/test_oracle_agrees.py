@@ -1,4 +1,4 @@
-"""The twin: a slow evaluator written from the rules alone decides generated requests as ours does."""
+"""The evaluator agrees on generated requests with the oracle, a slow evaluator written from the rules alone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SHARDS = 10
 
 @pytest.mark.parametrize("shard", range(SHARDS))
 def test_both_evaluators_agree(shard: int) -> None:
-    """Rules A to G: the same outcome, whatever the policies and the request."""
+    """Rules A to G: the same outcome for any policies and request."""
     rng = random.Random(shard)
     for _ in range(CASES // SHARDS):
         case = generate_case(rng)

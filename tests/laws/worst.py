@@ -1,7 +1,4 @@
-"""Documents that were contrived to be slow: as long as IAM takes them, and full of what is hard to match.
-
-Each is made for one request, and is as hard for it as its maker could think of.
-"""
+"""Worst-case documents: as long as IAM accepts, and full of entries that are expensive to match with their request."""
 
 from __future__ import annotations
 
@@ -27,7 +24,7 @@ LONG_RESOURCE = PREFIX + "abcdefghijklmnopqrstuvwxyz" * 38
 
 @dataclass(frozen=True, slots=True)
 class Worst:
-    """One document, and the request that it is hard for."""
+    """One document, and the request that is expensive to decide with it."""
 
     statements: list[dict[str, Any]]
     resource: str = RESOURCE
@@ -39,28 +36,28 @@ class Worst:
         return json.dumps({"Version": "2012-10-17", "Statement": self.statements})
 
     def request(self) -> AccessRequest:
-        """Make the request anew."""
+        """Return a new request."""
         return AccessRequest(CALLER, "docs:GetDocument", self.resource, self.context)
 
 
 def _full(make: Callable[[int], Any]) -> list[Any]:
-    """Make values until the document is full."""
-    made: list[Any] = []
+    """Create values until the document is full."""
+    values: list[Any] = []
     left = CHARACTERS - 300
     for number in count():
         value = make(number)
         left -= len(json.dumps(value)) + 2
         if left < 0:
-            return made
-        made.append(value)
+            return values
+        values.append(value)
     raise AssertionError
 
 
 def _word(number: int, length: int, letters: str = ascii_lowercase) -> str:
     word = ""
     for _ in range(length):
-        number, place = divmod(number, len(letters))
-        word += letters[place]
+        number, index = divmod(number, len(letters))
+        word += letters[index]
     return word
 
 
@@ -75,7 +72,7 @@ def _values(operator: str, make: Callable[[int], str], value: str, **variables: 
 
 
 def _one(text: str) -> Callable[[int], str]:
-    """Make one value of the size limit; the next one ends the document."""
+    """Return a function that creates one value; the second one is over the size limit and ends the document."""
     return lambda number: text if number == 0 else "x" * CHARACTERS
 
 

@@ -1,4 +1,4 @@
-"""Random callers, by type, and the names by which a principal element could mean them."""
+"""Random callers, by type, and the names by which a principal element can refer to them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Doc = dict[str, Any]
 
 
 def draw_caller(rng: random.Random, account: str) -> Doc:
-    """Draw who asks, in the form of N-1."""
+    """Draw a caller in the form of N-1."""
     kinds = ["User", "AssumedRole", "FederatedUser", "Root", "Service", "Anonymous"]
     match rng.choices(kinds, weights=[30, 34, 12, 8, 9, 7])[0]:
         case "User":
@@ -53,7 +53,7 @@ def _role_session(rng: random.Random, account: str) -> Doc:
 
 
 def names_of(principal: Doc) -> list[str]:
-    """Return every name by which an `AWS` entry could mean the caller, leaf first."""
+    """Return every name by which an `AWS` entry can refer to the caller, its own first."""
     if principal["account"] is None:
         return []
     names = [principal["arn"], principal.get("role_arn"), principal.get("user_arn"), principal["account"]]
@@ -61,8 +61,8 @@ def names_of(principal: Doc) -> list[str]:
     return [name for name in names if name]
 
 
-def strangers() -> list[tuple[str, str]]:
-    """Return principal entries, as (map key, value), that seldom mean the caller."""
+def unrelated_principals() -> list[tuple[str, str]]:
+    """Return principal entries, as (map key, value), that rarely match the caller."""
     arns = [f"arn:aws:iam::{HERE}:role/dev", f"arn:aws:iam::{HERE}:user/a*", f"arn:aws:sts::{HERE}:assumed-role/dev/*"]
     names = [*arns, f"arn:aws:iam::{HERE}:user/Ann", "AIDAANN", "AROADEV", THERE, f"arn:aws:iam::{THERE}:root"]
     services = [("Service", "events.amazonaws.com"), ("Service", "s3.amazonaws.com")]

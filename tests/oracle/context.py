@@ -1,11 +1,11 @@
-"""The request and its context keys, with those that follow from the principal (K-10, N-3).
+"""The request and its context keys, with those that are derived from the principal (K-10, N-3).
 
-Readings of what is left open:
-- `aws:PrincipalArn` of a role session whose `role_arn` the case does not give is the role without a path.
-- `aws:userid` of a user or role session is absent where the case gives no `userid`.
+Interpretations where the rules are open:
+- `aws:PrincipalArn` of a role session without a `role_arn` in the case is the role without a path.
+- `aws:userid` of a user or role session is absent if the case has no `userid`.
 - A service principal has `aws:PrincipalType` = `Service` and neither ARN, account, user id nor user name.
 - `null` in a context is an absent key. Two keys that differ only by case make the case undecidable (C-4).
-- A multivalued-kind key (tables E.1 to E.5, K-32) is no value as a variable even when absent with a default (V-6).
+- A multivalued key (tables E.1 to E.5, K-32) has no value as a variable, even if absent with a default (V-6).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ MULTIVALUED = {
 
 @dataclass(frozen=True)
 class Principal:
-    """Who asks (N-1)."""
+    """The caller (N-1)."""
 
     type: str
     arn: str
@@ -54,13 +54,13 @@ class Principal:
 
     @property
     def is_service_linked(self) -> bool:
-        """Recognise a session of a service-linked role by the role's path (P-14)."""
+        """Return whether the session is of a service-linked role, by the role's path (P-14)."""
         return self.role_arn is not None and self.role_arn.split(":", 5)[5].startswith("role/aws-service-role/")
 
 
 @dataclass(frozen=True)
 class Request:
-    """Who wants to do what to which resource, under which circumstances (N-1, N-2)."""
+    """The caller, the action, the resource and the context (N-1, N-2)."""
 
     principal: Principal
     action: str
@@ -69,7 +69,7 @@ class Request:
     context: dict[str, Any]
 
     def values(self, key: str) -> list[str] | None:
-        """Return the values of a key, compared without case (C-3); `None` where it is absent or empty (N-10)."""
+        """Return the values of a key in any letter case (C-3); `None` if it is absent or empty (N-10)."""
         value = self.context.get(key.casefold())
         listed = value if isinstance(value, list) else [value]
         if value is None or listed == []:
@@ -77,7 +77,7 @@ class Request:
         return [as_text(each) for each in listed]
 
     def variable(self, key: str, default: str | None) -> str | None:
-        """Return the text a variable stands for, or `None` for "no value"."""
+        """Return the text of a variable, or `None` for "no value"."""
         name = key.casefold()  # V-7
         if name in MULTIVALUED or name.endswith(":amr"):
             return None  # V-6
@@ -90,20 +90,20 @@ class Request:
 
 
 def read_request(request: dict[str, Any]) -> Request:
-    """Read the `request` of a case."""
+    """Parse the `request` of a case."""
     if not {"principal", "action", "resource"} <= set(request) or not {"type", "arn"} <= set(request["principal"]):
         raise Refused("the request is incomplete")  # N-1, N-2
     principal = _read_principal(request["principal"])
-    given = request.get("context") or {}
-    context = {key.casefold(): value for key, value in given.items()}
-    if len(context) < len(given):
+    context_members = request.get("context") or {}
+    context = {key.casefold(): value for key, value in context_members.items()}
+    if len(context) < len(context_members):
         raise Refused("context keys that differ only by letter case")  # C-4
     return Request(
         principal=principal,
         action=request["action"],
         resource=request["resource"],
         resource_account=request.get("resource_account"),
-        context={**_derived(principal), **context},  # N-3: a key that the case gives is taken as given
+        context={**_derived(principal), **context},  # N-3: a key of the case overrides a derived one
     )
 
 

@@ -1,21 +1,21 @@
-"""All policies of a case into one decision (F.2 to F.9).
+"""Evaluate all policies of a case into one decision (F.2 to F.9).
 
-The documents are read first: one that is refused makes the case an `error`, whoever asks (N-9). Then each policy type
-that applies to the caller (F.2) says whether one of its statements denies and whether one allows, and the rules of
-F.4 to F.7 join these answers.
+The documents are parsed first: one that is refused makes the case an `error`, for any caller (N-9). Then each policy
+type that applies to the caller (F.2) is evaluated: does one of its statements deny, does one allow? The rules of F.4 to
+F.7 combine the results.
 
-Readings of what is left open; the other modules list those of their own rules:
-- N-5: an identity policy, boundary or session policy of a caller that has none (F.2) is not looked at. A boundary or
-  session policy of a service-linked role session is not looked at either.
+Interpretations where the rules are open; the other modules list those of their own rules:
+- N-5: an identity policy, boundary or session policy of a caller without these types (F.2) is ignored, and so is a
+  boundary or session policy of a service-linked role session.
 - A session list that is empty is a session policy that allows nothing; only `null` is "none passed" (N-4).
 - A level list that is empty is a level without an Allow (E-12); an empty list of levels is no constraint.
-- A case without `resource_account` takes the account of the ARN (E-54), and where that is empty, the caller's.
-- E-66 counts a service principal among the authenticated callers, and an unread document still is an `error`.
+- The owner in a case without `resource_account` is the account of the ARN (E-54), and if that is empty, the caller's.
+- E-66 includes service principals in the authenticated callers, and an invalid document is still an `error`.
 - E-48 limits every DIRECT and PARENT trust by the boundary, for role sessions too; a DIRECT trust is not limited by
   session policies (E-30.1).
 - E-55: root across accounts needs any match in the other account's resource policy; SCP and RCP still apply.
-- A statement of an RCP or VPC endpoint policy without a principal element matches nobody (G-31).
-- E-11: a resource control policy with no statement for an unsupported service is not even asked for its Allow.
+- A statement of an RCP or VPC endpoint policy without a principal element matches no caller (G-31).
+- E-11: for an unsupported service the Allow of a resource control policy is not required.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .context import Request, read_request
-from .language import Kind, Refused, Repeated, Statement, read_document
+from .language import DuplicateKeys, Kind, Refused, Statement, read_document
 from .principals import Match, principal_match
 from .services import is_kms_key_request, is_trust_request, rcp_supports
 from .statements import statement_matches
@@ -43,7 +43,7 @@ NO_SCP = ("Service", "Anonymous")  # F.2
 
 @dataclass(frozen=True)
 class Policies:
-    """The policies of a case, read (N-4); `None` where there is none."""
+    """The parsed policies of a case (N-4); `None` for a type without policies."""
 
     identity: list[Policy]
     boundary: Policy | None
@@ -55,14 +55,14 @@ class Policies:
 
 
 def read_case(line: str) -> dict[str, Any]:
-    """Read one line of a case file, keeping track of duplicate keys (G-10)."""
+    """Parse one line of a case file, with its duplicate keys (G-10)."""
     case: dict[str, Any] = json.loads(line, object_pairs_hook=_an_object)
     return case
 
 
 def _an_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     kept = dict(pairs)
-    return kept if len(kept) == len(pairs) else Repeated(kept)
+    return kept if len(kept) == len(pairs) else DuplicateKeys(kept)
 
 
 def decide(case: dict[str, Any]) -> str:
@@ -104,13 +104,13 @@ def _read_policies(policies: dict[str, Any]) -> Policies:
 
 
 def _is_authentication(request: Request) -> bool:
-    """Return whether the call is one that no policy controls (E-66)."""
+    """Return whether no policy controls the call (E-66)."""
     always = ("sts:getcalleridentity", "sts:getsessiontoken")
     return request.principal.type != "Anonymous" and request.action.lower() in always
 
 
 def _applicable(policies: Policies, request: Request) -> Policies:
-    """Keep the policies that apply to the caller (F.2)."""
+    """Return the policies that apply to the caller (F.2)."""
     caller = request.principal
     is_linked = caller.is_service_linked  # P-14
     return Policies(
@@ -177,7 +177,7 @@ def _allow_match(policies: list[Policy], request: Request) -> Match:
 
 
 def _is_allowed(policies: Policies, request: Request) -> bool:
-    """Return whether every filter passes and something grants, no Deny having matched."""
+    """Return whether every filter allows and something grants, if no Deny matches."""
     if policies.rcps is not None and not all(_allow_match(level, request) for level in policies.rcps):
         return False  # E-13
     if policies.scps is not None and not all(_allows(level, request) for level in policies.scps):
@@ -236,7 +236,7 @@ def _same_account_allows(resource: Match, policies: Policies, request: Request) 
 
 
 def _key_policy_allows(resource: Match, policies: Policies, request: Request) -> bool:
-    """Evaluate a KMS key, whose policy must take part (E-40, E-41)."""
+    """Evaluate a KMS key, whose key policy is mandatory (E-40, E-41)."""
     return resource > Match.NONE and _same_account_allows(resource, policies, request)
 
 

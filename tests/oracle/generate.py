@@ -1,7 +1,7 @@
-"""Random cases in the format of section N, made so that policies and requests often meet.
+"""Random cases in the format of section N, in which policies often match their requests.
 
-`generate_case(rng)` first draws who asks for what, then writes policies around that request: most statements are drawn
-from it (its action, its resource, its caller), some from elsewhere. A few cases carry a document that is refused.
+`generate_case(rng)` first draws a request, then policies for that request: most statements are derived from it (its
+action, its resource, its caller), some are not. A few cases have an invalid document.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
-from .callers import Doc, draw_caller, names_of, strangers
+from .callers import Doc, draw_caller, names_of, unrelated_principals
 from .vocabulary import (
     ALL_OPERATORS,
     DERIVED_KEYS,
@@ -34,7 +34,7 @@ WITH_PRINCIPAL = ("resource", "rcp", "vpc_endpoint")
 
 @dataclass(frozen=True)
 class Scene:
-    """The request that the policies are written around, and the dice."""
+    """The request that the policies are written for, and the random numbers."""
 
     rng: random.Random
     principal: Doc
@@ -43,7 +43,7 @@ class Scene:
     owner: str
 
     def chance(self, probability: float) -> bool:
-        """Throw the dice."""
+        """Return True with the given probability."""
         return self.rng.random() < probability
 
 
@@ -52,10 +52,10 @@ def generate_case(rng: random.Random) -> Doc:
     scene = _scene(rng)
     policies = _policies(scene)
     if scene.chance(0.035):
-        _spoil(scene, policies)
+        _insert_invalid_document(scene, policies)
     request = {
         "principal": scene.principal,
-        "action": _respelt(scene, scene.action) if scene.chance(0.05) else scene.action,
+        "action": _in_another_case(scene, scene.action) if scene.chance(0.05) else scene.action,
         "resource": scene.resource,
         "resource_account": scene.owner,
         "context": _context(scene),
@@ -64,7 +64,7 @@ def generate_case(rng: random.Random) -> Doc:
     return {"id": name, "rule": "generated", "request": request, "policies": policies, "expected": "", "why": ""}
 
 
-# Who asks for what
+# Requests
 
 
 def _scene(rng: random.Random) -> Scene:
@@ -179,8 +179,8 @@ def _named(scene: Scene, names: list[tuple[str, str]]) -> Doc:
 
 def _name(scene: Scene) -> tuple[str, str]:
     if scene.chance(0.7):
-        return scene.rng.choice([("AWS", name) for name in names_of(scene.principal)] or strangers())
-    return scene.rng.choice(strangers())
+        return scene.rng.choice([("AWS", name) for name in names_of(scene.principal)] or unrelated_principals())
+    return scene.rng.choice(unrelated_principals())
 
 
 def _not_principal(scene: Scene) -> Doc:
@@ -189,7 +189,7 @@ def _not_principal(scene: Scene) -> Doc:
         return {"Service": principal["arn"]}
     kept = 1.0 if scene.chance(0.5) else 0.75
     chain = [("AWS", name) for name in names_of(principal) if scene.chance(kept)]
-    if principal["type"] == "FederatedUser":  # whether the chain holds the user is left open: list it always
+    if principal["type"] == "FederatedUser":  # open whether the chain includes the user: always list it
         chain.append(("AWS", principal["user_arn"]))
     return _named(scene, chain or [("AWS", THERE)])
 
@@ -201,7 +201,7 @@ def _one_or_list(scene: Scene, values: list[Any]) -> Any:
     return values[0] if len(values) == 1 and scene.chance(0.6) else values
 
 
-def _respelt(scene: Scene, action: str) -> str:
+def _in_another_case(scene: Scene, action: str) -> str:
     return scene.rng.choice([action.upper(), action.lower(), action.swapcase()])
 
 
@@ -211,15 +211,15 @@ def _action_element(scene: Scene) -> Doc:
     others = scene.chance(0.12)
     own = 0.12 if others else 0.85
     count = scene.rng.randint(1, 2)
-    values = [_near_action(scene) if scene.chance(own) else scene.rng.choice(OTHER_ACTIONS) for _ in range(count)]
+    values = [_related_action(scene) if scene.chance(own) else scene.rng.choice(OTHER_ACTIONS) for _ in range(count)]
     return {"NotAction" if others else "Action": _one_or_list(scene, values)}
 
 
-def _near_action(scene: Scene) -> str:
+def _related_action(scene: Scene) -> str:
     prefix, _, name = scene.action.partition(":")
     near = [
         scene.action,
-        _respelt(scene, scene.action),
+        _in_another_case(scene, scene.action),
         f"{prefix}:*",
         f"{prefix}:{name[:3]}*",
         f"{prefix}:*{name[2:]}",
@@ -233,13 +233,15 @@ def _resource_element(scene: Scene, kind: str, is_new: bool) -> Doc:
     others = scene.chance(0.12)
     own = 0.2 if others else 0.85
     count = scene.rng.randint(1, 2)
-    values = [_near_resource(scene, kind) if scene.chance(own) else _far_resource(scene, kind) for _ in range(count)]
+    values = [
+        _related_resource(scene, kind) if scene.chance(own) else _unrelated_resource(scene, kind) for _ in range(count)
+    ]
     if not is_new:  # what `*` in `${*}` means under 2008-10-17 is left open
         values = [value.replace("${*}", "?") for value in values]
     return {"NotResource" if others else "Resource": _one_or_list(scene, values)}
 
 
-def _near_resource(scene: Scene, kind: str) -> str:
+def _related_resource(scene: Scene, kind: str) -> str:
     if scene.resource == "*" or scene.chance(0.3):
         return "*"
     fields = scene.resource.split(":", 5)
@@ -260,7 +262,7 @@ def _near_resource(scene: Scene, kind: str) -> str:
     return ":".join(fields)
 
 
-def _far_resource(scene: Scene, kind: str) -> str:
+def _unrelated_resource(scene: Scene, kind: str) -> str:
     return scene.rng.choice(OTHER_RESOURCES + (SHORT_RESOURCES if kind in IDENTITY_BASED else []))
 
 
@@ -273,11 +275,11 @@ def _condition(scene: Scene, count: int, is_new: bool) -> Doc:
         operator, key, values = _comparison(scene, is_new)
         block = condition.setdefault(operator, {})
         if key.casefold() not in {each.casefold() for each in block}:
-            block[_key_respelt(scene, key)] = values
+            block[_key_in_another_case(scene, key)] = values
     return condition
 
 
-def _key_respelt(scene: Scene, key: str) -> str:
+def _key_in_another_case(scene: Scene, key: str) -> str:
     return scene.rng.choice([key.lower(), key.upper()]) if scene.chance(0.1) else key
 
 
@@ -287,24 +289,24 @@ def _comparison(scene: Scene, is_new: bool) -> tuple[str, str, Any]:
         return _null_comparison(scene)
     if scene.chance(0.12) and scene.principal["type"] != "Service":  # K-10 leaves the keys of a service open
         key = rng.choice(list(DERIVED_KEYS))
-        operators, wanted = DERIVED_KEYS[key]
-        return _operator(scene, rng.choice(operators), 0.05), key, _one_or_list(scene, _drawn(scene, wanted))
+        operators, candidates = DERIVED_KEYS[key]
+        return _operator(scene, rng.choice(operators), 0.05), key, _one_or_list(scene, _drawn(scene, candidates))
     is_multivalued = scene.chance(0.3)
     table = MULTIVALUED_KEYS if is_multivalued else KEYS
     key = rng.choice(list(table))
-    operators, _, wanted, variables = table[key]
+    operators, _, candidates, variables = table[key]
     if scene.chance(0.06):
         operators = rng.choice([ALL_OPERATORS, STRINGS]) if "ddress" not in key and "Ip" not in key else STRINGS
     if scene.chance(0.04):
         quantified = _operator(scene, rng.choice(operators), 0.6)
         return quantified.removesuffix("IfExists") if ":" in quantified else quantified, key, []
     operator = _operator(scene, rng.choice(operators), 0.8 if is_multivalued else 0.06)
-    values = _drawn(scene, wanted + (variables * 2 if scene.chance(0.5) else []))
-    return operator, key, _one_or_list(scene, [_settled(operator, value, is_new) for value in values])
+    values = _drawn(scene, candidates + (variables * 2 if scene.chance(0.5) else []))
+    return operator, key, _one_or_list(scene, [_unambiguous(operator, value, is_new) for value in values])
 
 
-def _settled(operator: str, value: Any, is_new: bool) -> Any:
-    """Replace a value whose meaning the rule book leaves open beside this operator or version."""
+def _unambiguous(operator: str, value: Any, is_new: bool) -> Any:
+    """Replace a value whose meaning the rules leave open for this operator or version."""
     if value == "r${*}d" and not is_new:
         return "r*d"
     return 3 if value == "+3" and "Date" in operator else value
@@ -331,7 +333,7 @@ def _context(scene: Scene) -> Doc:
     context: Doc = {}
     for key, (_, values, _, _) in KEYS.items():
         if scene.chance(0.72):
-            context[_key_respelt(scene, key)] = _scalar_or_list(scene, values)
+            context[_key_in_another_case(scene, key)] = _scalar_or_list(scene, values)
     for key, (_, values, _, _) in MULTIVALUED_KEYS.items():
         if scene.chance(0.75):
             several = _several(scene, values, scene.rng.choices([0, 1, 2, 3], weights=[1, 4, 4, 2])[0])
@@ -346,16 +348,16 @@ def _scalar_or_list(scene: Scene, values: list[Any]) -> Any:
 
 
 def _several(scene: Scene, values: list[Any], count: int) -> list[Any]:
-    """Draw a list; whether several empty strings are one empty value is left open."""
+    """Draw a list; the rules leave open whether several empty strings are one empty value."""
     several = [scene.rng.choice(values) for _ in range(count)]
     return several if set(several) != {""} else [""]
 
 
-# Documents that cannot be read
+# Invalid documents
 
 
-def _spoil(scene: Scene, policies: Doc) -> None:
-    """Put one refused document into the case, whether or not its kind applies to the caller (N-9)."""
+def _insert_invalid_document(scene: Scene, policies: Doc) -> None:
+    """Put one invalid document into the case, whether or not its type applies to the caller (N-9)."""
     place = scene.rng.choice(["identity", "identity", "session", "resource", "scps", "rcps", "vpc_endpoint"])
     kind = scene.principal["type"]
     if place in ("identity", "session") and kind not in ("AssumedRole", "FederatedUser"):  # N-5

@@ -1,21 +1,21 @@
-"""The policy language: a JSON document read into statements, or refused (N-9).
+"""The policy language: parse a JSON document into statements, or refuse it (N-9).
 
-Reading checks the shape only. What a write would refuse but an evaluation accepts (sizes, Sids, `Id`, odd principals,
-wildcards in most ARN fields) is read as it stands.
+Only the structure is checked. What only a write refuses (sizes, Sids, `Id`, unusual principals, wildcards in most ARN
+fields) is accepted unchanged.
 
-Readings of what N-9 leaves open:
-- Wrong JSON types (G-16, G-17), a `Version` of another value (G-3) and a missing `Statement` (G-7) cannot be read
-  and are refused. An empty `Statement` array (G-8, refused on write) is read as no statements.
+Interpretations where N-9 is open:
+- Wrong JSON types (G-16, G-17), a `Version` of another value (G-3) and a missing `Statement` (G-7) are refused. An
+  empty `Statement` array (G-8, refused on write) has no statements.
 - Both or neither of `Resource`/`NotResource` is refused, except neither in a resource-based policy (M-26).
   Both `Principal` and `NotPrincipal` is refused (G-23).
 - `Principal`/`NotPrincipal` in identity, boundary, session and service control policies is refused (G-30, A.3).
-  In a trust policy `NotPrincipal` and `Resource` (G-32) are evaluated: no case says which policy is a trust policy.
+  In a trust policy `NotPrincipal` and `Resource` (G-32) are evaluated: a case does not mark trust policies.
 - An action is refused unless it is `*` or has exactly one colon after a literal prefix of letters, digits, `-`, `.`
   (G-60, G-61).
-- A boundary is a managed policy (G-38) and may hold short ARNs like any identity-based policy (G-64).
-- A resource whose written service field holds a wildcard is refused: evaluation accepts wildcards "in every field but
+- A boundary is a managed policy (G-38) and may have short ARNs like any identity-based policy (G-64).
+- A resource with a wildcard in its written service field is refused: evaluation accepts wildcards "in every field but
   the service" (G-65). A short ARN that ends before the service field is completed (G-64).
-- Two condition keys that differ only by letter case are duplicate keys (G-11). `NullIfExists` is no operator (C-30).
+- Two condition keys that differ only by letter case are duplicates (G-11). `NullIfExists` is not an operator (C-30).
 - A wildcard in a `Service` or `Federated` principal is refused (G-46), one in an `AWS` principal is a literal (G-44).
 """
 
@@ -30,15 +30,15 @@ from .operators import is_operator
 
 
 class Refused(Exception):
-    """The document, or the case, cannot be read (N-9)."""
+    """The document or the case is invalid (N-9)."""
 
 
-class Repeated(dict[str, Any]):
-    """A JSON object in which a key stood twice (G-10)."""
+class DuplicateKeys(dict[str, Any]):
+    """A JSON object with a duplicate key (G-10)."""
 
 
 class Kind(Enum):
-    """What a document is attached to; the rules of A.3 differ by it."""
+    """The type of a document; the rules of A.3 differ by it."""
 
     IDENTITY = "identity"
     BOUNDARY = "boundary"
@@ -71,7 +71,7 @@ Principals = list[tuple[str, str]]
 
 @dataclass(frozen=True)
 class Condition:
-    """One operator, one key, its values as text (G-15)."""
+    """One operator, one key and its values as text (G-15)."""
 
     operator: str
     key: str
@@ -80,7 +80,7 @@ class Condition:
 
 @dataclass(frozen=True)
 class Statement:
-    """One statement; `None` where an element is absent. Principals are (map key, value) pairs."""
+    """One statement; `None` for an absent element. Principals are (map key, value) pairs."""
 
     effect: str
     has_variables: bool
@@ -94,9 +94,9 @@ class Statement:
 
 
 def read_document(document: object, kind: Kind) -> list[Statement]:
-    """Read a policy document, or raise `Refused`."""
+    """Parse a policy document, or raise `Refused`."""
     top = _an_object(document)
-    _only(top, DOCUMENT_KEYS)  # G-1, G-2
+    _check_names(top, DOCUMENT_KEYS)  # G-1, G-2
     version = top.get("Version", "2008-10-17")  # G-4
     if version not in ("2008-10-17", "2012-10-17"):
         raise Refused(f"unknown version `{version}`")  # G-3
@@ -111,7 +111,7 @@ def read_document(document: object, kind: Kind) -> list[Statement]:
 
 
 def _read_statement(statement: dict[str, Any], kind: Kind, has_variables: bool) -> Statement:
-    _only(statement, STATEMENT_KEYS)  # G-20
+    _check_names(statement, STATEMENT_KEYS)  # G-20
     if "Sid" in statement:
         _a_string(statement["Sid"])
     if statement.get("Effect") not in ("Allow", "Deny"):
@@ -157,7 +157,7 @@ def _principals(statement: dict[str, Any], element: str) -> Principals | None:
     if statement[element] == "*":
         return [("AWS", "*")]  # G-45
     named = _an_object(statement[element])
-    _only(named, PRINCIPAL_KEYS)  # G-40
+    _check_names(named, PRINCIPAL_KEYS)  # G-40
     pairs = [(key, value) for key, values in named.items() for value in _strings(values)]  # G-41
     if any(key in ("Service", "Federated") and ("*" in value or "?" in value) for key, value in pairs):
         raise Refused("wildcard in a Service or Federated principal")  # G-46
@@ -211,7 +211,7 @@ def _condition_values(values: object) -> list[str]:
 
 
 def as_text(value: object) -> str:
-    """Turn a JSON scalar into its string form (G-15)."""
+    """Return the string form of a JSON scalar (G-15)."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (str, int, float)):
@@ -220,15 +220,15 @@ def as_text(value: object) -> str:
 
 
 def _an_object(value: object) -> dict[str, Any]:
-    if isinstance(value, Repeated):
+    if isinstance(value, DuplicateKeys):
         raise Refused("duplicate keys")  # G-10
     if not isinstance(value, dict):
         raise Refused("an object was expected")  # G-16
     return value
 
 
-def _only(value: dict[str, Any], known: set[str]) -> None:
-    unknown = set(value) - known
+def _check_names(value: dict[str, Any], names: set[str]) -> None:
+    unknown = set(value) - names
     if unknown:
         raise Refused(f"unknown elements {sorted(unknown)}")  # G-1, G-20, G-40
 

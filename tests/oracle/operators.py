@@ -1,8 +1,8 @@
-"""Comparing one value of the request with one value of a policy, per operator (D.2).
+"""Compare one value of the request with one value of a policy, per operator (D.2).
 
-A comparison answers True, False, or `UNREADABLE` where one side is no number, date, address.
+A comparison returns True, False, or `UNREADABLE` if one side is not a valid number, date or address.
 
-Readings of what is left open:
+Interpretations where the rules are open:
 - A number is `[+-]digits[.digits]`, without exponent, white space or a bare point (C-13).
 - Dates and addresses that do not parse make the negated operator false just as numbers do, on either side and for the
   whole list (C-13, C-17, N-10).
@@ -46,29 +46,29 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Comparison = Callable[[str, list[Char]], bool | None]
 
 
-def string_equals(value: str, wanted: list[Char]) -> bool:
+def string_equals(value: str, policy_value: list[Char]) -> bool:
     """Compare exactly (C-10)."""
-    return value == plain(wanted)
+    return value == plain(policy_value)
 
 
-def string_equals_ignore_case(value: str, wanted: list[Char]) -> bool:
+def string_equals_ignore_case(value: str, policy_value: list[Char]) -> bool:
     """Compare with simple case folding (C-44)."""
-    return _folded(value) == _folded(plain(wanted))
+    return _folded(value) == _folded(plain(policy_value))
 
 
 def _folded(text: str) -> str:
     return "".join(one if len(one.casefold()) > 1 else one.casefold() for one in text)
 
 
-def string_like(value: str, wanted: list[Char]) -> bool:
-    """Match with wildcards that cross everything (C-11)."""
-    return matches(wanted, value)
+def string_like(value: str, policy_value: list[Char]) -> bool:
+    """Match with wildcards that match every character (C-11)."""
+    return matches(policy_value, value)
 
 
-def arn_like(value: str, wanted: list[Char]) -> bool:
-    """Match six fields, each by itself (C-25, C-26)."""
+def arn_like(value: str, policy_value: list[Char]) -> bool:
+    """Match six fields separately (C-25, C-26)."""
     actual = value.split(":", 5)
-    patterns = fields(wanted)
+    patterns = fields(policy_value)
     if len(actual) < 6 or len(patterns) < 6:
         return False  # C-27
     in_first_five = all(matches(within_colons(patterns[at]), actual[at]) for at in range(5))
@@ -80,22 +80,22 @@ def is_arn(value: str) -> bool:
     return len(value.split(":", 5)) == 6
 
 
-def boolean(value: str, wanted: list[Char]) -> bool:
-    """Compare true and false in any letter case; any other word is false (C-18)."""
-    return value.lower() == plain(wanted).lower() and value.lower() in ("true", "false")
+def boolean(value: str, policy_value: list[Char]) -> bool:
+    """Compare true and false in any letter case; any other text is false (C-18)."""
+    return value.lower() == plain(policy_value).lower() and value.lower() in ("true", "false")
 
 
-def binary_equals(value: str, wanted: list[Char]) -> bool:
-    """Compare the bytes that both sides encode (C-19)."""
+def binary_equals(value: str, policy_value: list[Char]) -> bool:
+    """Compare the decoded bytes (C-19)."""
     try:
-        return base64.b64decode(value, validate=True) == base64.b64decode(plain(wanted), validate=True)
+        return base64.b64decode(value, validate=True) == base64.b64decode(plain(policy_value), validate=True)
     except (binascii.Error, ValueError):
         return False
 
 
-def ip_address(value: str, wanted: list[Char]) -> bool | None:
-    """Return whether the address lies in the block (C-20 to C-23)."""
-    block_text = plain(wanted)
+def ip_address(value: str, policy_value: list[Char]) -> bool | None:
+    """Return whether the address is in the block (C-20 to C-23)."""
+    block_text = plain(policy_value)
     if "/" in block_text and not re.fullmatch(r"[^/]+/[0-9]{1,3}", block_text):
         return UNREADABLE
     try:
@@ -136,16 +136,16 @@ def _zone(zone: str | None) -> timezone:
 
 
 def _numeric(compare: Callable[[Decimal, Decimal], bool]) -> Comparison:
-    def comparison(value: str, wanted: list[Char]) -> bool | None:
-        left, right = _number(value), _number(plain(wanted))
+    def comparison(value: str, policy_value: list[Char]) -> bool | None:
+        left, right = _number(value), _number(plain(policy_value))
         return UNREADABLE if left is None or right is None else compare(left, right)
 
     return comparison
 
 
 def _dated(compare: Callable[[Decimal, Decimal], bool]) -> Comparison:
-    def comparison(value: str, wanted: list[Char]) -> bool | None:
-        left, right = _date(value, EPOCH_IN_CONTEXT), _date(plain(wanted), EPOCH_IN_POLICY)
+    def comparison(value: str, policy_value: list[Char]) -> bool | None:
+        left, right = _date(value, EPOCH_IN_CONTEXT), _date(plain(policy_value), EPOCH_IN_POLICY)
         return UNREADABLE if left is None or right is None else compare(left, right)
 
     return comparison

@@ -1,12 +1,11 @@
 """How a principal element names the caller: directly, through its parent, or through its account (E-20).
 
-Readings of what is left open:
-- A case does not tell canonical user ids, and web identities are no callers of a case (N-1): `CanonicalUser` and
-  `Federated` entries match nobody.
+Interpretations where the rules are open:
+- A case has no canonical user ids, and its callers are never web identities (N-1): `CanonicalUser` and `Federated`
+  entries match no caller.
 - A root ARN names the account only in the caller's own partition (M-16).
-- The `NotPrincipal` chain of a federated user is account → session, as E-70 draws it; the federating user need not
-  be listed.
-- `NotPrincipal` that lists `*` exempts nobody but by what else it lists.
+- The `NotPrincipal` chain of a federated user is account → session, as in E-70; the federating user need not be listed.
+- A `*` in `NotPrincipal` exempts no caller; its other entries do.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ def principal_match(statement: Statement, caller: Principal, *, has_boundary: bo
     if statement.not_principal is not None:  # only with Deny (G-34), where the kind does not matter
         is_exempt = not has_boundary and _is_exempt(statement.not_principal, caller)  # E-74
         return Match.NONE if is_exempt else Match.DIRECT  # E-70
-    entries = statement.principal or []  # G-27, G-31: nobody
+    entries = statement.principal or []  # G-27, G-31: no caller
     return max((_entry_match(key, value, caller) for key, value in entries), default=Match.NONE)  # G-41, E-22
 
 

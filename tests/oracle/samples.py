@@ -1,4 +1,4 @@
-"""Building blocks for cases: callers, documents and a case around them, as the self-tests use them."""
+"""Building blocks of cases for the tests of the oracle: callers, documents and a case with them."""
 
 from __future__ import annotations
 
@@ -37,29 +37,29 @@ ANONYMOUS = {"type": "Anonymous", "arn": "anonymous", "account": None}
 
 
 def statement(effect: str = "Allow", **elements: Any) -> Doc:
-    """Make a statement on everything, but for the elements given; an element that is `None` is left out."""
-    named = {"Effect": effect, "Action": "*", "Resource": "*", **elements}
-    return {key: value for key, value in named.items() if value is not None}
+    """Return a statement for every action and resource, with the elements replaced; `None` removes an element."""
+    members = {"Effect": effect, "Action": "*", "Resource": "*", **elements}
+    return {key: value for key, value in members.items() if value is not None}
 
 
 def doc(*statements: Doc, version: str = "2012-10-17") -> Doc:
-    """Make a document."""
+    """Return a document."""
     return {"Version": version, "Statement": list(statements)}
 
 
 def allow(**elements: Any) -> Doc:
-    """Make a document that allows."""
+    """Return a document that allows."""
     return doc(statement("Allow", **elements))
 
 
 def deny(**elements: Any) -> Doc:
-    """Make a document that denies, next to an Allow of everything."""
+    """Return a document that denies, and also allows everything."""
     principal = {"Principal": "*"} if "Principal" in elements or "NotPrincipal" in elements else {}
     return doc(statement("Deny", **elements), statement("Allow", **principal))
 
 
 def trust(*names: str, key: str = "AWS", **elements: Any) -> Doc:
-    """Make a resource-based document that allows the named principals."""
+    """Return a resource-based document that allows the named principals."""
     return allow(Principal={key: list(names)}, **elements)
 
 
@@ -72,7 +72,7 @@ def case(
     context: Doc | None = None,
     **policies: Any,
 ) -> Doc:
-    """Make a case of section N."""
+    """Return a case of section N."""
     request = {
         "principal": principal,
         "action": action,

@@ -1,6 +1,6 @@
-"""Which services a resource control policy speaks about (E-16, N-10), and which resources need a policy (E-42).
+"""The services that resource control policies apply to (E-16, N-10), and the resources that need a policy (E-42).
 
-The AWS service prefixes are those that the SDK's service models carry, as `signingName` or `endpointPrefix`.
+The AWS service prefixes are those of the SDK's service models, `signingName` and `endpointPrefix`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ TRUST_ACTIONS = ("sts:AssumeRole*", "sts:TagSession", "sts:SetSourceIdentity")
 
 
 def rcp_supports(action: str) -> bool:
-    """Return whether resource control policies apply to the action at all (E-11, E-16)."""
+    """Return whether resource control policies apply to the action (E-11, E-16)."""
     if action.lower() == "kms:retiregrant":
         return False  # E-11
     prefix = action.partition(":")[0].lower()

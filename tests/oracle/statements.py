@@ -1,9 +1,9 @@
-"""One statement against one request: actions, resources, conditions (M-1); principals live in `principals`.
+"""Match one statement with one request: actions, resources, conditions (M-1); principals are in `principals`.
 
-Readings of what is left open:
-- A variable counts only in what stands after the fifth colon of a resource as written (V-4), so an earlier `${…}` is
-  literal text. `*` inside an uninterpreted `${*}` (2008-10-17) is an ordinary wildcard (G-5, M-4).
-- A short ARN has no sixth field as written: its wildcards but a segment-final `*` stay within colons (M-12). Completed
+Interpretations where the rules are open:
+- A variable counts only after the fifth colon of a resource as written (V-4), so an earlier `${…}` is literal text.
+  The `*` in a literal `${*}` (2008-10-17) is a wildcard (G-5, M-4).
+- A short ARN has no sixth field as written: its wildcards match no colon, except a segment-final `*` (M-12). Completed
   by G-64 it is a six-field pattern like any other, with M-12's exception.
 """
 
@@ -21,7 +21,7 @@ FIELDS = 6
 
 
 def statement_matches(statement: Statement, request: Request) -> bool:
-    """Return whether everything but the principal matches (M-1)."""
+    """Return whether every element except the principal matches (M-1)."""
     return (
         _action_matches(statement, request)
         and _resource_matches(statement, request)
@@ -32,9 +32,9 @@ def statement_matches(statement: Statement, request: Request) -> bool:
     )
 
 
-def action_matches(wanted: str, action: str) -> bool:
-    """Compare an action with `*` and `?`, without case and without variables (M-3 to M-7)."""
-    return matches(pattern(wanted.lower()), action.lower())
+def action_matches(entry: str, action: str) -> bool:
+    """Compare an action with `*` and `?`, without case and variables (M-3 to M-7)."""
+    return matches(pattern(entry.lower()), action.lower())
 
 
 def _action_matches(statement: Statement, request: Request) -> bool:
@@ -54,13 +54,13 @@ def _resource_matches(statement: Statement, request: Request) -> bool:
     return True  # M-26
 
 
-def resource_matches(wanted: str, request: Request, *, has_variables: bool) -> bool:
+def resource_matches(entry: str, request: Request, *, has_variables: bool) -> bool:
     """Match one entry of `Resource` or `NotResource` (M-10 to M-17)."""
-    if wanted == "*":
+    if entry == "*":
         return True  # M-10
     if request.resource == "*":
         return False  # M-11
-    written = wanted.split(":", FIELDS - 1)
+    written = entry.split(":", FIELDS - 1)
     completed = written + ["*"] * (FIELDS - len(written))  # G-64
     return any(_arn_matches(reading, request, has_variables) for reading in (written, completed))  # M-12, G-64
 
@@ -71,7 +71,7 @@ def _arn_matches(written: list[str], request: Request, has_variables: bool) -> b
 
 
 def _arn_pattern(written: list[str], request: Request, has_variables: bool) -> list[Char] | None:
-    """Join the fields into one pattern; only a segment-final `*` and the sixth field cross colons (M-12)."""
+    """Join the fields into one pattern; only a segment-final `*` and the sixth field match colons (M-12)."""
     chars: list[Char] = []
     for position, field in enumerate(written):
         if position > 0:

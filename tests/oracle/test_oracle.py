@@ -1,4 +1,4 @@
-"""The oracle against the examples of the rule book: reading, resources, variables, conditions."""
+"""The oracle and the examples of the rule book: parsing, resources, variables, conditions."""
 
 from __future__ import annotations
 
@@ -60,11 +60,11 @@ CONTEXT = {**TAGS, "aws:PrincipalTag/list": ["k"], "aws:TagKeys": ["k"]}
 
 
 @pytest.mark.parametrize(
-    ("wanted", "resource", "expected"), [pytest.param(*row[1:], id=f"{row[0]}-{n}") for n, row in enumerate(RESOURCES)]
+    ("entry", "resource", "expected"), [pytest.param(*row[1:], id=f"{row[0]}-{n}") for n, row in enumerate(RESOURCES)]
 )
-def test_resource_entry_matches_as_the_rule_says(wanted: str, resource: str, expected: bool) -> None:
+def test_resource_entry_matches_as_required(entry: str, resource: str, expected: bool) -> None:
     """An Allow with this `Resource` applies, or does not."""
-    decision = decide(case(on=resource, context=CONTEXT, identity=[allow(Resource=wanted)]))
+    decision = decide(case(on=resource, context=CONTEXT, identity=[allow(Resource=entry)]))
     assert decision == ("Allowed" if expected else "ImplicitlyDenied")
 
 
@@ -80,11 +80,11 @@ ACTIONS = [
 ]
 
 
-@pytest.mark.parametrize(("wanted", "expected"), [pytest.param(*row[1:], id=f"{row[0]}-{row[1]}") for row in ACTIONS])
-def test_action_entry_matches_as_the_rule_says(wanted: str, expected: bool) -> None:
+@pytest.mark.parametrize(("entry", "expected"), [pytest.param(*row[1:], id=f"{row[0]}-{row[1]}") for row in ACTIONS])
+def test_action_entry_matches_as_required(entry: str, expected: bool) -> None:
     """An Allow with this `Action` applies, or does not; `NotAction` is the opposite (M-2)."""
-    named = decide(case(identity=[allow(Action=wanted)]))
-    others = decide(case(identity=[allow(Action=None, NotAction=wanted)]))
+    named = decide(case(identity=[allow(Action=entry)]))
+    others = decide(case(identity=[allow(Action=None, NotAction=entry)]))
     assert (named, others) == (("Allowed", "ImplicitlyDenied") if expected else ("ImplicitlyDenied", "Allowed"))
 
 
@@ -192,18 +192,18 @@ CONDITIONS: list[Row] = [
 
 
 @pytest.mark.parametrize(
-    ("operator", "wanted", "value", "expected"),
+    ("operator", "entry", "value", "expected"),
     [pytest.param(*row[1:], id=f"{row[0]}-{row[1]}-{n}") for n, row in enumerate(CONDITIONS)],
 )
-def test_condition_holds_as_the_rule_says(operator: str, wanted: object, value: object, expected: bool) -> None:
-    """An Allow and a Deny with this condition both apply, or both do not; the key's letter case is ignored (C-3)."""
+def test_condition_is_met_as_required(operator: str, entry: object, value: object, expected: bool) -> None:
+    """An Allow and a Deny with this condition both apply, or both do not; the key is case-insensitive (C-3)."""
     context: dict[str, Any] = {
         "aws:PrincipalTag/two": "2",
         "aws:PrincipalTag/yes": "true",
         "aws:PrincipalTag/role": "dev",
     }
     context |= {"aws:PrincipalTag/empty": ""} | ({} if value is ABSENT else {"App:Key": value})
-    condition = {operator: {"app:key": wanted}}
+    condition = {operator: {"app:key": entry}}
     allowed = decide(case(context=context, identity=[allow(Condition=condition)]))
     denied = decide(case(context=context, identity=[deny(Condition=condition)]))
     assert (allowed == "Allowed", denied == "ExplicitlyDenied") == (expected, expected)
@@ -232,8 +232,8 @@ REFUSED = [
 
 
 @pytest.mark.parametrize("document", [pytest.param(row[1], id=f"{row[0]}-{n}") for n, row in enumerate(REFUSED)])
-def test_document_that_cannot_be_read_is_an_error(document: object) -> None:
-    """A refused document makes the case an error, even beside one that allows (N-9)."""
+def test_invalid_document_is_an_error(document: object) -> None:
+    """A refused document makes the case an error, even next to one that allows (N-9)."""
     assert decide(case(identity=[allow(), document])) == "error"
 
 
@@ -254,7 +254,7 @@ def test_short_arn_is_refused_outside_identity_based_policies(place: str) -> Non
 
 
 def test_duplicate_keys_are_refused() -> None:
-    """G-10: seen only where the case is read from its text."""
+    """G-10: detected only if the case is parsed from text."""
     text = '{"request": {"principal": {"type": "Anonymous", "arn": "anonymous"}, "action": "a:b", "resource": "*"},'
     text += ' "policies": {"resource": {"Statement": [{"Effect": "Deny", "Effect": "Allow", "Action": "*"}]}}}'
     assert decide(read_case(text)) == "error"
@@ -262,8 +262,8 @@ def test_duplicate_keys_are_refused() -> None:
 
 def test_variables_are_literal_in_the_old_version() -> None:
     """G-4, G-5: without a version, and with 2008-10-17."""
-    wanted = {"StringEquals": {"app:key": "${aws:username}"}}
-    old = doc(statement(Condition=wanted), version="2008-10-17")
+    entry = {"StringEquals": {"app:key": "${aws:username}"}}
+    old = doc(statement(Condition=entry), version="2008-10-17")
     absent = {"Statement": old["Statement"]}
     for document in (old, absent):
         assert decide(case(context={"app:key": "${aws:username}"}, identity=[document])) == "Allowed"
@@ -283,11 +283,11 @@ def test_empty_list_matches_nothing(element: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("principal", [{}, {"AWS": []}, None])
-def test_empty_or_missing_principal_is_nobody(principal: object) -> None:
+def test_empty_or_missing_principal_matches_no_caller(principal: object) -> None:
     """G-27, G-31."""
     assert decide(case(resource=allow(Principal=principal))) == "ImplicitlyDenied"
 
 
-def test_resource_policy_without_resource_speaks_of_its_resource() -> None:
+def test_resource_policy_without_resource_applies_to_its_resource() -> None:
     """M-26."""
     assert decide(case(resource=trust("*", Resource=None))) == "Allowed"

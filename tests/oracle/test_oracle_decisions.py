@@ -1,4 +1,4 @@
-"""The oracle against the evaluation rules: which policies count for whom, and how they join (F)."""
+"""The oracle and the rules of evaluation: which policies apply to which caller, and how they combine (F)."""
 
 from __future__ import annotations
 
@@ -42,22 +42,22 @@ LINKED_TARGET = f"arn:aws:iam::{HERE}:role/aws-service-role/x.amazonaws.com/AWSS
 
 
 def s3(principal: Doc, **policies: Any) -> Doc:
-    """Ask for an object."""
+    """Return a case about an object."""
     return case(principal, **policies)
 
 
 def kms(principal: Doc, **policies: Any) -> Doc:
-    """Ask for a KMS key."""
+    """Return a case about a KMS key."""
     return case(principal, "kms:Decrypt", KEY, **policies)
 
 
 def assume(principal: Doc, action: str = "sts:AssumeRole", target: str = TARGET, **policies: Any) -> Doc:
-    """Ask to assume a role."""
+    """Return a case about assuming a role."""
     return case(principal, action, target, **policies)
 
 
 def other_than(*names: str, **elements: Any) -> Doc:
-    """Deny everybody but the named, and allow everybody."""
+    """Return a document that denies every caller except the named ones, and allows every caller."""
     return deny(NotPrincipal={"AWS": list(names)}, **elements)
 
 
@@ -221,10 +221,10 @@ CASES: list[tuple[str, Doc, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("given", "expected"), [pytest.param(*row[1:], id=row[0]) for row in CASES])
-def test_case_is_decided_as_the_rule_says(given: Doc, expected: str) -> None:
-    """The decision is the one that the rule in the test's id gives."""
-    assert decide(given) == expected
+@pytest.mark.parametrize(("sample", "expected"), [pytest.param(*row[1:], id=row[0]) for row in CASES])
+def test_case_is_decided_as_required(sample: Doc, expected: str) -> None:
+    """The decision is that of the rule in the test's id."""
+    assert decide(sample) == expected
 
 
 DERIVED: list[tuple[Doc, str, str | None]] = [
@@ -255,7 +255,7 @@ def test_key_is_derived_from_the_principal(principal: Doc, key: str, value: str 
     assert decide(s3(principal, resource=trust("*", Condition=condition))) == YES
 
 
-def test_key_that_the_case_gives_is_taken_as_given() -> None:
+def test_key_of_the_case_overrides_a_derived_one() -> None:
     """N-3."""
     condition = {"StringEquals": {"aws:username": "bob"}}
     assert decide(s3(USER, context={"AWS:UserName": "bob"}, identity=[allow(Condition=condition)])) == YES

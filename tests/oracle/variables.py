@@ -1,7 +1,7 @@
 """Policy variables: `${key}`, `${key, 'default'}`, `${*}`, `${?}`, `${$}` (V-1 to V-16).
 
-Readings of what is left open: text like `${}` or `${a b}` that is no variable is literal (V-15), wildcards in it stay
-wildcards; wildcards in a default text are literal, as in any inserted text (M-22).
+Interpretations where the rules are open: invalid variables such as `${}` or `${a b}` are literal (V-15), but their
+wildcards remain wildcards; wildcards in a default text are literal, as in any value (M-22).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ VARIABLE = re.compile(r"\$\{(?:([*?$])|([^\s{}',]+)(?:, '([^']*)')?)\}")
 
 
 def expand(text: str, request: Request, *, has_variables: bool) -> list[Char] | None:
-    """Replace the variables once (V-12); `None` when one of them has no value (V-9)."""
+    """Replace the variables once (V-12); `None` if one of them has no value (V-9)."""
     if not has_variables:
         return pattern(text)  # G-5
     expanded: list[Char] = []

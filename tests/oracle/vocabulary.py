@@ -1,7 +1,7 @@
-"""The small vocabularies that generated cases are made of: few words, so that matches happen often.
+"""The values of generated cases: few, so that matches are frequent.
 
-Odd values stand among the good ones: what does not parse, empty strings, wildcards that are only characters.
-Left out on purpose is what the rule book leaves open without a ruling (see the readings in the oracle's modules).
+They include invalid values, empty strings and literal wildcards. What the rules leave open is omitted (see the
+interpretations in the oracle's modules).
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ ARNS = ["ArnEquals", "ArnLike", "ArnNotEquals", "ArnNotLike"]
 ALL_OPERATORS = [*STRINGS, *NUMBERS, *DATES, *ADDRESSES, *ARNS, "Bool", "BinaryEquals"]
 
 WORDS: Values = ["red", "r*", "blue", "", "Red", "r*d", "red/a:b", "${aws:username}", 7, True]
-WANTED_WORDS: Values = ["red", "blue", "RED", "r*", "r?d", "*", "", 7, "re", True]
+POLICY_WORDS: Values = ["red", "blue", "RED", "r*", "r?d", "*", "", 7, "re", True]
 VARIABLE_WORDS: Values = [
     "${aws:PrincipalTag/team}",
     "${aws:PrincipalTag/none, 'red'}",
@@ -97,7 +97,7 @@ INSTANTS: Values = [
     "2026-06-01T12:30:00.250Z",
     "soon",
 ]
-WANTED_INSTANTS: Values = [
+POLICY_INSTANTS: Values = [
     "2026-01-01T00:00:00Z",
     "2026-01-01t00:00z",
     "2026-01",
@@ -111,7 +111,7 @@ WANTED_INSTANTS: Values = [
     "someday",
 ]
 NAMES: Values = [f"arn:aws:sns:eu-west-1:{HERE}:topic", "arn:aws:s3:::b", f"arn:aws:sns:eu-west-1:{HERE}:a:b", "topic"]
-WANTED_NAMES: Values = [
+POLICY_NAMES: Values = [
     f"arn:aws:sns:*:{HERE}:topic",
     "arn:aws:sns:eu-west-?:*:*",
     "arn:aws:s3:::*",
@@ -135,7 +135,7 @@ ADDRESS_VALUES: Values = [
     "::ffff:10.1.2.3",
     "nowhere",
 ]
-WANTED_ADDRESSES: Values = [
+POLICY_ADDRESSES: Values = [
     "10.0.0.0/8",
     "203.0.113.77/24",
     "203.0.113.7",
@@ -149,27 +149,27 @@ WANTED_ADDRESSES: Values = [
 
 # key -> (operators that suit it, values in the context, values in a policy, values with variables)
 KEYS: dict[str, tuple[list[str], Values, Values, Values]] = {
-    "app:colour": (STRINGS, WORDS, WANTED_WORDS, VARIABLE_WORDS),
-    "aws:PrincipalTag/team": (STRINGS, WORDS, WANTED_WORDS, VARIABLE_WORDS),
-    "aws:ResourceTag/Team": (STRINGS, WORDS, WANTED_WORDS, VARIABLE_WORDS),
+    "app:colour": (STRINGS, WORDS, POLICY_WORDS, VARIABLE_WORDS),
+    "aws:PrincipalTag/team": (STRINGS, WORDS, POLICY_WORDS, VARIABLE_WORDS),
+    "aws:ResourceTag/Team": (STRINGS, WORDS, POLICY_WORDS, VARIABLE_WORDS),
     "app:count": (
         NUMBERS,
         [1, 2, "2.0", 2.5, "-3", "two", ""],
         [2, "2.0", "1", "+3", 2.5, "two", ""],
         ["${app:count}"],
     ),
-    "aws:CurrentTime": (DATES, INSTANTS, WANTED_INSTANTS, ["${aws:CurrentTime}"]),
+    "aws:CurrentTime": (DATES, INSTANTS, POLICY_INSTANTS, ["${aws:CurrentTime}"]),
     "aws:MultiFactorAuthPresent": (["Bool"], BOOLEANS, BOOLEANS, ["${aws:SecureTransport}"]),
     "aws:SecureTransport": (["Bool"], BOOLEANS, BOOLEANS, ["${aws:MultiFactorAuthPresent, 'true'}"]),
     "app:digest": (["BinaryEquals"], ["QQ==", "QUI=", "?", "QQ"], ["QQ==", "QUI=", "?", "QUJD"], ["${app:digest}"]),
-    "aws:SourceIp": (ADDRESSES, ADDRESS_VALUES, WANTED_ADDRESSES, ["${aws:SourceIp}"]),
-    "app:Source": (ARNS, NAMES, WANTED_NAMES, VARIABLE_NAMES),
+    "aws:SourceIp": (ADDRESSES, ADDRESS_VALUES, POLICY_ADDRESSES, ["${aws:SourceIp}"]),
+    "app:Source": (ARNS, NAMES, POLICY_NAMES, VARIABLE_NAMES),
 }
 MULTIVALUED_KEYS: dict[str, tuple[list[str], Values, Values, Values]] = {
     "aws:TagKeys": (STRINGS, ["red", "Red", "blue", "", "x"], ["red", "r*", "blue", "x", "", "*"], VARIABLE_WORDS),
     "app:counts": (NUMBERS, [1, 2, "3.0", "two"], [1, 2, 3, "two"], ["${app:counts}"]),
-    "app:Sources": (ARNS, NAMES, WANTED_NAMES, VARIABLE_NAMES),
-    "app:Addresses": (ADDRESSES, ADDRESS_VALUES, WANTED_ADDRESSES, ["${app:Addresses}"]),
+    "app:Sources": (ARNS, NAMES, POLICY_NAMES, VARIABLE_NAMES),
+    "app:Addresses": (ADDRESSES, ADDRESS_VALUES, POLICY_ADDRESSES, ["${app:Addresses}"]),
 }
 DERIVED_KEYS: dict[str, tuple[list[str], Values]] = {
     "aws:PrincipalArn": ([*ARNS, *STRINGS], [f"arn:aws:iam::{HERE}:*", "arn:aws:iam::*:role/*/dev", "*"]),

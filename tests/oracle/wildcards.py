@@ -1,7 +1,7 @@
-"""Wildcards: text in which some characters may stand for others (M-4).
+"""Wildcards in policy texts (M-4).
 
 A pattern is a list of `Char`. A character that came out of a variable, or out of `${*}`, is never a wildcard
-(M-20, M-22), so a pattern cannot be a plain string. What may cross a colon is said per character (M-12, C-25).
+(M-20, M-22), so a pattern cannot be a plain string. Each character records whether it matches a colon (M-12, C-25).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ COLONS_OF_AN_ARN = 5
 
 @dataclass(frozen=True, slots=True)
 class Char:
-    """One character of a policy text; `*` and `?` are wildcards unless they were inserted."""
+    """One character of a policy text; `*` and `?` are wildcards unless they come from a variable."""
 
     text: str
     is_wildcard: bool = False
@@ -22,22 +22,22 @@ class Char:
 
 
 def literal(text: str) -> list[Char]:
-    """Read every character as itself."""
+    """Return every character as literal text."""
     return [Char(character) for character in text]
 
 
 def pattern(text: str) -> list[Char]:
-    """Read `*` and `?` as wildcards and everything else as itself (M-4, M-6)."""
+    """Parse `*` and `?` as wildcards and everything else as literal text (M-4, M-6)."""
     return [Char(character, is_wildcard=character in "*?") for character in text]
 
 
 def plain(chars: Iterable[Char]) -> str:
-    """Turn a pattern back into the characters it is written with."""
+    """Return the text of a pattern."""
     return "".join(char.text for char in chars)
 
 
 def within_colons(chars: Iterable[Char]) -> list[Char]:
-    """Forbid the wildcards to cross a colon (M-12, C-25)."""
+    """Restrict the wildcards to characters other than a colon (M-12, C-25)."""
     return [replace(char, crosses_colon=False) for char in chars]
 
 

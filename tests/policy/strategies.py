@@ -1,4 +1,4 @@
-"""Hypothesis strategies for policy documents, as what JSON decodes to: every type, scalar and list forms (rule G-14).
+"""Hypothesis strategies for policy documents as decoded JSON: every type, scalar and list forms (rule G-14).
 
 `documents(type)` draws documents that `parse` accepts; `json_values()` draws any JSON value.
 """
@@ -38,7 +38,7 @@ def scalar_or_list(items: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 
 def operators() -> st.SearchStrategy[str]:
-    """Draw an operator name in any of its legal forms."""
+    """Draw an operator name in any of its valid forms."""
     plain = st.sampled_from(sorted(OPERATORS))
     suffixed = st.sampled_from(sorted(OPERATORS - {"Null"})).map(lambda base: base + "IfExists")
     prefixes = st.sampled_from(["", *(f"{each}:" for each in SET_PREFIXES)])
@@ -60,7 +60,7 @@ def principals() -> st.SearchStrategy[Any]:
 
 @st.composite
 def statements(draw: st.DrawFn, type: PolicyType) -> dict[str, Any]:
-    """Draw a statement that has a meaning in a policy of the type."""
+    """Draw a statement that a policy of the type accepts."""
     effect = draw(st.sampled_from(["Allow", "Deny"]))
     statement: dict[str, Any] = {"Effect": effect}
     if draw(st.booleans()):

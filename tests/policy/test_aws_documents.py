@@ -61,8 +61,8 @@ AWS_POLICIES = [
 @pytest.mark.parametrize(
     ("type", "text"), AWS_POLICIES, ids=lambda value: value if isinstance(value, PolicyType) else ""
 )
-def test_policies_as_aws_documents_them_are_read(type: PolicyType, text: str) -> None:
-    """The user guide's own examples, without any finding that is an error."""
+def test_example_policies_of_the_user_guide_are_accepted(type: PolicyType, text: str) -> None:
+    """`parse` accepts the examples of the user guide, and no finding is an error."""
     document = parse(text, type)
     assert document.statements
     assert all(statement.position is not None for statement in document.statements)

@@ -1,6 +1,6 @@
-"""All managed policies of AWS, as moto brings them: every one is read, written back, checked, compiled and decided.
+"""All managed policies of AWS in moto's edition: each is parsed, rendered, checked, compiled and evaluated.
 
-What they hold is counted, and `docs/explanation/real-policies.md` tells it: the last test compares the two.
+The last test compares the counts with `docs/explanation/real-policies.md`.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def policies() -> dict[str, dict[str, Any]]:
 
 @cache
 def read() -> dict[str, Document]:
-    """Read all documents from text."""
+    """Parse all documents from text."""
     return {name: parse(json.dumps(document, indent=2)) for name, document in policies().items()}
 
 
@@ -63,15 +63,15 @@ def statements() -> Iterator[Statement]:
 # --- reading, checking, writing ----------------------------------------------------------------------------------
 
 
-def test_every_policy_is_read() -> None:
-    """G-10 to G-67: AWS writes nothing that we refuse."""
+def test_managed_policies_are_accepted() -> None:
+    """G-10 to G-67: `parse` accepts every managed policy."""
     assert len(policies()) > 1500
     assert read().keys() == policies().keys()
     assert sum(1 for _ in statements()) == sum(len(_listed(policy["Statement"])) for policy in policies().values())
 
 
-def test_no_finding_is_an_error_that_aws_would_not_give() -> None:
-    """AA-21: of all policies, this one statement alone has a finding of level ERROR."""
+def test_managed_policies_have_one_known_error_finding() -> None:
+    """AA-21: only one statement of all policies has a finding of level ERROR."""
     found = {
         (name, finding.code, finding.place)
         for name, document in read().items()
@@ -81,8 +81,8 @@ def test_no_finding_is_an_error_that_aws_would_not_give() -> None:
     assert found == EXPLAINED.keys()
 
 
-def test_every_policy_is_written_back() -> None:
-    """G-7, G-14: what is rendered is the JSON that was read, in the normal form, and means the same when read again."""
+def test_managed_policies_survive_parse_and_render() -> None:
+    """G-7, G-14: rendering returns the source JSON in normal form, and parsing it again returns an equal policy."""
     changed = []
     for name, document in read().items():
         rendered = render(document)
@@ -92,8 +92,8 @@ def test_every_policy_is_written_back() -> None:
     assert changed == []
 
 
-def test_a_customer_could_store_all_but_the_long_ones() -> None:
-    """G-13, G-70, G-74: a write refuses a copy of them for its size, and for nothing else."""
+def test_managed_policies_pass_a_write_except_for_size() -> None:
+    """G-13, G-70, G-74: a write refuses a copy of a managed policy for its size only."""
     refused = {}
     for name, document in policies().items():
         text = json.dumps(document)
@@ -108,7 +108,7 @@ def test_a_customer_could_store_all_but_the_long_ones() -> None:
 
 
 def _normal(document: dict[str, Any]) -> dict[str, Any]:
-    """Bring a document into the form of `render`: statements in a list, lists of one as the one, G-15."""
+    """Return a document in the normal form of `render`: statements in a list, one-element lists as scalars (G-15)."""
     return {**document, "Statement": [_scalars(each) for each in _listed(document["Statement"])]}
 
 
@@ -141,27 +141,27 @@ def _meaning(document: Document) -> list[Statement]:
 
 ACCOUNT = "111122223333"
 ME = Principal.from_arn(f"arn:aws:iam::{ACCOUNT}:user/ada")
-SOMETHING = "x"  # what stands in for a wildcard or a variable
+SOMETHING = "x"  # the replacement of a wildcard or a variable
 _VARIABLE = re.compile(r"\$\{([^*?$}][^}]*)\}")
 _TO_FILL = re.compile(rf"{_VARIABLE.pattern}|\$\{{([*?$])\}}|[*?]")
 _UNLISTED_ACTION = "docs:Unlisted"
 _UNLISTED_RESOURCE = f"arn:aws:docs:us-east-1:{ACCOUNT}:unlisted"
 
 
-class Wanted:
+class MatchingContext:
     """The request context in which a statement applies; None is a key that must be absent."""
 
     def __init__(self) -> None:
         self.values: dict[str, str | tuple[str, ...] | None] = {}
 
     def fill(self, text: str) -> str:
-        """Put something in the place of every wildcard, and of every variable, whose key then has that value."""
+        """Replace every wildcard and every variable; the variables' keys get the same value."""
         for key in _VARIABLE.findall(text):
             self.values.setdefault(key.lower(), SOMETHING)
         return _TO_FILL.sub(lambda found: found[2] or SOMETHING, text)  # M-20: `${*}` is the letter
 
     def meet(self, test: ConditionTest) -> None:
-        """Return the key the simplest value that meets the condition, unless it has one."""
+        """Set the simplest value that meets the condition, unless the key has one."""
         name = split_operator(test.operator)
         value: str | tuple[str, ...] | None
         if name.base == "Null":
@@ -174,35 +174,35 @@ class Wanted:
         self.values.setdefault(test.key.lower(), value)
 
 
-def asked(statement: Statement) -> AccessRequest:
-    """Make the simplest request that a statement is about."""
-    wanted = Wanted()
-    action = wanted.fill(statement.actions[0]) if statement.actions else _UNLISTED_ACTION
+def request_for(statement: Statement) -> AccessRequest:
+    """Create the simplest request that a statement applies to."""
+    matching = MatchingContext()
+    action = matching.fill(statement.actions[0]) if statement.actions else _UNLISTED_ACTION
     action = action if ":" in action else _UNLISTED_ACTION
-    resource = wanted.fill(statement.resources[0]) if statement.resources else _UNLISTED_RESOURCE
+    resource = matching.fill(statement.resources[0]) if statement.resources else _UNLISTED_RESOURCE
     resource = _UNLISTED_RESOURCE if resource == SOMETHING else resource
     resource += f":{SOMETHING}" * (5 - resource.count(":"))  # G-64
     for test in sorted(statement.conditions, key=lambda test: ("Not" in test.operator, test.operator == "Null")):
-        wanted.meet(test)
-    context = {key: value for key, value in wanted.values.items() if value is not None}
+        matching.meet(test)
+    context = {key: value for key, value in matching.values.items() if value is not None}
     return AccessRequest(ME, action, resource, context, ACCOUNT)
 
 
 def authorizer(name: str) -> Authorizer:
-    """Compile a policy as that of a caller whom every resource leaves to its account (E-41)."""
-    everybody_here = {"Effect": "Allow", "Principal": {"AWS": ACCOUNT}, "Action": "*", "Resource": "*"}
+    """Compile a policy for a caller whose account every resource delegates to (E-41)."""
+    any_own_principal = {"Effect": "Allow", "Principal": {"AWS": ACCOUNT}, "Action": "*", "Resource": "*"}
     return compile_policies(
-        identity=[policies()[name]], resource={"Version": "2012-10-17", "Statement": everybody_here}
+        identity=[policies()[name]], resource={"Version": "2012-10-17", "Statement": any_own_principal}
     )
 
 
-def test_every_statement_does_what_it_says() -> None:
-    """M-1, E-2: for the request that a statement describes, an Allow gives the permission and a Deny refuses it."""
+def test_managed_statements_decide_their_own_request() -> None:
+    """M-1, E-2: for the request that a statement describes, an Allow allows and a Deny denies."""
     silent = set()
     for name, document in read().items():
         decide = authorizer(name).decide
         for statement in document.statements:
-            decision = decide(asked(statement))
+            decision = decide(request_for(statement))
             if decision.outcome is not Outcome.EXPLICITLY_DENIED and (
                 statement.effect is Effect.DENY or not decision.allowed
             ):
@@ -210,12 +210,12 @@ def test_every_statement_does_what_it_says() -> None:
     assert silent == {("AmazonTimestreamInfluxDBServiceRolePolicy", 8)}  # explained above
 
 
-def test_no_statement_is_in_doubt(caplog: pytest.LogCaptureFixture) -> None:
-    """C-45: no element of any statement fails to be evaluated, where its condition keys are there and where not."""
+def test_managed_statements_evaluate_without_errors(caplog: pytest.LogCaptureFixture) -> None:
+    """C-45: no element raises, with or without its condition keys."""
     for name, document in read().items():
         decide = authorizer(name).decide
         for statement in document.statements:
-            request = asked(statement)
+            request = request_for(statement)
             assert decide(request).error is None
             assert decide(replace(request, context={})).error is None
     assert [record for record in caplog.records if record.name.startswith("iam_guard")] == []
@@ -225,7 +225,7 @@ def test_no_statement_is_in_doubt(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def coverage() -> str:
-    """Count what the policies hold, as the two tables of the page."""
+    """Count the elements of the policies, as the two tables of the page."""
     operators = Counter(test.operator for statement in statements() for test in statement.conditions)
     unused = sorted(OPERATORS - {split_operator(name).base for name in operators})
     return (
@@ -275,8 +275,8 @@ def _has_wildcard(text: str) -> bool:
     return "*" in text or "?" in text
 
 
-def test_the_page_tells_what_was_counted() -> None:
-    """The numbers of the page are those of the moto that is installed."""
+def test_counts_of_the_page_match_the_policies() -> None:
+    """The numbers of the page are those of the installed moto."""
     page = PAGE.read_text(encoding="utf-8")
     assert f"moto {importlib.metadata.version('moto')}" in page
     assert coverage() in page, coverage()

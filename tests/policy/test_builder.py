@@ -49,8 +49,8 @@ def statement_of(built: PolicyStatement, type: PolicyType = RESOURCE) -> Any:
 # --- what is built -----------------------------------------------------------------------------------------------
 
 
-def test_a_policy_reads_as_it_is_said() -> None:
-    """Every word of the language has its place; the current version is the default."""
+def test_policy_of_every_builder_method_renders() -> None:
+    """Every builder method has its element; the current version is the default."""
     document = policy(
         allow("docs:Get*", "docs:List*")
         .on("arn:aws:docs:*:111122223333:document/*")
@@ -109,8 +109,8 @@ def test_a_policy_reads_as_it_is_said() -> None:
         ),
     ],
 )
-def test_each_element_can_be_written(built: PolicyStatement, expected: dict[str, Any]) -> None:
-    """G-20, G-40: all elements but `Effect`, which `allow` and `deny` are; what is said twice adds up."""
+def test_every_element_can_be_built(built: PolicyStatement, expected: dict[str, Any]) -> None:
+    """G-20, G-40: all elements except `Effect`; repeated calls add up."""
     assert statement_of(built) == expected
 
 
@@ -118,13 +118,13 @@ def test_each_element_can_be_written(built: PolicyStatement, expected: dict[str,
     ("begin", "effect"),
     [(allow, Effect.ALLOW), (allow_all_but, Effect.ALLOW), (deny, Effect.DENY), (deny_all_but, Effect.DENY)],
 )
-def test_the_effect_is_the_first_word(begin: Callable[..., PolicyStatement], effect: Effect) -> None:
+def test_effect_comes_from_allow_or_deny(begin: Callable[..., PolicyStatement], effect: Effect) -> None:
     """G-21."""
     assert begin("docs:Get*").content.effect is effect
 
 
-def test_a_document_has_id_and_version() -> None:
-    """G-3, G-4, G-6: the elements of the document; None leaves `Version` out, which then means the old one."""
+def test_document_has_id_and_version() -> None:
+    """G-3, G-4, G-6: None omits `Version`, which means the old version."""
     built = allow("a:b").to("*")
     assert list(policy(built, type=RESOURCE, id="x")) == ["Version", "Id", "Statement"]
     assert policy(built, type=RESOURCE, version="2008-10-17")["Version"] == "2008-10-17"
@@ -150,14 +150,12 @@ def test_a_document_has_id_and_version() -> None:
         (allow("sqs:*").on("arn:aws:sqs"), "arn:aws:sqs"),  # G-64: short, and no relative one
     ],
 )
-def test_a_relative_resource_belongs_to_the_service_of_the_actions(
-    built: PolicyStatement, expected: str | list[str]
-) -> None:
-    """`type/name` becomes an ARN of that service; ARNs and `*` stay as they are."""
+def test_relative_resource_gets_the_service_of_the_actions(built: PolicyStatement, expected: str | list[str]) -> None:
+    """`type/name` becomes an ARN of that service; ARNs and `*` are unchanged."""
     assert statement_of(built, IDENTITY)["Resource"] == expected
 
 
-def test_what_is_spared_may_be_relative_too() -> None:
+def test_excluded_resource_can_be_relative() -> None:
     """`on_all_but` completes as `on` does."""
     built = deny("docs:*").on_all_but("document/*", account="111122223333")
     assert statement_of(built, IDENTITY)["NotResource"] == "arn:aws:docs:*:111122223333:document/*"
@@ -177,8 +175,8 @@ def test_what_is_spared_may_be_relative_too() -> None:
         (allow("docs:Get*"), ""),
     ],
 )
-def test_a_resource_that_is_neither_is_refused(begun: PolicyStatement, resource: str) -> None:
-    """G-63: nobody guesses a service, and a mistyped ARN is no relative resource: a Deny on it would deny nothing."""
+def test_resource_that_is_no_arn_or_relative_name_is_refused(begun: PolicyStatement, resource: str) -> None:
+    """G-63: a mistyped ARN is not a relative resource: a Deny on it would deny nothing."""
     for step in (begun.on, begun.on_all_but):
         with pytest.raises(PolicyError) as refused:
             step(resource)
@@ -191,8 +189,8 @@ def test_a_resource_that_is_neither_is_refused(begun: PolicyStatement, resource:
 @pytest.mark.parametrize("operator", sorted(OPERATORS))
 @pytest.mark.parametrize("set_operator", [None, *SET_PREFIXES])
 @pytest.mark.parametrize("if_exists", [False, True])
-def test_every_operator_can_be_written(operator: Any, set_operator: Any, if_exists: bool) -> None:
-    """C-30, C-35: each base with each prefix and suffix; `Null` alone takes no `IfExists`."""
+def test_every_operator_can_be_built(operator: Any, set_operator: Any, if_exists: bool) -> None:
+    """C-30, C-35: each base with each prefix and suffix; only `Null` has no `IfExists`."""
     value = {"N": 1, "D": datetime(2026, 1, 31, tzinfo=UTC), "I": "::1", "A": "arn:aws:a:::b"}.get(
         operator[0], "dHJ1ZQ=="
     )
@@ -233,15 +231,15 @@ def test_every_operator_can_be_written(operator: Any, set_operator: Any, if_exis
         ([], []),
     ],
 )
-def test_a_condition_value_is_written_as_text(value: Any, text: str | list[str]) -> None:
-    """G-15, C-13, C-15, C-19, C-20: the string form that the operators read."""
+def test_condition_value_is_serialized_as_text(value: Any, text: str | list[str]) -> None:
+    """G-15, C-13, C-15, C-19, C-20: the string form that the operators parse."""
     assert statement_of(allow("a:b").when("StringEquals", {"a:x": value}))["Condition"] == {
         "StringEquals": {"a:x": text}
     }
 
 
 @pytest.mark.parametrize("value", [None, {"a"}, {"a": 1}, object(), [["a"]], [None], iter("ab"), range(2)])
-def test_a_value_of_no_known_kind_is_refused(value: Any) -> None:
+def test_condition_value_of_another_type_is_refused(value: Any) -> None:
     """G-16: with the place of the test. A set has no order, so the same policy would have several texts."""
     with pytest.raises(PolicyError) as refused:
         allow("a:b").when("StringEquals", {"a:x": value})
@@ -299,7 +297,7 @@ REFUSED: list[tuple[Callable[[], PolicyStatement], dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("step", "elements", "finding"), REFUSED)
-def test_what_the_grammar_refuses_is_refused_at_the_step(
+def test_builder_step_refuses_what_the_grammar_refuses(
     step: Callable[[], PolicyStatement], elements: dict[str, Any], finding: str
 ) -> None:
     """The same error that `parse` raises for the same JSON: message, place, code and AWS's sentence."""
@@ -333,10 +331,10 @@ def test_what_the_grammar_refuses_is_refused_at_the_step(
         (lambda: policy(), "MISSING_STATEMENT", None),
     ],
 )
-def test_what_means_nothing_is_refused_at_the_step(
+def test_builder_step_refuses_empty_or_invalid_values(
     step: Callable[[], object], finding: str, sentence: str | None
 ) -> None:
-    """G-8, G-27, N-10: a list that turned out empty never widens or voids a statement silently."""
+    """G-8, G-27, N-10: an empty list never widens or voids a statement silently."""
     with pytest.raises(PolicyError) as refused:
         step()
     assert refused.value.finding == finding
@@ -353,7 +351,7 @@ def test_what_means_nothing_is_refused_at_the_step(
         (START.on("arn:aws:sqs"), RESOURCE, "MISSING_ARN_FIELD", "/Statement/1/Resource"),
     ],
 )
-def test_what_a_type_of_policy_refuses_is_refused_by_the_document(
+def test_document_refuses_what_its_type_refuses(
     built: PolicyStatement, type: PolicyType, finding: str, place: str
 ) -> None:
     """A.3, G-30, G-32, G-64: with the place of the statement in the document."""
@@ -365,7 +363,7 @@ def test_what_a_type_of_policy_refuses_is_refused_by_the_document(
     assert refused.value.place == place
 
 
-def test_an_unknown_version_is_refused() -> None:
+def test_unknown_version_is_refused() -> None:
     """G-3."""
     with pytest.raises(PolicyError) as refused:
         policy(START.on("*"), version="2020-01-01")  # type: ignore[arg-type]
@@ -375,8 +373,8 @@ def test_an_unknown_version_is_refused() -> None:
 # --- values ------------------------------------------------------------------------------------------------------
 
 
-def test_a_step_leaves_the_statement_before_it() -> None:
-    """Statements are values: a start can be shared."""
+def test_builder_step_does_not_change_its_statement() -> None:
+    """Statements are values: several can start from the same one."""
     start = allow("docs:Get*")
     one, two = start.on("document/1"), start.on("document/2").when("Bool", {"aws:SecureTransport": True})
     assert start == allow("docs:Get*")
@@ -388,8 +386,8 @@ def test_a_step_leaves_the_statement_before_it() -> None:
         one.content = two.content  # type: ignore[misc]
 
 
-def test_a_document_cannot_be_changed() -> None:
-    """What it hands out is a copy, as a whole and member by member."""
+def test_document_cannot_be_changed() -> None:
+    """It returns copies, as a whole and member by member."""
     document = policy(START.on("*"))
     before = document.to_json()
     document.to_dict()["Statement"].clear()
@@ -406,7 +404,7 @@ def test_a_document_cannot_be_changed() -> None:
 
 
 def content(document: Document) -> Document:
-    """Take away what belongs to the text and not to the policy."""
+    """Remove what belongs to the text and not to the policy."""
     statements = tuple(
         replace(
             statement, position=None, conditions=tuple(replace(test, position=None) for test in statement.conditions)
@@ -417,14 +415,14 @@ def content(document: Document) -> Document:
 
 
 def rebuilt(document: Document) -> PolicyDocument:
-    """Say a document again, word by word."""
-    spoken = [said_again(statement) for statement in document.statements]
-    return policy(*spoken, type=document.type, version=document.written_version, id=document.id)  # type: ignore[arg-type]
+    """Build a document again with the builder's methods."""
+    statements = [rebuilt_statement(statement) for statement in document.statements]
+    return policy(*statements, type=document.type, version=document.written_version, id=document.id)  # type: ignore[arg-type]
 
 
-def said_again(statement: Statement) -> PolicyStatement:
-    begins = {Effect.ALLOW: (allow, allow_all_but), Effect.DENY: (deny, deny_all_but)}[statement.effect]
-    built = begins[statement.actions is None](*(statement.actions or statement.not_actions or ()))
+def rebuilt_statement(statement: Statement) -> PolicyStatement:
+    starts = {Effect.ALLOW: (allow, allow_all_but), Effect.DENY: (deny, deny_all_but)}[statement.effect]
+    built = starts[statement.actions is None](*(statement.actions or statement.not_actions or ()))
     for resources, on in ((statement.resources, "on"), (statement.not_resources, "on_all_but")):
         if resources is not None:
             built = getattr(built, on)(*resources)
@@ -442,7 +440,7 @@ def said_again(statement: Statement) -> PolicyStatement:
 @pytest.mark.parametrize("type", PolicyType)
 @settings(suppress_health_check=[HealthCheck.too_slow], max_examples=60)
 @given(data=st.data())
-def test_a_document_that_was_read_comes_back(type: PolicyType, data: st.DataObject) -> None:
+def test_parsed_document_survives_the_builder(type: PolicyType, data: st.DataObject) -> None:
     """A law: from text to the builder's form, to statements, to a new document, to text: the same policy."""
     document = parse(data.draw(documents(type)), type)
     read = PolicyDocument(document)
@@ -462,8 +460,8 @@ REFUSED_AT_THE_STEP = {
 @pytest.mark.parametrize("type", PolicyType)
 @settings(suppress_health_check=[HealthCheck.too_slow], max_examples=60)
 @given(data=st.data())
-def test_the_whole_language_can_be_said(type: PolicyType, data: st.DataObject) -> None:
-    """A law: whatever `parse` accepts can be said word by word and means the same, unless it means nothing."""
+def test_every_parsed_document_can_be_built(type: PolicyType, data: st.DataObject) -> None:
+    """A law: every document that `parse` accepts can be built, unless a step refuses it as meaningless."""
     document = parse(data.draw(documents(type)), type)
     if REFUSED_AT_THE_STEP & {finding.code for finding in check(document)}:
         with suppress(PolicyError):
@@ -477,8 +475,8 @@ def test_the_whole_language_can_be_said(type: PolicyType, data: st.DataObject) -
 PLAN = "arn:aws:docs:us-east-1:111122223333:document/plan"
 
 
-def test_a_built_policy_decides() -> None:
-    """It goes where a dict goes, for each kind of policy."""
+def test_built_policy_is_accepted_for_every_policy_type() -> None:
+    """It can be passed as a dict for each policy type."""
     reader = policy(allow("docs:Get*").on("document/*"))
     request = AccessRequest(ANN, "docs:GetDocument", PLAN)
     assert compile_policies(identity=[reader]).decide(request).allowed
@@ -489,8 +487,8 @@ def test_a_built_policy_decides() -> None:
     assert not compile_policies(resource=policy(START.to("*"), type=RESOURCE)).decide(request).allowed
 
 
-def test_a_built_policy_is_written() -> None:
-    """A write takes it as it takes text, and refuses what only a write refuses."""
+def test_built_policy_passes_the_checks_of_a_write() -> None:
+    """A write accepts it as text, and refuses what only a write refuses."""
     document = policy(allow("docs:Get*").on("document/*"))
     written = validate_for_write(document, IDENTITY, managed=True)
     assert written == document.document
@@ -503,9 +501,9 @@ def test_a_built_policy_is_written() -> None:
 @example(name="*", other="a")
 @example(name="${aws:username}", other="ann")
 @given(name=st.text("ab*?${}/", max_size=6), other=st.text("ab*?${}/", max_size=6))
-def test_a_literal_text_matches_itself_only(name: str, other: str) -> None:
-    """V-14: a name that somebody else chose never becomes a pattern, nor a variable."""
+def test_literal_text_matches_only_itself(name: str, other: str) -> None:
+    """V-14: a name from input never becomes a pattern or a variable."""
     authorizer = compile_policies(identity=[policy(allow("docs:*").on("document/x" + literal(name)))])
-    for asked in (name, other):
-        request = AccessRequest(ANN, "docs:GetDocument", PLAN.replace("plan", "x") + asked)
-        assert authorizer.decide(request).allowed == (asked == name)
+    for requested in (name, other):
+        request = AccessRequest(ANN, "docs:GetDocument", PLAN.replace("plan", "x") + requested)
+        assert authorizer.decide(request).allowed == (requested == name)

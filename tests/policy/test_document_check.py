@@ -26,7 +26,7 @@ S0 = "/Statement/0"
 
 
 def policy(type: PolicyType = IDENTITY, **elements: Any) -> dict[str, Any]:
-    """Make a document without findings, but for `elements`; None takes an element away."""
+    """Return a document without findings except in `elements`; None removes an element."""
     base: dict[str, Any] = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}
     if type in (RESOURCE, TRUST, VPC, RCP):
         base["Principal"] = "*" if type is RCP else {"AWS": USER}
@@ -47,7 +47,7 @@ def on_value(operator: str, key: str, value: Any, code: str, index: int | None =
     return (IDENTITY, when(operator, key, value), code, place)
 
 
-FOUND = [
+FINDINGS = [
     # type, document, code, place
     (IDENTITY, {"Statement": policy()["Statement"]}, "MISSING_VERSION", ""),
     (SCP, policy(SCP) | {"Version": "2008-10-17"}, "INVALID_VERSION", "/Version"),
@@ -212,9 +212,9 @@ FOUND = [
 ]
 
 
-@pytest.mark.parametrize(("type", "document", "code", "place"), FOUND)
-def test_it_is_found(type: PolicyType, document: dict[str, Any], code: str, place: str) -> None:
-    """AA-22 to AA-26: the code, how loud it is, and the place, from text with a position."""
+@pytest.mark.parametrize(("type", "document", "code", "place"), FINDINGS)
+def test_check_reports_the_finding(type: PolicyType, document: dict[str, Any], code: str, place: str) -> None:
+    """AA-22 to AA-26: code, level and place, from text with a position."""
     findings = [each for each in check(parse(json.dumps(document), type)) if (each.code, each.place) == (code, place)]
     assert len(findings) == 1, check(parse(document, type))
     assert findings[0].level == LEVELS[code]
@@ -250,13 +250,13 @@ def test_it_is_found(type: PolicyType, document: dict[str, Any], code: str, plac
         (IDENTITY, when("IpAddress", "aws:VpcSourceIp", "10.0.0.0/8")),
     ],
 )
-def test_nothing_is_found_in_a_good_document(type: PolicyType, document: dict[str, Any]) -> None:
-    """No check cries without reason."""
+def test_valid_document_has_no_findings(type: PolicyType, document: dict[str, Any]) -> None:
+    """No check reports without a reason."""
     assert check(parse(json.dumps(document), type)) == ()
 
 
-def test_a_finding_points_at_value_or_name() -> None:
-    """AA-26: where the name is at fault, its position; else that of the value."""
+def test_finding_has_the_position_of_value_or_name() -> None:
+    """AA-26: the position of the name if the name is at fault; otherwise that of the value."""
     text = (
         '{"Version": "2012-10-17", "Id": "x",\n "Statement": {"Effect": "Allow", "Action": ["s3:"], "Resource": "*"}}'
     )
@@ -266,8 +266,8 @@ def test_a_finding_points_at_value_or_name() -> None:
     assert by_code["INVALID_ACTION"].place == "/Statement/Action/0"
 
 
-def test_only_stored_documents_are_asked_for_plain_text() -> None:
-    """G-12, G-24, G-70: characters, Sids and sizes concern what IAM stores."""
+def test_storage_checks_apply_to_stored_documents_only() -> None:
+    """G-12, G-24, G-70: characters, Sids and sizes matter only where IAM stores the document."""
     text = json.dumps(policy(Sid="größer…", Resource=f"arn:aws:s3:::{'x' * 7000}"), ensure_ascii=False)
     codes = [each.code for each in check(parse(text))]
     assert codes == ["JSON_SYNTAX_ERROR", "UNSUPPORTED_SID", "POLICY_SIZE_EXCEEDS_IDENTITY_POLICY_QUOTA"]
@@ -275,16 +275,16 @@ def test_only_stored_documents_are_asked_for_plain_text() -> None:
 
 
 @pytest.mark.parametrize("resource", ["arn:aws:sqs:*:${aws:PrincipalAccount}:q", "arn:aws:s3:${a:b}:1:b:${c:d}"])
-def test_a_variable_in_a_wrong_field_is_shown_with_its_resource(resource: str) -> None:
-    """V-4: the resource is not cut at the colon inside the variable, but for its length as anywhere."""
+def test_variable_in_a_wrong_field_is_reported_with_its_resource(resource: str) -> None:
+    """V-4: the resource is not cut at the colon inside the variable; only its length is limited."""
     for shown, written in [(resource, resource), ((resource + "/" + "x" * 99)[:100] + "…", resource + "/" + "x" * 99)]:
         [finding] = check(parse(policy(Resource=written)))
         assert finding.code == "VARIABLE_UNSUPPORTED_IN_ELEMENT"
-        assert finding.message == f"a variable can stand in the sixth field of an ARN only, got `{shown}`"
+        assert finding.message == f"variables are supported in the sixth field of an ARN only, got `{shown}`"
 
 
-def test_our_own_partition_is_known() -> None:
-    """A guard may name its own resources in a partition of its own."""
+def test_own_partition_is_accepted_by_the_check() -> None:
+    """A deployment can have ARNs with its own partition."""
     document = parse(policy(Resource="arn:acme:docs:::x"))
     assert [each.code for each in check(document)] == ["INVALID_PARTITION"]
     assert check(document, partition="acme") == ()
@@ -300,22 +300,22 @@ def test_our_own_partition_is_known() -> None:
         ('{"Version": "1"}', "INVALID_VERSION", Position(1, 12, 12)),
     ],
 )
-def test_a_refusal_is_a_finding(source: Any, code: str, position: Position | None) -> None:
-    """What `parse` refuses is reported as one error, at its place."""
+def test_refused_source_has_one_error_finding(source: Any, code: str, position: Position | None) -> None:
+    """The error of `parse` is reported as one finding at its place."""
     findings = check_source(source)
     assert [(finding.level, finding.code, finding.position) for finding in findings] == [("ERROR", code, position)]
 
 
-def test_a_document_that_is_read_is_checked() -> None:
-    """`check_source` is `check` for what is a policy."""
+def test_parsed_source_has_the_findings_of_check() -> None:
+    """`check_source` is `check` for a valid policy."""
     assert check_source(json.dumps(policy(Sid=""))) == check(parse(json.dumps(policy(Sid=""))))
 
 
 @pytest.mark.parametrize("type", PolicyType)
 @settings(suppress_health_check=[HealthCheck.too_slow], max_examples=40)
 @given(data=st.data())
-def test_any_document_can_be_checked(type: PolicyType, data: st.DataObject) -> None:
-    """No check fails on what `parse` accepts, and every place leads somewhere in the text."""
+def test_check_accepts_every_parsed_document(type: PolicyType, data: st.DataObject) -> None:
+    """No check raises for a document that `parse` accepts, and every place exists in the text."""
     text = json.dumps(data.draw(documents(type)))
     for finding in check(parse(text, type)):
         node = json.loads(text)
@@ -324,8 +324,8 @@ def test_any_document_can_be_checked(type: PolicyType, data: st.DataObject) -> N
             node = node[int(step)] if isinstance(node, list) else node[step]
 
 
-def test_every_code_is_one_of_access_analyzer() -> None:
-    """AA-22: no code of our own, in rules and refusals alike."""
+def test_codes_are_those_of_access_analyzer() -> None:
+    """AA-22: in rules and refusals alike."""
     rooms = Path(iam_guard.policy.checks.__file__).parent
     written = "".join(path.read_text() for folder in (rooms, rooms.parent) for path in folder.glob("*.py"))
     codes = set(re.findall(r"Fault\(\s*\"([A-Z_]+)\"", written)) | set(re.findall(r"finding=\"([A-Z_]+)\"", written))
@@ -333,7 +333,7 @@ def test_every_code_is_one_of_access_analyzer() -> None:
     assert codes <= set(LEVELS)
 
 
-def test_the_levels_are_complete() -> None:
+def test_levels_are_complete() -> None:
     """AA-21 to AA-25."""
     assert [list(LEVELS.values()).count(level) for level in ("ERROR", "SECURITY_WARNING", "WARNING", "SUGGESTION")] == [
         *(79, 18, 26, 29)

@@ -26,14 +26,14 @@ from iam_guard.policy.grammar import (
 
 # --- A.3 ---------------------------------------------------------------------------------------------------------
 
-SOMEBODY = {"AWS": "111122223333"}
+ACCOUNT = {"AWS": "111122223333"}
 GOOD = {
     "Version": "2012-10-17",
     "Id": "x",
     "Sid": "S",
     "Effect": "Allow",
-    "Principal": SOMEBODY,
-    "NotPrincipal": SOMEBODY,
+    "Principal": ACCOUNT,
+    "NotPrincipal": ACCOUNT,
     "Action": "sts:AssumeRole",
     "NotAction": "sts:GetCallerIdentity",
     "Resource": "*",
@@ -44,10 +44,10 @@ PARTNERS = {one: other for pair in EXCLUSIVE_ELEMENTS for one, other in (pair, p
 
 
 def is_good(type: PolicyType, **changes: Any) -> bool:
-    """Return whether a good document of the type, with some elements changed (None: taken out), has no error."""
+    """Return whether a valid document of the type, with some elements changed (None: removed), has no error."""
     statement = {"Effect": "Allow", "Action": GOOD["Action"]}
     statement |= {} if type in WITHOUT_RESOURCE else {"Resource": "*"}
-    statement |= {"Principal": SOMEBODY} if type in WITH_PRINCIPAL else {}
+    statement |= {"Principal": ACCOUNT} if type in WITH_PRINCIPAL else {}
     statement |= {"Principal": "*", "Effect": "Deny"} if type is PolicyType.RCP else {}
     document: dict[str, Any] = {"Version": "2012-10-17", "Statement": statement}
     for name, value in changes.items():
@@ -58,45 +58,45 @@ def is_good(type: PolicyType, **changes: Any) -> bool:
     return not [each for each in check_source(json.dumps(document), type) if each.level == "ERROR"]
 
 
-def test_every_element_of_every_type_has_a_use() -> None:
-    """G-1, G-20: the table of A.3 is whole."""
+def test_table_covers_every_element_and_type() -> None:
+    """G-1, G-20: the table of A.3 is complete."""
     assert USES.keys() == (DOCUMENT_ELEMENTS - {"Statement"}) | STATEMENT_ELEMENTS
     assert all(list(uses) == list(PolicyType) for uses in USES.values())
 
 
 @pytest.mark.parametrize("type", PolicyType)
 @pytest.mark.parametrize("name", USES)
-def test_the_checks_do_what_the_table_says(name: str, type: PolicyType) -> None:
-    """A.3, G-21 to G-23, G-30 to G-37: each cell of the table is kept by `parse` or by a check of level ERROR."""
+def test_checks_enforce_the_table(name: str, type: PolicyType) -> None:
+    """A.3, G-21 to G-23, G-30 to G-37: `parse` or a check of level ERROR enforces each cell."""
     use = USES[name][type]
-    partner = {PARTNERS[name]: None} if name in PARTNERS and PARTNERS[name] in used(type) else {}
-    there = {**partner, name: GOOD[name]}
-    absent = {**partner, name: None} if name in used(type) else partner
+    partner = {PARTNERS[name]: None} if name in PARTNERS and PARTNERS[name] in valid_elements(type) else {}
+    with_element = {**partner, name: GOOD[name]}
+    absent = {**partner, name: None} if name in valid_elements(type) else partner
     assert is_good(type)
     match use:
         case Use.OPTIONAL:
-            assert is_good(type, **there)
+            assert is_good(type, **with_element)
             assert is_good(type, **absent)
         case Use.REQUIRED | Use.EITHER:
-            assert is_good(type, **there)
+            assert is_good(type, **with_element)
             assert not is_good(type, **absent)
         case Use.DENY:
-            assert is_good(type, **{**there, "Effect": "Deny"})
-            assert not is_good(type, **{**there, "Effect": "Allow"})
-        case Use.EVERYBODY:
+            assert is_good(type, **{**with_element, "Effect": "Deny"})
+            assert not is_good(type, **{**with_element, "Effect": "Allow"})
+        case Use.ANY_PRINCIPAL:
             assert is_good(type, **{name: "*"})
-            assert not is_good(type, **there)
+            assert not is_good(type, **with_element)
             assert not is_good(type, **absent)
         case Use.LATEST:
-            assert is_good(type, **there)
+            assert is_good(type, **with_element)
             assert not is_good(type, **{name: "2008-10-17"})
             assert not is_good(type, **absent)
         case Use.PROHIBITED:
-            assert not is_good(type, **there)
+            assert not is_good(type, **with_element)
 
 
-def used(type: PolicyType) -> set[str]:
-    """Name what the good document of `is_good` has."""
+def valid_elements(type: PolicyType) -> set[str]:
+    """Return the elements of the valid document of `is_good`."""
     principal = {"Principal"} if type in WITH_PRINCIPAL else set()
     resource = set() if type in WITHOUT_RESOURCE else {"Resource"}
     return {"Version", "Effect", "Action"} | principal | resource
@@ -116,8 +116,8 @@ def used(type: PolicyType) -> set[str]:
         ("ForAnyValue:Null", OperatorName("Null", "ForAnyValue")),
     ],
 )
-def test_an_operator_is_taken_apart(name: str, expected: OperatorName) -> None:
-    """C-30, C-34, C-35: base, set prefix, suffix; and back."""
+def test_operator_name_is_split_and_joined(name: str, expected: OperatorName) -> None:
+    """C-30, C-34, C-35: base, set prefix and suffix; and back."""
     assert split_operator(name) == expected
     assert str(expected) == name
 
@@ -140,8 +140,8 @@ def test_each_operator_but_null_has_six_forms() -> None:
         *("BoolEquals", "StringLikeIgnoreCase", "DateNotLessThan"),
     ],
 )
-def test_an_unknown_operator_is_refused(name: str) -> None:
-    """G-66, C-12: letter by letter."""
+def test_unknown_operator_is_refused(name: str) -> None:
+    """G-66, C-12: names are case-sensitive."""
     with pytest.raises(PolicyError) as refused:
         split_operator(name)
     assert refused.value.finding == "INVALID_CONDITION_OPERATOR"
@@ -149,7 +149,7 @@ def test_an_unknown_operator_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "meant"),
+    ("name", "suggestion"),
     [
         ("StringEqual", ", did you mean `StringEquals`?"),
         ("stringlike", ", did you mean `StringLike`?"),
@@ -159,11 +159,11 @@ def test_an_unknown_operator_is_refused(name: str) -> None:
         ("StringEquals" * 1000, ""),
     ],
 )
-def test_an_operator_that_was_meant_is_named(name: str, meant: str) -> None:
-    """Of a slip only: the refusal tells letters and case apart, and a reader hardly does."""
+def test_misspelled_operator_error_suggests_the_nearest_one(name: str, suggestion: str) -> None:
+    """Only for a typo; letter case counts."""
     with pytest.raises(PolicyError) as refused:
         split_operator(name)
-    assert refused.value.message.partition("`")[2].partition("`")[2] == meant
+    assert refused.value.message.partition("`")[2].partition("`")[2] == suggestion
 
 
 @pytest.mark.parametrize("name", ["NullIfExists", "ForAllValues:NullIfExists", "ForAnyValue:NullIfExists"])
@@ -174,8 +174,8 @@ def test_null_takes_no_if_exists(name: str) -> None:
     assert refused.value.finding == "NULL_WITH_IF_EXISTS"
 
 
-def test_what_is_quoted_is_short_and_has_no_control_characters() -> None:
-    """Messages have no line break and nothing that a terminal or XML would act on."""
+def test_quoted_text_is_short_and_has_no_control_characters() -> None:
+    """Messages contain no line break and nothing that a terminal or XML interprets."""
     assert quoted("a\nb\x1b[31m\u202e") == r"`a\u000ab\u001b[31m\u202e`"
     assert quoted("x" * 500) == "`" + "x" * 100 + "…`"
     assert shown("x" * 500) == "x" * 500

@@ -31,16 +31,16 @@ def decoded(value: Value) -> Any:
 
 
 @given(json_values(), st.sampled_from([None, 0, 2]), st.booleans())
-def test_it_reads_what_the_standard_library_writes(value: Any, indent: int | None, ascii: bool) -> None:
-    """The same values come out, whatever the layout and the escapes."""
+def test_json_of_the_standard_library_is_parsed(value: Any, indent: int | None, ascii: bool) -> None:
+    """The values are equal, for any layout and escapes."""
     text = json.dumps(value, indent=indent, ensure_ascii=ascii)
     assert decoded(read_json(text).root) == value
     assert decoded(read_json(text.encode()).root) == value
 
 
 @given(json_values())
-def test_canonical_text_is_one_text_for_one_content(value: Any) -> None:
-    """The digest of a document does not depend on layout, escapes and the order of keys."""
+def test_canonical_text_depends_on_content_only(value: Any) -> None:
+    """The digest of a document does not depend on layout, escapes or the order of keys."""
     texts = {
         canonical(read_json(text).root)
         for text in (json.dumps(value), json.dumps(value, indent=3, ensure_ascii=False, sort_keys=True))
@@ -52,8 +52,8 @@ def test_canonical_text_is_one_text_for_one_content(value: Any) -> None:
 @given(st.text(max_size=40) | st.text('{}[]",:\\u0123d8f -.eE+truefalsn\n', max_size=40))
 @example('"\\ud83d\\ude00"')
 @example('"\\\\ud83d"')
-def test_what_it_reads_is_json(text: str) -> None:
-    """Whatever is accepted is JSON to the standard library too; whatever is refused is refused by `PolicyError`."""
+def test_accepted_text_is_json_for_the_standard_library(text: str) -> None:
+    """Everything else is refused with `PolicyError`."""
     try:
         tree = read_json(text)
     except PolicyError:
@@ -62,8 +62,8 @@ def test_what_it_reads_is_json(text: str) -> None:
 
 
 @given(st.binary(max_size=40))
-def test_bytes_are_read_or_refused(source: bytes) -> None:
-    """No other error than `PolicyError` comes out of any bytes."""
+def test_bytes_are_parsed_or_refused(source: bytes) -> None:
+    """No bytes raise another error than `PolicyError`."""
     try:
         tree = read_json(source)
     except PolicyError:
@@ -94,23 +94,23 @@ def test_bytes_are_read_or_refused(source: bytes) -> None:
         ("[.5]", "expected a value, got `.5`", "/0", 1, 1),
         ("[+1]", "expected a value, got `+1`", "/0", 1, 1),
         ("[1e]", "expected `,` or `]`, got `e`", "", 1, 2),
-        ('["abc', "the string that begins here is not closed", "/0", 1, 1),
-        ('["a\\x"]', r"expected an escape of JSON, got `\x`", "/0", 1, 3),
-        ('["a\\u12"]', r"expected an escape of JSON, got `\u`", "/0", 1, 3),
-        ('["a\nb"]', r"expected \u000a, got the bare control character", "/0", 1, 3),
-        ('["\\ud800"]', "a half surrogate is no character", "/0", 1, 1),
-        ('["\\ude00\\ud83d"]', "a half surrogate is no character", "/0", 1, 1),
-        ('["\ud800"]', "a half surrogate is no character", "", 1, 2),
-        ('{"a": 1, "a": 2}', "the key `a` stands twice in one object", "", 1, 9),
-        ('{"a": 1, "\\u0061": 2}', "the key `a` stands twice in one object", "", 1, 9),
-        ('{"x": [{"b/": {}, "b/": 2}]}', "the key `b/` stands twice in one object", "/x/0", 1, 18),
+        ('["abc', "unterminated string", "/0", 1, 1),
+        ('["a\\x"]', r"expected a JSON escape sequence, got `\x`", "/0", 1, 3),
+        ('["a\\u12"]', r"expected a JSON escape sequence, got `\u`", "/0", 1, 3),
+        ('["a\nb"]', r"expected \u000a, got an unescaped control character", "/0", 1, 3),
+        ('["\\ud800"]', "expected Unicode text, got an unpaired surrogate", "/0", 1, 1),
+        ('["\\ude00\\ud83d"]', "expected Unicode text, got an unpaired surrogate", "/0", 1, 1),
+        ('["\ud800"]', "expected Unicode text, got an unpaired surrogate", "", 1, 2),
+        ('{"a": 1, "a": 2}', "duplicate key `a` in an object", "", 1, 9),
+        ('{"a": 1, "\\u0061": 2}', "duplicate key `a` in an object", "", 1, 9),
+        ('{"x": [{"b/": {}, "b/": 2}]}', "duplicate key `b/` in an object", "/x/0", 1, 18),
         ("\ufeff{}", r"expected a value, got `\ufeff`", "", 1, 0),
         ("{}\u00a0", r"expected the end of the document, got `\u00a0`", "", 1, 2),
         ("// c\n{}", "expected a value, got `/`", "", 1, 0),
     ],
 )
-def test_what_is_no_json_is_refused_at_its_place(text: str, message: str, place: str, line: int, column: int) -> None:
-    """G-10, AA-26: what was expected, what came, where; lines from 1, columns from 0."""
+def test_invalid_json_is_refused_with_its_place(text: str, message: str, place: str, line: int, column: int) -> None:
+    """G-10, AA-26: what was expected, what was found, where; lines from 1, columns from 0."""
     with pytest.raises(PolicyError) as refused:
         read_json(text)
     error = refused.value
@@ -119,18 +119,18 @@ def test_what_is_no_json_is_refused_at_its_place(text: str, message: str, place:
 
 
 def test_bytes_that_are_not_utf_8_are_refused() -> None:
-    """The byte is named."""
-    with pytest.raises(PolicyError, match="expected UTF-8, got something else at byte 1"):
+    """The message has the offset."""
+    with pytest.raises(PolicyError, match="expected UTF-8, got an invalid byte at offset 1"):
         read_json(b"[\xff]")
 
 
 def test_numbers_keep_their_source_text() -> None:
-    """G-15: `1.50` is not `1.5`, and a digest tells them apart."""
+    """G-15: `1.50` is not `1.5`, and their digests differ."""
     root = read_json("[1.50, -0, 1E+2, 123456789012345678901234567890]").root
     assert canonical(root) == "[1.50,-0,1E+2,123456789012345678901234567890]"
 
 
-def test_everything_knows_where_it_stands() -> None:
+def test_every_value_and_name_has_its_position() -> None:
     """AA-26: a value by its pointer, a member also by its name."""
     tree = read_json('{\n  "a/b": [1,\n    {"~": "x"}]\n}')
     assert tree.locate(("a/b",)) == ("/a~1b", Position(2, 9, 11))
@@ -140,8 +140,8 @@ def test_everything_knows_where_it_stands() -> None:
     assert tree.locate(("missing", 7)) == ("", Position(1, 0, 0))
 
 
-def test_a_scalar_stands_for_a_list_of_one() -> None:
-    """G-14: the pointer names what is in the text."""
+def test_index_into_a_scalar_leads_to_the_scalar() -> None:
+    """G-14: the pointer is the place in the text."""
     tree = read_json('{"Statement": {"Action": "s3:Get"}}')
     assert tree.locate(("Statement", 0, "Action", 0))[0] == "/Statement/Action"
 
@@ -169,13 +169,13 @@ def seconds(text: str) -> float:
     ],
     ids=["lists", "objects", "too long", "string", "escapes", "backslashes", "number", "space", "items", "lines"],
 )
-def test_hostile_text_is_refused_quickly(text: str) -> None:
-    """Time of the processor grows with length and not with its square, which would be minutes."""
+def test_hostile_text_is_refused_in_linear_time(text: str) -> None:
+    """Processor time grows with the length, not with its square."""
     assert seconds(text) < 10
 
 
 def test_nesting_has_a_limit() -> None:
-    """64 levels are read, 65 are refused, from text and from a mapping."""
+    """64 levels are accepted, 65 are refused, from text and from a mapping."""
     fine = '{"a":' * MAX_DEPTH + "1" + "}" * MAX_DEPTH
     assert from_mapping(json.loads(fine)).text == canonical(read_json(fine).root) == fine
     for read in (read_json, lambda text: from_mapping(json.loads(text))):
@@ -184,7 +184,7 @@ def test_nesting_has_a_limit() -> None:
 
 
 def test_size_has_a_limit() -> None:
-    """1,048,576 characters, from text, bytes and a mapping, or as few as the caller says."""
+    """1,048,576 characters, or the caller's limit, from text, bytes and a mapping."""
     fine = json.dumps({"a": "x" * (MAX_CHARACTERS - 9)})
     assert len(fine) == MAX_CHARACTERS
     read_json(fine)
@@ -200,8 +200,8 @@ def test_size_has_a_limit() -> None:
 
 
 @given(st.dictionaries(st.text(st.characters(exclude_categories=["Cs"]), max_size=5), json_values(), max_size=3))
-def test_a_mapping_is_the_text_that_it_is_written_as(value: dict[str, Any]) -> None:
-    """The tree is the same but for the places."""
+def test_mapping_and_its_text_have_the_same_tree(value: dict[str, Any]) -> None:
+    """The tree is equal; only text has places."""
     taken = from_mapping(value)
     assert taken.text == canonical(read_json(json.dumps(value)).root)
     assert decoded(taken.root) == value
@@ -223,15 +223,15 @@ def test_a_mapping_is_the_text_that_it_is_written_as(value: dict[str, Any]) -> N
         ({"a": 10**5000}, "/a"),
     ],
 )
-def test_what_json_cannot_say_is_refused_in_a_mapping(value: Any, place: str) -> None:
-    """A mapping holds what JSON text decodes to, and nothing else."""
+def test_mapping_with_other_values_than_json_is_refused(value: Any, place: str) -> None:
+    """A mapping has only values that JSON text decodes to."""
     with pytest.raises(PolicyError) as refused:
         from_mapping(value)
     assert (refused.value.place, refused.value.line) == (place, None)
 
 
-def test_a_mapping_that_holds_itself_is_refused() -> None:
-    """No recursion without end."""
+def test_mapping_that_contains_itself_is_refused() -> None:
+    """The recursion ends."""
     endless: dict[str, Any] = {}
     endless["a"] = [endless]
     with pytest.raises(PolicyError, match="nested deeper"):
@@ -239,8 +239,8 @@ def test_a_mapping_that_holds_itself_is_refused() -> None:
 
 
 @pytest.mark.parametrize(("members", "levels"), [(2, 60), (1000, 5), (MAX_CHARACTERS + 1, 1)])
-def test_a_mapping_that_says_one_thing_very_often_is_refused(members: int, levels: int) -> None:
-    """Much is not made out of little; the levels alone would let 2 to the power of 64 values pass."""
+def test_mapping_with_one_list_many_times_is_refused(members: int, levels: int) -> None:
+    """Without this limit the levels alone would allow 2 to the power of 64 values."""
     often: Any = "x"
     for _ in range(levels):
         often = [often] * members
@@ -248,11 +248,11 @@ def test_a_mapping_that_says_one_thing_very_often_is_refused(members: int, level
         from_mapping({"a": often})
 
 
-def test_a_mapping_is_of_any_kind_that_json_knows() -> None:
-    """What inherits from a kind of JSON is of that kind, and nothing else of it is seen."""
-    given: Any = MappingProxyType({Word.EFFECT: (Word.ALLOW, HTTPStatus.OK, OrderedDict(a=True))})
-    assert from_mapping(given).text == '{"Effect":["Allow",200,{"a":true}]}'
-    assert decoded(from_mapping(given).root) == {"Effect": ["Allow", 200, {"a": True}]}
+def test_subclasses_of_json_types_are_accepted_in_a_mapping() -> None:
+    """A subclass is treated as its JSON type; nothing else of it is used."""
+    mapping: Any = MappingProxyType({Word.EFFECT: (Word.ALLOW, HTTPStatus.OK, OrderedDict(a=True))})
+    assert from_mapping(mapping).text == '{"Effect":["Allow",200,{"a":true}]}'
+    assert decoded(from_mapping(mapping).root) == {"Effect": ["Allow", 200, {"a": True}]}
 
 
 class Word(StrEnum):
@@ -260,7 +260,7 @@ class Word(StrEnum):
     ALLOW = "Allow"
 
 
-def test_a_tree_is_a_value() -> None:
-    """Two readings of one text are equal."""
+def test_trees_of_the_same_text_are_equal() -> None:
+    """Parsing a text twice returns equal trees."""
     assert read_json('{"a": [1]}') == read_json('{"a": [1]}')
     assert isinstance(read_json("1"), JsonText)

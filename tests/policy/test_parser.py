@@ -21,7 +21,7 @@ BUCKET = "arn:aws:s3:::bucket"
 
 
 def statement(**elements: Any) -> dict[str, Any]:
-    """Make a statement of an identity-based policy; None takes an element away."""
+    """Return a statement of an identity-based policy; None removes an element."""
     whole = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"} | elements
     return {name: value for name, value in whole.items() if value is not None}
 
@@ -174,8 +174,8 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("number", "type", "document", "place", "code"), REFUSED)
-def test_it_is_refused(number: str, type: PolicyType, document: Any, place: str, code: str) -> None:
-    """N-9: with the pointer to the fault, its line and column in text, and none in a mapping."""
+def test_parse_refuses_the_document(number: str, type: PolicyType, document: Any, place: str, code: str) -> None:
+    """N-9: with the JSON pointer, and line and column if the source is text."""
     with pytest.raises(PolicyError) as refused:
         parse(json.dumps(document, indent=1), type)
     assert (refused.value.place, refused.value.finding) == (place, code), number
@@ -240,8 +240,8 @@ ACCEPTED = [
 
 
 @pytest.mark.parametrize(("number", "type", "document"), ACCEPTED)
-def test_it_is_read(number: str, type: PolicyType, document: dict[str, Any]) -> None:
-    """N-9: what is legal to evaluate is read, though a write or a linter would complain."""
+def test_parse_accepts_the_document(number: str, type: PolicyType, document: dict[str, Any]) -> None:
+    """N-9: documents that can be evaluated are accepted, even if a write or a check refuses them."""
     written = document["Statement"]
     expected = len(written) if isinstance(written, list) else 1
     assert len(parse(json.dumps(document), type).statements) == len(parse(document, type).statements) == expected, (
@@ -249,7 +249,7 @@ def test_it_is_read(number: str, type: PolicyType, document: dict[str, Any]) -> 
     )
 
 
-def test_a_document_has_everything_that_was_written() -> None:
+def test_document_has_every_element_of_the_source() -> None:
     """Every element of a statement, in tuples, in order (G-14, G-15, G-41, G-45)."""
     text = """{
   "Version": "2012-10-17",
@@ -283,14 +283,14 @@ def test_a_document_has_everything_that_was_written() -> None:
     assert (allow.actions, allow.resources) == (("s3:PutObject",), ("arn:aws:s3:::b/*",))
 
 
-def test_a_document_without_version_is_the_old_one() -> None:
+def test_document_without_version_has_the_old_version() -> None:
     """G-4."""
     document = parse({"Statement": []})
     assert (document.version, document.written_version) == ("2008-10-17", None)
 
 
-def test_a_mapping_has_no_positions() -> None:
-    """Its text is canonical JSON; its numbers are in the form in which Python writes them (G-15)."""
+def test_mapping_has_no_positions() -> None:
+    """Its text is canonical JSON; its numbers have Python's notation (G-15)."""
     document = parse(condition("NumericEquals", value=[10, 1.5, True, "x"]))
     assert document.statements[0].position is None
     assert document.statements[0].conditions == (
@@ -299,8 +299,8 @@ def test_a_mapping_has_no_positions() -> None:
     assert document.text == json.dumps(json.loads(document.text), sort_keys=True, separators=(",", ":"))
 
 
-def test_the_digest_is_that_of_the_content() -> None:
-    """Layout, order of keys and escapes do not count (G-9); a number's spelling does, for it is compared as text."""
+def test_digest_depends_on_content_only() -> None:
+    """Layout, order of keys and escapes do not count (G-9); the notation of a number does."""
     one = parse('{"Version":"2012-10-17","Statement":[]}')
     assert one.digest == parse('{ "Statement" : [ ],\n"Version":"2012-10\\u002d17" }').digest
     assert one.digest == parse({"Version": "2012-10-17", "Statement": []}).digest
@@ -310,8 +310,8 @@ def test_the_digest_is_that_of_the_content() -> None:
     assert parse(spelled[0]).digest != parse(spelled[1]).digest
 
 
-def test_a_pointer_into_a_single_statement_has_no_index() -> None:
-    """G-7: the pointer leads through the text as it was written."""
+def test_pointer_into_a_single_statement_has_no_index() -> None:
+    """G-7: the pointer is the place in the text."""
     with pytest.raises(PolicyError) as refused:
         parse('{"Statement": {\n"Effect": "Allow", "Action": "x", "Resource": "*"}}')
     assert (refused.value.place, refused.value.line, refused.value.column) == ("/Statement/Action", 2, 29)
@@ -338,8 +338,8 @@ def test_a_pointer_into_a_single_statement_has_no_index() -> None:
         ),
     ],
 )
-def test_a_refusal_has_the_sentence_of_aws(document: dict[str, Any], sentence: str) -> None:
-    """G-19: the sentence, and the order in which AWS looks."""
+def test_refusal_has_the_sentence_of_aws(document: dict[str, Any], sentence: str) -> None:
+    """G-19: the sentence, and AWS's order of checks."""
     with pytest.raises(PolicyError) as refused:
         parse(document)
     assert refused.value.sentence.startswith(sentence)
@@ -349,7 +349,7 @@ def test_a_refusal_has_the_sentence_of_aws(document: dict[str, Any], sentence: s
 @settings(suppress_health_check=[HealthCheck.too_slow], max_examples=60)
 @given(data=st.data())
 def test_text_and_mapping_are_the_same_policy(type: PolicyType, data: st.DataObject) -> None:
-    """Every drawn document is read, and read alike from both."""
+    """Every generated document is accepted, with the same result from both."""
     drawn = data.draw(documents(type))
     from_text, from_mapping = parse(json.dumps(drawn), type), parse(drawn, type)
     assert from_text.digest == from_mapping.digest
@@ -359,8 +359,8 @@ def test_text_and_mapping_are_the_same_policy(type: PolicyType, data: st.DataObj
 
 
 @given(json_values(), st.sampled_from(PolicyType))
-def test_any_json_is_read_or_refused(value: Any, type: PolicyType) -> None:
-    """No other error than `PolicyError`, whatever stands in the text."""
+def test_any_json_is_parsed_or_refused(value: Any, type: PolicyType) -> None:
+    """No text raises another error than `PolicyError`."""
     for source in (value, {"Statement": value}, {"Statement": [value]}, policy(Action=value), policy(Condition=value)):
         try:
             parse(json.dumps(source), type)
@@ -369,8 +369,8 @@ def test_any_json_is_read_or_refused(value: Any, type: PolicyType) -> None:
 
 
 @given(st.text(max_size=60))
-def test_any_string_in_any_place_is_read_or_refused(text: str) -> None:
-    """No other error than `PolicyError`, whatever a string holds."""
+def test_any_string_in_any_element_is_parsed_or_refused(text: str) -> None:
+    """No string raises another error than `PolicyError`."""
     for source in (policy(Action=text), policy(Resource=text), policy(Sid=text), condition("ArnLike", text, text)):
         for given_as in (source, json.dumps(source)):
             try:
@@ -380,7 +380,7 @@ def test_any_string_in_any_place_is_read_or_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize("resource", ["*" * 100_000, "a*" * 50_000 + ":", "arn:" + "*:" * 50_000, "?" * 100_000 + ":"])
-def test_hostile_resources_are_judged_quickly(resource: str) -> None:
-    """No pattern of ours takes time that grows with the square of a string."""
+def test_hostile_resources_are_checked_in_linear_time(resource: str) -> None:
+    """No regular expression takes time that grows with the square of a string."""
     with pytest.raises(PolicyError):
         parse(policy(Resource=resource))

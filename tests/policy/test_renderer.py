@@ -15,7 +15,7 @@ from tests.policy.strategies import documents
 
 
 def content(document: Document) -> Document:
-    """Take away what belongs to the text and not to the policy."""
+    """Remove what belongs to the text and not to the policy."""
     statements = tuple(
         replace(
             statement, position=None, conditions=tuple(replace(test, position=None) for test in statement.conditions)
@@ -28,8 +28,8 @@ def content(document: Document) -> Document:
 @pytest.mark.parametrize("type", PolicyType)
 @settings(suppress_health_check=[HealthCheck.too_slow], max_examples=60)
 @given(data=st.data())
-def test_parsing_and_rendering_are_inverse(type: PolicyType, data: st.DataObject) -> None:
-    """A law: what is rendered is read as the same policy, from a mapping and from text."""
+def test_rendered_document_is_parsed_as_the_same_policy(type: PolicyType, data: st.DataObject) -> None:
+    """A law, from a mapping and from text."""
     document = parse(data.draw(documents(type)), type)
     assert content(parse(render(document), type)) == content(document)
     assert content(parse(to_json(document), type)) == content(document)
@@ -38,14 +38,14 @@ def test_parsing_and_rendering_are_inverse(type: PolicyType, data: st.DataObject
 
 @settings(suppress_health_check=[HealthCheck.too_slow], max_examples=60)
 @given(documents(PolicyType.RESOURCE))
-def test_the_normal_form_is_its_own_normal_form(drawn: dict[str, object]) -> None:
+def test_normal_form_is_stable(drawn: dict[str, object]) -> None:
     """Rendering twice changes nothing."""
     once = render(parse(drawn, PolicyType.RESOURCE))
     assert render(parse(once, PolicyType.RESOURCE)) == once
 
 
-def test_the_normal_form() -> None:
-    """G-7, G-14, G-45: a list of statements, strings for lists of one, `*` for everybody, empty conditions left out."""
+def test_normal_form() -> None:
+    """G-7, G-14, G-45: a list of statements, strings for lists of one, `*` for every principal, no empty conditions."""
     written = {
         "Statement": {
             "Condition": {},
@@ -71,8 +71,8 @@ def test_the_normal_form() -> None:
     assert to_json(document) == json.dumps(rendered)
 
 
-def test_what_is_empty_or_absent_stays_so() -> None:
-    """G-4, G-26, G-27: an empty list is no absent element, and an absent `Version` is not written."""
+def test_empty_and_absent_elements_are_kept() -> None:
+    """G-4, G-26, G-27: an empty list is not an absent element, and an absent `Version` is not written."""
     written = {
         "Statement": [
             {

@@ -80,8 +80,8 @@ WRITES = [
         *('Invalid principal in policy: "AWS":"arn:aws:iam::111122223333:group/g"', "/Statement/0/Principal/AWS"),
     ),
     (
-        *("G-42", TRUST, trust(Principal={"AWS": ["111122223333", "somebody"]})),
-        *('Invalid principal in policy: "AWS":"somebody"', "/Statement/0/Principal/AWS/1"),
+        *("G-42", TRUST, trust(Principal={"AWS": ["111122223333", "unknown"]})),
+        *('Invalid principal in policy: "AWS":"unknown"', "/Statement/0/Principal/AWS/1"),
     ),
     (
         *("G-47", RESOURCE, policy(Principal={"Service": "EC2"})),
@@ -96,10 +96,10 @@ WRITES = [
 
 
 @pytest.mark.parametrize(("number", "type", "document", "sentence", "place"), WRITES)
-def test_a_write_refuses_what_an_evaluation_accepts(
+def test_write_refuses_what_parse_accepts(
     number: str, type: PolicyType, document: dict[str, Any], sentence: str, place: str
 ) -> None:
-    """N-9, G-19: the sentence of AWS; `parse` reads the same document."""
+    """N-9, G-19: with AWS's sentence; `parse` accepts the same document."""
     text = json.dumps(document, ensure_ascii=False)
     parse(text, type)
     with pytest.raises(PolicyError) as refused:
@@ -113,7 +113,7 @@ def test_a_write_refuses_what_an_evaluation_accepts(
     ("type", "document"),
     [
         (IDENTITY, policy()),
-        (IDENTITY, policy() | {"Id": "stored all the same"}),  # G-6
+        (IDENTITY, policy() | {"Id": "stored anyway"}),  # G-6
         (IDENTITY, {"Version": "2008-10-17", "Statement": statement()}),  # G-3
         (IDENTITY, {"Statement": statement()}),  # G-4
         (IDENTITY, policy(statement(Sid=""), statement(Sid=""), statement())),  # G-25
@@ -129,14 +129,14 @@ def test_a_write_refuses_what_an_evaluation_accepts(
         (RCP, rcp()),  # G-37
     ],
 )
-def test_a_good_document_is_written(type: PolicyType, document: dict[str, Any]) -> None:
-    """It comes back as `parse` gives it."""
+def test_valid_document_passes_a_write(type: PolicyType, document: dict[str, Any]) -> None:
+    """It is equal to the result of `parse`."""
     text = json.dumps(document, ensure_ascii=False)
     assert validate_for_write(text, type) == parse(text, type)
 
 
 @pytest.mark.parametrize("version", ["2008-10-17", None])
-def test_a_managed_policy_has_the_current_version(version: str | None) -> None:
+def test_managed_policy_needs_the_current_version(version: str | None) -> None:
     """G-18."""
     document = {"Statement": statement()} | ({"Version": version} if version else {})
     validate_for_write(json.dumps(document), IDENTITY)
@@ -157,7 +157,7 @@ FAULTS = [
 
 
 @pytest.mark.parametrize("first", range(len(FAULTS)))
-def test_of_several_faults_the_one_that_aws_sees_first_is_told(first: int) -> None:
+def test_first_fault_in_the_order_of_aws_is_reported(first: int) -> None:
     """G-19: syntax, version, legacy parsing, Sid, actions present, resources, action prefixes, resources present."""
     faulty = [each for each, _ in reversed(FAULTS[first:])]
     with pytest.raises(PolicyError) as refused:
@@ -165,8 +165,8 @@ def test_of_several_faults_the_one_that_aws_sees_first_is_told(first: int) -> No
     assert refused.value.sentence == FAULTS[first][1]
 
 
-def test_our_own_partition_may_be_written() -> None:
-    """A guard may name its resources in a partition of its own."""
+def test_own_partition_passes_a_write() -> None:
+    """A deployment can have ARNs with its own partition."""
     text = json.dumps(policy(Resource="arn:acme:docs:::x"))
     assert validate_for_write(text, IDENTITY, partition="acme").statements
     with pytest.raises(PolicyError, match="unknown partition `acme`"):
@@ -184,8 +184,8 @@ def test_our_own_partition_may_be_written() -> None:
         (PolicyType.SESSION, False, 2048, True),
     ],
 )
-def test_a_document_over_its_quota_is_refused(type: PolicyType, managed: bool, limit: int, counts_space: bool) -> None:
-    """G-70 to G-73: exactly the quota is fine; white space counts for organizations and sessions only."""
+def test_document_over_its_quota_is_refused(type: PolicyType, managed: bool, limit: int, counts_space: bool) -> None:
+    """G-70 to G-73: the quota itself is accepted; white space counts for organizations and sessions only."""
     elements: dict[str, Any] = {"Effect": "Deny", "Action": "s3:"}
     if type in (TRUST, RCP):
         elements["Principal"] = "*"
@@ -203,14 +203,14 @@ def test_a_document_over_its_quota_is_refused(type: PolicyType, managed: bool, l
         validate_for_write(exact + " \n\t" * 100, type, managed=managed)
 
 
-def test_an_inline_document_has_no_quota_of_its_own() -> None:
-    """G-70: it is the sum of an entity's inline documents that is limited."""
+def test_inline_document_has_no_quota_of_its_own() -> None:
+    """G-70: the quota is for the sum of an entity's inline documents."""
     validate_for_write(json.dumps(policy(Action="s3:" + "x" * 20_000)), IDENTITY)
 
 
 @pytest.mark.parametrize("type", PolicyType)
-def test_more_than_the_raw_limit_is_read_and_not_written(type: PolicyType) -> None:
-    """G-74: 131,072 characters as they came, white space included, from text and from a mapping."""
+def test_raw_limit_applies_to_writes_only(type: PolicyType) -> None:
+    """G-74: 131,072 characters, white space included, from text and from a mapping."""
     document = rcp() if type is RCP else trust(Principal="*") if type is TRUST else policy()
     if type in (RESOURCE, PolicyType.VPC_ENDPOINT):
         document = policy(Principal="*")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iam_guard.policy.value_parsing import address, block, folded, instant, instant_in_request, number, octets, truth
+from iam_guard.policy.value_parsing import address, block, boolean, folded, instant, instant_in_request, number, octets
 
 
 @pytest.mark.parametrize(
@@ -59,21 +59,21 @@ def test_instants(text: str, value: object) -> None:
     assert instant(text) == value
 
 
-def test_a_request_may_have_fractions_of_seconds() -> None:
+def test_request_dates_can_have_fractions_of_seconds() -> None:
     """C-13: in the context, not in a policy."""
     assert (instant_in_request("1.5"), instant("1.5")) == (Decimal("1.5"), None)
 
 
-def test_truth_octets_and_case() -> None:
+def test_booleans_base64_and_case_folding() -> None:
     """C-18, C-19, C-44."""
-    assert (truth("TRUE"), truth("false"), truth("1"), truth("")) == (True, False, None, None)
+    assert (boolean("TRUE"), boolean("false"), boolean("1"), boolean("")) == (True, False, None, None)
     assert (octets("QmluYXJ5"), octets("%"), octets("")) == (b"Binary", None, b"")
     assert folded("StraßeÉ") == "straßeé"
 
 
 @given(st.ip_addresses(), st.data())
-def test_blocks_are_those_of_the_standard_library(host: object, data: st.DataObject) -> None:
-    """C-20 to C-23: a block holds the same addresses, families never meet, host bits are ignored."""
+def test_blocks_match_the_standard_library(host: object, data: st.DataObject) -> None:
+    """C-20 to C-23: a block has the same addresses, IPv4 and IPv6 never match each other, host bits are ignored."""
     length = data.draw(st.integers(0, ip_address(str(host)).max_prefixlen))
     other = data.draw(st.ip_addresses())
     found, value = block(f"{host}/{length}"), address(str(other))
@@ -85,20 +85,20 @@ def test_blocks_are_those_of_the_standard_library(host: object, data: st.DataObj
 @pytest.mark.parametrize(
     "text", ["", "10.0.0", "10.0.0.256", "010.0.0.1", "10.0.0.0/33", "10.0.0.0/", "::/129", "fe80::1%eth0", "*", "a/8"]
 )
-def test_what_is_no_block(text: str) -> None:
+def test_invalid_block_is_none(text: str) -> None:
     """C-20."""
     assert block(text) is None
 
 
 @given(st.text(max_size=30) | st.text("0123456789.:/-TZ+", max_size=30))
-def test_any_text_is_read_or_not(text: str) -> None:
-    """No reader raises."""
-    for read in (number, instant, instant_in_request, truth, octets, address, block, folded):
+def test_any_text_is_parsed_or_none(text: str) -> None:
+    """No parser raises."""
+    for read in (number, instant, instant_in_request, boolean, octets, address, block, folded):
         read(text)
 
 
-def test_the_precision_of_the_calling_thread_rounds_nothing() -> None:
-    """C-15: what is exact does not depend on what else the application computes."""
+def test_decimal_precision_of_the_thread_does_not_round() -> None:
+    """C-15: exact values do not depend on the decimal context of the application."""
     with localcontext(prec=5):
         assert instant("2026-01-01T00:00:00.25Z") == Decimal("1767225600.25")
         assert number("123456.789") == Decimal("123456.789")
@@ -119,10 +119,10 @@ def test_the_precision_of_the_calling_thread_rounds_nothing() -> None:
         "ǅ" * 100_000,
     ],
 )
-def test_long_texts_are_read_in_no_time(text: str) -> None:
-    """The limit is generous: it is there for what is not linear."""
+def test_long_texts_are_parsed_in_linear_time(text: str) -> None:
+    """The limit is generous: it detects only what is not linear."""
     begun = thread_time()
-    for read in (number, instant, instant_in_request, truth, octets, address, block, folded):
+    for read in (number, instant, instant_in_request, boolean, octets, address, block, folded):
         value = read(text)
         assert value is None or (value == read(text) and hash(value) is not None)
     assert thread_time() - begun < 10

@@ -1,4 +1,4 @@
-"""Read by mypy, never run: handlers of FastAPI keep their types under decorators, and dependencies give a principal."""
+"""Checked by mypy, never run: FastAPI handlers keep their types under decorators; dependencies return a principal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Read by mypy, never run: what the decorators do to the type of a handler."""
+"""Checked by mypy, never run: the decorators keep the type of a handler."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Read by mypy, never run: handlers of Litestar keep their types under decorators, and guards are Litestar's."""
+"""Checked by mypy, never run: Litestar handlers keep their types under decorators, and guards are Litestar's."""
 
 from __future__ import annotations
 

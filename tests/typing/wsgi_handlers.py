@@ -1,4 +1,4 @@
-"""Read by mypy, never run: what the decorators and adapters do to the type of a view, in Flask and in Django."""
+"""Checked by mypy, never run: Flask and Django views keep their types under decorators and adapters."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""One condition of a statement: operator, key, values, against a request (rules C-1 to C-8, C-30 to C-43, N-10).
+"""Compile one condition of a statement: operator, key and values (rules C-1 to C-8, C-30 to C-43, N-10).
 
-What decides before any comparison lives here: a key that is absent, a value that is a list, the suffix `IfExists`, the
-set prefixes, `Null`.
+This module has what precedes a comparison: absent keys, lists of values, the suffix `IfExists`, the set prefixes and
+`Null`.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from iam_guard.model.context import Value
 from iam_guard.model.request import AccessRequest
 from iam_guard.policy.document import ConditionTest
 from iam_guard.policy.grammar import OperatorName, split_operator
-from iam_guard.policy.value_parsing import truth
+from iam_guard.policy.value_parsing import boolean
 
 Condition: TypeAlias = Callable[[AccessRequest], bool]
 
 
 def compile_condition(test: ConditionTest, version: str) -> Condition:
-    """Compile one condition; raise `PolicyError` for an operator that does not exist."""
+    """Compile one condition; raise `PolicyError` for an unknown operator."""
     name = split_operator(test.operator)
     key = test.key.lower()  # C-3
     if name.base == "Null":
         return _null(name, key, test.values)
     operator = OPERATORS[name.base]
-    operands = compile_operands(operator, test.values, version) if test.values else _against_nothing(name, operator)
+    operands = compile_operands(operator, test.values, version) if test.values else _no_operands(name, operator)
     if name.prefix == "ForAllValues":
         return _for_all_values(key, operands.test_for)
     if name.prefix == "ForAnyValue":
@@ -35,13 +35,13 @@ def compile_condition(test: ConditionTest, version: str) -> Condition:
     return _single(key, operands, when_absent=name.if_exists or operator.negated)
 
 
-def _against_nothing(name: OperatorName, operator: Operator) -> Operands:
-    """Answer for an empty list of values: only a plain negated operator is met by a value (rule C-42)."""
+def _no_operands(name: OperatorName, operator: Operator) -> Operands:
+    """Compile an empty list of values: a value meets only a plain negated operator (rule C-42)."""
     return fixed(always if operator.negated and not name.prefix and not name.if_exists else never)
 
 
 def _has_no_value(value: Value | None) -> bool:
-    """Return whether a key is absent, an empty list, or nothing but empty strings (rule C-33)."""
+    """Return whether a key is absent, an empty list, or has only empty strings (rule C-33)."""
     return not any(value) if isinstance(value, tuple) else not value
 
 
@@ -90,8 +90,8 @@ def _members(value: Value) -> tuple[str, ...]:
 def _null(name: OperatorName, key: str, values: tuple[str, ...]) -> Condition:
     if name.prefix:
         return always if name.prefix == "ForAllValues" else never  # C-34
-    wanted = {truth(word) for word in values}
-    met_when_null, met_when_present = True in wanted, False in wanted
+    is_null = {boolean(value) for value in values}
+    met_when_null, met_when_present = True in is_null, False in is_null
 
     def is_met(request: AccessRequest) -> bool:
         return met_when_null if _has_no_value(request.value(key)) else met_when_present  # C-32, C-33

@@ -1,8 +1,8 @@
-"""The one table of context keys: what a key holds, who supplies it, when it is there (rules E.1-E.5, K-31 to K-34).
+"""The table of AWS's condition keys: their type, their source, and when they are present (rules E.1-E.5, K-31 to K-34).
 
-A name that ends in `/` is a family: the rest of the key is a tag key or the like. A name that begins with `<provider>`
-stands for every identity provider's host (`accounts.google.com:sub`). A key that is not here may be used all the same
-(rule G-68): applications declare their own.
+A name that ends in `/` is a family: the rest of the key is a tag key or similar. A name that starts with `<provider>`
+applies to the host of every identity provider (`accounts.google.com:sub`). Other keys can be used too (rule G-68):
+applications declare their own.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _PROVIDER = "<provider>"
 
 @dataclass(frozen=True, slots=True)
 class KeyRow:
-    """One context key, or one family of keys. `present` says when the key is there (rule K-2)."""
+    """One condition key, or one family of keys. `present` describes when the key is present (rule K-2)."""
 
     name: str
     kind: Kind
@@ -186,7 +186,7 @@ _BY_NAME = {row.name.lower(): row for row in KEYS}
 
 
 def row_of(key: str) -> KeyRow | None:
-    """Return the row of a key in any letter case (rule C-3); None for a key that AWS does not define."""
+    """Return the row of a key, in any letter case (rule C-3); None for a key that AWS does not define."""
     folded = key.lower()
     prefix, slash, tag = folded.partition("/")
     if slash and (family := _BY_NAME.get(prefix + slash)) is not None:
@@ -198,7 +198,7 @@ def row_of(key: str) -> KeyRow | None:
 
 
 def spelled(folded_key: str) -> str:
-    """Return a key as AWS writes it; one that AWS does not define stays as it is, and so do the keys of tags."""
+    """Return a key in AWS's spelling; tag keys, and keys that AWS does not define, are unchanged."""
     row = row_of(folded_key)
     if row is None or row.name.startswith("<"):
         return folded_key
@@ -206,6 +206,6 @@ def spelled(folded_key: str) -> str:
 
 
 def is_multivalued(folded_key: str) -> bool:
-    """Return whether a key (lower case) is of the multivalued kind, whatever number of values it holds (rule C-43)."""
+    """Return whether a key (lower case) is multivalued, regardless of its number of values (rule C-43)."""
     row = row_of(folded_key)
     return row is not None and row.multivalued

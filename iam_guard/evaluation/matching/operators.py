@@ -1,8 +1,8 @@
-"""The one table of condition operators, and how a row tests one value of the request (rules C-10 to C-28, V-3, V-5).
+"""The table of condition operators, and how a row tests one value of the request (rules C-10 to C-28, V-3, V-5).
 
-A row says how to read a value of the request, how to read a value of the policy, how to test the former against all of
-the latter at once, whether the result is turned round, and whether wildcards and variables mean something. A new
-operator is a new row.
+A row defines how to parse a request value, how to parse a policy value, how to test the former against all of the
+latter at once, whether the result is negated, and whether wildcards and variables are supported. A new operator is a
+new row.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from iam_guard.model.request import AccessRequest
 from iam_guard.policy import value_parsing
 
 Test: TypeAlias = Callable[[str], bool]
-"""Does this value of the request meet the condition?"""
+"""Return whether a value of the request meets the condition."""
 
 TestFor: TypeAlias = Callable[[AccessRequest], Test]
-"""The test, once the request has filled the variables."""
+"""Return the test with the variables filled from the request."""
 
 
 AnyOf: TypeAlias = Callable[[Sequence[Any]], Callable[[Any], bool]]
-"""All operands of the policy -> does a value of the request meet one of them?"""
+"""Return the function that tests whether a value of the request meets one of the operands."""
 
 
 @dataclass(frozen=True, slots=True)
 class Operator:
     """One operator.
 
-    `value` and `operand` give None for a text that they cannot read. `operand` is given a text, or a pattern where
+    `value` and `operand` return None for an invalid text. The argument of `operand` is a text, or a pattern if
     `wildcards` is set.
     """
 
@@ -82,7 +82,7 @@ def _ordered(compare: Callable[[Any, Any], bool], loosest: Callable[[Sequence[An
     def any_of(operands: Sequence[Any]) -> Callable[[Any], bool]:
         if not operands:
             return never
-        bound = loosest(operands)  # C-14: any of them, so the loosest alone counts
+        bound = loosest(operands)  # C-14: any of them, so only the loosest counts
         return lambda value: compare(value, bound)
 
     return any_of
@@ -135,7 +135,7 @@ _ROWS = (
     Operator("DateLessThanEquals", *_DATE, _AT_MOST),
     Operator("DateGreaterThan", *_DATE, _ABOVE),
     Operator("DateGreaterThanEquals", *_DATE, _AT_LEAST),
-    Operator("Bool", value_parsing.truth, value_parsing.truth, _equal, variables=True),  # V-5
+    Operator("Bool", value_parsing.boolean, value_parsing.boolean, _equal, variables=True),  # V-5
     Operator("BinaryEquals", value_parsing.octets, value_parsing.octets, _equal),
     Operator("IpAddress", value_parsing.address, value_parsing.block, _inside),
     Operator("NotIpAddress", value_parsing.address, value_parsing.block, _inside, negated=True),
@@ -146,43 +146,43 @@ _ROWS = (
 )
 
 OPERATORS = {row.name: row for row in _ROWS}
-"""Every base operator but `Null`, which compares nothing."""
+"""Every base operator except `Null`, which compares nothing."""
 
 
 # --- the engine --------------------------------------------------------------------------------------------------
 
 
 class Operands(NamedTuple):
-    """The compiled values of a condition. `fixed` is the test where it is the same for every request."""
+    """The compiled values of a condition. `fixed` is the test if it is the same for every request, else None."""
 
     test_for: TestFor
     fixed: Test | None = None
 
 
 def fixed(test: Test) -> Operands:
-    """Return operands that ask nothing of the request."""
+    """Return operands that do not depend on the request."""
     return Operands(lambda _: test, test)
 
 
 def compile_operands(row: Operator, written: Iterable[str], version: str) -> Operands:
-    """Compile the values of a condition. Without variables in them, the test is the same for every request."""
+    """Compile the values of a condition; without variables the test is the same for every request."""
     if not row.variables:
         return fixed(_test(row, [(text,) if text else () for text in written]))  # V-5
     templates = [read_template(text, version, has_wildcards=row.wildcards) for text in written]
     patterns = [template.pattern for template in templates if template.pattern is not None]
-    filled = [template for template in templates if template.pattern is None]
+    with_variables = [template for template in templates if template.pattern is None]
     fixed_test = _test(row, patterns)
-    if not filled:
+    if not with_variables:
         return fixed(fixed_test)
     if row.wildcards or row.value is _as_written:
-        return Operands(_compare_text(row, fixed_test, filled))
-    return Operands(lambda request: _joined(row, fixed_test, _test(row, _fill(filled, request))))
+        return Operands(_compare_text(row, fixed_test, with_variables))
+    return Operands(lambda request: _joined(row, fixed_test, _test(row, _fill(with_variables, request))))
 
 
-def _compare_text(row: Operator, fixed_test: Test, filled: Sequence[Template]) -> TestFor:
-    """Test a text as it stands; that needs no compiling for each request."""
+def _compare_text(row: Operator, fixed_test: Test, templates: Sequence[Template]) -> TestFor:
+    """Test texts without parsing, so that nothing is compiled per request."""
     read = _arn_pattern if row.operand is _arn_pattern else None
-    tests = [compile_template(template, read) for template in filled]
+    tests = [compile_template(template, read) for template in templates]
 
     def test_for(request: AccessRequest) -> Test:
         meets_filled = _read(row, lambda value: any(test(request, value) for test in tests))
@@ -217,7 +217,7 @@ def _test(row: Operator, patterns: Sequence[Pattern]) -> Test:
 
 
 def _read(row: Operator, meets: Callable[[Any], bool]) -> Test:
-    """Turn a test of what a text means into a test of the text; one that means nothing fails (rules C-13, C-27)."""
+    """Return the test of a text from the test of its parsed value; an invalid text fails (rules C-13, C-27)."""
     read_value = row.value
     if read_value is _as_written:
         return (lambda value: not meets(value)) if row.negated else meets

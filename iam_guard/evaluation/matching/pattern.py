@@ -1,17 +1,17 @@
-"""Wildcards: `*` and `?`, in plain text and in the fields of an ARN (rules M-4, M-6, M-12, M-15, M-16, C-11, C-25).
+"""Wildcards `*` and `?` in plain text and in ARNs (rules M-4, M-6, M-12, M-15, M-16, C-11, C-25).
 
-A pattern is a sequence of pieces: literal text, and wildcards that know whether they may match a colon. That one flag
-is all that tells the three readings of a `*` apart:
+A pattern is a sequence of pieces: literal texts, and wildcards that can or cannot match a colon. This flag is the only
+difference between the three uses:
 
 - plain text (actions, `StringLike`): every wildcard matches every character;
-- `Resource`: in the first five fields a wildcard stays within its field, but a `*` that ends a field may run on (M-12);
-- ARN conditions: in the first five fields every wildcard stays within its field (C-25).
+- `Resource`: in the first five fields a wildcard matches within its field, except a `*` at the end of a field (M-12);
+- ARN conditions: in the first five fields every wildcard matches within its field (C-25).
 
-Strategy: the cheapest matcher that is exact. Where every wildcard is a free `*`: equality, prefix, suffix, containment,
-or the literal segments from left to right, each at its first place, which is linear. Everything else is walked piece by
-piece as long as only one place of the text can follow, and from there with all places at once, as the bits of one
-integer: one step for each character of the pattern, however long the text. Nothing is tried twice, and a pattern that
-cannot fit (too long, a literal that the text does not hold) is not walked at all.
+Strategy: the cheapest exact matcher. If every wildcard is a free `*`: equality, prefix, suffix, containment, or the
+literal segments from left to right, each at its first occurrence, which is linear. Other patterns are matched piece by
+piece while there is only one possible position in the text, and then as a nondeterministic automaton with all positions
+as the bits of one integer: one step per character of the pattern, without backtracking. A pattern that cannot match
+(too long, or a literal that the text does not contain) is rejected first.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ARN_FIELDS = 6
 
 
 class Wildcard(Enum):
-    """What a `*` (a run of any length) or a `?` (exactly one character) may stand for."""
+    """What a `*` (a run of any length) or a `?` (exactly one character) matches."""
 
     RUN = "*"
     ONE = "?"
@@ -36,7 +36,7 @@ class Wildcard(Enum):
 
 Piece: TypeAlias = str | Wildcard
 Pattern: TypeAlias = tuple[Piece, ...]
-"""Literal texts are not empty and never stand side by side."""
+"""Literal texts are not empty and never adjacent."""
 
 Matcher: TypeAlias = Callable[[str], bool]
 
@@ -48,26 +48,26 @@ _IN_FIELD = {Wildcard.RUN: Wildcard.RUN_IN_FIELD, Wildcard.ONE: Wildcard.ONE_IN_
 
 
 def read_wildcards(text: str) -> Pattern:
-    """Read `*` and `?` as wildcards that match every character, everything else as itself."""
+    """Parse `*` and `?` as wildcards that match every character, and everything else as literal text."""
     if "*" not in text and "?" not in text:
         return (text,) if text else ()
     return tuple(_READ.get(part, part) for part in _WILDCARD.split(text) if part)
 
 
 def is_literal(text: str) -> bool:
-    """Return whether a policy text has neither wildcard nor variable, so that it matches itself alone."""
+    """Return whether a policy text has neither wildcards nor variables, so that it matches only itself."""
     return "*" not in text and "?" not in text and "${" not in text
 
 
 def literal_prefix(text: str) -> str:
-    """Return what everything that matches a policy text begins with: the text before the first wildcard or variable."""
+    """Return the text before the first wildcard or variable, which every match starts with."""
     return re.split(r"[*?]|\$\{", text, maxsplit=1)[0]
 
 
 def keep_in_fields(pattern: Pattern, *, final_run_is_free: bool) -> Pattern:
-    """Forbid the wildcards of the first five ARN fields to match a colon.
+    """Restrict the wildcards of the first five ARN fields to characters other than a colon.
 
-    With `final_run_is_free` a `*` that is the last character of its field keeps its freedom (rule M-12).
+    With `final_run_is_free` a `*` that is the last character of its field is not restricted (rule M-12).
     """
     kept: list[Piece] = []
     colons = 0
@@ -101,7 +101,7 @@ def compile_glob(text: str) -> Matcher:
 
 
 def compile_any(patterns: Iterable[Pattern]) -> Matcher:
-    """Compile many patterns into one matcher that holds when any of them matches; no pattern matches nothing."""
+    """Compile many patterns into one matcher that matches if any of them does; without patterns it matches nothing."""
     literals: set[str] = set()
     prefixes: list[str] = []
     suffixes: list[str] = []
@@ -128,10 +128,10 @@ def compile_any(patterns: Iterable[Pattern]) -> Matcher:
 
 
 def compile_pattern(pattern: Pattern) -> Matcher:
-    """Compile one pattern into the cheapest matcher that is exact."""
+    """Compile one pattern into the cheapest exact matcher."""
     if all(piece is Wildcard.RUN or isinstance(piece, str) for piece in pattern):
         return _compile_segments(_segments(pattern))
-    return _compile_walk(pattern)
+    return _compile_pieces(pattern)
 
 
 def _first_of(matchers: Sequence[Matcher]) -> Matcher:
@@ -181,8 +181,8 @@ def _compile_segments(segments: list[str]) -> Matcher:
         case ["", part, ""]:
             return lambda text: part in text
         case _:
-            needed = sum(map(len, segments))
-            return lambda text: needed <= len(text) and match_segments(segments, text)
+            min_length = sum(map(len, segments))
+            return lambda text: min_length <= len(text) and match_segments(segments, text)
 
 
 def match_segments(segments: Sequence[str], text: str) -> bool:
@@ -190,102 +190,102 @@ def match_segments(segments: Sequence[str], text: str) -> bool:
     if len(segments) == 1:
         return text == segments[0]
     first, last = segments[0], segments[-1]
-    place, end = len(first), len(text) - len(last)
-    if place > end or not text.startswith(first) or not text.endswith(last):
+    position, end = len(first), len(text) - len(last)
+    if position > end or not text.startswith(first) or not text.endswith(last):
         return False
-    for segment in segments[1:-1]:  # the first place leaves most room for the rest, so no other needs a try
-        found = text.find(segment, place, end)
+    for segment in segments[1:-1]:  # the first occurrence leaves the most text for the rest: no backtracking
+        found = text.find(segment, position, end)
         if found < 0:
             return False
-        place = found + len(segment)
+        position = found + len(segment)
     return True
 
 
-# --- everything else: piece by piece, then all ways at once --------------------------------------------------------
+# --- other patterns: piece by piece, then all positions at once ------------------------------------------------------
 
 
-def _compile_walk(pattern: Pattern) -> Matcher:
+def _compile_pieces(pattern: Pattern) -> Matcher:
     literals = [piece for piece in pattern if isinstance(piece, str)]
-    needed = sum(map(len, literals)) + sum(piece is _ONE or piece is _ONE_IN_FIELD for piece in pattern)
-    longest = max(literals[1:], key=len, default="")  # the first is what the walk begins with
+    min_length = sum(map(len, literals)) + sum(piece is _ONE or piece is _ONE_IN_FIELD for piece in pattern)
+    longest = max(literals[1:], key=len, default="")  # the first literal is matched first anyway
     end = literals[-1] if isinstance(pattern[-1], str) else ""
 
     def matches(text: str) -> bool:
-        may = needed <= len(text) and text.endswith(end) and longest in text
-        return may and match_pattern(pattern, text)
+        can_match = min_length <= len(text) and text.endswith(end) and longest in text
+        return can_match and match_pattern(pattern, text)
 
     return matches
 
 
 def match_pattern(pattern: Pattern, text: str) -> bool:
-    """Match a pattern that is not worth compiling, since it was made for this one request."""
-    place = 0
-    for number, piece in enumerate(pattern):
+    """Match a pattern without compiling it, for patterns that are used for one request only."""
+    position = 0
+    for index, piece in enumerate(pattern):
         if isinstance(piece, str):
-            if not text.startswith(piece, place):
+            if not text.startswith(piece, position):
                 return False
-            place += len(piece)
+            position += len(piece)
         elif piece is _ONE or piece is _ONE_IN_FIELD:
-            if text[place : place + 1] in ("", ":" if piece is _ONE_IN_FIELD else ""):
+            if text[position : position + 1] in ("", ":" if piece is _ONE_IN_FIELD else ""):
                 return False
-            place += 1
-        elif piece is _RUN_IN_FIELD and _starts_with_colon(pattern, number + 1):
-            place = text.find(":", place)  # it must end there, so this is the only way
-            if place < 0:
+            position += 1
+        elif piece is _RUN_IN_FIELD and _starts_with_colon(pattern, index + 1):
+            position = text.find(":", position)  # the run must end there: the only possible position
+            if position < 0:
                 return False
         else:
-            return _match_open(pattern[number:], text, place)
-    return place == len(text)
+            return _match_rest(pattern[index:], text, position)
+    return position == len(text)
 
 
-def _starts_with_colon(pattern: Pattern, number: int) -> bool:
-    return number < len(pattern) and str(pattern[number]).startswith(":")
+def _starts_with_colon(pattern: Pattern, index: int) -> bool:
+    return index < len(pattern) and str(pattern[index]).startswith(":")
 
 
-def _match_open(pattern: Pattern, text: str, place: int) -> bool:
-    """Match the rest of a pattern, which begins with a run, against the text from `place` on."""
+def _match_rest(pattern: Pattern, text: str, position: int) -> bool:
+    """Match the rest of a pattern, which starts with a run, with the text from `position` on."""
     if all(piece is Wildcard.RUN or isinstance(piece, str) for piece in pattern):
-        return match_segments(_segments(pattern), text[place:])
-    return _follow(pattern, text, 1 << place)
+        return match_segments(_segments(pattern), text[position:])
+    return _match_all_positions(pattern, text, 1 << position)
 
 
-def _follow(pattern: Pattern, text: str, ways: int) -> bool:
-    """Follow all ways at once: bit n says that the pattern so far can match the first n characters of the text."""
-    places = _places_of(text)
+def _match_all_positions(pattern: Pattern, text: str, states: int) -> bool:
+    """Match with all positions at once: bit n is set if the pattern so far can match the first n characters."""
+    positions = _positions_of(text)
     every = (1 << len(text)) - 1
-    inside = every ^ places[":"]
+    no_colon = every ^ positions[":"]
     for piece in pattern:
         if isinstance(piece, str):
             for char in piece:
-                ways = (ways & places[char]) << 1
+                states = (states & positions[char]) << 1
         elif piece is _ONE:
-            ways = (ways & every) << 1
+            states = (states & every) << 1
         elif piece is _ONE_IN_FIELD:
-            ways = (ways & inside) << 1
+            states = (states & no_colon) << 1
         elif piece is _RUN:
-            ways = -(ways & -ways) & (every << 1 | 1)  # the first way and all places behind it
+            states = -(states & -states) & (every << 1 | 1)  # the lowest position and all after it
         else:
-            ways |= ((ways & inside) + inside) ^ inside  # the carry runs on to the next colon
-        if not ways:
+            states |= ((states & no_colon) + no_colon) ^ no_colon  # the carry propagates to the next colon
+        if not states:
             return False
-    return bool(ways >> len(text))
+    return bool(states >> len(text))
 
 
-class _Places(dict[str, int]):
-    """Where each character of a text stands, as bits; found out when it is first asked for."""
+class _CharacterPositions(dict[str, int]):
+    """The positions of each character of a text, as bits; computed on first access."""
 
     def __init__(self, text: str) -> None:
         self._text = text
 
     def __missing__(self, char: str) -> int:
         bits = bytearray(len(self._text) // 8 + 1)
-        place = self._text.find(char)
-        while place >= 0:
-            bits[place >> 3] |= 1 << (place & 7)
-            place = self._text.find(char, place + 1)
+        position = self._text.find(char)
+        while position >= 0:
+            bits[position >> 3] |= 1 << (position & 7)
+            position = self._text.find(char, position + 1)
         self[char] = int.from_bytes(bits, "little")
         return self[char]
 
 
-_places_of = lru_cache(maxsize=8)(_Places)
-"""Many patterns are tried on one text."""
+_positions_of = lru_cache(maxsize=8)(_CharacterPositions)
+"""Cached, because many patterns are matched with the same text."""

@@ -1,7 +1,6 @@
-"""The `Principal` and `NotPrincipal` elements against the caller (rules G-42 to G-51, E-20 to E-22, E-70 to E-75).
+"""Match the `Principal` and `NotPrincipal` elements with the caller (rules G-42 to G-51, E-20 to E-22, E-70 to E-75).
 
-Entries are compared as they stand, letter by letter (G-44, G-50). `CanonicalUser` entries match none of the callers
-that a decision knows.
+Entries are compared literally (G-44, G-50). `CanonicalUser` entries match no caller.
 """
 
 from __future__ import annotations
@@ -14,20 +13,20 @@ from iam_guard.policy.document import PrincipalEntry
 
 
 class Kinship(IntEnum):
-    """How an entry names the caller; a closer kinship is greater (rules E-20, E-22)."""
+    """How an entry names the caller; a more direct match is greater (rules E-20, E-22)."""
 
     ACCOUNT = 1
-    """Through its account."""
+    """By its account."""
     PARENT = 2
-    """Through its role, or through the user that federated it."""
+    """By its role, or by the user that federated it."""
     DIRECT = 3
-    """Itself, or everybody."""
+    """By its own name, or by `*`."""
 
 
 class Principals:
     """The compiled entries of one element."""
 
-    __slots__ = ("_ids", "_is_everybody", "_names", "_providers", "_services")
+    __slots__ = ("_ids", "_names", "_names_everyone", "_providers", "_services")
 
     def __init__(self, entries: Iterable[PrincipalEntry]) -> None:
         entries = tuple(entries)
@@ -35,11 +34,11 @@ class Principals:
         self._ids = frozenset(name for name in self._names if name.startswith(("AIDA", "AROA")))  # P-7
         self._services = frozenset(value for kind, value in entries if kind == "Service")
         self._providers = frozenset(value for kind, value in entries if kind == "Federated")
-        self._is_everybody = ("AWS", "*") in entries
+        self._names_everyone = ("AWS", "*") in entries
 
     def match(self, principal: Principal) -> Kinship | None:
-        """Return the closest kinship by which the element names the caller; None when it does not (rule E-22)."""
-        if self._is_everybody:
+        """Return the most direct match of the caller; None if the element does not name it (rule E-22)."""
+        if self._names_everyone:
             return Kinship.DIRECT  # G-45, E-61, E-62
         match principal.type:
             case PrincipalType.SERVICE:
@@ -50,16 +49,16 @@ class Principals:
                 return None  # E-62
             case PrincipalType.ROOT:
                 return Kinship.DIRECT if self._has_account(principal) else None  # E-20
-        if self._has_leaf(principal):
+        if self._has_caller(principal):
             return Kinship.DIRECT
         if self._has_parent(principal):
             return Kinship.PARENT
         return Kinship.ACCOUNT if self._has_account(principal) else None
 
     def exempts(self, principal: Principal) -> bool:
-        """Return whether this `NotPrincipal` spares the caller: its leaf and all its parents are listed (rule E-71).
+        """Return whether this `NotPrincipal` exempts the caller: the caller and all its parents are listed (rule E-71).
 
-        This is the strict mode of rule E-72: a leaf without its parents is not spared. `*` spares nobody.
+        This is the strict mode of rule E-72: a caller without its parents is not exempt. `*` exempts no caller.
         """
         if principal.has_boundary:
             return False  # E-74
@@ -73,11 +72,11 @@ class Principals:
             case PrincipalType.ROOT:
                 return self._has_account(principal)
             case PrincipalType.ASSUMED_ROLE:
-                return self._has_leaf(principal) and self._has_parent(principal) and self._has_account(principal)
+                return self._has_caller(principal) and self._has_parent(principal) and self._has_account(principal)
             case PrincipalType.USER | PrincipalType.FEDERATED_USER:
-                return self._has_leaf(principal) and self._has_account(principal)
+                return self._has_caller(principal) and self._has_account(principal)
 
-    def _has_leaf(self, principal: Principal) -> bool:
+    def _has_caller(self, principal: Principal) -> bool:
         if principal.arn in self._names:
             return True
         return principal.type is PrincipalType.USER and principal.userid in self._ids  # P-7

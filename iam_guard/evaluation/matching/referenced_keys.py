@@ -1,7 +1,6 @@
-"""Which condition keys a statement asks of a request: in conditions, and as policy variables (rules V-3 to V-7, C-3).
+"""The condition keys that a statement references: in conditions, and as policy variables (rules V-3 to V-7, C-3).
 
-Keys come in the letter case of the policy, as often as they stand in it, in the order of resources and conditions. Must
-not live here: what a request answers (`model/request`), which statements matter to it (`evaluation`).
+Keys have the spelling of the policy, with repetitions, in the order of resources and conditions.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from iam_guard.policy.grammar import split_operator
 
 
 def keys_of_document(document: Document) -> Iterator[str]:
-    """Return the keys that any statement asks for."""
+    """Yield the keys of all statements."""
     for statement in document.statements:
         for entry in (*(statement.resources or ()), *(statement.not_resources or ())):
             yield from keys_of_resource(entry, document.version)
@@ -24,13 +23,13 @@ def keys_of_document(document: Document) -> Iterator[str]:
 
 
 def keys_of_resource(entry: str, version: str) -> list[str]:
-    """Return the keys of the variables in an entry of `Resource` or `NotResource`: in its sixth field alone (V-4)."""
+    """Return the keys of the variables in the sixth field of an entry of `Resource` or `NotResource` (V-4)."""
     fields = entry.split(":", ARN_FIELDS - 1)
     return written_keys(fields[-1], version) if len(fields) == ARN_FIELDS else []
 
 
 def keys_of_conditions(statement: Statement, version: str) -> Iterator[str]:
-    """Return the keys in the conditions of a statement, and in the variables of their values (V-3, V-5)."""
+    """Yield the keys of the conditions of a statement, and of the variables in their values (V-3, V-5)."""
     for test in statement.conditions:
         yield test.key
         if _has_variables(test):
@@ -39,5 +38,5 @@ def keys_of_conditions(statement: Statement, version: str) -> Iterator[str]:
 
 
 def _has_variables(test: ConditionTest) -> bool:
-    row = OPERATORS.get(split_operator(test.operator).base)  # `Null` has no row, and compares nothing
+    row = OPERATORS.get(split_operator(test.operator).base)  # `Null` has no row
     return row is not None and row.variables

@@ -1,4 +1,4 @@
-"""The `Resource` and `NotResource` elements against the request's resource (rules M-10 to M-22, G-64, V-4, V-9)."""
+"""Match `Resource` and `NotResource` with the request's resource (rules M-10 to M-22, G-64, V-4, V-9)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EVERYTHING = "*"
 
 
 def compile_resources(entries: Sequence[str], version: str) -> ResourceMatcher:
-    """Compile the entries into one matcher that holds when any of them matches; no entry matches nothing."""
+    """Compile the entries into one matcher that matches if any of them does; without entries it matches nothing."""
     if EVERYTHING in entries:
         return always  # M-10
     fixed: list[Pattern] = []
@@ -52,9 +52,9 @@ def compile_resources(entries: Sequence[str], version: str) -> ResourceMatcher:
 
 
 def read_resource(entry: str, version: str) -> list[Template]:
-    """Read an entry as written, and completed where it has fewer than six fields (rules M-12, G-64).
+    """Parse an entry as written, and completed if it has fewer than six fields (rules M-12, G-64).
 
-    A final `*` is free and takes in whatever the completed reading would add.
+    An entry with a final `*` is not completed: the `*` matches colons, and so everything that the completion would.
     """
     missing = ARN_FIELDS - 1 - entry.count(":")
     completed = [entry + ":*" * missing] if missing > 0 and not entry.endswith("*") else []
@@ -62,7 +62,7 @@ def read_resource(entry: str, version: str) -> list[Template]:
 
 
 def _read(entry: str, version: str) -> Template:
-    """Read an entry; `${` means something in the sixth field alone and is literal text before it (rule V-4)."""
+    """Parse an entry; variables are supported in the sixth field, and `${` is literal text before it (rule V-4)."""
     *early, last = entry.split(":", ARN_FIELDS - 1)
     has_sixth = len(early) == ARN_FIELDS - 1
     before, sixth = ("".join(f"{field}:" for field in early), last) if has_sixth else (entry, "")

@@ -1,10 +1,8 @@
-"""One statement of a policy, compiled: does it apply to this request? (rules M-1 to M-7, M-26, G-27, G-31)
+"""Compile one statement of a policy (rules M-1 to M-7, M-26, G-27, G-31).
 
-Everything that can be computed once per statement is computed here once; a decision only calls. An element is compiled
-when it is first asked: most statements are about other actions than the ones that come, and most of the rest about
-other resources. Two threads that ask first at the same moment get equal matchers. Each element can be asked by itself,
-so that an explanation can say which one did not match. Errors are not caught (rule C-45: the evaluator turns them into
-a denial).
+Each element has a matcher of its own, so that an explanation can report which one did not match. A matcher is compiled
+on first use, because most statements are never evaluated beyond their action. Two threads that compile one at the same
+time get equal matchers. Errors are not caught (rule C-45: `matching_statements` denies).
 """
 
 from __future__ import annotations
@@ -24,9 +22,9 @@ from iam_guard.policy.grammar import RESOURCE_IS_OPTIONAL, split_operator
 
 
 class CompiledStatement:
-    """A statement as the evaluator uses it; made by `compile_statement`.
+    """A compiled statement; created by `compile_statement`.
 
-    `action_literals` are the actions in lower case where the statement has an `Action` of literals only, else None.
+    `action_literals` are the actions in lower case if `Action` has only literals, else None.
     """
 
     def __init__(self, statement: Statement, version: str, policy_type: PolicyType) -> None:
@@ -57,13 +55,13 @@ class CompiledStatement:
         return _all_of(self.conditions)
 
     def applies(self, request: AccessRequest, folded_action: str) -> bool:
-        """Return whether everything but the principal matches (rule M-1)."""
+        """Return whether every element except the principal matches (rule M-1)."""
         return (
             self.matches_action(folded_action) and self.matches_resource(request) and self.matches_conditions(request)
         )
 
     def kinship(self, principal: Principal) -> Kinship | None:
-        """Return how the statement names the caller; None when it does not, or names nobody at all (rule G-31)."""
+        """Return how the statement names the caller; None if it does not, or has no principals (rule G-31)."""
         if self._principals is not None:
             return self._principals.match(principal)
         if self._not_principals is None or not self.denies:
@@ -85,7 +83,7 @@ class CompiledStatement:
 def compile_statement(statement: Statement, version: str, policy_type: PolicyType) -> CompiledStatement:
     """Compile a statement of a policy of `version` and `policy_type`; raise `PolicyError` for an unknown operator."""
     for test in statement.conditions:
-        split_operator(test.operator)  # G-66: now, rather than when a request first gets there
+        split_operator(test.operator)  # G-66: on compilation, not during a request
     return CompiledStatement(statement, version, policy_type)
 
 

@@ -1,7 +1,7 @@
 """Policy variables: `${key}`, `${key, 'default'}`, `${*}`, `${?}`, `${$}` (rules V-1 to V-16, M-20, M-22, G-5).
 
-A text is read once into a template; a request fills it. What is filled in is literal text, never a wildcard and never
-another variable. Whatever is no well-formed variable stays literal text (V-15).
+A text is parsed once into a template; each request fills it. A variable's value is literal text, never a wildcard or
+another variable. A malformed variable is literal text (V-15).
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ class Variable:
     default: str | None = None
 
     def value(self, request: AccessRequest) -> str | None:
-        """Return the text to put in its place; None for no value."""
-        found = request.value(self.key)
-        if found is None:
+        """Return the text of the variable; None for no value."""
+        value = request.value(self.key)
+        if value is None:
             return self.default  # V-8, V-9
-        return found if found and isinstance(found, str) else None  # V-16
+        return value if value and isinstance(value, str) else None  # V-16
 
 
 @dataclass(frozen=True, slots=True)
 class NoValue:
-    """A variable that never has a value: its key is of the multivalued kind (rule V-6)."""
+    """A variable that never has a value, because its key is multivalued (rule V-6)."""
 
     key: str
 
@@ -55,28 +55,28 @@ Part: TypeAlias = str | Variable | NoValue
 TemplatePiece: TypeAlias = Part | Wildcard
 
 FilledTest: TypeAlias = Callable[[AccessRequest, str], bool]
-"""Does this text match, once the request has filled the variables?"""
+"""Return whether a text matches with the variables filled from the request."""
 
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A policy text, read once."""
+    """A parsed policy text."""
 
     pieces: tuple[TemplatePiece, ...]
 
     @property
     def pattern(self) -> Pattern | None:
-        """The pattern, where no request is needed to fill the template."""
+        """The pattern; None if the template has variables."""
         pieces = tuple([piece for piece in self.pieces if isinstance(piece, (str, Wildcard))])
         return pieces if len(pieces) == len(self.pieces) else None
 
     @property
     def variables(self) -> tuple[Variable | NoValue, ...]:
-        """The variables that a request has to fill, in order."""
+        """The variables, in order."""
         return tuple(piece for piece in self.pieces if isinstance(piece, (Variable, NoValue)))
 
     def fill(self, request: AccessRequest) -> Pattern | None:
-        """Put the request's values into the variables; None when one of them has no value (rules V-9, V-12)."""
+        """Return the pattern with the request's values; None if a variable has no value (rules V-9, V-12)."""
         pattern: list[Piece] = []
         for piece in self.pieces:
             text = piece if isinstance(piece, (str, Wildcard)) else piece.value(request)
@@ -90,9 +90,9 @@ class Template:
 
 
 def compile_template(template: Template, read: Callable[[Pattern], Pattern] | None = None) -> FilledTest:
-    """Compile a template with variables into a test of a text; it fails where a variable has no value (rule V-9).
+    """Compile a template with variables into a test of a text; it fails if a variable has no value (rule V-9).
 
-    `read` is applied to the filled pattern, for readings that depend on what was filled in (rule C-25).
+    `read` is applied to the filled pattern, for restrictions that depend on the values (rule C-25).
     """
     begin, end = (piece if isinstance(piece, str) else "" for piece in (template.pieces[0], template.pieces[-1]))
     longest = max((piece for piece in template.pieces[1:] if isinstance(piece, str)), key=len, default="")
@@ -100,7 +100,7 @@ def compile_template(template: Template, read: Callable[[Pattern], Pattern] | No
 
     def matches(request: AccessRequest, text: str) -> bool:
         if not (text.startswith(begin) and text.endswith(end) and longest in text):
-            return False  # whatever the variables hold
+            return False  # for any values of the variables
         if segments is not None and read is None:
             return _matches_segments(segments, request, text)
         pattern = template.fill(request)
@@ -110,7 +110,7 @@ def compile_template(template: Template, read: Callable[[Pattern], Pattern] | No
 
 
 def _segments(template: Template) -> list[list[Part]] | None:
-    """Split at the free runs; None where there is another wildcard."""
+    """Split at the free runs; None if there is another wildcard."""
     segments: list[list[Part]] = [[]]
     for piece in template.pieces:
         if piece is Wildcard.RUN:
@@ -136,25 +136,25 @@ def _matches_segments(segments: Sequence[Sequence[Part]], request: AccessRequest
 
 
 def read_template(text: str, version: str, *, has_wildcards: bool = True) -> Template:
-    """Read a policy text. Variables mean something in version 2012-10-17 alone (rules V-2, G-5)."""
+    """Parse a policy text. Variables are supported in version 2012-10-17 only (rules V-2, G-5)."""
     return join(read_pieces(text, version, has_wildcards=has_wildcards))
 
 
 def written_keys(text: str, version: str) -> list[str]:
-    """Return the keys of the variables in a policy text, in the letter case of the text."""
-    found = _VARIABLE.finditer(text) if version == LATEST else ()  # V-2, G-5
-    return [each["key"] for each in found if each["key"] is not None]
+    """Return the keys of the variables in a policy text, in the spelling of the text."""
+    variables = _VARIABLE.finditer(text) if version == LATEST else ()  # V-2, G-5
+    return [variable["key"] for variable in variables if variable["key"] is not None]
 
 
-def with_runs(text: str, version: str, keys: Collection[str]) -> str:
-    """Write a `*` in the place of the variables of some keys (lower case)."""
+def replace_variables(text: str, version: str, keys: Collection[str]) -> str:
+    """Return the text with a `*` in place of the variables of some keys (lower case)."""
     if version != LATEST:
         return text
     return _VARIABLE.sub(lambda found: "*" if (found["key"] or "").lower() in keys else found[0], text)
 
 
 def join(pieces: Iterable[TemplatePiece]) -> Template:
-    """Make a template of pieces; literal texts that stand side by side become one."""
+    """Create a template from pieces; adjacent literal texts are joined."""
     joined: list[TemplatePiece] = []
     for piece in pieces:
         if isinstance(piece, str) and joined and isinstance(before := joined[-1], str):
@@ -165,13 +165,13 @@ def join(pieces: Iterable[TemplatePiece]) -> Template:
 
 
 def read_pieces(text: str, version: str, *, has_wildcards: bool = True) -> Iterator[TemplatePiece]:
-    """Read a policy text piece by piece; literal texts may be empty and stand side by side."""
-    place = 0
-    for found in _VARIABLE.finditer(text) if version == LATEST else ():  # V-2, G-5
-        yield from _plain(text[place : found.start()], has_wildcards)
-        yield _variable(found)
-        place = found.end()
-    yield from _plain(text[place:], has_wildcards)
+    """Yield the pieces of a policy text; literal texts can be empty or adjacent."""
+    position = 0
+    for variable in _VARIABLE.finditer(text) if version == LATEST else ():  # V-2, G-5
+        yield from _plain(text[position : variable.start()], has_wildcards)
+        yield _variable(variable)
+        position = variable.end()
+    yield from _plain(text[position:], has_wildcards)
 
 
 def _plain(text: str, has_wildcards: bool) -> Pattern:

@@ -1,1 +1,1 @@
-"""What can be found in a document: one function a rule, from a `Reading` to its Faults."""
+"""The checks of a policy document: one function per rule, from a `Reading` to Faults."""

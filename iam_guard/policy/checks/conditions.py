@@ -1,4 +1,4 @@
-"""Whether the values of a condition mean something to its operator (rules C-10 to C-24, C-34, C-42, N-10)."""
+"""Checks of condition values against their operators (rules C-10 to C-24, C-34, C-42, N-10)."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from ipaddress import ip_interface, ip_network
 from iam_guard.policy.document import LATEST
 from iam_guard.policy.fault import LEGACY_PARSING, SYNTAX_ERRORS, Fault, Reading, Rule, Tested, conditions
 from iam_guard.policy.grammar import WILDCARD, quoted
-from iam_guard.policy.value_parsing import block, instant, number, octets, truth
+from iam_guard.policy.value_parsing import block, boolean, instant, number, octets
 
-_PRIVATE = [ip_network(each) for each in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")]  # C-24
+_PRIVATE = [ip_network(block) for block in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")]  # C-24
 _WITHOUT_WILDCARDS = frozenset(
     {"StringEquals", "StringNotEquals", "StringEqualsIgnoreCase", "StringNotEqualsIgnoreCase"}
 )
@@ -20,20 +20,20 @@ _ORDERED = ("NumericLess", "NumericGreater")
 def _typed(
     *families: str, code: str, read: Callable[[str], object], expected: str, sentence: str = SYNTAX_ERRORS
 ) -> Rule:
-    """Make the rule that every value of the operators of some families can be read."""
+    """Create the rule that every value of the operators of the families can be parsed."""
 
     def rule(reading: Reading) -> Iterator[Fault]:
         for tested in conditions(reading.document):
             if not tested.operator.base.startswith(families):
                 continue
             for value, path in tested.values():
-                if read(value) is None and not (_is_filled(tested) and _has_variable(value, reading)):
+                if read(value) is None and not (_supports_variables(tested) and _has_variable(value, reading)):
                     yield Fault(code, f"expected {expected}, got {quoted(value)}", path, sentence)
 
     return rule
 
 
-def _is_filled(tested: Tested) -> bool:
+def _supports_variables(tested: Tested) -> bool:
     return tested.operator.base.startswith(("Arn", "Bool"))  # V-3, V-5
 
 
@@ -54,7 +54,7 @@ dates = _typed(
     expected="a date such as `2026-01-31T00:00:00Z` or epoch seconds",
     sentence=LEGACY_PARSING,
 )  # C-15
-booleans = _typed("Bool", "Null", code="TYPE_MISMATCH_BOOLEAN", read=truth, expected="`true` or `false`")  # C-18
+booleans = _typed("Bool", "Null", code="TYPE_MISMATCH_BOOLEAN", read=boolean, expected="`true` or `false`")  # C-18
 binaries = _typed("Binary", code="TYPE_MISMATCH", read=octets, expected="base64")  # C-19
 addresses = _typed(
     "IpAddress", "NotIpAddress", code="TYPE_MISMATCH_IP_RANGE", read=block, expected="an address or a CIDR block"
@@ -63,7 +63,7 @@ arns = _typed("Arn", code="TYPE_MISMATCH", read=_arn, expected="an ARN of six fi
 
 
 def digits_as_date(reading: Reading) -> Iterator[Fault]:
-    """C-16."""
+    """Report digits as a date (C-16)."""
     for tested in conditions(reading.document):
         for value, path in tested.values() if tested.operator.base.startswith("Date") else ():
             if value.isascii() and value.isdigit():
@@ -71,14 +71,14 @@ def digits_as_date(reading: Reading) -> Iterator[Fault]:
 
 
 def several_booleans(reading: Reading) -> Iterator[Fault]:
-    """C-18."""
+    """Report several values for `Bool` (C-18)."""
     for tested in conditions(reading.document):
         if tested.operator.base == "Bool" and len(tested.test.values) > 1:
             yield Fault("INVALID_CONDITION_MULTIPLE_BOOLEAN", "expected one value for `Bool`", tested.path)
 
 
 def several_bounds(reading: Reading) -> Iterator[Fault]:
-    """C-14."""
+    """Report several values for an operator that compares by order (C-14)."""
     for tested in conditions(reading.document):
         if tested.operator.base.startswith(_ORDERED) and len(tested.test.values) > 1:
             message = f"one of several values is enough for `{tested.test.operator}`: they are alternatives"
@@ -86,29 +86,29 @@ def several_bounds(reading: Reading) -> Iterator[Fault]:
 
 
 def null_with_set_prefix(reading: Reading) -> Iterator[Fault]:
-    """C-34."""
+    """Report `Null` with a set prefix (C-34)."""
     for tested in conditions(reading.document):
         if tested.operator.base == "Null" and tested.operator.prefix:
-            message = f"`{tested.operator.prefix}` with `Null` has the same answer for every request"
+            message = f"`{tested.operator.prefix}` with `Null` has the same result for every request"
             yield Fault("NULL_WITH_QUALIFIER", message, tested.path)
 
 
-def wildcards_as_letters(reading: Reading) -> Iterator[Fault]:
-    """C-10."""
+def literal_wildcards(reading: Reading) -> Iterator[Fault]:
+    """Report wildcards under an operator that compares them literally (C-10)."""
     for tested in conditions(reading.document):
         for value, path in tested.values() if tested.operator.base in _WITHOUT_WILDCARDS else ():
             if WILDCARD.search(value.replace("${*}", "").replace("${?}", "")):
-                message = f"`*` and `?` in {quoted(value)} are letters under `{tested.test.operator}`"
+                message = f"`{tested.test.operator}` compares `*` and `?` in {quoted(value)} literally"
                 yield Fault("WILDCARD_WITHOUT_LIKE_OPERATOR", message, path)
 
 
 def no_values(reading: Reading) -> Iterator[Fault]:
-    """C-42."""
+    """Report an empty list of values (C-42)."""
     for tested in conditions(reading.document):
         if not tested.test.values:
             operator = tested.operator
-            what = operator.prefix or ("IfExists" if operator.if_exists else None)
-            code = f"EMPTY_ARRAY_CONDITION_{what.upper()}" if what else "EMPTY_ARRAY_CONDITION"
+            modifier = operator.prefix or ("IfExists" if operator.if_exists else None)
+            code = f"EMPTY_ARRAY_CONDITION_{modifier.upper()}" if modifier else "EMPTY_ARRAY_CONDITION"
             yield Fault(code, f"{quoted(tested.test.key)} has no values", tested.path)
 
 
@@ -116,7 +116,7 @@ def no_values(reading: Reading) -> Iterator[Fault]:
 
 
 def host_bits(reading: Reading) -> Iterator[Fault]:
-    """C-21."""
+    """Report CIDR blocks with host bits set (C-21)."""
     for tested in _on_addresses(reading):
         for value, path in tested.values():
             interface = ip_interface(value) if block(value) else None
@@ -125,7 +125,7 @@ def host_bits(reading: Reading) -> Iterator[Fault]:
 
 
 def private_source(reading: Reading) -> Iterator[Fault]:
-    """C-24: nobody comes from a private address over the internet."""
+    """Report private addresses for `aws:SourceIp`, which is a public address (C-24)."""
     for tested in _on_addresses(reading):
         if tested.test.key.lower() != "aws:sourceip":
             continue
@@ -143,4 +143,4 @@ def _on_addresses(reading: Reading) -> Iterator[Tested]:
 
 def _is_private(value: str) -> bool:
     network = ip_interface(value).network
-    return any(network.network_address in each and network.prefixlen >= each.prefixlen for each in _PRIVATE)
+    return any(network.network_address in block and network.prefixlen >= block.prefixlen for block in _PRIVATE)

@@ -1,4 +1,4 @@
-"""The elements that documents and statements may or must have (rules G-4 to G-8, G-12, G-18, G-22 to G-37)."""
+"""Checks of the elements of documents and statements (rules G-4 to G-8, G-12, G-18, G-22 to G-37)."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from iam_guard.policy.grammar import (
 from iam_guard.policy.json_tree import Path, Value
 from iam_guard.policy.quota import size_quota
 
-EVERYBODY = (("AWS", "*"),)  # G-45
+ANY_PRINCIPAL = (("AWS", "*"),)  # G-45
 
 # --- the document ------------------------------------------------------------------------------------------------
 
 
 def missing_version(reading: Reading) -> Iterator[Fault]:
-    """G-4."""
+    """Report a missing `Version` (G-4)."""
     if reading.document.written_version is None:
         yield Fault("MISSING_VERSION", f"`Version` is missing; `{LATEST}` is the current one", ())
 
 
 def version_of_managed(reading: Reading) -> Iterator[Fault]:
-    """G-18."""
+    """Report an older `Version` in a managed policy (G-18)."""
     if reading.document.version != LATEST:
         message = f"expected `Version` to be `{LATEST}` in a managed policy"
         sentence = "Policy document must be version 2012-10-17 or greater."
@@ -45,14 +45,14 @@ def version_of_managed(reading: Reading) -> Iterator[Fault]:
 
 
 def version_of_organization(reading: Reading) -> Iterator[Fault]:
-    """G-36, A.3."""
+    """Report an older `Version` in an organization policy (G-36, A.3)."""
     document = reading.document
     if document.type in WITH_REQUIRED_VERSION and document.version != LATEST:
         yield Fault("INVALID_VERSION", f"expected `Version` to be `{LATEST}` in a {document.type}", ("Version",))
 
 
 def unsupported_id(reading: Reading) -> Iterator[Fault]:
-    """G-6."""
+    """Report `Id` in a policy type without it (G-6)."""
     document = reading.document
     if document.id is not None and document.type not in WITH_ID:
         message = f"`Id` is not supported in a policy of the type {document.type}"
@@ -60,35 +60,35 @@ def unsupported_id(reading: Reading) -> Iterator[Fault]:
 
 
 def no_statement(reading: Reading) -> Iterator[Fault]:
-    """G-8."""
+    """Report a document without statements (G-8)."""
     if not reading.document.statements:
         yield Fault("MISSING_STATEMENT", "expected at least one statement", ("Statement",))
 
 
 def unstorable_characters(reading: Reading) -> Iterator[Fault]:
-    """G-12."""
+    """Report characters that IAM cannot store (G-12)."""
     stored = STORABLE.match(reading.document.text)
     end = stored.end() if stored else 0
     if end < len(reading.document.text):
         character = reading.document.text[end]
-        path, is_name = next(_bearers(reading.source.root, character, ()), ((), False))
+        path, is_name = next(_occurrences(reading.source.root, character, ()), ((), False))
         message = f"expected characters up to U+00FF, got U+{ord(character):04X} at offset {end}"
         yield Fault("JSON_SYNTAX_ERROR", message, path, name=is_name)
 
 
-def _bearers(value: Value, character: str, path: Path) -> Iterator[tuple[Path, bool]]:
-    """Find the texts that have a character; and whether each is a name."""
+def _occurrences(value: Value, character: str, path: Path) -> Iterator[tuple[Path, bool]]:
+    """Yield the paths of the strings that contain a character, and whether each is a name."""
     match value:
         case str() if character in value:
             yield path, False
         case list():
-            for index, each in enumerate(value):
-                yield from _bearers(each, character, (*path, index))
+            for index, element in enumerate(value):
+                yield from _occurrences(element, character, (*path, index))
         case dict():
-            for name, each in value.items():
+            for name, member in value.items():
                 if character in name:
                     yield (*path, name), True
-                yield from _bearers(each, character, (*path, name))
+                yield from _occurrences(member, character, (*path, name))
 
 
 _TOO_LONG = {
@@ -101,7 +101,7 @@ _TOO_LONG = {
 
 
 def too_long(reading: Reading) -> Iterator[Fault]:
-    """G-70 to G-72; an identity-based policy is measured as a managed one."""
+    """Report a document over its quota; an identity-based policy has that of a managed one (G-70 to G-72)."""
     document = reading.document
     quota = size_quota(document.type, managed=document.type is PolicyType.IDENTITY)
     code = _TOO_LONG.get(document.type)
@@ -114,7 +114,7 @@ def too_long(reading: Reading) -> Iterator[Fault]:
 
 
 def repeated_sid(reading: Reading) -> Iterator[Fault]:
-    """G-25."""
+    """Report a repeated `Sid` (G-25)."""
     code = "UNIQUE_SIDS_RECOMMENDED" if reading.document.type in OF_OTHER_SERVICES else "UNIQUE_SIDS_REQUIRED"
     seen: set[str] = set()
     for statement in reading.document.statements:
@@ -125,12 +125,12 @@ def repeated_sid(reading: Reading) -> Iterator[Fault]:
 
 
 def repeated_required_sid(reading: Reading) -> Iterator[Fault]:
-    """G-25, where it is more than a recommendation."""
+    """Report a repeated `Sid` where it must be unique (G-25)."""
     return (fault for fault in repeated_sid(reading) if fault.code == "UNIQUE_SIDS_REQUIRED")
 
 
 def unsupported_sid(reading: Reading) -> Iterator[Fault]:
-    """G-24."""
+    """Report a `Sid` with other characters than letters and digits (G-24)."""
     if reading.document.type in OF_OTHER_SERVICES:
         return
     for statement in reading.document.statements:
@@ -140,7 +140,7 @@ def unsupported_sid(reading: Reading) -> Iterator[Fault]:
 
 
 def empty_sid(reading: Reading) -> Iterator[Fault]:
-    """G-26."""
+    """Report an empty `Sid` (G-26)."""
     for statement in reading.document.statements:
         if statement.sid == "":
             yield Fault("EMPTY_SID_VALUE", "`Sid` is empty", place(statement, "Sid"))
@@ -150,7 +150,7 @@ def empty_sid(reading: Reading) -> Iterator[Fault]:
 
 
 def prohibited_principal(reading: Reading) -> Iterator[Fault]:
-    """G-30."""
+    """Report a principal in a policy type without principals (G-30)."""
     if reading.document.type not in WITHOUT_PRINCIPAL:
         return
     code = "SCP_SYNTAX_ERROR_PRINCIPAL" if reading.document.type is PolicyType.SCP else "UNSUPPORTED_PRINCIPAL"
@@ -162,17 +162,17 @@ def prohibited_principal(reading: Reading) -> Iterator[Fault]:
 
 
 def missing_principal(reading: Reading) -> Iterator[Fault]:
-    """G-31."""
+    """Report a missing `Principal` (G-31)."""
     if reading.document.type not in WITH_PRINCIPAL - {PolicyType.RCP}:
         return
     for statement in reading.document.statements:
         if not _present(statement, PRINCIPALS):
-            message = "`Principal` is missing; without it the statement matches nobody"
+            message = "`Principal` is missing; without it the statement matches no caller"
             yield Fault("MISSING_PRINCIPAL", message, place(statement), "Missing required field Principal")
 
 
 def prohibited_in_trust(reading: Reading) -> Iterator[Fault]:
-    """G-32."""
+    """Report elements that a trust policy does not support (G-32)."""
     if reading.document.type not in WITHOUT_RESOURCE:
         return
     for statement in reading.document.statements:
@@ -183,7 +183,7 @@ def prohibited_in_trust(reading: Reading) -> Iterator[Fault]:
 
 
 def allow_with_not_principal(reading: Reading) -> Iterator[Fault]:
-    """G-34."""
+    """Report `NotPrincipal` with `Allow` (G-34)."""
     for statement in reading.document.statements:
         if statement.not_principals is not None and statement.effect is Effect.ALLOW:
             message = "`NotPrincipal` is supported with the effect `Deny` only"
@@ -191,7 +191,7 @@ def allow_with_not_principal(reading: Reading) -> Iterator[Fault]:
 
 
 def missing_action(reading: Reading) -> Iterator[Fault]:
-    """G-22."""
+    """Report a statement without actions (G-22)."""
     for statement in reading.document.statements:
         if not _present(statement, ACTIONS):
             message, sentence = "`Action` or `NotAction` is missing", "Policy statement must contain actions."
@@ -199,7 +199,7 @@ def missing_action(reading: Reading) -> Iterator[Fault]:
 
 
 def missing_resource(reading: Reading) -> Iterator[Fault]:
-    """A.3."""
+    """Report a missing `Resource` in a policy type that requires it (A.3)."""
     if reading.document.type in RESOURCE_IS_OPTIONAL:
         return
     for statement in reading.document.statements:
@@ -220,11 +220,11 @@ def _present(statement: Statement, elements: tuple[str, ...]) -> list[str]:
     return [element for element in elements if values[element] is not None]
 
 
-# --- which of them are empty, G-27 -------------------------------------------------------------------------------
+# --- empty elements, G-27 ----------------------------------------------------------------------------------------
 
 
 def empty_action(reading: Reading) -> Iterator[Fault]:
-    """G-27."""
+    """Report an empty list of actions (G-27)."""
     for statement in reading.document.statements:
         for element, values in (("Action", statement.actions), ("NotAction", statement.not_actions)):
             if values == ():
@@ -233,7 +233,7 @@ def empty_action(reading: Reading) -> Iterator[Fault]:
 
 
 def empty_resource(reading: Reading) -> Iterator[Fault]:
-    """G-27."""
+    """Report an empty list of resources (G-27)."""
     for statement in reading.document.statements:
         for element, values in (("Resource", statement.resources), ("NotResource", statement.not_resources)):
             if values == ():
@@ -242,7 +242,7 @@ def empty_resource(reading: Reading) -> Iterator[Fault]:
 
 
 def empty_principal(reading: Reading) -> Iterator[Fault]:
-    """G-27."""
+    """Report an empty object or list of principals (G-27)."""
     for statement in reading.document.statements:
         for element in _present(statement, PRINCIPALS):
             kinds = _members(reading, place(statement, element))
@@ -254,7 +254,7 @@ def empty_principal(reading: Reading) -> Iterator[Fault]:
 
 
 def empty_condition(reading: Reading) -> Iterator[Fault]:
-    """G-27: an empty object is no constraint."""
+    """Report an empty `Condition` or operator, which does not restrict anything (G-27)."""
     for statement in reading.document.statements:
         operators = _members(reading, place(statement, "Condition"))
         if operators == {}:
@@ -266,12 +266,12 @@ def empty_condition(reading: Reading) -> Iterator[Fault]:
 
 
 def _members(reading: Reading, path: Path) -> dict[str, Value] | None:
-    found = reading.source.find(path)
-    return found if isinstance(found, dict) else None
+    value = reading.source.find(path)
+    return value if isinstance(value, dict) else None
 
 
 def repeated_entry(reading: Reading) -> Iterator[Fault]:
-    """Find an action or a resource that stands twice in one list; actions are the same in any letter case (M-3)."""
+    """Report an action or a resource that is repeated in a list; actions are case-insensitive (M-3)."""
     for code, entries in (("REDUNDANT_ACTION", actions), ("REDUNDANT_RESOURCE", resources)):
         seen: set[tuple[int, str, str]] = set()
         for entry in entries(reading.document):
@@ -286,14 +286,14 @@ def repeated_entry(reading: Reading) -> Iterator[Fault]:
 
 
 def rcp_syntax(reading: Reading) -> Iterator[Fault]:
-    """G-37, but for the list of services (E-16), which belongs to the evaluation."""
+    """Report what a resource control policy does not support, except for the list of services (G-37, E-16)."""
     if reading.document.type is not PolicyType.RCP:
         return
     for statement in reading.document.statements:
         if statement.effect is Effect.ALLOW:
             message = "expected `Effect` to be `Deny` in a resource control policy"
             yield Fault("RCP_SYNTAX_ERROR_ALLOW", message, place(statement, "Effect"))
-        if statement.principals != EVERYBODY:
+        if statement.principals != ANY_PRINCIPAL:
             message = 'expected `"Principal": "*"` in a resource control policy'
             yield Fault("RCP_SYNTAX_ERROR_PRINCIPAL", message, place(statement, "Principal"))
         if statement.not_actions is not None:

@@ -1,4 +1,4 @@
-"""What actions, resources and condition keys must look like (rules G-60 to G-67)."""
+"""Checks of the form of actions, resources and condition keys (rules G-60 to G-67)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _VENDOR_UNQUALIFIED = "Resource vendor must be fully qualified and cannot contai
 
 
 def actions_form(reading: Reading) -> Iterator[Fault]:
-    """G-60, G-61, G-62."""
+    """Report actions that are neither `*` nor `prefix:name` (G-60, G-61, G-62)."""
     for entry in actions(reading.document):
         if not ACTION.fullmatch(entry.value):
             yield Fault("INVALID_ACTION", *_action_fault(entry))
@@ -41,14 +41,14 @@ def _action_fault(entry: Entry) -> tuple[str, tuple[str | int, ...], str]:
 
 
 def actions_without_name(reading: Reading) -> Iterator[Fault]:
-    """G-60: a prefix alone names no action."""
+    """Report an action that has only a prefix (G-60)."""
     for entry in actions(reading.document):
         if entry.value.endswith(":"):
-            yield Fault("INVALID_ACTION", f"expected a name behind the prefix, got {quoted(entry.value)}", entry.path)
+            yield Fault("INVALID_ACTION", f"expected a name after the prefix, got {quoted(entry.value)}", entry.path)
 
 
 def condition_keys_form(reading: Reading) -> Iterator[Fault]:
-    """G-67."""
+    """Report condition keys that are not `prefix:name` (G-67)."""
     for tested in conditions(reading.document):
         if not CONDITION_KEY.fullmatch(tested.test.key):
             message = f"expected a condition key `prefix:name`, got {quoted(tested.test.key)}"
@@ -56,10 +56,10 @@ def condition_keys_form(reading: Reading) -> Iterator[Fault]:
 
 
 def condition_keys_without_tag(reading: Reading) -> Iterator[Fault]:
-    """G-67: a tag-style key names the tag."""
+    """Report a tag condition key without its tag (G-67)."""
     for tested in conditions(reading.document):
         if tested.test.key.rstrip("/").lower() in TAG_KEY_PREFIXES:
-            message = f"expected the key of a tag behind `/`, got {quoted(tested.test.key)}"
+            message = f"expected a tag key after `/`, got {quoted(tested.test.key)}"
             yield Fault("MISSING_TAG_KEY_IN_CONDITION", message, tested.path, name=True)
 
 
@@ -67,7 +67,7 @@ def condition_keys_without_tag(reading: Reading) -> Iterator[Fault]:
 
 
 def resources_are_arns(reading: Reading) -> Iterator[Fault]:
-    """G-63. Wildcards in the word `arn` itself are legal to evaluate, so a form that could match it passes (G-65)."""
+    """Report resources that are neither `*` nor an ARN (G-63); wildcards in the word `arn` are allowed (G-65)."""
     for entry in resources(reading.document):
         if entry.value != "*" and not _begins_like_an_arn(entry.value):
             message = f"expected `*` or an ARN, got {quoted(entry.value)}"
@@ -82,7 +82,7 @@ def _begins_like_an_arn(value: str) -> bool:
     stars_once = re.sub(r"\*+", "*", field)
     if not colon or len(stars_once) > len("*a*r*n*"):
         return False
-    pattern = "".join(_WILDCARDS.get(each) or re.escape(each) for each in stars_once)
+    pattern = "".join(_WILDCARDS.get(char) or re.escape(char) for char in stars_once)
     return re.fullmatch(pattern, "arn") is not None
 
 
@@ -90,7 +90,7 @@ _WILDCARDS = {"*": ".*", "?": "."}
 
 
 def resources_are_complete(reading: Reading) -> Iterator[Fault]:
-    """G-64: only identity-based policies complete an ARN."""
+    """Report short ARNs in policy types that do not support them (G-64)."""
     if reading.document.type in WITH_SHORT_ARNS:
         return
     for entry in resources(reading.document):
@@ -101,7 +101,7 @@ def resources_are_complete(reading: Reading) -> Iterator[Fault]:
 
 
 def resources_name_a_service(reading: Reading) -> Iterator[Fault]:
-    """G-65: wildcards are evaluated in every field but the service."""
+    """Report wildcards in the service of an ARN (G-65)."""
     for entry in resources(reading.document):
         fields = entry.value.split(":", 5)
         if len(fields) > 2 and WILDCARD.search(fields[2]):
@@ -110,7 +110,7 @@ def resources_name_a_service(reading: Reading) -> Iterator[Fault]:
 
 
 def short_arns_with_empty_field(reading: Reading) -> Iterator[Fault]:
-    """G-19: `::` in an ARN of fewer than six fields."""
+    """Report `::` in an ARN of fewer than six fields (G-19)."""
     for entry in resources(reading.document):
         if "::" in entry.value and entry.value.count(":") < 5:
             message = f"expected an ARN of six fields, got {quoted(entry.value)}"
@@ -118,7 +118,7 @@ def short_arns_with_empty_field(reading: Reading) -> Iterator[Fault]:
 
 
 def resources_as_written(reading: Reading) -> Iterator[Fault]:
-    """G-65, G-19: what IAM asks of a resource that a customer writes."""
+    """Report resources that IAM refuses on a write (G-65, G-19)."""
     for entry in resources(reading.document):
         fields = entry.value.split(":", 5)
         if entry.value == "*":
@@ -138,15 +138,15 @@ def resources_as_written(reading: Reading) -> Iterator[Fault]:
 
 def _iam_resource(entry: Entry, fields: list[str]) -> Iterator[Fault]:
     if len(fields) > 3 and fields[3] not in ("", "*"):
-        message = f"expected no Region in an ARN of IAM, got {quoted(entry.value)}"
+        message = f"expected no Region in an IAM ARN, got {quoted(entry.value)}"
         sentence = f"IAM resource {shown(entry.value)} cannot contain region information."
         yield Fault("ARN_REGION_NOT_ALLOWED", message, entry.path, sentence)
     if len(fields) == 6 and not _is_iam_resource(fields[5]):
-        message = f"expected `*` or a type such as `user/` in an ARN of IAM, got {quoted(entry.value)}"
+        message = f"expected `*` or a type such as `user/` in an IAM ARN, got {quoted(entry.value)}"
         sentence = f'IAM resource path must either be "*", root, or start with {", ".join(IAM_RESOURCE_TYPES)}.'
         yield Fault("INVALID_ARN_RESOURCE", message, entry.path, sentence)
 
 
 def _is_iam_resource(path: str) -> bool:
-    """G-65, and what AWS's own policies have beside its list: the root user, and the templates of roles."""
+    """Return whether IAM accepts the path: G-65, the root user, and the role templates of AWS's own policies."""
     return path in ("*", "root") or path.startswith((*IAM_RESOURCE_TYPES, "role-template/", "delegation-request/"))

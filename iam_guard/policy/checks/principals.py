@@ -1,4 +1,4 @@
-"""Who may stand in `Principal` and `NotPrincipal`, and in what form (rules G-33, G-42 to G-49)."""
+"""Checks of the principals in `Principal` and `NotPrincipal` (rules G-33, G-42 to G-49)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PRINCIPAL_ARN = re.compile(
     r"arn:[^:*?]+:(?:iam::(?:[0-9]{12}|cloudfront):(?:root|user/.+|role/.+)"
     r"|sts::[0-9]{12}:(?:assumed-role/[^/]+/[^/]+|federated-user/[^/]+))",
     re.DOTALL,
-)  # G-42; `cloudfront` holds the origin access identities
+)  # G-42; `cloudfront` is the account of origin access identities
 _UNSUPPORTED_ARN = re.compile(r"arn:[^:]+:iam::[^:]*:(?:group|instance-profile)/")  # G-43
 _UNIQUE_ID = re.compile(r"A(?:IDA|ROA)[A-Z0-9]+")  # G-42, P-4
 _SERVICE_NAME = re.compile(r"[a-z0-9-]+(?:\.[a-z0-9-]+)+")  # G-47
@@ -30,7 +30,7 @@ def _sentence(entry: Entry) -> str:
 
 
 def wildcard_in_name(reading: Reading) -> Iterator[Fault]:
-    """G-46: refused, for it would be everybody's identity provider or every service."""
+    """Report a wildcard in an identity provider or a service (G-46)."""
     for entry in principals(reading.document):
         if entry.kind in ("Federated", "Service") and WILDCARD.search(entry.value):
             message = f"expected {entry.kind} principals without wildcards, got {quoted(entry.value)}"
@@ -38,33 +38,33 @@ def wildcard_in_name(reading: Reading) -> Iterator[Fault]:
 
 
 def wildcard_in_arn(reading: Reading) -> Iterator[Fault]:
-    """G-44."""
+    """Report a wildcard in a principal ARN (G-44)."""
     for entry in principals(reading.document):
         if entry.kind in ("AWS", "CanonicalUser") and entry.value != "*" and WILDCARD.search(entry.value):
-            message = f"a wildcard is legal as the whole principal only and compared literally in {quoted(entry.value)}"
+            message = f"expected `*` or a principal without wildcards, got {quoted(entry.value)}: compared literally"
             yield Fault("UNSUPPORTED_WILDCARD_IN_PRINCIPAL", message, entry.path, _sentence(entry))
 
 
-def everybody_in_trust(reading: Reading) -> Iterator[Fault]:
-    """G-33."""
+def any_principal_in_trust(reading: Reading) -> Iterator[Fault]:
+    """Report `*` as principal of a trust policy (G-33)."""
     if reading.document.type is not PolicyType.TRUST:
         return
     for entry in principals(reading.document):
         if entry.kind == "AWS" and entry.value == "*":
-            message = "everybody, anonymous callers included, may assume the role"
+            message = "every caller, including anonymous ones, can assume the role"
             yield Fault("ROLE_TRUST_POLICY_UNSUPPORTED_WILDCARD_IN_PRINCIPAL", message, entry.path)
 
 
 def group_or_profile(reading: Reading) -> Iterator[Fault]:
-    """G-43."""
+    """Report a group or an instance profile as principal (G-43)."""
     for entry in principals(reading.document):
         if entry.kind == "AWS" and _UNSUPPORTED_ARN.match(entry.value):
-            message = f"groups and instance profiles are no principals, got {quoted(entry.value)}"
+            message = f"expected a principal, got the group or instance profile {quoted(entry.value)}"
             yield Fault("UNSUPPORTED_PRINCIPAL", message, entry.path, _sentence(entry))
 
 
 def unknown_form(reading: Reading) -> Iterator[Fault]:
-    """G-42, G-47, G-49."""
+    """Report principals of unknown form (G-42, G-47, G-49)."""
     for entry in principals(reading.document):
         if WILDCARD.search(entry.value) or _UNSUPPORTED_ARN.match(entry.value):
             continue
@@ -85,12 +85,12 @@ def _is_aws_principal(value: str) -> bool:
 
 
 def federated(reading: Reading) -> Iterator[Fault]:
-    """G-48."""
+    """Report federated principals outside of trust policies and unknown providers (G-48)."""
     for entry in principals(reading.document):
         if entry.kind != "Federated" or WILDCARD.search(entry.value):
             continue
         if reading.document.type is not PolicyType.TRUST:
-            message = "federated principals mean something in trust policies only"
+            message = "federated principals are supported in trust policies only"
             yield Fault("FEDERATED_PRINCIPAL_NOT_SUPPORTED", message, entry.path)
         elif not (entry.value in _BUILT_IN_PROVIDERS or _PROVIDER_ARN.fullmatch(entry.value)):
             message = f"expected a known provider or the ARN of one, got {quoted(entry.value)}"
@@ -98,15 +98,15 @@ def federated(reading: Reading) -> Iterator[Fault]:
 
 
 def federated_with_other_action(reading: Reading) -> Iterator[Fault]:
-    """G-48: each kind of provider has its own operation."""
+    """Report a federated principal without the STS operation of its kind of provider (G-48)."""
     if reading.document.type is not PolicyType.TRUST:
         return
-    listed = [{each.lower() for each in statement.actions or ("*",)} for statement in reading.document.statements]
+    listed = [{action.lower() for action in statement.actions or ("*",)} for statement in reading.document.statements]
     for entry in principals(reading.document):
         provider = _PROVIDER_ARN.fullmatch(entry.value)
         saml = provider is not None and provider["kind"] == "saml-provider"
-        wanted = "sts:AssumeRoleWithSAML" if saml else "sts:AssumeRoleWithWebIdentity"
-        covering = {wanted.lower(), "sts:assumerole*", "sts:*", "*"}
+        operation = "sts:AssumeRoleWithSAML" if saml else "sts:AssumeRoleWithWebIdentity"
+        covering = {operation.lower(), "sts:assumerole*", "sts:*", "*"}
         if entry.kind == "Federated" and listed[entry.statement.index].isdisjoint(covering):
-            message = f"{quoted(entry.value)} can be used with `{wanted}` only"
+            message = f"{quoted(entry.value)} can be used with `{operation}` only"
             yield Fault("MISMATCHED_ACTION_FOR_PRINCIPAL", message, entry.path)

@@ -1,6 +1,6 @@
-"""Whether policy variables are well formed and stand where they mean something (rules V-1 to V-5).
+"""Checks of policy variables: their syntax, and where they are supported (rules V-1 to V-5).
 
-At evaluation time nothing here is an error: what is no variable is literal text (V-15).
+None of this is an error in an evaluation, where an invalid variable is literal text (V-15).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _WITH_VARIABLES = ("String", "Arn")  # V-3
 
 
 def syntax(reading: Reading) -> Iterator[Fault]:
-    """V-1."""
+    """Report malformed variables (V-1)."""
     if reading.document.version != LATEST:
         return
     for text, path in chain(_resource_texts(reading), _condition_texts(reading)):
@@ -45,38 +45,39 @@ def _syntax_fault(inside: str, *, closed: bool) -> str | None:
 
 
 def unsupported_version(reading: Reading) -> Iterator[Fault]:
-    """V-2."""
+    """Report variables in a `Version` without variables (V-2)."""
     if reading.document.version == LATEST:
         return
     for text, path in chain(_resource_texts(reading), _condition_texts(reading)):
         if _OPENING.search(text):
-            message = f"variables need `Version` to be `{LATEST}`; {quoted(text)} is compared as it stands"
+            message = f"variables require the `Version` `{LATEST}`; {quoted(text)} is compared literally"
             yield Fault("VARIABLE_UNSUPPORTED_IN_VERSION", message, path)
 
 
 def unsupported_element(reading: Reading) -> Iterator[Fault]:
-    """V-3."""
+    """Report variables in an element that does not support them (V-3)."""
     for text, path, name in _other_texts(reading):
         if _OPENING.search(text):
-            yield Fault("VARIABLE_UNSUPPORTED_IN_ELEMENT", f"no variable can stand in {quoted(text)}", path, name=name)
+            message = f"variables are not supported in {quoted(text)}"
+            yield Fault("VARIABLE_UNSUPPORTED_IN_ELEMENT", message, path, name=name)
 
 
 def unsupported_field(reading: Reading) -> Iterator[Fault]:
-    """V-4."""
+    """Report variables in the first five fields of an ARN (V-4)."""
     for entry in resources(reading.document):
         if _OPENING.search(":".join(entry.value.split(":", 5)[:5])):
-            message = f"a variable can stand in the sixth field of an ARN only, got {quoted(entry.value)}"
+            message = f"variables are supported in the sixth field of an ARN only, got {quoted(entry.value)}"
             yield Fault("VARIABLE_UNSUPPORTED_IN_ELEMENT", message, entry.path)
 
 
 def unsupported_operator(reading: Reading) -> Iterator[Fault]:
-    """V-5."""
+    """Report variables under an operator that does not support them (V-5)."""
     for tested in conditions(reading.document):
         if tested.operator.base.removeprefix("Not").startswith(_WITH_VARIABLES):
             continue
         for value, path in tested.values():
             if _OPENING.search(value):
-                message = f"`{tested.test.operator}` takes no variable, got {quoted(value)}"
+                message = f"`{tested.test.operator}` does not support variables, got {quoted(value)}"
                 yield Fault("INVALID_VARIABLE_FOR_OPERATOR", message, path)
 
 

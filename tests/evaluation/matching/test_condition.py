@@ -1,4 +1,4 @@
-"""What decides a condition before anything is compared: absence, lists, `IfExists`, set prefixes, `Null`."""
+"""What precedes a comparison in a condition: absent keys, lists, `IfExists`, set prefixes, `Null`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def is_met(operator: str, policy: list[str], value: Any, key: str = "docs:Key") 
 
 
 def a_value(operator: str) -> str:
-    """Return a text that means something to the operator."""
+    """Return a valid value for the operator."""
     return next((value for begin, value in A_VALUE.items() if operator.startswith(begin)), "true")
 
 
@@ -37,20 +37,20 @@ def a_value(operator: str) -> str:
 
 
 @pytest.mark.parametrize("key", ["docs:Key", "DOCS:KEY", "docs:key"])
-def test_a_key_is_found_in_any_letter_case(key: str) -> None:
+def test_key_is_found_in_any_letter_case(key: str) -> None:
     """Rule C-3."""
     assert is_met("StringEquals", ["eng"], "eng", key)
     assert not is_met("StringEquals", ["ENG"], "eng", key)
 
 
 @pytest.mark.parametrize("key", ["aws:PrincipalTag/Team", "AWS:principaltag/tEAM"])
-def test_a_tag_key_is_found_in_any_letter_case(key: str) -> None:
+def test_tag_key_is_found_in_any_letter_case(key: str) -> None:
     """Rule C-3, for keys that the principal supplies."""
     assert is_met("StringEquals", ["red"], ABSENT, key)
 
 
 @pytest.mark.parametrize("operator", POSITIVE)
-def test_an_absent_key_fails_a_positive_operator(operator: str) -> None:
+def test_absent_key_fails_a_positive_operator(operator: str) -> None:
     """Rules C-5, N-10: an empty list is an absent key."""
     value = a_value(operator)
     assert not is_met(operator, [value], ABSENT)
@@ -58,7 +58,7 @@ def test_an_absent_key_fails_a_positive_operator(operator: str) -> None:
 
 
 @pytest.mark.parametrize("operator", NEGATED)
-def test_an_absent_key_meets_a_negated_operator(operator: str) -> None:
+def test_absent_key_meets_a_negated_operator(operator: str) -> None:
     """Rules C-5, N-10: an empty list is an absent key."""
     value = a_value(operator)
     assert is_met(operator, [value], ABSENT)
@@ -66,7 +66,7 @@ def test_an_absent_key_meets_a_negated_operator(operator: str) -> None:
 
 
 @pytest.mark.parametrize("operator", sorted(OPERATORS))
-def test_if_exists_is_met_by_absence_and_else_changes_nothing(operator: str) -> None:
+def test_if_exists_only_adds_a_match_for_absent_keys(operator: str) -> None:
     """Rules C-30, C-31, N-10."""
     value = a_value(operator)
     assert is_met(f"{operator}IfExists", [value], ABSENT)
@@ -76,7 +76,7 @@ def test_if_exists_is_met_by_absence_and_else_changes_nothing(operator: str) -> 
 
 
 @pytest.mark.parametrize("operator", sorted(OPERATORS))
-def test_a_list_needs_a_set_operator(operator: str) -> None:
+def test_list_needs_a_set_operator(operator: str) -> None:
     """Rules C-7, C-8: one element is that element; two or more are false, for positive and negated alike."""
     value = a_value(operator)
     assert is_met(operator, [value], [value]) is is_met(operator, [value], value)
@@ -86,7 +86,7 @@ def test_a_list_needs_a_set_operator(operator: str) -> None:
     assert not is_met(f"{operator}IfExists", ["other"], [value, value])
 
 
-def test_the_empty_string_is_a_string_for_a_plain_operator() -> None:
+def test_plain_operator_compares_the_empty_string() -> None:
     """Rule C-33, second half."""
     assert is_met("StringEquals", [""], "")
     assert not is_met("StringNotEquals", [""], "")
@@ -94,7 +94,7 @@ def test_the_empty_string_is_a_string_for_a_plain_operator() -> None:
 
 
 @pytest.mark.parametrize("name", ["stringequals", "StringMatches", "NullIfExists", "ForAll:StringEquals", ""])
-def test_an_unknown_operator_is_refused(name: str) -> None:
+def test_unknown_operator_is_refused(name: str) -> None:
     """Rules G-66, C-30: refused when the statement is compiled, never skipped."""
     with pytest.raises(PolicyError):
         compile_condition(ConditionTest(name, "docs:Key", ("a",)), LATEST)
@@ -118,7 +118,7 @@ def test_an_unknown_operator_is_refused(name: str) -> None:
         (0, False),
     ],
 )
-def test_null_asks_for_presence(value: Any, is_null: bool) -> None:
+def test_null_tests_presence(value: Any, is_null: bool) -> None:
     """Rules C-32, C-33."""
     assert is_met("Null", ["true"], value) is is_null
     assert is_met("Null", ["false"], value) is not is_null
@@ -146,7 +146,7 @@ def test_null_with_a_set_prefix_is_constant(value: Any, word: str) -> None:
         ("StringEquals", ["a", "b"], ["a"], True, True),
         ("StringEquals", ["a", "b"], ["a", "c"], False, True),
         ("StringEquals", ["a", "b"], ["c", "d"], False, False),
-        ("StringEquals", ["a"], ["a", ""], False, True),  # beside others the empty string is a value
+        ("StringEquals", ["a"], ["a", ""], False, True),  # with other values an empty string counts
         # C-41: a single value is a set of one
         ("StringEquals", ["a"], "a", True, True),
         ("StringEquals", ["a"], "b", False, False),
@@ -170,7 +170,9 @@ def test_null_with_a_set_prefix_is_constant(value: Any, word: str) -> None:
         ("StringNotEquals", ["a"], "", True, False),
     ],
 )
-def test_set_prefixes(operator: str, policy: list[str], value: Any, for_all: bool, for_any: bool) -> None:
+def test_set_prefixes_combine_the_values(
+    operator: str, policy: list[str], value: Any, for_all: bool, for_any: bool
+) -> None:
     """Rules C-35 to C-39, C-41."""
     assert is_met(f"ForAllValues:{operator}", policy, value) is for_all
     assert is_met(f"ForAnyValue:{operator}", policy, value) is for_any
@@ -180,7 +182,7 @@ def test_set_prefixes(operator: str, policy: list[str], value: Any, for_all: boo
     ("value", "for_any"), [(ABSENT, True), (EMPTY, True), ("", False), ([""], False), ("a", True), ("b", False)]
 )
 def test_set_prefixes_with_if_exists(value: Any, for_any: bool) -> None:
-    """Rules C-35, C-40, N-10: the empty string is no value, before `IfExists` is asked."""
+    """Rules C-35, C-40, N-10: an empty string counts as no value, before `IfExists` is applied."""
     assert is_met("ForAnyValue:StringEqualsIfExists", ["a"], value) is for_any
     assert is_met("ForAllValues:StringEqualsIfExists", ["a"], value) is (value != "b")
 
@@ -190,8 +192,8 @@ def test_set_prefixes_with_if_exists(value: Any, for_any: bool) -> None:
     policy=st.lists(st.sampled_from(["a", "b", "*"]), min_size=1, max_size=3),
     values=st.lists(st.sampled_from(["a", "b", "c"]), min_size=1, max_size=4),
 )
-def test_set_prefixes_ask_the_base_operator(base: str, policy: list[str], values: list[str]) -> None:
-    """Rules C-36 to C-38: all and any of what the base operator says of each value."""
+def test_set_prefixes_use_the_base_operator(base: str, policy: list[str], values: list[str]) -> None:
+    """Rules C-36 to C-38: all or any of the base operator's results for each value."""
     each = [is_met(base, policy, value) for value in values]
     assert is_met(f"ForAllValues:{base}", policy, values) is all(each)
     assert is_met(f"ForAnyValue:{base}", policy, values) is any(each)
@@ -201,7 +203,7 @@ def test_set_prefixes_ask_the_base_operator(base: str, policy: list[str], values
 
 
 @pytest.mark.parametrize("operator", sorted(OPERATORS))
-def test_an_empty_list_in_the_policy(operator: str) -> None:
+def test_empty_list_in_the_policy(operator: str) -> None:
     """Rule C-42."""
     is_negated = operator in NEGATED
     for present in ("a", a_value(operator), ["a"], ""):

@@ -1,4 +1,4 @@
-"""The table of context keys is complete, consistent, and found in any letter case."""
+"""The table of condition keys is complete and consistent, and keys are case-insensitive."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import pytest
 from iam_guard.evaluation.matching.condition_keys import KEYS, is_multivalued, row_of
 
 
-def test_no_key_stands_twice() -> None:
-    """Rule C-3: names that differ by letter case only are one key."""
+def test_keys_are_unique() -> None:
+    """Rule C-3: names that differ only by letter case are one key."""
     names = [row.name.lower() for row in KEYS]
     assert len(names) == len(set(names))
 
 
 @pytest.mark.parametrize("row", KEYS, ids=lambda row: row.name)
-def test_a_row_is_filled_in_and_finds_itself(row: object) -> None:
-    """Rules E.1 to E.5: a row says what, by whom and when."""
+def test_row_is_complete_and_found_by_its_name(row: object) -> None:
+    """Rules E.1 to E.5: type, source and presence."""
     (found,) = [each for each in KEYS if each is row]
     assert found.present
     assert found.supplier in {
@@ -40,7 +40,7 @@ accounts.google.com:amr oidc.example.com/id/EXAMPLE:amr
 
 
 @pytest.mark.parametrize("key", MULTIVALUED)
-def test_a_multivalued_key_is_known_as_one(key: str) -> None:
+def test_multivalued_key_is_marked(key: str) -> None:
     """Rules E.1 to E.5, K-32, C-43."""
     assert is_multivalued(key.lower())
 
@@ -49,14 +49,14 @@ def test_a_multivalued_key_is_known_as_one(key: str) -> None:
     "key",
     ["aws:username", "aws:PrincipalTag/x", "aws:RequestTag/aws.x:amr", "docs:Anything", "docs:amr", "", ":", "aws:"],
 )
-def test_every_other_key_is_single_valued(key: str) -> None:
-    """Rules C-43, G-68: also a key that nobody declared, and a tag whose name looks like a claim."""
+def test_other_keys_are_single_valued(key: str) -> None:
+    """Rules C-43, G-68: also an undeclared key, and a tag whose name resembles a claim."""
     assert not is_multivalued(key.lower())
 
 
 @pytest.mark.parametrize("key", ["aws:NoSuchKey", "docs:Space", "aws:PrincipalTag", "aws:PrincipalTag/", "", "amr"])
-def test_an_unknown_key_has_no_row(key: str) -> None:
-    """Rules G-67, G-68: a tag family without the tag is no key."""
+def test_unknown_key_has_no_row(key: str) -> None:
+    """Rules G-67, G-68: a tag family without the tag is not a key."""
     assert row_of(key) is None
 
 
@@ -72,13 +72,13 @@ def test_an_unknown_key_has_no_row(key: str) -> None:
         ("token.actions.githubusercontent.com:sub", "String"),
     ],
 )
-def test_a_key_has_its_kind(key: str, kind: str) -> None:
+def test_key_has_its_type(key: str, kind: str) -> None:
     """Rule K-3."""
     row = row_of(key)
     assert row is not None
     assert row.kind == kind
 
 
-def test_the_claim_of_a_provider_stands_behind_the_last_colon() -> None:
-    """Rules K-32, K-34: the provider's host may have a port."""
+def test_claim_of_a_provider_follows_the_last_colon() -> None:
+    """Rules K-32, K-34: the provider's host can have a port."""
     assert row_of("idp.example.com:8443:amr") is row_of("idp.example.com:amr") is not None

@@ -1,4 +1,4 @@
-"""Every row of the operator table: what it is true for, and what it is false for."""
+"""Every row of the operator table: the values that meet it, and those that do not."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def is_met(operator: str, policy: list[str] | str, value: Any, *, version: str =
     return condition(AccessRequest(ALICE, "docs:GetPage", "*", {"docs:Key": value, **more}))
 
 
-def test_the_table_has_every_operator() -> None:
-    """Rules D.2: one row for each base operator of the language but `Null`."""
+def test_table_has_every_operator() -> None:
+    """Rules D.2: one row for each base operator of the language except `Null`."""
     assert set(OPERATORS) == grammar.OPERATORS - {"Null"}
     assert {name for name, row in OPERATORS.items() if row.negated} == set(NEGATION.values())
 
@@ -234,13 +234,13 @@ POSITIVE = [
 
 
 @pytest.mark.parametrize(("operator", "policy", "value", "expected"), POSITIVE)
-def test_an_operator_compares_a_value(operator: str, policy: list[str] | str, value: Any, expected: bool) -> None:
+def test_operator_compares_a_value(operator: str, policy: list[str] | str, value: Any, expected: bool) -> None:
     """Rules C-10 to C-28, C-44, as marked in the table."""
     assert is_met(operator, policy, value) is expected
 
 
 def _readable(operator: str, policy: list[str] | str, value: Any) -> bool:
-    """Return whether both sides mean something, so that the negated form is the opposite."""
+    """Return whether both sides are valid, so that the negated form is the opposite."""
     values = [policy] if isinstance(policy, str) else policy
     row = OPERATORS[operator]
     if row.wildcards:
@@ -249,8 +249,8 @@ def _readable(operator: str, policy: list[str] | str, value: Any) -> bool:
 
 
 @pytest.mark.parametrize(("operator", "policy", "value", "expected"), [row for row in POSITIVE if row[0] in NEGATION])
-def test_a_negated_operator_is_the_opposite(operator: str, policy: list[str] | str, value: Any, expected: bool) -> None:
-    """Rules C-2, C-13, C-17, C-27, N-10: NOR; false altogether where one side means nothing."""
+def test_negated_operator_is_the_opposite(operator: str, policy: list[str] | str, value: Any, expected: bool) -> None:
+    """Rules C-2, C-13, C-17, C-27, N-10: NOR; always false if one side is invalid."""
     opposite = not expected if _readable(operator, policy, value) else False
     assert is_met(NEGATION[operator], policy, value) is opposite
 
@@ -276,7 +276,9 @@ def test_a_negated_operator_is_the_opposite(operator: str, policy: list[str] | s
         ("StringNotLike", ["a*", "b*"], "bc", False),
     ],
 )
-def test_doubt_and_lists_under_negation(operator: str, policy: list[str] | str, value: str, expected: bool) -> None:
+def test_negated_operator_with_invalid_values_and_lists(
+    operator: str, policy: list[str] | str, value: str, expected: bool
+) -> None:
     """Rules C-2, C-13, C-17, C-22, C-27, N-10."""
     assert is_met(operator, policy, value) is expected
 
@@ -325,9 +327,7 @@ def test_doubt_and_lists_under_negation(operator: str, policy: list[str] | str, 
         ("NotIpAddress", "${docs:Ip}", "203.0.113.8", False),
     ],
 )
-def test_variables_in_the_values_of_a_condition(
-    operator: str, policy: list[str] | str, value: str, expected: bool
-) -> None:
+def test_variables_in_condition_values(operator: str, policy: list[str] | str, value: str, expected: bool) -> None:
     """Rules V-3, V-5, V-9, V-11, V-14, M-22, as marked in the table."""
     more = {
         "docs:Star": "*",
@@ -341,7 +341,7 @@ def test_variables_in_the_values_of_a_condition(
 
 
 @pytest.mark.parametrize("operator", ["StringEquals", "StringEqualsIgnoreCase", "StringLike"])
-def test_the_old_version_compares_variables_as_text(operator: str) -> None:
+def test_old_version_compares_variables_as_text(operator: str) -> None:
     """Rules V-2, G-5."""
     assert is_met(operator, "${aws:username}", "${aws:username}", version=LEGACY)
     assert not is_met(operator, "${aws:username}", "alice", version=LEGACY)
@@ -356,8 +356,8 @@ texts = st.one_of(
 
 
 @given(operator=st.sampled_from(sorted(NEGATION)), policy=st.lists(texts, min_size=1, max_size=4), value=texts)
-def test_positive_and_negated_never_both_hold(operator: str, policy: list[str], value: str) -> None:
-    """Rules C-2, C-13: a value never meets an operator and its negation; where both fail, one side means nothing."""
+def test_positive_and_negated_are_never_both_met(operator: str, policy: list[str], value: str) -> None:
+    """Rules C-2, C-13: if neither is met, one side is invalid."""
     positive, negated = is_met(operator, policy, value), is_met(NEGATION[operator], policy, value)
     assert not (positive and negated)
     if not positive and not negated:
@@ -365,20 +365,20 @@ def test_positive_and_negated_never_both_hold(operator: str, policy: list[str], 
 
 
 @given(operator=st.sampled_from(sorted(OPERATORS)), policy=st.lists(texts, min_size=1, max_size=5), value=texts)
-def test_the_order_of_the_values_is_irrelevant(operator: str, policy: list[str], value: str) -> None:
-    """Rules C-1, C-2: OR and NOR know no order, and a value twice is a value once."""
+def test_order_of_values_is_irrelevant(operator: str, policy: list[str], value: str) -> None:
+    """Rules C-1, C-2: OR and NOR have no order, and repeated values do not count."""
     shuffled = random.Random(0).sample(policy, len(policy))
     assert is_met(operator, policy, value) is is_met(operator, [*shuffled, *policy], value)
 
 
 @given(operator=st.sampled_from(sorted(OPERATORS)), policy=st.lists(st.text(), min_size=1, max_size=3), value=st.text())
-def test_no_text_makes_a_comparison_fail(operator: str, policy: list[str], value: str) -> None:
-    """Rule C-45: whatever stands in policy and request, there is an answer, and the same one again."""
+def test_comparison_never_raises(operator: str, policy: list[str], value: str) -> None:
+    """Rule C-45: for any texts of policy and request, with the same result each time."""
     assert is_met(operator, policy, value) is is_met(operator, policy, value)
 
 
 @pytest.mark.parametrize("operator", sorted(OPERATORS))
-def test_long_texts_are_no_trouble(operator: str) -> None:
-    """Rule C-45: numbers of many digits, long dates and addresses are read or refused, and never an error."""
+def test_long_texts_do_not_raise(operator: str) -> None:
+    """Rule C-45: numbers of many digits, long dates and addresses are parsed or invalid."""
     for value in ("9" * 20_000, "1" * 20_000 + ".5", "2026-01-01T" * 500, ":" * 5_000, "1." * 5_000, "A" * 20_001):
         assert is_met(operator, [value], value) in (True, False)

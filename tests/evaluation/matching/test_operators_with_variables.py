@@ -1,4 +1,4 @@
-"""Operators beside variables: what wildcards, colons and short ARNs do there, and when a value is not asked for."""
+"""Operators with variables: wildcards, colons and short ARNs, and when a value is not fetched."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def is_met(operator: str, policy: str, value: str, **more: Any) -> bool:
         ("${docs:Name}*a*a", "engaba", True),
     ],
 )
-def test_variables_in_text_leave_wildcards_as_they_are(pattern: str, value: str, is_like: bool) -> None:
-    """Rules C-11, V-3: beside a variable too a colon is a character like any other."""
-    given = {"docs:Name": "eng"}
-    assert is_met("StringLike", pattern, value, **given) is is_like
-    assert is_met("StringNotLike", pattern, value, **given) is not is_like
+def test_wildcards_next_to_variables_match_any_character(pattern: str, value: str, is_like: bool) -> None:
+    """Rules C-11, V-3: a colon is a character like any other."""
+    context = {"docs:Name": "eng"}
+    assert is_met("StringLike", pattern, value, **context) is is_like
+    assert is_met("StringNotLike", pattern, value, **context) is not is_like
 
 
 @pytest.mark.parametrize(
@@ -52,16 +52,16 @@ def test_variables_in_text_leave_wildcards_as_they_are(pattern: str, value: str,
         ("arn:aws:${docs:Name}*:*:*:b", "arn:aws:s3:x:::b", False),
     ],
 )
-def test_what_is_no_arn_meets_no_arn_condition(pattern: str, value: str, is_like: bool) -> None:
-    """Rules C-25, C-27: neither the positive nor the negated operator is met by what cannot be read."""
-    given = {"docs:Name": "s3"}
-    assert is_met("ArnLike", pattern, value, **given) is is_like
+def test_invalid_arn_meets_no_arn_condition(pattern: str, value: str, is_like: bool) -> None:
+    """Rules C-25, C-27: neither the positive nor the negated operator."""
+    context = {"docs:Name": "s3"}
+    assert is_met("ArnLike", pattern, value, **context) is is_like
     can_be_read = value.count(":") >= 5
-    assert is_met("ArnNotLike", pattern, value, **given) is (can_be_read and not is_like)
+    assert is_met("ArnNotLike", pattern, value, **context) is (can_be_read and not is_like)
 
 
-def never_asked() -> str:
-    raise AssertionError("the value was asked for")
+def never_fetched() -> str:
+    raise AssertionError("the value was fetched")
 
 
 @pytest.mark.parametrize(
@@ -76,8 +76,8 @@ def never_asked() -> str:
         ("${docs:Lazy}middle*z*${docs:Lazy}", "a z at the end"),
     ],
 )
-def test_a_value_is_not_asked_for_where_it_cannot_matter(pattern: str, value: str) -> None:
-    """Rule K-2: a value may cost the application something, and a policy may have many patterns with a variable."""
-    given = {"docs:Lazy": never_asked}
-    assert not is_met("StringLike", pattern, value, **given)
-    assert is_met("StringNotLike", pattern, value, **given)
+def test_value_that_cannot_matter_is_not_fetched(pattern: str, value: str) -> None:
+    """Rule K-2: a value can be expensive for the application, and a policy can have many patterns with a variable."""
+    context = {"docs:Lazy": never_fetched}
+    assert not is_met("StringLike", pattern, value, **context)
+    assert is_met("StringNotLike", pattern, value, **context)

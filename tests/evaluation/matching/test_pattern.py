@@ -1,4 +1,4 @@
-"""Wildcards match what the rules say, and in linear time."""
+"""Wildcards match as the rules require, in linear time."""
 
 from __future__ import annotations
 
@@ -74,14 +74,14 @@ from tests.effort import effort
         ("a*b?c", "abxbxc", True),
     ],
 )
-def test_a_run_is_any_text_and_one_is_one_character(pattern: str, text: str, expected: bool) -> None:
-    """Rules M-4, C-11: `*` is a run, also an empty one, `?` exactly one character; both ends are anchored."""
+def test_star_matches_any_text_and_question_mark_one_character(pattern: str, text: str, expected: bool) -> None:
+    """Rules M-4, C-11: a `*` also matches the empty text; both ends are anchored."""
     assert compile_glob(pattern)(text) is expected
 
 
 @pytest.mark.parametrize("char", [*r".+^$[](){}|\-~&#", "\n", "é", "${a}"])
-def test_every_other_character_is_itself(char: str) -> None:
-    """Rule M-6: nothing but `*` and `?` has a meaning."""
+def test_other_characters_match_themselves(char: str) -> None:
+    """Rule M-6: only `*` and `?` are special."""
     matches = compile_glob(f"a{char}b?")
     assert matches(f"a{char}bc")
     assert not matches("axbc")
@@ -111,15 +111,17 @@ def test_every_other_character_is_itself(char: str) -> None:
         ("arn:aws:ec2:*?:1:i", "arn:aws:ec2:eu:1:i", True, True),
         ("arn:aws:ec2:*?:1:i", "arn:aws:ec2:e:u:1:i", False, False),
         ("arn:aws:ec2:e?:1:i", "arn:aws:ec2:e::1:i", False, False),  # a field-final `?` has no such freedom
-        ("arn:aws:s*:e*u:1:a*z?", "arn:aws:s3:x:eu:1:a:z:", True, False),  # the sixth field stays free beside them
+        ("arn:aws:s*:e*u:1:a*z?", "arn:aws:s3:x:eu:1:a:z:", True, False),  # the sixth field is not restricted
         ("arn:aws:s*:e*u:1:a*z?", "arn:aws:s3:eu:1:a:z:", True, True),
         ("arn:*", "arn:aws:s3:::b", True, False),
         ("*:*:*:*:*:*", "a:b:c:d:e:f", True, True),
         ("*:*:*:*:*:*", "a:b:c:d:e", False, False),
     ],
 )
-def test_colons_in_the_fields_of_an_arn(pattern: str, text: str, as_resource: bool, as_condition: bool) -> None:
-    """Rules M-12, C-25: wildcards stay in the first five fields, but for a field-final `*` of a resource."""
+def test_wildcards_match_colons_as_the_field_allows(
+    pattern: str, text: str, as_resource: bool, as_condition: bool
+) -> None:
+    """Rules M-12, C-25: in the first five fields only a field-final `*` of a resource matches a colon."""
     pieces = read_wildcards(pattern)
     resource = keep_in_fields(pieces, final_run_is_free=True)
     condition = keep_in_fields(pieces, final_run_is_free=False)
@@ -131,7 +133,7 @@ def test_colons_in_the_fields_of_an_arn(pattern: str, text: str, as_resource: bo
 
 
 def matches_slowly(pattern: Pattern, text: str) -> bool:
-    """Match by the definition: try everything."""
+    """Match by brute force."""
     if not pattern:
         return not text
     first, rest = pattern[0], pattern[1:]
@@ -159,8 +161,8 @@ READINGS: dict[str, Reading] = {
 @pytest.mark.parametrize("reading", READINGS)
 @given(glob=globs, text=texts)
 @example(glob=":::*a*b:*?a:", text=":::aab:bba:")
-def test_every_matcher_follows_the_definition(reading: str, glob: str, text: str) -> None:
-    """Rules M-4, M-12, C-25: whatever matcher is chosen, it says what trying everything says."""
+def test_every_matcher_agrees_with_brute_force(reading: str, glob: str, text: str) -> None:
+    """Rules M-4, M-12, C-25: for any matcher that is chosen."""
     pattern = READINGS[reading](read_wildcards(glob))
     assert compile_pattern(pattern)(text) is matches_slowly(pattern, text)
 
@@ -172,15 +174,15 @@ def all_texts(alphabet: str, longest: int) -> Iterator[str]:
 
 @pytest.mark.parametrize("reading", READINGS)
 @pytest.mark.parametrize(("signs", "chars", "longest"), [("ab*", "ab", 5), ("a:*?", "a:", 4)])
-def test_every_short_pattern_follows_the_definition(reading: str, signs: str, chars: str, longest: int) -> None:
-    """Rules M-4, M-12, C-25: all patterns on all texts of a few signs, compiled or not; chance misses none of them."""
-    asked = list(all_texts(chars, 4))
+def test_all_short_patterns_agree_with_brute_force(reading: str, signs: str, chars: str, longest: int) -> None:
+    """Rules M-4, M-12, C-25: all patterns and texts of a few characters, compiled or not."""
+    texts_of_alphabet = list(all_texts(chars, 4))
     for glob in all_texts(signs, longest):
         pattern = READINGS[reading](read_wildcards(glob))
         matches = compile_pattern(pattern)
-        expected = [text for text in asked if matches_slowly(pattern, text)]
-        assert [text for text in asked if matches(text)] == expected, glob
-        assert [text for text in asked if match_pattern(pattern, text)] == expected, glob
+        expected = [text for text in texts_of_alphabet if matches_slowly(pattern, text)]
+        assert [text for text in texts_of_alphabet if matches(text)] == expected, glob
+        assert [text for text in texts_of_alphabet if match_pattern(pattern, text)] == expected, glob
 
 
 fields = st.lists(st.text(alphabet="ab*?", max_size=3), min_size=6, max_size=6).map(":".join)
@@ -188,23 +190,23 @@ fields = st.lists(st.text(alphabet="ab*?", max_size=3), min_size=6, max_size=6).
 
 @pytest.mark.parametrize("reading", READINGS)
 @given(glob=fields, text=st.lists(st.text(alphabet="ab", max_size=2), min_size=6, max_size=8).map(":".join))
-def test_patterns_with_six_fields_follow_the_definition(reading: str, glob: str, text: str) -> None:
+def test_patterns_with_six_fields_agree_with_brute_force(reading: str, glob: str, text: str) -> None:
     """Rules M-12, C-25, for patterns that are ARNs."""
     pattern = READINGS[reading](read_wildcards(glob))
     assert compile_pattern(pattern)(text) is matches_slowly(pattern, text)
 
 
 @given(patterns=st.lists(globs, max_size=6), text=texts)
-def test_many_patterns_are_any_of_them(patterns: Sequence[str], text: str) -> None:
-    """Rule M-2: a list is an OR, in whatever order, and an empty list matches nothing."""
+def test_list_of_patterns_matches_if_any_does(patterns: Sequence[str], text: str) -> None:
+    """Rule M-2: in any order; an empty list matches nothing."""
     expected = any(compile_glob(pattern)(text) for pattern in patterns)
     assert compile_any(map(read_wildcards, patterns))(text) is expected
     assert compile_any(map(read_wildcards, reversed(patterns)))(text) is expected
 
 
 @given(pattern=globs, text=texts)
-def test_what_matches_begins_with_the_literal_prefix(pattern: str, text: str) -> None:
-    """An index may look for candidates by literal prefix and lose none."""
+def test_matching_text_starts_with_the_literal_prefix(pattern: str, text: str) -> None:
+    """So an index by literal prefix finds every candidate."""
     if compile_glob(pattern)(text):
         assert text.startswith(literal_prefix(pattern))
     if is_literal(pattern):
@@ -214,14 +216,14 @@ def test_what_matches_begins_with_the_literal_prefix(pattern: str, text: str) ->
 @pytest.mark.parametrize(
     ("text", "prefix"), [("a", "a"), ("a*b", "a"), ("a?b", "a"), ("a${b}", "a"), ("a$b", "a$b"), ("*", ""), ("", "")]
 )
-def test_the_literal_prefix_ends_at_a_wildcard_or_variable(text: str, prefix: str) -> None:
-    """A `$` that begins no variable is literal."""
+def test_literal_prefix_ends_at_a_wildcard_or_variable(text: str, prefix: str) -> None:
+    """A `$` that does not start a variable is literal."""
     assert literal_prefix(text) == prefix
     assert is_literal(text) is (text == prefix)
 
 
 def test_segments_are_anchored() -> None:
-    """Rule M-4, for segments that a request filled."""
+    """Rule M-4, for segments that are filled from a request."""
     assert match_segments(["a"], "a")
     assert not match_segments(["a"], "ab")
     assert match_segments(["a", "", "b"], "ab")
@@ -229,15 +231,15 @@ def test_segments_are_anchored() -> None:
 
 
 @pytest.mark.parametrize("glob", ["*", "**"])
-def test_what_matches_everything_is_known_as_such(glob: str) -> None:
-    """Rule M-10: nothing is compared, alone or among others."""
+def test_star_alone_compiles_to_always(glob: str) -> None:
+    """Rule M-10: without a comparison, alone or in a list."""
     assert compile_any([("a",), read_wildcards("*"), ("b", Wildcard.ONE)]) is always
     assert compile_pattern(read_wildcards("*")) is always
     assert compile_glob(glob)("") is compile_glob(glob)("a:b") is True
 
 
 @pytest.mark.parametrize(
-    ("glob", "text", "is_walked"),
+    ("glob", "text", "is_matched"),
     [
         ("a?b", "a1b", True),
         ("a?b", "ab1", False),  # another end
@@ -247,14 +249,14 @@ def test_what_matches_everything_is_known_as_such(glob: str) -> None:
         ("a?z?middle?q", "a1z2middle3q", True),
     ],
 )
-def test_a_pattern_that_cannot_fit_is_not_walked(
-    glob: str, text: str, is_walked: bool, monkeypatch: pytest.MonkeyPatch
+def test_pattern_that_cannot_match_is_rejected_early(
+    glob: str, text: str, is_matched: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Most patterns of a policy are about other texts: what the text lacks is seen at a glance."""
-    walked: list[str] = []
-    monkeypatch.setattr(pattern_module, "match_pattern", lambda _, text: bool(walked.append(text)))
+    """Most patterns of a policy are about other texts, and are rejected by a simple test."""
+    matched: list[str] = []
+    monkeypatch.setattr(pattern_module, "match_pattern", lambda _, text: bool(matched.append(text)))
     compile_glob(glob)(text)
-    assert bool(walked) is is_walked
+    assert bool(matched) is is_matched
 
 
 # --- time --------------------------------------------------------------------------------------------------------
@@ -278,14 +280,14 @@ LONG = 2000
     ids=lambda text: text[:12],
 )
 @pytest.mark.parametrize("reading", READINGS)
-def test_the_worst_patterns_take_milliseconds(reading: str, pattern: str, text: str) -> None:
-    """No pattern makes matching explode: 2,000 characters against the worst take some 10 ms of work at most."""
+def test_worst_patterns_take_milliseconds(reading: str, pattern: str, text: str) -> None:
+    """No pattern takes exponential time: 2,000 characters take at most about 10 ms."""
     matches = compile_pattern(READINGS[reading](read_wildcards(pattern)))
     assert effort(lambda: matches(text)) < 10
 
 
-def test_time_grows_with_the_text_not_with_its_square() -> None:
-    """Ten times the text takes about ten times as long, with the slowest matcher too."""
+def test_time_is_linear_in_the_text() -> None:
+    """Ten times the text takes about ten times as long, even with the slowest matcher."""
     matches = compile_glob("*a?" * 100 + "b")
 
     def cost(length: int) -> float:

@@ -1,4 +1,4 @@
-"""Two patterns beside each other, compared with what the matcher says of all short texts."""
+"""Comparisons of two patterns, verified with the matcher on all short texts."""
 
 from __future__ import annotations
 
@@ -33,49 +33,49 @@ def matched(pattern: Pattern) -> set[str]:
 
 @given(PATTERNS, PATTERNS)
 @settings(max_examples=600, deadline=None)
-def test_covering_and_overlapping_are_exact(one: Pattern, other: Pattern) -> None:
-    """M-4, M-12: what is said of two patterns is so for all texts of up to four letters."""
+def test_covers_and_overlaps_are_exact(one: Pattern, other: Pattern) -> None:
+    """M-4, M-12: for all texts of up to four characters."""
     mine, theirs = matched(one), matched(other)
     if covers(one, other):
         assert theirs <= mine
-    elif len(one) + len(other) <= 5:  # no text that tells them apart is longer
+    elif len(one) + len(other) <= 5:  # longer texts cannot distinguish them
         assert not theirs <= mine
     if mine & theirs:
         assert overlaps(one, other)
     assert overlaps(one, other) == overlaps(other, one)
 
 
-def test_a_pattern_covers_itself_and_is_covered_by_everything() -> None:
+def test_pattern_covers_itself_and_star_covers_it() -> None:
     """The ends of the order."""
     assert covers(arn_pattern("arn:aws:docs:*:*:a*"), arn_pattern("arn:aws:docs:*:*:a*"))
     assert covers((Wildcard.RUN,), arn_pattern("arn:aws:docs:*:*:a*"))
     assert not covers(arn_pattern("arn:aws:docs:*:*:a*"), (Wildcard.RUN,))
 
 
-def test_one_character_is_not_any_number() -> None:
-    """`?` covers no `*`, and `*` covers every `?`."""
+def test_question_mark_does_not_cover_star() -> None:
+    """A `?` does not cover a `*`, and a `*` covers every `?`."""
     assert not covers(("a", Wildcard.ONE), ("a", Wildcard.RUN))
     assert covers(("a", Wildcard.RUN), ("a", Wildcard.ONE))
     assert not covers((Wildcard.RUN, Wildcard.ONE), (Wildcard.RUN,))
 
 
-def test_an_intricate_pattern_ends() -> None:
-    """What nobody writes is answered soon, and not in favour of covering."""
+def test_complex_pattern_is_not_covered() -> None:
+    """An extremely complex pattern returns soon, and without coverage."""
     wide = tuple(itertools.chain.from_iterable((Wildcard.RUN, "a", Wildcard.ONE) for _ in range(40)))
     assert not covers(wide, tuple(reversed(wide)))
     assert overlaps(wide, tuple(reversed(wide)))
 
 
-def test_a_variable_is_opened() -> None:
-    """V-4: in the sixth field it may be anything."""
+def test_open_patterns_replace_variables() -> None:
+    """V-4: a variable in the sixth field can have any value."""
     [pattern] = open_patterns("arn:aws:docs:*:*:home/${aws:username}/x", LATEST)
     assert compile_pattern(pattern)("arn:aws:docs:r:1:home/ann/x")
     [legacy] = open_patterns("arn:aws:docs:*:*:home/${aws:username}/x", "2008-10-17")
     assert not compile_pattern(legacy)("arn:aws:docs:r:1:home/ann/x")
 
 
-def test_the_likely_reading_keeps_to_its_fields() -> None:
-    """M-12: what ends a field may run on, and its writer hardly means that."""
+def test_intended_pattern_stays_within_its_fields() -> None:
+    """M-12: a `*` at the end of a field matches colons, which its author hardly intends."""
     entry, odd = "arn:aws:docs:*:*:folder/*", "arn:aws:docs:r:1:document/a:b:folder/c"
     assert compile_pattern(open_patterns(entry, LATEST)[0])(odd)
     assert not compile_pattern(likely_patterns(entry, LATEST)[0])(odd)

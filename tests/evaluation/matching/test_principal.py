@@ -1,4 +1,4 @@
-"""How the entries of `Principal` name a caller, and whom `NotPrincipal` spares."""
+"""How the entries of `Principal` name a caller, and which callers `NotPrincipal` exempts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SESSION = Principal.from_arn(SESSION_ARN, role_arn=ROLE_ARN, userid="AROADEV:ann
 FEDERATED = Principal.from_arn(FEDERATED_ARN, user_arn=USER_ARN)
 SERVICE = Principal.service(SERVICE_NAME)
 PROVIDER_ARN = f"arn:aws:iam::{HERE}:oidc-provider/id.example.com"
-VOUCHED_FOR = Principal.federated(PROVIDER_ARN, userid=f"{PROVIDER_ARN}:app:ann", keys={})
+WEB_IDENTITY = Principal.federated(PROVIDER_ARN, userid=f"{PROVIDER_ARN}:app:ann", keys={})
 ANONYMOUS = Principal.anonymous()
 CALLERS = {
     "root": ROOT,
@@ -31,7 +31,7 @@ CALLERS = {
     "session": SESSION,
     "federated": FEDERATED,
     "service": SERVICE,
-    "vouched for": VOUCHED_FOR,
+    "web identity": WEB_IDENTITY,
     "anonymous": ANONYMOUS,
 }
 DIRECT, PARENT, ACCOUNT = Kinship.DIRECT, Kinship.PARENT, Kinship.ACCOUNT
@@ -40,7 +40,7 @@ DIRECT, PARENT, ACCOUNT = Kinship.DIRECT, Kinship.PARENT, Kinship.ACCOUNT
 @pytest.mark.parametrize(
     ("kind", "value", "expected"),
     [
-        # G-45, E-61, E-62: everybody
+        # G-45, E-61, E-62: every caller
         ("AWS", "*", dict.fromkeys(CALLERS, DIRECT)),
         # G-42, G-51, E-20: the account, in both spellings
         ("AWS", HERE, {"root": DIRECT, "user": ACCOUNT, "session": ACCOUNT, "federated": ACCOUNT}),
@@ -73,7 +73,7 @@ DIRECT, PARENT, ACCOUNT = Kinship.DIRECT, Kinship.PARENT, Kinship.ACCOUNT
         ("AWS", "anonymous", {}),
         ("AWS", "", {}),
         # G-48: the provider, letter by letter, and under its own word
-        ("Federated", PROVIDER_ARN, {"vouched for": DIRECT}),
+        ("Federated", PROVIDER_ARN, {"web identity": DIRECT}),
         ("Federated", PROVIDER_ARN.upper(), {}),
         ("Federated", PROVIDER_ARN + "/x", {}),
         ("AWS", PROVIDER_ARN, {}),
@@ -84,14 +84,14 @@ DIRECT, PARENT, ACCOUNT = Kinship.DIRECT, Kinship.PARENT, Kinship.ACCOUNT
         ("CanonicalUser", HERE, {}),
     ],
 )
-def test_an_entry_names_callers(kind: str, value: str, expected: dict[str, Kinship]) -> None:
+def test_entry_names_callers(kind: str, value: str, expected: dict[str, Kinship]) -> None:
     """Rules E-20, E-60 to E-62, G-42 to G-51, P-3, P-7, as marked in the table."""
     principals = Principals([(kind, value)])
     assert {name: kin for name, caller in CALLERS.items() if (kin := principals.match(caller))} == expected
 
 
-def test_the_closest_kinship_counts() -> None:
-    """Rules E-22, G-41: entries are ORed, and the best one counts, wherever it stands."""
+def test_most_direct_match_counts() -> None:
+    """Rules E-22, G-41: entries are ORed, and the most direct match counts, in any position."""
     entries = [("AWS", HERE), ("AWS", ROLE_ARN), ("Service", SERVICE_NAME)]
     for order in (entries, entries[::-1]):
         assert Principals(order).match(SESSION) is PARENT
@@ -101,28 +101,28 @@ def test_the_closest_kinship_counts() -> None:
     assert ACCOUNT < PARENT < DIRECT
 
 
-def test_an_empty_element_names_nobody() -> None:
+def test_empty_element_names_no_caller() -> None:
     """Rule G-27."""
     assert not any(Principals([]).match(caller) for caller in CALLERS.values())
 
 
-def test_a_missing_id_matches_no_entry() -> None:
-    """A caller whose id is unknown is not named by an id, nor by an empty entry."""
+def test_missing_id_matches_no_entry() -> None:
+    """A caller without an id is not matched by an id or by an empty entry."""
     entries = [("AWS", ""), ("AWS", "None"), ("AWS", "AIDA"), ("AWS", "AROA")]
     assert Principals(entries).match(replace(USER, userid=None)) is None
     assert Principals(entries).match(replace(SESSION, userid=None)) is None
     assert Principals(entries).match(FEDERATED) is None
 
 
-def test_the_root_arn_is_of_the_callers_partition() -> None:
+def test_root_arn_has_the_partition_of_the_caller() -> None:
     """Rules G-51, M-16."""
     caller = Principal.from_arn(f"arn:aws-cn:iam::{HERE}:user/ann")
     assert Principals([("AWS", f"arn:aws-cn:iam::{HERE}:root")]).match(caller) is ACCOUNT
     assert Principals([("AWS", ROOT_ARN)]).match(caller) is None
 
 
-def test_an_id_never_stands_for_an_account() -> None:
-    """Rule P-7: a user whose id looks like an account id or an ARN is not taken for it."""
+def test_user_id_is_never_taken_for_an_account() -> None:
+    """Rule P-7: also if it looks like an account id or an ARN."""
     assert Principals([("AWS", THERE)]).match(replace(USER, userid=THERE)) is None
     assert (
         Principals([("AWS", f"arn:aws:iam::{THERE}:root")]).match(replace(USER, userid=f"arn:aws:iam::{THERE}:root"))
@@ -131,7 +131,7 @@ def test_an_id_never_stands_for_an_account() -> None:
 
 
 @pytest.mark.parametrize(
-    ("entries", "spared"),
+    ("entries", "exempt"),
     [
         # E-71: the leaf and all its parents
         ([HERE], {"root"}),
@@ -148,7 +148,7 @@ def test_an_id_never_stands_for_an_account() -> None:
         ([ROLE_ARN, SESSION_ARN], set()),
         ([HERE, SESSION_ARN], {"root"}),
         ([FEDERATED_ARN], set()),
-        # E-73: the role does not spare its sessions
+        # E-73: the role does not exempt its sessions
         ([HERE, ROLE_ARN], {"root"}),
         ([HERE, ROLE_ARN, f"arn:aws:sts::{HERE}:assumed-role/dev/*"], {"root"}),
         ([THERE, USER_ARN], set()),
@@ -158,25 +158,25 @@ def test_an_id_never_stands_for_an_account() -> None:
         ([SERVICE_NAME, "anonymous"], set()),
     ],
 )
-def test_not_principal_spares_those_whose_chain_is_listed(entries: list[str], spared: set[str]) -> None:
+def test_not_principal_exempts_callers_with_all_parents_listed(entries: list[str], exempt: set[str]) -> None:
     """Rules E-70 to E-75."""
     principals = Principals([("AWS", entry) for entry in entries])
-    assert {name for name, caller in CALLERS.items() if principals.exempts(caller)} == spared
+    assert {name for name, caller in CALLERS.items() if principals.exempts(caller)} == exempt
 
 
-def test_not_principal_spares_a_listed_service() -> None:
+def test_not_principal_exempts_a_listed_service() -> None:
     """Rule E-75."""
     assert Principals([("Service", SERVICE_NAME)]).exempts(SERVICE)
     assert not Principals([("Service", "sns.amazonaws.com")]).exempts(SERVICE)
 
 
-def test_not_principal_spares_whom_a_listed_provider_vouches_for() -> None:
-    """Rule E-71: a provider is the whole chain; the account that it is registered in is not among it."""
-    assert Principals([("Federated", PROVIDER_ARN)]).exempts(VOUCHED_FOR)
-    assert not Principals([("AWS", HERE), ("AWS", PROVIDER_ARN)]).exempts(VOUCHED_FOR)
+def test_not_principal_exempts_callers_of_a_listed_provider() -> None:
+    """Rule E-71: the provider is sufficient; the account of its registration need not be listed."""
+    assert Principals([("Federated", PROVIDER_ARN)]).exempts(WEB_IDENTITY)
+    assert not Principals([("AWS", HERE), ("AWS", PROVIDER_ARN)]).exempts(WEB_IDENTITY)
 
 
-def test_not_principal_spares_nobody_with_a_boundary() -> None:
+def test_not_principal_exempts_no_caller_with_a_boundary() -> None:
     """Rule E-74."""
     principals = Principals([("AWS", HERE), ("AWS", USER_ARN), ("AWS", ROLE_ARN), ("AWS", SESSION_ARN)])
     for caller in (USER, SESSION):
@@ -184,8 +184,8 @@ def test_not_principal_spares_nobody_with_a_boundary() -> None:
         assert not principals.exempts(replace(caller, has_boundary=True))
 
 
-def test_the_id_of_a_role_ends_at_the_first_colon() -> None:
-    """Rules P-3, P-7: whatever the name of the session holds, or if there is none."""
+def test_role_id_ends_at_the_first_colon() -> None:
+    """Rules P-3, P-7: for any session name, or without one."""
     for userid in ("AROADEV", "AROADEV:ann", "AROADEV:ann:x"):
         session = replace(SESSION, userid=userid)
         assert Principals([("AWS", "AROADEV")]).match(session) is PARENT

@@ -1,4 +1,4 @@
-"""The keys that a statement asks for, as the policy writes them; the rest is tested where they are shown."""
+"""The keys that a statement references, in the spelling of the policy; other tests cover their output."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from iam_guard.policy.parser import parse
         ("arn:aws:s3:::${aws:PrincipalTag/Team, 'none'}", ["aws:PrincipalTag/Team"]),
     ],
 )
-def test_keys_of_an_entry(entry: str, keys: list[str]) -> None:
+def test_resource_entry_references_its_variables(entry: str, keys: list[str]) -> None:
     """V-1, V-4, V-15: well-formed variables in the sixth field."""
     assert keys_of_resource(entry, LATEST) == keys
     assert keys_of_resource(entry, LEGACY) == []
 
 
 @pytest.mark.parametrize("operator", sorted(OPERATORS))
-def test_variables_mean_something_to_some_operators(operator: str) -> None:
-    """V-3, V-5: the table of operators says to which."""
+def test_operators_with_variables_reference_their_keys(operator: str) -> None:
+    """V-3, V-5: according to the table of operators."""
     statement = {"Effect": "Deny", "Action": "*", "Resource": "*", "Condition": {operator: {"a:B": "${c:D}"}}}
-    asked = list(keys_of_document(parse({"Version": LATEST, "Statement": statement})))
-    assert asked == (["a:B", "c:D"] if OPERATORS[operator].variables else ["a:B"])
+    keys = list(keys_of_document(parse({"Version": LATEST, "Statement": statement})))
+    assert keys == (["a:B", "c:D"] if OPERATORS[operator].variables else ["a:B"])
 
 
-def test_keys_come_as_often_as_they_stand_there() -> None:
-    """Whoever shows them leaves out what comes again."""
+def test_repeated_keys_are_kept() -> None:
+    """The caller removes duplicates."""
     statement = {"Effect": "Deny", "Action": "*", "Resource": "*", "Condition": {"Null": {"a:b": "true"}}}
     assert list(keys_of_document(parse({"Statement": [statement, statement]}))) == ["a:b", "a:b"]

@@ -1,4 +1,4 @@
-"""Entries of `Resource` and `NotResource` against the request's resource."""
+"""Entries of `Resource` and `NotResource` and the request's resource."""
 
 from __future__ import annotations
 
@@ -86,12 +86,12 @@ def matches(entry: str, resource: str, *, version: str = LATEST, **context: obje
         ("arn:aws:sqs:*:queue", "arn:aws:sqs:eu-west-1:1:other", False),
     ],
 )
-def test_an_entry_matches_the_resource(entry: str, resource: str, expected: bool) -> None:
+def test_resource_entry_matches(entry: str, resource: str, expected: bool) -> None:
     """Rules M-10 to M-17, M-21, G-64, as marked in the table."""
     assert matches(entry, resource) is expected
 
 
-def test_a_list_is_an_or_and_an_empty_list_is_nothing() -> None:
+def test_list_of_resources_matches_if_any_entry_does() -> None:
     """Rules M-2, G-27."""
     either = compile_resources(["arn:aws:s3:::a", "arn:aws:s3:::b/*", "arn:aws:s3:::c/${aws:username}"], LATEST)
     assert either(request("arn:aws:s3:::a"))
@@ -129,21 +129,21 @@ def test_a_list_is_an_or_and_an_empty_list_is_nothing() -> None:
         ("arn:aws:s3:${*}::x", "arn:aws:s3:*::x", False),
     ],
 )
-def test_a_variable_stands_in_the_sixth_field(entry: str, resource: str, expected: bool) -> None:
-    """Rules V-3, V-4, V-9: filled in the sixth field, meaningless elsewhere, and no value matches nothing."""
+def test_variables_are_filled_in_the_sixth_field(entry: str, resource: str, expected: bool) -> None:
+    """Rules V-3, V-4, V-9: literal text in other fields; without a value nothing matches."""
     assert matches(entry, resource, **{"docs:Service": "s3"}) is expected
 
 
-def test_a_filled_wildcard_is_a_character() -> None:
-    """Rule M-22: what a variable brings in is never a pattern."""
+def test_wildcard_in_a_variable_value_is_literal() -> None:
+    """Rule M-22: the value of a variable is never a pattern."""
     entry = "arn:aws:s3:::b/${docs:Space}/*"
     assert matches(entry, "arn:aws:s3:::b/*/k", **{"docs:Space": "*"})
     assert not matches(entry, "arn:aws:s3:::b/eng/k", **{"docs:Space": "*"})
     assert not matches("arn:aws:s3:::b/?/${docs:Space}", "arn:aws:s3:::b/x/eng", **{"docs:Space": "e?g"})
 
 
-def test_the_old_version_knows_no_variables() -> None:
-    """Rules V-2, G-5: in 2008-10-17 `${aws:username}` is text, and the `*` in `${*}` an ordinary wildcard."""
+def test_old_version_has_no_variables() -> None:
+    """Rules V-2, G-5: in 2008-10-17 `${aws:username}` is text, and the `*` in `${*}` a wildcard."""
     entry = "arn:aws:s3:::b/${aws:username}"
     assert matches(entry, entry, version=LEGACY)
     assert not matches(entry, "arn:aws:s3:::b/alice", version=LEGACY)

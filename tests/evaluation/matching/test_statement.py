@@ -1,4 +1,4 @@
-"""One statement against one request: all its elements together, and what an absent or empty element means."""
+"""One statement and one request: all elements together, and absent or empty elements."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def request(action: str = "docs:GetPage", resource: str = PAGE, **context: Any) 
     return AccessRequest(ALICE, action, resource, context)
 
 
-def applies(compiled: CompiledStatement, asked: AccessRequest) -> bool:
-    return compiled.applies(asked, asked.action.lower())
+def applies(compiled: CompiledStatement, incoming: AccessRequest) -> bool:
+    return compiled.applies(incoming, incoming.action.lower())
 
 
 # --- all elements ------------------------------------------------------------------------------------------------
 
 
-def test_a_statement_applies_when_every_element_matches() -> None:
+def test_statement_applies_when_every_element_matches() -> None:
     """Rule M-1."""
     compiled = statement(actions=("docs:GetPage",), resources=(PAGE,), conditions=(IN_SPACE,))
     assert applies(compiled, request(**{"docs:Space": "eng"}))
@@ -47,7 +47,7 @@ def test_a_statement_applies_when_every_element_matches() -> None:
     assert not applies(compiled, request(**{"docs:Space": "ops"}))
 
 
-def test_conditions_are_all_to_be_met() -> None:
+def test_all_conditions_must_be_met() -> None:
     """Rules C-1, C-6."""
     other = ConditionTest("IpAddress", "aws:SourceIp", ("203.0.113.0/24",))
     both = statement(actions=("*",), resources=("*",), conditions=(IN_SPACE, other))
@@ -57,22 +57,22 @@ def test_conditions_are_all_to_be_met() -> None:
     assert applies(statement(actions=("*",), resources=("*",)), request())
 
 
-def test_each_element_can_be_asked_by_itself() -> None:
-    """An explanation says which element did not match, and which condition."""
+def test_each_element_has_its_own_matcher() -> None:
+    """So an explanation can report which element or condition did not match."""
     later = ConditionTest("Null", "docs:Other", ("false",))
     compiled = statement(actions=("docs:GetPage",), resources=("arn:aws:docs:*",), conditions=(IN_SPACE, later))
-    asked = request("docs:PutPage", **{"docs:Space": "eng"})
+    incoming = request("docs:PutPage", **{"docs:Space": "eng"})
     assert not compiled.matches_action("docs:putpage")
-    assert compiled.matches_resource(asked)
-    assert not compiled.matches_conditions(asked)
-    assert [condition(asked) for condition in compiled.conditions] == [True, False]
+    assert compiled.matches_resource(incoming)
+    assert not compiled.matches_conditions(incoming)
+    assert [condition(incoming) for condition in compiled.conditions] == [True, False]
 
 
 # --- actions -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("action", "asked", "expected"),
+    ("action", "incoming", "expected"),
     [
         ("docs:GetPage", "docs:GetPage", True),
         ("DOCS:getpage", "docs:GetPage", True),  # M-3
@@ -92,19 +92,19 @@ def test_each_element_can_be_asked_by_itself() -> None:
         ("docs:${aws:username}", "docs:alice", False),
     ],
 )
-def test_an_action_matches(action: str, asked: str, expected: bool) -> None:
-    """Rules M-3 to M-7, as marked; and `NotAction` is the opposite (rule M-2)."""
-    assert applies(statement(actions=(action,), resources=("*",)), request(asked)) is expected
-    assert applies(statement(not_actions=(action,), resources=("*",)), request(asked)) is not expected
+def test_action_matches(action: str, incoming: str, expected: bool) -> None:
+    """Rules M-3 to M-7, as marked; `NotAction` is the opposite (rule M-2)."""
+    assert applies(statement(actions=(action,), resources=("*",)), request(incoming)) is expected
+    assert applies(statement(not_actions=(action,), resources=("*",)), request(incoming)) is not expected
 
 
 def test_lists_of_actions() -> None:
     """Rules M-2, M-19, G-27."""
     either = statement(actions=("docs:GetPage", "docs:List*"), resources=("*",))
     neither = statement(not_actions=("docs:GetPage", "docs:List*"), resources=("*",))
-    for asked, is_listed in (("docs:GetPage", True), ("docs:ListPages", True), ("docs:PutPage", False)):
-        assert applies(either, request(asked)) is is_listed
-        assert applies(neither, request(asked)) is not is_listed
+    for incoming, is_listed in (("docs:GetPage", True), ("docs:ListPages", True), ("docs:PutPage", False)):
+        assert applies(either, request(incoming)) is is_listed
+        assert applies(neither, request(incoming)) is not is_listed
     assert not applies(statement(actions=(), resources=("*",)), request())
     assert applies(statement(not_actions=(), resources=("*",)), request())
     assert not applies(statement(resources=("*",)), request())
@@ -122,8 +122,8 @@ def test_lists_of_actions() -> None:
         ({}, None),
     ],
 )
-def test_literal_actions_are_known_beforehand(elements: dict[str, Any], literals: set[str] | None) -> None:
-    """An index may rely on them: the statement matches these actions and no other."""
+def test_action_literals_are_the_only_matching_actions(elements: dict[str, Any], literals: set[str] | None) -> None:
+    """An index relies on this."""
     assert statement(**elements).action_literals == literals
 
 
@@ -142,14 +142,14 @@ def test_not_resource_is_the_opposite() -> None:
 
 
 @pytest.mark.parametrize("type", list(PolicyType))
-def test_a_statement_without_a_resource(type: PolicyType) -> None:
-    """Rules M-26, G-27: in a resource-based policy it is about its own resource, elsewhere about nothing."""
+def test_statement_without_a_resource(type: PolicyType) -> None:
+    """Rules M-26, G-27: in a resource-based policy it applies to the policy's own resource, elsewhere to nothing."""
     is_own = type in (PolicyType.RESOURCE, PolicyType.TRUST)
     assert applies(statement(actions=("*",), type=type), request()) is is_own
     assert not applies(statement(actions=("*",), resources=(), type=type), request())
 
 
-def test_a_resource_based_policy_may_name_its_resource() -> None:
+def test_resource_based_policy_can_name_its_resource() -> None:
     """Rule M-27."""
     compiled = statement(actions=("*",), resources=(PAGE,), type=PolicyType.RESOURCE)
     assert applies(compiled, request())
@@ -174,34 +174,34 @@ def test_variables_follow_the_version() -> None:
 # --- principals --------------------------------------------------------------------------------------------------
 
 
-def test_kinship_follows_the_principal_element() -> None:
-    """Rules E-20, G-31: a statement that names nobody has no kin."""
+def test_principal_match_follows_the_principal_element() -> None:
+    """Rules E-20, G-31: a statement without principals matches no caller."""
     assert statement(principals=(("AWS", ALICE.arn),)).kinship(ALICE) is Kinship.DIRECT
     assert statement(principals=(("AWS", "111122223333"),)).kinship(ALICE) is Kinship.ACCOUNT
     assert statement(principals=()).kinship(ALICE) is None
     assert statement().kinship(ALICE) is None
 
 
-def test_not_principal_reaches_everybody_it_does_not_spare() -> None:
+def test_not_principal_matches_callers_that_are_not_exempt() -> None:
     """Rules E-70, E-71, G-34: in a Deny only."""
-    spares = (("AWS", ALICE.arn), ("AWS", "111122223333"))
-    assert statement(Effect.DENY, not_principals=spares).kinship(ALICE) is None
-    assert statement(Effect.DENY, not_principals=spares).kinship(Principal.anonymous()) is Kinship.DIRECT
+    exempt = (("AWS", ALICE.arn), ("AWS", "111122223333"))
+    assert statement(Effect.DENY, not_principals=exempt).kinship(ALICE) is None
+    assert statement(Effect.DENY, not_principals=exempt).kinship(Principal.anonymous()) is Kinship.DIRECT
     assert statement(Effect.DENY, not_principals=()).kinship(ALICE) is Kinship.DIRECT
     assert statement(Effect.ALLOW, not_principals=()).kinship(ALICE) is None
 
 
-# --- doubt -------------------------------------------------------------------------------------------------------
+# --- errors ------------------------------------------------------------------------------------------------------
 
 
-def test_an_unknown_operator_is_refused() -> None:
-    """Rule G-66: a statement that cannot be understood is refused when compiled, not when asked."""
+def test_unknown_operator_is_refused() -> None:
+    """Rule G-66: when the statement is compiled, not during a request."""
     with pytest.raises(PolicyError):
         statement(actions=("*",), resources=("*",), conditions=(ConditionTest("Like", "docs:Space", ("eng",)),))
 
 
-def test_an_error_reaches_the_evaluator() -> None:
-    """Rule C-45: matching swallows nothing; the evaluator turns the error into a denial."""
+def test_error_is_raised_to_the_evaluator() -> None:
+    """Rule C-45: matching catches nothing; the evaluator turns the error into a denial."""
     compiled = statement(actions=("*",), resources=("*",), conditions=(IN_SPACE,))
     with pytest.raises(ContextError):
         applies(compiled, AccessRequest(ALICE, "docs:GetPage", PAGE, {"docs:Space": lambda: object()}))  # type: ignore[dict-item,return-value]
@@ -217,14 +217,14 @@ entries = st.sampled_from([PAGE, "*", "arn:aws:docs:*", "arn:aws:docs:*:*:page/*
     space=st.sampled_from([None, "eng", "ops"]),
     twice=st.booleans(),
 )
-def test_matching_is_deterministic_and_knows_no_order(
+def test_matching_is_deterministic_and_ignores_order(
     actions: list[str], resources: list[str], space: str | None, twice: bool
 ) -> None:
-    """Rules M-2, G-9: the order of entries is irrelevant, and asking again gives the same answer."""
+    """Rules M-2, G-9: the order of entries is irrelevant, and repeated calls return the same result."""
     tests = (IN_SPACE, ConditionTest("StringNotEquals", "docs:Space", ("ops",)))
     one = statement(actions=tuple(actions), resources=tuple(resources), conditions=tests[: 1 + twice])
     other = statement(
         actions=tuple(reversed(actions)), resources=tuple(reversed(resources)), conditions=tests[: 1 + twice][::-1]
     )
-    asked = AccessRequest(ALICE, "docs:GetPage", PAGE, {"docs:Space": space})
-    assert applies(one, asked) is applies(other, asked) is applies(one, asked)
+    incoming = AccessRequest(ALICE, "docs:GetPage", PAGE, {"docs:Space": space})
+    assert applies(one, incoming) is applies(other, incoming) is applies(one, incoming)

@@ -1,4 +1,4 @@
-"""Policy variables: what is one, what it stands for, and what it never does."""
+"""Policy variables: their syntax and their values."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def fill(text: str, version: str = LATEST) -> Pattern | None:
         ("${docs:One, 'x'}", None),
         ("${docs:None, 'x'}", None),
         ("${aws:username}${docs:Absent}", None),
-        # V-6: a key of the multivalued kind, whatever it holds
+        # V-6: a multivalued key, for any value
         ("${aws:TagKeys}", None),
         ("${aws:tagkeys, 'x'}", None),
         ("${aws:CalledVia, 'x'}", None),
@@ -87,26 +87,26 @@ def fill(text: str, version: str = LATEST) -> Pattern | None:
         ("", ""),
     ],
 )
-def test_a_variable_is_filled_from_the_request(text: str, filled: str | None) -> None:
+def test_variable_is_filled_from_the_request(text: str, filled: str | None) -> None:
     """Rules V-1, V-6 to V-9, V-12, V-14 to V-16, as marked in the table."""
     pattern = fill(text)
     assert (None if pattern is None else "".join(map(str, pattern))) == filled
 
 
 @pytest.mark.parametrize("text", ["${aws:username}", "${*}", "${docs:Absent, 'x'}", "a${aws:username}b"])
-def test_the_old_version_reads_them_as_text(text: str) -> None:
+def test_old_version_treats_variables_as_text(text: str) -> None:
     """Rules V-2, G-5."""
     assert fill(text, LEGACY) == (text,)
 
 
-def test_wildcards_are_read_around_variables_and_never_inside() -> None:
-    """Rules M-20, M-22: a value, a default and `${*}` are literal; what stands around keeps its wildcards."""
+def test_wildcards_are_special_only_outside_of_variables() -> None:
+    """Rules M-20, M-22: a value, a default and `${*}` are literal; the text around them keeps its wildcards."""
     template = read_template("*${docs:Star}?${*}${docs:Absent, '*'}", LATEST)
     assert template.fill(request()) == (Wildcard.RUN, "*", Wildcard.ONE, "**")
 
 
-def test_a_text_without_variables_needs_no_request() -> None:
-    """What can be computed once per statement is: special characters alone leave nothing to fill."""
+def test_text_without_variables_has_a_fixed_pattern() -> None:
+    """Special characters alone are resolved once per statement."""
     assert read_template("a*${*}b", LATEST).pattern == ("a", Wildcard.RUN, "*b")
     assert read_template("${docs:Space}", LATEST).pattern is None
     assert read_template("", LATEST).pattern == ()
@@ -116,18 +116,18 @@ pieces = st.lists(st.sampled_from(["a", "b", "*", "?", "${docs:V}", "${docs:W}",
 
 
 @given(pieces=pieces, value=st.text("ab*", max_size=3), text=st.text("ab*", max_size=8))
-def test_compiled_is_filled_then_matched(pieces: list[str], value: str, text: str) -> None:
-    """Rules V-9, M-22: the fast way says what filling and matching say."""
+def test_compiled_template_agrees_with_fill_and_match(pieces: list[str], value: str, text: str) -> None:
+    """Rules V-9, M-22."""
     template = read_template("".join([*pieces, "${docs:V}"]), LATEST)
-    asked = request({"docs:V": value, "docs:W": "b"})
-    pattern = template.fill(asked)
+    incoming = request({"docs:V": value, "docs:W": "b"})
+    pattern = template.fill(incoming)
     expected = pattern is not None and compile_pattern(pattern)(text)
-    assert compile_template(template)(asked, text) is expected
+    assert compile_template(template)(incoming, text) is expected
     assert (pattern is None) is (value == "")
 
 
 @given(text=st.text("ab*?:/$ {}", max_size=12))
-def test_text_that_holds_no_variable_reads_the_same_in_both_versions(text: str) -> None:
+def test_text_without_variables_is_equal_in_both_versions(text: str) -> None:
     """Rule V-15."""
     if "${" not in text:
         assert read_template(text, LATEST).pattern == read_template(text, LEGACY).pattern == read_wildcards(text)
